@@ -1,0 +1,299 @@
+//! The machine: takes in what happens, leads it to the order and stripe it is about, and keeps what spans orders (turns
+//! of serving, one install at a time, leave to hand on).
+
+use crate::{
+    config::Config,
+    context::{Context, End, Out},
+    io::{Action, Input, Link, Now, StripeId, TrustedOffer},
+    life::Life,
+    order::Order,
+    serving::{Serving, Turn, refuse},
+};
+use banyan_proto::{
+    DeploymentId, MachineId, Reason,
+    peer::{OfferReply, PullReply},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// Most orders at once; further offers are put off. Finished ones count until they are dropped.
+const ORDERS: usize = 1024;
+/// When the driver wakes the machine later than this, the machine itself was not running (a suspended laptop, a starved
+/// process), and others are not blamed for the time.
+const OVERSLEPT: Duration = Duration::from_millis(500);
+/// What they get on top of it: signs of their life may still stand in the driver's queue.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The decisions of one machine (agent or server).
+#[derive(Debug)]
+pub struct Machine {
+    pub(crate) config: Config,
+    pub(crate) now: Now,
+    pub(crate) out: Out,
+    pub(crate) orders: BTreeMap<DeploymentId, Order>,
+    pub(crate) serving: Serving,
+    pub(crate) may_forward: Result<(), Reason>,
+}
+
+impl Machine {
+    /// A machine that knows nothing yet. It may hand on until it is told otherwise.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let may_forward = if config.max_children == 0 { Err(Reason::MayNotForward) } else { Ok(()) };
+        let out = Out::new(config.seed);
+        Self { config, now: Now::ZERO, out, orders: BTreeMap::new(), serving: Serving::default(), may_forward }
+    }
+    /// Takes in what has happened. `now` never goes back (if it does, it is taken to stand still).
+    pub fn handle(&mut self, now: Now, input: Input) {
+        let now = now.max(self.now);
+        let late = self.next_wake().map_or(Duration::ZERO, |wake| now.saturating_sub(wake));
+        self.now = now;
+        if late > OVERSLEPT {
+            self.orders.values_mut().for_each(|order| order.slept(late + GRACE));
+        }
+        self.take(input);
+        self.run();
+    }
+    /// The next thing to do. Take actions, in this order, until there are none.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.out.actions.pop_front()
+    }
+    /// When to give [`Input::Tick`] at the latest, if nothing else happens before. `None`: nothing is waited for.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Now> {
+        self.orders.values().filter_map(|order| order.wake(self.now, &self.config.timings)).min()
+    }
+    fn split(&mut self) -> (Context<'_>, &mut BTreeMap<DeploymentId, Order>, &mut Serving) {
+        let ctx = Context { now: self.now, config: &self.config, out: &mut self.out };
+        (ctx, &mut self.orders, &mut self.serving)
+    }
+    /// The order a known link belongs to.
+    fn at(&mut self, link: Link) -> Option<(Context<'_>, &mut Order, End)> {
+        let end = *self.out.links.get(&link)?;
+        let (ctx, orders, _) = self.split();
+        Some((ctx, orders.get_mut(&end.stripe.order)?, end))
+    }
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Plant(offer) => self.without_link(offer, Life::Root),
+            Input::Restored(offer) => self.without_link(offer, Life::Receiving),
+            Input::Offered { link, sender, offer } => self.offered(link, sender, offer),
+            Input::Pulled { link, peer, stripe, from, ancestor } => {
+                self.pulled(End { peer, stripe }, link, from, ancestor);
+            }
+            Input::Lost(link, reason) => self.lost(link, reason),
+            Input::MayForward(may) => self.set_may_forward(may),
+            Input::Dropped(order, reason) => self.dropped(order, reason),
+            Input::Stored { link, stripe, held } => {
+                let (mut ctx, orders, _) = self.split();
+                if let Some(order) = orders.get_mut(&stripe.order) {
+                    order.stored(&mut ctx, link, stripe.stripe, held);
+                }
+            }
+            Input::Sent(link) => {
+                let (mut ctx, _, serving) = self.split();
+                serving.sent(&mut ctx, link);
+            }
+            Input::Connected(link)
+            | Input::OfferAnswered(link, _)
+            | Input::PartsAccepted(link)
+            | Input::PullAnswered(link, _)
+            | Input::BadChunk(link, _)
+            | Input::Heartbeat(link, _)
+            | Input::Alive(link) => self.heard(link, input),
+            Input::ArtifactVerified(id)
+            | Input::ArtifactDamaged(id, _)
+            | Input::Receipted(id)
+            | Input::ReceiptRefused(id, _)
+            | Input::GoAhead(id)
+            | Input::Later(id, _)
+            | Input::InstallEnded(id, _) => self.answered(id, input),
+            Input::Tick => {}
+        }
+    }
+    /// Something came over a link.
+    fn heard(&mut self, link: Link, input: Input) {
+        let Some((mut ctx, order, end)) = self.at(link) else { return };
+        if let Input::BadChunk(_, index) = input {
+            return order.bad_chunk(&mut ctx, link, end, index);
+        }
+        let Some(stripe) = order.stripe_mut(end.stripe.stripe) else { return };
+        match input {
+            Input::Connected(_) => stripe.connected(&mut ctx, link),
+            Input::PullAnswered(_, reply) => stripe.source_mut().answered(&mut ctx, link, &reply),
+            Input::Heartbeat(_, watermark) => stripe.source_mut().heartbeat(&mut ctx, link, watermark),
+            Input::Alive(_) => stripe.source_mut().alive(&mut ctx, link, |_| {}),
+            Input::OfferAnswered(_, reply) => {
+                stripe.handing_mut().into_iter().for_each(|handing| handing.answered(&mut ctx, link, &reply));
+            }
+            Input::PartsAccepted(_) => {
+                stripe.handing_mut().into_iter().for_each(|handing| handing.parts_accepted(link));
+            }
+            _ => {}
+        }
+    }
+    /// The driver answered a question about an order.
+    fn answered(&mut self, id: DeploymentId, input: Input) {
+        let (mut ctx, orders, _) = self.split();
+        let Some(order) = orders.get_mut(&id) else { return };
+        match input {
+            Input::ArtifactVerified(_) => order.verified(&mut ctx),
+            Input::ArtifactDamaged(_, held) => order.damaged(&mut ctx, &held),
+            Input::Receipted(_) => order.receipted(&mut ctx),
+            Input::ReceiptRefused(_, reason) => order.ended(Err(reason)),
+            Input::GoAhead(_) => order.go_ahead(ctx.now),
+            Input::Later(_, reason) => order.later(&mut ctx, reason),
+            Input::InstallEnded(_, outcome) => {
+                order.ended(outcome);
+                // After a restart the outcome follows the restored offers: no need to hash what was installed long ago.
+                ctx.out.actions.retain(|action| *action != Action::VerifyArtifact(id));
+            }
+            _ => {}
+        }
+    }
+    fn without_link(&mut self, mut offer: TrustedOffer, life: Life) {
+        if !self.is_for_me(&offer) || (life == Life::Root) != (self.config.me == self.config.server) {
+            return;
+        }
+        if life == Life::Root {
+            offer.held = offer.chunks;
+        }
+        let (mut ctx, orders, _) = self.split();
+        let id = offer.stripe.order;
+        let order = orders.entry(id).or_insert_with(|| Order::new(id, offer.stripes, life));
+        if order.fits(&offer) {
+            order.take(&mut ctx, offer);
+        }
+    }
+    fn is_for_me(&self, offer: &TrustedOffer) -> bool {
+        let id = offer.stripe.order;
+        offer.sublist.head() == self.config.me
+            && offer.stripe.stripe < offer.stripes
+            && self.orders.get(&id).is_none_or(|order| order.fits(offer))
+            && (self.orders.len() < ORDERS || self.orders.contains_key(&id))
+    }
+    fn offered(&mut self, link: Link, sender: MachineId, offer: TrustedOffer) {
+        let stripe = offer.stripe;
+        let refuse = |reason, detail: &str| OfferReply::Refused { reason, detail: detail.to_owned() };
+        let refusal = if !self.is_free_or(link, End { peer: sender, stripe }) {
+            Some(refuse(Reason::ProtocolBroken, "one connection carries one stripe of one order"))
+        } else if self.config.me == self.config.server || offer.sublist.head() != self.config.me {
+            Some(refuse(Reason::NotAddressed, "the offered part of the list has another head"))
+        } else if self.orders.len() >= ORDERS && !self.orders.contains_key(&stripe.order) {
+            Some(OfferReply::Deferred { reason: Reason::Busy })
+        } else if !self.is_for_me(&offer) {
+            Some(refuse(Reason::ProtocolBroken, "the offer's stripes are not those of the order"))
+        } else {
+            None
+        };
+        if let Some(reply) = refusal {
+            return self.out.actions.push_back(Action::AnswerOffer(link, reply));
+        }
+        let may_forward = self.may_forward;
+        let (mut ctx, orders, _) = self.split();
+        ctx.out.links.insert(link, End { peer: sender, stripe });
+        let order =
+            orders.entry(stripe.order).or_insert_with(|| Order::new(stripe.order, offer.stripes, Life::Receiving));
+        order.offered(&mut ctx, (link, sender), offer, may_forward);
+    }
+    /// Whether a link is new, or known to lead there. An odd link that is not known was given up here.
+    fn is_free_or(&self, link: Link, end: End) -> bool {
+        self.out.links.get(&link).map_or(link.0.is_multiple_of(2), |known| *known == end)
+    }
+    fn pulled(&mut self, end: End, link: Link, from: u32, ancestor: bool) {
+        let held = self.orders.get(&end.stripe.order).map(|order| {
+            order.stripe(end.stripe.stripe).map(|stripe| (stripe.source().held(), stripe.source().chunks()))
+        });
+        let refused = |reason| Some(PullReply::Refused { reason });
+        let refusal = match (held, self.may_forward) {
+            _ if !self.is_free_or(link, end) => refused(Reason::ProtocolBroken),
+            (None, _) => refused(Reason::OrderExpired),
+            (_, Err(reason)) => refused(reason),
+            // The order is known, this stripe's offer has not come yet.
+            (Some(None), Ok(())) => Some(PullReply::NotHere),
+            (Some(Some((_, chunks))), Ok(())) if from > chunks => refused(Reason::ProtocolBroken),
+            (Some(Some((held, _))), Ok(())) if !ancestor && held <= from => Some(PullReply::NotHere),
+            (Some(Some(_)), Ok(())) => None,
+        };
+        let (mut ctx, _, serving) = self.split();
+        match refusal {
+            Some(reply) => refuse(&mut ctx, link, reply),
+            None => {
+                ctx.out.links.insert(link, end);
+                serving.pulled(&mut ctx, link, Turn { end, from, wait: ancestor });
+            }
+        }
+    }
+    fn lost(&mut self, link: Link, reason: Reason) {
+        let Some(end) = self.out.links.remove(&link) else { return };
+        let (mut ctx, orders, serving) = self.split();
+        serving.gone(link);
+        if let Some(order) = orders.get_mut(&end.stripe.order) {
+            order.gone(&mut ctx, link, end.stripe.stripe, reason);
+        }
+    }
+    fn set_may_forward(&mut self, may: Result<(), Reason>) {
+        if self.config.me == self.config.server || (self.config.max_children == 0 && may.is_ok()) {
+            return;
+        }
+        self.may_forward = may;
+        if let Err(reason) = may {
+            let (mut ctx, _, serving) = self.split();
+            serving.stop(&mut ctx, reason);
+        }
+    }
+    fn dropped(&mut self, id: DeploymentId, reason: Reason) {
+        let (mut ctx, orders, _) = self.split();
+        if orders.remove(&id).is_some() {
+            let of_order = |(link, end): (&Link, &End)| (end.stripe.order == id).then_some(*link);
+            let links: Vec<Link> = ctx.out.links.iter().filter_map(of_order).collect();
+            links.into_iter().for_each(|link| ctx.close(link, reason));
+        }
+    }
+    /// Lets time pass everywhere; then nothing that can be done now is left undone.
+    fn run(&mut self) {
+        let (mut ctx, orders, serving) = self.split();
+        for order in orders.values_mut() {
+            order.run(&mut ctx);
+        }
+        for (link, end) in std::mem::take(&mut ctx.out.closed) {
+            serving.gone(link);
+            if let Some(stripe) =
+                orders.get_mut(&end.stripe.order).and_then(|order| order.stripe_mut(end.stripe.stripe))
+            {
+                stripe.forget(link);
+            }
+        }
+        serving.run(&mut ctx);
+        self.install();
+    }
+    /// One install at a time; the order that has waited longest comes first.
+    fn install(&mut self) {
+        let (mut ctx, orders, _) = self.split();
+        while orders.values().all(|order| !matches!(order.life(), Life::Installing(_)))
+            && let Some((_, next)) = orders
+                .values_mut()
+                .filter_map(|order| match order.life() {
+                    Life::Ready(since, _) => Some((*since, order)),
+                    _ => None,
+                })
+                .min_by_key(|(since, _)| *since)
+        {
+            next.turn(&mut ctx);
+        }
+    }
+    /// Who sends this stripe at present.
+    #[must_use]
+    pub fn source(&self, stripe: StripeId) -> Option<MachineId> {
+        self.orders.get(&stripe.order)?.stripe(stripe.stripe)?.source().feeder()
+    }
+    /// The orders of which an offer of every stripe has come: those a check-in calls known. Of all others the server
+    /// still has to be asked for help.
+    pub fn known(&self) -> impl Iterator<Item = DeploymentId> + '_ {
+        self.orders.iter().filter(|(_, order)| order.has_every_offer()).map(|(id, _)| *id)
+    }
+    /// How many pulls are being served, and how many wait for their turn.
+    #[must_use]
+    pub fn serving(&self) -> (usize, usize) {
+        (self.serving.active(), self.serving.waiting())
+    }
+}

@@ -1,0 +1,59 @@
+//! Waiting longer each time, and not all at the same moment.
+
+use std::time::Duration;
+
+/// A small deterministic generator (splitmix64). Only spreads retries out; nothing secret depends on it.
+#[derive(Debug)]
+pub(crate) struct Jitter(u64);
+
+impl Jitter {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+    /// Somewhere from nothing up to this long.
+    pub(crate) fn up_to(&mut self, most: Duration) -> Duration {
+        most.mul_f64((self.next() >> 11) as f64 / (1u64 << 53) as f64)
+    }
+}
+
+/// A pause that doubles each time it is taken, between two bounds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Pause {
+    taken: u32,
+}
+
+impl Pause {
+    /// The next pause: at least half of, at most the whole of `first · 2^taken`, `most` at the most.
+    pub(crate) fn next(&mut self, first: Duration, most: Duration, jitter: &mut Jitter) -> Duration {
+        let whole = first.saturating_mul(1 << self.taken.min(20)).min(most);
+        self.taken = self.taken.saturating_add(1);
+        whole / 2 + jitter.up_to(whole / 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_their_bound_and_differ() {
+        let (first, most) = (Duration::from_secs(1), Duration::from_secs(15));
+        let (mut pause, mut jitter) = (Pause::default(), Jitter::new(7));
+        let all: Vec<_> = (0..8).map(|_| pause.next(first, most, &mut jitter)).collect();
+        for (n, got) in all.iter().enumerate() {
+            let whole = Duration::from_secs(1 << n).min(most);
+            assert!((whole / 2..=whole).contains(got), "pause {n} was {got:?}");
+        }
+        assert_ne!(all[6], all[7]);
+        for _ in 0..100 {
+            pause.next(first, most, &mut jitter);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! How fast a stripe usually arrives, and whether it arrives too slowly now (rule P8).
+//!
+//! The usual rate is the best average seen over at least five seconds and at least eight chunks: both, so that neither
+//! one large chunk on a slow link nor a short burst makes a rate that nobody keeps up. All rates are in chunks per second.
+
+use crate::io::Now;
+use std::{collections::VecDeque, time::Duration};
+
+/// Arrivals within this time are counted together, so that a fast link needs no long history.
+const GRAIN: Duration = Duration::from_millis(250);
+/// Fewest chunks that make an average.
+const FEWEST: u32 = 8;
+/// A source is slow below the usual rate divided by this.
+const SLOW: f64 = 4.0;
+
+#[derive(Debug, Default)]
+pub(crate) struct Rate {
+    /// When a grain began, and the chunks that came in it. Oldest first.
+    arrivals: VecDeque<(Now, u32)>,
+    usual: Option<f64>,
+}
+
+impl Rate {
+    /// Takes note of `chunks` new chunks; averages are over at least `span`.
+    pub(crate) fn arrived(&mut self, now: Now, chunks: u32, span: Duration) {
+        match self.arrivals.back_mut() {
+            Some((start, count)) if now.saturating_sub(*start) < GRAIN => *count = count.saturating_add(chunks),
+            _ => self.arrivals.push_back((now, chunks)),
+        }
+        let mut count = 0u32;
+        for (start, chunks) in self.arrivals.iter().rev() {
+            let passed = now.saturating_sub(*start);
+            if passed >= span && count >= FEWEST {
+                let rate = f64::from(count) / passed.as_secs_f64();
+                self.usual = Some(self.usual.map_or(rate, |usual| usual.max(rate)));
+                break;
+            }
+            count = count.saturating_add(*chunks);
+        }
+        let keep = self.window(span).map_or(span, |window| window.max(span));
+        // The front is dropped when the one after it can be the start of an average and of a window just as well.
+        let mut later: u64 = self.arrivals.iter().skip(1).map(|(_, chunks)| u64::from(*chunks)).sum();
+        while let Some((start, chunks)) = self.arrivals.get(1).copied() {
+            if now.saturating_sub(start) <= keep || later < u64::from(FEWEST) + u64::from(chunks) {
+                break;
+            }
+            later -= u64::from(chunks);
+            self.arrivals.pop_front();
+        }
+    }
+    /// How long a source has to be watched before it can be called slow: `span`, and on slow links the time in which a
+    /// quarter of the usual rate brings one chunk. `None` while no usual rate is known.
+    pub(crate) fn window(&self, span: Duration) -> Option<Duration> {
+        self.usual.map(|usual| span.max(Duration::from_secs_f64((SLOW / usual).min(1e6))))
+    }
+    /// Whether fewer chunks came in the last `window` than at a quarter of the usual rate.
+    pub(crate) fn slow(&self, now: Now, window: Duration) -> bool {
+        let since = now.saturating_sub(window);
+        let came: u64 =
+            self.arrivals.iter().rev().take_while(|(at, _)| *at >= since).map(|(_, chunks)| u64::from(*chunks)).sum();
+        match self.usual {
+            Some(usual) => (came as f64) < usual / SLOW * window.as_secs_f64(),
+            None => came == 0,
+        }
+    }
+    /// A source was left for slowness: expect less from now on, so that nobody goes round in circles after a rate that
+    /// the network does not give any more.
+    pub(crate) fn expect_less(&mut self) {
+        self.usual = self.usual.map(|usual| usual / 2.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn a_steady_source_is_not_slow_and_a_fading_one_is() {
+        let mut rate = Rate::default();
+        for tick in 0..100u64 {
+            rate.arrived(Duration::from_millis(tick * 100), 2, SPAN);
+        }
+        let now = Duration::from_secs(10);
+        assert_eq!(rate.window(SPAN), Some(SPAN));
+        assert!(!rate.slow(now, SPAN));
+        assert!(!rate.slow(now + SPAN * 2 / 3, SPAN), "a third of the usual amount came in the window");
+        assert!(rate.slow(now + SPAN * 4 / 5, SPAN), "a fifth came");
+        assert!(rate.arrivals.len() < 64);
+    }
+
+    #[test]
+    fn a_slow_link_with_large_chunks_gets_the_time_it_needs() {
+        let mut rate = Rate::default();
+        for n in 0..20u64 {
+            rate.arrived(Duration::from_secs(n * 50), 1, SPAN);
+        }
+        let window = rate.window(SPAN).unwrap();
+        assert!(window >= Duration::from_secs(199), "{window:?}");
+        assert!(!rate.slow(Duration::from_secs(19 * 50 + 60), window));
+        assert!(rate.slow(Duration::from_secs(19 * 50 + 201), window));
+        assert!(rate.arrivals.len() < 64);
+    }
+}

@@ -1,0 +1,151 @@
+//! Whom to turn to next, and what the passing of time does to a source (rules P7, P8).
+//!
+//! The order: the nearest ancestor in this stripe's tree that is not passed over; then the parent that a failed source
+//! has in another stripe; the server last. Those who lose their source together come to the server spread out, and
+//! come back to it after longer and longer pauses.
+
+use crate::{
+    config::Timings,
+    context::Context,
+    io::Now,
+    source::{
+        Attempt, Seat, Source,
+        stream::{Kind, Stream, Verdict},
+    },
+};
+use banyan_proto::{MachineId, Reason};
+use std::{collections::BTreeSet, time::Duration};
+
+/// Machines that sent bad bytes for this order: no sources any more. The server is never among them.
+pub(crate) type Banned = BTreeSet<MachineId>;
+
+impl Source {
+    /// Everybody but the server who may be turned to now, in order.
+    fn candidates<'a>(&'a self, now: Now, banned: &'a Banned) -> impl Iterator<Item = (MachineId, Kind)> + 'a {
+        let ancestors = self.ancestors.iter().map(|id| (*id, Kind::Ancestor));
+        let cousin = self.cousin.map(|id| (id, Kind::Holder));
+        ancestors.chain(cousin).filter(move |(id, _)| !banned.contains(id) && !self.suspects.passed_over(*id, now))
+    }
+    /// Lets time pass, and looks for a source where there is none.
+    pub(crate) fn run(&mut self, ctx: &mut Context<'_>, banned: &Banned) {
+        self.expire(ctx, banned);
+        let Seat::Empty { next, server_due } = self.seat else { return };
+        if ctx.now < next {
+            return;
+        }
+        let server = (ctx.config.server, Kind::Server);
+        let candidate = self.candidates(ctx.now, banned).next();
+        self.seat = match candidate.or((server_due && ctx.now >= self.server_at).then_some(server)) {
+            Some(candidate) => Seat::Trying(self.dial(ctx, candidate)),
+            None => {
+                let spread = ctx.now + ctx.out.jitter.up_to(ctx.config.timings.server_jitter);
+                Seat::Empty { next: self.server_at.max(spread), server_due: true }
+            }
+        };
+    }
+    fn dial(&self, ctx: &mut Context<'_>, (peer, kind): (MachineId, Kind)) -> Attempt {
+        let link = ctx.dial(peer, self.id);
+        Attempt::Dialling { link, peer, kind, deadline: ctx.now + ctx.config.timings.dial }
+    }
+    fn expire(&mut self, ctx: &mut Context<'_>, banned: &Banned) {
+        let timings = &ctx.config.timings;
+        match self.seat {
+            Seat::Empty { .. } | Seat::Whole(_) => {}
+            Seat::Trying(attempt) => {
+                if let Some(why) = self.overdue(&attempt, ctx.now, timings) {
+                    ctx.close(attempt.link(), why);
+                    self.gone(ctx, attempt.link(), why);
+                }
+            }
+            Seat::Fed(stream) => match stream.judge(&self.rate, ctx.now, timings) {
+                Verdict::Silent => self.abandon(ctx, stream, Reason::Unreachable),
+                Verdict::Slow(why) if self.has_other(ctx, stream, banned) => {
+                    self.rate.expect_less();
+                    self.abandon(ctx, stream, why);
+                }
+                Verdict::Slow(_) => self.seat = Seat::Fed(Stream { ahead_since: Some(ctx.now), ..stream }),
+                Verdict::Good if ctx.now >= self.probe_at => self.probe(ctx, stream, banned),
+                Verdict::Good => {}
+            },
+            Seat::Probing(stream, attempt, until) => {
+                let why = self.overdue(&attempt, ctx.now, timings);
+                if let Some(why) = why.or((ctx.now >= until).then_some(Reason::Busy)) {
+                    ctx.close(attempt.link(), why);
+                    self.gone(ctx, attempt.link(), why);
+                } else if stream.judge(&self.rate, ctx.now, timings) == Verdict::Silent {
+                    ctx.close(stream.link, Reason::Unreachable);
+                    self.gone(ctx, stream.link, Reason::Unreachable);
+                }
+            }
+        }
+    }
+    /// Why the attempt is given up, if it is.
+    fn overdue(&self, attempt: &Attempt, now: Now, timings: &Timings) -> Option<Reason> {
+        let over = match attempt {
+            Attempt::Dialling { deadline, .. } => now >= *deadline,
+            Attempt::Asked(stream) => now >= stream.heard + timings.silent,
+        };
+        over.then_some(Reason::Unreachable)
+    }
+    fn abandon(&mut self, ctx: &mut Context<'_>, stream: Stream, why: Reason) {
+        ctx.close(stream.link, why);
+        self.leave(ctx, stream, why);
+    }
+    /// Whether there is anybody to leave this source for.
+    fn has_other(&self, ctx: &Context<'_>, stream: Stream, banned: &Banned) -> bool {
+        self.candidates(ctx.now, banned).any(|(peer, _)| peer != stream.peer)
+            || (stream.kind != Kind::Server && ctx.now >= self.server_at)
+    }
+    /// Asks somebody above whether there is really nothing to be had. Each time another one, the server in its turn.
+    fn probe(&mut self, ctx: &mut Context<'_>, stream: Stream, banned: &Banned) {
+        let timings = &ctx.config.timings;
+        self.probe_at = ctx.now + self.probe_pause.next(timings.starved, timings.starved_most, &mut ctx.out.jitter);
+        let server = (ctx.now >= self.server_at).then_some((ctx.config.server, Kind::Server));
+        let fresh = |(id, _): &(MachineId, Kind)| *id != stream.peer && !self.probed.contains(id);
+        let candidate = self.candidates(ctx.now, banned).chain(server).find(fresh);
+        match candidate {
+            Some(candidate) => {
+                self.probed.push(candidate.0);
+                self.seat = Seat::Probing(stream, self.dial(ctx, candidate), ctx.now + timings.queued);
+            }
+            None => self.probed.clear(),
+        }
+    }
+    /// When something has to be done here though nothing happens.
+    pub(crate) fn wake(&self, now: Now, timings: &Timings) -> Option<Now> {
+        let overdue = |attempt: &Attempt| match attempt {
+            Attempt::Dialling { deadline, .. } => *deadline,
+            Attempt::Asked(stream) => stream.heard + timings.silent,
+        };
+        match &self.seat {
+            Seat::Empty { next, .. } => Some(*next),
+            Seat::Trying(attempt) => Some(overdue(attempt)),
+            Seat::Fed(stream) => Some(stream.wake(&self.rate, now, timings).min(self.probe_at)),
+            Seat::Probing(stream, attempt, until) => {
+                Some(stream.wake(&self.rate, now, timings).min(overdue(attempt)).min(*until))
+            }
+            Seat::Whole(_) => None,
+        }
+    }
+    /// This machine itself did not run for this long: that is nobody else's silence.
+    pub(crate) fn slept(&mut self, by: Duration) {
+        let later = |mut stream: Stream| {
+            stream.heard += by;
+            stream.ahead_since = stream.ahead_since.map(|since| since + by);
+            stream
+        };
+        let later_attempt = |attempt: Attempt| match attempt {
+            Attempt::Dialling { link, peer, kind, deadline } => {
+                Attempt::Dialling { link, peer, kind, deadline: deadline + by }
+            }
+            Attempt::Asked(stream) => Attempt::Asked(later(stream)),
+        };
+        self.probe_at += by;
+        self.seat = match self.seat {
+            Seat::Trying(attempt) => Seat::Trying(later_attempt(attempt)),
+            Seat::Fed(stream) => Seat::Fed(later(stream)),
+            Seat::Probing(stream, attempt, until) => Seat::Probing(later(stream), later_attempt(attempt), until + by),
+            Seat::Empty { .. } | Seat::Whole(_) => self.seat,
+        };
+    }
+}

@@ -1,0 +1,72 @@
+//! Machines and the server that come back go on from where they were.
+
+use crate::{
+    plan::children,
+    world::{Fault, Plan, World},
+};
+use std::time::Duration;
+
+#[test]
+fn a_killed_machine_finishes_from_what_it_held() {
+    let mut world = World::new(Plan { chunks: 400, ..Plan::default() });
+    let head = children(&world.lists[0], 0)[0];
+    let half = world.file_time() / 2;
+    world.fault_at(half, Fault::Kill(head));
+    world.fault_at(half + Duration::from_secs(5), Fault::Start(head));
+    world.plant();
+    assert!(world.run_until(Duration::from_secs(120), World::all_installed));
+    let sent: u64 = world.hosts.iter().map(|host| host.chunks_sent).sum();
+    let needed = u64::from(world.plan.chunks) * 16;
+    assert!(sent <= needed + 40, "{sent} chunks were sent, {needed} are needed: only those under way are sent again");
+}
+
+#[test]
+fn the_server_may_restart_in_the_middle() {
+    let mut world = World::new(Plan { chunks: 400, ..Plan::default() });
+    let half = world.file_time() / 2;
+    world.fault_at(half, Fault::Kill(0));
+    world.fault_at(half + Duration::from_secs(12), Fault::Start(0));
+    world.plant();
+    assert!(world.run_until(Duration::from_secs(120), World::all_installed));
+    assert!(world.copies(0) < 1.02, "the server sent {} copies", world.copies(0));
+    let heads: Vec<usize> = world.lists.iter().flat_map(|list| children(list, 0)).collect();
+    assert!(world.fled().iter().all(|n| heads.contains(n)), "the others wait at their parents");
+}
+
+/// While the server is away for long, everybody asks above now and then, and stays where it is.
+#[test]
+fn a_long_absence_of_the_server_does_not_scatter_the_tree() {
+    let mut world = World::new(Plan { chunks: 400, ..Plan::default() });
+    let half = world.file_time() / 2;
+    world.fault_at(half, Fault::Kill(0));
+    world.fault_at(half + Duration::from_secs(600), Fault::Start(0));
+    world.plant();
+    assert!(world.run_until(Duration::from_secs(1200), World::all_installed));
+    assert!(world.copies(0) < 1.3, "the server sent {} copies", world.copies(0));
+}
+
+#[test]
+fn everyone_restarts_at_once() {
+    let mut world = World::new(Plan { chunks: 400, ..Plan::default() });
+    let half = world.file_time() / 2;
+    for n in 0..=16 {
+        world.fault_at(half, Fault::Kill(n));
+        world.fault_at(half + Duration::from_secs(3 + n as u64), Fault::Start(n));
+    }
+    world.plant();
+    assert!(world.run_until(Duration::from_secs(300), World::all_installed));
+}
+
+#[test]
+fn what_is_installed_is_not_installed_again_after_a_restart() {
+    let mut world = World::new(Plan { machines: 3, chunks: 16, ..Plan::default() });
+    world.plant();
+    assert!(world.run_until(Duration::from_secs(60), World::all_installed));
+    for n in 1..=3 {
+        world.fault(Fault::Kill(n));
+        world.fault(Fault::Start(n));
+    }
+    let end = world.now + Duration::from_secs(300);
+    world.run_until(end, |_| false);
+    assert!(world.everyone(|host| host.disk.installs == 1));
+}

@@ -1,0 +1,152 @@
+//! How messages lie on a connection: `length (u32, big endian) · kind (u8) · body` (rule P1).
+//!
+//! The length counts kind and body. It is checked against the kind's limit before anything is kept.
+
+use crate::{limits, peer::Control};
+
+/// One message on a connection.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Frame {
+    /// A control message.
+    Control(Control),
+    /// A chunk of content. Not believed before its hash has been checked.
+    Chunk {
+        /// Index in the file (not in the stripe).
+        index: u32,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// Sent every second by a serving side: it is alive, and holds the stripe's chunks up to this ordinal.
+    Heartbeat {
+        /// How many chunks of the stripe, from the first without a gap, the sender holds.
+        watermark: u32,
+    },
+}
+
+/// What is wrong with bytes that should have been a frame. The other side's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// Longer than its kind may be.
+    #[error("a frame of kind {kind} and {length} bytes; too long")]
+    TooLong {
+        /// The kind byte.
+        kind: u8,
+        /// Claimed length.
+        length: usize,
+    },
+    /// No such kind.
+    #[error("a frame of unknown kind {0}")]
+    UnknownKind(u8),
+    /// Too short for its kind.
+    #[error("a frame of kind {0} that is too short")]
+    TooShort(u8),
+    /// Control JSON that is none.
+    #[error("a control message that cannot be read: {0}")]
+    Control(#[from] serde_json::Error),
+}
+
+/// Bytes before every frame's body: length and kind.
+pub const HEADER: usize = 5;
+const CONTROL: u8 = 0;
+const CHUNK: u8 = 1;
+const HEARTBEAT: u8 = 2;
+
+/// Kind and body length of the frame that starts with these bytes.
+///
+/// # Errors
+/// When the kind is unknown or the length is above the kind's limit or impossible.
+pub fn parse_header(header: [u8; HEADER]) -> Result<(u8, usize), FrameError> {
+    let [a, b, c, d, kind] = header;
+    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+    let limit = match kind {
+        CONTROL => limits::CONTROL_BYTES,
+        CHUNK => limits::CHUNK_BYTES + 4,
+        HEARTBEAT => 4,
+        other => return Err(FrameError::UnknownKind(other)),
+    };
+    match length.checked_sub(1) {
+        None => Err(FrameError::TooShort(kind)),
+        Some(body) if body > limit => Err(FrameError::TooLong { kind, length }),
+        Some(body) => Ok((kind, body)),
+    }
+}
+
+/// The frame of this kind with this body.
+///
+/// # Errors
+/// When the body is not one of that kind.
+pub fn parse_body(kind: u8, mut body: Vec<u8>) -> Result<Frame, FrameError> {
+    let number = |body: &[u8]| body.first_chunk().copied().map(u32::from_be_bytes).ok_or(FrameError::TooShort(kind));
+    match kind {
+        CONTROL => Ok(Frame::Control(serde_json::from_slice(&body)?)),
+        CHUNK => {
+            let index = number(&body)?;
+            body.drain(..4);
+            Ok(Frame::Chunk { index, bytes: body })
+        }
+        HEARTBEAT => Ok(Frame::Heartbeat { watermark: number(&body)? }),
+        other => Err(FrameError::UnknownKind(other)),
+    }
+}
+
+/// The header and the four bytes of index that stand before a chunk's bytes.
+///
+/// # Panics
+/// When the chunk is longer than any chunk may be: a mistake of the caller's.
+#[must_use]
+pub fn chunk_header(index: u32, chunk_bytes: usize) -> [u8; HEADER + 4] {
+    assert!(chunk_bytes <= limits::CHUNK_BYTES, "a chunk of {chunk_bytes} bytes");
+    let mut header = [0; HEADER + 4];
+    header[..4].copy_from_slice(&(chunk_bytes as u32 + 5).to_be_bytes());
+    header[4] = CHUNK;
+    header[5..].copy_from_slice(&index.to_be_bytes());
+    header
+}
+
+impl Frame {
+    /// The frame as it lies on a connection.
+    ///
+    /// # Panics
+    /// When a control message is too long to be sent or has no JSON form: a mistake of the caller's.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let (kind, body) = match self {
+            Self::Control(control) => {
+                (CONTROL, serde_json::to_vec(control).expect("control messages have a JSON form"))
+            }
+            Self::Chunk { index, bytes } => return [chunk_header(*index, bytes.len()).as_slice(), bytes].concat(),
+            Self::Heartbeat { watermark } => (HEARTBEAT, watermark.to_be_bytes().to_vec()),
+        };
+        assert!(body.len() <= limits::CONTROL_BYTES, "a control message of {} bytes", body.len());
+        let length = body.len() as u32 + 1;
+        [&length.to_be_bytes(), [kind].as_slice(), &body].concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Reason;
+
+    #[test]
+    fn frames_round_trip() {
+        for frame in [
+            Frame::Control(Control::Bye { reason: Reason::Revoked }),
+            Frame::Chunk { index: 7, bytes: vec![1, 2, 3] },
+            Frame::Heartbeat { watermark: 9 },
+        ] {
+            let bytes = frame.encode();
+            let (kind, length) = parse_header(*bytes.first_chunk().unwrap()).unwrap();
+            assert_eq!(length, bytes.len() - HEADER);
+            assert_eq!(parse_body(kind, bytes[HEADER..].to_vec()).unwrap(), frame);
+        }
+    }
+
+    #[test]
+    fn lengths_are_limited_before_anything_is_read() {
+        assert!(matches!(parse_header([0xff, 0xff, 0xff, 0xff, CONTROL]), Err(FrameError::TooLong { .. })));
+        assert!(matches!(parse_header([0, 8, 0, 0, CHUNK]), Err(FrameError::TooLong { .. })));
+        assert!(matches!(parse_header([0, 0, 0, 0, CONTROL]), Err(FrameError::TooShort(_))));
+        assert!(matches!(parse_header([0, 0, 0, 1, 9]), Err(FrameError::UnknownKind(9))));
+    }
+}

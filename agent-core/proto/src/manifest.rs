@@ -1,0 +1,306 @@
+//! The manifest: the publisher-signed description of a release. It is a TUF target; everything that runs code and
+//! everything about versions is in it and nowhere else (rule T2).
+
+use crate::{Digest, limits};
+use serde::{Deserialize, Serialize};
+
+/// One release of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of this format; 1.
+    pub format: u32,
+    /// Name of the package: `[a-z0-9][a-z0-9+.-]{0,63}`.
+    pub package: String,
+    /// The version as people read it. Never compared; `sequence` is.
+    pub version: String,
+    /// Rises with every release of the package.
+    pub sequence: u64,
+    /// No machine that has seen this release installs a lower sequence afterwards (the floor).
+    pub min_sequence: u64,
+    /// Set on a release that deliberately brings back older content: the sequence whose content it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_to: Option<u64>,
+    /// Who publishes, in words.
+    #[serde(default)]
+    pub publisher: String,
+    /// Release notes, plain text.
+    #[serde(default)]
+    pub notes: String,
+    /// One file for each platform.
+    pub artifacts: Vec<Artifact>,
+}
+
+/// The file of a release for one platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Artifact {
+    /// `linux-x86_64`, `windows-x86_64`, … or `any`.
+    pub platform: String,
+    /// Name of the file, for people and for installers that look at its ending. No path.
+    pub file_name: String,
+    /// Bytes.
+    pub size: u64,
+    /// BLAKE3 of the whole file.
+    pub digest: Digest,
+    /// Bytes of every chunk but the last.
+    pub chunk_size: u32,
+    /// BLAKE3 of every chunk, in order.
+    pub chunks: ChunkHashes,
+    /// How to install it.
+    pub install: InstallSpec,
+}
+
+/// The hashes of all chunks, as one base64 text of their 32-byte values.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ChunkHashes(pub Vec<Digest>);
+
+impl From<ChunkHashes> for String {
+    fn from(hashes: ChunkHashes) -> String {
+        data_encoding::BASE64.encode(&hashes.0.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>())
+    }
+}
+impl TryFrom<String> for ChunkHashes {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let bytes = data_encoding::BASE64.decode(text.as_bytes()).map_err(|_| "chunk hashes are base64")?;
+        let (hashes, rest) = bytes.as_chunks::<32>();
+        if !rest.is_empty() {
+            return Err("chunk hashes are 32 bytes each");
+        }
+        Ok(Self(hashes.iter().map(|hash| Digest(*hash)).collect()))
+    }
+}
+
+/// How an artifact is installed, found, proved and undone. Only publishers can say this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstallSpec {
+    /// What the file is.
+    pub kind: Kind,
+    /// Finds out whether this release is there already (exit code 0). Without it the kind's own way is used: the
+    /// version folder for archives, the package database for debs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detect: Option<CommandSpec>,
+    /// Finds out whether the *new version* runs (exit code 0). Decides between success and rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<CommandSpec>,
+    /// Takes the release off again, where the kind has no way of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<CommandSpec>,
+    /// Free disk space that must be left for the installed files (bytes).
+    #[serde(default)]
+    pub needs_bytes: u64,
+}
+
+/// The kinds of artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// tar.gz, tar.zst, tar or zip, into a folder for each version with an atomic `current` switch.
+    Archive,
+    /// A Debian package, through dpkg.
+    Deb,
+}
+
+/// A command of the publisher's: no shell, no expansion except `{dir}` = the folder of the installed version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandSpec {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Seconds after which it is ended and counts as failed.
+    #[serde(default = "default_timeout")]
+    pub timeout_seconds: u32,
+}
+
+fn default_timeout() -> u32 {
+    60
+}
+
+/// Why a manifest makes no sense. The publisher's tool refuses to make such a one; whoever sends one is lying or broken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Not JSON of this format.
+    #[error("the manifest cannot be read: {0}")]
+    Unreadable(String),
+    /// A field's value is not allowed.
+    #[error("the manifest's {field} is not allowed: {why}")]
+    Field {
+        /// Which.
+        field: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Manifest {
+    /// Reads and checks a manifest.
+    ///
+    /// # Errors
+    /// When it is too large, not of this format, or contradicts itself.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        if bytes.len() > limits::MANIFEST_BYTES {
+            return Err(ManifestError::Field { field: "length", why: format!("{} bytes", bytes.len()) });
+        }
+        let manifest: Self =
+            serde_json::from_slice(bytes).map_err(|error| ManifestError::Unreadable(error.to_string()))?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+    /// Whether the fields are allowed and fit each other.
+    ///
+    /// # Errors
+    /// Names the first field that does not.
+    pub fn check(&self) -> Result<(), ManifestError> {
+        let field = |field, ok: bool, why: &dyn Fn() -> String| {
+            if ok { Ok(()) } else { Err(ManifestError::Field { field, why: why() }) }
+        };
+        field("format", self.format == 1, &|| self.format.to_string())?;
+        field("package", is_package_name(&self.package), &|| {
+            format!("{:?}: lower-case letters, digits, + . - (64 at most)", self.package)
+        })?;
+        field("version", is_version(&self.version), &|| {
+            format!("{:?}: letters, digits, . + ~ : - _ (64 at most)", self.version)
+        })?;
+        field("min_sequence", self.min_sequence <= self.sequence, &|| {
+            format!("{} is above the sequence {}", self.min_sequence, self.sequence)
+        })?;
+        field("artifacts", !self.artifacts.is_empty(), &|| "there are none".into())?;
+        self.artifacts.iter().try_for_each(Artifact::check)
+    }
+    /// The artifact for a platform: its own, else the one for `any`.
+    #[must_use]
+    pub fn artifact_for(&self, platform: &str) -> Option<&Artifact> {
+        let of = |wanted: &str| self.artifacts.iter().find(|artifact| artifact.platform == wanted);
+        of(platform).or_else(|| of("any"))
+    }
+    /// The name under which this release is a TUF target.
+    #[must_use]
+    pub fn target_name(&self) -> String {
+        format!("{}/{}.json", self.package, self.sequence)
+    }
+}
+
+/// Whether a text may be the name of a package (and so of a folder).
+#[must_use]
+pub fn is_package_name(name: &str) -> bool {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=64).contains(&name.len()) && name.starts_with(word) && name.chars().all(|c| word(c) || "+.-".contains(c))
+}
+/// Whether a text may be a version (and part of a folder's name).
+#[must_use]
+pub fn is_version(version: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric();
+    (1..=64).contains(&version.len())
+        && version.starts_with(word)
+        && version.chars().all(|c| word(c) || ".+~:-_".contains(c))
+}
+
+impl Artifact {
+    fn check(&self) -> Result<(), ManifestError> {
+        let bad = |field, why: String| Err(ManifestError::Field { field, why });
+        let size = self.chunk_size as usize;
+        if !(limits::CHUNK_BYTES_MIN..=limits::CHUNK_BYTES).contains(&size) {
+            return bad("chunk_size", size.to_string());
+        }
+        if self.size == 0 || self.size > limits::ARTIFACT_BYTES {
+            return bad("size", self.size.to_string());
+        }
+        if self.chunks.0.len() as u64 != self.size.div_ceil(u64::from(self.chunk_size)) {
+            return bad("chunks", format!("{} hashes for {} bytes", self.chunks.0.len(), self.size));
+        }
+        let name = &self.file_name;
+        if name.is_empty()
+            || name.len() > 128
+            || name.starts_with('.')
+            || name.contains(['/', '\\', ':', '\0'])
+            || name.chars().any(char::is_control)
+        {
+            return bad("file_name", format!("{name:?}"));
+        }
+        for command in [&self.install.detect, &self.install.probe, &self.install.undo].into_iter().flatten() {
+            if command.argv.is_empty() || command.timeout_seconds == 0 || command.timeout_seconds > 3600 {
+                return bad("command", "it needs a program and a time-out of 1 to 3600 seconds".into());
+            }
+        }
+        Ok(())
+    }
+    /// Chunk size for a file (rule C1): a power of two, 16–256 KiB, so that there are 256 chunks or more where possible.
+    #[must_use]
+    pub fn chunk_size_for(file_bytes: u64) -> u32 {
+        let wanted = (file_bytes / 256).clamp(limits::CHUNK_BYTES_MIN as u64, limits::CHUNK_BYTES as u64);
+        1 << wanted.ilog2()
+    }
+    /// How many chunks there are.
+    #[must_use]
+    pub fn chunk_count(&self) -> u32 {
+        u32::try_from(self.chunks.0.len()).unwrap_or(u32::MAX)
+    }
+    /// Bytes of one chunk; zero for a chunk that does not exist.
+    #[must_use]
+    pub fn chunk_len(&self, index: u32) -> u32 {
+        let start = u64::from(index) * u64::from(self.chunk_size);
+        u32::try_from(self.size.saturating_sub(start).min(u64::from(self.chunk_size))).unwrap_or(0)
+    }
+    /// How many chunks belong to one of `stripes` stripes (rule C2: chunk i belongs to stripe i mod k).
+    #[must_use]
+    pub fn stripe_len(&self, stripes: u8, stripe: u8) -> u32 {
+        let (count, stripes, stripe) = (self.chunk_count(), u32::from(stripes), u32::from(stripe));
+        count.saturating_sub(stripe).div_ceil(stripes)
+    }
+    /// The index in the file of a stripe's chunk number `ordinal`.
+    #[must_use]
+    pub fn chunk_index(stripes: u8, stripe: u8, ordinal: u32) -> u32 {
+        ordinal * u32::from(stripes) + u32::from(stripe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn artifact(size: u64) -> Artifact {
+        let chunk_size = Artifact::chunk_size_for(size);
+        let chunks = ChunkHashes(vec![Digest([0; 32]); usize::try_from(size.div_ceil(u64::from(chunk_size))).unwrap()]);
+        let install = InstallSpec { kind: Kind::Archive, detect: None, probe: None, undo: None, needs_bytes: 0 };
+        Artifact {
+            platform: "any".into(),
+            file_name: "a.tar".into(),
+            size,
+            digest: Digest([0; 32]),
+            chunk_size,
+            chunks,
+            install,
+        }
+    }
+
+    #[test]
+    fn stripes_share_all_chunks_between_them() {
+        for size in [1, 16 << 10, (16 << 10) + 1, 5 << 20, 64 << 20, (64 << 20) + 77] {
+            let artifact = artifact(size);
+            assert_eq!((0..artifact.chunk_count()).map(|i| u64::from(artifact.chunk_len(i))).sum::<u64>(), size);
+            for k in 1..=2 {
+                let mut seen: Vec<u32> = (0..k)
+                    .flat_map(|s| (0..artifact.stripe_len(k, s)).map(move |o| Artifact::chunk_index(k, s, o)))
+                    .collect();
+                seen.sort_unstable();
+                assert_eq!(seen, (0..artifact.chunk_count()).collect::<Vec<_>>());
+            }
+        }
+        assert_eq!(artifact(64 << 20).chunk_count(), 256);
+        assert_eq!(artifact(4 << 20).chunk_count(), 256);
+    }
+
+    #[test]
+    fn names_that_could_leave_their_folder_are_refused() {
+        for bad in ["", ".", "..", "a/b", "-x", "A", "a b", &"a".repeat(65)] {
+            assert!(!is_package_name(bad), "{bad:?}");
+        }
+        for bad in ["", "..", ".1", "1/2", "1 2"] {
+            assert!(!is_version(bad), "{bad:?}");
+        }
+        assert!(is_package_name("libre-office7.2+x") && is_version("1:2.3~rc1-4+deb12u1"));
+    }
+}

@@ -1,0 +1,175 @@
+//! The envelope of everything the server signs: the exact text that was signed travels with its signature.
+//!
+//! Nothing is serialised again before checking, so two implementations cannot disagree about the bytes. Every kind of
+//! document has a context that is part of what is signed: a signature for one kind is worthless for another (rule S1).
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::marker::PhantomData;
+
+/// A kind of document that the server signs.
+pub trait Document: Clone + Serialize + DeserializeOwned {
+    /// Names the kind and its version; signed together with the text.
+    const CONTEXT: &'static str;
+}
+
+/// A document with the server's signature. Nothing in it can be read before [`Signed::verify`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signed<T> {
+    /// Which key signed ([`PublicKey::id`]).
+    key: String,
+    /// The document's JSON text, exactly as it was signed.
+    payload: String,
+    /// Ed25519 signature, base64.
+    signature: String,
+    #[serde(skip)]
+    kind: PhantomData<T>,
+}
+
+/// Why a signed document was not believed. Whoever sent it is at fault, or this machine's keys are old.
+#[derive(Debug, thiserror::Error)]
+pub enum SignatureError {
+    /// The key is not one of those this machine trusts: forged, or the server's keys changed since enrolment.
+    #[error("signed with key {0:?}, which this machine does not know")]
+    UnknownKey(String),
+    /// The signature does not fit the text: altered on the way, or forged.
+    #[error("the signature does not fit the document")]
+    WrongSignature,
+    /// A true signature around a text that this version does not understand.
+    #[error("the document is signed but cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+impl<T: Document> Signed<T> {
+    /// The document, if one of `keys` signed exactly this text as this kind of document.
+    ///
+    /// # Errors
+    /// See [`SignatureError`].
+    pub fn verify(&self, keys: &KeyRing) -> Result<T, SignatureError> {
+        let key = keys
+            .0
+            .iter()
+            .find(|key| key.id() == self.key)
+            .ok_or_else(|| SignatureError::UnknownKey(self.key.chars().take(80).collect()))?;
+        let signature =
+            data_encoding::BASE64.decode(self.signature.as_bytes()).map_err(|_| SignatureError::WrongSignature)?;
+        UnparsedPublicKey::new(&ED25519, &key.0)
+            .verify(&signed_bytes::<T>(&self.payload), &signature)
+            .map_err(|_| SignatureError::WrongSignature)?;
+        Ok(serde_json::from_str(&self.payload)?)
+    }
+    /// Identifies these very bytes, for caches of what has been verified already.
+    #[must_use]
+    pub fn fingerprint(&self) -> crate::Digest {
+        crate::Digest::of(
+            &[self.key.as_bytes(), b"\0", self.payload.as_bytes(), b"\0", self.signature.as_bytes()].concat(),
+        )
+    }
+}
+
+fn signed_bytes<T: Document>(payload: &str) -> Vec<u8> {
+    [T::CONTEXT.as_bytes(), b"\0", payload.as_bytes()].concat()
+}
+
+/// A public Ed25519 key of the server, as base64 in text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct PublicKey(Vec<u8>);
+
+impl PublicKey {
+    /// A short name for the key: the first 16 digits of its hash.
+    #[must_use]
+    pub fn id(&self) -> String {
+        crate::Digest::of(&self.0).to_string()[..16].to_owned()
+    }
+}
+impl From<PublicKey> for String {
+    fn from(key: PublicKey) -> String {
+        data_encoding::BASE64.encode(&key.0)
+    }
+}
+impl TryFrom<String> for PublicKey {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match data_encoding::BASE64.decode(text.as_bytes()) {
+            Ok(bytes) if bytes.len() == 32 => Ok(Self(bytes)),
+            _ => Err("an Ed25519 public key is 32 bytes in base64"),
+        }
+    }
+}
+
+/// The keys whose signatures are believed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyRing(pub Vec<PublicKey>);
+
+/// The server's private signing key.
+pub struct SigningKey(Ed25519KeyPair);
+
+/// A stored signing key that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the signing key is damaged: not an Ed25519 key in PKCS#8 form")]
+pub struct BadSigningKey;
+
+impl SigningKey {
+    /// A new key, and the PKCS#8 bytes to keep it by.
+    ///
+    /// # Panics
+    /// When the system has no random numbers.
+    #[must_use]
+    pub fn generate() -> (Self, Vec<u8>) {
+        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new())
+            .expect("the system's random number generator works");
+        let key = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).expect("a key that was just made");
+        (Self(key), pkcs8.as_ref().to_vec())
+    }
+    /// # Errors
+    /// When the bytes are not such a key.
+    pub fn from_pkcs8(bytes: &[u8]) -> Result<Self, BadSigningKey> {
+        Ed25519KeyPair::from_pkcs8(bytes).map(Self).map_err(|_| BadSigningKey)
+    }
+    /// What others check this key's signatures with.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        PublicKey(self.0.public_key().as_ref().to_vec())
+    }
+    /// # Panics
+    /// Never for the documents of this crate: each of them has a JSON form.
+    #[must_use]
+    pub fn sign<T: Document>(&self, document: &T) -> Signed<T> {
+        let payload = serde_json::to_string(document).expect("every document has a JSON form");
+        let signature = data_encoding::BASE64.encode(self.0.sign(&signed_bytes::<T>(&payload)).as_ref());
+        Signed { key: self.public().id(), payload, signature, kind: PhantomData }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct A(u32);
+    impl Document for A {
+        const CONTEXT: &'static str = "test a";
+    }
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct B(u32);
+    impl Document for B {
+        const CONTEXT: &'static str = "test b";
+    }
+
+    #[test]
+    fn only_the_very_text_of_the_very_kind_by_a_known_key_is_believed() {
+        let (key, _) = SigningKey::generate();
+        let (other, _) = SigningKey::generate();
+        let ring = KeyRing(vec![key.public()]);
+        let signed = key.sign(&A(7));
+        assert_eq!(signed.verify(&ring).unwrap(), A(7));
+        assert!(matches!(other.sign(&A(7)).verify(&ring), Err(SignatureError::UnknownKey(_))));
+        let altered = Signed { payload: "8".into(), ..signed.clone() };
+        assert!(matches!(altered.verify(&ring), Err(SignatureError::WrongSignature)));
+        let other_kind: Signed<B> = serde_json::from_value(serde_json::to_value(&signed).unwrap()).unwrap();
+        assert!(matches!(other_kind.verify(&ring), Err(SignatureError::WrongSignature)));
+    }
+}

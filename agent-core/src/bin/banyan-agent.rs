@@ -1,0 +1,27 @@
+//! The agent as a service: no GUI, no server, no signing code.
+
+use agent_core::cli::{Args, run};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Receives, verifies, authenticates, installs and forwards software on this machine.
+#[derive(Parser)]
+#[command(version, about)]
+struct Command {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ended = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| runtime.block_on(run(command.args)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("banyan-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Checking in: one long poll to the server that says how this machine is and hears what is new: orders to expect, a
+//! newer revocation list. An idle agent does nothing else.
+
+use crate::agent::Agent;
+use banyan_proto::{
+    DeploymentId,
+    api::{CheckIn, Expected},
+};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tracing::{debug, info, warn};
+
+/// How long the server may hold an answer back.
+const WAIT_SECONDS: u32 = 300;
+/// The same while an order is expected whose offer has not come.
+const WAIT_EXPECTING_SECONDS: u32 = 2;
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+const RETRY_MOST: Duration = Duration::from_secs(30);
+/// A revocation list is valid for 24 hours; without news it is fetched again after this.
+const CRL_REFRESH: Duration = Duration::from_secs(6 * 3600);
+
+/// Checks in for ever.
+pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
+    let mut retry = RETRY_FIRST;
+    let mut expected: HashMap<DeploymentId, Instant> = HashMap::new();
+    let mut crl_fetched = Instant::now();
+    let mut first = true;
+    loop {
+        let known: Vec<DeploymentId> =
+            agent.orders.all().iter().filter(|held| held.is_fully_offered()).map(|held| held.order.id).collect();
+        expected.retain(|order, _| !known.contains(order));
+        // Expected orders are counted as known, so that the server does not answer at once because of them.
+        let told = known.iter().copied().chain(expected.keys().copied()).collect();
+        let wait_seconds = match (first, expected.is_empty()) {
+            (true, _) => 0,
+            (false, false) => WAIT_EXPECTING_SECONDS,
+            (false, true) => WAIT_SECONDS,
+        };
+        let body = CheckIn {
+            boot,
+            label: agent.label.clone(),
+            addresses: agent.addresses_now(),
+            software: crate::identity::software(),
+            crl_number: agent.crl_number(),
+            known: told,
+            wait_seconds,
+        };
+        match agent.server.check_in(&body).await {
+            Ok(reply) => {
+                first = false;
+                retry = RETRY_FIRST;
+                agent.renew_when_due().await;
+                if reply.crl_number > agent.crl_number() || crl_fetched.elapsed() > CRL_REFRESH {
+                    crl_fetched = Instant::now();
+                    fetch_crl(&agent).await;
+                }
+                for Expected { order, patience_seconds } in reply.orders {
+                    let patience = Duration::from_secs(patience_seconds.into());
+                    expected.entry(order).or_insert_with(|| Instant::now() + patience);
+                }
+                let due: Vec<DeploymentId> =
+                    expected.iter().filter(|(_, at)| **at <= Instant::now()).map(|(&order, _)| order).collect();
+                for order in due {
+                    expected.insert(order, Instant::now() + Duration::from_secs(30));
+                    ask_for_help(&agent, order).await;
+                }
+            }
+            Err(error) => {
+                debug!(%error, "the server does not answer");
+                tokio::time::sleep(retry + jitter(retry)).await;
+                retry = (retry * 2).min(RETRY_MOST);
+            }
+        }
+    }
+}
+
+/// Up to as much again, so that machines that lost the server at one moment do not all come back at one moment.
+fn jitter(most: Duration) -> Duration {
+    let random = u16::from_le_bytes([0, 1].map(|at| banyan_proto::MachineId::random().0[at]));
+    most.mul_f64(f64::from(random) / f64::from(u16::MAX))
+}
+
+async fn fetch_crl(agent: &Agent) {
+    match agent.server.crl().await {
+        Ok(der) => agent.take_crl(der),
+        Err(error) => warn!(%error, "the revocation list could not be fetched"),
+    }
+}
+
+/// No offer came through the tree: the server makes them itself (rule L8).
+async fn ask_for_help(agent: &Arc<Agent>, order: DeploymentId) {
+    match agent.server.help(order).await {
+        Ok(help) => {
+            info!(%order, "no offer came through the tree; the server helps");
+            for offer in help.offers {
+                agent.helped(offer).await;
+            }
+        }
+        Err(error) => warn!(%error, %order, "the server did not help"),
+    }
+}

@@ -1,0 +1,303 @@
+//! Starting and stopping the agent: `banyan-agent`, and `banyan agent`.
+
+use crate::{
+    agent::{self, Agent},
+    authenticate::Authenticate,
+    check_in, identity,
+    install::{self, Install},
+    offer::OfferStage,
+    orders::Orders,
+    report::Reporter,
+    server_api::ServerApi,
+    state::{Enrolment, State},
+};
+use anyhow::{Context, bail};
+use banyan_machine::{Config, io::Input};
+use banyan_proto::{MachineId, UnixSeconds, join::JoinCode};
+use banyan_wire::{
+    connection::{self, TlsPair},
+    node::{self, NodeConfig, NodeHandle},
+    tls::Crl,
+};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, RwLock},
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tracing::{debug, info, warn};
+
+/// How many machines are served at once unless the owner says otherwise.
+const CHILDREN: usize = 8;
+/// Handshakes under way at once; more wait.
+const HANDSHAKES: usize = 64;
+/// How often orders whose content need not be kept are looked for.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
+
+/// Options of the agent.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Folder for this machine's identity, database and content.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where to listen for other machines.
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:7711")]
+    pub listen: SocketAddr,
+    /// Join code from `banyan tokens create`; needed once.
+    #[arg(long, value_name = "CODE")]
+    pub join: Option<String>,
+    /// Install into this folder as if it were the system's root.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub install_root: PathBuf,
+    /// What people call this machine; its host name unless given.
+    #[arg(long, value_name = "LABEL")]
+    pub name: Option<String>,
+    /// Serve at most so many machines at once.
+    #[arg(long, value_name = "N", default_value_t = CHILDREN)]
+    pub max_children: usize,
+    /// End when standard input ends.
+    #[arg(long, hide = true)]
+    pub exit_with_stdin: bool,
+}
+
+/// Runs the agent until it is told to stop.
+///
+/// # Errors
+/// When it cannot start: folder, database, identity, address. What was tried and what to do is in the error.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let folders = Folders::make(&args.data)?;
+    let state = Arc::new(
+        State::open(&folders.data.join("agent.redb"))
+            .context("opening the agent's database (is another agent running with the same --data folder?)")?,
+    );
+    let key = identity::key(&folders.data.join("machine.key"))?;
+    let listener =
+        TcpListener::bind(args.listen).await.with_context(|| format!("listening on {} (--listen)", args.listen))?;
+    let listen = listener.local_addr()?;
+    let label = args.name.clone().or_else(sysinfo::System::host_name).unwrap_or_else(|| "unnamed".into());
+    let enrolment = enrolment(&args, &state, &key, &label, listen).await?;
+    let agent = assemble(&args, &folders, state, key, enrolment, label, listen)?;
+    wait_for_crl(&agent).await;
+    let node = start(&agent)?;
+    info!(machine = %agent.me, label = agent.label, %listen, "ready");
+    tokio::spawn(check_in::run(Arc::clone(&agent), u64::from_le_bytes(random())));
+    tokio::spawn(accept(listener, node.clone()));
+    tokio::spawn(forget(Arc::downgrade(&agent)));
+    stop_signal(args.exit_with_stdin).await;
+    info!("stopping");
+    node.shutdown().await;
+    Ok(())
+}
+
+struct Folders {
+    data: PathBuf,
+    content: PathBuf,
+    installer: PathBuf,
+}
+
+impl Folders {
+    fn make(data: &Path) -> anyhow::Result<Self> {
+        let folders = Self { data: data.to_owned(), content: data.join("content"), installer: data.join("installer") };
+        for folder in [&folders.data, &folders.content, &folders.installer] {
+            fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
+            #[cfg(unix)]
+            fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+        }
+        Ok(folders)
+    }
+}
+
+fn random() -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&MachineId::random().0[..8]);
+    bytes
+}
+
+async fn enrolment(
+    args: &Args,
+    state: &State,
+    key: &rcgen::KeyPair,
+    label: &str,
+    listen: SocketAddr,
+) -> anyhow::Result<Enrolment> {
+    if let Some(enrolment) = state.enrolment()? {
+        return Ok(enrolment);
+    }
+    let Some(code) = &args.join else {
+        bail!(
+            "this machine is not enrolled yet: start it once with --join CODE (make one with `banyan tokens create`)"
+        );
+    };
+    let code: JoinCode = code.parse()?;
+    let addresses = agent::addresses(listen, vec![code.server]);
+    let enrolment = identity::enrol(state, key, &code, label, addresses).await?;
+    info!(machine = %enrolment.machine, server = %enrolment.server_address, "enrolled");
+    Ok(enrolment)
+}
+
+fn assemble(
+    args: &Args,
+    folders: &Folders,
+    state: Arc<State>,
+    key: rcgen::KeyPair,
+    enrolment: Enrolment,
+    label: String,
+    listen: SocketAddr,
+) -> anyhow::Result<Arc<Agent>> {
+    let credentials = identity::credentials(&enrolment, &key)?;
+    let server = Arc::new(ServerApi::new(&enrolment, &credentials)?);
+    let trust = state.trust()?.context("the record of what publishers signed is missing: enrol this machine again")?;
+    let trust = Arc::new(Mutex::new(trust));
+    let orders =
+        Arc::new(Orders::new(enrolment.machine, enrolment.server, enrolment.server_address, enrolment.keys.clone()));
+    let crl = state.crl()?.map(|der| Crl::read(der, &credentials.ca)).transpose()?.map(Arc::new);
+    let offers = Arc::new(OfferStage {
+        me: enrolment.machine,
+        server: enrolment.server,
+        keys: enrolment.keys.clone(),
+        epoch: enrolment.epoch,
+        platform: identity::platform(),
+        folder: folders.content.clone(),
+        state: Arc::clone(&state),
+        orders: Arc::clone(&orders),
+        trust: Arc::clone(&trust),
+    });
+    let authenticate = Authenticate {
+        me: enrolment.machine,
+        keys: enrolment.keys,
+        epoch: enrolment.epoch,
+        server: Arc::clone(&server),
+        state: Arc::clone(&state),
+        trust,
+    };
+    let install = Install {
+        launcher: install::launcher(&folders.data).context("looking for the installer")?,
+        folder: folders.installer.clone(),
+        root: args.install_root.clone(),
+    };
+    let reporter = Reporter::start(Arc::clone(&state), Arc::clone(&server));
+    Ok(Arc::new_cyclic(|this| Agent {
+        this: this.clone(),
+        me: enrolment.machine,
+        label,
+        listen,
+        max_children: args.max_children,
+        state,
+        orders,
+        server,
+        offers,
+        authenticate,
+        install,
+        reporter,
+        credentials: RwLock::new(Arc::new(credentials)),
+        key,
+        crl: Mutex::new(crl),
+        node: OnceLock::new(),
+        leaves: Mutex::default(),
+    }))
+}
+
+/// Without a revocation list nobody can be trusted, so nothing begins before there is one.
+async fn wait_for_crl(agent: &Agent) {
+    let mut pause = Duration::from_millis(250);
+    while agent.crl_number() == 0 {
+        match agent.server.crl().await {
+            Ok(der) => agent.take_crl(der),
+            Err(error) => {
+                warn!(%error, "waiting for the server's revocation list");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(30));
+            }
+        }
+    }
+}
+
+/// Starts the loop with the orders that an earlier run left.
+fn start(agent: &Arc<Agent>) -> anyhow::Result<NodeHandle> {
+    let crl = banyan_wire::host::Host::crl(agent.as_ref());
+    let tls = TlsPair::for_peers(&agent.credentials(), crl.as_deref())?;
+    let machine = Config::agent(agent.me, agent.offers.server, agent.max_children, u64::from_le_bytes(random()));
+    let (node, _) = node::start(NodeConfig { machine, software: identity::software(), tls }, Arc::clone(agent));
+    drop(agent.node.set(node.clone()));
+    for record in agent.state.orders()? {
+        match agent.offers.restore(&record, UnixSeconds::now()) {
+            Ok(held) => {
+                for stripe in held.offers().keys() {
+                    held.trusted(*stripe).into_iter().for_each(|trusted| node.input(Input::Restored(trusted)));
+                }
+                if let Some(result) = record.ended {
+                    held.content.release();
+                    node.input(Input::InstallEnded(held.order.id, result));
+                }
+            }
+            Err(error) => warn!(%error, "an order of an earlier run was not taken up again"),
+        }
+    }
+    Ok(node)
+}
+
+async fn accept(listener: TcpListener, node: NodeHandle) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    loop {
+        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, from)) => {
+                let node = node.clone();
+                tokio::spawn(async move {
+                    match connection::handshake(stream, node.tls().acceptor).await {
+                        Ok(stream) => node.accept(stream),
+                        Err(error) => debug!(%from, %error, "a handshake failed"),
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                // Out of handles, most likely: others must close first.
+                warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn forget(agent: std::sync::Weak<Agent>) {
+    while let Some(agent) = agent.upgrade() {
+        agent.forget_old(UnixSeconds::now());
+        drop(agent);
+        tokio::time::sleep(FORGET_EVERY).await;
+    }
+}
+
+/// Waits until this process shall end.
+async fn stop_signal(with_stdin: bool) {
+    let (ended, stdin_ended) = tokio::sync::oneshot::channel::<()>();
+    // A thread of its own: the runtime would wait for a read that is under way when it stops.
+    let reader = with_stdin.then(|| {
+        std::thread::spawn(move || {
+            drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
+            drop(ended);
+        })
+    });
+    let stdin_ended = async move {
+        match reader {
+            Some(_) => drop(stdin_ended.await),
+            None => std::future::pending().await,
+        }
+    };
+    #[cfg(unix)]
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        () = stdin_ended => {}
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

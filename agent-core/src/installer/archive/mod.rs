@@ -1,0 +1,240 @@
+//! Archives: each release in a folder of its own, and `current`, which is switched from one to the next in an instant.
+//!
+//! The old folder stays for going back; so do a few older ones. A release that has to be undone loses its folder.
+
+mod name;
+mod read;
+mod read_tar;
+mod read_zip;
+mod refusal;
+mod scan;
+#[cfg(test)]
+pub(super) mod tests;
+mod unpack;
+
+pub(super) use refusal::Refusal;
+
+use super::{
+    command::Talk,
+    job::{Job, Release},
+    journal::{Intent, Plan},
+    layout::{Layout, remove, write_synced},
+    method::{Found, Inspected, Method, Progress},
+    sys,
+    trouble::{Doing, Trouble},
+};
+use banyan_proto::{Digest, Reason, UnixSeconds};
+use name::Rules;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    path::{Path, PathBuf},
+};
+
+/// How many version folders are kept beside `current` and the one before it.
+const OLDER_KEPT: usize = 1;
+
+/// Which release a version folder holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    version: String,
+    sequence: u64,
+    /// BLAKE3 of the manifest.
+    manifest: Digest,
+    /// BLAKE3 of the artifact.
+    artifact: Digest,
+    /// When it was put here.
+    placed: UnixSeconds,
+}
+
+/// The method for archives.
+pub(super) struct Archive {
+    packages: PathBuf,
+}
+
+/// The folders of one package.
+struct Places {
+    package: PathBuf,
+}
+
+impl Archive {
+    pub(super) fn new(layout: &Layout) -> Self {
+        Self { packages: layout.packages() }
+    }
+    fn places(&self, package: &str) -> Places {
+        Places { package: self.packages.join(package) }
+    }
+}
+
+impl Places {
+    fn versions(&self) -> PathBuf {
+        self.package.join("versions")
+    }
+    fn version(&self, folder: &str) -> PathBuf {
+        self.versions().join(folder)
+    }
+    /// Where a version is unpacked before it gets its name. No version's folder is called that: they end in digits.
+    fn unpacking(&self, folder: &str) -> PathBuf {
+        self.versions().join(format!("{folder}.tmp"))
+    }
+    fn record(&self, folder: &str) -> PathBuf {
+        self.package.join("records").join(format!("{folder}.json"))
+    }
+    fn current(&self) -> Result<Option<String>, Trouble> {
+        sys::current(&self.package).doing(|| format!("reading {}", self.package.join("current").display()))
+    }
+    fn switch(&self, folder: Option<&str>) -> Result<(), Trouble> {
+        sys::switch(&self.package, folder).doing(|| format!("switching {}", self.package.join("current").display()))
+    }
+    fn read_record(&self, folder: &str) -> Option<Record> {
+        serde_json::from_slice(&fs::read(self.record(folder)).ok()?).ok()
+    }
+    /// A name for the release's folder that is not taken: a kept folder is never written to again.
+    fn free_folder(&self, release: &Release) -> String {
+        // A colon cannot be in a folder's name everywhere; the sequence keeps the names apart.
+        let name = format!("{}-{}", release.version.replace(':', "_"), release.sequence);
+        let numbered = (2..).map(|number| format!("{name}.{number}"));
+        let mut names = std::iter::once(name.clone()).chain(numbered);
+        names.find(|name| !self.version(name).exists()).unwrap_or(name)
+    }
+}
+
+impl Method for Archive {
+    fn is_there(&self, release: &Release) -> Result<bool, Trouble> {
+        Ok(self.folder_of(release)?.is_some())
+    }
+
+    fn folder_of(&self, release: &Release) -> Result<Option<PathBuf>, Trouble> {
+        let places = self.places(&release.package);
+        let Some(current) = places.current()? else { return Ok(None) };
+        let same = places.read_record(&current).is_some_and(|record| record.artifact == release.artifact);
+        let folder = places.version(&current);
+        Ok((same && folder.is_dir()).then_some(folder))
+    }
+
+    fn target(&self) -> PathBuf {
+        self.packages.clone()
+    }
+
+    fn inspect(&self, _job: &Job, release: &Release, staged: &Path, _talk: &mut Talk) -> Result<Inspected, Trouble> {
+        let bytes = unpack::look(staged, &release.file_name, Rules::for_platform(&release.platform))?;
+        let places = self.places(&release.package);
+        let plan = Plan::Archive { folder: places.free_folder(release), previous: places.current()? };
+        Ok(Inspected { plan, bytes })
+    }
+
+    fn apply(&self, intent: &Intent, step: u8, _talk: &mut Talk) -> Result<Progress, Trouble> {
+        let (places, folder, _) = self.planned(intent)?;
+        let release = &intent.release;
+        match step {
+            0 => {
+                let unpacking = places.unpacking(folder);
+                remove(&unpacking)?;
+                make_folders(&places.package.join("records"))?;
+                make_folders(&unpacking)?;
+                unpack::unpack(&intent.staged, &release.file_name, Rules::for_platform(&release.platform), &unpacking)?;
+                Ok(Progress::More)
+            }
+            1 => {
+                let record = Record {
+                    version: release.version.clone(),
+                    sequence: release.sequence,
+                    manifest: release.manifest,
+                    artifact: release.artifact,
+                    placed: UnixSeconds::now(),
+                };
+                let json = serde_json::to_vec(&record)
+                    .map_err(|error| Trouble::because(Reason::InternalError, error.to_string()))?;
+                write_synced(&places.record(folder), &json)?;
+                let to = places.version(folder);
+                fs::rename(places.unpacking(folder), &to)
+                    .and_then(|()| sys::sync_parent(&to))
+                    .doing(|| format!("giving {} its name", to.display()))?;
+                Ok(Progress::More)
+            }
+            _ => places.switch(Some(folder)).map(|()| Progress::Done),
+        }
+    }
+
+    fn found(&self, intent: &Intent) -> Result<Found, Trouble> {
+        let (places, folder, previous) = self.planned(intent)?;
+        let current = places.current()?;
+        let begun = [places.version(folder), places.unpacking(folder), places.record(folder)];
+        Ok(if current.as_deref() == Some(folder) && places.version(folder).is_dir() {
+            Found::Complete
+        } else if current.as_deref() == previous && !begun.iter().any(|path| path.exists()) {
+            Found::Untouched
+        } else {
+            Found::Half
+        })
+    }
+
+    fn folder(&self, intent: &Intent) -> Result<PathBuf, Trouble> {
+        let (places, folder, _) = self.planned(intent)?;
+        Ok(places.version(folder))
+    }
+
+    fn undo(&self, intent: &Intent, step: u8, _talk: &mut Talk) -> Result<Progress, Trouble> {
+        let (places, folder, previous) = self.planned(intent)?;
+        if step == 0 {
+            if places.current()?.as_deref() == Some(folder) {
+                if let Some(previous) = previous.filter(|previous| !places.version(previous).is_dir()) {
+                    let detail = format!("the folder of the old version, {previous}, is gone");
+                    return Err(Trouble::because(Reason::UndoFailed, detail));
+                }
+                places.switch(previous)?;
+            }
+            return Ok(Progress::More);
+        }
+        for path in [places.unpacking(folder), places.version(folder), places.record(folder)] {
+            remove(&path)?;
+        }
+        Ok(Progress::Done)
+    }
+
+    fn settle(&self, intent: &Intent) -> Result<(), Trouble> {
+        let (places, folder, previous) = self.planned(intent)?;
+        let mut older = Vec::new();
+        let versions = places.versions();
+        let doing = || format!("reading {}", versions.display());
+        for entry in fs::read_dir(&versions).doing(doing)? {
+            let name = entry.doing(doing)?.file_name();
+            let name = name.to_string_lossy().into_owned();
+            if name != folder && Some(name.as_str()) != previous {
+                older.push((places.read_record(&name).map(|record| record.placed), name));
+            }
+        }
+        older.sort();
+        let surplus = older.len().saturating_sub(OLDER_KEPT);
+        older.into_iter().take(surplus).try_for_each(|(_, name)| {
+            remove(&places.version(&name))?;
+            remove(&places.record(&name))
+        })
+    }
+}
+
+impl Archive {
+    fn planned<'a>(&self, intent: &'a Intent) -> Result<(Places, &'a str, Option<&'a str>), Trouble> {
+        match &intent.plan {
+            Plan::Archive { folder, previous } => {
+                Ok((self.places(&intent.release.package), folder, previous.as_deref()))
+            }
+            Plan::Deb { .. } => Err(Trouble::because(Reason::InternalError, "the journal mixes up two kinds")),
+        }
+    }
+}
+
+/// Makes folders that everybody can read: installed programs are for all users.
+fn make_folders(path: &Path) -> Result<(), Trouble> {
+    let missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
+    let doing = |path: &Path| format!("making the folder {}", path.display());
+    for folder in missing.into_iter().rev() {
+        let made: io::Result<()> = DirBuilder::new().create(folder).and_then(|()| {
+            // Opening a folder as a file is a Unix thing, and so are modes.
+            if cfg!(unix) { sys::set_mode(&fs::File::open(folder)?, true) } else { Ok(()) }
+        });
+        made.doing(|| doing(folder))?;
+    }
+    Ok(())
+}

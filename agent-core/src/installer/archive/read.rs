@@ -1,0 +1,137 @@
+//! Reads archives as a sequence of entries. `tar`, `zip` and `zstd` are used as parsers only: nothing in here writes.
+
+use super::{read_tar, read_zip, refusal::Refusal, scan::most_bytes};
+use crate::installer::trouble::{Doing, Trouble};
+use flate2::read::MultiGzDecoder;
+use std::{
+    cell::Cell,
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom},
+    path::Path,
+    rc::Rc,
+};
+
+/// One entry, as the archive has it: nothing about it has been judged.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) path: Vec<u8>,
+    pub(super) what: What,
+    /// Unix mode bits.
+    pub(super) mode: u32,
+}
+
+/// What an entry says it is.
+#[derive(Debug)]
+pub(super) enum What {
+    File { size: u64 },
+    Folder,
+    Symlink(Vec<u8>),
+    HardLink(Vec<u8>),
+    Special(&'static str),
+}
+
+/// Takes an entry and its content, in the archive's order.
+pub(super) type Visit<'a> = dyn FnMut(&Entry, &mut dyn Read) -> Result<(), Trouble> + 'a;
+
+/// What the file is, by its first bytes; by the ending of its name where those say nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Tar,
+    TarGz,
+    TarZst,
+    Zip,
+}
+
+/// Reads the whole archive, to its last byte, so that check sums at the end are compared too.
+///
+/// # Errors
+/// Whatever `visit` says, and when the archive is damaged or unpacks to too much: decompressed bytes are counted as they
+/// come, whatever the headers claim.
+pub(super) fn walk(archive: &Path, file_name: &str, visit: &mut Visit<'_>) -> Result<(), Trouble> {
+    let doing = || format!("reading {}", archive.display());
+    let mut file = File::open(archive).doing(doing)?;
+    let size = file.metadata().doing(doing)?.len();
+    let format = recognise(&mut file, file_name).doing(doing)??;
+    let budget = Budget::new(most_bytes(size));
+    let input = BufReader::with_capacity(128 << 10, file);
+    let walked = match format {
+        Format::Zip => read_zip::walk(input, &budget, visit),
+        Format::Tar => tar(input, &budget, visit),
+        Format::TarGz => tar(MultiGzDecoder::new(input), &budget, visit),
+        Format::TarZst => match zstd::Decoder::with_buffer(input) {
+            Ok(decoder) => tar(decoder, &budget, visit),
+            Err(error) => Err(broken(error).into()),
+        },
+    };
+    // The parsers wrap the budget's error in their own words.
+    if budget.is_spent() { Err(Refusal::TooLarge(budget.0.limit).into()) } else { walked }
+}
+
+fn tar(input: impl Read, budget: &Budget, visit: &mut Visit<'_>) -> Result<(), Trouble> {
+    let mut counted = budget.count(input);
+    read_tar::walk(&mut counted, visit)?;
+    io::copy(&mut counted, &mut io::sink()).map_err(broken)?;
+    Ok(())
+}
+
+fn recognise(file: &mut File, name: &str) -> io::Result<Result<Format, Refusal>> {
+    let mut start = Vec::new();
+    file.by_ref().take(512).read_to_end(&mut start)?;
+    file.seek(SeekFrom::Start(0))?;
+    let by_content = if start.starts_with(&[0x1f, 0x8b]) {
+        Some(Format::TarGz)
+    } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        Some(Format::TarZst)
+    } else if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
+        Some(Format::Zip)
+    } else if start.get(257..262) == Some(b"ustar") {
+        Some(Format::Tar)
+    } else {
+        None
+    };
+    // Very old tar files have no mark.
+    let by_name = || name.to_ascii_lowercase().ends_with(".tar").then_some(Format::Tar);
+    let known = "an archive is a tar, tar.gz, tar.zst or zip file; this one begins like none of them";
+    Ok(by_content.or_else(by_name).ok_or_else(|| Refusal::Unsupported(known.into())))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+pub(super) fn broken(error: io::Error) -> Refusal {
+    Refusal::Broken(error.to_string())
+}
+
+/// How many bytes may still come out of the archive.
+#[derive(Clone)]
+pub(super) struct Budget(Rc<Counter>);
+
+struct Counter {
+    limit: u64,
+    used: Cell<u64>,
+}
+
+impl Budget {
+    fn new(limit: u64) -> Self {
+        Self(Rc::new(Counter { limit, used: Cell::new(0) }))
+    }
+    fn is_spent(&self) -> bool {
+        self.0.used.get() > self.0.limit
+    }
+    /// Counts everything read through it, and fails from the limit on.
+    pub(super) fn count<R: Read>(&self, inner: R) -> Counted<R> {
+        Counted { inner, budget: self.clone() }
+    }
+}
+
+pub(super) struct Counted<R> {
+    inner: R,
+    budget: Budget,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let counter = &self.budget.0;
+        counter.used.set(counter.used.get().saturating_add(count as u64));
+        if self.budget.is_spent() { Err(io::Error::other("it unpacks to too many bytes")) } else { Ok(count) }
+    }
+}

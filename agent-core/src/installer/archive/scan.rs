@@ -1,0 +1,172 @@
+//! Judges the entries of an archive one after the other, in the archive's order, remembering the tree so far.
+//!
+//! It runs twice over the same bytes: first over the whole archive, with nothing written, then while unpacking. What is
+//! written comes only from the [`Planned`] that it gives.
+
+use super::{
+    name::{Rules, SafePath, link_target},
+    read::{Entry, What},
+    refusal::Refusal,
+};
+use std::collections::HashMap;
+
+/// Most entries.
+pub(super) const ENTRIES: u64 = 200_000;
+/// Bytes that any archive may unpack to.
+const BYTES_FREE: u64 = 64 << 20;
+/// How many times its own size an archive may unpack to, beyond [`BYTES_FREE`]. Programs reach 2 to 10, text 20;
+/// deflate cannot do more than 1032, zstd a million.
+const RATIO: u64 = 100;
+/// Bytes that an archive may unpack to, whatever its size.
+const BYTES: u64 = 256 << 30;
+/// Every entry takes about this much room on the disk beside its content (bytes).
+const ENTRY_ROOM: u64 = 4096;
+
+/// How much an archive of this many bytes may unpack to (bytes, its own headers included).
+pub(super) fn most_bytes(archive: u64) -> u64 {
+    archive.saturating_mul(RATIO).saturating_add(BYTES_FREE).min(BYTES)
+}
+
+/// What is to be written for one entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Planned {
+    /// The folder unpacked into, itself.
+    Root,
+    Folder(SafePath),
+    File {
+        path: SafePath,
+        size: u64,
+        executable: bool,
+    },
+    Symlink {
+        path: SafePath,
+        target: String,
+    },
+    /// Another name for a file that was written before.
+    HardLink {
+        path: SafePath,
+        to: SafePath,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Node {
+    Folder,
+    File,
+    Link,
+}
+
+/// The tree so far.
+pub(super) struct Scan {
+    rules: Rules,
+    entries: u64,
+    bytes: u64,
+    /// By the path in lower case: every path of that spelling, and what is there.
+    tree: HashMap<String, Vec<(String, Node)>>,
+}
+
+impl Scan {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self { rules, entries: 0, bytes: 0, tree: HashMap::new() }
+    }
+
+    /// Room that everything admitted so far takes on a disk (bytes).
+    pub(super) fn room(&self) -> u64 {
+        self.bytes.saturating_add(self.entries.saturating_mul(ENTRY_ROOM))
+    }
+
+    /// Judges one entry.
+    ///
+    /// # Errors
+    /// The archive must not be unpacked.
+    pub(super) fn admit(&mut self, entry: &Entry) -> Result<Planned, Refusal> {
+        self.entries += 1;
+        if self.entries > ENTRIES {
+            return Err(Refusal::TooMany(ENTRIES));
+        }
+        let path = SafePath::parse(&entry.path, self.rules)?;
+        let shown = || path.as_str().to_owned();
+        if entry.mode & 0o6000 != 0 {
+            return Err(Refusal::SetId(shown()));
+        }
+        let planned = match &entry.what {
+            What::Special(what) => return Err(Refusal::Special { path: shown(), what }),
+            What::Folder if path.is_root() => return Ok(Planned::Root),
+            _ if path.is_root() => return Err(Refusal::Name { path: shown(), why: "it is empty" }),
+            What::Symlink(_) | What::HardLink(_) if !self.rules.links => {
+                return Err(Refusal::NoLinks { path: shown() });
+            }
+            What::Folder => Planned::Folder(path),
+            What::File { size } => {
+                self.bytes = self.bytes.saturating_add(*size);
+                Planned::File { executable: entry.mode & 0o111 != 0, size: *size, path }
+            }
+            What::Symlink(raw) => Planned::Symlink { target: link_target(&path, raw, self.rules)?, path },
+            What::HardLink(raw) => {
+                let to = SafePath::parse(raw, self.rules)?;
+                if self.exact(to.as_str()) != Some(Node::File) {
+                    return Err(Refusal::HardLink { path: shown(), target: to.as_str().into() });
+                }
+                Planned::HardLink { path, to }
+            }
+        };
+        match &planned {
+            Planned::Root => {}
+            Planned::Folder(path) => self.place(path, Node::Folder)?,
+            Planned::File { path, .. } | Planned::HardLink { path, .. } => self.place(path, Node::File)?,
+            Planned::Symlink { path, .. } => self.place(path, Node::Link)?,
+        }
+        Ok(planned)
+    }
+
+    /// Puts an entry into the tree, with the folders it is in.
+    fn place(&mut self, path: &SafePath, node: Node) -> Result<(), Refusal> {
+        for parent in path.parents() {
+            let through = |other: &str| Refusal::Through { path: path.as_str().into(), through: other.into() };
+            let mut known = false;
+            for (other, there) in self.like(parent) {
+                let same = other == parent;
+                known |= same;
+                // On a disk that ignores case, a link in another spelling would be followed just as well.
+                if (same && *there != Node::Folder) || *there == Node::Link {
+                    return Err(through(other));
+                }
+                if !same && self.rules.portable {
+                    return Err(Refusal::Collides { path: path.as_str().into(), other: other.clone() });
+                }
+            }
+            if !known {
+                self.insert(parent, Node::Folder);
+            }
+        }
+        let path = path.as_str();
+        let mut known = false;
+        for (other, there) in self.like(path) {
+            let same = other == path;
+            known |= same;
+            let harmless = if same {
+                (*there, node) == (Node::Folder, Node::Folder)
+            } else {
+                !self.rules.portable && *there != Node::Link && node != Node::Link
+            };
+            if !harmless {
+                return Err(Refusal::Collides { path: path.into(), other: other.clone() });
+            }
+        }
+        if !known {
+            self.insert(path, node);
+        }
+        Ok(())
+    }
+
+    fn exact(&self, path: &str) -> Option<Node> {
+        self.like(path).iter().find(|(other, _)| other == path).map(|(_, node)| *node)
+    }
+    /// Everything that is spelled like this, whatever the case.
+    fn like(&self, path: &str) -> &[(String, Node)] {
+        self.tree.get(&path.to_lowercase()).map_or(&[], Vec::as_slice)
+    }
+    fn insert(&mut self, path: &str, node: Node) {
+        self.tree.entry(path.to_lowercase()).or_default().push((path.to_owned(), node));
+    }
+}

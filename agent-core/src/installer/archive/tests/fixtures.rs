@@ -1,0 +1,88 @@
+//! Builds archives by hand, entry by entry: the writers of the usual crates refuse to make what the tests need.
+
+use flate2::{Compression, write::GzEncoder};
+use std::io::{Cursor, Write};
+use tar::{EntryType, Header};
+use zip::write::{SimpleFileOptions, ZipWriter};
+
+/// A tar file whose headers say whatever a test wants.
+pub(in crate::installer) struct Tar(tar::Builder<Vec<u8>>);
+
+impl Tar {
+    pub(in crate::installer) fn new() -> Self {
+        Self(tar::Builder::new(Vec::new()))
+    }
+    /// Any entry at all.
+    pub(in crate::installer) fn raw(mut self, name: &str, kind: EntryType, mode: u32, link: &str, data: &[u8]) -> Self {
+        let mut header = Header::new_gnu();
+        let fields = header.as_gnu_mut().unwrap();
+        fields.name[..name.len()].copy_from_slice(name.as_bytes());
+        fields.linkname[..link.len()].copy_from_slice(link.as_bytes());
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(data.len() as u64);
+        header.set_cksum();
+        self.0.append(&header, data).unwrap();
+        self
+    }
+    pub(in crate::installer) fn file(self, name: &str, data: &[u8]) -> Self {
+        self.raw(name, EntryType::Regular, 0o644, "", data)
+    }
+    pub(in crate::installer) fn program(self, name: &str, script: &str) -> Self {
+        self.raw(name, EntryType::Regular, 0o755, "", script.as_bytes())
+    }
+    pub(in crate::installer) fn folder(self, name: &str) -> Self {
+        self.raw(name, EntryType::Directory, 0o755, "", b"")
+    }
+    pub(in crate::installer) fn symlink(self, name: &str, target: &str) -> Self {
+        self.raw(name, EntryType::Symlink, 0o777, target, b"")
+    }
+    pub(in crate::installer) fn hard_link(self, name: &str, target: &str) -> Self {
+        self.raw(name, EntryType::Link, 0o644, target, b"")
+    }
+    /// A pax header for the next entry.
+    pub(in crate::installer) fn pax(self, records: &[(&str, &str)]) -> Self {
+        self.raw("pax", EntryType::XHeader, 0o644, "", &pax_records(records))
+    }
+    pub(in crate::installer) fn tar(self) -> Vec<u8> {
+        self.0.into_inner().unwrap()
+    }
+    pub(in crate::installer) fn gz(self) -> Vec<u8> {
+        gz(&self.tar())
+    }
+}
+
+/// `LENGTH KEY=VALUE\n`, where LENGTH counts itself.
+pub(in crate::installer) fn pax_records(records: &[(&str, &str)]) -> Vec<u8> {
+    let record = |(key, value): &(&str, &str)| {
+        let rest = format!(" {key}={value}\n");
+        let length = (rest.len()..).find(|total| total.to_string().len() + rest.len() == *total).unwrap();
+        format!("{length}{rest}")
+    };
+    records.iter().map(record).collect::<String>().into_bytes()
+}
+
+pub(in crate::installer) fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A zip file with these entries: name, Unix mode with its type bits, content.
+pub(in crate::installer) fn zip(entries: &[(&str, u32, &[u8])]) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, _, content) in entries {
+        writer.start_file(*name, SimpleFileOptions::default()).unwrap();
+        writer.write_all(content).unwrap();
+    }
+    let mut bytes = writer.finish().unwrap().into_inner();
+    // The writer makes every entry a plain file: the mode is put into the central directory afterwards.
+    let mut at = 0;
+    for (_, mode, _) in entries {
+        at += bytes[at..].windows(4).position(|window| window == b"PK\x01\x02").unwrap();
+        bytes[at + 5] = 3; // made on Unix
+        bytes[at + 38..at + 42].copy_from_slice(&(mode << 16).to_le_bytes());
+        at += 46;
+    }
+    bytes
+}

@@ -1,0 +1,113 @@
+//! The agent's side: starts the installer for one job and waits for its answer.
+//!
+//! An install is never ended because the agent ends: the installer is not killed when the future is dropped, and it is in
+//! a process group of its own, so that a Ctrl-C for the agent does not reach it. An agent that starts again gives the
+//! same job again and is told how it ended. (A service manager that kills everything a service started must be told not
+//! to: `KillMode=process` in a systemd unit.)
+
+use super::{
+    command::OUTPUT_BYTES,
+    job::{Finished, Job},
+    sys,
+};
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, Write},
+    path::PathBuf,
+    process::Stdio,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    process::Command,
+};
+
+/// Longest answer that is read (bytes): the output's end, escaped, and the outcome.
+const ANSWER_BYTES: u64 = 128 << 10;
+
+/// How the installer is started.
+#[derive(Debug, Clone)]
+pub struct Launcher {
+    /// `banyan-installer`, or something that starts it with privileges, or this very program.
+    pub program: PathBuf,
+    /// What comes before the job's file: a verb, options, nothing.
+    pub arguments: Vec<OsString>,
+    /// A folder of the agent's where the job's file can be.
+    pub jobs: PathBuf,
+}
+
+/// Why there is no answer. Nothing is known about the install then; the same job can be given again.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The job's file could not be written. Typically a full disk.
+    #[error("writing the installer's job {path}: {source}")]
+    Job {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The program is missing or may not be run.
+    #[error("starting the installer {program}: {source}")]
+    Start {
+        /// Which program.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It ended without saying how the job ended: killed, or not called as it wants to be.
+    #[error("the installer gave no answer ({status}): {said}")]
+    NoAnswer {
+        /// How it ended.
+        status: String,
+        /// The end of what it wrote to its standard error.
+        said: String,
+    },
+}
+
+/// Has the job carried out. The artifact is handed over as an open file; its position does not matter.
+///
+/// Dropping the future gives up waiting, not the install.
+///
+/// # Errors
+/// When the installer cannot be started, or dies.
+pub async fn run(launcher: &Launcher, job: &Job, artifact: File) -> Result<Finished, ClientError> {
+    let path = launcher.jobs.join(format!("install-{}.json", job.order));
+    if let Err(source) = write_job(&path, job) {
+        return Err(ClientError::Job { path, source });
+    }
+    let mut command = Command::new(&launcher.program);
+    command.args(&launcher.arguments).arg(&path).env_clear().envs(sys::clean_environment()).kill_on_drop(false);
+    command.stdin(Stdio::from(artifact)).stdout(Stdio::piped()).stderr(Stdio::piped());
+    sys::own_group(&mut command);
+    let failed = |source| ClientError::Start { program: launcher.program.clone(), source };
+    let mut child = command.spawn().map_err(failed)?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let (answer, said, status) = tokio::join!(read_bounded(out), read_bounded(err), child.wait());
+    // Read once at the start; one that stays is overwritten by the next.
+    let _ = fs::remove_file(&path);
+    let line = answer.lines().rev().find(|line| line.starts_with('{'));
+    line.and_then(|line| serde_json::from_str(line).ok()).ok_or_else(|| {
+        let start = said.len().saturating_sub(OUTPUT_BYTES);
+        let said = String::from_utf8_lossy(&said.as_bytes()[start..]).trim().to_owned();
+        ClientError::NoAnswer { status: status.map_or_else(|error| error.to_string(), |s| s.to_string()), said }
+    })
+}
+
+fn write_job(path: &PathBuf, job: &Job) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let json = serde_json::to_vec(job)?;
+    sys::private_file(path)?.write_all(&json)
+}
+
+/// What comes over a pipe, up to a limit; the rest is read and dropped, so that the other side is not held up.
+async fn read_bounded(pipe: Option<impl AsyncRead + Unpin>) -> String {
+    let Some(mut pipe) = pipe else { return String::new() };
+    let mut bytes = Vec::new();
+    let _ = (&mut pipe).take(ANSWER_BYTES).read_to_end(&mut bytes).await;
+    let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -1,0 +1,155 @@
+//! Runs one program: no shell, nothing inherited, bounded time, bounded output, and nothing left of its process group
+//! when the time is over.
+
+use super::{
+    sys,
+    trouble::{Doing, Trouble},
+};
+use banyan_proto::manifest::CommandSpec;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    process::Command,
+    time::timeout,
+};
+
+/// Of everything that programs print, this much of the end is kept (bytes).
+pub(super) const OUTPUT_BYTES: usize = 8 << 10;
+/// How long output may still come in after a program ended: something it started may hold the pipe open for ever.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The end of a text that grows.
+#[derive(Debug, Default)]
+pub(super) struct Talk(Vec<u8>);
+
+impl Talk {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+        // Cut seldom: at twice the size, not at every byte.
+        if self.0.len() > 2 * OUTPUT_BYTES {
+            self.0.drain(..self.0.len() - OUTPUT_BYTES);
+        }
+    }
+    pub(super) fn line(&mut self, text: &str) {
+        self.add(text.as_bytes());
+        self.add(b"\n");
+    }
+    /// The last [`OUTPUT_BYTES`], as text.
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0[self.0.len().saturating_sub(OUTPUT_BYTES)..]).into_owned()
+    }
+}
+
+/// A program with everything it gets.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) argv: Vec<OsString>,
+    pub(super) folder: PathBuf,
+    pub(super) limit: Duration,
+    /// Beyond the clean environment.
+    pub(super) environment: Vec<(&'static str, &'static str)>,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// By itself, with this code; `None` when a signal ended it.
+    Code(Option<i32>),
+    /// It was killed with its whole group when the time was over.
+    TimedOut,
+}
+
+/// A program that has ended, and the last of what it printed.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) ended: Ended,
+    pub(super) output: String,
+}
+
+impl Line {
+    /// A publisher's command: `{dir}` in any argument means `folder`, which is also where it runs. A program with a
+    /// relative path is looked for there; one without any path, in the system's folders.
+    pub(super) fn publishers(spec: &CommandSpec, folder: &Path) -> Self {
+        let dir = folder.display().to_string();
+        let mut argv: Vec<OsString> = spec.argv.iter().map(|text| text.replace("{dir}", &dir).into()).collect();
+        if let Some(program) = argv.first_mut() {
+            let path = Path::new(&program);
+            if path.is_relative() && path.components().count() > 1 {
+                *program = folder.join(path).into();
+            }
+        }
+        let limit = Duration::from_secs(spec.timeout_seconds.into());
+        Self { argv, folder: folder.to_owned(), limit, environment: Vec::new() }
+    }
+
+    /// Runs it to its end or its limit. What it prints goes to `talk` too.
+    ///
+    /// # Errors
+    /// When it cannot be started at all.
+    pub(super) fn run(&self, talk: &mut Talk) -> Result<Ran, Trouble> {
+        let shown = self.argv.iter().map(|word| word.display().to_string()).collect::<Vec<_>>().join(" ");
+        talk.line(&format!("$ {shown}"));
+        let doing = || format!("running {shown:?} in {}", self.folder.display());
+        let Some((program, arguments)) = self.argv.split_first() else {
+            return Err(std::io::Error::other("no program is named")).doing(doing);
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().doing(doing)?;
+        let printed = Arc::new(Mutex::new(Talk::default()));
+        let ended = runtime
+            .block_on(async {
+                let mut command = Command::new(program);
+                command.args(arguments).current_dir(&self.folder).env_clear().envs(sys::clean_environment());
+                command.envs(self.environment.iter().copied());
+                command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+                sys::own_group(&mut command);
+                let mut child = command.spawn()?;
+                let out = tokio::spawn(keep_end(child.stdout.take(), Arc::clone(&printed)));
+                let err = tokio::spawn(keep_end(child.stderr.take(), Arc::clone(&printed)));
+                let ended = match timeout(self.limit, child.wait()).await {
+                    Ok(status) => Ended::Code(status?.code()),
+                    Err(_) => {
+                        sys::kill_group(&mut child);
+                        child.wait().await?;
+                        Ended::TimedOut
+                    }
+                };
+                let _ = timeout(LAST_WORDS, async { tokio::join!(out, err) }).await;
+                Ok(ended)
+            })
+            .doing(doing)?;
+        let output = printed.lock().unwrap_or_else(PoisonError::into_inner).text();
+        talk.add(output.as_bytes());
+        if !output.is_empty() && !output.ends_with('\n') {
+            talk.line("");
+        }
+        Ok(Ran { ended, output })
+    }
+}
+
+impl Ran {
+    pub(super) fn succeeded(&self) -> bool {
+        self.ended == Ended::Code(Some(0))
+    }
+    /// How it ended, for people.
+    pub(super) fn words(&self) -> String {
+        match self.ended {
+            Ended::Code(Some(code)) => format!("ended with code {code}"),
+            Ended::Code(None) => "was ended by a signal".into(),
+            Ended::TimedOut => "did not end in time and was killed".into(),
+        }
+    }
+}
+
+async fn keep_end(pipe: Option<impl AsyncRead + Unpin>, printed: Arc<Mutex<Talk>>) {
+    let Some(mut pipe) = pipe else { return };
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
+        printed.lock().unwrap_or_else(PoisonError::into_inner).add(&buffer[..count]);
+    }
+}

@@ -1,0 +1,155 @@
+//! What was intended, on disk and synced before anything is changed, so that a run that died can be recognised.
+
+use super::{
+    job::{Outcome, Release},
+    layout::{Layout, remove, write_synced},
+    trouble::{Doing, Trouble},
+};
+use banyan_proto::{DeploymentId, Reason};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// How many ended orders are remembered.
+const ENDED_KEPT: usize = 64;
+
+/// Everything needed to finish or to undo an install, without the job that began it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Intent {
+    pub(super) order: DeploymentId,
+    pub(super) attempt: u32,
+    pub(super) install_root: PathBuf,
+    /// The checked copy of the artifact.
+    pub(super) staged: PathBuf,
+    pub(super) release: Release,
+    pub(super) plan: Plan,
+}
+
+/// What the kind wants to change, and how it was before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(super) enum Plan {
+    /// An archive.
+    Archive {
+        /// The new folder below `versions`. No such folder was there.
+        folder: String,
+        /// What `current` named before.
+        previous: Option<String>,
+    },
+    /// A Debian package.
+    Deb {
+        /// `amd64`, `all`, …
+        architecture: String,
+        /// How the package was before.
+        before: PackageState,
+        /// An installer of that version, if somebody kept one.
+        restore: Option<PathBuf>,
+    },
+}
+
+/// One line of dpkg's database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PackageState {
+    /// `installed`, `half-configured`, `config-files`, `not-installed`, …
+    pub(super) status: String,
+    /// Empty when there is none.
+    pub(super) version: String,
+    /// Empty when there is none.
+    pub(super) architecture: String,
+}
+
+/// Why an install is being undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Verdict {
+    pub(super) reason: Reason,
+    pub(super) detail: String,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "kebab-case")]
+pub(super) enum Phase {
+    /// Being put in place and probed.
+    Applying,
+    /// Being taken back for good.
+    Undoing {
+        /// Why.
+        verdict: Verdict,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    intent: Intent,
+    phase: Phase,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct EndedEntry {
+    attempt: u32,
+    outcome: Outcome,
+}
+
+/// Synced; from then on the intent is known at the next start.
+pub(super) fn write(layout: &Layout, intent: &Intent, phase: &Phase) -> Result<(), Trouble> {
+    let entry = Entry { intent: intent.clone(), phase: phase.clone() };
+    write_synced(&layout.journal(), &to_json(&entry)?)
+}
+
+/// What an earlier run left. A journal that cannot be read (only a damaged disk makes one: it is renamed into place
+/// whole) is put aside and counts as none: what is installed is then found out by detecting alone.
+pub(super) fn read(layout: &Layout) -> Result<Option<(Intent, Phase)>, Trouble> {
+    let path = layout.journal();
+    Ok(load::<Entry>(&path)?.map(|entry| (entry.intent, entry.phase)))
+}
+
+/// The install is over.
+pub(super) fn clear(layout: &Layout) -> Result<(), Trouble> {
+    remove(&layout.journal())
+}
+
+/// Remembers a failure that changed something.
+pub(super) fn remember(layout: &Layout, intent: &Intent, outcome: &Outcome) -> Result<(), Trouble> {
+    forget_oldest(&layout.ended()).doing(|| "tidying the list of ended orders".into())?;
+    let entry = EndedEntry { attempt: intent.attempt, outcome: outcome.clone() };
+    write_synced(&ended_path(layout, intent.order), &to_json(&entry)?)
+}
+
+/// The outcome of the same attempt at the same order, if it is remembered.
+pub(super) fn remembered(layout: &Layout, order: DeploymentId, attempt: u32) -> Result<Option<Outcome>, Trouble> {
+    let entry = load::<EndedEntry>(&ended_path(layout, order))?;
+    Ok(entry.filter(|entry| entry.attempt == attempt).map(|entry| entry.outcome))
+}
+
+fn ended_path(layout: &Layout, order: DeploymentId) -> PathBuf {
+    layout.ended().join(format!("{order}.json"))
+}
+
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>, Trouble> {
+    serde_json::to_vec(value).map_err(|error| Trouble::because(Reason::InternalError, error.to_string()))
+}
+
+fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Trouble> {
+    let doing = || format!("reading {}", path.display());
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).doing(doing),
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => fs::rename(path, path.with_extension("damaged")).doing(doing).map(|()| None),
+        },
+    }
+}
+
+fn forget_oldest(folder: &Path) -> io::Result<()> {
+    let mut files = Vec::new();
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        files.push((file.metadata()?.modified()?, file.path()));
+    }
+    files.sort();
+    let surplus = (files.len() + 1).saturating_sub(ENDED_KEPT);
+    files.iter().take(surplus).try_for_each(|(_, path)| fs::remove_file(path))
+}

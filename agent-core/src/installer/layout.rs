@@ -1,0 +1,125 @@
+//! Where everything is.
+//!
+//! ```text
+//! DATA/lock                    held while an installer works: installs are serialised
+//! DATA/journal.json            the intent of the install under way; absent otherwise
+//! DATA/ended/ORDER.json        failures that changed something, so that they are not repeated
+//! DATA/staging/ORDER.EXT       the installer's own copy of the artifact
+//! DATA/kept/NAME_VER_ARCH.deb  debs that were installed, to go back to
+//! PACKAGES/NAME/versions/VERSION-SEQUENCE/    an archive's content
+//! PACKAGES/NAME/records/VERSION-SEQUENCE.json which release that is
+//! PACKAGES/NAME/current                       → versions/VERSION-SEQUENCE
+//! ```
+//!
+//! PACKAGES is `DATA/packages` for the machine itself, `ROOT/opt/banyan/packages` below another root.
+
+use super::{
+    job::Job,
+    sys,
+    trouble::{Doing, Trouble},
+};
+use banyan_proto::{DeploymentId, manifest::Kind};
+use std::{
+    fs::{self, File, TryLockError},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    data: PathBuf,
+    root: PathBuf,
+}
+
+impl Layout {
+    /// Makes the installer's own folders where they are missing, for nobody else to write.
+    pub(super) fn open(job: &Job) -> Result<Self, Trouble> {
+        let layout = Self { data: job.data_dir.clone(), root: job.install_root.clone() };
+        for folder in [layout.data.clone(), layout.ended(), layout.data.join("staging"), layout.kept()] {
+            sys::own_folder(&folder).doing(|| format!("making the installer's folder {}", folder.display()))?;
+        }
+        Ok(layout)
+    }
+    /// The same folders, but another root: for finishing what an earlier job began there.
+    pub(super) fn with_root(&self, root: &Path) -> Self {
+        Self { data: self.data.clone(), root: root.to_owned() }
+    }
+    /// The lock that serialises installs, or `None` while another installer holds it. Let go when dropped, also by death.
+    pub(super) fn lock(&self) -> Result<Option<File>, Trouble> {
+        let path = self.data.join("lock");
+        let doing = || format!("locking {}", path.display());
+        let file = File::options().create(true).append(true).open(&path).doing(doing)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).doing(doing),
+        }
+    }
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+    /// Whether packages go to this machine itself, not to another root.
+    pub(super) fn is_whole_machine(&self) -> bool {
+        self.root == Path::new("/")
+    }
+    pub(super) fn journal(&self) -> PathBuf {
+        self.data.join("journal.json")
+    }
+    pub(super) fn ended(&self) -> PathBuf {
+        self.data.join("ended")
+    }
+    /// The copy of an order's artifact. The ending is there for tools that look at it.
+    pub(super) fn staged(&self, order: DeploymentId, kind: Kind) -> PathBuf {
+        let ending = match kind {
+            Kind::Archive => "archive",
+            Kind::Deb => "deb",
+        };
+        self.data.join("staging").join(format!("{order}.{ending}"))
+    }
+    /// Removes copies that runs left which died before they wrote down what they wanted.
+    pub(super) fn clear_staging(&self) -> Result<(), Trouble> {
+        let folder = self.data.join("staging");
+        let doing = || format!("reading {}", folder.display());
+        for file in fs::read_dir(&folder).doing(doing)? {
+            remove(&file.doing(doing)?.path())?;
+        }
+        Ok(())
+    }
+    pub(super) fn kept(&self) -> PathBuf {
+        self.data.join("kept")
+    }
+    /// Where all archives are.
+    pub(super) fn packages(&self) -> PathBuf {
+        if self.is_whole_machine() { self.data.join("packages") } else { self.root.join("opt/banyan/packages") }
+    }
+}
+
+/// Writes a small file so that after any crash it has the old content or the new, never a part.
+pub(super) fn write_synced(path: &Path, content: &[u8]) -> Result<(), Trouble> {
+    let doing = || format!("writing {}", path.display());
+    let new = path.with_extension("new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).doing(doing),
+        _ => {}
+    }
+    let mut file = sys::private_file(&new).doing(doing)?;
+    file.write_all(content).and_then(|()| file.sync_all()).doing(doing)?;
+    drop(file);
+    fs::rename(&new, path).and_then(|()| sys::sync_parent(path)).doing(doing)
+}
+
+/// Removes a file or a folder with everything in it; nothing there is success.
+pub(super) fn remove(path: &Path) -> Result<(), Trouble> {
+    let result = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.doing(|| format!("removing {}", path.display())),
+    }
+}

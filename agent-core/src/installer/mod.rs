@@ -1,0 +1,38 @@
+//! The installer: a separate small process, the only one with privileges, started for one job.
+//!
+//! ```text
+//! agent ──(stdin = the artifact's open file, one argument = the job's file)──▶ banyan-installer ──(one JSON line)──▶ agent
+//! ```
+//!
+//! The agent may run with fewer rights than the installer and may keep a writable handle to the artifact. So nothing
+//! that was checked is read a second time from the handle: the bytes are hashed while they are copied into the
+//! installer's own folder, and everything after that works on the copy.
+//!
+//! What happens, one step at a time ([`engine`] is the table of steps): recover what an earlier run left → detect →
+//! room → stage → inspect → write down the intent (synced) → apply → probe → settle, or undo. A run that is killed
+//! between or inside any two of these is recognised at the next start by its [`journal`] and is found complete,
+//! finished, or undone.
+//!
+//! The kinds of package stand behind one trait ([`method`]): [`archive`] and [`deb`]. What differs by operating system
+//! stands in [`sys`].
+
+mod archive;
+pub mod client;
+mod command;
+mod deb;
+mod dpkg;
+mod engine;
+mod job;
+mod journal;
+mod layout;
+mod method;
+pub mod process;
+mod room;
+mod staging;
+mod sys;
+mod trouble;
+
+#[cfg(test)]
+mod tests;
+
+pub use job::{Finished, Job, Outcome, WithoutRestore};

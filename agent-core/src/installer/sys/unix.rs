@@ -1,0 +1,117 @@
+//! Linux and other Unix systems.
+
+use nix::{
+    sys::{
+        signal::{Signal, killpg},
+        statvfs::statvfs,
+    },
+    unistd::{Pid, geteuid},
+};
+use std::{
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink},
+    path::Path,
+};
+use tokio::process::{Child, Command};
+
+/// Whether archives may hold symbolic and hard links here.
+pub(crate) const LINKS: bool = true;
+/// Whether every unpacked file has to be synced by itself ([`sync_tree`] does all at once where it can).
+pub(crate) const SYNC_EACH_FILE: bool = !cfg!(target_os = "linux");
+
+/// A folder that belongs to this user or root and that nobody else can write. Made (0700) when missing.
+pub(crate) fn own_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let found = fs::metadata(path)?;
+    if (found.uid() != geteuid().as_raw() && found.uid() != 0) || found.mode() & 0o022 != 0 {
+        let why = "the folder belongs to another user or others can write it; give the installer a folder of its own";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    Ok(())
+}
+
+/// A new file that only this user can read and write.
+pub(crate) fn private_file(path: &Path) -> io::Result<File> {
+    File::options().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Reads at a place of its own: the handle's position may be shared with the agent, which goes on serving the file.
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(buffer, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Makes the entries of the folder that holds `path` survive a power cut.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(path))?.sync_all()
+}
+
+/// Makes everything below `folder` survive a power cut.
+pub(crate) fn sync_tree(folder: &File) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    nix::unistd::syncfs(folder)?;
+    folder.sync_all()
+}
+
+/// Mode of an unpacked file or folder: 0755, or 0644 for files that are not programs.
+pub(crate) fn set_mode(file: &File, executable: bool) -> io::Result<()> {
+    file.set_permissions(fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
+}
+
+/// Bytes free for this user on the disk that holds `at`.
+pub(crate) fn free_bytes(at: &Path) -> io::Result<u64> {
+    let disk = statvfs(at)?;
+    #[expect(clippy::useless_conversion, reason = "the counters are 32 bits wide on some systems")]
+    Ok(u64::from(disk.blocks_available()).saturating_mul(u64::from(disk.fragment_size())))
+}
+
+/// The version folder that `current` names in a package's folder.
+pub(crate) fn current(package: &Path) -> io::Result<Option<String>> {
+    match fs::read_link(package.join("current")) {
+        Ok(target) => Ok(target.strip_prefix("versions").ok().and_then(Path::to_str).map(str::to_owned)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lets `current` name another version folder, in one instant: a link is made beside it and renamed over it.
+pub(crate) fn switch(package: &Path, folder: Option<&str>) -> io::Result<()> {
+    let (current, new) = (package.join("current"), package.join(".current.new"));
+    let gone = |result: io::Result<()>| match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    match folder {
+        None => gone(fs::remove_file(&current))?,
+        Some(folder) => {
+            gone(fs::remove_file(&new))?;
+            symlink(Path::new("versions").join(folder), &new)?;
+            fs::rename(&new, &current)?;
+        }
+    }
+    sync_parent(&current)
+}
+
+/// The program gets a process group of its own, whose number is its process id.
+pub(crate) fn own_group(command: &mut Command) {
+    command.process_group(0);
+}
+
+/// Kills the program and everything in its group. It has not been waited for, so its number is still its own.
+pub(crate) fn kill_group(child: &mut Child) {
+    if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
+        // Gone already is fine; whoever is left is looked for by nobody.
+        let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+    }
+}
+
+/// All that a program started by the installer finds in its environment.
+pub(crate) fn clean_environment() -> Vec<(&'static str, String)> {
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    vec![("PATH", path.into()), ("HOME", "/".into()), ("LC_ALL", "C.UTF-8".into())]
+}

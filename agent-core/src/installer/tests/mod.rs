@@ -1,0 +1,8 @@
+//! Whole jobs, in folders that exist for one test.
+
+mod archives;
+mod commands;
+mod crashes;
+mod debs;
+mod process;
+mod world;

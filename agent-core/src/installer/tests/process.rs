@@ -1,0 +1,214 @@
+//! The real process, started by the real client, and killed.
+
+use super::{
+    super::{
+        client::{ClientError, Launcher, run},
+        job::{Finished, Job},
+        process,
+    },
+    debs::{Recipe, await_lock, can_install, deb, give_shell, state},
+    world::{ALREADY, NEW, Release, World, failed_and_restored, waits},
+};
+use banyan_proto::Reason;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{ffi::OsString, fs, process::Command};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Stands before the installer's arguments when this test program plays the installer.
+const VERB: &str = "--installer";
+
+/// Not a test: what the client starts.
+#[test]
+#[ignore = "is started by the other tests"]
+fn as_installer() {
+    let arguments = std::env::args_os().skip_while(|argument| argument != VERB).skip(1);
+    let _ = process::run(arguments);
+}
+
+fn launcher(world: &World) -> Launcher {
+    let test = module_path!().split_once("::").unwrap().1.to_owned() + "::as_installer";
+    let arguments = ["--ignored", "--exact", &test, "--nocapture", "--test-threads=2", "--", VERB].map(OsString::from);
+    Launcher { program: std::env::current_exe().unwrap(), arguments: arguments.into(), jobs: world.path("") }
+}
+
+async fn install(world: &World, release: &Release) -> Result<Finished, ClientError> {
+    run(&launcher(world), &world.job(release), world.artifact(release)).await
+}
+
+/// A pipe with a name, by which programs that the installer starts and the test wait for each other.
+fn pipe(path: &std::path::Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_job_goes_through_the_process_and_back() {
+    let world = World::new();
+    let release = Release::archive("1.0", 1).probe(&["/bin/sh", "-c", "./bin/tool; echo \"{dir}\""]);
+    let finished = install(&world, &release).await.unwrap();
+    assert_eq!(finished.outcome, NEW);
+    assert!(finished.output.contains("\n1.0\n"), "{}", finished.output);
+    assert!(world.package("tool").join("current/bin/tool").is_file());
+    assert_eq!(install(&world, &release).await.unwrap().outcome, ALREADY);
+    let bad = Release::archive("2.0", 2).probe(&["/bin/false"]);
+    assert_eq!(failed_and_restored(&install(&world, &bad).await.unwrap().outcome).0, Reason::ProbeFailed);
+    let left: Vec<_> = World::names(&world.path("")).into_iter().filter(|name| name.ends_with(".json")).collect();
+    assert_eq!(left, [""; 0], "the job's file was left behind");
+}
+
+#[tokio::test]
+async fn a_handle_whose_position_is_shared_is_read_from_the_start_and_left_alone() {
+    use std::io::{Seek, SeekFrom};
+    let world = World::new();
+    let release = Release::archive("1.0", 1);
+    let mut artifact = world.artifact(&release);
+    artifact.seek(SeekFrom::Start(7)).unwrap();
+    let shared = artifact.try_clone().unwrap();
+    assert_eq!(run(&launcher(&world), &world.job(&release), shared).await.unwrap().outcome, NEW);
+    assert_eq!(artifact.stream_position().unwrap(), 7);
+}
+
+#[tokio::test]
+async fn options_overrule_the_job() {
+    let world = World::new();
+    let release = Release::archive("1.0", 1);
+    let mut launcher = launcher(&world);
+    let fixed = world.path("fixed");
+    fs::create_dir(&fixed).unwrap();
+    launcher.arguments.extend(["--root".into(), fixed.clone().into_os_string()]);
+    let job = Job { install_root: "/nowhere".into(), ..world.job(&release) };
+    assert_eq!(run(&launcher, &job, world.artifact(&release)).await.unwrap().outcome, NEW);
+    assert!(fixed.join("opt/banyan/packages/tool/current/bin/tool").is_file());
+}
+
+#[tokio::test]
+async fn an_installer_that_says_nothing_is_an_error_with_its_last_words() {
+    let world = World::new();
+    let release = Release::archive("1.0", 1);
+    let shell = |script: &str| Launcher {
+        program: "/bin/sh".into(),
+        arguments: vec!["-c".into(), script.into()],
+        jobs: world.path(""),
+    };
+    let said = run(&shell("echo not allowed >&2; exit 3"), &world.job(&release), world.artifact(&release)).await;
+    assert!(matches!(&said, Err(ClientError::NoAnswer { said, .. }) if said == "not allowed"), "{said:?}");
+    let flood = "i=0; while [ $i -lt 50000 ]; do echo flood; i=$((i+1)); done";
+    let said = run(&shell(flood), &world.job(&release), world.artifact(&release)).await;
+    assert!(matches!(said, Err(ClientError::NoAnswer { .. })), "{said:?}");
+    let missing = Launcher { program: "/nowhere/installer".into(), ..shell("") };
+    let said = run(&missing, &world.job(&release), world.artifact(&release)).await;
+    assert!(matches!(said, Err(ClientError::Start { .. })), "{said:?}");
+}
+
+#[tokio::test]
+async fn giving_up_waiting_does_not_end_the_install() {
+    let world = World::new();
+    let (ready, gate) = (world.root.join("ready"), world.root.join("gate"));
+    pipe(&ready);
+    pipe(&gate);
+    let script = format!("echo x > {}; read x < {}", ready.display(), gate.display());
+    let release = Release::archive("1.0", 1).probe(&["/bin/sh", "-c", &script]);
+    let (launcher, job, artifact) = (launcher(&world), world.job(&release), world.artifact(&release));
+    let waiting = tokio::spawn(async move { run(&launcher, &job, artifact).await });
+    tokio::fs::read(&ready).await.unwrap();
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    // Still at work: a second one has to wait.
+    assert_eq!(waits(&install(&world, &release).await.unwrap().outcome), Reason::PackageManagerBusy);
+    let mut gate = tokio::fs::File::options().write(true).open(&gate).await.unwrap();
+    gate.write_all(b"go\n").await.unwrap();
+    gate.flush().await.unwrap();
+    drop(gate);
+    // When it lets go of the lock it has ended.
+    let lock = fs::File::open(world.data().join("lock")).unwrap();
+    tokio::task::spawn_blocking(move || lock.lock()).await.unwrap().unwrap();
+    world.assert_tidy();
+    assert_eq!(world.current("tool").unwrap(), "1.0-1");
+}
+
+/// Starts the installer without the client, so that the test has its process id.
+fn start(world: &World, release: &Release) -> tokio::process::Child {
+    let job = world.path("job.json");
+    fs::write(&job, serde_json::to_vec(&world.job(release)).unwrap()).unwrap();
+    let launcher = launcher(world);
+    let mut command = tokio::process::Command::new(launcher.program);
+    command.args(launcher.arguments).arg(job).stdin(world.artifact(release)).stdout(std::process::Stdio::piped());
+    command.spawn().unwrap()
+}
+
+#[tokio::test]
+async fn kill_9_while_the_probe_runs() {
+    let world = World::new();
+    let ready = world.root.join("ready");
+    pipe(&ready);
+    // The first probe tells its id and hangs; any later one passes.
+    let once = world.root.join("once");
+    let script =
+        format!("test -e {0} && exit 0; : > {0}; echo $$ > {1}; exec sleep 1000", once.display(), ready.display());
+    let release = Release::archive("1.0", 1).probe(&["/bin/sh", "-c", &script]);
+    let mut installer = start(&world, &release);
+    let probe = tokio::fs::read_to_string(&ready).await.unwrap();
+    installer.kill().await.unwrap();
+    kill(Pid::from_raw(probe.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
+    assert!(world.data().join("journal.json").exists());
+    assert_eq!(install(&world, &release).await.unwrap().outcome, NEW);
+    assert_eq!(world.versions("tool"), ["1.0-1"]);
+    world.assert_tidy();
+}
+
+#[tokio::test]
+async fn kill_9_while_dpkg_works_on() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let world = World::new();
+    give_shell(&world);
+    let (ready, gate) = (world.root.join("ready"), world.root.join("gate"));
+    pipe(&ready);
+    pipe(&gate);
+    let script = "echo x >> /configured; echo x > /ready; read x < /gate";
+    let release = deb("1.0", 1, &Recipe { control: "", postinst: Some(script) });
+    let mut installer = start(&world, &release);
+    tokio::fs::read(&ready).await.unwrap();
+    installer.kill().await.unwrap();
+    // dpkg outlives the installer and holds its lock: nothing is begun beside it.
+    let outcome = install(&world, &release).await.unwrap().outcome;
+    assert_eq!(waits(&outcome), Reason::PackageManagerBusy);
+    assert_eq!(state(&world), "half-configured 1.0");
+    assert!(world.data().join("journal.json").exists(), "what is half done was forgotten");
+    let mut open = tokio::fs::File::options().write(true).open(&gate).await.unwrap();
+    open.write_all(b"go\n").await.unwrap();
+    open.flush().await.unwrap();
+    drop(open);
+    await_lock(&world);
+    assert_eq!(install(&world, &release).await.unwrap().outcome, NEW);
+    assert_eq!(state(&world), "installed 1.0");
+    assert_eq!(fs::read_to_string(world.root.join("configured")).unwrap(), "x\n", "it was installed twice");
+    world.assert_tidy();
+}
+
+#[tokio::test]
+async fn kill_9_of_installer_and_dpkg() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let world = World::new();
+    give_shell(&world);
+    let ready = world.root.join("ready");
+    pipe(&ready);
+    let script = "test -e /once && exit 0; : > /once; echo $$ > /ready; read x < /ready";
+    let release = deb("1.0", 1, &Recipe { control: "", postinst: Some(script) });
+    let mut installer = start(&world, &release);
+    let mut told = String::new();
+    tokio::fs::File::open(&ready).await.unwrap().read_to_string(&mut told).await.unwrap();
+    installer.kill().await.unwrap();
+    let group = nix::unistd::getpgid(Some(Pid::from_raw(told.trim().parse().unwrap()))).unwrap();
+    nix::sys::signal::killpg(group, Signal::SIGKILL).unwrap();
+    await_lock(&world);
+    assert_eq!(state(&world), "half-configured 1.0");
+    assert_eq!(install(&world, &release).await.unwrap().outcome, NEW);
+    assert_eq!(state(&world), "installed 1.0");
+    world.assert_tidy();
+}

@@ -1,0 +1,215 @@
+//! A machine for one test: the installer's folder, a root, and packages made on the spot.
+
+use super::super::{
+    archive::tests::fixtures::Tar,
+    engine::{Engine, State},
+    job::{Finished, Job, Outcome, WithoutRestore},
+    room::FreeSpace,
+};
+use banyan_proto::{
+    Artifact, DeploymentId, Digest, Manifest, Reason,
+    manifest::{ChunkHashes, CommandSpec, InstallSpec, Kind},
+};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+/// A disk with this much room.
+pub(super) struct Room(pub(super) u64);
+
+impl FreeSpace for Room {
+    fn free_bytes(&self, _at: &Path) -> io::Result<u64> {
+        Ok(self.0)
+    }
+}
+
+/// A disk that always claims to have room.
+pub(super) const PLENTY: Room = Room(u64::MAX);
+
+pub(super) struct World {
+    dir: tempfile::TempDir,
+    pub(super) root: PathBuf,
+}
+
+impl World {
+    /// Installs into a root of its own.
+    pub(super) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        fs::create_dir(&root).unwrap();
+        Self { dir, root }
+    }
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+    pub(super) fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+    /// The folder of a package below the root.
+    pub(super) fn package(&self, name: &str) -> PathBuf {
+        self.root.join("opt/banyan/packages").join(name)
+    }
+    /// The names in a folder, sorted; none when it is not there.
+    pub(super) fn names(folder: &Path) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+    pub(super) fn versions(&self, name: &str) -> Vec<String> {
+        Self::names(&self.package(name).join("versions"))
+    }
+    /// What `current` names.
+    pub(super) fn current(&self, name: &str) -> Option<String> {
+        super::super::sys::current(&self.package(name)).unwrap()
+    }
+    pub(super) fn job(&self, release: &Release) -> Job {
+        let manifest_text = serde_json::to_string(&release.manifest).unwrap();
+        Job {
+            order: release.order,
+            attempt: 0,
+            manifest: Digest::of(manifest_text.as_bytes()),
+            artifact: release.manifest.artifacts[0].digest,
+            platform: "linux-x86_64".into(),
+            data_dir: self.data(),
+            install_root: self.root.clone(),
+            without_restore: WithoutRestore::default(),
+            manifest_text,
+        }
+    }
+    /// The artifact, as an open file.
+    pub(super) fn artifact(&self, release: &Release) -> File {
+        let path = self.path("artifact");
+        fs::write(&path, &release.content).unwrap();
+        File::open(path).unwrap()
+    }
+    pub(super) fn engine<'a>(&self, job: Job, release: &Release, disks: &'a dyn FreeSpace) -> Engine<'a> {
+        Engine::open(job, self.artifact(release), disks).unwrap()
+    }
+    /// The whole job.
+    pub(super) fn install(&self, release: &Release) -> Finished {
+        self.run(self.job(release), release, &PLENTY)
+    }
+    pub(super) fn run(&self, job: Job, release: &Release, disks: &dyn FreeSpace) -> Finished {
+        let mut engine = self.engine(job, release, disks);
+        let outcome = engine.run();
+        Finished { outcome, output: engine.talk.text() }
+    }
+    /// So many steps of the job, then nothing more: as when the process is killed. The outcome if it came to its end.
+    pub(super) fn die_after(&self, steps: usize, release: &Release) -> Option<Outcome> {
+        let mut engine = self.engine(self.job(release), release, &PLENTY);
+        let mut state = State::Recover;
+        for _ in 0..steps {
+            state = engine.step(state);
+            if let State::Ended(outcome) = state {
+                return Some(outcome);
+            }
+        }
+        None
+    }
+    /// Nothing of the installer's own is left over.
+    pub(super) fn assert_tidy(&self) {
+        assert_eq!(Self::names(&self.data().join("staging")), [""; 0]);
+        assert!(!self.data().join("journal.json").exists());
+        for folder in Self::names(&self.root.join("opt/banyan/packages")) {
+            let left: Vec<_> = self.versions(&folder).into_iter().filter(|name| name.ends_with(".tmp")).collect();
+            assert_eq!(left, [""; 0]);
+        }
+    }
+}
+
+/// A release with its file.
+#[derive(Clone)]
+pub(super) struct Release {
+    pub(super) order: DeploymentId,
+    pub(super) manifest: Manifest,
+    pub(super) content: Vec<u8>,
+}
+
+impl Release {
+    pub(super) fn new(kind: Kind, version: &str, sequence: u64, content: Vec<u8>) -> Self {
+        let size = content.len() as u64;
+        let chunk_size = Artifact::chunk_size_for(size);
+        let chunks = content.chunks(chunk_size as usize).map(Digest::of).collect();
+        let artifact = Artifact {
+            platform: "linux-x86_64".into(),
+            file_name: "tool.bin".into(),
+            size,
+            digest: Digest::of(&content),
+            chunk_size,
+            chunks: ChunkHashes(chunks),
+            install: InstallSpec { kind, detect: None, probe: None, undo: None, needs_bytes: 0 },
+        };
+        let manifest = Manifest {
+            format: 1,
+            package: "tool".into(),
+            version: version.into(),
+            sequence,
+            min_sequence: 0,
+            rollback_to: None,
+            publisher: String::new(),
+            notes: String::new(),
+            artifacts: vec![artifact],
+        };
+        Self { order: DeploymentId::random(), manifest, content }
+    }
+    /// An archive with one program in it, which says its version.
+    pub(super) fn archive(version: &str, sequence: u64) -> Self {
+        let script = format!("#!/bin/sh\necho {version}\n");
+        Self::new(Kind::Archive, version, sequence, Tar::new().program("bin/tool", &script).gz())
+    }
+    fn spec(&mut self) -> &mut InstallSpec {
+        &mut self.manifest.artifacts[0].install
+    }
+    pub(super) fn probe(mut self, argv: &[&str]) -> Self {
+        self.spec().probe = Some(command(argv));
+        self
+    }
+    pub(super) fn detect(mut self, argv: &[&str]) -> Self {
+        self.spec().detect = Some(command(argv));
+        self
+    }
+    pub(super) fn undo(mut self, argv: &[&str]) -> Self {
+        self.spec().undo = Some(command(argv));
+        self
+    }
+    pub(super) fn needs(mut self, bytes: u64) -> Self {
+        self.spec().needs_bytes = bytes;
+        self
+    }
+}
+
+pub(super) fn command(argv: &[&str]) -> CommandSpec {
+    CommandSpec { argv: argv.iter().map(|word| (*word).to_owned()).collect(), timeout_seconds: 20 }
+}
+
+pub(super) const NEW: Outcome = Outcome::Installed { already: false };
+pub(super) const ALREADY: Outcome = Outcome::Installed { already: true };
+
+/// The reason and detail of a failure that left the machine as it was.
+#[track_caller]
+pub(super) fn failed_and_restored(outcome: &Outcome) -> (Reason, &str) {
+    match outcome {
+        Outcome::Failed { reason, detail, restored: true } => (*reason, detail),
+        other => panic!("not failed and restored: {other:?}"),
+    }
+}
+
+#[track_caller]
+pub(super) fn waits(outcome: &Outcome) -> Reason {
+    match outcome {
+        Outcome::Waits { reason, .. } => *reason,
+        other => panic!("does not wait: {other:?}"),
+    }
+}
+
+/// Whether this process may mount, chroot and run dpkg; says so when a test is skipped.
+pub(super) fn is_root_for(what: &str) -> bool {
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        println!("skipped: {what} needs root");
+    }
+    root
+}

@@ -1,0 +1,26 @@
+//! The agent: the background service on each machine.
+//!
+//! Data flows one way, one module a stage; the types make the wrong order impossible:
+//!
+//! | stage | module | takes | gives |
+//! | --- | --- | --- | --- |
+//! | offer | [`offer`] | bytes of an offer | `TrustedOffer`: every check passed before the first byte of content |
+//! | receive, verify, forward | `banyan_wire` | a trusted offer | verified chunks, at the end a `VerifiedArtifact` |
+//! | authenticate | [`authenticate`] | `VerifiedArtifact` | a receipt, then an `AuthenticArtifact` while the go-ahead is fresh |
+//! | install | [`install`] | `AuthenticArtifact` only | the installer process's word |
+//! | report | [`report`] | events of all stages | facts to the server, queued while it is away |
+//!
+//! [`agent`] is the program around the loop of `banyan_wire::node`; [`state`] is what outlives a restart.
+
+pub mod agent;
+pub mod authenticate;
+mod check_in;
+pub mod cli;
+pub mod identity;
+pub mod install;
+pub mod installer;
+pub mod offer;
+pub mod orders;
+pub mod report;
+pub mod server_api;
+pub mod state;

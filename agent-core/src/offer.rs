@@ -1,0 +1,265 @@
+//! Offer: every check that an offer must pass before the first byte of content is asked for (rules O1–O10).
+//!
+//! The checks stand in one order, cheapest and most telling first; each carries the number of its rule. What passes
+//! is kept in the database, synced, before it is answered: after a crash the offer is still ours.
+
+use crate::{
+    orders::{HeldOrder, Orders},
+    state::{State, StateError, StripeOffer},
+};
+use banyan_machine::io::TrustedOffer;
+use banyan_proto::{
+    DeploymentId, KeyRing, MachineId, Order, Reason, UnixSeconds, limits, manifest::Manifest, peer::Offer,
+};
+use banyan_trust::{TrustError, TrustStore};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+/// Free disk space that an artifact must leave (bytes).
+const FLOOR: u64 = 64 << 20;
+
+/// Why an offer was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum OfferError {
+    /// A check failed.
+    #[error("{detail}")]
+    Refused {
+        /// Entry of the table.
+        reason: Reason,
+        /// For people.
+        detail: String,
+    },
+    /// What the publishers signed does not allow it.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// It is right, but cannot be taken now.
+    #[error("{detail}")]
+    Deferred {
+        /// Entry of the table.
+        reason: Reason,
+        /// For people.
+        detail: String,
+    },
+    /// This machine's database failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// This machine's disk failed.
+    #[error("the artifact's file cannot be opened: {0}")]
+    Disk(#[from] std::io::Error),
+}
+
+impl OfferError {
+    fn refused(reason: Reason, detail: &str) -> Self {
+        Self::Refused { reason, detail: detail.to_owned() }
+    }
+    /// The entry of the table.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Refused { reason, .. } | Self::Deferred { reason, .. } => *reason,
+            Self::Trust(error) => error.reason(),
+            Self::State(_) | Self::Disk(_) => Reason::DiskFailed,
+        }
+    }
+    /// What to answer.
+    #[must_use]
+    pub fn reply(&self) -> banyan_proto::peer::OfferReply {
+        use banyan_proto::peer::OfferReply;
+        match self {
+            Self::Refused { .. } | Self::Trust(_) => {
+                OfferReply::Refused { reason: self.reason(), detail: self.to_string() }
+            }
+            Self::Deferred { .. } | Self::State(_) | Self::Disk(_) => OfferReply::Deferred { reason: self.reason() },
+        }
+    }
+}
+
+/// The stage.
+pub struct OfferStage {
+    /// This machine.
+    pub me: MachineId,
+    /// The server: root of every tree.
+    pub server: MachineId,
+    /// Keys that sign orders.
+    pub keys: KeyRing,
+    /// The lowest epoch that is still believed.
+    pub epoch: u64,
+    /// This machine's platform.
+    pub platform: String,
+    /// Folder of the artifacts' files.
+    pub folder: PathBuf,
+    /// What outlives a restart.
+    pub state: Arc<State>,
+    /// The accepted orders.
+    pub orders: Arc<Orders>,
+    /// What the publishers' metadata has taught this machine. Locked while an offer is checked: one at a time.
+    pub trust: Arc<Mutex<TrustStore>>,
+}
+
+/// What was accepted.
+pub struct Accepted {
+    /// For the machine.
+    pub trusted: TrustedOffer,
+    /// Older orders of the package, over now.
+    pub superseded: Vec<DeploymentId>,
+}
+
+impl OfferStage {
+    /// Checks an offer that `sender` (by its certificate) made. Blocks on disk and arithmetic.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn check(&self, sender: MachineId, offer: Offer, now: UnixSeconds) -> Result<Accepted, OfferError> {
+        let refused = OfferError::refused;
+        // O1: the order is the server's.
+        let order: Order = offer
+            .order
+            .verify(&self.keys)
+            .map_err(|error| refused(Reason::OrderForged, &format!("the offer's order is not believed: {error}")))?;
+        if order.server != self.server {
+            return Err(refused(Reason::OrderForged, "the order is another server's"));
+        }
+        let mut trust = crate::orders::lock(&self.trust);
+        // O2: it is of this epoch, and its time is not over.
+        if order.epoch < self.epoch {
+            return Err(refused(Reason::EpochBack, &format!("epoch {} is below {}", order.epoch, self.epoch)));
+        }
+        if order.expires <= trust.time(now) {
+            return Err(refused(Reason::OrderExpired, &format!("the order expired at {}", order.expires)));
+        }
+        // O3–O5: the list is the order's, this machine is its head, the sender stands above.
+        self.check_list(sender, &offer, &order)?;
+        // O6: no newer order of the package is here.
+        let others = self.orders.all().into_iter().filter(|held| held.order.package == order.package);
+        let (newer, older): (Vec<_>, Vec<_>) =
+            others.filter(|held| held.order.id != order.id).partition(|held| held.order.number > order.number);
+        if let Some(newer) = newer.first() {
+            return Err(refused(Reason::OrderSuperseded, &format!("order {} is newer", newer.order.number)));
+        }
+        self.orders.learn(&offer.hints);
+        let stripe = offer.stripe;
+        let (sublist, proof, path, code) = (offer.sublist, offer.proof, offer.path, offer.code);
+        let part = StripeOffer { sublist, proof, path, code };
+        let held = match self.orders.get(order.id).filter(|held| held.signed == offer.order) {
+            // The release was checked when the first stripe's offer came; it is checked again before installing.
+            Some(held) => held,
+            None => Arc::new(self.open(&mut trust, order, offer.order, offer.release, now)?),
+        };
+        if held.offer(stripe).as_ref() != Some(&part) {
+            held.add_offer(stripe, part);
+            self.state.set_order(held.order.id, &held.record())?;
+        }
+        self.orders.insert(Arc::clone(&held));
+        let trusted = held.trusted(stripe).ok_or_else(|| refused(Reason::InternalError, "the offer was not kept"))?;
+        Ok(Accepted { trusted, superseded: older.iter().map(|held| held.order.id).collect() })
+    }
+
+    fn check_list(&self, sender: MachineId, offer: &Offer, order: &Order) -> Result<(), OfferError> {
+        let refused = OfferError::refused;
+        let forged = |detail: &'static str| refused(Reason::ListForged, detail);
+        // O3: the offer is for this machine.
+        if offer.sublist.head() != self.me {
+            return Err(refused(Reason::NotAddressed, "this machine is not the head of the offered sublist"));
+        }
+        // O4: nobody trimmed, grew or reshaped the list.
+        let root =
+            order.stripes.get(usize::from(offer.stripe)).ok_or_else(|| forged("the order has no such stripe"))?;
+        if offer.proof.0.len() > limits::LIST_DEPTH {
+            return Err(forged("the proof is longer than any list is deep"));
+        }
+        if offer.proof.root(offer.stripe, offer.sublist.subtree(offer.stripe)) != *root {
+            return Err(forged("the sublist and its proof do not lead to the order's list root"));
+        }
+        // O5: the sender is an ancestor, and the way it says the offer took goes down the tree from the server to it.
+        let ancestors: Vec<MachineId> = offer.proof.ancestors().collect();
+        if ancestors.first() != Some(&self.server) {
+            return Err(forged("the list is not headed by the server"));
+        }
+        if !ancestors.contains(&sender) {
+            return Err(refused(Reason::NotAncestor, "the sender stands nowhere above this machine in the tree"));
+        }
+        let mut above = ancestors.iter();
+        let goes_down = offer.path.iter().all(|hop| above.any(|ancestor| ancestor == hop));
+        if offer.path.first() != Some(&self.server) || offer.path.last() != Some(&sender) || !goes_down {
+            return Err(refused(Reason::NotAncestor, "the way the offer took does not go down the tree to the sender"));
+        }
+        Ok(())
+    }
+
+    /// O7–O10: the release is the publishers', for this platform, not below the floor, and fits on the disk.
+    fn open(
+        &self,
+        trust: &mut TrustStore,
+        order: Order,
+        signed: banyan_proto::Signed<Order>,
+        mut release: banyan_proto::peer::ReleaseProof,
+        now: UnixSeconds,
+    ) -> Result<HeldOrder, OfferError> {
+        let cached = self.state.metadata();
+        let (trusted, learned) = trust.check_or_cached(&release, cached.as_ref(), order.manifest, now)?;
+        let mut learned = learned;
+        learned.believe_time(order.issued);
+        if learned != *trust {
+            self.state.set_trust(&learned)?;
+            *trust = learned;
+        }
+        match cached {
+            Some(cached) if trusted.from_cache() => release.metadata = cached,
+            _ => self.state.set_metadata(&release.metadata)?,
+        }
+        let artifact = trusted.fits(&order)?.clone();
+        if artifact.platform != "any" && artifact.platform != self.platform {
+            let detail = format!("the file is for {}, this machine is {}", artifact.platform, self.platform);
+            return Err(OfferError::refused(Reason::WrongPlatform, &detail));
+        }
+        let free = free_bytes(&self.folder);
+        if free.is_some_and(|free| free < artifact.size + FLOOR) {
+            let detail = format!("{} bytes are needed and {} free", artifact.size + FLOOR, free.unwrap_or(0));
+            return Err(OfferError::Deferred { reason: Reason::DiskFull, detail });
+        }
+        Ok(HeldOrder::open(&self.folder, order, signed, release, artifact)?)
+    }
+
+    /// Opens again what was accepted before a restart. The order's signature and the manifest's hash are checked again;
+    /// everything else was, and will be before installing.
+    ///
+    /// # Errors
+    /// When the record is not believed any more, or the disk fails.
+    pub fn restore(&self, record: &crate::state::OrderRecord, now: UnixSeconds) -> Result<Arc<HeldOrder>, OfferError> {
+        let refused = OfferError::refused;
+        let order =
+            record.order.verify(&self.keys).map_err(|error| refused(Reason::OrderForged, &error.to_string()))?;
+        if order.keep_until <= now {
+            return Err(refused(Reason::OrderExpired, "the order's time is over"));
+        }
+        let text = record.release.manifest.as_bytes();
+        let manifest = Manifest::parse(text).map_err(|error| refused(Reason::NotPublished, &error.to_string()))?;
+        let artifact = manifest.artifact_for(&order.platform).filter(|artifact| artifact.digest == order.artifact);
+        let artifact = artifact.filter(|_| banyan_proto::Digest::of(text) == order.manifest);
+        let artifact =
+            artifact.ok_or_else(|| refused(Reason::NotPublished, "the manifest is not the order's"))?.clone();
+        let held = HeldOrder::open(&self.folder, order, record.order.clone(), record.release.clone(), artifact)?;
+        for (&stripe, offer) in &record.offers {
+            held.add_offer(stripe, offer.clone());
+        }
+        for source in &record.sources {
+            held.add_bytes(source.machine, source.bytes);
+        }
+        if let Some(receipt) = &record.receipt {
+            held.set_receipt(receipt.clone());
+        }
+        let held = Arc::new(held);
+        self.orders.insert(Arc::clone(&held));
+        Ok(held)
+    }
+}
+
+/// Free bytes on the disk that holds a folder; `None` when the system does not say.
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let folder = folder.canonicalize().ok()?;
+    let disks = sysinfo::Disks::new_with_refreshed_list();
+    let holding = disks.iter().filter(|disk| folder.starts_with(disk.mount_point()));
+    holding.max_by_key(|disk| disk.mount_point().as_os_str().len()).map(sysinfo::Disk::available_space)
+}

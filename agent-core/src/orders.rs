@@ -1,0 +1,248 @@
+//! The orders this machine has accepted, and where the machines named in them were last heard from.
+
+use crate::state::{OrderRecord, State, StateError, StripeOffer};
+use banyan_machine::io::{StripeId, TrustedOffer};
+use banyan_proto::{
+    AddressHint, AddresseeList, Artifact, DeploymentId, KeyRing, MachineId, Membership, Order, Proof, Reason, Receipt,
+    Signed,
+    api::ByteSource,
+    order::Spread,
+    peer::{Offer, Pull, PullReply, ReleaseProof},
+};
+use banyan_wire::{content::ArtifactFile, verify::VerifiedArtifact};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+};
+
+/// One accepted order.
+pub struct HeldOrder {
+    /// What the server signed, verified.
+    pub order: Order,
+    /// As it was signed, to be handed on.
+    pub signed: Signed<Order>,
+    /// What proves the release, to be handed on.
+    pub release: ReleaseProof,
+    /// The file.
+    pub content: Arc<ArtifactFile>,
+    offers: Mutex<BTreeMap<u8, StripeOffer>>,
+    sources: Mutex<BTreeMap<MachineId, u64>>,
+    verified: Mutex<Option<VerifiedArtifact>>,
+    receipt: Mutex<Option<Signed<Receipt>>>,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl HeldOrder {
+    /// Opens the file of an order that has passed every check; counts what of it is already here.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn open(
+        folder: &Path,
+        order: Order,
+        signed: Signed<Order>,
+        release: ReleaseProof,
+        artifact: Artifact,
+    ) -> std::io::Result<Self> {
+        // One file for each artifact, not for each order: what an earlier order brought is not fetched again.
+        let path = folder.join(artifact.digest.to_string());
+        let stripes = u8::try_from(order.stripes.len()).unwrap_or(1);
+        let content = Arc::new(ArtifactFile::resume(&path, artifact, stripes)?);
+        if order.spread != Spread::CutThrough {
+            content.hold_back();
+        }
+        Ok(Self {
+            order,
+            signed,
+            release,
+            content,
+            offers: Mutex::default(),
+            sources: Mutex::default(),
+            verified: Mutex::default(),
+            receipt: Mutex::default(),
+        })
+    }
+    /// The offer of one stripe.
+    #[must_use]
+    pub fn offer(&self, stripe: u8) -> Option<StripeOffer> {
+        lock(&self.offers).get(&stripe).cloned()
+    }
+    /// All offers, by stripe.
+    #[must_use]
+    pub fn offers(&self) -> BTreeMap<u8, StripeOffer> {
+        lock(&self.offers).clone()
+    }
+    pub(crate) fn add_offer(&self, stripe: u8, offer: StripeOffer) {
+        lock(&self.offers).insert(stripe, offer);
+    }
+    /// Whether every stripe has been offered.
+    #[must_use]
+    pub fn is_fully_offered(&self) -> bool {
+        lock(&self.offers).len() == self.order.stripes.len()
+    }
+    pub(crate) fn add_bytes(&self, peer: MachineId, bytes: u64) {
+        *lock(&self.sources).entry(peer).or_default() += bytes;
+    }
+    /// Who the bytes came from.
+    #[must_use]
+    pub fn sources(&self) -> Vec<ByteSource> {
+        lock(&self.sources).iter().map(|(&machine, &bytes)| ByteSource { machine, bytes }).collect()
+    }
+    pub(crate) fn set_verified(&self, artifact: VerifiedArtifact) {
+        *lock(&self.verified) = Some(artifact);
+    }
+    /// The verified artifact, through a handle of its own.
+    ///
+    /// # Errors
+    /// When there is none, or the system has no more handles.
+    pub fn verified(&self) -> std::io::Result<VerifiedArtifact> {
+        match &*lock(&self.verified) {
+            Some(artifact) => artifact.try_clone(),
+            None => Err(std::io::Error::other("the artifact has not been verified")),
+        }
+    }
+    pub(crate) fn set_receipt(&self, receipt: Signed<Receipt>) {
+        *lock(&self.receipt) = Some(receipt);
+    }
+    /// The server's receipt, if it has come.
+    #[must_use]
+    pub fn receipt(&self) -> Option<Signed<Receipt>> {
+        lock(&self.receipt).clone()
+    }
+    /// The offer as the machine takes it.
+    #[must_use]
+    pub fn trusted(&self, stripe: u8) -> Option<TrustedOffer> {
+        let offer = self.offer(stripe)?;
+        Some(TrustedOffer {
+            stripe: StripeId { order: self.order.id, stripe },
+            revision: self.order.revision,
+            stripes: self.content.stripes(),
+            chunks: self.content.chunks(stripe),
+            sublist: offer.sublist,
+            proof: offer.proof,
+            held: self.content.held(stripe).unwrap_or(0),
+        })
+    }
+    /// The record that outlives a restart.
+    #[must_use]
+    pub fn record(&self) -> OrderRecord {
+        OrderRecord {
+            order: self.signed.clone(),
+            release: self.release.clone(),
+            offers: self.offers(),
+            receipt: self.receipt(),
+            ended: None,
+            sources: self.sources(),
+        }
+    }
+}
+
+/// All of them.
+pub struct Orders {
+    me: MachineId,
+    server: MachineId,
+    server_address: SocketAddr,
+    keys: KeyRing,
+    held: RwLock<HashMap<DeploymentId, Arc<HeldOrder>>>,
+    hints: Mutex<HashMap<MachineId, (AddressHint, Signed<AddressHint>)>>,
+}
+
+impl Orders {
+    /// None yet.
+    #[must_use]
+    pub fn new(me: MachineId, server: MachineId, server_address: SocketAddr, keys: KeyRing) -> Self {
+        Self { me, server, server_address, keys, held: RwLock::default(), hints: Mutex::default() }
+    }
+    /// One.
+    #[must_use]
+    pub fn get(&self, id: DeploymentId) -> Option<Arc<HeldOrder>> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+    /// All.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<HeldOrder>> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+    pub(crate) fn insert(&self, order: Arc<HeldOrder>) {
+        self.held.write().unwrap_or_else(PoisonError::into_inner).insert(order.order.id, order);
+    }
+    pub(crate) fn remove(&self, id: DeploymentId) -> Option<Arc<HeldOrder>> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner).remove(&id)
+    }
+    /// Keeps hints that came with an offer. They are checked here: a wrong one is worth nothing and is left out.
+    pub(crate) fn learn(&self, hints: &[Signed<AddressHint>]) {
+        for signed in hints {
+            let Ok(mut hint) = signed.verify(&self.keys) else { continue };
+            hint.addresses.truncate(banyan_proto::limits::ADDRESSES_PER_MACHINE);
+            let mut known = lock(&self.hints);
+            if known.get(&hint.machine).is_none_or(|(older, _)| older.issued <= hint.issued) {
+                known.insert(hint.machine, (hint, signed.clone()));
+            }
+        }
+    }
+    /// Where a machine was last heard from.
+    #[must_use]
+    pub fn addresses(&self, peer: MachineId) -> Vec<SocketAddr> {
+        let mut addresses = lock(&self.hints).get(&peer).map(|(hint, _)| hint.addresses.clone()).unwrap_or_default();
+        if peer == self.server && !addresses.contains(&self.server_address) {
+            addresses.insert(0, self.server_address);
+        }
+        addresses
+    }
+    /// The offer of a part of this machine's sublist to the part's head (rule L5).
+    ///
+    /// # Errors
+    /// When the order is no longer here.
+    pub fn make_offer(&self, stripe: StripeId, sublist: &AddresseeList, proof: &Proof) -> Result<Offer, Reason> {
+        let held = self.get(stripe.order).ok_or(Reason::OrderExpired)?;
+        let mine = held.offer(stripe.stripe).ok_or(Reason::OrderExpired)?;
+        let code = mine.code.child(sublist.head(), sublist.subtree(stripe.stripe).hash);
+        let hints = lock(&self.hints);
+        let hints = sublist.ids().chain(proof.ancestors()).filter_map(|id| Some(hints.get(&id)?.1.clone())).collect();
+        Ok(Offer {
+            order: held.signed.clone(),
+            stripe: stripe.stripe,
+            sublist: sublist.clone(),
+            proof: proof.clone(),
+            path: mine.path.iter().copied().chain([self.me]).collect(),
+            code,
+            hints,
+            release: held.release.clone(),
+        })
+    }
+    /// Whether a puller is on the order's list, and this machine one of its ancestors (rules P6, P7).
+    ///
+    /// # Errors
+    /// What to answer when it is not.
+    pub fn check_pull(&self, peer: MachineId, pull: &Pull) -> Result<bool, PullReply> {
+        let refused = |reason| PullReply::Refused { reason };
+        let held = self.get(pull.order).ok_or(PullReply::NotHere)?;
+        let root = held.order.stripes.get(usize::from(pull.stripe)).ok_or(refused(Reason::ProtocolBroken))?;
+        let proof = &pull.membership.proof;
+        if proof.0.len() > banyan_proto::limits::LIST_DEPTH || pull.membership.root(pull.stripe, peer) != *root {
+            return Err(refused(Reason::NotAddressed));
+        }
+        Ok(proof.ancestors().any(|id| id == self.me))
+    }
+    /// This machine's own membership.
+    #[must_use]
+    pub fn membership(&self, stripe: StripeId) -> Option<Membership> {
+        let offer = self.get(stripe.order)?.offer(stripe.stripe)?;
+        Some(offer.sublist.membership(stripe.stripe, &offer.proof))
+    }
+    /// Writes down how an order ended here.
+    pub(crate) fn ended(&self, state: &State, id: DeploymentId, result: Result<(), Reason>) -> Result<(), StateError> {
+        state.update_order(id, |record| {
+            record.ended = Some(result);
+            if let Some(held) = self.get(id) {
+                record.receipt = held.receipt();
+                record.sources = held.sources();
+            }
+        })
+    }
+}

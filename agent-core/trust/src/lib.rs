@@ -1,0 +1,34 @@
+//! What publishers signed: TUF metadata in, a verdict out.
+//!
+//! Pure: no IO and no clock, so that metadata can come from a peer, a file or the server, and every rule can be tested
+//! against fixed bytes. Signatures, thresholds, expiry and the pinning of one role by the next are checked by
+//! `sigstore-tuf`. What this crate adds are the floors: a [`TrustStore`] remembers the highest versions ever seen and
+//! each package's highest signed `min_sequence`. It is kept in the machine's database, apart from any cache of metadata
+//! files, so that a damaged cache cannot lower what the machine knows. A TUF client that takes its floors from its
+//! cached files loses them with the files.
+//!
+//! Only [`TrustStore::check`] makes a [`TrustedRelease`]; whatever installs asks for one:
+//!
+//! ```compile_fail
+//! fn forge(manifest: banyan_proto::Manifest) -> banyan_trust::TrustedRelease {
+//!     banyan_trust::TrustedRelease { manifest } // its fields are private
+//! }
+//! ```
+//!
+//! Delegated targets roles are not followed: the root's targets keys sign every release.
+
+mod error;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
+mod published;
+mod release;
+mod root;
+mod store;
+
+#[cfg(test)]
+mod attacks;
+
+pub use error::TrustError;
+pub use published::{Published, Target};
+pub use release::{TrustedMetadata, TrustedRelease, fingerprint};
+pub use store::{TrustStore, Versions};

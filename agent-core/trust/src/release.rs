@@ -1,0 +1,143 @@
+//! What has passed the checks: metadata, and a release that it proves.
+
+use crate::{TrustError, Versions, published::sha256_hex};
+use banyan_proto::{Artifact, Digest, Manifest, Order, UnixSeconds, limits, peer::ReleaseProof};
+use sigstore_tuf::TrustedMetadataSet;
+
+/// Metadata that passed every check of [`crate::TrustStore::refresh`].
+#[derive(Debug, Clone)]
+pub struct TrustedMetadata {
+    set: TrustedMetadataSet,
+    versions: Versions,
+}
+
+impl TrustedMetadata {
+    pub(crate) fn new(set: TrustedMetadataSet, versions: Versions) -> Self {
+        Self { set, versions }
+    }
+    /// Its versions.
+    #[must_use]
+    pub fn versions(&self) -> Versions {
+        self.versions
+    }
+    /// When the first of the four roles expires: not to be relied on afterwards.
+    #[must_use]
+    pub fn expires(&self) -> UnixSeconds {
+        let online = [self.set.timestamp().map(|role| role.expires), self.set.snapshot().map(|role| role.expires)];
+        online.into_iter().flatten().map(seconds).fold(self.publisher_expires(), UnixSeconds::min)
+    }
+    /// When the first of the publishers' roles (root, targets) expires. Only they can renew it: worth a warning in time.
+    #[must_use]
+    pub fn publisher_expires(&self) -> UnixSeconds {
+        let root = seconds(self.set.root().expires);
+        self.set.targets_role("targets").map_or(root, |targets| root.min(seconds(targets.expires)))
+    }
+}
+
+/// A release that publishers signed, by metadata that is fresh, not rolled back, and not below the package's floor.
+#[derive(Debug, Clone)]
+pub struct TrustedRelease {
+    manifest: Manifest,
+    digest: Digest,
+    versions: Versions,
+    expires: UnixSeconds,
+    from_cache: bool,
+}
+
+impl TrustedRelease {
+    /// The manifest, if its text is the one wanted and a target of the metadata (rule T2).
+    pub(crate) fn find(metadata: &TrustedMetadata, text: &str, wanted: Digest) -> Result<Self, TrustError> {
+        if text.len() > limits::MANIFEST_BYTES {
+            let (found, limit) = (text.len(), limits::MANIFEST_BYTES);
+            return Err(TrustError::TooLarge { what: "the manifest", found, limit });
+        }
+        let found = Digest::of(text.as_bytes());
+        if found != wanted {
+            return Err(TrustError::ManifestSwapped { wanted, found });
+        }
+        let manifest = Manifest::parse(text.as_bytes())?;
+        let name = manifest.target_name();
+        let missing = |what| TrustError::NotPublished {
+            targets: metadata.versions.targets,
+            what,
+            target: manifest.target_name(),
+        };
+        let target = metadata
+            .set
+            .targets_role("targets")
+            .and_then(|targets| targets.target(&name))
+            .ok_or_else(|| missing("does not have"))?;
+        let sha256 = target.hashes.get("sha256").ok_or_else(|| missing("has no SHA-256 hash for"))?;
+        if target.length != text.len() as u64 || !sha256.eq_ignore_ascii_case(&sha256_hex(text.as_bytes())) {
+            return Err(missing("has other contents for"));
+        }
+        let (versions, expires) = (metadata.versions(), metadata.expires());
+        Ok(Self { manifest, digest: found, versions, expires, from_cache: false })
+    }
+    pub(crate) fn proved_by_cache(self) -> Self {
+        Self { from_cache: true, ..self }
+    }
+    /// What the publishers say about it.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+    /// BLAKE3 of the manifest's text.
+    #[must_use]
+    pub fn manifest_digest(&self) -> Digest {
+        self.digest
+    }
+    /// Versions of the metadata that proved it.
+    #[must_use]
+    pub fn versions(&self) -> Versions {
+        self.versions
+    }
+    /// When the metadata that proved it expires. After that it has to be checked again with newer metadata.
+    #[must_use]
+    pub fn expires(&self) -> UnixSeconds {
+        self.expires
+    }
+    /// Whether this machine's own metadata proved it, and not the offered one. Hand on what proved it.
+    #[must_use]
+    pub fn from_cache(&self) -> bool {
+        self.from_cache
+    }
+    /// The artifact that an order is about, when the order and the release agree: two signers for every installation
+    /// (rule T3).
+    ///
+    /// # Errors
+    /// [`TrustError::NotOrdered`] or [`TrustError::WrongPlatform`].
+    pub fn fits(&self, order: &Order) -> Result<&Artifact, TrustError> {
+        let same = |what, same: bool| if same { Ok(()) } else { Err(TrustError::NotOrdered { what }) };
+        same("manifest", order.manifest == self.digest)?;
+        same("package", order.package == self.manifest.package)?;
+        same("sequence", order.sequence == self.manifest.sequence)?;
+        let artifact = self.manifest.artifacts.iter().find(|artifact| artifact.platform == order.platform);
+        let artifact = artifact.ok_or_else(|| TrustError::WrongPlatform {
+            package: self.manifest.package.clone(),
+            version: self.manifest.version.clone(),
+            platform: order.platform.clone(),
+        })?;
+        same("artifact", order.artifact == artifact.digest)?;
+        Ok(artifact)
+    }
+}
+
+/// Identifies these very bytes, so that a proof which comes once for each stripe is checked once. A verdict may be used
+/// again for the same fingerprint and manifest hash until [`TrustedRelease::expires`], and as long as the store is the
+/// one that the check gave.
+#[must_use]
+pub fn fingerprint(release: &ReleaseProof) -> Digest {
+    let metadata = &release.metadata;
+    let fixed = [&metadata.timestamp, &metadata.snapshot, &metadata.targets, &release.manifest];
+    let parts: Vec<&String> = fixed.into_iter().chain(&metadata.roots).collect();
+    let mut summary = Vec::with_capacity(parts.len() * 32);
+    for part in parts {
+        summary.extend(Digest::of(part.as_bytes()).0);
+    }
+    Digest::of(&summary)
+}
+
+pub(crate) fn seconds(time: jiff::Timestamp) -> UnixSeconds {
+    UnixSeconds(u64::try_from(time.as_second()).unwrap_or(0))
+}

@@ -1,0 +1,218 @@
+//! A connection to one other machine: dialled or accepted, its identity known, the first messages exchanged.
+
+use crate::tls::{self, machine_name, machine_of};
+use banyan_proto::{
+    ALPN_PEER, MachineId, PROTOCOL_VERSION, Reason,
+    frame::{self, Frame},
+    peer::{Control, Hello},
+};
+use rustls::{
+    CertificateError, ClientConfig, Error as TlsError,
+    pki_types::{CertificateDer, ServerName},
+};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    net::TcpStream,
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, TlsStream};
+
+/// How long a machine may take to answer a dial, all its addresses tried at once (rule L7).
+pub const DIAL: Duration = Duration::from_secs(2);
+/// How long the first messages may take on an accepted connection.
+const GREETING: Duration = Duration::from_secs(5);
+/// Largest greeting (bytes).
+const GREETING_BYTES: usize = 4 << 10;
+/// Kernel memory for bytes that are not sent yet: with more, the order of sending is decided long before it happens.
+const UNSENT_BYTES: u32 = 64 << 10;
+/// Without an acknowledgement for so long a connection is dead.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
+
+/// An open connection to a known machine.
+pub struct Connection {
+    /// Who is there, as its certificate says.
+    pub peer: MachineId,
+    /// Its certificate.
+    pub certificate: CertificateDer<'static>,
+    /// Its greeting.
+    pub hello: Hello,
+    pub(crate) read: ReadHalf<TlsStream<TcpStream>>,
+    pub(crate) write: WriteHalf<TlsStream<TcpStream>>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct NoConnection {
+    /// For the machine and the report.
+    pub reason: Reason,
+    /// For people.
+    pub detail: String,
+}
+
+impl NoConnection {
+    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+impl From<io::Error> for NoConnection {
+    /// Tells a wrong or revoked machine from one that is not there.
+    fn from(error: io::Error) -> Self {
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+        let reason = match tls {
+            Some(TlsError::InvalidCertificate(CertificateError::Revoked)) => Reason::Revoked,
+            Some(TlsError::InvalidCertificate(_)) => Reason::WrongIdentity,
+            Some(TlsError::AlertReceived(_)) => Reason::Revoked,
+            _ => Reason::Unreachable,
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+/// Prepares a socket for fair sending.
+///
+/// # Errors
+/// When the system refuses an option.
+pub fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = socket2::SockRef::from(stream);
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    }
+    // Elsewhere a small send buffer does what the option does here.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        socket.set_send_buffer_size(4 * UNSENT_BYTES as usize)?;
+        socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(UNACKNOWLEDGED))?;
+    }
+    Ok(())
+}
+
+/// Connects to a machine, at all its addresses at once; the first that proves to be that machine wins.
+///
+/// # Errors
+/// When none does in [`DIAL`].
+pub async fn dial(
+    peer: MachineId,
+    addresses: Vec<SocketAddr>,
+    tls: Arc<ClientConfig>,
+    hello: Hello,
+) -> Result<Connection, NoConnection> {
+    let mut attempts: JoinSet<_> = addresses
+        .into_iter()
+        .map(|address| {
+            let (tls, hello) = (Arc::clone(&tls), hello.clone());
+            async move {
+                let stream = TcpStream::connect(address).await?;
+                prepare(&stream)?;
+                let name = ServerName::try_from(machine_name(peer))
+                    .map_err(|_| NoConnection::new(Reason::InternalError, "a machine's name is a DNS name"))?;
+                let stream = TlsConnector::from(tls).connect(name, stream).await?;
+                greet(TlsStream::Client(stream), hello).await
+            }
+        })
+        .collect();
+    let first = async {
+        let mut last = NoConnection::new(Reason::Unreachable, "no address of this machine is known");
+        while let Some(attempt) = attempts.join_next().await {
+            match attempt {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => last = error,
+                Err(error) => last = NoConnection::new(Reason::InternalError, error.to_string()),
+            }
+        }
+        Err(last)
+    };
+    timeout(DIAL, first).await.unwrap_or_else(|_| {
+        Err(NoConnection::new(Reason::Unreachable, format!("no answer in {} seconds", DIAL.as_secs())))
+    })
+}
+
+/// Greets the other side of an accepted connection.
+///
+/// # Errors
+/// When it shows no certificate of a machine, or does not greet.
+pub async fn accept(
+    stream: tokio_rustls::server::TlsStream<TcpStream>,
+    hello: Hello,
+) -> Result<Connection, NoConnection> {
+    prepare(stream.get_ref().0)?;
+    timeout(GREETING, greet(TlsStream::Server(stream), hello))
+        .await
+        .unwrap_or_else(|_| Err(NoConnection::new(Reason::ProtocolBroken, "no greeting came")))
+}
+
+async fn greet(stream: TlsStream<TcpStream>, mine: Hello) -> Result<Connection, NoConnection> {
+    let broken = |detail: String| NoConnection::new(Reason::ProtocolBroken, detail);
+    let session = stream.get_ref().1;
+    if session.alpn_protocol() != Some(ALPN_PEER) {
+        return Err(broken("the other side does not speak this protocol".into()));
+    }
+    let certificate = session
+        .peer_certificates()
+        .and_then(<[_]>::first)
+        .ok_or_else(|| NoConnection::new(Reason::WrongIdentity, "the other side shows no certificate"))?
+        .clone()
+        .into_owned();
+    let peer = machine_of(&certificate).map_err(|error| NoConnection::new(Reason::WrongIdentity, error.to_string()))?;
+    let (mut read, mut write) = tokio::io::split(stream);
+    write.write_all(&Frame::Control(Control::Hello(mine)).encode()).await?;
+    write.flush().await?;
+    let mut header = [0; frame::HEADER];
+    read.read_exact(&mut header).await?;
+    let (kind, length) = frame::parse_header(header).map_err(|error| broken(error.to_string()))?;
+    if length > GREETING_BYTES {
+        return Err(broken(format!("a greeting of {length} bytes")));
+    }
+    let mut body = vec![0; length];
+    read.read_exact(&mut body).await?;
+    match frame::parse_body(kind, body) {
+        Ok(Frame::Control(Control::Hello(hello))) if hello.versions.contains(&PROTOCOL_VERSION) => {
+            Ok(Connection { peer, certificate, hello, read, write })
+        }
+        Ok(Frame::Control(Control::Hello(hello))) => {
+            Err(broken(format!("{} speaks versions {:?}, not {PROTOCOL_VERSION}", hello.software, hello.versions)))
+        }
+        Ok(_) => Err(broken("something came before the greeting".into())),
+        Err(error) => Err(broken(error.to_string())),
+    }
+}
+
+/// Accepts TLS on a connection that came in, within the time a handshake may take.
+///
+/// # Errors
+/// When the handshake fails or takes too long.
+pub async fn handshake(
+    stream: TcpStream,
+    config: Arc<rustls::ServerConfig>,
+) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    timeout(GREETING, tokio_rustls::TlsAcceptor::from(config).accept(stream))
+        .await
+        .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")))
+}
+
+/// The TLS configurations of a node; swapped as a whole when the revocation list changes.
+#[derive(Clone)]
+pub struct TlsPair {
+    /// For connections that come in.
+    pub acceptor: Arc<rustls::ServerConfig>,
+    /// For connections to peers.
+    pub connector: Arc<ClientConfig>,
+}
+
+impl TlsPair {
+    /// Both for a machine: certificates on both sides, the list enforced.
+    ///
+    /// # Errors
+    /// When certificate, key, CA or list do not fit each other.
+    pub fn for_peers(credentials: &tls::Credentials, crl: Option<&tls::Crl>) -> Result<Self, tls::IdentityError> {
+        Ok(Self {
+            acceptor: credentials.acceptor(crl, false, &[ALPN_PEER])?,
+            connector: credentials.connector(crl, &[ALPN_PEER])?,
+        })
+    }
+}

@@ -1,0 +1,334 @@
+//! An artifact's file on disk: chunks go in verified, and come out verified again.
+//!
+//! Each stripe arrives in order, from one source at a time, so what is held of a stripe is a prefix and one number says
+//! it all. That number is not kept on disk: after a restart the file is hashed again (rule C6), which survives kill -9
+//! at any moment and believes nothing that a power cut left behind.
+
+use crate::verify::{BadChunk, VerifiedArtifact, VerifiedChunk};
+use banyan_proto::Artifact;
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// How much a power cut may cost.
+const SYNC_EVERY: Duration = Duration::from_secs(5);
+
+/// Why a chunk could not be read or stored.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentError {
+    /// The disk.
+    #[error("the artifact's file cannot be read or written: {0}")]
+    Disk(#[from] io::Error),
+    /// The bytes are not the publisher's.
+    #[error(transparent)]
+    Bad(#[from] BadChunk),
+    /// The chunk is not the next one of its stripe.
+    #[error("chunk {got} came where chunk {wanted} was due")]
+    OutOfTurn {
+        /// The chunk that came.
+        got: u32,
+        /// The chunk that was due.
+        wanted: u32,
+    },
+}
+
+/// The file of one artifact, whole or on its way.
+pub struct ArtifactFile {
+    artifact: Artifact,
+    stripes: u8,
+    file: File,
+    /// For each stripe, how many chunks are here from the first without a gap.
+    held: Vec<watch::Sender<u32>>,
+    /// The same as far as others may have it: all of it, unless [`ArtifactFile::hold_back`] was called.
+    shown: Vec<watch::Sender<u32>>,
+    held_back: AtomicBool,
+    /// One chunk of a stripe is stored at a time, even while a left source's last chunk is still being stored.
+    storing: Vec<Mutex<()>>,
+    synced: Mutex<Instant>,
+    served: AtomicU64,
+}
+
+impl ArtifactFile {
+    /// Opens or makes the file of an artifact that arrives here; counts what is already in it by hashing.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn resume(path: &Path, artifact: Artifact, stripes: u8) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let this = Self::over(file, artifact, stripes);
+        this.recount()?;
+        Ok(this)
+    }
+    /// Opens the file of an artifact that is whole (the server's store). Each chunk is still checked when it is read.
+    ///
+    /// # Errors
+    /// When it cannot be opened or has the wrong length.
+    pub fn complete(path: &Path, artifact: Artifact, stripes: u8) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        if bytes != artifact.size {
+            let wrong = format!("{} has {bytes} bytes instead of {}", path.display(), artifact.size);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, wrong));
+        }
+        let this = Self::over(file, artifact, stripes);
+        for stripe in 0..stripes {
+            this.set_held(stripe, this.chunks(stripe));
+        }
+        Ok(this)
+    }
+    fn over(file: File, artifact: Artifact, stripes: u8) -> Self {
+        Self {
+            artifact,
+            stripes,
+            file,
+            held: (0..stripes).map(|_| watch::Sender::new(0)).collect(),
+            shown: (0..stripes).map(|_| watch::Sender::new(0)).collect(),
+            held_back: AtomicBool::new(false),
+            storing: (0..stripes).map(|_| Mutex::new(())).collect(),
+            synced: Mutex::new(Instant::now()),
+            served: AtomicU64::new(0),
+        }
+    }
+    /// Counts again what is held, by hashing the file. Gives the count of each stripe.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn recount(&self) -> io::Result<Vec<u32>> {
+        let mut counts = Vec::new();
+        for stripe in 0..self.stripes {
+            let mut count = 0;
+            while count < self.chunks(stripe) {
+                match self.read(self.index(stripe, count)) {
+                    Ok(_) => count += 1,
+                    Err(ContentError::Disk(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                        return Err(error);
+                    }
+                    Err(_) => break,
+                }
+            }
+            self.set_held(stripe, count);
+            counts.push(count);
+        }
+        Ok(counts)
+    }
+    /// The artifact's description.
+    #[must_use]
+    pub fn artifact(&self) -> &Artifact {
+        &self.artifact
+    }
+    /// How many stripes the order has.
+    #[must_use]
+    pub fn stripes(&self) -> u8 {
+        self.stripes
+    }
+    /// How many chunks a stripe has.
+    #[must_use]
+    pub fn chunks(&self, stripe: u8) -> u32 {
+        self.artifact.stripe_len(self.stripes, stripe)
+    }
+    /// Index in the file of a stripe's chunk.
+    #[must_use]
+    pub fn index(&self, stripe: u8, ordinal: u32) -> u32 {
+        Artifact::chunk_index(self.stripes, stripe, ordinal)
+    }
+    /// How many chunks of a stripe are here; `None` for a stripe that does not exist.
+    #[must_use]
+    pub fn held(&self, stripe: u8) -> Option<u32> {
+        self.held.get(usize::from(stripe)).map(|held| *held.borrow())
+    }
+    /// How many of a stripe's chunks others may have, to be waited on; `None` for a stripe that does not exist.
+    #[must_use]
+    pub fn watch(&self, stripe: u8) -> Option<watch::Receiver<u32>> {
+        self.shown.get(usize::from(stripe)).map(watch::Sender::subscribe)
+    }
+    fn set_held(&self, stripe: u8, count: u32) {
+        let at = usize::from(stripe);
+        self.held[at].send_replace(count);
+        if !self.held_back.load(Ordering::Acquire) {
+            self.shown[at].send_replace(count);
+        }
+    }
+    /// Nobody gets a chunk before [`Self::release`]: the order's spread is `verified` or `proven` (rule C10).
+    pub fn hold_back(&self) {
+        self.held_back.store(true, Ordering::Release);
+        for shown in &self.shown {
+            shown.send_replace(0);
+        }
+    }
+    /// Others may have what is here from now on.
+    pub fn release(&self) {
+        self.held_back.store(false, Ordering::Release);
+        for (shown, held) in self.shown.iter().zip(&self.held) {
+            shown.send_replace(*held.borrow());
+        }
+    }
+    /// Whether every chunk is here.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        (0..self.stripes).all(|stripe| self.held(stripe) == Some(self.chunks(stripe)))
+    }
+    /// Content bytes that were read for others so far.
+    #[must_use]
+    pub fn served(&self) -> u64 {
+        self.served.load(Ordering::Relaxed)
+    }
+    pub(crate) fn count_served(&self, bytes: usize) {
+        self.served.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+    /// Reads a chunk, which must still be what arrived (rule C4: bad bytes are never passed on).
+    ///
+    /// # Errors
+    /// When the disk fails or has changed the bytes.
+    pub fn read(&self, index: u32) -> Result<VerifiedChunk, ContentError> {
+        let mut bytes = vec![0; self.artifact.chunk_len(index) as usize];
+        sys::read_exact_at(&self.file, &mut bytes, u64::from(index) * u64::from(self.artifact.chunk_size))?;
+        Ok(VerifiedChunk::check(&self.artifact, index, bytes)?)
+    }
+    /// Stores the next chunk of a stripe; gives how many are held then.
+    ///
+    /// # Errors
+    /// When it is not the next one, or the disk fails.
+    pub fn store(&self, stripe: u8, chunk: &VerifiedChunk) -> Result<u32, ContentError> {
+        let no_such = ContentError::OutOfTurn { got: chunk.index(), wanted: u32::MAX };
+        let at = usize::from(stripe);
+        let (Some(storing), Some(held)) = (self.storing.get(at), self.held.get(at)) else { return Err(no_such) };
+        let _turn = storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = *held.borrow();
+        let wanted = self.index(stripe, count);
+        if chunk.index() != wanted || count >= self.chunks(stripe) {
+            return Err(ContentError::OutOfTurn { got: chunk.index(), wanted });
+        }
+        sys::write_all_at(&self.file, chunk.bytes(), u64::from(wanted) * u64::from(self.artifact.chunk_size))?;
+        self.set_held(stripe, count + 1);
+        self.sync_sometimes();
+        Ok(count + 1)
+    }
+    /// After a power cut at most the last five seconds are missing: the file is synced now and then, beside the
+    /// transfer, never per chunk.
+    fn sync_sometimes(&self) {
+        let Ok(mut synced) = self.synced.try_lock() else { return };
+        if synced.elapsed() < SYNC_EVERY {
+            return;
+        }
+        *synced = Instant::now();
+        if let Ok(file) = self.file.try_clone() {
+            // A failing sync shows when the whole artifact is hashed and synced at the end.
+            let sync = move || drop(file.sync_data());
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn_blocking(sync)),
+                Err(_) => sync(),
+            }
+        }
+    }
+    /// Hashes the whole file from the disk (rule C5).
+    ///
+    /// # Errors
+    /// When the disk fails, or what it gives back is not the artifact; [`Self::recount`] then says what is left.
+    pub fn verify_whole(&self) -> Result<VerifiedArtifact, ContentError> {
+        self.file.sync_data()?;
+        VerifiedArtifact::check(&self.artifact, self.file.try_clone()?)
+    }
+}
+
+/// Reading and writing at a position, which each system calls differently.
+pub(crate) mod sys {
+    use std::{fs::File, io};
+
+    #[cfg(unix)]
+    pub(crate) fn read_exact_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
+    }
+    #[cfg(unix)]
+    pub(crate) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
+    }
+    #[cfg(windows)]
+    pub(crate) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match std::os::windows::fs::FileExt::seek_read(file, bytes, at)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => {
+                    bytes = &mut bytes[read..];
+                    at += read as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+    #[cfg(windows)]
+    pub(crate) fn write_all_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = std::os::windows::fs::FileExt::seek_write(file, bytes, at)?;
+            bytes = &bytes[written..];
+            at += written as u64;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use banyan_proto::{
+        Digest,
+        manifest::{ChunkHashes, InstallSpec, Kind},
+    };
+
+    pub(crate) fn sample(bytes: &[u8]) -> Artifact {
+        let chunk_size = Artifact::chunk_size_for(bytes.len() as u64);
+        Artifact {
+            platform: "any".into(),
+            file_name: "sample.tar".into(),
+            size: bytes.len() as u64,
+            digest: Digest::of(bytes),
+            chunk_size,
+            chunks: ChunkHashes(bytes.chunks(chunk_size as usize).map(Digest::of).collect()),
+            install: InstallSpec { kind: Kind::Archive, detect: None, probe: None, undo: None, needs_bytes: 0 },
+        }
+    }
+
+    #[test]
+    fn a_restart_keeps_what_is_good_and_believes_nothing_else() {
+        let bytes: Vec<u8> = (0..200_000_u32).map(|i| (i * 31 % 251) as u8).collect();
+        let artifact = sample(&bytes);
+        let path = std::env::temp_dir().join(format!("banyan-content-{}", std::process::id()));
+        drop(std::fs::remove_file(&path));
+        let file = ArtifactFile::resume(&path, artifact.clone(), 2).unwrap();
+        let size = artifact.chunk_size as usize;
+        let chunk = |index: u32| {
+            let start = index as usize * size;
+            VerifiedChunk::check(&artifact, index, bytes[start..(start + size).min(bytes.len())].to_vec()).unwrap()
+        };
+        assert!(matches!(file.store(0, &chunk(2)), Err(ContentError::OutOfTurn { got: 2, wanted: 0 })));
+        for index in [0, 1, 2, 3, 4, 6] {
+            file.store((index % 2) as u8, &chunk(index)).unwrap();
+        }
+        drop(file);
+        let file = ArtifactFile::resume(&path, artifact.clone(), 2).unwrap();
+        assert_eq!((file.held(0), file.held(1), file.held(2)), (Some(4), Some(2), None));
+        sys::write_all_at(&file.file, &[0xff; 3], 4 * size as u64).unwrap();
+        assert!(
+            matches!(file.read(4), Err(ContentError::Bad(BadChunk(4)))),
+            "bytes the disk changed are not passed on"
+        );
+        assert_eq!(file.recount().unwrap(), [2, 2]);
+        for index in [4, 6, 8, 10, 12, 5, 7, 9, 11] {
+            if index < artifact.chunk_count() {
+                file.store((index % 2) as u8, &chunk(index)).unwrap();
+            }
+        }
+        assert!(file.is_whole());
+        file.verify_whole().unwrap();
+        sys::write_all_at(&file.file, &[0xff; 3], 0).unwrap();
+        assert!(file.verify_whole().is_err());
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,0 +1,19 @@
+//! Between two machines: mutual TLS, frames, receiving, verifying, forwarding with fair turns, and the loop that drives
+//! the pure machine over real sockets. The agent and the server run the same loop; what differs is their [`host::Host`].
+//!
+//! | module | stage |
+//! | --- | --- |
+//! | [`tls`], [`connection`] | who is on the other side |
+//! | `receive` | frames in; chunks are verified and stored before the next is read |
+//! | [`verify`], [`content`] | the types that only hashing can make; the artifact's file |
+//! | [`forward`] | verified chunks out, in fair turns |
+//! | [`node`] | one loop, one event enum: events into the machine, actions out of it |
+
+pub mod connection;
+pub mod content;
+pub mod forward;
+pub mod host;
+pub mod node;
+mod receive;
+pub mod tls;
+pub mod verify;

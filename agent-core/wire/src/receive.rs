@@ -1,0 +1,140 @@
+//! Receive: what comes over one connection. Chunks are verified and stored here, one by one, before the next is read:
+//! a slow disk slows the sender down instead of filling this machine's memory.
+
+use crate::{
+    content::{ArtifactFile, ContentError},
+    verify::VerifiedChunk,
+};
+use banyan_machine::io::StripeId;
+use banyan_proto::{
+    Reason,
+    frame::{self, Frame, FrameError},
+    peer::Control,
+};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    time::{Instant, timeout},
+};
+
+/// A connection on which nothing at all has come for so long is dead.
+const IDLE: Duration = Duration::from_secs(120);
+/// How often a sender that is in the middle of a long chunk is reported to be alive.
+const ALIVE: Duration = Duration::from_secs(1);
+
+/// What came.
+#[derive(Debug)]
+pub(crate) enum In {
+    /// A control message.
+    Control(Control),
+    /// A chunk was verified and stored; so many of the stripe are held now.
+    Stored { stripe: StripeId, held: u32, bytes: u64 },
+    /// A chunk came that is not the publisher's.
+    Bad(u32),
+    /// The sender is alive and holds so many chunks.
+    Heartbeat(u32),
+    /// Bytes of a long frame are arriving.
+    Alive,
+}
+
+/// What is being pulled over a connection, set by the loop before it sends the pull.
+pub(crate) type Pulling = Arc<Mutex<Option<(StripeId, Arc<ArtifactFile>)>>>;
+
+/// Reads one connection until it ends; gives the reason why.
+pub(crate) async fn read(mut from: impl AsyncRead + Unpin, pulling: Pulling, deliver: impl Fn(In)) -> (Reason, String) {
+    loop {
+        let frame = match next_frame(&mut from, || deliver(In::Alive)).await {
+            Ok(frame) => frame,
+            Err(ended) => return ended.reason(),
+        };
+        match frame {
+            Frame::Control(control) => deliver(In::Control(control)),
+            Frame::Heartbeat { watermark } => deliver(In::Heartbeat(watermark)),
+            Frame::Chunk { index, bytes } => {
+                let pulling = pulling.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let Some((stripe, content)) = pulling else {
+                    return (Reason::ProtocolBroken, "a chunk that nobody asked for".into());
+                };
+                let length = bytes.len() as u64;
+                match take(&content, stripe, index, bytes) {
+                    Ok(Some(held)) => deliver(In::Stored { stripe, held, bytes: length }),
+                    Ok(None) => {}
+                    Err(ContentError::Bad(bad)) => {
+                        deliver(In::Bad(bad.0));
+                        return (Reason::BadChunk, bad.to_string());
+                    }
+                    Err(error @ ContentError::OutOfTurn { .. }) => return (Reason::ProtocolBroken, error.to_string()),
+                    Err(ContentError::Disk(error)) => {
+                        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+                        return (if full { Reason::DiskFull } else { Reason::DiskFailed }, error.to_string());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Verifies and stores a chunk. `None` for one that is here already (the last one of a source that was left).
+fn take(content: &ArtifactFile, stripe: StripeId, index: u32, bytes: Vec<u8>) -> Result<Option<u32>, ContentError> {
+    let stripes = u32::from(content.stripes());
+    let mine = index % stripes == u32::from(stripe.stripe);
+    if mine && index / stripes < content.held(stripe.stripe).unwrap_or(0) {
+        return Ok(None);
+    }
+    let chunk = VerifiedChunk::check(content.artifact(), index, bytes)?;
+    match content.store(stripe.stripe, &chunk) {
+        Ok(held) => Ok(Some(held)),
+        // Another connection stored it between the look and the store.
+        Err(ContentError::OutOfTurn { got, wanted }) if mine && got < wanted => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+enum ReadError {
+    Io(io::Error),
+    Idle,
+    Frame(FrameError),
+}
+
+impl ReadError {
+    fn reason(self) -> (Reason, String) {
+        match self {
+            Self::Io(error) => (Reason::Unreachable, error.to_string()),
+            Self::Idle => (Reason::Unreachable, format!("nothing came for {} seconds", IDLE.as_secs())),
+            Self::Frame(error) => (Reason::ProtocolBroken, error.to_string()),
+        }
+    }
+}
+
+/// The next frame; `alive` is called now and then while a long one is on its way.
+async fn next_frame(from: &mut (impl AsyncRead + Unpin), alive: impl Fn()) -> Result<Frame, ReadError> {
+    let mut header = [0; frame::HEADER];
+    timed(from.read_exact(&mut header)).await?;
+    let (kind, length) = frame::parse_header(header).map_err(ReadError::Frame)?;
+    // Memory is taken as bytes come, not as the header claims.
+    let mut body = Vec::with_capacity(length.min(banyan_proto::limits::CHUNK_BYTES + 4));
+    let mut said = Instant::now();
+    while body.len() < length {
+        let mut rest = (&mut *from).take((length - body.len()) as u64);
+        if timed(rest.read_buf(&mut body)).await? == 0 {
+            return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+        if said.elapsed() > ALIVE {
+            said = Instant::now();
+            alive();
+        }
+    }
+    frame::parse_body(kind, body).map_err(ReadError::Frame)
+}
+
+async fn timed<T>(step: impl Future<Output = io::Result<T>>) -> Result<T, ReadError> {
+    match timeout(IDLE, step).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(ReadError::Io(error)),
+        Err(_) => Err(ReadError::Idle),
+    }
+}

@@ -1,0 +1,64 @@
+//! Uploading an artifact: streamed from the disk, however large it is, and given up when nothing moves any more.
+
+use super::{Client, ClientError, SILENCE, ignored};
+use banyan_proto::Digest;
+use reqwest::{Method, header};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio_util::io::{InspectReader, ReaderStream};
+
+/// After the last byte the server hashes and syncs the file before it answers; a large one takes it a while.
+const SETTLING: Duration = Duration::from_secs(600);
+
+impl Client {
+    /// Uploads a file as the artifact with this hash; `progress` is told how many more bytes have been read.
+    pub(crate) async fn upload(
+        &self,
+        artifact: Digest,
+        path: &Path,
+        progress: impl Fn(u64) + Send + Sync + 'static,
+    ) -> Result<(), ClientError> {
+        let file = tokio::fs::File::open(path).await?;
+        let size = file.metadata().await?.len();
+        let sent = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&sent);
+        let reader = InspectReader::new(file, move |bytes: &[u8]| {
+            let count = bytes.len() as u64;
+            counter.fetch_add(count, Ordering::Relaxed);
+            progress(count);
+        });
+        let body = reqwest::Body::wrap_stream(ReaderStream::with_capacity(reader, 256 << 10));
+        let request = self
+            .request(Method::PUT, &format!("artifacts/{artifact}"))
+            .header(header::CONTENT_LENGTH, size)
+            .body(body);
+        let answer = async {
+            let response = self.send(request).await?;
+            self.read(response).await.map(ignored)
+        };
+        tokio::select! {
+            done = answer => done,
+            seconds = stalled(&sent, size) => Err(ClientError::Stalled { server: self.profile.server, seconds }),
+        }
+    }
+}
+
+/// Ends when nothing has moved for too long, and says for how long.
+async fn stalled(sent: &AtomicU64, size: u64) -> u64 {
+    let mut before = sent.load(Ordering::Relaxed);
+    loop {
+        let patience = if before >= size { SETTLING } else { SILENCE };
+        tokio::time::sleep(patience).await;
+        let now = sent.load(Ordering::Relaxed);
+        if now == before {
+            return patience.as_secs();
+        }
+        before = now;
+    }
+}

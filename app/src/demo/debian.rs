@@ -1,0 +1,132 @@
+//! Whether the demo can take a file: each of its machines is a folder, so a Debian package goes into a folder with an
+//! empty dpkg database, and not every package can live there.
+
+use crate::failure::{Failure, Tried as _};
+use banyan_proto::manifest::Kind;
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+/// What stops a Debian package from going into an empty folder.
+#[derive(Debug, PartialEq, Eq)]
+struct Needs(Vec<String>);
+
+/// What the file is, or why the demo cannot take it.
+pub(super) fn check(file: &Path) -> Result<Kind, Failure> {
+    let tried = || format!("show {} in the demo", file.display());
+    if !file.metadata().tried(tried)?.is_file() {
+        return Err(Failure::new(tried(), "it is not a file", "give an archive or a Debian package"));
+    }
+    if file.extension().is_none_or(|ending| ending != "deb") {
+        return Ok(Kind::Archive);
+    }
+    let needs = needs(file).tried(tried)?;
+    if needs.0.is_empty() {
+        return Ok(Kind::Deb);
+    }
+    Err(Failure::new(
+        tried(),
+        format!("its machines are folders with an empty package database, and it needs {}", needs.0.join(", and ")),
+        "show an archive here; Debian packages go to real machines, with banyan-agent running as root",
+    ))
+}
+
+fn needs(file: &Path) -> std::io::Result<Needs> {
+    let mut needs = Vec::new();
+    if !is_root() {
+        needs.push("to be installed by root (start the demo as root)".into());
+    }
+    let Ok(control) = dpkg_deb("--field", file, &["Pre-Depends", "Depends"]) else {
+        needs.push("dpkg, which this computer does not have".into());
+        return Ok(Needs(needs));
+    };
+    if !control.status.success() {
+        let said = String::from_utf8_lossy(&control.stderr);
+        return Err(std::io::Error::other(format!("dpkg-deb cannot read it: {}", said.trim())));
+    }
+    let others = depends(&String::from_utf8_lossy(&control.stdout));
+    if !others.is_empty() {
+        needs.push(format!("other packages ({})", others.join(", ")));
+    }
+    let scripts = scripts(&dpkg_deb("--ctrl-tarfile", file, &[])?.stdout)?;
+    if !scripts.is_empty() {
+        needs.push(format!("a whole system for its scripts ({})", scripts.join(", ")));
+    }
+    Ok(Needs(needs))
+}
+
+fn dpkg_deb(verb: &str, file: &Path, more: &[&str]) -> std::io::Result<Output> {
+    // A name that begins with a dash is no option.
+    let file = if file.is_absolute() { file.to_owned() } else { PathBuf::from(".").join(file) };
+    Command::new("dpkg-deb").arg(verb).arg(file).args(more).env("LC_ALL", "C.UTF-8").stdin(Stdio::null()).output()
+}
+
+/// The dependencies in `dpkg-deb --field` output; continued lines begin with a blank.
+fn depends(fields: &str) -> Vec<String> {
+    fields
+        .lines()
+        .filter_map(|line| if line.starts_with([' ', '\t']) { Some(line) } else { line.split_once(':').map(|(_, value)| value) })
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// The maintainer scripts in a control archive.
+fn scripts(control: &[u8]) -> std::io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in tar::Archive::new(control.take(16 << 20)).entries()? {
+        let path = entry?.path()?.into_owned();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        if ["preinst", "postinst", "prerm", "postrm", "config"].contains(&name.as_str()) {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(unix)]
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependencies_are_found_also_on_continued_lines() {
+        let fields = "Pre-Depends: dpkg (>= 1.15)\nDepends: libc6 (>= 2.36),\n libssl3 | libssl1.1\n";
+        assert_eq!(depends(fields), ["dpkg (>= 1.15)", "libc6 (>= 2.36)", "libssl3 | libssl1.1"]);
+        assert!(depends("").is_empty());
+    }
+
+    #[test]
+    fn scripts_are_found_and_other_control_files_are_not() {
+        let mut tar = tar::Builder::new(Vec::new());
+        for name in ["./control", "./md5sums", "./postinst"] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(0);
+            tar.append_data(&mut header, name, [].as_slice()).unwrap();
+        }
+        assert_eq!(scripts(&tar.into_inner().unwrap()).unwrap(), ["postinst"]);
+        assert!(scripts(b"no archive at all, whatever it is").is_err());
+    }
+
+    #[test]
+    fn archives_pass_and_what_is_no_file_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.tar.gz");
+        std::fs::write(&file, "x").unwrap();
+        assert_eq!(check(&file).unwrap(), Kind::Archive);
+        assert!(check(folder.path()).is_err());
+        let missing = check(&folder.path().join("b.deb")).unwrap_err();
+        assert!(missing.next.contains("check the path"), "{missing}");
+    }
+}

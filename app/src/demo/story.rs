@@ -1,0 +1,175 @@
+//! What the demo does, step by step: the same steps an administrator would take, through the same functions.
+
+use super::{
+    Broken, debian,
+    fleet::Fleet,
+    sample,
+    summary::{Place, Summary},
+};
+use crate::{
+    client::Client,
+    exit::Exit,
+    failure::{Failure, Tried as _},
+    output::say,
+    profile,
+    publisher::describe::Given,
+    tree::Live,
+    verbs::{
+        demo::Args,
+        deploy, keys,
+        publish::{self, Progress},
+        tokens,
+        watch::{self, Limit, Show, Watched},
+    },
+};
+use banyan_proto::{
+    admin::{Deploy, DeploymentStatus, NewToken, Profile, Selection, Stage},
+    manifest::Kind,
+    order::{Spread, Window},
+};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long the server may take to start, and all agents to enrol.
+const START: Duration = Duration::from_secs(60);
+/// How long a deployment may stand still before the demo gives up.
+const STILL: Duration = Duration::from_secs(180);
+
+/// From nothing to the closing summary.
+pub(super) async fn tell(args: &Args, folder: &Path, fleet: &mut Fleet) -> Result<Exit, Broken> {
+    let kind = match &args.file {
+        Some(file) => debian::check(file)?,
+        None => Kind::Archive,
+    };
+    let (client, profile) = server(folder, fleet).await?;
+    agents(args.agents, folder, &client, &profile, fleet).await?;
+    let file = match &args.file {
+        Some(file) => file.clone(),
+        None => sample::write(folder).tried(|| "make the sample package".into())?,
+    };
+    let progress = if args.json.json { Progress::Hidden } else { Progress::Shown };
+    let release = publish::publish(&client, &folder.join("keys"), &file, Given::default(), progress).await?;
+    say(&format!("published  {} {}, signed with the publisher's key", release.package, release.version));
+    let deploy = Deploy {
+        package: release.package,
+        version: Some(release.version),
+        to: Selection::All,
+        stripes: args.stripes,
+        spread: Spread::CutThrough,
+        window: Window::Any,
+        deadline: None,
+    };
+    let status = deployed(&client, &deploy, args.json.json).await?;
+    if watch::outcome(&status) != Exit::Success {
+        return Err(incomplete(&status));
+    }
+    let place = |name: &str| match kind {
+        Kind::Archive => install_root(folder, name).join("opt/banyan/packages").join(&status.package).join("current"),
+        Kind::Deb => install_root(folder, name),
+    };
+    let places = status.addressees.iter().map(|machine| Place { machine: machine.id, path: place(&machine.label) });
+    let summary = Summary::of(&status, &places.collect::<Vec<_>>());
+    args.json.answer(&summary, |summary| summary.text(args.keep))?;
+    Ok(Exit::Success)
+}
+
+/// Starts the server, makes keys and root.
+async fn server(folder: &Path, fleet: &mut Fleet) -> Result<(Client, Profile), Broken> {
+    let data = folder.join("server");
+    let args = ["server", "--listen", "127.0.0.1:0", "--exit-with-stdin", "--data"].map(OsString::from);
+    fleet.start("server", args.into_iter().chain([data.clone().into()]))?;
+    let path = data.join("admin.toml");
+    // The server writes it when it is ready to be asked, with the port that the system gave it.
+    let profile = within(START, "server", "start the server", async {
+        loop {
+            match profile::load(&profile::ProfileArg { profile: Some(path.clone()) }) {
+                Ok((_, profile)) => return profile,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    })
+    .await?;
+    let client = Client::new(&profile).tried(|| "reach the server".into())?;
+    let keys = folder.join("keys");
+    keys::generate(&keys, 1, 1)?;
+    let profile = keys::init(&client, &profile, &path, &keys).await?;
+    say(&format!("server     {}, knows whose releases to take", profile.server));
+    Ok((client, profile))
+}
+
+/// Starts the agents and waits until all of them are there.
+async fn agents(count: u16, folder: &Path, client: &Client, profile: &Profile, fleet: &mut Fleet) -> Result<(), Broken> {
+    let root = tokens::root(profile)?;
+    let token = NewToken { uses: u32::from(count), expires_seconds: 3600, group: Some("demo".into()) };
+    let code = tokens::create(client, profile, profile.server, root, &token).await.tried(|| "make a join code".into())?;
+    let names: Vec<String> = (1..=count).map(|number| format!("agent-{number}")).collect();
+    for name in &names {
+        let install_root = install_root(folder, name);
+        std::fs::create_dir_all(&install_root).tried(|| format!("make a folder for {name}"))?;
+        let fixed = ["agent", "--listen", "127.0.0.1:0", "--exit-with-stdin", "--name", name.as_str()].map(OsString::from);
+        let join = ["--join".into(), code.to_string().into()];
+        let places: [OsString; 4] =
+            ["--data".into(), folder.join(name).join("data").into(), "--install-root".into(), install_root.into()];
+        fleet.start(name, fixed.into_iter().chain(join).chain(places))?;
+    }
+    let mut missing = names.clone();
+    let all_there = async {
+        loop {
+            let machines = client.machines().await.tried(|| "see which machines are there".into())?;
+            missing.retain(|name| !machines.iter().any(|machine| machine.label == *name && machine.online));
+            if missing.is_empty() {
+                return Ok::<(), Failure>(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    match tokio::time::timeout(START, all_there).await {
+        Ok(done) => done?,
+        Err(_) => {
+            let wrong = format!("{} not there after {} seconds", missing.join(", "), START.as_secs());
+            let failure = Failure::new("bring all machines up", wrong, "look at the end of the log above");
+            return Err(Broken { failure, guilty: missing.into_iter().next() });
+        }
+    }
+    say(&format!("machines   {count}, each with its own certificate, key and folder"));
+    Ok(())
+}
+
+/// Where software goes on one of the demo's machines.
+fn install_root(folder: &Path, name: &str) -> PathBuf {
+    folder.join(name).join("root")
+}
+
+/// Deploys and watches to the end.
+async fn deployed(client: &Client, request: &Deploy, json: bool) -> Result<DeploymentStatus, Broken> {
+    let tried = || format!("deploy {}", request.package);
+    let id = deploy::start(client, request).await.tried(tried)?;
+    let show = if json { Show::Nothing } else { Show::Picture(Live::progress()) };
+    let limit = Limit { total: None, still: Some(STILL) };
+    match watch::watch(client, id, limit, show).await.tried(tried)? {
+        Watched::Ended(status) => Ok(status),
+        Watched::Interrupted => Err(super::interrupted()),
+    }
+}
+
+/// Not everybody has it: who, why, and whose log to look at.
+fn incomplete(status: &DeploymentStatus) -> Broken {
+    let guilty = status.addressees.iter().find(|machine| machine.stage != Stage::Installed);
+    let failure = Failure::new(
+        format!("bring {} {} to every machine", status.package, status.version),
+        watch::shortfall(status).join("\n        "),
+        "look at the end of the log above; `banyan demo --keep` keeps all logs",
+    );
+    Broken { failure: failure.ending(Exit::Incomplete), guilty: guilty.map(|machine| machine.label.clone()) }
+}
+
+/// Something that must happen within a time, else somebody's log is shown.
+async fn within<T>(limit: Duration, guilty: &str, what: &str, done: impl Future<Output = T>) -> Result<T, Broken> {
+    tokio::time::timeout(limit, done).await.map_err(|_| Broken {
+        failure: Failure::new(what, format!("it is not ready after {} seconds", limit.as_secs()), "look at the end of its log above"),
+        guilty: Some(guilty.into()),
+    })
+}

@@ -1,0 +1,107 @@
+//! Where words go: data to standard output, progress and hints to standard error.
+//!
+//! With `--json` standard output holds JSON and nothing else. Text that came from machines, packages or the server is
+//! cleaned of control characters first: a label must not be able to steer an administrator's terminal.
+
+use crate::failure::{Failure, Tried as _};
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// The option that every verb with an answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args)]
+pub(crate) struct Json {
+    /// Write the answer as JSON to standard output, and nothing else there
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Json {
+    /// The answer: as JSON, or as the words that `text` makes of it.
+    pub(crate) fn answer<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+        if self.json { json_line(value) } else { print(&text(value)) }
+    }
+}
+
+/// One JSON value on a line of standard output.
+pub(crate) fn json_line<T: Serialize>(value: &T) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|error| {
+        Failure::new("write the answer as JSON", error.to_string(), "report this: it is a defect of Banyan")
+    })?;
+    print(&text)
+}
+
+/// Text to standard output, with a line end if it has none. A reader that went away (`| head`) is no error.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    let mut out = io::stdout().lock();
+    match write!(out, "{text}{end}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.tried(|| "write to standard output".into()),
+    }
+}
+
+/// A line of progress or a hint, to standard error. Nothing depends on whether anybody reads it.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Text from elsewhere without the characters that would steer a terminal. Line ends stay.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars().map(|c| if (c.is_control() && c != '\n') || is_direction(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Marks that turn the direction of writing: they can make a name look like another one.
+fn is_direction(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Rows with their columns under each other; the last column is not padded.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| clean(cell).replace('\n', " ")).collect()).collect();
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| console::measure_text_width(cell)).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| {
+            console::pad_str(cell, *width, console::Alignment::Left, None).into_owned()
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Bytes for people.
+pub(crate) fn bytes(count: u64) -> String {
+    indicatif::BinaryBytes(count).to_string()
+}
+
+/// How long ago something was, for people.
+pub(crate) fn ago(seconds: u64) -> String {
+    match seconds {
+        0..5 => "just now".into(),
+        5..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        7200..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_under_each_other_and_labels_are_cleaned() {
+        let rows = [vec!["a".into(), "b".into()], vec!["l\u{1b}ng".into(), "\u{202e}c".into()]];
+        assert_eq!(table(&rows), "a     b\nl\u{fffd}ng  \u{fffd}c\n");
+    }
+
+    #[test]
+    fn times_are_told_in_the_unit_people_would_use() {
+        let told: Vec<_> = [0, 59, 600, 10_000, 1_000_000].map(ago).to_vec();
+        assert_eq!(told, ["just now", "59 s ago", "10 min ago", "2 h ago", "11 days ago"]);
+    }
+}

@@ -1,0 +1,128 @@
+//! The administrator's profile: which server, which CA, which token, which TUF root. A TOML file that holds a secret.
+
+use crate::{
+    exit::Exit,
+    failure::{Explain, with_causes},
+};
+use banyan_proto::admin::Profile;
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+/// Which profile to use; given to every verb that talks to the server.
+#[derive(Debug, Clone, PartialEq, Eq, Default, clap::Args)]
+pub(crate) struct ProfileArg {
+    /// The file that says which server to administer (its `admin.toml`).
+    /// Without it: profile.toml in the user's configuration folder
+    #[arg(long, value_name = "FILE", env = "BANYAN_PROFILE", global = true, help_heading = "Global options")]
+    pub(crate) profile: Option<PathBuf>,
+}
+
+/// Why there is no usable profile.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProfileError {
+    /// None was given and none is in the user's configuration folder.
+    #[error("no profile was given and there is none at {}", .0.display())]
+    None(PathBuf),
+    /// This user has no home, so no configuration folder.
+    #[error("no profile was given and this user has no configuration folder")]
+    NoFolder,
+    /// It cannot be read or written.
+    #[error("the profile {} cannot be used", .0.display())]
+    Io(PathBuf, #[source] std::io::Error),
+    /// It is no profile.
+    #[error("the profile {path} is not one: {why}", path = .0.display(), why = .1)]
+    Unreadable(PathBuf, String),
+}
+
+impl Explain for ProfileError {
+    fn next(&self) -> String {
+        match self {
+            Self::None(path) => format!(
+                "give --profile with the server's admin.toml, or copy that file to {}; `banyan server` makes it at its first start",
+                path.display()
+            ),
+            Self::NoFolder => "give --profile with the server's admin.toml, or set BANYAN_PROFILE".into(),
+            Self::Io(_, error) => error.next(),
+            Self::Unreadable(..) => "copy admin.toml from the server's data folder again".into(),
+        }
+    }
+    fn exit(&self) -> Exit {
+        Exit::NoProfile
+    }
+}
+
+/// Where the profile is: as given, else in the user's configuration folder (where it may be missing).
+pub(crate) fn locate(given: &ProfileArg) -> Result<PathBuf, ProfileError> {
+    if let Some(path) = &given.profile {
+        return Ok(path.clone());
+    }
+    let folders = directories::ProjectDirs::from("", "", "banyan").ok_or(ProfileError::NoFolder)?;
+    Ok(folders.config_dir().join("profile.toml"))
+}
+
+/// The profile and the file it is in.
+pub(crate) fn load(given: &ProfileArg) -> Result<(PathBuf, Profile), ProfileError> {
+    let path = locate(given)?;
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && given.profile.is_none() => {
+            return Err(ProfileError::None(path));
+        }
+        other => other.map_err(|error| ProfileError::Io(path.clone(), error))?,
+    };
+    match parse(&text) {
+        Ok(profile) => Ok((path, profile)),
+        Err(why) => Err(ProfileError::Unreadable(path, why)),
+    }
+}
+
+fn parse(text: &str) -> Result<Profile, String> {
+    toml::from_str(text).map_err(|error| error.message().to_owned())
+}
+
+/// Writes the profile in one step: whoever reads it sees the old one or the new one. Only this user may read it.
+pub(crate) fn save(path: &Path, profile: &Profile) -> Result<(), ProfileError> {
+    let io = |error| ProfileError::Io(path.to_owned(), error);
+    let text = toml::to_string(profile).map_err(|error| ProfileError::Unreadable(path.to_owned(), with_causes(&error)))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Made with mode 600 where there are modes.
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(io)?;
+    file.persist(path).map_err(|error| io(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use banyan_proto::Digest;
+
+    fn profile() -> Profile {
+        Profile { server: "[::1]:7700".parse().unwrap(), ca: Digest([7; 32]), token: "secret".into(), root: None }
+    }
+
+    #[test]
+    fn a_profile_is_kept_whole_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("profile.toml");
+        save(&path, &profile()).unwrap();
+        let with_root = Profile { root: Some(Digest([9; 32])), ..profile() };
+        save(&path, &with_root).unwrap();
+        assert_eq!(load(&ProfileArg { profile: Some(path.clone()) }).unwrap(), (path.clone(), with_root));
+        assert!(crate::system::is_private(&path).unwrap());
+    }
+
+    #[test]
+    fn a_wrong_file_is_named_and_its_secret_is_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.toml");
+        std::fs::write(&path, "server = 7\ntoken = \"hush\"\n").unwrap();
+        let error = load(&ProfileArg { profile: Some(path.clone()) }).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("p.toml") && !text.contains("hush"), "{text}");
+        assert_eq!(error.exit(), Exit::NoProfile);
+        let missing = load(&ProfileArg { profile: Some(folder.path().join("none")) }).unwrap_err();
+        assert!(matches!(missing, ProfileError::Io(..)), "{missing}");
+    }
+}

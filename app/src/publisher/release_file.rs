@@ -1,0 +1,70 @@
+//! `release.toml`: how publishers describe a release of several files, or one that needs commands.
+
+use super::{PublisherError, files::failed};
+use banyan_proto::manifest::{CommandSpec, Kind};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// The file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReleaseFile {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) sequence: Option<u64>,
+    #[serde(default)]
+    pub(super) min_sequence: u64,
+    pub(super) rollback_to: Option<u64>,
+    #[serde(default)]
+    pub(super) publisher: String,
+    #[serde(default)]
+    pub(super) notes: String,
+    pub(super) platform: BTreeMap<String, PlatformFile>,
+}
+
+/// `[platform.linux-x86_64]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlatformFile {
+    /// Relative to the description.
+    pub(super) file: PathBuf,
+    /// By the file's ending when it is left out.
+    pub(super) kind: Option<Kind>,
+    pub(super) detect: Option<CommandText>,
+    pub(super) probe: Option<CommandText>,
+    pub(super) undo: Option<CommandText>,
+    #[serde(default)]
+    pub(super) needs_bytes: u64,
+}
+
+/// `["program", "argument"]`, or a table with `argv` and `timeout_seconds`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a command is a list of texts, or a table with argv and timeout_seconds")]
+pub(super) enum CommandText {
+    List(Vec<String>),
+    Table(CommandSpec),
+}
+
+impl From<CommandText> for CommandSpec {
+    fn from(text: CommandText) -> Self {
+        match text {
+            CommandText::List(argv) => CommandSpec { argv, timeout_seconds: 60 },
+            CommandText::Table(command) => command,
+        }
+    }
+}
+
+impl ReleaseFile {
+    /// Whether a path is meant to be one.
+    pub(super) fn is_one(path: &Path) -> bool {
+        path.extension().is_some_and(|ending| ending == "toml")
+    }
+    pub(super) fn read(path: &Path) -> Result<Self, PublisherError> {
+        let text = std::fs::read_to_string(path).map_err(failed("read", path))?;
+        toml::from_str(&text)
+            .map_err(|error| PublisherError::Description { path: path.to_owned(), why: error.to_string() })
+    }
+}

@@ -1,0 +1,58 @@
+//! Deployments for tests, written as "who, and who is to send to it".
+
+use banyan_proto::{
+    DeploymentId, Digest, MachineId, UnixSeconds,
+    admin::{AddresseeStatus, DeploymentState, DeploymentStatus, Stage},
+};
+
+/// Who is to send the first stripe to a machine.
+#[derive(Clone, Copy)]
+pub(crate) enum Plan<'a> {
+    /// The server.
+    Server,
+    /// Another addressee, by label.
+    Of(&'a str),
+    /// A machine that is not on the list.
+    Stranger,
+    /// The plan does not say.
+    Nobody,
+}
+
+/// The id of the machine with this label.
+pub(crate) fn id(label: &str) -> MachineId {
+    MachineId(Digest::of(label.as_bytes()).0[..16].try_into().unwrap())
+}
+
+/// A deployment of `hello 1.0` (100 chunks, 1000 bytes) in which nothing has happened.
+pub(crate) fn status(plan: &[(&str, Plan<'_>)]) -> DeploymentStatus {
+    let addressee = |&(label, plan): &(&str, Plan<'_>)| AddresseeStatus {
+        id: id(label),
+        label: label.into(),
+        stage: Stage::Expected,
+        chunks: (0, 100),
+        reason: None,
+        detail: None,
+        planned: match plan {
+            Plan::Server => vec![id("server")],
+            Plan::Of(label) => vec![id(label)],
+            Plan::Stranger => vec![id("stranger")],
+            Plan::Nobody => vec![],
+        },
+        sources: vec![],
+        verified_after: None,
+        installed_after: None,
+    };
+    DeploymentStatus {
+        id: DeploymentId([0xab; 16]),
+        package: "hello".into(),
+        version: "1.0".into(),
+        state: DeploymentState::Running,
+        accepted: UnixSeconds(1_700_000_000),
+        size: 1000,
+        stripes: 1,
+        server: id("server"),
+        counts: vec![],
+        server_sent: 0,
+        addressees: plan.iter().map(addressee).collect(),
+    }
+}

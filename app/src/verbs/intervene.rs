@@ -1,0 +1,98 @@
+//! `banyan halt`, `resume`, `retry`: a person steps into a deployment.
+
+use super::{
+    connect,
+    which::{self, Which},
+};
+use crate::{
+    client::Intervention,
+    exit::Exit,
+    failure::{Failure, Tried as _},
+    output::{Json, say},
+    profile::ProfileArg,
+};
+use serde::Serialize;
+
+/// Halt a deployment: nobody gets leave to install any more
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    banyan halt 1f3a\n  \
+    banyan halt latest\n\n\
+    What has arrived stays, what is installed stays installed; `banyan resume` goes on from there.")]
+pub(crate) struct HaltArgs {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Go on with a halted deployment
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  banyan resume 1f3a\n  banyan resume latest")]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Ask the machines on which a deployment failed to try again
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    banyan retry 1f3a\n  \
+    banyan retry latest\n\n\
+    Machines that have succeeded are left alone.")]
+pub(crate) struct RetryArgs {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// The deployment: the first digits of its id, or `latest`
+    deployment: Which,
+    #[command(flatten)]
+    json: Json,
+}
+
+pub(crate) async fn halt(args: &HaltArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
+    intervene(Intervention::Halt, &args.common, profile).await
+}
+pub(crate) async fn resume(args: &ResumeArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
+    intervene(Intervention::Resume, &args.common, profile).await
+}
+pub(crate) async fn retry(args: &RetryArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
+    intervene(Intervention::Retry, &args.common, profile).await
+}
+
+/// The answer to scripts.
+#[derive(Debug, Serialize)]
+struct Done {
+    id: banyan_proto::DeploymentId,
+    done: &'static str,
+}
+
+async fn intervene(what: Intervention, args: &Common, profile: &ProfileArg) -> Result<Exit, Failure> {
+    let tried = || format!("{} the deployment", what.verb());
+    let client = connect(profile, tried)?;
+    let id = which::deployment(&client, &args.deployment, tried).await?;
+    client.intervene(id, what).await.tried(tried)?;
+    if args.json.json {
+        crate::output::json_line(&Done { id, done: what.verb() })?;
+    }
+    say(&match what {
+        Intervention::Halt => format!("halted {}; `banyan resume {0}` goes on with it", id.short()),
+        Intervention::Resume => format!("resumed {}; `banyan status {0} --watch` shows it", id.short()),
+        Intervention::Retry => format!("machines that failed try {} again; `banyan status {0} --watch` shows it", id.short()),
+    });
+    Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verbs::test_args::parse;
+
+    #[test]
+    fn a_deployment_must_be_named() {
+        assert!(parse::<HaltArgs>("").is_err());
+        assert!(parse::<RetryArgs>("everything").is_err());
+        assert_eq!(parse::<ResumeArgs>("latest").unwrap().common.deployment, Which::Latest);
+    }
+}

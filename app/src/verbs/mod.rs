@@ -1,0 +1,50 @@
+//! The verbs of the command line, one file each: arguments, what they do, what they say.
+//!
+//! What the demo needs too stands in functions that return data; `run` only prints.
+
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod deploy;
+pub(crate) mod doctor;
+pub(crate) mod intervene;
+pub(crate) mod keys;
+pub(crate) mod machines;
+pub(crate) mod man;
+pub(crate) mod package;
+pub(crate) mod publish;
+pub(crate) mod releases;
+pub(crate) mod services;
+pub(crate) mod status;
+pub(crate) mod tokens;
+pub(crate) mod watch;
+mod which;
+
+use crate::{
+    client::Client,
+    failure::{Failure, Tried as _},
+    profile::{self, ProfileArg},
+};
+
+/// A client for the server of the profile.
+fn connect(given: &ProfileArg, what: impl Fn() -> String) -> Result<Client, Failure> {
+    let (_, profile) = profile::load(given).tried(&what)?;
+    Client::new(&profile).tried(&what)
+}
+
+#[cfg(test)]
+mod test_args {
+    //! Parsing one verb's arguments on their own.
+
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    #[command(no_binary_name = true)]
+    struct Only<A: clap::Args> {
+        #[command(flatten)]
+        args: A,
+    }
+
+    pub(super) fn parse<A: clap::Args>(words: &str) -> Result<A, clap::Error> {
+        Only::try_parse_from(words.split_whitespace()).map(|only| only.args)
+    }
+}

@@ -1,0 +1,58 @@
+//! `banyan releases`: what has been published and can be deployed.
+
+use super::connect;
+use crate::{
+    exit::Exit,
+    failure::{Failure, Tried as _},
+    output::{Json, bytes, table},
+    profile::ProfileArg,
+};
+use banyan_proto::admin::Release;
+
+/// List what has been published
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    banyan releases                    packages, versions, platforms\n  \
+    banyan releases --json             for scripts")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    json: Json,
+}
+
+pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
+    let tried = || "list the releases".to_owned();
+    let mut releases = connect(profile, tried)?.releases().await.tried(tried)?;
+    releases.sort_by(|a, b| (&a.package, b.sequence).cmp(&(&b.package, a.sequence)));
+    args.json.answer(&releases, |releases| list(releases))?;
+    Ok(Exit::Success)
+}
+
+fn list(releases: &[Release]) -> String {
+    if releases.is_empty() {
+        return "nothing has been published yet; `banyan publish` does it".into();
+    }
+    let mut rows = vec![["PACKAGE", "VERSION", "SEQUENCE", "FILES"].map(str::to_owned).to_vec()];
+    for release in releases {
+        let files: Vec<String> =
+            release.artifacts.iter().map(|(platform, size)| format!("{platform} ({})", bytes(*size))).collect();
+        rows.push(vec![release.package.clone(), release.version.clone(), release.sequence.to_string(), files.join(", ")]);
+    }
+    table(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_told_with_their_platforms_and_sizes() {
+        let release = Release {
+            package: "hello".into(),
+            version: "1.0".into(),
+            sequence: 3,
+            artifacts: vec![("any".into(), 2048), ("windows-x86_64".into(), 4096)],
+        };
+        assert_eq!(list(&[release]).lines().nth(1).unwrap(), "hello    1.0      3         any (2.00 KiB), windows-x86_64 (4.00 KiB)");
+        assert!(list(&[]).contains("banyan publish"));
+    }
+}

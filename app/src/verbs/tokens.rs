@@ -1,0 +1,146 @@
+//! `banyan tokens create`: a join code for new machines.
+//!
+//! What the code makes a machine believe (CA and TUF root) comes from this administrator's profile, not from the server:
+//! a stolen server cannot make machines trust another publisher.
+
+use super::connect;
+use crate::{
+    client::{Client, ClientError},
+    duration,
+    exit::Exit,
+    failure::{Failure, Tried as _},
+    output::{Json, say},
+    profile::{self, ProfileArg},
+};
+use banyan_proto::{
+    Digest,
+    admin::{NewToken, Profile},
+    join::JoinCode,
+};
+use serde::Serialize;
+use std::{net::SocketAddr, time::Duration};
+
+/// Make join codes, with which new machines enrol
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  banyan tokens create\n  \
+    banyan tokens create --uses 20 --group lab     see `banyan tokens create --help`", arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Create(CreateArgs),
+}
+
+/// Make a join code and print it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    banyan tokens create                                     for one machine, good for a week\n  \
+    banyan tokens create --uses 20 --expires 12h --group lab for a room full of them\n\n\
+    On the machine: banyan-agent --data DIR --listen IP:PORT --join CODE\n\
+    (to try it: banyan agent …). A join code holds a secret: hand it on like a password.")]
+pub(crate) struct CreateArgs {
+    /// How many machines may enrol with it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    uses: u32,
+    /// How long it can be used: 90s, 30m, 12h, 7d, 2w
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration::parse)]
+    expires: Duration,
+    /// The group that the machines join
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// The address that machines reach the server at, where it is another one than the administrator's
+    #[arg(long, value_name = "IP:PORT")]
+    server: Option<SocketAddr>,
+    #[command(flatten)]
+    json: Json,
+}
+
+/// The answer to scripts.
+#[derive(Debug, Serialize)]
+struct Created {
+    code: String,
+    uses: u32,
+    expires_seconds: u64,
+    group: Option<String>,
+}
+
+pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure> {
+    let Verb::Create(args) = &args.verb;
+    let tried = || "make a join code".to_owned();
+    let (_, profile) = profile::load(given).tried(tried)?;
+    let client = connect(given, tried)?;
+    let root = root(&profile)?;
+    let server = args.server.unwrap_or(profile.server);
+    if server.ip().is_unspecified() {
+        return Err(Failure::new(
+            tried(),
+            format!("{server} is no address that machines could reach"),
+            "give --server with the server's address as the machines see it",
+        )
+        .ending(Exit::Usage));
+    }
+    let token =
+        NewToken { uses: args.uses, expires_seconds: args.expires.as_secs(), group: args.group.clone() };
+    let code = create(&client, &profile, server, root, &token).await.tried(tried)?.to_string();
+    let NewToken { uses, expires_seconds, group } = token;
+    args.json.answer(&Created { code, uses, expires_seconds, group }, |created| created.code.clone())?;
+    if server.ip().is_loopback() {
+        say("this code works on this machine only: its server address is a loopback address (see --server)");
+    }
+    Ok(Exit::Success)
+}
+
+/// The root that machines are to believe; without one there is nothing to enrol into.
+pub(crate) fn root(profile: &Profile) -> Result<Digest, Failure> {
+    profile.root.ok_or_else(|| {
+        Failure::new(
+            "make a join code",
+            "the profile names no TUF root, so machines would not know whose releases to believe",
+            "make keys and the root first: banyan keys generate --out DIR, then banyan keys init --key DIR",
+        )
+        .ending(Exit::NoProfile)
+    })
+}
+
+/// A new join code.
+pub(crate) async fn create(
+    client: &Client,
+    profile: &Profile,
+    server: SocketAddr,
+    root: Digest,
+    token: &NewToken,
+) -> Result<JoinCode, ClientError> {
+    let created = client.create_token(token).await?;
+    let secret = data_encoding::HEXLOWER_PERMISSIVE.decode(created.secret.as_bytes()).ok();
+    let secret = secret.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+    let secret = secret.ok_or_else(|| ClientError::Unreadable("a join secret is 32 hexadecimal digits".into()))?;
+    Ok(JoinCode { server, ca: profile.ca, root, secret })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verbs::test_args::parse;
+
+    #[test]
+    fn arguments() {
+        let args: CreateArgs = parse("--uses 20 --expires 12h --group lab --server 10.0.0.1:7700").unwrap();
+        assert_eq!((args.uses, args.expires.as_secs()), (20, 43_200));
+        let args: CreateArgs = parse("").unwrap();
+        assert_eq!((args.uses, args.expires.as_secs(), args.group), (1, 604_800, None));
+        for wrong in ["--uses 0", "--expires 7", "--server here"] {
+            assert!(parse::<CreateArgs>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn without_a_root_the_next_step_is_named() {
+        let profile = Profile { server: "127.0.0.1:1".parse().unwrap(), ca: Digest([0; 32]), token: String::new(), root: None };
+        let failure = root(&profile).unwrap_err();
+        assert!(failure.next.contains("banyan keys init"), "{failure}");
+        assert_eq!(root(&Profile { root: Some(Digest([1; 32])), ..profile }).unwrap(), Digest([1; 32]));
+    }
+}

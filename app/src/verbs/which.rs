@@ -1,0 +1,136 @@
+//! Which deployment, which machine: from what people type to ids. Short forms must be unambiguous.
+
+use crate::{
+    client::Client,
+    failure::{Failure, Tried as _},
+};
+use banyan_proto::{
+    DeploymentId, MachineId,
+    admin::{DeploymentStatus, Machine},
+};
+
+/// The shortest beginning of an id that is taken for one.
+const SHORTEST: usize = 4;
+
+/// A deployment as typed: its id, the beginning of it, or `latest`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Which {
+    /// The whole id.
+    Id(DeploymentId),
+    /// The beginning of an id.
+    Starts(String),
+    /// The one that was accepted last.
+    Latest,
+}
+
+impl std::str::FromStr for Which {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "latest" {
+            return Ok(Self::Latest);
+        }
+        if let Ok(id) = text.parse() {
+            return Ok(Self::Id(id));
+        }
+        let text = text.to_ascii_lowercase();
+        if (SHORTEST..32).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit()) {
+            Ok(Self::Starts(text))
+        } else {
+            Err(format!("write a deployment's id (its first {SHORTEST} digits or more), or `latest`; `banyan status` lists them"))
+        }
+    }
+}
+
+/// Finds the deployment.
+pub(super) async fn deployment(client: &Client, which: &Which, tried: impl Fn() -> String) -> Result<DeploymentId, Failure> {
+    if let Which::Id(id) = which {
+        return Ok(*id);
+    }
+    let all = client.deployments().await.tried(&tried)?;
+    pick(&all, which).map_err(|wrong| Failure::new(tried(), wrong, "`banyan status` lists all deployments with their ids"))
+}
+
+fn pick(all: &[DeploymentStatus], which: &Which) -> Result<DeploymentId, String> {
+    match which {
+        Which::Id(id) => Ok(*id),
+        Which::Latest => {
+            let newest = all.iter().max_by_key(|deployment| deployment.accepted);
+            newest.map(|deployment| deployment.id).ok_or_else(|| "there are no deployments yet".into())
+        }
+        Which::Starts(start) => {
+            let mut found = all.iter().map(|deployment| deployment.id).filter(|id| id.to_string().starts_with(start));
+            match (found.next(), found.next()) {
+                (Some(id), None) => Ok(id),
+                (None, _) => Err(format!("no deployment's id starts with {start}")),
+                (Some(_), Some(_)) => Err(format!("several deployments' ids start with {start}")),
+            }
+        }
+    }
+}
+
+/// Finds a machine by its id, the beginning of it, or its label.
+pub(super) fn machine(all: &[Machine], typed: &str) -> Result<MachineId, String> {
+    let labelled = all.iter().filter(|machine| machine.label == typed);
+    let started = all.iter().filter(|machine| typed.len() >= SHORTEST && machine.id.to_string().starts_with(typed));
+    let mut found: Vec<MachineId> = labelled.chain(started).map(|machine| machine.id).collect();
+    found.sort_unstable();
+    found.dedup();
+    match found.as_slice() {
+        [id] => Ok(*id),
+        [] => Err(format!("no machine is called {typed:?} or has an id that starts so")),
+        several => {
+            let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
+            Err(format!("several machines fit {typed:?}: {}", ids.join(", ")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::fixture::status;
+    use banyan_proto::UnixSeconds;
+
+    fn deployments() -> Vec<DeploymentStatus> {
+        let with = |first: [u8; 2], accepted| {
+            let mut one = status(&[]);
+            one.id.0[..2].copy_from_slice(&first);
+            one.accepted = UnixSeconds(accepted);
+            one
+        };
+        vec![with([1, 2], 10), with([1, 3], 30), with([1, 3], 20)]
+    }
+
+    #[test]
+    fn deployments_are_found_by_short_forms_that_fit_one_only() {
+        let all = deployments();
+        assert_eq!(pick(&all, &"0102".parse().unwrap()), Ok(all[0].id));
+        assert_eq!(pick(&all, &"latest".parse().unwrap()), Ok(all[1].id));
+        assert!(pick(&all, &"0103".parse().unwrap()).unwrap_err().contains("several"));
+        assert!(pick(&all, &"0104".parse().unwrap()).unwrap_err().contains("no deployment"));
+        assert!(pick(&[], &Which::Latest).is_err());
+        for bad in ["", "01", "hello", &"0".repeat(33)] {
+            assert!(bad.parse::<Which>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn machines_are_found_by_label_or_id_and_never_guessed() {
+        let with = |first: u8, label: &str| Machine {
+            id: MachineId([first; 16]),
+            label: label.into(),
+            group: None,
+            platform: "any".into(),
+            addresses: vec![],
+            seen: UnixSeconds(0),
+            online: true,
+            revoked: false,
+            software: String::new(),
+        };
+        let all = [with(1, "desk"), with(2, "lab"), with(3, "lab")];
+        assert_eq!(machine(&all, "desk"), Ok(all[0].id));
+        assert_eq!(machine(&all, "0202"), Ok(all[1].id));
+        assert!(machine(&all, "lab").unwrap_err().contains("several"));
+        assert!(machine(&all, "des").is_err() && machine(&all, "02").is_err() && machine(&all, "").is_err());
+    }
+}

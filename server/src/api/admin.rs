@@ -1,0 +1,178 @@
+//! What administrators ask (`/api/v1`).
+
+use super::extract::{Admin, Named, Sent};
+use crate::{
+    enrol::check_text,
+    nms::{Nms, SOFTWARE},
+    refusal::Refusal,
+    repository::ReleaseSummary,
+};
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{DefaultBodyLimit, State},
+    http::StatusCode,
+    routing::{get, post, put},
+};
+use banyan_proto::{
+    DeploymentId, Digest, MachineId, Manifest, Reason,
+    admin::{
+        CurrentTargets, Deploy, Deployed, DeploymentState, DeploymentStatus, Info, Machine, NewToken, Publish,
+        RegisterRoot, Release, TokenCreated,
+    },
+    limits,
+};
+use std::sync::Arc;
+use tracing::info;
+
+type Answer<T> = Result<Json<T>, Refusal>;
+type Done = Result<StatusCode, Refusal>;
+type Server = State<Arc<Nms>>;
+
+pub(super) fn routes() -> Router<Arc<Nms>> {
+    let uploads = Router::new()
+        .route("/api/v1/artifacts/{digest}", put(upload).head(uploaded))
+        .layer(DefaultBodyLimit::disable());
+    let rest = Router::new()
+        .route("/api/v1/info", get(about))
+        .route("/api/v1/root", post(register_root))
+        .route("/api/v1/targets", get(targets))
+        .route("/api/v1/tokens", post(new_token))
+        .route("/api/v1/releases", get(releases).post(publish))
+        .route("/api/v1/machines", get(machines))
+        .route("/api/v1/machines/{name}/revoke", post(revoke))
+        .route("/api/v1/deployments", get(deployments).post(deploy))
+        .route("/api/v1/deployments/{id}", get(deployment))
+        .route("/api/v1/deployments/{id}/halt", post(halt))
+        .route("/api/v1/deployments/{id}/resume", post(resume))
+        .route("/api/v1/deployments/{id}/retry", post(retry))
+        .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES));
+    uploads.merge(rest)
+}
+
+async fn about(State(nms): Server, _: Admin) -> Answer<Info> {
+    let online_keys = nms.desk.with(|repository| Ok(repository.online_keys())).await?;
+    Ok(Json(Info {
+        server: nms.id,
+        software: SOFTWARE.to_owned(),
+        epoch: nms.epoch,
+        online_keys,
+        keys: nms.secrets.ring(),
+        has_root: nms.desk.shown().first_root.is_some(),
+    }))
+}
+
+async fn register_root(State(nms): Server, _: Admin, Sent(request): Sent<RegisterRoot>) -> Done {
+    nms.desk.with(move |repository| repository.register_root(&request.root, Nms::now())).await?;
+    info!("root of trust registered");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn targets(State(nms): Server, _: Admin) -> Answer<CurrentTargets> {
+    let current = |root: Option<&str>, targets: Option<&str>| {
+        root.map(|root| CurrentTargets { root: root.to_owned(), targets: targets.map(str::to_owned) })
+    };
+    let found = nms.desk.with(move |repository| Ok(current(repository.newest_root(), repository.targets()))).await?;
+    let none = || Refusal::conflict(Reason::NoRoot, "no root has been registered yet; run `banyan keys init`");
+    found.map(Json).ok_or_else(none)
+}
+
+async fn new_token(State(nms): Server, _: Admin, Sent(wanted): Sent<NewToken>) -> Answer<TokenCreated> {
+    if wanted.uses == 0 || wanted.uses > limits::TOKEN_USES || wanted.expires_seconds == 0 {
+        return Err(Refusal::bad("a join secret needs a number of uses and a time"));
+    }
+    if let Some(group) = &wanted.group {
+        check_text("group", group)?;
+    }
+    let secret = MachineId::random();
+    let expires = Nms::now().plus(wanted.expires_seconds);
+    nms.store.add_token(Digest::of(&secret.0), wanted.uses, expires, wanted.group.as_deref()).await?;
+    Ok(Json(TokenCreated { secret: secret.to_string() }))
+}
+
+async fn upload(State(nms): Server, _: Admin, Named(digest): Named<Digest>, body: Body) -> Done {
+    nms.artifacts.store(digest, body).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn uploaded(State(nms): Server, _: Admin, Named(digest): Named<Digest>) -> StatusCode {
+    if nms.artifacts.size(digest).is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND }
+}
+
+/// A release goes on the list only when every one of its files is here and fits.
+async fn publish(State(nms): Server, _: Admin, Sent(release): Sent<Publish>) -> Done {
+    let Publish { targets, manifest } = release;
+    let check = {
+        let (targets, manifest) = (targets.clone(), manifest.clone());
+        move |repository: &mut crate::repository::Repository| repository.examine(&targets, &manifest, &[], Nms::now())
+    };
+    let parsed: Manifest = nms.desk.with(check).await?;
+    let name = format!("{} {}", parsed.package, parsed.version);
+    let files = Arc::clone(&nms);
+    tokio::task::spawn_blocking(move || {
+        parsed.artifacts.iter().try_for_each(|artifact| files.artifacts.check(artifact))
+    })
+    .await
+    .map_err(|error| Refusal::internal(&error))?
+    .map_err(|why| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact, why))?;
+    nms.desk.with(move |repository| repository.publish(&targets, &manifest, &[], Nms::now())).await?;
+    info!("published {name}");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn releases(State(nms): Server, _: Admin) -> Json<Vec<Release>> {
+    let release = |found: &ReleaseSummary| Release {
+        package: found.package.clone(),
+        version: found.version.clone(),
+        sequence: found.sequence,
+        artifacts: found.artifacts.iter().map(|artifact| (artifact.platform.clone(), artifact.size)).collect(),
+    };
+    Json(nms.desk.shown().releases.iter().map(release).collect())
+}
+
+async fn machines(State(nms): Server, _: Admin) -> Json<Vec<Machine>> {
+    let machine = |row: crate::store::MachineRow| Machine {
+        online: nms.live.is_online(row.id),
+        revoked: row.revoked.is_some(),
+        id: row.id,
+        label: row.label,
+        group: row.group,
+        platform: row.platform,
+        addresses: row.addresses,
+        seen: row.seen,
+        software: row.software,
+    };
+    Json(nms.registry.all().into_iter().map(machine).collect())
+}
+
+async fn revoke(State(nms): Server, _: Admin, Named(name): Named<String>) -> Done {
+    let machine = nms.one_machine(&name)?.id;
+    nms.revoke(machine).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn deploy(State(nms): Server, _: Admin, Sent(request): Sent<Deploy>) -> Answer<Deployed> {
+    nms.deploy(request).await.map(Json)
+}
+
+async fn deployments(State(nms): Server, _: Admin) -> Answer<Vec<DeploymentStatus>> {
+    nms.statuses().await.map(Json)
+}
+
+async fn deployment(State(nms): Server, _: Admin, Named(id): Named<DeploymentId>) -> Answer<DeploymentStatus> {
+    nms.status(id).await.map(Json)
+}
+
+async fn halt(State(nms): Server, _: Admin, Named(id): Named<DeploymentId>) -> Done {
+    nms.set_state(id, DeploymentState::Running, DeploymentState::Halted).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn resume(State(nms): Server, _: Admin, Named(id): Named<DeploymentId>) -> Done {
+    nms.set_state(id, DeploymentState::Halted, DeploymentState::Running).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn retry(State(nms): Server, _: Admin, Named(id): Named<DeploymentId>) -> Answer<Deployed> {
+    nms.retry(id).await.map(Json)
+}

@@ -1,0 +1,113 @@
+//! Check-in: the long poll through which a machine hears of orders and revocations, and help for one that got no offer.
+
+use crate::{enrol::check_text, nms::Nms, refusal::Refusal, registry::reachable, store::MachineRow};
+use banyan_machine::io::StripeId;
+use banyan_proto::{
+    DeploymentId, MachineId, Reason,
+    api::{CheckIn, CheckInReply, Expected, Help},
+    limits,
+};
+use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// Longest time that an answer is held back.
+const WAIT: u32 = 300;
+/// How many holders a machine in need is told.
+const HOLDERS: u32 = 3;
+
+impl Nms {
+    /// Takes in what a machine says; answers at once when there is news for it, else when there is, or when its time is up.
+    pub(crate) async fn check_in(
+        self: &Arc<Self>,
+        machine: MachineId,
+        from: IpAddr,
+        said: CheckIn,
+    ) -> Result<CheckInReply, Refusal> {
+        check_text("label", &said.label)?;
+        check_text("software", &said.software)?;
+        if said.known.len() > limits::ADDRESSEES {
+            return Err(Refusal::bad("too many known orders"));
+        }
+        self.seen(machine, from, &said).await?;
+        let deadline = Instant::now() + Duration::from_secs(u64::from(said.wait_seconds.min(WAIT)));
+        let wake = self.news.of(machine);
+        loop {
+            let mut woken = pin!(wake.notified());
+            woken.as_mut().enable();
+            let mut expected = self.store.expected(machine).await?;
+            expected.retain(|id| !said.known.contains(id));
+            let crl_number = self.doors.crl().number;
+            let news = crl_number > said.crl_number || self.news.has(machine, said.boot, &expected);
+            if news || Instant::now() >= deadline || self.stop.is_cancelled() {
+                self.news.tell(machine, said.boot, &expected);
+                return Ok(CheckInReply {
+                    now: Self::now(),
+                    crl_number,
+                    orders: expected.into_iter().map(|id| self.expectation(id, machine)).collect(),
+                    keys: self.secrets.ring(),
+                });
+            }
+            tokio::select! {
+                () = woken => {}
+                () = tokio::time::sleep_until(deadline) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+    }
+
+    async fn seen(self: &Arc<Self>, machine: MachineId, from: IpAddr, said: &CheckIn) -> Result<(), Refusal> {
+        let Some(row) = self.registry.get(machine) else {
+            return Err(Refusal::forbidden(
+                Reason::NotAllowed,
+                "this server does not know the machine; enrol it again",
+            ));
+        };
+        let row = MachineRow {
+            label: said.label.clone(),
+            software: said.software.clone(),
+            addresses: reachable(&said.addresses, from),
+            seen: Self::now(),
+            ..row
+        };
+        let seen = self.registry.check_in(row, said.boot, &self.secrets.orders);
+        let seen = seen.ok_or_else(|| Refusal::forbidden(Reason::Revoked, "this machine has been revoked"))?;
+        if let Some(row) = seen.store {
+            self.store.update_machine(&row).await?;
+        }
+        if seen.cloned {
+            let detail = "two agents with this identity run at once: a disk was cloned; enrol one of them again";
+            self.suspect(Some(machine), None, Reason::WrongIdentity, detail.into()).await;
+        }
+        Ok(())
+    }
+
+    fn expectation(&self, order: DeploymentId, machine: MachineId) -> Expected {
+        let patience_seconds = self.book.get(order).map_or(3, |open| open.patience(machine));
+        Expected { order, patience_seconds }
+    }
+
+    /// Offers straight from the server, for a machine on the list that got none: of its own part of each stripe.
+    pub(crate) async fn help(&self, machine: MachineId, id: DeploymentId) -> Result<Help, Refusal> {
+        let open = self.book.get(id).ok_or_else(|| Refusal::not_found(format!("there is no open order {id}")))?;
+        let row = self.store.addressee(id, machine).await?;
+        let row = row.ok_or_else(|| Refusal::forbidden(Reason::NotAddressed, "the order is not for this machine"))?;
+        if let (true, Some(reason)) = (row.is_over(), row.reason) {
+            return Err(Refusal::conflict(reason, row.detail.unwrap_or_else(|| reason.words().into())));
+        }
+        let mut offers = Vec::new();
+        for (tree, stripe) in open.trees.iter().zip(0..) {
+            let (sublist, proof) = tree
+                .locate(machine)
+                .ok_or_else(|| Refusal::forbidden(Reason::WrongPlatform, "the order has no file for this machine"))?;
+            let offer = self
+                .offer(StripeId { order: id, stripe }, &sublist, &proof)
+                .map_err(|reason| Refusal::conflict(reason, reason.words()))?;
+            offers.push(offer);
+        }
+        let mut holders = self.store.holders(id, 4 * HOLDERS).await?;
+        holders.retain(|&holder| holder != machine && self.live.is_online(holder));
+        holders.truncate(HOLDERS as usize);
+        tracing::info!(order = %id, %machine, "helped with offers from the server");
+        Ok(Help { offers, holders })
+    }
+}

@@ -1,0 +1,283 @@
+//! Deployments: from what an administrator asks to a signed order that is stored and handed to the tree.
+
+use crate::{
+    book::{OpenOrder, now_ms},
+    nms::Nms,
+    planner::{self, Candidate, Site},
+    refusal::Refusal,
+    store::{AddresseeRow, Counter, DeploymentRow, MachineRow, NewDeployment},
+};
+use axum::http::StatusCode;
+use banyan_machine::io::Input;
+use banyan_proto::{
+    Artifact, DeploymentId, Manifest, Order, Reason,
+    admin::{Deploy, Deployed, DeploymentState, Selection, Stage},
+    limits,
+};
+use std::sync::Arc;
+use tracing::{error, info};
+
+const DAY: u64 = 24 * 3600;
+/// Not acted on after this.
+const EXPIRES: u64 = 30 * DAY;
+/// Finished machines keep the content for this long.
+const KEEP: u64 = 31 * DAY;
+
+fn unprocessable(reason: Reason, detail: impl Into<String>) -> Refusal {
+    Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, reason, detail)
+}
+
+impl Nms {
+    /// Accepts a deployment: when this returns, it is on the disk and on its way.
+    pub(crate) async fn deploy(&self, request: Deploy) -> Result<Deployed, Refusal> {
+        if !(1..=2).contains(&request.stripes) {
+            return Err(Refusal::bad(format!("{} stripes: there can be 1 or 2", request.stripes)));
+        }
+        let _one = self.deploying.lock().await;
+        let (manifest, text) = self.release(&request.package, request.version.as_deref()).await?;
+        let machines = self.select(&request.to)?;
+        let (artifact, fitting, others) = share(&manifest, machines)?;
+        let stripes = request.stripes.min(u8::try_from(artifact.chunk_count()).unwrap_or(u8::MAX));
+        let candidate = |row: &MachineRow| Candidate {
+            id: row.id,
+            site: Site::of(&row.addresses),
+            online: self.is_reachable(row.id, row.seen),
+        };
+        let candidates: Vec<Candidate> = fitting.iter().map(candidate).collect();
+        let plan = planner::plan(self.id, &candidates, stripes)
+            .map_err(|error| unprocessable(Reason::BadRequest, format!("the machines fit no list: {error}")))?;
+
+        let now = Self::now();
+        let roots = plan.lists.iter().zip(0..).map(|(list, stripe)| list.subtree(stripe)).collect();
+        let order = Order {
+            id: DeploymentId::random(),
+            epoch: self.epoch,
+            number: self.store.next(Counter::Order).await?,
+            revision: 0,
+            package: manifest.package.clone(),
+            sequence: manifest.sequence,
+            manifest: banyan_proto::Digest::of(text.as_bytes()),
+            platform: artifact.platform.clone(),
+            artifact: artifact.digest,
+            stripes: roots,
+            server: self.id,
+            issued: now,
+            expires: now.plus(EXPIRES),
+            keep_until: now.plus(KEEP),
+            spread: request.spread,
+            window: request.window.clone(),
+            deadline: request.deadline,
+        };
+        let row = DeploymentRow {
+            signed: self.secrets.orders.sign(&order),
+            order,
+            version: manifest.version.clone(),
+            state: DeploymentState::Running,
+            accepted_ms: now_ms(),
+            size: artifact.size,
+            chunks: artifact.chunk_count(),
+            manifest: text.into(),
+            request,
+            server_sent: 0,
+        };
+        let id = row.order.id;
+        let below_server = plan.lists[0].ids().skip(1).map(AddresseeRow::expected);
+        let addressees: Vec<AddresseeRow> = below_server.chain(others).collect();
+        let open = OpenOrder::new(row.clone(), plan.lists.clone(), &self.artifacts, true)
+            .filter(|open| open.content.is_some())
+            .ok_or_else(|| Refusal::internal(&"the release's artifact cannot be opened"))?;
+        let new = NewDeployment { row: &row, lists: &plan.lists, addressees: &addressees };
+        let over = self.store.add_deployment(new).await?;
+        info!(
+            order = %id, package = row.order.package, version = row.version, machines = fitting.len(),
+            stripes, busiest = plan.busiest, server = plan.server,
+            "deployment accepted; copies that the busiest machine and the server are predicted to send"
+        );
+        let open = self.book.add(open);
+        over.into_iter().for_each(|id| self.drop_order(id, Reason::OrderSuperseded));
+        self.plant(&open);
+        fitting.iter().for_each(|row| self.news.wake(row.id));
+        Ok(Deployed { id })
+    }
+
+    /// Hands an order to the tree. Again after a restart: offers are idempotent.
+    pub(crate) fn plant(&self, open: &OpenOrder) {
+        let Some(node) = self.node.get() else { return };
+        if open.content.is_none() {
+            error!(order = %open.id(), "its artifact is gone from the store: the order cannot be handed on");
+            return;
+        }
+        open.offers().into_iter().for_each(|offer| node.input(Input::Plant(offer)));
+    }
+
+    /// Stops handing an order on.
+    pub(crate) fn drop_order(&self, id: DeploymentId, reason: Reason) {
+        if let Some(node) = self.node.get() {
+            node.input(Input::Dropped(id, reason));
+        }
+    }
+
+    /// The release that is meant, with its manifest.
+    async fn release(&self, package: &str, version: Option<&str>) -> Result<(Manifest, String), Refusal> {
+        let releases = self.desk.shown().releases;
+        let of_package = releases.iter().filter(|release| release.package == package);
+        let wanted = of_package.filter(|release| version.is_none_or(|version| release.version == version));
+        let Some(found) = wanted.max_by_key(|release| release.sequence).cloned() else {
+            let version = version.map(|version| format!(" {version}")).unwrap_or_default();
+            let detail = format!("{package}{version} has not been published; `banyan publish` does that");
+            return Err(Refusal::new(StatusCode::NOT_FOUND, Reason::NotPublished, detail));
+        };
+        let text = self.desk.with(move |repository| repository.manifest(&found.package, found.sequence)).await?;
+        let manifest = Manifest::parse(text.as_bytes()).map_err(|error| Refusal::internal(&error))?;
+        Ok((manifest, text))
+    }
+
+    /// The machines that are meant; never a revoked one.
+    fn select(&self, to: &Selection) -> Result<Vec<MachineRow>, Refusal> {
+        let all = || self.registry.all().into_iter().filter(|row| row.revoked.is_none());
+        let machines: Vec<MachineRow> = match to {
+            Selection::All => all().collect(),
+            Selection::Group(group) => all().filter(|row| row.group.as_deref() == Some(group)).collect(),
+            Selection::Machines(names) => {
+                let mut machines = Vec::new();
+                for name in names {
+                    let row = self.one_machine(name)?;
+                    if row.revoked.is_some() {
+                        let detail = format!("{name} has been revoked; enrol it again or leave it out");
+                        return Err(unprocessable(Reason::Revoked, detail));
+                    }
+                    if !machines.iter().any(|other: &MachineRow| other.id == row.id) {
+                        machines.push(row);
+                    }
+                }
+                machines
+            }
+        };
+        if machines.is_empty() {
+            let detail = "no machine is meant by that; `banyan machines` lists them";
+            return Err(unprocessable(Reason::NotFound, detail));
+        }
+        if machines.len() >= limits::ADDRESSEES {
+            let detail =
+                format!("{} machines; one deployment can have {} at most", machines.len(), limits::ADDRESSEES - 1);
+            return Err(unprocessable(Reason::BadRequest, detail));
+        }
+        Ok(machines)
+    }
+
+    /// The one machine that a person means by an id or a label.
+    pub(crate) fn one_machine(&self, name: &str) -> Result<MachineRow, Refusal> {
+        let mut found = self.registry.named(name);
+        match (found.pop(), found.len()) {
+            (Some(row), 0) => Ok(row),
+            (Some(_), more) => {
+                let detail = format!("{} machines are called {name}; say which by its id", more + 1);
+                Err(Refusal::conflict(Reason::BadRequest, detail))
+            }
+            (None, _) => Err(Refusal::not_found(format!("no machine is called {name}; `banyan machines` lists them"))),
+        }
+    }
+
+    /// Halts or resumes.
+    pub(crate) async fn set_state(
+        &self,
+        id: DeploymentId,
+        from: DeploymentState,
+        to: DeploymentState,
+    ) -> Result<(), Refusal> {
+        if self.store.set_state(id, &[from, to], to).await? {
+            info!(order = %id, state = ?to, "deployment changed");
+            return Ok(());
+        }
+        match self.store.deployment(id).await? {
+            Some(_) => Err(Refusal::conflict(Reason::BadRequest, "the deployment is over already")),
+            None => Err(Refusal::not_found(format!("there is no deployment {id}"))),
+        }
+    }
+
+    /// Deploys the same release once more, to those that ended without success.
+    pub(crate) async fn retry(&self, id: DeploymentId) -> Result<Deployed, Refusal> {
+        let old = self.store.deployment(id).await?;
+        let old = old.ok_or_else(|| Refusal::not_found(format!("there is no deployment {id}")))?;
+        let again = |row: &AddresseeRow| {
+            row.stage == Stage::Failed
+                && row.reason != Some(Reason::OrderSuperseded)
+                && self.registry.is_trusted(row.machine)
+        };
+        let failed: Vec<String> = self
+            .store
+            .addressees(id)
+            .await?
+            .iter()
+            .filter(|row| again(row))
+            .map(|row| row.machine.to_string())
+            .collect();
+        if failed.is_empty() {
+            return Err(Refusal::conflict(Reason::BadRequest, "no machine of this deployment has failed"));
+        }
+        let request = Deploy { version: Some(old.version), to: Selection::Machines(failed), ..old.request };
+        self.deploy(request).await
+    }
+
+    /// Puts every order whose time is not over back into the book after a start, and those that are open into the tree.
+    pub(crate) async fn replant(&self) -> Result<(), Refusal> {
+        let now = Self::now();
+        for row in self.store.deployments().await? {
+            let (id, state) = (row.order.id, row.state);
+            if row.order.expires <= now {
+                if matches!(state, DeploymentState::Running | DeploymentState::Halted) {
+                    self.store.expire(id).await?;
+                }
+                continue;
+            }
+            let lists = self.store.lists(id).await?;
+            let Some(open) = OpenOrder::new(row, lists, &self.artifacts, false) else {
+                error!(order = %id, "its manifest is damaged in the database; deploy it again");
+                continue;
+            };
+            let open = self.book.add(open);
+            if matches!(state, DeploymentState::Running | DeploymentState::Halted) {
+                self.plant(&open);
+            }
+        }
+        Ok(())
+    }
+
+    /// An order's time is over.
+    pub(crate) async fn expire(&self, open: &Arc<OpenOrder>) -> Result<(), Refusal> {
+        self.store.expire(open.id()).await?;
+        self.drop_order(open.id(), Reason::OrderExpired);
+        self.book.remove(open.id());
+        Ok(())
+    }
+}
+
+/// One order carries one file: the one that most of the machines need. The others are told so at once.
+fn share(
+    manifest: &Manifest,
+    machines: Vec<MachineRow>,
+) -> Result<(&Artifact, Vec<MachineRow>, Vec<AddresseeRow>), Refusal> {
+    let needing = |artifact: &Artifact| {
+        machines.iter().filter(|row| manifest.artifact_for(&row.platform) == Some(artifact)).count()
+    };
+    let artifact = manifest.artifacts.iter().rev().max_by_key(|artifact| needing(artifact));
+    let Some(artifact) = artifact.filter(|artifact| needing(artifact) > 0) else {
+        let detail = format!("{} {} has no file for any of these machines", manifest.package, manifest.version);
+        return Err(unprocessable(Reason::WrongPlatform, detail));
+    };
+    let (fitting, others): (Vec<_>, Vec<_>) =
+        machines.into_iter().partition(|row| manifest.artifact_for(&row.platform) == Some(artifact));
+    let left_out = |row: MachineRow| AddresseeRow {
+        stage: Stage::Failed,
+        reason: Some(Reason::WrongPlatform),
+        detail: Some(match manifest.artifact_for(&row.platform) {
+            Some(_) => format!(
+                "this deployment carries the file for {}; deploy once more for {}",
+                artifact.platform, row.platform
+            ),
+            None => format!("the release has no file for {}", row.platform),
+        }),
+        ..AddresseeRow::expected(row.id)
+    };
+    Ok((artifact, fitting, others.into_iter().map(left_out).collect()))
+}

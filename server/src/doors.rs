@@ -1,0 +1,116 @@
+//! The TLS configurations in force and the revocation list they enforce; swapped as a whole (rules I4, I5).
+
+use crate::{
+    ca::{CRL_SECONDS, CaError},
+    nms::Nms,
+    refusal::Refusal,
+    store::Counter,
+};
+use banyan_proto::{ALPN_HTTP, ALPN_PEER, MachineId};
+use banyan_wire::{
+    connection::TlsPair,
+    tls::{Credentials, Crl, IdentityError},
+};
+use rustls::ServerConfig;
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+use tracing::{error, info};
+
+/// A new list is signed when a third of the old one's time is over: machines that miss one still have a good one.
+pub(crate) const RESIGN_EVERY: Duration = Duration::from_secs(CRL_SECONDS / 3);
+
+/// What is in force.
+pub(crate) struct Doors(RwLock<Arc<Inside>>);
+
+struct Inside {
+    acceptor: Arc<ServerConfig>,
+    connector: Arc<rustls::ClientConfig>,
+    crl: Arc<Crl>,
+}
+
+fn inside(credentials: &Credentials, crl: Crl) -> Result<Inside, IdentityError> {
+    Ok(Inside {
+        acceptor: credentials.acceptor(Some(&crl), true, &[ALPN_PEER, ALPN_HTTP])?,
+        connector: credentials.connector(Some(&crl), &[ALPN_PEER])?,
+        crl: Arc::new(crl),
+    })
+}
+
+impl Doors {
+    pub(crate) fn new(credentials: &Credentials, crl: Crl) -> Result<Self, IdentityError> {
+        Ok(Self(RwLock::new(Arc::new(inside(credentials, crl)?))))
+    }
+    fn now(&self) -> Arc<Inside> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+    /// For the port: machines with certificates, and strangers who enrol or administer.
+    pub(crate) fn acceptor(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.now().acceptor)
+    }
+    /// For the node.
+    pub(crate) fn pair(&self) -> TlsPair {
+        let now = self.now();
+        TlsPair { acceptor: Arc::clone(&now.acceptor), connector: Arc::clone(&now.connector) }
+    }
+    pub(crate) fn crl(&self) -> Arc<Crl> {
+        Arc::clone(&self.now().crl)
+    }
+}
+
+impl Nms {
+    /// Signs a new revocation list (and the server's own certificate, when that is due) and puts both into force.
+    pub(crate) async fn renew_doors(&self) -> Result<Arc<Crl>, Refusal> {
+        let _one = self.revoking.lock().await;
+        let now = Self::now();
+        let revoked = self.store.revoked_serials().await?;
+        let number = self.store.next(Counter::Crl).await?;
+        let der = self.authority.revocation_list(number, &revoked, now)?;
+        let made = Crl::read(der, self.authority.certificate());
+        let inside = self
+            .authority
+            .server(&self.keys, self.id, now)
+            .map_err(|error: CaError| Refusal::internal(&error))
+            .and_then(|credentials| {
+                made.and_then(|crl| inside(&credentials, crl)).map_err(|error| Refusal::internal(&error))
+            })?;
+        *self.doors.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(inside);
+        let crl = self.doors.crl();
+        if let Some(node) = self.node.get() {
+            node.set_tls(self.doors.pair());
+            node.cut_revoked(Crl::clone(&crl));
+        }
+        self.news.wake_all();
+        Ok(crl)
+    }
+
+    /// Revokes a machine: stored, listed, refused at the next handshake, and its connections cut, in this order.
+    pub(crate) async fn revoke(&self, machine: MachineId) -> Result<(), Refusal> {
+        let now = Self::now();
+        if !self.store.revoke(machine, now).await? {
+            return Err(Refusal::not_found(format!("there is no machine {machine}")));
+        }
+        self.registry.revoke(machine, now);
+        let crl = self.renew_doors().await?;
+        self.live.cut(machine);
+        if let Some(node) = self.node.get() {
+            node.cut(machine);
+        }
+        info!(%machine, list = crl.number, "revoked");
+        Ok(())
+    }
+
+    /// Keeps the list fresh for as long as the server runs.
+    pub(crate) async fn keep_doors(self: Arc<Self>) {
+        while self.stop.run_until_cancelled(tokio::time::sleep(RESIGN_EVERY)).await.is_some() {
+            while let Err(refusal) = self.renew_doors().await {
+                error!("the revocation list could not be signed anew: {refusal}; trying again");
+                let pause = tokio::time::sleep(Duration::from_secs(60));
+                if self.stop.run_until_cancelled(pause).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The network management server (NMS): registry, planner, authentication, monitoring; root of every tree.
+//!
+//! | file | does |
+//! | --- | --- |
+//! | [`start`], [`cli`], `accept` | from a folder to a running server; one port for machines and administrators |
+//! | `api` | HTTP in, HTTP out; decides nothing |
+//! | `enrol`, `ca`, `doors`, `live` | who is who: identities, certificates, revocation, live connections |
+//! | [`repository`], `desk`, `artifacts` | what publishers signed, and its files |
+//! | [`planner`], `deploy`, `book`, `tree` | from "this release to those machines" to signed orders and their lists |
+//! | `swarm` | hands orders and content to the first machines, with the same loop as the machines have |
+//! | `check_in`, `receipts`, `reports`, `monitor` | news for machines, authentication, progress, who is overdue |
+//! | `store` | what is remembered |
+
+mod accept;
+mod api;
+mod artifacts;
+mod book;
+mod ca;
+mod check_in;
+pub mod cli;
+mod deploy;
+mod desk;
+mod doors;
+mod enrol;
+mod files;
+mod live;
+mod monitor;
+mod news;
+mod nms;
+pub mod planner;
+mod progress;
+mod receipts;
+mod refusal;
+mod registry;
+mod reports;
+pub mod repository;
+mod secrets;
+pub mod start;
+mod store;
+mod swarm;
+mod tree;
+
+pub use ca::CaError;
+pub use secrets::SecretsError;
+pub use store::StoreError;

@@ -1,0 +1,158 @@
+//! The planner: in which order the addressees stand on each stripe's list, and where each list is split (rules L1–L2).
+//!
+//! Pure: names, sites and who is online go in, lists come out, each headed by the server. Three wishes, in this order:
+//! every site is entered once; nobody sends more than one copy in all; machines that are known to be away are leaves.
+//!
+//! With one stripe the list is a plain binary tree and its inner nodes send two copies. With two stripes, each half of
+//! the artifact travels its own tree of the same shape, and the machines change places between the trees: who has two
+//! children in one has none in the other. That is always possible, because a binary tree has one leaf more than it has
+//! nodes with two children; the nodes with one child are paired with each other.
+
+mod shape;
+
+use banyan_proto::{
+    AddresseeList, MachineId,
+    list::{Addressee, ListError},
+};
+use shape::Shape;
+use std::net::{IpAddr, SocketAddr};
+
+/// Machines that share a subnet: /24 of IPv4, /64 of IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Site(IpAddr);
+
+impl Site {
+    /// The site of a machine with these addresses: of the first that leads anywhere but to itself.
+    #[must_use]
+    pub fn of(addresses: &[SocketAddr]) -> Self {
+        let wide = addresses.iter().find(|address| !address.ip().is_loopback());
+        match wide.or(addresses.first()).map(|address| address.ip().to_canonical()) {
+            Some(IpAddr::V4(ip)) => {
+                let [a, b, c, _] = ip.octets();
+                Self(IpAddr::from([a, b, c, 0]))
+            }
+            Some(IpAddr::V6(ip)) => {
+                let [a, b, c, d, ..] = ip.segments();
+                Self(IpAddr::from([a, b, c, d, 0, 0, 0, 0]))
+            }
+            None => Self(IpAddr::from([0; 4])),
+        }
+    }
+}
+
+/// Somebody to be put on the lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// Who.
+    pub id: MachineId,
+    /// Where.
+    pub site: Site,
+    /// Whether it can be expected to receive and forward now.
+    pub online: bool,
+}
+
+/// The lists of an order, and what they will cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// One list per stripe, each headed by the server.
+    pub lists: Vec<AddresseeList>,
+    /// Copies of the artifact that the busiest machine sends.
+    pub busiest: f64,
+    /// Copies that the server sends.
+    pub server: f64,
+}
+
+/// Plans the lists. `stripes` is 1 or 2.
+///
+/// # Errors
+/// When there are no candidates' places left: see [`ListError`].
+pub fn plan(server: MachineId, candidates: &[Candidate], stripes: u8) -> Result<Plan, ListError> {
+    let sites = by_site(candidates);
+    let sizes: Vec<usize> = sites.iter().map(Vec::len).collect();
+    let shape = Shape::new(&sizes, stripes < 2);
+    let first = first_tree(&sites, &shape);
+    let mut trees = vec![first];
+    if stripes > 1 {
+        trees.push(second_tree(&sites, &shape, &trees[0]));
+    }
+    let lists = trees.iter().map(|names| shape.list(server, names)).collect::<Result<Vec<_>, _>>()?;
+    let (busiest, server) = load(&lists, server);
+    Ok(Plan { lists, busiest, server })
+}
+
+/// Sites with more machines online come first: their heads feed other sites. Inside a site, those online come first.
+fn by_site(candidates: &[Candidate]) -> Vec<Vec<Candidate>> {
+    let mut sorted = candidates.to_vec();
+    sorted.sort_by_key(|candidate| (candidate.site, !candidate.online));
+    let mut sites: Vec<Vec<Candidate>> = sorted.chunk_by(|a, b| a.site == b.site).map(<[Candidate]>::to_vec).collect();
+    sites.sort_by_key(|site| std::cmp::Reverse(site.iter().filter(|candidate| candidate.online).count()));
+    sites
+}
+
+/// Each site's positions are filled so that those who are away come last, where there is nothing to hand on.
+fn first_tree(sites: &[Vec<Candidate>], shape: &Shape) -> Vec<MachineId> {
+    let mut names = vec![MachineId([0; 16]); shape.len()];
+    let mut start = 0;
+    for site in sites {
+        let mut positions: Vec<usize> = (start..start + site.len()).collect();
+        // Stable: among positions with as many children, the higher one in the tree is filled first.
+        let online = site.iter().filter(|candidate| candidate.online).count();
+        let leaves_last = online < site.len();
+        if leaves_last {
+            positions.sort_by_key(|&at| std::cmp::Reverse(shape.children(at)));
+            positions[..online].sort_unstable();
+        }
+        for (&at, candidate) in positions.iter().zip(site) {
+            names[at] = candidate.id;
+        }
+        start += site.len();
+    }
+    names
+}
+
+/// The same shape with other machines at each position: the more children in the first tree, the fewer here.
+///
+/// Sites of one size can change places as wholes; inside a site the machines do.
+fn second_tree(sites: &[Vec<Candidate>], shape: &Shape, first: &[MachineId]) -> Vec<MachineId> {
+    let mut blocks = Vec::new();
+    let mut start = 0;
+    for (number, site) in sites.iter().enumerate() {
+        let children: u32 = (start..start + site.len()).map(|at| u32::from(shape.children(at))).sum();
+        blocks.push((site.len(), children, start, number));
+        start += site.len();
+    }
+    let mut busy_first = blocks.clone();
+    busy_first.sort_by_key(|&(size, children, start, _)| (size, std::cmp::Reverse(children), start));
+    let mut idle_first = blocks;
+    idle_first.sort_by_key(|&(size, children, start, _)| (size, children, start));
+
+    let mut names = vec![MachineId([0; 16]); shape.len()];
+    for (&(size, _, from, number), &(_, _, to, _)) in busy_first.iter().zip(&idle_first) {
+        let away = |at: usize| sites[number].iter().any(|other| other.id == first[at] && !other.online);
+        let mut machines: Vec<usize> = (from..from + size).collect();
+        machines.sort_by_cached_key(|&at| (!away(at), std::cmp::Reverse(shape.children(at))));
+        let mut positions: Vec<usize> = (to..to + size).collect();
+        positions.sort_by_key(|&at| shape.children(at));
+        for (machine, position) in machines.into_iter().zip(positions) {
+            names[position] = first[machine];
+        }
+    }
+    names
+}
+
+/// Copies that the busiest machine sends, and the server: children over all stripes, by the number of stripes.
+fn load(lists: &[AddresseeList], server: MachineId) -> (f64, f64) {
+    let mut children = std::collections::HashMap::<MachineId, u32>::new();
+    for list in lists {
+        let entries: Vec<Addressee> = list.clone().into();
+        for (at, sent) in shape::children_of(&entries).into_iter().enumerate() {
+            *children.entry(entries[at].id).or_default() += u32::from(sent);
+        }
+    }
+    let copies = |sent: u32| f64::from(sent) / f64::from(u32::try_from(lists.len()).unwrap_or(1).max(1));
+    let servers = children.remove(&server).unwrap_or(0);
+    (copies(children.into_values().max().unwrap_or(0)), copies(servers))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! How far a machine is: what each fact about it changes. Pure; the store applies it inside its transactions.
+
+use crate::store::AddresseeRow;
+use banyan_proto::{
+    admin::Stage,
+    api::{ByteSource, Event},
+};
+
+/// Something that became known about a machine in a deployment.
+#[derive(Debug)]
+pub(crate) enum Fact<'a> {
+    /// The machine reported it.
+    Event(&'a Event),
+    /// It proved that it holds the artifact, and says who the bytes came from.
+    Receipt(&'a [ByteSource]),
+}
+
+/// Longest text for people that is kept of one report (bytes).
+const DETAIL_BYTES: usize = 4000;
+
+/// Applies a fact that arrived `after_ms` after the deployment's acceptance; says whether anything changed.
+///
+/// Stages only rise: reports can be late, and the receipt can be known before the report that the artifact is whole.
+/// The end, good or bad, is what the machine said last.
+pub(crate) fn apply(row: &mut AddresseeRow, fact: &Fact<'_>, after_ms: u64) -> bool {
+    let before = row.clone();
+    match fact {
+        Fact::Receipt(sources) => {
+            verified(row, sources, after_ms);
+            rise(row, Stage::Authenticated);
+        }
+        Fact::Event(event) => match event {
+            Event::Offered { .. } => rise(row, Stage::Receiving),
+            Event::Progress { held, .. } => {
+                rise(row, Stage::Receiving);
+                row.held = row.held.max(*held);
+            }
+            Event::Verified { sources } => {
+                verified(row, sources, after_ms);
+                rise(row, Stage::Verified);
+            }
+            Event::Authenticated => rise(row, Stage::Authenticated),
+            Event::Installing => rise(row, Stage::Installing),
+            Event::Installed { .. } => {
+                row.stage = Stage::Installed;
+                (row.reason, row.detail) = (None, None);
+                row.installed_after.get_or_insert(after_ms);
+            }
+            Event::Failed { reason, detail, .. } => {
+                row.stage = Stage::Failed;
+                (row.reason, row.detail) = (Some(*reason), Some(short(detail)));
+            }
+            Event::Waits { reason, detail } if !row.is_over() => {
+                (row.reason, row.detail) = (Some(*reason), Some(short(detail)));
+            }
+            // Facts about others, or about the way: kept as reports, no change here.
+            Event::Waits { .. }
+            | Event::Refused { .. }
+            | Event::SteppedOver { .. }
+            | Event::Source { .. }
+            | Event::BadChunk { .. } => {}
+        },
+    }
+    *row != before
+}
+
+fn rise(row: &mut AddresseeRow, stage: Stage) {
+    if !row.is_over() && row.stage < stage {
+        row.stage = stage;
+        // Whatever it waited for, it goes on.
+        (row.reason, row.detail) = (None, None);
+    }
+}
+
+fn verified(row: &mut AddresseeRow, sources: &[ByteSource], after_ms: u64) {
+    row.verified_after.get_or_insert(after_ms);
+    if !sources.is_empty() {
+        row.sources = sources.to_vec();
+    }
+}
+
+fn short(detail: &str) -> String {
+    let end = (0..=detail.len().min(DETAIL_BYTES)).rev().find(|&at| detail.is_char_boundary(at)).unwrap_or(0);
+    detail[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use banyan_proto::{MachineId, Reason};
+
+    #[test]
+    fn late_reports_change_nothing_and_the_end_is_what_was_said_last() {
+        let mut row = AddresseeRow::expected(MachineId([1; 16]));
+        assert!(apply(&mut row, &Fact::Receipt(&[]), 40));
+        assert!(!apply(&mut row, &Fact::Event(&Event::Offered { stripe: 0, sender: MachineId([2; 16]) }), 50));
+        assert!(!apply(&mut row, &Fact::Event(&Event::Verified { sources: vec![] }), 60));
+        assert_eq!((row.stage, row.verified_after), (Stage::Authenticated, Some(40)));
+        let failed = Event::Failed { reason: Reason::ProbeFailed, detail: "no".into(), restored: true };
+        assert!(apply(&mut row, &Fact::Event(&failed), 70));
+        assert!(!apply(&mut row, &Fact::Event(&Event::Installing), 80));
+        assert_eq!((row.stage, row.reason), (Stage::Failed, Some(Reason::ProbeFailed)));
+        assert!(apply(&mut row, &Fact::Event(&Event::Installed { already: false, milliseconds: 1 }), 90));
+        assert_eq!((row.stage, row.reason, row.installed_after), (Stage::Installed, None, Some(90)));
+    }
+
+    #[test]
+    fn a_reason_goes_when_the_machine_goes_on() {
+        let mut row = AddresseeRow::expected(MachineId([1; 16]));
+        let waits = Event::Waits { reason: Reason::DiskFull, detail: "ä".repeat(DETAIL_BYTES) };
+        assert!(apply(&mut row, &Fact::Event(&waits), 1));
+        assert!(row.detail.as_ref().is_some_and(|detail| detail.len() <= DETAIL_BYTES));
+        assert!(apply(&mut row, &Fact::Event(&Event::Progress { held: 3, of: 9 }), 2));
+        assert_eq!((row.stage, row.held, row.reason), (Stage::Receiving, 3, None));
+    }
+}

@@ -1,0 +1,215 @@
+//! The machines as the server knows them, in memory: offers, plans and check-ins ask here, the store keeps it.
+
+use crate::store::MachineRow;
+use banyan_proto::{AddressHint, MachineId, Signed, SigningKey, UnixSeconds, limits};
+use std::{
+    collections::{HashMap, VecDeque},
+    net::{IpAddr, SocketAddr},
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+/// A machine's row goes to the store at least this often (seconds), so that "last seen" is about right after a restart.
+const SEEN_EVERY: u64 = 60;
+/// Starts of one machine's agent that are remembered, to notice two that run at once.
+const BOOTS: usize = 8;
+
+struct Known {
+    row: MachineRow,
+    hint: Signed<AddressHint>,
+    boots: VecDeque<u64>,
+    stored: UnixSeconds,
+}
+
+/// What a check-in changed.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Seen {
+    /// To be stored, when something changed or it was long ago.
+    pub(crate) store: Option<MachineRow>,
+    /// An earlier start of this machine's agent is still alive beside a later one: a cloned disk.
+    pub(crate) cloned: bool,
+}
+
+/// All machines by id, and the server itself as a source.
+pub(crate) struct Registry {
+    machines: RwLock<HashMap<MachineId, Known>>,
+    server: Signed<AddressHint>,
+    server_id: MachineId,
+}
+
+fn hint(key: &SigningKey, machine: MachineId, addresses: &[SocketAddr], issued: UnixSeconds) -> Signed<AddressHint> {
+    key.sign(&AddressHint { machine, addresses: addresses.to_vec(), issued })
+}
+
+impl Registry {
+    pub(crate) fn new(
+        rows: Vec<MachineRow>,
+        server: (MachineId, SocketAddr),
+        key: &SigningKey,
+        now: UnixSeconds,
+    ) -> Self {
+        let known = |row: MachineRow| {
+            let hint = hint(key, row.id, &row.addresses, now);
+            (row.id, Known { hint, boots: VecDeque::new(), stored: row.seen, row })
+        };
+        Self {
+            machines: RwLock::new(rows.into_iter().map(known).collect()),
+            server: hint(key, server.0, &[server.1], now),
+            server_id: server.0,
+        }
+    }
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<MachineId, Known>> {
+        self.machines.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<MachineId, Known>> {
+        self.machines.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+    pub(crate) fn add(&self, row: MachineRow, key: &SigningKey) {
+        let hint = hint(key, row.id, &row.addresses, row.seen);
+        self.write().insert(row.id, Known { hint, boots: VecDeque::new(), stored: row.seen, row });
+    }
+    pub(crate) fn get(&self, id: MachineId) -> Option<MachineRow> {
+        self.read().get(&id).map(|known| known.row.clone())
+    }
+    /// Everyone, oldest first.
+    pub(crate) fn all(&self) -> Vec<MachineRow> {
+        let mut all: Vec<MachineRow> = self.read().values().map(|known| known.row.clone()).collect();
+        all.sort_by_key(|row| (row.enrolled, row.id));
+        all
+    }
+    /// Whether this is a machine of ours that has not been revoked.
+    pub(crate) fn is_trusted(&self, id: MachineId) -> bool {
+        self.read().get(&id).is_some_and(|known| known.row.revoked.is_none())
+    }
+    pub(crate) fn revoke(&self, id: MachineId, now: UnixSeconds) {
+        if let Some(known) = self.write().get_mut(&id) {
+            known.row.revoked.get_or_insert(now);
+        }
+    }
+    /// Machines that people mean by this text: an id, else a label (which several may share). Revoked ones are meant
+    /// only when they are the only ones.
+    pub(crate) fn named(&self, text: &str) -> Vec<MachineRow> {
+        if let Some(row) = text.parse().ok().and_then(|id| self.get(id)) {
+            return vec![row];
+        }
+        let of_label: Vec<MachineRow> = self.all().into_iter().filter(|row| row.label == text).collect();
+        let trusted: Vec<MachineRow> = of_label.iter().filter(|row| row.revoked.is_none()).cloned().collect();
+        if trusted.is_empty() { of_label } else { trusted }
+    }
+    pub(crate) fn addresses(&self, id: MachineId) -> Vec<SocketAddr> {
+        self.read().get(&id).map(|known| known.row.addresses.clone()).unwrap_or_default()
+    }
+    /// Signed hints for these machines, where there are any.
+    pub(crate) fn hints(&self, ids: impl Iterator<Item = MachineId>) -> Vec<Signed<AddressHint>> {
+        let machines = self.read();
+        let hint = |id| {
+            if id == self.server_id {
+                return Some(self.server.clone());
+            }
+            machines.get(&id).filter(|known| !known.row.addresses.is_empty()).map(|known| known.hint.clone())
+        };
+        ids.filter_map(hint).collect()
+    }
+    /// Takes in what a machine says about itself. `None` for a machine that is not (or no longer) ours.
+    pub(crate) fn check_in(&self, said: MachineRow, boot: u64, key: &SigningKey) -> Option<Seen> {
+        let mut machines = self.write();
+        let known = machines.get_mut(&said.id).filter(|known| known.row.revoked.is_none())?;
+        let cloned = known.boots.back() != Some(&boot) && known.boots.contains(&boot);
+        known.boots.retain(|other| *other != boot);
+        known.boots.push_back(boot);
+        if known.boots.len() > BOOTS {
+            known.boots.pop_front();
+        }
+        let row = &mut known.row;
+        if row.addresses != said.addresses {
+            known.hint = hint(key, said.id, &said.addresses, said.seen);
+        }
+        let changed = (&row.label, &row.software, &row.addresses) != (&said.label, &said.software, &said.addresses);
+        (row.label, row.software, row.addresses) = (said.label, said.software, said.addresses);
+        row.seen = said.seen;
+        let store = changed || row.seen.0 >= known.stored.0 + SEEN_EVERY;
+        if store {
+            known.stored = row.seen;
+        }
+        Some(Seen { store: store.then(|| row.clone()), cloned })
+    }
+}
+
+/// Where others shall reach a machine that says these addresses and whose connection comes from `from`.
+///
+/// The machine knows its port and its own interfaces; the connection shows what others see. So an address it could not
+/// know (or left open) is filled in from the connection, and one that leads only to itself is left out unless the
+/// machine is on this very host.
+pub(crate) fn reachable(said: &[SocketAddr], from: IpAddr) -> Vec<SocketAddr> {
+    let from = from.to_canonical();
+    let mut found: Vec<SocketAddr> = Vec::new();
+    let mut add = |address: SocketAddr| {
+        let ip = address.ip();
+        let here = ip.is_loopback() && !from.is_loopback();
+        if address.port() != 0 && !ip.is_multicast() && !here && !found.contains(&address) {
+            found.push(address);
+        }
+    };
+    for address in said.iter().take(4 * limits::ADDRESSES_PER_MACHINE) {
+        let ip = if address.ip().is_unspecified() { from } else { address.ip().to_canonical() };
+        add(SocketAddr::new(ip, address.port()));
+    }
+    found.truncate(limits::ADDRESSES_PER_MACHINE);
+    // What the connection shows leads across a translated network where the machine's own addresses do not.
+    if let Some(port) = said.first().map(SocketAddr::port)
+        && !from.is_loopback()
+        && port != 0
+        && !found.iter().any(|address| address.ip() == from)
+    {
+        found.truncate(limits::ADDRESSES_PER_MACHINE - 1);
+        found.push(SocketAddr::new(from, port));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(label: &str, seen: u64) -> MachineRow {
+        MachineRow {
+            id: MachineId([1; 16]),
+            label: label.into(),
+            group: None,
+            platform: "linux-x86_64".into(),
+            software: "t".into(),
+            addresses: vec![],
+            enrolled: UnixSeconds(1),
+            seen: UnixSeconds(seen),
+            revoked: None,
+        }
+    }
+
+    #[test]
+    fn an_agent_that_restarts_is_no_clone_but_two_that_take_turns_are() {
+        let (key, _) = SigningKey::generate();
+        let server = (MachineId([9; 16]), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let registry = Registry::new(vec![row("a", 1)], server, &key, UnixSeconds(1));
+        let seen = |boot, at| registry.check_in(row("a", at), boot, &key).unwrap();
+        assert!(!seen(7, 2).cloned);
+        assert!(!seen(7, 3).cloned);
+        assert!(!seen(8, 4).cloned);
+        assert!(seen(7, 5).cloned);
+        assert!(registry.check_in(row("b", 6), 7, &key).unwrap().store.is_some());
+        registry.revoke(MachineId([1; 16]), UnixSeconds(7));
+        assert_eq!(registry.check_in(row("b", 8), 7, &key), None);
+    }
+
+    #[test]
+    fn addresses_are_completed_from_the_connection_and_never_lead_into_the_dialler_itself() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(reachable(&[at("127.0.0.1:7")], ip("127.0.0.1")), [at("127.0.0.1:7")]);
+        assert_eq!(reachable(&[at("127.0.0.1:7"), at("10.0.0.5:7")], ip("10.0.0.5")), [at("10.0.0.5:7")]);
+        assert_eq!(reachable(&[at("0.0.0.0:7")], ip("::ffff:10.0.0.5")), [at("10.0.0.5:7")]);
+        assert_eq!(reachable(&[at("192.168.1.5:7")], ip("203.0.113.9")), [at("192.168.1.5:7"), at("203.0.113.9:7")]);
+        assert_eq!(reachable(&[at("10.0.0.5:0"), at("224.0.0.1:5")], ip("127.0.0.1")), []);
+        let many: Vec<SocketAddr> = (1..100).map(|n| SocketAddr::from(([10, 0, 0, n], 7))).collect();
+        let kept = reachable(&many, ip("203.0.113.9"));
+        assert_eq!((kept.len(), kept.last()), (limits::ADDRESSES_PER_MACHINE, Some(&at("203.0.113.9:7"))));
+    }
+}

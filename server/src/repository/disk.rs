@@ -1,0 +1,130 @@
+//! The repository's folder.
+//!
+//! ```text
+//! snapshot.pk8 timestamp.pk8      the online keys (mode 600)
+//! roots/1.json …                  every root
+//! targets/1.json …                every list of releases; the highest number is the current one
+//! manifests/PACKAGE/SEQUENCE.json
+//! snapshot.json timestamp.json    over the current list; made anew when they do not fit it
+//! ```
+//!
+//! Each file is written whole or not at all, in an order that leaves a usable repository wherever a power cut falls:
+//! the manifest before the list that names it, the list before the snapshot that pins it.
+
+use super::RepositoryError;
+use crate::files;
+use banyan_proto::Manifest;
+use banyan_trust::Versions;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+pub(super) struct Disk {
+    folder: PathBuf,
+}
+
+impl Disk {
+    pub(super) fn open(folder: &Path) -> Result<Self, RepositoryError> {
+        for part in ["", "roots", "targets", "manifests"] {
+            let path = folder.join(part);
+            files::private_folder(&path).map_err(failed("write", &path))?;
+        }
+        Ok(Self { folder: folder.to_owned() })
+    }
+    /// A key file's bytes; at the first start what `make` gives.
+    pub(super) fn key(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Vec<u8>,
+    ) -> Result<Zeroizing<Vec<u8>>, RepositoryError> {
+        let path = self.folder.join(name);
+        files::read_or_make(&path, make).map(Zeroizing::new).map_err(failed("read or write", &path))
+    }
+    /// All roots, from version 1 up to the first number that is missing.
+    pub(super) fn roots(&self) -> Result<Vec<String>, RepositoryError> {
+        let mut roots = vec![];
+        while let Some(root) = read(&self.folder.join(format!("roots/{}.json", roots.len() + 1)))? {
+            roots.push(root);
+        }
+        Ok(roots)
+    }
+    pub(super) fn write_root(&self, version: u64, text: &str) -> Result<(), RepositoryError> {
+        self.write(&format!("roots/{version}.json"), text)
+    }
+    /// The list with the highest version.
+    pub(super) fn newest_targets(&self) -> Result<Option<String>, RepositoryError> {
+        let folder = self.folder.join("targets");
+        let newest = numbered(&folder)?.into_iter().max();
+        newest.map_or(Ok(None), |version| read(&folder.join(format!("{version}.json"))))
+    }
+    pub(super) fn write_targets(&self, version: u64, text: &str) -> Result<(), RepositoryError> {
+        self.write(&format!("targets/{version}.json"), text)
+    }
+    /// The texts of all manifests, one after the other.
+    pub(super) fn manifests(&self) -> Result<Vec<String>, RepositoryError> {
+        let folder = self.folder.join("manifests");
+        let mut texts = vec![];
+        for package in fs::read_dir(&folder).map_err(failed("read", &folder))? {
+            let package = package.map_err(failed("read", &folder))?.path();
+            for sequence in numbered(&package)? {
+                texts.extend(read(&package.join(format!("{sequence}.json")))?);
+            }
+        }
+        Ok(texts)
+    }
+    /// The text of a manifest. The package's name must have been checked.
+    pub(super) fn manifest(&self, package: &str, sequence: u64) -> Result<String, RepositoryError> {
+        let path = self.folder.join(format!("manifests/{package}/{sequence}.json"));
+        fs::read_to_string(&path).map_err(failed("read", &path))
+    }
+    pub(super) fn write_manifest(&self, manifest: &Manifest, text: &str) -> Result<(), RepositoryError> {
+        let folder = self.folder.join("manifests").join(&manifest.package);
+        files::private_folder(&folder).map_err(failed("write", &folder))?;
+        files::sync_folder_of(&folder).map_err(failed("write", &folder))?;
+        self.write(&format!("manifests/{}", manifest.target_name()), text)
+    }
+    /// Versions of the snapshot and timestamp on the disk, zero where there is no readable one. Only used to go above
+    /// them.
+    pub(super) fn online_versions(&self) -> Versions {
+        let version = |name: &str| {
+            let text = fs::read_to_string(self.folder.join(name)).ok()?;
+            serde_json::from_str::<serde_json::Value>(&text).ok()?["signed"]["version"].as_u64()
+        };
+        let (snapshot, timestamp) = (version("snapshot.json"), version("timestamp.json"));
+        Versions { snapshot: snapshot.unwrap_or(0), timestamp: timestamp.unwrap_or(0), ..Versions::default() }
+    }
+    pub(super) fn write_online(&self, snapshot: &str, timestamp: &str) -> Result<(), RepositoryError> {
+        self.write("snapshot.json", snapshot)?;
+        self.write("timestamp.json", timestamp)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), RepositoryError> {
+        let path = self.folder.join(name);
+        files::write_private(&path, text.as_bytes()).map_err(failed("write", &path))
+    }
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RepositoryError + use<> {
+    let path = path.to_owned();
+    move |source| RepositoryError::Disk { doing, path, source }
+}
+
+fn read(path: &Path) -> Result<Option<String>, RepositoryError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("read", path)(error)),
+    }
+}
+
+/// The numbers N of the files `N.json` in a folder. Other files (left by an interrupted write, say) are passed over.
+fn numbered(folder: &Path) -> Result<Vec<u64>, RepositoryError> {
+    let mut numbers = vec![];
+    for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
+        let name = entry.map_err(failed("read", folder))?.file_name();
+        numbers.extend(name.to_str().and_then(|name| name.strip_suffix(".json")?.parse::<u64>().ok()));
+    }
+    Ok(numbers)
+}

@@ -1,0 +1,69 @@
+//! What only the server knows: the key that signs orders, the master secret of the rolling codes, the administrator's
+//! token. Made at the first start, kept in files of mode 600.
+
+use crate::files;
+use aws_lc_rs::constant_time;
+use banyan_proto::{KeyRing, SigningKey, signed::BadSigningKey};
+use data_encoding::HEXLOWER;
+use std::{io, path::Path};
+use zeroize::Zeroizing;
+
+/// Why the server's secrets cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsError {
+    /// The disk, or the rights on the folder.
+    #[error("cannot read or write the keys in {folder}: {source}")]
+    Disk {
+        /// Where.
+        folder: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file was changed or cut off.
+    #[error("{0} is damaged; put the file from the backup back")]
+    Damaged(&'static str),
+    /// The signing key was changed or cut off.
+    #[error("orders.pk8: {0}; put the file from the backup back")]
+    Key(#[from] BadSigningKey),
+}
+
+/// The server's secrets.
+pub(crate) struct Secrets {
+    /// Signs orders, hints, receipts and go-aheads.
+    pub(crate) orders: SigningKey,
+    /// Root of all rolling codes (rule A1).
+    pub(crate) master: Zeroizing<[u8; 32]>,
+    admin_token: Zeroizing<String>,
+}
+
+fn random32() -> Vec<u8> {
+    banyan_proto::Digest::random().0.to_vec()
+}
+
+impl Secrets {
+    /// Reads them, or makes them at the first start.
+    pub(crate) fn open(folder: &Path) -> Result<Self, SecretsError> {
+        let disk = |source| SecretsError::Disk { folder: folder.display().to_string(), source };
+        let keep = |name: &str, make: fn() -> Vec<u8>| files::read_or_make(&folder.join(name), make).map_err(disk);
+        let orders = SigningKey::from_pkcs8(&Zeroizing::new(keep("orders.pk8", || SigningKey::generate().1)?))?;
+        let master = Zeroizing::new(keep("master.key", random32)?);
+        let master = <[u8; 32]>::try_from(master.as_slice()).map_err(|_| SecretsError::Damaged("master.key"))?;
+        let token = keep("admin.token", || HEXLOWER.encode(&random32()).into_bytes())?;
+        let admin_token = String::from_utf8(token).map_err(|_| SecretsError::Damaged("admin.token"))?;
+        Ok(Self { orders, master: Zeroizing::new(master), admin_token: Zeroizing::new(admin_token) })
+    }
+    /// What the server's signatures are checked with.
+    pub(crate) fn ring(&self) -> KeyRing {
+        KeyRing(vec![self.orders.public()])
+    }
+    /// What an administrator shows.
+    pub(crate) fn admin_token(&self) -> &str {
+        &self.admin_token
+    }
+    /// Whether this is the administrator's token, in constant time.
+    pub(crate) fn is_admin(&self, token: &str) -> bool {
+        // The hashes have one length, so that not even the token's length can be measured.
+        let (given, wanted) = (blake3::hash(token.as_bytes()), blake3::hash(self.admin_token.as_bytes()));
+        constant_time::verify_slices_are_equal(given.as_bytes(), wanted.as_bytes()).is_ok()
+    }
+}

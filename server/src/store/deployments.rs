@@ -1,0 +1,182 @@
+//! Deployments and their lists in SQLite.
+
+use super::{
+    AddresseeRow, DeploymentRow, Deployments, NewDeployment, StoreError, Stored,
+    progress::{end_if_over, insert_addressee},
+    sqlite::{Columns, Sqlite, json, signed, word},
+};
+use async_trait::async_trait;
+use banyan_proto::{
+    AddresseeList, DeploymentId, Order, Reason, Signed,
+    admin::{DeploymentState, Stage},
+};
+use serde::Deserialize;
+use sqlx::{SqliteConnection, query, sqlite::SqliteRow};
+
+/// The server's own signature is not checked again: the text beside it is read as it stands.
+#[derive(Deserialize)]
+struct Payload {
+    payload: String,
+}
+
+fn read(row: &SqliteRow) -> Stored<DeploymentRow> {
+    let columns = Columns(row);
+    let text = columns.text("signed")?;
+    let damaged = |_| StoreError::Damaged("order");
+    let payload: Payload = serde_json::from_str(&text).map_err(damaged)?;
+    let order: Order = serde_json::from_str(&payload.payload).map_err(damaged)?;
+    let signed: Signed<Order> = serde_json::from_str(&text).map_err(damaged)?;
+    Ok(DeploymentRow {
+        order,
+        signed,
+        version: columns.text("version")?,
+        state: columns.word("state")?,
+        accepted_ms: columns.number("accepted_ms")?,
+        size: columns.number("size")?,
+        chunks: columns.small("chunks")?,
+        manifest: columns.text("manifest")?.into(),
+        request: columns.json("request")?,
+        server_sent: columns.number("server_sent")?,
+    })
+}
+
+async fn insert(to: &mut SqliteConnection, row: &DeploymentRow) -> Stored<()> {
+    query(
+        "INSERT INTO deployments (id, number, package, sequence, version, platform, state, accepted_ms, expires, size, \
+         chunks, signed, manifest, request, server_sent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(row.order.id.0.as_slice())
+    .bind(signed(row.order.number))
+    .bind(&row.order.package)
+    .bind(signed(row.order.sequence))
+    .bind(&row.version)
+    .bind(&row.order.platform)
+    .bind(word(&row.state)?)
+    .bind(signed(row.accepted_ms))
+    .bind(signed(row.order.expires.0))
+    .bind(signed(row.size))
+    .bind(i64::from(row.chunks))
+    .bind(json(&row.signed)?)
+    .bind(&*row.manifest)
+    .bind(json(&row.request)?)
+    .bind(signed(row.server_sent))
+    .execute(to)
+    .await?;
+    Ok(())
+}
+
+/// Ends, in older open deployments of the package, what the new one takes over.
+async fn supersede(tx: &mut SqliteConnection, row: &DeploymentRow) -> Stored<Vec<DeploymentId>> {
+    let older = query(
+        "SELECT id FROM deployments WHERE package = ? AND id <> ? AND state IN ('running', 'halted') ORDER BY number",
+    )
+    .bind(&row.order.package)
+    .bind(row.order.id.0.as_slice())
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut over = Vec::new();
+    for older in &older {
+        let id = Columns(older).deployment("id")?;
+        let ended = query(
+            "UPDATE addressees SET stage = 'failed', reason = ?, detail = ? WHERE deployment = ? \
+             AND stage NOT IN ('installed', 'failed') \
+             AND machine IN (SELECT machine FROM addressees WHERE deployment = ? AND stage = 'expected')",
+        )
+        .bind(word(&Reason::OrderSuperseded)?)
+        .bind(format!("deployment {} of the same package came later", row.order.id.short()))
+        .bind(id.0.as_slice())
+        .bind(row.order.id.0.as_slice())
+        .execute(&mut *tx)
+        .await?;
+        if ended.rows_affected() > 0 && end_if_over(tx, id, DeploymentState::Superseded).await? {
+            over.push(id);
+        }
+    }
+    Ok(over)
+}
+
+#[async_trait]
+impl Deployments for Sqlite {
+    async fn add_deployment(&self, new: NewDeployment<'_>) -> Stored<Vec<DeploymentId>> {
+        let mut tx = self.begin().await?;
+        insert(&mut tx, new.row).await?;
+        for (stripe, list) in new.lists.iter().enumerate() {
+            query("INSERT INTO lists (deployment, stripe, list) VALUES (?, ?, ?)")
+                .bind(new.row.order.id.0.as_slice())
+                .bind(signed(stripe as u64))
+                .bind(json(list)?)
+                .execute(&mut *tx)
+                .await?;
+        }
+        for (position, row) in new.addressees.iter().enumerate() {
+            insert_addressee(&mut tx, new.row.order.id, position, row).await?;
+        }
+        let over = supersede(&mut tx, new.row).await?;
+        if new.addressees.iter().all(AddresseeRow::is_over) {
+            end_if_over(&mut tx, new.row.order.id, DeploymentState::Finished).await?;
+        }
+        tx.commit().await?;
+        Ok(over)
+    }
+
+    async fn deployments(&self) -> Stored<Vec<DeploymentRow>> {
+        let rows = query("SELECT * FROM deployments ORDER BY number DESC").fetch_all(&self.pool).await?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn deployment(&self, id: DeploymentId) -> Stored<Option<DeploymentRow>> {
+        let row =
+            query("SELECT * FROM deployments WHERE id = ?").bind(id.0.as_slice()).fetch_optional(&self.pool).await?;
+        row.as_ref().map(read).transpose()
+    }
+
+    async fn lists(&self, id: DeploymentId) -> Stored<Vec<AddresseeList>> {
+        let rows = query("SELECT list FROM lists WHERE deployment = ? ORDER BY stripe")
+            .bind(id.0.as_slice())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| Columns(row).json("list")).collect()
+    }
+
+    async fn set_state(&self, id: DeploymentId, from: &[DeploymentState], to: DeploymentState) -> Stored<bool> {
+        let mut tx = self.begin().await?;
+        let row =
+            query("SELECT state FROM deployments WHERE id = ?").bind(id.0.as_slice()).fetch_optional(&mut *tx).await?;
+        let Some(row) = row else { return Ok(false) };
+        if !from.contains(&Columns(&row).word("state")?) {
+            return Ok(false);
+        }
+        query("UPDATE deployments SET state = ? WHERE id = ?")
+            .bind(word(&to)?)
+            .bind(id.0.as_slice())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn expire(&self, id: DeploymentId) -> Stored<()> {
+        let mut tx = self.begin().await?;
+        query(
+            "UPDATE addressees SET stage = ?, reason = ?, detail = NULL WHERE deployment = ? \
+             AND stage NOT IN ('installed', 'failed')",
+        )
+        .bind(word(&Stage::Failed)?)
+        .bind(word(&Reason::OrderExpired)?)
+        .bind(id.0.as_slice())
+        .execute(&mut *tx)
+        .await?;
+        end_if_over(&mut tx, id, DeploymentState::Finished).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn add_server_sent(&self, id: DeploymentId, bytes: u64) -> Stored<()> {
+        query("UPDATE deployments SET server_sent = server_sent + ? WHERE id = ?")
+            .bind(signed(bytes))
+            .bind(id.0.as_slice())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}

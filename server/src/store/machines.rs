@@ -1,0 +1,176 @@
+//! Machines, certificates, join secrets and counters in SQLite.
+
+use super::{
+    CertificateRow, Counter, Enrolled, Facts, MachineRow, Machines, Stored, Suspicion,
+    sqlite::{Columns, Sqlite, json, signed, word},
+};
+use async_trait::async_trait;
+use aws_lc_rs::constant_time;
+use banyan_proto::{Digest, MachineId, UnixSeconds};
+use sqlx::{Row as _, SqliteConnection, query};
+
+async fn insert_certificate(to: &mut SqliteConnection, row: &CertificateRow) -> Stored<()> {
+    query("INSERT INTO certificates (serial, machine, issued, expires) VALUES (?, ?, ?, ?)")
+        .bind(&row.serial)
+        .bind(row.machine.0.as_slice())
+        .bind(signed(row.issued.0))
+        .bind(signed(row.expires.0))
+        .execute(to)
+        .await?;
+    Ok(())
+}
+
+#[async_trait]
+impl Machines for Sqlite {
+    async fn facts(&self) -> Stored<Facts> {
+        let mut tx = self.begin().await?;
+        query("INSERT OR IGNORE INTO server (one, id, epoch, order_number, crl_number) VALUES (1, ?, 1, 0, 0)")
+            .bind(MachineId::random().0.as_slice())
+            .execute(&mut *tx)
+            .await?;
+        let row = query("SELECT id, epoch FROM server").fetch_one(&mut *tx).await?;
+        tx.commit().await?;
+        let columns = Columns(&row);
+        Ok(Facts { id: columns.machine("id")?, epoch: columns.number("epoch")? })
+    }
+
+    async fn next(&self, counter: Counter) -> Stored<u64> {
+        let sql = match counter {
+            Counter::Order => "UPDATE server SET order_number = order_number + 1 RETURNING order_number AS number",
+            Counter::Crl => "UPDATE server SET crl_number = crl_number + 1 RETURNING crl_number AS number",
+        };
+        let row = query(sql).fetch_one(&self.pool).await?;
+        Columns(&row).number("number")
+    }
+
+    async fn machines(&self) -> Stored<Vec<MachineRow>> {
+        let rows = query("SELECT * FROM machines ORDER BY enrolled, id").fetch_all(&self.pool).await?;
+        let read = |row| {
+            let columns = Columns(row);
+            Ok(MachineRow {
+                id: columns.machine("id")?,
+                label: columns.text("label")?,
+                group: columns.optional_text("grp")?,
+                platform: columns.text("platform")?,
+                software: columns.text("software")?,
+                addresses: columns.json("addresses")?,
+                enrolled: columns.time("enrolled")?,
+                seen: columns.time("seen")?,
+                revoked: columns.optional_number("revoked")?.map(UnixSeconds),
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    async fn add_token(&self, hash: Digest, uses: u32, expires: UnixSeconds, group: Option<&str>) -> Stored<()> {
+        query("INSERT INTO tokens (hash, uses_left, expires, grp) VALUES (?, ?, ?, ?)")
+            .bind(hash.0.as_slice())
+            .bind(i64::from(uses))
+            .bind(signed(expires.0))
+            .bind(group)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    async fn enrol(&self, secret: Digest, row: &MachineRow, certificate: &CertificateRow) -> Stored<Enrolled> {
+        let mut tx = self.begin().await?;
+        let token = query("SELECT hash, uses_left, expires, grp FROM tokens WHERE hash = ?")
+            .bind(secret.0.as_slice())
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some(token) = token else { return Ok(Enrolled::Unknown) };
+        // Found by the secret's hash, which nobody can choose; compared once more without telling by time how far it fits.
+        let hash: Vec<u8> = token.try_get("hash")?;
+        if constant_time::verify_slices_are_equal(&hash, &secret.0).is_err() {
+            return Ok(Enrolled::Unknown);
+        }
+        let columns = Columns(&token);
+        if columns.time("expires")? <= row.enrolled {
+            return Ok(Enrolled::Expired);
+        }
+        if columns.number("uses_left")? == 0 {
+            return Ok(Enrolled::UsedUp);
+        }
+        let group = columns.optional_text("grp")?;
+        query("UPDATE tokens SET uses_left = uses_left - 1 WHERE hash = ?")
+            .bind(secret.0.as_slice())
+            .execute(&mut *tx)
+            .await?;
+        query(
+            "INSERT INTO machines (id, label, grp, platform, software, addresses, enrolled, seen) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(row.id.0.as_slice())
+        .bind(&row.label)
+        .bind(&group)
+        .bind(&row.platform)
+        .bind(&row.software)
+        .bind(json(&row.addresses)?)
+        .bind(signed(row.enrolled.0))
+        .bind(signed(row.seen.0))
+        .execute(&mut *tx)
+        .await?;
+        insert_certificate(&mut tx, certificate).await?;
+        tx.commit().await?;
+        Ok(Enrolled::Done(group))
+    }
+
+    async fn update_machine(&self, row: &MachineRow) -> Stored<()> {
+        query("UPDATE machines SET label = ?, software = ?, addresses = ?, seen = ? WHERE id = ?")
+            .bind(&row.label)
+            .bind(&row.software)
+            .bind(json(&row.addresses)?)
+            .bind(signed(row.seen.0))
+            .bind(row.id.0.as_slice())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    async fn add_certificate(&self, certificate: &CertificateRow) -> Stored<bool> {
+        let mut tx = self.begin().await?;
+        let machine = query("SELECT revoked FROM machines WHERE id = ?")
+            .bind(certificate.machine.0.as_slice())
+            .fetch_optional(&mut *tx)
+            .await?;
+        let Some(machine) = machine else { return Ok(false) };
+        if Columns(&machine).optional_number("revoked")?.is_some() {
+            return Ok(false);
+        }
+        insert_certificate(&mut tx, certificate).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> Stored<bool> {
+        let done = query("UPDATE machines SET revoked = COALESCE(revoked, ?) WHERE id = ?")
+            .bind(signed(now.0))
+            .bind(machine.0.as_slice())
+            .execute(&self.pool)
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    async fn revoked_serials(&self) -> Stored<Vec<(Vec<u8>, UnixSeconds)>> {
+        let rows = query(
+            "SELECT serial, revoked FROM certificates JOIN machines ON machines.id = certificates.machine \
+             WHERE revoked IS NOT NULL ORDER BY serial",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok((row.try_get("serial")?, Columns(row).time("revoked")?))).collect()
+    }
+
+    async fn add_suspicion(&self, suspicion: &Suspicion) -> Stored<()> {
+        query("INSERT INTO suspicions (at, machine, deployment, reason, detail) VALUES (?, ?, ?, ?, ?)")
+            .bind(signed(suspicion.at.0))
+            .bind(suspicion.machine.map(|id| id.0.to_vec()))
+            .bind(suspicion.deployment.map(|id| id.0.to_vec()))
+            .bind(word(&suspicion.reason)?)
+            .bind(&suspicion.detail)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! How far each machine is, receipts and reports, in SQLite.
+
+use super::{
+    AddresseeRow, Arrived, Changed, Progress, Stored,
+    sqlite::{Columns, Sqlite, json, signed, word},
+};
+use crate::progress::{Fact, apply};
+use async_trait::async_trait;
+use banyan_proto::{
+    DeploymentId, MachineId, Reason, Receipt, Signed, UnixSeconds,
+    admin::{DeploymentState, Stage},
+    api::ByteSource,
+};
+use sqlx::{SqliteConnection, query, sqlite::SqliteRow};
+
+fn read(row: &SqliteRow) -> Stored<AddresseeRow> {
+    let columns = Columns(row);
+    Ok(AddresseeRow {
+        machine: columns.machine("machine")?,
+        stage: columns.word("stage")?,
+        held: columns.small("held")?,
+        reason: columns.optional_word("reason")?,
+        detail: columns.optional_text("detail")?,
+        sources: columns.json("sources")?,
+        verified_after: columns.optional_number("verified_after")?,
+        installed_after: columns.optional_number("installed_after")?,
+    })
+}
+
+pub(super) async fn insert_addressee(
+    to: &mut SqliteConnection,
+    id: DeploymentId,
+    position: usize,
+    row: &AddresseeRow,
+) -> Stored<()> {
+    query(
+        "INSERT INTO addressees (deployment, machine, position, stage, held, reason, detail, sources) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(id.0.as_slice())
+    .bind(row.machine.0.as_slice())
+    .bind(signed(position as u64))
+    .bind(word(&row.stage)?)
+    .bind(i64::from(row.held))
+    .bind(row.reason.map(Reason::code))
+    .bind(&row.detail)
+    .bind(json(&row.sources)?)
+    .execute(to)
+    .await?;
+    Ok(())
+}
+
+async fn find(from: &mut SqliteConnection, id: DeploymentId, machine: MachineId) -> Stored<Option<AddresseeRow>> {
+    let row = query("SELECT * FROM addressees WHERE deployment = ? AND machine = ?")
+        .bind(id.0.as_slice())
+        .bind(machine.0.as_slice())
+        .fetch_optional(from)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+async fn write(to: &mut SqliteConnection, id: DeploymentId, row: &AddresseeRow) -> Stored<()> {
+    query(
+        "UPDATE addressees SET stage = ?, held = ?, reason = ?, detail = ?, sources = ?, verified_after = ?, \
+         installed_after = ? WHERE deployment = ? AND machine = ?",
+    )
+    .bind(word(&row.stage)?)
+    .bind(i64::from(row.held))
+    .bind(row.reason.map(Reason::code))
+    .bind(&row.detail)
+    .bind(json(&row.sources)?)
+    .bind(row.verified_after.map(signed))
+    .bind(row.installed_after.map(signed))
+    .bind(id.0.as_slice())
+    .bind(row.machine.0.as_slice())
+    .execute(to)
+    .await?;
+    Ok(())
+}
+
+/// When every addressee has succeeded or failed, an open deployment gets this state; says whether that is so now.
+pub(super) async fn end_if_over(tx: &mut SqliteConnection, id: DeploymentId, state: DeploymentState) -> Stored<bool> {
+    let done = query(
+        "UPDATE deployments SET state = ? WHERE id = ? AND state IN ('running', 'halted') AND NOT EXISTS \
+         (SELECT 1 FROM addressees WHERE deployment = ? AND stage NOT IN ('installed', 'failed'))",
+    )
+    .bind(word(&state)?)
+    .bind(id.0.as_slice())
+    .bind(id.0.as_slice())
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+#[async_trait]
+impl Progress for Sqlite {
+    async fn addressees(&self, id: DeploymentId) -> Stored<Vec<AddresseeRow>> {
+        let rows = query("SELECT * FROM addressees WHERE deployment = ? ORDER BY position")
+            .bind(id.0.as_slice())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn addressee(&self, id: DeploymentId, machine: MachineId) -> Stored<Option<AddresseeRow>> {
+        find(&mut *self.pool.acquire().await?, id, machine).await
+    }
+
+    async fn counts(&self, id: DeploymentId) -> Stored<Vec<(Stage, u32)>> {
+        let rows = query("SELECT stage, COUNT(*) AS number FROM addressees WHERE deployment = ? GROUP BY stage")
+            .bind(id.0.as_slice())
+            .fetch_all(&self.pool)
+            .await?;
+        let read = |row: &SqliteRow| Ok((Columns(row).word("stage")?, Columns(row).small("number")?));
+        let mut counts = rows.iter().map(read).collect::<Stored<Vec<_>>>()?;
+        counts.sort_unstable();
+        Ok(counts)
+    }
+
+    async fn expected(&self, machine: MachineId) -> Stored<Vec<DeploymentId>> {
+        let rows = query(
+            "SELECT deployment FROM addressees JOIN deployments ON deployments.id = addressees.deployment \
+             WHERE machine = ? AND stage NOT IN ('installed', 'failed') AND state IN ('running', 'halted') \
+             ORDER BY number",
+        )
+        .bind(machine.0.as_slice())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Columns(row).deployment("deployment")).collect()
+    }
+
+    async fn unfinished(&self) -> Stored<Vec<(DeploymentId, AddresseeRow)>> {
+        let rows = query(
+            "SELECT addressees.* FROM addressees JOIN deployments ON deployments.id = addressees.deployment \
+             WHERE state = 'running' AND stage NOT IN ('installed', 'failed') ORDER BY number, position",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok((Columns(row).deployment("deployment")?, read(row)?))).collect()
+    }
+
+    async fn holders(&self, id: DeploymentId, limit: u32) -> Stored<Vec<MachineId>> {
+        let rows = query(
+            "SELECT machine FROM addressees WHERE deployment = ? AND verified_after IS NOT NULL \
+             ORDER BY verified_after DESC LIMIT ?",
+        )
+        .bind(id.0.as_slice())
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Columns(row).machine("machine")).collect()
+    }
+
+    async fn take_reports(&self, machine: MachineId, reports: &[Arrived], now: UnixSeconds) -> Stored<Changed> {
+        let mut tx = self.begin().await?;
+        let mut changed = Changed::default();
+        for Arrived { report, after_ms } in reports {
+            let fresh = query(
+                "INSERT OR IGNORE INTO reports (machine, number, at, received, deployment, event) \
+                 VALUES (?, ?, ?, ?, ?, ?)",
+            )
+            .bind(machine.0.as_slice())
+            .bind(signed(report.number))
+            .bind(signed(report.at.0))
+            .bind(signed(now.0))
+            .bind(report.order.map(|id| id.0.to_vec()))
+            .bind(json(&report.event)?)
+            .execute(&mut *tx)
+            .await?;
+            let Some(id) = report.order.filter(|_| fresh.rows_affected() > 0) else { continue };
+            let Some(mut row) = find(&mut tx, id, machine).await? else { continue };
+            if !apply(&mut row, &Fact::Event(&report.event), *after_ms) {
+                continue;
+            }
+            write(&mut tx, id, &row).await?;
+            if !changed.progressed.contains(&id) {
+                changed.progressed.push(id);
+            }
+            if row.is_over() && end_if_over(&mut tx, id, DeploymentState::Finished).await? {
+                changed.finished.push(id);
+            }
+        }
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    async fn keep_receipt(
+        &self,
+        receipt: &Receipt,
+        signed_receipt: &Signed<Receipt>,
+        sources: &[ByteSource],
+        after_ms: u64,
+    ) -> Stored<Signed<Receipt>> {
+        let mut tx = self.begin().await?;
+        query("INSERT OR IGNORE INTO receipts (deployment, machine, issued, signed) VALUES (?, ?, ?, ?)")
+            .bind(receipt.order.0.as_slice())
+            .bind(receipt.machine.0.as_slice())
+            .bind(signed(receipt.issued.0))
+            .bind(json(signed_receipt)?)
+            .execute(&mut *tx)
+            .await?;
+        let kept = query("SELECT signed FROM receipts WHERE deployment = ? AND machine = ?")
+            .bind(receipt.order.0.as_slice())
+            .bind(receipt.machine.0.as_slice())
+            .fetch_one(&mut *tx)
+            .await?;
+        if let Some(mut row) = find(&mut tx, receipt.order, receipt.machine).await? {
+            if apply(&mut row, &Fact::Receipt(sources), after_ms) {
+                write(&mut tx, receipt.order, &row).await?;
+            }
+        }
+        tx.commit().await?;
+        Columns(&kept).json("signed")
+    }
+
+    async fn receipt(&self, id: DeploymentId, machine: MachineId) -> Stored<Option<Signed<Receipt>>> {
+        let row = query("SELECT signed FROM receipts WHERE deployment = ? AND machine = ?")
+            .bind(id.0.as_slice())
+            .bind(machine.0.as_slice())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| Columns(&row).json("signed")).transpose()
+    }
+
+    async fn note(&self, id: DeploymentId, machine: MachineId, reason: Reason, detail: &str) -> Stored<()> {
+        query(
+            "UPDATE addressees SET reason = ?, detail = ? WHERE deployment = ? AND machine = ? \
+             AND stage NOT IN ('installed', 'failed')",
+        )
+        .bind(reason.code())
+        .bind(detail)
+        .bind(id.0.as_slice())
+        .bind(machine.0.as_slice())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}

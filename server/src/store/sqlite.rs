@@ -1,0 +1,106 @@
+//! SQLite: how it is opened, and how ids, words and documents lie in its columns.
+
+use super::{StoreError, Stored};
+use banyan_proto::{DeploymentId, MachineId, UnixSeconds};
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{
+    Row, Sqlite as Driver, SqlitePool, Transaction,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+use std::{path::Path, time::Duration};
+
+/// The embedded database.
+#[derive(Clone)]
+pub(crate) struct Sqlite {
+    pub(super) pool: SqlitePool,
+}
+
+impl Sqlite {
+    /// Opens the database, makes it at the first start, brings it up to this version's form.
+    pub(crate) async fn open(path: &Path) -> Stored<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // What was accepted must not be lost with the power.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(20));
+        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
+        sqlx::migrate!("./migrations").run(&pool).await?;
+        Ok(Self { pool })
+    }
+    /// A transaction that writes: it takes the only writer's place at once, so that it never fails half-way for it.
+    pub(super) async fn begin(&self) -> Stored<Transaction<'static, Driver>> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// A closed word of the protocol (a state, a stage, a reason), as it stands in JSON without its quotes.
+pub(super) fn word<T: Serialize>(value: &T) -> Stored<String> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => Ok(word),
+        _ => Err(StoreError::Damaged("word")),
+    }
+}
+
+pub(super) fn json<T: Serialize>(value: &T) -> Stored<String> {
+    serde_json::to_string(value).map_err(|_| StoreError::Damaged("document"))
+}
+
+/// Reads columns, naming what is damaged.
+pub(super) struct Columns<'a>(pub(super) &'a SqliteRow);
+
+impl Columns<'_> {
+    fn bytes<const N: usize>(&self, column: &'static str) -> Stored<[u8; N]> {
+        let bytes: Vec<u8> = self.0.try_get(column)?;
+        bytes.try_into().map_err(|_| StoreError::Damaged(column))
+    }
+    pub(super) fn machine(&self, column: &'static str) -> Stored<MachineId> {
+        self.bytes(column).map(MachineId)
+    }
+    pub(super) fn deployment(&self, column: &'static str) -> Stored<DeploymentId> {
+        self.bytes(column).map(DeploymentId)
+    }
+    pub(super) fn text(&self, column: &'static str) -> Stored<String> {
+        Ok(self.0.try_get(column)?)
+    }
+    pub(super) fn optional_text(&self, column: &'static str) -> Stored<Option<String>> {
+        Ok(self.0.try_get(column)?)
+    }
+    pub(super) fn number(&self, column: &'static str) -> Stored<u64> {
+        let number: i64 = self.0.try_get(column)?;
+        u64::try_from(number).map_err(|_| StoreError::Damaged(column))
+    }
+    pub(super) fn optional_number(&self, column: &'static str) -> Stored<Option<u64>> {
+        let number: Option<i64> = self.0.try_get(column)?;
+        number.map(|number| u64::try_from(number).map_err(|_| StoreError::Damaged(column))).transpose()
+    }
+    pub(super) fn small(&self, column: &'static str) -> Stored<u32> {
+        u32::try_from(self.number(column)?).map_err(|_| StoreError::Damaged(column))
+    }
+    pub(super) fn time(&self, column: &'static str) -> Stored<UnixSeconds> {
+        self.number(column).map(UnixSeconds)
+    }
+    pub(super) fn json<T: DeserializeOwned>(&self, column: &'static str) -> Stored<T> {
+        serde_json::from_str(&self.text(column)?).map_err(|_| StoreError::Damaged(column))
+    }
+    pub(super) fn word<T: DeserializeOwned>(&self, column: &'static str) -> Stored<T> {
+        parse_word(self.text(column)?, column)
+    }
+    pub(super) fn optional_word<T: DeserializeOwned>(&self, column: &'static str) -> Stored<Option<T>> {
+        self.optional_text(column)?.map(|word| parse_word(word, column)).transpose()
+    }
+}
+
+fn parse_word<T: DeserializeOwned>(word: String, column: &'static str) -> Stored<T> {
+    serde_json::from_value(serde_json::Value::String(word)).map_err(|_| StoreError::Damaged(column))
+}
+
+/// Numbers go into the database as signed ones; what does not fit is as good as the largest.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,92 @@
+//! One stripe's list of an order, with what is asked of it again and again worked out once: where each machine stands,
+//! who its ancestors are, the hash of its subtree.
+
+use banyan_proto::{AddresseeList, MachineId, Proof, list::Subtree};
+use std::collections::HashMap;
+
+/// A list, indexed.
+pub(crate) struct Tree {
+    stripe: u8,
+    list: AddresseeList,
+    subtrees: Vec<Subtree>,
+    position: HashMap<MachineId, usize>,
+    /// Position of each one's planned sender; the root's is its own.
+    parent: Vec<usize>,
+    ids: Vec<MachineId>,
+}
+
+impl Tree {
+    pub(crate) fn new(stripe: u8, list: AddresseeList) -> Self {
+        let subtrees = list.subtrees(stripe);
+        let ids: Vec<MachineId> = list.ids().collect();
+        let position = ids.iter().enumerate().map(|(at, &id)| (id, at)).collect();
+        let mut parent = vec![0; ids.len()];
+        // Whoever stands between a head and the end of its subtree, and under no later head, is its child.
+        let mut above: Vec<usize> = Vec::new();
+        for at in 0..ids.len() {
+            while above.last().is_some_and(|&head| at >= head + subtrees[head].size as usize) {
+                above.pop();
+            }
+            parent[at] = above.last().copied().unwrap_or(0);
+            above.push(at);
+        }
+        Self { stripe, list, subtrees, position, parent, ids }
+    }
+    pub(crate) fn list(&self) -> &AddresseeList {
+        &self.list
+    }
+    /// Size and hash of the whole list.
+    pub(crate) fn root(&self) -> Subtree {
+        self.subtrees[0]
+    }
+    /// Size and hash of what a machine heads.
+    pub(crate) fn subtree(&self, id: MachineId) -> Option<Subtree> {
+        self.position.get(&id).map(|&at| self.subtrees[at])
+    }
+    /// Whether `above` stands somewhere above `below`.
+    pub(crate) fn is_ancestor(&self, above: MachineId, below: MachineId) -> bool {
+        let (Some(&above), Some(&below)) = (self.position.get(&above), self.position.get(&below)) else { return false };
+        above < below && below < above + self.subtrees[above].size as usize
+    }
+    /// Who is planned to send to this machine.
+    pub(crate) fn sender(&self, id: MachineId) -> Option<MachineId> {
+        self.position.get(&id).filter(|&&at| at > 0).map(|&at| self.ids[self.parent[at]])
+    }
+    /// How many hops from the server.
+    pub(crate) fn depth(&self, id: MachineId) -> u32 {
+        let mut at = self.position.get(&id).copied().unwrap_or(0);
+        let mut depth = 0;
+        while at > 0 {
+            at = self.parent[at];
+            depth += 1;
+        }
+        depth
+    }
+    /// What a machine heads, and the way to it.
+    pub(crate) fn locate(&self, id: MachineId) -> Option<(AddresseeList, Proof)> {
+        self.list.locate(self.stripe, id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn senders_and_ancestors_are_those_of_the_lists_own_halving() {
+        let ids: Vec<MachineId> = (0..40).map(|n| MachineId([n; 16])).collect();
+        let list = AddresseeList::build(&ids, |rest| rest.len().div_ceil(2)).unwrap();
+        let tree = Tree::new(1, list.clone());
+        for &id in &ids {
+            let (sublist, proof) = list.locate(1, id).unwrap();
+            assert_eq!(tree.subtree(id), Some(sublist.subtree(1)));
+            let ancestors: Vec<MachineId> = proof.ancestors().collect();
+            assert_eq!(tree.sender(id), ancestors.last().copied());
+            assert_eq!(tree.depth(id) as usize, ancestors.len());
+            for &other in &ids {
+                assert_eq!(tree.is_ancestor(other, id), ancestors.contains(&other), "{other:?} above {id:?}");
+            }
+        }
+        assert!(!tree.is_ancestor(MachineId([99; 16]), ids[3]));
+    }
+}

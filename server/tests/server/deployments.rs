@@ -1,0 +1,149 @@
+//! From a release to per-machine progress.
+
+use crate::{
+    publisher::manifest,
+    world::{PATIENCE, World, assert_refused},
+};
+use banyan_proto::{
+    Digest, Reason,
+    admin::{Deployed, DeploymentState, DeploymentStatus, Publish, Release, Selection, Stage},
+    api::{CheckInReply, Event},
+};
+use hyper::{Method, StatusCode};
+use tokio::time::timeout;
+
+#[tokio::test]
+async fn a_release_is_only_published_with_its_files_and_only_with_the_right_ones() {
+    let mut world = World::new().await;
+    let right = vec![1; 40_000];
+    let described = manifest("hello", 1, &[("any", &right)]);
+    let (targets, text) = world.publisher.release(&described);
+    let publish = Publish { targets, manifest: text };
+    let mut admin = world.admin().await;
+    let early = admin.post::<()>("/api/v1/releases", &publish).await;
+    assert_refused(early, StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact);
+    // Bytes under another file's name.
+    let path = format!("/api/v1/artifacts/{}", Digest::of(&right));
+    let (status, _) = admin.raw(Method::PUT, &path, vec![2; 40_000]).await.unwrap();
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(admin.raw(Method::HEAD, &path, vec![]).await.unwrap().0, StatusCode::NOT_FOUND);
+    assert!(world.upload(&right).await.is_success());
+    assert_eq!(admin.raw(Method::HEAD, &path, vec![]).await.unwrap().0, StatusCode::OK);
+    admin.post::<()>("/api/v1/releases", &publish).await.unwrap();
+    let releases: Vec<Release> = admin.get("/api/v1/releases").await.unwrap();
+    assert_eq!((releases.len(), releases[0].version.as_str()), (1, "1.1"));
+
+    // Chunk hashes that are not the file's: machines could never verify it.
+    let mut wrong = manifest("hello", 2, &[("any", &right)]);
+    wrong.artifacts[0].chunks.0[1] = Digest::of(b"x");
+    let (targets, manifest) = world.publisher.release(&wrong);
+    let refused = admin.post::<()>("/api/v1/releases", &Publish { targets, manifest }).await;
+    assert_refused(refused, StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact);
+}
+
+#[tokio::test]
+async fn machines_hear_of_an_order_through_the_long_poll_once_per_start() {
+    let mut world = World::new().await;
+    let agent = world.agent("a").await;
+    world.publish("hello", 1, &[("any", &[1; 20_000])]).await;
+    let mut session = agent.session().await;
+    let mut ask = agent.check_in(vec![], u64::MAX, 60);
+    let body = serde_json::to_value(&ask).unwrap();
+    let waiting = tokio::spawn(async move { session.post::<CheckInReply>("/v1/check-in", &body).await.unwrap() });
+    let order = world.deploy("hello", Selection::All, 2).await;
+    let reply = timeout(PATIENCE, waiting).await.expect("the poll is answered at once").unwrap();
+    assert_eq!(reply.orders.iter().map(|expected| expected.order).collect::<Vec<_>>(), [order]);
+    assert!(reply.orders[0].patience_seconds > 0);
+
+    // The same start waits until its time is up; a new one is told at once; one that knows it is told nothing.
+    let mut session = agent.session().await;
+    ask.wait_seconds = 1;
+    let begun = std::time::Instant::now();
+    let reply: CheckInReply = session.post("/v1/check-in", &ask).await.unwrap();
+    assert!(begun.elapsed().as_millis() >= 900 && reply.orders.len() == 1);
+    (ask.boot, ask.wait_seconds) = (2, 60);
+    let reply: CheckInReply = session.post("/v1/check-in", &ask).await.unwrap();
+    assert_eq!(reply.orders.len(), 1);
+    (ask.known, ask.wait_seconds) = (vec![order], 0);
+    let reply: CheckInReply = session.post("/v1/check-in", &ask).await.unwrap();
+    assert!(reply.orders.is_empty());
+}
+
+#[tokio::test]
+async fn reports_move_a_machine_on_and_count_once() {
+    let mut world = World::new().await;
+    let (a, b) = (world.agent("a").await, world.agent("b").await);
+    world.publish("hello", 1, &[("any", &[1; 50_000])]).await;
+    let order = world.deploy("hello", Selection::Machines(vec!["a".into(), b.id.to_string()]), 2).await;
+    let stage = |status: &DeploymentStatus, label: &str| {
+        status.addressees.iter().find(|found| found.label == label).map(|found| found.stage).unwrap()
+    };
+    a.report(1, order, Event::Progress { held: 2, of: 4 }).await;
+    a.report(2, order, Event::Installed { already: false, milliseconds: 5 }).await;
+    // The number has been used: this one came before, whatever it says.
+    a.report(2, order, Event::Failed { reason: Reason::ProbeFailed, detail: String::new(), restored: true }).await;
+    let status = world.status(order).await;
+    assert_eq!((stage(&status, "a"), stage(&status, "b")), (Stage::Installed, Stage::Expected));
+    assert_eq!(status.counts, [(Stage::Expected, 1), (Stage::Installed, 1)]);
+    assert_eq!(status.state, DeploymentState::Running);
+    b.report(1, order, Event::Failed { reason: Reason::ProbeFailed, detail: "exit 1".into(), restored: true }).await;
+    let status = world.status(order).await;
+    assert_eq!(status.state, DeploymentState::Finished);
+    let failed = status.addressees.iter().find(|found| found.label == "b").unwrap();
+    assert_eq!((failed.reason, failed.detail.as_deref()), (Some(Reason::ProbeFailed), Some("exit 1")));
+
+    // Retried: a new deployment, for the failed one alone.
+    let again: Deployed = world.admin().await.post(&format!("/api/v1/deployments/{order}/retry"), &()).await.unwrap();
+    let status = world.status(again.id).await;
+    assert_eq!(status.addressees.iter().map(|found| found.id).collect::<Vec<_>>(), [b.id]);
+    let all: Vec<DeploymentStatus> = world.admin().await.get("/api/v1/deployments").await.unwrap();
+    assert_eq!(all.iter().map(|found| found.id).collect::<Vec<_>>(), [again.id, order]);
+}
+
+#[tokio::test]
+async fn machines_of_another_platform_fail_with_that_reason_and_the_others_go_on() {
+    let mut world = World::new().await;
+    for (label, platform) in [("l1", "linux-x86_64"), ("l2", "linux-x86_64"), ("w", "windows-x86_64"), ("m", "mac")] {
+        world.agent_on(label, platform, vec![]).await;
+    }
+    world.publish("hello", 1, &[("windows-x86_64", &[1; 20_000]), ("linux-x86_64", &[2; 20_000])]).await;
+    let order = world.deploy("hello", Selection::Group("office".into()), 1).await;
+    let status = world.status(order).await;
+    let failed: Vec<&str> = status
+        .addressees
+        .iter()
+        .filter(|found| found.reason == Some(Reason::WrongPlatform) && found.stage == Stage::Failed)
+        .map(|found| found.label.as_str())
+        .collect();
+    assert_eq!(failed, ["w", "m"]);
+    assert_eq!(status.counts, [(Stage::Expected, 2), (Stage::Failed, 2)]);
+    let none = world.try_deploy("hello", Selection::Machines(vec!["m".into()]), 1).await;
+    assert_refused(none, StatusCode::UNPROCESSABLE_ENTITY, Reason::WrongPlatform);
+    let none = world.try_deploy("hello", Selection::Machines(vec!["nobody".into()]), 1).await;
+    assert_refused(none, StatusCode::NOT_FOUND, Reason::NotFound);
+    let none = world.try_deploy("other", Selection::All, 1).await;
+    assert_refused(none, StatusCode::NOT_FOUND, Reason::NotPublished);
+}
+
+#[tokio::test]
+async fn a_newer_order_of_the_package_supersedes_the_older_for_the_machines_it_addresses() {
+    let mut world = World::new().await;
+    let (a, _b) = (world.agent("a").await, world.agent("b").await);
+    world.publish("hello", 1, &[("any", &[1; 20_000])]).await;
+    let first = world.deploy("hello", Selection::All, 2).await;
+    a.report(1, first, Event::Installed { already: false, milliseconds: 5 }).await;
+    world.publish("hello", 2, &[("any", &[2; 20_000])]).await;
+    let second = world.deploy("hello", Selection::Machines(vec!["a".into()]), 2).await;
+    assert_eq!(world.status(first).await.state, DeploymentState::Running, "b is still on its way");
+    let third = world.deploy("hello", Selection::All, 2).await;
+    let old = world.status(first).await;
+    assert_eq!(old.state, DeploymentState::Superseded);
+    let reasons: Vec<_> = old.addressees.iter().map(|found| (found.stage, found.reason)).collect();
+    assert!(reasons.contains(&(Stage::Installed, None)));
+    assert!(reasons.contains(&(Stage::Failed, Some(Reason::OrderSuperseded))));
+    assert_eq!(world.status(second).await.state, DeploymentState::Superseded);
+    assert_eq!(
+        (world.status(third).await.version.as_str(), world.status(third).await.state),
+        ("1.2", DeploymentState::Running)
+    );
+}

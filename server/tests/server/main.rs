@@ -1,0 +1,10 @@
+//! A real server on loopback, and machines that try to get from it what they should and should not get.
+
+mod deployments;
+mod enrolment;
+mod publisher;
+mod receipts;
+mod restart;
+mod revocation;
+mod swarm;
+mod world;

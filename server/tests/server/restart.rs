@@ -1,0 +1,61 @@
+//! What was accepted is there after a restart.
+
+use crate::world::World;
+use banyan_proto::{
+    MachineId,
+    admin::{Info, Profile, Selection},
+    api::CheckInReply,
+};
+use banyan_server::start::{Settings, StartError, start};
+use std::path::Path;
+
+#[cfg(unix)]
+fn mode(path: &Path) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777
+}
+
+#[tokio::test]
+async fn identity_secrets_machines_and_open_orders_survive() {
+    let mut world = World::new().await;
+    let agent = world.agent("a").await;
+    world.publish("hello", 1, &[("any", &[1; 20_000])]).await;
+    let order = world.deploy("hello", Selection::All, 2).await;
+    let before: Info = world.admin().await.get("/api/v1/info").await.unwrap();
+    let profile = world.folder.path().join("data/admin.toml");
+    let mut text: Profile = toml::from_str(&std::fs::read_to_string(&profile).unwrap()).unwrap();
+    text.root = Some(banyan_proto::Digest::of(b"root"));
+    std::fs::write(&profile, toml::to_string(&text).unwrap()).unwrap();
+
+    world.restart().await;
+    let after: Info = world.admin().await.get("/api/v1/info").await.unwrap();
+    assert_eq!((before.server, before.keys, before.epoch), (after.server, after.keys, 1));
+    assert!(after.has_root && after.server != MachineId([0; 16]));
+    let kept: Profile = toml::from_str(&std::fs::read_to_string(&profile).unwrap()).unwrap();
+    assert_eq!(kept, text, "the administrator's root and the token stay");
+    let ask = agent.check_in(vec![], u64::MAX, 0);
+    let reply: CheckInReply = agent.session().await.post("/v1/check-in", &ask).await.unwrap();
+    assert_eq!(reply.orders.iter().map(|expected| expected.order).collect::<Vec<_>>(), [order]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_can_read_the_servers_secrets() {
+    let world = World::bare().await;
+    let data = world.folder.path().join("data");
+    assert_eq!((mode(&data), mode(&data.join("admin.toml"))), (0o700, 0o600));
+    let keys = data.join("keys");
+    assert_eq!(mode(&keys), 0o700);
+    let files: Vec<_> = std::fs::read_dir(&keys).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 6);
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
+#[tokio::test]
+async fn two_servers_do_not_share_a_folder() {
+    let world = World::bare().await;
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let second = start(Settings { data: world.folder.path().join("data"), listen, advertise: None }).await;
+    assert!(matches!(second.map(|_| ()), Err(StartError::Running(_))));
+}

@@ -1,0 +1,75 @@
+//! A revoked machine is cut off and stays out.
+
+use crate::world::{PATIENCE, World};
+use banyan_proto::{
+    ALPN_PEER,
+    api::CheckInReply,
+    frame::Frame,
+    peer::{Control, Hello},
+};
+use banyan_wire::tls::{Crl, SERVER_NAME};
+use hyper::Method;
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+#[tokio::test]
+async fn a_revoked_machine_is_cut_off_at_once_and_refused_at_the_next_handshake() {
+    let world = World::new().await;
+    let (good, bad) = (world.agent("good").await, world.agent("bad").await);
+    let mut polling = bad.session().await;
+    let first: CheckInReply = polling.post("/v1/check-in", &bad.check_in(vec![], 0, 0)).await.unwrap();
+    let mut idle = good.session().await;
+    let long = good.check_in(vec![], first.crl_number, 60);
+    let waiting = tokio::spawn(async move { idle.post::<CheckInReply>("/v1/check-in", &long).await });
+
+    // A connection of the peer protocol, greeted and idle.
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let connector = TlsConnector::from(bad.credentials.connector(None, &[ALPN_PEER]).unwrap());
+    let mut peer = connector.connect(ServerName::try_from(SERVER_NAME).unwrap(), stream).await.unwrap();
+    let hello = Hello { versions: vec![1], software: "test".into(), crl_number: u64::MAX };
+    peer.write_all(&Frame::Control(Control::Hello(hello)).encode()).await.unwrap();
+    assert!(peer.read(&mut [0; 64]).await.unwrap() > 0, "the server greets");
+
+    world.admin().await.post::<()>("/api/v1/machines/bad/revoke", &()).await.unwrap();
+
+    timeout(PATIENCE, polling.ended).await.expect("the open HTTP connection is cut").unwrap();
+    let mut rest = Vec::new();
+    drop(timeout(PATIENCE, peer.read_to_end(&mut rest)).await.expect("the open peer connection is cut"));
+
+    // TLS 1.3 tells a client that it is refused only when it reads.
+    let again = match bad.open().await {
+        Ok(mut session) => session.raw(Method::GET, "/v1/crl", vec![]).await.is_ok(),
+        Err(_) => false,
+    };
+    assert!(!again, "a revoked certificate was let in");
+
+    // Everybody else hears of it at once.
+    let news = timeout(PATIENCE, waiting).await.expect("the long poll is answered").unwrap().unwrap();
+    assert!(news.crl_number > first.crl_number);
+    let (status, der) = good.session().await.raw(Method::GET, "/v1/crl", vec![]).await.unwrap();
+    assert!(status.is_success());
+    let crl = Crl::read(der.to_vec(), &good.credentials.ca).unwrap();
+    assert_eq!(crl.number, news.crl_number);
+    assert!(crl.revokes(&bad.credentials.certificate) && !crl.revokes(&good.credentials.certificate));
+    let revoked: Vec<bool> = world.machines().await.iter().map(|machine| machine.revoked).collect();
+    assert_eq!(revoked, [false, true]);
+}
+
+#[tokio::test]
+async fn a_revocation_survives_a_restart() {
+    let mut world = World::new().await;
+    let bad = world.agent("bad").await;
+    world.admin().await.post::<()>(&format!("/api/v1/machines/{}/revoke", bad.id), &()).await.unwrap();
+    world.restart().await;
+    let again = match bad.open().await {
+        Ok(mut session) => session.raw(Method::GET, "/v1/crl", vec![]).await.is_ok(),
+        Err(_) => false,
+    };
+    assert!(!again, "a revoked certificate was let in after a restart");
+    assert!(world.agent("good").await.session().await.raw(Method::GET, "/v1/crl", vec![]).await.is_ok());
+}

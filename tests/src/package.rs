@@ -1,0 +1,53 @@
+//! Packages for the tests: real archives with real content that cannot be compressed away, and a probe that runs.
+
+use flate2::{Compression, write::GzEncoder};
+use std::{fs, path::Path};
+
+/// How the new version behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Its probe passes.
+    Works,
+    /// Its probe fails.
+    Broken,
+}
+
+/// Writes an archive of about `bytes` bytes and its `release.toml`; gives the latter's path.
+///
+/// # Panics
+/// When the disk fails.
+pub fn write(folder: &Path, name: &str, version: &str, bytes: usize, behaviour: Behaviour) -> std::path::PathBuf {
+    fs::create_dir_all(folder).expect("a folder");
+    let file = format!("{name}-{version}.tar.gz");
+    let archive = fs::File::create(folder.join(&file)).expect("a file");
+    let mut tar = tar::Builder::new(GzEncoder::new(archive, Compression::none()));
+    let exit = i32::from(behaviour == Behaviour::Broken);
+    let script = format!("#!/bin/sh\necho {name} {version}\nexit {exit}\n");
+    let mut add = |path: &str, mode: u32, content: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(mode);
+        header.set_cksum();
+        tar.append_data(&mut header, path, content).expect("an entry");
+    };
+    add("bin/hello", 0o755, script.as_bytes());
+    add("share/payload", 0o644, &noise(name, version, bytes));
+    tar.into_inner().and_then(GzEncoder::finish).expect("an archive");
+    let release = format!(
+        "name = {name:?}\nversion = {version:?}\n\n[platform.any]\nfile = {file:?}\nkind = \"archive\"\n\
+         probe = [\"{{dir}}/bin/hello\"]\n"
+    );
+    let path = folder.join(format!("{name}-{version}.toml"));
+    fs::write(&path, release).expect("a release description");
+    path
+}
+
+/// Bytes that are different for every release and the same at every run.
+fn noise(name: &str, version: &str, bytes: usize) -> Vec<u8> {
+    let mut noise = vec![0; bytes];
+    blake3::Hasher::new_derive_key("banyan tests: payload")
+        .update(format!("{name} {version}").as_bytes())
+        .finalize_xof()
+        .fill(&mut noise);
+    noise
+}

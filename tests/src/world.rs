@@ -1,0 +1,249 @@
+//! A whole Banyan on loopback: a server, agents, a publisher and an administrator, all of them the real programs.
+
+use crate::{
+    package::{self, Behaviour},
+    programs::{Service, banyan},
+};
+use banyan_proto::admin::{DeploymentStatus, Machine, Profile};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// How long anything may take before a test gives up. Nothing in a test depends on how long things really take.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One machine of the world.
+pub struct Agent {
+    /// What people call it.
+    pub label: String,
+    /// Its folder.
+    pub data: PathBuf,
+    /// Where things are installed.
+    pub root: PathBuf,
+    join: String,
+    service: Option<Service>,
+}
+
+/// The world.
+pub struct World {
+    /// The machines, `m0`, `m1`, …
+    pub agents: Vec<Agent>,
+    folder: TempDir,
+    server: Option<Service>,
+    listen: SocketAddr,
+}
+
+impl World {
+    /// A server with registered publishers' keys and `agents` enrolled machines.
+    ///
+    /// # Panics
+    /// When any of it does not start.
+    #[must_use]
+    pub fn start(agents: usize) -> Self {
+        let folder = TempDir::with_prefix("banyan-world-").expect("a temporary folder");
+        let listen = ([127, 0, 0, 1], 0).into();
+        let mut world = Self { agents: Vec::new(), folder, server: None, listen };
+        world.start_server();
+        world.listen = world.profile().server;
+        let keys = world.path("keys");
+        world.banyan(&["keys", "generate", "--out", &keys]);
+        world.banyan(&["keys", "init", "--key", &keys]);
+        for _ in 0..agents {
+            world.add_agent();
+        }
+        world.wait_until("every machine is online", |world| {
+            world.machines().iter().filter(|machine| machine.online).count() == agents
+        });
+        world
+    }
+    /// A path in the world's folder, as text.
+    #[must_use]
+    pub fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().expect("temporary folders have plain names").to_owned()
+    }
+    /// How the administrator reaches the server.
+    ///
+    /// # Panics
+    /// When the server has not written it.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        let text = fs::read_to_string(self.path("server/admin.toml")).expect("the server wrote admin.toml");
+        toml::from_str(&text).expect("admin.toml is a profile")
+    }
+    /// Runs a verb of the administrator's that must succeed; gives its standard output.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn banyan(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().expect("banyan can be run");
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "banyan {arguments:?}: {}\n{out}\n{err}\n{}", output.status, self.logs());
+        out.into_owned()
+    }
+    /// A verb of the administrator's, to be run.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = banyan();
+        command.arg("--profile").arg(self.path("server/admin.toml")).args(arguments);
+        command
+    }
+    /// Starts the server, at the address it had before if it ran before; returns when it listens.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_server(&mut self) {
+        let mut command = banyan();
+        let (data, listen) = (self.path("server"), self.listen.to_string());
+        command.args(["server", "--data", &data, "--listen", &listen]);
+        let admin = PathBuf::from(self.path("server/admin.toml"));
+        let mut server = Service::start(command, &self.log("server"));
+        wait_for("the server listens", || {
+            assert!(server.runs(), "the server ended:\n{}", server.log_text());
+            let listens = |profile: Profile| std::net::TcpStream::connect(profile.server).is_ok();
+            let text = fs::read_to_string(&admin).ok();
+            text.and_then(|text| toml::from_str(&text).ok()).is_some_and(listens)
+        });
+        self.server = Some(server);
+    }
+    /// `kill -9` for the server.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill_server(&mut self) {
+        self.server.take().expect("the server runs").kill();
+    }
+    /// A join code for so many machines.
+    #[must_use]
+    pub fn join_code(&self, uses: usize) -> String {
+        self.banyan(&["tokens", "create", "--uses", &uses.to_string()]).trim().to_owned()
+    }
+    /// Enrols and starts one more machine.
+    pub fn add_agent(&mut self) {
+        let label = format!("m{}", self.agents.len());
+        let (data, root) = (self.path(&label).into(), self.path(&format!("{label}-root")).into());
+        fs::create_dir_all(&root).expect("a folder");
+        let join = self.join_code(1);
+        self.agents.push(Agent { label, data, root, join, service: None });
+        self.start_agent(self.agents.len() - 1);
+    }
+    /// Starts a machine's agent.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_agent(&mut self, which: usize) {
+        let log = self.log(&self.agents[which].label);
+        let agent = &mut self.agents[which];
+        let mut command = banyan();
+        command.arg("agent").arg("--data").arg(&agent.data).arg("--install-root").arg(&agent.root);
+        command.args(["--listen", "127.0.0.1:0", "--name", &agent.label, "--join", &agent.join]);
+        agent.service = Some(Service::start(command, &log));
+    }
+    /// `kill -9` for a machine's agent.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill_agent(&mut self, which: usize) {
+        self.agents[which].service.take().expect("the agent runs").kill();
+    }
+    /// The agent's service, while it runs.
+    #[must_use]
+    pub fn service(&self, which: usize) -> Option<&Service> {
+        self.agents[which].service.as_ref()
+    }
+    /// Publishes a release of about `bytes` bytes.
+    pub fn publish(&self, name: &str, version: &str, bytes: usize, behaviour: Behaviour) {
+        let release = package::write(Path::new(&self.path("packages")), name, version, bytes, behaviour);
+        let release = release.to_str().expect("temporary folders have plain names");
+        self.banyan(&["publish", release, "--key", &self.path("keys")]);
+    }
+    /// Starts a deployment; gives its id.
+    ///
+    /// # Panics
+    /// When the answer cannot be read.
+    #[must_use]
+    pub fn deploy(&self, release: &str, to: &str, stripes: u8) -> String {
+        let text = self.banyan(&["deploy", release, "--to", to, "--stripes", &stripes.to_string(), "--json"]);
+        let answer: serde_json::Value = serde_json::from_str(&text).expect("deploy --json gives JSON");
+        answer["id"].as_str().expect("deploy gives an id").to_owned()
+    }
+    /// How a deployment is.
+    ///
+    /// # Panics
+    /// When the answer cannot be read.
+    #[must_use]
+    pub fn status(&self, deployment: &str) -> DeploymentStatus {
+        serde_json::from_str(&self.banyan(&["status", deployment, "--json"])).expect("status --json gives JSON")
+    }
+    /// The machines.
+    ///
+    /// # Panics
+    /// When the answer cannot be read.
+    #[must_use]
+    pub fn machines(&self) -> Vec<Machine> {
+        serde_json::from_str(&self.banyan(&["machines", "--json"])).expect("machines --json gives JSON")
+    }
+    /// Waits until a deployment is as wanted; gives its status then.
+    ///
+    /// # Panics
+    /// When it does not become so.
+    pub fn wait_for_status(
+        &self,
+        deployment: &str,
+        what: &str,
+        as_wanted: impl Fn(&DeploymentStatus) -> bool,
+    ) -> DeploymentStatus {
+        let mut last = self.status(deployment);
+        let begun = Instant::now();
+        while !as_wanted(&last) {
+            assert!(begun.elapsed() < PATIENCE, "not in time: {what}\n{last:#?}\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(50));
+            last = self.status(deployment);
+        }
+        last
+    }
+    /// Waits until something holds.
+    ///
+    /// # Panics
+    /// When it does not become so.
+    pub fn wait_until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !holds(self) {
+            assert!(begun.elapsed() < PATIENCE, "not in time: {what}\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    /// What the package's program says on a machine: the installed version, really run.
+    #[must_use]
+    pub fn says(&self, which: usize, package: &str) -> Option<String> {
+        let program = self.agents[which].root.join("opt/banyan/packages").join(package).join("current/bin/hello");
+        let output = Command::new(program).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+    /// The end of every log, for when something has failed.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let labels = self.agents.iter().map(|agent| agent.label.as_str());
+        let tail = |name: &str| {
+            let text = fs::read_to_string(self.log(name)).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            format!("--- {name}\n{}\n", lines[lines.len().saturating_sub(15)..].join("\n"))
+        };
+        std::iter::once("server").chain(labels).map(tail).collect()
+    }
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,80 @@
+//! Takes a lab down when the process that made it is gone: done, failed, interrupted or killed.
+//!
+//! The guard is a process of its own, in a process group of its own (Ctrl-C does not reach it), that waits for the end
+//! of its standard input. The pipe's other end lives in the lab's process and nowhere else, so it closes in any case.
+//! Everything the lab started runs in namespaces whose names begin with the lab's prefix: that is how it is found.
+
+use crate::command::{read, works};
+use anyhow::{Context, Result};
+use std::{
+    io::Read,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// What to take down.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Beginning of the names of the namespaces.
+    #[arg(long)]
+    prefix: String,
+    /// The lab's folder.
+    #[arg(long)]
+    dir: PathBuf,
+}
+
+/// The guard as the lab holds it; dropping it takes the lab down and waits for that.
+pub(crate) struct Guard(Child);
+
+impl Guard {
+    pub(crate) fn start(prefix: &str, dir: &Path) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["lab-guard", "--prefix", prefix, "--dir"]).arg(dir);
+        command.stdin(Stdio::piped()).process_group(0);
+        Ok(Self(command.spawn().context("cannot start the lab's guard")?))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    // An error here, too, means that nobody is there any more.
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    for namespace in namespaces(&options.prefix)? {
+        empty(&namespace);
+        read(Command::new("ip").args(["netns", "delete", &namespace]))?;
+    }
+    match std::fs::remove_dir_all(&options.dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", options.dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn namespaces(prefix: &str) -> Result<Vec<String>> {
+    let list = read(Command::new("ip").args(["netns", "list"]))?;
+    let names = list.lines().filter_map(|line| line.split_whitespace().next());
+    Ok(names.filter(|name| name.starts_with(prefix)).map(str::to_owned).collect())
+}
+
+/// Ends every process in a namespace, and waits until they are gone.
+fn empty(namespace: &str) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
+        let pids = read(Command::new("ip").args(["netns", "pids", namespace])).unwrap_or_default();
+        if pids.is_empty() {
+            return;
+        }
+        works(Command::new("kill").arg("-9").args(pids.split_whitespace()));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    eprintln!("processes in the network namespace {namespace} do not end");
+}

@@ -1,0 +1,132 @@
+//! The network: a namespace with the bridge, one for the server and one for each machine. Nothing of it is in the
+//! namespace that the lab was started in, so its addresses cannot meet anyone else's.
+
+use crate::command::read;
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use std::{collections::HashMap, net::Ipv4Addr, process::Command};
+
+/// Bytes a shaper may send at line speed, and how long a queue may become. Two full frames of burst keep the rate
+/// honest over a few milliseconds already; 50 ms is a small router's queue.
+const SHAPER: [&str; 4] = ["burst", "16kb", "latency", "50ms"];
+
+/// Offloads would hand the shaper packets larger than its burst, which it drops.
+const OFFLOADS: [&str; 6] = ["tso", "off", "gso", "off", "gro", "off"];
+
+/// The server or a machine.
+pub(crate) struct Host {
+    /// Its label: `server`, `m01`, …
+    pub(crate) label: String,
+    pub(crate) address: Ipv4Addr,
+    namespace: String,
+}
+
+impl Host {
+    /// A program that will run in this host's network.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace]).arg(program);
+        command
+    }
+}
+
+/// All of it.
+pub(crate) struct Net {
+    bridge: String,
+    pub(crate) server: Host,
+    pub(crate) machines: Vec<Host>,
+}
+
+/// What a host's link has carried, headers included (bytes).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Traffic {
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+}
+
+impl Net {
+    /// Makes it. Whatever becomes of this, the guard takes it down by the prefix.
+    pub(crate) fn up(prefix: &str, machines: u8, rate: &str) -> Result<Self> {
+        let bridge = format!("{prefix}-bridge");
+        run(&["ip", "netns", "add", &bridge])?;
+        run(&["ip", "-n", &bridge, "link", "add", "name", "bridge", "type", "bridge"])?;
+        run(&["ip", "-n", &bridge, "link", "set", "dev", "bridge", "up"])?;
+        let host = |label: String, last| {
+            let namespace = format!("{prefix}-{label}");
+            let host = Host { label, address: Ipv4Addr::new(10, 77, 0, last), namespace };
+            plug(&host, &bridge, rate).with_context(|| format!("cannot make the network of {}", host.label))?;
+            anyhow::Ok(host)
+        };
+        let server = host("server".into(), 1)?;
+        let machines = (1..=machines).map(|i| host(format!("m{i:02}"), 10 + i)).collect::<Result<_>>()?;
+        Ok(Self { bridge, server, machines })
+    }
+
+    /// What every link has carried so far, read at one moment: the server's, then the machines'.
+    pub(crate) fn traffic(&self) -> Result<(Traffic, Vec<Traffic>)> {
+        let links = read(Command::new("ip").args(["-n", &self.bridge, "-json", "-statistics", "link"]))?;
+        let links = by_name(&links)?;
+        let of = |host: &Host| links.get(&host.label).copied().with_context(|| format!("{} has no link", host.label));
+        Ok((of(&self.server)?, self.machines.iter().map(of).collect::<Result<_>>()?))
+    }
+}
+
+/// A namespace for the host and a shaped link to the bridge.
+fn plug(host: &Host, bridge: &str, rate: &str) -> Result<()> {
+    let (own, port) = (host.namespace.as_str(), host.label.as_str());
+    run(&["ip", "netns", "add", own])?;
+    // Only IPv4: neighbour and router discovery would be traffic that nobody asked for.
+    run(&["ip", "netns", "exec", own, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"])?;
+    run(&["ip", "-n", bridge, "link", "add", "name", port, "type", "veth", "peer", "name", "eth0", "netns", own])?;
+    run(&["ip", "-n", bridge, "link", "set", "dev", port, "master", "bridge", "up"])?;
+    run(&["ip", "-n", own, "address", "add", &format!("{}/24", host.address), "dev", "eth0"])?;
+    for device in ["lo", "eth0"] {
+        run(&["ip", "-n", own, "link", "set", "dev", device, "up"])?;
+    }
+    for (namespace, device) in [(own, "eth0"), (bridge, port)] {
+        run(&[&["ip", "netns", "exec", namespace, "ethtool", "-K", device], &OFFLOADS[..]].concat())?;
+        let shape = ["tc", "-n", namespace, "qdisc", "add", "dev", device, "root", "tbf", "rate", rate];
+        run(&[&shape[..], &SHAPER].concat())?;
+    }
+    Ok(())
+}
+
+fn run(words: &[&str]) -> Result<()> {
+    // Administrators' programs are not on everyone's path.
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    read(Command::new(words[0]).args(&words[1..]).env("PATH", path)).map(|_| ())
+}
+
+/// The traffic of each link of the bridge. What the bridge's end received, the host sent.
+fn by_name(json: &str) -> Result<HashMap<String, Traffic>> {
+    #[derive(Deserialize)]
+    struct Link {
+        ifname: String,
+        stats64: Stats,
+    }
+    #[derive(Deserialize)]
+    struct Stats {
+        rx: Count,
+        tx: Count,
+    }
+    #[derive(Deserialize)]
+    struct Count {
+        bytes: u64,
+    }
+    let links: Vec<Link> = serde_json::from_str(json).context("`ip -json link` printed something else")?;
+    Ok(links
+        .into_iter()
+        .map(|link| (link.ifname, Traffic { sent: link.stats64.rx.bytes, received: link.stats64.tx.bytes }))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_bridge_receives_is_what_the_host_sent() {
+        let json = r#"[{"ifname":"m01","stats64":{"rx":{"bytes":7,"packets":1},"tx":{"bytes":9}},"mtu":1500}]"#;
+        assert_eq!(by_name(json).unwrap()["m01"], Traffic { sent: 7, received: 9 });
+    }
+}

@@ -1,0 +1,93 @@
+//! What can be chosen about a lab.
+
+use std::path::{Path, PathBuf};
+
+/// Options of `cargo xtask lab`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Machines beside the server.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(2..=200))]
+    machines: u8,
+    /// Rate of every link, each way, the server's too (in tc's words: 40mbit, 1gbit).
+    #[arg(long, default_value = "40mbit")]
+    pub(crate) rate: String,
+    /// Size of the file (K, M or G, times 1024).
+    #[arg(long, default_value = "64M", value_parser = bytes)]
+    size: u64,
+    /// Seed of the file's random bytes.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// nginx and curl really to all machines at once, not to four and the rest by arithmetic.
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// 4 machines, 8 MiB, loose limits: shows that everything works, measures nothing worth writing down.
+    #[arg(long, conflicts_with = "write")]
+    pub(crate) short: bool,
+    /// Only nginx and curl.
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// Put the table into docs/numbers.md.
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// Take `banyan` and `banyan-agent` from this folder instead of building them.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) bin_dir: Option<PathBuf>,
+    /// Build profile of the programs.
+    #[arg(long, default_value = "ci", value_parser = ["ci", "release"])]
+    pub(crate) profile: String,
+}
+
+impl Options {
+    /// The short form, with programs that are there already.
+    pub(crate) fn short(programs: &Path) -> Self {
+        Self {
+            machines: 0,
+            rate: "40mbit".into(),
+            size: 0,
+            seed: 1,
+            full: false,
+            short: true,
+            plain: false,
+            write: false,
+            bin_dir: Some(programs.into()),
+            profile: "ci".into(),
+        }
+    }
+    pub(crate) fn machines(&self) -> u8 {
+        if self.short { 4 } else { self.machines }
+    }
+    /// Bytes.
+    pub(crate) fn size(&self) -> u64 {
+        if self.short { 8 << 20 } else { self.size }
+    }
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        unit => return Err(format!("{unit:?} is none of K, M, G")),
+    };
+    let number: u64 = digits.parse().map_err(|_| "not a number".to_owned())?;
+    match number.checked_mul(1 << shift) {
+        Some(bytes) if (1 << 20..=4 << 30).contains(&bytes) => Ok(bytes),
+        _ => Err("between 1M and 4G, please".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        assert_eq!(bytes("64M"), Ok(64 << 20));
+        assert_eq!(bytes("1048576"), Ok(1 << 20));
+        for wrong in ["", "M", "-1M", "64m", "5G", "99999999999999999999G", "1K"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! From readings to figures: a table in Markdown, under which conditions it was measured, and what was promised.
+
+use super::{Options, meter::Reading};
+use crate::command::{read, root};
+use anyhow::{Context, Result, bail};
+use std::{process::Command, time::Duration};
+
+/// Above this share the processors, not the links, may have set the pace.
+const BUSY: f64 = 0.8;
+
+/// The table's place in docs/numbers.md.
+const MARKS: [&str; 2] = ["<!-- lab: begin -->", "<!-- lab: end -->"];
+
+/// What one plain flow does: the measure of everything else.
+#[derive(Clone, Copy)]
+pub(crate) struct Unit {
+    /// Payload bytes a second.
+    pub(crate) goodput: f64,
+    /// Bytes on the sender's link for each byte of payload.
+    pub(crate) wire_per_payload: f64,
+}
+
+impl Unit {
+    /// How long one flow takes for this many bytes.
+    pub(crate) fn seconds(&self, bytes: u64) -> f64 {
+        bytes as f64 / self.goodput
+    }
+}
+
+/// One line of the table.
+pub(crate) struct Row {
+    title: String,
+    pub(crate) took: Duration,
+    /// Bytes of the file.
+    size: u64,
+    /// Bytes on the server's link, sent.
+    server_sent: u64,
+    /// Bytes on the link of the machine that sent most.
+    largest_upload: u64,
+    busy: f64,
+}
+
+impl Row {
+    pub(crate) fn of(title: &str, took: Duration, size: u64, reading: &Reading) -> Self {
+        let (server_sent, largest_upload) = (reading.server.sent, reading.largest_upload());
+        Self { title: title.to_owned(), took, size, server_sent, largest_upload, busy: reading.busy }
+    }
+    /// Makespan in units: how many times as long as one flow.
+    pub(crate) fn units(&self, unit: &Unit) -> f64 {
+        self.took.as_secs_f64() / unit.seconds(self.size)
+    }
+    /// Copies of the file that the server's link carried.
+    pub(crate) fn copies(&self, unit: &Unit) -> f64 {
+        self.server_sent as f64 / unit.wire_per_payload / self.size as f64
+    }
+    /// Copies of the file that the busiest machine's link carried upwards, acknowledgements included.
+    pub(crate) fn upload(&self, unit: &Unit) -> f64 {
+        self.largest_upload as f64 / unit.wire_per_payload / self.size as f64
+    }
+}
+
+/// A figure that must not be above its limit.
+pub(crate) struct Promise {
+    pub(crate) what: &'static str,
+    pub(crate) value: f64,
+    pub(crate) limit: f64,
+}
+
+/// What a lab found.
+pub(crate) struct Report {
+    conditions: String,
+    pub(crate) unit: Option<Unit>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) promises: Vec<Promise>,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Report {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self { conditions: conditions(options), unit: None, rows: Vec::new(), promises: Vec::new(), notes: Vec::new() }
+    }
+
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = format!("{}\n\n", self.conditions);
+        let Some(unit) = self.unit else { return text };
+        text += &format!(
+            "One plain flow carries {:.2} Mbit/s of payload, and {:.4} bytes on the link for each byte of it. \
+             A unit is the time such a flow takes for the file; copies are bytes on a link divided by the latter.\n\n",
+            unit.goodput * 8e-6,
+            unit.wire_per_payload
+        );
+        text += "| run | seconds | units | copies sent by the server | largest upload of a machine (copies) | processors busy |\n";
+        text += "| --- | ---: | ---: | ---: | ---: | ---: |\n";
+        for row in &self.rows {
+            text += &format!(
+                "| {} | {:.2} | {:.2} | {:.3} | {:.3} | {:.0} %{} |\n",
+                row.title,
+                row.took.as_secs_f64(),
+                row.units(&unit),
+                row.copies(&unit),
+                row.upload(&unit),
+                row.busy * 100.0,
+                if row.busy > BUSY { " (!)" } else { "" },
+            );
+        }
+        text.push('\n');
+        for promise in &self.promises {
+            let verdict = if promise.value <= promise.limit { "held" } else { "**missed**" };
+            text += &format!("- {}: {:.3}, at most {:.2}: {verdict}\n", promise.what, promise.value, promise.limit);
+        }
+        for note in &self.notes {
+            text += &format!("- {note}\n");
+        }
+        if let Some(row) = self.rows.iter().find(|row| row.busy > BUSY) {
+            text += &format!(
+                "- **The processors were {:.0} % busy in “{}”: the links may not have been the limit. \
+                 Measure again with half the rate.**\n",
+                row.busy * 100.0,
+                row.title
+            );
+        }
+        text
+    }
+
+    /// Puts the table in place of the one before.
+    pub(crate) fn write(&self) -> Result<()> {
+        let path = root().join("docs/numbers.md");
+        let before = std::fs::read_to_string(&path).unwrap_or_else(|_| "# Numbers\n".into());
+        std::fs::write(&path, replaced(&before, &self.markdown()))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        println!("written to {}", path.display());
+        Ok(())
+    }
+
+    /// Fails when a promise was missed.
+    pub(crate) fn check(&self) -> Result<()> {
+        let missed: Vec<_> = self.promises.iter().filter(|p| p.value > p.limit).map(|p| p.what).collect();
+        if missed.is_empty() { Ok(()) } else { bail!("missed: {}", missed.join("; ")) }
+    }
+}
+
+/// The document with the table between its marks; at the end if there are none.
+fn replaced(document: &str, table: &str) -> String {
+    let [begin, end] = MARKS;
+    let (before, after) = match (document.split_once(begin), document.split_once(end)) {
+        (Some((before, _)), Some((_, after))) => (before.to_owned(), after),
+        _ => (format!("{}\n\n## The lab\n\n", document.trim_end()), "\n"),
+    };
+    format!("{before}{begin}\n{}\n{end}{after}", table.trim_end())
+}
+
+fn conditions(options: &Options) -> String {
+    let said = |program: &str, arguments: &[&str]| {
+        read(Command::new(program).args(arguments).current_dir(root())).unwrap_or_else(|_| "unknown".into())
+    };
+    let kernel = |path: &str| std::fs::read_to_string(path).map_or("unknown".into(), |text| text.trim().to_owned());
+    let commit = said("git", &["describe", "--always", "--dirty"]);
+    format!(
+        "`cargo xtask lab` on {}, commit {commit}, profile {}: {} machines and a server, every link {} each way \
+         (tbf, no offloads), a file of {} MiB, seed {}. {} cores, Linux {}, TCP {}.",
+        said("date", &["--utc", "+%Y-%m-%d"]),
+        options.profile,
+        options.machines(),
+        options.rate,
+        options.size() >> 20,
+        options.seed,
+        std::thread::available_parallelism().map_or(0, usize::from),
+        kernel("/proc/sys/kernel/osrelease"),
+        kernel("/proc/sys/net/ipv4/tcp_congestion_control"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_takes_the_place_of_the_one_before() {
+        let first = replaced("# Numbers\n\nWords.\n", "old");
+        let second = replaced(&format!("{first}More.\n"), "new");
+        assert!(second.starts_with("# Numbers\n\nWords.\n\n## The lab\n\n<!-- lab: begin -->\nnew\n"), "{second}");
+        assert!(second.ends_with("<!-- lab: end -->\nMore.\n"), "{second}");
+        assert!(!second.contains("old"));
+    }
+
+    #[test]
+    fn links_are_counted_in_copies_and_time_in_units() {
+        let unit = Unit { goodput: 1000.0, wire_per_payload: 1.25 };
+        let row = Row {
+            title: String::new(),
+            took: Duration::from_secs(3),
+            size: 2000,
+            server_sent: 5000,
+            largest_upload: 2500,
+            busy: 0.0,
+        };
+        assert_eq!((row.units(&unit), row.copies(&unit), row.upload(&unit)), (1.5, 2.0, 1.0));
+    }
+}

@@ -1,0 +1,228 @@
+//! The runs with Banyan: one stripe, two stripes, two stripes with the head of the first killed at half time.
+
+use super::{
+    Options,
+    content::{self, Content},
+    meter::{Meter, Reading},
+    place::{Place, wait_for},
+    report::{Promise, Report, Row, Unit},
+    site::{Site, Status},
+};
+use anyhow::{Context, Result, bail};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// What the figures may be at most. Makespans in units, bytes in copies of the file.
+struct Limits {
+    makespan: f64,
+    server: f64,
+    upload: f64,
+    /// Makespan of the others when a head is killed, by the undisturbed one.
+    killed: f64,
+}
+
+const LIMITS: Limits = Limits { makespan: 1.25, server: 1.05, upload: 1.10, killed: 1.6 };
+
+/// A small file: handshakes, proofs and timeouts weigh more than content.
+const SHORT_LIMITS: Limits = Limits { makespan: 4.0, server: 1.5, upload: 1.5, killed: 6.0 };
+
+pub(crate) fn measure(
+    place: &Place,
+    programs: &Path,
+    one: &Content,
+    options: &Options,
+    report: &mut Report,
+) -> Result<()> {
+    let unit = report.unit.context("nothing has been measured to compare with")?;
+    let limits = if options.short { SHORT_LIMITS } else { LIMITS };
+    // Another file each time: a machine that holds the content already would not fetch it again.
+    let two = content::archive(&place.dir, "lab-two", options.size(), options.seed + 1)?;
+    let three = content::archive(&place.dir, "lab-three", options.size(), options.seed + 2)?;
+
+    println!("starting server and agents …");
+    let mut runs = Runs { place, site: Site::up(place, programs)?, unit };
+    for file in [one, &two, &three] {
+        runs.site.publish(file)?;
+    }
+
+    println!("one stripe …");
+    let tree = runs.undisturbed(one, 1)?;
+    report.rows.push(tree.row("banyan, one stripe (binary tree)", one));
+    report.notes.push(tree.installed("With one stripe"));
+
+    println!("two stripes …");
+    let striped = runs.undisturbed(&two, 2)?;
+    let row = striped.row("banyan, two stripes", &two);
+    report.promises.extend([
+        Promise { what: "makespan, two stripes (units)", value: row.units(&unit), limit: limits.makespan },
+        Promise { what: "payload sent by the server (copies)", value: row.copies(&unit), limit: limits.server },
+        Promise { what: "largest upload of a machine (copies)", value: row.upload(&unit), limit: limits.upload },
+    ]);
+    report.rows.push(row);
+    report.notes.push(striped.installed("With two stripes"));
+
+    println!("two stripes, a head killed at half time …");
+    let (others, again) = runs.head_killed(&three, striped.makespan / 2)?;
+    let value = others.makespan.as_secs_f64() / striped.makespan.as_secs_f64();
+    let what = "makespan of the others when the head of stripe 0 is killed, by the undisturbed one";
+    report.promises.push(Promise { what, value, limit: limits.killed });
+    report.rows.push(others.row("the same, head of stripe 0 killed at half time: the others", &three));
+    report.notes.push(format!(
+        "The killed head, started again when the others were done, held the artifact after {:.2} s and {:.3} copies received.",
+        again.took.as_secs_f64(),
+        again.received as f64 / unit.wire_per_payload / three.size as f64
+    ));
+    Ok(())
+}
+
+/// One deployment, measured.
+struct Run {
+    /// From the server's acceptance until the last machine held the verified artifact.
+    makespan: Duration,
+    /// The same, until the new version ran on the last machine; known when it was waited for.
+    installed: Option<Duration>,
+    /// From the order to deploy until then.
+    reading: Reading,
+}
+
+impl Run {
+    fn row(&self, title: &str, file: &Content) -> Row {
+        Row::of(title, self.makespan, file.size, &self.reading)
+    }
+    /// Install time, stated apart.
+    fn installed(&self, how: &str) -> String {
+        let seconds = self.installed.unwrap_or_default().as_secs_f64();
+        format!(
+            "{how}, the new version was installed on the last machine {seconds:.2} s after the deployment was accepted."
+        )
+    }
+}
+
+/// How a machine that had been killed went on.
+struct Again {
+    /// From its start until it held the verified artifact.
+    took: Duration,
+    /// Bytes that its link carried to it meanwhile.
+    received: u64,
+}
+
+struct Runs<'a> {
+    place: &'a Place,
+    site: Site<'a>,
+    unit: Unit,
+}
+
+impl Runs<'_> {
+    /// Deploys to all and waits until all have it, then until it is installed.
+    fn undisturbed(&mut self, file: &Content, stripes: u8) -> Result<Run> {
+        let meter = Meter::start(&self.place.net)?;
+        let deployment = self.site.deploy(&file.name, stripes)?;
+        let status = self.wait_until(file, &deployment, None, "every machine holds the artifact", |status| {
+            latest(status, None, |a| a.verified_after).is_some()
+        })?;
+        let reading = meter.read(&self.place.net)?;
+        self.believable(&reading, file, None)?;
+        let makespan = latest(&status, None, |a| a.verified_after).unwrap_or_default();
+        let status = self.wait_until(file, &deployment, None, "every machine has installed it", |status| {
+            latest(status, None, |a| a.installed_after).is_some()
+        })?;
+        Ok(Run { makespan, installed: latest(&status, None, |a| a.installed_after), reading })
+    }
+
+    /// Deploys to all, kills the head of stripe 0 after `half`, waits for the others, starts it again and waits for it.
+    fn head_killed(&mut self, file: &Content, half: Duration) -> Result<(Run, Again)> {
+        let meter = Meter::start(&self.place.net)?;
+        let deployment = self.site.deploy(&file.name, 2)?;
+        let accepted = Instant::now();
+        let status = self.site.status(&deployment)?;
+        let head = status.addressees.iter().find(|a| a.planned.first() == Some(&status.server));
+        let label = head.context("the server plans to send stripe 0 to nobody")?.label.clone();
+        let index = self.site.index(&label)?;
+        std::thread::sleep(half.saturating_sub(accepted.elapsed()));
+        self.site.kill(index)?;
+        println!("killed {label} after {:.2} s", accepted.elapsed().as_secs_f64());
+
+        let status = self.wait_until(file, &deployment, Some(index), "the others hold the artifact", |status| {
+            latest(status, Some(&label), |a| a.verified_after).is_some()
+        })?;
+        let reading = meter.read(&self.place.net)?;
+        self.believable(&reading, file, Some(index))?;
+        let makespan = latest(&status, Some(&label), |a| a.verified_after).unwrap_or_default();
+
+        let meter = Meter::start(&self.place.net)?;
+        self.site.restart(index)?;
+        let began = Instant::now();
+        self.wait_until(file, &deployment, None, "the killed machine holds the artifact", |status| {
+            latest(status, None, |a| a.verified_after).is_some()
+        })?;
+        let again = Again { took: began.elapsed(), received: meter.read(&self.place.net)?.machines[index].received };
+        Ok((Run { makespan, installed: None, reading }, again))
+    }
+
+    /// Whoever says that it holds the file must have received one copy over its link: else something else was measured.
+    fn believable(&self, reading: &Reading, file: &Content, killed: Option<usize>) -> Result<()> {
+        for (index, (host, traffic)) in self.place.net.machines.iter().zip(&reading.machines).enumerate() {
+            if Some(index) != killed && traffic.received < file.size {
+                bail!(
+                    "{} says it holds {} bytes, but its link carried only {}",
+                    host.label,
+                    file.size,
+                    traffic.received
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the status until it is as wanted, at most for as long as sending to everyone singly would take.
+    fn wait_until(
+        &mut self,
+        file: &Content,
+        deployment: &str,
+        killed: Option<usize>,
+        what: &str,
+        wanted: impl Fn(&Status) -> bool,
+    ) -> Result<Status> {
+        let patience = self.unit.seconds(file.size) * self.place.net.machines.len() as f64 + 60.0;
+        let mut unfinished = String::new();
+        wait_for(what, Duration::from_secs_f64(patience), || {
+            self.site.must_live(killed)?;
+            let status = self.site.status(deployment)?;
+            unfinished = status.unfinished();
+            Ok(wanted(&status).then_some(status))
+        })
+        .with_context(|| format!("not finished: {unfinished}"))
+    }
+}
+
+/// When the last of all addressees, save the one with the label `but`, got so far; none if one of them has not.
+fn latest(
+    status: &Status,
+    but: Option<&str>,
+    when: impl Fn(&super::site::Addressee) -> Option<u64>,
+) -> Option<Duration> {
+    let counted = status.addressees.iter().filter(|addressee| Some(addressee.label.as_str()) != but);
+    let times = counted.map(when).collect::<Option<Vec<_>>>()?;
+    times.into_iter().max().map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_machine_counts_and_an_unfinished_one_means_not_yet() {
+        let status: Status = serde_json::from_str(
+            r#"{"server":"s","addressees":[
+                {"label":"m01","stage":"installed","reason":null,"detail":null,"planned":["s"],"verified_after":900,"installed_after":1000},
+                {"label":"m02","stage":"verified","reason":null,"detail":null,"planned":["m01"],"verified_after":1500,"installed_after":null},
+                {"label":"m03","stage":"receiving","reason":null,"detail":null,"planned":["m01"],"verified_after":null,"installed_after":null}]}"#,
+        )
+        .unwrap();
+        assert_eq!(latest(&status, None, |a| a.verified_after), None);
+        assert_eq!(latest(&status, Some("m03"), |a| a.verified_after), Some(Duration::from_millis(1500)));
+        assert_eq!(latest(&status, Some("m03"), |a| a.installed_after), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! A server and an agent on every machine, and what an administrator does with them, by the same commands that people
+//! use. Administrators' commands run on the server's host: they are not part of the traffic that is measured.
+
+use super::{
+    content::Content,
+    place::{Place, Process, read_on, wait_for},
+};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, de::DeserializeOwned};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+const SERVER_PORT: u16 = 7443;
+const AGENT_PORT: u16 = 7400;
+
+/// Seconds an administrator's command may take.
+const COMMAND_SECONDS: u64 = 120;
+
+/// What runs on the hosts.
+pub(crate) struct Site<'a> {
+    place: &'a Place,
+    programs: &'a Path,
+    server: Process,
+    agents: Vec<Process>,
+}
+
+/// What is read of `banyan status --json`.
+#[derive(Deserialize)]
+pub(crate) struct Status {
+    /// The server's identity.
+    pub(crate) server: String,
+    /// In the order of stripe 0.
+    pub(crate) addressees: Vec<Addressee>,
+}
+
+/// One machine in it.
+#[derive(Deserialize)]
+pub(crate) struct Addressee {
+    pub(crate) label: String,
+    stage: String,
+    /// Code of the reason why it is not further.
+    reason: Option<String>,
+    detail: Option<String>,
+    /// Who was to send it each stripe.
+    pub(crate) planned: Vec<String>,
+    /// Milliseconds from the acceptance of the deployment until it held the verified artifact.
+    pub(crate) verified_after: Option<u64>,
+    /// The same, until the new version ran.
+    pub(crate) installed_after: Option<u64>,
+}
+
+impl Status {
+    /// Who has not finished, how far they are and why.
+    pub(crate) fn unfinished(&self) -> String {
+        let open = self.addressees.iter().filter(|a| a.installed_after.is_none());
+        let words = open.map(|a| match (&a.reason, &a.detail) {
+            (Some(reason), Some(detail)) => format!("{} {} ({reason}: {detail})", a.label, a.stage),
+            (Some(why), None) | (None, Some(why)) => format!("{} {} ({why})", a.label, a.stage),
+            (None, None) => format!("{} {}", a.label, a.stage),
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl<'a> Site<'a> {
+    /// Starts everything, and waits until every machine has enrolled and is connected.
+    pub(crate) fn up(place: &'a Place, programs: &'a Path) -> Result<Self> {
+        let host = &place.net.server;
+        let data = place.dir.join("server");
+        let mut command = host.command(programs.join("banyan"));
+        command.args(["server", "--listen", &format!("{}:{SERVER_PORT}", host.address), "--data"]).arg(&data);
+        let mut server = place.spawn("server", &mut command)?;
+        wait_for("the server writes admin.toml", Duration::from_secs(60), || {
+            server.must_live()?;
+            Ok(data.join("admin.toml").is_file().then_some(()))
+        })?;
+        let mut site = Self { place, programs, server, agents: Vec::new() };
+
+        let keys = site.keys();
+        site.banyan(&["keys", "generate", "--out", &keys])?;
+        site.banyan(&["keys", "init", "--key", &keys])?;
+        let count = place.net.machines.len();
+        let join = site.banyan(&["tokens", "create", "--uses", &count.to_string()])?;
+        for index in 0..count {
+            let agent = site.agent(index, Some(&join))?;
+            site.agents.push(agent);
+        }
+        wait_for("every machine is enrolled and connected", Duration::from_secs(120), || {
+            site.must_live(None)?;
+            let machines: Vec<Machine> = site.ask(&["machines", "--json"])?;
+            Ok((machines.iter().filter(|machine| machine.online).count() == count).then_some(()))
+        })?;
+        Ok(site)
+    }
+
+    /// Starts the agent of this machine; with a join code for the first time.
+    fn agent(&self, index: usize, join: Option<&str>) -> Result<Process> {
+        let host = &self.place.net.machines[index];
+        let data = self.place.dir.join(&host.label);
+        let mut command = host.command(self.programs.join("banyan-agent"));
+        command.args(["--name", &host.label, "--listen", &format!("{}:{AGENT_PORT}", host.address), "--data"]);
+        command.arg(&data).arg("--install-root").arg(data.join("root"));
+        command.args(join.into_iter().flat_map(|code| ["--join", code]));
+        self.place.spawn(&host.label, &mut command)
+    }
+
+    /// Fails when a program has ended that should go on; `but` names a machine that may be down.
+    pub(crate) fn must_live(&mut self, but: Option<usize>) -> Result<()> {
+        self.server.must_live()?;
+        let mut agents = self.agents.iter_mut().enumerate().filter(|(index, _)| Some(*index) != but);
+        agents.try_for_each(|(_, agent)| agent.must_live())
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self, index: usize) -> Result<()> {
+        self.agents[index].kill()
+    }
+
+    pub(crate) fn restart(&mut self, index: usize) -> Result<()> {
+        self.agents[index] = self.agent(index, None)?;
+        Ok(())
+    }
+
+    /// The number of the machine with this label.
+    pub(crate) fn index(&self, label: &str) -> Result<usize> {
+        let found = self.place.net.machines.iter().position(|host| host.label == label);
+        found.with_context(|| format!("the status names a machine {label:?} that the lab does not have"))
+    }
+
+    pub(crate) fn publish(&self, file: &Content) -> Result<()> {
+        let (path, keys) = (file.path.to_string_lossy(), self.keys());
+        self.banyan(&[
+            "publish",
+            &path,
+            "--name",
+            &file.name,
+            "--version",
+            "1.0.0",
+            "--kind",
+            "archive",
+            "--key",
+            &keys,
+        ])?;
+        Ok(())
+    }
+
+    /// Orders it for every machine; gives the deployment's id as soon as the server has accepted it.
+    pub(crate) fn deploy(&self, package: &str, stripes: u8) -> Result<String> {
+        #[derive(Deserialize)]
+        struct Deployed {
+            id: String,
+        }
+        let answer: Deployed =
+            self.ask(&["deploy", package, "--to", "all", "--stripes", &stripes.to_string(), "--json"])?;
+        Ok(answer.id)
+    }
+
+    /// How far it is. A machine that failed is an error here.
+    pub(crate) fn status(&self, deployment: &str) -> Result<Status> {
+        let status: Status = self.ask(&["status", deployment, "--json"])?;
+        if let Some(failed) = status.addressees.iter().find(|addressee| addressee.stage == "failed") {
+            let why = failed.detail.as_deref().unwrap_or("no detail");
+            bail!("{} failed: {why} (see {})", failed.label, self.place.log(&failed.label).display());
+        }
+        Ok(status)
+    }
+
+    fn ask<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
+        let said = self.banyan(arguments)?;
+        serde_json::from_str(&said).with_context(|| format!("`banyan {}` printed: {said}", arguments.join(" ")))
+    }
+
+    /// Runs the command line as the administrator and gives what it printed.
+    fn banyan(&self, arguments: &[&str]) -> Result<String> {
+        let profile = self.place.dir.join("server/admin.toml");
+        let profile = profile.to_string_lossy();
+        let all = [&["--profile", &profile], arguments].concat();
+        read_on(&self.place.net.server, COMMAND_SECONDS, &self.programs.join("banyan"), &all)
+    }
+
+    fn keys(&self) -> String {
+        let keys: PathBuf = self.place.dir.join("keys");
+        keys.to_string_lossy().into_owned()
+    }
+}
+
+/// What is read of `banyan machines --json`.
+#[derive(Deserialize)]
+struct Machine {
+    online: bool,
+}

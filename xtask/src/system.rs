@@ -1,0 +1,117 @@
+//! What must be on the machine besides Rust: programs from Debian packages, and two cargo tools. As root or with
+//! `--install` they are installed; otherwise the error is the line to run.
+
+use crate::command::{cargo, show, works};
+use anyhow::{Result, bail};
+use std::{os::unix::fs::MetadataExt, path::Path, process::Command};
+
+/// A file that shows that a Debian package, or its like on another system, is there.
+pub(crate) struct Need {
+    /// A program to be found on the path, or the absolute path of a file.
+    sign: &'static str,
+    package: &'static str,
+}
+
+const fn need(sign: &'static str, package: &'static str) -> Need {
+    Need { sign, package }
+}
+
+/// To build and test.
+pub(crate) const BUILD: &[Need] =
+    &[need("gcc", "gcc"), need("/usr/include/stdio.h", "libc6-dev"), need("dpkg-deb", "dpkg"), need("tar", "tar")];
+/// To compile for Windows.
+pub(crate) const WINDOWS: &[Need] =
+    &[need("x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64"), need("x86_64-w64-mingw32-g++", "g++-mingw-w64-x86-64")];
+/// For the shaped network, and nginx with curl beside it.
+pub(crate) const LAB: &[Need] = &[
+    need("ip", "iproute2"),
+    need("tc", "iproute2"),
+    need("ethtool", "ethtool"),
+    need("nginx", "nginx-light"),
+    need("curl", "curl"),
+    need("openssl", "openssl"),
+    need("gzip", "gzip"),
+];
+
+/// A cargo subcommand of a fixed version.
+pub(crate) struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+/// Bans, licences and sources of dependencies.
+pub(crate) const DENY: Tool = Tool { name: "deny", version: "0.20.2" };
+/// Runs tests, each in its own process, with the groups and limits of `.config/nextest.toml`.
+pub(crate) const NEXTEST: Tool = Tool { name: "nextest", version: "0.9.143" };
+
+pub(crate) fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+/// Sees to it that all of it is there, or says what to run.
+pub(crate) fn provide(needs: &[&[Need]], tools: &[Tool], install: bool) -> Result<()> {
+    let mut packages: Vec<_> =
+        needs.iter().flat_map(|group| group.iter()).filter(|n| !found(n.sign)).map(|n| n.package).collect();
+    packages.dedup();
+    let missing: Vec<_> = tools.iter().filter(|tool| !works(cargo().args([tool.name, "--version"]))).collect();
+    if packages.is_empty() && missing.is_empty() {
+        return Ok(());
+    }
+    if !(install || is_root()) {
+        let mut lines = Vec::new();
+        if !packages.is_empty() {
+            lines.push(format!("  sudo apt-get install --no-install-recommends {}", packages.join(" ")));
+        }
+        lines.extend(
+            missing
+                .iter()
+                .map(|tool| format!("  cargo install --locked cargo-{} --version {}", tool.name, tool.version)),
+        );
+        bail!(
+            "something is missing on this machine. Run\n{}\nor the same command again with --install",
+            lines.join("\n")
+        );
+    }
+    if !packages.is_empty() {
+        install_packages(&packages)?;
+    }
+    for tool in missing {
+        // Not into our target directory: what a tool was built with has nothing to do with this workspace.
+        let name = format!("cargo-{}", tool.name);
+        show(cargo().env_remove("CARGO_TARGET_DIR").args(["install", "--locked", &name, "--version", tool.version]))?;
+    }
+    Ok(())
+}
+
+/// Installs, and keeps a freshly installed nginx from starting as a service: the lab runs its own, in its own network.
+fn install_packages(packages: &[&str]) -> Result<()> {
+    const SCRIPT: &str = r#"set -e
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e $policy ]; then
+            trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+            printf '#!/bin/sh\nexit 101\n' > $policy
+            chmod 755 $policy
+        fi
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@""#;
+    if !found("apt-get") {
+        bail!("these Debian packages, or what this system calls them, must be installed: {}", packages.join(" "));
+    }
+    println!("installing {}", packages.join(" "));
+    let mut command = if is_root() { Command::new("sh") } else { Command::new("sudo") };
+    if !is_root() {
+        command.arg("sh");
+    }
+    let status = command.args(["-c", SCRIPT, "install"]).args(packages).status()?;
+    if !status.success() {
+        bail!("apt-get could not install {} ({status})", packages.join(" "));
+    }
+    Ok(())
+}
+
+fn found(sign: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Administrators' programs are not on everyone's path.
+    let extra = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(Into::into);
+    std::env::split_paths(&path).chain(extra).any(|folder| Path::new(&folder).join(sign).is_file())
+}

@@ -1,0 +1,89 @@
+//! `cargo xtask test`: every check that a change must pass, cheapest first, one build for all of them.
+
+use crate::{
+    command::{cargo, root, show, target_dir},
+    lab,
+    steps::Steps,
+    system, windows,
+};
+use anyhow::Result;
+use std::path::Path;
+
+/// How much of it.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Install missing Debian packages (with sudo) and cargo tools; root does so without asking.
+    #[arg(long)]
+    install: bool,
+    /// Leave out the Windows check and the lab.
+    #[arg(long)]
+    quick: bool,
+    /// Leave out the Windows check.
+    #[arg(long)]
+    no_windows: bool,
+    /// Also run the lab in its short form (as root).
+    #[arg(long, conflicts_with = "quick")]
+    lab: bool,
+}
+
+const WINDOWS: &str = "Windows compile check";
+const FUZZ: &str = "fuzzing, short";
+const LAB: &str = "lab, short";
+
+/// Programs that tests start; tests find them through this variable.
+const PROGRAMS: &str = "BANYAN_BIN_DIR";
+
+/// Seconds of fuzzing for each parser.
+const FUZZ_SECONDS: &str = "20";
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let windows =
+        if options.quick || options.no_windows { Err("left out on request".to_owned()) } else { windows::toolchain() };
+    let mut steps = Steps::new();
+    steps.run("what must be installed", || {
+        let mut needs = vec![system::BUILD];
+        needs.extend(windows.is_ok().then_some(system::WINDOWS));
+        needs.extend(options.lab.then_some(system::LAB));
+        system::provide(&needs, &[system::DENY, system::NEXTEST], options.install)
+    })?;
+
+    steps.run("formatting", || show(cargo().args(["fmt", "--all", "--check"])))?;
+    steps.run("dependencies: bans, licences, sources", || {
+        show(cargo().args(["deny", "--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))
+    })?;
+    steps.run("clippy", || {
+        show(cargo().args(["clippy", "--locked", "--workspace", "--all-targets", "--profile=ci", "--", "-Dwarnings"]))
+    })?;
+    match &windows {
+        Ok(toolchain) => steps.run(WINDOWS, || windows::check(toolchain))?,
+        Err(why) => steps.skip(WINDOWS, why),
+    }
+    steps.run("programs", || show(cargo().args(["build", "--locked", "--workspace", "--bins", "--profile=ci"])))?;
+    let programs = target_dir()?.join("ci");
+    steps.run("examples in the documentation", || {
+        show(cargo().args(["test", "--locked", "--workspace", "--doc", "--profile=ci"]))
+    })?;
+    match fuzz_program() {
+        true => steps.run(FUZZ, || fuzz(&programs))?,
+        false => steps.skip(FUZZ, "there are no fuzz targets"),
+    }
+    match options.lab {
+        true => steps.run(LAB, || lab::run(&lab::Options::short(&programs)))?,
+        false => steps.skip(LAB, "only with --lab, as root"),
+    }
+    // Last, so that its summary closes the run.
+    steps.run("tests", || tests(&programs))
+}
+
+fn tests(programs: &Path) -> Result<()> {
+    show(cargo().env(PROGRAMS, programs).args(["nextest", "run", "--locked", "--workspace", "--cargo-profile=ci"]))
+}
+
+/// The fuzz targets are one program of the tests' crate: it replays each corpus, then mutates it.
+fn fuzz_program() -> bool {
+    ["tests/src/bin/fuzz.rs", "tests/src/bin/fuzz/main.rs"].iter().any(|path| root().join(path).is_file())
+}
+
+fn fuzz(programs: &Path) -> Result<()> {
+    show(std::process::Command::new(programs.join("fuzz")).args(["--seconds", FUZZ_SECONDS]).current_dir(root()))
+}
