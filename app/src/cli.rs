@@ -14,7 +14,6 @@ use std::process::ExitCode;
 #[command(
     name = "banyan",
     version,
-    propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "Try it:\n  banyan demo          a server and seven machines on this computer, one package, everyone gets it\n\n\
@@ -161,7 +160,8 @@ mod tests {
             let examples = help.split_once("Example").map_or("", |(_, examples)| examples);
             for line in examples.lines().map(str::trim).filter(|line| line.starts_with("banyan ")) {
                 // What stands after two spaces explains; a pipe or redirection is the shell's.
-                let line = line.split("  ").next().unwrap_or_default().split([';', '|', '>', '#']).next().unwrap_or_default();
+                let line =
+                    line.split("  ").next().unwrap_or_default().split([';', '|', '>', '#']).next().unwrap_or_default();
                 let words = line.split_whitespace().map(|word| word.trim_matches('"'));
                 if let Err(error) = Cli::try_parse_from(words) {
                     panic!("`{line}` in the help of `{name}`: {error}");
@@ -174,7 +174,9 @@ mod tests {
 
     #[test]
     fn usage_errors_end_with_2() {
-        for wrong in [&["banyan", "deploy", "hello"][..], &["banyan", "nonsense"], &["banyan", "deploy", "--to", "x", "hello"]] {
+        for wrong in
+            [&["banyan", "deploy", "hello"][..], &["banyan", "nonsense"], &["banyan", "deploy", "--to", "x", "hello"]]
+        {
             assert_eq!(Cli::try_parse_from(wrong).unwrap_err().exit_code(), i32::from(Exit::Usage.code()));
         }
     }

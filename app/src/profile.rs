@@ -84,7 +84,8 @@ fn parse(text: &str) -> Result<Profile, String> {
 /// Writes the profile in one step: whoever reads it sees the old one or the new one. Only this user may read it.
 pub(crate) fn save(path: &Path, profile: &Profile) -> Result<(), ProfileError> {
     let io = |error| ProfileError::Io(path.to_owned(), error);
-    let text = toml::to_string(profile).map_err(|error| ProfileError::Unreadable(path.to_owned(), with_causes(&error)))?;
+    let text =
+        toml::to_string(profile).map_err(|error| ProfileError::Unreadable(path.to_owned(), with_causes(&error)))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Made with mode 600 where there are modes.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;

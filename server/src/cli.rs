@@ -42,7 +42,7 @@ async fn stdin_ended() {
     let (ended, wait) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
-        drop(ended.send(()));
+        ended.send(())
     });
     drop(wait.await);
 }

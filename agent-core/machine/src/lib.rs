@@ -6,6 +6,7 @@
 //! ([`Machine::next_wake`]). The same machine runs in the agent and in the server, which heads every list, holds
 //! everything and never pulls. `STATE.md` says what holds in every state and who may change what.
 
+mod admission;
 mod check;
 mod config;
 mod context;

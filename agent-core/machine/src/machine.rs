@@ -4,19 +4,14 @@
 use crate::{
     config::Config,
     context::{Context, End, Out},
-    io::{Action, Input, Link, Now, StripeId, TrustedOffer},
+    io::{Action, Input, Link, Now, StripeId},
     life::Life,
     order::Order,
-    serving::{Serving, Turn, refuse},
+    serving::Serving,
 };
-use banyan_proto::{
-    DeploymentId, MachineId, Reason,
-    peer::{OfferReply, PullReply},
-};
+use banyan_proto::{DeploymentId, MachineId, Reason};
 use std::{collections::BTreeMap, time::Duration};
 
-/// Most orders at once; further offers are put off. Finished ones count until they are dropped.
-const ORDERS: usize = 1024;
 /// When the driver wakes the machine later than this, the machine itself was not running (a suspended laptop, a starved
 /// process), and others are not blamed for the time.
 const OVERSLEPT: Duration = Duration::from_millis(500);
@@ -62,7 +57,7 @@ impl Machine {
     pub fn next_wake(&self) -> Option<Now> {
         self.orders.values().filter_map(|order| order.wake(self.now, &self.config.timings)).min()
     }
-    fn split(&mut self) -> (Context<'_>, &mut BTreeMap<DeploymentId, Order>, &mut Serving) {
+    pub(crate) fn split(&mut self) -> (Context<'_>, &mut BTreeMap<DeploymentId, Order>, &mut Serving) {
         let ctx = Context { now: self.now, config: &self.config, out: &mut self.out };
         (ctx, &mut self.orders, &mut self.serving)
     }
@@ -148,79 +143,6 @@ impl Machine {
                 ctx.out.actions.retain(|action| *action != Action::VerifyArtifact(id));
             }
             _ => {}
-        }
-    }
-    fn without_link(&mut self, mut offer: TrustedOffer, life: Life) {
-        if !self.is_for_me(&offer) || (life == Life::Root) != (self.config.me == self.config.server) {
-            return;
-        }
-        if life == Life::Root {
-            offer.held = offer.chunks;
-        }
-        let (mut ctx, orders, _) = self.split();
-        let id = offer.stripe.order;
-        let order = orders.entry(id).or_insert_with(|| Order::new(id, offer.stripes, life));
-        if order.fits(&offer) {
-            order.take(&mut ctx, offer);
-        }
-    }
-    fn is_for_me(&self, offer: &TrustedOffer) -> bool {
-        let id = offer.stripe.order;
-        offer.sublist.head() == self.config.me
-            && offer.stripe.stripe < offer.stripes
-            && self.orders.get(&id).is_none_or(|order| order.fits(offer))
-            && (self.orders.len() < ORDERS || self.orders.contains_key(&id))
-    }
-    fn offered(&mut self, link: Link, sender: MachineId, offer: TrustedOffer) {
-        let stripe = offer.stripe;
-        let refuse = |reason, detail: &str| OfferReply::Refused { reason, detail: detail.to_owned() };
-        let refusal = if !self.is_free_or(link, End { peer: sender, stripe }) {
-            Some(refuse(Reason::ProtocolBroken, "one connection carries one stripe of one order"))
-        } else if self.config.me == self.config.server || offer.sublist.head() != self.config.me {
-            Some(refuse(Reason::NotAddressed, "the offered part of the list has another head"))
-        } else if self.orders.len() >= ORDERS && !self.orders.contains_key(&stripe.order) {
-            Some(OfferReply::Deferred { reason: Reason::Busy })
-        } else if !self.is_for_me(&offer) {
-            Some(refuse(Reason::ProtocolBroken, "the offer's stripes are not those of the order"))
-        } else {
-            None
-        };
-        if let Some(reply) = refusal {
-            return self.out.actions.push_back(Action::AnswerOffer(link, reply));
-        }
-        let may_forward = self.may_forward;
-        let (mut ctx, orders, _) = self.split();
-        ctx.out.links.insert(link, End { peer: sender, stripe });
-        let order =
-            orders.entry(stripe.order).or_insert_with(|| Order::new(stripe.order, offer.stripes, Life::Receiving));
-        order.offered(&mut ctx, (link, sender), offer, may_forward);
-    }
-    /// Whether a link is new, or known to lead there. An odd link that is not known was given up here.
-    fn is_free_or(&self, link: Link, end: End) -> bool {
-        self.out.links.get(&link).map_or(link.0.is_multiple_of(2), |known| *known == end)
-    }
-    fn pulled(&mut self, end: End, link: Link, from: u32, ancestor: bool) {
-        let held = self.orders.get(&end.stripe.order).map(|order| {
-            order.stripe(end.stripe.stripe).map(|stripe| (stripe.source().held(), stripe.source().chunks()))
-        });
-        let refused = |reason| Some(PullReply::Refused { reason });
-        let refusal = match (held, self.may_forward) {
-            _ if !self.is_free_or(link, end) => refused(Reason::ProtocolBroken),
-            (None, _) => refused(Reason::OrderExpired),
-            (_, Err(reason)) => refused(reason),
-            // The order is known, this stripe's offer has not come yet.
-            (Some(None), Ok(())) => Some(PullReply::NotHere),
-            (Some(Some((_, chunks))), Ok(())) if from > chunks => refused(Reason::ProtocolBroken),
-            (Some(Some((held, _))), Ok(())) if !ancestor && held <= from => Some(PullReply::NotHere),
-            (Some(Some(_)), Ok(())) => None,
-        };
-        let (mut ctx, _, serving) = self.split();
-        match refusal {
-            Some(reply) => refuse(&mut ctx, link, reply),
-            None => {
-                ctx.out.links.insert(link, end);
-                serving.pulled(&mut ctx, link, Turn { end, from, wait: ancestor });
-            }
         }
     }
     fn lost(&mut self, link: Link, reason: Reason) {

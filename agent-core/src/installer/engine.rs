@@ -110,7 +110,7 @@ impl<'a> Engine<'a> {
             }
             State::Apply(intent, step) => self.apply(intent, step),
             State::Probe(intent) => self.probe(intent),
-            State::Settle(intent) => self.settle(intent),
+            State::Settle(intent) => self.settle(&intent),
             State::Condemn(intent, verdict) => {
                 let phase = Phase::Undoing { verdict: verdict.clone() };
                 journal::write(&self.layout, &intent, &phase).map(|()| State::Undo(intent, Some(verdict), 0))
@@ -254,12 +254,12 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn settle(&mut self, intent: Intent) -> Result<State, Trouble> {
+    fn settle(&mut self, intent: &Intent) -> Result<State, Trouble> {
         // The new version runs; that a file could not be tidied away does not change it.
-        if let Err(trouble) = self.method_for(&intent).settle(&intent) {
+        if let Err(trouble) = self.method_for(intent).settle(intent) {
             self.talk.line(&format!("tidying up: {trouble}"));
         }
-        self.conclude(&intent, Outcome::Installed { already: false })
+        self.conclude(intent, Outcome::Installed { already: false })
     }
 
     fn undo(&mut self, intent: Intent, verdict: Option<Verdict>, step: u8) -> Result<State, Trouble> {

@@ -37,6 +37,9 @@ pub(crate) enum ClientError {
     /// The token is not accepted.
     #[error("the server does not accept this profile's token")]
     Token,
+    /// No such thing, without words (the answer to a question about existence has none).
+    #[error("the server has no such thing")]
+    NotThere,
     /// The server says why not.
     #[error("{}", .0.detail)]
     Refused(ApiError),
@@ -53,14 +56,18 @@ impl Explain for ClientError {
         match self {
             Self::Setup(_) => "report this with the output of `banyan --version`".into(),
             Self::Away { .. } => {
-                "check that the server runs and that its address in the profile is right; `banyan doctor` checks both".into()
+                "check that the server runs and that its address in the profile is right; `banyan doctor` checks both"
+                    .into()
             }
             Self::Stranger { .. } => {
                 "if the server was set up anew, copy its admin.toml again; otherwise find out who answers there".into()
             }
             Self::Stalled { .. } => "look at the server's log and the network, then try again".into(),
             Self::Token => "copy admin.toml from the server's data folder again".into(),
-            Self::Refused(error) if error.reason == Reason::Unknown => "follow the server's words, then try again".into(),
+            Self::NotThere => "compare the versions: `banyan --version` here and on the server".into(),
+            Self::Refused(error) if error.reason == Reason::Unknown => {
+                "follow the server's words, then try again".into()
+            }
             Self::Refused(error) => error.reason.next().into(),
             Self::Unreadable(_) => "compare the versions: `banyan --version` here and on the server".into(),
             Self::File(error) => error.next(),
@@ -73,14 +80,15 @@ impl Explain for ClientError {
             Self::Refused(error) if error.reason != Reason::Unknown => Some(error.reason),
             Self::Unreadable(_) => Some(Reason::ProtocolBroken),
             Self::File(error) => error.reason(),
-            Self::Setup(_) | Self::Token | Self::Refused(_) => None,
+            Self::Token => Some(Reason::NotAllowed),
+            Self::Setup(_) | Self::NotThere | Self::Refused(_) => None,
         }
     }
     fn exit(&self) -> Exit {
         match self {
             Self::Away { .. } | Self::Stranger { .. } | Self::Stalled { .. } => Exit::Unreachable,
             Self::Token | Self::Refused(_) => Exit::Refused,
-            Self::Setup(_) | Self::Unreadable(_) | Self::File(_) => Exit::Failed,
+            Self::Setup(_) | Self::NotThere | Self::Unreadable(_) | Self::File(_) => Exit::Failed,
         }
     }
 }
@@ -127,7 +135,7 @@ mod tests {
             (ClientError::Away { server, why: "refused".into() }, Exit::Unreachable, Some("server-away")),
             (ClientError::Stranger { server, why: "x".into() }, Exit::Unreachable, Some("wrong-identity")),
             (ClientError::Stalled { server, seconds: 60 }, Exit::Unreachable, Some("server-away")),
-            (ClientError::Token, Exit::Refused, None),
+            (ClientError::Token, Exit::Refused, Some("not-allowed")),
             (ClientError::Refused(refused), Exit::Refused, Some("not-published")),
             (ClientError::Unreadable("x".into()), Exit::Failed, Some("protocol-broken")),
         ] {

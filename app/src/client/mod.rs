@@ -41,8 +41,6 @@ pub(crate) enum Intervention {
     Halt,
     /// Give them again.
     Resume,
-    /// Ask machines that failed to try again.
-    Retry,
 }
 
 impl Intervention {
@@ -51,7 +49,6 @@ impl Intervention {
         match self {
             Self::Halt => "halt",
             Self::Resume => "resume",
-            Self::Retry => "retry",
         }
     }
 }
@@ -79,9 +76,8 @@ impl Client {
     pub(crate) async fn info_and_clock(&self) -> Result<(Info, Option<i64>), ClientError> {
         let response = self.send(self.request(Method::GET, "info").timeout(SILENCE)).await?;
         let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
-        let clock = date
-            .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())
-            .map(|zoned| zoned.timestamp().as_second());
+        let clock =
+            date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()).map(|zoned| zoned.timestamp().as_second());
         Ok((self.read(response).await?, clock))
     }
     /// Registers the publishers' root.
@@ -124,7 +120,11 @@ impl Client {
     pub(crate) async fn deployment(&self, id: DeploymentId) -> Result<DeploymentStatus, ClientError> {
         self.get(&format!("deployments/{id}")).await
     }
-    /// Halts, resumes or retries a deployment.
+    /// Starts a new deployment of the same release to the machines on which this one failed.
+    pub(crate) async fn retry(&self, id: DeploymentId) -> Result<Deployed, ClientError> {
+        self.post(&format!("deployments/{id}/retry"), &()).await
+    }
+    /// Halts or resumes a deployment.
     pub(crate) async fn intervene(&self, id: DeploymentId, what: Intervention) -> Result<(), ClientError> {
         self.post(&format!("deployments/{id}/{}", what.verb()), &()).await.map(ignored)
     }
@@ -185,6 +185,7 @@ fn refusal(status: StatusCode, body: &[u8]) -> ClientError {
     match (status, serde_json::from_slice::<ApiError>(body)) {
         (StatusCode::UNAUTHORIZED, _) => ClientError::Token,
         (_, Ok(error)) => ClientError::Refused(error),
+        (StatusCode::NOT_FOUND, Err(_)) if body.is_empty() => ClientError::NotThere,
         (_, Err(_)) => {
             let text: String = String::from_utf8_lossy(body).chars().take(200).collect();
             ClientError::Unreadable(format!("HTTP {status} {text:?}"))
@@ -203,6 +204,7 @@ mod tests {
         let body = serde_json::to_vec(&said).unwrap();
         assert!(matches!(refusal(StatusCode::CONFLICT, &body), ClientError::Refused(error) if error == said));
         assert!(matches!(refusal(StatusCode::UNAUTHORIZED, &body), ClientError::Token));
+        assert!(matches!(refusal(StatusCode::NOT_FOUND, b""), ClientError::NotThere));
         let error = refusal(StatusCode::BAD_GATEWAY, b"<html>");
         assert!(error.to_string().contains("502") && error.to_string().contains("<html>"), "{error}");
     }

@@ -17,6 +17,14 @@ use tokio_util::io::{InspectReader, ReaderStream};
 const SETTLING: Duration = Duration::from_secs(600);
 
 impl Client {
+    /// Whether the server has this artifact already.
+    pub(crate) async fn has_artifact(&self, artifact: Digest) -> Result<bool, ClientError> {
+        match self.send(self.request(Method::HEAD, &format!("artifacts/{artifact}")).timeout(SILENCE)).await {
+            Ok(_) => Ok(true),
+            Err(ClientError::NotThere) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
     /// Uploads a file as the artifact with this hash; `progress` is told how many more bytes have been read.
     pub(crate) async fn upload(
         &self,
@@ -34,10 +42,8 @@ impl Client {
             progress(count);
         });
         let body = reqwest::Body::wrap_stream(ReaderStream::with_capacity(reader, 256 << 10));
-        let request = self
-            .request(Method::PUT, &format!("artifacts/{artifact}"))
-            .header(header::CONTENT_LENGTH, size)
-            .body(body);
+        let request =
+            self.request(Method::PUT, &format!("artifacts/{artifact}")).header(header::CONTENT_LENGTH, size).body(body);
         let answer = async {
             let response = self.send(request).await?;
             self.read(response).await.map(ignored)

@@ -67,7 +67,9 @@ fn dpkg_deb(verb: &str, file: &Path, more: &[&str]) -> std::io::Result<Output> {
 fn depends(fields: &str) -> Vec<String> {
     fields
         .lines()
-        .filter_map(|line| if line.starts_with([' ', '\t']) { Some(line) } else { line.split_once(':').map(|(_, value)| value) })
+        .filter_map(|line| {
+            if line.starts_with([' ', '\t']) { Some(line) } else { line.split_once(':').map(|(_, value)| value) }
+        })
         .flat_map(|value| value.split(','))
         .map(|name| name.trim().to_owned())
         .filter(|name| !name.is_empty())

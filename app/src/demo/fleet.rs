@@ -52,7 +52,11 @@ impl Fleet {
         (Self { folder: folder.to_owned(), ended, stops: Vec::new(), keepers: JoinSet::new() }, ends)
     }
     /// Starts this program again with other arguments; its output goes to a log in the folder.
-    pub(super) fn start<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(&mut self, name: &str, args: I) -> Result<(), Failure> {
+    pub(super) fn start<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(
+        &mut self,
+        name: &str,
+        args: I,
+    ) -> Result<(), Failure> {
         let tried = || format!("start {name}");
         let mut command = Command::new(std::env::current_exe().tried(tried)?);
         command.args(args);

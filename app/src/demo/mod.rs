@@ -37,7 +37,8 @@ impl From<Failure> for Broken {
 const TAIL: usize = 20;
 
 pub(crate) async fn run(args: &Args) -> Result<Exit, Failure> {
-    let folder = tempfile::Builder::new().prefix("banyan-demo-").tempdir().tried(|| "make a temporary folder".into())?;
+    let folder =
+        tempfile::Builder::new().prefix("banyan-demo-").tempdir().tried(|| "make a temporary folder".into())?;
     let (mut fleet, mut ends) = Fleet::new(folder.path());
     let outcome = tokio::select! {
         biased;
@@ -65,7 +66,10 @@ fn interrupted() -> Broken {
 
 fn died(Ended { name, status }: Ended) -> Broken {
     let next = "look at the end of its log above; `banyan demo --keep` keeps all logs";
-    Broken { failure: Failure::new("finish the demo", format!("{name} ended by itself ({status})"), next), guilty: Some(name) }
+    Broken {
+        failure: Failure::new("finish the demo", format!("{name} ended by itself ({status})"), next),
+        guilty: Some(name),
+    }
 }
 
 /// The end of a child's log, on standard error.

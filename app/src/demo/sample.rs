@@ -23,7 +23,8 @@ pub(super) fn write(folder: &Path) -> io::Result<PathBuf> {
 }
 
 fn archive(path: &Path) -> io::Result<()> {
-    let gzip = flate2::write::GzEncoder::new(io::BufWriter::new(std::fs::File::create(path)?), flate2::Compression::fast());
+    let gzip =
+        flate2::write::GzEncoder::new(io::BufWriter::new(std::fs::File::create(path)?), flate2::Compression::default());
     let mut tar = tar::Builder::new(gzip);
     let mut add = |name: &str, mode: u32, content: &[u8]| {
         let mut header = tar::Header::new_gnu();
@@ -84,7 +85,10 @@ fn release(file: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::publisher::{Published, describe::{Given, describe}};
+    use crate::publisher::{
+        Published,
+        describe::{Given, describe},
+    };
 
     #[test]
     fn the_sample_can_be_published_and_has_a_probe() {

@@ -101,15 +101,23 @@ async fn server(folder: &Path, fleet: &mut Fleet) -> Result<(Client, Profile), B
 }
 
 /// Starts the agents and waits until all of them are there.
-async fn agents(count: u16, folder: &Path, client: &Client, profile: &Profile, fleet: &mut Fleet) -> Result<(), Broken> {
+async fn agents(
+    count: u16,
+    folder: &Path,
+    client: &Client,
+    profile: &Profile,
+    fleet: &mut Fleet,
+) -> Result<(), Broken> {
     let root = tokens::root(profile)?;
     let token = NewToken { uses: u32::from(count), expires_seconds: 3600, group: Some("demo".into()) };
-    let code = tokens::create(client, profile, profile.server, root, &token).await.tried(|| "make a join code".into())?;
+    let code =
+        tokens::create(client, profile, profile.server, root, &token).await.tried(|| "make a join code".into())?;
     let names: Vec<String> = (1..=count).map(|number| format!("agent-{number}")).collect();
     for name in &names {
         let install_root = install_root(folder, name);
         std::fs::create_dir_all(&install_root).tried(|| format!("make a folder for {name}"))?;
-        let fixed = ["agent", "--listen", "127.0.0.1:0", "--exit-with-stdin", "--name", name.as_str()].map(OsString::from);
+        let fixed =
+            ["agent", "--listen", "127.0.0.1:0", "--exit-with-stdin", "--name", name.as_str()].map(OsString::from);
         let join = ["--join".into(), code.to_string().into()];
         let places: [OsString; 4] =
             ["--data".into(), folder.join(name).join("data").into(), "--install-root".into(), install_root.into()];
@@ -169,7 +177,11 @@ fn incomplete(status: &DeploymentStatus) -> Broken {
 /// Something that must happen within a time, else somebody's log is shown.
 async fn within<T>(limit: Duration, guilty: &str, what: &str, done: impl Future<Output = T>) -> Result<T, Broken> {
     tokio::time::timeout(limit, done).await.map_err(|_| Broken {
-        failure: Failure::new(what, format!("it is not ready after {} seconds", limit.as_secs()), "look at the end of its log above"),
+        failure: Failure::new(
+            what,
+            format!("it is not ready after {} seconds", limit.as_secs()),
+            "look at the end of its log above",
+        ),
         guilty: Some(guilty.into()),
     })
 }

@@ -103,7 +103,8 @@ impl Summary {
     /// For people. `kept`: the folders are still there afterwards.
     pub(super) fn text(&self, kept: bool) -> String {
         let time = |milliseconds: Option<u64>| milliseconds.map_or_else(|| "-".into(), seconds);
-        let mut rows = vec![["MACHINE", "GOT IT FROM", "PASSED ON", "HELD IT AFTER", "RAN IT AFTER"].map(str::to_owned).to_vec()];
+        let mut rows =
+            vec![["MACHINE", "GOT IT FROM", "PASSED ON", "HELD IT AFTER", "RAN IT AFTER"].map(str::to_owned).to_vec()];
         for machine in &self.machines {
             let shares: Vec<Share> = machine.from.iter().map(Source::share).collect();
             let from = if shares.is_empty() { "-".into() } else { shares_words(&shares) };
@@ -115,7 +116,8 @@ impl Summary {
             Some(upload) => format!("{}, by {}", copies(upload.bytes, self.size), upload.machine),
             None => "none: nobody needed another machine's help".into(),
         };
-        let after = if kept { "" } else { "\n                       (removed with the demo's folder; --keep leaves it)" };
+        let after =
+            if kept { "" } else { "\n                       (removed with the demo's folder; --keep leaves it)" };
         let place = self.machines.first().map(|machine| machine.installed_in.display().to_string()).unwrap_or_default();
         format!(
             "\n{} {} ({}) runs on all {count} machines, {} after it was deployed.\n\n{}\n  \

@@ -19,7 +19,8 @@ pub(super) fn changes(before: Option<&TreeView>, now: &TreeView) -> Vec<String> 
     for (place, row) in now.rows.iter().enumerate() {
         let earlier = earlier(place, row);
         let news = |of: fn(&Row) -> bool| of(row) && !earlier.is_some_and(of);
-        let moved = earlier.map_or(row.stage != banyan_proto::admin::Stage::Expected, |earlier| earlier.stage != row.stage);
+        let moved =
+            earlier.map_or(row.stage != banyan_proto::admin::Stage::Expected, |earlier| earlier.stage != row.stage);
         let troubled = news(|row| row.trouble.is_some())
             || earlier.is_some_and(|earlier| row.trouble.is_some() && earlier.trouble != row.trouble);
         if moved || troubled {
@@ -53,7 +54,10 @@ fn said(row: &Row) -> String {
 mod tests {
     use super::*;
     use crate::tree::fixture::{Plan, status};
-    use banyan_proto::{Reason, admin::{DeploymentState, Stage}};
+    use banyan_proto::{
+        Reason,
+        admin::{DeploymentState, Stage},
+    };
 
     #[test]
     fn each_change_is_said_once_and_chunks_are_not() {

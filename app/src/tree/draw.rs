@@ -232,7 +232,8 @@ mod tests {
     use banyan_proto::{Reason, admin::DeploymentStatus, api::ByteSource};
 
     fn example() -> DeploymentStatus {
-        let mut status = status(&[("a", Plan::Server), ("b", Plan::Of("a")), ("c", Plan::Of("b")), ("d", Plan::Of("a"))]);
+        let mut status =
+            status(&[("a", Plan::Server), ("b", Plan::Of("a")), ("c", Plan::Of("b")), ("d", Plan::Of("a"))]);
         status.server_sent = 1000;
         let [a, b, c, d] = status.addressees.as_mut_slice() else { panic!("four machines") };
         (a.stage, a.installed_after) = (Stage::Installed, Some(1234));

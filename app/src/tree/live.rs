@@ -89,7 +89,8 @@ pub(crate) fn look(term: &Term, fit: bool) -> Look {
 
 /// Terminals show box-drawing characters unless the environment says that they do not.
 fn shows_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| variable(name).filter(|value| !value.is_empty()));
+    let locale =
+        ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| variable(name).filter(|value| !value.is_empty()));
     let plain = locale.is_some_and(|value| !value.to_ascii_lowercase().replace('-', "").contains("utf8"));
     !plain && variable("TERM").as_deref() != Some("linux")
 }
@@ -104,6 +105,10 @@ mod tests {
             shows_unicode(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
         };
         assert!(with(&[]) && with(&[("LANG", "de_DE.UTF-8")]) && with(&[("LC_ALL", "en_US.utf8"), ("LANG", "C")]));
-        assert!(!with(&[("LANG", "C")]) && !with(&[("LC_ALL", "POSIX"), ("LANG", "C.UTF-8")]) && !with(&[("TERM", "linux")]));
+        assert!(
+            !with(&[("LANG", "C")])
+                && !with(&[("LC_ALL", "POSIX"), ("LANG", "C.UTF-8")])
+                && !with(&[("TERM", "linux")])
+        );
     }
 }

@@ -236,7 +236,12 @@ mod tests {
 
     #[test]
     fn machines_stand_below_their_planned_senders_in_the_order_of_the_list() {
-        let view = TreeView::of(&status(&[("a", Plan::Server), ("b", Plan::Of("a")), ("c", Plan::Of("b")), ("d", Plan::Of("a"))]));
+        let view = TreeView::of(&status(&[
+            ("a", Plan::Server),
+            ("b", Plan::Of("a")),
+            ("c", Plan::Of("b")),
+            ("d", Plan::Of("a")),
+        ]));
         assert_eq!(shape(&view), [("a", 1), ("b", 2), ("c", 3), ("d", 2)]);
         let last: Vec<_> = view.rows.iter().map(|row| row.last.clone()).collect();
         assert_eq!(last, [vec![true], vec![true, false], vec![true, false, true], vec![true, true]]);
@@ -244,7 +249,13 @@ mod tests {
 
     #[test]
     fn plans_that_make_no_sense_lose_nobody() {
-        let circle = [("a", Plan::Of("b")), ("b", Plan::Of("a")), ("c", Plan::Of("c")), ("d", Plan::Nobody), ("e", Plan::Stranger)];
+        let circle = [
+            ("a", Plan::Of("b")),
+            ("b", Plan::Of("a")),
+            ("c", Plan::Of("c")),
+            ("d", Plan::Nobody),
+            ("e", Plan::Stranger),
+        ];
         let view = TreeView::of(&status(&circle));
         let mut names: Vec<_> = view.rows.iter().map(|row| row.name.as_str()).collect();
         names.sort_unstable();
@@ -277,7 +288,11 @@ mod tests {
 
     #[test]
     fn labels_cannot_steer_the_terminal_or_flood_it() {
-        let view = TreeView::of(&status(&[("x\u{1b}[2J\ny", Plan::Server), (&"long".repeat(20), Plan::Server), (" ", Plan::Server)]));
+        let view = TreeView::of(&status(&[
+            ("x\u{1b}[2J\ny", Plan::Server),
+            (&"long".repeat(20), Plan::Server),
+            (" ", Plan::Server),
+        ]));
         assert_eq!(view.rows[0].name, "x\u{fffd}[2J y");
         assert_eq!(view.rows[1].name.chars().count(), NAME);
         assert_eq!(view.rows[2].name, id(" ").short());

@@ -92,7 +92,11 @@ impl FromStr for To {
             Some(("group", group)) if !group.is_empty() => Ok(Self(Selection::Group(group.into()))),
             Some(("machine", machines)) => {
                 let machines: Vec<String> = machines.split(',').map(|name| name.trim().to_owned()).collect();
-                if machines.iter().any(String::is_empty) { Err(wrong()) } else { Ok(Self(Selection::Machines(machines))) }
+                if machines.iter().any(String::is_empty) {
+                    Err(wrong())
+                } else {
+                    Ok(Self(Selection::Machines(machines)))
+                }
             }
             _ => Err(wrong()),
         }
@@ -138,7 +142,10 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         print(&id.to_string())?;
         Show::Picture(Live::progress())
     };
-    match watch(&client, id, Limit { total: args.timeout, still: None }, show).await.tried(|| format!("watch deployment {}", id.short()))? {
+    match watch(&client, id, Limit { total: args.timeout, still: None }, show)
+        .await
+        .tried(|| format!("watch deployment {}", id.short()))?
+    {
         Watched::Ended(status) => {
             watch::shortfall(&status).iter().for_each(|line| say(line));
             if args.json.json {
@@ -147,7 +154,10 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
             Ok(watch::outcome(&status))
         }
         Watched::Interrupted => {
-            say(&format!("the deployment goes on; `banyan status {} --watch` shows it, `banyan halt {0}` halts it", id.short()));
+            say(&format!(
+                "the deployment goes on; `banyan status {} --watch` shows it, `banyan halt {0}` halts it",
+                id.short()
+            ));
             Ok(Exit::Interrupted)
         }
     }

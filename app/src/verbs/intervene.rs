@@ -8,7 +8,7 @@ use crate::{
     client::Intervention,
     exit::Exit,
     failure::{Failure, Tried as _},
-    output::{Json, say},
+    output::{Json, json_line, say},
     profile::ProfileArg,
 };
 use serde::Serialize;
@@ -32,12 +32,12 @@ pub(crate) struct ResumeArgs {
     common: Common,
 }
 
-/// Ask the machines on which a deployment failed to try again
+/// Deploy the same release once more, to the machines on which it failed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan retry 1f3a\n  \
     banyan retry latest\n\n\
-    Machines that have succeeded are left alone.")]
+    Machines that have succeeded are left alone. The id of the new deployment is printed.")]
 pub(crate) struct RetryArgs {
     #[command(flatten)]
     common: Common,
@@ -58,7 +58,13 @@ pub(crate) async fn resume(args: &ResumeArgs, profile: &ProfileArg) -> Result<Ex
     intervene(Intervention::Resume, &args.common, profile).await
 }
 pub(crate) async fn retry(args: &RetryArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
-    intervene(Intervention::Retry, &args.common, profile).await
+    let tried = || "retry the deployment".to_owned();
+    let client = connect(profile, tried)?;
+    let id = which::deployment(&client, &args.common.deployment, tried).await?;
+    let again = client.retry(id).await.tried(tried)?;
+    args.common.json.answer(&again, |again| again.id.to_string())?;
+    say(&format!("accepted; `banyan status {} --watch` shows how it goes", again.id.short()));
+    Ok(Exit::Success)
 }
 
 /// The answer to scripts.
@@ -74,12 +80,11 @@ async fn intervene(what: Intervention, args: &Common, profile: &ProfileArg) -> R
     let id = which::deployment(&client, &args.deployment, tried).await?;
     client.intervene(id, what).await.tried(tried)?;
     if args.json.json {
-        crate::output::json_line(&Done { id, done: what.verb() })?;
+        json_line(&Done { id, done: what.verb() })?;
     }
     say(&match what {
         Intervention::Halt => format!("halted {}; `banyan resume {0}` goes on with it", id.short()),
         Intervention::Resume => format!("resumed {}; `banyan status {0} --watch` shows it", id.short()),
-        Intervention::Retry => format!("machines that failed try {} again; `banyan status {0} --watch` shows it", id.short()),
     });
     Ok(Exit::Success)
 }

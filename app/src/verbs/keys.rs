@@ -84,7 +84,7 @@ struct Initialised {
 
 impl Explain for PublisherError {
     fn next(&self) -> String {
-        "put right what is named above and try again; nothing was changed".into()
+        "put right what is named above and try again; nothing has been signed".into()
     }
 }
 
@@ -116,7 +116,9 @@ pub(crate) fn generate(out: &Path, keys: u8, threshold: u8) -> Result<Vec<PathBu
     let tried = || format!("make keys in {}", out.display());
     if threshold > keys {
         let wrong = format!("{threshold} of {keys} keys can never sign");
-        return Err(Failure::new(tried(), wrong, "choose a threshold that is not above the number of keys").ending(Exit::Usage));
+        return Err(
+            Failure::new(tried(), wrong, "choose a threshold that is not above the number of keys").ending(Exit::Usage)
+        );
     }
     publisher::keys::generate(out, usize::from(keys), u64::from(threshold)).tried(tried)
 }
@@ -125,7 +127,8 @@ pub(crate) fn generate(out: &Path, keys: u8, threshold: u8) -> Result<Vec<PathBu
 pub(crate) async fn init(client: &Client, profile: &Profile, path: &Path, keys: &Path) -> Result<Profile, Failure> {
     let tried = || "register the root".to_owned();
     let info = client.info().await.tried(tried)?;
-    let first = publisher::keys::init(keys, &info, UnixSeconds::now()).tried(|| format!("make the root from {}", keys.display()))?;
+    let first = publisher::keys::init(keys, &info, UnixSeconds::now())
+        .tried(|| format!("make the root from {}", keys.display()))?;
     if let Some(other) = profile.root.filter(|root| *root != first.digest) {
         return Err(Failure::new(
             tried(),

@@ -78,7 +78,8 @@ fn list(machines: &[Machine], now: UnixSeconds) -> String {
     if machines.is_empty() {
         return "no machines yet; `banyan tokens create` makes a join code for one".into();
     }
-    let mut rows = vec![["LABEL", "ID", "GROUP", "PLATFORM", "SEEN", "ADDRESSES", "SOFTWARE"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["LABEL", "ID", "GROUP", "PLATFORM", "SEEN", "ADDRESSES", "SOFTWARE"].map(str::to_owned).to_vec()];
     for machine in machines {
         let seen = match machine {
             Machine { revoked: true, .. } => "revoked".into(),
@@ -127,7 +128,9 @@ mod tests {
     #[test]
     fn arguments() {
         assert!(parse::<Args>("--json").unwrap().json.json);
-        assert!(matches!(parse::<Args>("revoke desk").unwrap().verb, Some(Verb::Revoke(args)) if args.machine == "desk"));
+        assert!(
+            matches!(parse::<Args>("revoke desk").unwrap().verb, Some(Verb::Revoke(args)) if args.machine == "desk")
+        );
         assert!(parse::<Args>("revoke").is_err());
     }
 }

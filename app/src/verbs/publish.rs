@@ -179,8 +179,16 @@ pub(crate) async fn publish(
 
 async fn upload(client: &Client, draft: &Draft, progress: Progress) -> Result<(), crate::client::ClientError> {
     let bar = bar(progress, "uploading");
-    bar.set_length(draft.manifest.artifacts.iter().map(|artifact| artifact.size).sum());
+    let size = |digest: Digest| {
+        let artifact = draft.manifest.artifacts.iter().find(|artifact| artifact.digest == digest);
+        artifact.map(|artifact| artifact.size)
+    };
+    bar.set_length(draft.files.iter().filter_map(|(digest, _)| size(*digest)).sum());
     for (digest, path) in &draft.files {
+        if client.has_artifact(*digest).await? {
+            bar.inc(size(*digest).unwrap_or(0));
+            continue;
+        }
         let counted = bar.clone();
         client.upload(*digest, path, move |bytes| counted.inc(bytes)).await?;
     }
@@ -205,17 +213,16 @@ fn bar(progress: Progress, doing: &'static str) -> ProgressBar {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(error) => Err(Failure::new("prepare the release", error.to_string(), "report this: it is a defect of Banyan")),
+        Err(error) => {
+            Err(Failure::new("prepare the release", error.to_string(), "report this: it is a defect of Banyan"))
+        }
     }
 }
 
 /// A release in words: what machines will be told to do.
 pub(crate) fn description(manifest: &Manifest, derived: bool) -> String {
     let how = if derived { "derived from the file" } else { "as described" };
-    let mut lines = vec![format!(
-        "{} {}, sequence {} ({how})",
-        manifest.package, manifest.version, manifest.sequence
-    )];
+    let mut lines = vec![format!("{} {}, sequence {} ({how})", manifest.package, manifest.version, manifest.sequence)];
     for artifact in &manifest.artifacts {
         let kind = match artifact.install.kind {
             Kind::Archive => "archive",
@@ -253,7 +260,8 @@ mod tests {
 
     #[test]
     fn arguments() {
-        let args: Args = parse("a.tgz --key k --name tool --version 1 --kind archive --platform any --sequence 7").unwrap();
+        let args: Args =
+            parse("a.tgz --key k --name tool --version 1 --kind archive --platform any --sequence 7").unwrap();
         let given = args.about.given();
         assert_eq!((given.name.as_deref(), given.kind, given.sequence), (Some("tool"), Some(Kind::Archive), Some(7)));
         assert!(parse::<Args>("a.tgz").is_err(), "without keys nothing can be signed");
@@ -279,7 +287,13 @@ mod tests {
                 digest: Digest([0; 32]),
                 chunk_size: 16384,
                 chunks: ChunkHashes(vec![Digest([0; 32])]),
-                install: InstallSpec { kind: Kind::Archive, detect: None, probe: Some(probe), undo: None, needs_bytes: 0 },
+                install: InstallSpec {
+                    kind: Kind::Archive,
+                    detect: None,
+                    probe: Some(probe),
+                    undo: None,
+                    needs_bytes: 0,
+                },
             }],
         };
         let text = description(&manifest, true);

@@ -35,7 +35,12 @@ fn list(releases: &[Release]) -> String {
     for release in releases {
         let files: Vec<String> =
             release.artifacts.iter().map(|(platform, size)| format!("{platform} ({})", bytes(*size))).collect();
-        rows.push(vec![release.package.clone(), release.version.clone(), release.sequence.to_string(), files.join(", ")]);
+        rows.push(vec![
+            release.package.clone(),
+            release.version.clone(),
+            release.sequence.to_string(),
+            files.join(", "),
+        ]);
     }
     table(&rows)
 }
@@ -52,7 +57,10 @@ mod tests {
             sequence: 3,
             artifacts: vec![("any".into(), 2048), ("windows-x86_64".into(), 4096)],
         };
-        assert_eq!(list(&[release]).lines().nth(1).unwrap(), "hello    1.0      3         any (2.00 KiB), windows-x86_64 (4.00 KiB)");
+        assert_eq!(
+            list(&[release]).lines().nth(1).unwrap(),
+            "hello    1.0      3         any (2.00 KiB), windows-x86_64 (4.00 KiB)"
+        );
         assert!(list(&[]).contains("banyan publish"));
     }
 }

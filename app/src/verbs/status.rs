@@ -52,9 +52,8 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     let id = which::deployment(&client, which, tried).await?;
     if !args.watch {
         let status = client.deployment(id).await.tried(tried)?;
-        let picture = |status: &DeploymentStatus| {
-            draw(&TreeView::of(status), look(&console::Term::stdout(), false)).join("\n")
-        };
+        let picture =
+            |status: &DeploymentStatus| draw(&TreeView::of(status), look(&console::Term::stdout(), false)).join("\n");
         args.json.answer(&status, picture)?;
         return Ok(Exit::Success);
     }
@@ -73,7 +72,8 @@ fn list(all: &[DeploymentStatus], now: UnixSeconds) -> String {
     if all.is_empty() {
         return "no deployments yet; `banyan deploy` starts one".into();
     }
-    let mut rows = vec![["DEPLOYMENT", "RELEASE", "STATE", "STARTED", "INSTALLED", "FAILED"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["DEPLOYMENT", "RELEASE", "STATE", "STARTED", "INSTALLED", "FAILED"].map(str::to_owned).to_vec()];
     for one in all {
         let at = |stage: Stage| one.counts.iter().find(|(at, _)| *at == stage).map_or(0, |(_, count)| *count);
         let total: u32 = one.counts.iter().map(|(_, count)| count).sum();
@@ -106,9 +106,10 @@ mod tests {
         one.counts = vec![(Stage::Installed, 6), (Stage::Failed, 1)];
         let text = list(&[one], UnixSeconds(1_700_000_060));
         let line = text.lines().nth(1).unwrap();
-        assert_eq!(line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim).collect::<Vec<_>>(), [
-            "abababab", "hello 1.0", "running", "60 s ago", "6 of 7", "1"
-        ]);
+        assert_eq!(
+            line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim).collect::<Vec<_>>(),
+            ["abababab", "hello 1.0", "running", "60 s ago", "6 of 7", "1"]
+        );
         assert!(list(&[], UnixSeconds(0)).contains("banyan deploy"));
     }
 

@@ -22,8 +22,11 @@ use std::{net::SocketAddr, time::Duration};
 
 /// Make join codes, with which new machines enrol
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  banyan tokens create\n  \
-    banyan tokens create --uses 20 --group lab     see `banyan tokens create --help`", arg_required_else_help = true)]
+#[command(
+    after_help = "Examples:\n  banyan tokens create\n  \
+    banyan tokens create --uses 20 --group lab     see `banyan tokens create --help`",
+    arg_required_else_help = true
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -82,8 +85,7 @@ pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure
         )
         .ending(Exit::Usage));
     }
-    let token =
-        NewToken { uses: args.uses, expires_seconds: args.expires.as_secs(), group: args.group.clone() };
+    let token = NewToken { uses: args.uses, expires_seconds: args.expires.as_secs(), group: args.group.clone() };
     let code = create(&client, &profile, server, root, &token).await.tried(tried)?.to_string();
     let NewToken { uses, expires_seconds, group } = token;
     args.json.answer(&Created { code, uses, expires_seconds, group }, |created| created.code.clone())?;
@@ -138,7 +140,8 @@ mod tests {
 
     #[test]
     fn without_a_root_the_next_step_is_named() {
-        let profile = Profile { server: "127.0.0.1:1".parse().unwrap(), ca: Digest([0; 32]), token: String::new(), root: None };
+        let profile =
+            Profile { server: "127.0.0.1:1".parse().unwrap(), ca: Digest([0; 32]), token: String::new(), root: None };
         let failure = root(&profile).unwrap_err();
         assert!(failure.next.contains("banyan keys init"), "{failure}");
         assert_eq!(root(&Profile { root: Some(Digest([1; 32])), ..profile }).unwrap(), Digest([1; 32]));

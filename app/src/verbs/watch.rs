@@ -98,7 +98,11 @@ async fn follow(
                     if let Show::Picture(live) = show {
                         live.clear();
                     }
-                    say(&format!("{}; asking again for {} minutes", clean(&error.to_string()), PATIENCE.as_secs() / 60));
+                    say(&format!(
+                        "{}; asking again for {} minutes",
+                        clean(&error.to_string()),
+                        PATIENCE.as_secs() / 60
+                    ));
                     Instant::now()
                 });
                 if since.elapsed() > PATIENCE {

@@ -36,18 +36,25 @@ impl std::str::FromStr for Which {
         if (SHORTEST..32).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit()) {
             Ok(Self::Starts(text))
         } else {
-            Err(format!("write a deployment's id (its first {SHORTEST} digits or more), or `latest`; `banyan status` lists them"))
+            Err(format!(
+                "write a deployment's id (its first {SHORTEST} digits or more), or `latest`; `banyan status` lists them"
+            ))
         }
     }
 }
 
 /// Finds the deployment.
-pub(super) async fn deployment(client: &Client, which: &Which, tried: impl Fn() -> String) -> Result<DeploymentId, Failure> {
+pub(super) async fn deployment(
+    client: &Client,
+    which: &Which,
+    tried: impl Fn() -> String,
+) -> Result<DeploymentId, Failure> {
     if let Which::Id(id) = which {
         return Ok(*id);
     }
     let all = client.deployments().await.tried(&tried)?;
-    pick(&all, which).map_err(|wrong| Failure::new(tried(), wrong, "`banyan status` lists all deployments with their ids"))
+    pick(&all, which)
+        .map_err(|wrong| Failure::new(tried(), wrong, "`banyan status` lists all deployments with their ids"))
 }
 
 fn pick(all: &[DeploymentStatus], which: &Which) -> Result<DeploymentId, String> {

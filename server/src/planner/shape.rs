@@ -63,13 +63,14 @@ impl Shape {
 }
 
 /// How many of the names in `range` go to the first part: the middle or, in a range that spans sites, the site border
-/// nearest the middle.
+/// nearest the middle. A whole site below a head of another one is one part, so that it is entered once.
 fn split(range: &Range<usize>, borders: &[usize]) -> usize {
     let middle = range.start + range.len().div_ceil(2);
     let from = borders.partition_point(|&border| border <= range.start);
     let to = borders.partition_point(|&border| border < range.end);
     let inside = &borders[from..to.max(from)];
-    let at = inside.iter().copied().min_by_key(|border| border.abs_diff(middle)).unwrap_or(middle);
+    let alone = if borders.binary_search(&range.start).is_ok() { range.end } else { middle };
+    let at = inside.iter().copied().min_by_key(|border| border.abs_diff(middle)).unwrap_or(alone);
     at - range.start
 }
 

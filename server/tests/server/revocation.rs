@@ -35,7 +35,7 @@ async fn a_revoked_machine_is_cut_off_at_once_and_refused_at_the_next_handshake(
     peer.write_all(&Frame::Control(Control::Hello(hello)).encode()).await.unwrap();
     assert!(peer.read(&mut [0; 64]).await.unwrap() > 0, "the server greets");
 
-    world.admin().await.post::<()>("/api/v1/machines/bad/revoke", &()).await.unwrap();
+    world.admin().await.post::<()>(&format!("/api/v1/machines/{}/revoke", bad.id), &()).await.unwrap();
 
     timeout(PATIENCE, polling.ended).await.expect("the open HTTP connection is cut").unwrap();
     let mut rest = Vec::new();
@@ -56,15 +56,14 @@ async fn a_revoked_machine_is_cut_off_at_once_and_refused_at_the_next_handshake(
     let crl = Crl::read(der.to_vec(), &good.credentials.ca).unwrap();
     assert_eq!(crl.number, news.crl_number);
     assert!(crl.revokes(&bad.credentials.certificate) && !crl.revokes(&good.credentials.certificate));
-    let revoked: Vec<bool> = world.machines().await.iter().map(|machine| machine.revoked).collect();
-    assert_eq!(revoked, [false, true]);
+    assert!(world.machines().await.iter().all(|machine| machine.revoked == (machine.id == bad.id)));
 }
 
 #[tokio::test]
 async fn a_revocation_survives_a_restart() {
     let mut world = World::new().await;
     let bad = world.agent("bad").await;
-    world.admin().await.post::<()>(&format!("/api/v1/machines/{}/revoke", bad.id), &()).await.unwrap();
+    world.admin().await.post::<()>("/api/v1/machines/bad/revoke", &()).await.unwrap();
     world.restart().await;
     let again = match bad.open().await {
         Ok(mut session) => session.raw(Method::GET, "/v1/crl", vec![]).await.is_ok(),

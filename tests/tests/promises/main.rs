@@ -1,3 +1,9 @@
 //! One module for each promise. They share this one program, since linking is what costs.
 
+mod a_broken_release_is_rolled_back;
+mod a_killed_agent_goes_on;
+mod a_killed_server_loses_nothing;
+mod a_late_machine_gets_it;
+mod a_revoked_machine_is_out;
 mod everyone_gets_it;
+mod halted_means_not_installed;

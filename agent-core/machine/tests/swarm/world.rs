@@ -120,6 +120,8 @@ pub(crate) struct World {
     pub(crate) connections: Vec<Connection>,
     queue: BinaryHeap<Reverse<Entry>>,
     sequence: u64,
+    /// How much has happened without time passing.
+    at_once: u32,
 }
 
 impl World {
@@ -134,6 +136,7 @@ impl World {
             connections: Vec::new(),
             queue: BinaryHeap::new(),
             sequence: 0,
+            at_once: 0,
         };
         for n in 0..world.hosts.len() {
             world.start_timers(n);
@@ -208,6 +211,8 @@ impl World {
         while !done(self) {
             match self.queue.pop() {
                 Some(Reverse(Entry(time, _, what))) if time <= end => {
+                    self.at_once = if time == self.now { self.at_once + 1 } else { 0 };
+                    assert!(self.at_once < 20_000, "it goes round at {time:?}: {what:?}");
                     self.now = time;
                     self.happen(what);
                 }

@@ -28,7 +28,6 @@ use name::Rules;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, DirBuilder},
-    io,
     path::{Path, PathBuf},
 };
 
@@ -230,10 +229,8 @@ fn make_folders(path: &Path) -> Result<(), Trouble> {
     let missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
     let doing = |path: &Path| format!("making the folder {}", path.display());
     for folder in missing.into_iter().rev() {
-        let made: io::Result<()> = DirBuilder::new().create(folder).and_then(|()| {
-            // Opening a folder as a file is a Unix thing, and so are modes.
-            if cfg!(unix) { sys::set_mode(&fs::File::open(folder)?, true) } else { Ok(()) }
-        });
+        let made = DirBuilder::new().create(folder);
+        let made = made.and_then(|()| sys::mode(true).map_or(Ok(()), |mode| fs::set_permissions(folder, mode)));
         made.doing(|| doing(folder))?;
     }
     Ok(())

@@ -45,7 +45,6 @@ pub(super) fn walk(input: impl Read + Seek, budget: &Budget, visit: &mut Visit<'
     Ok(())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn damaged(error: ZipError) -> Refusal {
     match error {
         ZipError::UnsupportedArchive(why) => Refusal::Unsupported(format!("it is made in an unsupported way: {why}")),

@@ -13,7 +13,7 @@ use crate::installer::{
 };
 use cap_std::{
     ambient_authority,
-    fs::{Dir, OpenOptions},
+    fs::{Dir, OpenOptions, Permissions},
 };
 use std::{
     io::{self, Read, Write},
@@ -59,8 +59,8 @@ pub(super) fn unpack(archive: &Path, file_name: &str, rules: Rules, into: &Path)
             made.doing(|| format!("making the hard link {:?}", path.as_str()))
         }
     })?;
-    // The folder's own handle only names it; one that is open for reading can be synced.
-    folder.open(".").and_then(|here| sys::sync_tree(&here.into_std())).doing(|| format!("syncing {}", into.display()))
+    // By its path: the handle above only names the folder and cannot be synced.
+    sys::sync_tree(into).doing(|| format!("syncing {}", into.display()))
 }
 
 fn make_parent(folder: &Dir, parent: Option<&str>) -> Result<(), Trouble> {
@@ -69,20 +69,18 @@ fn make_parent(folder: &Dir, parent: Option<&str>) -> Result<(), Trouble> {
 
 fn make_folder(folder: &Dir, path: &str) -> Result<(), Trouble> {
     let doing = || format!("making the folder {path:?}");
-    let mut done = 0;
     // Each new one is given its mode, whatever the umask of the installer is.
     for end in path.match_indices('/').map(|(end, _)| end).chain([path.len()]) {
         match folder.create_dir(&path[..end]) {
             Ok(()) => {
-                let made = folder.open_dir(&path[..end]).doing(doing)?.into_std_file();
-                sys::set_mode(&made, true).doing(doing)?;
+                if let Some(mode) = sys::mode(true) {
+                    folder.set_permissions(&path[..end], Permissions::from_std(mode)).doing(doing)?;
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error).doing(doing),
         }
-        done = end;
     }
-    debug_assert_eq!(done, path.len());
     Ok(())
 }
 
@@ -90,7 +88,9 @@ fn write_file(folder: &Dir, path: &str, content: &mut dyn Read, size: u64, execu
     let doing = || format!("writing {path:?}");
     let mut file = folder.open_with(path, OpenOptions::new().write(true).create_new(true)).doing(doing)?.into_std();
     copy(content, &mut file, path, size)?;
-    sys::set_mode(&file, executable).doing(doing)?;
+    if let Some(mode) = sys::mode(executable) {
+        file.set_permissions(mode).doing(doing)?;
+    }
     if sys::SYNC_EACH_FILE { file.sync_all().doing(doing) } else { Ok(()) }
 }
 

@@ -8,7 +8,7 @@ use nix::{
     unistd::{Pid, geteuid},
 };
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, File, Permissions},
     io,
     os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink},
     path::Path,
@@ -52,15 +52,16 @@ pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
 }
 
 /// Makes everything below `folder` survive a power cut.
-pub(crate) fn sync_tree(folder: &File) -> io::Result<()> {
+pub(crate) fn sync_tree(folder: &Path) -> io::Result<()> {
+    let folder = File::open(folder)?;
     #[cfg(target_os = "linux")]
-    nix::unistd::syncfs(folder)?;
+    nix::unistd::syncfs(&folder)?;
     folder.sync_all()
 }
 
 /// Mode of an unpacked file or folder: 0755, or 0644 for files that are not programs.
-pub(crate) fn set_mode(file: &File, executable: bool) -> io::Result<()> {
-    file.set_permissions(fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
+pub(crate) fn mode(executable: bool) -> Option<Permissions> {
+    Some(Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
 }
 
 /// Bytes free for this user on the disk that holds `at`.

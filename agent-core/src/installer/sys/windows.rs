@@ -1,7 +1,7 @@
 //! Windows.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io,
     os::windows::fs::FileExt,
     path::{Path, PathBuf},
@@ -38,13 +38,13 @@ pub(crate) fn sync_parent(_path: &Path) -> io::Result<()> {
 }
 
 /// Every file was synced when it was written.
-pub(crate) fn sync_tree(_folder: &File) -> io::Result<()> {
+pub(crate) fn sync_tree(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
 /// Windows knows programs by their names.
-pub(crate) fn set_mode(_file: &File, _executable: bool) -> io::Result<()> {
-    Ok(())
+pub(crate) fn mode(_executable: bool) -> Option<Permissions> {
+    None
 }
 
 /// Bytes free on the disk that holds `at`.

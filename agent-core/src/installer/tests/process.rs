@@ -14,8 +14,8 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use std::{ffi::OsString, fs, process::Command};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::{ffi::OsString, fs, path::Path, process::Command, time::Duration};
+use tokio::time::timeout;
 
 /// Stands before the installer's arguments when this test program plays the installer.
 const VERB: &str = "--installer";
@@ -39,8 +39,20 @@ async fn install(world: &World, release: &Release) -> Result<Finished, ClientErr
 }
 
 /// A pipe with a name, by which programs that the installer starts and the test wait for each other.
-fn pipe(path: &std::path::Path) {
+fn pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+/// What comes over a pipe until its other end is closed.
+async fn told(pipe: &Path) -> String {
+    let text = timeout(Duration::from_secs(60), tokio::fs::read_to_string(pipe)).await;
+    text.expect("what was to be waited for did not happen").unwrap()
+}
+
+/// Lets whoever reads a pipe go on.
+async fn let_go(pipe: &Path) {
+    let open = timeout(Duration::from_secs(60), tokio::fs::write(pipe, "go\n")).await;
+    open.expect("nobody waits there").unwrap();
 }
 
 #[tokio::test]
@@ -112,15 +124,12 @@ async fn giving_up_waiting_does_not_end_the_install() {
     let release = Release::archive("1.0", 1).probe(&["/bin/sh", "-c", &script]);
     let (launcher, job, artifact) = (launcher(&world), world.job(&release), world.artifact(&release));
     let waiting = tokio::spawn(async move { run(&launcher, &job, artifact).await });
-    tokio::fs::read(&ready).await.unwrap();
+    told(&ready).await;
     waiting.abort();
     assert!(waiting.await.unwrap_err().is_cancelled());
     // Still at work: a second one has to wait.
     assert_eq!(waits(&install(&world, &release).await.unwrap().outcome), Reason::PackageManagerBusy);
-    let mut gate = tokio::fs::File::options().write(true).open(&gate).await.unwrap();
-    gate.write_all(b"go\n").await.unwrap();
-    gate.flush().await.unwrap();
-    drop(gate);
+    let_go(&gate).await;
     // When it lets go of the lock it has ended.
     let lock = fs::File::open(world.data().join("lock")).unwrap();
     tokio::task::spawn_blocking(move || lock.lock()).await.unwrap().unwrap();
@@ -149,7 +158,7 @@ async fn kill_9_while_the_probe_runs() {
         format!("test -e {0} && exit 0; : > {0}; echo $$ > {1}; exec sleep 1000", once.display(), ready.display());
     let release = Release::archive("1.0", 1).probe(&["/bin/sh", "-c", &script]);
     let mut installer = start(&world, &release);
-    let probe = tokio::fs::read_to_string(&ready).await.unwrap();
+    let probe = told(&ready).await;
     installer.kill().await.unwrap();
     kill(Pid::from_raw(probe.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
     assert!(world.data().join("journal.json").exists());
@@ -171,17 +180,14 @@ async fn kill_9_while_dpkg_works_on() {
     let script = "echo x >> /configured; echo x > /ready; read x < /gate";
     let release = deb("1.0", 1, &Recipe { control: "", postinst: Some(script) });
     let mut installer = start(&world, &release);
-    tokio::fs::read(&ready).await.unwrap();
+    told(&ready).await;
     installer.kill().await.unwrap();
     // dpkg outlives the installer and holds its lock: nothing is begun beside it.
     let outcome = install(&world, &release).await.unwrap().outcome;
     assert_eq!(waits(&outcome), Reason::PackageManagerBusy);
     assert_eq!(state(&world), "half-configured 1.0");
     assert!(world.data().join("journal.json").exists(), "what is half done was forgotten");
-    let mut open = tokio::fs::File::options().write(true).open(&gate).await.unwrap();
-    open.write_all(b"go\n").await.unwrap();
-    open.flush().await.unwrap();
-    drop(open);
+    let_go(&gate).await;
     await_lock(&world);
     assert_eq!(install(&world, &release).await.unwrap().outcome, NEW);
     assert_eq!(state(&world), "installed 1.0");
@@ -201,10 +207,9 @@ async fn kill_9_of_installer_and_dpkg() {
     let script = "test -e /once && exit 0; : > /once; echo $$ > /ready; read x < /ready";
     let release = deb("1.0", 1, &Recipe { control: "", postinst: Some(script) });
     let mut installer = start(&world, &release);
-    let mut told = String::new();
-    tokio::fs::File::open(&ready).await.unwrap().read_to_string(&mut told).await.unwrap();
+    let script = told(&ready).await;
     installer.kill().await.unwrap();
-    let group = nix::unistd::getpgid(Some(Pid::from_raw(told.trim().parse().unwrap()))).unwrap();
+    let group = nix::unistd::getpgid(Some(Pid::from_raw(script.trim().parse().unwrap()))).unwrap();
     nix::sys::signal::killpg(group, Signal::SIGKILL).unwrap();
     await_lock(&world);
     assert_eq!(state(&world), "half-configured 1.0");

@@ -107,7 +107,10 @@ mod tests {
     fn what_is_wrong_comes_with_what_to_do_and_decides_the_exit_code() {
         let good = Check::good("profile", "fine");
         let bad = Check::bad("server", "nobody answers", "start it");
-        assert_eq!(report(&[good.clone(), bad.clone()]), "ok    profile: fine\nBAD   server: nobody answers\n      next: start it");
+        assert_eq!(
+            report(&[good.clone(), bad.clone()]),
+            "ok    profile: fine\nBAD   server: nobody answers\n      next: start it"
+        );
         assert_eq!(verdict(std::slice::from_ref(&good)), Exit::Success);
         assert_eq!(verdict(&[good.clone(), Check::doubtful("clocks", "far", "look")]), Exit::Unhealthy);
         assert_eq!(verdict(&[good, bad]), Exit::Unhealthy);

@@ -22,7 +22,9 @@ const AFTER_PROFILE: [&str; 6] = ["server", "ca", "token", "root", "clocks", "ma
 pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
     let (path, profile) = match profile::load(given) {
         Ok(loaded) => loaded,
-        Err(error) => return failed(Check::bad("profile", with_causes(&error), error.next()), &AFTER_PROFILE, "no profile"),
+        Err(error) => {
+            return failed(Check::bad("profile", with_causes(&error), error.next()), &AFTER_PROFILE, "no profile");
+        }
     };
     let mut checks = vec![match system::is_private(&path) {
         Ok(false) => Check::doubtful(
@@ -98,11 +100,15 @@ fn clocks(server: Option<i64>, now: UnixSeconds) -> Check {
 fn root(profile: &Profile, targets: Result<CurrentTargets, ClientError>) -> Check {
     let init = "banyan keys init --key DIR";
     match (profile.root, targets) {
-        (_, Err(ClientError::Refused(error))) => Check::bad("root", format!("none is registered: {}", error.detail), init),
+        (_, Err(ClientError::Refused(error))) => {
+            Check::bad("root", format!("none is registered: {}", error.detail), init)
+        }
         (_, Err(error)) => Check::bad("root", error.to_string(), error.next()),
         (None, Ok(_)) => Check::bad("root", "the profile names none, so no join codes can be made", init),
         // A newer root has another hash; its chain back to the first is for the publisher's tool and the machines.
-        (Some(expected), Ok(current)) if version(&current.root) == Some(1) && Digest::of(current.root.as_bytes()) != expected => {
+        (Some(expected), Ok(current))
+            if version(&current.root) == Some(1) && Digest::of(current.root.as_bytes()) != expected =>
+        {
             Check::bad(
                 "root",
                 "the server's root is not the one this profile was made for",

@@ -63,7 +63,7 @@ pub(in crate::installer) fn pax_records(records: &[(&str, &str)]) -> Vec<u8> {
 }
 
 pub(in crate::installer) fn gz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }

@@ -1,0 +1,142 @@
+//! What an offer must pass before the first byte of content is asked for (rules O1–O10), one module for each attack.
+//!
+//! Everything is real but the network: signatures, metadata, list proofs, database. A [`Stage`] is a machine's offer
+//! stage together with everyone who signs, so that a test can make exactly the forgery it is named after.
+
+mod list_grown;
+mod list_trimmed;
+mod offer_by_no_ancestor;
+mod order_by_a_server_without_publishers_key;
+mod order_forged;
+mod order_of_the_past;
+mod release_below_the_floor;
+mod stranger_addressed;
+mod true_offer;
+
+use agent_core::{
+    offer::{Accepted, OfferError, OfferStage},
+    orders::Orders,
+    state::State,
+};
+use banyan_proto::{
+    AddresseeList, DeploymentId, KeyRing, MachineId, Manifest, Order, Reason, RollingCode, Signed, SigningKey,
+    UnixSeconds,
+    peer::{Offer, ReleaseProof},
+};
+use banyan_trust::{
+    TrustStore,
+    fixture::{Signers, manifest},
+};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+/// The machine, and everyone who signs.
+pub struct Stage {
+    stage: OfferStage,
+    server_key: SigningKey,
+    publishers: Signers,
+    /// The machines, `machines[0]` the server, `machines[1]` the head of the list; the one under test is `ME`.
+    machines: Vec<MachineId>,
+    list: AddresseeList,
+    manifest: Manifest,
+    release: ReleaseProof,
+    folder: TempDir,
+}
+
+/// Position of the machine under test among [`Stage::machines`]: the head's first child, with names below it.
+const ME: usize = 2;
+const STRIPE: u8 = 0;
+
+impl Stage {
+    fn new() -> Self {
+        let now = UnixSeconds::now();
+        let (server_key, _) = SigningKey::generate();
+        let mut publishers = Signers::new(now);
+        let manifest = manifest("tool", 5, 5);
+        let release = publishers.publish(&manifest);
+        let machines: Vec<MachineId> = (0..12).map(|n| MachineId([n; 16])).collect();
+        let list = AddresseeList::build(&machines, |rest| {
+            // The server has one head; below it the rest is halved.
+            if rest.start == 1 { rest.len() } else { rest.len().div_ceil(2) }
+        })
+        .unwrap();
+        let folder = TempDir::new().unwrap();
+        let state = Arc::new(State::open(&folder.path().join("agent.redb")).unwrap());
+        let keys = KeyRing(vec![server_key.public()]);
+        let trust = TrustStore::enrol(&publishers.roots[0], publishers.root_digest()).unwrap();
+        let address = ([127, 0, 0, 1], 1).into();
+        let stage = OfferStage {
+            me: machines[ME],
+            server: machines[0],
+            keys: keys.clone(),
+            epoch: 3,
+            platform: "linux-x86_64".into(),
+            folder: folder.path().to_owned(),
+            state,
+            orders: Arc::new(Orders::new(machines[ME], machines[0], address, keys)),
+            trust: Arc::new(Mutex::new(trust)),
+        };
+        Self { stage, server_key, publishers, machines, list, manifest, release, folder }
+    }
+
+    /// A true order of the release for the list.
+    fn order(&self) -> Order {
+        let now = UnixSeconds::now();
+        let artifact = &self.manifest.artifacts[0];
+        Order {
+            id: DeploymentId::random(),
+            epoch: 3,
+            number: 10,
+            revision: 0,
+            package: self.manifest.package.clone(),
+            sequence: self.manifest.sequence,
+            manifest: banyan_proto::Digest::of(self.release.manifest.as_bytes()),
+            platform: artifact.platform.clone(),
+            artifact: artifact.digest,
+            stripes: vec![self.list.subtree(STRIPE)],
+            server: self.machines[0],
+            issued: now,
+            expires: now.plus(3600),
+            keep_until: now.plus(7200),
+            spread: Default::default(),
+            window: Default::default(),
+            deadline: None,
+        }
+    }
+    /// The true offer of an order to the machine under test, through the head.
+    fn offer(&self, order: &Order) -> Offer {
+        self.signed_offer(self.server_key.sign(order))
+    }
+    fn signed_offer(&self, order: Signed<Order>) -> Offer {
+        let (sublist, proof) = self.list.locate(STRIPE, self.machines[ME]).unwrap();
+        Offer {
+            order,
+            stripe: STRIPE,
+            sublist,
+            proof,
+            path: vec![self.machines[0], self.machines[1]],
+            code: RollingCode::root(&[1; 32], DeploymentId([0; 16]), STRIPE, banyan_proto::Digest([0; 32])),
+            hints: vec![],
+            release: self.release.clone(),
+        }
+    }
+    /// The offer as the head sends it.
+    fn check(&self, offer: Offer) -> Result<Accepted, OfferError> {
+        self.stage.check(self.machines[1], offer, UnixSeconds::now())
+    }
+    /// Checks that an offer is refused for this reason, and that no content was made room for.
+    #[track_caller]
+    fn assert_refused(&self, offer: Offer, reason: Reason) {
+        self.assert_refused_from(self.machines[1], offer, reason);
+    }
+    #[track_caller]
+    fn assert_refused_from(&self, sender: MachineId, offer: Offer, reason: Reason) {
+        let order: Order = offer.order.verify(&self.stage.keys).unwrap_or_else(|_| self.order());
+        match self.stage.check(sender, offer, UnixSeconds::now()) {
+            Ok(_) => panic!("the offer was taken"),
+            Err(error) => assert_eq!(error.reason(), reason, "{error}"),
+        }
+        assert!(!self.folder.path().join(order.artifact.to_string()).exists(), "content was made room for");
+        assert!(self.stage.orders.get(order.id).is_none(), "the order was kept");
+    }
+}

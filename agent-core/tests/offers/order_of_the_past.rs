@@ -1,0 +1,38 @@
+//! Orders whose time is over: expired, older than one that is here, from before the server was restored.
+
+use crate::*;
+
+#[test]
+fn an_expired_order_is_refused() {
+    let stage = Stage::new();
+    let expired = Order { expires: UnixSeconds(UnixSeconds::now().0 - 1), ..stage.order() };
+    stage.assert_refused(stage.offer(&expired), Reason::OrderExpired);
+}
+
+#[test]
+fn a_clock_set_back_does_not_bring_an_expired_order_back() {
+    let stage = Stage::new();
+    stage.check(stage.offer(&stage.order())).unwrap();
+    // Signed time is remembered: what had expired when the last order was signed has expired.
+    let now = UnixSeconds::now();
+    let expired = Order { number: 11, expires: UnixSeconds(now.0 - 10), ..stage.order() };
+    let long_ago = UnixSeconds(now.0 - 1_000_000);
+    let Err(error) = stage.stage.check(stage.machines[1], stage.offer(&expired), long_ago) else { panic!("taken") };
+    assert_eq!(error.reason(), Reason::OrderExpired);
+}
+
+#[test]
+fn an_older_order_of_the_package_is_refused() {
+    let stage = Stage::new();
+    stage.check(stage.offer(&stage.order())).unwrap();
+    let older = Order { number: 9, ..stage.order() };
+    let Err(error) = stage.check(stage.offer(&older)) else { panic!("taken") };
+    assert_eq!(error.reason(), Reason::OrderSuperseded);
+}
+
+#[test]
+fn an_order_of_a_lower_epoch_is_refused() {
+    let stage = Stage::new();
+    let before = Order { epoch: 2, ..stage.order() };
+    stage.assert_refused(stage.offer(&before), Reason::EpochBack);
+}

@@ -1,0 +1,18 @@
+//! A machine that is off when the order goes out gets it when it comes back; nobody waits for it.
+
+use banyan_proto::admin::{DeploymentState, Stage};
+use banyan_tests::{World, package::Behaviour};
+
+#[test]
+fn from_the_tree_or_the_server() {
+    let mut world = World::start(4);
+    world.kill_agent(2);
+    world.publish("hello", "1.0", 1_000_000, Behaviour::Works);
+    let deployment = world.deploy("hello", "all", 2);
+    world.wait_for_status(&deployment, "the others have it", |status| {
+        status.addressees.iter().filter(|machine| machine.stage == Stage::Installed).count() == 3
+    });
+    world.start_agent(2);
+    world.wait_for_status(&deployment, "the late one has it", |status| status.state == DeploymentState::Finished);
+    assert_eq!(world.says(2, "hello").as_deref(), Some("hello 1.0"));
+}
