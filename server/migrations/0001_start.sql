@@ -50,7 +50,6 @@ CREATE TABLE deployments (
     size        INTEGER NOT NULL,
     chunks      INTEGER NOT NULL,
     signed      TEXT NOT NULL,
-    manifest    TEXT NOT NULL,
     request     TEXT NOT NULL,
     server_sent INTEGER NOT NULL
 ) WITHOUT ROWID;

@@ -18,14 +18,11 @@ use socket2::{SockRef, TcpKeepalive};
 use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
-/// Handshakes under way at once; further connections wait to be accepted.
-const HANDSHAKES: usize = 512;
 /// A request's head must come within this time.
 const HEAD: Duration = Duration::from_secs(60);
 /// How long an answer under way may take when the server ends.
@@ -46,11 +43,7 @@ pub(crate) struct Peer {
 
 /// Accepts connections until the server ends.
 pub(crate) async fn serve(nms: Arc<Nms>, listener: TcpListener, router: Router) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     loop {
-        let Some(Ok(place)) = nms.stop.run_until_cancelled(Arc::clone(&handshakes).acquire_owned()).await else {
-            return;
-        };
         let (stream, from) = match nms.stop.run_until_cancelled(listener.accept()).await {
             None => return,
             Some(Ok(accepted)) => accepted,
@@ -61,12 +54,16 @@ pub(crate) async fn serve(nms: Arc<Nms>, listener: TcpListener, router: Router) 
                 continue;
             }
         };
-        let (nms, router, ip) = (Arc::clone(&nms), router.clone(), from.ip());
+        let (nms, router, ip) = (Arc::clone(&nms), router.clone(), from.ip().to_canonical());
+        let Ok(place) = nms.live.shake(ip) else {
+            debug!(%ip, "too many handshakes at once: one more is closed");
+            continue;
+        };
         nms.tasks.clone().spawn(async move {
             let shaken = connection::handshake(stream, nms.doors.acceptor()).await;
             drop(place);
             match shaken {
-                Ok(stream) => lead(&nms, stream, ip.to_canonical(), router).await,
+                Ok(stream) => lead(&nms, stream, ip, router).await,
                 Err(error) => debug!(%ip, "no TLS: {error}"),
             }
         });
@@ -106,7 +103,7 @@ async fn http(nms: &Arc<Nms>, stream: TlsStream<TcpStream>, peer: Peer, router: 
     if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive)) {
         debug!("socket options: {error}");
     }
-    let Ok(ticket) = nms.live.admit(peer.machine) else {
+    let Ok(ticket) = nms.live.admit(peer.machine, peer.from) else {
         warn!(from = %peer.from, machine = ?peer.machine, "too many connections at once: one more is closed");
         return;
     };

@@ -14,6 +14,7 @@ use std::{
 };
 
 /// Milliseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "in seconds, machines would seem faster or slower after a restart")]
 pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
@@ -21,6 +22,7 @@ pub(crate) fn now_ms() -> u64 {
 /// An order, its lists and its content.
 pub(crate) struct OpenOrder {
     pub(crate) row: DeploymentRow,
+    pub(crate) manifest: String,
     pub(crate) artifact: Artifact,
     pub(crate) trees: Vec<Tree>,
     /// The artifact's file; none when it is gone from the store.
@@ -32,16 +34,17 @@ pub(crate) struct OpenOrder {
 }
 
 impl OpenOrder {
-    /// Puts an order together. `fresh` when it is being accepted right now. `None` when the manifest no longer has the
-    /// artifact, which only a damaged database explains. Opens the file: blocks a little.
+    /// Puts an order together. `fresh` when it is being accepted right now. `None` when the manifest does not have the
+    /// artifact, which only a damaged folder explains. Opens the file: blocks a little.
     pub(crate) fn new(
         row: DeploymentRow,
+        manifest: String,
         lists: Vec<AddresseeList>,
         artifacts: &Artifacts,
         fresh: bool,
     ) -> Option<Self> {
-        let manifest = Manifest::parse(row.manifest.as_bytes()).ok()?;
-        let artifact = manifest.artifacts.into_iter().find(|artifact| artifact.platform == row.order.platform)?;
+        let parsed = Manifest::parse(manifest.as_bytes()).ok()?;
+        let artifact = parsed.artifacts.into_iter().find(|artifact| artifact.platform == row.order.platform)?;
         let stripes = u8::try_from(lists.len()).ok()?;
         let path = artifacts.path(artifact.digest);
         let content = match ArtifactFile::complete(&path, artifact.clone(), stripes) {
@@ -53,7 +56,7 @@ impl OpenOrder {
         };
         let trees = lists.into_iter().zip(0..stripes).map(|(list, stripe)| Tree::new(stripe, list)).collect();
         let accepted = fresh.then(Instant::now);
-        Some(Self { row, artifact, trees, content, accepted, counted: AtomicU64::new(0) })
+        Some(Self { row, manifest, artifact, trees, content, accepted, counted: AtomicU64::new(0) })
     }
     pub(crate) fn id(&self) -> DeploymentId {
         self.row.order.id

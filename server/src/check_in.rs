@@ -39,6 +39,7 @@ impl Nms {
             let crl_number = self.doors.crl().number;
             let news = crl_number > said.crl_number || self.news.has(machine, said.boot, &expected);
             if news || Instant::now() >= deadline || self.stop.is_cancelled() {
+                self.registry.touch(machine, Self::now());
                 self.news.tell(machine, said.boot, &expected);
                 return Ok(CheckInReply {
                     now: Self::now(),

@@ -76,14 +76,13 @@ impl Nms {
             accepted_ms: now_ms(),
             size: artifact.size,
             chunks: artifact.chunk_count(),
-            manifest: text.into(),
             request,
             server_sent: 0,
         };
         let id = row.order.id;
         let below_server = plan.lists[0].ids().skip(1).map(AddresseeRow::expected);
         let addressees: Vec<AddresseeRow> = below_server.chain(others).collect();
-        let open = OpenOrder::new(row.clone(), plan.lists.clone(), &self.artifacts, true)
+        let open = OpenOrder::new(row.clone(), text, plan.lists.clone(), &self.artifacts, true)
             .filter(|open| open.content.is_some())
             .ok_or_else(|| Refusal::internal(&"the release's artifact cannot be opened"))?;
         let new = NewDeployment { row: &row, lists: &plan.lists, addressees: &addressees };
@@ -231,8 +230,12 @@ impl Nms {
                 continue;
             }
             let lists = self.store.lists(id).await?;
-            let Some(open) = OpenOrder::new(row, lists, &self.artifacts, false) else {
-                error!(order = %id, "its manifest is damaged in the database; deploy it again");
+            let (package, sequence) = (row.order.package.clone(), row.order.sequence);
+            let Ok(text) = self.desk.with(move |repository| repository.manifest(&package, sequence)).await else {
+                continue;
+            };
+            let Some(open) = OpenOrder::new(row, text, lists, &self.artifacts, false) else {
+                error!(order = %id, "its manifest does not have its artifact; deploy it again");
                 continue;
             };
             let open = self.book.add(open);

@@ -3,7 +3,7 @@
 //! a person sees it. Here too is everything else that has to be done now and then.
 
 use crate::{book::OpenOrder, nms::Nms, refusal::Refusal, store::AddresseeRow};
-use banyan_proto::{DeploymentId, MachineId, Reason, admin::Stage};
+use banyan_proto::{DeploymentId, MachineId, Reason, UnixSeconds, admin::Stage};
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -14,6 +14,8 @@ use tracing::{error, info};
 const TICK: Duration = Duration::from_secs(5);
 /// Signed metadata is looked at this often; the repository knows when it is due.
 const REFRESH_EVERY: Duration = Duration::from_secs(3600);
+/// Reports and suspicions are kept for this long (seconds).
+const HISTORY: u64 = 180 * 24 * 3600;
 /// After so many reminders a person should know.
 const REMINDERS: u32 = 3;
 /// Slower than this (bytes per second) counts as no progress.
@@ -80,6 +82,10 @@ impl Nms {
             }
             if refreshed.elapsed() >= REFRESH_EVERY {
                 refreshed = Instant::now();
+                let before = UnixSeconds(Self::now().0.saturating_sub(HISTORY));
+                if let Err(error) = self.store.forget(before).await {
+                    error!("old reports could not be thrown away: {error}");
+                }
                 match self.desk.with(|repository| repository.refresh(Self::now())).await {
                     Ok(true) => info!("snapshot and timestamp signed anew"),
                     Ok(false) => {}
@@ -129,7 +135,7 @@ impl Nms {
 
     async fn say(&self, id: DeploymentId, row: &AddresseeRow) -> Result<(), Refusal> {
         self.news.remind(row.machine, id);
-        if row.reason.is_some() {
+        if row.reason.is_some_and(|reason| reason != Reason::Unreachable) {
             return Ok(());
         }
         let (reason, what) = match row.stage {

@@ -59,11 +59,11 @@ impl Nms {
     pub(crate) fn now() -> UnixSeconds {
         UnixSeconds::now()
     }
-    /// Whether the machine can be expected to answer now. Just after a start nobody has had the time to connect again:
-    /// then it counts who was heard from lately.
+    /// Whether the machine can be expected to answer now: it is connected, or between two connections. Just after a start
+    /// nobody has had the time to connect again: then it counts who was heard from lately.
     pub(crate) fn is_reachable(&self, id: MachineId, seen: UnixSeconds) -> bool {
-        let just_started = self.started.elapsed().as_secs() < 60;
-        self.live.is_online(id) || (just_started && Self::now().0 < seen.0 + 600)
+        let lately = if self.started.elapsed().as_secs() < 60 { 600 } else { 15 };
+        self.live.is_online(id) || Self::now().0 < seen.0 + lately
     }
     /// Keeps and logs something that a person should see.
     pub(crate) async fn suspect(

@@ -80,6 +80,12 @@ impl Registry {
     pub(crate) fn is_trusted(&self, id: MachineId) -> bool {
         self.read().get(&id).is_some_and(|known| known.row.revoked.is_none())
     }
+    /// The machine is still there.
+    pub(crate) fn touch(&self, id: MachineId, now: UnixSeconds) {
+        if let Some(known) = self.write().get_mut(&id) {
+            known.row.seen = now;
+        }
+    }
     pub(crate) fn revoke(&self, id: MachineId, now: UnixSeconds) {
         if let Some(known) = self.write().get_mut(&id) {
             known.row.revoked.get_or_insert(now);

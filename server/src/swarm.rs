@@ -34,7 +34,7 @@ impl Nms {
             return Err(Reason::InternalError);
         }
         let metadata = self.desk.shown().metadata.ok_or(Reason::MetadataExpired)?;
-        let release = ReleaseProof { metadata: (*metadata).clone(), manifest: open.row.manifest.to_string() };
+        let release = ReleaseProof { metadata: (*metadata).clone(), manifest: open.manifest.clone() };
         let texts = [&release.metadata.timestamp, &release.metadata.snapshot, &release.metadata.targets];
         let texts = texts.into_iter().chain(&release.metadata.roots).chain([&release.manifest]);
         // In JSON each quotation mark takes two bytes, so texts of metadata grow by a third at most.

@@ -23,11 +23,11 @@ impl Tree {
         let mut parent = vec![0; ids.len()];
         // Whoever stands between a head and the end of its subtree, and under no later head, is its child.
         let mut above: Vec<usize> = Vec::new();
-        for at in 0..ids.len() {
+        for (at, parent) in parent.iter_mut().enumerate() {
             while above.last().is_some_and(|&head| at >= head + subtrees[head].size as usize) {
                 above.pop();
             }
-            parent[at] = above.last().copied().unwrap_or(0);
+            *parent = above.last().copied().unwrap_or(0);
             above.push(at);
         }
         Self { stripe, list, subtrees, position, parent, ids }

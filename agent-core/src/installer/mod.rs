@@ -32,7 +32,7 @@ mod staging;
 mod sys;
 mod trouble;
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 
 pub use job::{Finished, Job, Outcome, WithoutRestore};

@@ -40,8 +40,8 @@ enum Verb {
 /// Make a join code and print it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan tokens create                                     for one machine, good for a week\n  \
-    banyan tokens create --uses 20 --expires 12h --group lab for a room full of them\n\n\
+    banyan tokens create                                       for one machine, good for a week\n  \
+    banyan tokens create --uses 20 --expires 12h --group lab   for a room full of them\n\n\
     On the machine: banyan-agent --data DIR --listen IP:PORT --join CODE\n\
     (to try it: banyan agent …). A join code holds a secret: hand it on like a password.")]
 pub(crate) struct CreateArgs {

@@ -8,7 +8,10 @@ use axum::{
 };
 use banyan_proto::{MachineId, Reason};
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+/// A JSON body must come within this time, so that nobody holds a place for ever.
+const BODY: Duration = Duration::from_secs(60);
 
 fn peer(parts: &Parts) -> Result<Peer, Refusal> {
     parts.extensions.get().copied().ok_or_else(|| Refusal::internal(&"a request without its connection"))
@@ -68,9 +71,10 @@ pub(super) struct Sent<T>(pub(super) T);
 impl<T: DeserializeOwned> FromRequest<Arc<Nms>> for Sent<T> {
     type Rejection = Refusal;
     async fn from_request(request: Request, nms: &Arc<Nms>) -> Result<Self, Refusal> {
-        match Json::from_request(request, nms).await {
-            Ok(Json(body)) => Ok(Self(body)),
-            Err(rejection) => Err(Refusal::new(rejection.status(), Reason::BadRequest, rejection.body_text())),
+        match tokio::time::timeout(BODY, Json::from_request(request, nms)).await {
+            Ok(Ok(Json(body))) => Ok(Self(body)),
+            Ok(Err(rejection)) => Err(Refusal::new(rejection.status(), Reason::BadRequest, rejection.body_text())),
+            Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, Reason::BadRequest, "the body came too slowly")),
         }
     }
 }

@@ -34,7 +34,6 @@ fn read(row: &SqliteRow) -> Stored<DeploymentRow> {
         accepted_ms: columns.number("accepted_ms")?,
         size: columns.number("size")?,
         chunks: columns.small("chunks")?,
-        manifest: columns.text("manifest")?.into(),
         request: columns.json("request")?,
         server_sent: columns.number("server_sent")?,
     })
@@ -43,7 +42,7 @@ fn read(row: &SqliteRow) -> Stored<DeploymentRow> {
 async fn insert(to: &mut SqliteConnection, row: &DeploymentRow) -> Stored<()> {
     query(
         "INSERT INTO deployments (id, number, package, sequence, version, platform, state, accepted_ms, expires, size, \
-         chunks, signed, manifest, request, server_sent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         chunks, signed, request, server_sent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(row.order.id.0.as_slice())
     .bind(signed(row.order.number))
@@ -57,7 +56,6 @@ async fn insert(to: &mut SqliteConnection, row: &DeploymentRow) -> Stored<()> {
     .bind(signed(row.size))
     .bind(i64::from(row.chunks))
     .bind(json(&row.signed)?)
-    .bind(&*row.manifest)
     .bind(json(&row.request)?)
     .bind(signed(row.server_sent))
     .execute(to)

@@ -173,4 +173,15 @@ impl Machines for Sqlite {
             .await?;
         Ok(())
     }
+
+    async fn forget(&self, before: UnixSeconds) -> Stored<()> {
+        for sql in [
+            "DELETE FROM reports WHERE received < ?",
+            "DELETE FROM suspicions WHERE at < ?",
+            "DELETE FROM tokens WHERE expires < ?",
+        ] {
+            query(sql).bind(signed(before.0)).execute(&self.pool).await?;
+        }
+        Ok(())
+    }
 }

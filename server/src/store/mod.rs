@@ -16,7 +16,7 @@ use banyan_proto::{
     admin::{Deploy, DeploymentState, Stage},
     api::{ByteSource, Report},
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 /// Why something could not be remembered or found again. The server's fault, never the caller's.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +99,6 @@ pub(crate) struct DeploymentRow {
     pub(crate) accepted_ms: u64,
     pub(crate) size: u64,
     pub(crate) chunks: u32,
-    pub(crate) manifest: Arc<str>,
     /// What was asked for, so that it can be asked for again.
     pub(crate) request: Deploy,
     pub(crate) server_sent: u64,
@@ -192,6 +191,8 @@ pub(crate) trait Machines {
     /// Serials of all certificates of revoked machines, with the time of the revocation.
     async fn revoked_serials(&self) -> Stored<Vec<(Vec<u8>, UnixSeconds)>>;
     async fn add_suspicion(&self, suspicion: &Suspicion) -> Stored<()>;
+    /// Forgets what is older than this and only of interest for a while: reports, suspicions, secrets that have expired.
+    async fn forget(&self, before: UnixSeconds) -> Stored<()>;
 }
 
 /// Deployments and their lists.

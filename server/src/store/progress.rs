@@ -204,10 +204,10 @@ impl Progress for Sqlite {
             .bind(receipt.machine.0.as_slice())
             .fetch_one(&mut *tx)
             .await?;
-        if let Some(mut row) = find(&mut tx, receipt.order, receipt.machine).await? {
-            if apply(&mut row, &Fact::Receipt(sources), after_ms) {
-                write(&mut tx, receipt.order, &row).await?;
-            }
+        if let Some(mut row) = find(&mut tx, receipt.order, receipt.machine).await?
+            && apply(&mut row, &Fact::Receipt(sources), after_ms)
+        {
+            write(&mut tx, receipt.order, &row).await?;
         }
         tx.commit().await?;
         Columns(&kept).json("signed")

@@ -16,8 +16,11 @@ impl Source {
     pub(crate) fn offered(&mut self, ctx: &mut Context<'_>, link: Link, sender: MachineId, kind: Kind) {
         self.suspects.cleared(sender);
         match self.seat {
-            Seat::Trying(dialling @ Attempt::Dialling { .. }) => ctx.close(dialling.link(), Reason::Done),
-            Seat::Empty { .. } => {}
+            // The offer may come over the very link that was dialled.
+            Seat::Trying(dialling @ Attempt::Dialling { .. }) if dialling.link() != link => {
+                ctx.close(dialling.link(), Reason::Done);
+            }
+            Seat::Trying(Attempt::Dialling { .. }) | Seat::Empty { .. } => {}
             Seat::Trying(Attempt::Asked(_)) | Seat::Fed(_) | Seat::Probing(..) | Seat::Whole(_) => return,
         }
         self.seat = Seat::Trying(self.ask(ctx, link, sender, kind));

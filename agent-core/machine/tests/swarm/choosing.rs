@@ -342,6 +342,16 @@ fn a_new_offer_brings_a_source_to_whoever_has_none_and_changes_nothing_for_other
 }
 
 #[test]
+fn an_offer_over_the_link_that_was_dialled_is_as_good_as_any() {
+    let mut one = One::new();
+    one.give(Input::Restored(offer(0)));
+    let (who, link) = one.dials();
+    one.give(Input::Offered { link, sender: id(who), offer: offer(0) });
+    assert!(one.seen.contains(&Action::Pull { link, stripe: stripe(0), from: 0 }));
+    assert!(!one.seen.iter().any(|action| matches!(action, Action::Close(..))));
+}
+
+#[test]
 fn a_machine_that_slept_blames_nobody() {
     let mut one = One::fed();
     one.now += Duration::from_secs(3600);

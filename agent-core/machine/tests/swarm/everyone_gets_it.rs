@@ -1,6 +1,5 @@
 //! Whatever goes wrong on the way: every machine that lives in the end and can reach the server has the release
-//! installed, once. Random swarms with random faults; a failing case prints its values, and the seed goes into
-//! `proptest-regressions`.
+//! installed, once. Random swarms with random faults; a failing case prints its values and its seed.
 
 use crate::{
     host::Character,

@@ -14,6 +14,7 @@ mod install_order;
 mod liars;
 mod makespan;
 mod parent_dies;
+mod responsibility;
 mod restart;
 mod turns;
 mod undisturbed;

@@ -64,12 +64,13 @@ fn a_release_found_bad_is_not_tried_again_after_a_crash() {
         let journal = fs::read_to_string(world.data().join("journal.json")).unwrap_or_default();
         let before = probed();
         assert_eq!(failed_and_restored(&world.install(&release).outcome).0, Reason::ProbeFailed);
-        if ended || journal.contains("undoing") {
-            condemned += 1;
+        let written = journal.contains("undoing");
+        condemned += usize::from(written);
+        if ended || written {
             assert_eq!((before, probed()), (1, 1), "it was put in place and probed once more after {steps} steps");
         }
     }
-    assert!(condemned >= 3, "no run died after the verdict");
+    assert!(condemned >= 2, "no run died after the verdict had been written down");
 }
 
 #[test]
