@@ -65,7 +65,7 @@ pub struct Plan {
 /// Plans the lists. `stripes` is 1 or 2.
 ///
 /// # Errors
-/// When there are no candidates' places left: see [`ListError`].
+/// When there are more candidates than a list may have names: see [`ListError`].
 pub fn plan(server: MachineId, candidates: &[Candidate], stripes: u8) -> Result<Plan, ListError> {
     let sites = by_site(candidates);
     let sizes: Vec<usize> = sites.iter().map(Vec::len).collect();

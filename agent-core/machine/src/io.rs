@@ -108,6 +108,9 @@ pub enum Input {
         ancestor: bool,
     },
     /// The connection is gone, could not be made, or was refused, for this reason. The link is not used again.
+    /// [`Reason::Unreachable`] stands for a connection that broke or was never made; after any other reason the same
+    /// machine is not dialled again at once. A peer that acknowledges nothing for some seconds is gone too: only its
+    /// children would notice its silence otherwise.
     Lost(Link, Reason),
     /// The whole artifact has been hashed from the disk and is right.
     ArtifactVerified(DeploymentId),

@@ -108,7 +108,7 @@ pub(super) fn write_synced(path: &Path, content: &[u8]) -> Result<(), Trouble> {
     let mut file = sys::private_file(&new).doing(doing)?;
     file.write_all(content).and_then(|()| file.sync_all()).doing(doing)?;
     drop(file);
-    fs::rename(&new, path).and_then(|()| sys::sync_parent(path)).doing(doing)
+    fs::rename(&new, path).and_then(|()| sys::sync_folder(path.parent().unwrap_or(path))).doing(doing)
 }
 
 /// Removes a file or a folder with everything in it; nothing there is success.

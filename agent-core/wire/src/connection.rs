@@ -216,3 +216,34 @@ impl TlsPair {
         })
     }
 }
+
+impl Connection {
+    /// Sends one frame, without a node: for programs that speak the protocol by hand, as tests do.
+    ///
+    /// # Errors
+    /// When the other side is gone.
+    pub async fn send(&mut self, frame: &Frame) -> io::Result<()> {
+        self.send_bytes(&frame.encode()).await
+    }
+    /// Sends bytes that need not be a frame.
+    ///
+    /// # Errors
+    /// When the other side is gone.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write.write_all(bytes).await?;
+        self.write.flush().await
+    }
+    /// The next frame, without a node.
+    ///
+    /// # Errors
+    /// When the other side is gone or sends something else.
+    pub async fn next(&mut self) -> io::Result<Frame> {
+        let mut header = [0; frame::HEADER];
+        self.read.read_exact(&mut header).await?;
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let (kind, length) = frame::parse_header(header).map_err(invalid)?;
+        let mut body = vec![0; length];
+        self.read.read_exact(&mut body).await?;
+        frame::parse_body(kind, body).map_err(invalid)
+    }
+}

@@ -1,8 +1,7 @@
-//! Whether the demo can take a file: each of its machines is a folder, so a Debian package goes into a folder with an
-//! empty dpkg database, and not every package can live there.
+//! Whether the demo can take a Debian package: each of its machines is a folder, so the package goes into a folder with
+//! an empty dpkg database, and not every package can live there.
 
 use crate::failure::{Failure, Tried as _};
-use banyan_proto::manifest::Kind;
 use std::{
     io::Read as _,
     path::{Path, PathBuf},
@@ -13,18 +12,12 @@ use std::{
 #[derive(Debug, PartialEq, Eq)]
 struct Needs(Vec<String>);
 
-/// What the file is, or why the demo cannot take it.
-pub(super) fn check(file: &Path) -> Result<Kind, Failure> {
+/// Says why the demo cannot take a Debian package, if it cannot.
+pub(super) fn check(file: &Path) -> Result<(), Failure> {
     let tried = || format!("show {} in the demo", file.display());
-    if !file.metadata().tried(tried)?.is_file() {
-        return Err(Failure::new(tried(), "it is not a file", "give an archive or a Debian package"));
-    }
-    if file.extension().is_none_or(|ending| ending != "deb") {
-        return Ok(Kind::Archive);
-    }
     let needs = needs(file).tried(tried)?;
     if needs.0.is_empty() {
-        return Ok(Kind::Deb);
+        return Ok(());
     }
     Err(Failure::new(
         tried(),
@@ -119,16 +112,5 @@ mod tests {
         }
         assert_eq!(scripts(&tar.into_inner().unwrap()).unwrap(), ["postinst"]);
         assert!(scripts(b"no archive at all, whatever it is").is_err());
-    }
-
-    #[test]
-    fn archives_pass_and_what_is_no_file_does_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a.tar.gz");
-        std::fs::write(&file, "x").unwrap();
-        assert_eq!(check(&file).unwrap(), Kind::Archive);
-        assert!(check(folder.path()).is_err());
-        let missing = check(&folder.path().join("b.deb")).unwrap_err();
-        assert!(missing.next.contains("check the path"), "{missing}");
     }
 }

@@ -5,6 +5,7 @@
 //! process is killed, because the children's standard input then ends.
 
 mod debian;
+mod file;
 mod fleet;
 mod sample;
 mod story;
@@ -42,7 +43,7 @@ pub(crate) async fn run(args: &Args) -> Result<Exit, Failure> {
     let (mut fleet, mut ends) = Fleet::new(folder.path());
     let outcome = tokio::select! {
         biased;
-        Ok(()) = system::interrupted() => Err(interrupted()),
+        Ok(()) = system::interrupted() => Err(interrupted(args.keep)),
         Some(ended) = ends.recv() => Err(died(ended)),
         outcome = story::tell(args, folder.path(), &mut fleet) => outcome,
     };
@@ -58,10 +59,9 @@ pub(crate) async fn run(args: &Args) -> Result<Exit, Failure> {
     outcome.map_err(|broken| broken.failure)
 }
 
-fn interrupted() -> Broken {
-    Failure::new("finish the demo", "it was interrupted", "start it again; nothing was left behind")
-        .ending(Exit::Interrupted)
-        .into()
+fn interrupted(keep: bool) -> Broken {
+    let next = if keep { "start it again" } else { "start it again; nothing was left behind" };
+    Failure::new("finish the demo", "it was interrupted", next).ending(Exit::Interrupted).into()
 }
 
 fn died(Ended { name, status }: Ended) -> Broken {

@@ -1,7 +1,8 @@
 //! What the demo does, step by step: the same steps an administrator would take, through the same functions.
 
 use super::{
-    Broken, debian,
+    Broken,
+    file::{self, Shown},
     fleet::Fleet,
     sample,
     summary::{Place, Summary},
@@ -12,7 +13,6 @@ use crate::{
     failure::{Failure, Tried as _},
     output::say,
     profile,
-    publisher::describe::Given,
     tree::Live,
     verbs::{
         demo::Args,
@@ -40,18 +40,15 @@ const STILL: Duration = Duration::from_secs(180);
 
 /// From nothing to the closing summary.
 pub(super) async fn tell(args: &Args, folder: &Path, fleet: &mut Fleet) -> Result<Exit, Broken> {
-    let kind = match &args.file {
-        Some(file) => debian::check(file)?,
-        None => Kind::Archive,
-    };
-    let (client, profile) = server(folder, fleet).await?;
-    agents(args.agents, folder, &client, &profile, fleet).await?;
-    let file = match &args.file {
-        Some(file) => file.clone(),
+    let path = match &args.file {
+        Some(path) => path.clone(),
         None => sample::write(folder).tried(|| "make the sample package".into())?,
     };
+    let Shown { path, given, kind } = look_at(path).await?;
+    let (client, profile) = server(folder, fleet).await?;
+    agents(args.agents, folder, &client, &profile, fleet).await?;
     let progress = if args.json.json { Progress::Hidden } else { Progress::Shown };
-    let release = publish::publish(&client, &folder.join("keys"), &file, Given::default(), progress).await?;
+    let release = publish::publish(&client, &folder.join("keys"), &path, given, progress).await?;
     say(&format!("published  {} {}, signed with the publisher's key", release.package, release.version));
     let deploy = Deploy {
         package: release.package,
@@ -62,7 +59,7 @@ pub(super) async fn tell(args: &Args, folder: &Path, fleet: &mut Fleet) -> Resul
         window: Window::Any,
         deadline: None,
     };
-    let status = deployed(&client, &deploy, args.json.json).await?;
+    let status = deployed(&client, &deploy, args).await?;
     if watch::outcome(&status) != Exit::Success {
         return Err(incomplete(&status));
     }
@@ -74,6 +71,14 @@ pub(super) async fn tell(args: &Args, folder: &Path, fleet: &mut Fleet) -> Resul
     let summary = Summary::of(&status, &places.collect::<Vec<_>>());
     args.json.answer(&summary, |summary| summary.text(args.keep))?;
     Ok(Exit::Success)
+}
+
+/// [`file::look_at`], away from the threads that wait for signals.
+async fn look_at(path: PathBuf) -> Result<Shown, Failure> {
+    match tokio::task::spawn_blocking(move || file::look_at(&path)).await {
+        Ok(shown) => shown,
+        Err(error) => Err(Failure::new("look at the file", error.to_string(), "report this: it is a defect of Banyan")),
+    }
 }
 
 /// Starts the server, makes keys and root.
@@ -152,14 +157,14 @@ fn install_root(folder: &Path, name: &str) -> PathBuf {
 }
 
 /// Deploys and watches to the end.
-async fn deployed(client: &Client, request: &Deploy, json: bool) -> Result<DeploymentStatus, Broken> {
+async fn deployed(client: &Client, request: &Deploy, args: &Args) -> Result<DeploymentStatus, Broken> {
     let tried = || format!("deploy {}", request.package);
     let id = deploy::start(client, request).await.tried(tried)?;
-    let show = if json { Show::Nothing } else { Show::Picture(Live::progress()) };
+    let show = if args.json.json { Show::Nothing } else { Show::Picture(Live::progress()) };
     let limit = Limit { total: None, still: Some(STILL) };
     match watch::watch(client, id, limit, show).await.tried(tried)? {
         Watched::Ended(status) => Ok(status),
-        Watched::Interrupted => Err(super::interrupted()),
+        Watched::Interrupted => Err(super::interrupted(args.keep)),
     }
 }
 

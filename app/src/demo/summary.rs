@@ -112,6 +112,7 @@ impl Summary {
             rows.push(row.into_iter().chain([time(machine.verified_after), time(machine.installed_after)]).collect());
         }
         let count = self.machines.len();
+        let everybody = if count == 1 { "the one machine".into() } else { format!("all {count} machines") };
         let upload = match &self.largest_upload {
             Some(upload) => format!("{}, by {}", copies(upload.bytes, self.size), upload.machine),
             None => "none: nobody needed another machine's help".into(),
@@ -120,7 +121,7 @@ impl Summary {
             if kept { "" } else { "\n                       (removed with the demo's folder; --keep leaves it)" };
         let place = self.machines.first().map(|machine| machine.installed_in.display().to_string()).unwrap_or_default();
         format!(
-            "\n{} {} ({}) runs on all {count} machines, {} after it was deployed.\n\n{}\n  \
+            "\n{} {} ({}) runs on {everybody}, {} after it was deployed.\n\n{}\n  \
              the server sent      {} (without the tree: {count})\n  \
              the largest upload   {upload}\n  \
              installed in         {place}{}{after}\n",

@@ -213,7 +213,8 @@ fn row(machine: &AddresseeStatus, last: Vec<bool>, names: &Names<'_>) -> Row {
         stage: machine.stage,
         chunks: machine.chunks,
         from,
-        trouble: machine.reason.map(|reason| (reason, detail)),
+        // A machine that has succeeded is past whatever kept it.
+        trouble: machine.reason.filter(|_| machine.stage != Stage::Installed).map(|reason| (reason, detail)),
         installed_after: machine.installed_after,
     }
 }

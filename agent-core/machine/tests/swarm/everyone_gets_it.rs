@@ -88,7 +88,7 @@ fn play(case: &Case) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::cases(200), max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn everyone_alive_gets_it_and_installs_once(case in cases()) {
         let mut world = play(&case);

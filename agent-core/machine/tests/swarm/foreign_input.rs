@@ -111,7 +111,7 @@ fn behave(machine: &mut Machine, mut now: Now) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::cases(150), failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn nothing_that_comes_from_outside_breaks_or_wedges_it(
         happenings in prop::collection::vec((inputs(), 0u64..3000), 0..120),
@@ -130,7 +130,7 @@ proptest! {
             }
         }
         // Links that answers are still awaited on are lost, the order is begun anew.
-        for link in 0..4000 {
+        for link in 0..1500 {
             machine.handle(now, Input::Lost(Link(link), Reason::Unreachable));
         }
         machine.handle(now, Input::Dropped(DeploymentId([1; 16]), Reason::OrderSuperseded));
@@ -172,7 +172,7 @@ proptest! {
                 machine.handle(now, Input::ArtifactDamaged(DeploymentId([1; 16]), vec![]));
             }
         }
-        for link in 0..4000 {
+        for link in 0..1500 {
             machine.handle(now, Input::Lost(Link(link), Reason::Unreachable));
         }
         prop_assert!(behave(&mut machine, now));

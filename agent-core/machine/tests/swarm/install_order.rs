@@ -21,11 +21,14 @@ impl Driver {
     }
     /// An order that is here whole.
     fn restore(&mut self, order: u8) -> (DeploymentId, Vec<Action>) {
+        self.restore_with(order, 4)
+    }
+    /// An order of four chunks of which so many are here.
+    fn restore_with(&mut self, order: u8, held: u32) -> (DeploymentId, Vec<Action>) {
         let id = DeploymentId([order; 16]);
         let sublist = AddresseeList::build(&[MachineId([1; 16])], |_| 0).unwrap();
         let stripe = StripeId { order: id, stripe: 0 };
-        let offer =
-            TrustedOffer { stripe, revision: 1, stripes: 1, chunks: 4, sublist, proof: Proof::default(), held: 4 };
+        let offer = TrustedOffer { stripe, revision: 1, stripes: 1, chunks: 4, sublist, proof: Proof::default(), held };
         (id, self.give(Input::Restored(offer)))
     }
     /// The same, up to the go-ahead being asked for.
@@ -62,6 +65,15 @@ fn nothing_is_installed_without_receipt_and_go_ahead() {
     assert_eq!(driver.give(Input::InstallEnded(id, Ok(()))), []);
     assert_eq!(driver.give(Input::GoAhead(id)), []);
     assert_eq!(driver.machine.next_wake(), None);
+}
+
+#[test]
+fn nothing_is_verified_before_every_chunk_is_here() {
+    let mut driver = Driver::new();
+    let (id, actions) = driver.restore_with(1, 3);
+    assert!(!actions.contains(&Action::VerifyArtifact(id)));
+    assert_eq!(driver.give(Input::ArtifactVerified(id)), []);
+    assert_eq!(driver.give(Input::Receipted(id)), []);
 }
 
 #[test]

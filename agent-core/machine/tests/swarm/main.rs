@@ -18,3 +18,8 @@ mod responsibility;
 mod restart;
 mod turns;
 mod undisturbed;
+
+/// How many cases a property is tried with: `PROPTEST_CASES`, or so many.
+fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
+}

@@ -68,6 +68,23 @@ fn whoever_may_not_wait_gets_what_is_there_and_is_sent_on() {
 }
 
 #[test]
+fn whoever_may_not_wait_is_refused_what_is_not_here_yet() {
+    let (me, server) = (MachineId([1; 16]), MachineId([0; 16]));
+    let mut machine = Machine::new(Config::agent(me, server, 2, 1));
+    let stripe = StripeId { order: crate::world::ORDER, stripe: 0 };
+    let sublist = AddresseeList::build(&[me], |_| 0).unwrap();
+    let offer = TrustedOffer { stripe, revision: 1, stripes: 1, chunks: 9, sublist, proof: Proof::default(), held: 3 };
+    machine.handle(Duration::ZERO, Input::Restored(offer));
+    drain(&mut machine);
+    assert_eq!(
+        pull(&mut machine, stripe, 2, 10, false),
+        [Action::RefusePull(Link(2), PullReply::NotHere)],
+        "at once, without taking a turn"
+    );
+    assert_eq!(pull(&mut machine, stripe, 4, 11, true), [serve(stripe, 4, true)]);
+}
+
+#[test]
 fn what_cannot_be_served_is_refused() {
     let refused = |link, reason| [Action::RefusePull(Link(link), PullReply::Refused { reason })];
     let (mut machine, stripe) = holder(2);

@@ -148,7 +148,7 @@ impl Method for Archive {
                 write_synced(&places.record(folder), &json)?;
                 let to = places.version(folder);
                 fs::rename(places.unpacking(folder), &to)
-                    .and_then(|()| sys::sync_parent(&to))
+                    .and_then(|()| sys::sync_folder(&places.versions()))
                     .doing(|| format!("giving {} its name", to.display()))?;
                 Ok(Progress::More)
             }

@@ -2,7 +2,7 @@
 //! folder (`cap-std`): even a path that the scan let through by mistake cannot leave it.
 
 use super::{
-    name::Rules,
+    name::{Rules, SafePath},
     read::{Entry, broken, walk},
     refusal::Refusal,
     scan::{Planned, Scan},
@@ -19,6 +19,10 @@ use std::{
     io::{self, Read, Write},
     path::Path,
 };
+
+/// So many files are synced one by one. From then on it takes less time to sync the whole disk once at the end, although
+/// that waits for what others have written too.
+const SYNCED_SINGLY: u64 = 1000;
 
 /// Reads the archive from end to end, writing nothing.
 ///
@@ -39,59 +43,86 @@ pub(super) fn look(archive: &Path, file_name: &str, rules: Rules) -> Result<u64,
 
 /// Unpacks into an existing empty folder and syncs it.
 pub(super) fn unpack(archive: &Path, file_name: &str, rules: Rules, into: &Path) -> Result<(), Trouble> {
-    let opening = || format!("opening {}", into.display());
-    let folder = Dir::open_ambient_dir(into, ambient_authority()).doing(opening)?;
+    let folder = Dir::open_ambient_dir(into, ambient_authority()).doing(|| format!("opening {}", into.display()))?;
+    let mut writer = Writer { folder, files: 0, folders: vec![String::new()] };
     let mut scan = Scan::new(rules);
-    walk(archive, file_name, &mut |entry: &Entry, content: &mut dyn Read| match scan.admit(entry)? {
-        Planned::Root => Ok(()),
-        Planned::Folder(path) => make_folder(&folder, path.as_str()),
-        Planned::File { path, size, executable } => {
-            make_parent(&folder, path.parents().last())?;
-            write_file(&folder, path.as_str(), content, size, executable)
-        }
-        Planned::Symlink { path, target } => {
-            make_parent(&folder, path.parents().last())?;
-            make_link(&folder, &target, path.as_str()).doing(|| format!("making the link {:?}", path.as_str()))
-        }
-        Planned::HardLink { path, to } => {
-            make_parent(&folder, path.parents().last())?;
-            let made = folder.hard_link(to.as_str(), &folder, path.as_str());
-            made.doing(|| format!("making the hard link {:?}", path.as_str()))
-        }
-    })?;
-    // By its path: the handle above only names the folder and cannot be synced.
-    sys::sync_tree(into).doing(|| format!("syncing {}", into.display()))
+    walk(archive, file_name, &mut |entry: &Entry, content: &mut dyn Read| writer.write(scan.admit(entry)?, content))?;
+    writer.sync(into).doing(|| format!("syncing {}", into.display()))
 }
 
-fn make_parent(folder: &Dir, parent: Option<&str>) -> Result<(), Trouble> {
-    parent.map_or(Ok(()), |parent| make_folder(folder, parent))
+/// Writes below one folder.
+struct Writer {
+    folder: Dir,
+    /// How many files were written.
+    files: u64,
+    /// The folders that were made, and the one that was there.
+    folders: Vec<String>,
 }
 
-fn make_folder(folder: &Dir, path: &str) -> Result<(), Trouble> {
-    let doing = || format!("making the folder {path:?}");
-    // Each new one is given its mode, whatever the umask of the installer is.
-    for end in path.match_indices('/').map(|(end, _)| end).chain([path.len()]) {
-        match folder.create_dir(&path[..end]) {
-            Ok(()) => {
-                if let Some(mode) = sys::mode(true) {
-                    folder.set_permissions(&path[..end], Permissions::from_std(mode)).doing(doing)?;
-                }
+impl Writer {
+    fn write(&mut self, planned: Planned, content: &mut dyn Read) -> Result<(), Trouble> {
+        match planned {
+            Planned::Root => Ok(()),
+            Planned::Folder(path) => self.make_folder(path.as_str()),
+            Planned::File { path, size, executable } => {
+                self.make_parent(&path)?;
+                self.write_file(path.as_str(), content, size, executable)
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).doing(doing),
+            Planned::Symlink { path, target } => {
+                self.make_parent(&path)?;
+                let made = make_link(&self.folder, &target, path.as_str());
+                made.doing(|| format!("making the link {:?}", path.as_str()))
+            }
+            Planned::HardLink { path, to } => {
+                self.make_parent(&path)?;
+                let made = self.folder.hard_link(to.as_str(), &self.folder, path.as_str());
+                made.doing(|| format!("making the hard link {:?}", path.as_str()))
+            }
         }
     }
-    Ok(())
-}
 
-fn write_file(folder: &Dir, path: &str, content: &mut dyn Read, size: u64, executable: bool) -> Result<(), Trouble> {
-    let doing = || format!("writing {path:?}");
-    let mut file = folder.open_with(path, OpenOptions::new().write(true).create_new(true)).doing(doing)?.into_std();
-    copy(content, &mut file, path, size)?;
-    if let Some(mode) = sys::mode(executable) {
-        file.set_permissions(mode).doing(doing)?;
+    fn make_parent(&mut self, path: &SafePath) -> Result<(), Trouble> {
+        path.parents().last().map_or(Ok(()), |parent| self.make_folder(parent))
     }
-    if sys::SYNC_EACH_FILE { file.sync_all().doing(doing) } else { Ok(()) }
+
+    fn make_folder(&mut self, path: &str) -> Result<(), Trouble> {
+        let doing = || format!("making the folder {path:?}");
+        // Each new one is given its mode, whatever the umask of the installer is.
+        for end in path.match_indices('/').map(|(end, _)| end).chain([path.len()]) {
+            let path = &path[..end];
+            match self.folder.create_dir(path) {
+                Ok(()) => {
+                    if let Some(mode) = sys::mode(true) {
+                        self.folder.set_permissions(path, Permissions::from_std(mode)).doing(doing)?;
+                    }
+                    self.folders.push(path.to_owned());
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error).doing(doing),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_file(&mut self, path: &str, content: &mut dyn Read, size: u64, executable: bool) -> Result<(), Trouble> {
+        let doing = || format!("writing {path:?}");
+        let mut options = OpenOptions::new();
+        let mut file = self.folder.open_with(path, options.write(true).create_new(true)).doing(doing)?.into_std();
+        copy(content, &mut file, path, size)?;
+        if let Some(mode) = sys::mode(executable) {
+            file.set_permissions(mode).doing(doing)?;
+        }
+        self.files += 1;
+        if self.files <= SYNCED_SINGLY || !sys::SYNCS_DISKS { file.sync_all().doing(doing) } else { Ok(()) }
+    }
+
+    /// Makes the whole tree survive a power cut.
+    fn sync(&self, into: &Path) -> io::Result<()> {
+        if self.files > SYNCED_SINGLY && sys::SYNCS_DISKS {
+            return sys::sync_disk(into);
+        }
+        self.folders.iter().try_for_each(|folder| sys::sync_folder(&into.join(folder)))
+    }
 }
 
 #[cfg(unix)]

@@ -17,8 +17,8 @@ use tokio::process::{Child, Command};
 
 /// Whether archives may hold symbolic and hard links here.
 pub(crate) const LINKS: bool = true;
-/// Whether every unpacked file has to be synced by itself ([`sync_tree`] does all at once where it can).
-pub(crate) const SYNC_EACH_FILE: bool = !cfg!(target_os = "linux");
+/// Whether [`sync_disk`] can be used.
+pub(crate) const SYNCS_DISKS: bool = cfg!(target_os = "linux");
 
 /// A folder that belongs to this user or root and that nobody else can write. Made (0700) when missing.
 pub(crate) fn own_folder(path: &Path) -> io::Result<()> {
@@ -46,17 +46,21 @@ pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
     }
 }
 
-/// Makes the entries of the folder that holds `path` survive a power cut.
-pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(path))?.sync_all()
+/// Makes the entries of a folder survive a power cut.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
-/// Makes everything below `folder` survive a power cut.
-pub(crate) fn sync_tree(folder: &Path) -> io::Result<()> {
-    let folder = File::open(folder)?;
-    #[cfg(target_os = "linux")]
-    nix::unistd::syncfs(&folder)?;
-    folder.sync_all()
+/// Makes everything on the disk that holds `folder` survive a power cut.
+#[cfg(target_os = "linux")]
+pub(crate) fn sync_disk(folder: &Path) -> io::Result<()> {
+    Ok(nix::unistd::syncfs(File::open(folder)?)?)
+}
+
+/// There is no such call here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn sync_disk(_folder: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Mode of an unpacked file or folder: 0755, or 0644 for files that are not programs.
@@ -95,7 +99,7 @@ pub(crate) fn switch(package: &Path, folder: Option<&str>) -> io::Result<()> {
             fs::rename(&new, &current)?;
         }
     }
-    sync_parent(&current)
+    sync_folder(package)
 }
 
 /// The program gets a process group of its own, whose number is its process id.

@@ -11,8 +11,8 @@ use tokio::process::{Child, Command};
 
 /// Archives may not hold links: making them needs a right that a user's own installer lacks.
 pub(crate) const LINKS: bool = false;
-/// There is no way to sync a whole folder.
-pub(crate) const SYNC_EACH_FILE: bool = true;
+/// Whether [`sync_disk`] can be used.
+pub(crate) const SYNCS_DISKS: bool = false;
 
 /// `CREATE_NEW_PROCESS_GROUP`: Ctrl-C in the agent's console does not reach the program.
 const NEW_PROCESS_GROUP: u32 = 0x0000_0200;
@@ -33,13 +33,13 @@ pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
 }
 
 /// Folders cannot be synced; NTFS keeps a journal of its own.
-pub(crate) fn sync_parent(_path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Every file was synced when it was written.
-pub(crate) fn sync_tree(_folder: &Path) -> io::Result<()> {
-    Ok(())
+/// There is no such call here.
+pub(crate) fn sync_disk(_folder: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Windows knows programs by their names.

@@ -105,3 +105,11 @@ fn a_tree_for_linux_alone_may_hold_what_windows_cannot() {
     assert!(look(&file, "a", Rules { portable: false, links: true }).is_ok());
     assert!(look(&file, "a", RULES).is_err());
 }
+
+#[test]
+fn many_files_are_all_there() {
+    let many = (0..1100).fold(Tar::new(), |tar, number| tar.file(&format!("{}/{number}", number % 7), b"x"));
+    let world = unpacked(&many.gz(), "a");
+    let count = |folder: usize| fs::read_dir(world.path().join(format!("in/{folder}"))).unwrap().count();
+    assert_eq!((0..7).map(count).sum::<usize>(), 1100);
+}

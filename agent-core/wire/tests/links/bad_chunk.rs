@@ -1,0 +1,38 @@
+//! A sender gives bytes that are not the publisher's: they are not stored, the sender is left and named.
+
+use crate::machine::{PATIENCE, SERVER, Victim};
+use banyan_proto::{api::Event, frame::Frame};
+use tokio::time::timeout;
+
+#[tokio::test]
+async fn is_not_stored_and_its_sender_is_named() {
+    let mut victim = Victim::start(4).await;
+    let (mut link, from) = victim.offered_and_pulled().await;
+    assert_eq!(from, 0);
+    link.send(&Frame::Chunk { index: 0, bytes: victim.chunk(0) }).await.unwrap();
+    victim.holds(1).await;
+    let mut bad = victim.chunk(1);
+    bad[100] ^= 1;
+    link.send(&Frame::Chunk { index: 1, bytes: bad }).await.unwrap();
+    // The victim hangs up …
+    while timeout(PATIENCE, link.next()).await.expect("the victim hangs up").is_ok() {}
+    // … keeps what was good, and names the sender.
+    assert_eq!(victim.content.held(0), Some(1));
+    loop {
+        match timeout(PATIENCE, victim.events.recv()).await.expect("it is reported").unwrap() {
+            Event::BadChunk { source, index } => break assert_eq!((source, index), (SERVER, 1)),
+            _ => {}
+        }
+    }
+    victim.stop().await;
+}
+
+#[tokio::test]
+async fn a_true_chunk_in_the_wrong_place_is_a_bad_chunk() {
+    let victim = Victim::start(4).await;
+    let (mut link, _) = victim.offered_and_pulled().await;
+    link.send(&Frame::Chunk { index: 0, bytes: victim.chunk(1) }).await.unwrap();
+    while timeout(PATIENCE, link.next()).await.expect("the victim hangs up").is_ok() {}
+    assert_eq!(victim.content.held(0), Some(0));
+    victim.stop().await;
+}

@@ -1,0 +1,8 @@
+//! Two machines over real sockets: one runs the loop, the other is a script that need not keep the rules.
+
+mod bad_chunk;
+mod machine;
+mod pki;
+mod revoked;
+mod truncated_stream;
+mod wrong_certificate;

@@ -1,0 +1,49 @@
+//! A revoked machine is refused at the handshake, from both sides; with an expired list everybody is.
+
+use crate::{
+    machine::{SERVER, VICTIM, Victim, hello},
+    pki::Pki,
+};
+use banyan_proto::{MachineId, Reason};
+use banyan_wire::connection::{self, TlsPair};
+use tokio::net::TcpListener;
+
+/// Whether a machine with a list of these revoked machines, valid until then, speaks to `peer` when it is dialled.
+async fn speaks(pki: &Pki, revoked: &[MachineId], until: i32, peer: MachineId) -> bool {
+    let acceptor = TlsPair::for_peers(&pki.machine(VICTIM), Some(&pki.crl(revoked, until))).unwrap().acceptor;
+    let connector = TlsPair::for_peers(&pki.machine(peer), None).unwrap().connector;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepting = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        match connection::handshake(stream, acceptor).await {
+            Ok(stream) => connection::accept(stream, hello()).await.is_ok(),
+            Err(_) => false,
+        }
+    };
+    let (accepted, dialled) = tokio::join!(accepting, connection::dial(VICTIM, vec![address], connector, hello()));
+    assert_eq!(accepted, dialled.is_ok());
+    accepted
+}
+
+#[tokio::test]
+async fn is_refused_when_it_dials() {
+    let pki = Pki::new();
+    assert!(speaks(&pki, &[], 2100, SERVER).await);
+    assert!(speaks(&pki, &[MachineId([9; 16])], 2100, SERVER).await);
+    assert!(!speaks(&pki, &[SERVER], 2100, SERVER).await);
+    assert!(!speaks(&pki, &[], 2021, SERVER).await, "the list has expired");
+}
+
+#[tokio::test]
+async fn is_refused_when_it_is_dialled() {
+    let victim = Victim::start(1).await;
+    for (revoked, until) in [(vec![VICTIM], 2100), (vec![], 2021)] {
+        let crl = victim.pki.crl(&revoked, until);
+        let tls = TlsPair::for_peers(&victim.pki.machine(SERVER), Some(&crl)).unwrap();
+        let Err(refused) = connection::dial(VICTIM, vec![victim.address], tls.connector, hello()).await else {
+            panic!("spoke to a revoked machine, or with an expired list");
+        };
+        assert_ne!(refused.reason, Reason::Unreachable, "{refused}");
+    }
+}
