@@ -27,7 +27,8 @@ pub struct Job {
     /// The platform whose artifact this is, as the order has it (`any` included).
     pub platform: String,
     /// The installer's own folder: journal, staging, kept installers and (when `install_root` is `/`) the packages.
-    /// Must belong to whoever the installer runs as, or to root, and be writable for nobody else.
+    /// Must belong to whoever the installer runs as, or to root, and be writable for nobody else. Where all users
+    /// shall run the packages, they must be able to pass through the folders above it.
     pub data_dir: PathBuf,
     /// Where debs are installed (`dpkg --root`), and where the packages' folder is (`ROOT/opt/banyan/packages`). With
     /// `/`, the machine itself: archives are then in `data_dir/packages`.

@@ -35,8 +35,10 @@ impl Layout {
     /// Makes the installer's own folders where they are missing, for nobody else to write.
     pub(super) fn open(job: &Job) -> Result<Self, Trouble> {
         let layout = Self { data: job.data_dir.clone(), root: job.install_root.clone() };
-        for folder in [layout.data.clone(), layout.ended(), layout.data.join("staging"), layout.kept()] {
-            sys::own_folder(&folder).doing(|| format!("making the installer's folder {}", folder.display()))?;
+        let private = [layout.ended(), layout.data.join("staging"), layout.kept()].map(|folder| (folder, false));
+        // Installed programs are below the first one: everybody may use them.
+        for (folder, open) in [(layout.data.clone(), true)].into_iter().chain(private) {
+            sys::own_folder(&folder, open).doing(|| format!("making the installer's folder {}", folder.display()))?;
         }
         Ok(layout)
     }
@@ -48,7 +50,7 @@ impl Layout {
     pub(super) fn lock(&self) -> Result<Option<File>, Trouble> {
         let path = self.data.join("lock");
         let doing = || format!("locking {}", path.display());
-        let file = File::options().create(true).append(true).open(&path).doing(doing)?;
+        let file = sys::lock_file(&path).doing(doing)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),

@@ -132,6 +132,16 @@ fn the_nearest_ancestor_first_then_the_cousin_then_the_server() {
 }
 
 #[test]
+fn heads_that_the_sender_stepped_over_are_not_tried_first() {
+    let mut one = One::new();
+    // 1 offers: it could not reach 2 and 3.
+    one.give(Input::Offered { link: Link(2), sender: id(1), offer: offer(0) });
+    one.give(Input::PullAnswered(Link(2), PullReply::Serving));
+    one.give(Input::Lost(Link(2), Reason::NotNow));
+    assert_eq!(one.dials().0, 0);
+}
+
+#[test]
 fn who_waits_for_us_is_no_source() {
     let mut one = One::new();
     // 10 stands below us in stripe 0; let it be the parent of 3 in stripe 1.

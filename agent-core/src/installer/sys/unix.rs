@@ -20,9 +20,10 @@ pub(crate) const LINKS: bool = true;
 /// Whether [`sync_disk`] can be used.
 pub(crate) const SYNCS_DISKS: bool = cfg!(target_os = "linux");
 
-/// A folder that belongs to this user or root and that nobody else can write. Made (0700) when missing.
-pub(crate) fn own_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+/// A folder that belongs to this user or root and that nobody else can write; made when missing. Others can look into
+/// it when it is `open` to them.
+pub(crate) fn own_folder(path: &Path, open: bool) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(if open { 0o755 } else { 0o700 }).create(path)?;
     let found = fs::metadata(path)?;
     if (found.uid() != geteuid().as_raw() && found.uid() != 0) || found.mode() & 0o022 != 0 {
         let why = "the folder belongs to another user or others can write it; give the installer a folder of its own";
@@ -34,6 +35,11 @@ pub(crate) fn own_folder(path: &Path) -> io::Result<()> {
 /// A new file that only this user can read and write.
 pub(crate) fn private_file(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// The file that is locked. Who cannot open it cannot hold the lock.
+pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
+    File::options().append(true).create(true).mode(0o600).open(path)
 }
 
 /// Reads at a place of its own: the handle's position may be shared with the agent, which goes on serving the file.

@@ -18,13 +18,18 @@ pub(crate) const SYNCS_DISKS: bool = false;
 const NEW_PROCESS_GROUP: u32 = 0x0000_0200;
 
 /// A folder of the installer's own. Its access list comes from the folder above, which set-up made for administrators.
-pub(crate) fn own_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn own_folder(path: &Path, _open: bool) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
 /// A new file; access as for the folder it is in.
 pub(crate) fn private_file(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).open(path)
+}
+
+/// The file that is locked.
+pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
+    File::options().append(true).create(true).open(path)
 }
 
 /// Reads at a place of its own. It moves the handle's position: the agent opens the file anew for the installer.

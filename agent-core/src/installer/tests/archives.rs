@@ -39,6 +39,12 @@ fn on_the_machine_itself_packages_are_in_the_data_folder() {
     job.install_root = "/".into();
     assert_eq!(world.run(job, &release, &PLENTY).outcome, NEW);
     assert!(world.data().join("packages/tool/current/bin/tool").is_file());
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &str| fs::metadata(world.data().join(path)).unwrap().permissions().mode() & 0o777;
+    for open in ["", "packages", "packages/tool", "packages/tool/versions", "packages/tool/versions/1.0-1"] {
+        assert_eq!(mode(open), 0o755, "{open}: other users cannot use what is installed");
+    }
+    assert_eq!(["lock", "staging", "kept", "ended"].map(mode), [0o600, 0o700, 0o700, 0o700]);
 }
 
 #[test]
