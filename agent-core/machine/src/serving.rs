@@ -1,4 +1,4 @@
-//! Whose pulls are served, and who waits for a turn (rule P9): at most `max_children` at once, over all orders.
+//! Whose pulls are served, and who waits for a turn (rule P10): at most `max_children` at once, over all orders.
 //!
 //! A pull that came while all turns are taken stands in the queue; the driver sends heartbeats on it, so the puller knows
 //! that we live, and decides itself how long it waits.

@@ -29,9 +29,8 @@ fn the_others_finish_and_so_does_it_when_it_comes_back() {
     });
     let server_sent = world.status(&deployment).server_sent;
     world.start_agent(which);
-    let status = world.wait_for_status(&deployment, "the killed one has it", |status| {
-        status.state == DeploymentState::Finished
-    });
+    let status =
+        world.wait_for_status(&deployment, "the killed one has it", |status| status.state == DeploymentState::Finished);
     assert!(status.addressees.iter().all(|machine| machine.stage == Stage::Installed), "{status:#?}");
     assert_eq!(world.says(which, "hello").as_deref(), Some("hello 1.0"));
     // What it had was not fetched again.

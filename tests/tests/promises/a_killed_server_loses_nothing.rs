@@ -13,9 +13,8 @@ fn receipts_wait_and_everyone_finishes() {
     });
     world.kill_server();
     world.start_server();
-    let status = world.wait_for_status(&deployment, "everyone has it", |status| {
-        status.state == DeploymentState::Finished
-    });
+    let status =
+        world.wait_for_status(&deployment, "everyone has it", |status| status.state == DeploymentState::Finished);
     assert!(status.addressees.iter().all(|machine| machine.stage == Stage::Installed), "{status:#?}");
     for which in 0..4 {
         assert_eq!(world.says(which, "hello").as_deref(), Some("hello 1.0"));

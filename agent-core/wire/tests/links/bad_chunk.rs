@@ -19,9 +19,9 @@ async fn is_not_stored_and_its_sender_is_named() {
     // … keeps what was good, and names the sender.
     assert_eq!(victim.content.held(0), Some(1));
     loop {
-        match timeout(PATIENCE, victim.events.recv()).await.expect("it is reported").unwrap() {
-            Event::BadChunk { source, index } => break assert_eq!((source, index), (SERVER, 1)),
-            _ => {}
+        let event = timeout(PATIENCE, victim.events.recv()).await.expect("it is reported").unwrap();
+        if let Event::BadChunk { source, index } = event {
+            break assert_eq!((source, index), (SERVER, 1));
         }
     }
     victim.stop().await;
