@@ -100,13 +100,20 @@ struct Folders {
 impl Folders {
     fn make(data: &Path) -> anyhow::Result<Self> {
         let folders = Self { data: data.to_owned(), content: data.join("content"), installer: data.join("installer") };
-        for folder in [&folders.data, &folders.content, &folders.installer] {
-            fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
-            #[cfg(unix)]
-            fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+        // Others may pass through to the programs that the installer keeps below, and look at nothing else.
+        for (folder, mode) in [(&folders.data, 0o711), (&folders.content, 0o700), (&folders.installer, 0o755)] {
+            make_folder(folder, mode).with_context(|| format!("making the folder {}", folder.display()))?;
         }
         Ok(folders)
     }
+}
+
+#[cfg_attr(not(unix), expect(unused_variables, reason = "modes are a thing of Unix"))]
+fn make_folder(folder: &Path, mode: u32) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    #[cfg(unix)]
+    fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    Ok(())
 }
 
 fn random() -> [u8; 8] {

@@ -109,7 +109,13 @@ impl State {
     /// # Errors
     /// When another agent has it open, or the disk fails.
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        let database = Database::create(path)?;
+        // The codes in it are secret: nobody else may read it, whatever the folder allows.
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path).map_err(redb::StorageError::Io)?;
+        let database = redb::Builder::new().create_with_backend(redb::backends::FileBackend::new(file)?)?;
         let transaction = database.begin_write()?;
         transaction.open_table(FACTS)?;
         transaction.open_table(ORDERS)?;

@@ -79,6 +79,11 @@ pub(crate) fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()
 }
 
+/// A number of things, for people.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
 /// How long ago something was, for people.
 pub(crate) fn ago(seconds: u64) -> String {
     match seconds {
@@ -98,6 +103,11 @@ mod tests {
     fn columns_stand_under_each_other_and_labels_are_cleaned() {
         let rows = [vec!["a".into(), "b".into()], vec!["l\u{1b}ng".into(), "\u{202e}c".into()]];
         assert_eq!(table(&rows), "a     b\nl\u{fffd}ng  \u{fffd}c\n");
+    }
+
+    #[test]
+    fn one_thing_is_not_several() {
+        assert_eq!([0, 1, 2].map(|number| count(number, "machine")), ["0 machines", "1 machine", "2 machines"]);
     }
 
     #[test]

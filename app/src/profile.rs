@@ -5,6 +5,7 @@ use crate::{
     failure::{Explain, with_causes},
 };
 use banyan_proto::admin::Profile;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use std::{
     io::Write as _,
     path::{Path, PathBuf},
@@ -15,7 +16,8 @@ use std::{
 pub(crate) struct ProfileArg {
     /// The file that says which server to administer (its `admin.toml`).
     /// Without it: profile.toml in the user's configuration folder
-    #[arg(long, value_name = "FILE", env = "BANYAN_PROFILE", global = true, help_heading = "Global options")]
+    #[arg(long, value_name = "FILE", env = "BANYAN_PROFILE", global = true, help_heading = "Global options",
+        value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub(crate) profile: Option<PathBuf>,
 }
 
@@ -55,18 +57,23 @@ impl Explain for ProfileError {
 
 /// Where the profile is: as given, else in the user's configuration folder (where it may be missing).
 pub(crate) fn locate(given: &ProfileArg) -> Result<PathBuf, ProfileError> {
-    if let Some(path) = &given.profile {
+    if let Some(path) = given.profile.as_ref().filter(|_| is_given(given)) {
         return Ok(path.clone());
     }
     let folders = directories::ProjectDirs::from("", "", "banyan").ok_or(ProfileError::NoFolder)?;
     Ok(folders.config_dir().join("profile.toml"))
 }
 
+/// An empty variable is as good as none.
+fn is_given(given: &ProfileArg) -> bool {
+    given.profile.as_ref().is_some_and(|path| !path.as_os_str().is_empty())
+}
+
 /// The profile and the file it is in.
 pub(crate) fn load(given: &ProfileArg) -> Result<(PathBuf, Profile), ProfileError> {
     let path = locate(given)?;
     let text = match std::fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && given.profile.is_none() => {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_given(given) => {
             return Err(ProfileError::None(path));
         }
         other => other.map_err(|error| ProfileError::Io(path.clone(), error))?,

@@ -8,13 +8,13 @@
 //! that was checked is read a second time from the handle: the bytes are hashed while they are copied into the
 //! installer's own folder, and everything after that works on the copy.
 //!
-//! What happens, one step at a time ([`engine`] is the table of steps): recover what an earlier run left → detect →
+//! What happens, one step at a time (`engine` is the table of steps): recover what an earlier run left → detect →
 //! room → stage → inspect → write down the intent (synced) → apply → probe → settle, or undo. A run that is killed
-//! between or inside any two of these is recognised at the next start by its [`journal`] and is found complete,
+//! between or inside any two of these is recognised at the next start by its `journal` and is found complete,
 //! finished, or undone.
 //!
-//! The kinds of package stand behind one trait ([`method`]): [`archive`] and [`deb`]. What differs by operating system
-//! stands in [`sys`].
+//! The kinds of package stand behind one trait (`method`): `archive` and `deb`. What differs by operating system
+//! stands in `sys`.
 
 mod archive;
 pub mod client;

@@ -5,7 +5,7 @@ use crate::{
     connection::{self, Connection, TlsPair},
     forward::{self, Ended, Out, Serving, turns::Turns},
     host::Host,
-    receive::{self, In, Pulling},
+    receive::{self, In, Inbox, Pulling},
 };
 use banyan_machine::{
     Config, Machine,
@@ -31,6 +31,11 @@ use tracing::{debug, info, warn};
 /// Most connections from one machine at once: two stripes of a few orders, and late re-dials.
 const LINKS_PER_PEER: usize = 16;
 
+/// Events of peers that wait for the loop; a peer that sends more waits itself.
+const EVENTS_WAITING: usize = 256;
+/// Messages that wait to be written to one peer. Whoever makes this machine answer so much and does not read is left.
+const ANSWERS_WAITING: usize = 64;
+
 /// What a node is.
 pub struct NodeConfig {
     /// The machine's own settings.
@@ -49,8 +54,7 @@ enum Event {
     Accepted(Box<tokio_rustls::server::TlsStream<TcpStream>>),
     Up { link: Link, connection: Box<Connection> },
     NotUp { link: Link, reason: Reason, detail: String },
-    Received { link: Link, control: Box<Control> },
-    Stored { link: Link, stripe: StripeId, held: u32, bytes: u64 },
+    Came(Link, In),
     Checked { link: Link, result: Result<Box<TrustedOffer>, OfferReply> },
     Down { link: Link, reason: Reason, detail: String },
     Cut(Chosen),
@@ -105,7 +109,9 @@ impl NodeHandle {
 struct Peer {
     id: MachineId,
     certificate: CertificateDer<'static>,
-    out: mpsc::UnboundedSender<Out>,
+    out: mpsc::Sender<Out>,
+    /// An offer of this peer is being checked. One at a time: checking costs.
+    checking: bool,
     pulling: Pulling,
     reader: AbortHandle,
 }
@@ -116,6 +122,9 @@ struct Loop<H> {
     software: String,
     handle: NodeHandle,
     events: mpsc::UnboundedReceiver<Event>,
+    /// What peers send, bounded.
+    from_peers: mpsc::Receiver<(Link, In)>,
+    inbox: Inbox,
     links: HashMap<Link, Peer>,
     /// Dials under way: cancelled when the machine closes the link before it stands.
     dialling: HashMap<Link, AbortHandle>,
@@ -128,6 +137,7 @@ struct Loop<H> {
 #[must_use]
 pub fn start<H: Host>(config: NodeConfig, host: Arc<H>) -> (NodeHandle, JoinHandle<()>) {
     let (sender, events) = mpsc::unbounded_channel();
+    let (inbox, from_peers) = mpsc::channel(EVENTS_WAITING);
     let handle = NodeHandle { events: sender, tls: Arc::new(RwLock::new(config.tls)) };
     let node = Loop {
         host,
@@ -135,6 +145,8 @@ pub fn start<H: Host>(config: NodeConfig, host: Arc<H>) -> (NodeHandle, JoinHand
         software: config.software,
         handle: handle.clone(),
         events,
+        from_peers,
+        inbox,
         links: HashMap::new(),
         dialling: HashMap::new(),
         turns: Turns::default(),
@@ -153,6 +165,7 @@ impl<H: Host> Loop<H> {
             let wake = self.machine.next_wake().map(|at| tokio::time::Instant::from_std(self.started + at));
             let event = tokio::select! {
                 event = self.events.recv() => event,
+                came = self.from_peers.recv() => came.map(|(link, what)| Event::Came(link, what)),
                 () = async {
                     match wake {
                         Some(at) => tokio::time::sleep_until(at).await,
@@ -194,21 +207,16 @@ impl<H: Host> Loop<H> {
                     self.input(Input::Lost(link, reason));
                 }
             }
-            Event::Received { link, control } => self.received(link, *control),
-            Event::Stored { link, stripe, held, bytes } => {
-                if let Some(peer) = self.links.get(&link) {
-                    self.host.received(stripe.order, peer.id, bytes);
-                }
-                self.input(Input::Stored { link, stripe, held });
-            }
+            Event::Came(link, what) => self.came(link, what),
             Event::Checked { link, result } => {
-                let Some(peer) = self.links.get(&link) else { return };
+                let Some(peer) = self.links.get_mut(&link) else { return };
+                peer.checking = false;
                 match result {
                     Ok(offer) => {
                         let sender = peer.id;
                         self.input(Input::Offered { link, sender, offer: *offer });
                     }
-                    Err(reply) => drop(peer.out.send(Out::Send(Control::OfferReply(reply)))),
+                    Err(reply) => self.send(link, Out::Send(Control::OfferReply(reply))),
                 }
             }
             Event::Down { link, reason, detail } => self.down(link, reason, &detail),
@@ -254,26 +262,45 @@ impl<H: Host> Loop<H> {
             warn!(peer = %id, revoked, "a connection was refused");
             return;
         }
-        let (out, orders) = mpsc::unbounded_channel();
+        let (out, orders) = mpsc::channel(ANSWERS_WAITING);
         let pulling: Pulling = Arc::new(Mutex::new(None));
-        let reader =
-            tokio::spawn(run_reader(link, read, Arc::clone(&pulling), self.handle.events.clone())).abort_handle();
+        let reader = tokio::spawn(receive::run(link, read, Arc::clone(&pulling), self.inbox.clone())).abort_handle();
         tokio::spawn(run_writer(link, write, orders, self.turns.clone(), self.handle.events.clone()));
         if let Some(crl) = crl.filter(|crl| crl.number > hello.crl_number) {
             let der = data_encoding::BASE64.encode(&crl.der);
-            drop(out.send(Out::Send(Control::Crl { der })));
+            drop(out.try_send(Out::Send(Control::Crl { der })));
         }
-        self.links.insert(link, Peer { id, certificate, out, pulling, reader });
+        self.links.insert(link, Peer { id, certificate, out, checking: false, pulling, reader });
         if ours {
             self.input(Input::Connected(link));
         }
     }
 
+    fn came(&mut self, link: Link, what: In) {
+        match what {
+            In::Control(control) => self.received(link, control),
+            In::Stored { stripe, held, bytes } => {
+                if let Some(peer) = self.links.get(&link) {
+                    self.host.received(stripe.order, peer.id, bytes);
+                }
+                self.input(Input::Stored { link, stripe, held });
+            }
+            In::Bad(index) => self.input(Input::BadChunk(link, index)),
+            In::Heartbeat(watermark) => self.input(Input::Heartbeat(link, watermark)),
+            In::Alive => self.input(Input::Alive(link)),
+            In::Ended(reason, detail) => self.down(link, reason, &detail),
+        }
+    }
+
     fn received(&mut self, link: Link, control: Control) {
-        let Some(peer) = self.links.get(&link) else { return };
+        let Some(peer) = self.links.get_mut(&link) else { return };
         let sender = peer.id;
         match control {
+            Control::Offer(_) if peer.checking => {
+                self.down(link, Reason::ProtocolBroken, "a second offer before the first was answered");
+            }
             Control::Offer(offer) => {
+                peer.checking = true;
                 let (host, events) = (Arc::clone(&self.host), self.handle.events.clone());
                 tokio::spawn(async move {
                     let result = host.check_offer(sender, *offer).await.map(Box::new);
@@ -299,13 +326,13 @@ impl<H: Host> Loop<H> {
         let stripe = StripeId { order: pull.order, stripe: pull.stripe };
         match self.host.check_pull(peer.id, pull) {
             Ok(ancestor) => {
-                if let Some(content) = self.host.content(pull.order) {
-                    drop(peer.out.send(Out::Beat(content, pull.stripe)));
-                }
                 let peer = peer.id;
+                if let Some(content) = self.host.content(pull.order) {
+                    self.send(link, Out::Beat(content, pull.stripe));
+                }
                 self.input(Input::Pulled { link, peer, stripe, from: pull.from, ancestor });
             }
-            Err(reply) => drop(peer.out.send(Out::Send(Control::PullReply(reply)))),
+            Err(reply) => self.send(link, Out::Send(Control::PullReply(reply))),
         }
     }
 
@@ -326,14 +353,15 @@ impl<H: Host> Loop<H> {
             dial.abort();
         }
         if let Some(peer) = self.links.remove(&link) {
-            drop(peer.out.send(Out::Close(reason)));
+            drop(peer.out.try_send(Out::Close(reason)));
             peer.reader.abort();
         }
     }
 
-    fn send(&self, link: Link, out: Out) {
-        if let Some(peer) = self.links.get(&link) {
-            drop(peer.out.send(out));
+    fn send(&mut self, link: Link, out: Out) {
+        let full = |peer: &Peer| matches!(peer.out.try_send(out), Err(mpsc::error::TrySendError::Full(_)));
+        if self.links.get(&link).is_some_and(full) {
+            self.down(link, Reason::ProtocolBroken, "it does not read what it asked for");
         }
     }
 
@@ -399,34 +427,14 @@ impl<H: Host> Loop<H> {
         };
         *peer.pulling.lock().unwrap_or_else(PoisonError::into_inner) = Some((stripe, content));
         let pull = Pull { order: stripe.order, stripe: stripe.stripe, from, membership };
-        drop(peer.out.send(Out::Send(Control::Pull(Box::new(pull)))));
+        self.send(link, Out::Send(Control::Pull(Box::new(pull))));
     }
-}
-
-async fn run_reader(
-    link: Link,
-    from: impl tokio::io::AsyncRead + Unpin,
-    pulling: Pulling,
-    events: mpsc::UnboundedSender<Event>,
-) {
-    let (reason, detail) = receive::read(from, pulling, |came| {
-        let event = match came {
-            In::Control(control) => Event::Received { link, control: Box::new(control) },
-            In::Stored { stripe, held, bytes } => Event::Stored { link, stripe, held, bytes },
-            In::Bad(index) => Event::Input(Input::BadChunk(link, index)),
-            In::Alive => Event::Input(Input::Alive(link)),
-            In::Heartbeat(watermark) => Event::Input(Input::Heartbeat(link, watermark)),
-        };
-        drop(events.send(event));
-    })
-    .await;
-    drop(events.send(Event::Down { link, reason, detail }));
 }
 
 async fn run_writer(
     link: Link,
     to: impl tokio::io::AsyncWrite + Unpin,
-    orders: mpsc::UnboundedReceiver<Out>,
+    orders: mpsc::Receiver<Out>,
     turns: Turns,
     events: mpsc::UnboundedSender<Event>,
 ) {

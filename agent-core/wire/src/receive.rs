@@ -5,7 +5,7 @@ use crate::{
     content::{ArtifactFile, ContentError},
     verify::VerifiedChunk,
 };
-use banyan_machine::io::StripeId;
+use banyan_machine::io::{Link, StripeId};
 use banyan_proto::{
     Reason,
     frame::{self, Frame, FrameError},
@@ -18,6 +18,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
+    sync::mpsc,
     time::{Instant, timeout},
 };
 
@@ -39,21 +40,45 @@ pub(crate) enum In {
     Heartbeat(u32),
     /// Bytes of a long frame are arriving.
     Alive,
+    /// Nothing more will come; why, and in words.
+    Ended(Reason, String),
 }
 
 /// What is being pulled over a connection, set by the loop before it sends the pull.
 pub(crate) type Pulling = Arc<Mutex<Option<(StripeId, Arc<ArtifactFile>)>>>;
 
-/// Reads one connection until it ends; gives the reason why.
-pub(crate) async fn read(mut from: impl AsyncRead + Unpin, pulling: Pulling, deliver: impl Fn(In)) -> (Reason, String) {
+/// Where it is delivered, with the link that it came over. Delivering may wait: a peer that sends faster than this
+/// machine can think is slowed down, not remembered.
+pub(crate) type Inbox = mpsc::Sender<(Link, In)>;
+
+/// Reads one connection until it ends, and delivers that too.
+pub(crate) async fn run(link: Link, from: impl AsyncRead + Unpin, pulling: Pulling, inbox: Inbox) {
+    let deliver = Deliver { link, inbox };
+    let (reason, detail) = read(from, pulling, &deliver).await;
+    deliver.deliver(In::Ended(reason, detail)).await;
+}
+
+struct Deliver {
+    link: Link,
+    inbox: Inbox,
+}
+
+impl Deliver {
+    /// With nobody there to take it the loop has ended, and this task will too.
+    async fn deliver(&self, what: In) {
+        drop(self.inbox.send((self.link, what)).await);
+    }
+}
+
+async fn read(mut from: impl AsyncRead + Unpin, pulling: Pulling, to: &Deliver) -> (Reason, String) {
     loop {
-        let frame = match next_frame(&mut from, || deliver(In::Alive)).await {
+        let frame = match next_frame(&mut from, to).await {
             Ok(frame) => frame,
             Err(ended) => return ended.reason(),
         };
         match frame {
-            Frame::Control(control) => deliver(In::Control(control)),
-            Frame::Heartbeat { watermark } => deliver(In::Heartbeat(watermark)),
+            Frame::Control(control) => to.deliver(In::Control(control)).await,
+            Frame::Heartbeat { watermark } => to.deliver(In::Heartbeat(watermark)).await,
             Frame::Chunk { index, bytes } => {
                 let pulling = pulling.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let Some((stripe, content)) = pulling else {
@@ -61,10 +86,10 @@ pub(crate) async fn read(mut from: impl AsyncRead + Unpin, pulling: Pulling, del
                 };
                 let length = bytes.len() as u64;
                 match take(&content, stripe, index, bytes) {
-                    Ok(Some(held)) => deliver(In::Stored { stripe, held, bytes: length }),
+                    Ok(Some(held)) => to.deliver(In::Stored { stripe, held, bytes: length }).await,
                     Ok(None) => {}
                     Err(ContentError::Bad(bad)) => {
-                        deliver(In::Bad(bad.0));
+                        to.deliver(In::Bad(bad.0)).await;
                         return (Reason::BadChunk, bad.to_string());
                     }
                     Err(error @ ContentError::OutOfTurn { .. }) => return (Reason::ProtocolBroken, error.to_string()),
@@ -110,8 +135,8 @@ impl ReadError {
     }
 }
 
-/// The next frame; `alive` is called now and then while a long one is on its way.
-async fn next_frame(from: &mut (impl AsyncRead + Unpin), alive: impl Fn()) -> Result<Frame, ReadError> {
+/// The next frame. While a long one is on its way, it is said now and then that its sender is alive.
+async fn next_frame(from: &mut (impl AsyncRead + Unpin), to: &Deliver) -> Result<Frame, ReadError> {
     let mut header = [0; frame::HEADER];
     timed(from.read_exact(&mut header)).await?;
     let (kind, length) = frame::parse_header(header).map_err(ReadError::Frame)?;
@@ -125,7 +150,7 @@ async fn next_frame(from: &mut (impl AsyncRead + Unpin), alive: impl Fn()) -> Re
         }
         if said.elapsed() > ALIVE {
             said = Instant::now();
-            alive();
+            to.deliver(In::Alive).await;
         }
     }
     frame::parse_body(kind, body).map_err(ReadError::Frame)

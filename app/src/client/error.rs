@@ -65,7 +65,7 @@ impl Explain for ClientError {
             Self::Stalled { .. } => "look at the server's log and the network, then try again".into(),
             Self::Token => "copy admin.toml from the server's data folder again".into(),
             Self::NotThere => "compare the versions: `banyan --version` here and on the server".into(),
-            Self::Refused(error) if error.reason == Reason::Unknown => {
+            Self::Refused(error) if matches!(error.reason, Reason::Unknown | Reason::BadRequest) => {
                 "follow the server's words, then try again".into()
             }
             Self::Refused(error) => error.reason.next().into(),
@@ -104,13 +104,11 @@ impl ClientError {
         let mut deepest = error.to_string();
         let mut cause = std::error::Error::source(error);
         while let Some(inner) = cause {
-            let io = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-            let tls = inner.downcast_ref().or_else(|| io.and_then(|inner| inner.downcast_ref()));
-            if let Some(tls @ rustls::Error::InvalidCertificate(_)) = tls {
+            if let Some(tls @ rustls::Error::InvalidCertificate(_)) = inner.downcast_ref() {
                 return Self::Stranger { server, why: tls.to_string() };
             }
             deepest = inner.to_string();
-            cause = inner.source();
+            cause = below(inner);
         }
         if error.is_builder() {
             Self::Setup(deepest)
@@ -122,10 +120,29 @@ impl ClientError {
     }
 }
 
+/// What caused an error. An IO error made of another error passes that one over in `source`.
+fn below<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::failure::Tried as _;
+
+    #[test]
+    fn the_tls_librarys_verdict_is_found_however_deep_it_lies() {
+        let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let outer = std::io::Error::other(std::io::Error::other(tls));
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&outer);
+        while let Some(error) = cause.filter(|error| !error.is::<rustls::Error>()) {
+            cause = below(error);
+        }
+        assert!(cause.is_some());
+    }
 
     #[test]
     fn every_refusal_ends_with_its_own_code_and_says_what_to_do() {

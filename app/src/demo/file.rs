@@ -87,7 +87,7 @@ mod tests {
         for (file, name, version) in [
             ("tool-1.4.tar.gz", None, None),
             ("My Photos.zip", Some("myphotos"), Some("1")),
-            ("überall-2.0.tgz", Some("berall20"), None),
+            ("überall-2.0.tgz", Some("berall2"), None),
             ("___.tar", Some("package"), Some("1")),
         ] {
             let shown = look(file).unwrap_or_else(|failure| panic!("{file}: {failure}"));

@@ -173,7 +173,7 @@ fn incomplete(status: &DeploymentStatus) -> Broken {
     let guilty = status.addressees.iter().find(|machine| machine.stage != Stage::Installed);
     let failure = Failure::new(
         format!("bring {} {} to every machine", status.package, status.version),
-        watch::shortfall(status).join("\n        "),
+        watch::shortfall(status).join("\n").replace('\n', "\n        "),
         "look at the end of the log above; `banyan demo --keep` keeps all logs",
     );
     Broken { failure: failure.ending(Exit::Incomplete), guilty: guilty.map(|machine| machine.label.clone()) }

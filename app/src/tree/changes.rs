@@ -5,12 +5,13 @@ use super::{
     draw::{seconds, shares_words, stage_words, state_words},
     view::{From, Row, TreeView},
 };
+use crate::output::count;
 
 /// The lines to append. Chunks alone are no news: a log would drown in them.
 pub(super) fn changes(before: Option<&TreeView>, now: &TreeView) -> Vec<String> {
     let mut lines = Vec::new();
     if before.is_none() {
-        lines.push(format!("{}: deployment {} to {} machines", now.release, now.id, now.rows.len()));
+        lines.push(format!("{}: deployment {} to {}", now.release, now.id, count(now.rows.len(), "machine")));
     }
     // Positions change only when the lists are cut anew; then everybody's place is news.
     let earlier = |place: usize, row: &Row| {

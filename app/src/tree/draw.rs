@@ -1,7 +1,7 @@
 //! How a deployment looks: a [`TreeView`] in, lines of text out. No terminal is asked anything here.
 
 use super::view::{From, Row, Share, TreeView, percent};
-use crate::output::bytes;
+use crate::output::{bytes, count};
 use banyan_proto::admin::{DeploymentState, Stage};
 use console::{Style, measure_text_width, truncate_str};
 
@@ -52,7 +52,7 @@ pub(crate) fn state_words(state: DeploymentState) -> &'static str {
 /// The whole picture, one text a line, without line ends.
 pub(crate) fn draw(view: &TreeView, look: Look) -> Vec<String> {
     let paint = Paint(look);
-    let stripes = if view.stripes == 1 { "1 stripe".into() } else { format!("{} stripes", view.stripes) };
+    let stripes = count(usize::from(view.stripes), "stripe");
     let facts = format!("{} · {stripes} · deployment {} · {}", bytes(view.size), view.id, state_words(view.state));
     let head = format!("{}  {}", paint.bold(&view.release), paint.dim(&facts));
     let sent = format!("server  {}", paint.dim(&format!("has sent {}", copies(view.server_sent, view.size))));

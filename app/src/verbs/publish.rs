@@ -5,7 +5,7 @@ use crate::{
     client::Client,
     exit::Exit,
     failure::{Failure, Tried as _},
-    output::{Json, bytes, clean, say},
+    output::{Json, bytes, clean, count, say},
     profile::ProfileArg,
     publisher::{
         self,
@@ -228,9 +228,9 @@ pub(crate) fn description(manifest: &Manifest, derived: bool) -> String {
             Kind::Archive => "archive",
             Kind::Deb => "deb",
         };
-        let chunks = artifact.chunk_count();
+        let chunks = count(artifact.chunks.0.len(), "chunk");
         lines.push(format!(
-            "  {}: {} ({kind}, {}, {chunks} chunks)",
+            "  {}: {} ({kind}, {}, {chunks})",
             artifact.platform,
             artifact.file_name,
             bytes(artifact.size)

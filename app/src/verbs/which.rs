@@ -61,7 +61,8 @@ fn pick(all: &[DeploymentStatus], which: &Which) -> Result<DeploymentId, String>
     match which {
         Which::Id(id) => Ok(*id),
         Which::Latest => {
-            let newest = all.iter().max_by_key(|deployment| deployment.accepted);
+            // The server lists the newest first; of several in one second the last of the reversed list is taken.
+            let newest = all.iter().rev().max_by_key(|deployment| deployment.accepted);
             newest.map(|deployment| deployment.id).ok_or_else(|| "there are no deployments yet".into())
         }
         Which::Starts(start) => {

@@ -37,7 +37,7 @@ fn on_the_machine_itself_packages_are_in_the_data_folder() {
     let release = probed("1.0", 1);
     let mut job = world.job(&release);
     job.install_root = "/".into();
-    assert_eq!(world.run(job, &release, &PLENTY).outcome, NEW);
+    assert_eq!(world.run(&job, &release, &PLENTY).outcome, NEW);
     assert!(world.data().join("packages/tool/current/bin/tool").is_file());
     use std::os::unix::fs::PermissionsExt;
     let mode = |path: &str| fs::metadata(world.data().join(path)).unwrap().permissions().mode() & 0o777;
@@ -104,7 +104,7 @@ fn a_failed_order_is_tried_again_only_when_somebody_asks() {
     fs::write(world.root.join("repaired"), "").unwrap();
     let mut job = world.job(&release);
     job.attempt = 1;
-    assert_eq!(world.run(job, &release, &PLENTY).outcome, NEW);
+    assert_eq!(world.run(&job, &release, &PLENTY).outcome, NEW);
     assert_eq!(probed(), 2);
 }
 
@@ -191,7 +191,7 @@ fn an_artifact_that_is_not_the_publishers_is_refused() {
     let mut other = release.clone();
     other.content[20] ^= 1;
     for wrong in [longer, shorter, other] {
-        let outcome = world.run(world.job(&release), &wrong, &PLENTY).outcome;
+        let outcome = world.run(&world.job(&release), &wrong, &PLENTY).outcome;
         assert_eq!(failed_and_restored(&outcome).0, Reason::BadArtifact);
         world.assert_tidy();
     }
@@ -201,7 +201,7 @@ fn an_artifact_that_is_not_the_publishers_is_refused() {
 fn changing_the_artifact_after_the_check_changes_nothing() {
     let world = World::new();
     let release = probed("1.0", 1);
-    let mut engine = world.engine(world.job(&release), &release, &PLENTY);
+    let mut engine = world.engine(&world.job(&release), &release, &PLENTY);
     let mut state = super::super::engine::State::Recover;
     while !matches!(state, super::super::engine::State::Inspect) {
         state = engine.step(state);
@@ -222,11 +222,11 @@ fn without_room_nothing_is_begun() {
     let world = World::new();
     let release = probed("1.0", 1).needs(1 << 20);
     for room in [0, 100, 1 << 20] {
-        assert_eq!(waits(&world.run(world.job(&release), &release, &Room(room)).outcome), Reason::DiskFull);
+        assert_eq!(waits(&world.run(&world.job(&release), &release, &Room(room)).outcome), Reason::DiskFull);
         assert_eq!(World::names(&world.root), [""; 0]);
         world.assert_tidy();
     }
-    assert_eq!(world.run(world.job(&release), &release, &Room((1 << 20) + (64 << 10))).outcome, NEW);
+    assert_eq!(world.run(&world.job(&release), &release, &Room((1 << 20) + (64 << 10))).outcome, NEW);
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn a_disk_that_fills_up_in_the_middle_is_put_in_order_and_waited_for() {
     let content = Tar::new().file("first", b"small").file("noise", &noise).gz();
     let release = Release::new(Kind::Archive, "1.0", 1, content);
     let free = Disks.free_bytes(&world.root).unwrap();
-    let looked = world.run(world.job(&release), &release, &Disks).outcome;
+    let looked = world.run(&world.job(&release), &release, &Disks).outcome;
     let begun = World::names(&world.root);
     // Another program takes the room after we looked.
     let filled = world.install(&release).outcome;
@@ -266,7 +266,7 @@ fn a_disk_that_fills_up_in_the_middle_is_put_in_order_and_waited_for() {
 fn only_one_installs_at_a_time() {
     let world = World::new();
     let (first, second) = (probed("1.0", 1), probed("2.0", 2));
-    let working = world.engine(world.job(&first), &first, &PLENTY);
+    let working = world.engine(&world.job(&first), &first, &PLENTY);
     let refused = super::super::engine::Engine::open(world.job(&second), world.artifact(&second), &PLENTY);
     assert_eq!(refused.err().expect("both work").reason(), Reason::PackageManagerBusy);
     drop(working);

@@ -239,7 +239,7 @@ fn what_could_not_be_put_back_is_not_replaced_unless_somebody_said_so() {
     let mut job = world.job(&last);
     job.without_restore = WithoutRestore::GoOn;
     fs::remove_dir_all(world.data().join("kept")).unwrap();
-    assert_eq!(world.run(job, &last, &PLENTY).outcome, NEW);
+    assert_eq!(world.run(&job, &last, &PLENTY).outcome, NEW);
 }
 
 #[test]
@@ -294,9 +294,9 @@ fn the_size_a_deb_says_it_has_must_be_free() {
     let world = World::new();
     let release = plain("1.0", 1);
     // Enough for the copy of the deb, not for the 100 KiB that it unpacks to.
-    assert_eq!(waits(&world.run(world.job(&release), &release, &Room(99 << 10)).outcome), Reason::DiskFull);
+    assert_eq!(waits(&world.run(&world.job(&release), &release, &Room(99 << 10)).outcome), Reason::DiskFull);
     assert_eq!(state(&world), "");
-    assert_eq!(world.run(world.job(&release), &release, &Room(101 << 10)).outcome, NEW);
+    assert_eq!(world.run(&world.job(&release), &release, &Room(101 << 10)).outcome, NEW);
 }
 
 #[test]

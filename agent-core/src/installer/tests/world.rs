@@ -85,21 +85,30 @@ impl World {
         fs::write(&path, &release.content).unwrap();
         File::open(path).unwrap()
     }
-    pub(super) fn engine<'a>(&self, job: Job, release: &Release, disks: &'a dyn FreeSpace) -> Engine<'a> {
-        Engine::open(job, self.artifact(release), disks).unwrap()
+    /// An installer that died let its lock go at once; only a program that another test starts at this very moment, from
+    /// this same process, may still hold a copy of the handle until it has begun.
+    pub(super) fn engine<'a>(&self, job: &Job, release: &Release, disks: &'a dyn FreeSpace) -> Engine<'a> {
+        loop {
+            match Engine::open(job.clone(), self.artifact(release), disks) {
+                Err(trouble) if trouble.reason() == Reason::PackageManagerBusy => {
+                    File::open(self.data().join("lock")).unwrap().lock().unwrap();
+                }
+                opened => return opened.map_err(|trouble| trouble.to_string()).unwrap(),
+            }
+        }
     }
     /// The whole job.
     pub(super) fn install(&self, release: &Release) -> Finished {
-        self.run(self.job(release), release, &PLENTY)
+        self.run(&self.job(release), release, &PLENTY)
     }
-    pub(super) fn run(&self, job: Job, release: &Release, disks: &dyn FreeSpace) -> Finished {
+    pub(super) fn run(&self, job: &Job, release: &Release, disks: &dyn FreeSpace) -> Finished {
         let mut engine = self.engine(job, release, disks);
         let outcome = engine.run();
         Finished { outcome, output: engine.talk.text() }
     }
     /// So many steps of the job, then nothing more: as when the process is killed. The outcome if it came to its end.
     pub(super) fn die_after(&self, steps: usize, release: &Release) -> Option<Outcome> {
-        let mut engine = self.engine(self.job(release), release, &PLENTY);
+        let mut engine = self.engine(&self.job(release), release, &PLENTY);
         let mut state = State::Recover;
         for _ in 0..steps {
             state = engine.step(state);

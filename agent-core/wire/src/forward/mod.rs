@@ -65,7 +65,7 @@ impl From<std::io::Error> for Ended {
 /// Writes to one connection until it is closed or breaks. `sent` is called when all that a pull asked for has been written.
 pub(crate) async fn write(
     mut to: impl AsyncWrite + Unpin,
-    mut orders: mpsc::UnboundedReceiver<Out>,
+    mut orders: mpsc::Receiver<Out>,
     turns: Turns,
     sent: impl Fn(),
 ) -> Ended {
