@@ -1,0 +1,163 @@
+//! The links of a node: how they come up, what comes over them, how they end.
+
+use super::{ANSWERS_WAITING, Event, LINKS_PER_PEER, Loop, Peer};
+use crate::{
+    connection::{self, Connection},
+    forward::{self, Ended, Out, turns::Turns},
+    host::Host,
+    receive::{self, In, Pulling},
+};
+use banyan_machine::io::{Input, Link, StripeId};
+use banyan_proto::{
+    Reason,
+    peer::{Control, Pull},
+};
+use std::sync::{Arc, Mutex};
+use tokio::{net::TcpStream, sync::mpsc};
+use tracing::{debug, warn};
+
+impl<H: Host> Loop<H> {
+    /// Greets a connection that came in; the machine hears of it when an offer or a pull comes over it.
+    pub(super) fn greet(&mut self, stream: tokio_rustls::server::TlsStream<TcpStream>) {
+        self.incoming += 2;
+        let (link, hello, events) = (Link(self.incoming), self.hello(), self.handle.events.clone());
+        tokio::spawn(async move {
+            match connection::accept(stream, hello).await {
+                Ok(connection) => drop(events.send(Event::Up { link, connection: Box::new(connection) })),
+                Err(error) => debug!(reason = %error.reason, %error, "a connection that came in was refused"),
+            }
+        });
+    }
+
+    pub(super) fn up(&mut self, link: Link, connection: Connection) {
+        let Connection { peer: id, certificate, hello, read, write } = connection;
+        let dialled = self.dialling.remove(&link).is_some();
+        let ours = link.0 % 2 == 1;
+        if ours && !dialled {
+            return; // The machine gave the link up while it was being made.
+        }
+        let crl = self.host.crl();
+        let revoked = crl.as_ref().is_some_and(|crl| crl.revokes(&certificate));
+        if revoked || (!ours && self.links.values().filter(|peer| peer.id == id).count() >= LINKS_PER_PEER) {
+            warn!(peer = %id, revoked, "a connection was refused");
+            return;
+        }
+        let (out, orders) = mpsc::channel(ANSWERS_WAITING);
+        let pulling: Pulling = Arc::new(Mutex::new(None));
+        let reader = tokio::spawn(receive::run(link, read, Arc::clone(&pulling), self.inbox.clone())).abort_handle();
+        tokio::spawn(run_writer(link, write, orders, self.turns.clone(), self.handle.events.clone()));
+        if let Some(crl) = crl.filter(|crl| crl.number > hello.crl_number) {
+            let der = data_encoding::BASE64.encode(&crl.der);
+            drop(out.try_send(Out::Send(Control::Crl { der })));
+        }
+        self.links.insert(link, Peer { id, certificate, out, checking: false, pulling, reader });
+        if ours {
+            self.input(Input::Connected(link));
+        }
+    }
+
+    pub(super) fn came(&mut self, link: Link, what: In) {
+        match what {
+            In::Control(control) => self.received(link, control),
+            In::Stored { stripe, held, bytes } => {
+                if let Some(peer) = self.links.get(&link) {
+                    self.host.received(stripe.order, peer.id, bytes);
+                }
+                self.input(Input::Stored { link, stripe, held });
+            }
+            In::Bad(index) => self.input(Input::BadChunk(link, index)),
+            In::Heartbeat(watermark) => self.input(Input::Heartbeat(link, watermark)),
+            In::Alive => self.input(Input::Alive(link)),
+            In::Ended(reason, detail) => self.down(link, reason, &detail),
+        }
+    }
+
+    pub(super) fn received(&mut self, link: Link, control: Control) {
+        let Some(peer) = self.links.get_mut(&link) else { return };
+        let sender = peer.id;
+        match control {
+            Control::Offer(_) if peer.checking => {
+                self.down(link, Reason::ProtocolBroken, "a second offer before the first was answered");
+            }
+            Control::Offer(offer) => {
+                peer.checking = true;
+                let (host, events) = (Arc::clone(&self.host), self.handle.events.clone());
+                tokio::spawn(async move {
+                    let result = host.check_offer(sender, *offer).await.map(Box::new);
+                    drop(events.send(Event::Checked { link, result }));
+                });
+            }
+            Control::OfferReply(reply) => self.input(Input::OfferAnswered(link, reply)),
+            Control::PartsAccepted => self.input(Input::PartsAccepted(link)),
+            Control::Pull(pull) => self.pulled(link, &pull),
+            Control::PullReply(reply) => self.input(Input::PullAnswered(link, reply)),
+            Control::Confirm(confirm) => self.host.confirmed(sender, &confirm),
+            Control::Crl { der } => match data_encoding::BASE64.decode(der.as_bytes()) {
+                Ok(der) => self.host.offer_crl(der, &self.handle),
+                Err(_) => self.down(link, Reason::ProtocolBroken, "a revocation list that is not base64"),
+            },
+            Control::Bye { reason } => self.down(link, reason, "the other side hung up"),
+            Control::Hello(_) => self.down(link, Reason::ProtocolBroken, "a second greeting"),
+        }
+    }
+
+    pub(super) fn pulled(&mut self, link: Link, pull: &Pull) {
+        let Some(peer) = self.links.get(&link) else { return };
+        let stripe = StripeId { order: pull.order, stripe: pull.stripe };
+        match self.host.check_pull(peer.id, pull) {
+            Ok(ancestor) => {
+                let peer = peer.id;
+                if let Some(content) = self.host.content(pull.order) {
+                    self.send(link, Out::Beat(content, pull.stripe));
+                }
+                self.input(Input::Pulled { link, peer, stripe, from: pull.from, ancestor });
+            }
+            Err(reply) => self.send(link, Out::Send(Control::PullReply(reply))),
+        }
+    }
+
+    /// The link is gone on its own account.
+    pub(super) fn down(&mut self, link: Link, reason: Reason, detail: &str) {
+        let Some(peer) = self.links.remove(&link) else { return };
+        debug!(?link, peer = %peer.id, %reason, detail, "connection ended");
+        peer.reader.abort();
+        if matches!(reason, Reason::ProtocolBroken | Reason::BadChunk) {
+            self.host.refused(peer.id, reason, detail);
+        }
+        self.input(Input::Lost(link, reason));
+    }
+
+    /// The machine (or a revocation) ends the link.
+    pub(super) fn close(&mut self, link: Link, reason: Reason) {
+        if let Some(dial) = self.dialling.remove(&link) {
+            dial.abort();
+        }
+        if let Some(peer) = self.links.remove(&link) {
+            drop(peer.out.try_send(Out::Close(reason)));
+            peer.reader.abort();
+        }
+    }
+
+    pub(super) fn send(&mut self, link: Link, out: Out) {
+        let full = |peer: &Peer| matches!(peer.out.try_send(out), Err(mpsc::error::TrySendError::Full(_)));
+        if self.links.get(&link).is_some_and(full) {
+            self.down(link, Reason::ProtocolBroken, "it does not read what it asked for");
+        }
+    }
+}
+
+async fn run_writer(
+    link: Link,
+    to: impl tokio::io::AsyncWrite + Unpin,
+    orders: mpsc::Receiver<Out>,
+    turns: Turns,
+    events: mpsc::UnboundedSender<Event>,
+) {
+    let sent = || drop(events.send(Event::Input(Input::Sent(link))));
+    let (reason, detail) = match forward::write(to, orders, turns, sent).await {
+        Ended::Closed => return,
+        Ended::Broken(error) => (Reason::Unreachable, error.to_string()),
+        Ended::Content(error) => (Reason::DiskFailed, error.to_string()),
+    };
+    drop(events.send(Event::Down { link, reason, detail }));
+}
