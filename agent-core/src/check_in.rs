@@ -52,6 +52,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
             Ok(reply) => {
                 first = false;
                 retry = RETRY_FIRST;
+                agent.set_heard();
                 agent.renew_when_due().await;
                 if reply.crl_number > agent.crl_number() || crl_fetched.elapsed() > CRL_REFRESH {
                     crl_fetched = Instant::now();

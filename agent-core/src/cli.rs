@@ -5,6 +5,7 @@ use crate::{
     authenticate::Authenticate,
     check_in, identity,
     install::{self, Install},
+    local,
     offer::OfferStage,
     orders::Orders,
     report::Reporter,
@@ -23,7 +24,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, RwLock},
+    sync::{Arc, Mutex, OnceLock, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 use tokio::{net::TcpListener, sync::Semaphore};
@@ -83,6 +84,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let node = start(&agent)?;
     info!(machine = %agent.me, label = agent.label, %listen, "ready");
     tokio::spawn(check_in::run(Arc::clone(&agent), u64::from_le_bytes(random())));
+    tokio::spawn(local::serve(Arc::clone(&agent), folders.data.clone()));
     tokio::spawn(accept(listener, node.clone()));
     tokio::spawn(forget(Arc::downgrade(&agent)));
     stop_signal(args.exit_with_stdin).await;
@@ -179,10 +181,14 @@ fn assemble(
         state: Arc::clone(&state),
         trust,
     };
+    fs::create_dir_all(&args.install_root)
+        .with_context(|| format!("making the folder {} (--install-root)", args.install_root.display()))?;
+    let root = args.install_root.canonicalize().context("finding the folder that --install-root names")?;
     let install = Install {
         launcher: install::launcher(&folders.data).context("looking for the installer")?,
-        folder: folders.installer.clone(),
-        root: args.install_root.clone(),
+        // The installer is another process: it must not depend on where this one was started.
+        folder: folders.installer.canonicalize().context("finding the installer's folder")?,
+        root,
     };
     let reporter = Reporter::start(Arc::clone(&state), Arc::clone(&server));
     Ok(Arc::new_cyclic(|this| Agent {
@@ -202,6 +208,7 @@ fn assemble(
         key,
         crl: Mutex::new(crl),
         node: OnceLock::new(),
+        heard: AtomicU64::new(0),
         leaves: Mutex::default(),
     }))
 }

@@ -117,6 +117,13 @@ pub fn wants_renewal(certificate: &CertificateDer<'_>, now: UnixSeconds) -> bool
     i64::try_from(now.0).is_ok_and(|now| until - now < (until - from) / 3)
 }
 
+/// When a certificate ends; none when it cannot be read.
+#[must_use]
+pub fn valid_until(certificate: &CertificateDer<'_>) -> Option<UnixSeconds> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    u64::try_from(parsed.validity().not_after.timestamp()).ok().map(UnixSeconds)
+}
+
 /// What this machine proves itself with.
 ///
 /// # Errors

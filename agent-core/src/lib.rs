@@ -19,6 +19,7 @@ pub mod cli;
 pub mod identity;
 pub mod install;
 pub mod installer;
+pub mod local;
 pub mod offer;
 pub mod orders;
 pub mod report;

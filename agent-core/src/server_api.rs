@@ -156,6 +156,11 @@ impl ServerApi {
         *self.identity.write().unwrap_or_else(PoisonError::into_inner) = Self::identify(self.address, credentials)?;
         Ok(())
     }
+    /// Where the server is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
     fn tls(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.identity.read().unwrap_or_else(PoisonError::into_inner).0)
     }

@@ -1,11 +1,15 @@
 //! `cargo xtask lab`: a server and N machines, each a network namespace of its own, behind one bridge, with every link
-//! shaped in both directions. In one run: nginx and curl, then Banyan with one stripe, with two, and with two and the
-//! first head killed. The figures are computed from what the links carried, not from what the programs say they sent.
+//! shaped in both directions. Each machine has a root of its own, an overlay over this system's, and so its own dpkg
+//! database. In one run: nginx and curl, then Banyan with one stripe, with two, with two and the first head killed, and
+//! with a Debian package that every machine's own dpkg installs. The figures are computed from what the links carried,
+//! not from what the programs say they sent.
 
 pub(crate) mod guard;
 
 mod baseline;
 mod content;
+mod deb;
+mod machine;
 mod meter;
 mod net;
 mod options;
@@ -50,15 +54,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn measure(options: &Options, programs: Option<&Path>, report: &mut Report) -> Result<()> {
     let place = Place::up(options)?;
-    let file = content::archive(&place.dir, "lab-one", options.size(), options.seed)?;
-    baseline::measure(&place, &file, options, report)?;
-    match programs {
-        Some(programs) => runs::measure(&place, programs, &file, options, report),
-        None => Ok(()),
+    // First, so that a network that does not reach Debian is told at once.
+    let package = programs.map(|_| deb::fetch(&place.dir)).transpose()?;
+    let archive = content::archive(&place.dir, "lab-one", options.size(), options.seed)?;
+    let plainly = package.as_ref().filter(|_| options.deb).unwrap_or(&archive);
+    baseline::measure(&place, plainly, options, report)?;
+    match (programs, &package) {
+        (Some(programs), Some(package)) => runs::measure(&place, programs, [&archive, package], options, report),
+        _ => Ok(()),
     }
 }
 
-/// The folder with `banyan` and `banyan-agent`: given, or built now.
+/// The folder with `banyan`, `banyan-agent` and `banyan-installer`: given, or built now.
 fn programs(options: &Options) -> Result<PathBuf> {
     let folder = match &options.bin_dir {
         Some(folder) => std::path::absolute(folder)?,
@@ -68,7 +75,7 @@ fn programs(options: &Options) -> Result<PathBuf> {
             target_dir()?.join(&options.profile)
         }
     };
-    match ["banyan", "banyan-agent"].iter().find(|name| !folder.join(name).is_file()) {
+    match ["banyan", "banyan-agent", "banyan-installer"].iter().find(|name| !folder.join(name).is_file()) {
         Some(name) => bail!("there is no {name} in {}", folder.display()),
         None => Ok(folder),
     }

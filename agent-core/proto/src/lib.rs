@@ -12,6 +12,7 @@ pub mod id;
 pub mod join;
 pub mod limits;
 pub mod list;
+pub mod local;
 pub mod manifest;
 pub mod order;
 pub mod peer;

@@ -64,7 +64,7 @@ impl From<ChunkHashes> for String {
 impl TryFrom<String> for ChunkHashes {
     type Error = &'static str;
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let bytes = data_encoding::BASE64.decode(text.as_bytes()).map_err(|_| "chunk hashes are base64")?;
+        let bytes = crate::signed::base64(&text).ok_or("chunk hashes are base64")?;
         let (hashes, rest) = bytes.as_chunks::<32>();
         if !rest.is_empty() {
             return Err("chunk hashes are 32 bytes each");

@@ -52,8 +52,7 @@ impl<T: Document> Signed<T> {
             .iter()
             .find(|key| key.id() == self.key)
             .ok_or_else(|| SignatureError::UnknownKey(self.key.chars().take(80).collect()))?;
-        let signature =
-            data_encoding::BASE64.decode(self.signature.as_bytes()).map_err(|_| SignatureError::WrongSignature)?;
+        let signature = base64(&self.signature).ok_or(SignatureError::WrongSignature)?;
         UnparsedPublicKey::new(&ED25519, &key.0)
             .verify(&signed_bytes::<T>(&self.payload), &signature)
             .map_err(|_| SignatureError::WrongSignature)?;
@@ -70,6 +69,13 @@ impl<T: Document> Signed<T> {
 
 fn signed_bytes<T: Document>(payload: &str) -> Vec<u8> {
     [T::CONTEXT.as_bytes(), b"\0", payload.as_bytes()].concat()
+}
+
+/// The bytes of a base64 text in its one form. The decoder alone also takes texts put together of padded pieces: the
+/// same signature, key or hashes would have several forms.
+pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
+    let bytes = data_encoding::BASE64.decode(text.as_bytes()).ok()?;
+    (data_encoding::BASE64.encode(&bytes) == text).then_some(bytes)
 }
 
 /// A public Ed25519 key of the server, as base64 in text.
@@ -92,8 +98,8 @@ impl From<PublicKey> for String {
 impl TryFrom<String> for PublicKey {
     type Error = &'static str;
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        match data_encoding::BASE64.decode(text.as_bytes()) {
-            Ok(bytes) if bytes.len() == 32 => Ok(Self(bytes)),
+        match base64(&text) {
+            Some(bytes) if bytes.len() == 32 => Ok(Self(bytes)),
             _ => Err("an Ed25519 public key is 32 bytes in base64"),
         }
     }
@@ -169,6 +175,10 @@ mod tests {
         assert!(matches!(other.sign(&A(7)).verify(&ring), Err(SignatureError::UnknownKey(_))));
         let altered = Signed { payload: "8".into(), ..signed.clone() };
         assert!(matches!(altered.verify(&ring), Err(SignatureError::WrongSignature)));
+        assert_eq!(base64("AAA="), Some(vec![0, 0]));
+        for pieces in ["AA==AA==", "AAA=AAAA"] {
+            assert_eq!(base64(pieces), None, "bytes that have another, single text");
+        }
         let other_kind: Signed<B> = serde_json::from_value(serde_json::to_value(&signed).unwrap()).unwrap();
         assert!(matches!(other_kind.verify(&ring), Err(SignatureError::WrongSignature)));
     }

@@ -4,7 +4,10 @@
 //! it all. That number is not kept on disk: after a restart the file is hashed again (rule C6), which survives kill -9
 //! at any moment and believes nothing that a power cut left behind.
 
-use crate::verify::{BadChunk, VerifiedArtifact, VerifiedChunk};
+use crate::{
+    positioned,
+    verify::{BadChunk, VerifiedArtifact, VerifiedChunk, VerifyError},
+};
 use banyan_proto::Artifact;
 use std::{
     fs::{File, OpenOptions},
@@ -38,6 +41,15 @@ pub enum ContentError {
         /// The chunk that was due.
         wanted: u32,
     },
+}
+
+impl From<VerifyError> for ContentError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Disk(error) => Self::Disk(error),
+            VerifyError::Other => Self::Bad(BadChunk(u32::MAX)),
+        }
+    }
 }
 
 /// The file of one artifact, whole or on its way.
@@ -189,7 +201,7 @@ impl ArtifactFile {
     /// When the disk fails or has changed the bytes.
     pub fn read(&self, index: u32) -> Result<VerifiedChunk, ContentError> {
         let mut bytes = vec![0; self.artifact.chunk_len(index) as usize];
-        sys::read_exact_at(&self.file, &mut bytes, u64::from(index) * u64::from(self.artifact.chunk_size))?;
+        positioned::read_exact_at(&self.file, &mut bytes, u64::from(index) * u64::from(self.artifact.chunk_size))?;
         Ok(VerifiedChunk::check(&self.artifact, index, bytes)?)
     }
     /// Stores the next chunk of a stripe; gives how many are held then.
@@ -206,7 +218,7 @@ impl ArtifactFile {
         if chunk.index() != wanted || count >= self.chunks(stripe) {
             return Err(ContentError::OutOfTurn { got: chunk.index(), wanted });
         }
-        sys::write_all_at(&self.file, chunk.bytes(), u64::from(wanted) * u64::from(self.artifact.chunk_size))?;
+        positioned::write_all_at(&self.file, chunk.bytes(), u64::from(wanted) * u64::from(self.artifact.chunk_size))?;
         self.set_held(stripe, count + 1);
         self.sync_sometimes();
         Ok(count + 1)
@@ -234,43 +246,7 @@ impl ArtifactFile {
     /// When the disk fails, or what it gives back is not the artifact; [`Self::recount`] then says what is left.
     pub fn verify_whole(&self) -> Result<VerifiedArtifact, ContentError> {
         self.file.sync_data()?;
-        VerifiedArtifact::check(&self.artifact, self.file.try_clone()?)
-    }
-}
-
-/// Reading and writing at a position, which each system calls differently.
-pub(crate) mod sys {
-    use std::{fs::File, io};
-
-    #[cfg(unix)]
-    pub(crate) fn read_exact_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
-    }
-    #[cfg(unix)]
-    pub(crate) fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
-    }
-    #[cfg(windows)]
-    pub(crate) fn read_exact_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match std::os::windows::fs::FileExt::seek_read(file, bytes, at)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                read => {
-                    bytes = &mut bytes[read..];
-                    at += read as u64;
-                }
-            }
-        }
-        Ok(())
-    }
-    #[cfg(windows)]
-    pub(crate) fn write_all_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let written = std::os::windows::fs::FileExt::seek_write(file, bytes, at)?;
-            bytes = &bytes[written..];
-            at += written as u64;
-        }
-        Ok(())
+        Ok(VerifiedArtifact::check(&self.artifact, self.file.try_clone()?)?)
     }
 }
 
@@ -314,7 +290,7 @@ mod tests {
         drop(file);
         let file = ArtifactFile::resume(&path, artifact.clone(), 2).unwrap();
         assert_eq!((file.held(0), file.held(1), file.held(2)), (Some(4), Some(2), None));
-        sys::write_all_at(&file.file, &[0xff; 3], 4 * size as u64).unwrap();
+        positioned::write_all_at(&file.file, &[0xff; 3], 4 * size as u64).unwrap();
         assert!(
             matches!(file.read(4), Err(ContentError::Bad(BadChunk(4)))),
             "bytes the disk changed are not passed on"
@@ -327,7 +303,7 @@ mod tests {
         }
         assert!(file.is_whole());
         file.verify_whole().unwrap();
-        sys::write_all_at(&file.file, &[0xff; 3], 0).unwrap();
+        positioned::write_all_at(&file.file, &[0xff; 3], 0).unwrap();
         assert!(file.verify_whole().is_err());
         std::fs::remove_file(&path).unwrap();
     }

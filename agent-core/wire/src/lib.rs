@@ -14,6 +14,7 @@ pub mod content;
 pub mod forward;
 pub mod host;
 pub mod node;
+mod positioned;
 mod receive;
 pub mod tls;
 pub mod verify;

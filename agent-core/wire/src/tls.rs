@@ -89,7 +89,7 @@ pub struct Crl {
 }
 
 impl Crl {
-    /// Reads a list and checks that the CA signed it.
+    /// Reads a list and checks that the CA signed it, and that connections can be checked against it.
     ///
     /// # Errors
     /// When it is damaged or somebody else's.
@@ -106,7 +106,16 @@ impl Crl {
             let serials = list.iter_revoked_certificates().map(|revoked| revoked.raw_serial().to_vec()).collect();
             (number.ok_or_else(damaged)?, serials)
         };
-        Ok(Self { der: der.into(), number, serials })
+        let der = CertificateRevocationListDer::from(der);
+        // What stands around and behind the signed part can be changed on the way. A list that the TLS library then refuses would
+        // take the place of the good one here, and with it no connection could be made.
+        let mut roots = RootCertStore::empty();
+        roots.add(ca.clone().into_owned())?;
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .with_crls([der.clone()])
+            .build()
+            .map_err(|_| damaged())?;
+        Ok(Self { der, number, serials })
     }
     /// Whether this certificate is on the list.
     #[must_use]

@@ -2,7 +2,7 @@
 //!
 //! The types of this module are the wall: each can only be made by hashing.
 
-use crate::content::{ContentError, sys};
+use crate::positioned;
 use banyan_proto::{Artifact, Digest};
 use std::fs::File;
 
@@ -48,6 +48,17 @@ impl VerifiedChunk {
     }
 }
 
+/// Why a file is not the artifact.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The disk.
+    #[error("the artifact's file cannot be read: {0}")]
+    Disk(#[from] std::io::Error),
+    /// Its length or its hash are others.
+    #[error("the file on this disk is not the artifact")]
+    Other,
+}
+
 /// An artifact that lies whole on this disk and has the manifest's hash. The open file it was hashed through goes with
 /// it, so that what was checked is what is handed on.
 ///
@@ -65,19 +76,19 @@ impl VerifiedArtifact {
     ///
     /// # Errors
     /// When the disk fails, or length or hash are not the artifact's.
-    pub fn check(artifact: &Artifact, file: File) -> Result<Self, ContentError> {
+    pub fn check(artifact: &Artifact, file: File) -> Result<Self, VerifyError> {
         let mut hasher = blake3::Hasher::new();
         let mut bytes = vec![0; 1 << 20];
         let mut at = 0;
         while at < artifact.size {
             let step = (artifact.size - at).min(bytes.len() as u64) as usize;
-            sys::read_exact_at(&file, &mut bytes[..step], at)?;
+            positioned::read_exact_at(&file, &mut bytes[..step], at)?;
             hasher.update(&bytes[..step]);
             at += step as u64;
         }
         let digest = Digest(*hasher.finalize().as_bytes());
         if digest != artifact.digest || file.metadata()?.len() != artifact.size {
-            return Err(BadChunk(u32::MAX).into());
+            return Err(VerifyError::Other);
         }
         Ok(Self { digest, file })
     }

@@ -7,3 +7,4 @@ mod a_late_machine_gets_it;
 mod a_revoked_machine_is_out;
 mod everyone_gets_it;
 mod halted_means_not_installed;
+mod the_agent_answers_on_its_machine;

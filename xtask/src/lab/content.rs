@@ -1,5 +1,5 @@
-//! The file that is sent: an archive of random bytes, so that nobody's compression helps. The same seed and size give
-//! the same file.
+//! The files that are measured: archives of random bytes, so that nobody's compression helps. The same seed and size
+//! give the same file.
 
 use crate::command::read;
 use anyhow::{Context, Result};
@@ -10,10 +10,13 @@ use std::{
     process::Command,
 };
 
-/// An archive.
+/// Something to publish.
 pub(crate) struct Content {
     /// Also the package's name.
     pub(crate) name: String,
+    pub(crate) version: String,
+    /// As `banyan publish` wants it: `archive` or `deb`.
+    pub(crate) kind: &'static str,
     pub(crate) path: PathBuf,
     /// Bytes.
     pub(crate) size: u64,
@@ -29,7 +32,7 @@ pub(crate) fn archive(dir: &Path, name: &str, size: u64, seed: u64) -> Result<Co
     read(tar.arg("--file").arg(&path).arg("--directory").arg(dir).arg("payload.bin"))?;
     std::fs::remove_file(&payload)?;
     let size = path.metadata()?.len();
-    Ok(Content { name: name.to_owned(), path, size })
+    Ok(Content { name: name.to_owned(), version: "1.0.0".to_owned(), kind: "archive", path, size })
 }
 
 fn random(path: &Path, size: u64, seed: u64) -> std::io::Result<()> {

@@ -2,10 +2,11 @@
 //!
 //! The guard is a process of its own, in a process group of its own (Ctrl-C does not reach it), that waits for the end
 //! of its standard input. The pipe's other end lives in the lab's process and nowhere else, so it closes in any case.
-//! Everything the lab started runs in namespaces whose names begin with the lab's prefix: that is how it is found.
+//! Everything the lab started runs in namespaces whose names begin with the lab's prefix: that is how it is found. The
+//! machines' mounts are in namespaces that end with those processes.
 
 use crate::command::{read, works};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::{
     io::Read,
     os::unix::process::CommandExt,
@@ -51,6 +52,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         empty(&namespace);
         read(Command::new("ip").args(["netns", "delete", &namespace]))?;
     }
+    // Machines' roots must never be seen here: removing through one would remove what it is made of.
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").context("cannot read what is mounted")?;
+    if let Some(mount) = mounted_below(&mounts, &options.dir) {
+        bail!("{mount} is mounted, so {} is left alone: unmount it, then remove the folder", options.dir.display());
+    }
     match std::fs::remove_dir_all(&options.dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", options.dir.display()))
@@ -65,6 +71,12 @@ fn namespaces(prefix: &str) -> Result<Vec<String>> {
     Ok(names.filter(|name| name.starts_with(prefix)).map(str::to_owned).collect())
 }
 
+/// A place at or below this folder where something is mounted (the fifth word of a line).
+fn mounted_below<'a>(mountinfo: &'a str, dir: &Path) -> Option<&'a str> {
+    let mut places = mountinfo.lines().filter_map(|line| line.split_whitespace().nth(4));
+    places.find(|place| Path::new(place).starts_with(dir))
+}
+
 /// Ends every process in a namespace, and waits until they are gone.
 fn empty(namespace: &str) {
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -77,4 +89,17 @@ fn empty(namespace: &str) {
         std::thread::sleep(Duration::from_millis(20));
     }
     eprintln!("processes in the network namespace {namespace} do not end");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_in_the_folder_is_seen_and_one_around_it_is_not() {
+        let text = "22 1 254:0 / / rw - ext4 /dev/vda rw\n27 22 0:24 / /dev/shm rw - tmpfs tmpfs rw\n\
+                    30 27 0:30 / /dev/shm/lab-1/m01/root rw - overlay overlay rw\n";
+        assert_eq!(mounted_below(text, Path::new("/dev/shm/lab-1")), Some("/dev/shm/lab-1/m01/root"));
+        assert_eq!(mounted_below(text, Path::new("/dev/shm/lab-10")), None);
+    }
 }

@@ -92,9 +92,12 @@ fn plug(host: &Host, bridge: &str, rate: &str) -> Result<()> {
 }
 
 fn run(words: &[&str]) -> Result<()> {
-    // Administrators' programs are not on everyone's path.
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    read(Command::new(words[0]).args(&words[1..]).env("PATH", path)).map(|_| ())
+    read(Command::new(words[0]).args(&words[1..]).env("PATH", path())).map(|_| ())
+}
+
+/// Where programs are looked for: administrators' programs are not on everyone's path.
+pub(crate) fn path() -> String {
+    format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }
 
 /// The traffic of each link of the bridge. What the bridge's end received, the host sent.

@@ -26,10 +26,13 @@ pub(crate) struct Options {
     /// Only nginx and curl.
     #[arg(long)]
     pub(crate) plain: bool,
+    /// Only a Debian package, fetched with apt: one plain flow, then Banyan, then what each machine's dpkg says.
+    #[arg(long, conflicts_with_all = ["plain", "write"])]
+    pub(crate) deb: bool,
     /// Put the table into docs/numbers.md.
     #[arg(long)]
     pub(crate) write: bool,
-    /// Take `banyan` and `banyan-agent` from this folder instead of building them.
+    /// Take `banyan`, `banyan-agent` and `banyan-installer` from this folder instead of building them.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) bin_dir: Option<PathBuf>,
     /// Build profile of the programs.
@@ -48,6 +51,7 @@ impl Options {
             full: false,
             short: true,
             plain: false,
+            deb: false,
             write: false,
             bin_dir: Some(programs.into()),
             profile: "ci".into(),
@@ -55,6 +59,11 @@ impl Options {
     }
     pub(crate) fn machines(&self) -> u8 {
         if self.short { 4 } else { self.machines }
+    }
+    /// Bytes for what is written on one machine: it holds the content and an unpacked version of each of three releases,
+    /// and one more while unpacking, and a Debian package.
+    pub(crate) fn room(&self) -> u64 {
+        self.size() * 8 + super::deb::ROOM
     }
     /// Bytes.
     pub(crate) fn size(&self) -> u64 {

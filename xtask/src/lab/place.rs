@@ -27,8 +27,11 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn up(options: &Options) -> Result<Self> {
         let prefix = format!("banyan-lab-{}", std::process::id());
-        // Each machine holds the content and an unpacked version of each of three releases, and one more while unpacking.
-        let dir = roomy(options.size() * (u64::from(options.machines()) + 1) * 8)?.join(&prefix);
+        // The server's part; what machines write is in memory.
+        let dir = roomy(options.size() * 8 + super::deb::ROOM)?.join(&prefix);
+        if !options.plain {
+            enough_memory(options.room() * u64::from(options.machines()))?;
+        }
         let logs = target_dir()?.join("lab-logs");
         if logs.exists() {
             std::fs::remove_dir_all(&logs)?;
@@ -78,6 +81,10 @@ impl Process {
     pub(crate) fn must_live(&mut self) -> Result<()> {
         let Some(status) = self.child.try_wait()? else { return Ok(()) };
         bail!("{} ended ({status}). The last it said:\n{}", self.name, last_lines(&self.log));
+    }
+    /// Its process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
     /// Kills it (SIGKILL), by its id.
     pub(crate) fn kill(&mut self) -> Result<()> {
@@ -133,4 +140,34 @@ fn roomy(bytes: u64) -> Result<PathBuf> {
         }
     }
     bail!("neither /dev/shm nor {} has {} MiB to spare", temp.display(), bytes >> 20)
+}
+
+/// Better no lab than one that is ended in the middle for want of memory.
+fn enough_memory(bytes: u64) -> Result<()> {
+    let text = std::fs::read_to_string("/proc/meminfo").context("cannot read how much memory is free")?;
+    let free = available(&text).context("/proc/meminfo does not say how much memory is free")?;
+    if free < bytes {
+        bail!(
+            "{} MiB of memory are free, the machines may need {}: take a smaller --size or fewer --machines",
+            free >> 20,
+            bytes >> 20
+        );
+    }
+    Ok(())
+}
+
+/// Bytes that can be had without swapping.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn free_memory_is_what_can_be_had_not_what_is_unused() {
+        let text = "MemTotal:       24684096 kB\nMemFree:          100000 kB\nMemAvailable:   23000000 kB\n";
+        assert_eq!(super::available(text), Some(23_000_000 << 10));
+        assert_eq!(super::available("MemTotal: 1 kB\n"), None);
+    }
 }

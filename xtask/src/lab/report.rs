@@ -155,15 +155,17 @@ fn conditions(options: &Options) -> String {
     };
     let kernel = |path: &str| std::fs::read_to_string(path).map_or("unknown".into(), |text| text.trim().to_owned());
     let commit = said("git", &["describe", "--always", "--dirty"]);
+    let file = match options.deb {
+        true => "a Debian package".to_owned(),
+        false => format!("a file of {} MiB, seed {}", options.size() >> 20, options.seed),
+    };
     format!(
         "`cargo xtask lab` on {}, commit {commit}, profile {}: {} machines and a server, every link {} each way \
-         (tbf, no offloads), a file of {} MiB, seed {}. {} cores, Linux {}, TCP {}.",
+         (tbf, no offloads), {file}. {} cores, Linux {}, TCP {}.",
         said("date", &["--utc", "+%Y-%m-%d"]),
         options.profile,
         options.machines(),
         options.rate,
-        options.size() >> 20,
-        options.seed,
         std::thread::available_parallelism().map_or(0, usize::from),
         kernel("/proc/sys/kernel/osrelease"),
         kernel("/proc/sys/net/ipv4/tcp_congestion_control"),

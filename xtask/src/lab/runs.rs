@@ -1,8 +1,10 @@
-//! The runs with Banyan: one stripe, two stripes, two stripes with the head of the first killed at half time.
+//! The runs with Banyan: one stripe, two stripes, two stripes with the head of the first killed at half time, and a
+//! Debian package.
 
 use super::{
     Options,
     content::{self, Content},
+    deb, machine,
     meter::{Meter, Reading},
     place::{Place, wait_for},
     report::{Promise, Report, Row, Unit},
@@ -31,18 +33,27 @@ const SHORT_LIMITS: Limits = Limits { makespan: 4.0, server: 1.5, upload: 1.5, k
 pub(crate) fn measure(
     place: &Place,
     programs: &Path,
-    one: &Content,
+    [archive, package]: [&Content; 2],
     options: &Options,
     report: &mut Report,
 ) -> Result<()> {
     let unit = report.unit.context("nothing has been measured to compare with")?;
+    println!("starting server, machines and agents …");
+    let mut runs = Runs { place, site: Site::up(place, programs, options.room())?, unit };
+    if !options.deb {
+        archives(&mut runs, archive, options, report)?;
+    }
+    debian_package(&mut runs, package, report)
+}
+
+/// The runs that are measured.
+fn archives(runs: &mut Runs, one: &Content, options: &Options, report: &mut Report) -> Result<()> {
+    let (place, unit) = (runs.place, runs.unit);
     let limits = if options.short { SHORT_LIMITS } else { LIMITS };
     // Another file each time: a machine that holds the content already would not fetch it again.
     let two = content::archive(&place.dir, "lab-two", options.size(), options.seed + 1)?;
     let three = content::archive(&place.dir, "lab-three", options.size(), options.seed + 2)?;
 
-    println!("starting server and agents …");
-    let mut runs = Runs { place, site: Site::up(place, programs)?, unit };
     for file in [one, &two, &three] {
         runs.site.publish(file)?;
     }
@@ -74,6 +85,39 @@ pub(crate) fn measure(
         again.took.as_secs_f64(),
         again.received as f64 / unit.wire_per_payload / three.size as f64
     ));
+    Ok(())
+}
+
+/// Whether it is installed is not what the agents say, but what every machine's own dpkg database says.
+fn debian_package(runs: &mut Runs, package: &Content, report: &mut Report) -> Result<()> {
+    println!("a Debian package …");
+    let (before, _) = deb::installed(package, runs.site.machines());
+    let here = machine::package_here(&package.name);
+    if before > 0 {
+        bail!("{before} machines had {} before it was sent", package.name);
+    }
+    runs.site.publish(package)?;
+    let run = runs.undisturbed(package, 2)?;
+    let title = format!("{} {}", package.name, package.version);
+    let (count, others) = deb::installed(package, runs.site.machines());
+    // Not a line of the table: the first machines install while the last receive, so its figures are no measurement.
+    let row = run.row(&title, package);
+    report.notes.push(format!(
+        "Debian package {title}, {:.2} MiB, two stripes: the dpkg databases of {count} of {} machines say that it is \
+         installed. The last machine held it after {:.2} s ({:.2} units); the server sent {:.3} copies. {}",
+        package.size as f64 / f64::from(1 << 20),
+        runs.place.net.machines.len(),
+        run.makespan.as_secs_f64(),
+        row.units(&runs.unit),
+        row.copies(&runs.unit),
+        run.installed("All in all"),
+    ));
+    if !others.is_empty() {
+        bail!("{title} is not installed everywhere: {}", others.join(", "));
+    }
+    if machine::package_here(&package.name) != here {
+        bail!("installing {title} on the machines changed the dpkg database of this system");
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 use super::{
     content::Content,
+    machine::Machine,
     place::{Place, Process, read_on, wait_for},
 };
 use anyhow::{Context, Result, bail};
@@ -24,6 +25,8 @@ pub(crate) struct Site<'a> {
     programs: &'a Path,
     server: Process,
     agents: Vec<Process>,
+    // After the agents: what runs on a machine goes before it does.
+    machines: Vec<Machine>,
 }
 
 /// What is read of `banyan status --json`.
@@ -65,8 +68,8 @@ impl Status {
 }
 
 impl<'a> Site<'a> {
-    /// Starts everything, and waits until every machine has enrolled and is connected.
-    pub(crate) fn up(place: &'a Place, programs: &'a Path) -> Result<Self> {
+    /// Starts everything, with `room` bytes to write for each machine, and waits until every machine has enrolled and is connected.
+    pub(crate) fn up(place: &'a Place, programs: &'a Path, room: u64) -> Result<Self> {
         let host = &place.net.server;
         let data = place.dir.join("server");
         let mut command = host.command(programs.join("banyan"));
@@ -76,20 +79,22 @@ impl<'a> Site<'a> {
             server.must_live()?;
             Ok(data.join("admin.toml").is_file().then_some(()))
         })?;
-        let mut site = Self { place, programs, server, agents: Vec::new() };
+        let mut site = Self { place, programs, server, agents: Vec::new(), machines: Vec::new() };
 
         let keys = site.keys();
         site.banyan(&["keys", "generate", "--out", &keys])?;
         site.banyan(&["keys", "init", "--key", &keys])?;
         let count = place.net.machines.len();
         let join = site.banyan(&["tokens", "create", "--uses", &count.to_string()])?;
-        for index in 0..count {
+        for (index, host) in place.net.machines.iter().enumerate() {
+            let machine = Machine::up(place, host, room, programs);
+            site.machines.push(machine.with_context(|| format!("cannot start the machine {}", host.label))?);
             let agent = site.agent(index, Some(&join))?;
             site.agents.push(agent);
         }
         wait_for("every machine is enrolled and connected", Duration::from_secs(120), || {
             site.must_live(None)?;
-            let machines: Vec<Machine> = site.ask(&["machines", "--json"])?;
+            let machines: Vec<Listed> = site.ask(&["machines", "--json"])?;
             Ok((machines.iter().filter(|machine| machine.online).count() == count).then_some(()))
         })?;
         Ok(site)
@@ -98,10 +103,9 @@ impl<'a> Site<'a> {
     /// Starts the agent of this machine; with a join code for the first time.
     fn agent(&self, index: usize, join: Option<&str>) -> Result<Process> {
         let host = &self.place.net.machines[index];
-        let data = self.place.dir.join(&host.label);
-        let mut command = host.command(self.programs.join("banyan-agent"));
-        command.args(["--name", &host.label, "--listen", &format!("{}:{AGENT_PORT}", host.address), "--data"]);
-        command.arg(&data).arg("--install-root").arg(data.join("root"));
+        let mut command = self.machines[index].program("banyan-agent");
+        command.args(["--name", &host.label, "--listen", &format!("{}:{AGENT_PORT}", host.address)]);
+        command.args(["--data", &Machine::data()]);
         command.args(join.into_iter().flat_map(|code| ["--join", code]));
         self.place.spawn(&host.label, &mut command)
     }
@@ -109,6 +113,7 @@ impl<'a> Site<'a> {
     /// Fails when a program has ended that should go on; `but` names a machine that may be down.
     pub(crate) fn must_live(&mut self, but: Option<usize>) -> Result<()> {
         self.server.must_live()?;
+        self.machines.iter_mut().try_for_each(Machine::must_live)?;
         let mut agents = self.agents.iter_mut().enumerate().filter(|(index, _)| Some(*index) != but);
         agents.try_for_each(|(_, agent)| agent.must_live())
     }
@@ -129,6 +134,11 @@ impl<'a> Site<'a> {
         found.with_context(|| format!("the status names a machine {label:?} that the lab does not have"))
     }
 
+    /// The machines with their labels.
+    pub(crate) fn machines(&self) -> impl Iterator<Item = (&str, &Machine)> {
+        self.place.net.machines.iter().map(|host| host.label.as_str()).zip(&self.machines)
+    }
+
     pub(crate) fn publish(&self, file: &Content) -> Result<()> {
         let (path, keys) = (file.path.to_string_lossy(), self.keys());
         self.banyan(&[
@@ -137,9 +147,9 @@ impl<'a> Site<'a> {
             "--name",
             &file.name,
             "--version",
-            "1.0.0",
+            &file.version,
             "--kind",
-            "archive",
+            file.kind,
             "--key",
             &keys,
         ])?;
@@ -188,6 +198,6 @@ impl<'a> Site<'a> {
 
 /// What is read of `banyan machines --json`.
 #[derive(Deserialize)]
-struct Machine {
+struct Listed {
     online: bool,
 }

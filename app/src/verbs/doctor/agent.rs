@@ -1,18 +1,22 @@
 //! An agent, as seen from its data folder: who it is, whom it believes, and whether it runs.
 //!
-//! A running agent holds its database; then its files are looked at from outside and the rest is left to the server's
-//! checks, which say whether the machine is online.
+//! A running agent holds its database; then the agent itself is asked, over its local API.
 
 use super::Check;
 use crate::{
     failure::{Explain as _, with_causes},
+    output::{ago, count},
     system,
 };
 use agent_core::state::{Enrolment, State, StateError};
+use banyan_proto::{UnixSeconds, local::Status};
 use std::{path::Path, time::Duration};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// An agent hears from the server every five minutes; longer than this (seconds) without is worth a look.
+const SILENT: u64 = 900;
 
 const AFTER_FOLDER: [&str; 2] = ["agent: enrolment", "agent: way to the server"];
 
@@ -43,7 +47,7 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
                 )),
             }
         }
-        Ok(Err(error)) if in_use(&error) => checks.push(Check::good("agent", "it runs (its database is in use)")),
+        Ok(Err(error)) if in_use(&error) => checks.extend(running(data).await),
         Ok(Err(error)) => checks.push(Check::bad(
             "agent",
             with_causes(&error),
@@ -52,6 +56,45 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
         Err(error) => checks.push(Check::bad("agent", error.to_string(), "report this: it is a defect of Banyan")),
     }
     checks
+}
+
+/// Asks a running agent.
+async fn running(data: &Path) -> Vec<Check> {
+    match tokio::time::timeout(CONNECT, agent_core::local::ask(data)).await {
+        Ok(Ok(status)) => told(&status, UnixSeconds::now()),
+        Ok(Err(error)) => {
+            let next = "ask again as the user that the agent runs as, or as root; its log says more";
+            vec![Check::doubtful("agent", format!("it runs, but does not answer: {error}"), next)]
+        }
+        Err(_) => {
+            let found = format!("it runs, but does not answer within {} seconds", CONNECT.as_secs());
+            vec![Check::bad("agent", found, "look into its log, and restart it")]
+        }
+    }
+}
+
+/// What a running agent says of itself.
+fn told(status: &Status, now: UnixSeconds) -> Vec<Check> {
+    let enrolment = format!("machine {} ({}), server at {}", status.machine, status.label, status.server);
+    let way = match status.heard {
+        Some(at) => {
+            let since = now.0.saturating_sub(at.0);
+            let found = format!("the server last answered it {}", ago(since));
+            if since < SILENT {
+                Check::good(AFTER_FOLDER[1], found)
+            } else {
+                Check::doubtful(AFTER_FOLDER[1], found, "check the network between them, and whether the server runs")
+            }
+        }
+        None => Check::bad(
+            AFTER_FOLDER[1],
+            format!("{} has not answered it since it was started", status.server),
+            "check the network and the firewall between them",
+        ),
+    };
+    let done = status.orders.iter().filter(|order| order.ended.is_some()).count();
+    let found = format!("it runs and answers; {}, {done} of them ended", count(status.orders.len(), "order"));
+    vec![Check::good("agent", found), Check::good(AFTER_FOLDER[0], enrolment), way]
 }
 
 fn broken(found: String, next: &str) -> Vec<Check> {
@@ -118,12 +161,30 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something was made in it");
     }
 
+    #[test]
+    fn an_agent_that_has_not_heard_from_its_server_is_told() {
+        let status = |heard: Option<u64>| Status {
+            machine: MachineId([1; 16]),
+            label: "desk".into(),
+            server: "127.0.0.1:1".parse().unwrap(),
+            heard: heard.map(UnixSeconds),
+            certificate_until: None,
+            crl_number: 1,
+            orders: vec![],
+        };
+        let way = |heard| verdict(&told(&status(heard), UnixSeconds(10_000)), "agent: way to the server");
+        assert_eq!([way(Some(9_700)), way(Some(100)), way(None)], [Verdict::Good, Verdict::Doubtful, Verdict::Bad]);
+        assert_eq!(verdict(&told(&status(None), UnixSeconds(0)), "agent"), Verdict::Good);
+    }
+
     #[tokio::test]
-    async fn a_running_agent_an_idle_one_and_one_that_never_enrolled_are_told_apart() {
+    async fn a_silent_agent_one_that_never_enrolled_and_one_that_does_not_run_are_told_apart() {
         let folder = folder();
         let state = State::open(&folder.path().join("agent.redb")).unwrap();
-        let running = check(folder.path()).await;
-        assert_eq!((verdict(&running, "agent"), verdict(&running, "agent: key")), (Verdict::Good, Verdict::Good));
+        // The database is held, as by a running agent, but nobody listens on the local socket.
+        let silent = check(folder.path()).await;
+        assert_eq!((verdict(&silent, "agent"), verdict(&silent, "agent: key")), (Verdict::Doubtful, Verdict::Good));
+        assert!(silent.iter().any(|check| check.found.contains("runs, but does not answer")), "{silent:?}");
         drop(state);
         assert_eq!(verdict(&check(folder.path()).await, "agent: enrolment"), Verdict::Bad);
         let state = State::open(&folder.path().join("agent.redb")).unwrap();

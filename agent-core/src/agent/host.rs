@@ -1,0 +1,72 @@
+//! The agent as the loop sees it.
+
+use super::Agent;
+use crate::orders::lock;
+use banyan_machine::io::{Action, StripeId, TrustedOffer};
+use banyan_proto::{
+    AddresseeList, DeploymentId, MachineId, Membership, Proof, Reason,
+    api::Event,
+    peer::{Confirm, Offer, OfferReply, Pull, PullReply},
+};
+use banyan_wire::{content::ArtifactFile, host::Host, node::NodeHandle, tls::Crl};
+use std::{net::SocketAddr, sync::Arc};
+use tracing::warn;
+
+impl Host for Agent {
+    async fn check_offer(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
+        self.check(sender, offer).await
+    }
+    fn make_offer(&self, stripe: StripeId, sublist: &AddresseeList, proof: &Proof) -> Result<Offer, Reason> {
+        self.orders.make_offer(stripe, sublist, proof)
+    }
+    fn addresses(&self, peer: MachineId) -> Vec<SocketAddr> {
+        self.orders.addresses(peer)
+    }
+    fn content(&self, order: DeploymentId) -> Option<Arc<ArtifactFile>> {
+        Some(Arc::clone(&self.orders.get(order)?.content))
+    }
+    fn check_pull(&self, peer: MachineId, pull: &Pull) -> Result<bool, PullReply> {
+        self.orders.check_pull(peer, pull)
+    }
+    fn membership(&self, stripe: StripeId) -> Option<Membership> {
+        self.orders.membership(stripe)
+    }
+    fn perform(&self, action: Action, node: &NodeHandle) {
+        let (order, node) = match &action {
+            Action::VerifyArtifact(order)
+            | Action::AskReceipt(order)
+            | Action::AskGoAhead(order)
+            | Action::Install(order) => (*order, node.clone()),
+            Action::Report(order, event) => return self.report(*order, event.clone()),
+            other => return warn!(?other, "an action that is the loop's own"),
+        };
+        let Some(agent) = self.this.upgrade() else { return };
+        tokio::spawn(async move {
+            let Some(held) = agent.orders.get(order) else { return };
+            let input = match action {
+                Action::VerifyArtifact(_) => agent.verify(&held).await,
+                Action::AskReceipt(_) => agent.receipt(&held).await,
+                Action::AskGoAhead(_) => agent.leave(&held).await,
+                _ => agent.install(&held).await,
+            };
+            node.input(input);
+        });
+    }
+    fn confirmed(&self, peer: MachineId, confirm: &Confirm) {
+        tracing::debug!(%peer, order = %confirm.order, "a child has confirmed that the artifact arrived whole");
+    }
+    fn refused(&self, peer: MachineId, reason: Reason, detail: &str) {
+        self.reporter.report(None, Event::Refused { sender: peer, reason, detail: detail.to_owned() });
+    }
+    fn received(&self, order: DeploymentId, peer: MachineId, bytes: u64) {
+        if let Some(held) = self.orders.get(order) {
+            held.add_bytes(peer, bytes);
+        }
+    }
+    fn crl(&self) -> Option<Arc<Crl>> {
+        lock(&self.crl).clone()
+    }
+    fn offer_crl(&self, der: Vec<u8>, _: &NodeHandle) {
+        self.take_crl(der);
+    }
+}

@@ -1,0 +1,180 @@
+//! The agent around the loop: holds what the stages need, carries out what the machine decides, and answers the loop.
+
+mod host;
+mod stages;
+
+use crate::{
+    authenticate::Authenticate,
+    identity,
+    install::Install,
+    offer::OfferStage,
+    orders::{Orders, lock},
+    report::Reporter,
+    server_api::ServerApi,
+    state::State,
+};
+use banyan_machine::io::Input;
+use banyan_proto::{DeploymentId, MachineId, Reason, UnixSeconds};
+use banyan_wire::{
+    connection::TlsPair,
+    node::NodeHandle,
+    tls::{Credentials, Crl},
+};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, RwLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tracing::{info, warn};
+
+/// The agent.
+pub struct Agent {
+    /// Itself, for the tasks it starts.
+    pub this: Weak<Self>,
+    /// This machine.
+    pub me: MachineId,
+    /// What people call it.
+    pub label: String,
+    /// How many machines it serves at once.
+    pub max_children: usize,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What outlives a restart.
+    pub state: Arc<State>,
+    /// The accepted orders.
+    pub orders: Arc<Orders>,
+    /// The server.
+    pub server: Arc<ServerApi>,
+    /// The offer stage.
+    pub offers: Arc<OfferStage>,
+    /// The authenticate stage.
+    pub authenticate: Authenticate,
+    /// The install stage.
+    pub install: Install,
+    /// The report stage.
+    pub reporter: Reporter,
+    /// What this machine proves itself with; renewed from time to time.
+    pub credentials: RwLock<Arc<Credentials>>,
+    /// The machine's key.
+    pub key: rcgen::KeyPair,
+    /// The newest revocation list.
+    pub crl: Mutex<Option<Arc<Crl>>>,
+    /// The loop, once it runs.
+    pub node: OnceLock<NodeHandle>,
+    /// When the server last answered (seconds since 1970; 0 for never).
+    pub heard: AtomicU64,
+    /// Leaves to install that wait for their turn.
+    pub leaves: Mutex<HashMap<DeploymentId, crate::authenticate::AuthenticArtifact>>,
+}
+
+impl Agent {
+    /// Number of the newest revocation list; 0 when there is none.
+    pub(crate) fn crl_number(&self) -> u64 {
+        lock(&self.crl).as_ref().map_or(0, |crl| crl.number)
+    }
+    /// The server has just answered.
+    pub(crate) fn set_heard(&self) {
+        self.heard.store(UnixSeconds::now().0, Ordering::Relaxed);
+    }
+    /// When the server last answered.
+    pub(crate) fn heard(&self) -> Option<UnixSeconds> {
+        Some(UnixSeconds(self.heard.load(Ordering::Relaxed))).filter(|at| at.0 > 0)
+    }
+    /// Where other machines reach this one now: where it listens, or when that is everywhere, the address that its way
+    /// to the server starts from.
+    pub(crate) fn addresses_now(&self) -> Vec<SocketAddr> {
+        addresses(self.listen, self.offers.orders.addresses(self.offers.server))
+    }
+    /// Takes a revocation list if it is the server's and newer (rule I5): new handshakes refuse who is on it, and
+    /// connections that are open are cut.
+    pub(crate) fn take_crl(&self, der: Vec<u8>) {
+        let crl = match Crl::read(der, &self.credentials().ca) {
+            Ok(crl) => crl,
+            Err(error) => return warn!(%error, "a revocation list was refused"),
+        };
+        let mut current = lock(&self.crl);
+        if current.as_ref().is_some_and(|current| current.number >= crl.number) {
+            return;
+        }
+        if let Err(error) = self.state.set_crl(&crl.der) {
+            return warn!(%error, "a revocation list could not be kept");
+        }
+        *current = Some(Arc::new(crl.clone()));
+        drop(current);
+        self.use_tls(&crl);
+        if let Some(node) = self.node.get() {
+            node.cut_revoked(crl);
+        }
+    }
+    fn use_tls(&self, crl: &Crl) {
+        let Some(node) = self.node.get() else { return };
+        match TlsPair::for_peers(&self.credentials(), Some(crl)) {
+            Ok(pair) => node.set_tls(pair),
+            Err(error) => warn!(%error, "the revocation list or the certificate cannot be used"),
+        }
+    }
+    pub(crate) fn credentials(&self) -> Arc<Credentials> {
+        Arc::clone(&self.credentials.read().unwrap_or_else(PoisonError::into_inner))
+    }
+    /// Renews the certificate when it is time (rule I7).
+    pub(crate) async fn renew_when_due(&self) {
+        if !identity::wants_renewal(&self.credentials().certificate, UnixSeconds::now()) {
+            return;
+        }
+        match self.renew().await {
+            Ok(()) => info!("the machine's certificate has been renewed"),
+            Err(error) => warn!("the machine's certificate could not be renewed: {error:#}"),
+        }
+    }
+    async fn renew(&self) -> anyhow::Result<()> {
+        let reply = self.server.renew(identity::signing_request(&self.key)?).await?;
+        let mut enrolment = self.state.enrolment()?.ok_or_else(|| anyhow::anyhow!("this machine is not enrolled"))?;
+        enrolment.certificate = reply.certificate;
+        let credentials = identity::credentials(&enrolment, &self.key)?;
+        self.state.set_enrolment(&enrolment)?;
+        self.server.set_credentials(&credentials)?;
+        *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
+        if let Some(crl) = lock(&self.crl).clone() {
+            self.use_tls(&crl);
+        }
+        Ok(())
+    }
+    /// Drops an order that is over. The file goes when no other order is about the same artifact.
+    pub(super) fn forget(&self, id: DeploymentId) {
+        let Some(held) = self.orders.remove(id) else { return };
+        let digest = held.content.artifact().digest;
+        if !self.orders.all().iter().any(|other| other.content.artifact().digest == digest) {
+            drop(std::fs::remove_file(self.offers.folder.join(digest.to_string())));
+        }
+        if let Err(error) = self.state.forget_order(id) {
+            warn!(%error, "an order that is over could not be forgotten");
+        }
+    }
+    /// Drops orders whose content need not be kept any longer.
+    pub(crate) fn forget_old(&self, now: UnixSeconds) {
+        for held in self.orders.all().iter().filter(|held| held.order.keep_until <= now) {
+            if let Some(node) = self.node.get() {
+                node.input(Input::Dropped(held.order.id, Reason::OrderExpired));
+            }
+            self.forget(held.order.id);
+        }
+    }
+}
+
+/// Where others reach a machine that listens there and whose server is at one of these addresses.
+pub(crate) fn addresses(listen: SocketAddr, server: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    if !listen.ip().is_unspecified() {
+        return vec![listen];
+    }
+    // Connecting a datagram socket sends nothing; it asks the system which of its addresses it would use.
+    let towards = |server: SocketAddr| {
+        let any: SocketAddr = if server.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
+        let socket = std::net::UdpSocket::bind(any).ok()?;
+        socket.connect(server).ok()?;
+        Some(SocketAddr::new(socket.local_addr().ok()?.ip(), listen.port()))
+    };
+    server.into_iter().filter_map(towards).collect()
+}

@@ -1,0 +1,149 @@
+//! What the machine decided, carried out by the stages; what comes of it goes back to the machine.
+
+use super::Agent;
+use crate::{
+    authenticate::AuthenticateError,
+    installer::Outcome,
+    orders::{HeldOrder, lock},
+    server_api::CallError,
+};
+use banyan_machine::io::{Input, TrustedOffer};
+use banyan_proto::{
+    DeploymentId, MachineId, Reason, UnixSeconds,
+    api::Event,
+    order::Spread,
+    peer::{Offer, OfferReply},
+};
+use banyan_wire::content::ContentError;
+use std::{sync::Arc, time::Instant};
+use tracing::{info, warn};
+
+impl Agent {
+    /// An offer came straight from the server, as the answer to a call for help.
+    pub(crate) async fn helped(self: &Arc<Self>, offer: Offer) {
+        let Some(node) = self.node.get() else { return };
+        if let Ok(trusted) = self.check(self.offers.server, offer).await {
+            node.input(Input::Restored(trusted));
+        }
+    }
+    pub(super) async fn check(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
+        let offers = Arc::clone(&self.offers);
+        let checked = tokio::task::spawn_blocking(move || offers.check(sender, offer, UnixSeconds::now())).await;
+        match checked {
+            Ok(Ok(accepted)) => {
+                if let Some(node) = self.node.get() {
+                    for older in accepted.superseded {
+                        node.input(Input::Dropped(older, Reason::OrderSuperseded));
+                        self.forget(older);
+                    }
+                }
+                Ok(accepted.trusted)
+            }
+            Ok(Err(error)) => {
+                warn!(%sender, %error, "an offer was not taken");
+                let (reason, detail) = (error.reason(), error.to_string());
+                self.reporter.report(None, Event::Refused { sender, reason, detail });
+                Err(error.reply())
+            }
+            Err(_) => Err(OfferReply::Deferred { reason: Reason::InternalError }),
+        }
+    }
+
+    pub(super) fn report(&self, order: DeploymentId, event: Event) {
+        self.reporter.report(Some(order), event);
+    }
+
+    pub(super) async fn verify(&self, held: &HeldOrder) -> Input {
+        let order = held.order.id;
+        let content = Arc::clone(&held.content);
+        match tokio::task::spawn_blocking(move || content.verify_whole()).await {
+            Ok(Ok(verified)) => {
+                held.set_verified(verified);
+                if held.order.spread == Spread::Verified {
+                    held.content.release();
+                }
+                self.report(order, Event::Verified { sources: held.sources() });
+                Input::ArtifactVerified(order)
+            }
+            failed => {
+                let content = Arc::clone(&held.content);
+                if let Ok(Err(error)) = &failed {
+                    warn!(%order, %error, "the artifact on this disk is not what arrived");
+                    if let ContentError::Disk(_) = error {
+                        let detail = error.to_string();
+                        self.report(order, Event::Waits { reason: Reason::DiskFailed, detail });
+                    }
+                }
+                let left = tokio::task::spawn_blocking(move || content.recount()).await;
+                let none = || vec![0; usize::from(held.content.stripes())];
+                Input::ArtifactDamaged(order, left.ok().and_then(Result::ok).unwrap_or_else(none))
+            }
+        }
+    }
+
+    pub(super) async fn receipt(&self, held: &HeldOrder) -> Input {
+        let order = held.order.id;
+        match self.authenticate.receipt(held).await {
+            Ok(()) => Input::Receipted(order),
+            Err(AuthenticateError::Call(CallError::Refused(error))) => {
+                warn!(%order, %error, "the server refused the receipt");
+                let (reason, detail) = (error.reason, error.detail);
+                self.end(held, Err(reason));
+                self.report(order, Event::Failed { reason, detail, restored: true });
+                Input::ReceiptRefused(order, reason)
+            }
+            Err(error) => Input::Later(order, error.reason()),
+        }
+    }
+
+    pub(super) async fn leave(&self, held: &HeldOrder) -> Input {
+        let order = held.order.id;
+        match self.authenticate.leave(held).await {
+            Ok(artifact) => {
+                lock(&self.leaves).insert(order, artifact);
+                Input::GoAhead(order)
+            }
+            Err(error) => {
+                info!(%order, %error, "no leave to install yet");
+                Input::Later(order, error.reason())
+            }
+        }
+    }
+
+    pub(super) async fn install(&self, held: &HeldOrder) -> Input {
+        let order = held.order.id;
+        let Some(artifact) = lock(&self.leaves).remove(&order) else {
+            return Input::Later(order, Reason::WaitsForGoAhead);
+        };
+        let begun = Instant::now();
+        let finished = self.install.install(artifact).await;
+        match finished.outcome {
+            Outcome::Installed { already } => {
+                let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                info!(%order, package = held.order.package, already, milliseconds, "installed");
+                self.end(held, Ok(()));
+                held.content.release();
+                self.report(order, Event::Installed { already, milliseconds });
+                Input::InstallEnded(order, Ok(()))
+            }
+            Outcome::Failed { reason, detail, restored } => {
+                warn!(%order, %reason, detail, "not installed");
+                let detail = format!("{detail}\n{}", finished.output).trim_end().to_owned();
+                self.end(held, Err(reason));
+                self.report(order, Event::Failed { reason, detail, restored });
+                Input::InstallEnded(order, Err(reason))
+            }
+            Outcome::Waits { reason, detail } => {
+                info!(%order, %reason, detail, "installing waits");
+                self.report(order, Event::Waits { reason, detail });
+                Input::Later(order, reason)
+            }
+        }
+    }
+
+    fn end(&self, held: &HeldOrder, result: Result<(), Reason>) {
+        if let Err(error) = self.orders.ended(&self.state, held.order.id, result) {
+            warn!(%error, "the end of an order could not be written down; it is found out again after a restart");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Control messages between machines: offers and pulls with their lists, proofs and codes, and the answers to them.
+
+use super::{Verdict, ensure, json};
+use banyan_proto::{
+    limits,
+    peer::{Control, OfferReply, PullReply},
+};
+
+/// Reads a message; what it carries is put together as a receiver would do before it compares with the order.
+pub(super) fn check(input: &[u8]) -> Verdict {
+    let replies = json::<OfferReply>(input)?.is_some() | json::<PullReply>(input)?.is_some();
+    match json::<Control>(input)? {
+        Some(Control::Offer(offer)) => {
+            ensure((1..=limits::ADDRESSEES).contains(&offer.sublist.len()), "a list of a forbidden length")?;
+            let below = offer.sublist.subtree(offer.stripe);
+            let root = offer.proof.root(offer.stripe, below);
+            ensure(root.size as usize >= offer.proof.0.len(), "a list shorter than the way through it")?;
+            ensure(offer.proof.ancestors().count() == offer.proof.0.len(), "an ancestor is lost")?;
+            let handed: usize = offer.sublist.hand_on(offer.stripe).iter().map(|(_, part, _)| part.len()).sum();
+            ensure(handed + 1 == offer.sublist.len(), "a name is lost on the way down")?;
+            Ok(true)
+        }
+        Some(Control::Pull(pull)) => {
+            let machine = pull.membership.proof.ancestors().next().unwrap_or(banyan_proto::MachineId([0; 16]));
+            let root = pull.membership.root(pull.stripe, machine);
+            ensure(root.size >= 1, "a membership of nobody")?;
+            Ok(true)
+        }
+        Some(_) => Ok(true),
+        None => Ok(replies),
+    }
+}
