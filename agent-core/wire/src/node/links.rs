@@ -40,6 +40,9 @@ impl<H: Host> Loop<H> {
         let revoked = crl.as_ref().is_some_and(|crl| crl.revokes(&certificate));
         if revoked || (!ours && self.links.values().filter(|peer| peer.id == id).count() >= LINKS_PER_PEER) {
             warn!(peer = %id, revoked, "a connection was refused");
+            if ours {
+                self.input(Input::Lost(link, Reason::Revoked));
+            }
             return;
         }
         let (out, orders) = mpsc::channel(ANSWERS_WAITING);
