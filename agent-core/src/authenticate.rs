@@ -54,7 +54,10 @@ impl AuthenticateError {
 /// now. Nothing else can be installed, and nothing but [`Authenticate::leave`] makes one:
 ///
 /// ```compile_fail
-/// let artifact = agent_core::authenticate::AuthenticArtifact { file: todo!() };
+/// use agent_core::authenticate::AuthenticArtifact;
+/// fn forge(file: std::fs::File, order: banyan_proto::Order, manifest: String, since: std::time::Instant) -> AuthenticArtifact {
+///     AuthenticArtifact { file, order, manifest, since }
+/// }
 /// ```
 pub struct AuthenticArtifact {
     file: File,

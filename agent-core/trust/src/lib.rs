@@ -10,8 +10,10 @@
 //! Only [`TrustStore::check`] makes a [`TrustedRelease`]; whatever installs asks for one:
 //!
 //! ```compile_fail
-//! fn forge(manifest: banyan_proto::Manifest) -> banyan_trust::TrustedRelease {
-//!     banyan_trust::TrustedRelease { manifest } // its fields are private
+//! use banyan_proto::{Digest, Manifest, UnixSeconds};
+//! use banyan_trust::{TrustedRelease, Versions};
+//! fn forge(manifest: Manifest, digest: Digest, versions: Versions, expires: UnixSeconds) -> TrustedRelease {
+//!     TrustedRelease { manifest, digest, versions, expires, from_cache: false } // its fields are private
 //! }
 //! ```
 //!

@@ -63,7 +63,10 @@ pub enum VerifyError {
 /// it, so that what was checked is what is handed on.
 ///
 /// ```compile_fail
-/// let artifact = banyan_wire::verify::VerifiedArtifact { digest: todo!(), file: todo!() };
+/// use banyan_wire::verify::VerifiedArtifact;
+/// fn forge(digest: banyan_proto::Digest, file: std::fs::File) -> VerifiedArtifact {
+///     VerifiedArtifact { digest, file }
+/// }
 /// ```
 #[derive(Debug)]
 pub struct VerifiedArtifact {

@@ -1,3 +1,5 @@
+//! The planner's promises: everyone once, sites entered once, and nobody sends more than one copy on one site.
+
 use super::*;
 use std::collections::{HashMap, HashSet};
 
