@@ -4,7 +4,7 @@
 use crate::nms::Nms;
 use axum::Router;
 use banyan_proto::{ALPN_PEER, MachineId, code::EXPORTER_LABEL};
-use banyan_wire::{connection, tls::machine_of};
+use banyan_wire::{connection, socket::Socket, tls::machine_of};
 use hyper::{
     body::Incoming,
     server::conn::http1,
@@ -17,7 +17,7 @@ use hyper_util::{
 use socket2::{SockRef, TcpKeepalive};
 use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     time::{sleep, timeout},
 };
 use tokio_rustls::server::TlsStream;
@@ -70,7 +70,7 @@ pub(crate) async fn serve(nms: Arc<Nms>, listener: TcpListener, router: Router) 
     }
 }
 
-async fn lead(nms: &Arc<Nms>, stream: TlsStream<TcpStream>, from: IpAddr, router: Router) {
+async fn lead(nms: &Arc<Nms>, stream: TlsStream<Socket>, from: IpAddr, router: Router) {
     let session = stream.get_ref().1;
     let machine = match session.peer_certificates().and_then(<[_]>::first).map(machine_of) {
         None => None,
@@ -97,8 +97,8 @@ async fn lead(nms: &Arc<Nms>, stream: TlsStream<TcpStream>, from: IpAddr, router
     http(nms, stream, Peer { machine, from, exporter }, router).await;
 }
 
-async fn http(nms: &Arc<Nms>, stream: TlsStream<TcpStream>, peer: Peer, router: Router) {
-    let socket = SockRef::from(stream.get_ref().0);
+async fn http(nms: &Arc<Nms>, stream: TlsStream<Socket>, peer: Peer, router: Router) {
+    let socket = SockRef::from(stream.get_ref().0.tcp());
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
     if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive)) {
         debug!("socket options: {error}");

@@ -1,6 +1,9 @@
 //! A connection to one other machine: dialled or accepted, its identity known, the first messages exchanged.
 
-use crate::tls::{self, machine_name, machine_of};
+use crate::{
+    socket::{Expected, Socket},
+    tls::{self, machine_name, machine_of},
+};
 use banyan_proto::{
     ALPN_PEER, MachineId, PROTOCOL_VERSION, Reason,
     frame::{self, Frame},
@@ -25,10 +28,6 @@ pub const DIAL: Duration = Duration::from_secs(2);
 const GREETING: Duration = Duration::from_secs(5);
 /// Largest greeting (bytes).
 const GREETING_BYTES: usize = 4 << 10;
-/// Kernel memory for bytes that are not sent yet: with more, the order of sending is decided long before it happens.
-const UNSENT_BYTES: u32 = 64 << 10;
-/// Without an acknowledgement for so long a connection is dead.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
 /// An open connection to a known machine.
 pub struct Connection {
@@ -38,8 +37,9 @@ pub struct Connection {
     pub certificate: CertificateDer<'static>,
     /// Its greeting.
     pub hello: Hello,
-    pub(crate) read: ReadHalf<TlsStream<TcpStream>>,
-    pub(crate) write: WriteHalf<TlsStream<TcpStream>>,
+    pub(crate) read: ReadHalf<TlsStream<Socket>>,
+    pub(crate) write: WriteHalf<TlsStream<Socket>>,
+    pub(crate) expected: Expected,
 }
 
 /// Why there is no connection.
@@ -71,27 +71,6 @@ impl From<io::Error> for NoConnection {
     }
 }
 
-/// Prepares a socket for fair sending.
-///
-/// # Errors
-/// When the system refuses an option.
-pub fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = socket2::SockRef::from(stream);
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
-        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-    }
-    // Elsewhere a small send buffer does what the option does here.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    {
-        socket.set_send_buffer_size(4 * UNSENT_BYTES as usize)?;
-        socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(UNACKNOWLEDGED))?;
-    }
-    Ok(())
-}
-
 /// Connects to a machine, at all its addresses at once; the first that proves to be that machine wins.
 ///
 /// # Errors
@@ -107,8 +86,8 @@ pub async fn dial(
         .map(|address| {
             let (tls, hello) = (Arc::clone(&tls), hello.clone());
             async move {
-                let stream = TcpStream::connect(address).await?;
-                prepare(&stream)?;
+                let stream = Socket::from(TcpStream::connect(address).await?);
+                stream.prepare()?;
                 let name = ServerName::try_from(machine_name(peer))
                     .map_err(|_| NoConnection::new(Reason::InternalError, "a machine's name is a DNS name"))?;
                 let stream = TlsConnector::from(tls).connect(name, stream).await?;
@@ -136,19 +115,17 @@ pub async fn dial(
 ///
 /// # Errors
 /// When it shows no certificate of a machine, or does not greet.
-pub async fn accept(
-    stream: tokio_rustls::server::TlsStream<TcpStream>,
-    hello: Hello,
-) -> Result<Connection, NoConnection> {
-    prepare(stream.get_ref().0)?;
+pub async fn accept(stream: tokio_rustls::server::TlsStream<Socket>, hello: Hello) -> Result<Connection, NoConnection> {
+    stream.get_ref().0.prepare()?;
     timeout(GREETING, greet(TlsStream::Server(stream), hello))
         .await
         .unwrap_or_else(|_| Err(NoConnection::new(Reason::ProtocolBroken, "no greeting came")))
 }
 
-async fn greet(stream: TlsStream<TcpStream>, mine: Hello) -> Result<Connection, NoConnection> {
+async fn greet(stream: TlsStream<Socket>, mine: Hello) -> Result<Connection, NoConnection> {
     let broken = |detail: String| NoConnection::new(Reason::ProtocolBroken, detail);
-    let session = stream.get_ref().1;
+    let (socket, session) = stream.get_ref();
+    let expected = socket.expected();
     if session.alpn_protocol() != Some(ALPN_PEER) {
         return Err(broken("the other side does not speak this protocol".into()));
     }
@@ -172,7 +149,7 @@ async fn greet(stream: TlsStream<TcpStream>, mine: Hello) -> Result<Connection, 
     read.read_exact(&mut body).await?;
     match frame::parse_body(kind, body) {
         Ok(Frame::Control(Control::Hello(hello))) if hello.versions.contains(&PROTOCOL_VERSION) => {
-            Ok(Connection { peer, certificate, hello, read, write })
+            Ok(Connection { peer, certificate, hello, read, write, expected })
         }
         Ok(Frame::Control(Control::Hello(hello))) => {
             Err(broken(format!("{} speaks versions {:?}, not {PROTOCOL_VERSION}", hello.software, hello.versions)))
@@ -189,8 +166,8 @@ async fn greet(stream: TlsStream<TcpStream>, mine: Hello) -> Result<Connection, 
 pub async fn handshake(
     stream: TcpStream,
     config: Arc<rustls::ServerConfig>,
-) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
-    timeout(GREETING, tokio_rustls::TlsAcceptor::from(config).accept(stream))
+) -> io::Result<tokio_rustls::server::TlsStream<Socket>> {
+    timeout(GREETING, tokio_rustls::TlsAcceptor::from(config).accept(Socket::from(stream)))
         .await
         .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")))
 }

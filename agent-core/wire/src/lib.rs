@@ -3,7 +3,7 @@
 //!
 //! | module | stage |
 //! | --- | --- |
-//! | [`tls`], [`connection`] | who is on the other side |
+//! | [`socket`], [`tls`], [`connection`] | the socket below TLS; who is on the other side |
 //! | `receive` | frames in; chunks are verified and stored before the next is read |
 //! | [`verify`], [`content`] | the types that only hashing can make; the artifact's file |
 //! | [`forward`] | verified chunks out, in fair turns |
@@ -16,5 +16,6 @@ pub mod host;
 pub mod node;
 mod positioned;
 mod receive;
+pub mod socket;
 pub mod tls;
 pub mod verify;

@@ -3,6 +3,7 @@
 
 use crate::{
     content::{ArtifactFile, ContentError},
+    socket::Expected,
     verify::VerifiedChunk,
 };
 use banyan_machine::io::{Link, StripeId};
@@ -52,9 +53,9 @@ pub(crate) type Pulling = Arc<Mutex<Option<(StripeId, Arc<ArtifactFile>)>>>;
 pub(crate) type Inbox = mpsc::Sender<(Link, In)>;
 
 /// Reads one connection until it ends, and delivers that too.
-pub(crate) async fn run(link: Link, from: impl AsyncRead + Unpin, pulling: Pulling, inbox: Inbox) {
+pub(crate) async fn run(link: Link, from: impl AsyncRead + Unpin, expected: Expected, pulling: Pulling, inbox: Inbox) {
     let deliver = Deliver { link, inbox };
-    let (reason, detail) = read(from, pulling, &deliver).await;
+    let (reason, detail) = read(from, &expected, pulling, &deliver).await;
     deliver.deliver(In::Ended(reason, detail)).await;
 }
 
@@ -70,9 +71,14 @@ impl Deliver {
     }
 }
 
-async fn read(mut from: impl AsyncRead + Unpin, pulling: Pulling, to: &Deliver) -> (Reason, String) {
+async fn read(
+    mut from: impl AsyncRead + Unpin,
+    expected: &Expected,
+    pulling: Pulling,
+    to: &Deliver,
+) -> (Reason, String) {
     loop {
-        let frame = match next_frame(&mut from, to).await {
+        let frame = match next_frame(&mut from, expected, to).await {
             Ok(frame) => frame,
             Err(ended) => return ended.reason(),
         };
@@ -136,7 +142,11 @@ impl ReadError {
 }
 
 /// The next frame. While a long one is on its way, it is said now and then that its sender is alive.
-async fn next_frame(from: &mut (impl AsyncRead + Unpin), to: &Deliver) -> Result<Frame, ReadError> {
+async fn next_frame(
+    from: &mut (impl AsyncRead + Unpin),
+    expected: &Expected,
+    to: &Deliver,
+) -> Result<Frame, ReadError> {
     let mut header = [0; frame::HEADER];
     timed(from.read_exact(&mut header)).await?;
     let (kind, length) = frame::parse_header(header).map_err(ReadError::Frame)?;
@@ -144,6 +154,7 @@ async fn next_frame(from: &mut (impl AsyncRead + Unpin), to: &Deliver) -> Result
     let mut body = Vec::with_capacity(length.min(banyan_proto::limits::CHUNK_BYTES + 4));
     let mut said = Instant::now();
     while body.len() < length {
+        expected.set(length - body.len());
         let mut rest = (&mut *from).take((length - body.len()) as u64);
         if timed(rest.read_buf(&mut body)).await? == 0 {
             return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()));
@@ -153,6 +164,7 @@ async fn next_frame(from: &mut (impl AsyncRead + Unpin), to: &Deliver) -> Result
             to.deliver(In::Alive).await;
         }
     }
+    expected.set(0);
     frame::parse_body(kind, body).map_err(ReadError::Frame)
 }
 

@@ -2,9 +2,19 @@
 //! namespace that the lab was started in, so its addresses cannot meet anyone else's.
 
 use crate::command::read;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use std::{collections::HashMap, net::Ipv4Addr, process::Command};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{BufWriter, Write},
+    net::Ipv4Addr,
+    path::Path,
+    process::Command,
+    sync::mpsc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
 /// Bytes a shaper may send at line speed, and how long a queue may become. Two full frames of burst keep the rate
 /// honest over a few milliseconds already; 50 ms is a small router's queue.
@@ -64,11 +74,46 @@ impl Net {
 
     /// What every link has carried so far, read at one moment: the server's, then the machines'.
     pub(crate) fn traffic(&self) -> Result<(Traffic, Vec<Traffic>)> {
-        let links = read(Command::new("ip").args(["-n", &self.bridge, "-json", "-statistics", "link"]))?;
-        let links = by_name(&links)?;
+        let links = links(&self.bridge)?;
         let of = |host: &Host| links.get(&host.label).copied().with_context(|| format!("{} has no link", host.label));
         Ok((of(&self.server)?, self.machines.iter().map(of).collect::<Result<_>>()?))
     }
+}
+
+/// What every link carried, written down every quarter of a second until it is stopped.
+pub(crate) struct Trace {
+    stop: mpsc::Sender<()>,
+    writer: JoinHandle<Result<()>>,
+}
+
+impl Trace {
+    pub(crate) fn start(net: &Net, to: &Path) -> Result<Self> {
+        let mut file = BufWriter::new(File::create(to)?);
+        let bridge = net.bridge.clone();
+        let labels: Vec<_> = std::iter::once(&net.server).chain(&net.machines).map(|host| host.label.clone()).collect();
+        let (stop, stopped) = mpsc::channel();
+        let began = Instant::now();
+        let writer = std::thread::spawn(move || {
+            writeln!(file, "seconds,host,sent,received")?;
+            while stopped.recv_timeout(Duration::from_millis(250)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let links = links(&bridge)?;
+                let seconds = began.elapsed().as_secs_f64();
+                for (label, traffic) in labels.iter().filter_map(|label| Some((label, links.get(label)?))) {
+                    writeln!(file, "{seconds:.2},{label},{},{}", traffic.sent, traffic.received)?;
+                }
+            }
+            Ok(file.flush()?)
+        });
+        Ok(Self { stop, writer })
+    }
+    pub(crate) fn stop(self) -> Result<()> {
+        drop(self.stop);
+        self.writer.join().unwrap_or_else(|_| bail!("the links could not be watched"))
+    }
+}
+
+fn links(bridge: &str) -> Result<HashMap<String, Traffic>> {
+    by_name(&read(Command::new("ip").args(["-n", bridge, "-json", "-statistics", "link"]))?)
 }
 
 /// A namespace for the host and a shaped link to the bridge.

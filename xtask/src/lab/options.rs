@@ -29,6 +29,10 @@ pub(crate) struct Options {
     /// Only a Debian package, fetched with apt: one plain flow, then Banyan, then what each machine's dpkg says.
     #[arg(long, conflicts_with_all = ["plain", "write"])]
     pub(crate) deb: bool,
+    /// Only one plain flow and two stripes, undisturbed; what every link carried each second goes to `links.csv` beside
+    /// the logs. For tuning.
+    #[arg(long, conflicts_with_all = ["plain", "write", "deb"])]
+    pub(crate) tune: bool,
     /// Put the table into docs/numbers.md.
     #[arg(long)]
     pub(crate) write: bool,
@@ -52,6 +56,7 @@ impl Options {
             short: true,
             plain: false,
             deb: false,
+            tune: false,
             write: false,
             bin_dir: Some(programs.into()),
             profile: "ci".into(),

@@ -6,6 +6,7 @@ use super::{
     content::{self, Content},
     deb, machine,
     meter::{Meter, Reading},
+    net::Trace,
     place::{Place, wait_for},
     report::{Promise, Report, Row, Unit},
     site::{Site, Status},
@@ -40,6 +41,14 @@ pub(crate) fn measure(
     let unit = report.unit.context("nothing has been measured to compare with")?;
     println!("starting server, machines and agents …");
     let mut runs = Runs { place, site: Site::up(place, programs, options.room())?, unit };
+    if options.tune {
+        runs.site.publish(archive)?;
+        let trace = Trace::start(&place.net, &place.log("links").with_extension("csv"))?;
+        let striped = runs.undisturbed(archive, 2)?;
+        trace.stop()?;
+        report.rows.push(striped.row("banyan, two stripes", archive));
+        return Ok(());
+    }
     if !options.deb {
         archives(&mut runs, archive, options, report)?;
     }

@@ -6,6 +6,7 @@ use crate::{
     forward::{self, Ended, Out, turns::Turns},
     host::Host,
     receive::{self, In, Pulling},
+    socket::Socket,
 };
 use banyan_machine::io::{Input, Link, StripeId};
 use banyan_proto::{
@@ -13,12 +14,12 @@ use banyan_proto::{
     peer::{Control, Pull},
 };
 use std::sync::{Arc, Mutex};
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 impl<H: Host> Loop<H> {
     /// Greets a connection that came in; the machine hears of it when an offer or a pull comes over it.
-    pub(super) fn greet(&mut self, stream: tokio_rustls::server::TlsStream<TcpStream>) {
+    pub(super) fn greet(&mut self, stream: tokio_rustls::server::TlsStream<Socket>) {
         self.incoming += 2;
         let (link, hello, events) = (Link(self.incoming), self.hello(), self.handle.events.clone());
         tokio::spawn(async move {
@@ -30,7 +31,7 @@ impl<H: Host> Loop<H> {
     }
 
     pub(super) fn up(&mut self, link: Link, connection: Connection) {
-        let Connection { peer: id, certificate, hello, read, write } = connection;
+        let Connection { peer: id, certificate, hello, read, write, expected } = connection;
         let dialled = self.dialling.remove(&link).is_some();
         let ours = link.0 % 2 == 1;
         if ours && !dialled {
@@ -47,7 +48,8 @@ impl<H: Host> Loop<H> {
         }
         let (out, orders) = mpsc::channel(ANSWERS_WAITING);
         let pulling: Pulling = Arc::new(Mutex::new(None));
-        let reader = tokio::spawn(receive::run(link, read, Arc::clone(&pulling), self.inbox.clone())).abort_handle();
+        let reader =
+            tokio::spawn(receive::run(link, read, expected, Arc::clone(&pulling), self.inbox.clone())).abort_handle();
         tokio::spawn(run_writer(link, write, orders, self.turns.clone(), self.handle.events.clone()));
         if let Some(crl) = crl.filter(|crl| crl.number > hello.crl_number) {
             let der = data_encoding::BASE64.encode(&crl.der);

@@ -9,6 +9,7 @@ use crate::{
     forward::{Out, turns::Turns},
     host::Host,
     receive::{In, Inbox, Pulling},
+    socket::Socket,
 };
 use banyan_machine::{
     Config, Machine,
@@ -25,7 +26,6 @@ use std::{
     time::Instant,
 };
 use tokio::{
-    net::TcpStream,
     sync::{mpsc, oneshot},
     task::{AbortHandle, JoinHandle},
 };
@@ -54,7 +54,7 @@ type Chosen = Box<dyn Fn(MachineId, &CertificateDer<'static>) -> bool + Send>;
 
 enum Event {
     Input(Input),
-    Accepted(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    Accepted(Box<tokio_rustls::server::TlsStream<Socket>>),
     Up { link: Link, connection: Box<Connection> },
     NotUp { link: Link, reason: Reason, detail: String },
     Came(Link, In),
@@ -77,7 +77,7 @@ impl NodeHandle {
         drop(self.events.send(Event::Input(input)));
     }
     /// A connection has come in whose TLS handshake is done, with ALPN [`banyan_proto::ALPN_PEER`].
-    pub fn accept(&self, stream: tokio_rustls::server::TlsStream<TcpStream>) {
+    pub fn accept(&self, stream: tokio_rustls::server::TlsStream<Socket>) {
         drop(self.events.send(Event::Accepted(Box::new(stream))));
     }
     /// The configurations in force.
