@@ -115,8 +115,18 @@ pub(crate) fn read_on(host: &Host, seconds: u64, program: &Path, arguments: &[&s
         .with_context(|| format!("on {}, within {seconds} s", host.label))
 }
 
-/// Asks again and again until there is an answer.
-pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+/// Asks ten times a second until there is an answer.
+pub(crate) fn wait_for<T>(what: &str, limit: Duration, ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    wait_every(Duration::from_millis(100), what, limit, ask)
+}
+
+/// Asks so often until there is an answer. Asking costs processor time that is missing where something is measured.
+pub(crate) fn wait_every<T>(
+    pause: Duration,
+    what: &str,
+    limit: Duration,
+    mut ask: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(answer) = ask()? {
@@ -125,7 +135,7 @@ pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> 
         if Instant::now() > deadline {
             bail!("waited {} s in vain: {what}", limit.as_secs());
         }
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(pause);
     }
 }
 
