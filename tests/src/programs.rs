@@ -28,6 +28,12 @@ pub fn banyan() -> Command {
     Command::new(folder().join("banyan"))
 }
 
+/// The agent, the program that machines really run.
+#[must_use]
+pub fn agent() -> Command {
+    Command::new(folder().join("banyan-agent"))
+}
+
 /// A service that ends when this value is dropped, and, since its standard input ends then, when the test is killed.
 pub struct Service {
     child: Child,

@@ -2,12 +2,17 @@
 
 use crate::{
     package::{self, Behaviour},
-    programs::{Service, banyan},
+    programs::{self, Service, banyan},
 };
-use banyan_proto::admin::{DeploymentStatus, Machine, Profile};
+use banyan_proto::{
+    admin::{DeploymentStatus, Machine, Profile},
+    local,
+};
 use std::{
     fs,
+    io::{BufRead, BufReader, Write},
     net::SocketAddr,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -138,8 +143,8 @@ impl World {
     pub fn start_agent(&mut self, which: usize) {
         let log = self.log(&self.agents[which].label);
         let agent = &mut self.agents[which];
-        let mut command = banyan();
-        command.arg("agent").arg("--data").arg(&agent.data).arg("--install-root").arg(&agent.root);
+        let mut command = programs::agent();
+        command.arg("--data").arg(&agent.data).arg("--install-root").arg(&agent.root);
         command.args(["--listen", "127.0.0.1:0", "--name", &agent.label, "--join", &agent.join]);
         agent.service = Some(Service::start(command, &log));
     }
@@ -223,6 +228,38 @@ impl World {
         let program = self.agents[which].root.join("opt/banyan/packages").join(package).join("current/bin/hello");
         let output = Command::new(program).output().ok()?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+    /// What an agent says about itself over its local socket.
+    ///
+    /// # Panics
+    /// When it does not answer, or not with its status.
+    #[must_use]
+    pub fn ask(&self, which: usize) -> local::Status {
+        let hello = local::Request::Hello { version: local::LOCAL_VERSION };
+        match self.say(which, &[hello, local::Request::Status]).pop() {
+            Some(local::Reply::Status(status)) => status,
+            other => panic!("{other:?}"),
+        }
+    }
+    /// Says these things to an agent over its local socket; gives what it answers.
+    ///
+    /// # Panics
+    /// When it does not listen, or answers something else than replies.
+    #[must_use]
+    pub fn say(&self, which: usize, requests: &[local::Request]) -> Vec<local::Reply> {
+        let mut stream = UnixStream::connect(self.agents[which].data.join("agent.sock")).expect("the agent listens");
+        for request in requests {
+            let line = serde_json::to_string(request).expect("requests have a JSON form");
+            writeln!(stream, "{line}").expect("the agent reads");
+        }
+        stream.shutdown(std::net::Shutdown::Write).expect("the agent is still there");
+        let lines = BufReader::new(stream).lines();
+        lines.map(|line| serde_json::from_str(&line.expect("the agent answers")).expect("in JSON")).collect()
+    }
+    /// Everything that an agent said.
+    #[must_use]
+    pub fn log_of(&self, which: usize) -> String {
+        fs::read_to_string(self.log(&self.agents[which].label)).unwrap_or_default()
     }
     fn log(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("{name}.log"))

@@ -15,7 +15,8 @@ struct Command {
 fn main() -> ExitCode {
     let command = Command::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let ended =
         tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| runtime.block_on(run(command.args)));
     match ended {

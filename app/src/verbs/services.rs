@@ -56,7 +56,8 @@ pub(crate) fn installer_process(args: InstallerArgs) -> ExitCode {
 /// Runs a service until it is told to end.
 fn serve(what: &str, service: impl Future<Output = anyhow::Result<()>>) -> Result<Exit, Failure> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().tried(|| what.to_owned())?;
     let ended = runtime.block_on(service);
     runtime.shutdown_background();

@@ -2,46 +2,22 @@
 
 use banyan_proto::{
     admin::DeploymentState,
-    local::{LOCAL_VERSION, Reply, Request, Status},
+    local::{Reply, Request},
 };
 use banyan_tests::{World, package::Behaviour};
-use std::{
-    io::{BufRead, BufReader, Write},
-    os::unix::{fs::PermissionsExt, net::UnixStream},
-    path::Path,
-};
-
-/// Says these things to the agent whose folder this is; gives what it answers.
-fn say(data: &Path, requests: &[Request]) -> Vec<Reply> {
-    let mut stream = UnixStream::connect(data.join("agent.sock")).expect("the agent listens");
-    for request in requests {
-        let line = serde_json::to_string(request).expect("requests have a JSON form");
-        writeln!(stream, "{line}").expect("the agent reads");
-    }
-    stream.shutdown(std::net::Shutdown::Write).expect("the agent is still there");
-    let lines = BufReader::new(stream).lines();
-    lines.map(|line| serde_json::from_str(&line.expect("the agent answers")).expect("in JSON")).collect()
-}
-
-fn status(data: &Path) -> Status {
-    match say(data, &[Request::Hello { version: LOCAL_VERSION }, Request::Status]).pop() {
-        Some(Reply::Status(status)) => status,
-        other => panic!("{other:?}"),
-    }
-}
+use std::{os::unix::fs::PermissionsExt, path::Path};
 
 #[test]
 fn how_it_is() {
     let world = World::start(1);
-    let data = &world.agents[0].data;
-    let before = status(data);
+    let before = world.ask(0);
     assert_eq!((before.label.as_str(), before.orders.len()), ("m0", 0));
     assert_eq!(before.server, world.profile().server);
     assert!(before.heard.is_some() && before.certificate_until > before.heard, "{before:?}");
     world.publish("hello", "1.0", 300_000, Behaviour::Works);
     let deployment = world.deploy("hello", "all", 2);
     world.wait_for_status(&deployment, "it has it", |status| status.state == DeploymentState::Finished);
-    let after = status(data);
+    let after = world.ask(0);
     let order = &after.orders[0];
     assert_eq!((order.package.as_str(), order.authenticated, order.ended), ("hello", true, Some(Ok(()))));
     assert_eq!(order.chunks.0, order.chunks.1);
@@ -51,7 +27,7 @@ fn how_it_is() {
 fn not_without_a_greeting_and_not_to_others() {
     let world = World::start(1);
     let data = &world.agents[0].data;
-    assert!(matches!(say(data, &[Request::Status])[..], [Reply::Error(_)]));
+    assert!(matches!(world.say(0, &[Request::Status])[..], [Reply::Error(_)]));
     let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode(&data.join("agent.sock")) & 0o077, 0);
     // The database holds codes: nobody else reads it either.

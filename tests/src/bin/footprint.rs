@@ -1,0 +1,116 @@
+//! `cargo run --release -p banyan-tests --bin footprint`: what an agent costs the machine it runs on, as a Markdown
+//! table: memory when idle and in the middle of a file, wake-ups when idle, and the size of its programs. Linux only: it
+//! reads /proc.
+//!
+//! The machine that is looked at has two others beside it, so that it receives and forwards at the same time; all run on
+//! loopback, which is faster than any link it is made for.
+
+use banyan_tests::{World, package::Behaviour, programs};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// How long an idle agent is watched. Its own timers (check-in, keepalive) come once in five minutes at most.
+const IDLE: Duration = Duration::from_secs(60);
+/// Time for the excitement of starting to pass.
+const SETTLE: Duration = Duration::from_secs(20);
+/// How often memory is looked at during a transfer.
+const LOOK: Duration = Duration::from_millis(20);
+/// After this long a transfer has failed.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+fn main() {
+    let mut world = World::start(3);
+    println!("| what | figure |\n| --- | ---: |");
+    for program in ["banyan-agent", "banyan-installer", "banyan", "banyan-server"] {
+        let bytes = fs::metadata(programs::folder().join(program)).expect("the program is built").len();
+        println!("| size of `{program}` (MiB) | {:.1} |", mib(bytes));
+    }
+    std::thread::sleep(SETTLE);
+    let id = world.service(0).expect("the agent runs").id();
+    let (woke, spent) = (wake_ups(id), ticks(id));
+    std::thread::sleep(IDLE);
+    let seconds = IDLE.as_secs_f64();
+    println!("| idle: resident memory (MiB), of it its own | {} |", Memory::of(id));
+    println!("| idle: wake-ups per minute | {:.1} |", (wake_ups(id) - woke) as f64 * 60.0 / seconds);
+    println!("| idle: processor time per minute (ms) | {:.0} |", (ticks(id) - spent) as f64 * 10.0 * 60.0 / seconds);
+    for (name, bytes) in [("64 MiB", 64_usize << 20), ("1 GiB", 1 << 30)] {
+        let most = transfer(&mut world, &format!("file-{}", bytes >> 20), bytes);
+        println!("| in the middle of {name}: most resident memory (MiB), of it its own | {most} |");
+    }
+    std::thread::sleep(SETTLE);
+    println!("| afterwards: resident memory (MiB), of it its own | {} |", Memory::of(id));
+}
+
+/// Deploys a file of so many bytes to all; gives the most memory that the first machine took until it held the file.
+fn transfer(world: &mut World, name: &str, bytes: usize) -> Memory {
+    world.publish(name, "1", bytes, Behaviour::Works);
+    let id = world.service(0).expect("the agent runs").id();
+    let deployment = world.deploy(&format!("{name}@1"), "all", 2);
+    let mut most = Memory::default();
+    let (begun, mut asked) = (Instant::now(), Instant::now());
+    loop {
+        most = most.max(Memory::of(id));
+        if asked.elapsed() > Duration::from_secs(1) {
+            let status = world.status(&deployment);
+            if status.addressees.iter().all(|addressee| addressee.verified_after.is_some()) {
+                return most;
+            }
+            asked = Instant::now();
+        }
+        assert!(begun.elapsed() < PATIENCE, "{name} did not arrive:\n{}", world.logs());
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Resident memory (bytes).
+#[derive(Debug, Clone, Copy, Default)]
+struct Memory {
+    all: u64,
+    /// Without pages of files, which the system can take back at any time.
+    own: u64,
+}
+
+impl Memory {
+    fn of(id: u32) -> Self {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("the agent runs");
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says so");
+            line.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()).expect("a number") * 1024
+        };
+        Self { all: field("VmRSS:"), own: field("RssAnon:") }
+    }
+    fn max(self, other: Self) -> Self {
+        Self { all: self.all.max(other.all), own: self.own.max(other.own) }
+    }
+}
+
+impl std::fmt::Display for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.1}, {:.1}", mib(self.all), mib(self.own))
+    }
+}
+
+/// How often any thread of the process went to sleep of its own will so far: as often as it woke.
+fn wake_ups(id: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{id}/task")).expect("the agent runs");
+    let of = |thread: &Path| {
+        let status = fs::read_to_string(thread.join("status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.and_then(|n| n.trim().parse::<u64>().ok()).unwrap_or(0)
+    };
+    threads.flatten().map(|thread| of(&thread.path())).sum()
+}
+
+/// Processor time of the process so far, in hundredths of a second (proc(5), utime and stime).
+fn ticks(id: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("the agent runs");
+    let after = stat.rsplit_once(')').expect("a process has a name").1;
+    after.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum()
+}
+
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
