@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod order;
 pub mod peer;
 pub mod reason;
+pub mod schedule;
 pub mod signed;
 pub mod time;
 

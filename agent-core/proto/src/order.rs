@@ -4,6 +4,8 @@ use crate::{DeploymentId, Digest, MachineId, UnixSeconds, list::Subtree, signed:
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
+pub use crate::schedule::Window;
+
 /// One release for one set of machines of one platform, under one policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
@@ -58,15 +60,6 @@ pub enum Spread {
     Verified,
     /// When the probe has passed on this machine.
     Proven,
-}
-
-/// When machines may transfer.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Window {
-    /// Any time.
-    #[default]
-    Any,
 }
 
 /// Where a machine was last heard from. Only a hint: whoever answers there must prove its identity.

@@ -1,0 +1,195 @@
+//! What administrators lay down for their machines. Signed by the server like an order.
+
+use super::{Choice, Night, Window};
+use crate::{UnixSeconds, signed::Document};
+use serde::{Deserialize, Serialize};
+
+/// What administrators lay down. The default is what holds without an administrator: people choose freely.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Policy {
+    /// Rises with every policy of this server; an older one does not replace a newer one.
+    pub number: u64,
+    /// When it was signed.
+    pub issued: UnixSeconds,
+    /// Holds until the person chooses, and where the person's choice is out of bounds.
+    pub defaults: Choice,
+    /// What the person may choose.
+    pub bounds: Bounds,
+    /// Nothing is transferred outside, whatever the person chooses.
+    pub window: Window,
+    /// Nothing is installed outside, whatever the person chooses.
+    pub install: Window,
+    /// The hours meant by [`Window::Night`] in this policy and in orders.
+    pub night: Night,
+    /// Receive at most so fast (bytes a second).
+    pub download: Option<u64>,
+    /// Pass on at most so fast (bytes a second).
+    pub upload: Option<u64>,
+    /// Pass on at most so much in one local day (bytes).
+    pub daily_upload: Option<u64>,
+    /// Machines pass on at all.
+    pub forward: bool,
+    /// Below so much free disk nothing is received (bytes).
+    pub free_disk: u64,
+    /// What signals mean.
+    pub rules: Rules,
+    /// When something goes ahead in any case.
+    pub deadline: Deadline,
+}
+
+impl Document for Policy {
+    const CONTEXT: &'static str = "banyan v1 policy";
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            number: 0,
+            issued: UnixSeconds::default(),
+            defaults: Choice::default(),
+            bounds: Bounds::default(),
+            window: Window::Any,
+            install: Window::Any,
+            night: Night::default(),
+            download: None,
+            upload: None,
+            daily_upload: None,
+            forward: true,
+            free_disk: 1 << 30,
+            rules: Rules::default(),
+            deadline: Deadline::default(),
+        }
+    }
+}
+
+/// The kinds of window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// [`Window::Any`].
+    Any,
+    /// [`Window::Idle`].
+    Idle,
+    /// [`Window::Night`].
+    Night,
+    /// [`Window::Weekly`].
+    Weekly,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Any, Self::Idle, Self::Night, Self::Weekly];
+    /// A window's kind.
+    #[must_use]
+    pub fn of(window: &Window) -> Self {
+        match window {
+            Window::Any => Self::Any,
+            Window::Idle => Self::Idle,
+            Window::Night => Self::Night,
+            Window::Weekly(_) => Self::Weekly,
+        }
+    }
+}
+
+/// What the person may choose. A choice outside is refused when it is made; where the policy came later, its defaults
+/// take the place of what is out of bounds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Bounds {
+    /// Kinds of window, for transfers and for installs.
+    pub windows: Vec<Kind>,
+    /// A chosen night or week is open for at least so many hours in a week.
+    pub open_hours: u16,
+    /// The longest pause (seconds); 0: none at all; no number: without end.
+    pub pause: Option<u32>,
+    /// A chosen download limit is at least so much (bytes a second).
+    pub download: u64,
+    /// A chosen upload limit is at least so much (bytes a second).
+    pub upload: u64,
+    /// A chosen daily quota is at least so much (bytes).
+    pub daily_upload: u64,
+    /// The person may choose not to pass on.
+    pub forward: bool,
+    /// The person may use a metered network all the same.
+    pub metered: bool,
+    /// The person may transfer and install on battery all the same.
+    pub battery: bool,
+    /// The person may have updates installed below a full-screen program.
+    pub full_screen: bool,
+    /// The person may say that a busy processor, or they themselves, do not count.
+    pub idle: bool,
+    /// When the person says "now", the administrator's windows do not count either.
+    pub now: bool,
+}
+
+impl Default for Bounds {
+    /// Everything is allowed, save "now" against the administrator's windows.
+    fn default() -> Self {
+        Self {
+            windows: Kind::ALL.to_vec(),
+            open_hours: 0,
+            pause: None,
+            download: 0,
+            upload: 0,
+            daily_upload: 0,
+            forward: true,
+            metered: true,
+            battery: true,
+            full_screen: true,
+            idle: true,
+            now: false,
+        }
+    }
+}
+
+/// What signals mean.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Rules {
+    /// Metered networks are used like others.
+    pub metered: bool,
+    /// Transfers go on while the system saves power.
+    pub power_saver: bool,
+    /// Updates are installed below a full-screen program.
+    pub full_screen: bool,
+    /// What is done on battery.
+    pub battery: Charge,
+}
+
+/// How full the battery must be (percent) to do something without mains; no number: not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Charge {
+    /// To receive.
+    pub receive: Option<u8>,
+    /// To install.
+    pub install: Option<u8>,
+    /// To pass on.
+    pub forward: Option<u8>,
+}
+impl Default for Charge {
+    fn default() -> Self {
+        Self { receive: Some(40), install: Some(30), forward: None }
+    }
+}
+
+/// When something goes ahead in any case. It overrides windows, wishes, pauses and full-screen programs; never checks (disk,
+/// battery, metered network), limits, or what is passed on to others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Deadline {
+    /// Receiving, so many seconds after the order was signed. An order's own deadline counts when it is earlier.
+    pub receive: Option<u32>,
+    /// Installing, likewise.
+    pub install: Option<u32>,
+    /// It is announced so many seconds before.
+    pub announce: Vec<u32>,
+    /// A machine that hears of an install late has at least so many seconds until its deadline.
+    pub grace: u32,
+}
+impl Default for Deadline {
+    fn default() -> Self {
+        Self { receive: None, install: None, announce: vec![24 * 3600, 4 * 3600, 15 * 60], grace: 15 * 60 }
+    }
+}

@@ -1,0 +1,139 @@
+//! The verdict, and when it can next change by itself.
+
+use crate::{
+    Seconds, Situation,
+    clock::{Moment, pause_end, seconds, unix},
+    conditions::{Shut, View},
+    local,
+    settle::settle,
+};
+use banyan_proto::{
+    UnixSeconds,
+    schedule::{Announcement, Gate, Limit, Pace, Stage, Verdict, Why, Wish},
+};
+use std::time::Duration;
+
+/// When to ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wake {
+    /// After so long, monotonic. Whole seconds: since the wall clock is given in those, up to one second late.
+    pub after: Duration,
+    /// That is when the wall clock shows this, if nobody steps it.
+    pub at: UnixSeconds,
+}
+
+/// What may be done now. Ask again at [`next_change`], whenever anything in the situation changes, and when the wall clock was
+/// stepped.
+#[must_use]
+pub fn decide(situation: &Situation<'_>, now: Moment) -> Verdict {
+    let (view, at) = (view(situation, now), seconds(now.wall));
+    let [receive, install, forward] = STAGES.map(|stage| gate(&view, stage, at));
+    let announce = [(Stage::Receive, &receive), (Stage::Install, &install)]
+        .into_iter()
+        .filter(|(_, gate)| !gate.is_open())
+        .filter_map(|(stage, _)| announcement(&view, stage, at))
+        .collect();
+    Verdict { receive, install, forward, announce }
+}
+
+const STAGES: [Stage; 3] = [Stage::Receive, Stage::Install, Stage::Forward];
+/// So many closings in a row are looked at. Windows, pause, quota and a wish need a few.
+const TURNS: usize = 64;
+
+fn view<'a>(s: &'a Situation<'a>, now: Moment) -> View<'a> {
+    View { s, settled: settle(s.choice, s.policy), mono: now.mono }
+}
+
+fn gate(view: &View<'_>, stage: Stage, at: Seconds) -> Gate {
+    let shut = view.shut(stage, at);
+    let Some(strictest) = strictest(&shut) else { return Gate::Open { limit: limit(view, stage, at) } };
+    match opening(view, stage, at) {
+        Opening::At(until) => Gate::Closed { because: strictest.why.clone(), until: Some(unix(until)) },
+        Opening::Unforeseen => Gate::Closed { because: strictest.why.clone(), until: None },
+        Opening::Never => Gate::Closed { because: Why::NeverMeet, until: None },
+    }
+}
+
+/// What does not end by itself before what does, what ends later before what ends sooner, what is named first before others.
+fn strictest(shut: &[Shut]) -> Option<&Shut> {
+    shut.iter().rev().max_by_key(|shut| shut.opens.unwrap_or(Seconds::MAX))
+}
+
+enum Opening {
+    At(Seconds),
+    /// It waits for something that no clock foretells.
+    Unforeseen,
+    /// Each condition ends sometimes, but never all at once.
+    Never,
+}
+
+/// When nothing is in the way any more, if signals stay what they are.
+fn opening(view: &View<'_>, stage: Stage, from: Seconds) -> Opening {
+    let mut at = from;
+    for _ in 0..TURNS {
+        let shut = view.shut(stage, at);
+        if shut.is_empty() {
+            return Opening::At(at);
+        }
+        if shut.iter().any(|shut| shut.opens.is_none()) {
+            return Opening::Unforeseen;
+        }
+        let other = shut.iter().filter(|shut| !shut.window).filter_map(|shut| shut.opens).max();
+        let deadline = view.deadline(stage).filter(|deadline| *deadline > at);
+        let windows = if shut.iter().any(|shut| shut.window) {
+            let together = view.windows_open(stage, at).into_iter().chain(deadline).min();
+            let Some(together) = together else { return Opening::Never };
+            Some(together)
+        } else {
+            None
+        };
+        at = other.into_iter().chain(windows).max().unwrap_or(at).max(at + 1);
+    }
+    Opening::Unforeseen
+}
+
+fn limit(view: &View<'_>, stage: Stage, at: Seconds) -> Limit {
+    let rate = match stage {
+        Stage::Receive => view.settled.download,
+        Stage::Forward => view.settled.upload,
+        Stage::Install => None,
+    };
+    let deadline = view.deadline(stage).filter(|deadline| at >= *deadline && view.held_without_deadline(stage, at));
+    let wanted_now = stage != Stage::Forward && view.s.task.is_some_and(|task| task.wish == Wish::Now);
+    let pace = if wanted_now || deadline.is_some() { Pace::Full } else { Pace::Yielding };
+    Limit { rate, pace, deadline: deadline.map(unix) }
+}
+
+fn announcement(view: &View<'_>, stage: Stage, at: Seconds) -> Option<Announcement> {
+    let deadline = view.deadline(stage).filter(|deadline| at < *deadline)?;
+    let due = view.s.policy.deadline.announce.iter().filter(|before| at >= deadline - i64::from(**before));
+    Some(Announcement { stage, at: unix(deadline), before: *due.min()? })
+}
+
+/// When the verdict can next change by itself: never later than it does, seldom sooner. None: never, as long as the
+/// situation stays what it is.
+#[must_use]
+pub fn next_change(situation: &Situation<'_>, now: Moment) -> Option<Wake> {
+    let (view, at) = (view(situation, now), seconds(now.wall));
+    let mut times = Vec::new();
+    for stage in STAGES {
+        let weeks = view.windows(stage).into_iter().filter_map(|frame| frame.week());
+        times.extend(weeks.filter_map(|week| local::next_edge(&week, situation.zone, at)));
+        if let Some(deadline) = view.deadline(stage) {
+            times.push(deadline);
+            times.extend(situation.policy.deadline.announce.iter().map(|before| deadline - i64::from(*before)));
+        }
+    }
+    times.extend(view.settled.choice.pause.and_then(|p| pause_end(p, situation.policy.bounds.pause, situation.zone)));
+    if let Some(Wish::After(time)) = situation.task.map(|task| task.wish) {
+        times.push(seconds(time));
+    }
+    if view.settled.quota.is_some() {
+        times.push(local::day_after_begins(situation.zone, at, local::day(situation.zone, at)));
+    }
+    let by_wall = times.into_iter().filter(|time| *time > at).min();
+    let by_wall = by_wall.map(|time| Duration::from_secs((time - at).unsigned_abs()));
+    let by_age = situation.signals.next_stale(now.mono).map(|stale| stale - now.mono);
+    let after = by_wall.into_iter().chain(by_age).min()?;
+    Some(Wake { after, at: now.wall.plus(after.as_secs()) })
+}

@@ -1,0 +1,139 @@
+//! When a processor counts as idle: entered slowly, left fast, so that a person who comes back is never kept waiting and
+//! a short lull does not start a transfer.
+
+use banyan_proto::schedule::Load;
+use std::time::Duration;
+
+/// Where idleness begins and ends. Percentages are of all cores, without this program's own share: whoever samples takes
+/// that out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Thresholds {
+    /// The average must be below (percent). Default 20.
+    pub enter_below: u8,
+    /// for so long. Default 3 min.
+    pub enter_after: Duration,
+    /// A short average of this much ends idleness at once (percent). Default 40.
+    pub leave_above: u8,
+    /// The time constant of the average. Default 30 s.
+    pub average: Duration,
+    /// The time constant of the short average: one sample of a full processor ends idleness. Default 2 s.
+    pub short: Duration,
+    /// When samples are further apart, nothing is known about the time between. Default 30 s.
+    pub gap: Duration,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        let s = Duration::from_secs;
+        Self { enter_below: 20, enter_after: s(180), leave_above: 40, average: s(30), short: s(2), gap: s(30) }
+    }
+}
+
+/// Turns samples of the processor into [`Load`].
+#[derive(Debug, Clone)]
+pub struct Idleness {
+    thresholds: Thresholds,
+    seen: Option<Seen>,
+}
+
+#[derive(Debug, Clone)]
+struct Seen {
+    last: Duration,
+    average: f64,
+    short: f64,
+    quiet_since: Option<Duration>,
+    idle: bool,
+}
+
+impl Idleness {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(thresholds: Thresholds) -> Self {
+        Self { thresholds, seen: None }
+    }
+    /// A sample: how busy the processor was since the last one (percent; above 100 counts as 100, no number as 100).
+    /// `now` is monotonic. Gives the state of now.
+    pub fn sample(&mut self, now: Duration, percent: f64) -> Load {
+        let t = &self.thresholds;
+        let percent = if percent.is_finite() { percent.clamp(0.0, 100.0) } else { 100.0 };
+        let fresh = Seen { last: now, average: percent, short: percent, quiet_since: None, idle: false };
+        let mut seen = self.seen.take().filter(|seen| now.saturating_sub(seen.last) <= t.gap).unwrap_or(fresh);
+        let passed = now.saturating_sub(seen.last).as_secs_f64();
+        seen.average += (percent - seen.average) * share(passed, t.average);
+        seen.short += (percent - seen.short) * share(passed, t.short);
+        seen.last = seen.last.max(now);
+        if seen.short >= f64::from(t.leave_above) {
+            (seen.idle, seen.quiet_since) = (false, None);
+        } else if seen.average < f64::from(t.enter_below) {
+            let since = *seen.quiet_since.get_or_insert(now);
+            seen.idle |= now.saturating_sub(since) >= t.enter_after;
+        } else {
+            // Between the thresholds idleness goes on, and does not begin.
+            seen.quiet_since = seen.quiet_since.filter(|_| seen.idle);
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=100")]
+        let load = Load { percent: seen.average.round() as u8, idle: seen.idle };
+        self.seen = Some(seen);
+        load
+    }
+    /// Since when it has been quiet (monotonic), for "quiet for 4 min".
+    #[must_use]
+    pub fn quiet_since(&self) -> Option<Duration> {
+        self.seen.as_ref()?.quiet_since
+    }
+}
+
+/// How much of a new value goes into an average after so many seconds.
+fn share(passed: f64, constant: Duration) -> f64 {
+    1.0 - (-passed / constant.as_secs_f64().max(1e-3)).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Samples every five seconds; when it became idle and when it stopped, in seconds.
+    fn turns(loads: impl IntoIterator<Item = f64>) -> Vec<(u64, bool)> {
+        let mut idleness = Idleness::new(Thresholds::default());
+        let mut turns = vec![];
+        for (n, load) in (0..).zip(loads) {
+            let idle = idleness.sample(Duration::from_secs(5 * n), load).idle;
+            if idle != turns.last().is_some_and(|(_, idle)| *idle) {
+                turns.push((5 * n, idle));
+            }
+        }
+        turns
+    }
+
+    #[test]
+    fn idleness_is_entered_slowly_and_left_at_the_first_busy_sample() {
+        assert_eq!(turns(vec![5.0; 60]), [(180, true)]);
+        let busy_at_300 = (0..80).map(|n| if n >= 60 { 90.0 } else { 5.0 });
+        assert_eq!(turns(busy_at_300), [(180, true), (300, false)]);
+    }
+
+    #[test]
+    fn a_lull_between_busy_times_is_not_idle() {
+        let lulls = (0..400).map(|n| if n % 30 < 5 { 80.0 } else { 3.0 });
+        assert_eq!(turns(lulls), []);
+    }
+
+    #[test]
+    fn between_the_thresholds_it_stays_what_it_is() {
+        assert_eq!(turns(vec![30.0; 200]), []);
+        let quiet_then_between = (0..200).map(|n| if n < 50 { 5.0 } else { 30.0 });
+        assert_eq!(turns(quiet_then_between), [(180, true)]);
+    }
+
+    #[test]
+    fn a_gap_in_the_samples_is_no_quiet_time() {
+        let mut idleness = Idleness::new(Thresholds::default());
+        for n in 0..34 {
+            assert!(!idleness.sample(Duration::from_secs(5 * n), 1.0).idle);
+        }
+        assert!(!idleness.sample(Duration::from_secs(3600), 1.0).idle, "suspended for an hour");
+        assert!(!idleness.sample(Duration::from_secs(3600 + 25), 1.0).idle);
+        assert!(idleness.quiet_since() >= Some(Duration::from_secs(3600)));
+        assert!(!idleness.sample(Duration::from_secs(3650), f64::NAN).idle, "no number is no quiet");
+    }
+}

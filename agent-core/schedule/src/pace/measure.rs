@@ -1,0 +1,80 @@
+//! What a receiver can see in one step: how much came, and how long the queue is.
+
+use std::{collections::VecDeque, time::Duration};
+
+/// Shortest step: below, a few packets would decide.
+const STEP: Duration = Duration::from_millis(25);
+/// The least round trip is remembered in so many slots,
+const SLOTS: usize = 10;
+/// of so long each: a route that has become longer is believed after ten minutes.
+const SLOT: Duration = Duration::from_secs(60);
+/// Without a round trip for so long, the path counts as congested.
+const BLIND: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone)]
+pub(super) struct Measure {
+    began: Duration,
+    bytes: u64,
+    /// Least round trip of this step.
+    least: Option<Duration>,
+    samples: u32,
+    smooth: Duration,
+    slots: VecDeque<(Duration, Duration)>,
+}
+
+/// One step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measured {
+    /// What came (bytes a second).
+    pub(super) rate: f64,
+    /// How long the queue is; none when no round trip was seen for too long.
+    pub(super) queue: Option<Duration>,
+    /// The round trip without a queue.
+    pub(super) base: Duration,
+}
+
+impl Measure {
+    pub(super) fn new(now: Duration) -> Self {
+        Self { began: now, bytes: 0, least: None, samples: 0, smooth: STEP, slots: VecDeque::new() }
+    }
+    pub(super) fn received(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+    pub(super) fn round_trip(&mut self, now: Duration, took: Duration) {
+        self.least = Some(self.least.map_or(took, |least| least.min(took)));
+        self.samples += 1;
+        self.smooth = self.smooth * 7 / 8 + took / 8;
+        match self.slots.back_mut() {
+            Some((began, least)) if now.saturating_sub(*began) < SLOT => *least = (*least).min(took),
+            _ => self.slots.push_back((now, took)),
+        }
+        while self.slots.len() > SLOTS {
+            self.slots.pop_front();
+        }
+    }
+    pub(super) fn step_ends(&self) -> Duration {
+        self.began + self.length()
+    }
+    fn length(&self) -> Duration {
+        self.smooth.clamp(STEP, BLIND)
+    }
+    /// The round trip without a queue.
+    pub(super) fn base(&self) -> Duration {
+        self.slots.iter().map(|(_, least)| *least).min().unwrap_or(STEP)
+    }
+    /// What was seen, when a step is over.
+    pub(super) fn step(&mut self, now: Duration) -> Option<Measured> {
+        let took = now.saturating_sub(self.began);
+        if took < self.length() || (self.samples < 2 && took < BLIND) {
+            return None;
+        }
+        let base = self.base();
+        let seen = Measured {
+            rate: self.bytes as f64 / took.as_secs_f64(),
+            queue: self.least.map(|least| least.saturating_sub(base)),
+            base,
+        };
+        (self.began, self.bytes, self.least, self.samples) = (now, 0, None, 0);
+        Some(seen)
+    }
+}

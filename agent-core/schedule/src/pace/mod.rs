@@ -1,0 +1,256 @@
+//! Giving way: how fast a receiver may ask, so that everything else on its link hardly notices.
+//!
+//! Senders are ordinary TCP; only the receiver knows that the transfer can wait. It slows it down by reading slowly (TCP's own
+//! receive window does the rest), and learns about others from round-trip times: a queue grows at the bottleneck before anybody
+//! loses anything. That much is rLEDBAT (RFC 9840), with LEDBAT++ as its rule. Their rule aims at a standing queue of
+//! 60 ms, which has two faults for us: where the round trip is short a whole BBR flow causes less queue than that, so we
+//! would never yield to one; and a standing queue is felt by everybody. So the rule here is another one:
+//!
+//! 1. **Room.** Ask for a little less than the link was seen to carry for us (`CRUISE` of the room), so that alone we cause no queue
+//!    at all. A queue then means somebody else.
+//! 2. **Let go.** When a queue stands, ask for next to nothing for a moment. Whoever wants the room takes it now: CUBIC keeps the queue
+//!    full, BBR finds the room within its probes.
+//! 3. **Come back** to nine tenths of what got through when the queue rose. If the queue is back before that has held for a while,
+//!    somebody has taken the room: let go again, and stay away for longer each time (`AWAY` doubling up to `AWAY_MOST`), so
+//!    that a greedy flow is disturbed for a small part of the time only.
+//! 4. **Probe.** After a quiet while, ask for a little more. If more comes without a queue, there is more room: go on, faster each
+//!    time.
+//!
+//! What this achieves is shown in simulation only (`tests/schedule/pace`): a single bottleneck with a drop-tail queue, CUBIC and
+//! BBRv1 as the others, with and without jitter. Real links are for the lab.
+
+mod measure;
+
+use measure::{Measure, Measured};
+use std::time::Duration;
+
+/// What may be adjusted. The defaults are those the simulation was made with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Asked for at first (bytes a second). Default 64 KiB.
+    pub start: u64,
+    /// Asked for at the least, so that round trips can be measured (bytes a second). A fiftieth of what the link was seen to
+    /// carry, between this and eight times this. Default 4 KiB.
+    pub floor: u64,
+    /// A queue of this much, or of an eighth of the round trip if that is more, means others. Default 3 ms.
+    pub queue: Duration,
+    /// The most that a queue may be without meaning others. Default 8 ms.
+    pub queue_most: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { start: 64 << 10, floor: 4 << 10, queue: Duration::from_millis(3), queue_most: Duration::from_millis(8) }
+    }
+}
+
+/// Asked for, of what the link was seen to carry for us.
+const CRUISE: f64 = 0.97;
+/// Asked for when coming back.
+const BACK: f64 = 0.93;
+/// Coming back has worked when no queue has risen for so long.
+const PROVED: Duration = Duration::from_millis(1000);
+/// The first stay away; doubles.
+const AWAY: Duration = Duration::from_secs(1);
+/// The longest stay away.
+const AWAY_MOST: Duration = Duration::from_secs(16);
+/// A quiet time after which one doubling is forgotten.
+const QUIET: Duration = Duration::from_secs(10);
+/// The first quiet time before more is asked for; doubles with each time in vain.
+const HOLD: Duration = Duration::from_secs(3);
+/// The longest.
+const HOLD_MOST: Duration = Duration::from_secs(12);
+/// Growth for each step while nothing is known.
+const GROWTH: f64 = 1.5;
+/// Growth for each step when somebody had taken the room: slow, for they may need many round trips to take more.
+const REGROWTH: f64 = 1.15;
+/// The first probe asks for so much more.
+const PROBE: f64 = 0.125;
+/// Probes that succeed grow up to so much more.
+const PROBE_MOST: f64 = 0.5;
+/// Steps that a probe takes.
+const PROBE_STEPS: u32 = 4;
+/// A queue of so many bytes is none, however long it takes.
+const PACKETS: f64 = 2.0 * 1500.0;
+/// Steps that a queue stands before it means something: a burst of one packet train is none.
+const STANDS: u32 = 2;
+/// Steps of letting go.
+const LET_GO_STEPS: u32 = 3;
+
+/// What is being done, since when.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum State {
+    /// Nothing is known: ask for more each step until a queue rises.
+    Growing,
+    /// Ask for what there is room for.
+    Cruising,
+    /// Ask for a little more.
+    Probing { gain: f64, steps: u32 },
+    /// Ask for next to nothing for a moment.
+    LettingGo { steps: u32 },
+    /// Ask for nearly as much as before and see.
+    Back,
+    /// Ask for next to nothing until then: somebody has taken the room.
+    Away { until: Duration },
+}
+
+/// How fast one receiver may ask. Time is monotonic.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    config: Config,
+    measure: Measure,
+    state: State,
+    since: Duration,
+    /// What the link carries for us without a queue (bytes a second).
+    room: f64,
+    /// The most it ever carried.
+    peak: f64,
+    rate: f64,
+    /// Steps in a row with a queue.
+    queued: u32,
+    /// Times in a row that somebody had taken the room.
+    taken: u32,
+    hold: Duration,
+}
+
+impl Pace {
+    /// Begins slowly.
+    #[must_use]
+    pub fn new(config: Config, now: Duration) -> Self {
+        let start = config.start as f64;
+        Self {
+            measure: Measure::new(now),
+            state: State::Growing,
+            since: now,
+            room: start,
+            peak: 0.0,
+            rate: start,
+            queued: 0,
+            taken: 0,
+            hold: HOLD,
+            config,
+        }
+    }
+    /// So many bytes were received.
+    pub fn received(&mut self, now: Duration, bytes: u64) {
+        self.measure.received(bytes);
+        self.tick(now);
+    }
+    /// A round trip to the sender took so long (as TCP measures it, or by a message and its answer).
+    pub fn round_trip(&mut self, now: Duration, took: Duration) {
+        self.measure.round_trip(now, took);
+        self.tick(now);
+    }
+    /// How many bytes a second may be asked for (read) now. A reader that has its share of this second waits.
+    #[must_use]
+    pub fn bytes_per_second(&self) -> u64 {
+        (self.rate as u64).max(self.config.floor)
+    }
+    /// How many bytes may be on their way at most (asked for and not here). Where reading slowly is the lever, the socket's
+    /// receive buffer must not be much larger than this: what it has room for comes whether it is read or not.
+    #[must_use]
+    pub fn outstanding(&self) -> u64 {
+        let round_trip = self.measure.base() + self.config.queue_most;
+        (self.rate * 2.0 * round_trip.as_secs_f64()) as u64
+    }
+    /// Whether others are being given way to now: the transfer is slow on purpose, and its sender is not to blame.
+    #[must_use]
+    pub fn gives_way(&self) -> bool {
+        matches!(self.state, State::LettingGo { .. } | State::Away { .. })
+    }
+    /// Lets time pass. Call it at the latest at [`Pace::next_wake`].
+    pub fn tick(&mut self, now: Duration) {
+        if let Some(seen) = self.measure.step(now) {
+            self.step(now, seen);
+        }
+    }
+    /// When to call [`Pace::tick`] if nothing comes before.
+    #[must_use]
+    pub fn next_wake(&self) -> Duration {
+        self.measure.step_ends()
+    }
+    fn step(&mut self, now: Duration, seen: Measured) {
+        self.peak = self.peak.max(seen.rate);
+        // A few packets stand before a slow link without anybody being there.
+        let packets = Duration::from_secs_f64(PACKETS / self.peak.max(self.config.start as f64));
+        let threshold = (seen.base / 8).clamp(self.config.queue, self.config.queue_most) + packets;
+        let queue = seen.queue.is_none_or(|queue| queue > threshold);
+        self.queued = if queue { self.queued + 1 } else { 0 };
+        let here = now.saturating_sub(self.since);
+        match self.state {
+            State::Growing if self.queued >= 1 => {
+                self.room = seen.rate.clamp(self.config.floor as f64, self.rate);
+                self.enter(now, State::LettingGo { steps: 0 });
+            }
+            // More is asked for only when what was asked for came: else the sender is the limit.
+            State::Growing if seen.rate > 0.7 * self.rate => {
+                self.rate *= if self.taken > 0 { REGROWTH } else { GROWTH }
+            }
+            State::Growing => {}
+            State::Cruising | State::Back if self.queued >= STANDS => {
+                self.room = seen.rate.clamp(self.config.floor as f64, self.room);
+                self.taken += 1;
+                self.leave(now);
+            }
+            State::Back if here >= PROVED => self.enter(now, State::Cruising),
+            State::Back => {}
+            State::Cruising => {
+                if here >= self.hold {
+                    self.enter(now, State::Probing { gain: PROBE, steps: 0 });
+                }
+            }
+            State::Probing { .. } if self.queued >= STANDS => {
+                self.room = seen.rate.clamp(self.room.min(seen.rate.max(self.room * BACK)), self.rate);
+                self.hold = (self.hold * 2).min(HOLD_MOST);
+                self.enter(now, State::LettingGo { steps: 0 });
+            }
+            State::Probing { gain, steps } if steps + 1 >= PROBE_STEPS => {
+                if seen.rate > (1.0 + gain / 2.0) * self.room {
+                    self.room = seen.rate.min(self.rate);
+                    self.hold = HOLD;
+                    self.taken = self.taken.saturating_sub(1);
+                    self.enter(now, State::Probing { gain: (gain * 2.0).min(PROBE_MOST), steps: 0 });
+                } else {
+                    // No more came, and what was asked for beyond the room may stand in a queue that is too short to see.
+                    self.hold = (self.hold * 2).min(HOLD_MOST);
+                    self.enter(now, State::LettingGo { steps: 0 });
+                }
+            }
+            State::Probing { gain, steps } => self.state = State::Probing { gain, steps: steps + 1 },
+            State::LettingGo { steps } if steps + 1 >= LET_GO_STEPS && !queue => self.enter(now, State::Back),
+            // Our own queue would have run off by now: somebody has taken the room.
+            State::LettingGo { steps } if steps + 1 >= 2 * LET_GO_STEPS => {
+                self.taken += 1;
+                self.leave(now);
+            }
+            State::LettingGo { steps } => self.state = State::LettingGo { steps: steps + 1 },
+            State::Away { until } if now >= until => {
+                if queue {
+                    self.taken += 1;
+                    self.leave(now);
+                } else {
+                    self.enter(now, State::Growing);
+                }
+            }
+            State::Away { .. } => {}
+        }
+        if self.state == State::Cruising && here >= QUIET {
+            self.taken = 0;
+        }
+    }
+    fn leave(&mut self, now: Duration) {
+        let stay = AWAY.saturating_mul(1 << (self.taken.clamp(1, 10) - 1)).min(AWAY_MOST);
+        self.enter(now, State::Away { until: now + stay });
+    }
+    fn enter(&mut self, now: Duration, state: State) {
+        let floor = (self.peak / 50.0).clamp(self.config.floor as f64, 8.0 * self.config.floor as f64);
+        self.rate = match state {
+            State::Growing => (self.room / 8.0).max(floor),
+            State::Cruising => CRUISE * self.room,
+            State::Probing { gain, .. } => (1.0 + gain) * self.room,
+            State::Back => BACK * self.room,
+            State::LettingGo { .. } | State::Away { .. } => floor,
+        };
+        (self.state, self.since, self.queued) = (state, now, 0);
+    }
+}

@@ -1,0 +1,163 @@
+//! What holds when the person's choice has been held against the policy's bounds: for each thing the stricter limit, and
+//! whose it is.
+
+use banyan_proto::schedule::{Bounds, By, Choice, Kind, Night, Overrule, Policy, Rate, Window};
+
+/// A choice that the policy does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutOfBounds {
+    /// The kind of window.
+    Window,
+    /// The window is open for too few hours a week (so many at least).
+    OpenHours(u16),
+    /// The pause is too long (so many seconds at most).
+    Pause(u32),
+    /// The download limit is too low (so many bytes a second at least).
+    Download(u64),
+    /// The upload limit is too low (so many bytes a second at least).
+    Upload(u64),
+    /// The daily quota is too low (so many bytes at least).
+    DailyUpload(u64),
+    /// Passing on must not be switched off.
+    Forward,
+    /// A signal must not be overruled.
+    Overrule,
+}
+
+impl std::fmt::Display for OutOfBounds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("your administrator does not allow this: ")?;
+        match self {
+            Self::Window => f.write_str("choose another kind of schedule"),
+            Self::OpenHours(hours) => write!(f, "leave at least {hours} hours of the week open"),
+            Self::Pause(0) => f.write_str("transfers cannot be paused"),
+            Self::Pause(most) => write!(f, "pause for at most {} minutes", most / 60),
+            Self::Download(least) => write!(f, "limit downloads to {least} bytes a second or more"),
+            Self::Upload(least) => write!(f, "limit uploads to {least} bytes a second or more"),
+            Self::DailyUpload(least) => write!(f, "set the daily upload quota to {least} bytes or more"),
+            Self::Forward => f.write_str("leave passing on to others switched on"),
+            Self::Overrule => f.write_str("leave this signal its say"),
+        }
+    }
+}
+impl std::error::Error for OutOfBounds {}
+
+/// Whether the person may choose this. Ask before it is stored.
+///
+/// # Errors
+/// The first thing that is out of bounds.
+pub fn check_choice(choice: &Choice, bounds: &Bounds) -> Result<(), OutOfBounds> {
+    window_allowed(&choice.window, choice.night, bounds)?;
+    window_allowed(&choice.install, choice.night, bounds)?;
+    if let (Some(pause), Some(most)) = (choice.pause, bounds.pause) {
+        use banyan_proto::schedule::Pause;
+        // How long the others last depends on the zone; they are cut off when they are held against the clock.
+        let too_long = match pause {
+            Pause::For { seconds, .. } => seconds > most,
+            Pause::UntilTomorrow { .. } | Pause::UntilResumed { .. } => most == 0,
+        };
+        if too_long {
+            return Err(OutOfBounds::Pause(most));
+        }
+    }
+    let below = |limit: Option<u64>, least: u64| limit.is_some_and(|limit| limit < least);
+    let o = &choice.overrule;
+    let overruled = (!o.metered.is_empty() && !bounds.metered)
+        || (o.battery && !bounds.battery)
+        || (o.full_screen && !bounds.full_screen)
+        || ((o.processor || o.presence) && !bounds.idle);
+    match () {
+        () if below(choice.download, bounds.download) => Err(OutOfBounds::Download(bounds.download)),
+        () if below(choice.upload, bounds.upload) => Err(OutOfBounds::Upload(bounds.upload)),
+        () if below(choice.daily_upload, bounds.daily_upload) => Err(OutOfBounds::DailyUpload(bounds.daily_upload)),
+        () if !choice.forward && !bounds.forward => Err(OutOfBounds::Forward),
+        () if overruled => Err(OutOfBounds::Overrule),
+        () => Ok(()),
+    }
+}
+
+fn window_allowed(window: &Window, night: Night, bounds: &Bounds) -> Result<(), OutOfBounds> {
+    if !bounds.windows.contains(&Kind::of(window)) {
+        return Err(OutOfBounds::Window);
+    }
+    let open = match window {
+        Window::Any | Window::Idle => return Ok(()),
+        Window::Night => night.week().open_half_hours(),
+        Window::Weekly(week) => week.open_half_hours(),
+    };
+    if open < 2 * u32::from(bounds.open_hours) { Err(OutOfBounds::OpenHours(bounds.open_hours)) } else { Ok(()) }
+}
+
+/// A window with the hours that night means in it, and whose it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Hours {
+    pub(crate) window: Window,
+    pub(crate) night: Night,
+    pub(crate) by: By,
+}
+
+/// What holds.
+#[derive(Debug)]
+pub(crate) struct Settled<'a> {
+    /// What was chosen, or the policy's defaults.
+    pub(crate) choice: &'a Choice,
+    /// For transfers: what was chosen, where it is in bounds.
+    pub(crate) window: Hours,
+    /// For installs, likewise.
+    pub(crate) install: Hours,
+    pub(crate) download: Option<Rate>,
+    pub(crate) upload: Option<Rate>,
+    pub(crate) quota: Option<(u64, By)>,
+    pub(crate) forward_off: Option<By>,
+    pub(crate) free_disk: (u64, By),
+    /// What the person overrules and may.
+    pub(crate) overrule: Overrule,
+}
+
+pub(crate) fn settle<'a>(choice: Option<&'a Choice>, policy: &'a Policy) -> Settled<'a> {
+    let bounds = &policy.bounds;
+    // Defaults are the administrator's as long as nobody has chosen.
+    let by = if choice.is_some() { By::User } else { By::Policy };
+    let chosen = choice.unwrap_or(&policy.defaults);
+    let hours = |of: fn(&Choice) -> &Window| {
+        let fits = choice.is_none() || window_allowed(of(chosen), chosen.night, bounds).is_ok();
+        let (from, by) = if fits { (chosen, by) } else { (&policy.defaults, By::Policy) };
+        Hours { window: of(from).clone(), night: from.night, by }
+    };
+    // Lower bounds hold against the person, not against the administrator's own defaults.
+    let raised =
+        |limit: Option<u64>, least: u64| limit.map(|limit| if by == By::User { limit.max(least) } else { limit });
+    let stricter = |chosen: Option<u64>, laid_down: Option<u64>| match (chosen, laid_down) {
+        (Some(chosen), Some(laid_down)) if chosen < laid_down => Some((chosen, by)),
+        (_, Some(laid_down)) => Some((laid_down, By::Policy)),
+        (Some(chosen), None) => Some((chosen, by)),
+        (None, None) => None,
+    };
+    let rate = |(bytes_per_second, by)| Rate { bytes_per_second, by };
+    let over = &chosen.overrule;
+    Settled {
+        choice: chosen,
+        window: hours(|choice| &choice.window),
+        install: hours(|choice| &choice.install),
+        download: stricter(raised(chosen.download, bounds.download), policy.download).map(rate),
+        upload: stricter(raised(chosen.upload, bounds.upload), policy.upload).map(rate),
+        quota: stricter(raised(chosen.daily_upload, bounds.daily_upload), policy.daily_upload),
+        forward_off: match () {
+            () if !policy.forward => Some(By::Policy),
+            () if !chosen.forward && (bounds.forward || by == By::Policy) => Some(by),
+            () => None,
+        },
+        free_disk: if chosen.free_disk > policy.free_disk {
+            (chosen.free_disk, by)
+        } else {
+            (policy.free_disk, By::Policy)
+        },
+        overrule: Overrule {
+            metered: if bounds.metered { over.metered.clone() } else { std::collections::BTreeSet::new() },
+            battery: over.battery && bounds.battery,
+            full_screen: over.full_screen && bounds.full_screen,
+            processor: over.processor && bounds.idle,
+            presence: over.presence && bounds.idle,
+        },
+    }
+}
