@@ -119,12 +119,12 @@ mod tests {
 
     #[test]
     fn steps_are_noticed_and_rounding_is_not() {
-        let mut watch = ClockWatch::new(at(1000, 0));
-        assert_eq!(watch.look(at(1060, 60)), None);
-        assert_eq!(watch.look(at(1121, 120)), None);
-        assert_eq!(watch.look(at(1121 - 3600, 120)), Some(-3599));
-        assert_eq!(watch.look(at(1121 - 3540, 180)), None, "told once");
-        assert_eq!(watch.look(at(1121 + 7200, 240)), Some(10_680));
+        let mut watch = ClockWatch::new(at(100_000, 0));
+        assert_eq!(watch.look(at(100_060, 60)), None);
+        assert_eq!(watch.look(at(100_121, 120)), None);
+        assert_eq!(watch.look(at(100_120 - 3600, 120)), Some(-3600));
+        assert_eq!(watch.look(at(100_121 - 3540, 180)), None, "told once");
+        assert_eq!(watch.look(at(100_240 - 3600 + 7200, 240)), Some(7200));
     }
 
     #[test]

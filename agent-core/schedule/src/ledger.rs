@@ -76,7 +76,7 @@ impl Ledger {
                 entry.received = entry.received.saturating_add(row.received);
             }
         }
-        ledger.forget();
+        ledger.forget(i64::MAX);
         ledger
     }
     /// For people, and to be stored when the program ends in an orderly way: oldest day first. What is reserved counts as
@@ -167,12 +167,16 @@ impl Ledger {
             }
             open => self.open = open.max(Some(day)),
         }
-        self.forget();
+        self.days.entry(day).or_default();
+        self.forget(day);
         day
     }
-    fn forget(&mut self) {
-        while self.days.len() > DAYS {
-            self.days.pop_first();
+    /// Old days, but never this one: it may be the oldest by a clock that was put back.
+    fn forget(&mut self, today: i64) {
+        while self.days.len() > DAYS
+            && let Some(oldest) = self.days.keys().copied().find(|day| *day != today)
+        {
+            self.days.remove(&oldest);
         }
     }
 }

@@ -4,6 +4,10 @@ use std::{collections::VecDeque, time::Duration};
 
 /// Shortest step: below, a few packets would decide.
 const STEP: Duration = Duration::from_millis(25);
+/// On slow links longer, up to this,
+const STEP_MOST: Duration = Duration::from_millis(75);
+/// so that so many bytes come in one step.
+const STEP_BYTES: f64 = 12.0 * 1500.0;
 /// The least round trip is remembered in so many slots,
 const SLOTS: usize = 10;
 /// of so long each: a route that has become longer is believed after ten minutes.
@@ -15,6 +19,8 @@ const BLIND: Duration = Duration::from_secs(1);
 pub(super) struct Measure {
     began: Duration,
     bytes: u64,
+    /// The most that ever came (bytes a second).
+    pub(super) peak: f64,
     /// Least round trip of this step.
     least: Option<Duration>,
     samples: u32,
@@ -35,7 +41,7 @@ pub(super) struct Measured {
 
 impl Measure {
     pub(super) fn new(now: Duration) -> Self {
-        Self { began: now, bytes: 0, least: None, samples: 0, smooth: STEP, slots: VecDeque::new() }
+        Self { began: now, bytes: 0, peak: 0.0, least: None, samples: 0, smooth: STEP, slots: VecDeque::new() }
     }
     pub(super) fn received(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
@@ -56,7 +62,8 @@ impl Measure {
         self.began + self.length()
     }
     fn length(&self) -> Duration {
-        self.smooth.clamp(STEP, BLIND)
+        let bytes = Duration::from_secs_f64(STEP_BYTES / self.peak.max(1.0)).min(STEP_MOST);
+        self.smooth.max(bytes).clamp(STEP, BLIND)
     }
     /// The round trip without a queue.
     pub(super) fn base(&self) -> Duration {
@@ -74,6 +81,7 @@ impl Measure {
             queue: self.least.map(|least| least.saturating_sub(base)),
             base,
         };
+        self.peak = self.peak.max(seen.rate);
         (self.began, self.bytes, self.least, self.samples) = (now, 0, None, 0);
         Some(seen)
     }

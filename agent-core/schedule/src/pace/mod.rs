@@ -1,23 +1,27 @@
 //! Giving way: how fast a receiver may ask, so that everything else on its link hardly notices.
 //!
-//! Senders are ordinary TCP; only the receiver knows that the transfer can wait. It slows it down by reading slowly (TCP's own
-//! receive window does the rest), and learns about others from round-trip times: a queue grows at the bottleneck before anybody
-//! loses anything. That much is rLEDBAT (RFC 9840), with LEDBAT++ as its rule. Their rule aims at a standing queue of
-//! 60 ms, which has two faults for us: where the round trip is short a whole BBR flow causes less queue than that, so we
-//! would never yield to one; and a standing queue is felt by everybody. So the rule here is another one:
+//! Senders are ordinary TCP; only the receiver knows that the transfer can wait. It slows it down by asking slowly, and learns about
+//! others from round-trip times: a queue grows at the bottleneck before anybody loses anything. That much is rLEDBAT (RFC 9840)
+//! with LEDBAT++ as its rule. LEDBAT++ aims at a standing queue of 60 ms, which has two faults for us: where the round trip is short a
+//! whole BBR flow causes less queue than that, so we would never give way to one; and a standing queue is felt by everybody.
+//! So the rule here is another one:
 //!
-//! 1. **Room.** Ask for a little less than the link was seen to carry for us (`CRUISE` of the room), so that alone we cause no queue
-//!    at all. A queue then means somebody else.
-//! 2. **Let go.** When a queue stands, ask for next to nothing for a moment. Whoever wants the room takes it now: CUBIC keeps the queue
-//!    full, BBR finds the room within its probes.
-//! 3. **Come back** to nine tenths of what got through when the queue rose. If the queue is back before that has held for a while,
-//!    somebody has taken the room: let go again, and stay away for longer each time (`AWAY` doubling up to `AWAY_MOST`), so
-//!    that a greedy flow is disturbed for a small part of the time only.
+//! 1. **Room.** Ask for a little less than the link was seen to carry for us, so that alone we cause no queue at all. A queue then
+//!    means somebody else.
+//! 2. **Let go.** After asking for more than there was room for, ask for next to nothing until our own queue has run off. If it does
+//!    not run off, it is not ours.
+//! 3. **Come back** to nearly what got through. A queue that rises now, or later, means that somebody has taken room: stay away, longer
+//!    each time, so that a greedy flow is disturbed for a small part of the time only; then begin again, slowly.
 //! 4. **Probe.** After a quiet while, ask for a little more. If more comes without a queue, there is more room: go on, faster each
 //!    time.
 //!
-//! What this achieves is shown in simulation only (`tests/schedule/pace`): a single bottleneck with a drop-tail queue, CUBIC and
-//! BBRv1 as the others, with and without jitter. Real links are for the lab.
+//! **The lever matters.** What was asked for and is not here yet must be bounded by [`Pace::outstanding`]: with requests or
+//! credits, or by a socket's receive buffer of about that size. A large receive buffer goes on filling the link while its reader waits;
+//! with 1 MiB of it on 20 Mbit/s and 20 ms this controller took its own queue for somebody else and used a tenth of an idle link.
+//!
+//! What this achieves is shown **in simulation only** (`tests/schedule/pace`): one bottleneck with a drop-tail queue, one flow in the
+//! foreground (CUBIC or BBRv1, before or after us, of our round trip or three times it), with and without jitter. Not shown: real links,
+//! Wi-Fi that delays in bursts, queues under active management, queues shorter than 20 ms, several of us at once on one link, BBRv3.
 
 mod measure;
 
@@ -30,7 +34,7 @@ pub struct Config {
     /// Asked for at first (bytes a second). Default 64 KiB.
     pub start: u64,
     /// Asked for at the least, so that round trips can be measured (bytes a second). A fiftieth of what the link was seen to
-    /// carry, between this and eight times this. Default 4 KiB.
+    /// carry, between this and four times this. Default 8 KiB.
     pub floor: u64,
     /// A queue of this much, or of an eighth of the round trip if that is more, means others. Default 3 ms.
     pub queue: Duration,
@@ -40,18 +44,24 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { start: 64 << 10, floor: 4 << 10, queue: Duration::from_millis(3), queue_most: Duration::from_millis(8) }
+        Self { start: 64 << 10, floor: 8 << 10, queue: Duration::from_millis(3), queue_most: Duration::from_millis(8) }
     }
 }
 
 /// Asked for, of what the link was seen to carry for us.
-const CRUISE: f64 = 0.97;
+const CRUISE: f64 = 0.98;
 /// Asked for when coming back.
-const BACK: f64 = 0.93;
+const BACK: f64 = 0.94;
+/// A queue that rises while the room is not left means that there is less room, by so much at least.
+const YIELD: f64 = 0.95;
+/// A probe that ends in a queue finds no more room than this: packets bunch up, and one step's rate may be more than the link's.
+const SURE: f64 = 1.02;
 /// Coming back has worked when no queue has risen for so long.
 const PROVED: Duration = Duration::from_millis(1000);
 /// The first stay away; doubles.
 const AWAY: Duration = Duration::from_secs(1);
+/// but at least so many round trips: others need them to take the room.
+const AWAY_ROUND_TRIPS: u32 = 40;
 /// The longest stay away.
 const AWAY_MOST: Duration = Duration::from_secs(16);
 /// A quiet time after which one doubling is forgotten.
@@ -103,8 +113,6 @@ pub struct Pace {
     since: Duration,
     /// What the link carries for us without a queue (bytes a second).
     room: f64,
-    /// The most it ever carried.
-    peak: f64,
     rate: f64,
     /// Steps in a row with a queue.
     queued: u32,
@@ -123,7 +131,6 @@ impl Pace {
             state: State::Growing,
             since: now,
             room: start,
-            peak: 0.0,
             rate: start,
             queued: 0,
             taken: 0,
@@ -170,16 +177,18 @@ impl Pace {
         self.measure.step_ends()
     }
     fn step(&mut self, now: Duration, seen: Measured) {
-        self.peak = self.peak.max(seen.rate);
         // A few packets stand before a slow link without anybody being there.
-        let packets = Duration::from_secs_f64(PACKETS / self.peak.max(self.config.start as f64));
+        let packets = Duration::from_secs_f64(PACKETS / self.measure.peak.max(self.config.start as f64));
         let threshold = (seen.base / 8).clamp(self.config.queue, self.config.queue_most) + packets;
         let queue = seen.queue.is_none_or(|queue| queue > threshold);
         self.queued = if queue { self.queued + 1 } else { 0 };
         let here = now.saturating_sub(self.since);
         match self.state {
             State::Growing if self.queued >= 1 => {
-                self.room = seen.rate.clamp(self.config.floor as f64, self.rate);
+                // Beside others, what comes while the queue grows is more than there is room for: what passed without one counts,
+                // four steps ago: that long it takes to come, and to fill a queue that can be seen.
+                let passed = if self.taken > 0 { self.rate / REGROWTH.powi(4) } else { self.rate };
+                self.room = seen.rate.min(passed).max(self.config.floor as f64);
                 self.enter(now, State::LettingGo { steps: 0 });
             }
             // More is asked for only when what was asked for came: else the sender is the limit.
@@ -188,7 +197,7 @@ impl Pace {
             }
             State::Growing => {}
             State::Cruising | State::Back if self.queued >= STANDS => {
-                self.room = seen.rate.clamp(self.config.floor as f64, self.room);
+                self.room = seen.rate.min(self.room * YIELD).max(self.config.floor as f64);
                 self.taken += 1;
                 self.leave(now);
             }
@@ -200,7 +209,7 @@ impl Pace {
                 }
             }
             State::Probing { .. } if self.queued >= STANDS => {
-                self.room = seen.rate.clamp(self.room.min(seen.rate.max(self.room * BACK)), self.rate);
+                self.room = seen.rate.clamp(self.room * BACK, self.room * SURE);
                 self.hold = (self.hold * 2).min(HOLD_MOST);
                 self.enter(now, State::LettingGo { steps: 0 });
             }
@@ -239,11 +248,12 @@ impl Pace {
         }
     }
     fn leave(&mut self, now: Duration) {
-        let stay = AWAY.saturating_mul(1 << (self.taken.clamp(1, 10) - 1)).min(AWAY_MOST);
+        let first = AWAY.max(self.measure.base() * AWAY_ROUND_TRIPS);
+        let stay = first.saturating_mul(1 << (self.taken.clamp(1, 10) - 1)).min(AWAY_MOST);
         self.enter(now, State::Away { until: now + stay });
     }
     fn enter(&mut self, now: Duration, state: State) {
-        let floor = (self.peak / 50.0).clamp(self.config.floor as f64, 8.0 * self.config.floor as f64);
+        let floor = (self.measure.peak / 50.0).clamp(self.config.floor as f64, 4.0 * self.config.floor as f64);
         self.rate = match state {
             State::Growing => (self.room / 8.0).max(floor),
             State::Cruising => CRUISE * self.room,

@@ -111,15 +111,29 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(plan: Plan, flows: Vec<Flow>) -> Self {
         let random = plan.seed;
-        let mut world =
-            Self { plan, now: 0, flows: Vec::new(), events: BinaryHeap::new(), order: 0, queue: VecDeque::new(), random };
+        let mut world = Self {
+            plan,
+            now: 0,
+            flows: Vec::new(),
+            events: BinaryHeap::new(),
+            order: 0,
+            queue: VecDeque::new(),
+            random,
+        };
         for (n, flow) in flows.into_iter().enumerate() {
             let pace = flow.ours.map(|_| Pace::new(Config::default(), Duration::from_nanos(flow.from)));
             world.at(flow.from, Event::Turn { flow: n });
             if pace.is_some() {
                 world.at(flow.from, Event::Read { flow: n });
             }
-            let state = State { turn_asked: true, read_asked: pace.is_some(), pace, tokens_at: flow.from, delivered_at: flow.from, ..State::default() };
+            let state = State {
+                turn_asked: true,
+                read_asked: pace.is_some(),
+                pace,
+                tokens_at: flow.from,
+                delivered_at: flow.from,
+                ..State::default()
+            };
             world.flows.push((flow, state));
         }
         world
@@ -134,7 +148,10 @@ impl World {
             self.take(event);
         }
         self.now = until;
-        self.flows.iter().map(|(flow, state)| if flow.ours.is_some() { state.arrived } else { state.delivered }).collect()
+        self.flows
+            .iter()
+            .map(|(flow, state)| if flow.ours.is_some() { state.arrived } else { state.delivered })
+            .collect()
     }
     /// The link changes its speed.
     pub(super) fn set_rate(&mut self, rate: u64) {

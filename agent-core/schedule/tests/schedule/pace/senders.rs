@@ -35,7 +35,18 @@ pub(super) struct Cubic {
 
 impl Cubic {
     pub(super) fn new(rtt: Ns) -> Self {
-        Self { window: 10.0, slow_start_until: f64::MAX, most: 0.0, epoch: None, reno: 0.0, reduced: 0, base: rtt, round_ends: 0, round_least: Ns::MAX, round_samples: 0 }
+        Self {
+            window: 10.0,
+            slow_start_until: f64::MAX,
+            most: 0.0,
+            epoch: None,
+            reno: 0.0,
+            reduced: 0,
+            base: rtt,
+            round_ends: 0,
+            round_least: Ns::MAX,
+            round_samples: 0,
+        }
     }
 }
 
@@ -137,7 +148,11 @@ impl Bbr {
         self.rates.iter().map(|(_, rate)| *rate).max().unwrap_or(0)
     }
     fn bdp(&self) -> u64 {
-        if self.rtt == Ns::MAX { 10 * PACKET } else { (self.bandwidth() as u128 * u128::from(self.rtt) / 1_000_000_000) as u64 }
+        if self.rtt == Ns::MAX {
+            10 * PACKET
+        } else {
+            (self.bandwidth() as u128 * u128::from(self.rtt) / 1_000_000_000) as u64
+        }
     }
 }
 
@@ -184,7 +199,9 @@ impl Sender for Bbr {
             }
         }
         match self.mode {
-            Mode::Drain if in_flight <= self.bdp() => (self.mode, self.phase, self.phase_began) = (Mode::ProbeBandwidth, 2, now),
+            Mode::Drain if in_flight <= self.bdp() => {
+                (self.mode, self.phase, self.phase_began) = (Mode::ProbeBandwidth, 2, now);
+            }
             Mode::ProbeBandwidth => {
                 let long = now - self.phase_began > self.rtt;
                 let over = match self.phase {
