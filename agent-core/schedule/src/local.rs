@@ -57,7 +57,8 @@ pub(crate) fn next_edge(week: &Week, zone: &TimeZone, at: Seconds) -> Option<Sec
         let (offset, until) = stretch(zone, from);
         let mut cell = (from + offset).div_euclid(CELL) * CELL;
         while cell - offset < until && cell < from + offset + HORIZON {
-            if cell - offset > from && open_on_the_wall(week, cell) != before {
+            // The cell that `from` lies in is as before.
+            if open_on_the_wall(week, cell) != before {
                 return Some(cell - offset);
             }
             cell += CELL;
