@@ -1,7 +1,7 @@
 //! Checking in: one long poll to the server that says how this machine is and hears what is new: orders to expect, a
 //! newer revocation list. An idle agent does nothing else.
 
-use crate::agent::Agent;
+use crate::{agent::Agent, publishers::Followed};
 use banyan_proto::{
     DeploymentId,
     api::{CheckIn, Expected},
@@ -17,6 +17,8 @@ use tracing::{debug, info, warn};
 const WAIT_SECONDS: u32 = 300;
 /// The same while an order is expected whose offer has not come.
 const WAIT_EXPECTING_SECONDS: u32 = 2;
+/// The same while this machine is behind what publishers have signed.
+const WAIT_BEHIND_SECONDS: u32 = 30;
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MOST: Duration = Duration::from_secs(30);
 /// A revocation list is valid for 24 hours; without news it is fetched again after this.
@@ -28,6 +30,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
     let mut expected: HashMap<DeploymentId, Instant> = HashMap::new();
     let mut crl_fetched = Instant::now();
     let mut first = true;
+    let mut followed = Followed::default();
     loop {
         let known: Vec<DeploymentId> =
             agent.orders.all().iter().filter(|held| held.is_fully_offered()).map(|held| held.order.id).collect();
@@ -37,6 +40,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
         let wait_seconds = match (first, expected.is_empty()) {
             (true, _) => 0,
             (false, false) => WAIT_EXPECTING_SECONDS,
+            (false, true) if followed.is_behind(&agent) => WAIT_BEHIND_SECONDS,
             (false, true) => WAIT_SECONDS,
         };
         let body = CheckIn {
@@ -47,6 +51,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
             crl_number: agent.crl_number(),
             known: told,
             wait_seconds,
+            publishers: Some(followed.known(&agent)),
         };
         match agent.server.check_in(&body).await {
             Ok(reply) => {
@@ -57,6 +62,9 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
                 if reply.crl_number > agent.crl_number() || crl_fetched.elapsed() > CRL_REFRESH {
                     crl_fetched = Instant::now();
                     fetch_crl(&agent).await;
+                }
+                if let Some(there_is) = reply.publishers {
+                    followed.hear(&agent, there_is).await;
                 }
                 for Expected { order, patience_seconds } in reply.orders {
                     let patience = Duration::from_secs(patience_seconds.into());

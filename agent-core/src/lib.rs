@@ -10,6 +10,7 @@
 //! | install | [`install`] | `AuthenticArtifact` only | the installer process's word |
 //! | report | [`report`] | events of all stages | facts to the server, queued while it is away |
 //!
+//! `check_in` hears of what is new, `publishers` follows what publishers signed (new keys, withdrawn releases).
 //! [`agent`] is the program around the loop of `banyan_wire::node`; [`state`] is what outlives a restart.
 
 pub mod agent;
@@ -22,6 +23,7 @@ pub mod installer;
 pub mod local;
 pub mod offer;
 pub mod orders;
+mod publishers;
 pub mod report;
 pub mod server_api;
 pub mod state;

@@ -6,7 +6,7 @@ use banyan_proto::{
     ALPN_HTTP, DeploymentId, Reason,
     api::{
         ApiError, CheckIn, CheckInReply, EnrolReply, EnrolRequest, GoAheadReply, GoAheadRequest, Help, ReceiptReply,
-        ReceiptRequest, RenewReply, RenewRequest, Report,
+        ReceiptRequest, RenewReply, RenewRequest, Report, Roots,
     },
     code::EXPORTER_LABEL,
     join::JoinCode,
@@ -221,6 +221,13 @@ impl ServerApi {
     /// See [`CallError`].
     pub async fn metadata(&self) -> Result<Metadata, CallError> {
         answer(self.address, self.request(Method::GET, "metadata").timeout(ANSWER)).await
+    }
+    /// The roots that follow this version.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn roots(&self, version: u64) -> Result<Roots, CallError> {
+        answer(self.address, self.request(Method::GET, &format!("roots/{version}")).timeout(ANSWER)).await
     }
     /// The current revocation list (DER).
     ///

@@ -191,6 +191,14 @@ impl State {
         let table = self.database.begin_read()?.open_table(ORDERS)?;
         table.iter()?.map(|row| decode("an order", row?.1.value())).collect()
     }
+    /// One order; `None` when it is unknown.
+    ///
+    /// # Errors
+    /// When the database fails or the record is damaged.
+    pub fn order(&self, id: DeploymentId) -> Result<Option<OrderRecord>, StateError> {
+        let table = self.database.begin_read()?.open_table(ORDERS)?;
+        table.get(&id.0)?.map(|bytes| decode("an order", bytes.value())).transpose()
+    }
     /// Writes an order, synced.
     ///
     /// # Errors

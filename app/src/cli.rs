@@ -82,7 +82,7 @@ impl Cli {
             Verb::Machines(args) => wait(verbs::machines::run(&args, profile)),
             Verb::Tokens(args) => wait(verbs::tokens::run(&args, profile)),
             Verb::Keys(args) => wait(verbs::keys::run(&args, profile)),
-            Verb::Package(args) => verbs::package::run(&args),
+            Verb::Package(args) => wait(verbs::package::run(&args, profile)),
             Verb::Doctor(args) => wait(verbs::doctor::run(&args, profile)),
             Verb::Server(args) => verbs::services::server(args),
             Verb::Agent(args) => verbs::services::agent(args),

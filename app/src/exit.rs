@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     NoProfile = 6,
     /// `doctor` found something that needs attention.
     Unhealthy = 7,
+    /// Further signatures are needed; the file to be passed on was written.
+    Unsigned = 8,
     /// Ended by Ctrl-C or a signal.
     Interrupted = 130,
 }
@@ -36,6 +38,7 @@ impl Exit {
         (Self::Refused, "the server refused the request"),
         (Self::NoProfile, "there is no usable profile that says which server to use"),
         (Self::Unhealthy, "`doctor` found something that needs attention"),
+        (Self::Unsigned, "further signatures are needed; the file to be passed on was written"),
         (Self::Interrupted, "interrupted (Ctrl-C)"),
     ];
     /// The number that the process ends with.
@@ -66,7 +69,7 @@ mod tests {
     #[test]
     fn the_table_names_every_code_once_in_order() {
         let codes: Vec<u8> = Exit::TABLE.iter().map(|(exit, _)| exit.code()).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 130]);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 130]);
         assert!(Exit::help().contains("  3  not every addressee"));
     }
 }

@@ -82,6 +82,14 @@ impl Artifacts {
             .map_err(|error| Refusal::internal(&error))?
             .map_err(|error| disk(&error))
     }
+    /// Removes an artifact; gives the bytes that were freed, 0 when it was not here.
+    pub(crate) fn remove(&self, digest: Digest) -> io::Result<u64> {
+        let path = self.path(digest);
+        match fs::metadata(&path).and_then(|found| fs::remove_file(&path).map(|()| found.len())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            removed => removed,
+        }
+    }
     /// Whether the file fits the publisher's description, chunk by chunk. Blocks.
     pub(crate) fn check(&self, artifact: &Artifact) -> Result<(), String> {
         let name = &artifact.file_name;

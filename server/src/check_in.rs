@@ -37,7 +37,9 @@ impl Nms {
             let mut expected = self.store.expected(machine).await?;
             expected.retain(|id| !said.known.contains(id));
             let crl_number = self.doors.crl().number;
-            let news = crl_number > said.crl_number || self.news.has(machine, said.boot, &expected);
+            let publishers = self.desk.shown().publishers;
+            let behind = said.publishers.is_some_and(|known| publishers.is_news_to(known));
+            let news = behind || crl_number > said.crl_number || self.news.has(machine, said.boot, &expected);
             if news || Instant::now() >= deadline || self.stop.is_cancelled() {
                 self.registry.touch(machine, Self::now());
                 self.news.tell(machine, said.boot, &expected);
@@ -46,6 +48,7 @@ impl Nms {
                     crl_number,
                     orders: expected.into_iter().map(|id| self.expectation(id, machine)).collect(),
                     keys: self.secrets.ring(),
+                    publishers: Some(publishers),
                 });
             }
             tokio::select! {
@@ -89,7 +92,7 @@ impl Nms {
 
     /// Offers straight from the server, for a machine on the list that got none: of its own part of each stripe.
     pub(crate) async fn help(&self, machine: MachineId, id: DeploymentId) -> Result<Help, Refusal> {
-        let open = self.book.get(id).ok_or_else(|| Refusal::not_found(format!("there is no open order {id}")))?;
+        let Some(open) = self.book.get(id) else { return Err(self.not_open(id, machine).await) };
         let row = self.store.addressee(id, machine).await?;
         let row = row.ok_or_else(|| Refusal::forbidden(Reason::NotAddressed, "the order is not for this machine"))?;
         if let (true, Some(reason)) = (row.is_over(), row.reason) {

@@ -225,8 +225,12 @@ impl Nms {
             let (id, state) = (row.order.id, row.state);
             if row.order.expires <= now {
                 if matches!(state, DeploymentState::Running | DeploymentState::Halted) {
-                    self.store.expire(id).await?;
+                    self.store.end(id, Reason::OrderExpired, Reason::OrderExpired.next()).await?;
                 }
+                continue;
+            }
+            if self.desk.has_withdrawn(&row.order.package, row.order.sequence) {
+                self.store.end(id, Reason::Withdrawn, Reason::Withdrawn.next()).await?;
                 continue;
             }
             let lists = self.store.lists(id).await?;
@@ -248,7 +252,7 @@ impl Nms {
 
     /// An order's time is over.
     pub(crate) async fn expire(&self, open: &Arc<OpenOrder>) -> Result<(), Refusal> {
-        self.store.expire(open.id()).await?;
+        self.store.end(open.id(), Reason::OrderExpired, Reason::OrderExpired.next()).await?;
         self.drop_order(open.id(), Reason::OrderExpired);
         self.book.remove(open.id());
         Ok(())

@@ -5,9 +5,10 @@ use crate::{
     refusal::Refusal,
     repository::{ReleaseSummary, Repository, RepositoryError},
 };
-use banyan_proto::{Digest, UnixSeconds, peer::Metadata};
+use banyan_proto::{Digest, UnixSeconds, api::PublisherVersions, limits, peer::Metadata};
 use banyan_trust::Versions;
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
@@ -20,6 +21,14 @@ pub(crate) struct Shown {
     pub(crate) releases: Arc<Vec<ReleaseSummary>>,
     /// The first root; its hash is in join codes.
     pub(crate) first_root: Option<Arc<str>>,
+    /// All roots, from the first on.
+    pub(crate) roots: Arc<[String]>,
+    /// Target names of withdrawn releases.
+    pub(crate) withdrawn: Arc<BTreeSet<String>>,
+    /// What every machine should have seen: the newest root, and the last list that withdrew a release.
+    pub(crate) publishers: PublisherVersions,
+    /// When the first of the publishers' signatures expires.
+    pub(crate) publishers_expire: Option<UnixSeconds>,
 }
 
 /// The repository.
@@ -29,11 +38,16 @@ pub(crate) struct Desk {
 }
 
 fn show(repository: &Repository) -> Shown {
+    let (withdrawn, last_withdrawal) = repository.withdrawn();
     Shown {
         metadata: repository.current(),
         versions: repository.versions(),
         releases: Arc::new(repository.releases().into_iter().cloned().collect()),
         first_root: repository.first_root().map(Arc::from),
+        roots: repository.roots().into(),
+        withdrawn: Arc::new(withdrawn),
+        publishers: PublisherVersions { root: repository.roots().len() as u64, targets: last_withdrawal },
+        publishers_expire: repository.publisher_expires(),
     }
 }
 
@@ -51,6 +65,16 @@ impl Desk {
     /// Whether the publishers still list this manifest.
     pub(crate) fn lists(&self, manifest: Digest) -> bool {
         self.shown().releases.iter().any(|release| release.manifest == manifest)
+    }
+    /// Whether the publishers have withdrawn this release.
+    pub(crate) fn has_withdrawn(&self, package: &str, sequence: u64) -> bool {
+        self.shown().withdrawn.contains(&format!("{package}/{sequence}.json"))
+    }
+    /// The roots that follow this version, as many as a machine follows in one step.
+    pub(crate) fn roots_after(&self, version: u64) -> Vec<String> {
+        let roots = self.shown().roots;
+        let after = usize::try_from(version).unwrap_or(usize::MAX).min(roots.len());
+        roots[after..].iter().take(limits::ROOTS).cloned().collect()
     }
     /// Does something with the repository on a blocking thread.
     pub(crate) async fn with<T: Send + 'static>(

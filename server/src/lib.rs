@@ -8,6 +8,7 @@
 //! | [`repository`], `desk`, `artifacts` | what publishers signed, and its files |
 //! | [`planner`], `deploy`, `book`, `tree` | from "this release to those machines" to signed orders and their lists |
 //! | `swarm` | hands orders and content to the first machines, with the same loop as the machines have |
+//! | `withdraw` | what follows when publishers take something back |
 //! | `check_in`, `receipts`, `reports`, `monitor` | news for machines, authentication, progress, who is overdue |
 //! | `store` | what is remembered |
 
@@ -39,6 +40,7 @@ pub mod start;
 mod store;
 mod swarm;
 mod tree;
+mod withdraw;
 
 pub use ca::CaError;
 pub use secrets::SecretsError;

@@ -9,13 +9,15 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 const TICK: Duration = Duration::from_secs(5);
 /// Signed metadata is looked at this often; the repository knows when it is due.
 const REFRESH_EVERY: Duration = Duration::from_secs(3600);
 /// Reports and suspicions are kept for this long (seconds).
 const HISTORY: u64 = 180 * 24 * 3600;
+/// The publishers' signatures are warned of when they have less than this left (seconds).
+const PUBLISHERS_WARNING: u64 = 60 * 24 * 3600;
 /// After so many reminders a person should know.
 const REMINDERS: u32 = 3;
 /// Slower than this (bytes per second) counts as no progress.
@@ -86,12 +88,27 @@ impl Nms {
                 if let Err(error) = self.store.forget(before).await {
                     error!("old reports could not be thrown away: {error}");
                 }
+                self.prune().await;
+                self.warn_of_expiry();
                 match self.desk.with(|repository| repository.refresh(Self::now())).await {
                     Ok(true) => info!("snapshot and timestamp signed anew"),
                     Ok(false) => {}
                     Err(refusal) => error!("the signed metadata could not be renewed: {refusal}"),
                 }
             }
+        }
+    }
+
+    /// Only publishers can renew what they signed, so they are warned in good time.
+    fn warn_of_expiry(&self) {
+        let Some(expires) = self.desk.shown().publishers_expire else { return };
+        let left = expires.0.saturating_sub(Self::now().0);
+        if left < PUBLISHERS_WARNING {
+            let days = left / (24 * 3600);
+            warn!(
+                days,
+                "the publishers' signatures expire soon, and machines will install nothing; run `banyan keys renew`"
+            );
         }
     }
 

@@ -84,7 +84,7 @@ impl Nms {
         request: &ReceiptRequest,
     ) -> Result<Signed<Receipt>, Refusal> {
         let id = request.order;
-        let open = self.book.get(id).ok_or_else(|| Refusal::not_found(format!("there is no open order {id}")))?;
+        let Some(open) = self.book.get(id) else { return Err(self.not_open(id, machine).await) };
         if self.store.addressee(id, machine).await?.is_none() {
             let detail = "a receipt was asked for by a machine that the order is not for";
             self.suspect(Some(machine), Some(id), Reason::NotAddressed, detail.into()).await;
@@ -126,6 +126,9 @@ impl Nms {
     pub(crate) async fn go_ahead(&self, machine: MachineId, id: DeploymentId) -> Result<Signed<GoAhead>, Refusal> {
         let row = self.store.addressee(id, machine).await?;
         let row = row.ok_or_else(|| Refusal::forbidden(Reason::NotAddressed, "the order is not for this machine"))?;
+        if row.is_over() && row.reason == Some(Reason::Withdrawn) {
+            return Err(Refusal::conflict(Reason::Withdrawn, Reason::Withdrawn.words()));
+        }
         if self.store.receipt(id, machine).await?.is_none() {
             self.suspect(Some(machine), Some(id), Reason::CodeWrong, "a go-ahead without a receipt".into()).await;
             let detail = "a go-ahead is only given for an artifact that has been authenticated";
@@ -149,8 +152,11 @@ impl Nms {
                 return Err(Refusal::conflict(Reason::WaitsForGoAhead, "the deployment is over"));
             }
         }
+        if self.desk.has_withdrawn(&deployment.order.package, deployment.order.sequence) {
+            return Err(Refusal::conflict(Reason::Withdrawn, Reason::Withdrawn.words()));
+        }
         if !self.desk.lists(deployment.order.manifest) {
-            return Err(Refusal::conflict(Reason::NotPublished, "the publishers have withdrawn this release"));
+            return Err(Refusal::conflict(Reason::NotPublished, "the publishers' list does not have this release"));
         }
         let versions = self.desk.shown().versions.ok_or_else(|| {
             let detail = "the server's signed metadata has expired; its log says why";

@@ -162,9 +162,17 @@ impl World {
     }
     /// Publishes a release of about `bytes` bytes.
     pub fn publish(&self, name: &str, version: &str, bytes: usize, behaviour: Behaviour) {
+        let release = self.write_package(name, version, bytes, behaviour);
+        self.banyan(&["publish", &release, "--key", &self.path("keys")]);
+    }
+    /// Writes a release of about `bytes` bytes without publishing it; gives the path of its description.
+    ///
+    /// # Panics
+    /// When the disk fails.
+    #[must_use]
+    pub fn write_package(&self, name: &str, version: &str, bytes: usize, behaviour: Behaviour) -> String {
         let release = package::write(Path::new(&self.path("packages")), name, version, bytes, behaviour);
-        let release = release.to_str().expect("temporary folders have plain names");
-        self.banyan(&["publish", release, "--key", &self.path("keys")]);
+        release.to_str().expect("temporary folders have plain names").to_owned()
     }
     /// Starts a deployment; gives its id.
     ///
@@ -263,6 +271,11 @@ impl World {
     }
     fn log(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("{name}.log"))
+    }
+    /// All that a machine's agent has said so far, over all its starts.
+    #[must_use]
+    pub fn log_of(&self, which: usize) -> String {
+        fs::read_to_string(self.log(&self.agents[which].label)).unwrap_or_default()
     }
     /// The end of every log, for when something has failed.
     #[must_use]

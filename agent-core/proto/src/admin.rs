@@ -45,6 +45,9 @@ pub struct Info {
 pub struct RegisterRoot {
     /// root.json
     pub root: String,
+    /// The list of releases, where the root's new targets keys must sign it: both take effect together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<String>,
 }
 
 /// `GET /api/v1/targets`: the current targets.json, if anything was ever published.
@@ -54,6 +57,33 @@ pub struct CurrentTargets {
     pub root: String,
     /// targets.json
     pub targets: Option<String>,
+    /// All roots from the first to the newest, so that whoever knows one of them can follow.
+    #[serde(default)]
+    pub roots: Vec<String>,
+}
+
+/// `POST /api/v1/targets`: the publishers' list, signed again, perhaps with releases withdrawn. Nothing is added by it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReplaceTargets {
+    /// The new targets.json.
+    pub targets: String,
+}
+
+/// Answer to [`ReplaceTargets`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// Target names that are withdrawn now and were not before.
+    pub withdrawn: Vec<String>,
+    /// Deployments that were stopped because of it.
+    pub stopped: Vec<DeploymentId>,
+}
+
+/// `GET /api/v1/releases/{package}/{sequence}`: a published release's manifest, for whoever wants to check it against the
+/// publishers' list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReleaseManifest {
+    /// The manifest's JSON text, exactly as its hash stands in the targets.
+    pub manifest: String,
 }
 
 /// `POST /api/v1/tokens`: a new join secret.

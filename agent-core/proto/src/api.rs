@@ -72,6 +72,26 @@ pub struct CheckIn {
     pub known: Vec<DeploymentId>,
     /// How long the server may hold the answer back while there is nothing new (seconds, 300 at most).
     pub wait_seconds: u32,
+    /// The newest of the publishers' metadata that it has seen. Older agents do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publishers: Option<PublisherVersions>,
+}
+
+/// How new somebody's knowledge of what publishers signed is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PublisherVersions {
+    /// Version of the root.
+    pub root: u64,
+    /// Version of the list of releases. In a server's answer: that of the last list that withdrew something.
+    pub targets: u64,
+}
+
+impl PublisherVersions {
+    /// Whether these are newer than others in any part.
+    #[must_use]
+    pub fn is_news_to(self, known: Self) -> bool {
+        self.root > known.root || self.targets > known.targets
+    }
 }
 
 /// Answer to [`CheckIn`].
@@ -86,6 +106,17 @@ pub struct CheckInReply {
     pub orders: Vec<Expected>,
     /// Keys that sign.
     pub keys: KeyRing,
+    /// A machine that knows less than this fetches `GET /v1/roots/{its root's version}` and `GET /v1/metadata`: keys may
+    /// have been revoked, releases withdrawn (rules T7, T8). Older servers do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publishers: Option<PublisherVersions>,
+}
+
+/// `GET /v1/roots/{version}`: the roots that follow that version, oldest first, as many as are followed in one step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Roots {
+    /// root.json texts.
+    pub roots: Vec<String>,
 }
 
 /// An order to expect.

@@ -18,6 +18,8 @@ pub const MANIFEST_BYTES: usize = 24 << 20;
 pub const METADATA_BYTES: usize = 4 << 20;
 /// Most TUF root versions followed in one step.
 pub const ROOTS: usize = 64;
+/// Largest head of a package file (bytes): its manifest, its metadata and a long chain of roots fit.
+pub const PACKAGE_HEAD_BYTES: usize = 64 << 20;
 /// Largest body of an HTTP request to the server, save uploads of artifacts (bytes).
 pub const HTTP_BODY_BYTES: usize = 32 << 20;
 /// Most address hints of one machine.

@@ -77,6 +77,7 @@ reasons! {
     MetadataRolledBack = "metadata-rolled-back", Peer, "older signed metadata than this machine has already seen", "look at the sender, then at the server's metadata store";
     MetadataForged = "metadata-forged", Peer, "the metadata is not signed by the publishers this machine trusts", "the sender is named in the report; look at it";
     NotPublished = "not-published", Publisher, "no trusted publisher has signed this release", "publish it with the publisher's key";
+    Withdrawn = "withdrawn", Publisher, "the publishers have withdrawn this release", "deploy another release of the package";
     BelowFloor = "below-floor", Publisher, "the release is older than the publisher allows on this machine", "publish a release with a higher sequence";
     WrongPlatform = "wrong-platform", Publisher, "the release has no file for this machine's platform", "publish one for this platform or take the machine off the list";
     BadChunk = "bad-chunk", Peer, "bytes arrived that are not the publisher's", "they are fetched elsewhere; the sender is named in the report";

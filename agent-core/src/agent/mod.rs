@@ -143,7 +143,7 @@ impl Agent {
         Ok(())
     }
     /// Drops an order that is over. The file goes when no other order is about the same artifact.
-    pub(super) fn forget(&self, id: DeploymentId) {
+    pub(crate) fn forget(&self, id: DeploymentId) {
         let Some(held) = self.orders.remove(id) else { return };
         let digest = held.content.artifact().digest;
         if !self.orders.all().iter().any(|other| other.content.artifact().digest == digest) {

@@ -103,6 +103,10 @@ impl Agent {
                 lock(&self.leaves).insert(order, artifact);
                 Input::GoAhead(order)
             }
+            Err(error) if error.reason() == Reason::Withdrawn => {
+                self.withdrawn(order, &error.to_string());
+                Input::InstallEnded(order, Err(Reason::Withdrawn))
+            }
             Err(error) => {
                 info!(%order, %error, "no leave to install yet");
                 Input::Later(order, error.reason())

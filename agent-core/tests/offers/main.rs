@@ -10,6 +10,8 @@ mod order_by_a_server_without_publishers_key;
 mod order_forged;
 mod order_of_the_past;
 mod release_below_the_floor;
+mod release_signed_with_a_revoked_key;
+mod release_withdrawn;
 mod stranger_addressed;
 mod true_offer;
 

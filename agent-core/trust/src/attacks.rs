@@ -1,7 +1,7 @@
 //! One test for each attack on what publishers signed. Each fails when its check is taken out.
 
 use crate::{
-    TrustError, TrustStore, fingerprint,
+    SignedRelease, TrustError, TrustStore, fingerprint,
     fixture::{Signers, TestKey, manifest, sign_with},
 };
 use banyan_proto::{Digest, Reason, UnixSeconds, limits, peer::ReleaseProof};
@@ -270,6 +270,44 @@ fn withdrawn_release() {
     let store = check(&store, &after, NOW).unwrap();
     let error = store.check_or_cached(&withdrawn, Some(&after.metadata), wanted, NOW).unwrap_err();
     assert_eq!(error.reason(), Reason::NotPublished);
+    // When the list says that it was withdrawn, that is the reason, and it holds for a list that still has it.
+    signers.withdrawn.insert("hello/1.json".into(), 3);
+    let told = signers.publish(&manifest("hello", 3, 0));
+    let proof = ReleaseProof { metadata: told.metadata, manifest: withdrawn.manifest.clone() };
+    refused(check(&store, &proof, NOW), Reason::Withdrawn);
+    let listed_again = signers.publish(&manifest("hello", 1, 0));
+    refused(check(&store, &listed_again, NOW), Reason::Withdrawn);
+}
+
+#[test]
+fn package_file_by_others_expired_older_withdrawn_or_below_the_floor() {
+    let (mut signers, store) = world();
+    let old = signers.publish(&manifest("hello", 1, 0));
+    let proof = signers.publish(&manifest("hello", 3, 2));
+    let signed = |store: &TrustStore, proof: &ReleaseProof, now| {
+        store.check_signed(&proof.metadata.roots, &proof.metadata.targets, &proof.manifest, now)
+    };
+    let reason = |result: Result<(SignedRelease, TrustStore), TrustError>| result.unwrap_err().reason();
+    // Days after its timestamp and snapshot have expired: what publishers signed still counts.
+    let (release, learned) = signed(&store, &proof, NOW.plus(30 * DAY)).unwrap();
+    assert_eq!((release.manifest().sequence, release.versions().targets), (3, 2));
+    assert_eq!((learned.floor("hello"), learned.versions().targets), (2, 2));
+    assert_eq!(reason(signed(&store, &proof, NOW.plus(366 * DAY))), Reason::MetadataExpired);
+    assert_eq!(reason(signed(&learned, &old, NOW)), Reason::MetadataRolledBack);
+    let below = ReleaseProof { manifest: old.manifest.clone(), ..proof.clone() };
+    assert_eq!(reason(signed(&learned, &below, NOW)), Reason::BelowFloor);
+    let thief = Signers::new(NOW).publish(&manifest("hello", 3, 2));
+    assert_eq!(reason(signed(&store, &thief, NOW)), Reason::MetadataForged);
+    let other = ReleaseProof { manifest: proof.manifest.replace("1.3", "6.6"), ..proof.clone() };
+    assert_eq!(reason(signed(&store, &other, NOW)), Reason::NotPublished);
+    signers.withdrawn.insert("hello/3.json".into(), 3);
+    let proof = signers.publish(&manifest("hello", 3, 2));
+    assert_eq!(reason(signed(&store, &proof, NOW)), Reason::Withdrawn);
+    // The root's own time.
+    signers.expires.insert("root", NOW);
+    signers.next_root(|_| ());
+    let proof = signers.publish(&manifest("hello", 4, 2));
+    assert_eq!(reason(signed(&store, &proof, NOW.plus(1))), Reason::MetadataExpired);
 }
 
 #[test]

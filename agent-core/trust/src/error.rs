@@ -88,6 +88,14 @@ pub enum TrustError {
         /// The release's target name.
         target: String,
     },
+    /// The publishers took it off their list.
+    #[error("the publishers have withdrawn {target} (their signed list, version {targets}, says so)")]
+    Withdrawn {
+        /// Version of the targets metadata.
+        targets: u64,
+        /// The release's target name.
+        target: String,
+    },
     /// Below the floor of its package.
     #[error("{package} has sequence {sequence}, this machine takes {floor} or higher")]
     BelowFloor {
@@ -131,6 +139,7 @@ impl TrustError {
             | Self::UnsoundRoot { .. }
             | Self::ManifestSwapped { .. } => Reason::MetadataForged,
             Self::NotPublished { .. } | Self::NotOrdered { .. } => Reason::NotPublished,
+            Self::Withdrawn { .. } => Reason::Withdrawn,
             Self::BelowFloor { .. } => Reason::BelowFloor,
             Self::WrongPlatform { .. } => Reason::WrongPlatform,
             Self::TooLarge { .. } | Self::RootGap { .. } | Self::Manifest(_) => Reason::ProtocolBroken,
@@ -150,6 +159,7 @@ impl TrustError {
             Self::ManifestSwapped { .. }
             | Self::Manifest(_)
             | Self::NotPublished { .. }
+            | Self::Withdrawn { .. }
             | Self::BelowFloor { .. }
             | Self::NotOrdered { .. }
             | Self::WrongPlatform { .. }

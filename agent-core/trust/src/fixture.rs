@@ -1,7 +1,10 @@
 //! Repositories for tests: every role's keys in one hand, every field open, so that a test can make exactly the
 //! forgery it is named after. Behind the feature `fixture`; no product code uses it.
 
-use crate::{Versions, published::sha256_hex};
+use crate::{
+    Versions,
+    published::{WITHDRAWN, sha256_hex},
+};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use banyan_proto::{
     Artifact, Digest, Manifest, SigningKey, UnixSeconds,
@@ -48,6 +51,8 @@ pub struct Signers {
     pub expires: BTreeMap<&'static str, UnixSeconds>,
     /// Manifest texts by target name.
     pub targets: BTreeMap<String, String>,
+    /// Names of releases that were withdrawn, with the version of the list that did it.
+    pub withdrawn: BTreeMap<String, u64>,
     /// All roots so far.
     pub roots: Vec<String>,
 }
@@ -65,6 +70,7 @@ impl Signers {
             versions: Versions { root: 1, ..Versions::default() },
             expires: roles.iter().map(|(role, days)| (*role, now.plus(days * day))).collect(),
             targets: BTreeMap::new(),
+            withdrawn: BTreeMap::new(),
             roots: vec![],
         };
         signers.roots.push(signers.sign("root", &signers.root_body()));
@@ -128,7 +134,11 @@ impl Signers {
     pub fn targets_body(&self) -> Value {
         let pin = |text: &String| json!({ "length": text.len(), "hashes": { "sha256": sha256_hex(text.as_bytes()) } });
         let targets: BTreeMap<&String, Value> = self.targets.iter().map(|(name, text)| (name, pin(text))).collect();
-        self.body("targets", self.versions.targets, &json!({ "targets": targets }))
+        let mut more = json!({ "targets": targets });
+        if !self.withdrawn.is_empty() {
+            more[WITHDRAWN] = json!(self.withdrawn);
+        }
+        self.body("targets", self.versions.targets, &more)
     }
     /// The present state, signed.
     #[must_use]

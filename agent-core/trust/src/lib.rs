@@ -22,15 +22,18 @@
 mod error;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
+pub mod package;
 mod published;
 mod release;
 mod root;
+mod signed_release;
 mod store;
 
 #[cfg(test)]
 mod attacks;
 
 pub use error::TrustError;
-pub use published::{Published, Target};
+pub use published::{Published, Target, WITHDRAWN, signers};
 pub use release::{TrustedMetadata, TrustedRelease, fingerprint};
+pub use signed_release::SignedRelease;
 pub use store::{TrustStore, Versions};

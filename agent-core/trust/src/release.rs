@@ -1,8 +1,12 @@
 //! What has passed the checks: metadata, and a release that it proves.
 
-use crate::{TrustError, Versions, published::sha256_hex};
+use crate::{
+    TrustError, Versions,
+    published::{sha256_hex, withdrawn},
+};
 use banyan_proto::{Artifact, Digest, Manifest, Order, UnixSeconds, limits, peer::ReleaseProof};
 use sigstore_tuf::TrustedMetadataSet;
+use std::collections::BTreeMap;
 
 /// Metadata that passed every check of [`crate::TrustStore::refresh`].
 #[derive(Debug, Clone)]
@@ -19,6 +23,13 @@ impl TrustedMetadata {
     #[must_use]
     pub fn versions(&self) -> Versions {
         self.versions
+    }
+    /// Target names of releases that the publishers have withdrawn (rule T8), with the version of the list that did it.
+    ///
+    /// # Errors
+    /// [`TrustError::Forged`] when the list says it in a form that this version does not know.
+    pub fn withdrawn(&self) -> Result<BTreeMap<String, u64>, TrustError> {
+        self.set.targets_role("targets").map_or(Ok(BTreeMap::new()), withdrawn)
     }
     /// When the first of the four roles expires: not to be relied on afterwards.
     #[must_use]
@@ -62,6 +73,9 @@ impl TrustedRelease {
             what,
             target: manifest.target_name(),
         };
+        if metadata.withdrawn()?.contains_key(&name) {
+            return Err(TrustError::Withdrawn { targets: metadata.versions.targets, target: name });
+        }
         let target = metadata
             .set
             .targets_role("targets")

@@ -2,7 +2,7 @@
 
 use crate::{Published, TrustError, TrustedMetadata, TrustedRelease, root};
 use banyan_proto::{
-    Digest, UnixSeconds, limits,
+    Digest, Manifest, UnixSeconds, limits,
     peer::{Metadata, ReleaseProof},
 };
 use serde::{Deserialize, Serialize};
@@ -83,16 +83,7 @@ impl TrustStore {
     ) -> Result<(TrustedRelease, Self), TrustError> {
         let (metadata, mut store) = self.refresh(&release.metadata, now)?;
         let release = TrustedRelease::find(&metadata, &release.manifest, wanted)?;
-        let manifest = release.manifest();
-        let floor = self.floor(&manifest.package);
-        // Rule T5. A release that brings back older content has a higher sequence, so there is no exception.
-        if manifest.sequence < floor {
-            let (package, sequence) = (manifest.package.clone(), manifest.sequence);
-            return Err(TrustError::BelowFloor { package, sequence, floor });
-        }
-        if manifest.min_sequence > floor {
-            store.floors.insert(manifest.package.clone(), manifest.min_sequence);
-        }
+        store.take_floor(release.manifest())?;
         Ok((release, store))
     }
     /// As [`TrustStore::check`]; but where the offered metadata cannot prove the release because it is stale, the
@@ -229,6 +220,32 @@ impl TrustStore {
             store.versions.root = offered;
         }
         Ok((set, store))
+    }
+    /// Refuses a release below its package's floor, and learns the floor that it sets (rule T5). A release that brings
+    /// back older content has a higher sequence, so there is no exception.
+    pub(crate) fn take_floor(&mut self, manifest: &Manifest) -> Result<(), TrustError> {
+        let floor = self.floor(&manifest.package);
+        if manifest.sequence < floor {
+            let (package, sequence) = (manifest.package.clone(), manifest.sequence);
+            return Err(TrustError::BelowFloor { package, sequence, floor });
+        }
+        if manifest.min_sequence > floor {
+            self.floors.insert(manifest.package.clone(), manifest.min_sequence);
+        }
+        Ok(())
+    }
+    /// Takes note of a list's version, unless a newer one was seen.
+    pub(crate) fn saw_targets(&mut self, version: u64) -> Result<(), TrustError> {
+        if version < self.versions.targets {
+            return Err(TrustError::RolledBack { role: "targets", seen: self.versions.targets, offered: version });
+        }
+        self.versions.targets = version;
+        Ok(())
+    }
+    /// Whether the trusted root's time is not over.
+    pub(crate) fn root_is_fresh(&self, now: UnixSeconds) -> Result<(), TrustError> {
+        let checked = self.set()?.check_root_expired(timestamp(now));
+        checked.map_err(|error| TrustError::from_library("root", error, now))
     }
     /// TUF 5.3.11, recovery from a fast-forward attack: versions that replaced keys reached do not bind the new ones.
     /// Package floors stay: they never fall.

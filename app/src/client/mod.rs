@@ -12,7 +12,7 @@ use banyan_proto::{
     ALPN_HTTP, DeploymentId, MachineId,
     admin::{
         CurrentTargets, Deploy, Deployed, DeploymentStatus, Info, Machine, NewToken, Profile, Publish, RegisterRoot,
-        Release, TokenCreated,
+        Release, ReleaseManifest, ReplaceTargets, Replaced, TokenCreated,
     },
     api::ApiError,
 };
@@ -87,6 +87,15 @@ impl Client {
     /// What has been published so far.
     pub(crate) async fn targets(&self) -> Result<CurrentTargets, ClientError> {
         self.get("targets").await
+    }
+    /// Puts up the publishers' list anew, perhaps with releases withdrawn.
+    pub(crate) async fn replace_targets(&self, list: &ReplaceTargets) -> Result<Replaced, ClientError> {
+        self.post("targets", list).await
+    }
+    /// The manifest of a published release. Whoever believes it has checked it against the publishers' list.
+    pub(crate) async fn manifest(&self, package: &str, sequence: u64) -> Result<String, ClientError> {
+        let found: ReleaseManifest = self.get(&format!("releases/{package}/{sequence}")).await?;
+        Ok(found.manifest)
     }
     /// A new join secret.
     pub(crate) async fn create_token(&self, token: &NewToken) -> Result<TokenCreated, ClientError> {

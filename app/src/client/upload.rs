@@ -1,16 +1,17 @@
 //! Uploading an artifact: streamed from the disk, however large it is, and given up when nothing moves any more.
 
 use super::{Client, ClientError, SILENCE, ignored};
+use crate::publisher::package::Section;
 use banyan_proto::Digest;
 use reqwest::{Method, header};
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::{InspectReader, ReaderStream};
 
 /// After the last byte the server hashes and syncs the file before it answers; a large one takes it a while.
@@ -25,15 +26,17 @@ impl Client {
             Err(error) => Err(error),
         }
     }
-    /// Uploads a file as the artifact with this hash; `progress` is told how many more bytes have been read.
+    /// Uploads a file, or a section of one, as the artifact with this hash; `progress` is told how many more bytes have
+    /// been read.
     pub(crate) async fn upload(
         &self,
-        artifact: Digest,
-        path: &Path,
+        section: &Section,
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<(), ClientError> {
-        let file = tokio::fs::File::open(path).await?;
-        let size = file.metadata().await?.len();
+        let (artifact, size) = (section.digest, section.size);
+        let mut file = tokio::fs::File::open(&section.path).await?;
+        file.seek(std::io::SeekFrom::Start(section.offset)).await?;
+        let file = file.take(size);
         let sent = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&sent);
         let reader = InspectReader::new(file, move |bytes: &[u8]| {

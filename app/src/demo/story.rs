@@ -13,11 +13,13 @@ use crate::{
     failure::{Failure, Tried as _},
     output::say,
     profile,
+    publisher::first::Wanted,
     tree::Live,
     verbs::{
         demo::Args,
-        deploy, keys,
-        publish::{self, Progress},
+        deploy,
+        keys::{self, finish::Signing},
+        publish::{self, Progress, Signed},
         tokens,
         watch::{self, Limit, Show, Watched},
     },
@@ -48,7 +50,8 @@ pub(super) async fn tell(args: &Args, folder: &Path, fleet: &mut Fleet) -> Resul
     let (client, profile) = server(folder, fleet).await?;
     agents(args.agents, folder, &client, &profile, fleet).await?;
     let progress = if args.json.json { Progress::Hidden } else { Progress::Shown };
-    let release = publish::publish(&client, &folder.join("keys"), &path, given, progress).await?;
+    let signing = Signing { keys: vec![folder.join("keys")], out: None };
+    let (release, _) = publish::publish(&client, &Signed::Now(&signing), &path, given, progress).await?;
     say(&format!("published  {} {}, signed with the publisher's key", release.package, release.version));
     let deploy = Deploy {
         package: release.package,
@@ -100,7 +103,16 @@ async fn server(folder: &Path, fleet: &mut Fleet) -> Result<(Client, Profile), B
     let client = Client::new(&profile).tried(|| "reach the server".into())?;
     let keys = folder.join("keys");
     keys::generate(&keys, 1, 1)?;
-    let profile = keys::init(&client, &profile, &path, &keys).await?;
+    let signing = Signing { keys: vec![keys], out: None };
+    let profile = match keys::init(&client, &profile, &path, &signing, &Wanted::default()).await? {
+        Ok(profile) => profile,
+        // One of one key must sign, so nothing can be missing.
+        Err(_) => {
+            return Err(
+                Failure::new("make the root", "it is not signed", "report this: it is a defect of Banyan").into()
+            );
+        }
+    };
     say(&format!("server     {}, knows whose releases to take", profile.server));
     Ok((client, profile))
 }

@@ -29,14 +29,79 @@ pub(crate) enum PublisherError {
         /// Keys of each role.
         keys: usize,
     },
-    /// The folder has none.
-    #[error("there are no {role} keys in {folder}; make some with `banyan keys generate --out {folder}`")]
-    NoKeys {
+    /// The file says nothing about public keys.
+    #[error("{path} holds no public keys: {why}; `banyan keys generate` writes such a file (public.json)")]
+    NotPublicKeys {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A key may have one role only.
+    #[error("the key {0} is in the root already")]
+    KeyInUse(String),
+    /// An id that fits no key, or several.
+    #[error("{found} keys of the root begin with {wanted:?}; `banyan keys list` shows them, give more digits of one")]
+    NotOneKey {
+        /// What was given.
+        wanted: String,
+        /// How many fit.
+        found: usize,
+    },
+    /// A role nobody could sign for.
+    #[error("the {role} role would have no keys; add one first with `banyan keys add --role {role}`")]
+    NoKeysLeft {
         /// `root` or `targets`.
         role: &'static str,
-        /// Where.
-        folder: PathBuf,
     },
+    /// A role for which never enough could sign.
+    #[error(
+        "the {role} role would ask for {threshold} signatures and have {keys} keys; add a key first, or give a lower --threshold"
+    )]
+    TooFewKeys {
+        /// `root` or `targets`.
+        role: &'static str,
+        /// Signatures asked for.
+        threshold: u64,
+        /// Keys that would be left.
+        keys: usize,
+    },
+    /// Something else, a damaged one, or one that lies about its length.
+    #[error("{path} is no package file that can be used: {why}")]
+    NotAPackage {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Its publishers did not sign it, or others did.
+    #[error("{path} is not believed: {source}")]
+    PackageUntrusted {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: TrustError,
+    },
+    /// The request that was passed round is about another release.
+    #[error("{0} is signed for another release than this; make the signing request anew from the same files")]
+    OtherRelease(PathBuf),
+    /// Something else was passed round.
+    #[error("{path} is no signing request: {why}")]
+    NotARequest {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It contradicts itself, or what is in force.
+    #[error("the signing request is not in order: {0}; do not sign it, ask who made it")]
+    OddRequest(String),
+    /// The list does not have it.
+    #[error("{0} is not on the publishers' list; `banyan releases` shows what is")]
+    NotListed(String),
+    /// The other implementation does not agree.
+    #[error("machines would not trust it: {0}")]
+    Untrusted(#[source] TrustError),
     /// A file in the key folder was changed.
     #[error("{path} cannot be used: {why}; put it back from your copy")]
     Damaged {
@@ -58,9 +123,6 @@ pub(crate) enum PublisherError {
         "there is no root in {0} yet; make it with `banyan keys init`, or copy root.json there from where it was made"
     )]
     NoRoot(PathBuf),
-    /// The root that was just made would not be accepted.
-    #[error("the root would not be trusted: {0}")]
-    RootUnsound(#[source] TrustError),
     /// What the server says is published is not what the keys in the folder signed.
     #[error("what the server says is published was not signed by the publishers of this key folder: {0}")]
     ServerUntrusted(#[source] TrustError),
@@ -69,6 +131,16 @@ pub(crate) enum PublisherError {
         "the server shows version {shown} of the list of releases, but has accepted version {remembered} before; it was restored from an older backup, or is hiding releases: publishing now would withdraw them. If that is meant, remove published.json from the key folder"
     )]
     ServerBehind {
+        /// What it shows.
+        shown: u64,
+        /// What it had accepted.
+        remembered: u64,
+    },
+    /// The server shows an older root than it had before.
+    #[error(
+        "the server shows version {shown} of the root, but has accepted version {remembered} before; it was restored from an older backup, or is hiding that keys were replaced. `banyan keys send --key DIR` gives it the roots that it lacks"
+    )]
+    ServerBehindRoot {
         /// What it shows.
         shown: u64,
         /// What it had accepted.

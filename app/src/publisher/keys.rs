@@ -1,29 +1,47 @@
-//! The publishers' keys and the first root, made where no server can reach them.
+//! The publishers' keys, made where no server can reach them.
 //!
 //! ```text
 //! DIR/root-1.key …      Ed25519 keys in PKCS#8 form (mode 600); sign roots and nothing else
 //! DIR/targets-1.key …   sign lists of releases
-//! DIR/keys.toml         how many of them must sign
+//! DIR/public.json       their public halves, for whoever makes a root with them; no secret
+//! DIR/old/              keys that no root names any more
+//! DIR/keys.toml         how many of them must sign the first root
 //! DIR/root.json         the first root
+//! DIR/roots.json        all roots that the server has accepted
 //! DIR/published.json    the list of releases that the server accepted last
 //! ```
 //!
 //! Root keys are needed only to make roots: they can be taken away to a safe after `init`.
 
 use super::{PublisherError, files};
-use banyan_proto::{Digest, SigningKey, UnixSeconds, admin::Info};
-use banyan_server::repository::signing::{self, Ed25519KeyPair};
-use banyan_trust::TrustStore;
+use banyan_proto::SigningKey;
+use banyan_server::repository::signing::Ed25519KeyPair;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
     num::NonZeroU64,
     path::{Path, PathBuf},
 };
-use tough::schema::{RoleKeys, RoleType, Root, key::Key};
+use tough::{schema::key::Key, sign::Sign as _};
 
-/// How long roots and lists of releases are believed (seconds).
-pub(super) const YEAR: u64 = 365 * 24 * 3600;
+/// The roles whose keys publishers hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Role {
+    /// Decides whose keys count; needed rarely, best kept in a safe
+    Root,
+    /// Signs releases
+    Targets,
+}
+
+impl Role {
+    /// As files and metadata call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Targets => "targets",
+        }
+    }
+}
 
 /// keys.toml
 #[derive(Serialize, Deserialize)]
@@ -32,13 +50,51 @@ struct Settings {
     threshold: u64,
 }
 
-/// The root that machines begin with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FirstRoot {
-    /// Its text, to be registered with the server.
-    pub(crate) json: String,
-    /// Its BLAKE3, for the profile and the join codes.
-    pub(crate) digest: Digest,
+/// public.json
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Public {
+    /// Public root keys, as TUF key objects.
+    pub(crate) root: Vec<Key>,
+    /// Public targets keys.
+    pub(crate) targets: Vec<Key>,
+}
+
+impl Public {
+    /// Those of a role.
+    pub(crate) fn of(&self, role: Role) -> &[Key] {
+        match role {
+            Role::Root => &self.root,
+            Role::Targets => &self.targets,
+        }
+    }
+    /// Reads a public.json, or what a key folder's would say.
+    ///
+    /// # Errors
+    /// When there is none, or it is not of its form.
+    pub(crate) fn read(path: &Path) -> Result<Self, PublisherError> {
+        if path.is_dir() {
+            return Self::of_folder(path);
+        }
+        let text = std::fs::read_to_string(path).map_err(files::failed("read", path))?;
+        serde_json::from_str(&text)
+            .map_err(|error| PublisherError::NotPublicKeys { path: path.to_owned(), why: error.to_string() })
+    }
+    fn of_folder(folder: &Path) -> Result<Self, PublisherError> {
+        let keys = |role| -> Result<Vec<Key>, PublisherError> {
+            Ok(load(role, folder)?.iter().map(|(_, pair)| pair.tuf_key()).collect())
+        };
+        Ok(Self { root: keys(Role::Root)?, targets: keys(Role::Targets)? })
+    }
+}
+
+/// The id of a key, as roots list it: hexadecimal.
+///
+/// # Errors
+/// When the key has no canonical form.
+pub(crate) fn id(key: &Key) -> Result<String, PublisherError> {
+    let id = key.key_id().map_err(|error| PublisherError::Unwritable(error.to_string()))?;
+    Ok(data_encoding::HEXLOWER.encode(&id))
 }
 
 /// Makes `keys` keys of each offline role, of which `threshold` must sign. Gives the files.
@@ -51,95 +107,85 @@ pub(crate) fn generate(out: &Path, keys: usize, threshold: u64) -> Result<Vec<Pa
     }
     files::make_folder(out)?;
     let settings = out.join("keys.toml");
-    if settings.exists() || !files_of("root", out)?.is_empty() || !files_of("targets", out)?.is_empty() {
+    let there = |role| files_of(role, out).map(|files| !files.is_empty());
+    if settings.exists() || there(Role::Root)? || there(Role::Targets)? {
         return Err(PublisherError::KeysThere(out.to_owned()));
     }
     let mut made = vec![];
-    for role in ["root", "targets"] {
-        for number in 1..=keys {
-            let path = out.join(format!("{role}-{number}.key"));
-            files::write_new(&path, &SigningKey::generate().1)?;
-            made.push(path);
+    for role in [Role::Root, Role::Targets] {
+        for _ in 0..keys {
+            made.push(make(out, role)?);
         }
     }
     let text =
         toml::to_string(&Settings { threshold }).map_err(|error| PublisherError::Unwritable(error.to_string()))?;
     files::write_new(&settings, text.as_bytes())?;
+    write_public(out)?;
     Ok(made)
 }
 
-/// Makes the first root: root and targets for the keys in the folder, snapshot and timestamp for the server's. Keeps it
-/// as root.json. When that is there and names the same server, it is given again.
+/// Makes one more key of a role, under the next number that no key has or had.
 ///
 /// # Errors
-/// When keys are missing or damaged, the server's cannot be used, or root.json belongs to another server.
-pub(crate) fn init(keys: &Path, info: &Info, now: UnixSeconds) -> Result<FirstRoot, PublisherError> {
-    let online = online_keys(info)?;
-    let path = keys.join("root.json");
-    if let Some(json) = files::read(&path)? {
-        let root = signing::parse_root(&json)?;
-        let names = |role, key| root.keys(role).any(|known| known == key);
-        if !names(RoleType::Snapshot, &online[0]) || !names(RoleType::Timestamp, &online[1]) {
-            return Err(PublisherError::OtherServer(path));
-        }
-        return Ok(FirstRoot { digest: Digest::of(json.as_bytes()), json });
-    }
-    let (root_keys, targets_keys) = (load("root", keys)?, load("targets", keys)?);
-    let threshold = threshold(keys)?;
-    let mut root = Root {
-        spec_version: signing::SPEC.into(),
-        consistent_snapshot: false,
-        version: NonZeroU64::MIN,
-        expires: signing::time(now.plus(YEAR))?,
-        keys: HashMap::new(),
-        roles: HashMap::new(),
-        _extra: HashMap::new(),
-    };
-    let public = |pairs: &[Ed25519KeyPair]| pairs.iter().map(tough::sign::Sign::tuf_key).collect::<Vec<_>>();
-    let [snapshot, timestamp] = online;
-    for (role, keys, threshold) in [
-        (RoleType::Root, public(&root_keys), threshold),
-        (RoleType::Targets, public(&targets_keys), threshold),
-        (RoleType::Snapshot, vec![snapshot], NonZeroU64::MIN),
-        (RoleType::Timestamp, vec![timestamp], NonZeroU64::MIN),
-    ] {
-        let mut keyids = vec![];
-        for key in keys {
-            let id = key.key_id().map_err(|error| PublisherError::Unwritable(error.to_string()))?;
-            root.keys.insert(id.clone(), key);
-            keyids.push(id);
-        }
-        root.roles.insert(role, RoleKeys { keyids, threshold, _extra: HashMap::new() });
-    }
-    let json = signing::sign(&root, root.clone(), &root_keys.iter().collect::<Vec<_>>())?;
-    let digest = Digest::of(json.as_bytes());
-    TrustStore::enrol(&json, digest).map_err(PublisherError::RootUnsound)?;
-    files::write(&path, json.as_bytes())?;
-    Ok(FirstRoot { json, digest })
+/// When the disk fails.
+pub(crate) fn make_one(folder: &Path, role: Role) -> Result<(PathBuf, Ed25519KeyPair), PublisherError> {
+    files::make_folder(folder)?;
+    let path = make(folder, role)?;
+    write_public(folder)?;
+    let pair = read(&path)?;
+    Ok((path, pair))
 }
 
-/// The keys of a role in the folder.
-pub(super) fn load(role: &'static str, folder: &Path) -> Result<Vec<Ed25519KeyPair>, PublisherError> {
-    let paths = files_of(role, folder)?;
-    if paths.is_empty() {
-        return Err(PublisherError::NoKeys { role, folder: folder.to_owned() });
-    }
-    let load = |path: PathBuf| {
-        let bytes = std::fs::read(&path).map_err(files::failed("read", &path))?;
-        let why = || "it is not an Ed25519 key in PKCS#8 form".to_owned();
-        Ed25519KeyPair::from_pkcs8(&bytes).map_err(|_| PublisherError::Damaged { path, why: why() })
-    };
-    paths.into_iter().map(load).collect()
+fn make(folder: &Path, role: Role) -> Result<PathBuf, PublisherError> {
+    let name = |number: usize| format!("{}-{number}.key", role.name());
+    let taken = |number: &usize| folder.join(name(*number)).exists() || folder.join("old").join(name(*number)).exists();
+    let number = (1..).find(|number| !taken(number)).unwrap_or(usize::MAX);
+    let path = folder.join(name(number));
+    files::write_new(&path, &SigningKey::generate().1)?;
+    Ok(path)
+}
+
+fn write_public(folder: &Path) -> Result<(), PublisherError> {
+    let text = serde_json::to_vec_pretty(&Public::of_folder(folder)?)
+        .map_err(|error| PublisherError::Unwritable(error.to_string()))?;
+    files::write(&folder.join("public.json"), &text)
+}
+
+/// The keys of a role in a folder, with their files; there may be none, when they are in a safe.
+///
+/// # Errors
+/// When the folder or one of them cannot be read.
+pub(crate) fn load(role: Role, folder: &Path) -> Result<Vec<(PathBuf, Ed25519KeyPair)>, PublisherError> {
+    files_of(role, folder)?.into_iter().map(|path| read(&path).map(|pair| (path, pair))).collect()
+}
+
+fn read(path: &Path) -> Result<Ed25519KeyPair, PublisherError> {
+    let bytes = std::fs::read(path).map_err(files::failed("read", path))?;
+    let why = || "it is not an Ed25519 key in PKCS#8 form".to_owned();
+    Ed25519KeyPair::from_pkcs8(&bytes).map_err(|_| PublisherError::Damaged { path: path.to_owned(), why: why() })
+}
+
+/// Puts away a key that no root names any more. It is not destroyed: that is its owner's decision.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn retire(path: &Path) -> Result<(), PublisherError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let old = folder.join("old");
+    files::make_folder(&old)?;
+    let to = old.join(path.file_name().unwrap_or_default());
+    std::fs::rename(path, &to).map_err(files::failed("write", &to))?;
+    write_public(folder)
 }
 
 /// `ROLE-….key`, by name.
-fn files_of(role: &str, folder: &Path) -> Result<Vec<PathBuf>, PublisherError> {
+fn files_of(role: Role, folder: &Path) -> Result<Vec<PathBuf>, PublisherError> {
     let mut paths = vec![];
     for entry in std::fs::read_dir(folder).map_err(files::failed("read", folder))? {
         let entry = entry.map_err(files::failed("read", folder))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with(&format!("{role}-")) && name.ends_with(".key") {
+        if name.starts_with(&format!("{}-", role.name())) && name.ends_with(".key") {
             paths.push(entry.path());
         }
     }
@@ -147,20 +193,14 @@ fn files_of(role: &str, folder: &Path) -> Result<Vec<PathBuf>, PublisherError> {
     Ok(paths)
 }
 
-fn threshold(folder: &Path) -> Result<NonZeroU64, PublisherError> {
+/// How many keys of a role must sign the first root, as `generate` was told.
+///
+/// # Errors
+/// When keys.toml is missing or damaged.
+pub(crate) fn threshold(folder: &Path) -> Result<NonZeroU64, PublisherError> {
     let path = folder.join("keys.toml");
     let damaged = |why: String| PublisherError::Damaged { path: path.clone(), why };
     let text = files::read(&path)?.ok_or_else(|| damaged("it is missing".into()))?;
     let settings: Settings = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
     NonZeroU64::new(settings.threshold).ok_or_else(|| damaged("the threshold is 0".into()))
-}
-
-/// The server's keys: snapshot, timestamp.
-fn online_keys(info: &Info) -> Result<[Key; 2], PublisherError> {
-    let parse = |key: &serde_json::Value| {
-        serde_json::from_value::<Key>(key.clone()).map_err(|error| PublisherError::OnlineKeys(error.to_string()))
-    };
-    let keys = info.online_keys.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-    <[Key; 2]>::try_from(keys)
-        .map_err(|keys| PublisherError::OnlineKeys(format!("it shows {}, two are needed", keys.len())))
 }

@@ -1,26 +1,24 @@
 //! From keys to a machine's verdict, with the server's repository in between; and the mistakes and lies on the way.
 
 use super::{
-    Published, PublisherError,
+    Published, PublisherError, Request,
     describe::{Draft, Given, describe},
-    keys, published, sign,
+    first::{Wanted, first},
+    keys::{self, Role},
+    lists, trusted,
 };
 use banyan_proto::{
-    Digest, KeyRing, MachineId, Manifest, Reason, SigningKey, UnixSeconds,
+    Digest, KeyRing, MachineId, Manifest, Reason, UnixSeconds,
     admin::{CurrentTargets, Info},
     manifest::Kind,
 };
-use banyan_server::repository::{
-    Repository,
-    signing::{self, Ed25519KeyPair},
-};
+use banyan_server::repository::Repository;
 use banyan_trust::TrustStore;
-use std::{
-    num::NonZeroU64,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-use tough::{schema::RoleType, sign::Sign as _};
+
+mod changes;
+mod packages;
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
@@ -38,13 +36,19 @@ fn current(repository: &Repository) -> CurrentTargets {
     CurrentTargets {
         root: repository.newest_root().unwrap().to_owned(),
         targets: repository.targets().map(ToOwned::to_owned),
+        roots: repository.roots().to_vec(),
     }
 }
-
-/// A new key and its file's content.
-fn pair() -> (Ed25519KeyPair, Vec<u8>) {
-    let (_, pkcs8) = SigningKey::generate();
-    (Ed25519KeyPair::from_pkcs8(&pkcs8).unwrap(), pkcs8)
+/// Makes keys of a folder the repository's publishers; gives the first root.
+fn begin(keys: &Path, repository: &mut Repository) -> String {
+    let folders = [keys.to_owned()];
+    let mut request = first(&folders, &Wanted::default(), &info(repository), NOW).unwrap();
+    request.sign(&folders).unwrap();
+    assert!(request.missing().unwrap().is_empty());
+    let root = request.root.clone().unwrap();
+    repository.register_root(&root, None, NOW).unwrap();
+    request.remember(&folders).unwrap();
+    root
 }
 
 /// A key folder and a server's repository with its root.
@@ -61,9 +65,8 @@ impl World {
         let keys = folder.path().join("keys");
         keys::generate(&keys, 1, 1).unwrap();
         let mut repository = Repository::open(&folder.path().join("repository"), NOW).unwrap();
-        let first = keys::init(&keys, &info(&repository), NOW).unwrap();
-        repository.register_root(&first.json, NOW).unwrap();
-        Self { folder, keys, repository, root: first.digest }
+        let root = Digest::of(begin(&keys, &mut repository).as_bytes());
+        Self { folder, keys, repository, root }
     }
     fn file(&self, name: &str, content: &[u8]) -> PathBuf {
         let path = self.folder.path().join(name);
@@ -72,13 +75,28 @@ impl World {
     }
     /// All that `banyan publish` does, without the network.
     fn publish(&mut self, path: &Path) -> Result<Manifest, PublisherError> {
-        let current = current(&self.repository);
-        let draft = describe(path, &Given::default(), &published(&self.keys, &current)?, &mut |_, _| {})?;
-        let signed = sign::sign_release(&self.keys, &current, &draft.manifest, NOW)?;
-        self.repository.publish(&signed.targets, &signed.manifest, &[], NOW).unwrap();
-        sign::remember(&self.keys, &signed.targets)?;
+        let known = trusted::known(&self.keys, &current(&self.repository))?;
+        let draft = describe(path, &Given::default(), &known.published, &mut |_, _| {})?;
+        let request = signed(&self.keys, &current(&self.repository), &draft.manifest, NOW)?;
+        assert!(request.missing()?.is_empty(), "{:?}", request.missing());
+        self.repository.publish(request.targets.as_ref().unwrap(), request.manifest.as_ref().unwrap(), NOW).unwrap();
+        request.remember(std::slice::from_ref(&self.keys))?;
         Ok(draft.manifest)
     }
+}
+
+/// A release, signed with whatever keys of the folder may.
+fn signed(
+    keys: &Path,
+    current: &CurrentTargets,
+    manifest: &Manifest,
+    now: UnixSeconds,
+) -> Result<Request, PublisherError> {
+    let known = trusted::known(keys, current)?;
+    let list = lists::with(&known, manifest, now)?;
+    let mut request = Request::next(&known, None, Some(list))?;
+    request.sign(&[keys.to_owned()])?;
+    Ok(request)
 }
 
 #[test]
@@ -134,17 +152,21 @@ fn keys_are_private_apart_and_never_overwritten() {
 #[test]
 fn a_root_is_made_once_and_for_one_server() {
     let world = World::new();
-    let again = keys::init(&world.keys, &info(&world.repository), NOW.plus(1)).unwrap();
-    assert_eq!(again.digest, world.root);
+    let folders = [world.keys.clone()];
+    let again = |info: &Info| first(&folders, &Wanted::default(), info, NOW.plus(1));
+    let mut same = again(&info(&world.repository)).unwrap();
+    same.sign(&folders).unwrap();
+    assert_eq!(same.first_digest(), Some(world.root));
     let other = Repository::open(&world.folder.path().join("other"), NOW).unwrap();
-    assert!(matches!(keys::init(&world.keys, &info(&other), NOW), Err(PublisherError::OtherServer(_))));
+    assert!(matches!(again(&info(&other)), Err(PublisherError::OtherServer(_))));
     let mut one_key = info(&world.repository);
     one_key.online_keys.pop();
-    assert!(matches!(keys::init(&world.keys, &one_key, NOW), Err(PublisherError::OnlineKeys(_))));
+    assert!(matches!(again(&one_key), Err(PublisherError::OnlineKeys(_))));
     let empty = world.folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
-    let missing = keys::init(&empty, &info(&world.repository), NOW).unwrap_err();
-    assert!(matches!(missing, PublisherError::NoKeys { role: "root", .. }), "{missing}");
+    let wanted = Wanted { threshold: Some(1), ..Wanted::default() };
+    let missing = first(&[empty], &wanted, &info(&world.repository), NOW).unwrap_err();
+    assert!(matches!(missing, PublisherError::NoKeysLeft { role: "root" }), "{missing}");
 }
 
 #[test]
@@ -153,37 +175,20 @@ fn two_of_three_publishers_must_sign() {
     let keys = folder.path().join("keys");
     keys::generate(&keys, 3, 2).unwrap();
     let mut repository = Repository::open(&folder.path().join("repository"), NOW).unwrap();
-    repository.register_root(&keys::init(&keys, &info(&repository), NOW).unwrap().json, NOW).unwrap();
+    begin(&keys, &mut repository);
     let path = folder.path().join("hello-1.zip");
     std::fs::write(&path, "content").unwrap();
     let manifest = describe(&path, &Given::default(), &Published::default(), &mut |_, _| {}).unwrap().manifest;
     std::fs::remove_file(keys.join("targets-1.key")).unwrap();
-    let signed = sign::sign_release(&keys, &current(&repository), &manifest, NOW).unwrap();
-    repository.publish(&signed.targets, &signed.manifest, &[], NOW).unwrap();
+    let two = signed(&keys, &current(&repository), &manifest, NOW).unwrap();
+    assert!(two.missing().unwrap().is_empty());
     std::fs::remove_file(keys.join("targets-2.key")).unwrap();
-    let alone =
-        sign::sign_release(&keys, &current(&repository), &Manifest { sequence: 2, ..manifest }, NOW).unwrap_err();
-    assert!(matches!(alone, PublisherError::Signing(_)) && alone.to_string().contains("2 signatures"), "{alone}");
-}
-
-#[test]
-fn a_newer_root_that_follows_the_kept_one_decides_who_signs() {
-    let mut world = World::new();
-    let mut root = signing::parse_root(world.repository.first_root().unwrap()).unwrap();
-    let (second, pkcs8) = pair();
-    let id = second.tuf_key().key_id().unwrap();
-    root.keys.insert(id.clone(), second.tuf_key());
-    root.version = NonZeroU64::new(2).unwrap();
-    let targets = root.roles.get_mut(&RoleType::Targets).unwrap();
-    targets.keyids.push(id);
-    targets.threshold = NonZeroU64::new(2).unwrap();
-    let root_keys = keys::load("root", &world.keys).unwrap();
-    let newer = signing::sign(&root, root.clone(), &root_keys.iter().collect::<Vec<_>>()).unwrap();
-    world.repository.register_root(&newer, NOW).unwrap();
-    let path = world.file("hello-1.zip", b"one");
-    assert!(matches!(world.publish(&path), Err(PublisherError::Signing(_))));
-    std::fs::write(world.keys.join("targets-2.key"), pkcs8).unwrap();
-    world.publish(&path).unwrap();
+    let one = signed(&keys, &current(&repository), &manifest, NOW).unwrap();
+    let missing = one.missing().unwrap();
+    assert_eq!((missing.len(), missing[0].signed.len(), missing[0].may_sign.len(), missing[0].wanted), (1, 1, 2, 2));
+    assert!(one.would_be_trusted().is_err());
+    assert!(repository.publish(one.targets.as_ref().unwrap(), one.manifest.as_ref().unwrap(), NOW).is_err());
+    repository.publish(two.targets.as_ref().unwrap(), two.manifest.as_ref().unwrap(), NOW).unwrap();
 }
 
 #[test]
@@ -195,7 +200,7 @@ fn a_server_that_lies_about_what_is_published_gets_no_signature() {
     let path = world.file("hello-2.zip", b"two");
     let manifest = world.publish(&path).unwrap();
     let next = Manifest { sequence: 3, ..manifest.clone() };
-    let sign = |current: &CurrentTargets| sign::sign_release(&world.keys, current, &next, NOW);
+    let sign = |current: &CurrentTargets| signed(&world.keys, current, &next, NOW);
     assert!(sign(&current(&world.repository)).is_ok());
     assert!(matches!(sign(&older), Err(PublisherError::ServerBehind { shown: 1, remembered: 2 })));
     let nothing = CurrentTargets { targets: None, ..older.clone() };
@@ -210,10 +215,11 @@ fn a_server_that_lies_about_what_is_published_gets_no_signature() {
     assert!(matches!(sign(&current(&stranger.repository)), Err(PublisherError::ServerUntrusted(_))));
     // A sequence that is taken; the very same release only renews the list.
     let taken = Manifest { notes: "other".into(), ..manifest.clone() };
-    let error = sign::sign_release(&world.keys, &current(&world.repository), &taken, NOW).unwrap_err();
+    let error = signed(&world.keys, &current(&world.repository), &taken, NOW).unwrap_err();
     assert!(matches!(error, PublisherError::NotAboveLast { highest: 2, .. }), "{error}");
-    let renewed = sign::sign_release(&world.keys, &current(&world.repository), &manifest, NOW.plus(60)).unwrap();
-    world.repository.publish(&renewed.targets, &renewed.manifest, &[], NOW).unwrap();
+    let renewed = signed(&world.keys, &current(&world.repository), &manifest, NOW.plus(60)).unwrap();
+    let (targets, text) = (renewed.targets.unwrap(), renewed.manifest.unwrap());
+    world.repository.publish(&targets, &text, NOW).unwrap();
 }
 
 #[test]

@@ -55,9 +55,11 @@ pub(crate) struct Args {
 
 /// A package and perhaps a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Wanted {
-    package: String,
-    version: Option<String>,
+pub(crate) struct Wanted {
+    /// Its name.
+    pub(crate) package: String,
+    /// The version that is meant; none for the newest.
+    pub(crate) version: Option<String>,
 }
 
 impl FromStr for Wanted {

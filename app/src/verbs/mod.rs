@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod deploy;
 pub(crate) mod doctor;
+pub(crate) mod expiry;
 pub(crate) mod intervene;
 pub(crate) mod keys;
 pub(crate) mod machines;

@@ -8,9 +8,14 @@ use crate::{
     output::{Json, bytes, clean, count, say},
     profile::ProfileArg,
     publisher::{
-        self,
+        self, Request,
         describe::{Draft, Given, describe},
-        sign,
+        lists,
+        package::{self, Section},
+    },
+    verbs::{
+        expiry,
+        keys::finish::{self, Finished, Signing},
     },
 };
 use banyan_proto::{
@@ -18,6 +23,7 @@ use banyan_proto::{
     admin::Publish,
     manifest::{CommandSpec, Kind, Manifest},
 };
+use banyan_trust::package::{ENDING, Head};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -28,7 +34,8 @@ use std::path::{Path, PathBuf};
     banyan publish hello_2.10-3_amd64.deb --key keys                     all about it is read from the package\n  \
     banyan publish tool-1.4.tar.gz --key keys                            name and version from the file's name\n  \
     banyan publish build.zip --name tool --version 1.4 --key keys\n  \
-    banyan publish release.toml --key keys                               with probe, detect, several platforms\n\n\
+    banyan publish release.toml --key keys                               with probe, detect, several platforms\n  \
+    banyan publish tool-1.4.banyan                                       a package file, signed when it was built\n\n\
     release.toml looks like this (paths are relative to it):\n  \
     name = \"tool\"\n  \
     version = \"1.4\"\n  \
@@ -38,14 +45,18 @@ use std::path::{Path, PathBuf};
     kind = \"archive\"\n  \
     probe = [\"{dir}/tool\", \"--version\"]\n\n\
     The probe decides on every machine whether the new version runs; where it fails the old one is put back.\n\
-    What is derived is shown before it is signed.")]
+    What is derived is shown before it is signed. Where others must sign too, a file is written for them; the release is\n\
+    there when it comes back signed (`banyan keys send`).")]
 pub(crate) struct Args {
-    /// The file, or a release.toml that describes the release
-    #[arg(value_name = "FILE|release.toml")]
+    /// The file, a release.toml that describes the release, or a package file (NAME-VERSION.banyan)
+    #[arg(value_name = "FILE|release.toml|FILE.banyan")]
     file: PathBuf,
-    /// The folder with the publisher's keys
-    #[arg(long, value_name = "DIR")]
-    key: PathBuf,
+    /// A folder with the publisher's keys; give it several times to sign with several. A package file needs none
+    #[arg(long = "key", value_name = "DIR")]
+    keys: Vec<PathBuf>,
+    /// Where to write the file for the others to sign, if these keys are not enough
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     about: About,
     #[command(flatten)]
@@ -116,13 +127,44 @@ pub(crate) struct Published {
     pub(crate) files: Vec<(String, String, u64)>,
 }
 
+/// How a release is signed.
+pub(crate) enum Signed<'a> {
+    /// Now, with these keys.
+    Now(&'a Signing),
+    /// When the package file was built.
+    Before,
+}
+
 pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
-    let client = connect(profile, || format!("publish {}", args.file.display()))?;
+    let tried = || format!("publish {}", args.file.display());
+    let signing = Signing { keys: args.keys.clone(), out: args.out.clone() };
+    let signed = if signing.keys.is_empty() { Signed::Before } else { Signed::Now(&signing) };
+    if matches!(signed, Signed::Before) && !is_package(&args.file) {
+        let next = "give the folder of the publisher's keys: --key DIR";
+        return Err(Failure::new(tried(), "without keys it cannot be signed", next).ending(Exit::Usage));
+    }
+    let client = connect(profile, tried)?;
     let progress = if args.json.json { Progress::Hidden } else { Progress::Shown };
-    let published = publish(&client, &args.key, &args.file, args.about.given(), progress).await?;
+    let (published, finished) = publish(&client, &signed, &args.file, args.about.given(), progress).await?;
+    if let Finished::Unsigned { .. } = finished {
+        return finished.answer(args.json, "");
+    }
     args.json.answer(&published, |release| format!("{} {}", release.package, release.version))?;
     say(&format!("published; next: banyan deploy {}@{} --to all --wait", published.package, published.version));
+    warn_of_expiry(&client).await;
     Ok(Exit::Success)
+}
+
+/// Whether a path is meant to be a package file.
+pub(crate) fn is_package(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == ENDING)
+}
+
+/// Says what publishers have to renew soon. Publishing has just renewed the list; the root is what is forgotten.
+async fn warn_of_expiry(client: &Client) {
+    let Ok(current) = client.targets().await else { return };
+    let Some((root, list)) = expiry::shown(&current) else { return };
+    expiry::warnings(root, list, UnixSeconds::now()).iter().for_each(|line| say(line));
 }
 
 /// Whether progress is wanted. On something else than a terminal bars are never drawn.
@@ -137,67 +179,116 @@ pub(crate) enum Progress {
 /// Describes, uploads, signs and puts up a release.
 pub(crate) async fn publish(
     client: &Client,
-    keys: &Path,
+    signed: &Signed<'_>,
     file: &Path,
     given: Given,
     progress: Progress,
-) -> Result<Published, Failure> {
+) -> Result<(Published, Finished), Failure> {
     let tried = || format!("publish {}", file.display());
-    let current = client.targets().await.tried(tried)?;
-    let draft = {
-        let (current, keys, file) = (current.clone(), keys.to_owned(), file.to_owned());
-        blocking(move || {
-            let published = publisher::published(&keys, &current).tried(|| format!("publish {}", file.display()))?;
-            let bar = bar(progress, "reading");
-            let mut hashed = |done: u64, of: u64| {
-                bar.set_length(of);
-                bar.set_position(done);
-            };
-            let draft = describe(&file, &given, &published, &mut hashed);
-            bar.finish_and_clear();
-            draft.tried(|| format!("publish {}", file.display()))
-        })
-        .await?
+    let known = match signed {
+        Signed::Now(signing) => Some(finish::known(client, signing, tried).await?),
+        Signed::Before => None,
     };
-    if progress == Progress::Shown {
-        say(&description(&draft.manifest, draft.derived));
-    }
-    upload(client, &draft, progress).await.tried(|| format!("upload {}", file.display()))?;
-    let manifest = draft.manifest.clone();
-    let signed = {
-        let (current, keys) = (current.clone(), keys.to_owned());
-        let what = tried();
-        blocking(move || sign::sign_release(&keys, &current, &manifest, UnixSeconds::now()).tried(|| what)).await?
+    let (manifest, sections, package) = if is_package(file) {
+        let (file, what) = (file.to_owned(), tried());
+        // Whoever has keys knows whose package it may be; the server knows for all others.
+        let root = known.as_ref().and_then(|known| known.roots.first()).map(|root| Digest::of(root.as_bytes()));
+        let open = move || package::open(&file, root, UnixSeconds::now()).tried(|| what);
+        let opened = blocking(open).await?;
+        if progress == Progress::Shown {
+            say(&description(opened.release.manifest(), false));
+        }
+        (opened.release.manifest().clone(), opened.sections, Some(opened.head))
+    } else {
+        let published = known.as_ref().map(|known| known.published.clone()).unwrap_or_default();
+        let draft = read(file, given, published, progress).await?;
+        if progress == Progress::Shown {
+            say(&description(&draft.manifest, draft.derived));
+        }
+        let sections = sections(&draft);
+        (draft.manifest, sections, None)
     };
-    let release = Publish { targets: signed.targets, manifest: signed.manifest };
-    client.publish(&release).await.tried(tried)?;
-    sign::remember(keys, &release.targets).tried(|| format!("remember in {} what was published", keys.display()))?;
-    let Manifest { package, version, sequence, artifacts, .. } = draft.manifest;
+    upload(client, &sections, progress).await.tried(|| format!("upload {}", file.display()))?;
+    let (text, finished) = match (signed, known, package) {
+        (Signed::Now(signing), Some(known), _) => {
+            let list = lists::with(&known, &manifest, UnixSeconds::now()).tried(tried)?;
+            let text = list.manifest.clone().unwrap_or_default();
+            let request = Request::next(&known, None, Some(list)).tried(tried)?;
+            (text, finish::finish(client, request, signing, tried).await?)
+        }
+        (_, _, Some(Head { targets, manifest, .. })) => {
+            let release = Publish { targets, manifest };
+            client.publish(&release).await.tried(tried)?;
+            let done = Finished::Done { root: None, withdrawn: vec![], stopped: vec![], retired: vec![] };
+            (release.manifest, done)
+        }
+        _ => {
+            return Err(Failure::new(
+                tried(),
+                "it is not signed",
+                "give the folder of the publisher's keys: --key DIR",
+            ));
+        }
+    };
+    let Manifest { package, version, sequence, artifacts, .. } = manifest;
     let files = artifacts.into_iter().map(|artifact| (artifact.platform, artifact.file_name, artifact.size)).collect();
-    Ok(Published { package, version, sequence, manifest: Digest::of(release.manifest.as_bytes()), files })
+    let manifest = Digest::of(text.as_bytes());
+    Ok((Published { package, version, sequence, manifest, files }, finished))
 }
 
-async fn upload(client: &Client, draft: &Draft, progress: Progress) -> Result<(), crate::client::ClientError> {
-    let bar = bar(progress, "uploading");
+/// Describes a file or a release.toml.
+pub(crate) async fn read(
+    file: &Path,
+    given: Given,
+    published: publisher::Published,
+    progress: Progress,
+) -> Result<Draft, Failure> {
+    let file = file.to_owned();
+    blocking(move || {
+        let bar = bar(progress, "reading");
+        let mut hashed = |done: u64, of: u64| {
+            bar.set_length(of);
+            bar.set_position(done);
+        };
+        let draft = describe(&file, &given, &published, &mut hashed);
+        bar.finish_and_clear();
+        draft.tried(|| format!("read {}", file.display()))
+    })
+    .await
+}
+
+/// The files of a draft, each whole.
+fn sections(draft: &Draft) -> Vec<Section> {
     let size = |digest: Digest| {
         let artifact = draft.manifest.artifacts.iter().find(|artifact| artifact.digest == digest);
-        artifact.map(|artifact| artifact.size)
+        artifact.map_or(0, |artifact| artifact.size)
     };
-    bar.set_length(draft.files.iter().filter_map(|(digest, _)| size(*digest)).sum());
-    for (digest, path) in &draft.files {
-        if client.has_artifact(*digest).await? {
-            bar.inc(size(*digest).unwrap_or(0));
+    let section = |(digest, path): &(Digest, PathBuf)| Section {
+        digest: *digest,
+        path: path.clone(),
+        offset: 0,
+        size: size(*digest),
+    };
+    draft.files.iter().map(section).collect()
+}
+
+async fn upload(client: &Client, sections: &[Section], progress: Progress) -> Result<(), crate::client::ClientError> {
+    let bar = bar(progress, "uploading");
+    bar.set_length(sections.iter().map(|section| section.size).sum());
+    for section in sections {
+        if client.has_artifact(section.digest).await? {
+            bar.inc(section.size);
             continue;
         }
         let counted = bar.clone();
-        client.upload(*digest, path, move |bytes| counted.inc(bytes)).await?;
+        client.upload(section, move |bytes| counted.inc(bytes)).await?;
     }
     bar.finish_and_clear();
     Ok(())
 }
 
 /// A bar on standard error; none without a terminal.
-fn bar(progress: Progress, doing: &'static str) -> ProgressBar {
+pub(crate) fn bar(progress: Progress, doing: &'static str) -> ProgressBar {
     let target = match progress {
         Progress::Shown => ProgressDrawTarget::stderr(),
         Progress::Hidden => ProgressDrawTarget::hidden(),
@@ -210,7 +301,9 @@ fn bar(progress: Progress, doing: &'static str) -> ProgressBar {
 }
 
 /// Work that hashes, signs or reads large files, away from the threads that wait for the network.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => {
@@ -249,6 +342,15 @@ pub(crate) fn description(manifest: &Manifest, derived: bool) -> String {
             lines.push("    no probe: nothing will check that the new version runs".into());
         }
     }
+    if manifest.min_sequence > 0 {
+        lines.push(format!(
+            "  machines that have seen it take nothing below sequence {} any more",
+            manifest.min_sequence
+        ));
+    }
+    if let Some(back) = manifest.rollback_to {
+        lines.push(format!("  it brings back the content of sequence {back}"));
+    }
     clean(&lines.join("\n"))
 }
 
@@ -264,8 +366,18 @@ mod tests {
             parse("a.tgz --key k --name tool --version 1 --kind archive --platform any --sequence 7").unwrap();
         let given = args.about.given();
         assert_eq!((given.name.as_deref(), given.kind, given.sequence), (Some("tool"), Some(Kind::Archive), Some(7)));
-        assert!(parse::<Args>("a.tgz").is_err(), "without keys nothing can be signed");
+        assert_eq!(parse::<Args>("a.tgz --key k --key l").unwrap().keys.len(), 2);
         assert!(parse::<Args>("a.tgz --key k --kind rpm").is_err());
+    }
+
+    #[tokio::test]
+    async fn without_keys_only_a_package_file_can_be_published() {
+        let args: Args = parse("a.tgz").unwrap();
+        let failure = run(&args, &ProfileArg { profile: Some("nowhere".into()) }).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage, "{failure}");
+        let args: Args = parse("a-1.banyan").unwrap();
+        let failure = run(&args, &ProfileArg { profile: Some("nowhere".into()) }).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::NoProfile, "{failure}");
     }
 
     #[test]

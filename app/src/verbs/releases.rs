@@ -1,4 +1,6 @@
-//! `banyan releases`: what has been published and can be deployed.
+//! `banyan releases`: what has been published and can be deployed; and taking something of it back.
+
+mod withdraw;
 
 use super::connect;
 use crate::{
@@ -9,17 +11,31 @@ use crate::{
 };
 use banyan_proto::admin::Release;
 
-/// List what has been published
+/// List what has been published, or withdraw a release
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  \
     banyan releases                    packages, versions, platforms\n  \
-    banyan releases --json             for scripts")]
+    banyan releases --json             for scripts\n  \
+    banyan releases withdraw hello@1.2 --key keys"
+)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     #[command(flatten)]
     json: Json,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Withdraw(withdraw::Args),
+}
+
 pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
+    if let Some(Verb::Withdraw(args)) = &args.verb {
+        return withdraw::run(args, profile).await;
+    }
     let tried = || "list the releases".to_owned();
     let mut releases = connect(profile, tried)?.releases().await.tried(tried)?;
     releases.sort_by(|a, b| (&a.package, b.sequence).cmp(&(&b.package, a.sequence)));

@@ -18,7 +18,7 @@ use banyan_proto::{
     DeploymentId, Digest, MachineId, Manifest, Reason,
     admin::{
         CurrentTargets, Deploy, Deployed, DeploymentState, DeploymentStatus, Info, Machine, NewToken, Publish,
-        RegisterRoot, Release, TokenCreated,
+        RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, TokenCreated,
     },
     limits,
 };
@@ -36,9 +36,10 @@ pub(super) fn routes() -> Router<Arc<Nms>> {
     let rest = Router::new()
         .route("/api/v1/info", get(about))
         .route("/api/v1/root", post(register_root))
-        .route("/api/v1/targets", get(targets))
+        .route("/api/v1/targets", get(targets).post(replace_targets))
         .route("/api/v1/tokens", post(new_token))
         .route("/api/v1/releases", get(releases).post(publish))
+        .route("/api/v1/releases/{package}/{sequence}", get(release_manifest))
         .route("/api/v1/machines", get(machines))
         .route("/api/v1/machines/{name}/revoke", post(revoke))
         .route("/api/v1/deployments", get(deployments).post(deploy))
@@ -63,18 +64,40 @@ async fn about(State(nms): Server, _: Admin) -> Answer<Info> {
 }
 
 async fn register_root(State(nms): Server, _: Admin, Sent(request): Sent<RegisterRoot>) -> Done {
-    nms.desk.with(move |repository| repository.register_root(&request.root, Nms::now())).await?;
-    info!("root of trust registered");
+    let RegisterRoot { root, targets } = request;
+    nms.desk.with(move |repository| repository.register_root(&root, targets.as_deref(), Nms::now())).await?;
+    info!(version = nms.desk.shown().publishers.root, "root of trust registered");
+    nms.publishers_changed().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn targets(State(nms): Server, _: Admin) -> Answer<CurrentTargets> {
-    let current = |root: Option<&str>, targets: Option<&str>| {
-        root.map(|root| CurrentTargets { root: root.to_owned(), targets: targets.map(str::to_owned) })
+    let current = |repository: &mut crate::repository::Repository| {
+        let (root, targets) = (repository.newest_root().map(str::to_owned), repository.targets().map(str::to_owned));
+        Ok(root.map(|root| CurrentTargets { root, targets, roots: repository.roots().to_vec() }))
     };
-    let found = nms.desk.with(move |repository| Ok(current(repository.newest_root(), repository.targets()))).await?;
+    let found = nms.desk.with(current).await?;
     let none = || Refusal::conflict(Reason::NoRoot, "no root has been registered yet; run `banyan keys init`");
     found.map(Json).ok_or_else(none)
+}
+
+/// The publishers' list anew: with a later expiry, or with releases withdrawn.
+async fn replace_targets(State(nms): Server, _: Admin, Sent(request): Sent<ReplaceTargets>) -> Answer<Replaced> {
+    let replace =
+        move |repository: &mut crate::repository::Repository| repository.replace_list(&request.targets, Nms::now());
+    let withdrawn = nms.desk.with(replace).await?;
+    info!(?withdrawn, "the publishers' list was replaced");
+    let stopped = nms.publishers_changed().await?;
+    Ok(Json(Replaced { withdrawn, stopped }))
+}
+
+async fn release_manifest(
+    State(nms): Server,
+    _: Admin,
+    Named((package, sequence)): Named<(String, u64)>,
+) -> Answer<ReleaseManifest> {
+    let manifest = nms.desk.with(move |repository| repository.manifest(&package, sequence)).await?;
+    Ok(Json(ReleaseManifest { manifest }))
 }
 
 async fn new_token(State(nms): Server, _: Admin, Sent(wanted): Sent<NewToken>) -> Answer<TokenCreated> {
@@ -104,7 +127,7 @@ async fn publish(State(nms): Server, _: Admin, Sent(release): Sent<Publish>) -> 
     let Publish { targets, manifest } = release;
     let check = {
         let (targets, manifest) = (targets.clone(), manifest.clone());
-        move |repository: &mut crate::repository::Repository| repository.examine(&targets, &manifest, &[], Nms::now())
+        move |repository: &mut crate::repository::Repository| repository.examine(&targets, &manifest, Nms::now())
     };
     let parsed: Manifest = nms.desk.with(check).await?;
     let name = format!("{} {}", parsed.package, parsed.version);
@@ -115,8 +138,13 @@ async fn publish(State(nms): Server, _: Admin, Sent(release): Sent<Publish>) -> 
     .await
     .map_err(|error| Refusal::internal(&error))?
     .map_err(|why| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact, why))?;
-    nms.desk.with(move |repository| repository.publish(&targets, &manifest, &[], Nms::now())).await?;
+    let before = nms.desk.shown().publishers;
+    nms.desk.with(move |repository| repository.publish(&targets, &manifest, Nms::now())).await?;
     info!("published {name}");
+    // A list that adds a release may withdraw others. Else nobody needs to be told: offers carry what they need.
+    if nms.desk.shown().publishers != before {
+        nms.publishers_changed().await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -13,7 +13,7 @@ use banyan_proto::{
     DeploymentId, Reason,
     api::{
         CheckIn, CheckInReply, EnrolReply, EnrolRequest, GoAheadReply, GoAheadRequest, Help, ReceiptReply,
-        ReceiptRequest, RenewReply, RenewRequest, Report,
+        ReceiptRequest, RenewReply, RenewRequest, Report, Roots,
     },
     limits,
     peer::Metadata,
@@ -31,6 +31,7 @@ pub(super) fn routes() -> Router<Arc<Nms>> {
         .route("/v1/check-in", post(check_in))
         .route("/v1/crl", get(crl))
         .route("/v1/metadata", get(metadata))
+        .route("/v1/roots/{version}", get(roots))
         .route("/v1/orders/{id}/help", get(help))
         .route("/v1/receipt", post(receipt))
         .route("/v1/go-ahead", post(go_ahead))
@@ -65,6 +66,10 @@ async fn metadata(State(nms): Server, _: Machine) -> Answer<Metadata> {
         )
     })?;
     Ok(Json((*metadata).clone()))
+}
+
+async fn roots(State(nms): Server, _: Machine, Named(version): Named<u64>) -> Json<Roots> {
+    Json(Roots { roots: nms.desk.roots_after(version) })
 }
 
 async fn help(State(nms): Server, machine: Machine, Named(id): Named<DeploymentId>) -> Answer<Help> {

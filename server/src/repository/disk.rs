@@ -4,6 +4,7 @@
 //! snapshot.pk8 timestamp.pk8      the online keys (mode 600)
 //! roots/1.json …                  every root
 //! targets/1.json …                every list of releases; the highest number is the current one
+//! targets/next.json               a list that comes with a root, until both are there
 //! manifests/PACKAGE/SEQUENCE.json
 //! snapshot.json timestamp.json    over the current list; made anew when they do not fit it
 //! ```
@@ -20,6 +21,8 @@ use std::{
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
+
+const NEXT: &str = "targets/next.json";
 
 pub(super) struct Disk {
     folder: PathBuf,
@@ -61,6 +64,41 @@ impl Disk {
     }
     pub(super) fn write_targets(&self, version: u64, text: &str) -> Result<(), RepositoryError> {
         self.write(&format!("targets/{version}.json"), text)
+    }
+    /// Writes a root and the list that comes with it. A power cut in between is put right by [`Disk::finish_next`].
+    pub(super) fn write_root_and_targets(
+        &self,
+        version: u64,
+        root: &str,
+        targets_version: u64,
+        targets: &str,
+    ) -> Result<(), RepositoryError> {
+        self.write(NEXT, targets)?;
+        if let Err(error) = self.write_root(version, root) {
+            self.drop_next()?;
+            return Err(error);
+        }
+        self.commit_next(targets_version)
+    }
+    /// What is to be done with a list that was to come with a root: `version` says whether, under the newest root that is
+    /// on the disk, its signatures are right, and which version it has. Then the root is there, and the list takes its
+    /// place; else neither of them is.
+    pub(super) fn finish_next(&self, version: impl FnOnce(&str) -> Option<u64>) -> Result<(), RepositoryError> {
+        let Some(text) = read(&self.folder.join(NEXT))? else { return Ok(()) };
+        let newest = numbered(&self.folder.join("targets"))?.into_iter().max().unwrap_or(0);
+        match version(&text).filter(|version| *version > newest) {
+            Some(version) => self.commit_next(version),
+            None => self.drop_next(),
+        }
+    }
+    fn commit_next(&self, version: u64) -> Result<(), RepositoryError> {
+        let path = self.folder.join(format!("targets/{version}.json"));
+        let named = fs::rename(self.folder.join(NEXT), &path).and_then(|()| files::sync_folder_of(&path));
+        named.map_err(failed("write", &path))
+    }
+    fn drop_next(&self) -> Result<(), RepositoryError> {
+        let path = self.folder.join(NEXT);
+        fs::remove_file(&path).map_err(failed("remove", &path))
     }
     /// The texts of all manifests, one after the other.
     pub(super) fn manifests(&self) -> Result<Vec<String>, RepositoryError> {

@@ -57,11 +57,25 @@ pub enum RepositoryError {
         offered: u64,
     },
     /// Published releases are missing from the new list.
-    #[error("the new list lacks published releases ({}); name them as withdrawn if that is meant", .0.join(", "))]
+    #[error(
+        "the new list lacks published releases ({}); `banyan releases withdraw` takes a release off the list on purpose",
+        .0.join(", ")
+    )]
     Disappeared(Vec<String>),
     /// A published release would get other contents.
     #[error("{0} was published before with other contents; give the release a new sequence")]
     Changed(String),
+    /// A withdrawn release would come back.
+    #[error("{0} was withdrawn, and a withdrawn release never comes back; publish it with a new sequence")]
+    Returned(String),
+    /// The list withdraws something in a way that makes no sense.
+    #[error("{name} cannot be withdrawn: {why}; fetch the current list and sign again")]
+    Withdrawal {
+        /// Target name.
+        name: String,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// The new list names a release whose manifest never came here.
     #[error("the new list names {0}, whose manifest was never sent here; publish it first")]
     UnknownTarget(String),
@@ -93,6 +107,8 @@ impl RepositoryError {
             | Self::OldTargets { .. }
             | Self::Disappeared(_)
             | Self::Changed(_)
+            | Self::Returned(_)
+            | Self::Withdrawal { .. }
             | Self::UnknownTarget(_)
             | Self::NoSuchRelease { .. } => true,
         }
@@ -105,6 +121,8 @@ impl RepositoryError {
             Self::NoRoot | Self::NoSuchRelease { .. } | Self::UnknownTarget(_) | Self::Disappeared(_) => {
                 Reason::NotPublished
             }
+            Self::Returned(_) => Reason::Withdrawn,
+            Self::Withdrawal { .. } => Reason::NotPublished,
             Self::RootVersion { .. } | Self::NotOurKeys(_) | Self::Changed(_) => Reason::MetadataForged,
             Self::OldTargets { .. } => Reason::MetadataRolledBack,
             Self::Disk { .. } => Reason::DiskFailed,

@@ -6,7 +6,7 @@
 //! on every machine.
 //!
 //! Releases do not disappear by accident: a new list that lacks a published release, or gives it other contents, is
-//! refused unless the release is named as withdrawn. A release that was withdrawn keeps its sequence for ever.
+//! refused unless the list itself names the release as withdrawn. A release that was withdrawn keeps its sequence for ever.
 //!
 //! Versions of snapshot and timestamp follow the clock (seconds), so that a server restored from a backup does not sign
 //! versions that machines have already seen: they would take that for a rollback.
@@ -31,7 +31,11 @@ use banyan_proto::{
 use banyan_trust::{Published, TrustError, TrustStore, Versions};
 use disk::Disk;
 use online::OnlineKeys;
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 /// The repository.
 pub struct Repository {
@@ -132,6 +136,7 @@ impl Repository {
                 Err(error) => tracing::error!("a manifest in the repository is damaged and left out: {error}"),
             }
         }
+        repository.disk.finish_next(|text| trust.published(text).ok().map(|list| list.version))?;
         if let Some(text) = repository.disk.newest_targets()? {
             let why = |error: TrustError| RepositoryError::Damaged { what: "targets".into(), why: error.to_string() };
             let published = trust.published(&text).map_err(why)?;
@@ -163,6 +168,28 @@ impl Repository {
     pub fn newest_root(&self) -> Option<&str> {
         self.roots.last().map(String::as_str)
     }
+    /// All roots, from the first on.
+    #[must_use]
+    pub fn roots(&self) -> &[String] {
+        &self.roots
+    }
+    /// Target names of withdrawn releases; the version of the last list that withdrew one.
+    #[must_use]
+    pub fn withdrawn(&self) -> (BTreeSet<String>, u64) {
+        let list = self.list.as_ref().map(|list| &list.published);
+        list.map(|list| (list.withdrawn.keys().cloned().collect(), list.last_withdrawal())).unwrap_or_default()
+    }
+    /// Artifacts that only withdrawn releases have.
+    #[must_use]
+    pub fn only_withdrawn(&self) -> BTreeSet<Digest> {
+        let Some(list) = self.list.as_ref().map(|list| &list.published) else { return BTreeSet::new() };
+        let of = |wanted: &dyn Fn(&String) -> bool| -> BTreeSet<Digest> {
+            let releases = self.releases.iter().filter(|(name, _)| wanted(name)).map(|(_, release)| release);
+            releases.flat_map(|release| &release.artifacts).map(|artifact| artifact.digest).collect()
+        };
+        let withdrawn = of(&|name| list.withdrawn.contains_key(name));
+        withdrawn.difference(&of(&|name| !list.withdrawn.contains_key(name))).copied().collect()
+    }
     /// The publishers' newest targets.json, expired or not; none before the first release.
     #[must_use]
     pub fn targets(&self) -> Option<&str> {
@@ -174,12 +201,12 @@ impl Repository {
     pub fn current(&self) -> Option<Arc<Metadata>> {
         self.live.as_ref().map(|live| live.metadata.clone())
     }
-    /// When the publishers' signature on the list expires. Only they can renew it: to be warned of in good time.
+    /// When the first of the publishers' signatures, on root and list, expires; none before the first root. Only they can renew it: to be warned of in good time.
     #[must_use]
     pub fn publisher_expires(&self) -> Option<UnixSeconds> {
         let root = signing::parse_root(self.roots.last()?).ok()?.expires.as_second();
         let root = UnixSeconds(u64::try_from(root).unwrap_or(0));
-        self.list.as_ref().map(|list| list.published.expires.min(root))
+        Some(self.list.as_ref().map_or(root, |list| list.published.expires.min(root)))
     }
     /// Versions of the current set.
     #[must_use]

@@ -9,15 +9,21 @@ use banyan_trust::{Published, TrustError, TrustStore};
 use std::sync::Arc;
 
 impl Repository {
-    /// Registers the first root, or the one that follows the newest. The same root again is no error.
+    /// Registers the first root, or the one that follows the newest; with it, where the new root's targets keys must sign
+    /// it, the list of releases: both take effect, or neither. The same again is no error.
     ///
     /// # Errors
     /// When it is not signed as it must be, does not follow, has expired, mixes up roles, or does not give the snapshot
-    /// and timestamp roles to this server. With releases published: when they would not be trusted under it. To replace
-    /// targets keys, first publish a list signed by the old and the new ones.
-    pub fn register_root(&mut self, root: &str, now: UnixSeconds) -> Result<(), RepositoryError> {
+    /// and timestamp roles to this server; when what is published would not be trusted under it; when the list changes
+    /// releases, as [`Repository::replace_list`].
+    pub fn register_root(
+        &mut self,
+        root: &str,
+        targets: Option<&str>,
+        now: UnixSeconds,
+    ) -> Result<(), RepositoryError> {
         if self.roots.iter().any(|known| known == root) {
-            return Ok(());
+            return targets.map_or(Ok(()), |targets| self.replace_list(targets, now).map(drop));
         }
         let refused = RepositoryError::RootRefused;
         let trust = match &self.trust {
@@ -37,9 +43,12 @@ impl Repository {
         // The set that machines would see under this root is made and checked before the root is kept.
         self.roots.push(root.to_owned());
         let before = self.trust.replace(trust);
-        match self.keep_root(wanted, root, now) {
-            Ok(Some(live)) => self.go_live(live),
+        match self.keep_root(wanted, root, targets, now) {
             Ok(None) => Ok(()),
+            Ok(Some((list, live))) => {
+                self.list = Some(list);
+                self.go_live(live)
+            }
             Err(error) => {
                 self.roots.pop();
                 self.trust = before;
@@ -51,20 +60,9 @@ impl Repository {
     ///
     /// # Errors
     /// As there.
-    pub fn examine(
-        &self,
-        targets: &str,
-        manifest: &str,
-        withdrawn: &[String],
-        now: UnixSeconds,
-    ) -> Result<Manifest, RepositoryError> {
+    pub fn examine(&self, targets: &str, manifest: &str, now: UnixSeconds) -> Result<Manifest, RepositoryError> {
         let refused = RepositoryError::Untrusted;
-        let trust = self.trust.as_ref().ok_or(RepositoryError::NoRoot)?;
-        let offered = trust.published(targets).map_err(refused)?;
-        if offered.expires <= now {
-            let ago = now.0 - offered.expires.0;
-            return Err(refused(TrustError::Expired { role: "targets".into(), ago }));
-        }
+        let offered = self.offered(targets, now)?;
         let parsed = Manifest::parse(manifest.as_bytes()).map_err(|error| refused(error.into()))?;
         let name = parsed.target_name();
         if !offered.lists(&name, manifest) {
@@ -77,7 +75,7 @@ impl Repository {
             let (package, sequence) = (parsed.package, parsed.sequence);
             return Err(refused(TrustError::BelowFloor { package, sequence, floor }));
         }
-        self.compare(&offered, targets, &name, withdrawn)?;
+        self.compare(&offered, targets, Some(&name))?;
         // Also against releases that were withdrawn: machines may have seen them.
         match self.releases.get(&name) {
             Some(known) if known.manifest != Digest::of(manifest.as_bytes()) => Err(RepositoryError::Changed(name)),
@@ -85,19 +83,13 @@ impl Repository {
         }
     }
     /// Puts a release on the list: the publishers' new targets.json, and the manifest that it adds. The same again is no
-    /// error. `withdrawn` names the targets that are meant to disappear.
+    /// error.
     ///
     /// # Errors
     /// When machines would not trust the result, the list is not newer than the current one, lacks or changes published
     /// releases, or names others whose manifests are not here.
-    pub fn publish(
-        &mut self,
-        targets: &str,
-        manifest: &str,
-        withdrawn: &[String],
-        now: UnixSeconds,
-    ) -> Result<Manifest, RepositoryError> {
-        let parsed = self.examine(targets, manifest, withdrawn, now)?;
+    pub fn publish(&mut self, targets: &str, manifest: &str, now: UnixSeconds) -> Result<Manifest, RepositoryError> {
+        let parsed = self.examine(targets, manifest, now)?;
         let list = self.list_of(targets.to_owned())?;
         let live = self.signed_set(&list, now)?;
         let proof = ReleaseProof { metadata: Metadata::clone(&live.metadata), manifest: manifest.to_owned() };
@@ -111,6 +103,24 @@ impl Repository {
         (self.trust, self.list) = (Some(trust), Some(list));
         self.go_live(live)?;
         Ok(parsed)
+    }
+    /// Takes the publishers' list anew: signed again with a later expiry, or with releases withdrawn. Gives the names that
+    /// are withdrawn by it. The same again is no error.
+    ///
+    /// # Errors
+    /// As [`Repository::publish`]; nothing can be added in this way.
+    pub fn replace_list(&mut self, targets: &str, now: UnixSeconds) -> Result<Vec<String>, RepositoryError> {
+        let offered = self.offered(targets, now)?;
+        self.compare(&offered, targets, None)?;
+        let before = self.list.as_ref().map(|list| &list.published.withdrawn);
+        let news = |name: &&String| before.is_none_or(|before| !before.contains_key(*name));
+        let withdrawn = offered.withdrawn.keys().filter(news).cloned().collect();
+        let list = self.list_of(targets.to_owned())?;
+        let live = self.signed_set(&list, now)?;
+        self.disk.write_targets(list.published.version, targets)?;
+        self.list = Some(list);
+        self.go_live(live)?;
+        Ok(withdrawn)
     }
     /// Signs snapshot and timestamp anew when half of their time is over. To be called about once an hour. Says whether
     /// it did.
@@ -127,21 +137,46 @@ impl Repository {
         Ok(true)
     }
 
-    /// Writes a root, if what is published stays trusted under it; gives the set that goes live with it.
-    fn keep_root(&self, version: u64, root: &str, now: UnixSeconds) -> Result<Option<Live>, RepositoryError> {
-        let live = match &self.list {
-            None => None,
-            Some(list) => {
-                // Its signatures again, under this root.
-                let list = self.list_of(list.text.clone()).and_then(|list| self.signed_set(&list, now));
-                Some(list.map_err(|error| match error {
-                    RepositoryError::Untrusted(error) => RepositoryError::RootRefused(error),
-                    other => other,
-                })?)
-            }
+    /// Writes a root (and the list that comes with it), if what is published stays trusted under it; gives the list and
+    /// the set that go live with it.
+    fn keep_root(
+        &self,
+        version: u64,
+        root: &str,
+        targets: Option<&str>,
+        now: UnixSeconds,
+    ) -> Result<Option<(List, Live)>, RepositoryError> {
+        let text = targets.or_else(|| self.targets()).map(str::to_owned);
+        let Some(text) = text else {
+            self.disk.write_root(version, root)?;
+            return Ok(None);
         };
-        self.disk.write_root(version, root)?;
-        Ok(live)
+        let judge = || {
+            // Its signatures (again), under this root.
+            let list = self.list_of(text)?;
+            self.compare(&list.published, &list.text, None)?;
+            let live = self.signed_set(&list, now)?;
+            Ok((list, live))
+        };
+        let (list, live) = judge().map_err(|error| match error {
+            RepositoryError::Untrusted(error) => RepositoryError::RootRefused(error),
+            other => other,
+        })?;
+        match targets {
+            None => self.disk.write_root(version, root)?,
+            Some(text) => self.disk.write_root_and_targets(version, root, list.published.version, text)?,
+        }
+        Ok(Some((list, live)))
+    }
+    /// A list that is offered: signed, and not expired.
+    fn offered(&self, targets: &str, now: UnixSeconds) -> Result<Published, RepositoryError> {
+        let trust = self.trust.as_ref().ok_or(RepositoryError::NoRoot)?;
+        let offered = trust.published(targets).map_err(RepositoryError::Untrusted)?;
+        if offered.expires <= now {
+            let ago = now.0 - offered.expires.0;
+            return Err(RepositoryError::Untrusted(TrustError::Expired { role: "targets".into(), ago }));
+        }
+        Ok(offered)
     }
     fn list_of(&self, text: String) -> Result<List, RepositoryError> {
         let trust = self.trust.as_ref().ok_or(RepositoryError::NoRoot)?;
@@ -149,14 +184,9 @@ impl Repository {
         Ok(List { text, published })
     }
 
-    /// What an offered list does to what is published.
-    fn compare(
-        &self,
-        offered: &Published,
-        targets: &str,
-        added: &str,
-        withdrawn: &[String],
-    ) -> Result<(), RepositoryError> {
+    /// What an offered list does to what is published: nothing disappears without being named as withdrawn, nothing that
+    /// was withdrawn comes back, nothing changes, and nothing but `added` is new.
+    fn compare(&self, offered: &Published, targets: &str, added: Option<&str>) -> Result<(), RepositoryError> {
         let nothing = Published::default();
         let current = match &self.list {
             Some(list) if list.text == targets => return Ok(()),
@@ -166,10 +196,11 @@ impl Repository {
         if offered.version <= current.version {
             return Err(RepositoryError::OldTargets { current: current.version, offered: offered.version });
         }
+        withdrawals(current, offered)?;
         let mut gone = vec![];
         for (name, target) in &current.targets {
             match offered.targets.get(name) {
-                None if !withdrawn.contains(name) => gone.push(name.clone()),
+                None if !offered.withdrawn.contains_key(name) => gone.push(name.clone()),
                 Some(other) if other != target => return Err(RepositoryError::Changed(name.clone())),
                 _ => {}
             }
@@ -177,7 +208,7 @@ impl Repository {
         if !gone.is_empty() {
             return Err(RepositoryError::Disappeared(gone));
         }
-        let unknown = |name: &&String| *name != added && !self.releases.contains_key(*name);
+        let unknown = |name: &&String| added != Some(name.as_str()) && !current.targets.contains_key(*name);
         match offered.targets.keys().find(unknown) {
             Some(name) => Err(RepositoryError::UnknownTarget(name.clone())),
             None => Ok(()),
@@ -201,4 +232,27 @@ impl Repository {
         self.live = Some(live);
         Ok(())
     }
+}
+
+/// Whether what a list says about withdrawn releases follows from the list before.
+fn withdrawals(current: &Published, offered: &Published) -> Result<(), RepositoryError> {
+    let returned = |(name, since): &(&String, &u64)| {
+        offered.withdrawn.get(*name) != Some(since) || offered.targets.contains_key(*name)
+    };
+    if let Some((name, _)) = current.withdrawn.iter().find(returned) {
+        return Err(RepositoryError::Returned(name.clone()));
+    }
+    for (name, since) in offered.withdrawn.iter().filter(|(name, _)| !current.withdrawn.contains_key(*name)) {
+        let why = if !current.targets.contains_key(name) {
+            "it is not on the current list"
+        } else if offered.targets.contains_key(name) {
+            "the list still has it"
+        } else if *since != offered.version {
+            "the list names another version than its own for that"
+        } else {
+            continue;
+        };
+        return Err(RepositoryError::Withdrawal { name: name.clone(), why });
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@
 
 pub use aws_lc_rs::signature::Ed25519KeyPair;
 use banyan_proto::UnixSeconds;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use tough::{
     schema::{Role, RoleType, Root, Signature, Signed},
     sign::Sign as _,
@@ -68,6 +68,50 @@ pub fn sign<T: Role + Serialize>(root: &Root, role: T, pairs: &[&Ed25519KeyPair]
         |(keyid, pair): (_, &Ed25519KeyPair)| Signature { keyid, sig: pair.sign(&text).as_ref().to_vec().into() };
     let signed = Signed { signed: role, signatures: may.into_iter().map(signature).collect() };
     serde_json::to_string(&signed).map_err(|error| unwritable(error.to_string()))
+}
+
+/// A role that nobody has signed yet, as text; [`add`] adds signatures.
+///
+/// # Errors
+/// [`SigningError::Unwritable`].
+pub fn unsigned<T: Role + Serialize>(role: T) -> Result<String, SigningError> {
+    serde_json::to_string(&Signed { signed: role, signatures: vec![] })
+        .map_err(|error| SigningError::Unwritable { role: T::TYPE.to_string(), why: error.to_string() })
+}
+
+/// Adds the signatures of those of `pairs` that one of these roots lets sign the role. The other signatures stay. Gives
+/// the text and how many were added or made anew.
+///
+/// # Errors
+/// [`SigningError::Unwritable`], also for a text that is no such role.
+pub fn add<T: Role + Serialize + DeserializeOwned>(
+    text: &str,
+    roots: &[&Root],
+    pairs: &[&Ed25519KeyPair],
+) -> Result<(String, usize), SigningError> {
+    let unwritable = |why: String| SigningError::Unwritable { role: T::TYPE.to_string(), why };
+    let mut signed: Signed<T> = serde_json::from_str(text).map_err(|error| unwritable(error.to_string()))?;
+    let form = signed.signed.canonical_form().map_err(|error| unwritable(error.to_string()))?;
+    let mut may: Vec<_> = roots.iter().flat_map(|root| may_sign(root, T::TYPE, pairs)).collect();
+    // A key that both roots name signs once: twice would make the whole text invalid.
+    may.sort_by(|(a, _), (b, _)| a.cmp(b));
+    may.dedup_by(|(a, _), (b, _)| a == b);
+    let mut added = 0;
+    for (keyid, pair) in &may {
+        let signature =
+            Signature { keyid: keyid.clone(), sig: Ed25519KeyPair::sign(pair, &form).as_ref().to_vec().into() };
+        if !signed.signatures.contains(&signature) {
+            signed.signatures.retain(|other| other.keyid != *keyid);
+            signed.signatures.push(signature);
+            added += 1;
+        }
+    }
+    // Hashes of a first root are in join codes: a text that gains nothing stays as it is.
+    if added == 0 {
+        return Ok((text.to_owned(), 0));
+    }
+    let text = serde_json::to_string(&signed).map_err(|error| unwritable(error.to_string()))?;
+    Ok((text, added))
 }
 
 /// Whether these keys are enough to sign a role.

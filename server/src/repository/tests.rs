@@ -32,6 +32,7 @@ struct Publisher {
     targets_key: signing::Ed25519KeyPair,
     root: Root,
     manifests: BTreeMap<String, String>,
+    withdrawn: BTreeMap<String, u64>,
     version: u64,
     expires: UnixSeconds,
 }
@@ -60,10 +61,28 @@ impl Publisher {
             root.roles.insert(role, RoleKeys { keyids: vec![id], threshold: NonZeroU64::MIN, _extra: HashMap::new() });
         }
         let expires = NOW.plus(365 * DAY);
-        Self { root_key, targets_key, root, manifests: BTreeMap::new(), version: 0, expires }
+        Self {
+            root_key,
+            targets_key,
+            root,
+            manifests: BTreeMap::new(),
+            withdrawn: BTreeMap::new(),
+            version: 0,
+            expires,
+        }
     }
     fn root(&self) -> String {
         signing::sign(&self.root, self.root.clone(), &[&self.root_key]).unwrap()
+    }
+    /// Takes a release off the next list.
+    fn withdraw(&mut self, name: &str) {
+        self.manifests.remove(name);
+        self.withdrawn.insert(name.into(), self.version + 1);
+    }
+    /// The next targets.json as things are.
+    fn again(&mut self) -> String {
+        self.version += 1;
+        self.targets()
     }
     /// The next targets.json with this manifest on it, and the manifest's text.
     fn release(&mut self, manifest: &Manifest) -> (String, String) {
@@ -72,10 +91,21 @@ impl Publisher {
         self.version += 1;
         (self.targets(), text)
     }
+    /// Replaces the targets key in the next root.
+    fn rotate_targets(&mut self) {
+        self.targets_key = pair();
+        let id = self.targets_key.tuf_key().key_id().unwrap();
+        self.root.keys.insert(id.clone(), self.targets_key.tuf_key());
+        self.root.roles.get_mut(&RoleType::Targets).unwrap().keyids = vec![id];
+        self.root.version = self.root.version.checked_add(1).unwrap();
+    }
     fn targets(&self) -> String {
         let version = NonZeroU64::new(self.version).unwrap();
         let mut targets = Targets::new(signing::SPEC.into(), version, signing::time(self.expires).unwrap());
         targets.delegations = None;
+        if !self.withdrawn.is_empty() {
+            targets._extra.insert(banyan_trust::WITHDRAWN.into(), serde_json::json!(self.withdrawn));
+        }
         for (name, text) in &self.manifests {
             let hashes = Hashes { sha256: signing::sha256(text.as_bytes()).into(), _extra: HashMap::new() };
             let target = Target { length: text.len() as u64, hashes, custom: HashMap::new(), _extra: HashMap::new() };
@@ -90,14 +120,14 @@ fn world() -> (TempDir, Repository, Publisher, TrustStore) {
     let folder = tempfile::tempdir().unwrap();
     let mut repository = Repository::open(folder.path(), NOW).unwrap();
     let publisher = Publisher::new(&repository.online_keys());
-    repository.register_root(&publisher.root(), NOW).unwrap();
+    repository.register_root(&publisher.root(), None, NOW).unwrap();
     let root = repository.first_root().unwrap();
     let machine = TrustStore::enrol(root, Digest::of(root.as_bytes())).unwrap();
     (folder, repository, publisher, machine)
 }
 fn publish(repository: &mut Repository, publisher: &mut Publisher, manifest: &Manifest) -> Result<(), RepositoryError> {
     let (targets, text) = publisher.release(manifest);
-    repository.publish(&targets, &text, &[], NOW).map(|published| assert_eq!(&published, manifest))
+    repository.publish(&targets, &text, NOW).map(|published| assert_eq!(&published, manifest))
 }
 fn judge(machine: &TrustStore, proof: &ReleaseProof, now: UnixSeconds) -> Result<TrustStore, TrustError> {
     machine.check(proof, Digest::of(proof.manifest.as_bytes()), now).map(|(_, store)| store)
@@ -128,28 +158,28 @@ fn the_first_root_must_be_true_ours_and_fresh() {
     let mut repository = Repository::open(folder.path(), NOW).unwrap();
     let mut publisher = Publisher::new(&repository.online_keys());
     let (targets, text) = publisher.release(&manifest("hello", 1, 0));
-    assert!(matches!(repository.publish(&targets, &text, &[], NOW), Err(RepositoryError::NoRoot)));
+    assert!(matches!(repository.publish(&targets, &text, NOW), Err(RepositoryError::NoRoot)));
 
     let foreign = Publisher::new(&[serde_json::json!(pair().tuf_key()), serde_json::json!(pair().tuf_key())]);
-    let error = repository.register_root(&foreign.root(), NOW).unwrap_err();
+    let error = repository.register_root(&foreign.root(), None, NOW).unwrap_err();
     assert!(matches!(error, RepositoryError::NotOurKeys(_)), "{error}");
-    let expired = repository.register_root(&publisher.root(), NOW.plus(365 * DAY)).unwrap_err();
+    let expired = repository.register_root(&publisher.root(), None, NOW.plus(365 * DAY)).unwrap_err();
     assert_eq!(expired.reason(), Reason::MetadataExpired);
     let mut mixed = Publisher::new(&repository.online_keys());
     mixed.root.roles.insert(RoleType::Targets, mixed.root.roles[&RoleType::Snapshot].clone());
-    let error = repository.register_root(&mixed.root(), NOW).unwrap_err();
+    let error = repository.register_root(&mixed.root(), None, NOW).unwrap_err();
     assert!(matches!(error, RepositoryError::RootRefused(TrustError::UnsoundRoot { .. })), "{error}");
     let mut second = Publisher::new(&repository.online_keys());
     second.root.version = NonZeroU64::new(2).unwrap();
-    let error = repository.register_root(&second.root(), NOW).unwrap_err();
+    let error = repository.register_root(&second.root(), None, NOW).unwrap_err();
     assert!(matches!(error, RepositoryError::RootVersion { wanted: 1, found: 2 }), "{error}");
     assert!(error.is_callers_fault() && !repository.has_root());
 
-    repository.register_root(&publisher.root(), NOW).unwrap();
+    repository.register_root(&publisher.root(), None, NOW).unwrap();
     let kept = repository.first_root().unwrap().to_owned();
-    repository.register_root(&kept, NOW).unwrap();
+    repository.register_root(&kept, None, NOW).unwrap();
     let thief = Publisher::new(&repository.online_keys());
-    assert!(repository.register_root(&thief.root(), NOW).is_err(), "a second first root");
+    assert!(repository.register_root(&thief.root(), None, NOW).is_err(), "a second first root");
     assert_eq!(repository.newest_root(), Some(kept.as_str()));
 }
 
@@ -161,7 +191,7 @@ fn a_newer_root_follows_the_old_one_and_keeps_the_releases_trusted() {
     // A thief's, not signed by the old root's keys.
     let mut thief = Publisher::new(&repository.online_keys());
     thief.root.version = NonZeroU64::new(2).unwrap();
-    let error = repository.register_root(&thief.root(), NOW).unwrap_err();
+    let error = repository.register_root(&thief.root(), None, NOW).unwrap_err();
     assert_eq!(error.reason(), Reason::MetadataForged);
     // The publisher's own, but the published list would not be trusted under it.
     let old = publisher.root.clone();
@@ -170,12 +200,12 @@ fn a_newer_root_follows_the_old_one_and_keeps_the_releases_trusted() {
     let id = stranger.key_id().unwrap();
     publisher.root.keys.insert(id.clone(), stranger);
     publisher.root.roles.get_mut(&RoleType::Targets).unwrap().keyids = vec![id];
-    let error = repository.register_root(&publisher.root(), NOW).unwrap_err();
+    let error = repository.register_root(&publisher.root(), None, NOW).unwrap_err();
     assert!(matches!(error, RepositoryError::RootRefused(TrustError::Forged { .. })), "{error}");
     assert_eq!((repository.versions(), repository.roots.len()), (Some(before), 1), "nothing has changed");
 
     publisher.root = Root { version: NonZeroU64::new(2).unwrap(), ..old };
-    repository.register_root(&publisher.root(), NOW).unwrap();
+    repository.register_root(&publisher.root(), None, NOW).unwrap();
     let machine = judge(&machine, &repository.proof("hello", 1).unwrap(), NOW).unwrap();
     assert_eq!(machine.versions().root, 2);
     let reopened = Repository::open(folder.path(), NOW).unwrap();
@@ -189,16 +219,16 @@ fn lists_that_publishers_did_not_sign_or_that_are_stale_are_refused() {
     let (targets, text) = publisher.release(&manifest("hello", 1, 0));
     let reason = |result: Result<Manifest, RepositoryError>| result.unwrap_err().reason();
     let forged = targets.replace("hello/1.json", "hello/9.json");
-    assert_eq!(reason(repository.publish(&forged, &text, &[], NOW)), Reason::MetadataForged);
-    assert_eq!(reason(repository.publish(&targets, &text, &[], publisher.expires)), Reason::MetadataExpired);
+    assert_eq!(reason(repository.publish(&forged, &text, NOW)), Reason::MetadataForged);
+    assert_eq!(reason(repository.publish(&targets, &text, publisher.expires)), Reason::MetadataExpired);
     let other = serde_json::to_string(&manifest("hello", 2, 0)).unwrap();
-    assert_eq!(reason(repository.publish(&targets, &other, &[], NOW)), Reason::NotPublished);
-    let examined = repository.examine(&targets, &other, &[], NOW);
+    assert_eq!(reason(repository.publish(&targets, &other, NOW)), Reason::NotPublished);
+    let examined = repository.examine(&targets, &other, NOW);
     assert!(matches!(examined, Err(RepositoryError::Untrusted(TrustError::NotPublished { .. }))), "{examined:?}");
     assert!(repository.current().is_none());
-    repository.publish(&targets, &text, &[], NOW).unwrap();
+    repository.publish(&targets, &text, NOW).unwrap();
     let live = repository.versions();
-    repository.publish(&targets, &text, &[], NOW).unwrap();
+    repository.publish(&targets, &text, NOW).unwrap();
     assert_ne!(repository.versions(), live, "the same again is signed again, and no error");
     publisher.version = 0;
     let error = publish(&mut repository, &mut publisher, &manifest("hello", 2, 0)).unwrap_err();
@@ -235,20 +265,86 @@ fn releases_disappear_or_change_only_on_purpose() {
     // One is missing.
     publisher.manifests.remove("hello/1.json");
     let (targets, text) = publisher.release(&manifest("hello", 3, 0));
-    let error = repository.publish(&targets, &text, &[], NOW).unwrap_err();
+    let error = repository.publish(&targets, &text, NOW).unwrap_err();
     assert!(matches!(&error, RepositoryError::Disappeared(names) if names == &["hello/1.json"]), "{error}");
-    repository.publish(&targets, &text, &["hello/1.json".into()], NOW).unwrap();
+    // Named as withdrawn it is off the list; other releases may come with it.
+    publisher.withdraw("hello/1.json");
+    publish(&mut repository, &mut publisher, &manifest("hello", 3, 0)).unwrap();
     assert!(matches!(repository.proof("hello", 1), Err(RepositoryError::NoSuchRelease { .. })));
     assert_eq!(repository.releases().len(), 2);
-    // A withdrawn name does not come back with other contents.
     publish(&mut repository, &mut publisher, &manifest("other", 1, 0)).unwrap();
-    publisher.manifests.remove("other/1.json");
-    let (targets, text) = publisher.release(&manifest("hello", 4, 0));
-    repository.publish(&targets, &text, &["other/1.json".into()], NOW).unwrap();
-    let mut again = manifest("other", 1, 0);
-    again.notes = "changed".into();
-    let error = publish(&mut repository, &mut publisher, &again).unwrap_err();
-    assert!(matches!(&error, RepositoryError::Changed(name) if name == "other/1.json"), "{error}");
+    publisher.withdraw("other/1.json");
+    let list = publisher.again();
+    assert_eq!(repository.replace_list(&list, NOW).unwrap(), ["other/1.json"]);
+    assert!(repository.replace_list(&list, NOW).unwrap().is_empty(), "the same again is no error");
+    assert_eq!(repository.withdrawn().1, publisher.version);
+    // A restart does not forget it, and the bytes that only they had are known.
+    let mut repository = Repository::open(folder.path(), NOW).unwrap();
+    assert_eq!(repository.withdrawn().0.into_iter().collect::<Vec<_>>(), ["hello/1.json", "other/1.json"]);
+    let only: Vec<Digest> =
+        [("hello", 1), ("other", 1)].iter().map(|(p, s)| manifest(p, *s, 0).artifacts[0].digest).collect();
+    assert!(only.iter().all(|digest| repository.only_withdrawn().contains(digest)));
+    // It never comes back: not as it was, not changed, not by being forgotten.
+    let kept = (publisher.manifests.clone(), publisher.withdrawn.clone());
+    let error = publish(&mut repository, &mut publisher, &manifest("other", 1, 0)).unwrap_err();
+    assert!(matches!(&error, RepositoryError::Returned(name) if name == "other/1.json"), "{error}");
+    publisher.withdrawn.clear();
+    let error = publish(&mut repository, &mut publisher, &manifest("other", 1, 0)).unwrap_err();
+    assert!(matches!(&error, RepositoryError::Returned(_)), "{error}");
+    // What is not published cannot be withdrawn, and not by another version's name.
+    (publisher.manifests, publisher.withdrawn) = kept;
+    let good = publisher.withdrawn.clone();
+    for (name, version) in [("nothing/1.json", publisher.version + 1), ("hello/2.json", 1)] {
+        publisher.withdraw(name);
+        publisher.withdrawn.insert(name.into(), version);
+        let list = publisher.again();
+        let error = repository.replace_list(&list, NOW).unwrap_err();
+        assert!(matches!(error, RepositoryError::Withdrawal { .. }), "{error}");
+        publisher.withdrawn.clone_from(&good);
+    }
+}
+
+#[test]
+fn new_targets_keys_come_with_a_list_that_they_have_signed() {
+    let (folder, mut repository, mut publisher, machine) = world();
+    publish(&mut repository, &mut publisher, &manifest("hello", 1, 0)).unwrap();
+    let machine = judge(&machine, &repository.proof("hello", 1).unwrap(), NOW).unwrap();
+    let by_the_old_key = publisher.again();
+    publisher.version -= 1;
+    publisher.rotate_targets();
+    let root = publisher.root();
+    let list = publisher.again();
+    // No list, one that the old key signed, one that lacks a release.
+    for wrong in [None, Some(by_the_old_key.as_str())] {
+        let error = repository.register_root(&root, wrong, NOW).unwrap_err();
+        assert!(matches!(error, RepositoryError::RootRefused(_)), "{error}");
+    }
+    let kept = publisher.manifests.clone();
+    publisher.manifests.clear();
+    let error = repository.register_root(&root, Some(&publisher.targets()), NOW).unwrap_err();
+    assert!(matches!(error, RepositoryError::Disappeared(_)), "{error}");
+    publisher.manifests = kept;
+    assert_eq!(repository.roots().len(), 1, "something was changed");
+
+    // A power cut between list and root leaves the old state, one after the root the new one.
+    let next = folder.path().join("targets/next.json");
+    std::fs::write(&next, &list).unwrap();
+    let reopened = Repository::open(folder.path(), NOW).unwrap();
+    assert!(!next.exists() && reopened.targets() == repository.targets());
+    std::fs::write(&next, &list).unwrap();
+    std::fs::write(folder.path().join("roots/2.json"), &root).unwrap();
+    let cut = Repository::open(folder.path(), NOW).unwrap();
+    assert_eq!((cut.targets(), next.exists()), (Some(list.as_str()), false));
+    std::fs::remove_file(folder.path().join("roots/2.json")).unwrap();
+    std::fs::remove_file(folder.path().join("targets/2.json")).unwrap();
+
+    repository.register_root(&root, Some(&list), NOW).unwrap();
+    assert_eq!((repository.roots().len(), repository.targets()), (2, Some(list.as_str())));
+    let machine = judge(&machine, &repository.proof("hello", 1).unwrap(), NOW).unwrap();
+    publish(&mut repository, &mut publisher, &manifest("hello", 2, 0)).unwrap();
+    judge(&machine, &repository.proof("hello", 2).unwrap(), NOW).unwrap();
+    let reopened = Repository::open(folder.path(), NOW).unwrap();
+    judge(&machine, &reopened.proof("hello", 2).unwrap(), NOW).unwrap();
 }
 
 #[test]
@@ -298,7 +394,7 @@ fn power_cuts_leave_a_usable_repository() {
     std::fs::write(folder.path().join("targets/3.json.new"), "half a fi").unwrap();
     let mut reopened = Repository::open(folder.path(), NOW).unwrap();
     let machine = judge(&machine, &reopened.proof("hello", 2).unwrap(), NOW).unwrap();
-    reopened.publish(&targets, &text, &[], NOW).unwrap();
+    reopened.publish(&targets, &text, NOW).unwrap();
     // The disk ate the online files: what is signed next is above what machines have seen, by the clock.
     for name in ["snapshot.json", "timestamp.json"] {
         std::fs::remove_file(folder.path().join(name)).unwrap();
@@ -348,7 +444,7 @@ fn metadata_carries_the_newest_roots_a_machine_follows_in_one_step() {
     publish(&mut repository, &mut publisher, &manifest("hello", 1, 0)).unwrap();
     for version in 2..=u64::try_from(banyan_proto::limits::ROOTS).unwrap() + 2 {
         publisher.root.version = NonZeroU64::new(version).unwrap();
-        repository.register_root(&publisher.root(), NOW).unwrap();
+        repository.register_root(&publisher.root(), None, NOW).unwrap();
     }
     let proof = repository.proof("hello", 1).unwrap();
     assert_eq!(proof.metadata.roots.len(), banyan_proto::limits::ROOTS);

@@ -153,20 +153,21 @@ impl Deployments for Sqlite {
         Ok(true)
     }
 
-    async fn expire(&self, id: DeploymentId) -> Stored<()> {
+    async fn end(&self, id: DeploymentId, reason: Reason, detail: &str) -> Stored<bool> {
         let mut tx = self.begin().await?;
         query(
-            "UPDATE addressees SET stage = ?, reason = ?, detail = NULL WHERE deployment = ? \
+            "UPDATE addressees SET stage = ?, reason = ?, detail = ? WHERE deployment = ? \
              AND stage NOT IN ('installed', 'failed')",
         )
         .bind(word(&Stage::Failed)?)
-        .bind(word(&Reason::OrderExpired)?)
+        .bind(word(&reason)?)
+        .bind(detail)
         .bind(id.0.as_slice())
         .execute(&mut *tx)
         .await?;
-        end_if_over(&mut tx, id, DeploymentState::Finished).await?;
+        let was_open = end_if_over(&mut tx, id, DeploymentState::Finished).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(was_open)
     }
 
     async fn add_server_sent(&self, id: DeploymentId, bytes: u64) -> Stored<()> {

@@ -208,8 +208,8 @@ pub(crate) trait Deployments {
     async fn lists(&self, id: DeploymentId) -> Stored<Vec<AddresseeList>>;
     /// Changes the state from one of `from`; `false` when it is in another one.
     async fn set_state(&self, id: DeploymentId, from: &[DeploymentState], to: DeploymentState) -> Stored<bool>;
-    /// The order's time is over: whoever has not finished ends with that reason.
-    async fn expire(&self, id: DeploymentId) -> Stored<()>;
+    /// It is over: whoever has not finished ends with that reason. Says whether it was under way until now.
+    async fn end(&self, id: DeploymentId, reason: Reason, detail: &str) -> Stored<bool>;
     async fn add_server_sent(&self, id: DeploymentId, bytes: u64) -> Stored<()>;
 }
 

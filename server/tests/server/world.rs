@@ -116,7 +116,7 @@ impl Agent {
     }
     pub(crate) fn check_in(&self, addresses: Vec<SocketAddr>, crl_number: u64, wait_seconds: u32) -> CheckIn {
         let (label, software) = ("m".into(), "test".into());
-        CheckIn { boot: 1, label, addresses, software, crl_number, known: vec![], wait_seconds }
+        CheckIn { boot: 1, label, addresses, software, crl_number, known: vec![], wait_seconds, publishers: None }
     }
     pub(crate) async fn report(&self, number: u64, order: DeploymentId, event: Event) {
         let report = Report { number, at: UnixSeconds::now(), order: Some(order), event };
@@ -172,7 +172,7 @@ impl World {
     }
     pub(crate) async fn register_root(&self) -> Result<(), Refused> {
         let root = self.publisher.root_text.clone();
-        self.admin().await.post("/api/v1/root", &RegisterRoot { root }).await
+        self.admin().await.post("/api/v1/root", &RegisterRoot { root, targets: None }).await
     }
     /// Somebody who knows the CA and nothing else.
     pub(crate) async fn stranger(&self) -> Session {

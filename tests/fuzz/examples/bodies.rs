@@ -52,6 +52,13 @@ pub(crate) fn bodies(words: &Words) -> Vec<(&'static str, Value)> {
         ),
         ("root", json!({ "root": root })),
         ("targets", json!({ "root": root, "targets": null })),
+        ("roots", json!({ "roots": [root] })),
+        ("next-root", json!({ "root": root, "targets": words.proof.metadata.targets })),
+        ("replaced", json!({ "withdrawn": ["hello/3.json"], "stopped": [id] })),
+        (
+            "check-in-of-one-that-follows",
+            json!({ "boot": 1, "label": "pc-1", "addresses": addresses, "software": "b", "crl_number": 1, "known": [], "wait_seconds": 300, "publishers": { "root": 3, "targets": 9 } }),
+        ),
         ("token", json!({ "uses": 3, "expires_seconds": 60, "group": "lab" })),
         ("token-created", json!({ "secret": "00112233445566778899aabbccddeeff" })),
         ("publish", json!({ "targets": words.proof.metadata.targets, "manifest": words.proof.manifest })),

@@ -52,6 +52,7 @@ fn main() {
     for (name, text) in words.texts() {
         put("texts", name, text);
     }
+    put("packages", "hello.banyan", words.package());
     put("manifests", "small.json", &words.proof.manifest);
     put_json("manifests", "full", &words.full_manifest());
     put_json("metadata", "release", &words.proof);

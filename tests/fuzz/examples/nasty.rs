@@ -81,6 +81,12 @@ pub(crate) fn write(words: &Words) {
         "unsigned-root.json",
         words.proof.metadata.roots[0].replace("\"signatures\":[", "\"signatures\":[],\"x\":["),
     );
+    let package = words.package();
+    put("packages", "head-of-4-gib.banyan", [&package[..17], &[0xff; 4], &package[21..]].concat());
+    put("packages", "head-behind-the-end.banyan", [&package[..17], &[0, 1, 0, 0], &package[21..]].concat());
+    put("packages", "later-format.banyan", [b"banyan package 2\n", &package[17..]].concat());
+    put("packages", "magic-only.banyan", &package[..17]);
+    put("packages", "deep.banyan", [&package[..17], &[0, 0, 0x4e, 0x20], "[".repeat(20_000).as_bytes()].concat());
     put("certificates", "length-of-4-gib.der", [0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0x30]);
     put("certificates", "endless.der", [0x30, 0x80].repeat(2_000));
     put("certificates", "deep.der", [0x30, 0x82, 0x40, 0x00].repeat(4_000));

@@ -9,7 +9,10 @@ use banyan_proto::{
     order::{Spread, Window},
     peer::{Confirm, Control, Hello, Offer, OfferReply, Pull, PullReply, ReleaseProof},
 };
-use banyan_trust::fixture::{Signers, manifest};
+use banyan_trust::{
+    fixture::{Signers, manifest},
+    package::Head,
+};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 /// The stripe that the fuzz targets look at.
@@ -132,6 +135,14 @@ impl Words {
             ("key", self.keys.0[0].clone().into()),
             ("chunk-hashes", ChunkHashes(vec![self.artifact; 3]).into()),
         ]
+    }
+    /// The release as a package file.
+    pub(crate) fn package(&self) -> Vec<u8> {
+        let ReleaseProof { metadata, manifest } = self.proof.clone();
+        let head = Head { roots: metadata.roots, targets: metadata.targets, manifest };
+        let content = [head.encode().expect("a head"), b"hello 3".to_vec()].concat();
+        assert_eq!(Digest::of(b"hello 3"), self.artifact, "the fixture's content");
+        content
     }
     /// A manifest that says everything that can be said.
     pub(crate) fn full_manifest(&self) -> Manifest {

@@ -6,6 +6,7 @@ use crate::{
     failure::{Explain as _, with_causes},
     profile::{self, ProfileArg},
     system,
+    verbs::expiry,
 };
 use banyan_proto::{
     Digest, UnixSeconds,
@@ -17,7 +18,7 @@ const CLOCKS_APART: u64 = 30;
 /// Signed documents are refused by clocks that are this far off (seconds): go-aheads are fresh for 15 minutes.
 const CLOCKS_WRONG: u64 = 300;
 
-const AFTER_PROFILE: [&str; 6] = ["server", "ca", "token", "root", "clocks", "machines"];
+const AFTER_PROFILE: [&str; 7] = ["server", "ca", "token", "root", "signatures", "clocks", "machines"];
 
 pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
     let (path, profile) = match profile::load(given) {
@@ -44,7 +45,9 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
     checks.extend(of_answer(&profile, client.info_and_clock().await, UnixSeconds::now()));
     // What needs a second request is asked only of a server that has answered the first.
     if checks.iter().any(|check| check.what == "token" && check.verdict == super::Verdict::Good) {
-        checks.push(root(&profile, client.targets().await));
+        let targets = client.targets().await;
+        checks.extend(targets.as_ref().ok().map(|current| signatures(current, UnixSeconds::now())));
+        checks.push(root(&profile, targets));
         checks.push(machines(&client).await);
     }
     checks
@@ -119,6 +122,25 @@ fn root(profile: &Profile, targets: Result<CurrentTargets, ClientError>) -> Chec
     }
 }
 
+/// How long the publishers' signatures are still believed.
+fn signatures(current: &CurrentTargets, now: UnixSeconds) -> Check {
+    let Some((root, list)) = expiry::shown(current) else {
+        return Check::bad("signatures", "the server's root cannot be read", "look at the server's log");
+    };
+    let warnings = expiry::warnings(root, list, now);
+    let expired = list.map_or(root, |list| list.min(root)) <= now;
+    let split: Vec<(&str, &str)> = warnings.iter().filter_map(|line| line.split_once("; next: ")).collect();
+    let (found, next): (Vec<&str>, Vec<&str>) = split.into_iter().unzip();
+    match (warnings.is_empty(), expired) {
+        (true, _) => {
+            let list = list.map_or_else(|| "no list yet".into(), |list| format!("list until {}", expiry::date(list)));
+            Check::good("signatures", format!("root until {}, {list}", expiry::date(root)))
+        }
+        (false, false) => Check::doubtful("signatures", found.join("; "), next.join("; ")),
+        (false, true) => Check::bad("signatures", found.join("; "), next.join("; ")),
+    }
+}
+
 fn version(root: &str) -> Option<u64> {
     serde_json::from_str::<serde_json::Value>(root).ok()?.get("signed")?.get("version")?.as_u64()
 }
@@ -166,7 +188,7 @@ mod tests {
     #[test]
     fn a_root_of_somebody_else_is_noticed() {
         let text = r#"{"signed":{"version":1}}"#;
-        let current = |root: &str| Ok(CurrentTargets { root: root.into(), targets: None });
+        let current = |root: &str| Ok(CurrentTargets { root: root.into(), targets: None, roots: vec![] });
         assert_eq!(root(&profile(Some(Digest::of(text.as_bytes()))), current(text)).verdict, Verdict::Good);
         assert_eq!(root(&profile(Some(Digest([1; 32]))), current(text)).verdict, Verdict::Bad);
         assert_eq!(root(&profile(None), current(text)).verdict, Verdict::Bad);

@@ -7,6 +7,7 @@ mod lists;
 mod manifests;
 mod messages;
 mod metadata;
+mod packages;
 mod signed;
 mod texts;
 
@@ -37,6 +38,7 @@ pub(crate) const ALL: &[Target] = &[
     Target { name: "manifests", prepare: |_| Ok(Box::new(manifests::check)) },
     Target { name: "certificates", prepare: certificates::prepare },
     Target { name: "metadata", prepare: metadata::prepare },
+    Target { name: "packages", prepare: packages::prepare },
     Target { name: "bodies", prepare: |_| Ok(Box::new(bodies::check)) },
 ];
 

@@ -1,0 +1,36 @@
+//! A targets key was stolen and revoked. The thief has the server, too, with all its keys, and shows the old root.
+
+use crate::*;
+use banyan_trust::fixture::TestKey;
+
+#[test]
+fn is_refused_by_a_machine_that_has_heard_of_the_new_root() {
+    let mut stage = Stage::new();
+    let evil = manifest("tool", 6, 5);
+    // What the thief makes of the state before the key was revoked.
+    let mut thief = copy(&stage.publishers);
+    let forged = thief.publish(&evil);
+    stage.publishers.next_root(|signers| {
+        signers.keys.insert("targets", vec![TestKey::generate()]);
+    });
+    let mut trust = stage.stage.trust.lock().unwrap();
+    *trust = trust.update_roots(&stage.publishers.roots).unwrap();
+    drop(trust);
+    (stage.manifest, stage.release) = (evil, forged);
+    stage.assert_refused(stage.offer(&stage.order()), Reason::MetadataForged);
+    // The chain up to the new root beside it does not help.
+    stage.release.metadata.roots.clone_from(&stage.publishers.roots);
+    stage.assert_refused(stage.offer(&stage.order()), Reason::MetadataForged);
+}
+
+fn copy(signers: &Signers) -> Signers {
+    Signers {
+        keys: signers.keys.clone(),
+        threshold: signers.threshold,
+        versions: signers.versions,
+        expires: signers.expires.clone(),
+        targets: signers.targets.clone(),
+        withdrawn: signers.withdrawn.clone(),
+        roots: signers.roots.clone(),
+    }
+}

@@ -1,0 +1,22 @@
+//! A release that the publishers have taken back; the sender has not heard of it, this machine has.
+
+use crate::*;
+
+#[test]
+fn is_refused_whoever_has_not_heard_of_it() {
+    let mut stage = Stage::new();
+    let before = stage.release.clone();
+    stage.publishers.targets.clear();
+    stage.publishers.withdrawn.insert("tool/5.json".into(), 2);
+    let news = stage.publishers.publish(&manifest("other", 1, 1));
+    // Metadata that says so, with the release itself.
+    stage.release.metadata = news.metadata.clone();
+    stage.assert_refused(stage.offer(&stage.order()), Reason::Withdrawn);
+    // The old metadata, to a machine that has the new.
+    let mut trust = stage.stage.trust.lock().unwrap();
+    *trust = trust.refresh(&news.metadata, UnixSeconds::now()).unwrap().1;
+    drop(trust);
+    stage.stage.state.set_metadata(&news.metadata).unwrap();
+    stage.release = before;
+    stage.assert_refused(stage.offer(&stage.order()), Reason::Withdrawn);
+}

@@ -1,0 +1,82 @@
+//! The publishers' list of releases, one step further: a release more, some withdrawn, or only signed again.
+
+use super::{PublisherError, roots::YEAR, trusted::Known};
+use banyan_proto::{Manifest, UnixSeconds};
+use banyan_server::repository::signing;
+use banyan_trust::WITHDRAWN;
+use std::{collections::HashMap, num::NonZeroU64};
+use tough::{
+    TargetName,
+    schema::{Hashes, Signed, Target, Targets},
+};
+
+/// A list that nobody has signed yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// targets.json without signatures.
+    pub(crate) targets: String,
+    /// The text of the manifest that it adds.
+    pub(crate) manifest: Option<String>,
+}
+
+/// The list with a release more. The very same release again only renews the signature.
+///
+/// # Errors
+/// When the manifest is not allowed, or its sequence not above the last.
+pub(crate) fn with(known: &Known, manifest: &Manifest, now: UnixSeconds) -> Result<Next, PublisherError> {
+    let text = serde_json::to_string(manifest).map_err(|error| unwritable(&error))?;
+    Manifest::parse(text.as_bytes())?;
+    let (name, highest) = (manifest.target_name(), known.published.highest_sequence(&manifest.package));
+    if manifest.sequence <= highest && !known.published.lists(&name, &text) {
+        let (package, sequence) = (manifest.package.clone(), manifest.sequence);
+        return Err(PublisherError::NotAboveLast { package, sequence, highest });
+    }
+    let mut targets = as_it_is(known, now)?;
+    let hashes = Hashes { sha256: signing::sha256(text.as_bytes()).into(), _extra: HashMap::new() };
+    let target = Target { length: text.len() as u64, hashes, custom: HashMap::new(), _extra: HashMap::new() };
+    targets.add_target(TargetName::new(name.as_str()).map_err(|error| unwritable(&error))?, target);
+    Ok(Next { targets: signing::unsigned(targets)?, manifest: Some(text) })
+}
+
+/// The list without these releases, and with the word that they were withdrawn.
+///
+/// # Errors
+/// When the list does not have one of them.
+pub(crate) fn without(known: &Known, names: &[String], now: UnixSeconds) -> Result<Next, PublisherError> {
+    let mut targets = as_it_is(known, now)?;
+    let mut withdrawn = known.published.withdrawn.clone();
+    for name in names {
+        let found = TargetName::new(name.as_str()).map_err(|error| unwritable(&error))?;
+        if targets.targets.remove(&found).is_none() {
+            return Err(PublisherError::NotListed(name.clone()));
+        }
+        withdrawn.insert(name.clone(), targets.version.get());
+    }
+    targets._extra.insert(WITHDRAWN.into(), serde_json::json!(withdrawn));
+    Ok(Next { targets: signing::unsigned(targets)?, manifest: None })
+}
+
+/// The same list, believed for a year from now.
+///
+/// # Errors
+/// When the clock is unusable.
+pub(crate) fn again(known: &Known, now: UnixSeconds) -> Result<Next, PublisherError> {
+    Ok(Next { targets: signing::unsigned(as_it_is(known, now)?)?, manifest: None })
+}
+
+/// What is on the list stays on it; version and time are the next ones.
+fn as_it_is(known: &Known, now: UnixSeconds) -> Result<Targets, PublisherError> {
+    let version = NonZeroU64::MIN.saturating_add(known.published.version);
+    let mut targets = Targets::new(signing::SPEC.into(), version, signing::time(now.plus(YEAR))?);
+    // Machines follow the top-level list only.
+    targets.delegations = None;
+    if let Some(text) = &known.list {
+        let old: Signed<Targets> = serde_json::from_str(text).map_err(|error| unwritable(&error))?;
+        (targets.targets, targets._extra) = (old.signed.targets, old.signed._extra);
+    }
+    Ok(targets)
+}
+
+fn unwritable(error: &dyn std::fmt::Display) -> PublisherError {
+    PublisherError::Unwritable(error.to_string())
+}

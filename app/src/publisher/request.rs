@@ -1,0 +1,310 @@
+//! A signing request: a root, a list of releases, or both, with the signatures that they have so far.
+//!
+//! Everything that publishers sign is one of these, also when one folder has all the keys. Where several must sign on
+//! several computers, it is a file that is passed round. It carries all that is needed to judge it (the roots before, the
+//! list before, the manifest), and nothing in it is believed: whoever signs checks it against the root in the own folder
+//! and is shown what it changes, worked out anew.
+
+use super::{
+    Published, PublisherError, files,
+    keys::{self, Role},
+    lists::Next,
+    roots::{holders, kind},
+    trusted::{self, Known},
+};
+use banyan_proto::{Digest, Manifest};
+use banyan_server::repository::signing::{self, Ed25519KeyPair};
+use banyan_trust::TrustStore;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use tough::schema::{Root, Targets};
+
+/// Largest file that is read as one (bytes): a list, its predecessor, a manifest, and many roots.
+const LARGEST: u64 = 128 << 20;
+
+/// The file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    /// Version of this format; 1.
+    pub(crate) signing_request: u32,
+    /// All roots so far; none when it is about the first one.
+    pub(crate) roots: Vec<String>,
+    /// The list that is in force now.
+    pub(crate) list: Option<String>,
+    /// The next root.
+    pub(crate) root: Option<String>,
+    /// The next list.
+    pub(crate) targets: Option<String>,
+    /// The manifest that the next list adds.
+    pub(crate) manifest: Option<String>,
+}
+
+/// Signatures that are missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Missing {
+    /// On what, and by whose keys.
+    pub(crate) what: &'static str,
+    /// Ids of keys that have signed.
+    pub(crate) signed: Vec<String>,
+    /// Ids of keys that may sign and have not.
+    pub(crate) may_sign: Vec<String>,
+    /// How many must.
+    pub(crate) wanted: u64,
+}
+
+impl Missing {
+    fn is_met(&self) -> bool {
+        self.signed.len() as u64 >= self.wanted
+    }
+}
+
+/// A request that follows from the root in somebody's folder.
+pub(crate) struct Judged {
+    /// The root in force; none when the request is about the first one.
+    pub(crate) before: Option<Root>,
+    /// The next root.
+    pub(crate) root: Option<Root>,
+    /// The list in force.
+    pub(crate) list: Published,
+    /// The next list.
+    pub(crate) targets: Option<Published>,
+    /// What the next list adds.
+    pub(crate) manifest: Option<Manifest>,
+}
+
+impl Request {
+    /// About the very first root.
+    ///
+    /// # Errors
+    /// When it has no text form.
+    pub(crate) fn first(root: Root) -> Result<Self, PublisherError> {
+        let root = Some(signing::unsigned(root)?);
+        Ok(Self { signing_request: 1, roots: vec![], list: None, root, targets: None, manifest: None })
+    }
+    /// About a first root that has been signed before.
+    pub(crate) fn first_again(root: String) -> Self {
+        Self { signing_request: 1, roots: vec![], list: None, root: Some(root), targets: None, manifest: None }
+    }
+    /// About the next root, the next list, or both.
+    ///
+    /// # Errors
+    /// When the root has no text form.
+    pub(crate) fn next(known: &Known, root: Option<Root>, list: Option<Next>) -> Result<Self, PublisherError> {
+        let (targets, manifest) = list.map_or((None, None), |next| (Some(next.targets), next.manifest));
+        Ok(Self {
+            signing_request: 1,
+            roots: known.roots.clone(),
+            list: known.list.clone(),
+            root: root.map(signing::unsigned).transpose()?,
+            targets,
+            manifest,
+        })
+    }
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(crate) fn read(path: &Path) -> Result<Self, PublisherError> {
+        let wrong = |why: String| PublisherError::NotARequest { path: path.to_owned(), why };
+        let size = std::fs::metadata(path).map_err(files::failed("read", path))?.len();
+        if size > LARGEST {
+            return Err(wrong(format!("it has {size} bytes")));
+        }
+        let text = std::fs::read(path).map_err(files::failed("read", path))?;
+        let request: Self = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        match request.signing_request {
+            1 => Ok(request),
+            other => Err(wrong(format!("it has format {other}, of a newer version of Banyan"))),
+        }
+    }
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn write(&self, path: &Path) -> Result<(), PublisherError> {
+        let text = serde_json::to_vec(self).map_err(|error| PublisherError::Unwritable(error.to_string()))?;
+        files::write(path, &text)
+    }
+    /// A name for the file.
+    pub(crate) fn file_name(&self) -> String {
+        let version = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok()?["signed"]["version"].as_u64();
+        let number = |text: &Option<String>| text.as_deref().and_then(version);
+        match (number(&self.root), number(&self.targets)) {
+            (Some(root), _) => format!("root-{root}.tosign"),
+            (None, list) => format!("releases-{}.tosign", list.unwrap_or(0)),
+        }
+    }
+    /// Signs with whatever of these folders may. Gives how many signatures were made.
+    ///
+    /// # Errors
+    /// When a folder or a key cannot be read.
+    pub(crate) fn sign(&mut self, folders: &[PathBuf]) -> Result<usize, PublisherError> {
+        let load = |role| -> Result<Vec<Ed25519KeyPair>, PublisherError> {
+            let mut pairs = vec![];
+            for folder in folders {
+                pairs.extend(keys::load(role, folder)?.into_iter().map(|(_, pair)| pair));
+            }
+            Ok(pairs)
+        };
+        let mut made = 0;
+        if let Some(text) = &self.root {
+            let pairs = load(Role::Root)?;
+            let mut roots = vec![signing::parse_root(text)?];
+            roots.extend(self.roots.last().map(|root| signing::parse_root(root)).transpose()?);
+            let roots: Vec<&Root> = roots.iter().collect();
+            let (text, more) = signing::add::<Root>(text, &roots, &pairs.iter().collect::<Vec<_>>())?;
+            self.root = Some(text);
+            made += more;
+        }
+        if let (Some(text), Some(root)) = (&self.targets, self.governing()) {
+            let (pairs, root) = (load(Role::Targets)?, signing::parse_root(root)?);
+            let (text, more) = signing::add::<Targets>(text, &[&root], &pairs.iter().collect::<Vec<_>>())?;
+            self.targets = Some(text);
+            made += more;
+        }
+        Ok(made)
+    }
+    /// The root whose targets keys sign the next list.
+    fn governing(&self) -> Option<&String> {
+        self.root.as_ref().or(self.roots.last())
+    }
+    /// What is still to be signed, and by whom; nothing when it can be sent.
+    ///
+    /// # Errors
+    /// When a text in it is not of its form.
+    pub(crate) fn missing(&self) -> Result<Vec<Missing>, PublisherError> {
+        Ok(self.signatures()?.into_iter().filter(|missing| !missing.is_met()).collect())
+    }
+    /// Who has signed what.
+    ///
+    /// # Errors
+    /// When a text in it is not of its form.
+    pub(crate) fn signatures(&self) -> Result<Vec<Missing>, PublisherError> {
+        let of = |what, root: &str, role: Role, text: &str| -> Result<Missing, PublisherError> {
+            let (ids, wanted) = holders(&signing::parse_root(root)?, kind(role));
+            let signed = banyan_trust::signers(root, role.name(), text).map_err(PublisherError::Untrusted)?;
+            let may_sign = ids.into_iter().filter(|id| !signed.contains(id)).collect();
+            Ok(Missing { what, signed, may_sign, wanted })
+        };
+        let mut found = vec![];
+        if let Some(text) = &self.root {
+            if let Some(before) = self.roots.last() {
+                found.push(of("the new root, by keys of the present one", before, Role::Root, text)?);
+            }
+            found.push(of("the new root, by its own keys", text, Role::Root, text)?);
+        }
+        if let (Some(text), Some(root)) = (&self.targets, self.governing()) {
+            found.push(of("the list of releases", root, Role::Targets, text)?);
+        }
+        Ok(found)
+    }
+    /// Checks what it says against the root in a folder; signatures need not be complete. About a first root there is
+    /// nothing to check it against.
+    ///
+    /// # Errors
+    /// When it does not follow from what the folder trusts, or contradicts itself.
+    pub(crate) fn judge(&self, folder: &Path) -> Result<Judged, PublisherError> {
+        let odd = |why: &str| PublisherError::OddRequest(why.to_owned());
+        let root = self.root.as_deref().map(signing::parse_root).transpose()?;
+        let before = match (self.roots.first(), trusted::first_root(folder)?) {
+            (None, None) => None,
+            (None, Some(first)) if self.root.as_ref() == Some(&first) => None,
+            (None, Some(_)) => return Err(odd("it is about a first root, and this folder has one already")),
+            (Some(_), None) => return Err(PublisherError::NoRoot(folder.to_owned())),
+            (Some(_), Some(first)) => {
+                let root = self.roots.last().cloned().unwrap_or_default();
+                let current = banyan_proto::admin::CurrentTargets {
+                    root,
+                    targets: self.list.clone(),
+                    roots: self.roots.iter().filter(|root| **root != first).cloned().collect(),
+                };
+                Some(trusted::known(folder, &current)?)
+            }
+        };
+        let follows =
+            |root: &Root| before.as_ref().is_none_or(|known| root.version.get() == known.root.version.get() + 1);
+        if root.as_ref().is_some_and(|root| !follows(root)) {
+            return Err(odd("its root does not follow the present one"));
+        }
+        let list = before.as_ref().map(|known| known.published.clone()).unwrap_or_default();
+        let targets = self.targets.as_deref().map(unverified).transpose()?;
+        if targets.as_ref().is_some_and(|next| next.version <= list.version) {
+            return Err(odd("its list does not follow the present one"));
+        }
+        let manifest = self.manifest.as_deref().map(|text| Manifest::parse(text.as_bytes())).transpose()?;
+        let lists = |(text, manifest): (&String, &Manifest)| {
+            targets.as_ref().is_some_and(|next| next.lists(&manifest.target_name(), text))
+        };
+        if self.manifest.as_ref().zip(manifest.as_ref()).is_some_and(|both| !lists(both)) {
+            return Err(odd("its list does not have its manifest"));
+        }
+        if let Some(next) = &targets {
+            let named = manifest.as_ref().map(Manifest::target_name);
+            let unexplained =
+                |name: &&String| list.targets.get(*name) != next.targets.get(*name) && named.as_ref() != Some(name);
+            if let Some(name) = next.targets.keys().find(unexplained) {
+                return Err(odd(&format!("its list adds or changes {name} without saying what that is")));
+            }
+        }
+        Ok(Judged { before: before.map(|known| known.root), root, list, targets, manifest })
+    }
+    /// Whether machines would follow it: asked of the other implementation before anybody else sees it.
+    ///
+    /// # Errors
+    /// When they would not.
+    pub(crate) fn would_be_trusted(&self) -> Result<(), PublisherError> {
+        let chain: Vec<String> = self.roots.iter().chain(&self.root).cloned().collect();
+        let Some(first) = chain.first() else { return Err(PublisherError::OddRequest("it has no root".into())) };
+        let trust: TrustStore = trusted::follow(first, &chain)?;
+        self.targets
+            .as_deref()
+            .map_or(Ok(()), |list| trust.published(list).map(drop))
+            .map_err(PublisherError::Untrusted)
+    }
+    /// Once the server has accepted it: keeps it, and puts keys away that the new root does not name any more.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn remember(&self, folders: &[PathBuf]) -> Result<Vec<PathBuf>, PublisherError> {
+        let roots: Vec<String> = self.roots.iter().chain(&self.root).cloned().collect();
+        let mut retired = vec![];
+        for folder in folders {
+            trusted::remember(folder, &roots, self.targets.as_deref())?;
+            let (Some(before), Some(after)) = (self.roots.last(), &self.root) else { continue };
+            let (before, after) = (signing::parse_root(before)?, signing::parse_root(after)?);
+            for role in [Role::Root, Role::Targets] {
+                for (path, pair) in keys::load(role, folder)? {
+                    let id = keys::id(&tough::sign::Sign::tuf_key(&pair))?;
+                    let names = |root: &Root| holders(root, kind(role)).0.contains(&id);
+                    if names(&before) && !names(&after) {
+                        keys::retire(&path)?;
+                        retired.push(path);
+                    }
+                }
+            }
+        }
+        Ok(retired)
+    }
+    /// The first root's hash, for the profile and the join codes; only of a request that is about it.
+    pub(crate) fn first_digest(&self) -> Option<Digest> {
+        self.root.as_ref().filter(|_| self.roots.is_empty()).map(|root| Digest::of(root.as_bytes()))
+    }
+}
+
+/// What a list says that may not have all its signatures yet. For showing and comparing only.
+fn unverified(text: &str) -> Result<Published, PublisherError> {
+    let wrong = |error: serde_json::Error| PublisherError::OddRequest(format!("its list cannot be read: {error}"));
+    let list: tough::schema::Signed<Targets> = serde_json::from_str(text).map_err(wrong)?;
+    let withdrawn = list.signed._extra.get(banyan_trust::WITHDRAWN).cloned().unwrap_or(serde_json::json!({}));
+    let target = |(name, target): (&tough::TargetName, &tough::schema::Target)| {
+        let sha256 = data_encoding::HEXLOWER.encode(&target.hashes.sha256);
+        (name.raw().to_owned(), banyan_trust::Target { length: target.length, sha256 })
+    };
+    Ok(Published {
+        version: list.signed.version.get(),
+        expires: banyan_proto::UnixSeconds(u64::try_from(list.signed.expires.as_second()).unwrap_or(0)),
+        targets: list.signed.targets.iter().map(target).collect(),
+        withdrawn: serde_json::from_value(withdrawn).map_err(wrong)?,
+    })
+}

@@ -1,0 +1,106 @@
+//! What the publisher believes of the server: nothing that does not follow from the root in the key folder.
+
+use super::{Published, PublisherError, files};
+use banyan_proto::{Digest, admin::CurrentTargets, limits};
+use banyan_server::repository::signing;
+use banyan_trust::TrustStore;
+use std::path::Path;
+use tough::schema::{Root, Signed, Targets};
+
+/// What is there, by the publishers' own signatures under the root in the key folder.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    /// All roots, from the first on.
+    pub(crate) roots: Vec<String>,
+    /// The newest root's content.
+    pub(crate) root: Root,
+    /// The text of the list; none before the first release.
+    pub(crate) list: Option<String>,
+    /// What is on it.
+    pub(crate) published: Published,
+}
+
+/// Checks what the server shows against the root in the folder, and against what the folder remembers.
+///
+/// # Errors
+/// When the folder has no root, something is not signed under it, or the server shows older things than it accepted.
+pub(crate) fn known(keys: &Path, current: &CurrentTargets) -> Result<Known, PublisherError> {
+    let first = first_root(keys)?.ok_or_else(|| PublisherError::NoRoot(keys.to_owned()))?;
+    // A server that does not show the chain has a root that directly follows, or the first one.
+    let shown = if current.roots.is_empty() { std::slice::from_ref(&current.root) } else { current.roots.as_slice() };
+    let roots: Vec<String> =
+        std::iter::once(first.clone()).chain(shown.iter().filter(|root| **root != first).cloned()).collect();
+    let trust = follow(&first, &roots).map_err(|error| match error {
+        PublisherError::Untrusted(source) => PublisherError::ServerUntrusted(source),
+        other => other,
+    })?;
+    let remembered = remembered_roots(keys)?.len() as u64;
+    let shown = trust.versions().root;
+    if shown < remembered {
+        return Err(PublisherError::ServerBehindRoot { shown, remembered });
+    }
+    let published = match &current.targets {
+        Some(targets) => trust.published(targets).map_err(PublisherError::ServerUntrusted)?,
+        None => Published::default(),
+    };
+    let path = keys.join("published.json");
+    if let Some(text) = files::read(&path)? {
+        let kept: Signed<Targets> =
+            serde_json::from_str(&text).map_err(|error| PublisherError::Damaged { path, why: error.to_string() })?;
+        let (shown, remembered) = (published.version, kept.signed.version.get());
+        if shown < remembered {
+            return Err(PublisherError::ServerBehind { shown, remembered });
+        }
+    }
+    let root = signing::parse_root(trust.root())?;
+    Ok(Known { roots, root, list: current.targets.clone(), published })
+}
+
+/// The same from the folder alone: what the server accepted last, as far as this folder was there.
+///
+/// # Errors
+/// As [`known`].
+pub(crate) fn remembered(keys: &Path) -> Result<Known, PublisherError> {
+    let mut roots = remembered_roots(keys)?;
+    if roots.is_empty() {
+        roots.extend(first_root(keys)?);
+    }
+    let root = roots.last().cloned().ok_or_else(|| PublisherError::NoRoot(keys.to_owned()))?;
+    let targets = files::read(&keys.join("published.json"))?;
+    known(keys, &CurrentTargets { root, targets, roots })
+}
+
+/// Keeps what the server has accepted, so that it cannot show anything older afterwards.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn remember(keys: &Path, roots: &[String], list: Option<&str>) -> Result<(), PublisherError> {
+    let unwritable = |error: serde_json::Error| PublisherError::Unwritable(error.to_string());
+    if let Some(first) = roots.first().filter(|_| !keys.join("root.json").exists()) {
+        files::write(&keys.join("root.json"), first.as_bytes())?;
+    }
+    if remembered_roots(keys)?.len() < roots.len() {
+        files::write(&keys.join("roots.json"), &serde_json::to_vec(roots).map_err(unwritable)?)?;
+    }
+    list.map_or(Ok(()), |list| files::write(&keys.join("published.json"), list.as_bytes()))
+}
+
+/// The first root, if the folder has it.
+pub(crate) fn first_root(keys: &Path) -> Result<Option<String>, PublisherError> {
+    files::read(&keys.join("root.json"))
+}
+
+/// Follows a chain of roots from the first one.
+pub(super) fn follow(first: &str, roots: &[String]) -> Result<TrustStore, PublisherError> {
+    let mut trust = TrustStore::enrol(first, Digest::of(first.as_bytes())).map_err(PublisherError::Untrusted)?;
+    for some in roots.chunks(limits::ROOTS) {
+        trust = trust.update_roots(some).map_err(PublisherError::Untrusted)?;
+    }
+    Ok(trust)
+}
+
+fn remembered_roots(keys: &Path) -> Result<Vec<String>, PublisherError> {
+    let path = keys.join("roots.json");
+    let Some(text) = files::read(&path)? else { return Ok(vec![]) };
+    serde_json::from_str(&text).map_err(|error| PublisherError::Damaged { path, why: error.to_string() })
+}

@@ -1,0 +1,58 @@
+//! How long the publishers' signatures are still believed, and the warning 60 days ahead: afterwards machines install
+//! nothing until publishers sign again.
+
+use banyan_proto::{UnixSeconds, admin::CurrentTargets};
+use tough::schema::{Root, Signed, Targets};
+
+/// Warned of when there is less left (seconds).
+pub(crate) const AHEAD: u64 = 60 * 24 * 3600;
+
+/// When a root expires.
+pub(crate) fn of_root(root: &Root) -> UnixSeconds {
+    UnixSeconds(u64::try_from(root.expires.as_second()).unwrap_or(0))
+}
+
+/// When root and list expire that a server shows. Nothing is verified: it is only for warnings.
+pub(crate) fn shown(current: &CurrentTargets) -> Option<(UnixSeconds, Option<UnixSeconds>)> {
+    let root: Signed<Root> = serde_json::from_str(&current.root).ok()?;
+    let list = current.targets.as_ref().and_then(|text| serde_json::from_str::<Signed<Targets>>(text).ok());
+    let list = list.map(|list| UnixSeconds(u64::try_from(list.signed.expires.as_second()).unwrap_or(0)));
+    Some((of_root(&root.signed), list))
+}
+
+/// A day, for people.
+pub(crate) fn date(at: UnixSeconds) -> String {
+    let time = i64::try_from(at.0).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| at.to_string(), |time| time.strftime("%Y-%m-%d").to_string())
+}
+
+/// What is to be said about it; nothing while there is time.
+pub(crate) fn warnings(root: UnixSeconds, list: Option<UnixSeconds>, now: UnixSeconds) -> Vec<String> {
+    let warn = |what: &str, expires: UnixSeconds, next: &str| {
+        let left = expires.0.saturating_sub(now.0);
+        match left {
+            0 => Some(format!("{what} has expired: machines install nothing; next: {next}")),
+            1..AHEAD => Some(format!("{what} expires in {} days; next: {next}", left / (24 * 3600))),
+            _ => None,
+        }
+    };
+    let root = warn("the publishers' root", root, "banyan keys renew --key DIR");
+    let list = list.and_then(|list| warn("the list of releases", list, "banyan keys renew --key DIR --only targets"));
+    root.into_iter().chain(list).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_warned_of_sixty_days_ahead_and_not_before() {
+        let now = UnixSeconds(1_800_000_000);
+        let (soon, later) = (now.plus(AHEAD - 1), now.plus(AHEAD));
+        assert!(warnings(later, Some(later), now).is_empty() && warnings(later, None, now).is_empty());
+        let root = warnings(soon, Some(later), now);
+        assert!(root.len() == 1 && root[0].contains("root") && root[0].contains("59 days"), "{root:?}");
+        let list = warnings(later, Some(now), now);
+        assert!(list.len() == 1 && list[0].contains("has expired") && list[0].contains("--only targets"), "{list:?}");
+    }
+}

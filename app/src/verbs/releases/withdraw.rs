@@ -1,0 +1,95 @@
+//! `banyan releases withdraw`: takes a release off the publishers' list, signed by them.
+//!
+//! Which sequence has that version is what the server says. A stolen one could have the wrong release withdrawn by that, so
+//! the manifest is fetched and compared with the publishers' own signed list first.
+
+use crate::{
+    client::Client,
+    exit::Exit,
+    failure::{Failure, Tried as _},
+    output::{Json, clean, say},
+    profile::ProfileArg,
+    publisher::{Request, lists, trusted::Known},
+    verbs::{
+        connect,
+        deploy::Wanted,
+        keys::finish::{Signing, finish, known},
+    },
+};
+use banyan_proto::{Manifest, Reason, UnixSeconds};
+
+/// Take a release back: nobody installs it any more
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    banyan releases withdraw hello@1.2 --key keys\n  \
+    banyan releases withdraw hello@1.2 --key keys --json     for scripts\n\n\
+    Deployments of it are stopped, machines that are still receiving it throw it away, and a machine that was off hears of it\n\
+    before it installs anything. Where it is installed it stays: publish and deploy another release to replace it.\n\
+    Its sequence is never used again. Its files are removed from the server.")]
+pub(super) struct Args {
+    /// The release: PACKAGE@VERSION
+    #[arg(value_name = "PACKAGE@VERSION")]
+    release: Wanted,
+    #[command(flatten)]
+    signing: Signing,
+    #[command(flatten)]
+    json: Json,
+}
+
+pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
+    let Wanted { package, version } = &args.release;
+    let tried = || format!("withdraw {package} {}", version.as_deref().unwrap_or_default());
+    let Some(version) = version else {
+        let next = format!("say which one: banyan releases withdraw {package}@VERSION --key DIR");
+        return Err(Failure::new(tried(), "only a single release can be withdrawn", next).ending(Exit::Usage));
+    };
+    let client = connect(profile, tried)?;
+    let known = known(&client, &args.signing, tried).await?;
+    let names = names(&client, &known, package, version).await?;
+    if !args.json.json {
+        say(&clean(&format!("withdrawing {}", names.join(", "))));
+    }
+    let list = lists::without(&known, &names, UnixSeconds::now()).tried(tried)?;
+    let request = Request::next(&known, None, Some(list)).tried(tried)?;
+    let done = finish(&client, request, &args.signing, tried).await?;
+    done.answer(args.json, &format!("{package} {version} is withdrawn"))
+}
+
+/// Target names of all releases with this version, each compared with the publishers' list.
+async fn names(client: &Client, known: &Known, package: &str, version: &str) -> Result<Vec<String>, Failure> {
+    let tried = || format!("withdraw {package} {version}");
+    let releases = client.releases().await.tried(tried)?;
+    let mut names = vec![];
+    for release in releases.iter().filter(|release| release.package == package && release.version == version) {
+        let text = client.manifest(package, release.sequence).await.tried(tried)?;
+        let told = Manifest::parse(text.as_bytes()).ok();
+        let told = told.filter(|told| (told.package.as_str(), told.version.as_str()) == (package, version));
+        let name = told.as_ref().map(Manifest::target_name).filter(|name| known.published.lists(name, &text));
+        let Some(name) = name else {
+            let wrong = format!("what the server says is {package} {version} is not what the publishers signed");
+            let next = "find out what is wrong with the server before anything else is signed";
+            return Err(Failure { reason: Some(Reason::MetadataForged), ..Failure::new(tried(), wrong, next) });
+        };
+        names.push(name);
+    }
+    if names.is_empty() {
+        let wrong = format!("{package} {version} is not on the publishers' list");
+        let missing = Failure::new(tried(), wrong, "`banyan releases` shows what has been published");
+        return Err(Failure { reason: Some(Reason::NotPublished), ..missing });
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verbs::test_args::parse;
+
+    #[tokio::test]
+    async fn a_version_has_to_be_named() {
+        assert!(parse::<Args>("hello@1.2").is_err(), "without keys nothing can be signed");
+        let args: Args = parse("hello --key k").unwrap();
+        let failure = run(&args, &ProfileArg { profile: Some("nowhere".into()) }).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage, "{failure}");
+    }
+}
