@@ -9,7 +9,7 @@ use crate::{
     failure::{Failure, Tried as _},
     output::{Json, clean, say},
     profile::ProfileArg,
-    publisher::{Request, lists, trusted::Known},
+    publisher::{Published, Request, lists, trusted::Known},
     verbs::{
         connect,
         deploy::Wanted,
@@ -62,10 +62,7 @@ async fn names(client: &Client, known: &Known, package: &str, version: &str) -> 
     let mut names = vec![];
     for release in releases.iter().filter(|release| release.package == package && release.version == version) {
         let text = client.manifest(package, release.sequence).await.tried(tried)?;
-        let told = Manifest::parse(text.as_bytes()).ok();
-        let told = told.filter(|told| (told.package.as_str(), told.version.as_str()) == (package, version));
-        let name = told.as_ref().map(Manifest::target_name).filter(|name| known.published.lists(name, &text));
-        let Some(name) = name else {
+        let Some(name) = name_on_the_list(&known.published, (package, version), &text) else {
             let wrong = format!("what the server says is {package} {version} is not what the publishers signed");
             let next = "find out what is wrong with the server before anything else is signed";
             return Err(Failure { reason: Some(Reason::MetadataForged), ..Failure::new(tried(), wrong, next) });
@@ -80,10 +77,41 @@ async fn names(client: &Client, known: &Known, package: &str, version: &str) -> 
     Ok(names)
 }
 
+/// The target name of a manifest, if it is what the publishers' list has under it, and says that it is this release.
+fn name_on_the_list(list: &Published, wanted: (&str, &str), text: &str) -> Option<String> {
+    let manifest = Manifest::parse(text.as_bytes()).ok()?;
+    let name = manifest.target_name();
+    ((manifest.package.as_str(), manifest.version.as_str()) == wanted && list.lists(&name, text)).then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::verbs::test_args::parse;
+    use banyan_server::repository::signing::sha256;
+    use banyan_trust::Target;
+
+    #[test]
+    fn a_server_cannot_have_another_release_withdrawn_than_the_one_named() {
+        let manifest = |version: &str, sequence: u64| {
+            let artifact = r#"{"platform":"any","file_name":"a.tar","size":1,"digest":"D","chunk_size":16384,"chunks":"C","install":{"kind":"archive"}}"#;
+            let artifact = artifact.replace('D', &"00".repeat(32)).replace('C', &format!("{}=", "A".repeat(43)));
+            format!(
+                r#"{{"format":1,"package":"hello","version":"{version}","sequence":{sequence},"min_sequence":0,"artifacts":[{artifact}]}}"#
+            )
+        };
+        let texts = [manifest("1.0", 1), manifest("1.1", 2)];
+        let target = |text: &String| Target {
+            length: text.len() as u64,
+            sha256: data_encoding::HEXLOWER.encode(&sha256(text.as_bytes())),
+        };
+        let targets = ["hello/1.json", "hello/2.json"].map(str::to_owned).into_iter().zip(texts.iter().map(target));
+        let list = Published { targets: targets.collect(), ..Published::default() };
+        let name = |text: &str| name_on_the_list(&list, ("hello", "1.1"), text);
+        assert_eq!(name(&texts[1]).as_deref(), Some("hello/2.json"));
+        assert_eq!(name(&texts[0]), None, "another version");
+        assert_eq!(name(&manifest("1.1", 1)), None, "a manifest nobody signed, with the sequence of another release");
+    }
 
     #[tokio::test]
     async fn a_version_has_to_be_named() {
