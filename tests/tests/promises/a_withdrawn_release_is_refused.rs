@@ -59,4 +59,9 @@ fn also_by_machines_that_hold_it_already() {
     for which in 0..3 {
         assert_eq!(world.says(which, "hello").as_deref(), Some("hello 2.1"), "{}", world.logs());
     }
+    // Withdrawn after it was installed everywhere: it stays installed, and nobody keeps it for others any more.
+    assert!((0..3).all(|which| content(&world, which) == 1));
+    world.banyan(&["releases", "withdraw", "hello@2.1", "--key", &keys]);
+    world.wait_until("nobody passes it on", |world| (0..3).all(|which| content(world, which) == 0));
+    assert_eq!(world.says(0, "hello").as_deref(), Some("hello 2.1"));
 }

@@ -88,6 +88,8 @@ fn a_file_that_changes_while_it_is_packed_makes_no_package() {
     let head = Head { roots: vec![], targets: String::new(), manifest: String::new() };
     std::fs::write(&path, b"two").unwrap();
     let to = world.folder.path().join("x.banyan");
-    let error = package::write(&to, &head, &draft.manifest, &draft.files, &mut |_| {}).unwrap_err();
+    let mut copied = 0;
+    let error = package::write(&to, &head, &draft.manifest, &draft.files, &mut |bytes| copied += bytes).unwrap_err();
+    assert_eq!(copied, 0, "a chunk was copied that nobody signed");
     assert!(matches!(error, PublisherError::NotAFile { .. }) && !to.exists(), "{error}");
 }
