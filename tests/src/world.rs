@@ -272,11 +272,6 @@ impl World {
     fn log(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("{name}.log"))
     }
-    /// All that a machine's agent has said so far, over all its starts.
-    #[must_use]
-    pub fn log_of(&self, which: usize) -> String {
-        fs::read_to_string(self.log(&self.agents[which].label)).unwrap_or_default()
-    }
     /// The end of every log, for when something has failed.
     #[must_use]
     pub fn logs(&self) -> String {
