@@ -1,6 +1,7 @@
 //! Authenticate: from the verified artifact to the receipt, and to the leave to install it now (rules A3–A7).
 
 use crate::{
+    installer::{Job, WithoutRestore},
     orders::HeldOrder,
     server_api::{CallError, ServerApi},
     state::{State, StateError},
@@ -55,14 +56,16 @@ impl AuthenticateError {
 ///
 /// ```compile_fail
 /// use agent_core::authenticate::AuthenticArtifact;
-/// fn forge(file: std::fs::File, order: banyan_proto::Order, manifest: String, since: std::time::Instant) -> AuthenticArtifact {
-///     AuthenticArtifact { file, order, manifest, since }
+/// use agent_core::installer::Job;
+/// fn forge(file: std::fs::File, order: banyan_proto::Order, job: Job, since: std::time::Instant) -> AuthenticArtifact {
+///     AuthenticArtifact { file, order, job, since }
 /// }
 /// ```
 pub struct AuthenticArtifact {
     file: File,
     order: Order,
-    manifest: String,
+    /// Everything that was signed about it: the installer checks it again by itself.
+    job: Job,
     since: Instant,
 }
 
@@ -72,15 +75,11 @@ impl AuthenticArtifact {
     pub fn order(&self) -> &Order {
         &self.order
     }
-    /// The manifest's text.
+    /// The open file and what was signed about it, if the leave is still fresh (rule A5). The time is monotonic: no clock
+    /// that is set can stretch it.
     #[must_use]
-    pub fn manifest(&self) -> &str {
-        &self.manifest
-    }
-    /// The open file, if the leave is still fresh (rule A5). The time is monotonic: no clock that is set can stretch it.
-    #[must_use]
-    pub fn into_file(self) -> Option<File> {
-        (self.since.elapsed() < Duration::from_secs(GoAhead::SECONDS)).then_some(self.file)
+    pub fn into_job(self) -> Option<(File, Job)> {
+        (self.since.elapsed() < Duration::from_secs(GoAhead::SECONDS)).then_some((self.file, self.job))
     }
 }
 
@@ -152,24 +151,38 @@ impl Authenticate {
         // A6: with older metadata than the server has now, nothing is installed.
         let checked = self.check(&held.release, cached.as_ref(), held.order.manifest, now, go.issued);
         let current = |release: &TrustedRelease| release.versions().at_least(go.timestamp_version, go.snapshot_version);
-        match checked {
-            Ok(release) if current(&release) => {}
+        let manifest = || held.release.manifest.clone();
+        let proof = match (checked, cached) {
+            (Ok(release), Some(metadata)) if current(&release) && release.from_cache() => {
+                ReleaseProof { metadata, manifest: manifest() }
+            }
+            (Ok(release), _) if current(&release) => held.release.clone(),
             _ => {
                 let metadata = self.server.metadata().await?;
-                let proof = ReleaseProof { metadata: metadata.clone(), manifest: held.release.manifest.clone() };
+                let proof = ReleaseProof { metadata: metadata.clone(), manifest: manifest() };
                 let release = self.check(&proof, None, held.order.manifest, now, go.issued)?;
                 if !current(&release) {
                     return Err(answer("the metadata is older than the go-ahead says there is"));
                 }
                 self.state.set_metadata(&metadata)?;
+                proof
             }
-        }
+        };
         let verified = held.verified()?;
         if verified.digest() != held.order.artifact {
             return Err(answer("the artifact is not the order's"));
         }
-        let file = verified.into_file();
-        Ok(AuthenticArtifact { file, order: held.order.clone(), manifest: held.release.manifest.clone(), since })
+        let (stripe, offer) = held.offers().pop_first().ok_or_else(|| answer("no stripe has been offered"))?;
+        let job = Job {
+            attempt: 0,
+            order: held.signed.clone(),
+            stripe,
+            membership: offer.sublist.membership(stripe, &offer.proof),
+            go_ahead: signed,
+            release: proof,
+            without_restore: WithoutRestore::Refuse,
+        };
+        Ok(AuthenticArtifact { file: verified.into_file(), order: held.order.clone(), job, since })
     }
 
     fn check(

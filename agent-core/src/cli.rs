@@ -5,9 +5,10 @@ use crate::{
     authenticate::Authenticate,
     check_in, identity,
     install::{self, Install},
+    installer::client::Launcher,
     local,
     offer::OfferStage,
-    orders::Orders,
+    orders::{Orders, lock},
     report::Reporter,
     server_api::ServerApi,
     state::{Enrolment, State},
@@ -52,6 +53,13 @@ pub struct Args {
     /// Install into this folder as if it were the system's root.
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub install_root: PathBuf,
+    /// What starts the installer with rights that the agent does not have, such as `sudo -n /usr/lib/banyan/banyan-installer`.
+    #[arg(long, value_name = "COMMAND")]
+    pub installer: Option<String>,
+    /// The installer's own folder; DIR/installer of --data unless given. Where the agent has no privileges, nobody but root
+    /// may be able to change it or a folder above it.
+    #[arg(long, value_name = "DIR")]
+    pub installer_data: Option<PathBuf>,
     /// What people call this machine; its host name unless given.
     #[arg(long, value_name = "LABEL")]
     pub name: Option<String>,
@@ -68,7 +76,7 @@ pub struct Args {
 /// # Errors
 /// When it cannot start: folder, database, identity, address. What was tried and what to do is in the error.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let folders = Folders::make(&args.data)?;
+    let folders = Folders::make(&args)?;
     let state = Arc::new(
         State::open(&folders.data.join("agent.redb"))
             .context("opening the agent's database (is another agent running with the same --data folder?)")?,
@@ -79,7 +87,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let listen = listener.local_addr()?;
     let label = args.name.clone().or_else(sysinfo::System::host_name).unwrap_or_else(|| "unnamed".into());
     let enrolment = enrolment(&args, &state, &key, &label, listen).await?;
-    let agent = assemble(&args, &folders, state, key, enrolment, label, listen)?;
+    let agent = assemble(&args, &folders, state, key, enrolment.clone(), label, listen)?;
+    let trust = lock(&agent.authenticate.trust).clone();
+    agent.install.introduce(&enrolment, &trust).await.context("telling the installer whom to believe")?;
     wait_for_crl(&agent).await;
     let node = start(&agent)?;
     info!(machine = %agent.me, label = agent.label, %listen, "ready");
@@ -100,13 +110,25 @@ struct Folders {
 }
 
 impl Folders {
-    fn make(data: &Path) -> anyhow::Result<Self> {
-        let folders = Self { data: data.to_owned(), content: data.join("content"), installer: data.join("installer") };
+    fn make(args: &Args) -> anyhow::Result<Self> {
+        let (data, content) = (args.data.clone(), args.data.join("content"));
         // Others may pass through to the programs that the installer keeps below, and look at nothing else.
-        for (folder, mode) in [(&folders.data, 0o711), (&folders.content, 0o700), (&folders.installer, 0o755)] {
-            make_folder(folder, mode).with_context(|| format!("making the folder {}", folder.display()))?;
-        }
-        Ok(folders)
+        let made = |folder: &Path, mode| {
+            make_folder(folder, mode).with_context(|| format!("making the folder {}", folder.display()))
+        };
+        made(&data, 0o711)?;
+        made(&content, 0o700)?;
+        let installer = match &args.installer_data {
+            // Whoever gave the installer rights made it, for the installer alone.
+            Some(folder) => std::path::absolute(folder).context("finding the folder that --installer-data names")?,
+            None => {
+                let installer = data.join("installer");
+                made(&installer, 0o755)?;
+                // The installer is another process: it must not depend on where this one was started.
+                installer.canonicalize().context("finding the installer's folder")?
+            }
+        };
+        Ok(Self { data, content, installer })
     }
 }
 
@@ -146,6 +168,14 @@ async fn enrolment(
     Ok(enrolment)
 }
 
+fn launcher(args: &Args, folders: &Folders) -> anyhow::Result<Launcher> {
+    fs::create_dir_all(&args.install_root)
+        .with_context(|| format!("making the folder {} (--install-root)", args.install_root.display()))?;
+    let root = args.install_root.canonicalize().context("finding the folder that --install-root names")?;
+    let data = folders.data.canonicalize().context("finding the agent's folder")?;
+    install::launcher(args.installer.as_deref(), &folders.installer, &root, &data).context("looking for the installer")
+}
+
 fn assemble(
     args: &Args,
     folders: &Folders,
@@ -159,6 +189,7 @@ fn assemble(
     let server = Arc::new(ServerApi::new(&enrolment, &credentials)?);
     let trust = state.trust()?.context("the record of what publishers signed is missing: enrol this machine again")?;
     let trust = Arc::new(Mutex::new(trust));
+    let install = Install { launcher: launcher(args, folders)? };
     let orders =
         Arc::new(Orders::new(enrolment.machine, enrolment.server, enrolment.server_address, enrolment.keys.clone()));
     let crl = state.crl()?.map(|der| Crl::read(der, &credentials.ca)).transpose()?.map(Arc::new);
@@ -180,15 +211,6 @@ fn assemble(
         server: Arc::clone(&server),
         state: Arc::clone(&state),
         trust,
-    };
-    fs::create_dir_all(&args.install_root)
-        .with_context(|| format!("making the folder {} (--install-root)", args.install_root.display()))?;
-    let root = args.install_root.canonicalize().context("finding the folder that --install-root names")?;
-    let install = Install {
-        launcher: install::launcher(&folders.data).context("looking for the installer")?,
-        // The installer is another process: it must not depend on where this one was started.
-        folder: folders.installer.canonicalize().context("finding the installer's folder")?,
-        root,
     };
     let reporter = Reporter::start(Arc::clone(&state), Arc::clone(&server));
     Ok(Arc::new_cyclic(|this| Agent {

@@ -1,4 +1,4 @@
-//! The agent's side: starts the installer for one job and waits for its answer.
+//! The agent's side: starts the installer for one call and waits for its answer.
 //!
 //! An install is never ended because the agent ends: the installer is not killed when the future is dropped, and it is in
 //! a process group of its own, so that a Ctrl-C for the agent does not reach it. An agent that starts again gives the
@@ -7,9 +7,11 @@
 
 use super::{
     command::OUTPUT_BYTES,
-    job::{Finished, Job},
+    job::{Believes, Call, Enrolled, Finished, Job},
     sys,
 };
+use banyan_proto::{DeploymentId, Reason};
+use serde::de::DeserializeOwned;
 use std::{
     ffi::OsString,
     fs::{self, File},
@@ -30,17 +32,17 @@ const ANSWER_BYTES: u64 = 128 << 10;
 pub struct Launcher {
     /// `banyan-installer`, or something that starts it with privileges, or this very program.
     pub program: PathBuf,
-    /// What comes before the job's file: a verb, options, nothing.
+    /// What comes before the call's file: a verb, the folders.
     pub arguments: Vec<OsString>,
-    /// A folder of the agent's where the job's file can be.
+    /// A folder of the agent's where the call's file can be.
     pub jobs: PathBuf,
 }
 
 /// Why there is no answer. Nothing is known about the install then; the same job can be given again.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The job's file could not be written. Typically a full disk.
-    #[error("writing the installer's job {path}: {source}")]
+    /// The call's file could not be written. Typically a full disk.
+    #[error("writing the installer's call {path}: {source}")]
     Job {
         /// Which file.
         path: PathBuf,
@@ -65,20 +67,57 @@ pub enum ClientError {
     },
 }
 
-/// Has the job carried out. The artifact is handed over as an open file; its position does not matter.
+/// The installer believes others.
+#[derive(Debug, thiserror::Error)]
+pub enum BelieveError {
+    /// It could not be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// It said no.
+    #[error("{detail} [{code}]", code = .reason.code())]
+    Refused {
+        /// Why.
+        reason: Reason,
+        /// For people.
+        detail: String,
+    },
+}
+
+/// Has the job carried out. The artifact is handed over as an open file; its position does not matter. `order` only gives
+/// the call's file its name.
 ///
 /// Dropping the future gives up waiting, not the install.
 ///
 /// # Errors
 /// When the installer cannot be started, or dies.
-pub async fn run(launcher: &Launcher, job: &Job, artifact: File) -> Result<Finished, ClientError> {
-    let path = launcher.jobs.join(format!("install-{}.json", job.order));
-    if let Err(source) = write_job(&path, job) {
+pub async fn run(launcher: &Launcher, order: DeploymentId, job: Job, artifact: File) -> Result<Finished, ClientError> {
+    ask(launcher, &format!("install-{order}"), &Call::Install(Box::new(job)), Stdio::from(artifact)).await
+}
+
+/// Tells the installer whom to believe, if nobody has yet.
+///
+/// # Errors
+/// When it cannot be started, or believes others already.
+pub async fn believe(launcher: &Launcher, said: Enrolled) -> Result<(), BelieveError> {
+    match ask(launcher, "believe", &Call::Believe(said), Stdio::null()).await? {
+        Believes::Yes => Ok(()),
+        Believes::No { reason, detail } => Err(BelieveError::Refused { reason, detail }),
+    }
+}
+
+async fn ask<T: DeserializeOwned>(
+    launcher: &Launcher,
+    name: &str,
+    call: &Call,
+    input: Stdio,
+) -> Result<T, ClientError> {
+    let path = launcher.jobs.join(format!("{name}.json"));
+    if let Err(source) = write_call(&path, call) {
         return Err(ClientError::Job { path, source });
     }
     let mut command = Command::new(&launcher.program);
     command.args(&launcher.arguments).arg(&path).env_clear().envs(sys::clean_environment()).kill_on_drop(false);
-    command.stdin(Stdio::from(artifact)).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
     sys::own_group(&mut command);
     let failed = |source| ClientError::Start { program: launcher.program.clone(), source };
     let mut child = command.spawn().map_err(failed)?;
@@ -86,20 +125,19 @@ pub async fn run(launcher: &Launcher, job: &Job, artifact: File) -> Result<Finis
     let (answer, said, status) = tokio::join!(read_bounded(out), read_bounded(err), child.wait());
     // Read once at the start; one that stays is overwritten by the next.
     let _ = fs::remove_file(&path);
-    let line = answer.lines().rev().find(|line| line.starts_with('{'));
-    line.and_then(|line| serde_json::from_str(line).ok()).ok_or_else(|| {
+    answer.lines().rev().find_map(|line| serde_json::from_str(line).ok()).ok_or_else(|| {
         let start = said.len().saturating_sub(OUTPUT_BYTES);
         let said = String::from_utf8_lossy(&said.as_bytes()[start..]).trim().to_owned();
         ClientError::NoAnswer { status: status.map_or_else(|error| error.to_string(), |s| s.to_string()), said }
     })
 }
 
-fn write_job(path: &PathBuf, job: &Job) -> io::Result<()> {
+fn write_call(path: &PathBuf, call: &Call) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let json = serde_json::to_vec(job)?;
+    let json = serde_json::to_vec(call)?;
     sys::private_file(path)?.write_all(&json)
 }
 

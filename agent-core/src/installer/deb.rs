@@ -9,9 +9,10 @@
 //! conflicts with and replaces them.
 
 use super::{
+    check::AdmittedJob,
     command::Talk,
     dpkg::{self, Dpkg},
-    job::{Job, Release, WithoutRestore},
+    job::{Release, WithoutRestore},
     journal::{Intent, PackageState, Plan},
     layout::{Layout, remove},
     method::{Found, Inspected, Method, Progress},
@@ -77,7 +78,13 @@ impl Method for Deb {
         self.layout.root().to_owned()
     }
 
-    fn inspect(&self, job: &Job, release: &Release, staged: &Path, talk: &mut Talk) -> Result<Inspected, Trouble> {
+    fn inspect(
+        &self,
+        job: &AdmittedJob,
+        release: &Release,
+        staged: &Path,
+        talk: &mut Talk,
+    ) -> Result<Inspected, Trouble> {
         let told = self.dpkg.describe(staged, talk)?;
         if (&told.package, &told.version) != (&release.package, &release.version) {
             let detail = format!(

@@ -10,16 +10,19 @@
 //! the release is taken back, so that a failed one is not tried again after a crash. The journal is cleared last.
 
 use super::{
+    check::AdmittedJob,
     command::{Line, Talk},
-    job::{Job, Outcome, Release},
+    job::{Job, Outcome, Release, outcome_of},
     journal::{self, Intent, Phase, Verdict},
-    layout::{Layout, remove},
+    layout::{Folders, Layout, remove},
     method::{Found, Method, Progress, method},
+    record::Record,
     room::{self, FreeSpace},
     staging,
     trouble::{Trouble, passes},
 };
-use banyan_proto::{Reason, manifest::CommandSpec};
+use crate::identity::platform;
+use banyan_proto::{Reason, UnixSeconds, manifest::CommandSpec};
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -56,8 +59,7 @@ pub(super) enum State {
 
 /// One job being carried out. Holds the lock; dying lets it go.
 pub(super) struct Engine<'a> {
-    job: Job,
-    release: Release,
+    job: AdmittedJob,
     artifact: File,
     layout: Layout,
     disks: &'a dyn FreeSpace,
@@ -66,24 +68,23 @@ pub(super) struct Engine<'a> {
     _lock: File,
 }
 
-/// What a job that cannot begin comes to.
-pub(super) fn outcome_of(trouble: &Trouble, restored: bool) -> Outcome {
-    let (reason, detail) = (trouble.reason(), trouble.to_string());
-    if passes(reason) { Outcome::Waits { reason, detail } } else { Outcome::Failed { reason, detail, restored } }
-}
-
 impl<'a> Engine<'a> {
-    /// Checks the job and takes the lock.
+    /// Takes the lock and checks the job; what was learned from it is on the disk before anything else happens.
     ///
     /// # Errors
     /// When the job is not to be believed, or another installer is working.
-    pub(super) fn open(job: Job, artifact: File, disks: &'a dyn FreeSpace) -> Result<Self, Trouble> {
-        let release = job.release()?;
-        let layout = Layout::open(&job)?;
-        let Some(lock) = layout.lock()? else {
-            return Err(Trouble::because(Reason::PackageManagerBusy, "another installation of Banyan's is under way"));
-        };
-        Ok(Self { job, release, artifact, layout, disks, talk: Talk::default(), _lock: lock })
+    pub(super) fn open(
+        folders: &Folders,
+        job: &Job,
+        artifact: File,
+        now: UnixSeconds,
+        disks: &'a dyn FreeSpace,
+    ) -> Result<Self, Trouble> {
+        let layout = Layout::open(folders)?;
+        let lock = layout.exclusively()?;
+        let (job, learned) = Record::load(&layout)?.admit(job, &platform(), now)?;
+        learned.save(&layout)?;
+        Ok(Self { job, artifact, layout, disks, talk: Talk::default(), _lock: lock })
     }
 
     /// All steps to the end.
@@ -127,7 +128,7 @@ impl<'a> Engine<'a> {
     }
 
     fn method(&self) -> Box<dyn Method> {
-        method(self.release.spec.kind, &self.layout)
+        method(self.job.release.spec.kind, &self.layout)
     }
     fn method_for(&self, intent: &Intent) -> Box<dyn Method> {
         method(intent.release.spec.kind, &self.layout.with_root(&intent.install_root))
@@ -155,9 +156,9 @@ impl<'a> Engine<'a> {
 
     fn detect(&mut self) -> Result<State, Trouble> {
         let method = self.method();
-        let folder = method.folder_of(&self.release)?;
-        let there = match &self.release.spec.detect {
-            None => method.is_there(&self.release)?,
+        let folder = method.folder_of(&self.job.release)?;
+        let there = match &self.job.release.spec.detect {
+            None => method.is_there(&self.job.release)?,
             Some(command) => match place_for(command, folder.as_deref(), self.layout.data()) {
                 None => false,
                 Some(place) => Line::publishers(command, &place).run(&mut self.talk)?.succeeded(),
@@ -167,7 +168,7 @@ impl<'a> Engine<'a> {
             return Ok(State::Room);
         }
         let folder = folder.unwrap_or_else(|| self.layout.data().to_owned());
-        let release = self.release.clone();
+        let release = self.job.release.clone();
         Ok(State::Ended(match self.ask_probe(&release, &folder) {
             Ok(()) => Outcome::Installed { already: true },
             Err(why) => Outcome::Failed {
@@ -179,25 +180,25 @@ impl<'a> Engine<'a> {
     }
 
     fn room(&self) -> Result<State, Trouble> {
-        room::check(self.disks, self.layout.data(), self.release.size, "the installer's copy of the artifact")?;
-        room::check(self.disks, &self.method().target(), self.release.spec.needs_bytes, "the release")?;
+        room::check(self.disks, self.layout.data(), self.job.release.size, "the installer's copy of the artifact")?;
+        room::check(self.disks, &self.method().target(), self.job.release.spec.needs_bytes, "the release")?;
         Ok(State::Stage)
     }
 
     fn staged(&self) -> PathBuf {
-        self.layout.staged(self.job.order, self.release.spec.kind)
+        self.layout.staged(self.job.order, self.job.release.spec.kind)
     }
 
     fn stage(&mut self) -> Result<State, Trouble> {
         let to = self.staged();
-        staging::copy_checked(&self.artifact, &to, self.release.size, self.release.artifact)?;
+        staging::copy_checked(&self.artifact, &to, self.job.release.size, self.job.release.artifact)?;
         Ok(State::Inspect)
     }
 
     fn inspect(&mut self) -> Result<State, Trouble> {
         let (staged, method) = (self.staged(), self.method());
-        let inspected = method.inspect(&self.job, &self.release, &staged, &mut self.talk).and_then(|inspected| {
-            let bytes = inspected.bytes.saturating_add(self.release.spec.needs_bytes);
+        let inspected = method.inspect(&self.job, &self.job.release, &staged, &mut self.talk).and_then(|inspected| {
+            let bytes = inspected.bytes.saturating_add(self.job.release.spec.needs_bytes);
             room::check(self.disks, &method.target(), bytes, "the unpacked release").map(|()| inspected)
         });
         match inspected {
@@ -205,9 +206,9 @@ impl<'a> Engine<'a> {
             Ok(inspected) => Ok(State::Intend(Intent {
                 order: self.job.order,
                 attempt: self.job.attempt,
-                install_root: self.job.install_root.clone(),
+                install_root: self.layout.root().to_owned(),
                 staged,
-                release: self.release.clone(),
+                release: self.job.release.clone(),
                 plan: inspected.plan,
             })),
         }

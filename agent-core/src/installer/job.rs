@@ -1,46 +1,77 @@
-//! What the installer is asked to do, and what it answers.
+//! What the installer is asked, and what it answers.
+//!
+//! A job carries documents that publishers and server signed, and no conclusions from them: who asks may be anybody who
+//! has taken the agent over. `check` draws the conclusions, from what the installer itself keeps (`record`).
 
-use super::trouble::Trouble;
+use super::trouble::{Trouble, passes};
 use banyan_proto::{
-    DeploymentId, Digest, Manifest, Reason,
-    manifest::{InstallSpec, ManifestError},
+    Digest, GoAhead, KeyRing, MachineId, Membership, Order, Reason, Signed, manifest::InstallSpec, peer::ReleaseProof,
 };
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 
-/// One installation. It holds no secrets: the file that carries it may be read by anybody.
+/// One call of the installer. It holds no secrets: the file that carries it may be read by anybody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Call {
+    /// Whom to believe from now on; answered with [`Believes`].
+    Believe(Enrolled),
+    /// An installation; answered with [`Finished`].
+    Install(Box<Job>),
+}
+
+/// Who this machine is and whom it believes, as its enrolment said. The first one is kept; any other one is refused
+/// afterwards (rule N5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolled {
+    /// This machine.
+    pub machine: MachineId,
+    /// The server: head of every list.
+    pub server: MachineId,
+    /// Keys that sign orders and go-aheads.
+    pub keys: KeyRing,
+    /// The server's epoch.
+    pub epoch: u64,
+    /// The publishers' root (JSON). At the first start its hash is the one in the join code.
+    pub root: String,
+}
+
+/// Answer to [`Call::Believe`]: one JSON line on the installer's standard output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Believes {
+    /// It believes exactly these, now or since long.
+    Yes,
+    /// It does not.
+    No {
+        /// Why.
+        reason: Reason,
+        /// For people.
+        detail: String,
+    },
+}
+
+/// One installation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
-    /// The deployment.
-    pub order: DeploymentId,
     /// Raised when a person wants a failed order tried again. The same order and attempt that failed after changing
     /// something gets the same answer without doing it again.
     #[serde(default)]
     pub attempt: u32,
-    /// The manifest's JSON text, exactly as its hash stands in the signed targets.
-    pub manifest_text: String,
-    /// BLAKE3 of that text, as the order has it.
-    pub manifest: Digest,
-    /// BLAKE3 of the artifact, as the order has it. The manifest must say the same.
-    pub artifact: Digest,
-    /// The platform whose artifact this is, as the order has it (`any` included).
-    pub platform: String,
-    /// The installer's own folder: journal, staging, kept installers and (when `install_root` is `/`) the packages.
-    /// Must belong to whoever the installer runs as, or to root, and be writable for nobody else. Where all users
-    /// shall run the packages, they must be able to pass through the folders above it.
-    pub data_dir: PathBuf,
-    /// Where debs are installed (`dpkg --root`), and where the packages' folder is (`ROOT/opt/banyan/packages`). With
-    /// `/`, the machine itself: archives are then in `data_dir/packages`.
-    #[serde(default = "whole_machine")]
-    pub install_root: PathBuf,
+    /// What the server wants installed.
+    pub order: Signed<Order>,
+    /// The stripe that `membership` is about.
+    pub stripe: u8,
+    /// Shows that this machine is on the order's list.
+    pub membership: Membership,
+    /// The server's leave to install it on this machine now.
+    pub go_ahead: Signed<GoAhead>,
+    /// What the publishers signed about the release: everything that runs is in it.
+    pub release: ReleaseProof,
     /// What to do when an old version is there that could not be put back.
     #[serde(default)]
     pub without_restore: WithoutRestore,
-}
-
-fn whole_machine() -> PathBuf {
-    "/".into()
 }
 
 /// What to do when an old version is installed, nobody kept its installer, and the manifest has no undo command.
@@ -109,56 +140,8 @@ pub(super) struct Release {
     pub(super) spec: InstallSpec,
 }
 
-/// Why a job cannot be believed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum JobError {
-    #[error("the manifest is not the one the order names: expected BLAKE3 {expected}, found {found}")]
-    OtherManifest { expected: Digest, found: Digest },
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    #[error("release {package} {version} has no file for {platform}")]
-    NoArtifact { package: String, version: String, platform: String },
-    #[error("the order names artifact {order}, the manifest {manifest}")]
-    OtherArtifact { order: Digest, manifest: Digest },
-}
-
-impl Job {
-    /// The release that the job is about, after checking that manifest, order and artifact fit each other.
-    pub(super) fn release(&self) -> Result<Release, JobError> {
-        let found = Digest::of(self.manifest_text.as_bytes());
-        if found != self.manifest {
-            return Err(JobError::OtherManifest { expected: self.manifest, found });
-        }
-        let manifest = Manifest::parse(self.manifest_text.as_bytes())?;
-        let Some(artifact) = manifest.artifact_for(&self.platform) else {
-            let (package, version, platform) = (manifest.package, manifest.version, self.platform.clone());
-            return Err(JobError::NoArtifact { package, version, platform });
-        };
-        if artifact.digest != self.artifact {
-            return Err(JobError::OtherArtifact { order: self.artifact, manifest: artifact.digest });
-        }
-        Ok(Release {
-            manifest: self.manifest,
-            artifact: artifact.digest,
-            size: artifact.size,
-            file_name: artifact.file_name.clone(),
-            platform: artifact.platform.clone(),
-            spec: artifact.install.clone(),
-            package: manifest.package,
-            version: manifest.version,
-            sequence: manifest.sequence,
-        })
-    }
-}
-
-impl From<JobError> for Trouble {
-    fn from(error: JobError) -> Self {
-        let reason = match &error {
-            JobError::OtherManifest { .. } | JobError::Manifest(_) | JobError::OtherArtifact { .. } => {
-                Reason::NotPublished
-            }
-            JobError::NoArtifact { .. } => Reason::WrongPlatform,
-        };
-        Trouble::because(reason, error.to_string())
-    }
+/// What a job comes to that cannot begin or go on.
+pub(super) fn outcome_of(trouble: &Trouble, restored: bool) -> Outcome {
+    let (reason, detail) = (trouble.reason(), trouble.to_string());
+    if passes(reason) { Outcome::Waits { reason, detail } } else { Outcome::Failed { reason, detail, restored } }
 }

@@ -1,6 +1,8 @@
 //! Where everything is.
 //!
 //! ```text
+//! DATA/trust.json              whom the installer believes, floors and what else only rises (`record`)
+//! DATA/root                    hash of the publishers' root, when the administrator named it
 //! DATA/lock                    held while an installer works: installs are serialised
 //! DATA/journal.json            the intent of the install under way; absent otherwise
 //! DATA/ended/ORDER.json        failures that changed something, so that they are not repeated
@@ -14,16 +16,26 @@
 //! PACKAGES is `DATA/packages` for the machine itself, `ROOT/opt/banyan/packages` below another root.
 
 use super::{
-    job::Job,
     sys,
     trouble::{Doing, Trouble},
 };
-use banyan_proto::{DeploymentId, manifest::Kind};
+use banyan_proto::{DeploymentId, Reason, manifest::Kind};
 use std::{
     fs::{self, File, TryLockError},
     io::Write,
     path::{Path, PathBuf},
 };
+
+/// The folders that whoever starts the installer decides on, and no job.
+#[derive(Debug, Clone)]
+pub(super) struct Folders {
+    /// The installer's own folder. Must belong to whoever the installer runs as, or to root, and be writable for nobody
+    /// else. Where all users shall run the packages, they must be able to pass through the folders above it.
+    pub(super) data: PathBuf,
+    /// Where debs are installed (`dpkg --root`), and where the packages' folder is (`ROOT/opt/banyan/packages`). With
+    /// `/`, the machine itself: archives are then in `DATA/packages`.
+    pub(super) root: PathBuf,
+}
 
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
@@ -33,8 +45,8 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Makes the installer's own folders where they are missing, for nobody else to write.
-    pub(super) fn open(job: &Job) -> Result<Self, Trouble> {
-        let layout = Self { data: job.data_dir.clone(), root: job.install_root.clone() };
+    pub(super) fn open(folders: &Folders) -> Result<Self, Trouble> {
+        let layout = Self { data: folders.data.clone(), root: folders.root.clone() };
         let private = [layout.ended(), layout.data.join("staging"), layout.kept()].map(|folder| (folder, false));
         // Installed programs are below the first one: everybody may use them.
         for (folder, open) in [(layout.data.clone(), true)].into_iter().chain(private) {
@@ -47,7 +59,7 @@ impl Layout {
         Self { data: self.data.clone(), root: root.to_owned() }
     }
     /// The lock that serialises installs, or `None` while another installer holds it. Let go when dropped, also by death.
-    pub(super) fn lock(&self) -> Result<Option<File>, Trouble> {
+    fn lock(&self) -> Result<Option<File>, Trouble> {
         let path = self.data.join("lock");
         let doing = || format!("locking {}", path.display());
         let file = sys::lock_file(&path).doing(doing)?;
@@ -56,6 +68,19 @@ impl Layout {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error).doing(doing),
         }
+    }
+    /// The same lock, or why it cannot be had now.
+    pub(super) fn exclusively(&self) -> Result<File, Trouble> {
+        let busy = || Trouble::because(Reason::PackageManagerBusy, "another installation of Banyan's is under way");
+        self.lock()?.ok_or_else(busy)
+    }
+    /// Whom the installer believes.
+    pub(super) fn record(&self) -> PathBuf {
+        self.data.join("trust.json")
+    }
+    /// The root that the administrator named.
+    pub(super) fn named_root(&self) -> PathBuf {
+        self.data.join("root")
     }
     pub(super) fn data(&self) -> &Path {
         &self.data

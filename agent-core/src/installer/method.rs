@@ -2,9 +2,10 @@
 
 use super::{
     archive::Archive,
+    check::AdmittedJob,
     command::Talk,
     deb::Deb,
-    job::{Job, Release},
+    job::Release,
     journal::{Intent, Plan},
     layout::Layout,
     trouble::Trouble,
@@ -52,7 +53,13 @@ pub(super) trait Method {
     /// A folder on the disk that the content will go to. It need not exist yet.
     fn target(&self) -> PathBuf;
     /// Reads the staged artifact from end to end, refuses what is unsafe, and says what is to be changed. Changes nothing.
-    fn inspect(&self, job: &Job, release: &Release, staged: &Path, talk: &mut Talk) -> Result<Inspected, Trouble>;
+    fn inspect(
+        &self,
+        job: &AdmittedJob,
+        release: &Release,
+        staged: &Path,
+        talk: &mut Talk,
+    ) -> Result<Inspected, Trouble>;
     /// Carries out one step. After [`Progress::Done`] the release is in place.
     fn apply(&self, intent: &Intent, step: u8, talk: &mut Talk) -> Result<Progress, Trouble>;
     /// How far a run came.

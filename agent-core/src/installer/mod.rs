@@ -1,12 +1,14 @@
 //! The installer: a separate small process, the only one with privileges, started for one job.
 //!
 //! ```text
-//! agent ──(stdin = the artifact's open file, one argument = the job's file)──▶ banyan-installer ──(one JSON line)──▶ agent
+//! agent ──(stdin = the artifact's open file, one argument = the call's file)──▶ banyan-installer ──(one JSON line)──▶ agent
 //! ```
 //!
-//! The agent may run with fewer rights than the installer and may keep a writable handle to the artifact. So nothing
-//! that was checked is read a second time from the handle: the bytes are hashed while they are copied into the
-//! installer's own folder, and everything after that works on the copy.
+//! The agent may run with fewer rights than the installer, and somebody may have taken it over. So the installer believes
+//! nothing the agent says: a job is made of documents that publishers and server signed, and `check` verifies them
+//! against the installer's own `record` of whom to believe, of floors, and of the newest order. Nor is anything that was
+//! checked read a second time from the handle, which the agent may still be able to write through: the bytes are hashed
+//! while they are copied into the installer's own folder, and everything after that works on the copy.
 //!
 //! What happens, one step at a time (`engine` is the table of steps): recover what an earlier run left → detect →
 //! room → stage → inspect → write down the intent (synced) → apply → probe → settle, or undo. A run that is killed
@@ -17,6 +19,7 @@
 //! stands in `sys`.
 
 mod archive;
+mod check;
 pub mod client;
 mod command;
 mod deb;
@@ -27,6 +30,7 @@ mod journal;
 mod layout;
 mod method;
 pub mod process;
+mod record;
 mod room;
 mod staging;
 mod sys;
@@ -35,4 +39,4 @@ mod trouble;
 #[cfg(all(test, unix))]
 mod tests;
 
-pub use job::{Finished, Job, Outcome, WithoutRestore};
+pub use job::{Believes, Call, Enrolled, Finished, Job, Outcome, WithoutRestore};

@@ -1,16 +1,23 @@
-//! The installer process: one job in, one line out.
+//! The installer process: one call in, one line out.
 //!
-//! Usage: `banyan-installer [--data DIR] [--root DIR] JOB`, with the artifact as standard input. The options overrule the
-//! job: whoever lets an agent without privileges start the installer with privileges (in sudo's rules, say) fixes the
-//! folders there.
+//! Usage: `banyan-installer --data DIR [--root DIR] CALL`, with the artifact as standard input. The folders are decided by
+//! whoever lets the installer be started with privileges (in sudo's rules, say), never by the call: who could name the
+//! folder could bring along another record of whom to believe.
+//!
+//! `banyan-installer --data DIR --join CODE` is for administrators, before the agent's first start: from then on only the
+//! publishers' root that the join code names is taken.
 
 use super::{
-    engine::{Engine, outcome_of},
-    job::{Finished, Job, Outcome},
+    engine::Engine,
+    job::{Believes, Call, Finished, Job, Outcome, outcome_of},
+    layout::{Folders, Layout},
+    record,
     room::Disks,
+    sys,
     trouble::Trouble,
 };
-use banyan_proto::{Reason, limits};
+use banyan_proto::{Reason, UnixSeconds, join::JoinCode, limits};
+use serde::Serialize;
 use std::{
     ffi::OsString,
     fs::File,
@@ -19,8 +26,8 @@ use std::{
     process::ExitCode,
 };
 
-/// Largest job file (bytes): the manifest as a JSON text within JSON.
-const JOB_BYTES: u64 = 2 * limits::MANIFEST_BYTES as u64;
+/// Largest call (bytes): manifest and metadata as JSON texts within JSON.
+const CALL_BYTES: u64 = 2 * (limits::MANIFEST_BYTES + limits::HTTP_BODY_BYTES) as u64;
 
 /// Exit code of a job that is to be tried again: `EX_TEMPFAIL`.
 const WAITS: u8 = 75;
@@ -35,70 +42,136 @@ pub fn main() -> ExitCode {
 
 /// The same, for programs that have the installer as a verb of theirs: `arguments` are those after the verb.
 ///
-/// Exit codes: 0 installed, 1 failed, 75 to be tried again, 64 not called correctly (no line is written then).
+/// Exit codes: 0 installed or believed, 1 failed, 75 to be tried again, 64 not called correctly (no line is written then).
 #[must_use]
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let job = match read_job(arguments) {
-        Ok(job) => job,
+    sys::forget_callers_mask();
+    let asked = match Asked::read(arguments).and_then(|asked| Ok((asked.folders()?, asked.what()?))) {
+        Ok(asked) => asked,
         Err(why) => {
             // Nobody may be listening any more.
             let _ = writeln!(io::stderr(), "banyan-installer: {why}");
             return ExitCode::from(USAGE);
         }
     };
-    let finished = carry_out(job);
-    let code = match &finished.outcome {
-        Outcome::Installed { .. } => 0,
-        Outcome::Failed { .. } => 1,
-        Outcome::Waits { .. } => WAITS,
-    };
-    // The agent may be gone. Then the next one asks again, and is told the same.
-    let line = serde_json::to_string(&finished).unwrap_or_default();
+    let (folders, what) = asked;
+    match what {
+        What::Install(job) => {
+            let finished = install(&folders, &job);
+            answer(&finished);
+            ExitCode::from(match &finished.outcome {
+                Outcome::Installed { .. } => 0,
+                Outcome::Failed { .. } => 1,
+                Outcome::Waits { .. } => WAITS,
+            })
+        }
+        What::Believe(said) => believed(Layout::open(&folders).and_then(|layout| record::believe(&layout, &said))),
+        What::Join(code) => believed(Layout::open(&folders).and_then(|layout| record::name_root(&layout, code.root))),
+    }
+}
+
+/// The agent may be gone. Then the next one asks again, and is told the same.
+fn answer(line: &impl Serialize) {
+    let line = serde_json::to_string(line).unwrap_or_default();
     let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn believed(result: Result<(), Trouble>) -> ExitCode {
+    let (line, code) = match result {
+        Ok(()) => (Believes::Yes, 0),
+        Err(trouble) => (Believes::No { reason: trouble.reason(), detail: trouble.to_string() }, 1),
+    };
+    answer(&line);
     ExitCode::from(code)
 }
 
-/// Why there is no job.
+/// Why there is nothing to do.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
-    #[error("usage: banyan-installer [--data DIR] [--root DIR] JOB < ARTIFACT (the agent calls it)")]
+    #[error(
+        "usage: banyan-installer --data DIR [--root DIR] CALL < ARTIFACT (the agent calls it)\n       \
+         banyan-installer --data DIR --join CODE (an administrator, before the agent's first start)"
+    )]
     Usage,
-    #[error("reading the job {path}: {source}")]
+    #[error("{option} is given twice: whoever lets this program be started decides on it, and nobody else")]
+    Twice { option: &'static str },
+    #[error("{option} {path:?} has to be a whole path: who calls decides where this program is started")]
+    Relative { option: &'static str, path: PathBuf },
+    #[error(transparent)]
+    Code(#[from] banyan_proto::join::JoinCodeError),
+    #[error("reading the call {path}: {source}")]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("the job {path} is not one: {source}")]
-    NotAJob { path: PathBuf, source: serde_json::Error },
+    #[error("the call {path} is not one: {source}")]
+    NotACall { path: PathBuf, source: serde_json::Error },
 }
 
-fn read_job(mut arguments: impl Iterator<Item = OsString>) -> Result<Job, CallError> {
-    let (mut data, mut root, mut path) = (None, None, None);
-    while let Some(argument) = arguments.next() {
-        let target = match argument.to_str() {
-            Some("--data") => &mut data,
-            Some("--root") => &mut root,
-            _ if path.is_none() => {
-                path = Some(PathBuf::from(argument));
-                continue;
+/// What it was started with.
+#[derive(Default)]
+struct Asked {
+    data: Option<OsString>,
+    root: Option<OsString>,
+    join: Option<OsString>,
+    call: Option<OsString>,
+}
+
+enum What {
+    Install(Box<Job>),
+    Believe(super::job::Enrolled),
+    Join(JoinCode),
+}
+
+impl Asked {
+    fn read(mut arguments: impl Iterator<Item = OsString>) -> Result<Self, CallError> {
+        let mut asked = Self::default();
+        while let Some(argument) = arguments.next() {
+            let (option, place) = match argument.to_str() {
+                Some("--data") => ("--data", &mut asked.data),
+                Some("--root") => ("--root", &mut asked.root),
+                Some("--join") => ("--join", &mut asked.join),
+                _ if asked.call.is_none() => {
+                    asked.call = Some(argument);
+                    continue;
+                }
+                _ => return Err(CallError::Usage),
+            };
+            if place.replace(arguments.next().ok_or(CallError::Usage)?).is_some() {
+                return Err(CallError::Twice { option });
             }
+        }
+        Ok(asked)
+    }
+    fn folders(&self) -> Result<Folders, CallError> {
+        let whole = |option, path: &OsString| {
+            let path = PathBuf::from(path);
+            if path.is_absolute() { Ok(path) } else { Err(CallError::Relative { option, path }) }
+        };
+        let data = whole("--data", self.data.as_ref().ok_or(CallError::Usage)?)?;
+        let root = self.root.as_ref().map_or_else(|| Ok("/".into()), |root| whole("--root", root))?;
+        Ok(Folders { data, root })
+    }
+    fn what(self) -> Result<What, CallError> {
+        let path = match (self.call, self.join) {
+            (None, Some(code)) => return Ok(What::Join(code.to_str().ok_or(CallError::Usage)?.parse()?)),
+            (Some(path), None) => PathBuf::from(path),
             _ => return Err(CallError::Usage),
         };
-        *target = Some(PathBuf::from(arguments.next().ok_or(CallError::Usage)?));
+        let mut bytes = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(CALL_BYTES).read_to_end(&mut bytes));
+        if let Err(source) = read {
+            return Err(CallError::Unreadable { path, source });
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(Call::Install(job)) => Ok(What::Install(job)),
+            Ok(Call::Believe(said)) => Ok(What::Believe(said)),
+            Err(source) => Err(CallError::NotACall { path, source }),
+        }
     }
-    let path = path.ok_or(CallError::Usage)?;
-    let mut bytes = Vec::new();
-    let read = File::open(&path).and_then(|file| file.take(JOB_BYTES).read_to_end(&mut bytes));
-    if let Err(source) = read {
-        return Err(CallError::Unreadable { path, source });
-    }
-    let mut job: Job = serde_json::from_slice(&bytes).map_err(|source| CallError::NotAJob { path, source })?;
-    job.data_dir = data.unwrap_or(job.data_dir);
-    job.install_root = root.unwrap_or(job.install_root);
-    Ok(job)
 }
 
-fn carry_out(job: Job) -> Finished {
+fn install(folders: &Folders, job: &Job) -> Finished {
     let opened = artifact()
         .map_err(|error| Trouble::because(Reason::InternalError, format!("standard input is not a file: {error}")))
-        .and_then(|artifact| Engine::open(job, artifact, &Disks));
+        .and_then(|artifact| Engine::open(folders, job, artifact, UnixSeconds::now(), &Disks));
     match opened {
         Err(trouble) => Finished { outcome: outcome_of(&trouble, true), output: String::new() },
         Ok(mut engine) => {

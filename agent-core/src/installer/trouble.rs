@@ -39,7 +39,9 @@ impl Trouble {
 
 /// Whether it passes by itself, so that the job is to be tried again.
 pub(super) fn passes(reason: Reason) -> bool {
-    matches!(reason, Reason::DiskFull | Reason::PackageManagerBusy)
+    // The agent asks for a new go-ahead, and for new metadata, before it gives the job again.
+    let renewed = matches!(reason, Reason::WaitsForGoAhead | Reason::MetadataExpired);
+    renewed || matches!(reason, Reason::DiskFull | Reason::PackageManagerBusy)
 }
 
 fn is_full(error: &io::Error) -> bool {

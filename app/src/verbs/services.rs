@@ -33,7 +33,7 @@ pub(crate) struct AgentArgs {
 
 /// The agent's installer, a process of its own; started by the agent, not by people
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  banyan installer-process --data DIR --root DIR JOB")]
+#[command(after_help = "Example:\n  banyan installer-process --data DIR --root DIR CALL")]
 pub(crate) struct InstallerArgs {
     /// What the installer is called with
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -15,8 +15,9 @@ mod unpack;
 pub(super) use refusal::Refusal;
 
 use super::{
+    check::AdmittedJob,
     command::Talk,
-    job::{Job, Release},
+    job::Release,
     journal::{Intent, Plan},
     layout::{Layout, remove, write_synced},
     method::{Found, Inspected, Method, Progress},
@@ -116,7 +117,13 @@ impl Method for Archive {
         self.packages.clone()
     }
 
-    fn inspect(&self, _job: &Job, release: &Release, staged: &Path, _talk: &mut Talk) -> Result<Inspected, Trouble> {
+    fn inspect(
+        &self,
+        _job: &AdmittedJob,
+        release: &Release,
+        staged: &Path,
+        _talk: &mut Talk,
+    ) -> Result<Inspected, Trouble> {
         let bytes = unpack::look(staged, &release.file_name, Rules::for_platform(&release.platform))?;
         let places = self.places(&release.package);
         let plan = Plan::Archive { folder: places.free_folder(release), previous: places.current()? };

@@ -3,6 +3,7 @@
 use nix::{
     sys::{
         signal::{Signal, killpg},
+        stat::{Mode, umask},
         statvfs::statvfs,
     },
     unistd::{Pid, geteuid},
@@ -22,14 +23,34 @@ pub(crate) const SYNCS_DISKS: bool = cfg!(target_os = "linux");
 
 /// A folder that belongs to this user or root and that nobody else can write; made when missing. Others can look into
 /// it when it is `open` to them.
+///
+/// With privileges, the same is asked of the folders above it: who could rename one of them could put another folder in
+/// its place, with a record of whom to believe that says something else.
 pub(crate) fn own_folder(path: &Path, open: bool) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(if open { 0o755 } else { 0o700 }).create(path)?;
-    let found = fs::metadata(path)?;
-    if (found.uid() != geteuid().as_raw() && found.uid() != 0) || found.mode() & 0o022 != 0 {
-        let why = "the folder belongs to another user or others can write it; give the installer a folder of its own";
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    let above: Vec<&Path> = path.ancestors().skip(1).take_while(|_| geteuid().is_root()).collect();
+    for folder in above.into_iter().rev().filter(|folder| folder.exists()) {
+        check_own(folder, true)?;
     }
-    Ok(())
+    DirBuilder::new().recursive(true).mode(if open { 0o755 } else { 0o700 }).create(path)?;
+    check_own(path, false)
+}
+
+/// Where others may write but not rename what is not theirs (as in `/tmp`), what is ours stays in its place.
+fn check_own(path: &Path, sticky_will_do: bool) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    let own = found.uid() == geteuid().as_raw() || found.uid() == 0;
+    let others_write = found.mode() & 0o022 != 0 && !(sticky_will_do && found.mode() & 0o1000 != 0);
+    if own && found.is_dir() && !others_write {
+        return Ok(());
+    }
+    let why = "it is a link, belongs to another user, or others can write it; give the installer a folder of its own below \
+               folders that only root (or this user) can change";
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{}: {why}", path.display())))
+}
+
+/// What is written from now on is not made writable for everybody because the caller wanted it so.
+pub(crate) fn forget_callers_mask() {
+    umask(Mode::from_bits_truncate(0o022));
 }
 
 /// A new file that only this user can read and write.

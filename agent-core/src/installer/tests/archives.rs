@@ -4,11 +4,12 @@ use super::{
     super::{
         archive::tests::fixtures::Tar,
         job::Outcome,
+        layout::Folders,
         room::{Disks, FreeSpace},
     },
     world::{ALREADY, NEW, PLENTY, Release, Room, World, failed_and_restored, is_root_for, waits},
 };
-use banyan_proto::{DeploymentId, Digest, Reason, manifest::Kind};
+use banyan_proto::{DeploymentId, Reason, manifest::Kind};
 use std::{fs, io::Write, process::Command};
 
 /// Passes when the program in the installed folder says this version.
@@ -35,16 +36,15 @@ fn an_archive_is_installed_and_current_names_it() {
 fn on_the_machine_itself_packages_are_in_the_data_folder() {
     let world = World::new();
     let release = probed("1.0", 1);
-    let mut job = world.job(&release);
-    job.install_root = "/".into();
-    assert_eq!(world.run(&job, &release, &PLENTY).outcome, NEW);
+    let folders = Folders { root: "/".into(), ..world.folders() };
+    assert_eq!(world.run_in(&folders, &world.job(&release), &release, &PLENTY).outcome, NEW);
     assert!(world.data().join("packages/tool/current/bin/tool").is_file());
     use std::os::unix::fs::PermissionsExt;
     let mode = |path: &str| fs::metadata(world.data().join(path)).unwrap().permissions().mode() & 0o777;
     for open in ["", "packages", "packages/tool", "packages/tool/versions", "packages/tool/versions/1.0-1"] {
         assert_eq!(mode(open), 0o755, "{open}: other users cannot use what is installed");
     }
-    assert_eq!(["lock", "staging", "kept", "ended"].map(mode), [0o600, 0o700, 0o700, 0o700]);
+    assert_eq!(["lock", "trust.json", "staging", "kept", "ended"].map(mode), [0o600, 0o600, 0o700, 0o700, 0o700]);
 }
 
 #[test]
@@ -162,25 +162,6 @@ fn a_damaged_archive_is_not_called_an_attack() {
 }
 
 #[test]
-fn a_job_that_contradicts_itself_is_not_believed() {
-    let world = World::new();
-    let release = probed("1.0", 1);
-    let good = world.job(&release);
-    let mut other_manifest = good.clone();
-    other_manifest.manifest_text = other_manifest.manifest_text.replace("1.0", "1.1");
-    let mut other_artifact = good.clone();
-    other_artifact.artifact = Digest::of(b"");
-    let mut other_platform = good.clone();
-    other_platform.platform = "windows-x86_64".into();
-    let expected = [Reason::NotPublished, Reason::NotPublished, Reason::WrongPlatform];
-    for (job, expected) in [other_manifest, other_artifact, other_platform].into_iter().zip(expected) {
-        let refused = super::super::engine::Engine::open(job, world.artifact(&release), &PLENTY);
-        assert_eq!(refused.err().expect("it was believed").reason(), expected);
-    }
-    assert!(!world.data().exists());
-}
-
-#[test]
 fn an_artifact_that_is_not_the_publishers_is_refused() {
     let world = World::new();
     let release = probed("1.0", 1);
@@ -267,8 +248,7 @@ fn only_one_installs_at_a_time() {
     let world = World::new();
     let (first, second) = (probed("1.0", 1), probed("2.0", 2));
     let working = world.engine(&world.job(&first), &first, &PLENTY);
-    let refused = super::super::engine::Engine::open(world.job(&second), world.artifact(&second), &PLENTY);
-    assert_eq!(refused.err().expect("both work").reason(), Reason::PackageManagerBusy);
+    assert_eq!(world.refused(&world.job(&second), &second).reason(), Reason::PackageManagerBusy);
     drop(working);
     assert_eq!(world.install(&second).outcome, NEW);
 }
@@ -278,9 +258,7 @@ fn a_folder_that_others_can_write_is_not_used() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::new();
     let release = probed("1.0", 1);
-    fs::create_dir(world.data()).unwrap();
     fs::set_permissions(world.data(), fs::Permissions::from_mode(0o777)).unwrap();
-    let refused = super::super::engine::Engine::open(world.job(&release), world.artifact(&release), &PLENTY);
-    let outcome = super::super::engine::outcome_of(&refused.err().expect("it was used"), true);
+    let outcome = super::super::job::outcome_of(&world.refused(&world.job(&release), &release), true);
     assert!(matches!(outcome, Outcome::Failed { reason: Reason::DiskFailed, .. }), "{outcome:?}");
 }

@@ -4,5 +4,8 @@ mod archives;
 mod commands;
 mod crashes;
 mod debs;
+mod hostile_agent;
+mod papers;
 mod process;
+mod whom_to_believe;
 mod world;

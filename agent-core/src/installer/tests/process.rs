@@ -3,7 +3,7 @@
 use super::{
     super::{
         client::{ClientError, Launcher, run},
-        job::{Finished, Job},
+        job::{Call, Finished},
         process,
     },
     debs::{Recipe, await_lock, can_install, deb, give_shell, state},
@@ -28,14 +28,21 @@ fn as_installer() {
     let _ = process::run(arguments);
 }
 
-fn launcher(world: &World) -> Launcher {
+pub(super) fn launcher(world: &World) -> Launcher {
+    let mut launcher = bare_launcher(world);
+    launcher.arguments.extend(["--data".into(), world.data().into(), "--root".into(), world.root.clone().into()]);
+    launcher
+}
+
+/// Without the folders.
+pub(super) fn bare_launcher(world: &World) -> Launcher {
     let test = module_path!().split_once("::").unwrap().1.to_owned() + "::as_installer";
     let arguments = ["--ignored", "--exact", &test, "--nocapture", "--test-threads=2", "--", VERB].map(OsString::from);
     Launcher { program: std::env::current_exe().unwrap(), arguments: arguments.into(), jobs: world.path("") }
 }
 
 async fn install(world: &World, release: &Release) -> Result<Finished, ClientError> {
-    run(&launcher(world), &world.job(release), world.artifact(release)).await
+    run(&launcher(world), release.order, world.job(release), world.artifact(release)).await
 }
 
 /// A pipe with a name, by which programs that the installer starts and the test wait for each other.
@@ -78,21 +85,9 @@ async fn a_handle_whose_position_is_shared_is_read_from_the_start_and_left_alone
     let mut artifact = world.artifact(&release);
     artifact.seek(SeekFrom::Start(7)).unwrap();
     let shared = artifact.try_clone().unwrap();
-    assert_eq!(run(&launcher(&world), &world.job(&release), shared).await.unwrap().outcome, NEW);
+    let finished = run(&launcher(&world), release.order, world.job(&release), shared).await.unwrap();
+    assert_eq!(finished.outcome, NEW);
     assert_eq!(artifact.stream_position().unwrap(), 7);
-}
-
-#[tokio::test]
-async fn options_overrule_the_job() {
-    let world = World::new();
-    let release = Release::archive("1.0", 1);
-    let mut launcher = launcher(&world);
-    let fixed = world.path("fixed");
-    fs::create_dir(&fixed).unwrap();
-    launcher.arguments.extend(["--root".into(), fixed.clone().into_os_string()]);
-    let job = Job { install_root: "/nowhere".into(), ..world.job(&release) };
-    assert_eq!(run(&launcher, &job, world.artifact(&release)).await.unwrap().outcome, NEW);
-    assert!(fixed.join("opt/banyan/packages/tool/current/bin/tool").is_file());
 }
 
 #[tokio::test]
@@ -104,13 +99,13 @@ async fn an_installer_that_says_nothing_is_an_error_with_its_last_words() {
         arguments: vec!["-c".into(), script.into()],
         jobs: world.path(""),
     };
-    let said = run(&shell("echo not allowed >&2; exit 3"), &world.job(&release), world.artifact(&release)).await;
+    let ask =
+        async |launcher: &Launcher| run(launcher, release.order, world.job(&release), world.artifact(&release)).await;
+    let said = ask(&shell("echo not allowed >&2; exit 3")).await;
     assert!(matches!(&said, Err(ClientError::NoAnswer { said, .. }) if said == "not allowed"), "{said:?}");
-    let flood = "i=0; while [ $i -lt 50000 ]; do echo flood; i=$((i+1)); done";
-    let said = run(&shell(flood), &world.job(&release), world.artifact(&release)).await;
+    let said = ask(&shell("i=0; while [ $i -lt 50000 ]; do echo flood; i=$((i+1)); done")).await;
     assert!(matches!(said, Err(ClientError::NoAnswer { .. })), "{said:?}");
-    let missing = Launcher { program: "/nowhere/installer".into(), ..shell("") };
-    let said = run(&missing, &world.job(&release), world.artifact(&release)).await;
+    let said = ask(&Launcher { program: "/nowhere/installer".into(), ..shell("") }).await;
     assert!(matches!(said, Err(ClientError::Start { .. })), "{said:?}");
 }
 
@@ -122,8 +117,9 @@ async fn giving_up_waiting_does_not_end_the_install() {
     pipe(&gate);
     let script = format!("echo x > {}; read x < {}", ready.display(), gate.display());
     let release = Release::archive("1.0", 1).probe(&["/bin/sh", "-c", &script]);
-    let (launcher, job, artifact) = (launcher(&world), world.job(&release), world.artifact(&release));
-    let waiting = tokio::spawn(async move { run(&launcher, &job, artifact).await });
+    let (launcher, job, artifact, order) =
+        (launcher(&world), world.job(&release), world.artifact(&release), release.order);
+    let waiting = tokio::spawn(async move { run(&launcher, order, job, artifact).await });
     told(&ready).await;
     waiting.abort();
     assert!(waiting.await.unwrap_err().is_cancelled());
@@ -140,7 +136,7 @@ async fn giving_up_waiting_does_not_end_the_install() {
 /// Starts the installer without the client, so that the test has its process id.
 fn start(world: &World, release: &Release) -> tokio::process::Child {
     let job = world.path("job.json");
-    fs::write(&job, serde_json::to_vec(&world.job(release)).unwrap()).unwrap();
+    fs::write(&job, serde_json::to_vec(&Call::Install(Box::new(world.job(release)))).unwrap()).unwrap();
     let launcher = launcher(world);
     let mut command = tokio::process::Command::new(launcher.program);
     command.args(launcher.arguments).arg(job).stdin(world.artifact(release)).stdout(std::process::Stdio::piped());

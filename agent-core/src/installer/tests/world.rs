@@ -1,13 +1,20 @@
-//! A machine for one test: the installer's folder, a root, and packages made on the spot.
+//! A machine for one test: the installer's folder, a root, packages made on the spot, and everyone who signs.
 
-use super::super::{
-    archive::tests::fixtures::Tar,
-    engine::{Engine, State},
-    job::{Finished, Job, Outcome, WithoutRestore},
-    room::FreeSpace,
+use super::{
+    super::{
+        archive::tests::fixtures::Tar,
+        engine::{Engine, State},
+        job::{Finished, Job, Outcome},
+        layout::{Folders, Layout},
+        record,
+        room::FreeSpace,
+        trouble::Trouble,
+    },
+    papers::{Papers, Signatories},
 };
+use crate::identity::platform;
 use banyan_proto::{
-    Artifact, DeploymentId, Digest, Manifest, Reason,
+    Artifact, DeploymentId, Digest, Manifest, Reason, UnixSeconds,
     manifest::{ChunkHashes, CommandSpec, InstallSpec, Kind},
 };
 use std::{
@@ -31,15 +38,26 @@ pub(super) const PLENTY: Room = Room(u64::MAX);
 pub(super) struct World {
     dir: tempfile::TempDir,
     pub(super) root: PathBuf,
+    pub(super) signatories: Signatories,
 }
 
 impl World {
-    /// Installs into a root of its own.
+    /// Installs into a root of its own; the installer knows whom to believe.
     pub(super) fn new() -> Self {
+        let world = Self::before_enrolment();
+        let layout = Layout::open(&world.folders()).map_err(|trouble| trouble.to_string()).unwrap();
+        record::believe(&layout, &world.signatories.enrolled()).map_err(|trouble| trouble.to_string()).unwrap();
+        world
+    }
+    /// The installer has never been started.
+    pub(super) fn before_enrolment() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         fs::create_dir(&root).unwrap();
-        Self { dir, root }
+        Self { dir, root, signatories: Signatories::new() }
+    }
+    pub(super) fn folders(&self) -> Folders {
+        Folders { data: self.data(), root: self.root.clone() }
     }
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -65,19 +83,13 @@ impl World {
     pub(super) fn current(&self, name: &str) -> Option<String> {
         super::super::sys::current(&self.package(name)).unwrap()
     }
+    /// A true job, of an order newer than all before it, with a go-ahead of this moment.
     pub(super) fn job(&self, release: &Release) -> Job {
-        let manifest_text = serde_json::to_string(&release.manifest).unwrap();
-        Job {
-            order: release.order,
-            attempt: 0,
-            manifest: Digest::of(manifest_text.as_bytes()),
-            artifact: release.manifest.artifacts[0].digest,
-            platform: "linux-x86_64".into(),
-            data_dir: self.data(),
-            install_root: self.root.clone(),
-            without_restore: WithoutRestore::default(),
-            manifest_text,
-        }
+        self.papers(release).job(&self.signatories)
+    }
+    /// The same, to be changed before it is signed.
+    pub(super) fn papers(&self, release: &Release) -> Papers {
+        self.signatories.papers(release)
     }
     /// The artifact, as an open file.
     pub(super) fn artifact(&self, release: &Release) -> File {
@@ -88,8 +100,11 @@ impl World {
     /// An installer that died let its lock go at once; only a program that another test starts at this very moment, from
     /// this same process, may still hold a copy of the handle until it has begun.
     pub(super) fn engine<'a>(&self, job: &Job, release: &Release, disks: &'a dyn FreeSpace) -> Engine<'a> {
+        self.engine_in(&self.folders(), job, release, disks)
+    }
+    fn engine_in<'a>(&self, folders: &Folders, job: &Job, release: &Release, disks: &'a dyn FreeSpace) -> Engine<'a> {
         loop {
-            match Engine::open(job.clone(), self.artifact(release), disks) {
+            match Engine::open(folders, job, self.artifact(release), UnixSeconds::now(), disks) {
                 Err(trouble) if trouble.reason() == Reason::PackageManagerBusy => {
                     File::open(self.data().join("lock")).unwrap().lock().unwrap();
                 }
@@ -97,12 +112,21 @@ impl World {
             }
         }
     }
+    /// What becomes of a job that is not begun.
+    #[track_caller]
+    pub(super) fn refused(&self, job: &Job, release: &Release) -> Trouble {
+        let opened = Engine::open(&self.folders(), job, self.artifact(release), UnixSeconds::now(), &PLENTY);
+        opened.err().expect("it was begun")
+    }
     /// The whole job.
     pub(super) fn install(&self, release: &Release) -> Finished {
         self.run(&self.job(release), release, &PLENTY)
     }
     pub(super) fn run(&self, job: &Job, release: &Release, disks: &dyn FreeSpace) -> Finished {
-        let mut engine = self.engine(job, release, disks);
+        self.run_in(&self.folders(), job, release, disks)
+    }
+    pub(super) fn run_in(&self, folders: &Folders, job: &Job, release: &Release, disks: &dyn FreeSpace) -> Finished {
+        let mut engine = self.engine_in(folders, job, release, disks);
         let outcome = engine.run();
         Finished { outcome, output: engine.talk.text() }
     }
@@ -143,7 +167,7 @@ impl Release {
         let chunk_size = Artifact::chunk_size_for(size);
         let chunks = content.chunks(chunk_size as usize).map(Digest::of).collect();
         let artifact = Artifact {
-            platform: "linux-x86_64".into(),
+            platform: platform(),
             file_name: "tool.bin".into(),
             size,
             digest: Digest::of(&content),

@@ -1,0 +1,119 @@
+//! Everyone who signs for one test: publishers with their root, and the server; and what they sign for a job, open to be
+//! changed before it is signed, so that a test makes exactly the forgery it is named after.
+
+use super::{
+    super::job::{Enrolled, Job, WithoutRestore},
+    world::Release,
+};
+use banyan_proto::{
+    AddresseeList, Digest, GoAhead, KeyRing, MachineId, Membership, Order, SigningKey, UnixSeconds, peer::ReleaseProof,
+};
+use banyan_trust::fixture::Signers;
+use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
+
+const STRIPE: u8 = 0;
+/// The server's epoch at enrolment.
+pub(super) const EPOCH: u64 = 3;
+
+pub(super) struct Signatories {
+    pub(super) me: MachineId,
+    pub(super) server: MachineId,
+    pub(super) server_key: SigningKey,
+    publishers: Mutex<Signers>,
+    orders: AtomicU64,
+}
+
+/// What is signed for one job.
+#[derive(Clone)]
+pub(super) struct Papers {
+    pub(super) order: Order,
+    pub(super) membership: Membership,
+    pub(super) go_ahead: GoAhead,
+    pub(super) release: ReleaseProof,
+}
+
+impl Signatories {
+    pub(super) fn new() -> Self {
+        Self {
+            me: MachineId::random(),
+            server: MachineId::random(),
+            server_key: SigningKey::generate().0,
+            publishers: Mutex::new(Signers::new(UnixSeconds::now())),
+            orders: AtomicU64::new(1),
+        }
+    }
+    pub(super) fn publishers(&self) -> MutexGuard<'_, Signers> {
+        self.publishers.lock().unwrap()
+    }
+    /// What the agent says when it has enrolled.
+    pub(super) fn enrolled(&self) -> Enrolled {
+        Enrolled {
+            machine: self.me,
+            server: self.server,
+            keys: KeyRing(vec![self.server_key.public()]),
+            epoch: EPOCH,
+            root: self.publishers().roots[0].clone(),
+        }
+    }
+    /// Publishes the release and orders it for a list with this machine on it.
+    pub(super) fn papers(&self, release: &Release) -> Papers {
+        let mut publishers = self.publishers();
+        let proof = publishers.publish(&release.manifest);
+        let versions = publishers.versions;
+        let artifact = &release.manifest.artifacts[0];
+        let now = UnixSeconds::now();
+        let (list, membership) = self.list(self.me);
+        let order = Order {
+            id: release.order,
+            epoch: EPOCH,
+            number: self.orders.fetch_add(1, Ordering::Relaxed),
+            revision: 0,
+            package: release.manifest.package.clone(),
+            sequence: release.manifest.sequence,
+            manifest: Digest::of(proof.manifest.as_bytes()),
+            platform: artifact.platform.clone(),
+            artifact: artifact.digest,
+            stripes: vec![list.subtree(STRIPE)],
+            server: self.server,
+            issued: now,
+            expires: now.plus(3600),
+            keep_until: now.plus(3600),
+            spread: Default::default(),
+            window: Default::default(),
+            deadline: None,
+        };
+        let go_ahead = GoAhead {
+            order: release.order,
+            machine: self.me,
+            issued: now,
+            epoch: EPOCH,
+            timestamp_version: versions.timestamp,
+            snapshot_version: versions.snapshot,
+        };
+        Papers { order, membership, go_ahead, release: proof }
+    }
+    /// A list with this machine in the middle, and the machine's place on it.
+    pub(super) fn list(&self, machine: MachineId) -> (AddresseeList, Membership) {
+        let names = [self.server, MachineId([1; 16]), machine, MachineId([2; 16])];
+        let list = AddresseeList::build(&names, |_| 3).unwrap();
+        let (sublist, proof) = list.locate(STRIPE, machine).unwrap();
+        (list, sublist.membership(STRIPE, &proof))
+    }
+}
+
+impl Papers {
+    pub(super) fn job(&self, signatories: &Signatories) -> Job {
+        Job {
+            attempt: 0,
+            order: signatories.server_key.sign(&self.order),
+            stripe: STRIPE,
+            membership: self.membership.clone(),
+            go_ahead: signatories.server_key.sign(&self.go_ahead),
+            release: self.release.clone(),
+            without_restore: WithoutRestore::Refuse,
+        }
+    }
+}
