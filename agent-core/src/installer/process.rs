@@ -156,7 +156,7 @@ impl Asked {
             _ => return Err(CallError::Usage),
         };
         let mut bytes = Vec::new();
-        let read = File::open(&path).and_then(|file| file.take(CALL_BYTES).read_to_end(&mut bytes));
+        let read = sys::open_named(&path).and_then(|file| file.take(CALL_BYTES).read_to_end(&mut bytes));
         if let Err(source) = read {
             return Err(CallError::Unreadable { path, source });
         }

@@ -135,3 +135,16 @@ impl<R: Read> Read for Counted<R> {
         if self.budget.is_spent() { Err(io::Error::other("it unpacks to too many bytes")) } else { Ok(count) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bomb_is_not_read_to_its_end() {
+        let budget = Budget::new(100_000);
+        let read = io::copy(&mut budget.count(io::repeat(0).take(1 << 30)), &mut io::sink());
+        assert!(read.is_err() && budget.is_spent());
+        assert!(budget.0.used.get() < 1 << 20, "{} bytes were read", budget.0.used.get());
+    }
+}

@@ -1,6 +1,7 @@
 //! Linux and other Unix systems.
 
 use nix::{
+    libc,
     sys::{
         signal::{Signal, killpg},
         stat::{Mode, umask},
@@ -51,6 +52,12 @@ fn check_own(path: &Path, sticky_will_do: bool) -> io::Result<()> {
 /// What is written from now on is not made writable for everybody because the caller wanted it so.
 pub(crate) fn forget_callers_mask() {
     umask(Mode::from_bits_truncate(0o022));
+}
+
+/// A file that somebody with fewer rights names: not one that a link of his leads to, nor a pipe that never answers.
+pub(crate) fn open_named(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a plain file")) }
 }
 
 /// A new file that only this user can read and write.

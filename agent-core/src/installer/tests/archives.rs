@@ -7,10 +7,15 @@ use super::{
         layout::Folders,
         room::{Disks, FreeSpace},
     },
-    world::{ALREADY, NEW, PLENTY, Release, Room, World, failed_and_restored, is_root_for, waits},
+    world::{ALREADY, NEW, PLENTY, Release, Room, World, failed_and_restored, is_root_for, noise, waits},
 };
 use banyan_proto::{DeploymentId, Reason, manifest::Kind};
-use std::{fs, io::Write, process::Command};
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// Passes when the program in the installed folder says this version.
 fn says(version: &str) -> [String; 3] {
@@ -176,6 +181,10 @@ fn an_artifact_that_is_not_the_publishers_is_refused() {
         assert_eq!(failed_and_restored(&outcome).0, Reason::BadArtifact);
         world.assert_tidy();
     }
+    // A publisher who signed the right hash and a size that is not the file's.
+    let mut says_less = release;
+    says_less.manifest.artifacts[0].size -= 1;
+    assert_eq!(failed_and_restored(&world.install(&says_less).outcome).0, Reason::BadArtifact);
 }
 
 #[test]
@@ -210,21 +219,57 @@ fn without_room_nothing_is_begun() {
     assert_eq!(world.run(&world.job(&release), &release, &Room((1 << 20) + (64 << 10))).outcome, NEW);
 }
 
+/// A disk that has no room below one folder, and plenty elsewhere.
+struct FullBelow(PathBuf);
+
+impl FreeSpace for FullBelow {
+    fn free_bytes(&self, at: &Path) -> io::Result<u64> {
+        Ok(if at.starts_with(&self.0) { 0 } else { u64::MAX })
+    }
+}
+
+#[test]
+fn each_disk_is_looked_at_before_the_file_is_read() {
+    let world = World::new();
+    let release = probed("1.0", 1).needs(1);
+    // The handle is of another file: whoever reads it says something else.
+    let other = Release { content: b"other".to_vec(), ..release.clone() };
+    for full in [world.data(), world.root.clone()] {
+        assert_eq!(waits(&world.run(&world.job(&release), &other, &FullBelow(full)).outcome), Reason::DiskFull);
+        world.assert_tidy();
+    }
+    let outcome = world.run(&world.job(&release), &other, &PLENTY).outcome;
+    assert_eq!(failed_and_restored(&outcome).0, Reason::BadArtifact);
+}
+
+#[test]
+fn what_is_gone_when_it_is_to_be_probed_is_no_success() {
+    let world = World::new();
+    assert_eq!(world.install(&probed("1.0", 1)).outcome, NEW);
+    // Without a probe of the publisher's, being in place is all that is looked at.
+    let release = Release::archive("2.0", 2);
+    let mut engine = world.engine(&world.job(&release), &release, &PLENTY);
+    let mut state = super::super::engine::State::Recover;
+    while !matches!(state, super::super::engine::State::Probe(_)) {
+        state = engine.step(state);
+    }
+    super::super::sys::switch(&world.package("tool"), Some("1.0-1")).unwrap();
+    while !matches!(state, super::super::engine::State::Ended(_)) {
+        state = engine.step(state);
+    }
+    let super::super::engine::State::Ended(outcome) = state else { unreachable!() };
+    assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
+    assert_eq!(world.versions("tool"), ["1.0-1"]);
+}
+
 #[test]
 fn a_disk_that_fills_up_in_the_middle_is_put_in_order_and_waited_for() {
     if !is_root_for("mounting a small disk") {
         return;
     }
     let world = World::new();
-    let mount = |options: &str| {
-        let run = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&world.root).status();
-        run.is_ok_and(|status| status.success())
-    };
-    if !mount("size=1m") {
-        println!("skipped: a tmpfs cannot be mounted here");
-        return;
-    }
-    let noise: Vec<u8> = (0..3_u32 << 18).flat_map(|i| i.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
+    let Some(disk) = world.small_disk() else { return };
+    let noise = noise();
     let content = Tar::new().file("first", b"small").file("noise", &noise).gz();
     let release = Release::new(Kind::Archive, "1.0", 1, content);
     let free = Disks.free_bytes(&world.root).unwrap();
@@ -233,9 +278,9 @@ fn a_disk_that_fills_up_in_the_middle_is_put_in_order_and_waited_for() {
     // Another program takes the room after we looked.
     let filled = world.install(&release).outcome;
     let left = world.versions("tool");
-    assert!(mount("remount,size=16m"));
+    disk.grow();
     let then = world.install(&release).outcome;
-    assert!(Command::new("umount").arg(&world.root).status().unwrap().success());
+    drop(disk);
     assert!((500_000..=1 << 20).contains(&free), "{free}");
     assert_eq!((waits(&looked), begun), (Reason::DiskFull, vec![]));
     assert_eq!((waits(&filled), left), (Reason::DiskFull, vec![]));
@@ -258,7 +303,11 @@ fn a_folder_that_others_can_write_is_not_used() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::new();
     let release = probed("1.0", 1);
-    fs::set_permissions(world.data(), fs::Permissions::from_mode(0o777)).unwrap();
-    let outcome = super::super::job::outcome_of(&world.refused(&world.job(&release), &release), true);
-    assert!(matches!(outcome, Outcome::Failed { reason: Reason::DiskFailed, .. }), "{outcome:?}");
+    for folder in ["", "staging", "kept", "ended"].map(|name| world.data().join(name)) {
+        let mode = fs::metadata(&folder).unwrap().permissions();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+        let outcome = super::super::job::outcome_of(&world.refused(&world.job(&release), &release), true);
+        assert!(matches!(outcome, Outcome::Failed { reason: Reason::DiskFailed, .. }), "{outcome:?}");
+        fs::set_permissions(&folder, mode).unwrap();
+    }
 }

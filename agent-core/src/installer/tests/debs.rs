@@ -2,7 +2,7 @@
 
 use super::{
     super::{job::WithoutRestore, method::method},
-    world::{ALREADY, NEW, PLENTY, Release, Room, World, failed_and_restored, is_root_for, waits},
+    world::{ALREADY, NEW, PLENTY, Release, Room, World, failed_and_restored, is_root_for, noise, waits},
 };
 use banyan_proto::{Reason, manifest::Kind};
 use std::{
@@ -19,6 +19,8 @@ pub(super) struct Recipe<'a> {
     pub(super) control: &'a str,
     /// The script run after unpacking. The root must have a shell then ([`give_shell`]).
     pub(super) postinst: Option<&'a str>,
+    /// Another file, `/usr/share/bulk`.
+    pub(super) bulk: &'a [u8],
 }
 
 pub(super) fn can_install(what: &str) -> bool {
@@ -48,6 +50,9 @@ pub(super) fn deb(version: &str, sequence: u64, recipe: &Recipe<'_>) -> Release 
         recipe.control
     );
     write("DEBIAN/control", &control, 0o644);
+    if !recipe.bulk.is_empty() {
+        fs::write(tree.join("usr/share/bulk"), recipe.bulk).unwrap();
+    }
     if let Some(script) = recipe.postinst {
         write("DEBIAN/postinst", &format!("#!/bin/sh\n{script}\n"), 0o755);
     }
@@ -161,7 +166,7 @@ fn unmet_dependencies_are_named_and_leave_dpkg_clean() {
     for field in ["Depends", "Pre-Depends"] {
         let world = World::new();
         let control = format!("{field}: libfrobnicate3 (>= 3.1), other-thing\n");
-        let outcome = world.install(&deb("1.0", 1, &Recipe { control: &control, postinst: None })).outcome;
+        let outcome = world.install(&deb("1.0", 1, &Recipe { control: &control, ..Recipe::default() })).outcome;
         let (reason, detail) = failed_and_restored(&outcome);
         assert_eq!(reason, Reason::InstallFailed);
         assert!(detail.contains("libfrobnicate3 (>= 3.1)"), "{field}: {detail}");
@@ -180,7 +185,7 @@ fn a_failing_script_is_undone() {
     let world = World::new();
     give_shell(&world);
     assert_eq!(world.install(&plain("1.0", 1)).outcome, NEW);
-    let bad = deb("2.0", 2, &Recipe { control: "", postinst: Some("echo no licence found; exit 7") });
+    let bad = deb("2.0", 2, &Recipe { postinst: Some("echo no licence found; exit 7"), ..Recipe::default() });
     let finished = world.install(&bad);
     assert_eq!(failed_and_restored(&finished.outcome).0, Reason::InstallFailed);
     assert!(finished.output.contains("no licence found"), "{}", finished.output);
@@ -297,6 +302,25 @@ fn the_size_a_deb_says_it_has_must_be_free() {
     assert_eq!(waits(&world.run(&world.job(&release), &release, &Room(99 << 10)).outcome), Reason::DiskFull);
     assert_eq!(state(&world), "");
     assert_eq!(world.run(&world.job(&release), &release, &Room(101 << 10)).outcome, NEW);
+}
+
+#[test]
+fn a_disk_that_fills_up_under_dpkg_is_put_in_order_and_waited_for() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let world = World::new();
+    let Some(disk) = world.small_disk() else { return };
+    assert_eq!(world.install(&plain("1.0", 1)).outcome, NEW);
+    // The deb says that it takes 100 KiB, and takes 3 MiB.
+    let two = deb("2.0", 2, &Recipe { bulk: &noise(), ..Recipe::default() });
+    let filled = world.install(&two).outcome;
+    let left = state(&world);
+    disk.grow();
+    let then = world.install(&two).outcome;
+    drop(disk);
+    assert_eq!((waits(&filled), left), (Reason::DiskFull, "installed 1.0".into()));
+    assert_eq!(then, NEW);
 }
 
 #[test]

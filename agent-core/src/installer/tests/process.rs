@@ -174,7 +174,7 @@ async fn kill_9_while_dpkg_works_on() {
     pipe(&ready);
     pipe(&gate);
     let script = "echo x >> /configured; echo x > /ready; read x < /gate";
-    let release = deb("1.0", 1, &Recipe { control: "", postinst: Some(script) });
+    let release = deb("1.0", 1, &Recipe { postinst: Some(script), ..Recipe::default() });
     let mut installer = start(&world, &release);
     told(&ready).await;
     installer.kill().await.unwrap();
@@ -201,7 +201,7 @@ async fn kill_9_of_installer_and_dpkg() {
     let ready = world.root.join("ready");
     pipe(&ready);
     let script = "test -e /once && exit 0; : > /once; echo $$ > /ready; read x < /ready";
-    let release = deb("1.0", 1, &Recipe { control: "", postinst: Some(script) });
+    let release = deb("1.0", 1, &Recipe { postinst: Some(script), ..Recipe::default() });
     let mut installer = start(&world, &release);
     let script = told(&ready).await;
     installer.kill().await.unwrap();

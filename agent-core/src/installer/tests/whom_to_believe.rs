@@ -114,11 +114,15 @@ async fn a_damaged_record_is_not_a_missing_one() {
 
 /// Starts the installer with these arguments before the call; gives whether it installed, and what it said.
 fn start(world: &World, arguments: &[OsString], call: &[u8]) -> (bool, String) {
-    let path = world.path("call.json");
-    fs::write(&path, call).unwrap();
+    fs::write(world.path("call.json"), call).unwrap();
+    start_there(world, arguments)
+}
+
+/// The same with the call that lies there.
+fn start_there(world: &World, arguments: &[OsString]) -> (bool, String) {
     let launcher = bare_launcher(world);
     let mut command = Command::new(launcher.program);
-    command.args(launcher.arguments).args(arguments).arg(path).current_dir(world.path(""));
+    command.args(launcher.arguments).args(arguments).arg(world.path("call.json")).current_dir(world.path(""));
     let ran = command.stdin(world.artifact(&Release::archive("1.0", 1))).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (text(ran.stdout).contains("\"installed\""), text(ran.stderr))
@@ -149,6 +153,19 @@ fn no_call_and_no_caller_chooses_the_folders() {
     let fixed = words(&["--data", &data, "--root", &root]);
     let (installed, text) = start(&world, &fixed, call.to_string().as_bytes());
     assert!(!installed && text.contains("data_dir"), "{text}");
+    // Nor does one that is a link, to a file that only the installer may read.
+    let (secret, link) = (world.path("secret"), world.path("call.json"));
+    fs::write(&secret, "{\"a secret\": true}").unwrap();
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&secret, &link).unwrap();
+    let (installed, text) = start_there(&world, &fixed);
+    assert!(!installed && text.contains("reading the call") && !text.contains("a secret"), "{text}");
+    fs::remove_file(&link).unwrap();
+    // Nor a pipe, which nobody may ever write to.
+    assert!(Command::new("mkfifo").arg(&link).status().unwrap().success());
+    let (installed, text) = start_there(&world, &fixed);
+    assert!(!installed && text.contains("not a plain file"), "{text}");
+    fs::remove_file(link).unwrap();
     assert!(start(&world, &fixed, &true_call).0);
 }
 

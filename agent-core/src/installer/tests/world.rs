@@ -21,6 +21,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// A disk with this much room.
@@ -47,6 +48,9 @@ impl World {
         let world = Self::before_enrolment();
         let layout = Layout::open(&world.folders()).map_err(|trouble| trouble.to_string()).unwrap();
         record::believe(&layout, &world.signatories.enrolled()).map_err(|trouble| trouble.to_string()).unwrap();
+        // A program that another test starts at this moment may hold a copy of the lock's handle until it has begun.
+        let lock = File::open(world.data().join("lock")).unwrap();
+        lock.lock().and_then(|()| lock.unlock()).unwrap();
         world
     }
     /// The installer has never been started.
@@ -142,6 +146,16 @@ impl World {
         }
         None
     }
+    /// Makes the root a disk of 1 MiB; says so when that cannot be done here.
+    pub(super) fn small_disk(&self) -> Option<SmallDisk> {
+        let disk = SmallDisk(self.root.clone());
+        if disk.mount("size=1m") {
+            return Some(disk);
+        }
+        println!("skipped: a tmpfs cannot be mounted here");
+        std::mem::forget(disk);
+        None
+    }
     /// Nothing of the installer's own is left over.
     pub(super) fn assert_tidy(&self) {
         assert_eq!(Self::names(&self.data().join("staging")), [""; 0]);
@@ -151,6 +165,32 @@ impl World {
             assert_eq!(left, [""; 0]);
         }
     }
+}
+
+/// A mounted disk, until it is dropped.
+pub(super) struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(&self, options: &str) -> bool {
+        let mut command = Command::new("mount");
+        let run = command.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&self.0).status();
+        run.is_ok_and(|status| status.success())
+    }
+    /// Makes it 16 MiB.
+    pub(super) fn grow(&self) {
+        assert!(self.mount("remount,size=16m"));
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+/// 3 MiB that cannot be compressed.
+pub(super) fn noise() -> Vec<u8> {
+    (0..3_u32 << 18).flat_map(|i| i.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect()
 }
 
 /// A release with its file.

@@ -75,6 +75,9 @@ fn symlink_out() {
     }
     let refused = refusal(&zip(&[("out", 0o120_777, b"../x")]));
     assert!(matches!(refused, Refusal::LinkLeaves { .. }), "{refused}");
+    // The target is content here: it is not read into memory whatever its size.
+    let refused = refusal(&zip(&[("long", 0o120_777, &[b'x'; 4097])]));
+    assert!(matches!(refused, Refusal::Special { .. }), "{refused}");
 }
 
 #[test]
@@ -187,7 +190,8 @@ fn gnu_long_name_override() {
 #[test]
 fn long_names() {
     let name = |text: &str| text.as_bytes().to_vec();
-    for long in [name(&"x".repeat(256)), name(&"a/".repeat(65)), name(&"abcdefg/".repeat(513))] {
+    // One name, their number, and all together.
+    for long in [name(&"x".repeat(256)), name(&"a/".repeat(65)), name(&format!("{}/", "x".repeat(250)).repeat(17))] {
         let refused = refusal(&Tar::new().raw("l", EntryType::GNULongName, 0o644, "", &long).file("x", b"").gz());
         assert!(matches!(refused, Refusal::Name { .. }), "{refused}");
     }
@@ -231,6 +235,14 @@ fn zip_that_lies_about_its_sizes() {
 fn too_many_entries() {
     let many = (0..=ENTRIES).fold(Tar::new(), |tar, _| tar.folder("x"));
     assert!(matches!(refusal(&many.gz()), Refusal::TooMany(_)));
+    // In a zip file each entry has a name of its own; the second pass would write 200,000 folders first.
+    let names: Vec<String> = (0..=ENTRIES).map(|number| format!("{number}/")).collect();
+    let many = zip(&names.iter().map(|name| (name.as_str(), 0o040_755, &b""[..])).collect::<Vec<_>>());
+    let world = tempfile::tempdir().unwrap();
+    let file = world.path().join("archive");
+    fs::write(&file, many).unwrap();
+    let refused = look(&file, "package.bin", LINUX);
+    assert!(matches!(refused, Err(Trouble::Archive(Refusal::TooMany(_)))), "{refused:?}");
 }
 
 #[test]
