@@ -86,6 +86,11 @@ impl Record {
             let detail = format!("the go-ahead is of epoch {}, the server is at {}", go.epoch, self.epoch);
             return Err(Trouble::because(Reason::EpochBack, detail));
         }
+        if order.epoch < go.epoch {
+            let detail =
+                format!("the order is of epoch {}, the go-ahead says that the server is at {}", order.epoch, go.epoch);
+            return Err(Trouble::because(Reason::EpochBack, detail));
+        }
         if now >= go.issued.plus(GoAhead::SECONDS) {
             return no_leave(format!(
                 "the go-ahead was given {} seconds ago by this machine's clock and is good for {}; if it is always so, set \

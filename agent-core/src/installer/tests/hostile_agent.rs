@@ -80,6 +80,11 @@ async fn an_order_of_another_server_under_the_same_key() {
 #[tokio::test]
 async fn an_order_of_before_the_server_was_restored() {
     refused_when(Reason::EpochBack, |_, papers| papers.order.epoch -= 1).await;
+    // The go-ahead is the first that this machine hears of it.
+    let (world, release) = world().await;
+    let mut papers = world.papers(&release);
+    papers.go_ahead.epoch += 1;
+    refused(&world, papers.job(&world.signatories), &release, Reason::EpochBack).await;
 }
 
 #[tokio::test]
