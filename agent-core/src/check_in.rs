@@ -3,7 +3,7 @@
 
 use crate::{agent::Agent, publishers::Followed};
 use banyan_proto::{
-    DeploymentId,
+    DeploymentId, Reason,
     api::{CheckIn, Expected},
 };
 use std::{
@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 /// How long the server may hold an answer back.
 const WAIT_SECONDS: u32 = 300;
@@ -31,7 +31,10 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
     let mut crl_fetched = Instant::now();
     let mut first = true;
     let mut followed = Followed::default();
+    let mut renewed = None;
+    let mut told_expired = false;
     loop {
+        agent.until_certified(told_expired).await;
         let known: Vec<DeploymentId> =
             agent.orders.all().iter().filter(|held| held.is_fully_offered()).map(|held| held.order.id).collect();
         expected.retain(|order, _| !known.contains(order));
@@ -58,7 +61,8 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
                 first = false;
                 retry = RETRY_FIRST;
                 agent.set_heard();
-                agent.renew_when_due().await;
+                told_expired = false;
+                agent.renew_when_due(&mut renewed).await;
                 if reply.crl_number > agent.crl_number() || crl_fetched.elapsed() > CRL_REFRESH {
                     crl_fetched = Instant::now();
                     fetch_crl(&agent).await;
@@ -78,7 +82,8 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
                 }
             }
             Err(error) => {
-                debug!(%error, "the server does not answer");
+                agent.not_heard(&error);
+                told_expired = error.reason() == Reason::CertificateExpired;
                 tokio::time::sleep(retry + jitter(retry)).await;
                 retry = (retry * 2).min(RETRY_MOST);
             }

@@ -15,7 +15,7 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use banyan_machine::{Config, io::Input};
-use banyan_proto::{MachineId, UnixSeconds, join::JoinCode};
+use banyan_proto::{MachineId, Reason, UnixSeconds, join::JoinCode};
 use banyan_wire::{
     connection::{self, TlsPair},
     node::{self, NodeConfig, NodeHandle},
@@ -88,16 +88,25 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let label = args.name.clone().or_else(sysinfo::System::host_name).unwrap_or_else(|| "unnamed".into());
     let enrolment = enrolment(&args, &state, &key, &label, listen).await?;
     let agent = assemble(&args, &folders, state, key, enrolment.clone(), label, listen)?;
+    // Programs on this machine can ask what it waits for.
+    tokio::spawn(local::serve(Arc::clone(&agent), folders.data.clone()));
     let trust = lock(&agent.authenticate.trust).clone();
     agent.install.introduce(&enrolment, &trust).await.context("telling the installer whom to believe")?;
-    wait_for_crl(&agent).await;
+    let certified = async {
+        agent.until_certified(false).await;
+        wait_for_crl(&agent).await;
+    };
+    let mut stop = std::pin::pin!(stop_signal(args.exit_with_stdin));
+    tokio::select! {
+        () = certified => {}
+        () = &mut stop => return Ok(()),
+    }
     let node = start(&agent)?;
     info!(machine = %agent.me, label = agent.label, %listen, "ready");
     tokio::spawn(check_in::run(Arc::clone(&agent), u64::from_le_bytes(random())));
-    tokio::spawn(local::serve(Arc::clone(&agent), folders.data.clone()));
     tokio::spawn(accept(listener, node.clone()));
     tokio::spawn(forget(Arc::downgrade(&agent)));
-    stop_signal(args.exit_with_stdin).await;
+    stop.await;
     info!("stopping");
     node.shutdown().await;
     Ok(())
@@ -231,6 +240,7 @@ fn assemble(
         crl: Mutex::new(crl),
         node: OnceLock::new(),
         heard: AtomicU64::new(0),
+        trouble: Mutex::default(),
         leaves: Mutex::default(),
     }))
 }
@@ -242,7 +252,9 @@ async fn wait_for_crl(agent: &Agent) {
         match agent.server.crl().await {
             Ok(der) => agent.take_crl(der),
             Err(error) => {
-                warn!(%error, "waiting for the server's revocation list");
+                info!("waiting for the server's revocation list");
+                agent.not_heard(&error);
+                agent.until_certified(error.reason() == Reason::CertificateExpired).await;
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(30));
             }

@@ -7,7 +7,7 @@ use crate::{
 use anyhow::{Context, bail};
 use banyan_proto::{Digest, UnixSeconds, api::EnrolRequest, join::JoinCode};
 use banyan_trust::TrustStore;
-use banyan_wire::tls::Credentials;
+use banyan_wire::tls::{Credentials, valid_until};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use std::{fs, io::Write, net::SocketAddr, path::Path};
@@ -117,11 +117,10 @@ pub fn wants_renewal(certificate: &CertificateDer<'_>, now: UnixSeconds) -> bool
     i64::try_from(now.0).is_ok_and(|now| until - now < (until - from) / 3)
 }
 
-/// When a certificate ends; none when it cannot be read.
+/// Whether a certificate has expired (rule I8).
 #[must_use]
-pub fn valid_until(certificate: &CertificateDer<'_>) -> Option<UnixSeconds> {
-    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    u64::try_from(parsed.validity().not_after.timestamp()).ok().map(UnixSeconds)
+pub fn has_expired(certificate: &CertificateDer<'_>, now: UnixSeconds) -> bool {
+    valid_until(certificate).is_some_and(|until| until < now)
 }
 
 /// What this machine proves itself with.

@@ -1,7 +1,10 @@
 //! The local API: how programs on this machine ask the agent. A socket in the agent's folder (a named pipe on Windows),
 //! for the agent's own user and root; one JSON value a line, `hello` first.
 
-use crate::{agent::Agent, orders::HeldOrder};
+use crate::{
+    agent::Agent,
+    orders::{HeldOrder, lock},
+};
 use banyan_proto::{
     Reason,
     api::ApiError,
@@ -122,7 +125,8 @@ fn status(agent: &Agent) -> Status {
         label: agent.label.clone(),
         server: agent.server.address(),
         heard: agent.heard(),
-        certificate_until: crate::identity::valid_until(&agent.credentials().certificate),
+        trouble: lock(&agent.trouble).clone(),
+        certificate_until: banyan_wire::tls::valid_until(&agent.credentials().certificate),
         crl_number: agent.crl_number(),
         orders: orders.iter().map(order).collect(),
     }

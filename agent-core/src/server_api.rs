@@ -17,7 +17,7 @@ use banyan_wire::tls::{self, SERVER_NAME};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use reqwest::Method;
-use rustls::{ClientConfig, pki_types::ServerName};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError, pki_types::ServerName};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     net::SocketAddr,
@@ -54,6 +54,50 @@ impl CallError {
             Self::Refused(error) => error.reason,
         }
     }
+    /// Whether it is this machine that the server does not let in, whatever it asks for.
+    #[must_use]
+    pub fn is_about_this_machine(&self) -> bool {
+        matches!(self.reason(), Reason::CertificateExpired | Reason::Revoked)
+    }
+    /// What it comes to when no answer came: the TLS library's verdict is somewhere among the causes.
+    fn of_transport(server: SocketAddr, error: &(dyn std::error::Error + 'static)) -> Self {
+        let refused = |reason, why: &str| {
+            let detail = format!(
+                "the server at {server} does not let this machine in: {why}; if it still belongs to you, stop the agent, \
+                 empty its --data folder and enrol it again with a join code (`banyan tokens create`)"
+            );
+            Self::Refused(ApiError { reason, detail })
+        };
+        let words = chain(error);
+        match verdict(error) {
+            Some(TlsError::AlertReceived(AlertDescription::CertificateRevoked)) => {
+                refused(Reason::Revoked, "its certificate has been revoked, or it was enrolled anew meanwhile")
+            }
+            Some(TlsError::AlertReceived(AlertDescription::CertificateExpired)) => {
+                refused(Reason::CertificateExpired, "its certificate expired more than 400 days ago")
+            }
+            Some(TlsError::InvalidCertificate(
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. },
+            )) => {
+                let detail = format!(
+                    "its certificate is not valid at the time of this machine's clock; is the clock right? ({words})"
+                );
+                Self::Away { server, detail }
+            }
+            _ => Self::Away { server, detail: words },
+        }
+    }
+}
+
+/// What the TLS library said, if it was its doing. An IO error that carries it names the causes of it only, not itself.
+fn verdict<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a TlsError> {
+    let inside = |error: &'a (dyn std::error::Error + 'static)| {
+        error.downcast_ref().or_else(|| error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref())
+    };
+    std::iter::successors(Some(error), |error| error.source()).find_map(inside)
 }
 
 /// The server, as this machine reaches it.
@@ -100,10 +144,11 @@ async fn answer<T: DeserializeOwned>(server: SocketAddr, request: reqwest::Reque
 
 async fn bytes(server: SocketAddr, request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallError> {
     let away = |detail: String| CallError::Away { server, detail };
-    let mut response = request.send().await.map_err(|error| away(chain(&error)))?;
+    let failed = |error: reqwest::Error| CallError::of_transport(server, &error);
+    let mut response = request.send().await.map_err(failed)?;
     let status = response.status();
     let mut body = Vec::new();
-    while let Some(part) = response.chunk().await.map_err(|error| away(chain(&error)))? {
+    while let Some(part) = response.chunk().await.map_err(failed)? {
         body.extend_from_slice(&part);
         if body.len() > limits::HTTP_BODY_BYTES {
             return Err(away("its answer is longer than any answer may be".into()));
@@ -253,7 +298,7 @@ impl ServerApi {
         request: impl FnOnce(&[u8; 32]) -> ReceiptRequest,
     ) -> Result<ReceiptReply, CallError> {
         let server = self.address;
-        let away = |error: &dyn std::error::Error| CallError::Away { server, detail: chain(error) };
+        let away = |error: &(dyn std::error::Error + 'static)| CallError::of_transport(server, error);
         let stream = TcpStream::connect(server).await.map_err(|error| away(&error))?;
         let name = ServerName::try_from(SERVER_NAME).map_err(|error| away(&error))?;
         let stream =

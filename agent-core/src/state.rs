@@ -33,6 +33,9 @@ pub enum StateError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// There is nothing to change.
+    #[error("this machine is not enrolled; start the agent once with --join CODE")]
+    NotEnrolled,
 }
 
 macro_rules! from_redb {
@@ -146,6 +149,29 @@ impl State {
     /// When the database fails.
     pub fn set_enrolment(&self, enrolment: &Enrolment) -> Result<(), StateError> {
         self.set_fact("enrolment", enrolment)
+    }
+    /// The machine's identity has a new certificate.
+    ///
+    /// # Errors
+    /// When the database fails, the record is damaged, or the machine is not enrolled.
+    pub fn set_certificate(&self, certificate: &str) -> Result<(), StateError> {
+        self.update_enrolment(|enrolment| certificate.clone_into(&mut enrolment.certificate))
+    }
+    /// In one transaction: the certificate and what else is in the record change independently of each other.
+    fn update_enrolment(&self, change: impl FnOnce(&mut Enrolment)) -> Result<(), StateError> {
+        const NAME: &str = "enrolment";
+        let transaction = self.database.begin_write()?;
+        {
+            let mut table = transaction.open_table(FACTS)?;
+            let mut enrolment = table
+                .get(NAME)?
+                .map(|bytes| decode::<Enrolment>(NAME, bytes.value()))
+                .transpose()?
+                .ok_or(StateError::NotEnrolled)?;
+            change(&mut enrolment);
+            table.insert(NAME, encode(&enrolment)?.as_slice())?;
+        }
+        Ok(transaction.commit()?)
     }
     /// What the publishers' metadata has taught this machine: trusted root, versions, floors. A damaged record is an
     /// error, never a fresh start (rule T5).

@@ -3,8 +3,12 @@
 
 use crate::nms::Nms;
 use axum::Router;
-use banyan_proto::{ALPN_PEER, MachineId, code::EXPORTER_LABEL};
-use banyan_wire::{connection, socket::Socket, tls::machine_of};
+use banyan_proto::{ALPN_PEER, MachineId, UnixSeconds, code::EXPORTER_LABEL};
+use banyan_wire::{
+    connection,
+    socket::Socket,
+    tls::{machine_of, valid_until},
+};
 use hyper::{
     body::Incoming,
     server::conn::http1,
@@ -35,10 +39,20 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 pub(crate) struct Peer {
     /// From its certificate, which TLS has verified; none for strangers.
     pub(crate) machine: Option<MachineId>,
+    /// When that certificate ends.
+    pub(crate) until: Option<UnixSeconds>,
     /// Where the connection comes from.
     pub(crate) from: IpAddr,
     /// This session's exporter, which proofs are bound to (rule A3).
     pub(crate) exporter: [u8; 32],
+}
+
+impl Peer {
+    /// Whether its certificate has expired: it may renew it and do nothing else (rule I8). Asked for each request, since a
+    /// connection can outlast the certificate it was opened with.
+    pub(crate) fn is_late(&self, now: UnixSeconds) -> bool {
+        self.until.is_some_and(|until| until < now)
+    }
 }
 
 /// Accepts connections until the server ends.
@@ -72,7 +86,9 @@ pub(crate) async fn serve(nms: Arc<Nms>, listener: TcpListener, router: Router) 
 
 async fn lead(nms: &Arc<Nms>, stream: TlsStream<Socket>, from: IpAddr, router: Router) {
     let session = stream.get_ref().1;
-    let machine = match session.peer_certificates().and_then(<[_]>::first).map(machine_of) {
+    let certificate = session.peer_certificates().and_then(<[_]>::first);
+    let until = certificate.and_then(valid_until);
+    let machine = match certificate.map(machine_of) {
         None => None,
         Some(Ok(id)) if nms.registry.is_trusted(id) => Some(id),
         Some(_) => {
@@ -81,9 +97,9 @@ async fn lead(nms: &Arc<Nms>, stream: TlsStream<Socket>, from: IpAddr, router: R
         }
     };
     if session.alpn_protocol() == Some(ALPN_PEER) {
-        match (machine, nms.node.get()) {
-            (Some(_), Some(node)) => node.accept(stream),
-            _ => debug!(%from, "the peer protocol without a certificate"),
+        match (machine, until, nms.node.get()) {
+            (Some(_), Some(until), Some(node)) if until >= Nms::now() => node.accept(stream),
+            _ => debug!(%from, "the peer protocol without a certificate, or with an expired one"),
         }
         return;
     }
@@ -94,7 +110,7 @@ async fn lead(nms: &Arc<Nms>, stream: TlsStream<Socket>, from: IpAddr, router: R
             return;
         }
     };
-    http(nms, stream, Peer { machine, from, exporter }, router).await;
+    http(nms, stream, Peer { machine, until, from, exporter }, router).await;
 }
 
 async fn http(nms: &Arc<Nms>, stream: TlsStream<Socket>, peer: Peer, router: Router) {

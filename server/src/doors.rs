@@ -2,6 +2,7 @@
 
 use crate::{
     ca::{CRL_SECONDS, CaError},
+    latecomers::Latecomers,
     nms::Nms,
     refusal::Refusal,
     store::Counter,
@@ -26,14 +27,15 @@ pub(crate) struct Doors(RwLock<Arc<Inside>>);
 
 struct Inside {
     acceptor: Arc<ServerConfig>,
-    connector: Arc<rustls::ClientConfig>,
+    pair: TlsPair,
     crl: Arc<Crl>,
 }
 
 fn inside(credentials: &Credentials, crl: Crl) -> Result<Inside, IdentityError> {
+    let verifier = Latecomers::new(credentials.verifier(Some(&crl), true)?, crl.until);
     Ok(Inside {
-        acceptor: credentials.acceptor(Some(&crl), true, &[ALPN_PEER, ALPN_HTTP])?,
-        connector: credentials.connector(Some(&crl), &[ALPN_PEER])?,
+        acceptor: credentials.acceptor_with(Arc::new(verifier), &[ALPN_PEER, ALPN_HTTP])?,
+        pair: TlsPair::for_peers(credentials, Some(&crl))?,
         crl: Arc::new(crl),
     })
 }
@@ -45,14 +47,13 @@ impl Doors {
     fn now(&self) -> Arc<Inside> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
-    /// For the port: machines with certificates, and strangers who enrol or administer.
+    /// For the port: machines with certificates, even expired ones, and strangers who enrol or administer.
     pub(crate) fn acceptor(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.now().acceptor)
     }
     /// For the node.
     pub(crate) fn pair(&self) -> TlsPair {
-        let now = self.now();
-        TlsPair { acceptor: Arc::clone(&now.acceptor), connector: Arc::clone(&now.connector) }
+        self.now().pair.clone()
     }
     pub(crate) fn crl(&self) -> Arc<Crl> {
         Arc::clone(&self.now().crl)

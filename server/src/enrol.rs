@@ -76,7 +76,7 @@ impl Nms {
         })
     }
 
-    /// A new certificate for the identity that asks with a valid one.
+    /// A new certificate for the identity that asks with its last one, expired or not (rules I7, I8).
     pub(crate) async fn renew(&self, machine: MachineId, request: &RenewRequest) -> Result<RenewReply, Refusal> {
         let now = Self::now();
         let issued = self.authority.machine(&request.csr, machine, now)?;

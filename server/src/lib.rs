@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`start`], [`cli`], `accept` | from a folder to a running server; one port for machines and administrators |
 //! | `api` | HTTP in, HTTP out; decides nothing |
-//! | `enrol`, `ca`, `doors`, `live` | who is who: identities, certificates, revocation, live connections |
+//! | `enrol`, `ca`, `doors`, `latecomers`, `live` | who is who: identities, certificates, revocation, live connections |
 //! | [`repository`], `desk`, `artifacts` | what publishers signed, and its files |
 //! | [`planner`], `deploy`, `book`, `tree` | from "this release to those machines" to signed orders and their lists |
 //! | `swarm` | hands orders and content to the first machines, with the same loop as the machines have |
@@ -24,6 +24,7 @@ mod desk;
 mod doors;
 mod enrol;
 mod files;
+mod latecomers;
 mod live;
 mod monitor;
 mod news;

@@ -243,9 +243,18 @@ impl World {
     /// When it does not answer, or not with its status.
     #[must_use]
     pub fn ask(&self, which: usize) -> local::Status {
+        self.try_ask(which).expect("the agent listens")
+    }
+    /// The same; none when nobody listens there.
+    ///
+    /// # Panics
+    /// When somebody listens and answers something else.
+    #[must_use]
+    pub fn try_ask(&self, which: usize) -> Option<local::Status> {
+        let stream = UnixStream::connect(self.agents[which].data.join("agent.sock")).ok()?;
         let hello = local::Request::Hello { version: local::LOCAL_VERSION };
-        match self.say(which, &[hello, local::Request::Status]).pop() {
-            Some(local::Reply::Status(status)) => status,
+        match say(stream, &[hello, local::Request::Status]).pop() {
+            Some(local::Reply::Status(status)) => Some(status),
             other => panic!("{other:?}"),
         }
     }
@@ -255,14 +264,8 @@ impl World {
     /// When it does not listen, or answers something else than replies.
     #[must_use]
     pub fn say(&self, which: usize, requests: &[local::Request]) -> Vec<local::Reply> {
-        let mut stream = UnixStream::connect(self.agents[which].data.join("agent.sock")).expect("the agent listens");
-        for request in requests {
-            let line = serde_json::to_string(request).expect("requests have a JSON form");
-            writeln!(stream, "{line}").expect("the agent reads");
-        }
-        stream.shutdown(std::net::Shutdown::Write).expect("the agent is still there");
-        let lines = BufReader::new(stream).lines();
-        lines.map(|line| serde_json::from_str(&line.expect("the agent answers")).expect("in JSON")).collect()
+        let stream = UnixStream::connect(self.agents[which].data.join("agent.sock")).expect("the agent listens");
+        say(stream, requests)
     }
     /// Everything that an agent said.
     #[must_use]
@@ -283,6 +286,16 @@ impl World {
         };
         std::iter::once("server").chain(labels).map(tail).collect()
     }
+}
+
+fn say(mut stream: UnixStream, requests: &[local::Request]) -> Vec<local::Reply> {
+    for request in requests {
+        let line = serde_json::to_string(request).expect("requests have a JSON form");
+        writeln!(stream, "{line}").expect("the agent reads");
+    }
+    stream.shutdown(std::net::Shutdown::Write).expect("the agent is still there");
+    let lines = BufReader::new(stream).lines();
+    lines.map(|line| serde_json::from_str(&line.expect("the agent answers")).expect("in JSON")).collect()
 }
 
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {

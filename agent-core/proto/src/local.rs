@@ -58,6 +58,9 @@ pub struct Status {
     pub server: std::net::SocketAddr,
     /// When the server last answered; none since the start.
     pub heard: Option<UnixSeconds>,
+    /// Why the server does not let this machine in, while that is so.
+    #[serde(default)]
+    pub trouble: Option<ApiError>,
     /// When the machine's certificate ends.
     pub certificate_until: Option<UnixSeconds>,
     /// Number of the newest revocation list.

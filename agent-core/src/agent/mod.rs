@@ -1,20 +1,20 @@
 //! The agent around the loop: holds what the stages need, carries out what the machine decides, and answers the loop.
 
 mod host;
+mod renewal;
 mod stages;
 
 use crate::{
     authenticate::Authenticate,
-    identity,
     install::Install,
     offer::OfferStage,
     orders::{Orders, lock},
     report::Reporter,
-    server_api::ServerApi,
+    server_api::{CallError, ServerApi},
     state::State,
 };
 use banyan_machine::io::Input;
-use banyan_proto::{DeploymentId, MachineId, Reason, UnixSeconds};
+use banyan_proto::{DeploymentId, MachineId, Reason, UnixSeconds, api::ApiError};
 use banyan_wire::{
     connection::TlsPair,
     node::NodeHandle,
@@ -28,7 +28,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 /// The agent.
 pub struct Agent {
@@ -66,6 +66,8 @@ pub struct Agent {
     pub node: OnceLock<NodeHandle>,
     /// When the server last answered (seconds since 1970; 0 for never).
     pub heard: AtomicU64,
+    /// Why the server does not let this machine in, while that is so.
+    pub trouble: Mutex<Option<ApiError>>,
     /// Leaves to install that wait for their turn.
     pub leaves: Mutex<HashMap<DeploymentId, crate::authenticate::AuthenticArtifact>>,
 }
@@ -78,6 +80,16 @@ impl Agent {
     /// The server has just answered.
     pub(crate) fn set_heard(&self) {
         self.heard.store(UnixSeconds::now().0, Ordering::Relaxed);
+        *lock(&self.trouble) = None;
+    }
+    /// The server has answered a call with no, or has not answered. Said once: such calls are made again and again.
+    pub(crate) fn not_heard(&self, error: &CallError) {
+        let CallError::Refused(refusal) = error else { return debug!(%error, "the server does not answer") };
+        let mut trouble = lock(&self.trouble);
+        if trouble.as_ref() != Some(refusal) {
+            warn!(next = refusal.reason.next(), "the server refuses this machine: {refusal}");
+            *trouble = Some(refusal.clone());
+        }
     }
     /// When the server last answered.
     pub(crate) fn heard(&self) -> Option<UnixSeconds> {
@@ -118,29 +130,6 @@ impl Agent {
     }
     pub(crate) fn credentials(&self) -> Arc<Credentials> {
         Arc::clone(&self.credentials.read().unwrap_or_else(PoisonError::into_inner))
-    }
-    /// Renews the certificate when it is time (rule I7).
-    pub(crate) async fn renew_when_due(&self) {
-        if !identity::wants_renewal(&self.credentials().certificate, UnixSeconds::now()) {
-            return;
-        }
-        match self.renew().await {
-            Ok(()) => info!("the machine's certificate has been renewed"),
-            Err(error) => warn!("the machine's certificate could not be renewed: {error:#}"),
-        }
-    }
-    async fn renew(&self) -> anyhow::Result<()> {
-        let reply = self.server.renew(identity::signing_request(&self.key)?).await?;
-        let mut enrolment = self.state.enrolment()?.ok_or_else(|| anyhow::anyhow!("this machine is not enrolled"))?;
-        enrolment.certificate = reply.certificate;
-        let credentials = identity::credentials(&enrolment, &self.key)?;
-        self.state.set_enrolment(&enrolment)?;
-        self.server.set_credentials(&credentials)?;
-        *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
-        if let Some(crl) = lock(&self.crl).clone() {
-            self.use_tls(&crl);
-        }
-        Ok(())
     }
     /// Drops an order that is over. The file goes when no other order is about the same artifact.
     pub(crate) fn forget(&self, id: DeploymentId) {

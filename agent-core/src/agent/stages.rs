@@ -85,6 +85,8 @@ impl Agent {
         let order = held.order.id;
         match self.authenticate.receipt(held).await {
             Ok(()) => Input::Receipted(order),
+            // The server does not let this machine in at the moment; the order is not to blame.
+            Err(AuthenticateError::Call(error)) if error.is_about_this_machine() => Input::Later(order, error.reason()),
             Err(AuthenticateError::Call(CallError::Refused(error))) => {
                 warn!(%order, %error, "the server refused the receipt");
                 let (reason, detail) = (error.reason, error.detail);

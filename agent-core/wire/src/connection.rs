@@ -10,7 +10,7 @@ use banyan_proto::{
     peer::{Control, Hello},
 };
 use rustls::{
-    CertificateError, ClientConfig, Error as TlsError,
+    AlertDescription, CertificateError, ClientConfig, Error as TlsError,
     pki_types::{CertificateDer, ServerName},
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -26,6 +26,9 @@ use tokio_rustls::{TlsConnector, TlsStream};
 pub const DIAL: Duration = Duration::from_secs(2);
 /// How long the first messages may take on an accepted connection.
 const GREETING: Duration = Duration::from_secs(5);
+/// How long, and for how many bytes, somebody who was refused may take to hang up.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 64 << 10;
 /// Largest greeting (bytes).
 const GREETING_BYTES: usize = 4 << 10;
 
@@ -63,6 +66,10 @@ impl From<io::Error> for NoConnection {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
         let reason = match tls {
             Some(TlsError::InvalidCertificate(CertificateError::Revoked)) => Reason::Revoked,
+            Some(
+                TlsError::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })
+                | TlsError::AlertReceived(AlertDescription::CertificateExpired),
+            ) => Reason::CertificateExpired,
             Some(TlsError::InvalidCertificate(_)) => Reason::WrongIdentity,
             Some(TlsError::AlertReceived(_)) => Reason::Revoked,
             _ => Reason::Unreachable,
@@ -167,9 +174,29 @@ pub async fn handshake(
     stream: TcpStream,
     config: Arc<rustls::ServerConfig>,
 ) -> io::Result<tokio_rustls::server::TlsStream<Socket>> {
-    timeout(GREETING, tokio_rustls::TlsAcceptor::from(config).accept(Socket::from(stream)))
+    let shaken = async {
+        let accepting = tokio_rustls::TlsAcceptor::from(config).accept(Socket::from(stream)).into_fallible();
+        match accepting.await {
+            Ok(stream) => Ok(stream),
+            Err((error, stream)) => {
+                linger(stream).await;
+                Err(error)
+            }
+        }
+    };
+    timeout(GREETING, shaken)
         .await
         .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")))
+}
+
+/// Lets somebody whose certificate was refused read why. In TLS 1.3 the client sends its first request together with its
+/// certificate; closing before that has been read resets the connection, and the alert is lost on the way.
+async fn linger(mut stream: Socket) {
+    let drained = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+    };
+    drop(timeout(LINGER, drained).await);
 }
 
 /// The TLS configurations of a node; swapped as a whole when the revocation list changes.

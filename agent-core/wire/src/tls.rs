@@ -4,7 +4,7 @@
 //! TLS library itself refuses every other machine than the expected one. Session resumption is off everywhere: a
 //! resumed session would skip the check against the revocation list.
 
-use banyan_proto::{Digest, MachineId};
+use banyan_proto::{Digest, MachineId, UnixSeconds};
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, Error as TlsError, RootCertStore, ServerConfig,
     SignatureScheme,
@@ -67,6 +67,13 @@ pub fn is_server(certificate: &CertificateDer<'_>) -> bool {
     names_of(certificate).is_ok_and(|names| names.iter().any(|name| name == SERVER_NAME))
 }
 
+/// The last second of a certificate; none when it cannot be read.
+#[must_use]
+pub fn valid_until(certificate: &CertificateDer<'_>) -> Option<UnixSeconds> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    u64::try_from(parsed.validity().not_after.timestamp()).ok().map(UnixSeconds)
+}
+
 fn names_of(certificate: &CertificateDer<'_>) -> Result<Vec<String>, IdentityError> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| IdentityError::Damaged("the certificate"))?;
     let names = parsed.subject_alternative_name().map_err(|_| IdentityError::Damaged("the certificate's names"))?;
@@ -84,6 +91,8 @@ pub struct Crl {
     pub der: CertificateRevocationListDer<'static>,
     /// Rises with every list.
     pub number: u64,
+    /// Not believed from then on.
+    pub until: UnixSeconds,
     /// Serial numbers (as in the certificates) that are revoked.
     serials: Vec<Vec<u8>>,
 }
@@ -95,7 +104,7 @@ impl Crl {
     /// When it is damaged or somebody else's.
     pub fn read(der: Vec<u8>, ca: &CertificateDer<'_>) -> Result<Self, IdentityError> {
         let damaged = || IdentityError::Damaged("the revocation list");
-        let (number, serials) = {
+        let (number, until, serials) = {
             let (_, list) =
                 x509_parser::revocation_list::CertificateRevocationList::from_der(&der).map_err(|_| damaged())?;
             let (_, ca) = X509Certificate::from_der(ca).map_err(|_| IdentityError::Damaged("the CA certificate"))?;
@@ -104,7 +113,8 @@ impl Crl {
             }
             let number = list.crl_number().map(|number| number.iter_u64_digits().next().unwrap_or(0));
             let serials = list.iter_revoked_certificates().map(|revoked| revoked.raw_serial().to_vec()).collect();
-            (number.ok_or_else(damaged)?, serials)
+            let until = list.next_update().and_then(|until| u64::try_from(until.timestamp()).ok());
+            (number.ok_or_else(damaged)?, until.map(UnixSeconds).ok_or_else(damaged)?, serials)
         };
         let der = CertificateRevocationListDer::from(der);
         // What stands around and behind the signed part can be changed on the way. A list that the TLS library then refuses would
@@ -115,7 +125,7 @@ impl Crl {
             .with_crls([der.clone()])
             .build()
             .map_err(|_| damaged())?;
-        Ok(Self { der, number, serials })
+        Ok(Self { der, number, until, serials })
     }
     /// Whether this certificate is on the list.
     #[must_use]
@@ -168,6 +178,13 @@ impl Credentials {
         anonymous: bool,
         alpn: &[&[u8]],
     ) -> Result<Arc<ServerConfig>, IdentityError> {
+        self.acceptor_with(self.verifier(crl, anonymous)?, alpn)
+    }
+    /// What [`Credentials::acceptor`] checks clients with.
+    ///
+    /// # Errors
+    /// When CA and list do not fit each other.
+    pub fn verifier(&self, crl: Option<&Crl>, anonymous: bool) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
         let mut verifier = WebPkiClientVerifier::builder_with_provider(self.roots()?, provider());
         if let Some(crl) = crl {
             verifier = verifier.with_crls([crl.der.clone()]).enforce_revocation_expiration();
@@ -175,7 +192,7 @@ impl Credentials {
         if anonymous {
             verifier = verifier.allow_unauthenticated();
         }
-        self.acceptor_with(verifier.build()?, alpn)
+        Ok(verifier.build()?)
     }
     /// The accepting side with a verifier of the caller's.
     ///

@@ -1,6 +1,6 @@
 //! What machines ask (`/v1`).
 
-use super::extract::{Anyone, Machine, Named, Sent};
+use super::extract::{Anyone, Machine, Named, Renewing, Sent};
 use crate::{nms::Nms, refusal::Refusal};
 use axum::{
     Json, Router,
@@ -44,7 +44,7 @@ async fn enrol(State(nms): Server, Anyone(peer): Anyone, Sent(request): Sent<Enr
     nms.enrol(request, peer.from).await.map(Json)
 }
 
-async fn renew(State(nms): Server, machine: Machine, Sent(request): Sent<RenewRequest>) -> Answer<RenewReply> {
+async fn renew(State(nms): Server, machine: Renewing, Sent(request): Sent<RenewRequest>) -> Answer<RenewReply> {
     nms.renew(machine.id, &request).await.map(Json)
 }
 

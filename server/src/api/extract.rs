@@ -36,6 +36,24 @@ pub(super) struct Machine {
 impl FromRequestParts<Arc<Nms>> for Machine {
     type Rejection = Refusal;
     async fn from_request_parts(parts: &mut Parts, nms: &Arc<Nms>) -> Result<Self, Refusal> {
+        let Renewing { id, peer } = Renewing::from_request_parts(parts, nms).await?;
+        if peer.is_late(Nms::now()) {
+            let detail = "this machine's certificate has expired: it must be renewed before anything else";
+            return Err(Refusal::forbidden(Reason::CertificateExpired, detail));
+        }
+        Ok(Self { id, peer })
+    }
+}
+
+/// A machine whose certificate may have expired: for renewing it, and nothing else (rule I8).
+pub(super) struct Renewing {
+    pub(super) id: MachineId,
+    peer: Peer,
+}
+
+impl FromRequestParts<Arc<Nms>> for Renewing {
+    type Rejection = Refusal;
+    async fn from_request_parts(parts: &mut Parts, nms: &Arc<Nms>) -> Result<Self, Refusal> {
         let peer = peer(parts)?;
         let Some(id) = peer.machine else {
             let detail = "this needs a machine's certificate; enrol the machine first";

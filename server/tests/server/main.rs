@@ -2,6 +2,7 @@
 
 mod deployments;
 mod enrolment;
+mod latecomers;
 mod publisher;
 mod receipts;
 mod restart;

@@ -98,7 +98,7 @@ pub(crate) struct Agent {
     pub(crate) keys: KeyRing,
     pub(crate) credentials: Credentials,
     pub(crate) reply: EnrolReply,
-    server: SocketAddr,
+    pub(crate) server: SocketAddr,
 }
 
 impl Agent {

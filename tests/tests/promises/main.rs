@@ -7,6 +7,7 @@ mod a_late_machine_gets_it;
 mod a_revoked_key_signs_nothing;
 mod a_revoked_machine_is_out;
 mod a_withdrawn_release_is_refused;
+mod an_old_laptop_comes_back;
 mod everyone_gets_it;
 mod halted_means_not_installed;
 mod keys_are_replaced;

@@ -1,6 +1,7 @@
 //! Two machines over real sockets: one runs the loop, the other is a script that need not keep the rules.
 
 mod bad_chunk;
+mod expired;
 mod machine;
 mod pki;
 mod revoked;

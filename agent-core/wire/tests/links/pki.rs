@@ -25,8 +25,13 @@ impl Pki {
     }
     /// A machine's credentials; its serial number is its id.
     pub(crate) fn machine(&self, id: MachineId) -> Credentials {
+        self.machine_until(id, 2100)
+    }
+    /// The same with a certificate that ends in that year.
+    pub(crate) fn machine_until(&self, id: MachineId, until: i32) -> Credentials {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![machine_name(id)]).unwrap();
+        params.not_after = date_time_ymd(until, 1, 1);
         params.serial_number = Some(serial(id));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&key, &self.issuer).unwrap().der().clone();

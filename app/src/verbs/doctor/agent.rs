@@ -76,8 +76,9 @@ async fn running(data: &Path) -> Vec<Check> {
 /// What a running agent says of itself.
 fn told(status: &Status, now: UnixSeconds) -> Vec<Check> {
     let enrolment = format!("machine {} ({}), server at {}", status.machine, status.label, status.server);
-    let way = match status.heard {
-        Some(at) => {
+    let way = match (&status.trouble, status.heard) {
+        (Some(trouble), _) => Check::bad(AFTER_FOLDER[1], trouble.to_string(), trouble.reason.next()),
+        (None, Some(at)) => {
             let since = now.0.saturating_sub(at.0);
             let found = format!("the server last answered it {}", ago(since));
             if since < SILENT {
@@ -86,7 +87,7 @@ fn told(status: &Status, now: UnixSeconds) -> Vec<Check> {
                 Check::doubtful(AFTER_FOLDER[1], found, "check the network between them, and whether the server runs")
             }
         }
-        None => Check::bad(
+        (None, None) => Check::bad(
             AFTER_FOLDER[1],
             format!("{} has not answered it since it was started", status.server),
             "check the network and the firewall between them",
@@ -141,7 +142,7 @@ async fn enrolled(enrolment: &Enrolment) -> Vec<Check> {
 mod tests {
     use super::*;
     use crate::verbs::doctor::Verdict;
-    use banyan_proto::{KeyRing, MachineId};
+    use banyan_proto::{KeyRing, MachineId, Reason, api::ApiError};
 
     fn verdict(checks: &[Check], what: &str) -> Verdict {
         checks.iter().find(|check| check.what == what).unwrap_or_else(|| panic!("no {what}: {checks:?}")).verdict
@@ -168,6 +169,7 @@ mod tests {
             label: "desk".into(),
             server: "127.0.0.1:1".parse().unwrap(),
             heard: heard.map(UnixSeconds),
+            trouble: None,
             certificate_until: None,
             crl_number: 1,
             orders: vec![],
@@ -175,6 +177,9 @@ mod tests {
         let way = |heard| verdict(&told(&status(heard), UnixSeconds(10_000)), "agent: way to the server");
         assert_eq!([way(Some(9_700)), way(Some(100)), way(None)], [Verdict::Good, Verdict::Doubtful, Verdict::Bad]);
         assert_eq!(verdict(&told(&status(None), UnixSeconds(0)), "agent"), Verdict::Good);
+        let trouble = ApiError { reason: Reason::CertificateExpired, detail: "too long ago".into() };
+        let refused = told(&Status { trouble: Some(trouble), ..status(Some(9_900)) }, UnixSeconds(10_000));
+        assert_eq!(verdict(&refused, "agent: way to the server"), Verdict::Bad);
     }
 
     #[tokio::test]

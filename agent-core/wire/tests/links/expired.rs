@@ -1,0 +1,35 @@
+//! Machines among each other take no expired certificate, from neither side: only the server does, to renew it.
+
+use crate::{
+    machine::{SERVER, VICTIM, Victim, hello},
+    pki::Pki,
+};
+use banyan_proto::Reason;
+use banyan_wire::connection::{self, TlsPair};
+use tokio::net::TcpListener;
+
+#[tokio::test]
+async fn is_refused_when_it_dials() {
+    let victim = Victim::start(1).await;
+    for (until, spoken_to) in [(2100, true), (2024, false)] {
+        let tls = TlsPair::for_peers(&victim.pki.machine_until(SERVER, until), None).unwrap();
+        let dialled = connection::dial(VICTIM, vec![victim.address], tls.connector, hello()).await;
+        assert_eq!(dialled.is_ok(), spoken_to, "a certificate that ends in {until}");
+        if let Err(refused) = dialled {
+            assert_eq!(refused.reason, Reason::CertificateExpired, "{refused}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn is_refused_when_it_is_dialled() {
+    let pki = Pki::new();
+    let acceptor = TlsPair::for_peers(&pki.machine_until(VICTIM, 2024), None).unwrap().acceptor;
+    let connector = TlsPair::for_peers(&pki.machine(SERVER), None).unwrap().connector;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepting = async { connection::handshake(listener.accept().await.unwrap().0, acceptor).await.is_ok() };
+    let (accepted, dialled) = tokio::join!(accepting, connection::dial(VICTIM, vec![address], connector, hello()));
+    assert!(!accepted);
+    assert_eq!(dialled.err().map(|refused| refused.reason), Some(Reason::CertificateExpired));
+}

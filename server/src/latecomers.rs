@@ -1,0 +1,86 @@
+//! Latecomers: a machine whose certificate has expired may still greet the server, to renew it (rule I8).
+//!
+//! Only the server's own port takes them; what they may do there is decided for each request (`api::extract`), and
+//! machines among each other stay strict. Everything but the age of the certificate is checked as ever.
+
+use banyan_proto::UnixSeconds;
+use banyan_wire::tls::valid_until;
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error as TlsError, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    pki_types::{CertificateDer, UnixTime},
+    server::danger::{ClientCertVerified, ClientCertVerifier},
+};
+use std::{sync::Arc, time::Duration};
+
+/// So long after its end a certificate can be renewed (seconds): 400 days.
+const LATE_SECONDS: u64 = 400 * 24 * 3600;
+
+/// Lets in whoever the strict verifier lets in, and those it refuses only for having come late.
+#[derive(Debug)]
+pub(crate) struct Latecomers {
+    strict: Arc<dyn ClientCertVerifier>,
+    /// When the strict verifier's revocation list ends.
+    list_until: UnixSeconds,
+}
+
+impl Latecomers {
+    pub(crate) fn new(strict: Arc<dyn ClientCertVerifier>, list_until: UnixSeconds) -> Self {
+        Self { strict, list_until }
+    }
+}
+
+impl ClientCertVerifier for Latecomers {
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, TlsError> {
+        let expired = match self.strict.verify_client_cert(end_entity, intermediates, now) {
+            Err(
+                error @ TlsError::InvalidCertificate(
+                    CertificateError::Expired | CertificateError::ExpiredContext { .. },
+                ),
+            ) => error,
+            verdict => return verdict,
+        };
+        let Some(until) = valid_until(end_entity) else { return Err(expired) };
+        let late = now.as_secs().saturating_sub(until.0);
+        // An old revocation list says nothing about today (rule I4); below it is asked about an earlier day.
+        if late == 0 || late > LATE_SECONDS || self.list_until.0 <= now.as_secs() {
+            return Err(expired);
+        }
+        // The CA signs machines' certificates itself, so nothing stands between; what was sent along could only be too young.
+        let last_day = UnixTime::since_unix_epoch(Duration::from_secs(until.0));
+        self.strict.verify_client_cert(end_entity, &[], last_day)
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.strict.verify_tls12_signature(message, certificate, signed)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.strict.verify_tls13_signature(message, certificate, signed)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.strict.supported_verify_schemes()
+    }
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.strict.root_hint_subjects()
+    }
+    fn offer_client_auth(&self) -> bool {
+        self.strict.offer_client_auth()
+    }
+    fn client_auth_mandatory(&self) -> bool {
+        self.strict.client_auth_mandatory()
+    }
+}

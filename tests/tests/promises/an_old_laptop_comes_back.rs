@@ -1,0 +1,93 @@
+//! A machine whose certificate has expired renews it before anything else, whether that happened while it was off or while
+//! it ran; one that comes too late, or was revoked, says so to whoever looks at it, and goes on trying.
+
+use agent_core::state::State;
+use banyan_proto::{Reason, UnixSeconds, local::Status};
+use banyan_tests::World;
+use banyan_wire::tls::machine_name;
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, date_time_ymd};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use std::{fs, path::Path, time::Duration};
+
+const DAY: u64 = 24 * 3600;
+
+/// Gives a machine that is off a certificate of its CA that ends at that time.
+fn set_certificate_until(world: &World, which: usize, until: UnixSeconds) {
+    let data = &world.agents[which].data;
+    let state = State::open(&data.join("agent.redb")).expect("the agent is off");
+    let enrolment = state.enrolment().expect("the database is sound").expect("it has enrolled");
+    let read = |path: &Path| KeyPair::from_pem(&fs::read_to_string(path).expect("a key")).expect("a key");
+    let ca = CertificateDer::from_pem_slice(enrolment.ca.as_bytes()).expect("a certificate");
+    let issuer = Issuer::from_ca_cert_der(&ca, read(world.path("server/keys/ca.key").as_ref())).expect("a CA");
+    let mut params = CertificateParams::new(vec![machine_name(enrolment.machine)]).expect("a DNS name");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    let at = |seconds: u64| date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
+    (params.not_before, params.not_after) = (at(until.0 - 90 * DAY), at(until.0));
+    let made = params.signed_by(&read(&data.join("machine.key")), &issuer).expect("the CA signs");
+    state.set_certificate(&made.pem()).expect("the database is sound");
+}
+
+fn is_online(world: &World) -> bool {
+    world.machines().iter().all(|machine| machine.online)
+}
+
+fn ago(seconds: u64) -> UnixSeconds {
+    UnixSeconds(UnixSeconds::now().0 - seconds)
+}
+
+/// Waits until the agent itself says this.
+fn wait_for_status(world: &World, what: &str, as_wanted: impl Fn(&Status) -> bool) -> Status {
+    let ask = |world: &World| world.try_ask(0).filter(|status| as_wanted(status));
+    world.wait_until(what, |world| ask(world).is_some());
+    ask(world).expect("it was so a moment ago")
+}
+
+#[test]
+fn from_the_drawer() {
+    let mut world = World::start(1);
+    world.kill_agent(0);
+    world.wait_until("the server has noticed", |world| !is_online(world));
+    set_certificate_until(&world, 0, ago(300 * DAY));
+    world.start_agent(0);
+    world.wait_until("it is back", is_online);
+    let status = wait_for_status(&world, "it has been heard", |status| status.heard.is_some());
+    assert!(status.certificate_until.is_some_and(|until| until > UnixSeconds::now()), "{status:?}");
+    assert_eq!(status.trouble, None);
+}
+
+#[test]
+fn while_it_runs() {
+    let mut world = World::start(1);
+    world.kill_agent(0);
+    world.kill_server();
+    let until = UnixSeconds::now().plus(3);
+    set_certificate_until(&world, 0, until);
+    world.start_agent(0);
+    world.wait_until("it runs, and its certificate is over", |world| {
+        world.try_ask(0).is_some() && until < UnixSeconds::now()
+    });
+    world.start_server();
+    world.wait_until("it is back", is_online);
+    let status = wait_for_status(&world, "it has been heard", |status| status.heard.is_some());
+    assert!(status.certificate_until.is_some_and(|now| now > until), "{status:?}");
+}
+
+#[test]
+fn too_late_or_revoked_a_person_is_told_what_to_do() {
+    let mut world = World::start(1);
+    world.kill_agent(0);
+    set_certificate_until(&world, 0, ago(401 * DAY));
+    world.start_agent(0);
+    let refused = |reason| move |status: &Status| status.trouble.as_ref().is_some_and(|it| it.reason == reason);
+    let status = wait_for_status(&world, "it says why", refused(Reason::CertificateExpired));
+    assert!(status.trouble.expect("there is some").detail.contains("join code"));
+    // Nothing is thrown away because of it: the fault could have been a clock.
+    world.kill_agent(0);
+    set_certificate_until(&world, 0, ago(399 * DAY));
+    world.start_agent(0);
+    world.wait_until("it is back", is_online);
+
+    world.banyan(&["machines", "revoke", "m0"]);
+    let status = wait_for_status(&world, "it says why", refused(Reason::Revoked));
+    assert!(status.trouble.expect("there is some").detail.contains("join code"));
+}
