@@ -33,6 +33,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
     let mut followed = Followed::default();
     let mut renewed = None;
     let mut told_expired = false;
+    let mut last = 0;
     loop {
         agent.until_certified(told_expired).await;
         let known: Vec<DeploymentId> =
@@ -48,6 +49,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
         };
         let body = CheckIn {
             boot,
+            last,
             label: agent.label.clone(),
             addresses: agent.addresses_now(),
             software: crate::identity::software(),
@@ -59,6 +61,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
         match agent.server.check_in(&body).await {
             Ok(reply) => {
                 first = false;
+                last = reply.number;
                 retry = RETRY_FIRST;
                 agent.set_heard();
                 told_expired = false;

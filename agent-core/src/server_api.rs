@@ -57,7 +57,7 @@ impl CallError {
     /// Whether it is this machine that the server does not let in, whatever it asks for.
     #[must_use]
     pub fn is_about_this_machine(&self) -> bool {
-        matches!(self.reason(), Reason::CertificateExpired | Reason::Revoked)
+        bars(self.reason())
     }
     /// What it comes to when no answer came: the TLS library's verdict is somewhere among the causes.
     fn of_transport(server: SocketAddr, error: &(dyn std::error::Error + 'static)) -> Self {
@@ -90,6 +90,11 @@ impl CallError {
             _ => Self::Away { server, detail: words },
         }
     }
+}
+
+/// Whether a machine for which the server gives this reason takes part in nothing.
+pub(crate) fn bars(reason: Reason) -> bool {
+    matches!(reason, Reason::CertificateExpired | Reason::Revoked | Reason::Retired | Reason::Cloned)
 }
 
 /// What the TLS library said, if it was its doing. An IO error that carries it names the causes of it only, not itself.

@@ -98,8 +98,10 @@ async fn lead(nms: &Arc<Nms>, stream: TlsStream<Socket>, from: IpAddr, router: R
     };
     if session.alpn_protocol() == Some(ALPN_PEER) {
         match (machine, until, nms.node.get()) {
-            (Some(_), Some(until), Some(node)) if until >= Nms::now() => node.accept(stream),
-            _ => debug!(%from, "the peer protocol without a certificate, or with an expired one"),
+            (Some(id), Some(until), Some(node)) if until >= Nms::now() && nms.registry.out(id).is_none() => {
+                node.accept(stream);
+            }
+            _ => debug!(%from, ?machine, "the peer protocol without a certificate, with an expired one, or set aside"),
         }
         return;
     }

@@ -1,6 +1,6 @@
 //! Check-in: the long poll through which a machine hears of orders and revocations, and help for one that got no offer.
 
-use crate::{enrol::check_text, nms::Nms, refusal::Refusal, registry::reachable, store::MachineRow};
+use crate::{boots::Heard, enrol::check_text, nms::Nms, refusal::Refusal, registry::reachable, store::MachineRow};
 use banyan_machine::io::StripeId;
 use banyan_proto::{
     DeploymentId, MachineId, Reason,
@@ -37,13 +37,20 @@ impl Nms {
             let mut expected = self.store.expected(machine).await?;
             expected.retain(|id| !said.known.contains(id));
             let crl_number = self.doors.crl().number;
+            if let Some(reason) = self.registry.out(machine) {
+                return Err(Refusal::out(reason));
+            }
             let publishers = self.desk.shown().publishers;
             let behind = said.publishers.is_some_and(|known| publishers.is_news_to(known));
-            let news = behind || crl_number > said.crl_number || self.news.has(machine, said.boot, &expected);
+            let news = behind
+                || crl_number > said.crl_number
+                || self.news.has(machine, said.boot, &expected)
+                || self.registry.is_in_question(machine, said.boot);
             if news || Instant::now() >= deadline || self.stop.is_cancelled() {
                 self.registry.touch(machine, Self::now());
                 self.news.tell(machine, said.boot, &expected);
                 return Ok(CheckInReply {
+                    number: self.registry.answer(machine, said.boot),
                     now: Self::now(),
                     crl_number,
                     orders: expected.into_iter().map(|id| self.expectation(id, machine)).collect(),
@@ -73,14 +80,16 @@ impl Nms {
             seen: Self::now(),
             ..row
         };
-        let seen = self.registry.check_in(row, said.boot, &self.secrets.orders);
-        let seen = seen.ok_or_else(|| Refusal::forbidden(Reason::Revoked, "this machine has been revoked"))?;
+        let seen = self.registry.check_in(row, (said.boot, said.last), &self.secrets.orders);
+        let seen = seen.ok_or_else(|| Refusal::out(Reason::Revoked))?;
         if let Some(row) = seen.store {
             self.store.update_machine(&row).await?;
         }
-        if seen.cloned {
-            let detail = "two agents with this identity run at once: a disk was cloned; enrol one of them again";
-            self.suspect(Some(machine), None, Reason::WrongIdentity, detail.into()).await;
+        match seen.heard {
+            // The earlier starts' long polls are answered: one that lives comes back with that answer.
+            Heard::First => self.news.wake(machine),
+            Heard::Again => {}
+            Heard::Beside => self.set_aside(machine, Reason::Cloned).await?,
         }
         Ok(())
     }

@@ -131,9 +131,9 @@ impl Nms {
         Ok((manifest, text))
     }
 
-    /// The machines that are meant; never a revoked one.
+    /// The machines that are meant; never one that is revoked or set aside.
     fn select(&self, to: &Selection) -> Result<Vec<MachineRow>, Refusal> {
-        let all = || self.registry.all().into_iter().filter(|row| row.revoked.is_none());
+        let all = || self.registry.all().into_iter().filter(|row| row.out().is_none());
         let machines: Vec<MachineRow> = match to {
             Selection::All => all().collect(),
             Selection::Group(group) => all().filter(|row| row.group.as_deref() == Some(group)).collect(),
@@ -141,9 +141,9 @@ impl Nms {
                 let mut machines = Vec::new();
                 for name in names {
                     let row = self.one_machine(name)?;
-                    if row.revoked.is_some() {
-                        let detail = format!("{name} has been revoked; enrol it again or leave it out");
-                        return Err(unprocessable(Reason::Revoked, detail));
+                    if let Some(reason) = row.out() {
+                        let detail = format!("{name}: {}; leave it out, or: {}", reason.words(), reason.next());
+                        return Err(unprocessable(reason, detail));
                     }
                     if !machines.iter().any(|other: &MachineRow| other.id == row.id) {
                         machines.push(row);
@@ -201,7 +201,7 @@ impl Nms {
         let again = |row: &AddresseeRow| {
             row.stage == Stage::Failed
                 && row.reason != Some(Reason::OrderSuperseded)
-                && self.registry.is_trusted(row.machine)
+                && self.registry.out(row.machine).is_none()
         };
         let failed: Vec<String> = self
             .store

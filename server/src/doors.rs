@@ -7,7 +7,7 @@ use crate::{
     refusal::Refusal,
     store::Counter,
 };
-use banyan_proto::{ALPN_HTTP, ALPN_PEER, MachineId};
+use banyan_proto::{ALPN_HTTP, ALPN_PEER};
 use banyan_wire::{
     connection::TlsPair,
     tls::{Credentials, Crl, IdentityError},
@@ -17,7 +17,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
-use tracing::{error, info};
+use tracing::error;
 
 /// A new list is signed when a third of the old one's time is over: machines that miss one still have a good one.
 pub(crate) const RESIGN_EVERY: Duration = Duration::from_secs(CRL_SECONDS / 3);
@@ -84,22 +84,6 @@ impl Nms {
         }
         self.news.wake_all();
         Ok(crl)
-    }
-
-    /// Revokes a machine: stored, listed, refused at the next handshake, and its connections cut, in this order.
-    pub(crate) async fn revoke(&self, machine: MachineId) -> Result<(), Refusal> {
-        let now = Self::now();
-        if !self.store.revoke(machine, now).await? {
-            return Err(Refusal::not_found(format!("there is no machine {machine}")));
-        }
-        self.registry.revoke(machine, now);
-        let crl = self.renew_doors().await?;
-        self.live.cut(machine);
-        if let Some(node) = self.node.get() {
-            node.cut(machine);
-        }
-        info!(%machine, list = crl.number, "revoked");
-        Ok(())
     }
 
     /// Keeps the list fresh for as long as the server runs.

@@ -14,7 +14,7 @@ use banyan_proto::{
 };
 use data_encoding::HEXLOWER;
 use std::net::IpAddr;
-use tracing::info;
+use tracing::{error, info};
 
 /// Refuses texts that would not fit a table or a log line.
 pub(crate) fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
@@ -55,16 +55,28 @@ impl Nms {
             enrolled: now,
             seen: now,
             revoked: None,
+            aside: None,
+            replaced_by: None,
         };
         let certificate = CertificateRow { serial: issued.serial, machine, issued: now, expires: issued.expires };
-        match self.store.enrol(Digest::of(&secret), &row, &certificate).await? {
-            Enrolled::Done(group) => row.group = group,
+        let retired = match self.store.enrol(Digest::of(&secret), &row, &certificate).await? {
+            Enrolled::Done { group, retired } => {
+                row.group = group;
+                retired
+            }
             Enrolled::Unknown => return Err(refused("nobody made this join code, or for another server")),
             Enrolled::UsedUp => return Err(refused("as many machines as the join code was for have joined with it")),
             Enrolled::Expired => return Err(refused("the join code has expired")),
-        }
+        };
         info!(%machine, label = row.label, "enrolled");
         self.registry.add(row, &self.secrets.orders);
+        if let Some(old) = retired {
+            info!(machine = %old, %machine, "retired: another identity takes its place");
+            // The new machine is in whatever becomes of this: the secret has been used up for it.
+            if let Err(refusal) = self.shut_out(old, Some(machine)).await {
+                error!(machine = %old, "a retired machine is not on the revocation list yet: {refusal}");
+            }
+        }
         Ok(EnrolReply {
             machine,
             certificate: issued.pem,

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`start`], [`cli`], `accept` | from a folder to a running server; one port for machines and administrators |
 //! | `api` | HTTP in, HTTP out; decides nothing |
-//! | `enrol`, `ca`, `doors`, `latecomers`, `live` | who is who: identities, certificates, revocation, live connections |
+//! | `enrol`, `ca`, `doors`, `latecomers`, `boots`, `standing`, `live` | who is who: identities, certificates, revocation, live connections |
 //! | [`repository`], `desk`, `artifacts` | what publishers signed, and its files |
 //! | [`planner`], `deploy`, `book`, `tree` | from "this release to those machines" to signed orders and their lists |
 //! | `swarm` | hands orders and content to the first machines, with the same loop as the machines have |
@@ -16,6 +16,7 @@ mod accept;
 mod api;
 mod artifacts;
 mod book;
+mod boots;
 mod ca;
 mod check_in;
 pub mod cli;
@@ -37,6 +38,7 @@ mod registry;
 mod reports;
 pub mod repository;
 mod secrets;
+mod standing;
 pub mod start;
 mod store;
 mod swarm;

@@ -37,6 +37,10 @@ impl Refusal {
     pub(crate) fn forbidden(reason: Reason, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, reason, detail)
     }
+    /// The machine that asks takes part in nothing.
+    pub(crate) fn out(reason: Reason) -> Self {
+        Self::forbidden(reason, format!("{}; what to do: {}", reason.words(), reason.next()))
+    }
     /// The server's own fault: the caller learns only that, the log says what.
     pub(crate) fn internal(what: &dyn std::fmt::Display) -> Self {
         error!("a request failed: {what}");

@@ -1,22 +1,23 @@
 //! The machines as the server knows them, in memory: offers, plans and check-ins ask here, the store keeps it.
 
-use crate::store::MachineRow;
-use banyan_proto::{AddressHint, MachineId, Signed, SigningKey, UnixSeconds, limits};
+use crate::{
+    boots::{Boots, Heard},
+    store::MachineRow,
+};
+use banyan_proto::{AddressHint, MachineId, Reason, Signed, SigningKey, UnixSeconds, limits};
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 /// A machine's row goes to the store at least this often (seconds), so that "last seen" is about right after a restart.
 const SEEN_EVERY: u64 = 60;
-/// Starts of one machine's agent that are remembered, to notice two that run at once.
-const BOOTS: usize = 8;
 
 struct Known {
     row: MachineRow,
     hint: Signed<AddressHint>,
-    boots: VecDeque<u64>,
+    boots: Boots,
     stored: UnixSeconds,
 }
 
@@ -25,8 +26,8 @@ struct Known {
 pub(crate) struct Seen {
     /// To be stored, when something changed or it was long ago.
     pub(crate) store: Option<MachineRow>,
-    /// An earlier start of this machine's agent is still alive beside a later one: a cloned disk.
-    pub(crate) cloned: bool,
+    /// What it shows about the starts of its agent.
+    pub(crate) heard: Heard,
 }
 
 /// All machines by id, and the server itself as a source.
@@ -49,7 +50,7 @@ impl Registry {
     ) -> Self {
         let known = |row: MachineRow| {
             let hint = hint(key, row.id, &row.addresses, now);
-            (row.id, Known { hint, boots: VecDeque::new(), stored: row.seen, row })
+            (row.id, Known { hint, boots: Boots::default(), stored: row.seen, row })
         };
         Self {
             machines: RwLock::new(rows.into_iter().map(known).collect()),
@@ -65,7 +66,7 @@ impl Registry {
     }
     pub(crate) fn add(&self, row: MachineRow, key: &SigningKey) {
         let hint = hint(key, row.id, &row.addresses, row.seen);
-        self.write().insert(row.id, Known { hint, boots: VecDeque::new(), stored: row.seen, row });
+        self.write().insert(row.id, Known { hint, boots: Boots::default(), stored: row.seen, row });
     }
     pub(crate) fn get(&self, id: MachineId) -> Option<MachineRow> {
         self.read().get(&id).map(|known| known.row.clone())
@@ -80,15 +81,36 @@ impl Registry {
     pub(crate) fn is_trusted(&self, id: MachineId) -> bool {
         self.read().get(&id).is_some_and(|known| known.row.revoked.is_none())
     }
+    /// Why this machine takes part in nothing, if it does not.
+    pub(crate) fn out(&self, id: MachineId) -> Option<Reason> {
+        self.read().get(&id).map_or(Some(Reason::NotAllowed), |known| known.row.out())
+    }
+    /// Sets a machine aside, or takes it back: what was known of its starts is over then. Says whether that changed anything.
+    pub(crate) fn set_aside(&self, id: MachineId, reason: Option<Reason>) -> bool {
+        let mut machines = self.write();
+        let Some(known) = machines.get_mut(&id).filter(|known| known.row.aside != reason) else { return false };
+        known.row.aside = reason;
+        known.boots = Boots::default();
+        true
+    }
+    /// Whether a start of the machine's agent must show that it is alive.
+    pub(crate) fn is_in_question(&self, id: MachineId, boot: u64) -> bool {
+        self.read().get(&id).is_some_and(|known| known.boots.is_in_question(boot))
+    }
+    /// A start of the machine's agent is given an answer: the number of it.
+    pub(crate) fn answer(&self, id: MachineId, boot: u64) -> u64 {
+        self.write().get_mut(&id).map_or(0, |known| known.boots.answer(boot))
+    }
     /// The machine is still there.
     pub(crate) fn touch(&self, id: MachineId, now: UnixSeconds) {
         if let Some(known) = self.write().get_mut(&id) {
             known.row.seen = now;
         }
     }
-    pub(crate) fn revoke(&self, id: MachineId, now: UnixSeconds) {
+    pub(crate) fn revoke(&self, id: MachineId, replaced_by: Option<MachineId>, now: UnixSeconds) {
         if let Some(known) = self.write().get_mut(&id) {
             known.row.revoked.get_or_insert(now);
+            known.row.replaced_by = known.row.replaced_by.or(replaced_by);
         }
     }
     /// Machines that people mean by this text: an id, else a label (which several may share). Revoked ones are meant
@@ -115,16 +137,12 @@ impl Registry {
         };
         ids.filter_map(hint).collect()
     }
-    /// Takes in what a machine says about itself. `None` for a machine that is not (or no longer) ours.
-    pub(crate) fn check_in(&self, said: MachineRow, boot: u64, key: &SigningKey) -> Option<Seen> {
+    /// Takes in what a machine says about itself; `boot` is the start of its agent and the number of the last answer that
+    /// this start got. `None` for a machine that is not (or no longer) ours.
+    pub(crate) fn check_in(&self, said: MachineRow, boot: (u64, u64), key: &SigningKey) -> Option<Seen> {
         let mut machines = self.write();
         let known = machines.get_mut(&said.id).filter(|known| known.row.revoked.is_none())?;
-        let cloned = known.boots.back() != Some(&boot) && known.boots.contains(&boot);
-        known.boots.retain(|other| *other != boot);
-        known.boots.push_back(boot);
-        if known.boots.len() > BOOTS {
-            known.boots.pop_front();
-        }
+        let heard = known.boots.heard(boot.0, boot.1);
         let row = &mut known.row;
         if row.addresses != said.addresses {
             known.hint = hint(key, said.id, &said.addresses, said.seen);
@@ -136,7 +154,7 @@ impl Registry {
         if store {
             known.stored = row.seen;
         }
-        Some(Seen { store: store.then(|| row.clone()), cloned })
+        Some(Seen { store: store.then(|| row.clone()), heard })
     }
 }
 
@@ -187,22 +205,21 @@ mod tests {
             enrolled: UnixSeconds(1),
             seen: UnixSeconds(seen),
             revoked: None,
+            aside: None,
+            replaced_by: None,
         }
     }
 
     #[test]
-    fn an_agent_that_restarts_is_no_clone_but_two_that_take_turns_are() {
+    fn what_a_machine_says_is_kept_until_it_is_revoked() {
         let (key, _) = SigningKey::generate();
         let server = (MachineId([9; 16]), SocketAddr::from(([127, 0, 0, 1], 1)));
         let registry = Registry::new(vec![row("a", 1)], server, &key, UnixSeconds(1));
-        let seen = |boot, at| registry.check_in(row("a", at), boot, &key).unwrap();
-        assert!(!seen(7, 2).cloned);
-        assert!(!seen(7, 3).cloned);
-        assert!(!seen(8, 4).cloned);
-        assert!(seen(7, 5).cloned);
-        assert!(registry.check_in(row("b", 6), 7, &key).unwrap().store.is_some());
-        registry.revoke(MachineId([1; 16]), UnixSeconds(7));
-        assert_eq!(registry.check_in(row("b", 8), 7, &key), None);
+        let seen = registry.check_in(row("b", 6), (7, 0), &key).unwrap();
+        assert_eq!((seen.store.map(|row| row.label), seen.heard), (Some("b".to_owned()), Heard::First));
+        assert_eq!(registry.check_in(row("b", 7), (7, 0), &key), Some(Seen { store: None, heard: Heard::Again }));
+        registry.revoke(MachineId([1; 16]), None, UnixSeconds(7));
+        assert_eq!(registry.check_in(row("b", 8), (7, 0), &key), None);
     }
 
     #[test]

@@ -72,6 +72,7 @@ impl Host for Swarm {
         Err(OfferReply::Refused { reason: Reason::NotAddressed, detail })
     }
     fn make_offer(&self, stripe: StripeId, sublist: &AddresseeList, proof: &Proof) -> Result<Offer, Reason> {
+        self.0.registry.out(sublist.head()).map_or(Ok(()), Err)?;
         self.0.offer(stripe, sublist, proof)
     }
     fn addresses(&self, peer: MachineId) -> Vec<SocketAddr> {
@@ -85,8 +86,8 @@ impl Host for Swarm {
         let refused = |reason| Err(PullReply::Refused { reason });
         let Some(open) = self.0.book.get(pull.order) else { return refused(Reason::OrderExpired) };
         let Some(tree) = open.tree(pull.stripe) else { return refused(Reason::ProtocolBroken) };
-        if !self.0.registry.is_trusted(peer) {
-            return refused(Reason::Revoked);
+        if let Some(reason) = self.0.registry.out(peer) {
+            return refused(reason);
         }
         if pull.membership.proof.0.len() > limits::LIST_DEPTH || pull.membership.root(pull.stripe, peer) != tree.root()
         {

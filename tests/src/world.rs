@@ -155,6 +155,29 @@ impl World {
     pub fn kill_agent(&mut self, which: usize) {
         self.agents[which].service.take().expect("the agent runs").kill();
     }
+    /// Copies the disk of a machine that is off: gives the number of the clone, which is off too.
+    ///
+    /// # Panics
+    /// When the disk fails.
+    pub fn clone_disk(&mut self, which: usize) -> usize {
+        let label = format!("m{}", self.agents.len());
+        let (data, root) = (self.path(&label).into(), self.path(&format!("{label}-root")).into());
+        fs::create_dir_all(&root).expect("a folder");
+        let of = &self.agents[which];
+        let copied = Command::new("cp").arg("-a").arg(&of.data).arg(&data).status().expect("cp can be run");
+        assert!(copied.success(), "the folder could not be copied");
+        let join = of.join.clone();
+        self.agents.push(Agent { label, data, root, join, service: None });
+        self.agents.len() - 1
+    }
+    /// Gives a machine that is off an empty disk and another join code.
+    ///
+    /// # Panics
+    /// When the disk fails.
+    pub fn reinstall(&mut self, which: usize, join: String) {
+        fs::remove_dir_all(&self.agents[which].data).expect("the folder can be emptied");
+        self.agents[which].join = join;
+    }
     /// The agent's service, while it runs.
     #[must_use]
     pub fn service(&self, which: usize) -> Option<&Service> {

@@ -96,6 +96,9 @@ pub struct NewToken {
     /// Group that the machines join.
     #[serde(default)]
     pub group: Option<String>,
+    /// The machine whose place the new one takes: it is retired when the secret is used. Only with a single use.
+    #[serde(default)]
+    pub replaces: Option<MachineId>,
 }
 
 /// Answer to [`NewToken`].
@@ -146,6 +149,12 @@ pub struct Machine {
     pub online: bool,
     /// Its certificate has been revoked.
     pub revoked: bool,
+    /// Why it takes part in nothing, if it does not.
+    #[serde(default)]
+    pub out: Option<Reason>,
+    /// The identity that was enrolled in its place.
+    #[serde(default)]
+    pub replaced_by: Option<MachineId>,
     /// Program and version.
     pub software: String,
 }

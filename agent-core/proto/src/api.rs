@@ -60,6 +60,9 @@ pub struct RenewReply {
 pub struct CheckIn {
     /// A number made anew at every start of the agent: two at once mean a cloned disk.
     pub boot: u64,
+    /// The number of the last answer that this start got; 0 for none.
+    #[serde(default)]
+    pub last: u64,
     /// What people call the machine.
     pub label: String,
     /// Where other machines reach it.
@@ -97,6 +100,9 @@ impl PublisherVersions {
 /// Answer to [`CheckIn`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CheckInReply {
+    /// To be said with the next check-in: whoever says it has got this answer (rule I9).
+    #[serde(default)]
+    pub number: u64,
     /// The server's clock.
     pub now: UnixSeconds,
     /// Number of the current revocation list; fetch `GET /v1/crl` (DER) when it is higher.

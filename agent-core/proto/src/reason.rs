@@ -66,6 +66,8 @@ reasons! {
     Busy = "busy", Nobody, "the machine serves as many others as its limit allows", "the surplus is served by others";
     Revoked = "revoked", Machine, "the machine's certificate has been revoked", "enrol the machine again if that was a mistake";
     CertificateExpired = "certificate-expired", Machine, "the machine's certificate has expired", "it is renewed by itself for 400 days; after that enrol the machine again with a new join code";
+    Cloned = "cloned", Machine, "two machines use this identity at once: a disk was cloned", "enrol one of the two again with an empty data folder, then run `banyan machines readmit`";
+    Retired = "retired", Nobody, "the machine was enrolled anew and has another identity now", "nothing: the new identity takes its place";
     WrongIdentity = "wrong-identity", Peer, "another machine than the expected one answers at this address", "check whether the address was given to another machine";
     NotAncestor = "not-ancestor", Peer, "the sender stands nowhere above this machine in the tree", "the sender is named in the report; look at it";
     ListForged = "list-forged", Peer, "the addressee list was trimmed, grown or reshaped on the way", "the sender is named in the report; look at it";

@@ -10,7 +10,7 @@ use crate::{
     offer::OfferStage,
     orders::{Orders, lock},
     report::Reporter,
-    server_api::{CallError, ServerApi},
+    server_api::{CallError, ServerApi, bars},
     state::State,
 };
 use banyan_machine::io::Input;
@@ -81,6 +81,10 @@ impl Agent {
     pub(crate) fn set_heard(&self) {
         self.heard.store(UnixSeconds::now().0, Ordering::Relaxed);
         *lock(&self.trouble) = None;
+    }
+    /// Why the server lets this machine take part in nothing, while that is so.
+    fn barred(&self) -> Option<Reason> {
+        lock(&self.trouble).as_ref().map(|trouble| trouble.reason).filter(|&reason| bars(reason))
     }
     /// The server has answered a call with no, or has not answered. Said once: such calls are made again and again.
     pub(crate) fn not_heard(&self, error: &CallError) {

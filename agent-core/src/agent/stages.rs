@@ -27,6 +27,10 @@ impl Agent {
         }
     }
     pub(super) async fn check(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
+        // Who sent it serves this machine's part round it, until the server lets it in again.
+        if let Some(reason) = self.barred() {
+            return Err(OfferReply::Deferred { reason });
+        }
         let offers = Arc::clone(&self.offers);
         let checked = tokio::task::spawn_blocking(move || offers.check(sender, offer, UnixSeconds::now())).await;
         match checked {

@@ -117,6 +117,10 @@ impl Client {
     pub(crate) async fn revoke(&self, machine: MachineId) -> Result<(), ClientError> {
         self.post(&format!("machines/{machine}/revoke"), &()).await.map(ignored)
     }
+    /// Takes a machine back that was set aside.
+    pub(crate) async fn readmit(&self, machine: MachineId) -> Result<(), ClientError> {
+        self.post(&format!("machines/{machine}/readmit"), &()).await.map(ignored)
+    }
     /// Starts a deployment.
     pub(crate) async fn deploy(&self, deploy: &Deploy) -> Result<Deployed, ClientError> {
         self.post("deployments", deploy).await

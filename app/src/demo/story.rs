@@ -126,7 +126,7 @@ async fn agents(
     fleet: &mut Fleet,
 ) -> Result<(), Broken> {
     let root = tokens::root(profile)?;
-    let token = NewToken { uses: u32::from(count), expires_seconds: 3600, group: Some("demo".into()) };
+    let token = NewToken { uses: u32::from(count), expires_seconds: 3600, group: Some("demo".into()), replaces: None };
     let code =
         tokens::create(client, profile, profile.server, root, &token).await.tried(|| "make a join code".into())?;
     let names: Vec<String> = (1..=count).map(|number| format!("agent-{number}")).collect();

@@ -1,23 +1,25 @@
-//! `banyan machines`: who is enrolled, and taking a machine off for good.
+//! `banyan machines`: who is enrolled, taking a machine off for good, taking one back that was set aside.
 
 use super::{connect, which};
 use crate::{
+    client::Client,
     exit::Exit,
     failure::{Failure, Tried as _},
-    output::{Json, ago, json_line, say, table},
+    output::{Json, ago, clean, json_line, say, table},
     profile::ProfileArg,
 };
-use banyan_proto::{UnixSeconds, admin::Machine};
+use banyan_proto::{MachineId, Reason, UnixSeconds, admin::Machine};
 use serde::Serialize;
 
-/// List the enrolled machines, or revoke one
+/// List the enrolled machines, revoke one, or take one back that was set aside
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  \
     banyan machines                    who is enrolled and who is online\n  \
     banyan machines --json             for scripts\n  \
-    banyan machines revoke till-3      take one off: no other machine speaks to it any more"
+    banyan machines revoke till-3      take one off: no other machine speaks to it any more\n  \
+    banyan machines readmit till-3     take one back whose disk had been cloned"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -29,6 +31,20 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     Revoke(RevokeArgs),
+    Readmit(ReadmitArgs),
+}
+
+/// Take a machine back that was set aside because two computers used its identity
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  \
+    banyan machines readmit till-3\n\n\
+    First make sure that only one computer has the identity: on the other one (the clone), stop the agent, empty its data\n\
+    folder and enrol it with a new join code. While both still run, the identity is set aside again at once.")]
+pub(crate) struct ReadmitArgs {
+    /// The machine: its label, or the first digits of its id
+    machine: String,
+    #[command(flatten)]
+    json: Json,
 }
 
 /// Revoke a machine's certificate: within a minute nobody speaks to it any more
@@ -47,7 +63,13 @@ pub(crate) struct RevokeArgs {
 /// The answer to scripts.
 #[derive(Debug, Serialize)]
 struct Revoked {
-    revoked: banyan_proto::MachineId,
+    revoked: MachineId,
+}
+
+/// The answer to scripts.
+#[derive(Debug, Serialize)]
+struct Readmitted {
+    readmitted: MachineId,
 }
 
 pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
@@ -61,17 +83,34 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         Some(Verb::Revoke(args)) => {
             let tried = || format!("revoke {:?}", args.machine);
             let client = connect(profile, tried)?;
-            let all = client.machines().await.tried(tried)?;
-            let id = which::machine(&all, &args.machine)
-                .map_err(|wrong| Failure::new(tried(), wrong, "`banyan machines` lists them all; use the id"))?;
+            let id = which(&client, &args.machine, tried).await?;
             client.revoke(id).await.tried(tried)?;
             if args.json.json {
                 json_line(&Revoked { revoked: id })?;
             }
             say(&format!("revoked {id}; within a minute no machine speaks to it any more"));
         }
+        Some(Verb::Readmit(args)) => {
+            let tried = || format!("take {:?} back", args.machine);
+            let client = connect(profile, tried)?;
+            let id = which(&client, &args.machine, tried).await?;
+            client.readmit(id).await.tried(tried)?;
+            if args.json.json {
+                json_line(&Readmitted { readmitted: id })?;
+            }
+            say(&format!(
+                "{id} takes part again; if two computers still use the identity, it is set aside again at once"
+            ));
+        }
     }
     Ok(Exit::Success)
+}
+
+/// The machine that is meant.
+pub(crate) async fn which(client: &Client, name: &str, tried: impl Fn() -> String) -> Result<MachineId, Failure> {
+    let all = client.machines().await.tried(&tried)?;
+    which::machine(&all, name)
+        .map_err(|wrong| Failure::new(tried(), wrong, "`banyan machines` lists them all; use the id"))
 }
 
 fn list(machines: &[Machine], now: UnixSeconds) -> String {
@@ -82,7 +121,9 @@ fn list(machines: &[Machine], now: UnixSeconds) -> String {
         vec![["LABEL", "ID", "GROUP", "PLATFORM", "SEEN", "ADDRESSES", "SOFTWARE"].map(str::to_owned).to_vec()];
     for machine in machines {
         let seen = match machine {
+            Machine { replaced_by: Some(new), .. } => format!("replaced by {}", new.short()),
             Machine { revoked: true, .. } => "revoked".into(),
+            Machine { out: Some(_), .. } => "set aside".into(),
             Machine { online: true, .. } => "online".into(),
             Machine { seen, .. } => ago(now.0.saturating_sub(seen.0)),
         };
@@ -97,7 +138,15 @@ fn list(machines: &[Machine], now: UnixSeconds) -> String {
             machine.software.clone(),
         ]);
     }
-    table(&rows)
+    let aside = machines.iter().filter_map(|machine| Some((machine, machine.out.filter(|_| !machine.revoked)?)));
+    std::iter::once(table(&rows)).chain(aside.map(|(machine, reason)| set_aside(machine, reason))).collect()
+}
+
+/// Why a machine is set aside and what brings it back.
+fn set_aside(machine: &Machine, reason: Reason) -> String {
+    let (id, next) = (machine.id.short(), reason.next());
+    let label = clean(&machine.label);
+    format!("\n{label} ({id}) is set aside: {} [{}]\n  next: {next}\n", reason.words(), reason.code())
 }
 
 #[cfg(test)]
@@ -116,12 +165,32 @@ mod tests {
             seen: UnixSeconds(100),
             online: false,
             revoked: false,
+            out: None,
+            replaced_by: None,
             software: "banyan 0.1".into(),
         };
-        let text = list(&[machine.clone(), Machine { revoked: true, online: true, ..machine }], UnixSeconds(160));
+        let changed = [
+            Machine { revoked: true, out: Some(Reason::Revoked), online: true, ..machine.clone() },
+            Machine {
+                revoked: true,
+                out: Some(Reason::Retired),
+                replaced_by: Some(MachineId([2; 16])),
+                ..machine.clone()
+            },
+            Machine { out: Some(Reason::Cloned), online: true, ..machine.clone() },
+        ];
+        let all: Vec<Machine> = [machine].into_iter().chain(changed).collect();
+        let text = list(&all, UnixSeconds(160));
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[1].starts_with("desk   01010101  -") && lines[1].contains("60 s ago"), "{text}");
         assert!(lines[2].contains("revoked") && !lines[2].contains("online"), "{text}");
+        assert!(lines[3].contains("replaced by 02020202"), "{text}");
+        assert!(lines[4].contains("set aside") && !lines[4].contains("online"), "{text}");
+        assert!(
+            text.contains("[cloned]") && text.contains("next: ") && text.contains("banyan machines readmit"),
+            "{text}"
+        );
+        assert_eq!(text.matches("next: ").count(), 1, "{text}");
         assert!(list(&[], UnixSeconds(0)).contains("tokens create"));
     }
 
@@ -130,6 +199,9 @@ mod tests {
         assert!(parse::<Args>("--json").unwrap().json.json);
         assert!(
             matches!(parse::<Args>("revoke desk").unwrap().verb, Some(Verb::Revoke(args)) if args.machine == "desk")
+        );
+        assert!(
+            matches!(parse::<Args>("readmit desk").unwrap().verb, Some(Verb::Readmit(args)) if args.machine == "desk")
         );
         assert!(parse::<Args>("revoke").is_err());
     }

@@ -3,7 +3,7 @@
 //! What the code makes a machine believe (CA and TUF root) comes from this administrator's profile, not from the server:
 //! a stolen server cannot make machines trust another publisher.
 
-use super::connect;
+use super::{connect, machines};
 use crate::{
     client::{Client, ClientError},
     duration,
@@ -13,7 +13,7 @@ use crate::{
     profile::{self, ProfileArg},
 };
 use banyan_proto::{
-    Digest,
+    Digest, MachineId,
     admin::{NewToken, Profile},
     join::JoinCode,
 };
@@ -41,7 +41,8 @@ enum Verb {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan tokens create                                       for one machine, good for a week\n  \
-    banyan tokens create --uses 20 --expires 12h --group lab   for a room full of them\n\n\
+    banyan tokens create --uses 20 --expires 12h --group lab   for a room full of them\n  \
+    banyan tokens create --replaces till-3                     for a computer that was installed anew\n\n\
     On the machine: banyan-agent --data DIR --listen IP:PORT --join CODE\n\
     (to try it: banyan agent …). A join code holds a secret: hand it on like a password.")]
 pub(crate) struct CreateArgs {
@@ -54,6 +55,9 @@ pub(crate) struct CreateArgs {
     /// The group that the machines join
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
+    /// The machine (label, or first digits of the id) whose place the new one takes: it is retired when the code is used
+    #[arg(long, value_name = "MACHINE", conflicts_with = "uses")]
+    replaces: Option<String>,
     /// The address that machines reach the server at, where it is another one than the administrator's
     #[arg(long, value_name = "IP:PORT")]
     server: Option<SocketAddr>,
@@ -68,6 +72,7 @@ struct Created {
     uses: u32,
     expires_seconds: u64,
     group: Option<String>,
+    replaces: Option<MachineId>,
 }
 
 pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure> {
@@ -85,10 +90,15 @@ pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure
         )
         .ending(Exit::Usage));
     }
-    let token = NewToken { uses: args.uses, expires_seconds: args.expires.as_secs(), group: args.group.clone() };
+    let replaces = match &args.replaces {
+        Some(name) => Some(machines::which(&client, name, tried).await?),
+        None => None,
+    };
+    let token =
+        NewToken { uses: args.uses, expires_seconds: args.expires.as_secs(), group: args.group.clone(), replaces };
     let code = create(&client, &profile, server, root, &token).await.tried(tried)?.to_string();
-    let NewToken { uses, expires_seconds, group } = token;
-    args.json.answer(&Created { code, uses, expires_seconds, group }, |created| created.code.clone())?;
+    let NewToken { uses, expires_seconds, group, replaces } = token;
+    args.json.answer(&Created { code, uses, expires_seconds, group, replaces }, |created| created.code.clone())?;
     if server.ip().is_loopback() {
         say("this code works on this machine only: its server address is a loopback address (see --server)");
     }
@@ -133,7 +143,9 @@ mod tests {
         assert_eq!((args.uses, args.expires.as_secs()), (20, 43_200));
         let args: CreateArgs = parse("").unwrap();
         assert_eq!((args.uses, args.expires.as_secs(), args.group), (1, 604_800, None));
-        for wrong in ["--uses 0", "--expires 7", "--server here"] {
+        let args: CreateArgs = parse("--replaces till-3").unwrap();
+        assert_eq!((args.uses, args.replaces.as_deref()), (1, Some("till-3")));
+        for wrong in ["--uses 0", "--uses 2 --replaces till-3", "--expires 7", "--server here"] {
             assert!(parse::<CreateArgs>(wrong).is_err(), "{wrong}");
         }
     }

@@ -76,9 +76,12 @@ fn pick(all: &[DeploymentStatus], which: &Which) -> Result<DeploymentId, String>
     }
 }
 
-/// Finds a machine by its id, the beginning of it, or its label.
+/// Finds a machine by its id, the beginning of it, or its label. Of several with one label, the one that is not revoked is
+/// meant: a computer that was enrolled anew keeps its label.
 pub(super) fn machine(all: &[Machine], typed: &str) -> Result<MachineId, String> {
-    let labelled = all.iter().filter(|machine| machine.label == typed);
+    let of_label = |machine: &&Machine| machine.label == typed;
+    let all_revoked = all.iter().filter(of_label).all(|machine| machine.revoked);
+    let labelled = all.iter().filter(of_label).filter(|machine| all_revoked || !machine.revoked);
     let started = all.iter().filter(|machine| typed.len() >= SHORTEST && machine.id.to_string().starts_with(typed));
     let mut found: Vec<MachineId> = labelled.chain(started).map(|machine| machine.id).collect();
     found.sort_unstable();
@@ -133,12 +136,17 @@ mod tests {
             seen: UnixSeconds(0),
             online: true,
             revoked: false,
+            out: None,
+            replaced_by: None,
             software: String::new(),
         };
         let all = [with(1, "desk"), with(2, "lab"), with(3, "lab")];
         assert_eq!(machine(&all, "desk"), Ok(all[0].id));
         assert_eq!(machine(&all, "0202"), Ok(all[1].id));
         assert!(machine(&all, "lab").unwrap_err().contains("several"));
+        let replaced = [Machine { revoked: true, ..with(1, "desk") }, with(2, "desk")];
+        assert_eq!(machine(&replaced, "desk"), Ok(replaced[1].id));
+        assert_eq!(machine(&replaced[..1], "desk"), Ok(replaced[0].id));
         assert!(machine(&all, "des").is_err() && machine(&all, "02").is_err() && machine(&all, "").is_err());
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     nms::{Nms, SOFTWARE},
     refusal::Refusal,
     repository::ReleaseSummary,
+    store::TokenRow,
 };
 use axum::{
     Json, Router,
@@ -42,6 +43,7 @@ pub(super) fn routes() -> Router<Arc<Nms>> {
         .route("/api/v1/releases/{package}/{sequence}", get(release_manifest))
         .route("/api/v1/machines", get(machines))
         .route("/api/v1/machines/{name}/revoke", post(revoke))
+        .route("/api/v1/machines/{name}/readmit", post(readmit))
         .route("/api/v1/deployments", get(deployments).post(deploy))
         .route("/api/v1/deployments/{id}", get(deployment))
         .route("/api/v1/deployments/{id}/halt", post(halt))
@@ -107,9 +109,18 @@ async fn new_token(State(nms): Server, _: Admin, Sent(wanted): Sent<NewToken>) -
     if let Some(group) = &wanted.group {
         check_text("group", group)?;
     }
+    if let Some(old) = wanted.replaces {
+        if wanted.uses != 1 {
+            return Err(Refusal::bad("a join secret that replaces a machine is for one use"));
+        }
+        if nms.registry.get(old).is_none() {
+            return Err(Refusal::not_found(format!("there is no machine {old} to be replaced")));
+        }
+    }
     let secret = MachineId::random();
     let expires = Nms::now().plus(wanted.expires_seconds);
-    nms.store.add_token(Digest::of(&secret.0), wanted.uses, expires, wanted.group.as_deref()).await?;
+    let (hash, group) = (Digest::of(&secret.0), wanted.group.as_deref());
+    nms.store.add_token(TokenRow { hash, uses: wanted.uses, expires, group, replaces: wanted.replaces }).await?;
     Ok(Json(TokenCreated { secret: secret.to_string() }))
 }
 
@@ -162,6 +173,8 @@ async fn machines(State(nms): Server, _: Admin) -> Json<Vec<Machine>> {
     let machine = |row: crate::store::MachineRow| Machine {
         online: nms.live.is_online(row.id),
         revoked: row.revoked.is_some(),
+        out: row.out(),
+        replaced_by: row.replaced_by,
         id: row.id,
         label: row.label,
         group: row.group,
@@ -176,6 +189,12 @@ async fn machines(State(nms): Server, _: Admin) -> Json<Vec<Machine>> {
 async fn revoke(State(nms): Server, _: Admin, Named(name): Named<String>) -> Done {
     let machine = nms.one_machine(&name)?.id;
     nms.revoke(machine).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn readmit(State(nms): Server, _: Admin, Named(name): Named<String>) -> Done {
+    let machine = nms.one_machine(&name)?.id;
+    nms.readmit(machine).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -27,7 +27,7 @@ impl FromRequestParts<Arc<Nms>> for Anyone {
     }
 }
 
-/// A machine: its certificate says which (rule I3).
+/// A machine that takes part: its certificate says which (rule I3).
 pub(super) struct Machine {
     pub(super) id: MachineId,
     pub(super) peer: Peer,
@@ -41,11 +41,14 @@ impl FromRequestParts<Arc<Nms>> for Machine {
             let detail = "this machine's certificate has expired: it must be renewed before anything else";
             return Err(Refusal::forbidden(Reason::CertificateExpired, detail));
         }
+        if let Some(reason) = nms.registry.out(id) {
+            return Err(Refusal::out(reason));
+        }
         Ok(Self { id, peer })
     }
 }
 
-/// A machine whose certificate may have expired: for renewing it, and nothing else (rule I8).
+/// A machine whose certificate may have expired, or that is set aside: for renewing, and nothing else (rules I8, I9).
 pub(super) struct Renewing {
     pub(super) id: MachineId,
     peer: Peer,

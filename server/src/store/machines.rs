@@ -1,12 +1,13 @@
 //! Machines, certificates, join secrets and counters in SQLite.
 
 use super::{
-    CertificateRow, Counter, Enrolled, Facts, MachineRow, Machines, Stored, Suspicion,
+    CertificateRow, Counter, Enrolled, Facts, MachineRow, Machines, Stored, Suspicion, TokenRow,
+    progress::end_if_over,
     sqlite::{Columns, Sqlite, json, signed, word},
 };
 use async_trait::async_trait;
 use aws_lc_rs::constant_time;
-use banyan_proto::{Digest, MachineId, UnixSeconds};
+use banyan_proto::{Digest, MachineId, Reason, UnixSeconds, admin::DeploymentState};
 use sqlx::{Row as _, SqliteConnection, query};
 
 async fn insert_certificate(to: &mut SqliteConnection, row: &CertificateRow) -> Stored<()> {
@@ -18,6 +19,38 @@ async fn insert_certificate(to: &mut SqliteConnection, row: &CertificateRow) -> 
         .execute(to)
         .await?;
     Ok(())
+}
+
+/// Ends a machine's part in everything: another one was enrolled in its place. Gives its group.
+async fn retire(
+    tx: &mut SqliteConnection,
+    old: MachineId,
+    new: MachineId,
+    now: UnixSeconds,
+) -> Stored<Option<Option<String>>> {
+    let found = query(
+        "UPDATE machines SET revoked = COALESCE(revoked, ?), replaced_by = COALESCE(replaced_by, ?) WHERE id = ? \
+         RETURNING grp",
+    )
+    .bind(signed(now.0))
+    .bind(new.0.as_slice())
+    .bind(old.0.as_slice())
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(found) = found else { return Ok(None) };
+    let open = query(
+        "UPDATE addressees SET stage = 'failed', reason = ?, detail = ? WHERE machine = ? \
+         AND stage NOT IN ('installed', 'failed') RETURNING deployment",
+    )
+    .bind(word(&Reason::Retired)?)
+    .bind(format!("machine {} was enrolled in its place", new.short()))
+    .bind(old.0.as_slice())
+    .fetch_all(&mut *tx)
+    .await?;
+    for row in &open {
+        end_if_over(tx, Columns(row).deployment("deployment")?, DeploymentState::Finished).await?;
+    }
+    Columns(&found).optional_text("grp").map(Some)
 }
 
 #[async_trait]
@@ -57,17 +90,20 @@ impl Machines for Sqlite {
                 enrolled: columns.time("enrolled")?,
                 seen: columns.time("seen")?,
                 revoked: columns.optional_number("revoked")?.map(UnixSeconds),
+                aside: columns.optional_word("aside")?,
+                replaced_by: columns.optional_machine("replaced_by")?,
             })
         };
         rows.iter().map(read).collect()
     }
 
-    async fn add_token(&self, hash: Digest, uses: u32, expires: UnixSeconds, group: Option<&str>) -> Stored<()> {
-        query("INSERT INTO tokens (hash, uses_left, expires, grp) VALUES (?, ?, ?, ?)")
-            .bind(hash.0.as_slice())
-            .bind(i64::from(uses))
-            .bind(signed(expires.0))
-            .bind(group)
+    async fn add_token(&self, token: TokenRow<'_>) -> Stored<()> {
+        query("INSERT INTO tokens (hash, uses_left, expires, grp, replaces) VALUES (?, ?, ?, ?, ?)")
+            .bind(token.hash.0.as_slice())
+            .bind(i64::from(token.uses))
+            .bind(signed(token.expires.0))
+            .bind(token.group)
+            .bind(token.replaces.map(|id| id.0.to_vec()))
             .execute(&self.pool)
             .await?;
         Ok(())
@@ -75,7 +111,7 @@ impl Machines for Sqlite {
 
     async fn enrol(&self, secret: Digest, row: &MachineRow, certificate: &CertificateRow) -> Stored<Enrolled> {
         let mut tx = self.begin().await?;
-        let token = query("SELECT hash, uses_left, expires, grp FROM tokens WHERE hash = ?")
+        let token = query("SELECT hash, uses_left, expires, grp, replaces FROM tokens WHERE hash = ?")
             .bind(secret.0.as_slice())
             .fetch_optional(&mut *tx)
             .await?;
@@ -92,7 +128,14 @@ impl Machines for Sqlite {
         if columns.number("uses_left")? == 0 {
             return Ok(Enrolled::UsedUp);
         }
-        let group = columns.optional_text("grp")?;
+        let mut group = columns.optional_text("grp")?;
+        let mut retired = None;
+        if let Some(old) = columns.optional_machine("replaces")?
+            && let Some(its_group) = retire(&mut tx, old, row.id, row.enrolled).await?
+        {
+            retired = Some(old);
+            group = group.or(its_group);
+        }
         query("UPDATE tokens SET uses_left = uses_left - 1 WHERE hash = ?")
             .bind(secret.0.as_slice())
             .execute(&mut *tx)
@@ -113,7 +156,7 @@ impl Machines for Sqlite {
         .await?;
         insert_certificate(&mut tx, certificate).await?;
         tx.commit().await?;
-        Ok(Enrolled::Done(group))
+        Ok(Enrolled::Done { group, retired })
     }
 
     async fn update_machine(&self, row: &MachineRow) -> Stored<()> {
@@ -150,6 +193,15 @@ impl Machines for Sqlite {
             .execute(&self.pool)
             .await?;
         Ok(done.rows_affected() > 0)
+    }
+
+    async fn set_aside(&self, machine: MachineId, reason: Option<Reason>) -> Stored<()> {
+        query("UPDATE machines SET aside = ? WHERE id = ?")
+            .bind(reason.map(Reason::code))
+            .bind(machine.0.as_slice())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     async fn revoked_serials(&self) -> Stored<Vec<(Vec<u8>, UnixSeconds)>> {

@@ -64,6 +64,32 @@ pub(crate) struct MachineRow {
     pub(crate) enrolled: UnixSeconds,
     pub(crate) seen: UnixSeconds,
     pub(crate) revoked: Option<UnixSeconds>,
+    /// Why it takes part in nothing until an administrator says so.
+    pub(crate) aside: Option<Reason>,
+    /// Enrolled in its place; it is revoked then.
+    pub(crate) replaced_by: Option<MachineId>,
+}
+
+impl MachineRow {
+    /// Why it takes part in nothing, if it does not.
+    pub(crate) fn out(&self) -> Option<Reason> {
+        match (self.revoked, self.replaced_by) {
+            (Some(_), Some(_)) => Some(Reason::Retired),
+            (Some(_), None) => Some(Reason::Revoked),
+            (None, _) => self.aside,
+        }
+    }
+}
+
+/// A join secret, but for the secret itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TokenRow<'a> {
+    pub(crate) hash: Digest,
+    pub(crate) uses: u32,
+    pub(crate) expires: UnixSeconds,
+    pub(crate) group: Option<&'a str>,
+    /// Retired when the secret is used.
+    pub(crate) replaces: Option<MachineId>,
 }
 
 /// A certificate that was issued.
@@ -78,8 +104,13 @@ pub(crate) struct CertificateRow {
 /// How an enrolment ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Enrolled {
-    /// The machine is in; it joined this group.
-    Done(Option<String>),
+    /// The machine is in.
+    Done {
+        /// It joined this group.
+        group: Option<String>,
+        /// This one was retired for it.
+        retired: Option<MachineId>,
+    },
     /// Nobody made this secret.
     Unknown,
     /// As many machines as it was for have enrolled.
@@ -179,8 +210,9 @@ pub(crate) trait Machines {
     /// The next number.
     async fn next(&self, counter: Counter) -> Stored<u64>;
     async fn machines(&self) -> Stored<Vec<MachineRow>>;
-    async fn add_token(&self, hash: Digest, uses: u32, expires: UnixSeconds, group: Option<&str>) -> Stored<()>;
-    /// Takes one use of the secret and adds machine and certificate, all or nothing. The group is the secret's.
+    async fn add_token(&self, token: TokenRow<'_>) -> Stored<()>;
+    /// Takes one use of the secret, adds machine and certificate and retires the machine it replaces, all or nothing. The
+    /// group is the secret's, else that of the replaced machine.
     async fn enrol(&self, secret: Digest, row: &MachineRow, certificate: &CertificateRow) -> Stored<Enrolled>;
     /// What the machine says about itself: label, software, addresses, when it was seen.
     async fn update_machine(&self, row: &MachineRow) -> Stored<()>;
@@ -188,6 +220,8 @@ pub(crate) trait Machines {
     async fn add_certificate(&self, certificate: &CertificateRow) -> Stored<bool>;
     /// `false` when there is no such machine; revoking twice changes nothing.
     async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> Stored<bool>;
+    /// Sets a machine aside for a reason, or takes it back.
+    async fn set_aside(&self, machine: MachineId, reason: Option<Reason>) -> Stored<()>;
     /// Serials of all certificates of revoked machines, with the time of the revocation.
     async fn revoked_serials(&self) -> Stored<Vec<(Vec<u8>, UnixSeconds)>>;
     async fn add_suspicion(&self, suspicion: &Suspicion) -> Stored<()>;

@@ -62,6 +62,10 @@ impl Columns<'_> {
     pub(super) fn machine(&self, column: &'static str) -> Stored<MachineId> {
         self.bytes(column).map(MachineId)
     }
+    pub(super) fn optional_machine(&self, column: &'static str) -> Stored<Option<MachineId>> {
+        let bytes: Option<Vec<u8>> = self.0.try_get(column)?;
+        bytes.map(|bytes| bytes.try_into().map(MachineId).map_err(|_| StoreError::Damaged(column))).transpose()
+    }
     pub(super) fn deployment(&self, column: &'static str) -> Stored<DeploymentId> {
         self.bytes(column).map(DeploymentId)
     }

@@ -1,10 +1,12 @@
 //! A real server on loopback, and machines that try to get from it what they should and should not get.
 
+mod clones;
 mod deployments;
 mod enrolment;
 mod latecomers;
 mod publisher;
 mod receipts;
+mod replacement;
 mod restart;
 mod revocation;
 mod swarm;

@@ -116,7 +116,17 @@ impl Agent {
     }
     pub(crate) fn check_in(&self, addresses: Vec<SocketAddr>, crl_number: u64, wait_seconds: u32) -> CheckIn {
         let (label, software) = ("m".into(), "test".into());
-        CheckIn { boot: 1, label, addresses, software, crl_number, known: vec![], wait_seconds, publishers: None }
+        CheckIn {
+            boot: 1,
+            last: 0,
+            label,
+            addresses,
+            software,
+            crl_number,
+            known: vec![],
+            wait_seconds,
+            publishers: None,
+        }
     }
     pub(crate) async fn report(&self, number: u64, order: DeploymentId, event: Event) {
         let report = Report { number, at: UnixSeconds::now(), order: Some(order), event };
@@ -185,7 +195,7 @@ impl World {
         session
     }
     pub(crate) async fn token(&self, uses: u32, expires_seconds: u64) -> String {
-        let wanted = NewToken { uses, expires_seconds, group: Some("office".into()) };
+        let wanted = NewToken { uses, expires_seconds, group: Some("office".into()), replaces: None };
         self.admin().await.post::<TokenCreated>("/api/v1/tokens", &wanted).await.unwrap().secret
     }
     pub(crate) fn enrolment(secret: &str, label: &str, csr: &str) -> EnrolRequest {

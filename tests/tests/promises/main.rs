@@ -1,6 +1,7 @@
 //! One module for each promise. They share this one program, since linking is what costs.
 
 mod a_broken_release_is_rolled_back;
+mod a_cloned_disk_is_set_aside;
 mod a_killed_agent_goes_on;
 mod a_killed_server_loses_nothing;
 mod a_late_machine_gets_it;

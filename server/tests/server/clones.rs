@@ -1,0 +1,131 @@
+//! Two boots of one identity at once: both are set aside, with the reason, until an administrator takes the identity back.
+//! A restart, however quick or rough, is none.
+
+use crate::world::{Agent, PATIENCE, Refused, World, assert_refused, csr};
+use banyan_proto::{
+    ALPN_PEER, Digest, GoAhead, Reason, Signed,
+    admin::Selection,
+    api::{
+        CheckIn, CheckInReply, GoAheadRequest, Help, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report,
+    },
+};
+use banyan_wire::tls::SERVER_NAME;
+use hyper::StatusCode;
+use rustls::pki_types::ServerName;
+use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
+use tokio_rustls::TlsConnector;
+
+const SET_ASIDE: (StatusCode, Reason) = (StatusCode::FORBIDDEN, Reason::Cloned);
+
+async fn say(agent: &Agent, boot: u64, last: u64, wait_seconds: u32) -> Result<u64, Refused> {
+    let said = CheckIn { boot, last, ..agent.check_in(vec![], u64::MAX, wait_seconds) };
+    let reply: CheckInReply = agent.session().await.post("/v1/check-in", &said).await?;
+    Ok(reply.number)
+}
+
+/// Two agents with this identity run: 1 was first, 2 is a clone of it. Ends when that has been noticed.
+async fn clone(agent: &Agent) {
+    let first = say(agent, 1, 0, 0).await.unwrap();
+    say(agent, 2, 0, 0).await.unwrap();
+    // It need not wait until there is news: whether it lives is the question.
+    let second = timeout(PATIENCE, say(agent, 1, first, 300)).await.expect("it is answered at once").unwrap();
+    assert_refused(say(agent, 1, second, 0).await, SET_ASIDE.0, SET_ASIDE.1);
+}
+
+#[tokio::test]
+async fn restarts_are_no_clones_even_when_the_last_words_of_the_dead_come_late() {
+    let world = World::new().await;
+    let agent = world.agent("a").await;
+    let mut before = (0, 0);
+    for boot in 1..20 {
+        let number = say(&agent, boot, 0, 0).await.unwrap();
+        if before.0 > 0 {
+            // Sent before kill -9, read afterwards; nobody is there to take the answers.
+            say(&agent, before.0, before.1, 0).await.unwrap();
+            say(&agent, before.0, before.1, 0).await.unwrap();
+        }
+        let number = say(&agent, boot, number, 0).await.unwrap();
+        before = (boot, number);
+    }
+    assert_eq!(world.machines().await[0].out, None);
+}
+
+#[tokio::test]
+async fn whoever_waits_for_news_is_asked_at_once_whether_it_lives() {
+    let world = World::new().await;
+    let agent = world.agent("a").await;
+    let first = say(&agent, 1, 0, 0).await.unwrap();
+    let waiting = say(&agent, 1, first, 300);
+    let other = async {
+        let first = say(&agent, 2, 0, 0).await?;
+        say(&agent, 2, first, 300).await
+    };
+    let rest = async {
+        let answered = timeout(PATIENCE, waiting).await.expect("the long poll is answered").unwrap();
+        say(&agent, 1, answered, 300).await
+    };
+    let (one, two) = timeout(PATIENCE, async { tokio::join!(rest, other) }).await.expect("both are told");
+    assert_refused(one, SET_ASIDE.0, SET_ASIDE.1);
+    assert_refused(two, SET_ASIDE.0, SET_ASIDE.1);
+}
+
+#[tokio::test]
+async fn a_cloned_identity_takes_part_in_nothing_until_it_is_taken_back() {
+    let mut world = World::new().await;
+    let (agent, other) = (world.agent("a").await, world.agent("b").await);
+    world.publish("hello", 1, &[("any", &[7; 50_000])]).await;
+    let order = world.deploy("hello", Selection::All, 2).await;
+    clone(&agent).await;
+    let aside = world.machines().await.into_iter().find(|machine| machine.id == agent.id).unwrap();
+    assert_eq!((aside.out, aside.revoked), (Some(Reason::Cloned), false));
+    let status = world.status(order).await;
+    let row = status.addressees.iter().find(|row| row.id == agent.id).unwrap();
+    assert_eq!(row.reason, Some(Reason::Cloned));
+
+    // It is so after a restart too.
+    world.restart().await;
+    let mut session = agent.session().await;
+    let refused = |result: Result<(), Refused>| assert_refused(result, SET_ASIDE.0, SET_ASIDE.1);
+    refused(session.get::<Help>(&format!("/v1/orders/{order}/help")).await.map(|_| ()));
+    let receipt = ReceiptRequest { order, artifact: Digest([2; 32]), ways: vec![], sources: vec![] };
+    refused(session.post::<ReceiptReply>("/v1/receipt", &receipt).await.map(|_| ()));
+    let go = GoAheadRequest { order };
+    refused(session.post::<Signed<GoAhead>>("/v1/go-ahead", &go).await.map(|_| ()));
+    refused(session.post::<()>("/v1/reports", &Vec::<Report>::new()).await);
+    refused(say(&agent, 3, 0, 0).await.map(|_| ()));
+    assert!(!greets(&world, &agent).await && greets(&world, &other).await);
+    session.post::<RenewReply>("/v1/renew", &RenewRequest { csr: csr().0 }).await.expect("it may stay a machine");
+
+    // It is planned in no list.
+    let named = world.try_deploy("hello", Selection::Machines(vec!["a".into()]), 2).await;
+    assert_refused(named, StatusCode::UNPROCESSABLE_ENTITY, Reason::Cloned);
+    let next = world.status(world.deploy("hello", Selection::All, 2).await).await;
+    assert_eq!(next.addressees.iter().map(|row| row.id).collect::<Vec<_>>(), [other.id]);
+
+    world.admin().await.post::<()>("/api/v1/machines/a/readmit", &()).await.unwrap();
+    assert_eq!(world.machines().await[0].out, None);
+    let first = say(&agent, 1, 0, 0).await.unwrap();
+    say(&agent, 1, first, 0).await.unwrap();
+    assert!(greets(&world, &agent).await);
+    world.deploy("hello", Selection::Machines(vec!["a".into()]), 2).await;
+    // Nothing has changed? Then nothing is forgiven.
+    clone(&agent).await;
+}
+
+#[tokio::test]
+async fn only_what_is_set_aside_can_be_taken_back() {
+    let world = World::new().await;
+    world.agent("a").await;
+    let readmit = async || world.admin().await.post::<()>("/api/v1/machines/a/readmit", &()).await;
+    assert_refused(readmit().await, StatusCode::CONFLICT, Reason::BadRequest);
+    world.admin().await.post::<()>("/api/v1/machines/a/revoke", &()).await.unwrap();
+    assert_refused(readmit().await, StatusCode::CONFLICT, Reason::Revoked);
+}
+
+/// Whether the server speaks the peer protocol with this machine: it greets at once, or hangs up.
+async fn greets(world: &World, agent: &Agent) -> bool {
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let connector = TlsConnector::from(agent.credentials.connector(None, &[ALPN_PEER]).unwrap());
+    let mut peer = connector.connect(ServerName::try_from(SERVER_NAME).unwrap(), stream).await.unwrap();
+    matches!(peer.read(&mut [0; 64]).await, Ok(1..))
+}
