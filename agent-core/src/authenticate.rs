@@ -1,13 +1,14 @@
 //! Authenticate: from the verified artifact to the receipt, and to the leave to install it now (rules A3–A7).
 
 use crate::{
+    epoch::{Epoch, EpochError},
     installer::{Job, WithoutRestore},
     orders::HeldOrder,
     server_api::{CallError, ServerApi},
     state::{State, StateError},
 };
 use banyan_proto::{
-    GoAhead, KeyRing, MachineId, Order, Reason, Receipt, UnixSeconds,
+    GoAhead, KeyRing, MachineId, Order, Reason, Receipt, Signed, UnixSeconds,
     api::{ReceiptRequest, Way},
     peer::ReleaseProof,
 };
@@ -27,6 +28,9 @@ pub enum AuthenticateError {
     /// What it answered is not what was asked for, or not signed by it.
     #[error("the server's answer is not believed: {0}")]
     Answer(String),
+    /// It, or the order, comes from before the server was restored.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
     /// The publishers' metadata no longer allows the release.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -46,7 +50,8 @@ impl AuthenticateError {
             Self::Call(error) => error.reason(),
             Self::Answer(_) => Reason::OrderForged,
             Self::Trust(error) => error.reason(),
-            Self::State(_) | Self::Disk(_) => Reason::DiskFailed,
+            Self::Epoch(EpochError::Back { .. }) => Reason::EpochBack,
+            Self::Epoch(EpochError::State(_)) | Self::State(_) | Self::Disk(_) => Reason::DiskFailed,
         }
     }
 }
@@ -89,8 +94,8 @@ pub struct Authenticate {
     pub me: MachineId,
     /// Keys that sign receipts and go-aheads.
     pub keys: KeyRing,
-    /// The lowest epoch that is believed.
-    pub epoch: u64,
+    /// The highest epoch seen: no lower one is believed.
+    pub epoch: Arc<Epoch>,
     /// The server.
     pub server: Arc<ServerApi>,
     /// What outlives a restart.
@@ -139,13 +144,7 @@ impl Authenticate {
         }
         let since = Instant::now();
         let signed = self.server.go_ahead(held.order.id).await?;
-        let go: GoAhead = signed.verify(&self.keys).map_err(|error| answer(&error.to_string()))?;
-        if (go.order, go.machine) != (held.order.id, self.me) {
-            return Err(answer("the go-ahead is for something else"));
-        }
-        if go.epoch < self.epoch {
-            return Err(answer("the go-ahead is from before the server was restored"));
-        }
+        let go = self.read(&signed, &held.order)?;
         let now = UnixSeconds::now();
         let cached = self.state.metadata();
         // A6: with older metadata than the server has now, nothing is installed.
@@ -185,6 +184,20 @@ impl Authenticate {
         Ok(AuthenticArtifact { file: verified.into_file(), order: held.order.clone(), job, since })
     }
 
+    /// Whether a go-ahead is the server's, for this machine and this order, and neither of them from before the server was
+    /// restored.
+    fn read(&self, signed: &Signed<GoAhead>, order: &Order) -> Result<GoAhead, AuthenticateError> {
+        let answer = |detail: &str| AuthenticateError::Answer(detail.to_owned());
+        let go = signed.verify(&self.keys).map_err(|error| answer(&error.to_string()))?;
+        if (go.order, go.machine) != (order.id, self.me) {
+            return Err(answer("the go-ahead is for something else"));
+        }
+        self.epoch.check(go.epoch)?;
+        // The go-ahead may just have told this machine that the order is over.
+        self.epoch.check(order.epoch)?;
+        Ok(go)
+    }
+
     fn check(
         &self,
         release: &ReleaseProof,
@@ -201,5 +214,105 @@ impl Authenticate {
             *trust = learned;
         }
         Ok(release)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{identity, state::Enrolment};
+    use banyan_proto::{DeploymentId, Digest, SigningKey};
+    use banyan_trust::fixture::Signers;
+
+    const ME: MachineId = MachineId([1; 16]);
+
+    /// The stage of a machine that has seen epoch 5, and its server's key.
+    fn stage(folder: &std::path::Path) -> (Authenticate, SigningKey) {
+        let (key, _) = SigningKey::generate();
+        let keys = KeyRing(vec![key.public()]);
+        let state = Arc::new(State::open(&folder.join("agent.redb")).unwrap());
+        let mine = identity::key(&folder.join("machine.key")).unwrap();
+        let mut params = rcgen::CertificateParams::new(vec![banyan_wire::tls::machine_name(ME)]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&mine).unwrap().pem();
+        let enrolment = Enrolment {
+            machine: ME,
+            ca: certificate.clone(),
+            certificate,
+            server: MachineId([0; 16]),
+            server_address: ([127, 0, 0, 1], 1).into(),
+            keys: keys.clone(),
+            epoch: 5,
+        };
+        let credentials = identity::credentials(&enrolment, &mine).unwrap();
+        let publishers = Signers::new(UnixSeconds::now());
+        let trust = TrustStore::enrol(&publishers.roots[0], publishers.root_digest()).unwrap();
+        let stage = Authenticate {
+            me: ME,
+            keys,
+            epoch: Arc::new(Epoch::open(Arc::clone(&state), 5).unwrap()),
+            server: Arc::new(ServerApi::new(&enrolment, &credentials).unwrap()),
+            state,
+            trust: Arc::new(Mutex::new(trust)),
+        };
+        (stage, key)
+    }
+    fn order(epoch: u64) -> Order {
+        let now = UnixSeconds::now();
+        Order {
+            id: DeploymentId([2; 16]),
+            epoch,
+            number: 1,
+            revision: 0,
+            package: "p".into(),
+            sequence: 1,
+            manifest: Digest([0; 32]),
+            platform: "any".into(),
+            artifact: Digest([0; 32]),
+            stripes: vec![],
+            server: MachineId([0; 16]),
+            issued: now,
+            expires: now,
+            keep_until: now,
+            spread: Default::default(),
+            window: Default::default(),
+            deadline: None,
+        }
+    }
+    fn go(epoch: u64) -> GoAhead {
+        GoAhead {
+            order: DeploymentId([2; 16]),
+            machine: ME,
+            issued: UnixSeconds::now(),
+            epoch,
+            timestamp_version: 1,
+            snapshot_version: 1,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_go_ahead_of_a_lower_epoch_is_refused_and_one_of_a_higher_epoch_ends_the_orders_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (stage, key) = stage(folder.path());
+        let read = |go: &GoAhead, order: &Order| stage.read(&key.sign(go), order).map_err(|error| error.reason());
+        assert!(read(&go(5), &order(5)).is_ok());
+        assert_eq!(read(&go(4), &order(5)), Err(Reason::EpochBack));
+        assert_eq!(read(&go(6), &order(5)), Err(Reason::EpochBack));
+        assert_eq!((stage.epoch.seen(), stage.state.epoch().unwrap()), (6, 6), "it was learnt, and written down");
+        assert_eq!(read(&go(5), &order(6)), Err(Reason::EpochBack));
+        assert!(read(&go(6), &order(6)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_go_ahead_for_something_else_or_by_somebody_else_is_refused_and_teaches_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (stage, key) = stage(folder.path());
+        let (stranger, _) = SigningKey::generate();
+        let other_machine = GoAhead { machine: MachineId([9; 16]), ..go(9) };
+        let other_order = GoAhead { order: DeploymentId([9; 16]), ..go(9) };
+        for signed in [stranger.sign(&go(9)), key.sign(&other_machine), key.sign(&other_order)] {
+            assert_eq!(stage.read(&signed, &order(5)).map_err(|error| error.reason()), Err(Reason::OrderForged));
+        }
+        assert_eq!(stage.epoch.seen(), 5);
     }
 }

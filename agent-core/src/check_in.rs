@@ -54,6 +54,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
             addresses: agent.addresses_now(),
             software: crate::identity::software(),
             crl_number: agent.crl_number(),
+            epoch: agent.offers.epoch.seen(),
             known: told,
             wait_seconds,
             publishers: Some(followed.known(&agent)),
@@ -65,6 +66,9 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
                 retry = RETRY_FIRST;
                 agent.set_heard();
                 told_expired = false;
+                if let Some(epoch) = &reply.epoch {
+                    agent.hear_epoch(epoch);
+                }
                 agent.renew_when_due(&mut renewed).await;
                 if reply.crl_number > agent.crl_number() || crl_fetched.elapsed() > CRL_REFRESH {
                     crl_fetched = Instant::now();

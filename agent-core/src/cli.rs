@@ -3,7 +3,9 @@
 use crate::{
     agent::{self, Agent},
     authenticate::Authenticate,
-    check_in, identity,
+    check_in,
+    epoch::Epoch,
+    identity,
     install::{self, Install},
     installer::client::Launcher,
     local,
@@ -201,12 +203,13 @@ fn assemble(
     let install = Install { launcher: launcher(args, folders)? };
     let orders =
         Arc::new(Orders::new(enrolment.machine, enrolment.server, enrolment.server_address, enrolment.keys.clone()));
+    let epoch = Arc::new(Epoch::open(Arc::clone(&state), enrolment.epoch)?);
     let crl = state.crl()?.map(|der| Crl::read(der, &credentials.ca)).transpose()?.map(Arc::new);
     let offers = Arc::new(OfferStage {
         me: enrolment.machine,
         server: enrolment.server,
         keys: enrolment.keys.clone(),
-        epoch: enrolment.epoch,
+        epoch: Arc::clone(&epoch),
         platform: identity::platform(),
         folder: folders.content.clone(),
         state: Arc::clone(&state),
@@ -216,7 +219,7 @@ fn assemble(
     let authenticate = Authenticate {
         me: enrolment.machine,
         keys: enrolment.keys,
-        epoch: enrolment.epoch,
+        epoch,
         server: Arc::clone(&server),
         state: Arc::clone(&state),
         trust,
@@ -271,6 +274,8 @@ fn start(agent: &Arc<Agent>) -> anyhow::Result<NodeHandle> {
     drop(agent.node.set(node.clone()));
     for record in agent.state.orders()? {
         match agent.offers.restore(&record, UnixSeconds::now()) {
+            // Ended before it could be written down: a higher epoch has been seen.
+            Ok(held) if held.order.epoch < agent.offers.epoch.seen() && record.ended.is_none() => {}
             Ok(held) => {
                 for stripe in held.offers().keys() {
                     held.trusted(*stripe).into_iter().for_each(|trusted| node.input(Input::Restored(trusted)));

@@ -17,6 +17,7 @@ pub mod agent;
 pub mod authenticate;
 mod check_in;
 pub mod cli;
+pub mod epoch;
 pub mod identity;
 pub mod install;
 pub mod installer;

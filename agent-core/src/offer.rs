@@ -4,6 +4,7 @@
 //! is kept in the database, synced, before it is answered: after a crash the offer is still ours.
 
 use crate::{
+    epoch::{Epoch, EpochError},
     orders::{HeldOrder, Orders},
     state::{State, StateError, StripeOffer},
 };
@@ -42,6 +43,9 @@ pub enum OfferError {
         /// For people.
         detail: String,
     },
+    /// It comes from before the server was restored.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
     /// This machine's database failed.
     #[error(transparent)]
     State(#[from] StateError),
@@ -60,7 +64,8 @@ impl OfferError {
         match self {
             Self::Refused { reason, .. } | Self::Deferred { reason, .. } => *reason,
             Self::Trust(error) => error.reason(),
-            Self::State(_) | Self::Disk(_) => Reason::DiskFailed,
+            Self::Epoch(EpochError::Back { .. }) => Reason::EpochBack,
+            Self::Epoch(EpochError::State(_)) | Self::State(_) | Self::Disk(_) => Reason::DiskFailed,
         }
     }
     /// What to answer.
@@ -68,10 +73,12 @@ impl OfferError {
     pub fn reply(&self) -> banyan_proto::peer::OfferReply {
         use banyan_proto::peer::OfferReply;
         match self {
-            Self::Refused { .. } | Self::Trust(_) => {
+            Self::Refused { .. } | Self::Trust(_) | Self::Epoch(EpochError::Back { .. }) => {
                 OfferReply::Refused { reason: self.reason(), detail: self.to_string() }
             }
-            Self::Deferred { .. } | Self::State(_) | Self::Disk(_) => OfferReply::Deferred { reason: self.reason() },
+            Self::Deferred { .. } | Self::Epoch(EpochError::State(_)) | Self::State(_) | Self::Disk(_) => {
+                OfferReply::Deferred { reason: self.reason() }
+            }
         }
     }
 }
@@ -84,8 +91,8 @@ pub struct OfferStage {
     pub server: MachineId,
     /// Keys that sign orders.
     pub keys: KeyRing,
-    /// The lowest epoch that is still believed.
-    pub epoch: u64,
+    /// The highest epoch seen: no lower one is believed.
+    pub epoch: Arc<Epoch>,
     /// This machine's platform.
     pub platform: String,
     /// Folder of the artifacts' files.
@@ -123,18 +130,17 @@ impl OfferStage {
         }
         let mut trust = crate::orders::lock(&self.trust);
         // O2: it is of this epoch, and its time is not over.
-        if order.epoch < self.epoch {
-            return Err(refused(Reason::EpochBack, &format!("epoch {} is below {}", order.epoch, self.epoch)));
-        }
+        self.epoch.check(order.epoch)?;
         if order.expires <= trust.time(now) {
             return Err(refused(Reason::OrderExpired, &format!("the order expired at {}", order.expires)));
         }
         // O3–O5: the list is the order's, this machine is its head, the sender stands above.
         self.check_list(sender, &offer, &order)?;
-        // O6: no newer order of the package is here.
+        // O6: no newer order of the package is here. A restored server counts from where its backup stood.
         let others = self.orders.all().into_iter().filter(|held| held.order.package == order.package);
-        let (newer, older): (Vec<_>, Vec<_>) =
-            others.filter(|held| held.order.id != order.id).partition(|held| held.order.number > order.number);
+        let (newer, older): (Vec<_>, Vec<_>) = others
+            .filter(|held| held.order.id != order.id)
+            .partition(|held| (held.order.epoch, held.order.number) > (order.epoch, order.number));
         if let Some(newer) = newer.first() {
             return Err(refused(Reason::OrderSuperseded, &format!("order {} is newer", newer.order.number)));
         }

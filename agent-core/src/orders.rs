@@ -235,6 +235,10 @@ impl Orders {
         let offer = self.get(stripe.order)?.offer(stripe.stripe)?;
         Some(offer.sublist.membership(stripe.stripe, &offer.proof))
     }
+    /// Those of an epoch below this one.
+    pub(crate) fn below(&self, epoch: u64) -> Vec<DeploymentId> {
+        self.all().iter().filter(|held| held.order.epoch < epoch).map(|held| held.order.id).collect()
+    }
     /// Writes down how an order ended here.
     pub(crate) fn ended(&self, state: &State, id: DeploymentId, result: Result<(), Reason>) -> Result<(), StateError> {
         state.update_order(id, |record| {

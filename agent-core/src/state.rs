@@ -60,7 +60,7 @@ pub struct Enrolment {
     pub server_address: SocketAddr,
     /// Keys that sign orders, hints, receipts and go-aheads.
     pub keys: KeyRing,
-    /// Highest epoch seen.
+    /// The server's epoch then; higher ones seen since are a record of their own.
     pub epoch: u64,
 }
 
@@ -157,7 +157,27 @@ impl State {
     pub fn set_certificate(&self, certificate: &str) -> Result<(), StateError> {
         self.update_enrolment(|enrolment| certificate.clone_into(&mut enrolment.certificate))
     }
-    /// In one transaction: the certificate and what else is in the record change independently of each other.
+    /// The highest epoch of the server that this machine has seen since it enrolled; 0 for none.
+    ///
+    /// # Errors
+    /// When the database fails or the record is damaged.
+    pub fn epoch(&self) -> Result<u64, StateError> {
+        Ok(self.fact("epoch")?.unwrap_or(0))
+    }
+    /// Notes a higher epoch, synced; a lower one changes nothing.
+    ///
+    /// # Errors
+    /// When the database fails or the record is damaged.
+    pub fn raise_epoch(&self, epoch: u64) -> Result<(), StateError> {
+        const NAME: &str = "epoch";
+        let transaction = self.database.begin_write()?;
+        {
+            let mut table = transaction.open_table(FACTS)?;
+            let seen = table.get(NAME)?.map(|bytes| decode::<u64>(NAME, bytes.value())).transpose()?;
+            table.insert(NAME, encode(&epoch.max(seen.unwrap_or(0)))?.as_slice())?;
+        }
+        Ok(transaction.commit()?)
+    }
     fn update_enrolment(&self, change: impl FnOnce(&mut Enrolment)) -> Result<(), StateError> {
         const NAME: &str = "enrolment";
         let transaction = self.database.begin_write()?;

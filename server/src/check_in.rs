@@ -56,6 +56,7 @@ impl Nms {
                     orders: expected.into_iter().map(|id| self.expectation(id, machine)).collect(),
                     keys: self.secrets.ring(),
                     publishers: Some(publishers),
+                    epoch: Some(self.epoch_said.clone()),
                 });
             }
             tokio::select! {
@@ -87,7 +88,17 @@ impl Nms {
         }
         match seen.heard {
             // The earlier starts' long polls are answered: one that lives comes back with that answer.
-            Heard::First => self.news.wake(machine),
+            Heard::First => {
+                self.news.wake(machine);
+                if said.epoch > self.epoch {
+                    let detail = format!(
+                        "it has seen epoch {}, this server is at {}: was this server restored from a backup? then stop it \
+                         and run `banyan-server raise-epoch`",
+                        said.epoch, self.epoch
+                    );
+                    self.suspect(Some(machine), None, Reason::EpochBack, detail).await;
+                }
+            }
             Heard::Again => {}
             Heard::Beside => self.set_aside(machine, Reason::Cloned).await?,
         }
@@ -101,7 +112,7 @@ impl Nms {
 
     /// Offers straight from the server, for a machine on the list that got none: of its own part of each stripe.
     pub(crate) async fn help(&self, machine: MachineId, id: DeploymentId) -> Result<Help, Refusal> {
-        let Some(open) = self.book.get(id) else { return Err(self.not_open(id, machine).await) };
+        let open = self.open_order(id, machine).await?;
         let row = self.store.addressee(id, machine).await?;
         let row = row.ok_or_else(|| Refusal::forbidden(Reason::NotAddressed, "the order is not for this machine"))?;
         if let (true, Some(reason)) = (row.is_over(), row.reason) {

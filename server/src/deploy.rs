@@ -223,6 +223,10 @@ impl Nms {
         let now = Self::now();
         for row in self.store.deployments().await? {
             let (id, state) = (row.order.id, row.state);
+            // Machines refuse it, and what is left of it is over.
+            if row.order.epoch < self.epoch {
+                continue;
+            }
             if row.order.expires <= now {
                 if matches!(state, DeploymentState::Running | DeploymentState::Halted) {
                     self.store.end(id, Reason::OrderExpired, Reason::OrderExpired.next()).await?;
@@ -248,6 +252,19 @@ impl Nms {
             }
         }
         Ok(())
+    }
+
+    /// An order that is acted on, or why it is not.
+    pub(crate) async fn open_order(&self, id: DeploymentId, machine: MachineId) -> Result<Arc<OpenOrder>, Refusal> {
+        if let Some(open) = self.book.get(id) {
+            return Ok(open);
+        }
+        match self.store.deployment(id).await? {
+            Some(row) if row.order.epoch < self.epoch => {
+                Err(Refusal::conflict(Reason::EpochBack, Reason::EpochBack.words()))
+            }
+            _ => Err(self.not_open(id, machine).await),
+        }
     }
 
     /// An order's time is over.

@@ -84,3 +84,38 @@ impl ClientCertVerifier for Latecomers {
         self.strict.client_auth_mandatory()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::{Authority, CERTIFICATE_SECONDS};
+    use banyan_proto::MachineId;
+    use banyan_wire::tls::Crl;
+    use rustls::pki_types::pem::PemObject as _;
+
+    #[test]
+    fn they_are_let_in_to_the_last_second_and_only_while_the_revocation_list_is_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let begun = UnixSeconds(1_700_000_000);
+        let authority = Authority::open(folder.path(), begun).unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
+        let issued = authority.machine(&csr, MachineId([1; 16]), begun).unwrap();
+        let certificate = CertificateDer::from_pem_slice(issued.pem.as_bytes()).unwrap();
+        let end = begun.plus(CERTIFICATE_SECONDS);
+        let server = authority.server(folder.path(), MachineId([2; 16]), begun).unwrap();
+        // Whether it is let in at that time, with a revocation list that was signed then.
+        let let_in = |now: UnixSeconds, listed: UnixSeconds| {
+            let der = authority.revocation_list(1, &[], listed).unwrap();
+            let list = Crl::read(der, authority.certificate()).unwrap();
+            let latecomers = Latecomers::new(server.verifier(Some(&list), true).unwrap(), list.until);
+            let now = UnixTime::since_unix_epoch(Duration::from_secs(now.0));
+            latecomers.verify_client_cert(&certificate, &[], now).is_ok()
+        };
+        for (now, good) in [(end, true), (end.plus(LATE_SECONDS), true), (end.plus(LATE_SECONDS + 1), false)] {
+            assert_eq!(let_in(now, now), good, "{now}");
+        }
+        let late = end.plus(1000);
+        assert!(let_in(late, late) && !let_in(late, UnixSeconds(late.0 - 2 * 24 * 3600)));
+    }
+}

@@ -3,6 +3,7 @@
 //! | file | does |
 //! | --- | --- |
 //! | [`start`], [`cli`], `accept` | from a folder to a running server; one port for machines and administrators |
+//! | [`restored`] | what an administrator says after restoring a backup |
 //! | `api` | HTTP in, HTTP out; decides nothing |
 //! | `enrol`, `ca`, `doors`, `latecomers`, `boots`, `standing`, `live` | who is who: identities, certificates, revocation, live connections |
 //! | [`repository`], `desk`, `artifacts` | what publishers signed, and its files |
@@ -37,6 +38,7 @@ mod refusal;
 mod registry;
 mod reports;
 pub mod repository;
+pub mod restored;
 mod secrets;
 mod standing;
 pub mod start;

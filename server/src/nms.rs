@@ -12,7 +12,7 @@ use crate::{
     secrets::Secrets,
     store::{Store, Suspicion},
 };
-use banyan_proto::{DeploymentId, MachineId, Reason, UnixSeconds};
+use banyan_proto::{DeploymentId, MachineId, Reason, ServerEpoch, Signed, UnixSeconds};
 use banyan_wire::node::NodeHandle;
 use std::{
     path::PathBuf,
@@ -30,6 +30,8 @@ pub(crate) struct Nms {
     /// Its identity: root of every tree.
     pub(crate) id: MachineId,
     pub(crate) epoch: u64,
+    /// The same, for machines.
+    pub(crate) epoch_said: Signed<ServerEpoch>,
     /// Where the keys lie.
     pub(crate) keys: PathBuf,
     pub(crate) store: Arc<dyn Store>,

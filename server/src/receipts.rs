@@ -84,7 +84,7 @@ impl Nms {
         request: &ReceiptRequest,
     ) -> Result<Signed<Receipt>, Refusal> {
         let id = request.order;
-        let Some(open) = self.book.get(id) else { return Err(self.not_open(id, machine).await) };
+        let open = self.open_order(id, machine).await?;
         if self.store.addressee(id, machine).await?.is_none() {
             let detail = "a receipt was asked for by a machine that the order is not for";
             self.suspect(Some(machine), Some(id), Reason::NotAddressed, detail.into()).await;
@@ -138,6 +138,9 @@ impl Nms {
         let deployment = deployment.ok_or_else(|| Refusal::not_found(format!("there is no deployment {id}")))?;
         if row.reason == Some(Reason::OrderSuperseded) {
             return Err(Refusal::conflict(Reason::OrderSuperseded, Reason::OrderSuperseded.words()));
+        }
+        if deployment.order.epoch < self.epoch {
+            return Err(Refusal::conflict(Reason::EpochBack, Reason::EpochBack.words()));
         }
         if deployment.order.expires <= Self::now() {
             return Err(Refusal::conflict(Reason::OrderExpired, Reason::OrderExpired.words()));

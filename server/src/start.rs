@@ -19,7 +19,7 @@ use crate::{
     swarm::Swarm,
 };
 use banyan_machine::Config;
-use banyan_proto::{MachineId, UnixSeconds, admin::Profile};
+use banyan_proto::{MachineId, ServerEpoch, UnixSeconds, admin::Profile};
 use banyan_wire::{
     node::{self, NodeConfig},
     tls::{Crl, IdentityError},
@@ -64,6 +64,11 @@ pub enum StartError {
     /// Two servers on one folder would destroy each other's data.
     #[error("another server is running on {0}; stop it first, or choose another --data")]
     Running(PathBuf),
+    /// A command about a server that is there.
+    #[error(
+        "{0} is no server's folder: it has no server.sqlite; give the folder that the backup was restored to (--data)"
+    )]
+    NoServer(PathBuf),
     /// The port.
     #[error("cannot listen on {address}: {source}; choose another --listen, or stop what listens there")]
     Listen {
@@ -163,6 +168,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let nms = Arc::new(Nms {
         id: facts.id,
         epoch: facts.epoch,
+        epoch_said: secrets.orders.sign(&ServerEpoch { server: facts.id, epoch: facts.epoch }),
         keys,
         store: Arc::new(store.clone()),
         authority,
@@ -218,7 +224,7 @@ async fn run(nms: Arc<Nms>, listener: TcpListener, store: Sqlite, node: JoinHand
     info!("ended");
 }
 
-fn lock(data: &Path) -> Result<File, StartError> {
+pub(crate) fn lock(data: &Path) -> Result<File, StartError> {
     let path = data.join("lock");
     let file = File::create(&path).map_err(|source| StartError::Folder { path: path.clone(), source })?;
     match file.try_lock() {

@@ -122,6 +122,22 @@ impl World {
     pub fn kill_server(&mut self) {
         self.server.take().expect("the server runs").kill();
     }
+    /// Copies the folder of the server, which is off.
+    pub fn back_up_server(&self) {
+        copy(self.path("server"), self.path("server.backup"));
+    }
+    /// Puts the copy in the place of the folder of the server, which is off.
+    ///
+    /// # Panics
+    /// When the disk fails.
+    pub fn restore_server(&self) {
+        fs::remove_dir_all(self.path("server")).expect("the folder can be removed");
+        copy(self.path("server.backup"), self.path("server"));
+    }
+    /// Says that the server, which is off, was restored.
+    pub fn raise_epoch(&self) {
+        self.banyan(&["server", "raise-epoch", "--data", &self.path("server")]);
+    }
     /// A join code for so many machines.
     #[must_use]
     pub fn join_code(&self, uses: usize) -> String {
@@ -161,11 +177,11 @@ impl World {
     /// When the disk fails.
     pub fn clone_disk(&mut self, which: usize) -> usize {
         let label = format!("m{}", self.agents.len());
-        let (data, root) = (self.path(&label).into(), self.path(&format!("{label}-root")).into());
+        let data = PathBuf::from(self.path(&label));
+        let root = PathBuf::from(self.path(&format!("{label}-root")));
         fs::create_dir_all(&root).expect("a folder");
         let of = &self.agents[which];
-        let copied = Command::new("cp").arg("-a").arg(&of.data).arg(&data).status().expect("cp can be run");
-        assert!(copied.success(), "the folder could not be copied");
+        copy(&of.data, &data);
         let join = of.join.clone();
         self.agents.push(Agent { label, data, root, join, service: None });
         self.agents.len() - 1
@@ -319,6 +335,11 @@ fn say(mut stream: UnixStream, requests: &[local::Request]) -> Vec<local::Reply>
     stream.shutdown(std::net::Shutdown::Write).expect("the agent is still there");
     let lines = BufReader::new(stream).lines();
     lines.map(|line| serde_json::from_str(&line.expect("the agent answers")).expect("in JSON")).collect()
+}
+
+fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let copied = Command::new("cp").arg("-a").arg(from.as_ref()).arg(to.as_ref()).status().expect("cp can be run");
+    assert!(copied.success(), "the folder could not be copied");
 }
 
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {

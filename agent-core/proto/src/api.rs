@@ -1,7 +1,9 @@
 //! Bodies of the HTTP API between agents and the server (`/v1`). Client certificates say who is asking, except for
 //! enrolment, where the join code's secret does.
 
-use crate::{DeploymentId, Digest, GoAhead, KeyRing, MachineId, Reason, Receipt, Signed, UnixSeconds, peer::Offer};
+use crate::{
+    DeploymentId, Digest, GoAhead, KeyRing, MachineId, Reason, Receipt, ServerEpoch, Signed, UnixSeconds, peer::Offer,
+};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -71,6 +73,9 @@ pub struct CheckIn {
     pub software: String,
     /// Number of the newest revocation list it has.
     pub crl_number: u64,
+    /// The highest epoch it has seen. A server at a lower one was restored from a backup.
+    #[serde(default)]
+    pub epoch: u64,
     /// Orders it has an offer of, or has finished.
     pub known: Vec<DeploymentId>,
     /// How long the server may hold the answer back while there is nothing new (seconds, 300 at most).
@@ -112,6 +117,9 @@ pub struct CheckInReply {
     pub orders: Vec<Expected>,
     /// Keys that sign.
     pub keys: KeyRing,
+    /// The server's epoch.
+    #[serde(default)]
+    pub epoch: Option<Signed<ServerEpoch>>,
     /// A machine that knows less than this fetches `GET /v1/roots/{its root's version}` and `GET /v1/metadata`: keys may
     /// have been revoked, releases withdrawn (rules T7, T8). Older servers do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]

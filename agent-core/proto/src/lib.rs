@@ -25,7 +25,7 @@ pub use code::RollingCode;
 pub use id::{DeploymentId, Digest, MachineId};
 pub use list::{AddresseeList, Membership, Proof};
 pub use manifest::{Artifact, Manifest};
-pub use order::{AddressHint, GoAhead, Order, Receipt};
+pub use order::{AddressHint, GoAhead, Order, Receipt, ServerEpoch};
 pub use reason::Reason;
 pub use signed::{KeyRing, Signed, SigningKey};
 pub use time::UnixSeconds;

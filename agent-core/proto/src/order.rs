@@ -92,6 +92,18 @@ impl Document for Receipt {
     const CONTEXT: &'static str = "banyan v1 receipt";
 }
 
+/// The server's epoch, said at every check-in, so that machines learn of a raised one before the next order comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerEpoch {
+    /// Whose.
+    pub server: MachineId,
+    /// The epoch; a machine refuses everything of a lower one from then on.
+    pub epoch: u64,
+}
+impl Document for ServerEpoch {
+    const CONTEXT: &'static str = "banyan v1 epoch";
+}
+
 /// Leave to install now, for [`GoAhead::SECONDS`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoAhead {

@@ -75,7 +75,7 @@ reasons! {
     OrderForged = "order-forged", Peer, "the order is not signed by the server", "the sender is named in the report; look at it";
     OrderExpired = "order-expired", Nobody, "the order's time is over", "deploy again if it is still wanted";
     OrderSuperseded = "order-superseded", Nobody, "a newer order of this package has come", "nothing: the newer one goes ahead";
-    EpochBack = "epoch-back", Server, "the order comes from before the server was restored", "deploy again from the restored server";
+    EpochBack = "epoch-back", Server, "the order comes from before the server was restored from a backup", "run `banyan-server raise-epoch` on a server that was restored, then deploy again";
     MetadataExpired = "metadata-expired", Server, "the signed metadata is too old to be believed", "look whether the server's timestamp signing works and the publisher's keys need renewing";
     MetadataRolledBack = "metadata-rolled-back", Peer, "older signed metadata than this machine has already seen", "look at the sender, then at the server's metadata store";
     MetadataForged = "metadata-forged", Peer, "the metadata is not signed by the publishers this machine trusts", "the sender is named in the report; look at it";

@@ -2,6 +2,7 @@
 
 mod host;
 mod renewal;
+mod restored;
 mod stages;
 
 use crate::{

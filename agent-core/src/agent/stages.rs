@@ -32,7 +32,9 @@ impl Agent {
             return Err(OfferReply::Deferred { reason });
         }
         let offers = Arc::clone(&self.offers);
+        let before = self.offers.epoch.seen();
         let checked = tokio::task::spawn_blocking(move || offers.check(sender, offer, UnixSeconds::now())).await;
+        self.end_orders_below(before);
         match checked {
             Ok(Ok(accepted)) => {
                 if let Some(node) = self.node.get() {
@@ -104,7 +106,10 @@ impl Agent {
 
     pub(super) async fn leave(&self, held: &HeldOrder) -> Input {
         let order = held.order.id;
-        match self.authenticate.leave(held).await {
+        let before = self.offers.epoch.seen();
+        let left = self.authenticate.leave(held).await;
+        self.end_orders_below(before);
+        match left {
             Ok(artifact) => {
                 lock(&self.leaves).insert(order, artifact);
                 Input::GoAhead(order)

@@ -16,6 +16,7 @@ mod stranger_addressed;
 mod true_offer;
 
 use agent_core::{
+    epoch::Epoch,
     offer::{Accepted, OfferError, OfferStage},
     orders::Orders,
     state::State,
@@ -71,7 +72,7 @@ impl Stage {
             me: machines[ME],
             server: machines[0],
             keys: keys.clone(),
-            epoch: 3,
+            epoch: Arc::new(Epoch::open(Arc::clone(&state), 3).unwrap()),
             platform: "linux-x86_64".into(),
             folder: folder.path().to_owned(),
             state,

@@ -36,3 +36,36 @@ fn an_order_of_a_lower_epoch_is_refused() {
     let before = Order { epoch: 2, ..stage.order() };
     stage.assert_refused(stage.offer(&before), Reason::EpochBack);
 }
+
+#[test]
+fn the_epoch_of_an_order_is_learnt_and_outlives_a_restart() {
+    let stage = Stage::new();
+    let restored = Order { epoch: 4, ..stage.order() };
+    stage.check(stage.offer(&restored)).unwrap();
+    let before = Order { package: "other".into(), ..stage.order() };
+    stage.assert_refused(stage.offer(&before), Reason::EpochBack);
+    // What the database knows after a restart: the enrolment still says 3.
+    let again = Epoch::open(Arc::clone(&stage.stage.state), 3).unwrap();
+    assert_eq!(again.seen(), 4);
+    let stage = Stage { stage: OfferStage { epoch: Arc::new(again), ..stage.stage }, ..stage };
+    stage.assert_refused(stage.offer(&before), Reason::EpochBack);
+}
+
+#[test]
+fn an_order_that_anybody_else_signed_teaches_no_epoch() {
+    let stage = Stage::new();
+    let (stranger, _) = SigningKey::generate();
+    let forged = stranger.sign(&Order { epoch: 9, ..stage.order() });
+    stage.assert_refused(stage.signed_offer(forged), Reason::OrderForged);
+    stage.check(stage.offer(&stage.order())).unwrap();
+}
+
+#[test]
+fn a_restored_server_counts_its_orders_from_where_the_backup_stood() {
+    let stage = Stage::new();
+    let lost = stage.order();
+    stage.check(stage.offer(&lost)).unwrap();
+    let restored = Order { epoch: 4, number: 2, ..stage.order() };
+    let accepted = stage.check(stage.offer(&restored)).unwrap();
+    assert_eq!(accepted.superseded, [lost.id]);
+}

@@ -1,7 +1,7 @@
 //! Machines, certificates, join secrets and counters in SQLite.
 
 use super::{
-    CertificateRow, Counter, Enrolled, Facts, MachineRow, Machines, Stored, Suspicion, TokenRow,
+    CertificateRow, Counter, Enrolled, Facts, MachineRow, Machines, Raised, Stored, Suspicion, TokenRow,
     progress::end_if_over,
     sqlite::{Columns, Sqlite, json, signed, word},
 };
@@ -65,6 +65,34 @@ impl Machines for Sqlite {
         tx.commit().await?;
         let columns = Columns(&row);
         Ok(Facts { id: columns.machine("id")?, epoch: columns.number("epoch")? })
+    }
+
+    async fn raise_epoch(&self, now: UnixSeconds) -> Stored<Raised> {
+        let mut tx = self.begin().await?;
+        let row = query("SELECT epoch, crl_number FROM server").fetch_one(&mut *tx).await?;
+        let from = Columns(&row).number("epoch")?;
+        // Nobody knows how far the lost server had counted, or how often this backup has been restored: the clock is ahead
+        // of both, since epochs rise with restores and lists a few times a day.
+        let above = |number: u64| now.0.max(number + 1);
+        let (to, crl_number) = (above(from), above(Columns(&row).number("crl_number")?));
+        query("UPDATE server SET epoch = ?, crl_number = ?")
+            .bind(signed(to))
+            .bind(signed(crl_number))
+            .execute(&mut *tx)
+            .await?;
+        query(
+            "UPDATE addressees SET stage = 'failed', reason = ?, detail = NULL WHERE stage NOT IN ('installed', 'failed') \
+             AND deployment IN (SELECT id FROM deployments WHERE state IN ('running', 'halted'))",
+        )
+        .bind(word(&Reason::EpochBack)?)
+        .execute(&mut *tx)
+        .await?;
+        let ended = query("UPDATE deployments SET state = ? WHERE state IN ('running', 'halted') RETURNING id")
+            .bind(word(&DeploymentState::Finished)?)
+            .fetch_all(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(Raised { from, to, ended: ended.len() })
     }
 
     async fn next(&self, counter: Counter) -> Stored<u64> {

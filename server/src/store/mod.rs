@@ -43,6 +43,17 @@ pub(crate) struct Facts {
     pub(crate) epoch: u64,
 }
 
+/// What raising the epoch did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raised {
+    /// The epoch before.
+    pub from: u64,
+    /// The epoch from now on.
+    pub to: u64,
+    /// Deployments that were open and are over now.
+    pub ended: usize,
+}
+
 /// Numbers that only rise.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Counter {
@@ -207,6 +218,9 @@ pub(crate) struct Changed {
 pub(crate) trait Machines {
     /// The server's own facts; made at the first call.
     async fn facts(&self) -> Stored<Facts>;
+    /// The server was restored from a backup: raises the epoch and the number of revocation lists above everything that
+    /// machines can have seen, and ends what was open.
+    async fn raise_epoch(&self, now: UnixSeconds) -> Stored<Raised>;
     /// The next number.
     async fn next(&self, counter: Counter) -> Stored<u64>;
     async fn machines(&self) -> Stored<Vec<MachineRow>>;

@@ -3,6 +3,7 @@
 mod clones;
 mod deployments;
 mod enrolment;
+mod epoch;
 mod latecomers;
 mod publisher;
 mod receipts;

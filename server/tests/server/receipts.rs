@@ -46,6 +46,17 @@ async fn ask(session: &mut Session, request: &ReceiptRequest) -> Result<Signed<R
     session.post("/v1/receipt", request).await
 }
 
+/// A machine that holds the artifact of an order and has its receipt.
+pub(crate) async fn authenticated() -> (World, Agent, DeploymentId) {
+    let Stage3 { world, mut agents, order } = three().await;
+    let agent = agents.remove(0);
+    let offers = offers(&agent, order).await;
+    let mut session = agent.session().await;
+    let ways = offers.iter().map(|offer| way(offer, &session, order)).collect();
+    ask(&mut session, &request(order, ways)).await.unwrap();
+    (world, agent, order)
+}
+
 #[tokio::test]
 async fn the_right_proof_gives_a_receipt_that_counts_once_and_then_a_go_ahead() {
     let Stage3 { mut world, agents, order } = three().await;

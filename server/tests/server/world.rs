@@ -123,6 +123,7 @@ impl Agent {
             addresses,
             software,
             crl_number,
+            epoch: 1,
             known: vec![],
             wait_seconds,
             publishers: None,

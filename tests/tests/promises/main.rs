@@ -5,6 +5,7 @@ mod a_cloned_disk_is_set_aside;
 mod a_killed_agent_goes_on;
 mod a_killed_server_loses_nothing;
 mod a_late_machine_gets_it;
+mod a_restored_server_starts_over;
 mod a_revoked_key_signs_nothing;
 mod a_revoked_machine_is_out;
 mod a_withdrawn_release_is_refused;
