@@ -97,17 +97,18 @@ async fn a_cloned_identity_takes_part_in_nothing_until_it_is_taken_back() {
     session.post::<RenewReply>("/v1/renew", &RenewRequest { csr: csr().0 }).await.expect("it may stay a machine");
 
     // It is planned in no list.
-    let named = world.try_deploy("hello", Selection::Machines(vec!["a".into()]), 2).await;
+    let to_it = || Selection::Machines(vec![agent.id.to_string()]);
+    let named = world.try_deploy("hello", to_it(), 2).await;
     assert_refused(named, StatusCode::UNPROCESSABLE_ENTITY, Reason::Cloned);
     let next = world.status(world.deploy("hello", Selection::All, 2).await).await;
     assert_eq!(next.addressees.iter().map(|row| row.id).collect::<Vec<_>>(), [other.id]);
 
-    world.admin().await.post::<()>("/api/v1/machines/a/readmit", &()).await.unwrap();
-    assert_eq!(world.machines().await[0].out, None);
+    world.admin().await.post::<()>(&format!("/api/v1/machines/{}/readmit", agent.id), &()).await.unwrap();
+    assert!(world.machines().await.iter().all(|machine| machine.out.is_none()));
     let first = say(&agent, 1, 0, 0).await.unwrap();
     say(&agent, 1, first, 0).await.unwrap();
     assert!(greets(&world, &agent).await);
-    world.deploy("hello", Selection::Machines(vec!["a".into()]), 2).await;
+    world.deploy("hello", to_it(), 2).await;
     // Nothing has changed? Then nothing is forgiven.
     clone(&agent).await;
 }
