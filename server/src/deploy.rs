@@ -10,7 +10,7 @@ use crate::{
 use axum::http::StatusCode;
 use banyan_machine::io::Input;
 use banyan_proto::{
-    Artifact, DeploymentId, Manifest, Order, Reason,
+    Artifact, DeploymentId, MachineId, Manifest, Order, Reason,
     admin::{Deploy, Deployed, DeploymentState, Selection, Stage},
     limits,
 };

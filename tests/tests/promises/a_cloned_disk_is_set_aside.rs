@@ -1,12 +1,11 @@
 //! A disk is cloned and both computers run: both are told, neither takes part, until one of them has an identity of its own
 //! and the administrator says so. Restarts in a row are no clone.
 
-use crate::the_agent_answers_on_its_machine::try_status;
 use banyan_proto::{Reason, admin::DeploymentState};
 use banyan_tests::{World, package::Behaviour};
 
 fn says_cloned(world: &World, which: usize) -> bool {
-    let status = try_status(&world.agents[which].data);
+    let status = world.try_ask(which);
     status.and_then(|status| status.trouble).is_some_and(|trouble| trouble.reason == Reason::Cloned)
 }
 
@@ -47,9 +46,7 @@ fn but_one_that_is_killed_and_started_again_and_again_is_not() {
     for _ in 0..4 {
         world.kill_agent(0);
         world.start_agent(0);
-        world.wait_until("it runs again", |world| {
-            try_status(&world.agents[0].data).is_some_and(|status| status.heard.is_some())
-        });
+        world.wait_until("it runs again", |world| world.try_ask(0).is_some_and(|status| status.heard.is_some()));
     }
     assert!(is_online(&world));
     assert_eq!(world.machines()[0].out, None);
