@@ -21,7 +21,8 @@ fn until_one_of_the_two_is_enrolled_again() {
     world.start_agent(0);
     world.start_agent(clone);
     world.wait_until("both know it", |world| says_cloned(world, 0) && says_cloned(world, clone));
-    assert_eq!(world.machines()[0].out, Some(Reason::Cloned));
+    let known = world.machines().remove(0);
+    assert_eq!(known.out, Some(Reason::Cloned));
     let list = world.banyan(&["machines"]);
     assert!(list.contains("set aside") && list.contains("banyan machines readmit"), "{list}");
 
@@ -29,7 +30,8 @@ fn until_one_of_the_two_is_enrolled_again() {
     let join = world.join_code(1);
     world.reinstall(clone, join);
     world.start_agent(clone);
-    world.banyan(&["machines", "readmit", "m0"]);
+    // By its id: its label is that of whichever of the two spoke last.
+    world.banyan(&["machines", "readmit", &known.id.to_string()]);
     world.wait_until("both are machines of their own", |world| {
         let machines = world.machines();
         machines.len() == 2 && machines.iter().all(|machine| machine.online && machine.out.is_none())
