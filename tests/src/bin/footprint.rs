@@ -1,4 +1,4 @@
-//! `cargo run --release -p banyan-tests --bin footprint`: what an agent costs the machine it runs on, as a Markdown
+//! `cargo build --release --workspace --bins && target/release/footprint`: what an agent costs the machine it runs on, as a Markdown
 //! table: memory when idle and in the middle of a file, wake-ups when idle, and the size of its programs. Linux only: it
 //! reads /proc.
 //!
