@@ -1,6 +1,6 @@
 //! What can be chosen about a lab.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Options of `cargo xtask lab`.
 #[derive(clap::Args)]
@@ -45,23 +45,6 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The short form, with programs that are there already.
-    pub(crate) fn short(programs: &Path) -> Self {
-        Self {
-            machines: 0,
-            rate: "40mbit".into(),
-            size: 0,
-            seed: 1,
-            full: false,
-            short: true,
-            plain: false,
-            deb: false,
-            tune: false,
-            write: false,
-            bin_dir: Some(programs.into()),
-            profile: "ci".into(),
-        }
-    }
     pub(crate) fn machines(&self) -> u8 {
         if self.short { 4 } else { self.machines }
     }
