@@ -156,7 +156,15 @@ async fn next_frame(
     while body.len() < length {
         expected.set(length - body.len());
         let mut rest = (&mut *from).take((length - body.len()) as u64);
-        if timed(rest.read_buf(&mut body)).await? == 0 {
+        let came = match timeout(ALIVE, rest.read_buf(&mut body)).await {
+            Ok(came) => came.map_err(ReadError::Io)?,
+            // A slow link: less than a good piece in all this time is a sign of life, too.
+            Err(_) => {
+                expected.set(0);
+                timed(rest.read_buf(&mut body)).await?
+            }
+        };
+        if came == 0 {
             return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
         if said.elapsed() > ALIVE {
@@ -173,5 +181,43 @@ async fn timed<T>(step: impl Future<Output = io::Result<T>>) -> Result<T, ReadEr
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(ReadError::Io(error)),
         Err(_) => Err(ReadError::Idle),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::Socket;
+    use banyan_proto::frame::chunk_header;
+    use tokio::{
+        io::AsyncWriteExt,
+        net::{TcpListener, TcpStream},
+        time::sleep,
+    };
+
+    /// What comes in all that time is less than the socket wakes for; the pace is the fault that is tested.
+    #[tokio::test]
+    async fn a_sender_on_a_slow_link_is_alive() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut slow = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = Socket::from(listener.accept().await.unwrap().0);
+        let (inbox, mut came) = mpsc::channel(4);
+        let expected = socket.expected();
+        let reading = tokio::spawn(run(Link(1), socket, expected, Pulling::default(), inbox));
+        let sending = async {
+            slow.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
+            for _ in 0..10 {
+                slow.write_all(&[7; 1 << 10]).await.unwrap();
+                sleep(ALIVE / 4).await;
+            }
+            std::future::pending::<()>().await
+        };
+        let heard = timeout(20 * ALIVE, came.recv());
+        let (_, heard) = tokio::select! {
+            () = sending => panic!("it never ends"),
+            heard = heard => heard.expect("a sign of life").unwrap(),
+        };
+        assert!(matches!(heard, In::Alive), "{heard:?}");
+        reading.abort();
     }
 }

@@ -1,1 +1,0 @@
-//! A machine that is enrolled like any other, and then does not keep the rules.
