@@ -210,7 +210,7 @@ mod tests {
                 slow.write_all(&[7; 1 << 10]).await.unwrap();
                 sleep(ALIVE / 4).await;
             }
-            std::future::pending::<()>().await
+            std::future::pending::<()>().await;
         };
         let heard = timeout(20 * ALIVE, came.recv());
         let (_, heard) = tokio::select! {
