@@ -41,8 +41,12 @@ pub(crate) fn check(toolchain: &Toolchain) -> Result<()> {
     // aws-lc comes with its assembly for Windows already assembled: no nasm is needed.
     command.env("AWS_LC_SYS_PREBUILT_NASM", "1");
     if let Toolchain::Folder(folder) = toolchain {
-        // Another compiler: in one folder with ours, each would throw away what the other built.
-        command.env("RUSTC", folder.join("bin/rustc")).env("CARGO_TARGET_DIR", target_dir()?.join("windows"));
+        // Another compiler: in one folder with ours, each would throw away what the other built. A toolchain that was made
+        // anew says the same version, but its standard library does not fit what was built before: hence the real name.
+        let folder = folder.canonicalize()?;
+        let name = folder.file_name().unwrap_or_default().display();
+        let target = target_dir()?.join(format!("windows-{name}"));
+        command.env("RUSTC", folder.join("bin/rustc")).env("CARGO_TARGET_DIR", target);
     }
     show(&mut command)
 }
