@@ -8,7 +8,7 @@ use crate::{
 use banyan_proto::{
     Reason,
     api::ApiError,
-    local::{LOCAL_VERSION, OrderStatus, Reply, Request, Right, Status},
+    local::{LOCAL_VERSION, OrderStatus, REQUEST_BYTES, Reply, Request, Right, Status},
 };
 use interprocess::local_socket::{
     GenericFilePath, ListenerOptions, Name, ToFsName,
@@ -22,8 +22,6 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-/// Longest request (bytes).
-const REQUEST_BYTES: u64 = 4 << 10;
 /// Longest answer that a caller reads (bytes).
 const REPLY_BYTES: u64 = 1 << 20;
 /// Callers at once; more wait.
@@ -94,6 +92,7 @@ async fn answer(agent: &Agent, stream: Stream) -> io::Result<()> {
             }
             Ok(_) if !greeted => wrong("say hello first"),
             Ok(Request::Status) => Reply::Status(status(agent)),
+            Ok(_) => wrong("this agent cannot do that yet"),
             Err(error) => wrong(&format!("the request was not understood: {error}")),
         };
         write(&stream, &reply).await?;

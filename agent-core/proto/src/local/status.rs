@@ -1,51 +1,7 @@
-//! What the agent and the programs of the people at the machine say to each other, over a local socket: one JSON value
-//! a line. The caller says `hello` first and is told which rights it has.
+//! The short answer for `doctor`: how the agent is, in one message.
 
-use crate::{DeploymentId, MachineId, Reason, UnixSeconds, api::ApiError};
+use crate::{DeploymentId, MachineId, Reason, UnixSeconds};
 use serde::{Deserialize, Serialize};
-
-/// Version of these messages.
-pub const LOCAL_VERSION: u16 = 1;
-
-/// From a caller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "request", rename_all = "kebab-case")]
-pub enum Request {
-    /// First.
-    Hello {
-        /// [`LOCAL_VERSION`] of the caller.
-        version: u16,
-    },
-    /// How the agent is.
-    Status,
-}
-
-/// To a caller, one for each request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "reply", rename_all = "kebab-case")]
-pub enum Reply {
-    /// To `hello`.
-    Hello {
-        /// [`LOCAL_VERSION`] of the agent.
-        version: u16,
-        /// Program and version.
-        software: String,
-        /// What this caller may do.
-        rights: Vec<Right>,
-    },
-    /// To `status`.
-    Status(Status),
-    /// It was not understood, or not allowed.
-    Error(ApiError),
-}
-
-/// What a caller may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Right {
-    /// See how the agent is.
-    See,
-}
 
 /// How the agent is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
