@@ -8,16 +8,21 @@ use crate::{
     identity,
     install::{self, Install},
     installer::client::Launcher,
-    local,
+    local::Sessions,
     offer::OfferStage,
     orders::{Orders, lock},
+    people::{
+        People,
+        front::{Front, Joining},
+        keeper,
+    },
     report::Reporter,
     server_api::ServerApi,
     state::{Enrolment, State},
 };
 use anyhow::{Context, bail};
 use banyan_machine::{Config, io::Input};
-use banyan_proto::{MachineId, Reason, UnixSeconds, join::JoinCode};
+use banyan_proto::{MachineId, Reason, UnixSeconds, api::ApiError, join::JoinCode, local::Mode};
 use banyan_wire::{
     connection::{self, TlsPair},
     node::{self, NodeConfig, NodeHandle},
@@ -30,7 +35,10 @@ use std::{
     sync::{Arc, Mutex, OnceLock, RwLock, atomic::AtomicU64},
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, mpsc},
+};
 use tracing::{debug, info, warn};
 
 /// How many machines are served at once unless the owner says otherwise.
@@ -68,6 +76,16 @@ pub struct Args {
     /// Serve at most so many machines at once.
     #[arg(long, value_name = "N", default_value_t = CHILDREN)]
     pub max_children: usize,
+    /// Answer everybody with a session at this machine here too (services use /run/banyan/agent.sock). Without it only
+    /// the agent's own user and root are answered.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// The processor must be quiet for so many seconds before the machine counts as idle.
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    pub idle_after: u64,
+    /// Where sessions are looked up instead of logind's folder.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub sessions: Option<PathBuf>,
     /// End when standard input ends.
     #[arg(long, hide = true)]
     pub exit_with_stdin: bool,
@@ -87,29 +105,51 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(args.listen).await.with_context(|| format!("listening on {} (--listen)", args.listen))?;
     let listen = listener.local_addr()?;
-    let label = args.name.clone().or_else(sysinfo::System::host_name).unwrap_or_else(|| "unnamed".into());
-    let enrolment = enrolment(&args, &state, &key, &label, listen).await?;
-    let agent = assemble(&args, &folders, state, key, enrolment.clone(), label, listen)?;
+    let label = label(&args);
+    let people = Arc::new(People::open(Arc::clone(&state)).context("reading what the people at this machine chose")?);
+    let mode = if args.socket.is_some() { Mode::System } else { Mode::User };
+    let sessions = args.sessions.as_deref().map(Sessions::in_folder).unwrap_or_default();
+    let (front, mut codes) = Front::new(Arc::clone(&people), label.clone(), mode, sessions);
+    let mut stop = std::pin::pin!(stop_signal(args.exit_with_stdin));
+    let joiner = Joiner { state: &state, key: &key, label: &label, listen, people: &people };
+    let enrolment = match (state.enrolment()?, &args.join) {
+        (Some(enrolment), _) => enrolment,
+        (None, Some(code)) => joiner.enrol(&code.parse()?).await?,
+        (None, None) => {
+            warn!(
+                "this machine is not enrolled yet: it waits for a join code (`banyan tokens create` makes one), in the \
+                 tray's window or with --join CODE at the next start"
+            );
+            front.open(&folders.data, args.socket.as_ref());
+            tokio::select! {
+                enrolment = joiner.wait(&mut codes) => enrolment?,
+                () = &mut stop => return Ok(()),
+            }
+        }
+    };
+    drop(codes);
+    let agent = assemble(&args, &folders, Arc::clone(&people), key, enrolment.clone(), listen)?;
     // Programs on this machine can ask what it waits for.
-    tokio::spawn(local::serve(Arc::clone(&agent), folders.data.clone()));
+    front.stands(&agent, &folders.data, args.socket.as_ref());
     let trust = lock(&agent.authenticate.trust).clone();
     agent.install.introduce(&enrolment, &trust).await.context("telling the installer whom to believe")?;
     let certified = async {
         agent.until_certified(false).await;
         wait_for_crl(&agent).await;
     };
-    let mut stop = std::pin::pin!(stop_signal(args.exit_with_stdin));
     tokio::select! {
         () = certified => {}
         () = &mut stop => return Ok(()),
     }
     let node = start(&agent)?;
+    tokio::spawn(keeper::run(Arc::clone(&agent), Duration::from_secs(args.idle_after)));
     info!(machine = %agent.me, label = agent.label, %listen, "ready");
     tokio::spawn(check_in::run(Arc::clone(&agent), u64::from_le_bytes(random())));
     tokio::spawn(accept(listener, node.clone()));
     tokio::spawn(forget(Arc::downgrade(&agent)));
     stop.await;
     info!("stopping");
+    agent.people.stop();
     node.shutdown().await;
     Ok(())
 }
@@ -151,32 +191,49 @@ fn make_folder(folder: &Path, mode: u32) -> std::io::Result<()> {
     Ok(())
 }
 
+fn label(args: &Args) -> String {
+    args.name.clone().or_else(sysinfo::System::host_name).unwrap_or_else(|| "unnamed".into())
+}
+
 fn random() -> [u8; 8] {
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&MachineId::random().0[..8]);
     bytes
 }
 
-async fn enrolment(
-    args: &Args,
-    state: &State,
-    key: &rcgen::KeyPair,
-    label: &str,
+/// Makes this machine a member.
+struct Joiner<'a> {
+    state: &'a State,
+    key: &'a rcgen::KeyPair,
+    label: &'a str,
     listen: SocketAddr,
-) -> anyhow::Result<Enrolment> {
-    if let Some(enrolment) = state.enrolment()? {
-        return Ok(enrolment);
+    people: &'a People,
+}
+
+impl Joiner<'_> {
+    async fn enrol(&self, code: &JoinCode) -> anyhow::Result<Enrolment> {
+        let addresses = agent::addresses(self.listen, vec![code.server]);
+        let enrolment = identity::enrol(self.state, self.key, code, self.label, addresses).await?;
+        info!(machine = %enrolment.machine, server = %enrolment.server_address, "enrolled");
+        self.people.enrolled();
+        Ok(enrolment)
     }
-    let Some(code) = &args.join else {
-        bail!(
-            "this machine is not enrolled yet: start it once with --join CODE (make one with `banyan tokens create`)"
-        );
-    };
-    let code: JoinCode = code.parse()?;
-    let addresses = agent::addresses(listen, vec![code.server]);
-    let enrolment = identity::enrol(state, key, &code, label, addresses).await?;
-    info!(machine = %enrolment.machine, server = %enrolment.server_address, "enrolled");
-    Ok(enrolment)
+    /// Takes join codes over the local API until one is good; who gave it is told what came of it.
+    async fn wait(&self, codes: &mut mpsc::Receiver<Joining>) -> anyhow::Result<Enrolment> {
+        while let Some((code, told)) = codes.recv().await {
+            match self.enrol(&code).await {
+                Ok(enrolment) => {
+                    drop(told.send(Ok(())));
+                    return Ok(enrolment);
+                }
+                Err(error) => {
+                    let detail = format!("this computer was not enrolled: {error:#}");
+                    drop(told.send(Err(ApiError { reason: Reason::JoinRefused, detail })));
+                }
+            }
+        }
+        bail!("the local API has ended")
+    }
 }
 
 fn launcher(args: &Args, folders: &Folders) -> anyhow::Result<Launcher> {
@@ -190,12 +247,13 @@ fn launcher(args: &Args, folders: &Folders) -> anyhow::Result<Launcher> {
 fn assemble(
     args: &Args,
     folders: &Folders,
-    state: Arc<State>,
+    people: Arc<People>,
     key: rcgen::KeyPair,
     enrolment: Enrolment,
-    label: String,
     listen: SocketAddr,
 ) -> anyhow::Result<Arc<Agent>> {
+    let state = Arc::clone(people.state());
+    let label = label(args);
     let credentials = identity::credentials(&enrolment, &key)?;
     let server = Arc::new(ServerApi::new(&enrolment, &credentials)?);
     let trust = state.trust()?.context("the record of what publishers signed is missing: enrol this machine again")?;
@@ -232,6 +290,7 @@ fn assemble(
         listen,
         max_children: args.max_children,
         state,
+        people,
         orders,
         server,
         offers,
@@ -282,6 +341,7 @@ fn start(agent: &Arc<Agent>) -> anyhow::Result<NodeHandle> {
                 }
                 if let Some(result) = record.ended {
                     held.content.release();
+                    agent.people.had_ended(held.order.id, held.order.issued, result);
                     node.input(Input::InstallEnded(held.order.id, result));
                 }
             }

@@ -11,7 +11,8 @@
 //! | report | [`report`] | events of all stages | facts to the server, queued while it is away |
 //!
 //! `check_in` hears of what is new, `publishers` follows what publishers signed (new keys, withdrawn releases).
-//! [`agent`] is the program around the loop of `banyan_wire::node`; [`state`] is what outlives a restart.
+//! [`agent`] is the program around the loop of `banyan_wire::node`; [`state`] is what outlives a restart;
+//! [`people`] is what the people at the machine chose and are told, [`local`] how their programs speak to it.
 
 pub mod agent;
 pub mod authenticate;
@@ -24,6 +25,7 @@ pub mod installer;
 pub mod local;
 pub mod offer;
 pub mod orders;
+pub mod people;
 mod publishers;
 pub mod report;
 pub mod server_api;

@@ -263,7 +263,7 @@ impl OfferStage {
 }
 
 /// Free bytes on the disk that holds a folder; `None` when the system does not say.
-fn free_bytes(folder: &Path) -> Option<u64> {
+pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
     let folder = folder.canonicalize().ok()?;
     let disks = sysinfo::Disks::new_with_refreshed_list();
     let holding = disks.iter().filter(|disk| folder.starts_with(disk.mount_point()));

@@ -14,8 +14,23 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
+    time::Instant,
 };
+
+/// What the publisher says about a release, for people.
+#[derive(Debug, Clone, Default)]
+pub struct Described {
+    /// The version.
+    pub version: String,
+    /// Who publishes.
+    pub publisher: String,
+    /// Release notes.
+    pub notes: String,
+}
+
+/// Content that came from or went to a machine: bytes, and when last, if since the start.
+pub(crate) type Moved = Vec<(MachineId, u64, Option<Instant>)>;
 
 /// One accepted order.
 pub struct HeldOrder {
@@ -29,6 +44,11 @@ pub struct HeldOrder {
     pub content: Arc<ArtifactFile>,
     offers: Mutex<BTreeMap<u8, StripeOffer>>,
     sources: Mutex<BTreeMap<MachineId, u64>>,
+    /// When content last came from whom.
+    came: Mutex<BTreeMap<MachineId, Instant>>,
+    /// How much content went to whom since the start, and when last.
+    went: Mutex<BTreeMap<MachineId, (u64, Instant)>>,
+    described: OnceLock<Described>,
     verified: Mutex<Option<VerifiedArtifact>>,
     receipt: Mutex<Option<Signed<Receipt>>>,
 }
@@ -63,6 +83,9 @@ impl HeldOrder {
             content,
             offers: Mutex::default(),
             sources: Mutex::default(),
+            came: Mutex::default(),
+            went: Mutex::default(),
+            described: OnceLock::new(),
             verified: Mutex::default(),
             receipt: Mutex::default(),
         })
@@ -87,6 +110,34 @@ impl HeldOrder {
     }
     pub(crate) fn add_bytes(&self, peer: MachineId, bytes: u64) {
         *lock(&self.sources).entry(peer).or_default() += bytes;
+    }
+    /// Content came from this machine just now.
+    pub(crate) fn came_from(&self, peer: MachineId, bytes: u64) {
+        self.add_bytes(peer, bytes);
+        lock(&self.came).insert(peer, Instant::now());
+    }
+    /// Content went to this machine just now.
+    pub(crate) fn went_to(&self, peer: MachineId, bytes: u64) {
+        let mut went = lock(&self.went);
+        let (before, at) = went.entry(peer).or_insert((0, Instant::now()));
+        (*before, *at) = (*before + bytes, Instant::now());
+    }
+    /// Who content came from, and who it went to.
+    pub(crate) fn partners(&self) -> (Moved, Moved) {
+        let came = lock(&self.came).clone();
+        let from = lock(&self.sources).iter().map(|(id, bytes)| (*id, *bytes, came.get(id).copied())).collect();
+        let to = lock(&self.went).iter().map(|(id, (bytes, at))| (*id, *bytes, Some(*at))).collect();
+        (from, to)
+    }
+    /// What the publisher says, from the manifest that was checked.
+    pub(crate) fn described(&self) -> &Described {
+        self.described.get_or_init(|| {
+            let manifest = banyan_proto::Manifest::parse(self.release.manifest.as_bytes());
+            manifest.map_or_else(
+                |_| Described::default(),
+                |found| Described { version: found.version, publisher: found.publisher, notes: found.notes },
+            )
+        })
     }
     /// Who the bytes came from.
     #[must_use]

@@ -127,6 +127,6 @@ impl Agent {
         if let Some(node) = self.node.get() {
             node.input(Input::Dropped(order, Reason::Withdrawn));
         }
-        self.forget(order);
+        self.forget(order, Reason::Withdrawn);
     }
 }

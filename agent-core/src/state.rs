@@ -229,6 +229,19 @@ impl State {
         self.set_fact("crl", &der)
     }
 
+    /// What the people at the machine said, and what they are told; by name.
+    ///
+    /// # Errors
+    /// When the database fails or the record is damaged.
+    pub(crate) fn kept<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, StateError> {
+        self.fact(name)
+    }
+    /// # Errors
+    /// When the database fails.
+    pub(crate) fn keep(&self, name: &'static str, value: &impl Serialize) -> Result<(), StateError> {
+        self.set_fact(name, value)
+    }
+
     /// All orders.
     ///
     /// # Errors

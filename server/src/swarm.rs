@@ -130,6 +130,7 @@ impl Host for Swarm {
         self.0.suspect_later(Some(peer), None, reason, detail.to_owned());
     }
     fn received(&self, _: DeploymentId, _: MachineId, _: u64) {}
+    fn sent(&self, _: DeploymentId, _: MachineId, _: u64) {}
     fn crl(&self) -> Option<Arc<Crl>> {
         Some(self.0.doors.crl())
     }

@@ -109,6 +109,12 @@ pub fn tomorrow(now: UnixSeconds, zone: &TimeZone) -> UnixSeconds {
     unix(local::tomorrow_morning(zone, seconds(now)))
 }
 
+/// The local day that this time falls on, as the ledger calls it: `2026-11-23`.
+#[must_use]
+pub fn day_name(now: UnixSeconds, zone: &TimeZone) -> String {
+    local::day_name(local::day(zone, seconds(now)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,6 +36,13 @@ pub fn decide(situation: &Situation<'_>, now: Moment) -> Verdict {
     Verdict { receive, install, forward, announce }
 }
 
+/// When a stage of the order that is asked about goes ahead in any case; none: it has no deadline.
+#[must_use]
+pub fn deadline(situation: &Situation<'_>, stage: Stage) -> Option<UnixSeconds> {
+    let now = Moment { wall: UnixSeconds::default(), mono: Duration::ZERO };
+    view(situation, now).deadline(stage).map(unix)
+}
+
 const STAGES: [Stage; 3] = [Stage::Receive, Stage::Install, Stage::Forward];
 /// So many closings in a row are looked at. Windows, pause, quota and a wish need a few.
 const TURNS: usize = 64;

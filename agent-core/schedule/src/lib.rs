@@ -24,8 +24,8 @@ mod settle;
 mod signals;
 
 pub use banyan_proto::schedule::Verdict;
-pub use clock::{ClockWatch, Moment, after_clock_step, tomorrow, tonight};
-pub use decide::{Wake, decide, next_change};
+pub use clock::{ClockWatch, Moment, after_clock_step, day_name, tomorrow, tonight};
+pub use decide::{Wake, deadline, decide, next_change};
 pub use settle::{OutOfBounds, check_choice};
 pub use signals::{Signal, Signals};
 

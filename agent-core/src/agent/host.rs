@@ -60,8 +60,17 @@ impl Host for Agent {
     }
     fn received(&self, order: DeploymentId, peer: MachineId, bytes: u64) {
         if let Some(held) = self.orders.get(order) {
-            held.add_bytes(peer, bytes);
+            held.came_from(peer, bytes);
         }
+        self.people.shared.received(&self.people.zone, bytes);
+        self.people.changed();
+    }
+    fn sent(&self, order: DeploymentId, peer: MachineId, bytes: u64) {
+        if let Some(held) = self.orders.get(order) {
+            held.went_to(peer, bytes);
+        }
+        self.people.shared.given(&self.people.zone, bytes);
+        self.people.changed();
     }
     fn crl(&self) -> Option<Arc<Crl>> {
         lock(&self.crl).clone()

@@ -10,6 +10,7 @@ use crate::{
     install::Install,
     offer::OfferStage,
     orders::{Orders, lock},
+    people::People,
     report::Reporter,
     server_api::{CallError, ServerApi, bars},
     state::State,
@@ -45,6 +46,8 @@ pub struct Agent {
     pub listen: SocketAddr,
     /// What outlives a restart.
     pub state: Arc<State>,
+    /// What the people at this machine chose and are told.
+    pub people: Arc<People>,
     /// The accepted orders.
     pub orders: Arc<Orders>,
     /// The server.
@@ -82,6 +85,7 @@ impl Agent {
     pub(crate) fn set_heard(&self) {
         self.heard.store(UnixSeconds::now().0, Ordering::Relaxed);
         *lock(&self.trouble) = None;
+        self.people.changed();
     }
     /// Why the server lets this machine take part in nothing, while that is so.
     fn barred(&self) -> Option<Reason> {
@@ -94,6 +98,8 @@ impl Agent {
         if trouble.as_ref() != Some(refusal) {
             warn!(next = refusal.reason.next(), "the server refuses this machine: {refusal}");
             *trouble = Some(refusal.clone());
+            drop(trouble);
+            self.people.changed();
         }
     }
     /// When the server last answered.
@@ -137,8 +143,9 @@ impl Agent {
         Arc::clone(&self.credentials.read().unwrap_or_else(PoisonError::into_inner))
     }
     /// Drops an order that is over. The file goes when no other order is about the same artifact.
-    pub(crate) fn forget(&self, id: DeploymentId) {
+    pub(crate) fn forget(&self, id: DeploymentId, reason: Reason) {
         let Some(held) = self.orders.remove(id) else { return };
+        self.people.gone(id, &held.order.package, &held.described().version, reason);
         let digest = held.content.artifact().digest;
         if !self.orders.all().iter().any(|other| other.content.artifact().digest == digest) {
             drop(std::fs::remove_file(self.offers.folder.join(digest.to_string())));
@@ -153,7 +160,7 @@ impl Agent {
             if let Some(node) = self.node.get() {
                 node.input(Input::Dropped(held.order.id, Reason::OrderExpired));
             }
-            self.forget(held.order.id);
+            self.forget(held.order.id, Reason::OrderExpired);
         }
     }
 }

@@ -40,8 +40,12 @@ impl Agent {
                 if let Some(node) = self.node.get() {
                     for older in accepted.superseded {
                         node.input(Input::Dropped(older, Reason::OrderSuperseded));
-                        self.forget(older);
+                        self.forget(older, Reason::OrderSuperseded);
                     }
+                }
+                let order = accepted.trusted.stripe.order;
+                if let Some(held) = self.orders.get(order) {
+                    self.people.seen(order, &held.order.package, &held.described().version);
                 }
                 Ok(accepted.trusted)
             }
@@ -56,6 +60,9 @@ impl Agent {
     }
 
     pub(super) fn report(&self, order: DeploymentId, event: Event) {
+        if let Some(held) = self.orders.get(order) {
+            self.people.happened(order, &held.order.package, &held.described().version, &event);
+        }
         self.reporter.report(Some(order), event);
     }
 

@@ -56,6 +56,9 @@ pub trait Host: Send + Sync + 'static {
     /// So many verified content bytes came from a peer (for the report of byte sources).
     fn received(&self, order: DeploymentId, peer: MachineId, bytes: u64);
 
+    /// So many content bytes were written to a peer.
+    fn sent(&self, order: DeploymentId, peer: MachineId, bytes: u64);
+
     /// The newest revocation list this machine has.
     fn crl(&self) -> Option<Arc<crate::tls::Crl>>;
 

@@ -4,7 +4,7 @@ pub mod turns;
 
 use crate::content::{ArtifactFile, ContentError};
 use banyan_proto::{
-    Reason,
+    DeploymentId, Reason,
     frame::{self, Frame},
     peer::{Control, PullReply},
 };
@@ -37,6 +37,8 @@ pub(crate) enum Out {
 pub(crate) struct Serving {
     /// The file.
     pub(crate) content: Arc<ArtifactFile>,
+    /// The order.
+    pub(crate) order: DeploymentId,
     /// The stripe.
     pub(crate) stripe: u8,
     /// Next chunk to send.
@@ -62,12 +64,14 @@ impl From<std::io::Error> for Ended {
     }
 }
 
-/// Writes to one connection until it is closed or breaks. `sent` is called when all that a pull asked for has been written.
+/// Writes to one connection until it is closed or breaks. `sent` is called when all that a pull asked for has been
+/// written, `passed_on` after each chunk with its length.
 pub(crate) async fn write(
     mut to: impl AsyncWrite + Unpin,
     mut orders: mpsc::Receiver<Out>,
     turns: Turns,
     sent: impl Fn(),
+    passed_on: impl Fn(DeploymentId, u64),
 ) -> Ended {
     let mut beating: Option<watch::Receiver<u32>> = None;
     let mut serving: Option<Stream> = None;
@@ -98,7 +102,7 @@ pub(crate) async fn write(
             }
             chunk = next_chunk(&mut serving) => match chunk {
                 Next::Chunk(turn_bytes) => match send_chunk(&mut to, &mut serving, turn_bytes).await {
-                    Ok(()) => Ok(()),
+                    Ok(order) => { passed_on(order, turn_bytes); Ok(()) }
                     Err(ended) => return ended,
                 },
                 Next::End => { serving = None; sent(); Ok(()) }
@@ -144,8 +148,12 @@ async fn next_chunk(serving: &mut Option<Stream>) -> Next {
 }
 
 /// Takes a turn and sends the chunk that is due.
-async fn send_chunk(to: &mut (impl AsyncWrite + Unpin), serving: &mut Option<Stream>, bytes: u64) -> Result<(), Ended> {
-    let Some(Stream { pull, seat, .. }) = serving else { return Ok(()) };
+async fn send_chunk(
+    to: &mut (impl AsyncWrite + Unpin),
+    serving: &mut Option<Stream>,
+    bytes: u64,
+) -> Result<DeploymentId, Ended> {
+    let Some(Stream { pull, seat, .. }) = serving else { return Err(Ended::Closed) };
     let index = pull.content.index(pull.stripe, pull.next);
     let chunk = pull.content.read(index).map_err(Ended::Content)?;
     let turn = seat.turn(bytes).await;
@@ -155,7 +163,7 @@ async fn send_chunk(to: &mut (impl AsyncWrite + Unpin), serving: &mut Option<Str
     drop(turn);
     pull.content.count_served(chunk.bytes().len());
     pull.next += 1;
-    Ok(())
+    Ok(pull.order)
 }
 
 async fn send(to: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> std::io::Result<()> {

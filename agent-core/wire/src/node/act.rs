@@ -29,7 +29,10 @@ impl<H: Host> Loop<H> {
             Action::Pull { link, stripe, from } => self.pull(link, stripe, from),
             Action::Serve { link, stripe, from, wait } => match self.host.content(stripe.order) {
                 Some(content) => {
-                    self.send(link, Out::Serve(Serving { content, stripe: stripe.stripe, next: from, wait }));
+                    self.send(
+                        link,
+                        Out::Serve(Serving { content, order: stripe.order, stripe: stripe.stripe, next: from, wait }),
+                    );
                 }
                 None => {
                     self.close(link, Reason::OrderExpired);

@@ -10,7 +10,7 @@ use crate::{
 };
 use banyan_machine::io::{Input, Link, StripeId};
 use banyan_proto::{
-    Reason,
+    DeploymentId, Reason,
     peer::{Control, Pull},
 };
 use std::sync::{Arc, Mutex};
@@ -50,7 +50,9 @@ impl<H: Host> Loop<H> {
         let pulling: Pulling = Arc::new(Mutex::new(None));
         let reader =
             tokio::spawn(receive::run(link, read, expected, Arc::clone(&pulling), self.inbox.clone())).abort_handle();
-        tokio::spawn(run_writer(link, write, orders, self.turns.clone(), self.handle.events.clone()));
+        let host = Arc::clone(&self.host);
+        let passed_on = move |order, bytes| host.sent(order, id, bytes);
+        tokio::spawn(run_writer(link, write, orders, self.turns.clone(), self.handle.events.clone(), passed_on));
         if let Some(crl) = crl.filter(|crl| crl.number > hello.crl_number) {
             let der = data_encoding::BASE64.encode(&crl.der);
             drop(out.try_send(Out::Send(Control::Crl { der })));
@@ -157,9 +159,10 @@ async fn run_writer(
     orders: mpsc::Receiver<Out>,
     turns: Turns,
     events: mpsc::UnboundedSender<Event>,
+    passed_on: impl Fn(DeploymentId, u64),
 ) {
     let sent = || drop(events.send(Event::Input(Input::Sent(link))));
-    let (reason, detail) = match forward::write(to, orders, turns, sent).await {
+    let (reason, detail) = match forward::write(to, orders, turns, sent, passed_on).await {
         Ended::Closed => return,
         Ended::Broken(error) => (Reason::Unreachable, error.to_string()),
         Ended::Content(error) => (Reason::DiskFailed, error.to_string()),

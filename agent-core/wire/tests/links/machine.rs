@@ -88,6 +88,7 @@ impl Host for VictimHost {
         drop(self.events.send(Event::Refused { sender, reason, detail: detail.to_owned() }));
     }
     fn received(&self, _: DeploymentId, _: MachineId, _: u64) {}
+    fn sent(&self, _: DeploymentId, _: MachineId, _: u64) {}
     fn crl(&self) -> Option<Arc<Crl>> {
         Some(Arc::clone(&self.crl))
     }

@@ -1,0 +1,46 @@
+//! The fake agent as a program, for looking at faces.
+
+use agent_core::local::Place;
+use anyhow::Context;
+use banyan_fake_agent::{Fake, Scene};
+use clap::Parser;
+use std::{path::PathBuf, time::Duration};
+
+/// Pretends to be an agent, for testing and designing tray and window.
+#[derive(Parser)]
+#[command(version, about)]
+struct Args {
+    /// Folder whose agent it pretends to be (its socket is made in there).
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// What it shows: idle, receiving, forwarding, waiting, busy, ready, needs-you, installing, failed, paused, metered,
+    /// deadline, not-connected, not-enrolled.
+    #[arg(long, value_name = "SCENE", default_value = "receiving")]
+    scene: Scene,
+    /// Shows one scene after the other, each for so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    tour: Option<u64>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    std::fs::create_dir_all(&args.data)
+        .with_context(|| format!("making the folder {} (--data)", args.data.display()))?;
+    let place = Place::Own(args.data.clone());
+    let fake = Fake::start(&place, args.scene).with_context(|| format!("listening in {}", args.data.display()))?;
+    let mut next = Scene::ALL.into_iter().cycle().skip_while(|scene| *scene != args.scene).skip(1);
+    let (mut shown, mut second) = (0, tokio::time::interval(Duration::from_secs(1)));
+    loop {
+        second.tick().await;
+        fake.tick();
+        shown += 1;
+        if args.tour.is_some_and(|each| shown > each)
+            && let Some(scene) = next.next()
+        {
+            shown = 0;
+            eprintln!("{scene}");
+            fake.show(scene);
+        }
+    }
+}

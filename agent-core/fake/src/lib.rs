@@ -1,0 +1,196 @@
+//! An agent that only pretends: it serves the local API from a scene, so that faces can be tested and designed without a
+//! server, other machines, or waiting.
+//!
+//! As a library, inside a face (`banyan-tray --fake SCENE`) or a test:
+//!
+//! ```no_run
+//! # async fn example() -> std::io::Result<()> {
+//! use agent_core::local::{Client, Place};
+//! use banyan_fake_agent::{Fake, Scene};
+//!
+//! let place = Place::Own("/tmp/some-folder".into());
+//! let fake = Fake::start(&place, Scene::Receiving)?; // inside a tokio runtime
+//! let mut client = Client::connect(&place).await?; // or the face, pointed at the same place
+//! fake.show(Scene::Ready); // the face is told what has changed
+//! fake.change(|snapshot| snapshot.about.label = "another".into());
+//! let asked = fake.asked(); // every command that the face has given
+//! # Ok(()) }
+//! ```
+//!
+//! As a program: `banyan-fake-agent --data DIR [--scene NAME] [--tour SECONDS]`.
+//!
+//! Commands have their effect: a choice changes what the verdicts say, by the real `banyan-schedule`; *install now* installs.
+
+mod scene;
+
+pub use scene::Scene;
+
+use agent_core::local::{Backend, Caller, Place, caller, serve};
+use banyan_proto::{
+    Reason, UnixSeconds,
+    api::ApiError,
+    local::{Overruled, PauseFor, Request, Right, Snapshot, Status, UpdateState},
+    schedule::{Choice, Pause, Stage, Wish},
+};
+use jiff::tz::TimeZone;
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::watch;
+
+/// The pretending agent.
+pub struct Fake {
+    snapshot: Mutex<Snapshot>,
+    asked: Mutex<Vec<Request>>,
+    rights: Mutex<Vec<Right>>,
+    zone: TimeZone,
+    changes: watch::Sender<u64>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Fake {
+    /// Serves a scene at this place, for callers with every right. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When the place cannot be opened.
+    pub fn start(place: &Place, scene: Scene) -> io::Result<Arc<Self>> {
+        let zone = TimeZone::system();
+        let snapshot = Mutex::new(scene.snapshot(UnixSeconds::now(), &zone));
+        let rights = Mutex::new(caller::ALL.to_vec());
+        let fake = Arc::new(Self { snapshot, asked: Mutex::default(), rights, zone, changes: watch::Sender::new(0) });
+        tokio::spawn(serve(Arc::clone(&fake), place.listen()?));
+        Ok(fake)
+    }
+    /// Shows another scene.
+    pub fn show(&self, scene: Scene) {
+        let next = scene.snapshot(UnixSeconds::now(), &self.zone);
+        self.change(|snapshot| *snapshot = next);
+    }
+    /// Changes anything.
+    pub fn change(&self, change: impl FnOnce(&mut Snapshot)) {
+        change(&mut lock(&self.snapshot));
+        self.changes.send_modify(|number| *number += 1);
+    }
+    /// What callers may do from now on. None at all: they are turned away.
+    pub fn set_rights(&self, rights: &[Right]) {
+        *lock(&self.rights) = rights.to_vec();
+    }
+    /// The commands that were given, oldest first.
+    #[must_use]
+    pub fn asked(&self) -> Vec<Request> {
+        lock(&self.asked).clone()
+    }
+    /// A second passes: what is being received comes nearer.
+    pub fn tick(&self) {
+        self.change(|snapshot| {
+            for update in snapshot.updates.iter_mut().filter(|update| update.state == UpdateState::Receiving) {
+                let progress = &mut update.progress;
+                progress.held = (progress.held + progress.down).min(progress.of);
+                if progress.held == progress.of {
+                    (update.state, progress.down) = (UpdateState::Ready, 0);
+                }
+            }
+        });
+    }
+    fn choose(&self, change: impl FnOnce(&mut Choice)) -> Result<(), ApiError> {
+        let mut snapshot = lock(&self.snapshot);
+        let mut choice = snapshot.scheduling.effective().clone();
+        change(&mut choice);
+        banyan_schedule::check_choice(&choice, &snapshot.scheduling.policy.bounds)
+            .map_err(|error| ApiError { reason: Reason::NotAllowed, detail: error.to_string() })?;
+        snapshot.scheduling.choice = Some(choice);
+        drop(snapshot);
+        self.decide();
+        Ok(())
+    }
+    fn decide(&self) {
+        self.change(|snapshot| scene::decide_all(snapshot, UnixSeconds::now(), &self.zone));
+    }
+    fn wish(&self, order: banyan_proto::DeploymentId, stage: Stage, wish: Wish) -> Result<(), ApiError> {
+        let mut snapshot = lock(&self.snapshot);
+        let unknown = || ApiError { reason: Reason::NotFound, detail: "this update is not on its way any more".into() };
+        let update = snapshot.updates.iter_mut().find(|update| update.order == order && !update.state.is_over());
+        let update = update.ok_or_else(unknown)?;
+        match stage {
+            Stage::Install => update.wishes.install = wish,
+            Stage::Receive | Stage::Forward => update.wishes.receive = wish,
+        }
+        if (stage, wish, &update.state) == (Stage::Install, Wish::Now, &UpdateState::Ready) {
+            update.state = UpdateState::Installing;
+        }
+        drop(snapshot);
+        self.decide();
+        Ok(())
+    }
+}
+
+impl Backend for Fake {
+    fn software(&self) -> String {
+        format!("banyan-fake-agent {}", env!("CARGO_PKG_VERSION"))
+    }
+    fn rights(&self, _: Caller) -> Vec<Right> {
+        lock(&self.rights).clone()
+    }
+    fn status(&self) -> Result<Status, ApiError> {
+        Err(ApiError { reason: Reason::NotFound, detail: "the fake agent has no short answer; subscribe".into() })
+    }
+    fn snapshot(&self) -> Snapshot {
+        lock(&self.snapshot).clone()
+    }
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+    async fn carry_out(&self, request: Request) -> Result<(), ApiError> {
+        lock(&self.asked).push(request.clone());
+        let asked = UnixSeconds::now();
+        match request {
+            Request::SetWindow { window, night } => self.choose(|choice| {
+                choice.window = window;
+                choice.night = night.unwrap_or(choice.night);
+            }),
+            Request::SetInstallWindow { window } => self.choose(|choice| choice.install = window),
+            Request::SetLimits { download, upload, daily_upload, forward, free_disk } => self.choose(|choice| {
+                (choice.download, choice.upload, choice.daily_upload) = (download, upload, daily_upload);
+                (choice.forward, choice.free_disk) = (forward, free_disk);
+            }),
+            Request::Pause { until } => self.choose(|choice| {
+                choice.pause = Some(match until {
+                    PauseFor::Seconds(seconds) => Pause::For { asked, seconds },
+                    PauseFor::UntilTomorrow => Pause::UntilTomorrow { asked },
+                    PauseFor::UntilResumed => Pause::UntilResumed { asked },
+                });
+            }),
+            Request::Resume => self.choose(|choice| choice.pause = None),
+            Request::Overrule { signal, on } => self.choose(|choice| match signal {
+                Overruled::Metered(network) if on => drop(choice.overrule.metered.insert(network)),
+                Overruled::Metered(network) => drop(choice.overrule.metered.remove(&network)),
+                Overruled::Battery => choice.overrule.battery = on,
+                Overruled::FullScreen => choice.overrule.full_screen = on,
+                Overruled::Processor => choice.overrule.processor = on,
+                Overruled::Presence => choice.overrule.presence = on,
+            }),
+            Request::ForgetChoice => {
+                lock(&self.snapshot).scheduling.choice = None;
+                self.decide();
+                Ok(())
+            }
+            Request::Wish { order, stage, wish } => self.wish(order, stage, wish),
+            Request::Enrol { code } if code.trim() == "good" => {
+                self.show(Scene::Idle);
+                Ok(())
+            }
+            Request::Enrol { .. } => {
+                let detail = "this is no join code (the fake agent takes the word \"good\")".to_owned();
+                Err(ApiError { reason: Reason::JoinRefused, detail })
+            }
+            Request::Hello { .. } | Request::Status | Request::Subscribe => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

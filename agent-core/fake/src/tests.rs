@@ -1,0 +1,121 @@
+//! Every scene stands for the state it is named after, and the fake agent answers as the real one does.
+
+use crate::{Fake, Scene};
+use agent_core::local::{Client, Place};
+use banyan_proto::{
+    Reason, UnixSeconds,
+    local::{Event, Headline, PauseFor, Reply, Request, Right, Snapshot},
+    schedule::{Stage, Why, Wish},
+};
+use jiff::tz::TimeZone;
+
+const NOW: UnixSeconds = UnixSeconds(1_795_000_000);
+
+#[test]
+fn every_scene_shows_what_it_is_named_after() {
+    for scene in Scene::ALL {
+        let snapshot = scene.snapshot(NOW, &TimeZone::UTC);
+        assert_eq!(snapshot, scene.snapshot(NOW, &TimeZone::UTC), "{scene} is the same every time");
+        let (headline, waiting) = (
+            snapshot.headline(),
+            |why: fn(&Why) -> bool| matches!(snapshot.headline(), Headline::Waiting { because, .. } if why(&because)),
+        );
+        let right = match scene {
+            Scene::Idle => headline == Headline::Idle,
+            Scene::Receiving => matches!(headline, Headline::Receiving(_)),
+            Scene::Forwarding => matches!(headline, Headline::Forwarding(_)),
+            Scene::Waiting => matches!(headline, Headline::Waiting { until: Some(_), .. }),
+            Scene::Busy => waiting(|why| matches!(why, Why::NotIdle { .. })),
+            Scene::Ready => waiting(|why| matches!(why, Why::Window { .. })),
+            Scene::NeedsYou => matches!(headline, Headline::NeedsYou(_)),
+            Scene::Installing => matches!(headline, Headline::Installing(_)),
+            Scene::Failed => matches!(headline, Headline::Problem(_)),
+            Scene::Paused => matches!(headline, Headline::Paused { until: Some(_) }),
+            Scene::Metered => waiting(|why| matches!(why, Why::Metered { .. })),
+            Scene::Deadline => snapshot.updates[0].verdict.announce.iter().any(|a| a.stage == Stage::Install),
+            Scene::NotConnected => headline == Headline::NotConnected,
+            Scene::NotEnrolled => headline == Headline::NotEnrolled,
+        };
+        assert!(right, "{scene}: {headline:?}\n{:#?}", snapshot.updates);
+        assert_eq!(scene.name().parse::<Scene>(), Ok(scene));
+    }
+}
+
+async fn first(client: &mut Client) -> Snapshot {
+    assert_eq!(client.request(&Request::Subscribe).await.unwrap(), Reply::Done);
+    match client.event().await.unwrap() {
+        Event::Snapshot(snapshot) => *snapshot,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn until(client: &mut Client, snapshot: &mut Snapshot, holds: impl Fn(&Snapshot) -> bool) {
+    while !holds(snapshot) {
+        snapshot.apply(client.event().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_face_is_told_what_changes_and_its_commands_have_their_effect() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::Own(folder.path().to_owned());
+    let fake = Fake::start(&place, Scene::Receiving).unwrap();
+    let mut client = Client::connect(&place).await.unwrap();
+    assert!(client.rights.contains(&Right::Administer));
+    let mut snapshot = first(&mut client).await;
+    assert!(matches!(snapshot.headline(), Headline::Receiving(_)));
+    fake.tick();
+    let held = snapshot.updates[0].progress.held;
+    until(&mut client, &mut snapshot, |snapshot| snapshot.updates[0].progress.held > held).await;
+    let pause = Request::Pause { until: PauseFor::UntilResumed };
+    assert_eq!(client.request(&pause).await.unwrap(), Reply::Done);
+    until(&mut client, &mut snapshot, |snapshot| snapshot.headline() == Headline::Paused { until: None }).await;
+    assert_eq!(client.request(&Request::Resume).await.unwrap(), Reply::Done);
+    until(&mut client, &mut snapshot, |snapshot| snapshot.scheduling.verdict.receive.is_open()).await;
+    assert_eq!(fake.asked(), [pause, Request::Resume]);
+    fake.show(Scene::Ready);
+    until(&mut client, &mut snapshot, |now| {
+        *now == Scene::Ready.snapshot(UnixSeconds::now(), &TimeZone::system())
+            || now.updates.iter().all(|update| update.progress.percent() == 100)
+    })
+    .await;
+    let order = snapshot.updates[0].order;
+    let install = Request::Wish { order, stage: Stage::Install, wish: Wish::Now };
+    assert_eq!(client.request(&install).await.unwrap(), Reply::Done);
+    until(&mut client, &mut snapshot, |snapshot| snapshot.headline() == Headline::Installing(order)).await;
+}
+
+#[tokio::test]
+async fn rights_are_asked_for_each_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::Own(folder.path().to_owned());
+    let fake = Fake::start(&place, Scene::NotEnrolled).unwrap();
+    let mut client = Client::connect(&place).await.unwrap();
+    fake.set_rights(&[Right::See]);
+    for request in [Request::Resume, Request::Enrol { code: "good".into() }] {
+        let reply = client.request(&request).await.unwrap();
+        assert!(matches!(reply, Reply::Error(error) if error.reason == Reason::NotAllowed));
+    }
+    assert_eq!(fake.asked(), []);
+    fake.set_rights(&[]);
+    let reply = client.request(&Request::Subscribe).await.unwrap();
+    assert!(matches!(reply, Reply::Error(error) if error.reason == Reason::NotAllowed));
+    assert!(client.request(&Request::Status).await.is_err(), "hung up on");
+    assert!(Client::connect(&place).await.is_err(), "not even greeted");
+}
+
+#[tokio::test]
+async fn nobody_takes_all_the_places() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::Own(folder.path().to_owned());
+    let _fake = Fake::start(&place, Scene::Idle).unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..16 {
+        clients.push(Client::connect(&place).await.unwrap());
+    }
+    assert!(Client::connect(&place).await.is_err());
+    drop(clients.pop());
+    while Client::connect(&place).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,152 @@
+//! Who has connected, and what they may do: closed by default.
+//!
+//! The kernel says which user is at the other end of a socket. Root and the agent's own user may do everything. Of an
+//! agent that runs as a service, whoever has a session at this machine may see and choose; nobody else may anything: not
+//! the users of services, nobody who is only in over the network, and nobody at all at another person's own agent.
+//!
+//! Sessions are logind's: the files in `/run/systemd/sessions`, which only the system can write. A session counts when it
+//! is a person's (`CLASS=user`), at this machine (`REMOTE=0`) and not being closed. They are read again when something is
+//! asked, so who has logged out has lost the right. A system without logind knows no sessions: there only root and
+//! the agent's user are let in.
+
+use banyan_proto::local::{Mode, Right};
+use interprocess::local_socket::tokio::{Stream, prelude::*};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Where logind writes down sessions.
+const LOGIND: &str = "/run/systemd/sessions";
+
+/// Everything.
+pub const ALL: [Right; 4] = [Right::See, Right::Choose, Right::Install, Right::Administer];
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Caller {
+    /// The user's number; none when the system does not say.
+    pub user: Option<u32>,
+}
+
+impl Caller {
+    /// Asks the system.
+    #[must_use]
+    pub fn of(stream: &Stream) -> Self {
+        #[cfg(unix)]
+        let user = stream.peer_creds().ok().and_then(|credentials| credentials.euid());
+        #[cfg(not(unix))]
+        let user = {
+            let _ = stream;
+            None
+        };
+        Self { user }
+    }
+
+    /// What this caller may do with an agent that runs in this mode.
+    #[must_use]
+    pub fn rights(self, mode: Mode, sessions: &Sessions) -> Vec<Right> {
+        // The pipe lets in nobody but the agent's user, administrators and the system.
+        if cfg!(windows) {
+            return ALL.to_vec();
+        }
+        match self.user {
+            Some(user) if user == 0 || user == own_user() => ALL.to_vec(),
+            Some(user) if mode == Mode::System && sessions.has(user) => vec![Right::See, Right::Choose],
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn own_user() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+#[cfg(not(unix))]
+fn own_user() -> u32 {
+    0
+}
+
+/// Where it is written who has a session.
+#[derive(Debug, Clone)]
+pub struct Sessions(PathBuf);
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self(LOGIND.into())
+    }
+}
+
+impl Sessions {
+    /// In this folder instead of logind's.
+    #[must_use]
+    pub fn in_folder(folder: &Path) -> Self {
+        Self(folder.to_owned())
+    }
+    /// Whether this user has a session at this machine.
+    #[must_use]
+    pub fn has(&self, user: u32) -> bool {
+        let Ok(entries) = fs::read_dir(&self.0) else { return false };
+        entries.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok()).any(|text| counts(&text, user))
+    }
+}
+
+fn counts(session: &str, user: u32) -> bool {
+    let value = |key: &str| {
+        let mut values = session.lines().filter_map(|line| line.split_once('=')).filter(|(name, _)| *name == key);
+        values.next().map(|(_, value)| value.trim())
+    };
+    value("UID").and_then(|uid| uid.parse().ok()) == Some(user)
+        && value("CLASS") == Some("user")
+        && value("REMOTE") == Some("0")
+        && value("STATE").is_some_and(|state| state != "closing")
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    const SESSION: &str =
+        "# Do not parse.\nUID=1000\nUSER=mia\nACTIVE=1\nSTATE=active\nREMOTE=0\nCLASS=user\nSEAT=seat0\n";
+
+    fn rights(session: &str, user: Option<u32>, mode: Mode) -> Vec<Right> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("c2"), session).unwrap();
+        Caller { user }.rights(mode, &Sessions::in_folder(folder.path()))
+    }
+
+    #[test]
+    fn who_has_a_session_here_may_see_and_choose() {
+        assert_eq!(rights(SESSION, Some(1000), Mode::System), [Right::See, Right::Choose]);
+        let other_seat = SESSION.replace("STATE=active", "STATE=online");
+        assert_eq!(rights(&other_seat, Some(1000), Mode::System).len(), 2, "switched to another user, still here");
+    }
+
+    #[test]
+    fn root_and_the_agents_own_user_may_do_everything() {
+        for user in [0, own_user()] {
+            assert_eq!(rights("", Some(user), Mode::System), ALL);
+            assert_eq!(rights("", Some(user), Mode::User), ALL);
+        }
+    }
+
+    #[test]
+    fn everybody_else_may_nothing() {
+        for (session, user, mode) in [
+            (SESSION.to_owned(), Some(1001), Mode::System),
+            (SESSION.to_owned(), Some(100), Mode::System),
+            (SESSION.to_owned(), None, Mode::System),
+            // Another person's own agent.
+            (SESSION.to_owned(), Some(1000), Mode::User),
+            (SESSION.replace("REMOTE=0", "REMOTE=1"), Some(1000), Mode::System),
+            (SESSION.replace("REMOTE=0\n", ""), Some(1000), Mode::System),
+            (SESSION.replace("CLASS=user", "CLASS=greeter"), Some(1000), Mode::System),
+            (SESSION.replace("STATE=active", "STATE=closing"), Some(1000), Mode::System),
+            (String::new(), Some(1000), Mode::System),
+        ] {
+            assert_eq!(rights(&session, user, mode), [], "{user:?} {mode:?} {session}");
+        }
+        let nowhere = Sessions::in_folder(Path::new("/nonexistent/sessions"));
+        assert_eq!(Caller { user: Some(1000) }.rights(Mode::System, &nowhere), []);
+    }
+}

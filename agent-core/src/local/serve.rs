@@ -1,0 +1,252 @@
+//! The answering side: one task a caller, the same for the agent and for the fake one.
+//!
+//! A subscriber is told what has changed since it was last told, never more than four times a second; while bytes move,
+//! once a second even if nobody said that anything changed, so that speeds go down to nothing. Otherwise it sleeps.
+
+use super::{
+    Caller,
+    line::{Lines, write},
+};
+use banyan_proto::{
+    Reason,
+    api::ApiError,
+    local::{Event, LOCAL_VERSION, Message, REQUEST_BYTES, Reply, Request, Right, Snapshot, Status},
+};
+use interprocess::local_socket::tokio::{Listener, Stream, prelude::*};
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
+use tracing::{debug, warn};
+
+/// Callers of one user at once: a few faces. More are told so and hung up on; nobody takes others' places.
+const CALLERS_OF_ONE: usize = 16;
+/// A caller that has not subscribed and says nothing for so long is hung up on.
+const IDLE: Duration = Duration::from_secs(60);
+/// A caller that does not take what it is told for so long is hung up on.
+const STUCK: Duration = Duration::from_secs(10);
+/// Least time between two tellings.
+const SPACING: Duration = Duration::from_millis(250);
+/// While something moves it is told so often at least.
+const MOVING: Duration = Duration::from_secs(1);
+/// Whether a subscriber still has its right is asked so often at most.
+const RIGHTS_GOOD_FOR: Duration = Duration::from_secs(5);
+
+/// Who is spoken for.
+pub trait Backend: Send + Sync + 'static {
+    /// Program and version.
+    fn software(&self) -> String;
+    /// What this caller may do now.
+    fn rights(&self, caller: Caller) -> Vec<Right>;
+    /// The short answer.
+    ///
+    /// # Errors
+    /// When there is none (not enrolled).
+    fn status(&self) -> Result<Status, ApiError>;
+    /// Everything.
+    fn snapshot(&self) -> Snapshot;
+    /// Another number whenever the snapshot may have changed.
+    fn changes(&self) -> watch::Receiver<u64>;
+    /// Does what was asked; the right to it has been checked.
+    fn carry_out(&self, request: Request) -> impl Future<Output = Result<(), ApiError>> + Send;
+}
+
+type Counts = Arc<Mutex<HashMap<Caller, usize>>>;
+
+/// One of a user's callers, until it is dropped.
+struct Counted(Counts, Caller);
+
+impl Counted {
+    fn new(counts: &Counts, caller: Caller) -> Option<Self> {
+        let mut table = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = table.entry(caller).or_default();
+        if *count >= CALLERS_OF_ONE {
+            return None;
+        }
+        *count += 1;
+        Some(Self(Arc::clone(counts), caller))
+    }
+}
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = table.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                table.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// Answers callers for ever.
+pub async fn serve<B: Backend>(backend: Arc<B>, listener: Listener) {
+    let counts = Counts::default();
+    loop {
+        match listener.accept().await {
+            Ok(stream) => {
+                let caller = Caller::of(&stream);
+                let (backend, counted) = (Arc::clone(&backend), Counted::new(&counts, caller));
+                tokio::spawn(async move {
+                    let ended = match counted {
+                        Some(_counted) => converse(backend.as_ref(), stream, caller).await,
+                        None => turn_away(stream).await,
+                    };
+                    if let Err(error) = ended {
+                        debug!(?caller, %error, "a local caller is gone");
+                    }
+                });
+            }
+            Err(error) => {
+                warn!(%error, "a local caller could not be let in");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn turn_away(stream: Stream) -> io::Result<()> {
+    tell(&stream, Message::Reply(refusal(Reason::Busy, "too many programs of this user are connected already"))).await
+}
+
+fn refusal(reason: Reason, detail: &str) -> Reply {
+    Reply::Error(ApiError { reason, detail: detail.to_owned() })
+}
+
+async fn tell(to: &Stream, message: Message) -> io::Result<()> {
+    timeout(STUCK, write(to, &message)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+/// What a subscriber was told.
+struct Told {
+    snapshot: Snapshot,
+    /// The backend's number when that snapshot was made, or a little before.
+    number: u64,
+    at: Instant,
+}
+
+impl Told {
+    fn moving(&self) -> bool {
+        let speeds = |update: &banyan_proto::local::Update| update.progress.down + update.progress.up;
+        self.snapshot.sharing.download + self.snapshot.sharing.upload > 0
+            || self.snapshot.updates.iter().any(|u| speeds(u) > 0)
+    }
+}
+
+/// Waits until there may be something to tell. Giving up the wait loses nothing.
+async fn news(changes: &mut watch::Receiver<u64>, told: &Told) {
+    let changed = async {
+        if changes.wait_for(|number| *number != told.number).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    if told.moving() {
+        drop(tokio::time::timeout_at(told.at + MOVING, changed).await);
+    } else {
+        changed.await;
+    }
+    sleep_until(told.at + SPACING).await;
+}
+
+async fn converse<B: Backend>(backend: &B, stream: Stream, caller: Caller) -> io::Result<()> {
+    let (to, mut lines, mut changes) = (&stream, Lines::default(), backend.changes());
+    let (mut greeted, mut told): (bool, Option<Told>) = (false, None);
+    let mut rights_at = Instant::now();
+    loop {
+        let line = match &told {
+            None => timeout(IDLE, lines.next(&stream, REQUEST_BYTES)).await.unwrap_or(Ok(None))?,
+            Some(before) => tokio::select! {
+                line = lines.next(&stream, REQUEST_BYTES) => line?,
+                () = news(&mut changes, before) => {
+                    if rights_at.elapsed() > RIGHTS_GOOD_FOR {
+                        rights_at = Instant::now();
+                        if !backend.rights(caller).contains(&Right::See) {
+                            return tell(to, Message::Reply(refusal(Reason::NotAllowed, NOBODY))).await;
+                        }
+                    }
+                    told = Some(catch_up(backend, to, &changes, &before.snapshot).await?);
+                    continue;
+                }
+            },
+        };
+        let Some(line) = line else { return Ok(()) };
+        let rights = backend.rights(caller);
+        let reply = match serde_json::from_str(&line) {
+            Err(error) => refusal(Reason::ProtocolBroken, &format!("the request was not understood: {error}")),
+            Ok(_) if rights.is_empty() => {
+                return tell(to, Message::Reply(refusal(Reason::NotAllowed, NOBODY))).await;
+            }
+            Ok(Request::Hello { .. }) => {
+                greeted = true;
+                Reply::Hello { version: LOCAL_VERSION, software: backend.software(), rights }
+            }
+            Ok(_) if !greeted => refusal(Reason::ProtocolBroken, "say hello first"),
+            Ok(request) => match not_allowed(&request, &rights) {
+                Some(refused) => refused,
+                None if request == Request::Subscribe => {
+                    tell(to, Message::Reply(Reply::Done)).await?;
+                    told = Some(tell_all(backend, to, &changes).await?);
+                    continue;
+                }
+                None => answer(backend, request).await,
+            },
+        };
+        tell(to, Message::Reply(reply)).await?;
+    }
+}
+
+const NOBODY: &str = "only people with a session at this computer, its administrators and the agent's own user may ask \
+                      the agent; log in at the computer itself";
+
+fn not_allowed(request: &Request, rights: &[Right]) -> Option<Reply> {
+    let needed = request.needs().filter(|needed| !rights.contains(needed))?;
+    let detail = format!("this takes the right to {}; ask an administrator of this computer", words(needed));
+    Some(refusal(Reason::NotAllowed, &detail))
+}
+
+async fn answer<B: Backend>(backend: &B, request: Request) -> Reply {
+    match request {
+        Request::Status => backend.status().map_or_else(Reply::Error, Reply::Status),
+        other => backend.carry_out(other).await.map_or_else(Reply::Error, |()| Reply::Done),
+    }
+}
+
+fn words(right: Right) -> &'static str {
+    match right {
+        Right::See => "see how this computer is",
+        Right::Choose => "choose when this computer transfers",
+        Right::Install => "install what nobody ordered",
+        Right::Administer => "administer this computer",
+    }
+}
+
+/// Tells everything.
+async fn tell_all<B: Backend>(backend: &B, to: &Stream, changes: &watch::Receiver<u64>) -> io::Result<Told> {
+    // The number first: what changes after it is told next time.
+    let number = *changes.borrow();
+    let snapshot = backend.snapshot();
+    tell(to, Message::Event(Event::Snapshot(Box::new(snapshot.clone())))).await?;
+    Ok(Told { snapshot, number, at: Instant::now() })
+}
+
+/// Tells what has changed.
+async fn catch_up<B: Backend>(
+    backend: &B,
+    to: &Stream,
+    changes: &watch::Receiver<u64>,
+    before: &Snapshot,
+) -> io::Result<Told> {
+    let number = *changes.borrow();
+    let snapshot = backend.snapshot();
+    for event in snapshot.changes(before) {
+        tell(to, Message::Event(event)).await?;
+    }
+    Ok(Told { snapshot, number, at: Instant::now() })
+}

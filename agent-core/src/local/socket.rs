@@ -1,0 +1,181 @@
+//! Where the local API is, and how it is opened so that nobody else can stand in its place.
+//!
+//! A socket for everybody lies in a folder that only root and the agent's user can change, up to the root of the file
+//! system: so nobody can put a link, or a socket of their own, there between two looks. What is found in its place
+//! is removed only when it is a socket of this user's at which nobody answers.
+
+use interprocess::local_socket::{
+    GenericFilePath, ListenerOptions, Name, ToFsName,
+    tokio::{Listener, Stream, prelude::*},
+};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Where the agent of the machine is, when it runs as a service.
+#[cfg(unix)]
+pub const SYSTEM_SOCKET: &str = "/run/banyan/agent.sock";
+/// Where the agent of the machine is, when it runs as a service.
+#[cfg(not(unix))]
+pub const SYSTEM_SOCKET: &str = r"\\.\pipe\banyan-agent";
+
+/// One place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the data folder: for the agent's own user and root.
+    Own(PathBuf),
+    /// For everybody at the machine: the path of the socket, or the pipe's name.
+    Shared(PathBuf),
+}
+
+impl Place {
+    fn name(&self) -> io::Result<Name<'static>> {
+        match self {
+            #[cfg(unix)]
+            Self::Own(data) => data.join("agent.sock").to_fs_name::<GenericFilePath>(),
+            #[cfg(not(unix))]
+            Self::Own(data) => {
+                // Pipes have one folder for the whole machine; the hash keeps two agents apart.
+                let folder = data.canonicalize()?;
+                let hash = banyan_proto::Digest::of(folder.as_os_str().as_encoded_bytes());
+                format!(r"\\.\pipe\banyan-agent-{}", hash.short()).to_fs_name::<GenericFilePath>()
+            }
+            Self::Shared(path) => path.clone().to_fs_name::<GenericFilePath>(),
+        }
+    }
+
+    /// Opens it for callers.
+    ///
+    /// # Errors
+    /// When the folder could be changed by others, something else stands there, or another agent answers.
+    pub fn listen(&self) -> io::Result<Listener> {
+        #[cfg(unix)]
+        if let Self::Shared(path) = self {
+            let path = prepare(path)?;
+            let listener = ListenerOptions::new().name(path.clone().to_fs_name::<GenericFilePath>()?).create_tokio()?;
+            // Who may do what is decided by who they are; the folder's owners alone can have changed the name since.
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+            return Ok(listener);
+        }
+        let options = ListenerOptions::new().name(self.name()?).try_overwrite(true);
+        #[cfg(unix)]
+        let options = interprocess::os::unix::local_socket::ListenerOptionsExt::mode(options, 0o600);
+        options.create_tokio()
+    }
+
+    /// Calls the agent there.
+    ///
+    /// # Errors
+    /// When none answers, or this user may not even knock.
+    pub async fn connect(&self) -> io::Result<Stream> {
+        Stream::connect(self.name()?).await
+    }
+}
+
+#[cfg(unix)]
+fn prepare(path: &Path) -> io::Result<PathBuf> {
+    use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+    let wrong = |kind, detail: String| io::Error::new(kind, detail);
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(wrong(io::ErrorKind::InvalidInput, format!("{} is no path of a socket", path.display())));
+    };
+    match std::fs::DirBuilder::new().mode(0o755).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let folder = folder.canonicalize()?;
+    let me = nix::unistd::geteuid().as_raw();
+    for (depth, above) in folder.ancestors().enumerate() {
+        let about = above.symlink_metadata()?;
+        let (mode, owner) = (about.mode(), about.uid());
+        // In a sticky folder (/tmp) others can add, but not replace what is there: good enough further up.
+        let closed = mode & 0o022 == 0 || (depth > 0 && mode & 0o1000 != 0);
+        if !(owner == 0 || owner == me) || !closed {
+            let detail = format!(
+                "others can change {} (owner {owner}, mode {:o}), so they could take the socket's place; \
+                 give --socket a folder that only root or the agent's user can write to, all the way up",
+                above.display(),
+                mode & 0o7777
+            );
+            return Err(wrong(io::ErrorKind::PermissionDenied, detail));
+        }
+    }
+    let path = folder.join(name);
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path),
+        Err(error) => return Err(error),
+        Ok(there) if !there.file_type().is_socket() || !(there.uid() == me || me == 0) => {
+            let detail = format!("{} is there and is no socket of this agent's; look at it", path.display());
+            return Err(wrong(io::ErrorKind::AlreadyExists, detail));
+        }
+        Ok(_) => {}
+    }
+    if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+        return Err(wrong(io::ErrorKind::AddrInUse, format!("another agent answers at {}", path.display())));
+    }
+    std::fs::remove_file(&path)?;
+    Ok(path)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+    fn set(path: &Path, mode: u32) {
+        fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn everybody_can_knock_and_a_dead_agents_socket_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::Shared(folder.path().join("run/agent.sock"));
+        let first = place.listen().unwrap();
+        assert_eq!(mode(&folder.path().join("run/agent.sock")), 0o666);
+        assert_eq!(mode(&folder.path().join("run")) & 0o022, 0);
+        assert_eq!(place.listen().unwrap_err().kind(), io::ErrorKind::AddrInUse, "one that answers is left alone");
+        // As `kill -9` leaves it: the name stays, nobody answers.
+        std::mem::forget(first);
+        let path = folder.path().join("run/dead.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        Place::Shared(path).listen().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_others_can_change_is_no_place_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a/b");
+        fs::create_dir_all(&inner).unwrap();
+        let place = Place::Shared(inner.join("agent.sock"));
+        for (which, bad) in [(&inner, 0o777), (&inner, 0o775), (&inner, 0o1777)] {
+            set(which, bad);
+            assert_eq!(place.listen().unwrap_err().kind(), io::ErrorKind::PermissionDenied, "{bad:o}");
+        }
+        set(&inner, 0o755);
+        set(inner.parent().unwrap(), 0o777);
+        assert_eq!(place.listen().unwrap_err().kind(), io::ErrorKind::PermissionDenied, "further up");
+        set(inner.parent().unwrap(), 0o1777);
+        place.listen().unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_but_a_socket_is_ever_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (precious, path) = (folder.path().join("precious"), folder.path().join("agent.sock"));
+        fs::write(&precious, "kept").unwrap();
+        std::os::unix::fs::symlink(&precious, &path).unwrap();
+        let place = Place::Shared(path.clone());
+        assert_eq!(place.listen().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "mine").unwrap();
+        assert_eq!(place.listen().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            (fs::read_to_string(&precious).unwrap(), fs::read_to_string(&path).unwrap()),
+            ("kept".into(), "mine".into())
+        );
+    }
+}

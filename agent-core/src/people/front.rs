@@ -1,0 +1,150 @@
+//! What stands behind the local API: the agent, or, as long as this machine is not enrolled, what waits for a join code.
+
+use super::{People, scene::Meters};
+use crate::{
+    agent::Agent,
+    local::{Backend, Caller, Place, Sessions, serve},
+    orders::{HeldOrder, lock},
+};
+use banyan_proto::{
+    Reason,
+    api::ApiError,
+    join::JoinCode,
+    local::{Mode, OrderStatus, Request, Right, Snapshot, Status},
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::warn;
+
+/// A join code that somebody gave, and whom to tell what came of it.
+pub(crate) type Joining = (JoinCode, oneshot::Sender<Result<(), ApiError>>);
+
+/// What answers callers.
+pub struct Front {
+    people: Arc<People>,
+    label: String,
+    mode: Mode,
+    sessions: Sessions,
+    agent: OnceLock<Arc<Agent>>,
+    joining: mpsc::Sender<Joining>,
+    meters: Meters,
+    opened: AtomicBool,
+}
+
+impl Front {
+    /// For an agent that does not run yet. Join codes come out of the receiver until [`Front::stands`].
+    pub(crate) fn new(
+        people: Arc<People>,
+        label: String,
+        mode: Mode,
+        sessions: Sessions,
+    ) -> (Arc<Self>, mpsc::Receiver<Joining>) {
+        let (joining, codes) = mpsc::channel(1);
+        let (agent, meters) = (OnceLock::new(), Meters::default());
+        (
+            Arc::new(Self { people, label, mode, sessions, agent, joining, meters, opened: AtomicBool::new(false) }),
+            codes,
+        )
+    }
+    /// The agent runs: from now on it is spoken for, and callers are answered, if they were not before.
+    pub(crate) fn stands(self: &Arc<Self>, agent: &Arc<Agent>, data: &Path, shared: Option<&PathBuf>) {
+        drop(self.agent.set(Arc::clone(agent)));
+        self.people.changed();
+        self.open(data, shared);
+    }
+    /// Opens the places and answers there. Without them the agent works all the same, so a failure is only logged.
+    pub(crate) fn open(self: &Arc<Self>, data: &Path, shared: Option<&PathBuf>) {
+        if self.opened.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let own = std::iter::once(Place::Own(data.to_owned()));
+        for place in own.chain(shared.cloned().map(Place::Shared)) {
+            match place.listen() {
+                Ok(listener) => drop(tokio::spawn(serve(Arc::clone(self), listener))),
+                Err(error) => warn!(%error, ?place, "the local API could not be opened here; faces will not find it"),
+            }
+        }
+    }
+    async fn enrol(&self, code: &str) -> Result<(), ApiError> {
+        let refused = |reason, detail: String| ApiError { reason, detail };
+        if self.agent.get().is_some() {
+            let detail = "this computer belongs to a server already; to move it to another one, stop the agent and start \
+                          it with an empty data folder";
+            return Err(refused(Reason::BadRequest, detail.to_owned()));
+        }
+        let code: JoinCode = code
+            .trim()
+            .parse()
+            .map_err(|error| refused(Reason::JoinRefused, format!("this is no join code: {error}")))?;
+        let gone = || refused(Reason::InternalError, "the agent is stopping".to_owned());
+        let (told, result) = oneshot::channel();
+        self.joining.send((code, told)).await.map_err(|_| gone())?;
+        result.await.map_err(|_| gone())?
+    }
+}
+
+impl Backend for Front {
+    fn software(&self) -> String {
+        crate::identity::software()
+    }
+    fn rights(&self, caller: Caller) -> Vec<Right> {
+        caller.rights(self.mode, &self.sessions)
+    }
+    fn status(&self) -> Result<Status, ApiError> {
+        let detail = "this machine is not enrolled yet";
+        self.agent
+            .get()
+            .map(|agent| status(agent, &self.people))
+            .ok_or(ApiError { reason: Reason::NotFound, detail: detail.into() })
+    }
+    fn snapshot(&self) -> Snapshot {
+        self.people.snapshot(self.agent.get().map(Arc::as_ref), &self.meters, &self.label, self.mode)
+    }
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.people.changes()
+    }
+    async fn carry_out(&self, request: Request) -> Result<(), ApiError> {
+        match request {
+            Request::Enrol { code } => self.enrol(&code).await,
+            Request::Wish { order, stage, wish } => self.people.wish(order, stage, wish),
+            other => self.people.carry_out(other),
+        }
+    }
+}
+
+fn status(agent: &Agent, people: &People) -> Status {
+    let mut orders = agent.orders.all();
+    orders.sort_by_key(|held| std::cmp::Reverse(held.order.number));
+    let ended = |held: &HeldOrder| {
+        let ended = people.notes(held.order.id).ended?;
+        Some(ended.failed.map_or(Ok(()), |(reason, ..)| Err(reason)))
+    };
+    let order = |held: &Arc<HeldOrder>| OrderStatus {
+        order: held.order.id,
+        package: held.order.package.clone(),
+        sequence: held.order.sequence,
+        chunks: (
+            (0..held.content.stripes()).filter_map(|stripe| held.content.held(stripe)).sum(),
+            held.content.artifact().chunk_count(),
+        ),
+        passed_on: held.content.served(),
+        authenticated: held.receipt().is_some(),
+        ended: ended(held),
+    };
+    Status {
+        machine: agent.me,
+        label: agent.label.clone(),
+        server: agent.server.address(),
+        heard: agent.heard(),
+        trouble: lock(&agent.trouble).clone(),
+        certificate_until: banyan_wire::tls::valid_until(&agent.credentials().certificate),
+        crl_number: agent.crl_number(),
+        orders: orders.iter().map(order).collect(),
+    }
+}

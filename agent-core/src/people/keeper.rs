@@ -1,0 +1,94 @@
+//! Sees to it that the schedule is kept: looks at the signals while there is work, asks `banyan-schedule`, and tells the
+//! machine what may be received, installed and passed on, and the loop how fast.
+//!
+//! It wakes when something is chosen, an order comes or goes, the verdict changes by itself, or, while there is work, to
+//! look again. Otherwise it sleeps.
+
+use super::{
+    People,
+    signals::{Sampled, Sampler},
+};
+use crate::{agent::Agent, orders::lock};
+use banyan_proto::schedule::{Stage, Window};
+use banyan_schedule::{ClockWatch, Wake, idleness::Thresholds, next_change};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
+
+/// The processor is looked at so often while something depends on it: a person who comes back is noticed within 2 s …
+const LOOK: Duration = Duration::from_secs(1);
+/// … and else so often while there is work, for people to see.
+const LOOK_SELDOM: Duration = Duration::from_secs(5);
+/// Disk and power are looked at so often while there is work.
+const LOOK_REST: Duration = Duration::from_secs(20);
+
+/// Keeps the schedule for ever.
+pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
+    let people = Arc::clone(&agent.people);
+    let mut sampler = Sampler::new(Thresholds { enter_after: idle_after, ..Thresholds::default() });
+    let mut clock = ClockWatch::new(people.now());
+    let mut rest_at = Instant::now();
+    loop {
+        if let Some(step) = clock.look(people.now()) {
+            people.clock_stepped(step);
+        }
+        let work = has_work(&agent);
+        if work {
+            let installing = agent.orders.all().iter().any(|held| people.notes(held.order.id).installing);
+            let mut sampled = lock(&people.sampled).clone();
+            sampler.load(&mut sampled, people.now(), installing);
+            if Instant::now() >= rest_at {
+                rest_at = Instant::now() + LOOK_REST;
+                Sampler::rest(&mut sampled, people.now(), &agent.offers.folder);
+            }
+            put(&people, sampled);
+        } else {
+            sampler.stop();
+            rest_at = Instant::now();
+        }
+        people.shared.write(people.state(), !work);
+        let wake = decide_all(&agent);
+        let look = work.then(|| if idle_matters(&agent) { LOOK } else { LOOK_SELDOM });
+        let wait = look.into_iter().chain(wake.map(|wake| wake.after)).min();
+        match wait {
+            Some(wait) => drop(timeout(wait, people.replan.notified()).await),
+            None => people.replan.notified().await,
+        }
+    }
+}
+
+fn put(people: &People, sampled: Sampled) {
+    *lock(&people.sampled) = sampled;
+    people.changed();
+}
+
+/// Whether something is on its way here, so that signals matter.
+fn has_work(agent: &Agent) -> bool {
+    agent.orders.all().iter().any(|held| agent.people.notes(held.order.id).ended.is_none())
+}
+
+/// Whether any window asks for an idle machine.
+fn idle_matters(agent: &Agent) -> bool {
+    let people = &agent.people;
+    let choice = people.choice();
+    let chosen = choice.as_ref().unwrap_or(&people.policy.defaults);
+    let mut windows = vec![&chosen.window, &chosen.install, &people.policy.window, &people.policy.install];
+    let orders = agent.orders.all();
+    windows.extend(orders.iter().map(|held| &held.order.window));
+    windows.contains(&&Window::Idle)
+}
+
+/// Decides about every order and about passing on; gives when something changes by itself.
+fn decide_all(agent: &Agent) -> Option<Wake> {
+    let people = &agent.people;
+    let facts = people.facts();
+    let mut wakes = vec![people.about(&facts, None, |situation| next_change(situation, facts.now))];
+    for held in agent.orders.all() {
+        let notes = people.notes(held.order.id);
+        for wish in [notes.wishes.receive, notes.wishes.install] {
+            let task = super::scene::task(&held, &notes, wish);
+            wakes.push(people.about(&facts, Some(&task), |situation| next_change(situation, facts.now)));
+        }
+    }
+    let _ = Stage::Receive;
+    wakes.into_iter().flatten().min_by_key(|wake| wake.after)
+}

@@ -1,0 +1,47 @@
+//! How fast a count rises: over the last few seconds, so that a face shows a calm number.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// Over so long.
+const WINDOW: Duration = Duration::from_secs(3);
+
+/// One count.
+#[derive(Debug, Default)]
+pub(crate) struct Meter(VecDeque<(Instant, u64)>);
+
+impl Meter {
+    /// The count is this now; how fast it has risen (a second).
+    pub(crate) fn look(&mut self, now: Instant, count: u64) -> u64 {
+        self.0.push_back((now, count));
+        // One that is older than the window stays, else a look every few seconds would see nothing.
+        while self.0.len() > 2 && now.saturating_duration_since(self.0[1].0) >= WINDOW {
+            self.0.pop_front();
+        }
+        let (then, before) = self.0[0];
+        let millis = u64::try_from(now.saturating_duration_since(then).as_millis()).unwrap_or(u64::MAX);
+        if millis < 100 { 0 } else { count.saturating_sub(before).saturating_mul(1000) / millis }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_follows_and_comes_to_rest() {
+        let (mut meter, start) = (Meter::default(), Instant::now());
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        assert_eq!(meter.look(at(0), 5_000), 0, "what was there before does not count");
+        assert_eq!(meter.look(at(1000), 6_000), 1_000);
+        for second in 2..10 {
+            assert_eq!(meter.look(at(second * 1000), 5_000 + second * 1_000), 1_000);
+        }
+        for second in 10..14 {
+            meter.look(at(second * 1000), 14_000);
+        }
+        assert_eq!(meter.look(at(14_000), 14_000), 0);
+    }
+}

@@ -1,0 +1,370 @@
+//! What the people at this machine said, and what they are told: the choice, wishes about updates, the history, what was
+//! shared. Everything that is said is kept in the database before it counts.
+//!
+//! [`front`] makes of it what the local API tells; [`keeper`] sees to it that it is done.
+
+pub mod front;
+pub mod keeper;
+mod ledger;
+mod meter;
+mod scene;
+pub mod signals;
+
+use crate::{
+    orders::lock,
+    state::{State, StateError},
+};
+use banyan_proto::{
+    DeploymentId, Reason, UnixSeconds,
+    api::{ApiError, Event},
+    local::{Happened, HistoryEntry, Overruled, PauseFor, Request, Wait, Wishes},
+    schedule::{Choice, Pause, Policy, Stage, Wish},
+};
+use banyan_schedule::{Moment, check_choice, tomorrow};
+use jiff::tz::TimeZone;
+use ledger::Shared;
+use serde::{Deserialize, Serialize};
+use signals::Sampled;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+use tokio::sync::{Notify, watch};
+
+/// So much of the history is kept.
+const HISTORY: usize = 200;
+
+/// What the people said and what they are told.
+pub struct People {
+    state: Arc<State>,
+    /// The zone of this machine's clock.
+    pub zone: TimeZone,
+    /// What the administrator laid down.
+    pub policy: Policy,
+    started: Instant,
+    known: Mutex<Known>,
+    /// What was given and got.
+    pub(crate) shared: Shared,
+    /// What the machine sees of itself.
+    pub(crate) sampled: Mutex<Sampled>,
+    changes: watch::Sender<u64>,
+    replan: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    choice: Option<Choice>,
+    notes: BTreeMap<DeploymentId, Notes>,
+    history: Vec<HistoryEntry>,
+}
+
+/// What is noted about one order.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Notes {
+    /// When this machine first heard of it.
+    pub(crate) seen: UnixSeconds,
+    /// What the person said.
+    pub(crate) wishes: Wishes,
+    /// How it ended.
+    pub(crate) ended: Option<Ended>,
+    /// The installer is at work.
+    #[serde(skip)]
+    pub(crate) installing: bool,
+    /// What is in the way that is not the schedule.
+    #[serde(skip)]
+    pub(crate) waits: Option<Wait>,
+}
+
+/// How an order ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    pub(crate) at: UnixSeconds,
+    pub(crate) failed: Option<(Reason, String, bool)>,
+}
+
+fn failed(error: &StateError) -> ApiError {
+    ApiError { reason: Reason::DiskFailed, detail: format!("nothing was changed: {error}") }
+}
+
+impl People {
+    /// What an earlier run left.
+    ///
+    /// # Errors
+    /// When the database fails or a record is damaged.
+    pub fn open(state: Arc<State>) -> Result<Self, StateError> {
+        let mut known = Known {
+            choice: state.kept("choice")?,
+            notes: state.kept("notes")?.unwrap_or_default(),
+            history: state.kept("history")?.unwrap_or_default(),
+        };
+        if let Some(choice) = &mut known.choice
+            && banyan_schedule::after_clock_step(choice, UnixSeconds::now(), 0)
+        {
+            state.keep("choice", &known.choice)?;
+        }
+        Ok(Self {
+            shared: Shared::open(&state)?,
+            state,
+            zone: TimeZone::system(),
+            policy: Policy::default(),
+            started: Instant::now(),
+            known: Mutex::new(known),
+            sampled: Mutex::default(),
+            changes: watch::Sender::new(0),
+            replan: Notify::new(),
+        })
+    }
+    pub(crate) fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+    /// The program ends: what is not written down yet is.
+    pub(crate) fn stop(&self) {
+        self.shared.write(&self.state, true);
+    }
+    /// Now, on both clocks.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        Moment { wall: UnixSeconds::now(), mono: self.started.elapsed() }
+    }
+    /// What people see may have changed.
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|number| *number += 1);
+    }
+    /// What may be done has to be decided again.
+    pub(crate) fn replan(&self) {
+        self.replan.notify_one();
+        self.changed();
+    }
+    /// A number that is another one whenever something may have changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+    /// What was chosen; none as long as nobody has.
+    #[must_use]
+    pub fn choice(&self) -> Option<Choice> {
+        lock(&self.known).choice.clone()
+    }
+    pub(crate) fn history(&self) -> Vec<HistoryEntry> {
+        lock(&self.known).history.clone()
+    }
+    pub(crate) fn notes(&self, order: DeploymentId) -> Notes {
+        lock(&self.known).notes.get(&order).cloned().unwrap_or_default()
+    }
+    /// The wall clock was stepped by so many seconds.
+    pub(crate) fn clock_stepped(&self, by: i64) {
+        let mut known = lock(&self.known);
+        let Some(choice) = &mut known.choice else { return };
+        if banyan_schedule::after_clock_step(choice, UnixSeconds::now(), by)
+            && let Err(error) = self.state.keep("choice", &known.choice)
+        {
+            tracing::warn!(%error, "the choice could not be kept after the clock was put right");
+        }
+    }
+
+    /// Changes the choice, within the policy.
+    fn choose(&self, change: impl FnOnce(&mut Choice)) -> Result<(), ApiError> {
+        let mut known = lock(&self.known);
+        let mut choice = known.choice.clone().unwrap_or_else(|| self.policy.defaults.clone());
+        change(&mut choice);
+        check_choice(&choice, &self.policy.bounds)
+            .map_err(|error| ApiError { reason: Reason::NotAllowed, detail: error.to_string() })?;
+        self.state.keep("choice", &Some(&choice)).map_err(|error| failed(&error))?;
+        known.choice = Some(choice);
+        drop(known);
+        self.replan();
+        Ok(())
+    }
+
+    /// Does what was asked about the choice; gives everything else back.
+    pub(crate) fn carry_out(&self, request: Request) -> Result<(), ApiError> {
+        let asked = UnixSeconds::now();
+        match request {
+            Request::SetWindow { window, night } => self.choose(|choice| {
+                choice.window = window;
+                choice.night = night.unwrap_or(choice.night);
+            }),
+            Request::SetInstallWindow { window } => self.choose(|choice| choice.install = window),
+            Request::SetLimits { download, upload, daily_upload, forward, free_disk } => self.choose(|choice| {
+                (choice.download, choice.upload, choice.daily_upload) = (download, upload, daily_upload);
+                (choice.forward, choice.free_disk) = (forward, free_disk);
+            }),
+            Request::Pause { until } => self.choose(|choice| {
+                choice.pause = Some(match until {
+                    PauseFor::Seconds(seconds) => Pause::For { asked, seconds },
+                    PauseFor::UntilTomorrow => Pause::UntilTomorrow { asked },
+                    PauseFor::UntilResumed => Pause::UntilResumed { asked },
+                });
+            }),
+            Request::Resume => self.choose(|choice| choice.pause = None),
+            Request::Overrule { signal, on } => self.choose(|choice| {
+                let over = &mut choice.overrule;
+                match signal {
+                    Overruled::Metered(network) if on => drop(over.metered.insert(network)),
+                    Overruled::Metered(network) => drop(over.metered.remove(&network)),
+                    Overruled::Battery => over.battery = on,
+                    Overruled::FullScreen => over.full_screen = on,
+                    Overruled::Processor => over.processor = on,
+                    Overruled::Presence => over.presence = on,
+                }
+            }),
+            Request::ForgetChoice => {
+                let mut known = lock(&self.known);
+                self.state.keep("choice", &None::<Choice>).map_err(|error| failed(&error))?;
+                known.choice = None;
+                drop(known);
+                self.replan();
+                Ok(())
+            }
+            other => {
+                let detail = format!("this agent cannot do that: {other:?}");
+                Err(ApiError { reason: Reason::BadRequest, detail })
+            }
+        }
+    }
+    /// What the person wants with one order. Installing now also receives now.
+    pub(crate) fn wish(&self, order: DeploymentId, stage: Stage, wish: Wish) -> Result<(), ApiError> {
+        let refused = |reason, detail: &str| Err(ApiError { reason, detail: detail.to_owned() });
+        let mut known = lock(&self.known);
+        let Some(notes) = known.notes.get_mut(&order).filter(|notes| notes.ended.is_none()) else {
+            return refused(Reason::NotFound, "this update is not on its way any more");
+        };
+        let before = notes.wishes;
+        match (stage, wish) {
+            (Stage::Forward, _) => return refused(Reason::BadRequest, "there is no wish about passing on"),
+            (Stage::Install, Wish::Now) => notes.wishes = Wishes { receive: Wish::Now, install: Wish::Now },
+            (Stage::Install, wish) => notes.wishes.install = wish,
+            (Stage::Receive, wish) => notes.wishes.receive = wish,
+        }
+        if let Err(error) = self.state.keep("notes", &known.notes) {
+            known.notes.entry(order).or_default().wishes = before;
+            return Err(failed(&error));
+        }
+        drop(known);
+        self.replan();
+        Ok(())
+    }
+
+    /// An order was accepted.
+    pub(crate) fn seen(&self, order: DeploymentId, package: &str, version: &str) {
+        let mut known = lock(&self.known);
+        if known.notes.contains_key(&order) {
+            return;
+        }
+        let at = UnixSeconds::now();
+        known.notes.insert(order, Notes { seen: at, ..Notes::default() });
+        let (package, version) = (package.to_owned(), version.to_owned());
+        self.tell(&mut known, HistoryEntry { at, order: Some(order), package, version, what: Happened::Incoming });
+        drop(known);
+        self.replan();
+    }
+    /// This machine was enrolled.
+    pub(crate) fn enrolled(&self) {
+        let (at, nothing) = (UnixSeconds::now(), String::new());
+        let what = Happened::Enrolled;
+        self.tell(
+            &mut lock(&self.known),
+            HistoryEntry { at, order: None, package: nothing.clone(), version: nothing, what },
+        );
+        self.changed();
+    }
+    /// An order is gone from here.
+    pub(crate) fn gone(&self, order: DeploymentId, package: &str, version: &str, reason: Reason) {
+        let mut known = lock(&self.known);
+        if known.notes.remove(&order).is_some_and(|notes| notes.ended.is_none()) {
+            let (at, what) = (UnixSeconds::now(), Happened::Dropped { reason });
+            let (package, version) = (package.to_owned(), version.to_owned());
+            self.tell(&mut known, HistoryEntry { at, order: Some(order), package, version, what });
+        } else {
+            self.write(&known);
+        }
+        drop(known);
+        self.replan();
+    }
+    /// Something happened to an order.
+    pub(crate) fn happened(&self, order: DeploymentId, package: &str, version: &str, event: &Event) {
+        let at = UnixSeconds::now();
+        let mut known = lock(&self.known);
+        let Some(notes) = known.notes.get_mut(&order) else { return };
+        let what = match event {
+            // The schedule's own word stands in the verdict; that others wait for a turn here is nobody's business.
+            Event::Waits { reason: Reason::NotNow | Reason::MayNotForward | Reason::Busy, .. } => None,
+            Event::Waits { reason, detail } => {
+                notes.installing = false;
+                let stage = if *reason == Reason::NoSource { Stage::Receive } else { Stage::Install };
+                let stage =
+                    if matches!(reason, Reason::DiskFull | Reason::DiskFailed) { Stage::Receive } else { stage };
+                let since = notes.waits.as_ref().filter(|wait| wait.reason == *reason).map_or(at, |wait| wait.since);
+                notes.waits = Some(Wait { stage, reason: *reason, detail: detail.clone(), since, next: None });
+                None
+            }
+            Event::Source { .. } | Event::Authenticated => {
+                notes.waits = None;
+                None
+            }
+            Event::Installing => {
+                (notes.installing, notes.waits) = (true, None);
+                None
+            }
+            Event::Verified { .. } => {
+                notes.waits = None;
+                Some(Happened::Received)
+            }
+            Event::Installed { already, .. } => {
+                (notes.installing, notes.waits) = (false, None);
+                notes.ended = Some(Ended { at, failed: None });
+                Some(Happened::Installed { already: *already })
+            }
+            Event::Failed { reason, detail, restored } => {
+                (notes.installing, notes.waits) = (false, None);
+                notes.ended = Some(Ended { at, failed: Some((*reason, detail.clone(), *restored)) });
+                Some(Happened::Failed { reason: *reason, detail: detail.clone(), restored: *restored })
+            }
+            Event::SteppedOver { .. }
+            | Event::Offered { .. }
+            | Event::Refused { .. }
+            | Event::BadChunk { .. }
+            | Event::Progress { .. } => None,
+        };
+        if let Some(what) = what {
+            let (package, version) = (package.to_owned(), version.to_owned());
+            self.tell(&mut known, HistoryEntry { at, order: Some(order), package, version, what });
+        }
+        drop(known);
+        self.replan();
+    }
+    /// An order of an earlier run that had ended; notes older than this version lack it.
+    pub(crate) fn had_ended(&self, order: DeploymentId, at: UnixSeconds, result: Result<(), Reason>) {
+        let mut known = lock(&self.known);
+        let notes = known.notes.entry(order).or_insert_with(|| Notes { seen: at, ..Notes::default() });
+        let failed = result.err().map(|reason| (reason, String::new(), true));
+        notes.ended.get_or_insert(Ended { at, failed });
+    }
+    fn tell(&self, known: &mut Known, entry: HistoryEntry) {
+        known.history.insert(0, entry);
+        known.history.truncate(HISTORY);
+        self.write(known);
+    }
+    /// What only tells people something may be lost with the disk: it is logged.
+    fn write(&self, known: &Known) {
+        let kept = self.state.keep("notes", &known.notes).and_then(|()| self.state.keep("history", &known.history));
+        if let Err(error) = kept {
+            tracing::warn!(%error, "the history could not be kept");
+        }
+    }
+    /// Until 06:00 tomorrow, in an hour, when the night begins: what an install may be put off to.
+    pub(crate) fn later(&self, until: Option<UnixSeconds>) -> Vec<banyan_proto::local::Later> {
+        use banyan_proto::local::{Later, When};
+        // On the minute, so that the same times stand there from one look to the next.
+        let now = UnixSeconds(UnixSeconds::now().0 / 60 * 60);
+        let night = self.choice().map_or(self.policy.night, |choice| choice.night);
+        let all = [
+            (When::InAnHour, now.plus(3600)),
+            (When::Tonight, banyan_schedule::tonight(now, &self.zone, night)),
+            (When::Tomorrow, tomorrow(now, &self.zone)),
+        ];
+        let fits = |at: UnixSeconds| at > now && until.is_none_or(|until| at < until);
+        all.into_iter().filter(|(_, at)| fits(*at)).map(|(when, at)| Later { when, at }).collect()
+    }
+}
