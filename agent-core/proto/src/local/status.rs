@@ -1,6 +1,6 @@
 //! The short answer for `doctor`: how the agent is, in one message.
 
-use crate::{DeploymentId, MachineId, Reason, UnixSeconds};
+use crate::{DeploymentId, MachineId, Reason, UnixSeconds, api::ApiError};
 use serde::{Deserialize, Serialize};
 
 /// How the agent is.
