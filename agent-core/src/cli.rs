@@ -303,6 +303,7 @@ fn assemble(
         node: OnceLock::new(),
         heard: AtomicU64::new(0),
         trouble: Mutex::default(),
+        told: Mutex::default(),
         leaves: Mutex::default(),
     }))
 }
@@ -331,17 +332,26 @@ fn start(agent: &Arc<Agent>) -> anyhow::Result<NodeHandle> {
     let machine = Config::agent(agent.me, agent.offers.server, agent.max_children, u64::from_le_bytes(random()));
     let (node, _) = node::start(NodeConfig { machine, software: identity::software(), tls }, Arc::clone(agent));
     drop(agent.node.set(node.clone()));
+    agent.look_at_disk();
+    let facts = agent.people.facts();
+    agent.decide_general(&facts);
     for record in agent.state.orders()? {
         match agent.offers.restore(&record, UnixSeconds::now()) {
             // Ended before it could be written down: a higher epoch has been seen.
             Ok(held) if held.order.epoch < agent.offers.epoch.seen() && record.ended.is_none() => {}
             Ok(held) => {
+                let described = held.described();
+                agent.people.seen(held.order.id, &held.order.package, &described.version);
+                if let Some(result) = record.ended {
+                    agent.people.had_ended(held.order.id, held.order.issued, result);
+                }
+                // Before the machine hears of the order: else it would ask for chunks at once.
+                agent.decide_order(&facts, &held);
                 for stripe in held.offers().keys() {
                     held.trusted(*stripe).into_iter().for_each(|trusted| node.input(Input::Restored(trusted)));
                 }
                 if let Some(result) = record.ended {
                     held.content.release();
-                    agent.people.had_ended(held.order.id, held.order.issued, result);
                     node.input(Input::InstallEnded(held.order.id, result));
                 }
             }

@@ -30,7 +30,9 @@ pub struct Agent {
     pub data: PathBuf,
     /// Where things are installed.
     pub root: PathBuf,
-    join: String,
+    /// More arguments for its agent, from its next start on.
+    pub arguments: Vec<String>,
+    join: Option<String>,
     service: Option<Service>,
 }
 
@@ -145,11 +147,18 @@ impl World {
     }
     /// Enrols and starts one more machine.
     pub fn add_agent(&mut self) {
+        let join = self.join_code(1);
+        self.add_machine(Some(join));
+    }
+    /// Starts one more machine that waits for a join code.
+    pub fn add_waiting_agent(&mut self) {
+        self.add_machine(None);
+    }
+    fn add_machine(&mut self, join: Option<String>) {
         let label = format!("m{}", self.agents.len());
         let (data, root) = (self.path(&label).into(), self.path(&format!("{label}-root")).into());
         fs::create_dir_all(&root).expect("a folder");
-        let join = self.join_code(1);
-        self.agents.push(Agent { label, data, root, join, service: None });
+        self.agents.push(Agent { label, data, root, arguments: Vec::new(), join, service: None });
         self.start_agent(self.agents.len() - 1);
     }
     /// Starts a machine's agent.
@@ -161,7 +170,11 @@ impl World {
         let agent = &mut self.agents[which];
         let mut command = programs::agent();
         command.arg("--data").arg(&agent.data).arg("--install-root").arg(&agent.root);
-        command.args(["--listen", "127.0.0.1:0", "--name", &agent.label, "--join", &agent.join]);
+        command.args(["--listen", "127.0.0.1:0", "--name", &agent.label]);
+        if let Some(join) = &agent.join {
+            command.args(["--join", join]);
+        }
+        command.args(&agent.arguments);
         agent.service = Some(Service::start(command, &log));
     }
     /// `kill -9` for a machine's agent.
@@ -305,6 +318,34 @@ impl World {
     pub fn say(&self, which: usize, requests: &[local::Request]) -> Vec<local::Reply> {
         let stream = UnixStream::connect(self.agents[which].data.join("agent.sock")).expect("the agent listens");
         say(stream, requests)
+    }
+    /// Tells an agent something that it must do.
+    ///
+    /// # Panics
+    /// When it does not do it.
+    pub fn tell(&self, which: usize, request: &local::Request) {
+        let hello = local::Request::Hello { version: local::LOCAL_VERSION };
+        let replies = self.say(which, &[hello, request.clone()]);
+        assert_eq!(replies.last(), Some(&local::Reply::Done), "{request:?}");
+    }
+    /// Everything that an agent tells faces.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn snapshot(&self, which: usize) -> local::Snapshot {
+        let mut stream = UnixStream::connect(self.agents[which].data.join("agent.sock")).expect("the agent listens");
+        let hello = local::Request::Hello { version: local::LOCAL_VERSION };
+        for request in [hello, local::Request::Subscribe] {
+            writeln!(stream, "{}", serde_json::to_string(&request).expect("JSON")).expect("the agent reads");
+        }
+        for line in BufReader::new(stream).lines() {
+            let message = serde_json::from_str(&line.expect("the agent answers")).expect("in JSON");
+            if let local::Message::Event(local::Event::Snapshot(snapshot)) = message {
+                return *snapshot;
+            }
+        }
+        panic!("the agent told nothing\n{}", self.logs())
     }
     /// Everything that an agent said.
     #[must_use]

@@ -2,6 +2,7 @@
 
 use crate::{
     context::End,
+    gates::Gates,
     io::{Action, Link, TrustedOffer},
     life::Life,
     machine::Machine,
@@ -9,7 +10,7 @@ use crate::{
     serving::{Turn, refuse},
 };
 use banyan_proto::{
-    MachineId, Reason,
+    DeploymentId, MachineId, Reason,
     peer::{OfferReply, PullReply},
 };
 
@@ -24,12 +25,16 @@ impl Machine {
         if life == Life::Root {
             offer.held = offer.chunks;
         }
-        let (mut ctx, orders, _) = self.split();
         let id = offer.stripe.order;
-        let order = orders.entry(id).or_insert_with(|| Order::new(id, offer.stripes, life));
+        let gates = self.gates_of(id);
+        let (mut ctx, orders, _) = self.split();
+        let order = orders.entry(id).or_insert_with(|| Order::new(id, offer.stripes, life, gates));
         if order.fits(&offer) {
             order.take(&mut ctx, offer);
         }
+    }
+    fn gates_of(&self, order: DeploymentId) -> Gates {
+        self.gates.get(&order).copied().unwrap_or(Gates::OPEN)
     }
     fn is_for_me(&self, offer: &TrustedOffer) -> bool {
         let id = offer.stripe.order;
@@ -55,11 +60,12 @@ impl Machine {
         if let Some(reply) = refusal {
             return self.out.actions.push_back(Action::AnswerOffer(link, reply));
         }
-        let may_forward = self.may_forward;
+        let (may_forward, gates) = (self.may_forward, self.gates_of(stripe.order));
         let (mut ctx, orders, _) = self.split();
         ctx.out.links.insert(link, End { peer: sender, stripe });
-        let order =
-            orders.entry(stripe.order).or_insert_with(|| Order::new(stripe.order, offer.stripes, Life::Receiving));
+        let order = orders
+            .entry(stripe.order)
+            .or_insert_with(|| Order::new(stripe.order, offer.stripes, Life::Receiving, gates));
         order.offered(&mut ctx, (link, sender), offer, may_forward);
     }
     /// Whether a link is new, or known to lead there. An odd link that is not known was given up here.
@@ -70,6 +76,9 @@ impl Machine {
         let held = self.orders.get(&end.stripe.order).map(|order| {
             order.stripe(end.stripe.stripe).map(|stripe| (stripe.source().held(), stripe.source().chunks()))
         });
+        // While nothing comes in, nobody may wait here for it; what is here is given.
+        let comes = self.gates_of(end.stripe.order).receive.is_ok();
+        let may_wait = ancestor && (comes || held.flatten().is_some_and(|(held, chunks)| held == chunks));
         let refused = |reason| Some(PullReply::Refused { reason });
         let refusal = match (held, self.may_forward) {
             _ if !self.is_free_or(link, end) => refused(Reason::ProtocolBroken),
@@ -78,7 +87,7 @@ impl Machine {
             // The order is known, this stripe's offer has not come yet.
             (Some(None), Ok(())) => Some(PullReply::NotHere),
             (Some(Some((_, chunks))), Ok(())) if from > chunks => refused(Reason::ProtocolBroken),
-            (Some(Some((held, _))), Ok(())) if !ancestor && held <= from => Some(PullReply::NotHere),
+            (Some(Some((held, _))), Ok(())) if !may_wait && held <= from => Some(PullReply::NotHere),
             (Some(Some(_)), Ok(())) => None,
         };
         let (mut ctx, _, serving) = self.split();
@@ -86,7 +95,7 @@ impl Machine {
             Some(reply) => refuse(&mut ctx, link, reply),
             None => {
                 ctx.out.links.insert(link, end);
-                serving.pulled(&mut ctx, link, Turn { end, from, wait: ancestor });
+                serving.pulled(&mut ctx, link, Turn { end, from, wait: may_wait });
             }
         }
     }

@@ -31,6 +31,9 @@ impl Machine {
         if held > chunks || source.is_whole() != matches!(source.seat(), Seat::Whole(_)) {
             return Some(format!("S1: {held} of {chunks} chunks are held in {:?}", source.seat()));
         }
+        if !source.is_open() && !matches!(source.seat(), Seat::Empty { .. } | Seat::Whole(_)) {
+            return Some(format!("S8: it may not receive, and {:?}", source.seat()));
+        }
         let asked = |attempt: &Attempt| (attempt.peer(), attempt.link());
         let turned_to: Vec<((MachineId, Kind), Link)> = match source.seat() {
             Seat::Empty { .. } | Seat::Whole(_) => Vec::new(),
@@ -81,6 +84,14 @@ impl Machine {
         let twice = self.serving.turns().find(|(_, turn)| !ends.insert((turn.end.peer, turn.end.stripe)));
         if let Some((_, turn)) = twice {
             return Some(format!("T2: {} is served twice", turn.end.peer));
+        }
+        let waits = self.serving.turns().find(|(_, turn)| {
+            let order = self.orders.get(&turn.end.stripe.order);
+            let stripe = order.and_then(|order| order.stripe(turn.end.stripe.stripe));
+            turn.wait && stripe.is_some_and(|stripe| !stripe.source().is_open() && !stripe.source().is_whole())
+        });
+        if let Some((_, turn)) = waits {
+            return Some(format!("T4: {} waits here for what does not come", turn.end.peer));
         }
         (self.may_forward.is_err() && active + waiting > 0).then(|| "T3: it serves and may not".to_owned())
     }

@@ -26,6 +26,8 @@ pub(crate) struct Out {
     /// Closed in this call; each concern still has to forget them.
     pub(crate) closed: Vec<(Link, End)>,
     pub(crate) jitter: Jitter,
+    /// This machine takes bytes in slowly: nobody is blamed for being slow.
+    pub(crate) takes_slowly: bool,
     next_link: u64,
 }
 
@@ -36,6 +38,7 @@ impl Out {
             links: BTreeMap::new(),
             closed: Vec::new(),
             jitter: Jitter::new(seed),
+            takes_slowly: false,
             next_link: 1,
         }
     }

@@ -131,6 +131,15 @@ pub enum Input {
     Dropped(DeploymentId, Reason),
     /// This machine may hand on, or may not (transfer window, user, policy).
     MayForward(Result<(), Reason>),
+    /// This machine may receive this order's content, or may not (transfer window, user, policy, disk). Told before the
+    /// order's offer it holds for that too. While it is closed, offers are deferred and nobody is asked for chunks; what is
+    /// here stays, and is gone on from when it opens. An order that nothing was said about is open.
+    MayReceive(DeploymentId, Result<(), Reason>),
+    /// This machine may install this order, or may not yet. While it is closed no leave to install is asked for.
+    MayInstall(DeploymentId, Result<(), Reason>),
+    /// This machine takes bytes in more slowly than they could come (a limit of its owner's, giving way to other
+    /// traffic), or no longer: while it does, no source is blamed for being slow (rule P8).
+    TakesSlowly(bool),
     /// Time has passed.
     Tick,
 }

@@ -10,6 +10,7 @@ mod admission;
 mod check;
 mod config;
 mod context;
+mod gates;
 mod handing;
 pub mod io;
 mod life;

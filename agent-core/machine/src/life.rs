@@ -24,6 +24,8 @@ pub(crate) enum Life {
     Verifying,
     /// The artifact is right; the receipt is asked for.
     Receipt(Asking),
+    /// The receipt is here; the schedule does not let this machine install now.
+    Closed,
     /// The receipt is here; leave to install is asked for.
     GoAhead(Asking),
     /// There is leave to install, since then; other orders' installs come first.
@@ -60,7 +62,9 @@ impl Life {
     /// The hash is wrong. A running installer has its own open file, and an ended order needs none.
     pub(crate) fn damaged(self) -> Option<Self> {
         match self {
-            Self::Verifying | Self::Receipt(_) | Self::GoAhead(_) | Self::Ready(..) => Some(Self::Receiving),
+            Self::Verifying | Self::Receipt(_) | Self::Closed | Self::GoAhead(_) | Self::Ready(..) => {
+                Some(Self::Receiving)
+            }
             Self::Root | Self::Receiving | Self::Installing(_) | Self::Ended(_) => None,
         }
     }
@@ -68,6 +72,13 @@ impl Life {
     pub(crate) fn receipted(self) -> (Self, Option<Ask>) {
         match self {
             Self::Receipt(_) => (Self::GoAhead(Asking::Asked(Pause::default())), Some(Ask::GoAhead)),
+            other => (other, None),
+        }
+    }
+    /// The schedule lets this machine install.
+    pub(crate) fn opened(self) -> (Self, Option<Ask>) {
+        match self {
+            Self::Closed => (Self::GoAhead(Asking::Asked(Pause::default())), Some(Ask::GoAhead)),
             other => (other, None),
         }
     }

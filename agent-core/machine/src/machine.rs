@@ -4,6 +4,7 @@
 use crate::{
     config::Config,
     context::{Context, End, Out},
+    gates::Gates,
     io::{Action, Input, Link, Now, StripeId},
     life::Life,
     order::Order,
@@ -27,6 +28,8 @@ pub struct Machine {
     pub(crate) orders: BTreeMap<DeploymentId, Order>,
     pub(crate) serving: Serving,
     pub(crate) may_forward: Result<(), Reason>,
+    /// Of orders that something was said about, known or not.
+    pub(crate) gates: BTreeMap<DeploymentId, Gates>,
 }
 
 impl Machine {
@@ -35,7 +38,8 @@ impl Machine {
     pub fn new(config: Config) -> Self {
         let may_forward = if config.max_children == 0 { Err(Reason::MayNotForward) } else { Ok(()) };
         let out = Out::new(config.seed);
-        Self { config, now: Now::ZERO, out, orders: BTreeMap::new(), serving: Serving::default(), may_forward }
+        let (orders, gates) = (BTreeMap::new(), BTreeMap::new());
+        Self { config, now: Now::ZERO, out, orders, serving: Serving::default(), may_forward, gates }
     }
     /// Takes in what has happened. `now` never goes back (if it does, it is taken to stand still).
     pub fn handle(&mut self, now: Now, input: Input) {
@@ -77,6 +81,9 @@ impl Machine {
             }
             Input::Lost(link, reason) => self.lost(link, reason),
             Input::MayForward(may) => self.set_may_forward(may),
+            Input::MayReceive(order, may) => self.set_may_receive(order, may),
+            Input::MayInstall(order, may) => self.set_may_install(order, may),
+            Input::TakesSlowly(slowly) => self.out.takes_slowly = slowly,
             Input::Dropped(order, reason) => self.dropped(order, reason),
             Input::Stored { link, stripe, held } => {
                 let (mut ctx, orders, _) = self.split();
@@ -163,7 +170,27 @@ impl Machine {
             serving.stop(&mut ctx, reason);
         }
     }
+    fn set_may_receive(&mut self, id: DeploymentId, may: Result<(), Reason>) {
+        self.gates.entry(id).or_insert(Gates::OPEN).receive = may;
+        let (mut ctx, orders, serving) = self.split();
+        let Some(order) = orders.get_mut(&id) else { return };
+        order.set_may_receive(&mut ctx, may);
+        if let Err(reason) = may
+            && !order.is_whole()
+        {
+            // Who waits here for chunks that do not come would starve: they find another way.
+            serving.stop_waiting(&mut ctx, id, reason);
+        }
+    }
+    fn set_may_install(&mut self, id: DeploymentId, may: Result<(), Reason>) {
+        self.gates.entry(id).or_insert(Gates::OPEN).install = may;
+        let (mut ctx, orders, _) = self.split();
+        if let Some(order) = orders.get_mut(&id) {
+            order.set_may_install(&mut ctx, may);
+        }
+    }
     fn dropped(&mut self, id: DeploymentId, reason: Reason) {
+        self.gates.remove(&id);
         let (mut ctx, orders, _) = self.split();
         if orders.remove(&id).is_some() {
             let of_order = |(link, end): (&Link, &End)| (end.stripe.order == id).then_some(*link);

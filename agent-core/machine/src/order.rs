@@ -3,6 +3,7 @@
 use crate::{
     config::Timings,
     context::{Context, End},
+    gates::Gates,
     io::{Action, Link, Now, TrustedOffer},
     life::{Ask, Life},
     source::seek::Banned,
@@ -18,6 +19,7 @@ pub(crate) struct Order {
     stripes: Vec<Option<Stripe>>,
     banned: Banned,
     life: Life,
+    gates: Gates,
     /// The reason last reported for waiting.
     waits: Option<Reason>,
     /// When progress was last reported, and how many chunks were held then.
@@ -26,9 +28,9 @@ pub(crate) struct Order {
 
 impl Order {
     /// An order with no stripe yet.
-    pub(crate) fn new(id: DeploymentId, stripes: u8, life: Life) -> Self {
+    pub(crate) fn new(id: DeploymentId, stripes: u8, life: Life, gates: Gates) -> Self {
         let stripes = (0..stripes).map(|_| None).collect();
-        Self { id, stripes, banned: Banned::new(), life, waits: None, progress: (Now::ZERO, 0) }
+        Self { id, stripes, banned: Banned::new(), life, gates, waits: None, progress: (Now::ZERO, 0) }
     }
     pub(crate) fn life(&self) -> &Life {
         &self.life
@@ -63,7 +65,7 @@ impl Order {
     pub(crate) fn take(&mut self, ctx: &mut Context<'_>, offer: TrustedOffer) {
         let Some(place) = self.stripes.get_mut(usize::from(offer.stripe.stripe)) else { return };
         match place {
-            None => *place = Some(Stripe::new(ctx, offer, true)),
+            None => *place = Some(Stripe::new(ctx, offer, true, self.gates.receive.is_ok())),
             Some(stripe) => stripe.revise(ctx, offer),
         }
     }
@@ -84,15 +86,19 @@ impl Order {
         }
         let is_news = known.is_none_or(|known| offer.revision > known);
         let stripe = match place {
-            None => place.insert(Stripe::new(ctx, offer, may_forward.is_ok())),
+            None => {
+                let receives = self.gates.receive.is_ok();
+                place.insert(Stripe::new(ctx, offer, may_forward.is_ok() && receives, receives))
+            }
             Some(stripe) => {
                 stripe.revise(ctx, offer);
                 stripe
             }
         };
-        stripe.offered(ctx, (link, sender), may_forward, &self.banned);
+        stripe.offered(ctx, (link, sender), (self.gates.receive, may_forward), &self.banned);
         if is_news {
             stripe.report_offered(ctx, sender);
+            self.tell_closed(ctx);
         }
     }
     /// A chunk was stored.
@@ -166,8 +172,42 @@ impl Order {
     pub(crate) fn go_ahead(&mut self, now: Now) {
         self.life = self.life.go_ahead(now);
     }
+    /// The schedule opened or closed receiving.
+    pub(crate) fn set_may_receive(&mut self, ctx: &mut Context<'_>, may: Result<(), Reason>) {
+        self.gates.receive = may;
+        for stripe in self.stripes.iter_mut().flatten() {
+            stripe.source_mut().set_open(ctx, may);
+        }
+        self.tell_closed(ctx);
+    }
+    /// The schedule opened or closed installing.
+    pub(crate) fn set_may_install(&mut self, ctx: &mut Context<'_>, may: Result<(), Reason>) {
+        self.gates.install = may;
+        if may.is_ok() {
+            let step = self.life.opened();
+            self.advance(ctx, step);
+        }
+    }
+    /// Reports that receiving is closed, or forgets that it was.
+    fn tell_closed(&mut self, ctx: &mut Context<'_>) {
+        if self.life == Life::Receiving {
+            self.tell_whether(ctx, self.gates.receive.err());
+        }
+    }
+    /// Reports a reason for waiting, once as long as it stays the same.
+    fn tell_whether(&mut self, ctx: &mut Context<'_>, reason: Option<Reason>) {
+        if let Some(reason) = reason.filter(|reason| self.waits != Some(*reason)) {
+            ctx.report(self.id, Event::Waits { reason, detail: reason.next().to_owned() });
+        }
+        self.waits = reason;
+    }
     /// It is this order's turn to install.
     pub(crate) fn turn(&mut self, ctx: &mut Context<'_>) {
+        if let Err(reason) = self.gates.install {
+            // Closed since the leave was asked for: a new one is asked for when it opens.
+            self.life = Life::Closed;
+            return self.tell_whether(ctx, Some(reason));
+        }
         let step = self.life.turn(ctx.now, &ctx.config.timings);
         self.advance(ctx, step);
         if matches!(self.life, Life::Installing(_)) {
@@ -191,6 +231,10 @@ impl Order {
     }
     fn advance(&mut self, ctx: &mut Context<'_>, (life, ask): (Life, Option<Ask>)) {
         self.life = life;
+        if let (Some(Ask::GoAhead), Err(reason)) = (ask, self.gates.install) {
+            self.life = Life::Closed;
+            return self.tell_whether(ctx, Some(reason));
+        }
         if let Some(ask) = ask {
             ctx.act(match ask {
                 Ask::Verify => Action::VerifyArtifact(self.id),

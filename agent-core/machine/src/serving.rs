@@ -82,6 +82,15 @@ impl Serving {
         self.queue.clear();
         links.into_iter().for_each(|link| refuse(ctx, link, PullReply::Refused { reason }));
     }
+    /// Nothing more comes in for this order: whoever waits here for it looks elsewhere.
+    pub(crate) fn stop_waiting(&mut self, ctx: &mut Context<'_>, order: DeploymentId, reason: Reason) {
+        let waits = |turn: &Turn| turn.end.stripe.order == order && turn.wait;
+        let links: Vec<Link> = self.turns().filter(|(_, turn)| waits(turn)).map(|(link, _)| link).collect();
+        for link in links {
+            self.gone(link);
+            refuse(ctx, link, PullReply::Refused { reason });
+        }
+    }
     /// Those being served, then those waiting.
     pub(crate) fn turns(&self) -> impl Iterator<Item = (Link, Turn)> + '_ {
         self.active.iter().map(|(link, turn)| (*link, *turn)).chain(self.queue.iter().copied())

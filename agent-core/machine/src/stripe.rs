@@ -40,9 +40,9 @@ fn ancestors(proof: &Proof, server: MachineId) -> Vec<MachineId> {
 
 impl Stripe {
     /// An offer that is new here. Whoever holds the stripe's content whole needs no source.
-    pub(crate) fn new(ctx: &Context<'_>, offer: TrustedOffer, hands_on: bool) -> Self {
+    pub(crate) fn new(ctx: &Context<'_>, offer: TrustedOffer, hands_on: bool, receives: bool) -> Self {
         let TrustedOffer { stripe: id, revision, chunks, sublist, proof, held, .. } = offer;
-        let source = Source::new(id, ancestors(&proof, ctx.config.server), chunks, held, ctx.now);
+        let source = Source::new(id, ancestors(&proof, ctx.config.server), chunks, held, ctx.now, receives);
         let handing = hands_on.then(|| Handing::new(id, &sublist, &proof, ctx.now));
         Self { id, revision, sublist, proof, senders: BTreeMap::new(), handing, source }
     }
@@ -51,10 +51,14 @@ impl Stripe {
         &mut self,
         ctx: &mut Context<'_>,
         (link, sender): (Link, MachineId),
-        may_forward: Result<(), Reason>,
+        (may_receive, may_forward): (Result<(), Reason>, Result<(), Reason>),
         banned: &Banned,
     ) {
-        let reply = match (&self.handing, may_forward) {
+        // Who has everything already has nothing to receive.
+        let may_receive = if self.source.is_whole() { Ok(()) } else { may_receive };
+        let reply = match (&self.handing, may_receive.and(may_forward)) {
+            // Its sender goes round it. The offer stays: when receiving opens, its ancestors are asked for the chunks.
+            (None, Err(reason)) if may_receive.is_err() => OfferReply::Deferred { reason },
             (None, Err(reason)) => OfferReply::ReceivesOnly { reason },
             (None, Ok(())) => {
                 self.handing = Some(Handing::new(self.id, &self.sublist, &self.proof, ctx.now));

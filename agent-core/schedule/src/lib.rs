@@ -26,7 +26,7 @@ mod signals;
 pub use banyan_proto::schedule::Verdict;
 pub use clock::{ClockWatch, Moment, after_clock_step, day_name, tomorrow, tonight};
 pub use decide::{Wake, deadline, decide, next_change};
-pub use settle::{OutOfBounds, check_choice};
+pub use settle::{OutOfBounds, check_choice, quota, rates};
 pub use signals::{Signal, Signals};
 
 use banyan_proto::{

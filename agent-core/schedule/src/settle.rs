@@ -88,6 +88,20 @@ fn window_allowed(window: &Window, night: Night, bounds: &Bounds) -> Result<(), 
     if open < 2 * u32::from(bounds.open_hours) { Err(OutOfBounds::OpenHours(bounds.open_hours)) } else { Ok(()) }
 }
 
+/// How fast content may come in and go out (bytes a second), whoever's limit is stricter; none: no limit.
+#[must_use]
+pub fn rates(choice: Option<&Choice>, policy: &Policy) -> (Option<u64>, Option<u64>) {
+    let settled = settle(choice, policy);
+    let bytes = |rate: Option<Rate>| rate.map(|rate| rate.bytes_per_second);
+    (bytes(settled.download), bytes(settled.upload))
+}
+
+/// What may be passed on in one day (bytes), whoever's quota is stricter; none: no quota.
+#[must_use]
+pub fn quota(choice: Option<&Choice>, policy: &Policy) -> Option<u64> {
+    settle(choice, policy).quota.map(|(bytes, _)| bytes)
+}
+
 /// A window with the hours that night means in it, and whose it is.
 #[derive(Debug, Clone)]
 pub(crate) struct Hours {

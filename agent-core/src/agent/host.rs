@@ -69,8 +69,7 @@ impl Host for Agent {
         if let Some(held) = self.orders.get(order) {
             held.went_to(peer, bytes);
         }
-        self.people.shared.given(&self.people.zone, bytes);
-        self.people.changed();
+        self.people.gave(bytes);
     }
     fn crl(&self) -> Option<Arc<Crl>> {
         lock(&self.crl).clone()

@@ -1,5 +1,6 @@
 //! The agent around the loop: holds what the stages need, carries out what the machine decides, and answers the loop.
 
+pub mod gates;
 mod host;
 mod renewal;
 mod restored;
@@ -72,6 +73,8 @@ pub struct Agent {
     pub heard: AtomicU64,
     /// Why the server does not let this machine in, while that is so.
     pub trouble: Mutex<Option<ApiError>>,
+    /// What the schedule let the machine do last.
+    pub told: Mutex<gates::Told>,
     /// Leaves to install that wait for their turn.
     pub leaves: Mutex<HashMap<DeploymentId, crate::authenticate::AuthenticArtifact>>,
 }

@@ -33,7 +33,12 @@ impl Agent {
         }
         let offers = Arc::clone(&self.offers);
         let before = self.offers.epoch.seen();
-        let checked = tokio::task::spawn_blocking(move || offers.check(sender, offer, UnixSeconds::now())).await;
+        let agent = self.this.upgrade();
+        let checked = tokio::task::spawn_blocking(move || {
+            agent.iter().for_each(|agent| agent.look_at_disk());
+            offers.check(sender, offer, UnixSeconds::now())
+        })
+        .await;
         self.end_orders_below(before);
         match checked {
             Ok(Ok(accepted)) => {
@@ -46,6 +51,8 @@ impl Agent {
                 let order = accepted.trusted.stripe.order;
                 if let Some(held) = self.orders.get(order) {
                     self.people.seen(order, &held.order.package, &held.described().version);
+                    // The machine hears of the gates before it hears of the offer.
+                    self.decide_order(&self.people.facts(), &held);
                 }
                 Ok(accepted.trusted)
             }

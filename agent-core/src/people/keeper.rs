@@ -9,7 +9,7 @@ use super::{
     signals::{Sampled, Sampler},
 };
 use crate::{agent::Agent, orders::lock};
-use banyan_proto::schedule::{Stage, Window};
+use banyan_proto::schedule::Window;
 use banyan_schedule::{ClockWatch, Wake, idleness::Thresholds, next_change};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
@@ -26,13 +26,16 @@ pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
     let people = Arc::clone(&agent.people);
     let mut sampler = Sampler::new(Thresholds { enter_after: idle_after, ..Thresholds::default() });
     let mut clock = ClockWatch::new(people.now());
-    let mut rest_at = Instant::now();
+    let (mut load_at, mut rest_at) = (Instant::now(), Instant::now());
     loop {
         if let Some(step) = clock.look(people.now()) {
             people.clock_stepped(step);
         }
         let work = has_work(&agent);
-        if work {
+        let every = if idle_matters(&agent) { LOOK } else { LOOK_SELDOM };
+        // Samples that are too close to each other say nothing.
+        if work && Instant::now() >= load_at {
+            load_at = Instant::now() + every;
             let installing = agent.orders.all().iter().any(|held| people.notes(held.order.id).installing);
             let mut sampled = lock(&people.sampled).clone();
             sampler.load(&mut sampled, people.now(), installing);
@@ -41,13 +44,13 @@ pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
                 Sampler::rest(&mut sampled, people.now(), &agent.offers.folder);
             }
             put(&people, sampled);
-        } else {
+        } else if !work {
             sampler.stop();
-            rest_at = Instant::now();
+            (load_at, rest_at) = (Instant::now(), Instant::now());
         }
         people.shared.write(people.state(), !work);
         let wake = decide_all(&agent);
-        let look = work.then(|| if idle_matters(&agent) { LOOK } else { LOOK_SELDOM });
+        let look = work.then(|| load_at.saturating_duration_since(Instant::now()));
         let wait = look.into_iter().chain(wake.map(|wake| wake.after)).min();
         match wait {
             Some(wait) => drop(timeout(wait, people.replan.notified()).await),
@@ -81,6 +84,7 @@ fn idle_matters(agent: &Agent) -> bool {
 fn decide_all(agent: &Agent) -> Option<Wake> {
     let people = &agent.people;
     let facts = people.facts();
+    agent.decide_all(&facts);
     let mut wakes = vec![people.about(&facts, None, |situation| next_change(situation, facts.now))];
     for held in agent.orders.all() {
         let notes = people.notes(held.order.id);
@@ -89,6 +93,5 @@ fn decide_all(agent: &Agent) -> Option<Wake> {
             wakes.push(people.about(&facts, Some(&task), |situation| next_change(situation, facts.now)));
         }
     }
-    let _ = Stage::Receive;
     wakes.into_iter().flatten().min_by_key(|wake| wake.after)
 }

@@ -23,6 +23,8 @@ pub(crate) struct Shared(Mutex<Book>);
 struct Book {
     ledger: Ledger,
     unwritten: u64,
+    /// Since the start.
+    given: u64,
     written: Instant,
 }
 
@@ -30,7 +32,7 @@ impl Shared {
     pub(super) fn open(state: &State) -> Result<Self, StateError> {
         let days: Vec<DayUse> = state.kept("ledger")?.unwrap_or_default();
         let ledger = Ledger::restore(&days);
-        Ok(Self(Mutex::new(Book { ledger, unwritten: 0, written: Instant::now() })))
+        Ok(Self(Mutex::new(Book { ledger, unwritten: 0, given: 0, written: Instant::now() })))
     }
     /// The ledger as it is.
     pub(crate) fn ledger(&self) -> Ledger {
@@ -42,14 +44,16 @@ impl Shared {
         book.ledger.received(zone, UnixSeconds::now(), bytes);
         book.unwritten += bytes;
     }
-    /// Content was passed on.
-    pub(crate) fn given(&self, zone: &TimeZone, bytes: u64) {
+    /// Content was passed on; gives how much was before, since the start.
+    pub(crate) fn given(&self, zone: &TimeZone, bytes: u64) -> u64 {
         let mut book = lock(&self.0);
         // Without a quota it only counts, and nothing is refused.
         if let Ok(reserved) = book.ledger.reserve(zone, UnixSeconds::now(), bytes, None) {
             book.ledger.settle(reserved, bytes);
         }
         book.unwritten += bytes;
+        book.given += bytes;
+        book.given - bytes
     }
     /// Writes it down when it is time, or, with `now`, when anything is unwritten.
     pub(crate) fn write(&self, state: &State, now: bool) {

@@ -7,7 +7,7 @@ pub mod front;
 pub mod keeper;
 mod ledger;
 mod meter;
-mod scene;
+pub(crate) mod scene;
 pub mod signals;
 
 use crate::{
@@ -32,6 +32,8 @@ use std::{
 };
 use tokio::sync::{Notify, watch};
 
+/// While there is a daily quota it is decided again every so many bytes passed on.
+const DECIDE_EVERY: u64 = 128 << 10;
 /// So much of the history is kept.
 const HISTORY: usize = 200;
 
@@ -127,6 +129,16 @@ impl People {
     #[must_use]
     pub fn now(&self) -> Moment {
         Moment { wall: UnixSeconds::now(), mono: self.started.elapsed() }
+    }
+    /// Content was passed on. As a quota is used up it is decided again, often enough to stop in time.
+    pub(crate) fn gave(&self, bytes: u64) {
+        let before = self.shared.given(&self.zone, bytes);
+        if before / DECIDE_EVERY != (before + bytes) / DECIDE_EVERY
+            && banyan_schedule::quota(self.choice().as_ref(), &self.policy).is_some()
+        {
+            return self.replan();
+        }
+        self.changed();
     }
     /// What people see may have changed.
     pub(crate) fn changed(&self) {

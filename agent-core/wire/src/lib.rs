@@ -7,12 +7,14 @@
 //! | `receive` | frames in; chunks are verified and stored before the next is read |
 //! | [`verify`], [`content`] | the types that only hashing can make; the artifact's file |
 //! | [`forward`] | verified chunks out, in fair turns |
+//! | [`limit`] | the speed limits of this machine's owner, over all streams |
 //! | [`node`] | one loop, one event enum: events into the machine, actions out of it |
 
 pub mod connection;
 pub mod content;
 pub mod forward;
 pub mod host;
+pub mod limit;
 pub mod node;
 mod positioned;
 mod receive;

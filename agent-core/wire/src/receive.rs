@@ -3,6 +3,7 @@
 
 use crate::{
     content::{ArtifactFile, ContentError},
+    limit::Bucket,
     socket::Expected,
     verify::VerifiedChunk,
 };
@@ -25,6 +26,8 @@ use tokio::{
 
 /// A connection on which nothing at all has come for so long is dead.
 const IDLE: Duration = Duration::from_secs(120);
+/// Read at once while there is a speed limit (bytes): the flow stays even.
+const LIMITED_PIECE: usize = 16 << 10;
 /// How often a sender that is in the middle of a long chunk is reported to be alive.
 const ALIVE: Duration = Duration::from_secs(1);
 
@@ -53,8 +56,15 @@ pub(crate) type Pulling = Arc<Mutex<Option<(StripeId, Arc<ArtifactFile>)>>>;
 pub(crate) type Inbox = mpsc::Sender<(Link, In)>;
 
 /// Reads one connection until it ends, and delivers that too.
-pub(crate) async fn run(link: Link, from: impl AsyncRead + Unpin, expected: Expected, pulling: Pulling, inbox: Inbox) {
-    let deliver = Deliver { link, inbox };
+pub(crate) async fn run(
+    link: Link,
+    from: impl AsyncRead + Unpin,
+    expected: Expected,
+    pulling: Pulling,
+    inbox: Inbox,
+    limit: Arc<Bucket>,
+) {
+    let deliver = Deliver { link, inbox, limit };
     let (reason, detail) = read(from, &expected, pulling, &deliver).await;
     deliver.deliver(In::Ended(reason, detail)).await;
 }
@@ -62,6 +72,7 @@ pub(crate) async fn run(link: Link, from: impl AsyncRead + Unpin, expected: Expe
 struct Deliver {
     link: Link,
     inbox: Inbox,
+    limit: Arc<Bucket>,
 }
 
 impl Deliver {
@@ -155,7 +166,8 @@ async fn next_frame(
     let mut said = Instant::now();
     while body.len() < length {
         expected.set(length - body.len());
-        let mut rest = (&mut *from).take((length - body.len()) as u64);
+        let most = if to.limit.is_limited() { LIMITED_PIECE } else { length };
+        let mut rest = (&mut *from).take((length - body.len()).min(most) as u64);
         let came = match timeout(ALIVE, rest.read_buf(&mut body)).await {
             Ok(came) => came.map_err(ReadError::Io)?,
             // A slow link: less than a good piece in all this time is a sign of life, too.
@@ -166,6 +178,12 @@ async fn next_frame(
         };
         if came == 0 {
             return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+        to.limit.spend(came as u64);
+        // What is held up here is held up by this machine's own limit: the sender is alive.
+        while timeout(ALIVE, to.limit.ready()).await.is_err() {
+            said = Instant::now();
+            to.deliver(In::Alive).await;
         }
         if said.elapsed() > ALIVE {
             said = Instant::now();

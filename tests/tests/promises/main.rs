@@ -15,3 +15,5 @@ mod halted_means_not_installed;
 mod keys_are_replaced;
 mod several_publishers_sign;
 mod the_agent_answers_on_its_machine;
+mod the_schedule_is_kept;
+mod who_may_what_on_the_machine;

@@ -15,6 +15,9 @@ impl Source {
     /// An offer came over this link: its sender is alive, and the source if there is no other.
     pub(crate) fn offered(&mut self, ctx: &mut Context<'_>, link: Link, sender: MachineId, kind: Kind) {
         self.suspects.cleared(sender);
+        if !self.open {
+            return;
+        }
         match self.seat {
             // The offer may come over the very link that was dialled.
             Seat::Trying(dialling @ Attempt::Dialling { .. }) if dialling.link() != link => {
@@ -178,7 +181,7 @@ impl Source {
         }
     }
     /// Chunks came, or their source was changed: it is not starving.
-    fn fed(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn fed(&mut self, ctx: &mut Context<'_>) {
         let timings = &ctx.config.timings;
         self.probed.clear();
         self.probe_pause = Pause::default();

@@ -30,6 +30,20 @@ impl Source {
         self.seat = Seat::Whole(None);
         Some(stream.link)
     }
+    /// The schedule opened or closed receiving: closed, nobody is asked for anything; opened, it goes on from what is here.
+    pub(crate) fn set_open(&mut self, ctx: &mut Context<'_>, may: Result<(), Reason>) {
+        let was_open = std::mem::replace(&mut self.open, may.is_ok());
+        if self.is_whole() || was_open == self.open {
+            return;
+        }
+        if let Err(reason) = may
+            && let Some(stream) = self.rest(ctx)
+        {
+            ctx.close(stream.link, reason);
+        }
+        self.seat = Seat::Empty { next: ctx.now, server_due: false };
+        self.fed(ctx);
+    }
     /// The disk lost chunks that were here.
     pub(crate) fn set_back(&mut self, ctx: &mut Context<'_>, held: u32) {
         if held >= self.held {
@@ -38,8 +52,8 @@ impl Source {
         let last = self.rest(ctx);
         self.held = held;
         self.seat = match last {
-            Some(stream) => Seat::Trying(self.ask(ctx, stream.link, stream.peer, stream.kind)),
-            None => Seat::Empty { next: ctx.now, server_due: false },
+            Some(stream) if self.open => Seat::Trying(self.ask(ctx, stream.link, stream.peer, stream.kind)),
+            _ => Seat::Empty { next: ctx.now, server_due: false },
         };
     }
     /// This machine sent bytes that are not the publisher's: it is left at once.

@@ -67,6 +67,8 @@ pub(crate) struct Source {
     ancestors: Vec<MachineId>,
     chunks: u32,
     held: u32,
+    /// The schedule lets this machine receive.
+    open: bool,
     seat: Seat,
     suspects: Suspects,
     /// A machine that failed us as a source and whose parent elsewhere may help: taken by the order, which knows.
@@ -89,7 +91,7 @@ pub(crate) struct Source {
 
 impl Source {
     /// `ancestors`: nearest first, without the server.
-    pub(crate) fn new(id: StripeId, ancestors: Vec<MachineId>, chunks: u32, held: u32, now: Now) -> Self {
+    pub(crate) fn new(id: StripeId, ancestors: Vec<MachineId>, chunks: u32, held: u32, now: Now, open: bool) -> Self {
         let held = held.min(chunks);
         let seat = if held == chunks { Seat::Whole(None) } else { Seat::Empty { next: now, server_due: false } };
         Self {
@@ -97,6 +99,7 @@ impl Source {
             ancestors,
             chunks,
             held,
+            open,
             seat,
             suspects: Suspects::default(),
             orphaned_by: None,
@@ -120,6 +123,10 @@ impl Source {
     }
     pub(crate) fn is_whole(&self) -> bool {
         self.held == self.chunks
+    }
+    /// Whether the schedule lets this machine receive.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
     }
     pub(crate) fn seat(&self) -> &Seat {
         &self.seat

@@ -28,6 +28,9 @@ impl Source {
     }
     /// Lets time pass, and looks for a source where there is none.
     pub(crate) fn run(&mut self, ctx: &mut Context<'_>, banned: &Banned) {
+        if !self.open {
+            return;
+        }
         self.expire(ctx, banned);
         let Seat::Empty { next, server_due } = self.seat else { return };
         if ctx.now < next {
@@ -59,7 +62,7 @@ impl Source {
             }
             Seat::Fed(stream) => match stream.judge(&self.rate, ctx.now, timings) {
                 Verdict::Silent => self.abandon(ctx, stream, Reason::Unreachable),
-                Verdict::Slow(why) if self.has_other(ctx, stream, banned) => {
+                Verdict::Slow(why) if !ctx.out.takes_slowly && self.has_other(ctx, stream, banned) => {
                     self.rate.expect_less();
                     self.abandon(ctx, stream, why);
                 }
@@ -118,6 +121,7 @@ impl Source {
             Attempt::Asked(stream) => stream.heard + timings.silent,
         };
         match &self.seat {
+            Seat::Empty { .. } if !self.open => None,
             Seat::Empty { next, .. } => Some(*next),
             Seat::Trying(attempt) => Some(overdue(attempt)),
             Seat::Fed(stream) => Some(stream.wake(&self.rate, now, timings).min(self.probe_at)),

@@ -43,7 +43,7 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::collection::vec(who.clone(), 0..4),
         prop::collection::vec(who.clone(), 0..4),
         prop::collection::vec((who.clone(), character), 0..3),
-        prop::collection::vec((0u64..30_000, who, 0u8..6, 500u64..20_000), 0..8),
+        prop::collection::vec((0u64..30_000, who, 0u8..8, 500u64..20_000), 0..8),
     )
         .prop_map(|(plan, unreachable, receive_only, liars, faults)| Case {
             plan,
@@ -75,6 +75,8 @@ fn play(case: &Case) -> World {
             2 => (Fault::Kill(agent(n)), None),
             3 => (Fault::Cut(agent(n)), None),
             4 => (Fault::Kill(0), Some(Fault::Start(0))),
+            5 => (Fault::Receive(agent(n), false), Some(Fault::Receive(agent(n), true))),
+            6 => (Fault::Install(agent(n), false), Some(Fault::Install(agent(n), true))),
             _ => (Fault::Forward(agent(n), false), Some(Fault::Forward(agent(n), true))),
         };
         world.fault_at(at, fault);

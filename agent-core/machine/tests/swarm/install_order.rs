@@ -156,3 +156,33 @@ fn a_refused_receipt_is_final_and_a_dropped_order_is_forgotten() {
     assert_eq!(driver.machine.known().count(), 0);
     assert_eq!(driver.give(Input::GoAhead(id)), []);
 }
+
+#[test]
+fn while_the_schedule_closes_installing_no_leave_is_asked_for() {
+    let mut driver = Driver::new();
+    let (id, _) = driver.restore(1);
+    let waits = Action::Report(id, Event::Waits { reason: Reason::NotNow, detail: Reason::NotNow.next().to_owned() });
+    assert_eq!(driver.give(Input::MayInstall(id, Err(Reason::NotNow))), []);
+    driver.give(Input::ArtifactVerified(id));
+    assert_eq!(driver.give(Input::Receipted(id)), [Action::Report(id, Event::Authenticated), waits.clone()]);
+    assert_eq!(driver.machine.next_wake(), None, "it sleeps");
+    assert_eq!(driver.give(Input::GoAhead(id)), []);
+    assert_eq!(driver.give(Input::MayInstall(id, Ok(()))), [Action::AskGoAhead(id)]);
+    // Closed again before the answer: a leave that came too late is not used.
+    assert_eq!(driver.give(Input::MayInstall(id, Err(Reason::NotNow))), []);
+    assert_eq!(driver.give(Input::GoAhead(id)), []);
+    assert_eq!(driver.give(Input::MayInstall(id, Ok(()))), [Action::AskGoAhead(id)]);
+    assert_eq!(driver.give(Input::GoAhead(id)), install(id));
+    // What has begun is brought to its end.
+    assert_eq!(driver.give(Input::MayInstall(id, Err(Reason::NotNow))), []);
+    assert_eq!(driver.give(Input::InstallEnded(id, Ok(()))), []);
+}
+
+#[test]
+fn an_order_whose_installing_is_closed_holds_up_no_other() {
+    let mut driver = Driver::new();
+    let (first, second) = (driver.authenticated(1), driver.authenticated(2));
+    driver.give(Input::MayInstall(first, Err(Reason::NotNow)));
+    driver.give(Input::GoAhead(first));
+    assert_eq!(driver.give(Input::GoAhead(second)), install(second));
+}

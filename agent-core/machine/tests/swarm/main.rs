@@ -13,6 +13,7 @@ mod handing_on;
 mod install_order;
 mod liars;
 mod makespan;
+mod may_not_receive;
 mod parent_dies;
 mod responsibility;
 mod restart;

@@ -92,6 +92,10 @@ pub(crate) enum Fault {
     Cut(usize),
     /// It may not hand on any more (or again).
     Forward(usize, bool),
+    /// It may not receive any more (or again).
+    Receive(usize, bool),
+    /// It may not install any more (or again).
+    Install(usize, bool),
 }
 
 struct Entry(Now, u64, Happening);
@@ -342,6 +346,8 @@ impl World {
                     self.break_connection(connection, None, Reason::Unreachable);
                 }
             }
+            Fault::Receive(n, may) => self.give(n, Input::MayReceive(ORDER, may.then_some(()).ok_or(Reason::NotNow))),
+            Fault::Install(n, may) => self.give(n, Input::MayInstall(ORDER, may.then_some(()).ok_or(Reason::NotNow))),
             Fault::Forward(n, may) => {
                 self.hosts[n].may_forward = may;
                 if self.hosts[n].up {

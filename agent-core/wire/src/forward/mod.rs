@@ -2,7 +2,10 @@
 
 pub mod turns;
 
-use crate::content::{ArtifactFile, ContentError};
+use crate::{
+    content::{ArtifactFile, ContentError},
+    limit::Bucket,
+};
 use banyan_proto::{
     DeploymentId, Reason,
     frame::{self, Frame},
@@ -69,7 +72,7 @@ impl From<std::io::Error> for Ended {
 pub(crate) async fn write(
     mut to: impl AsyncWrite + Unpin,
     mut orders: mpsc::Receiver<Out>,
-    turns: Turns,
+    (turns, limit): (Turns, Arc<Bucket>),
     sent: impl Fn(),
     passed_on: impl Fn(DeploymentId, u64),
 ) -> Ended {
@@ -100,9 +103,9 @@ pub(crate) async fn write(
                 let watermark = beating.as_ref().map_or(0, |held| *held.borrow());
                 send(&mut to, &Frame::Heartbeat { watermark }).await
             }
-            chunk = next_chunk(&mut serving) => match chunk {
+            chunk = next_chunk(&mut serving, &limit) => match chunk {
                 Next::Chunk(turn_bytes) => match send_chunk(&mut to, &mut serving, turn_bytes).await {
-                    Ok(order) => { passed_on(order, turn_bytes); Ok(()) }
+                    Ok(order) => { limit.spend(turn_bytes); passed_on(order, turn_bytes); Ok(()) }
                     Err(ended) => return ended,
                 },
                 Next::End => { serving = None; sent(); Ok(()) }
@@ -128,7 +131,7 @@ enum Next {
 }
 
 /// Waits for the next chunk to be here. Cancelling loses nothing.
-async fn next_chunk(serving: &mut Option<Stream>) -> Next {
+async fn next_chunk(serving: &mut Option<Stream>, limit: &Bucket) -> Next {
     let Some(Stream { pull, held, seat }) = serving else { return std::future::pending().await };
     if pull.next >= pull.content.chunks(pull.stripe) {
         return Next::End;
@@ -144,6 +147,7 @@ async fn next_chunk(serving: &mut Option<Stream>) -> Next {
             }
         }
     }
+    limit.ready().await;
     Next::Chunk(u64::from(pull.content.artifact().chunk_len(pull.content.index(pull.stripe, pull.next))))
 }
 

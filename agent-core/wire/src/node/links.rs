@@ -5,6 +5,7 @@ use crate::{
     connection::{self, Connection},
     forward::{self, Ended, Out, turns::Turns},
     host::Host,
+    limit::Bucket,
     receive::{self, In, Pulling},
     socket::Socket,
 };
@@ -48,11 +49,19 @@ impl<H: Host> Loop<H> {
         }
         let (out, orders) = mpsc::channel(ANSWERS_WAITING);
         let pulling: Pulling = Arc::new(Mutex::new(None));
-        let reader =
-            tokio::spawn(receive::run(link, read, expected, Arc::clone(&pulling), self.inbox.clone())).abort_handle();
+        let reader = tokio::spawn(receive::run(
+            link,
+            read,
+            expected,
+            Arc::clone(&pulling),
+            self.inbox.clone(),
+            Arc::clone(&self.handle.limits.down),
+        ))
+        .abort_handle();
         let host = Arc::clone(&self.host);
         let passed_on = move |order, bytes| host.sent(order, id, bytes);
-        tokio::spawn(run_writer(link, write, orders, self.turns.clone(), self.handle.events.clone(), passed_on));
+        let pacing = (self.turns.clone(), Arc::clone(&self.handle.limits.up));
+        tokio::spawn(run_writer(link, write, orders, pacing, self.handle.events.clone(), passed_on));
         if let Some(crl) = crl.filter(|crl| crl.number > hello.crl_number) {
             let der = data_encoding::BASE64.encode(&crl.der);
             drop(out.try_send(Out::Send(Control::Crl { der })));
@@ -157,12 +166,12 @@ async fn run_writer(
     link: Link,
     to: impl tokio::io::AsyncWrite + Unpin,
     orders: mpsc::Receiver<Out>,
-    turns: Turns,
+    pacing: (Turns, Arc<Bucket>),
     events: mpsc::UnboundedSender<Event>,
     passed_on: impl Fn(DeploymentId, u64),
 ) {
     let sent = || drop(events.send(Event::Input(Input::Sent(link))));
-    let (reason, detail) = match forward::write(to, orders, turns, sent, passed_on).await {
+    let (reason, detail) = match forward::write(to, orders, pacing, sent, passed_on).await {
         Ended::Closed => return,
         Ended::Broken(error) => (Reason::Unreachable, error.to_string()),
         Ended::Content(error) => (Reason::DiskFailed, error.to_string()),

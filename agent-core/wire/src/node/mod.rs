@@ -8,6 +8,7 @@ use crate::{
     connection::{Connection, TlsPair},
     forward::{Out, turns::Turns},
     host::Host,
+    limit::Limits,
     receive::{In, Inbox, Pulling},
     socket::Socket,
 };
@@ -69,6 +70,7 @@ enum Event {
 pub struct NodeHandle {
     events: mpsc::UnboundedSender<Event>,
     tls: Arc<RwLock<TlsPair>>,
+    limits: Limits,
 }
 
 impl NodeHandle {
@@ -88,6 +90,11 @@ impl NodeHandle {
     /// New configurations, for connections from now on (a newer revocation list, a renewed certificate).
     pub fn set_tls(&self, pair: TlsPair) {
         *self.tls.write().unwrap_or_else(PoisonError::into_inner) = pair;
+    }
+    /// How fast content comes in and goes out at the most.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
     /// Hangs up on a machine.
     pub fn cut(&self, machine: MachineId) {
@@ -141,7 +148,7 @@ struct Loop<H> {
 pub fn start<H: Host>(config: NodeConfig, host: Arc<H>) -> (NodeHandle, JoinHandle<()>) {
     let (sender, events) = mpsc::unbounded_channel();
     let (inbox, from_peers) = mpsc::channel(EVENTS_WAITING);
-    let handle = NodeHandle { events: sender, tls: Arc::new(RwLock::new(config.tls)) };
+    let handle = NodeHandle { events: sender, tls: Arc::new(RwLock::new(config.tls)), limits: Limits::default() };
     let node = Loop {
         host,
         machine: Machine::new(config.machine),

@@ -1,0 +1,80 @@
+//! The schedule's word, told to the machine and to the loop: only what has changed since it was last told.
+
+use super::Agent;
+use crate::{
+    orders::{HeldOrder, lock},
+    people::{scene::Facts, signals::Sampler},
+};
+use banyan_machine::io::Input;
+use banyan_proto::{DeploymentId, Reason, schedule::Stage};
+use banyan_schedule::{decide, rates};
+use std::collections::BTreeMap;
+
+type May = Result<(), Reason>;
+
+/// What was told last.
+#[derive(Debug, Default)]
+pub struct Told {
+    orders: BTreeMap<DeploymentId, (May, May)>,
+    forward: Option<May>,
+    rates: Option<(Option<u64>, Option<u64>)>,
+}
+
+impl Agent {
+    /// Whether there is room is found out before the first offer is answered: nobody may have looked yet.
+    pub(crate) fn look_at_disk(&self) {
+        let now = self.people.now();
+        let mut sampled = lock(&self.people.sampled).clone();
+        if sampled.signals().free_disk.get(now.mono).is_none() {
+            Sampler::rest(&mut sampled, now, &self.offers.folder);
+            *lock(&self.people.sampled) = sampled;
+        }
+    }
+    /// Decides about one order and tells the machine.
+    pub(crate) fn decide_order(&self, facts: &Facts, held: &HeldOrder) {
+        let id = held.order.id;
+        let notes = self.people.notes(id);
+        if notes.ended.is_some() {
+            lock(&self.told).orders.remove(&id);
+            return;
+        }
+        let verdict = self.people.verdict(facts, held, &notes);
+        let may = |reason: Option<Reason>| reason.map_or(Ok(()), Err);
+        let receive = may(verdict.receive.reason(Stage::Receive));
+        let install = may(verdict.install.reason(Stage::Install));
+        let before = lock(&self.told).orders.insert(id, (receive, install));
+        let Some(node) = self.node.get() else { return };
+        if before.map_or(receive.is_err(), |(before, _)| before != receive) {
+            tracing::info!(order = %id, ?receive, "receiving");
+            node.input(Input::MayReceive(id, receive));
+        }
+        if before.map_or(install.is_err(), |(_, before)| before != install) {
+            node.input(Input::MayInstall(id, install));
+        }
+    }
+    /// Decides about passing on and speeds, and tells machine and loop.
+    pub(crate) fn decide_general(&self, facts: &Facts) {
+        let people = &self.people;
+        let verdict = people.about(facts, None, |situation| decide(situation, facts.now));
+        let forward = verdict.forward.reason(Stage::Forward).map_or(Ok(()), Err);
+        let rates = rates(facts.choice.as_ref(), &people.policy);
+        let Some(node) = self.node.get() else { return };
+        let mut told = lock(&self.told);
+        if told.forward.replace(forward).map_or(forward.is_err(), |before| before != forward) {
+            tracing::info!(?forward, "passing on");
+            node.input(Input::MayForward(forward));
+        }
+        if told.rates.replace(rates) != Some(rates) {
+            node.limits().down.set(rates.0);
+            node.limits().up.set(rates.1);
+            node.input(Input::TakesSlowly(rates.0.is_some()));
+        }
+    }
+    /// Decides about everything.
+    pub(crate) fn decide_all(&self, facts: &Facts) {
+        self.decide_general(facts);
+        let orders = self.orders.all();
+        lock(&self.told).orders.retain(|id, _| orders.iter().any(|held| held.order.id == *id));
+        orders.iter().for_each(|held| self.decide_order(facts, held));
+    }
+}

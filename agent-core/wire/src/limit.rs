@@ -1,0 +1,148 @@
+//! Speed limits of this machine's owner: one bucket for everything that comes in, one for everything that goes out, over
+//! all streams.
+//!
+//! Bytes are paid for after they have moved, and nobody moves more while the bucket is in debt. So a chunk that is
+//! larger than a second's worth passes too, and on average the limit holds.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::sync::Notify;
+
+/// What was not used for so long may be caught up with at once (seconds).
+const BURST: f64 = 0.25;
+
+/// Both directions.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// What comes in.
+    pub down: Arc<Bucket>,
+    /// What goes out.
+    pub up: Arc<Bucket>,
+}
+
+/// One direction. Without a rate it lets everything pass.
+#[derive(Debug, Default)]
+pub struct Bucket {
+    level: Mutex<Level>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Level {
+    /// Bytes a second.
+    rate: Option<u64>,
+    /// Bytes that may pass now; below nothing they are owed.
+    bytes: f64,
+    at: Option<Instant>,
+}
+
+impl Level {
+    fn flow(&mut self, now: Instant) {
+        let passed = self.at.replace(now).map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a speed")]
+        let rate = self.rate.unwrap_or(0) as f64;
+        self.bytes = (self.bytes + passed * rate).min(rate * BURST);
+    }
+    /// How long until the debt is paid.
+    fn wait(&self) -> Option<Duration> {
+        let rate = self.rate.filter(|_| self.bytes < 0.0 || self.rate == Some(0))?;
+        #[expect(clippy::cast_precision_loss, reason = "a speed")]
+        let wait = -self.bytes / rate as f64;
+        // Without any rate it waits for another limit.
+        Some(Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX).min(Duration::from_secs(3600)))
+    }
+}
+
+impl Bucket {
+    fn lock(&self) -> MutexGuard<'_, Level> {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Sets the limit (bytes a second); none lets everything pass, and debts are forgotten.
+    pub fn set(&self, rate: Option<u64>) {
+        let mut level = self.lock();
+        level.flow(Instant::now());
+        if level.rate != rate {
+            (level.rate, level.bytes) = (rate, level.bytes.min(0.0));
+            if rate.is_none() {
+                level.bytes = 0.0;
+            }
+        }
+        drop(level);
+        self.changed.notify_waiters();
+    }
+    /// Whether there is a limit.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.lock().rate.is_some()
+    }
+    /// So many bytes have passed.
+    pub fn spend(&self, bytes: u64) {
+        let mut level = self.lock();
+        if level.rate.is_some() {
+            level.flow(Instant::now());
+            #[expect(clippy::cast_precision_loss, reason = "a chunk")]
+            let bytes = bytes as f64;
+            level.bytes -= bytes;
+        }
+    }
+    /// Waits until more may pass. Giving up the wait loses nothing.
+    pub async fn ready(&self) {
+        loop {
+            let changed = self.changed.notified();
+            let wait = {
+                let mut level = self.lock();
+                level.flow(Instant::now());
+                level.wait()
+            };
+            let Some(wait) = wait else { return };
+            drop(tokio::time::timeout(wait, changed).await);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn takes(bucket: &Bucket, pieces: u64, bytes: u64) -> f64 {
+        let begun = Instant::now();
+        for _ in 0..pieces {
+            bucket.ready().await;
+            bucket.spend(bytes);
+        }
+        bucket.ready().await;
+        begun.elapsed().as_secs_f64()
+    }
+
+    #[tokio::test]
+    async fn the_limit_holds_for_small_and_for_large_pieces() {
+        for (pieces, bytes) in [(40, 10_000), (1, 400_000)] {
+            let bucket = Bucket::default();
+            bucket.set(Some(1_000_000));
+            let took = takes(&bucket, pieces, bytes).await;
+            assert!((0.39..2.0).contains(&took), "{pieces} pieces: {took} s for 0.4 s worth");
+        }
+    }
+
+    #[tokio::test]
+    async fn several_streams_share_one_limit() {
+        let bucket = Bucket::default();
+        bucket.set(Some(1_000_000));
+        let (first, second) = tokio::join!(takes(&bucket, 20, 10_000), takes(&bucket, 20, 10_000));
+        assert!(first.max(second) >= 0.38, "{first} {second}");
+    }
+
+    #[tokio::test]
+    async fn without_a_limit_nothing_waits_and_lifting_one_wakes_who_waits() {
+        let bucket = Bucket::default();
+        assert!(takes(&bucket, 1000, 1 << 20).await < 1.0);
+        bucket.set(Some(0));
+        let lifted = async {
+            tokio::task::yield_now().await;
+            bucket.set(None);
+        };
+        tokio::time::timeout(Duration::from_secs(20), async { tokio::join!(bucket.ready(), lifted) }).await.unwrap();
+    }
+}

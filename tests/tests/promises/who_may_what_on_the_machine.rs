@@ -1,0 +1,101 @@
+//! The local API is closed by default: only who has a session at this machine may see and choose, nobody but root and the
+//! agent's user may more; and a machine can be enrolled there.
+
+use banyan_proto::{
+    Reason,
+    local::{Headline, LOCAL_VERSION, PauseFor, Reply, Request, Right},
+};
+use banyan_tests::World;
+use nix::unistd::{Uid, geteuid, seteuid};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::Path,
+};
+
+/// Two users of this machine: one has a session, the other is somebody's service.
+const MIA: u32 = 41_001;
+const DAEMON: u32 = 41_002;
+
+/// Says these things as this user; gives what is answered.
+fn say_as(user: u32, socket: &Path, requests: &[Request]) -> Vec<Reply> {
+    seteuid(Uid::from_raw(user)).expect("root can be anybody");
+    let connected = UnixStream::connect(socket);
+    seteuid(Uid::from_raw(0)).expect("and root again");
+    let mut stream = connected.expect("everybody can knock");
+    for request in requests {
+        // Who is hung up on after the first word cannot say a second one.
+        drop(writeln!(stream, "{}", serde_json::to_string(request).expect("JSON")));
+    }
+    drop(stream.shutdown(std::net::Shutdown::Write));
+    let lines = BufReader::new(stream).lines().map_while(Result::ok);
+    lines.map(|line| serde_json::from_str(&line).expect("in JSON")).collect()
+}
+
+#[test]
+fn who_has_a_session_may_choose_and_nobody_else_anything() {
+    assert!(geteuid().is_root(), "this test takes the place of other users, which only root can");
+    let mut world = World::start(1);
+    let open = tempfile::tempdir().expect("a temporary folder");
+    fs::set_permissions(open.path(), PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let (socket, sessions) = (open.path().join("banyan/agent.sock"), open.path().join("sessions"));
+    fs::create_dir(&sessions).expect("a folder");
+    let session = format!("UID={MIA}\nSTATE=active\nREMOTE=0\nCLASS=user\n");
+    fs::write(sessions.join("c1"), session).expect("a file");
+    let text = |path: &Path| path.to_str().expect("plain names").to_owned();
+    world.agents[0].arguments =
+        ["--socket", &text(&socket), "--sessions", &text(&sessions)].map(str::to_owned).to_vec();
+    world.kill_agent(0);
+    world.start_agent(0);
+    world.wait_until("it answers", |_| UnixStream::connect(&socket).is_ok());
+
+    let hello = Request::Hello { version: LOCAL_VERSION };
+    let pause = Request::Pause { until: PauseFor::Seconds(60) };
+    let enrol = Request::Enrol { code: "x".into() };
+    let not_allowed = |reply: &Reply| matches!(reply, Reply::Error(error) if error.reason == Reason::NotAllowed);
+    match &say_as(MIA, &socket, &[hello.clone(), pause.clone(), enrol.clone()])[..] {
+        [Reply::Hello { rights, .. }, Reply::Done, refused] => {
+            assert_eq!(rights[..], [Right::See, Right::Choose]);
+            assert!(not_allowed(refused), "{refused:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(world.snapshot(0).headline(), Headline::Paused { until: Some(_) }));
+    match &say_as(DAEMON, &socket, &[hello.clone(), Request::Resume])[..] {
+        [refused] => assert!(not_allowed(refused), "{refused:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(world.snapshot(0).headline(), Headline::Paused { .. }), "nothing was done");
+    // Who logs out has lost the right, on connections that stand as well.
+    fs::remove_file(sessions.join("c1")).expect("it was there");
+    assert!(not_allowed(&say_as(MIA, &socket, &[hello, Request::Resume])[0]));
+    // The data folder has not been opened for it.
+    seteuid(Uid::from_raw(MIA)).expect("root can be anybody");
+    let inside =
+        [fs::read_dir(&world.agents[0].data).is_err(), fs::read(world.agents[0].data.join("agent.redb")).is_err()];
+    seteuid(Uid::from_raw(0)).expect("and root again");
+    assert_eq!(inside, [true, true]);
+}
+
+#[test]
+fn a_machine_that_waits_is_enrolled_with_a_join_code() {
+    let mut world = World::start(0);
+    world.add_waiting_agent();
+    let socket = world.agents[0].data.join("agent.sock");
+    world.wait_until("it answers", |_| UnixStream::connect(&socket).is_ok());
+    assert_eq!(world.snapshot(0).headline(), Headline::NotEnrolled);
+    let hello = Request::Hello { version: LOCAL_VERSION };
+    let enrol = |code: &str| Request::Enrol { code: code.to_owned() };
+    let spent = world.join_code(1).replace(|digit: char| digit.is_ascii_digit(), "0");
+    for bad in ["nonsense", &spent] {
+        let replies = world.say(0, &[hello.clone(), enrol(bad)]);
+        assert!(matches!(&replies[1], Reply::Error(error) if error.reason == Reason::JoinRefused), "{replies:?}");
+    }
+    world.tell(0, &enrol(&world.join_code(1)));
+    world.wait_until("it is online", |world| world.machines().iter().any(|machine| machine.online));
+    let snapshot = world.snapshot(0);
+    assert!(snapshot.about.enrolled.is_some() && !snapshot.history.is_empty(), "{snapshot:?}");
+    let again = world.say(0, &[hello, enrol(&world.join_code(1))]);
+    assert!(matches!(again[1], Reply::Error(_)), "once");
+}
