@@ -22,6 +22,22 @@ pub(crate) const BUILD: &[Need] =
 /// To compile for Windows.
 pub(crate) const WINDOWS: &[Need] =
     &[need("x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64"), need("x86_64-w64-mingw32-g++", "g++-mingw-w64-x86-64")];
+/// For tests with real windows: a screen, a window manager, a panel, a bus, and what a window is drawn with.
+pub(crate) const DESKTOP: &[Need] = &[
+    need("Xvfb", "xvfb"),
+    need("openbox", "openbox"),
+    need("xfce4-panel", "xfce4-panel"),
+    need("xfconf-query", "xfconf"),
+    need("dbus-daemon", "dbus"),
+    need("xdotool", "xdotool"),
+    need("import", "imagemagick"),
+    need("/usr/libexec/at-spi-bus-launcher", "at-spi2-core"),
+    need("/usr/share/icons/Adwaita/index.theme", "adwaita-icon-theme"),
+    need("/usr/share/doc/libgl1/copyright", "libgl1"),
+    need("/usr/share/doc/libxkbcommon-x11-0/copyright", "libxkbcommon-x11-0"),
+    need("/usr/share/doc/libxcursor1/copyright", "libxcursor1"),
+    need("/usr/share/doc/libxi6/copyright", "libxi6"),
+];
 /// For the shaped network, and nginx with curl beside it.
 pub(crate) const LAB: &[Need] = &[
     need("ip", "iproute2"),

@@ -1,0 +1,217 @@
+//! The icon: a banyan's crown on its trunk and hanging roots, drawn from its own geometry for any size.
+//!
+//! Drawn and not shipped as pictures, because its fill follows the progress. Its colours lie between those of light and
+//! dark panels, since a tray icon is not told which one it stands on; a test holds the contrast to both.
+
+/// What the crown shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crown {
+    /// How far it is filled, from below (percent); none: outline only.
+    pub filled: Option<u8>,
+    /// The sign in its corner.
+    pub sign: Option<Sign>,
+}
+
+/// A sign in the corner. Each has a shape of its own: colour is never the only difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// Two bars: paused.
+    Pause,
+    /// A moon: waits for its window.
+    Moon,
+    /// An arrow to the right: passes on.
+    Arrow,
+    /// A dot: a person is needed.
+    Dot,
+    /// An exclamation mark: something failed.
+    Mark,
+    /// A line across the whole crown: not connected.
+    Crossed,
+}
+
+/// A colour as red, green, blue.
+pub type Rgb = [u8; 3];
+
+/// Banyan green, between a light and a dark panel.
+pub const GREEN: Rgb = [0x2A, 0x93, 0x70];
+/// For what waits.
+pub const GREY: Rgb = [0x7A, 0x81, 0x88];
+/// For what moves.
+pub const BLUE: Rgb = [0x3F, 0x7F, 0xE8];
+/// For what needs a person.
+pub const AMBER: Rgb = [0xB8, 0x7A, 0x14];
+/// For what failed.
+pub const RED: Rgb = [0xE0, 0x4A, 0x3F];
+
+/// Samples a pixel in each direction: enough for smooth edges at 16 pixels.
+const SAMPLES: u32 = 4;
+
+/// A point in the unit square, y downwards.
+type Point = (f32, f32);
+
+/// The picture as rows of red, green, blue, alpha (not multiplied), `size` × `size` pixels.
+#[must_use]
+pub fn draw(crown: Crown, size: u32) -> Vec<u8> {
+    let mut pixels = Vec::with_capacity((size * size * 4) as usize);
+    for y in 0..size {
+        for x in 0..size {
+            pixels.extend(pixel(crown, size, x, y));
+        }
+    }
+    pixels
+}
+
+fn pixel(crown: Crown, size: u32, x: u32, y: u32) -> [u8; 4] {
+    let (mut sum, mut hits) = ([0_u32; 3], 0_u32);
+    for sample in 0..SAMPLES * SAMPLES {
+        let inside = |n: u32| (n as f32 + 0.5) / SAMPLES as f32;
+        let at = |pixel: u32, n: u32| (pixel as f32 + inside(n)) / size as f32;
+        if let Some(colour) = ink(crown, size, (at(x, sample % SAMPLES), at(y, sample / SAMPLES))) {
+            hits += 1;
+            sum.iter_mut().zip(colour).for_each(|(sum, part)| *sum += u32::from(part));
+        }
+    }
+    if hits == 0 {
+        return [0; 4];
+    }
+    let part = |sum: u32| u8::try_from(sum / hits).unwrap_or(u8::MAX);
+    let alpha = u8::try_from(hits * 255 / (SAMPLES * SAMPLES)).unwrap_or(u8::MAX);
+    [part(sum[0]), part(sum[1]), part(sum[2]), alpha]
+}
+
+/// The colour of a point; none where nothing is drawn.
+fn ink(crown: Crown, size: u32, at: Point) -> Option<Rgb> {
+    if let Some(sign) = crown.sign {
+        let (distance, colour) = sign_distance(sign, at);
+        if distance <= 0.0 {
+            return Some(colour);
+        }
+        // A gap keeps the sign apart from the crown behind it.
+        if distance < 0.06 {
+            return None;
+        }
+    }
+    let tree = if crown.sign == Some(Sign::Crossed) { GREY } else { GREEN };
+    let line = (1.3 / size as f32).max(0.055);
+    let leaves = leaves(at);
+    let filled = crown.filled.is_some_and(|percent| {
+        let (top, bottom) = (0.08, 0.66);
+        at.1 >= bottom - (bottom - top) * f32::from(percent.min(100)) / 100.0
+    });
+    let drawn = match leaves {
+        inside if inside <= -line => filled,
+        edge if edge <= 0.0 => true,
+        _ => roots(at, line) <= 0.0,
+    };
+    drawn.then_some(tree)
+}
+
+/// Distance to the leaves: three rounds on a flat base; below 0 inside.
+fn leaves(at: Point) -> f32 {
+    let rounds = [((0.27, 0.44), 0.21), ((0.5, 0.31), 0.25), ((0.73, 0.44), 0.21)];
+    let rounds = rounds.iter().map(|&(centre, radius)| circle(at, centre, radius)).fold(f32::MAX, f32::min);
+    rounds.min(bar(at, (0.27, 0.5), (0.73, 0.5), 0.14))
+}
+
+/// Distance to the trunk and the hanging roots.
+fn roots(at: Point, line: f32) -> f32 {
+    let thin = line * 0.5;
+    bar(at, (0.5, 0.6), (0.5, 0.94), line.max(0.06)).min(bar(at, (0.27, 0.6), (0.27, 0.94 - thin), thin)).min(bar(
+        at,
+        (0.73, 0.6),
+        (0.73, 0.94 - thin),
+        thin,
+    ))
+}
+
+fn sign_distance(sign: Sign, at: Point) -> (f32, Rgb) {
+    match sign {
+        Sign::Pause => {
+            (bar(at, (0.66, 0.66), (0.66, 0.92), 0.055).min(bar(at, (0.86, 0.66), (0.86, 0.92), 0.055)), GREY)
+        }
+        Sign::Moon => (circle(at, (0.76, 0.76), 0.22).max(-circle(at, (0.86, 0.68), 0.17)), BLUE),
+        Sign::Arrow => {
+            let head = bar(at, (0.76, 0.6), (0.92, 0.76), 0.055).min(bar(at, (0.76, 0.92), (0.92, 0.76), 0.055));
+            (head.min(bar(at, (0.56, 0.76), (0.9, 0.76), 0.055)), BLUE)
+        }
+        Sign::Dot => (circle(at, (0.77, 0.77), 0.2), AMBER),
+        Sign::Mark => (bar(at, (0.82, 0.5), (0.82, 0.73), 0.07).min(circle(at, (0.82, 0.91), 0.075)), RED),
+        Sign::Crossed => (bar(at, (0.1, 0.1), (0.9, 0.9), 0.05), RED),
+    }
+}
+
+fn circle(at: Point, centre: Point, radius: f32) -> f32 {
+    (at.0 - centre.0).hypot(at.1 - centre.1) - radius
+}
+
+/// Distance to a line with round ends.
+fn bar(at: Point, from: Point, to: Point, half_width: f32) -> f32 {
+    let (along, to_at) = ((to.0 - from.0, to.1 - from.1), (at.0 - from.0, at.1 - from.1));
+    let length = along.0 * along.0 + along.1 * along.1;
+    let part = ((to_at.0 * along.0 + to_at.1 * along.1) / length).clamp(0.0, 1.0);
+    (to_at.0 - part * along.0).hypot(to_at.1 - part * along.1) - half_width
+}
+
+/// Contrast of two colours as WCAG 2.2 defines it, 1 to 21.
+#[must_use]
+pub fn contrast(a: Rgb, b: Rgb) -> f32 {
+    let (a, b) = (luminance(a), luminance(b));
+    (a.max(b) + 0.05) / (a.min(b) + 0.05)
+}
+
+fn luminance(colour: Rgb) -> f32 {
+    let linear = colour.map(|part| {
+        let part = f32::from(part) / 255.0;
+        if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+    });
+    0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIGNS: [Sign; 6] = [Sign::Pause, Sign::Moon, Sign::Arrow, Sign::Dot, Sign::Mark, Sign::Crossed];
+
+    fn shape(crown: Crown, size: u32) -> Vec<bool> {
+        draw(crown, size).chunks(4).map(|pixel| pixel[3] > 127).collect()
+    }
+    fn covered(crown: Crown, size: u32) -> usize {
+        shape(crown, size).iter().filter(|on| **on).count()
+    }
+
+    #[test]
+    fn every_sign_differs_in_shape_at_every_size() {
+        for size in [16, 22, 32] {
+            let mut shapes = vec![shape(Crown { filled: None, sign: None }, size)];
+            shapes.extend(SIGNS.map(|sign| shape(Crown { filled: None, sign: Some(sign) }, size)));
+            for (n, one) in shapes.iter().enumerate() {
+                for other in &shapes[n + 1..] {
+                    let differ = one.iter().zip(other).filter(|(a, b)| a != b).count();
+                    assert!(differ * 40 >= one.len(), "{size}: only {differ} pixels differ");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn it_fills_from_below() {
+        for size in [16, 22, 32] {
+            let steps = [None, Some(25), Some(50), Some(75), Some(100)].map(|filled| Crown { filled, sign: None });
+            let areas = steps.map(|crown| covered(crown, size));
+            assert!(areas.is_sorted_by(|less, more| less < more), "{size}: {areas:?}");
+        }
+        let half = shape(Crown { filled: Some(50), sign: None }, 32);
+        assert!(half[17 * 32 + 16] && !half[8 * 32 + 16], "below is full, above is not");
+    }
+
+    #[test]
+    fn it_is_seen_on_light_and_on_dark_panels() {
+        for colour in [GREEN, GREY, BLUE, AMBER, RED] {
+            for panel in [[0xFF, 0xFF, 0xFF], [0x1B, 0x1B, 0x1E]] {
+                let contrast = contrast(colour, panel);
+                assert!(contrast >= 3.0, "{colour:02X?} on {panel:02X?}: {contrast:.2}");
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What the tray and the window share: the line to the agent ([`Line`]), the words ([`texts`]), what an update is in one
+//! glance ([`glance`]), and the icon ([`crown`]). No GUI here: it is all data, tested as data.
+
+pub mod crown;
+pub mod glance;
+mod line;
+#[cfg(feature = "sample")]
+pub mod sample;
+pub mod texts;
+
+pub use line::{Line, View};
+
+use banyan_proto::{UnixSeconds, local::Snapshot};
+use banyan_schedule::say::Here;
+use jiff::{Timestamp, Zoned, tz::TimeZone};
+use std::path::PathBuf;
+
+/// A page of the window; the tray opens it at one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Page {
+    /// What comes in.
+    Updates,
+    /// When this computer transfers.
+    Schedule,
+    /// What it gave.
+    Sharing,
+    /// What happened.
+    History,
+    /// What people may take by themselves.
+    Catalogue,
+    /// Limits.
+    Settings,
+    /// Who this computer is.
+    Computer,
+}
+
+impl Page {
+    /// All of them, in their order.
+    pub const ALL: [Self; 7] =
+        [Self::Updates, Self::Schedule, Self::Sharing, Self::History, Self::Catalogue, Self::Settings, Self::Computer];
+
+    /// Its name for command lines and messages between tray and window.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Updates => "updates",
+            Self::Schedule => "schedule",
+            Self::Sharing => "sharing",
+            Self::History => "history",
+            Self::Catalogue => "catalogue",
+            Self::Settings => "settings",
+            Self::Computer => "computer",
+        }
+    }
+    /// The page of this name.
+    #[must_use]
+    pub fn named(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|page| page.code() == code)
+    }
+}
+
+/// Where the agent of the machine answers, when it runs as a service.
+#[must_use]
+pub fn system_socket() -> PathBuf {
+    PathBuf::from(if cfg!(unix) { "/run/banyan/agent.sock" } else { r"\\.\pipe\banyan-agent" })
+}
+
+/// The clock and the zone that times are said in: the agent's zone, since its hours are meant.
+#[derive(Debug, Clone)]
+pub struct Clock {
+    /// Now.
+    pub now: UnixSeconds,
+    /// Local time.
+    pub zone: TimeZone,
+}
+
+impl Clock {
+    /// This time, in the agent's zone, or in this program's where that is not known.
+    #[must_use]
+    pub fn of(snapshot: Option<&Snapshot>, now: UnixSeconds) -> Self {
+        let zone = snapshot.and_then(|snapshot| TimeZone::get(&snapshot.about.zone).ok());
+        Self { now, zone: zone.unwrap_or_else(TimeZone::system) }
+    }
+    /// A time as the clock on the wall shows it.
+    #[must_use]
+    pub fn local(&self, at: UnixSeconds) -> Zoned {
+        let at = i64::try_from(at.0).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        at.unwrap_or_default().to_zoned(self.zone.clone())
+    }
+    /// The present day of the week (0 = Monday) and hour.
+    #[must_use]
+    pub fn day_and_hour(&self) -> (usize, usize) {
+        let now = self.local(self.now);
+        let part = |number: i8| usize::try_from(number).unwrap_or_default();
+        (part(now.weekday().to_monday_zero_offset()), part(now.hour()))
+    }
+    /// As [`banyan_schedule::say`] takes it.
+    #[must_use]
+    pub fn here(&self) -> Here<'_> {
+        Here { zone: &self.zone, now: self.now }
+    }
+}

@@ -1,0 +1,209 @@
+//! A computer with something of everything, at a fixed moment: what tests ask about and pictures show.
+
+use crate::Clock;
+use banyan_proto::{
+    DeploymentId, MachineId, Reason, UnixSeconds,
+    local::{
+        About, Enrolled, Happened, HistoryEntry, Later, Link, Mode, Partner, Progress, Scheduling, Seen, SeenSignals,
+        Sharing, Snapshot, Update, UpdateState, When, Wishes,
+    },
+    manifest::Kind,
+    schedule::{
+        By, Choice, DayUse, Gate, Limit, Load, Network, NetworkId, Pace, Policy, Power, Presence, Verdict, Why, Window,
+    },
+};
+use jiff::tz::TimeZone;
+
+/// Monday, 23 November 2026, 14:30 in Berlin.
+pub const NOW: UnixSeconds = UnixSeconds(1_795_440_600);
+const HOUR: u64 = 3600;
+const TONIGHT: UnixSeconds = UnixSeconds(NOW.0 + 7 * HOUR + HOUR / 2);
+const TOMORROW: UnixSeconds = UnixSeconds(NOW.0 + 15 * HOUR + HOUR / 2);
+const ZONE: &str = "Europe/Berlin";
+
+/// The clock of that moment.
+///
+/// # Panics
+/// Where there is no table of time zones.
+#[must_use]
+pub fn clock() -> Clock {
+    Clock { now: NOW, zone: TimeZone::get(ZONE).expect("the table of time zones is installed") }
+}
+
+fn ago(seconds: u64) -> UnixSeconds {
+    UnixSeconds(NOW.0 - seconds)
+}
+
+/// An update that is being received from another computer and passed on to two more.
+#[must_use]
+pub fn receiving() -> Update {
+    let partner = |label: &str, n: u8| Partner {
+        machine: MachineId([n; 16]),
+        label: label.to_owned(),
+        bytes: 40_000_000,
+        now: true,
+    };
+    let progress = Progress {
+        held: 201_600_000,
+        of: 315_000_000,
+        down: 1_100_000,
+        up: 2_000_000,
+        passed_on: 180_000_000,
+        from: vec![partner("room-204-07", 7)],
+        to: vec![partner("room-204-11", 11), partner("room-204-12", 12)],
+    };
+    Update { progress, size: 315_000_000, ..update(4, "LibreOffice", "26.2", UpdateState::Receiving) }
+}
+
+/// An update that is here and may be installed.
+#[must_use]
+pub fn ready() -> Update {
+    let later = vec![Later { when: When::Tonight, at: TONIGHT }, Later { when: When::Tomorrow, at: TOMORROW }];
+    Update {
+        later,
+        notes: "Opens large pages twice as fast. The school's bookmarks are kept.".to_owned(),
+        ..update(5, "School Browser", "12.1", UpdateState::Ready)
+    }
+}
+
+/// An update that waits for the night.
+#[must_use]
+pub fn waiting() -> Update {
+    let because = Why::Window { window: Window::Night, by: By::User };
+    let verdict = Verdict { receive: Gate::Closed { because, until: Some(TONIGHT) }, ..open() };
+    Update { verdict, ..update(3, "Maths Tools", "4.0", UpdateState::Receiving) }
+}
+
+/// An update that failed and was undone.
+#[must_use]
+pub fn failed() -> Update {
+    let state = UpdateState::Failed {
+        at: ago(5 * HOUR),
+        reason: Reason::ProbeFailed,
+        detail: "exit code 3".to_owned(),
+        restored: true,
+    };
+    update(2, "Printer Driver", "7.3", state)
+}
+
+fn installed() -> Update {
+    update(1, "Time Sync", "2.8", UpdateState::Installed { at: ago(22 * HOUR + 1500) })
+}
+
+fn open() -> Verdict {
+    let gate = Gate::Open { limit: Limit { rate: None, pace: Pace::Yielding, deadline: None } };
+    Verdict { receive: gate.clone(), install: gate.clone(), forward: gate, announce: vec![] }
+}
+
+fn update(number: u64, package: &str, version: &str, state: UpdateState) -> Update {
+    Update {
+        order: DeploymentId([u8::try_from(number).unwrap_or(u8::MAX); 16]),
+        number,
+        package: package.to_owned(),
+        version: version.to_owned(),
+        sequence: number,
+        publisher: "IT of Lakeside School".to_owned(),
+        notes: String::new(),
+        kind: Kind::Deb,
+        size: 84_000_000,
+        issued: ago(2 * HOUR),
+        seen: ago(2 * HOUR),
+        state,
+        waits: None,
+        progress: Progress { of: 84_000_000, ..Progress::default() },
+        verdict: open(),
+        receive_deadline: None,
+        install_deadline: None,
+        wishes: Wishes::default(),
+        later: vec![],
+    }
+}
+
+/// A computer to which nothing happens, connected and enrolled.
+#[must_use]
+pub fn quiet() -> Snapshot {
+    let enrolled = Enrolled {
+        machine: MachineId([0x2A; 16]),
+        server: MachineId([0x51; 16]),
+        server_address: ([10, 20, 0, 5], 7443).into(),
+        certificate_until: Some(UnixSeconds(NOW.0 + 60 * 86_400)),
+        crl_number: 12,
+    };
+    let seen = |at| Seen::<()> { value: None, at: Some(at), overruled: false, may_overrule: true };
+    Snapshot {
+        about: About {
+            label: "room-204-09".to_owned(),
+            software: "banyan-agent 0.1.0".to_owned(),
+            platform: "linux-x86_64".to_owned(),
+            mode: Mode::System,
+            listen: Some(([10, 20, 4, 9], 7444).into()),
+            enrolled: Some(enrolled),
+            zone: ZONE.to_owned(),
+        },
+        link: Link::Connected,
+        updates: vec![],
+        scheduling: Scheduling {
+            choice: Some(Choice { window: Window::Night, ..Choice::default() }),
+            policy: Policy::default(),
+            verdict: open(),
+            signals: SeenSignals {
+                load: with(seen(ago(5)), Load { percent: 7, idle: true }),
+                quiet_since: Some(ago(240)),
+                presence: with(seen(ago(20)), Presence::Here),
+                power: with(seen(ago(600)), Power { battery: false, charge: Some(93), saver: false }),
+                network: with(
+                    seen(ago(3 * HOUR)),
+                    Network { id: NetworkId("lakeside".to_owned()), name: "Lakeside".to_owned(), metered: false },
+                ),
+                full_screen: with(seen(ago(20)), false),
+                free_disk: Seen { may_overrule: false, ..with(seen(ago(60)), 48_000_000_000) },
+            },
+        },
+        sharing: Sharing {
+            today: DayUse { day: "2026-11-23".to_owned(), given: 0, received: 0 },
+            days: vec![],
+            quota: None,
+            download: 0,
+            upload: 0,
+        },
+        history: vec![],
+    }
+}
+
+fn with<T>(seen: Seen<()>, value: T) -> Seen<T> {
+    Seen { value: Some(value), at: seen.at, overruled: seen.overruled, may_overrule: seen.may_overrule }
+}
+
+/// The same computer with five updates, each in another state, and what happened before.
+#[must_use]
+pub fn busy() -> Snapshot {
+    let updates = vec![ready(), receiving(), waiting(), failed(), installed()];
+    let day = |day: &str, given: u64, received: u64| DayUse {
+        day: day.to_owned(),
+        given: given * 1_000_000,
+        received: received * 1_000_000,
+    };
+    let entry = |hours: u64, update: &Update, what| HistoryEntry {
+        at: ago(hours * HOUR + 300),
+        order: Some(update.order),
+        package: update.package.clone(),
+        version: update.version.clone(),
+        what,
+    };
+    let history = vec![
+        entry(1, &updates[0], Happened::Received),
+        entry(2, &updates[1], Happened::Incoming),
+        entry(2, &updates[0], Happened::Incoming),
+        entry(5, &updates[3], Happened::Failed { reason: Reason::ProbeFailed, detail: String::new(), restored: true }),
+        entry(22, &updates[4], Happened::Installed { already: false }),
+        entry(23, &updates[4], Happened::Received),
+    ];
+    let sharing = Sharing {
+        today: day("2026-11-23", 180, 286),
+        days: vec![day("2026-11-22", 412, 206), day("2026-11-21", 0, 12), day("2026-11-20", 96, 84)],
+        quota: Some(500_000_000),
+        download: 1_100_000,
+        upload: 2_000_000,
+    };
+    Snapshot { updates, sharing, history, ..quiet() }
+}

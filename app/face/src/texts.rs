@@ -1,0 +1,470 @@
+//! The words of tray and window, in one place, ready to be translated. What a verdict says is in [`banyan_schedule::say`],
+//! what a reason says in the table of reasons: those words are shared with other programs.
+//!
+//! Sentences in sentence case, in the present, without exclamation marks and jargon: people read "computer", "update",
+//! "transfers".
+
+#![expect(missing_docs, reason = "words say themselves what they mean")]
+
+use crate::{Clock, Page};
+use banyan_proto::{
+    Reason, UnixSeconds,
+    local::{Happened, Headline, Link, Mode, Overruled, Partner, Snapshot, Update, Wait, When},
+    schedule::{Load, Network, Power, Presence, Window},
+};
+use banyan_schedule::say;
+
+pub const PRODUCT: &str = "Banyan";
+
+// States of an update.
+pub const RECEIVING: &str = "Receiving";
+pub const CHECKING: &str = "Checking";
+pub const READY: &str = "Ready to install";
+pub const READY_BUT: &str = "Ready; ";
+pub const INSTALLING: &str = "Installing";
+pub const FAILED: &str = "Could not be installed";
+pub const WAITS: &str = "Waits";
+pub const WAITS_FOR_OTHERS: &str = "Waits for a computer to get it from";
+
+// What can be done about it.
+pub const INSTALL_NOW: &str = "Install now";
+pub const INSTALL_WHEN_HERE: &str = "Install when here";
+pub const RECEIVE_NOW: &str = "Receive now";
+pub const USE_NETWORK: &str = "Use this network all the same";
+pub const USE_BATTERY: &str = "Go on with battery";
+pub const BELOW_FULL_SCREEN: &str = "Install below it";
+pub const NOT_TODAY: &str = "Not today";
+pub const DETAILS: &str = "Details";
+
+// The tray's menu.
+pub const WHEN_TRANSFER: &str = "When may this computer transfer?";
+pub const MY_SCHEDULE: &str = "My schedule …";
+pub const PAUSE: &str = "Pause";
+pub const RESUME: &str = "Resume";
+pub const AN_HOUR: &str = "1 hour";
+pub const UNTIL_TOMORROW: &str = "Until tomorrow";
+pub const UNTIL_RESUMED: &str = "Until I resume";
+pub const OPEN: &str = "Open Banyan …";
+pub const ABOUT: &str = "About this computer …";
+pub const QUIT: &str = "Quit this icon";
+pub const UP_TO_DATE: &str = "Everything is up to date";
+pub const NO_AGENT: &str = "Not connected to the Banyan service";
+pub const NO_AGENT_MORE: &str =
+    "This computer's Banyan service does not answer. Updates wait; it is called again and again.";
+pub const NO_TRAY: &str = "This desktop shows no tray icons, so Banyan opens its window instead.";
+
+// Pages.
+pub const NO_UPDATES: &str = "No updates";
+pub const NO_UPDATES_MORE: &str =
+    "What your administrator sends to this computer appears here, with where it comes from and when it is installed.";
+pub const NO_HISTORY: &str = "Nothing has happened yet";
+pub const NO_HISTORY_MORE: &str = "Every update that comes, is installed or fails is written down here.";
+pub const CATALOGUE: &str = "Nothing is offered yet";
+pub const CATALOGUE_MORE: &str =
+    "Software that your administrator lets you install by yourself will appear here, with a button beside it.";
+pub const RELEASE_NOTES: &str = "What is new";
+pub const TRANSFERS: &str = "This computer transfers";
+pub const INSTALLS: &str = "Updates are installed";
+pub const ANY_TIME: &str = "Any time";
+pub const WHEN_IDLE: &str = "When idle";
+pub const NIGHT_ONLY: &str = "Night only";
+pub const OWN_HOURS: &str = "My schedule";
+pub const GRID_HINT: &str = "Paint with the mouse, or move with the arrow keys and press space.";
+pub const PRESET_NIGHTS: &str = "Nights";
+pub const PRESET_WEEKENDS: &str = "Nights and weekends";
+pub const PRESET_EVENINGS: &str = "Outside 8 to 18";
+pub const PRESET_ALL: &str = "All";
+pub const PRESET_NONE: &str = "None";
+pub const SAVE: &str = "Save";
+pub const DISCARD: &str = "Discard";
+pub const NOW: &str = "Now";
+pub const SIGNALS: &str = "What this computer sees";
+pub const COUNTS_NOT: &str = "Does not count";
+pub const TODAY: &str = "Today";
+pub const PASSED_ON: &str = "Passed on";
+pub const RECEIVED: &str = "Received";
+pub const LEDGER: &str = "Days before";
+pub const DAY: &str = "Day";
+pub const WHY_SHARE: &str =
+    "Computers here hand updates on to each other, so that each update comes over the line from outside only once.";
+pub const NO_LEDGER: &str = "Each day on which this computer passes something on gets a line here.";
+pub const LIMITS: &str = "Limits";
+pub const DOWNLOAD: &str = "Receive at most";
+pub const UPLOAD: &str = "Pass on at most";
+pub const DAILY: &str = "Pass on in one day at most";
+pub const FREE_DISK: &str = "Keep free on the disk";
+pub const PASS_ON: &str = "Pass updates on to other computers";
+pub const FORGET: &str = "Back to the administrator's settings";
+pub const NO_CHOICE: &str = "Nothing is set here: your administrator's settings hold.";
+pub const ZERO_IS_NONE: &str = "Leave a field empty for no limit.";
+pub const NOT_A_NUMBER: &str = "Write a number, or leave the field empty for no limit.";
+pub const JOIN: &str = "Join a server";
+pub const JOIN_HINT: &str = "Paste the join code that your administrator gave you.";
+pub const JOIN_CODE: &str = "Join code";
+pub const JOIN_BUTTON: &str = "Join";
+pub const COPY: &str = "Copy this page";
+pub const MAY_NOT: &str = "You may look at this, but not change it: that takes the administrator of this computer.";
+
+/// Why no window came.
+#[must_use]
+pub fn no_window(why: &str) -> String {
+    format!("The window could not be opened: {why}")
+}
+
+/// A page's name.
+#[must_use]
+pub fn page(page: Page) -> &'static str {
+    match page {
+        Page::Updates => "Updates",
+        Page::Schedule => "Schedule",
+        Page::Sharing => "Sharing",
+        Page::History => "History",
+        Page::Catalogue => "Catalogue",
+        Page::Settings => "Settings",
+        Page::Computer => "This computer",
+    }
+}
+
+/// `LibreOffice 26.2`.
+#[must_use]
+pub fn title(update: &Update) -> String {
+    format!("{} {}", update.package, update.version)
+}
+
+/// `From IT of Lakeside School · 84 MB · signed`: only what was signed is ever accepted.
+#[must_use]
+pub fn origin(update: &Update) -> String {
+    let from = if update.publisher.is_empty() { String::new() } else { format!("From {} · ", update.publisher) };
+    format!("{from}{} · signed", size(update.size))
+}
+
+/// `64 % · 3.1 MB/s · 2 min left`.
+#[must_use]
+pub fn progress(update: &Update) -> String {
+    let (progress, mut text) = (&update.progress, format!("{} %", update.progress.percent()));
+    if let Some(seconds) = progress.seconds_left() {
+        text += &format!(" · {} · {} left", speed(progress.down), duration(seconds));
+    }
+    text
+}
+
+/// `From room-204-07 · passing on to room-204-11, room-204-12`.
+#[must_use]
+pub fn partners(update: &Update) -> String {
+    let names = |partners: &[Partner]| {
+        let now: Vec<_> = partners.iter().filter(|partner| partner.now).map(|partner| partner.label.as_str()).collect();
+        match now.len() {
+            0..=3 => now.join(", "),
+            more => format!("{} and {} more", now[..2].join(", "), more - 2),
+        }
+    };
+    let (from, to) = (names(&update.progress.from), names(&update.progress.to));
+    match (from.is_empty(), to.is_empty()) {
+        (true, true) => String::new(),
+        (false, true) => format!("From {from}"),
+        (true, false) => format!("Passing on to {to}"),
+        (false, false) => format!("From {from} · passing on to {to}"),
+    }
+}
+
+/// The one line at the top of the menu; also the tooltip.
+#[must_use]
+pub fn headline(snapshot: &Snapshot, clock: &Clock) -> String {
+    let name = |order| snapshot.updates.iter().find(|update| update.order == order).map_or(String::new(), title);
+    match snapshot.headline() {
+        Headline::NotEnrolled => "This computer belongs to no server yet".to_owned(),
+        Headline::Problem(order) => format!("{} could not be installed", name(order)),
+        Headline::NeedsYou(order) => format!("{} is ready to install", name(order)),
+        Headline::Installing(order) => format!("Installing {}", name(order)),
+        Headline::Receiving(order) => {
+            let update = snapshot.updates.iter().find(|update| update.order == order);
+            let left = update.and_then(|update| update.progress.seconds_left()).map(duration);
+            let percent = update.map_or(0, |update| update.progress.percent());
+            let left = left.map_or(String::new(), |left| format!(" · {left} left"));
+            format!("Receiving {} · {percent} %{left}", name(order))
+        }
+        Headline::Forwarding(order) => format!("Passing on {}", name(order)),
+        Headline::NotConnected => away(snapshot.link, clock),
+        Headline::Paused { until: None } => "Paused until you resume".to_owned(),
+        Headline::Paused { until: Some(until) } => format!("Paused until {}", say::moment(until, clock.here())),
+        Headline::Waiting { order, because, until } => {
+            format!("{}: {}", name(order), lower_if(true, &say::closed(&because, until, clock.here())))
+        }
+        Headline::Working(order) => format!("{} is on its way", name(order)),
+        Headline::Idle => UP_TO_DATE.to_owned(),
+    }
+}
+
+/// Whether the server answers.
+#[must_use]
+pub fn away(link: Link, clock: &Clock) -> String {
+    match link {
+        Link::NotEnrolled => "This computer belongs to no server yet".to_owned(),
+        Link::Connecting => "Calling the server".to_owned(),
+        Link::Connected => "The server answers".to_owned(),
+        Link::Away { heard: None } => "The server has not answered yet".to_owned(),
+        Link::Away { heard: Some(heard) } => format!("The server does not answer since {}", past(heard, clock)),
+    }
+}
+
+/// Why an update is not further although nothing here is in the way.
+#[must_use]
+pub fn wait(wait: &Wait, clock: &Clock) -> String {
+    let next = match wait.next {
+        Some(next) => format!("It is tried again at {}", say::moment(next, clock.here())),
+        None => sentence(wait.reason.next()),
+    };
+    format!("{}. {next}.", sentence(wait.reason.words()))
+}
+
+/// What failed, whether the old version is there, what to do.
+#[must_use]
+pub fn failed(reason: Reason, detail: &str, restored: bool) -> String {
+    let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+    let old = if restored { "The version before is in place." } else { "The version before could not be put back." };
+    format!("{}{detail}. {old} Your administrator knows of it.", sentence(reason.words()))
+}
+
+/// `Installed yesterday, 16:05`.
+#[must_use]
+pub fn installed(when: &str) -> String {
+    format!("Installed {when}")
+}
+
+/// A time that an install may be put off to.
+#[must_use]
+pub fn when(when: When) -> &'static str {
+    match when {
+        When::InAnHour => "In an hour",
+        When::Tonight => "Tonight",
+        When::Tomorrow => "Tomorrow",
+    }
+}
+
+/// A window as one of the choices.
+#[must_use]
+pub fn window(window: &Window) -> &'static str {
+    match window {
+        Window::Any => ANY_TIME,
+        Window::Idle => WHEN_IDLE,
+        Window::Night => NIGHT_ONLY,
+        Window::Weekly(_) => OWN_HOURS,
+    }
+}
+
+/// One line of the history, without its time.
+#[must_use]
+pub fn happened(what: &Happened) -> String {
+    match what {
+        Happened::Incoming => "On its way".to_owned(),
+        Happened::Received => "Received and checked".to_owned(),
+        Happened::Installed { already: false } => "Installed".to_owned(),
+        Happened::Installed { already: true } => "Was installed already".to_owned(),
+        Happened::Failed { reason, restored, .. } => {
+            let old = if *restored { "the version before is in place" } else { "the version before is not back" };
+            format!("Could not be installed: {}; {old}", reason.words())
+        }
+        Happened::Dropped { reason } => format!("Dropped: {}", reason.words()),
+        Happened::Enrolled => "This computer joined its server".to_owned(),
+    }
+}
+
+/// As whom the service runs.
+#[must_use]
+pub fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::System => "For everybody at this computer",
+        Mode::User => "For you alone, in your own folders",
+    }
+}
+
+/// What the processor does, and since when it is quiet.
+#[must_use]
+pub fn load(load: Option<Load>, quiet_since: Option<UnixSeconds>, clock: &Clock) -> String {
+    let Some(load) = load else { return "Processor: not looked at now".to_owned() };
+    let quiet = quiet_since.filter(|_| load.idle).map(|since| duration(clock.now.0.saturating_sub(since.0)));
+    let quiet = quiet.map_or_else(|| ", busy".to_owned(), |quiet| format!(", quiet for {quiet}"));
+    format!("Processor {} %{quiet}", load.percent)
+}
+
+/// Whether somebody is there.
+#[must_use]
+pub fn presence(presence: Option<Presence>) -> String {
+    let text = match presence {
+        Some(Presence::Here) => "You are here",
+        Some(Presence::Away) => "Nobody is here",
+        None => "Whether somebody is here is not known",
+    };
+    text.to_owned()
+}
+
+/// Mains or battery.
+#[must_use]
+pub fn power(power: Option<Power>) -> String {
+    let Some(power) = power else { return "Power: not known".to_owned() };
+    let charge = power.charge.map_or(String::new(), |charge| format!(", battery {charge} %"));
+    let saver = if power.saver { ", saving power" } else { "" };
+    format!("{}{charge}{saver}", if power.battery { "On battery" } else { "On mains" })
+}
+
+/// The network that leads out.
+#[must_use]
+pub fn network(network: Option<&Network>) -> String {
+    let Some(network) = network else { return "Network: not known".to_owned() };
+    format!("{}, {}", network.name, if network.metered { "metered" } else { "not metered" })
+}
+
+/// Whether a program fills the screen.
+#[must_use]
+pub fn full_screen(full_screen: Option<bool>) -> String {
+    let text = match full_screen {
+        Some(true) => "A program fills the screen",
+        Some(false) => "No program fills the screen",
+        None => "Whether a program fills the screen is not known",
+    };
+    text.to_owned()
+}
+
+/// Free disk.
+#[must_use]
+pub fn free_disk(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "Free disk: not known".to_owned(), |bytes| format!("{} free on the disk", size(bytes)))
+}
+
+/// A signal's name, for those who hear and do not see which line a box stands in.
+#[must_use]
+pub fn signal(signal: &Overruled) -> &'static str {
+    match signal {
+        Overruled::Metered(_) => "metered network",
+        Overruled::Battery => "battery",
+        Overruled::FullScreen => "full-screen program",
+        Overruled::Processor => "processor",
+        Overruled::Presence => "somebody at the computer",
+    }
+}
+
+/// How old a signal is.
+#[must_use]
+pub fn ago(seconds: u64) -> String {
+    if seconds < 60 { "just now".to_owned() } else { format!("{} ago", duration(seconds)) }
+}
+
+/// The largest line of the page on sharing.
+#[must_use]
+pub fn shared_today(bytes: u64) -> String {
+    if bytes == 0 {
+        "Nothing passed on today".to_owned()
+    } else {
+        format!("{} passed on to other computers today", size(bytes))
+    }
+}
+
+/// Of the quota.
+#[must_use]
+pub fn of_quota(given: u64, quota: u64) -> String {
+    format!("{} of {} for one day are left", size(quota.saturating_sub(given)), size(quota))
+}
+
+/// What came in today.
+#[must_use]
+pub fn received_today(bytes: u64) -> String {
+    format!("{} received today", size(bytes))
+}
+
+/// What moves now.
+#[must_use]
+pub fn speeds(download: u64, upload: u64) -> String {
+    format!("Now: receiving {}, passing on {}", speed(download), speed(upload))
+}
+
+/// Who this computer is, as names and values.
+#[must_use]
+pub fn facts(snapshot: &Snapshot, clock: &Clock) -> Vec<(&'static str, String)> {
+    let about = &snapshot.about;
+    let mut facts = vec![("Name", about.label.clone()), ("Server", away(snapshot.link, clock))];
+    if let Some(enrolled) = &about.enrolled {
+        facts.push(("Server address", enrolled.server_address.to_string()));
+        facts.push(("Identity", enrolled.machine.to_string()));
+        if let Some(until) = enrolled.certificate_until {
+            facts.push(("Certificate until", past(until, clock)));
+        }
+        facts.push(("Revocation list", enrolled.crl_number.to_string()));
+    }
+    if let Some(listen) = about.listen {
+        facts.push(("Listens at", listen.to_string()));
+    }
+    facts.push(("Works", mode(about.mode).to_owned()));
+    facts.push(("Program", about.software.clone()));
+    facts.push(("System", about.platform.clone()));
+    facts.push(("Time zone", about.zone.clone()));
+    facts
+}
+
+/// A day's name, 0 = Monday, cut to so many letters.
+#[must_use]
+pub fn day(day: usize, letters: usize) -> &'static str {
+    const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    let name = DAYS[day % 7];
+    &name[..letters.min(name.len())]
+}
+
+/// `84 MB`, in units of 1000.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) if bytes / unit >= 10 => format!("{} {name}", bytes / unit),
+        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+/// `3.1 MB/s`.
+#[must_use]
+pub fn speed(bytes_per_second: u64) -> String {
+    format!("{}/s", size(bytes_per_second))
+}
+
+/// `2 min`, of seconds.
+#[must_use]
+pub fn duration(seconds: u64) -> String {
+    match seconds {
+        0..=59 => "less than a minute".to_owned(),
+        60..=3599 => format!("{} min", seconds.div_ceil(60)),
+        3600..=86_399 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// A time that is over: `14:30` (today), `yesterday, 16:05`, `16 November, 09:12`.
+#[must_use]
+pub fn past(at: UnixSeconds, clock: &Clock) -> String {
+    let (at, now) = (clock.local(at), clock.local(clock.now));
+    let time = at.strftime("%H:%M");
+    if at.date() == now.date() {
+        time.to_string()
+    } else if now.date().yesterday().is_ok_and(|yesterday| yesterday == at.date()) {
+        format!("yesterday, {time}")
+    } else if at.year() == now.year() {
+        format!("{} {}, {time}", at.day(), at.strftime("%B"))
+    } else {
+        format!("{} {} {}, {time}", at.day(), at.strftime("%B"), at.year())
+    }
+}
+
+/// Begins with a capital letter.
+#[must_use]
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Begins with a small letter, in the middle of a sentence.
+#[must_use]
+pub fn lower_if(middle: bool, text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) if middle => first.to_lowercase().chain(letters).collect(),
+        _ => text.to_owned(),
+    }
+}

@@ -1,0 +1,154 @@
+//! The tray's data for each thing that can be going on.
+
+use super::*;
+use banyan_face::sample;
+use banyan_proto::{
+    local::Link,
+    schedule::{Choice, Gate, Pause},
+};
+
+fn view(snapshot: Snapshot) -> View {
+    View { snapshot: Some(snapshot), rights: vec![Right::See, Right::Choose], ..View::default() }
+}
+fn shown(snapshot: Snapshot) -> Tray {
+    tray(&view(snapshot), None, &sample::clock())
+}
+fn with(update: Update) -> Snapshot {
+    Snapshot { updates: vec![update], ..sample::quiet() }
+}
+/// All labels, those of submenus after their own, with a dot for each level.
+fn labels(items: &[Item], depth: usize) -> Vec<String> {
+    let dots = ".".repeat(depth);
+    let one = |item: &Item| match item {
+        Item::Text(text) => vec![format!("{dots}{text}")],
+        Item::Line => vec![],
+        Item::Do { label, .. } => vec![format!("{dots}{label}")],
+        Item::Sub { label, items } => {
+            let mut all = vec![format!("{dots}{label}")];
+            all.extend(labels(items, depth + 1));
+            all
+        }
+        Item::Choice { selected, options } => {
+            let mark = |n: usize| if n == *selected { "(x)" } else { "( )" };
+            options.iter().enumerate().map(|(n, (label, _))| format!("{dots}{} {label}", mark(n))).collect()
+        }
+    };
+    items.iter().flat_map(one).collect()
+}
+
+#[test]
+fn each_state_has_its_icon_and_its_words() {
+    let crown = |filled, sign| Crown { filled, sign };
+    let mut forwarding = sample::receiving();
+    forwarding.state = UpdateState::Installed { at: sample::NOW };
+    forwarding.progress.held = forwarding.progress.of;
+    let mut paused = sample::quiet();
+    let pause = Pause::UntilResumed { asked: sample::NOW };
+    paused.scheduling.verdict.receive = Gate::Closed { because: Why::Paused { pause }, until: None };
+    let away = Snapshot { link: Link::Away { heard: Some(sample::NOW) }, ..sample::quiet() };
+    let alone = Snapshot { link: Link::NotEnrolled, ..sample::quiet() };
+    let mut full_screen = sample::ready();
+    full_screen.verdict.install = Gate::Closed { because: Why::FullScreen { may_overrule: true }, until: None };
+    for (snapshot, icon, words) in [
+        (sample::quiet(), crown(None, None), "Everything is up to date"),
+        (with(sample::receiving()), crown(Some(64), None), "Receiving LibreOffice 26.2 · 64 % · 2 min left"),
+        (with(forwarding), crown(Some(100), Some(Sign::Arrow)), "Passing on LibreOffice 26.2"),
+        (with(sample::waiting()), crown(None, Some(Sign::Moon)), "Maths Tools 4.0: waits for tonight, 22:00"),
+        (with(full_screen), crown(None, Some(Sign::Dot)), "School Browser 12.1 is ready to install"),
+        (with(sample::failed()), crown(None, Some(Sign::Mark)), "Printer Driver 7.3 could not be installed"),
+        (paused, crown(None, Some(Sign::Pause)), "Paused until you resume"),
+        (away, crown(None, Some(Sign::Crossed)), "The server does not answer since 14:30"),
+        (alone, crown(None, Some(Sign::Dot)), "This computer belongs to no server yet"),
+    ] {
+        let shown = shown(snapshot);
+        assert_eq!((shown.icon, shown.status.as_str()), (icon, words));
+        assert_eq!(shown.menu[0], Item::Text(words.to_owned()));
+    }
+}
+
+#[test]
+fn the_menu_of_a_busy_computer() {
+    assert_eq!(
+        labels(&shown(sample::busy()).menu, 0)[1..],
+        [
+            "School Browser 12.1 – ready to install",
+            ".Install now",
+            ".Tonight",
+            ".Tomorrow",
+            ".Details",
+            "LibreOffice 26.2 – 64 %",
+            ".Install when here",
+            ".Details",
+            "Maths Tools 4.0 – waits for tonight, 22:00",
+            ".Receive now",
+            ".Details",
+            "Printer Driver 7.3 – could not be installed",
+            ".Details",
+            "When may this computer transfer?",
+            ".(x) Night only (22:00-06:00)",
+            ".( ) When idle",
+            ".( ) Any time",
+            ".( ) My schedule …",
+            "Pause",
+            ".1 hour",
+            ".Until tomorrow",
+            ".Until I resume",
+            "Open Banyan …",
+            "About this computer …",
+            "Quit this icon",
+        ]
+    );
+}
+
+#[test]
+fn only_what_the_policy_allows_is_offered() {
+    let mut bound = sample::quiet();
+    bound.scheduling.policy.bounds.windows = vec![Kind::Night];
+    bound.scheduling.policy.bounds.pause = Some(2 * 3600);
+    let all = labels(&shown(bound.clone()).menu, 0);
+    assert!(all.iter().any(|label| label == ".1 hour") && all.iter().any(|label| label.contains("Night only")));
+    for label in ["Any time", "When idle", "Until tomorrow", "Until I resume"] {
+        assert!(!all.iter().any(|shown| shown.contains(label)), "{label}: {all:?}");
+    }
+    bound.scheduling.policy.bounds.pause = Some(0);
+    assert!(!labels(&shown(bound).menu, 0).iter().any(|label| label == "Pause"));
+}
+
+#[test]
+fn who_may_only_look_is_offered_nothing() {
+    let clock = sample::clock();
+    let mut may_see = view(sample::busy());
+    may_see.rights = vec![Right::See];
+    let asks = |items: &[Item]| {
+        fn count(item: &Item) -> usize {
+            match item {
+                Item::Do { action: Action::Ask(_), .. } => 1,
+                Item::Sub { items, .. } => items.iter().map(count).sum(),
+                Item::Choice { options, .. } => options.len(),
+                _ => 0,
+            }
+        }
+        items.iter().map(count).sum::<usize>()
+    };
+    assert_eq!(asks(&tray(&may_see, None, &clock).menu), 0);
+    assert!(asks(&tray(&view(sample::busy()), None, &clock).menu) > 5);
+}
+
+#[test]
+fn a_pause_is_ended_from_the_same_place() {
+    let mut paused = sample::quiet();
+    let pause = Some(Pause::an_hour(sample::NOW));
+    paused.scheduling.choice = Some(Choice { pause, ..Choice::default() });
+    let all = labels(&shown(paused).menu, 0);
+    assert!(all.iter().any(|label| label == "Resume") && !all.iter().any(|label| label == "Pause"));
+}
+
+#[test]
+fn without_an_agent_it_says_so_and_still_opens_the_window() {
+    let shown = tray(&View::default(), Some(texts::NO_TRAY), &sample::clock());
+    assert_eq!(shown.icon.sign, Some(Sign::Crossed));
+    assert_eq!(
+        labels(&shown.menu, 0),
+        [texts::NO_AGENT, texts::NO_TRAY, "Open Banyan …", "About this computer …", "Quit this icon"]
+    );
+}

@@ -1,0 +1,69 @@
+//! The frame around the pages: their names on the left, whether the agent answers, the page itself.
+
+use crate::{pages, state::State, theme, theme::palette, widgets};
+use banyan_face::{Clock, Page, View, glance::Tone, texts};
+use banyan_proto::local::{Link, Request};
+use egui::{Button, CentralPanel, Frame, Margin, Panel, RichText, ScrollArea, Ui, vec2};
+use lucide_icons::Icon;
+
+/// One frame. Gives what the person asked for in it.
+pub(crate) fn draw(ui: &mut Ui, view: &View, state: &mut State, clock: &Clock) -> Vec<Request> {
+    let mut asked = Vec::new();
+    let colours = palette(ui);
+    let side = Frame::new().fill(colours.raised).inner_margin(Margin::same(theme::NEAR as i8));
+    Panel::left("pages").frame(side).exact_size(theme::SIDE).resizable(false).show(ui, |ui| names(ui, state));
+    let page = Frame::new().fill(colours.surface);
+    CentralPanel::default().frame(page).show(ui, |ui| {
+        ScrollArea::vertical().auto_shrink(false).id_salt(state.page.code()).show(ui, |ui| {
+            Frame::new().inner_margin(Margin::same(theme::EDGE as i8)).show(ui, |ui| {
+                ui.set_width(ui.available_width().min(theme::READ));
+                widgets::title(ui, texts::page(state.page));
+                notices(ui, view, state, clock);
+                if let Some(snapshot) = &view.snapshot {
+                    pages::draw(ui, view, snapshot, state, clock, &mut asked);
+                }
+            });
+        });
+    });
+    asked
+}
+
+fn names(ui: &mut Ui, state: &mut State) {
+    ui.add_space(theme::NEAR);
+    ui.spacing_mut().item_spacing.y = theme::TIGHT;
+    for page in Page::ALL {
+        if page == Page::Settings {
+            ui.add_space(theme::APART);
+        }
+        let here = state.page == page;
+        let colours = palette(ui);
+        let words = RichText::new(texts::page(page)).color(if here { colours.on_accent } else { colours.text });
+        let size = vec2(ui.available_width(), theme::CONTROL);
+        let button = Button::selectable(here, words).min_size(size).left_text("").frame_when_inactive(false);
+        if ui.add(button).clicked() {
+            state.page = page;
+        }
+    }
+}
+
+/// What holds for all pages: no agent, no server, a refusal, no tray.
+fn notices(ui: &mut Ui, view: &View, state: &State, clock: &Clock) {
+    if state.no_tray {
+        widgets::notice(ui, Tone::Waiting, texts::NO_TRAY);
+    }
+    if let Some(refusal) = &view.refusal {
+        widgets::notice(ui, Tone::Failed, &texts::sentence(refusal));
+    }
+    let Some(snapshot) = &view.snapshot else {
+        widgets::empty(ui, Icon::Unplug, texts::NO_AGENT, texts::NO_AGENT_MORE);
+        if let Some(trouble) = &view.trouble {
+            ui.vertical_centered(|ui| {
+                ui.label(RichText::new(trouble).size(theme::NOTE).color(palette(ui).quiet));
+            });
+        }
+        return;
+    };
+    if matches!(snapshot.link, Link::Away { .. }) {
+        widgets::notice(ui, Tone::Waiting, &texts::away(snapshot.link, clock));
+    }
+}

@@ -1,0 +1,146 @@
+//! `banyan-window`: the window of the people at a machine. Pages are data first ([`state`]), drawn by thin code
+//! ([`pages`]); what the person says is collected as requests and asked of the agent after each frame.
+//!
+//! It repaints when the agent tells something, when the person does something, and once a minute because times in words
+//! grow old; never otherwise.
+
+#![cfg_attr(not(unix), windows_subsystem = "windows")]
+
+mod frame;
+mod pages;
+mod state;
+#[cfg(test)]
+mod tests;
+mod theme;
+mod week;
+mod widgets;
+
+use banyan_face::{Clock, Line, Page, crown, texts};
+use banyan_proto::UnixSeconds;
+use clap::Parser;
+use state::State;
+use std::{
+    io::BufRead,
+    path::PathBuf,
+    process::ExitCode,
+    sync::mpsc::{Receiver, channel},
+    time::Duration,
+};
+
+/// What comes to this computer, when it may transfer, and what it gave to others.
+#[derive(Parser)]
+#[command(name = "banyan-window", version)]
+struct Cli {
+    /// Where the agent of this computer answers.
+    #[arg(long, value_name = "PATH", default_value_os_t = banyan_face::system_socket())]
+    socket: PathBuf,
+    /// The page to begin with.
+    #[arg(long, value_name = "PAGE", default_value = "updates", value_parser = page)]
+    page: Page,
+    /// How it looks: as the system does, light or dark.
+    #[arg(long, value_enum, default_value = "system")]
+    look: Look,
+    /// Take pages to show from standard input, one a line: the tray does so.
+    #[arg(long, hide = true)]
+    told_by_stdin: bool,
+    /// Say that there is no tray on this desktop.
+    #[arg(long, hide = true)]
+    no_tray: bool,
+    /// Show times as if it were this moment (seconds since 1970), for pictures.
+    #[arg(long, hide = true, value_name = "SECONDS")]
+    at: Option<u64>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Look {
+    System,
+    Light,
+    Dark,
+}
+
+fn page(text: &str) -> Result<Page, String> {
+    let names: Vec<_> = Page::ALL.iter().map(|page| page.code()).collect();
+    Page::named(text).ok_or_else(|| format!("there is no such page; there are {}", names.join(", ")))
+}
+
+/// Size of the icon that the window has in task lists (pixels).
+const ICON: u32 = 64;
+/// Times in words grow old.
+const REFRESH: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let icon = crown::draw(crown::Crown { filled: Some(100), sign: None }, ICON);
+    let viewport = egui::ViewportBuilder::default()
+        .with_title(texts::PRODUCT)
+        .with_app_id("banyan")
+        .with_icon(egui::IconData { rgba: icon, width: ICON, height: ICON })
+        .with_inner_size(theme::WINDOW)
+        .with_min_inner_size(theme::SMALLEST);
+    let options = eframe::NativeOptions { viewport, renderer: eframe::Renderer::Glow, ..Default::default() };
+    let opened =
+        eframe::run_native(texts::PRODUCT, options, Box::new(|creation| Ok(Box::new(Window::new(&cli, creation)))));
+    match opened {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The tray shows this line: nobody sees a window's standard error.
+            eprintln!("error: no window can be opened here: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Window {
+    line: Line,
+    state: State,
+    told: Receiver<Page>,
+    at: Option<UnixSeconds>,
+}
+
+impl Window {
+    fn new(cli: &Cli, creation: &eframe::CreationContext<'_>) -> Self {
+        theme::install(&creation.egui_ctx);
+        creation.egui_ctx.set_theme(match cli.look {
+            Look::System => egui::ThemePreference::System,
+            Look::Light => egui::ThemePreference::Light,
+            Look::Dark => egui::ThemePreference::Dark,
+        });
+        let ctx = creation.egui_ctx.clone();
+        let line = Line::start(cli.socket.clone(), move || ctx.request_repaint());
+        let (tell, told) = channel();
+        if cli.told_by_stdin {
+            let ctx = creation.egui_ctx.clone();
+            std::thread::spawn(move || {
+                for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+                    if let Some(page) = Page::named(line.trim()) {
+                        // The receiver is gone only when the window is.
+                        let _ = tell.send(page);
+                        ctx.request_repaint();
+                    }
+                }
+            });
+        }
+        Self { line, state: State::new(cli.page, cli.no_tray), told, at: cli.at.map(UnixSeconds) }
+    }
+}
+
+impl eframe::App for Window {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        for page in self.told.try_iter() {
+            self.state.page = page;
+            ctx.send_viewport_cmd(egui::ViewportCommand::Minimized(false));
+            ctx.send_viewport_cmd(egui::ViewportCommand::Focus);
+        }
+    }
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        let view = self.line.view();
+        let clock = Clock::of(view.snapshot.as_ref(), self.at.unwrap_or_else(UnixSeconds::now));
+        for request in frame::draw(ui, &view, &mut self.state, &clock) {
+            self.line.ask(&request);
+        }
+        ui.ctx().request_repaint_after(REFRESH);
+    }
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+}

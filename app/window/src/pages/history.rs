@@ -1,0 +1,38 @@
+//! What happened, newest first.
+
+use crate::{theme, theme::palette, widgets};
+use banyan_face::{Clock, glance::Tone, texts};
+use banyan_proto::local::{Happened, Snapshot};
+use egui::{Align, Layout, RichText, Ui, vec2};
+use lucide_icons::Icon;
+
+pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, clock: &Clock) {
+    if snapshot.history.is_empty() {
+        return widgets::empty(ui, Icon::History, texts::NO_HISTORY, texts::NO_HISTORY_MORE);
+    }
+    for entry in &snapshot.history {
+        ui.horizontal_top(|ui| {
+            let size = vec2(theme::SIDE, theme::DENSE);
+            ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Min), |ui| {
+                ui.set_min_width(theme::SIDE);
+                ui.label(RichText::new(texts::past(entry.at, clock)).color(palette(ui).quiet));
+            });
+            ui.vertical(|ui| {
+                ui.spacing_mut().item_spacing.y = theme::TIGHT;
+                if !entry.package.is_empty() {
+                    ui.label(format!("{} {}", entry.package, entry.version));
+                }
+                widgets::state(ui, tone(&entry.what), &texts::happened(&entry.what));
+            });
+        });
+    }
+}
+
+fn tone(what: &Happened) -> Tone {
+    match what {
+        Happened::Incoming => Tone::Moving,
+        Happened::Received | Happened::Installed { .. } | Happened::Enrolled => Tone::Done,
+        Happened::Failed { .. } => Tone::Failed,
+        Happened::Dropped { .. } => Tone::Waiting,
+    }
+}

@@ -1,0 +1,37 @@
+//! The pages. Each draws what the agent told and collects what the person asks for.
+
+mod computer;
+mod grid;
+mod history;
+mod schedule;
+mod settings;
+mod sharing;
+mod signals;
+mod updates;
+
+use crate::{state::State, widgets};
+use banyan_face::{Clock, Page, View, texts};
+use banyan_proto::local::{Request, Right, Snapshot};
+use egui::Ui;
+use lucide_icons::Icon;
+
+/// The page that is open.
+pub(crate) fn draw(
+    ui: &mut Ui,
+    view: &View,
+    snapshot: &Snapshot,
+    state: &mut State,
+    clock: &Clock,
+    asked: &mut Vec<Request>,
+) {
+    let may = view.may(Right::Choose);
+    match state.page {
+        Page::Updates => updates::draw(ui, snapshot, may, clock, asked),
+        Page::Schedule => schedule::draw(ui, snapshot, may, state, clock, asked),
+        Page::Sharing => sharing::draw(ui, snapshot),
+        Page::History => history::draw(ui, snapshot, clock),
+        Page::Catalogue => widgets::empty(ui, Icon::Package, texts::CATALOGUE, texts::CATALOGUE_MORE),
+        Page::Settings => settings::draw(ui, snapshot, may, state, asked),
+        Page::Computer => computer::draw(ui, view, snapshot, state, clock, asked),
+    }
+}

@@ -1,0 +1,67 @@
+//! Limits, and back to the administrator's settings.
+
+use crate::{
+    state::{Limits, State, bytes},
+    theme,
+    theme::palette,
+    widgets,
+};
+use banyan_face::texts;
+use banyan_proto::local::{Request, Snapshot};
+use egui::{RichText, TextEdit, Ui};
+
+pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, may: bool, state: &mut State, asked: &mut Vec<Request>) {
+    let scheduling = &snapshot.scheduling;
+    let held = Limits::of(scheduling.effective());
+    let mut limits = state.limits.clone().unwrap_or_else(|| held.clone());
+    ui.label(RichText::new(texts::LIMITS).size(theme::SECTION));
+    widgets::quiet(ui, texts::ZERO_IS_NONE);
+    ui.add_enabled_ui(may, |ui| {
+        field(ui, texts::DOWNLOAD, &mut limits.download, "MB/s");
+        field(ui, texts::UPLOAD, &mut limits.upload, "MB/s");
+        field(ui, texts::DAILY, &mut limits.daily, "MB");
+        field(ui, texts::FREE_DISK, &mut limits.free_disk, "GB");
+        ui.add_enabled(scheduling.policy.bounds.forward, egui::Checkbox::new(&mut limits.forward, texts::PASS_ON));
+    });
+    state.limits = (limits != held).then_some(limits);
+    if let Some(limits) = &state.limits {
+        let request = limits.request();
+        let mut done = false;
+        ui.horizontal(|ui| {
+            if let Some(request) = request {
+                if widgets::primary(ui, texts::SAVE).clicked() {
+                    asked.push(request);
+                    done = true;
+                }
+            }
+            done |= ui.button(texts::DISCARD).clicked();
+        });
+        if done {
+            state.limits = None;
+        }
+    }
+    ui.add_space(theme::APART);
+    if scheduling.choice.is_none() {
+        widgets::quiet(ui, texts::NO_CHOICE);
+    } else if ui.add_enabled(may, egui::Button::new(texts::FORGET)).clicked() {
+        state.limits = None;
+        asked.push(Request::ForgetChoice);
+    }
+}
+
+fn field(ui: &mut Ui, name: &str, text: &mut String, unit: &str) {
+    ui.horizontal(|ui| {
+        let size = egui::vec2(theme::SIDE + theme::EDGE, theme::CONTROL);
+        let label = ui.allocate_ui_with_layout(size, egui::Layout::left_to_right(egui::Align::Center), |ui| {
+            ui.set_min_width(size.x);
+            ui.label(name)
+        });
+        let wrong = bytes(text, 1000).is_none();
+        let edit = TextEdit::singleline(text).desired_width(theme::EDGE * 3.0);
+        ui.add(edit).labelled_by(label.inner.id);
+        widgets::quiet(ui, unit);
+        if wrong {
+            ui.label(RichText::new(texts::NOT_A_NUMBER).color(palette(ui).failed));
+        }
+    });
+}

@@ -1,0 +1,45 @@
+//! What this computer gave and got.
+
+use crate::{theme, theme::palette, widgets};
+use banyan_face::texts;
+use banyan_proto::local::Snapshot;
+use egui::{Align, Layout, RichText, Ui};
+
+pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot) {
+    let sharing = &snapshot.sharing;
+    widgets::quiet(ui, texts::WHY_SHARE);
+    ui.add_space(theme::APART);
+    ui.label(RichText::new(texts::shared_today(sharing.today.given)).size(theme::SECTION));
+    if let Some(quota) = sharing.quota {
+        let part = sharing.today.given as f32 / quota.max(1) as f32;
+        widgets::bar(ui, part, palette(ui).accent, texts::PASSED_ON);
+        widgets::quiet(ui, &texts::of_quota(sharing.today.given, quota));
+    }
+    widgets::quiet(ui, &texts::received_today(sharing.today.received));
+    if sharing.upload > 0 || sharing.download > 0 {
+        widgets::quiet(ui, &texts::speeds(sharing.download, sharing.upload));
+    }
+    widgets::section(ui, texts::LEDGER);
+    if sharing.days.is_empty() {
+        return widgets::quiet(ui, texts::NO_LEDGER);
+    }
+    let column = theme::SIDE;
+    let row = |ui: &mut Ui, cells: [&str; 3], quiet: bool| {
+        ui.horizontal(|ui| {
+            for (n, cell) in cells.into_iter().enumerate() {
+                let text = if quiet { RichText::new(cell).color(palette(ui).quiet) } else { RichText::new(cell) };
+                let layout =
+                    if n == 0 { Layout::left_to_right(Align::Center) } else { Layout::right_to_left(Align::Center) };
+                ui.allocate_ui_with_layout(egui::vec2(column, theme::DENSE), layout, |ui| {
+                    ui.set_min_width(column);
+                    ui.label(text);
+                });
+            }
+        });
+    };
+    ui.spacing_mut().item_spacing.y = 0.0;
+    row(ui, [texts::DAY, texts::PASSED_ON, texts::RECEIVED], true);
+    for day in &sharing.days {
+        row(ui, [&day.day, &texts::size(day.given), &texts::size(day.received)], false);
+    }
+}

@@ -1,0 +1,63 @@
+//! What comes in, what it waits for, what the person can do.
+
+use crate::{theme, theme::palette, widgets};
+use banyan_face::{
+    Clock,
+    glance::{Glance, glance},
+    texts,
+};
+use banyan_proto::local::{Request, Snapshot, Update};
+use banyan_schedule::say;
+use egui::{Align, Layout, RichText, Ui};
+use lucide_icons::Icon;
+
+pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, may: bool, clock: &Clock, asked: &mut Vec<Request>) {
+    if snapshot.updates.is_empty() {
+        return widgets::empty(ui, Icon::PackageCheck, texts::NO_UPDATES, texts::NO_UPDATES_MORE);
+    }
+    for (n, update) in snapshot.updates.iter().enumerate() {
+        if n > 0 {
+            ui.add_space(theme::APART);
+        }
+        ui.push_id(update.order, |ui| card(ui, update, &glance(update, clock), may, clock, asked));
+    }
+}
+
+fn card(ui: &mut Ui, update: &Update, glance: &Glance, may: bool, clock: &Clock, asked: &mut Vec<Request>) {
+    ui.spacing_mut().item_spacing.y = theme::TIGHT;
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(&glance.title).size(theme::SECTION));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| widgets::state(ui, glance.tone, &glance.state));
+    });
+    widgets::quiet(ui, &texts::origin(update));
+    if let Some(percent) = glance.percent.filter(|_| update.progress.held > 0) {
+        let progress = texts::progress(update);
+        widgets::bar(ui, f32::from(percent) / 100.0, widgets::colour(ui, glance.tone), &glance.title);
+        ui.label(progress);
+    }
+    let partners = texts::partners(update);
+    if !partners.is_empty() {
+        widgets::quiet(ui, &partners);
+    }
+    if !glance.more.is_empty() {
+        ui.label(&glance.more);
+    }
+    for announcement in &update.verdict.announce {
+        ui.label(RichText::new(say::announcement(announcement, clock.here())).color(palette(ui).needs_you));
+    }
+    if may && !glance.offers.is_empty() {
+        ui.add_space(theme::TIGHT);
+        ui.horizontal_wrapped(|ui| {
+            for (n, offer) in glance.offers.iter().enumerate() {
+                let button = if n == 0 { widgets::primary(ui, &offer.label) } else { ui.button(&offer.label) };
+                let button = if offer.exact.is_empty() { button } else { button.on_hover_text(&offer.exact) };
+                if button.clicked() {
+                    asked.push(offer.request.clone());
+                }
+            }
+        });
+    }
+    if !update.notes.is_empty() {
+        egui::CollapsingHeader::new(texts::RELEASE_NOTES).show(ui, |ui| ui.label(&update.notes));
+    }
+}

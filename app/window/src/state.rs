@@ -1,0 +1,148 @@
+//! What the person has begun but not asked for yet: the page, hours being painted, limits being written. All else comes
+//! from the agent.
+
+use crate::week::Painted;
+use banyan_face::Page;
+use banyan_proto::{
+    local::Request,
+    schedule::{Choice, Window},
+};
+
+/// The state of the window.
+pub(crate) struct State {
+    pub(crate) page: Page,
+    pub(crate) no_tray: bool,
+    /// Hours being painted; none as long as they are those that hold.
+    pub(crate) painted: Option<Painted>,
+    /// Limits being written; likewise.
+    pub(crate) limits: Option<Limits>,
+    pub(crate) join_code: String,
+}
+
+impl State {
+    pub(crate) fn new(page: Page, no_tray: bool) -> Self {
+        Self { page, no_tray, painted: None, limits: None, join_code: String::new() }
+    }
+}
+
+/// The hours that a window means, as they are painted; also when it is not a weekly one.
+pub(crate) fn hours(choice: &Choice) -> Painted {
+    use banyan_proto::schedule::Week;
+    Painted::new(match choice.window {
+        Window::Any | Window::Idle => Week::ALWAYS,
+        Window::Night => choice.night.week(),
+        Window::Weekly(week) => week,
+    })
+}
+
+/// Limits as they stand in the fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// MB/s.
+    pub(crate) download: String,
+    /// MB/s.
+    pub(crate) upload: String,
+    /// MB.
+    pub(crate) daily: String,
+    /// GB.
+    pub(crate) free_disk: String,
+    pub(crate) forward: bool,
+}
+
+const MEGA: u64 = 1_000_000;
+const GIGA: u64 = 1_000_000_000;
+
+impl Limits {
+    /// Those that hold.
+    pub(crate) fn of(choice: &Choice) -> Self {
+        let text = |value: Option<u64>, unit: u64| value.map_or(String::new(), |value| in_units(value, unit));
+        Self {
+            download: text(choice.download, MEGA),
+            upload: text(choice.upload, MEGA),
+            daily: text(choice.daily_upload, MEGA),
+            free_disk: text(Some(choice.free_disk).filter(|bytes| *bytes > 0), GIGA),
+            forward: choice.forward,
+        }
+    }
+    /// What to ask for; none while a field holds no number.
+    pub(crate) fn request(&self) -> Option<Request> {
+        Some(Request::SetLimits {
+            download: bytes(&self.download, MEGA)?,
+            upload: bytes(&self.upload, MEGA)?,
+            daily_upload: bytes(&self.daily, MEGA)?,
+            forward: self.forward,
+            free_disk: bytes(&self.free_disk, GIGA)?.unwrap_or(0),
+        })
+    }
+}
+
+/// `1.5`, at most three digits behind the point.
+fn in_units(value: u64, unit: u64) -> String {
+    let text = format!("{}.{:03}", value / unit, value % unit / (unit / 1000));
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Of a field: none at all when it is no number, no limit when it is empty.
+pub(crate) fn bytes(text: &str, unit: u64) -> Option<Option<u64>> {
+    let text = text.trim().replace(',', ".");
+    if text.is_empty() {
+        return Some(None);
+    }
+    let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(part) || part.len() > 3 || (whole.is_empty() && part.is_empty()) {
+        return None;
+    }
+    let thousandths: u64 = format!("{part:0<3}").parse().ok()?;
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    Some(Some(whole.checked_mul(unit)?.checked_add(thousandths * (unit / 1000))?))
+}
+
+#[cfg(test)]
+mod limits_tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_as_people_write_them() {
+        for (text, value) in [
+            ("", Some(None)),
+            (" 2 ", Some(Some(2 * MEGA))),
+            ("1.5", Some(Some(1_500_000))),
+            ("0,25", Some(Some(250_000))),
+            (".5", Some(Some(500_000))),
+            ("0", Some(Some(0))),
+            ("-1", None),
+            ("fast", None),
+            ("1.5.2", None),
+            (".", None),
+            ("1.2345", None),
+            ("99999999999999999999", None),
+            ("18446744073709551615", None),
+        ] {
+            assert_eq!(bytes(text, MEGA), value, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_what_is_asked_for_again() {
+        let choice = Choice {
+            download: Some(1_500_000),
+            upload: None,
+            daily_upload: Some(50 * MEGA),
+            free_disk: 2 * GIGA,
+            ..Choice::default()
+        };
+        let limits = Limits::of(&choice);
+        assert_eq!((limits.download.as_str(), limits.upload.as_str(), limits.daily.as_str()), ("1.5", "", "50"));
+        let asked = limits.request();
+        let wanted = Request::SetLimits {
+            download: choice.download,
+            upload: None,
+            daily_upload: choice.daily_upload,
+            forward: true,
+            free_disk: choice.free_disk,
+        };
+        assert_eq!(asked, Some(wanted));
+        assert_eq!(Limits { upload: "much".to_owned(), ..limits }.request(), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! Every number of look: colours, sizes, distances. Nothing else in the window names one.
+//!
+//! A 4-pixel grid; space does the structuring. A state is never told by colour alone, so each has its icon and its word
+//! beside it ([`crate::widgets`]). Contrast is at least 4.5 : 1, which the tests hold.
+
+use egui::{
+    Color32, CornerRadius, FontData, FontDefinitions, FontFamily, FontId, Margin, Stroke, Style, TextStyle, Vec2,
+    Visuals, style::WidgetVisuals,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Distance of what belongs together.
+pub(crate) const NEAR: f32 = 8.0;
+/// Half of it: inside one control.
+pub(crate) const TIGHT: f32 = 4.0;
+/// Distance of groups.
+pub(crate) const APART: f32 = 16.0;
+/// Distance to a page's edge.
+pub(crate) const EDGE: f32 = 24.0;
+/// Sizes of type: notes, body, section, page title.
+pub(crate) const NOTE: f32 = 12.0;
+pub(crate) const BODY: f32 = 14.0;
+pub(crate) const SECTION: f32 = 16.0;
+pub(crate) const TITLE: f32 = 22.0;
+/// Height of a control, and in dense tables.
+pub(crate) const CONTROL: f32 = 32.0;
+pub(crate) const DENSE: f32 = 26.0;
+/// Rounding of corners.
+pub(crate) const CORNER: u8 = 6;
+/// Width of the list of pages.
+pub(crate) const SIDE: f32 = 168.0;
+/// Widest a page's content becomes: longer lines are hard to read.
+pub(crate) const READ: f32 = 760.0;
+/// Height of a progress bar.
+pub(crate) const BAR: f32 = 8.0;
+/// Thickness of lines, and of the line around what has the keyboard.
+pub(crate) const LINE: f32 = 1.0;
+pub(crate) const FOCUS: f32 = 2.0;
+/// One cell of the week: width of the names before, height, gap.
+pub(crate) const DAY_NAME: f32 = 44.0;
+pub(crate) const CELL: f32 = 24.0;
+pub(crate) const CELL_GAP: f32 = 2.0;
+/// Size that the window has when it is opened, and the smallest that everything holds at.
+pub(crate) const WINDOW: [f32; 2] = [960.0, 680.0];
+pub(crate) const SMALLEST: [f32; 2] = [480.0, 360.0];
+
+/// The family that icons are drawn in.
+pub(crate) const ICONS: &str = "lucide";
+
+/// The colours of one theme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Palette {
+    pub(crate) surface: Color32,
+    pub(crate) raised: Color32,
+    pub(crate) text: Color32,
+    pub(crate) quiet: Color32,
+    pub(crate) line: Color32,
+    /// What the person can do.
+    pub(crate) accent: Color32,
+    /// Text on the accent colour.
+    pub(crate) on_accent: Color32,
+    pub(crate) waiting: Color32,
+    pub(crate) moving: Color32,
+    pub(crate) done: Color32,
+    pub(crate) needs_you: Color32,
+    pub(crate) failed: Color32,
+}
+
+pub(crate) const LIGHT: Palette = Palette {
+    surface: Color32::from_rgb(0xFB, 0xFB, 0xFA),
+    raised: Color32::from_rgb(0xFF, 0xFF, 0xFF),
+    text: Color32::from_rgb(0x1B, 0x1D, 0x1F),
+    quiet: Color32::from_rgb(0x5C, 0x63, 0x68),
+    line: Color32::from_rgb(0xE3, 0xE5, 0xE6),
+    accent: Color32::from_rgb(0x1F, 0x7A, 0x5C),
+    on_accent: Color32::from_rgb(0xFF, 0xFF, 0xFF),
+    waiting: Color32::from_rgb(0x67, 0x6C, 0x72),
+    moving: Color32::from_rgb(0x25, 0x63, 0xCF),
+    done: Color32::from_rgb(0x1F, 0x7A, 0x5C),
+    needs_you: Color32::from_rgb(0x8F, 0x54, 0x00),
+    failed: Color32::from_rgb(0xB9, 0x2F, 0x24),
+};
+
+pub(crate) const DARK: Palette = Palette {
+    surface: Color32::from_rgb(0x16, 0x18, 0x1B),
+    raised: Color32::from_rgb(0x1E, 0x21, 0x25),
+    text: Color32::from_rgb(0xE8, 0xEA, 0xED),
+    quiet: Color32::from_rgb(0x9A, 0xA1, 0xA8),
+    line: Color32::from_rgb(0x2C, 0x31, 0x36),
+    accent: Color32::from_rgb(0x4F, 0xC6, 0x9A),
+    on_accent: Color32::from_rgb(0x16, 0x18, 0x1B),
+    waiting: Color32::from_rgb(0x90, 0x96, 0x9D),
+    moving: Color32::from_rgb(0x6A, 0xA0, 0xFF),
+    done: Color32::from_rgb(0x4F, 0xC6, 0x9A),
+    needs_you: Color32::from_rgb(0xF0, 0xB0, 0x4A),
+    failed: Color32::from_rgb(0xFF, 0x7A, 0x70),
+};
+
+/// The colours that hold here.
+pub(crate) fn palette(ui: &egui::Ui) -> &'static Palette {
+    if ui.visuals().dark_mode { &DARK } else { &LIGHT }
+}
+
+/// Fonts and both themes, once at the start.
+pub(crate) fn install(ctx: &egui::Context) {
+    let mut fonts = FontDefinitions::default();
+    fonts.font_data.insert(ICONS.into(), Arc::new(FontData::from_static(lucide_icons::LUCIDE_FONT_BYTES)));
+    fonts.families.insert(FontFamily::Name(ICONS.into()), vec![ICONS.into()]);
+    ctx.set_fonts(fonts);
+    // Where the system does not say which one it is.
+    ctx.options_mut(|options| options.fallback_theme = egui::Theme::Light);
+    ctx.set_style_of(egui::Theme::Light, style(&LIGHT, Visuals::light()));
+    ctx.set_style_of(egui::Theme::Dark, style(&DARK, Visuals::dark()));
+}
+
+fn style(colours: &Palette, visuals: Visuals) -> Style {
+    let font = |size| FontId::new(size, FontFamily::Proportional);
+    let mut style = Style {
+        text_styles: BTreeMap::from([
+            (TextStyle::Small, font(NOTE)),
+            (TextStyle::Body, font(BODY)),
+            (TextStyle::Button, font(BODY)),
+            (TextStyle::Heading, font(TITLE)),
+            (TextStyle::Monospace, FontId::new(BODY, FontFamily::Monospace)),
+        ]),
+        visuals: dress(colours, visuals),
+        ..Style::default()
+    };
+    style.spacing.item_spacing = Vec2::splat(NEAR);
+    style.spacing.button_padding = Vec2::new(NEAR + TIGHT, TIGHT);
+    style.spacing.interact_size = Vec2::new(CONTROL, CONTROL);
+    style.spacing.window_margin = Margin::same(APART as i8);
+    style.spacing.icon_width = APART;
+    style.spacing.icon_spacing = NEAR;
+    // What moves draws the eye and costs power; nothing here has to.
+    style.animation_time = 0.0;
+    style
+}
+
+fn dress(colours: &Palette, mut visuals: Visuals) -> Visuals {
+    let corner_radius = CornerRadius::same(CORNER);
+    let widget = |fill, border| WidgetVisuals {
+        bg_fill: fill,
+        weak_bg_fill: fill,
+        bg_stroke: Stroke::new(LINE, border),
+        corner_radius,
+        fg_stroke: Stroke::new(LINE, colours.text),
+        expansion: 0.0,
+    };
+    visuals.widgets.noninteractive = widget(colours.surface, colours.line);
+    visuals.widgets.inactive = widget(colours.raised, colours.quiet);
+    visuals.widgets.hovered = widget(colours.line, colours.text);
+    visuals.widgets.active = widget(colours.line, colours.accent);
+    visuals.widgets.open = widget(colours.line, colours.quiet);
+    visuals.selection.bg_fill = colours.accent;
+    visuals.selection.stroke = Stroke::new(FOCUS, colours.on_accent);
+    visuals.panel_fill = colours.surface;
+    visuals.window_fill = colours.raised;
+    visuals.extreme_bg_color = colours.raised;
+    visuals.faint_bg_color = colours.raised;
+    visuals.weak_text_color = Some(colours.quiet);
+    visuals.hyperlink_color = colours.accent;
+    visuals.warn_fg_color = colours.needs_you;
+    visuals.error_fg_color = colours.failed;
+    visuals.window_corner_radius = corner_radius;
+    visuals.menu_corner_radius = corner_radius;
+    visuals
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use banyan_face::crown::contrast;
+
+    fn rgb(colour: Color32) -> [u8; 3] {
+        [colour.r(), colour.g(), colour.b()]
+    }
+
+    #[test]
+    fn whatever_is_read_is_readable() {
+        for colours in [LIGHT, DARK] {
+            let states = [colours.waiting, colours.moving, colours.done, colours.needs_you, colours.failed];
+            for ground in [colours.surface, colours.raised] {
+                for ink in [colours.text, colours.quiet, colours.accent].into_iter().chain(states) {
+                    let contrast = contrast(rgb(ink), rgb(ground));
+                    assert!(contrast >= 4.5, "{ink:?} on {ground:?}: {contrast:.2}");
+                }
+            }
+            assert!(contrast(rgb(colours.on_accent), rgb(colours.accent)) >= 4.5);
+            assert!(contrast(rgb(colours.text), rgb(colours.line)) >= 4.5, "a button below the pointer");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A week being painted: 7 days × 24 hours, with the mouse or with the keyboard. Data only; `pages::grid` draws it.
+//!
+//! A cell is an hour, two half-hours of [`Week`]; one that is half open counts as closed here, and painting it opens
+//! all of it.
+
+use banyan_proto::schedule::Week;
+
+/// Hours of a day.
+pub(crate) const HOURS: usize = 24;
+/// Days of a week.
+pub(crate) const DAYS: usize = 7;
+
+/// A cell: day (0 = Monday) and hour.
+pub(crate) type Cell = (usize, usize);
+
+/// A week, where the keyboard is in it, and what the mouse is painting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Painted {
+    pub(crate) week: Week,
+    pub(crate) cursor: Cell,
+    /// The mouse is down and opens (or closes) what it touches.
+    brush: Option<bool>,
+}
+
+impl Painted {
+    pub(crate) fn new(week: Week) -> Self {
+        Self { week, cursor: (0, 0), brush: None }
+    }
+    /// Whether all of the hour is open.
+    pub(crate) fn is_open(&self, (day, hour): Cell) -> bool {
+        self.week.is_open(day, hour * 2) && self.week.is_open(day, hour * 2 + 1)
+    }
+    fn set(&mut self, (day, hour): Cell, open: bool) {
+        self.week.set(day, hour * 2, open);
+        self.week.set(day, hour * 2 + 1, open);
+    }
+    /// The mouse goes down on a cell: that one is turned, and what follows becomes the same.
+    pub(crate) fn press(&mut self, cell: Cell) {
+        let open = !self.is_open(cell);
+        self.brush = Some(open);
+        self.set(cell, open);
+        self.cursor = cell;
+    }
+    /// The mouse moves over a cell with its button down.
+    pub(crate) fn drag(&mut self, cell: Cell) {
+        if let Some(open) = self.brush {
+            self.set(cell, open);
+            self.cursor = cell;
+        }
+    }
+    /// The mouse's button is up.
+    pub(crate) fn release(&mut self) {
+        self.brush = None;
+    }
+    /// Space.
+    pub(crate) fn toggle(&mut self) {
+        self.set(self.cursor, !self.is_open(self.cursor));
+    }
+    /// An arrow key; stops at the edges.
+    pub(crate) fn go(&mut self, days: isize, hours: isize) {
+        let step = |at: usize, by: isize, of: usize| at.saturating_add_signed(by).min(of - 1);
+        self.cursor = (step(self.cursor.0, days, DAYS), step(self.cursor.1, hours, HOURS));
+    }
+}
+
+/// Hours that one press chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Preset {
+    Nights,
+    NightsAndWeekends,
+    OutsideWork,
+    All,
+    None,
+}
+
+impl Preset {
+    pub(crate) const ALL: [Self; 5] = [Self::Nights, Self::NightsAndWeekends, Self::OutsideWork, Self::All, Self::None];
+
+    pub(crate) fn week(self) -> Week {
+        let open = |day: usize, hour: usize| {
+            let (night, weekend) = (!(6..22).contains(&hour), day >= 5);
+            match self {
+                Self::Nights => night,
+                Self::NightsAndWeekends => night || weekend,
+                Self::OutsideWork => weekend || !(8..18).contains(&hour),
+                Self::All => true,
+                Self::None => false,
+            }
+        };
+        let mut week = Week::NEVER;
+        for day in 0..DAYS {
+            (0..HOURS * 2).for_each(|half| week.set(day, half, open(day, half / 2)));
+        }
+        week
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_cell_decides_whether_the_mouse_opens_or_closes() {
+        let mut painted = Painted::new(Preset::Nights.week());
+        painted.press((0, 12));
+        painted.drag((0, 13));
+        painted.drag((0, 23));
+        assert!(painted.is_open((0, 12)) && painted.is_open((0, 13)) && painted.is_open((0, 23)));
+        painted.release();
+        painted.drag((0, 14));
+        assert!(!painted.is_open((0, 14)), "the button is up");
+        painted.press((0, 23));
+        painted.drag((0, 9));
+        painted.drag((0, 12));
+        assert!(!painted.is_open((0, 23)) && !painted.is_open((0, 9)) && !painted.is_open((0, 12)));
+    }
+
+    #[test]
+    fn arrows_stop_at_the_edges_and_space_turns() {
+        let mut painted = Painted::new(Week::NEVER);
+        painted.go(-1, -1);
+        assert_eq!(painted.cursor, (0, 0));
+        painted.go(9, 40);
+        assert_eq!(painted.cursor, (6, 23));
+        painted.toggle();
+        assert_eq!((painted.week.open_half_hours(), painted.is_open((6, 23))), (2, true));
+        painted.toggle();
+        assert_eq!(painted.week, Week::NEVER);
+    }
+
+    #[test]
+    fn an_hour_that_is_half_open_is_opened_whole() {
+        let mut week = Week::NEVER;
+        week.set(2, 17, true);
+        let mut painted = Painted::new(week);
+        assert!(!painted.is_open((2, 8)));
+        painted.press((2, 8));
+        assert!(painted.is_open((2, 8)));
+    }
+
+    #[test]
+    fn presets_open_what_they_say() {
+        let hours = Preset::ALL.map(|preset| preset.week().open_half_hours() / 2);
+        assert_eq!(hours, [7 * 8, 5 * 8 + 2 * 24, 5 * 14 + 2 * 24, 168, 0]);
+    }
+}

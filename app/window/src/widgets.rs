@@ -1,0 +1,110 @@
+//! The few kinds of thing that every page is made of.
+
+use crate::theme::{self, palette};
+use banyan_face::glance::Tone;
+use egui::{Button, Color32, FontFamily, FontId, Response, RichText, Role, Sense, Ui, WidgetInfo, vec2};
+use lucide_icons::Icon;
+
+/// An icon; it says nothing by itself, the word is beside it.
+pub(crate) fn icon(ui: &mut Ui, icon: Icon, size: f32, colour: Color32) {
+    let (rect, _) = ui.allocate_exact_size(vec2(size, size), Sense::hover());
+    let font = FontId::new(size, FontFamily::Name(theme::ICONS.into()));
+    ui.painter().text(rect.center(), egui::Align2::CENTER_CENTER, char::from(icon), font, colour);
+}
+
+pub(crate) fn colour(ui: &Ui, tone: Tone) -> Color32 {
+    let colours = palette(ui);
+    match tone {
+        Tone::Waiting => colours.waiting,
+        Tone::Moving => colours.moving,
+        Tone::Done => colours.done,
+        Tone::NeedsYou => colours.needs_you,
+        Tone::Failed => colours.failed,
+    }
+}
+
+fn tone_icon(tone: Tone) -> Icon {
+    match tone {
+        Tone::Waiting => Icon::Clock,
+        Tone::Moving => Icon::ArrowDownToLine,
+        Tone::Done => Icon::CircleCheck,
+        Tone::NeedsYou => Icon::CircleDot,
+        Tone::Failed => Icon::CircleX,
+    }
+}
+
+/// A state: icon and word in its colour.
+pub(crate) fn state(ui: &mut Ui, tone: Tone, words: &str) {
+    let colour = colour(ui, tone);
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing.x = theme::TIGHT;
+        icon(ui, tone_icon(tone), theme::BODY, colour);
+        ui.label(RichText::new(words).color(colour));
+    });
+}
+
+/// The page's title.
+pub(crate) fn title(ui: &mut Ui, words: &str) {
+    ui.label(RichText::new(words).size(theme::TITLE));
+    ui.add_space(theme::NEAR);
+}
+
+/// A section's title, with the distance before it.
+pub(crate) fn section(ui: &mut Ui, words: &str) {
+    ui.add_space(theme::APART);
+    ui.label(RichText::new(words).size(theme::SECTION));
+}
+
+/// Words that are read second.
+pub(crate) fn quiet(ui: &mut Ui, words: &str) {
+    ui.label(RichText::new(words).color(palette(ui).quiet));
+}
+
+/// The one button that most people will want.
+pub(crate) fn primary(ui: &mut Ui, words: &str) -> Response {
+    let colours = palette(ui);
+    ui.add(Button::new(RichText::new(words).color(colours.on_accent)).fill(colours.accent))
+}
+
+/// A page with nothing on it says what will be there.
+pub(crate) fn empty(ui: &mut Ui, which: Icon, words: &str, more: &str) {
+    ui.add_space(theme::EDGE * 2.0);
+    ui.vertical_centered(|ui| {
+        icon(ui, which, theme::EDGE * 2.0, palette(ui).quiet);
+        ui.add_space(theme::NEAR);
+        ui.label(RichText::new(words).size(theme::SECTION));
+        quiet(ui, more);
+    });
+}
+
+/// A bar that fills, with its name for those who do not see it.
+pub(crate) fn bar(ui: &mut Ui, part: f32, colour: Color32, name: &str) {
+    let width = ui.available_width();
+    let (rect, response) = ui.allocate_exact_size(vec2(width, theme::BAR), Sense::hover());
+    let rounding = theme::BAR / 2.0;
+    ui.painter().rect_filled(rect, rounding, palette(ui).line);
+    if part > 0.0 {
+        let filled = egui::Rect::from_min_size(rect.min, vec2((width * part.min(1.0)).max(theme::BAR), theme::BAR));
+        ui.painter().rect_filled(filled, rounding, colour);
+    }
+    response.widget_info(|| {
+        let mut info = WidgetInfo::labeled(Role::ProgressIndicator, true, name);
+        info.value = Some(f64::from((part * 100.0).round()));
+        info
+    });
+}
+
+/// A small notice above a page.
+pub(crate) fn notice(ui: &mut Ui, tone: Tone, words: &str) {
+    let colours = palette(ui);
+    egui::Frame::new()
+        .fill(colours.raised)
+        .stroke(egui::Stroke::new(theme::LINE, colours.line))
+        .corner_radius(theme::CORNER)
+        .inner_margin(theme::NEAR)
+        .show(ui, |ui| {
+            ui.set_width(ui.available_width());
+            state(ui, tone, words);
+        });
+    ui.add_space(theme::APART);
+}

@@ -1,0 +1,11 @@
+//! Real windows on a screen that nobody sees: a tray in a real panel, its menu pressed by label over the bus, the window
+//! pressed through what assistive programs use, each page photographed into `docs/pictures`.
+#![cfg(target_os = "linux")]
+
+mod access;
+mod agent;
+mod menu;
+mod stage;
+
+mod pages;
+mod tray;

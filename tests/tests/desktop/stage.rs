@@ -1,0 +1,183 @@
+//! A desktop of its own for a test: screen, bus, window manager, panel. Everything ends with the value.
+
+use banyan_tests::programs;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use zbus::blocking::{Connection, connection::Builder};
+
+/// How long anything may take before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<channel name="xfce4-panel" version="1.0">
+  <property name="configver" type="int" value="2"/>
+  <property name="panels" type="array"><value type="int" value="1"/>
+    <property name="panel-1" type="empty">
+      <property name="position" type="string" value="p=8;x=0;y=0"/>
+      <property name="length" type="uint" value="100"/>
+      <property name="size" type="uint" value="32"/>
+      <property name="plugin-ids" type="array"><value type="int" value="1"/><value type="int" value="2"/></property>
+    </property>
+  </property>
+  <property name="plugins" type="empty">
+    <property name="plugin-1" type="string" value="tasklist"/>
+    <property name="plugin-2" type="string" value="systray"/>
+  </property>
+</channel>"#;
+
+/// The desktop.
+pub(crate) struct Stage {
+    children: Vec<Child>,
+    folder: TempDir,
+    display: String,
+    address: String,
+}
+
+impl Stage {
+    /// A screen, a bus and a window manager; no panel.
+    pub(crate) fn bare() -> Self {
+        let folder = TempDir::with_prefix("banyan-desktop-").expect("a temporary folder");
+        let runtime = folder.path().join("run");
+        fs::create_dir(&runtime).expect("a folder");
+        fs::set_permissions(&runtime, fs::Permissions::from_mode(0o700)).expect("it is ours");
+        let mut stage = Self { children: vec![], folder, display: String::new(), address: String::new() };
+        let screen = ["-displayfd", "1", "-screen", "0", "1920x1400x24", "-nolisten", "tcp"];
+        stage.display = format!(":{}", stage.start_and_hear("Xvfb", &screen));
+        let bus = ["--session", "--nofork", "--nopidfile", "--print-address=1"];
+        stage.address = stage.start_and_hear("dbus-daemon", &bus);
+        stage.start("openbox", &[]);
+        stage
+    }
+    /// With a panel that shows tray icons.
+    pub(crate) fn with_panel() -> Self {
+        let mut stage = Self::bare();
+        let config = stage.folder.path().join(".config/xfce4/xfconf/xfce-perchannel-xml");
+        fs::create_dir_all(&config).expect("a folder");
+        fs::write(config.join("xfce4-panel.xml"), PANEL).expect("its configuration");
+        stage.start("xfce4-panel", &["--disable-wm-check"]);
+        stage
+    }
+    /// A path in the stage's folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+    /// The session's bus.
+    pub(crate) fn bus(&self) -> Connection {
+        Builder::address(self.address.as_str()).and_then(Builder::build).expect("the bus answers")
+    }
+    /// Any program, to be run on this desktop.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let home = self.folder.path();
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", home).env("XDG_CONFIG_HOME", home.join(".config")).env("XDG_RUNTIME_DIR", home.join("run"));
+        command.env("DISPLAY", &self.display).env("DBUS_SESSION_BUS_ADDRESS", &self.address);
+        command.env("LIBGL_ALWAYS_SOFTWARE", "1").env("GTK_THEME", "Adwaita").env("LANG", "C.UTF-8");
+        command.current_dir(home).stdin(Stdio::null());
+        command
+    }
+    /// A program of ours, to be run on this desktop.
+    pub(crate) fn ours(&self, name: &str) -> Command {
+        let mut command = self.command(programs::folder().join(name));
+        command.arg("--socket").arg(self.path("agent.sock"));
+        command
+    }
+    /// Starts it; it ends with the stage. Gives its process id.
+    pub(crate) fn keep(&mut self, command: &mut Command) -> u32 {
+        let child = command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
+        let id = child.id();
+        self.children.push(child);
+        id
+    }
+    /// Whether a kept program still runs.
+    pub(crate) fn runs(&mut self, id: u32) -> bool {
+        let child = self.children.iter_mut().find(|child| child.id() == id).expect("it was kept");
+        child.try_wait().expect("the system knows its children").is_none()
+    }
+    /// Ends a kept program.
+    pub(crate) fn close(&mut self, id: u32) {
+        let at = self.children.iter().position(|child| child.id() == id).expect("it was kept");
+        let mut child = self.children.remove(at);
+        drop(child.kill());
+        drop(child.wait());
+    }
+    /// Whether no window has this title.
+    pub(crate) fn no_window(&self, title: &str) -> bool {
+        let title = format!("^{title}$");
+        let mut command = self.command("xdotool");
+        command.args(["search", "--onlyvisible", "--name", &title]).stdout(Stdio::null()).stderr(Stdio::null());
+        !command.status().expect("xdotool runs").success()
+    }
+    fn start(&mut self, program: &str, arguments: &[&str]) {
+        let log = fs::File::create(self.path(&format!("{program}.log"))).expect("a log");
+        let mut command = self.command(program);
+        self.keep(command.args(arguments).stdout(Stdio::null()).stderr(log));
+    }
+    fn start_and_hear(&mut self, program: &str, arguments: &[&str]) -> String {
+        let mut command = self.command(program);
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap_or_else(|error| {
+            panic!("starting {program}: {error}; `cargo xtask test --install` installs what windows are tested with")
+        });
+        let mut line = String::new();
+        let out = child.stdout.take().expect("it is piped");
+        self.children.push(child);
+        BufReader::new(out).read_line(&mut line).expect("it says where it is");
+        line.trim().to_owned()
+    }
+    /// The id of the window with this title.
+    pub(crate) fn window(&self, title: &str) -> String {
+        let title = format!("^{title}$");
+        let found = || {
+            let mut command = self.command("xdotool");
+            let output = command.args(["search", "--onlyvisible", "--name", &title]).output().expect("xdotool runs");
+            String::from_utf8_lossy(&output.stdout).lines().next().map(ToOwned::to_owned)
+        };
+        wait_for("a window of that title", found)
+    }
+    /// Photographs a window, or the whole screen (`root`), into `docs/pictures`.
+    pub(crate) fn photograph(&self, window: &str, name: &str) -> PathBuf {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join(format!("{name}.png"));
+        let mut command = self.command("import");
+        command.args(["-window", window, "-strip", "-define", "png:exclude-chunks=date,time"]).arg(&path);
+        assert!(command.status().expect("import runs").success(), "{name} was not photographed");
+        path
+    }
+    /// How many colours a picture has: a window that did not draw has one or two.
+    pub(crate) fn colours(&self, picture: &Path) -> usize {
+        let mut command = self.command("identify");
+        let output = command.args(["-format", "%k"]).arg(picture).output().expect("identify runs");
+        String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // Faces before the screen they are on.
+        for child in self.children.iter_mut().rev() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+/// Waits until it is there.
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
