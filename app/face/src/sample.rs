@@ -147,16 +147,16 @@ pub fn quiet() -> Snapshot {
             policy: Policy::default(),
             verdict: open(),
             signals: SeenSignals {
-                load: with(seen(ago(5)), Load { percent: 7, idle: true }),
+                load: with(&seen(ago(5)), Load { percent: 7, idle: true }),
                 quiet_since: Some(ago(240)),
-                presence: with(seen(ago(20)), Presence::Here),
-                power: with(seen(ago(600)), Power { battery: false, charge: Some(93), saver: false }),
+                presence: with(&seen(ago(20)), Presence::Here),
+                power: with(&seen(ago(600)), Power { battery: false, charge: Some(93), saver: false }),
                 network: with(
-                    seen(ago(3 * HOUR)),
+                    &seen(ago(3 * HOUR)),
                     Network { id: NetworkId("lakeside".to_owned()), name: "Lakeside".to_owned(), metered: false },
                 ),
-                full_screen: with(seen(ago(20)), false),
-                free_disk: Seen { may_overrule: false, ..with(seen(ago(60)), 48_000_000_000) },
+                full_screen: with(&seen(ago(20)), false),
+                free_disk: Seen { may_overrule: false, ..with(&seen(ago(60)), 48_000_000_000) },
             },
         },
         sharing: Sharing {
@@ -170,7 +170,7 @@ pub fn quiet() -> Snapshot {
     }
 }
 
-fn with<T>(seen: Seen<()>, value: T) -> Seen<T> {
+fn with<T>(seen: &Seen<()>, value: T) -> Seen<T> {
     Seen { value: Some(value), at: seen.at, overruled: seen.overruled, may_overrule: seen.may_overrule }
 }
 

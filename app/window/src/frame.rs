@@ -39,7 +39,9 @@ fn names(ui: &mut Ui, state: &mut State) {
         let colours = palette(ui);
         let words = RichText::new(texts::page(page)).color(if here { colours.on_accent } else { colours.text });
         let size = vec2(ui.available_width(), theme::CONTROL);
-        let button = Button::selectable(here, words).min_size(size).left_text("").frame_when_inactive(false);
+        // The empty text on the right keeps the name on the left.
+        let fill = if here { colours.accent } else { colours.raised };
+        let button = Button::selectable(here, words).min_size(size).right_text("").fill(fill).frame_when_inactive(here);
         if ui.add(button).clicked() {
             state.page = page;
         }

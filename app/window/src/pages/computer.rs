@@ -16,6 +16,7 @@ pub(super) fn draw(
     let facts = texts::facts(snapshot, clock);
     for (name, value) in &facts {
         ui.horizontal(|ui| {
+            ui.spacing_mut().interact_size.y = theme::DENSE;
             let size = egui::vec2(theme::SIDE, theme::DENSE);
             ui.allocate_ui_with_layout(size, egui::Layout::left_to_right(egui::Align::Center), |ui| {
                 ui.set_min_width(size.x);

@@ -11,7 +11,9 @@ pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, clock: &Clock) {
         return widgets::empty(ui, Icon::History, texts::NO_HISTORY, texts::NO_HISTORY_MORE);
     }
     for entry in &snapshot.history {
+        ui.add_space(theme::NEAR);
         ui.horizontal_top(|ui| {
+            ui.spacing_mut().interact_size.y = theme::APART;
             let size = vec2(theme::SIDE, theme::DENSE);
             ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Min), |ui| {
                 ui.set_min_width(theme::SIDE);
