@@ -221,8 +221,13 @@ pub fn wait(wait: &Wait, clock: &Clock) -> String {
 #[must_use]
 pub fn failed(reason: Reason, detail: &str, restored: bool) -> String {
     let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
-    let old = if restored { "The version before is in place." } else { "The version before could not be put back." };
-    format!("{}{detail}. {old} Your administrator knows of it.", sentence(reason.words()))
+    let old = match reason {
+        // Their words say it already.
+        Reason::ProbeFailed | Reason::UndoFailed => "",
+        _ if restored => " The version before is in place.",
+        _ => " The version before could not be put back.",
+    };
+    format!("{}{detail}.{old} Your administrator knows of it.", sentence(reason.words()))
 }
 
 /// `Installed yesterday, 16:05`.
@@ -431,6 +436,7 @@ pub fn duration(seconds: u64) -> String {
     match seconds {
         0..=59 => "less than a minute".to_owned(),
         60..=3599 => format!("{} min", seconds.div_ceil(60)),
+        3600..=86_399 if seconds % 3600 < 60 => format!("{} h", seconds / 3600),
         3600..=86_399 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{} days", seconds / 86_400),
     }

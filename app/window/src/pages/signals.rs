@@ -14,6 +14,7 @@ pub(super) fn draw(ui: &mut Ui, signals: &SeenSignals, may: bool, clock: &Clock,
     let quiet = signals.quiet_since;
     let mut row = |which, words: String, at: Option<UnixSeconds>, overruled, by: Option<Overruled>| {
         ui.horizontal(|ui| {
+            ui.spacing_mut().interact_size.y = theme::DENSE;
             widgets::icon(ui, which, theme::BODY, palette(ui).quiet);
             ui.label(words);
             if let Some(at) = at {

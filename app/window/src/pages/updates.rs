@@ -3,7 +3,7 @@
 use crate::{theme, theme::palette, widgets};
 use banyan_face::{
     Clock,
-    glance::{Glance, glance},
+    glance::{Glance, Tone, glance},
     texts,
 };
 use banyan_proto::local::{Request, Snapshot, Update};
@@ -49,7 +49,8 @@ fn card(ui: &mut Ui, update: &Update, glance: &Glance, may: bool, clock: &Clock,
         ui.add_space(theme::TIGHT);
         ui.horizontal_wrapped(|ui| {
             for (n, offer) in glance.offers.iter().enumerate() {
-                let button = if n == 0 { widgets::primary(ui, &offer.label) } else { ui.button(&offer.label) };
+                let first = n == 0 && glance.tone != Tone::Moving;
+                let button = if first { widgets::primary(ui, &offer.label) } else { ui.button(&offer.label) };
                 let button = if offer.exact.is_empty() { button } else { button.on_hover_text(&offer.exact) };
                 if button.clicked() {
                     asked.push(offer.request.clone());
