@@ -1,6 +1,6 @@
 //! The window as assistive programs see it: things with a role and a name that can be pressed.
 
-use crate::stage::{Stage, wait_for};
+use crate::stage::{Stage, proxy, wait_for};
 use zbus::{
     blocking::{Connection, Proxy, connection::Builder},
     zvariant::OwnedObjectPath,
@@ -18,14 +18,14 @@ impl Access {
     pub(crate) fn on(stage: &Stage) -> Self {
         let session = stage.bus();
         let place = ("org.a11y.Bus", "/org/a11y/bus");
-        let status = Proxy::new(&session, place.0, place.1, "org.a11y.Status").expect("the bus answers");
+        let status = proxy(&session, place.0, place.1, "org.a11y.Status").expect("the bus answers");
         status.set_property("IsEnabled", true).expect("it can be switched on");
-        let bus = Proxy::new(&session, place.0, place.1, "org.a11y.Bus").expect("the bus answers");
+        let bus = proxy(&session, place.0, place.1, "org.a11y.Bus").expect("the bus answers");
         let address: String = bus.call("GetAddress", &()).expect("it has an address");
         Self { bus: Builder::address(address.as_str()).and_then(Builder::build).expect("its bus answers") }
     }
     fn proxy(&self, place: &Place, interface: &'static str) -> zbus::Result<Proxy<'static>> {
-        Proxy::new(&self.bus, place.0.clone(), place.1.clone(), interface)
+        proxy(&self.bus, &place.0, place.1.as_str(), interface)
     }
     fn children(&self, place: &Place) -> Vec<Place> {
         let proxy = self.proxy(place, "org.a11y.atspi.Accessible");
@@ -37,7 +37,7 @@ impl Access {
     }
     /// Everything on the screen, with its name.
     pub(crate) fn all(&self) -> Vec<(Place, String)> {
-        let root = "/org/a11y/atspi/accessible/root".try_into().expect("a path");
+        let root = OwnedObjectPath::try_from("/org/a11y/atspi/accessible/root").expect("a path");
         let mut open = vec![("org.a11y.atspi.Registry".to_owned(), root)];
         let mut all = Vec::new();
         while let Some(place) = open.pop() {

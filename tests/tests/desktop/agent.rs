@@ -45,7 +45,8 @@ impl Shared {
             let mut line = serde_json::to_vec(message).expect("messages have a JSON form");
             line.push(b'\n');
             // A face may go at any time.
-            drop((&mut &*stream).write_all(&line));
+            let mut to = stream;
+            drop(to.write_all(&line));
         };
         let rights = vec![Right::See, Right::Choose, Right::Administer];
         for line in BufReader::new(stream).lines().map_while(Result::ok) {

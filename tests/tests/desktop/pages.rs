@@ -39,8 +39,8 @@ fn each_page_is_photographed() {
     let access = Access::on(&stage);
     for (look, scale, pages) in [
         ("light", "1", &Page::ALL[..]),
-        ("dark", "1", &[Page::Updates, Page::Schedule]),
-        ("light", "2", &[Page::Updates, Page::Schedule]),
+        ("dark", "1", &[Page::Updates, Page::Schedule][..]),
+        ("light", "2", &[Page::Updates, Page::Schedule][..]),
     ] {
         for page in pages {
             let id = stage.keep(window(&stage, *page, look).env("WINIT_X11_SCALE_FACTOR", scale));

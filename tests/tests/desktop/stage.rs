@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-use zbus::blocking::{Connection, connection::Builder};
+use zbus::{
+    blocking::{Connection, Proxy, connection::Builder, proxy},
+    proxy::CacheProperties,
+};
 
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -180,4 +183,14 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
         assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Something on a bus; its properties are asked for each time.
+pub(crate) fn proxy(bus: &Connection, name: &str, path: &str, interface: &'static str) -> zbus::Result<Proxy<'static>> {
+    proxy::Builder::new(bus)
+        .destination(name.to_owned())?
+        .path(path.to_owned())?
+        .interface(interface)?
+        .cache_properties(CacheProperties::No)
+        .build()
 }
