@@ -28,11 +28,11 @@ pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, may: bool, state: &mut Stat
         let request = limits.request();
         let mut done = false;
         ui.horizontal(|ui| {
-            if let Some(request) = request {
-                if widgets::primary(ui, texts::SAVE).clicked() {
-                    asked.push(request);
-                    done = true;
-                }
+            if let Some(request) = request
+                && widgets::primary(ui, texts::SAVE).clicked()
+            {
+                asked.push(request);
+                done = true;
             }
             done |= ui.button(texts::DISCARD).clicked();
         });
