@@ -263,6 +263,14 @@ impl OfferStage {
 }
 
 /// Free bytes on the disk that holds a folder; `None` when the system does not say.
+#[cfg(unix)]
+pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
+    // Asked of the file system itself: tables of disks leave some kinds out.
+    let about = nix::sys::statvfs::statvfs(folder).ok()?;
+    Some(about.blocks_available().saturating_mul(about.fragment_size()))
+}
+/// Free bytes on the disk that holds a folder; `None` when the system does not say.
+#[cfg(not(unix))]
 pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
     let folder = folder.canonicalize().ok()?;
     let disks = sysinfo::Disks::new_with_refreshed_list();

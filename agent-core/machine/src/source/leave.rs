@@ -53,7 +53,10 @@ impl Source {
         self.held = held;
         self.seat = match last {
             Some(stream) if self.open => Seat::Trying(self.ask(ctx, stream.link, stream.peer, stream.kind)),
-            _ => Seat::Empty { next: ctx.now, server_due: false },
+            last => {
+                last.into_iter().for_each(|stream| ctx.close(stream.link, Reason::NotNow));
+                Seat::Empty { next: ctx.now, server_due: false }
+            }
         };
     }
     /// This machine sent bytes that are not the publisher's: it is left at once.
