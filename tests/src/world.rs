@@ -196,7 +196,7 @@ impl World {
         let of = &self.agents[which];
         copy(&of.data, &data);
         let join = of.join.clone();
-        self.agents.push(Agent { label, data, root, join, service: None });
+        self.agents.push(Agent { label, data, root, arguments: Vec::new(), join, service: None });
         self.agents.len() - 1
     }
     /// Gives a machine that is off an empty disk and another join code.
@@ -205,7 +205,7 @@ impl World {
     /// When the disk fails.
     pub fn reinstall(&mut self, which: usize, join: String) {
         fs::remove_dir_all(&self.agents[which].data).expect("the folder can be emptied");
-        self.agents[which].join = join;
+        self.agents[which].join = Some(join);
     }
     /// The agent's service, while it runs.
     #[must_use]

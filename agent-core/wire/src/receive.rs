@@ -221,7 +221,7 @@ mod tests {
         let socket = Socket::from(listener.accept().await.unwrap().0);
         let (inbox, mut came) = mpsc::channel(4);
         let expected = socket.expected();
-        let reading = tokio::spawn(run(Link(1), socket, expected, Pulling::default(), inbox));
+        let reading = tokio::spawn(run(Link(1), socket, expected, Pulling::default(), inbox, Arc::default()));
         let sending = async {
             slow.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
             for _ in 0..10 {
