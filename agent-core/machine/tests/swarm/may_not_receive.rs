@@ -46,7 +46,8 @@ fn an_offer_that_comes_while_it_is_closed_is_deferred_and_taken_up_when_it_opens
     world.plant();
     assert!(world.run_until(Duration::from_secs(120), |world| others_done(world, head)));
     assert_eq!(held(&world, head), 0);
-    assert!(world.copies(0) < 1.1, "the server sent {} copies", world.copies(0));
+    // Stepped over, its two parts get their stripe from the server itself: half a copy more, and no more than that.
+    assert!(world.copies(0) < 1.6, "the server sent {} copies", world.copies(0));
     world.fault(Fault::Receive(head, true));
     assert!(world.run_until(world.now + Duration::from_secs(120), World::all_installed));
 }
