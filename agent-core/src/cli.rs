@@ -106,7 +106,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         TcpListener::bind(args.listen).await.with_context(|| format!("listening on {} (--listen)", args.listen))?;
     let listen = listener.local_addr()?;
     let label = label(&args);
-    let people = Arc::new(People::open(Arc::clone(&state)).context("reading what the people at this machine chose")?);
+    let people = People::open(Arc::clone(&state), folders.content.clone());
+    let people = Arc::new(people.context("reading what the people at this machine chose")?);
     let mode = if args.socket.is_some() { Mode::System } else { Mode::User };
     let sessions = args.sessions.as_deref().map(Sessions::in_folder).unwrap_or_default();
     let (front, mut codes) = Front::new(Arc::clone(&people), label.clone(), mode, sessions);

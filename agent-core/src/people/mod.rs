@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use signals::Sampled;
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -40,6 +41,8 @@ const HISTORY: usize = 200;
 /// What the people said and what they are told.
 pub struct People {
     state: Arc<State>,
+    /// Where content is kept: the disk that must have room.
+    content: PathBuf,
     /// The zone of this machine's clock.
     pub zone: TimeZone,
     /// What the administrator laid down.
@@ -91,11 +94,11 @@ fn failed(error: &StateError) -> ApiError {
 }
 
 impl People {
-    /// What an earlier run left.
+    /// What an earlier run left; `content` is the folder that content is kept in.
     ///
     /// # Errors
     /// When the database fails or a record is damaged.
-    pub fn open(state: Arc<State>) -> Result<Self, StateError> {
+    pub fn open(state: Arc<State>, content: PathBuf) -> Result<Self, StateError> {
         let mut known = Known {
             choice: state.kept("choice")?,
             notes: state.kept("notes")?.unwrap_or_default(),
@@ -109,6 +112,7 @@ impl People {
         Ok(Self {
             shared: Shared::open(&state)?,
             state,
+            content,
             zone: TimeZone::system(),
             policy: Policy::default(),
             started: Instant::now(),

@@ -35,12 +35,10 @@ pub(crate) struct Facts {
 
 impl People {
     pub(crate) fn facts(&self) -> Facts {
-        Facts {
-            now: self.now(),
-            sampled: lock(&self.sampled).clone(),
-            ledger: self.shared.ledger(),
-            choice: self.choice(),
-        }
+        let (now, mut sampled) = (self.now(), lock(&self.sampled).clone());
+        // It costs nothing to ask, and is asked for when nothing is to be done, too: a pause must not hide behind it.
+        sampled.look_at_disk(now, &self.content);
+        Facts { now, sampled, ledger: self.shared.ledger(), choice: self.choice() }
     }
     /// Asks about one order, or about the machine in general.
     pub(crate) fn about<T>(&self, facts: &Facts, task: Option<&Task>, ask: impl FnOnce(&Situation<'_>) -> T) -> T {

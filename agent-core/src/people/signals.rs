@@ -50,6 +50,10 @@ fn shown<T: Copy>(look: Option<Look<T>>, good_for: Duration, now: Moment, overru
 }
 
 impl Sampled {
+    /// Looks at the disk that this folder is on.
+    pub(crate) fn look_at_disk(&mut self, now: Moment, folder: &Path) {
+        self.free_disk = crate::offer::free_bytes(folder).map(|value| Look { value, at: now });
+    }
     /// For deciding.
     pub(crate) fn signals(&self) -> Signals {
         Signals {
@@ -132,7 +136,7 @@ impl Sampler {
     /// Power and disk.
     pub(crate) fn rest(into: &mut Sampled, now: Moment, content: &Path) {
         into.power = power(Path::new("/sys/class/power_supply")).map(|value| Look { value, at: now });
-        into.free_disk = crate::offer::free_bytes(content).map(|value| Look { value, at: now });
+        into.look_at_disk(now, content);
     }
     /// Nobody looks any more: a pause in looking is no quiet time.
     pub(crate) fn stop(&mut self) {

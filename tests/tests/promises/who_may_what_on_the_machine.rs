@@ -61,7 +61,8 @@ fn who_has_a_session_may_choose_and_nobody_else_anything() {
         }
         other => panic!("{other:?}"),
     }
-    assert!(matches!(world.snapshot(0).headline(), Headline::Paused { until: Some(_) }));
+    let snapshot = world.snapshot(0);
+    assert!(matches!(snapshot.headline(), Headline::Paused { until: Some(_) }), "{snapshot:?}");
     match &say_as(DAEMON, &socket, &[hello.clone(), Request::Resume])[..] {
         [refused] => assert!(not_allowed(refused), "{refused:?}"),
         other => panic!("{other:?}"),
