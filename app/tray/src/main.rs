@@ -8,6 +8,7 @@
 mod instance;
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the icon of other systems is not written yet"))]
 mod model;
+mod own_agent;
 #[cfg(target_os = "linux")]
 mod sni;
 mod window;
@@ -30,6 +31,10 @@ struct Cli {
     /// Where the agent of this computer answers.
     #[arg(long, value_name = "PATH", default_value_os_t = banyan_face::system_socket())]
     socket: PathBuf,
+    /// Run an agent of your own, in your own folders and without root, for as long as the tray runs: for trying Banyan
+    /// where it is not installed.
+    #[arg(long, conflicts_with = "socket")]
+    own_agent: bool,
     /// Open the window as well, at this page.
     #[arg(long, value_name = "PAGE", value_parser = page)]
     open: Option<Page>,
@@ -73,11 +78,15 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     let open = say.clone();
     lock.listen(move |page| drop(open.send(Heard::Open(page))))?;
     let changed = say.clone();
-    let line = Line::start(cli.socket.clone(), move || drop(changed.send(Heard::Agent)));
+    let socket = match cli.own_agent {
+        true => own_agent::start(&own_agent::folder()?)?,
+        false => cli.socket.clone(),
+    };
+    let line = Line::start(socket.clone(), move || drop(changed.send(Heard::Agent)));
     if let Some(page) = cli.open {
         drop(say.send(Heard::Open(page)));
     }
-    serve(&line, &mut window::Windows::new(cli.socket.clone()), &say, &heard)
+    serve(&line, &mut window::Windows::new(socket), &say, &heard)
 }
 
 /// Of this person and this session; removed by the system at its end.

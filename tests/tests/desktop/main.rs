@@ -7,5 +7,6 @@ mod agent;
 mod menu;
 mod stage;
 
+mod own_agent;
 mod pages;
 mod tray;

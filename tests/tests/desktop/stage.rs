@@ -4,7 +4,10 @@ use banyan_tests::programs;
 use std::{
     fs,
     io::{BufRead, BufReader},
-    os::unix::fs::PermissionsExt,
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -41,16 +44,36 @@ pub(crate) struct Stage {
     folder: TempDir,
     display: String,
     address: String,
+    user: Option<u32>,
 }
 
 impl Stage {
     /// A screen, a bus and a window manager; no panel.
     pub(crate) fn bare() -> Self {
+        Self::begin(None)
+    }
+    /// Everything runs as this user, who may do nothing but what everybody may. Our programs are in `programs`, since that
+    /// user may not look into the folder that they were built in. Takes root.
+    pub(crate) fn of_user(user: u32) -> Self {
+        let stage = Self::begin(Some(user));
+        let folder = stage.path("programs");
+        fs::create_dir(&folder).expect("a folder");
+        for name in ["banyan-tray", "banyan-window", "banyan-agent", "banyan-installer"] {
+            fs::copy(programs::folder().join(name), folder.join(name)).expect("the programs are built");
+        }
+        stage
+    }
+    fn begin(user: Option<u32>) -> Self {
         let folder = TempDir::with_prefix("banyan-desktop-").expect("a temporary folder");
         let runtime = folder.path().join("run");
         fs::create_dir(&runtime).expect("a folder");
         fs::set_permissions(&runtime, fs::Permissions::from_mode(0o700)).expect("it is ours");
-        let mut stage = Self { children: vec![], folder, display: String::new(), address: String::new() };
+        let mut stage = Self { children: vec![], folder, display: String::new(), address: String::new(), user };
+        if user.is_some() {
+            for path in [stage.folder.path(), &runtime] {
+                chown(path, user, user).expect("only root can be somebody else");
+            }
+        }
         let screen = ["-displayfd", "1", "-screen", "0", "1920x1400x24", "-nolisten", "tcp"];
         stage.display = format!(":{}", stage.start_and_hear("Xvfb", &screen));
         let bus = ["--session", "--nofork", "--nopidfile", "--print-address=1"];
@@ -84,6 +107,9 @@ impl Stage {
         command.env("DISPLAY", &self.display).env("DBUS_SESSION_BUS_ADDRESS", &self.address);
         command.env("LIBGL_ALWAYS_SOFTWARE", "1").env("GTK_THEME", "Adwaita").env("LANG", "C.UTF-8");
         command.current_dir(home).stdin(Stdio::null());
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command
     }
     /// A program of ours, to be run on this desktop.
