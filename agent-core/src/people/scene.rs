@@ -35,12 +35,9 @@ pub(crate) struct Facts {
 
 impl People {
     pub(crate) fn facts(&self) -> Facts {
-        Facts {
-            now: self.now(),
-            sampled: lock(&self.sampled).clone(),
-            ledger: self.shared.ledger(),
-            choice: self.choice(),
-        }
+        let mut sampled = lock(&self.sampled).clone();
+        (sampled.heard, sampled.full_screen) = (lock(&self.heard).clone(), self.screens.look());
+        Facts { now: self.now(), sampled, ledger: self.shared.ledger(), choice: self.choice() }
     }
     /// Asks about one order, or about the machine in general.
     pub(crate) fn about<T>(&self, facts: &Facts, task: Option<&Task>, ask: impl FnOnce(&Situation<'_>) -> T) -> T {
