@@ -7,5 +7,6 @@ mod agent;
 mod menu;
 mod stage;
 
+mod full_screen;
 mod pages;
 mod tray;
