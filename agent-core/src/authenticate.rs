@@ -180,6 +180,7 @@ impl Authenticate {
             go_ahead: signed,
             release: proof,
             without_restore: WithoutRestore::Refuse,
+            urgent: false,
         };
         Ok(AuthenticArtifact { file: verified.into_file(), order: held.order.clone(), job, since })
     }

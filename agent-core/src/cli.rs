@@ -96,6 +96,8 @@ pub struct Args {
 /// # Errors
 /// When it cannot start: folder, database, identity, address. What was tried and what to do is in the error.
 pub async fn run(args: Args) -> anyhow::Result<()> {
+    // Until somebody waits for something.
+    crate::priority::give_way(true);
     let folders = Folders::make(&args)?;
     let state = Arc::new(
         State::open(&folders.data.join("agent.redb"))
@@ -111,6 +113,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mode = if args.socket.is_some() { Mode::System } else { Mode::User };
     let sessions = args.sessions.as_deref().map(Sessions::in_folder).unwrap_or_default();
     let (front, mut codes) = Front::new(Arc::clone(&people), label.clone(), mode, sessions);
+    people.listen_to_services();
     let mut stop = std::pin::pin!(stop_signal(args.exit_with_stdin));
     let joiner = Joiner { state: &state, key: &key, label: &label, listen, people: &people };
     let enrolment = match (state.enrolment()?, &args.join) {
@@ -142,6 +145,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         () = certified => {}
         () = &mut stop => return Ok(()),
     }
+    agent.people.ask_services().await;
     let node = start(&agent)?;
     tokio::spawn(keeper::run(Arc::clone(&agent), Duration::from_secs(args.idle_after)));
     info!(machine = %agent.me, label = agent.label, %listen, "ready");

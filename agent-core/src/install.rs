@@ -4,7 +4,7 @@
 use crate::{
     authenticate::AuthenticArtifact,
     installer::{
-        Enrolled, Finished, Outcome,
+        Enrolled, Finished, Job, Outcome,
         client::{self, BelieveError, Launcher},
     },
     state::Enrolment,
@@ -36,15 +36,16 @@ impl Install {
         client::believe(&self.launcher, said).await
     }
 
-    /// Installs. Only an [`AuthenticArtifact`] can be given, and only while its leave is fresh.
-    pub async fn install(&self, artifact: AuthenticArtifact) -> Finished {
+    /// Installs. Only an [`AuthenticArtifact`] can be given, and only while its leave is fresh. Nothing gives way to other
+    /// work when it is `urgent`: somebody waits for it.
+    pub async fn install(&self, artifact: AuthenticArtifact, urgent: bool) -> Finished {
         let waits =
             |reason, detail: String| Finished { outcome: Outcome::Waits { reason, detail }, output: String::new() };
         let order = artifact.order().id;
         let Some((file, job)) = artifact.into_job() else {
             return waits(Reason::WaitsForGoAhead, "the leave to install is no longer fresh".into());
         };
-        match client::run(&self.launcher, order, job, file).await {
+        match client::run(&self.launcher, order, Job { urgent, ..job }, file).await {
             Ok(finished) => finished,
             Err(error) => waits(Reason::InternalError, error.to_string()),
         }

@@ -26,6 +26,7 @@ pub mod local;
 pub mod offer;
 pub mod orders;
 pub mod people;
+pub mod priority;
 mod publishers;
 pub mod report;
 pub mod server_api;

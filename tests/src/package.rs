@@ -10,6 +10,8 @@ pub enum Behaviour {
     Works,
     /// Its probe fails.
     Broken,
+    /// Its probe passes, and writes down what number the installer gave it to give way with (`share/priority`).
+    TellsItsPriority,
 }
 
 /// Writes an archive of about `bytes` bytes and its `release.toml`; gives the latter's path.
@@ -22,7 +24,9 @@ pub fn write(folder: &Path, name: &str, version: &str, bytes: usize, behaviour: 
     let archive = fs::File::create(folder.join(&file)).expect("a file");
     let mut tar = tar::Builder::new(GzEncoder::new(archive, Compression::none()));
     let exit = i32::from(behaviour == Behaviour::Broken);
-    let script = format!("#!/bin/sh\necho {name} {version}\nexit {exit}\n");
+    let tells = behaviour == Behaviour::TellsItsPriority;
+    let tells = if tells { "nice > \"$(dirname \"$0\")/../share/priority\"\n" } else { "" };
+    let script = format!("#!/bin/sh\n{tells}echo {name} {version}\nexit {exit}\n");
     let mut add = |path: &str, mode: u32, content: &[u8]| {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);

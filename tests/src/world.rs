@@ -32,6 +32,8 @@ pub struct Agent {
     pub root: PathBuf,
     /// More arguments for its agent, from its next start on.
     pub arguments: Vec<String>,
+    /// More of an environment for its agent, likewise.
+    pub environment: Vec<(String, String)>,
     join: Option<String>,
     service: Option<Service>,
 }
@@ -124,6 +126,24 @@ impl World {
     pub fn kill_server(&mut self) {
         self.server.take().expect("the server runs").kill();
     }
+    /// The server's process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn server_id(&self) -> u32 {
+        self.server.as_ref().expect("the server runs").id()
+    }
+    /// Starts an agent again and waits until it is there.
+    ///
+    /// # Panics
+    /// When it does not come back.
+    pub fn restart_agent(&mut self, which: usize) {
+        let before = self.log_of(which).matches("ready").count();
+        self.kill_agent(which);
+        self.start_agent(which);
+        self.wait_until("it is back", |world| world.log_of(which).matches("ready").count() > before);
+    }
     /// Copies the folder of the server, which is off.
     pub fn back_up_server(&self) {
         copy(self.path("server"), self.path("server.backup"));
@@ -158,7 +178,15 @@ impl World {
         let label = format!("m{}", self.agents.len());
         let (data, root) = (self.path(&label).into(), self.path(&format!("{label}-root")).into());
         fs::create_dir_all(&root).expect("a folder");
-        self.agents.push(Agent { label, data, root, arguments: Vec::new(), join, service: None });
+        self.agents.push(Agent {
+            label,
+            data,
+            root,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            join,
+            service: None,
+        });
         self.start_agent(self.agents.len() - 1);
     }
     /// Starts a machine's agent.
@@ -175,6 +203,9 @@ impl World {
             command.args(["--join", join]);
         }
         command.args(&agent.arguments);
+        // Neither this computer's battery nor its network has to do with the machines of a test.
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/system-bus");
+        command.envs(agent.environment.iter().cloned());
         agent.service = Some(Service::start(command, &log));
     }
     /// `kill -9` for a machine's agent.
@@ -196,7 +227,15 @@ impl World {
         let of = &self.agents[which];
         copy(&of.data, &data);
         let join = of.join.clone();
-        self.agents.push(Agent { label, data, root, arguments: Vec::new(), join, service: None });
+        self.agents.push(Agent {
+            label,
+            data,
+            root,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            join,
+            service: None,
+        });
         self.agents.len() - 1
     }
     /// Gives a machine that is off an empty disk and another join code.
@@ -346,6 +385,22 @@ impl World {
             }
         }
         panic!("the agent told nothing\n{}", self.logs())
+    }
+    /// Greets an agent and says one thing more that it must do; the connection stays, and with it what counts only as
+    /// long as it does.
+    ///
+    /// # Panics
+    /// When it does not do it.
+    #[must_use]
+    pub fn keep_saying(&self, which: usize, request: &local::Request) -> UnixStream {
+        let mut stream = UnixStream::connect(self.agents[which].data.join("agent.sock")).expect("the agent listens");
+        for request in [&local::Request::Hello { version: local::LOCAL_VERSION }, request] {
+            writeln!(stream, "{}", serde_json::to_string(request).expect("JSON")).expect("the agent reads");
+        }
+        let mut lines = BufReader::new(stream.try_clone().expect("a handle can be copied")).lines().skip(1);
+        let reply = lines.next().expect("it answers").expect("it answers");
+        assert_eq!(serde_json::from_str::<local::Reply>(&reply).expect("in JSON"), local::Reply::Done);
+        stream
     }
     /// Everything that an agent said.
     #[must_use]

@@ -22,7 +22,8 @@ pub(crate) const BUILD: &[Need] =
 /// To compile for Windows.
 pub(crate) const WINDOWS: &[Need] =
     &[need("x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64"), need("x86_64-w64-mingw32-g++", "g++-mingw-w64-x86-64")];
-/// For tests with real windows: a screen, a window manager, a panel, a bus, and what a window is drawn with.
+/// For tests with real windows: a screen, a window manager, a panel, a bus (which tests of signals use too), and what a
+/// window is drawn with.
 pub(crate) const DESKTOP: &[Need] = &[
     need("Xvfb", "xvfb"),
     need("openbox", "openbox"),

@@ -25,7 +25,7 @@ mod scene;
 
 pub use scene::Scene;
 
-use agent_core::local::{Backend, Caller, Place, caller, serve};
+use agent_core::local::{Backend, Caller, Place, Report, caller, serve};
 use banyan_proto::{
     Reason, UnixSeconds,
     api::ApiError,
@@ -144,6 +144,12 @@ impl Backend for Fake {
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
+    fn report(&self, _: Caller, full_screen: Option<bool>) -> Report {
+        lock(&self.asked).push(Request::Report { full_screen });
+        self.change(|snapshot| snapshot.scheduling.signals.full_screen.value = full_screen);
+        self.decide();
+        Box::new(())
+    }
     async fn carry_out(&self, request: Request) -> Result<(), ApiError> {
         lock(&self.asked).push(request.clone());
         let asked = UnixSeconds::now();
@@ -187,7 +193,7 @@ impl Backend for Fake {
                 let detail = "this is no join code (the fake agent takes the word \"good\")".to_owned();
                 Err(ApiError { reason: Reason::JoinRefused, detail })
             }
-            Request::Hello { .. } | Request::Status | Request::Subscribe => Ok(()),
+            Request::Hello { .. } | Request::Status | Request::Subscribe | Request::Report { .. } => Ok(()),
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct Thresholds {
     pub leave_above: u8,
     /// The time constant of the average. Default 30 s.
     pub average: Duration,
-    /// The time constant of the short average: one sample of a full processor ends idleness. Default 2 s.
+    /// The time constant of the short average: a second of a busy processor ends idleness. Default 1.5 s.
     pub short: Duration,
     /// When samples are further apart, nothing is known about the time between. Default 30 s.
     pub gap: Duration,
@@ -25,7 +25,8 @@ pub struct Thresholds {
 impl Default for Thresholds {
     fn default() -> Self {
         let s = Duration::from_secs;
-        Self { enter_below: 20, enter_after: s(180), leave_above: 40, average: s(30), short: s(2), gap: s(30) }
+        let short = Duration::from_millis(1500);
+        Self { enter_below: 20, enter_after: s(180), leave_above: 40, average: s(30), short, gap: s(30) }
     }
 }
 
@@ -110,6 +111,20 @@ mod tests {
         assert_eq!(turns(vec![5.0; 60]), [(180, true)]);
         let busy_at_300 = (0..80).map(|n| if n >= 60 { 90.0 } else { 5.0 });
         assert_eq!(turns(busy_at_300), [(180, true), (300, false)]);
+    }
+
+    #[test]
+    fn looked_at_each_second_a_person_who_comes_back_is_noticed_within_two() {
+        // They begin somewhere between two looks: of the first one after that only a part is theirs.
+        for part in [0.01, 0.3, 0.7, 1.0] {
+            let mut idleness = Idleness::new(Thresholds::default());
+            let quiet = (0..200).map(|n| idleness.sample(Duration::from_secs(n), 3.0).idle).last();
+            assert_eq!(quiet, Some(true));
+            let first = idleness.sample(Duration::from_secs(200), 3.0 + part * 77.0).idle;
+            let second = idleness.sample(Duration::from_secs(201), 80.0).idle;
+            // The first look comes a second after they began when all of it is theirs.
+            assert!(!second && (part < 1.0 || !first), "{part}: {first}, {second}");
+        }
     }
 
     #[test]

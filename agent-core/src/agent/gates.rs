@@ -6,7 +6,10 @@ use crate::{
     people::{scene::Facts, signals::Sampler},
 };
 use banyan_machine::io::Input;
-use banyan_proto::{DeploymentId, Reason, schedule::Stage};
+use banyan_proto::{
+    DeploymentId, Reason,
+    schedule::{Gate, Pace, Stage},
+};
 use banyan_schedule::{decide, rates};
 use std::collections::BTreeMap;
 
@@ -51,6 +54,17 @@ impl Agent {
         if before.map_or(install.is_err(), |(_, before)| before != install) {
             node.input(Input::MayInstall(id, install));
         }
+    }
+    /// Whether somebody waits for this order to be received, and to be installed: a deadline has passed, or a person said
+    /// "now". Such work does not give way.
+    pub(crate) fn is_waited_for(&self, facts: &Facts, held: &HeldOrder) -> (bool, bool) {
+        let notes = self.people.notes(held.order.id);
+        if notes.ended.is_some() {
+            return (false, false);
+        }
+        let verdict = self.people.verdict(facts, held, &notes);
+        let full = |gate: &Gate| matches!(gate, Gate::Open { limit } if limit.pace == Pace::Full);
+        (full(&verdict.receive) && !held.content.is_whole(), full(&verdict.install))
     }
     /// Decides about passing on and speeds, and tells machine and loop.
     pub(crate) fn decide_general(&self, facts: &Facts) {

@@ -34,6 +34,8 @@ impl Agent {
         let offers = Arc::clone(&self.offers);
         let before = self.offers.epoch.seen();
         let agent = self.this.upgrade();
+        // What the machine sees of itself is known before the offer is answered.
+        self.people.ask_services().await;
         let checked = tokio::task::spawn_blocking(move || {
             agent.iter().for_each(|agent| agent.look_at_disk());
             offers.check(sender, offer, UnixSeconds::now())
@@ -145,7 +147,8 @@ impl Agent {
             return Input::Later(order, Reason::WaitsForGoAhead);
         };
         let begun = Instant::now();
-        let finished = self.install.install(artifact).await;
+        let (_, urgent) = self.is_waited_for(&self.people.facts(), held);
+        let finished = self.install.install(artifact, urgent).await;
         match finished.outcome {
             Outcome::Installed { already } => {
                 let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

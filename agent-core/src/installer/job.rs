@@ -72,6 +72,9 @@ pub struct Job {
     /// What to do when an old version is there that could not be put back.
     #[serde(default)]
     pub without_restore: WithoutRestore,
+    /// Somebody waits for it: it does not give way to other work on the machine.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub urgent: bool,
 }
 
 /// What to do when an old version is installed, nobody kept its installer, and the manifest has no undo command.

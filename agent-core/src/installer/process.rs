@@ -57,6 +57,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let (folders, what) = asked;
     match what {
         What::Install(job) => {
+            crate::priority::give_way(!job.urgent);
             let finished = install(&folders, &job);
             answer(&finished);
             ExitCode::from(match &finished.outcome {

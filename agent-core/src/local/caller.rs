@@ -86,16 +86,26 @@ impl Sessions {
     /// Whether this user has a session at this machine.
     #[must_use]
     pub fn has(&self, user: u32) -> bool {
+        self.any(|session| counts(session, user))
+    }
+    /// Whether this user has a session at this machine that is in front: nobody else has switched to theirs.
+    #[must_use]
+    pub fn in_front(&self, user: u32) -> bool {
+        self.any(|session| counts(session, user) && value(session, "ACTIVE") == Some("1"))
+    }
+    fn any(&self, holds: impl Fn(&str) -> bool) -> bool {
         let Ok(entries) = fs::read_dir(&self.0) else { return false };
-        entries.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok()).any(|text| counts(&text, user))
+        entries.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok()).any(|text| holds(&text))
     }
 }
 
+fn value<'a>(session: &'a str, key: &str) -> Option<&'a str> {
+    let mut values = session.lines().filter_map(|line| line.split_once('=')).filter(|(name, _)| *name == key);
+    values.next().map(|(_, value)| value.trim())
+}
+
 fn counts(session: &str, user: u32) -> bool {
-    let value = |key: &str| {
-        let mut values = session.lines().filter_map(|line| line.split_once('=')).filter(|(name, _)| *name == key);
-        values.next().map(|(_, value)| value.trim())
-    };
+    let value = |key| value(session, key);
     value("UID").and_then(|uid| uid.parse().ok()) == Some(user)
         && value("CLASS") == Some("user")
         && value("REMOTE") == Some("0")
@@ -120,6 +130,20 @@ mod tests {
         assert_eq!(rights(SESSION, Some(1000), Mode::System), [Right::See, Right::Choose]);
         let other_seat = SESSION.replace("STATE=active", "STATE=online");
         assert_eq!(rights(&other_seat, Some(1000), Mode::System).len(), 2, "switched to another user, still here");
+    }
+
+    #[test]
+    fn in_front_is_who_nobody_else_has_switched_away_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let in_front = |session: &str, user| {
+            fs::write(folder.path().join("c2"), session).unwrap();
+            Sessions::in_folder(folder.path()).in_front(user)
+        };
+        assert!(in_front(SESSION, 1000));
+        assert!(!in_front(SESSION, 1001));
+        assert!(!in_front(&SESSION.replace("ACTIVE=1", "ACTIVE=0"), 1000));
+        assert!(!in_front(&SESSION.replace("ACTIVE=1\n", ""), 1000));
+        assert!(!in_front(&SESSION.replace("REMOTE=0", "REMOTE=1"), 1000));
     }
 
     #[test]

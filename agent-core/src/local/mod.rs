@@ -17,5 +17,5 @@ pub mod socket;
 
 pub use caller::{Caller, Sessions};
 pub use client::{Client, ask};
-pub use serve::{Backend, serve};
+pub use serve::{Backend, Report, serve};
 pub use socket::{Place, SYSTEM_SOCKET};

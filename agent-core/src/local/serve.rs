@@ -28,7 +28,7 @@ use tracing::{debug, warn};
 
 /// Callers of one user at once: a few faces. More are told so and hung up on; nobody takes others' places.
 const CALLERS_OF_ONE: usize = 16;
-/// A caller that has not subscribed and says nothing for so long is hung up on.
+/// A caller that has not subscribed, has reported nothing and says nothing for so long is hung up on.
 const IDLE: Duration = Duration::from_secs(60);
 /// A caller that does not take what it is told for so long is hung up on.
 const STUCK: Duration = Duration::from_secs(10);
@@ -54,9 +54,15 @@ pub trait Backend: Send + Sync + 'static {
     fn snapshot(&self) -> Snapshot;
     /// Another number whenever the snapshot may have changed.
     fn changes(&self) -> watch::Receiver<u64>;
+    /// A caller says whether a program fills the screen (none: it cannot tell); the right to it has been checked. It
+    /// counts until what is given back is dropped.
+    fn report(&self, caller: Caller, full_screen: Option<bool>) -> Report;
     /// Does what was asked; the right to it has been checked.
     fn carry_out(&self, request: Request) -> impl Future<Output = Result<(), ApiError>> + Send;
 }
+
+/// What a caller has said about the screen, until it is dropped.
+pub type Report = Box<dyn Send + Sync>;
 
 type Counts = Arc<Mutex<HashMap<Caller, usize>>>;
 
@@ -159,8 +165,12 @@ async fn converse<B: Backend>(backend: &B, stream: Stream, caller: Caller) -> io
     let (to, mut lines, mut changes) = (&stream, Lines::default(), backend.changes());
     let (mut greeted, mut told): (bool, Option<Told>) = (false, None);
     let mut rights_at = Instant::now();
+    // With the connection, what was reported over it ends.
+    let mut reported: Option<Report> = None;
     loop {
         let line = match &told {
+            // What was reported counts as long as the connection does: who holds it need not talk.
+            None if reported.is_some() => lines.next(&stream, REQUEST_BYTES).await?,
             None => timeout(IDLE, lines.next(&stream, REQUEST_BYTES)).await.unwrap_or(Ok(None))?,
             Some(before) => tokio::select! {
                 line = lines.next(&stream, REQUEST_BYTES) => line?,
@@ -195,7 +205,13 @@ async fn converse<B: Backend>(backend: &B, stream: Stream, caller: Caller) -> io
                     told = Some(tell_all(backend, to, &changes).await?);
                     continue;
                 }
-                None => answer(backend, request).await,
+                None => match request {
+                    Request::Report { full_screen } => {
+                        drop(reported.replace(backend.report(caller, full_screen)));
+                        Reply::Done
+                    }
+                    other => answer(backend, other).await,
+                },
             },
         };
         tell(to, Message::Reply(reply)).await?;

@@ -1,9 +1,9 @@
 //! What stands behind the local API: the agent, or, as long as this machine is not enrolled, what waits for a join code.
 
-use super::{People, scene::Meters};
+use super::{People, scene::Meters, signals::screens};
 use crate::{
     agent::Agent,
-    local::{Backend, Caller, Place, Sessions, serve},
+    local::{Backend, Caller, Place, Report, Sessions, serve},
     orders::{HeldOrder, lock},
 };
 use banyan_proto::{
@@ -46,6 +46,7 @@ impl Front {
         sessions: Sessions,
     ) -> (Arc<Self>, mpsc::Receiver<Joining>) {
         let (joining, codes) = mpsc::channel(1);
+        people.screens.know(mode, sessions.clone());
         let (agent, meters) = (OnceLock::new(), Meters::default());
         (
             Arc::new(Self { people, label, mode, sessions, agent, joining, meters, opened: AtomicBool::new(false) }),
@@ -108,6 +109,9 @@ impl Backend for Front {
     }
     fn changes(&self) -> watch::Receiver<u64> {
         self.people.changes()
+    }
+    fn report(&self, caller: Caller, full_screen: Option<bool>) -> Report {
+        screens::say(&self.people, caller, full_screen)
     }
     async fn carry_out(&self, request: Request) -> Result<(), ApiError> {
         match request {

@@ -24,9 +24,12 @@ const LOOK_REST: Duration = Duration::from_secs(20);
 /// Keeps the schedule for ever.
 pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
     let people = Arc::clone(&agent.people);
-    let mut sampler = Sampler::new(Thresholds { enter_after: idle_after, ..Thresholds::default() });
+    // What has to be quiet for a short time only is averaged over a short time only, in the same proportion.
+    let average = Thresholds::default().average.min(idle_after / 6);
+    let mut sampler = Sampler::new(Thresholds { enter_after: idle_after, average, ..Thresholds::default() });
     let mut clock = ClockWatch::new(people.now());
     let (mut load_at, mut rest_at) = (Instant::now(), Instant::now());
+    let mut waited_for = false;
     loop {
         if let Some(step) = clock.look(people.now()) {
             people.clock_stepped(step);
@@ -42,6 +45,8 @@ pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
             if Instant::now() >= rest_at {
                 rest_at = Instant::now() + LOOK_REST;
                 Sampler::rest(&mut sampled, people.now(), &agent.offers.folder);
+                // They tell when they know something new: nobody waits here.
+                drop(people.ask_services());
             }
             put(&people, sampled);
         } else if !work {
@@ -50,6 +55,11 @@ pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
         }
         people.shared.write(people.state(), !work);
         let wake = decide_all(&agent);
+        let facts = people.facts();
+        let waits = agent.orders.all().iter().map(|held| agent.is_waited_for(&facts, held)).any(|(a, b)| a || b);
+        if std::mem::replace(&mut waited_for, waits) != waits {
+            crate::priority::give_way(!waits);
+        }
         let look = work.then(|| load_at.saturating_duration_since(Instant::now()));
         let wait = look.into_iter().chain(wake.map(|wake| wake.after)).min();
         match wait {

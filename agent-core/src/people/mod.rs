@@ -24,14 +24,14 @@ use banyan_schedule::{Moment, check_choice, tomorrow};
 use jiff::tz::TimeZone;
 use ledger::Shared;
 use serde::{Deserialize, Serialize};
-use signals::Sampled;
+use signals::{Asked, Heard, Sampled, screens::Screens};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Instant,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// While there is a daily quota it is decided again every so many bytes passed on.
 const DECIDE_EVERY: u64 = 128 << 10;
@@ -53,6 +53,12 @@ pub struct People {
     pub(crate) shared: Shared,
     /// What the machine sees of itself.
     pub(crate) sampled: Mutex<Sampled>,
+    /// What services of the system say.
+    heard: Mutex<Heard>,
+    /// Asks them once more.
+    asker: OnceLock<mpsc::Sender<Asked>>,
+    /// What faces say about the screen.
+    pub(crate) screens: Screens,
     changes: watch::Sender<u64>,
     replan: Notify,
 }
@@ -118,6 +124,9 @@ impl People {
             started: Instant::now(),
             known: Mutex::new(known),
             sampled: Mutex::default(),
+            heard: Mutex::default(),
+            asker: OnceLock::new(),
+            screens: Screens::default(),
             changes: watch::Sender::new(0),
             replan: Notify::new(),
         })

@@ -36,6 +36,7 @@ pub(crate) struct Facts {
 impl People {
     pub(crate) fn facts(&self) -> Facts {
         let (now, mut sampled) = (self.now(), lock(&self.sampled).clone());
+        (sampled.heard, sampled.full_screen) = (lock(&self.heard).clone(), self.screens.look());
         // It costs nothing to ask, and is asked for when nothing is to be done, too: a pause must not hide behind it.
         sampled.look_at_disk(now, &self.content);
         Facts { now, sampled, ledger: self.shared.ledger(), choice: self.choice() }

@@ -48,6 +48,7 @@ struct Shared {
     socket: PathBuf,
     view: Mutex<View>,
     to: Mutex<Option<Arc<Stream>>>,
+    standing: Mutex<Option<Request>>,
     changed: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -59,8 +60,13 @@ impl Line {
     /// Calls the agent at this socket, from now on. `changed` is called on another thread after every change of the view.
     #[must_use]
     pub fn start(socket: PathBuf, changed: impl Fn() + Send + Sync + 'static) -> Self {
-        let shared =
-            Arc::new(Shared { socket, view: Mutex::default(), to: Mutex::new(None), changed: Box::new(changed) });
+        let shared = Arc::new(Shared {
+            socket,
+            view: Mutex::default(),
+            to: Mutex::new(None),
+            standing: Mutex::new(None),
+            changed: Box::new(changed),
+        });
         let keeper = Arc::clone(&shared);
         thread::spawn(move || keeper.keep());
         Self { shared }
@@ -79,9 +85,24 @@ impl Line {
             drop(write(to, request));
         }
     }
+    /// Tells the agent something that counts only as long as the line is up: now, and whenever it is up again, until
+    /// something else is told in its place. An agent that does not let this person do so is not told.
+    pub fn keep_telling(&self, request: Request) {
+        *lock(&self.shared.standing) = Some(request);
+        if let Some(to) = lock(&self.shared.to).as_deref() {
+            // A line that broke is noticed by its reader, and the next one begins with it.
+            drop(self.shared.tell_standing(to));
+        }
+    }
 }
 
 impl Shared {
+    fn tell_standing(&self, to: &Stream) -> io::Result<()> {
+        let standing = lock(&self.standing);
+        let rights = lock(&self.view).rights.clone();
+        let may = |request: &&Request| request.needs().is_none_or(|right| rights.contains(&right));
+        standing.as_ref().filter(may).map_or(Ok(()), |request| write(to, request))
+    }
     fn keep(&self) -> ! {
         let mut failures = 0;
         loop {
@@ -114,6 +135,7 @@ impl Shared {
         write(&stream, &Request::Subscribe)?;
         *lock(&self.to) = Some(Arc::clone(&stream));
         *greeted = true;
+        self.tell_standing(&stream)?;
         while let Some(message) = read(&mut from)? {
             if self.take(message) {
                 (self.changed)();
@@ -156,4 +178,54 @@ fn read(from: &mut BufReader<&Stream>) -> io::Result<Option<Message>> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a line longer than any message is"));
     }
     if length == 0 { Ok(None) } else { Ok(Some(serde_json::from_str(&line)?)) }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    /// Answers a greeting with these rights; gives the connection after it has subscribed.
+    fn greet(listener: &UnixListener, rights: &[Right]) -> BufReader<UnixStream> {
+        let (stream, _) = listener.accept().unwrap();
+        let mut from = BufReader::new(stream);
+        assert!(matches!(heard(&mut from), Request::Hello { .. }));
+        let (version, software) = (LOCAL_VERSION, "an agent of the tests".to_owned());
+        let hello = Message::Reply(Reply::Hello { version, software, rights: rights.to_vec() });
+        writeln!(from.get_mut(), "{}", serde_json::to_string(&hello).unwrap()).unwrap();
+        assert_eq!(heard(&mut from), Request::Subscribe);
+        from
+    }
+
+    fn heard(from: &mut BufReader<UnixStream>) -> Request {
+        let mut line = String::new();
+        from.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    #[test]
+    fn what_counts_only_while_the_line_is_up_is_told_again_on_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("agent.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let line = Line::start(socket, || {});
+        let report = |value| Request::Report { full_screen: Some(value) };
+        line.keep_telling(report(true));
+        let mut first = greet(&listener, &[Right::See, Right::Choose]);
+        assert_eq!(heard(&mut first), report(true));
+        line.keep_telling(report(false));
+        while heard(&mut first) != report(false) {}
+        drop(first);
+        let mut second = greet(&listener, &[Right::See, Right::Choose]);
+        assert_eq!(heard(&mut second), report(false));
+        drop(second);
+        // Who may only look tells nothing: the next that is heard is what was asked.
+        let mut third = greet(&listener, &[Right::See]);
+        line.keep_telling(report(true));
+        while line.shared.to.lock().unwrap().is_none() {
+            thread::yield_now();
+        }
+        line.ask(&Request::Resume);
+        assert_eq!(heard(&mut third), Request::Resume);
+    }
 }

@@ -5,6 +5,8 @@
 
 #![cfg_attr(not(unix), windows_subsystem = "windows")]
 
+#[cfg(target_os = "linux")]
+mod full_screen;
 mod instance;
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the icon of other systems is not written yet"))]
 mod model;
@@ -83,6 +85,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         false => cli.socket.clone(),
     };
     let line = Line::start(socket.clone(), move || drop(changed.send(Heard::Agent)));
+    #[cfg(target_os = "linux")]
+    full_screen::watch(line.clone());
     if let Some(page) = cli.open {
         drop(say.send(Heard::Open(page)));
     }

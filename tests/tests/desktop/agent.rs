@@ -17,13 +17,14 @@ pub(crate) struct Agent {
 struct Shared {
     snapshot: Snapshot,
     asked: Mutex<Vec<Request>>,
+    reported: Mutex<Vec<Option<bool>>>,
 }
 
 impl Agent {
     /// Answers at this socket from now on.
     pub(crate) fn listen(socket: &Path, snapshot: Snapshot) -> Self {
         let listener = UnixListener::bind(socket).expect("the socket is free");
-        let shared = Arc::new(Shared { snapshot, asked: Mutex::default() });
+        let shared = Arc::new(Shared { snapshot, asked: Mutex::default(), reported: Mutex::default() });
         let all = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -33,7 +34,11 @@ impl Agent {
         });
         Self { shared }
     }
-    /// What it was asked for so far, greetings left out.
+    /// What was reported to it about the screen last.
+    pub(crate) fn last_report(&self) -> Option<Option<bool>> {
+        self.shared.reported.lock().expect("nothing panics with it").last().copied()
+    }
+    /// What it was asked for so far, greetings and reports left out.
     pub(crate) fn asked(&self) -> Vec<Request> {
         self.shared.asked.lock().expect("nothing panics with it").clone()
     }
@@ -58,6 +63,10 @@ impl Shared {
                 Request::Subscribe => {
                     say(&Message::Reply(Reply::Done));
                     say(&Message::Event(Event::Snapshot(Box::new(self.snapshot.clone()))));
+                }
+                Request::Report { full_screen } => {
+                    self.reported.lock().expect("nothing panics with it").push(full_screen);
+                    say(&Message::Reply(Reply::Done));
                 }
                 other => {
                     self.asked.lock().expect("nothing panics with it").push(other);

@@ -7,6 +7,7 @@ mod agent;
 mod menu;
 mod stage;
 
+mod full_screen;
 mod own_agent;
 mod pages;
 mod tray;

@@ -94,6 +94,10 @@ impl Stage {
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+    /// The screen's name.
+    pub(crate) fn display(&self) -> &str {
+        &self.display
+    }
     /// The session's bus.
     pub(crate) fn bus(&self) -> Connection {
         Builder::address(self.address.as_str()).and_then(Builder::build).expect("the bus answers")

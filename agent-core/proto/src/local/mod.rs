@@ -9,7 +9,7 @@
 //! | right | who has it | what for |
 //! | --- | --- | --- |
 //! | see | who has a session at this machine | everything that stands in a snapshot |
-//! | choose | likewise | when this machine transfers and installs what was ordered, within the policy |
+//! | choose | likewise | when this machine transfers and installs what was ordered, within the policy; say what fills the screen |
 //! | install | the agent's user and root | bring in what nobody ordered: packages opened by hand |
 //! | administer | the agent's user and root | enrol the machine |
 //!
@@ -104,6 +104,12 @@ pub enum Request {
         /// What.
         wish: Wish,
     },
+    /// What the caller sees of the screen. It counts as long as this connection lives, and as long as the caller's
+    /// session is the one in front.
+    Report {
+        /// A program fills the screen; none: the caller cannot tell.
+        full_screen: Option<bool>,
+    },
     /// Makes this machine a member with a join code.
     Enrol {
         /// The code.
@@ -125,7 +131,8 @@ impl Request {
             | Self::Resume
             | Self::Overrule { .. }
             | Self::ForgetChoice
-            | Self::Wish { .. } => Some(Right::Choose),
+            | Self::Wish { .. }
+            | Self::Report { .. } => Some(Right::Choose),
             Self::Enrol { .. } => Some(Right::Administer),
         }
     }

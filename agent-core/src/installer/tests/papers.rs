@@ -114,6 +114,7 @@ impl Papers {
             go_ahead: signatories.server_key.sign(&self.go_ahead),
             release: self.release.clone(),
             without_restore: WithoutRestore::Refuse,
+            urgent: false,
         }
     }
 }

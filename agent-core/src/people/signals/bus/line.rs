@@ -1,0 +1,211 @@
+//! A connection to the system bus, for asking and listening. No more of D-Bus than that, over the agent's own runtime: a
+//! whole client library would be a quarter of the agent and bring two threads.
+
+use super::{
+    message::{self, Call, HEAD, Heard},
+    value::{Properties, Value},
+};
+use std::{
+    collections::VecDeque,
+    io,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            ffi::OsStringExt,
+            net::{SocketAddr, UnixStream as Blocking},
+        },
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    time::timeout,
+};
+
+/// Where the bus is when nobody says otherwise (D-Bus specification, "System message bus").
+const USUAL: &str = "unix:path=/var/run/dbus/system_bus_socket";
+/// A service that does not answer within this is taken for one that does not know.
+const ANSWER: Duration = Duration::from_secs(1);
+/// Longest line while greeting (bytes).
+const GREETING: usize = 512;
+/// What changed while something was asked; more than so many changes say nothing new.
+const KEPT: usize = 64;
+
+/// The connection.
+pub(super) struct Line {
+    stream: UnixStream,
+    read: Vec<u8>,
+    serial: u32,
+    changes: VecDeque<(String, String)>,
+}
+
+fn broken(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
+
+impl Line {
+    /// Connects to the system's bus, or to the one that `DBUS_SYSTEM_BUS_ADDRESS` names.
+    pub(super) async fn connect() -> io::Result<Self> {
+        let address = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or_else(|_| USUAL.to_owned());
+        Self::connect_to(&address).await
+    }
+    async fn connect_to(address: &str) -> io::Result<Self> {
+        let mut last = broken("no address of a local bus");
+        for one in address.split(';') {
+            match open(one).await {
+                Ok(stream) => {
+                    let mut line = Self { stream, read: Vec::new(), serial: 0, changes: VecDeque::new() };
+                    timeout(ANSWER, line.greet()).await.map_err(|_| io::ErrorKind::TimedOut)??;
+                    return Ok(line);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+    /// The kernel tells the bus who this is (`EXTERNAL`); then the connection gets its name.
+    async fn greet(&mut self) -> io::Result<()> {
+        let user: String = nix::unistd::geteuid().to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
+        self.stream.write_all(format!("\0AUTH EXTERNAL {user}\r\n").as_bytes()).await?;
+        while !self.read.ends_with(b"\r\n") {
+            if self.read.len() > GREETING || self.stream.read_buf(&mut self.read).await? == 0 {
+                return Err(broken("the bus does not greet"));
+            }
+        }
+        if !self.read.starts_with(b"OK ") {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the bus does not let this user in"));
+        }
+        self.read.clear();
+        self.stream.write_all(b"BEGIN\r\n").await?;
+        let named = self.bus("Hello", &[]).await?;
+        named.map(drop).ok_or_else(|| broken("the bus gives no name"))
+    }
+    async fn bus(&mut self, member: &str, arguments: &[&str]) -> io::Result<Option<Vec<Value>>> {
+        let interface = "org.freedesktop.DBus";
+        self.call(Call { to: interface, path: "/org/freedesktop/DBus", interface, member, arguments }).await
+    }
+    /// From now on changes that fit this rule are heard.
+    pub(super) async fn listen(&mut self, rule: &str) -> io::Result<()> {
+        self.bus("AddMatch", &[rule]).await.map(drop)
+    }
+    /// Asks for the properties of an object; none when its service does not run, does not know, or does not answer.
+    pub(super) async fn properties(&mut self, to: &str, path: &str, interface: &str) -> io::Result<Option<Properties>> {
+        let all = "org.freedesktop.DBus.Properties";
+        let values = self.call(Call { to, path, interface: all, member: "GetAll", arguments: &[interface] }).await?;
+        Ok(values.as_deref().and_then(<[Value]>::first).map(Properties::of))
+    }
+    /// Asks for anything. A refusal, or no answer in time, is none.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub(super) async fn call(&mut self, call: Call<'_>) -> io::Result<Option<Vec<Value>>> {
+        self.serial += 1;
+        let serial = self.serial;
+        self.stream.write_all(&call.bytes(serial)).await?;
+        let answer = async {
+            loop {
+                match self.next().await? {
+                    Heard::Answer { to, values } if to == serial => return Ok(values),
+                    Heard::Signal { path, member } if self.changes.len() < KEPT => {
+                        self.changes.push_back((path, member));
+                    }
+                    // Answers that came too late, too.
+                    _ => {}
+                }
+            }
+        };
+        timeout(ANSWER, answer).await.unwrap_or(Ok(None))
+    }
+    /// The path and the name of the next change. Giving up the wait loses nothing.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub(super) async fn change(&mut self) -> io::Result<(String, String)> {
+        loop {
+            if let Some(change) = self.changes.pop_front() {
+                return Ok(change);
+            }
+            if let Heard::Signal { path, member } = self.next().await? {
+                return Ok((path, member));
+            }
+        }
+    }
+    async fn next(&mut self) -> io::Result<Heard> {
+        loop {
+            if self.read.len() >= HEAD {
+                let whole =
+                    message::whole(&self.read[..HEAD]).ok_or_else(|| broken("no message, or too long a one"))?;
+                if self.read.len() >= whole {
+                    let rest = self.read.split_off(whole);
+                    let message = std::mem::replace(&mut self.read, rest);
+                    // One that cannot be read has nothing to say to us; the next one begins where it ends all the same.
+                    return Ok(message::read(&message).unwrap_or(Heard::Other));
+                }
+            }
+            if self.stream.read_buf(&mut self.read).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+/// Connects to one address, `unix:path=…` or `unix:abstract=…` (D-Bus specification, "Server Addresses").
+async fn open(address: &str) -> io::Result<UnixStream> {
+    let keys = address.strip_prefix("unix:").ok_or_else(|| broken("not a local address"))?;
+    let value = |key: &str| {
+        let mut pairs = keys.split(',').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(name, _)| *name == key).map(|(_, value)| unescape(value))
+    };
+    if let Some(path) = value("path") {
+        return UnixStream::connect(std::ffi::OsString::from_vec(path)).await;
+    }
+    let Some(name) = value("abstract") else { return Err(broken("a local address without a place")) };
+    let stream = Blocking::connect_addr(&SocketAddr::from_abstract_name(name)?)?;
+    stream.set_nonblocking(true)?;
+    UnixStream::from_std(stream)
+}
+
+/// `%20` is a space.
+fn unescape(text: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = (*first == b'%').then(|| std::str::from_utf8(after.get(..2)?).ok()).flatten();
+        let escaped = escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_address_that_answers_is_taken_and_one_that_does_not_greet_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a bus");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let escaped = path.to_str().unwrap().replace(' ', "%20");
+        let refusing = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut said = vec![0; 16];
+            stream.read_exact(&mut said).await.unwrap();
+            stream.write_all(b"REJECTED EXTERNAL\r\n").await.unwrap();
+            said
+        });
+        let address = format!("tcp:host=localhost,port=1;unix:path=/nonexistent/bus;unix:guid=1,path={escaped}");
+        let error = Line::connect_to(&address).await.err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
+        assert_eq!(refusing.await.unwrap(), b"\0AUTH EXTERNAL 3"[..16].to_vec());
+    }
+
+    #[tokio::test]
+    async fn no_bus_is_an_error_at_once() {
+        for address in ["", "unix:", "unix:path=/nonexistent/bus", "unix:abstract=banyan-nobody-is-here", "tcp:host=x"]
+        {
+            assert!(Line::connect_to(address).await.is_err(), "{address}");
+        }
+    }
+}

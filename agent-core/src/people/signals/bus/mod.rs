@@ -1,0 +1,138 @@
+//! What services of the system know: battery (UPower), power saver (power-profiles-daemon), metered networks
+//! (NetworkManager), who is at the machine (logind). Linux only.
+//!
+//! The bus is listened to for as long as the agent runs, because an offer is judged before there is time to ask; changes
+//! of these four are rare. What changes often, how full the battery is, is not listened to but read again while there is
+//! work ([`Asker::look`]), like the terminals' idle times, which nobody announces. A bus or a service that is not there
+//! knows nothing, and nothing is said about that.
+
+mod line;
+mod message;
+mod said;
+mod value;
+
+use super::{Asked, Told};
+use crate::people::People;
+use line::Line;
+use message::Call;
+use std::{io, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+use value::{Properties, Value};
+
+const UPOWER: (&str, &str) = ("org.freedesktop.UPower", "/org/freedesktop/UPower");
+const BATTERY: (&str, &str) = ("org.freedesktop.UPower.Device", "/org/freedesktop/UPower/devices/DisplayDevice");
+/// The present name, and the one before it.
+const PROFILES: [(&str, &str); 2] = [
+    ("org.freedesktop.UPower.PowerProfiles", "/org/freedesktop/UPower/PowerProfiles"),
+    ("net.hadess.PowerProfiles", "/net/hadess/PowerProfiles"),
+];
+const NETWORK: (&str, &str) = ("org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager");
+const PRIMARY: &str = "org.freedesktop.NetworkManager.Connection.Active";
+const LOGIND: (&str, &str) = ("org.freedesktop.login1", "/org/freedesktop/login1");
+const LOGIND_MANAGER: &str = "org.freedesktop.login1.Manager";
+const SESSION: &str = "org.freedesktop.login1.Session";
+/// More sessions than these are not looked at.
+const SESSIONS: usize = 64;
+/// Changes come several at a time: they are waited for so long before it is looked.
+const TOGETHER: Duration = Duration::from_millis(50);
+
+/// Tells what the services know, for ever, and looks again whenever somebody asks.
+pub(crate) async fn run(people: Arc<People>, mut asked: mpsc::Receiver<Asked>) {
+    let mut waiting = None;
+    loop {
+        if let Err(error) = listen(&people, &mut asked, waiting).await {
+            tracing::debug!(%error, "nothing is heard from the system's bus");
+        }
+        // Gone, or never there: what it told counts no longer, and it is called again when somebody wants to know.
+        people.told(Told::default());
+        waiting = asked.recv().await;
+        if waiting.is_none() {
+            return;
+        }
+    }
+}
+
+/// Listens until the connection is lost. Who is `waiting` is let go when everything has been looked at.
+async fn listen(people: &Arc<People>, asked: &mut mpsc::Receiver<Asked>, mut waiting: Option<Asked>) -> io::Result<()> {
+    let mut line = Line::connect().await?;
+    for rule in rules() {
+        line.listen(&rule).await?;
+    }
+    loop {
+        people.told(look(&mut line).await?);
+        drop(waiting.take());
+        tokio::select! {
+            changed = line.change() => {
+                changed?;
+                tokio::time::sleep(TOGETHER).await;
+                while let Ok(changed) = tokio::time::timeout(Duration::ZERO, line.change()).await {
+                    changed?;
+                }
+            }
+            done = asked.recv() => match done {
+                Some(done) => waiting = Some(done),
+                None => std::future::pending().await,
+            },
+        }
+    }
+}
+
+/// What is listened to: the few objects that are looked at, and these services' coming and going.
+fn rules() -> impl Iterator<Item = String> {
+    let signal = "type='signal'";
+    let of = move |(service, path): (&str, &str), interface: &str| {
+        let member = "interface='org.freedesktop.DBus.Properties',member='PropertiesChanged'";
+        format!("{signal},sender='{service}',path='{path}',{member},arg0='{interface}'")
+    };
+    let own = [UPOWER, PROFILES[0], PROFILES[1], NETWORK].map(move |place| of(place, place.0));
+    let sessions = format!(
+        "{signal},sender='{}',path_namespace='{}/session',member='PropertiesChanged',arg0='{SESSION}'",
+        LOGIND.0, LOGIND.1
+    );
+    let came_and_went = ["SessionNew", "SessionRemoved"].map(move |member| {
+        format!("{signal},sender='{}',path='{}',interface='{LOGIND_MANAGER}',member='{member}'", LOGIND.0, LOGIND.1)
+    });
+    let services = [UPOWER.0, PROFILES[0].0, PROFILES[1].0, NETWORK.0, LOGIND.0].map(move |service| {
+        format!("{signal},sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='{service}'")
+    });
+    own.into_iter().chain([sessions]).chain(came_and_went).chain(services)
+}
+
+async fn look(line: &mut Line) -> io::Result<Told> {
+    let mut told = Told::default();
+    if let Some(manager) = line.properties(UPOWER.0, UPOWER.1, UPOWER.0).await? {
+        let display = line.properties(UPOWER.0, BATTERY.1, BATTERY.0).await?;
+        told.battery = said::battery(&manager, display.as_ref());
+    }
+    for (service, path) in PROFILES {
+        if let Some(profiles) = line.properties(service, path, service).await? {
+            told.saver = said::saver(&profiles);
+            break;
+        }
+    }
+    if let Some(manager) = line.properties(NETWORK.0, NETWORK.1, NETWORK.0).await?
+        && let Some(path) = manager.text("PrimaryConnection").filter(|path| *path != "/")
+        && let Some(primary) = line.properties(NETWORK.0, path, PRIMARY).await?
+    {
+        told.network = said::network(&manager, &primary);
+    }
+    if let Some(sessions) = sessions(line).await? {
+        told.presence = said::presence(&sessions);
+    }
+    Ok(told)
+}
+
+/// The sessions of logind; none when it does not run.
+async fn sessions(line: &mut Line) -> io::Result<Option<Vec<Properties>>> {
+    let list = Call { to: LOGIND.0, path: LOGIND.1, interface: LOGIND_MANAGER, member: "ListSessions", arguments: &[] };
+    let Some(listed) = line.call(list).await? else { return Ok(None) };
+    // Each is (id, user's number, user's name, seat, path).
+    let path = |session: &Value| Some(session.list()?.get(4)?.text()?.to_owned());
+    let listed = listed.first().and_then(Value::list).unwrap_or_default();
+    let mut sessions = Vec::new();
+    for path in listed.iter().filter_map(path).take(SESSIONS) {
+        // One that has ended meanwhile is none.
+        sessions.extend(line.properties(LOGIND.0, &path, SESSION).await?);
+    }
+    Ok(Some(sessions))
+}

@@ -1,0 +1,57 @@
+//! What the kernel says about batteries and mains, for machines without a service that knows more.
+
+use std::path::Path;
+
+/// Whether it runs on battery, and how full that is (percent); none when there is no battery.
+pub(super) fn battery(folder: &Path) -> Option<(bool, Option<u8>)> {
+    let read = |supply: &Path, name: &str| Some(std::fs::read_to_string(supply.join(name)).ok()?.trim().to_owned());
+    let (mut on_mains, mut discharging, mut charges) = (false, false, Vec::new());
+    for supply in std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()) {
+        match read(&supply, "type").as_deref() {
+            // Mice and keyboards have batteries too.
+            Some("Battery") if read(&supply, "scope").as_deref() != Some("Device") => {
+                discharging |= read(&supply, "status").as_deref() == Some("Discharging");
+                charges.push(read(&supply, "capacity").and_then(|text| text.parse::<u8>().ok()));
+            }
+            Some("Mains" | "USB") => on_mains |= read(&supply, "online").as_deref() == Some("1"),
+            _ => {}
+        }
+    }
+    // Of several batteries the emptiest one counts; one that does not say how full it is counts as not saying.
+    let charge = charges.iter().copied().min()?.map(|charge| charge.min(100));
+    Some((discharging && !on_mains, charge))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn supplies(all: &[(&str, &[(&str, &str)])]) -> Option<(bool, Option<u8>)> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, files) in all {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            for (file, text) in *files {
+                fs::write(folder.path().join(name).join(file), format!("{text}\n")).unwrap();
+            }
+        }
+        battery(folder.path())
+    }
+
+    #[test]
+    fn mains_and_batteries_as_the_kernel_shows_them() {
+        let battery = |status| ("BAT0", vec![("type", "Battery"), ("status", status), ("capacity", "57")]);
+        let (discharging, charging) = (battery("Discharging"), battery("Charging"));
+        let (off, on) =
+            (("AC", vec![("type", "Mains"), ("online", "0")]), ("AC", vec![("type", "Mains"), ("online", "1")]));
+        let some = |battery| Some((battery, Some(57)));
+        assert_eq!(supplies(&[(discharging.0, &discharging.1), (off.0, &off.1)]), some(true));
+        assert_eq!(supplies(&[(charging.0, &charging.1), (on.0, &on.1)]), some(false));
+        assert_eq!(supplies(&[(discharging.0, &discharging.1), (on.0, &on.1)]), some(false), "weak mains are mains");
+        assert_eq!(supplies(&[(on.0, &on.1)]), None, "no battery");
+        let mouse = [("type", "Battery"), ("scope", "Device"), ("status", "Discharging"), ("capacity", "5")];
+        assert_eq!(supplies(&[("mouse", &mouse)]), None);
+        let silent = [("type", "Battery"), ("status", "Discharging")];
+        assert_eq!(supplies(&[("BAT0", &silent)]), Some((true, None)));
+    }
+}

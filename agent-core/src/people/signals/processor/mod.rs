@@ -1,0 +1,11 @@
+//! How busy the processor is with work that is not the agent's.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+pub(super) use linux::Processor;
+
+#[cfg(not(target_os = "linux"))]
+mod other;
+#[cfg(not(target_os = "linux"))]
+pub(super) use other::Processor;

@@ -1,0 +1,55 @@
+//! A program that fills the screen is seen by the tray and reported to the agent, and so is its end.
+
+use crate::{
+    agent::Agent,
+    stage::{Stage, wait_for},
+};
+use banyan_face::sample;
+use x11rb::{
+    COPY_DEPTH_FROM_PARENT,
+    connection::Connection,
+    protocol::xproto::{
+        Atom, AtomEnum, ClientMessageEvent, ConnectionExt, CreateWindowAux, EventMask, PropMode, WindowClass,
+    },
+    wrapper::ConnectionExt as _,
+};
+
+#[test]
+fn a_program_that_fills_the_screen_is_reported_as_long_as_it_does() {
+    let mut stage = Stage::with_panel();
+    let agent = Agent::listen(&stage.path("agent.sock"), sample::busy());
+    let mut tray = stage.ours("banyan-tray");
+    stage.keep(&mut tray);
+    let reported = |wanted: bool| {
+        wait_for(&format!("{wanted} is reported"), || (agent.last_report() == Some(Some(wanted))).then_some(()));
+    };
+    reported(false);
+
+    // A film begins …
+    let (x, screen) = x11rb::connect(Some(stage.display())).expect("the screen answers");
+    let root = x.setup().roots[screen].root;
+    let atom = |name: &str| -> Atom { x.intern_atom(false, name.as_bytes()).unwrap().reply().unwrap().atom };
+    let (states, full) = (atom("_NET_WM_STATE"), atom("_NET_WM_STATE_FULLSCREEN"));
+    let film = x.generate_id().unwrap();
+    let (place, size) = ((100, 100), (300, 200));
+    let kind = WindowClass::INPUT_OUTPUT;
+    let looks = CreateWindowAux::new();
+    x.create_window(COPY_DEPTH_FROM_PARENT, film, root, place.0, place.1, size.0, size.1, 0, kind, 0, &looks).unwrap();
+    x.change_property32(PropMode::REPLACE, film, states, AtomEnum::ATOM, &[full]).unwrap();
+    x.map_window(film).unwrap();
+    x.flush().unwrap();
+    reported(true);
+    // … goes on in a small window (EWMH: 0 takes a state away) …
+    let small = ClientMessageEvent::new(32, film, states, [0, full, 0, 1, 0]);
+    let to = EventMask::SUBSTRUCTURE_REDIRECT | EventMask::SUBSTRUCTURE_NOTIFY;
+    x.send_event(false, root, to, small).unwrap();
+    x.flush().unwrap();
+    reported(false);
+    // … is large again, and closed.
+    x.send_event(false, root, to, ClientMessageEvent::new(32, film, states, [1, full, 0, 1, 0])).unwrap();
+    x.flush().unwrap();
+    reported(true);
+    x.destroy_window(film).unwrap();
+    x.flush().unwrap();
+    reported(false);
+}

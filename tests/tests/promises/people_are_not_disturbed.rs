@@ -1,0 +1,319 @@
+//! Nobody is disturbed: while somebody works at a machine nothing moves, it says why, and it goes on when they have gone.
+//! Likewise outside of the night, on battery, while power is saved, over a metered network, and below a full-screen program.
+
+use crate::system_bus::{Battery, HOME, Logind, Networks, PHONE, Profiles, SystemBus};
+use banyan_proto::{
+    UnixSeconds,
+    admin::{DeploymentState, DeploymentStatus, Stage as Reached},
+    local::{Happened, Overruled, Request, Update, UpdateState},
+    schedule::{By, Gate, NetworkId, Night, Presence, Stage, Unquiet, Why, Window, Wish},
+};
+use banyan_tests::{World, package::Behaviour};
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// The processor must be quiet for so long (seconds).
+const IDLE_AFTER: u64 = 3;
+/// … and is then noticed to be within this: a look each second, the average, and what asking takes.
+const NOTICED: Duration = Duration::from_secs(12);
+/// Whose activity is noticed at once is not kept waiting for longer than 2 s, and what asking takes.
+const AT_ONCE: Duration = Duration::from_secs(3);
+const SMALL: usize = 300_000;
+
+/// Somebody works: each processor is kept busy until the value is dropped.
+struct Work(Vec<Child>);
+
+impl Work {
+    fn begin() -> Self {
+        let cores = std::thread::available_parallelism().expect("the system knows").get();
+        let busy = |_| {
+            let mut command = Command::new("sh");
+            command.args(["-c", "while :; do :; done"]).stdin(Stdio::null());
+            command.spawn().expect("sh can be run")
+        };
+        let work = Self((0..cores).map(busy).collect());
+        // Whatever the tests themselves were started with: what gives way would be nobody's work.
+        let mut renice = Command::new("renice");
+        renice.args(["-n", "0", "-p"]).args(work.0.iter().map(|child| child.id().to_string())).stdout(Stdio::null());
+        assert!(renice.status().expect("renice can be run").success(), "the work is not somebody's");
+        work
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+fn installed(status: &DeploymentStatus) -> usize {
+    status.addressees.iter().filter(|machine| machine.stage == Reached::Installed).count()
+}
+
+/// The update on the first machine.
+fn update(world: &World) -> Option<Update> {
+    world.snapshot(0).updates.into_iter().find(|update| !update.state.is_over())
+}
+
+fn because(gate: &Gate) -> Option<&Why> {
+    match gate {
+        Gate::Closed { because, .. } => Some(because),
+        Gate::Open { .. } => None,
+    }
+}
+
+/// A world of two machines; what is asked of the first one is as in the test, the second one has nothing in its way.
+fn world(arguments: &[&str], environment: &[(String, String)]) -> World {
+    let mut world = World::start(2);
+    world.agents[0].arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+    world.agents[0].environment = environment.to_vec();
+    world.restart_agent(0);
+    world
+}
+
+fn when_idle() -> World {
+    let world = world(&["--idle-after", &IDLE_AFTER.to_string()], &[]);
+    world.tell(0, &Request::SetWindow { window: Window::Idle, night: None });
+    world
+}
+
+/// Deploys, and waits until the first machine has heard of it, the second one has it, and the first says that this is in
+/// the way of receiving. Nothing has come to it.
+fn waits(world: &World, version: &str, why: impl Fn(&Why) -> bool) -> String {
+    world.publish("hello", version, SMALL, Behaviour::Works);
+    let deployment = world.deploy(&format!("hello@{version}"), "all", 2);
+    world.wait_for_status(&deployment, "the other has it", |status| installed(status) == 1);
+    let holds = |world: &World| update(world).is_some_and(|update| because(&update.verdict.receive).is_some_and(&why));
+    world.wait_until("it says why it waits", holds);
+    let update = update(world).expect("it has just been there");
+    assert_eq!((update.progress.held, world.says(0, "hello")), (0, None), "nothing moves");
+    deployment
+}
+
+fn finishes(world: &World, deployment: &str) -> usize {
+    let finished = |status: &DeploymentStatus| status.state == DeploymentState::Finished;
+    installed(&world.wait_for_status(deployment, "it has come to its end", finished))
+}
+
+fn arrives(world: &World, deployment: &str) {
+    assert_eq!(finishes(world, deployment), 2, "both have it");
+}
+
+#[test]
+fn while_somebody_works_nothing_moves_and_afterwards_it_does() {
+    let world = when_idle();
+    let work = Work::begin();
+    let busy = |why: &Why| matches!(why, Why::NotIdle { unquiet: Unquiet::Processor(percent), .. } if *percent >= 40);
+    let deployment = waits(&world, "1.0", busy);
+    let snapshot = world.snapshot(0);
+    let load = &snapshot.scheduling.signals.load;
+    assert!(load.at.is_some() && load.value.is_some_and(|load| !load.idle), "{load:?}");
+    drop(work);
+    let since = Instant::now();
+    world.wait_until("it moves", |world| update(world).is_none_or(|update| update.progress.held > 0));
+    let took = since.elapsed();
+    assert!(took <= Duration::from_secs(IDLE_AFTER) + NOTICED, "only after {took:?}");
+    arrives(&world, &deployment);
+}
+
+#[test]
+fn who_comes_back_in_the_middle_is_made_room_for_and_it_goes_on_from_where_it_was() {
+    const RATE: u64 = 1_000_000;
+    // A chunk on its way in each of two stripes.
+    const SLACK: u64 = 512 << 10;
+    let world = when_idle();
+    let limits =
+        |download| Request::SetLimits { download, upload: None, daily_upload: None, forward: true, free_disk: 0 };
+    world.tell(0, &limits(Some(RATE)));
+    world.publish("hello", "1.0", 30_000_000, Behaviour::Works);
+    let deployment = world.deploy("hello", "all", 2);
+    let held = |world: &World| update(world).map_or(0, |update| update.progress.held);
+    world.wait_until("it is idle and something has come", |world| held(world) > 0);
+    let work = Work::begin();
+    let since = Instant::now();
+    let closed = |world: &World| {
+        update(world).is_some_and(|update| matches!(because(&update.verdict.receive), Some(Why::NotIdle { .. })))
+    };
+    world.wait_until("it stops", closed);
+    let took = since.elapsed();
+    assert!(took <= AT_ONCE, "only after {took:?}");
+    let (stopped_at, stood) = (held(&world), world.snapshot(0).scheduling.signals.load.at.expect("it was looked at"));
+    // It goes on looking, and nothing moves meanwhile.
+    world.wait_until("it has looked three times more", |world| {
+        world.snapshot(0).scheduling.signals.load.at.is_some_and(|at| at >= stood.plus(3))
+    });
+    let still = held(&world);
+    assert!(still - stopped_at <= SLACK, "{stopped_at} when it stopped, {still} later");
+    drop(work);
+    world.tell(0, &limits(None));
+    arrives(&world, &deployment);
+    let (received, size) = (world.snapshot(0).sharing.today.received, world.status(&deployment).size);
+    assert!(received >= size && received <= size + 2 * SLACK, "{received} bytes came for {size}");
+}
+
+#[test]
+fn its_own_work_is_nobodys() {
+    let world = when_idle();
+    // Only the machine is looked at: the server gives way here, so its work on the same processor is nobody's either.
+    let mut renice = Command::new("renice");
+    renice.args(["-n", "10", "-p", &world.server_id().to_string()]).stdout(Stdio::null());
+    assert!(renice.status().expect("renice can be run").success());
+    let agent = world.service(0).expect("it runs").id();
+    let stat = |field: usize| -> u64 {
+        let text = fs::read_to_string(format!("/proc/{agent}/stat")).expect("it runs");
+        text.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(field)?.parse().ok()).expect("proc(5)")
+    };
+    // User's and system's time, in hundredths of a second.
+    let ticks = || stat(11) + stat(12);
+    assert!(stat(16) >= 10, "the agent gives way");
+    let before = ticks();
+    world.publish("hello", "1.0", 100_000_000, Behaviour::Works);
+    let deployment = world.deploy("hello", "m0", 2);
+    assert_eq!(finishes(&world, &deployment), 1);
+    let used = ticks() - before;
+    assert!(used >= 20, "it has worked for {used} hundredths of a second only");
+    let log = world.log_of(0);
+    let stopped = log.lines().filter(|line| line.contains("receive=Err")).count();
+    assert!(stopped <= 1, "closed at first, and never by itself:\n{}", world.logs());
+}
+
+#[test]
+fn at_night_only_means_from_the_evening_on() {
+    /// The night begins so many seconds after now: long enough to deploy something before.
+    const UNTIL_NIGHT: u64 = 25;
+    let mut world = World::start(2);
+    world.publish("hello", "1.0", SMALL, Behaviour::Works);
+    world.tell(0, &Request::SetWindow { window: Window::Night, night: Some(Night::default()) });
+    // A time zone in which it is shortly before ten in the evening. POSIX zones count westward.
+    let begins = UnixSeconds::now().plus(UNTIL_NIGHT);
+    let east = (22 * 3600 + 86_400 - begins.0 % 86_400) % 86_400;
+    let zone = format!("XXX-{:02}:{:02}:{:02}", east / 3600, east / 60 % 60, east % 60);
+    world.agents[0].environment = vec![("TZ".to_owned(), zone)];
+    world.restart_agent(0);
+    let deployment = world.deploy("hello", "all", 2);
+    world.wait_until("it has heard of it", |world| update(world).is_some());
+    let waiting = update(&world).expect("it has just been there");
+    let expected = Gate::Closed { because: Why::Window { window: Window::Night, by: By::User }, until: Some(begins) };
+    assert_eq!((waiting.progress.held, waiting.verdict.receive), (0, expected));
+    arrives(&world, &deployment);
+    let history = world.snapshot(0).history;
+    let received = history.iter().find(|entry| entry.what == Happened::Received).expect("it came");
+    assert!(received.at >= begins, "{} before the night", begins.0 - received.at.0);
+}
+
+#[test]
+fn a_metered_network_is_left_alone_until_the_person_says_so_about_this_one() {
+    let bus = SystemBus::start();
+    let networks = Networks::start(&bus);
+    let world = world(&[], &[bus.environment()]);
+    let over = |id: &'static str| move |why: &Why| matches!(why, Why::Metered { network, may_overrule: true } if network.id.0 == id);
+    let deployment = waits(&world, "1.0", over(PHONE));
+    let seen = world.snapshot(0).scheduling.signals.network;
+    assert!(seen.value.is_some_and(|network| network.metered && network.name == "Phone") && seen.at.is_some());
+    let id = NetworkId(PHONE.to_owned());
+    world.tell(0, &Request::Overrule { signal: Overruled::Metered(id), on: true });
+    arrives(&world, &deployment);
+    assert!(world.snapshot(0).scheduling.signals.network.overruled);
+
+    // Another network of the same name was not meant.
+    networks.at_home();
+    world.wait_until("it has noticed", |world| {
+        world.snapshot(0).scheduling.signals.network.value.is_some_and(|network| network.id.0 == HOME)
+    });
+    assert!(!world.snapshot(0).scheduling.signals.network.overruled);
+    world.publish("hello", "2.0", SMALL, Behaviour::Works);
+    let deployment = world.deploy("hello@2.0", "all", 2);
+    world.wait_until("it says why it waits", |world| {
+        update(world).is_some_and(|update| because(&update.verdict.receive).is_some_and(over(HOME)))
+    });
+    networks.set_metered(4);
+    arrives(&world, &deployment);
+    // Without the service nobody knows.
+    drop(networks);
+    world.wait_until("it has noticed", |world| world.snapshot(0).scheduling.signals.network.value.is_none());
+}
+
+#[test]
+fn on_battery_and_while_power_is_saved_nothing_moves() {
+    let bus = SystemBus::start();
+    let battery = Battery::start(&bus, 25.0);
+    let world = world(&[], &[bus.environment()]);
+    let low = |why: &Why| matches!(why, Why::Battery { charge: Some(25), least: Some(40), .. });
+    let deployment = waits(&world, "1.0", low);
+    // Now power is saved, and then there is mains: it is the profile that is still in the way.
+    let profiles = Profiles::start(&bus, "power-saver");
+    battery.set(false);
+    world.wait_until("it says why it waits", |world| {
+        update(world).is_some_and(|update| matches!(because(&update.verdict.receive), Some(Why::PowerSaver { .. })))
+    });
+    let power = world.snapshot(0).scheduling.signals.power;
+    assert!(power.value.is_some_and(|power| power.saver && !power.battery) && power.at.is_some(), "{power:?}");
+    assert_eq!(update(&world).expect("it waits").progress.held, 0);
+    profiles.set("balanced");
+    arrives(&world, &deployment);
+}
+
+#[test]
+fn somebody_at_the_machine_keeps_it_from_being_idle_until_they_have_gone() {
+    let bus = SystemBus::start();
+    let logind = Logind::start(&bus);
+    let world = world(&[], &[bus.environment()]);
+    world.tell(0, &Request::SetWindow { window: Window::Idle, night: None });
+    // Only the person is looked at, not what else this computer does.
+    world.tell(0, &Request::Overrule { signal: Overruled::Processor, on: true });
+    let deployment = waits(&world, "1.0", |why| matches!(why, Why::NotIdle { unquiet: Unquiet::Person, .. }));
+    assert_eq!(world.snapshot(0).scheduling.signals.presence.value, Some(Presence::Here));
+    logind.lock();
+    arrives(&world, &deployment);
+}
+
+/// Waits until the first machine holds all of it, and gives it.
+fn ready(world: &World) -> Update {
+    world.wait_until("it has come", |world| update(world).is_some_and(|update| update.state == UpdateState::Ready));
+    update(world).expect("it has just been there")
+}
+
+#[test]
+fn below_a_full_screen_program_nothing_is_installed_until_it_has_ended() {
+    let world = World::start(2);
+    let film = world.keep_saying(0, &Request::Report { full_screen: Some(true) });
+    world.publish("hello", "1.0", SMALL, Behaviour::Works);
+    let deployment = world.deploy("hello", "all", 2);
+    world.wait_for_status(&deployment, "the other has it", |status| installed(status) == 1);
+    let waiting = ready(&world);
+    assert!(matches!(because(&waiting.verdict.install), Some(Why::FullScreen { may_overrule: true })), "{waiting:?}");
+    assert_eq!((world.snapshot(0).scheduling.signals.full_screen.value, world.says(0, "hello")), (Some(true), None));
+    // Who was watching is gone, and with them their word.
+    drop(film);
+    arrives(&world, &deployment);
+    assert_eq!(world.snapshot(0).scheduling.signals.full_screen.value, None);
+}
+
+#[test]
+fn an_install_gives_way_unless_somebody_waits_for_it() {
+    assert!(nix::unistd::geteuid().is_root(), "going back to a higher priority is for root");
+    let world = World::start(1);
+    let _film = world.keep_saying(0, &Request::Report { full_screen: Some(true) });
+    let deploy = |version: &str| {
+        world.publish("hello", version, SMALL, Behaviour::TellsItsPriority);
+        (world.deploy(&format!("hello@{version}"), "all", 2), ready(&world).order)
+    };
+    let priority = || {
+        let written = world.agents[0].root.join("opt/banyan/packages/hello/current/share/priority");
+        fs::read_to_string(written).expect("the probe has written it").trim().to_owned()
+    };
+    let (deployment, order) = deploy("1.0");
+    world.tell(0, &Request::Wish { order, stage: Stage::Install, wish: Wish::Now });
+    finishes(&world, &deployment);
+    assert_eq!(priority(), "0", "somebody waits");
+    let (deployment, _) = deploy("2.0");
+    world.tell(0, &Request::Overrule { signal: Overruled::FullScreen, on: true });
+    finishes(&world, &deployment);
+    assert_eq!(priority(), "10");
+}
