@@ -71,6 +71,13 @@ impl Front {
             }
         }
     }
+    /// The agent, of a machine that belongs to a server: whom to trust is not known before.
+    fn member(&self) -> Result<Arc<Agent>, ApiError> {
+        let detail = "this computer belongs to no server yet, so it does not know whose packages to trust; enrol it with a \
+                      join code, then open the package again";
+        let agent = self.agent.get().cloned();
+        agent.ok_or_else(|| ApiError { reason: Reason::NotAllowed, detail: detail.to_owned() })
+    }
     async fn enrol(&self, code: &str) -> Result<(), ApiError> {
         let refused = |reason, detail: String| ApiError { reason, detail };
         if self.agent.get().is_some() {
@@ -94,7 +101,7 @@ impl Backend for Front {
         crate::identity::software()
     }
     fn rights(&self, caller: Caller) -> Vec<Right> {
-        caller.rights(self.mode, &self.sessions)
+        caller.rights(self.mode, &self.sessions, self.people.policy().by_hand.who)
     }
     fn status(&self) -> Result<Status, ApiError> {
         let detail = "this machine is not enrolled yet";
@@ -116,11 +123,13 @@ impl Backend for Front {
             other => self.people.carry_out(other),
         }
     }
-    async fn open_package(&self, _: &[Right], _: Vec<u8>, _: u64) -> Result<Package, ApiError> {
-        Err(ApiError { reason: Reason::BadRequest, detail: "this agent takes no packages by hand yet".into() })
+    async fn open_package(&self, rights: &[Right], head: Vec<u8>, size: u64) -> Result<Package, ApiError> {
+        let (agent, rights) = (self.member()?, rights.to_vec());
+        let looking = tokio::task::spawn_blocking(move || agent.look_at_package(&rights, &head, size));
+        looking.await.map_err(|error| ApiError { reason: Reason::InternalError, detail: error.to_string() })?
     }
-    async fn install_package(&self, _: Digest, _: &mut Body<'_>) -> Result<DeploymentId, ApiError> {
-        Err(ApiError { reason: Reason::BadRequest, detail: "this agent takes no packages by hand yet".into() })
+    async fn install_package(&self, wanted: Digest, file: &mut Body<'_>) -> Result<DeploymentId, ApiError> {
+        self.member()?.by_hand(wanted, file).await
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod front;
 pub mod keeper;
+mod laid;
 mod ledger;
 mod meter;
 pub(crate) mod scene;
@@ -17,7 +18,7 @@ use crate::{
 use banyan_proto::{
     DeploymentId, Reason, UnixSeconds,
     api::{ApiError, Event},
-    local::{Happened, HistoryEntry, Overruled, PauseFor, Request, Wait, Wishes},
+    local::{Happened, HistoryEntry, Overruled, PauseFor, Replaces, Request, Wait, Wishes},
     schedule::{Choice, Pause, Policy, Stage, Wish},
 };
 use banyan_schedule::{Moment, check_choice, tomorrow};
@@ -27,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use signals::Sampled;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, RwLock},
     time::Instant,
 };
 use tokio::sync::{Notify, watch};
@@ -42,8 +43,7 @@ pub struct People {
     state: Arc<State>,
     /// The zone of this machine's clock.
     pub zone: TimeZone,
-    /// What the administrator laid down.
-    pub policy: Policy,
+    policy: RwLock<Arc<Policy>>,
     started: Instant,
     known: Mutex<Known>,
     /// What was given and got.
@@ -59,6 +59,8 @@ struct Known {
     choice: Option<Choice>,
     notes: BTreeMap<DeploymentId, Notes>,
     history: Vec<HistoryEntry>,
+    /// By package.
+    installed: BTreeMap<String, Replaces>,
 }
 
 /// What is noted about one order.
@@ -100,17 +102,19 @@ impl People {
             choice: state.kept("choice")?,
             notes: state.kept("notes")?.unwrap_or_default(),
             history: state.kept("history")?.unwrap_or_default(),
+            installed: state.kept("installed")?.unwrap_or_default(),
         };
         if let Some(choice) = &mut known.choice
             && banyan_schedule::after_clock_step(choice, UnixSeconds::now(), 0)
         {
             state.keep("choice", &known.choice)?;
         }
+        let policy: Policy = state.kept("policy")?.unwrap_or_default();
         Ok(Self {
             shared: Shared::open(&state)?,
             state,
             zone: TimeZone::system(),
-            policy: Policy::default(),
+            policy: RwLock::new(Arc::new(policy)),
             started: Instant::now(),
             known: Mutex::new(known),
             sampled: Mutex::default(),
@@ -134,7 +138,7 @@ impl People {
     pub(crate) fn gave(&self, bytes: u64) {
         let before = self.shared.given(&self.zone, bytes);
         if before / DECIDE_EVERY != (before + bytes) / DECIDE_EVERY
-            && banyan_schedule::quota(self.choice().as_ref(), &self.policy).is_some()
+            && banyan_schedule::quota(self.choice().as_ref(), &self.policy()).is_some()
         {
             return self.replan();
         }
@@ -158,6 +162,19 @@ impl People {
     pub fn choice(&self) -> Option<Choice> {
         lock(&self.known).choice.clone()
     }
+    /// What Banyan installed of a package before.
+    pub(crate) fn installed(&self, package: &str) -> Option<Replaces> {
+        lock(&self.known).installed.get(package).cloned()
+    }
+    /// A version runs now.
+    pub(crate) fn has_installed(&self, package: &str, version: &str, sequence: u64) {
+        let mut known = lock(&self.known);
+        let now = Replaces { version: version.to_owned(), sequence, at: UnixSeconds::now() };
+        known.installed.insert(package.to_owned(), now);
+        if let Err(error) = self.state.keep("installed", &known.installed) {
+            tracing::warn!(%error, "what was installed could not be noted; faces will not say what a package replaces");
+        }
+    }
     pub(crate) fn history(&self) -> Vec<HistoryEntry> {
         lock(&self.known).history.clone()
     }
@@ -177,10 +194,11 @@ impl People {
 
     /// Changes the choice, within the policy.
     fn choose(&self, change: impl FnOnce(&mut Choice)) -> Result<(), ApiError> {
+        let policy = self.policy();
         let mut known = lock(&self.known);
-        let mut choice = known.choice.clone().unwrap_or_else(|| self.policy.defaults.clone());
+        let mut choice = known.choice.clone().unwrap_or_else(|| policy.defaults.clone());
         change(&mut choice);
-        check_choice(&choice, &self.policy.bounds)
+        check_choice(&choice, &policy.bounds)
             .map_err(|error| ApiError { reason: Reason::NotAllowed, detail: error.to_string() })?;
         self.state.keep("choice", &Some(&choice)).map_err(|error| failed(&error))?;
         known.choice = Some(choice);
@@ -370,7 +388,7 @@ impl People {
         use banyan_proto::local::{Later, When};
         // On the minute, so that the same times stand there from one look to the next.
         let now = UnixSeconds(UnixSeconds::now().0 / 60 * 60);
-        let night = self.choice().map_or(self.policy.night, |choice| choice.night);
+        let night = self.choice().map_or(self.policy().night, |choice| choice.night);
         let all = [
             (When::InAnHour, now.plus(3600)),
             (When::Tonight, banyan_schedule::tonight(now, &self.zone, night)),
