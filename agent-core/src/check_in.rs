@@ -34,6 +34,8 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
     let mut renewed = None;
     let mut told_expired = false;
     let mut last = 0;
+    // Of a policy that was not believed: it is not sent again and again.
+    let mut not_taken = 0;
     loop {
         agent.until_certified(told_expired).await;
         let known: Vec<DeploymentId> =
@@ -58,6 +60,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
             known: told,
             wait_seconds,
             publishers: Some(followed.known(&agent)),
+            policy: Some(agent.people.policy().number.max(not_taken)),
         };
         match agent.server.check_in(&body).await {
             Ok(reply) => {
@@ -76,6 +79,9 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
                 }
                 if let Some(there_is) = reply.publishers {
                     followed.hear(&agent, there_is).await;
+                }
+                if let Some(policy) = &reply.policy {
+                    not_taken = agent.hear_policy(policy).err().unwrap_or(not_taken);
                 }
                 for Expected { order, patience_seconds } in reply.orders {
                     let patience = Duration::from_secs(patience_seconds.into());

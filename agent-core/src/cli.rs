@@ -5,6 +5,7 @@ use crate::{
     authenticate::Authenticate,
     check_in,
     epoch::Epoch,
+    folder::{self, Group},
     identity,
     install::{self, Install},
     installer::client::Launcher,
@@ -167,7 +168,9 @@ struct Folders {
 
 impl Folders {
     fn make(args: &Args) -> anyhow::Result<Self> {
-        let (data, content) = (args.data.clone(), args.data.join("content"));
+        let data = folder::closed(&args.data, 0o711, Group::MyOwn)
+            .with_context(|| format!("making the folder {} (--data)", args.data.display()))?;
+        let content = data.join("content");
         // Others may pass through to the programs that the installer keeps below, and look at nothing else.
         let made = |folder: &Path, mode| {
             make_folder(folder, mode).with_context(|| format!("making the folder {}", folder.display()))
@@ -338,6 +341,7 @@ fn start(agent: &Arc<Agent>) -> anyhow::Result<NodeHandle> {
     let (node, _) = node::start(NodeConfig { machine, software: identity::software(), tls }, Arc::clone(agent));
     drop(agent.node.set(node.clone()));
     agent.look_at_disk();
+    agent.clear_content()?;
     let facts = agent.people.facts();
     agent.decide_general(&facts);
     for record in agent.state.orders()? {

@@ -5,8 +5,8 @@ use crate::state::Enrolment;
 use banyan_proto::{
     ALPN_HTTP, DeploymentId, Reason,
     api::{
-        ApiError, CheckIn, CheckInReply, EnrolReply, EnrolRequest, GoAheadReply, GoAheadRequest, Help, ReceiptReply,
-        ReceiptRequest, RenewReply, RenewRequest, Report, Roots,
+        ApiError, CheckIn, CheckInReply, EnrolReply, EnrolRequest, GoAheadReply, GoAheadRequest, Help, PackageRequest,
+        ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report, Roots,
     },
     code::EXPORTER_LABEL,
     join::JoinCode,
@@ -264,6 +264,13 @@ impl ServerApi {
     pub async fn help(&self, order: DeploymentId) -> Result<Help, CallError> {
         let request = self.request(Method::GET, &format!("orders/{order}/help")).timeout(ANSWER);
         answer(self.address, request).await
+    }
+    /// Asks for an order for this machine, for a package that was opened by hand.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn order_package(&self, package: &PackageRequest) -> Result<Help, CallError> {
+        self.post("packages", package, ANSWER).await
     }
     /// The current metadata.
     ///

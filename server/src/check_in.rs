@@ -42,7 +42,10 @@ impl Nms {
             }
             let publishers = self.desk.shown().publishers;
             let behind = said.publishers.is_some_and(|known| publishers.is_news_to(known));
+            let group = self.registry.get(machine).and_then(|row| row.group);
+            let policy = self.policy_news(group.as_deref(), said.policy);
             let news = behind
+                || policy.is_some()
                 || crl_number > said.crl_number
                 || self.news.has(machine, said.boot, &expected)
                 || self.registry.is_in_question(machine, said.boot);
@@ -57,6 +60,7 @@ impl Nms {
                     keys: self.secrets.ring(),
                     publishers: Some(publishers),
                     epoch: Some(self.epoch_said.clone()),
+                    policy,
                 });
             }
             tokio::select! {

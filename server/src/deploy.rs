@@ -15,6 +15,7 @@ use banyan_proto::{
     limits,
 };
 use std::sync::Arc;
+use tokio::sync::MutexGuard;
 use tracing::{error, info};
 
 const DAY: u64 = 24 * 3600;
@@ -33,10 +34,21 @@ impl Nms {
         if !(1..=2).contains(&request.stripes) {
             return Err(Refusal::bad(format!("{} stripes: there can be 1 or 2", request.stripes)));
         }
-        let _one = self.deploying.lock().await;
+        let one = self.deploying.lock().await;
         let (manifest, text) = self.release(&request.package, request.version.as_deref()).await?;
+        self.begin(&one, request, &manifest, text).await
+    }
+
+    /// Accepts a deployment of this release; one at a time.
+    pub(crate) async fn begin(
+        &self,
+        _: &MutexGuard<'_, ()>,
+        request: Deploy,
+        manifest: &Manifest,
+        text: String,
+    ) -> Result<Deployed, Refusal> {
         let machines = self.select(&request.to)?;
-        let (artifact, fitting, others) = share(&manifest, machines)?;
+        let (artifact, fitting, others) = share(manifest, machines)?;
         let stripes = request.stripes.min(u8::try_from(artifact.chunk_count()).unwrap_or(u8::MAX));
         let candidate = |row: &MachineRow| Candidate {
             id: row.id,

@@ -9,6 +9,8 @@
 //! | [`repository`], `desk`, `artifacts` | what publishers signed, and its files |
 //! | [`planner`], `deploy`, `book`, `tree` | from "this release to those machines" to signed orders and their lists |
 //! | `swarm` | hands orders and content to the first machines, with the same loop as the machines have |
+//! | `by_hand` | an order for one machine, for a package that somebody opened there |
+//! | `policies` | what administrators lay down for the people at their machines |
 //! | `withdraw` | what follows when publishers take something back |
 //! | `check_in`, `receipts`, `reports`, `monitor` | news for machines, authentication, progress, who is overdue |
 //! | `store` | what is remembered |
@@ -18,6 +20,7 @@ mod api;
 mod artifacts;
 mod book;
 mod boots;
+mod by_hand;
 mod ca;
 mod check_in;
 pub mod cli;
@@ -32,6 +35,7 @@ mod monitor;
 mod news;
 mod nms;
 pub mod planner;
+mod policies;
 mod progress;
 mod receipts;
 mod refusal;

@@ -265,6 +265,16 @@ impl World {
         let release = package::write(Path::new(&self.path("packages")), name, version, bytes, behaviour);
         release.to_str().expect("temporary folders have plain names").to_owned()
     }
+    /// Lays down a policy, for all machines or for a group.
+    ///
+    /// # Panics
+    /// When the disk fails, or the server does not take it.
+    pub fn set_policy(&self, text: &str, group: Option<&str>) {
+        let path = self.path("policy.toml");
+        fs::write(&path, text).expect("a file");
+        let group: Vec<&str> = group.into_iter().flat_map(|group| ["--group", group]).collect();
+        self.banyan(&[&["policy", "set", path.as_str()][..], group.as_slice()].concat());
+    }
     /// Starts a deployment; gives its id.
     ///
     /// # Panics

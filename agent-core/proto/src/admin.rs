@@ -4,6 +4,7 @@ use crate::{
     DeploymentId, Digest, MachineId, Reason, UnixSeconds,
     api::ByteSource,
     order::{Spread, Window},
+    schedule::Policy,
     signed::KeyRing,
 };
 use serde::{Deserialize, Serialize};
@@ -157,6 +158,29 @@ pub struct Machine {
     pub replaced_by: Option<MachineId>,
     /// Program and version.
     pub software: String,
+}
+
+/// `POST /api/v1/policies`: what holds for the machines of a group from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetPolicy {
+    /// The group; none: every machine whose group has no policy of its own.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// The policy (number and time are the server's to say); none takes it back.
+    pub policy: Option<Policy>,
+}
+
+/// One group in `GET /api/v1/policies`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupPolicy {
+    /// The group; none: machines without one, and what groups without a policy of their own take over.
+    pub group: Option<String>,
+    /// It was set for this very group.
+    pub own: bool,
+    /// What holds there. Its number is 0 as long as nothing was ever set.
+    pub policy: Policy,
+    /// Machines that it holds for and that are of this group.
+    pub machines: usize,
 }
 
 /// Which machines a deployment is for.

@@ -3,6 +3,7 @@
 
 use crate::{
     DeploymentId, Digest, GoAhead, KeyRing, MachineId, Reason, Receipt, ServerEpoch, Signed, UnixSeconds, peer::Offer,
+    schedule::Policy,
 };
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -83,6 +84,9 @@ pub struct CheckIn {
     /// The newest of the publishers' metadata that it has seen. Older agents do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publishers: Option<PublisherVersions>,
+    /// Number of the policy that it goes by; 0 for none. Older agents do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<u64>,
 }
 
 /// How new somebody's knowledge of what publishers signed is.
@@ -124,6 +128,9 @@ pub struct CheckInReply {
     /// have been revoked, releases withdrawn (rules T7, T8). Older servers do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publishers: Option<PublisherVersions>,
+    /// What the administrator lays down, when it is newer than the machine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Signed<Policy>>,
 }
 
 /// `GET /v1/roots/{version}`: the roots that follow that version, oldest first, as many as are followed in one step.
@@ -149,6 +156,20 @@ pub struct Help {
     pub offers: Vec<Offer>,
     /// Up to three machines that hold the content.
     pub holders: Vec<MachineId>,
+}
+
+/// `POST /v1/packages`: somebody at the machine opened a package file and wants it installed. The server orders the release
+/// for this one machine, if the policy allows it, and answers with [`Help`]; the bytes are there already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageRequest {
+    /// Name of the package.
+    pub package: String,
+    /// Sequence of the release.
+    pub sequence: u64,
+    /// BLAKE3 of its manifest: it must be the very release that the server has.
+    pub manifest: Digest,
+    /// BLAKE3 of the file that the machine holds.
+    pub artifact: Digest,
 }
 
 /// `POST /v1/receipt`, on the agent's own TLS connection, to whose session the proofs are bound (rule A3).

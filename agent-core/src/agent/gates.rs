@@ -71,7 +71,7 @@ impl Agent {
         let people = &self.people;
         let verdict = people.about(facts, None, |situation| decide(situation, facts.now));
         let forward = verdict.forward.reason(Stage::Forward).map_or(Ok(()), Err);
-        let rates = rates(facts.choice.as_ref(), &people.policy);
+        let rates = rates(facts.choice.as_ref(), &facts.policy);
         let Some(node) = self.node.get() else { return };
         let mut told = lock(&self.told);
         if told.forward.replace(forward).map_or(forward.is_err(), |before| before != forward) {

@@ -2,6 +2,7 @@
 
 pub mod gates;
 mod host;
+mod policy;
 mod renewal;
 mod restored;
 mod stages;

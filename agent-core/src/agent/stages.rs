@@ -26,7 +26,7 @@ impl Agent {
             node.input(Input::Restored(trusted));
         }
     }
-    pub(super) async fn check(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
+    pub(crate) async fn check(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
         // Who sent it serves this machine's part round it, until the server lets it in again.
         if let Some(reason) = self.barred() {
             return Err(OfferReply::Deferred { reason });
@@ -154,6 +154,7 @@ impl Agent {
                 let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 info!(%order, package = held.order.package, already, milliseconds, "installed");
                 self.end(held, Ok(()));
+                self.people.has_installed(&held.order.package, &held.described().version, held.order.sequence);
                 held.content.release();
                 self.report(order, Event::Installed { already, milliseconds });
                 Input::InstallEnded(order, Ok(()))

@@ -9,7 +9,10 @@
 //! asked, so who has logged out has lost the right. A system without logind knows no sessions: there only root and
 //! the agent's user are let in.
 
-use banyan_proto::local::{Mode, Right};
+use banyan_proto::{
+    local::{Mode, Right},
+    schedule::Who,
+};
 use interprocess::local_socket::tokio::{Stream, prelude::*};
 use std::{
     fs,
@@ -43,16 +46,20 @@ impl Caller {
         Self { user }
     }
 
-    /// What this caller may do with an agent that runs in this mode.
+    /// What this caller may do with an agent that runs in this mode, where the administrator lets these install what nobody
+    /// ordered.
     #[must_use]
-    pub fn rights(self, mode: Mode, sessions: &Sessions) -> Vec<Right> {
+    pub fn rights(self, mode: Mode, sessions: &Sessions, by_hand: Who) -> Vec<Right> {
         // The pipe lets in nobody but the agent's user, administrators and the system.
         if cfg!(windows) {
             return ALL.to_vec();
         }
         match self.user {
             Some(user) if user == 0 || user == own_user() => ALL.to_vec(),
-            Some(user) if mode == Mode::System && sessions.has(user) => vec![Right::See, Right::Choose],
+            Some(user) if mode == Mode::System && sessions.has(user) => match by_hand {
+                Who::Everyone => vec![Right::See, Right::Choose, Right::Install],
+                Who::Nobody | Who::Administrators => vec![Right::See, Right::Choose],
+            },
             _ => Vec::new(),
         }
     }
@@ -122,7 +129,7 @@ mod tests {
     fn rights(session: &str, user: Option<u32>, mode: Mode) -> Vec<Right> {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("c2"), session).unwrap();
-        Caller { user }.rights(mode, &Sessions::in_folder(folder.path()))
+        Caller { user }.rights(mode, &Sessions::in_folder(folder.path()), Who::Administrators)
     }
 
     #[test]
@@ -144,6 +151,17 @@ mod tests {
         assert!(!in_front(&SESSION.replace("ACTIVE=1", "ACTIVE=0"), 1000));
         assert!(!in_front(&SESSION.replace("ACTIVE=1\n", ""), 1000));
         assert!(!in_front(&SESSION.replace("REMOTE=0", "REMOTE=1"), 1000));
+    }
+
+    #[test]
+    fn who_has_a_session_may_install_by_hand_only_where_the_policy_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("c2"), SESSION).unwrap();
+        let sessions = Sessions::in_folder(folder.path());
+        let may = |mode, who| Caller { user: Some(1000) }.rights(mode, &sessions, who).contains(&Right::Install);
+        assert!(may(Mode::System, Who::Everyone));
+        assert!(!may(Mode::System, Who::Administrators) && !may(Mode::System, Who::Nobody));
+        assert!(!may(Mode::User, Who::Everyone), "another person's own agent");
     }
 
     #[test]
@@ -171,6 +189,6 @@ mod tests {
             assert_eq!(rights(&session, user, mode), [], "{user:?} {mode:?} {session}");
         }
         let nowhere = Sessions::in_folder(Path::new("/nonexistent/sessions"));
-        assert_eq!(Caller { user: Some(1000) }.rights(Mode::System, &nowhere), []);
+        assert_eq!(Caller { user: Some(1000) }.rights(Mode::System, &nowhere, Who::Everyone), []);
     }
 }

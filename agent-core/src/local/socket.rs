@@ -75,32 +75,16 @@ impl Place {
 
 #[cfg(unix)]
 fn prepare(path: &Path) -> io::Result<PathBuf> {
-    use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+    use crate::folder::{self, Group};
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
     let wrong = |kind, detail: String| io::Error::new(kind, detail);
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(wrong(io::ErrorKind::InvalidInput, format!("{} is no path of a socket", path.display())));
     };
-    match std::fs::DirBuilder::new().mode(0o755).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    let folder = folder.canonicalize()?;
+    let folder = folder::closed(folder, 0o755, Group::Nobody).map_err(|error| {
+        wrong(error.kind(), format!("no place for a socket that nobody else can take (--socket): {error}"))
+    })?;
     let me = nix::unistd::geteuid().as_raw();
-    for (depth, above) in folder.ancestors().enumerate() {
-        let about = above.symlink_metadata()?;
-        let (mode, owner) = (about.mode(), about.uid());
-        // In a sticky folder (/tmp) others can add, but not replace what is there: good enough further up.
-        let closed = mode & 0o022 == 0 || (depth > 0 && mode & 0o1000 != 0);
-        if !(owner == 0 || owner == me) || !closed {
-            let detail = format!(
-                "others can change {} (owner {owner}, mode {:o}), so they could take the socket's place; \
-                 give --socket a folder that only root or the agent's user can write to, all the way up",
-                above.display(),
-                mode & 0o7777
-            );
-            return Err(wrong(io::ErrorKind::PermissionDenied, detail));
-        }
-    }
     let path = folder.join(name);
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path),

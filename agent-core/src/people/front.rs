@@ -3,14 +3,14 @@
 use super::{People, scene::Meters, signals::screens};
 use crate::{
     agent::Agent,
-    local::{Backend, Caller, Place, Report, Sessions, serve},
+    local::{Backend, Body, Caller, Place, Report, Sessions, serve},
     orders::{HeldOrder, lock},
 };
 use banyan_proto::{
-    Reason,
+    DeploymentId, Digest, Reason,
     api::ApiError,
     join::JoinCode,
-    local::{Mode, OrderStatus, Request, Right, Snapshot, Status},
+    local::{Mode, OrderStatus, Package, Request, Right, Snapshot, Status},
 };
 use std::{
     path::{Path, PathBuf},
@@ -72,6 +72,13 @@ impl Front {
             }
         }
     }
+    /// The agent, of a machine that belongs to a server: whom to trust is not known before.
+    fn member(&self) -> Result<Arc<Agent>, ApiError> {
+        let detail = "this computer belongs to no server yet, so it does not know whose packages to trust; enrol it with a \
+                      join code, then open the package again";
+        let agent = self.agent.get().cloned();
+        agent.ok_or_else(|| ApiError { reason: Reason::NotAllowed, detail: detail.to_owned() })
+    }
     async fn enrol(&self, code: &str) -> Result<(), ApiError> {
         let refused = |reason, detail: String| ApiError { reason, detail };
         if self.agent.get().is_some() {
@@ -95,7 +102,7 @@ impl Backend for Front {
         crate::identity::software()
     }
     fn rights(&self, caller: Caller) -> Vec<Right> {
-        caller.rights(self.mode, &self.sessions)
+        caller.rights(self.mode, &self.sessions, self.people.policy().by_hand.who)
     }
     fn status(&self) -> Result<Status, ApiError> {
         let detail = "this machine is not enrolled yet";
@@ -119,6 +126,14 @@ impl Backend for Front {
             Request::Wish { order, stage, wish } => self.people.wish(order, stage, wish),
             other => self.people.carry_out(other),
         }
+    }
+    async fn open_package(&self, rights: &[Right], head: Vec<u8>, size: u64) -> Result<Package, ApiError> {
+        let (agent, rights) = (self.member()?, rights.to_vec());
+        let looking = tokio::task::spawn_blocking(move || agent.look_at_package(&rights, &head, size));
+        looking.await.map_err(|error| ApiError { reason: Reason::InternalError, detail: error.to_string() })?
+    }
+    async fn install_package(&self, wanted: Digest, file: &mut Body<'_>) -> Result<DeploymentId, ApiError> {
+        self.member()?.by_hand(wanted, file).await
     }
 }
 

@@ -83,8 +83,9 @@ fn has_work(agent: &Agent) -> bool {
 fn idle_matters(agent: &Agent) -> bool {
     let people = &agent.people;
     let choice = people.choice();
-    let chosen = choice.as_ref().unwrap_or(&people.policy.defaults);
-    let mut windows = vec![&chosen.window, &chosen.install, &people.policy.window, &people.policy.install];
+    let policy = people.policy();
+    let chosen = choice.as_ref().unwrap_or(&policy.defaults);
+    let mut windows = vec![&chosen.window, &chosen.install, &policy.window, &policy.install];
     let orders = agent.orders.all();
     windows.extend(orders.iter().map(|held| &held.order.window));
     windows.contains(&&Window::Idle)

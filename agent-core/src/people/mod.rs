@@ -5,6 +5,7 @@
 
 pub mod front;
 pub mod keeper;
+mod laid;
 mod ledger;
 mod meter;
 pub(crate) mod scene;
@@ -17,7 +18,7 @@ use crate::{
 use banyan_proto::{
     DeploymentId, Reason, UnixSeconds,
     api::{ApiError, Event},
-    local::{Happened, HistoryEntry, Overruled, PauseFor, Request, Wait, Wishes},
+    local::{Happened, HistoryEntry, Overruled, PauseFor, Replaces, Request, Wait, Wishes},
     schedule::{Choice, Pause, Policy, Stage, Wish},
 };
 use banyan_schedule::{Moment, check_choice, tomorrow};
@@ -28,7 +29,7 @@ use signals::{Asked, Heard, Sampled, screens::Screens};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock, RwLock},
     time::Instant,
 };
 use tokio::sync::{Notify, mpsc, watch};
@@ -45,8 +46,7 @@ pub struct People {
     content: PathBuf,
     /// The zone of this machine's clock.
     pub zone: TimeZone,
-    /// What the administrator laid down.
-    pub policy: Policy,
+    policy: RwLock<Arc<Policy>>,
     started: Instant,
     known: Mutex<Known>,
     /// What was given and got.
@@ -68,6 +68,8 @@ struct Known {
     choice: Option<Choice>,
     notes: BTreeMap<DeploymentId, Notes>,
     history: Vec<HistoryEntry>,
+    /// By package.
+    installed: BTreeMap<String, Replaces>,
 }
 
 /// What is noted about one order.
@@ -109,18 +111,20 @@ impl People {
             choice: state.kept("choice")?,
             notes: state.kept("notes")?.unwrap_or_default(),
             history: state.kept("history")?.unwrap_or_default(),
+            installed: state.kept("installed")?.unwrap_or_default(),
         };
         if let Some(choice) = &mut known.choice
             && banyan_schedule::after_clock_step(choice, UnixSeconds::now(), 0)
         {
             state.keep("choice", &known.choice)?;
         }
+        let policy: Policy = state.kept("policy")?.unwrap_or_default();
         Ok(Self {
             shared: Shared::open(&state)?,
             state,
             content,
             zone: TimeZone::system(),
-            policy: Policy::default(),
+            policy: RwLock::new(Arc::new(policy)),
             started: Instant::now(),
             known: Mutex::new(known),
             sampled: Mutex::default(),
@@ -147,7 +151,7 @@ impl People {
     pub(crate) fn gave(&self, bytes: u64) {
         let before = self.shared.given(&self.zone, bytes);
         if before / DECIDE_EVERY != (before + bytes) / DECIDE_EVERY
-            && banyan_schedule::quota(self.choice().as_ref(), &self.policy).is_some()
+            && banyan_schedule::quota(self.choice().as_ref(), &self.policy()).is_some()
         {
             return self.replan();
         }
@@ -171,6 +175,19 @@ impl People {
     pub fn choice(&self) -> Option<Choice> {
         lock(&self.known).choice.clone()
     }
+    /// What Banyan installed of a package before.
+    pub(crate) fn installed(&self, package: &str) -> Option<Replaces> {
+        lock(&self.known).installed.get(package).cloned()
+    }
+    /// A version runs now.
+    pub(crate) fn has_installed(&self, package: &str, version: &str, sequence: u64) {
+        let mut known = lock(&self.known);
+        let now = Replaces { version: version.to_owned(), sequence, at: UnixSeconds::now() };
+        known.installed.insert(package.to_owned(), now);
+        if let Err(error) = self.state.keep("installed", &known.installed) {
+            tracing::warn!(%error, "what was installed could not be noted; faces will not say what a package replaces");
+        }
+    }
     pub(crate) fn history(&self) -> Vec<HistoryEntry> {
         lock(&self.known).history.clone()
     }
@@ -190,10 +207,11 @@ impl People {
 
     /// Changes the choice, within the policy.
     fn choose(&self, change: impl FnOnce(&mut Choice)) -> Result<(), ApiError> {
+        let policy = self.policy();
         let mut known = lock(&self.known);
-        let mut choice = known.choice.clone().unwrap_or_else(|| self.policy.defaults.clone());
+        let mut choice = known.choice.clone().unwrap_or_else(|| policy.defaults.clone());
         change(&mut choice);
-        check_choice(&choice, &self.policy.bounds)
+        check_choice(&choice, &policy.bounds)
             .map_err(|error| ApiError { reason: Reason::NotAllowed, detail: error.to_string() })?;
         self.state.keep("choice", &Some(&choice)).map_err(|error| failed(&error))?;
         known.choice = Some(choice);
@@ -383,7 +401,7 @@ impl People {
         use banyan_proto::local::{Later, When};
         // On the minute, so that the same times stand there from one look to the next.
         let now = UnixSeconds(UnixSeconds::now().0 / 60 * 60);
-        let night = self.choice().map_or(self.policy.night, |choice| choice.night);
+        let night = self.choice().map_or(self.policy().night, |choice| choice.night);
         let all = [
             (When::InAnHour, now.plus(3600)),
             (When::Tonight, banyan_schedule::tonight(now, &self.zone, night)),

@@ -8,12 +8,12 @@ use crate::{
 use banyan_proto::{
     DeploymentId, MachineId, UnixSeconds,
     local::{About, Enrolled, Link, Mode, Partner, Progress, Scheduling, Sharing, Snapshot, Update, UpdateState},
-    schedule::{DayUse, Stage, Verdict, Wish},
+    schedule::{DayUse, Policy, Stage, Verdict, Wish},
 };
 use banyan_schedule::{Moment, Situation, Task, deadline, decide, ledger::Ledger};
 use std::{
     collections::HashMap,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -31,6 +31,7 @@ pub(crate) struct Facts {
     pub(crate) sampled: Sampled,
     pub(crate) ledger: Ledger,
     pub(crate) choice: Option<banyan_proto::schedule::Choice>,
+    pub(crate) policy: Arc<Policy>,
 }
 
 impl People {
@@ -39,7 +40,7 @@ impl People {
         (sampled.heard, sampled.full_screen) = (lock(&self.heard).clone(), self.screens.look());
         // It costs nothing to ask, and is asked for when nothing is to be done, too: a pause must not hide behind it.
         sampled.look_at_disk(now, &self.content);
-        Facts { now, sampled, ledger: self.shared.ledger(), choice: self.choice() }
+        Facts { now, sampled, ledger: self.shared.ledger(), choice: self.choice(), policy: self.policy() }
     }
     /// Asks about one order, or about the machine in general.
     pub(crate) fn about<T>(&self, facts: &Facts, task: Option<&Task>, ask: impl FnOnce(&Situation<'_>) -> T) -> T {
@@ -48,7 +49,7 @@ impl People {
             zone: &self.zone,
             signals: &signals,
             choice: facts.choice.as_ref(),
-            policy: &self.policy,
+            policy: &facts.policy,
             ledger: &facts.ledger,
             task,
         })
@@ -98,12 +99,12 @@ impl People {
 
     /// What holds for the machine in general.
     pub(crate) fn scheduling(&self, facts: &Facts) -> Scheduling {
-        let over = facts.choice.as_ref().unwrap_or(&self.policy.defaults).overrule.clone();
+        let over = facts.choice.as_ref().unwrap_or(&facts.policy.defaults).overrule.clone();
         Scheduling {
             choice: facts.choice.clone(),
-            policy: self.policy.clone(),
+            policy: Policy::clone(&facts.policy),
             verdict: self.about(facts, None, |situation| decide(situation, facts.now)),
-            signals: facts.sampled.seen(facts.now, &over, &self.policy.bounds),
+            signals: facts.sampled.seen(facts.now, &over, &facts.policy.bounds),
         }
     }
 
@@ -113,11 +114,11 @@ impl People {
         days.reverse();
         let nothing = DayUse { day: today.clone(), given: 0, received: 0 };
         let (now, before): (Vec<_>, Vec<_>) = days.into_iter().partition(|row| row.day == today);
-        let chosen = facts.choice.as_ref().unwrap_or(&self.policy.defaults).daily_upload;
+        let chosen = facts.choice.as_ref().unwrap_or(&facts.policy.defaults).daily_upload;
         Sharing {
             today: now.into_iter().next().unwrap_or(nothing),
             days: before,
-            quota: chosen.into_iter().chain(self.policy.daily_upload).min(),
+            quota: chosen.into_iter().chain(facts.policy.daily_upload).min(),
             download: updates.iter().map(|update| update.progress.down).sum(),
             upload: updates.iter().map(|update| update.progress.up).sum(),
         }

@@ -5,8 +5,11 @@
 //! the machine's floors. The type is another one than [`crate::TrustedRelease`], so that what asks for both signers
 //! (rule T3) cannot be given this by accident.
 
-use crate::{Published, TrustError, TrustStore, Versions};
-use banyan_proto::{Digest, Manifest, UnixSeconds, limits};
+use crate::{Published, TrustError, TrustStore, Versions, package::Head};
+use banyan_proto::{
+    Digest, Manifest, UnixSeconds, limits,
+    peer::{Metadata, ReleaseProof},
+};
 
 /// A release that publishers signed; only [`TrustStore::check_signed`] makes one.
 #[derive(Debug, Clone)]
@@ -70,6 +73,59 @@ impl TrustStore {
         let versions = Versions { root: store.versions().root, targets: list.version, ..Versions::default() };
         let release = SignedRelease { manifest: manifest.0, digest: manifest.1, versions, expires: list.expires };
         Ok((release, store))
+    }
+
+    /// Checks what a package file says by a machine that has heard more than the file: where the file's own metadata is
+    /// older than what was seen here, the machine's newest metadata (from a cache, so it is checked like any other) may
+    /// prove the release. Nothing is learnt: whoever shows a file to this machine must not be able to make it refuse what
+    /// its server says, by a list that the server has not got.
+    ///
+    /// # Errors
+    /// Of the two verdicts the one that says more: about the release when one of them got so far.
+    pub fn look_at(
+        &self,
+        head: &Head,
+        cached: Option<&Metadata>,
+        now: UnixSeconds,
+    ) -> Result<SignedRelease, TrustError> {
+        let refused = match self.check_signed(&head.roots, &head.targets, &head.manifest, now) {
+            Err(error) if error.is_about_metadata() => error,
+            verdict => {
+                // The machine may know better: that it was withdrawn since, or a higher floor.
+                let (release, _) = verdict?;
+                return match self.by_cache(head, cached, now) {
+                    Some(Err(error @ (TrustError::Withdrawn { .. } | TrustError::BelowFloor { .. }))) => Err(error),
+                    _ => Ok(release),
+                };
+            }
+        };
+        match self.by_cache(head, cached, now) {
+            None => Err(refused),
+            Some(Err(error)) if error.is_about_metadata() => Err(refused),
+            // Of a file that is only old, the newer list says what is wrong; of a forged one, that it is forged.
+            Some(Err(TrustError::NotPublished { .. }))
+                if !matches!(refused, TrustError::RolledBack { .. } | TrustError::Expired { .. }) =>
+            {
+                Err(refused)
+            }
+            Some(verdict) => verdict,
+        }
+    }
+
+    fn by_cache(
+        &self,
+        head: &Head,
+        cached: Option<&Metadata>,
+        now: UnixSeconds,
+    ) -> Option<Result<SignedRelease, TrustError>> {
+        let release = ReleaseProof { metadata: cached?.clone(), manifest: head.manifest.clone() };
+        let digest = Digest::of(head.manifest.as_bytes());
+        Some(self.check(&release, digest, now).map(|(release, _)| SignedRelease {
+            manifest: release.manifest().clone(),
+            digest,
+            versions: release.versions(),
+            expires: release.expires(),
+        }))
     }
 }
 

@@ -11,8 +11,8 @@ pub(crate) use error::ClientError;
 use banyan_proto::{
     ALPN_HTTP, DeploymentId, MachineId,
     admin::{
-        CurrentTargets, Deploy, Deployed, DeploymentStatus, Info, Machine, NewToken, Profile, Publish, RegisterRoot,
-        Release, ReleaseManifest, ReplaceTargets, Replaced, TokenCreated,
+        CurrentTargets, Deploy, Deployed, DeploymentStatus, GroupPolicy, Info, Machine, NewToken, Profile, Publish,
+        RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, TokenCreated,
     },
     api::ApiError,
 };
@@ -120,6 +120,14 @@ impl Client {
     /// Takes a machine back that was set aside.
     pub(crate) async fn readmit(&self, machine: MachineId) -> Result<(), ClientError> {
         self.post(&format!("machines/{machine}/readmit"), &()).await.map(ignored)
+    }
+    /// What is laid down, for each group.
+    pub(crate) async fn policies(&self) -> Result<Vec<GroupPolicy>, ClientError> {
+        self.get("policies").await
+    }
+    /// Lays something down, or takes it back.
+    pub(crate) async fn set_policy(&self, policy: &SetPolicy) -> Result<(), ClientError> {
+        self.post("policies", policy).await.map(ignored)
     }
     /// Starts a deployment.
     pub(crate) async fn deploy(&self, deploy: &Deploy) -> Result<Deployed, ClientError> {

@@ -14,7 +14,7 @@ use crate::{
     tree::Live,
 };
 use banyan_proto::{
-    DeploymentId,
+    DeploymentId, UnixSeconds,
     admin::{Deploy, Deployed, Selection},
     manifest::{is_package_name, is_version},
     order::{Spread, Window},
@@ -27,6 +27,7 @@ use std::{str::FromStr, time::Duration};
     banyan deploy hello --to all --wait                   the newest release, to every machine; watch the tree\n  \
     banyan deploy hello@1.2 --to group:lab                one version, to a group\n  \
     banyan deploy hello --to machine:desk,till-3 --wait   to two machines\n  \
+    banyan deploy hello --to all --window night --deadline 7d    at night, in a week in any case\n  \
     banyan deploy hello --to all --wait --json            for scripts: ends when it has ended, the result as JSON\n\n\
     Without --wait the deployment's id is printed and the command ends; `banyan status ID --watch` shows it.\n\
     With --wait it ends with 0 only when every addressee has succeeded, and with 3 otherwise.")]
@@ -43,6 +44,13 @@ pub(crate) struct Args {
     /// When a machine may pass it on: each part once verified, the whole once verified, or once the new version runs there
     #[arg(long, value_enum, default_value_t = SpreadArg::CutThrough)]
     spread: SpreadArg,
+    /// When machines may transfer it, unless their people or the policy are stricter: any, idle, night, or hours of the week
+    #[arg(long, value_name = "WINDOW", default_value = "any")]
+    window: Window,
+    /// From then on it is transferred and installed whatever windows and people say; announced there before. In so long
+    /// (12h, 7d), or a time (2026-12-01T06:00+01:00)
+    #[arg(long, value_name = "TIME", value_parser = deadline)]
+    deadline: Option<UnixSeconds>,
     /// Stay until it has ended, showing the tree
     #[arg(long)]
     wait: bool,
@@ -173,9 +181,21 @@ fn request(args: &Args) -> Deploy {
         to: args.to.0.clone(),
         stripes: args.stripes,
         spread: args.spread.into(),
-        window: Window::Any,
-        deadline: None,
+        window: args.window.clone(),
+        deadline: args.deadline,
     }
+}
+
+/// A deadline as typed: a length of time from now, or a time.
+fn deadline(text: &str) -> Result<UnixSeconds, String> {
+    let now = UnixSeconds::now();
+    if let Ok(length) = duration::parse(text) {
+        return Ok(now.plus(length.as_secs()));
+    }
+    let wrong = || format!("{text:?} is no deadline; write it like 12h, 7d or 2026-12-01T06:00+01:00");
+    let at: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
+    let at = u64::try_from(at.as_second()).map(UnixSeconds).map_err(|_| wrong())?;
+    if at <= now { Err(format!("{text} is over already")) } else { Ok(at) }
 }
 
 /// Asks the server to start a deployment.
@@ -204,6 +224,22 @@ mod tests {
         let asked = request(&parse("hello --to group:lab").unwrap());
         let defaults = (asked.version, asked.to, asked.stripes, asked.spread);
         assert_eq!(defaults, (None, Selection::Group("lab".into()), 2, Spread::CutThrough));
+        assert_eq!((asked.window, asked.deadline), (Window::Any, None));
+    }
+
+    #[test]
+    fn a_deadline_is_a_length_of_time_or_a_time_to_come() {
+        let asked = request(&parse("hello --to all --window night --deadline 7d").unwrap());
+        let (week, deadline) = (UnixSeconds::now().plus(7 * 86_400), asked.deadline.unwrap());
+        assert!(asked.window == Window::Night && (week.0 - 60..=week.0).contains(&deadline.0));
+        assert_eq!(deadline_of("2099-12-01T06:00+01:00"), Ok(UnixSeconds(4_099_784_400)));
+        assert_eq!(deadline_of("2099-12-01T05:00:00Z"), Ok(UnixSeconds(4_099_784_400)));
+        for wrong in ["2020-01-01T00:00Z", "tomorrow", "7", "2099-12-01"] {
+            assert!(deadline_of(wrong).is_err(), "{wrong}");
+        }
+    }
+    fn deadline_of(text: &str) -> Result<UnixSeconds, String> {
+        deadline(text)
     }
 
     #[test]
@@ -221,6 +257,8 @@ mod tests {
             "hello --to all --timeout 5m",
             "hello --to all --wait --timeout 5",
             "hello --to all --spread fast",
+            "hello --to all --window sometimes",
+            "hello --to all --deadline 2020-01-01T00:00Z",
         ] {
             assert!(parse::<Args>(wrong).is_err(), "{wrong:?} was accepted");
         }

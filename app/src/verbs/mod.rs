@@ -12,6 +12,7 @@ pub(crate) mod keys;
 pub(crate) mod machines;
 pub(crate) mod man;
 pub(crate) mod package;
+pub(crate) mod policy;
 pub(crate) mod publish;
 pub(crate) mod releases;
 pub(crate) mod services;

@@ -18,8 +18,8 @@ use axum::{
 use banyan_proto::{
     DeploymentId, Digest, MachineId, Manifest, Reason,
     admin::{
-        CurrentTargets, Deploy, Deployed, DeploymentState, DeploymentStatus, Info, Machine, NewToken, Publish,
-        RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, TokenCreated,
+        CurrentTargets, Deploy, Deployed, DeploymentState, DeploymentStatus, GroupPolicy, Info, Machine, NewToken,
+        Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, TokenCreated,
     },
     limits,
 };
@@ -42,6 +42,7 @@ pub(super) fn routes() -> Router<Arc<Nms>> {
         .route("/api/v1/releases", get(releases).post(publish))
         .route("/api/v1/releases/{package}/{sequence}", get(release_manifest))
         .route("/api/v1/machines", get(machines))
+        .route("/api/v1/policies", get(policies).post(set_policy))
         .route("/api/v1/machines/{name}/revoke", post(revoke))
         .route("/api/v1/machines/{name}/readmit", post(readmit))
         .route("/api/v1/deployments", get(deployments).post(deploy))
@@ -184,6 +185,15 @@ async fn machines(State(nms): Server, _: Admin) -> Json<Vec<Machine>> {
         software: row.software,
     };
     Json(nms.registry.all().into_iter().map(machine).collect())
+}
+
+async fn policies(State(nms): Server, _: Admin) -> Json<Vec<GroupPolicy>> {
+    Json(nms.policies())
+}
+
+async fn set_policy(State(nms): Server, _: Admin, Sent(asked): Sent<SetPolicy>) -> Done {
+    nms.set_policy(&asked).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn revoke(State(nms): Server, _: Admin, Named(name): Named<String>) -> Done {

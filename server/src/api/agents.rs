@@ -12,8 +12,8 @@ use axum::{
 use banyan_proto::{
     DeploymentId, Reason,
     api::{
-        CheckIn, CheckInReply, EnrolReply, EnrolRequest, GoAheadReply, GoAheadRequest, Help, ReceiptReply,
-        ReceiptRequest, RenewReply, RenewRequest, Report, Roots,
+        CheckIn, CheckInReply, EnrolReply, EnrolRequest, GoAheadReply, GoAheadRequest, Help, PackageRequest,
+        ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report, Roots,
     },
     limits,
     peer::Metadata,
@@ -33,6 +33,7 @@ pub(super) fn routes() -> Router<Arc<Nms>> {
         .route("/v1/metadata", get(metadata))
         .route("/v1/roots/{version}", get(roots))
         .route("/v1/orders/{id}/help", get(help))
+        .route("/v1/packages", post(by_hand))
         .route("/v1/receipt", post(receipt))
         .route("/v1/go-ahead", post(go_ahead))
         .route("/v1/reports", post(reports))
@@ -74,6 +75,10 @@ async fn roots(State(nms): Server, _: Machine, Named(version): Named<u64>) -> Js
 
 async fn help(State(nms): Server, machine: Machine, Named(id): Named<DeploymentId>) -> Answer<Help> {
     nms.help(machine.id, id).await.map(Json)
+}
+
+async fn by_hand(State(nms): Server, machine: Machine, Sent(request): Sent<PackageRequest>) -> Answer<Help> {
+    nms.by_hand(machine.id, &request).await.map(Json)
 }
 
 async fn receipt(State(nms): Server, machine: Machine, Sent(request): Sent<ReceiptRequest>) -> Answer<ReceiptReply> {

@@ -69,17 +69,22 @@ impl Machines for Sqlite {
 
     async fn raise_epoch(&self, now: UnixSeconds) -> Stored<Raised> {
         let mut tx = self.begin().await?;
-        let row = query("SELECT epoch, crl_number FROM server").fetch_one(&mut *tx).await?;
+        let row = query("SELECT epoch, crl_number, policy_number FROM server").fetch_one(&mut *tx).await?;
         let from = Columns(&row).number("epoch")?;
         // Nobody knows how far the lost server had counted, or how often this backup has been restored: the clock is ahead
         // of both, since epochs rise with restores and lists a few times a day.
         let above = |number: u64| now.0.max(number + 1);
         let (to, crl_number) = (above(from), above(Columns(&row).number("crl_number")?));
-        query("UPDATE server SET epoch = ?, crl_number = ?")
+        // As the backup has them, policies are newer than whatever machines were told since.
+        let policy_number = above(Columns(&row).number("policy_number")?);
+        query("UPDATE server SET epoch = ?, crl_number = ?, policy_number = ?")
             .bind(signed(to))
             .bind(signed(crl_number))
+            .bind(signed(policy_number))
             .execute(&mut *tx)
             .await?;
+        query("INSERT OR IGNORE INTO policies (grp, number, at) VALUES ('', 0, 0)").execute(&mut *tx).await?;
+        query("UPDATE policies SET number = ?").bind(signed(policy_number)).execute(&mut *tx).await?;
         query(
             "UPDATE addressees SET stage = 'failed', reason = ?, detail = NULL WHERE stage NOT IN ('installed', 'failed') \
              AND deployment IN (SELECT id FROM deployments WHERE state IN ('running', 'halted'))",

@@ -5,6 +5,7 @@
 
 mod deployments;
 mod machines;
+mod policies;
 mod progress;
 mod sqlite;
 
@@ -15,6 +16,7 @@ use banyan_proto::{
     AddresseeList, DeploymentId, Digest, MachineId, Order, Reason, Receipt, Signed, UnixSeconds,
     admin::{Deploy, DeploymentState, Stage},
     api::{ByteSource, Report},
+    schedule::Policy,
 };
 use std::net::SocketAddr;
 
@@ -204,6 +206,18 @@ pub(crate) struct Suspicion {
     pub(crate) detail: String,
 }
 
+/// What an administrator laid down.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PolicyRow {
+    /// For the machines of this group; none: for all that have none of their own.
+    pub(crate) group: Option<String>,
+    /// Of this change; rises over all groups.
+    pub(crate) number: u64,
+    pub(crate) at: UnixSeconds,
+    /// None: it was taken back.
+    pub(crate) policy: Option<Policy>,
+}
+
 /// What has changed in a deployment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Changed {
@@ -241,6 +255,15 @@ pub(crate) trait Machines {
     async fn add_suspicion(&self, suspicion: &Suspicion) -> Stored<()>;
     /// Forgets what is older than this and only of interest for a while: reports, suspicions, secrets that have expired.
     async fn forget(&self, before: UnixSeconds) -> Stored<()>;
+}
+
+/// What administrators lay down for the people at their machines.
+#[async_trait]
+pub(crate) trait Policies {
+    /// All of them, those that were taken back included.
+    async fn policies(&self) -> Stored<Vec<PolicyRow>>;
+    /// Sets one, or takes it back; the change is kept for ever.
+    async fn set_policy(&self, group: Option<&str>, policy: Option<&Policy>, now: UnixSeconds) -> Stored<PolicyRow>;
 }
 
 /// Deployments and their lists.
@@ -290,5 +313,5 @@ pub(crate) trait Progress {
 }
 
 /// Everything.
-pub(crate) trait Store: Machines + Deployments + Progress + Send + Sync + 'static {}
-impl<T: Machines + Deployments + Progress + Send + Sync + 'static> Store for T {}
+pub(crate) trait Store: Machines + Policies + Deployments + Progress + Send + Sync + 'static {}
+impl<T: Machines + Policies + Deployments + Progress + Send + Sync + 'static> Store for T {}

@@ -5,6 +5,7 @@ mod deployments;
 mod enrolment;
 mod epoch;
 mod latecomers;
+mod policies;
 mod publisher;
 mod receipts;
 mod replacement;

@@ -127,6 +127,7 @@ impl Agent {
             known: vec![],
             wait_seconds,
             publishers: None,
+            policy: None,
         }
     }
     pub(crate) async fn report(&self, number: u64, order: DeploymentId, event: Event) {

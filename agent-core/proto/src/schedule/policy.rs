@@ -36,6 +36,37 @@ pub struct Policy {
     pub rules: Rules,
     /// When something goes ahead in any case.
     pub deadline: Deadline,
+    /// Packages that people open by hand.
+    pub by_hand: ByHand,
+}
+
+impl Policy {
+    /// Whether it makes sense. For whoever sets one; a machine does what it is told as far as it can.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let charge = &self.rules.battery;
+        let charges = [charge.receive, charge.install, charge.forward];
+        let wrong = match () {
+            () if self.defaults.pause.is_some() => "defaults.pause: only the person at the machine can pause",
+            () if !self.defaults.overrule.metered.is_empty() => {
+                "defaults.overrule.metered: networks are named by the person at the machine; rules.metered holds for all"
+            }
+            () if self.bounds.windows.is_empty() => {
+                "bounds.windows is empty, so that nothing could be chosen; leave it out, or name `any`, `idle`, `night` or \
+                 `weekly`"
+            }
+            () if self.bounds.open_hours > 168 => "bounds.open-hours: a week has 168 hours",
+            () if charges.into_iter().flatten().any(|percent| percent > 100) => {
+                "rules.battery: a battery holds at most 100 percent"
+            }
+            () if self.deadline.announce.len() > 16 => "deadline.announce: at most 16 times",
+            () if self.by_hand.packages.len() > 1000 => "by-hand.packages: at most 1000 names",
+            () => return Ok(()),
+        };
+        Err(wrong.to_owned())
+    }
 }
 
 impl Document for Policy {
@@ -59,8 +90,41 @@ impl Default for Policy {
             free_disk: 1 << 30,
             rules: Rules::default(),
             deadline: Deadline::default(),
+            by_hand: ByHand::default(),
         }
     }
+}
+
+/// Packages that people open by hand. Held by the machine, where it says who, and by the server, which orders none that is
+/// not allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct ByHand {
+    /// Who may install them.
+    pub who: Who,
+    /// Only packages of these names; none named: all that were published.
+    pub packages: Vec<String>,
+}
+
+impl ByHand {
+    /// Whether anybody may install a package of this name by hand.
+    #[must_use]
+    pub fn allows(&self, package: &str) -> bool {
+        self.who != Who::Nobody && (self.packages.is_empty() || self.packages.iter().any(|name| name == package))
+    }
+}
+
+/// Who may install what nobody ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Who {
+    /// Nobody.
+    Nobody,
+    /// Root and the agent's own user.
+    #[default]
+    Administrators,
+    /// Everybody with a session at the machine.
+    Everyone,
 }
 
 /// The kinds of window.

@@ -1,0 +1,102 @@
+//! Every file that must be refused is, and says why; what is shown was signed by whom it is shown with.
+
+use super::*;
+use banyan_trust::fixture::{Signers, manifest};
+
+const NOW: UnixSeconds = UnixSeconds(1_795_000_000);
+
+/// Publishers with one release of `tool`, a machine that trusts them, and the release's package file.
+fn world() -> (Signers, TrustStore, Head) {
+    let mut signers = Signers::new(NOW);
+    let release = signers.publish(&manifest("tool", 5, 3));
+    let trust = TrustStore::enrol(&signers.roots[0], signers.root_digest()).unwrap();
+    let head = Head { roots: signers.roots.clone(), targets: release.metadata.targets, manifest: release.manifest };
+    (signers, trust, head)
+}
+fn seen(trust: &TrustStore, head: &Head, cached: Option<&Metadata>) -> Result<Package, ApiError> {
+    look(trust, head, cached, "linux-x86_64", NOW).map(|looked| looked.package)
+}
+fn refused(package: &Package) -> Option<Reason> {
+    package.refused.as_ref().map(|refused| refused.reason)
+}
+
+#[test]
+fn a_good_package_is_shown_with_who_signed_it() {
+    let (signers, trust, head) = world();
+    let package = seen(&trust, &head, None).unwrap();
+    assert_eq!((package.package.as_str(), package.sequence, refused(&package)), ("tool", 5, None));
+    assert!(package.signer.trusted);
+    assert_eq!(package.signer.keys, [signers.keys["targets"][0].id()]);
+    assert!(package.file.unwrap().does().iter().any(|line| line.contains("Unpacks")));
+}
+
+#[test]
+fn one_of_strangers_is_shown_as_theirs_and_refused() {
+    let (_, trust, _) = world();
+    let (strangers, _, theirs) = world();
+    let package = seen(&trust, &theirs, None).unwrap();
+    assert_eq!((package.signer.trusted, refused(&package)), (false, Some(Reason::MetadataForged)));
+    assert_eq!(
+        (package.signer.root, package.signer.keys),
+        (strangers.root_digest(), vec![strangers.keys["targets"][0].id()])
+    );
+    // With true roots around it, the strangers' list is nobody's.
+    let (_, _, ours) = world();
+    let mixed = Head { roots: ours.roots, ..theirs };
+    assert_eq!(seen(&trust, &mixed, None).unwrap_err().reason, Reason::MetadataForged);
+}
+
+#[test]
+fn nothing_is_shown_of_what_nobody_signed() {
+    let (_, trust, head) = world();
+    let altered = Head { manifest: head.manifest.replace("tool", "evil"), ..head.clone() };
+    assert_eq!(seen(&trust, &altered, None).unwrap_err().reason, Reason::NotPublished);
+    let altered = Head { targets: head.targets.replace("tool/5", "tool/6"), ..head.clone() };
+    assert_eq!(seen(&trust, &altered, None).unwrap_err().reason, Reason::MetadataForged);
+    assert_eq!(seen(&trust, &Head { roots: vec![], ..head }, None).unwrap_err().reason, Reason::NotAPackage);
+}
+
+#[test]
+fn a_machine_that_has_heard_more_than_the_file_goes_by_what_it_has_heard() {
+    let (mut signers, trust, head) = world();
+    // A later list that still has the release: the file is only old.
+    let metadata = signers.publish(&manifest("other", 1, 1)).metadata;
+    let (_, later) = trust.refresh(&metadata, NOW).unwrap();
+    let package = seen(&later, &head, Some(&metadata)).unwrap();
+    assert_eq!(refused(&package), None);
+    assert_eq!(refused(&seen(&later, &head, None).unwrap()), Some(Reason::MetadataRolledBack), "nothing proves it");
+    // Withdrawn since: whether or not the list that says so has been seen as the newest.
+    signers.targets.clear();
+    signers.withdrawn.insert("tool/5.json".into(), 3);
+    let metadata = signers.publish(&manifest("other", 2, 1)).metadata;
+    let (_, later) = trust.refresh(&metadata, NOW).unwrap();
+    for store in [&trust, &later] {
+        assert_eq!(refused(&seen(store, &head, Some(&metadata)).unwrap()), Some(Reason::Withdrawn));
+    }
+}
+
+#[test]
+fn below_the_floor_and_for_other_machines_it_is_refused() {
+    let (mut signers, trust, head) = world();
+    let newer = signers.publish(&manifest("tool", 9, 7));
+    let digest = Digest::of(newer.manifest.as_bytes());
+    let (_, floor) = trust.check(&newer, digest, NOW).unwrap();
+    let package = seen(&floor, &head, Some(&newer.metadata)).unwrap();
+    assert_eq!((package.signer.trusted, refused(&package)), (true, Some(Reason::BelowFloor)));
+    let mut elsewhere = manifest("elsewhere", 1, 1);
+    elsewhere.artifacts[0].platform = "windows-x86_64".into();
+    let release = signers.publish(&elsewhere);
+    let head = Head { targets: release.metadata.targets, manifest: release.manifest, ..head };
+    let package = seen(&trust, &head, None).unwrap();
+    assert_eq!((package.file.is_none(), refused(&package)), (true, Some(Reason::WrongPlatform)));
+}
+
+#[test]
+fn looking_teaches_nothing() {
+    let (mut signers, trust, _) = world();
+    let newer = signers.publish(&manifest("tool", 9, 7));
+    let head = Head { roots: signers.roots.clone(), targets: newer.metadata.targets, manifest: newer.manifest };
+    let before = trust.clone();
+    assert_eq!(refused(&seen(&trust, &head, None).unwrap()), None);
+    assert_eq!(trust, before);
+}

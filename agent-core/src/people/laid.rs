@@ -1,0 +1,47 @@
+//! What the administrator laid down for this machine: the newest policy that the server has signed, kept before it holds.
+
+use super::People;
+use crate::state::StateError;
+use banyan_proto::schedule::Policy;
+use std::sync::{Arc, PoisonError};
+
+impl People {
+    /// What the administrator laid down.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+    /// What the administrator lays down from now on, after its signature was verified. An older one changes nothing.
+    pub(crate) fn take_policy(&self, policy: Policy) -> Result<(), StateError> {
+        let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+        if policy.number <= current.number {
+            return Ok(());
+        }
+        self.state.keep("policy", &policy)?;
+        tracing::info!(number = policy.number, "the administrator's policy has changed");
+        *current = Arc::new(policy);
+        drop(current);
+        self.replan();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::State;
+
+    #[test]
+    fn the_newest_policy_holds_and_is_kept_and_none_before_it_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = Arc::new(State::open(&folder.path().join("agent.redb")).unwrap());
+        let people = People::open(Arc::clone(&state)).unwrap();
+        assert_eq!(*people.policy(), Policy::default());
+        let policy = |number, upload| Policy { number, upload: Some(upload), ..Policy::default() };
+        for (number, upload) in [(3, 30), (2, 20), (3, 31)] {
+            people.take_policy(policy(number, upload)).unwrap();
+            assert_eq!(*people.policy(), policy(3, 30));
+        }
+        assert_eq!(*People::open(state).unwrap().policy(), policy(3, 30));
+    }
+}

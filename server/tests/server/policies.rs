@@ -1,0 +1,108 @@
+//! What administrators lay down reaches machines signed, at once, and outlives a restart; packages opened by hand are ordered
+//! only as far as it allows.
+
+use crate::{
+    publisher::manifest,
+    world::{Agent, PATIENCE, World, assert_refused},
+};
+use banyan_proto::{
+    Digest, Reason, Signed,
+    admin::{DeploymentState, GroupPolicy, Selection, SetPolicy},
+    api::{CheckIn, CheckInReply, Help, PackageRequest},
+    schedule::{ByHand, Policy, Who},
+};
+use hyper::StatusCode;
+use tokio::time::timeout;
+
+async fn set(world: &World, group: Option<&str>, policy: Option<Policy>) {
+    let asked = SetPolicy { group: group.map(str::to_owned), policy };
+    world.admin().await.post::<()>("/api/v1/policies", &asked).await.unwrap();
+}
+fn knows(agent: &Agent, policy: Option<u64>, wait_seconds: u32) -> CheckIn {
+    CheckIn { policy, ..agent.check_in(vec![], u64::MAX, wait_seconds) }
+}
+async fn told(agent: &Agent, known: Option<u64>) -> Option<Signed<Policy>> {
+    let reply: CheckInReply = agent.session().await.post("/v1/check-in", &knows(agent, known, 0)).await.unwrap();
+    reply.policy
+}
+
+#[tokio::test]
+async fn a_policy_reaches_machines_signed_at_once_and_outlives_a_restart() {
+    let mut world = World::new().await;
+    let agent = world.agent("a").await; // of the group `office`
+    assert!(told(&agent, Some(0)).await.is_none(), "nothing was laid down");
+    let mut session = agent.session().await;
+    let waiting = knows(&agent, Some(0), 60);
+    let poll = tokio::spawn(async move { session.post::<CheckInReply>("/v1/check-in", &waiting).await });
+    set(&world, Some("office"), Some(Policy { upload: Some(7), number: 99, ..Policy::default() })).await;
+    let reply = timeout(PATIENCE, poll).await.expect("at once").unwrap().unwrap();
+    let policy = reply.policy.expect("news").verify(&agent.keys).unwrap();
+    assert_eq!((policy.upload, policy.number), (Some(7), 1), "the number is the server's to say");
+    assert!(told(&agent, Some(1)).await.is_none(), "told once");
+    assert!(told(&agent, None).await.is_none(), "an older agent is not bothered again and again");
+    set(&world, None, Some(Policy { upload: Some(5), ..Policy::default() })).await;
+    world.restart().await;
+    let of_group = told(&agent, Some(0)).await.unwrap().verify(&agent.keys).unwrap();
+    assert_eq!((of_group.upload, of_group.number), (Some(7), 2));
+    set(&world, Some("office"), None).await;
+    let of_all = told(&agent, Some(2)).await.unwrap().verify(&agent.keys).unwrap();
+    assert_eq!((of_all.upload, of_all.number), (Some(5), 3));
+    let shown: Vec<GroupPolicy> = world.admin().await.get("/api/v1/policies").await.unwrap();
+    let shown: Vec<_> = shown.iter().map(|one| (one.group.as_deref(), one.own, one.policy.upload)).collect();
+    assert_eq!(shown, [(None, true, Some(5)), (Some("office"), false, Some(5))]);
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_not_laid_down_and_strangers_lay_down_nothing() {
+    let world = World::new().await;
+    let mut policy = Policy::default();
+    policy.bounds.windows.clear();
+    let asked = SetPolicy { group: None, policy: Some(policy) };
+    let refused = world.admin().await.post::<()>("/api/v1/policies", &asked).await;
+    assert_refused(refused, StatusCode::BAD_REQUEST, Reason::BadRequest);
+    let asked = SetPolicy { group: None, policy: Some(Policy::default()) };
+    let refused = world.agent("a").await.session().await.post::<()>("/api/v1/policies", &asked).await;
+    assert_refused(refused, StatusCode::UNAUTHORIZED, Reason::NotAllowed);
+}
+
+#[tokio::test]
+async fn a_package_is_ordered_for_the_machine_that_holds_it_as_far_as_the_policy_allows() {
+    let mut world = World::new().await;
+    let (one, other) = (world.agent("one").await, world.agent("other").await);
+    world.publish("hello", 1, &[("any", &[1; 20_000])]).await;
+    let text = world.publisher.release(&manifest("hello", 1, &[("any", &[1; 20_000])])).1;
+    let asked = PackageRequest {
+        package: "hello".into(),
+        sequence: 1,
+        manifest: Digest::of(text.as_bytes()),
+        artifact: Digest::of(&[1; 20_000]),
+    };
+    let ask =
+        async |agent: &Agent, asked: &PackageRequest| agent.session().await.post::<Help>("/v1/packages", asked).await;
+    let by_hand = |who, packages: &[&str]| {
+        let packages = packages.iter().map(|name| (*name).to_owned()).collect();
+        Some(Policy { by_hand: ByHand { who, packages }, ..Policy::default() })
+    };
+    set(&world, None, by_hand(Who::Nobody, &[])).await;
+    assert_refused(ask(&one, &asked).await, StatusCode::FORBIDDEN, Reason::NotAllowed);
+    set(&world, None, by_hand(Who::Everyone, &["other"])).await;
+    assert_refused(ask(&one, &asked).await, StatusCode::FORBIDDEN, Reason::NotAllowed);
+    set(&world, None, by_hand(Who::Administrators, &["hello"])).await;
+    // What was never published here, or other bytes for it.
+    let never = PackageRequest { manifest: Digest([7; 32]), ..asked.clone() };
+    assert_refused(ask(&one, &never).await, StatusCode::CONFLICT, Reason::NotPublished);
+    let bytes = PackageRequest { artifact: Digest([7; 32]), ..asked.clone() };
+    assert_refused(ask(&one, &bytes).await, StatusCode::CONFLICT, Reason::WrongPlatform);
+
+    let help = ask(&one, &asked).await.unwrap();
+    let order = help.offers[0].order.verify(&one.keys).unwrap();
+    assert_eq!((help.offers.len(), help.offers[0].sublist.len(), help.offers[0].sublist.head()), (1, 1, one.id));
+    assert_eq!((order.package.as_str(), order.manifest), ("hello", asked.manifest));
+    let again = ask(&one, &asked).await.unwrap();
+    assert_eq!(again.offers[0].order.verify(&one.keys).unwrap().id, order.id, "the same order");
+    assert_eq!(world.status(order.id).await.state, DeploymentState::Running);
+    // The administrator's own deployment is not pushed aside by what somebody brings along.
+    world.publish("hello", 2, &[("any", &[2; 20_000])]).await;
+    world.deploy("hello", Selection::Machines(vec![other.id.to_string()]), 1).await;
+    assert_refused(ask(&other, &asked).await, StatusCode::CONFLICT, Reason::OrderSuperseded);
+}
