@@ -48,7 +48,8 @@ pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
             sampler.stop();
             (load_at, rest_at) = (Instant::now(), Instant::now());
         }
-        people.shared.write(people.state(), !work);
+        let quota = banyan_schedule::quota(people.choice().as_ref(), &people.policy).is_some();
+        people.shared.write(people.state(), &people.zone, quota, !work);
         let wake = decide_all(&agent);
         let look = work.then(|| load_at.saturating_duration_since(Instant::now()));
         let wait = look.into_iter().chain(wake.map(|wake| wake.after)).min();

@@ -38,7 +38,7 @@ impl People {
         Facts {
             now: self.now(),
             sampled: lock(&self.sampled).clone(),
-            ledger: self.shared.ledger(),
+            ledger: self.shared.ledger(&self.zone),
             choice: self.choice(),
         }
     }

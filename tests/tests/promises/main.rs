@@ -13,6 +13,7 @@ mod an_old_laptop_comes_back;
 mod everyone_gets_it;
 mod halted_means_not_installed;
 mod keys_are_replaced;
+mod others_go_round_it;
 mod several_publishers_sign;
 mod the_agent_answers_on_its_machine;
 mod the_schedule_is_kept;

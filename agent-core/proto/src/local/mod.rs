@@ -30,7 +30,7 @@ pub use update::{Happened, HistoryEntry, Partner, Progress, Update, UpdateState,
 use crate::{
     DeploymentId,
     api::ApiError,
-    schedule::{Night, Stage, Window, Wish},
+    schedule::{GiveWay, Night, Stage, Window, Wish},
 };
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,11 @@ pub enum Request {
         /// Leave at least so much of the disk free (bytes).
         free_disk: u64,
     },
+    /// To whom transfers give way.
+    SetGiveWay {
+        /// To whom.
+        give_way: GiveWay,
+    },
     /// Nothing is transferred or installed for a while.
     Pause {
         /// How long.
@@ -121,6 +126,7 @@ impl Request {
             Self::SetWindow { .. }
             | Self::SetInstallWindow { .. }
             | Self::SetLimits { .. }
+            | Self::SetGiveWay { .. }
             | Self::Pause { .. }
             | Self::Resume
             | Self::Overrule { .. }
