@@ -339,6 +339,7 @@ fn start(agent: &Arc<Agent>) -> anyhow::Result<NodeHandle> {
     let tls = TlsPair::for_peers(&agent.credentials(), crl.as_deref())?;
     let machine = Config::agent(agent.me, agent.offers.server, agent.max_children, u64::from_le_bytes(random()));
     let (node, _) = node::start(NodeConfig { machine, software: identity::software(), tls }, Arc::clone(agent));
+    agent.people.shared.counted_by(Arc::clone(node.giver()));
     drop(agent.node.set(node.clone()));
     agent.look_at_disk();
     agent.clear_content()?;

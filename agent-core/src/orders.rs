@@ -219,6 +219,16 @@ impl Orders {
     pub fn all(&self) -> Vec<Arc<HeldOrder>> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
+    /// Content that has not come yet, of all orders (bytes; the last chunk counts as a whole one).
+    pub(crate) fn still_to_come(&self) -> u64 {
+        let missing = |held: &Arc<HeldOrder>| {
+            let content = &held.content;
+            let here: u32 = (0..content.stripes()).filter_map(|stripe| content.held(stripe)).sum();
+            let artifact = content.artifact();
+            u64::from(artifact.chunk_count().saturating_sub(here)) * u64::from(artifact.chunk_size)
+        };
+        self.held.read().unwrap_or_else(PoisonError::into_inner).values().map(missing).sum()
+    }
     pub(crate) fn insert(&self, order: Arc<HeldOrder>) {
         self.held.write().unwrap_or_else(PoisonError::into_inner).insert(order.order.id, order);
     }

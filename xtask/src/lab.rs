@@ -1,19 +1,24 @@
 //! `cargo xtask lab`: a server and N machines, each a network namespace of its own, behind one bridge, with every link
 //! shaped in both directions. Each machine has a root of its own, an overlay over this system's, and so its own dpkg
 //! database. In one run: nginx and curl, then Banyan with one stripe, with two, with two and the first head killed, and
-//! with a Debian package that every machine's own dpkg installs. The figures are computed from what the links carried,
+//! with a Debian package that every machine's own dpkg installs. Runs of their own show what is left for others
+//! (`--beside`) and how a daily quota is kept (`--quota`). The figures are computed from what the links carried,
 //! not from what the programs say they sent.
 
+pub(crate) mod flow;
 pub(crate) mod guard;
 
 mod baseline;
+mod beside;
 mod content;
 mod deb;
+mod local;
 mod machine;
 mod meter;
 mod net;
 mod options;
 mod place;
+mod quota;
 mod report;
 mod runs;
 mod site;
@@ -54,6 +59,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn measure(options: &Options, programs: Option<&Path>, report: &mut Report) -> Result<()> {
     let place = Place::up(options)?;
+    if let Some(programs) = programs.filter(|_| options.beside || options.quota) {
+        let archive = content::archive(&place.dir, "lab-one", options.size(), options.seed)?;
+        baseline::measure(&place, &archive, options, report)?;
+        return match options.beside {
+            true => beside::measure(&place, programs, options, report),
+            false => quota::measure(&place, programs, options, report),
+        };
+    }
     // First, so that a network that does not reach Debian is told at once.
     let package = programs.map(|_| deb::fetch(&place.dir)).transpose()?;
     let archive = content::archive(&place.dir, "lab-one", options.size(), options.seed)?;

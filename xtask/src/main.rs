@@ -27,6 +27,9 @@ enum Task {
     /// Take a lab down when the lab's process is gone, however it went (started by `lab`).
     #[command(hide = true)]
     LabGuard(lab::guard::Options),
+    /// One end of somebody else's traffic (started by `lab --beside`).
+    #[command(hide = true)]
+    LabFlow(lab::flow::Options),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::Lab(options) => lab::run(&options),
         Task::LabGuard(options) => lab::guard::run(&options),
+        Task::LabFlow(options) => lab::flow::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

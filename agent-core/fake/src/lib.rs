@@ -171,6 +171,7 @@ impl Backend for Fake {
                 (choice.download, choice.upload, choice.daily_upload) = (download, upload, daily_upload);
                 (choice.forward, choice.free_disk) = (forward, free_disk);
             }),
+            Request::SetGiveWay { give_way } => self.choose(|choice| choice.give_way = give_way),
             Request::Pause { until } => self.choose(|choice| {
                 choice.pause = Some(match until {
                     PauseFor::Seconds(seconds) => Pause::For { asked, seconds },

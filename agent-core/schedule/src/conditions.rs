@@ -97,8 +97,9 @@ impl View<'_> {
         }
         all.extend(self.power(stage).map(Shut::held));
         if let (Stage::Forward, Some((quota, by))) = (stage, settled.quota) {
-            // Less than a chunk left is nothing left.
-            let used = self.s.ledger.used(self.s.zone, at).saturating_add(quota.min(CHUNK_BYTES as u64));
+            // Less than a chunk left is nothing left; on the link it is a little more than by itself.
+            let chunk = CHUNK_BYTES as u64 * 17 / 16;
+            let used = self.s.ledger.used(self.s.zone, at).saturating_add(quota.min(chunk));
             if used > quota || quota == 0 {
                 let tomorrow = local::day_after_begins(self.s.zone, at, local::day(self.s.zone, at));
                 all.push(Shut::until(Why::QuotaUsed { quota, by }, Some(tomorrow).filter(|_| quota > 0)));

@@ -5,11 +5,11 @@ use crate::{
     clock::{Moment, pause_end, seconds, unix},
     conditions::{Shut, View},
     local,
-    settle::settle,
+    settle::{self, settle},
 };
 use banyan_proto::{
     UnixSeconds,
-    schedule::{Announcement, Gate, Limit, Pace, Stage, Verdict, Why, Wish},
+    schedule::{Announcement, Gate, GiveWay, Limit, Pace, Stage, Verdict, Why, Wish},
 };
 use std::time::Duration;
 
@@ -107,7 +107,8 @@ fn limit(view: &View<'_>, stage: Stage, at: Seconds) -> Limit {
     };
     let deadline = view.deadline(stage).filter(|deadline| at >= *deadline && view.held_without_deadline(stage, at));
     let wanted_now = stage != Stage::Forward && view.s.task.is_some_and(|task| task.wish == Wish::Now);
-    let pace = if wanted_now || deadline.is_some() { Pace::Full } else { Pace::Yielding };
+    let to_nobody = settle::give_way(view.s.choice, view.s.policy) == GiveWay::Nobody;
+    let pace = if wanted_now || deadline.is_some() || to_nobody { Pace::Full } else { Pace::Yielding };
     Limit { rate, pace, deadline: deadline.map(unix) }
 }
 

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 /// So many days are kept.
 const DAYS: usize = 92;
 /// So much is written down ahead of what has been used (bytes): lost from the day's quota when the machine crashes.
-const AHEAD: u64 = 8 << 20;
+const AHEAD: u64 = 1 << 20;
 
 /// What was passed on and received.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +31,8 @@ pub struct Ledger {
     carried: Option<(i64, u64)>,
     /// Given or reserved on which day at the most, according to what is stored.
     stored: Option<(i64, u64)>,
+    /// Will be given, whatever is refused.
+    aside: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -92,7 +94,7 @@ impl Ledger {
     }
     fn used_on(&self, day: i64) -> u64 {
         let put_back = self.open.filter(|open| *open > day + 1).map_or(0, |open| self.booked(open));
-        self.booked(day).saturating_add(self.entry(day + 1).out()).saturating_add(put_back)
+        self.booked(day).saturating_add(self.entry(day + 1).out()).saturating_add(put_back).saturating_add(self.aside)
     }
     fn booked(&self, day: i64) -> u64 {
         let carried = self.carried.filter(|(to, _)| *to == day).map_or(0, |(_, bytes)| bytes);
@@ -144,7 +146,7 @@ impl Ledger {
     pub fn write_ahead(&mut self, zone: &TimeZone, now: UnixSeconds, bytes: u64) -> (Vec<DayUse>, Stored) {
         let day = self.open_day(zone, now);
         let most = self.used_on(day).saturating_add(bytes.max(AHEAD));
-        let given = most - self.entry(day + 1).out();
+        let given = most - self.entry(day + 1).out() - self.aside;
         let mut rows = self.days();
         let name = local::day_name(day);
         match rows.iter_mut().find(|row| row.day == name) {
@@ -152,6 +154,14 @@ impl Ledger {
             None => rows.push(DayUse { day: name, given, received: 0 }),
         }
         (rows, Stored { day, most })
+    }
+    /// So many bytes will go out today whatever is refused (acknowledgements): they count as used until others take their place.
+    pub fn set_aside(&mut self, bytes: u64) {
+        self.aside = bytes;
+    }
+    /// What was stored last holds nothing ahead.
+    pub fn nothing_stored(&mut self) {
+        self.stored = None;
     }
     /// What [`Ledger::write_ahead`] gave is stored, synced.
     pub fn stored(&mut self, stored: Stored) {

@@ -1,7 +1,7 @@
 //! What holds when the person's choice has been held against the policy's bounds: for each thing the stricter limit, and
 //! whose it is.
 
-use banyan_proto::schedule::{Bounds, By, Choice, Kind, Night, Overrule, Policy, Rate, Window};
+use banyan_proto::schedule::{Bounds, By, Choice, GiveWay, Kind, Night, Overrule, Policy, Rate, Window};
 
 /// A choice that the policy does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +94,12 @@ pub fn rates(choice: Option<&Choice>, policy: &Policy) -> (Option<u64>, Option<u
     let settled = settle(choice, policy);
     let bytes = |rate: Option<Rate>| rate.map(|rate| rate.bytes_per_second);
     (bytes(settled.download), bytes(settled.upload))
+}
+
+/// To whom transfers give way: whoever's word goes further.
+#[must_use]
+pub fn give_way(choice: Option<&Choice>, policy: &Policy) -> GiveWay {
+    choice.unwrap_or(&policy.defaults).give_way.max(policy.give_way)
 }
 
 /// What may be passed on in one day (bytes), whoever's quota is stricter; none: no quota.

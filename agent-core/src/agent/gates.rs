@@ -8,10 +8,10 @@ use crate::{
 use banyan_machine::io::Input;
 use banyan_proto::{
     DeploymentId, Reason,
-    schedule::{Gate, Pace, Stage},
+    schedule::{Gate, GiveWay, Pace, Stage},
 };
-use banyan_schedule::{decide, rates};
-use std::collections::BTreeMap;
+use banyan_schedule::{decide, give_way, rates};
+use std::collections::{BTreeMap, BTreeSet};
 
 type May = Result<(), Reason>;
 
@@ -21,6 +21,8 @@ pub struct Told {
     orders: BTreeMap<DeploymentId, (May, May)>,
     forward: Option<May>,
     rates: Option<(Option<u64>, Option<u64>)>,
+    /// Orders that are received without giving way: somebody waits for them, or their deadline has passed.
+    hurry: BTreeSet<DeploymentId>,
 }
 
 impl Agent {
@@ -38,10 +40,18 @@ impl Agent {
         let id = held.order.id;
         let notes = self.people.notes(id);
         if notes.ended.is_some() {
-            lock(&self.told).orders.remove(&id);
+            let mut told = lock(&self.told);
+            told.orders.remove(&id);
+            told.hurry.remove(&id);
             return;
         }
         let verdict = self.people.verdict(facts, held, &notes);
+        let full = matches!(verdict.receive, Gate::Open { limit } if limit.pace == Pace::Full);
+        if full && !held.content.is_whole() {
+            lock(&self.told).hurry.insert(id);
+        } else {
+            lock(&self.told).hurry.remove(&id);
+        }
         let may = |reason: Option<Reason>| reason.map_or(Ok(()), Err);
         let receive = may(verdict.receive.reason(Stage::Receive));
         let install = may(verdict.install.reason(Stage::Install));
@@ -81,14 +91,25 @@ impl Agent {
         if told.rates.replace(rates) != Some(rates) {
             node.limits().down.set(rates.0);
             node.limits().up.set(rates.1);
-            node.input(Input::TakesSlowly(rates.0.is_some()));
         }
     }
     /// Decides about everything.
     pub(crate) fn decide_all(&self, facts: &Facts) {
         self.decide_general(facts);
         let orders = self.orders.all();
-        lock(&self.told).orders.retain(|id, _| orders.iter().any(|held| held.order.id == *id));
+        let here = |id: &DeploymentId| orders.iter().any(|held| held.order.id == *id);
+        let mut told = lock(&self.told);
+        told.orders.retain(|id, _| here(id));
+        told.hurry.retain(here);
+        drop(told);
         orders.iter().for_each(|held| self.decide_order(facts, held));
+        self.give_way(facts);
+    }
+    /// What is wanted now, or overdue, gives way to nobody while it is received.
+    fn give_way(&self, facts: &Facts) {
+        let Some(node) = self.node.get() else { return };
+        let to = give_way(facts.choice.as_ref(), &self.people.policy);
+        let hurry = !lock(&self.told).hurry.is_empty();
+        node.giver().set(if hurry { GiveWay::Nobody } else { to }, to);
     }
 }

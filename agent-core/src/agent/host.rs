@@ -69,7 +69,10 @@ impl Host for Agent {
         if let Some(held) = self.orders.get(order) {
             held.went_to(peer, bytes);
         }
-        self.people.gave(bytes);
+        self.people.changed();
+    }
+    async fn may_send(&self, bytes: u64) -> bool {
+        self.people.may_give(bytes, self.orders.still_to_come()).await
     }
     fn crl(&self) -> Option<Arc<Crl>> {
         lock(&self.crl).clone()

@@ -21,7 +21,7 @@ use banyan_proto::{
     local::{Happened, HistoryEntry, Overruled, PauseFor, Replaces, Request, Wait, Wishes},
     schedule::{Choice, Pause, Policy, Stage, Wish},
 };
-use banyan_schedule::{Moment, check_choice, tomorrow};
+use banyan_schedule::{Moment, check_choice, ledger::Refusal, tomorrow};
 use jiff::tz::TimeZone;
 use ledger::Shared;
 use serde::{Deserialize, Serialize};
@@ -34,8 +34,6 @@ use std::{
 };
 use tokio::sync::{Notify, mpsc, watch};
 
-/// While there is a daily quota it is decided again every so many bytes passed on.
-const DECIDE_EVERY: u64 = 128 << 10;
 /// So much of the history is kept.
 const HISTORY: usize = 200;
 
@@ -140,22 +138,38 @@ impl People {
     }
     /// The program ends: what is not written down yet is.
     pub(crate) fn stop(&self) {
-        self.shared.write(&self.state, true);
+        self.shared.close(&self.state);
     }
     /// Now, on both clocks.
     #[must_use]
     pub fn now(&self) -> Moment {
         Moment { wall: UnixSeconds::now(), mono: self.started.elapsed() }
     }
-    /// Content was passed on. As a quota is used up it is decided again, often enough to stop in time.
-    pub(crate) fn gave(&self, bytes: u64) {
-        let before = self.shared.given(&self.zone, bytes);
-        if before / DECIDE_EVERY != (before + bytes) / DECIDE_EVERY
-            && banyan_schedule::quota(self.choice().as_ref(), &self.policy()).is_some()
-        {
-            return self.replan();
+    /// Whether a chunk may be passed on now. It is counted with that. `aside` is what is still to be received here (bytes).
+    pub(crate) async fn may_give(self: &Arc<Self>, bytes: u64, aside: u64) -> bool {
+        loop {
+            let quota = banyan_schedule::quota(self.choice().as_ref(), &self.policy());
+            match self.shared.take(&self.zone, bytes, quota, aside) {
+                Ok(()) => return true,
+                Err(Refusal::WriteFirst) => {
+                    let this = Arc::clone(self);
+                    let written = tokio::task::spawn_blocking(move || this.shared.write_ahead(&this.state, &this.zone));
+                    match written.await {
+                        Ok(Ok(())) => {}
+                        // Nothing is passed on that could be passed on twice.
+                        Ok(Err(error)) => {
+                            tracing::warn!(%error, "the ledger could not be written down, so nothing is passed on");
+                            return false;
+                        }
+                        Err(_) => return false,
+                    }
+                }
+                Err(Refusal::Quota) => {
+                    self.replan();
+                    return false;
+                }
+            }
         }
-        self.changed();
     }
     /// What people see may have changed.
     pub(crate) fn changed(&self) {
@@ -233,6 +247,7 @@ impl People {
                 (choice.download, choice.upload, choice.daily_upload) = (download, upload, daily_upload);
                 (choice.forward, choice.free_disk) = (forward, free_disk);
             }),
+            Request::SetGiveWay { give_way } => self.choose(|choice| choice.give_way = give_way),
             Request::Pause { until } => self.choose(|choice| {
                 choice.pause = Some(match until {
                     PauseFor::Seconds(seconds) => Pause::For { asked, seconds },

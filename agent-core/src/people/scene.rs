@@ -40,7 +40,7 @@ impl People {
         (sampled.heard, sampled.full_screen) = (lock(&self.heard).clone(), self.screens.look());
         // It costs nothing to ask, and is asked for when nothing is to be done, too: a pause must not hide behind it.
         sampled.look_at_disk(now, &self.content);
-        Facts { now, sampled, ledger: self.shared.ledger(), choice: self.choice(), policy: self.policy() }
+        Facts { now, sampled, ledger: self.shared.ledger(&self.zone), choice: self.choice(), policy: self.policy() }
     }
     /// Asks about one order, or about the machine in general.
     pub(crate) fn about<T>(&self, facts: &Facts, task: Option<&Task>, ask: impl FnOnce(&Situation<'_>) -> T) -> T {

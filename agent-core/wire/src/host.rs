@@ -59,6 +59,13 @@ pub trait Host: Send + Sync + 'static {
     /// So many content bytes were written to a peer.
     fn sent(&self, order: DeploymentId, peer: MachineId, bytes: u64);
 
+    /// Whether so many content bytes may be sent now. Asked before each chunk, and counted as sent with a yes. After a no the
+    /// stream stands still until the machine is told why.
+    fn may_send(&self, bytes: u64) -> impl Future<Output = bool> + Send {
+        let _unlimited = bytes;
+        std::future::ready(true)
+    }
+
     /// The newest revocation list this machine has.
     fn crl(&self) -> Option<Arc<crate::tls::Crl>>;
 

@@ -8,11 +8,13 @@
 //! | [`verify`], [`content`] | the types that only hashing can make; the artifact's file |
 //! | [`forward`] | verified chunks out, in fair turns |
 //! | [`limit`] | the speed limits of this machine's owner, over all streams |
+//! | [`give_way`] | room for other traffic, and what the link has carried |
 //! | [`node`] | one loop, one event enum: events into the machine, actions out of it |
 
 pub mod connection;
 pub mod content;
 pub mod forward;
+pub mod give_way;
 pub mod host;
 pub mod limit;
 pub mod node;

@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 
 /// What was not used for so long may be caught up with at once (seconds).
 const BURST: f64 = 0.25;
+/// The same where the flow must be even.
+const EVEN: f64 = 0.03;
 
 /// Both directions.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +35,7 @@ pub struct Bucket {
 struct Level {
     /// Bytes a second.
     rate: Option<u64>,
+    even: bool,
     /// Bytes that may pass now; below nothing they are owed.
     bytes: f64,
     at: Option<Instant>,
@@ -43,7 +46,8 @@ impl Level {
         let passed = self.at.replace(now).map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a speed")]
         let rate = self.rate.unwrap_or(0) as f64;
-        self.bytes = (self.bytes + passed * rate).min(rate * BURST);
+        let burst = if self.even { EVEN } else { BURST };
+        self.bytes = (self.bytes + passed * rate).min(rate * burst);
     }
     /// How long until the debt is paid.
     fn wait(&self) -> Option<Duration> {
@@ -56,6 +60,11 @@ impl Level {
 }
 
 impl Bucket {
+    /// One that lets hardly anything be caught up with.
+    #[must_use]
+    pub(crate) fn even() -> Self {
+        Self { level: Mutex::new(Level { even: true, ..Level::default() }), changed: Notify::new() }
+    }
     fn lock(&self) -> MutexGuard<'_, Level> {
         self.level.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,7 +84,18 @@ impl Bucket {
     /// Whether there is a limit.
     #[must_use]
     pub fn is_limited(&self) -> bool {
-        self.lock().rate.is_some()
+        self.rate().is_some()
+    }
+    /// The limit (bytes a second).
+    #[must_use]
+    pub fn rate(&self) -> Option<u64> {
+        self.lock().rate
+    }
+    /// How long until more may pass; none: at once.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        let mut level = self.lock();
+        level.flow(Instant::now());
+        level.wait()
     }
     /// So many bytes have passed.
     pub fn spend(&self, bytes: u64) {
@@ -91,12 +111,7 @@ impl Bucket {
     pub async fn ready(&self) {
         loop {
             let changed = self.changed.notified();
-            let wait = {
-                let mut level = self.lock();
-                level.flow(Instant::now());
-                level.wait()
-            };
-            let Some(wait) = wait else { return };
+            let Some(wait) = self.wait() else { return };
             drop(tokio::time::timeout(wait, changed).await);
         }
     }

@@ -3,6 +3,7 @@
 
 use crate::{
     content::{ArtifactFile, ContentError},
+    give_way::Giver,
     limit::Bucket,
     socket::Expected,
     verify::VerifiedChunk,
@@ -62,9 +63,9 @@ pub(crate) async fn run(
     expected: Expected,
     pulling: Pulling,
     inbox: Inbox,
-    limit: Arc<Bucket>,
+    (limit, giver): (Arc<Bucket>, Arc<Giver>),
 ) {
-    let deliver = Deliver { link, inbox, limit };
+    let deliver = Deliver { link, inbox, limit, giver };
     let (reason, detail) = read(from, &expected, pulling, &deliver).await;
     deliver.deliver(In::Ended(reason, detail)).await;
 }
@@ -73,6 +74,7 @@ struct Deliver {
     link: Link,
     inbox: Inbox,
     limit: Arc<Bucket>,
+    giver: Arc<Giver>,
 }
 
 impl Deliver {
@@ -158,8 +160,7 @@ async fn next_frame(
     expected: &Expected,
     to: &Deliver,
 ) -> Result<Frame, ReadError> {
-    let mut header = [0; frame::HEADER];
-    timed(from.read_exact(&mut header)).await?;
+    let header = header(from, to).await?;
     let (kind, length) = frame::parse_header(header).map_err(ReadError::Frame)?;
     // Memory is taken as bytes come, not as the header claims.
     let mut body = Vec::with_capacity(length.min(banyan_proto::limits::CHUNK_BYTES + 4));
@@ -170,6 +171,11 @@ async fn next_frame(
         let mut rest = (&mut *from).take((length - body.len()).min(most) as u64);
         let came = match timeout(ALIVE, rest.read_buf(&mut body)).await {
             Ok(came) => came.map_err(ReadError::Io)?,
+            Err(_) if to.giver.holds_down() => {
+                said = Instant::now();
+                to.deliver(In::Alive).await;
+                continue;
+            }
             // A slow link: less than a good piece in all this time is a sign of life, too.
             Err(_) => {
                 expected.set(0);
@@ -192,6 +198,25 @@ async fn next_frame(
     }
     expected.set(0);
     frame::parse_body(kind, body).map_err(ReadError::Frame)
+}
+
+/// A frame's header. What is held up because this machine gives way is no sign of a dead sender.
+async fn header(from: &mut (impl AsyncRead + Unpin), to: &Deliver) -> Result<[u8; frame::HEADER], ReadError> {
+    let mut header = [0; frame::HEADER];
+    let (mut here, mut heard) = (0, Instant::now());
+    while here < header.len() {
+        match timeout(ALIVE, from.read(&mut header[here..])).await {
+            Ok(Ok(0)) => return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into())),
+            Ok(came) => (here, heard) = (here + came.map_err(ReadError::Io)?, Instant::now()),
+            Err(_) if to.giver.holds_down() => {
+                heard = Instant::now();
+                to.deliver(In::Alive).await;
+            }
+            Err(_) if heard.elapsed() >= IDLE => return Err(ReadError::Idle),
+            Err(_) => {}
+        }
+    }
+    Ok(header)
 }
 
 async fn timed<T>(step: impl Future<Output = io::Result<T>>) -> Result<T, ReadError> {
@@ -221,7 +246,7 @@ mod tests {
         let socket = Socket::from(listener.accept().await.unwrap().0);
         let (inbox, mut came) = mpsc::channel(4);
         let expected = socket.expected();
-        let reading = tokio::spawn(run(Link(1), socket, expected, Pulling::default(), inbox, Arc::default()));
+        let reading = tokio::spawn(run(Link(1), socket, expected, Pulling::default(), inbox, Default::default()));
         let sending = async {
             slow.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
             for _ in 0..10 {

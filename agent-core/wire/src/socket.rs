@@ -5,14 +5,16 @@
 //! on waking than on everything else; so while a chunk is expected, the kernel wakes this process only when a good piece
 //! of it is there.
 
+use crate::give_way::{Giver, Glimpse, Rein};
 use std::{
     io,
+    net::IpAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -29,18 +31,29 @@ const PIECE: usize = 16 << 10;
 /// What may be on this side of the socket already without the reader having seen it: a TLS record, not yet whole.
 const UNSEEN: usize = 17 << 10;
 
-/// How much a reader still expects for certain; set by it, obeyed by the socket below.
+/// What is told to a socket below TLS by those above: how much a reader still expects for certain, and to whom it gives way.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Expected(Arc<AtomicUsize>);
+pub(crate) struct Expected(Arc<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    least: AtomicUsize,
+    local: Option<IpAddr>,
+    rein: OnceLock<Rein>,
+}
 
 impl Expected {
     /// The other side must send `bytes` more before it can send anything that has to be answered at once. Zero when
     /// nothing is known.
     pub(crate) fn set(&self, bytes: usize) {
-        self.0.store(if bytes >= PIECE + UNSEEN { PIECE } else { 1 }, Relaxed);
+        self.0.least.store(if bytes >= PIECE + UNSEEN { PIECE } else { 1 }, Relaxed);
     }
     fn least(&self) -> usize {
-        self.0.load(Relaxed).max(1)
+        self.0.least.load(Relaxed).max(1)
+    }
+    /// From now on the socket gives way as its node does, and is counted with it.
+    pub(crate) fn join(&self, giver: &Arc<Giver>) {
+        self.0.rein.get_or_init(|| giver.rein(self.0.local));
     }
 }
 
@@ -51,6 +64,7 @@ pub struct Socket {
     expected: Expected,
     /// What the kernel was told to wake for (bytes).
     wakes_at: usize,
+    glimpse: Glimpse,
 }
 
 impl Socket {
@@ -86,24 +100,64 @@ impl Socket {
 
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
-        Self { stream, expected: Expected::default(), wakes_at: 1 }
+        let local = stream.local_addr().ok().map(|address| address.ip());
+        let expected = Expected(Arc::new(Told { local, ..Told::default() }));
+        Self { stream, expected, wakes_at: 1, glimpse: Glimpse::default() }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Some(rein) = self.expected.0.rein.get() {
+            rein.look(&self.stream, &mut self.glimpse, true);
+        }
+    }
+}
+
+impl Socket {
+    fn wake_at(&mut self, least: usize) -> io::Result<()> {
+        if least != self.wakes_at {
+            wake_at(&self.stream, least)?;
+            self.wakes_at = least;
+        }
+        Ok(())
     }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let least = self.expected.least();
-        if least != self.wakes_at {
-            wake_at(&self.stream, least)?;
-            self.wakes_at = least;
-        }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let this = &mut *self;
+        let told = Arc::clone(&this.expected.0);
+        let Some(rein) = told.rein.get() else {
+            this.wake_at(told.least.load(Relaxed).max(1))?;
+            return Pin::new(&mut this.stream).poll_read(cx, buf);
+        };
+        rein.look(&this.stream, &mut this.glimpse, false);
+        let Some(most) = ready!(rein.poll_read(&mut this.glimpse, cx)) else {
+            this.wake_at(this.expected.least())?;
+            return Pin::new(&mut this.stream).poll_read(cx, buf);
+        };
+        this.wake_at(1)?;
+        let most = most.min(buf.remaining());
+        let mut piece = ReadBuf::new(buf.initialize_unfilled_to(most));
+        ready!(Pin::new(&mut this.stream).poll_read(cx, &mut piece))?;
+        let came = piece.filled().len();
+        buf.advance(came);
+        rein.has_read(came);
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let this = &mut *self;
+        let told = Arc::clone(&this.expected.0);
+        let Some(rein) = told.rein.get() else { return Pin::new(&mut this.stream).poll_write(cx, buf) };
+        rein.look(&this.stream, &mut this.glimpse, false);
+        let most = ready!(rein.poll_write(&mut this.glimpse, cx)).unwrap_or(buf.len()).min(buf.len());
+        let went = ready!(Pin::new(&mut this.stream).poll_write(cx, &buf[..most]))?;
+        rein.has_written(went);
+        Poll::Ready(Ok(went))
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)
@@ -116,7 +170,19 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let this = &mut *self;
+        let told = Arc::clone(&this.expected.0);
+        let Some(rein) = told.rein.get() else { return Pin::new(&mut this.stream).poll_write_vectored(cx, bufs) };
+        rein.look(&this.stream, &mut this.glimpse, false);
+        let went = match ready!(rein.poll_write(&mut this.glimpse, cx)) {
+            None => ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?,
+            Some(most) => {
+                let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| &buf[..most.min(buf.len())]);
+                ready!(Pin::new(&mut this.stream).poll_write(cx, first))?
+            }
+        };
+        rein.has_written(went);
+        Poll::Ready(Ok(went))
     }
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()

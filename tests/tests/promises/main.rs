@@ -14,6 +14,7 @@ mod an_old_laptop_comes_back;
 mod everyone_gets_it;
 mod halted_means_not_installed;
 mod keys_are_replaced;
+mod others_go_round_it;
 mod packages_by_hand;
 mod people_are_not_disturbed;
 mod several_publishers_sign;

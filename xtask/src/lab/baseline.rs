@@ -35,7 +35,7 @@ pub(crate) fn measure(place: &Place, file: &Content, options: &Options, report: 
     let (row, unit) = one_flow(place, file, &plain, "nginx + curl, one machine")?;
     report.unit = Some(unit);
     report.rows.push(row);
-    if options.deb || options.tune {
+    if options.deb || options.tune || options.beside || options.quota {
         return Ok(());
     }
     let (row, _) = one_flow(place, file, &tls, "the same with TLS 1.3")?;

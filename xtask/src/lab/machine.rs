@@ -75,6 +75,12 @@ impl Machine {
         self.command(format!("{HOME}/programs/{name}"))
     }
 
+    /// A path on the machine, as it is reached from outside.
+    pub(crate) fn seen_from_here(&self, path: &str) -> PathBuf {
+        let inside = self.root.join(path.trim_start_matches('/'));
+        PathBuf::from(format!("/proc/{}/root{}", self.first.id(), inside.display()))
+    }
+
     /// A folder on the machine for the agent's data.
     pub(crate) fn data() -> String {
         format!("{HOME}/agent")

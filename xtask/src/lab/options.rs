@@ -33,6 +33,15 @@ pub(crate) struct Options {
     /// the logs. For tuning.
     #[arg(long, conflicts_with_all = ["plain", "write", "deb"])]
     pub(crate) tune: bool,
+    /// To whom all machines give way; without it, to whom they do by themselves.
+    #[arg(long, value_parser = ["nobody", "programs", "network"])]
+    pub(crate) give_way: Option<String>,
+    /// Only what a transfer leaves for others: a flow beside it under CUBIC and BBR, and the transfer alone (three machines).
+    #[arg(long, conflicts_with_all = ["plain", "write", "deb", "tune", "short"])]
+    pub(crate) beside: bool,
+    /// Only a daily upload quota of 50 MB, with a file that is larger, counted on the links (four machines).
+    #[arg(long, conflicts_with_all = ["plain", "write", "deb", "tune", "short", "beside"])]
+    pub(crate) quota: bool,
     /// Put the table into docs/numbers.md.
     #[arg(long)]
     pub(crate) write: bool,
@@ -46,7 +55,11 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn machines(&self) -> u8 {
-        if self.short { 4 } else { self.machines }
+        match () {
+            () if self.beside => 3,
+            () if self.short || self.quota => 4,
+            () => self.machines,
+        }
     }
     /// Bytes for what is written on one machine: it holds the content and an unpacked version of each of three releases,
     /// and one more while unpacking, and a Debian package.

@@ -73,11 +73,20 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
     pub(crate) promises: Vec<Promise>,
     pub(crate) notes: Vec<String>,
+    /// Something said in the notes was promised and is not so.
+    pub(crate) missed: bool,
 }
 
 impl Report {
     pub(crate) fn new(options: &Options) -> Self {
-        Self { conditions: conditions(options), unit: None, rows: Vec::new(), promises: Vec::new(), notes: Vec::new() }
+        Self {
+            conditions: conditions(options),
+            unit: None,
+            rows: Vec::new(),
+            promises: Vec::new(),
+            notes: Vec::new(),
+            missed: false,
+        }
     }
 
     pub(crate) fn markdown(&self) -> String {
@@ -135,6 +144,9 @@ impl Report {
     /// Fails when a promise was missed.
     pub(crate) fn check(&self) -> Result<()> {
         let missed: Vec<_> = self.promises.iter().filter(|p| p.value > p.limit).map(|p| p.what).collect();
+        if self.missed {
+            bail!("a promise was missed: see above");
+        }
         if missed.is_empty() { Ok(()) } else { bail!("missed: {}", missed.join("; ")) }
     }
 }

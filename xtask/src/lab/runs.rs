@@ -45,6 +45,9 @@ pub(crate) fn measure(
     let unit = report.unit.context("nothing has been measured to compare with")?;
     println!("starting server, machines and agents …");
     let mut runs = Runs { place, site: Site::up(place, programs, options.room())?, unit };
+    if let Some(to) = &options.give_way {
+        (0..place.net.machines.len()).try_for_each(|machine| runs.site.give_way(machine, to))?;
+    }
     if options.tune {
         runs.site.publish(archive)?;
         let trace = Trace::start(&place.net, &place.log("links").with_extension("csv"))?;

@@ -3,6 +3,7 @@
 
 use super::{
     content::Content,
+    local,
     machine::Machine,
     place::{Place, Process, read_on, wait_for},
 };
@@ -158,13 +159,40 @@ impl<'a> Site<'a> {
 
     /// Orders it for every machine; gives the deployment's id as soon as the server has accepted it.
     pub(crate) fn deploy(&self, package: &str, stripes: u8) -> Result<String> {
+        self.deploy_to(package, "all", stripes)
+    }
+
+    /// The same for chosen ones.
+    pub(crate) fn deploy_to(&self, package: &str, to: &str, stripes: u8) -> Result<String> {
         #[derive(Deserialize)]
         struct Deployed {
             id: String,
         }
         let answer: Deployed =
-            self.ask(&["deploy", package, "--to", "all", "--stripes", &stripes.to_string(), "--json"])?;
+            self.ask(&["deploy", package, "--to", to, "--stripes", &stripes.to_string(), "--json"])?;
         Ok(answer.id)
+    }
+
+    /// Says something to a machine's agent that its people may say.
+    pub(crate) fn tell(&self, index: usize, request: &str) -> Result<()> {
+        let machine = &self.machines[index];
+        wait_for("the agent does what it is told", Duration::from_secs(30), || {
+            // It may have been started just now.
+            Ok(local::tell(machine, request).ok())
+        })
+        .with_context(|| request.to_owned())
+    }
+
+    /// To whom its transfers give way: `nobody`, `programs` or `network`.
+    pub(crate) fn give_way(&self, index: usize, to: &str) -> Result<()> {
+        self.tell(index, &format!(r#"{{"request":"set-give-way","give_way":"{to}"}}"#))
+    }
+
+    /// What a machine's ledger says that it has passed on today (bytes).
+    pub(crate) fn given_today(&self, index: usize) -> Result<u64> {
+        let snapshot = local::snapshot(&self.machines[index])?;
+        let given = snapshot.pointer("/sharing/today/given").and_then(serde_json::Value::as_u64);
+        given.with_context(|| format!("the snapshot has no ledger: {snapshot}"))
     }
 
     /// How far it is. A machine that failed is an error here.

@@ -32,7 +32,7 @@ pub use update::{Happened, HistoryEntry, Partner, Progress, Update, UpdateState,
 use crate::{
     DeploymentId, Digest,
     api::ApiError,
-    schedule::{Night, Stage, Window, Wish},
+    schedule::{GiveWay, Night, Stage, Window, Wish},
 };
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +80,11 @@ pub enum Request {
         forward: bool,
         /// Leave at least so much of the disk free (bytes).
         free_disk: u64,
+    },
+    /// To whom transfers give way.
+    SetGiveWay {
+        /// To whom.
+        give_way: GiveWay,
     },
     /// Nothing is transferred or installed for a while.
     Pause {
@@ -144,6 +149,7 @@ impl Request {
             Self::SetWindow { .. }
             | Self::SetInstallWindow { .. }
             | Self::SetLimits { .. }
+            | Self::SetGiveWay { .. }
             | Self::Pause { .. }
             | Self::Resume
             | Self::Overrule { .. }

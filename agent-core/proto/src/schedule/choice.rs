@@ -27,12 +27,14 @@ pub struct Choice {
     pub forward: bool,
     /// Leave at least so much of the disk free (bytes); the larger of this and the policy's counts.
     pub free_disk: u64,
+    /// To whom transfers give way; what goes further of this and the policy's counts.
+    pub give_way: GiveWay,
     /// Which signals do not count.
     pub overrule: Overrule,
 }
 
 impl Default for Choice {
-    /// Any time, no limits, pass on.
+    /// Any time, no limits, pass on, give way to this machine's other programs.
     fn default() -> Self {
         Self {
             window: Window::Any,
@@ -44,9 +46,23 @@ impl Default for Choice {
             daily_upload: None,
             forward: true,
             free_disk: 0,
+            give_way: GiveWay::Programs,
             overrule: Overrule::default(),
         }
     }
+}
+
+/// To whom transfers give way. Each goes further than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GiveWay {
+    /// To nobody: they take their share.
+    #[default]
+    Nobody,
+    /// To the other programs of this machine.
+    Programs,
+    /// To everybody on the way, other machines too. Slower also where nobody needs the room.
+    Network,
 }
 
 /// Signals that the person says do not count; heeded as far as the policy allows.

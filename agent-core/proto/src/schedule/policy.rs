@@ -1,6 +1,6 @@
 //! What administrators lay down for their machines. Signed by the server like an order.
 
-use super::{Choice, Night, Window};
+use super::{Choice, GiveWay, Night, Window};
 use crate::{UnixSeconds, signed::Document};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,8 @@ pub struct Policy {
     pub daily_upload: Option<u64>,
     /// Machines pass on at all.
     pub forward: bool,
+    /// Transfers give way to these at the least.
+    pub give_way: GiveWay,
     /// Below so much free disk nothing is received (bytes).
     pub free_disk: u64,
     /// What signals mean.
@@ -87,6 +89,7 @@ impl Default for Policy {
             upload: None,
             daily_upload: None,
             forward: true,
+            give_way: GiveWay::Nobody,
             free_disk: 1 << 30,
             rules: Rules::default(),
             deadline: Deadline::default(),

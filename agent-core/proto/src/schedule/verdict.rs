@@ -220,7 +220,7 @@ pub enum Unquiet {
 pub struct DayUse {
     /// The day, `2026-11-23`.
     pub day: String,
-    /// Content passed on (bytes).
+    /// Passed on: what the link carried to other machines for it, with headers and acknowledgements (bytes).
     pub given: u64,
     /// Content received (bytes).
     pub received: u64,

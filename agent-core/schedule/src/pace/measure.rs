@@ -1,6 +1,12 @@
 //! What a receiver can see in one step: how much came, and how long the queue is.
+//!
+//! Several connections share one link. Each has a round trip of its own without a queue, so each queue is measured against its
+//! own path's least; what all of them have in common is the shortest of these queues.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 /// Shortest step: below, a few packets would decide.
 const STEP: Duration = Duration::from_millis(25);
@@ -21,11 +27,11 @@ pub(super) struct Measure {
     bytes: u64,
     /// The most that ever came (bytes a second).
     pub(super) peak: f64,
-    /// Least round trip of this step.
+    /// Shortest queue of this step.
     least: Option<Duration>,
     samples: u32,
     smooth: Duration,
-    slots: VecDeque<(Duration, Duration)>,
+    paths: BTreeMap<u64, VecDeque<(Duration, Duration)>>,
 }
 
 /// One step.
@@ -35,28 +41,33 @@ pub(super) struct Measured {
     pub(super) rate: f64,
     /// How long the queue is; none when no round trip was seen for too long.
     pub(super) queue: Option<Duration>,
-    /// The round trip without a queue.
+    /// The shortest round trip without a queue.
     pub(super) base: Duration,
 }
 
 impl Measure {
     pub(super) fn new(now: Duration) -> Self {
-        Self { began: now, bytes: 0, peak: 0.0, least: None, samples: 0, smooth: STEP, slots: VecDeque::new() }
+        Self { began: now, bytes: 0, peak: 0.0, least: None, samples: 0, smooth: STEP, paths: BTreeMap::new() }
     }
     pub(super) fn received(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
     }
-    pub(super) fn round_trip(&mut self, now: Duration, took: Duration) {
-        self.least = Some(self.least.map_or(took, |least| least.min(took)));
+    pub(super) fn round_trip(&mut self, now: Duration, path: u64, took: Duration) {
         self.samples += 1;
         self.smooth = self.smooth * 7 / 8 + took / 8;
-        match self.slots.back_mut() {
+        let slots = self.paths.entry(path).or_default();
+        match slots.back_mut() {
             Some((began, least)) if now.saturating_sub(*began) < SLOT => *least = (*least).min(took),
-            _ => self.slots.push_back((now, took)),
+            _ => slots.push_back((now, took)),
         }
-        while self.slots.len() > SLOTS {
-            self.slots.pop_front();
+        while slots.len() > SLOTS {
+            slots.pop_front();
         }
+        let queue = took.saturating_sub(least(slots));
+        self.least = Some(self.least.map_or(queue, |least| least.min(queue)));
+    }
+    pub(super) fn path_ends(&mut self, path: u64) {
+        self.paths.remove(&path);
     }
     pub(super) fn step_ends(&self) -> Duration {
         self.began + self.length()
@@ -65,9 +76,9 @@ impl Measure {
         let bytes = Duration::from_secs_f64(STEP_BYTES / self.peak.max(1.0)).min(STEP_MOST);
         self.smooth.max(bytes).clamp(STEP, BLIND)
     }
-    /// The round trip without a queue.
+    /// The shortest round trip without a queue.
     pub(super) fn base(&self) -> Duration {
-        self.slots.iter().map(|(_, least)| *least).min().unwrap_or(STEP)
+        self.paths.values().map(least).min().unwrap_or(STEP)
     }
     /// What was seen, when a step is over.
     pub(super) fn step(&mut self, now: Duration) -> Option<Measured> {
@@ -75,14 +86,13 @@ impl Measure {
         if took < self.length() || (self.samples < 2 && took < BLIND) {
             return None;
         }
-        let base = self.base();
-        let seen = Measured {
-            rate: self.bytes as f64 / took.as_secs_f64(),
-            queue: self.least.map(|least| least.saturating_sub(base)),
-            base,
-        };
+        let seen = Measured { rate: self.bytes as f64 / took.as_secs_f64(), queue: self.least, base: self.base() };
         self.peak = self.peak.max(seen.rate);
         (self.began, self.bytes, self.least, self.samples) = (now, 0, None, 0);
         Some(seen)
     }
+}
+
+fn least(slots: &VecDeque<(Duration, Duration)>) -> Duration {
+    slots.iter().map(|(_, least)| *least).min().unwrap_or(STEP)
 }

@@ -24,6 +24,7 @@
 //! Wi-Fi that delays in bursts, queues under active management, queues shorter than 20 ms, several of us at once on one link, BBRv3.
 
 mod measure;
+pub mod others;
 
 use measure::{Measure, Measured};
 use std::time::Duration;
@@ -143,10 +144,15 @@ impl Pace {
         self.measure.received(bytes);
         self.tick(now);
     }
-    /// A round trip to the sender took so long (as TCP measures it, or by a message and its answer).
-    pub fn round_trip(&mut self, now: Duration, took: Duration) {
-        self.measure.round_trip(now, took);
+    /// A round trip to a sender took so long (as TCP measures it, or by a message and its answer). Each connection is a path
+    /// with a number of its own.
+    pub fn round_trip(&mut self, now: Duration, path: u64, took: Duration) {
+        self.measure.round_trip(now, path, took);
         self.tick(now);
+    }
+    /// A connection is gone.
+    pub fn path_ends(&mut self, path: u64) {
+        self.measure.path_ends(path);
     }
     /// How many bytes a second may be asked for (read) now. A reader that has its share of this second waits.
     #[must_use]

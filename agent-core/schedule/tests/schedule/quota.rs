@@ -113,7 +113,7 @@ fn the_verdict_closes_when_no_chunk_fits_and_a_quota_of_nothing_never_opens() {
     let (mut case, now) = (Case::default(), unix("2026-01-14T12:00+01:00"));
     case.choice().daily_upload = Some(5 * MIB);
     let mut disk = vec![];
-    let most = reserve(&mut case.ledger, &mut disk, &case.zone, now, 5 * MIB - (256 << 10), 5 * MIB).unwrap();
+    let most = reserve(&mut case.ledger, &mut disk, &case.zone, now, 5 * MIB - (272 << 10), 5 * MIB).unwrap();
     assert!(case.decide(now).forward.is_open());
     let one_more = reserve(&mut case.ledger, &mut disk, &case.zone, now, 1, 5 * MIB).unwrap();
     assert_eq!(case.told(&case.decide(now).forward), "until 2026-01-15T00:00+01:00");

@@ -68,13 +68,13 @@ impl From<std::io::Error> for Ended {
 }
 
 /// Writes to one connection until it is closed or breaks. `sent` is called when all that a pull asked for has been
-/// written, `passed_on` after each chunk with its length.
-pub(crate) async fn write(
+/// written, `may` before each chunk with its length, `passed_on` after it.
+pub(crate) async fn write<M: Future<Output = bool>>(
     mut to: impl AsyncWrite + Unpin,
     mut orders: mpsc::Receiver<Out>,
     (turns, limit): (Turns, Arc<Bucket>),
     sent: impl Fn(),
-    passed_on: impl Fn(DeploymentId, u64),
+    (may, passed_on): (impl Fn(u64) -> M, impl Fn(DeploymentId, u64)),
 ) -> Ended {
     let mut beating: Option<watch::Receiver<u32>> = None;
     let mut serving: Option<Stream> = None;
@@ -104,6 +104,7 @@ pub(crate) async fn write(
                 send(&mut to, &Frame::Heartbeat { watermark }).await
             }
             chunk = next_chunk(&mut serving, &limit) => match chunk {
+                Next::Chunk(turn_bytes) if !may(turn_bytes).await => { serving = None; Ok(()) }
                 Next::Chunk(turn_bytes) => match send_chunk(&mut to, &mut serving, turn_bytes).await {
                     Ok(order) => { limit.spend(turn_bytes); passed_on(order, turn_bytes); Ok(()) }
                     Err(ended) => return ended,

@@ -47,6 +47,7 @@ impl<H: Host> Loop<H> {
             }
             return;
         }
+        expected.join(&self.handle.giver);
         let (out, orders) = mpsc::channel(ANSWERS_WAITING);
         let pulling: Pulling = Arc::new(Mutex::new(None));
         let reader = tokio::spawn(receive::run(
@@ -55,13 +56,18 @@ impl<H: Host> Loop<H> {
             expected,
             Arc::clone(&pulling),
             self.inbox.clone(),
-            Arc::clone(&self.handle.limits.down),
+            (Arc::clone(&self.handle.limits.down), Arc::clone(&self.handle.giver)),
         ))
         .abort_handle();
         let host = Arc::clone(&self.host);
+        let asked = Arc::clone(&self.host);
+        let may = move |bytes| {
+            let host = Arc::clone(&asked);
+            async move { host.may_send(bytes).await }
+        };
         let passed_on = move |order, bytes| host.sent(order, id, bytes);
         let pacing = (self.turns.clone(), Arc::clone(&self.handle.limits.up));
-        tokio::spawn(run_writer(link, write, orders, pacing, self.handle.events.clone(), passed_on));
+        tokio::spawn(run_writer(link, write, orders, pacing, self.handle.events.clone(), (may, passed_on)));
         if let Some(crl) = crl.filter(|crl| crl.number > hello.crl_number) {
             let der = data_encoding::BASE64.encode(&crl.der);
             drop(out.try_send(Out::Send(Control::Crl { der })));
@@ -73,6 +79,11 @@ impl<H: Host> Loop<H> {
     }
 
     pub(super) fn came(&mut self, link: Link, what: In) {
+        // Who is slow because this machine wants it so is not left for it.
+        let slowly = self.handle.limits.down.is_limited() || self.handle.giver.holds_down();
+        if std::mem::replace(&mut self.slowly, slowly) != slowly {
+            self.input(Input::TakesSlowly(slowly));
+        }
         match what {
             In::Control(control) => self.received(link, control),
             In::Stored { stripe, held, bytes } => {
@@ -162,16 +173,16 @@ impl<H: Host> Loop<H> {
     }
 }
 
-async fn run_writer(
+async fn run_writer<M: Future<Output = bool>>(
     link: Link,
     to: impl tokio::io::AsyncWrite + Unpin,
     orders: mpsc::Receiver<Out>,
     pacing: (Turns, Arc<Bucket>),
     events: mpsc::UnboundedSender<Event>,
-    passed_on: impl Fn(DeploymentId, u64),
+    told: (impl Fn(u64) -> M, impl Fn(DeploymentId, u64)),
 ) {
     let sent = || drop(events.send(Event::Input(Input::Sent(link))));
-    let (reason, detail) = match forward::write(to, orders, pacing, sent, passed_on).await {
+    let (reason, detail) = match forward::write(to, orders, pacing, sent, told).await {
         Ended::Closed => return,
         Ended::Broken(error) => (Reason::Unreachable, error.to_string()),
         Ended::Content(error) => (Reason::DiskFailed, error.to_string()),

@@ -7,6 +7,7 @@ mod links;
 use crate::{
     connection::{Connection, TlsPair},
     forward::{Out, turns::Turns},
+    give_way::Giver,
     host::Host,
     limit::Limits,
     receive::{In, Inbox, Pulling},
@@ -71,6 +72,7 @@ pub struct NodeHandle {
     events: mpsc::UnboundedSender<Event>,
     tls: Arc<RwLock<TlsPair>>,
     limits: Limits,
+    giver: Arc<Giver>,
 }
 
 impl NodeHandle {
@@ -95,6 +97,11 @@ impl NodeHandle {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+    /// To whom transfers give way, and what has left this machine.
+    #[must_use]
+    pub fn giver(&self) -> &Arc<Giver> {
+        &self.giver
     }
     /// Hangs up on a machine.
     pub fn cut(&self, machine: MachineId) {
@@ -141,6 +148,8 @@ struct Loop<H> {
     turns: Turns,
     started: Instant,
     incoming: u64,
+    /// The machine knows that this one receives slowly on purpose.
+    slowly: bool,
 }
 
 /// Starts the loop. It runs until [`NodeHandle::shutdown`].
@@ -148,7 +157,12 @@ struct Loop<H> {
 pub fn start<H: Host>(config: NodeConfig, host: Arc<H>) -> (NodeHandle, JoinHandle<()>) {
     let (sender, events) = mpsc::unbounded_channel();
     let (inbox, from_peers) = mpsc::channel(EVENTS_WAITING);
-    let handle = NodeHandle { events: sender, tls: Arc::new(RwLock::new(config.tls)), limits: Limits::default() };
+    let handle = NodeHandle {
+        events: sender,
+        tls: Arc::new(RwLock::new(config.tls)),
+        limits: Limits::default(),
+        giver: Arc::default(),
+    };
     let node = Loop {
         host,
         machine: Machine::new(config.machine),
@@ -162,6 +176,7 @@ pub fn start<H: Host>(config: NodeConfig, host: Arc<H>) -> (NodeHandle, JoinHand
         turns: Turns::default(),
         started: Instant::now(),
         incoming: 0,
+        slowly: false,
     };
     (handle, tokio::spawn(node.run()))
 }

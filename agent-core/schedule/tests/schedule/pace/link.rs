@@ -194,7 +194,7 @@ impl World {
                 let (of, state) = &mut self.flows[flow];
                 state.arrived += PACKET;
                 if let Some(pace) = &mut state.pace {
-                    pace.round_trip(now, took);
+                    pace.round_trip(now, 0, took);
                     if of.ours == Some(Lever::Asking) {
                         pace.received(now, PACKET);
                     }

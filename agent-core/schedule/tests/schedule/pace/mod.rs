@@ -1,6 +1,7 @@
 //! Giving way, in simulation: one bottleneck, our receiver, and somebody in the foreground. Numbers are parts of the link's rate,
 //! and of what the other gets alone.
 
+mod beside;
 mod link;
 mod senders;
 

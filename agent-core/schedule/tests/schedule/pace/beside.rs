@@ -1,0 +1,93 @@
+//! Giving way to the programs of this machine, on a link that shares itself out: whoever wants more than there is gets less.
+
+use banyan_schedule::pace::others::Others;
+use std::time::Duration;
+
+const STEP: Duration = Duration::from_millis(100);
+const LINK: f64 = 2_500_000.0;
+
+/// Somebody else: what it asks for in a step, from what it got in the last one.
+type Wants = fn(second: f64, got: f64) -> f64;
+
+struct Seen {
+    ours: f64,
+    theirs: f64,
+    /// Steps without any limit.
+    free: u32,
+    steps: u32,
+}
+
+/// Runs for so many seconds; counts from `from` on. `late` bytes of ours are counted by us a step before the interface does.
+fn run(slack: u64, seconds: u32, from: f64, late: f64, wants: Wants) -> Seen {
+    let mut others = Others::new(Duration::from_millis(slack), Duration::ZERO);
+    let mut seen = Seen { ours: 0.0, theirs: 0.0, free: 0, steps: 0 };
+    let (mut got, mut queued) = (0.0, 0.0);
+    for step in 1..=seconds * 10 {
+        let now = STEP * step;
+        let second = now.as_secs_f64();
+        let may = others.limit().map_or(LINK, |limit| (limit as f64).min(LINK)) / 10.0;
+        let theirs = wants(second, got);
+        let over = ((may + theirs) / (LINK / 10.0)).max(1.0);
+        let (ours, theirs) = (may / over, theirs / over);
+        got = theirs;
+        // A queue of our own bytes in front of the interface, filled and emptied every other second.
+        let hold = if late > 0.0 && (second as u32).is_multiple_of(2) { late.min(ours) } else { 0.0 };
+        let passed = ours + queued - hold + theirs;
+        queued = hold;
+        others.moved(now, ours as u64, passed as u64);
+        if second > from {
+            seen.ours += ours;
+            seen.theirs += theirs;
+            seen.free += u32::from(others.limit().is_none());
+            seen.steps += 1;
+        }
+    }
+    seen
+}
+
+#[test]
+fn alone_there_is_no_limit_whatever_stands_in_our_own_queue() {
+    let seen = run(30, 30, 0.0, 0.0, |_, _| 0.0);
+    assert_eq!(seen.free, seen.steps);
+    let seen = run(100, 30, 0.0, 0.08 * LINK, |_, _| 0.0);
+    assert_eq!(seen.free, seen.steps, "what waits in our own queue was taken for others'");
+}
+
+#[test]
+fn a_flow_that_takes_everything_keeps_nearly_everything() {
+    for slack in [30, 100] {
+        // At once, and one that needs seconds to grow.
+        let quick = run(slack, 70, 10.0, 0.0, |second, _| if second < 10.0 { 0.0 } else { LINK / 10.0 });
+        let slow =
+            run(
+                slack,
+                130,
+                10.0,
+                0.0,
+                |second, got| {
+                    if second < 10.0 { 0.0 } else { (1.02 * got).clamp(LINK / 100.0, LINK / 10.0) }
+                },
+            );
+        for (seen, least) in [(quick, 0.93), (slow, 0.90)] {
+            let kept = seen.theirs / (LINK * f64::from(seen.steps) / 10.0);
+            assert!(kept >= least, "{kept:.3} with slack {slack}");
+            assert!(seen.ours > 0.0, "connections must live");
+        }
+    }
+}
+
+#[test]
+fn a_video_gets_all_it_wants_and_we_take_most_of_the_rest() {
+    const VIDEO: f64 = 0.25 * LINK;
+    let seen = run(30, 90, 10.0, 0.0, |second, _| if second < 10.0 { 0.0 } else { VIDEO / 10.0 });
+    let seconds = f64::from(seen.steps) / 10.0;
+    assert!(seen.theirs >= 0.98 * VIDEO * seconds, "{:.3}", seen.theirs / VIDEO / seconds);
+    let rest = (LINK - VIDEO) * seconds;
+    assert!(seen.ours >= 0.6 * rest, "{:.3} of the rest", seen.ours / rest);
+}
+
+#[test]
+fn when_the_other_has_gone_the_link_is_ours_again_soon() {
+    let seen = run(30, 60, 35.0, 0.0, |second, _| if (10.0..30.0).contains(&second) { LINK / 10.0 } else { 0.0 });
+    assert!(seen.free + 200 >= seen.steps && seen.ours >= 0.80 * LINK * 25.0, "{:.3}", seen.ours / LINK / 25.0);
+}

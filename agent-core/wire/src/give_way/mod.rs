@@ -1,0 +1,217 @@
+//! Giving way: what this machine receives and passes on leaves room for other traffic, and what it sent is counted as the
+//! link sees it.
+//!
+//! One of these serves all connections of a node. Each socket tells what it has moved ([`Rein`]), the interface tells what has passed
+//! altogether, and the decision is pure (`banyan_schedule::pace`). Two levers carry it out: a socket is read and written no
+//! faster than decided, in small pieces, and the window it offers is not larger than that needs, or its sender would fill
+//! the link on while we wait.
+//!
+//! Nothing here has a timer of its own: it acts when a socket does. So it costs nothing while nothing moves.
+
+mod interface;
+mod rein;
+mod tcp;
+
+pub(crate) use rein::{Glimpse, Rein};
+
+use crate::limit::Bucket;
+use banyan_proto::schedule::GiveWay;
+use banyan_schedule::pace::{Config, Pace, others::Others};
+use interface::Interfaces;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+use tcp::Seen;
+
+/// The interface is asked so often.
+const STEP: Duration = Duration::from_millis(100);
+/// How long received bytes may be between the interface and our count.
+const SLACK_DOWN: Duration = Duration::from_millis(30);
+/// The same for sent ones, which stand in the system's own queue: the interface counts them when they leave it.
+const SLACK_UP: Duration = Duration::from_millis(100);
+/// A window is worth so much of the rate at the least: the reader does not run all the time.
+const WINDOW_LEAST: Duration = Duration::from_millis(25);
+/// What a queue may add to a round trip.
+const WINDOW_QUEUE: Duration = Duration::from_millis(8);
+/// Round trips are measured on connections that are in use: with less than this nothing would be (bytes a second).
+const PACE_FLOOR: u64 = 32 << 10;
+
+/// Shared by all connections of a node.
+#[derive(Debug)]
+pub struct Giver {
+    began: Instant,
+    /// What may be read; without a rate while nobody has to be given way to.
+    pub(crate) down: Bucket,
+    /// What may be written.
+    pub(crate) up: Bucket,
+    went: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    modes: (GiveWay, GiveWay),
+    down: Way,
+    up: Way,
+    interfaces: Interfaces,
+    due: Duration,
+    /// Ours since the last step: came, went (bytes with headers).
+    ours: (u64, u64),
+    next: u64,
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Way {
+    others: Option<Others>,
+    pace: Option<Pace>,
+}
+
+impl Way {
+    fn new(to: GiveWay, slack: Duration, now: Duration) -> Self {
+        let config = Config { floor: PACE_FLOOR, ..Config::default() };
+        Self {
+            others: (to != GiveWay::Nobody).then(|| Others::new(slack, now)),
+            pace: (to == GiveWay::Network).then(|| Pace::new(config, now)),
+        }
+    }
+    fn limit(&self) -> Option<u64> {
+        let others = self.others.as_ref().and_then(Others::limit);
+        others.into_iter().chain(self.pace.as_ref().map(Pace::bytes_per_second)).min()
+    }
+    fn seen(&mut self, now: Duration, path: u64, bytes: u64, round_trip: Option<Duration>) {
+        let Some(pace) = self.pace.as_mut().filter(|_| bytes > 0) else { return };
+        if let Some(took) = round_trip {
+            pace.round_trip(now, path, took);
+        }
+        pace.received(now, bytes);
+    }
+}
+
+impl Default for Giver {
+    /// Gives way to nobody, and counts.
+    fn default() -> Self {
+        Self {
+            began: Instant::now(),
+            down: Bucket::even(),
+            up: Bucket::even(),
+            went: AtomicU64::new(0),
+            state: Mutex::new(State {
+                modes: (GiveWay::Nobody, GiveWay::Nobody),
+                down: Way::default(),
+                up: Way::default(),
+                interfaces: Interfaces::default(),
+                due: Duration::ZERO,
+                ours: (0, 0),
+                next: 0,
+            }),
+        }
+    }
+}
+
+impl Giver {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// To whom receiving and passing on give way from now on.
+    pub fn set(&self, down: GiveWay, up: GiveWay) {
+        let now = self.began.elapsed();
+        let mut state = self.lock();
+        if state.modes.0 != down {
+            state.down = Way::new(down, SLACK_DOWN, now);
+        }
+        if state.modes.1 != up {
+            state.up = Way::new(up, SLACK_UP, now);
+        }
+        if state.modes != (down, up) {
+            // What passed before is nobody's business.
+            state.modes = (down, up);
+            state.ours = (0, 0);
+            let _before = state.interfaces.passed();
+        }
+        self.apply(&state);
+    }
+    /// What has left this machine over connections with other machines, as far as the sockets have told: content,
+    /// acknowledgements and headers, and what was sent again (bytes). Zero where the system does not tell.
+    #[must_use]
+    pub fn went(&self) -> u64 {
+        self.went.load(Relaxed)
+    }
+    /// Whether receiving is slow on purpose now: its senders are not to blame.
+    #[must_use]
+    pub fn holds_down(&self) -> bool {
+        self.down.is_limited()
+    }
+    /// Takes a connection in.
+    pub(crate) fn rein(self: &Arc<Self>, local: Option<IpAddr>) -> Rein {
+        let interface = local.and_then(interface::of);
+        let mut state = self.lock();
+        state.next += 1;
+        if let Some(name) = &interface {
+            state.interfaces.add(name);
+        }
+        Rein::new(Arc::clone(self), state.next, interface)
+    }
+    fn gone(&self, path: u64, interface: Option<&str>) {
+        let mut state = self.lock();
+        let State { down, up, interfaces, .. } = &mut *state;
+        if let Some(name) = interface {
+            interfaces.remove(name);
+        }
+        down.pace.iter_mut().chain(&mut up.pace).for_each(|pace| pace.path_ends(path));
+    }
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+    /// A connection has moved on from `before` to `after`.
+    fn moved(&self, now: Duration, path: u64, before: Seen, after: Seen) {
+        let went = after.went.saturating_sub(before.went);
+        self.went.fetch_add(went, Relaxed);
+        let mut state = self.lock();
+        state.ours.0 += after.came.saturating_sub(before.came);
+        state.ours.1 += went;
+        let (came_inside, went_inside) = (
+            after.came_inside.saturating_sub(before.came_inside),
+            after.went_inside.saturating_sub(before.went_inside),
+        );
+        state.down.seen(now, path, came_inside, after.receiving);
+        state.up.seen(now, path, went_inside, after.sending);
+        if now >= state.due && state.modes != (GiveWay::Nobody, GiveWay::Nobody) {
+            state.due = now + STEP;
+            let ours = std::mem::take(&mut state.ours);
+            if let Some(all) = state.interfaces.passed() {
+                let State { down, up, .. } = &mut *state;
+                if let Some(others) = &mut down.others {
+                    others.moved(now, ours.0, all.0);
+                }
+                if let Some(others) = &mut up.others {
+                    others.moved(now, ours.1, all.1);
+                }
+            }
+        }
+        self.apply(&state);
+    }
+    fn apply(&self, state: &State) {
+        for (bucket, way, what) in [(&self.down, &state.down, "receiving"), (&self.up, &state.up, "passing on")] {
+            let (before, limit) = (bucket.rate(), way.limit());
+            if before != limit {
+                if before.is_none() || limit.is_none() {
+                    tracing::debug!(what, ?limit, "giving way");
+                }
+                bucket.set(limit);
+            }
+        }
+    }
+}
+
+/// The window that a rate (bytes a second) needs on a path with this round trip; none: as large as it may be.
+fn window(rate: Option<u64>, round_trip: Option<Duration>) -> Option<u64> {
+    let time = 2 * (round_trip.unwrap_or(WINDOW_LEAST) + WINDOW_QUEUE).max(WINDOW_LEAST);
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size")]
+    rate.map(|rate| (rate as f64 * time.as_secs_f64()) as u64)
+}

@@ -1,0 +1,113 @@
+//! What the kernel knows of a connection, and the lever that slows a sender down from the receiving side: the window. Linux alone
+//! tells; elsewhere nothing is seen, and nobody is given way to.
+
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Headers of one packet on the link (bytes): Ethernet, IPv4, TCP with timestamps.
+pub(crate) const HEADERS: u64 = 14 + 20 + 32;
+
+/// What one connection has moved so far, and how long its round trip is now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// On the link towards us, with headers (bytes).
+    pub(crate) came: u64,
+    /// On the link away from us, with headers and what was sent again (bytes).
+    pub(crate) went: u64,
+    /// Of it content, without headers (bytes).
+    pub(crate) came_inside: u64,
+    pub(crate) went_inside: u64,
+    /// As the receiver of data sees it; none before it was measured.
+    pub(crate) receiving: Option<Duration>,
+    /// As the sender sees it.
+    pub(crate) sending: Option<Duration>,
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use super::{HEADERS, Seen};
+    use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
+    use std::{sync::OnceLock, time::Duration};
+    use tokio::net::TcpStream;
+
+    /// The beginning of the kernel's `struct tcp_info` (linux/tcp.h), as far as Linux 4.19 fills it.
+    #[repr(C)]
+    #[derive(Debug, Clone, Copy)]
+    #[expect(unreachable_pub, reason = "the macro below makes a public type that gives this one")]
+    pub struct Info {
+        flags: [u8; 8],
+        before_rtt: [u32; 15],
+        rtt: u32,
+        before_rcv_rtt: [u32; 5],
+        rcv_rtt: u32,
+        after_rcv_rtt: [u32; 2],
+        before_bytes: [u64; 3],
+        bytes_received: u64,
+        segs_out: u32,
+        segs_in: u32,
+        before_sent: [u32; 4],
+        more_before_sent: [u64; 4],
+        delivered: [u32; 2],
+        bytes_sent: u64,
+        bytes_retrans: u64,
+    }
+    const _: () = assert!(std::mem::offset_of!(Info, rtt) == 68 && std::mem::offset_of!(Info, rcv_rtt) == 92);
+    const _: () = assert!(std::mem::offset_of!(Info, bytes_received) == 128);
+    const _: () = assert!(std::mem::offset_of!(Info, bytes_sent) == 200 && size_of::<Info>() == 216);
+
+    sockopt_impl!(
+        /// What the kernel knows of a connection (tcp(7), `TCP_INFO`).
+        TcpInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, Info
+    );
+    sockopt_impl!(
+        /// The largest window that is offered (tcp(7), `TCP_WINDOW_CLAMP`).
+        WindowClamp, SetOnly, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, i32
+    );
+
+    /// An older kernel fills less than [`Info`], and is not asked.
+    fn tells() -> bool {
+        static TELLS: OnceLock<bool> = OnceLock::new();
+        *TELLS.get_or_init(|| {
+            let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+            let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+            let version = (numbers.next().and_then(Result::ok), numbers.next().and_then(Result::ok));
+            version >= (Some(4), Some(19))
+        })
+    }
+
+    pub(crate) fn look(stream: &TcpStream) -> Option<Seen> {
+        let info = tells().then(|| nix::sys::socket::getsockopt(stream, TcpInfo).ok()).flatten()?;
+        let took = |micros: u32| Some(Duration::from_micros(u64::from(micros))).filter(|took| !took.is_zero());
+        Some(Seen {
+            came: info.bytes_received + HEADERS * u64::from(info.segs_in),
+            went: info.bytes_sent + HEADERS * u64::from(info.segs_out),
+            came_inside: info.bytes_received,
+            went_inside: info.bytes_sent,
+            receiving: took(info.rcv_rtt),
+            sending: took(info.rtt),
+        })
+    }
+
+    pub(crate) fn set_window(stream: &TcpStream, bytes: u64) {
+        let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+        // A connection that has just ended refuses; nothing is lost by that.
+        let _ended = nix::sys::socket::setsockopt(stream, WindowClamp, &bytes);
+    }
+}
+
+/// Looks at a connection; none where the system does not tell.
+#[cfg(target_os = "linux")]
+pub(crate) fn look(stream: &TcpStream) -> Option<Seen> {
+    linux::look(stream)
+}
+/// The other side may have so many bytes on their way to us at the most.
+#[cfg(target_os = "linux")]
+pub(crate) fn set_window(stream: &TcpStream, bytes: u64) {
+    linux::set_window(stream, bytes);
+}
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn look(_: &TcpStream) -> Option<Seen> {
+    None
+}
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn set_window(_: &TcpStream, _: u64) {}

@@ -1,0 +1,190 @@
+//! `cargo xtask lab --beside`: one flow in the foreground, under CUBIC and under BBR, beside a transfer that gives way; and
+//! the transfer alone. All ratios from one run, with a control: the same transfer giving way to nobody.
+
+use super::{
+    Options, content,
+    flow::Sender,
+    meter::Meter,
+    net::Host,
+    place::{Place, wait_every},
+    report::{Report, Row, Unit},
+    site::Site,
+};
+use anyhow::{Context, Result};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// What the flow must keep of its rate alone, and the transfer use of an idle link.
+const KEPT: f64 = 0.90;
+const USED: f64 = 0.90;
+/// How long a flow is measured (seconds).
+const FLOW: u64 = 30;
+/// The transfer is under way when so much has come (bytes).
+const UNDER_WAY: u64 = 3 << 20;
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Where the two meet.
+struct Case {
+    what: &'static str,
+    give_way: &'static str,
+    /// From this host to that one; the transfer goes from the server to the first machine, or from there to the third.
+    flow: [usize; 2],
+    /// The transfer that must give way is the first machine's own sending.
+    sends: bool,
+    promised: bool,
+}
+
+/// Hosts by number: 0 is the server.
+const CASES: [Case; 4] = [
+    Case { what: "gives way to nobody (control)", give_way: "nobody", flow: [2, 1], sends: false, promised: false },
+    Case {
+        what: "a program of the receiving machine",
+        give_way: "programs",
+        flow: [2, 1],
+        sends: false,
+        promised: true,
+    },
+    Case { what: "a program of the sending machine", give_way: "programs", flow: [1, 2], sends: true, promised: true },
+    Case {
+        what: "another machine behind the same link",
+        give_way: "network",
+        flow: [0, 2],
+        sends: false,
+        promised: true,
+    },
+];
+
+pub(crate) fn measure(place: &Place, programs: &Path, options: &Options, report: &mut Report) -> Result<()> {
+    let unit = report.unit.context("nothing has been measured to compare with")?;
+    let host = |number: usize| if number == 0 { &place.net.server } else { &place.net.machines[number - 1] };
+    println!("starting server, machines and agents …");
+    let mut site = Site::up(place, programs, options.room() * 4)?;
+    let mut table = Table { unit, seed: options.seed, options, lines: Vec::new() };
+    for give_way in ["nobody", "programs", "network"] {
+        site.give_way(0, give_way)?;
+        table.alone(place, &mut site, give_way, report)?;
+    }
+    for case in &CASES {
+        let sender = Sender::start(place, host(case.flow[0]))?;
+        for congestion in ["cubic", "bbr"] {
+            sender.congestion(congestion)?;
+            let solo = sender.to(host(case.flow[1]), FLOW)?.rate()?;
+            sender.congestion("bbr")?;
+            table.beside(place, &mut site, case, congestion, solo, (&sender, host(case.flow[1])), report)?;
+        }
+        sender.congestion("bbr")?;
+    }
+    report.notes.extend(table.lines);
+    Ok(())
+}
+
+struct Table<'a> {
+    unit: Unit,
+    seed: u64,
+    options: &'a Options,
+    lines: Vec<String>,
+}
+
+impl Table<'_> {
+    /// A new file for each transfer: who holds it already does not fetch it.
+    fn publish(&mut self, place: &Place, site: &Site<'_>) -> Result<content::Content> {
+        self.seed += 1;
+        let file = content::archive(&place.dir, &format!("beside-{}", self.seed), self.options.size(), self.seed)?;
+        site.publish(&file)?;
+        std::fs::remove_file(&file.path)?;
+        Ok(file)
+    }
+    fn alone(&mut self, place: &Place, site: &mut Site<'_>, give_way: &str, report: &mut Report) -> Result<()> {
+        println!("alone, giving way to: {give_way} …");
+        let file = self.publish(place, site)?;
+        let meter = Meter::start(&place.net)?;
+        let deployment = site.deploy_to(&file.name, "machine:m01", 1)?;
+        let took = finished(site, &deployment)?;
+        let row = Row::of(&format!("alone, giving way to {give_way}"), took, file.size, &meter.read(&place.net)?);
+        let used = 1.0 / row.units(&self.unit);
+        report.rows.push(row);
+        self.judge(
+            &format!("alone, giving way to {give_way}: the transfer uses {used:.3} of the link"),
+            used,
+            USED,
+            report,
+        );
+        Ok(())
+    }
+    #[expect(clippy::too_many_arguments, reason = "one case with everything that it is made of")]
+    fn beside(
+        &mut self,
+        place: &Place,
+        site: &mut Site<'_>,
+        case: &Case,
+        congestion: &str,
+        solo: f64,
+        (sender, to): (&Sender<'_>, &Host),
+        report: &mut Report,
+    ) -> Result<()> {
+        println!("{congestion} beside the transfer: {} …", case.what);
+        let machines = if case.sends { "machine:m01,m03" } else { "machine:m01" };
+        for machine in 0..3 {
+            site.give_way(machine, case.give_way)?;
+        }
+        let file = self.publish(place, site)?;
+        let began = Instant::now();
+        let meter = Meter::start(&place.net)?;
+        let deployment = site.deploy_to(&file.name, machines, 1)?;
+        // Whoever sends must be the first machine: the flow is on its link.
+        let status = site.status(&deployment)?;
+        let first = status.addressees.iter().find(|one| one.label == "m01").context("m01 is no addressee")?;
+        if case.sends && first.planned.first() != Some(&status.server) {
+            self.lines.push(format!("{}: m01 was not planned to send; not measured", case.what));
+            finished(site, &deployment)?;
+            return Ok(());
+        }
+        let moved = |reading: &super::meter::Reading| {
+            let link = reading.machines[0];
+            if case.sends { link.sent } else { link.received }
+        };
+        wait_every(LOOK, "the transfer is under way", Duration::from_secs(60), || {
+            Ok((moved(&meter.read(&place.net)?) > UNDER_WAY).then_some(()))
+        })?;
+        let meter = Meter::start(&place.net)?;
+        sender.congestion(congestion)?;
+        let rate = sender.to(to, FLOW)?.rate()?;
+        let reading = meter.read(&place.net)?;
+        sender.congestion("bbr")?;
+        let kept = rate / solo;
+        finished(site, &deployment)?;
+        let line = format!(
+            "{congestion}, {} (giving way to {}): {:.2} Mbit/s alone, {:.2} beside the transfer, keeps {kept:.3}; processors {:.0} % busy; the transfer took {:.0} s in all",
+            case.what,
+            case.give_way,
+            solo * 8e-6,
+            rate * 8e-6,
+            reading.busy * 100.0,
+            began.elapsed().as_secs_f64(),
+        );
+        if case.promised {
+            self.judge(&line, kept, KEPT, report);
+        } else {
+            self.lines.push(line);
+        }
+        Ok(())
+    }
+    fn judge(&mut self, line: &str, value: f64, least: f64, report: &mut Report) {
+        let verdict = if value >= least { "held" } else { "**missed**" };
+        println!("{line}");
+        self.lines.push(format!("{line}; at least {least:.2}: {verdict}"));
+        report.missed |= value < least;
+    }
+}
+
+/// Waits until everybody has it; how long that was from the acceptance of the deployment.
+fn finished(site: &mut Site<'_>, deployment: &str) -> Result<Duration> {
+    wait_every(Duration::from_millis(1500), "the transfer is finished", Duration::from_secs(400), || {
+        site.must_live(None)?;
+        let status = site.status(deployment)?;
+        let times = status.addressees.iter().map(|one| one.verified_after.filter(|_| one.installed_after.is_some()));
+        Ok(times.collect::<Option<Vec<_>>>().map(|all| Duration::from_millis(all.into_iter().max().unwrap_or(0))))
+    })
+}

@@ -1,0 +1,78 @@
+//! `cargo xtask lab --quota`: every machine may pass on 50 MB a day and is sent a file that is larger. What the links carry away
+//! from each of them is counted outside of it, and held against the quota and against its own ledger; everybody gets the file whole. One machine is
+//! killed in the middle and started again: it gets no second quota.
+
+use super::{
+    Options, content,
+    meter::Meter,
+    place::{Place, wait_every},
+    report::Report,
+    site::Site,
+};
+use anyhow::{Context, Result};
+use std::{path::Path, time::Duration};
+
+/// What each machine may pass on (bytes).
+const QUOTA: u64 = 50_000_000;
+/// What may be missing from the count, or beyond it: reports to the server, names, clocks.
+const MISCOUNT: f64 = 0.01;
+/// What a machine that was killed may have lost of its day besides (bytes): what is written ahead.
+const LOST: f64 = 1.5e6;
+/// A machine is killed when it has sent so much (bytes).
+const KILL_AT: u64 = 20_000_000;
+const LOOK: Duration = Duration::from_millis(250);
+
+pub(crate) fn measure(place: &Place, programs: &Path, options: &Options, report: &mut Report) -> Result<()> {
+    println!("starting server, machines and agents …");
+    let mut site = Site::up(place, programs, options.room())?;
+    let file = content::archive(&place.dir, "quota", options.size(), options.seed)?;
+    site.publish(&file)?;
+    let count = place.net.machines.len();
+    let limits = format!(
+        r#"{{"request":"set-limits","download":null,"upload":null,"daily_upload":{QUOTA},"forward":true,"free_disk":0}}"#
+    );
+    for machine in 0..count {
+        site.tell(machine, &limits)?;
+    }
+    let meter = Meter::start(&place.net)?;
+    let deployment = site.deploy_to(&file.name, "all", 2)?;
+    let killed = wait_every(LOOK, "a machine has passed something on", Duration::from_secs(120), || {
+        let reading = meter.read(&place.net)?;
+        Ok(reading.machines.iter().position(|link| link.sent > KILL_AT))
+    })?;
+    println!("killing {} and starting it again …", place.net.machines[killed].label);
+    site.kill(killed)?;
+    site.restart(killed)?;
+    wait_every(Duration::from_millis(1500), "every machine holds the file", Duration::from_secs(600), || {
+        site.must_live(None)?;
+        let status = site.status(&deployment)?;
+        Ok(status.addressees.iter().all(|one| one.installed_after.is_some()).then_some(()))
+    })?;
+    let reading = meter.read(&place.net)?;
+    report.notes.push(format!(
+        "{count} machines, {QUOTA} bytes a day each, a file of {} bytes: every machine holds it; the server sent {} bytes.",
+        file.size, reading.server.sent
+    ));
+    let mut used_up = 0;
+    for (index, host) in place.net.machines.iter().enumerate() {
+        let counted = reading.machines[index].sent;
+        let ledger = site.given_today(index).with_context(|| format!("the ledger of {}", host.label))?;
+        let slack = MISCOUNT * QUOTA as f64;
+        let lost = if index == killed { LOST } else { 0.0 };
+        let within = counted as f64 <= QUOTA as f64 + slack;
+        let miscount = ledger as f64 - counted as f64;
+        let equal = (-slack..=slack + lost).contains(&miscount);
+        used_up += usize::from(counted as f64 > 0.9 * QUOTA as f64);
+        report.missed |= !within || !equal;
+        let verdict = if within && equal { "held" } else { "**missed**" };
+        report.notes.push(format!(
+            "{}{}: {counted} bytes counted on its link, {ledger} in its ledger ({:+.2} %): {verdict}",
+            host.label,
+            if index == killed { " (killed and started again)" } else { "" },
+            100.0 * miscount / counted.max(1) as f64,
+        ));
+    }
+    // Where no machine comes near its quota nothing was shown.
+    report.missed |= used_up == 0;
+    Ok(())
+}
