@@ -108,7 +108,7 @@ impl Agent {
     /// What is wanted now, or overdue, gives way to nobody while it is received.
     fn give_way(&self, facts: &Facts) {
         let Some(node) = self.node.get() else { return };
-        let to = give_way(facts.choice.as_ref(), &self.people.policy);
+        let to = give_way(facts.choice.as_ref(), &facts.policy);
         let hurry = !lock(&self.told).hurry.is_empty();
         node.giver().set(if hurry { GiveWay::Nobody } else { to }, to);
     }

@@ -53,7 +53,7 @@ pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
             sampler.stop();
             (load_at, rest_at) = (Instant::now(), Instant::now());
         }
-        let quota = banyan_schedule::quota(people.choice().as_ref(), &people.policy).is_some();
+        let quota = banyan_schedule::quota(people.choice().as_ref(), &people.policy()).is_some();
         people.shared.write(people.state(), &people.zone, quota, !work);
         let wake = decide_all(&agent);
         let facts = people.facts();

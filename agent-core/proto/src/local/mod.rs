@@ -176,6 +176,8 @@ impl Request {
             | Self::Overrule { .. }
             | Self::ForgetChoice
             | Self::Wish { .. }
+            | Self::SetGiveWay { .. }
+            | Self::Report { .. }
             | Self::Enrol { .. } => 0,
         }
     }
