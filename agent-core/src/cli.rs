@@ -134,6 +134,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     drop(codes);
     let agent = assemble(&args, &folders, Arc::clone(&people), key, enrolment.clone(), listen)?;
+    agent.look_at_disk();
     // Programs on this machine can ask what it waits for.
     front.stands(&agent, &folders.data, args.socket.as_ref());
     let trust = lock(&agent.authenticate.trust).clone();

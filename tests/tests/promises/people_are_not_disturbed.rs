@@ -83,6 +83,14 @@ fn when_idle() -> World {
     world
 }
 
+/// Waits for something that is noticed as it happens, not at the next look.
+fn at_once(world: &World, what: &str, holds: impl Fn(&World) -> bool) {
+    let since = Instant::now();
+    world.wait_until(what, holds);
+    let took = since.elapsed();
+    assert!(took <= AT_ONCE, "{what}: only after {took:?}");
+}
+
 /// Deploys, and waits until the first machine has heard of it, the second one has it, and the first says that this is in
 /// the way of receiving. Nothing has come to it.
 fn waits(world: &World, version: &str, why: impl Fn(&Why) -> bool) -> String {
@@ -136,13 +144,10 @@ fn who_comes_back_in_the_middle_is_made_room_for_and_it_goes_on_from_where_it_wa
     let held = |world: &World| update(world).map_or(0, |update| update.progress.held);
     world.wait_until("it is idle and something has come", |world| held(world) > 0);
     let work = Work::begin();
-    let since = Instant::now();
     let closed = |world: &World| {
         update(world).is_some_and(|update| matches!(because(&update.verdict.receive), Some(Why::NotIdle { .. })))
     };
-    world.wait_until("it stops", closed);
-    let took = since.elapsed();
-    assert!(took <= AT_ONCE, "only after {took:?}");
+    at_once(&world, "it stops", closed);
     let (stopped_at, stood) = (held(&world), world.snapshot(0).scheduling.signals.load.at.expect("it was looked at"));
     // It goes on looking, and nothing moves meanwhile.
     world.wait_until("it has looked three times more", |world| {
@@ -174,7 +179,7 @@ fn its_own_work_is_nobodys() {
     assert!(stat(16) >= 10, "the agent gives way");
     let before = ticks();
     world.publish("hello", "1.0", 100_000_000, Behaviour::Works);
-    let deployment = world.deploy("hello", "m0", 2);
+    let deployment = world.deploy("hello", "machine:m0", 2);
     assert_eq!(finishes(&world, &deployment), 1);
     let used = ticks() - before;
     assert!(used >= 20, "it has worked for {used} hundredths of a second only");
@@ -223,7 +228,7 @@ fn a_metered_network_is_left_alone_until_the_person_says_so_about_this_one() {
 
     // Another network of the same name was not meant.
     networks.at_home();
-    world.wait_until("it has noticed", |world| {
+    at_once(&world, "it has noticed the other network", |world| {
         world.snapshot(0).scheduling.signals.network.value.is_some_and(|network| network.id.0 == HOME)
     });
     assert!(!world.snapshot(0).scheduling.signals.network.overruled);
@@ -233,10 +238,15 @@ fn a_metered_network_is_left_alone_until_the_person_says_so_about_this_one() {
         update(world).is_some_and(|update| because(&update.verdict.receive).is_some_and(over(HOME)))
     });
     networks.set_metered(4);
+    at_once(&world, "it has noticed that this one is not metered", |world| {
+        world.snapshot(0).scheduling.signals.network.value.is_some_and(|network| !network.metered)
+    });
     arrives(&world, &deployment);
     // Without the service nobody knows.
     drop(networks);
-    world.wait_until("it has noticed", |world| world.snapshot(0).scheduling.signals.network.value.is_none());
+    at_once(&world, "it has noticed that the service is gone", |world| {
+        world.snapshot(0).scheduling.signals.network.value.is_none()
+    });
 }
 
 #[test]
@@ -248,12 +258,12 @@ fn on_battery_and_while_power_is_saved_nothing_moves() {
     let deployment = waits(&world, "1.0", low);
     // Now power is saved, and then there is mains: it is the profile that is still in the way.
     let profiles = Profiles::start(&bus, "power-saver");
+    let power = |world: &World| world.snapshot(0).scheduling.signals.power.value;
+    at_once(&world, "it has noticed the profile", |world| power(world).is_some_and(|power| power.saver));
     battery.set(false);
-    world.wait_until("it says why it waits", |world| {
-        update(world).is_some_and(|update| matches!(because(&update.verdict.receive), Some(Why::PowerSaver { .. })))
-    });
-    let power = world.snapshot(0).scheduling.signals.power;
-    assert!(power.value.is_some_and(|power| power.saver && !power.battery) && power.at.is_some(), "{power:?}");
+    at_once(&world, "it has noticed the mains", |world| power(world).is_some_and(|power| !power.battery));
+    let waiting = update(&world).expect("it waits");
+    assert!(matches!(because(&waiting.verdict.receive), Some(Why::PowerSaver { .. })), "{waiting:?}");
     assert_eq!(update(&world).expect("it waits").progress.held, 0);
     profiles.set("balanced");
     arrives(&world, &deployment);
@@ -270,6 +280,9 @@ fn somebody_at_the_machine_keeps_it_from_being_idle_until_they_have_gone() {
     let deployment = waits(&world, "1.0", |why| matches!(why, Why::NotIdle { unquiet: Unquiet::Person, .. }));
     assert_eq!(world.snapshot(0).scheduling.signals.presence.value, Some(Presence::Here));
     logind.lock();
+    at_once(&world, "it has noticed that they have gone", |world| {
+        world.snapshot(0).scheduling.signals.presence.value == Some(Presence::Away)
+    });
     arrives(&world, &deployment);
 }
 

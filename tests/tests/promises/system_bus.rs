@@ -21,7 +21,7 @@ impl SystemBus {
         let mut daemon = Command::new("dbus-daemon");
         // The rules of a session's bus: everybody may own every name.
         daemon.args(["--session", "--nofork", "--nopidfile", "--print-address=1"]).stdin(Stdio::null());
-        let mut daemon = daemon.stdout(Stdio::piped()).spawn().unwrap_or_else(|error| {
+        let mut daemon = daemon.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap_or_else(|error| {
             panic!("starting dbus-daemon: {error}; `cargo xtask test --install` installs what is tested with")
         });
         let mut address = String::new();

@@ -1,5 +1,5 @@
 //! A connection to the system bus, for asking and listening. No more of D-Bus than that, over the agent's own runtime: a
-//! whole client library would be a quarter of the agent and bring two threads.
+//! whole client library would make the agent 4 MiB larger (this: 0.1) and bring two threads.
 
 use super::{
     message::{self, Call, HEAD, Heard},

@@ -250,7 +250,11 @@ mod tests {
 
     #[test]
     fn variants_in_variants_end_somewhere() {
-        let bytes = [1, b'v', 0].repeat(1000);
-        assert_eq!(Reader::new(&bytes, false).all("v"), None);
+        let nested = |depth| [[1, b'v', 0].repeat(depth), vec![1, b'y', 0, 7]].concat();
+        assert_eq!(Reader::new(&nested(5), false).all("v"), Some(vec![Value::Number(7)]));
+        assert_eq!(Reader::new(&nested(100), false).all("v"), None);
+        let brackets = |depth: usize| format!("{}y{}", "(".repeat(depth), ")".repeat(depth));
+        assert!(Reader::new(&[7], false).all(&brackets(5)).is_some());
+        assert_eq!(Reader::new(&[7], false).all(&brackets(100)), None);
     }
 }
