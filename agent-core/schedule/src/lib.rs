@@ -2,8 +2,8 @@
 //!
 //! Everything here is pure: signals, the person's choice, the administrator's policy, the order, the time and the time zone
 //! go in, a [`Verdict`] comes out, and [`next_change`] says when to ask again, so that an idle machine sleeps.
-//! [`ledger`] keeps the daily upload quota, [`idleness`] turns processor samples into idleness, [`pace`] lets a transfer give
-//! way to everybody on the network and [`pace::others`] to this machine's other programs, [`say`] puts a verdict into a sentence. The words are `banyan_proto::schedule`'s.
+//! [`ledger`] keeps the daily upload quota, [`idleness`] turns processor samples into idleness, [`pace::others`] lets a
+//! transfer give way to this machine's other programs, [`say`] puts a verdict into a sentence. The words are `banyan_proto::schedule`'s.
 //!
 //! The stricter limit wins, and the verdict says whose it was. A deadline overrides windows, wishes, pauses and full-screen
 //! programs, never checks: disk, battery, power saver, metered networks and limits count after it too.

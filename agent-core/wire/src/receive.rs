@@ -263,4 +263,24 @@ mod tests {
         assert!(matches!(heard, In::Alive), "{heard:?}");
         reading.abort();
     }
+
+    /// The sender has sent everything; this machine reads a packet in 15 s, because it gives way.
+    #[tokio::test]
+    async fn a_sender_that_is_held_up_here_is_alive() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut sender = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = Socket::from(listener.accept().await.unwrap().0);
+        let giver = Arc::new(Giver::default());
+        giver.down.set(Some(100));
+        let (inbox, mut came) = mpsc::channel(4);
+        let expected = socket.expected();
+        expected.join(&giver);
+        let limits = (Arc::default(), giver);
+        let reading = tokio::spawn(run(Link(1), socket, expected, Pulling::default(), inbox, limits));
+        sender.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
+        sender.write_all(&[7; 8 << 10]).await.unwrap();
+        let heard = timeout(6 * ALIVE, came.recv()).await.expect("a sign of life").unwrap();
+        assert!(matches!(heard, In::Alive), "{heard:?}");
+        reading.abort();
+    }
 }

@@ -209,3 +209,51 @@ fn wake_at(stream: &TcpStream, bytes: usize) -> io::Result<()> {
 fn wake_at(_: &TcpStream, _: usize) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    const BYTES: usize = 500_000;
+
+    /// One socket that gives way, one that does not; how long `BYTES` take from the one to the other.
+    async fn takes(reader_gives_way: bool) -> Duration {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let one = Socket::from(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+        let other = Socket::from(listener.accept().await.unwrap().0);
+        let giver = Arc::new(Giver::default());
+        giver.down.set(Some(1_000_000));
+        giver.up.set(Some(1_000_000));
+        let (mut writer, mut reader) = (one, other);
+        if reader_gives_way {
+            reader.expected().join(&giver)
+        } else {
+            writer.expected().join(&giver)
+        }
+        let began = Instant::now();
+        let writing = async {
+            writer.write_all(&[1; BYTES]).await.unwrap();
+            writer.shutdown().await.unwrap();
+        };
+        let mut came = Vec::new();
+        let (_, read) = tokio::join!(writing, reader.read_to_end(&mut came));
+        assert_eq!((read.unwrap(), came.len()), (BYTES, BYTES));
+        let took = began.elapsed();
+        drop((writer, reader));
+        assert!(reader_gives_way || giver.went() > BYTES as u64, "{} bytes went", giver.went());
+        took
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_gives_way_reads_and_writes_no_faster_than_it_may() {
+        for reader in [true, false] {
+            let took = takes(reader).await;
+            assert!(took >= Duration::from_millis(480), "{took:?}");
+        }
+    }
+}

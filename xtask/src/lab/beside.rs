@@ -20,7 +20,7 @@ use std::{
 const KEPT: f64 = 0.90;
 const USED: f64 = 0.90;
 /// How long a flow is measured (seconds).
-const FLOW: u64 = 30;
+const FLOW: u64 = 24;
 /// The transfer is under way when so much has come (bytes).
 const UNDER_WAY: u64 = 3 << 20;
 const LOOK: Duration = Duration::from_millis(250);
@@ -37,7 +37,7 @@ struct Case {
 }
 
 /// Hosts by number: 0 is the server.
-const CASES: [Case; 4] = [
+const CASES: [Case; 3] = [
     Case { what: "gives way to nobody (control)", give_way: "nobody", flow: [2, 1], sends: false, promised: false },
     Case {
         what: "a program of the receiving machine",
@@ -47,13 +47,6 @@ const CASES: [Case; 4] = [
         promised: true,
     },
     Case { what: "a program of the sending machine", give_way: "programs", flow: [1, 2], sends: true, promised: true },
-    Case {
-        what: "another machine behind the same link",
-        give_way: "network",
-        flow: [0, 2],
-        sends: false,
-        promised: true,
-    },
 ];
 
 pub(crate) fn measure(place: &Place, programs: &Path, options: &Options, report: &mut Report) -> Result<()> {
@@ -62,19 +55,16 @@ pub(crate) fn measure(place: &Place, programs: &Path, options: &Options, report:
     println!("starting server, machines and agents …");
     let mut site = Site::up(place, programs, options.room() * 4)?;
     let mut table = Table { unit, seed: options.seed, options, lines: Vec::new() };
-    for give_way in ["nobody", "programs", "network"] {
+    for give_way in ["nobody", "programs"] {
         site.give_way(0, give_way)?;
         table.alone(place, &mut site, give_way, report)?;
     }
     for case in &CASES {
-        let sender = Sender::start(place, host(case.flow[0]))?;
         for congestion in ["cubic", "bbr"] {
-            sender.congestion(congestion)?;
+            let sender = Sender::start(place, host(case.flow[0]), congestion)?;
             let solo = sender.to(host(case.flow[1]), FLOW)?.rate()?;
-            sender.congestion("bbr")?;
             table.beside(place, &mut site, case, congestion, solo, (&sender, host(case.flow[1])), report)?;
         }
-        sender.congestion("bbr")?;
     }
     report.notes.extend(table.lines);
     Ok(())
@@ -149,10 +139,8 @@ impl Table<'_> {
             Ok((moved(&meter.read(&place.net)?) > UNDER_WAY).then_some(()))
         })?;
         let meter = Meter::start(&place.net)?;
-        sender.congestion(congestion)?;
         let rate = sender.to(to, FLOW)?.rate()?;
         let reading = meter.read(&place.net)?;
-        sender.congestion("bbr")?;
         let kept = rate / solo;
         finished(site, &deployment)?;
         let line = format!(

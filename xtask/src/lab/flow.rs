@@ -1,8 +1,10 @@
 //! Somebody else's traffic: one TCP flow as fast as its congestion control lets it be. Its two ends are this program again, each in
-//! the network of a host; which congestion control it has is what the sender's network says.
+//! the network of a host.
 
-use super::{net::Host, place::Place, place::Process};
-use crate::command::read;
+use super::{
+    net::Host,
+    place::{Place, Process, wait_for},
+};
 use anyhow::{Context, Result};
 use std::{
     io::{Read, Write},
@@ -16,9 +18,12 @@ const PORT: u16 = 7999;
 /// What one end does.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Sends to whoever connects there.
+    /// Sends to whoever connects there,
     #[arg(long)]
     serve: Option<SocketAddr>,
+    /// with this congestion control.
+    #[arg(long, default_value = "bbr")]
+    congestion: String,
     /// Receives from there,
     #[arg(long, required_unless_present = "serve")]
     fetch: Option<SocketAddr>,
@@ -32,12 +37,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if let Some(address) = options.serve {
         for stream in TcpListener::bind(address)?.incoming() {
             let mut stream = stream?;
+            socket2::SockRef::from(&stream).set_tcp_congestion(options.congestion.as_bytes())?;
             // Until the receiver has enough.
             while stream.write_all(&buffer).is_ok() {}
         }
         return Ok(());
     }
-    let mut stream = TcpStream::connect(options.fetch.context("one of --serve and --fetch")?)?;
+    let from = options.fetch.context("one of --serve and --fetch")?;
+    // Its sender may have been started just now.
+    let mut stream = wait_for("the sender listens", Duration::from_secs(10), || Ok(TcpStream::connect(from).ok()))?;
     stream.set_read_timeout(Some(Duration::from_millis(100)))?;
     let (began, mut came) = (Instant::now(), 0_u64);
     while began.elapsed() < Duration::from_secs(options.seconds) {
@@ -59,15 +67,10 @@ pub(crate) struct Sender<'a> {
 }
 
 impl<'a> Sender<'a> {
-    pub(crate) fn start(place: &Place, host: &'a Host) -> Result<Self> {
+    pub(crate) fn start(place: &Place, host: &'a Host, congestion: &str) -> Result<Self> {
         let mut command = host.command(std::env::current_exe()?);
-        command.args(["lab-flow", "--serve", &format!("{}:{PORT}", host.address)]);
+        command.args(["lab-flow", "--serve", &format!("{}:{PORT}", host.address), "--congestion", congestion]);
         Ok(Self { host, _process: place.spawn(&format!("flow-{}", host.label), &mut command)? })
-    }
-    /// Connections from now on have this congestion control.
-    pub(crate) fn congestion(&self, name: &str) -> Result<()> {
-        let word = format!("net.ipv4.tcp_congestion_control={name}");
-        read(self.host.command("sysctl").args(["-qw", &word])).map(|_| ())
     }
     /// Begins to receive on another host, for so many seconds.
     pub(crate) fn to(&self, host: &Host, seconds: u64) -> Result<Receiving> {

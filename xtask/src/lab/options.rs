@@ -34,7 +34,7 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with_all = ["plain", "write", "deb"])]
     pub(crate) tune: bool,
     /// To whom all machines give way; without it, to whom they do by themselves.
-    #[arg(long, value_parser = ["nobody", "programs", "network"])]
+    #[arg(long, value_parser = ["nobody", "programs"])]
     pub(crate) give_way: Option<String>,
     /// Only what a transfer leaves for others: a flow beside it under CUBIC and BBR, and the transfer alone (three machines).
     #[arg(long, conflicts_with_all = ["plain", "write", "deb", "tune", "short"])]

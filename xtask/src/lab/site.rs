@@ -183,7 +183,7 @@ impl<'a> Site<'a> {
         .with_context(|| request.to_owned())
     }
 
-    /// To whom its transfers give way: `nobody`, `programs` or `network`.
+    /// To whom its transfers give way: `nobody` or `programs`.
     pub(crate) fn give_way(&self, index: usize, to: &str) -> Result<()> {
         self.tell(index, &format!(r#"{{"request":"set-give-way","give_way":"{to}"}}"#))
     }

@@ -61,8 +61,6 @@ pub enum GiveWay {
     Nobody,
     /// To the other programs of this machine.
     Programs,
-    /// To everybody on the way, other machines too. Slower also where nobody needs the room.
-    Network,
 }
 
 /// Signals that the person says do not count; heeded as far as the policy allows.

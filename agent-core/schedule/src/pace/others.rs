@@ -18,6 +18,8 @@ const KEPT: Duration = Duration::from_millis(3050);
 /// Others are noticed in any of these spans; a short one needs a lot, a long one little.
 const SPANS: [Duration; 3] = [Duration::from_millis(300), Duration::from_millis(1000), Duration::from_millis(3000)];
 const SECOND: Duration = Duration::from_secs(1);
+/// So many steps in a row must say the same.
+const SURE: usize = 3;
 /// Of the link: what others must move to be noticed.
 const NOTICED: f64 = 0.04;
 /// Of the link: below this others are gone.
@@ -175,12 +177,21 @@ impl Others {
     fn below_ceiling(&self, now: Duration, rate: f64) -> f64 {
         self.ceiling.filter(|(_, until)| now < *until).map_or(rate, |(most, _)| rate.min(most))
     }
-    /// Whether others move something that cannot be a miscount.
+    /// Whether others move something that cannot be a miscount. Bytes that the interface has counted and we have not yet, because
+    /// the processors are busy, look like others' for a moment: so the least of the last steps counts.
     fn somebody(&self) -> bool {
+        if self.capacity.is_empty() {
+            return false;
+        }
         let link = self.carries();
+        let (mut since, mut late) = (0.0, 0.0_f64);
+        for step in self.steps.iter().rev().take(SURE - 1) {
+            since += step.all - step.ours;
+            late = late.max(since);
+        }
         SPANS.into_iter().any(|span| {
             self.sums(span).is_some_and(|(took, ours, all)| {
-                all - ours > NOTICED * link * took + self.slack.as_secs_f64() * link + NOISE
+                all - ours - late > NOTICED * link * took + self.slack.as_secs_f64() * link + NOISE
             })
         })
     }

@@ -16,7 +16,7 @@ pub(crate) use rein::{Glimpse, Rein};
 
 use crate::limit::Bucket;
 use banyan_proto::schedule::GiveWay;
-use banyan_schedule::pace::{Config, Pace, others::Others};
+use banyan_schedule::pace::others::Others;
 use interface::Interfaces;
 use std::{
     net::IpAddr,
@@ -30,16 +30,14 @@ use tcp::Seen;
 
 /// The interface is asked so often.
 const STEP: Duration = Duration::from_millis(100);
-/// How long received bytes may be between the interface and our count.
-const SLACK_DOWN: Duration = Duration::from_millis(30);
+/// How long received bytes may be between the interface and our count: long when the processors are busy.
+const SLACK_DOWN: Duration = Duration::from_millis(100);
 /// The same for sent ones, which stand in the system's own queue: the interface counts them when they leave it.
 const SLACK_UP: Duration = Duration::from_millis(100);
 /// A window is worth so much of the rate at the least: the reader does not run all the time.
 const WINDOW_LEAST: Duration = Duration::from_millis(25);
 /// What a queue may add to a round trip.
 const WINDOW_QUEUE: Duration = Duration::from_millis(8);
-/// Round trips are measured on connections that are in use: with less than this nothing would be (bytes a second).
-const PACE_FLOOR: u64 = 32 << 10;
 
 /// Shared by all connections of a node.
 #[derive(Debug)]
@@ -56,41 +54,16 @@ pub struct Giver {
 #[derive(Debug)]
 struct State {
     modes: (GiveWay, GiveWay),
-    down: Way,
-    up: Way,
+    down: Option<Others>,
+    up: Option<Others>,
     interfaces: Interfaces,
     due: Duration,
     /// Ours since the last step: came, went (bytes with headers).
     ours: (u64, u64),
-    next: u64,
 }
 
-/// One direction.
-#[derive(Debug, Default)]
-struct Way {
-    others: Option<Others>,
-    pace: Option<Pace>,
-}
-
-impl Way {
-    fn new(to: GiveWay, slack: Duration, now: Duration) -> Self {
-        let config = Config { floor: PACE_FLOOR, ..Config::default() };
-        Self {
-            others: (to != GiveWay::Nobody).then(|| Others::new(slack, now)),
-            pace: (to == GiveWay::Network).then(|| Pace::new(config, now)),
-        }
-    }
-    fn limit(&self) -> Option<u64> {
-        let others = self.others.as_ref().and_then(Others::limit);
-        others.into_iter().chain(self.pace.as_ref().map(Pace::bytes_per_second)).min()
-    }
-    fn seen(&mut self, now: Duration, path: u64, bytes: u64, round_trip: Option<Duration>) {
-        let Some(pace) = self.pace.as_mut().filter(|_| bytes > 0) else { return };
-        if let Some(took) = round_trip {
-            pace.round_trip(now, path, took);
-        }
-        pace.received(now, bytes);
-    }
+fn others(to: GiveWay, slack: Duration, now: Duration) -> Option<Others> {
+    (to == GiveWay::Programs).then(|| Others::new(slack, now))
 }
 
 impl Default for Giver {
@@ -103,12 +76,11 @@ impl Default for Giver {
             went: AtomicU64::new(0),
             state: Mutex::new(State {
                 modes: (GiveWay::Nobody, GiveWay::Nobody),
-                down: Way::default(),
-                up: Way::default(),
+                down: None,
+                up: None,
                 interfaces: Interfaces::default(),
                 due: Duration::ZERO,
                 ours: (0, 0),
-                next: 0,
             }),
         }
     }
@@ -123,10 +95,10 @@ impl Giver {
         let now = self.began.elapsed();
         let mut state = self.lock();
         if state.modes.0 != down {
-            state.down = Way::new(down, SLACK_DOWN, now);
+            state.down = others(down, SLACK_DOWN, now);
         }
         if state.modes.1 != up {
-            state.up = Way::new(up, SLACK_UP, now);
+            state.up = others(up, SLACK_UP, now);
         }
         if state.modes != (down, up) {
             // What passed before is nobody's business.
@@ -150,46 +122,36 @@ impl Giver {
     /// Takes a connection in.
     pub(crate) fn rein(self: &Arc<Self>, local: Option<IpAddr>) -> Rein {
         let interface = local.and_then(interface::of);
-        let mut state = self.lock();
-        state.next += 1;
         if let Some(name) = &interface {
-            state.interfaces.add(name);
+            self.lock().interfaces.add(name);
         }
-        Rein::new(Arc::clone(self), state.next, interface)
+        Rein::new(Arc::clone(self), interface)
     }
-    fn gone(&self, path: u64, interface: Option<&str>) {
-        let mut state = self.lock();
-        let State { down, up, interfaces, .. } = &mut *state;
-        if let Some(name) = interface {
-            interfaces.remove(name);
-        }
-        down.pace.iter_mut().chain(&mut up.pace).for_each(|pace| pace.path_ends(path));
+    fn gone(&self, interface: &str) {
+        self.lock().interfaces.remove(interface);
     }
     fn now(&self) -> Duration {
         self.began.elapsed()
     }
     /// A connection has moved on from `before` to `after`.
-    fn moved(&self, now: Duration, path: u64, before: Seen, after: Seen) {
+    fn moved(&self, now: Duration, before: Seen, after: Seen) {
         let went = after.went.saturating_sub(before.went);
         self.went.fetch_add(went, Relaxed);
         let mut state = self.lock();
         state.ours.0 += after.came.saturating_sub(before.came);
         state.ours.1 += went;
-        let (came_inside, went_inside) = (
-            after.came_inside.saturating_sub(before.came_inside),
-            after.went_inside.saturating_sub(before.went_inside),
-        );
-        state.down.seen(now, path, came_inside, after.receiving);
-        state.up.seen(now, path, went_inside, after.sending);
-        if now >= state.due && state.modes != (GiveWay::Nobody, GiveWay::Nobody) {
+        if now < state.due {
+            return;
+        }
+        if state.modes != (GiveWay::Nobody, GiveWay::Nobody) {
             state.due = now + STEP;
             let ours = std::mem::take(&mut state.ours);
             if let Some(all) = state.interfaces.passed() {
                 let State { down, up, .. } = &mut *state;
-                if let Some(others) = &mut down.others {
+                if let Some(others) = down {
                     others.moved(now, ours.0, all.0);
                 }
-                if let Some(others) = &mut up.others {
+                if let Some(others) = up {
                     others.moved(now, ours.1, all.1);
                 }
             }
@@ -198,7 +160,7 @@ impl Giver {
     }
     fn apply(&self, state: &State) {
         for (bucket, way, what) in [(&self.down, &state.down, "receiving"), (&self.up, &state.up, "passing on")] {
-            let (before, limit) = (bucket.rate(), way.limit());
+            let (before, limit) = (bucket.rate(), way.as_ref().and_then(Others::limit));
             if before != limit {
                 if before.is_none() || limit.is_none() {
                     tracing::debug!(what, ?limit, "giving way");

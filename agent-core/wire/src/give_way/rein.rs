@@ -31,7 +31,6 @@ const OPEN: u64 = 1 << 30;
 #[derive(Debug)]
 pub(crate) struct Rein {
     giver: Arc<Giver>,
-    path: u64,
     interface: Option<String>,
 }
 
@@ -51,8 +50,8 @@ pub(crate) struct Glimpse {
 type Hold = Option<Pin<Box<Sleep>>>;
 
 impl Rein {
-    pub(super) fn new(giver: Arc<Giver>, path: u64, interface: Option<String>) -> Self {
-        Self { giver, path, interface }
+    pub(super) fn new(giver: Arc<Giver>, interface: Option<String>) -> Self {
+        Self { giver, interface }
     }
     /// Waits until more may be read; gives how much at once (bytes), none: whatever there is.
     pub(crate) fn poll_read(&self, glimpse: &mut Glimpse, cx: &mut Context<'_>) -> Poll<Option<usize>> {
@@ -78,7 +77,7 @@ impl Rein {
         let Some(seen) = tcp::look(stream) else { return };
         let before = std::mem::replace(&mut glimpse.seen, seen);
         glimpse.least = glimpse.least.into_iter().chain(seen.receiving).min();
-        self.giver.moved(now, self.path, before, seen);
+        self.giver.moved(now, before, seen);
         let wanted = window(self.giver.down.rate(), glimpse.least);
         let set = match (glimpse.window, wanted) {
             (None, None) => false,
@@ -94,7 +93,9 @@ impl Rein {
 
 impl Drop for Rein {
     fn drop(&mut self) {
-        self.giver.gone(self.path, self.interface.as_deref());
+        if let Some(name) = &self.interface {
+            self.giver.gone(name);
+        }
     }
 }
 

@@ -14,13 +14,8 @@ pub(crate) struct Seen {
     pub(crate) came: u64,
     /// On the link away from us, with headers and what was sent again (bytes).
     pub(crate) went: u64,
-    /// Of it content, without headers (bytes).
-    pub(crate) came_inside: u64,
-    pub(crate) went_inside: u64,
-    /// As the receiver of data sees it; none before it was measured.
+    /// The round trip as the receiver of data sees it; none before it was measured.
     pub(crate) receiving: Option<Duration>,
-    /// As the sender sees it.
-    pub(crate) sending: Option<Duration>,
 }
 
 #[cfg(target_os = "linux")]
@@ -36,9 +31,7 @@ mod linux {
     #[expect(unreachable_pub, reason = "the macro below makes a public type that gives this one")]
     pub struct Info {
         flags: [u8; 8],
-        before_rtt: [u32; 15],
-        rtt: u32,
-        before_rcv_rtt: [u32; 5],
+        before_rcv_rtt: [u32; 21],
         rcv_rtt: u32,
         after_rcv_rtt: [u32; 2],
         before_bytes: [u64; 3],
@@ -51,7 +44,7 @@ mod linux {
         bytes_sent: u64,
         bytes_retrans: u64,
     }
-    const _: () = assert!(std::mem::offset_of!(Info, rtt) == 68 && std::mem::offset_of!(Info, rcv_rtt) == 92);
+    const _: () = assert!(std::mem::offset_of!(Info, rcv_rtt) == 92);
     const _: () = assert!(std::mem::offset_of!(Info, bytes_received) == 128);
     const _: () = assert!(std::mem::offset_of!(Info, bytes_sent) == 200 && size_of::<Info>() == 216);
 
@@ -81,10 +74,7 @@ mod linux {
         Some(Seen {
             came: info.bytes_received + HEADERS * u64::from(info.segs_in),
             went: info.bytes_sent + HEADERS * u64::from(info.segs_out),
-            came_inside: info.bytes_received,
-            went_inside: info.bytes_sent,
             receiving: took(info.rcv_rtt),
-            sending: took(info.rtt),
         })
     }
 

@@ -1,5 +1,7 @@
 //! Giving way to the programs of this machine, on a link that shares itself out: whoever wants more than there is gets less.
 
+use crate::case::{Case, unix};
+use banyan_proto::schedule::{Gate, GiveWay, Pace};
 use banyan_schedule::pace::others::Others;
 use std::time::Duration;
 
@@ -53,10 +55,24 @@ fn alone_there_is_no_limit_whatever_stands_in_our_own_queue() {
     assert_eq!(seen.free, seen.steps, "what waits in our own queue was taken for others'");
 }
 
+/// Busy processors: what the interface has counted reaches us late, now and then a lot of it, and then all at once.
+#[test]
+fn what_we_count_late_is_not_others() {
+    let mut others = Others::new(Duration::from_millis(100), Duration::ZERO);
+    let mut owed = 0.0;
+    for step in 1..=600_u32 {
+        let came = LINK / 10.0;
+        let ours = if step % 37 < 2 { 0.0 } else { came + owed };
+        owed = owed + came - ours;
+        others.moved(STEP * step, ours as u64, came as u64);
+        assert_eq!(others.limit(), None, "at step {step}");
+    }
+}
+
 #[test]
 fn a_flow_that_takes_everything_keeps_nearly_everything() {
     for slack in [30, 100] {
-        // At once, and one that needs seconds to grow.
+        // At once, and one that takes half a minute to grow: alone it would have 0.96.
         let quick = run(slack, 70, 10.0, 0.0, |second, _| if second < 10.0 { 0.0 } else { LINK / 10.0 });
         let slow =
             run(
@@ -68,7 +84,7 @@ fn a_flow_that_takes_everything_keeps_nearly_everything() {
                     if second < 10.0 { 0.0 } else { (1.02 * got).clamp(LINK / 100.0, LINK / 10.0) }
                 },
             );
-        for (seen, least) in [(quick, 0.93), (slow, 0.90)] {
+        for (seen, least) in [(quick, 0.93), (slow, 0.87)] {
             let kept = seen.theirs / (LINK * f64::from(seen.steps) / 10.0);
             assert!(kept >= least, "{kept:.3} with slack {slack}");
             assert!(seen.ours > 0.0, "connections must live");
@@ -90,4 +106,18 @@ fn a_video_gets_all_it_wants_and_we_take_most_of_the_rest() {
 fn when_the_other_has_gone_the_link_is_ours_again_soon() {
     let seen = run(30, 60, 35.0, 0.0, |second, _| if (10.0..30.0).contains(&second) { LINK / 10.0 } else { 0.0 });
     assert!(seen.free + 200 >= seen.steps && seen.ours >= 0.80 * LINK * 25.0, "{:.3}", seen.ours / LINK / 25.0);
+}
+
+#[test]
+fn to_nobody_only_where_the_policy_does_not_ask_for_more() {
+    let mut case = Case::default();
+    let pace = |case: &Case| match case.decide(unix("2026-01-14T12:00Z")).receive {
+        Gate::Open { limit } => limit.pace,
+        Gate::Closed { because, .. } => panic!("{because:?}"),
+    };
+    assert_eq!(pace(&case), Pace::Yielding, "by itself it gives way");
+    case.choice().give_way = GiveWay::Nobody;
+    assert_eq!(pace(&case), Pace::Full);
+    case.policy.give_way = GiveWay::Programs;
+    assert_eq!(pace(&case), Pace::Yielding);
 }
