@@ -1,7 +1,9 @@
-//! What the promises are written in: a [`World`] of real processes on loopback.
+//! What the promises are written in: a [`World`] of real processes on loopback, and a [`stage`] for real windows.
 
 pub mod package;
 pub mod programs;
+#[cfg(target_os = "linux")]
+pub mod stage;
 pub mod world;
 
 pub use world::{Agent, World};

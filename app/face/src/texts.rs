@@ -10,7 +10,7 @@ use crate::{Clock, Page};
 use banyan_proto::{
     Reason, UnixSeconds,
     local::{Happened, Headline, Link, Mode, Overruled, Partner, Snapshot, Update, Wait, When},
-    schedule::{Load, Network, Power, Presence, Window},
+    schedule::{Announcement, Gate, Load, Network, Night, Power, Presence, Stage, Window},
 };
 use banyan_schedule::say;
 
@@ -40,6 +40,7 @@ pub const DETAILS: &str = "Details";
 pub const WHEN_TRANSFER: &str = "When may this computer transfer?";
 pub const MY_SCHEDULE: &str = "My schedule …";
 pub const PAUSE: &str = "Pause";
+pub const PAUSE_FOR: &str = "Pause for";
 pub const RESUME: &str = "Resume";
 pub const AN_HOUR: &str = "1 hour";
 pub const UNTIL_TOMORROW: &str = "Until tomorrow";
@@ -53,6 +54,14 @@ pub const NO_AGENT_MORE: &str =
     "This computer's Banyan service does not answer. Updates wait; it is called again and again.";
 pub const NO_TRAY: &str = "This desktop shows no tray icons, so Banyan opens its window instead.";
 
+// Notices.
+pub const TOLD_IN_ANY_CASE: &str =
+    "It is installed then in any case, as your administrator set it. Save your work before.";
+pub const TELL_INCOMING: &str = "Tell me when an update is on its way";
+pub const NOTICES: &str = "Notices";
+pub const NOTICES_MORE: &str =
+    "Always told: what is ready to install, what is installed soon in any case, what is done, and what failed.";
+
 // Pages.
 pub const NO_UPDATES: &str = "No updates";
 pub const NO_UPDATES_MORE: &str =
@@ -65,6 +74,9 @@ pub const CATALOGUE_MORE: &str =
 pub const RELEASE_NOTES: &str = "What is new";
 pub const TRANSFERS: &str = "This computer transfers";
 pub const INSTALLS: &str = "Updates are installed";
+pub const OPEN_NOW: &str = "Transfers may go on now";
+pub const NIGHT_FROM: &str = "The night is from";
+pub const NIGHT_TO: &str = "to";
 pub const ANY_TIME: &str = "Any time";
 pub const WHEN_IDLE: &str = "When idle";
 pub const NIGHT_ONLY: &str = "Night only";
@@ -207,11 +219,76 @@ pub fn away(link: Link, clock: &Clock) -> String {
     }
 }
 
+/// A time in the middle of a sentence: `at 14:30`, `tonight, 22:00`.
+#[must_use]
+pub fn at(at: UnixSeconds, clock: &Clock) -> String {
+    let moment = say::moment(at, clock.here());
+    if moment.starts_with(|first: char| first.is_ascii_digit()) { format!("at {moment}") } else { moment }
+}
+
+/// The hours of the night: `22:00–06:00`.
+#[must_use]
+pub fn night(night: Night) -> String {
+    night.to_string().replace('-', "–")
+}
+
+/// What goes ahead in any case: `Is installed at 14:44 in any case`.
+#[must_use]
+pub fn announced(announced: &Announcement, clock: &Clock) -> String {
+    let does = match announced.stage {
+        Stage::Receive => "Is received",
+        Stage::Install => "Is installed",
+        Stage::Forward => "Is passed on",
+    };
+    format!("{does} {} in any case", at(announced.at, clock))
+}
+
+/// A notice: something new.
+#[must_use]
+pub fn told_incoming(update: &Update) -> String {
+    format!("{} is on its way", title(update))
+}
+
+/// A notice: the person may have it now.
+#[must_use]
+pub fn told_ready(update: &Update) -> String {
+    format!("{} is ready to install", title(update))
+}
+
+/// What holds it.
+#[must_use]
+pub fn told_why(update: &Update, clock: &Clock) -> String {
+    match &update.verdict.install {
+        Gate::Closed { because, until } => format!("{}.", say::closed(because, *until, clock.here())),
+        Gate::Open { .. } => String::new(),
+    }
+}
+
+/// A notice: time runs out. Within the hour in minutes.
+#[must_use]
+pub fn told_countdown(update: &Update, when: UnixSeconds, clock: &Clock) -> String {
+    let left = when.0.saturating_sub(clock.now.0);
+    let when = if left <= 3600 { format!("in {}", duration(left.max(60))) } else { at(when, clock) };
+    format!("{} is installed {when}", title(update))
+}
+
+/// A notice: the new version runs.
+#[must_use]
+pub fn told_done(update: &Update) -> String {
+    format!("{} is installed", title(update))
+}
+
+/// A notice: it did not work.
+#[must_use]
+pub fn told_failed(update: &Update) -> String {
+    format!("{} could not be installed", title(update))
+}
+
 /// Why an update is not further although nothing here is in the way.
 #[must_use]
 pub fn wait(wait: &Wait, clock: &Clock) -> String {
     let next = match wait.next {
-        Some(next) => format!("It is tried again at {}", say::moment(next, clock.here())),
+        Some(next) => format!("It is tried again {}", at(next, clock)),
         None => sentence(wait.reason.next()),
     };
     format!("{}. {next}.", sentence(wait.reason.words()))
@@ -221,13 +298,18 @@ pub fn wait(wait: &Wait, clock: &Clock) -> String {
 #[must_use]
 pub fn failed(reason: Reason, detail: &str, restored: bool) -> String {
     let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
-    let old = match reason {
-        // Their words say it already.
-        Reason::ProbeFailed | Reason::UndoFailed => "",
-        _ if restored => " The version before is in place.",
-        _ => " The version before could not be put back.",
+    let old = if says_what_became_of_the_old_one(reason) {
+        ""
+    } else if restored {
+        " The version before is in place."
+    } else {
+        " The version before could not be put back."
     };
     format!("{}{detail}.{old} Your administrator knows of it.", sentence(reason.words()))
+}
+
+fn says_what_became_of_the_old_one(reason: Reason) -> bool {
+    matches!(reason, Reason::ProbeFailed | Reason::UndoFailed)
 }
 
 /// `Installed yesterday, 16:05`.
@@ -265,6 +347,9 @@ pub fn happened(what: &Happened) -> String {
         Happened::Received => "Received and checked".to_owned(),
         Happened::Installed { already: false } => "Installed".to_owned(),
         Happened::Installed { already: true } => "Was installed already".to_owned(),
+        Happened::Failed { reason, .. } if says_what_became_of_the_old_one(*reason) => {
+            format!("Could not be installed: {}", reason.words())
+        }
         Happened::Failed { reason, restored, .. } => {
             let old = if *restored { "the version before is in place" } else { "the version before is not back" };
             format!("Could not be installed: {}; {old}", reason.words())
@@ -411,6 +496,42 @@ pub fn day(day: usize, letters: usize) -> &'static str {
     const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
     let name = DAYS[day % 7];
     &name[..letters.min(name.len())]
+}
+
+/// A day of the ledger, `2026-11-22` to the agent: `Yesterday`, `Saturday, 21 November`.
+#[must_use]
+pub fn ledger_day(day: &str, clock: &Clock) -> String {
+    let Ok(date) = day.parse::<jiff::civil::Date>() else { return day.to_owned() };
+    let today = clock.local(clock.now).date();
+    if today == date {
+        return TODAY.to_owned();
+    }
+    if today.yesterday().is_ok_and(|yesterday| yesterday == date) {
+        return "Yesterday".to_owned();
+    }
+    let year = if date.year() == today.year() { String::new() } else { format!(" {}", date.year()) };
+    format!("{}, {} {}{year}", date.strftime("%A"), date.day(), date.strftime("%B"))
+}
+
+/// Of a day on which nothing was: a dash.
+#[must_use]
+pub fn amount(bytes: u64) -> String {
+    if bytes == 0 { "–".to_owned() } else { size(bytes) }
+}
+
+/// Whether transfers may go on, and if not: why, and until when.
+#[must_use]
+pub fn may_transfer(gate: &Gate, clock: &Clock) -> String {
+    match gate {
+        Gate::Open { .. } => OPEN_NOW.to_owned(),
+        Gate::Closed { because, until } => say::closed(because, *until, clock.here()),
+    }
+}
+
+/// Preferences that could not be kept.
+#[must_use]
+pub fn not_kept(why: &str) -> String {
+    format!("This could not be kept: {why}. It holds until the window is closed.")
 }
 
 /// `84 MB`, in units of 1000.

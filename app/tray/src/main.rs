@@ -8,12 +8,14 @@
 mod instance;
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the icon of other systems is not written yet"))]
 mod model;
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "likewise notices"))]
+mod notices;
 #[cfg(target_os = "linux")]
 mod sni;
 mod window;
 
-use banyan_face::{Clock, Line, Page, View, texts};
-use banyan_proto::UnixSeconds;
+use banyan_face::{Clock, Line, Page, Preferences, View, texts};
+use banyan_proto::{UnixSeconds, local::Right};
 use clap::Parser;
 use instance::Start;
 use std::{
@@ -33,6 +35,9 @@ struct Cli {
     /// Open the window as well, at this page.
     #[arg(long, value_name = "PAGE", value_parser = page)]
     open: Option<Page>,
+    /// How long the desktop may take to show a tray, before the window is opened instead.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    panel_within: u64,
 }
 
 fn page(text: &str) -> Result<Page, String> {
@@ -49,6 +54,9 @@ enum Heard {
     /// Another start of this program, or the window.
     Open(Page),
     WindowFailed(String),
+    /// So long nobody has shown the icon.
+    #[cfg(target_os = "linux")]
+    NoPanelYet,
 }
 
 /// Times in words grow old: "2 min left", "tonight".
@@ -77,7 +85,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     if let Some(page) = cli.open {
         drop(say.send(Heard::Open(page)));
     }
-    serve(&line, &mut window::Windows::new(cli.socket.clone()), &say, &heard)
+    serve(cli, &line, &say, &heard)
 }
 
 /// Of this person and this session; removed by the system at its end.
@@ -88,16 +96,12 @@ fn folder() -> PathBuf {
 }
 
 #[cfg(target_os = "linux")]
-fn serve(
-    line: &Line,
-    windows: &mut window::Windows,
-    say: &Sender<Heard>,
-    heard: &Receiver<Heard>,
-) -> anyhow::Result<()> {
+fn serve(cli: &Cli, line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -> anyhow::Result<()> {
     use anyhow::Context;
     use model::Action;
     use sni::Said;
 
+    let windows = &mut window::Windows::new(cli.socket.clone());
     let shown = |view: &View, notice: Option<&str>| {
         let clock = Clock::of(view.snapshot.as_ref(), UnixSeconds::now());
         model::tray(view, notice, &clock)
@@ -109,7 +113,16 @@ fn serve(
     let mut now = shown(&line.view(), None);
     let icon = sni::show(now.clone(), icon_says)
         .context("no tray icon can be shown: this session has no message bus (D-Bus); `banyan-window` opens the window without one")?;
-    let mut no_panel_told = false;
+    // At the start of a session the panel may come after us; one that is started again is away for a moment, too.
+    let late = say.clone();
+    let patience = Duration::from_secs(cli.panel_within);
+    std::thread::spawn(move || {
+        std::thread::sleep(patience);
+        drop(late.send(Heard::NoPanelYet));
+    });
+    let mut panel = true;
+    let mut notices = notices::show::Notices::new(pressed_in(say));
+    let mut told = notices::Told::default();
     loop {
         match heard.recv_timeout(REFRESH) {
             Ok(Heard::Agent) | Err(RecvTimeoutError::Timeout) => {}
@@ -120,23 +133,29 @@ fn serve(
                 let failed = say.clone();
                 windows.open(page, move |why| drop(failed.send(Heard::WindowFailed(why))));
             }
-            Ok(Heard::Icon(Said::NoPanel)) => {
+            Ok(Heard::Icon(Said::NoPanel)) => panel = false,
+            Ok(Heard::Icon(Said::Panel)) => {
+                (panel, notice, windows.no_tray) = (true, None, false);
+            }
+            Ok(Heard::NoPanelYet) if panel => {}
+            Ok(Heard::NoPanelYet) => {
                 notice = Some(texts::NO_TRAY.to_owned());
                 windows.no_tray = true;
-                // Once: a panel that is started again is away for a moment, too.
-                if !std::mem::replace(&mut no_panel_told, true) {
-                    eprintln!("{}", texts::NO_TRAY);
-                    drop(say.send(Heard::Open(Page::Updates)));
-                }
-            }
-            Ok(Heard::Icon(Said::Panel)) => {
-                notice = None;
-                windows.no_tray = false;
+                eprintln!("{}", texts::NO_TRAY);
+                drop(say.send(Heard::Open(Page::Updates)));
             }
             Ok(Heard::WindowFailed(why)) => notice = Some(texts::no_window(&why)),
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
-        let next = shown(&line.view(), notice.as_deref());
+        let view = line.view();
+        if let Some(snapshot) = &view.snapshot {
+            let clock = Clock::of(Some(snapshot), UnixSeconds::now());
+            let (may, incoming) = (view.may(Right::Choose), || Preferences::load().tell_incoming);
+            let says;
+            (told, says) = notices::next(&told, snapshot, may, incoming, &clock);
+            says.into_iter().for_each(|say| notices.carry_out(say));
+        }
+        let next = shown(&view, notice.as_deref());
         if next != now {
             now = next.clone();
             sni::update(&icon, next);
@@ -144,15 +163,22 @@ fn serve(
     }
 }
 
+/// Where notices report what was pressed on them: it means the same as in the menu.
+#[cfg(target_os = "linux")]
+fn pressed_in(say: &Sender<Heard>) -> Sender<model::Action> {
+    let (pressed, all) = channel();
+    let say = say.clone();
+    std::thread::spawn(move || {
+        all.into_iter().for_each(|action| drop(say.send(Heard::Icon(sni::Said::Pressed(action)))));
+    });
+    pressed
+}
+
 /// Elsewhere there is no icon yet: the window is opened instead, and again when it is asked for.
 #[cfg(not(target_os = "linux"))]
-fn serve(
-    _line: &Line,
-    windows: &mut window::Windows,
-    say: &Sender<Heard>,
-    heard: &Receiver<Heard>,
-) -> anyhow::Result<()> {
+fn serve(cli: &Cli, _line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -> anyhow::Result<()> {
     eprintln!("{}", texts::NO_TRAY);
+    let windows = &mut window::Windows::new(cli.socket.clone());
     windows.no_tray = true;
     drop(say.send(Heard::Open(Page::Updates)));
     for heard in heard {

@@ -15,7 +15,7 @@ mod theme;
 mod week;
 mod widgets;
 
-use banyan_face::{Clock, Line, Page, crown, texts};
+use banyan_face::{Clock, Line, Page, Preferences, crown, texts};
 use banyan_proto::UnixSeconds;
 use clap::Parser;
 use state::State;
@@ -93,6 +93,7 @@ fn main() -> ExitCode {
 struct Window {
     line: Line,
     state: State,
+    kept: Preferences,
     told: Receiver<Page>,
     at: Option<UnixSeconds>,
 }
@@ -120,7 +121,16 @@ impl Window {
                 }
             });
         }
-        Self { line, state: State::new(cli.page, cli.no_tray), told, at: cli.at.map(UnixSeconds) }
+        let preferences = Preferences::load();
+        let state = State { preferences, ..State::new(cli.page, cli.no_tray) };
+        Self { line, state, kept: preferences, told, at: cli.at.map(UnixSeconds) }
+    }
+    /// Keeps preferences that have changed. What cannot be kept is said once, and not tried again until it changes again.
+    fn keep(&mut self) {
+        if self.state.preferences != self.kept {
+            self.kept = self.state.preferences;
+            self.state.not_kept = self.kept.save().err().map(|error| error.to_string());
+        }
     }
 }
 
@@ -138,6 +148,7 @@ impl eframe::App for Window {
         for request in frame::draw(ui, &view, &mut self.state, &clock) {
             self.line.ask(&request);
         }
+        self.keep();
         ui.ctx().request_repaint_after(REFRESH);
     }
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {

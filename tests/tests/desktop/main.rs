@@ -1,11 +1,13 @@
-//! Real windows on a screen that nobody sees: a tray in a real panel, its menu pressed by label over the bus, the window
-//! pressed through what assistive programs use, each page photographed into `docs/pictures`.
+//! Real windows on a screen that nobody sees: a tray in a real panel, its menu pressed by label over the bus, notices pressed
+//! as a desktop does, the window pressed through what assistive programs use, each page photographed into `docs/pictures`.
 #![cfg(target_os = "linux")]
 
 mod access;
 mod agent;
 mod menu;
-mod stage;
+mod notifications;
 
+mod keyboard;
+mod notices;
 mod pages;
 mod tray;

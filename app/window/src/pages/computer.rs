@@ -14,9 +14,11 @@ pub(super) fn draw(
     asked: &mut Vec<Request>,
 ) {
     let facts = texts::facts(snapshot, clock);
+    let (control, apart) = (ui.spacing().interact_size.y, ui.spacing().item_spacing.y);
+    ui.spacing_mut().interact_size.y = theme::DENSE;
+    ui.spacing_mut().item_spacing.y = 0.0;
     for (name, value) in &facts {
         ui.horizontal(|ui| {
-            ui.spacing_mut().interact_size.y = theme::DENSE;
             let size = egui::vec2(theme::SIDE, theme::DENSE);
             ui.allocate_ui_with_layout(size, egui::Layout::left_to_right(egui::Align::Center), |ui| {
                 ui.set_min_width(size.x);
@@ -25,6 +27,7 @@ pub(super) fn draw(
             ui.add(egui::Label::new(value).wrap());
         });
     }
+    (ui.spacing_mut().interact_size.y, ui.spacing_mut().item_spacing.y) = (control, apart);
     ui.add_space(theme::NEAR);
     if ui.button(texts::COPY).clicked() {
         let lines: Vec<_> = facts.iter().map(|(name, value)| format!("{name}: {value}")).collect();
