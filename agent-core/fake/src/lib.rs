@@ -21,15 +21,17 @@
 //!
 //! Commands have their effect: a choice changes what the verdicts say, by the real `banyan-schedule`; *install now* installs.
 
+mod package;
 mod scene;
 
+pub use package::{PackageScene, package_file};
 pub use scene::Scene;
 
-use agent_core::local::{Backend, Caller, Place, caller, serve};
+use agent_core::local::{Backend, Body, Caller, Place, caller, serve};
 use banyan_proto::{
-    Reason, UnixSeconds,
+    DeploymentId, Digest, Reason, UnixSeconds,
     api::ApiError,
-    local::{Overruled, PauseFor, Request, Right, Snapshot, Status, UpdateState},
+    local::{Overruled, Package, PauseFor, Request, Right, Snapshot, Status, UpdateState},
     schedule::{Choice, Pause, Stage, Wish},
 };
 use jiff::tz::TimeZone;
@@ -44,6 +46,7 @@ pub struct Fake {
     snapshot: Mutex<Snapshot>,
     asked: Mutex<Vec<Request>>,
     rights: Mutex<Vec<Right>>,
+    package: Mutex<PackageScene>,
     zone: TimeZone,
     changes: watch::Sender<u64>,
 }
@@ -61,7 +64,8 @@ impl Fake {
         let zone = TimeZone::system();
         let snapshot = Mutex::new(scene.snapshot(UnixSeconds::now(), &zone));
         let rights = Mutex::new(caller::ALL.to_vec());
-        let fake = Arc::new(Self { snapshot, asked: Mutex::default(), rights, zone, changes: watch::Sender::new(0) });
+        let (asked, package, changes) = (Mutex::default(), Mutex::default(), watch::Sender::new(0));
+        let fake = Arc::new(Self { snapshot, asked, rights, package, zone, changes });
         tokio::spawn(serve(Arc::clone(&fake), place.listen()?));
         Ok(fake)
     }
@@ -78,6 +82,10 @@ impl Fake {
     /// What callers may do from now on. None at all: they are turned away.
     pub fn set_rights(&self, rights: &[Right]) {
         *lock(&self.rights) = rights.to_vec();
+    }
+    /// What it says from now on of package files that it is shown, whatever is in them.
+    pub fn set_package(&self, scene: PackageScene) {
+        *lock(&self.package) = scene;
     }
     /// The commands that were given, oldest first.
     #[must_use]
@@ -187,8 +195,37 @@ impl Backend for Fake {
                 let detail = "this is no join code (the fake agent takes the word \"good\")".to_owned();
                 Err(ApiError { reason: Reason::JoinRefused, detail })
             }
-            Request::Hello { .. } | Request::Status | Request::Subscribe => Ok(()),
+            Request::Hello { .. }
+            | Request::Status
+            | Request::Subscribe
+            | Request::OpenPackage { .. }
+            | Request::InstallPackage { .. } => Ok(()),
         }
+    }
+    async fn open_package(&self, rights: &[Right], _: Vec<u8>, size: u64) -> Result<Package, ApiError> {
+        lock(&self.asked).push(Request::OpenPackage { head: 0, size });
+        let scene = if rights.contains(&Right::Install) { *lock(&self.package) } else { PackageScene::NotAllowed };
+        scene.answer(UnixSeconds::now())
+    }
+    async fn install_package(&self, wanted: Digest, file: &mut Body<'_>) -> Result<DeploymentId, ApiError> {
+        lock(&self.asked).push(Request::InstallPackage { manifest: wanted, size: file.left() });
+        let now = UnixSeconds::now();
+        let answer = lock(&self.package).answer(now);
+        let package = answer?;
+        if let Some(refused) = package.refused {
+            return Err(refused);
+        }
+        let broken = |error: io::Error| ApiError { reason: Reason::NotAPackage, detail: error.to_string() };
+        file.skip(file.left()).await.map_err(broken)?;
+        let update = scene::by_hand(&package, now);
+        let order = update.order;
+        self.change(|snapshot| {
+            snapshot.updates.retain(|update| update.order != order);
+            snapshot.updates.push(update);
+            snapshot.sort();
+        });
+        self.decide();
+        Ok(order)
     }
 }
 

@@ -3,13 +3,13 @@
 use banyan_proto::{
     DeploymentId, MachineId, Reason, UnixSeconds,
     local::{
-        About, Enrolled, Happened, HistoryEntry, Later, Link, Mode, Partner, Progress, Scheduling, Seen, SeenSignals,
-        Sharing, Snapshot, Update, UpdateState, Wait, When, Wishes,
+        About, Enrolled, Happened, HistoryEntry, Later, Link, Mode, Package, Partner, Progress, Scheduling, Seen,
+        SeenSignals, Sharing, Snapshot, Update, UpdateState, Wait, When, Wishes,
     },
     manifest::Kind,
     schedule::{
         Choice, DayUse, Gate, Limit, Load, Network, NetworkId, Pace, Pause, Policy, Power, Presence, Stage, Verdict,
-        Window,
+        Window, Wish,
     },
 };
 use banyan_schedule::{Moment, Signal, Signals, Situation, Task, decide, ledger::Ledger};
@@ -382,6 +382,16 @@ fn update(now: UnixSeconds, number: u8, package: &str, version: &str, size: u64,
             Later { when: When::Tomorrow, at: UnixSeconds(tonight.0 + 8 * 3600) },
         ],
     }
+}
+
+/// The update that a package opened by hand becomes: all of it is here, and it is being installed.
+pub(crate) fn by_hand(package: &Package, now: UnixSeconds) -> Update {
+    let size = package.file.as_ref().map_or(0, |file| file.size);
+    let made = update(now, 31, &package.package, &package.version, size, &package.notes);
+    let made = Update { sequence: package.sequence, publisher: package.publisher.clone(), seen: now, ..made };
+    let progress = Progress { held: size, of: size, ..Progress::default() };
+    let wishes = Wishes { receive: Wish::Now, install: Wish::Now };
+    Update { issued: now, state: UpdateState::Installing, progress, wishes, kind: Kind::Archive, ..made }
 }
 
 fn office(now: UnixSeconds) -> Update {

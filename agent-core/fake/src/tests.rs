@@ -1,9 +1,10 @@
 //! Every scene stands for the state it is named after, and the fake agent answers as the real one does.
 
-use crate::{Fake, Scene};
+use crate::{Fake, PackageScene, Scene, package_file};
 use agent_core::local::{Client, Place};
 use banyan_proto::{
     Reason, UnixSeconds,
+    api::ApiError,
     local::{Event, Headline, PauseFor, Reply, Request, Right, Snapshot},
     schedule::{Stage, Why, Wish},
 };
@@ -119,4 +120,57 @@ async fn nobody_takes_all_the_places() {
     while Client::connect(&place).await.is_err() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_package_is_shown_and_installed_or_refused_as_the_scene_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::Own(folder.path().to_owned());
+    let fake = Fake::start(&place, Scene::Idle).unwrap();
+    let path = folder.path().join("drawing-3.1.banyan");
+    // Larger than what the sockets between hold, so that an early answer comes while bytes are still being sent.
+    std::fs::write(&path, package_file(3 << 20)).unwrap();
+    let mut file = tokio::fs::File::open(&path).await.unwrap();
+    for scene in PackageScene::ALL {
+        fake.set_package(scene);
+        let mut client = Client::connect(&place).await.unwrap();
+        let reply = client.open_package(&mut file).await.unwrap();
+        let may = match (scene, &reply) {
+            (PackageScene::Altered, Reply::Error(error)) if error.reason == Reason::MetadataForged => false,
+            (_, Reply::Package(package)) => package.refused.is_none(),
+            other => panic!("{other:?}"),
+        };
+        let good = matches!(scene, PackageScene::New | PackageScene::Newer | PackageScene::Older);
+        assert_eq!(may, good, "{scene:?}");
+        let Reply::Package(package) = reply else { continue };
+        let mut sent = 0;
+        let installed = client.install_package(package.manifest, &mut file, &mut |bytes| sent = bytes).await.unwrap();
+        match installed {
+            Reply::Ordered { order } if good => {
+                assert_eq!(sent, 3 << 20);
+                assert!(
+                    agent_core::local::Backend::snapshot(fake.as_ref())
+                        .updates
+                        .iter()
+                        .any(|update| update.order == order)
+                );
+                // The connection goes on.
+                assert!(matches!(client.open_package(&mut file).await.unwrap(), Reply::Package(_)));
+            }
+            Reply::Error(_) if !good => {}
+            other => panic!("{scene:?}: {other:?}"),
+        }
+    }
+    fake.set_rights(&[Right::See, Right::Choose]);
+    fake.set_package(PackageScene::New);
+    let mut client = Client::connect(&place).await.unwrap();
+    let Reply::Package(package) = client.open_package(&mut file).await.unwrap() else { panic!("no package") };
+    assert_eq!(package.refused.as_ref().map(|refused| refused.reason), Some(Reason::NotAllowed));
+    let refused = client.install_package(package.manifest, &mut file, &mut |_| {}).await.unwrap();
+    assert!(matches!(refused, Reply::Error(ApiError { reason: Reason::NotAllowed, .. })), "{refused:?}");
+    std::fs::write(&path, "a text").unwrap();
+    let mut client = Client::connect(&place).await.unwrap();
+    let mut file = tokio::fs::File::open(&path).await.unwrap();
+    let refused = client.open_package(&mut file).await.unwrap();
+    assert!(matches!(refused, Reply::Error(ApiError { reason: Reason::NotAPackage, .. })), "{refused:?}");
 }

@@ -99,6 +99,7 @@ reasons! {
     ProbeFailed = "probe-failed", Publisher, "the new version does not run; the old one is back", "try the release on one machine and read the probe's output";
     UndoFailed = "undo-failed", Machine, "the new version does not run and the old one could not be restored", "repair the package on this machine by hand";
     CannotRestore = "cannot-restore", Publisher, "there is no old version that could be restored", "keep an installer of the old version, or deploy without undo";
+    NotAPackage = "not-a-package", Publisher, "the file is no package file that this version of Banyan knows", "get it again from whoever made it (`banyan package build`)";
     BadRequest = "bad-request", Peer, "the request makes no sense to the server", "read the detail; compare the versions on both sides";
     NotFound = "not-found", Nobody, "the server has nothing of that name", "look at the list of what there is";
     NotAllowed = "not-allowed", Peer, "the caller has not shown that it may do this", "check the profile's token, or enrol the machine";

@@ -4,9 +4,22 @@ use super::{
     Place,
     line::{Lines, write},
 };
-use banyan_proto::local::{Event, LOCAL_VERSION, MESSAGE_BYTES, Message, Reply, Request, Right, Status};
+use banyan_proto::{
+    Digest, Reason,
+    api::ApiError,
+    local::{Event, LOCAL_VERSION, MESSAGE_BYTES, Message, Reply, Request, Right, Status},
+};
+use banyan_trust::package::MAGIC;
 use interprocess::local_socket::tokio::Stream;
-use std::{collections::VecDeque, io, path::Path};
+use std::{
+    collections::VecDeque,
+    io::{self, SeekFrom},
+    path::Path,
+};
+use tokio::{
+    fs::File,
+    io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt},
+};
 
 /// A connection to an agent, greeted.
 pub struct Client {
@@ -49,12 +62,89 @@ impl Client {
     /// When the agent is gone or says something that is no message. A refusal is a reply.
     pub async fn request(&mut self, request: &Request) -> io::Result<Reply> {
         write(&self.stream, request).await?;
+        self.reply().await
+    }
+    async fn reply(&mut self) -> io::Result<Reply> {
         loop {
             match self.message().await? {
                 Message::Reply(reply) => return Ok(reply),
                 Message::Event(event) => self.early.push_back(event),
             }
         }
+    }
+    /// What is in a package file. This program reads it, with its own user's rights; the agent only gets bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the agent is gone. That it is no package is a reply.
+    pub async fn open_package(&mut self, file: &mut File) -> io::Result<Reply> {
+        let size = file.seek(SeekFrom::End(0)).await?;
+        file.rewind().await?;
+        let mut begin = [0; MAGIC.len() + 4];
+        let shorter = size < begin.len() as u64;
+        if !shorter {
+            file.read_exact(&mut begin).await?;
+            file.rewind().await?;
+        }
+        let (magic, length) = (&begin[..MAGIC.len()], &begin[MAGIC.len()..]);
+        let Some(length) = length.first_chunk::<4>().filter(|_| !shorter && magic == MAGIC) else {
+            let detail = "it does not begin as a package file of this version of Banyan does".to_owned();
+            return Ok(Reply::Error(ApiError { reason: Reason::NotAPackage, detail }));
+        };
+        let head = (begin.len() as u64 + u64::from(u32::from_be_bytes(*length))).min(size);
+        self.send(&Request::OpenPackage { head, size }, file, head, &mut |_| {}).await
+    }
+    /// Installs a package file: the release that [`banyan_proto::local::Package::manifest`] named. `sent` hears how many
+    /// bytes of it have been handed over so far. Use a connection of its own: it is busy until the answer is here.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the agent is gone. A refusal is a reply; the connection is of no use afterwards.
+    pub async fn install_package(
+        &mut self,
+        manifest: Digest,
+        file: &mut File,
+        sent: &mut (dyn FnMut(u64) + Send),
+    ) -> io::Result<Reply> {
+        let size = file.seek(SeekFrom::End(0)).await?;
+        file.rewind().await?;
+        self.send(&Request::InstallPackage { manifest, size }, file, size, sent).await
+    }
+    /// A request with so many bytes of a file behind it. The agent may answer before it has got them all.
+    async fn send(
+        &mut self,
+        request: &Request,
+        file: &mut File,
+        bytes: u64,
+        sent: &mut (dyn FnMut(u64) + Send),
+    ) -> io::Result<Reply> {
+        write(&self.stream, request).await?;
+        let (mut left, mut buffer, mut done) = (bytes, vec![0; 256 << 10], 0);
+        while left > 0 {
+            let some = usize::try_from(left.min(buffer.len() as u64)).unwrap_or(buffer.len());
+            file.read_exact(&mut buffer[..some]).await?;
+            let mut at = 0;
+            while at < some {
+                let mut to = &self.stream;
+                tokio::select! {
+                    written = to.write(&buffer[at..some]) => match written {
+                        Ok(written) => at += written,
+                        // It has hung up: its answer is on the way to here.
+                        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return self.reply().await,
+                        Err(error) => return Err(error),
+                    },
+                    line = self.lines.next(&self.stream, MESSAGE_BYTES) => {
+                        let line = line?.ok_or(io::ErrorKind::UnexpectedEof)?;
+                        match serde_json::from_str(&line)? {
+                            Message::Reply(reply) => return Ok(reply),
+                            Message::Event(event) => self.early.push_back(event),
+                        }
+                    }
+                }
+            }
+            left -= some as u64;
+            done += some as u64;
+            sent(done);
+        }
+        self.reply().await
     }
     /// The next event; only after [`Request::Subscribe`]. Giving up the wait loses nothing.
     ///

@@ -14,6 +14,13 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    /// Bytes behind the last line that have been read already; gives how many.
+    pub(super) fn take(&mut self, into: &mut [u8]) -> usize {
+        let many = into.len().min(self.read.len());
+        into[..many].copy_from_slice(&self.read[..many]);
+        self.read.drain(..many);
+        many
+    }
     /// The next line without its end; none when the other side has ended.
     pub(super) async fn next(&mut self, mut from: impl AsyncRead + Unpin, most: u64) -> io::Result<Option<String>> {
         let invalid = |detail: &str| io::Error::new(io::ErrorKind::InvalidData, detail.to_owned());

@@ -9,12 +9,14 @@
 //!
 //! [`serve`] speaks the protocol for any [`Backend`]: the agent, and the fake agent that faces are tested with.
 
+mod body;
 pub mod caller;
 pub mod client;
 mod line;
 pub mod serve;
 pub mod socket;
 
+pub use body::Body;
 pub use caller::{Caller, Sessions};
 pub use client::{Client, ask};
 pub use serve::{Backend, serve};

@@ -4,13 +4,14 @@
 //! once a second even if nobody said that anything changed, so that speeds go down to nothing. Otherwise it sleeps.
 
 use super::{
-    Caller,
+    Body, Caller,
     line::{Lines, write},
 };
 use banyan_proto::{
-    Reason,
+    DeploymentId, Digest, Reason,
     api::ApiError,
-    local::{Event, LOCAL_VERSION, Message, REQUEST_BYTES, Reply, Request, Right, Snapshot, Status},
+    limits,
+    local::{Event, LOCAL_VERSION, Message, Package, REQUEST_BYTES, Reply, Request, Right, Snapshot, Status},
 };
 use interprocess::local_socket::tokio::{Listener, Stream, prelude::*};
 use std::{
@@ -21,7 +22,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::watch,
+    sync::{Semaphore, watch},
     time::{Instant, sleep_until, timeout},
 };
 use tracing::{debug, warn};
@@ -38,6 +39,14 @@ const SPACING: Duration = Duration::from_millis(250);
 const MOVING: Duration = Duration::from_secs(1);
 /// Whether a subscriber still has its right is asked so often at most.
 const RIGHTS_GOOD_FOR: Duration = Duration::from_secs(5);
+
+/// What comes before the artifacts of a package file, at most: its head, what it begins with, and the head's length.
+const HEAD_BYTES: u64 = (limits::PACKAGE_HEAD_BYTES + banyan_trust::package::MAGIC.len() + 4) as u64;
+
+/// It must have come within this time.
+const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+/// So many are kept in memory and looked at at once; others wait for their turn.
+static OPENING: Semaphore = Semaphore::const_new(4);
 
 /// Who is spoken for.
 pub trait Backend: Send + Sync + 'static {
@@ -56,6 +65,19 @@ pub trait Backend: Send + Sync + 'static {
     fn changes(&self) -> watch::Receiver<u64>;
     /// Does what was asked; the right to it has been checked.
     fn carry_out(&self, request: Request) -> impl Future<Output = Result<(), ApiError>> + Send;
+    /// What a package file is: of so many bytes, of which these are the first ones. `rights` are the caller's.
+    fn open_package(
+        &self,
+        rights: &[Right],
+        head: Vec<u8>,
+        size: u64,
+    ) -> impl Future<Output = Result<Package, ApiError>> + Send;
+    /// Installs a package file; the right to it has been checked. The release must be the one wanted.
+    fn install_package(
+        &self,
+        wanted: Digest,
+        file: &mut Body<'_>,
+    ) -> impl Future<Output = Result<DeploymentId, ApiError>> + Send;
 }
 
 type Counts = Arc<Mutex<HashMap<Caller, usize>>>;
@@ -188,6 +210,20 @@ async fn converse<B: Backend>(backend: &B, stream: Stream, caller: Caller) -> io
                 Reply::Hello { version: LOCAL_VERSION, software: backend.software(), rights }
             }
             Ok(_) if !greeted => refusal(Reason::ProtocolBroken, "say hello first"),
+            Ok(request) if request.followed_by() > 0 => {
+                let mut body = Body::new(&mut lines, &stream, request.followed_by());
+                let reply = match not_allowed(&request, &rights) {
+                    Some(refused) => refused,
+                    None => with_file(backend, &rights, request, &mut body).await,
+                };
+                let whole = body.left() == 0;
+                tell(to, Message::Reply(reply)).await?;
+                if whole {
+                    continue;
+                }
+                // What comes now is the rest of a file and no request.
+                return Ok(body.drain().await);
+            }
             Ok(request) => match not_allowed(&request, &rights) {
                 Some(refused) => refused,
                 None if request == Request::Subscribe => {
@@ -216,6 +252,34 @@ async fn answer<B: Backend>(backend: &B, request: Request) -> Reply {
         Request::Status => backend.status().map_or_else(Reply::Error, Reply::Status),
         other => backend.carry_out(other).await.map_or_else(Reply::Error, |()| Reply::Done),
     }
+}
+
+/// Requests behind which a file comes.
+async fn with_file<B: Backend>(backend: &B, rights: &[Right], request: Request, body: &mut Body<'_>) -> Reply {
+    match request {
+        Request::OpenPackage { size, .. } => match open_package(backend, rights, body, size).await {
+            Ok(package) => Reply::Package(Box::new(package)),
+            Err(error) => Reply::Error(error),
+        },
+        Request::InstallPackage { manifest, .. } => {
+            backend.install_package(manifest, body).await.map_or_else(Reply::Error, |order| Reply::Ordered { order })
+        }
+        other => refusal(Reason::BadRequest, &format!("no file belongs to {other:?}")),
+    }
+}
+
+async fn open_package<B: Backend>(
+    backend: &B,
+    rights: &[Right],
+    body: &mut Body<'_>,
+    size: u64,
+) -> Result<Package, ApiError> {
+    let refused = |reason, detail: String| ApiError { reason, detail };
+    let busy = || refused(Reason::Busy, "other packages are being looked at; try again in a minute".into());
+    let _turn = timeout(STUCK, OPENING.acquire()).await.ok().and_then(Result::ok).ok_or_else(busy)?;
+    let came = timeout(HEAD_PATIENCE, body.all(HEAD_BYTES)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()));
+    let announced = |error| refused(Reason::NotAPackage, format!("the file did not come as announced: {error}"));
+    backend.open_package(rights, came.map_err(announced)?, size).await
 }
 
 fn words(right: Right) -> &'static str {

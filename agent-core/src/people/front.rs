@@ -3,14 +3,14 @@
 use super::{People, scene::Meters};
 use crate::{
     agent::Agent,
-    local::{Backend, Caller, Place, Sessions, serve},
+    local::{Backend, Body, Caller, Place, Sessions, serve},
     orders::{HeldOrder, lock},
 };
 use banyan_proto::{
-    Reason,
+    DeploymentId, Digest, Reason,
     api::ApiError,
     join::JoinCode,
-    local::{Mode, OrderStatus, Request, Right, Snapshot, Status},
+    local::{Mode, OrderStatus, Package, Request, Right, Snapshot, Status},
 };
 use std::{
     path::{Path, PathBuf},
@@ -115,6 +115,12 @@ impl Backend for Front {
             Request::Wish { order, stage, wish } => self.people.wish(order, stage, wish),
             other => self.people.carry_out(other),
         }
+    }
+    async fn open_package(&self, _: &[Right], _: Vec<u8>, _: u64) -> Result<Package, ApiError> {
+        Err(ApiError { reason: Reason::BadRequest, detail: "this agent takes no packages by hand yet".into() })
+    }
+    async fn install_package(&self, _: Digest, _: &mut Body<'_>) -> Result<DeploymentId, ApiError> {
+        Err(ApiError { reason: Reason::BadRequest, detail: "this agent takes no packages by hand yet".into() })
     }
 }
 

@@ -10,32 +10,34 @@
 //! | --- | --- | --- |
 //! | see | who has a session at this machine | everything that stands in a snapshot |
 //! | choose | likewise | when this machine transfers and installs what was ordered, within the policy |
-//! | install | the agent's user and root | bring in what nobody ordered: packages opened by hand |
+//! | install | the agent's user and root; who has a session, where the administrator's policy says so | bring in what nobody ordered: packages opened by hand |
 //! | administer | the agent's user and root | enrol the machine |
 //!
 //! Whoever has none of them is told so in one sentence and hung up on.
 
 mod about;
+mod package;
 mod schedule;
 mod snapshot;
 mod status;
 mod update;
 
 pub use about::{About, Enrolled, Link, Mode};
+pub use package::{Package, PackageFile, Replaces, Signer};
 pub use schedule::{Later, Overruled, PauseFor, Scheduling, Seen, SeenSignals, Sharing, When};
 pub use snapshot::{Event, Headline, Snapshot};
 pub use status::{OrderStatus, Status};
 pub use update::{Happened, HistoryEntry, Partner, Progress, Update, UpdateState, Wait, Wishes};
 
 use crate::{
-    DeploymentId,
+    DeploymentId, Digest,
     api::ApiError,
     schedule::{Night, Stage, Window, Wish},
 };
 use serde::{Deserialize, Serialize};
 
 /// Version of these messages.
-pub const LOCAL_VERSION: u16 = 2;
+pub const LOCAL_VERSION: u16 = 3;
 /// Longest request (bytes of one line, its end included).
 pub const REQUEST_BYTES: u64 = 64 << 10;
 /// Longest reply or event (bytes of one line, its end included).
@@ -104,6 +106,20 @@ pub enum Request {
         /// What.
         wish: Wish,
     },
+    /// What is in a package file. Behind this line come so many bytes: the file's first ones, up to its artifacts.
+    OpenPackage {
+        /// How many bytes follow ([`crate::limits::PACKAGE_HEAD_BYTES`] and a few at most).
+        head: u64,
+        /// How many the whole file has.
+        size: u64,
+    },
+    /// Installs a package file. Behind this line comes the whole file.
+    InstallPackage {
+        /// [`Package::manifest`], of the release that the person was shown: nothing else is installed.
+        manifest: Digest,
+        /// How many bytes follow.
+        size: u64,
+    },
     /// Makes this machine a member with a join code.
     Enrol {
         /// The code.
@@ -117,7 +133,8 @@ impl Request {
     pub fn needs(&self) -> Option<Right> {
         match self {
             Self::Hello { .. } => None,
-            Self::Status | Self::Subscribe => Some(Right::See),
+            Self::Status | Self::Subscribe | Self::OpenPackage { .. } => Some(Right::See),
+            Self::InstallPackage { .. } => Some(Right::Install),
             Self::SetWindow { .. }
             | Self::SetInstallWindow { .. }
             | Self::SetLimits { .. }
@@ -127,6 +144,26 @@ impl Request {
             | Self::ForgetChoice
             | Self::Wish { .. } => Some(Right::Choose),
             Self::Enrol { .. } => Some(Right::Administer),
+        }
+    }
+    /// Bytes of a file that come behind it.
+    #[must_use]
+    pub fn followed_by(&self) -> u64 {
+        match self {
+            Self::OpenPackage { head, .. } => *head,
+            Self::InstallPackage { size, .. } => *size,
+            Self::Hello { .. }
+            | Self::Status
+            | Self::Subscribe
+            | Self::SetWindow { .. }
+            | Self::SetInstallWindow { .. }
+            | Self::SetLimits { .. }
+            | Self::Pause { .. }
+            | Self::Resume
+            | Self::Overrule { .. }
+            | Self::ForgetChoice
+            | Self::Wish { .. }
+            | Self::Enrol { .. } => 0,
         }
     }
 }
@@ -146,6 +183,14 @@ pub enum Reply {
     },
     /// To `status`.
     Status(Status),
+    /// To `open-package`.
+    Package(Box<Package>),
+    /// To `install-package`: the file is here and genuine, and the server has ordered it. From now on it is an update
+    /// like every other; this is its order.
+    Ordered {
+        /// Which.
+        order: DeploymentId,
+    },
     /// It is done and, where it is meant to last, written down. What comes of it is told by events.
     Done,
     /// It was not understood, not allowed, or did not work.

@@ -162,7 +162,17 @@ fn requests_are_read_as_they_are_written() {
         assert_eq!(serde_json::to_string(&request).unwrap(), text);
         assert_eq!(serde_json::from_str::<Request>(text).unwrap(), request);
     }
-    for reply in [Reply::Done, Reply::Error(ApiError { reason: Reason::NotAllowed, detail: "no".into() })] {
+    let open = Request::OpenPackage { head: 7, size: 9 };
+    assert_eq!((open.followed_by(), open.needs()), (7, Some(Right::See)));
+    let install = Request::InstallPackage { manifest: crate::Digest([7; 32]), size: 9 };
+    assert_eq!((install.followed_by(), install.needs()), (9, Some(Right::Install)));
+    let text = format!(r#"{{"request":"install-package","manifest":"{}","size":9}}"#, crate::Digest([7; 32]));
+    assert_eq!(serde_json::to_string(&install).unwrap(), text);
+    for reply in [
+        Reply::Done,
+        Reply::Ordered { order },
+        Reply::Error(ApiError { reason: Reason::NotAllowed, detail: "no".into() }),
+    ] {
         let text = serde_json::to_string(&Message::Reply(reply.clone())).unwrap();
         assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), Message::Reply(reply));
     }
