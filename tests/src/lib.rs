@@ -1,6 +1,7 @@
 //! What the promises are written in: a [`World`] of real processes on loopback, and a [`stage`] for real windows.
 
 pub mod package;
+pub mod process;
 pub mod programs;
 #[cfg(target_os = "linux")]
 pub mod stage;

@@ -47,6 +47,7 @@ pub struct Fake {
     asked: Mutex<Vec<Request>>,
     rights: Mutex<Vec<Right>>,
     package: Mutex<PackageScene>,
+    stopped: Mutex<Option<UnixSeconds>>,
     zone: TimeZone,
     changes: watch::Sender<u64>,
 }
@@ -65,7 +66,8 @@ impl Fake {
         let snapshot = Mutex::new(scene.snapshot(UnixSeconds::now(), &zone));
         let rights = Mutex::new(caller::ALL.to_vec());
         let (asked, package, changes) = (Mutex::default(), Mutex::default(), watch::Sender::new(0));
-        let fake = Arc::new(Self { snapshot, asked, rights, package, zone, changes });
+        let stopped = Mutex::default();
+        let fake = Arc::new(Self { snapshot, asked, rights, package, stopped, zone, changes });
         tokio::spawn(serve(Arc::clone(&fake), place.listen()?));
         Ok(fake)
     }
@@ -86,6 +88,13 @@ impl Fake {
     /// What it says from now on of package files that it is shown, whatever is in them.
     pub fn set_package(&self, scene: PackageScene) {
         *lock(&self.package) = scene;
+    }
+    /// From now on it is always this time, for what it says of package files: pictures of them stay the same.
+    pub fn stop_clock(&self, at: UnixSeconds) {
+        *lock(&self.stopped) = Some(at);
+    }
+    fn now(&self) -> UnixSeconds {
+        lock(&self.stopped).unwrap_or_else(UnixSeconds::now)
     }
     /// The commands that were given, oldest first.
     #[must_use]
@@ -205,11 +214,11 @@ impl Backend for Fake {
     async fn open_package(&self, rights: &[Right], _: Vec<u8>, size: u64) -> Result<Package, ApiError> {
         lock(&self.asked).push(Request::OpenPackage { head: 0, size });
         let scene = if rights.contains(&Right::Install) { *lock(&self.package) } else { PackageScene::NotAllowed };
-        scene.answer(UnixSeconds::now())
+        scene.answer(self.now())
     }
     async fn install_package(&self, wanted: Digest, file: &mut Body<'_>) -> Result<DeploymentId, ApiError> {
         lock(&self.asked).push(Request::InstallPackage { manifest: wanted, size: file.left() });
-        let now = UnixSeconds::now();
+        let now = self.now();
         let answer = lock(&self.package).answer(now);
         let package = answer?;
         if let Some(refused) = package.refused {

@@ -222,7 +222,8 @@ async fn converse<B: Backend>(backend: &B, stream: Stream, caller: Caller) -> io
                     continue;
                 }
                 // What comes now is the rest of a file and no request.
-                return Ok(body.drain().await);
+                body.drain().await;
+                return Ok(());
             }
             Ok(request) => match not_allowed(&request, &rights) {
                 Some(refused) => refused,

@@ -5,13 +5,16 @@ pub mod choices;
 pub mod crown;
 pub mod glance;
 mod line;
+pub mod package;
 mod preferences;
 #[cfg(feature = "sample")]
 pub mod sample;
+mod show;
 pub mod texts;
 
 pub use line::{Line, View};
 pub use preferences::Preferences;
+pub use show::Show;
 
 use banyan_proto::{UnixSeconds, local::Snapshot};
 use banyan_schedule::say::Here;

@@ -9,7 +9,8 @@
 use crate::{Clock, Page};
 use banyan_proto::{
     Reason, UnixSeconds,
-    local::{Happened, Headline, Link, Mode, Overruled, Partner, Snapshot, Update, Wait, When},
+    api::ApiError,
+    local::{Happened, Headline, Link, Mode, Overruled, Package, Partner, Snapshot, Update, Wait, When},
     schedule::{Announcement, Gate, Load, Network, Night, Power, Presence, Stage, Window},
 };
 use banyan_schedule::say;
@@ -61,6 +62,26 @@ pub const TELL_INCOMING: &str = "Tell me when an update is on its way";
 pub const NOTICES: &str = "Notices";
 pub const NOTICES_MORE: &str =
     "Always told: what is ready to install, what is installed soon in any case, what is done, and what failed.";
+
+// A package file.
+pub const PACKAGE: &str = "Package file";
+pub const LOOKED_AT: &str = "The file is looked at";
+pub const INSTALL: &str = "Install";
+pub const INSTALL_OLDER: &str = "Install the older version";
+pub const CLOSE: &str = "Close";
+pub const CANCEL: &str = "Do not install";
+pub const SIGNED_BY: &str = "Signed by";
+pub const SIGNATURE: &str = "Signature";
+pub const TRUSTED: &str = "This computer trusts whoever signed it";
+pub const NOT_TRUSTED: &str = "This computer does not trust whoever signed it";
+pub const PUBLISHERS: &str = "Publishers";
+pub const DOES: &str = "What installing it does";
+pub const REPLACES: &str = "Replaces";
+pub const SIZE: &str = "Size";
+pub const REFUSED: &str = "This file is not installed";
+pub const NOT_TAKEN: &str = "It was not installed";
+pub const NOTHING_BEFORE: &str = "Nothing: Banyan has not installed it here before";
+pub const TAKEN: &str = "It is an update like the others now, and goes on when this is closed.";
 
 // Pages.
 pub const NO_UPDATES: &str = "No updates";
@@ -282,6 +303,64 @@ pub fn told_done(update: &Update) -> String {
 #[must_use]
 pub fn told_failed(update: &Update) -> String {
     format!("{} could not be installed", title(update))
+}
+
+/// `drawing 3.1`.
+#[must_use]
+pub fn package(package: &Package) -> String {
+    format!("{} {}", package.package, package.version)
+}
+
+/// What is said of a package file, as names and values.
+#[must_use]
+pub fn package_facts(package: &Package, clock: &Clock) -> Vec<(&'static str, String)> {
+    let signer = &package.signer;
+    let publisher = match (signer.trusted, package.publisher.is_empty()) {
+        (true, false) => package.publisher.clone(),
+        (true, true) => "Your publishers".to_owned(),
+        // Whoever signs can call themselves what they like.
+        (false, _) => "Unknown".to_owned(),
+    };
+    let trust = if signer.trusted { TRUSTED } else { NOT_TRUSTED };
+    let mut facts = vec![(SIGNED_BY, publisher), (SIGNATURE, format!("{trust}; until {}", past(signer.until, clock)))];
+    if !signer.trusted {
+        let short = |text: &str| text.chars().take(16).collect::<String>();
+        let keys: Vec<_> = signer.keys.iter().map(|key| short(key)).collect();
+        facts.push((PUBLISHERS, format!("root {}, keys {}", short(&signer.root.to_string()), keys.join(", "))));
+    }
+    if let Some(file) = &package.file {
+        facts.push((SIZE, size(file.size)));
+    }
+    facts.push((REPLACES, replaces(package, clock)));
+    facts
+}
+
+fn replaces(package: &Package, clock: &Clock) -> String {
+    match &package.replaces {
+        None => NOTHING_BEFORE.to_owned(),
+        Some(old) if old.sequence > package.sequence => {
+            format!("Version {}, which is newer: an older one takes its place", old.version)
+        }
+        Some(old) => format!("Version {}, installed {}", old.version, past(old.at, clock)),
+    }
+}
+
+/// Whether an older version would come back.
+#[must_use]
+pub fn is_older(package: &Package) -> bool {
+    package.replaces.as_ref().is_some_and(|old| old.sequence > package.sequence)
+}
+
+/// Why a package file is not installed, and what to do.
+#[must_use]
+pub fn refused(error: &ApiError) -> String {
+    format!("{}. {}.", sentence(&error.detail), sentence(error.reason.next()))
+}
+
+/// `12 MB of 74 MB are with the service`.
+#[must_use]
+pub fn handed_over(sent: u64, of: u64) -> String {
+    format!("{} of {} are with the Banyan service", size(sent), size(of))
 }
 
 /// Why an update is not further although nothing here is in the way.

@@ -14,9 +14,9 @@ mod notices;
 mod sni;
 mod window;
 
-use banyan_face::{Clock, Line, Page, Preferences, View, texts};
+use banyan_face::{Clock, Line, Page, Preferences, Show, View, texts};
 use banyan_proto::{UnixSeconds, local::Right};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use instance::Start;
 use std::{
     path::PathBuf,
@@ -38,6 +38,29 @@ struct Cli {
     /// How long the desktop may take to show a tray, before the window is opened instead.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     panel_within: u64,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Opens a package file: who signed it, what it does, and whether it may be installed here.
+    Open {
+        /// The file, `NAME-VERSION.banyan`.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+impl Cli {
+    /// What the window is to show, if it is to be opened at once.
+    fn show(&self) -> anyhow::Result<Option<Show>> {
+        Ok(match &self.verb {
+            // The tray that is told has a working folder of its own.
+            Some(Verb::Open { file }) => Some(Show::Package(std::path::absolute(file)?)),
+            None => self.open.map(Show::Page),
+        })
+    }
 }
 
 fn page(text: &str) -> Result<Page, String> {
@@ -52,7 +75,7 @@ enum Heard {
     #[cfg(target_os = "linux")]
     Icon(sni::Said),
     /// Another start of this program, or the window.
-    Open(Page),
+    Open(Show),
     WindowFailed(String),
     /// So long nobody has shown the icon.
     #[cfg(target_os = "linux")]
@@ -73,17 +96,18 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
-    let lock = match instance::start(&folder(), cli.open.unwrap_or(Page::Updates))? {
+    let show = cli.show()?;
+    let lock = match instance::start(&folder(), show.as_ref().unwrap_or(&Show::Page(Page::Updates)))? {
         Start::First(lock) => lock,
         Start::Told => return Ok(()),
     };
     let (say, heard) = channel();
     let open = say.clone();
-    lock.listen(move |page| drop(open.send(Heard::Open(page))))?;
+    lock.listen(move |show| drop(open.send(Heard::Open(show))))?;
     let changed = say.clone();
     let line = Line::start(cli.socket.clone(), move || drop(changed.send(Heard::Agent)));
-    if let Some(page) = cli.open {
-        drop(say.send(Heard::Open(page)));
+    if let Some(show) = show {
+        drop(say.send(Heard::Open(show)));
     }
     serve(cli, &line, &say, &heard)
 }
@@ -128,10 +152,11 @@ fn serve(cli: &Cli, line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -
             Ok(Heard::Agent) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Heard::Icon(Said::Pressed(Action::Quit))) => return Ok(()),
             Ok(Heard::Icon(Said::Pressed(Action::Ask(request)))) => line.ask(&request),
-            Ok(Heard::Icon(Said::Pressed(Action::Open(page))) | Heard::Open(page)) => {
+            Ok(Heard::Icon(Said::Pressed(Action::Open(page)))) => drop(say.send(Heard::Open(Show::Page(page)))),
+            Ok(Heard::Open(show)) => {
                 notice = None;
                 let failed = say.clone();
-                windows.open(page, move |why| drop(failed.send(Heard::WindowFailed(why))));
+                windows.open(&show, move |why| drop(failed.send(Heard::WindowFailed(why))));
             }
             Ok(Heard::Icon(Said::NoPanel)) => panel = false,
             Ok(Heard::Icon(Said::Panel)) => {
@@ -142,7 +167,7 @@ fn serve(cli: &Cli, line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -
                 notice = Some(texts::NO_TRAY.to_owned());
                 windows.no_tray = true;
                 eprintln!("{}", texts::NO_TRAY);
-                drop(say.send(Heard::Open(Page::Updates)));
+                drop(say.send(Heard::Open(Show::Page(Page::Updates))));
             }
             Ok(Heard::WindowFailed(why)) => notice = Some(texts::no_window(&why)),
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -180,12 +205,12 @@ fn serve(cli: &Cli, _line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) 
     eprintln!("{}", texts::NO_TRAY);
     let windows = &mut window::Windows::new(cli.socket.clone());
     windows.no_tray = true;
-    drop(say.send(Heard::Open(Page::Updates)));
+    drop(say.send(Heard::Open(Show::Page(Page::Updates))));
     for heard in heard {
         match heard {
-            Heard::Open(page) => {
+            Heard::Open(show) => {
                 let failed = say.clone();
-                windows.open(page, move |why| drop(failed.send(Heard::WindowFailed(why))));
+                windows.open(&show, move |why| drop(failed.send(Heard::WindowFailed(why))));
             }
             Heard::WindowFailed(why) => anyhow::bail!("{}", texts::no_window(&why)),
             Heard::Agent => {}

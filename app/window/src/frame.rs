@@ -17,6 +17,9 @@ pub(crate) fn draw(ui: &mut Ui, view: &View, state: &mut State, clock: &Clock) -
         ScrollArea::vertical().auto_shrink(false).id_salt(state.page.code()).show(ui, |ui| {
             Frame::new().inner_margin(Margin::same(theme::EDGE as i8)).show(ui, |ui| {
                 ui.set_width(ui.available_width().min(theme::READ));
+                if state.opening.is_some() {
+                    return pages::package::draw(ui, view, state, clock);
+                }
                 widgets::title(ui, texts::page(state.page));
                 notices(ui, view, state, clock);
                 if let Some(snapshot) = &view.snapshot {
@@ -35,7 +38,7 @@ fn names(ui: &mut Ui, state: &mut State) {
         if page == Page::Settings {
             ui.add_space(theme::APART);
         }
-        let here = state.page == page;
+        let here = state.page == page && state.opening.is_none();
         let colours = palette(ui);
         let words = RichText::new(texts::page(page)).color(colours.text);
         let size = vec2(ui.available_width(), theme::CONTROL);
@@ -51,6 +54,7 @@ fn names(ui: &mut Ui, state: &mut State) {
         }
         if button.clicked() {
             state.page = page;
+            state.opening = None;
         }
     }
 }

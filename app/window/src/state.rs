@@ -2,7 +2,7 @@
 //! from the agent.
 
 use crate::week::Painted;
-use banyan_face::{Page, Preferences};
+use banyan_face::{Page, Preferences, package::Opening};
 use banyan_proto::{
     local::Request,
     schedule::{Choice, Window},
@@ -21,6 +21,10 @@ pub(crate) struct State {
     pub(crate) preferences: Preferences,
     /// Why they could not be kept.
     pub(crate) not_kept: Option<String>,
+    /// A package file that was opened; it stands in the place of the page.
+    pub(crate) opening: Option<Opening>,
+    /// The person said that it shall be installed.
+    pub(crate) install: bool,
 }
 
 impl State {
@@ -33,6 +37,8 @@ impl State {
             join_code: String::new(),
             preferences: Preferences::default(),
             not_kept: None,
+            opening: None,
+            install: false,
         }
     }
 }

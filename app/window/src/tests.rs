@@ -249,3 +249,79 @@ fn notices_of_what_comes_are_for_those_who_want_them() {
     harness.run();
     assert!(harness.state().state.preferences.tell_incoming && harness.state().asked.is_empty());
 }
+
+/// Everything that is said of a package file in this scene, and the buttons below.
+fn opened(step: banyan_face::package::Step) -> Harness<'static, Seen> {
+    let mut harness = at(Page::Updates, sample::busy(), TALL, egui::Theme::Light);
+    harness.state_mut().state.opening =
+        Some(banyan_face::package::Opening { path: "/home/mia/drawing-3.1.banyan".into(), step });
+    harness.run();
+    harness
+}
+
+fn answer(scene: banyan_fake_agent::PackageScene) -> banyan_face::package::Step {
+    use banyan_face::package::Step;
+    match scene.answer(sample::NOW) {
+        Ok(package) => Step::Shown(Box::new(package)),
+        Err(error) => Step::Refused(error),
+    }
+}
+
+#[test]
+fn only_a_package_that_may_be_installed_has_a_button_for_it() {
+    use banyan_fake_agent::PackageScene;
+    for scene in PackageScene::ALL {
+        let harness = opened(answer(scene));
+        let has = |label: &str| harness.query_by_label(label).is_some();
+        let (install, older) = match scene {
+            PackageScene::New | PackageScene::Newer => (true, false),
+            PackageScene::Older => (false, true),
+            _ => (false, false),
+        };
+        assert_eq!((has(texts::INSTALL), has(texts::INSTALL_OLDER)), (install, older), "{scene:?}");
+        assert_eq!(has(texts::REFUSED), !install && !older, "{scene:?}");
+        let trusted = !matches!(scene, PackageScene::Untrusted | PackageScene::Altered);
+        assert_eq!(has(texts::TRUSTED), trusted, "{scene:?}");
+        // Who is not trusted is not named as they like to be.
+        assert_eq!(has("IT of Lakeside School"), trusted, "{scene:?}");
+    }
+}
+
+#[test]
+fn what_a_package_does_is_said_before_it_is_installed() {
+    let mut harness = opened(answer(banyan_fake_agent::PackageScene::Newer));
+    for words in [
+        "drawing 3.1",
+        "74 MB",
+        "Version 3.0, installed 14 October, 15:30",
+        "1. Unpacks an archive into a folder of its own and switches to it",
+        "2. Tries whether the new version runs: {dir}/bin/drawing --version",
+    ] {
+        harness.get_by_label(words);
+    }
+    assert!(!harness.state().state.install);
+    harness.get_by_label(texts::INSTALL).click();
+    harness.run();
+    assert!(harness.state().state.install);
+    harness.get_by_label(texts::CANCEL).click();
+    harness.run();
+    assert!(harness.state().state.opening.is_none());
+}
+
+#[test]
+fn the_way_of_a_package_is_seen_to_its_end() {
+    use banyan_face::package::Step;
+    use banyan_proto::local::UpdateState;
+    let package = Box::new(banyan_fake_agent::PackageScene::New.answer(sample::NOW).expect("it may be seen"));
+    opened(Step::Sent(package.clone(), 37_000_000, 74_000_000))
+        .get_by_label("37 MB of 74 MB are with the Banyan service");
+    let mut harness = opened(Step::Ordered(package, sample::ready().order));
+    for (state, words) in
+        [(UpdateState::Installing, texts::INSTALLING), (UpdateState::Installed { at: sample::NOW }, "Installed 14:30")]
+    {
+        harness.state_mut().view.snapshot.as_mut().expect("it is there").updates[0].state = state;
+        harness.run();
+        harness.get_by_label(words);
+    }
+    assert!(harness.query_by_label(texts::TAKEN).is_none());
+}

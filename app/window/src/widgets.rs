@@ -74,6 +74,25 @@ pub(crate) fn named(response: Response, name: &str) -> Response {
     response
 }
 
+/// Names and values, dense.
+pub(crate) fn facts(ui: &mut Ui, facts: &[(&str, String)]) {
+    let names = theme::SIDE.min(ui.available_width() / 3.0);
+    ui.scope(|ui| {
+        ui.spacing_mut().interact_size.y = theme::DENSE;
+        ui.spacing_mut().item_spacing.y = 0.0;
+        for (name, value) in facts {
+            ui.horizontal(|ui| {
+                let layout = egui::Layout::left_to_right(egui::Align::Center);
+                ui.allocate_ui_with_layout(vec2(names, theme::DENSE), layout, |ui| {
+                    ui.set_min_width(names);
+                    quiet(ui, name);
+                });
+                ui.add(egui::Label::new(value).wrap());
+            });
+        }
+    });
+}
+
 /// Shows that something has the keyboard where its own ground would hide that.
 pub(crate) fn ring(ui: &Ui, response: &Response) {
     if response.has_focus() {

@@ -9,5 +9,6 @@ mod notifications;
 
 mod keyboard;
 mod notices;
+mod package;
 mod pages;
 mod tray;

@@ -37,7 +37,8 @@ fn is_shown(page: Page, look: &str, scale: &str, size: &str) -> bool {
         )
 }
 
-fn path(shown: bool, name: &str) -> PathBuf {
+/// Where a picture goes.
+pub(crate) fn path(shown: bool, name: &str) -> PathBuf {
     let folder = if shown {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures")
     } else {
@@ -68,15 +69,20 @@ fn photograph(snapshot: Snapshot, look: &str, scale: &str, size: &str, pages: &[
             .filter(|(usual, is)| usual != is)
             .fold(String::new(), |text, (_, is)| text + "-" + is);
         let path = path(is_shown(*page, look, scale, size), &format!("{}-{look}{extra}", page.code()));
-        // What is in the tree is drawn in the same frame; the screen gets it a moment later.
-        wait_for("it has come to rest", || {
-            stage.photograph(&window, &path);
-            let before = std::fs::read(&path).expect("it is there");
-            stage.photograph(&window, &path);
-            (std::fs::read(&path).expect("it is there") == before).then_some(())
-        });
-        assert!(stage.colours(&path) > 50, "{} was not drawn", path.display());
+        picture(&stage, &window, &path);
     }
+}
+
+/// Photographs a window that has come to rest: what is in the tree is on the screen a moment later.
+pub(crate) fn picture(stage: &Stage, window: &str, path: &Path) {
+    let read = || std::fs::read(path).expect("it is there");
+    wait_for("it has come to rest", || {
+        stage.photograph(window, path);
+        let before = read();
+        stage.photograph(window, path);
+        (read() == before).then_some(())
+    });
+    assert!(stage.colours(path) > 50, "{} was not drawn", path.display());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod computer;
 mod grid;
 mod history;
+pub(crate) mod package;
 mod schedule;
 mod settings;
 mod sharing;
