@@ -1,8 +1,11 @@
-//! What the promises are written in: a [`World`] of real processes on loopback.
+//! What the promises are written in: a [`World`] of real processes on loopback, and a [`stage`] for real windows.
 
 pub mod by_hand;
 pub mod package;
+pub mod process;
 pub mod programs;
+#[cfg(target_os = "linux")]
+pub mod stage;
 pub mod users;
 pub mod world;
 

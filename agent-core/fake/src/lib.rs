@@ -45,8 +45,10 @@ use tokio::sync::watch;
 pub struct Fake {
     snapshot: Mutex<Snapshot>,
     asked: Mutex<Vec<Request>>,
+    reported: Mutex<Vec<Option<bool>>>,
     rights: Mutex<Vec<Right>>,
     package: Mutex<PackageScene>,
+    stopped: Mutex<Option<UnixSeconds>>,
     zone: TimeZone,
     changes: watch::Sender<u64>,
 }
@@ -65,7 +67,8 @@ impl Fake {
         let snapshot = Mutex::new(scene.snapshot(UnixSeconds::now(), &zone));
         let rights = Mutex::new(caller::ALL.to_vec());
         let (asked, package, changes) = (Mutex::default(), Mutex::default(), watch::Sender::new(0));
-        let fake = Arc::new(Self { snapshot, asked, rights, package, zone, changes });
+        let (stopped, reported) = (Mutex::default(), Mutex::default());
+        let fake = Arc::new(Self { snapshot, asked, reported, rights, package, stopped, zone, changes });
         tokio::spawn(serve(Arc::clone(&fake), place.listen()?));
         Ok(fake)
     }
@@ -87,10 +90,22 @@ impl Fake {
     pub fn set_package(&self, scene: PackageScene) {
         *lock(&self.package) = scene;
     }
+    /// From now on it is always this time, for what it says of package files: pictures of them stay the same.
+    pub fn stop_clock(&self, at: UnixSeconds) {
+        *lock(&self.stopped) = Some(at);
+    }
+    fn now(&self) -> UnixSeconds {
+        lock(&self.stopped).unwrap_or_else(UnixSeconds::now)
+    }
     /// The commands that were given, oldest first.
     #[must_use]
     pub fn asked(&self) -> Vec<Request> {
         lock(&self.asked).clone()
+    }
+    /// What was reported of the screen, oldest first. It changes nothing in the scene.
+    #[must_use]
+    pub fn reported(&self) -> Vec<Option<bool>> {
+        lock(&self.reported).clone()
     }
     /// A second passes: what is being received comes nearer.
     pub fn tick(&self) {
@@ -153,9 +168,7 @@ impl Backend for Fake {
         self.changes.subscribe()
     }
     fn report(&self, _: Caller, full_screen: Option<bool>) -> Report {
-        lock(&self.asked).push(Request::Report { full_screen });
-        self.change(|snapshot| snapshot.scheduling.signals.full_screen.value = full_screen);
-        self.decide();
+        lock(&self.reported).push(full_screen);
         Box::new(())
     }
     async fn carry_out(&self, request: Request) -> Result<(), ApiError> {
@@ -213,11 +226,11 @@ impl Backend for Fake {
     async fn open_package(&self, rights: &[Right], _: Vec<u8>, size: u64) -> Result<Package, ApiError> {
         lock(&self.asked).push(Request::OpenPackage { head: 0, size });
         let scene = if rights.contains(&Right::Install) { *lock(&self.package) } else { PackageScene::NotAllowed };
-        scene.answer(UnixSeconds::now())
+        scene.answer(self.now())
     }
     async fn install_package(&self, wanted: Digest, file: &mut Body<'_>) -> Result<DeploymentId, ApiError> {
         lock(&self.asked).push(Request::InstallPackage { manifest: wanted, size: file.left() });
-        let now = UnixSeconds::now();
+        let now = self.now();
         let answer = lock(&self.package).answer(now);
         let package = answer?;
         if let Some(refused) = package.refused {

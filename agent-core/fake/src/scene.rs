@@ -41,6 +41,8 @@ pub enum Scene {
     Paused,
     /// The network is metered.
     Metered,
+    /// It runs on a battery that is low.
+    Battery,
     /// The administrator's deadline is near.
     Deadline,
     /// The server cannot be reached.
@@ -51,7 +53,7 @@ pub enum Scene {
 
 impl Scene {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Idle,
         Self::Receiving,
         Self::Forwarding,
@@ -63,6 +65,7 @@ impl Scene {
         Self::Failed,
         Self::Paused,
         Self::Metered,
+        Self::Battery,
         Self::Deadline,
         Self::NotConnected,
         Self::NotEnrolled,
@@ -82,6 +85,7 @@ impl Scene {
             Self::Failed => "failed",
             Self::Paused => "paused",
             Self::Metered => "metered",
+            Self::Battery => "battery",
             Self::Deadline => "deadline",
             Self::NotConnected => "not-connected",
             Self::NotEnrolled => "not-enrolled",
@@ -157,6 +161,10 @@ impl Scene {
             Self::Metered => {
                 let network = Network { id: NetworkId("3f1c".into()), name: "Mia's phone".into(), metered: true };
                 s.scheduling.signals.network.value = Some(network);
+                s.updates.push(maths(now));
+            }
+            Self::Battery => {
+                s.scheduling.signals.power.value = Some(Power { battery: true, charge: Some(12), saver: false });
                 s.updates.push(maths(now));
             }
             Self::Deadline => {

@@ -33,6 +33,7 @@ fn every_scene_shows_what_it_is_named_after() {
             Scene::Failed => matches!(headline, Headline::Problem(_)),
             Scene::Paused => matches!(headline, Headline::Paused { until: Some(_) }),
             Scene::Metered => waiting(|why| matches!(why, Why::Metered { .. })),
+            Scene::Battery => waiting(|why| matches!(why, Why::Battery { .. })),
             Scene::Deadline => snapshot.updates[0].verdict.announce.iter().any(|a| a.stage == Stage::Install),
             Scene::NotConnected => headline == Headline::NotConnected,
             Scene::NotEnrolled => headline == Headline::NotEnrolled,

@@ -35,13 +35,13 @@ mod tests {
     fn the_newest_policy_holds_and_is_kept_and_none_before_it_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let state = Arc::new(State::open(&folder.path().join("agent.redb")).unwrap());
-        let people = People::open(Arc::clone(&state)).unwrap();
+        let people = People::open(Arc::clone(&state), PathBuf::new()).unwrap();
         assert_eq!(*people.policy(), Policy::default());
         let policy = |number, upload| Policy { number, upload: Some(upload), ..Policy::default() };
         for (number, upload) in [(3, 30), (2, 20), (3, 31)] {
             people.take_policy(policy(number, upload)).unwrap();
             assert_eq!(*people.policy(), policy(3, 30));
         }
-        assert_eq!(*People::open(state).unwrap().policy(), policy(3, 30));
+        assert_eq!(*People::open(state, PathBuf::new()).unwrap().policy(), policy(3, 30));
     }
 }

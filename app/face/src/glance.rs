@@ -44,6 +44,8 @@ pub struct Glance {
     pub state: String,
     /// More about it: why, and what to do; may be empty.
     pub more: String,
+    /// The reason's code, small, for whoever helps; may be empty.
+    pub code: &'static str,
     /// Progress (percent), while it is received.
     pub percent: Option<u8>,
     /// What the person can do; the first one is what most will want.
@@ -55,7 +57,12 @@ pub struct Glance {
 pub fn glance(update: &Update, clock: &Clock) -> Glance {
     let (tone, state, more) = state(update, clock);
     let percent = matches!(update.state, UpdateState::Receiving).then(|| update.progress.percent());
-    Glance { title: texts::title(update), tone, state, more, percent, offers: offers(update, clock) }
+    let code = match (&update.state, &update.waits) {
+        (UpdateState::Failed { reason, .. }, _) => reason.code(),
+        (_, Some(wait)) if !more.is_empty() && tone == Tone::Waiting => wait.reason.code(),
+        _ => "",
+    };
+    Glance { title: texts::title(update), tone, state, more, code, percent, offers: offers(update, clock) }
 }
 
 fn state(update: &Update, clock: &Clock) -> (Tone, String, String) {

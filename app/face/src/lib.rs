@@ -1,14 +1,20 @@
 //! What the tray and the window share: the line to the agent ([`Line`]), the words ([`texts`]), what an update is in one
-//! glance ([`glance`]), and the icon ([`crown`]). No GUI here: it is all data, tested as data.
+//! glance ([`glance`]), the icon ([`crown`]), and what one person wants of both ([`Preferences`]). No GUI here: it is all data, tested as data.
 
+pub mod choices;
 pub mod crown;
 pub mod glance;
 mod line;
+pub mod package;
+mod preferences;
 #[cfg(feature = "sample")]
 pub mod sample;
+mod show;
 pub mod texts;
 
 pub use line::{Line, View};
+pub use preferences::Preferences;
+pub use show::Show;
 
 use banyan_proto::{UnixSeconds, local::Snapshot};
 use banyan_schedule::say::Here;

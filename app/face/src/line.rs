@@ -124,9 +124,7 @@ impl Shared {
         write(&stream, &Request::Hello { version: LOCAL_VERSION })?;
         match read(&mut from)? {
             Some(Message::Reply(Reply::Hello { version, software, .. })) if version != LOCAL_VERSION => {
-                return Err(io::Error::other(format!(
-                    "{software} speaks version {version}, this program {LOCAL_VERSION}; restart both after an update"
-                )));
+                return Err(other_version(&software, version));
             }
             Some(Message::Reply(Reply::Hello { rights, .. })) => lock(&self.view).rights = rights,
             Some(Message::Reply(Reply::Error(error))) => return Err(io::Error::other(error.to_string())),
@@ -160,18 +158,25 @@ impl Shared {
     }
 }
 
-fn connect(socket: &Path) -> io::Result<Stream> {
+/// The agent is of another release.
+pub(crate) fn other_version(software: &str, version: u16) -> io::Error {
+    io::Error::other(format!(
+        "{software} speaks version {version}, this program {LOCAL_VERSION}; restart both after an update"
+    ))
+}
+
+pub(crate) fn connect(socket: &Path) -> io::Result<Stream> {
     Stream::connect(socket.to_path_buf().to_fs_name::<GenericFilePath>()?)
 }
 
-fn write(mut to: &Stream, request: &Request) -> io::Result<()> {
+pub(crate) fn write(mut to: &Stream, request: &Request) -> io::Result<()> {
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     to.write_all(&line)
 }
 
 /// The next message; none when the agent has hung up.
-fn read(from: &mut BufReader<&Stream>) -> io::Result<Option<Message>> {
+pub(crate) fn read(from: &mut BufReader<&Stream>) -> io::Result<Option<Message>> {
     let mut line = String::new();
     let length = from.take(MESSAGE_BYTES).read_line(&mut line)?;
     if length as u64 == MESSAGE_BYTES {

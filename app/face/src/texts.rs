@@ -9,8 +9,9 @@
 use crate::{Clock, Page};
 use banyan_proto::{
     Reason, UnixSeconds,
-    local::{Happened, Headline, Link, Mode, Overruled, Partner, Snapshot, Update, Wait, When},
-    schedule::{Load, Network, Power, Presence, Window},
+    api::ApiError,
+    local::{Happened, Headline, Link, Mode, Overruled, Package, Partner, Snapshot, Update, Wait, When},
+    schedule::{Announcement, Gate, Load, Network, Night, Power, Presence, Stage, Window},
 };
 use banyan_schedule::say;
 
@@ -40,6 +41,7 @@ pub const DETAILS: &str = "Details";
 pub const WHEN_TRANSFER: &str = "When may this computer transfer?";
 pub const MY_SCHEDULE: &str = "My schedule …";
 pub const PAUSE: &str = "Pause";
+pub const PAUSE_FOR: &str = "Pause for";
 pub const RESUME: &str = "Resume";
 pub const AN_HOUR: &str = "1 hour";
 pub const UNTIL_TOMORROW: &str = "Until tomorrow";
@@ -53,6 +55,34 @@ pub const NO_AGENT_MORE: &str =
     "This computer's Banyan service does not answer. Updates wait; it is called again and again.";
 pub const NO_TRAY: &str = "This desktop shows no tray icons, so Banyan opens its window instead.";
 
+// Notices.
+pub const TOLD_IN_ANY_CASE: &str =
+    "It is installed then in any case, as your administrator set it. Save your work before.";
+pub const TELL_INCOMING: &str = "Tell me when an update is on its way";
+pub const NOTICES: &str = "Notices";
+pub const NOTICES_MORE: &str =
+    "Always told: what is ready to install, what is installed soon in any case, what is done, and what failed.";
+
+// A package file.
+pub const PACKAGE: &str = "Package file";
+pub const LOOKED_AT: &str = "The file is looked at";
+pub const INSTALL: &str = "Install";
+pub const INSTALL_OLDER: &str = "Install the older version";
+pub const CLOSE: &str = "Close";
+pub const CANCEL: &str = "Do not install";
+pub const SIGNED_BY: &str = "Signed by";
+pub const SIGNATURE: &str = "Signature";
+pub const TRUSTED: &str = "This computer trusts whoever signed it";
+pub const NOT_TRUSTED: &str = "This computer does not trust whoever signed it";
+pub const PUBLISHERS: &str = "Publishers";
+pub const DOES: &str = "What installing it does";
+pub const REPLACES: &str = "Replaces";
+pub const SIZE: &str = "Size";
+pub const REFUSED: &str = "This file is not installed";
+pub const NOT_TAKEN: &str = "It was not installed";
+pub const NOTHING_BEFORE: &str = "Nothing: Banyan has not installed it here before";
+pub const TAKEN: &str = "It is an update like the others now, and goes on when this is closed.";
+
 // Pages.
 pub const NO_UPDATES: &str = "No updates";
 pub const NO_UPDATES_MORE: &str =
@@ -65,6 +95,9 @@ pub const CATALOGUE_MORE: &str =
 pub const RELEASE_NOTES: &str = "What is new";
 pub const TRANSFERS: &str = "This computer transfers";
 pub const INSTALLS: &str = "Updates are installed";
+pub const OPEN_NOW: &str = "Transfers may go on now";
+pub const NIGHT_FROM: &str = "The night is from";
+pub const NIGHT_TO: &str = "to";
 pub const ANY_TIME: &str = "Any time";
 pub const WHEN_IDLE: &str = "When idle";
 pub const NIGHT_ONLY: &str = "Night only";
@@ -207,11 +240,134 @@ pub fn away(link: Link, clock: &Clock) -> String {
     }
 }
 
+/// A time in the middle of a sentence: `at 14:30`, `tonight, 22:00`.
+#[must_use]
+pub fn at(at: UnixSeconds, clock: &Clock) -> String {
+    let moment = say::moment(at, clock.here());
+    if moment.starts_with(|first: char| first.is_ascii_digit()) { format!("at {moment}") } else { moment }
+}
+
+/// The hours of the night: `22:00–06:00`.
+#[must_use]
+pub fn night(night: Night) -> String {
+    night.to_string().replace('-', "–")
+}
+
+/// What goes ahead in any case: `Is installed at 14:44 in any case`.
+#[must_use]
+pub fn announced(announced: &Announcement, clock: &Clock) -> String {
+    let does = match announced.stage {
+        Stage::Receive => "Is received",
+        Stage::Install => "Is installed",
+        Stage::Forward => "Is passed on",
+    };
+    format!("{does} {} in any case", at(announced.at, clock))
+}
+
+/// A notice: something new.
+#[must_use]
+pub fn told_incoming(update: &Update) -> String {
+    format!("{} is on its way", title(update))
+}
+
+/// A notice: the person may have it now.
+#[must_use]
+pub fn told_ready(update: &Update) -> String {
+    format!("{} is ready to install", title(update))
+}
+
+/// What holds it.
+#[must_use]
+pub fn told_why(update: &Update, clock: &Clock) -> String {
+    match &update.verdict.install {
+        Gate::Closed { because, until } => format!("{}.", say::closed(because, *until, clock.here())),
+        Gate::Open { .. } => String::new(),
+    }
+}
+
+/// A notice: time runs out. Within the hour in minutes.
+#[must_use]
+pub fn told_countdown(update: &Update, when: UnixSeconds, clock: &Clock) -> String {
+    let left = when.0.saturating_sub(clock.now.0);
+    let when = if left <= 3600 { format!("in {}", duration(left.max(60))) } else { at(when, clock) };
+    format!("{} is installed {when}", title(update))
+}
+
+/// A notice: the new version runs.
+#[must_use]
+pub fn told_done(update: &Update) -> String {
+    format!("{} is installed", title(update))
+}
+
+/// A notice: it did not work.
+#[must_use]
+pub fn told_failed(update: &Update) -> String {
+    format!("{} could not be installed", title(update))
+}
+
+/// `drawing 3.1`.
+#[must_use]
+pub fn package(package: &Package) -> String {
+    format!("{} {}", package.package, package.version)
+}
+
+/// What is said of a package file, as names and values.
+#[must_use]
+pub fn package_facts(package: &Package, clock: &Clock) -> Vec<(&'static str, String)> {
+    let signer = &package.signer;
+    let publisher = match (signer.trusted, package.publisher.is_empty()) {
+        (true, false) => package.publisher.clone(),
+        (true, true) => "Your publishers".to_owned(),
+        // Whoever signs can call themselves what they like.
+        (false, _) => "Unknown".to_owned(),
+    };
+    let trust = if signer.trusted { TRUSTED } else { NOT_TRUSTED };
+    let mut facts = vec![(SIGNED_BY, publisher), (SIGNATURE, format!("{trust}; until {}", past(signer.until, clock)))];
+    if !signer.trusted {
+        let short = |text: &str| text.chars().take(16).collect::<String>();
+        let keys: Vec<_> = signer.keys.iter().map(|key| short(key)).collect();
+        facts.push((PUBLISHERS, format!("root {}, keys {}", short(&signer.root.to_string()), keys.join(", "))));
+    }
+    if let Some(file) = &package.file {
+        facts.push((SIZE, size(file.size)));
+    }
+    facts.push((REPLACES, replaces(package, clock)));
+    facts
+}
+
+fn replaces(package: &Package, clock: &Clock) -> String {
+    match &package.replaces {
+        None => NOTHING_BEFORE.to_owned(),
+        Some(old) if old.sequence > package.sequence => {
+            format!("Version {}, which is newer: an older one takes its place", old.version)
+        }
+        Some(old) => format!("Version {}, installed {}", old.version, past(old.at, clock)),
+    }
+}
+
+/// Whether an older version would come back.
+#[must_use]
+pub fn is_older(package: &Package) -> bool {
+    package.replaces.as_ref().is_some_and(|old| old.sequence > package.sequence)
+}
+
+/// Why a package file is not installed, and what to do.
+#[must_use]
+pub fn refused(error: &ApiError) -> String {
+    format!("{}. {}.", sentence(&error.detail), sentence(error.reason.next()))
+}
+
+/// `12 MB of 74 MB are with the service`.
+#[must_use]
+pub fn handed_over(sent: u64, of: u64) -> String {
+    format!("{} of {} are with the Banyan service", size(sent), size(of))
+}
+
 /// Why an update is not further although nothing here is in the way.
 #[must_use]
 pub fn wait(wait: &Wait, clock: &Clock) -> String {
     let next = match wait.next {
-        Some(next) => format!("It is tried again at {}", say::moment(next, clock.here())),
+        Some(next) => format!("It is tried again {}", at(next, clock)),
         None => sentence(wait.reason.next()),
     };
     format!("{}. {next}.", sentence(wait.reason.words()))
@@ -221,13 +377,18 @@ pub fn wait(wait: &Wait, clock: &Clock) -> String {
 #[must_use]
 pub fn failed(reason: Reason, detail: &str, restored: bool) -> String {
     let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
-    let old = match reason {
-        // Their words say it already.
-        Reason::ProbeFailed | Reason::UndoFailed => "",
-        _ if restored => " The version before is in place.",
-        _ => " The version before could not be put back.",
+    let old = if says_what_became_of_the_old_one(reason) {
+        ""
+    } else if restored {
+        " The version before is in place."
+    } else {
+        " The version before could not be put back."
     };
     format!("{}{detail}.{old} Your administrator knows of it.", sentence(reason.words()))
+}
+
+fn says_what_became_of_the_old_one(reason: Reason) -> bool {
+    matches!(reason, Reason::ProbeFailed | Reason::UndoFailed)
 }
 
 /// `Installed yesterday, 16:05`.
@@ -265,6 +426,9 @@ pub fn happened(what: &Happened) -> String {
         Happened::Received => "Received and checked".to_owned(),
         Happened::Installed { already: false } => "Installed".to_owned(),
         Happened::Installed { already: true } => "Was installed already".to_owned(),
+        Happened::Failed { reason, .. } if says_what_became_of_the_old_one(*reason) => {
+            format!("Could not be installed: {}", reason.words())
+        }
         Happened::Failed { reason, restored, .. } => {
             let old = if *restored { "the version before is in place" } else { "the version before is not back" };
             format!("Could not be installed: {}; {old}", reason.words())
@@ -411,6 +575,42 @@ pub fn day(day: usize, letters: usize) -> &'static str {
     const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
     let name = DAYS[day % 7];
     &name[..letters.min(name.len())]
+}
+
+/// A day of the ledger, `2026-11-22` to the agent: `Yesterday`, `Saturday, 21 November`.
+#[must_use]
+pub fn ledger_day(day: &str, clock: &Clock) -> String {
+    let Ok(date) = day.parse::<jiff::civil::Date>() else { return day.to_owned() };
+    let today = clock.local(clock.now).date();
+    if today == date {
+        return TODAY.to_owned();
+    }
+    if today.yesterday().is_ok_and(|yesterday| yesterday == date) {
+        return "Yesterday".to_owned();
+    }
+    let year = if date.year() == today.year() { String::new() } else { format!(" {}", date.year()) };
+    format!("{}, {} {}{year}", date.strftime("%A"), date.day(), date.strftime("%B"))
+}
+
+/// Of a day on which nothing was: a dash.
+#[must_use]
+pub fn amount(bytes: u64) -> String {
+    if bytes == 0 { "–".to_owned() } else { size(bytes) }
+}
+
+/// Whether transfers may go on, and if not: why, and until when.
+#[must_use]
+pub fn may_transfer(gate: &Gate, clock: &Clock) -> String {
+    match gate {
+        Gate::Open { .. } => OPEN_NOW.to_owned(),
+        Gate::Closed { because, until } => say::closed(because, *until, clock.here()),
+    }
+}
+
+/// Preferences that could not be kept.
+#[must_use]
+pub fn not_kept(why: &str) -> String {
+    format!("This could not be kept: {why}. It holds until the window is closed.")
 }
 
 /// `84 MB`, in units of 1000.

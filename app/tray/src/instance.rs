@@ -1,9 +1,10 @@
-//! One tray for one person: the first holds a lock on a file; a second one tells the first to open the window, and ends.
+//! One tray for one person: the first holds a lock on a file; a second one tells the first what the window is to
+//! show, and ends.
 //!
 //! The lock goes with the process however it ends, so nothing that was left behind keeps a tray from starting.
 
 use anyhow::{Context, Result};
-use banyan_face::Page;
+use banyan_face::Show;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, Name, Stream, ToFsName, prelude::*};
 use std::{
     fs::{File, TryLockError},
@@ -13,8 +14,8 @@ use std::{
     time::Duration,
 };
 
-/// Longest message (bytes): the name of a page.
-const MESSAGE_BYTES: u64 = 64;
+/// Longest message (bytes): the path of a file.
+const MESSAGE_BYTES: u64 = 16 << 10;
 
 /// What the start found.
 pub(crate) enum Start {
@@ -30,11 +31,11 @@ pub(crate) struct Lock {
     folder: PathBuf,
 }
 
-/// Takes the lock, or tells who has it to open this page.
+/// Takes the lock, or tells who has it to show this.
 ///
 /// # Errors
 /// When the folder cannot be used, or the other one does not listen.
-pub(crate) fn start(folder: &Path, page: Page) -> Result<Start> {
+pub(crate) fn start(folder: &Path, show: &Show) -> Result<Start> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let path = folder.join("banyan-tray.lock");
     let file = File::options().create(true).write(true).truncate(false).open(&path);
@@ -42,7 +43,7 @@ pub(crate) fn start(folder: &Path, page: Page) -> Result<Start> {
     match file.try_lock() {
         Ok(()) => Ok(Start::First(Lock { _file: file, folder: folder.to_owned() })),
         Err(TryLockError::WouldBlock) => {
-            tell(folder, page).context("another Banyan tray runs, but it does not answer; end it and start again")?;
+            tell(folder, show).context("another Banyan tray runs, but it does not answer; end it and start again")?;
             Ok(Start::Told)
         }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
@@ -57,12 +58,14 @@ fn name(folder: &Path) -> std::io::Result<Name<'static>> {
         .to_fs_name::<GenericFilePath>();
 }
 
-fn tell(folder: &Path, page: Page) -> std::io::Result<()> {
+fn tell(folder: &Path, show: &Show) -> std::io::Result<()> {
+    let line =
+        show.line().ok_or_else(|| std::io::Error::other("the file's name has characters that cannot be passed on"))?;
     // The first one has the lock a moment before it listens.
     let mut last = Ok(());
     for _ in 0..20 {
         match Stream::connect(name(folder)?) {
-            Ok(mut stream) => return writeln!(stream, "{}", page.code()),
+            Ok(mut stream) => return writeln!(stream, "{line}"),
             Err(error) => last = Err(error),
         }
         thread::sleep(Duration::from_millis(50));
@@ -71,11 +74,11 @@ fn tell(folder: &Path, page: Page) -> std::io::Result<()> {
 }
 
 impl Lock {
-    /// Hears from second ones, from now on: `open` is called with the page that they want.
+    /// Hears from second ones, from now on: `open` is called with what they want shown.
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub(crate) fn listen(&self, open: impl Fn(Page) + Send + 'static) -> Result<()> {
+    pub(crate) fn listen(&self, open: impl Fn(Show) + Send + 'static) -> Result<()> {
         let options = ListenerOptions::new().name(name(&self.folder)?).try_overwrite(true);
         #[cfg(unix)]
         let options = interprocess::os::unix::local_socket::ListenerOptionsExt::mode(options, 0o600);
@@ -84,8 +87,8 @@ impl Lock {
             for stream in listener.incoming().flatten() {
                 let mut line = String::new();
                 let read = BufReader::new(stream).take(MESSAGE_BYTES).read_line(&mut line);
-                if let (Ok(_), Some(page)) = (read, Page::named(line.trim())) {
-                    open(page);
+                if let (Ok(_), Some(show)) = (read, Show::of(&line)) {
+                    open(show);
                 }
             }
         });

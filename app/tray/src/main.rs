@@ -10,14 +10,16 @@ mod full_screen;
 mod instance;
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the icon of other systems is not written yet"))]
 mod model;
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "likewise notices"))]
+mod notices;
 mod own_agent;
 #[cfg(target_os = "linux")]
 mod sni;
 mod window;
 
-use banyan_face::{Clock, Line, Page, View, texts};
-use banyan_proto::UnixSeconds;
-use clap::Parser;
+use banyan_face::{Clock, Line, Page, Preferences, Show, View, texts};
+use banyan_proto::{UnixSeconds, local::Right};
+use clap::{Parser, Subcommand};
 use instance::Start;
 use std::{
     path::PathBuf,
@@ -40,6 +42,32 @@ struct Cli {
     /// Open the window as well, at this page.
     #[arg(long, value_name = "PAGE", value_parser = page)]
     open: Option<Page>,
+    /// How long the desktop may take to show a tray, before the window is opened instead.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    panel_within: u64,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Opens a package file: who signed it, what it does, and whether it may be installed here.
+    Open {
+        /// The file, `NAME-VERSION.banyan`.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+impl Cli {
+    /// What the window is to show, if it is to be opened at once.
+    fn show(&self) -> anyhow::Result<Option<Show>> {
+        Ok(match &self.verb {
+            // The tray that is told has a working folder of its own.
+            Some(Verb::Open { file }) => Some(Show::Package(std::path::absolute(file)?)),
+            None => self.open.map(Show::Page),
+        })
+    }
 }
 
 fn page(text: &str) -> Result<Page, String> {
@@ -54,15 +82,18 @@ enum Heard {
     #[cfg(target_os = "linux")]
     Icon(sni::Said),
     /// Another start of this program, or the window.
-    Open(Page),
+    Open(Show),
     WindowFailed(String),
+    /// So long nobody has shown the icon.
+    #[cfg(target_os = "linux")]
+    NoPanelYet,
 }
 
 /// Times in words grow old: "2 min left", "tonight".
 const REFRESH: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -71,26 +102,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: &Cli) -> anyhow::Result<()> {
-    let lock = match instance::start(&folder(), cli.open.unwrap_or(Page::Updates))? {
+fn run(mut cli: Cli) -> anyhow::Result<()> {
+    let show = cli.show()?;
+    let lock = match instance::start(&folder(), show.as_ref().unwrap_or(&Show::Page(Page::Updates)))? {
         Start::First(lock) => lock,
         Start::Told => return Ok(()),
     };
     let (say, heard) = channel();
     let open = say.clone();
-    lock.listen(move |page| drop(open.send(Heard::Open(page))))?;
+    lock.listen(move |show| drop(open.send(Heard::Open(show))))?;
     let changed = say.clone();
-    let socket = match cli.own_agent {
-        true => own_agent::start(&own_agent::folder()?)?,
-        false => cli.socket.clone(),
-    };
-    let line = Line::start(socket.clone(), move || drop(changed.send(Heard::Agent)));
+    if cli.own_agent {
+        cli.socket = own_agent::start(&own_agent::folder()?)?;
+    }
+    let line = Line::start(cli.socket.clone(), move || drop(changed.send(Heard::Agent)));
     #[cfg(target_os = "linux")]
     full_screen::watch(line.clone());
-    if let Some(page) = cli.open {
-        drop(say.send(Heard::Open(page)));
+    if let Some(show) = show {
+        drop(say.send(Heard::Open(show)));
     }
-    serve(&line, &mut window::Windows::new(socket), &say, &heard)
+    serve(&cli, &line, &say, &heard)
 }
 
 /// Of this person and this session; removed by the system at its end.
@@ -101,16 +132,12 @@ fn folder() -> PathBuf {
 }
 
 #[cfg(target_os = "linux")]
-fn serve(
-    line: &Line,
-    windows: &mut window::Windows,
-    say: &Sender<Heard>,
-    heard: &Receiver<Heard>,
-) -> anyhow::Result<()> {
+fn serve(cli: &Cli, line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -> anyhow::Result<()> {
     use anyhow::Context;
     use model::Action;
     use sni::Said;
 
+    let windows = &mut window::Windows::new(cli.socket.clone());
     let shown = |view: &View, notice: Option<&str>| {
         let clock = Clock::of(view.snapshot.as_ref(), UnixSeconds::now());
         model::tray(view, notice, &clock)
@@ -122,34 +149,50 @@ fn serve(
     let mut now = shown(&line.view(), None);
     let icon = sni::show(now.clone(), icon_says)
         .context("no tray icon can be shown: this session has no message bus (D-Bus); `banyan-window` opens the window without one")?;
-    let mut no_panel_told = false;
+    // At the start of a session the panel may come after us; one that is started again is away for a moment, too.
+    let late = say.clone();
+    let patience = Duration::from_secs(cli.panel_within);
+    std::thread::spawn(move || {
+        std::thread::sleep(patience);
+        drop(late.send(Heard::NoPanelYet));
+    });
+    let mut panel = true;
+    let mut notices = notices::show::Notices::new(pressed_in(say));
+    let mut told = notices::Told::default();
     loop {
         match heard.recv_timeout(REFRESH) {
             Ok(Heard::Agent) | Err(RecvTimeoutError::Timeout) => {}
             Ok(Heard::Icon(Said::Pressed(Action::Quit))) => return Ok(()),
             Ok(Heard::Icon(Said::Pressed(Action::Ask(request)))) => line.ask(&request),
-            Ok(Heard::Icon(Said::Pressed(Action::Open(page))) | Heard::Open(page)) => {
+            Ok(Heard::Icon(Said::Pressed(Action::Open(page)))) => drop(say.send(Heard::Open(Show::Page(page)))),
+            Ok(Heard::Open(show)) => {
                 notice = None;
                 let failed = say.clone();
-                windows.open(page, move |why| drop(failed.send(Heard::WindowFailed(why))));
+                windows.open(&show, move |why| drop(failed.send(Heard::WindowFailed(why))));
             }
-            Ok(Heard::Icon(Said::NoPanel)) => {
+            Ok(Heard::Icon(Said::NoPanel)) => panel = false,
+            Ok(Heard::Icon(Said::Panel)) => {
+                (panel, notice, windows.no_tray) = (true, None, false);
+            }
+            Ok(Heard::NoPanelYet) if panel => {}
+            Ok(Heard::NoPanelYet) => {
                 notice = Some(texts::NO_TRAY.to_owned());
                 windows.no_tray = true;
-                // Once: a panel that is started again is away for a moment, too.
-                if !std::mem::replace(&mut no_panel_told, true) {
-                    eprintln!("{}", texts::NO_TRAY);
-                    drop(say.send(Heard::Open(Page::Updates)));
-                }
-            }
-            Ok(Heard::Icon(Said::Panel)) => {
-                notice = None;
-                windows.no_tray = false;
+                eprintln!("{}", texts::NO_TRAY);
+                drop(say.send(Heard::Open(Show::Page(Page::Updates))));
             }
             Ok(Heard::WindowFailed(why)) => notice = Some(texts::no_window(&why)),
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
-        let next = shown(&line.view(), notice.as_deref());
+        let view = line.view();
+        if let Some(snapshot) = &view.snapshot {
+            let clock = Clock::of(Some(snapshot), UnixSeconds::now());
+            let (may, incoming) = (view.may(Right::Choose), || Preferences::load().tell_incoming);
+            let says;
+            (told, says) = notices::next(&told, snapshot, may, incoming, &clock);
+            says.into_iter().for_each(|say| notices.carry_out(say));
+        }
+        let next = shown(&view, notice.as_deref());
         if next != now {
             now = next.clone();
             sni::update(&icon, next);
@@ -157,22 +200,29 @@ fn serve(
     }
 }
 
+/// Where notices report what was pressed on them: it means the same as in the menu.
+#[cfg(target_os = "linux")]
+fn pressed_in(say: &Sender<Heard>) -> Sender<model::Action> {
+    let (pressed, all) = channel();
+    let say = say.clone();
+    std::thread::spawn(move || {
+        all.into_iter().for_each(|action| drop(say.send(Heard::Icon(sni::Said::Pressed(action)))));
+    });
+    pressed
+}
+
 /// Elsewhere there is no icon yet: the window is opened instead, and again when it is asked for.
 #[cfg(not(target_os = "linux"))]
-fn serve(
-    _line: &Line,
-    windows: &mut window::Windows,
-    say: &Sender<Heard>,
-    heard: &Receiver<Heard>,
-) -> anyhow::Result<()> {
+fn serve(cli: &Cli, _line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -> anyhow::Result<()> {
     eprintln!("{}", texts::NO_TRAY);
+    let windows = &mut window::Windows::new(cli.socket.clone());
     windows.no_tray = true;
-    drop(say.send(Heard::Open(Page::Updates)));
+    drop(say.send(Heard::Open(Show::Page(Page::Updates))));
     for heard in heard {
         match heard {
-            Heard::Open(page) => {
+            Heard::Open(show) => {
                 let failed = say.clone();
-                windows.open(page, move |why| drop(failed.send(Heard::WindowFailed(why))));
+                windows.open(&show, move |why| drop(failed.send(Heard::WindowFailed(why))));
             }
             Heard::WindowFailed(why) => anyhow::bail!("{}", texts::no_window(&why)),
             Heard::Agent => {}

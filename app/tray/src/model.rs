@@ -3,12 +3,13 @@
 
 use banyan_face::{
     Clock, Page, View,
+    choices::pauses,
     crown::{Crown, Sign},
     glance::glance,
     texts,
 };
 use banyan_proto::{
-    local::{Headline, PauseFor, Request, Right, Snapshot, Update, UpdateState, When},
+    local::{Headline, Request, Right, Snapshot, Update, UpdateState, When},
     schedule::{Kind, Stage, Why, Window, Wish},
 };
 
@@ -155,7 +156,8 @@ fn choices(snapshot: &Snapshot) -> Vec<Item> {
             .into_iter()
             .filter(|(kind, _)| bounds.windows.contains(kind) || *kind == Kind::of(&effective.window))
             .map(|(kind, window)| {
-                let hours = if kind == Kind::Night { format!(" ({})", effective.night) } else { String::new() };
+                let hours =
+                    if kind == Kind::Night { format!(" ({})", texts::night(effective.night)) } else { String::new() };
                 (format!("{}{hours}", texts::window(&window)), Action::Ask(Request::SetWindow { window, night: None }))
             })
             .collect();
@@ -164,25 +166,12 @@ fn choices(snapshot: &Snapshot) -> Vec<Item> {
     let selected = options.iter().position(|(label, _)| label.starts_with(now)).unwrap_or(options.len() - 1);
     let mut items =
         vec![Item::Sub { label: texts::WHEN_TRANSFER.to_owned(), items: vec![Item::Choice { selected, options }] }];
-    let ask = |label: &str, request| Item::Do { label: label.to_owned(), action: Action::Ask(request) };
-    if effective.pause.is_some() {
-        items.push(ask(texts::RESUME, Request::Resume));
-    } else {
-        let longest = bounds.pause.unwrap_or(u32::MAX);
-        let fits = |seconds: u32| longest >= seconds;
-        let mut pauses = Vec::new();
-        if fits(3600) {
-            pauses.push(ask(texts::AN_HOUR, Request::Pause { until: PauseFor::Seconds(3600) }));
-        }
-        if fits(24 * 3600) {
-            pauses.push(ask(texts::UNTIL_TOMORROW, Request::Pause { until: PauseFor::UntilTomorrow }));
-        }
-        if bounds.pause.is_none() {
-            pauses.push(ask(texts::UNTIL_RESUMED, Request::Pause { until: PauseFor::UntilResumed }));
-        }
-        if !pauses.is_empty() {
-            items.push(Item::Sub { label: texts::PAUSE.to_owned(), items: pauses });
-        }
+    let ask = |label, request| Item::Do { label, action: Action::Ask(request) };
+    let mut pauses: Vec<_> = pauses(scheduling).into_iter().map(|offer| ask(offer.label, offer.request)).collect();
+    match (&effective.pause, pauses.len()) {
+        (Some(_), _) => items.append(&mut pauses),
+        (None, 0) => {}
+        (None, _) => items.push(Item::Sub { label: texts::PAUSE.to_owned(), items: pauses }),
     }
     items
 }

@@ -85,7 +85,7 @@ fn the_menu_of_a_busy_computer() {
             "Printer Driver 7.3 – could not be installed",
             ".Details",
             "When may this computer transfer?",
-            ".(x) Night only (22:00-06:00)",
+            ".(x) Night only (22:00–06:00)",
             ".( ) When idle",
             ".( ) Any time",
             ".( ) My schedule …",

@@ -1,7 +1,7 @@
 //! The window is a process of its own: the tray stays small, and a graphics driver that falls over takes only the window
 //! with it. Why one could not be opened is reported, since nobody sees its standard error.
 
-use banyan_face::Page;
+use banyan_face::{Page, Show};
 use std::{
     io::{BufRead, BufReader, Write},
     path::PathBuf,
@@ -26,17 +26,20 @@ impl Windows {
         Self { program: beside.unwrap_or_else(|| name.into()), socket, open: None, no_tray: false }
     }
 
-    /// Opens the window at a page, or tells the open one to show it. `failed` is called with the reason when it ends badly.
-    pub(crate) fn open(&mut self, page: Page, failed: impl FnOnce(String) + Send + 'static) {
+    /// Opens the window and has it show this, or tells the open one to. `failed` is called with the reason when it ends badly.
+    pub(crate) fn open(&mut self, show: &Show, failed: impl FnOnce(String) + Send + 'static) {
+        let Some(line) = show.line() else {
+            return failed("the file's name has characters that cannot be passed on".to_owned());
+        };
         if let Some(child) = &mut self.open
             && matches!(child.try_wait(), Ok(None))
-            // Its standard input takes names of pages. One that ends just now is opened anew.
+            // Its standard input takes what to show. One that ends just now is opened anew.
             && let Some(stdin) = &mut child.stdin
-            && writeln!(stdin, "{}", page.code()).and_then(|()| stdin.flush()).is_ok()
+            && writeln!(stdin, "{line}").and_then(|()| stdin.flush()).is_ok()
         {
             return;
         }
-        match self.start(page) {
+        match self.start(show) {
             Ok((child, watch)) => {
                 self.open = Some(child);
                 thread::spawn(move || watch(Box::new(failed)));
@@ -45,9 +48,13 @@ impl Windows {
         }
     }
 
-    fn start(&self, page: Page) -> std::io::Result<(Child, Watch)> {
+    fn start(&self, show: &Show) -> std::io::Result<(Child, Watch)> {
         let mut command = Command::new(&self.program);
-        command.arg("--socket").arg(&self.socket).args(["--page", page.code(), "--told-by-stdin"]);
+        command.arg("--socket").arg(&self.socket).arg("--told-by-stdin");
+        match show {
+            Show::Page(page) => command.args(["--page", page.code()]),
+            Show::Package(path) => command.args(["--page", Page::Updates.code(), "--package"]).arg(path),
+        };
         if self.no_tray {
             command.arg("--no-tray");
         }

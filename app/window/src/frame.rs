@@ -17,6 +17,9 @@ pub(crate) fn draw(ui: &mut Ui, view: &View, state: &mut State, clock: &Clock) -
         ScrollArea::vertical().auto_shrink(false).id_salt(state.page.code()).show(ui, |ui| {
             Frame::new().inner_margin(Margin::same(theme::EDGE as i8)).show(ui, |ui| {
                 ui.set_width(ui.available_width().min(theme::READ));
+                if state.opening.is_some() {
+                    return pages::package::draw(ui, view, state, clock);
+                }
                 widgets::title(ui, texts::page(state.page));
                 notices(ui, view, state, clock);
                 if let Some(snapshot) = &view.snapshot {
@@ -35,15 +38,23 @@ fn names(ui: &mut Ui, state: &mut State) {
         if page == Page::Settings {
             ui.add_space(theme::APART);
         }
-        let here = state.page == page;
+        let here = state.page == page && state.opening.is_none();
         let colours = palette(ui);
-        let words = RichText::new(texts::page(page)).color(if here { colours.on_accent } else { colours.text });
+        let words = RichText::new(texts::page(page)).color(colours.text);
         let size = vec2(ui.available_width(), theme::CONTROL);
-        // The empty text on the right keeps the name on the left.
-        let fill = if here { colours.accent } else { colours.raised };
-        let button = Button::selectable(here, words).min_size(size).right_text("").fill(fill).frame_when_inactive(here);
-        if ui.add(button).clicked() {
+        // Nothing on the right keeps the name on the left.
+        let button = Button::selectable(here, words).min_size(size).right_text(()).frame_when_inactive(here);
+        let open = |button: Button<'static>| button.fill(colours.line).stroke(egui::Stroke::NONE);
+        let button = ui.add(if here { open(button) } else { button });
+        if here {
+            widgets::ring(ui, &button);
+            // A mark, and not the accent's ground: that is for what the person can do.
+            let mark = egui::Rect::from_min_size(button.rect.min, vec2(theme::MARK, button.rect.height()));
+            ui.painter().rect_filled(mark, theme::MARK / 2.0, colours.accent);
+        }
+        if button.clicked() {
             state.page = page;
+            state.opening = None;
         }
     }
 }

@@ -15,7 +15,11 @@ mod theme;
 mod week;
 mod widgets;
 
-use banyan_face::{Clock, Line, Page, crown, texts};
+use banyan_face::{
+    Clock, Line, Page, Preferences, Show, crown,
+    package::{self, Opening, Step},
+    texts,
+};
 use banyan_proto::UnixSeconds;
 use clap::Parser;
 use state::State;
@@ -23,7 +27,7 @@ use std::{
     io::BufRead,
     path::PathBuf,
     process::ExitCode,
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, Sender, channel},
     time::Duration,
 };
 
@@ -37,10 +41,13 @@ struct Cli {
     /// The page to begin with.
     #[arg(long, value_name = "PAGE", default_value = "updates", value_parser = page)]
     page: Page,
+    /// A package file to open: who signed it, what it does, whether it may be installed here.
+    #[arg(long, value_name = "FILE")]
+    package: Option<PathBuf>,
     /// How it looks: as the system does, light or dark.
     #[arg(long, value_enum, default_value = "system")]
     look: Look,
-    /// Take pages to show from standard input, one a line: the tray does so.
+    /// Take what to show from standard input, one a line: the tray does so.
     #[arg(long, hide = true)]
     told_by_stdin: bool,
     /// Say that there is no tray on this desktop.
@@ -93,7 +100,12 @@ fn main() -> ExitCode {
 struct Window {
     line: Line,
     state: State,
-    told: Receiver<Page>,
+    kept: Preferences,
+    told: Receiver<Show>,
+    socket: PathBuf,
+    /// Steps of package files, from the threads that hand them over.
+    step: Sender<(PathBuf, Step)>,
+    steps: Receiver<(PathBuf, Step)>,
     at: Option<UnixSeconds>,
 }
 
@@ -108,36 +120,92 @@ impl Window {
         let ctx = creation.egui_ctx.clone();
         let line = Line::start(cli.socket.clone(), move || ctx.request_repaint());
         let (tell, told) = channel();
+        if let Some(path) = cli.package.as_ref().and_then(|path| std::path::absolute(path).ok()) {
+            let _ = tell.send(Show::Package(path));
+        }
         if cli.told_by_stdin {
             let ctx = creation.egui_ctx.clone();
             std::thread::spawn(move || {
                 for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-                    if let Some(page) = Page::named(line.trim()) {
+                    if let Some(show) = Show::of(&line) {
                         // The receiver is gone only when the window is.
-                        let _ = tell.send(page);
+                        let _ = tell.send(show);
                         ctx.request_repaint();
                     }
                 }
             });
         }
-        Self { line, state: State::new(cli.page, cli.no_tray), told, at: cli.at.map(UnixSeconds) }
+        let preferences = Preferences::load();
+        let state = State { preferences, ..State::new(cli.page, cli.no_tray) };
+        let (socket, (step, steps)) = (cli.socket.clone(), channel());
+        Self { line, state, kept: preferences, told, socket, step, steps, at: cli.at.map(UnixSeconds) }
+    }
+    /// Asks the agent what is in a package file; in its own time, since files and agents may be slow.
+    fn open(&mut self, path: PathBuf, ctx: &egui::Context) {
+        self.state.opening = Some(Opening::new(path.clone()));
+        let (tell, ctx, socket) = (self.step.clone(), ctx.clone(), self.socket.clone());
+        std::thread::spawn(move || {
+            let step = package::open(&socket, &path);
+            let _ = tell.send((path, step));
+            ctx.request_repaint();
+        });
+    }
+    /// Hands over the package file that is shown.
+    fn install(&mut self, ctx: &egui::Context) {
+        let Some(Opening { path, step: Step::Shown(shown) }) = &self.state.opening else { return };
+        let (path, shown) = (path.clone(), shown.clone());
+        let (tell, ctx, socket) = (self.step.clone(), ctx.clone(), self.socket.clone());
+        std::thread::spawn(move || {
+            package::install(&socket, &path, shown, |step| {
+                let _ = tell.send((path.clone(), step));
+                ctx.request_repaint();
+            });
+        });
+    }
+    fn take_steps(&mut self) {
+        for (path, step) in self.steps.try_iter() {
+            // Another file may have been opened in between.
+            if let Some(opening) = self.state.opening.as_mut().filter(|opening| opening.path == path) {
+                opening.step = step;
+            }
+        }
+    }
+    /// Keeps preferences that have changed. What cannot be kept is said once, and not tried again until it changes again.
+    fn keep(&mut self) {
+        if self.state.preferences != self.kept {
+            self.kept = self.state.preferences;
+            self.state.not_kept = self.kept.save().err().map(|error| error.to_string());
+        }
     }
 }
 
 impl eframe::App for Window {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
-        for page in self.told.try_iter() {
-            self.state.page = page;
+        let told: Vec<_> = self.told.try_iter().collect();
+        for show in told {
+            match show {
+                Show::Page(page) => (self.state.page, self.state.opening) = (page, None),
+                Show::Package(path) => self.open(path, ctx),
+            }
             ctx.send_viewport_cmd(egui::ViewportCommand::Minimized(false));
             ctx.send_viewport_cmd(egui::ViewportCommand::Focus);
         }
     }
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        let dropped = ui.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_owned()));
+        if let Some(path) = dropped {
+            self.open(path, &ui.ctx().clone());
+        }
+        self.take_steps();
         let view = self.line.view();
         let clock = Clock::of(view.snapshot.as_ref(), self.at.unwrap_or_else(UnixSeconds::now));
         for request in frame::draw(ui, &view, &mut self.state, &clock) {
             self.line.ask(&request);
         }
+        if std::mem::take(&mut self.state.install) {
+            self.install(&ui.ctx().clone());
+        }
+        self.keep();
         ui.ctx().request_repaint_after(REFRESH);
     }
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {

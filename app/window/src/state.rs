@@ -2,7 +2,7 @@
 //! from the agent.
 
 use crate::week::Painted;
-use banyan_face::Page;
+use banyan_face::{Page, Preferences, package::Opening};
 use banyan_proto::{
     local::Request,
     schedule::{Choice, Window},
@@ -17,11 +17,29 @@ pub(crate) struct State {
     /// Limits being written; likewise.
     pub(crate) limits: Option<Limits>,
     pub(crate) join_code: String,
+    /// What this person wants of tray and window; kept as it changes.
+    pub(crate) preferences: Preferences,
+    /// Why they could not be kept.
+    pub(crate) not_kept: Option<String>,
+    /// A package file that was opened; it stands in the place of the page.
+    pub(crate) opening: Option<Opening>,
+    /// The person said that it shall be installed.
+    pub(crate) install: bool,
 }
 
 impl State {
     pub(crate) fn new(page: Page, no_tray: bool) -> Self {
-        Self { page, no_tray, painted: None, limits: None, join_code: String::new() }
+        Self {
+            page,
+            no_tray,
+            painted: None,
+            limits: None,
+            join_code: String::new(),
+            preferences: Preferences::default(),
+            not_kept: None,
+            opening: None,
+            install: false,
+        }
     }
 }
 

@@ -18,6 +18,9 @@ struct Seen {
     asked: Vec<Request>,
 }
 
+/// Tall enough that nothing of any page is out of sight: what is scrolled away is not pressed by a mouse.
+const TALL: egui::Vec2 = vec2(900.0, 1400.0);
+
 fn window(page: Page, snapshot: Snapshot) -> Harness<'static, Seen> {
     at(page, snapshot, vec2(900.0, 600.0), egui::Theme::Light)
 }
@@ -75,7 +78,7 @@ fn pages_are_reached_by_their_names() {
 
 #[test]
 fn hours_are_painted_with_the_keyboard_and_saved() {
-    let mut harness = window(Page::Schedule, sample::busy());
+    let mut harness = at(Page::Schedule, sample::busy(), TALL, egui::Theme::Light);
     harness.get_by_label("Monday, 00:00 to 01:00").focus();
     harness.run();
     for key in [Key::ArrowDown, Key::ArrowRight, Key::ArrowRight, Key::Space] {
@@ -94,7 +97,7 @@ fn hours_are_painted_with_the_keyboard_and_saved() {
 
 #[test]
 fn hours_are_painted_with_the_mouse() {
-    let mut harness = window(Page::Schedule, sample::busy());
+    let mut harness = at(Page::Schedule, sample::busy(), TALL, egui::Theme::Light);
     let grid = harness.get_by_label("Monday, 00:00 to 01:00").rect();
     let hour = (grid.width() - theme::DAY_NAME) / 24.0;
     let point = |n: f32| egui::pos2(grid.min.x + theme::DAY_NAME + (n + 0.5) * hour, grid.max.y - theme::CELL / 2.0);
@@ -154,4 +157,171 @@ fn without_an_agent_the_window_says_so() {
     harness.run();
     harness.get_by_label(texts::NO_AGENT);
     harness.get_by_label("no such file");
+}
+
+/// What the keyboard reaches with Tab, by its names, until it comes round.
+fn reached(harness: &mut Harness<'static, Seen>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let mut first = None;
+    for _ in 0..200 {
+        harness.key_press(Key::Tab);
+        harness.run();
+        let root = harness.root();
+        let focused = root.children_recursive().find(|node| node.accesskit_node().is_focused());
+        let Some(focused) = focused else { continue };
+        let (id, node) = (focused.accesskit_node().id(), focused.accesskit_node());
+        if first == Some(id) {
+            return names;
+        }
+        first.get_or_insert(id);
+        names.push(node.label().or_else(|| node.value()).unwrap_or_default());
+    }
+    panic!("the keyboard does not come round: {names:?}");
+}
+
+/// Whatever can be pressed or written into has a name, and the keyboard comes to it.
+#[test]
+fn every_control_has_a_name_and_is_reached_with_the_keyboard() {
+    use egui::accesskit::Action;
+    let mut alone = sample::quiet();
+    (alone.about.enrolled, alone.link) = (None, banyan_proto::local::Link::NotEnrolled);
+    for (page, snapshot) in Page::ALL.map(|page| (page, sample::busy())).into_iter().chain([(Page::Computer, alone)]) {
+        let mut harness = at(page, snapshot, TALL, egui::Theme::Light);
+        let can = |node: &egui_kittest::Node<'_>| {
+            let node = node.accesskit_node();
+            let does = |action| node.data().supports_action(action);
+            does(Action::Click) && does(Action::Focus) && !node.is_disabled()
+        };
+        let wanted: Vec<String> = harness
+            .root()
+            .children_recursive()
+            .filter(can)
+            .map(|node| node.accesskit_node().label().unwrap_or_default())
+            .collect();
+        assert!(wanted.iter().all(|name| !name.is_empty()), "{page:?}: something has no name: {wanted:?}");
+        let names = reached(&mut harness);
+        wanted.iter().for_each(|name| assert!(names.contains(name), "{page:?}: {name:?} is not reached: {names:?}"));
+    }
+}
+
+#[test]
+fn the_hours_of_the_night_are_chosen() {
+    let mut harness = at(Page::Schedule, sample::busy(), TALL, egui::Theme::Light);
+    harness.get_by_label("Night only (22:00–06:00)");
+    harness.get_by_role_and_label(egui::accesskit::Role::ComboBox, texts::NIGHT_FROM).click();
+    harness.run();
+    harness.get_by_label("21:30").click();
+    harness.run();
+    let night = "21:30-06:00".parse().ok();
+    assert_eq!(harness.state().asked, [Request::SetWindow { window: Window::Night, night }]);
+}
+
+#[test]
+fn a_pause_and_its_end_are_on_the_schedule() {
+    use banyan_proto::{local::PauseFor, schedule::Pause};
+    let mut harness = window(Page::Schedule, sample::busy());
+    harness.get_by_label(texts::UNTIL_TOMORROW).click();
+    harness.run();
+    assert_eq!(harness.state_mut().asked.pop(), Some(Request::Pause { until: PauseFor::UntilTomorrow }));
+    let mut choice = sample::busy().scheduling.effective().clone();
+    choice.pause = Some(Pause::an_hour(sample::NOW));
+    harness.state_mut().view.snapshot.as_mut().expect("it is there").scheduling.choice = Some(choice);
+    harness.run();
+    assert!(harness.query_by_label(texts::UNTIL_TOMORROW).is_none());
+    harness.get_by_label(texts::RESUME).click();
+    harness.run();
+    assert_eq!(harness.state().asked, [Request::Resume]);
+}
+
+#[test]
+fn updates_are_installed_when_the_person_says() {
+    let mut harness = at(Page::Schedule, sample::busy(), TALL, egui::Theme::Light);
+    harness.get_by_label("Updates are installed: When idle").click();
+    harness.run();
+    assert_eq!(harness.state().asked, [Request::SetInstallWindow { window: Window::Idle }]);
+}
+
+#[test]
+fn notices_of_what_comes_are_for_those_who_want_them() {
+    let mut harness = window(Page::Settings, sample::busy());
+    assert!(!harness.state().state.preferences.tell_incoming);
+    harness.get_by_label(texts::TELL_INCOMING).click();
+    harness.run();
+    assert!(harness.state().state.preferences.tell_incoming && harness.state().asked.is_empty());
+}
+
+/// Everything that is said of a package file in this scene, and the buttons below.
+fn opened(step: banyan_face::package::Step) -> Harness<'static, Seen> {
+    let mut harness = at(Page::Updates, sample::busy(), TALL, egui::Theme::Light);
+    harness.state_mut().state.opening =
+        Some(banyan_face::package::Opening { path: "/home/mia/drawing-3.1.banyan".into(), step });
+    harness.run();
+    harness
+}
+
+fn answer(scene: banyan_fake_agent::PackageScene) -> banyan_face::package::Step {
+    use banyan_face::package::Step;
+    match scene.answer(sample::NOW) {
+        Ok(package) => Step::Shown(Box::new(package)),
+        Err(error) => Step::Refused(error),
+    }
+}
+
+#[test]
+fn only_a_package_that_may_be_installed_has_a_button_for_it() {
+    use banyan_fake_agent::PackageScene;
+    for scene in PackageScene::ALL {
+        let harness = opened(answer(scene));
+        let has = |label: &str| harness.query_by_label(label).is_some();
+        let (install, older) = match scene {
+            PackageScene::New | PackageScene::Newer => (true, false),
+            PackageScene::Older => (false, true),
+            _ => (false, false),
+        };
+        assert_eq!((has(texts::INSTALL), has(texts::INSTALL_OLDER)), (install, older), "{scene:?}");
+        assert_eq!(has(texts::REFUSED), !install && !older, "{scene:?}");
+        let trusted = !matches!(scene, PackageScene::Untrusted | PackageScene::Altered);
+        assert_eq!(has(texts::TRUSTED), trusted, "{scene:?}");
+        // Who is not trusted is not named as they like to be.
+        assert_eq!(has("IT of Lakeside School"), trusted, "{scene:?}");
+    }
+}
+
+#[test]
+fn what_a_package_does_is_said_before_it_is_installed() {
+    let mut harness = opened(answer(banyan_fake_agent::PackageScene::Newer));
+    for words in [
+        "drawing 3.1",
+        "74 MB",
+        "Version 3.0, installed 14 October, 15:30",
+        "1. Unpacks an archive into a folder of its own and switches to it",
+        "2. Tries whether the new version runs: {dir}/bin/drawing --version",
+    ] {
+        harness.get_by_label(words);
+    }
+    assert!(!harness.state().state.install);
+    harness.get_by_label(texts::INSTALL).click();
+    harness.run();
+    assert!(harness.state().state.install);
+    harness.get_by_label(texts::CANCEL).click();
+    harness.run();
+    assert!(harness.state().state.opening.is_none());
+}
+
+#[test]
+fn the_way_of_a_package_is_seen_to_its_end() {
+    use banyan_face::package::Step;
+    use banyan_proto::local::UpdateState;
+    let package = Box::new(banyan_fake_agent::PackageScene::New.answer(sample::NOW).expect("it may be seen"));
+    opened(Step::Sent(package.clone(), 37_000_000, 74_000_000))
+        .get_by_label("37 MB of 74 MB are with the Banyan service");
+    let mut harness = opened(Step::Ordered(package, sample::ready().order));
+    for (state, words) in
+        [(UpdateState::Installing, texts::INSTALLING), (UpdateState::Installed { at: sample::NOW }, "Installed 14:30")]
+    {
+        harness.state_mut().view.snapshot.as_mut().expect("it is there").updates[0].state = state;
+        harness.run();
+        harness.get_by_label(words);
+    }
+    assert!(harness.query_by_label(texts::TAKEN).is_none());
 }

@@ -33,6 +33,15 @@ pub(crate) const SIDE: f32 = 168.0;
 pub(crate) const READ: f32 = 760.0;
 /// Height of a progress bar.
 pub(crate) const BAR: f32 = 8.0;
+/// Width of the mark beside the open page's name.
+pub(crate) const MARK: f32 = 4.0;
+/// Width of what the computer sees of itself, before the boxes beside it, and of a box with its words.
+pub(crate) const SEEN: f32 = 400.0;
+pub(crate) const SEEN_BOX: f32 = 160.0;
+/// Width of a field for a time of day.
+pub(crate) const TIME: f32 = 80.0;
+/// Height of a list that opens.
+pub(crate) const LIST: f32 = 240.0;
 /// Thickness of lines, and of the line around what has the keyboard.
 pub(crate) const LINE: f32 = 1.0;
 pub(crate) const FOCUS: f32 = 2.0;
@@ -132,6 +141,9 @@ fn style(colours: &Palette, visuals: Visuals) -> Style {
     style.spacing.window_margin = Margin::same(APART as i8);
     style.spacing.icon_width = APART;
     style.spacing.icon_spacing = NEAR;
+    // A scroll bar that rests is faint, or it looks like the window's edge.
+    style.spacing.scroll.dormant_handle_opacity = 0.3;
+    style.scroll_animation = egui::style::ScrollAnimation::none();
     // What moves draws the eye and costs power; nothing here has to.
     style.animation_time = 0.0;
     style
@@ -150,7 +162,9 @@ fn dress(colours: &Palette, mut visuals: Visuals) -> Visuals {
     visuals.widgets.noninteractive = widget(colours.surface, colours.line);
     visuals.widgets.inactive = widget(colours.raised, colours.quiet);
     visuals.widgets.hovered = widget(colours.line, colours.text);
+    // What has the keyboard looks like this too.
     visuals.widgets.active = widget(colours.line, colours.accent);
+    visuals.widgets.active.bg_stroke.width = FOCUS;
     visuals.widgets.open = widget(colours.line, colours.quiet);
     visuals.selection.bg_fill = colours.accent;
     visuals.selection.stroke = Stroke::new(FOCUS, colours.on_accent);

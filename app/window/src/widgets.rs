@@ -33,14 +33,72 @@ fn tone_icon(tone: Tone) -> Icon {
     }
 }
 
-/// A state: icon and word in its colour.
+/// A state: icon and word in its colour, the icon first also where things stand at the right edge.
 pub(crate) fn state(ui: &mut Ui, tone: Tone, words: &str) {
     let colour = colour(ui, tone);
-    ui.horizontal_wrapped(|ui| {
+    let text = RichText::new(words).color(colour);
+    if ui.layout().prefer_right_to_left() {
         ui.spacing_mut().item_spacing.x = theme::TIGHT;
+        ui.label(text);
         icon(ui, tone_icon(tone), theme::BODY, colour);
-        ui.label(RichText::new(words).color(colour));
+    } else {
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing.x = theme::TIGHT;
+            icon(ui, tone_icon(tone), theme::BODY, colour);
+            ui.label(text);
+        });
+    }
+}
+
+/// A title with its state at the right, or below where both have no room in one line.
+pub(crate) fn title_and_state(ui: &mut Ui, words: &str, tone: Tone, said: &str) {
+    let width = |text: &str, size| {
+        ui.painter().layout_no_wrap(text.to_owned(), FontId::proportional(size), Color32::PLACEHOLDER).size().x
+    };
+    let both = width(words, theme::SECTION) + width(said, theme::BODY) + theme::BODY + theme::EDGE;
+    let title = RichText::new(words).size(theme::SECTION);
+    if both <= ui.available_width() {
+        ui.horizontal(|ui| {
+            ui.label(title);
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| state(ui, tone, said));
+        });
+    } else {
+        ui.label(title);
+        state(ui, tone, said);
+    }
+}
+
+/// Gives a control another name for those who do not see what stands around it.
+pub(crate) fn named(response: Response, name: &str) -> Response {
+    response.ctx.accesskit_node_builder(response.id, |node| node.set_label(name));
+    response
+}
+
+/// Names and values, dense.
+pub(crate) fn facts(ui: &mut Ui, facts: &[(&str, String)]) {
+    let names = theme::SIDE.min(ui.available_width() / 3.0);
+    ui.scope(|ui| {
+        ui.spacing_mut().interact_size.y = theme::DENSE;
+        ui.spacing_mut().item_spacing.y = 0.0;
+        for (name, value) in facts {
+            ui.horizontal(|ui| {
+                let layout = egui::Layout::left_to_right(egui::Align::Center);
+                ui.allocate_ui_with_layout(vec2(names, theme::DENSE), layout, |ui| {
+                    ui.set_min_width(names);
+                    quiet(ui, name);
+                });
+                ui.add(egui::Label::new(value).wrap());
+            });
+        }
     });
+}
+
+/// Shows that something has the keyboard where its own ground would hide that.
+pub(crate) fn ring(ui: &Ui, response: &Response) {
+    if response.has_focus() {
+        let line = egui::Stroke::new(theme::FOCUS, palette(ui).text);
+        ui.painter().rect_stroke(response.rect, theme::CORNER, line, egui::StrokeKind::Outside);
+    }
 }
 
 /// The page's title.
@@ -63,7 +121,9 @@ pub(crate) fn quiet(ui: &mut Ui, words: &str) {
 /// The one button that most people will want.
 pub(crate) fn primary(ui: &mut Ui, words: &str) -> Response {
     let colours = palette(ui);
-    ui.add(Button::new(RichText::new(words).color(colours.on_accent)).fill(colours.accent))
+    let button = ui.add(Button::new(RichText::new(words).color(colours.on_accent)).fill(colours.accent));
+    ring(ui, &button);
+    button
 }
 
 /// A page with nothing on it says what will be there.

@@ -5,10 +5,14 @@
 //! The machine that is looked at has two others beside it, so that it receives and forwards at the same time; all run on
 //! loopback, which is faster than any link it is made for.
 
-use banyan_tests::{World, package::Behaviour, programs};
+use banyan_tests::{
+    World,
+    package::Behaviour,
+    process::{Memory, mib, ticks, wake_ups},
+    programs,
+};
 use std::{
     fs,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -63,54 +67,4 @@ fn transfer(world: &mut World, name: &str, bytes: usize) -> Memory {
         assert!(begun.elapsed() < PATIENCE, "{name} did not arrive:\n{}", world.logs());
         std::thread::sleep(LOOK);
     }
-}
-
-/// Resident memory (bytes).
-#[derive(Debug, Clone, Copy, Default)]
-struct Memory {
-    all: u64,
-    /// Without pages of files, which the system can take back at any time.
-    own: u64,
-}
-
-impl Memory {
-    fn of(id: u32) -> Self {
-        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("the agent runs");
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says so");
-            line.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()).expect("a number") * 1024
-        };
-        Self { all: field("VmRSS:"), own: field("RssAnon:") }
-    }
-    fn max(self, other: Self) -> Self {
-        Self { all: self.all.max(other.all), own: self.own.max(other.own) }
-    }
-}
-
-impl std::fmt::Display for Memory {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.1}, {:.1}", mib(self.all), mib(self.own))
-    }
-}
-
-/// How often any thread of the process went to sleep of its own will so far: as often as it woke.
-fn wake_ups(id: u32) -> u64 {
-    let threads = fs::read_dir(format!("/proc/{id}/task")).expect("the agent runs");
-    let of = |thread: &Path| {
-        let status = fs::read_to_string(thread.join("status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-        line.and_then(|n| n.trim().parse::<u64>().ok()).unwrap_or(0)
-    };
-    threads.flatten().map(|thread| of(&thread.path())).sum()
-}
-
-/// Processor time of the process so far, in hundredths of a second (proc(5), utime and stime).
-fn ticks(id: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).expect("the agent runs");
-    let after = stat.rsplit_once(')').expect("a process has a name").1;
-    after.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum()
-}
-
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }

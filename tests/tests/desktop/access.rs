@@ -1,12 +1,32 @@
 //! The window as assistive programs see it: things with a role and a name that can be pressed.
 
-use crate::stage::{Stage, proxy, wait_for};
+use banyan_tests::stage::{Stage, proxy, wait_for};
 use zbus::{
     blocking::{Connection, Proxy, connection::Builder},
     zvariant::OwnedObjectPath,
 };
 
 type Place = (String, OwnedObjectPath);
+
+/// What has the keyboard (AT-SPI's `StateType`).
+const FOCUSED: u32 = 12;
+/// Labels, panels, windows: things that are not pressed (AT-SPI's `Role`).
+const PRESSED: [&str; 6] = ["push button", "button", "check box", "radio button", "combo box", "toggle button"];
+
+/// Something in a window.
+#[derive(Debug, Clone)]
+pub(crate) struct Thing {
+    place: Place,
+    pub(crate) name: String,
+    role: String,
+    pub(crate) has_focus: bool,
+}
+
+impl Thing {
+    pub(crate) fn can_be_pressed(&self) -> bool {
+        PRESSED.contains(&self.role.as_str())
+    }
+}
 
 /// The bus of assistive programs.
 pub(crate) struct Access {
@@ -31,12 +51,17 @@ impl Access {
         let proxy = self.proxy(place, "org.a11y.atspi.Accessible");
         proxy.and_then(|proxy| proxy.call("GetChildren", &())).unwrap_or_default()
     }
-    fn name(&self, place: &Place) -> String {
-        let proxy = self.proxy(place, "org.a11y.atspi.Accessible");
-        proxy.and_then(|proxy| proxy.get_property("Name")).unwrap_or_default()
+    /// What it is; none when it has just gone.
+    fn look(&self, place: Place) -> Option<Thing> {
+        let proxy = self.proxy(&place, "org.a11y.atspi.Accessible").ok()?;
+        let name = proxy.get_property("Name").ok()?;
+        let role = proxy.call("GetRoleName", &()).ok()?;
+        let states: Vec<u32> = proxy.call("GetState", &()).ok()?;
+        let has_focus = states.first().is_some_and(|states| states >> FOCUSED & 1 == 1);
+        Some(Thing { place, name, role, has_focus })
     }
-    /// Everything on the screen, with its name.
-    pub(crate) fn all(&self) -> Vec<(Place, String)> {
+    /// Everything on the screen.
+    pub(crate) fn all(&self) -> Vec<Thing> {
         let root = OwnedObjectPath::try_from("/org/a11y/atspi/accessible/root").expect("a path");
         let mut open = vec![("org.a11y.atspi.Registry".to_owned(), root)];
         let mut all = Vec::new();
@@ -44,21 +69,20 @@ impl Access {
             let mut children = self.children(&place);
             children.reverse();
             open.extend(children);
-            let name = self.name(&place);
-            all.push((place, name));
+            all.extend(self.look(place));
         }
         all
     }
     /// Waits until something of this name is there.
-    pub(crate) fn find(&self, name: &str) -> Place {
-        wait_for(&format!("{name:?} in the window"), || {
-            self.all().into_iter().find(|(_, its)| its == name).map(|(place, _)| place)
-        })
+    pub(crate) fn find(&self, name: &str) -> Thing {
+        wait_for(&format!("{name:?} in the window"), || self.all().into_iter().find(|thing| thing.name == name))
     }
-    /// Presses it.
+    /// Presses the button of this name.
     pub(crate) fn press(&self, name: &str) {
-        let place = self.find(name);
-        let action = self.proxy(&place, "org.a11y.atspi.Action").expect("it can be pressed");
+        let found = wait_for(&format!("a button {name:?}"), || {
+            self.all().into_iter().find(|thing| thing.name == name && thing.can_be_pressed())
+        });
+        let action = self.proxy(&found.place, "org.a11y.atspi.Action").expect("it can be pressed");
         let done: bool = action.call("DoAction", &(0_i32)).expect("it can be pressed");
         assert!(done, "{name} was not pressed");
     }

@@ -1,10 +1,8 @@
 //! A program that fills the screen is seen by the tray and reported to the agent, and so is its end.
 
-use crate::{
-    agent::Agent,
-    stage::{Stage, wait_for},
-};
-use banyan_face::sample;
+use crate::agent::Agent;
+use banyan_fake_agent::Scene;
+use banyan_tests::stage::{Stage, wait_for};
 use x11rb::{
     COPY_DEPTH_FROM_PARENT,
     connection::Connection,
@@ -17,11 +15,11 @@ use x11rb::{
 #[test]
 fn a_program_that_fills_the_screen_is_reported_as_long_as_it_does() {
     let mut stage = Stage::with_panel();
-    let agent = Agent::listen(&stage.path("agent.sock"), sample::busy());
+    let agent = Agent::plays(&stage, Scene::Idle);
     let mut tray = stage.ours("banyan-tray");
     stage.keep(&mut tray);
     let reported = |wanted: bool| {
-        wait_for(&format!("{wanted} is reported"), || (agent.last_report() == Some(Some(wanted))).then_some(()));
+        wait_for(&format!("{wanted} is reported"), || (agent.reported().last() == Some(&Some(wanted))).then_some(()));
     };
     reported(false);
 

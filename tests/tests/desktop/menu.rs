@@ -1,6 +1,6 @@
 //! The tray's menu as a panel sees it: entries with labels, pressed over the bus.
 
-use crate::stage::{Stage, proxy, wait_for};
+use banyan_tests::stage::{Stage, proxy, wait_for};
 use std::collections::HashMap;
 use zbus::{
     blocking::{Connection, Proxy, fdo::DBusProxy},
@@ -9,6 +9,17 @@ use zbus::{
 
 /// Id, properties, entries below.
 type Layout = (i32, HashMap<String, OwnedValue>, Vec<OwnedValue>);
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    id: i32,
+    pub(crate) label: String,
+    /// It can be pressed: no line, no mere words, no submenu.
+    pub(crate) does: bool,
+    /// It is the one of several that holds.
+    pub(crate) holds: bool,
+}
 
 /// The menu of a tray's process.
 pub(crate) struct Menu {
@@ -42,23 +53,31 @@ impl Menu {
         let Value::Structure(tip) = &*tip else { panic!("{tip:?}") };
         tip.fields().last().and_then(text).expect("in words")
     }
-    /// All entries: their ids and labels, those of submenus after their own.
-    pub(crate) fn entries(&self) -> Vec<(i32, String)> {
+    /// All entries, those of submenus after their own.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         let (_, (_, _, children)): (u32, Layout) =
             self.proxy().call("GetLayout", &(0, -1, Vec::<String>::new())).expect("the menu has a layout");
         let mut entries = Vec::new();
         children.iter().for_each(|child| collect(child, &mut entries));
         entries
     }
-    /// Presses the first entry of this label below the entry that begins with `below` (empty: anywhere).
-    pub(crate) fn press(&self, below: &str, label: &str) {
-        let entries = self.entries();
-        let from =
-            entries.iter().position(|(_, text)| text.starts_with(below)).unwrap_or_else(|| panic!("{entries:?}"));
-        let found = entries[from..].iter().find(|(_, text)| text == label);
-        let (id, _) = found.unwrap_or_else(|| panic!("no {label:?} below {below:?} in {entries:?}"));
-        let body = (*id, "clicked", Value::from(0_i32), 0_u32);
-        drop(self.proxy().call_method("Event", &body).expect("it can be pressed"));
+    /// The entries when they have come to rest: what the agent tells arrives in pieces.
+    pub(crate) fn settled(&self) -> Vec<Entry> {
+        let mut before = (self.entries(), 0);
+        wait_for("the menu comes to rest", || {
+            let now = self.entries();
+            before = if now == before.0 { (now, before.1 + 1) } else { (now, 0) };
+            (before.1 == 3).then(|| before.0.clone())
+        })
+    }
+    /// Presses the first entry of this label.
+    pub(crate) fn press(&self, label: &str) {
+        let entries = self.settled();
+        let found = entries.iter().find(|entry| entry.label == label);
+        let found = found.unwrap_or_else(|| panic!("no {label:?} in {entries:?}"));
+        let body = (found.id, "clicked", Value::from(0_i32), 0_u32);
+        // Who is asked to quit may be gone before it answers.
+        drop(self.proxy().call_method("Event", &body));
     }
 }
 
@@ -70,12 +89,19 @@ fn text(value: &Value<'_>) -> Option<String> {
     if let Value::Str(text) = inner(value) { Some(text.to_string()) } else { None }
 }
 
-fn collect(entry: &Value<'_>, entries: &mut Vec<(i32, String)>) {
+fn collect(entry: &Value<'_>, entries: &mut Vec<Entry>) {
     let Value::Structure(entry) = inner(entry) else { panic!("no entry: {entry:?}") };
     let [Value::I32(id), Value::Dict(properties), Value::Array(children)] = entry.fields() else {
         panic!("no entry: {entry:?}")
     };
-    let label = properties.iter().find(|(key, _)| text(key).as_deref() == Some("label"));
-    entries.push((*id, label.and_then(|(_, value)| text(value)).unwrap_or_default()));
+    let property = |name: &str| {
+        let found = properties.iter().find(|(key, _)| text(key).as_deref() == Some(name));
+        found.map(|(_, value)| inner(value))
+    };
+    let label = property("label").and_then(text).unwrap_or_default();
+    let enabled = property("enabled").is_none_or(|value| *value == Value::Bool(true));
+    let does = enabled && !label.is_empty() && property("children-display").is_none();
+    let holds = property("toggle-state") == Some(&Value::I32(1));
+    entries.push(Entry { id: *id, label, does, holds });
     children.iter().for_each(|child| collect(child, entries));
 }

@@ -1,10 +1,13 @@
 //! `banyan-tray --own-agent`: somebody without any rights tries Banyan: the agent runs while the tray does, joins, receives,
 //! installs into that person's folders, and ends with the tray.
 
-use crate::stage::{Stage, wait_for};
 use banyan_face::Line;
 use banyan_proto::local::{Link, Mode, Request, UpdateState};
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{
+    World,
+    package::Behaviour,
+    stage::{Stage, wait_for},
+};
 use std::{fs, os::unix::net::UnixStream};
 
 /// Debian's `nobody`: a bus wants its user to have a name.

@@ -1,26 +1,21 @@
-//! Each page, photographed; and pressed as somebody does who cannot see it.
+//! Each page, photographed: light and dark, as large as people with tired eyes have it, and in a small window. Those that
+//! documents show go into `docs/pictures`, the others beside the built programs, for looking at.
 
-use crate::{
-    access::Access,
-    agent::Agent,
+use crate::{access::Access, agent::Agent};
+use banyan_face::{Page, sample, texts};
+use banyan_proto::local::Snapshot;
+use banyan_tests::{
+    programs,
     stage::{Stage, wait_for},
 };
-use banyan_face::{Page, sample, texts};
-use banyan_proto::{
-    local::Request,
-    schedule::{Stage as Of, Wish},
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::Stdio,
 };
-use std::process::Command;
-
-/// The window at a page and at the sample's moment.
-fn window(stage: &Stage, page: Page, look: &str) -> Command {
-    let mut command = stage.ours("banyan-window");
-    command.args(["--page", page.code(), "--look", look, "--at", &sample::NOW.0.to_string()]);
-    command
-}
 
 /// Something that stands on the page and nowhere else.
-fn sign(page: Page) -> &'static str {
+pub(crate) fn sign(page: Page) -> &'static str {
     match page {
         Page::Updates => "School Browser 12.1",
         Page::Schedule => texts::SIGNALS,
@@ -32,38 +27,90 @@ fn sign(page: Page) -> &'static str {
     }
 }
 
-#[test]
-fn each_page_is_photographed() {
+/// Pictures that documents show.
+fn is_shown(page: Page, look: &str, scale: &str, size: &str) -> bool {
+    scale == "1"
+        && size.is_empty()
+        && matches!(
+            (page, look),
+            (Page::Updates, _) | (Page::Schedule | Page::Sharing | Page::History | Page::Computer, "light")
+        )
+}
+
+/// Where a picture goes.
+pub(crate) fn path(shown: bool, name: &str) -> PathBuf {
+    let folder = if shown {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures")
+    } else {
+        programs::folder().join("pictures")
+    };
+    folder.join(format!("{name}.png"))
+}
+
+/// Opens one window and photographs its pages one after the other.
+fn photograph(snapshot: Snapshot, look: &str, scale: &str, size: &str, pages: &[Page]) {
     let mut stage = Stage::bare();
-    let _agent = Agent::listen(&stage.path("agent.sock"), sample::busy());
+    let _agent = Agent::shows(&stage, snapshot);
     let access = Access::on(&stage);
-    for (look, scale, pages) in [
-        ("light", "1", &Page::ALL[..]),
-        ("dark", "1", &[Page::Updates, Page::Schedule][..]),
-        ("light", "2", &[Page::Updates, Page::Schedule][..]),
-    ] {
-        for page in pages {
-            let id = stage.keep(window(&stage, *page, look).env("WINIT_X11_SCALE_FACTOR", scale));
-            let shown = stage.window("Banyan");
-            access.find(sign(*page));
-            let large = if scale == "1" { "" } else { "-at-200-percent" };
-            let picture = stage.photograph(&shown, &format!("{}-{look}{large}", page.code()));
-            assert!(stage.colours(&picture) > 50, "{} was not drawn", picture.display());
-            stage.close(id);
-            wait_for("it has gone", || stage.no_window("Banyan").then_some(()));
-        }
+    let mut command = stage.ours("banyan-window");
+    command.args(["--look", look, "--told-by-stdin", "--at", &sample::NOW.0.to_string()]);
+    command.env("WINIT_X11_SCALE_FACTOR", scale).stdin(Stdio::piped());
+    let process = stage.keep(&mut command);
+    let mut pages_to = stage.stdin(process);
+    let window = stage.window(texts::PRODUCT);
+    if let Some((width, height)) = size.split_once('x') {
+        stage.run("xdotool", &["windowsize", "--sync", &window, width, height]);
+    }
+    for page in pages {
+        writeln!(pages_to, "{}", page.code()).expect("the window listens");
+        access.find(sign(*page));
+        let extra: String = [("1", scale), ("", size)]
+            .iter()
+            .filter(|(usual, is)| usual != is)
+            .fold(String::new(), |text, (_, is)| text + "-" + is);
+        let path = path(is_shown(*page, look, scale, size), &format!("{}-{look}{extra}", page.code()));
+        picture(&stage, &window, &path);
     }
 }
 
+/// Photographs a window that has come to rest: what is in the tree is on the screen a moment later.
+pub(crate) fn picture(stage: &Stage, window: &str, path: &Path) {
+    let read = || std::fs::read(path).expect("it is there");
+    wait_for("it has come to rest", || {
+        stage.photograph(window, path);
+        let before = read();
+        stage.photograph(window, path);
+        (read() == before).then_some(())
+    });
+    assert!(stage.colours(path) > 50, "{} was not drawn", path.display());
+}
+
 #[test]
-fn it_is_pressed_without_seeing_it() {
-    let mut stage = Stage::bare();
-    let agent = Agent::listen(&stage.path("agent.sock"), sample::busy());
-    let access = Access::on(&stage);
-    stage.keep(&mut window(&stage, Page::Updates, "light"));
-    access.press(texts::INSTALL_NOW);
-    let wish = Request::Wish { order: sample::ready().order, stage: Of::Install, wish: Wish::Now };
-    wait_for("the agent is asked", || (agent.asked() == [wish.clone()]).then_some(()));
-    access.press(texts::page(Page::Sharing));
-    access.find(texts::WHY_SHARE);
+fn light() {
+    photograph(sample::busy(), "light", "1", "", &Page::ALL);
+}
+
+#[test]
+fn dark() {
+    photograph(sample::busy(), "dark", "1", "", &Page::ALL);
+}
+
+#[test]
+fn at_125_percent() {
+    photograph(sample::busy(), "light", "1.25", "", &[Page::Updates, Page::Schedule]);
+}
+
+#[test]
+fn at_150_percent_in_a_small_window() {
+    photograph(sample::busy(), "light", "1.5", "900x600", &Page::ALL);
+}
+
+#[test]
+fn at_200_percent() {
+    photograph(sample::busy(), "dark", "2", "", &Page::ALL);
+}
+
+#[test]
+fn in_a_small_window() {
+    photograph(sample::busy(), "light", "1", "900x600", &Page::ALL);
 }

@@ -1,85 +1,164 @@
-//! The icon in a real panel, and what happens where there is none.
+//! The icon in a real panel: every entry of its menu, its window, and what happens where there is no panel, no agent,
+//! or another tray.
 
-use crate::{
-    access::Access,
-    agent::Agent,
-    menu::Menu,
-    stage::{Stage, wait_for},
-};
-use banyan_face::{sample, texts};
+use crate::{access::Access, agent::Agent, menu::Menu};
+use banyan_face::{Clock, Page, sample, texts};
+use banyan_fake_agent::Scene;
 use banyan_proto::{
-    local::{PauseFor, Request},
-    schedule::{Stage as Of, Window, Wish},
+    UnixSeconds,
+    local::{PauseFor, Request, Snapshot, When},
+    schedule::{Pause, Stage as Of, Window, Wish},
 };
+use banyan_tests::stage::{Stage, wait_for};
+use std::collections::BTreeSet;
+
+/// What an entry of this label asks for, and what must then hold at the agent. None: it is no entry that asks.
+fn effect(label: &str, asked: &Request, after: &Snapshot) -> Option<bool> {
+    let choice = after.scheduling.effective();
+    let wished = |stage, wish: &dyn Fn(Wish) -> bool| {
+        let Request::Wish { order, stage: asked, wish: said } = asked else { return false };
+        let update = after.updates.iter().find(|update| update.order == *order).expect("it is there");
+        let held = if stage == Of::Install { update.wishes.install } else { update.wishes.receive };
+        *asked == stage && held == *said && wish(held)
+    };
+    let until = |when: When| {
+        wished(Of::Install, &|wish| {
+            let all = after.updates.iter().flat_map(|update| &update.later);
+            all.filter(|later| later.when == when).any(|later| wish == Wish::After(later.at))
+        })
+    };
+    let window = |wanted: &Window| matches!(asked, Request::SetWindow { window, .. } if window == wanted && choice.window == *wanted);
+    let pause = |wanted: PauseFor, held: fn(&Pause) -> bool| {
+        *asked == Request::Pause { until: wanted } && choice.pause.as_ref().is_some_and(held)
+    };
+    Some(match label {
+        texts::INSTALL_NOW | texts::INSTALL_WHEN_HERE => wished(Of::Install, &|wish| wish == Wish::Now),
+        texts::RECEIVE_NOW => wished(Of::Receive, &|wish| wish == Wish::Now),
+        "In an hour" => until(When::InAnHour),
+        "Tonight" => until(When::Tonight),
+        "Tomorrow" | texts::NOT_TODAY => until(When::Tomorrow),
+        texts::USE_NETWORK => !choice.overrule.metered.is_empty(),
+        texts::USE_BATTERY => choice.overrule.battery,
+        texts::BELOW_FULL_SCREEN => choice.overrule.full_screen,
+        texts::WHEN_IDLE => window(&Window::Idle),
+        texts::ANY_TIME => window(&Window::Any),
+        _ if label.starts_with(texts::NIGHT_ONLY) => window(&Window::Night),
+        texts::AN_HOUR => pause(PauseFor::Seconds(3600), |pause| matches!(pause, Pause::For { seconds: 3600, .. })),
+        texts::UNTIL_TOMORROW => pause(PauseFor::UntilTomorrow, |pause| matches!(pause, Pause::UntilTomorrow { .. })),
+        texts::UNTIL_RESUMED => pause(PauseFor::UntilResumed, |pause| matches!(pause, Pause::UntilResumed { .. })),
+        texts::RESUME => *asked == Request::Resume && choice.pause.is_none(),
+        _ => return None,
+    })
+}
+
+/// Entries that open the window, and the one that ends the tray.
+const OPEN: [&str; 5] = [texts::DETAILS, texts::MY_SCHEDULE, texts::OPEN, texts::ABOUT, texts::QUIT];
+/// Entries that ask the agent, over all scenes: as many as there are.
+const ASK: usize = 17;
 
 #[test]
 fn every_entry_of_the_menu_does_what_it_says() {
     let mut stage = Stage::with_panel();
-    let agent = Agent::listen(&stage.path("agent.sock"), sample::busy());
+    let agent = Agent::plays(&stage, Scene::Idle);
     let mut tray = stage.ours("banyan-tray");
     let process = stage.keep(&mut tray);
     let menu = Menu::of(&stage, process);
-    wait_for("the agent's news are shown", || {
-        menu.entries().iter().any(|(_, label)| label.starts_with("LibreOffice 26.2")).then_some(())
-    });
-    assert_eq!(menu.status(), "Printer Driver 7.3 could not be installed");
-
-    let wish = |update: &banyan_proto::local::Update, stage, wish| Request::Wish { order: update.order, stage, wish };
-    let (ready, receiving, waiting) = (sample::ready(), sample::receiving(), sample::waiting());
-    let pause = |until| Request::Pause { until };
-    let window = |window| Request::SetWindow { window, night: None };
-    let pressed = [
-        ("School Browser", texts::INSTALL_NOW, wish(&ready, Of::Install, Wish::Now)),
-        ("School Browser", "Tonight", wish(&ready, Of::Install, Wish::After(ready.later[0].at))),
-        ("School Browser", "Tomorrow", wish(&ready, Of::Install, Wish::After(ready.later[1].at))),
-        ("LibreOffice", texts::INSTALL_WHEN_HERE, wish(&receiving, Of::Install, Wish::Now)),
-        ("Maths Tools", texts::RECEIVE_NOW, wish(&waiting, Of::Receive, Wish::Now)),
-        (texts::WHEN_TRANSFER, texts::WHEN_IDLE, window(Window::Idle)),
-        (texts::WHEN_TRANSFER, texts::ANY_TIME, window(Window::Any)),
-        (texts::WHEN_TRANSFER, "Night only (22:00-06:00)", window(Window::Night)),
-        (texts::PAUSE, texts::AN_HOUR, pause(PauseFor::Seconds(3600))),
-        (texts::PAUSE, texts::UNTIL_TOMORROW, pause(PauseFor::UntilTomorrow)),
-        (texts::PAUSE, texts::UNTIL_RESUMED, pause(PauseFor::UntilResumed)),
-    ];
-    for (n, (below, label, wanted)) in pressed.into_iter().enumerate() {
-        menu.press(below, label);
-        let asked = wait_for(label, || agent.asked().get(n).cloned());
-        assert_eq!(asked, wanted, "{label}");
+    let show = |scene: Scene| {
+        agent.show(scene);
+        wait_for(scene.name(), || {
+            let now = agent.now();
+            (menu.status() == texts::headline(&now, &Clock::of(Some(&now), UnixSeconds::now()))).then_some(())
+        });
+        menu.settled()
+    };
+    let mut pressed = BTreeSet::new();
+    for scene in Scene::ALL {
+        let labels: Vec<_> = show(scene).into_iter().filter(|entry| entry.does).map(|entry| entry.label).collect();
+        for label in labels.into_iter().filter(|label| !OPEN.contains(&label.as_str())) {
+            let kind = label.split(" (").next().expect("there is always a first").to_owned();
+            if !pressed.insert(kind) {
+                continue;
+            }
+            show(scene);
+            let before = agent.asked().len();
+            menu.press(&label);
+            let asked = wait_for(&label, || agent.asked().get(before).cloned());
+            wait_for(&format!("the effect of {label:?} in scene {scene}, after {asked:?}"), || {
+                let held = effect(&label, &asked, &agent.now());
+                held.unwrap_or_else(|| panic!("nobody knows what {label:?} does")).then_some(())
+            });
+            if matches!(asked, Request::SetWindow { .. }) {
+                wait_for("the menu marks it", || {
+                    menu.entries().into_iter().any(|entry| entry.holds && entry.label == label).then_some(())
+                });
+            }
+        }
     }
+    assert_eq!(pressed.len(), ASK, "{pressed:?}");
+}
 
-    // The window, from the menu; a second start asks the first one to show a page in the same window.
+#[test]
+fn the_window_is_opened_from_the_menu_at_the_right_page() {
+    let mut stage = Stage::with_panel();
+    let _agent = Agent::shows(&stage, sample::busy());
+    let mut tray = stage.ours("banyan-tray");
+    let process = stage.keep(&mut tray);
+    let menu = Menu::of(&stage, process);
+    wait_for("the agent's news", || menu.status().starts_with("Printer Driver").then_some(()));
     let access = Access::on(&stage);
-    menu.press("", texts::OPEN);
-    let shown = stage.window("Banyan");
-    access.find("School Browser 12.1");
-    stage.photograph("root", "tray-and-window");
-    let status = stage.ours("banyan-tray").args(["--open", "schedule"]).status().expect("it can be started");
+    menu.press(texts::OPEN);
+    let shown = stage.window(texts::PRODUCT);
+    for (label, page) in
+        [(texts::DETAILS, Page::Updates), (texts::MY_SCHEDULE, Page::Schedule), (texts::ABOUT, Page::Computer)]
+    {
+        menu.press(label);
+        access.find(crate::pages::sign(page));
+    }
+    // A second start asks the first one to show a page, in the same window, and ends.
+    let status = stage.ours("banyan-tray").args(["--open", "sharing"]).status().expect("it can be started");
     assert!(status.success(), "a second tray ends well");
-    access.find(texts::SIGNALS);
-    assert_eq!(stage.window("Banyan"), shown);
-
-    menu.press("", texts::QUIT);
+    access.find(crate::pages::sign(Page::Sharing));
+    assert_eq!(stage.window(texts::PRODUCT), shown, "there is one window");
+    menu.press(texts::QUIT);
     wait_for("the tray has ended", || (!stage.runs(process)).then_some(()));
 }
 
 #[test]
 fn without_a_panel_the_window_is_opened_and_says_so() {
     let mut stage = Stage::bare();
-    let _agent = Agent::listen(&stage.path("agent.sock"), sample::quiet());
+    let _agent = Agent::shows(&stage, sample::quiet());
     let access = Access::on(&stage);
     let mut tray = stage.ours("banyan-tray");
-    stage.keep(&mut tray);
-    stage.window("Banyan");
+    stage.keep(tray.args(["--panel-within", "1"]));
+    stage.window(texts::PRODUCT);
     access.find(texts::NO_TRAY);
 }
 
 #[test]
-fn a_tray_that_was_there_first_comes_back_to_its_agent() {
+fn a_panel_that_comes_late_is_waited_for() {
+    let mut stage = Stage::bare();
+    let _agent = Agent::shows(&stage, sample::quiet());
+    let mut tray = stage.ours("banyan-tray");
+    let process = stage.keep(tray.args(["--panel-within", "3"]));
+    stage.start_panel();
+    let menu = Menu::of(&stage, process);
+    wait_for("it has its agent", || (menu.status() == texts::UP_TO_DATE).then_some(()));
+    assert!(stage.no_window(texts::PRODUCT), "no window is opened beside an icon");
+}
+
+#[test]
+fn it_comes_back_to_its_agent_for_ever() {
     let mut stage = Stage::with_panel();
     let mut tray = stage.ours("banyan-tray");
     let process = stage.keep(&mut tray);
     let menu = Menu::of(&stage, process);
-    wait_for("it says that there is no agent", || (menu.status() == texts::NO_AGENT).then_some(()));
-    let _agent = Agent::listen(&stage.path("agent.sock"), sample::quiet());
-    wait_for("it has found it", || (menu.status() == texts::UP_TO_DATE).then_some(()));
+    for scene in [Scene::Idle, Scene::NotEnrolled] {
+        wait_for("it says that there is no agent", || (menu.status() == texts::NO_AGENT).then_some(()));
+        let program = banyan_tests::programs::folder().join("banyan-fake-agent");
+        let mut agent = stage.command(program);
+        let agent = stage.keep(agent.arg("--data").arg(stage.folder()).args(["--scene", scene.name()]));
+        let words = if scene == Scene::Idle { texts::UP_TO_DATE } else { "This computer belongs to no server yet" };
+        wait_for("it has found it", || (menu.status() == words).then_some(()));
+        stage.close(agent);
+    }
 }

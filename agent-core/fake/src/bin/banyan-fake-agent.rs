@@ -14,7 +14,7 @@ struct Args {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// What it shows: idle, receiving, forwarding, waiting, busy, ready, needs-you, installing, failed, paused, metered,
-    /// deadline, not-connected, not-enrolled.
+    /// battery, deadline, not-connected, not-enrolled.
     #[arg(long, value_name = "SCENE", default_value = "receiving")]
     scene: Scene,
     /// Shows one scene after the other, each for so many seconds.

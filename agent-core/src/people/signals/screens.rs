@@ -84,7 +84,7 @@ mod tests {
 
     fn people(folder: &std::path::Path, mode: Mode) -> Arc<People> {
         let state = Arc::new(State::open(&folder.join("agent.redb")).unwrap());
-        let people = Arc::new(People::open(state).unwrap());
+        let people = Arc::new(People::open(state, std::path::PathBuf::new()).unwrap());
         people.screens.know(mode, Sessions::in_folder(&folder.join("sessions")));
         people
     }

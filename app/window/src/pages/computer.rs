@@ -1,9 +1,9 @@
 //! Who this computer is: its identity, its server, and joining one; all of it can be copied for whoever helps.
 
-use crate::{state::State, theme, theme::palette, widgets};
+use crate::{state::State, theme, widgets};
 use banyan_face::{Clock, View, texts};
 use banyan_proto::local::{Request, Right, Snapshot};
-use egui::{RichText, TextEdit, Ui};
+use egui::{TextEdit, Ui};
 
 pub(super) fn draw(
     ui: &mut Ui,
@@ -14,17 +14,7 @@ pub(super) fn draw(
     asked: &mut Vec<Request>,
 ) {
     let facts = texts::facts(snapshot, clock);
-    for (name, value) in &facts {
-        ui.horizontal(|ui| {
-            ui.spacing_mut().interact_size.y = theme::DENSE;
-            let size = egui::vec2(theme::SIDE, theme::DENSE);
-            ui.allocate_ui_with_layout(size, egui::Layout::left_to_right(egui::Align::Center), |ui| {
-                ui.set_min_width(size.x);
-                ui.label(RichText::new(*name).color(palette(ui).quiet));
-            });
-            ui.add(egui::Label::new(value).wrap());
-        });
-    }
+    widgets::facts(ui, &facts);
     ui.add_space(theme::NEAR);
     if ui.button(texts::COPY).clicked() {
         let lines: Vec<_> = facts.iter().map(|(name, value)| format!("{name}: {value}")).collect();

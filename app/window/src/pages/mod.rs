@@ -3,6 +3,7 @@
 mod computer;
 mod grid;
 mod history;
+pub(crate) mod package;
 mod schedule;
 mod settings;
 mod sharing;
@@ -28,7 +29,7 @@ pub(crate) fn draw(
     match state.page {
         Page::Updates => updates::draw(ui, snapshot, may, clock, asked),
         Page::Schedule => schedule::draw(ui, snapshot, may, state, clock, asked),
-        Page::Sharing => sharing::draw(ui, snapshot),
+        Page::Sharing => sharing::draw(ui, snapshot, clock),
         Page::History => history::draw(ui, snapshot, clock),
         Page::Catalogue => widgets::empty(ui, Icon::Package, texts::CATALOGUE, texts::CATALOGUE_MORE),
         Page::Settings => settings::draw(ui, snapshot, may, state, asked),

@@ -1,4 +1,5 @@
-//! When this computer transfers: one of four ways, the hours of the week, and what the computer sees of itself.
+//! When this computer transfers and installs: one of four ways, the hours of the night and of the week, a pause, and what
+//! the computer sees of itself.
 
 use super::{grid, signals};
 use crate::{
@@ -7,12 +8,12 @@ use crate::{
     week::Preset,
     widgets,
 };
-use banyan_face::{Clock, texts};
+use banyan_face::{Clock, choices, glance::Tone, texts};
 use banyan_proto::{
-    local::{Request, Snapshot},
-    schedule::{Kind, Window},
+    local::{Request, Scheduling, Snapshot},
+    schedule::{Choice, Kind, Window},
 };
-use egui::Ui;
+use egui::{ComboBox, RadioButton, RichText, Ui};
 
 pub(super) fn draw(
     ui: &mut Ui,
@@ -22,31 +23,19 @@ pub(super) fn draw(
     clock: &Clock,
     asked: &mut Vec<Request>,
 ) {
-    let (choice, bounds) = (snapshot.scheduling.effective(), &snapshot.scheduling.policy.bounds);
-    ui.label(texts::TRANSFERS);
-    ui.horizontal_wrapped(|ui| {
-        let now = Kind::of(&choice.window);
-        let painting = state.painted.is_some();
-        for (kind, window) in [(Kind::Night, Window::Night), (Kind::Idle, Window::Idle), (Kind::Any, Window::Any)] {
-            let words = match kind {
-                Kind::Night => format!("{} ({})", texts::NIGHT_ONLY, choice.night),
-                _ => texts::window(&window).to_owned(),
-            };
-            let allowed = may && bounds.windows.contains(&kind);
-            let radio = egui::RadioButton::new(!painting && now == kind, words);
-            if ui.add_enabled(allowed, radio).clicked() {
-                state.painted = None;
-                asked.push(Request::SetWindow { window, night: None });
-            }
-        }
-        let allowed = may && bounds.windows.contains(&Kind::Weekly);
-        let radio = egui::RadioButton::new(painting || now == Kind::Weekly, texts::OWN_HOURS);
-        if ui.add_enabled(allowed, radio).clicked() && state.painted.is_none() {
-            state.painted = Some(state::hours(choice));
-        }
-    });
+    let scheduling = &snapshot.scheduling;
+    let (choice, weekly) = (scheduling.effective(), scheduling.policy.bounds.windows.contains(&Kind::Weekly));
+    let gate = &scheduling.verdict.receive;
+    let tone = if gate.is_open() { Tone::Done } else { Tone::Waiting };
+    widgets::state(ui, tone, &texts::may_transfer(gate, clock));
+    pause(ui, scheduling, may, asked);
+    widgets::section(ui, texts::TRANSFERS);
+    transfers(ui, scheduling, may, state, asked);
+    if Kind::of(&choice.window) == Kind::Night && state.painted.is_none() {
+        night(ui, choice, may, asked);
+    }
     ui.add_space(theme::NEAR);
-    ui.add_enabled_ui(may && bounds.windows.contains(&Kind::Weekly), |ui| {
+    ui.add_enabled_ui(may && weekly, |ui| {
         presets(ui, choice, state);
         let before = state.painted.unwrap_or_else(|| state::hours(choice));
         let mut painted = before;
@@ -57,11 +46,120 @@ pub(super) fn draw(
         widgets::quiet(ui, texts::GRID_HINT);
     });
     save(ui, choice, state, asked);
+    widgets::section(ui, texts::INSTALLS);
+    installs(ui, scheduling, may, asked);
     widgets::section(ui, texts::SIGNALS);
-    signals::draw(ui, &snapshot.scheduling.signals, may, clock, asked);
+    signals::draw(ui, &scheduling.signals, may, clock, asked);
 }
 
-fn presets(ui: &mut Ui, choice: &banyan_proto::schedule::Choice, state: &mut State) {
+fn pause(ui: &mut Ui, scheduling: &Scheduling, may: bool, asked: &mut Vec<Request>) {
+    let offers = choices::pauses(scheduling);
+    if !may || offers.is_empty() {
+        return;
+    }
+    ui.horizontal_wrapped(|ui| {
+        if scheduling.effective().pause.is_none() {
+            ui.label(texts::PAUSE_FOR);
+        }
+        for offer in offers {
+            if ui.button(offer.label).clicked() {
+                asked.push(offer.request);
+            }
+        }
+    });
+}
+
+/// The kinds of window without hours of their own, as far as the policy allows them.
+fn plain(scheduling: &Scheduling) -> impl Iterator<Item = (Kind, Window, bool)> {
+    [(Kind::Night, Window::Night), (Kind::Idle, Window::Idle), (Kind::Any, Window::Any)]
+        .map(|(kind, window)| (kind, window, scheduling.policy.bounds.windows.contains(&kind)))
+        .into_iter()
+}
+
+fn words(kind: Kind, window: &Window, choice: &Choice) -> String {
+    match kind {
+        Kind::Night => format!("{} ({})", texts::NIGHT_ONLY, texts::night(choice.night)),
+        _ => texts::window(window).to_owned(),
+    }
+}
+
+fn transfers(ui: &mut Ui, scheduling: &Scheduling, may: bool, state: &mut State, asked: &mut Vec<Request>) {
+    let choice = scheduling.effective();
+    let (now, painting) = (Kind::of(&choice.window), state.painted.is_some());
+    ui.horizontal_wrapped(|ui| {
+        for (kind, window, allowed) in plain(scheduling) {
+            let radio = RadioButton::new(!painting && now == kind, words(kind, &window, choice));
+            if ui.add_enabled(may && allowed, radio).clicked() {
+                state.painted = None;
+                asked.push(Request::SetWindow { window, night: None });
+            }
+        }
+        let allowed = may && scheduling.policy.bounds.windows.contains(&Kind::Weekly);
+        let radio = RadioButton::new(painting || now == Kind::Weekly, texts::OWN_HOURS);
+        if ui.add_enabled(allowed, radio).clicked() && state.painted.is_none() {
+            state.painted = Some(state::hours(choice));
+        }
+    });
+}
+
+/// The same for installs; hours of their own are kept where somebody has set them, and not painted here.
+fn installs(ui: &mut Ui, scheduling: &Scheduling, may: bool, asked: &mut Vec<Request>) {
+    let choice = scheduling.effective();
+    ui.horizontal_wrapped(|ui| {
+        for (kind, window, allowed) in plain(scheduling) {
+            let radio = RadioButton::new(Kind::of(&choice.install) == kind, words(kind, &window, choice));
+            let name = format!("{}: {}", texts::INSTALLS, texts::window(&window));
+            let radio = widgets::named(ui.add_enabled(may && allowed, radio), &name);
+            if radio.clicked() {
+                asked.push(Request::SetInstallWindow { window });
+            }
+        }
+        if let Window::Weekly(week) = &choice.install {
+            ui.label(week.to_string());
+        }
+    });
+}
+
+/// From when to when the night is.
+fn night(ui: &mut Ui, choice: &Choice, may: bool, asked: &mut Vec<Request>) {
+    let (from, to) = choices::night_hours(choice.night);
+    ui.add_enabled_ui(may, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            let chosen = time(ui, texts::NIGHT_FROM, &from, false).and_then(|from| choices::night(&from, &to));
+            let chosen = time(ui, texts::NIGHT_TO, &to, true).and_then(|to| choices::night(&from, &to)).or(chosen);
+            if let Some(night) = chosen {
+                asked.push(Request::SetWindow { window: Window::Night, night: Some(night) });
+            }
+        });
+    });
+}
+
+/// One time of day to be chosen; gives another one when it was.
+fn time(ui: &mut Ui, name: &str, now: &str, end: bool) -> Option<String> {
+    let label = ui.label(name);
+    let (mut chosen, mut open) = (None, false);
+    let remembered = ui.scope_id().with(name);
+    let was_open = ui.data(|data| data.get_temp(remembered)).unwrap_or(false);
+    let list = ComboBox::from_id_salt(name).selected_text(now).width(theme::TIME).height(theme::LIST);
+    let shown = list.show_ui(ui, |ui| {
+        open = true;
+        for time in choices::half_hours(end) {
+            let here = ui.selectable_label(time == now, RichText::new(&time));
+            if time == now && !was_open {
+                // It opens where the person is.
+                here.scroll_to_me(Some(egui::Align::Center));
+            }
+            if here.clicked() && time != now {
+                chosen = Some(time);
+            }
+        }
+    });
+    ui.data_mut(|data| data.insert_temp(remembered, open));
+    shown.response.labelled_by(label.id);
+    chosen
+}
+
+fn presets(ui: &mut Ui, choice: &Choice, state: &mut State) {
     ui.horizontal_wrapped(|ui| {
         for preset in Preset::ALL {
             let words = match preset {
@@ -81,7 +179,7 @@ fn presets(ui: &mut Ui, choice: &banyan_proto::schedule::Choice, state: &mut Sta
 }
 
 /// Painted hours hold when they are saved.
-fn save(ui: &mut Ui, choice: &banyan_proto::schedule::Choice, state: &mut State, asked: &mut Vec<Request>) {
+fn save(ui: &mut Ui, choice: &Choice, state: &mut State, asked: &mut Vec<Request>) {
     let Some(painted) = state.painted else { return };
     let window = Window::Weekly(painted.week);
     if choice.window == window {

@@ -47,6 +47,12 @@ pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, may: bool, state: &mut Stat
         state.limits = None;
         asked.push(Request::ForgetChoice);
     }
+    widgets::section(ui, texts::NOTICES);
+    widgets::quiet(ui, texts::NOTICES_MORE);
+    ui.checkbox(&mut state.preferences.tell_incoming, texts::TELL_INCOMING);
+    if let Some(why) = &state.not_kept {
+        ui.label(RichText::new(texts::not_kept(why)).color(palette(ui).failed));
+    }
 }
 
 fn field(ui: &mut Ui, name: &str, text: &mut String, unit: &str) {

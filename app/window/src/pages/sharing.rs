@@ -1,11 +1,11 @@
 //! What this computer gave and got.
 
 use crate::{theme, theme::palette, widgets};
-use banyan_face::texts;
+use banyan_face::{Clock, texts};
 use banyan_proto::local::Snapshot;
 use egui::{Align, Layout, RichText, Ui};
 
-pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot) {
+pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, clock: &Clock) {
     let sharing = &snapshot.sharing;
     widgets::quiet(ui, texts::WHY_SHARE);
     ui.add_space(theme::APART);
@@ -23,7 +23,7 @@ pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot) {
     if sharing.days.is_empty() {
         return widgets::quiet(ui, texts::NO_LEDGER);
     }
-    let column = theme::SIDE;
+    let column = theme::SIDE.min((ui.available_width() - theme::EDGE) / 3.0);
     let row = |ui: &mut Ui, cells: [&str; 3], quiet: bool| {
         ui.horizontal(|ui| {
             for (n, cell) in cells.into_iter().enumerate() {
@@ -40,6 +40,6 @@ pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot) {
     ui.spacing_mut().item_spacing.y = 0.0;
     row(ui, [texts::DAY, texts::PASSED_ON, texts::RECEIVED], true);
     for day in &sharing.days {
-        row(ui, [&day.day, &texts::size(day.given), &texts::size(day.received)], false);
+        row(ui, [&texts::ledger_day(&day.day, clock), &texts::amount(day.given), &texts::amount(day.received)], false);
     }
 }

@@ -6,65 +6,62 @@ use banyan_proto::{
     UnixSeconds,
     local::{Overruled, Request, Seen, SeenSignals},
 };
-use egui::{RichText, Ui};
+use egui::{Align, Layout, RichText, Ui, vec2};
 use lucide_icons::Icon;
 
+/// One line.
+struct Line {
+    icon: Icon,
+    words: String,
+    at: Option<UnixSeconds>,
+    overruled: bool,
+    /// What sets it aside; none where the policy forbids that.
+    by: Option<Overruled>,
+}
+
+impl Line {
+    fn of<T>(icon: Icon, words: String, seen: &Seen<T>, by: Option<Overruled>) -> Self {
+        Self { icon, words, at: seen.at, overruled: seen.overruled, by: by.filter(|_| seen.may_overrule) }
+    }
+}
+
+fn lines(s: &SeenSignals, clock: &Clock) -> [Line; 6] {
+    let network = s.network.value.as_ref().map(|network| Overruled::Metered(network.id.clone()));
+    [
+        Line::of(Icon::Cpu, texts::load(s.load.value, s.quiet_since, clock), &s.load, Some(Overruled::Processor)),
+        Line::of(Icon::User, texts::presence(s.presence.value), &s.presence, Some(Overruled::Presence)),
+        Line::of(Icon::Battery, texts::power(s.power.value), &s.power, Some(Overruled::Battery)),
+        Line::of(Icon::Wifi, texts::network(s.network.value.as_ref()), &s.network, network),
+        Line::of(Icon::Maximize, texts::full_screen(s.full_screen.value), &s.full_screen, Some(Overruled::FullScreen)),
+        Line::of(Icon::HardDrive, texts::free_disk(s.free_disk.value), &s.free_disk, None),
+    ]
+}
+
 pub(super) fn draw(ui: &mut Ui, signals: &SeenSignals, may: bool, clock: &Clock, asked: &mut Vec<Request>) {
-    let network = signals.network.value.as_ref().map(|network| Overruled::Metered(network.id.clone()));
-    let quiet = signals.quiet_since;
-    let mut row = |which, words: String, at: Option<UnixSeconds>, overruled, by: Option<Overruled>| {
+    ui.spacing_mut().interact_size.y = theme::DENSE;
+    ui.spacing_mut().item_spacing.y = 0.0;
+    // The boxes stand below each other; what is before them gives way where there is little room.
+    let room = theme::SEEN.min(ui.available_width() - theme::SEEN_BOX);
+    for line in lines(signals, clock) {
         ui.horizontal(|ui| {
-            ui.spacing_mut().interact_size.y = theme::DENSE;
-            widgets::icon(ui, which, theme::BODY, palette(ui).quiet);
-            ui.label(words);
-            if let Some(at) = at {
-                let age = texts::ago(clock.now.0.saturating_sub(at.0));
-                ui.label(RichText::new(age).size(theme::NOTE).color(palette(ui).quiet));
-            }
-            if let Some(signal) = by {
-                let mut on = overruled;
-                let name = format!("{}: {}", texts::COUNTS_NOT, texts::signal(&signal));
-                let box_ = ui.add_enabled(may, egui::Checkbox::new(&mut on, texts::COUNTS_NOT));
-                box_.widget_info(|| egui::WidgetInfo::selected(egui::Role::CheckBox, may, on, &name));
-                if box_.clicked() {
-                    asked.push(Request::Overrule { signal, on });
+            let size = vec2(room, theme::DENSE);
+            ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center).with_main_wrap(true), |ui| {
+                ui.set_min_width(room);
+                widgets::icon(ui, line.icon, theme::BODY, palette(ui).quiet);
+                ui.label(&line.words);
+                if let Some(at) = line.at {
+                    let age = texts::ago(clock.now.0.saturating_sub(at.0));
+                    ui.label(RichText::new(age).size(theme::NOTE).color(palette(ui).quiet));
                 }
+            });
+            let Some(signal) = line.by else { return };
+            let mut on = line.overruled;
+            let name = format!("{}: {}", texts::COUNTS_NOT, texts::signal(&signal));
+            let aside = ui.add_enabled(may, egui::Checkbox::new(&mut on, texts::COUNTS_NOT));
+            aside.widget_info(|| egui::WidgetInfo::selected(egui::Role::CheckBox, may, on, &name));
+            if aside.clicked() {
+                asked.push(Request::Overrule { signal, on });
             }
         });
-    };
-    fn by<T>(seen: &Seen<T>, signal: Option<Overruled>) -> Option<Overruled> {
-        signal.filter(|_| seen.may_overrule)
     }
-    let s = signals;
-    row(
-        Icon::Cpu,
-        texts::load(s.load.value, quiet, clock),
-        s.load.at,
-        s.load.overruled,
-        by(&s.load, Some(Overruled::Processor)),
-    );
-    row(
-        Icon::User,
-        texts::presence(s.presence.value),
-        s.presence.at,
-        s.presence.overruled,
-        by(&s.presence, Some(Overruled::Presence)),
-    );
-    row(
-        Icon::Battery,
-        texts::power(s.power.value),
-        s.power.at,
-        s.power.overruled,
-        by(&s.power, Some(Overruled::Battery)),
-    );
-    row(
-        Icon::Wifi,
-        texts::network(s.network.value.as_ref()),
-        s.network.at,
-        s.network.overruled,
-        by(&s.network, network),
-    );
-    let full = by(&s.full_screen, Some(Overruled::FullScreen));
-    row(Icon::Maximize, texts::full_screen(s.full_screen.value), s.full_screen.at, s.full_screen.overruled, full);
-    row(Icon::HardDrive, texts::free_disk(s.free_disk.value), s.free_disk.at, false, None);
 }

@@ -3,12 +3,11 @@
 use crate::{theme, theme::palette, widgets};
 use banyan_face::{
     Clock,
-    glance::{Glance, Tone, glance},
+    glance::{Glance, glance},
     texts,
 };
-use banyan_proto::local::{Request, Snapshot, Update};
-use banyan_schedule::say;
-use egui::{Align, Layout, RichText, Ui};
+use banyan_proto::local::{Request, Snapshot, Update, UpdateState};
+use egui::{RichText, Ui};
 use lucide_icons::Icon;
 
 pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, may: bool, clock: &Clock, asked: &mut Vec<Request>) {
@@ -25,10 +24,7 @@ pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, may: bool, clock: &Clock, a
 
 fn card(ui: &mut Ui, update: &Update, glance: &Glance, may: bool, clock: &Clock, asked: &mut Vec<Request>) {
     ui.spacing_mut().item_spacing.y = theme::TIGHT;
-    ui.horizontal(|ui| {
-        ui.label(RichText::new(&glance.title).size(theme::SECTION));
-        ui.with_layout(Layout::right_to_left(Align::Center), |ui| widgets::state(ui, glance.tone, &glance.state));
-    });
+    widgets::title_and_state(ui, &glance.title, glance.tone, &glance.state);
     widgets::quiet(ui, &texts::origin(update));
     if let Some(percent) = glance.percent.filter(|_| update.progress.held > 0) {
         let progress = texts::progress(update);
@@ -42,14 +38,18 @@ fn card(ui: &mut Ui, update: &Update, glance: &Glance, may: bool, clock: &Clock,
     if !glance.more.is_empty() {
         ui.label(&glance.more);
     }
+    if !glance.code.is_empty() {
+        ui.label(RichText::new(glance.code).size(theme::NOTE).color(palette(ui).quiet));
+    }
     for announcement in &update.verdict.announce {
-        ui.label(RichText::new(say::announcement(announcement, clock.here())).color(palette(ui).needs_you));
+        ui.label(RichText::new(texts::announced(announcement, clock)).color(palette(ui).needs_you));
     }
     if may && !glance.offers.is_empty() {
         ui.add_space(theme::TIGHT);
         ui.horizontal_wrapped(|ui| {
             for (n, offer) in glance.offers.iter().enumerate() {
-                let first = n == 0 && glance.tone != Tone::Moving;
+                // One thing on the page is what most will want: to have what is ready.
+                let first = n == 0 && update.state == UpdateState::Ready;
                 let button = if first { widgets::primary(ui, &offer.label) } else { ui.button(&offer.label) };
                 let button = if offer.exact.is_empty() { button } else { button.on_hover_text(&offer.exact) };
                 if button.clicked() {

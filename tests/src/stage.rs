@@ -1,6 +1,7 @@
-//! A desktop of its own for a test: screen, bus, window manager, panel. Everything ends with the value.
+//! A desktop of its own, for tests with real windows and for measuring them: screen, bus, window manager, panel. Everything
+//! ends with the value. Whatever does not work here is a fault of the test's surroundings, so it panics and says which.
 
-use banyan_tests::programs;
+use crate::programs;
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -19,7 +20,7 @@ use zbus::{
 };
 
 /// How long anything may take before a test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <channel name="xfce4-panel" version="1.0">
@@ -39,7 +40,7 @@ const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </channel>"#;
 
 /// The desktop.
-pub(crate) struct Stage {
+pub struct Stage {
     children: Vec<Child>,
     folder: TempDir,
     display: String,
@@ -49,12 +50,12 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// A screen, a bus and a window manager; no panel.
-    pub(crate) fn bare() -> Self {
+    pub fn bare() -> Self {
         Self::begin(None)
     }
     /// Everything runs as this user, who may do nothing but what everybody may. Our programs are in `programs`, since that
     /// user may not look into the folder that they were built in. Takes root.
-    pub(crate) fn of_user(user: u32) -> Self {
+    pub fn of_user(user: u32) -> Self {
         let stage = Self::begin(Some(user));
         let folder = stage.path("programs");
         fs::create_dir(&folder).expect("a folder");
@@ -82,28 +83,43 @@ impl Stage {
         stage
     }
     /// With a panel that shows tray icons.
-    pub(crate) fn with_panel() -> Self {
+    pub fn with_panel() -> Self {
         let mut stage = Self::bare();
-        let config = stage.folder.path().join(".config/xfce4/xfconf/xfce-perchannel-xml");
-        fs::create_dir_all(&config).expect("a folder");
-        fs::write(config.join("xfce4-panel.xml"), PANEL).expect("its configuration");
-        stage.start("xfce4-panel", &["--disable-wm-check"]);
+        stage.start_panel();
         stage
     }
+    /// Starts that panel.
+    pub fn start_panel(&mut self) {
+        let config = self.folder.path().join(".config/xfce4/xfconf/xfce-perchannel-xml");
+        fs::create_dir_all(&config).expect("a folder");
+        fs::write(config.join("xfce4-panel.xml"), PANEL).expect("its configuration");
+        self.start("xfce4-panel", &["--disable-wm-check"]);
+    }
+    /// The stage's folder: home of its programs, data folder of its agent.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
     /// A path in the stage's folder.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
     /// The screen's name.
-    pub(crate) fn display(&self) -> &str {
+    #[must_use]
+    pub fn display(&self) -> &str {
         &self.display
     }
+    /// Where the session's bus is.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
     /// The session's bus.
-    pub(crate) fn bus(&self) -> Connection {
+    pub fn bus(&self) -> Connection {
         Builder::address(self.address.as_str()).and_then(Builder::build).expect("the bus answers")
     }
     /// Any program, to be run on this desktop.
-    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let home = self.folder.path();
         let mut command = Command::new(program);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -117,32 +133,37 @@ impl Stage {
         command
     }
     /// A program of ours, to be run on this desktop.
-    pub(crate) fn ours(&self, name: &str) -> Command {
+    pub fn ours(&self, name: &str) -> Command {
         let mut command = self.command(programs::folder().join(name));
         command.arg("--socket").arg(self.path("agent.sock"));
         command
     }
     /// Starts it; it ends with the stage. Gives its process id.
-    pub(crate) fn keep(&mut self, command: &mut Command) -> u32 {
+    pub fn keep(&mut self, command: &mut Command) -> u32 {
         let child = command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
         let id = child.id();
         self.children.push(child);
         id
     }
+    /// The standard input of a kept program that was started with a pipe there.
+    pub fn stdin(&mut self, id: u32) -> std::process::ChildStdin {
+        let child = self.children.iter_mut().find(|child| child.id() == id).expect("it was kept");
+        child.stdin.take().expect("it has a pipe")
+    }
     /// Whether a kept program still runs.
-    pub(crate) fn runs(&mut self, id: u32) -> bool {
+    pub fn runs(&mut self, id: u32) -> bool {
         let child = self.children.iter_mut().find(|child| child.id() == id).expect("it was kept");
         child.try_wait().expect("the system knows its children").is_none()
     }
     /// Ends a kept program.
-    pub(crate) fn close(&mut self, id: u32) {
+    pub fn close(&mut self, id: u32) {
         let at = self.children.iter().position(|child| child.id() == id).expect("it was kept");
         let mut child = self.children.remove(at);
         drop(child.kill());
         drop(child.wait());
     }
     /// Whether no window has this title.
-    pub(crate) fn no_window(&self, title: &str) -> bool {
+    pub fn no_window(&self, title: &str) -> bool {
         let title = format!("^{title}$");
         let mut command = self.command("xdotool");
         command.args(["search", "--onlyvisible", "--name", &title]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -166,7 +187,7 @@ impl Stage {
         line.trim().to_owned()
     }
     /// The id of the window with this title.
-    pub(crate) fn window(&self, title: &str) -> String {
+    pub fn window(&self, title: &str) -> String {
         let title = format!("^{title}$");
         let found = || {
             let mut command = self.command("xdotool");
@@ -175,21 +196,25 @@ impl Stage {
         };
         wait_for("a window of that title", found)
     }
-    /// Photographs a window, or the whole screen (`root`), into `docs/pictures`.
-    pub(crate) fn photograph(&self, window: &str, name: &str) -> PathBuf {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
-        fs::create_dir_all(&folder).expect("a folder");
-        let path = folder.join(format!("{name}.png"));
+    /// Photographs a window, or the whole screen (`root`).
+    pub fn photograph(&self, window: &str, path: &Path) {
+        fs::create_dir_all(path.parent().expect("a file in a folder")).expect("a folder");
         let mut command = self.command("import");
-        command.args(["-window", window, "-strip", "-define", "png:exclude-chunks=date,time"]).arg(&path);
-        assert!(command.status().expect("import runs").success(), "{name} was not photographed");
-        path
+        // The same pixels give the same file, and a small one.
+        command.args(["-window", window, "+repage", "-strip", "-define", "png:exclude-chunks=date,time"]);
+        command.args(["-define", "png:compression-level=9"]).arg(path);
+        assert!(command.status().expect("import runs").success(), "{} was not photographed", path.display());
+    }
+    /// Runs a program of the desktop to its end and gives what it printed.
+    pub fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.command(program).args(arguments).output();
+        let output = output.unwrap_or_else(|error| panic!("starting {program}: {error}"));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
     /// How many colours a picture has: a window that did not draw has one or two.
-    pub(crate) fn colours(&self, picture: &Path) -> usize {
-        let mut command = self.command("identify");
-        let output = command.args(["-format", "%k"]).arg(picture).output().expect("identify runs");
-        String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
+    pub fn colours(&self, picture: &Path) -> usize {
+        let path = picture.to_str().expect("a plain path");
+        self.run("identify", &["-format", "%k", path]).parse().expect("a number")
     }
 }
 
@@ -203,8 +228,8 @@ impl Drop for Stage {
     }
 }
 
-/// Waits until it is there.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+/// Waits until it is there, and gives it.
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -216,7 +241,7 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
 }
 
 /// Something on a bus; its properties are asked for each time.
-pub(crate) fn proxy(bus: &Connection, name: &str, path: &str, interface: &'static str) -> zbus::Result<Proxy<'static>> {
+pub fn proxy(bus: &Connection, name: &str, path: &str, interface: &'static str) -> zbus::Result<Proxy<'static>> {
     proxy::Builder::new(bus)
         .destination(name.to_owned())?
         .path(path.to_owned())?

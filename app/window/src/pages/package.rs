@@ -1,0 +1,115 @@
+//! A package file that somebody opened: who signed it, whether this computer trusts them, what it does, what it replaces; then
+//! its way to the agent, and its end. It stands in the place of a page.
+
+use crate::{state::State, theme, theme::palette, widgets};
+use banyan_face::{
+    Clock, View,
+    glance::{Tone, glance},
+    package::{Opening, Step},
+    texts,
+};
+use banyan_proto::{
+    DeploymentId,
+    api::ApiError,
+    local::{Package, UpdateState},
+};
+use egui::{RichText, Ui};
+
+pub(crate) fn draw(ui: &mut Ui, view: &View, state: &mut State, clock: &Clock) {
+    let Some(Opening { path, step }) = &state.opening else { return };
+    let (mut close, mut install) = (false, false);
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    match step {
+        Step::Asked => {
+            widgets::title(ui, &file);
+            widgets::state(ui, Tone::Moving, texts::LOOKED_AT);
+        }
+        Step::Refused(error) => {
+            widgets::title(ui, &file);
+            refused(ui, texts::REFUSED, error);
+            close = leave(ui, texts::CLOSE);
+        }
+        Step::Shown(package) => {
+            shown(ui, package, clock);
+            if let Some(error) = &package.refused {
+                refused(ui, texts::REFUSED, error);
+                close = leave(ui, texts::CLOSE);
+            } else {
+                ui.add_space(theme::NEAR);
+                ui.horizontal_wrapped(|ui| {
+                    let words = if texts::is_older(package) { texts::INSTALL_OLDER } else { texts::INSTALL };
+                    install = widgets::primary(ui, words).clicked();
+                    close = ui.button(texts::CANCEL).clicked();
+                });
+            }
+        }
+        Step::Sent(package, sent, of) => {
+            shown(ui, package, clock);
+            ui.add_space(theme::NEAR);
+            let part = *sent as f32 / (*of).max(1) as f32;
+            widgets::bar(ui, part, palette(ui).moving, &texts::package(package));
+            ui.label(texts::handed_over(*sent, *of));
+        }
+        Step::NotTaken(package, error) => {
+            shown(ui, package, clock);
+            refused(ui, texts::NOT_TAKEN, error);
+            close = leave(ui, texts::CLOSE);
+        }
+        Step::Ordered(package, order) => {
+            widgets::title(ui, &texts::package(package));
+            ordered(ui, view, *order, clock);
+            close = leave(ui, texts::CLOSE);
+        }
+    }
+    state.install |= install;
+    if close {
+        state.opening = None;
+    }
+}
+
+/// Everything that is known before anything is installed.
+fn shown(ui: &mut Ui, package: &Package, clock: &Clock) {
+    widgets::title(ui, &texts::package(package));
+    let tone = if package.signer.trusted { Tone::Done } else { Tone::Failed };
+    widgets::state(ui, tone, if package.signer.trusted { texts::TRUSTED } else { texts::NOT_TRUSTED });
+    ui.add_space(theme::NEAR);
+    widgets::facts(ui, &texts::package_facts(package, clock));
+    if let Some(file) = &package.file {
+        widgets::section(ui, texts::DOES);
+        for (n, does) in file.does().into_iter().enumerate() {
+            ui.label(format!("{}. {does}", n + 1));
+        }
+    }
+    if !package.notes.is_empty() {
+        widgets::section(ui, texts::RELEASE_NOTES);
+        ui.label(&package.notes);
+    }
+}
+
+fn refused(ui: &mut Ui, title: &str, error: &ApiError) {
+    ui.add_space(theme::APART);
+    widgets::state(ui, Tone::Failed, title);
+    ui.label(texts::refused(error));
+    ui.label(RichText::new(error.reason.code()).size(theme::NOTE).color(palette(ui).quiet));
+}
+
+fn leave(ui: &mut Ui, words: &str) -> bool {
+    ui.add_space(theme::NEAR);
+    ui.button(words).clicked()
+}
+
+/// It is an update now: what the agent says of it, to its end.
+fn ordered(ui: &mut Ui, view: &View, order: DeploymentId, clock: &Clock) {
+    let updates = view.snapshot.iter().flat_map(|snapshot| &snapshot.updates);
+    let Some(update) = updates.into_iter().find(|update| update.order == order) else {
+        return widgets::quiet(ui, texts::TAKEN);
+    };
+    let glance = glance(update, clock);
+    widgets::state(ui, glance.tone, &glance.state);
+    if !glance.more.is_empty() {
+        ui.label(&glance.more);
+    }
+    if !matches!(update.state, UpdateState::Installed { .. } | UpdateState::Failed { .. }) {
+        widgets::quiet(ui, texts::TAKEN);
+    }
+}

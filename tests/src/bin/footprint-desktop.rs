@@ -1,0 +1,75 @@
+//! What tray and window cost, as a table for `docs/numbers.md`: a real panel on a screen that nobody sees, an agent that
+//! only pretends. Build in release, then run `target/release/footprint-desktop`.
+
+#[cfg(target_os = "linux")]
+fn main() {
+    linux::main();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    eprintln!("error: tray and window are measured on Linux only");
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use banyan_face::texts;
+    use banyan_tests::{
+        process::{Memory, mib, ticks, wake_ups},
+        programs,
+        stage::{Stage, wait_for},
+    };
+    use std::{fs, time::Duration};
+
+    /// How long an idle program is watched.
+    const IDLE: Duration = Duration::from_secs(60);
+    /// After the excitement of starting.
+    const SETTLE: Duration = Duration::from_secs(5);
+    /// How often the window is opened and closed.
+    const TIMES: usize = 5;
+
+    pub(super) fn main() {
+        println!("| what | figure |\n| --- | ---: |");
+        for program in ["banyan-tray", "banyan-window"] {
+            let bytes = fs::metadata(programs::folder().join(program)).expect("the program is built").len();
+            println!("| size of `{program}` (MiB) | {:.1} |", mib(bytes));
+        }
+        let mut stage = Stage::with_panel();
+        let mut agent = stage.command(programs::folder().join("banyan-fake-agent"));
+        stage.keep(agent.arg("--data").arg(stage.folder()).args(["--scene", "ready"]));
+        wait_for("the agent", || stage.path("agent.sock").exists().then_some(()));
+        let mut command = stage.ours("banyan-tray");
+        let tray = stage.keep(&mut command);
+        std::thread::sleep(SETTLE);
+        idle("tray", tray);
+        for time in 0..TIMES {
+            let opened = stage.ours("banyan-tray").args(["--open", "updates"]).status();
+            assert!(opened.expect("it can be started").success(), "a second tray ends well");
+            let window = stage.window(texts::PRODUCT);
+            let process = stage.run("xdotool", &["getwindowpid", &window]).parse().expect("its process");
+            std::thread::sleep(SETTLE);
+            if time == 0 {
+                idle("window", process);
+            }
+            stage.run("xdotool", &["windowquit", &window]);
+            wait_for("it has gone", || stage.no_window(texts::PRODUCT).then_some(()));
+        }
+        std::thread::sleep(SETTLE);
+        println!(
+            "| tray, after the window was opened and closed {TIMES} times: memory (MiB), of it its own | {} |",
+            Memory::private(tray)
+        );
+    }
+
+    fn idle(name: &str, process: u32) {
+        let (woke, spent) = (wake_ups(process), ticks(process));
+        std::thread::sleep(IDLE);
+        let seconds = IDLE.as_secs_f64();
+        println!("| {name}, idle: resident memory (MiB), of it its own | {} |", Memory::private(process));
+        println!("| {name}, idle: wake-ups per minute | {:.0} |", (wake_ups(process) - woke) as f64 * 60.0 / seconds);
+        println!(
+            "| {name}, idle: processor time per minute (ms, in steps of 10) | {:.0} |",
+            (ticks(process) - spent) as f64 * 10.0 * 60.0 / seconds
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! A package file that somebody opens: with the tray's verb, and in the window, to its end.
+
+use crate::{access::Access, agent::Agent, menu::Menu, pages};
+use banyan_face::{sample, texts};
+use banyan_fake_agent::{PackageScene, Scene, package_file};
+use banyan_proto::{
+    UnixSeconds,
+    local::{Request, UpdateState},
+};
+use banyan_tests::stage::{Stage, wait_for};
+use std::{fs, path::PathBuf};
+
+/// Larger than what the sockets between hold.
+const SIZE: usize = 3 << 20;
+
+fn file(stage: &Stage) -> PathBuf {
+    let path = stage.path("drawing-3.1.banyan");
+    fs::write(&path, package_file(SIZE)).expect("it is written");
+    path
+}
+
+#[test]
+fn it_is_shown_installed_and_its_end_is_told() {
+    let mut stage = Stage::bare();
+    let agent = Agent::plays(&stage, Scene::Idle);
+    agent.stop_clock(sample::NOW);
+    agent.set_package(PackageScene::Newer);
+    let access = Access::on(&stage);
+    let mut window = stage.ours("banyan-window");
+    window.arg("--package").arg(file(&stage));
+    stage.keep(window.args(["--look", "light", "--at", &sample::NOW.0.to_string()]));
+    let shown = stage.window(texts::PRODUCT);
+    access.find("drawing 3.1");
+    pages::picture(&stage, &shown, &pages::path(true, "package-light"));
+    access.press(texts::INSTALL);
+    let asked = wait_for("it is handed over", || {
+        agent.asked().into_iter().find(|asked| matches!(asked, Request::InstallPackage { .. }))
+    });
+    assert!(matches!(asked, Request::InstallPackage { size, .. } if size == SIZE as u64), "{asked:?}");
+    access.find(texts::INSTALLING);
+    agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample::NOW.0 - 60) });
+    access.find("Installed 14:29");
+    access.press(texts::CLOSE);
+    access.find(texts::page(banyan_face::Page::Updates));
+}
+
+#[test]
+fn one_that_is_not_trusted_is_refused_with_a_reason() {
+    let mut stage = Stage::with_panel();
+    let agent = Agent::plays(&stage, Scene::Idle);
+    agent.set_package(PackageScene::Untrusted);
+    let access = Access::on(&stage);
+    let path = file(&stage);
+    let mut tray = stage.ours("banyan-tray");
+    let process = stage.keep(tray.current_dir(stage.folder()).args(["open", "drawing-3.1.banyan"]));
+    access.find(texts::NOT_TRUSTED);
+    access.find(texts::REFUSED);
+    assert!(!access.all().into_iter().any(|thing| thing.name == texts::INSTALL));
+    // A file that is no package at all, told by a second start to the first.
+    Menu::of(&stage, process);
+    fs::write(&path, "a text").expect("it is written");
+    let second = stage.ours("banyan-tray").arg("open").arg(&path).status().expect("it can be started");
+    assert!(second.success(), "a second tray ends well");
+    access.find("not-a-package");
+}
