@@ -82,7 +82,7 @@ fn it_is_installed_like_every_other_and_its_bytes_are_not_fetched_again() {
 
 #[test]
 fn what_is_not_the_publishers_or_not_theirs_any_more_is_refused_and_leaves_nothing() {
-    let world = World::start(1);
+    let mut world = World::start(1);
     let (path, file) = build(&world, "hello", "1.0", 300_000);
     world.banyan(&["publish", &path]);
     let with = |change: &dyn Fn(&mut Vec<u8>)| {
@@ -95,7 +95,7 @@ fn what_is_not_the_publishers_or_not_theirs_any_more_is_refused_and_leaves_nothi
     let content_altered = with(&|bytes| bytes[last] ^= 1);
     assert_eq!(refused(&world, &content_altered), None, "the head is right");
     assert_eq!(install(&world, &content_altered), Err(Reason::BadArtifact));
-    let (shorter, longer) = (with(&|bytes| drop(bytes.pop())), with(&|bytes| bytes.push(0)));
+    let (shorter, longer) = (with(&|bytes| bytes.truncate(bytes.len() - 1)), with(&|bytes| bytes.push(0)));
     for wrong in [shorter, longer] {
         assert_eq!(
             (refused(&world, &wrong), install(&world, &wrong)),
@@ -149,6 +149,12 @@ fn what_is_not_the_publishers_or_not_theirs_any_more_is_refused_and_leaves_nothi
     world.wait_until("it has heard of that", |world| refused(world, &third) == Some(Reason::Withdrawn));
     assert_eq!(install(&world, &third), Err(Reason::Withdrawn));
     assert_eq!((content(&world).len(), world.says(0, "hello").as_deref()), (1, Some("hello 2.0")));
+    // What a run left that ended in the middle goes at the next start.
+    world.kill_agent(0);
+    fs::write(world.agents[0].data.join("content/incoming-1"), "half of it").expect("the folder is there");
+    world.start_agent(0);
+    world.wait_until("it is back", |world| world.log_of(0).matches("ready").count() == 2);
+    assert_eq!(content(&world).len(), 1);
 }
 
 #[test]
