@@ -30,6 +30,7 @@ impl People {
 mod tests {
     use super::*;
     use crate::state::State;
+    use std::path::PathBuf;
 
     #[test]
     fn the_newest_policy_holds_and_is_kept_and_none_before_it_comes_back() {
