@@ -14,7 +14,7 @@ use std::{
 /// # Panics
 /// When it does not answer.
 #[must_use]
-pub fn open(stream: UnixStream, file: &[u8]) -> Reply {
+pub fn open(stream: &UnixStream, file: &[u8]) -> Reply {
     let head = file.get(17..21).map_or(file.len(), |length| {
         let length: [u8; 4] = length.try_into().expect("four bytes");
         file.len().min(21 + u32::from_be_bytes(length) as usize)
@@ -28,12 +28,12 @@ pub fn open(stream: UnixStream, file: &[u8]) -> Reply {
 /// # Panics
 /// When the agent does not answer.
 #[must_use]
-pub fn install(stream: UnixStream, manifest: Digest, file: &[u8]) -> Reply {
+pub fn install(stream: &UnixStream, manifest: Digest, file: &[u8]) -> Reply {
     send(stream, &Request::InstallPackage { manifest, size: file.len() as u64 }, file)
 }
 
 /// The reply to a request with these bytes behind it, which may come before all of them were sent.
-fn send(stream: UnixStream, request: &Request, bytes: &[u8]) -> Reply {
+fn send(stream: &UnixStream, request: &Request, bytes: &[u8]) -> Reply {
     let mut to = stream.try_clone().expect("a handle can be copied");
     let hello = Request::Hello { version: LOCAL_VERSION };
     for line in [&hello, request] {
@@ -44,7 +44,7 @@ fn send(stream: UnixStream, request: &Request, bytes: &[u8]) -> Reply {
     std::thread::scope(|scope| {
         // Who is refused early is hung up on.
         scope.spawn(move || drop(to.write_all(bytes)));
-        let replies = BufReader::new(&stream).lines().map_while(Result::ok).take(2);
+        let replies = BufReader::new(stream).lines().map_while(Result::ok).take(2);
         let reply = replies.last().expect("the agent answers");
         drop(stream.shutdown(std::net::Shutdown::Both));
         match serde_json::from_str(&reply).expect("in JSON") {

@@ -186,11 +186,11 @@ fn while_it_works_nothing_of_it_can_be_swapped_or_written_or_read() {
         let release = world.write_package("hello", &format!("{version}.0"), 1_000_000, Behaviour::Works);
         let path = world.path(&format!("hello-{version}.banyan"));
         world.banyan(&["package", "build", &release, "--key", &keys, "--to", &path]);
-        world.banyan(&["publish", &path]);
+        world.banyan(&["publish", &path, "--key", &keys]);
         let file = fs::read(&path).expect("a package");
         let socket = || UnixStream::connect(world.agents[0].data.join("agent.sock")).expect("the agent listens");
-        let Reply::Package(package) = by_hand::open(socket(), &file) else { panic!("no package") };
-        let reply = by_hand::install(socket(), package.manifest, &file);
+        let Reply::Package(package) = by_hand::open(&socket(), &file) else { panic!("no package") };
+        let reply = by_hand::install(&socket(), package.manifest, &file);
         assert!(matches!(reply, Reply::Ordered { .. }), "{reply:?}");
         let says = format!("hello {version}.0");
         world.wait_until("it runs", |world| world.says(0, "hello").as_deref() == Some(&says));
@@ -202,7 +202,7 @@ fn while_it_works_nothing_of_it_can_be_swapped_or_written_or_read() {
     let own = world.agents[0].data.join("agent.sock");
     assert!(as_user(MALLORY, || UnixStream::connect(own)).is_err());
     let shared = as_user(MALLORY, || UnixStream::connect(&mia.socket)).expect("everybody can knock");
-    let reply = by_hand::open(shared, b"whatever");
+    let reply = by_hand::open(&shared, b"whatever");
     assert!(matches!(&reply, Reply::Error(error) if error.detail.contains("session")), "{reply:?}");
 }
 
