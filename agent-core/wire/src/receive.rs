@@ -280,7 +280,7 @@ mod tests {
         sender.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
         sender.write_all(&[7; 8 << 10]).await.unwrap();
         let heard = timeout(6 * ALIVE, came.recv()).await.expect("a sign of life").unwrap();
-        assert!(matches!(heard, In::Alive), "{heard:?}");
+        assert!(matches!(heard, (_, In::Alive)), "{heard:?}");
         reading.abort();
     }
 }

@@ -20,7 +20,7 @@ use std::{
 const KEPT: f64 = 0.90;
 const USED: f64 = 0.90;
 /// How long a flow is measured (seconds).
-const FLOW: u64 = 24;
+const FLOW: u64 = 30;
 /// The transfer is under way when so much has come (bytes).
 const UNDER_WAY: u64 = 3 << 20;
 const LOOK: Duration = Duration::from_millis(250);
