@@ -33,8 +33,9 @@ const RECORD: u64 = 16 << 10;
 const RECORD_AROUND: u64 = 22;
 /// A frame's header, with the chunk's index (bytes).
 const FRAME: u64 = 9;
-/// Every second packet is acknowledged.
+/// Every second packet is acknowledged, with what is lost told besides, and with messages now and then (bytes).
 const ACKNOWLEDGED: u64 = 2 * PACKET;
+const ACKNOWLEDGEMENT: u64 = HEADERS + 8;
 
 /// What was given and got.
 pub(crate) struct Shared {
@@ -62,7 +63,7 @@ fn on_the_link(content: u64) -> u64 {
 
 /// What acknowledging so much content is on the link (bytes).
 pub(crate) fn acknowledging(content: u64) -> u64 {
-    content.div_ceil(ACKNOWLEDGED) * HEADERS
+    content.div_ceil(ACKNOWLEDGED) * ACKNOWLEDGEMENT
 }
 
 impl Shared {

@@ -17,6 +17,9 @@ use std::{
 const SERVER_PORT: u16 = 7443;
 const AGENT_PORT: u16 = 7400;
 
+/// What a machine leaves free of its disk by itself (bytes). It is never written, so it needs no memory.
+const LEFT_FREE: u64 = 1 << 30;
+
 /// Seconds an administrator's command may take.
 const COMMAND_SECONDS: u64 = 120;
 
@@ -88,7 +91,7 @@ impl<'a> Site<'a> {
         let count = place.net.machines.len();
         let join = site.banyan(&["tokens", "create", "--uses", &count.to_string()])?;
         for (index, host) in place.net.machines.iter().enumerate() {
-            let machine = Machine::up(place, host, room, programs);
+            let machine = Machine::up(place, host, room + LEFT_FREE, programs);
             site.machines.push(machine.with_context(|| format!("cannot start the machine {}", host.label))?);
             let agent = site.agent(index, Some(&join))?;
             site.agents.push(agent);

@@ -16,10 +16,11 @@ use std::{collections::VecDeque, time::Duration};
 /// Steps are remembered for so long.
 const KEPT: Duration = Duration::from_millis(3050);
 /// Others are noticed in any of these spans; a short one needs a lot, a long one little.
-const SPANS: [Duration; 3] = [Duration::from_millis(300), Duration::from_millis(1000), Duration::from_millis(3000)];
+const SPANS: [Duration; 4] =
+    [Duration::from_millis(300), Duration::from_millis(600), Duration::from_millis(1000), Duration::from_millis(3000)];
 const SECOND: Duration = Duration::from_secs(1);
 /// So many steps in a row must say the same.
-const SURE: usize = 3;
+const SURE: usize = 2;
 /// Of the link: what others must move to be noticed.
 const NOTICED: f64 = 0.04;
 /// Of the link: below this others are gone.

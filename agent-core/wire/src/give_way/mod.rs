@@ -31,7 +31,7 @@ use tcp::Seen;
 /// The interface is asked so often.
 const STEP: Duration = Duration::from_millis(100);
 /// How long received bytes may be between the interface and our count: long when the processors are busy.
-const SLACK_DOWN: Duration = Duration::from_millis(100);
+const SLACK_DOWN: Duration = Duration::from_millis(80);
 /// The same for sent ones, which stand in the system's own queue: the interface counts them when they leave it.
 const SLACK_UP: Duration = Duration::from_millis(100);
 /// A window is worth so much of the rate at the least: the reader does not run all the time.
