@@ -89,6 +89,10 @@ enum Heard {
     NoPanelYet,
 }
 
+/// What the agent tells of one moment arrives in pieces, as fast as they can be read; a notice waits until there are no more
+/// for so long, or it would speak of half a change.
+#[cfg(target_os = "linux")]
+const PIECES: Duration = Duration::from_millis(200);
 /// Times in words grow old: "2 min left", "tonight".
 const REFRESH: Duration = Duration::from_secs(60);
 
@@ -159,9 +163,13 @@ fn serve(cli: &Cli, line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -
     let mut panel = true;
     let mut notices = notices::show::Notices::new(pressed_in(say));
     let mut told = notices::Told::default();
+    let mut news: Option<std::time::Instant> = None;
     loop {
-        match heard.recv_timeout(REFRESH) {
-            Ok(Heard::Agent) | Err(RecvTimeoutError::Timeout) => {}
+        let said = heard.recv_timeout(if news.is_some() { PIECES } else { REFRESH });
+        let still = matches!(said, Err(RecvTimeoutError::Timeout));
+        match said {
+            Ok(Heard::Agent) => news = news.or_else(|| Some(std::time::Instant::now())),
+            Err(RecvTimeoutError::Timeout) => {}
             Ok(Heard::Icon(Said::Pressed(Action::Quit))) => return Ok(()),
             Ok(Heard::Icon(Said::Pressed(Action::Ask(request)))) => line.ask(&request),
             Ok(Heard::Icon(Said::Pressed(Action::Open(page)))) => drop(say.send(Heard::Open(Show::Page(page)))),
@@ -185,7 +193,9 @@ fn serve(cli: &Cli, line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
         let view = line.view();
-        if let Some(snapshot) = &view.snapshot {
+        let whole = still || news.is_some_and(|since| since.elapsed() > PIECES * 5);
+        if let Some(snapshot) = view.snapshot.as_ref().filter(|_| whole) {
+            news = None;
             let clock = Clock::of(Some(snapshot), UnixSeconds::now());
             let (may, incoming) = (view.may(Right::Choose), || Preferences::load().tell_incoming);
             let says;

@@ -10,21 +10,21 @@ type Place = (String, OwnedObjectPath);
 
 /// What has the keyboard (AT-SPI's `StateType`).
 const FOCUSED: u32 = 12;
-/// Labels, panels, windows: things that are not pressed (AT-SPI's `Role`).
-const PRESSED: [&str; 6] = ["push button", "button", "check box", "radio button", "combo box", "toggle button"];
+/// Check box, combo box, button, radio button, toggle button (AT-SPI's `Role`).
+const PRESSED: [u32; 5] = [7, 11, 43, 44, 62];
 
 /// Something in a window.
 #[derive(Debug, Clone)]
 pub(crate) struct Thing {
     place: Place,
     pub(crate) name: String,
-    role: String,
+    role: u32,
     pub(crate) has_focus: bool,
 }
 
 impl Thing {
     pub(crate) fn can_be_pressed(&self) -> bool {
-        PRESSED.contains(&self.role.as_str())
+        PRESSED.contains(&self.role)
     }
 }
 
@@ -55,7 +55,7 @@ impl Access {
     fn look(&self, place: Place) -> Option<Thing> {
         let proxy = self.proxy(&place, "org.a11y.atspi.Accessible").ok()?;
         let name = proxy.get_property("Name").ok()?;
-        let role = proxy.call("GetRoleName", &()).ok()?;
+        let role = proxy.call("GetRole", &()).ok()?;
         let states: Vec<u32> = proxy.call("GetState", &()).ok()?;
         let has_focus = states.first().is_some_and(|states| states >> FOCUSED & 1 == 1);
         Some(Thing { place, name, role, has_focus })

@@ -24,6 +24,7 @@ fn it_is_shown_installed_and_its_end_is_told() {
     let mut stage = Stage::bare();
     let agent = Agent::plays(&stage, Scene::Idle);
     agent.stop_clock(sample::NOW);
+    agent.change(|snapshot| snapshot.about.zone = sample::quiet().about.zone);
     agent.set_package(PackageScene::Newer);
     let access = Access::on(&stage);
     let mut window = stage.ours("banyan-window");

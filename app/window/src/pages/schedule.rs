@@ -31,15 +31,16 @@ pub(super) fn draw(
     pause(ui, scheduling, may, asked);
     widgets::section(ui, texts::TRANSFERS);
     transfers(ui, scheduling, may, state, asked);
-    if Kind::of(&choice.window) == Kind::Night && state.painted.is_none() {
-        night(ui, choice, may, asked);
+    if Kind::of(&choice.window) == Kind::Night {
+        night(ui, choice, may && state.painted.is_none(), asked);
     }
     ui.add_space(theme::NEAR);
     ui.add_enabled_ui(may && weekly, |ui| {
         presets(ui, choice, state);
         let before = state.painted.unwrap_or_else(|| state::hours(choice));
         let mut painted = before;
-        grid::draw(ui, &mut painted, clock);
+        // A name of its own: what stands above may change while the mouse is down.
+        ui.push_id("week", |ui| grid::draw(ui, &mut painted, clock));
         if painted != before {
             state.painted = Some(painted);
         }
