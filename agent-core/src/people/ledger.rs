@@ -178,7 +178,7 @@ impl Book {
         self.take(zone, went.saturating_sub(self.given));
         if quiet && went > 0 && self.given > went {
             let back = self.ledger.give_back(zone, UnixSeconds::now(), self.given - went);
-            (self.given, self.unwritten) = (went, self.unwritten.max(1) + back);
+            (self.given, self.unwritten) = (went, self.unwritten + back);
         }
     }
     /// Books what has left without having been taken before.
