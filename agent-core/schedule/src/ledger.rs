@@ -135,6 +135,14 @@ impl Ledger {
         entry.reserved = entry.reserved.saturating_sub(reservation.bytes);
         entry.given = entry.given.saturating_add(sent);
     }
+    /// So many bytes that were settled as sent today did not go out after all; gives how many of them could be taken back.
+    pub fn give_back(&mut self, zone: &TimeZone, now: UnixSeconds, bytes: u64) -> u64 {
+        let day = self.open_day(zone, now);
+        let entry = self.days.entry(day).or_default();
+        let back = bytes.min(entry.given);
+        entry.given -= back;
+        back
+    }
     /// Content came in.
     pub fn received(&mut self, zone: &TimeZone, now: UnixSeconds, bytes: u64) {
         let day = self.open_day(zone, now);

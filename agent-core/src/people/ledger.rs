@@ -37,6 +37,9 @@ const FRAME: u64 = 9;
 const ACKNOWLEDGED: u64 = 2 * PACKET;
 const ACKNOWLEDGEMENT: u64 = HEADERS + 8;
 
+/// What was taken and has not left after so long never will: it stood before a connection that has ended.
+const QUIET: Duration = Duration::from_secs(10);
+
 /// What was given and got.
 pub(crate) struct Shared {
     book: Mutex<Book>,
@@ -50,6 +53,8 @@ struct Book {
     unwritten: u64,
     /// Booked since the start.
     given: u64,
+    /// When a chunk was last taken.
+    taken: Instant,
     written: Instant,
     /// The program ends: nothing is sent any more.
     closed: bool,
@@ -70,7 +75,8 @@ impl Shared {
     pub(super) fn open(state: &State) -> Result<Self, StateError> {
         let days: Vec<DayUse> = state.kept("ledger")?.unwrap_or_default();
         let ledger = Ledger::restore(&days);
-        let book = Book { ledger, unwritten: 0, given: 0, written: Instant::now(), closed: false };
+        let book =
+            Book { ledger, unwritten: 0, given: 0, taken: Instant::now(), written: Instant::now(), closed: false };
         Ok(Self { book: Mutex::new(book), disk: Mutex::new(()), giver: OnceLock::new() })
     }
     /// Who counts what the link carries.
@@ -80,7 +86,7 @@ impl Shared {
     /// Books what the link has carried beyond what was foreseen.
     fn catch_up(&self, book: &mut Book, zone: &TimeZone) {
         let went = self.giver.get().map_or(0, |giver| giver.went());
-        book.take(zone, went.saturating_sub(book.given));
+        book.catch_up(zone, went, book.taken.elapsed() >= QUIET);
     }
     /// The ledger as it is.
     pub(crate) fn ledger(&self, zone: &TimeZone) -> Ledger {
@@ -111,6 +117,7 @@ impl Shared {
         let reserved = book.ledger.reserve(zone, UnixSeconds::now(), bytes, quota)?;
         book.ledger.settle(reserved, bytes);
         (book.unwritten, book.given) = (book.unwritten + bytes, book.given + bytes);
+        book.taken = Instant::now();
         Ok(())
     }
     /// Writes down ahead, synced, so that more can be taken.
@@ -165,6 +172,15 @@ impl Shared {
 }
 
 impl Book {
+    /// What the link has carried since the start is booked; when it has been quiet, no more than that. Nothing: the system
+    /// does not tell.
+    fn catch_up(&mut self, zone: &TimeZone, went: u64, quiet: bool) {
+        self.take(zone, went.saturating_sub(self.given));
+        if quiet && went > 0 && self.given > went {
+            let back = self.ledger.give_back(zone, UnixSeconds::now(), self.given - went);
+            (self.given, self.unwritten) = (went, self.unwritten + back);
+        }
+    }
     /// Books what has left without having been taken before.
     fn take(&mut self, zone: &TimeZone, bytes: u64) {
         if bytes == 0 {
@@ -233,6 +249,28 @@ mod tests {
         let aside = 64 << 20;
         let taken = take_all(&Shared::open(&state).unwrap(), &state, u64::MAX, aside);
         assert!(taken + acknowledging(aside) <= QUOTA && taken + acknowledging(aside) > QUOTA - 2 * CHUNK, "{taken}");
+    }
+
+    #[test]
+    fn the_ledger_is_what_the_link_has_carried() {
+        let folder = TempDir::new().unwrap();
+        let state = State::open(&folder.path().join("redb")).unwrap();
+        let shared = Shared::open(&state).unwrap();
+        let given = |book: &Book| book.ledger.days().first().map_or(0, |day| day.given);
+        let taken = take_all(&shared, &state, 1 << 20, 0);
+        let mut book = lock(&shared.book);
+        book.catch_up(&TimeZone::UTC, taken / 2, false);
+        assert_eq!(given(&book), taken, "the rest is on its way");
+        book.catch_up(&TimeZone::UTC, taken + 5000, false);
+        assert_eq!(given(&book), taken + 5000, "acknowledgements count");
+        let after = taken + 5000;
+        drop(book);
+        take_all(&shared, &state, CHUNK, 0);
+        let mut book = lock(&shared.book);
+        book.catch_up(&TimeZone::UTC, after + 100, true);
+        assert_eq!(given(&book), after + 100, "what has not left by now never will");
+        book.catch_up(&TimeZone::UTC, 0, true);
+        assert_eq!(given(&book), after + 100, "a system that does not tell");
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn a_quota_that_ends_in_the_middle_is_kept_and_the_others_get_the_rest_elsewhere
     // Killed and started again, it has not forgotten.
     world.kill_agent(most);
     world.start_agent(most);
-    world.wait_until("it is back", |world| world.log_of(most).matches("ready").count() == 2);
+    world.wait_until("it is back", |world| world.try_ask(most).is_some());
     assert!(given(&world, most) + (300 << 10) > QUOTA, "{}", given(&world, most));
     let again = world.snapshot(most).scheduling.verdict.forward;
     assert!(matches!(again, Gate::Closed { because: Why::QuotaUsed { .. }, .. }), "{again:?}");

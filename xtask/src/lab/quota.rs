@@ -16,8 +16,10 @@ use std::{path::Path, time::Duration};
 const QUOTA: u64 = 50_000_000;
 /// What may be missing from the count, or beyond it: reports to the server, names, clocks.
 const MISCOUNT: f64 = 0.01;
-/// What a machine that was killed may have lost of its day besides (bytes): what is written ahead.
-const LOST: f64 = 1.5e6;
+/// What a machine that was killed may have lost of its day besides (bytes): what is written ahead, and what was on its way.
+const LOST: f64 = 2.5e6;
+/// A ledger is looked at when nothing more can be on its way.
+const QUIET: Duration = Duration::from_secs(12);
 /// A machine is killed when it has sent so much (bytes).
 const KILL_AT: u64 = 20_000_000;
 const LOOK: Duration = Duration::from_millis(250);
@@ -48,6 +50,7 @@ pub(crate) fn measure(place: &Place, programs: &Path, options: &Options, report:
         let status = site.status(&deployment)?;
         Ok(status.addressees.iter().all(|one| one.installed_after.is_some()).then_some(()))
     })?;
+    std::thread::sleep(QUIET);
     let reading = meter.read(&place.net)?;
     report.notes.push(format!(
         "{count} machines, {QUOTA} bytes a day each, a file of {} bytes: every machine holds it; the server sent {} bytes.",

@@ -145,7 +145,9 @@ impl Others {
                 } else if now >= until {
                     let rest = 0.9 * self.carries() - 1.25 * others;
                     let limit = self.below_ceiling(now, rest).max(self.floor());
-                    self.state = State::Sharing { took: others, limit, raise: now + SECOND };
+                    // Whoever takes the whole link wants all of it: more is tried late.
+                    let wait = if others > FULL * self.carries() { HOLD } else { SECOND };
+                    self.state = State::Sharing { took: others, limit, raise: now + wait };
                 }
             }
             State::Sharing { took, limit, raise } => {

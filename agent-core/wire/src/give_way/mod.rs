@@ -140,20 +140,18 @@ impl Giver {
         let mut state = self.lock();
         state.ours.0 += after.came.saturating_sub(before.came);
         state.ours.1 += went;
-        if now < state.due {
+        if now < state.due || state.modes == (GiveWay::Nobody, GiveWay::Nobody) {
             return;
         }
-        if state.modes != (GiveWay::Nobody, GiveWay::Nobody) {
-            state.due = now + STEP;
-            let ours = std::mem::take(&mut state.ours);
-            if let Some(all) = state.interfaces.passed() {
-                let State { down, up, .. } = &mut *state;
-                if let Some(others) = down {
-                    others.moved(now, ours.0, all.0);
-                }
-                if let Some(others) = up {
-                    others.moved(now, ours.1, all.1);
-                }
+        state.due = now + STEP;
+        let ours = std::mem::take(&mut state.ours);
+        if let Some(all) = state.interfaces.passed() {
+            let State { down, up, .. } = &mut *state;
+            if let Some(others) = down {
+                others.moved(now, ours.0, all.0);
+            }
+            if let Some(others) = up {
+                others.moved(now, ours.1, all.1);
             }
         }
         self.apply(&state);
