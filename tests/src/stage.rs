@@ -80,6 +80,8 @@ impl Stage {
         let bus = ["--session", "--nofork", "--nopidfile", "--print-address=1"];
         stage.address = stage.start_and_hear("dbus-daemon", &bus);
         stage.start("openbox", &[]);
+        // Out of the way of windows: what is below the pointer looks different.
+        stage.run("xdotool", &["mousemove", "0", "0"]);
         stage
     }
     /// With a panel that shows tray icons.

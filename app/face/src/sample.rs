@@ -10,6 +10,7 @@ use banyan_proto::{
     manifest::Kind,
     schedule::{
         By, Choice, DayUse, Gate, Limit, Load, Network, NetworkId, Pace, Policy, Power, Presence, Verdict, Why, Window,
+        Wish,
     },
 };
 use jiff::tz::TimeZone;
@@ -52,7 +53,9 @@ pub fn receiving() -> Update {
         from: vec![partner("room-204-07", 7)],
         to: vec![partner("room-204-11", 11), partner("room-204-12", 12)],
     };
-    Update { progress, size: 315_000_000, ..update(4, "LibreOffice", "26.2", UpdateState::Receiving) }
+    // The person said so: otherwise it would wait for the night, as the next one.
+    let wishes = Wishes { receive: Wish::Now, ..Wishes::default() };
+    Update { progress, wishes, size: 315_000_000, ..update(4, "LibreOffice", "26.2", UpdateState::Receiving) }
 }
 
 /// An update that is here and may be installed.
@@ -69,9 +72,7 @@ pub fn ready() -> Update {
 /// An update that waits for the night.
 #[must_use]
 pub fn waiting() -> Update {
-    let because = Why::Window { window: Window::Night, by: By::User };
-    let verdict = Verdict { receive: Gate::Closed { because, until: Some(TONIGHT) }, ..open() };
-    Update { verdict, ..update(3, "Maths Tools", "4.0", UpdateState::Receiving) }
+    Update { verdict: night(), ..update(3, "Maths Tools", "4.0", UpdateState::Receiving) }
 }
 
 /// An update that failed and was undone.
@@ -93,6 +94,13 @@ fn installed() -> Update {
 fn open() -> Verdict {
     let gate = Gate::Open { limit: Limit { rate: None, pace: Pace::Yielding, deadline: None } };
     Verdict { receive: gate.clone(), install: gate.clone(), forward: gate, announce: vec![] }
+}
+
+/// Nothing is transferred before the night.
+fn night() -> Verdict {
+    let because = Why::Window { window: Window::Night, by: By::User };
+    let closed = Gate::Closed { because, until: Some(TONIGHT) };
+    Verdict { receive: closed.clone(), forward: closed, ..open() }
 }
 
 fn update(number: u64, package: &str, version: &str, state: UpdateState) -> Update {
@@ -145,7 +153,7 @@ pub fn quiet() -> Snapshot {
         scheduling: Scheduling {
             choice: Some(Choice { window: Window::Night, ..Choice::default() }),
             policy: Policy::default(),
-            verdict: open(),
+            verdict: night(),
             signals: SeenSignals {
                 load: with(&seen(ago(5)), Load { percent: 7, idle: true }),
                 quiet_since: Some(ago(240)),

@@ -41,7 +41,6 @@ pub const DETAILS: &str = "Details";
 pub const WHEN_TRANSFER: &str = "When may this computer transfer?";
 pub const MY_SCHEDULE: &str = "My schedule …";
 pub const PAUSE: &str = "Pause";
-pub const PAUSE_FOR: &str = "Pause for";
 pub const RESUME: &str = "Resume";
 pub const AN_HOUR: &str = "1 hour";
 pub const UNTIL_TOMORROW: &str = "Until tomorrow";
@@ -71,7 +70,7 @@ pub const INSTALL_OLDER: &str = "Install the older version";
 pub const CLOSE: &str = "Close";
 pub const CANCEL: &str = "Do not install";
 pub const SIGNED_BY: &str = "Signed by";
-pub const SIGNATURE: &str = "Signature";
+pub const SIGNED_UNTIL: &str = "Signature ends";
 pub const TRUSTED: &str = "This computer trusts whoever signed it";
 pub const NOT_TRUSTED: &str = "This computer does not trust whoever signed it";
 pub const PUBLISHERS: &str = "Publishers";
@@ -321,8 +320,7 @@ pub fn package_facts(package: &Package, clock: &Clock) -> Vec<(&'static str, Str
         // Whoever signs can call themselves what they like.
         (false, _) => "Unknown".to_owned(),
     };
-    let trust = if signer.trusted { TRUSTED } else { NOT_TRUSTED };
-    let mut facts = vec![(SIGNED_BY, publisher), (SIGNATURE, format!("{trust}; until {}", past(signer.until, clock)))];
+    let mut facts = vec![(SIGNED_BY, publisher), (SIGNED_UNTIL, past(signer.until, clock))];
     if !signer.trusted {
         let short = |text: &str| text.chars().take(16).collect::<String>();
         let keys: Vec<_> = signer.keys.iter().map(|key| short(key)).collect();

@@ -44,7 +44,8 @@ fn names(ui: &mut Ui, state: &mut State) {
         let size = vec2(ui.available_width(), theme::CONTROL);
         // Nothing on the right keeps the name on the left.
         let button = Button::selectable(here, words).min_size(size).right_text(()).frame_when_inactive(here);
-        let open = |button: Button<'static>| button.fill(colours.line).stroke(egui::Stroke::NONE);
+        let open =
+            |button: Button<'static>| button.fill(colours.line).stroke(egui::Stroke::new(theme::LINE, colours.line));
         let button = ui.add(if here { open(button) } else { button });
         if here {
             widgets::ring(ui, &button);

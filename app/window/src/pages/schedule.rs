@@ -60,7 +60,7 @@ fn pause(ui: &mut Ui, scheduling: &Scheduling, may: bool, asked: &mut Vec<Reques
     }
     ui.horizontal_wrapped(|ui| {
         if scheduling.effective().pause.is_none() {
-            ui.label(texts::PAUSE_FOR);
+            ui.label(texts::PAUSE);
         }
         for offer in offers {
             if ui.button(offer.label).clicked() {

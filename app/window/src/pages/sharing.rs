@@ -30,8 +30,9 @@ pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, clock: &Clock) {
                 let text = if quiet { RichText::new(cell).color(palette(ui).quiet) } else { RichText::new(cell) };
                 let layout =
                     if n == 0 { Layout::left_to_right(Align::Center) } else { Layout::right_to_left(Align::Center) };
-                ui.allocate_ui_with_layout(egui::vec2(column, theme::DENSE), layout, |ui| {
-                    ui.set_min_width(column);
+                let width = if n == 0 { column * 1.6 } else { column * 0.7 };
+                ui.allocate_ui_with_layout(egui::vec2(width, theme::DENSE), layout, |ui| {
+                    ui.set_min_width(width);
                     ui.label(text);
                 });
             }
