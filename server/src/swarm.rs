@@ -129,7 +129,7 @@ impl Host for Swarm {
     fn refused(&self, peer: MachineId, reason: Reason, detail: &str) {
         self.0.suspect_later(Some(peer), None, reason, detail.to_owned());
     }
-    fn received(&self, _: DeploymentId, _: MachineId, _: u64) {}
+    fn received(&self, _: DeploymentId, _: Option<MachineId>, _: u64) {}
     fn sent(&self, _: DeploymentId, _: MachineId, _: u64) {}
     fn crl(&self) -> Option<Arc<Crl>> {
         Some(self.0.doors.crl())

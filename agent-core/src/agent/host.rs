@@ -58,8 +58,8 @@ impl Host for Agent {
     fn refused(&self, peer: MachineId, reason: Reason, detail: &str) {
         self.reporter.report(None, Event::Refused { sender: peer, reason, detail: detail.to_owned() });
     }
-    fn received(&self, order: DeploymentId, peer: MachineId, bytes: u64) {
-        if let Some(held) = self.orders.get(order) {
+    fn received(&self, order: DeploymentId, peer: Option<MachineId>, bytes: u64) {
+        if let (Some(held), Some(peer)) = (self.orders.get(order), peer) {
             held.came_from(peer, bytes);
         }
         self.people.shared.received(&self.people.zone, bytes);

@@ -53,8 +53,9 @@ pub trait Host: Send + Sync + 'static {
     /// Something a peer did that this machine refused, for the report.
     fn refused(&self, peer: MachineId, reason: Reason, detail: &str);
 
-    /// So many verified content bytes came from a peer (for the report of byte sources).
-    fn received(&self, order: DeploymentId, peer: MachineId, bytes: u64);
+    /// So many verified content bytes came from a peer (for the report of byte sources); none: the connection has just been
+    /// ended.
+    fn received(&self, order: DeploymentId, peer: Option<MachineId>, bytes: u64);
 
     /// So many content bytes were written to a peer.
     fn sent(&self, order: DeploymentId, peer: MachineId, bytes: u64);

@@ -87,9 +87,8 @@ impl<H: Host> Loop<H> {
         match what {
             In::Control(control) => self.received(link, control),
             In::Stored { stripe, held, bytes } => {
-                if let Some(peer) = self.links.get(&link) {
-                    self.host.received(stripe.order, peer.id, bytes);
-                }
+                // It counts, too, when the connection has just been ended: the chunk is here.
+                self.host.received(stripe.order, self.links.get(&link).map(|peer| peer.id), bytes);
                 self.input(Input::Stored { link, stripe, held });
             }
             In::Bad(index) => self.input(Input::BadChunk(link, index)),

@@ -87,7 +87,7 @@ impl Host for VictimHost {
     fn refused(&self, sender: MachineId, reason: Reason, detail: &str) {
         drop(self.events.send(Event::Refused { sender, reason, detail: detail.to_owned() }));
     }
-    fn received(&self, _: DeploymentId, _: MachineId, _: u64) {}
+    fn received(&self, _: DeploymentId, _: Option<MachineId>, _: u64) {}
     fn sent(&self, _: DeploymentId, _: MachineId, _: u64) {}
     fn crl(&self) -> Option<Arc<Crl>> {
         Some(Arc::clone(&self.crl))
