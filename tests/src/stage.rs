@@ -75,7 +75,7 @@ impl Stage {
                 chown(path, user, user).expect("only root can be somebody else");
             }
         }
-        let screen = ["-displayfd", "1", "-screen", "0", "1920x1400x24", "-nolisten", "tcp"];
+        let screen = ["-displayfd", "1", "-screen", "0", "1920x1400x24", "-nolisten", "tcp", "-noreset"];
         stage.display = format!(":{}", stage.start_and_hear("Xvfb", &screen));
         let bus = ["--session", "--nofork", "--nopidfile", "--print-address=1"];
         stage.address = stage.start_and_hear("dbus-daemon", &bus);
