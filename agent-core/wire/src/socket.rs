@@ -231,9 +231,9 @@ mod tests {
         giver.up.set(Some(1_000_000));
         let (mut writer, mut reader) = (one, other);
         if reader_gives_way {
-            reader.expected().join(&giver)
+            reader.expected().join(&giver);
         } else {
-            writer.expected().join(&giver)
+            writer.expected().join(&giver);
         }
         let began = Instant::now();
         let writing = async {
