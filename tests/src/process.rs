@@ -1,6 +1,6 @@
 //! What a process costs, as Linux counts it.
 
-use std::{fmt, fs, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, fmt, fs, path::Path};
 
 /// Memory of a process (bytes).
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,19 +49,30 @@ impl fmt::Display for Memory {
     }
 }
 
-/// How often any thread of the process went to sleep of its own will so far: as often as it woke.
-///
-/// # Panics
-/// When there is no such process.
-#[must_use]
-pub fn wake_ups(id: u32) -> u64 {
-    let threads = fs::read_dir(format!("/proc/{id}/task")).expect("the process runs");
-    let of = |thread: &Path| {
-        let status = fs::read_to_string(thread.join("status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-        line.and_then(|n| n.trim().parse::<u64>().ok()).unwrap_or(0)
-    };
-    threads.flatten().map(|thread| of(&thread.path())).sum()
+/// How often each thread of a process went to sleep of its own will so far: as often as it woke.
+#[derive(Debug, Clone, Default)]
+pub struct WakeUps(BTreeMap<OsString, u64>);
+
+impl WakeUps {
+    /// Until now.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    #[must_use]
+    pub fn of(id: u32) -> Self {
+        let threads = fs::read_dir(format!("/proc/{id}/task")).expect("the process runs");
+        let of = |thread: &Path| {
+            let status = fs::read_to_string(thread.join("status")).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            line.and_then(|n| n.trim().parse::<u64>().ok()).unwrap_or(0)
+        };
+        Self(threads.flatten().map(|thread| (thread.file_name(), of(&thread.path()))).collect())
+    }
+    /// Of all threads together since then. Those that have ended in between are not counted.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> u64 {
+        self.0.iter().map(|(thread, woke)| woke - before.0.get(thread).unwrap_or(&0)).sum()
+    }
 }
 
 /// Processor time of the process so far, in hundredths of a second (proc(5), utime and stime).

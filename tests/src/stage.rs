@@ -80,8 +80,6 @@ impl Stage {
         let bus = ["--session", "--nofork", "--nopidfile", "--print-address=1"];
         stage.address = stage.start_and_hear("dbus-daemon", &bus);
         stage.start("openbox", &[]);
-        // Out of the way of windows: what is below the pointer looks different.
-        stage.run("xdotool", &["mousemove", "0", "0"]);
         stage
     }
     /// With a panel that shows tray icons.
@@ -200,6 +198,8 @@ impl Stage {
     }
     /// Photographs a window, or the whole screen (`root`).
     pub fn photograph(&self, window: &str, path: &Path) {
+        // Out of the way: what is below the pointer looks different.
+        self.run("xdotool", &["mousemove", "0", "0"]);
         fs::create_dir_all(path.parent().expect("a file in a folder")).expect("a folder");
         let mut command = self.command("import");
         // The same pixels give the same file, and a small one.

@@ -15,7 +15,7 @@ fn main() {
 mod linux {
     use banyan_face::texts;
     use banyan_tests::{
-        process::{Memory, mib, ticks, wake_ups},
+        process::{Memory, WakeUps, mib, ticks},
         programs,
         stage::{Stage, wait_for},
     };
@@ -63,11 +63,14 @@ mod linux {
     }
 
     fn idle(name: &str, process: u32) {
-        let (woke, spent) = (wake_ups(process), ticks(process));
+        let (woke, spent) = (WakeUps::of(process), ticks(process));
         std::thread::sleep(IDLE);
         let seconds = IDLE.as_secs_f64();
         println!("| {name}, idle: resident memory (MiB), of it its own | {} |", Memory::private(process));
-        println!("| {name}, idle: wake-ups per minute | {:.0} |", (wake_ups(process) - woke) as f64 * 60.0 / seconds);
+        println!(
+            "| {name}, idle: wake-ups per minute | {:.0} |",
+            WakeUps::of(process).since(&woke) as f64 * 60.0 / seconds
+        );
         println!(
             "| {name}, idle: processor time per minute (ms, in steps of 10) | {:.0} |",
             (ticks(process) - spent) as f64 * 10.0 * 60.0 / seconds

@@ -8,7 +8,7 @@
 use banyan_tests::{
     World,
     package::Behaviour,
-    process::{Memory, mib, ticks, wake_ups},
+    process::{Memory, WakeUps, mib, ticks},
     programs,
 };
 use std::{
@@ -34,11 +34,11 @@ fn main() {
     }
     std::thread::sleep(SETTLE);
     let id = world.service(0).expect("the agent runs").id();
-    let (woke, spent) = (wake_ups(id), ticks(id));
+    let (woke, spent) = (WakeUps::of(id), ticks(id));
     std::thread::sleep(IDLE);
     let seconds = IDLE.as_secs_f64();
     println!("| idle: resident memory (MiB), of it its own | {} |", Memory::of(id));
-    println!("| idle: wake-ups per minute | {:.1} |", (wake_ups(id) - woke) as f64 * 60.0 / seconds);
+    println!("| idle: wake-ups per minute | {:.1} |", WakeUps::of(id).since(&woke) as f64 * 60.0 / seconds);
     println!("| idle: processor time per minute (ms) | {:.0} |", (ticks(id) - spent) as f64 * 10.0 * 60.0 / seconds);
     for (name, bytes) in [("64 MiB", 64_usize << 20), ("1 GiB", 1 << 30)] {
         let most = transfer(&mut world, &format!("file-{}", bytes >> 20), bytes);
