@@ -105,6 +105,9 @@ fn waits(world: &World, version: &str, why: impl Fn(&Why) -> bool) -> String {
 }
 
 fn finishes(world: &World, deployment: &str) -> usize {
+    // The machine is asked first, over its socket: asking the server again and again is work that somebody does here.
+    let over = |update: &Update| update.order.to_string() == deployment && update.state.is_over();
+    world.wait_until("it is over here", |world| world.snapshot(0).updates.iter().any(over));
     let finished = |status: &DeploymentStatus| status.state == DeploymentState::Finished;
     installed(&world.wait_for_status(deployment, "it has come to its end", finished))
 }
