@@ -14,7 +14,7 @@ pub mod texts;
 
 pub use line::{Line, View};
 pub use preferences::Preferences;
-pub use show::Show;
+pub use show::{SHOWN, Show};
 
 use banyan_proto::{UnixSeconds, local::Snapshot};
 use banyan_schedule::say::Here;

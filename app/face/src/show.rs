@@ -13,6 +13,9 @@ pub enum Show {
     Package(PathBuf),
 }
 
+/// What the window says on its standard error for each such line that it has shown: one that is just being closed takes
+/// lines and shows nothing, and is then opened anew.
+pub const SHOWN: &str = "shown";
 /// Stands before the path of a package file.
 const PACKAGE: &str = "package ";
 

@@ -27,6 +27,7 @@ use std::{
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     time::Duration,
 };
+use window::Ended;
 
 /// The icon beside the clock: what comes in, why it waits, and what you may say about it.
 #[derive(Parser)]
@@ -128,6 +129,17 @@ fn run(mut cli: Cli) -> anyhow::Result<()> {
     serve(&cli, &line, &say, &heard)
 }
 
+/// Where the end of a window is reported.
+fn ended_in(say: &Sender<Heard>) -> impl FnOnce(Ended) + Send + 'static {
+    let say = say.clone();
+    move |ended| {
+        drop(say.send(match ended {
+            Ended::Failed(why) => Heard::WindowFailed(why),
+            Ended::Missed(show) => Heard::Open(show),
+        }));
+    }
+}
+
 /// Of this person and this session; removed by the system at its end.
 fn folder() -> PathBuf {
     let own = directories::BaseDirs::new();
@@ -175,8 +187,7 @@ fn serve(cli: &Cli, line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -
             Ok(Heard::Icon(Said::Pressed(Action::Open(page)))) => drop(say.send(Heard::Open(Show::Page(page)))),
             Ok(Heard::Open(show)) => {
                 notice = None;
-                let failed = say.clone();
-                windows.open(&show, move |why| drop(failed.send(Heard::WindowFailed(why))));
+                windows.open(&show, ended_in(say));
             }
             Ok(Heard::Icon(Said::NoPanel)) => panel = false,
             Ok(Heard::Icon(Said::Panel)) => {
@@ -231,8 +242,7 @@ fn serve(cli: &Cli, _line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) 
     for heard in heard {
         match heard {
             Heard::Open(show) => {
-                let failed = say.clone();
-                windows.open(&show, move |why| drop(failed.send(Heard::WindowFailed(why))));
+                windows.open(&show, ended_in(say));
             }
             Heard::WindowFailed(why) => anyhow::bail!("{}", texts::no_window(&why)),
             Heard::Agent => {}

@@ -16,7 +16,7 @@ mod week;
 mod widgets;
 
 use banyan_face::{
-    Clock, Line, Page, Preferences, Show, crown,
+    Clock, Line, Page, Preferences, SHOWN, Show, crown,
     package::{self, Opening, Step},
     texts,
 };
@@ -120,9 +120,6 @@ impl Window {
         let ctx = creation.egui_ctx.clone();
         let line = Line::start(cli.socket.clone(), move || ctx.request_repaint());
         let (tell, told) = channel();
-        if let Some(path) = cli.package.as_ref().and_then(|path| std::path::absolute(path).ok()) {
-            let _ = tell.send(Show::Package(path));
-        }
         if cli.told_by_stdin {
             let ctx = creation.egui_ctx.clone();
             std::thread::spawn(move || {
@@ -138,7 +135,12 @@ impl Window {
         let preferences = Preferences::load();
         let state = State { preferences, ..State::new(cli.page, cli.no_tray) };
         let (socket, (step, steps)) = (cli.socket.clone(), channel());
-        Self { line, state, kept: preferences, told, socket, step, steps, at: cli.at.map(UnixSeconds) }
+        let at = cli.at.map(UnixSeconds);
+        let mut window = Self { line, state, kept: preferences, told, socket, step, steps, at };
+        if let Some(path) = cli.package.as_ref().and_then(|path| std::path::absolute(path).ok()) {
+            window.open(path, &creation.egui_ctx);
+        }
+        window
     }
     /// Asks the agent what is in a package file; in its own time, since files and agents may be slow.
     fn open(&mut self, path: PathBuf, ctx: &egui::Context) {
@@ -181,12 +183,18 @@ impl Window {
 
 impl eframe::App for Window {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        if ctx.input(|input| input.viewport().close_requested()) {
+            // What comes now is for the next window.
+            return;
+        }
         let told: Vec<_> = self.told.try_iter().collect();
         for show in told {
             match show {
                 Show::Page(page) => (self.state.page, self.state.opening) = (page, None),
                 Show::Package(path) => self.open(path, ctx),
             }
+            // The tray counts these.
+            eprintln!("{SHOWN}");
             ctx.send_viewport_cmd(egui::ViewportCommand::Minimized(false));
             ctx.send_viewport_cmd(egui::ViewportCommand::Focus);
         }

@@ -51,8 +51,7 @@ mod linux {
             if time == 0 {
                 idle("window", process);
             }
-            stage.run("xdotool", &["windowfocus", "--sync", &window]);
-            stage.run("xdotool", &["key", "alt+F4"]);
+            stage.run("xdotool", &["windowfocus", "--sync", &window, "key", "alt+F4"]);
             wait_for("it has gone", || stage.no_window(texts::PRODUCT).then_some(()));
         }
         std::thread::sleep(SETTLE);

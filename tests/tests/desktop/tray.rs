@@ -127,6 +127,25 @@ fn the_window_is_opened_from_the_menu_at_the_right_page() {
 }
 
 #[test]
+fn a_window_that_is_asked_for_while_it_closes_is_opened_again() {
+    let mut stage = Stage::with_panel();
+    let _agent = Agent::shows(&stage, sample::busy());
+    let mut tray = stage.ours("banyan-tray");
+    let process = stage.keep(&mut tray);
+    let menu = Menu::of(&stage, process);
+    let access = Access::on(&stage);
+    for page in [Page::Schedule, Page::Computer, Page::Sharing] {
+        menu.press(texts::OPEN);
+        let shown = stage.window(texts::PRODUCT);
+        access.find(crate::pages::sign(Page::Updates));
+        stage.run("xdotool", &["windowfocus", "--sync", &shown, "key", "alt+F4"]);
+        let second = stage.ours("banyan-tray").args(["--open", page.code()]).status().expect("it can be started");
+        assert!(second.success(), "a second tray ends well");
+        access.find(crate::pages::sign(page));
+    }
+}
+
+#[test]
 fn without_a_panel_the_window_is_opened_and_says_so() {
     let mut stage = Stage::bare();
     let _agent = Agent::shows(&stage, sample::quiet());
