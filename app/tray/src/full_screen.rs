@@ -69,7 +69,13 @@ impl<'a> Screen<'a> {
         }
     }
     fn matters(&self, event: &Event) -> bool {
-        matches!(event, Event::PropertyNotify(change) if [self.active, self.states].contains(&change.atom))
+        match event {
+            Event::PropertyNotify(change) => [self.active, self.states].contains(&change.atom),
+            // Not every window manager says that nothing is in front any more, once the last window is gone.
+            Event::DestroyNotify(gone) => Some(gone.window) == self.watched,
+            Event::UnmapNotify(gone) => Some(gone.window) == self.watched,
+            _ => false,
+        }
     }
     /// Whether the window in front fills the screen; none when the window manager does not say which one that is.
     fn look(&mut self) -> Result<Option<bool>, ReplyOrIdError> {
@@ -97,9 +103,9 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// Changes of a window's properties are told from now on, or no longer. One that is gone meanwhile is no failure.
+/// Changes of a window's properties, and its end, are told from now on, or no longer. One that is gone meanwhile is no failure.
 fn hear_changes(x: &RustConnection, window: Window, hear: bool) -> Result<(), ReplyOrIdError> {
-    let mask = if hear { EventMask::PROPERTY_CHANGE } else { EventMask::NO_EVENT };
+    let mask = if hear { EventMask::PROPERTY_CHANGE | EventMask::STRUCTURE_NOTIFY } else { EventMask::NO_EVENT };
     x.change_window_attributes(window, &ChangeWindowAttributesAux::new().event_mask(mask))?.ignore_error();
     Ok(())
 }

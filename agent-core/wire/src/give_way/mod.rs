@@ -20,10 +20,7 @@ use banyan_schedule::pace::others::Others;
 use interface::Interfaces;
 use std::{
     net::IpAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tcp::Seen;
@@ -39,6 +36,11 @@ const WINDOW_LEAST: Duration = Duration::from_millis(25);
 /// What a queue may add to a round trip.
 const WINDOW_QUEUE: Duration = Duration::from_millis(8);
 
+/// The system's queue is not longer than this (bytes): what has not passed by then was dropped.
+const QUEUE: u64 = 1 << 20;
+/// The interface is at most so much (bytes) ahead of what the sockets have told.
+const SPARE: u64 = 256 << 10;
+
 /// Shared by all connections of a node.
 #[derive(Debug)]
 pub struct Giver {
@@ -47,7 +49,6 @@ pub struct Giver {
     pub(crate) down: Bucket,
     /// What may be written.
     pub(crate) up: Bucket,
-    went: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -60,6 +61,27 @@ struct State {
     due: Duration,
     /// Ours since the last step: came, went (bytes with headers).
     ours: (u64, u64),
+    left: Left,
+}
+
+/// What has left. The sockets count what they hand to the system; what a full queue of the system drops again has never been on the
+/// link, and can be many times what has. So no more counts than the interface says has passed.
+#[derive(Debug, Default)]
+struct Left {
+    total: u64,
+    /// Handed to the system and not seen to pass yet.
+    sent: u64,
+    /// Passed, and whose it is will be told soon.
+    spare: u64,
+}
+
+impl Left {
+    fn passed(&mut self, passed: Option<u64>) {
+        let spare = passed.map_or(self.sent, |passed| self.spare.saturating_add(passed));
+        let left = self.sent.min(spare);
+        self.total += left;
+        (self.sent, self.spare) = ((self.sent - left).min(QUEUE), (spare - left).min(SPARE));
+    }
 }
 
 fn others(to: GiveWay, slack: Duration, now: Duration) -> Option<Others> {
@@ -73,7 +95,6 @@ impl Default for Giver {
             began: Instant::now(),
             down: Bucket::even(),
             up: Bucket::even(),
-            went: AtomicU64::new(0),
             state: Mutex::new(State {
                 modes: (GiveWay::Nobody, GiveWay::Nobody),
                 down: None,
@@ -81,6 +102,7 @@ impl Default for Giver {
                 interfaces: Interfaces::default(),
                 due: Duration::ZERO,
                 ours: (0, 0),
+                left: Left::default(),
             }),
         }
     }
@@ -104,15 +126,18 @@ impl Giver {
             // What passed before is nobody's business.
             state.modes = (down, up);
             state.ours = (0, 0);
-            let _before = state.interfaces.passed();
+            let passed = state.interfaces.passed();
+            state.left.passed(passed.map(|all| all.1));
         }
         self.apply(&state);
     }
-    /// What has left this machine over connections with other machines, as far as the sockets have told: content,
-    /// acknowledgements and headers, and what was sent again (bytes). Zero where the system does not tell.
+    /// What has left this machine over connections with other machines (bytes): content, acknowledgements and headers, and what was
+    /// sent again; but not what the system dropped before it left. Zero where the system does not tell.
     #[must_use]
     pub fn went(&self) -> u64 {
-        self.went.load(Relaxed)
+        let mut state = self.lock();
+        self.step(&mut state, self.now());
+        state.left.total
     }
     /// Whether receiving is slow on purpose now: its senders are not to blame.
     #[must_use]
@@ -136,25 +161,29 @@ impl Giver {
     /// A connection has moved on from `before` to `after`.
     fn moved(&self, now: Duration, before: Seen, after: Seen) {
         let went = after.went.saturating_sub(before.went);
-        self.went.fetch_add(went, Relaxed);
         let mut state = self.lock();
         state.ours.0 += after.came.saturating_sub(before.came);
         state.ours.1 += went;
-        if now < state.due || state.modes == (GiveWay::Nobody, GiveWay::Nobody) {
+        state.left.sent += went;
+        self.step(&mut state, now);
+    }
+    fn step(&self, state: &mut State, now: Duration) {
+        if now < state.due {
             return;
         }
         state.due = now + STEP;
+        let passed = state.interfaces.passed();
+        state.left.passed(passed.map(|all| all.1));
         let ours = std::mem::take(&mut state.ours);
-        if let Some(all) = state.interfaces.passed() {
-            let State { down, up, .. } = &mut *state;
-            if let Some(others) = down {
+        if let Some(all) = passed.filter(|_| state.modes != (GiveWay::Nobody, GiveWay::Nobody)) {
+            if let Some(others) = &mut state.down {
                 others.moved(now, ours.0, all.0);
             }
-            if let Some(others) = up {
+            if let Some(others) = &mut state.up {
                 others.moved(now, ours.1, all.1);
             }
+            self.apply(state);
         }
-        self.apply(&state);
     }
     fn apply(&self, state: &State) {
         for (bucket, way, what) in [(&self.down, &state.down, "receiving"), (&self.up, &state.up, "passing on")] {
@@ -174,4 +203,29 @@ fn window(rate: Option<u64>, round_trip: Option<Duration>) -> Option<u64> {
     let time = 2 * (round_trip.unwrap_or(WINDOW_LEAST) + WINDOW_QUEUE).max(WINDOW_LEAST);
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size")]
     rate.map(|rate| (rate as f64 * time.as_secs_f64()) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_dropped_has_not_left() {
+        let mut left = Left::default();
+        for _ in 0..1000 {
+            // Ten times as much is handed over as the link takes.
+            left.sent += 100_000;
+            left.passed(Some(10_000));
+        }
+        assert_eq!(left.total, 10_000_000);
+        // And what the sockets tell late is counted.
+        let mut left = Left::default();
+        left.passed(Some(50_000));
+        left.sent += 50_000;
+        left.passed(Some(0));
+        assert_eq!(left.total, 50_000);
+        left.sent += 7;
+        left.passed(None);
+        assert_eq!(left.total, 50_007, "a system that does not tell");
+    }
 }
