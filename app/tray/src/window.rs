@@ -6,7 +6,7 @@ use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Write},
     path::PathBuf,
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
@@ -40,16 +40,16 @@ impl Windows {
             return;
         }
         match self.start(show) {
-            Ok((open, stderr)) => {
+            Ok((open, child)) => {
                 let told = Arc::clone(&open.told);
                 self.open = Some(open);
-                thread::spawn(move || watch(stderr, &told, ended));
+                thread::spawn(move || watch(child, &told, ended));
             }
             Err(error) => ended(Ended::Failed(format!("cannot start {}: {error}", self.program.display()))),
         }
     }
 
-    fn start(&self, show: &Show) -> std::io::Result<(Open, Option<ChildStderr>)> {
+    fn start(&self, show: &Show) -> std::io::Result<(Open, Child)> {
         let mut command = Command::new(&self.program);
         command.arg("--socket").arg(&self.socket).arg("--told-by-stdin");
         match show {
@@ -60,8 +60,8 @@ impl Windows {
             command.arg("--no-tray");
         }
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let stderr = child.stderr.take();
-        Ok((Open { child, told: Arc::default() }, stderr))
+        let stdin = child.stdin.take();
+        Ok((Open { stdin, told: Arc::default() }, child))
     }
 }
 
@@ -73,47 +73,89 @@ pub(crate) enum Ended {
     Missed(Show),
 }
 
-/// What a window was told and has not shown yet.
-type Told = Mutex<VecDeque<Show>>;
+/// What a window was told.
+#[derive(Default)]
+struct Told {
+    /// And has not shown yet.
+    left: VecDeque<Show>,
+    /// It has ended and shows nothing any more.
+    ended: bool,
+}
 
 struct Open {
-    child: Child,
-    told: Arc<Told>,
+    stdin: Option<ChildStdin>,
+    told: Arc<Mutex<Told>>,
 }
 
 impl Open {
     /// Tells it to show this; false when it has ended.
     fn tell(&mut self, show: &Show, line: &str) -> bool {
-        // Held while writing: whoever sees the window end sees also what it was told last.
+        // Held while writing: whoever sees the window end sees also what it was told last. That a line can be written says
+        // nothing about a process that is just ending.
         let mut told = lock(&self.told);
-        let runs = matches!(self.child.try_wait(), Ok(None));
-        let Some(stdin) = self.child.stdin.as_mut().filter(|_| runs) else { return false };
+        let Some(stdin) = self.stdin.as_mut().filter(|_| !told.ended) else { return false };
         let written = writeln!(stdin, "{line}").and_then(|()| stdin.flush()).is_ok();
         if written {
-            told.push_back(show.clone());
+            told.left.push_back(show.clone());
         }
         written
     }
 }
 
-fn lock(told: &Told) -> MutexGuard<'_, VecDeque<Show>> {
+fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
     told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads what the window says until it ends. The last error says why, as in every program; one that was closed says nothing.
-fn watch(stderr: Option<ChildStderr>, told: &Told, ended: impl FnOnce(Ended)) {
+fn watch(mut child: Child, told: &Mutex<Told>, ended: impl FnOnce(Ended)) {
     let mut error = None;
+    let stderr = child.stderr.take();
     for line in stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).lines()).map_while(Result::ok) {
         if line == SHOWN {
-            drop(lock(told).pop_front());
+            drop(lock(told).left.pop_front());
         } else if let Some(why) = line.strip_prefix("error: ") {
             error = Some(why.to_owned());
         }
     }
-    let missed = lock(told).pop_back();
+    let missed = {
+        let mut told = lock(told);
+        told.ended = true;
+        told.left.pop_back()
+    };
+    // Else the system keeps its place.
+    drop(child.wait());
     match (error, missed) {
         (Some(why), _) => ended(Ended::Failed(why)),
         (None, Some(show)) => ended(Ended::Missed(show)),
         (None, None) => {}
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::{os::unix::fs::PermissionsExt, sync::mpsc::channel};
+
+    /// How a window ends that was started, told to show the schedule, and behaves as this script says.
+    fn end_of(script: &str) -> Option<Ended> {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("window");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        let mut windows = Windows { program, socket: folder.path().join("none"), open: None, no_tray: false };
+        let (say, heard) = channel();
+        for (page, say) in [(Page::Updates, say.clone()), (Page::Schedule, say)] {
+            windows.open(&Show::Page(page), move |ended| drop(say.send(ended)));
+        }
+        heard.recv().ok()
+    }
+
+    #[test]
+    fn what_a_window_did_not_show_before_it_closed_is_shown_by_the_next() {
+        let missed = end_of("read first");
+        assert!(matches!(missed, Some(Ended::Missed(Show::Page(Page::Schedule)))), "it read, and closed");
+        assert!(end_of("read first; echo shown >&2").is_none(), "it has shown everything");
+        let failed = end_of("read first; echo shown >&2; echo 'error: no screen' >&2");
+        assert!(matches!(failed, Some(Ended::Failed(why)) if why == "no screen"));
     }
 }

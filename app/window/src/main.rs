@@ -107,6 +107,8 @@ struct Window {
     step: Sender<(PathBuf, Step)>,
     steps: Receiver<(PathBuf, Step)>,
     at: Option<UnixSeconds>,
+    /// Somebody has closed it.
+    closing: bool,
 }
 
 impl Window {
@@ -136,7 +138,7 @@ impl Window {
         let state = State { preferences, ..State::new(cli.page, cli.no_tray) };
         let (socket, (step, steps)) = (cli.socket.clone(), channel());
         let at = cli.at.map(UnixSeconds);
-        let mut window = Self { line, state, kept: preferences, told, socket, step, steps, at };
+        let mut window = Self { line, state, kept: preferences, told, socket, step, steps, at, closing: false };
         if let Some(path) = cli.package.as_ref().and_then(|path| std::path::absolute(path).ok()) {
             window.open(path, &creation.egui_ctx);
         }
@@ -183,8 +185,9 @@ impl Window {
 
 impl eframe::App for Window {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
-        if ctx.input(|input| input.viewport().close_requested()) {
-            // What comes now is for the next window.
+        self.closing |= ctx.input(|input| input.viewport().close_requested());
+        if self.closing {
+            // What comes now is for the next window; this one may be asked to draw once more, with nobody to see it.
             return;
         }
         let told: Vec<_> = self.told.try_iter().collect();

@@ -139,6 +139,8 @@ fn a_window_that_is_asked_for_while_it_closes_is_opened_again() {
         let shown = stage.window(texts::PRODUCT);
         access.find(crate::pages::sign(Page::Updates));
         stage.run("xdotool", &["windowfocus", "--sync", &shown, "key", "alt+F4"]);
+        // Its process takes a moment longer.
+        wait_for("it has gone from the screen", || stage.no_window(texts::PRODUCT).then_some(()));
         let second = stage.ours("banyan-tray").args(["--open", page.code()]).status().expect("it can be started");
         assert!(second.success(), "a second tray ends well");
         access.find(crate::pages::sign(page));

@@ -26,6 +26,9 @@ impl Interfaces {
             }
         }
     }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
     /// What has come and gone since the last look (bytes); none where the system does not tell.
     pub(crate) fn passed(&mut self) -> Option<(u64, u64)> {
         if self.0.is_empty() {
