@@ -29,6 +29,7 @@ pub(crate) const DESKTOP: &[Need] = &[
     need("openbox", "openbox"),
     need("xfce4-panel", "xfce4-panel"),
     need("xfconf-query", "xfconf"),
+    need("xfce4-notifyd-config", "xfce4-notifyd"),
     need("dbus-daemon", "dbus"),
     need("xdotool", "xdotool"),
     need("import", "imagemagick"),

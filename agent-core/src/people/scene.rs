@@ -163,7 +163,8 @@ fn about(agent: Option<&Agent>, label: &str, mode: Mode, zone: &jiff::tz::TimeZo
             certificate_until: banyan_wire::tls::valid_until(&agent.credentials().certificate),
             crl_number: agent.crl_number(),
         }),
-        zone: zone.iana_name().unwrap_or("UTC").to_owned(),
+        // A zone without a name, from a file that was copied: faces take the computer's, which is the same.
+        zone: jiff::fmt::temporal::DateTimePrinter::new().time_zone_to_string(zone).unwrap_or_default(),
     }
 }
 

@@ -18,7 +18,7 @@ pub use show::{SHOWN, Show};
 
 use banyan_proto::{UnixSeconds, local::Snapshot};
 use banyan_schedule::say::Here;
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use jiff::{Timestamp, Zoned, fmt::temporal::DateTimeParser, tz::TimeZone};
 use std::path::PathBuf;
 
 /// A page of the window; the tray opens it at one of them.
@@ -84,7 +84,7 @@ impl Clock {
     /// This time, in the agent's zone, or in this program's where that is not known.
     #[must_use]
     pub fn of(snapshot: Option<&Snapshot>, now: UnixSeconds) -> Self {
-        let zone = snapshot.and_then(|snapshot| TimeZone::get(&snapshot.about.zone).ok());
+        let zone = snapshot.and_then(|snapshot| DateTimeParser::new().parse_time_zone(&snapshot.about.zone).ok());
         Self { now, zone: zone.unwrap_or_else(TimeZone::system) }
     }
     /// A time as the clock on the wall shows it.
@@ -104,5 +104,29 @@ impl Clock {
     #[must_use]
     pub fn here(&self) -> Here<'_> {
         Here { zone: &self.zone, now: self.now }
+    }
+}
+
+#[cfg(all(test, feature = "sample"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_said_in_the_agents_zone_however_it_is_named() {
+        // 23 November 2026, 12:00 UTC, and half a year earlier.
+        let (winter, summer) = (UnixSeconds(1_795_435_200), UnixSeconds(1_779_710_400));
+        let mut snapshot = sample::quiet();
+        for (zone, hours) in [
+            ("Europe/Berlin", (13, 14)),
+            ("CET-1CEST,M3.5.0,M10.5.0/3", (13, 14)),
+            ("+05:00", (17, 17)),
+            ("UTC", (12, 12)),
+        ] {
+            zone.clone_into(&mut snapshot.about.zone);
+            let clock = Clock::of(Some(&snapshot), winter);
+            assert_eq!((clock.local(winter).hour(), clock.local(summer).hour()), hours, "{zone}");
+        }
+        snapshot.about.zone.clear();
+        assert_eq!(Clock::of(Some(&snapshot), winter).zone, TimeZone::system());
     }
 }

@@ -126,6 +126,9 @@ pub const UPLOAD: &str = "Pass on at most";
 pub const DAILY: &str = "Pass on in one day at most";
 pub const FREE_DISK: &str = "Keep free on the disk";
 pub const PASS_ON: &str = "Pass updates on to other computers";
+pub const MAKE_ROOM: &str = "Make room for other programs on this computer";
+pub const MAKE_ROOM_MORE: &str = "Transfers slow down while a program here uses the line.";
+pub const MAKE_ROOM_LAID: &str = "Your administrator has laid this down.";
 pub const FORGET: &str = "Back to the administrator's settings";
 pub const NO_CHOICE: &str = "Nothing is set here: your administrator's settings hold.";
 pub const ZERO_IS_NONE: &str = "Leave a field empty for no limit.";
@@ -563,7 +566,9 @@ pub fn facts(snapshot: &Snapshot, clock: &Clock) -> Vec<(&'static str, String)> 
     facts.push(("Works", mode(about.mode).to_owned()));
     facts.push(("Program", about.software.clone()));
     facts.push(("System", about.platform.clone()));
-    facts.push(("Time zone", about.zone.clone()));
+    if !about.zone.is_empty() {
+        facts.push(("Time zone", about.zone.clone()));
+    }
     facts
 }
 

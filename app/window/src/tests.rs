@@ -4,7 +4,7 @@ use crate::{frame, state::State, theme};
 use banyan_face::{Page, View, sample, texts};
 use banyan_proto::{
     local::{Request, Right, Snapshot},
-    schedule::{Stage, Window, Wish},
+    schedule::{GiveWay, Stage, Window, Wish},
 };
 use egui::{Key, accesskit::Toggled, vec2};
 use egui_kittest::{
@@ -126,6 +126,21 @@ fn limits_are_saved_only_when_they_are_numbers() {
     harness.get_by_label(texts::DISCARD).click();
     harness.run();
     assert!(harness.state().state.limits.is_none() && harness.state().asked.is_empty());
+}
+
+#[test]
+fn room_for_other_programs_is_a_choice_unless_it_is_laid_down() {
+    let mut harness = at(Page::Settings, sample::busy(), TALL, egui::Theme::Light);
+    harness.get_by_label(texts::MAKE_ROOM).click();
+    harness.run();
+    assert_eq!(harness.state().asked, [Request::SetGiveWay { give_way: GiveWay::Nobody }], "it is on by default");
+    let mut laid = sample::busy();
+    laid.scheduling.policy.give_way = GiveWay::Programs;
+    let mut harness = at(Page::Settings, laid, TALL, egui::Theme::Light);
+    harness.get_by_label(texts::MAKE_ROOM_LAID);
+    harness.get_by_label(texts::MAKE_ROOM).click();
+    harness.run();
+    assert!(harness.state().asked.is_empty());
 }
 
 #[test]

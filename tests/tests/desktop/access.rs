@@ -10,8 +10,8 @@ type Place = (String, OwnedObjectPath);
 
 /// What has the keyboard (AT-SPI's `StateType`).
 const FOCUSED: u32 = 12;
-/// Check box, combo box, button, radio button, toggle button (AT-SPI's `Role`).
-const PRESSED: [u32; 5] = [7, 11, 43, 44, 62];
+/// Check box, combo box, menu item, button, radio button, toggle button (AT-SPI's `Role`).
+const PRESSED: [u32; 6] = [7, 11, 35, 43, 44, 62];
 
 /// Something in a window.
 #[derive(Debug, Clone)]

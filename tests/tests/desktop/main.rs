@@ -13,4 +13,5 @@ mod notices;
 mod own_agent;
 mod package;
 mod pages;
+mod panel;
 mod tray;

@@ -20,7 +20,8 @@ pub struct About {
     pub listen: Option<SocketAddr>,
     /// Its identity; none as long as it is not enrolled.
     pub enrolled: Option<Enrolled>,
-    /// The zone that the agent's hours are in, `Europe/Berlin`.
+    /// The zone that the agent's hours are in: `Europe/Berlin`, or what POSIX's `TZ` says, `CET-1CEST,M3.5.0,M10.5.0/3`.
+    /// Empty: the computer's, which has no name.
     pub zone: String,
 }
 

@@ -105,10 +105,12 @@ async fn answer(handle: &NotificationHandle) -> Heard {
 
 /// The key of the notice itself, when it is pressed beside its buttons.
 const DEFAULT: &str = "default";
+/// What that means.
+const DETAILS: Action = Action::Open(Page::Updates);
 
 fn action(notice: &Notice, key: &str) -> Option<Action> {
     if key == DEFAULT {
-        return Some(Action::Open(Page::Updates));
+        return Some(DETAILS);
     }
     let (_, action) = notice.buttons.get(key.parse::<usize>().ok()?)?;
     Some(action.clone())
@@ -133,9 +135,10 @@ fn dressed(notice: &Notice) -> Notification {
     if notice.weight == Weight::High {
         shown.timeout(Timeout::Never);
     }
-    shown.action(DEFAULT, texts::DETAILS);
-    for (n, (label, _)) in notice.buttons.iter().enumerate() {
-        shown.action(&n.to_string(), label);
+    for (n, (label, action)) in notice.buttons.iter().enumerate() {
+        // Some desktops draw a button for the default key, too; under a second key it would be there twice.
+        let key = if *action == DETAILS { DEFAULT.to_owned() } else { n.to_string() };
+        shown.action(&key, label);
     }
     shown
 }

@@ -1,4 +1,4 @@
-//! Limits, and back to the administrator's settings.
+//! Limits, making room for others, and back to the administrator's settings.
 
 use crate::{
     state::{Limits, State, bytes},
@@ -7,7 +7,10 @@ use crate::{
     widgets,
 };
 use banyan_face::texts;
-use banyan_proto::local::{Request, Snapshot};
+use banyan_proto::{
+    local::{Request, Snapshot},
+    schedule::GiveWay,
+};
 use egui::{RichText, TextEdit, Ui};
 
 pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, may: bool, state: &mut State, asked: &mut Vec<Request>) {
@@ -40,6 +43,15 @@ pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, may: bool, state: &mut Stat
             state.limits = None;
         }
     }
+    ui.add_space(theme::APART);
+    let laid = scheduling.policy.give_way;
+    let mut gives_way = scheduling.effective().give_way.max(laid) == GiveWay::Programs;
+    let check = egui::Checkbox::new(&mut gives_way, texts::MAKE_ROOM);
+    if ui.add_enabled(may && laid == GiveWay::Nobody, check).clicked() {
+        asked.push(Request::SetGiveWay { give_way: if gives_way { GiveWay::Programs } else { GiveWay::Nobody } });
+    }
+    let why = if laid == GiveWay::Nobody { texts::MAKE_ROOM_MORE } else { texts::MAKE_ROOM_LAID };
+    widgets::quiet(ui, why);
     ui.add_space(theme::APART);
     if scheduling.choice.is_none() {
         widgets::quiet(ui, texts::NO_CHOICE);
