@@ -94,6 +94,7 @@ impl People {
             receive_deadline: due(Stage::Receive),
             install_deadline,
             wishes: notes.wishes,
+            alone: false,
         }
     }
 
@@ -164,6 +165,7 @@ fn about(agent: Option<&Agent>, label: &str, mode: Mode, zone: &jiff::tz::TimeZo
             crl_number: agent.crl_number(),
         }),
         zone: zone.iana_name().unwrap_or("UTC").to_owned(),
+        signers: Vec::new(),
     }
 }
 
