@@ -24,7 +24,7 @@ fn build_that(world: &World, name: &str, version: &str, floor: u64, behaviour: B
     fs::write(&release, format!("min_sequence = {floor}\n{described}")).expect("a description");
     let path = world.path(&format!("{name}-{version}.banyan"));
     world.banyan(&["package", "build", &release, "--key", &world.path("keys"), "--to", &path]);
-    world.banyan(&["publish", &path]);
+    world.banyan(&["publish", &path, "--key", &world.path("keys")]);
     fs::read(&path).expect("a package file")
 }
 fn reason<T>(result: Result<T, ApiError>) -> Option<Reason> {

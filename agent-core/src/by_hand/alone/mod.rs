@@ -8,7 +8,11 @@
 //!
 //! When the machine enrols, this ends: the server's root and orders hold from then on ([`Alone::end`]).
 
+mod closed;
+mod enrolled;
 mod order;
+
+pub(crate) use enrolled::{learned, retire};
 
 use super::{
     Looked, look_alone,
@@ -22,14 +26,14 @@ use crate::{
     local::Body,
     orders::lock,
     people::People,
-    state::{State, StateError},
+    state::StateError,
 };
 use banyan_proto::{
     DeploymentId, Digest, Reason, UnixSeconds,
     api::ApiError,
     local::{Mode, Package, Right, Snapshot, TrustedSigner},
 };
-use banyan_trust::{PersonalTrust, TrustStore, package::Head};
+use banyan_trust::{PersonalTrust, package::Head};
 use order::AloneOrder;
 use std::{
     path::PathBuf,
@@ -83,7 +87,7 @@ impl Alone {
         let state = people.state();
         let trust = Mutex::new(state.kept(TRUST)?.unwrap_or_default());
         let orders = Mutex::new(state.kept(ORDERS)?.unwrap_or_default());
-        let closed = closed(mode, may_have_rights, has_privileges());
+        let closed = closed::closed(mode, may_have_rights, has_privileges());
         let (platform, work, ended) = (crate::identity::platform(), Arc::default(), AtomicBool::new(false));
         Ok(Arc::new(Self { people, folder, platform, launcher, closed, trust, orders, work, ended }))
     }
@@ -193,25 +197,6 @@ impl Alone {
     }
 }
 
-/// Whether the way without an order is closed to an agent that runs like this.
-fn closed(mode: Mode, may_have_rights: bool, privileged: bool) -> Option<ApiError> {
-    let detail = match mode {
-        Mode::System => {
-            "this computer belongs to no server yet, so it does not know whose packages to trust; enrol it with a join code, \
-             then open the package again"
-        }
-        Mode::User if cfg!(windows) => {
-            "on Windows packages are not installed without a server yet; enrol with a join code"
-        }
-        Mode::User if privileged || may_have_rights => {
-            "without a server packages are only installed by a Banyan that runs with nobody's rights but yours; start it as \
-             an ordinary user (`banyan-tray --own-agent`), or enrol this one with a join code"
-        }
-        Mode::User => return None,
-    };
-    Some(refused(Reason::NotAllowed, detail))
-}
-
 fn not_told(error: BelieveError) -> ApiError {
     match error {
         BelieveError::Refused { reason, detail } => refused(reason, detail),
@@ -220,41 +205,4 @@ fn not_told(error: BelieveError) -> ApiError {
 }
 fn not_kept(error: &StateError) -> ApiError {
     refused(Reason::DiskFailed, format!("nothing was installed: {error}"))
-}
-
-/// What the machine learnt of these publishers before it enrolled with a server of theirs: no floor falls by that (N11).
-///
-/// # Errors
-/// When the database fails or the record is damaged.
-pub(crate) fn learned(state: &State, root: &str) -> Result<Option<TrustStore>, StateError> {
-    let trust: PersonalTrust = state.kept(TRUST)?.unwrap_or_default();
-    Ok(trust.for_server(root))
-}
-
-/// The machine belongs to a server. What was installed without one stays where it is; it is told of in the history alone.
-///
-/// # Errors
-/// When the database fails or the record is damaged.
-pub(crate) fn retire(people: &People) -> Result<(), StateError> {
-    let orders: Vec<AloneOrder> = people.state().kept(ORDERS)?.unwrap_or_default();
-    for order in &orders {
-        people.gone(order.id, &order.package, &order.version, Reason::OrderExpired);
-    }
-    if orders.is_empty() { Ok(()) } else { people.state().keep(ORDERS, &Vec::<AloneOrder>::new()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_way_without_an_order_is_open_to_nobody_with_rights() {
-        assert_eq!(closed(Mode::User, false, false), None);
-        for (mode, fixed, privileged) in
-            [(Mode::System, false, false), (Mode::User, true, false), (Mode::User, false, true)]
-        {
-            let closed = closed(mode, fixed, privileged).expect("it is closed");
-            assert_eq!(closed.reason, Reason::NotAllowed, "{mode:?} {fixed} {privileged}");
-        }
-    }
 }
