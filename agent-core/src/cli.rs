@@ -3,6 +3,7 @@
 use crate::{
     agent::{self, Agent},
     authenticate::Authenticate,
+    by_hand::alone::{self, Alone},
     check_in,
     epoch::Epoch,
     folder::{self, Group},
@@ -125,20 +126,30 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
                 "this machine is not enrolled yet: it waits for a join code (`banyan tokens create` makes one), in the \
                  tray's window or with --join CODE at the next start"
             );
+            let installer = (launcher(&args, &folders)?, args.installer.is_some());
+            let alone = Alone::open(Arc::clone(&people), folders.content.clone(), installer, mode);
+            let alone = alone.context("reading what was installed here without a server")?;
+            alone.clear();
+            front.stands_alone(&alone);
             front.open(&folders.data, args.socket.as_ref());
+            tokio::spawn(Arc::clone(&alone).resume());
             tokio::select! {
-                enrolment = joiner.wait(&mut codes) => enrolment?,
+                enrolment = joiner.wait(&mut codes, &alone) => enrolment?,
                 () = &mut stop => return Ok(()),
             }
         }
     };
     drop(codes);
+    alone::retire(&people).context("noting what was installed here without a server")?;
     let agent = assemble(&args, &folders, Arc::clone(&people), key, enrolment.clone(), listen)?;
     agent.look_at_disk();
     // Programs on this machine can ask what it waits for.
     front.stands(&agent, &folders.data, args.socket.as_ref());
     let trust = lock(&agent.authenticate.trust).clone();
-    agent.install.introduce(&enrolment, &trust).await.context("telling the installer whom to believe")?;
+    tokio::select! {
+        told = agent.install.introduce(&enrolment, &trust) => told.context("telling the installer whom to believe")?,
+        () = &mut stop => return Ok(()),
+    }
     let certified = async {
         agent.until_certified(false).await;
         wait_for_crl(&agent).await;
@@ -228,10 +239,18 @@ impl Joiner<'_> {
         Ok(enrolment)
     }
     /// Takes join codes over the local API until one is good; who gave it is told what came of it.
-    async fn wait(&self, codes: &mut mpsc::Receiver<Joining>) -> anyhow::Result<Enrolment> {
+    async fn wait(&self, codes: &mut mpsc::Receiver<Joining>, alone: &Alone) -> anyhow::Result<Enrolment> {
         while let Some((code, told)) = codes.recv().await {
+            let _quiet = match alone.quiet().await {
+                Ok(quiet) => quiet,
+                Err(busy) => {
+                    drop(told.send(Err(busy)));
+                    continue;
+                }
+            };
             match self.enrol(&code).await {
                 Ok(enrolment) => {
+                    alone.end();
                     drop(told.send(Ok(())));
                     return Ok(enrolment);
                 }

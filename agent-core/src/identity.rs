@@ -1,6 +1,7 @@
 //! Who this machine is: its key (made here, never leaves), its certificate, and how it enrols with a join code.
 
 use crate::{
+    by_hand::alone,
     server_api,
     state::{Enrolment, State},
 };
@@ -94,6 +95,7 @@ pub async fn enrol(
     }
     let trust = TrustStore::enrol(&reply.root, code.root)
         .context("the server gave another publishers' root than the join code")?;
+    let trust = alone::learned(state, &reply.root)?.unwrap_or(trust);
     let enrolment = Enrolment {
         machine: reply.machine,
         certificate: reply.certificate,

@@ -11,7 +11,10 @@ use crate::{
 };
 use banyan_proto::Reason;
 use banyan_trust::TrustStore;
-use std::{ffi::OsString, io, path::Path};
+use std::{ffi::OsString, io, path::Path, time::Duration};
+
+/// An installer that is at work is asked again after this time.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// The stage.
 pub struct Install {
@@ -33,7 +36,13 @@ impl Install {
             epoch: enrolment.epoch,
             root: trust.root().to_owned(),
         };
-        client::believe(&self.launcher, said).await
+        loop {
+            match client::believe(&self.launcher, said.clone()).await {
+                // It is finishing what a person wanted before this machine enrolled; only its lock tells when.
+                Err(BelieveError::Refused { reason: Reason::PackageManagerBusy, .. }) => tokio::time::sleep(BUSY).await,
+                told => return told,
+            }
+        }
     }
 
     /// Installs. Only an [`AuthenticArtifact`] can be given, and only while its leave is fresh. Nothing gives way to other

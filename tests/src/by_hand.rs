@@ -29,7 +29,16 @@ pub fn open(stream: &UnixStream, file: &[u8]) -> Reply {
 /// When the agent does not answer.
 #[must_use]
 pub fn install(stream: &UnixStream, manifest: Digest, file: &[u8]) -> Reply {
-    send(stream, &Request::InstallPackage { manifest, size: file.len() as u64 }, file)
+    install_trusting(stream, manifest, None, file)
+}
+
+/// The same, by somebody who says that they trust the publishers of this root.
+///
+/// # Panics
+/// When the agent does not answer.
+#[must_use]
+pub fn install_trusting(stream: &UnixStream, manifest: Digest, trust: Option<Digest>, file: &[u8]) -> Reply {
+    send(stream, &Request::InstallPackage { manifest, size: file.len() as u64, trust }, file)
 }
 
 /// The reply to a request with these bytes behind it, which may come before all of them were sent.

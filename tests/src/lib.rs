@@ -1,5 +1,6 @@
 //! What the promises are written in: a [`World`] of real processes on loopback, and a [`stage`] for real windows.
 
+pub mod alone;
 pub mod by_hand;
 pub mod package;
 pub mod process;

@@ -215,6 +215,10 @@ impl Backend for Fake {
                 let detail = "this is no join code (the fake agent takes the word \"good\")".to_owned();
                 Err(ApiError { reason: Reason::JoinRefused, detail })
             }
+            Request::ForgetSigner { root } => {
+                self.change(|snapshot| snapshot.about.signers.retain(|signer| signer.root != root));
+                Ok(())
+            }
             Request::Hello { .. }
             | Request::Status
             | Request::Subscribe
@@ -228,13 +232,22 @@ impl Backend for Fake {
         let scene = if rights.contains(&Right::Install) { *lock(&self.package) } else { PackageScene::NotAllowed };
         scene.answer(self.now())
     }
-    async fn install_package(&self, wanted: Digest, file: &mut Body<'_>) -> Result<DeploymentId, ApiError> {
-        lock(&self.asked).push(Request::InstallPackage { manifest: wanted, size: file.left() });
+    async fn install_package(
+        &self,
+        wanted: Digest,
+        trust: Option<Digest>,
+        file: &mut Body<'_>,
+    ) -> Result<DeploymentId, ApiError> {
+        lock(&self.asked).push(Request::InstallPackage { manifest: wanted, size: file.left(), trust });
         let now = self.now();
         let answer = lock(&self.package).answer(now);
         let package = answer?;
         if let Some(refused) = package.refused {
             return Err(refused);
+        }
+        if package.signer.asks && trust != Some(package.signer.root) {
+            let detail = "nobody here has said that they trust whoever signed it".to_owned();
+            return Err(ApiError { reason: Reason::NotConsented, detail });
         }
         let broken = |error: io::Error| ApiError { reason: Reason::NotAPackage, detail: error.to_string() };
         file.skip(file.left()).await.map_err(broken)?;

@@ -20,6 +20,8 @@ pub enum PackageScene {
     Older,
     /// Well signed, by somebody whom this machine does not trust.
     Untrusted,
+    /// Well signed, by somebody whom the person may trust: the machine belongs to no server.
+    Asks,
     /// Changed since it was signed, or signed by nobody.
     Altered,
     /// The publishers took it back.
@@ -34,11 +36,12 @@ pub enum PackageScene {
 
 impl PackageScene {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::New,
         Self::Newer,
         Self::Older,
         Self::Untrusted,
+        Self::Asks,
         Self::Altered,
         Self::Withdrawn,
         Self::BelowFloor,
@@ -64,6 +67,11 @@ impl PackageScene {
                     Signer { root: Digest([0x5e; 32]), keys: vec![key(0x77)], trusted: false, ..package.signer };
                 let detail = "this computer does not trust whoever signed it; get the package from your administrator";
                 package.refused = Some(refused(Reason::MetadataForged, detail));
+            }
+            Self::Asks => {
+                let signer = package.signer;
+                package.signer =
+                    Signer { root: Digest([0x5e; 32]), keys: vec![key(0x77)], trusted: false, asks: true, ..signer };
             }
             Self::Altered => {
                 let detail = "the targets metadata cannot be believed: too few valid signatures";
@@ -117,6 +125,7 @@ fn drawing(now: UnixSeconds) -> Package {
             keys: vec![key(0x41), key(0x42)],
             until: UnixSeconds(now.0 + 120 * 86_400),
             trusted: true,
+            asks: false,
         },
         file: Some(PackageFile { platform: "linux-x86_64".into(), name, size: 74_000_000, install }),
         replaces: None,

@@ -305,6 +305,7 @@ fn base(now: UnixSeconds, zone: &TimeZone) -> Snapshot {
             listen: Some(([0, 0, 0, 0], 7711).into()),
             enrolled: Some(enrolled),
             zone: zone.iana_name().unwrap_or("UTC").to_owned(),
+            signers: Vec::new(),
         },
         link: Link::Connected,
         updates: Vec::new(),
@@ -381,6 +382,7 @@ fn update(now: UnixSeconds, number: u8, package: &str, version: &str, size: u64,
             Later { when: When::Tonight, at: tonight },
             Later { when: When::Tomorrow, at: UnixSeconds(tonight.0 + 8 * 3600) },
         ],
+        alone: false,
     }
 }
 
@@ -391,7 +393,8 @@ pub(crate) fn by_hand(package: &Package, now: UnixSeconds) -> Update {
     let made = Update { sequence: package.sequence, publisher: package.publisher.clone(), seen: now, ..made };
     let progress = Progress { held: size, of: size, ..Progress::default() };
     let wishes = Wishes { receive: Wish::Now, install: Wish::Now };
-    Update { issued: now, state: UpdateState::Installing, progress, wishes, kind: Kind::Archive, ..made }
+    let alone = package.signer.asks;
+    Update { issued: now, state: UpdateState::Installing, progress, wishes, kind: Kind::Archive, alone, ..made }
 }
 
 fn office(now: UnixSeconds) -> Update {

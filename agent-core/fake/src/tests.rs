@@ -140,11 +140,17 @@ async fn a_package_is_shown_and_installed_or_refused_as_the_scene_says() {
             (_, Reply::Package(package)) => package.refused.is_none(),
             other => panic!("{other:?}"),
         };
-        let good = matches!(scene, PackageScene::New | PackageScene::Newer | PackageScene::Older);
+        let good = matches!(scene, PackageScene::New | PackageScene::Newer | PackageScene::Older | PackageScene::Asks);
         assert_eq!(may, good, "{scene:?}");
         let Reply::Package(package) = reply else { continue };
-        let mut sent = 0;
-        let installed = client.install_package(package.manifest, &mut file, &mut |bytes| sent = bytes).await.unwrap();
+        let (mut sent, trust) = (0, package.signer.asks.then_some(package.signer.root));
+        if trust.is_some() {
+            let mut client = Client::connect(&place).await.unwrap();
+            let early = client.install_package(package.manifest, None, &mut file, &mut |_| {}).await.unwrap();
+            assert!(matches!(early, Reply::Error(ApiError { reason: Reason::NotConsented, .. })), "{early:?}");
+        }
+        let installed = client.install_package(package.manifest, trust, &mut file, &mut |bytes| sent = bytes).await;
+        let installed = installed.unwrap();
         match installed {
             Reply::Ordered { order } if good => {
                 assert_eq!(sent, 3 << 20);
@@ -166,7 +172,7 @@ async fn a_package_is_shown_and_installed_or_refused_as_the_scene_says() {
     let mut client = Client::connect(&place).await.unwrap();
     let Reply::Package(package) = client.open_package(&mut file).await.unwrap() else { panic!("no package") };
     assert_eq!(package.refused.as_ref().map(|refused| refused.reason), Some(Reason::NotAllowed));
-    let refused = client.install_package(package.manifest, &mut file, &mut |_| {}).await.unwrap();
+    let refused = client.install_package(package.manifest, None, &mut file, &mut |_| {}).await.unwrap();
     assert!(matches!(refused, Reply::Error(ApiError { reason: Reason::NotAllowed, .. })), "{refused:?}");
     std::fs::write(&path, "a text").unwrap();
     let mut client = Client::connect(&place).await.unwrap();

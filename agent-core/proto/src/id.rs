@@ -96,11 +96,26 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
+    /// In sixteen groups of four digits: for people who compare two of them, on a screen or on the phone. All of it, since
+    /// a part of a hash can be forged.
+    #[must_use]
+    pub fn grouped(&self) -> String {
+        let groups: Vec<String> = self.0.chunks(2).map(|pair| HEXLOWER.encode(pair)).collect();
+        groups.join(" ")
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_compare_all_of_a_digest_in_groups() {
+        let digest = Digest::of(b"a root");
+        let grouped = digest.grouped();
+        assert!(grouped.split(' ').all(|group| group.len() == 4), "{grouped}");
+        assert_eq!(grouped.replace(' ', ""), digest.to_string());
+    }
 
     #[test]
     fn text_form_round_trips_and_refuses_what_is_not_one() {

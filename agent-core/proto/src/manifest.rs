@@ -104,6 +104,18 @@ pub enum Kind {
     Deb,
 }
 
+impl Kind {
+    /// Whether it changes the system for everybody, which only an administrator may. The others go into a folder that can
+    /// be a person's own.
+    #[must_use]
+    pub fn needs_administrator(self) -> bool {
+        match self {
+            Self::Archive => false,
+            Self::Deb => true,
+        }
+    }
+}
+
 /// A command of the publisher's: no shell, no expansion except `{dir}` = the folder of the installed version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -91,6 +91,9 @@ reasons! {
     ServerAway = "server-away", Network, "the server cannot be reached", "content keeps spreading; authentication waits for the server";
     WaitsForGoAhead = "waits-for-go-ahead", Nobody, "the server has not given leave to install", "resume or approve the deployment";
     Halted = "halted", Nobody, "the deployment was halted", "resume it, or leave it";
+    NotConsented = "not-consented", Nobody, "nobody at this computer has said that they trust whoever signed it", "compare the key that is shown with the one its publishers tell you; if it is theirs, say that you trust them";
+    OtherSigner = "other-signer", Publisher, "a package of this name is here from other publishers", "get it from those who signed the one that is here, or stop trusting them first";
+    NeedsAdministrator = "needs-administrator", Nobody, "a package of this kind can only be installed by an administrator of the computer", "ask its publishers for an archive of it, or an administrator to install it";
     DiskFull = "disk-full", Machine, "there is not enough free disk space", "free some space; it goes on by itself";
     DiskFailed = "disk-failed", Machine, "reading or writing the disk failed", "check the disk and its file system";
     PackageManagerBusy = "package-manager-busy", Nobody, "another program is using the package manager", "it is tried again when that has ended";

@@ -7,9 +7,10 @@ use banyan_proto::{
     Artifact, Digest, Manifest, Reason, UnixSeconds,
     api::ApiError,
     local::{Package, PackageFile, Signer},
+    manifest::Kind,
     peer::Metadata,
 };
-use banyan_trust::{TrustError, TrustStore, package::Head, signers};
+use banyan_trust::{PersonalTrust, Published, TrustError, TrustStore, package::Head, signers};
 
 /// What was found.
 pub(crate) struct Looked {
@@ -33,8 +34,7 @@ pub(crate) fn look(
     platform: &str,
     now: UnixSeconds,
 ) -> Result<Looked, ApiError> {
-    let none = || ApiError { reason: Reason::NotAPackage, detail: "it has no root of trust in it".into() };
-    let first = head.roots.first().ok_or_else(none)?;
+    let first = head.roots.first().ok_or_else(|| in_words(&TrustError::NoRoot))?;
     let root = Digest::of(first.as_bytes());
     let verdict = trust.look_at(head, cached, now);
     // Whoever signed it: the publishers whom this machine trusts, else those that the file names.
@@ -48,31 +48,75 @@ pub(crate) fn look(
             (named, list, false)
         }
     };
-    let manifest = match &verdict {
-        Ok(release) => release.manifest().clone(),
-        Err(error) => {
-            let manifest = Manifest::parse(head.manifest.as_bytes()).map_err(|_| in_words(error))?;
-            let name = manifest.target_name();
-            if !list.lists(&name, &head.manifest) {
-                return Err(in_words(error));
-            }
-            manifest
-        }
-    };
-    let artifact = manifest.artifact_for(platform).cloned();
+    let verdict = verdict.map(|release| release.manifest().clone());
+    let signed = signed(verdict.as_ref(), head, &list)?;
     let refused = match verdict {
         Err(_) if !trusted => Some(ApiError {
             reason: Reason::MetadataForged,
             detail: "it is signed, but by publishers whom this computer does not trust; get it from your administrator"
                 .into(),
         }),
-        Err(error) => Some(in_words(&error)),
-        Ok(_) if artifact.is_none() => {
-            let (package, version) = (manifest.package.clone(), manifest.version.clone());
-            Some(in_words(&TrustError::WrongPlatform { package, version, platform: platform.to_owned() }))
-        }
-        Ok(_) => None,
+        verdict => verdict.err().map(|error| in_words(&error)),
     };
+    let signer = signer(root, &store, head, &list, trusted);
+    Ok(describe(head, signed, signer, refused, platform))
+}
+
+/// Looks at a head as somebody who has no server: those whom the person trusts are trusted, and of others the person is
+/// asked whether they are to be.
+pub(crate) fn look_alone(
+    trust: &PersonalTrust,
+    head: &Head,
+    platform: &str,
+    now: UnixSeconds,
+) -> Result<Looked, ApiError> {
+    let known = trust.signer(head).map_err(|error| in_words(&error))?;
+    let list = known.store.published(&head.targets).map_err(|error| in_words(&error))?;
+    // As if the person had consented: what is wrong with the file is said before anybody is asked.
+    let verdict = trust.check(head, Some(known.root), now).map(|(release, _)| release.manifest().clone());
+    let signed = signed(verdict.as_ref(), head, &list)?;
+    let refused = verdict.err().map(|error| in_words(&error));
+    let trusted = known.trusted_as.is_some();
+    let signer = Signer { asks: !trusted, ..signer(known.root, &known.store, head, &list, trusted) };
+    let mut looked = describe(head, signed, signer, refused, platform);
+    if let Some(name) = known.trusted_as {
+        looked.package.publisher = name;
+    }
+    let kind = looked.artifact.as_ref().map(|artifact| artifact.install.kind);
+    if looked.package.refused.is_none() && kind.is_some_and(Kind::needs_administrator) {
+        let reason = Reason::NeedsAdministrator;
+        let detail = "it is a package of the system, and this Banyan may only install into your own folders".to_owned();
+        looked.package.refused = Some(ApiError { reason, detail });
+    }
+    Ok(looked)
+}
+
+/// What is signed about the release, also where it is refused; nothing is said of what is not.
+fn signed(verdict: Result<&Manifest, &TrustError>, head: &Head, list: &Published) -> Result<Manifest, ApiError> {
+    match verdict {
+        Ok(manifest) => Ok(manifest.clone()),
+        Err(error) => {
+            let manifest = Manifest::parse(head.manifest.as_bytes()).map_err(|_| in_words(error))?;
+            if !list.lists(&manifest.target_name(), &head.manifest) {
+                return Err(in_words(error));
+            }
+            Ok(manifest)
+        }
+    }
+}
+
+fn signer(root: Digest, store: &TrustStore, head: &Head, list: &Published, trusted: bool) -> Signer {
+    let keys = signers(store.root(), "targets", &head.targets).unwrap_or_default();
+    Signer { root, keys, until: list.expires, trusted, asks: false }
+}
+
+fn describe(head: &Head, manifest: Manifest, signer: Signer, refused: Option<ApiError>, platform: &str) -> Looked {
+    let artifact = manifest.artifact_for(platform).cloned();
+    let none = || {
+        let (package, version) = (manifest.package.clone(), manifest.version.clone());
+        in_words(&TrustError::WrongPlatform { package, version, platform: platform.to_owned() })
+    };
+    let refused = refused.or_else(|| artifact.is_none().then(none));
     let file = artifact.as_ref().map(|artifact| PackageFile {
         platform: artifact.platform.clone(),
         name: artifact.file_name.clone(),
@@ -86,17 +130,12 @@ pub(crate) fn look(
         publisher: manifest.publisher.clone(),
         notes: manifest.notes.clone(),
         manifest: Digest::of(head.manifest.as_bytes()),
-        signer: Signer {
-            root,
-            keys: signers(store.root(), "targets", &head.targets).unwrap_or_default(),
-            until: list.expires,
-            trusted,
-        },
+        signer,
         file,
         replaces: None,
         refused,
     };
-    Ok(Looked { package, manifest, artifact })
+    Looked { package, manifest, artifact }
 }
 
 #[cfg(test)]

@@ -3,16 +3,20 @@
 //!
 //! The agent has checked all of it before. It is checked again here, from the installer's own record, because the agent
 //! talks to the whole network and this process does not: who takes the agent over has not taken over the installer.
+//! What a person's own installer lets in without an order stands in [`alone`].
+
+mod alone;
 
 use super::{
     job::{Job, Release, WithoutRestore},
     record::Record,
     trouble::Trouble,
 };
-use banyan_proto::{DeploymentId, GoAhead, Order, Reason, UnixSeconds, limits};
+use banyan_proto::{Artifact, DeploymentId, Digest, GoAhead, Manifest, Order, Reason, UnixSeconds, limits};
 use std::fmt::Display;
 
-/// A job that publishers and server signed for this machine. Only [`Record::admit`] makes one.
+/// A job that publishers and server signed for this machine, or that a person's own installer may do without an order. Only
+/// [`Record::admit`] and [`super::alone::Alone::admit`] make one.
 #[derive(Debug)]
 pub(super) struct AdmittedJob {
     /// The deployment.
@@ -122,19 +126,21 @@ impl Record {
             let detail = format!("the file is for {}, this machine is {platform}", artifact.platform);
             return Err(Trouble::because(Reason::WrongPlatform, detail));
         }
-        let manifest = trusted.manifest();
-        let release = Release {
-            package: manifest.package.clone(),
-            version: manifest.version.clone(),
-            sequence: manifest.sequence,
-            manifest: trusted.manifest_digest(),
-            artifact: artifact.digest,
-            size: artifact.size,
-            file_name: artifact.file_name.clone(),
-            platform: artifact.platform.clone(),
-            spec: artifact.install.clone(),
-        };
-        Ok((release, trust))
+        Ok((release(trusted.manifest(), trusted.manifest_digest(), artifact), trust))
+    }
+}
+
+fn release(manifest: &Manifest, digest: Digest, artifact: &Artifact) -> Release {
+    Release {
+        package: manifest.package.clone(),
+        version: manifest.version.clone(),
+        sequence: manifest.sequence,
+        manifest: digest,
+        artifact: artifact.digest,
+        size: artifact.size,
+        file_name: artifact.file_name.clone(),
+        platform: artifact.platform.clone(),
+        spec: artifact.install.clone(),
     }
 }
 

@@ -7,10 +7,10 @@
 
 use super::{
     command::OUTPUT_BYTES,
-    job::{Believes, Call, Enrolled, Finished, Job},
+    job::{AloneJob, Believes, Call, Enrolled, Finished, Job},
     sys,
 };
-use banyan_proto::{DeploymentId, Reason};
+use banyan_proto::{DeploymentId, Digest, Reason};
 use serde::de::DeserializeOwned;
 use std::{
     ffi::OsString,
@@ -99,7 +99,36 @@ pub async fn run(launcher: &Launcher, order: DeploymentId, job: Job, artifact: F
 /// # Errors
 /// When it cannot be started, or believes others already.
 pub async fn believe(launcher: &Launcher, said: Enrolled) -> Result<(), BelieveError> {
-    match ask(launcher, "believe", &Call::Believe(said), Stdio::null()).await? {
+    told(launcher, "believe", &Call::Believe(said)).await
+}
+
+/// Tells the installer that it belongs to the person who runs it, and to no server.
+///
+/// # Errors
+/// When it cannot be started, has privileges, or belongs to a server.
+pub(crate) async fn stand_alone(launcher: &Launcher) -> Result<(), BelieveError> {
+    told(launcher, "stand-alone", &Call::StandAlone).await
+}
+
+/// Has something installed that the person wants and no server ordered; otherwise as [`run`].
+///
+/// # Errors
+/// When the installer cannot be started, or dies.
+pub(crate) async fn run_alone(launcher: &Launcher, job: AloneJob, artifact: File) -> Result<Finished, ClientError> {
+    let name = format!("install-{}", job.id);
+    ask(launcher, &name, &Call::InstallAlone(Box::new(job)), Stdio::from(artifact)).await
+}
+
+/// Tells the installer that the person does not trust these publishers any more.
+///
+/// # Errors
+/// When it cannot be started, or does not belong to a person.
+pub(crate) async fn forget(launcher: &Launcher, root: Digest) -> Result<(), BelieveError> {
+    told(launcher, "forget", &Call::Forget(root)).await
+}
+
+async fn told(launcher: &Launcher, name: &str, call: &Call) -> Result<(), BelieveError> {
+    match ask(launcher, name, call, Stdio::null()).await? {
         Believes::Yes => Ok(()),
         Believes::No { reason, detail } => Err(BelieveError::Refused { reason, detail }),
     }

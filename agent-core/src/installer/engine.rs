@@ -84,7 +84,17 @@ impl<'a> Engine<'a> {
         let lock = layout.exclusively()?;
         let (job, learned) = Record::load(&layout)?.admit(job, &platform(), now)?;
         learned.save(&layout)?;
-        Ok(Self { job, artifact, layout, disks, talk: Talk::default(), _lock: lock })
+        Ok(Self::begin(layout, lock, job, artifact, disks))
+    }
+    /// With a job that was admitted under this lock.
+    pub(super) fn begin(
+        layout: Layout,
+        lock: File,
+        job: AdmittedJob,
+        artifact: File,
+        disks: &'a dyn FreeSpace,
+    ) -> Self {
+        Self { job, artifact, layout, disks, talk: Talk::default(), _lock: lock }
     }
 
     /// All steps to the end.

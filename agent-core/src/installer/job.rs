@@ -5,8 +5,10 @@
 
 use super::trouble::{Trouble, passes};
 use banyan_proto::{
-    Digest, GoAhead, KeyRing, MachineId, Membership, Order, Reason, Signed, manifest::InstallSpec, peer::ReleaseProof,
+    DeploymentId, Digest, GoAhead, KeyRing, MachineId, Membership, Order, Reason, Signed, manifest::InstallSpec,
+    peer::ReleaseProof,
 };
+use banyan_trust::package::Head;
 use serde::{Deserialize, Serialize};
 
 /// One call of the installer. It holds no secrets: the file that carries it may be read by anybody.
@@ -17,6 +19,12 @@ pub enum Call {
     Believe(Enrolled),
     /// An installation; answered with [`Finished`].
     Install(Box<Job>),
+    /// It belongs to the person who runs it, and to no server; answered with [`Believes`].
+    StandAlone,
+    /// An installation that the person wants and no server ordered; answered with [`Finished`].
+    InstallAlone(Box<AloneJob>),
+    /// The person does not trust the publishers of this first root any more; answered with [`Believes`].
+    Forget(Digest),
 }
 
 /// Who this machine is and whom it believes, as its enrolment said. The first one is kept; any other one is refused
@@ -75,6 +83,21 @@ pub struct Job {
     /// Somebody waits for it: it does not give way to other work on the machine.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub urgent: bool,
+}
+
+/// One installation without an order: the publishers' signature and the person's word stand in for it. Only an installer
+/// that has no privileges and belongs to no server takes one (rule N10).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AloneJob {
+    /// Names this installation, as an order's id does.
+    pub id: DeploymentId,
+    /// What the publishers signed about the release.
+    pub head: Head,
+    /// BLAKE3 of the manifest that the person was shown.
+    pub manifest: Digest,
+    /// The person trusts the publishers of this first root; not needed when they have said so before.
+    pub consent: Option<Digest>,
 }
 
 /// What to do when an old version is installed, nobody kept its installer, and the manifest has no undo command.

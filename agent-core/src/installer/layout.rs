@@ -3,6 +3,7 @@
 //! ```text
 //! DATA/trust.json              whom the installer believes, floors and what else only rises (`record`)
 //! DATA/root                    hash of the publishers' root, when the administrator named it
+//! DATA/alone.json              or instead: that it belongs to a person and no server, and whom that person trusts (`alone`)
 //! DATA/lock                    held while an installer works: installs are serialised
 //! DATA/journal.json            the intent of the install under way; absent otherwise
 //! DATA/ended/ORDER.json        failures that changed something, so that they are not repeated
@@ -77,6 +78,10 @@ impl Layout {
     /// Whom the installer believes.
     pub(super) fn record(&self) -> PathBuf {
         self.data.join("trust.json")
+    }
+    /// That it belongs to a person and to no server.
+    pub(super) fn alone(&self) -> PathBuf {
+        self.data.join("alone.json")
     }
     /// The root that the administrator named.
     pub(super) fn named_root(&self) -> PathBuf {

@@ -15,9 +15,13 @@
 //! between or inside any two of these is recognised at the next start by its `journal` and is found complete,
 //! finished, or undone.
 //!
+//! A person's own installer, without privileges and without a server, also takes what that person wants and no server
+//! ordered (`alone`).
+//!
 //! The kinds of package stand behind one trait (`method`): `archive` and `deb`. What differs by operating system
 //! stands in `sys`.
 
+mod alone;
 mod archive;
 mod check;
 pub mod client;
@@ -36,7 +40,12 @@ mod staging;
 mod sys;
 mod trouble;
 
+/// Whether this process, and so an installer that it starts as it is, may do more than the person who started it.
+pub(crate) fn has_privileges() -> bool {
+    sys::has_privileges()
+}
+
 #[cfg(all(test, unix))]
 mod tests;
 
-pub use job::{Believes, Call, Enrolled, Finished, Job, Outcome, WithoutRestore};
+pub use job::{AloneJob, Believes, Call, Enrolled, Finished, Job, Outcome, WithoutRestore};

@@ -8,8 +8,9 @@
 //! publishers' root that the join code names is taken.
 
 use super::{
+    alone,
     engine::Engine,
-    job::{Believes, Call, Finished, Job, Outcome, outcome_of},
+    job::{AloneJob, Believes, Call, Finished, Job, Outcome, outcome_of},
     layout::{Folders, Layout},
     record,
     room::Disks,
@@ -27,7 +28,7 @@ use std::{
 };
 
 /// Largest call (bytes): manifest and metadata as JSON texts within JSON.
-const CALL_BYTES: u64 = 2 * (limits::MANIFEST_BYTES + limits::HTTP_BODY_BYTES) as u64;
+const CALL_BYTES: u64 = 2 * (limits::PACKAGE_HEAD_BYTES + limits::HTTP_BODY_BYTES) as u64;
 
 /// Exit code of a job that is to be tried again: `EX_TEMPFAIL`.
 const WAITS: u8 = 75;
@@ -58,13 +59,18 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match what {
         What::Install(job) => {
             crate::priority::give_way(!job.urgent);
-            let finished = install(&folders, &job);
-            answer(&finished);
-            ExitCode::from(match &finished.outcome {
-                Outcome::Installed { .. } => 0,
-                Outcome::Failed { .. } => 1,
-                Outcome::Waits { .. } => WAITS,
-            })
+            finished(&install(&folders, &job))
+        }
+        What::InstallAlone(job) => {
+            // Somebody waits for it.
+            crate::priority::give_way(false);
+            finished(&install_alone(&folders, &job))
+        }
+        What::StandAlone => {
+            believed(Layout::open(&folders).and_then(|layout| alone::stand_alone(&layout, sys::has_privileges())))
+        }
+        What::Forget(root) => {
+            believed(Layout::open(&folders).and_then(|layout| alone::forget(&layout, sys::has_privileges(), root)))
         }
         What::Believe(said) => believed(Layout::open(&folders).and_then(|layout| record::believe(&layout, &said))),
         What::Join(code) => believed(Layout::open(&folders).and_then(|layout| record::name_root(&layout, code.root))),
@@ -75,6 +81,15 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 fn answer(line: &impl Serialize) {
     let line = serde_json::to_string(line).unwrap_or_default();
     let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn finished(finished: &Finished) -> ExitCode {
+    answer(finished);
+    ExitCode::from(match &finished.outcome {
+        Outcome::Installed { .. } => 0,
+        Outcome::Failed { .. } => 1,
+        Outcome::Waits { .. } => WAITS,
+    })
 }
 
 fn believed(result: Result<(), Trouble>) -> ExitCode {
@@ -118,6 +133,9 @@ struct Asked {
 enum What {
     Install(Box<Job>),
     Believe(super::job::Enrolled),
+    StandAlone,
+    InstallAlone(Box<AloneJob>),
+    Forget(banyan_proto::Digest),
     Join(JoinCode),
 }
 
@@ -164,15 +182,22 @@ impl Asked {
         match serde_json::from_slice(&bytes) {
             Ok(Call::Install(job)) => Ok(What::Install(job)),
             Ok(Call::Believe(said)) => Ok(What::Believe(said)),
+            Ok(Call::StandAlone) => Ok(What::StandAlone),
+            Ok(Call::InstallAlone(job)) => Ok(What::InstallAlone(job)),
+            Ok(Call::Forget(root)) => Ok(What::Forget(root)),
             Err(source) => Err(CallError::NotACall { path, source }),
         }
     }
 }
 
+fn install_alone(folders: &Folders, job: &AloneJob) -> Finished {
+    let ended = the_artifact()
+        .and_then(|artifact| alone::install(folders, job, artifact, sys::has_privileges(), UnixSeconds::now(), &Disks));
+    ended.unwrap_or_else(|trouble| Finished { outcome: outcome_of(&trouble, true), output: String::new() })
+}
+
 fn install(folders: &Folders, job: &Job) -> Finished {
-    let opened = artifact()
-        .map_err(|error| Trouble::because(Reason::InternalError, format!("standard input is not a file: {error}")))
-        .and_then(|artifact| Engine::open(folders, job, artifact, UnixSeconds::now(), &Disks));
+    let opened = the_artifact().and_then(|artifact| Engine::open(folders, job, artifact, UnixSeconds::now(), &Disks));
     match opened {
         Err(trouble) => Finished { outcome: outcome_of(&trouble, true), output: String::new() },
         Ok(mut engine) => {
@@ -180,6 +205,11 @@ fn install(folders: &Folders, job: &Job) -> Finished {
             Finished { outcome, output: engine.talk.text() }
         }
     }
+}
+
+fn the_artifact() -> Result<File, Trouble> {
+    artifact()
+        .map_err(|error| Trouble::because(Reason::InternalError, format!("standard input is not a file: {error}")))
 }
 
 /// Standard input, as the file that it is.

@@ -6,14 +6,15 @@
 //! taken for a missing one.
 
 use super::{
+    alone::Alone,
     job::Enrolled,
     layout::{Layout, write_synced},
     trouble::{Doing, Trouble},
 };
 use banyan_proto::{Digest, KeyRing, MachineId, Reason};
 use banyan_trust::{TrustError, TrustStore};
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fs, io};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 /// The record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +50,9 @@ pub(super) fn believe(layout: &Layout, said: &Enrolled) -> Result<(), Trouble> {
         return record.is_of(layout, said);
     }
     let root = Digest::of(said.root.as_bytes());
-    let trust = TrustStore::enrol(&said.root, named(layout)?.unwrap_or(root))?;
+    let fresh = TrustStore::enrol(&said.root, named(layout)?.unwrap_or(root))?;
+    // What was installed without a server before has set floors: they never fall (rule N11).
+    let trust = Alone::find(layout)?.and_then(|alone| alone.for_server(&said.root)).unwrap_or(fresh);
     let record = Record {
         machine: said.machine,
         server: said.server,
@@ -85,29 +88,22 @@ pub(super) fn name_root(layout: &Layout, root: Digest) -> Result<(), Trouble> {
 }
 
 /// The root that the administrator named.
-fn named(layout: &Layout) -> Result<Option<Digest>, Trouble> {
+pub(super) fn named(layout: &Layout) -> Result<Option<Digest>, Trouble> {
     let path = layout.named_root();
     match fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).doing(|| format!("reading {}", path.display())),
         Ok(text) => match text.trim().parse() {
             Ok(root) => Ok(Some(root)),
-            Err(error) => Err(damaged(layout, &format!("{}: {error}", path.display()))),
+            Err(error) => Err(damaged(&format!("{}: {error}", path.display()), &way(layout))),
         },
     }
 }
 
 impl Record {
-    fn find(layout: &Layout) -> Result<Option<Self>, Trouble> {
+    pub(super) fn find(layout: &Layout) -> Result<Option<Self>, Trouble> {
         let path = layout.record();
-        match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).doing(|| format!("reading {}", path.display())),
-            Ok(bytes) => match serde_json::from_slice(&bytes) {
-                Ok(record) => Ok(Some(record)),
-                Err(error) => Err(damaged(layout, &format!("{}: {error}", path.display()))),
-            },
-        }
+        read(&path, || way(layout))
     }
     /// The record.
     ///
@@ -144,6 +140,18 @@ impl Record {
     }
 }
 
+/// A record; none when there is no such file. `way` says what an administrator can do about a damaged one.
+pub(super) fn read<T: DeserializeOwned>(path: &Path, way: impl FnOnce() -> String) -> Result<Option<T>, Trouble> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).doing(|| format!("reading {}", path.display())),
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(record) => Ok(Some(record)),
+            Err(error) => Err(damaged(&format!("{}: {error}", path.display()), &way())),
+        },
+    }
+}
+
 /// What an administrator can do.
 fn way(layout: &Layout) -> String {
     let (record, named) = (layout.record(), layout.named_root());
@@ -154,11 +162,9 @@ fn way(layout: &Layout) -> String {
     )
 }
 
-fn damaged(layout: &Layout, what: &str) -> Trouble {
-    let detail = format!(
-        "the installer's record of whom it believes is damaged ({what}), so it believes nobody; {}",
-        way(layout)
-    );
+fn damaged(what: &str, way: &str) -> Trouble {
+    let detail =
+        format!("the installer's record of whom it believes is damaged ({what}), so it believes nobody; {way}");
     Trouble::because(Reason::InternalError, detail)
 }
 

@@ -94,19 +94,20 @@ impl Client {
         self.send(&Request::OpenPackage { head, size }, file, head, &mut |_| {}).await
     }
     /// Installs a package file: the release that [`banyan_proto::local::Package::manifest`] named. `sent` hears how many
-    /// bytes of it have been handed over so far. Use a connection of its own: it is busy until the answer is here.
+    /// bytes of it have been handed over so far. `trust` names whom the person says to trust, where that is asked. Use a connection of its own: it is busy until the answer is here.
     ///
     /// # Errors
     /// When the file cannot be read, or the agent is gone. A refusal is a reply; the connection is of no use afterwards.
     pub async fn install_package(
         &mut self,
         manifest: Digest,
+        trust: Option<Digest>,
         file: &mut File,
         sent: &mut (dyn FnMut(u64) + Send),
     ) -> io::Result<Reply> {
         let size = file.seek(SeekFrom::End(0)).await?;
         file.rewind().await?;
-        self.send(&Request::InstallPackage { manifest, size }, file, size, sent).await
+        self.send(&Request::InstallPackage { manifest, size, trust }, file, size, sent).await
     }
     /// A request with so many bytes of a file behind it. The agent may answer before it has got them all.
     async fn send(

@@ -75,10 +75,12 @@ pub trait Backend: Send + Sync + 'static {
         head: Vec<u8>,
         size: u64,
     ) -> impl Future<Output = Result<Package, ApiError>> + Send;
-    /// Installs a package file; the right to it has been checked. The release must be the one wanted.
+    /// Installs a package file; the right to it has been checked. The release must be the one wanted; `trust` is the root of
+    /// those whom the person says to trust.
     fn install_package(
         &self,
         wanted: Digest,
+        trust: Option<Digest>,
         file: &mut Body<'_>,
     ) -> impl Future<Output = Result<DeploymentId, ApiError>> + Send;
 }
@@ -278,9 +280,10 @@ async fn with_file<B: Backend>(backend: &B, rights: &[Right], request: Request, 
             Ok(package) => Reply::Package(Box::new(package)),
             Err(error) => Reply::Error(error),
         },
-        Request::InstallPackage { manifest, .. } => {
-            backend.install_package(manifest, body).await.map_or_else(Reply::Error, |order| Reply::Ordered { order })
-        }
+        Request::InstallPackage { manifest, trust, .. } => backend
+            .install_package(manifest, trust, body)
+            .await
+            .map_or_else(Reply::Error, |order| Reply::Ordered { order }),
         other => refusal(Reason::BadRequest, &format!("no file belongs to {other:?}")),
     }
 }

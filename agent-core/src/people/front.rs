@@ -3,6 +3,7 @@
 use super::{People, scene::Meters, signals::screens};
 use crate::{
     agent::Agent,
+    by_hand::alone::Alone,
     local::{Backend, Body, Caller, Place, Report, Sessions, serve},
     orders::{HeldOrder, lock},
 };
@@ -32,6 +33,8 @@ pub struct Front {
     mode: Mode,
     sessions: Sessions,
     agent: OnceLock<Arc<Agent>>,
+    /// As long as there is no agent: what a person can have installed without one.
+    alone: OnceLock<Arc<Alone>>,
     joining: mpsc::Sender<Joining>,
     meters: Meters,
     opened: AtomicBool,
@@ -47,11 +50,17 @@ impl Front {
     ) -> (Arc<Self>, mpsc::Receiver<Joining>) {
         let (joining, codes) = mpsc::channel(1);
         people.screens.know(mode, sessions.clone());
-        let (agent, meters) = (OnceLock::new(), Meters::default());
-        (
-            Arc::new(Self { people, label, mode, sessions, agent, joining, meters, opened: AtomicBool::new(false) }),
-            codes,
-        )
+        let (agent, alone, meters, opened) =
+            (OnceLock::new(), OnceLock::new(), Meters::default(), AtomicBool::new(false));
+        (Arc::new(Self { people, label, mode, sessions, agent, alone, joining, meters, opened }), codes)
+    }
+    /// This machine belongs to no server.
+    pub(crate) fn stands_alone(&self, alone: &Arc<Alone>) {
+        drop(self.alone.set(Arc::clone(alone)));
+    }
+    /// What installs without a server, as long as there is none.
+    fn alone(&self) -> Option<Arc<Alone>> {
+        if self.agent.get().is_some() { None } else { self.alone.get().cloned() }
     }
     /// The agent runs: from now on it is spoken for, and callers are answered, if they were not before.
     pub(crate) fn stands(self: &Arc<Self>, agent: &Arc<Agent>, data: &Path, shared: Option<&PathBuf>) {
@@ -72,12 +81,11 @@ impl Front {
             }
         }
     }
-    /// The agent, of a machine that belongs to a server: whom to trust is not known before.
+    /// The agent, of a machine that belongs to a server.
     fn member(&self) -> Result<Arc<Agent>, ApiError> {
-        let detail = "this computer belongs to no server yet, so it does not know whose packages to trust; enrol it with a \
-                      join code, then open the package again";
+        let detail = "this computer is joining its server; open the package again in a minute";
         let agent = self.agent.get().cloned();
-        agent.ok_or_else(|| ApiError { reason: Reason::NotAllowed, detail: detail.to_owned() })
+        agent.ok_or_else(|| ApiError { reason: Reason::Busy, detail: detail.to_owned() })
     }
     async fn enrol(&self, code: &str) -> Result<(), ApiError> {
         let refused = |reason, detail: String| ApiError { reason, detail };
@@ -112,7 +120,12 @@ impl Backend for Front {
             .ok_or(ApiError { reason: Reason::NotFound, detail: detail.into() })
     }
     fn snapshot(&self) -> Snapshot {
-        self.people.snapshot(self.agent.get().map(Arc::as_ref), &self.meters, &self.label, self.mode)
+        let agent = self.agent.get().map(Arc::as_ref);
+        let mut snapshot = self.people.snapshot(agent, &self.meters, &self.label, self.mode);
+        if let Some(alone) = self.alone() {
+            alone.show(&mut snapshot);
+        }
+        snapshot
     }
     fn changes(&self) -> watch::Receiver<u64> {
         self.people.changes()
@@ -124,16 +137,37 @@ impl Backend for Front {
         match request {
             Request::Enrol { code } => self.enrol(&code).await,
             Request::Wish { order, stage, wish } => self.people.wish(order, stage, wish),
+            Request::ForgetSigner { root } => match self.alone() {
+                Some(alone) => alone.forget(root).await,
+                None => {
+                    let detail = "this computer belongs to a server, and whom it trusts is its administrator's to say";
+                    Err(ApiError { reason: Reason::NotAllowed, detail: detail.to_owned() })
+                }
+            },
             other => self.people.carry_out(other),
         }
     }
     async fn open_package(&self, rights: &[Right], head: Vec<u8>, size: u64) -> Result<Package, ApiError> {
-        let (agent, rights) = (self.member()?, rights.to_vec());
-        let looking = tokio::task::spawn_blocking(move || agent.look_at_package(&rights, &head, size));
+        let (alone, rights) = (self.alone(), rights.to_vec());
+        let looking = match alone {
+            Some(alone) => tokio::task::spawn_blocking(move || alone.look_at_package(&rights, &head, size)),
+            None => {
+                let agent = self.member()?;
+                tokio::task::spawn_blocking(move || agent.look_at_package(&rights, &head, size))
+            }
+        };
         looking.await.map_err(|error| ApiError { reason: Reason::InternalError, detail: error.to_string() })?
     }
-    async fn install_package(&self, wanted: Digest, file: &mut Body<'_>) -> Result<DeploymentId, ApiError> {
-        self.member()?.by_hand(wanted, file).await
+    async fn install_package(
+        &self,
+        wanted: Digest,
+        trust: Option<Digest>,
+        file: &mut Body<'_>,
+    ) -> Result<DeploymentId, ApiError> {
+        match self.alone() {
+            Some(alone) => alone.install(wanted, trust, file).await,
+            None => self.member()?.by_hand(wanted, trust, file).await,
+        }
     }
 }
 

@@ -94,6 +94,7 @@ impl People {
             receive_deadline: due(Stage::Receive),
             install_deadline,
             wishes: notes.wishes,
+            alone: false,
         }
     }
 
@@ -165,6 +166,7 @@ fn about(agent: Option<&Agent>, label: &str, mode: Mode, zone: &jiff::tz::TimeZo
         }),
         // A zone without a name, from a file that was copied: faces take the computer's, which is the same.
         zone: jiff::fmt::temporal::DateTimePrinter::new().time_zone_to_string(zone).unwrap_or_default(),
+        signers: Vec::new(),
     }
 }
 

@@ -122,6 +122,23 @@ pub enum TrustError {
         /// The order's platform.
         platform: String,
     },
+    /// A package file without any root: nobody can be said to have signed it.
+    #[error("it has no root of trust in it")]
+    NoRoot,
+    /// Nobody here has said that they trust the file's publishers.
+    #[error("it is signed by the root {root}, and nobody here has said that they trust it")]
+    NotConsented {
+        /// Hash of the first root.
+        root: Digest,
+    },
+    /// The package's name belongs to the publishers who were the first to bring it here.
+    #[error("{package} was installed here from other publishers (root {root}), and only they can replace it")]
+    OtherSigner {
+        /// Package.
+        package: String,
+        /// Hash of their first root.
+        root: Digest,
+    },
     /// What this machine keeps is not readable. It fails closed: nothing is trusted until it has been repaired.
     #[error("this machine's record of what it trusts is damaged ({0}); enrol it again")]
     StoreDamaged(String),
@@ -143,6 +160,9 @@ impl TrustError {
             Self::BelowFloor { .. } => Reason::BelowFloor,
             Self::WrongPlatform { .. } => Reason::WrongPlatform,
             Self::TooLarge { .. } | Self::RootGap { .. } | Self::Manifest(_) => Reason::ProtocolBroken,
+            Self::NoRoot => Reason::NotAPackage,
+            Self::NotConsented { .. } => Reason::NotConsented,
+            Self::OtherSigner { .. } => Reason::OtherSigner,
             Self::StoreDamaged(_) => Reason::InternalError,
         }
     }
@@ -163,6 +183,9 @@ impl TrustError {
             | Self::BelowFloor { .. }
             | Self::NotOrdered { .. }
             | Self::WrongPlatform { .. }
+            | Self::NoRoot
+            | Self::NotConsented { .. }
+            | Self::OtherSigner { .. }
             | Self::StoreDamaged(_) => false,
         }
     }

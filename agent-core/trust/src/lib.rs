@@ -23,6 +23,7 @@ mod error;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
 pub mod package;
+mod personal;
 mod published;
 mod release;
 mod root;
@@ -31,8 +32,11 @@ mod store;
 
 #[cfg(test)]
 mod attacks;
+#[cfg(test)]
+mod personal_tests;
 
 pub use error::TrustError;
+pub use personal::{FileSigner, PersonalTrust};
 pub use published::{Published, Target, WITHDRAWN, signers};
 pub use release::{TrustedMetadata, TrustedRelease, fingerprint};
 pub use signed_release::SignedRelease;

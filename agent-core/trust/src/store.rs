@@ -172,6 +172,13 @@ impl TrustStore {
     pub fn time(&self, now: UnixSeconds) -> UnixSeconds {
         now.max(self.signed_time)
     }
+    /// The same root and floors for a machine that now belongs to a server: it goes by the server's lists from now on, and
+    /// one that was only ever seen in a package file must not make it refuse them (rule T9).
+    #[must_use]
+    pub fn for_server(&self) -> Self {
+        let versions = Versions { root: self.versions.root, ..Versions::default() };
+        Self { versions, ..self.clone() }
+    }
     /// The highest versions seen.
     #[must_use]
     pub fn versions(&self) -> Versions {

@@ -92,7 +92,7 @@ fn state(update: &Update, clock: &Clock) -> (Tone, String, String) {
         UpdateState::Installing => (Tone::Moving, texts::INSTALLING.to_owned(), String::new()),
         UpdateState::Installed { at } => (Tone::Done, texts::installed(&texts::past(*at, clock)), String::new()),
         UpdateState::Failed { reason, detail, restored, .. } => {
-            (Tone::Failed, texts::FAILED.to_owned(), texts::failed(*reason, detail, *restored))
+            (Tone::Failed, texts::FAILED.to_owned(), texts::failed(*reason, detail, *restored, update.alone))
         }
     }
 }

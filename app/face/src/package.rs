@@ -29,6 +29,8 @@ pub struct Opening {
     pub path: PathBuf,
     /// How far it is.
     pub step: Step,
+    /// The person says that they trust whoever signed it; asked only where the agent asks.
+    pub consent: bool,
 }
 
 /// How far it is.
@@ -52,7 +54,7 @@ impl Opening {
     /// One that was just opened.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        Self { path, step: Step::Asked }
+        Self { path, step: Step::Asked, consent: false }
     }
 }
 
@@ -66,10 +68,12 @@ pub fn open(socket: &Path, path: &Path) -> Step {
     }
 }
 
-/// Has the agent install it. `told` hears each step.
-pub fn install(socket: &Path, path: &Path, package: Box<Package>, mut told: impl FnMut(Step)) {
+/// Has the agent install it; `consent`: the person trusts whoever signed it. `told` hears each step.
+pub fn install(socket: &Path, path: &Path, package: Box<Package>, consent: bool, mut told: impl FnMut(Step)) {
     let sent = |sent, of| Step::Sent(package.clone(), sent, of);
-    let ended = send(socket, path, package.manifest, &mut |now, of| told(sent(now, of)));
+    // That very root, which was shown.
+    let trust = consent.then_some(package.signer.root);
+    let ended = send(socket, path, package.manifest, trust, &mut |now, of| told(sent(now, of)));
     told(match ended {
         Ok(Ok(order)) => Step::Ordered(package, order),
         Ok(Err(refused)) => Step::NotTaken(package, refused),
@@ -103,10 +107,16 @@ fn ask(socket: &Path, path: &Path) -> Answer<Box<Package>> {
     }
 }
 
-fn send(socket: &Path, path: &Path, manifest: Digest, told: &mut dyn FnMut(u64, u64)) -> Answer<DeploymentId> {
+fn send(
+    socket: &Path,
+    path: &Path,
+    manifest: Digest,
+    trust: Option<Digest>,
+    told: &mut dyn FnMut(u64, u64),
+) -> Answer<DeploymentId> {
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
-    let request = Request::InstallPackage { manifest, size };
+    let request = Request::InstallPackage { manifest, size, trust };
     match hand_over(socket, &request, &mut file, size, &mut |sent| told(sent, size))? {
         Reply::Ordered { order } => Ok(Ok(order)),
         Reply::Error(refused) => Ok(Err(refused)),

@@ -124,6 +124,7 @@ fn update(number: u64, package: &str, version: &str, state: UpdateState) -> Upda
         install_deadline: None,
         wishes: Wishes::default(),
         later: vec![],
+        alone: false,
     }
 }
 
@@ -147,6 +148,7 @@ pub fn quiet() -> Snapshot {
             listen: Some(([10, 20, 4, 9], 7444).into()),
             enrolled: Some(enrolled),
             zone: ZONE.to_owned(),
+            signers: vec![],
         },
         link: Link::Connected,
         updates: vec![],

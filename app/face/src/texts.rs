@@ -73,6 +73,17 @@ pub const SIGNED_BY: &str = "Signed by";
 pub const SIGNED_UNTIL: &str = "Signature ends";
 pub const TRUSTED: &str = "This computer trusts whoever signed it";
 pub const NOT_TRUSTED: &str = "This computer does not trust whoever signed it";
+pub const NOT_YET_TRUSTED: &str = "Nobody here has said yet whether to trust whoever signed it";
+pub const DO_YOU_TRUST: &str = "Do you trust whoever signed it?";
+pub const WHAT_TRUST_MEANS: &str = "If you do, this package and later ones with the same key can be installed here without asking again. What they install \
+     can do whatever you can do at this computer.";
+pub const COMPARE_KEY: &str = "This is their key. Compare all of it with the one that its publishers tell you in another way, as on their website.";
+pub const CALLS_ITSELF: &str = "Calls itself";
+pub const YOU_TRUST: &str = "Publishers you trust";
+pub const YOU_TRUST_MORE: &str =
+    "Their packages are installed when you open them. What is installed of them stays when you trust them no longer.";
+pub const FORGET_SIGNER: &str = "Trust no longer";
+pub const NO_NAME: &str = "Publishers without a name";
 pub const PUBLISHERS: &str = "Publishers";
 pub const DOES: &str = "What installing it does";
 pub const REPLACES: &str = "Replaces";
@@ -324,7 +335,10 @@ pub fn package_facts(package: &Package, clock: &Clock) -> Vec<(&'static str, Str
         (false, _) => "Unknown".to_owned(),
     };
     let mut facts = vec![(SIGNED_BY, publisher), (SIGNED_UNTIL, past(signer.until, clock))];
-    if !signer.trusted {
+    if signer.asks {
+        let named = signer_name(&package.publisher);
+        facts.push((CALLS_ITSELF, format!("{named} (nobody has checked that)")));
+    } else if !signer.trusted {
         let short = |text: &str| text.chars().take(16).collect::<String>();
         let keys: Vec<_> = signer.keys.iter().map(|key| short(key)).collect();
         facts.push((PUBLISHERS, format!("root {}, keys {}", short(&signer.root.to_string()), keys.join(", "))));
@@ -334,6 +348,25 @@ pub fn package_facts(package: &Package, clock: &Clock) -> Vec<(&'static str, Str
     }
     facts.push((REPLACES, replaces(package, clock)));
     facts
+}
+
+/// What publishers are called.
+#[must_use]
+pub fn signer_name(name: &str) -> &str {
+    if name.is_empty() { NO_NAME } else { name }
+}
+
+/// Beside the box that the person ticks: `I have compared the key and trust Mia's tools`.
+#[must_use]
+pub fn i_trust(name: &str) -> String {
+    let name = if name.is_empty() { "whoever has it" } else { name };
+    format!("I have compared the key and trust {name}")
+}
+
+/// A button's name, for those who hear and do not see which line it stands in.
+#[must_use]
+pub fn forget_signer(name: &str) -> String {
+    format!("{FORGET_SIGNER}: {}", signer_name(name))
 }
 
 fn replaces(package: &Package, clock: &Clock) -> String {
@@ -374,9 +407,11 @@ pub fn wait(wait: &Wait, clock: &Clock) -> String {
     format!("{}. {next}.", sentence(wait.reason.words()))
 }
 
-/// What failed, whether the old version is there, what to do.
+const ADMINISTRATOR_KNOWS: &str = "Your administrator knows of it.";
+
+/// What failed, whether the old version is there, what to do: where no server ordered it (`alone`), by the person.
 #[must_use]
-pub fn failed(reason: Reason, detail: &str, restored: bool) -> String {
+pub fn failed(reason: Reason, detail: &str, restored: bool, alone: bool) -> String {
     let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
     let old = if says_what_became_of_the_old_one(reason) {
         ""
@@ -385,7 +420,8 @@ pub fn failed(reason: Reason, detail: &str, restored: bool) -> String {
     } else {
         " The version before could not be put back."
     };
-    format!("{}{detail}.{old} Your administrator knows of it.", sentence(reason.words()))
+    let next = if alone { format!("{}.", sentence(reason.next())) } else { ADMINISTRATOR_KNOWS.to_owned() };
+    format!("{}{detail}.{old} {next}", sentence(reason.words()))
 }
 
 fn says_what_became_of_the_old_one(reason: Reason) -> bool {

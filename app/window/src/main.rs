@@ -156,11 +156,11 @@ impl Window {
     }
     /// Hands over the package file that is shown.
     fn install(&mut self, ctx: &egui::Context) {
-        let Some(Opening { path, step: Step::Shown(shown) }) = &self.state.opening else { return };
-        let (path, shown) = (path.clone(), shown.clone());
+        let Some(Opening { path, step: Step::Shown(shown), consent }) = &self.state.opening else { return };
+        let (path, shown, consent) = (path.clone(), shown.clone(), *consent && shown.signer.asks);
         let (tell, ctx, socket) = (self.step.clone(), ctx.clone(), self.socket.clone());
         std::thread::spawn(move || {
-            package::install(&socket, &path, shown, |step| {
+            package::install(&socket, &path, shown, consent, |step| {
                 let _ = tell.send((path.clone(), step));
                 ctx.request_repaint();
             });

@@ -268,8 +268,10 @@ fn notices_of_what_comes_are_for_those_who_want_them() {
 /// Everything that is said of a package file in this scene, and the buttons below.
 fn opened(step: banyan_face::package::Step) -> Harness<'static, Seen> {
     let mut harness = at(Page::Updates, sample::busy(), TALL, egui::Theme::Light);
-    harness.state_mut().state.opening =
-        Some(banyan_face::package::Opening { path: "/home/mia/drawing-3.1.banyan".into(), step });
+    harness.state_mut().state.opening = Some(banyan_face::package::Opening {
+        step,
+        ..banyan_face::package::Opening::new("/home/mia/drawing-3.1.banyan".into())
+    });
     harness.run();
     harness
 }
@@ -289,17 +291,62 @@ fn only_a_package_that_may_be_installed_has_a_button_for_it() {
         let harness = opened(answer(scene));
         let has = |label: &str| harness.query_by_label(label).is_some();
         let (install, older) = match scene {
-            PackageScene::New | PackageScene::Newer => (true, false),
+            PackageScene::New | PackageScene::Newer | PackageScene::Asks => (true, false),
             PackageScene::Older => (false, true),
             _ => (false, false),
         };
         assert_eq!((has(texts::INSTALL), has(texts::INSTALL_OLDER)), (install, older), "{scene:?}");
         assert_eq!(has(texts::REFUSED), !install && !older, "{scene:?}");
-        let trusted = !matches!(scene, PackageScene::Untrusted | PackageScene::Altered);
+        let trusted = !matches!(scene, PackageScene::Untrusted | PackageScene::Asks | PackageScene::Altered);
         assert_eq!(has(texts::TRUSTED), trusted, "{scene:?}");
         // Who is not trusted is not named as they like to be.
         assert_eq!(has("IT of Lakeside School"), trusted, "{scene:?}");
     }
+}
+
+/// Nothing is installed of a signer whom nobody here has trusted before the person says so, knowing their key.
+#[test]
+fn a_signer_is_trusted_by_a_step_of_its_own() {
+    use banyan_fake_agent::PackageScene;
+    let mut harness = opened(answer(PackageScene::Asks));
+    let root = banyan_proto::Digest([0x5e; 32]);
+    for words in [texts::NOT_YET_TRUSTED, root.grouped().as_str()] {
+        harness.get_by_label(words);
+    }
+    harness.get_by_label(texts::INSTALL).click();
+    harness.run();
+    assert!(harness.get_by_label(texts::INSTALL).accesskit_node().is_disabled());
+    assert!(!harness.state().state.install);
+    harness.get_by_label(&texts::i_trust("IT of Lakeside School")).click();
+    harness.run();
+    harness.get_by_label(texts::INSTALL).click();
+    harness.run();
+    let state = &harness.state().state;
+    assert!(state.install && state.opening.as_ref().is_some_and(|opening| opening.consent));
+    // Another file begins without it.
+    assert!(!banyan_face::package::Opening::new("other".into()).consent);
+    // Where nobody is asked, there is no such step.
+    for scene in [PackageScene::New, PackageScene::Untrusted] {
+        assert!(opened(answer(scene)).query_by_label(&texts::i_trust("IT of Lakeside School")).is_none());
+    }
+}
+
+#[test]
+fn whom_the_person_trusts_is_listed_and_can_be_forgotten() {
+    let mut alone = sample::quiet();
+    (alone.about.enrolled, alone.link) = (None, banyan_proto::local::Link::NotEnrolled);
+    let root = banyan_proto::Digest([0x5e; 32]);
+    alone.about.signers.push(banyan_proto::local::TrustedSigner { root, name: "Mia's tools".into() });
+    let mut harness = at(Page::Computer, alone, TALL, egui::Theme::Light);
+    harness.get_by_label("Mia's tools");
+    harness.get_by_label(&root.grouped());
+    let button = texts::forget_signer("Mia's tools");
+    assert!(harness.query_by_label(&button).is_none(), "who may not install has no say");
+    harness.state_mut().view.rights.push(Right::Install);
+    harness.run();
+    harness.get_by_label(&button).click();
+    harness.run();
+    assert_eq!(harness.state().asked, [Request::ForgetSigner { root }]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::{access::Access, agent::Agent, menu::Menu, pages};
 use banyan_face::{sample, texts};
 use banyan_fake_agent::{PackageScene, Scene, package_file};
 use banyan_proto::{
-    UnixSeconds,
+    Digest, UnixSeconds,
     local::{Request, UpdateState},
 };
 use banyan_tests::stage::{Stage, wait_for};
@@ -63,4 +63,37 @@ fn one_that_is_not_trusted_is_refused_with_a_reason() {
     let second = stage.ours("banyan-tray").arg("open").arg(&path).status().expect("it can be started");
     assert!(second.success(), "a second tray ends well");
     access.find("not-a-package");
+}
+
+/// Without a server: the person is shown the key, and Install is closed until they say that they trust it.
+#[test]
+fn nothing_is_installed_before_the_person_trusts_who_signed_it() {
+    let mut stage = Stage::bare();
+    let agent = Agent::plays(&stage, Scene::NotEnrolled);
+    agent.stop_clock(sample::NOW);
+    agent.change(|snapshot| snapshot.about.zone = sample::quiet().about.zone);
+    agent.set_package(PackageScene::Asks);
+    let access = Access::on(&stage);
+    let mut window = stage.ours("banyan-window");
+    window.arg("--package").arg(file(&stage));
+    stage.keep(window.args(["--look", "light", "--at", &sample::NOW.0.to_string()]));
+    let shown = stage.window(texts::PRODUCT);
+    let root = Digest([0x5e; 32]);
+    access.find(&root.grouped());
+    let consent = texts::i_trust("IT of Lakeside School");
+    let install = || access.find(texts::INSTALL);
+    assert!(access.find(&consent).is_enabled && !install().is_enabled);
+    let _ = access.try_press(texts::INSTALL);
+    pages::picture(&stage, &shown, &pages::path(true, "package-trust-light"));
+    let asked = || agent.asked().into_iter().find(|asked| matches!(asked, Request::InstallPackage { .. }));
+    assert_eq!(asked(), None);
+    access.press(&consent);
+    wait_for("it can be installed now", || install().is_enabled.then_some(()));
+    assert_eq!(asked(), None, "trusting alone installs nothing");
+    access.press(texts::INSTALL);
+    let asked = wait_for("it is handed over", asked);
+    assert!(matches!(asked, Request::InstallPackage { trust: Some(trust), .. } if trust == root), "{asked:?}");
+    access.find(texts::INSTALLING);
+    agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample::NOW.0 - 60) });
+    access.find("Installed 14:29");
 }

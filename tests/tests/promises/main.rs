@@ -16,6 +16,7 @@ mod halted_means_not_installed;
 mod keys_are_replaced;
 mod others_go_round_it;
 mod packages_by_hand;
+mod packages_without_a_server;
 mod people_are_not_disturbed;
 mod several_publishers_sign;
 mod system_bus;

@@ -1,6 +1,6 @@
 //! Who this machine is, and whether its server can be reached.
 
-use crate::{MachineId, UnixSeconds};
+use crate::{Digest, MachineId, UnixSeconds};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -23,6 +23,19 @@ pub struct About {
     /// The zone that the agent's hours are in: `Europe/Berlin`, or what POSIX's `TZ` says, `CET-1CEST,M3.5.0,M10.5.0/3`.
     /// Empty: the computer's, which has no name.
     pub zone: String,
+    /// Whose packages somebody here said to trust, as long as there is no server to say it ([`super::Signer::asks`]).
+    #[serde(default)]
+    pub signers: Vec<TrustedSigner>,
+}
+
+/// Somebody whose packages may be installed here because the person at the machine said so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TrustedSigner {
+    /// Hash of their first root.
+    pub root: Digest,
+    /// What they called themselves when that was said. May be empty.
+    pub name: String,
 }
 
 /// A machine's identity.

@@ -22,7 +22,7 @@ mod snapshot;
 mod status;
 mod update;
 
-pub use about::{About, Enrolled, Link, Mode};
+pub use about::{About, Enrolled, Link, Mode, TrustedSigner};
 pub use package::{Package, PackageFile, Replaces, Signer};
 pub use schedule::{Later, Overruled, PauseFor, Scheduling, Seen, SeenSignals, Sharing, When};
 pub use snapshot::{Event, Headline, Snapshot};
@@ -130,6 +130,15 @@ pub enum Request {
         manifest: Digest,
         /// How many bytes follow.
         size: u64,
+        /// The person trusts whoever signed it: [`Signer::root`], as it was shown. Only where [`Signer::asks`]; it is
+        /// remembered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trust: Option<Digest>,
+    },
+    /// The person does not trust this signer any more: one of [`About::signers`].
+    ForgetSigner {
+        /// Hash of their first root.
+        root: Digest,
     },
     /// Makes this machine a member with a join code.
     Enrol {
@@ -145,7 +154,7 @@ impl Request {
         match self {
             Self::Hello { .. } => None,
             Self::Status | Self::Subscribe | Self::OpenPackage { .. } => Some(Right::See),
-            Self::InstallPackage { .. } => Some(Right::Install),
+            Self::InstallPackage { .. } | Self::ForgetSigner { .. } => Some(Right::Install),
             Self::SetWindow { .. }
             | Self::SetInstallWindow { .. }
             | Self::SetLimits { .. }
@@ -178,6 +187,7 @@ impl Request {
             | Self::Wish { .. }
             | Self::SetGiveWay { .. }
             | Self::Report { .. }
+            | Self::ForgetSigner { .. }
             | Self::Enrol { .. } => 0,
         }
     }
@@ -200,8 +210,8 @@ pub enum Reply {
     Status(Status),
     /// To `open-package`.
     Package(Box<Package>),
-    /// To `install-package`: the file is here and genuine, and the server has ordered it. From now on it is an update
-    /// like every other; this is its order.
+    /// To `install-package`: the file is here and genuine, and the server has ordered it, or the person whose machine
+    /// it is. From now on it is an update like every other; this is its order.
     Ordered {
         /// Which.
         order: DeploymentId,

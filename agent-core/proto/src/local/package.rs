@@ -19,7 +19,8 @@ pub struct Package {
     pub version: String,
     /// Sequence of the release.
     pub sequence: u64,
-    /// Who publishes, in words. May be empty; believe it only when the signer is trusted.
+    /// Who publishes, in words. May be empty; believe it only when the signer is trusted. Without a server it is what they
+    /// called themselves when the person said that they trust them.
     pub publisher: String,
     /// Release notes, plain text. May be empty.
     pub notes: String,
@@ -47,6 +48,10 @@ pub struct Signer {
     pub until: UnixSeconds,
     /// This machine installs what they sign.
     pub trusted: bool,
+    /// It would, if the person says so in [`super::Request::InstallPackage`]: this machine belongs to a person and to no
+    /// server.
+    #[serde(default)]
+    pub asks: bool,
 }
 
 /// What would be installed.

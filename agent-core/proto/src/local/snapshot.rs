@@ -167,12 +167,13 @@ impl Snapshot {
     /// What the person wants to know first.
     #[must_use]
     pub fn headline(&self) -> Headline {
-        if self.link == Link::NotEnrolled {
-            return Headline::NotEnrolled;
-        }
         let find = |wanted: fn(&Update) -> bool| self.updates.iter().find(|update| wanted(update)).map(|u| u.order);
+        // Also without a server: the person opened it.
         if let Some(order) = find(|update| update.state == UpdateState::Installing) {
             return Headline::Installing(order);
+        }
+        if self.link == Link::NotEnrolled {
+            return Headline::NotEnrolled;
         }
         // What failed stays at the top until a newer order of the same package has taken its place.
         if let Some(order) = find(|update| matches!(update.state, UpdateState::Failed { .. })) {

@@ -37,6 +37,7 @@ fn update(number: u64) -> Update {
         install_deadline: None,
         wishes: Wishes::default(),
         later: vec![],
+        alone: false,
     }
 }
 
@@ -50,6 +51,7 @@ fn snapshot(updates: &[u64]) -> Snapshot {
             listen: None,
             enrolled: None,
             zone: "UTC".into(),
+            signers: vec![],
         },
         link: Link::Connected,
         updates: updates.iter().map(|number| update(*number)).collect(),
@@ -91,6 +93,7 @@ fn many() -> Vec<Snapshot> {
     moved.updates[1].progress.held = 1000;
     all.push(moved.clone());
     moved.about.label = "other".into();
+    moved.about.signers.push(TrustedSigner { root: crate::Digest([1; 32]), name: "Mia".into() });
     moved.link = Link::Away { heard: Some(UnixSeconds(4)) };
     moved.scheduling.choice = Some(Choice { forward: false, ..Choice::default() });
     moved.scheduling.signals.load.value = Some(Load { percent: 7, idle: true });
@@ -164,10 +167,16 @@ fn requests_are_read_as_they_are_written() {
     }
     let open = Request::OpenPackage { head: 7, size: 9 };
     assert_eq!((open.followed_by(), open.needs()), (7, Some(Right::See)));
-    let install = Request::InstallPackage { manifest: crate::Digest([7; 32]), size: 9 };
+    let install = Request::InstallPackage { manifest: crate::Digest([7; 32]), size: 9, trust: None };
     assert_eq!((install.followed_by(), install.needs()), (9, Some(Right::Install)));
     let text = format!(r#"{{"request":"install-package","manifest":"{}","size":9}}"#, crate::Digest([7; 32]));
     assert_eq!(serde_json::to_string(&install).unwrap(), text);
+    let root = crate::Digest([9; 32]);
+    let trusts = Request::InstallPackage { manifest: crate::Digest([7; 32]), size: 9, trust: Some(root) };
+    let text = serde_json::to_string(&trusts).unwrap();
+    assert_eq!((serde_json::from_str(&text).unwrap(), text.contains(&root.to_string())), (trusts, true));
+    let forget = Request::ForgetSigner { root };
+    assert_eq!((forget.followed_by(), forget.needs()), (0, Some(Right::Install)));
     for reply in [
         Reply::Done,
         Reply::Ordered { order },
@@ -197,6 +206,8 @@ fn the_headline_says_what_a_person_wants_to_know_first() {
     assert_eq!(now.headline(), Headline::Problem(order));
     now.link = Link::NotEnrolled;
     assert_eq!(now.headline(), Headline::NotEnrolled);
+    now.updates[0].state = UpdateState::Installing;
+    assert_eq!(now.headline(), Headline::Installing(order), "a person installs without a server, too");
     assert_eq!(snapshot(&[]).headline(), Headline::Idle);
 }
 

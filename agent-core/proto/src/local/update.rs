@@ -51,6 +51,9 @@ pub struct Update {
     pub wishes: Wishes,
     /// Times that the install may be put off to. Empty when it is over, or the policy leaves no time.
     pub later: Vec<Later>,
+    /// No server ordered it, the person did: nobody else hears how it ends.
+    #[serde(default)]
+    pub alone: bool,
 }
 
 /// What the person said about an update.

@@ -100,3 +100,51 @@ fn looking_teaches_nothing() {
     assert_eq!(refused(&seen(&trust, &head, None).unwrap()), None);
     assert_eq!(trust, before);
 }
+
+/// Publishers with one release of `tool`, and its package file, shown to somebody who has no server.
+fn alone(trust: &PersonalTrust, head: &Head) -> Result<Package, ApiError> {
+    look_alone(trust, head, "linux-x86_64", NOW).map(|looked| looked.package)
+}
+
+#[test]
+fn without_a_server_the_person_is_asked_once() {
+    let (mut signers, _, head) = world();
+    let nobody = PersonalTrust::default();
+    let package = alone(&nobody, &head).unwrap();
+    assert_eq!((package.signer.trusted, package.signer.asks, refused(&package)), (false, true, None));
+    assert_eq!(package.signer.root, signers.root_digest());
+    assert_eq!(nobody, PersonalTrust::default(), "looking teaches nothing");
+    let (_, trust) = nobody.check(&head, Some(signers.root_digest()), NOW).unwrap();
+    // What they call themselves later is not what they were called when the person said that they trust them.
+    let mut renamed = manifest("tool", 6, 3);
+    renamed.publisher = "Your Bank".into();
+    let release = signers.publish(&renamed);
+    let head = Head { roots: signers.roots.clone(), targets: release.metadata.targets, manifest: release.manifest };
+    let package = alone(&trust, &head).unwrap();
+    assert_eq!((package.signer.trusted, package.signer.asks, package.publisher.as_str()), (true, false, ""));
+    assert_eq!(alone(&nobody, &head).unwrap().publisher, "Your Bank", "as they say, while they are not trusted");
+}
+
+#[test]
+fn without_a_server_nobody_is_asked_about_what_cannot_be_installed_anyway() {
+    let (mut signers, _, head) = world();
+    let nobody = PersonalTrust::default();
+    let altered = Head { manifest: head.manifest.replace("tool", "evil"), ..head.clone() };
+    assert_eq!(alone(&nobody, &altered).unwrap_err().reason, Reason::NotPublished);
+    let altered = Head { targets: head.targets.replace("tool/5", "tool/6"), ..head.clone() };
+    assert_eq!(alone(&nobody, &altered).unwrap_err().reason, Reason::MetadataForged);
+    assert_eq!(alone(&nobody, &Head { roots: vec![], ..head.clone() }).unwrap_err().reason, Reason::NotAPackage);
+    let mut other = Signers::new(NOW);
+    let release = other.publish(&manifest("tool", 50, 0));
+    let theirs = Head { roots: other.roots.clone(), targets: release.metadata.targets, manifest: release.manifest };
+    let (_, trust) = nobody.check(&head, Some(signers.root_digest()), NOW).unwrap();
+    assert_eq!(refused(&alone(&trust, &theirs).unwrap()), Some(Reason::OtherSigner));
+    let mut deb = manifest("system-tool", 1, 0);
+    deb.artifacts[0].install.kind = Kind::Deb;
+    let release = signers.publish(&deb);
+    let head = Head { targets: release.metadata.targets, manifest: release.manifest, ..head };
+    assert_eq!(refused(&alone(&trust, &head).unwrap()), Some(Reason::NeedsAdministrator));
+    // Its time is over.
+    let late = look_alone(&trust, &head, "linux-x86_64", NOW.plus(400 * 86_400)).unwrap().package;
+    assert_eq!(refused(&late), Some(Reason::MetadataExpired));
+}

@@ -7,7 +7,7 @@ use nix::{
         stat::{Mode, umask},
         statvfs::statvfs,
     },
-    unistd::{Pid, geteuid},
+    unistd::{Pid, getegid, geteuid, getgid, getuid},
 };
 use std::{
     fs::{self, DirBuilder, File, Permissions},
@@ -21,6 +21,25 @@ use tokio::process::{Child, Command};
 pub(crate) const LINKS: bool = true;
 /// Whether [`sync_disk`] can be used.
 pub(crate) const SYNCS_DISKS: bool = cfg!(target_os = "linux");
+
+/// Whether this process may do more than the person who started it: it is root's, was given another user's or group's
+/// rights, or capabilities. What cannot be found out counts as yes.
+pub(crate) fn has_privileges() -> bool {
+    geteuid().is_root() || getuid() != geteuid() || getgid() != getegid() || has_capabilities()
+}
+
+#[cfg(target_os = "linux")]
+fn has_capabilities() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let permitted = status.lines().find_map(|line| line.strip_prefix("CapPrm:"));
+    permitted.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()) != Some(0)
+}
+
+/// Such rights in pieces are a thing of Linux.
+#[cfg(not(target_os = "linux"))]
+fn has_capabilities() -> bool {
+    false
+}
 
 /// A folder that belongs to this user or root and that nobody else can write; made when missing. Others can look into
 /// it when it is `open` to them.

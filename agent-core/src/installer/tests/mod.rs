@@ -1,5 +1,6 @@
 //! Whole jobs, in folders that exist for one test.
 
+mod alone;
 mod archives;
 mod commands;
 mod crashes;

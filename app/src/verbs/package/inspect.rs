@@ -102,6 +102,7 @@ fn text(inspected: &Inspected) -> String {
         format!("  {} in all, every byte is what was signed", bytes(inspected.bytes)),
         format!("signed by: {} (targets keys of root {})", keys.join(", "), inspected.root_version),
         format!("publishers: root {}, {who}", inspected.root),
+        format!("  for people to compare: {}", inspected.root.grouped()),
         format!("believed until: {}", expiry::date(inspected.expires)),
     ];
     if !publisher.is_empty() {

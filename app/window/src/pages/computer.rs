@@ -3,7 +3,7 @@
 use crate::{state::State, theme, widgets};
 use banyan_face::{Clock, View, texts};
 use banyan_proto::local::{Request, Right, Snapshot};
-use egui::{TextEdit, Ui};
+use egui::{RichText, TextEdit, Ui};
 
 pub(super) fn draw(
     ui: &mut Ui,
@@ -23,6 +23,7 @@ pub(super) fn draw(
     if snapshot.about.enrolled.is_some() {
         return;
     }
+    signers(ui, view, snapshot, asked);
     widgets::section(ui, texts::JOIN);
     if !view.may(Right::Administer) {
         return widgets::quiet(ui, texts::MAY_NOT);
@@ -36,4 +37,27 @@ pub(super) fn draw(
             asked.push(Request::Enrol { code: code.to_owned() });
         }
     });
+}
+
+/// Whose packages the person said to trust.
+fn signers(ui: &mut Ui, view: &View, snapshot: &Snapshot, asked: &mut Vec<Request>) {
+    if snapshot.about.signers.is_empty() {
+        return;
+    }
+    widgets::section(ui, texts::YOU_TRUST);
+    widgets::quiet(ui, texts::YOU_TRUST_MORE);
+    for signer in &snapshot.about.signers {
+        ui.add_space(theme::NEAR);
+        let name = texts::signer_name(&signer.name);
+        ui.push_id(signer.root, |ui| {
+            ui.label(name);
+            ui.label(RichText::new(signer.root.grouped()).size(theme::NOTE).monospace());
+            if view.may(Right::Install) {
+                let button = ui.button(texts::FORGET_SIGNER);
+                if widgets::named(button, &texts::forget_signer(name)).clicked() {
+                    asked.push(Request::ForgetSigner { root: signer.root });
+                }
+            }
+        });
+    }
 }

@@ -1,5 +1,7 @@
 //! A package file that somebody opened: who signed it, whether this computer trusts them, what it does, what it replaces; then
 //! its way to the agent, and its end. It stands in the place of a page.
+//!
+//! Of a signer whom the person may trust, Install comes after a step of its own: the key, and a box that nobody has ticked.
 
 use crate::{state::State, theme, theme::palette, widgets};
 use banyan_face::{
@@ -16,7 +18,7 @@ use banyan_proto::{
 use egui::{RichText, Ui};
 
 pub(crate) fn draw(ui: &mut Ui, view: &View, state: &mut State, clock: &Clock) {
-    let Some(Opening { path, step }) = &state.opening else { return };
+    let Some(Opening { path, step, consent }) = &mut state.opening else { return };
     let (mut close, mut install) = (false, false);
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     match step {
@@ -35,10 +37,19 @@ pub(crate) fn draw(ui: &mut Ui, view: &View, state: &mut State, clock: &Clock) {
                 refused(ui, texts::REFUSED, error);
                 close = leave(ui, texts::CLOSE);
             } else {
+                let asks = package.signer.asks;
+                if asks {
+                    ask(ui, package, consent);
+                }
                 ui.add_space(theme::NEAR);
                 ui.horizontal_wrapped(|ui| {
                     let words = if texts::is_older(package) { texts::INSTALL_OLDER } else { texts::INSTALL };
-                    install = widgets::primary(ui, words).clicked();
+                    install = if !asks || *consent {
+                        widgets::primary(ui, words).clicked()
+                    } else {
+                        // Not what most will want: what to look at first stands above it.
+                        ui.add_enabled(false, egui::Button::new(words)).clicked()
+                    };
                     close = ui.button(texts::CANCEL).clicked();
                 });
             }
@@ -70,8 +81,12 @@ pub(crate) fn draw(ui: &mut Ui, view: &View, state: &mut State, clock: &Clock) {
 /// Everything that is known before anything is installed.
 fn shown(ui: &mut Ui, package: &Package, clock: &Clock) {
     widgets::title(ui, &texts::package(package));
-    let tone = if package.signer.trusted { Tone::Done } else { Tone::Failed };
-    widgets::state(ui, tone, if package.signer.trusted { texts::TRUSTED } else { texts::NOT_TRUSTED });
+    let (tone, words) = match &package.signer {
+        signer if signer.trusted => (Tone::Done, texts::TRUSTED),
+        signer if signer.asks => (Tone::NeedsYou, texts::NOT_YET_TRUSTED),
+        _ => (Tone::Failed, texts::NOT_TRUSTED),
+    };
+    widgets::state(ui, tone, words);
     ui.add_space(theme::NEAR);
     widgets::facts(ui, &texts::package_facts(package, clock));
     if let Some(file) = &package.file {
@@ -84,6 +99,17 @@ fn shown(ui: &mut Ui, package: &Package, clock: &Clock) {
         widgets::section(ui, texts::RELEASE_NOTES);
         ui.label(&package.notes);
     }
+}
+
+/// Whether the person trusts whoever signed it.
+fn ask(ui: &mut Ui, package: &Package, consent: &mut bool) {
+    widgets::section(ui, texts::DO_YOU_TRUST);
+    ui.label(texts::WHAT_TRUST_MEANS);
+    ui.add_space(theme::NEAR);
+    ui.label(RichText::new(package.signer.root.grouped()).monospace());
+    widgets::quiet(ui, texts::COMPARE_KEY);
+    ui.add_space(theme::NEAR);
+    ui.checkbox(consent, texts::i_trust(&package.publisher));
 }
 
 fn refused(ui: &mut Ui, title: &str, error: &ApiError) {

@@ -1,0 +1,149 @@
+//! Taking a package file in: from the line of a local program into the folder where content is, only what was signed.
+
+use super::Looked;
+use crate::{local::Body, offer::free_bytes};
+use banyan_proto::{Artifact, DeploymentId, Digest, Manifest, Reason, api::ApiError, limits};
+use banyan_trust::package::{MAGIC, artifacts};
+use banyan_wire::{content::ArtifactFile, verify::VerifiedChunk};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
+
+/// How the names of files begin that are being taken in.
+const INCOMING: &str = "incoming-";
+/// Free disk space that a package must leave (bytes).
+const FLOOR: u64 = 64 << 20;
+/// A local program that sends more slowly than this is in the others' way (bytes a second).
+const SLOWEST: u64 = 1 << 20;
+/// One package is taken in at a time.
+static TAKING: Semaphore = Semaphore::const_new(1);
+
+pub(super) fn refused(reason: Reason, detail: impl Into<String>) -> ApiError {
+    ApiError { reason, detail: detail.into() }
+}
+fn cut_off(error: &io::Error) -> ApiError {
+    refused(Reason::NotAPackage, format!("the file did not come whole: {error}"))
+}
+pub(super) fn disk(error: &io::Error) -> ApiError {
+    refused(Reason::DiskFailed, format!("the package could not be kept: {error}; nothing was installed"))
+}
+
+/// The turn of one package.
+pub(super) fn turn() -> Result<SemaphorePermit<'static>, ApiError> {
+    let busy = || refused(Reason::Busy, "another package is being taken in; try again when that has ended");
+    TAKING.try_acquire().map_err(|_| busy())
+}
+
+/// Whether the whole file has the size that its publishers signed, where so many bytes come before the artifacts.
+pub(super) fn has_size(manifest: &Manifest, head: usize, size: u64) -> Result<(), ApiError> {
+    let whole = artifacts(manifest).iter().fold(head as u64, |sum, artifact| sum.saturating_add(artifact.size));
+    if whole == size {
+        return Ok(());
+    }
+    let detail = format!("it has {size} bytes; by what its publishers signed it should have {whole}");
+    Err(refused(Reason::NotAPackage, detail))
+}
+
+/// Whether this machine's file fits into the folder.
+pub(super) fn has_room(looked: &Looked, folder: &Path) -> Result<(), ApiError> {
+    let file = looked.package.file.as_ref().map_or(0, |file| file.size);
+    let free = free_bytes(folder).unwrap_or(u64::MAX);
+    if free >= file.saturating_add(FLOOR) {
+        return Ok(());
+    }
+    Err(refused(Reason::DiskFull, format!("{} bytes are needed and {free} are free", file.saturating_add(FLOOR))))
+}
+
+/// What may be taken in of a file that was looked at: the release that the person was shown, for this machine.
+pub(super) fn wanted(looked: &Looked, wanted: Digest) -> Result<Artifact, ApiError> {
+    if let Some(refused) = &looked.package.refused {
+        return Err(refused.clone());
+    }
+    if looked.package.manifest != wanted {
+        let detail = "the file is another one than was shown; open it again and look at it";
+        return Err(refused(Reason::BadRequest, detail));
+    }
+    looked.artifact.clone().ok_or_else(|| refused(Reason::WrongPlatform, Reason::WrongPlatform.words()))
+}
+
+/// A file that goes when nobody has put it in its place.
+pub(super) struct Incoming(PathBuf);
+
+impl Incoming {
+    /// Takes in this machine's artifact; the others go by.
+    pub(super) async fn take(
+        folder: &Path,
+        body: &mut Body<'_>,
+        manifest: &Manifest,
+        ours: Digest,
+    ) -> Result<Self, ApiError> {
+        let incoming = Self(folder.join(format!("{INCOMING}{}", DeploymentId::random())));
+        let patience = Duration::from_secs(60 + body.left() / SLOWEST);
+        let taking = async {
+            for other in artifacts(manifest) {
+                if other.digest == ours {
+                    take(body, &incoming.0, other).await?;
+                } else {
+                    body.skip(other.size).await.map_err(|error| cut_off(&error))?;
+                }
+            }
+            Ok(())
+        };
+        timeout(patience, taking).await.map_err(|_| cut_off(&io::ErrorKind::TimedOut.into()))??;
+        Ok(incoming)
+    }
+    /// Gives it its place.
+    pub(super) fn put(&self, place: &Path) -> Result<(), ApiError> {
+        std::fs::rename(&self.0, place).map_err(|error| disk(&error))
+    }
+}
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+/// Reads what comes before the artifacts.
+pub(super) async fn head_of(body: &mut Body<'_>) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = vec![0; MAGIC.len() + 4];
+    body.fill(&mut bytes).await.map_err(|error| cut_off(&error))?;
+    let length = bytes.last_chunk::<4>().map_or(0, |length| u32::from_be_bytes(*length) as usize);
+    if !bytes.starts_with(MAGIC) || length > limits::PACKAGE_HEAD_BYTES || length as u64 > body.left() {
+        return Err(refused(Reason::NotAPackage, Reason::NotAPackage.words()));
+    }
+    while bytes.len() < MAGIC.len() + 4 + length {
+        let (from, more) = (bytes.len(), (MAGIC.len() + 4 + length - bytes.len()).min(64 << 10));
+        bytes.resize(from + more, 0);
+        body.fill(&mut bytes[from..]).await.map_err(|error| cut_off(&error))?;
+    }
+    Ok(bytes)
+}
+
+/// Takes one artifact in. Only verified chunks reach the disk (rule C3).
+async fn take(body: &mut Body<'_>, path: &Path, artifact: &Artifact) -> Result<(), ApiError> {
+    let file = ArtifactFile::resume(path, artifact.clone(), 1).map_err(|error| disk(&error))?;
+    let altered = || {
+        let detail = format!("the bytes of {} are not what its publishers signed", artifact.file_name);
+        refused(Reason::BadArtifact, detail)
+    };
+    let file = Arc::new(file);
+    for index in 0..artifact.chunk_count() {
+        let mut bytes = vec![0; artifact.chunk_len(index) as usize];
+        body.fill(&mut bytes).await.map_err(|error| cut_off(&error))?;
+        let chunk = VerifiedChunk::check(artifact, index, bytes).map_err(|_| altered())?;
+        let file = Arc::clone(&file);
+        let stored = tokio::task::spawn_blocking(move || file.store(0, &chunk)).await;
+        let stored = stored.map_err(|error| refused(Reason::InternalError, error.to_string()))?;
+        stored.map_err(|error| refused(Reason::DiskFailed, error.to_string()))?;
+    }
+    let whole = tokio::task::spawn_blocking(move || file.verify_whole().map(drop)).await;
+    let whole = whole.map_err(|error| refused(Reason::InternalError, error.to_string()))?;
+    whole.map_err(|_| altered())
+}
