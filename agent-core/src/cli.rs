@@ -3,6 +3,7 @@
 use crate::{
     agent::{self, Agent},
     authenticate::Authenticate,
+    catalogue::Shelf,
     check_in,
     epoch::Epoch,
     folder::{self, Group},
@@ -314,6 +315,7 @@ fn assemble(
         trouble: Mutex::default(),
         told: Mutex::default(),
         leaves: Mutex::default(),
+        shelf: Shelf::default(),
     }))
 }
 

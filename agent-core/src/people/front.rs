@@ -10,7 +10,7 @@ use banyan_proto::{
     DeploymentId, Digest, Reason,
     api::ApiError,
     join::JoinCode,
-    local::{Mode, OrderStatus, Package, Request, Right, Snapshot, Status},
+    local::{Catalogue, Mode, OrderStatus, Package, Request, Right, Snapshot, Status},
 };
 use std::{
     path::{Path, PathBuf},
@@ -75,7 +75,7 @@ impl Front {
     /// The agent, of a machine that belongs to a server: whom to trust is not known before.
     fn member(&self) -> Result<Arc<Agent>, ApiError> {
         let detail = "this computer belongs to no server yet, so it does not know whose packages to trust; enrol it with a \
-                      join code, then open the package again";
+                      join code, then try again";
         let agent = self.agent.get().cloned();
         agent.ok_or_else(|| ApiError { reason: Reason::NotAllowed, detail: detail.to_owned() })
     }
@@ -102,7 +102,7 @@ impl Backend for Front {
         crate::identity::software()
     }
     fn rights(&self, caller: Caller) -> Vec<Right> {
-        caller.rights(self.mode, &self.sessions, self.people.policy().by_hand.who)
+        caller.rights(self.mode, &self.sessions, &self.people.policy())
     }
     fn status(&self) -> Result<Status, ApiError> {
         let detail = "this machine is not enrolled yet";
@@ -131,6 +131,12 @@ impl Backend for Front {
         let (agent, rights) = (self.member()?, rights.to_vec());
         let looking = tokio::task::spawn_blocking(move || agent.look_at_package(&rights, &head, size));
         looking.await.map_err(|error| ApiError { reason: Reason::InternalError, detail: error.to_string() })?
+    }
+    async fn catalogue(&self) -> Result<Catalogue, ApiError> {
+        self.member()?.catalogue().await
+    }
+    async fn get_from_catalogue(&self, package: &str, manifest: Digest) -> Result<DeploymentId, ApiError> {
+        self.member()?.get_from_catalogue(package, manifest).await
     }
     async fn install_package(&self, wanted: Digest, file: &mut Body<'_>) -> Result<DeploymentId, ApiError> {
         self.member()?.by_hand(wanted, file).await

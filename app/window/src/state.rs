@@ -2,8 +2,9 @@
 //! from the agent.
 
 use crate::week::Painted;
-use banyan_face::{Page, Preferences, package::Opening};
+use banyan_face::{Page, Preferences, catalogue::Shelf, package::Opening};
 use banyan_proto::{
+    Digest,
     local::Request,
     schedule::{Choice, Window},
 };
@@ -25,6 +26,14 @@ pub(crate) struct State {
     pub(crate) opening: Option<Opening>,
     /// The person said that it shall be installed.
     pub(crate) install: bool,
+    /// What the administrator offers.
+    pub(crate) shelf: Shelf,
+    /// The number of the policy for which that was asked; none while the page is not open.
+    pub(crate) looked: Option<u64>,
+    /// It shall be asked for.
+    pub(crate) look: bool,
+    /// The person wants this one.
+    pub(crate) get: Option<(String, Digest)>,
 }
 
 impl State {
@@ -39,6 +48,10 @@ impl State {
             not_kept: None,
             opening: None,
             install: false,
+            shelf: Shelf::default(),
+            looked: None,
+            look: false,
+            get: None,
         }
     }
 }
