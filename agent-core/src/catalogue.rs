@@ -8,7 +8,7 @@
 use crate::{agent::Agent, people::People, server_api::CallError};
 use banyan_machine::io::Input;
 use banyan_proto::{
-    DeploymentId, Digest, Reason,
+    DeploymentId, Digest, KeyRing, Order, Reason, Signed,
     api::{ApiError, CatalogueRequest, Help, OfferedRelease},
     limits,
     local::{Catalogue, Item},
@@ -27,6 +27,23 @@ const FRESH: Duration = Duration::from_secs(1);
 /// What the server last said. Whoever asks next waits until the one before has its answer.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf(Mutex<Option<(Instant, Vec<OfferedRelease>)>>);
+
+impl Shelf {
+    /// The last answer while it is fresh, else another one.
+    async fn fresh(
+        &self,
+        now: impl Fn() -> Instant,
+        ask: impl AsyncFnOnce() -> Result<Vec<OfferedRelease>, ApiError>,
+    ) -> Result<Vec<OfferedRelease>, ApiError> {
+        let mut last = self.0.lock().await;
+        if let Some((_, releases)) = last.as_ref().filter(|(at, _)| now().duration_since(*at) < FRESH) {
+            return Ok(releases.clone());
+        }
+        let releases = ask().await?;
+        *last = Some((now(), releases.clone()));
+        Ok(releases)
+    }
+}
 
 fn refused(reason: Reason, detail: impl Into<String>) -> ApiError {
     ApiError { reason, detail: detail.into() }
@@ -80,14 +97,8 @@ impl Agent {
 
     /// Asks the server, unless it has just been asked.
     async fn offered(&self) -> Result<Vec<OfferedRelease>, ApiError> {
-        let mut shelf = self.shelf.0.lock().await;
-        if let Some((_, releases)) = shelf.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-            return Ok(releases.clone());
-        }
-        let answer = self.server.catalogue().await.map_err(not_answered)?;
-        let releases = within_limits(answer.releases)?;
-        *shelf = Some((Instant::now(), releases.clone()));
-        Ok(releases)
+        let ask = async || within_limits(self.server.catalogue().await.map_err(not_answered)?.releases);
+        self.shelf.fresh(Instant::now, ask).await
     }
 
     /// Takes up the order that came of asking, if it is of what was asked for.
@@ -101,10 +112,7 @@ impl Agent {
         };
         let mut taken = None;
         for offer in help.offers {
-            let order = offer.order.verify(&self.offers.keys).map_err(|error| not_believed(error.to_string()))?;
-            if (&order.package, order.manifest) != (&asked.package, asked.manifest) {
-                return Err(not_believed(format!("it is of {} {}", order.package, order.manifest)));
-            }
+            is_of(&offer.order, &self.offers.keys, asked).map_err(not_believed)?;
             let checked = self.check(self.offers.server, offer).await;
             let trusted = checked.map_err(|reply| not_believed(format!("{reply:?}")))?;
             let id = *taken.get_or_insert(trusted.stripe.order);
@@ -119,6 +127,15 @@ impl Agent {
         info!(order = %id, package = asked.package, "what somebody chose from the catalogue was ordered");
         Ok(id)
     }
+}
+
+/// Whether an order is the server's, and of what was asked for; the error says what it is instead.
+fn is_of(order: &Signed<Order>, keys: &KeyRing, asked: &CatalogueRequest) -> Result<(), String> {
+    let order = order.verify(keys).map_err(|error| error.to_string())?;
+    if (&order.package, order.manifest) == (&asked.package, asked.manifest) {
+        return Ok(());
+    }
+    Err(format!("it is of {} with the manifest {}", order.package, order.manifest))
 }
 
 /// Nothing is got twice, and nothing that is older than what is there.
@@ -150,6 +167,10 @@ fn within_limits(releases: Vec<OfferedRelease>) -> Result<Vec<OfferedRelease>, A
 mod tests {
     use super::*;
     use crate::state::State;
+    use banyan_proto::{
+        SigningKey, UnixSeconds,
+        order::{Spread, Window},
+    };
     use std::path::PathBuf;
 
     fn release(sequence: u64) -> OfferedRelease {
@@ -175,6 +196,53 @@ mod tests {
             let found = is_missing(&people, &release(sequence));
             assert_eq!(found.is_ok(), missing, "{sequence}");
             assert!(found.err().is_none_or(|error| error.reason == Reason::InstalledAlready));
+        }
+    }
+
+    #[tokio::test]
+    async fn programs_at_the_machine_do_not_make_the_agent_ask_again_and_again() {
+        let (shelf, asked) = (Shelf::default(), std::cell::Cell::new(0));
+        let ask = async || {
+            asked.set(asked.get() + 1);
+            if asked.get() == 1 { Err(refused(Reason::ServerAway, "no")) } else { Ok(vec![release(asked.get())]) }
+        };
+        let now = Instant::now();
+        assert!(shelf.fresh(|| now, ask).await.is_err(), "nothing is made of no answer");
+        for _ in 0..100 {
+            assert_eq!(shelf.fresh(|| now, ask).await, Ok(vec![release(2)]));
+        }
+        assert_eq!(shelf.fresh(|| now + FRESH, ask).await, Ok(vec![release(3)]));
+    }
+
+    #[test]
+    fn an_order_of_something_else_is_not_taken_for_what_was_asked_for() {
+        let (server, other) = (SigningKey::generate().0, SigningKey::generate().0);
+        let keys = KeyRing(vec![server.public()]);
+        let asked = CatalogueRequest { package: "drawing".into(), manifest: Digest([7; 32]) };
+        let order = |package: &str, manifest| Order {
+            id: DeploymentId([1; 16]),
+            epoch: 1,
+            number: 1,
+            revision: 0,
+            package: package.into(),
+            sequence: 1,
+            manifest,
+            platform: "any".into(),
+            artifact: Digest([8; 32]),
+            stripes: vec![],
+            server: banyan_proto::MachineId([0; 16]),
+            issued: UnixSeconds(0),
+            expires: UnixSeconds(u64::MAX),
+            keep_until: UnixSeconds(0),
+            spread: Spread::default(),
+            window: Window::Any,
+            deadline: None,
+        };
+        let right = order("drawing", Digest([7; 32]));
+        assert_eq!(is_of(&server.sign(&right), &keys, &asked), Ok(()));
+        assert!(is_of(&other.sign(&right), &keys, &asked).is_err());
+        for wrong in [order("drawing", Digest([6; 32])), order("maths", Digest([7; 32]))] {
+            assert!(is_of(&server.sign(&wrong), &keys, &asked).unwrap_err().contains("it is of"));
         }
     }
 

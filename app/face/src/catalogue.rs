@@ -182,7 +182,7 @@ fn rest(item: &Item, updates: &[&Update]) -> (Option<(Tone, String)>, Option<Act
             (Some((Tone::Done, texts::newer_installed(version))), None)
         }
         Some((_, version)) => {
-            let state = failed.unwrap_or_else(|| (Tone::NeedsYou, texts::older_installed(version)));
+            let state = failed.unwrap_or_else(|| (Tone::Done, texts::older_installed(version)));
             (Some(state), action(texts::UPDATE, texts::update_to(release)))
         }
         None => (failed, action(texts::GET, texts::get(release))),

@@ -9,7 +9,7 @@ use lucide_icons::Icon;
 /// One frame. Gives what the person asked for in it.
 pub(crate) fn draw(ui: &mut Ui, view: &View, state: &mut State, clock: &Clock) -> Vec<Request> {
     let mut asked = Vec::new();
-    if state.page != Page::Catalogue {
+    if state.page != Page::Catalogue || view.snapshot.is_none() {
         state.looked = None;
     }
     let colours = palette(ui);

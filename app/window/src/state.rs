@@ -28,12 +28,21 @@ pub(crate) struct State {
     pub(crate) install: bool,
     /// What the administrator offers.
     pub(crate) shelf: Shelf,
-    /// The number of the policy for which that was asked; none while the page is not open.
-    pub(crate) looked: Option<u64>,
+    /// What held when that was last looked at; none while the page is not open.
+    pub(crate) looked: Option<Looked>,
     /// It shall be asked for.
     pub(crate) look: bool,
     /// The person wants this one.
     pub(crate) get: Option<(String, Digest)>,
+}
+
+/// What makes the last answer about the catalogue worth asking for anew, while the page is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Looked {
+    /// Number of the administrator's policy.
+    pub(crate) policy: u64,
+    /// The server answers.
+    pub(crate) connected: bool,
 }
 
 impl State {

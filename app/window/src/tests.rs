@@ -331,7 +331,7 @@ fn the_way_of_a_package_is_seen_to_its_end() {
 
 #[test]
 fn the_catalogue_is_asked_for_when_it_is_opened_and_not_again_by_itself() {
-    let mut harness = window(Page::Updates, sample::busy());
+    let mut harness = at(Page::Updates, sample::busy(), TALL, egui::Theme::Light);
     let asked = |harness: &mut Harness<'static, Seen>| std::mem::take(&mut harness.state_mut().state.look);
     assert!(!asked(&mut harness));
     let open = |harness: &mut Harness<'static, Seen>, page| {
@@ -342,9 +342,16 @@ fn the_catalogue_is_asked_for_when_it_is_opened_and_not_again_by_itself() {
     assert!(asked(&mut harness));
     harness.run();
     assert!(!asked(&mut harness), "nothing has changed");
-    // The administrator has changed something; the person says so; the person comes back.
-    harness.state_mut().view.snapshot.as_mut().expect("it is there").scheduling.policy.number += 1;
-    harness.run();
+    // The administrator has changed something; the server is back; the person says so; the person comes back.
+    let snapshot = |harness: &mut Harness<'static, Seen>, change: fn(&mut Snapshot)| {
+        change(harness.state_mut().view.snapshot.as_mut().expect("it is there"));
+        harness.run();
+    };
+    snapshot(&mut harness, |snapshot| snapshot.scheduling.policy.number += 1);
+    assert!(asked(&mut harness));
+    snapshot(&mut harness, |snapshot| snapshot.link = banyan_proto::local::Link::Away { heard: None });
+    assert!(!asked(&mut harness), "what was said stays there to be read");
+    snapshot(&mut harness, |snapshot| snapshot.link = banyan_proto::local::Link::Connected);
     assert!(asked(&mut harness));
     harness.get_by_label(texts::LOOK_AGAIN).click();
     harness.run();

@@ -101,6 +101,25 @@ async fn a_machine_is_offered_what_has_a_file_for_it_and_the_administrators_orde
 }
 
 #[tokio::test]
+async fn nobody_has_orders_made_without_end() {
+    let mut world = World::new().await;
+    let agent = world.agent("a").await;
+    let names: Vec<String> = (0..21).map(|n| format!("package-{n}")).collect();
+    let files: Files = &[("any", &[1; 20_000])];
+    for name in &names {
+        world.publish(name, 1, files).await;
+    }
+    offer(&world, None, Who::Everyone, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for name in &names[..20] {
+        get(&agent, name, digest(name, 1, files)).await.unwrap();
+    }
+    let last = get(&agent, &names[20], digest(&names[20], 1, files)).await;
+    assert_refused(last, StatusCode::CONFLICT, Reason::Busy);
+    // What is ordered already is no further order.
+    get(&agent, &names[0], digest(&names[0], 1, files)).await.unwrap();
+}
+
+#[tokio::test]
 async fn who_is_no_machine_sees_nothing() {
     let world = World::new().await;
     let refused = world.stranger().await.get::<Catalogue>("/v1/catalogue").await;

@@ -109,6 +109,8 @@ fn by_the_group_that_it_is_offered_to_and_nobody_else() {
     world.kill_server();
     world.wait_until("that is said", |world| look(world, 0) == Err(Reason::ServerAway));
     assert_eq!(get(&world, 0, "hello", second.manifest), Err(Reason::ServerAway));
+    // For what the policy does not offer nobody needs to be asked.
+    assert_eq!(get(&world, 0, "other", second.manifest), Err(Reason::NotOffered));
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! What the administrator offers, with a button beside it. Asked for when the page is opened, when the administrator's policy has
-//! changed, and when the person says so; never by itself.
+//! changed or the server answers again meanwhile, and when the person says so; never by itself.
 
-use crate::{state::State, theme, theme::palette, widgets};
+use crate::{
+    state::{Looked, State},
+    theme,
+    theme::palette,
+    widgets,
+};
 use banyan_face::{
     Clock, View,
     catalogue::{Row, row},
@@ -10,51 +15,56 @@ use banyan_face::{
 };
 use banyan_proto::{
     api::ApiError,
-    local::{Catalogue, Item, Right, Snapshot},
+    local::{Catalogue, Item, Link, Right, Snapshot},
 };
 use egui::{RichText, Ui};
 use lucide_icons::Icon;
 
 pub(super) fn draw(ui: &mut Ui, view: &View, snapshot: &Snapshot, state: &mut State, clock: &Clock) {
-    let policy = Some(snapshot.scheduling.policy.number);
-    if state.looked != policy {
-        (state.looked, state.look) = (policy, true);
-    }
+    let now = Looked { policy: snapshot.scheduling.policy.number, connected: snapshot.link == Link::Connected };
+    state.look |= state.looked.is_none_or(|before| before.policy != now.policy || (now.connected && !before.connected));
+    state.looked = Some(now);
     let shelf = &state.shelf;
-    let mut wanted = None;
+    let (mut look, mut get) = (false, None);
     match &shelf.answer {
         None => widgets::state(ui, Tone::Moving, texts::LOOKED_FOR),
-        Some(Err(error)) => failed(ui, error),
+        Some(Err(error)) => {
+            failed(ui, error);
+            look = again(ui, shelf.asking);
+        }
         Some(Ok(Catalogue { items })) if items.is_empty() => {
+            look = again(ui, shelf.asking);
             widgets::empty(ui, Icon::Package, texts::CATALOGUE, texts::CATALOGUE_MORE);
         }
         Some(Ok(Catalogue { items })) => {
             let may = view.may(Right::Get);
             widgets::quiet(ui, if may { texts::CATALOGUE_WHAT } else { texts::MAY_NOT_GET });
+            look = again(ui, shelf.asking);
             for item in items {
                 ui.add_space(theme::APART);
                 let manifest = item.release.manifest;
                 let row = row(item, shelf.got.get(&manifest), snapshot, clock);
                 let pressed = ui.push_id(&item.release.package, |ui| card(ui, item, &row, may)).inner;
                 if pressed {
-                    wanted = Some((item.release.package.clone(), manifest));
+                    get = Some((item.release.package.clone(), manifest));
                 }
             }
         }
     }
-    if shelf.answer.is_some() {
-        ui.add_space(theme::APART);
-        ui.horizontal_wrapped(|ui| {
-            // The button stays in its place, with the keyboard on it, while the question is open.
-            let again = ui.button(texts::LOOK_AGAIN).clicked();
-            if shelf.asking {
-                widgets::quiet(ui, texts::LOOKED_FOR);
-            } else if again {
-                state.look = true;
-            }
-        });
-    }
-    state.get = state.get.take().or(wanted);
+    state.look |= look;
+    state.get = state.get.take().or(get);
+}
+
+/// The button that asks anew. It stays in its place, with the keyboard on it, while the question is open.
+fn again(ui: &mut Ui, asking: bool) -> bool {
+    let row = ui.horizontal_wrapped(|ui| {
+        let pressed = ui.button(texts::LOOK_AGAIN).clicked();
+        if asking {
+            widgets::quiet(ui, texts::LOOKED_FOR);
+        }
+        pressed && !asking
+    });
+    row.inner
 }
 
 fn failed(ui: &mut Ui, error: &ApiError) {
@@ -72,7 +82,8 @@ fn card(ui: &mut Ui, item: &Item, row: &Row, may: bool) -> bool {
     ui.spacing_mut().item_spacing.y = theme::TIGHT;
     match &row.state {
         Some((tone, said)) => widgets::title_and_state(ui, &row.title, *tone, said),
-        None => drop(ui.label(RichText::new(&row.title).size(theme::SECTION))),
+        // As high as with a state beside it.
+        None => drop(ui.horizontal(|ui| ui.label(RichText::new(&row.title).size(theme::SECTION)))),
     }
     widgets::quiet(ui, &texts::offered_origin(&item.release));
     let mut pressed = false;
