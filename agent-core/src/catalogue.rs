@@ -12,6 +12,7 @@ use banyan_proto::{
     api::{ApiError, CatalogueRequest, Help, OfferedRelease},
     limits,
     local::{Catalogue, Item},
+    peer::OfferReply,
     schedule::{Stage, Wish},
 };
 use std::{
@@ -114,7 +115,7 @@ impl Agent {
         for offer in help.offers {
             is_of(&offer.order, &self.offers.keys, asked).map_err(not_believed)?;
             let checked = self.check(self.offers.server, offer).await;
-            let trusted = checked.map_err(|reply| not_believed(format!("{reply:?}")))?;
+            let trusted = checked.map_err(not_taken)?;
             let id = *taken.get_or_insert(trusted.stripe.order);
             // Whoever presses a button beside it means now, as far as the policy lets them.
             self.people.wish(id, Stage::Install, Wish::Now)?;
@@ -126,6 +127,15 @@ impl Agent {
         let id = taken.ok_or_else(|| refused(Reason::InternalError, "the server's answer has no order in it"))?;
         info!(order = %id, package = asked.package, "what somebody chose from the catalogue was ordered");
         Ok(id)
+    }
+}
+
+/// Why the checks that every order passes did not let this one in; where that is only for now, it comes again by itself.
+fn not_taken(reply: OfferReply) -> ApiError {
+    match reply {
+        OfferReply::Refused { reason, detail } => refused(reason, detail),
+        OfferReply::Deferred { reason } | OfferReply::ReceivesOnly { reason } => refused(reason, reason.words()),
+        OfferReply::Accepted => refused(Reason::InternalError, "the order was taken and is not here"),
     }
 }
 

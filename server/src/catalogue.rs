@@ -74,13 +74,13 @@ impl Nms {
             return Err(Refusal::forbidden(Reason::NotOffered, detail));
         }
         let shown = self.desk.shown();
-        can_be_installed(&shown)?;
         let found =
             offered(&catalogue, &shown.releases, &row.platform).remove(name.as_str()).map(|(release, _)| release);
         let Some(sequence) = found.filter(|release| release.manifest == asked.manifest).map(|release| release.sequence)
         else {
             return Err(self.not_this_one(asked, found).await);
         };
+        can_be_installed(&shown)?;
         let package = name.clone();
         let text = self.desk.with(move |repository| repository.manifest(&package, sequence)).await?;
         let manifest = Manifest::parse(text.as_bytes()).map_err(|error| Refusal::internal(&error))?;
