@@ -4,6 +4,7 @@ use crate::{
     agent::{self, Agent},
     authenticate::Authenticate,
     by_hand::alone::{self, Alone},
+    catalogue::Shelf,
     check_in,
     epoch::Epoch,
     folder::{self, Group},
@@ -333,6 +334,7 @@ fn assemble(
         trouble: Mutex::default(),
         told: Mutex::default(),
         leaves: Mutex::default(),
+        shelf: Shelf::default(),
     }))
 }
 

@@ -5,8 +5,8 @@ use crate::state::Enrolment;
 use banyan_proto::{
     ALPN_HTTP, DeploymentId, Reason,
     api::{
-        ApiError, CheckIn, CheckInReply, EnrolReply, EnrolRequest, GoAheadReply, GoAheadRequest, Help, PackageRequest,
-        ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report, Roots,
+        ApiError, Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, GoAheadReply,
+        GoAheadRequest, Help, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report, Roots,
     },
     code::EXPORTER_LABEL,
     join::JoinCode,
@@ -271,6 +271,20 @@ impl ServerApi {
     /// See [`CallError`].
     pub async fn order_package(&self, package: &PackageRequest) -> Result<Help, CallError> {
         self.post("packages", package, ANSWER).await
+    }
+    /// Asks what the people at this machine may get for themselves.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn catalogue(&self) -> Result<Catalogue, CallError> {
+        answer(self.address, self.request(Method::GET, "catalogue").timeout(ANSWER)).await
+    }
+    /// Asks for an order for this machine, of what somebody chose there.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn order_offered(&self, wanted: &CatalogueRequest) -> Result<Help, CallError> {
+        self.post("catalogue", wanted, ANSWER).await
     }
     /// The current metadata.
     ///

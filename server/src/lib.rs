@@ -9,7 +9,7 @@
 //! | [`repository`], `desk`, `artifacts` | what publishers signed, and its files |
 //! | [`planner`], `deploy`, `book`, `tree` | from "this release to those machines" to signed orders and their lists |
 //! | `swarm` | hands orders and content to the first machines, with the same loop as the machines have |
-//! | `by_hand` | an order for one machine, for a package that somebody opened there |
+//! | `by_hand`, `catalogue`, `for_one` | an order for one machine, because somebody there opened a package or chose from what is offered |
 //! | `policies` | what administrators lay down for the people at their machines |
 //! | `withdraw` | what follows when publishers take something back |
 //! | `check_in`, `receipts`, `reports`, `monitor` | news for machines, authentication, progress, who is overdue |
@@ -22,6 +22,7 @@ mod book;
 mod boots;
 mod by_hand;
 mod ca;
+mod catalogue;
 mod check_in;
 pub mod cli;
 mod deploy;
@@ -29,6 +30,7 @@ mod desk;
 mod doors;
 mod enrol;
 mod files;
+mod for_one;
 mod latecomers;
 mod live;
 mod monitor;

@@ -170,6 +170,11 @@ impl World {
         let join = self.join_code(1);
         self.add_machine(Some(join));
     }
+    /// Enrols and starts one more machine, of this group.
+    pub fn add_agent_of(&mut self, group: &str) {
+        let join = self.banyan(&["tokens", "create", "--uses", "1", "--group", group]).trim().to_owned();
+        self.add_machine(Some(join));
+    }
     /// Starts one more machine that waits for a join code.
     pub fn add_waiting_agent(&mut self) {
         self.add_machine(None);

@@ -21,9 +21,11 @@
 //!
 //! Commands have their effect: a choice changes what the verdicts say, by the real `banyan-schedule`; *install now* installs.
 
+mod catalogue;
 mod package;
 mod scene;
 
+pub use catalogue::offered;
 pub use package::{PackageScene, package_file};
 pub use scene::Scene;
 
@@ -31,7 +33,7 @@ use agent_core::local::{Backend, Body, Caller, Place, Report, caller, serve};
 use banyan_proto::{
     DeploymentId, Digest, Reason, UnixSeconds,
     api::ApiError,
-    local::{Overruled, Package, PauseFor, Request, Right, Snapshot, Status, UpdateState},
+    local::{Catalogue, Item, Overruled, Package, PauseFor, Request, Right, Snapshot, Status, Update, UpdateState},
     schedule::{Choice, Pause, Stage, Wish},
 };
 use jiff::tz::TimeZone;
@@ -48,6 +50,7 @@ pub struct Fake {
     reported: Mutex<Vec<Option<bool>>>,
     rights: Mutex<Vec<Right>>,
     package: Mutex<PackageScene>,
+    catalogue: Mutex<Catalogue>,
     stopped: Mutex<Option<UnixSeconds>>,
     zone: TimeZone,
     changes: watch::Sender<u64>,
@@ -68,7 +71,8 @@ impl Fake {
         let rights = Mutex::new(caller::ALL.to_vec());
         let (asked, package, changes) = (Mutex::default(), Mutex::default(), watch::Sender::new(0));
         let (stopped, reported) = (Mutex::default(), Mutex::default());
-        let fake = Arc::new(Self { snapshot, asked, reported, rights, package, stopped, zone, changes });
+        let catalogue = Mutex::new(offered(UnixSeconds::now()));
+        let fake = Arc::new(Self { snapshot, asked, reported, rights, package, catalogue, stopped, zone, changes });
         tokio::spawn(serve(Arc::clone(&fake), place.listen()?));
         Ok(fake)
     }
@@ -89,6 +93,10 @@ impl Fake {
     /// What it says from now on of package files that it is shown, whatever is in them.
     pub fn set_package(&self, scene: PackageScene) {
         *lock(&self.package) = scene;
+    }
+    /// What it says from now on that the administrator offers, in scenes in which the server can be asked.
+    pub fn set_catalogue(&self, catalogue: Catalogue) {
+        *lock(&self.catalogue) = catalogue;
     }
     /// From now on it is always this time, for what it says of package files: pictures of them stay the same.
     pub fn stop_clock(&self, at: UnixSeconds) {
@@ -129,6 +137,17 @@ impl Fake {
         drop(snapshot);
         self.decide();
         Ok(())
+    }
+    /// An update has come.
+    fn take_up(&self, update: Update) -> DeploymentId {
+        let order = update.order;
+        self.change(|snapshot| {
+            snapshot.updates.retain(|update| update.order != order);
+            snapshot.updates.push(update);
+            snapshot.sort();
+        });
+        self.decide();
+        order
     }
     fn decide(&self) {
         self.change(|snapshot| scene::decide_all(snapshot, UnixSeconds::now(), &self.zone));
@@ -223,6 +242,8 @@ impl Backend for Fake {
             | Request::Status
             | Request::Subscribe
             | Request::Report { .. }
+            | Request::Catalogue
+            | Request::GetFromCatalogue { .. }
             | Request::OpenPackage { .. }
             | Request::InstallPackage { .. } => Ok(()),
         }
@@ -251,15 +272,24 @@ impl Backend for Fake {
         }
         let broken = |error: io::Error| ApiError { reason: Reason::NotAPackage, detail: error.to_string() };
         file.skip(file.left()).await.map_err(broken)?;
-        let update = scene::by_hand(&package, now);
-        let order = update.order;
-        self.change(|snapshot| {
-            snapshot.updates.retain(|update| update.order != order);
-            snapshot.updates.push(update);
-            snapshot.sort();
-        });
-        self.decide();
-        Ok(order)
+        Ok(self.take_up(scene::by_hand(&package, now)))
+    }
+    async fn catalogue(&self) -> Result<Catalogue, ApiError> {
+        lock(&self.asked).push(Request::Catalogue);
+        let link = lock(&self.snapshot).link;
+        catalogue::out_of_reach(link).map_or_else(|| Ok(lock(&self.catalogue).clone()), Err)
+    }
+    async fn get_from_catalogue(&self, package: &str, manifest: Digest) -> Result<DeploymentId, ApiError> {
+        lock(&self.asked).push(Request::GetFromCatalogue { package: package.to_owned(), manifest });
+        let link = lock(&self.snapshot).link;
+        if let Some(refused) = catalogue::out_of_reach(link) {
+            return Err(refused);
+        }
+        let wanted = |item: &&Item| item.release.package == package && item.release.manifest == manifest;
+        let item = lock(&self.catalogue).items.iter().find(wanted).cloned();
+        let detail = format!("your administrator does not offer {package} on this computer");
+        let item = item.ok_or(ApiError { reason: Reason::NotOffered, detail })?;
+        Ok(self.take_up(scene::chosen(&item.release, self.now())))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use banyan_proto::{
     DeploymentId, MachineId, Reason, UnixSeconds,
+    api::OfferedRelease,
     local::{
         About, Enrolled, Happened, HistoryEntry, Later, Link, Mode, Package, Partner, Progress, Scheduling, Seen,
         SeenSignals, Sharing, Snapshot, Update, UpdateState, Wait, When, Wishes,
@@ -395,6 +396,16 @@ pub(crate) fn by_hand(package: &Package, now: UnixSeconds) -> Update {
     let wishes = Wishes { receive: Wish::Now, install: Wish::Now };
     let alone = package.signer.asks;
     Update { issued: now, state: UpdateState::Installing, progress, wishes, kind: Kind::Archive, alone, ..made }
+}
+
+/// The update that a release chosen from the catalogue becomes: it comes in from the server.
+pub(crate) fn chosen(release: &OfferedRelease, now: UnixSeconds) -> Update {
+    let number = u8::try_from(release.sequence).unwrap_or(u8::MAX);
+    let made = update(now, number, &release.package, &release.version, release.size, &release.notes);
+    let progress = Progress { down: 3_100_000, ..part(release.size, 1) };
+    let wishes = Wishes { receive: Wish::Now, install: Wish::Now };
+    let (sequence, publisher) = (release.sequence, release.publisher.clone());
+    Update { sequence, publisher, seen: now, issued: now, progress, wishes, kind: Kind::Archive, ..made }
 }
 
 fn office(now: UnixSeconds) -> Update {

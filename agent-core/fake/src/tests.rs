@@ -180,3 +180,34 @@ async fn a_package_is_shown_and_installed_or_refused_as_the_scene_says() {
     let refused = client.open_package(&mut file).await.unwrap();
     assert!(matches!(refused, Reply::Error(ApiError { reason: Reason::NotAPackage, .. })), "{refused:?}");
 }
+
+#[tokio::test]
+async fn what_is_offered_is_shown_and_got_as_the_scene_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::Own(folder.path().to_owned());
+    let fake = Fake::start(&place, Scene::Idle).unwrap();
+    let mut client = Client::connect(&place).await.unwrap();
+    let Reply::Catalogue(catalogue) = client.request(&Request::Catalogue).await.unwrap() else {
+        panic!("no catalogue")
+    };
+    let wanted = catalogue.items.iter().find(|item| item.installed.is_none()).unwrap().release.clone();
+    let get = |manifest| Request::GetFromCatalogue { package: wanted.package.clone(), manifest };
+    let error = |reply| match reply {
+        Reply::Error(error) => error.reason,
+        other => panic!("{other:?}"),
+    };
+    let never = client.request(&get(banyan_proto::Digest([0; 32]))).await.unwrap();
+    assert_eq!(error(never), Reason::NotOffered);
+    let Reply::Ordered { order } = client.request(&get(wanted.manifest)).await.unwrap() else { panic!("not ordered") };
+    let snapshot = first(&mut client).await;
+    assert!(snapshot.updates.iter().any(|update| (update.order, &update.version) == (order, &wanted.version)));
+    for (scene, reason) in [(Scene::NotConnected, Reason::ServerAway), (Scene::NotEnrolled, Reason::NotAllowed)] {
+        fake.show(scene);
+        assert_eq!(error(client.request(&Request::Catalogue).await.unwrap()), reason, "{scene}");
+        assert_eq!(error(client.request(&get(wanted.manifest)).await.unwrap()), reason, "{scene}");
+    }
+    fake.show(Scene::Idle);
+    fake.set_rights(&[Right::See, Right::Choose]);
+    assert!(matches!(client.request(&Request::Catalogue).await.unwrap(), Reply::Catalogue(_)), "who may see may look");
+    assert_eq!(error(client.request(&get(wanted.manifest)).await.unwrap()), Reason::NotAllowed);
+}

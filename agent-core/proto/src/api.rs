@@ -172,6 +172,44 @@ pub struct PackageRequest {
     pub artifact: Digest,
 }
 
+/// `GET /v1/catalogue`: what the people at this machine may get for themselves. Asked when somebody looks, never by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Catalogue {
+    /// One release of each package that is offered and has a file for this machine, by name.
+    pub releases: Vec<OfferedRelease>,
+}
+
+/// The newest release of a package on the publishers' list that has a file for the machine that asks. Nobody has signed these
+/// words as they stand here: they are for people to choose by. What comes of a choice is checked like every order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct OfferedRelease {
+    /// Name of the package.
+    pub package: String,
+    /// The version as people read it.
+    pub version: String,
+    /// Sequence of the release.
+    pub sequence: u64,
+    /// BLAKE3 of its manifest: which release this is, exactly.
+    pub manifest: Digest,
+    /// Bytes of the machine's file.
+    pub size: u64,
+    /// Who publishes, in words ([`crate::limits::CATALOGUE_PUBLISHER_BYTES`] at most). May be empty.
+    pub publisher: String,
+    /// Release notes, plain text ([`crate::limits::CATALOGUE_NOTES_BYTES`] at most). May be empty.
+    pub notes: String,
+}
+
+/// `POST /v1/catalogue`: somebody at the machine wants one of these. The server orders it for this one machine, if it is still
+/// what it offers there, and answers with [`Help`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogueRequest {
+    /// Name of the package.
+    pub package: String,
+    /// [`OfferedRelease::manifest`] of the release that the person was shown: no other is ordered.
+    pub manifest: Digest,
+}
+
 /// `POST /v1/receipt`, on the agent's own TLS connection, to whose session the proofs are bound (rule A3).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReceiptRequest {

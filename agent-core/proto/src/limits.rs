@@ -22,6 +22,13 @@ pub const ROOTS: usize = 64;
 pub const PACKAGE_HEAD_BYTES: usize = 64 << 20;
 /// Largest body of an HTTP request to the server, save uploads of artifacts (bytes).
 pub const HTTP_BODY_BYTES: usize = 32 << 20;
+/// Most packages that one catalogue offers.
+pub const CATALOGUE: usize = 200;
+/// Longest release notes and longest publisher's name in a catalogue (bytes); what is longer is cut. A whole catalogue then fits
+/// into one message to a face, however it is escaped.
+pub const CATALOGUE_NOTES_BYTES: usize = 4 << 10;
+/// See [`CATALOGUE_NOTES_BYTES`].
+pub const CATALOGUE_PUBLISHER_BYTES: usize = 256;
 /// Most address hints of one machine.
 pub const ADDRESSES_PER_MACHINE: usize = 8;
 /// Largest body of an enrolment: the only request that strangers may send (bytes).

@@ -105,6 +105,9 @@ reasons! {
     NotAPackage = "not-a-package", Publisher, "the file is no package file that this version of Banyan knows", "get it again from whoever made it (`banyan package build`)";
     BadRequest = "bad-request", Peer, "the request makes no sense to the server", "read the detail; compare the versions on both sides";
     NotFound = "not-found", Nobody, "the server has nothing of that name", "look at the list of what there is";
+    NotOffered = "not-offered", Nobody, "the administrator does not offer this for self-service", "look at what is offered now, or ask the administrator";
+    UnderWay = "under-way", Nobody, "it is on its way to this machine already", "wait until it is installed";
+    InstalledAlready = "installed-already", Nobody, "this version, or a newer one, is installed already", "there is nothing to do";
     NotAllowed = "not-allowed", Peer, "the caller has not shown that it may do this", "check the profile's token, or enrol the machine";
     NoRoot = "no-root", Publisher, "no publisher's root of trust has been registered", "run `banyan keys init` first";
     JoinRefused = "join-refused", Peer, "the join code is unknown, used up or expired", "make a new one with `banyan tokens create`";

@@ -9,6 +9,7 @@ mod stages;
 
 use crate::{
     authenticate::Authenticate,
+    catalogue::Shelf,
     install::Install,
     offer::OfferStage,
     orders::{Orders, lock},
@@ -78,6 +79,8 @@ pub struct Agent {
     pub told: Mutex<gates::Told>,
     /// Leaves to install that wait for their turn.
     pub leaves: Mutex<HashMap<DeploymentId, crate::authenticate::AuthenticArtifact>>,
+    /// What the server last said that it offers to the people here.
+    pub(crate) shelf: Shelf,
 }
 
 impl Agent {

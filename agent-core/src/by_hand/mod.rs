@@ -14,18 +14,15 @@ mod take;
 
 pub(crate) use look::{Looked, look, look_alone};
 
-use crate::{agent::Agent, local::Body, orders::lock, server_api::CallError};
-use banyan_machine::io::Input;
+use crate::{agent::Agent, for_one::refused, local::Body, orders::lock, server_api::CallError};
 use banyan_proto::{
     DeploymentId, Digest, Reason, UnixSeconds,
     api::{ApiError, PackageRequest},
     local::{Package, Right},
-    schedule::{Stage, Wish},
 };
 use banyan_trust::package::Head;
 use std::{collections::BTreeSet, sync::Arc};
-use take::{Incoming, has_room, has_size, head_of, refused, turn};
-use tracing::{info, warn};
+use take::{Incoming, has_room, has_size, head_of, turn};
 
 impl Agent {
     /// What a package file is, and whether a caller with these rights may install it. Blocks on arithmetic.
@@ -126,9 +123,6 @@ impl Agent {
     }
 
     async fn order_by_hand(self: &Arc<Self>, request: &PackageRequest) -> Result<DeploymentId, ApiError> {
-        let Some(node) = self.node.get() else {
-            return Err(refused(Reason::ServerAway, "the agent is still starting; try again in a minute"));
-        };
         let help = self.server.order_package(request).await.map_err(|error| match error {
             CallError::Refused(error) => error,
             away @ CallError::Away { .. } => {
@@ -136,22 +130,6 @@ impl Agent {
                 refused(Reason::ServerAway, detail)
             }
         })?;
-        let mut order = None;
-        for offer in help.offers {
-            let trusted = self.check(self.offers.server, offer).await.map_err(|reply| {
-                warn!(?reply, "the server's order for a package opened by hand was not taken");
-                refused(Reason::OrderForged, format!("the server's order is not believed: {reply:?}"))
-            })?;
-            let id = *order.get_or_insert(trusted.stripe.order);
-            // Before the machine hears of the order: whoever opens a package and says install means now.
-            self.people.wish(id, Stage::Install, Wish::Now)?;
-            if let Some(held) = self.orders.get(id) {
-                self.decide_order(&self.people.facts(), &held);
-            }
-            node.input(Input::Restored(trusted));
-        }
-        let id = order.ok_or_else(|| refused(Reason::InternalError, "the server's answer has no order in it"))?;
-        info!(order = %id, package = request.package, "a package opened by hand was ordered");
-        Ok(id)
+        self.take_up(&request.package, request.manifest, help).await
     }
 }

@@ -1,7 +1,7 @@
 //! Taking a package file in: from the line of a local program into the folder where content is, only what was signed.
 
 use super::Looked;
-use crate::{local::Body, offer::free_bytes};
+use crate::{for_one::refused, local::Body, offer::free_bytes};
 use banyan_proto::{Artifact, DeploymentId, Digest, Manifest, Reason, api::ApiError, limits};
 use banyan_trust::package::{MAGIC, artifacts};
 use banyan_wire::{content::ArtifactFile, verify::VerifiedChunk};
@@ -25,9 +25,6 @@ const SLOWEST: u64 = 1 << 20;
 /// One package is taken in at a time.
 static TAKING: Semaphore = Semaphore::const_new(1);
 
-pub(super) fn refused(reason: Reason, detail: impl Into<String>) -> ApiError {
-    ApiError { reason, detail: detail.into() }
-}
 fn cut_off(error: &io::Error) -> ApiError {
     refused(Reason::NotAPackage, format!("the file did not come whole: {error}"))
 }

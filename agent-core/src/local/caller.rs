@@ -1,7 +1,8 @@
 //! Who has connected, and what they may do: closed by default.
 //!
 //! The kernel says which user is at the other end of a socket. Root and the agent's own user may do everything. Of an
-//! agent that runs as a service, whoever has a session at this machine may see and choose; nobody else may anything: not
+//! agent that runs as a service, whoever has a session at this machine may see, choose, and get what the administrator offers,
+//! as far as the policy goes; nobody else may anything: not
 //! the users of services, nobody who is only in over the network, and nobody at all at another person's own agent.
 //!
 //! Sessions are logind's: the files in `/run/systemd/sessions`, which only the system can write. A session counts when it
@@ -11,7 +12,7 @@
 
 use banyan_proto::{
     local::{Mode, Right},
-    schedule::Who,
+    schedule::{Policy, Who},
 };
 use interprocess::local_socket::tokio::{Stream, prelude::*};
 use std::{
@@ -23,7 +24,7 @@ use std::{
 const LOGIND: &str = "/run/systemd/sessions";
 
 /// Everything.
-pub const ALL: [Right; 4] = [Right::See, Right::Choose, Right::Install, Right::Administer];
+pub const ALL: [Right; 5] = [Right::See, Right::Choose, Right::Get, Right::Install, Right::Administer];
 
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,22 +47,30 @@ impl Caller {
         Self { user }
     }
 
-    /// What this caller may do with an agent that runs in this mode, where the administrator lets these install what nobody
-    /// ordered.
+    /// What this caller may do with an agent that runs in this mode, where the administrator has laid down this.
     #[must_use]
-    pub fn rights(self, mode: Mode, sessions: &Sessions, by_hand: Who) -> Vec<Right> {
+    pub fn rights(self, mode: Mode, sessions: &Sessions, policy: &Policy) -> Vec<Right> {
         // The pipe lets in nobody but the agent's user, administrators and the system.
         if cfg!(windows) {
             return ALL.to_vec();
         }
         match self.user {
             Some(user) if user == 0 || user == own_user() => ALL.to_vec(),
-            Some(user) if mode == Mode::System && sessions.has(user) => match by_hand {
-                Who::Everyone => vec![Right::See, Right::Choose, Right::Install],
-                Who::Nobody | Who::Administrators => vec![Right::See, Right::Choose],
-            },
+            Some(user) if mode == Mode::System && sessions.has(user) => {
+                let mut rights = vec![Right::See, Right::Choose];
+                rights.extend(for_everyone(policy.catalogue.who).then_some(Right::Get));
+                rights.extend(for_everyone(policy.by_hand.who).then_some(Right::Install));
+                rights
+            }
             _ => Vec::new(),
         }
+    }
+}
+
+fn for_everyone(who: Who) -> bool {
+    match who {
+        Who::Everyone => true,
+        Who::Nobody | Who::Administrators => false,
     }
 }
 
@@ -122,6 +131,7 @@ fn counts(session: &str, user: u32) -> bool {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use banyan_proto::schedule::{ByHand, Catalogue};
 
     const SESSION: &str =
         "# Do not parse.\nUID=1000\nUSER=mia\nACTIVE=1\nSTATE=active\nREMOTE=0\nCLASS=user\nSEAT=seat0\n";
@@ -129,14 +139,14 @@ mod tests {
     fn rights(session: &str, user: Option<u32>, mode: Mode) -> Vec<Right> {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("c2"), session).unwrap();
-        Caller { user }.rights(mode, &Sessions::in_folder(folder.path()), Who::Administrators)
+        Caller { user }.rights(mode, &Sessions::in_folder(folder.path()), &Policy::default())
     }
 
     #[test]
-    fn who_has_a_session_here_may_see_and_choose() {
-        assert_eq!(rights(SESSION, Some(1000), Mode::System), [Right::See, Right::Choose]);
+    fn who_has_a_session_here_may_see_choose_and_get_what_is_offered() {
+        assert_eq!(rights(SESSION, Some(1000), Mode::System), [Right::See, Right::Choose, Right::Get]);
         let other_seat = SESSION.replace("STATE=active", "STATE=online");
-        assert_eq!(rights(&other_seat, Some(1000), Mode::System).len(), 2, "switched to another user, still here");
+        assert_eq!(rights(&other_seat, Some(1000), Mode::System).len(), 3, "switched to another user, still here");
     }
 
     #[test]
@@ -158,10 +168,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("c2"), SESSION).unwrap();
         let sessions = Sessions::in_folder(folder.path());
-        let may = |mode, who| Caller { user: Some(1000) }.rights(mode, &sessions, who).contains(&Right::Install);
+        let may = |mode, who| {
+            let policy = Policy { by_hand: ByHand { who, packages: vec![] }, ..Policy::default() };
+            Caller { user: Some(1000) }.rights(mode, &sessions, &policy).contains(&Right::Install)
+        };
         assert!(may(Mode::System, Who::Everyone));
         assert!(!may(Mode::System, Who::Administrators) && !may(Mode::System, Who::Nobody));
         assert!(!may(Mode::User, Who::Everyone), "another person's own agent");
+    }
+
+    #[test]
+    fn who_has_a_session_may_get_what_is_offered_unless_the_policy_says_otherwise() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("c2"), SESSION).unwrap();
+        let sessions = Sessions::in_folder(folder.path());
+        let may = |user, mode, who| {
+            let policy = Policy { catalogue: Catalogue { who, packages: vec![] }, ..Policy::default() };
+            Caller { user: Some(user) }.rights(mode, &sessions, &policy).contains(&Right::Get)
+        };
+        assert!(may(1000, Mode::System, Who::Everyone) && may(0, Mode::System, Who::Administrators));
+        assert!(!may(1000, Mode::System, Who::Administrators) && !may(1000, Mode::System, Who::Nobody));
+        assert!(!may(1000, Mode::User, Who::Everyone) && !may(1001, Mode::System, Who::Everyone));
     }
 
     #[test]
@@ -189,6 +216,6 @@ mod tests {
             assert_eq!(rights(&session, user, mode), [], "{user:?} {mode:?} {session}");
         }
         let nowhere = Sessions::in_folder(Path::new("/nonexistent/sessions"));
-        assert_eq!(Caller { user: Some(1000) }.rights(Mode::System, &nowhere, Who::Everyone), []);
+        assert_eq!(Caller { user: Some(1000) }.rights(Mode::System, &nowhere, &Policy::default()), []);
     }
 }

@@ -11,7 +11,9 @@ use banyan_proto::{
     DeploymentId, Digest, Reason,
     api::ApiError,
     limits,
-    local::{Event, LOCAL_VERSION, Message, Package, REQUEST_BYTES, Reply, Request, Right, Snapshot, Status},
+    local::{
+        Catalogue, Event, LOCAL_VERSION, Message, Package, REQUEST_BYTES, Reply, Request, Right, Snapshot, Status,
+    },
 };
 use interprocess::local_socket::tokio::{Listener, Stream, prelude::*};
 use std::{
@@ -75,6 +77,14 @@ pub trait Backend: Send + Sync + 'static {
         head: Vec<u8>,
         size: u64,
     ) -> impl Future<Output = Result<Package, ApiError>> + Send;
+    /// What the people at this machine may get for themselves.
+    fn catalogue(&self) -> impl Future<Output = Result<Catalogue, ApiError>> + Send;
+    /// Has the release of this manifest installed, if it is what the catalogue offers; the right to it has been checked.
+    fn get_from_catalogue(
+        &self,
+        package: &str,
+        manifest: Digest,
+    ) -> impl Future<Output = Result<DeploymentId, ApiError>> + Send;
     /// Installs a package file; the right to it has been checked. The release must be the one wanted; `trust` is the root of
     /// those whom the person says to trust.
     fn install_package(
@@ -269,6 +279,11 @@ fn not_allowed(request: &Request, rights: &[Right]) -> Option<Reply> {
 async fn answer<B: Backend>(backend: &B, request: Request) -> Reply {
     match request {
         Request::Status => backend.status().map_or_else(Reply::Error, Reply::Status),
+        Request::Catalogue => backend.catalogue().await.map_or_else(Reply::Error, Reply::Catalogue),
+        Request::GetFromCatalogue { package, manifest } => {
+            let got = backend.get_from_catalogue(&package, manifest).await;
+            got.map_or_else(Reply::Error, |order| Reply::Ordered { order })
+        }
         other => backend.carry_out(other).await.map_or_else(Reply::Error, |()| Reply::Done),
     }
 }
@@ -306,6 +321,7 @@ fn words(right: Right) -> &'static str {
     match right {
         Right::See => "see how this computer is",
         Right::Choose => "choose when this computer transfers",
+        Right::Get => "get what the administrator offers",
         Right::Install => "install what nobody ordered",
         Right::Administer => "administer this computer",
     }

@@ -11,7 +11,7 @@ use banyan_proto::{
     DeploymentId, Digest, Reason,
     api::ApiError,
     join::JoinCode,
-    local::{Mode, OrderStatus, Package, Request, Right, Snapshot, Status},
+    local::{Catalogue, Mode, OrderStatus, Package, Request, Right, Snapshot, Status},
 };
 use std::{
     path::{Path, PathBuf},
@@ -83,9 +83,15 @@ impl Front {
     }
     /// The agent, of a machine that belongs to a server.
     fn member(&self) -> Result<Arc<Agent>, ApiError> {
-        let detail = "this computer is joining its server; open the package again in a minute";
+        let (reason, detail) = match self.alone.get() {
+            Some(_) => (
+                Reason::NotAllowed,
+                "this computer belongs to no server yet; enrol it with a join code, then try again",
+            ),
+            None => (Reason::Busy, "this computer is joining its server; try again in a minute"),
+        };
         let agent = self.agent.get().cloned();
-        agent.ok_or_else(|| ApiError { reason: Reason::Busy, detail: detail.to_owned() })
+        agent.ok_or_else(|| ApiError { reason, detail: detail.to_owned() })
     }
     async fn enrol(&self, code: &str) -> Result<(), ApiError> {
         let refused = |reason, detail: String| ApiError { reason, detail };
@@ -110,7 +116,7 @@ impl Backend for Front {
         crate::identity::software()
     }
     fn rights(&self, caller: Caller) -> Vec<Right> {
-        caller.rights(self.mode, &self.sessions, self.people.policy().by_hand.who)
+        caller.rights(self.mode, &self.sessions, &self.people.policy())
     }
     fn status(&self) -> Result<Status, ApiError> {
         let detail = "this machine is not enrolled yet";
@@ -168,6 +174,12 @@ impl Backend for Front {
             Some(alone) => alone.install(wanted, trust, file).await,
             None => self.member()?.by_hand(wanted, trust, file).await,
         }
+    }
+    async fn catalogue(&self) -> Result<Catalogue, ApiError> {
+        self.member()?.catalogue().await
+    }
+    async fn get_from_catalogue(&self, package: &str, manifest: Digest) -> Result<DeploymentId, ApiError> {
+        self.member()?.get_from_catalogue(package, manifest).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the tray and the window share: the line to the agent ([`Line`]), the words ([`texts`]), what an update is in one
 //! glance ([`glance`]), the icon ([`crown`]), and what one person wants of both ([`Preferences`]). No GUI here: it is all data, tested as data.
 
+pub mod catalogue;
 pub mod choices;
 pub mod crown;
 pub mod glance;

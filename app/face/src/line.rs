@@ -159,7 +159,7 @@ impl Shared {
 }
 
 /// The agent is of another release.
-pub(crate) fn other_version(software: &str, version: u16) -> io::Error {
+fn other_version(software: &str, version: u16) -> io::Error {
     io::Error::other(format!(
         "{software} speaks version {version}, this program {LOCAL_VERSION}; restart both after an update"
     ))
@@ -173,6 +173,31 @@ pub(crate) fn write(mut to: &Stream, request: &Request) -> io::Result<()> {
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
     to.write_all(&line)
+}
+
+/// Greets the agent on a connection that is for one question.
+pub(crate) fn greet(stream: &Stream, from: &mut BufReader<&Stream>) -> io::Result<()> {
+    write(stream, &Request::Hello { version: LOCAL_VERSION })?;
+    match reply(from)? {
+        Reply::Hello { version: LOCAL_VERSION, .. } => Ok(()),
+        Reply::Hello { software, version, .. } => Err(other_version(&software, version)),
+        Reply::Error(error) => Err(io::Error::other(error.to_string())),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// The answer, on a connection that has not subscribed.
+pub(crate) fn reply(from: &mut BufReader<&Stream>) -> io::Result<Reply> {
+    match read(from)? {
+        Some(Message::Reply(reply)) => Ok(reply),
+        Some(Message::Event(event)) => Err(io::Error::other(format!("it told {event:?} without being asked"))),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// An answer to something else.
+pub(crate) fn unexpected(reply: &Reply) -> io::Error {
+    io::Error::other(format!("it answered {reply:?}"))
 }
 
 /// The next message; none when the agent has hung up.

@@ -8,7 +8,7 @@ use crate::line;
 use banyan_proto::{
     DeploymentId, Digest, Reason,
     api::ApiError,
-    local::{LOCAL_VERSION, Message, Package, Reply, Request},
+    local::{Package, Reply, Request},
 };
 use interprocess::local_socket::Stream;
 use std::{
@@ -103,7 +103,7 @@ fn ask(socket: &Path, path: &Path) -> Answer<Box<Package>> {
     match hand_over(socket, &Request::OpenPackage { head, size }, &mut file, head, &mut |_| {})? {
         Reply::Package(package) => Ok(Ok(package)),
         Reply::Error(refused) => Ok(Err(refused)),
-        other => Err(unexpected(&other)),
+        other => Err(line::unexpected(&other)),
     }
 }
 
@@ -120,12 +120,8 @@ fn send(
     match hand_over(socket, &request, &mut file, size, &mut |sent| told(sent, size))? {
         Reply::Ordered { order } => Ok(Ok(order)),
         Reply::Error(refused) => Ok(Err(refused)),
-        other => Err(unexpected(&other)),
+        other => Err(line::unexpected(&other)),
     }
-}
-
-fn unexpected(reply: &Reply) -> io::Error {
-    io::Error::other(format!("it answered {reply:?}"))
 }
 
 /// A request with so many bytes of the file behind it, and the answer.
@@ -138,13 +134,7 @@ fn hand_over(
 ) -> io::Result<Reply> {
     let stream = line::connect(socket)?;
     let mut from = BufReader::new(&stream);
-    line::write(&stream, &Request::Hello { version: LOCAL_VERSION })?;
-    match reply(&mut from)? {
-        Reply::Hello { version: LOCAL_VERSION, .. } => {}
-        Reply::Hello { software, version, .. } => return Err(line::other_version(&software, version)),
-        Reply::Error(error) => return Err(io::Error::other(error.to_string())),
-        other => return Err(unexpected(&other)),
-    }
+    line::greet(&stream, &mut from)?;
     line::write(&stream, request)?;
     let (mut done, mut piece) = (0, vec![0; PIECE]);
     while done < bytes {
@@ -158,15 +148,7 @@ fn hand_over(
         done += some as u64;
         sent(done);
     }
-    reply(&mut from)
-}
-
-fn reply(from: &mut BufReader<&Stream>) -> io::Result<Reply> {
-    match line::read(from)? {
-        Some(Message::Reply(reply)) => Ok(reply),
-        Some(Message::Event(event)) => Err(io::Error::other(format!("it told {event:?} without being asked"))),
-        None => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
+    line::reply(&mut from)
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use crate::Clock;
 use banyan_proto::{
-    DeploymentId, MachineId, Reason, UnixSeconds,
+    DeploymentId, Digest, MachineId, Reason, UnixSeconds,
+    api::OfferedRelease,
     local::{
-        About, Enrolled, Happened, HistoryEntry, Later, Link, Mode, Partner, Progress, Scheduling, Seen, SeenSignals,
-        Sharing, Snapshot, Update, UpdateState, When, Wishes,
+        About, Catalogue, Enrolled, Happened, HistoryEntry, Item, Later, Link, Mode, Partner, Progress, Replaces,
+        Scheduling, Seen, SeenSignals, Sharing, Snapshot, Update, UpdateState, When, Wishes,
     },
     manifest::Kind,
     schedule::{
@@ -125,6 +126,35 @@ fn update(number: u64, package: &str, version: &str, state: UpdateState) -> Upda
         wishes: Wishes::default(),
         later: vec![],
         alone: false,
+    }
+}
+
+/// What is offered there: an update, something new, what is on its way, what failed, and what is installed ([`busy`]).
+#[must_use]
+pub fn catalogue() -> Catalogue {
+    let item = |n: u8, package: &str, version: &str, sequence, size, notes: &str| Item {
+        release: OfferedRelease {
+            package: package.to_owned(),
+            version: version.to_owned(),
+            sequence,
+            manifest: Digest([n; 32]),
+            size,
+            publisher: "IT of Lakeside School".to_owned(),
+            notes: notes.to_owned(),
+        },
+        installed: None,
+    };
+    let before = Replaces { version: "2.0".to_owned(), sequence: 20, at: ago(40 * 24 * HOUR) };
+    let drawing = "Opens drawings of the new kind.\nNo longer forgets the colours.";
+    let chart = item(1, "Chart View", "2.1", 21, 12_400_000, "Prints again.");
+    Catalogue {
+        items: vec![
+            Item { installed: Some(before), ..chart },
+            item(2, "Drawing", "3.1", 31, 74_000_000, drawing),
+            item(3, "LibreOffice", "26.2", 4, 315_000_000, ""),
+            item(4, "Printer Driver", "7.3", 2, 84_000_000, ""),
+            item(5, "Time Sync", "2.8", 1, 84_000_000, ""),
+        ],
     }
 }
 

@@ -9,7 +9,7 @@
 use crate::{Clock, Page};
 use banyan_proto::{
     Reason, UnixSeconds,
-    api::ApiError,
+    api::{ApiError, OfferedRelease},
     local::{Happened, Headline, Link, Mode, Overruled, Package, Partner, Snapshot, Update, Wait, When},
     schedule::{Announcement, Gate, Load, Network, Night, Power, Presence, Stage, Window},
 };
@@ -102,6 +102,16 @@ pub const NO_HISTORY_MORE: &str = "Every update that comes, is installed or fail
 pub const CATALOGUE: &str = "Nothing is offered yet";
 pub const CATALOGUE_MORE: &str =
     "Software that your administrator lets you install by yourself will appear here, with a button beside it.";
+pub const CATALOGUE_WHAT: &str = "Your administrator lets you install these by yourself, when you like.";
+pub const CATALOGUE_FAILED: &str = "What is offered is not known now";
+pub const MAY_NOT_GET: &str = "Only an administrator of this computer may get these.";
+pub const LOOK_AGAIN: &str = "Look again";
+pub const LOOKED_FOR: &str = "The server is asked what is offered";
+pub const GET: &str = "Get";
+pub const UPDATE: &str = "Update";
+pub const ASKED_FOR: &str = "The server is asked for it";
+pub const ON_ITS_WAY: &str = "On its way";
+pub const IS_INSTALLED: &str = "Installed";
 pub const RELEASE_NOTES: &str = "What is new";
 pub const TRANSFERS: &str = "This computer transfers";
 pub const INSTALLS: &str = "Updates are installed";
@@ -180,8 +190,12 @@ pub fn title(update: &Update) -> String {
 /// `From IT of Lakeside School · 84 MB · signed`: only what was signed is ever accepted.
 #[must_use]
 pub fn origin(update: &Update) -> String {
-    let from = if update.publisher.is_empty() { String::new() } else { format!("From {} · ", update.publisher) };
-    format!("{from}{} · signed", size(update.size))
+    from_and_size(&update.publisher, update.size)
+}
+
+fn from_and_size(publisher: &str, bytes: u64) -> String {
+    let from = if publisher.is_empty() { String::new() } else { format!("From {publisher} · ") };
+    format!("{from}{} · signed", size(bytes))
 }
 
 /// `64 % · 3.1 MB/s · 2 min left`.
@@ -383,6 +397,68 @@ fn replaces(package: &Package, clock: &Clock) -> String {
 #[must_use]
 pub fn is_older(package: &Package) -> bool {
     package.replaces.as_ref().is_some_and(|old| old.sequence > package.sequence)
+}
+
+/// `Drawing 3.1`.
+#[must_use]
+pub fn offered(release: &OfferedRelease) -> String {
+    format!("{} {}", release.package, release.version)
+}
+
+/// `From IT of Lakeside School · 74 MB · signed`: of what is offered nothing else is ever installed.
+#[must_use]
+pub fn offered_origin(release: &OfferedRelease) -> String {
+    from_and_size(&release.publisher, release.size)
+}
+
+/// The whole name of a button that only says "Get".
+#[must_use]
+pub fn get(release: &OfferedRelease) -> String {
+    format!("{GET} {}", offered(release))
+}
+
+/// The whole name of a button that only says "Update".
+#[must_use]
+pub fn update_to(release: &OfferedRelease) -> String {
+    format!("{UPDATE} {} to {}", release.package, release.version)
+}
+
+/// The whole name of what unfolds release notes, where there are several on a page.
+#[must_use]
+pub fn what_is_new_in(release: &OfferedRelease) -> String {
+    format!("{RELEASE_NOTES} in {}", offered(release))
+}
+
+/// An older version than the one that is offered.
+#[must_use]
+pub fn older_installed(version: &str) -> String {
+    format!("Version {version} is installed")
+}
+
+/// A newer version than the one that is offered.
+#[must_use]
+pub fn newer_installed(version: &str) -> String {
+    format!("Version {version} is installed, which is newer")
+}
+
+/// Another version than the one that is offered is on its way: `Version 2.0: receiving`.
+#[must_use]
+pub fn other_version(version: &str, state: &str) -> String {
+    format!("Version {version}: {}", lower_if(true, state))
+}
+
+/// Why nothing came of asking, and what to do.
+#[must_use]
+pub fn not_got(error: &ApiError) -> String {
+    let next = match error.reason {
+        Reason::ServerAway => "Look again when the server answers.",
+        Reason::NotOffered | Reason::NotPublished | Reason::Withdrawn => "Look again for what is offered now.",
+        Reason::UnderWay | Reason::OrderSuperseded => "How far it is stands on the page Updates.",
+        Reason::InstalledAlready => "There is nothing to do.",
+        Reason::Busy => "Try again later.",
+        _ => "If that does not change, tell your administrator.",
+    };
+    format!("{}. {next}", sentence(&error.detail))
 }
 
 /// Why a package file is not installed, and what to do.

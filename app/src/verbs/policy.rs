@@ -1,5 +1,6 @@
 //! `banyan policy`: what administrators lay down for the people at their machines.
 
+mod catalogue;
 mod file;
 
 use super::connect;
@@ -15,13 +16,16 @@ use banyan_proto::{
 };
 use std::path::PathBuf;
 
-/// Show, set or take back what holds for transfers and installs on machines, whatever the people there choose
+/// Show, set or take back what holds for transfers and installs on machines, whatever the people there choose, and what is
+/// offered to them
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  \
     banyan policy show                             what holds for all machines, and for which groups something else\n  \
     banyan policy show --group lab > lab.toml      what holds in a group, to be changed and set again\n  \
     banyan policy set lab.toml --group lab\n  \
+    banyan policy set --catalogue drawing,maths-tools --group lab\n  \
+    \x20                                              what people there may get for themselves; all else stays\n  \
     banyan policy reset --group lab                the group goes by the policy for all machines again",
     arg_required_else_help = true
 )]
@@ -55,13 +59,19 @@ struct ShowArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan policy set policy.toml\n  \
-    banyan policy set lab.toml --group lab\n\n\
+    banyan policy set lab.toml --group lab\n  \
+    banyan policy set --catalogue drawing,maths-tools\n  \
+    banyan policy set --catalogue none --group lab\n\n\
     The file has the form that `banyan policy show` writes; what is left out is as without a policy. A group's policy takes\n\
     the place of the one for all machines, as a whole. Of two limits, the policy's and the person's, the stricter one holds.")]
 struct SetArgs {
     /// The policy
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "catalogue")]
+    file: Option<PathBuf>,
+    /// Offer these packages to the people at the machines, who get them by themselves when they like: the newest release of
+    /// each; `none` offers nothing. Without FILE all else stays as it holds now
+    #[arg(long, value_name = "NAME[,NAME…]|none", value_delimiter = ',')]
+    catalogue: Option<Vec<String>>,
     /// The group; all machines unless given
     #[arg(long, value_name = "G")]
     group: Option<String>,
@@ -81,16 +91,26 @@ struct ResetArgs {
 pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
     match &args.verb {
         Verb::Show(args) => show(args, profile).await,
-        Verb::Set(args) => {
-            let policy = file::read(&args.file)?;
-            change(args.group.as_deref(), Some(policy), profile).await
-        }
+        Verb::Set(args) => set(args, profile).await,
         Verb::Reset(args) => change(args.group.as_deref(), None, profile).await,
     }
 }
 
 fn of(group: Option<&str>) -> String {
     group.map_or_else(|| "all machines".to_owned(), |group| format!("the group {group}"))
+}
+
+async fn set(args: &SetArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
+    let group = args.group.as_deref();
+    let mut policy = match &args.file {
+        Some(file) => file::read(file)?,
+        None => catalogue::present(group, profile).await?,
+    };
+    if let Some(names) = &args.catalogue {
+        policy.catalogue.packages = catalogue::named(names);
+        catalogue::mention_unpublished(&policy, profile).await?;
+    }
+    change(group, Some(policy), profile).await
 }
 
 async fn show(args: &ShowArgs, profile: &ProfileArg) -> Result<Exit, Failure> {

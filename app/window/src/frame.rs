@@ -9,6 +9,9 @@ use lucide_icons::Icon;
 /// One frame. Gives what the person asked for in it.
 pub(crate) fn draw(ui: &mut Ui, view: &View, state: &mut State, clock: &Clock) -> Vec<Request> {
     let mut asked = Vec::new();
+    if state.page != Page::Catalogue || view.snapshot.is_none() {
+        state.looked = None;
+    }
     let colours = palette(ui);
     let side = Frame::new().fill(colours.raised).inner_margin(Margin::same(theme::NEAR as i8));
     Panel::left("pages").frame(side).exact_size(theme::SIDE).resizable(false).show(ui, |ui| names(ui, state));

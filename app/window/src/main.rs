@@ -16,7 +16,9 @@ mod week;
 mod widgets;
 
 use banyan_face::{
-    Clock, Line, Page, Preferences, SHOWN, Show, crown,
+    Clock, Line, Page, Preferences, SHOWN, Show,
+    catalogue::{self, Got},
+    crown,
     package::{self, Opening, Step},
     texts,
 };
@@ -25,7 +27,7 @@ use clap::Parser;
 use state::State;
 use std::{
     io::BufRead,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::mpsc::{Receiver, Sender, channel},
     time::Duration,
@@ -106,6 +108,9 @@ struct Window {
     /// Steps of package files, from the threads that hand them over.
     step: Sender<(PathBuf, Step)>,
     steps: Receiver<(PathBuf, Step)>,
+    /// Answers about what is offered, likewise.
+    offer: Sender<catalogue::Told>,
+    offers: Receiver<catalogue::Told>,
     at: Option<UnixSeconds>,
     /// Somebody has closed it.
     closing: bool,
@@ -136,9 +141,10 @@ impl Window {
         }
         let preferences = Preferences::load();
         let state = State { preferences, ..State::new(cli.page, cli.no_tray) };
-        let (socket, (step, steps)) = (cli.socket.clone(), channel());
+        let (socket, (step, steps), (offer, offers)) = (cli.socket.clone(), channel(), channel());
         let at = cli.at.map(UnixSeconds);
-        let mut window = Self { line, state, kept: preferences, told, socket, step, steps, at, closing: false };
+        let mut window =
+            Self { line, state, kept: preferences, told, socket, step, steps, offer, offers, at, closing: false };
         if let Some(path) = cli.package.as_ref().and_then(|path| std::path::absolute(path).ok()) {
             window.open(path, &creation.egui_ctx);
         }
@@ -166,7 +172,29 @@ impl Window {
             });
         });
     }
+    /// Asks the agent what is offered and for what the person chose of it; in its own time, since it has to ask its server.
+    fn carry_out_wishes(&mut self, ctx: &egui::Context) {
+        if std::mem::take(&mut self.state.look) && !self.state.shelf.asking {
+            self.state.shelf.ask();
+            self.aside(ctx, |socket| catalogue::Told::Offered(catalogue::look(socket)));
+        }
+        if let Some((package, manifest)) = self.state.get.take() {
+            self.state.shelf.got.insert(manifest, Got::Asked);
+            self.aside(ctx, move |socket| catalogue::Told::Got(manifest, catalogue::get(socket, package, manifest)));
+        }
+    }
+    fn aside(&self, ctx: &egui::Context, ask: impl FnOnce(&Path) -> catalogue::Told + Send + 'static) {
+        let (tell, told, socket) = (self.offer.clone(), ctx.clone(), self.socket.clone());
+        std::thread::spawn(move || {
+            // The receiver is gone only when the window is.
+            let _ = tell.send(ask(&socket));
+            told.request_repaint();
+        });
+        // That it is asked is shown, too.
+        ctx.request_repaint();
+    }
     fn take_steps(&mut self) {
+        self.offers.try_iter().for_each(|told| self.state.shelf.take(told));
         for (path, step) in self.steps.try_iter() {
             // Another file may have been opened in between.
             if let Some(opening) = self.state.opening.as_mut().filter(|opening| opening.path == path) {
@@ -216,6 +244,7 @@ impl eframe::App for Window {
         if std::mem::take(&mut self.state.install) {
             self.install(&ui.ctx().clone());
         }
+        self.carry_out_wishes(&ui.ctx().clone());
         self.keep();
         ui.ctx().request_repaint_after(REFRESH);
     }

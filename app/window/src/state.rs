@@ -2,8 +2,9 @@
 //! from the agent.
 
 use crate::week::Painted;
-use banyan_face::{Page, Preferences, package::Opening};
+use banyan_face::{Page, Preferences, catalogue::Shelf, package::Opening};
 use banyan_proto::{
+    Digest,
     local::Request,
     schedule::{Choice, Window},
 };
@@ -25,6 +26,23 @@ pub(crate) struct State {
     pub(crate) opening: Option<Opening>,
     /// The person said that it shall be installed.
     pub(crate) install: bool,
+    /// What the administrator offers.
+    pub(crate) shelf: Shelf,
+    /// What held when that was last looked at; none while the page is not open.
+    pub(crate) looked: Option<Looked>,
+    /// It shall be asked for.
+    pub(crate) look: bool,
+    /// The person wants this one.
+    pub(crate) get: Option<(String, Digest)>,
+}
+
+/// What makes the last answer about the catalogue worth asking for anew, while the page is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Looked {
+    /// Number of the administrator's policy.
+    pub(crate) policy: u64,
+    /// The server answers.
+    pub(crate) connected: bool,
 }
 
 impl State {
@@ -39,6 +57,10 @@ impl State {
             not_kept: None,
             opening: None,
             install: false,
+            shelf: Shelf::default(),
+            looked: None,
+            look: false,
+            get: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{frame, state::State, theme};
 use banyan_face::{Page, View, sample, texts};
 use banyan_proto::{
-    local::{Request, Right, Snapshot},
+    local::{Catalogue, Request, Right, Snapshot},
     schedule::{GiveWay, Stage, Window, Wish},
 };
 use egui::{Key, accesskit::Toggled, vec2};
@@ -26,9 +26,12 @@ fn window(page: Page, snapshot: Snapshot) -> Harness<'static, Seen> {
 }
 
 fn at(page: Page, snapshot: Snapshot, size: egui::Vec2, look: egui::Theme) -> Harness<'static, Seen> {
-    let rights = vec![Right::See, Right::Choose, Right::Administer];
+    let rights = vec![Right::See, Right::Choose, Right::Get, Right::Administer];
     let view = View { snapshot: Some(snapshot), rights, ..View::default() };
-    let seen = Seen { view, state: State::new(page, false), asked: vec![] };
+    let quiet = view.snapshot.as_ref().is_some_and(|snapshot| snapshot.updates.is_empty());
+    let mut state = State::new(page, false);
+    state.shelf.answer = Some(Ok(if quiet { Catalogue::default() } else { sample::catalogue() }));
+    let seen = Seen { view, state, asked: vec![] };
     let builder = Harness::builder().with_size(size).with_theme(look).with_context_setup(theme::install);
     let mut harness = builder.build_ui_state(
         |ui, seen: &mut Seen| {
@@ -386,4 +389,91 @@ fn the_way_of_a_package_is_seen_to_its_end() {
         harness.get_by_label(words);
     }
     assert!(harness.query_by_label(texts::TAKEN).is_none());
+}
+
+#[test]
+fn the_catalogue_is_asked_for_when_it_is_opened_and_not_again_by_itself() {
+    let mut harness = at(Page::Updates, sample::busy(), TALL, egui::Theme::Light);
+    let asked = |harness: &mut Harness<'static, Seen>| std::mem::take(&mut harness.state_mut().state.look);
+    assert!(!asked(&mut harness));
+    let open = |harness: &mut Harness<'static, Seen>, page| {
+        harness.get_all_by_label(texts::page(page)).next().expect("its name").click();
+        harness.run();
+    };
+    open(&mut harness, Page::Catalogue);
+    assert!(asked(&mut harness));
+    harness.run();
+    assert!(!asked(&mut harness), "nothing has changed");
+    // The administrator has changed something; the server is back; the person says so; the person comes back.
+    let snapshot = |harness: &mut Harness<'static, Seen>, change: fn(&mut Snapshot)| {
+        change(harness.state_mut().view.snapshot.as_mut().expect("it is there"));
+        harness.run();
+    };
+    snapshot(&mut harness, |snapshot| snapshot.scheduling.policy.number += 1);
+    assert!(asked(&mut harness));
+    snapshot(&mut harness, |snapshot| snapshot.link = banyan_proto::local::Link::Away { heard: None });
+    assert!(!asked(&mut harness), "what was said stays there to be read");
+    snapshot(&mut harness, |snapshot| snapshot.link = banyan_proto::local::Link::Connected);
+    assert!(asked(&mut harness));
+    harness.get_by_label(texts::LOOK_AGAIN).click();
+    harness.run();
+    assert!(asked(&mut harness));
+    harness.state_mut().state.shelf.asking = true;
+    harness.run();
+    harness.get_by_label(texts::LOOK_AGAIN).click();
+    harness.run();
+    assert!(!asked(&mut harness), "one question at a time");
+    open(&mut harness, Page::Updates);
+    open(&mut harness, Page::Catalogue);
+    assert!(asked(&mut harness));
+}
+
+#[test]
+fn what_is_offered_is_shown_and_the_very_release_that_is_shown_is_asked_for() {
+    use banyan_proto::Digest;
+    let mut harness = at(Page::Catalogue, sample::busy(), TALL, egui::Theme::Light);
+    for words in ["Drawing 3.1", "From IT of Lakeside School · 74 MB · signed", "Version 2.0 is installed", "Receiving"]
+    {
+        harness.get_by_label(words);
+    }
+    harness.get_by_label("What is new in Drawing 3.1").click();
+    harness.run();
+    harness.get_by_label("Opens drawings of the new kind.\nNo longer forgets the colours.");
+    assert!(harness.state().state.get.is_none());
+    harness.get_by_label("Get Drawing 3.1").click();
+    harness.run();
+    assert_eq!(harness.state().state.get, Some(("Drawing".to_owned(), Digest([2; 32]))));
+    harness.get_by_label("Update Chart View to 2.1");
+    for on_its_way_or_here in ["Get LibreOffice 26.2", "Get Time Sync 2.8"] {
+        assert!(harness.query_by_label(on_its_way_or_here).is_none());
+    }
+    // Asked for: no second time. Refused: why.
+    harness.state_mut().state.shelf.got.insert(Digest([2; 32]), banyan_face::catalogue::Got::Asked);
+    harness.run();
+    assert!(harness.query_by_label("Get Drawing 3.1").is_none());
+    let detail = "the publishers have withdrawn this release of Drawing".to_owned();
+    let error = banyan_proto::api::ApiError { reason: banyan_proto::Reason::Withdrawn, detail };
+    harness.state_mut().state.shelf.take(banyan_face::catalogue::Told::Got(Digest([2; 32]), Err(error)));
+    harness.run();
+    harness.get_by_label("withdrawn");
+    harness.get_by_label("The publishers have withdrawn this release of Drawing. Look again for what is offered now.");
+    harness.state_mut().view.rights = vec![Right::See, Right::Choose];
+    harness.run();
+    harness.get_by_label(texts::MAY_NOT_GET);
+    assert!(harness.query_by_label("Get Drawing 3.1").is_none());
+}
+
+#[test]
+fn without_an_answer_the_catalogue_says_why() {
+    let mut harness = window(Page::Catalogue, sample::busy());
+    harness.state_mut().state.shelf.answer = None;
+    harness.run();
+    harness.get_by_label(texts::LOOKED_FOR);
+    let detail = "the server has to say what is offered, and cannot be asked now".to_owned();
+    let error = banyan_proto::api::ApiError { reason: banyan_proto::Reason::ServerAway, detail };
+    harness.state_mut().state.shelf.answer = Some(Err(error));
+    harness.run();
+    harness.get_by_label(texts::CATALOGUE_FAILED);
+    harness.get_by_label("server-away");
+    harness.get_by_label(texts::LOOK_AGAIN);
 }

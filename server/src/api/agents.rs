@@ -12,8 +12,8 @@ use axum::{
 use banyan_proto::{
     DeploymentId, Reason,
     api::{
-        CheckIn, CheckInReply, EnrolReply, EnrolRequest, GoAheadReply, GoAheadRequest, Help, PackageRequest,
-        ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report, Roots,
+        Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, GoAheadReply, GoAheadRequest,
+        Help, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report, Roots,
     },
     limits,
     peer::Metadata,
@@ -34,6 +34,7 @@ pub(super) fn routes() -> Router<Arc<Nms>> {
         .route("/v1/roots/{version}", get(roots))
         .route("/v1/orders/{id}/help", get(help))
         .route("/v1/packages", post(by_hand))
+        .route("/v1/catalogue", get(catalogue).post(from_catalogue))
         .route("/v1/receipt", post(receipt))
         .route("/v1/go-ahead", post(go_ahead))
         .route("/v1/reports", post(reports))
@@ -79,6 +80,14 @@ async fn help(State(nms): Server, machine: Machine, Named(id): Named<DeploymentI
 
 async fn by_hand(State(nms): Server, machine: Machine, Sent(request): Sent<PackageRequest>) -> Answer<Help> {
     nms.by_hand(machine.id, &request).await.map(Json)
+}
+
+async fn catalogue(State(nms): Server, machine: Machine) -> Answer<Catalogue> {
+    nms.catalogue(machine.id).map(Json)
+}
+
+async fn from_catalogue(State(nms): Server, machine: Machine, Sent(request): Sent<CatalogueRequest>) -> Answer<Help> {
+    nms.order_offered(machine.id, &request).await.map(Json)
 }
 
 async fn receipt(State(nms): Server, machine: Machine, Sent(request): Sent<ReceiptRequest>) -> Answer<ReceiptReply> {

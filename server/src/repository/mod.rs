@@ -78,6 +78,10 @@ pub struct ReleaseSummary {
     pub sequence: u64,
     /// What it raises its package's floor to.
     pub min_sequence: u64,
+    /// Who publishes, in words, as long as a catalogue shows them.
+    pub publisher: String,
+    /// Release notes, likewise.
+    pub notes: String,
     /// BLAKE3 of the manifest's text.
     pub manifest: Digest,
     /// Its files.
@@ -95,7 +99,23 @@ pub struct ArtifactSummary {
     pub digest: Digest,
 }
 
+/// A text of so many bytes at most; what was cut off is said by the last character.
+fn cut(text: &str, most: usize) -> String {
+    const MORE: char = '…';
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(most.saturating_sub(MORE.len_utf8()));
+    format!("{}{MORE}", &text[..end])
+}
+
 impl ReleaseSummary {
+    /// Bytes of the file for a platform: its own, else the one for `any`, as [`Manifest::artifact_for`] chooses.
+    #[must_use]
+    pub fn size_for(&self, platform: &str) -> Option<u64> {
+        let of = |wanted: &str| self.artifacts.iter().find(|artifact| artifact.platform == wanted);
+        of(platform).or_else(|| of("any")).map(|artifact| artifact.size)
+    }
     fn new(manifest: &Manifest, text: &str) -> Self {
         let artifact = |artifact: &banyan_proto::Artifact| ArtifactSummary {
             platform: artifact.platform.clone(),
@@ -107,6 +127,8 @@ impl ReleaseSummary {
             version: manifest.version.clone(),
             sequence: manifest.sequence,
             min_sequence: manifest.min_sequence,
+            publisher: cut(&manifest.publisher, limits::CATALOGUE_PUBLISHER_BYTES),
+            notes: cut(&manifest.notes, limits::CATALOGUE_NOTES_BYTES),
             manifest: Digest::of(text.as_bytes()),
             artifacts: manifest.artifacts.iter().map(artifact).collect(),
         }
@@ -228,6 +250,12 @@ impl Repository {
             let what = format!("manifest of {package} {sequence}");
             Err(RepositoryError::Damaged { what, why: "it is not what was published".into() })
         }
+    }
+    /// The sequence of the release of this package that has this manifest, of all that were ever published.
+    #[must_use]
+    pub fn sequence_of(&self, package: &str, manifest: Digest) -> Option<u64> {
+        let mut of = self.releases.values().filter(|one| one.package == package && one.manifest == manifest);
+        of.next().map(|release| release.sequence)
     }
     /// A current release with what proves it, as offers carry it.
     ///

@@ -1,5 +1,6 @@
 //! A real server on loopback, and machines that try to get from it what they should and should not get.
 
+mod catalogue;
 mod clones;
 mod deployments;
 mod enrolment;

@@ -42,6 +42,11 @@ pub(crate) fn bodies(words: &Words) -> Vec<(&'static str, Value)> {
             json!({ "now": 1_800_000_000, "crl_number": 2, "orders": [{ "order": id, "patience_seconds": 9 }], "keys": keys }),
         ),
         ("help", json!({ "offers": [words.offer()], "holders": [one] })),
+        (
+            "catalogue",
+            json!({ "releases": [{ "package": "drawing", "version": "3.1", "sequence": 31, "manifest": Digest([5; 32]), "size": 74_000_000, "publisher": "IT", "notes": "new\ncolours" }] }),
+        ),
+        ("catalogue-request", json!({ "package": "drawing", "manifest": Digest([5; 32]) })),
         ("receipt", json!({ "order": id, "artifact": words.artifact, "ways": [way], "sources": [source] })),
         ("go-ahead", json!({ "order": id })),
         ("reports", json!(reports)),

@@ -25,6 +25,7 @@ impl Agent {
     pub(crate) fn shows(stage: &Stage, snapshot: Snapshot) -> Self {
         let agent = Self::plays(stage, Scene::Idle);
         agent.change(|shown| *shown = snapshot);
+        agent.set_catalogue(banyan_face::sample::catalogue());
         agent
     }
     /// What it tells now.

@@ -4,6 +4,7 @@
 
 mod access;
 mod agent;
+mod catalogue;
 mod menu;
 mod notifications;
 

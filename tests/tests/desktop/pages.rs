@@ -21,7 +21,7 @@ pub(crate) fn sign(page: Page) -> &'static str {
         Page::Schedule => texts::SIGNALS,
         Page::Sharing => texts::WHY_SHARE,
         Page::History => "Received and checked",
-        Page::Catalogue => texts::CATALOGUE,
+        Page::Catalogue => "Drawing 3.1",
         Page::Settings => texts::DOWNLOAD,
         Page::Computer => texts::COPY,
     }
@@ -33,7 +33,8 @@ fn is_shown(page: Page, look: &str, scale: &str, size: &str) -> bool {
         && size.is_empty()
         && matches!(
             (page, look),
-            (Page::Updates, _) | (Page::Schedule | Page::Sharing | Page::History | Page::Computer, "light")
+            (Page::Updates, _)
+                | (Page::Schedule | Page::Sharing | Page::History | Page::Catalogue | Page::Computer, "light")
         )
 }
 

@@ -2,10 +2,11 @@
 //! Pressed where they press, and photographed.
 
 use crate::{access::Access, agent::Agent, menu::Menu, pages};
-use banyan_face::{sample, texts};
+use banyan_face::{Clock, sample, texts};
 use banyan_proto::{
+    UnixSeconds,
     local::{Request, Snapshot, UpdateState},
-    schedule::{Stage as Of, Wish},
+    schedule::{Gate, Stage as Of, Why, Wish},
 };
 use banyan_tests::stage::{Stage, wait_for};
 use std::path::Path;
@@ -13,10 +14,15 @@ use std::path::Path;
 /// Middle of the only icon in the panel (pixels).
 const ICON: [&str; 2] = ["33", "1384"];
 
-/// One update is ready, another one comes.
+/// One update is ready and waits for the mains, another one comes. Nothing in it is said with a time: pictures stay as they are.
 fn snapshot() -> Snapshot {
     let mut snapshot = sample::busy();
     snapshot.updates.retain(|update| matches!(update.state, UpdateState::Ready | UpdateState::Receiving));
+    snapshot.updates.retain(|update| matches!(update.verdict.receive, Gate::Open { .. }));
+    for update in snapshot.updates.iter_mut().filter(|update| update.state == UpdateState::Ready) {
+        let because = Why::Battery { charge: Some(58), least: None, may_overrule: true };
+        update.verdict.install = Gate::Closed { because, until: None };
+    }
     snapshot
 }
 
@@ -55,7 +61,8 @@ fn the_menu_opens_where_people_press() {
     let mut tray = stage.ours("banyan-tray");
     let process = stage.keep(&mut tray);
     let menu = Menu::of(&stage, process);
-    wait_for("the agent's news", || menu.status().starts_with("School Browser").then_some(()));
+    let clock = Clock::of(Some(&snapshot()), UnixSeconds::now());
+    wait_for("the agent's news", || (menu.status() == texts::headline(&snapshot(), &clock)).then_some(()));
     stage.run("xdotool", &["mousemove", ICON[0], ICON[1], "click", "3"]);
     access.find(texts::OPEN);
     picture(&stage, "480x260+0+1140", "menu");

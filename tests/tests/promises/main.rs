@@ -12,6 +12,7 @@ mod a_revoked_machine_is_out;
 mod a_withdrawn_release_is_refused;
 mod an_old_laptop_comes_back;
 mod everyone_gets_it;
+mod getting_what_is_offered;
 mod halted_means_not_installed;
 mod keys_are_replaced;
 mod others_go_round_it;

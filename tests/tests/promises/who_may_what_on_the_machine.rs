@@ -56,7 +56,7 @@ fn who_has_a_session_may_choose_and_nobody_else_anything() {
     let not_allowed = |reply: &Reply| matches!(reply, Reply::Error(error) if error.reason == Reason::NotAllowed);
     match &say_as(MIA, &socket, &[hello.clone(), pause.clone(), enrol.clone()])[..] {
         [Reply::Hello { rights, .. }, Reply::Done, refused] => {
-            assert_eq!(rights[..], [Right::See, Right::Choose]);
+            assert_eq!(rights[..], [Right::See, Right::Choose, Right::Get]);
             assert!(not_allowed(refused), "{refused:?}");
         }
         other => panic!("{other:?}"),

@@ -10,12 +10,14 @@
 //! | --- | --- | --- |
 //! | see | who has a session at this machine | everything that stands in a snapshot |
 //! | choose | likewise | when this machine transfers and installs what was ordered, within the policy; say what fills the screen |
+//! | get | who has a session at this machine, unless the administrator's policy says otherwise | have installed what the catalogue offers |
 //! | install | the agent's user and root; who has a session, where the administrator's policy says so | bring in what nobody ordered: packages opened by hand |
 //! | administer | the agent's user and root | enrol the machine |
 //!
 //! Whoever has none of them is told so in one sentence and hung up on.
 
 mod about;
+mod catalogue;
 mod package;
 mod schedule;
 mod snapshot;
@@ -23,6 +25,7 @@ mod status;
 mod update;
 
 pub use about::{About, Enrolled, Link, Mode, TrustedSigner};
+pub use catalogue::{Catalogue, Item};
 pub use package::{Package, PackageFile, Replaces, Signer};
 pub use schedule::{Later, Overruled, PauseFor, Scheduling, Seen, SeenSignals, Sharing, When};
 pub use snapshot::{Event, Headline, Snapshot};
@@ -140,6 +143,16 @@ pub enum Request {
         /// Hash of their first root.
         root: Digest,
     },
+    /// What the people at this machine may get for themselves. The agent asks its server each time (an answer less than a second
+    /// old is given again), so a face asks when somebody looks, and not again by itself.
+    Catalogue,
+    /// Has one of these installed.
+    GetFromCatalogue {
+        /// Name of the package.
+        package: String,
+        /// The manifest ([`crate::api::OfferedRelease::manifest`]) of the release that the person was shown: no other is installed.
+        manifest: Digest,
+    },
     /// Makes this machine a member with a join code.
     Enrol {
         /// The code.
@@ -153,7 +166,8 @@ impl Request {
     pub fn needs(&self) -> Option<Right> {
         match self {
             Self::Hello { .. } => None,
-            Self::Status | Self::Subscribe | Self::OpenPackage { .. } => Some(Right::See),
+            Self::Status | Self::Subscribe | Self::OpenPackage { .. } | Self::Catalogue => Some(Right::See),
+            Self::GetFromCatalogue { .. } => Some(Right::Get),
             Self::InstallPackage { .. } | Self::ForgetSigner { .. } => Some(Right::Install),
             Self::SetWindow { .. }
             | Self::SetInstallWindow { .. }
@@ -188,6 +202,8 @@ impl Request {
             | Self::SetGiveWay { .. }
             | Self::Report { .. }
             | Self::ForgetSigner { .. }
+            | Self::Catalogue
+            | Self::GetFromCatalogue { .. }
             | Self::Enrol { .. } => 0,
         }
     }
@@ -210,8 +226,10 @@ pub enum Reply {
     Status(Status),
     /// To `open-package`.
     Package(Box<Package>),
-    /// To `install-package`: the file is here and genuine, and the server has ordered it, or the person whose machine
-    /// it is. From now on it is an update like every other; this is its order.
+    /// To `catalogue`.
+    Catalogue(Catalogue),
+    /// To `install-package` and `get-from-catalogue`: the server has ordered it, or the person whose machine it is (and the
+    /// file, if one was sent, is here and genuine). From now on it is an update like every other; this is its order.
     Ordered {
         /// Which.
         order: DeploymentId,
@@ -240,6 +258,8 @@ pub enum Right {
     See,
     /// Choose when this machine transfers and installs, within the policy.
     Choose,
+    /// Have installed what the administrator offers.
+    Get,
     /// Bring in what nobody ordered.
     Install,
     /// Enrol the machine.

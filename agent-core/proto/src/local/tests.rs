@@ -177,14 +177,45 @@ fn requests_are_read_as_they_are_written() {
     assert_eq!((serde_json::from_str(&text).unwrap(), text.contains(&root.to_string())), (trusts, true));
     let forget = Request::ForgetSigner { root };
     assert_eq!((forget.followed_by(), forget.needs()), (0, Some(Right::Install)));
+    let get = Request::GetFromCatalogue { package: "drawing".into(), manifest: crate::Digest([7; 32]) };
+    assert_eq!((get.followed_by(), get.needs()), (0, Some(Right::Get)));
+    assert_eq!(Request::Catalogue.needs(), Some(Right::See));
+    let text =
+        format!(r#"{{"request":"get-from-catalogue","package":"drawing","manifest":"{}"}}"#, crate::Digest([7; 32]));
+    assert_eq!(serde_json::to_string(&get).unwrap(), text);
     for reply in [
         Reply::Done,
+        Reply::Catalogue(longest_catalogue()),
         Reply::Ordered { order },
         Reply::Error(ApiError { reason: Reason::NotAllowed, detail: "no".into() }),
     ] {
         let text = serde_json::to_string(&Message::Reply(reply.clone())).unwrap();
         assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), Message::Reply(reply));
     }
+}
+
+/// As many releases with as long words as there can be, each byte of them escaped.
+fn longest_catalogue() -> Catalogue {
+    let words = |bytes| "\u{1}".repeat(bytes);
+    let item = |n: usize| Item {
+        release: crate::api::OfferedRelease {
+            package: format!("{n:064}"),
+            version: "1".repeat(64),
+            sequence: u64::MAX,
+            manifest: crate::Digest([7; 32]),
+            size: u64::MAX,
+            publisher: words(crate::limits::CATALOGUE_PUBLISHER_BYTES),
+            notes: words(crate::limits::CATALOGUE_NOTES_BYTES),
+        },
+        installed: Some(Replaces { version: "1".repeat(64), sequence: u64::MAX, at: UnixSeconds(u64::MAX) }),
+    };
+    Catalogue { items: (0..crate::limits::CATALOGUE).map(item).collect() }
+}
+
+#[test]
+fn the_longest_catalogue_fits_into_one_message() {
+    let text = serde_json::to_string(&Message::Reply(Reply::Catalogue(longest_catalogue()))).unwrap();
+    assert!((text.len() as u64) < MESSAGE_BYTES, "{} bytes", text.len());
 }
 
 #[test]

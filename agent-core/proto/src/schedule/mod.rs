@@ -11,7 +11,7 @@ mod week;
 mod window;
 
 pub use choice::{Choice, GiveWay, Overrule, Pause, Wish};
-pub use policy::{Bounds, ByHand, Charge, Deadline, Kind, Policy, Rules, Who};
+pub use policy::{Bounds, ByHand, Catalogue, Charge, Deadline, Kind, Policy, Rules, Who};
 pub use signal::{Load, Network, NetworkId, Power, Presence};
 pub use verdict::{Announcement, By, DayUse, Gate, Limit, Pace, Rate, Stage, Unquiet, Verdict, Why};
 pub use week::{Night, Week};

@@ -1,7 +1,7 @@
 //! What administrators lay down for their machines. Signed by the server like an order.
 
 use super::{Choice, GiveWay, Night, Window};
-use crate::{UnixSeconds, signed::Document};
+use crate::{UnixSeconds, limits, manifest::is_package_name, signed::Document};
 use serde::{Deserialize, Serialize};
 
 /// What administrators lay down. The default is what holds without an administrator: people choose freely.
@@ -40,6 +40,8 @@ pub struct Policy {
     pub deadline: Deadline,
     /// Packages that people open by hand.
     pub by_hand: ByHand,
+    /// Packages that people may get for themselves.
+    pub catalogue: Catalogue,
 }
 
 impl Policy {
@@ -65,7 +67,10 @@ impl Policy {
             }
             () if self.deadline.announce.len() > 16 => "deadline.announce: at most 16 times",
             () if self.by_hand.packages.len() > 1000 => "by-hand.packages: at most 1000 names",
-            () => return Ok(()),
+            () if self.catalogue.packages.len() > limits::CATALOGUE => {
+                return Err(format!("catalogue.packages: at most {} names", limits::CATALOGUE));
+            }
+            () => return self.catalogue.check(),
         };
         Err(wrong.to_owned())
     }
@@ -94,6 +99,7 @@ impl Default for Policy {
             rules: Rules::default(),
             deadline: Deadline::default(),
             by_hand: ByHand::default(),
+            catalogue: Catalogue::default(),
         }
     }
 }
@@ -114,6 +120,42 @@ impl ByHand {
     #[must_use]
     pub fn allows(&self, package: &str) -> bool {
         self.who != Who::Nobody && (self.packages.is_empty() || self.packages.iter().any(|name| name == package))
+    }
+}
+
+/// Packages that people may get for themselves, without anybody ordering them. It stands in the policy, and is not a list of its
+/// own beside it, so that one text says what holds for a machine, a group has its own in the same way, and the machine knows by
+/// the server's signature what it may ask for, also while the server is away. Held by the machine, and again by the server
+/// at the moment in which it orders.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct Catalogue {
+    /// Who may get them. What is offered is seen by everybody who may see how the machine is.
+    pub who: Who,
+    /// Their names; none named: nothing is offered.
+    pub packages: Vec<String>,
+}
+
+impl Catalogue {
+    /// Whether a package of this name is offered to anybody.
+    #[must_use]
+    pub fn offers(&self, package: &str) -> bool {
+        self.who != Who::Nobody && self.packages.iter().any(|name| name == package)
+    }
+    fn check(&self) -> Result<(), String> {
+        match self.packages.iter().find(|name| !is_package_name(name)) {
+            Some(wrong) => Err(format!(
+                "catalogue.packages: {wrong:?} cannot be the name of a package (lower-case letters, digits, + . -)"
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Default for Catalogue {
+    /// Nothing is offered; what somebody offers is for everybody.
+    fn default() -> Self {
+        Self { who: Who::Everyone, packages: Vec::new() }
     }
 }
 
@@ -258,5 +300,32 @@ pub struct Deadline {
 impl Default for Deadline {
     fn default() -> Self {
         Self { receive: None, install: None, announce: vec![24 * 3600, 4 * 3600, 15 * 60], grace: 15 * 60 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_from_before_the_catalogue_offers_nothing_and_is_read() {
+        let mut old = serde_json::to_value(Policy { upload: Some(5), number: 3, ..Policy::default() }).unwrap();
+        assert!(old.as_object_mut().unwrap().remove("catalogue").is_some());
+        let read: Policy = serde_json::from_value(old).unwrap();
+        assert_eq!(read, Policy { upload: Some(5), number: 3, ..Policy::default() });
+        assert!(!read.catalogue.offers("drawing"));
+    }
+
+    #[test]
+    fn the_catalogue_offers_what_it_names_and_only_what_can_be_a_name() {
+        let catalogue =
+            |who, names: &[&str]| Catalogue { who, packages: names.iter().map(|name| (*name).to_owned()).collect() };
+        let offered = catalogue(Who::Everyone, &["drawing"]);
+        assert!(offered.offers("drawing") && !offered.offers("draw") && !offered.offers(""));
+        assert!(!catalogue(Who::Nobody, &["drawing"]).offers("drawing"));
+        let check = |names: &[&str]| Policy { catalogue: catalogue(Who::Everyone, names), ..Policy::default() }.check();
+        assert_eq!(check(&["drawing", "maths-tools"]), Ok(()));
+        assert!(check(&["drawing", "*"]).unwrap_err().contains("\"*\""));
+        assert!(check(&vec!["drawing"; limits::CATALOGUE + 1]).unwrap_err().contains("200"));
     }
 }

@@ -1,6 +1,6 @@
 //! Where the way without an order is closed, said before anybody hands a file over. The installer asks for itself again.
 
-use crate::by_hand::take::refused;
+use crate::for_one::refused;
 use banyan_proto::{Reason, api::ApiError, local::Mode};
 
 /// Whether the way without an order is closed to an agent that runs like this.

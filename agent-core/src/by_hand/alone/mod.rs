@@ -16,9 +16,10 @@ pub(crate) use enrolled::{learned, retire};
 
 use super::{
     Looked, look_alone,
-    take::{self, Incoming, has_room, has_size, head_of, refused, turn},
+    take::{self, Incoming, has_room, has_size, head_of, turn},
 };
 use crate::{
+    for_one::refused,
     installer::{
         client::{self, BelieveError, Launcher},
         has_privileges,

@@ -2,9 +2,18 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-/// The interfaces, each with how many connections go over it and its counters at the last look.
+/// The interfaces that a connection ever went over, each with how many do now and its counters at the last look.
 #[derive(Debug, Default)]
 pub(crate) struct Interfaces(BTreeMap<String, Used>);
+
+/// What has passed since the last look (bytes).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Passed {
+    /// Over those that connections go over now: came, went.
+    pub(crate) in_use: (u64, u64),
+    /// Away from this machine over all of them: what a connection sent leaves after it has ended.
+    pub(crate) went: u64,
+}
 
 #[derive(Debug, Default)]
 struct Used {
@@ -13,6 +22,10 @@ struct Used {
 }
 
 impl Interfaces {
+    /// No connection ever went over one.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
     /// One more connection goes over it.
     pub(crate) fn add(&mut self, name: &str) {
         self.0.entry(name.to_owned()).or_default().by += 1;
@@ -21,28 +34,27 @@ impl Interfaces {
     pub(crate) fn remove(&mut self, name: &str) {
         if let Some(used) = self.0.get_mut(name) {
             used.by -= 1;
-            if used.by == 0 {
-                self.0.remove(name);
-            }
         }
     }
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-    /// What has come and gone since the last look (bytes); none where the system does not tell.
-    pub(crate) fn passed(&mut self) -> Option<(u64, u64)> {
+    /// What has passed since the last look; none where the system does not tell, or nothing ever went over one.
+    pub(crate) fn passed(&mut self) -> Option<Passed> {
         if self.0.is_empty() {
             return None;
         }
-        let text = read()?;
-        let mut sum = (0, 0);
+        Some(self.look(&read()?))
+    }
+    fn look(&mut self, text: &str) -> Passed {
+        let mut sum = Passed::default();
         for (name, came, went) in text.lines().filter_map(counters) {
-            if let Some(used) = self.0.get_mut(name) {
-                let (was_in, was_out) = used.counted.replace((came, went)).unwrap_or((came, went));
-                sum = (sum.0 + came.saturating_sub(was_in), sum.1 + went.saturating_sub(was_out));
+            let Some(used) = self.0.get_mut(name) else { continue };
+            let (was_in, was_out) = used.counted.replace((came, went)).unwrap_or((came, went));
+            let (came, went) = (came.saturating_sub(was_in), went.saturating_sub(was_out));
+            sum.went += went;
+            if used.by > 0 {
+                sum.in_use = (sum.in_use.0 + came, sum.in_use.1 + went);
             }
         }
-        Some(sum)
+        sum
     }
 }
 
@@ -86,6 +98,21 @@ pub(crate) fn of(_: IpAddr) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_leaves_after_a_connection_has_ended_is_counted_but_is_nobodys_activity() {
+        let text = |came: u64, went: u64| {
+            format!("  eth0: {came} 1 0 0 0 0 0 0 {went} 1 0 0 0 0 0 0\n lo: 9 1 0 0 0 0 0 0 9 1")
+        };
+        let mut interfaces = Interfaces::default();
+        interfaces.add("eth0");
+        assert_eq!(interfaces.look(&text(100, 50)), Passed::default(), "what passed before does not count");
+        assert_eq!(interfaces.look(&text(110, 70)), Passed { in_use: (10, 20), went: 20 });
+        interfaces.remove("eth0");
+        assert_eq!(interfaces.look(&text(115, 75)), Passed { in_use: (0, 0), went: 5 });
+        interfaces.add("eth0");
+        assert_eq!(interfaces.look(&text(116, 76)), Passed { in_use: (1, 1), went: 1 });
+    }
 
     #[test]
     fn the_systems_table_is_read_and_its_heading_is_not() {

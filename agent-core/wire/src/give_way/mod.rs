@@ -36,8 +36,8 @@ const WINDOW_LEAST: Duration = Duration::from_millis(25);
 /// What a queue may add to a round trip.
 const WINDOW_QUEUE: Duration = Duration::from_millis(8);
 
-/// The system's queue is not longer than this (bytes): what has not passed by then was dropped.
-const QUEUE: u64 = 1 << 20;
+/// The system's queue is shorter than this: what has not passed by then, or by twice that, was dropped.
+const QUEUE: Duration = Duration::from_secs(2);
 /// The interface is at most so much (bytes) ahead of what the sockets have told.
 const SPARE: u64 = 256 << 10;
 
@@ -69,18 +69,29 @@ struct State {
 #[derive(Debug, Default)]
 struct Left {
     total: u64,
-    /// Handed to the system and not seen to pass yet.
-    sent: u64,
+    /// Handed to the system and not seen to pass yet: lately, and before that.
+    sent: (u64, u64),
+    /// When lately began.
+    turned: Duration,
     /// Passed, and whose it is will be told soon.
     spare: u64,
 }
 
 impl Left {
-    fn passed(&mut self, passed: Option<u64>) {
-        let spare = passed.map_or(self.sent, |passed| self.spare.saturating_add(passed));
-        let left = self.sent.min(spare);
-        self.total += left;
-        (self.sent, self.spare) = ((self.sent - left).min(QUEUE), (spare - left).min(SPARE));
+    fn passed(&mut self, now: Duration, passed: Option<u64>) {
+        let (lately, before) = self.sent;
+        let mut spare = passed.map_or(lately + before, |passed| self.spare.saturating_add(passed));
+        let mut left = |sent: u64| {
+            let left = sent.min(spare);
+            spare -= left;
+            left
+        };
+        let (old, new) = (left(before), left(lately));
+        self.total += old + new;
+        (self.sent, self.spare) = ((lately - new, before - old), spare.min(SPARE));
+        if now.saturating_sub(self.turned) >= QUEUE {
+            (self.sent, self.turned) = ((0, self.sent.0), now);
+        }
     }
 }
 
@@ -127,7 +138,7 @@ impl Giver {
             state.modes = (down, up);
             state.ours = (0, 0);
             let passed = state.interfaces.passed();
-            state.left.passed(passed.map(|all| all.1));
+            state.left.passed(now, passed.map(|all| all.went));
         }
         self.apply(&state);
     }
@@ -138,7 +149,7 @@ impl Giver {
         let mut state = self.lock();
         if state.interfaces.is_empty() {
             // There is nothing to hold it against, and so nothing to wait for.
-            state.left.passed(None);
+            state.left.passed(self.now(), None);
         } else {
             self.step(&mut state, self.now());
         }
@@ -169,7 +180,7 @@ impl Giver {
         let mut state = self.lock();
         state.ours.0 += after.came.saturating_sub(before.came);
         state.ours.1 += went;
-        state.left.sent += went;
+        state.left.sent.0 += went;
         self.step(&mut state, now);
     }
     fn step(&self, state: &mut State, now: Duration) {
@@ -178,14 +189,14 @@ impl Giver {
         }
         state.due = now + STEP;
         let passed = state.interfaces.passed();
-        state.left.passed(passed.map(|all| all.1));
+        state.left.passed(now, passed.map(|all| all.went));
         let ours = std::mem::take(&mut state.ours);
         if let Some(all) = passed.filter(|_| state.modes != (GiveWay::Nobody, GiveWay::Nobody)) {
             if let Some(others) = &mut state.down {
-                others.moved(now, ours.0, all.0);
+                others.moved(now, ours.0, all.in_use.0);
             }
             if let Some(others) = &mut state.up {
-                others.moved(now, ours.1, all.1);
+                others.moved(now, ours.1, all.in_use.1);
             }
             self.apply(state);
         }
@@ -216,21 +227,34 @@ mod tests {
 
     #[test]
     fn what_the_system_dropped_has_not_left() {
-        let mut left = Left::default();
+        let (mut left, mut now) = (Left::default(), Duration::ZERO);
         for _ in 0..1000 {
             // Ten times as much is handed over as the link takes.
-            left.sent += 100_000;
-            left.passed(Some(10_000));
+            left.sent.0 += 100_000;
+            now += STEP;
+            left.passed(now, Some(10_000));
         }
         assert_eq!(left.total, 10_000_000);
-        // And what the sockets tell late is counted.
+        // It is forgotten: what others send afterwards is not taken for it.
+        left.passed(now + QUEUE, Some(0));
+        left.passed(now + 2 * QUEUE, Some(0));
+        left.passed(now + 3 * QUEUE, Some(5_000_000));
+        assert_eq!(left.total, 10_000_000);
+    }
+
+    #[test]
+    fn what_stands_in_a_queue_leaves_later_and_what_sockets_tell_late_is_counted() {
         let mut left = Left::default();
-        left.passed(Some(50_000));
-        left.sent += 50_000;
-        left.passed(Some(0));
-        assert_eq!(left.total, 50_000);
-        left.sent += 7;
-        left.passed(None);
-        assert_eq!(left.total, 50_007, "a system that does not tell");
+        left.passed(QUEUE, Some(50_000));
+        left.sent.0 += 50_000;
+        left.passed(QUEUE + STEP, Some(0));
+        assert_eq!(left.total, 50_000, "told late");
+        left.sent.0 += 30_000;
+        left.passed(2 * QUEUE, Some(10_000));
+        left.passed(2 * QUEUE + STEP, Some(20_000));
+        assert_eq!(left.total, 80_000, "it stood in a queue");
+        left.sent.0 += 7;
+        left.passed(3 * QUEUE, None);
+        assert_eq!(left.total, 80_007, "a system that does not tell");
     }
 }

@@ -63,13 +63,13 @@ pub(super) fn write(policy: &Policy) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use banyan_proto::schedule::{Bounds, ByHand, Kind, Who, Window};
+    use banyan_proto::schedule::{Bounds, ByHand, Catalogue, Kind, Who, Window};
 
     #[test]
     fn a_file_says_what_it_means_and_leaves_out_the_rest() {
         let policy = parse(
             "upload = 1000000\nwindow = \"night\"\nnight = \"21:00-05:00\"\n[bounds]\nwindows = [\"night\", \"weekly\"]\n\
-             [by-hand]\nwho = \"everyone\"\npackages = [\"drawing\"]\n",
+             [by-hand]\nwho = \"everyone\"\npackages = [\"drawing\"]\n[catalogue]\npackages = [\"maths\"]\n",
         )
         .unwrap();
         let bounds = Bounds { windows: vec![Kind::Night, Kind::Weekly], ..Bounds::default() };
@@ -80,6 +80,7 @@ mod tests {
             night: "21:00-05:00".parse().unwrap(),
             bounds,
             by_hand,
+            catalogue: Catalogue { who: Who::Everyone, packages: vec!["maths".into()] },
             ..Policy::default()
         };
         assert_eq!(policy, wanted);
@@ -94,6 +95,7 @@ mod tests {
             ("[bounds]\npauze = 5", "`bounds.pauze`"),
             ("[rules.battery]\nrecieve = 5", "`rules.battery.recieve`"),
             ("[by-hand]\nwhom = \"everyone\"", "whom"),
+            ("[catalogue]\npackages = [\"*\"]", "catalogue.packages"),
             ("number = 7", "`number`"),
             ("window = \"sometimes\"", "window"),
             ("[bounds]\nwindows = []", "bounds.windows"),

@@ -1,5 +1,6 @@
 //! The pages. Each draws what the agent told and collects what the person asks for.
 
+mod catalogue;
 mod computer;
 mod grid;
 mod history;
@@ -10,11 +11,10 @@ mod sharing;
 mod signals;
 mod updates;
 
-use crate::{state::State, widgets};
-use banyan_face::{Clock, Page, View, texts};
+use crate::state::State;
+use banyan_face::{Clock, Page, View};
 use banyan_proto::local::{Request, Right, Snapshot};
 use egui::Ui;
-use lucide_icons::Icon;
 
 /// The page that is open.
 pub(crate) fn draw(
@@ -31,7 +31,7 @@ pub(crate) fn draw(
         Page::Schedule => schedule::draw(ui, snapshot, may, state, clock, asked),
         Page::Sharing => sharing::draw(ui, snapshot, clock),
         Page::History => history::draw(ui, snapshot, clock),
-        Page::Catalogue => widgets::empty(ui, Icon::Package, texts::CATALOGUE, texts::CATALOGUE_MORE),
+        Page::Catalogue => catalogue::draw(ui, view, snapshot, state, clock),
         Page::Settings => settings::draw(ui, snapshot, may, state, asked),
         Page::Computer => computer::draw(ui, view, snapshot, state, clock, asked),
     }

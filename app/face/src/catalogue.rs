@@ -1,0 +1,262 @@
+//! What the administrator offers to the people at this computer: asked over a line of its own, since the agent has to ask its
+//! server first and would tell nothing else meanwhile; and each release of it as one row.
+//!
+//! It is asked for when somebody looks and not again by itself. Whether something is on its way is said by the snapshot, which
+//! is always fresh.
+
+use crate::{
+    Clock,
+    glance::{Tone, glance},
+    line, texts,
+};
+use banyan_proto::{
+    DeploymentId, Digest, Reason,
+    api::{ApiError, OfferedRelease},
+    local::{Catalogue, Item, Reply, Request, Snapshot, Update, UpdateState},
+};
+use std::{
+    collections::BTreeMap,
+    io::{self, BufReader},
+    path::Path,
+};
+
+/// What is known of it.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    /// The agent has been asked and has not answered.
+    pub asking: bool,
+    /// Its last answer; none before the first.
+    pub answer: Option<Result<Catalogue, ApiError>>,
+    /// What the person asked for since, by manifest.
+    pub got: BTreeMap<Digest, Got>,
+}
+
+/// Something that the person asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Got {
+    /// It has not been answered.
+    Asked,
+    /// It is an update now.
+    Ordered(DeploymentId),
+    /// It was refused.
+    Refused(ApiError),
+}
+
+/// An answer of the agent's.
+#[derive(Debug)]
+pub enum Told {
+    /// What is offered.
+    Offered(Result<Catalogue, ApiError>),
+    /// What came of asking for the release of this manifest.
+    Got(Digest, Result<DeploymentId, ApiError>),
+}
+
+impl Shelf {
+    /// The agent is asked what is offered; what was said of earlier wishes is over.
+    pub fn ask(&mut self) {
+        self.asking = true;
+        self.got.retain(|_, got| *got == Got::Asked);
+    }
+    /// Notes an answer.
+    pub fn take(&mut self, told: Told) {
+        match told {
+            Told::Offered(answer) => (self.asking, self.answer) = (false, Some(answer)),
+            Told::Got(manifest, Ok(order)) => drop(self.got.insert(manifest, Got::Ordered(order))),
+            Told::Got(manifest, Err(error)) => drop(self.got.insert(manifest, Got::Refused(error))),
+        }
+    }
+}
+
+/// Asks the agent at this socket what is offered.
+///
+/// # Errors
+/// What the agent or its server says against it, or that it does not answer.
+pub fn look(socket: &Path) -> Result<Catalogue, ApiError> {
+    match ask(socket, &Request::Catalogue)? {
+        Reply::Catalogue(catalogue) => Ok(catalogue),
+        other => Err(no_answer(&line::unexpected(&other))),
+    }
+}
+
+/// Asks the agent at this socket for one of these.
+///
+/// # Errors
+/// Likewise.
+pub fn get(socket: &Path, package: String, manifest: Digest) -> Result<DeploymentId, ApiError> {
+    match ask(socket, &Request::GetFromCatalogue { package, manifest })? {
+        Reply::Ordered { order } => Ok(order),
+        other => Err(no_answer(&line::unexpected(&other))),
+    }
+}
+
+fn ask(socket: &Path, request: &Request) -> Result<Reply, ApiError> {
+    let answer = || {
+        let stream = line::connect(socket)?;
+        let mut from = BufReader::new(&stream);
+        line::greet(&stream, &mut from)?;
+        line::write(&stream, request)?;
+        line::reply(&mut from)
+    };
+    match answer().map_err(|error| no_answer(&error))? {
+        Reply::Error(refused) => Err(refused),
+        reply => Ok(reply),
+    }
+}
+
+fn no_answer(error: &io::Error) -> ApiError {
+    let detail = format!("this computer's Banyan service could not be asked: {error}");
+    ApiError { reason: Reason::InternalError, detail }
+}
+
+/// One release, ready to be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// `drawing 3.1`.
+    pub title: String,
+    /// Colour and words of its state; none for what is not here.
+    pub state: Option<(Tone, String)>,
+    /// Why it was refused; may be empty.
+    pub more: String,
+    /// The reason's code, small, for whoever helps; may be empty.
+    pub code: &'static str,
+    /// What can be done with it.
+    pub action: Option<Action>,
+}
+
+/// What can be done with a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// On the button.
+    pub label: &'static str,
+    /// Its name for those who do not see what it stands beside.
+    pub name: String,
+}
+
+/// What there is to say of one release now.
+#[must_use]
+pub fn row(item: &Item, got: Option<&Got>, snapshot: &Snapshot, clock: &Clock) -> Row {
+    let release = &item.release;
+    let of_it = || snapshot.updates.iter().filter(|update| update.package == release.package);
+    let plain = Row { title: texts::offered(release), state: None, more: String::new(), code: "", action: None };
+    if let Some(update) = of_it().find(|update| !update.state.is_over()) {
+        return Row { state: Some(on_its_way(update, release, clock)), ..plain };
+    }
+    match got {
+        Some(Got::Asked) => return Row { state: Some((Tone::Moving, texts::ASKED_FOR.to_owned())), ..plain },
+        Some(Got::Ordered(order)) if !of_it().any(|update| update.order == *order) => {
+            return Row { state: Some((Tone::Moving, texts::ON_ITS_WAY.to_owned())), ..plain };
+        }
+        Some(Got::Ordered(_) | Got::Refused(_)) | None => {}
+    }
+    let (state, action) = rest(item, &of_it().collect::<Vec<_>>());
+    let (more, code) = match got {
+        Some(Got::Refused(error)) => (texts::not_got(error), error.reason.code()),
+        _ => (String::new(), ""),
+    };
+    Row { state, more, code, action, ..plain }
+}
+
+fn on_its_way(update: &Update, release: &OfferedRelease, clock: &Clock) -> (Tone, String) {
+    let glance = glance(update, clock);
+    let other = update.sequence != release.sequence;
+    (glance.tone, if other { texts::other_version(&update.version, &glance.state) } else { glance.state })
+}
+
+/// Of what is not on its way: whether it is here, failed, or can be had.
+fn rest(item: &Item, updates: &[&Update]) -> (Option<(Tone, String)>, Option<Action>) {
+    let release = &item.release;
+    // What was installed since the agent was asked stands among the updates.
+    let since = updates.iter().filter(|update| matches!(update.state, UpdateState::Installed { .. }));
+    let here = since.map(|update| (update.sequence, update.version.as_str()));
+    let here = here.chain(item.installed.iter().map(|there| (there.sequence, there.version.as_str()))).max();
+    let failed = updates.iter().max_by_key(|update| update.number).is_some_and(|update| {
+        update.sequence == release.sequence && matches!(update.state, UpdateState::Failed { .. })
+    });
+    let failed = failed.then(|| (Tone::Failed, texts::FAILED.to_owned()));
+    let action = |label, name| Some(Action { label, name });
+    match here {
+        Some((sequence, _)) if sequence == release.sequence => {
+            (Some((Tone::Done, texts::IS_INSTALLED.to_owned())), None)
+        }
+        Some((sequence, version)) if sequence > release.sequence => {
+            (Some((Tone::Done, texts::newer_installed(version))), None)
+        }
+        Some((_, version)) => {
+            let state = failed.unwrap_or_else(|| (Tone::Done, texts::older_installed(version)));
+            (Some(state), action(texts::UPDATE, texts::update_to(release)))
+        }
+        None => (failed, action(texts::GET, texts::get(release))),
+    }
+}
+
+#[cfg(all(test, feature = "sample"))]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    fn rows(got: &BTreeMap<Digest, Got>, snapshot: &Snapshot) -> Vec<(String, String, String)> {
+        let row = |item: &Item| {
+            let row = row(item, got.get(&item.release.manifest), snapshot, &sample::clock());
+            let state = row.state.map(|(_, words)| words).unwrap_or_default();
+            (row.title, state, row.action.map(|action| action.name).unwrap_or_default())
+        };
+        sample::catalogue().items.iter().map(row).collect()
+    }
+    fn expect(rows: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
+        rows.iter().map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned())).collect()
+    }
+
+    #[test]
+    fn each_row_says_whether_it_is_here_and_what_can_be_done() {
+        let seen = rows(&BTreeMap::new(), &sample::busy());
+        let wanted = expect(&[
+            ("Chart View 2.1", "Version 2.0 is installed", "Update Chart View to 2.1"),
+            ("Drawing 3.1", "", "Get Drawing 3.1"),
+            ("LibreOffice 26.2", "Receiving", ""),
+            ("Printer Driver 7.3", "Could not be installed", "Get Printer Driver 7.3"),
+            ("Time Sync 2.8", "Installed", ""),
+        ]);
+        assert_eq!(seen, wanted);
+    }
+
+    #[test]
+    fn what_was_asked_for_has_no_button_until_it_is_answered_and_a_refusal_says_why() {
+        let drawing = sample::catalogue().items[1].clone();
+        let with = |got: Got, snapshot: &Snapshot| row(&drawing, Some(&got), snapshot, &sample::clock());
+        let quiet = sample::quiet();
+        assert!(with(Got::Asked, &quiet).action.is_none());
+        let order = DeploymentId([9; 16]);
+        assert!(with(Got::Ordered(order), &quiet).action.is_none(), "the snapshot is behind the answer");
+        let error = ApiError { reason: Reason::NotOffered, detail: "your administrator does not offer it".into() };
+        let refused = with(Got::Refused(error), &quiet);
+        assert!(refused.action.is_some() && refused.code == "not-offered");
+        assert!(refused.more.starts_with("Your administrator does not offer it."), "{}", refused.more);
+        // It has come and was installed since the agent was asked: the page does not say otherwise.
+        let mut after = quiet;
+        let state = UpdateState::Installed { at: sample::NOW };
+        let release = &drawing.release;
+        let (package, version) = (release.package.clone(), release.version.clone());
+        after.updates.push(Update { order, package, version, sequence: release.sequence, state, ..sample::ready() });
+        let row = with(Got::Ordered(order), &after);
+        assert_eq!((row.state.map(|(tone, _)| tone), row.action), (Some(Tone::Done), None));
+    }
+
+    #[test]
+    fn an_older_release_than_what_is_here_is_not_to_be_had() {
+        let mut item = sample::catalogue().items[0].clone();
+        for (sequence, button) in [(20, true), (21, false), (22, false)] {
+            item.installed.as_mut().unwrap().sequence = sequence;
+            assert_eq!(row(&item, None, &sample::quiet(), &sample::clock()).action.is_some(), button, "{sequence}");
+        }
+    }
+
+    #[test]
+    fn looking_again_forgets_refusals_and_no_open_question() {
+        let mut shelf = Shelf::default();
+        let refused = ApiError { reason: Reason::Withdrawn, detail: "gone".into() };
+        shelf.take(Told::Got(Digest([1; 32]), Err(refused)));
+        shelf.got.insert(Digest([2; 32]), Got::Asked);
+        shelf.ask();
+        assert_eq!((shelf.asking, shelf.got.into_values().collect::<Vec<_>>()), (true, vec![Got::Asked]));
+    }
+}

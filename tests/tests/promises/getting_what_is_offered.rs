@@ -1,0 +1,187 @@
+//! People get for themselves what the administrator offers to their machine's group, the newest release of it, in the way of all
+//! other updates; and nothing else: not at another machine, not another package, not another release, not what was taken back.
+
+use banyan_proto::{
+    DeploymentId, Digest, Reason,
+    admin::DeploymentState,
+    api::OfferedRelease,
+    local::{Catalogue, LOCAL_VERSION, PauseFor, Reply, Request, Right, UpdateState},
+};
+use banyan_tests::{
+    World,
+    package::Behaviour,
+    users::{Mia, as_user},
+};
+use std::{
+    io::{BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
+};
+
+/// One question to the agent of a machine, by whoever this connection is.
+fn ask(mut stream: &UnixStream, request: &Request) -> Reply {
+    for line in [&Request::Hello { version: LOCAL_VERSION }, request] {
+        writeln!(stream, "{}", serde_json::to_string(line).expect("JSON")).expect("the agent reads");
+    }
+    let reply = BufReader::new(stream).lines().nth(1).expect("it answers").expect("it answers");
+    serde_json::from_str(&reply).expect("in JSON")
+}
+fn socket(world: &World, which: usize) -> UnixStream {
+    UnixStream::connect(world.agents[which].data.join("agent.sock")).expect("the agent listens")
+}
+fn offered(reply: Reply) -> Result<Vec<OfferedRelease>, Reason> {
+    match reply {
+        Reply::Catalogue(Catalogue { items }) => Ok(items.into_iter().map(|item| item.release).collect()),
+        Reply::Error(error) => Err(error.reason),
+        other => panic!("{other:?}"),
+    }
+}
+fn look(world: &World, which: usize) -> Result<Vec<OfferedRelease>, Reason> {
+    offered(ask(&socket(world, which), &Request::Catalogue))
+}
+fn ordered(reply: Reply) -> Result<DeploymentId, Reason> {
+    match reply {
+        Reply::Ordered { order } => Ok(order),
+        Reply::Error(error) => Err(error.reason),
+        other => panic!("{other:?}"),
+    }
+}
+fn get(world: &World, which: usize, package: &str, manifest: Digest) -> Result<DeploymentId, Reason> {
+    ordered(ask(&socket(world, which), &Request::GetFromCatalogue { package: package.to_owned(), manifest }))
+}
+fn versions(releases: &[OfferedRelease]) -> Vec<(&str, &str)> {
+    releases.iter().map(|release| (release.package.as_str(), release.version.as_str())).collect()
+}
+/// Waits until a machine is offered these, as packages and versions.
+fn is_offered(world: &World, which: usize, wanted: &[(&str, &str)]) -> Vec<OfferedRelease> {
+    world.wait_until("it is offered what is laid down", |world| {
+        look(world, which).is_ok_and(|releases| versions(&releases) == wanted)
+    });
+    look(world, which).expect("the server answers")
+}
+fn is_installed(world: &World, which: usize, order: DeploymentId) {
+    world.wait_until("it is installed", |world| {
+        let update = world.snapshot(which).updates.into_iter().find(|update| update.order == order);
+        update.is_some_and(|update| matches!(update.state, UpdateState::Installed { .. }))
+    });
+}
+
+#[test]
+fn by_the_group_that_it_is_offered_to_and_nobody_else() {
+    let mut world = World::start(0);
+    world.add_agent_of("lab");
+    world.add_agent_of("office");
+    world.wait_until("both are online", |world| world.machines().iter().filter(|machine| machine.online).count() == 2);
+    world.publish("hello", "1.0", 300_000, Behaviour::Works);
+    world.publish("other", "1.0", 300_000, Behaviour::Works);
+    assert_eq!(look(&world, 0), Ok(vec![]), "nothing is offered without being said");
+    world.banyan(&["policy", "set", "--catalogue", "hello", "--group", "lab"]);
+    let first = is_offered(&world, 0, &[("hello", "1.0")]).remove(0);
+    assert!(first.size > 300_000, "{first:?}");
+
+    // The other group is offered nothing, whatever it asks for; nor is what is not on the list, under whatever name.
+    assert_eq!(look(&world, 1), Ok(vec![]));
+    assert_eq!(get(&world, 1, "hello", first.manifest), Err(Reason::NotOffered));
+    for (package, manifest) in [("other", first.manifest), ("other", Digest([7; 32])), ("hello", Digest([7; 32]))] {
+        assert_eq!(get(&world, 0, package, manifest), Err(Reason::NotOffered));
+    }
+    // A newer release takes the place of the one that was shown, which is not to be had any more.
+    world.publish("hello", "1.1", 300_000, Behaviour::Works);
+    let second = is_offered(&world, 0, &[("hello", "1.1")]).remove(0);
+    assert_eq!(get(&world, 0, "hello", first.manifest), Err(Reason::NotOffered));
+
+    let order = get(&world, 0, "hello", second.manifest).expect("it is offered");
+    is_installed(&world, 0, order);
+    assert_eq!(world.says(0, "hello").as_deref(), Some("hello 1.1"));
+    let status = world
+        .wait_for_status(&order.to_string(), "the server knows", |status| status.state == DeploymentState::Finished);
+    assert_eq!(status.addressees.len(), 1, "for this machine alone");
+    assert_eq!(get(&world, 0, "hello", second.manifest), Err(Reason::InstalledAlready));
+    match ask(&socket(&world, 0), &Request::Catalogue) {
+        Reply::Catalogue(Catalogue { items }) => {
+            let installed = items[0].installed.as_ref().expect("it is there");
+            assert_eq!((installed.version.as_str(), installed.sequence), ("1.1", second.sequence));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(world.snapshot(1).updates.is_empty() && world.says(1, "hello").is_none(), "nothing came to the other");
+
+    // Without a server nothing can be offered, and nothing is said to be.
+    world.kill_server();
+    world.wait_until("that is said", |world| look(world, 0) == Err(Reason::ServerAway));
+    assert_eq!(get(&world, 0, "hello", second.manifest), Err(Reason::ServerAway));
+    // For what the policy does not offer nobody needs to be asked.
+    assert_eq!(get(&world, 0, "other", second.manifest), Err(Reason::NotOffered));
+}
+
+#[test]
+fn what_is_taken_back_is_not_to_be_had_and_what_is_on_its_way_not_twice() {
+    let world = World::start(1);
+    world.publish("hello", "1.0", 300_000, Behaviour::Works);
+    world.publish("hello", "2.0", 300_000, Behaviour::Works);
+    world.banyan(&["policy", "set", "--catalogue", "hello"]);
+    let second = is_offered(&world, 0, &[("hello", "2.0")]).remove(0);
+    world.banyan(&["releases", "withdraw", "hello@2.0", "--key", &world.path("keys")]);
+    let first = is_offered(&world, 0, &[("hello", "1.0")]).remove(0);
+    assert_eq!(get(&world, 0, "hello", second.manifest), Err(Reason::Withdrawn));
+
+    // On its way by the administrator's order, and held up.
+    world.tell(0, &Request::Pause { until: PauseFor::UntilResumed });
+    world.publish("hello", "3.0", 300_000, Behaviour::Works);
+    let third = is_offered(&world, 0, &[("hello", "3.0")]).remove(0);
+    let deployment = world.deploy("hello", "all", 1);
+    world.wait_until("it has heard of it", |world| !world.snapshot(0).updates.is_empty());
+    assert_eq!(get(&world, 0, "hello", third.manifest), Err(Reason::UnderWay));
+    world.tell(0, &Request::Resume);
+    world.wait_for_status(&deployment, "it came", |status| status.state == DeploymentState::Finished);
+    assert_eq!(get(&world, 0, "hello", third.manifest), Err(Reason::InstalledAlready));
+    world.banyan(&["policy", "set", "--catalogue", "none"]);
+    is_offered(&world, 0, &[]);
+    assert_eq!(get(&world, 0, "hello", first.manifest), Err(Reason::NotOffered));
+}
+
+#[test]
+fn a_person_with_a_session_gets_what_is_offered_and_only_that() {
+    let mut world = World::start(1);
+    let mia = Mia::sits_at(&mut world, 0);
+    world.publish("hello", "1.0", 300_000, Behaviour::Works);
+    world.publish("hello", "2.0", 300_000, Behaviour::Works);
+    world.publish("secret", "1.0", 300_000, Behaviour::Works);
+    let as_mia = |request: &Request| {
+        let stream = as_user(mia.user, || UnixStream::connect(&mia.socket)).expect("everybody can knock");
+        ask(&stream, request)
+    };
+    let get =
+        |package: &str, manifest| ordered(as_mia(&Request::GetFromCatalogue { package: package.to_owned(), manifest }));
+    // Every release there is, by its manifest: whoever has seen a package file knows these.
+    let manifests = |world: &World, number: u64, package: &str| -> Vec<OfferedRelease> {
+        world.set_policy(&format!("[catalogue]\npackages = [\"{package}\"]\n"), None);
+        world.wait_until("the machine has heard", |world| world.snapshot(0).scheduling.policy.number == number);
+        is_offered(world, 0, &[(package, if package == "hello" { "2.0" } else { "1.0" })])
+    };
+    let secret = manifests(&world, 1, "secret").remove(0);
+    let newest = manifests(&world, 2, "hello").remove(0);
+    let text = std::fs::read(world.path("server/repository/manifests/hello/1.json"));
+    let older = Digest::of(&text.expect("the server keeps the manifests that were published"));
+    assert_eq!(offered(as_mia(&Request::Catalogue)).map(|all| all.len()), Ok(1));
+    for (package, manifest) in [
+        ("secret", secret.manifest),
+        ("hello", secret.manifest),
+        ("hello", older),
+        ("../hello", newest.manifest),
+        ("", newest.manifest),
+    ] {
+        assert_eq!(get(package, manifest), Err(Reason::NotOffered), "{package:?}");
+    }
+    assert!(world.snapshot(0).updates.is_empty(), "nothing was ordered");
+    // The policy can keep it from her, and still shows it.
+    world.set_policy("[catalogue]\npackages = [\"hello\"]\nwho = \"administrators\"\n", None);
+    world.wait_until("the machine has heard", |world| world.snapshot(0).scheduling.policy.number == 3);
+    assert!(!mia.rights().contains(&Right::Get));
+    assert_eq!(get("hello", newest.manifest), Err(Reason::NotAllowed));
+    assert_eq!(offered(as_mia(&Request::Catalogue)).map(|all| all.len()), Ok(1));
+    world.set_policy("[catalogue]\npackages = [\"hello\"]\n", None);
+    world.wait_until("the machine has heard", |world| world.snapshot(0).scheduling.policy.number == 4);
+    let order = get("hello", newest.manifest).expect("it is offered to her");
+    is_installed(&world, 0, order);
+    assert_eq!(world.says(0, "hello").as_deref(), Some("hello 2.0"));
+}
