@@ -12,8 +12,8 @@ type Place = (String, OwnedObjectPath);
 const FOCUSED: u32 = 12;
 /// What can be used (AT-SPI's `StateType`).
 const ENABLED: u32 = 8;
-/// Check box, combo box, menu item, button, radio button, toggle button (AT-SPI's `Role`).
-const PRESSED: [u32; 6] = [7, 11, 35, 43, 44, 62];
+/// Check box, combo box, button, radio button, toggle button (AT-SPI's `Role`).
+const PRESSED: [u32; 5] = [7, 11, 43, 44, 62];
 
 /// Something in a window.
 #[derive(Debug, Clone)]
