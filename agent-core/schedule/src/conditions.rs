@@ -73,10 +73,8 @@ impl View<'_> {
         let (settled, policy) = (&self.settled, self.s.policy);
         let mut all = Vec::new();
         if stage == Stage::Receive {
-            let (least, by) = settled.free_disk;
             match self.s.signals.free_disk.get(self.mono) {
-                Some(&free) if free < least => all.push(Shut::held(Why::DiskLow { free, least, by })),
-                Some(_) => {}
+                Some(_) => all.extend(self.disk_low(false)),
                 None => all.push(Shut::held(Why::DiskUnknown)),
             }
         }
@@ -107,6 +105,15 @@ impl View<'_> {
         }
         all
     }
+    /// Less disk is free than shall be. The administrator's floor is a check; the person's own, above it, is a wish like a window, or
+    /// whoever asks for an endless disk would be rid of every update.
+    fn disk_low(&self, persons: bool) -> Option<Shut> {
+        let floor = (self.s.policy.free_disk, By::Policy);
+        let (least, by) =
+            if persons || self.settled.free_disk.1 == By::Policy { self.settled.free_disk } else { floor };
+        let free = *self.s.signals.free_disk.get(self.mono)?;
+        (free < least && persons == (by == By::User)).then(|| Shut::held(Why::DiskLow { free, least, by }))
+    }
     fn power(&self, stage: Stage) -> Option<Why> {
         let (rules, may_overrule) = (&self.s.policy.rules, self.s.policy.bounds.battery);
         let power = self.s.signals.power.get(self.mono).filter(|_| !self.settled.overrule.battery)?;
@@ -127,6 +134,9 @@ impl View<'_> {
         let bounds = &self.s.policy.bounds;
         let now = self.wants_now(stage);
         let mut all = Vec::new();
+        if stage == Stage::Receive {
+            all.extend(self.disk_low(true));
+        }
         if stage == Stage::Install
             && !(self.s.policy.rules.full_screen || self.settled.overrule.full_screen || (now && bounds.full_screen))
             && self.s.signals.full_screen.get(self.mono) == Some(&true)

@@ -29,7 +29,7 @@ pub struct Ledger {
     open: Option<i64>,
     /// Given on a later day, before the clock was put back to this one.
     carried: Option<(i64, u64)>,
-    /// Given or reserved on which day at the most, according to what is stored.
+    /// Given or reserved on which day at the most, according to what is stored; without what is set aside.
     stored: Option<(i64, u64)>,
     /// Will be given, whatever is refused.
     aside: u64,
@@ -120,7 +120,9 @@ impl Ledger {
             if used > quota {
                 return Err(Refusal::Quota);
             }
-            if self.stored.is_none_or(|(stored, most)| stored != day || used > most) {
+            // What is set aside is no part of what is stored: it shrinks while others take its place.
+            let out = used.saturating_sub(self.aside);
+            if self.stored.is_none_or(|(stored, most)| stored != day || out > most) {
                 return Err(Refusal::WriteFirst);
             }
         }
@@ -153,8 +155,8 @@ impl Ledger {
     #[must_use]
     pub fn write_ahead(&mut self, zone: &TimeZone, now: UnixSeconds, bytes: u64) -> (Vec<DayUse>, Stored) {
         let day = self.open_day(zone, now);
-        let most = self.used_on(day).saturating_add(bytes.max(AHEAD));
-        let given = most - self.entry(day + 1).out() - self.aside;
+        let most = self.used_on(day).saturating_sub(self.aside).saturating_add(bytes.max(AHEAD));
+        let given = most - self.entry(day + 1).out();
         let mut rows = self.days();
         let name = local::day_name(day);
         match rows.iter_mut().find(|row| row.day == name) {

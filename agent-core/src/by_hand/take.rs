@@ -22,6 +22,8 @@ const INCOMING: &str = "incoming-";
 const FLOOR: u64 = 64 << 20;
 /// A local program that sends more slowly than this is in the others' way (bytes a second).
 const SLOWEST: u64 = 1 << 20;
+/// What stands before the artifacts has come by then.
+const HEAD_TIME: Duration = Duration::from_secs(30);
 /// One package is taken in at a time.
 static TAKING: Semaphore = Semaphore::const_new(1);
 
@@ -109,6 +111,12 @@ impl Drop for Incoming {
 
 /// Reads what comes before the artifacts.
 pub(super) async fn head_of(body: &mut Body<'_>) -> Result<Vec<u8>, ApiError> {
+    // Others wait for their turn meanwhile.
+    let slow = || refused(Reason::NotAPackage, "the file's beginning did not come in time; try again");
+    timeout(HEAD_TIME, read_head(body)).await.unwrap_or_else(|_| Err(slow()))
+}
+
+async fn read_head(body: &mut Body<'_>) -> Result<Vec<u8>, ApiError> {
     let mut bytes = vec![0; MAGIC.len() + 4];
     body.fill(&mut bytes).await.map_err(|error| cut_off(&error))?;
     let length = bytes.last_chunk::<4>().map_or(0, |length| u32::from_be_bytes(*length) as usize);

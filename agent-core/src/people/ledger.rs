@@ -40,6 +40,10 @@ const ACKNOWLEDGEMENT: u64 = HEADERS + 8;
 /// What was taken and has not left after so long never will: it stood before a connection that has ended.
 const QUIET: Duration = Duration::from_secs(10);
 
+/// What was set aside so long ago says nothing about now: the download may have ended, or the day. Else a gate that it shut would
+/// stay shut, since nobody asks at a shut gate.
+const STALE: Duration = Duration::from_secs(60);
+
 /// What was given and got.
 pub(crate) struct Shared {
     book: Mutex<Book>,
@@ -55,6 +59,8 @@ struct Book {
     given: u64,
     /// When a chunk was last taken.
     taken: Instant,
+    /// When one was last asked for: what is set aside is as old.
+    asked: Instant,
     written: Instant,
     /// The program ends: nothing is sent any more.
     closed: bool,
@@ -75,8 +81,15 @@ impl Shared {
     pub(super) fn open(state: &State) -> Result<Self, StateError> {
         let days: Vec<DayUse> = state.kept("ledger")?.unwrap_or_default();
         let ledger = Ledger::restore(&days);
-        let book =
-            Book { ledger, unwritten: 0, given: 0, taken: Instant::now(), written: Instant::now(), closed: false };
+        let book = Book {
+            ledger,
+            unwritten: 0,
+            given: 0,
+            taken: Instant::now(),
+            asked: Instant::now(),
+            written: Instant::now(),
+            closed: false,
+        };
         Ok(Self { book: Mutex::new(book), disk: Mutex::new(()), giver: OnceLock::new() })
     }
     /// Who counts what the link carries.
@@ -90,8 +103,14 @@ impl Shared {
     }
     /// The ledger as it is.
     pub(crate) fn ledger(&self, zone: &TimeZone) -> Ledger {
+        self.ledger_at(zone, Instant::now())
+    }
+    fn ledger_at(&self, zone: &TimeZone, now: Instant) -> Ledger {
         let mut book = lock(&self.book);
         self.catch_up(&mut book, zone);
+        if now.saturating_duration_since(book.asked) >= STALE {
+            book.ledger.set_aside(0);
+        }
         book.ledger.clone()
     }
     /// Content came in.
@@ -113,6 +132,7 @@ impl Shared {
             return Err(Refusal::Quota);
         }
         book.ledger.set_aside(acknowledging(aside));
+        book.asked = Instant::now();
         let bytes = on_the_link(content);
         let reserved = book.ledger.reserve(zone, UnixSeconds::now(), bytes, quota)?;
         book.ledger.settle(reserved, bytes);
@@ -249,6 +269,34 @@ mod tests {
         let aside = 64 << 20;
         let taken = take_all(&Shared::open(&state).unwrap(), &state, u64::MAX, aside);
         assert!(taken + acknowledging(aside) <= QUOTA && taken + acknowledging(aside) > QUOTA - 2 * CHUNK, "{taken}");
+    }
+
+    #[test]
+    fn what_was_set_aside_does_not_shut_the_gate_for_ever() {
+        let folder = TempDir::new().unwrap();
+        let state = State::open(&folder.path().join("redb")).unwrap();
+        let shared = Shared::open(&state).unwrap();
+        // Acknowledging so much would use up the quota by itself.
+        assert_eq!(shared.take(&TimeZone::UTC, CHUNK, Some(QUOTA), 1 << 40), Err(Refusal::Quota));
+        let used = |at| {
+            let mut ledger = shared.ledger_at(&TimeZone::UTC, at);
+            ledger.reserve(&TimeZone::UTC, UnixSeconds::now(), CHUNK, Some(QUOTA)).err()
+        };
+        let now = Instant::now();
+        assert_eq!(used(now), Some(Refusal::Quota));
+        assert_eq!(used(now + 2 * STALE), Some(Refusal::WriteFirst), "there is room again");
+    }
+
+    #[test]
+    fn a_crash_gives_no_second_quota_when_what_was_set_aside_has_become_less() {
+        let folder = TempDir::new().unwrap();
+        let state = State::open(&folder.path().join("redb")).unwrap();
+        let shared = Shared::open(&state).unwrap();
+        let before = take_all(&shared, &state, CHUNK, 200 << 20);
+        // The download has ended: what was set aside for it is free.
+        let more = take_all(&shared, &state, QUOTA / 2, 0);
+        let after = take_all(&Shared::open(&state).unwrap(), &state, u64::MAX, 0);
+        assert!(before + more + after <= QUOTA, "{before}, {more} and {after} of {QUOTA}");
     }
 
     #[test]

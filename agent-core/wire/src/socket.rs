@@ -5,14 +5,14 @@
 //! on waking than on everything else; so while a chunk is expected, the kernel wakes this process only when a good piece
 //! of it is there.
 
-use crate::give_way::{Giver, Glimpse, Rein};
+use crate::give_way::{Giver, Handle, Holds, Rein, handle};
 use std::{
     io,
     net::IpAddr,
     pin::Pin,
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -39,6 +39,10 @@ pub(crate) struct Expected(Arc<Told>);
 struct Told {
     least: AtomicUsize,
     local: Option<IpAddr>,
+    /// The socket is gone: nothing joins any more.
+    ended: AtomicBool,
+    /// Until it joins.
+    handle: Mutex<Option<Handle>>,
     rein: OnceLock<Rein>,
 }
 
@@ -53,7 +57,11 @@ impl Expected {
     }
     /// From now on the socket gives way as its node does, and is counted with it.
     pub(crate) fn join(&self, giver: &Arc<Giver>) {
-        self.0.rein.get_or_init(|| giver.rein(self.0.local));
+        if self.0.ended.load(Relaxed) {
+            return;
+        }
+        let handle = || self.0.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.0.rein.get_or_init(|| giver.rein(self.0.local, handle()));
     }
 }
 
@@ -64,7 +72,7 @@ pub struct Socket {
     expected: Expected,
     /// What the kernel was told to wake for (bytes).
     wakes_at: usize,
-    glimpse: Glimpse,
+    holds: Holds,
 }
 
 impl Socket {
@@ -101,15 +109,19 @@ impl Socket {
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
         let local = stream.local_addr().ok().map(|address| address.ip());
-        let expected = Expected(Arc::new(Told { local, ..Told::default() }));
-        Self { stream, expected, wakes_at: 1, glimpse: Glimpse::default() }
+        let handle = Mutex::new(handle(&stream));
+        let expected = Expected(Arc::new(Told { local, handle, ..Told::default() }));
+        Self { stream, expected, wakes_at: 1, holds: Holds::default() }
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        self.expected.0.ended.store(true, Relaxed);
+        // A second handle on the socket would keep the connection open.
+        drop(self.expected.0.handle.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(rein) = self.expected.0.rein.get() {
-            rein.look(&self.stream, &mut self.glimpse, true);
+            rein.ends();
         }
     }
 }
@@ -132,8 +144,7 @@ impl AsyncRead for Socket {
             this.wake_at(told.least.load(Relaxed).max(1))?;
             return Pin::new(&mut this.stream).poll_read(cx, buf);
         };
-        rein.look(&this.stream, &mut this.glimpse, false);
-        let Some(most) = ready!(rein.poll_read(&mut this.glimpse, cx)) else {
+        let Some(most) = ready!(rein.poll_read(&mut this.holds, cx)) else {
             this.wake_at(this.expected.least())?;
             return Pin::new(&mut this.stream).poll_read(cx, buf);
         };
@@ -153,8 +164,7 @@ impl AsyncWrite for Socket {
         let this = &mut *self;
         let told = Arc::clone(&this.expected.0);
         let Some(rein) = told.rein.get() else { return Pin::new(&mut this.stream).poll_write(cx, buf) };
-        rein.look(&this.stream, &mut this.glimpse, false);
-        let most = ready!(rein.poll_write(&mut this.glimpse, cx)).unwrap_or(buf.len()).min(buf.len());
+        let most = ready!(rein.poll_write(&mut this.holds, cx)).unwrap_or(buf.len()).min(buf.len());
         let went = ready!(Pin::new(&mut this.stream).poll_write(cx, &buf[..most]))?;
         rein.has_written(went);
         Poll::Ready(Ok(went))
@@ -173,8 +183,7 @@ impl AsyncWrite for Socket {
         let this = &mut *self;
         let told = Arc::clone(&this.expected.0);
         let Some(rein) = told.rein.get() else { return Pin::new(&mut this.stream).poll_write_vectored(cx, bufs) };
-        rein.look(&this.stream, &mut this.glimpse, false);
-        let went = match ready!(rein.poll_write(&mut this.glimpse, cx)) {
+        let went = match ready!(rein.poll_write(&mut this.holds, cx)) {
             None => ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?,
             Some(most) => {
                 let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| &buf[..most.min(buf.len())]);

@@ -30,6 +30,8 @@ use tracing::{info, warn};
 const SHOWN: usize = 8;
 /// Another installer may still be at work: one that an ended agent had started. Nothing tells when it ends but its lock.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// An installer that does not answer is asked so often.
+const TRIES: u32 = 3;
 
 /// What a person wants installed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,6 +196,7 @@ impl Alone {
         let Some(head) = &order.head else {
             return failed(Reason::InternalError, "what was signed about it is not here any more".into());
         };
+        let mut left = TRIES;
         loop {
             let job = AloneJob { id: order.id, head: head.clone(), manifest: order.manifest, consent: order.consent };
             let artifact = match File::open(self.folder.join(order.artifact.to_string())) {
@@ -205,7 +208,18 @@ impl Alone {
                     tokio::time::sleep(ASK_AGAIN).await;
                 }
                 Ok(finished) => return finished,
-                Err(error) => return failed(Reason::InternalError, error.to_string()),
+                // It may have ended in the middle: it finds out from its journal, given the same job.
+                Err(error) if left > 1 => {
+                    warn!(order = %order.id, %error, "the installer is asked again");
+                    left -= 1;
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                Err(error) => {
+                    // Nothing is known of what is installed now.
+                    let outcome =
+                        Outcome::Failed { reason: Reason::InternalError, detail: error.to_string(), restored: false };
+                    return Finished { outcome, output: String::new() };
+                }
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Giving way: what this machine receives and passes on leaves room for other traffic, and what it sent is counted as the
 //! link sees it.
 //!
-//! One of these serves all connections of a node. Each socket tells what it has moved ([`Rein`]), the interface tells what has passed
-//! altogether, and the decision is pure (`banyan_schedule::pace`). Two levers carry it out: a socket is read and written no
+//! One of these serves all connections of a node. Whenever a socket moves ([`Rein`]), but not too often, the system is asked about all of
+//! them and about the interface at once: what one tells later than the other would look like somebody else's. The decision is pure
+//! (`banyan_schedule::pace`). Two levers carry it out: a socket is read and written no
 //! faster than decided, in small pieces, and the window it offers is not larger than that needs, or its sender would fill
 //! the link on while we wait.
 //!
@@ -12,20 +13,21 @@ mod interface;
 mod rein;
 mod tcp;
 
-pub(crate) use rein::{Glimpse, Rein};
+pub(crate) use rein::{Holds, Rein};
+pub(crate) use tcp::{Handle, handle};
 
 use crate::limit::Bucket;
 use banyan_proto::schedule::GiveWay;
 use banyan_schedule::pace::others::Others;
 use interface::Interfaces;
+use rein::Watched;
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
-use tcp::Seen;
 
-/// The interface is asked so often.
+/// The system is asked so often.
 const STEP: Duration = Duration::from_millis(100);
 /// How long received bytes may be between the interface and our count: long when the processors are busy.
 const SLACK_DOWN: Duration = Duration::from_millis(80);
@@ -58,10 +60,23 @@ struct State {
     down: Option<Others>,
     up: Option<Others>,
     interfaces: Interfaces,
+    /// All connections.
+    watched: Vec<Weak<Watched>>,
     due: Duration,
-    /// Ours since the last step: came, went (bytes with headers).
+    /// Ours since the last step: came, went (bytes with headers; at the most).
     ours: (u64, u64),
     left: Left,
+}
+
+impl State {
+    /// Asks about one connection.
+    fn look(&mut self, watched: &Watched, rate: Option<u64>) {
+        let Some((before, after)) = watched.look(rate) else { return };
+        // What is ours at the most: a miscount is not to be taken for somebody else.
+        self.ours.0 += after.came.saturating_sub(before.came);
+        self.ours.1 += after.went_at_most.saturating_sub(before.went_at_most);
+        self.left.sent.0 += after.went.saturating_sub(before.went);
+    }
 }
 
 /// What has left. The sockets count what they hand to the system; what a full queue of the system drops again has never been on the
@@ -111,6 +126,7 @@ impl Default for Giver {
                 down: None,
                 up: None,
                 interfaces: Interfaces::default(),
+                watched: Vec::new(),
                 due: Duration::ZERO,
                 ours: (0, 0),
                 left: Left::default(),
@@ -161,33 +177,46 @@ impl Giver {
         self.down.is_limited()
     }
     /// Takes a connection in.
-    pub(crate) fn rein(self: &Arc<Self>, local: Option<IpAddr>) -> Rein {
+    pub(crate) fn rein(self: &Arc<Self>, local: Option<IpAddr>, socket: Option<tcp::Handle>) -> Rein {
         let interface = local.and_then(interface::of);
+        let watched = Arc::new(Watched::new(socket));
+        let mut state = self.lock();
         if let Some(name) = &interface {
-            self.lock().interfaces.add(name);
+            state.interfaces.add(name);
         }
-        Rein::new(Arc::clone(self), interface)
+        state.watched.push(Arc::downgrade(&watched));
+        drop(state);
+        Rein::new(Arc::clone(self), interface, watched)
     }
-    fn gone(&self, interface: &str) {
-        self.lock().interfaces.remove(interface);
+    /// A connection is about to end.
+    fn gone(&self, watched: &Watched, interface: Option<&str>) {
+        let mut state = self.lock();
+        state.look(watched, None);
+        watched.let_go();
+        if let Some(name) = interface {
+            state.interfaces.remove(name);
+        }
     }
     fn now(&self) -> Duration {
         self.began.elapsed()
     }
-    /// A connection has moved on from `before` to `after`.
-    fn moved(&self, now: Duration, before: Seen, after: Seen) {
-        let went = after.went.saturating_sub(before.went);
-        let mut state = self.lock();
-        state.ours.0 += after.came.saturating_sub(before.came);
-        state.ours.1 += went;
-        state.left.sent.0 += went;
-        self.step(&mut state, now);
+    /// Some connection moves.
+    fn moves(&self) {
+        let now = self.now();
+        self.step(&mut self.lock(), now);
     }
     fn step(&self, state: &mut State, now: Duration) {
         if now < state.due {
             return;
         }
         state.due = now + STEP;
+        let rate = self.down.rate();
+        state.watched.retain(|watched| watched.strong_count() > 0);
+        for watched in state.watched.clone() {
+            if let Some(watched) = watched.upgrade() {
+                state.look(&watched, rate);
+            }
+        }
         let passed = state.interfaces.passed();
         state.left.passed(now, passed.map(|all| all.went));
         let ours = std::mem::take(&mut state.ours);

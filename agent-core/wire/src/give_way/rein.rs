@@ -1,20 +1,15 @@
-//! One connection's part in giving way: its socket asks here before it reads or writes, and tells what it has moved.
+//! One connection's part in giving way: its socket asks here before it reads or writes, and what it has moved is asked of the system.
 
 use super::{Giver, tcp, tcp::Seen, window};
 use crate::limit::Bucket;
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::{
-    net::TcpStream,
-    time::{Sleep, sleep},
-};
+use tokio::time::{Sleep, sleep};
 
-/// The kernel is asked so often at the most.
-const LOOK: Duration = Duration::from_millis(20);
 /// While it waits, a socket asks again after so long: the decision may be another one.
 const WAIT_MOST: Duration = Duration::from_millis(100);
 /// What is moved at once while there is a rate: this much of a second,
@@ -27,21 +22,31 @@ const CHANGED: u64 = 8;
 /// As large as a window may be.
 const OPEN: u64 = 1 << 30;
 
-/// A connection's place at its node's [`Giver`]. Dropping it gives it up.
+/// A connection's place at its node's [`Giver`].
 #[derive(Debug)]
 pub(crate) struct Rein {
     giver: Arc<Giver>,
     interface: Option<String>,
+    watched: Arc<Watched>,
 }
 
-/// What was last seen of a socket; kept by it.
-#[derive(Debug, Default)]
-pub(crate) struct Glimpse {
-    at: Option<Duration>,
+/// A connection, as the system tells of it.
+#[derive(Debug)]
+pub(super) struct Watched(Mutex<Glimpse>);
+
+#[derive(Debug)]
+struct Glimpse {
+    /// None: it has ended, or the system does not tell.
+    socket: Option<tcp::Handle>,
     seen: Seen,
     /// The least round trip, as its receiver.
     least: Option<Duration>,
     window: Option<u64>,
+}
+
+/// Waits of a socket; kept by it.
+#[derive(Debug, Default)]
+pub(crate) struct Holds {
     reading: Hold,
     writing: Hold,
 }
@@ -49,17 +54,50 @@ pub(crate) struct Glimpse {
 /// A wait for leave.
 type Hold = Option<Pin<Box<Sleep>>>;
 
+impl Watched {
+    pub(super) fn new(socket: Option<tcp::Handle>) -> Self {
+        Self(Mutex::new(Glimpse { socket, seen: Seen::default(), least: None, window: None }))
+    }
+    fn lock(&self) -> MutexGuard<'_, Glimpse> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// What it had moved at the last look, and now; its window is fitted to the rate at which all may be read.
+    pub(super) fn look(&self, rate: Option<u64>) -> Option<(Seen, Seen)> {
+        let mut glimpse = self.lock();
+        let seen = tcp::look(glimpse.socket.as_ref()?)?;
+        let before = std::mem::replace(&mut glimpse.seen, seen);
+        glimpse.least = glimpse.least.into_iter().chain(seen.receiving).min();
+        let wanted = window(rate, glimpse.least);
+        let set = match (glimpse.window, wanted) {
+            (None, None) => false,
+            (Some(set), Some(wanted)) => set.abs_diff(wanted) > set / CHANGED,
+            _ => true,
+        };
+        if set {
+            glimpse.window = wanted;
+            tcp::set_window(glimpse.socket.as_ref()?, wanted.unwrap_or(OPEN));
+        }
+        Some((before, seen))
+    }
+    /// The connection can end now: whoever else holds its socket would keep it open.
+    pub(super) fn let_go(&self) {
+        self.lock().socket = None;
+    }
+}
+
 impl Rein {
-    pub(super) fn new(giver: Arc<Giver>, interface: Option<String>) -> Self {
-        Self { giver, interface }
+    pub(super) fn new(giver: Arc<Giver>, interface: Option<String>, watched: Arc<Watched>) -> Self {
+        Self { giver, interface, watched }
     }
     /// Waits until more may be read; gives how much at once (bytes), none: whatever there is.
-    pub(crate) fn poll_read(&self, glimpse: &mut Glimpse, cx: &mut Context<'_>) -> Poll<Option<usize>> {
-        poll(&self.giver.down, &mut glimpse.reading, cx)
+    pub(crate) fn poll_read(&self, holds: &mut Holds, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        self.giver.moves();
+        poll(&self.giver.down, &mut holds.reading, cx)
     }
     /// The same for writing.
-    pub(crate) fn poll_write(&self, glimpse: &mut Glimpse, cx: &mut Context<'_>) -> Poll<Option<usize>> {
-        poll(&self.giver.up, &mut glimpse.writing, cx)
+    pub(crate) fn poll_write(&self, holds: &mut Holds, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        self.giver.moves();
+        poll(&self.giver.up, &mut holds.writing, cx)
     }
     pub(crate) fn has_read(&self, bytes: usize) {
         self.giver.down.spend(with_headers(bytes));
@@ -67,35 +105,9 @@ impl Rein {
     pub(crate) fn has_written(&self, bytes: usize) {
         self.giver.up.spend(with_headers(bytes));
     }
-    /// Looks at the connection if that was not done just now, or the last time.
-    pub(crate) fn look(&self, stream: &TcpStream, glimpse: &mut Glimpse, last: bool) {
-        let now = self.giver.now();
-        if !last && glimpse.at.is_some_and(|at| now.saturating_sub(at) < LOOK) {
-            return;
-        }
-        glimpse.at = Some(now);
-        let Some(seen) = tcp::look(stream) else { return };
-        let before = std::mem::replace(&mut glimpse.seen, seen);
-        glimpse.least = glimpse.least.into_iter().chain(seen.receiving).min();
-        self.giver.moved(now, before, seen);
-        let wanted = window(self.giver.down.rate(), glimpse.least);
-        let set = match (glimpse.window, wanted) {
-            (None, None) => false,
-            (Some(set), Some(wanted)) => set.abs_diff(wanted) > set / CHANGED,
-            _ => true,
-        };
-        if set && !last {
-            glimpse.window = wanted;
-            tcp::set_window(stream, wanted.unwrap_or(OPEN));
-        }
-    }
-}
-
-impl Drop for Rein {
-    fn drop(&mut self) {
-        if let Some(name) = &self.interface {
-            self.giver.gone(name);
-        }
+    /// The socket is about to be closed.
+    pub(crate) fn ends(&self) {
+        self.giver.gone(&self.watched, self.interface.as_deref());
     }
 }
 

@@ -2,10 +2,13 @@
 //! tells; elsewhere nothing is seen, and nobody is given way to.
 
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// Headers of one packet on the link (bytes): Ethernet, IPv4, TCP with timestamps.
 pub(crate) const HEADERS: u64 = 14 + 20 + 32;
+
+/// What they can carry at the most.
+#[cfg(target_os = "linux")]
+const BLOCKS_MOST: u64 = 40;
 
 /// What acknowledgements carry besides, on average: blocks that tell of losses (bytes; measured behind a full queue).
 #[cfg(target_os = "linux")]
@@ -14,19 +17,21 @@ const BLOCKS: u64 = 4;
 /// What one connection has moved so far, and how long its round trip is now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// On the link towards us, with headers (bytes).
+    /// On the link towards us, with headers (bytes). At the most: what came out of order, or twice, is counted by its packets.
     pub(crate) came: u64,
     /// On the link away from us, with headers and what was sent again (bytes).
     pub(crate) went: u64,
+    /// The same at the most: with all that acknowledgements can carry.
+    pub(crate) went_at_most: u64,
     /// The round trip as the receiver of data sees it; none before it was measured.
     pub(crate) receiving: Option<Duration>,
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::{BLOCKS, HEADERS, Seen};
+    use super::{BLOCKS, BLOCKS_MOST, HEADERS, Seen};
     use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
-    use std::{sync::OnceLock, time::Duration};
+    use std::{os::fd::AsFd, sync::OnceLock, time::Duration};
     use tokio::net::TcpStream;
 
     /// The beginning of the kernel's `struct tcp_info` (linux/tcp.h), as far as Linux 4.19 fills it.
@@ -35,21 +40,25 @@ mod linux {
     #[expect(unreachable_pub, reason = "the macro below makes a public type that gives this one")]
     pub struct Info {
         flags: [u8; 8],
-        before_rcv_rtt: [u32; 21],
+        before_rcv_mss: [u32; 3],
+        rcv_mss: u32,
+        before_rcv_rtt: [u32; 17],
         rcv_rtt: u32,
         after_rcv_rtt: [u32; 2],
         before_bytes: [u64; 3],
         bytes_received: u64,
         segs_out: u32,
         segs_in: u32,
-        before_data: [u32; 3],
+        before_data: [u32; 2],
+        data_segs_in: u32,
         data_segs_out: u32,
         more_before_sent: [u64; 4],
         delivered: [u32; 2],
         bytes_sent: u64,
         bytes_retrans: u64,
     }
-    const _: () = assert!(std::mem::offset_of!(Info, rcv_rtt) == 92);
+    const _: () = assert!(std::mem::offset_of!(Info, rcv_mss) == 20 && std::mem::offset_of!(Info, rcv_rtt) == 92);
+    const _: () = assert!(std::mem::offset_of!(Info, data_segs_in) == 152);
     const _: () = assert!(std::mem::offset_of!(Info, bytes_received) == 128);
     const _: () = assert!(std::mem::offset_of!(Info, bytes_sent) == 200 && size_of::<Info>() == 216);
 
@@ -73,38 +82,56 @@ mod linux {
         })
     }
 
-    pub(crate) fn look(stream: &TcpStream) -> Option<Seen> {
-        let info = tells().then(|| nix::sys::socket::getsockopt(stream, TcpInfo).ok()).flatten()?;
+    /// The socket a second time, for asking about it; it must go before the connection can end.
+    pub(crate) type Handle = std::os::fd::OwnedFd;
+
+    pub(crate) fn handle(stream: &TcpStream) -> Option<Handle> {
+        tells().then(|| stream.as_fd().try_clone_to_owned().ok()).flatten()
+    }
+
+    pub(crate) fn look(socket: &Handle) -> Option<Seen> {
+        let info = nix::sys::socket::getsockopt(socket, TcpInfo).ok()?;
         let took = |micros: u32| Some(Duration::from_micros(u64::from(micros))).filter(|took| !took.is_zero());
+        // The system counts content when it is in its place: behind a loss that is much later than the interface counts it.
+        let content = info.bytes_received.max(u64::from(info.data_segs_in) * u64::from(info.rcv_mss));
+        let acknowledgements = u64::from(info.segs_out.saturating_sub(info.data_segs_out));
+        let sent = info.bytes_sent + HEADERS * u64::from(info.segs_out);
         Some(Seen {
-            came: info.bytes_received + HEADERS * u64::from(info.segs_in),
-            went: info.bytes_sent
-                + HEADERS * u64::from(info.segs_out)
-                + BLOCKS * u64::from(info.segs_out.saturating_sub(info.data_segs_out)),
+            came: content + HEADERS * u64::from(info.segs_in),
+            went: sent + BLOCKS * acknowledgements,
+            went_at_most: sent + BLOCKS_MOST * acknowledgements,
             receiving: took(info.rcv_rtt),
         })
     }
 
-    pub(crate) fn set_window(stream: &TcpStream, bytes: u64) {
+    pub(crate) fn set_window(socket: &Handle, bytes: u64) {
         let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
         // A connection that has just ended refuses; nothing is lost by that.
-        let _ended = nix::sys::socket::setsockopt(stream, WindowClamp, &bytes);
+        let _ended = nix::sys::socket::setsockopt(socket, WindowClamp, &bytes);
     }
 }
 
-/// Looks at a connection; none where the system does not tell.
 #[cfg(target_os = "linux")]
-pub(crate) fn look(stream: &TcpStream) -> Option<Seen> {
-    linux::look(stream)
-}
-/// The other side may have so many bytes on their way to us at the most.
-#[cfg(target_os = "linux")]
-pub(crate) fn set_window(stream: &TcpStream, bytes: u64) {
-    linux::set_window(stream, bytes);
+pub(crate) use linux::{Handle, handle, look, set_window};
+
+#[cfg(not(target_os = "linux"))]
+mod other {
+    use super::Seen;
+    use tokio::net::TcpStream;
+
+    /// There is none.
+    #[derive(Debug)]
+    pub(crate) enum Handle {}
+
+    pub(crate) fn handle(_: &TcpStream) -> Option<Handle> {
+        None
+    }
+    pub(crate) fn look(socket: &Handle) -> Option<Seen> {
+        match *socket {}
+    }
+    pub(crate) fn set_window(socket: &Handle, _: u64) {
+        match *socket {}
+    }
 }
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn look(_: &TcpStream) -> Option<Seen> {
-    None
-}
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn set_window(_: &TcpStream, _: u64) {}
+pub(crate) use other::{Handle, handle, look, set_window};
