@@ -27,7 +27,7 @@ const GOOD_FOR: Duration = Duration::from_secs(60);
 /// The processor's load is good for so long.
 const LOAD_GOOD_FOR: Duration = Duration::from_secs(15);
 /// Who wants to know what the services say waits no longer than this for them.
-const SERVICES_ANSWER: Duration = Duration::from_millis(500);
+const SERVICES_ANSWER: Duration = Duration::from_secs(2);
 
 /// Somebody wants the services to be asked again, and waits until this is dropped.
 pub(crate) type Asked = oneshot::Sender<()>;
