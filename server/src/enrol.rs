@@ -1,4 +1,4 @@
-//! Enrolment and renewal: how a machine gets its identity, and keeps it (rules I2, I3, I6).
+//! Enrolment and renewal: how a machine gets its identity, and keeps it (rules I2, I3, I7).
 
 use crate::{
     nms::Nms,

@@ -35,7 +35,7 @@ pub(crate) struct Session<'a> {
     pub(crate) machine: MachineId,
 }
 
-/// Recomputes the chain of codes along the claimed way and compares (rule A4).
+/// Recomputes the chain of codes along the claimed way and compares (rule A3).
 ///
 /// Each hop must be a tree ancestor of the next; heads that were stepped over are left out, so it need not be the
 /// planned sender.

@@ -179,20 +179,18 @@ impl World {
     pub fn add_waiting_agent(&mut self) {
         self.add_machine(None);
     }
-    fn add_machine(&mut self, join: Option<String>) {
+    /// A place for one more machine, which is off: gives its number.
+    fn place_machine(&mut self, join: Option<String>) -> usize {
         let label = format!("m{}", self.agents.len());
         let (data, root) = (self.path(&label).into(), self.path(&format!("{label}-root")).into());
         fs::create_dir_all(&root).expect("a folder");
-        self.agents.push(Agent {
-            label,
-            data,
-            root,
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            join,
-            service: None,
-        });
-        self.start_agent(self.agents.len() - 1);
+        let (arguments, environment) = (Vec::new(), Vec::new());
+        self.agents.push(Agent { label, data, root, arguments, environment, join, service: None });
+        self.agents.len() - 1
+    }
+    fn add_machine(&mut self, join: Option<String>) {
+        let which = self.place_machine(join);
+        self.start_agent(which);
     }
     /// Starts a machine's agent.
     ///
@@ -225,23 +223,9 @@ impl World {
     /// # Panics
     /// When the disk fails.
     pub fn clone_disk(&mut self, which: usize) -> usize {
-        let label = format!("m{}", self.agents.len());
-        let data = PathBuf::from(self.path(&label));
-        let root = PathBuf::from(self.path(&format!("{label}-root")));
-        fs::create_dir_all(&root).expect("a folder");
-        let of = &self.agents[which];
-        copy(&of.data, &data);
-        let join = of.join.clone();
-        self.agents.push(Agent {
-            label,
-            data,
-            root,
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            join,
-            service: None,
-        });
-        self.agents.len() - 1
+        let clone = self.place_machine(self.agents[which].join.clone());
+        copy(&self.agents[which].data, &self.agents[clone].data);
+        clone
     }
     /// Gives a machine that is off an empty disk and another join code.
     ///

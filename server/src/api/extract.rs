@@ -27,7 +27,7 @@ impl FromRequestParts<Arc<Nms>> for Anyone {
     }
 }
 
-/// A machine that takes part: its certificate says which (rule I3).
+/// A machine that takes part: its certificate says which (rule I1).
 pub(super) struct Machine {
     pub(super) id: MachineId,
     pub(super) peer: Peer,
