@@ -1,4 +1,4 @@
-//! Authenticate: from the verified artifact to the receipt, and to the leave to install it now (rules A3–A7).
+//! The authenticate stage: from the verified artifact to the receipt, and to the install permit (rules A3–A7).
 
 use crate::{
     epoch::{Epoch, EpochError},
@@ -19,31 +19,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Why authentication did not succeed.
+/// Why authentication failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticateError {
-    /// The server cannot be reached, or said no.
+    /// The server could not be reached, or refused.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// What it answered is not what was asked for, or not signed by it.
-    #[error("the server's answer is not believed: {0}")]
+    /// The answer is not for this request, or the server did not sign it.
+    #[error("the server's answer was refused: {0}")]
     Answer(String),
-    /// It, or the order, comes from before the server was restored.
+    /// The answer or the order was signed before the server was restored.
     #[error(transparent)]
     Epoch(#[from] EpochError),
-    /// The publishers' metadata no longer allows the release.
+    /// The publisher's metadata no longer allows the release.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// This machine's database.
+    /// This machine's database failed.
     #[error(transparent)]
     State(#[from] StateError),
-    /// This machine's disk.
-    #[error("the artifact cannot be read: {0}")]
+    /// This machine's disk failed.
+    #[error("cannot read the artifact: {0}")]
     Disk(#[from] std::io::Error),
 }
 
 impl AuthenticateError {
-    /// The entry of the table.
+    /// Returns the entry of the reason table.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
@@ -56,8 +56,8 @@ impl AuthenticateError {
     }
 }
 
-/// An artifact that lies whole and verified on this disk, that the server has acknowledged, and that may be installed
-/// now. Nothing else can be installed, and nothing but [`Authenticate::leave`] makes one:
+/// An artifact that is complete and verified on this disk, acknowledged by the server, and permitted to be installed
+/// now. Nothing else can be installed, and only [`Authenticate::leave`] creates one:
 ///
 /// ```compile_fail
 /// use agent_core::authenticate::AuthenticArtifact;
@@ -69,43 +69,44 @@ impl AuthenticateError {
 pub struct AuthenticArtifact {
     file: File,
     order: Order,
-    /// Everything that was signed about it: the installer checks it again by itself.
+    /// All signed documents about the artifact; the installer checks them again independently.
     job: Job,
     since: Instant,
 }
 
 impl AuthenticArtifact {
-    /// The order.
+    /// Returns the order.
     #[must_use]
     pub fn order(&self) -> &Order {
         &self.order
     }
-    /// The open file and what was signed about it, if the leave is still fresh (rule A5). The time is monotonic: no clock
-    /// that is set can stretch it.
+    /// Returns the open file and the signed documents while the install permit is fresh (rule A5). The time is
+    /// monotonic, so setting a clock cannot extend it.
     #[must_use]
     pub fn into_job(self) -> Option<(File, Job)> {
         (self.since.elapsed() < Duration::from_secs(GoAhead::SECONDS)).then_some((self.file, self.job))
     }
 }
 
-/// The stage.
+/// The authenticate stage.
 pub struct Authenticate {
-    /// This machine.
+    /// This machine's identifier.
     pub me: MachineId,
-    /// Keys that sign receipts and go-aheads.
+    /// The keys that sign receipts and install permits.
     pub keys: KeyRing,
-    /// The highest epoch seen: no lower one is believed.
+    /// The highest epoch seen; lower ones are refused.
     pub epoch: Arc<Epoch>,
-    /// The server.
+    /// The client for the server's API.
     pub server: Arc<ServerApi>,
-    /// What outlives a restart.
+    /// The database.
     pub state: Arc<State>,
-    /// What the publishers' metadata has taught this machine.
+    /// What this machine has learnt from publishers' metadata.
     pub trust: Arc<Mutex<TrustStore>>,
 }
 
 impl Authenticate {
-    /// Gets the receipt: shows the server the way of each offer, proved by this machine's codes, bound to the session.
+    /// Requests the receipt. Sends the path of each offer, proved by this machine's codes and bound to the TLS
+    /// session.
     ///
     /// # Errors
     /// See [`AuthenticateError`].
@@ -126,14 +127,14 @@ impl Authenticate {
         let receipt: Receipt =
             signed.verify(&self.keys).map_err(|error| AuthenticateError::Answer(error.to_string()))?;
         if (receipt.order, receipt.machine, receipt.artifact) != (order, self.me, artifact) {
-            return Err(AuthenticateError::Answer("the receipt is for something else".into()));
+            return Err(AuthenticateError::Answer("the receipt is for another order, machine or artifact".into()));
         }
         self.state.update_order(order, |record| record.receipt = Some(signed.clone()))?;
         held.set_receipt(signed);
         Ok(())
     }
 
-    /// Gets the leave to install now: signed, fresh, and with metadata at least as new as the server says there is.
+    /// Requests an install permit: signed, fresh, and with metadata at least as new as the permit states.
     ///
     /// # Errors
     /// See [`AuthenticateError`].
@@ -147,7 +148,7 @@ impl Authenticate {
         let go = self.read(&signed, &held.order)?;
         let now = UnixSeconds::now();
         let cached = self.state.metadata();
-        // A6: with older metadata than the server has now, nothing is installed.
+        // A6: nothing is installed with metadata older than the server's.
         let checked = self.check(&held.release, cached.as_ref(), held.order.manifest, now, go.issued);
         let current = |release: &TrustedRelease| release.versions().at_least(go.timestamp_version, go.snapshot_version);
         let manifest = || held.release.manifest.clone();
@@ -161,7 +162,7 @@ impl Authenticate {
                 let proof = ReleaseProof { metadata: metadata.clone(), manifest: manifest() };
                 let release = self.check(&proof, None, held.order.manifest, now, go.issued)?;
                 if !current(&release) {
-                    return Err(answer("the metadata is older than the go-ahead says there is"));
+                    return Err(answer("the metadata is older than the version stated in the install permit"));
                 }
                 self.state.set_metadata(&metadata)?;
                 proof
@@ -169,7 +170,7 @@ impl Authenticate {
         };
         let verified = held.verified()?;
         if verified.digest() != held.order.artifact {
-            return Err(answer("the artifact is not the order's"));
+            return Err(answer("the artifact does not match the order"));
         }
         let (stripe, offer) = held.offers().pop_first().ok_or_else(|| answer("no stripe has been offered"))?;
         let job = Job {
@@ -185,16 +186,16 @@ impl Authenticate {
         Ok(AuthenticArtifact { file: verified.into_file(), order: held.order.clone(), job, since })
     }
 
-    /// Whether a go-ahead is the server's, for this machine and this order, and neither of them from before the server was
-    /// restored.
+    /// Checks that the server signed an install permit for this machine and order, and that neither was signed before
+    /// the server was restored.
     fn read(&self, signed: &Signed<GoAhead>, order: &Order) -> Result<GoAhead, AuthenticateError> {
         let answer = |detail: &str| AuthenticateError::Answer(detail.to_owned());
         let go = signed.verify(&self.keys).map_err(|error| answer(&error.to_string()))?;
         if (go.order, go.machine) != (order.id, self.me) {
-            return Err(answer("the go-ahead is for something else"));
+            return Err(answer("the install permit is for another order or machine"));
         }
         self.epoch.check(go.epoch)?;
-        // The go-ahead may just have told this machine that the order is over.
+        // The permit's epoch may just have ended the order.
         self.epoch.check(order.epoch)?;
         Ok(go)
     }
@@ -227,7 +228,7 @@ mod tests {
 
     const ME: MachineId = MachineId([1; 16]);
 
-    /// The stage of a machine that has seen epoch 5, and its server's key.
+    /// Returns the stage of a machine that has seen epoch 5, and its server's key.
     fn stage(folder: &std::path::Path) -> (Authenticate, SigningKey) {
         let (key, _) = SigningKey::generate();
         let keys = KeyRing(vec![key.public()]);
@@ -299,7 +300,7 @@ mod tests {
         assert!(read(&go(5), &order(5)).is_ok());
         assert_eq!(read(&go(4), &order(5)), Err(Reason::EpochBack));
         assert_eq!(read(&go(6), &order(5)), Err(Reason::EpochBack));
-        assert_eq!((stage.epoch.seen(), stage.state.epoch().unwrap()), (6, 6), "it was learnt, and written down");
+        assert_eq!((stage.epoch.seen(), stage.state.epoch().unwrap()), (6, 6), "the epoch was learnt and stored");
         assert_eq!(read(&go(5), &order(6)), Err(Reason::EpochBack));
         assert!(read(&go(6), &order(6)).is_ok());
     }

@@ -1,9 +1,9 @@
-//! What the administrator offers to the people at this machine, and getting one of these.
+//! The catalogue: packages that the administrator offers for self-service, and installing one of them.
 //!
-//! Only the server knows what is offered, and it is asked when somebody looks and at no other time: an idle agent does not wake up
-//! for it. The words that it answers with are for choosing by, and nobody signed them as they stand there. So what is got is named
-//! by its manifest: the order that comes back must be of this package and of this very manifest, and everything else about it is
-//! found out and checked as with every order.
+//! Only the server knows the catalogue. It is requested when a user looks at it and at no other time, so an idle agent
+//! does not wake up. The descriptions in the answer are unsigned and serve only for choosing. A choice therefore names
+//! the manifest: the resulting order must be for this package and exactly this manifest. Everything else is checked as
+//! with every order.
 
 use crate::{agent::Agent, for_one::refused, people::People, server_api::CallError};
 use banyan_proto::{
@@ -18,15 +18,15 @@ use std::{
 };
 use tokio::sync::Mutex;
 
-/// An answer is good for so long: no program at this machine makes the agent ask the server more often.
+/// How long an answer is reused, so that no local program can make the agent ask the server more often.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// What the server last said. Whoever asks next waits until the one before has its answer.
+/// The server's last answer. A caller waits while an earlier caller's request is running.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf(Mutex<Option<(Instant, Vec<OfferedRelease>)>>);
 
 impl Shelf {
-    /// The last answer while it is fresh, else another one.
+    /// Returns the last answer while it is fresh; otherwise calls `ask`.
     async fn fresh(
         &self,
         now: impl Fn() -> Instant,
@@ -46,33 +46,33 @@ fn not_answered(error: CallError) -> ApiError {
     match error {
         CallError::Refused(error) => error,
         away @ CallError::Away { .. } => {
-            let detail = format!("the server has to say what is offered, and cannot be asked now ({away})");
+            let detail = format!("the catalogue is on the server, which cannot be reached now ({away})");
             refused(Reason::ServerAway, detail)
         }
     }
 }
 
 impl Agent {
-    /// What the people here may get, with what of it is installed.
+    /// Returns the catalogue, with the versions installed here.
     pub(crate) async fn catalogue(&self) -> Result<Catalogue, ApiError> {
         let releases = self.offered().await?;
         let item = |release: OfferedRelease| Item { installed: self.people.installed(&release.package), release };
         Ok(Catalogue { items: releases.into_iter().map(item).collect() })
     }
 
-    /// Has the release of this manifest installed (rule O12).
+    /// Requests and accepts an order for the release with this manifest (rule O12).
     pub(crate) async fn get_from_catalogue(
         self: &Arc<Self>,
         package: &str,
         manifest: Digest,
     ) -> Result<DeploymentId, ApiError> {
-        // Held against the policy here, before anybody is asked: the server's word about what it offers is not enough.
+        // Check the policy here first: the server's catalogue answer alone is not sufficient.
         if !self.people.policy().catalogue.offers(package) {
             let detail = format!("your administrator does not offer {package} on this computer");
             return Err(refused(Reason::NotOffered, detail));
         }
         let releases = self.offered().await?;
-        // One that is offered no longer is asked for all the same: the server knows why.
+        // A release that is no longer offered is requested anyway: the server knows the reason.
         if let Some(release) = releases.iter().find(|release| release.manifest == manifest) {
             is_missing(&self.people, release)?;
         }
@@ -81,31 +81,34 @@ impl Agent {
             held.any(|held| self.people.notes(held.order.id).ended.is_none())
         };
         if on_its_way(package) {
-            return Err(refused(Reason::UnderWay, format!("{package} is on its way to this computer already")));
+            return Err(refused(
+                Reason::UnderWay,
+                format!("{package} is already being downloaded or installed on this computer"),
+            ));
         }
         let asked = CatalogueRequest { package: package.to_owned(), manifest };
         let help = self.server.order_offered(&asked).await.map_err(not_answered)?;
         self.take_up(package, manifest, help).await
     }
 
-    /// Asks the server, unless it has just been asked.
+    /// Returns the catalogue, from the cache or from the server.
     async fn offered(&self) -> Result<Vec<OfferedRelease>, ApiError> {
         let ask = async || within_limits(self.server.catalogue().await.map_err(not_answered)?.releases);
         self.shelf.fresh(Instant::now, ask).await
     }
 }
 
-/// Nothing is got twice, and nothing that is older than what is there.
+/// Checks that neither this version nor a newer one is installed.
 fn is_missing(people: &People, release: &OfferedRelease) -> Result<(), ApiError> {
     let Some(there) = people.installed(&release.package).filter(|there| there.sequence >= release.sequence) else {
         return Ok(());
     };
     let (name, version) = (&release.package, &there.version);
-    let newer = if there.sequence > release.sequence { ", which is newer" } else { "" };
-    Err(refused(Reason::InstalledAlready, format!("{name} {version}{newer}, is installed on this computer already")))
+    let newer = if there.sequence > release.sequence { " (newer)" } else { "" };
+    Err(refused(Reason::InstalledAlready, format!("{name} {version}{newer} is already installed on this computer")))
 }
 
-/// A server that says more than any catalogue has is not repeated to faces.
+/// Refuses an answer that exceeds the limits of a catalogue, so that desktop programs never receive it.
 fn within_limits(releases: Vec<OfferedRelease>) -> Result<Vec<OfferedRelease>, ApiError> {
     let fits = |release: &OfferedRelease| {
         banyan_proto::manifest::is_package_name(&release.package)
@@ -116,7 +119,7 @@ fn within_limits(releases: Vec<OfferedRelease>) -> Result<Vec<OfferedRelease>, A
     if releases.len() <= limits::CATALOGUE && releases.iter().all(fits) {
         return Ok(releases);
     }
-    let detail = "what the server says it offers is more, or longer, than a catalogue can be; compare the versions on both sides";
+    let detail = "the server's catalogue exceeds the allowed size; compare the versions of server and agent";
     Err(refused(Reason::ProtocolBroken, detail))
 }
 
@@ -160,7 +163,7 @@ mod tests {
             if asked.get() == 1 { Err(refused(Reason::ServerAway, "no")) } else { Ok(vec![release(asked.get())]) }
         };
         let now = Instant::now();
-        assert!(shelf.fresh(|| now, ask).await.is_err(), "nothing is made of no answer");
+        assert!(shelf.fresh(|| now, ask).await.is_err(), "a failed call is not cached");
         for _ in 0..100 {
             assert_eq!(shelf.fresh(|| now, ask).await, Ok(vec![release(2)]));
         }

@@ -1,5 +1,5 @@
-//! Checking in: one long poll to the server that says how this machine is and hears what is new: orders to expect, a
-//! newer revocation list. An idle agent does nothing else.
+//! The check-in: a long poll that reports this machine's status to the server and returns news, such as expected
+//! orders or a newer revocation list. An idle agent does nothing else.
 
 use crate::{agent::Agent, publishers::Followed};
 use banyan_proto::{
@@ -13,18 +13,18 @@ use std::{
 };
 use tracing::{info, warn};
 
-/// How long the server may hold an answer back.
+/// How long the server may delay its answer.
 const WAIT_SECONDS: u32 = 300;
-/// The same while an order is expected whose offer has not come.
+/// The same while the offer of an expected order is missing.
 const WAIT_EXPECTING_SECONDS: u32 = 2;
-/// The same while this machine is behind what publishers have signed.
+/// The same while this machine lacks new metadata that publishers have signed.
 const WAIT_BEHIND_SECONDS: u32 = 30;
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MOST: Duration = Duration::from_secs(30);
-/// A revocation list is valid for 24 hours; without news it is fetched again after this.
+/// A revocation list is valid for 24 hours. Without news it is fetched again after this time.
 const CRL_REFRESH: Duration = Duration::from_secs(6 * 3600);
 
-/// Checks in for ever.
+/// Checks in until the task is dropped.
 pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
     let mut retry = RETRY_FIRST;
     let mut expected: HashMap<DeploymentId, Instant> = HashMap::new();
@@ -34,14 +34,14 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
     let mut renewed = None;
     let mut told_expired = false;
     let mut last = 0;
-    // Of a policy that was not believed: it is not sent again and again.
+    // The number of a refused policy, so that it is not sent again at once.
     let mut not_taken = 0;
     loop {
         agent.until_certified(told_expired).await;
         let known: Vec<DeploymentId> =
             agent.orders.all().iter().filter(|held| held.is_fully_offered()).map(|held| held.order.id).collect();
         expected.retain(|order, _| !known.contains(order));
-        // Expected orders are counted as known, so that the server does not answer at once because of them.
+        // Expected orders count as known, so that they do not make the server answer at once.
         let told = known.iter().copied().chain(expected.keys().copied()).collect();
         let wait_seconds = match (first, expected.is_empty()) {
             (true, _) => 0,
@@ -104,7 +104,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
     }
 }
 
-/// Up to as much again, so that machines that lost the server at one moment do not all come back at one moment.
+/// Returns a random duration up to `most`, so that machines that lost the server together do not all return together.
 fn jitter(most: Duration) -> Duration {
     let random = u16::from_le_bytes([0, 1].map(|at| banyan_proto::MachineId::random().0[at]));
     most.mul_f64(f64::from(random) / f64::from(u16::MAX))
@@ -113,19 +113,19 @@ fn jitter(most: Duration) -> Duration {
 async fn fetch_crl(agent: &Agent) {
     match agent.server.crl().await {
         Ok(der) => agent.take_crl(der),
-        Err(error) => warn!(%error, "the revocation list could not be fetched"),
+        Err(error) => warn!(%error, "failed to fetch the revocation list"),
     }
 }
 
-/// No offer came through the tree: the server makes them itself (rule L8).
+/// Requests the offers of an order directly from the server, because none arrived through the tree (rule L8).
 async fn ask_for_help(agent: &Arc<Agent>, order: DeploymentId) {
     match agent.server.help(order).await {
         Ok(help) => {
-            info!(%order, "no offer came through the tree; the server helps");
+            info!(%order, "no offer arrived through the tree; offer fetched from the server");
             for offer in help.offers {
                 agent.helped(offer).await;
             }
         }
-        Err(error) => warn!(%error, %order, "the server did not help"),
+        Err(error) => warn!(%error, %order, "failed to fetch an offer from the server"),
     }
 }

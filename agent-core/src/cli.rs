@@ -1,4 +1,4 @@
-//! Starting and stopping the agent: `banyan-agent`, and `banyan agent`.
+//! Starts and stops the agent, for the programs `banyan-agent` and `banyan agent`.
 
 use crate::{
     agent::{self, Agent},
@@ -44,75 +44,78 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-/// How many machines are served at once unless the owner says otherwise.
+/// Default for the number of machines served at once.
 const CHILDREN: usize = 8;
-/// Handshakes under way at once; more wait.
+/// Maximum number of concurrent handshakes; further connections wait.
 const HANDSHAKES: usize = 64;
-/// How often orders whose content need not be kept are looked for.
+/// How often to check for orders whose content no longer has to be kept.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 
-/// Options of the agent.
+/// Command-line options of the agent.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Folder for this machine's identity, database and content.
+    /// Folder for this machine's identity, database and content
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Where to listen for other machines.
+    /// Address to listen on for other machines
     #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:7711")]
     pub listen: SocketAddr,
-    /// Join code from `banyan tokens create`; needed once.
+    /// Join code from `banyan tokens create`; needed once
     #[arg(long, value_name = "CODE")]
     pub join: Option<String>,
-    /// Install into this folder as if it were the system's root.
+    /// Folder to install into, as if it were the root of the system
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub install_root: PathBuf,
-    /// What starts the installer with rights that the agent does not have, such as `sudo -n /usr/lib/banyan/banyan-installer`.
+    /// Command that starts the installer with rights the agent does not have, such as `sudo -n
+    /// /usr/lib/banyan/banyan-installer`
     #[arg(long, value_name = "COMMAND")]
     pub installer: Option<String>,
-    /// The installer's own folder; DIR/installer of --data unless given. Where the agent has no privileges, nobody but root
-    /// may be able to change it or a folder above it.
+    /// Data folder of the installer [default: DIR/installer of --data]
+    ///
+    /// If the agent has no privileges, only root may be able to change this folder and the folders above it.
     #[arg(long, value_name = "DIR")]
     pub installer_data: Option<PathBuf>,
-    /// What people call this machine; its host name unless given.
+    /// Display name of this machine [default: host name]
     #[arg(long, value_name = "LABEL")]
     pub name: Option<String>,
-    /// Serve at most so many machines at once.
+    /// Maximum number of machines to serve at once
     #[arg(long, value_name = "N", default_value_t = CHILDREN)]
     pub max_children: usize,
-    /// Answer everybody with a session at this machine here too (services use /run/banyan/agent.sock). Without it only
-    /// the agent's own user and root are answered.
+    /// Additional socket for everyone with a session at this machine
+    ///
+    /// Services use /run/banyan/agent.sock. Without it, only the agent's own user and root can connect.
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// The processor must be quiet for so many seconds before the machine counts as idle.
+    /// Seconds the processor must be quiet before the machine counts as idle
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     pub idle_after: u64,
-    /// Where sessions are looked up instead of logind's folder.
+    /// Folder to read sessions from instead of logind's
     #[arg(long, value_name = "DIR", hide = true)]
     pub sessions: Option<PathBuf>,
-    /// End when standard input ends.
+    /// Exit when standard input ends
     #[arg(long, hide = true)]
     pub exit_with_stdin: bool,
 }
 
-/// Runs the agent until it is told to stop.
+/// Runs the agent until it is asked to stop.
 ///
 /// # Errors
-/// When it cannot start: folder, database, identity, address. What was tried and what to do is in the error.
+/// When the agent cannot start: folder, database, identity or address. The error says what was tried and what to do.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    // Until somebody waits for something.
+    // Run at low priority until something is urgent.
     crate::priority::give_way(true);
     let folders = Folders::make(&args)?;
     let state = Arc::new(
         State::open(&folders.data.join("agent.redb"))
-            .context("opening the agent's database (is another agent running with the same --data folder?)")?,
+            .context("cannot open the agent's database (is another agent running with the same --data folder?)")?,
     );
     let key = identity::key(&folders.data.join("machine.key"))?;
     let listener =
-        TcpListener::bind(args.listen).await.with_context(|| format!("listening on {} (--listen)", args.listen))?;
+        TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {} (--listen)", args.listen))?;
     let listen = listener.local_addr()?;
     let label = label(&args);
     let people = People::open(Arc::clone(&state), folders.content.clone());
-    let people = Arc::new(people.context("reading what the people at this machine chose")?);
+    let people = Arc::new(people.context("cannot read the settings chosen at this machine")?);
     let mode = if args.socket.is_some() { Mode::System } else { Mode::User };
     let sessions = args.sessions.as_deref().map(Sessions::in_folder).unwrap_or_default();
     let (front, mut codes) = Front::new(Arc::clone(&people), label.clone(), mode, sessions);
@@ -124,12 +127,12 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         (None, Some(code)) => joiner.enrol(&code.parse()?).await?,
         (None, None) => {
             warn!(
-                "this machine is not enrolled yet: it waits for a join code (`banyan tokens create` makes one), in the \
-                 tray's window or with --join CODE at the next start"
+                "this machine is not enrolled yet: enter a join code in the Banyan window, or restart with --join CODE \
+                 (`banyan tokens create` creates one)"
             );
             let installer = (launcher(&args, &folders)?, args.installer.is_some());
             let alone = Alone::open(Arc::clone(&people), folders.content.clone(), installer, mode);
-            let alone = alone.context("reading what was installed here without a server")?;
+            let alone = alone.context("cannot read what was installed here without a server")?;
             alone.clear();
             front.stands_alone(&alone);
             front.open(&folders.data, args.socket.as_ref());
@@ -141,14 +144,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         }
     };
     drop(codes);
-    alone::retire(&people).context("noting what was installed here without a server")?;
+    alone::retire(&people).context("cannot record what was installed here without a server")?;
     let agent = assemble(&args, &folders, Arc::clone(&people), key, enrolment.clone(), listen)?;
     agent.look_at_disk();
-    // Programs on this machine can ask what it waits for.
+    // Local programs can now ask what this machine is waiting for.
     front.stands(&agent, &folders.data, args.socket.as_ref());
     let trust = lock(&agent.authenticate.trust).clone();
     tokio::select! {
-        told = agent.install.introduce(&enrolment, &trust) => told.context("telling the installer whom to believe")?,
+        told = agent.install.introduce(&enrolment, &trust) => told.context("cannot enrol the installer")?,
         () = &mut stop => return Ok(()),
     }
     let certified = async {
@@ -182,29 +185,29 @@ struct Folders {
 impl Folders {
     fn make(args: &Args) -> anyhow::Result<Self> {
         let data = folder::closed(&args.data, 0o711, Group::MyOwn)
-            .with_context(|| format!("making the folder {} (--data)", args.data.display()))?;
+            .with_context(|| format!("cannot create the folder {} (--data)", args.data.display()))?;
         let content = data.join("content");
-        // Others may pass through to the programs that the installer keeps below, and look at nothing else.
+        // Other users may pass through to the programs that the installer keeps below, but may not list anything.
         let made = |folder: &Path, mode| {
-            make_folder(folder, mode).with_context(|| format!("making the folder {}", folder.display()))
+            make_folder(folder, mode).with_context(|| format!("cannot create the folder {}", folder.display()))
         };
         made(&data, 0o711)?;
         made(&content, 0o700)?;
         let installer = match &args.installer_data {
-            // Whoever gave the installer rights made it, for the installer alone.
-            Some(folder) => std::path::absolute(folder).context("finding the folder that --installer-data names")?,
+            // This folder was created for the installer alone, together with its privileges.
+            Some(folder) => std::path::absolute(folder).context("cannot resolve the --installer-data folder")?,
             None => {
                 let installer = data.join("installer");
                 made(&installer, 0o755)?;
-                // The installer is another process: it must not depend on where this one was started.
-                installer.canonicalize().context("finding the installer's folder")?
+                // The installer is another process: the path must not depend on this process's working directory.
+                installer.canonicalize().context("cannot resolve the installer's folder")?
             }
         };
         Ok(Self { data, content, installer })
     }
 }
 
-#[cfg_attr(not(unix), expect(unused_variables, reason = "modes are a thing of Unix"))]
+#[cfg_attr(not(unix), expect(unused_variables, reason = "file modes exist on Unix only"))]
 fn make_folder(folder: &Path, mode: u32) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
     #[cfg(unix)]
@@ -222,7 +225,7 @@ fn random() -> [u8; 8] {
     bytes
 }
 
-/// Makes this machine a member.
+/// Enrols this machine with a server.
 struct Joiner<'a> {
     state: &'a State,
     key: &'a rcgen::KeyPair,
@@ -239,7 +242,7 @@ impl Joiner<'_> {
         self.people.enrolled();
         Ok(enrolment)
     }
-    /// Takes join codes over the local API until one is good; who gave it is told what came of it.
+    /// Takes join codes from the local API until one succeeds. Reports each result to the caller who sent the code.
     async fn wait(&self, codes: &mut mpsc::Receiver<Joining>, alone: &Alone) -> anyhow::Result<Enrolment> {
         while let Some((code, told)) = codes.recv().await {
             let _quiet = match alone.quiet().await {
@@ -256,21 +259,21 @@ impl Joiner<'_> {
                     return Ok(enrolment);
                 }
                 Err(error) => {
-                    let detail = format!("this computer was not enrolled: {error:#}");
+                    let detail = format!("could not enrol this computer: {error:#}");
                     drop(told.send(Err(ApiError { reason: Reason::JoinRefused, detail })));
                 }
             }
         }
-        bail!("the local API has ended")
+        bail!("the local API stopped before a valid join code arrived")
     }
 }
 
 fn launcher(args: &Args, folders: &Folders) -> anyhow::Result<Launcher> {
     fs::create_dir_all(&args.install_root)
-        .with_context(|| format!("making the folder {} (--install-root)", args.install_root.display()))?;
-    let root = args.install_root.canonicalize().context("finding the folder that --install-root names")?;
-    let data = folders.data.canonicalize().context("finding the agent's folder")?;
-    install::launcher(args.installer.as_deref(), &folders.installer, &root, &data).context("looking for the installer")
+        .with_context(|| format!("cannot create the folder {} (--install-root)", args.install_root.display()))?;
+    let root = args.install_root.canonicalize().context("cannot resolve the --install-root folder")?;
+    let data = folders.data.canonicalize().context("cannot resolve the agent's data folder")?;
+    install::launcher(args.installer.as_deref(), &folders.installer, &root, &data).context("cannot find the installer")
 }
 
 fn assemble(
@@ -285,7 +288,7 @@ fn assemble(
     let label = label(args);
     let credentials = identity::credentials(&enrolment, &key)?;
     let server = Arc::new(ServerApi::new(&enrolment, &credentials)?);
-    let trust = state.trust()?.context("the record of what publishers signed is missing: enrol this machine again")?;
+    let trust = state.trust()?.context("the trusted publisher metadata is missing; enrol this machine again")?;
     let trust = Arc::new(Mutex::new(trust));
     let install = Install { launcher: launcher(args, folders)? };
     let orders =
@@ -338,7 +341,7 @@ fn assemble(
     }))
 }
 
-/// Without a revocation list nobody can be trusted, so nothing begins before there is one.
+/// Waits for a revocation list. Without one no peer can be trusted, so nothing starts before it is here.
 async fn wait_for_crl(agent: &Agent) {
     let mut pause = Duration::from_millis(250);
     while agent.crl_number() == 0 {
@@ -355,7 +358,7 @@ async fn wait_for_crl(agent: &Agent) {
     }
 }
 
-/// Starts the loop with the orders that an earlier run left.
+/// Starts the node loop and resumes the orders of earlier runs.
 fn start(agent: &Arc<Agent>) -> anyhow::Result<NodeHandle> {
     let crl = banyan_wire::host::Host::crl(agent.as_ref());
     let tls = TlsPair::for_peers(&agent.credentials(), crl.as_deref())?;
@@ -369,7 +372,7 @@ fn start(agent: &Arc<Agent>) -> anyhow::Result<NodeHandle> {
     agent.decide_general(&facts);
     for record in agent.state.orders()? {
         match agent.offers.restore(&record, UnixSeconds::now()) {
-            // Ended before it could be written down: a higher epoch has been seen.
+            // A higher epoch ended this order, but the agent stopped before that was stored.
             Ok(held) if held.order.epoch < agent.offers.epoch.seen() && record.ended.is_none() => {}
             Ok(held) => {
                 let described = held.described();
@@ -377,7 +380,7 @@ fn start(agent: &Arc<Agent>) -> anyhow::Result<NodeHandle> {
                 if let Some(result) = record.ended {
                     agent.people.had_ended(held.order.id, held.order.issued, result);
                 }
-                // Before the machine hears of the order: else it would ask for chunks at once.
+                // Decide before the state machine learns of the order; otherwise it would request chunks at once.
                 agent.decide_order(&facts, &held);
                 for stripe in held.offers().keys() {
                     held.trusted(*stripe).into_iter().for_each(|trusted| node.input(Input::Restored(trusted)));
@@ -387,7 +390,7 @@ fn start(agent: &Arc<Agent>) -> anyhow::Result<NodeHandle> {
                     node.input(Input::InstallEnded(held.order.id, result));
                 }
             }
-            Err(error) => warn!(%error, "an order of an earlier run was not taken up again"),
+            Err(error) => warn!(%error, "order from an earlier run not resumed"),
         }
     }
     Ok(node)
@@ -403,14 +406,14 @@ async fn accept(listener: TcpListener, node: NodeHandle) {
                 tokio::spawn(async move {
                     match connection::handshake(stream, node.tls().acceptor).await {
                         Ok(stream) => node.accept(stream),
-                        Err(error) => debug!(%from, %error, "a handshake failed"),
+                        Err(error) => debug!(%from, %error, "handshake failed"),
                     }
                     drop(permit);
                 });
             }
             Err(error) => {
-                // Out of handles, most likely: others must close first.
-                warn!(%error, "a connection could not be accepted");
+                // Probably out of file handles: other connections must close first.
+                warn!(%error, "failed to accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -425,10 +428,10 @@ async fn forget(agent: std::sync::Weak<Agent>) {
     }
 }
 
-/// Waits until this process shall end.
+/// Waits until this process is asked to stop.
 async fn stop_signal(with_stdin: bool) {
     let (ended, stdin_ended) = tokio::sync::oneshot::channel::<()>();
-    // A thread of its own: the runtime would wait for a read that is under way when it stops.
+    // A separate thread: at shutdown the runtime would wait for a pending read.
     let reader = with_stdin.then(|| {
         std::thread::spawn(move || {
             drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));

@@ -1,7 +1,7 @@
-//! The server's epoch, as far as this machine knows it (rule O2). A server that was restored from a backup forgets what came
-//! after the backup; a higher epoch lets it start over, and everything it signed under a lower one is over.
+//! The server's epoch, as known to this machine (rule O2). A server restored from a backup has lost everything after
+//! the backup. Raising its epoch lets it start again: everything signed under a lower epoch becomes invalid.
 //!
-//! Only what the server signed can raise it: it never falls again. It is on the disk before it is believed.
+//! Only documents signed by the server raise the epoch, and it never falls. It is stored before it takes effect.
 
 use crate::state::{State, StateError};
 use std::sync::{
@@ -9,33 +9,33 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Why something the server signed is not acted on.
+/// Why a document signed by the server is refused for its epoch.
 #[derive(Debug, thiserror::Error)]
 pub enum EpochError {
-    /// It comes from before the server was restored, or from a restored server that nobody told so.
+    /// The document was signed before the server was restored, or by a restored server whose epoch was not raised.
     #[error(
-        "it was signed under epoch {signed}, and this machine has seen {seen}: if the server was restored from a backup, run \
-         `banyan-server raise-epoch` there"
+        "signed under epoch {signed}, but this machine has seen {seen}: if the server was restored from a \
+         backup, run `banyan-server raise-epoch` there"
     )]
     Back {
-        /// Its epoch.
+        /// The document's epoch.
         signed: u64,
-        /// The highest one seen.
+        /// The highest epoch seen.
         seen: u64,
     },
-    /// A higher one could not be written down, so it is not believed.
+    /// A higher epoch could not be stored, so it does not take effect.
     #[error(transparent)]
     State(#[from] StateError),
 }
 
-/// The highest epoch seen.
+/// The highest epoch seen, in memory and in the database.
 pub struct Epoch {
     seen: AtomicU64,
     state: Arc<State>,
 }
 
 impl Epoch {
-    /// What an earlier run has seen, and what the machine was told when it enrolled.
+    /// Loads the highest epoch that an earlier run has seen, or the one at enrolment.
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
@@ -43,15 +43,15 @@ impl Epoch {
         let seen = AtomicU64::new(state.epoch()?.max(enrolled));
         Ok(Self { seen, state })
     }
-    /// The highest epoch seen.
+    /// Returns the highest epoch seen.
     #[must_use]
     pub fn seen(&self) -> u64 {
         self.seen.load(Ordering::Acquire)
     }
-    /// Checks the epoch of something whose signature was verified, and learns it when it is higher.
+    /// Checks the epoch of a verified document, and stores it when it is higher.
     ///
     /// # Errors
-    /// [`EpochError::Back`] for a lower one.
+    /// [`EpochError::Back`] for a lower epoch; [`EpochError::State`] when a higher one cannot be stored.
     pub fn check(&self, signed: u64) -> Result<(), EpochError> {
         let seen = self.seen();
         if signed < seen {
@@ -60,7 +60,7 @@ impl Epoch {
         if signed > seen {
             self.state.raise_epoch(signed)?;
             self.seen.fetch_max(signed, Ordering::AcqRel);
-            tracing::info!(epoch = signed, "the server was restored from a backup: what it signed before is over");
+            tracing::info!(epoch = signed, "server epoch raised after a restore; earlier orders ended");
         }
         Ok(())
     }

@@ -1,33 +1,33 @@
-//! Folders that nobody else can change: what the agent writes and where it listens lies in one.
+//! Secure directories: paths that no other user can change, for the agent's files and sockets.
 //!
-//! The way there is walked from the root of the file system, link by link and folder by folder, and each step must belong to
-//! root or to this user and be closed to others. So whoever is refused here could have put something else in the place of a
-//! folder, now or later; and whatever is walked past can be swapped by nobody. What is missing is made on the way, inside of
-//! what was found to be closed; if somebody else is faster, theirs is refused like any other.
+//! [`closed`] resolves the path from the root of the file system, one link and one folder at a time. Every component
+//! must belong to root or to this user and must not be writable by others. Anyone who fails this check could replace a
+//! folder, now or later; nobody can swap a component that passes. Missing folders are created on the way, inside
+//! folders that passed. If another user creates one first, that folder is refused like any other.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-/// Whether others of the folder's group may write to it.
+/// Whether a folder's group may have write access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
-    /// No group but one's own, of an ordinary user: many systems give everybody a group of their own, and folders that it
-    /// may write to.
+    /// Only an ordinary user's own primary group. Many systems give each user a private group and make folders
+    /// writable for it.
     MyOwn,
-    /// None.
+    /// No group may write.
     Nobody,
 }
 
-/// So many links are followed; a circle has no end.
+/// Maximum number of symbolic links followed, so that a cycle ends.
 #[cfg(unix)]
 const LINKS: usize = 40;
 
-/// The real path of a folder that nobody else can change; makes what is missing, the last one with this mode.
+/// Returns the real path of a folder that no other user can change. Creates missing folders, the last one with `mode`.
 ///
 /// # Errors
-/// When others can change it or something above it, it is no folder, or the disk fails.
+/// When others can change the folder or one above it, when it is not a folder, or when the disk fails.
 #[cfg(unix)]
 pub fn closed(path: &Path, mode: u32, group: Group) -> io::Result<PathBuf> {
     use std::{
@@ -72,7 +72,11 @@ pub fn closed(path: &Path, mode: u32, group: Group) -> io::Result<PathBuf> {
         }
         links += 1;
         if !mine_or_roots(about.uid()) || links > LINKS {
-            return Err(refused(format!("{} is a link of somebody else's (owner {})", next.display(), about.uid())));
+            return Err(refused(format!(
+                "{} is a symbolic link of another user (owner {}), or one link too many",
+                next.display(),
+                about.uid()
+            )));
         }
         let target = std::fs::read_link(&next)?;
         if target.is_absolute() {
@@ -90,14 +94,14 @@ fn mine_or_roots(owner: u32) -> bool {
     owner == 0 || owner == nix::unistd::geteuid().as_raw()
 }
 
-/// Looks at one folder on the way. In a sticky one (/tmp) others can add, but not replace what is there: good enough above
-/// the last.
+/// Checks one folder of the path. In a sticky folder (/tmp) others can add entries but not replace existing ones,
+/// which is enough above the last folder.
 #[cfg(unix)]
 fn look(folder: &Path, last: bool, group: Group) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
     let about = folder.symlink_metadata()?;
     if !about.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is no folder", folder.display())));
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is not a folder", folder.display())));
     }
     let (mode, owner, me) = (about.mode(), about.uid(), nix::unistd::geteuid());
     let my_group = group == Group::MyOwn && !me.is_root() && about.gid() == nix::unistd::getegid().as_raw();
@@ -106,15 +110,16 @@ fn look(folder: &Path, last: bool, group: Group) -> io::Result<()> {
         return Ok(());
     }
     let detail = format!(
-        "others can change {} (owner {owner}, mode {:o}) and put something else in its place; use a folder that only root or \
-         the agent's user can write to, all the way up",
+        "others can change {} (owner {owner}, mode {:o}) and replace what is in it; use a folder that only root or the \
+         agent's user can write to, all the way up",
         folder.display(),
         mode & 0o7777
     );
     Err(io::Error::new(io::ErrorKind::PermissionDenied, detail))
 }
 
-/// The real path of a folder; makes what is missing. Who may change it is for the system's administrator to say here.
+/// Returns the real path of a folder and creates what is missing. Access rights are the system administrator's
+/// responsibility here.
 ///
 /// # Errors
 /// When the disk fails.

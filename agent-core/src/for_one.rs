@@ -1,5 +1,6 @@
-//! An order that this machine asked its server for, for itself alone: of a package file that somebody opened, or of what
-//! somebody chose from the catalogue. It must be of the very release that was asked for; then it is an order like every other.
+//! On-demand orders: orders that this machine requests from its server for itself alone, for a package file that a
+//! user opened or a package chosen from the catalogue. The order must be for exactly the requested release; after that
+//! it is an ordinary order.
 
 use crate::agent::Agent;
 use banyan_machine::io::Input;
@@ -17,8 +18,8 @@ pub(crate) fn refused(reason: Reason, detail: impl Into<String>) -> ApiError {
 }
 
 impl Agent {
-    /// Takes up the order that came of asking, if it is of what was asked for. Whoever asked means now, as far as the policy
-    /// lets them.
+    /// Accepts the requested order if it is for the requested release. Sets the wish to install now, as far as the
+    /// policy allows.
     pub(crate) async fn take_up(
         self: &Arc<Self>,
         package: &str,
@@ -29,8 +30,8 @@ impl Agent {
             return Err(refused(Reason::ServerAway, "the agent is still starting; try again in a minute"));
         };
         let not_believed = |why: String| {
-            warn!(package, why, "the server's order for this machine alone was not taken");
-            refused(Reason::OrderForged, format!("the server's order is not believed: {why}"))
+            warn!(package, why, "on-demand order refused");
+            refused(Reason::OrderForged, format!("the server's order cannot be trusted: {why}"))
         };
         let mut taken = None;
         for offer in help.offers {
@@ -38,35 +39,36 @@ impl Agent {
             let checked = self.check(self.offers.server, offer).await;
             let trusted = checked.map_err(not_taken)?;
             let id = *taken.get_or_insert(trusted.stripe.order);
-            // Before the machine hears of the order.
+            // Set the wish before the state machine learns of the order.
             self.people.wish(id, Stage::Install, Wish::Now)?;
             if let Some(held) = self.orders.get(id) {
                 self.decide_order(&self.people.facts(), &held);
             }
             node.input(Input::Restored(trusted));
         }
-        let id = taken.ok_or_else(|| refused(Reason::InternalError, "the server's answer has no order in it"))?;
-        info!(order = %id, package, "ordered for this machine, where somebody asked for it");
+        let id = taken.ok_or_else(|| refused(Reason::InternalError, "the server's answer contains no order"))?;
+        info!(order = %id, package, "on-demand order accepted");
         Ok(id)
     }
 }
 
-/// Why the checks that every order passes did not let this one in; where that is only for now, it comes again by itself.
+/// Converts the reply of the offer checks to an error. A deferred order is offered again later.
 fn not_taken(reply: OfferReply) -> ApiError {
     match reply {
         OfferReply::Refused { reason, detail } => refused(reason, detail),
-        OfferReply::Deferred { reason } | OfferReply::ReceivesOnly { reason } => refused(reason, reason.words()),
-        OfferReply::Accepted => refused(Reason::InternalError, "the order was taken and is not here"),
+        OfferReply::Deferred { reason } | OfferReply::ReceivesOnly { reason } => refused(reason, reason.for_user().what),
+        OfferReply::Accepted => refused(Reason::InternalError, "the order was accepted but is missing"),
     }
 }
 
-/// Whether an order is the server's, and of what was asked for; the error says what it is instead.
+/// Checks that the server signed the order and that it is for the requested release; the error says what it is
+/// instead.
 fn is_of(order: &Signed<Order>, keys: &KeyRing, package: &str, manifest: Digest) -> Result<(), String> {
     let order = order.verify(keys).map_err(|error| error.to_string())?;
     if (order.package.as_str(), order.manifest) == (package, manifest) {
         return Ok(());
     }
-    Err(format!("it is of {} with the manifest {}", order.package, order.manifest))
+    Err(format!("it is for {} with the manifest {}", order.package, order.manifest))
 }
 
 #[cfg(test)]
@@ -105,7 +107,7 @@ mod tests {
         assert_eq!(is_of(&server.sign(&right)), Ok(()));
         assert!(is_of(&other.sign(&right)).is_err());
         for wrong in [order("drawing", Digest([6; 32])), order("maths", Digest([7; 32]))] {
-            assert!(is_of(&server.sign(&wrong)).unwrap_err().contains("it is of"));
+            assert!(is_of(&server.sign(&wrong)).unwrap_err().contains("it is for"));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Who this machine is: its key (made here, never leaves), its certificate, and how it enrols with a join code.
+//! This machine's identity: its key (created here, never transmitted), its certificate, and enrolment with a join
+//! code.
 
 use crate::{
     by_hand::alone,
@@ -13,34 +14,35 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use std::{fs, io::Write, net::SocketAddr, path::Path};
 
-/// The platform's name, as in manifests.
+/// Returns the platform's name, as used in manifests.
 #[must_use]
 pub fn platform() -> String {
     format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
-/// Program and version, as told to others.
+/// Returns the program name and version, as reported to others.
 #[must_use]
 pub fn software() -> String {
     format!("banyan-agent {}", env!("CARGO_PKG_VERSION"))
 }
 
-/// The machine's key: read, or made at the first start.
+/// Loads the machine's key, or creates it at the first start.
 ///
 /// # Errors
 /// When the file cannot be read or written, or is damaged.
 pub fn key(path: &Path) -> anyhow::Result<KeyPair> {
     if path.exists() {
-        let pem = fs::read_to_string(path).with_context(|| format!("reading the machine's key {}", path.display()))?;
+        let pem =
+            fs::read_to_string(path).with_context(|| format!("cannot read the machine's key {}", path.display()))?;
         return KeyPair::from_pem(&pem)
             .with_context(|| format!("the machine's key {} is damaged; enrol the machine again", path.display()));
     }
-    let key = KeyPair::generate().context("making the machine's key")?;
+    let key = KeyPair::generate().context("cannot create the machine's key")?;
     write_secret(path, key.serialize_pem().as_bytes())?;
     Ok(key)
 }
 
-/// Writes a file that only this user can read, whole or not at all.
+/// Writes a file that only this user can read. The file is replaced atomically.
 ///
 /// # Errors
 /// When the disk fails.
@@ -56,23 +58,23 @@ pub fn write_secret(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         file.sync_all()?;
         fs::rename(&temporary, path)
     };
-    write().with_context(|| format!("writing {}", path.display()))
+    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A request for a certificate for the machine's key. The server decides what stands in it.
+/// Creates a certificate request for the machine's key. The server decides the certificate's contents.
 ///
 /// # Errors
 /// When the key cannot sign.
 pub fn signing_request(key: &KeyPair) -> anyhow::Result<String> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    Ok(params.serialize_request(key).context("making the certificate request")?.pem()?)
+    Ok(params.serialize_request(key).context("cannot create the certificate request")?.pem()?)
 }
 
-/// Enrols: everything the server says is checked against the join code, then kept.
+/// Enrols with a join code. Checks the server's answer against the code, then stores it.
 ///
 /// # Errors
-/// When the server cannot be reached, is another one than the code says, or refuses the code.
+/// When the server cannot be reached, does not match the join code, or refuses it.
 pub async fn enrol(
     state: &State,
     key: &KeyPair,
@@ -88,13 +90,13 @@ pub async fn enrol(
         addresses,
         software: software(),
     };
-    let reply = server_api::enrol(code, &request).await.context("enrolling with the join code")?;
+    let reply = server_api::enrol(code, &request).await.context("cannot enrol with the join code")?;
     let ca = CertificateDer::from_pem_slice(reply.ca.as_bytes()).context("the server's CA certificate is damaged")?;
     if Digest::of(&ca) != code.ca {
-        bail!("the server gave another CA than the one in the join code: do not use this server");
+        bail!("the server's CA does not match the join code; do not use this server");
     }
     let trust = TrustStore::enrol(&reply.root, code.root)
-        .context("the server gave another publishers' root than the join code")?;
+        .context("the server's publisher root does not match the join code")?;
     let trust = alone::learned(state, &reply.root)?.unwrap_or(trust);
     let enrolment = Enrolment {
         machine: reply.machine,
@@ -111,7 +113,7 @@ pub async fn enrol(
     Ok(enrolment)
 }
 
-/// Whether a certificate should be renewed: less than a third of its time is left (rule I7).
+/// Returns whether a certificate should be renewed: less than a third of its lifetime is left (rule I7).
 #[must_use]
 pub fn wants_renewal(certificate: &CertificateDer<'_>, now: UnixSeconds) -> bool {
     let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else { return false };
@@ -119,16 +121,16 @@ pub fn wants_renewal(certificate: &CertificateDer<'_>, now: UnixSeconds) -> bool
     i64::try_from(now.0).is_ok_and(|now| until - now < (until - from) / 3)
 }
 
-/// Whether a certificate has expired (rule I8).
+/// Returns whether a certificate has expired (rule I8).
 #[must_use]
 pub fn has_expired(certificate: &CertificateDer<'_>, now: UnixSeconds) -> bool {
     valid_until(certificate).is_some_and(|until| until < now)
 }
 
-/// What this machine proves itself with.
+/// Returns this machine's TLS credentials.
 ///
 /// # Errors
-/// When certificate or key are damaged.
+/// When the certificate or the key is damaged.
 pub fn credentials(enrolment: &Enrolment, key: &KeyPair) -> anyhow::Result<Credentials> {
     let certificate = CertificateDer::from_pem_slice(enrolment.certificate.as_bytes())
         .context("this machine's certificate is damaged; enrol it again")?;

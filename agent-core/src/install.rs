@@ -1,5 +1,5 @@
-//! Install: hands the authentic artifact, as an open file, with everything that was signed about it to the installer
-//! process, which checks for itself, and takes its word.
+//! The install stage: gives the installer process the authentic artifact as an open file, with all signed documents
+//! about it, and returns its result. The installer checks everything itself.
 
 use crate::{
     authenticate::AuthenticArtifact,
@@ -13,18 +13,19 @@ use banyan_proto::Reason;
 use banyan_trust::TrustStore;
 use std::{ffi::OsString, io, path::Path, time::Duration};
 
-/// An installer that is at work is asked again after this time.
+/// Retry interval while the installer is busy.
 const BUSY: Duration = Duration::from_secs(1);
 
-/// The stage.
+/// The install stage.
 pub struct Install {
     /// How the installer process is started.
     pub launcher: Launcher,
 }
 
 impl Install {
-    /// Tells the installer who this machine is and whom to believe. It keeps the first word it hears, so this comes before
-    /// the first connection to anybody but the server, and later only makes sure that both still mean the same.
+    /// Tells the installer this machine's identity and root of trust. The installer keeps the first enrolment it
+    /// receives. So this runs before the first connection to any machine but the server; later runs only check that
+    /// both still agree.
     ///
     /// # Errors
     /// When the installer cannot be started, or belongs to another machine or server.
@@ -38,21 +39,22 @@ impl Install {
         };
         loop {
             match client::believe(&self.launcher, said.clone()).await {
-                // It is finishing what a person wanted before this machine enrolled; only its lock tells when.
+                // The installer is finishing a standalone install from before the enrolment; only its lock shows when
+                // it is done.
                 Err(BelieveError::Refused { reason: Reason::PackageManagerBusy, .. }) => tokio::time::sleep(BUSY).await,
                 told => return told,
             }
         }
     }
 
-    /// Installs. Only an [`AuthenticArtifact`] can be given, and only while its leave is fresh. Nothing gives way to other
-    /// work when it is `urgent`: somebody waits for it.
+    /// Installs an [`AuthenticArtifact`], the only accepted input, while its install permit is fresh. An `urgent`
+    /// install runs at normal priority.
     pub async fn install(&self, artifact: AuthenticArtifact, urgent: bool) -> Finished {
         let waits =
             |reason, detail: String| Finished { outcome: Outcome::Waits { reason, detail }, output: String::new() };
         let order = artifact.order().id;
         let Some((file, job)) = artifact.into_job() else {
-            return waits(Reason::WaitsForGoAhead, "the leave to install is no longer fresh".into());
+            return waits(Reason::WaitsForGoAhead, "the install permit has expired".into());
         };
         match client::run(&self.launcher, order, Job { urgent, ..job }, file).await {
             Ok(finished) => finished,
@@ -61,14 +63,15 @@ impl Install {
     }
 }
 
-/// The installer that stands beside this program, or, where there is none, this program itself under a hidden verb; or
-/// else `command`, words separated by spaces, which starts the installer with privileges that this program does not have.
+/// Returns how to start the installer: with `command`, split at spaces, which starts it with privileges that this
+/// program does not have. Without a command it is the installer program next to this one or, if that is missing, this
+/// program itself with a hidden command.
 ///
-/// `folder` is the installer's own, `root` the root of the system that things are installed into (`/` is this one), both
-/// as whole paths.
+/// `folder` is the installer's own folder and `root` the root of the system to install into (`/` is this one), both as
+/// absolute paths.
 ///
 /// # Errors
-/// When the system does not say where this program is.
+/// When the system does not report the path of this program.
 pub fn launcher(command: Option<&str>, folder: &Path, root: &Path, jobs: &Path) -> io::Result<Launcher> {
     let this = std::env::current_exe()?;
     let beside = this.with_file_name(format!("banyan-installer{}", std::env::consts::EXE_SUFFIX));

@@ -1,18 +1,23 @@
 //! The agent: the background service on each machine.
 //!
-//! Data flows one way, one module a stage; the types make the wrong order impossible:
+//! Data flows in one direction, through one module per stage. The types rule out any other order:
 //!
-//! | stage | module | takes | gives |
+//! | stage | module | input | output |
 //! | --- | --- | --- | --- |
 //! | offer | [`offer`] | bytes of an offer | `TrustedOffer`: every check passed before the first byte of content |
 //! | receive, verify, forward | `banyan_wire` | a trusted offer | verified chunks, at the end a `VerifiedArtifact` |
-//! | authenticate | [`authenticate`] | `VerifiedArtifact` | a receipt, then an `AuthenticArtifact` while the go-ahead is fresh |
-//! | install | [`install`] | `AuthenticArtifact` only | the installer process's word |
-//! | report | [`report`] | events of all stages | facts to the server, queued while it is away |
+//! | authenticate | [`authenticate`] | `VerifiedArtifact` | a receipt, then an `AuthenticArtifact` with a fresh permit |
+//! | install | [`install`] | `AuthenticArtifact` only | the installer process's result |
+//! | report | [`report`] | events of all stages | facts for the server, queued while it cannot be reached |
 //!
-//! `by_hand` takes in packages that people open themselves, `catalogue` gets what they choose of what is offered, `check_in` hears of what is new, `publishers` follows what publishers signed (new keys, withdrawn releases).
-//! [`agent`] is the program around the loop of `banyan_wire::node`; [`state`] is what outlives a restart;
-//! [`people`] is what the people at the machine chose and are told, [`local`] how their programs speak to it.
+//! - `by_hand`: installs package files that users open themselves (manual install)
+//! - `catalogue`: installs packages that users choose from the administrator's catalogue
+//! - `check_in`: polls the server for news
+//! - `publishers`: follows new keys and withdrawn releases
+//! - [`agent`]: the program around the loop of `banyan_wire::node`
+//! - [`state`]: the database
+//! - [`people`]: settings, history and quota of the users at this machine
+//! - [`local`]: the API for desktop programs
 
 pub mod agent;
 pub mod authenticate;

@@ -1,4 +1,4 @@
-//! The orders this machine has accepted, and where the machines named in them were last heard from.
+//! The orders that this machine has accepted, and the last known addresses of the machines in them.
 
 use crate::state::{OrderRecord, State, StateError, StripeOffer};
 use banyan_machine::io::{StripeId, TrustedOffer};
@@ -18,35 +18,35 @@ use std::{
     time::Instant,
 };
 
-/// What the publisher says about a release, for people.
+/// The publisher's description of a release, for people.
 #[derive(Debug, Clone, Default)]
 pub struct Described {
     /// The version.
     pub version: String,
-    /// Who publishes.
+    /// The publisher's name.
     pub publisher: String,
-    /// Release notes.
+    /// The release notes.
     pub notes: String,
 }
 
-/// Content that came from or went to a machine: bytes, and when last, if since the start.
+/// Content that came from or went to machines: bytes, and the time of the last transfer if it was since the start.
 pub(crate) type Moved = Vec<(MachineId, u64, Option<Instant>)>;
 
 /// One accepted order.
 pub struct HeldOrder {
-    /// What the server signed, verified.
+    /// The verified order.
     pub order: Order,
-    /// As it was signed, to be handed on.
+    /// The order as signed, for forwarding.
     pub signed: Signed<Order>,
-    /// What proves the release, to be handed on.
+    /// The proof of the release, for forwarding.
     pub release: ReleaseProof,
-    /// The file.
+    /// The artifact's file.
     pub content: Arc<ArtifactFile>,
     offers: Mutex<BTreeMap<u8, StripeOffer>>,
     sources: Mutex<BTreeMap<MachineId, u64>>,
-    /// When content last came from whom.
+    /// When content last came from each machine.
     came: Mutex<BTreeMap<MachineId, Instant>>,
-    /// How much content went to whom since the start, and when last.
+    /// Bytes sent to each machine since the start, and the time of the last transfer.
     went: Mutex<BTreeMap<MachineId, (u64, Instant)>>,
     described: OnceLock<Described>,
     verified: Mutex<Option<VerifiedArtifact>>,
@@ -58,7 +58,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl HeldOrder {
-    /// Opens the file of an order that has passed every check; counts what of it is already here.
+    /// Opens the file of an order that passed every check, and counts the chunks already here.
     ///
     /// # Errors
     /// When the disk fails.
@@ -69,7 +69,7 @@ impl HeldOrder {
         release: ReleaseProof,
         artifact: Artifact,
     ) -> std::io::Result<Self> {
-        // One file for each artifact, not for each order: what an earlier order brought is not fetched again.
+        // One file per artifact, not per order: chunks from an earlier order are not downloaded again.
         let path = folder.join(artifact.digest.to_string());
         let stripes = u8::try_from(order.stripes.len()).unwrap_or(1);
         let content = Arc::new(ArtifactFile::resume(&path, artifact, stripes)?);
@@ -90,12 +90,12 @@ impl HeldOrder {
             receipt: Mutex::default(),
         })
     }
-    /// The offer of one stripe.
+    /// Returns the offer of one stripe.
     #[must_use]
     pub fn offer(&self, stripe: u8) -> Option<StripeOffer> {
         lock(&self.offers).get(&stripe).cloned()
     }
-    /// All offers, by stripe.
+    /// Returns all offers, by stripe.
     #[must_use]
     pub fn offers(&self) -> BTreeMap<u8, StripeOffer> {
         lock(&self.offers).clone()
@@ -103,7 +103,7 @@ impl HeldOrder {
     pub(crate) fn add_offer(&self, stripe: u8, offer: StripeOffer) {
         lock(&self.offers).insert(stripe, offer);
     }
-    /// Whether every stripe has been offered.
+    /// Returns whether every stripe has been offered.
     #[must_use]
     pub fn is_fully_offered(&self) -> bool {
         lock(&self.offers).len() == self.order.stripes.len()
@@ -111,25 +111,25 @@ impl HeldOrder {
     pub(crate) fn add_bytes(&self, peer: MachineId, bytes: u64) {
         *lock(&self.sources).entry(peer).or_default() += bytes;
     }
-    /// Content came from this machine just now.
+    /// Records content that has just arrived from this machine.
     pub(crate) fn came_from(&self, peer: MachineId, bytes: u64) {
         self.add_bytes(peer, bytes);
         lock(&self.came).insert(peer, Instant::now());
     }
-    /// Content went to this machine just now.
+    /// Records content that was just sent to this machine.
     pub(crate) fn went_to(&self, peer: MachineId, bytes: u64) {
         let mut went = lock(&self.went);
         let (before, at) = went.entry(peer).or_insert((0, Instant::now()));
         (*before, *at) = (*before + bytes, Instant::now());
     }
-    /// Who content came from, and who it went to.
+    /// Returns the machines that content came from, and those it went to.
     pub(crate) fn partners(&self) -> (Moved, Moved) {
         let came = lock(&self.came).clone();
         let from = lock(&self.sources).iter().map(|(id, bytes)| (*id, *bytes, came.get(id).copied())).collect();
         let to = lock(&self.went).iter().map(|(id, (bytes, at))| (*id, *bytes, Some(*at))).collect();
         (from, to)
     }
-    /// What the publisher says, from the manifest that was checked.
+    /// Returns the publisher's description, from the verified manifest.
     pub(crate) fn described(&self) -> &Described {
         self.described.get_or_init(|| {
             let manifest = banyan_proto::Manifest::parse(self.release.manifest.as_bytes());
@@ -139,7 +139,7 @@ impl HeldOrder {
             )
         })
     }
-    /// Who the bytes came from.
+    /// Returns the machines that the bytes came from.
     #[must_use]
     pub fn sources(&self) -> Vec<ByteSource> {
         lock(&self.sources).iter().map(|(&machine, &bytes)| ByteSource { machine, bytes }).collect()
@@ -147,10 +147,10 @@ impl HeldOrder {
     pub(crate) fn set_verified(&self, artifact: VerifiedArtifact) {
         *lock(&self.verified) = Some(artifact);
     }
-    /// The verified artifact, through a handle of its own.
+    /// Returns the verified artifact, with a file handle of its own.
     ///
     /// # Errors
-    /// When there is none, or the system has no more handles.
+    /// When the artifact is not verified, or the system has no more file handles.
     pub fn verified(&self) -> std::io::Result<VerifiedArtifact> {
         match &*lock(&self.verified) {
             Some(artifact) => artifact.try_clone(),
@@ -160,12 +160,12 @@ impl HeldOrder {
     pub(crate) fn set_receipt(&self, receipt: Signed<Receipt>) {
         *lock(&self.receipt) = Some(receipt);
     }
-    /// The server's receipt, if it has come.
+    /// Returns the server's receipt, if it has arrived.
     #[must_use]
     pub fn receipt(&self) -> Option<Signed<Receipt>> {
         lock(&self.receipt).clone()
     }
-    /// The offer as the machine takes it.
+    /// Returns the offer of one stripe for the state machine.
     #[must_use]
     pub fn trusted(&self, stripe: u8) -> Option<TrustedOffer> {
         let offer = self.offer(stripe)?;
@@ -179,7 +179,7 @@ impl HeldOrder {
             held: self.content.held(stripe).unwrap_or(0),
         })
     }
-    /// The record that outlives a restart.
+    /// Returns the record for the database.
     #[must_use]
     pub fn record(&self) -> OrderRecord {
         OrderRecord {
@@ -193,7 +193,7 @@ impl HeldOrder {
     }
 }
 
-/// All of them.
+/// All accepted orders.
 pub struct Orders {
     me: MachineId,
     server: MachineId,
@@ -204,22 +204,22 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// None yet.
+    /// Creates an empty collection.
     #[must_use]
     pub fn new(me: MachineId, server: MachineId, server_address: SocketAddr, keys: KeyRing) -> Self {
         Self { me, server, server_address, keys, held: RwLock::default(), hints: Mutex::default() }
     }
-    /// One.
+    /// Returns one order.
     #[must_use]
     pub fn get(&self, id: DeploymentId) -> Option<Arc<HeldOrder>> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
-    /// All.
+    /// Returns all orders.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<HeldOrder>> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
-    /// Content that has not come yet, of all orders (bytes; the last chunk counts as a whole one).
+    /// Returns the missing content of all orders (bytes; the last chunk counts as a full one).
     pub(crate) fn still_to_come(&self) -> u64 {
         let missing = |held: &Arc<HeldOrder>| {
             let content = &held.content;
@@ -235,7 +235,7 @@ impl Orders {
     pub(crate) fn remove(&self, id: DeploymentId) -> Option<Arc<HeldOrder>> {
         self.held.write().unwrap_or_else(PoisonError::into_inner).remove(&id)
     }
-    /// Keeps hints that came with an offer. They are checked here: a wrong one is worth nothing and is left out.
+    /// Stores address hints that came with an offer. Hints without a valid signature are ignored.
     pub(crate) fn learn(&self, hints: &[Signed<AddressHint>]) {
         for signed in hints {
             let Ok(mut hint) = signed.verify(&self.keys) else { continue };
@@ -246,7 +246,7 @@ impl Orders {
             }
         }
     }
-    /// Where a machine was last heard from.
+    /// Returns the last known addresses of a machine.
     #[must_use]
     pub fn addresses(&self, peer: MachineId) -> Vec<SocketAddr> {
         let mut addresses = lock(&self.hints).get(&peer).map(|(hint, _)| hint.addresses.clone()).unwrap_or_default();
@@ -255,7 +255,7 @@ impl Orders {
         }
         addresses
     }
-    /// The offer of a part of this machine's sublist to the part's head (rule L5).
+    /// Creates the offer of a part of this machine's sublist, for the part's head (rule L5).
     ///
     /// # Errors
     /// When the order is no longer here.
@@ -276,10 +276,11 @@ impl Orders {
             release: held.release.clone(),
         })
     }
-    /// Whether a puller is on the order's list, and this machine one of its ancestors (rules P6, P7).
+    /// Checks that a puller is on the order's list. Returns whether this machine is one of its ancestors (rules P6,
+    /// P7).
     ///
     /// # Errors
-    /// What to answer when it is not.
+    /// The reply, when the order is not here or the puller is not on the list.
     pub fn check_pull(&self, peer: MachineId, pull: &Pull) -> Result<bool, PullReply> {
         let refused = |reason| PullReply::Refused { reason };
         let held = self.get(pull.order).ok_or(PullReply::NotHere)?;
@@ -290,17 +291,17 @@ impl Orders {
         }
         Ok(proof.ancestors().any(|id| id == self.me))
     }
-    /// This machine's own membership.
+    /// Returns this machine's own membership.
     #[must_use]
     pub fn membership(&self, stripe: StripeId) -> Option<Membership> {
         let offer = self.get(stripe.order)?.offer(stripe.stripe)?;
         Some(offer.sublist.membership(stripe.stripe, &offer.proof))
     }
-    /// Those of an epoch below this one.
+    /// Returns the orders with an epoch below this one.
     pub(crate) fn below(&self, epoch: u64) -> Vec<DeploymentId> {
         self.all().iter().filter(|held| held.order.epoch < epoch).map(|held| held.order.id).collect()
     }
-    /// Writes down how an order ended here.
+    /// Stores how an order ended here.
     pub(crate) fn ended(&self, state: &State, id: DeploymentId, result: Result<(), Reason>) -> Result<(), StateError> {
         state.update_order(id, |record| {
             record.ended = Some(result);

@@ -1,30 +1,31 @@
-//! Giving way to everybody else's work on the machine: by the processor, and by the disk, whose turns the kernel deals by
-//! the same number (ioprio_set(2): without a class of its own a process has level `(nice + 20) / 5` of 0..=7).
+//! Sets the priority of this process below other work on the machine: its CPU priority, and with it its disk priority.
+//! The kernel derives the disk priority from the nice value (ioprio_set(2): a process without an I/O class has level
+//! `(nice + 20) / 5` of 0..=7).
 //!
-//! The agent and its installers give way, unless somebody waits: a deadline has passed, or a person said "now". Going back
-//! up takes rights that a service without privileges may not have (`RLIMIT_NICE`, `LimitNICE=+0` in a systemd unit); where
-//! it is refused, the work is done all the same, only later where the machine is busy. What an installer starts and leaves
-//! running, and no service manager starts in its place, keeps the installer's number.
+//! The agent and its installers run at low priority unless work is urgent: a deadline has passed, or a user said
+//! "now". Raising the priority needs rights that an unprivileged service may lack (`RLIMIT_NICE`, `LimitNICE=+0` in a
+//! systemd unit). Without them the work is still done, but later on a busy machine. A program that an installer leaves
+//! running keeps the installer's nice value, unless a service manager starts it.
 
-/// Beside a program that does not give way this is about a tenth of the processor, and level 6 of the disk's.
+/// Next to a program at normal priority, this gets about a tenth of the processor, and level 6 for the disk.
 #[cfg(target_os = "linux")]
 const GIVES_WAY: i32 = 10;
 
-/// Whether all threads of this process give way from now on, and what they start.
+/// Lowers or restores the priority of all threads of this process and of processes started later.
 #[cfg(target_os = "linux")]
 pub fn give_way(gives_way: bool) {
     use rustix::process::{Pid, getpriority_process, setpriority_process};
-    // Whoever started it may have told it to give way even more.
+    // The process may have been started with an even lower priority.
     let number = if gives_way { getpriority_process(None).unwrap_or(0).max(GIVES_WAY) } else { 0 };
     let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let threads = threads.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
     let refused = threads.filter_map(|thread| setpriority_process(Some(thread), number).err()).next();
     if let Some(error) = refused {
-        tracing::debug!(%error, number, "the priority stays what it is");
+        tracing::debug!(%error, number, "priority not changed");
     }
 }
 
-/// Other systems have other ways, which are not taken yet.
+/// Does nothing: priorities are only implemented on Linux so far.
 #[cfg(not(target_os = "linux"))]
 pub fn give_way(_: bool) {}
 
@@ -32,7 +33,7 @@ pub fn give_way(_: bool) {}
 mod tests {
     use super::*;
 
-    /// The numbers of all threads, out of `/proc/self/task/TID/stat`.
+    /// Returns the nice values of all threads, from `/proc/self/task/TID/stat`.
     fn numbers() -> Vec<i32> {
         let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
         let stat = |entry: std::fs::DirEntry| std::fs::read_to_string(entry.path().join("stat")).ok();

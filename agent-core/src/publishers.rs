@@ -1,5 +1,5 @@
-//! Hearing of what publishers changed, also when nothing is being installed: new roots (keys were replaced or revoked) and
-//! withdrawn releases (rules T7, T8). The server only says that there is news; what is believed proves itself.
+//! Follows changes that publishers sign, even while nothing is being installed: new roots (replaced or revoked keys)
+//! and withdrawn releases (rules T7, T8). The server only announces news; the signed metadata proves itself.
 
 use crate::{agent::Agent, orders::lock, server_api::CallError, state::StateError};
 use banyan_machine::io::Input;
@@ -14,7 +14,7 @@ use std::{
 };
 use tracing::{info, warn};
 
-/// When catching up did not succeed it is tried again after this.
+/// Retry interval after a failure to catch up.
 const RETRY: Duration = Duration::from_secs(30);
 
 /// Why this machine could not catch up with the publishers.
@@ -22,13 +22,14 @@ const RETRY: Duration = Duration::from_secs(30);
 enum CatchUpError {
     #[error(transparent)]
     Call(#[from] CallError),
-    #[error("what the server sent is not believed: {0}")]
+    #[error("the server's metadata was refused: {0}")]
     Trust(#[from] TrustError),
     #[error(transparent)]
     State(#[from] StateError),
 }
 
-/// What has been said to be new, and when it was last looked for: one failure must not make the long poll spin.
+/// The versions announced by the server, and the time of the last attempt, so that one failure does not make the long
+/// poll spin.
 #[derive(Default)]
 pub(crate) struct Followed {
     told: PublisherVersions,
@@ -36,12 +37,12 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
-    /// What to tell the server: what is known here, or was told and is being looked for.
+    /// Returns the versions to report to the server: those known here, or announced and being fetched.
     pub(crate) fn known(&self, agent: &Agent) -> PublisherVersions {
         let known = agent.publisher_versions();
         PublisherVersions { root: known.root.max(self.told.root), targets: known.targets.max(self.told.targets) }
     }
-    /// The server says what there is.
+    /// Takes the versions announced by the server and catches up if they are news.
     pub(crate) async fn hear(&mut self, agent: &Arc<Agent>, there_is: PublisherVersions) {
         self.told = there_is;
         let tried_just_now = self.tried.is_some_and(|at| at.elapsed() < RETRY);
@@ -51,10 +52,10 @@ impl Followed {
         self.tried = Some(Instant::now());
         match agent.catch_up().await {
             Ok(()) => self.tried = None,
-            Err(error) => warn!(%error, "this machine could not catch up with what publishers signed; it tries again"),
+            Err(error) => warn!(%error, "failed to fetch the publishers' new metadata; trying again later"),
         }
     }
-    /// Whether something that was told is not known yet: then the long poll is kept short.
+    /// Returns whether an announced version is still unknown here, so that the long poll is kept short.
     pub(crate) fn is_behind(&self, agent: &Agent) -> bool {
         self.told.is_news_to(agent.publisher_versions())
     }
@@ -65,7 +66,7 @@ impl Agent {
         let versions = lock(&self.offers.trust).versions();
         PublisherVersions { root: versions.root, targets: versions.targets }
     }
-    /// Follows the chain of roots to its end, then takes the current metadata; each step is kept, synced.
+    /// Follows the chain of roots to its end, then takes the current metadata. Stores each step, synced.
     async fn catch_up(&self) -> Result<(), CatchUpError> {
         loop {
             let roots = self.server.roots(self.publisher_versions().root).await?.roots;
@@ -75,10 +76,10 @@ impl Agent {
             if now == before {
                 break;
             }
-            info!(version = now, "follows the publishers' new root");
+            info!(version = now, "publishers' new root accepted");
         }
         let metadata = match self.server.metadata().await {
-            // Nothing was ever published, or the publishers' signatures have expired: the roots were all there is.
+            // Nothing was ever published, or the publishers' signatures have expired: there are only roots.
             Err(CallError::Refused(error)) if error.reason == Reason::NotPublished => return Ok(()),
             other => other?,
         };
@@ -90,7 +91,7 @@ impl Agent {
         self.drop_withdrawn(&trusted)?;
         Ok(())
     }
-    /// Keeps what a check teaches before anything is done because of it.
+    /// Runs a check and stores what it learns before the result is used.
     fn learn<T>(
         &self,
         check: impl FnOnce(&TrustStore) -> Result<(TrustStore, T), TrustError>,
@@ -103,22 +104,21 @@ impl Agent {
         }
         Ok(found)
     }
-    /// Ends the orders of releases that publishers have withdrawn. What is installed stays: only publishers' newer
-    /// releases change that.
+    /// Ends the orders of withdrawn releases. Installed software stays; only a newer release changes that.
     fn drop_withdrawn(&self, metadata: &TrustedMetadata) -> Result<(), TrustError> {
         let withdrawn = metadata.withdrawn()?;
         for held in self.orders.all() {
             let name = format!("{}/{}.json", held.order.package, held.order.sequence);
             if withdrawn.contains_key(&name) {
-                self.withdrawn(held.order.id, &format!("the publishers have withdrawn {name}"));
+                self.withdrawn(held.order.id, &format!("the publisher has withdrawn {name}"));
             }
         }
         Ok(())
     }
-    /// An order's release was withdrawn: nothing of it is installed or passed on any more.
+    /// Ends an order whose release was withdrawn: it is no longer installed or forwarded.
     pub(crate) fn withdrawn(&self, order: DeploymentId, detail: &str) {
         let ended = self.state.order(order).ok().flatten().and_then(|record| record.ended);
-        info!(%order, detail, "an order is over: its release was withdrawn");
+        info!(%order, detail, "order ended: release withdrawn");
         lock(&self.leaves).remove(&order);
         if ended.is_none() {
             let (reason, detail) = (Reason::Withdrawn, detail.to_owned());

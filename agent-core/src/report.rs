@@ -1,4 +1,5 @@
-//! Report: facts for the server, queued on disk while it is away, delivered in order, counted once (by their number).
+//! The report stage: facts for the server, queued on disk while it cannot be reached, delivered in order, and counted
+//! once by their number.
 
 use crate::{server_api::ServerApi, state::State};
 use banyan_proto::{DeploymentId, UnixSeconds, api::Event};
@@ -6,24 +7,24 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-/// Most reports in one call.
+/// Maximum number of reports in one call.
 const BATCH: usize = 256;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MOST: Duration = Duration::from_secs(60);
 
-/// Takes reports; never blocks.
+/// Accepts reports without blocking.
 #[derive(Clone)]
 pub struct Reporter(mpsc::UnboundedSender<(Option<DeploymentId>, Event)>);
 
 impl Reporter {
-    /// Starts the task that keeps and delivers reports, with what an earlier run left.
+    /// Starts the task that stores and delivers reports, including those of earlier runs.
     #[must_use]
     pub fn start(state: Arc<State>, server: Arc<ServerApi>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         tokio::spawn(deliver(state, server, receiver));
         Self(sender)
     }
-    /// Something has happened.
+    /// Queues an event.
     pub fn report(&self, order: Option<DeploymentId>, event: Event) {
         drop(self.0.send((order, event)));
     }
@@ -37,7 +38,7 @@ async fn deliver(
     let mut retry = RETRY_FIRST;
     let mut waiting = pending(&state).await;
     loop {
-        // With nothing to deliver the task sleeps until something happens; else it tries again after a pause.
+        // With nothing to deliver, sleep until an event arrives; otherwise try again after a pause.
         let pause = async {
             if waiting {
                 tokio::time::sleep(retry).await;
@@ -59,7 +60,7 @@ async fn deliver(
         match send(&state, &server).await {
             Ok(more) => (waiting, retry) = (more, RETRY_FIRST),
             Err(error) => {
-                debug!(%error, "reports wait for the server");
+                debug!(%error, "failed to deliver reports; trying again");
                 (waiting, retry) = (true, (retry * 2).min(RETRY_MOST));
             }
         }
@@ -79,11 +80,11 @@ async fn keep(state: &Arc<State>, batch: Vec<(Option<DeploymentId>, Event)>) {
         batch.into_iter().try_for_each(|(order, event)| state.queue_report(UnixSeconds::now(), order, event))
     });
     if let Ok(Err(error)) = kept.await {
-        warn!(%error, "a report is lost");
+        warn!(%error, "failed to store a report; it is lost");
     }
 }
 
-/// Delivers one batch. Gives whether there is more.
+/// Delivers one batch. Returns whether more reports are queued.
 async fn send(state: &Arc<State>, server: &ServerApi) -> anyhow::Result<bool> {
     let reader = Arc::clone(state);
     let reports = tokio::task::spawn_blocking(move || reader.reports(BATCH)).await??;

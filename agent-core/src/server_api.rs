@@ -1,5 +1,5 @@
-//! The agent's calls to the server (`/v1`). All but one go through an ordinary HTTPS client; the receipt goes over a
-//! connection of our own, since its proof is bound to the TLS session and needs that session's exporter (rule A3).
+//! The agent's client for the server API (`/v1`). All calls but one use an ordinary HTTPS client. The receipt uses a
+//! connection of its own, because its proof is bound to the TLS session and needs that session's exporter (rule A3).
 
 use crate::state::Enrolment;
 use banyan_proto::{
@@ -29,24 +29,24 @@ use tokio::net::TcpStream;
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// A call to the server did not succeed.
+/// Why a call to the server failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// No answer: tried again later.
-    #[error("the server at {server} could not be asked: {detail}")]
+    /// The server gave no usable answer; the call is made again later.
+    #[error("the call to the server at {server} failed: {detail}")]
     Away {
-        /// Where it should be.
+        /// The server's address.
         server: SocketAddr,
         /// What went wrong.
         detail: String,
     },
-    /// It answered no.
+    /// The server refused the call.
     #[error(transparent)]
     Refused(#[from] ApiError),
 }
 
 impl CallError {
-    /// The entry of the table.
+    /// Returns the entry of the reason table.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
@@ -54,24 +54,24 @@ impl CallError {
             Self::Refused(error) => error.reason,
         }
     }
-    /// Whether it is this machine that the server does not let in, whatever it asks for.
+    /// Returns whether the server refuses this machine as a whole, whatever it asks for.
     #[must_use]
     pub fn is_about_this_machine(&self) -> bool {
         bars(self.reason())
     }
-    /// What it comes to when no answer came: the TLS library's verdict is somewhere among the causes.
+    /// Converts a transport error, in whose causes the TLS library's verdict is searched for.
     fn of_transport(server: SocketAddr, error: &(dyn std::error::Error + 'static)) -> Self {
         let refused = |reason, why: &str| {
             let detail = format!(
-                "the server at {server} does not let this machine in: {why}; if it still belongs to you, stop the agent, \
-                 empty its --data folder and enrol it again with a join code (`banyan tokens create`)"
+                "the server at {server} refuses this machine: {why}; if it should still belong to the server, stop the \
+                 agent, empty its --data folder and enrol it again with a join code (`banyan tokens create`)"
             );
             Self::Refused(ApiError { reason, detail })
         };
         let words = chain(error);
         match verdict(error) {
             Some(TlsError::AlertReceived(AlertDescription::CertificateRevoked)) => {
-                refused(Reason::Revoked, "its certificate has been revoked, or it was enrolled anew meanwhile")
+                refused(Reason::Revoked, "its certificate was revoked, or the machine has been enrolled again since")
             }
             Some(TlsError::AlertReceived(AlertDescription::CertificateExpired)) => {
                 refused(Reason::CertificateExpired, "its certificate expired more than 400 days ago")
@@ -82,9 +82,8 @@ impl CallError {
                 | CertificateError::NotValidYet
                 | CertificateError::NotValidYetContext { .. },
             )) => {
-                let detail = format!(
-                    "its certificate is not valid at the time of this machine's clock; is the clock right? ({words})"
-                );
+                let detail =
+                    format!("its certificate is not valid at this machine's current time; check the clock ({words})");
                 Self::Away { server, detail }
             }
             _ => Self::Away { server, detail: words },
@@ -92,12 +91,13 @@ impl CallError {
     }
 }
 
-/// Whether a machine for which the server gives this reason takes part in nothing.
+/// Returns whether a machine that the server refuses for this reason is excluded from everything.
 pub(crate) fn bars(reason: Reason) -> bool {
     matches!(reason, Reason::CertificateExpired | Reason::Revoked | Reason::Retired | Reason::Cloned)
 }
 
-/// What the TLS library said, if it was its doing. An IO error that carries it names the causes of it only, not itself.
+/// Returns the TLS error among the causes, if there is one. An IO error that wraps it lists only its causes, not the
+/// error itself.
 fn verdict<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a TlsError> {
     let inside = |error: &'a (dyn std::error::Error + 'static)| {
         error.downcast_ref().or_else(|| error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref())
@@ -105,10 +105,10 @@ fn verdict<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a TlsEr
     std::iter::successors(Some(error), |error| error.source()).find_map(inside)
 }
 
-/// The server, as this machine reaches it.
+/// The client for an enrolled machine's calls to its server.
 pub struct ServerApi {
     address: SocketAddr,
-    /// Changes when the machine's certificate is renewed.
+    /// Replaced when the machine's certificate is renewed.
     identity: RwLock<(Arc<ClientConfig>, reqwest::Client)>,
 }
 
@@ -129,10 +129,10 @@ fn url(address: SocketAddr, path: &str) -> String {
     format!("https://{SERVER_NAME}:{}/v1/{path}", address.port())
 }
 
-/// Enrols with a join code, over a connection that believes only the code's CA.
+/// Enrols with a join code, over a connection that trusts only the CA in the code.
 ///
 /// # Errors
-/// When the server cannot be reached, is another one than the code says, or refuses the code.
+/// When the server cannot be reached, does not match the join code, or refuses it.
 pub async fn enrol(code: &JoinCode, request: &EnrolRequest) -> Result<EnrolReply, CallError> {
     let away = |detail: String| CallError::Away { server: code.server, detail };
     let tls = tls::pinned_client(code.ca, &[ALPN_HTTP]).map_err(|error| away(error.to_string()))?;
@@ -144,7 +144,7 @@ pub async fn enrol(code: &JoinCode, request: &EnrolRequest) -> Result<EnrolReply
 async fn answer<T: DeserializeOwned>(server: SocketAddr, request: reqwest::RequestBuilder) -> Result<T, CallError> {
     let bytes = bytes(server, request).await?;
     serde_json::from_slice(&bytes)
-        .map_err(|error| CallError::Away { server, detail: format!("its answer cannot be read: {error}") })
+        .map_err(|error| CallError::Away { server, detail: format!("cannot parse the response: {error}") })
 }
 
 async fn bytes(server: SocketAddr, request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallError> {
@@ -156,7 +156,7 @@ async fn bytes(server: SocketAddr, request: reqwest::RequestBuilder) -> Result<V
     while let Some(part) = response.chunk().await.map_err(failed)? {
         body.extend_from_slice(&part);
         if body.len() > limits::HTTP_BODY_BYTES {
-            return Err(away("its answer is longer than any answer may be".into()));
+            return Err(away("the response is longer than allowed".into()));
         }
     }
     if status.is_success() { Ok(body) } else { Err(refusal(server, status.as_u16(), &body)) }
@@ -165,11 +165,11 @@ async fn bytes(server: SocketAddr, request: reqwest::RequestBuilder) -> Result<V
 fn refusal(server: SocketAddr, status: u16, body: &[u8]) -> CallError {
     match serde_json::from_slice::<ApiError>(body) {
         Ok(error) => CallError::Refused(error),
-        Err(_) => CallError::Away { server, detail: format!("it answered with status {status}") },
+        Err(_) => CallError::Away { server, detail: format!("the server responded with status {status}") },
     }
 }
 
-/// An error with everything that caused it: the outermost one alone says nothing.
+/// Formats an error with all its causes; the outermost one alone is not informative.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
@@ -181,10 +181,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl ServerApi {
-    /// A client for an enrolled machine.
+    /// Creates a client for an enrolled machine.
     ///
     /// # Errors
-    /// When certificate and key do not fit.
+    /// When certificate and key do not match.
     pub fn new(enrolment: &Enrolment, credentials: &tls::Credentials) -> anyhow::Result<Self> {
         let address = enrolment.server_address;
         Ok(Self { address, identity: RwLock::new(Self::identify(address, credentials)?) })
@@ -193,20 +193,21 @@ impl ServerApi {
         address: SocketAddr,
         credentials: &tls::Credentials,
     ) -> anyhow::Result<(Arc<ClientConfig>, reqwest::Client)> {
-        // No revocation list here: what it lists are machines, and the server is known by a name that only it has.
+        // No revocation list is needed here: it lists machines, and the server is identified by a name that only it
+        // has.
         let tls = credentials.connector(None, &[ALPN_HTTP])?;
         let client = client(address, ClientConfig::clone(&tls))?;
         Ok((tls, client))
     }
-    /// From now on the machine proves itself with these.
+    /// Replaces the credentials used for later calls.
     ///
     /// # Errors
-    /// When certificate and key do not fit.
+    /// When certificate and key do not match.
     pub fn set_credentials(&self, credentials: &tls::Credentials) -> anyhow::Result<()> {
         *self.identity.write().unwrap_or_else(PoisonError::into_inner) = Self::identify(self.address, credentials)?;
         Ok(())
     }
-    /// Where the server is.
+    /// Returns the server's address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -228,14 +229,14 @@ impl ServerApi {
         answer(self.address, self.request(Method::POST, path).json(body).timeout(patience)).await
     }
 
-    /// Says how the machine is and waits for news.
+    /// Reports this machine's status and waits for news.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn check_in(&self, body: &CheckIn) -> Result<CheckInReply, CallError> {
         self.post("check-in", body, ANSWER + Duration::from_secs(body.wait_seconds.into())).await
     }
-    /// Hands over reports.
+    /// Delivers reports.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -243,21 +244,21 @@ impl ServerApi {
         let request = self.request(Method::POST, "reports").json(reports).timeout(ANSWER);
         bytes(self.address, request).await.map(drop)
     }
-    /// Asks for leave to install now.
+    /// Requests an install permit.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn go_ahead(&self, order: DeploymentId) -> Result<GoAheadReply, CallError> {
         self.post("go-ahead", &GoAheadRequest { order }, ANSWER).await
     }
-    /// Asks for a new certificate.
+    /// Requests a new certificate.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn renew(&self, csr: String) -> Result<RenewReply, CallError> {
         self.post("renew", &RenewRequest { csr }, ANSWER).await
     }
-    /// Asks for offers that did not come through the tree.
+    /// Requests offers that did not arrive through the tree.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -265,42 +266,42 @@ impl ServerApi {
         let request = self.request(Method::GET, &format!("orders/{order}/help")).timeout(ANSWER);
         answer(self.address, request).await
     }
-    /// Asks for an order for this machine, for a package that was opened by hand.
+    /// Requests an order for this machine, for a package file that a user opened.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn order_package(&self, package: &PackageRequest) -> Result<Help, CallError> {
         self.post("packages", package, ANSWER).await
     }
-    /// Asks what the people at this machine may get for themselves.
+    /// Requests the catalogue for this machine.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn catalogue(&self) -> Result<Catalogue, CallError> {
         answer(self.address, self.request(Method::GET, "catalogue").timeout(ANSWER)).await
     }
-    /// Asks for an order for this machine, of what somebody chose there.
+    /// Requests an order for this machine, for a package chosen from the catalogue.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn order_offered(&self, wanted: &CatalogueRequest) -> Result<Help, CallError> {
         self.post("catalogue", wanted, ANSWER).await
     }
-    /// The current metadata.
+    /// Requests the current metadata.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn metadata(&self) -> Result<Metadata, CallError> {
         answer(self.address, self.request(Method::GET, "metadata").timeout(ANSWER)).await
     }
-    /// The roots that follow this version.
+    /// Requests the roots that follow this version.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn roots(&self, version: u64) -> Result<Roots, CallError> {
         answer(self.address, self.request(Method::GET, &format!("roots/{version}")).timeout(ANSWER)).await
     }
-    /// The current revocation list (DER).
+    /// Requests the current revocation list (DER).
     ///
     /// # Errors
     /// See [`CallError`].
@@ -308,14 +309,14 @@ impl ServerApi {
         bytes(self.address, self.request(Method::GET, "crl").timeout(ANSWER)).await
     }
 
-    /// Asks for the receipt. `request` is given the exporter of the very session it is sent over.
+    /// Requests the receipt. `request` receives the exporter of the session that the request is sent over.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn receipt(&self, request: impl FnOnce(&[u8; 32]) -> ReceiptRequest) -> Result<ReceiptReply, CallError> {
         let server = self.address;
         tokio::time::timeout(ANSWER, self.receipt_on_own_connection(request)).await.unwrap_or_else(|_| {
-            Err(CallError::Away { server, detail: format!("no answer in {} seconds", ANSWER.as_secs()) })
+            Err(CallError::Away { server, detail: format!("no response within {} seconds", ANSWER.as_secs()) })
         })
     }
 

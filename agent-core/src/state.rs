@@ -1,6 +1,6 @@
-//! What outlives a restart: one embedded database, every accepted fact synced before anything is done because of it.
+//! The agent's database: one embedded file. Every accepted fact is synced before anything relies on it.
 //!
-//! What a machine holds of an artifact is *not* in here: the file itself is hashed again (`banyan_wire::content`).
+//! Which chunks of an artifact are here is *not* stored: the file itself is hashed again (`banyan_wire::content`).
 
 use banyan_proto::{
     AddresseeList, DeploymentId, KeyRing, MachineId, Order, Proof, Receipt, RollingCode, Signed, UnixSeconds,
@@ -16,24 +16,24 @@ const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
 const ORDERS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("orders");
 const REPORTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("reports");
 
-/// Reports kept while the server is away; beyond it the oldest are dropped.
+/// Maximum number of reports kept while the server cannot be reached; the oldest are dropped first.
 const REPORTS_KEPT: u64 = 10_000;
 
-/// The database cannot be used.
+/// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// The file or its disk.
+    /// The file or its disk failed.
     #[error("the agent's database failed: {0}; check the disk, or enrol the machine again with an empty data folder")]
     Database(#[from] redb::Error),
-    /// A record that this version cannot read.
+    /// This version cannot read a record.
     #[error("the agent's database holds a damaged record ({what}): {source}")]
     Damaged {
-        /// Which.
+        /// The name of the record.
         what: &'static str,
-        /// What is wrong with it.
+        /// The parser's error.
         source: serde_json::Error,
     },
-    /// There is nothing to change.
+    /// There is no enrolment to change.
     #[error("this machine is not enrolled; start the agent once with --join CODE")]
     NotEnrolled,
 }
@@ -45,52 +45,52 @@ macro_rules! from_redb {
 }
 from_redb!(DatabaseError TransactionError TableError StorageError CommitError);
 
-/// Who this machine is and whom it believes.
+/// This machine's identity and the keys it trusts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrolment {
-    /// Its identity.
+    /// The machine's identifier.
     pub machine: MachineId,
-    /// Its certificate (PEM). The key is in a file of its own.
+    /// The machine's certificate (PEM). Its key is in a separate file.
     pub certificate: String,
-    /// The CA (PEM).
+    /// The certificate authority (PEM).
     pub ca: String,
-    /// The server's identity.
+    /// The server's identifier.
     pub server: MachineId,
-    /// Where the server is.
+    /// The server's address.
     pub server_address: SocketAddr,
-    /// Keys that sign orders, hints, receipts and go-aheads.
+    /// The keys that sign orders, hints, receipts and install permits.
     pub keys: KeyRing,
-    /// The server's epoch then; higher ones seen since are a record of their own.
+    /// The server's epoch at enrolment. Higher epochs seen since are stored separately.
     pub epoch: u64,
 }
 
-/// One order and how far this machine is with it.
+/// One order and its progress on this machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderRecord {
-    /// As signed.
+    /// The order as signed.
     pub order: Signed<Order>,
-    /// What proves its release.
+    /// The proof of its release.
     pub release: ReleaseProof,
-    /// The offers that were accepted, by stripe.
+    /// The accepted offers, by stripe.
     pub offers: BTreeMap<u8, StripeOffer>,
     /// The server's receipt.
     pub receipt: Option<Signed<Receipt>>,
-    /// Set when it is over on this machine.
+    /// The result; set when the order has ended on this machine.
     pub ended: Option<Result<(), banyan_proto::Reason>>,
-    /// Who the bytes came from.
+    /// The machines that the bytes came from.
     pub sources: Vec<ByteSource>,
 }
 
-/// What this machine was handed for one stripe.
+/// An accepted offer of one stripe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StripeOffer {
-    /// It first, then everyone it is responsible for.
+    /// The sublist: this machine first, then every machine it is responsible for.
     pub sublist: AddresseeList,
-    /// The way from the root.
+    /// The proof that leads from the list's root to the sublist.
     pub proof: Proof,
-    /// The machines the offer went through, the server first, the sender last.
+    /// The machines that the offer passed through, from the server to the sender.
     pub path: Vec<MachineId>,
-    /// This machine's code.
+    /// This machine's authentication code.
     pub code: RollingCode,
 }
 
@@ -100,19 +100,19 @@ pub struct State {
 }
 
 fn encode(value: &impl Serialize) -> Result<Vec<u8>, StateError> {
-    serde_json::to_vec(value).map_err(|source| StateError::Damaged { what: "a record that was to be written", source })
+    serde_json::to_vec(value).map_err(|source| StateError::Damaged { what: "a record to be written", source })
 }
 fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, StateError> {
     serde_json::from_slice(bytes).map_err(|source| StateError::Damaged { what, source })
 }
 
 impl State {
-    /// Opens or makes the database.
+    /// Opens the database, or creates it.
     ///
     /// # Errors
     /// When another agent has it open, or the disk fails.
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        // The codes in it are secret: nobody else may read it, whatever the folder allows.
+        // The file contains secret codes, so only this user may read it, whatever the folder's mode.
         let mut options = std::fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
@@ -138,33 +138,35 @@ impl State {
         Ok(transaction.commit()?)
     }
 
-    /// Who this machine is; `None` before it has enrolled.
+    /// Returns this machine's identity; `None` before it has enrolled.
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
     pub fn enrolment(&self) -> Result<Option<Enrolment>, StateError> {
         self.fact("enrolment")
     }
+    /// Stores this machine's identity, synced.
+    ///
     /// # Errors
     /// When the database fails.
     pub fn set_enrolment(&self, enrolment: &Enrolment) -> Result<(), StateError> {
         self.set_fact("enrolment", enrolment)
     }
-    /// The machine's identity has a new certificate.
+    /// Replaces the machine's certificate.
     ///
     /// # Errors
     /// When the database fails, the record is damaged, or the machine is not enrolled.
     pub fn set_certificate(&self, certificate: &str) -> Result<(), StateError> {
         self.update_enrolment(|enrolment| certificate.clone_into(&mut enrolment.certificate))
     }
-    /// The highest epoch of the server that this machine has seen since it enrolled; 0 for none.
+    /// Returns the highest epoch of the server seen since enrolment; 0 if none was seen.
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
     pub fn epoch(&self) -> Result<u64, StateError> {
         Ok(self.fact("epoch")?.unwrap_or(0))
     }
-    /// Notes a higher epoch, synced; a lower one changes nothing.
+    /// Stores a higher epoch, synced; a lower one changes nothing.
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
@@ -193,56 +195,64 @@ impl State {
         }
         Ok(transaction.commit()?)
     }
-    /// What the publishers' metadata has taught this machine: trusted root, versions, floors. A damaged record is an
-    /// error, never a fresh start (rule T5).
+    /// Returns what this machine has learnt from publishers' metadata: trusted root, versions and version floors. A
+    /// damaged record is an error, never a fresh start (rule T5).
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
     pub fn trust(&self) -> Result<Option<TrustStore>, StateError> {
         self.fact("trust")
     }
+    /// Stores what this machine has learnt from publishers' metadata, synced.
+    ///
     /// # Errors
     /// When the database fails.
     pub fn set_trust(&self, trust: &TrustStore) -> Result<(), StateError> {
         self.set_fact("trust", trust)
     }
-    /// The newest metadata seen: a cache, so a damaged one is as good as none.
+    /// Returns the newest metadata seen. It is a cache, so a damaged record counts as absent.
     #[must_use]
     pub fn metadata(&self) -> Option<Metadata> {
         self.fact("metadata").unwrap_or(None)
     }
+    /// Stores the newest metadata.
+    ///
     /// # Errors
     /// When the database fails.
     pub fn set_metadata(&self, metadata: &Metadata) -> Result<(), StateError> {
         self.set_fact("metadata", metadata)
     }
-    /// The newest revocation list (DER).
+    /// Returns the newest revocation list (DER).
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
     pub fn crl(&self) -> Result<Option<Vec<u8>>, StateError> {
         self.fact("crl")
     }
+    /// Stores the newest revocation list (DER).
+    ///
     /// # Errors
     /// When the database fails.
     pub fn set_crl(&self, der: &[u8]) -> Result<(), StateError> {
         self.set_fact("crl", &der)
     }
 
-    /// What the people at the machine said, and what they are told; by name.
+    /// Loads a record of user settings or history by its name.
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
     pub(crate) fn kept<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, StateError> {
         self.fact(name)
     }
+    /// Stores a record of user settings or history under its name, synced.
+    ///
     /// # Errors
     /// When the database fails.
     pub(crate) fn keep(&self, name: &'static str, value: &impl Serialize) -> Result<(), StateError> {
         self.set_fact(name, value)
     }
 
-    /// All orders.
+    /// Returns all orders.
     ///
     /// # Errors
     /// When the database fails or a record is damaged.
@@ -250,7 +260,7 @@ impl State {
         let table = self.database.begin_read()?.open_table(ORDERS)?;
         table.iter()?.map(|row| decode("an order", row?.1.value())).collect()
     }
-    /// One order; `None` when it is unknown.
+    /// Returns one order; `None` when it is unknown.
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
@@ -258,7 +268,7 @@ impl State {
         let table = self.database.begin_read()?.open_table(ORDERS)?;
         table.get(&id.0)?.map(|bytes| decode("an order", bytes.value())).transpose()
     }
-    /// Writes an order, synced.
+    /// Stores an order, synced.
     ///
     /// # Errors
     /// When the database fails.
@@ -268,7 +278,7 @@ impl State {
         transaction.open_table(ORDERS)?.insert(&id.0, bytes.as_slice())?;
         Ok(transaction.commit()?)
     }
-    /// Changes an order in one transaction, synced; does nothing when it is unknown.
+    /// Changes an order in one transaction, synced. Does nothing when the order is unknown.
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
@@ -286,7 +296,7 @@ impl State {
         }
         Ok(transaction.commit()?)
     }
-    /// Forgets an order.
+    /// Deletes an order.
     ///
     /// # Errors
     /// When the database fails.
@@ -296,7 +306,7 @@ impl State {
         Ok(transaction.commit()?)
     }
 
-    /// Queues a report for the server; gives it its number.
+    /// Queues a report for the server and assigns its number.
     ///
     /// # Errors
     /// When the database fails.
@@ -319,7 +329,7 @@ impl State {
         }
         Ok(transaction.commit()?)
     }
-    /// The oldest reports that the server has not got yet.
+    /// Returns up to `most` of the oldest reports that the server has not received.
     ///
     /// # Errors
     /// When the database fails or a record is damaged.
@@ -327,7 +337,7 @@ impl State {
         let table = self.database.begin_read()?.open_table(REPORTS)?;
         table.iter()?.take(most).map(|row| decode("a report", row?.1.value())).collect()
     }
-    /// The server has the reports up to this number.
+    /// Deletes the reports up to this number, because the server has them.
     ///
     /// # Errors
     /// When the database fails.

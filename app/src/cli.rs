@@ -1,4 +1,4 @@
-//! The command line as a whole: which verbs there are and what all of them share.
+//! The command line: every command, and the options that all commands share.
 
 use crate::{
     exit::Exit,
@@ -9,15 +9,16 @@ use crate::{
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Distributes software from one server to any number of machines, which pass it on to each other.
+/// Distribute software from one server to any number of machines, peer to peer
 #[derive(Debug, Parser)]
 #[command(
     name = "banyan",
     version,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Try it:\n  banyan demo          a server and seven machines on this computer, one package, everyone gets it\n\n\
-                  `banyan VERB --help` explains a verb and shows examples. `banyan --help` lists the exit codes.",
+    after_help = "Try it:\n  # One package, a server and seven machines on this computer\n  banyan demo\n\n\
+                  `banyan COMMAND --help` explains a command and shows examples. `banyan --help`\n\
+                  lists the exit codes.",
     after_long_help = long_help()
 )]
 pub(crate) struct Cli {
@@ -29,19 +30,19 @@ pub(crate) struct Cli {
 
 fn long_help() -> String {
     format!(
-        "Try it:\n  banyan demo          a server and seven machines on this computer, one package, everyone gets it\n\n\
-         For real, in this order:\n  \
-         banyan server        on the server; makes admin.toml at its first start\n  \
-         banyan keys          the publishers' signing keys, made and kept offline\n  \
-         banyan tokens        a join code for each machine\n  \
-         banyan agent         on each machine\n  \
-         banyan publish       a release, signed\n  \
-         banyan deploy        to machines, and watch it arrive\n\n{}",
+        "Try it:\n  # One package, a server and seven machines on this computer\n  banyan demo\n\n\
+         For a real network, in this order:\n  \
+         banyan server        Start the server; its first start writes admin.toml\n  \
+         banyan keys          Create the publisher's signing keys; keep them offline\n  \
+         banyan tokens        Create a join code for each machine\n  \
+         banyan agent         Start an agent on each machine\n  \
+         banyan publish       Sign and upload a release\n  \
+         banyan deploy        Deploy it and watch it arrive\n\n{}",
         Exit::help()
     )
 }
 
-/// Every verb; one file each in `verbs/`.
+/// Every command. Each has its own file in `verbs/`.
 #[derive(Debug, Subcommand)]
 enum Verb {
     Demo(verbs::demo::Args),
@@ -68,7 +69,7 @@ enum Verb {
 }
 
 impl Cli {
-    /// Does what was asked.
+    /// Runs the chosen command.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let profile = &self.profile;
         let done = match self.verb {
@@ -96,7 +97,7 @@ impl Cli {
     }
 }
 
-/// Runs a verb that waits for the network.
+/// Runs an async command to completion.
 fn wait(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
     use clap::CommandFactory as _;
 
-    /// A command and all verbs below it, with their full names.
+    /// Collects a command and all its subcommands, with their full names.
     fn all(command: &clap::Command, name: &str, found: &mut Vec<(String, clap::Command)>) {
         for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
             let name = format!("{name} {}", verb.get_name());
@@ -135,13 +136,13 @@ mod tests {
     #[test]
     fn the_help_of_every_verb_explains_it_and_shows_an_example() {
         for (name, mut verb) in verbs() {
-            assert!(verb.get_about().is_some(), "{name} does not say what it does");
+            assert!(verb.get_about().is_some(), "`{name}` has no description");
             let help = verb.render_long_help().to_string();
             let examples = help.split_once("Example").map(|(_, examples)| examples);
             let shown = examples.is_some_and(|examples| examples.contains(&name));
-            assert!(shown, "the help of `{name}` shows no example of it:\n{help}");
+            assert!(shown, "the help of `{name}` shows no example:\n{help}");
             for argument in verb.get_arguments() {
-                assert!(argument.get_help().is_some(), "{name}: {} is not explained", argument.get_id());
+                assert!(argument.get_help().is_some(), "`{name}`: {} has no help text", argument.get_id());
             }
         }
     }
@@ -150,7 +151,10 @@ mod tests {
     fn the_general_help_names_every_exit_code() {
         let help = Cli::command().render_long_help().to_string();
         for (exit, meaning) in Exit::TABLE {
-            assert!(help.contains(&format!("{:>3}  {meaning}", exit.code())), "{exit:?} is missing:\n{help}");
+            assert!(
+                help.contains(&format!("{:>3}  {meaning}", exit.code())),
+                "the help does not list {exit:?}:\n{help}"
+            );
         }
     }
 
@@ -161,7 +165,7 @@ mod tests {
             let help = verb.render_long_help().to_string();
             let examples = help.split_once("Example").map_or("", |(_, examples)| examples);
             for line in examples.lines().map(str::trim).filter(|line| line.starts_with("banyan ")) {
-                // What stands after two spaces explains; a pipe or redirection is the shell's.
+                // Cut off shell syntax (pipes, redirections) and any explanation after two spaces.
                 let line =
                     line.split("  ").next().unwrap_or_default().split([';', '|', '>', '#']).next().unwrap_or_default();
                 let words = line.split_whitespace().map(|word| word.trim_matches('"'));

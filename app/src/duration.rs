@@ -1,13 +1,13 @@
-//! Lengths of time on the command line: `90s`, `30m`, `12h`, `7d`, `2w`.
+//! Parses durations given on the command line: `90s`, `30m`, `12h`, `7d`, `2w`.
 
 use std::time::Duration;
 
-/// Reads a length of time.
+/// Parses a duration: a whole number and a unit.
 ///
 /// # Errors
-/// Words for the command line's own message.
+/// Returns the message that the command line shows.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a length of time; write it like 90s, 30m, 12h, 7d or 2w");
+    let wrong = || format!("{text:?} is not a valid duration; write it like 90s, 30m, 12h, 7d or 2w");
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
     let seconds = match unit {
         "s" => 1,

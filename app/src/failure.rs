@@ -1,20 +1,20 @@
-//! What people read when a command fails: what was tried, what is wrong, what to do next, with the reason's code.
+//! The error report of a failed command: what was tried, what went wrong, what to do next, and the reason code.
 //!
-//! Each stage has an error enum of its own; this is the last step, where one of them becomes text and an exit code.
+//! Each stage has its own error enum. This module turns any of them into text and an exit code.
 
 use crate::{exit::Exit, output::clean};
 use banyan_proto::Reason;
 use std::fmt;
 
-/// An error that knows what a person can do about it.
+/// An error that carries advice for the user.
 pub(crate) trait Explain: std::error::Error {
-    /// What to do next, as a sentence without a full stop.
+    /// Returns what to do next, as an imperative without a full stop.
     fn next(&self) -> String;
-    /// The entry of the table of reasons, where one fits.
+    /// Returns the matching entry of the table of reasons, if any.
     fn reason(&self) -> Option<Reason> {
         None
     }
-    /// What the process ends with.
+    /// Returns the exit code of the process.
     fn exit(&self) -> Exit {
         Exit::Failed
     }
@@ -23,24 +23,24 @@ pub(crate) trait Explain: std::error::Error {
 /// A failed command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// What was tried: completes "cannot …".
+    /// What was tried. Completes "cannot …".
     pub(crate) tried: String,
-    /// What is wrong.
+    /// What went wrong.
     pub(crate) wrong: String,
     /// What to do next.
     pub(crate) next: String,
-    /// The entry of the table of reasons, where one fits.
+    /// The matching entry of the table of reasons, if any.
     pub(crate) reason: Option<Reason>,
-    /// What the process ends with.
+    /// The exit code of the process.
     pub(crate) exit: Exit,
 }
 
 impl Failure {
-    /// A failure that has no error value of its own.
+    /// Creates a failure that does not stem from an error value.
     pub(crate) fn new(tried: impl Into<String>, wrong: impl Into<String>, next: impl Into<String>) -> Self {
         Self { tried: tried.into(), wrong: wrong.into(), next: next.into(), reason: None, exit: Exit::Failed }
     }
-    /// The same, ending with another code.
+    /// Replaces the exit code.
     pub(crate) fn ending(self, exit: Exit) -> Self {
         Self { exit, ..self }
     }
@@ -56,9 +56,9 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Says what was being tried when an error came.
+/// Adds what was being tried to an error.
 pub(crate) trait Tried<T> {
-    /// `what` completes "cannot …".
+    /// Turns the error into a [`Failure`]. `what` completes "cannot …".
     fn tried(self, what: impl FnOnce() -> String) -> Result<T, Failure>;
 }
 
@@ -78,7 +78,7 @@ impl Explain for std::io::Error {
     fn next(&self) -> String {
         match self.kind() {
             std::io::ErrorKind::NotFound => "check the path".into(),
-            std::io::ErrorKind::PermissionDenied => "check who may read and write there".into(),
+            std::io::ErrorKind::PermissionDenied => "check the permissions of that path".into(),
             std::io::ErrorKind::StorageFull => "free some disk space and try again".into(),
             _ => "check the disk and the path, then try again".into(),
         }
@@ -88,7 +88,7 @@ impl Explain for std::io::Error {
     }
 }
 
-/// An error and what caused it, on one line; causes that the error already tells are left out.
+/// Formats an error and its causes on one line. Causes that the text already contains are left out.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -111,11 +111,11 @@ mod tests {
     fn a_failure_says_tried_wrong_next_and_code() {
         let failure = Failure {
             reason: Some(Reason::ServerAway),
-            ..Failure::new("list machines", "nobody answers at 127.0.0.1:1", "start the server")
+            ..Failure::new("list machines", "no response from 127.0.0.1:1", "start the server")
         };
         assert_eq!(
             failure.to_string(),
-            "error: cannot list machines\n  why:  nobody answers at 127.0.0.1:1 [server-away]\n  next: start the server"
+            "error: cannot list machines\n  why:  no response from 127.0.0.1:1 [server-away]\n  next: start the server"
         );
     }
 

@@ -1,7 +1,7 @@
-//! `banyan`: the command line. Publishing, deploying, watching, trying everything on one machine.
+//! `banyan`, the command-line program: publish, deploy, watch, and try everything on one computer.
 //!
-//! One file a verb in `verbs/`; what several of them need stands beside: the admin client, the profile, the tree, the
-//! words for failures and the exit codes.
+//! Each command has its own file in `verbs/`. Shared parts are beside it: the admin API client, the profile, the
+//! deployment tree, error reports and exit codes.
 
 mod cli;
 mod client;

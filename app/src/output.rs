@@ -1,36 +1,40 @@
-//! Where words go: data to standard output, progress and hints to standard error.
+//! Writes to the standard streams: results to standard output, progress and hints to standard error.
 //!
-//! With `--json` standard output holds JSON and nothing else. Text that came from machines, packages or the server is
-//! cleaned of control characters first: a label must not be able to steer an administrator's terminal.
+//! With `--json`, standard output holds JSON and nothing else. Text from machines, packages or the server loses its
+//! control characters first, so that a label cannot send escape sequences to an administrator's terminal.
 
 use crate::failure::{Failure, Tried as _};
 use serde::Serialize;
 use std::io::{self, Write};
 
-/// The option that every verb with an answer has.
+/// The `--json` option of every command that prints a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::Args)]
 pub(crate) struct Json {
-    /// Write the answer as JSON to standard output, and nothing else there
+    /// Print the result as JSON on standard output, and nothing else there
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 impl Json {
-    /// The answer: as JSON, or as the words that `text` makes of it.
+    /// Prints the result: as JSON, or as the text that `text` makes of it.
     pub(crate) fn answer<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
         if self.json { json_line(value) } else { print(&text(value)) }
     }
 }
 
-/// One JSON value on a line of standard output.
+/// Prints one JSON value on a line of standard output.
 pub(crate) fn json_line<T: Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string(value).map_err(|error| {
-        Failure::new("write the answer as JSON", error.to_string(), "report this: it is a defect of Banyan")
+        Failure::new(
+            "write the result as JSON",
+            error.to_string(),
+            "report this bug in Banyan with the output of `banyan --version`",
+        )
     })?;
     print(&text)
 }
 
-/// Text to standard output, with a line end if it has none. A reader that went away (`| head`) is no error.
+/// Prints text to standard output and ends the line. A closed pipe (`| head`) is not an error.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     let mut out = io::stdout().lock();
@@ -40,22 +44,22 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// A line of progress or a hint, to standard error. Nothing depends on whether anybody reads it.
+/// Prints a line of progress or a hint to standard error. Write errors are ignored.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Text from elsewhere without the characters that would steer a terminal. Line ends stay.
+/// Replaces control and bidirectional formatting characters in untrusted text. Line feeds stay.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if (c.is_control() && c != '\n') || is_direction(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// Marks that turn the direction of writing: they can make a name look like another one.
+/// Returns whether a character changes the writing direction. Such characters can make one name look like another.
 fn is_direction(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Rows with their columns under each other; the last column is not padded.
+/// Formats rows as aligned columns. The last column is not padded.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let rows: Vec<Vec<String>> =
@@ -74,17 +78,17 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// Bytes for people.
+/// Formats a number of bytes in binary units.
 pub(crate) fn bytes(count: u64) -> String {
     indicatif::BinaryBytes(count).to_string()
 }
 
-/// A number of things, for people.
+/// Formats a number of things, in the singular or plural.
 pub(crate) fn count(number: usize, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
-/// How long ago something was, for people.
+/// Formats how many seconds ago something happened.
 pub(crate) fn ago(seconds: u64) -> String {
     match seconds {
         0..5 => "just now".into(),

@@ -1,4 +1,5 @@
-//! The administrator's profile: which server, which CA, which token, which TUF root. A TOML file that holds a secret.
+//! The administrator's profile: the server's address, its CA, the admin token and the TUF root. The TOML file holds a
+//! secret.
 
 use crate::{
     exit::Exit,
@@ -11,30 +12,30 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Which profile to use; given to every verb that talks to the server.
+/// The `--profile` option of every command that talks to the server.
 #[derive(Debug, Clone, PartialEq, Eq, Default, clap::Args)]
 pub(crate) struct ProfileArg {
-    /// The file that says which server to administer (its `admin.toml`).
-    /// Without it: profile.toml in the user's configuration folder
+    /// Administrator's profile, the server's admin.toml
+    /// [default: profile.toml in your configuration folder]
     #[arg(long, value_name = "FILE", env = "BANYAN_PROFILE", global = true, help_heading = "Global options",
         value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub(crate) profile: Option<PathBuf>,
 }
 
-/// Why there is no usable profile.
+/// The reason why there is no usable profile.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProfileError {
-    /// None was given and none is in the user's configuration folder.
+    /// No profile was given, and the user's configuration folder has none.
     #[error("no profile was given and there is none at {}", .0.display())]
     None(PathBuf),
-    /// This user has no home, so no configuration folder.
+    /// No profile was given, and this user has no home folder, so no configuration folder.
     #[error("no profile was given and this user has no configuration folder")]
     NoFolder,
-    /// It cannot be read or written.
-    #[error("the profile {} cannot be used", .0.display())]
+    /// The file cannot be read or written.
+    #[error("cannot read or write the profile {}", .0.display())]
     Io(PathBuf, #[source] std::io::Error),
-    /// It is no profile.
-    #[error("the profile {path} is not one: {why}", path = .0.display(), why = .1)]
+    /// The file is not a valid profile.
+    #[error("{path} is not a valid profile: {why}", path = .0.display(), why = .1)]
     Unreadable(PathBuf, String),
 }
 
@@ -42,10 +43,10 @@ impl Explain for ProfileError {
     fn next(&self) -> String {
         match self {
             Self::None(path) => format!(
-                "give --profile with the server's admin.toml, or copy that file to {}; `banyan server` makes it at its first start",
+                "pass --profile with the server's admin.toml, or copy that file to {}; `banyan server` writes it at its first start",
                 path.display()
             ),
-            Self::NoFolder => "give --profile with the server's admin.toml, or set BANYAN_PROFILE".into(),
+            Self::NoFolder => "pass --profile with the server's admin.toml, or set BANYAN_PROFILE".into(),
             Self::Io(_, error) => error.next(),
             Self::Unreadable(..) => "copy admin.toml from the server's data folder again".into(),
         }
@@ -55,7 +56,8 @@ impl Explain for ProfileError {
     }
 }
 
-/// Where the profile is: as given, else in the user's configuration folder (where it may be missing).
+/// Returns the path of the profile: the given one, or else profile.toml in the user's configuration folder, which may
+/// not exist.
 pub(crate) fn locate(given: &ProfileArg) -> Result<PathBuf, ProfileError> {
     if let Some(path) = given.profile.as_ref().filter(|_| is_given(given)) {
         return Ok(path.clone());
@@ -64,12 +66,12 @@ pub(crate) fn locate(given: &ProfileArg) -> Result<PathBuf, ProfileError> {
     Ok(folders.config_dir().join("profile.toml"))
 }
 
-/// An empty variable is as good as none.
+/// Returns whether a profile was given. An empty `BANYAN_PROFILE` counts as unset.
 fn is_given(given: &ProfileArg) -> bool {
     given.profile.as_ref().is_some_and(|path| !path.as_os_str().is_empty())
 }
 
-/// The profile and the file it is in.
+/// Loads the profile. Returns it with its path.
 pub(crate) fn load(given: &ProfileArg) -> Result<(PathBuf, Profile), ProfileError> {
     let path = locate(given)?;
     let text = match std::fs::read_to_string(&path) {
@@ -88,13 +90,13 @@ fn parse(text: &str) -> Result<Profile, String> {
     toml::from_str(text).map_err(|error| error.message().to_owned())
 }
 
-/// Writes the profile in one step: whoever reads it sees the old one or the new one. Only this user may read it.
+/// Writes the profile atomically, readable by this user only. A reader sees either the previous or the new content.
 pub(crate) fn save(path: &Path, profile: &Profile) -> Result<(), ProfileError> {
     let io = |error| ProfileError::Io(path.to_owned(), error);
     let text =
         toml::to_string(profile).map_err(|error| ProfileError::Unreadable(path.to_owned(), with_causes(&error)))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Made with mode 600 where there are modes.
+    // `NamedTempFile` creates the file with mode 600 on Unix.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
     file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(io)?;
     file.persist(path).map_err(|error| io(error.error))?;

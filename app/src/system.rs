@@ -1,12 +1,11 @@
-//! What differs by operating system in the command line: signals, file modes, process groups, names of platforms.
+//! Platform differences of the command line: signals, file modes and process groups.
 
 use std::path::Path;
 
-/// Ends when the user or the system asks this process to end (Ctrl-C, SIGTERM, SIGHUP; on Windows Ctrl-C, Ctrl-Break
-/// and closing the console).
+/// Completes when the user or the system asks this process to stop (Ctrl-C, SIGTERM, SIGHUP).
 ///
 /// # Errors
-/// When the system does not let signals be caught.
+/// Returns an error when no signal handler can be installed.
 #[cfg(unix)]
 pub(crate) async fn interrupted() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -19,10 +18,10 @@ pub(crate) async fn interrupted() -> std::io::Result<()> {
     }
     Ok(())
 }
-/// Ends when the user or the system asks this process to end.
+/// Completes when the user or the system asks this process to stop (Ctrl-C, Ctrl-Break, closing the console).
 ///
 /// # Errors
-/// When the system does not let signals be caught.
+/// Returns an error when no signal handler can be installed.
 #[cfg(windows)]
 pub(crate) async fn interrupted() -> std::io::Result<()> {
     use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
@@ -35,8 +34,8 @@ pub(crate) async fn interrupted() -> std::io::Result<()> {
     Ok(())
 }
 
-/// A child in a process group of its own: Ctrl-C in the terminal reaches this process only, which then ends the child in
-/// good order.
+/// Puts a child into its own process group. Ctrl-C in the terminal then reaches this process only, which stops the
+/// child in an orderly way.
 pub(crate) fn apart(command: &mut tokio::process::Command) {
     #[cfg(unix)]
     command.process_group(0);
@@ -47,11 +46,11 @@ pub(crate) fn apart(command: &mut tokio::process::Command) {
     }
 }
 
-/// Whether nobody but its owner can read the file. Where the system has no modes the folder's rights decide, and the
-/// answer is yes.
+/// Returns whether only its owner can read the file. Systems without file modes rely on the folder's permissions; there
+/// the result is `true`.
 ///
 /// # Errors
-/// When the file cannot be looked at.
+/// Returns an error when the file's metadata cannot be read.
 pub(crate) fn is_private(path: &Path) -> std::io::Result<bool> {
     let metadata = std::fs::metadata(path)?;
     #[cfg(unix)]

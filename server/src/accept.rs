@@ -1,5 +1,5 @@
-//! The port: TLS handshakes with a time limit, caps, and who goes where: machines that speak the framed protocol to the
-//! node, everybody else to the HTTP API.
+//! Accepts connections on the server's port, with limits on handshake time and connection count. Passes machines that
+//! speak the framed protocol to the node, and everything else to the HTTP API.
 
 use crate::nms::Nms;
 use axum::Router;
@@ -27,50 +27,50 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
-/// A request's head must come within this time.
+/// Time limit for receiving a request's headers.
 const HEAD: Duration = Duration::from_secs(60);
-/// How long an answer under way may take when the server ends.
+/// How long shutdown waits for a response in progress.
 const LAST_WORDS: Duration = Duration::from_secs(10);
-/// A machine that vanished without a word is noticed after about this time.
+/// TCP keepalive idle time: a machine that vanished silently is detected after about this long.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Who is on the other side of an HTTP connection; goes with each of its requests.
+/// The remote end of an HTTP connection. Attached to each of the connection's requests.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer {
-    /// From its certificate, which TLS has verified; none for strangers.
+    /// The machine's identifier, from the certificate that TLS verified; `None` without a certificate.
     pub(crate) machine: Option<MachineId>,
-    /// When that certificate ends.
+    /// When that certificate expires.
     pub(crate) until: Option<UnixSeconds>,
-    /// Where the connection comes from.
+    /// The remote IP address.
     pub(crate) from: IpAddr,
-    /// This session's exporter, which proofs are bound to (rule A3).
+    /// The TLS session's exporter value, which proofs are bound to (rule A3).
     pub(crate) exporter: [u8; 32],
 }
 
 impl Peer {
-    /// Whether its certificate has expired: it may renew it and do nothing else (rule I8). Asked for each request, since a
-    /// connection can outlast the certificate it was opened with.
+    /// Returns whether the certificate has expired. The machine may then renew it and do nothing else (rule I8).
+    /// Checked for each request, because a connection can outlast the certificate that opened it.
     pub(crate) fn is_late(&self, now: UnixSeconds) -> bool {
         self.until.is_some_and(|until| until < now)
     }
 }
 
-/// Accepts connections until the server ends.
+/// Accepts connections until the server stops.
 pub(crate) async fn serve(nms: Arc<Nms>, listener: TcpListener, router: Router) {
     loop {
         let (stream, from) = match nms.stop.run_until_cancelled(listener.accept()).await {
             None => return,
             Some(Ok(accepted)) => accepted,
             Some(Err(error)) => {
-                // Too many open files, usually: it passes when connections end.
-                warn!("a connection could not be accepted: {error}");
+                // The usual cause is too many open files, which resolves as connections close.
+                warn!("failed to accept a connection: {error}");
                 sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
         let (nms, router, ip) = (Arc::clone(&nms), router.clone(), from.ip().to_canonical());
         let Ok(place) = nms.live.shake(ip) else {
-            debug!(%ip, "too many handshakes at once: one more is closed");
+            debug!(%ip, "connection closed: too many handshakes in progress");
             continue;
         };
         nms.tasks.clone().spawn(async move {
@@ -78,7 +78,7 @@ pub(crate) async fn serve(nms: Arc<Nms>, listener: TcpListener, router: Router) 
             drop(place);
             match shaken {
                 Ok(stream) => lead(&nms, stream, ip, router).await,
-                Err(error) => debug!(%ip, "no TLS: {error}"),
+                Err(error) => debug!(%ip, "TLS handshake failed: {error}"),
             }
         });
     }
@@ -92,7 +92,7 @@ async fn lead(nms: &Arc<Nms>, stream: TlsStream<Socket>, from: IpAddr, router: R
         None => None,
         Some(Ok(id)) if nms.registry.is_trusted(id) => Some(id),
         Some(_) => {
-            warn!(%from, "a certificate of a machine that this server does not know, or has revoked");
+            warn!(%from, "connection closed: its certificate belongs to an unknown or revoked machine");
             return;
         }
     };
@@ -101,14 +101,14 @@ async fn lead(nms: &Arc<Nms>, stream: TlsStream<Socket>, from: IpAddr, router: R
             (Some(id), Some(until), Some(node)) if until >= Nms::now() && nms.registry.out(id).is_none() => {
                 node.accept(stream);
             }
-            _ => debug!(%from, ?machine, "the peer protocol without a certificate, with an expired one, or set aside"),
+            _ => debug!(%from, ?machine, "peer connection closed: no valid certificate, or an excluded machine"),
         }
         return;
     }
     let exporter = match session.export_keying_material([0; 32], EXPORTER_LABEL, None) {
         Ok(exporter) => exporter,
         Err(error) => {
-            warn!(%from, "no exporter: {error}");
+            warn!(%from, "connection closed: no TLS exporter: {error}");
             return;
         }
     };
@@ -119,13 +119,13 @@ async fn http(nms: &Arc<Nms>, stream: TlsStream<Socket>, peer: Peer, router: Rou
     let socket = SockRef::from(stream.get_ref().0.tcp());
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
     if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive)) {
-        debug!("socket options: {error}");
+        debug!("failed to set socket options: {error}");
     }
     let Ok(ticket) = nms.live.admit(peer.machine, peer.from) else {
-        warn!(from = %peer.from, machine = ?peer.machine, "too many connections at once: one more is closed");
+        warn!(from = %peer.from, machine = ?peer.machine, "connection closed: too many connections");
         return;
     };
-    // Revoked between handshake and admission: the cut came too early for this connection.
+    // Revoked between handshake and admission: the revocation's cut ran before this connection was registered.
     if peer.machine.is_some_and(|id| !nms.registry.is_trusted(id)) {
         return;
     }
@@ -140,10 +140,10 @@ async fn http(nms: &Arc<Nms>, stream: TlsStream<Socket>, peer: Peer, router: Rou
     tokio::select! {
         ended = connection.as_mut() => {
             if let Err(error) = ended {
-                debug!(from = %peer.from, "an HTTP connection broke: {error}");
+                debug!(from = %peer.from, "HTTP connection failed: {error}");
             }
         }
-        () = ticket.cut.cancelled() => debug!(machine = ?peer.machine, "cut off"),
+        () = ticket.cut.cancelled() => debug!(machine = ?peer.machine, "connection cut"),
         () = nms.stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             drop(timeout(LAST_WORDS, connection).await);

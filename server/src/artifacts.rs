@@ -1,6 +1,6 @@
 //! The artifact store: a folder of files named after their BLAKE3 hash.
 //!
-//! A file is hashed while it comes in and gets its name only when it is whole, right and on the disk.
+//! Uploads are hashed as they arrive. A file gets its final name only once it is complete, correct and synced to disk.
 
 use crate::{files, refusal::Refusal};
 use axum::body::Body;
@@ -10,7 +10,7 @@ use http_body_util::BodyExt as _;
 use std::{fs, io, path::PathBuf};
 use tokio::io::AsyncWriteExt as _;
 
-/// The folder.
+/// The artifact folder.
 pub(crate) struct Artifacts {
     folder: PathBuf,
 }
@@ -20,10 +20,10 @@ fn disk(error: &io::Error) -> Refusal {
         let status = axum::http::StatusCode::INSUFFICIENT_STORAGE;
         return Refusal::new(status, Reason::DiskFull, "the server's disk is full; free some space there");
     }
-    Refusal::internal(&format!("the artifact store: {error}"))
+    Refusal::internal(&format!("artifact store: {error}"))
 }
 
-/// Removes an upload that did not come to its end.
+/// A partial upload's file, removed when dropped.
 struct Unfinished(PathBuf);
 impl Drop for Unfinished {
     fn drop(&mut self) {
@@ -32,7 +32,7 @@ impl Drop for Unfinished {
 }
 
 impl Artifacts {
-    /// Opens the folder and throws away uploads that were interrupted.
+    /// Opens the folder and removes interrupted uploads.
     pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
         files::private_folder(&folder)?;
         for entry in fs::read_dir(&folder)? {
@@ -46,22 +46,25 @@ impl Artifacts {
     pub(crate) fn path(&self, digest: Digest) -> PathBuf {
         self.folder.join(digest.to_string())
     }
-    /// Bytes of an artifact, if it is here.
+    /// Returns the artifact's size in bytes, or `None` if it is not stored.
     pub(crate) fn size(&self, digest: Digest) -> Option<u64> {
         fs::metadata(self.path(digest)).ok().map(|found| found.len())
     }
-    /// Takes an upload in; one that is here already is not stored again.
+    /// Stores an upload under its hash. Uploading the same artifact again replaces the file with identical content.
     pub(crate) async fn store(&self, digest: Digest, mut body: Body) -> Result<(), Refusal> {
         let path = self.path(digest);
         let part = Unfinished(self.folder.join(format!("{}.part", banyan_proto::MachineId::random())));
         let mut file = tokio::fs::File::create_new(&part.0).await.map_err(|error| disk(&error))?;
         let (mut hasher, mut size) = (blake3::Hasher::new(), 0);
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Refusal::bad(format!("the upload broke off: {error}")))?;
+            let frame = frame.map_err(|error| Refusal::bad(format!("the upload was interrupted: {error}")))?;
             let Ok(bytes) = frame.into_data() else { continue };
             size += bytes.len() as u64;
             if size > limits::ARTIFACT_BYTES {
-                return Err(Refusal::bad(format!("an artifact may have {} bytes at most", limits::ARTIFACT_BYTES)));
+                return Err(Refusal::bad(format!(
+                    "the artifact exceeds the limit of {} bytes",
+                    limits::ARTIFACT_BYTES
+                )));
             }
             hasher.update(&bytes);
             file.write_all(&bytes).await.map_err(|error| disk(&error))?;
@@ -82,7 +85,7 @@ impl Artifacts {
             .map_err(|error| Refusal::internal(&error))?
             .map_err(|error| disk(&error))
     }
-    /// Removes an artifact; gives the bytes that were freed, 0 when it was not here.
+    /// Removes an artifact. Returns the number of bytes freed, 0 if it was not stored.
     pub(crate) fn remove(&self, digest: Digest) -> io::Result<u64> {
         let path = self.path(digest);
         match fs::metadata(&path).and_then(|found| fs::remove_file(&path).map(|()| found.len())) {
@@ -90,7 +93,7 @@ impl Artifacts {
             removed => removed,
         }
     }
-    /// Whether the file fits the publisher's description, chunk by chunk. Blocks.
+    /// Verifies the file against the publisher's description, chunk by chunk. Blocks.
     pub(crate) fn check(&self, artifact: &Artifact) -> Result<(), String> {
         let name = &artifact.file_name;
         let file = match ArtifactFile::complete(&self.path(artifact.digest), artifact.clone(), 1) {

@@ -1,4 +1,4 @@
-//! The orders whose time is not over, in memory, as offers, pulls and receipts ask for them.
+//! The active orders, in memory, for offers, pulls and receipts. An order is active until it expires.
 
 use crate::{artifacts::Artifacts, store::DeploymentRow, tree::Tree};
 use banyan_machine::io::{StripeId, TrustedOffer};
@@ -13,29 +13,29 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Milliseconds since 1970.
-#[expect(clippy::disallowed_methods, reason = "in seconds, machines would seem faster or slower after a restart")]
+/// Returns the milliseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "whole seconds would distort the machines' times after a restart")]
 pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// An order, its lists and its content.
+/// An active order with its lists and its content.
 pub(crate) struct OpenOrder {
     pub(crate) row: DeploymentRow,
     pub(crate) manifest: String,
     pub(crate) artifact: Artifact,
     pub(crate) trees: Vec<Tree>,
-    /// The artifact's file; none when it is gone from the store.
+    /// The artifact's file; `None` if it is missing from the store.
     pub(crate) content: Option<Arc<ArtifactFile>>,
-    /// Set when this process accepted it: steady, whatever happens to the clock.
+    /// When this process accepted the order. Monotonic, so that clock changes do not affect the age.
     accepted: Option<Instant>,
-    /// Of the bytes that `content` served, those which the store knows.
+    /// How many of the bytes that `content` served are already recorded in the store.
     counted: AtomicU64,
 }
 
 impl OpenOrder {
-    /// Puts an order together. `fresh` when it is being accepted right now. `None` when the manifest does not have the
-    /// artifact, which only a damaged folder explains. Opens the file: blocks a little.
+    /// Assembles an order. `fresh` means that it is being accepted right now. Returns `None` if the manifest lacks the
+    /// artifact, which only happens when the data folder is damaged. Opens the file: blocks briefly.
     pub(crate) fn new(
         row: DeploymentRow,
         manifest: String,
@@ -50,7 +50,7 @@ impl OpenOrder {
         let content = match ArtifactFile::complete(&path, artifact.clone(), stripes) {
             Ok(file) => Some(Arc::new(file)),
             Err(error) => {
-                tracing::error!(order = %row.order.id, "the artifact {} cannot be served: {error}", path.display());
+                tracing::error!(order = %row.order.id, "cannot serve the artifact {}: {error}", path.display());
                 None
             }
         };
@@ -64,14 +64,14 @@ impl OpenOrder {
     pub(crate) fn tree(&self, stripe: u8) -> Option<&Tree> {
         self.trees.get(usize::from(stripe))
     }
-    /// Milliseconds since it was accepted.
+    /// Returns the milliseconds since the order was accepted.
     pub(crate) fn age_ms(&self) -> u64 {
         match self.accepted {
             Some(accepted) => u64::try_from(accepted.elapsed().as_millis()).unwrap_or(u64::MAX),
             None => now_ms().saturating_sub(self.row.accepted_ms),
         }
     }
-    /// What the server's own node is told: it heads each list, holds everything, and hands the parts on.
+    /// Returns the offers for the server's own node. It heads each list, holds every chunk and forwards the parts.
     pub(crate) fn offers(&self) -> Vec<TrustedOffer> {
         let stripes = u8::try_from(self.trees.len()).unwrap_or(0);
         let offer = |stripe: u8| {
@@ -88,25 +88,25 @@ impl OpenOrder {
         };
         (0..stripes).filter_map(offer).collect()
     }
-    /// Seconds that a machine shall wait for an offer before it asks for help: offers go down hop by hop, and a head
-    /// that does not answer costs two seconds.
+    /// Returns how many seconds a machine should wait for an offer before it asks for help. Offers go down hop by hop,
+    /// and each unresponsive head costs two seconds.
     pub(crate) fn patience(&self, id: MachineId) -> u32 {
         let depth = self.trees.iter().map(|tree| tree.depth(id)).max().unwrap_or(0);
         3 + 2 * depth
     }
-    /// Content bytes served since the last time this was asked.
+    /// Returns the content bytes served since the last call.
     pub(crate) fn newly_served(&self) -> u64 {
         let served = self.content.as_ref().map_or(0, |content| content.served());
         served - self.counted.swap(served, Ordering::Relaxed).min(served)
     }
-    /// Content bytes served that the store does not know yet.
+    /// Returns the content bytes served that the store does not include yet.
     pub(crate) fn uncounted(&self) -> u64 {
         let served = self.content.as_ref().map_or(0, |content| content.served());
         served.saturating_sub(self.counted.load(Ordering::Relaxed))
     }
 }
 
-/// All of them.
+/// All active orders.
 #[derive(Default)]
 pub(crate) struct Book(RwLock<HashMap<DeploymentId, Arc<OpenOrder>>>);
 

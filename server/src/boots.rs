@@ -1,42 +1,43 @@
-//! Two boots of one identity at once: a cloned disk (rule I9).
+//! Clone detection: finds two running agents with the same identity, as on a cloned disk (rule I9).
 //!
-//! Each start of an agent draws a number. A start that is heard after a later one has appeared is either a clone, or dead:
-//! its last words were still on the way, or in this server's queues, when the agent was started again. The two are told
-//! apart by proof: such a start is answered at once, and only a living one can come back with the number of that answer.
-//! So no restart, however quick or rough, is taken for a clone, and two that live are found within a round trip.
+//! Each start of an agent draws a number. A message from one start that arrives after a later start has appeared has
+//! two possible causes. The earlier agent still runs and is a clone, or it has ended and its last message was still in
+//! transit or in this server's queues. The server tells the two apart by proof. It answers the earlier start at once,
+//! and only a running agent can return with the number of that answer. So no restart, however quick or rough, is
+//! mistaken for a clone, and two running agents are detected within one round trip.
 
 use banyan_proto::MachineId;
 use std::collections::VecDeque;
 
-/// Starts of one machine's agent that are remembered.
+/// How many starts are remembered per machine.
 const REMEMBERED: usize = 8;
 
-/// The starts of one machine's agent, in the order in which they first appeared. Pure but for the random numbers.
+/// The starts of one machine's agent, in the order in which they first appeared. Pure except for the random numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Boots(VecDeque<Boot>);
 
 #[derive(Debug)]
 struct Boot {
     id: u64,
-    /// Number of the last answer it was given.
+    /// The number of the last answer given to this start.
     answer: u64,
-    /// A later start had appeared when that answer was given.
+    /// Whether a later start had appeared when that answer was given.
     overtaken: bool,
 }
 
-/// What a word from a start of the agent shows.
+/// What a message from one start of the agent shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// It appeared just now. Earlier ones that live shall be given an answer.
+    /// The start is new. Earlier starts must now be answered, so that a running one can prove itself.
     First,
     /// Nothing new.
     Again,
-    /// It lives, and so does, or did after it, a later one.
+    /// The start is running, and a later start is or was running beside it: the identity is cloned.
     Beside,
 }
 
 impl Boots {
-    /// A start is heard; `last` is the number of the last answer that it got.
+    /// Records a message from a start. `last` is the number of the last answer that the start received.
     pub(crate) fn heard(&mut self, id: u64, last: u64) -> Heard {
         match self.0.iter().find(|boot| boot.id == id) {
             Some(boot) if boot.overtaken && boot.answer == last => Heard::Beside,
@@ -50,11 +51,11 @@ impl Boots {
             }
         }
     }
-    /// Whether this start shall be answered without delay: a later one has appeared since its last answer.
+    /// Returns whether to answer this start without delay, because a later start has appeared since its last answer.
     pub(crate) fn is_in_question(&self, id: u64) -> bool {
         !self.is_newest(id) && self.0.iter().any(|boot| boot.id == id && !boot.overtaken)
     }
-    /// An answer is given to a start. Gives the answer's number.
+    /// Records an answer to a start. Returns the answer's number.
     pub(crate) fn answer(&mut self, id: u64) -> u64 {
         let overtaken = !self.is_newest(id);
         let number = u64::from_le_bytes(*MachineId::random().0.first_chunk().unwrap_or(&[0; 8]));
@@ -78,7 +79,8 @@ mod tests {
         let mut before = None;
         for id in 1..50 {
             assert_eq!(boots.heard(id, 0), Heard::First);
-            // What the start before had sent when it was killed, twice, and answers to it that nobody takes.
+            // Messages that the previous start sent before it was killed, received twice, and answers that nothing
+            // reads.
             if let Some((dead, last)) = before {
                 assert_eq!(boots.heard(dead, last), Heard::Again);
                 boots.answer(dead);
@@ -98,9 +100,9 @@ mod tests {
         assert!(!boots.is_in_question(1));
         boots.heard(2, 0);
         assert!(boots.is_in_question(1) && !boots.is_in_question(2));
-        assert_eq!(boots.heard(1, first), Heard::Again, "it may have said so before the later one was started");
+        assert_eq!(boots.heard(1, first), Heard::Again, "the message may predate the later start");
         let second = boots.answer(1);
-        assert!(!boots.is_in_question(1), "one that never says what it got must not be answered in a circle");
+        assert!(!boots.is_in_question(1), "a start that never acknowledges must not cause an answer loop");
         assert_eq!(boots.heard(1, second), Heard::Beside);
     }
 }

@@ -1,7 +1,7 @@
-//! The certificate authority: who is who (rules I1–I4).
+//! The certificate authority (rules I1–I4).
 //!
-//! Made at the first start and pinned by every join code. It signs the server's own certificate, one certificate per
-//! machine, and the revocation list. Nothing of a machine's request but its public key gets into a certificate.
+//! Created at the first start; every join code pins it. It signs the server's own certificate, one certificate per
+//! machine, and the revocation list. From a machine's request, only the public key goes into the certificate.
 
 use crate::files;
 use banyan_proto::{Digest, MachineId, UnixSeconds};
@@ -15,57 +15,57 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use std::{io, path::Path, time::Duration};
 
 const DAY: u64 = 24 * 3600;
-/// The CA's own time.
+/// Lifetime of the CA certificate (seconds).
 const CA_SECONDS: u64 = 10 * 365 * DAY;
-/// How long a machine's certificate, and the server's own, is valid.
+/// Lifetime of the machines' certificates and of the server's own (seconds).
 pub(crate) const CERTIFICATE_SECONDS: u64 = 90 * DAY;
-/// The server makes itself a new certificate when less than this is left.
+/// Remaining lifetime below which the server renews its own certificate (seconds).
 const RENEW_BELOW: u64 = 30 * DAY;
-/// How long a revocation list is believed (rule I4).
+/// Lifetime of a revocation list (seconds, rule I4).
 pub(crate) const CRL_SECONDS: u64 = DAY;
-/// Clocks of machines may be this much behind the server's.
+/// How far a machine's clock may be behind the server's (seconds).
 const BACKDATED: u64 = 3600;
 
-/// Why a certificate could not be made.
+/// Why a certificate could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
-    /// The disk, or the rights on the folder.
+    /// The disk failed, or the folder's permissions do not allow access.
     #[error("cannot read or write the CA in {folder}: {source}")]
     Disk {
-        /// Where.
+        /// The folder.
         folder: String,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// A file was changed or cut off.
-    #[error("{0} is damaged; put the file from the backup back")]
+    /// A file was changed or truncated.
+    #[error("{0} is damaged; restore it from the backup")]
     Damaged(&'static str),
-    /// The machine's request is not one, or its signature does not fit its key.
+    /// The certificate request is malformed, or its signature does not match its key.
     #[error("the certificate request cannot be used: {0}")]
     Request(String),
-    /// The library refused.
-    #[error("the certificate could not be made: {0}")]
+    /// The certificate library returned an error.
+    #[error("cannot create the certificate: {0}")]
     Signing(#[from] rcgen::Error),
 }
 
-/// A certificate that was just made.
+/// A newly issued certificate.
 pub(crate) struct Issued {
-    /// PEM text.
+    /// The certificate as PEM text.
     pub(crate) pem: String,
-    /// As it stands in the certificate.
+    /// The serial number, as encoded in the certificate.
     pub(crate) serial: Vec<u8>,
-    /// The end of its time.
+    /// When the certificate expires.
     pub(crate) expires: UnixSeconds,
 }
 
-/// The CA.
+/// The certificate authority.
 pub(crate) struct Authority {
     certificate: CertificateDer<'static>,
     pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// A moment for `rcgen`, whose time type has no name here.
+/// Converts [`UnixSeconds`] to `rcgen`'s time type, which this crate cannot name.
 macro_rules! at {
     ($time:expr) => {
         date_time_ymd(1970, 1, 1) + Duration::from_secs($time.0)
@@ -81,7 +81,7 @@ fn key_pair(path: &Path, name: &'static str) -> Result<KeyPair, CaError> {
     KeyPair::from_pem(&pem).map_err(|_| CaError::Damaged(name))
 }
 
-/// Positive, never zero, and of one length, so that every encoding of it is the same bytes.
+/// Returns a random serial that is positive, never zero and of fixed length, so that its encoding is unique.
 fn random_serial() -> Vec<u8> {
     let mut serial = MachineId::random().0;
     serial[0] = serial[0] & 0x3f | 0x40;
@@ -89,7 +89,7 @@ fn random_serial() -> Vec<u8> {
 }
 
 impl Authority {
-    /// Reads the CA, or makes it at the first start.
+    /// Reads the CA, or creates it at the first start.
     pub(crate) fn open(folder: &Path, now: UnixSeconds) -> Result<Self, CaError> {
         let key = key_pair(&folder.join("ca.key"), "ca.key")?;
         let mut params = CertificateParams::default();
@@ -109,15 +109,15 @@ impl Authority {
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(damaged)?;
         Ok(Self { certificate, pem: String::from_utf8_lossy(&pem).into_owned(), issuer })
     }
-    /// What join codes and profiles pin.
+    /// Returns the digest that join codes and profiles pin.
     pub(crate) fn pin(&self) -> Digest {
         Digest::of(&self.certificate)
     }
-    /// The CA's certificate as PEM.
+    /// Returns the CA's certificate as PEM.
     pub(crate) fn pem(&self) -> &str {
         &self.pem
     }
-    /// The CA's certificate.
+    /// Returns the CA's certificate.
     pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
@@ -138,11 +138,11 @@ impl Authority {
         Ok((params, serial))
     }
 
-    /// A machine's certificate for the key in its request. The request's signature shows that the machine has the
-    /// key; everything else that it asks for is thrown away.
+    /// Issues a machine's certificate for the key in its request. The request's signature proves that the machine has
+    /// the key; everything else in the request is ignored.
     ///
     /// # Errors
-    /// [`CaError::Request`] for a request that is none.
+    /// Returns [`CaError::Request`] if the request is malformed or uses an unsupported key type.
     pub(crate) fn machine(&self, csr: &str, id: MachineId, now: UnixSeconds) -> Result<Issued, CaError> {
         let mut request =
             CertificateSigningRequestParams::from_pem(csr).map_err(|error| CaError::Request(error.to_string()))?;
@@ -156,7 +156,7 @@ impl Authority {
         Ok(Issued { pem, serial, expires: now.plus(CERTIFICATE_SECONDS) })
     }
 
-    /// What the server proves itself with. The certificate is made anew when it is damaged or soon over; its key
+    /// Returns the server's own credentials. Replaces the certificate if it is damaged or close to expiry; the key
     /// stays.
     pub(crate) fn server(&self, folder: &Path, id: MachineId, now: UnixSeconds) -> Result<Credentials, CaError> {
         let key = key_pair(&folder.join("server.key"), "server.key")?;
@@ -184,7 +184,7 @@ impl Authority {
             && banyan_wire::tls::machine_of(certificate).is_ok_and(|found| found == id)
     }
 
-    /// A revocation list (DER): serials with the time of their revocation.
+    /// Signs a revocation list (DER) with the given serials and their revocation times.
     pub(crate) fn revocation_list(
         &self,
         number: u64,

@@ -1,10 +1,10 @@
-//! The catalogue: what the people at a machine may get for themselves.
+//! The catalogue: releases that people at a machine may install themselves.
 //!
-//! Which packages is said by the policy that holds for the machine ([`banyan_proto::schedule::Catalogue`]), so it is no list of
-//! its own here. Which release of each is not the administrator's to say again: it is the newest one that the publishers list and
-//! that has a file for the machine, and no other is ordered, so that nobody picks an older one with a known hole. What is
-//! offered is found out when it is asked for, and once more, under the lock that deployments are made under, when one
-//! is ordered: nothing is remembered that a withdrawal or another policy would have to take back.
+//! The machine's policy names the packages ([`banyan_proto::schedule::Catalogue`]), so this module stores no list of
+//! its own. The release is always the newest that the publishers list and that has a file for the machine. No other can
+//! be ordered, so that people cannot pick an older one with a known vulnerability. The catalogue is computed for each
+//! request, and again for each order, under the lock that deployments take. Nothing is cached, so a withdrawal or a
+//! changed policy takes effect at once.
 
 use crate::{desk::Shown, nms::Nms, refusal::Refusal, repository::ReleaseSummary, store::MachineRow};
 use banyan_proto::{
@@ -14,7 +14,7 @@ use banyan_proto::{
 };
 use std::collections::BTreeMap;
 
-/// What is offered to a machine of this platform, by package.
+/// Returns the releases offered to a machine of this platform, by package, with the size of the matching file in bytes.
 fn offered<'a>(
     catalogue: &schedule::Catalogue,
     releases: &'a [ReleaseSummary],
@@ -31,18 +31,18 @@ fn offered<'a>(
     newest
 }
 
-/// Without the publishers' word that is valid now, nothing can.
+/// Fails if the publishers' signed metadata has expired: machines would refuse any install.
 fn can_be_installed(shown: &Shown) -> Result<(), Refusal> {
     if shown.metadata.is_some() {
         return Ok(());
     }
     let detail =
-        "what the publishers signed has expired, so nothing can be installed; an administrator has to renew it";
+        "the publishers' signatures have expired, so nothing can be installed; an administrator must renew them";
     Err(Refusal::conflict(Reason::MetadataExpired, detail))
 }
 
 impl Nms {
-    /// What the people at this machine may get.
+    /// Returns the catalogue of this machine.
     pub(crate) fn catalogue(&self, machine: MachineId) -> Result<Catalogue, Refusal> {
         let row = self.who_asks(machine)?;
         let shown = self.desk.shown();
@@ -63,7 +63,7 @@ impl Nms {
         Ok(Catalogue { releases: offered.into_values().map(release).collect() })
     }
 
-    /// The order of a release that somebody at the machine chose, if it is what is offered there now (rule O12).
+    /// Orders a release that someone at the machine chose, if it is currently offered there (rule O12).
     pub(crate) async fn order_offered(&self, machine: MachineId, asked: &CatalogueRequest) -> Result<Help, Refusal> {
         let one = self.deploying.lock().await;
         let row = self.who_asks(machine)?;
@@ -91,7 +91,7 @@ impl Nms {
         self.policy_of(row.group.as_deref()).catalogue
     }
 
-    /// Why a release of an offered package is not ordered, where another one, or none, is offered now.
+    /// Explains why a release of an offered package cannot be ordered.
     async fn not_this_one(&self, asked: &CatalogueRequest, offered: Option<&ReleaseSummary>) -> Refusal {
         let (name, manifest) = (asked.package.clone(), asked.manifest);
         let known = self.desk.with(move |repository| Ok(repository.sequence_of(&name, manifest))).await;
@@ -107,7 +107,7 @@ impl Nms {
             }
             _ => {
                 let now = now.map_or_else(|| "nothing".to_owned(), |version| format!("{name} {version}"));
-                let detail = format!("this release of {name} is not what is offered to this machine; {now} is");
+                let detail = format!("this release of {name} is not offered to this machine; currently offered: {now}");
                 Refusal::conflict(Reason::NotOffered, detail)
             }
         }
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(
             seen(&catalogue, "linux-x86_64"),
             [row("drawing", 2, 22)],
-            "its own file goes before the one for all"
+            "the platform's own file takes precedence over `any`"
         );
         assert_eq!(seen(&catalogue, "linux-aarch64"), [row("drawing", 2, 20)]);
         assert_eq!(seen(&catalogue, "windows-x86_64"), [row("drawing", 3, 30), row("maths", 1, 40)]);

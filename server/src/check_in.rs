@@ -1,4 +1,4 @@
-//! Check-in: the long poll through which a machine hears of orders and revocations, and help for one that got no offer.
+//! Check-in: the long poll that tells machines of orders and revocations, and help for a machine that got no offer.
 
 use crate::{boots::Heard, enrol::check_text, nms::Nms, refusal::Refusal, registry::reachable, store::MachineRow};
 use banyan_machine::io::StripeId;
@@ -10,13 +10,14 @@ use banyan_proto::{
 use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// Longest time that an answer is held back.
+/// Longest time that an answer is delayed (seconds).
 const WAIT: u32 = 300;
-/// How many holders a machine in need is told.
+/// How many holders of the content a machine without an offer is told of.
 const HOLDERS: u32 = 3;
 
 impl Nms {
-    /// Takes in what a machine says; answers at once when there is news for it, else when there is, or when its time is up.
+    /// Handles a check-in. Answers at once if there is news for the machine; otherwise as soon as there is, or after
+    /// the requested wait.
     pub(crate) async fn check_in(
         self: &Arc<Self>,
         machine: MachineId,
@@ -75,7 +76,7 @@ impl Nms {
         let Some(row) = self.registry.get(machine) else {
             return Err(Refusal::forbidden(
                 Reason::NotAllowed,
-                "this server does not know the machine; enrol it again",
+                "this server does not know this machine; enrol it again",
             ));
         };
         let row = MachineRow {
@@ -91,13 +92,13 @@ impl Nms {
             self.store.update_machine(&row).await?;
         }
         match seen.heard {
-            // The earlier starts' long polls are answered: one that lives comes back with that answer.
+            // Answers the long polls of earlier starts. One that is still running returns with that answer.
             Heard::First => {
                 self.news.wake(machine);
                 if said.epoch > self.epoch {
                     let detail = format!(
-                        "it has seen epoch {}, this server is at {}: was this server restored from a backup? then stop it \
-                         and run `banyan-server raise-epoch`",
+                        "the machine has seen epoch {}, this server is at {}: was this server restored from a backup? If so, \
+                         stop it and run `banyan-server raise-epoch`",
                         said.epoch, self.epoch
                     );
                     self.suspect(Some(machine), None, Reason::EpochBack, detail).await;
@@ -114,13 +115,13 @@ impl Nms {
         Expected { order, patience_seconds }
     }
 
-    /// Offers straight from the server, for a machine on the list that got none: of its own part of each stripe.
+    /// Returns offers directly from the server, one per stripe, to a target machine that received none.
     pub(crate) async fn help(&self, machine: MachineId, id: DeploymentId) -> Result<Help, Refusal> {
         let open = self.open_order(id, machine).await?;
         let row = self.store.addressee(id, machine).await?;
         let row = row.ok_or_else(|| Refusal::forbidden(Reason::NotAddressed, "the order is not for this machine"))?;
         if let (true, Some(reason)) = (row.is_over(), row.reason) {
-            return Err(Refusal::conflict(reason, row.detail.unwrap_or_else(|| reason.words().into())));
+            return Err(Refusal::conflict(reason, row.detail.unwrap_or_else(|| reason.for_admin().what.into())));
         }
         let mut offers = Vec::new();
         for (tree, stripe) in open.trees.iter().zip(0..) {
@@ -129,13 +130,13 @@ impl Nms {
                 .ok_or_else(|| Refusal::forbidden(Reason::WrongPlatform, "the order has no file for this machine"))?;
             let offer = self
                 .offer(StripeId { order: id, stripe }, &sublist, &proof)
-                .map_err(|reason| Refusal::conflict(reason, reason.words()))?;
+                .map_err(|reason| Refusal::conflict(reason, reason.for_admin().what))?;
             offers.push(offer);
         }
         let mut holders = self.store.holders(id, 4 * HOLDERS).await?;
         holders.retain(|&holder| holder != machine && self.live.is_online(holder));
         holders.truncate(HOLDERS as usize);
-        tracing::info!(order = %id, %machine, "helped with offers from the server");
+        tracing::info!(order = %id, %machine, "offers sent directly by the server");
         Ok(Help { offers, holders })
     }
 }

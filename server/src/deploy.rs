@@ -1,4 +1,4 @@
-//! Deployments: from what an administrator asks to a signed order that is stored and handed to the tree.
+//! Deployments: turns an administrator's request into a signed, stored order and sends it down the tree.
 
 use crate::{
     book::{OpenOrder, now_ms},
@@ -19,9 +19,9 @@ use tokio::sync::MutexGuard;
 use tracing::{error, info};
 
 const DAY: u64 = 24 * 3600;
-/// Not acted on after this.
+/// Lifetime of an order (seconds). Machines do not act on it afterwards.
 const EXPIRES: u64 = 30 * DAY;
-/// Finished machines keep the content for this long.
+/// How long machines keep the content after they finish (seconds).
 const KEEP: u64 = 31 * DAY;
 
 fn unprocessable(reason: Reason, detail: impl Into<String>) -> Refusal {
@@ -29,17 +29,17 @@ fn unprocessable(reason: Reason, detail: impl Into<String>) -> Refusal {
 }
 
 impl Nms {
-    /// Accepts a deployment: when this returns, it is on the disk and on its way.
+    /// Accepts a deployment. When this returns, the deployment is on disk and under way.
     pub(crate) async fn deploy(&self, request: Deploy) -> Result<Deployed, Refusal> {
         if !(1..=2).contains(&request.stripes) {
-            return Err(Refusal::bad(format!("{} stripes: there can be 1 or 2", request.stripes)));
+            return Err(Refusal::bad(format!("{} stripes requested; the number must be 1 or 2", request.stripes)));
         }
         let one = self.deploying.lock().await;
         let (manifest, text) = self.release(&request.package, request.version.as_deref()).await?;
         self.begin(&one, request, &manifest, text).await
     }
 
-    /// Accepts a deployment of this release; one at a time.
+    /// Accepts a deployment of this release. The guard ensures that one is accepted at a time.
     pub(crate) async fn begin(
         &self,
         _: &MutexGuard<'_, ()>,
@@ -57,7 +57,7 @@ impl Nms {
         };
         let candidates: Vec<Candidate> = fitting.iter().map(candidate).collect();
         let plan = planner::plan(self.id, &candidates, stripes)
-            .map_err(|error| unprocessable(Reason::BadRequest, format!("the machines fit no list: {error}")))?;
+            .map_err(|error| unprocessable(Reason::BadRequest, format!("cannot list the machines: {error}")))?;
 
         let now = Self::now();
         let roots = plan.lists.iter().zip(0..).map(|(list, stripe)| list.subtree(stripe)).collect();
@@ -96,13 +96,13 @@ impl Nms {
         let addressees: Vec<AddresseeRow> = below_server.chain(others).collect();
         let open = OpenOrder::new(row.clone(), text, plan.lists.clone(), &self.artifacts, true)
             .filter(|open| open.content.is_some())
-            .ok_or_else(|| Refusal::internal(&"the release's artifact cannot be opened"))?;
+            .ok_or_else(|| Refusal::internal(&"cannot open the release's artifact"))?;
         let new = NewDeployment { row: &row, lists: &plan.lists, addressees: &addressees };
         let over = self.store.add_deployment(new).await?;
         info!(
             order = %id, package = row.order.package, version = row.version, machines = fitting.len(),
             stripes, busiest = plan.busiest, server = plan.server,
-            "deployment accepted; copies that the busiest machine and the server are predicted to send"
+            "deployment accepted; busiest and server are the predicted copies sent"
         );
         let open = self.book.add(open);
         over.into_iter().for_each(|id| self.drop_order(id, Reason::OrderSuperseded));
@@ -111,31 +111,31 @@ impl Nms {
         Ok(Deployed { id })
     }
 
-    /// Hands an order to the tree. Again after a restart: offers are idempotent.
+    /// Starts forwarding an order. Also called after a restart: offers are idempotent.
     pub(crate) fn plant(&self, open: &OpenOrder) {
         let Some(node) = self.node.get() else { return };
         if open.content.is_none() {
-            error!(order = %open.id(), "its artifact is gone from the store: the order cannot be handed on");
+            error!(order = %open.id(), "order not forwarded: its artifact is missing from the store");
             return;
         }
         open.offers().into_iter().for_each(|offer| node.input(Input::Plant(offer)));
     }
 
-    /// Stops handing an order on.
+    /// Stops forwarding an order.
     pub(crate) fn drop_order(&self, id: DeploymentId, reason: Reason) {
         if let Some(node) = self.node.get() {
             node.input(Input::Dropped(id, reason));
         }
     }
 
-    /// The release that is meant, with its manifest.
+    /// Finds the requested release and its manifest. Without a version, picks the highest sequence.
     async fn release(&self, package: &str, version: Option<&str>) -> Result<(Manifest, String), Refusal> {
         let releases = self.desk.shown().releases;
         let of_package = releases.iter().filter(|release| release.package == package);
         let wanted = of_package.filter(|release| version.is_none_or(|version| release.version == version));
         let Some(found) = wanted.max_by_key(|release| release.sequence).cloned() else {
             let version = version.map(|version| format!(" {version}")).unwrap_or_default();
-            let detail = format!("{package}{version} has not been published; `banyan publish` does that");
+            let detail = format!("{package}{version} has not been published; publish it with `banyan publish`");
             return Err(Refusal::new(StatusCode::NOT_FOUND, Reason::NotPublished, detail));
         };
         let text = self.desk.with(move |repository| repository.manifest(&found.package, found.sequence)).await?;
@@ -143,7 +143,7 @@ impl Nms {
         Ok((manifest, text))
     }
 
-    /// The machines that are meant; never one that is revoked or set aside.
+    /// Returns the selected machines. Never includes one that is revoked or quarantined.
     fn select(&self, to: &Selection) -> Result<Vec<MachineRow>, Refusal> {
         let all = || self.registry.all().into_iter().filter(|row| row.out().is_none());
         let machines: Vec<MachineRow> = match to {
@@ -154,7 +154,7 @@ impl Nms {
                 for name in names {
                     let row = self.one_machine(name)?;
                     if let Some(reason) = row.out() {
-                        let detail = format!("{name}: {}; leave it out, or: {}", reason.words(), reason.next());
+                        let detail = format!("{name}: {}; exclude it, or: {}", reason.for_admin().what, reason.for_admin().advice);
                         return Err(unprocessable(reason, detail));
                     }
                     if !machines.iter().any(|other: &MachineRow| other.id == row.id) {
@@ -165,31 +165,34 @@ impl Nms {
             }
         };
         if machines.is_empty() {
-            let detail = "no machine is meant by that; `banyan machines` lists them";
+            let detail = "no machine matches; list them with `banyan machines`";
             return Err(unprocessable(Reason::NotFound, detail));
         }
         if machines.len() >= limits::ADDRESSEES {
-            let detail =
-                format!("{} machines; one deployment can have {} at most", machines.len(), limits::ADDRESSEES - 1);
+            let detail = format!(
+                "{} machines selected; a deployment can have at most {}",
+                machines.len(),
+                limits::ADDRESSEES - 1
+            );
             return Err(unprocessable(Reason::BadRequest, detail));
         }
         Ok(machines)
     }
 
-    /// The one machine that a person means by an id or a label.
+    /// Finds the one machine with this identifier or label.
     pub(crate) fn one_machine(&self, name: &str) -> Result<MachineRow, Refusal> {
         let mut found = self.registry.named(name);
         match (found.pop(), found.len()) {
             (Some(row), 0) => Ok(row),
             (Some(_), more) => {
-                let detail = format!("{} machines are called {name}; say which by its id", more + 1);
+                let detail = format!("{} machines are called {name}; use the machine's id instead", more + 1);
                 Err(Refusal::conflict(Reason::BadRequest, detail))
             }
             (None, _) => Err(Refusal::not_found(format!("no machine is called {name}; `banyan machines` lists them"))),
         }
     }
 
-    /// Halts or resumes.
+    /// Halts or resumes a deployment.
     pub(crate) async fn set_state(
         &self,
         id: DeploymentId,
@@ -197,16 +200,16 @@ impl Nms {
         to: DeploymentState,
     ) -> Result<(), Refusal> {
         if self.store.set_state(id, &[from, to], to).await? {
-            info!(order = %id, state = ?to, "deployment changed");
+            info!(order = %id, state = ?to, "deployment state changed");
             return Ok(());
         }
         match self.store.deployment(id).await? {
-            Some(_) => Err(Refusal::conflict(Reason::BadRequest, "the deployment is over already")),
+            Some(_) => Err(Refusal::conflict(Reason::BadRequest, "the deployment has already ended")),
             None => Err(Refusal::not_found(format!("there is no deployment {id}"))),
         }
     }
 
-    /// Deploys the same release once more, to those that ended without success.
+    /// Deploys the same release again, to the machines that failed.
     pub(crate) async fn retry(&self, id: DeploymentId) -> Result<Deployed, Refusal> {
         let old = self.store.deployment(id).await?;
         let old = old.ok_or_else(|| Refusal::not_found(format!("there is no deployment {id}")))?;
@@ -224,29 +227,29 @@ impl Nms {
             .map(|row| row.machine.to_string())
             .collect();
         if failed.is_empty() {
-            return Err(Refusal::conflict(Reason::BadRequest, "no machine of this deployment has failed"));
+            return Err(Refusal::conflict(Reason::BadRequest, "no machine has failed in this deployment"));
         }
         let request = Deploy { version: Some(old.version), to: Selection::Machines(failed), ..old.request };
         self.deploy(request).await
     }
 
-    /// Puts every order whose time is not over back into the book after a start, and those that are open into the tree.
+    /// Loads all unexpired orders after a start, and resumes forwarding those that are still open.
     pub(crate) async fn replant(&self) -> Result<(), Refusal> {
         let now = Self::now();
         for row in self.store.deployments().await? {
             let (id, state) = (row.order.id, row.state);
-            // Machines refuse it, and what is left of it is over.
+            // Machines refuse an order of an earlier epoch; raising the epoch has already ended it.
             if row.order.epoch < self.epoch {
                 continue;
             }
             if row.order.expires <= now {
                 if matches!(state, DeploymentState::Running | DeploymentState::Halted) {
-                    self.store.end(id, Reason::OrderExpired, Reason::OrderExpired.next()).await?;
+                    self.store.end(id, Reason::OrderExpired, Reason::OrderExpired.for_admin().advice).await?;
                 }
                 continue;
             }
             if self.desk.has_withdrawn(&row.order.package, row.order.sequence) {
-                self.store.end(id, Reason::Withdrawn, Reason::Withdrawn.next()).await?;
+                self.store.end(id, Reason::Withdrawn, Reason::Withdrawn.for_admin().advice).await?;
                 continue;
             }
             let lists = self.store.lists(id).await?;
@@ -255,7 +258,7 @@ impl Nms {
                 continue;
             };
             let Some(open) = OpenOrder::new(row, text, lists, &self.artifacts, false) else {
-                error!(order = %id, "its manifest does not have its artifact; deploy it again");
+                error!(order = %id, "order not resumed: its manifest lacks its artifact; deploy again");
                 continue;
             };
             let open = self.book.add(open);
@@ -266,29 +269,30 @@ impl Nms {
         Ok(())
     }
 
-    /// An order that is acted on, or why it is not.
+    /// Returns an active order, or an error that says why it is not active.
     pub(crate) async fn open_order(&self, id: DeploymentId, machine: MachineId) -> Result<Arc<OpenOrder>, Refusal> {
         if let Some(open) = self.book.get(id) {
             return Ok(open);
         }
         match self.store.deployment(id).await? {
             Some(row) if row.order.epoch < self.epoch => {
-                Err(Refusal::conflict(Reason::EpochBack, Reason::EpochBack.words()))
+                Err(Refusal::conflict(Reason::EpochBack, Reason::EpochBack.for_admin().what))
             }
             _ => Err(self.not_open(id, machine).await),
         }
     }
 
-    /// An order's time is over.
+    /// Ends an order that has expired.
     pub(crate) async fn expire(&self, open: &Arc<OpenOrder>) -> Result<(), Refusal> {
-        self.store.end(open.id(), Reason::OrderExpired, Reason::OrderExpired.next()).await?;
+        self.store.end(open.id(), Reason::OrderExpired, Reason::OrderExpired.for_admin().advice).await?;
         self.drop_order(open.id(), Reason::OrderExpired);
         self.book.remove(open.id());
         Ok(())
     }
 }
 
-/// One order carries one file: the one that most of the machines need. The others are told so at once.
+/// Picks the file that most of the machines need, because one order carries one file. The other machines fail at once
+/// with that reason.
 fn share(
     manifest: &Manifest,
     machines: Vec<MachineRow>,
@@ -308,7 +312,7 @@ fn share(
         reason: Some(Reason::WrongPlatform),
         detail: Some(match manifest.artifact_for(&row.platform) {
             Some(_) => format!(
-                "this deployment carries the file for {}; deploy once more for {}",
+                "this deployment carries the file for {}; run a separate one for {}",
                 artifact.platform, row.platform
             ),
             None => format!("the release has no file for {}", row.platform),

@@ -1,5 +1,5 @@
-//! The repository, for a server that must not wait for its disk: changes run on blocking threads, one at a time; what
-//! offers and go-aheads need is kept at hand.
+//! The repository cache: runs repository changes on blocking threads, one at a time, and keeps what offers and install
+//! permits need in memory, so that the server never waits for the disk.
 
 use crate::{
     refusal::Refusal,
@@ -13,25 +13,26 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-/// What is current.
+/// A snapshot of the repository's current state.
 #[derive(Clone, Default)]
 pub(crate) struct Shown {
     pub(crate) metadata: Option<Arc<Metadata>>,
     pub(crate) versions: Option<Versions>,
     pub(crate) releases: Arc<Vec<ReleaseSummary>>,
-    /// The first root; its hash is in join codes.
+    /// The first root of trust. Join codes contain its hash.
     pub(crate) first_root: Option<Arc<str>>,
-    /// All roots, from the first on.
+    /// All roots, starting with the first.
     pub(crate) roots: Arc<[String]>,
     /// Target names of withdrawn releases.
     pub(crate) withdrawn: Arc<BTreeSet<String>>,
-    /// What every machine should have seen: the newest root, and the last list that withdrew a release.
+    /// The newest root's version, and that of the last list that withdrew a release. Every machine should have seen
+    /// both.
     pub(crate) publishers: PublisherVersions,
     /// When the first of the publishers' signatures expires.
     pub(crate) publishers_expire: Option<UnixSeconds>,
 }
 
-/// The repository.
+/// The repository and the snapshot of its current state.
 pub(crate) struct Desk {
     repository: Arc<Mutex<Repository>>,
     shown: Arc<RwLock<Shown>>,
@@ -52,31 +53,31 @@ fn show(repository: &Repository) -> Shown {
 }
 
 impl Desk {
-    /// Opens the folder. Blocks.
+    /// Opens the repository's folder. Blocks.
     pub(crate) fn open(folder: &Path, now: UnixSeconds) -> Result<Self, RepositoryError> {
         let repository = Repository::open(folder, now)?;
         let shown = Arc::new(RwLock::new(show(&repository)));
         Ok(Self { repository: Arc::new(Mutex::new(repository)), shown })
     }
-    /// What is current.
+    /// Returns the current snapshot.
     pub(crate) fn shown(&self) -> Shown {
         self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
-    /// Whether the publishers still list this manifest.
+    /// Returns whether the publishers still list this manifest.
     pub(crate) fn lists(&self, manifest: Digest) -> bool {
         self.shown().releases.iter().any(|release| release.manifest == manifest)
     }
-    /// Whether the publishers have withdrawn this release.
+    /// Returns whether the publishers have withdrawn this release.
     pub(crate) fn has_withdrawn(&self, package: &str, sequence: u64) -> bool {
         self.shown().withdrawn.contains(&format!("{package}/{sequence}.json"))
     }
-    /// The roots that follow this version, as many as a machine follows in one step.
+    /// Returns the roots that follow this version, at most [`limits::ROOTS`], which a machine can follow in one step.
     pub(crate) fn roots_after(&self, version: u64) -> Vec<String> {
         let roots = self.shown().roots;
         let after = usize::try_from(version).unwrap_or(usize::MAX).min(roots.len());
         roots[after..].iter().take(limits::ROOTS).cloned().collect()
     }
-    /// Does something with the repository on a blocking thread.
+    /// Runs `work` on the repository on a blocking thread, then updates the snapshot.
     pub(crate) async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Repository) -> Result<T, RepositoryError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! The TLS configurations in force and the revocation list they enforce; swapped as a whole (rules I4, I5).
+//! The server's TLS configurations and the revocation list they enforce. All are replaced together (rules I4, I5).
 
 use crate::{
     ca::{CRL_SECONDS, CaError},
@@ -19,10 +19,10 @@ use std::{
 };
 use tracing::error;
 
-/// A new list is signed when a third of the old one's time is over: machines that miss one still have a good one.
+/// Interval for signing a new list: a third of its lifetime. A machine that misses one list still has a valid one.
 pub(crate) const RESIGN_EVERY: Duration = Duration::from_secs(CRL_SECONDS / 3);
 
-/// What is in force.
+/// The current TLS configurations and revocation list.
 pub(crate) struct Doors(RwLock<Arc<Inside>>);
 
 struct Inside {
@@ -47,11 +47,12 @@ impl Doors {
     fn now(&self) -> Arc<Inside> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
-    /// For the port: machines with certificates, even expired ones, and strangers who enrol or administer.
+    /// Returns the port's configuration: accepts machines, even with expired certificates, and clients without one,
+    /// which enrol or administer.
     pub(crate) fn acceptor(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.now().acceptor)
     }
-    /// For the node.
+    /// Returns the TLS configurations for the peer-to-peer node.
     pub(crate) fn pair(&self) -> TlsPair {
         self.now().pair.clone()
     }
@@ -61,7 +62,7 @@ impl Doors {
 }
 
 impl Nms {
-    /// Signs a new revocation list (and the server's own certificate, when that is due) and puts both into force.
+    /// Signs a new revocation list, renews the server's own certificate if it is due, and puts both into force.
     pub(crate) async fn renew_doors(&self) -> Result<Arc<Crl>, Refusal> {
         let _one = self.revoking.lock().await;
         let now = Self::now();
@@ -86,11 +87,11 @@ impl Nms {
         Ok(crl)
     }
 
-    /// Keeps the list fresh for as long as the server runs.
+    /// Re-signs the revocation list on schedule until the server stops.
     pub(crate) async fn keep_doors(self: Arc<Self>) {
         while self.stop.run_until_cancelled(tokio::time::sleep(RESIGN_EVERY)).await.is_some() {
             while let Err(refusal) = self.renew_doors().await {
-                error!("the revocation list could not be signed anew: {refusal}; trying again");
+                error!("failed to sign the revocation list: {refusal}; will retry in 60 s");
                 let pause = tokio::time::sleep(Duration::from_secs(60));
                 if self.stop.run_until_cancelled(pause).await.is_none() {
                     return;

@@ -1,4 +1,4 @@
-//! Enrolment and renewal: how a machine gets its identity, and keeps it (rules I2, I3, I7).
+//! Enrolment and certificate renewal for machines (rules I2, I3, I7).
 
 use crate::{
     nms::Nms,
@@ -16,21 +16,21 @@ use data_encoding::HEXLOWER;
 use std::net::IpAddr;
 use tracing::{error, info};
 
-/// Refuses texts that would not fit a table or a log line.
+/// Rejects a text that is empty, too long for a table or log line, or contains control characters.
 pub(crate) fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
     if text.is_empty() || text.len() > limits::LABEL_BYTES || text.chars().any(char::is_control) {
         let most = limits::LABEL_BYTES;
-        return Err(Refusal::bad(format!("the {what} must have 1 to {most} bytes and no control characters")));
+        return Err(Refusal::bad(format!("the {what} must be 1 to {most} bytes long, without control characters")));
     }
     Ok(())
 }
 
 impl Nms {
-    /// A new identity for a machine that shows a join secret. A label that is taken already takes nothing away from
-    /// the machine that has it: identities are never found by label.
+    /// Creates a new identity for a machine that presents a join secret. A label that is already in use does not affect
+    /// the machine that has it: identities are never looked up by label.
     pub(crate) async fn enrol(&self, request: EnrolRequest, from: IpAddr) -> Result<EnrolReply, Refusal> {
         let Some(root) = self.desk.shown().first_root else {
-            let detail = "nothing enrols before the publishers' root is registered; run `banyan keys init` first";
+            let detail = "no machine can enrol until a root of trust is registered; run `banyan keys init` first";
             return Err(Refusal::conflict(Reason::NoRoot, detail));
         };
         check_text("label", &request.label)?;
@@ -41,7 +41,7 @@ impl Nms {
             .decode(request.secret.as_bytes())
             .ok()
             .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
-            .ok_or_else(|| refused("the join code's secret is not one"))?;
+            .ok_or_else(|| refused("the join code's secret is malformed"))?;
         let now = Self::now();
         let machine = MachineId::random();
         let issued = self.authority.machine(&request.csr, machine, now)?;
@@ -64,17 +64,17 @@ impl Nms {
                 row.group = group;
                 retired
             }
-            Enrolled::Unknown => return Err(refused("nobody made this join code, or for another server")),
-            Enrolled::UsedUp => return Err(refused("as many machines as the join code was for have joined with it")),
+            Enrolled::Unknown => return Err(refused("this join code is unknown here; it may be for another server")),
+            Enrolled::UsedUp => return Err(refused("the join code has been used by as many machines as it allows")),
             Enrolled::Expired => return Err(refused("the join code has expired")),
         };
-        info!(%machine, label = row.label, "enrolled");
+        info!(%machine, label = row.label, "machine enrolled");
         self.registry.add(row, &self.secrets.orders);
         if let Some(old) = retired {
-            info!(machine = %old, %machine, "retired: another identity takes its place");
-            // The new machine is in whatever becomes of this: the secret has been used up for it.
+            info!(machine = %old, %machine, "machine retired: replaced by a new identity");
+            // The new machine stays enrolled even if this fails: its secret is used up.
             if let Err(refusal) = self.shut_out(old, Some(machine)).await {
-                error!(machine = %old, "a retired machine is not on the revocation list yet: {refusal}");
+                error!(machine = %old, "failed to put a retired machine on the revocation list: {refusal}");
             }
         }
         Ok(EnrolReply {
@@ -88,7 +88,7 @@ impl Nms {
         })
     }
 
-    /// A new certificate for the identity that asks with its last one, expired or not (rules I7, I8).
+    /// Issues a new certificate for a machine that authenticates with its last one, expired or not (rules I7, I8).
     pub(crate) async fn renew(&self, machine: MachineId, request: &RenewRequest) -> Result<RenewReply, Refusal> {
         let now = Self::now();
         let issued = self.authority.machine(&request.csr, machine, now)?;

@@ -1,7 +1,7 @@
-//! The data folder: who may read it, and how a file gets there whole.
+//! File operations for the data folder: private permissions and atomic writes.
 //!
-//! Everything here is secret or leads to secrets, so the folder is the owner's alone and a file is complete and on the
-//! disk before it has its name: after a power cut there is the old file or the new one, never half of one.
+//! Everything in the folder is secret or leads to secrets, so only its owner can read it. A file is complete and synced
+//! before it gets its name: after a power cut there is the old file or the new one, never a partial one.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-/// Makes a folder that only its owner can enter.
+/// Creates a folder that only its owner can enter.
 pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     #[cfg(unix)]
@@ -17,7 +17,7 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a file that only its owner can read (mode 600), whole or not at all.
+/// Writes a file that only its owner can read (mode 600). The write is atomic.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
@@ -27,7 +27,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&new)?;
-    // A file left over from an interrupted attempt keeps its old mode when it is opened again.
+    // A file left by an interrupted attempt keeps its old mode when it is opened again.
     #[cfg(unix)]
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     file.write_all(bytes)?;
@@ -37,7 +37,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder_of(path)
 }
 
-/// Makes a rename in the file's folder survive a power cut.
+/// Syncs the file's folder, so that a rename in it survives a power cut.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     if let Some(folder) = path.parent() {
@@ -48,7 +48,7 @@ pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What is in a private file; at the first start what `make` gives, which is then kept.
+/// Reads a private file. If it does not exist, writes and returns what `make` returns.
 pub(crate) fn read_or_make(path: &Path, make: impl FnOnce() -> Vec<u8>) -> io::Result<Vec<u8>> {
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

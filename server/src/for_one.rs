@@ -1,8 +1,8 @@
-//! An order for one machine, because somebody there asked for it: they opened a package file (`by_hand`), or chose from what
-//! the administrator offers (`catalogue`). Those two say what may be asked for; here is what holds for both.
+//! Orders for one machine, requested there: someone opened a package file (`by_hand`) or chose a release from the
+//! catalogue (`catalogue`). Those two modules decide what may be requested; this one holds the rules common to both.
 //!
-//! A deployment of the administrator's goes first, asking again gives the same order, and no machine gets more than
-//! [`MOST`] in [`SPAN`].
+//! An administrator's deployment takes precedence, a repeated request returns the same order, and a machine gets at
+//! most [`MOST`] orders within [`SPAN`].
 
 use crate::{nms::Nms, refusal::Refusal, store::MachineRow};
 use banyan_proto::{
@@ -19,17 +19,17 @@ use std::{
 use tokio::sync::MutexGuard;
 use tracing::info;
 
-/// A machine may ask for so many orders in [`SPAN`]: each is kept for as long as the server lives.
+/// How many orders a machine may request within [`SPAN`]. Limited because every order is stored permanently.
 const MOST: usize = 20;
-/// See [`MOST`].
+/// The period that [`MOST`] applies to.
 const SPAN: Duration = Duration::from_secs(3600);
 
-/// When machines asked for orders.
+/// When each machine requested orders.
 #[derive(Default)]
 pub(crate) struct Asked(Mutex<HashMap<MachineId, Vec<Instant>>>);
 
 impl Asked {
-    /// Counts one more, unless there were too many lately.
+    /// Counts one more request. Returns false, without counting, if there were too many lately.
     fn count(&self, machine: MachineId, now: Instant) -> bool {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         asked.retain(|_, times| {
@@ -46,12 +46,14 @@ impl Asked {
 }
 
 impl Nms {
-    /// The machine that asks.
+    /// Returns the requesting machine's record.
     pub(crate) fn who_asks(&self, machine: MachineId) -> Result<MachineRow, Refusal> {
-        self.registry.get(machine).ok_or_else(|| Refusal::not_found("the machine is unknown; enrol it again"))
+        self.registry
+            .get(machine)
+            .ok_or_else(|| Refusal::not_found("this server does not know this machine; enrol it again"))
     }
 
-    /// Orders this release for this machine, after everything that speaks against it was looked at under the same lock.
+    /// Orders this release for this machine. The caller has checked that it is allowed, under the same lock.
     pub(crate) async fn order_for_one(
         &self,
         one: MutexGuard<'_, ()>,
@@ -66,11 +68,11 @@ impl Nms {
                 return self.help(machine, id).await;
             }
             let detail =
-                format!("another release of {name} is on its way to this machine by the administrator's order");
+                format!("an administrator's deployment of another release of {name} is under way to this machine");
             return Err(Refusal::conflict(Reason::OrderSuperseded, detail));
         }
         if !self.asked_for_one.count(machine, Instant::now()) {
-            let detail = format!("the people at this machine have had {MOST} packages in an hour; try again later");
+            let detail = format!("this machine has requested {MOST} packages within an hour; try again later");
             return Err(Refusal::conflict(Reason::Busy, detail));
         }
         let request = Deploy {
@@ -84,11 +86,12 @@ impl Nms {
         };
         let deployed = self.begin(&one, request, manifest, text).await?;
         drop(one);
-        info!(order = %deployed.id, %machine, package = name, "ordered for one machine, where somebody asked for it");
+        info!(order = %deployed.id, %machine, package = name, "order created at the machine's request");
         self.help(machine, deployed.id).await
     }
 
-    /// The open deployment of the package that this machine still has a part in, and whether it is of this very release.
+    /// Finds the open deployment of the package that this machine still takes part in. The flag says whether it is of
+    /// this exact release.
     async fn under_way(
         &self,
         machine: MachineId,

@@ -1,7 +1,7 @@
-//! Latecomers: a machine whose certificate has expired may still greet the server, to renew it (rule I8).
+//! Expired certificates: lets a machine whose certificate has expired connect to the server to renew it (rule I8).
 //!
-//! Only the server's own port takes them; what they may do there is decided for each request (`api::extract`), and
-//! machines among each other stay strict. Everything but the age of the certificate is checked as ever.
+//! Only the server's own port accepts them. What they may do there is decided per request (`api::extract`), and
+//! machines stay strict with each other. Everything but the certificate's age is verified as usual.
 
 use banyan_proto::UnixSeconds;
 use banyan_wire::tls::valid_until;
@@ -13,14 +13,14 @@ use rustls::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// So long after its end a certificate can be renewed (seconds): 400 days.
+/// How long after its expiry a certificate can be renewed (seconds): 400 days.
 const LATE_SECONDS: u64 = 400 * 24 * 3600;
 
-/// Lets in whoever the strict verifier lets in, and those it refuses only for having come late.
+/// Accepts what the strict verifier accepts, and certificates that it refuses only because they have expired.
 #[derive(Debug)]
 pub(crate) struct Latecomers {
     strict: Arc<dyn ClientCertVerifier>,
-    /// When the strict verifier's revocation list ends.
+    /// When the strict verifier's revocation list expires.
     list_until: UnixSeconds,
 }
 
@@ -47,11 +47,13 @@ impl ClientCertVerifier for Latecomers {
         };
         let Some(until) = valid_until(end_entity) else { return Err(expired) };
         let late = now.as_secs().saturating_sub(until.0);
-        // An old revocation list says nothing about today (rule I4); below it is asked about an earlier day.
+        // An expired revocation list says nothing about today (rule I4). Checked here because the verifier below uses
+        // an earlier date.
         if late == 0 || late > LATE_SECONDS || self.list_until.0 <= now.as_secs() {
             return Err(expired);
         }
-        // The CA signs machines' certificates itself, so nothing stands between; what was sent along could only be too young.
+        // The CA signs machines' certificates directly, so there are no intermediates. Any that were sent are ignored:
+        // on the earlier date they might not be valid yet.
         let last_day = UnixTime::since_unix_epoch(Duration::from_secs(until.0));
         self.strict.verify_client_cert(end_entity, &[], last_day)
     }
@@ -104,7 +106,7 @@ mod tests {
         let certificate = CertificateDer::from_pem_slice(issued.pem.as_bytes()).unwrap();
         let end = begun.plus(CERTIFICATE_SECONDS);
         let server = authority.server(folder.path(), MachineId([2; 16]), begun).unwrap();
-        // Whether it is let in at that time, with a revocation list that was signed then.
+        // Returns whether the certificate is accepted at `now`, with a revocation list signed at `listed`.
         let let_in = |now: UnixSeconds, listed: UnixSeconds| {
             let der = authority.revocation_list(1, &[], listed).unwrap();
             let list = Crl::read(der, authority.certificate()).unwrap();

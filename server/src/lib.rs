@@ -1,19 +1,19 @@
-//! The network management server (NMS): registry, planner, authentication, monitoring; root of every tree.
+//! The network management server (NMS): registry, planner, authentication and monitoring. It is the root of every tree.
 //!
 //! | file | does |
 //! | --- | --- |
-//! | [`start`], [`cli`], `accept` | from a folder to a running server; one port for machines and administrators |
-//! | [`restored`] | what an administrator says after restoring a backup |
-//! | `api` | HTTP in, HTTP out; decides nothing |
-//! | `enrol`, `ca`, `doors`, `latecomers`, `boots`, `standing`, `live` | who is who: identities, certificates, revocation, live connections |
+//! | [`start`], [`cli`], `accept` | start the server from its data folder; one port for machines and administrators |
+//! | [`restored`] | raises the epoch after a backup was restored |
+//! | `api` | translates HTTP requests and answers; decides nothing |
+//! | `enrol`, `ca`, `doors`, `latecomers`, `boots`, `standing`, `live` | identities: certificates, revocation, clone detection, live connections |
 //! | [`repository`], `desk`, `artifacts` | what publishers signed, and its files |
-//! | [`planner`], `deploy`, `book`, `tree` | from "this release to those machines" to signed orders and their lists |
-//! | `swarm` | hands orders and content to the first machines, with the same loop as the machines have |
-//! | `by_hand`, `catalogue`, `for_one` | an order for one machine, because somebody there opened a package or chose from what is offered |
-//! | `policies` | what administrators lay down for the people at their machines |
-//! | `withdraw` | what follows when publishers take something back |
-//! | `check_in`, `receipts`, `reports`, `monitor` | news for machines, authentication, progress, who is overdue |
-//! | `store` | what is remembered |
+//! | [`planner`], `deploy`, `book`, `tree` | turn "this release to those machines" into signed orders and their lists |
+//! | `swarm` | sends orders and content to the first machines, with the same loop that machines run |
+//! | `by_hand`, `catalogue`, `for_one` | orders for one machine: someone there opened a package or chose from the catalogue |
+//! | `policies` | the administrators' policies for the people at their machines |
+//! | `withdraw` | ends deployments and removes files after publishers withdraw a release |
+//! | `check_in`, `receipts`, `reports`, `monitor` | check-ins, authentication, progress, overdue machines |
+//! | `store` | the database |
 
 mod accept;
 mod api;

@@ -1,4 +1,4 @@
-//! Who is connected now: limits on how many, and the way to cut a machine off (rules I4, I5).
+//! Open HTTP connections: counts and limits them, and cuts those of a revoked machine (rules I4, I5).
 
 use banyan_proto::MachineId;
 use std::{
@@ -8,15 +8,15 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Most HTTP connections in all.
+/// Most HTTP connections in total.
 const ALL: usize = 20_000;
-/// Most HTTP connections of one machine: its long poll, its reports, a receipt, and late re-dials.
+/// Most HTTP connections of one machine: its long poll, its reports, a receipt, and late reconnects.
 const PER_MACHINE: usize = 8;
-/// Most HTTP connections of strangers: those who enrol, and administrators.
+/// Most HTTP connections without a certificate: enrolling machines and administrators.
 const ANONYMOUS: usize = 256;
-/// Most of them from one address, so that one stranger cannot lock the others out.
+/// Most of these from one address, so that one client cannot lock the others out.
 const PER_ADDRESS: usize = 64;
-/// Most TLS handshakes under way at once.
+/// Most TLS handshakes in progress at once.
 const HANDSHAKES: usize = 2048;
 
 /// A limit is reached.
@@ -33,7 +33,7 @@ struct Inner {
     next: u64,
 }
 
-/// People nobody knows, counted by address.
+/// Connections without a known identity, counted by address.
 #[derive(Default)]
 struct Crowd {
     all: usize,
@@ -61,21 +61,21 @@ impl Crowd {
     }
 }
 
-/// All live HTTP connections by identity.
+/// All open HTTP connections, by machine.
 #[derive(Clone, Default)]
 pub(crate) struct Live(Arc<Mutex<Inner>>);
 
-/// One live connection; it counts until this is dropped.
+/// One open connection. Counts until it is dropped.
 pub(crate) struct Ticket {
     live: Live,
     who: Option<MachineId>,
     from: IpAddr,
     number: u64,
-    /// Fires when the machine is to be cut off.
+    /// Fires when the connection must be cut.
     pub(crate) cut: CancellationToken,
 }
 
-/// A handshake under way; it counts until this is dropped.
+/// A handshake in progress. Counts until it is dropped.
 pub(crate) struct Handshake {
     live: Live,
     from: IpAddr,
@@ -91,12 +91,12 @@ impl Live {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Lets somebody begin a handshake.
+    /// Registers a handshake from this address.
     pub(crate) fn shake(&self, from: IpAddr) -> Result<Handshake, TooMany> {
         self.lock().handshakes.enter(from, HANDSHAKES)?;
         Ok(Handshake { live: self.clone(), from })
     }
-    /// Lets a connection in.
+    /// Registers a connection.
     pub(crate) fn admit(&self, who: Option<MachineId>, from: IpAddr) -> Result<Ticket, TooMany> {
         let mut inner = self.lock();
         if inner.all >= ALL {
@@ -116,13 +116,13 @@ impl Live {
         drop(inner);
         Ok(Ticket { live: self.clone(), who, from, number, cut })
     }
-    /// Hangs up on a machine.
+    /// Cuts all connections of a machine.
     pub(crate) fn cut(&self, machine: MachineId) {
         if let Some(open) = self.lock().machines.get(&machine) {
             open.values().for_each(CancellationToken::cancel);
         }
     }
-    /// Whether the machine has a connection now.
+    /// Returns whether the machine has an open connection.
     pub(crate) fn is_online(&self, machine: MachineId) -> bool {
         self.lock().machines.contains_key(&machine)
     }

@@ -1,6 +1,7 @@
-//! Expected-by: every machine has a time by which it should have got further. One that misses it is told of the order
-//! once more through its long poll (and then asks for help); one that misses it again and again gets a reason, so that
-//! a person sees it. Here too is everything else that has to be done now and then.
+//! The monitor: checks that each machine makes progress in its deployments, and runs the periodic maintenance.
+//!
+//! Every machine has a deadline for its next step. A machine that misses it is told of the order again through its long
+//! poll, and then asks for help. A machine that misses it repeatedly gets a reason that administrators see.
 
 use crate::{book::OpenOrder, nms::Nms, refusal::Refusal, store::AddresseeRow};
 use banyan_proto::{DeploymentId, MachineId, Reason, UnixSeconds, admin::Stage};
@@ -12,51 +13,51 @@ use std::{
 use tracing::{error, info, warn};
 
 const TICK: Duration = Duration::from_secs(5);
-/// Signed metadata is looked at this often; the repository knows when it is due.
+/// Interval for checking the signed metadata; the repository knows when it is due.
 const REFRESH_EVERY: Duration = Duration::from_secs(3600);
-/// Reports and suspicions are kept for this long (seconds).
+/// How long reports and suspicious events are kept (seconds).
 const HISTORY: u64 = 180 * 24 * 3600;
-/// The publishers' signatures are warned of when they have less than this left (seconds).
+/// Remaining lifetime of the publishers' signatures below which the server warns (seconds).
 const PUBLISHERS_WARNING: u64 = 60 * 24 * 3600;
-/// After so many reminders a person should know.
+/// The number of reminders after which a reason is recorded for administrators.
 const REMINDERS: u32 = 3;
-/// Slower than this (bytes per second) counts as no progress.
+/// Transfer rate that counts as the slowest acceptable progress (bytes per second).
 const SLOWEST: u64 = 1 << 20;
 
-/// How long a machine may stay where it is before it is reminded.
+/// Returns how long a machine may stay at a stage before it is reminded.
 fn allowed(stage: Stage, open: &OpenOrder, machine: MachineId) -> Duration {
     let seconds = match stage {
         Stage::Expected => u64::from(open.patience(machine)) + 10,
         Stage::Receiving => 30 + open.artifact.size / SLOWEST,
         Stage::Verified => 60,
         Stage::Authenticated => 5 * 60,
-        // The publisher's commands may take an hour each.
+        // Each of the publisher's commands may take an hour.
         Stage::Installing => 3 * 3600 + 5 * 60,
         Stage::Installed | Stage::Failed => u64::MAX / 2,
     };
     Duration::from_secs(seconds)
 }
 
-/// Where a machine was when something last changed.
+/// A machine's stage and chunk count at its last progress, and the reminders since.
 struct Watched {
     at: (Stage, u32),
     since: Instant,
     reminders: u32,
 }
 
-/// What shall be done about a machine.
+/// What to do about a machine.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     /// Nothing yet.
     Wait,
-    /// Tell it once more.
+    /// Tell the machine of the order again.
     Remind,
-    /// Tell a person.
+    /// Record a reason for administrators.
     Say,
 }
 
 impl Watched {
-    /// Looks at a machine that is connected: has it got further, or is it overdue?
+    /// Compares a connected machine with its last known progress and decides whether it is overdue.
     fn look(&mut self, at: (Stage, u32), allowed: Duration, now: Instant) -> Step {
         if self.at != at {
             *self = Self { at, since: now, reminders: 0 };
@@ -74,32 +75,32 @@ impl Watched {
 type Watch = HashMap<(DeploymentId, MachineId), Watched>;
 
 impl Nms {
-    /// Runs for as long as the server does.
+    /// Runs until the server stops.
     pub(crate) async fn monitor(self: Arc<Self>) {
         let mut watch = Watch::new();
         let mut refreshed = Instant::now();
         while self.stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
             if let Err(refusal) = self.look_round(&mut watch).await {
-                error!("the deployments could not be looked at: {refusal}");
+                error!("failed to check the deployments: {refusal}");
             }
             if refreshed.elapsed() >= REFRESH_EVERY {
                 refreshed = Instant::now();
                 let before = UnixSeconds(Self::now().0.saturating_sub(HISTORY));
                 if let Err(error) = self.store.forget(before).await {
-                    error!("old reports could not be thrown away: {error}");
+                    error!("failed to delete old reports: {error}");
                 }
                 self.prune().await;
                 self.warn_of_expiry();
                 match self.desk.with(|repository| repository.refresh(Self::now())).await {
-                    Ok(true) => info!("snapshot and timestamp signed anew"),
+                    Ok(true) => info!("snapshot and timestamp renewed"),
                     Ok(false) => {}
-                    Err(refusal) => error!("the signed metadata could not be renewed: {refusal}"),
+                    Err(refusal) => error!("failed to renew the signed metadata: {refusal}"),
                 }
             }
         }
     }
 
-    /// Only publishers can renew what they signed, so they are warned in good time.
+    /// Warns before the publishers' signatures expire, because only publishers can renew them.
     fn warn_of_expiry(&self) {
         let Some(expires) = self.desk.shown().publishers_expire else { return };
         let left = expires.0.saturating_sub(Self::now().0);
@@ -107,7 +108,7 @@ impl Nms {
             let days = left / (24 * 3600);
             warn!(
                 days,
-                "the publishers' signatures expire soon, and machines will install nothing; run `banyan keys renew`"
+                "the publishers' signatures expire soon; machines will then install nothing; run `banyan keys renew`"
             );
         }
     }
@@ -131,16 +132,16 @@ impl Nms {
                 match watched.look(at, allowed(row.stage, &open, row.machine), now) {
                     Step::Wait => {}
                     Step::Remind => {
-                        info!(order = %id, machine = %row.machine, stage = ?row.stage, "overdue: telling it once more");
+                        info!(order = %id, machine = %row.machine, stage = ?row.stage, "machine overdue; reminded");
                         self.news.remind(row.machine, id);
                     }
                     Step::Say => self.say(id, &row).await?,
                 }
             } else {
-                // Its time starts again when it is back.
+                // The deadline restarts when the machine reconnects.
                 watched.since = now;
                 if row.stage == Stage::Expected && row.reason.is_none() {
-                    let detail = "it is not connected to the server";
+                    let detail = "not connected to the server";
                     self.store.note(id, row.machine, Reason::Unreachable, detail).await?;
                 }
             }
@@ -156,16 +157,16 @@ impl Nms {
             return Ok(());
         }
         let (reason, what) = match row.stage {
-            Stage::Expected | Stage::Receiving => (Reason::NoSource, "no content has come for too long"),
-            Stage::Verified => (Reason::ServerAway, "it holds the content but has not asked for its receipt"),
-            _ => (Reason::InternalError, "nothing has been heard of it for too long"),
+            Stage::Expected | Stage::Receiving => (Reason::NoSource, "no content has arrived for too long"),
+            Stage::Verified => (Reason::ServerAway, "the machine holds the content but has not requested its receipt"),
+            _ => (Reason::InternalError, "the machine has not reported for too long"),
         };
-        let detail = format!("{what}, although it is connected and was told {REMINDERS} times");
+        let detail = format!("{what}, although it is connected and was reminded {REMINDERS} times");
         self.store.note(id, row.machine, reason, &detail).await?;
         Ok(())
     }
 
-    /// Adds what the server has sent since the last time to what the store knows.
+    /// Adds the bytes that the server sent since the last call to the stored totals.
     pub(crate) async fn count_sent(&self) -> Result<(), Refusal> {
         for open in self.book.all() {
             let bytes = open.newly_served();
@@ -189,7 +190,7 @@ mod tests {
         assert_eq!(watched.look((Stage::Receiving, 1), allowed, at(9)), Step::Wait);
         assert_eq!(watched.look((Stage::Receiving, 1), allowed, at(10)), Step::Remind);
         assert_eq!(watched.look((Stage::Receiving, 1), allowed, at(15)), Step::Wait);
-        assert_eq!(watched.look((Stage::Receiving, 2), allowed, at(20)), Step::Wait, "it got further");
+        assert_eq!(watched.look((Stage::Receiving, 2), allowed, at(20)), Step::Wait, "it made progress");
         let steps: Vec<Step> = (3..8).map(|tens| watched.look((Stage::Receiving, 2), allowed, at(10 * tens))).collect();
         assert_eq!(steps, [Step::Remind, Step::Remind, Step::Say, Step::Remind, Step::Remind]);
     }

@@ -1,4 +1,4 @@
-//! Wakes the long polls: of one machine, or of all.
+//! Wakes the machines' long polls, and remembers which orders each machine has been told of.
 
 use banyan_proto::{DeploymentId, MachineId};
 use std::{
@@ -10,12 +10,13 @@ use tokio::sync::Notify;
 #[derive(Default)]
 struct Desk {
     wake: Arc<Notify>,
-    /// The start of the agent that was told, and what of. Told once, an order is news again only when it is overdue.
+    /// The start of the agent that was told, and the orders it was told of. An order is news again only when it is
+    /// overdue.
     boot: u64,
     told: HashSet<DeploymentId>,
 }
 
-/// What each machine has been told, and how to wake it.
+/// What each machine has been told, and how to wake its long poll.
 #[derive(Default)]
 pub(crate) struct News(Mutex<HashMap<MachineId, Desk>>);
 
@@ -23,37 +24,37 @@ impl News {
     fn lock(&self) -> MutexGuard<'_, HashMap<MachineId, Desk>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// What to wait on. Enable the waiting before looking, so that nothing slips between.
+    /// Returns the notifier of a machine. Enable the wait before you check for news, so that no wake-up is lost.
     pub(crate) fn of(&self, machine: MachineId) -> Arc<Notify> {
         Arc::clone(&self.lock().entry(machine).or_default().wake)
     }
-    /// Whether one of these orders is news to this start of the machine's agent.
+    /// Returns whether one of these orders is news to this start of the machine's agent.
     pub(crate) fn has(&self, machine: MachineId, boot: u64, expected: &[DeploymentId]) -> bool {
         let desks = self.lock();
         let told = desks.get(&machine).filter(|desk| desk.boot == boot).map(|desk| &desk.told);
         expected.iter().any(|id| told.is_none_or(|told| !told.contains(id)))
     }
-    /// These orders are being told now.
+    /// Records that this start of the agent is being told of these orders.
     pub(crate) fn tell(&self, machine: MachineId, boot: u64, expected: &[DeploymentId]) {
         let mut desks = self.lock();
         let desk = desks.entry(machine).or_default();
         desk.boot = boot;
         desk.told = expected.iter().copied().collect();
     }
-    /// There is something new for this machine.
+    /// Wakes the machine's long poll.
     pub(crate) fn wake(&self, machine: MachineId) {
         if let Some(desk) = self.lock().get(&machine) {
             desk.wake.notify_waiters();
         }
     }
-    /// An order is overdue on this machine: tell it once more.
+    /// Makes an overdue order news again and wakes the machine's long poll.
     pub(crate) fn remind(&self, machine: MachineId, order: DeploymentId) {
         if let Some(desk) = self.lock().get_mut(&machine) {
             desk.told.remove(&order);
             desk.wake.notify_waiters();
         }
     }
-    /// There is something new for all.
+    /// Wakes all long polls.
     pub(crate) fn wake_all(&self) {
         self.lock().values().for_each(|desk| desk.wake.notify_waiters());
     }

@@ -1,4 +1,4 @@
-//! Everything the server knows and has, in one place; each subject's own file says what it does with it.
+//! The server's state, shared by all modules. Each module implements its own subject on it.
 
 use crate::{
     artifacts::Artifacts,
@@ -24,17 +24,17 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, warn};
 
-/// Program and version, as greetings and lists show it.
+/// Program and version, as shown in greetings and lists.
 pub(crate) const SOFTWARE: &str = concat!("banyan-server ", env!("CARGO_PKG_VERSION"));
 
 /// The server.
 pub(crate) struct Nms {
-    /// Its identity: root of every tree.
+    /// The server's identifier: the root of every tree.
     pub(crate) id: MachineId,
     pub(crate) epoch: u64,
-    /// The same, for machines.
+    /// The epoch, signed for machines.
     pub(crate) epoch_said: Signed<ServerEpoch>,
-    /// Where the keys lie.
+    /// The folder of the keys.
     pub(crate) keys: PathBuf,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) authority: Authority,
@@ -48,16 +48,16 @@ pub(crate) struct Nms {
     pub(crate) live: Live,
     pub(crate) news: News,
     pub(crate) doors: Doors,
-    /// The loop that hands out offers and content; there from the start on.
+    /// The loop that sends offers and content; set during start.
     pub(crate) node: OnceLock<NodeHandle>,
-    /// One deployment is accepted at a time, so that numbers and superseding follow one order; one revocation list is
-    /// made at a time.
+    /// Held while a deployment is accepted, so that order numbers and superseding follow one sequence.
     pub(crate) deploying: tokio::sync::Mutex<()>,
+    /// Held while a revocation list is signed, so that one is made at a time.
     pub(crate) revoking: tokio::sync::Mutex<()>,
     pub(crate) started: Instant,
-    /// Fires when the server shall end.
+    /// Fires when the server must stop.
     pub(crate) stop: CancellationToken,
-    /// Everything that is under way and shall come to its end first.
+    /// Work in progress that must finish before the server stops.
     pub(crate) tasks: TaskTracker,
 }
 
@@ -65,13 +65,13 @@ impl Nms {
     pub(crate) fn now() -> UnixSeconds {
         UnixSeconds::now()
     }
-    /// Whether the machine can be expected to answer now: it is connected, or between two connections. Just after a start
-    /// nobody has had the time to connect again: then it counts who was heard from lately.
+    /// Returns whether the machine is expected to respond: it is connected, or was seen lately and is between two
+    /// connections. In the first minute after a start, "lately" is longer, because machines have not reconnected yet.
     pub(crate) fn is_reachable(&self, id: MachineId, seen: UnixSeconds) -> bool {
         let lately = if self.started.elapsed().as_secs() < 60 { 600 } else { 15 };
         self.live.is_online(id) || Self::now().0 < seen.0 + lately
     }
-    /// Keeps and logs something that a person should see.
+    /// Stores and logs a suspicious event for administrators.
     pub(crate) async fn suspect(
         &self,
         machine: Option<MachineId>,
@@ -80,13 +80,13 @@ impl Nms {
         detail: String,
     ) {
         let name = machine.map(|id| id.to_string()).unwrap_or_default();
-        warn!(machine = name, %reason, detail, "suspicious");
+        warn!(machine = name, %reason, detail, "suspicious event");
         let suspicion = Suspicion { at: Self::now(), machine, deployment, reason, detail };
         if let Err(error) = self.store.add_suspicion(&suspicion).await {
-            error!("a suspicion could not be stored: {error}");
+            error!("failed to store a suspicious event: {error}");
         }
     }
-    /// The same from where nothing can be waited for.
+    /// Does the same in the background, for callers that cannot wait.
     pub(crate) fn suspect_later(
         self: &Arc<Self>,
         machine: Option<MachineId>,

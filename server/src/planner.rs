@@ -1,12 +1,13 @@
-//! The planner: in which order the addressees stand on each stripe's list, and where each list is split (rules L1–L2).
+//! The planner: orders the target machines on each stripe's list and decides where each list is split (rules L1–L2).
 //!
-//! Pure: names, sites and who is online go in, lists come out, each headed by the server. Three wishes, in this order:
-//! every site is entered once; nobody sends more than one copy in all; machines that are known to be away are leaves.
+//! Pure: takes names, sites and who is online; returns lists, each headed by the server. It has three goals, in this
+//! order: each site is entered once; no machine sends more than one copy in total; machines known to be offline are
+//! leaves.
 //!
-//! With one stripe the list is a plain binary tree and its inner nodes send two copies. With two stripes, each half of
-//! the artifact travels its own tree of the same shape, and the machines change places between the trees: who has two
-//! children in one has none in the other. That is always possible, because a binary tree has one leaf more than it has
-//! nodes with two children; the nodes with one child are paired with each other.
+//! With one stripe the list is a plain binary tree whose inner nodes send two copies. With two stripes, each half of
+//! the artifact travels its own tree of the same shape, and the machines change places between the trees. A machine
+//! with two children in one tree has none in the other. That is always possible, because a binary tree has one leaf
+//! more than it has nodes with two children; nodes with one child are paired with each other.
 
 mod shape;
 
@@ -17,12 +18,12 @@ use banyan_proto::{
 use shape::Shape;
 use std::net::{IpAddr, SocketAddr};
 
-/// Machines that share a subnet: /24 of IPv4, /64 of IPv6.
+/// A site: machines that share a subnet, /24 for IPv4 or /64 for IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Site(IpAddr);
 
 impl Site {
-    /// The site of a machine with these addresses: of the first that leads anywhere but to itself.
+    /// Returns the site of a machine with these addresses: the subnet of the first non-loopback one.
     #[must_use]
     pub fn of(addresses: &[SocketAddr]) -> Self {
         let wide = addresses.iter().find(|address| !address.ip().is_loopback());
@@ -40,32 +41,32 @@ impl Site {
     }
 }
 
-/// Somebody to be put on the lists.
+/// A machine to put on the lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
-    /// Who.
+    /// The machine's identifier.
     pub id: MachineId,
-    /// Where.
+    /// The machine's site.
     pub site: Site,
-    /// Whether it can be expected to receive and forward now.
+    /// Whether the machine is expected to receive and forward now.
     pub online: bool,
 }
 
-/// The lists of an order, and what they will cost.
+/// The lists of an order, and their predicted cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// One list per stripe, each headed by the server.
     pub lists: Vec<AddresseeList>,
-    /// Copies of the artifact that the busiest machine sends.
+    /// How many copies of the artifact the busiest machine sends.
     pub busiest: f64,
-    /// Copies that the server sends.
+    /// How many copies the server sends.
     pub server: f64,
 }
 
 /// Plans the lists. `stripes` is 1 or 2.
 ///
 /// # Errors
-/// When there are more candidates than a list may have names: see [`ListError`].
+/// Returns a [`ListError`] if there are more candidates than a list may have names.
 pub fn plan(server: MachineId, candidates: &[Candidate], stripes: u8) -> Result<Plan, ListError> {
     let sites = by_site(candidates);
     let sizes: Vec<usize> = sites.iter().map(Vec::len).collect();
@@ -80,7 +81,8 @@ pub fn plan(server: MachineId, candidates: &[Candidate], stripes: u8) -> Result<
     Ok(Plan { lists, busiest, server })
 }
 
-/// Sites with more machines online come first: their heads feed other sites. Inside a site, those online come first.
+/// Groups candidates by site. Sites with more machines online come first, because their heads feed other sites. Within
+/// a site, online machines come first.
 fn by_site(candidates: &[Candidate]) -> Vec<Vec<Candidate>> {
     let mut sorted = candidates.to_vec();
     sorted.sort_by_key(|candidate| (candidate.site, !candidate.online));
@@ -89,13 +91,13 @@ fn by_site(candidates: &[Candidate]) -> Vec<Vec<Candidate>> {
     sites
 }
 
-/// Each site's positions are filled so that those who are away come last, where there is nothing to hand on.
+/// Fills each site's positions so that offline machines come last, where there is nothing to forward.
 fn first_tree(sites: &[Vec<Candidate>], shape: &Shape) -> Vec<MachineId> {
     let mut names = vec![MachineId([0; 16]); shape.len()];
     let mut start = 0;
     for site in sites {
         let mut positions: Vec<usize> = (start..start + site.len()).collect();
-        // Stable: among positions with as many children, the higher one in the tree is filled first.
+        // Stable: among positions with equally many children, the higher one in the tree is filled first.
         let online = site.iter().filter(|candidate| candidate.online).count();
         let leaves_last = online < site.len();
         if leaves_last {
@@ -110,9 +112,9 @@ fn first_tree(sites: &[Vec<Candidate>], shape: &Shape) -> Vec<MachineId> {
     names
 }
 
-/// The same shape with other machines at each position: the more children in the first tree, the fewer here.
+/// Places the machines differently on the same shape: the more children in the first tree, the fewer here.
 ///
-/// Sites of one size can change places as wholes; inside a site the machines do.
+/// Sites of equal size swap places as a whole; within a site, machines do.
 fn second_tree(sites: &[Vec<Candidate>], shape: &Shape, first: &[MachineId]) -> Vec<MachineId> {
     let mut blocks = Vec::new();
     let mut start = 0;
@@ -140,7 +142,7 @@ fn second_tree(sites: &[Vec<Candidate>], shape: &Shape, first: &[MachineId]) -> 
     names
 }
 
-/// Copies that the busiest machine sends, and the server: children over all stripes, by the number of stripes.
+/// Returns the copies that the busiest machine and the server send: children over all stripes, divided by the stripes.
 fn load(lists: &[AddresseeList], server: MachineId) -> (f64, f64) {
     let mut children = std::collections::HashMap::<MachineId, u32>::new();
     for list in lists {

@@ -1,9 +1,9 @@
-//! What administrators lay down for the people at their machines: kept in the store, held in memory, signed when a machine
-//! checks in and has an older one.
+//! The administrators' policies for the people at their machines. They are stored, cached in memory, and signed for a
+//! machine whose version is older when it checks in.
 //!
-//! A group's own policy takes the place of the one for all machines, as a whole: what holds for a machine stands in one
-//! text. Numbers rise over all groups, and what was taken back keeps its number, so that for every machine each change of
-//! what holds there has a higher number than the one before.
+//! A group's own policy replaces the one for all machines as a whole, so that one text has everything that applies to a
+//! machine. Numbers rise across all groups, and a removed policy keeps its number. So for every machine, each change
+//! has a higher number than the one before.
 
 use crate::{enrol::check_text, nms::Nms, refusal::Refusal, store::PolicyRow};
 use banyan_proto::{
@@ -17,7 +17,7 @@ use std::{
 };
 use tracing::info;
 
-/// By group; without one: for all machines.
+/// Policies by group. The entry `None` is the policy for all machines.
 #[derive(Default)]
 pub(crate) struct Laid(RwLock<BTreeMap<Option<String>, PolicyRow>>);
 
@@ -36,7 +36,7 @@ impl Laid {
         let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
         rows.iter().filter(|(_, row)| row.policy.is_some()).filter_map(|(group, _)| group.clone()).collect()
     }
-    /// What holds for the machines of a group.
+    /// Returns the policy that applies to the machines of a group.
     pub(crate) fn of(&self, group: Option<&str>) -> Policy {
         let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let (all, own) = (rows.get(&None), group.and_then(|group| rows.get(&Some(group.to_owned()))));
@@ -51,17 +51,17 @@ impl Laid {
 }
 
 impl Nms {
-    /// What holds for the machines of a group.
+    /// Returns the policy that applies to the machines of a group.
     pub(crate) fn policy_of(&self, group: Option<&str>) -> Policy {
         self.laid.of(group)
     }
-    /// The policy for a machine, signed, if it is newer than the one it has.
+    /// Returns the signed policy for a machine, if it is newer than the one the machine has.
     pub(crate) fn policy_news(&self, group: Option<&str>, known: Option<u64>) -> Option<Signed<Policy>> {
         let policy = self.policy_of(group);
-        // An agent that does not say what it has does not know of policies.
+        // An agent that does not report a policy number does not support policies.
         (policy.number > known?).then(|| self.secrets.orders.sign(&policy))
     }
-    /// Sets or takes back a policy; every machine that is connected hears of it at once.
+    /// Sets or removes a policy. Every connected machine is told at once.
     pub(crate) async fn set_policy(&self, asked: &SetPolicy) -> Result<(), Refusal> {
         if let Some(group) = &asked.group {
             check_text("group", group)?;
@@ -71,12 +71,12 @@ impl Nms {
         }
         let row = self.store.set_policy(asked.group.as_deref(), asked.policy.as_ref(), Self::now()).await?;
         let (group, number) = (asked.group.as_deref().unwrap_or("all machines"), row.number);
-        info!(group, number, set = row.policy.is_some(), "the policy was changed");
+        info!(group, number, set = row.policy.is_some(), "policy changed");
         self.laid.put(row);
         self.news.wake_all();
         Ok(())
     }
-    /// What holds where: for all machines, then for each group that has machines or a policy of its own.
+    /// Returns the policies in force: for all machines, then for each group that has machines or its own policy.
     pub(crate) fn policies(&self) -> Vec<GroupPolicy> {
         let machines: Vec<Option<String>> =
             self.registry.all().into_iter().filter(|row| row.out().is_none()).map(|row| row.group).collect();
@@ -113,7 +113,7 @@ mod tests {
         laid.put(row(Some("lab"), 2, Some(20)));
         assert_eq!((of(None), of(Some("lab"))), ((Some(10), 1), (Some(20), 2)));
         laid.put(row(Some("lab"), 3, None));
-        assert_eq!(of(Some("lab")), (Some(10), 3), "taken back");
+        assert_eq!(of(Some("lab")), (Some(10), 3), "removed");
         laid.put(row(None, 4, None));
         assert_eq!((of(None), of(Some("lab")), of(Some("other"))), ((None, 4), (None, 4), (None, 4)));
     }

@@ -1,4 +1,5 @@
-//! How far a machine is: what each fact about it changes. Pure; the store applies it inside its transactions.
+//! A machine's progress in a deployment: what each fact about it changes. Pure; the store applies it in its
+//! transactions.
 
 use crate::store::AddresseeRow;
 use banyan_proto::{
@@ -6,22 +7,23 @@ use banyan_proto::{
     api::{ByteSource, Event},
 };
 
-/// Something that became known about a machine in a deployment.
+/// A fact about a machine in a deployment.
 #[derive(Debug)]
 pub(crate) enum Fact<'a> {
-    /// The machine reported it.
+    /// The machine reported an event.
     Event(&'a Event),
-    /// It proved that it holds the artifact, and says who the bytes came from.
+    /// The machine proved that it holds the artifact, and named the sources of the bytes.
     Receipt(&'a [ByteSource]),
 }
 
-/// Longest text for people that is kept of one report (bytes).
+/// Longest detail text kept per report (bytes).
 const DETAIL_BYTES: usize = 4000;
 
-/// Applies a fact that arrived `after_ms` after the deployment's acceptance; says whether anything changed.
+/// Applies a fact that arrived `after_ms` milliseconds after the deployment was accepted. Returns whether anything
+/// changed.
 ///
-/// Stages only rise: reports can be late, and the receipt can be known before the report that the artifact is whole.
-/// The end, good or bad, is what the machine said last.
+/// Stages only rise: reports can be late, and the receipt can arrive before the report that the artifact is complete.
+/// The final stage, installed or failed, is what the machine reported last.
 pub(crate) fn apply(row: &mut AddresseeRow, fact: &Fact<'_>, after_ms: u64) -> bool {
     let before = row.clone();
     match fact {
@@ -53,7 +55,7 @@ pub(crate) fn apply(row: &mut AddresseeRow, fact: &Fact<'_>, after_ms: u64) -> b
             Event::Waits { reason, detail } if !row.is_over() => {
                 (row.reason, row.detail) = (Some(*reason), Some(short(detail)));
             }
-            // Facts about others, or about the way: kept as reports, no change here.
+            // Facts about other machines or about the route: stored as reports, with no change here.
             Event::Waits { .. }
             | Event::Refused { .. }
             | Event::SteppedOver { .. }
@@ -67,7 +69,7 @@ pub(crate) fn apply(row: &mut AddresseeRow, fact: &Fact<'_>, after_ms: u64) -> b
 fn rise(row: &mut AddresseeRow, stage: Stage) {
     if !row.is_over() && row.stage < stage {
         row.stage = stage;
-        // Whatever it waited for, it goes on.
+        // The machine is making progress again, so the reason it waited for no longer applies.
         (row.reason, row.detail) = (None, None);
     }
 }

@@ -1,4 +1,4 @@
-//! Receipts and go-aheads: what a machine must have before it installs (rules A1–A6).
+//! Receipts and install permits, which a machine must have before it installs (rules A1–A6).
 
 use crate::{book::OpenOrder, nms::Nms, refusal::Refusal, tree::Tree};
 use axum::http::StatusCode;
@@ -10,35 +10,35 @@ use banyan_proto::{
 };
 use tracing::info;
 
-/// Why one way does not prove anything.
+/// Why a delivery path proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WayError {
-    #[error("there is no such stripe")]
+    #[error("the stripe does not exist")]
     NoSuchStripe,
-    #[error("the way does not begin at the server")]
+    #[error("the path does not begin at the server")]
     NotFromServer,
-    #[error("the way is longer than any tree is deep")]
+    #[error("the path is longer than the maximum depth of a tree")]
     TooLong,
     #[error("the machine is not on the list")]
     NotOnList,
-    #[error("{above} is no ancestor of {below}")]
+    #[error("{above} is not an ancestor of {below}")]
     NotAncestor { above: MachineId, below: MachineId },
-    #[error("the code is not the one of this way, machine and connection")]
+    #[error("the code does not match this path, machine and connection")]
     WrongCode,
 }
 
-/// What a way is checked against.
+/// What a path is checked against.
 pub(crate) struct Session<'a> {
     pub(crate) master: &'a [u8; 32],
-    /// Of the very TLS session that the proof came over.
+    /// The exporter of the TLS session that carried the proof.
     pub(crate) exporter: &'a [u8; 32],
     pub(crate) machine: MachineId,
 }
 
-/// Recomputes the chain of codes along the claimed way and compares (rule A3).
+/// Recomputes the chain of codes along the claimed path and compares the result (rule A3).
 ///
-/// Each hop must be a tree ancestor of the next; heads that were stepped over are left out, so it need not be the
-/// planned sender.
+/// Each hop must be a tree ancestor of the next. Skipped heads are left out, so the last hop need not be the planned
+/// sender.
 pub(crate) fn check_way(
     tree: Option<&Tree>,
     open: &OpenOrder,
@@ -68,15 +68,15 @@ pub(crate) fn check_way(
     Ok(())
 }
 
-/// The way in words, for the log and the person who looks at it.
+/// Formats a path for the log and for administrators.
 fn in_words(way: &Way) -> String {
     let path: Vec<String> = way.path.iter().take(limits::LIST_DEPTH).map(MachineId::short).collect();
-    format!("stripe {}, way {}", way.stripe, path.join(" "))
+    format!("stripe {}, path {}", way.stripe, path.join(" "))
 }
 
 impl Nms {
-    /// The receipt for a machine that proves that the offer came to it along the tree and that it holds the artifact.
-    /// It counts once: asked again, the server gives the same receipt.
+    /// Issues the receipt for a machine that proves that the offer came along the tree and that it holds the artifact.
+    /// Repeated requests return the same receipt.
     pub(crate) async fn receipt(
         &self,
         machine: MachineId,
@@ -86,17 +86,18 @@ impl Nms {
         let id = request.order;
         let open = self.open_order(id, machine).await?;
         if self.store.addressee(id, machine).await?.is_none() {
-            let detail = "a receipt was asked for by a machine that the order is not for";
+            let detail = "a machine that is not a target of the order requested a receipt";
             self.suspect(Some(machine), Some(id), Reason::NotAddressed, detail.into()).await;
-            return Err(Refusal::forbidden(Reason::NotAddressed, "the order is not for this machine"));
+            return Err(Refusal::forbidden(Reason::NotAddressed, "this machine is not a target of the order"));
         }
         if request.artifact != open.artifact.digest {
-            let detail = format!("it holds {}, the order is for {}", request.artifact, open.artifact.digest);
+            let detail =
+                format!("the machine holds {}, but the order is for {}", request.artifact, open.artifact.digest);
             self.suspect(Some(machine), Some(id), Reason::BadArtifact, detail.clone()).await;
             return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact, detail));
         }
         if request.ways.len() > open.trees.len() || request.sources.len() > limits::ADDRESSEES {
-            return Err(Refusal::bad("more ways than stripes, or more sources than machines"));
+            return Err(Refusal::bad("more paths than stripes, or too many sources"));
         }
         let session = Session { master: &self.secrets.master, exporter, machine };
         let mut good = 0;
@@ -111,61 +112,68 @@ impl Nms {
             self.suspect(Some(machine), Some(id), Reason::CodeWrong, detail.clone()).await;
         }
         if good == 0 {
-            let detail = if wrong.is_empty() { "no way was given".to_owned() } else { wrong.join("; ") };
+            let detail = if wrong.is_empty() { "no path was given".to_owned() } else { wrong.join("; ") };
             self.store.note(id, machine, Reason::CodeWrong, &detail).await?;
             return Err(Refusal::forbidden(Reason::CodeWrong, detail));
         }
         let receipt = Receipt { order: id, machine, artifact: open.artifact.digest, issued: Self::now() };
         let signed = self.secrets.orders.sign(&receipt);
         let kept = self.store.keep_receipt(&receipt, &signed, &request.sources, open.age_ms()).await?;
-        info!(order = %id, %machine, "receipt given");
+        info!(order = %id, %machine, "receipt issued");
         Ok(kept)
     }
 
-    /// Leave to install now, while the deployment runs and the publishers still list the release.
+    /// Issues an install permit, while the deployment runs and the publishers still list the release.
     pub(crate) async fn go_ahead(&self, machine: MachineId, id: DeploymentId) -> Result<Signed<GoAhead>, Refusal> {
         let row = self.store.addressee(id, machine).await?;
-        let row = row.ok_or_else(|| Refusal::forbidden(Reason::NotAddressed, "the order is not for this machine"))?;
+        let row =
+            row.ok_or_else(|| Refusal::forbidden(Reason::NotAddressed, "this machine is not a target of the order"))?;
         if row.is_over() && row.reason == Some(Reason::Withdrawn) {
-            return Err(Refusal::conflict(Reason::Withdrawn, Reason::Withdrawn.words()));
+            return Err(Refusal::conflict(Reason::Withdrawn, Reason::Withdrawn.for_admin().what));
         }
         if self.store.receipt(id, machine).await?.is_none() {
-            self.suspect(Some(machine), Some(id), Reason::CodeWrong, "a go-ahead without a receipt".into()).await;
-            let detail = "a go-ahead is only given for an artifact that has been authenticated";
+            self.suspect(
+                Some(machine),
+                Some(id),
+                Reason::CodeWrong,
+                "install permit requested without a receipt".into(),
+            )
+            .await;
+            let detail = "an install permit requires a receipt for the artifact";
             return Err(Refusal::forbidden(Reason::CodeWrong, detail));
         }
         let deployment = self.store.deployment(id).await?;
         let deployment = deployment.ok_or_else(|| Refusal::not_found(format!("there is no deployment {id}")))?;
         if row.reason == Some(Reason::OrderSuperseded) {
-            return Err(Refusal::conflict(Reason::OrderSuperseded, Reason::OrderSuperseded.words()));
+            return Err(Refusal::conflict(Reason::OrderSuperseded, Reason::OrderSuperseded.for_admin().what));
         }
         if deployment.order.epoch < self.epoch {
-            return Err(Refusal::conflict(Reason::EpochBack, Reason::EpochBack.words()));
+            return Err(Refusal::conflict(Reason::EpochBack, Reason::EpochBack.for_admin().what));
         }
         if deployment.order.expires <= Self::now() {
-            return Err(Refusal::conflict(Reason::OrderExpired, Reason::OrderExpired.words()));
+            return Err(Refusal::conflict(Reason::OrderExpired, Reason::OrderExpired.for_admin().what));
         }
         match deployment.state {
             DeploymentState::Running => {}
-            DeploymentState::Halted => return Err(Refusal::conflict(Reason::Halted, Reason::Halted.words())),
+            DeploymentState::Halted => return Err(Refusal::conflict(Reason::Halted, Reason::Halted.for_admin().what)),
             DeploymentState::Superseded => {
-                return Err(Refusal::conflict(Reason::OrderSuperseded, Reason::OrderSuperseded.words()));
+                return Err(Refusal::conflict(Reason::OrderSuperseded, Reason::OrderSuperseded.for_admin().what));
             }
             DeploymentState::Finished => {
-                return Err(Refusal::conflict(Reason::WaitsForGoAhead, "the deployment is over"));
+                return Err(Refusal::conflict(Reason::WaitsForGoAhead, "the deployment has ended"));
             }
         }
         if self.desk.has_withdrawn(&deployment.order.package, deployment.order.sequence) {
-            return Err(Refusal::conflict(Reason::Withdrawn, Reason::Withdrawn.words()));
+            return Err(Refusal::conflict(Reason::Withdrawn, Reason::Withdrawn.for_admin().what));
         }
         if !self.desk.lists(deployment.order.manifest) {
-            return Err(Refusal::conflict(Reason::NotPublished, "the publishers' list does not have this release"));
+            return Err(Refusal::conflict(Reason::NotPublished, "this release is not on the publishers' list"));
         }
         let versions = self.desk.shown().versions.ok_or_else(|| {
-            let detail = "the server's signed metadata has expired; its log says why";
+            let detail = "the server's signed metadata has expired; see the server's log";
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Reason::MetadataExpired, detail)
         })?;
-        info!(order = %id, %machine, "go-ahead given");
+        info!(order = %id, %machine, "install permit issued");
         Ok(self.secrets.orders.sign(&GoAhead {
             order: id,
             machine,

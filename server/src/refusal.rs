@@ -1,4 +1,4 @@
-//! What the server answers when it does not do what was asked: a status, a reason of the closed table, words.
+//! The server's error response: an HTTP status, a reason from the closed table and an explanation.
 
 use crate::{ca::CaError, repository::RepositoryError, store::StoreError};
 use axum::{
@@ -9,7 +9,7 @@ use axum::{
 use banyan_proto::{Reason, api::ApiError};
 use tracing::error;
 
-/// A refusal.
+/// An error response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub(crate) struct Refusal {
@@ -21,30 +21,30 @@ impl Refusal {
     pub(crate) fn new(status: StatusCode, reason: Reason, detail: impl Into<String>) -> Self {
         Self { status, error: ApiError { reason, detail: detail.into() } }
     }
-    /// The request makes no sense.
+    /// The request is malformed (400).
     pub(crate) fn bad(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Reason::BadRequest, detail)
     }
-    /// There is no such thing.
+    /// The named object does not exist (404).
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, Reason::NotFound, detail)
     }
-    /// It fits the request but not the state of things.
+    /// The request is valid but conflicts with the current state (409).
     pub(crate) fn conflict(reason: Reason, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, reason, detail)
     }
-    /// The caller may not.
+    /// The caller is not permitted to do this (403).
     pub(crate) fn forbidden(reason: Reason, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, reason, detail)
     }
-    /// The machine that asks takes part in nothing.
+    /// The requesting machine is excluded: revoked, quarantined or replaced.
     pub(crate) fn out(reason: Reason) -> Self {
-        Self::forbidden(reason, format!("{}; what to do: {}", reason.words(), reason.next()))
+        Self::forbidden(reason, format!("{}; what to do: {}", reason.for_admin().what, reason.for_admin().advice))
     }
-    /// The server's own fault: the caller learns only that, the log says what.
+    /// An internal error (500). The response gives no details; the log does.
     pub(crate) fn internal(what: &dyn std::fmt::Display) -> Self {
         error!("a request failed: {what}");
-        let detail = "the server could not do this; its log says why";
+        let detail = "internal server error; see the server's log";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, Reason::InternalError, detail)
     }
 }

@@ -1,4 +1,4 @@
-//! The machines as the server knows them, in memory: offers, plans and check-ins ask here, the store keeps it.
+//! The machine registry, in memory: answers lookups for offers, plans and check-ins. The store persists it.
 
 use crate::{
     boots::{Boots, Heard},
@@ -11,7 +11,7 @@ use std::{
     sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-/// A machine's row goes to the store at least this often (seconds), so that "last seen" is about right after a restart.
+/// Longest time between writes of a machine's row (seconds), so that "last seen" is roughly right after a restart.
 const SEEN_EVERY: u64 = 60;
 
 struct Known {
@@ -24,13 +24,13 @@ struct Known {
 /// What a check-in changed.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Seen {
-    /// To be stored, when something changed or it was long ago.
+    /// The row to store, if something changed or the last write was long ago.
     pub(crate) store: Option<MachineRow>,
-    /// What it shows about the starts of its agent.
+    /// What the check-in shows about the starts of the machine's agent.
     pub(crate) heard: Heard,
 }
 
-/// All machines by id, and the server itself as a source.
+/// All machines by identifier, and the server itself as a source.
 pub(crate) struct Registry {
     machines: RwLock<HashMap<MachineId, Known>>,
     server: Signed<AddressHint>,
@@ -71,21 +71,22 @@ impl Registry {
     pub(crate) fn get(&self, id: MachineId) -> Option<MachineRow> {
         self.read().get(&id).map(|known| known.row.clone())
     }
-    /// Everyone, oldest first.
+    /// Returns all machines, oldest first.
     pub(crate) fn all(&self) -> Vec<MachineRow> {
         let mut all: Vec<MachineRow> = self.read().values().map(|known| known.row.clone()).collect();
         all.sort_by_key(|row| (row.enrolled, row.id));
         all
     }
-    /// Whether this is a machine of ours that has not been revoked.
+    /// Returns whether this machine is registered and not revoked.
     pub(crate) fn is_trusted(&self, id: MachineId) -> bool {
         self.read().get(&id).is_some_and(|known| known.row.revoked.is_none())
     }
-    /// Why this machine takes part in nothing, if it does not.
+    /// Returns why this machine is excluded, or `None` if it is not. An unknown machine is excluded.
     pub(crate) fn out(&self, id: MachineId) -> Option<Reason> {
         self.read().get(&id).map_or(Some(Reason::NotAllowed), |known| known.row.out())
     }
-    /// Sets a machine aside, or takes it back: what was known of its starts is over then. Says whether that changed anything.
+    /// Quarantines a machine, or readmits it with `None`, and forgets its agent's starts. Returns whether anything
+    /// changed.
     pub(crate) fn set_aside(&self, id: MachineId, reason: Option<Reason>) -> bool {
         let mut machines = self.write();
         let Some(known) = machines.get_mut(&id).filter(|known| known.row.aside != reason) else { return false };
@@ -93,15 +94,15 @@ impl Registry {
         known.boots = Boots::default();
         true
     }
-    /// Whether a start of the machine's agent must show that it is alive.
+    /// Returns whether this start of the machine's agent must prove that it is running.
     pub(crate) fn is_in_question(&self, id: MachineId, boot: u64) -> bool {
         self.read().get(&id).is_some_and(|known| known.boots.is_in_question(boot))
     }
-    /// A start of the machine's agent is given an answer: the number of it.
+    /// Records an answer to this start of the machine's agent. Returns the answer's number.
     pub(crate) fn answer(&self, id: MachineId, boot: u64) -> u64 {
         self.write().get_mut(&id).map_or(0, |known| known.boots.answer(boot))
     }
-    /// The machine is still there.
+    /// Updates when the machine was last seen.
     pub(crate) fn touch(&self, id: MachineId, now: UnixSeconds) {
         if let Some(known) = self.write().get_mut(&id) {
             known.row.seen = now;
@@ -113,8 +114,8 @@ impl Registry {
             known.row.replaced_by = known.row.replaced_by.or(replaced_by);
         }
     }
-    /// Machines that people mean by this text: an id, else a label (which several may share). Revoked ones are meant
-    /// only when they are the only ones.
+    /// Finds machines by identifier, else by label (which several may share). Returns revoked ones only if no other
+    /// machine has the label.
     pub(crate) fn named(&self, text: &str) -> Vec<MachineRow> {
         if let Some(row) = text.parse().ok().and_then(|id| self.get(id)) {
             return vec![row];
@@ -126,7 +127,7 @@ impl Registry {
     pub(crate) fn addresses(&self, id: MachineId) -> Vec<SocketAddr> {
         self.read().get(&id).map(|known| known.row.addresses.clone()).unwrap_or_default()
     }
-    /// Signed hints for these machines, where there are any.
+    /// Returns the signed address hints for these machines, where they exist.
     pub(crate) fn hints(&self, ids: impl Iterator<Item = MachineId>) -> Vec<Signed<AddressHint>> {
         let machines = self.read();
         let hint = |id| {
@@ -137,8 +138,8 @@ impl Registry {
         };
         ids.filter_map(hint).collect()
     }
-    /// Takes in what a machine says about itself; `boot` is the start of its agent and the number of the last answer that
-    /// this start got. `None` for a machine that is not (or no longer) ours.
+    /// Records what a machine reports about itself. `boot` is the start of its agent and the number of the last answer
+    /// that this start received. Returns `None` for a machine that is unknown or revoked.
     pub(crate) fn check_in(&self, said: MachineRow, boot: (u64, u64), key: &SigningKey) -> Option<Seen> {
         let mut machines = self.write();
         let known = machines.get_mut(&said.id).filter(|known| known.row.revoked.is_none())?;
@@ -158,11 +159,10 @@ impl Registry {
     }
 }
 
-/// Where others shall reach a machine that says these addresses and whose connection comes from `from`.
+/// Returns the addresses where others can reach a machine that reports `said` and connects from `from`.
 ///
-/// The machine knows its port and its own interfaces; the connection shows what others see. So an address it could not
-/// know (or left open) is filled in from the connection, and one that leads only to itself is left out unless the
-/// machine is on this very host.
+/// The machine knows its port and its interfaces; the connection shows what others see. An unspecified address is
+/// filled in from the connection. A loopback address is left out unless the machine runs on the server's own host.
 pub(crate) fn reachable(said: &[SocketAddr], from: IpAddr) -> Vec<SocketAddr> {
     let from = from.to_canonical();
     let mut found: Vec<SocketAddr> = Vec::new();
@@ -178,7 +178,7 @@ pub(crate) fn reachable(said: &[SocketAddr], from: IpAddr) -> Vec<SocketAddr> {
         add(SocketAddr::new(ip, address.port()));
     }
     found.truncate(limits::ADDRESSES_PER_MACHINE);
-    // What the connection shows leads across a translated network where the machine's own addresses do not.
+    // The connection's address works across network address translation, where the machine's own addresses do not.
     if let Some(port) = said.first().map(SocketAddr::port)
         && !from.is_loopback()
         && port != 0

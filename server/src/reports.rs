@@ -1,4 +1,4 @@
-//! Reports in, status out.
+//! Processes reports from machines, and builds the deployment status for administrators.
 
 use crate::{
     nms::Nms,
@@ -16,10 +16,13 @@ use tracing::info;
 const REPORTS: usize = 10_000;
 
 impl Nms {
-    /// Takes in what a machine reports, oldest first; what came before is counted once.
+    /// Processes a machine's reports, oldest first. Ignores reports that were already received.
     pub(crate) async fn report(&self, machine: MachineId, reports: Vec<Report>) -> Result<(), Refusal> {
         if reports.len() > REPORTS {
-            return Err(Refusal::bad(format!("{} reports at once; {REPORTS} at most", reports.len())));
+            return Err(Refusal::bad(format!(
+                "{} reports in one request; at most {REPORTS} are allowed",
+                reports.len()
+            )));
         }
         let after = |report: &Report| report.order.and_then(|id| self.book.get(id)).map_or(0, |open| open.age_ms());
         let arrived: Vec<Arrived> =
@@ -34,7 +37,8 @@ impl Nms {
         Ok(())
     }
 
-    /// What a machine says about another one is a hint for people, never a fact about that other one.
+    /// Processes what a machine reports about another one: a hint for administrators, never a fact about the other
+    /// machine.
     async fn about_others(&self, machine: MachineId, report: &Report) -> Result<(), Refusal> {
         match (&report.event, report.order) {
             (Event::SteppedOver { machine: over, reason, .. }, Some(id)) => {
@@ -42,12 +46,12 @@ impl Nms {
                 if self.store.addressee(id, machine).await?.is_some()
                     && row.is_some_and(|row| row.stage == Stage::Expected)
                 {
-                    let detail = format!("stepped over by {}", self.label(machine));
+                    let detail = format!("skipped by {}", self.label(machine));
                     self.store.note(id, *over, *reason, &detail).await?;
                 }
             }
             (Event::BadChunk { source, index }, order) => {
-                let detail = format!("{} got a bad chunk {index} from it", self.label(machine));
+                let detail = format!("{} received a bad chunk {index} from this machine", self.label(machine));
                 self.suspect(Some(*source), order, Reason::BadChunk, detail).await;
             }
             (Event::Refused { sender, reason, detail }, order) => {
@@ -63,7 +67,7 @@ impl Nms {
         self.registry.get(id).map_or_else(|| id.to_string(), |row| row.label)
     }
 
-    /// All deployments without their addressees, newest first.
+    /// Returns the status of all deployments without their target machines, newest first.
     pub(crate) async fn statuses(&self) -> Result<Vec<DeploymentStatus>, Refusal> {
         let mut statuses = Vec::new();
         for row in self.store.deployments().await? {
@@ -73,7 +77,7 @@ impl Nms {
         Ok(statuses)
     }
 
-    /// One deployment with everyone in it.
+    /// Returns the status of one deployment with all its target machines.
     pub(crate) async fn status(&self, id: DeploymentId) -> Result<DeploymentStatus, Refusal> {
         let row = self.store.deployment(id).await?;
         let row = row.ok_or_else(|| Refusal::not_found(format!("there is no deployment {id}")))?;

@@ -1,6 +1,6 @@
-//! The server was restored from a backup, and has forgotten what came after it. Machines have not: they hold newer orders and
-//! revocation lists and would refuse what it signs next, or, worse, take what it signed before for news. Raising the epoch
-//! lets both start over (rule O2).
+//! Raises the epoch after the server was restored from a backup (rule O2). Machines hold newer orders and revocation
+//! lists than the restored server knows. They would refuse what it signs next or, worse, accept what it signed before
+//! as new. A new epoch lets both start over.
 
 pub use crate::store::Raised;
 
@@ -11,13 +11,13 @@ use crate::{
 use banyan_proto::UnixSeconds;
 use std::path::Path;
 
-/// Raises the epoch of the server whose folder this is. The server must not run. Deployments that were open end.
+/// Raises the epoch of the server with this data folder. The server must not be running. Open deployments end.
 ///
 /// # Errors
-/// When there is no server's folder, the server runs, or the database fails.
+/// Returns an error if the folder has no server's data, the server is running, or the database fails.
 pub async fn raise_epoch(data: &Path) -> Result<Raised, StartError> {
     let database = data.join("server.sqlite");
-    // Opening would make one.
+    // Opening the database would create it.
     if !database.is_file() {
         return Err(StartError::NoServer(data.to_owned()));
     }

@@ -1,5 +1,5 @@
-//! What only the server knows: the key that signs orders, the master secret of the rolling codes, the administrator's
-//! token. Made at the first start, kept in files of mode 600.
+//! The server's secrets: the key that signs orders, the master secret of the rolling codes, and the administrator's
+//! token. Created at the first start and stored in files of mode 600.
 
 use crate::files;
 use aws_lc_rs::constant_time;
@@ -11,27 +11,27 @@ use zeroize::Zeroizing;
 /// Why the server's secrets cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretsError {
-    /// The disk, or the rights on the folder.
+    /// The disk failed, or the folder's permissions do not allow access.
     #[error("cannot read or write the keys in {folder}: {source}")]
     Disk {
-        /// Where.
+        /// The folder.
         folder: String,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// A file was changed or cut off.
-    #[error("{0} is damaged; put the file from the backup back")]
+    /// A file was changed or truncated.
+    #[error("{0} is damaged; restore it from the backup")]
     Damaged(&'static str),
-    /// The signing key was changed or cut off.
-    #[error("orders.pk8: {0}; put the file from the backup back")]
+    /// The signing key was changed or truncated.
+    #[error("orders.pk8: {0}; restore it from the backup")]
     Key(#[from] BadSigningKey),
 }
 
 /// The server's secrets.
 pub(crate) struct Secrets {
-    /// Signs orders, hints, receipts and go-aheads.
+    /// Signs orders, hints, receipts and install permits.
     pub(crate) orders: SigningKey,
-    /// Root of all rolling codes (rule A1).
+    /// The root of all rolling codes (rule A1).
     pub(crate) master: Zeroizing<[u8; 32]>,
     admin_token: Zeroizing<String>,
 }
@@ -41,7 +41,7 @@ fn random32() -> Vec<u8> {
 }
 
 impl Secrets {
-    /// Reads them, or makes them at the first start.
+    /// Reads the secrets, or creates them at the first start.
     pub(crate) fn open(folder: &Path) -> Result<Self, SecretsError> {
         let disk = |source| SecretsError::Disk { folder: folder.display().to_string(), source };
         let keep = |name: &str, make: fn() -> Vec<u8>| files::read_or_make(&folder.join(name), make).map_err(disk);
@@ -52,17 +52,17 @@ impl Secrets {
         let admin_token = String::from_utf8(token).map_err(|_| SecretsError::Damaged("admin.token"))?;
         Ok(Self { orders, master: Zeroizing::new(master), admin_token: Zeroizing::new(admin_token) })
     }
-    /// What the server's signatures are checked with.
+    /// Returns the keys that verify the server's signatures.
     pub(crate) fn ring(&self) -> KeyRing {
         KeyRing(vec![self.orders.public()])
     }
-    /// What an administrator shows.
+    /// Returns the administrator's token.
     pub(crate) fn admin_token(&self) -> &str {
         &self.admin_token
     }
-    /// Whether this is the administrator's token, in constant time.
+    /// Compares a token with the administrator's, in constant time.
     pub(crate) fn is_admin(&self, token: &str) -> bool {
-        // The hashes have one length, so that not even the token's length can be measured.
+        // The hashes have equal length, so that not even the token's length can be measured.
         let (given, wanted) = (blake3::hash(token.as_bytes()), blake3::hash(self.admin_token.as_bytes()));
         constant_time::verify_slices_are_equal(given.as_bytes(), wanted.as_bytes()).is_ok()
     }

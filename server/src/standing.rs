@@ -1,11 +1,11 @@
-//! Which machines take part: revoking one for good, setting a cloned identity aside, taking it back (rules I5, I9).
+//! Excludes machines from taking part: revokes one for good, quarantines a cloned identity, readmits it (rules I5, I9).
 
 use crate::{nms::Nms, refusal::Refusal};
 use banyan_proto::{MachineId, Reason};
 use tracing::info;
 
 impl Nms {
-    /// Revokes a machine: stored, listed, refused at the next handshake, and its connections cut, in this order.
+    /// Revokes a machine: stores and lists the revocation, refuses new handshakes, then cuts the machine's connections.
     pub(crate) async fn revoke(&self, machine: MachineId) -> Result<(), Refusal> {
         if !self.store.revoke(machine, Self::now()).await? {
             return Err(Refusal::not_found(format!("there is no machine {machine}")));
@@ -13,7 +13,7 @@ impl Nms {
         self.shut_out(machine, None).await
     }
 
-    /// Carries out a revocation that is stored.
+    /// Carries out a revocation that is already stored.
     pub(crate) async fn shut_out(&self, machine: MachineId, replaced_by: Option<MachineId>) -> Result<(), Refusal> {
         self.registry.revoke(machine, replaced_by, Self::now());
         let crl = self.renew_doors().await?;
@@ -21,12 +21,12 @@ impl Nms {
         if let Some(node) = self.node.get() {
             node.cut(machine);
         }
-        info!(%machine, list = crl.number, "revoked");
+        info!(%machine, list = crl.number, "machine revoked");
         Ok(())
     }
 
-    /// Sets a machine aside until an administrator takes it back: it is planned in no list and gets neither offers nor
-    /// receipts nor go-aheads. Its HTTP connections stay, so that whoever uses the identity is told at the next request.
+    /// Quarantines a machine until an administrator readmits it: it appears in no list and gets no offers, receipts or
+    /// install permits. Its HTTP connections stay open, so that the agent learns of it with its next request.
     pub(crate) async fn set_aside(&self, machine: MachineId, reason: Reason) -> Result<(), Refusal> {
         self.store.set_aside(machine, Some(reason)).await?;
         if !self.registry.set_aside(machine, Some(reason)) {
@@ -36,7 +36,7 @@ impl Nms {
             node.cut(machine);
         }
         self.news.wake(machine);
-        let detail = format!("set aside; what to do: {}", reason.next());
+        let detail = format!("quarantined; what to do: {}", reason.for_admin().advice);
         for order in self.store.expected(machine).await? {
             self.store.note(order, machine, reason, &detail).await?;
         }
@@ -44,15 +44,15 @@ impl Nms {
         Ok(())
     }
 
-    /// Takes a machine back that was set aside. If the cause is still there it is set aside again at once.
+    /// Readmits a quarantined machine. If the cause persists, the machine is quarantined again at once.
     pub(crate) async fn readmit(&self, machine: MachineId) -> Result<(), Refusal> {
         match self.registry.out(machine) {
-            None => Err(Refusal::conflict(Reason::BadRequest, "this machine is not set aside")),
-            Some(reason @ (Reason::Revoked | Reason::Retired)) => Err(Refusal::conflict(reason, reason.words())),
+            None => Err(Refusal::conflict(Reason::BadRequest, "this machine is not quarantined")),
+            Some(reason @ (Reason::Revoked | Reason::Retired)) => Err(Refusal::conflict(reason, reason.for_admin().what)),
             Some(_) => {
                 self.store.set_aside(machine, None).await?;
                 self.registry.set_aside(machine, None);
-                info!(%machine, "taken back");
+                info!(%machine, "machine readmitted");
                 Ok(())
             }
         }

@@ -1,4 +1,4 @@
-//! From a folder to a running server, and back.
+//! Starts and stops the server: opens the data folder, binds the port and runs the background tasks.
 
 use crate::{
     accept, api,
@@ -38,76 +38,76 @@ use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-/// Requests under way when the server ends may take this long to come to their end.
+/// How long shutdown waits for requests in progress.
 const LAST_WORDS: Duration = Duration::from_secs(15);
 
-/// What a server needs to be told.
+/// The settings of a server.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Everything it keeps is in this folder; made at the first start.
+    /// The data folder; created at the first start.
     pub data: PathBuf,
-    /// Where it listens. Port 0 takes any free one.
+    /// The address to listen on. Port 0 picks any free port.
     pub listen: SocketAddr,
-    /// Where machines and administrators reach it, when that is another address than the one it listens on.
+    /// The address where machines and administrators reach the server, if it differs from `listen`.
     pub advertise: Option<SocketAddr>,
 }
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The disk, or the rights on the folder.
+    /// The disk failed, or the folder's permissions do not allow access.
     #[error("cannot use {path}: {source}")]
     Folder {
-        /// What.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Two servers on one folder would destroy each other's data.
+    /// Another server uses the folder. Two servers on one folder would destroy each other's data.
     #[error("another server is running on {0}; stop it first, or choose another --data")]
     Running(PathBuf),
-    /// A command about a server that is there.
+    /// The folder does not contain a server's data.
     #[error(
-        "{0} is no server's folder: it has no server.sqlite; give the folder that the backup was restored to (--data)"
+        "{0} is not a server's data folder: it has no server.sqlite; pass the folder with the restored backup (--data)"
     )]
     NoServer(PathBuf),
-    /// The port.
-    #[error("cannot listen on {address}: {source}; choose another --listen, or stop what listens there")]
+    /// The port cannot be bound.
+    #[error("cannot listen on {address}: {source}; choose another --listen, or stop the program that listens there")]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Secrets.
+    /// The secrets cannot be read or created.
     #[error(transparent)]
     Secrets(#[from] SecretsError),
-    /// The certificate authority.
+    /// The certificate authority cannot be opened.
     #[error(transparent)]
     Ca(#[from] CaError),
-    /// Certificates and revocation list do not fit each other.
+    /// Certificates and revocation list do not match.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The database.
+    /// The database cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The repository.
+    /// The repository cannot be opened.
     #[error(transparent)]
     Repository(#[from] RepositoryError),
-    /// Open orders could not be read back.
-    #[error("the open orders could not be taken up again: {0}")]
+    /// Open orders could not be loaded.
+    #[error("cannot resume the open orders: {0}")]
     Orders(String),
-    /// The profile that is there cannot be read.
-    #[error("{path} is no profile: {why}; repair it or move it away")]
+    /// The existing profile cannot be read.
+    #[error("{path} is not a valid profile: {why}; repair it or move it away")]
     Profile {
-        /// Which.
+        /// The profile's path.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The parse error.
         why: String,
     },
 }
 
-/// A server that runs.
+/// A running server.
 pub struct Running {
     address: SocketAddr,
     profile: PathBuf,
@@ -116,29 +116,29 @@ pub struct Running {
 }
 
 impl Running {
-    /// Where it listens.
+    /// Returns the address on which the server listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
-    /// The administrator's profile.
+    /// Returns the path of the administrator's profile.
     #[must_use]
     pub fn profile(&self) -> &Path {
         &self.profile
     }
-    /// Ends it: no new connections, requests under way come to their end, everything is on the disk.
+    /// Stops the server: accepts no new connections, completes requests in progress and writes everything to disk.
     pub async fn shutdown(self) {
         self.stop.cancel();
         if let Err(error) = self.main.await {
-            warn!("the server did not end cleanly: {error}");
+            warn!("the server did not stop cleanly: {error}");
         }
     }
 }
 
-/// Starts a server. When this returns it listens, and its profile is written.
+/// Starts a server. When this returns, the server is listening and its profile is written.
 ///
 /// # Errors
-/// See [`StartError`].
+/// Returns a [`StartError`] that names what cannot be opened or bound.
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let data = &settings.data;
     let keys = data.join("keys");
@@ -204,7 +204,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     Ok(Running { address, profile, stop, main })
 }
 
-/// The server's life after the start.
+/// Serves until the server is stopped, then waits for the background tasks and closes the store.
 async fn run(nms: Arc<Nms>, listener: TcpListener, store: Sqlite, node: JoinHandle<()>, lock: File) {
     let router = api::router(Arc::clone(&nms));
     let background = [tokio::spawn(Arc::clone(&nms).monitor()), tokio::spawn(Arc::clone(&nms).keep_doors())];
@@ -214,18 +214,18 @@ async fn run(nms: Arc<Nms>, listener: TcpListener, store: Sqlite, node: JoinHand
     }
     nms.tasks.close();
     if timeout(LAST_WORDS, nms.tasks.wait()).await.is_err() {
-        warn!("some requests did not come to their end in time");
+        warn!("some requests did not finish before shutdown");
     }
     if let Some(handle) = nms.node.get() {
         handle.shutdown().await;
     }
     drop(node.await);
     if let Err(refusal) = nms.count_sent().await {
-        warn!("what was sent last could not be counted: {refusal}");
+        warn!("failed to store the last count of bytes sent: {refusal}");
     }
     store.close().await;
     drop(lock);
-    info!("ended");
+    info!("server stopped");
 }
 
 pub(crate) fn lock(data: &Path) -> Result<File, StartError> {
@@ -238,8 +238,8 @@ pub(crate) fn lock(data: &Path) -> Result<File, StartError> {
     }
 }
 
-/// The address that others can use for a server that listens on all of its own: that of the interface towards the rest
-/// of the world (nothing is sent), or of this machine when there is none.
+/// Returns an address that other computers can use, for a server that listens on all interfaces. It is the address of
+/// the interface with the default route (no packet is sent), or loopback if there is no route.
 fn reachable(address: SocketAddr) -> SocketAddr {
     if !address.ip().is_unspecified() {
         return address;
@@ -253,7 +253,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(outward().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), address.port())
 }
 
-/// Writes the administrator's profile. What the administrator's own tool has put into it (the root's hash) stays.
+/// Writes the administrator's profile. Keeps the root's hash, which the administrator's own tool writes into it.
 fn write_profile(data: &Path, server: SocketAddr, nms: &Nms) -> Result<PathBuf, StartError> {
     let path = data.join("admin.toml");
     let wrong = |why: String| StartError::Profile { path: path.clone(), why };

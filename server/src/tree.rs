@@ -1,16 +1,15 @@
-//! One stripe's list of an order, with what is asked of it again and again worked out once: where each machine stands,
-//! who its ancestors are, the hash of its subtree.
+//! One stripe's list of an order, with an index of each machine's position, ancestors and subtree hash.
 
 use banyan_proto::{AddresseeList, MachineId, Proof, list::Subtree};
 use std::collections::HashMap;
 
-/// A list, indexed.
+/// An indexed list.
 pub(crate) struct Tree {
     stripe: u8,
     list: AddresseeList,
     subtrees: Vec<Subtree>,
     position: HashMap<MachineId, usize>,
-    /// Position of each one's planned sender; the root's is its own.
+    /// The position of each machine's planned sender; the root's is its own.
     parent: Vec<usize>,
     ids: Vec<MachineId>,
 }
@@ -21,7 +20,7 @@ impl Tree {
         let ids: Vec<MachineId> = list.ids().collect();
         let position = ids.iter().enumerate().map(|(at, &id)| (id, at)).collect();
         let mut parent = vec![0; ids.len()];
-        // Whoever stands between a head and the end of its subtree, and under no later head, is its child.
+        // A machine is the child of the nearest head before it whose subtree still contains it.
         let mut above: Vec<usize> = Vec::new();
         for (at, parent) in parent.iter_mut().enumerate() {
             while above.last().is_some_and(|&head| at >= head + subtrees[head].size as usize) {
@@ -35,24 +34,24 @@ impl Tree {
     pub(crate) fn list(&self) -> &AddresseeList {
         &self.list
     }
-    /// Size and hash of the whole list.
+    /// Returns the size and hash of the whole list.
     pub(crate) fn root(&self) -> Subtree {
         self.subtrees[0]
     }
-    /// Size and hash of what a machine heads.
+    /// Returns the size and hash of the subtree that this machine heads.
     pub(crate) fn subtree(&self, id: MachineId) -> Option<Subtree> {
         self.position.get(&id).map(|&at| self.subtrees[at])
     }
-    /// Whether `above` stands somewhere above `below`.
+    /// Returns whether `above` is an ancestor of `below`.
     pub(crate) fn is_ancestor(&self, above: MachineId, below: MachineId) -> bool {
         let (Some(&above), Some(&below)) = (self.position.get(&above), self.position.get(&below)) else { return false };
         above < below && below < above + self.subtrees[above].size as usize
     }
-    /// Who is planned to send to this machine.
+    /// Returns the planned sender of this machine.
     pub(crate) fn sender(&self, id: MachineId) -> Option<MachineId> {
         self.position.get(&id).filter(|&&at| at > 0).map(|&at| self.ids[self.parent[at]])
     }
-    /// How many hops from the server.
+    /// Returns the number of hops from the server.
     pub(crate) fn depth(&self, id: MachineId) -> u32 {
         let mut at = self.position.get(&id).copied().unwrap_or(0);
         let mut depth = 0;
@@ -62,7 +61,7 @@ impl Tree {
         }
         depth
     }
-    /// What a machine heads, and the way to it.
+    /// Returns the sublist that a machine heads, and its proof.
     pub(crate) fn locate(&self, id: MachineId) -> Option<(AddresseeList, Proof)> {
         self.list.locate(self.stripe, id)
     }

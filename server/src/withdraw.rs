@@ -1,5 +1,5 @@
-//! What follows when publishers change their mind: deployments of withdrawn releases end, machines hear of it, and bytes
-//! that nobody can install any more are thrown away.
+//! Handles withdrawn releases: ends their deployments, informs machines, and deletes content that can no longer be
+//! installed.
 
 use crate::{nms::Nms, refusal::Refusal};
 use banyan_proto::{DeploymentId, Digest, MachineId, Reason, admin::Stage};
@@ -7,8 +7,8 @@ use std::collections::HashSet;
 use tracing::{info, warn};
 
 impl Nms {
-    /// To be called after every change of root or list: stops what has been withdrawn, and wakes the machines that should
-    /// hear of it. Gives the deployments that were under way and are over now.
+    /// Applies a changed root or list: ends deployments of withdrawn releases and wakes machines. Call it after every
+    /// such change. Returns the deployments that were open and have now ended.
     pub(crate) async fn publishers_changed(&self) -> Result<Vec<DeploymentId>, Refusal> {
         let stopped = self.stop_withdrawn().await?;
         self.news.wake_all();
@@ -16,7 +16,7 @@ impl Nms {
         Ok(stopped)
     }
 
-    /// Ends the deployments of withdrawn releases. Not while one is being accepted: it would be missed.
+    /// Ends deployments of withdrawn releases. Waits while a deployment is being accepted, so that none is missed.
     async fn stop_withdrawn(&self) -> Result<Vec<DeploymentId>, Refusal> {
         let _one = self.deploying.lock().await;
         let mut stopped = Vec::new();
@@ -25,8 +25,8 @@ impl Nms {
             if !self.desk.has_withdrawn(&order.package, order.sequence) {
                 continue;
             }
-            if self.store.end(id, Reason::Withdrawn, Reason::Withdrawn.next()).await? {
-                info!(order = %id, package = order.package, version = open.row.version, "stopped: its release was withdrawn");
+            if self.store.end(id, Reason::Withdrawn, Reason::Withdrawn.for_admin().advice).await? {
+                info!(order = %id, package = order.package, version = open.row.version, "deployment ended: withdrawn");
                 stopped.push(id);
             }
             self.drop_order(id, Reason::Withdrawn);
@@ -35,7 +35,7 @@ impl Nms {
         Ok(stopped)
     }
 
-    /// Removes the bytes of withdrawn releases that no other release has and no order needs.
+    /// Deletes artifacts of withdrawn releases that no other release has and no active order needs.
     pub(crate) async fn prune(&self) {
         let Ok(mut candidates) = self.desk.with(|repository| Ok(repository.only_withdrawn())).await else { return };
         let needed: HashSet<Digest> = self.book.all().iter().map(|open| open.artifact.digest).collect();
@@ -43,19 +43,19 @@ impl Nms {
         for digest in candidates {
             match self.artifacts.remove(digest) {
                 Ok(0) => {}
-                Ok(bytes) => info!(artifact = %digest, bytes, "removed: only withdrawn releases had it"),
-                // On some systems a file that is being read cannot be removed; it is tried again every hour.
-                Err(error) => warn!(artifact = %digest, %error, "a withdrawn artifact could not be removed"),
+                Ok(bytes) => info!(artifact = %digest, bytes, "artifact of withdrawn releases removed"),
+                // On some systems a file cannot be removed while it is being read; the next hourly run tries again.
+                Err(error) => warn!(artifact = %digest, %error, "failed to remove the artifact of a withdrawn release"),
             }
         }
     }
 
-    /// Why an order is not in the book, to a machine that asks about it.
+    /// Explains why an order is not active, to a machine that asks about it.
     pub(crate) async fn not_open(&self, id: DeploymentId, machine: MachineId) -> Refusal {
         match self.store.addressee(id, machine).await {
             Ok(Some(row)) if row.stage == Stage::Failed => {
                 let reason = row.reason.unwrap_or(Reason::OrderExpired);
-                Refusal::conflict(reason, row.detail.unwrap_or_else(|| reason.words().into()))
+                Refusal::conflict(reason, row.detail.unwrap_or_else(|| reason.for_admin().what.into()))
             }
             Ok(_) => Refusal::not_found(format!("there is no open order {id}")),
             Err(error) => error.into(),

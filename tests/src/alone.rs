@@ -1,5 +1,5 @@
-//! An agent that belongs to a person and to no server: the real program, run as a user who may do nothing but what everybody
-//! may, in a folder of that user's. Takes root, who can be anybody.
+//! A personal agent without a server, for tests: the real program, run as a user without special rights, in a folder of
+//! that user's. Requires root to switch users.
 
 use crate::{
     by_hand,
@@ -24,38 +24,38 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Debian's `nobody`.
+/// The user id of Debian's `nobody`.
 pub const NOBODY: u32 = 65_534;
 
 /// The agent and its folders.
 pub struct Alone {
     folder: TempDir,
     service: Option<Service>,
-    /// More arguments, from its next start on.
+    /// Extra arguments, used from its next start on.
     pub arguments: Vec<String>,
 }
 
 impl Alone {
-    /// Starts it as this user.
+    /// Starts the agent as this user.
     ///
     /// # Panics
-    /// When this is not root, or it does not start.
+    /// When the test does not run as root, or the agent does not start.
     #[must_use]
     pub fn start() -> Self {
-        let folder = TempDir::with_prefix("banyan-alone-").expect("a temporary folder");
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
-        // That user may not look into the folder that they were built in.
+        let folder = TempDir::with_prefix("banyan-alone-").expect("a temporary folder can be created");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("the folder's mode can be set");
+        // That user may not read the build folder.
         for name in ["banyan-agent", "banyan-installer"] {
             fs::copy(programs::folder().join(name), folder.path().join(name)).expect("the programs are built");
         }
         let home = folder.path().join("home");
-        fs::create_dir(&home).expect("a folder");
-        chown(&home, Some(NOBODY), Some(NOBODY)).expect("only root can be somebody else");
+        fs::create_dir(&home).expect("the folder is accessible");
+        chown(&home, Some(NOBODY), Some(NOBODY)).expect("the test runs as root");
         let mut alone = Self { folder, service: None, arguments: Vec::new() };
         alone.start_again();
         alone
     }
-    /// Starts it after it was killed.
+    /// Starts the agent again after it was killed.
     ///
     /// # Panics
     /// When it does not start.
@@ -68,13 +68,13 @@ impl Alone {
             .args(&self.arguments);
         command.env("HOME", self.folder.path().join("home")).current_dir("/").uid(NOBODY).gid(NOBODY);
         self.service = Some(Service::start(command, &self.folder.path().join("log")));
-        self.wait("it answers", |alone| UnixStream::connect(alone.socket()).is_ok());
+        self.wait("the agent answers", |alone| UnixStream::connect(alone.socket()).is_ok());
     }
-    /// `kill -9`.
+    /// Kills the agent with `kill -9`.
     pub fn kill(&mut self) {
         self.service.take().into_iter().for_each(Service::kill);
     }
-    /// Its data folder.
+    /// Returns the agent's data folder.
     #[must_use]
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("home/agent")
@@ -85,18 +85,18 @@ impl Alone {
     fn connect(&self) -> UnixStream {
         UnixStream::connect(self.socket()).expect("the agent listens")
     }
-    /// What it said.
+    /// Returns the agent's log.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
-    /// What it says of a package file.
+    /// Opens a package file and returns what the agent shows about it.
     ///
     /// # Errors
-    /// Why it shows nothing.
+    /// The agent's refusal.
     ///
     /// # Panics
-    /// When it answers something else.
+    /// On an unexpected reply.
     pub fn open(&self, file: &[u8]) -> Result<Package, ApiError> {
         match by_hand::open(&self.connect(), file) {
             Reply::Package(package) => Ok(*package),
@@ -104,13 +104,13 @@ impl Alone {
             other => panic!("{other:?}"),
         }
     }
-    /// Has it install a file, as the release that is in it.
+    /// Installs a package file, as the release that is in it. Returns the order's identifier.
     ///
     /// # Errors
-    /// Why it does not.
+    /// The agent's refusal.
     ///
     /// # Panics
-    /// When it answers something else.
+    /// On an unexpected reply.
     pub fn install(&self, file: &[u8], trust: Option<Digest>) -> Result<DeploymentId, ApiError> {
         let shown = self.open(file).map_or(Digest([7; 32]), |package| package.manifest);
         match by_hand::install_trusting(&self.connect(), shown, trust, file) {
@@ -119,38 +119,40 @@ impl Alone {
             other => panic!("{other:?}"),
         }
     }
-    /// Asks for something that it must do or refuse.
+    /// Sends a request and returns the reply.
     ///
     /// # Panics
-    /// When it does not answer.
+    /// When the agent does not answer.
     pub fn ask(&self, request: &Request) -> Reply {
         let mut stream = self.connect();
         for request in [&Request::Hello { version: LOCAL_VERSION }, request] {
-            writeln!(stream, "{}", serde_json::to_string(request).expect("JSON")).expect("the agent reads");
+            writeln!(stream, "{}", serde_json::to_string(request).expect("the request can be serialised"))
+                .expect("the agent accepts the request");
         }
         let mut lines = BufReader::new(stream).lines().skip(1);
-        let reply = lines.next().expect("it answers").expect("it answers");
-        serde_json::from_str(&reply).expect("in JSON")
+        let reply = lines.next().expect("the agent answers").expect("the agent answers");
+        serde_json::from_str(&reply).expect("the answer is valid JSON")
     }
-    /// Everything that it tells faces.
+    /// Returns the agent's snapshot for tray and window.
     ///
     /// # Panics
-    /// When it does not.
+    /// When the agent does not send one.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let mut stream = self.connect();
         for request in [Request::Hello { version: LOCAL_VERSION }, Request::Subscribe] {
-            writeln!(stream, "{}", serde_json::to_string(&request).expect("JSON")).expect("the agent reads");
+            writeln!(stream, "{}", serde_json::to_string(&request).expect("the request can be serialised"))
+                .expect("the agent accepts the request");
         }
         for line in BufReader::new(stream).lines() {
-            let message = serde_json::from_str(&line.expect("the agent answers")).expect("in JSON");
+            let message = serde_json::from_str(&line.expect("the agent answers")).expect("the answer is valid JSON");
             if let Message::Event(Event::Snapshot(snapshot)) = message {
                 return *snapshot;
             }
         }
-        panic!("the agent told nothing\n{}", self.log())
+        panic!("the agent sent no snapshot\n{}", self.log())
     }
-    /// How a package ended, once it has.
+    /// Waits until an install has ended, and returns its final state.
     ///
     /// # Panics
     /// When it does not end in time.
@@ -160,29 +162,29 @@ impl Alone {
             let update = alone.snapshot().updates.into_iter().find(|update| update.order == order);
             update.map(|update| update.state).filter(UpdateState::is_over)
         };
-        self.wait("it ends", |alone| state(alone).is_some());
-        state(self).expect("it has ended")
+        self.wait("the install ends", |alone| state(alone).is_some());
+        state(self).expect("the install has ended")
     }
-    /// The folder that an installed package is in.
+    /// Returns the folder of an installed package.
     #[must_use]
     pub fn installed(&self, package: &str) -> PathBuf {
         self.data().join("installer/packages").join(package).join("current")
     }
-    /// What an installed program says; none when it is not there.
+    /// Returns the output of an installed program, or `None` if it is not installed.
     #[must_use]
     pub fn says(&self, package: &str) -> Option<String> {
         let program: &Path = &self.installed(package).join("bin/hello");
         let output = Command::new(program).output().ok()?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
-    /// Waits until it holds.
+    /// Waits until the condition is met.
     ///
     /// # Panics
-    /// When it does not in time.
+    /// When it is not met in time.
     pub fn wait(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self) {
-            assert!(begun.elapsed() < crate::world::PATIENCE, "not in time: {what}\n{}", self.log());
+            assert!(begun.elapsed() < crate::world::PATIENCE, "timed out waiting for: {what}\n{}", self.log());
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }

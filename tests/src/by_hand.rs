@@ -1,4 +1,4 @@
-//! Package files handed to an agent as a face hands them: the bytes behind the request, over its local socket.
+//! Sends package files to an agent as the window does: a request followed by the bytes, over the local socket.
 
 use banyan_proto::{
     Digest,
@@ -9,10 +9,10 @@ use std::{
     os::unix::net::UnixStream,
 };
 
-/// What the agent says of a file.
+/// Opens a file and returns the agent's reply.
 ///
 /// # Panics
-/// When it does not answer.
+/// When the agent does not answer.
 #[must_use]
 pub fn open(stream: &UnixStream, file: &[u8]) -> Reply {
     let head = file.get(17..21).map_or(file.len(), |length| {
@@ -23,7 +23,7 @@ pub fn open(stream: &UnixStream, file: &[u8]) -> Reply {
     send(stream, &request, &file[..head])
 }
 
-/// Has a file installed, as the release that was shown.
+/// Installs a file, as the release that was shown.
 ///
 /// # Panics
 /// When the agent does not answer.
@@ -32,7 +32,7 @@ pub fn install(stream: &UnixStream, manifest: Digest, file: &[u8]) -> Reply {
     install_trusting(stream, manifest, None, file)
 }
 
-/// The same, by somebody who says that they trust the publishers of this root.
+/// Installs a file for a user who trusts the publishers of this root.
 ///
 /// # Panics
 /// When the agent does not answer.
@@ -41,24 +41,24 @@ pub fn install_trusting(stream: &UnixStream, manifest: Digest, trust: Option<Dig
     send(stream, &Request::InstallPackage { manifest, size: file.len() as u64, trust }, file)
 }
 
-/// The reply to a request with these bytes behind it, which may come before all of them were sent.
+/// Sends a request and the bytes after it. Returns the reply, which may arrive before all bytes were sent.
 fn send(stream: &UnixStream, request: &Request, bytes: &[u8]) -> Reply {
-    let mut to = stream.try_clone().expect("a handle can be copied");
+    let mut to = stream.try_clone().expect("the handle can be cloned");
     let hello = Request::Hello { version: LOCAL_VERSION };
     for line in [&hello, request] {
-        let line = serde_json::to_string(line).expect("requests have a JSON form");
-        // Who may nothing is hung up on after the first word.
+        let line = serde_json::to_string(line).expect("the request can be serialised");
+        // The agent closes the connection of a user without rights after the first message.
         drop(writeln!(to, "{line}"));
     }
     std::thread::scope(|scope| {
-        // Who is refused early is hung up on.
+        // The agent closes the connection early when it refuses.
         scope.spawn(move || drop(to.write_all(bytes)));
         let replies = BufReader::new(stream).lines().map_while(Result::ok).take(2);
         let reply = replies.last().expect("the agent answers");
         drop(stream.shutdown(std::net::Shutdown::Both));
-        match serde_json::from_str(&reply).expect("in JSON") {
+        match serde_json::from_str(&reply).expect("the answer is valid JSON") {
             Message::Reply(reply) => reply,
-            Message::Event(event) => panic!("nobody has subscribed: {event:?}"),
+            Message::Event(event) => panic!("unexpected event without a subscription: {event:?}"),
         }
     })
 }

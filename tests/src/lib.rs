@@ -1,4 +1,4 @@
-//! What the promises are written in: a [`World`] of real processes on loopback, and a [`stage`] for real windows.
+//! The tools for writing promise tests: a [`World`] of real processes on loopback, and a [`stage`] for real windows.
 
 pub mod alone;
 pub mod by_hand;

@@ -1,4 +1,4 @@
-//! Packages for the tests: real archives with real content that cannot be compressed away, and a probe that runs.
+//! Generates packages for tests: real archives with incompressible content and a working probe.
 
 use flate2::{Compression, write::GzEncoder};
 use std::{fs, path::Path};
@@ -10,18 +10,18 @@ pub enum Behaviour {
     Works,
     /// Its probe fails.
     Broken,
-    /// Its probe passes, and writes down what number the installer gave it to give way with (`share/priority`).
+    /// Its probe passes, and records the priority with which the installer started it (`share/priority`).
     TellsItsPriority,
 }
 
-/// Writes an archive of about `bytes` bytes and its `release.toml`; gives the latter's path.
+/// Writes an archive of about `bytes` bytes and its `release.toml`. Returns the path of the latter.
 ///
 /// # Panics
 /// When the disk fails.
 pub fn write(folder: &Path, name: &str, version: &str, bytes: usize, behaviour: Behaviour) -> std::path::PathBuf {
-    fs::create_dir_all(folder).expect("a folder");
+    fs::create_dir_all(folder).expect("the folder is accessible");
     let file = format!("{name}-{version}.tar.gz");
-    let archive = fs::File::create(folder.join(&file)).expect("a file");
+    let archive = fs::File::create(folder.join(&file)).expect("the file can be written");
     let mut tar = tar::Builder::new(GzEncoder::new(archive, Compression::none()));
     let exit = i32::from(behaviour == Behaviour::Broken);
     let tells = behaviour == Behaviour::TellsItsPriority;
@@ -46,7 +46,7 @@ pub fn write(folder: &Path, name: &str, version: &str, bytes: usize, behaviour: 
     path
 }
 
-/// Bytes that are different for every release and the same at every run.
+/// Returns bytes that differ for every release but are the same at every run.
 fn noise(name: &str, version: &str, bytes: usize) -> Vec<u8> {
     let mut noise = vec![0; bytes];
     blake3::Hasher::new_derive_key("banyan tests: payload")

@@ -1,4 +1,4 @@
-//! Where the programs under test are, and how they are started so that they end with the test whatever happens.
+//! Locates the programs under test, and starts them so that they always end with the test.
 
 use std::{
     fs::File,
@@ -6,14 +6,14 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// The folder of the built programs: `BANYAN_BIN_DIR`, or the profile's folder that the test itself was built into.
+/// Returns the folder of the built programs: `BANYAN_BIN_DIR`, or the profile folder into which the test was built.
 ///
 /// # Panics
 /// When the programs have not been built.
 #[must_use]
 pub fn folder() -> PathBuf {
     let beside = || {
-        let test = std::env::current_exe().expect("a test knows where it is");
+        let test = std::env::current_exe().expect("the test's own path is known");
         test.ancestors().nth(2).expect("tests are built into PROFILE/deps").to_owned()
     };
     let folder = std::env::var_os("BANYAN_BIN_DIR").map_or_else(beside, PathBuf::from);
@@ -22,32 +22,32 @@ pub fn folder() -> PathBuf {
     folder
 }
 
-/// The `banyan` program.
+/// Returns a command for the `banyan` program.
 #[must_use]
 pub fn banyan() -> Command {
     Command::new(folder().join("banyan"))
 }
 
-/// The agent, the program that machines really run.
+/// Returns a command for the agent, the program that real machines run.
 #[must_use]
 pub fn agent() -> Command {
     Command::new(folder().join("banyan-agent"))
 }
 
-/// A service that ends when this value is dropped, and, since its standard input ends then, when the test is killed.
+/// A service that ends when this value is dropped. When the test is killed, it ends because its standard input closes.
 pub struct Service {
     child: Child,
     log: PathBuf,
 }
 
 impl Service {
-    /// Starts it; what it says goes to the end of a file.
+    /// Starts the service and appends its output to a file.
     ///
     /// # Panics
     /// When it cannot be started.
     #[must_use]
     pub fn start(mut command: Command, log: &Path) -> Self {
-        let file = File::options().create(true).append(true).open(log).expect("a log can be opened");
+        let file = File::options().create(true).append(true).open(log).expect("the log can be opened");
         let child = command
             .arg("--exit-with-stdin")
             .env(
@@ -55,25 +55,25 @@ impl Service {
                 std::env::var("RUST_LOG").unwrap_or_else(|_| "info,banyan_wire=debug,agent_core=debug".into()),
             )
             .stdin(Stdio::piped())
-            .stdout(file.try_clone().expect("a handle can be copied"))
+            .stdout(file.try_clone().expect("the handle can be cloned"))
             .stderr(file)
             .spawn()
-            .unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
+            .unwrap_or_else(|error| panic!("could not start {command:?}: {error}"));
         Self { child, log: log.to_owned() }
     }
-    /// Its process id.
+    /// Returns its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
-    /// Whether it still runs.
+    /// Whether it is still running.
     ///
     /// # Panics
-    /// When the system does not say.
+    /// When its status is not available.
     pub fn runs(&mut self) -> bool {
-        self.child.try_wait().expect("the system knows its children").is_none()
+        self.child.try_wait().expect("the process status is available").is_none()
     }
-    /// `kill -9`.
+    /// Kills it with `kill -9`.
     pub fn kill(mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
@@ -81,13 +81,13 @@ impl Service {
     /// Asks it to end and waits until it has.
     ///
     /// # Panics
-    /// When it does not end well.
+    /// When it exits with an error.
     pub fn stop(mut self) {
         drop(self.child.stdin.take());
-        let status = self.child.wait().expect("the system knows its children");
+        let status = self.child.wait().expect("the process status is available");
         assert!(status.success(), "{status}; log:\n{}", self.log_text());
     }
-    /// What it said so far.
+    /// Returns its output so far.
     #[must_use]
     pub fn log_text(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

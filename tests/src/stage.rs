@@ -1,5 +1,5 @@
-//! A desktop of its own, for tests with real windows and for measuring them: screen, bus, window manager, panel. Everything
-//! ends with the value. Whatever does not work here is a fault of the test's surroundings, so it panics and says which.
+//! A separate desktop for tests with real windows and for measuring them: screen, bus, window manager, panel. All of it
+//! ends when the value is dropped. A failure here is a fault of the test environment, so it panics with the cause.
 
 use crate::programs;
 use std::{
@@ -19,7 +19,7 @@ use zbus::{
     proxy::CacheProperties,
 };
 
-/// How long anything may take before a test gives up.
+/// How long a test waits for anything before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
@@ -49,30 +49,30 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// A screen, a bus and a window manager; no panel.
+    /// Creates a desktop with a screen, a bus and a window manager, but no panel.
     pub fn bare() -> Self {
         Self::begin(None)
     }
-    /// Everything runs as this user, who may do nothing but what everybody may. Our programs are in `programs`, since that
-    /// user may not look into the folder that they were built in. Takes root.
+    /// Creates a desktop on which everything runs as this user, without special rights. Our programs are copied to
+    /// `programs`, because that user may not read the build folder. Requires root.
     pub fn of_user(user: u32) -> Self {
         let stage = Self::begin(Some(user));
         let folder = stage.path("programs");
-        fs::create_dir(&folder).expect("a folder");
+        fs::create_dir(&folder).expect("the folder is accessible");
         for name in ["banyan-tray", "banyan-window", "banyan-agent", "banyan-installer"] {
             fs::copy(programs::folder().join(name), folder.join(name)).expect("the programs are built");
         }
         stage
     }
     fn begin(user: Option<u32>) -> Self {
-        let folder = TempDir::with_prefix("banyan-desktop-").expect("a temporary folder");
+        let folder = TempDir::with_prefix("banyan-desktop-").expect("a temporary folder can be created");
         let runtime = folder.path().join("run");
-        fs::create_dir(&runtime).expect("a folder");
-        fs::set_permissions(&runtime, fs::Permissions::from_mode(0o700)).expect("it is ours");
+        fs::create_dir(&runtime).expect("the folder is accessible");
+        fs::set_permissions(&runtime, fs::Permissions::from_mode(0o700)).expect("the folder's mode can be set");
         let mut stage = Self { children: vec![], folder, display: String::new(), address: String::new(), user };
         if user.is_some() {
             for path in [stage.folder.path(), &runtime] {
-                chown(path, user, user).expect("only root can be somebody else");
+                chown(path, user, user).expect("the test runs as root");
             }
         }
         let screen = ["-displayfd", "1", "-screen", "0", "1920x1400x24", "-nolisten", "tcp", "-noreset"];
@@ -82,7 +82,7 @@ impl Stage {
         stage.start("openbox", &[]);
         stage
     }
-    /// With a panel that shows tray icons.
+    /// Creates a desktop with a panel that shows tray icons.
     pub fn with_panel() -> Self {
         let mut stage = Self::bare();
         stage.start_panel();
@@ -91,34 +91,34 @@ impl Stage {
     /// Starts that panel.
     pub fn start_panel(&mut self) {
         let config = self.folder.path().join(".config/xfce4/xfconf/xfce-perchannel-xml");
-        fs::create_dir_all(&config).expect("a folder");
-        fs::write(config.join("xfce4-panel.xml"), PANEL).expect("its configuration");
+        fs::create_dir_all(&config).expect("the folder is accessible");
+        fs::write(config.join("xfce4-panel.xml"), PANEL).expect("the configuration can be written");
         self.start("xfce4-panel", &["--disable-wm-check"]);
     }
-    /// The stage's folder: home of its programs, data folder of its agent.
+    /// Returns the stage's folder: home of its programs, data folder of its agent.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
-    /// A path in the stage's folder.
+    /// Returns a path in the stage's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
-    /// The screen's name.
+    /// Returns the screen's name.
     #[must_use]
     pub fn display(&self) -> &str {
         &self.display
     }
-    /// Where the session's bus is.
+    /// Returns the address of the session bus.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
-    /// The session's bus.
+    /// Connects to the session bus.
     pub fn bus(&self) -> Connection {
         Builder::address(self.address.as_str()).and_then(Builder::build).expect("the bus answers")
     }
-    /// Any program, to be run on this desktop.
+    /// Returns a command for any program on this desktop.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let home = self.folder.path();
         let mut command = Command::new(program);
@@ -132,32 +132,34 @@ impl Stage {
         }
         command
     }
-    /// A program of ours, to be run on this desktop.
+    /// Returns a command for one of our programs on this desktop.
     pub fn ours(&self, name: &str) -> Command {
         let mut command = self.command(programs::folder().join(name));
         command.arg("--socket").arg(self.path("agent.sock"));
         command
     }
-    /// Starts it; it ends with the stage. Gives its process id.
+    /// Starts a program that ends with the stage. Returns its process id.
     pub fn keep(&mut self, command: &mut Command) -> u32 {
-        let child = command.spawn().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
+        let child = command.spawn().unwrap_or_else(|error| panic!("could not start {command:?}: {error}"));
         let id = child.id();
         self.children.push(child);
         id
     }
-    /// The standard input of a kept program that was started with a pipe there.
+    /// Takes the standard input of a program started with [`Stage::keep`] and a pipe.
     pub fn stdin(&mut self, id: u32) -> std::process::ChildStdin {
-        let child = self.children.iter_mut().find(|child| child.id() == id).expect("it was kept");
-        child.stdin.take().expect("it has a pipe")
+        let child =
+            self.children.iter_mut().find(|child| child.id() == id).expect("the program was started with `keep`");
+        child.stdin.take().expect("standard input is a pipe")
     }
-    /// Whether a kept program still runs.
+    /// Whether a program started with [`Stage::keep`] is still running.
     pub fn runs(&mut self, id: u32) -> bool {
-        let child = self.children.iter_mut().find(|child| child.id() == id).expect("it was kept");
-        child.try_wait().expect("the system knows its children").is_none()
+        let child =
+            self.children.iter_mut().find(|child| child.id() == id).expect("the program was started with `keep`");
+        child.try_wait().expect("the process status is available").is_none()
     }
-    /// Ends a kept program.
+    /// Ends a program started with [`Stage::keep`].
     pub fn close(&mut self, id: u32) {
-        let at = self.children.iter().position(|child| child.id() == id).expect("it was kept");
+        let at = self.children.iter().position(|child| child.id() == id).expect("the program was started with `keep`");
         let mut child = self.children.remove(at);
         drop(child.kill());
         drop(child.wait());
@@ -170,7 +172,7 @@ impl Stage {
         !command.status().expect("xdotool runs").success()
     }
     fn start(&mut self, program: &str, arguments: &[&str]) {
-        let log = fs::File::create(self.path(&format!("{program}.log"))).expect("a log");
+        let log = fs::File::create(self.path(&format!("{program}.log"))).expect("the log can be created");
         let mut command = self.command(program);
         self.keep(command.args(arguments).stdout(Stdio::null()).stderr(log));
     }
@@ -178,15 +180,15 @@ impl Stage {
         let mut command = self.command(program);
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap_or_else(|error| {
-            panic!("starting {program}: {error}; `cargo xtask test --install` installs what windows are tested with")
+            panic!("could not start {program}: {error}; run `cargo xtask test --install` to install the test tools")
         });
         let mut line = String::new();
-        let out = child.stdout.take().expect("it is piped");
+        let out = child.stdout.take().expect("standard output is a pipe");
         self.children.push(child);
-        BufReader::new(out).read_line(&mut line).expect("it says where it is");
+        BufReader::new(out).read_line(&mut line).expect("the program prints its address");
         line.trim().to_owned()
     }
-    /// The id of the window with this title.
+    /// Waits for the window with this title and returns its id.
     pub fn window(&self, title: &str) -> String {
         let title = format!("^{title}$");
         let found = || {
@@ -194,35 +196,35 @@ impl Stage {
             let output = command.args(["search", "--onlyvisible", "--name", &title]).output().expect("xdotool runs");
             String::from_utf8_lossy(&output.stdout).lines().next().map(ToOwned::to_owned)
         };
-        wait_for("a window of that title", found)
+        wait_for("a window with that title", found)
     }
-    /// Photographs a window, or the whole screen (`root`).
+    /// Takes a screenshot of a window, or of the whole screen (`root`).
     pub fn photograph(&self, window: &str, path: &Path) {
-        // Out of the way: what is below the pointer looks different.
+        // Moves the pointer away, because it changes how elements below it look.
         self.run("xdotool", &["mousemove", "0", "0"]);
-        fs::create_dir_all(path.parent().expect("a file in a folder")).expect("a folder");
+        fs::create_dir_all(path.parent().expect("a file in a folder")).expect("the folder is accessible");
         let mut command = self.command("import");
-        // The same pixels give the same file, and a small one.
+        // Strips metadata, so that the same pixels give the same small file.
         command.args(["-window", window, "+repage", "-strip", "-define", "png:exclude-chunks=date,time"]);
         command.args(["-define", "png:compression-level=9"]).arg(path);
-        assert!(command.status().expect("import runs").success(), "{} was not photographed", path.display());
+        assert!(command.status().expect("import runs").success(), "no screenshot of {} was taken", path.display());
     }
-    /// Runs a program of the desktop to its end and gives what it printed.
+    /// Runs a program on the desktop to its end and returns its output.
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let output = self.command(program).args(arguments).output();
-        let output = output.unwrap_or_else(|error| panic!("starting {program}: {error}"));
+        let output = output.unwrap_or_else(|error| panic!("could not start {program}: {error}"));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
-    /// How many colours a picture has: a window that did not draw has one or two.
+    /// Counts the colours of a picture: a window that did not draw has one or two.
     pub fn colours(&self, picture: &Path) -> usize {
-        let path = picture.to_str().expect("a plain path");
+        let path = picture.to_str().expect("the path is valid UTF-8");
         self.run("identify", &["-format", "%k", path]).parse().expect("a number")
     }
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // Faces before the screen they are on.
+        // Ends clients before the screen they use.
         for child in self.children.iter_mut().rev() {
             drop(child.kill());
             drop(child.wait());
@@ -230,19 +232,19 @@ impl Drop for Stage {
     }
 }
 
-/// Waits until it is there, and gives it.
+/// Waits until `look` returns a value, and returns it.
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
+        assert!(begun.elapsed() < PATIENCE, "timed out waiting for: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// Something on a bus; its properties are asked for each time.
+/// Returns a proxy for an object on a bus; its properties are read anew each time.
 pub fn proxy(bus: &Connection, name: &str, path: &str, interface: &'static str) -> zbus::Result<Proxy<'static>> {
     proxy::Builder::new(bus)
         .destination(name.to_owned())?

@@ -1,4 +1,5 @@
-//! A whole Banyan on loopback: a server, agents, a publisher and an administrator, all of them the real programs.
+//! A whole Banyan on loopback, for tests: a server, agents, a publisher and an administrator, all of them the real
+//! programs.
 
 use crate::{
     package::{self, Behaviour},
@@ -19,26 +20,26 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// How long anything may take before a test gives up. Nothing in a test depends on how long things really take.
+/// How long a test waits for anything before it fails. No test depends on how long things really take.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One machine of the world.
 pub struct Agent {
-    /// What people call it.
+    /// The machine's label.
     pub label: String,
-    /// Its folder.
+    /// Its data folder.
     pub data: PathBuf,
-    /// Where things are installed.
+    /// The root folder for its installs.
     pub root: PathBuf,
-    /// More arguments for its agent, from its next start on.
+    /// Extra arguments for its agent, from its next start on.
     pub arguments: Vec<String>,
-    /// More of an environment for its agent, likewise.
+    /// Extra environment variables for its agent, from its next start on.
     pub environment: Vec<(String, String)>,
     join: Option<String>,
     service: Option<Service>,
 }
 
-/// The world.
+/// The server, the machines and their folder.
 pub struct World {
     /// The machines, `m0`, `m1`, …
     pub agents: Vec<Agent>,
@@ -48,13 +49,13 @@ pub struct World {
 }
 
 impl World {
-    /// A server with registered publishers' keys and `agents` enrolled machines.
+    /// Starts a server with registered publisher's keys and `agents` enrolled machines.
     ///
     /// # Panics
-    /// When any of it does not start.
+    /// When any of them does not start.
     #[must_use]
     pub fn start(agents: usize) -> Self {
-        let folder = TempDir::with_prefix("banyan-world-").expect("a temporary folder");
+        let folder = TempDir::with_prefix("banyan-world-").expect("a temporary folder can be created");
         let listen = ([127, 0, 0, 1], 0).into();
         let mut world = Self { agents: Vec::new(), folder, server: None, listen };
         world.start_server();
@@ -70,12 +71,12 @@ impl World {
         });
         world
     }
-    /// A path in the world's folder, as text.
+    /// Returns a path in the world's folder, as text.
     #[must_use]
     pub fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().expect("temporary folders have plain names").to_owned()
+        self.folder.path().join(name).to_str().expect("the path is valid UTF-8").to_owned()
     }
-    /// How the administrator reaches the server.
+    /// Returns the administrator's connection profile.
     ///
     /// # Panics
     /// When the server has not written it.
@@ -84,7 +85,7 @@ impl World {
         let text = fs::read_to_string(self.path("server/admin.toml")).expect("the server wrote admin.toml");
         toml::from_str(&text).expect("admin.toml is a profile")
     }
-    /// Runs a verb of the administrator's that must succeed; gives its standard output.
+    /// Runs an administrator's command that must succeed. Returns its standard output.
     ///
     /// # Panics
     /// When it fails.
@@ -94,14 +95,14 @@ impl World {
         assert!(output.status.success(), "banyan {arguments:?}: {}\n{out}\n{err}\n{}", output.status, self.logs());
         out.into_owned()
     }
-    /// A verb of the administrator's, to be run.
+    /// Returns an administrator's command to run.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = banyan();
         command.arg("--profile").arg(self.path("server/admin.toml")).args(arguments);
         command
     }
-    /// Starts the server, at the address it had before if it ran before; returns when it listens.
+    /// Starts the server, at its previous address if it ran before. Returns when it listens.
     ///
     /// # Panics
     /// When it does not start.
@@ -119,36 +120,36 @@ impl World {
         });
         self.server = Some(server);
     }
-    /// `kill -9` for the server.
+    /// Kills the server with `kill -9`.
     ///
     /// # Panics
-    /// When it does not run.
+    /// When it is not running.
     pub fn kill_server(&mut self) {
         self.server.take().expect("the server runs").kill();
     }
-    /// The server's process id.
+    /// Returns the server's process id.
     ///
     /// # Panics
-    /// When it does not run.
+    /// When it is not running.
     #[must_use]
     pub fn server_id(&self) -> u32 {
         self.server.as_ref().expect("the server runs").id()
     }
-    /// Starts an agent again and waits until it is there.
+    /// Restarts an agent and waits until it is ready.
     ///
     /// # Panics
-    /// When it does not come back.
+    /// When it does not become ready.
     pub fn restart_agent(&mut self, which: usize) {
         let before = self.log_of(which).matches("ready").count();
         self.kill_agent(which);
         self.start_agent(which);
-        self.wait_until("it is back", |world| world.log_of(which).matches("ready").count() > before);
+        self.wait_until("the agent is back", |world| world.log_of(which).matches("ready").count() > before);
     }
-    /// Copies the folder of the server, which is off.
+    /// Copies the folder of the stopped server.
     pub fn back_up_server(&self) {
         copy(self.path("server"), self.path("server.backup"));
     }
-    /// Puts the copy in the place of the folder of the server, which is off.
+    /// Replaces the folder of the stopped server with the copy.
     ///
     /// # Panics
     /// When the disk fails.
@@ -156,34 +157,34 @@ impl World {
         fs::remove_dir_all(self.path("server")).expect("the folder can be removed");
         copy(self.path("server.backup"), self.path("server"));
     }
-    /// Says that the server, which is off, was restored.
+    /// Marks the stopped server as restored.
     pub fn raise_epoch(&self) {
         self.banyan(&["server", "raise-epoch", "--data", &self.path("server")]);
     }
-    /// A join code for so many machines.
+    /// Returns a join code for this many machines.
     #[must_use]
     pub fn join_code(&self, uses: usize) -> String {
         self.banyan(&["tokens", "create", "--uses", &uses.to_string()]).trim().to_owned()
     }
-    /// Enrols and starts one more machine.
+    /// Enrols and starts another machine.
     pub fn add_agent(&mut self) {
         let join = self.join_code(1);
         self.add_machine(Some(join));
     }
-    /// Enrols and starts one more machine, of this group.
+    /// Enrols and starts another machine in this group.
     pub fn add_agent_of(&mut self, group: &str) {
         let join = self.banyan(&["tokens", "create", "--uses", "1", "--group", group]).trim().to_owned();
         self.add_machine(Some(join));
     }
-    /// Starts one more machine that waits for a join code.
+    /// Starts another machine, which waits for a join code.
     pub fn add_waiting_agent(&mut self) {
         self.add_machine(None);
     }
-    /// A place for one more machine, which is off: gives its number.
+    /// Prepares another machine without starting it. Returns its index.
     fn place_machine(&mut self, join: Option<String>) -> usize {
         let label = format!("m{}", self.agents.len());
         let (data, root) = (self.path(&label).into(), self.path(&format!("{label}-root")).into());
-        fs::create_dir_all(&root).expect("a folder");
+        fs::create_dir_all(&root).expect("the folder is accessible");
         let (arguments, environment) = (Vec::new(), Vec::new());
         self.agents.push(Agent { label, data, root, arguments, environment, join, service: None });
         self.agents.len() - 1
@@ -206,19 +207,19 @@ impl World {
             command.args(["--join", join]);
         }
         command.args(&agent.arguments);
-        // Neither this computer's battery nor its network has to do with the machines of a test.
+        // The battery and network of the real computer must not affect the test's machines.
         command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/system-bus");
         command.envs(agent.environment.iter().cloned());
         agent.service = Some(Service::start(command, &log));
     }
-    /// `kill -9` for a machine's agent.
+    /// Kills a machine's agent with `kill -9`.
     ///
     /// # Panics
-    /// When it does not run.
+    /// When it is not running.
     pub fn kill_agent(&mut self, which: usize) {
         self.agents[which].service.take().expect("the agent runs").kill();
     }
-    /// Copies the disk of a machine that is off: gives the number of the clone, which is off too.
+    /// Copies the disk of a stopped machine. Returns the index of the clone, which is stopped too.
     ///
     /// # Panics
     /// When the disk fails.
@@ -227,7 +228,7 @@ impl World {
         copy(&self.agents[which].data, &self.agents[clone].data);
         clone
     }
-    /// Gives a machine that is off an empty disk and another join code.
+    /// Gives a stopped machine an empty disk and another join code.
     ///
     /// # Panics
     /// When the disk fails.
@@ -235,7 +236,7 @@ impl World {
         fs::remove_dir_all(&self.agents[which].data).expect("the folder can be emptied");
         self.agents[which].join = Some(join);
     }
-    /// The agent's service, while it runs.
+    /// Returns the agent's service while it is running.
     #[must_use]
     pub fn service(&self, which: usize) -> Option<&Service> {
         self.agents[which].service.as_ref()
@@ -245,55 +246,55 @@ impl World {
         let release = self.write_package(name, version, bytes, behaviour);
         self.banyan(&["publish", &release, "--key", &self.path("keys")]);
     }
-    /// Writes a release of about `bytes` bytes without publishing it; gives the path of its description.
+    /// Writes a release of about `bytes` bytes without publishing it. Returns the path of its description.
     ///
     /// # Panics
     /// When the disk fails.
     #[must_use]
     pub fn write_package(&self, name: &str, version: &str, bytes: usize, behaviour: Behaviour) -> String {
         let release = package::write(Path::new(&self.path("packages")), name, version, bytes, behaviour);
-        release.to_str().expect("temporary folders have plain names").to_owned()
+        release.to_str().expect("the path is valid UTF-8").to_owned()
     }
-    /// Lays down a policy, for all machines or for a group.
+    /// Sets a policy for all machines or for a group.
     ///
     /// # Panics
-    /// When the disk fails, or the server does not take it.
+    /// When the disk fails, or the server rejects it.
     pub fn set_policy(&self, text: &str, group: Option<&str>) {
         let path = self.path("policy.toml");
-        fs::write(&path, text).expect("a file");
+        fs::write(&path, text).expect("the file can be written");
         let group: Vec<&str> = group.into_iter().flat_map(|group| ["--group", group]).collect();
         self.banyan(&[&["policy", "set", path.as_str()][..], group.as_slice()].concat());
     }
-    /// Starts a deployment; gives its id.
+    /// Starts a deployment. Returns its id.
     ///
     /// # Panics
-    /// When the answer cannot be read.
+    /// When the answer cannot be parsed.
     #[must_use]
     pub fn deploy(&self, release: &str, to: &str, stripes: u8) -> String {
         let text = self.banyan(&["deploy", release, "--to", to, "--stripes", &stripes.to_string(), "--json"]);
         let answer: serde_json::Value = serde_json::from_str(&text).expect("deploy --json gives JSON");
         answer["id"].as_str().expect("deploy gives an id").to_owned()
     }
-    /// How a deployment is.
+    /// Returns the status of a deployment.
     ///
     /// # Panics
-    /// When the answer cannot be read.
+    /// When the answer cannot be parsed.
     #[must_use]
     pub fn status(&self, deployment: &str) -> DeploymentStatus {
         serde_json::from_str(&self.banyan(&["status", deployment, "--json"])).expect("status --json gives JSON")
     }
-    /// The machines.
+    /// Returns the server's list of machines.
     ///
     /// # Panics
-    /// When the answer cannot be read.
+    /// When the answer cannot be parsed.
     #[must_use]
     pub fn machines(&self) -> Vec<Machine> {
         serde_json::from_str(&self.banyan(&["machines", "--json"])).expect("machines --json gives JSON")
     }
-    /// Waits until a deployment is as wanted; gives its status then.
+    /// Waits until a deployment's status meets a condition. Returns that status.
     ///
     /// # Panics
-    /// When it does not become so.
+    /// When the condition is not met in time.
     pub fn wait_for_status(
         &self,
         deployment: &str,
@@ -303,42 +304,42 @@ impl World {
         let mut last = self.status(deployment);
         let begun = Instant::now();
         while !as_wanted(&last) {
-            assert!(begun.elapsed() < PATIENCE, "not in time: {what}\n{last:#?}\n{}", self.logs());
+            assert!(begun.elapsed() < PATIENCE, "timed out waiting for: {what}\n{last:#?}\n{}", self.logs());
             std::thread::sleep(Duration::from_millis(50));
             last = self.status(deployment);
         }
         last
     }
-    /// Waits until something holds.
+    /// Waits until a condition is met.
     ///
     /// # Panics
-    /// When it does not become so.
+    /// When it is not met in time.
     pub fn wait_until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self) {
-            assert!(begun.elapsed() < PATIENCE, "not in time: {what}\n{}", self.logs());
+            assert!(begun.elapsed() < PATIENCE, "timed out waiting for: {what}\n{}", self.logs());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
-    /// What the package's program says on a machine: the installed version, really run.
+    /// Runs the package's program on a machine and returns its output: the installed version.
     #[must_use]
     pub fn says(&self, which: usize, package: &str) -> Option<String> {
         let program = self.agents[which].root.join("opt/banyan/packages").join(package).join("current/bin/hello");
         let output = Command::new(program).output().ok()?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
-    /// What an agent says about itself over its local socket.
+    /// Returns an agent's status over its local socket.
     ///
     /// # Panics
-    /// When it does not answer, or not with its status.
+    /// When it does not answer with its status.
     #[must_use]
     pub fn ask(&self, which: usize) -> local::Status {
         self.try_ask(which).expect("the agent listens")
     }
-    /// The same; none when nobody listens there.
+    /// Does the same; returns `None` when no agent listens there.
     ///
     /// # Panics
-    /// When somebody listens and answers something else.
+    /// On an unexpected answer.
     #[must_use]
     pub fn try_ask(&self, which: usize) -> Option<local::Status> {
         let stream = UnixStream::connect(self.agents[which].data.join("agent.sock")).ok()?;
@@ -348,60 +349,62 @@ impl World {
             other => panic!("{other:?}"),
         }
     }
-    /// Says these things to an agent over its local socket; gives what it answers.
+    /// Sends these requests to an agent over its local socket. Returns its replies.
     ///
     /// # Panics
-    /// When it does not listen, or answers something else than replies.
+    /// When the agent does not listen, or sends anything but replies.
     #[must_use]
     pub fn say(&self, which: usize, requests: &[local::Request]) -> Vec<local::Reply> {
         let stream = UnixStream::connect(self.agents[which].data.join("agent.sock")).expect("the agent listens");
         say(stream, requests)
     }
-    /// Tells an agent something that it must do.
+    /// Sends a request that the agent must carry out.
     ///
     /// # Panics
-    /// When it does not do it.
+    /// When it refuses.
     pub fn tell(&self, which: usize, request: &local::Request) {
         let hello = local::Request::Hello { version: local::LOCAL_VERSION };
         let replies = self.say(which, &[hello, request.clone()]);
         assert_eq!(replies.last(), Some(&local::Reply::Done), "{request:?}");
     }
-    /// Everything that an agent tells faces.
+    /// Returns an agent's snapshot for tray and window.
     ///
     /// # Panics
-    /// When it does not.
+    /// When the agent does not send one.
     #[must_use]
     pub fn snapshot(&self, which: usize) -> local::Snapshot {
         let mut stream = UnixStream::connect(self.agents[which].data.join("agent.sock")).expect("the agent listens");
         let hello = local::Request::Hello { version: local::LOCAL_VERSION };
         for request in [hello, local::Request::Subscribe] {
-            writeln!(stream, "{}", serde_json::to_string(&request).expect("JSON")).expect("the agent reads");
+            writeln!(stream, "{}", serde_json::to_string(&request).expect("the request can be serialised"))
+                .expect("the agent accepts the request");
         }
         for line in BufReader::new(stream).lines() {
-            let message = serde_json::from_str(&line.expect("the agent answers")).expect("in JSON");
+            let message = serde_json::from_str(&line.expect("the agent answers")).expect("the answer is valid JSON");
             if let local::Message::Event(local::Event::Snapshot(snapshot)) = message {
                 return *snapshot;
             }
         }
-        panic!("the agent told nothing\n{}", self.logs())
+        panic!("the agent sent no snapshot\n{}", self.logs())
     }
-    /// Greets an agent and says one thing more that it must do; the connection stays, and with it what counts only as
-    /// long as it does.
+    /// Greets an agent and sends a request that it must carry out. Returns the open connection, which keeps requests in
+    /// force that last only as long as their connection.
     ///
     /// # Panics
-    /// When it does not do it.
+    /// When the agent refuses.
     #[must_use]
     pub fn keep_saying(&self, which: usize, request: &local::Request) -> UnixStream {
         let mut stream = UnixStream::connect(self.agents[which].data.join("agent.sock")).expect("the agent listens");
         for request in [&local::Request::Hello { version: local::LOCAL_VERSION }, request] {
-            writeln!(stream, "{}", serde_json::to_string(request).expect("JSON")).expect("the agent reads");
+            writeln!(stream, "{}", serde_json::to_string(request).expect("the request can be serialised"))
+                .expect("the agent accepts the request");
         }
-        let mut lines = BufReader::new(stream.try_clone().expect("a handle can be copied")).lines().skip(1);
-        let reply = lines.next().expect("it answers").expect("it answers");
-        assert_eq!(serde_json::from_str::<local::Reply>(&reply).expect("in JSON"), local::Reply::Done);
+        let mut lines = BufReader::new(stream.try_clone().expect("the handle can be cloned")).lines().skip(1);
+        let reply = lines.next().expect("the agent answers").expect("the agent answers");
+        assert_eq!(serde_json::from_str::<local::Reply>(&reply).expect("the answer is valid JSON"), local::Reply::Done);
         stream
     }
-    /// Everything that an agent said.
+    /// Returns an agent's whole log.
     #[must_use]
     pub fn log_of(&self, which: usize) -> String {
         fs::read_to_string(self.log(&self.agents[which].label)).unwrap_or_default()
@@ -409,7 +412,7 @@ impl World {
     fn log(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("{name}.log"))
     }
-    /// The end of every log, for when something has failed.
+    /// Returns the end of every log, for failure messages.
     #[must_use]
     pub fn logs(&self) -> String {
         let labels = self.agents.iter().map(|agent| agent.label.as_str());
@@ -424,23 +427,25 @@ impl World {
 
 fn say(mut stream: UnixStream, requests: &[local::Request]) -> Vec<local::Reply> {
     for request in requests {
-        let line = serde_json::to_string(request).expect("requests have a JSON form");
-        writeln!(stream, "{line}").expect("the agent reads");
+        let line = serde_json::to_string(request).expect("the request can be serialised");
+        writeln!(stream, "{line}").expect("the agent accepts the request");
     }
     stream.shutdown(std::net::Shutdown::Write).expect("the agent is still there");
     let lines = BufReader::new(stream).lines();
-    lines.map(|line| serde_json::from_str(&line.expect("the agent answers")).expect("in JSON")).collect()
+    lines
+        .map(|line| serde_json::from_str(&line.expect("the agent answers")).expect("the answer is valid JSON"))
+        .collect()
 }
 
 fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) {
     let copied = Command::new("cp").arg("-a").arg(from.as_ref()).arg(to.as_ref()).status().expect("cp can be run");
-    assert!(copied.success(), "the folder could not be copied");
+    assert!(copied.success(), "cp could not copy the folder");
 }
 
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
+        assert!(begun.elapsed() < PATIENCE, "timed out waiting for: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

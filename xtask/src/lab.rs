@@ -1,9 +1,11 @@
-//! `cargo xtask lab`: a server and N machines, each a network namespace of its own, behind one bridge, with every link
-//! shaped in both directions. Each machine has a root of its own, an overlay over this system's, and so its own dpkg
-//! database. In one run: nginx and curl, then Banyan with one stripe, with two, with two and the first head killed, and
-//! with a Debian package that every machine's own dpkg installs. Runs of their own show what is left for others
-//! (`--beside`) and how a daily quota is kept (`--quota`). The figures are computed from what the links carried,
-//! not from what the programs say they sent.
+//! `cargo xtask lab`: measures Banyan on a simulated network of a server and N machines. Each is a network namespace
+//! behind one bridge, with every link shaped in both directions. Each machine has its own root, an overlay over this
+//! system's, and so its own dpkg database.
+//!
+//! One run measures nginx with curl, then Banyan with one stripe, with two, with two while the first head is killed,
+//! and with a Debian package that every machine's own dpkg installs. Separate runs measure what is left for other
+//! traffic (`--beside`) and whether a daily quota is kept (`--quota`). Figures are computed from what the links
+//! carried, not from what the programs report.
 
 pub(crate) mod flow;
 pub(crate) mod guard;
@@ -37,8 +39,8 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(options: &Options) -> Result<()> {
     if !system::is_root() {
         bail!(
-            "only root can make network namespaces. Build as yourself (`cargo build --profile ci --workspace --bins`), then \
-             run `sudo {} lab --bin-dir {}` with the options you want",
+            "only root can create network namespaces; build as yourself (`cargo build --profile ci --workspace --bins`), \
+             then run `sudo {} lab --bin-dir {}` with the options you want",
             std::env::current_exe()?.display(),
             target_dir()?.join("ci").display()
         );
@@ -48,7 +50,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
     let mut report = Report::new(options);
     let result = measure(options, programs.as_deref(), &mut report);
-    // What was found before a failure is worth seeing too.
+    // Prints what was measured before a failure, too.
     println!("\n{}", report.markdown());
     result?;
     if options.write {
@@ -67,7 +69,7 @@ fn measure(options: &Options, programs: Option<&Path>, report: &mut Report) -> R
             false => quota::measure(&place, programs, options, report),
         };
     }
-    // First, so that a network that does not reach Debian is told at once.
+    // First, so that a network without access to Debian fails at once.
     let package = programs.map(|_| deb::fetch(&place.dir)).transpose()?;
     let archive = content::archive(&place.dir, "lab-one", options.size(), options.seed)?;
     let plainly = package.as_ref().filter(|_| options.deb).unwrap_or(&archive);
@@ -78,7 +80,7 @@ fn measure(options: &Options, programs: Option<&Path>, report: &mut Report) -> R
     }
 }
 
-/// The folder with `banyan`, `banyan-agent` and `banyan-installer`: given, or built now.
+/// Returns the folder with `banyan`, `banyan-agent` and `banyan-installer`. Builds them unless a folder was given.
 fn programs(options: &Options) -> Result<PathBuf> {
     let folder = match &options.bin_dir {
         Some(folder) => std::path::absolute(folder)?,
@@ -89,7 +91,7 @@ fn programs(options: &Options) -> Result<PathBuf> {
         }
     };
     match ["banyan", "banyan-agent", "banyan-installer"].iter().find(|name| !folder.join(name).is_file()) {
-        Some(name) => bail!("there is no {name} in {}", folder.display()),
+        Some(name) => bail!("{name} is missing from {}", folder.display()),
         None => Ok(folder),
     }
 }

@@ -1,5 +1,5 @@
-//! One command for people and CI alike: `cargo xtask test` checks everything, `cargo xtask lab` measures on a network
-//! of its own. Light on dependencies on purpose: it is the first thing that a fresh clone builds.
+//! One command for people and CI: `cargo xtask test` runs all checks, `cargo xtask lab` measures on a simulated
+//! network. It has few dependencies on purpose, because a fresh clone builds it first.
 
 mod command;
 mod lab;
@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Checks and measurements of this repository")]
+#[command(name = "cargo xtask", about = "Check and measure this repository")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -20,14 +20,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Run every check that a change must pass; the first failure stops.
+    /// Run every check that a change must pass; stop at the first failure
     Test(test::Options),
-    /// Measure on a shaped network of network namespaces, nginx and curl beside it (as root).
+    /// Measure on a network of shaped network namespaces, with nginx and curl as the baseline (as root)
     Lab(lab::Options),
-    /// Take a lab down when the lab's process is gone, however it went (started by `lab`).
+    /// Take a lab down once its process has ended, for whatever reason (started by `lab`)
     #[command(hide = true)]
     LabGuard(lab::guard::Options),
-    /// One end of somebody else's traffic (started by `lab --beside`).
+    /// Run one end of competing traffic (started by `lab --beside`)
     #[command(hide = true)]
     LabFlow(lab::flow::Options),
 }

@@ -1,9 +1,9 @@
-//! The steps of a long run: a title before, the time after, and at the end a table of all of them.
+//! The steps of a long run: prints a title before each step, its time after it, and a table of all steps at the end.
 
 use anyhow::{Context, Result};
 use std::time::{Duration, Instant};
 
-/// What has been done so far.
+/// The steps so far.
 pub(crate) struct Steps {
     began: Instant,
     done: Vec<(&'static str, Outcome)>,
@@ -20,7 +20,7 @@ impl Steps {
         Self { began: Instant::now(), done: Vec::new() }
     }
 
-    /// Runs one step. The error of a failed one names it; nothing should run after it.
+    /// Runs one step. The error of a failed step names it; callers should stop then.
     pub(crate) fn run(&mut self, title: &'static str, work: impl FnOnce() -> Result<()>) -> Result<()> {
         println!("\n── {title}");
         let began = Instant::now();
@@ -31,7 +31,7 @@ impl Steps {
         result
     }
 
-    /// Notes that a step was left out, and why.
+    /// Records that a step was skipped, and why.
     pub(crate) fn skip(&mut self, title: &'static str, why: impl Into<String>) {
         let why = why.into();
         println!("\n── {title}: skipped: {why}");
@@ -39,7 +39,7 @@ impl Steps {
     }
 }
 
-/// The table comes last, whether a step failed or not.
+/// Prints the table, whether a step failed or not.
 impl Drop for Steps {
     fn drop(&mut self) {
         println!();
@@ -50,6 +50,6 @@ impl Drop for Steps {
                 Outcome::Skipped(why) => println!("{:>11}  {title}  skipped: {why}", "–"),
             }
         }
-        println!("{:>9.1} s  in all", self.began.elapsed().as_secs_f64());
+        println!("{:>9.1} s  in total", self.began.elapsed().as_secs_f64());
     }
 }

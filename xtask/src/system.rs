@@ -1,13 +1,13 @@
-//! What must be on the machine besides Rust: programs from Debian packages, and two cargo tools. As root or with
-//! `--install` they are installed; otherwise the error is the line to run.
+//! The system's requirements besides Rust: programs from Debian packages, and two cargo tools. Installs them as root or
+//! with `--install`; otherwise the error names the commands to run.
 
 use crate::command::{cargo, show, works};
 use anyhow::{Result, bail};
 use std::{os::unix::fs::MetadataExt, path::Path, process::Command};
 
-/// A file that shows that a Debian package, or its like on another system, is there.
+/// A file whose presence shows that a Debian package, or its equivalent on another system, is installed.
 pub(crate) struct Need {
-    /// A program to be found on the path, or the absolute path of a file.
+    /// A program to find on the path, or the absolute path of a file.
     sign: &'static str,
     package: &'static str,
 }
@@ -16,14 +16,14 @@ const fn need(sign: &'static str, package: &'static str) -> Need {
     Need { sign, package }
 }
 
-/// To build and test.
+/// For building and testing.
 pub(crate) const BUILD: &[Need] =
     &[need("gcc", "gcc"), need("/usr/include/stdio.h", "libc6-dev"), need("dpkg-deb", "dpkg"), need("tar", "tar")];
-/// To compile for Windows.
+/// For compiling for Windows.
 pub(crate) const WINDOWS: &[Need] =
     &[need("x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64"), need("x86_64-w64-mingw32-g++", "g++-mingw-w64-x86-64")];
-/// For tests with real windows: a screen, a window manager, a panel, a bus (which tests of signals use too), and what a
-/// window is drawn with.
+/// For tests with real windows: a screen, a window manager, a panel, a bus (which tests of conditions also use), and
+/// what is needed to draw a window.
 pub(crate) const DESKTOP: &[Need] = &[
     need("Xvfb", "xvfb"),
     need("openbox", "openbox"),
@@ -40,7 +40,7 @@ pub(crate) const DESKTOP: &[Need] = &[
     need("/usr/share/doc/libxcursor1/copyright", "libxcursor1"),
     need("/usr/share/doc/libxi6/copyright", "libxi6"),
 ];
-/// For the shaped network, and nginx with curl beside it.
+/// For the lab: the shaped network, nginx and curl.
 pub(crate) const LAB: &[Need] = &[
     need("ip", "iproute2"),
     need("tc", "iproute2"),
@@ -57,7 +57,7 @@ pub(crate) struct Tool {
     version: &'static str,
 }
 
-/// Bans, licences and sources of dependencies.
+/// Checks bans, licences and sources of dependencies.
 pub(crate) const DENY: Tool = Tool { name: "deny", version: "0.20.2" };
 /// Runs tests, each in its own process, with the groups and limits of `.config/nextest.toml`.
 pub(crate) const NEXTEST: Tool = Tool { name: "nextest", version: "0.9.143" };
@@ -66,7 +66,7 @@ pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
-/// Sees to it that all of it is there, or says what to run.
+/// Installs what is missing, or fails with the commands to run.
 pub(crate) fn provide(needs: &[&[Need]], tools: &[Tool], install: bool) -> Result<()> {
     let mut packages: Vec<_> =
         needs.iter().flat_map(|group| group.iter()).filter(|n| !found(n.sign)).map(|n| n.package).collect();
@@ -86,7 +86,7 @@ pub(crate) fn provide(needs: &[&[Need]], tools: &[Tool], install: bool) -> Resul
                 .map(|tool| format!("  cargo install --locked cargo-{} --version {}", tool.name, tool.version)),
         );
         bail!(
-            "something is missing on this machine. Run\n{}\nor the same command again with --install",
+            "required programs are missing on this machine; run\n{}\nor run the same command again with --install",
             lines.join("\n")
         );
     }
@@ -94,14 +94,14 @@ pub(crate) fn provide(needs: &[&[Need]], tools: &[Tool], install: bool) -> Resul
         install_packages(&packages)?;
     }
     for tool in missing {
-        // Not into our target directory: what a tool was built with has nothing to do with this workspace.
+        // Not into this workspace's target folder: the tools' build output is unrelated to it.
         let name = format!("cargo-{}", tool.name);
         show(cargo().env_remove("CARGO_TARGET_DIR").args(["install", "--locked", &name, "--version", tool.version]))?;
     }
     Ok(())
 }
 
-/// Installs, and keeps a freshly installed nginx from starting as a service: the lab runs its own, in its own network.
+/// Installs packages. Keeps a newly installed nginx from starting as a service, because the lab runs its own.
 fn install_packages(packages: &[&str]) -> Result<()> {
     const SCRIPT: &str = r#"set -e
         policy=/usr/sbin/policy-rc.d
@@ -113,7 +113,7 @@ fn install_packages(packages: &[&str]) -> Result<()> {
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@""#;
     if !found("apt-get") {
-        bail!("these Debian packages, or what this system calls them, must be installed: {}", packages.join(" "));
+        bail!("install these Debian packages, or their equivalents on this system: {}", packages.join(" "));
     }
     println!("installing {}", packages.join(" "));
     let mut command = if is_root() { Command::new("sh") } else { Command::new("sudo") };
@@ -122,14 +122,14 @@ fn install_packages(packages: &[&str]) -> Result<()> {
     }
     let status = command.args(["-c", SCRIPT, "install"]).args(packages).status()?;
     if !status.success() {
-        bail!("apt-get could not install {} ({status})", packages.join(" "));
+        bail!("apt-get failed to install {} ({status})", packages.join(" "));
     }
     Ok(())
 }
 
 fn found(sign: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // Administrators' programs are not on everyone's path.
+    // Administrators' folders are not on every user's path.
     let extra = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(Into::into);
     std::env::split_paths(&path).chain(extra).any(|folder| Path::new(&folder).join(sign).is_file())
 }

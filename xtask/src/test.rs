@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every check that a change must pass, cheapest first, one build for all of them.
+//! `cargo xtask test`: runs every check that a change must pass, cheapest first, with one build for all of them.
 
 use crate::{
     command::{cargo, root, show, target_dir},
@@ -8,19 +8,19 @@ use crate::{
 use anyhow::Result;
 use std::path::Path;
 
-/// How much of it.
+/// Options of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Install missing Debian packages (with sudo) and cargo tools; root does so without asking.
+    /// Install missing Debian packages (with sudo) and cargo tools; root does so without this option
     #[arg(long)]
     install: bool,
-    /// Leave out the Windows check and the lab.
+    /// Skip the Windows check and the lab
     #[arg(long)]
     quick: bool,
-    /// Leave out the Windows check.
+    /// Skip the Windows check
     #[arg(long)]
     no_windows: bool,
-    /// Also run the lab in its short form (as root).
+    /// Also run the lab in its short form (as root)
     #[arg(long, conflicts_with = "quick")]
     lab: bool,
 }
@@ -29,7 +29,7 @@ const WINDOWS: &str = "Windows compile check";
 const FUZZ: &str = "fuzzing, short";
 const LAB: &str = "lab, short";
 
-/// Programs that tests start; tests find them through this variable.
+/// The variable through which tests find the programs that they start.
 const PROGRAMS: &str = "BANYAN_BIN_DIR";
 
 /// Seconds of fuzzing for each parser.
@@ -37,9 +37,9 @@ const FUZZ_SECONDS: &str = "20";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let windows =
-        if options.quick || options.no_windows { Err("left out on request".to_owned()) } else { windows::toolchain() };
+        if options.quick || options.no_windows { Err("skipped on request".to_owned()) } else { windows::toolchain() };
     let mut steps = Steps::new();
-    steps.run("what must be installed", || {
+    steps.run("required programs", || {
         let mut needs = vec![system::BUILD, system::DESKTOP];
         needs.extend(windows.is_ok().then_some(system::WINDOWS));
         needs.extend(options.lab.then_some(system::LAB));
@@ -67,14 +67,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         false => steps.skip(FUZZ, "there are no fuzz targets"),
     }
     match options.lab {
-        // A process of its own: this program's file may just have been built anew, and the lab starts itself again as its guard.
+        // Starts a new process, because this program's file may just have been rebuilt, and the lab starts it again as
+        // its guard.
         true => steps.run(LAB, || {
             let mut lab = std::process::Command::new(programs.join("xtask"));
             show(lab.args(["lab", "--short", "--bin-dir"]).arg(&programs))
         })?,
         false => steps.skip(LAB, "only with --lab, as root"),
     }
-    // Last, so that its summary closes the run.
+    // Last, so that its summary ends the output.
     steps.run("tests", || tests(&programs))
 }
 
@@ -82,7 +83,8 @@ fn tests(programs: &Path) -> Result<()> {
     show(cargo().env(PROGRAMS, programs).args(["nextest", "run", "--locked", "--workspace", "--cargo-profile=ci"]))
 }
 
-/// The fuzz targets are one program of the tests' crate: it replays each corpus, then mutates it.
+/// Returns whether the fuzzing program exists. It is one program in the tests' crate that replays each corpus, then
+/// mutates it.
 fn fuzz_program() -> bool {
     ["tests/src/bin/fuzz.rs", "tests/src/bin/fuzz/main.rs"].iter().any(|path| root().join(path).is_file())
 }

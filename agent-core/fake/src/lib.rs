@@ -1,7 +1,7 @@
-//! An agent that only pretends: it serves the local API from a scene, so that faces can be tested and designed without a
-//! server, other machines, or waiting.
+//! An agent with simulated data: it serves the local API from a scene, so that the tray and the window can be tested
+//! and designed without a server, other machines or waiting.
 //!
-//! As a library, inside a face (`banyan-tray --fake SCENE`) or a test:
+//! As a library, inside the tray (`banyan-tray --fake SCENE`) or a test:
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -10,16 +10,16 @@
 //!
 //! let place = Place::Own("/tmp/some-folder".into());
 //! let fake = Fake::start(&place, Scene::Receiving)?; // inside a tokio runtime
-//! let mut client = Client::connect(&place).await?; // or the face, pointed at the same place
-//! fake.show(Scene::Ready); // the face is told what has changed
+//! let mut client = Client::connect(&place).await?; // or the tray or window, connected to the same place
+//! fake.show(Scene::Ready); // subscribers receive what changed
 //! fake.change(|snapshot| snapshot.about.label = "another".into());
-//! let asked = fake.asked(); // every command that the face has given
+//! let asked = fake.asked(); // every command that clients have sent
 //! # Ok(()) }
 //! ```
 //!
 //! As a program: `banyan-fake-agent --data DIR [--scene NAME] [--tour SECONDS]`.
 //!
-//! Commands have their effect: a choice changes what the verdicts say, by the real `banyan-schedule`; *install now* installs.
+//! Commands take effect: a choice changes the verdicts, computed by the real `banyan-schedule`; *install now* installs.
 
 mod catalogue;
 mod package;
@@ -43,7 +43,7 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// The pretending agent.
+/// An agent that serves simulated data over the local API.
 pub struct Fake {
     snapshot: Mutex<Snapshot>,
     asked: Mutex<Vec<Request>>,
@@ -61,7 +61,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Fake {
-    /// Serves a scene at this place, for callers with every right. Needs a tokio runtime.
+    /// Serves a scene at this place to callers with every right. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// When the place cannot be opened.
@@ -76,46 +76,46 @@ impl Fake {
         tokio::spawn(serve(Arc::clone(&fake), place.listen()?));
         Ok(fake)
     }
-    /// Shows another scene.
+    /// Switches to another scene.
     pub fn show(&self, scene: Scene) {
         let next = scene.snapshot(UnixSeconds::now(), &self.zone);
         self.change(|snapshot| *snapshot = next);
     }
-    /// Changes anything.
+    /// Applies any change to the snapshot and notifies subscribers.
     pub fn change(&self, change: impl FnOnce(&mut Snapshot)) {
         change(&mut lock(&self.snapshot));
         self.changes.send_modify(|number| *number += 1);
     }
-    /// What callers may do from now on. None at all: they are turned away.
+    /// Sets the rights of all callers. With an empty list, callers are turned away.
     pub fn set_rights(&self, rights: &[Right]) {
         *lock(&self.rights) = rights.to_vec();
     }
-    /// What it says from now on of package files that it is shown, whatever is in them.
+    /// Sets the answer to every package file that is opened, whatever the file contains.
     pub fn set_package(&self, scene: PackageScene) {
         *lock(&self.package) = scene;
     }
-    /// What it says from now on that the administrator offers, in scenes in which the server can be asked.
+    /// Sets the catalogue that scenes with a reachable server return.
     pub fn set_catalogue(&self, catalogue: Catalogue) {
         *lock(&self.catalogue) = catalogue;
     }
-    /// From now on it is always this time, for what it says of package files: pictures of them stay the same.
+    /// Fixes the clock used for package files, so that screenshots of them stay the same.
     pub fn stop_clock(&self, at: UnixSeconds) {
         *lock(&self.stopped) = Some(at);
     }
     fn now(&self) -> UnixSeconds {
         lock(&self.stopped).unwrap_or_else(UnixSeconds::now)
     }
-    /// The commands that were given, oldest first.
+    /// Returns the commands that clients have sent, oldest first.
     #[must_use]
     pub fn asked(&self) -> Vec<Request> {
         lock(&self.asked).clone()
     }
-    /// What was reported of the screen, oldest first. It changes nothing in the scene.
+    /// Returns the reported screen states, oldest first. Reports do not change the scene.
     #[must_use]
     pub fn reported(&self) -> Vec<Option<bool>> {
         lock(&self.reported).clone()
     }
-    /// A second passes: what is being received comes nearer.
+    /// Advances the simulation by one second: updates that are downloading make progress.
     pub fn tick(&self) {
         self.change(|snapshot| {
             for update in snapshot.updates.iter_mut().filter(|update| update.state == UpdateState::Receiving) {
@@ -138,7 +138,7 @@ impl Fake {
         self.decide();
         Ok(())
     }
-    /// An update has come.
+    /// Adds an update, replacing one of the same order, and returns its order.
     fn take_up(&self, update: Update) -> DeploymentId {
         let order = update.order;
         self.change(|snapshot| {
@@ -154,7 +154,7 @@ impl Fake {
     }
     fn wish(&self, order: banyan_proto::DeploymentId, stage: Stage, wish: Wish) -> Result<(), ApiError> {
         let mut snapshot = lock(&self.snapshot);
-        let unknown = || ApiError { reason: Reason::NotFound, detail: "this update is not on its way any more".into() };
+        let unknown = || ApiError { reason: Reason::NotFound, detail: "this update is no longer in progress".into() };
         let update = snapshot.updates.iter_mut().find(|update| update.order == order && !update.state.is_over());
         let update = update.ok_or_else(unknown)?;
         match stage {
@@ -178,7 +178,10 @@ impl Backend for Fake {
         lock(&self.rights).clone()
     }
     fn status(&self) -> Result<Status, ApiError> {
-        Err(ApiError { reason: Reason::NotFound, detail: "the fake agent has no short answer; subscribe".into() })
+        Err(ApiError {
+            reason: Reason::NotFound,
+            detail: "the fake agent does not answer status requests; subscribe instead".into(),
+        })
     }
     fn snapshot(&self) -> Snapshot {
         lock(&self.snapshot).clone()
@@ -231,7 +234,7 @@ impl Backend for Fake {
                 Ok(())
             }
             Request::Enrol { .. } => {
-                let detail = "this is no join code (the fake agent takes the word \"good\")".to_owned();
+                let detail = "this is not a valid join code (the fake agent accepts the word \"good\")".to_owned();
                 Err(ApiError { reason: Reason::JoinRefused, detail })
             }
             Request::ForgetSigner { root } => {
@@ -267,7 +270,7 @@ impl Backend for Fake {
             return Err(refused);
         }
         if package.signer.asks && trust != Some(package.signer.root) {
-            let detail = "nobody here has said that they trust whoever signed it".to_owned();
+            let detail = "this publisher is not trusted on this computer yet".to_owned();
             return Err(ApiError { reason: Reason::NotConsented, detail });
         }
         let broken = |error: io::Error| ApiError { reason: Reason::NotAPackage, detail: error.to_string() };

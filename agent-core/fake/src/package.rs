@@ -1,4 +1,4 @@
-//! Package files that the fake agent pretends to have been shown: one for each answer that a face must be able to show.
+//! The fake agent's sample package files: one for each answer that the window must be able to show.
 
 use banyan_proto::{
     Digest, Reason, UnixSeconds,
@@ -8,34 +8,34 @@ use banyan_proto::{
 };
 use banyan_trust::package::MAGIC;
 
-/// What the fake agent says of whatever file it is shown.
+/// The fake agent's answer to any package file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum PackageScene {
-    /// New here, and may be installed.
+    /// Not installed here yet, and may be installed.
     #[default]
     New,
-    /// A newer version of what is installed.
+    /// A newer version of an installed package.
     Newer,
-    /// An older version of what is installed.
+    /// An older version of an installed package.
     Older,
-    /// Well signed, by somebody whom this machine does not trust.
+    /// Correctly signed, but by a publisher that this machine does not trust.
     Untrusted,
-    /// Well signed, by somebody whom the person may trust: the machine belongs to no server.
+    /// Correctly signed by a publisher that the user may choose to trust: the machine is not enrolled with a server.
     Asks,
-    /// Changed since it was signed, or signed by nobody.
+    /// Changed after signing, or not signed.
     Altered,
-    /// The publishers took it back.
+    /// Withdrawn by the publishers.
     Withdrawn,
-    /// Older than the publishers allow here.
+    /// Below the minimum sequence that the publishers accept.
     BelowFloor,
-    /// It has no file for this machine.
+    /// Contains no file for this machine's platform.
     OtherPlatform,
-    /// The person may look, but not install.
+    /// The user may inspect the package but not install it.
     NotAllowed,
 }
 
 impl PackageScene {
-    /// All of them.
+    /// All package scenes.
     pub const ALL: [Self; 10] = [
         Self::New,
         Self::Newer,
@@ -48,10 +48,10 @@ impl PackageScene {
         Self::OtherPlatform,
         Self::NotAllowed,
     ];
-    /// What the agent answers.
+    /// Returns the agent's answer to a package file.
     ///
     /// # Errors
-    /// Where the real agent shows nothing but the reason, since nothing in the file can be believed.
+    /// In scenes where nothing in the file can be trusted, so that the real agent returns only the reason.
     pub fn answer(self, now: UnixSeconds) -> Result<Package, ApiError> {
         let mut package = drawing(now);
         let refused = |reason, detail: &str| ApiError { reason, detail: detail.to_owned() };
@@ -65,7 +65,7 @@ impl PackageScene {
             Self::Untrusted => {
                 package.signer =
                     Signer { root: Digest([0x5e; 32]), keys: vec![key(0x77)], trusted: false, ..package.signer };
-                let detail = "this computer does not trust whoever signed it; get the package from your administrator";
+                let detail = "this computer does not trust this publisher; get the package from your administrator";
                 package.refused = Some(refused(Reason::MetadataForged, detail));
             }
             Self::Asks => {
@@ -74,15 +74,15 @@ impl PackageScene {
                     Signer { root: Digest([0x5e; 32]), keys: vec![key(0x77)], trusted: false, asks: true, ..signer };
             }
             Self::Altered => {
-                let detail = "the targets metadata cannot be believed: too few valid signatures";
+                let detail = "the targets metadata cannot be trusted: too few valid signatures";
                 return Err(refused(Reason::MetadataForged, detail));
             }
             Self::Withdrawn => {
-                let detail = "the publishers have withdrawn drawing/31.json (their signed list, version 12, says so)";
+                let detail = "the publishers have withdrawn drawing/31.json (release list version 12)";
                 package.refused = Some(refused(Reason::Withdrawn, detail));
             }
             Self::BelowFloor => {
-                let detail = "drawing has sequence 31, this machine takes 32 or higher";
+                let detail = "drawing has sequence 31; 32 or higher is required";
                 package.refused = Some(refused(Reason::BelowFloor, detail));
             }
             Self::OtherPlatform => {
@@ -91,7 +91,7 @@ impl PackageScene {
             }
             Self::NotAllowed => {
                 let detail =
-                    "this takes the right to install what nobody ordered; ask an administrator of this computer";
+                    "you do not have permission to install packages yourself; ask an administrator of this computer";
                 package.refused = Some(refused(Reason::NotAllowed, detail));
             }
         }
@@ -117,8 +117,8 @@ fn drawing(now: UnixSeconds) -> Package {
         package: "drawing".into(),
         version: "3.1".into(),
         sequence: 31,
-        publisher: "IT of Lakeside School".into(),
-        notes: "Opens drawings of the new kind.\nNo longer forgets the colours.".into(),
+        publisher: "Lakeside School IT".into(),
+        notes: "Opens drawings in the new format.\nKeeps colours when you save.".into(),
         manifest: Digest([0x31; 32]),
         signer: Signer {
             root: Digest([0x2a; 32]),
@@ -133,7 +133,7 @@ fn drawing(now: UnixSeconds) -> Package {
     }
 }
 
-/// A file that begins as package files do, with so many bytes in all; there is nothing in it that a real agent would believe.
+/// Returns a file of `bytes` bytes that begins like a package file. A real agent would reject its contents.
 #[must_use]
 pub fn package_file(bytes: usize) -> Vec<u8> {
     let mut file = [MAGIC.as_slice(), &2_u32.to_be_bytes(), b"{}"].concat();

@@ -1,4 +1,4 @@
-//! The scenes: one for each state that a face must be able to show.
+//! The scenes: one sample snapshot for each state that the tray and the window must be able to show.
 
 use banyan_proto::{
     DeploymentId, MachineId, Reason, UnixSeconds,
@@ -17,43 +17,43 @@ use banyan_schedule::{Moment, Signal, Signals, Situation, Task, decide, ledger::
 use jiff::tz::TimeZone;
 use std::{fmt, str::FromStr, time::Duration};
 
-/// What the fake agent pretends.
+/// The state that the fake agent simulates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scene {
-    /// All is done.
+    /// Nothing to do: everything is installed.
     Idle,
-    /// One update comes in and is passed on, one waits for the server, others are installed.
+    /// One update is downloading and being shared, one waits for the server, others are installed.
     Receiving,
-    /// Everything is here; others are served.
+    /// All content is complete and other machines are downloading it.
     Forwarding,
-    /// An update waits for the night.
+    /// An update is scheduled for the night.
     Waiting,
-    /// An update waits until the machine is idle.
+    /// An update waits until the computer is not in use.
     Busy,
-    /// Updates are ready to be installed.
+    /// Updates are ready to install.
     Ready,
-    /// An update is ready and only the person is in the way: a full-screen program.
+    /// An update is ready and only a full-screen program stands in its way.
     NeedsYou,
-    /// The installer is at work.
+    /// An installation is running.
     Installing,
     /// The last update failed.
     Failed,
-    /// The person paused everything.
+    /// The user paused all transfers and installations.
     Paused,
     /// The network is metered.
     Metered,
-    /// It runs on a battery that is low.
+    /// The computer runs on a low battery.
     Battery,
-    /// The administrator's deadline is near.
+    /// The administrator's deadline is close.
     Deadline,
     /// The server cannot be reached.
     NotConnected,
-    /// The machine belongs to no server.
+    /// The machine is not enrolled with a server.
     NotEnrolled,
 }
 
 impl Scene {
-    /// All of them.
+    /// All scenes.
     pub const ALL: [Self; 15] = [
         Self::Idle,
         Self::Receiving,
@@ -71,7 +71,7 @@ impl Scene {
         Self::NotConnected,
         Self::NotEnrolled,
     ];
-    /// Its name, as on the command line.
+    /// Returns the scene's name as used on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -92,7 +92,7 @@ impl Scene {
             Self::NotEnrolled => "not-enrolled",
         }
     }
-    /// What it looks like at this time, in this zone. The same time and zone give the same snapshot.
+    /// Returns the scene's snapshot at `now` in `zone`. The same arguments always give the same snapshot.
     #[must_use]
     pub fn snapshot(self, now: UnixSeconds, zone: &TimeZone) -> Snapshot {
         let mut s = base(now, zone);
@@ -121,7 +121,7 @@ impl Scene {
             }
             Self::Waiting => {
                 choose(s, Choice { window: Window::Night, ..Choice::default() });
-                // Whatever the time is: the night begins in three hours.
+                // The night window begins in three hours, whatever the time is now.
                 let hour = (now.0 / 3600 + offset_hours(now, zone) + 3) % 24;
                 let night = format!("{hour:02}:00-{:02}:00", (hour + 8) % 24);
                 if let (Ok(night), Some(choice)) = (night.parse(), &mut s.scheduling.choice) {
@@ -136,7 +136,7 @@ impl Scene {
                 s.updates.push(Update { progress: part(office(now).size, 31), ..office(now) });
             }
             Self::Ready => {
-                // Nothing is installed before the night, unless the person says so.
+                // Nothing is installed before the night unless the user asks for it.
                 let night = rare(now);
                 choose(s, Choice { install: night, ..Choice::default() });
                 s.updates.extend([ready(browser(now)), ready(office(now))]);
@@ -191,10 +191,10 @@ impl Scene {
     }
 }
 
-/// A window that is open for one half-hour of the week, two days before `now`.
+/// Returns a window that is open for one half-hour of the week, two days before `now`.
 fn rare(now: UnixSeconds) -> Window {
     let mut week = banyan_proto::schedule::Week::NEVER;
-    // 1970-01-01 was a Thursday: day 3 when Monday is 0. Two days off, so that no zone makes it today.
+    // 1970-01-01 was a Thursday: day 3 when Monday is 0. Two days away, so that it is not today in any time zone.
     let day = usize::try_from(now.0 / 86_400 + 3 + 5).unwrap_or(0) % 7;
     week.set(day, 44, true);
     Window::Weekly(week)
@@ -218,11 +218,11 @@ impl FromStr for Scene {
         Self::ALL
             .into_iter()
             .find(|scene| scene.name() == text)
-            .ok_or_else(|| format!("no scene of that name; there are {}", all()))
+            .ok_or_else(|| format!("unknown scene; choose one of: {}", all()))
     }
 }
 
-/// Decides for every update and for the machine, by the real rules.
+/// Computes the verdicts of the machine and of every update with the real scheduling rules.
 pub(crate) fn decide_all(s: &mut Snapshot, now: UnixSeconds, zone: &TimeZone) {
     let mono = Duration::from_secs(3600);
     let moment = Moment { wall: now, mono };
@@ -365,7 +365,7 @@ fn update(now: UnixSeconds, number: u8, package: &str, version: &str, size: u64,
         package: package.into(),
         version: version.into(),
         sequence: 26,
-        publisher: "IT of Lakeside School".into(),
+        publisher: "Lakeside School IT".into(),
         notes: notes.into(),
         kind: Kind::Deb,
         size,
@@ -387,7 +387,7 @@ fn update(now: UnixSeconds, number: u8, package: &str, version: &str, size: u64,
     }
 }
 
-/// The update that a package opened by hand becomes: all of it is here, and it is being installed.
+/// Returns the update that a manually opened package becomes: fully received and installing.
 pub(crate) fn by_hand(package: &Package, now: UnixSeconds) -> Update {
     let size = package.file.as_ref().map_or(0, |file| file.size);
     let made = update(now, 31, &package.package, &package.version, size, &package.notes);
@@ -398,7 +398,7 @@ pub(crate) fn by_hand(package: &Package, now: UnixSeconds) -> Update {
     Update { issued: now, state: UpdateState::Installing, progress, wishes, kind: Kind::Archive, alone, ..made }
 }
 
-/// The update that a release chosen from the catalogue becomes: it comes in from the server.
+/// Returns the update that a release chosen from the catalogue becomes: downloading from the server.
 pub(crate) fn chosen(release: &OfferedRelease, now: UnixSeconds) -> Update {
     let number = u8::try_from(release.sequence).unwrap_or(u8::MAX);
     let made = update(now, number, &release.package, &release.version, release.size, &release.notes);
@@ -409,10 +409,10 @@ pub(crate) fn chosen(release: &OfferedRelease, now: UnixSeconds) -> Update {
 }
 
 fn office(now: UnixSeconds) -> Update {
-    update(now, 9, "libreoffice", "26.2", 655_000_000, "Opens large tables faster.\nMends printing of labels.")
+    update(now, 9, "libreoffice", "26.2", 655_000_000, "Opens large tables faster.\nFixes label printing.")
 }
 fn browser(now: UnixSeconds) -> Update {
-    update(now, 8, "school-browser", "12.1", 84_000_000, "Mends three holes through which a page could read files.")
+    update(now, 8, "school-browser", "12.1", 84_000_000, "Fixes three security holes that let pages read files.")
 }
 fn maths(now: UnixSeconds) -> Update {
     update(now, 7, "maths-tools", "4.0", 231_000_000, "")
@@ -440,7 +440,7 @@ fn no_leave(now: UnixSeconds) -> Wait {
     Wait {
         stage: Stage::Install,
         reason: Reason::WaitsForGoAhead,
-        detail: "the deployment waits for approval".into(),
+        detail: "the deployment is waiting for approval".into(),
         since: UnixSeconds(now.0 - 120),
         next: Some(UnixSeconds(now.0 + 40)),
     }

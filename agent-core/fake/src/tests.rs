@@ -1,4 +1,4 @@
-//! Every scene stands for the state it is named after, and the fake agent answers as the real one does.
+//! Tests that every scene shows the state it is named after, and that the fake agent answers as the real agent does.
 
 use crate::{Fake, PackageScene, Scene, package_file};
 use agent_core::local::{Client, Place};
@@ -16,7 +16,7 @@ const NOW: UnixSeconds = UnixSeconds(1_795_000_000);
 fn every_scene_shows_what_it_is_named_after() {
     for scene in Scene::ALL {
         let snapshot = scene.snapshot(NOW, &TimeZone::UTC);
-        assert_eq!(snapshot, scene.snapshot(NOW, &TimeZone::UTC), "{scene} is the same every time");
+        assert_eq!(snapshot, scene.snapshot(NOW, &TimeZone::UTC), "{scene} gives the same snapshot every time");
         let (headline, waiting) = (
             snapshot.headline(),
             |why: fn(&Why) -> bool| matches!(snapshot.headline(), Headline::Waiting { because, .. } if why(&because)),
@@ -102,8 +102,8 @@ async fn rights_are_asked_for_each_command() {
     fake.set_rights(&[]);
     let reply = client.request(&Request::Subscribe).await.unwrap();
     assert!(matches!(reply, Reply::Error(error) if error.reason == Reason::NotAllowed));
-    assert!(client.request(&Request::Status).await.is_err(), "hung up on");
-    assert!(Client::connect(&place).await.is_err(), "not even greeted");
+    assert!(client.request(&Request::Status).await.is_err(), "the connection is closed");
+    assert!(Client::connect(&place).await.is_err(), "refused before the greeting");
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_package_is_shown_and_installed_or_refused_as_the_scene_says() {
     let place = Place::Own(folder.path().to_owned());
     let fake = Fake::start(&place, Scene::Idle).unwrap();
     let path = folder.path().join("drawing-3.1.banyan");
-    // Larger than what the sockets between hold, so that an early answer comes while bytes are still being sent.
+    // The file is larger than the socket buffers, so that an early answer arrives while bytes are still being sent.
     std::fs::write(&path, package_file(3 << 20)).unwrap();
     let mut file = tokio::fs::File::open(&path).await.unwrap();
     for scene in PackageScene::ALL {
@@ -160,7 +160,7 @@ async fn a_package_is_shown_and_installed_or_refused_as_the_scene_says() {
                         .iter()
                         .any(|update| update.order == order)
                 );
-                // The connection goes on.
+                // The connection stays usable.
                 assert!(matches!(client.open_package(&mut file).await.unwrap(), Reply::Package(_)));
             }
             Reply::Error(_) if !good => {}
@@ -170,7 +170,7 @@ async fn a_package_is_shown_and_installed_or_refused_as_the_scene_says() {
     fake.set_rights(&[Right::See, Right::Choose]);
     fake.set_package(PackageScene::New);
     let mut client = Client::connect(&place).await.unwrap();
-    let Reply::Package(package) = client.open_package(&mut file).await.unwrap() else { panic!("no package") };
+    let Reply::Package(package) = client.open_package(&mut file).await.unwrap() else { panic!("expected a package") };
     assert_eq!(package.refused.as_ref().map(|refused| refused.reason), Some(Reason::NotAllowed));
     let refused = client.install_package(package.manifest, None, &mut file, &mut |_| {}).await.unwrap();
     assert!(matches!(refused, Reply::Error(ApiError { reason: Reason::NotAllowed, .. })), "{refused:?}");
@@ -188,7 +188,7 @@ async fn what_is_offered_is_shown_and_got_as_the_scene_says() {
     let fake = Fake::start(&place, Scene::Idle).unwrap();
     let mut client = Client::connect(&place).await.unwrap();
     let Reply::Catalogue(catalogue) = client.request(&Request::Catalogue).await.unwrap() else {
-        panic!("no catalogue")
+        panic!("expected a catalogue")
     };
     let wanted = catalogue.items.iter().find(|item| item.installed.is_none()).unwrap().release.clone();
     let get = |manifest| Request::GetFromCatalogue { package: wanted.package.clone(), manifest };
@@ -198,7 +198,9 @@ async fn what_is_offered_is_shown_and_got_as_the_scene_says() {
     };
     let never = client.request(&get(banyan_proto::Digest([0; 32]))).await.unwrap();
     assert_eq!(error(never), Reason::NotOffered);
-    let Reply::Ordered { order } = client.request(&get(wanted.manifest)).await.unwrap() else { panic!("not ordered") };
+    let Reply::Ordered { order } = client.request(&get(wanted.manifest)).await.unwrap() else {
+        panic!("expected an order")
+    };
     let snapshot = first(&mut client).await;
     assert!(snapshot.updates.iter().any(|update| (update.order, &update.version) == (order, &wanted.version)));
     for (scene, reason) in [(Scene::NotConnected, Reason::ServerAway), (Scene::NotEnrolled, Reason::NotAllowed)] {
@@ -208,6 +210,9 @@ async fn what_is_offered_is_shown_and_got_as_the_scene_says() {
     }
     fake.show(Scene::Idle);
     fake.set_rights(&[Right::See, Right::Choose]);
-    assert!(matches!(client.request(&Request::Catalogue).await.unwrap(), Reply::Catalogue(_)), "who may see may look");
+    assert!(
+        matches!(client.request(&Request::Catalogue).await.unwrap(), Reply::Catalogue(_)),
+        "the right to see is enough to read the catalogue"
+    );
     assert_eq!(error(client.request(&get(wanted.manifest)).await.unwrap()), Reason::NotAllowed);
 }

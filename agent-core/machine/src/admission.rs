@@ -1,4 +1,4 @@
-//! What the machine takes on: offers that are for it, pulls that it may serve. Everything else is answered with a reason.
+//! Decides which offers and pulls this machine accepts. Everything else is answered with a reason.
 
 use crate::{
     context::End,
@@ -14,7 +14,7 @@ use banyan_proto::{
     peer::{OfferReply, PullReply},
 };
 
-/// Most orders at once; further offers are put off. Finished ones count until they are dropped.
+/// The most orders held at once; further offers are deferred. Finished orders count until they are dropped.
 const ORDERS: usize = 1024;
 
 impl Machine {
@@ -47,13 +47,13 @@ impl Machine {
         let stripe = offer.stripe;
         let refuse = |reason, detail: &str| OfferReply::Refused { reason, detail: detail.to_owned() };
         let refusal = if !self.is_free_or(link, End { peer: sender, stripe }) {
-            Some(refuse(Reason::ProtocolBroken, "one connection carries one stripe of one order"))
+            Some(refuse(Reason::ProtocolBroken, "a connection carries only one stripe of one order"))
         } else if self.config.me == self.config.server || offer.sublist.head() != self.config.me {
-            Some(refuse(Reason::NotAddressed, "the offered part of the list has another head"))
+            Some(refuse(Reason::NotAddressed, "this machine is not the head of the offered part of the list"))
         } else if self.orders.len() >= ORDERS && !self.orders.contains_key(&stripe.order) {
             Some(OfferReply::Deferred { reason: Reason::Busy })
         } else if !self.is_for_me(&offer) {
-            Some(refuse(Reason::ProtocolBroken, "the offer's stripes are not those of the order"))
+            Some(refuse(Reason::ProtocolBroken, "the offer's stripes do not match the order"))
         } else {
             None
         };
@@ -68,7 +68,8 @@ impl Machine {
             .or_insert_with(|| Order::new(stripe.order, offer.stripes, Life::Receiving, gates));
         order.offered(&mut ctx, (link, sender), offer, may_forward);
     }
-    /// Whether a link is new, or known to lead there. An odd link that is not known was given up here.
+    /// Returns whether the link is new, or already known to lead to `end`. An odd link that is not known was given up
+    /// by this machine.
     fn is_free_or(&self, link: Link, end: End) -> bool {
         self.out.links.get(&link).map_or(link.0.is_multiple_of(2), |known| *known == end)
     }
@@ -76,7 +77,7 @@ impl Machine {
         let held = self.orders.get(&end.stripe.order).map(|order| {
             order.stripe(end.stripe.stripe).map(|stripe| (stripe.source().held(), stripe.source().chunks()))
         });
-        // While nothing comes in, nobody may wait here for it; what is here is given.
+        // While receiving is closed, peers may not wait here for new chunks; chunks that are here are still served.
         let comes = self.gates_of(end.stripe.order).receive.is_ok();
         let may_wait = ancestor && (comes || held.flatten().is_some_and(|(held, chunks)| held == chunks));
         let refused = |reason| Some(PullReply::Refused { reason });
@@ -84,7 +85,7 @@ impl Machine {
             _ if !self.is_free_or(link, end) => refused(Reason::ProtocolBroken),
             (None, _) => refused(Reason::OrderExpired),
             (_, Err(reason)) => refused(reason),
-            // The order is known, this stripe's offer has not come yet.
+            // The order is known, but this stripe's offer has not arrived yet.
             (Some(None), Ok(())) => Some(PullReply::NotHere),
             (Some(Some((_, chunks))), Ok(())) if from > chunks => refused(Reason::ProtocolBroken),
             (Some(Some((held, _))), Ok(())) if !may_wait && held <= from => Some(PullReply::NotHere),

@@ -1,86 +1,86 @@
-//! What the host tells the machine once, and how long everything is waited for.
+//! The configuration of a [`crate::Machine`]: identities, limits and timeouts.
 
 use banyan_proto::MachineId;
 use std::time::Duration;
 
-/// What the host knows when it starts.
+/// The settings that the host passes in at startup.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// This machine.
+    /// This machine's identifier.
     pub me: MachineId,
-    /// The server: head of every list. On the server itself the same as `me`.
+    /// The server's identifier. The server is the head of every list; on the server itself this equals `me`.
     pub server: MachineId,
-    /// How many pulls are served at once; further ones wait for their turn. `usize::MAX` for the server; 0 serves
-    /// nobody.
+    /// The most pulls served at once; further ones queue. `usize::MAX` on the server; 0 serves none.
     pub max_children: usize,
-    /// How long everything is waited for.
+    /// The timeouts and retry intervals.
     pub timings: Timings,
-    /// Start of the pseudo-random numbers that spread retries out: different on every machine and at every start. The
-    /// same seed and the same inputs give the same actions.
+    /// The seed of the pseudo-random numbers that spread retries. It differs on every machine and at every start. The
+    /// same seed and inputs give the same actions.
     pub seed: u64,
 }
 
 impl Config {
-    /// An agent's, with the usual timings.
+    /// Returns an agent's configuration with the default timings.
     #[must_use]
     pub fn agent(me: MachineId, server: MachineId, max_children: usize, seed: u64) -> Self {
         Self { me, server, max_children, timings: Timings::default(), seed }
     }
-    /// The server's, with the usual timings: it serves everyone who asks.
+    /// Returns the server's configuration with the default timings and no limit on pulls.
     #[must_use]
     pub fn server(me: MachineId, seed: u64) -> Self {
         Self::agent(me, me, usize::MAX, seed)
     }
 }
 
-/// How long everything is waited for. The defaults are the protocol's; tests and simulations may shorten them.
+/// Timeouts and retry intervals. The defaults are the protocol's; tests and simulations may shorten them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Timings {
-    /// A dial that the driver has not ended by then counts as failed. The driver gives up after two seconds itself; this
-    /// is the machine's own guard. Default 5 s.
+    /// A dial that the driver has not finished within this time counts as failed. The driver itself gives up after two
+    /// seconds; this is a safeguard. Default 5 s.
     pub dial: Duration,
-    /// An offer that is not answered by then: the head is stepped over. The addressee has to check signatures on a list
-    /// of many names first. Default 15 s.
+    /// A head that has not answered an offer within this time is skipped. It first has to check signatures on a list of
+    /// many names. Default 15 s.
     pub offer: Duration,
-    /// A head that took its part and has not handed it on by then is asked again, over a new connection; the third time
-    /// it is stepped over. Default 60 s.
+    /// A head that took its part but has not delegated it within this time is asked again over a new connection.
+    /// After being late for the fourth time, it is skipped. Default 60 s.
     pub handed: Duration,
-    /// Pause before a child that went away after it had accepted is dialled again, times the number of times it went.
-    /// The first time it is dialled at once. Default 1 s.
+    /// The pause before redialling a child that disconnected after accepting, times the number of earlier disconnects.
+    /// The first redial is immediate. Default 1 s.
     pub redial: Duration,
-    /// A source from which nothing at all came for this long is left (rule P8). Default 3 s.
+    /// A source that sends nothing at all for this long is dropped (rule P8). Default 3 s.
     pub silent: Duration,
-    /// A source that holds chunks we lack and delivers fewer than a quarter of the usual rate for this long is left
-    /// (rule P8). Default 5 s.
+    /// A source that has chunks this machine lacks, but delivers less than a quarter of the usual rate for this long,
+    /// is dropped (rule P8). Default 5 s.
     pub stalled: Duration,
-    /// The same while no usual rate is known yet: slow links and large chunks take their time. Default 30 s.
+    /// The same limit while the usual rate is still unknown: slow links and large chunks need time. Default 30 s.
     pub first_chunk: Duration,
-    /// A holder that is alive and ahead but has not begun to serve (it serves others first) is left for another after
-    /// this. Default 15 s.
+    /// How long to wait in the queue of a holder that is alive and ahead before trying another source. Default 15 s.
     pub queued: Duration,
-    /// When a living source has brought nothing for this long because it says it has nothing, another one is asked
-    /// whether that is so; the present one is kept until the other delivers. A quarter more for every ancestor, so that
-    /// those next to a break ask first; doubles up to `starved_most`. Default 60 s.
+    /// When a living source reports for this long that it has nothing new, another source is asked as a check. The
+    /// current source is kept until the other one delivers. A quarter is added for every ancestor, so that machines
+    /// next to a break ask first; the interval doubles up to `starved_most`. Default 60 s.
     pub starved: Duration,
-    /// Longest time between two such questions. Default 10 min.
+    /// The longest interval between two such checks. Default 10 min.
     pub starved_most: Duration,
-    /// How long an ancestor that failed is passed over; doubles with every failure up to `suspect_most`. Default 30 s.
+    /// How long a failed ancestor is avoided; doubles with every failure up to `suspect_most`. Default 30 s.
     pub suspect: Duration,
-    /// Longest time that an ancestor is passed over. Default 5 min.
+    /// The longest time for which an ancestor is avoided. Default 5 min.
     pub suspect_most: Duration,
-    /// Those who lost their source at the same moment reach the server spread over this time. Default 400 ms.
+    /// Machines that lose their source at the same moment spread their requests to the server over this time. Default
+    /// 400 ms.
     pub server_jitter: Duration,
-    /// First pause before the server is asked again for content; doubles up to `server_most`. Default 1 s.
+    /// The first pause before the server is asked for content again; doubles up to `server_most`. Default 1 s.
     pub server_retry: Duration,
-    /// Longest pause before the server is asked again for content. Default 15 s.
+    /// The longest pause before the server is asked for content again. Default 15 s.
     pub server_most: Duration,
-    /// First pause before a receipt or a go-ahead is asked for again; doubles up to `ask_most`. Default 2 s.
+    /// The first pause before a receipt or an install permit is requested again; doubles up to `ask_most`. Default 2 s.
     pub ask_retry: Duration,
-    /// Longest pause before a receipt or a go-ahead is asked for again. Default 60 s.
+    /// The longest pause before a receipt or an install permit is requested again. Default 60 s.
     pub ask_most: Duration,
-    /// A go-ahead that has waited this long for other installs is asked for anew. Default 10 min (it is fresh for 15).
+    /// An install permit that has waited this long behind other installs is requested again. Default 10 min (a permit
+    /// is valid for 15).
     pub go_ahead_fresh: Duration,
-    /// Least time between two progress reports of one order. Default 2 s.
+    /// The shortest interval between two progress reports of one order. Default 2 s.
     pub progress: Duration,
 }
 

@@ -1,7 +1,7 @@
-//! What every concern may do: put actions out, open and close links, ask for a little randomness.
+//! The side effects available to every part of the state machine: emit actions, open and close links, draw randomness.
 //!
-//! The table of links says who is at the other end. A link is in it from the moment it is dialled, or first heard of,
-//! until it is lost or closed; what happens on any other link is ignored.
+//! The link table records the peer of each link. An entry exists from the moment a link is dialled or first used until
+//! it is lost or closed. Events on any other link are ignored.
 
 use crate::{
     config::Config,
@@ -18,15 +18,15 @@ pub(crate) struct End {
     pub(crate) stripe: StripeId,
 }
 
-/// What outlives one call: actions not taken yet, and the links.
+/// The state that outlives one call: the pending actions and the link table.
 #[derive(Debug)]
 pub(crate) struct Out {
     pub(crate) actions: VecDeque<Action>,
     pub(crate) links: BTreeMap<Link, End>,
-    /// Closed in this call; each concern still has to forget them.
+    /// Links closed during this call, which the other modules still have to forget.
     pub(crate) closed: Vec<(Link, End)>,
     pub(crate) jitter: Jitter,
-    /// This machine takes bytes in slowly: nobody is blamed for being slow.
+    /// This machine receives slowly on purpose, so no source is blamed for being slow.
     pub(crate) takes_slowly: bool,
     next_link: u64,
 }
@@ -44,7 +44,7 @@ impl Out {
     }
 }
 
-/// Handed down through one call.
+/// The time, the configuration and the outputs of one call.
 pub(crate) struct Context<'a> {
     pub(crate) now: Now,
     pub(crate) config: &'a Config,
@@ -58,7 +58,7 @@ impl Context<'_> {
     pub(crate) fn report(&mut self, order: DeploymentId, event: Event) {
         self.act(Action::Report(order, event));
     }
-    /// Asks for a connection under a fresh, odd number.
+    /// Requests a connection and returns its new, odd link number.
     pub(crate) fn dial(&mut self, peer: MachineId, stripe: StripeId) -> Link {
         let link = Link(self.out.next_link);
         self.out.next_link += 2;
@@ -66,7 +66,7 @@ impl Context<'_> {
         self.act(Action::Dial { link, peer, stripe });
         link
     }
-    /// Hangs up, unless the link is gone already.
+    /// Closes the link unless it is already gone.
     pub(crate) fn close(&mut self, link: Link, reason: Reason) {
         if let Some(end) = self.out.links.remove(&link) {
             self.out.closed.push((link, end));

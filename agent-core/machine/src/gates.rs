@@ -1,8 +1,9 @@
-//! What the schedule closes for one order: receiving, installing. The machine does not know why; it is told.
+//! The gates that the schedule sets for one order: receiving and installing. The state machine is given the result, not
+//! the cause.
 
 use banyan_proto::Reason;
 
-/// Open or closed, with the reason that others are told.
+/// Whether each stage is open, or the reason for being closed that is reported to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gates {
     pub(crate) receive: Result<(), Reason>,

@@ -1,10 +1,11 @@
-//! Handing on: every part of this machine's sublist is offered until its head has taken it, and remembered until the
-//! head has handed its own parts on (rules P2–P5).
+//! Delegation: offers every part of this machine's sublist until its head has taken it. The part is remembered until
+//! its head has delegated its own parts (rules P2–P5).
 //!
-//! A head that cannot be reached, defers or refuses is stepped over: its parts become ours. It is not tried again from
-//! here: when it is back it hears of the order at its next check-in and asks the server for help, or finds the accepted
-//! offer on its disk. A head that had taken its part and went away before it handed on is dialled again, at once and
-//! then after pauses, and stepped over when that fails. So is one that stays but does not hand on in time.
+//! A head that cannot be reached, defers or refuses is skipped: this machine takes over its parts. This machine does
+//! not try the head again. When the head returns, it learns of the order at its next check-in and asks the server for
+//! help, or finds the accepted offer on its disk. A head that took its part and disconnected before delegating is
+//! redialled, first at once and then after pauses. It is skipped when that fails. A head that stays connected but does
+//! not delegate in time is handled in the same way.
 
 use crate::{
     context::Context,
@@ -13,21 +14,22 @@ use crate::{
 use banyan_proto::{AddresseeList, Proof, Reason, api::Event, peer::OfferReply};
 use std::time::Duration;
 
-/// Most dials and unanswered offers of one stripe at once: many dead heads must not become a storm of connections.
+/// The most dials and unanswered offers of one stripe at once, so that many dead heads do not cause a flood of
+/// connections.
 const IN_FLIGHT: usize = 32;
-/// How often a head may go away after having taken its part, or be late, before it is stepped over.
+/// How often a head may disconnect after taking its part, or be late, before it is skipped.
 const LOSSES: u32 = 3;
 
-/// What is being waited for with one head.
+/// The progress of one part: what this machine waits for from its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// For the time to dial it.
+    /// Waiting for the time to dial the head.
     Due(Now),
-    /// For the connection, until then.
+    /// Waiting for the connection, until the deadline.
     Dialling(Link, Now),
-    /// For its answer, until then.
+    /// Waiting for the answer to the offer, until the deadline.
     Offered(Link, Now),
-    /// For it to hand its parts on; asked again then.
+    /// Waiting for the head to delegate its parts; asked again at the deadline.
     Taken(Link, Now),
 }
 
@@ -40,17 +42,17 @@ impl Step {
     }
 }
 
-/// A part this machine is responsible for.
+/// A part that this machine is responsible for.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) sublist: AddresseeList,
     pub(crate) proof: Proof,
     pub(crate) step: Step,
-    /// How often the head went away after having taken its part, or was late.
+    /// How often the head disconnected after taking its part, or was late.
     losses: u32,
 }
 
-/// The parts of one stripe that this machine is responsible for. A part leaves when its head has handed on.
+/// The parts of one stripe that this machine is responsible for. A part is removed once its head has delegated it.
 #[derive(Debug)]
 pub(crate) struct Handing {
     id: StripeId,
@@ -58,7 +60,7 @@ pub(crate) struct Handing {
 }
 
 impl Handing {
-    /// Takes on the parts of this sublist, found at `proof`.
+    /// Takes responsibility for the parts of `sublist`, which is found at `proof`.
     pub(crate) fn new(id: StripeId, sublist: &AddresseeList, proof: &Proof, now: Now) -> Self {
         let mut handing = Self { id, tasks: Vec::new() };
         handing.take_on(sublist, proof, now);
@@ -76,14 +78,14 @@ impl Handing {
     pub(crate) fn tasks(&self) -> &[Task] {
         &self.tasks
     }
-    /// Whether every part has been taken by a head.
+    /// Returns whether every part has been taken by a head.
     pub(crate) fn is_handed_on(&self) -> bool {
         self.tasks.iter().all(|task| matches!(task.step, Step::Taken(..)))
     }
     fn find(&mut self, link: Link) -> Option<usize> {
         self.tasks.iter().position(|task| task.step.link() == Some(link))
     }
-    /// The dialled link stands.
+    /// Sends the offer over a dialled link that is now connected.
     pub(crate) fn connected(&mut self, ctx: &mut Context<'_>, link: Link) {
         let Some(task) = self.find(link).map(|at| &mut self.tasks[at]) else { return };
         if matches!(task.step, Step::Dialling(..)) {
@@ -92,11 +94,11 @@ impl Handing {
             ctx.act(Action::Offer { link, stripe: self.id, sublist, proof });
         }
     }
-    /// The head answered.
+    /// Processes the head's answer to the offer.
     pub(crate) fn answered(&mut self, ctx: &mut Context<'_>, link: Link, reply: &OfferReply) {
         let Some(at) = self.find(link).filter(|at| matches!(self.tasks[*at].step, Step::Offered(..))) else { return };
         match reply {
-            // A leaf has nothing to hand on.
+            // A leaf has nothing to delegate.
             OfferReply::Accepted if self.tasks[at].sublist.len() == 1 => drop(self.tasks.swap_remove(at)),
             OfferReply::Accepted if self.tasks[at].losses > LOSSES => self.step_over(ctx, at, Reason::Busy),
             OfferReply::Accepted => self.tasks[at].step = Step::Taken(link, ctx.now + ctx.config.timings.handed),
@@ -110,7 +112,7 @@ impl Handing {
             }
         }
     }
-    /// The head has handed its parts on.
+    /// Removes a part whose head has delegated its own parts.
     pub(crate) fn parts_accepted(&mut self, link: Link) {
         if let Some(at) = self.find(link)
             && matches!(self.tasks[at].step, Step::Taken(..))
@@ -118,7 +120,7 @@ impl Handing {
             self.tasks.swap_remove(at);
         }
     }
-    /// The link is gone.
+    /// Handles a closed link: redials a head that had taken its part, or skips it.
     pub(crate) fn gone(&mut self, ctx: &mut Context<'_>, link: Link, why: Reason) {
         let Some(at) = self.find(link) else { return };
         let task = &mut self.tasks[at];
@@ -135,7 +137,7 @@ impl Handing {
         ctx.report(self.id.order, Event::SteppedOver { stripe: self.id.stripe, machine, reason });
         self.take_on(&task.sublist, &task.proof, ctx.now);
     }
-    /// Lets time pass: dials who is due, steps over who is overdue.
+    /// Handles timeouts: skips overdue heads and dials the heads that are due.
     pub(crate) fn run(&mut self, ctx: &mut Context<'_>) {
         let overdue = |task: &Task| match task.step {
             Step::Dialling(link, deadline) | Step::Offered(link, deadline) if ctx.now >= deadline => Some(link),
@@ -150,7 +152,8 @@ impl Handing {
             if let Step::Taken(_, deadline) = task.step
                 && ctx.now >= deadline
             {
-                // Slow, or gone without a word. It may be pulling over the old link, which stays as it is.
+                // The head is slow, or gone without notice. It may still be pulling over the old link, so that link
+                // stays open.
                 task.step = Step::Due(ctx.now);
                 task.losses += 1;
             }
@@ -170,11 +173,11 @@ impl Handing {
     fn in_flight(&self) -> usize {
         self.tasks.iter().filter(|task| matches!(task.step, Step::Dialling(..) | Step::Offered(..))).count()
     }
-    /// Whether no more is in flight than may be.
+    /// Returns whether the number of dials and offers in flight is within the limit.
     pub(crate) fn is_bounded(&self) -> bool {
         self.in_flight() <= IN_FLIGHT
     }
-    /// When something has to be done here though nothing happens.
+    /// Returns when this part has to act next if no event arrives.
     pub(crate) fn wake(&self) -> Option<Now> {
         let full = self.in_flight() >= IN_FLIGHT;
         let wake = |task: &Task| match task.step {
@@ -183,7 +186,7 @@ impl Handing {
         };
         self.tasks.iter().filter_map(wake).min()
     }
-    /// This machine itself did not run for this long: that is nobody else's silence.
+    /// Extends all deadlines by the time during which this machine itself was not running.
     pub(crate) fn slept(&mut self, by: Duration) {
         for task in &mut self.tasks {
             if let Step::Dialling(_, deadline) | Step::Offered(_, deadline) | Step::Taken(_, deadline) = &mut task.step
@@ -192,8 +195,8 @@ impl Handing {
             }
         }
     }
-    /// The lists were cut anew: gives up what nobody has taken yet. Heads that took their parts keep their links, they
-    /// may be pulling over them.
+    /// Closes the dials and offers in flight because the lists were replanned. Links of heads that took their parts
+    /// stay open, since they may be pulling over them.
     pub(crate) fn revised(self, ctx: &mut Context<'_>) {
         for task in self.tasks {
             if let Step::Dialling(link, _) | Step::Offered(link, _) = task.step {

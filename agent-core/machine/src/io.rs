@@ -1,8 +1,8 @@
-//! What goes into the machine and what comes out of it.
+//! The inputs and actions of the state machine.
 //!
-//! The driver (`banyan-wire`'s in the agent and in the server, the simulation's in tests) feeds [`Input`]s with the
-//! time, then takes [`Action`]s until there are none, and wakes the machine at [`crate::Machine::next_wake`].
-//! A [`Link`] is one connection to one other machine for one stripe of one order; its number is never used again.
+//! The driver (`banyan-wire` in the agent and the server, the simulation in tests) passes in [`Input`]s with the time.
+//! It then takes [`Action`]s until there are none, and wakes the state machine at [`crate::Machine::next_wake`]. A
+//! [`Link`] is one connection to one other machine for one stripe of one order; its number is never reused.
 
 use banyan_proto::{
     AddresseeList, DeploymentId, MachineId, Proof, Reason,
@@ -14,202 +14,204 @@ use std::time::Duration;
 /// Monotonic time since the driver's start.
 pub type Now = Duration;
 
-/// One connection to another machine. Odd numbers are the machine's own (it asked for the connection), even ones the
-/// driver's (the other side dialled), so neither has to ask the other for a free one.
+/// One connection to another machine. Odd numbers are assigned by this state machine for links it dials, even numbers
+/// by the driver for accepted links. Neither has to ask the other for a free number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Link(pub u64);
 
 /// One stripe of one order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StripeId {
-    /// The order.
+    /// The order's identifier.
     pub order: DeploymentId,
-    /// The stripe, `0..k`.
+    /// The stripe's index, `0..k`.
     pub stripe: u8,
 }
 
-/// An offer that passed every check of the offer stage (signatures, floors, proof, sender is an ancestor).
+/// An offer that passed every check of the offer stage: signatures, minimum sequence, proof, and that the sender is an
+/// ancestor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrustedOffer {
-    /// Which stripe.
+    /// The offered stripe.
     pub stripe: StripeId,
     /// The order's revision.
     pub revision: u32,
-    /// How many stripes the order has.
+    /// The number of stripes in the order.
     pub stripes: u8,
-    /// How many chunks the stripe has.
+    /// The number of chunks in the stripe.
     pub chunks: u32,
-    /// This machine first, then everyone it is responsible for.
+    /// This machine, followed by all machines it is responsible for.
     pub sublist: AddresseeList,
-    /// The way from the order's root: its heads are this machine's ancestors in this stripe, the server first.
+    /// The path from the order's root. Its heads are this machine's ancestors in this stripe, the server first.
     pub proof: Proof,
-    /// How many of the stripe's chunks were already here, verified, when the offer came.
+    /// How many of the stripe's chunks were already here and verified when the offer arrived.
     pub held: u32,
 }
 
-/// What has happened.
+/// An event reported to the state machine.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// The server only: it heads this list, holds everything, and shall hand the parts on.
+    /// Starts the root of an order. Only on the server, which heads the list, holds all content and delegates the
+    /// parts.
     Plant(TrustedOffer),
-    /// An accepted offer without a link: found in the database after a restart, or given by the server to a machine that
-    /// asked it for help. Content that is here is in `held`. Where the outcome of the install is known already, give
-    /// [`Input::InstallEnded`] right after the order's last stripe: the content is served on, nothing is installed twice.
+    /// An accepted offer without a link: restored from the database after a restart, or given by the server to a
+    /// machine that asked for help. `held` counts the content already here. If the install outcome is known,
+    /// [`Input::InstallEnded`] must follow directly after the order's last stripe. The content is then served, and
+    /// nothing is installed twice.
     Restored(TrustedOffer),
-    /// A trusted offer came over a link, from this machine.
+    /// A trusted offer arrived over a link.
     Offered {
-        /// Where to answer; bytes can be pulled over it too.
+        /// The link to answer on; it can also be used for pulling.
         link: Link,
-        /// Who sent it.
+        /// The machine that sent the offer.
         sender: MachineId,
         /// The offer.
         offer: TrustedOffer,
     },
-    /// The connection that [`Action::Dial`] asked for stands, and the other side is the expected machine.
+    /// The connection requested by [`Action::Dial`] is established, and the peer is the expected machine.
     Connected(Link),
-    /// The other side answered the offer sent over this link.
+    /// The peer answered the offer sent over this link.
     OfferAnswered(Link, OfferReply),
-    /// The other side has handed its parts on.
+    /// The peer has delegated its parts.
     PartsAccepted(Link),
-    /// The other side answered the pull sent over this link.
+    /// The peer answered the pull sent over this link.
     PullAnswered(Link, PullReply),
-    /// A chunk of the stripe arrived over this link, was verified and stored: this many are held now, from the first
-    /// without a gap.
+    /// A chunk of the stripe arrived over this link and was verified and stored.
     Stored {
-        /// Where it came from.
+        /// The link it arrived on.
         link: Link,
-        /// Which stripe.
+        /// Its stripe.
         stripe: StripeId,
-        /// Chunks held.
+        /// The number of chunks now held, counted from the first without a gap.
         held: u32,
     },
-    /// A chunk arrived over this link and is not the publisher's (index in the file).
+    /// A chunk with this index in the file arrived over this link and does not match the publisher's hash.
     BadChunk(Link, u32),
-    /// The sending side of this link is alive and holds this many chunks.
+    /// The sender on this link is alive and holds this many chunks.
     Heartbeat(Link, u32),
-    /// The sending side of this link is alive: bytes of a frame that is not complete yet arrive (a large chunk over a
-    /// slow link keeps heartbeats waiting). Give it at most once a second for each link.
+    /// The sender on this link is alive: bytes of an incomplete frame are arriving. A large chunk on a slow link delays
+    /// heartbeats. Report this at most once a second for each link.
     Alive(Link),
-    /// Everything that [`Action::Serve`] asked for over this link has been written: the stripe to its end, or, without
-    /// `wait`, what was held. Its turn goes to the next one in the queue.
+    /// All chunks requested by [`Action::Serve`] on this link have been written: the whole stripe, or, without `wait`,
+    /// the chunks held. The slot passes to the next pull in the queue.
     Sent(Link),
-    /// The other side asks for the stripe from this chunk on. Its membership has been checked; `ancestor` says that
-    /// this machine is one of its ancestors in the stripe (or the server), so that it may wait here for chunks.
+    /// The peer asks for the stripe, starting at this chunk. Its membership has been checked.
     Pulled {
-        /// Where to send.
+        /// The link to send on.
         link: Link,
-        /// Who asks.
+        /// The machine that asks.
         peer: MachineId,
-        /// Which stripe.
+        /// The requested stripe.
         stripe: StripeId,
-        /// First chunk wanted.
+        /// The first chunk wanted.
         from: u32,
-        /// Whether it may wait here.
+        /// Whether this machine is the server or an ancestor of the peer in the stripe, so that the peer may wait here
+        /// for chunks.
         ancestor: bool,
     },
-    /// The connection is gone, could not be made, or was refused, for this reason. The link is not used again.
-    /// [`Reason::Unreachable`] stands for a connection that broke or was never made; after any other reason the same
-    /// machine is not dialled again at once. A peer that acknowledges nothing for some seconds is gone too: only its
-    /// children would notice its silence otherwise.
+    /// The connection was lost, could not be established, or was refused, for this reason. The link is not used again.
+    /// [`Reason::Unreachable`] stands for a connection that broke or was never established; after any other reason the
+    /// same machine is not redialled at once. The driver must also report a peer that acknowledges nothing for some
+    /// seconds, because otherwise only its children would notice.
     Lost(Link, Reason),
-    /// The whole artifact has been hashed from the disk and is right.
+    /// The whole artifact on disk has been hashed and is correct.
     ArtifactVerified(DeploymentId),
-    /// It is wrong: the disk changed it. The good chunks that remain, by stripe.
+    /// The artifact on disk is damaged. Contains the number of good chunks that remain in each stripe.
     ArtifactDamaged(DeploymentId, Vec<u32>),
-    /// The server's receipt is here.
+    /// The server's receipt has arrived.
     Receipted(DeploymentId),
-    /// The server refused the receipt: final.
+    /// The server refused the receipt. This is final.
     ReceiptRefused(DeploymentId, Reason),
-    /// The server gave leave to install.
+    /// The server granted the install permit.
     GoAhead(DeploymentId),
-    /// Not now (server away, halted, waits for approval, package manager busy …): to be asked again. It answers
-    /// [`Action::AskReceipt`], [`Action::AskGoAhead`] or [`Action::Install`].
+    /// Not possible now; the request has to be repeated. Possible causes: the server is unreachable, the deployment is
+    /// halted or waits for approval, the package manager is busy. Answers [`Action::AskReceipt`],
+    /// [`Action::AskGoAhead`] or [`Action::Install`].
     Later(DeploymentId, Reason),
-    /// The installer ended. `Err` is final.
+    /// The installer finished. `Err` is final.
     InstallEnded(DeploymentId, Result<(), Reason>),
-    /// The order is over (expired, superseded, cancelled): drop everything about it.
+    /// The order has expired, was superseded or cancelled: all its state is dropped.
     Dropped(DeploymentId, Reason),
-    /// This machine may hand on, or may not (transfer window, user, policy).
+    /// Whether this machine may forward now (transfer window, user, policy).
     MayForward(Result<(), Reason>),
-    /// This machine may receive this order's content, or may not (transfer window, user, policy, disk). Told before the
-    /// order's offer it holds for that too. While it is closed, offers are deferred and nobody is asked for chunks; what is
-    /// here stays, and is gone on from when it opens. An order that nothing was said about is open.
+    /// Whether this machine may receive this order's content now (transfer window, user, policy, disk). It also applies
+    /// when it arrives before the order's offer. While closed, offers are deferred and no source is asked for chunks.
+    /// Chunks already here are kept, and receiving resumes from them. An order without this input is open.
     MayReceive(DeploymentId, Result<(), Reason>),
-    /// This machine may install this order, or may not yet. While it is closed no leave to install is asked for.
+    /// Whether this machine may install this order now. While closed, no install permit is requested.
     MayInstall(DeploymentId, Result<(), Reason>),
-    /// This machine takes bytes in more slowly than they could come (a limit of its owner's, giving way to other
-    /// traffic), or no longer: while it does, no source is blamed for being slow (rule P8).
+    /// Whether this machine receives more slowly than its sources could send (the owner's limit, or yielding to other
+    /// traffic). While it does, no source is blamed for being slow (rule P8).
     TakesSlowly(bool),
     /// Time has passed.
     Tick,
 }
 
-/// What the driver shall do.
+/// A command to the driver.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Connect to this machine, at the addresses it was last heard from, all at once, for two seconds; then give
+    /// Connect to this machine at all its last known addresses at once, for at most two seconds. Then report
     /// [`Input::Connected`] or [`Input::Lost`].
     Dial {
         /// The new link's number.
         link: Link,
-        /// Who.
+        /// The machine to connect to.
         peer: MachineId,
-        /// What for.
+        /// The stripe that the link is for.
         stripe: StripeId,
     },
     /// Send an offer of this sublist over the link.
     Offer {
-        /// Over a connected link.
+        /// A connected link.
         link: Link,
-        /// Which stripe.
+        /// The offered stripe.
         stripe: StripeId,
-        /// The peer first.
+        /// The sublist; the peer is its first entry.
         sublist: AddresseeList,
-        /// The way to it.
+        /// The path from the order's root to the sublist.
         proof: Proof,
     },
-    /// Answer the offer that came over this link.
+    /// Answer the offer that arrived over this link.
     AnswerOffer(Link, OfferReply),
-    /// Tell the sender that the parts are handed on.
+    /// Inform the sender that all parts are delegated.
     TellPartsAccepted(Link),
-    /// Ask for the stripe over this link from this chunk on.
+    /// Request the stripe over this link, starting at this chunk.
     Pull {
-        /// Over a connected link.
+        /// A connected link.
         link: Link,
-        /// Which stripe.
+        /// The requested stripe.
         stripe: StripeId,
-        /// First chunk wanted.
+        /// The first chunk wanted.
         from: u32,
     },
-    /// Serve the pull that came over this link, in fair turns with all others; with `wait`, go on with chunks that
-    /// come later, else stop at what is held.
+    /// Serve the pull that arrived over this link, taking fair turns with all others.
     Serve {
-        /// Where to send.
+        /// The link to send on.
         link: Link,
-        /// Which stripe.
+        /// The stripe to serve.
         stripe: StripeId,
-        /// First chunk to send.
+        /// The first chunk to send.
         from: u32,
-        /// Whether to wait for more.
+        /// Whether to continue with chunks that arrive later, or stop at those held now.
         wait: bool,
     },
-    /// Answer a pull without serving it. If it is being served, stop that: it ends a turn too. A pull that was neither
-    /// served nor refused yet waits for its turn: send heartbeats on it, so that the puller does not think we are dead.
+    /// Refuse a pull, or stop serving it and free its slot. A pull that is neither served nor refused is queued. The
+    /// driver sends heartbeats on it, so that the puller does not take this machine for dead.
     RefusePull(Link, PullReply),
     /// Confirm to the parent that the whole artifact is here.
     Confirm(Link, DeploymentId),
-    /// Hang up, saying why, after everything that was asked for on this link before has been sent (chunks that wait for
-    /// their turn excepted). Give nothing more about this link; an [`Input::Lost`] does no harm. [`Reason::Done`] is the
-    /// normal end.
+    /// Close the link with this reason, after everything requested earlier on it has been sent, except chunks still
+    /// waiting for their turn. Report no further events for it; an [`Input::Lost`] does no harm. [`Reason::Done`] is
+    /// the normal end.
     Close(Link, Reason),
-    /// All chunks are here: hash the whole artifact from the disk.
+    /// All chunks are here: hash the whole artifact from disk.
     VerifyArtifact(DeploymentId),
-    /// Ask the server for the receipt.
+    /// Request the receipt from the server.
     AskReceipt(DeploymentId),
-    /// Ask the server for leave to install.
+    /// Request the install permit from the server.
     AskGoAhead(DeploymentId),
     /// Install now.
     Install(DeploymentId),
-    /// Tell the server (queued while it is away).
+    /// Report the event to the server (queued while it is unreachable).
     Report(DeploymentId, Event),
 }

@@ -1,10 +1,11 @@
-//! The decisions of a machine in the tree: whom to offer which part of the list, where to get chunks, whom to leave and
-//! when, whom to serve, when to ask the server, when to install.
+//! The decisions of one machine in the distribution tree, as a pure state machine. It decides which part of the list to
+//! offer to which machine and which source to use for chunks. It also decides when to drop a source, which pulls to
+//! serve, when to ask the server and when to install.
 //!
-//! [`Machine`] is pure: no IO, no clock, no randomness of its own. A driver gives it what has happened and the time
-//! ([`Machine::handle`]), does what it says ([`Machine::poll_action`]), and wakes it when it asks for that
-//! ([`Machine::next_wake`]). The same machine runs in the agent and in the server, which heads every list, holds
-//! everything and never pulls. `STATE.md` says what holds in every state and who may change what.
+//! [`Machine`] has no IO, no clock and no randomness of its own. A driver passes in events with the time
+//! ([`Machine::handle`]), carries out the resulting actions ([`Machine::poll_action`]), and wakes it at the requested
+//! time ([`Machine::next_wake`]). The agent and the server run the same code; the server heads every list, holds all
+//! content and never pulls. `STATE.md` lists the invariants of every state and the code that may change it.
 
 mod admission;
 mod check;

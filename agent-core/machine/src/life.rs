@@ -1,42 +1,42 @@
-//! The life of an order on this machine, from the first offer to the outcome (rules A1–A6). Every step takes the state it
-//! stands in and gives the next; what does not fit the state leaves it as it is.
+//! The stages of an order on this machine, from the first offer to the outcome (rules A1–A6). Every transition takes
+//! the current stage and returns the next; an event that does not apply leaves the stage unchanged.
 
 use crate::{config::Timings, context::Context, io::Now, pause::Pause};
 use banyan_proto::Reason;
 
-/// A question to the server that is asked until it is answered.
+/// A request to the server that is repeated until it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asking {
-    /// Waits for the answer.
+    /// Waiting for the answer.
     Asked(Pause),
-    /// The answer was "later"; asked again then.
+    /// The answer was "later"; asked again at this time.
     Again(Now, Pause),
 }
 
-/// Where an order stands on this machine.
+/// The stage of an order on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
-    /// This machine is the server: it only hands on.
+    /// This machine is the server: it only delegates.
     Root,
-    /// Chunks, or an offer for a stripe, are still missing.
+    /// Chunks, or the offer of a stripe, are still missing.
     Receiving,
-    /// Every chunk is here; the whole artifact is being hashed from the disk.
+    /// All chunks are here; the whole artifact is being hashed from disk.
     Verifying,
-    /// The artifact is right; the receipt is asked for.
+    /// The artifact is verified; the receipt is requested.
     Receipt(Asking),
-    /// The receipt is here; the schedule does not let this machine install now.
+    /// The receipt is here; the schedule does not allow installing now.
     Closed,
-    /// The receipt is here; leave to install is asked for.
+    /// The receipt is here; the install permit is requested.
     GoAhead(Asking),
-    /// There is leave to install, since then; other orders' installs come first.
+    /// The install permit was granted at this time; other orders install first.
     Ready(Now, Pause),
-    /// The installer runs. The pause is for asking again, should it say "later".
+    /// The installer is running. The pause applies if it answers "later".
     Installing(Pause),
-    /// Nothing more happens here, except that the content is served on.
+    /// The order is finished; only its content is still served.
     Ended(Result<(), Reason>),
 }
 
-/// What the driver has to be asked for after a step.
+/// A request that a transition makes to the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ask {
     Verify,
@@ -45,21 +45,22 @@ pub(crate) enum Ask {
 }
 
 impl Life {
-    /// Every chunk of every stripe is here.
+    /// Applies that every chunk of every stripe is here.
     pub(crate) fn whole(self) -> (Self, Option<Ask>) {
         match self {
             Self::Receiving => (Self::Verifying, Some(Ask::Verify)),
             other => (other, None),
         }
     }
-    /// The hash is right.
+    /// Applies that the artifact's hash is correct.
     pub(crate) fn verified(self) -> (Self, Option<Ask>) {
         match self {
             Self::Verifying => (Self::Receipt(Asking::Asked(Pause::default())), Some(Ask::Receipt)),
             other => (other, None),
         }
     }
-    /// The hash is wrong. A running installer has its own open file, and an ended order needs none.
+    /// Applies that the artifact's hash is wrong. A running installer has its own open file, and a finished order needs
+    /// no content.
     pub(crate) fn damaged(self) -> Option<Self> {
         match self {
             Self::Verifying | Self::Receipt(_) | Self::Closed | Self::GoAhead(_) | Self::Ready(..) => {
@@ -68,28 +69,28 @@ impl Life {
             Self::Root | Self::Receiving | Self::Installing(_) | Self::Ended(_) => None,
         }
     }
-    /// The receipt is here.
+    /// Applies the server's receipt.
     pub(crate) fn receipted(self) -> (Self, Option<Ask>) {
         match self {
             Self::Receipt(_) => (Self::GoAhead(Asking::Asked(Pause::default())), Some(Ask::GoAhead)),
             other => (other, None),
         }
     }
-    /// The schedule lets this machine install.
+    /// Applies that the schedule allows installing.
     pub(crate) fn opened(self) -> (Self, Option<Ask>) {
         match self {
             Self::Closed => (Self::GoAhead(Asking::Asked(Pause::default())), Some(Ask::GoAhead)),
             other => (other, None),
         }
     }
-    /// Leave to install is here.
+    /// Applies the install permit.
     pub(crate) fn go_ahead(self, now: Now) -> Self {
         match self {
             Self::GoAhead(Asking::Asked(pause) | Asking::Again(_, pause)) => Self::Ready(now, pause),
             other => other,
         }
     }
-    /// It is this order's turn to install; a go-ahead that grew old meanwhile is asked for anew.
+    /// Starts the install; a permit that expired while waiting is requested again.
     pub(crate) fn turn(self, now: Now, timings: &Timings) -> (Self, Option<Ask>) {
         match self {
             Self::Ready(since, pause) if now.saturating_sub(since) < timings.go_ahead_fresh => {
@@ -99,7 +100,7 @@ impl Life {
             other => (other, None),
         }
     }
-    /// Not now. The second value says whether that was an answer to anything.
+    /// Schedules a retry after the answer "later". The second value tells whether a request was pending.
     pub(crate) fn later(self, ctx: &mut Context<'_>) -> (Self, bool) {
         let mut again = |mut pause: Pause| {
             let timings = &ctx.config.timings;
@@ -112,7 +113,7 @@ impl Life {
             other => (other, false),
         }
     }
-    /// Lets time pass.
+    /// Repeats a request whose retry time has come.
     pub(crate) fn run(self, now: Now) -> (Self, Option<Ask>) {
         match self {
             Self::Receipt(Asking::Again(at, pause)) if now >= at => {
@@ -124,14 +125,14 @@ impl Life {
             other => (other, None),
         }
     }
-    /// When something has to be done here though nothing happens.
+    /// Returns when to act next if no event arrives.
     pub(crate) fn wake(&self) -> Option<Now> {
         match self {
             Self::Receipt(Asking::Again(at, _)) | Self::GoAhead(Asking::Again(at, _)) => Some(*at),
             _ => None,
         }
     }
-    /// It is over. The server's own orders never end this way.
+    /// Finishes the order with this outcome. The server's own orders never finish this way.
     pub(crate) fn ended(self, outcome: Result<(), Reason>) -> Self {
         match self {
             Self::Root => Self::Root,

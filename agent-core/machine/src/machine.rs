@@ -1,5 +1,5 @@
-//! The machine: takes in what happens, leads it to the order and stripe it is about, and keeps what spans orders (turns
-//! of serving, one install at a time, leave to hand on).
+//! The state machine: routes each input to its order and stripe. It also holds the state that spans orders: upload
+//! slots, one install at a time, and whether forwarding is allowed.
 
 use crate::{
     config::Config,
@@ -13,10 +13,10 @@ use crate::{
 use banyan_proto::{DeploymentId, MachineId, Reason};
 use std::{collections::BTreeMap, time::Duration};
 
-/// When the driver wakes the machine later than this, the machine itself was not running (a suspended laptop, a starved
-/// process), and others are not blamed for the time.
+/// If the driver wakes the state machine later than this, the machine itself was not running (a suspended laptop, a
+/// starved process). Other machines are then not blamed for the time.
 const OVERSLEPT: Duration = Duration::from_millis(500);
-/// What they get on top of it: signs of their life may still stand in the driver's queue.
+/// The extra time granted on top: signs of life may still be queued in the driver.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The decisions of one machine (agent or server).
@@ -28,12 +28,12 @@ pub struct Machine {
     pub(crate) orders: BTreeMap<DeploymentId, Order>,
     pub(crate) serving: Serving,
     pub(crate) may_forward: Result<(), Reason>,
-    /// Of orders that something was said about, known or not.
+    /// The gates of every order for which the schedule set one, known or not.
     pub(crate) gates: BTreeMap<DeploymentId, Gates>,
 }
 
 impl Machine {
-    /// A machine that knows nothing yet. It may hand on until it is told otherwise.
+    /// Returns a state machine without orders. It may forward until an input forbids it.
     #[must_use]
     pub fn new(config: Config) -> Self {
         let may_forward = if config.max_children == 0 { Err(Reason::MayNotForward) } else { Ok(()) };
@@ -41,7 +41,7 @@ impl Machine {
         let (orders, gates) = (BTreeMap::new(), BTreeMap::new());
         Self { config, now: Now::ZERO, out, orders, serving: Serving::default(), may_forward, gates }
     }
-    /// Takes in what has happened. `now` never goes back (if it does, it is taken to stand still).
+    /// Processes an input. `now` must not go backwards; if it does, the time is taken as unchanged.
     pub fn handle(&mut self, now: Now, input: Input) {
         let now = now.max(self.now);
         let late = self.next_wake().map_or(Duration::ZERO, |wake| now.saturating_sub(wake));
@@ -52,11 +52,11 @@ impl Machine {
         self.take(input);
         self.run();
     }
-    /// The next thing to do. Take actions, in this order, until there are none.
+    /// Returns the next action. Carry out actions in this order until there are none.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.out.actions.pop_front()
     }
-    /// When to give [`Input::Tick`] at the latest, if nothing else happens before. `None`: nothing is waited for.
+    /// Returns when [`Input::Tick`] is due at the latest if nothing else happens first. `None`: nothing is pending.
     #[must_use]
     pub fn next_wake(&self) -> Option<Now> {
         self.orders.values().filter_map(|order| order.wake(self.now, &self.config.timings)).min()
@@ -65,7 +65,7 @@ impl Machine {
         let ctx = Context { now: self.now, config: &self.config, out: &mut self.out };
         (ctx, &mut self.orders, &mut self.serving)
     }
-    /// The order a known link belongs to.
+    /// Returns the order that a known link belongs to.
     fn at(&mut self, link: Link) -> Option<(Context<'_>, &mut Order, End)> {
         let end = *self.out.links.get(&link)?;
         let (ctx, orders, _) = self.split();
@@ -112,7 +112,7 @@ impl Machine {
             Input::Tick => {}
         }
     }
-    /// Something came over a link.
+    /// Routes an event that arrived over a link.
     fn heard(&mut self, link: Link, input: Input) {
         let Some((mut ctx, order, end)) = self.at(link) else { return };
         if let Input::BadChunk(_, index) = input {
@@ -133,7 +133,7 @@ impl Machine {
             _ => {}
         }
     }
-    /// The driver answered a question about an order.
+    /// Routes the driver's answer to a request about an order.
     fn answered(&mut self, id: DeploymentId, input: Input) {
         let (mut ctx, orders, _) = self.split();
         let Some(order) = orders.get_mut(&id) else { return };
@@ -146,7 +146,8 @@ impl Machine {
             Input::Later(_, reason) => order.later(&mut ctx, reason),
             Input::InstallEnded(_, outcome) => {
                 order.ended(outcome);
-                // After a restart the outcome follows the restored offers: no need to hash what was installed long ago.
+                // After a restart the outcome follows the restored offers, so an artifact installed earlier need not be
+                // hashed.
                 ctx.out.actions.retain(|action| *action != Action::VerifyArtifact(id));
             }
             _ => {}
@@ -178,7 +179,7 @@ impl Machine {
         if let Err(reason) = may
             && !order.is_whole()
         {
-            // Who waits here for chunks that do not come would starve: they find another way.
+            // Peers waiting here for chunks that will not arrive would starve; a refusal makes them look elsewhere.
             serving.stop_waiting(&mut ctx, id, reason);
         }
     }
@@ -198,7 +199,7 @@ impl Machine {
             links.into_iter().for_each(|link| ctx.close(link, reason));
         }
     }
-    /// Lets time pass everywhere; then nothing that can be done now is left undone.
+    /// Runs all timers; afterwards everything that can be done now is done.
     fn run(&mut self) {
         let (mut ctx, orders, serving) = self.split();
         for order in orders.values_mut() {
@@ -215,7 +216,7 @@ impl Machine {
         serving.run(&mut ctx);
         self.install();
     }
-    /// One install at a time; the order that has waited longest comes first.
+    /// Starts the next install: one at a time, the longest waiting order first.
     fn install(&mut self) {
         let (mut ctx, orders, _) = self.split();
         while orders.values().all(|order| !matches!(order.life(), Life::Installing(_)))
@@ -230,17 +231,17 @@ impl Machine {
             next.turn(&mut ctx);
         }
     }
-    /// Who sends this stripe at present.
+    /// Returns the machine that currently sends this stripe.
     #[must_use]
     pub fn source(&self, stripe: StripeId) -> Option<MachineId> {
         self.orders.get(&stripe.order)?.stripe(stripe.stripe)?.source().feeder()
     }
-    /// The orders of which an offer of every stripe has come: those a check-in calls known. Of all others the server
-    /// still has to be asked for help.
+    /// Returns the orders for which every stripe has been offered: a check-in reports these as known. For all others
+    /// the server must still be asked for help.
     pub fn known(&self) -> impl Iterator<Item = DeploymentId> + '_ {
         self.orders.iter().filter(|(_, order)| order.has_every_offer()).map(|(id, _)| *id)
     }
-    /// How many pulls are being served, and how many wait for their turn.
+    /// Returns how many pulls are being served, and how many are queued.
     #[must_use]
     pub fn serving(&self) -> (usize, usize) {
         (self.serving.active(), self.serving.waiting())

@@ -1,4 +1,4 @@
-//! One order on this machine: its stripes, and its life from the first offer to the outcome.
+//! One order on this machine: its stripes and its stage, from the first offer to the outcome.
 
 use crate::{
     config::Timings,
@@ -15,19 +15,19 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Order {
     id: DeploymentId,
-    /// As many as the order has; `None` until the stripe's offer comes.
+    /// One entry for each stripe of the order; `None` until the stripe's offer arrives.
     stripes: Vec<Option<Stripe>>,
     banned: Banned,
     life: Life,
     gates: Gates,
-    /// The reason last reported for waiting.
+    /// The reason for waiting that was last reported.
     waits: Option<Reason>,
     /// When progress was last reported, and how many chunks were held then.
     progress: (Now, u64),
 }
 
 impl Order {
-    /// An order with no stripe yet.
+    /// Creates an order without any stripes.
     pub(crate) fn new(id: DeploymentId, stripes: u8, life: Life, gates: Gates) -> Self {
         let stripes = (0..stripes).map(|_| None).collect();
         Self { id, stripes, banned: Banned::new(), life, gates, waits: None, progress: (Now::ZERO, 0) }
@@ -47,21 +47,21 @@ impl Order {
     pub(crate) fn stripes(&self) -> impl Iterator<Item = &Stripe> + '_ {
         self.stripes.iter().flatten()
     }
-    /// Whether an offer of every stripe has come.
+    /// Returns whether an offer of every stripe has arrived.
     pub(crate) fn has_every_offer(&self) -> bool {
         self.stripes.iter().all(Option::is_some)
     }
-    /// Whether every chunk of every stripe is here.
+    /// Returns whether every chunk of every stripe is here.
     pub(crate) fn is_whole(&self) -> bool {
         self.stripes.iter().all(|stripe| stripe.as_ref().is_some_and(|stripe| stripe.source().is_whole()))
     }
-    /// Whether an offer can belong to this order at all.
+    /// Returns whether the offer is consistent with this order.
     pub(crate) fn fits(&self, offer: &TrustedOffer) -> bool {
         usize::from(offer.stripes) == self.stripes.len()
             && offer.stripe.stripe < offer.stripes
             && self.stripe(offer.stripe.stripe).is_none_or(|stripe| stripe.source().chunks() == offer.chunks)
     }
-    /// Takes in an offer that came without a link.
+    /// Accepts an offer that arrived without a link.
     pub(crate) fn take(&mut self, ctx: &mut Context<'_>, offer: TrustedOffer) {
         let Some(place) = self.stripes.get_mut(usize::from(offer.stripe.stripe)) else { return };
         match place {
@@ -69,7 +69,7 @@ impl Order {
             Some(stripe) => stripe.revise(ctx, offer),
         }
     }
-    /// An offer came over a link.
+    /// Processes an offer that arrived over a link.
     pub(crate) fn offered(
         &mut self,
         ctx: &mut Context<'_>,
@@ -80,7 +80,7 @@ impl Order {
         let Some(place) = self.stripes.get_mut(usize::from(offer.stripe.stripe)) else { return };
         let known = place.as_ref().map(Stripe::revision);
         if known.is_some_and(|known| offer.revision < known) {
-            let detail = "a newer revision of the order's lists has come".to_owned();
+            let detail = "a newer revision of the order's lists has already arrived".to_owned();
             ctx.act(Action::AnswerOffer(link, OfferReply::Refused { reason: Reason::OrderSuperseded, detail }));
             return;
         }
@@ -101,14 +101,15 @@ impl Order {
             self.tell_closed(ctx);
         }
     }
-    /// A chunk was stored.
+    /// Records a stored chunk.
     pub(crate) fn stored(&mut self, ctx: &mut Context<'_>, link: Link, stripe: u8, held: u32) {
         if let Some(stripe) = self.stripe_mut(stripe) {
             stripe.source_mut().stored(ctx, link, held);
             self.report_progress(ctx);
         }
     }
-    /// Rarely: when a tenth more is here than last time, and not again at once.
+    /// Reports progress when at least a tenth more is here than last time, and not more often than the configured
+    /// interval.
     fn report_progress(&mut self, ctx: &mut Context<'_>) {
         let sum = |count: fn(&Stripe) -> u32| self.stripes().map(|stripe| u64::from(count(stripe))).sum::<u64>();
         let (held, of) = (sum(|stripe| stripe.source().held()), sum(|stripe| stripe.source().chunks()));
@@ -120,8 +121,8 @@ impl Order {
             ctx.report(self.id, Event::Progress { held: number(held), of: number(of) });
         }
     }
-    /// Bytes came that are not the publisher's: never again from there, in no stripe. The server alone cannot be done
-    /// without: it is left, and asked again after a pause.
+    /// Handles a chunk that does not match the publisher's hash. The sender is never used again, in any stripe. The
+    /// server is the exception, because it cannot be replaced: it is dropped and asked again after a pause.
     pub(crate) fn bad_chunk(&mut self, ctx: &mut Context<'_>, link: Link, end: End, index: u32) {
         ctx.report(self.id, Event::BadChunk { source: end.peer, index });
         if end.peer == ctx.config.server {
@@ -135,13 +136,13 @@ impl Order {
         for stripe in self.stripes.iter_mut().flatten() {
             stripe.source_mut().banned(ctx, end.peer);
         }
-        // Also when it is not the source: whoever sends such bytes has nothing to say on this link.
+        // This also closes a link that is not the source: nothing from that sender is accepted any more.
         if let Some(stripe) = self.stripe_mut(end.stripe.stripe) {
             ctx.close(link, Reason::BadChunk);
             stripe.gone(ctx, link, Reason::BadChunk);
         }
     }
-    /// The whole artifact is right.
+    /// Applies that the whole artifact is verified.
     pub(crate) fn verified(&mut self, ctx: &mut Context<'_>) {
         let (life, ask) = self.life.verified();
         if ask.is_some() {
@@ -149,7 +150,7 @@ impl Order {
         }
         self.advance(ctx, (life, ask));
     }
-    /// The disk changed the artifact.
+    /// Applies that the artifact on disk is damaged.
     pub(crate) fn damaged(&mut self, ctx: &mut Context<'_>, held: &[u32]) {
         if let Some(life) = self.life.damaged() {
             self.life = life;
@@ -159,7 +160,7 @@ impl Order {
             }
         }
     }
-    /// The receipt is here.
+    /// Applies the server's receipt.
     pub(crate) fn receipted(&mut self, ctx: &mut Context<'_>) {
         let (life, ask) = self.life.receipted();
         if ask.is_some() {
@@ -168,11 +169,11 @@ impl Order {
         }
         self.advance(ctx, (life, ask));
     }
-    /// There is leave to install.
+    /// Applies the install permit.
     pub(crate) fn go_ahead(&mut self, now: Now) {
         self.life = self.life.go_ahead(now);
     }
-    /// The schedule opened or closed receiving.
+    /// Opens or closes receiving, as the schedule decides.
     pub(crate) fn set_may_receive(&mut self, ctx: &mut Context<'_>, may: Result<(), Reason>) {
         self.gates.receive = may;
         for stripe in self.stripes.iter_mut().flatten() {
@@ -180,7 +181,7 @@ impl Order {
         }
         self.tell_closed(ctx);
     }
-    /// The schedule opened or closed installing.
+    /// Opens or closes installing, as the schedule decides.
     pub(crate) fn set_may_install(&mut self, ctx: &mut Context<'_>, may: Result<(), Reason>) {
         self.gates.install = may;
         if may.is_ok() {
@@ -188,23 +189,23 @@ impl Order {
             self.advance(ctx, step);
         }
     }
-    /// Reports that receiving is closed, or forgets that it was.
+    /// Reports that receiving is closed, or clears the last reported reason.
     fn tell_closed(&mut self, ctx: &mut Context<'_>) {
         if self.life == Life::Receiving {
             self.tell_whether(ctx, self.gates.receive.err());
         }
     }
-    /// Reports a reason for waiting, once as long as it stays the same.
+    /// Reports a reason for waiting, once while it stays the same.
     fn tell_whether(&mut self, ctx: &mut Context<'_>, reason: Option<Reason>) {
         if let Some(reason) = reason.filter(|reason| self.waits != Some(*reason)) {
-            ctx.report(self.id, Event::Waits { reason, detail: reason.next().to_owned() });
+            ctx.report(self.id, Event::Waits { reason, detail: reason.for_admin().advice.to_owned() });
         }
         self.waits = reason;
     }
-    /// It is this order's turn to install.
+    /// Starts the install, since it is this order's turn.
     pub(crate) fn turn(&mut self, ctx: &mut Context<'_>) {
         if let Err(reason) = self.gates.install {
-            // Closed since the leave was asked for: a new one is asked for when it opens.
+            // Installing was closed after the permit was requested; a new one is requested when it opens.
             self.life = Life::Closed;
             return self.tell_whether(ctx, Some(reason));
         }
@@ -216,16 +217,16 @@ impl Order {
             ctx.act(Action::Install(self.id));
         }
     }
-    /// The server, or the installer, says "not now".
+    /// Handles the answer "not now" from the server or the installer.
     pub(crate) fn later(&mut self, ctx: &mut Context<'_>, reason: Reason) {
         let (life, answered) = self.life.later(ctx);
         self.life = life;
         if answered && self.waits != Some(reason) {
             self.waits = Some(reason);
-            ctx.report(self.id, Event::Waits { reason, detail: reason.next().to_owned() });
+            ctx.report(self.id, Event::Waits { reason, detail: reason.for_admin().advice.to_owned() });
         }
     }
-    /// It is over; the content is served on.
+    /// Finishes the order; its content is still served.
     pub(crate) fn ended(&mut self, outcome: Result<(), Reason>) {
         self.life = self.life.ended(outcome);
     }
@@ -243,14 +244,15 @@ impl Order {
             });
         }
     }
-    /// The link is gone.
+    /// Handles a closed link.
     pub(crate) fn gone(&mut self, ctx: &mut Context<'_>, link: Link, stripe: u8, why: Reason) {
         if let Some(stripe) = self.stripe_mut(stripe) {
             stripe.gone(ctx, link, why);
         }
     }
-    /// Looks up who may help those whose source failed: its parent in another stripe, unless that stands below us in
-    /// this one (it would wait for us) or above (it is asked anyway).
+    /// Finds an alternate source for stripes whose source failed: the failed machine's parent in another stripe. It
+    /// must not be below this machine in the affected stripe (it would wait for this machine) or above (it is asked
+    /// anyway).
     fn find_cousins(&mut self, me: MachineId, server: MachineId) {
         for at in 0..self.stripes.len() {
             let Some(failed) = self.stripes[at].as_mut().and_then(|stripe| stripe.source_mut().take_orphaned_by())
@@ -271,7 +273,7 @@ impl Order {
             }
         }
     }
-    /// Lets time pass, and goes on where everything for the next step is here.
+    /// Runs the timers, and advances the stage where everything needed is here.
     pub(crate) fn run(&mut self, ctx: &mut Context<'_>) {
         self.find_cousins(ctx.config.me, ctx.config.server);
         for stripe in self.stripes.iter_mut().flatten() {
@@ -285,11 +287,11 @@ impl Order {
         let step = self.life.run(ctx.now);
         self.advance(ctx, step);
     }
-    /// When something has to be done here though nothing happens.
+    /// Returns when to act next if no event arrives.
     pub(crate) fn wake(&self, now: Now, timings: &Timings) -> Option<Now> {
         self.stripes().filter_map(|stripe| stripe.wake(now, timings)).chain(self.life.wake()).min()
     }
-    /// This machine itself did not run for this long.
+    /// Extends all deadlines by the time during which this machine was not running.
     pub(crate) fn slept(&mut self, by: Duration) {
         self.stripes.iter_mut().flatten().for_each(|stripe| stripe.slept(by));
     }

@@ -1,8 +1,8 @@
-//! Waiting longer each time, and not all at the same moment.
+//! Exponential backoff with jitter.
 
 use std::time::Duration;
 
-/// A small deterministic generator (splitmix64). Only spreads retries out; nothing secret depends on it.
+/// A small deterministic generator (splitmix64). It only spreads retries; no secret depends on it.
 #[derive(Debug)]
 pub(crate) struct Jitter(u64);
 
@@ -17,20 +17,20 @@ impl Jitter {
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         x ^ (x >> 31)
     }
-    /// Somewhere from nothing up to this long.
+    /// Returns a random duration between zero and `most`.
     pub(crate) fn up_to(&mut self, most: Duration) -> Duration {
         most.mul_f64((self.next() >> 11) as f64 / (1u64 << 53) as f64)
     }
 }
 
-/// A pause that doubles each time it is taken, between two bounds.
+/// A backoff pause that doubles each time, up to a bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Pause {
     taken: u32,
 }
 
 impl Pause {
-    /// The next pause: at least half of, at most the whole of `first · 2^taken`, `most` at the most.
+    /// Returns the next pause: a random time between half and all of `first · 2^taken`, capped at `most`.
     pub(crate) fn next(&mut self, first: Duration, most: Duration, jitter: &mut Jitter) -> Duration {
         let whole = first.saturating_mul(1 << self.taken.min(20)).min(most);
         self.taken = self.taken.saturating_add(1);

@@ -1,7 +1,7 @@
-//! Whose pulls are served, and who waits for a turn (rule P10): at most `max_children` at once, over all orders.
+//! The upload slots: which pulls are served and which wait (rule P10), at most `max_children` at once over all orders.
 //!
-//! A pull that came while all turns are taken stands in the queue; the driver sends heartbeats on it, so the puller knows
-//! that we live, and decides itself how long it waits.
+//! A pull that arrives while all slots are taken is queued. The driver sends heartbeats on it, so that the puller knows
+//! this machine is alive and can decide how long to wait.
 
 use crate::{
     context::{Context, End},
@@ -10,7 +10,7 @@ use crate::{
 use banyan_proto::{DeploymentId, Reason, api::Event, peer::PullReply};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Most pulls in the queue; further ones are refused as [`Reason::Busy`].
+/// The most pulls in the queue; further ones are refused with [`Reason::Busy`].
 const QUEUE: usize = 256;
 
 /// A pull that may be served.
@@ -25,12 +25,12 @@ pub(crate) struct Turn {
 pub(crate) struct Serving {
     active: BTreeMap<Link, Turn>,
     queue: VecDeque<(Link, Turn)>,
-    /// Orders for which it has been reported that pulls wait here, until none does.
+    /// Orders for which queued pulls have been reported; cleared when the queue is empty.
     reported: BTreeSet<DeploymentId>,
 }
 
 impl Serving {
-    /// A pull that was found to be in order. It replaces an older one of the same machine for the same stripe.
+    /// Queues an accepted pull. It replaces an older one by the same machine for the same stripe.
     pub(crate) fn pulled(&mut self, ctx: &mut Context<'_>, link: Link, turn: Turn) {
         let older = self.turns().find(|(_, other)| other.end == turn.end).map(|(other, _)| other);
         if let Some(older) = older {
@@ -44,7 +44,7 @@ impl Serving {
         }
         self.queue.push_back((link, turn));
     }
-    /// Gives free turns to those who wait longest.
+    /// Gives free slots to the pulls that have waited longest.
     pub(crate) fn run(&mut self, ctx: &mut Context<'_>) {
         while self.active.len() < ctx.config.max_children
             && let Some((link, turn)) = self.queue.pop_front()
@@ -57,12 +57,13 @@ impl Serving {
         }
         for order in self.queue.iter().map(|(_, turn)| turn.end.stripe.order) {
             if self.reported.insert(order) {
-                let detail = format!("waiting here for their turn: {}", self.queue.len());
+                let detail = format!("pulls waiting for a slot: {}", self.queue.len());
                 ctx.report(order, Event::Waits { reason: Reason::Busy, detail });
             }
         }
     }
-    /// Everything asked for was sent: the turn is over. Who could not wait is told to look elsewhere for the rest.
+    /// Frees the slot after everything requested was sent. A peer that may not wait is told to look elsewhere for the
+    /// rest.
     pub(crate) fn sent(&mut self, ctx: &mut Context<'_>, link: Link) {
         if let Some(turn) = self.active.remove(&link)
             && !turn.wait
@@ -70,19 +71,19 @@ impl Serving {
             refuse(ctx, link, PullReply::NotHere);
         }
     }
-    /// The link is gone.
+    /// Removes the pulls of a closed link.
     pub(crate) fn gone(&mut self, link: Link) {
         self.active.remove(&link);
         self.queue.retain(|(other, _)| *other != link);
     }
-    /// This machine may not hand on any more.
+    /// Stops serving everything because this machine may no longer forward.
     pub(crate) fn stop(&mut self, ctx: &mut Context<'_>, reason: Reason) {
         let links: Vec<Link> = self.turns().map(|(link, _)| link).collect();
         self.active.clear();
         self.queue.clear();
         links.into_iter().for_each(|link| refuse(ctx, link, PullReply::Refused { reason }));
     }
-    /// Nothing more comes in for this order: whoever waits here for it looks elsewhere.
+    /// Refuses pulls that wait for chunks of this order, because receiving is closed and no more will arrive.
     pub(crate) fn stop_waiting(&mut self, ctx: &mut Context<'_>, order: DeploymentId, reason: Reason) {
         let waits = |turn: &Turn| turn.end.stripe.order == order && turn.wait;
         let links: Vec<Link> = self.turns().filter(|(_, turn)| waits(turn)).map(|(link, _)| link).collect();
@@ -91,7 +92,7 @@ impl Serving {
             refuse(ctx, link, PullReply::Refused { reason });
         }
     }
-    /// Those being served, then those waiting.
+    /// Returns the pulls being served, followed by the queued ones.
     pub(crate) fn turns(&self) -> impl Iterator<Item = (Link, Turn)> + '_ {
         self.active.iter().map(|(link, turn)| (*link, *turn)).chain(self.queue.iter().copied())
     }

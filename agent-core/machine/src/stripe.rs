@@ -1,5 +1,5 @@
-//! One stripe of one order on this machine: its place in the tree, who offered it, what is handed on, where chunks come
-//! from.
+//! One stripe of one order on this machine: its place in the tree, its senders, the parts it delegates, and its source
+//! of chunks.
 
 use crate::{
     config::Timings,
@@ -11,11 +11,11 @@ use crate::{
 use banyan_proto::{AddresseeList, MachineId, Proof, Reason, api::Event, peer::OfferReply};
 use std::{collections::BTreeMap, time::Duration};
 
-/// Somebody above who offered this stripe and stands at the other end of a link.
+/// An ancestor that offered this stripe and is connected over a link.
 #[derive(Debug, Clone, Copy)]
 struct Sender {
     link: Link,
-    /// It still has to be told that the parts are handed on.
+    /// It must still be informed that the parts are delegated.
     owed: bool,
 }
 
@@ -25,28 +25,29 @@ pub(crate) struct Stripe {
     revision: u32,
     sublist: AddresseeList,
     proof: Proof,
-    /// By identity: a sender that offers again over a new link has given the old one up. So there are never more than
-    /// this machine has ancestors.
+    /// By machine: a sender that offers again over a new link has given up the old one. So there are never more senders
+    /// than ancestors.
     senders: BTreeMap<MachineId, Sender>,
-    /// `None`: this machine receives only, its parts are its senders'.
+    /// `None`: this machine only receives, and its senders keep responsibility for its parts.
     handing: Option<Handing>,
     source: Source,
 }
 
-/// Ancestors in this stripe, nearest first, without the server.
+/// Returns the ancestors in this stripe without the server, nearest first.
 fn ancestors(proof: &Proof, server: MachineId) -> Vec<MachineId> {
     proof.ancestors().rev().filter(|id| *id != server).collect()
 }
 
 impl Stripe {
-    /// An offer that is new here. Whoever holds the stripe's content whole needs no source.
+    /// Creates a stripe from its first offer. A stripe whose content is already complete needs no source.
     pub(crate) fn new(ctx: &Context<'_>, offer: TrustedOffer, hands_on: bool, receives: bool) -> Self {
         let TrustedOffer { stripe: id, revision, chunks, sublist, proof, held, .. } = offer;
         let source = Source::new(id, ancestors(&proof, ctx.config.server), chunks, held, ctx.now, receives);
         let handing = hands_on.then(|| Handing::new(id, &sublist, &proof, ctx.now));
         Self { id, revision, sublist, proof, senders: BTreeMap::new(), handing, source }
     }
-    /// An offer came over a link: answers it, remembers whom to tell, and lets the sender be the source if there is none.
+    /// Processes an offer that arrived over a link: answers it, records the sender, and uses it as the source if there
+    /// is none.
     pub(crate) fn offered(
         &mut self,
         ctx: &mut Context<'_>,
@@ -54,10 +55,11 @@ impl Stripe {
         (may_receive, may_forward): (Result<(), Reason>, Result<(), Reason>),
         banned: &Banned,
     ) {
-        // Who has everything already has nothing to receive.
+        // A machine that has everything has nothing left to receive.
         let may_receive = if self.source.is_whole() { Ok(()) } else { may_receive };
         let reply = match (&self.handing, may_receive.and(may_forward)) {
-            // Its sender goes round it. The offer stays: when receiving opens, its ancestors are asked for the chunks.
+            // The sender bypasses this machine. The offer is kept: when receiving opens, the ancestors are asked for
+            // the chunks.
             (None, Err(reason)) if may_receive.is_err() => OfferReply::Deferred { reason },
             (None, Err(reason)) => OfferReply::ReceivesOnly { reason },
             (None, Ok(())) => {
@@ -73,14 +75,14 @@ impl Stripe {
         ctx.act(Action::AnswerOffer(link, reply));
         let server = ctx.config.server;
         if !banned.contains(&sender) && self.proof.ancestors().any(|above| above == sender) {
-            // Heads between the sender and this machine were stepped over.
+            // Heads between the sender and this machine were skipped.
             let between = self.proof.ancestors().rev().take_while(|id| *id != sender);
             self.source.suspect(ctx, between.filter(|id| *id != server));
             let kind = if sender == server { Kind::Server } else { Kind::Ancestor };
             self.source.offered(ctx, link, sender, kind);
         }
     }
-    /// The lists were cut anew: another place in the tree, other parts; what is here stays.
+    /// Applies a new revision of the lists: a new place in the tree and new parts; chunks already here are kept.
     pub(crate) fn revise(&mut self, ctx: &mut Context<'_>, offer: TrustedOffer) {
         if offer.revision <= self.revision {
             return;
@@ -99,7 +101,7 @@ impl Stripe {
     pub(crate) fn report_offered(&self, ctx: &mut Context<'_>, sender: MachineId) {
         ctx.report(self.id.order, Event::Offered { stripe: self.id.stripe, sender });
     }
-    /// Its number within the order.
+    /// Returns the stripe's index within the order.
     pub(crate) fn stripe(&self) -> u8 {
         self.id.stripe
     }
@@ -124,14 +126,14 @@ impl Stripe {
     pub(crate) fn handing_mut(&mut self) -> Option<&mut Handing> {
         self.handing.as_mut()
     }
-    /// The dialled link stands.
+    /// Handles a dialled link that is now connected.
     pub(crate) fn connected(&mut self, ctx: &mut Context<'_>, link: Link) {
         self.source.connected(ctx, link);
         if let Some(handing) = &mut self.handing {
             handing.connected(ctx, link);
         }
     }
-    /// The link is gone.
+    /// Handles a closed link.
     pub(crate) fn gone(&mut self, ctx: &mut Context<'_>, link: Link, why: Reason) {
         self.forget(link);
         self.source.gone(ctx, link, why);
@@ -139,11 +141,11 @@ impl Stripe {
             handing.gone(ctx, link, why);
         }
     }
-    /// The link was closed from here; whoever closed it knows already.
+    /// Forgets a link that this machine closed; the module that closed it has updated its own state.
     pub(crate) fn forget(&mut self, link: Link) {
         self.senders.retain(|_, sender| sender.link != link);
     }
-    /// The parent of this machine in this stripe, or of a machine below it, as far as it is known here.
+    /// Returns the parent, in this stripe, of this machine or of a machine below it, as far as this machine knows it.
     pub(crate) fn parent_of(&self, id: MachineId) -> Option<MachineId> {
         if let Some((_, way)) = self.sublist.locate(self.id.stripe, id).filter(|(_, way)| !way.0.is_empty()) {
             return way.0.last().map(|step| step.head);
@@ -151,7 +153,7 @@ impl Stripe {
         let above: Vec<MachineId> = self.proof.ancestors().collect();
         above.iter().position(|other| *other == id)?.checked_sub(1).map(|at| above[at])
     }
-    /// The artifact is right: tells whoever brought the last chunk.
+    /// Confirms the verified artifact to the machine that sent the last chunk.
     pub(crate) fn confirm(&mut self, ctx: &mut Context<'_>) {
         if let Some(link) = self.source.release() {
             ctx.act(Action::Confirm(link, self.id.order));
@@ -160,7 +162,7 @@ impl Stripe {
             }
         }
     }
-    /// Lets time pass, tells senders what they wait for, and hangs up where nothing more is wanted.
+    /// Runs the timers, informs senders whose parts are delegated, and closes links that are no longer needed.
     pub(crate) fn run(&mut self, ctx: &mut Context<'_>, banned: &Banned) {
         self.source.run(ctx, banned);
         if let Some(handing) = &mut self.handing {
@@ -174,7 +176,7 @@ impl Stripe {
         }
         self.hang_up(ctx);
     }
-    /// Senders that wait for nothing more, over links that bring nothing.
+    /// Closes the links of senders that wait for nothing and deliver nothing.
     fn hang_up(&mut self, ctx: &mut Context<'_>) {
         let idle = |sender: &Sender| !sender.owed && !self.source.uses(sender.link);
         let links: Vec<Link> = self.senders.values().filter(|sender| idle(sender)).map(|sender| sender.link).collect();
@@ -183,16 +185,16 @@ impl Stripe {
             ctx.close(link, Reason::Done);
         }
     }
-    /// Whether every sender that can be told has been told, once everything is handed on.
+    /// Returns whether every part is delegated but a sender has not been informed.
     pub(crate) fn owes(&self) -> bool {
         self.handing.as_ref().is_some_and(Handing::is_handed_on) && self.senders.values().any(|sender| sender.owed)
     }
-    /// When something has to be done here though nothing happens.
+    /// Returns when to act next if no event arrives.
     pub(crate) fn wake(&self, now: Now, timings: &Timings) -> Option<Now> {
         let handing = self.handing.as_ref().and_then(Handing::wake);
         self.source.wake(now, timings).into_iter().chain(handing).min()
     }
-    /// This machine itself did not run for this long.
+    /// Extends all deadlines by the time during which this machine was not running.
     pub(crate) fn slept(&mut self, by: Duration) {
         self.source.slept(by);
         if let Some(handing) = &mut self.handing {

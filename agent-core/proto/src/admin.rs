@@ -1,4 +1,6 @@
-//! Bodies of the admin API (`/api/v1`), which the command line and the console use. A bearer token says who is asking.
+//! Request and reply bodies of the admin API (`/api/v1`), which the command line and the console use.
+//!
+//! A bearer token authenticates the caller.
 
 use crate::{
     DeploymentId, Digest, MachineId, Reason, UnixSeconds,
@@ -10,299 +12,307 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// How an administrator reaches a server; kept as TOML (`admin.toml`, a profile). Holds a secret: mode 600.
+/// An administrator's profile: how to reach and authenticate a server. It is stored as TOML (`admin.toml`). It contains
+/// a secret, so its file has mode 600.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
-    /// Where the server listens.
+    /// The server's address.
     pub server: SocketAddr,
-    /// BLAKE3 of the CA certificate (DER): the only CA believed for this server.
+    /// BLAKE3 of the CA certificate (DER). This is the only CA trusted for this server.
     pub ca: Digest,
     /// The administrator's token.
     pub token: String,
-    /// BLAKE3 of the first TUF root. Set by `banyan keys init`, never taken from the server: join codes carry it.
+    /// BLAKE3 of the first TUF root, which join codes contain. `banyan keys init` sets it; it is never taken from the
+    /// server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<Digest>,
 }
 
-/// `GET /api/v1/info`.
+/// The reply to `GET /api/v1/info`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Info {
     /// The server's identity.
     pub server: MachineId,
-    /// Program and version.
+    /// Program and version of the server.
     pub software: String,
     /// The server's epoch.
     pub epoch: u64,
-    /// The public keys of the server's online TUF roles (snapshot, timestamp), as TUF key objects, for the root.
+    /// The public keys of the server's online TUF roles (snapshot, timestamp), as TUF key objects to include in the
+    /// root.
     pub online_keys: Vec<serde_json::Value>,
-    /// Keys that sign orders.
+    /// The keys that sign orders.
     pub keys: KeyRing,
-    /// Whether a TUF root has been registered: nothing enrols before.
+    /// Whether a TUF root has been registered. No machine can enrol before that.
     pub has_root: bool,
 }
 
-/// `POST /api/v1/root`: registers the TUF root (once), or a newer version of it (signed by the old one's keys too).
+/// `POST /api/v1/root`: registers the first TUF root, or a newer version that the previous root's keys also signed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RegisterRoot {
-    /// root.json
+    /// The text of root.json.
     pub root: String,
-    /// The list of releases, where the root's new targets keys must sign it: both take effect together.
+    /// The release list, if the root's new targets keys must sign it. Root and list take effect together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub targets: Option<String>,
 }
 
-/// `GET /api/v1/targets`: the current targets.json, if anything was ever published.
+/// The reply to `GET /api/v1/targets`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CurrentTargets {
-    /// The newest root.json
+    /// The text of the newest root.json.
     pub root: String,
-    /// targets.json
+    /// The text of targets.json; `None` before the first release.
     pub targets: Option<String>,
-    /// All roots from the first to the newest, so that whoever knows one of them can follow.
+    /// All roots from the first to the newest, so that a client that trusts one of them can follow the chain.
     #[serde(default)]
     pub roots: Vec<String>,
 }
 
-/// `POST /api/v1/targets`: the publishers' list, signed again, perhaps with releases withdrawn. Nothing is added by it.
+/// `POST /api/v1/targets`: replaces the publishers' list with a newly signed one that may withdraw releases. It adds no
+/// releases.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReplaceTargets {
-    /// The new targets.json.
+    /// The text of the new targets.json.
     pub targets: String,
 }
 
-/// Answer to [`ReplaceTargets`].
+/// The reply to [`ReplaceTargets`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
-    /// Target names that are withdrawn now and were not before.
+    /// The target names that this request withdrew.
     pub withdrawn: Vec<String>,
-    /// Deployments that were stopped because of it.
+    /// The deployments that were stopped because of that.
     pub stopped: Vec<DeploymentId>,
 }
 
-/// `GET /api/v1/releases/{package}/{sequence}`: a published release's manifest, for whoever wants to check it against the
+/// The reply to `GET /api/v1/releases/{package}/{sequence}`: the manifest of a published release, to check against the
 /// publishers' list.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReleaseManifest {
-    /// The manifest's JSON text, exactly as its hash stands in the targets.
+    /// The manifest's JSON text, exactly as hashed in the targets.
     pub manifest: String,
 }
 
-/// `POST /api/v1/tokens`: a new join secret.
+/// `POST /api/v1/tokens`: creates a join secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewToken {
-    /// How many machines may enrol with it.
+    /// How many machines can enrol with it.
     pub uses: u32,
-    /// For how long (seconds).
+    /// How long it is valid, in seconds.
     pub expires_seconds: u64,
-    /// Group that the machines join.
+    /// The group that the machines join.
     #[serde(default)]
     pub group: Option<String>,
-    /// The machine whose place the new one takes: it is retired when the secret is used. Only with a single use.
+    /// The machine that the new one replaces. The server retires it when the secret is used. Only for secrets with a
+    /// single use.
     #[serde(default)]
     pub replaces: Option<MachineId>,
 }
 
-/// Answer to [`NewToken`].
+/// The reply to [`NewToken`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TokenCreated {
-    /// 32 hexadecimal digits.
+    /// The secret: 32 hexadecimal digits.
     pub secret: String,
 }
 
-/// `POST /api/v1/releases`, after each artifact has been uploaded with `PUT /api/v1/artifacts/{blake3}`.
+/// `POST /api/v1/releases`: publishes a release. Each artifact must have been uploaded with
+/// `PUT /api/v1/artifacts/{blake3}`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Publish {
-    /// The new targets.json, signed by the publishers.
+    /// The text of the new targets.json, signed by the publishers.
     pub targets: String,
-    /// The manifest's JSON text, exactly as its hash stands in the targets.
+    /// The manifest's JSON text, exactly as hashed in the targets.
     pub manifest: String,
 }
 
-/// One release in `GET /api/v1/releases`.
+/// A release in the reply to `GET /api/v1/releases`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    /// Package.
+    /// The package's name.
     pub package: String,
-    /// Version.
+    /// The version shown to users.
     pub version: String,
-    /// Sequence.
+    /// The release's sequence.
     pub sequence: u64,
-    /// Platforms and bytes of their artifacts.
+    /// The platform and size in bytes of each artifact.
     pub artifacts: Vec<(String, u64)>,
 }
 
-/// One machine in `GET /api/v1/machines`.
+/// A machine in the reply to `GET /api/v1/machines`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// Identity.
+    /// The machine's identity.
     pub id: MachineId,
-    /// What people call it.
+    /// The machine's display name.
     pub label: String,
-    /// Group.
+    /// The machine's group, if any.
     pub group: Option<String>,
-    /// Platform.
+    /// The machine's platform.
     pub platform: String,
-    /// Addresses it reported.
+    /// The addresses that the machine reported.
     pub addresses: Vec<SocketAddr>,
-    /// When it was last heard from.
+    /// When the machine last contacted the server.
     pub seen: UnixSeconds,
-    /// Whether it has a connection to the server now.
+    /// Whether the machine has a connection to the server now.
     pub online: bool,
-    /// Its certificate has been revoked.
+    /// Whether its certificate has been revoked.
     pub revoked: bool,
-    /// Why it takes part in nothing, if it does not.
+    /// Why the machine is excluded from deployments, if it is.
     #[serde(default)]
     pub out: Option<Reason>,
-    /// The identity that was enrolled in its place.
+    /// The identity that replaced this machine, if any.
     #[serde(default)]
     pub replaced_by: Option<MachineId>,
-    /// Program and version.
+    /// Program and version of the agent.
     pub software: String,
 }
 
-/// `POST /api/v1/policies`: what holds for the machines of a group from now on.
+/// `POST /api/v1/policies`: sets or removes the policy of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetPolicy {
-    /// The group; none: every machine whose group has no policy of its own.
+    /// The group; `None`: all machines whose group has no policy of its own.
     #[serde(default)]
     pub group: Option<String>,
-    /// The policy (number and time are the server's to say); none takes it back.
+    /// The new policy; `None` removes the current one. The server sets its number and time.
     pub policy: Option<Policy>,
 }
 
-/// One group in `GET /api/v1/policies`.
+/// A group in the reply to `GET /api/v1/policies`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupPolicy {
-    /// The group; none: machines without one, and what groups without a policy of their own take over.
+    /// The group; `None`: machines without a group, and groups that have no policy of their own.
     pub group: Option<String>,
-    /// It was set for this very group.
+    /// Whether the policy was set for this group itself.
     pub own: bool,
-    /// What holds there. Its number is 0 as long as nothing was ever set.
+    /// The policy that applies. Its number is 0 if no policy was ever set.
     pub policy: Policy,
-    /// Machines that it holds for and that are of this group.
+    /// The number of this group's machines to which the policy applies.
     pub machines: usize,
 }
 
-/// Which machines a deployment is for.
+/// The machines that a deployment targets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selection {
     /// Every enrolled machine.
     All,
-    /// A group.
+    /// The machines of one group.
     Group(String),
-    /// Machines by label or id.
+    /// Machines, each by label or id.
     Machines(Vec<String>),
 }
 
-/// `POST /api/v1/deployments`.
+/// `POST /api/v1/deployments`: starts a deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deploy {
-    /// Package.
+    /// The package's name.
     pub package: String,
-    /// Version; the highest sequence when not given.
+    /// The version; `None` selects the release with the highest sequence.
     pub version: Option<String>,
-    /// Machines.
+    /// The machines to deploy to.
     pub to: Selection,
-    /// 1 or 2.
+    /// The number of stripes: 1 or 2.
     pub stripes: u8,
-    /// When a machine may hand chunks on.
+    /// When a machine may start to forward chunks.
     pub spread: Spread,
     /// When machines may transfer.
     pub window: Window,
-    /// From then on it goes ahead in any case.
+    /// The time from which the deployment goes ahead regardless of windows.
     pub deadline: Option<UnixSeconds>,
 }
 
-/// Answer to [`Deploy`].
+/// The reply to [`Deploy`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Deployed {
-    /// The new deployment.
+    /// The new deployment's identifier.
     pub id: DeploymentId,
 }
 
-/// Whether a deployment goes on.
+/// The state of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeploymentState {
-    /// Under way.
+    /// In progress.
     Running,
-    /// No go-aheads are given.
+    /// Halted: the server issues no install permits.
     Halted,
-    /// A newer order of the package replaced it.
+    /// Replaced by a newer order of the package.
     Superseded,
-    /// Every addressee has succeeded or failed.
+    /// Every target machine has succeeded or failed.
     Finished,
 }
 
-/// How far one machine is. In this order, save that `Failed` can follow any.
+/// The stage that a machine has reached. Stages follow this order, except that `Failed` can follow any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// No offer has reached it yet.
+    /// No offer has reached the machine yet.
     Expected,
-    /// It has an offer and receives.
+    /// It has an offer and is receiving.
     Receiving,
-    /// It holds the whole verified artifact.
+    /// It has the whole verified artifact.
     Verified,
-    /// It has its receipt.
+    /// It has the server's receipt.
     Authenticated,
     /// It is installing.
     Installing,
-    /// The new version runs.
+    /// The new version works.
     Installed,
     /// It ended without success.
     Failed,
 }
 
-/// One addressee in [`DeploymentStatus`].
+/// A target machine in [`DeploymentStatus`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddresseeStatus {
-    /// Identity.
+    /// The machine's identity.
     pub id: MachineId,
-    /// What people call it.
+    /// The machine's display name.
     pub label: String,
-    /// How far it is.
+    /// The stage that it has reached.
     pub stage: Stage,
-    /// Chunks held, and chunks in all.
+    /// The number of verified chunks and the total number of chunks.
     pub chunks: (u32, u32),
-    /// Why it is not further, if there is a reason.
+    /// Why the machine is delayed or failed, if known.
     pub reason: Option<Reason>,
-    /// For people.
+    /// An explanation for people.
     pub detail: Option<String>,
-    /// Who planned to send it each stripe.
+    /// The planned sender of each stripe.
     pub planned: Vec<MachineId>,
-    /// Who it got bytes from.
+    /// The machines that its content came from.
     pub sources: Vec<ByteSource>,
-    /// Milliseconds from the acceptance of the deployment (server's clock) until it held the verified artifact.
+    /// Milliseconds from the acceptance of the deployment until the machine had the verified artifact, by the server's
+    /// clock.
     pub verified_after: Option<u64>,
-    /// The same, until the new version ran there.
+    /// Milliseconds from the acceptance of the deployment until the new version worked on the machine.
     pub installed_after: Option<u64>,
 }
 
-/// `GET /api/v1/deployments/{id}`; `GET /api/v1/deployments` gives a list of these without addressees.
+/// The reply to `GET /api/v1/deployments/{id}`. `GET /api/v1/deployments` returns a list of these without target
+/// machines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeploymentStatus {
-    /// Which.
+    /// The deployment's identifier.
     pub id: DeploymentId,
-    /// Package.
+    /// The package's name.
     pub package: String,
-    /// Version.
+    /// The version shown to users.
     pub version: String,
-    /// How it is.
+    /// The deployment's state.
     pub state: DeploymentState,
-    /// When it was accepted.
+    /// When the server accepted the deployment.
     pub accepted: UnixSeconds,
-    /// Bytes of the artifact.
+    /// The artifact's size in bytes.
     pub size: u64,
     /// Number of stripes.
     pub stripes: u8,
-    /// The server's identity, for drawing the tree.
+    /// The server's identity, needed to draw the tree.
     pub server: MachineId,
-    /// How many addressees there are, and how many are at each stage.
+    /// The number of target machines at each stage; their sum is the total.
     pub counts: Vec<(Stage, u32)>,
-    /// Content bytes that the server itself has sent for it.
+    /// Content bytes that the server itself has sent for this deployment.
     pub server_sent: u64,
-    /// Everyone on the list, in the order of stripe 0.
+    /// All target machines, in the list order of stripe 0.
     pub addressees: Vec<AddresseeStatus>,
 }

@@ -1,5 +1,6 @@
-//! Bodies of the HTTP API between agents and the server (`/v1`). Client certificates say who is asking, except for
-//! enrolment, where the join code's secret does.
+//! Request and reply bodies of the HTTP API between agents and the server (`/v1`).
+//!
+//! Client certificates authenticate the caller. Enrolment is the exception: the join code's secret authenticates it.
 
 use crate::{
     DeploymentId, Digest, GoAhead, KeyRing, MachineId, Reason, Receipt, ServerEpoch, Signed, UnixSeconds, peer::Offer,
@@ -8,359 +9,366 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// `POST /v1/enrol` (no client certificate; the CA is pinned by the join code).
+/// `POST /v1/enrol`: enrols a machine. It needs no client certificate; the join code pins the CA.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EnrolRequest {
-    /// The join code's secret, hexadecimal.
+    /// The join code's secret in hexadecimal.
     pub secret: String,
-    /// Certificate signing request for the machine's own key (PEM).
+    /// A certificate signing request for the machine's own key (PEM).
     pub csr: String,
-    /// What people call the machine.
+    /// The machine's display name.
     pub label: String,
     /// `linux-x86_64`, `windows-x86_64`, …
     pub platform: String,
-    /// Where other machines reach it.
+    /// The addresses where other machines can reach it.
     pub addresses: Vec<SocketAddr>,
-    /// Program and version.
+    /// Program and version of the agent.
     pub software: String,
 }
 
-/// What a machine needs to know from then on.
+/// The reply to [`EnrolRequest`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EnrolReply {
-    /// Its new identity.
+    /// The machine's new identity.
     pub machine: MachineId,
-    /// Its certificate (PEM).
+    /// The machine's certificate (PEM).
     pub certificate: String,
-    /// The CA's certificate (PEM); its hash is in the join code.
+    /// The CA's certificate (PEM). Its hash is in the join code.
     pub ca: String,
-    /// The server's identity: root of every tree.
+    /// The server's identity, which is the root of every tree.
     pub server: MachineId,
-    /// Keys that sign orders, hints, receipts and go-aheads.
+    /// The keys that sign orders, hints, receipts and install permits.
     pub keys: KeyRing,
     /// The server's epoch.
     pub epoch: u64,
-    /// The first TUF root (JSON); its hash is in the join code.
+    /// The first TUF root (JSON). Its hash is in the join code.
     pub root: String,
 }
 
-/// `POST /v1/renew`: a new certificate for the same identity. The only thing an expired certificate may do.
+/// `POST /v1/renew`: requests a new certificate for the same identity. An expired certificate permits only this
+/// request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RenewRequest {
-    /// Certificate signing request (PEM).
+    /// A certificate signing request (PEM).
     pub csr: String,
 }
 
-/// Answer to [`RenewRequest`].
+/// The reply to [`RenewRequest`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RenewReply {
     /// The new certificate (PEM).
     pub certificate: String,
 }
 
-/// `POST /v1/check-in`: says how the machine is, and waits for news (long poll).
+/// `POST /v1/check-in`: reports the machine's state and waits for news (long poll).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CheckIn {
-    /// A number made anew at every start of the agent: two at once mean a cloned disk.
+    /// A random number that each start of the agent chooses. Two numbers in use at once reveal a cloned disk.
     pub boot: u64,
-    /// The number of the last answer that this start got; 0 for none.
+    /// The number of the last reply that this start received; 0 for none.
     #[serde(default)]
     pub last: u64,
-    /// What people call the machine.
+    /// The machine's display name.
     pub label: String,
-    /// Where other machines reach it.
+    /// The addresses where other machines can reach it.
     pub addresses: Vec<SocketAddr>,
-    /// Program and version.
+    /// Program and version of the agent.
     pub software: String,
-    /// Number of the newest revocation list it has.
+    /// The number of the machine's newest revocation list.
     pub crl_number: u64,
-    /// The highest epoch it has seen. A server at a lower one was restored from a backup.
+    /// The highest epoch that the machine has seen. If the server's epoch is lower, the server was restored from a
+    /// backup.
     #[serde(default)]
     pub epoch: u64,
-    /// Orders it has an offer of, or has finished.
+    /// The orders of which the machine has an offer, or which it has finished.
     pub known: Vec<DeploymentId>,
-    /// How long the server may hold the answer back while there is nothing new (seconds, 300 at most).
+    /// How long the server may delay its reply while there is no news, in seconds; at most 300.
     pub wait_seconds: u32,
-    /// The newest of the publishers' metadata that it has seen. Older agents do not say.
+    /// The newest publisher metadata that the machine has seen. Older agents omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publishers: Option<PublisherVersions>,
-    /// Number of the policy that it goes by; 0 for none. Older agents do not say.
+    /// The number of the policy that the machine follows; 0 for none. Older agents omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<u64>,
 }
 
-/// How new somebody's knowledge of what publishers signed is.
+/// Versions of the publishers' metadata that a machine or the server has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PublisherVersions {
-    /// Version of the root.
+    /// The root's version.
     pub root: u64,
-    /// Version of the list of releases. In a server's answer: that of the last list that withdrew something.
+    /// The version of the release list. In a server's reply, the version of the last list that withdrew a release.
     pub targets: u64,
 }
 
 impl PublisherVersions {
-    /// Whether these are newer than others in any part.
+    /// Returns whether any of these versions is newer than in `known`.
     #[must_use]
     pub fn is_news_to(self, known: Self) -> bool {
         self.root > known.root || self.targets > known.targets
     }
 }
 
-/// Answer to [`CheckIn`].
+/// The reply to [`CheckIn`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CheckInReply {
-    /// To be said with the next check-in: whoever says it has got this answer (rule I9).
+    /// The reply's number. A machine repeats it in its next check-in to prove that it received this reply (rule I9).
     #[serde(default)]
     pub number: u64,
-    /// The server's clock.
+    /// The time by the server's clock.
     pub now: UnixSeconds,
-    /// Number of the current revocation list; fetch `GET /v1/crl` (DER) when it is higher.
+    /// The number of the current revocation list. If it is higher than the machine's, the machine fetches `GET /v1/crl`
+    /// (DER).
     pub crl_number: u64,
-    /// Orders that address this machine, are open, and are not among its known ones. An offer should come through the
-    /// tree; when none comes in time the machine asks `GET /v1/orders/{id}/help`.
+    /// Open orders for this machine that are not among its known ones. Their offers normally arrive through the tree.
+    /// If one does not arrive in time, the machine requests `GET /v1/orders/{id}/help`.
     pub orders: Vec<Expected>,
-    /// Keys that sign.
+    /// The keys that sign the server's documents.
     pub keys: KeyRing,
     /// The server's epoch.
     #[serde(default)]
     pub epoch: Option<Signed<ServerEpoch>>,
-    /// A machine that knows less than this fetches `GET /v1/roots/{its root's version}` and `GET /v1/metadata`: keys may
-    /// have been revoked, releases withdrawn (rules T7, T8). Older servers do not say.
+    /// The server's newest publisher metadata. A machine with older versions fetches
+    /// `GET /v1/roots/{its root's version}` and `GET /v1/metadata`, because keys may have been revoked or releases
+    /// withdrawn (rules T7, T8). Older servers omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub publishers: Option<PublisherVersions>,
-    /// What the administrator lays down, when it is newer than the machine's.
+    /// The policy for this machine, if it is newer than the machine's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Signed<Policy>>,
 }
 
-/// `GET /v1/roots/{version}`: the roots that follow that version, oldest first, as many as are followed in one step.
+/// `GET /v1/roots/{version}`: the roots that follow that version, oldest first, at most as many as a machine follows in
+/// one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roots {
-    /// root.json texts.
+    /// The texts of the root.json files.
     pub roots: Vec<String>,
 }
 
-/// An order to expect.
+/// An order whose offer a machine can expect.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Expected {
-    /// Which.
+    /// The order's identifier.
     pub order: DeploymentId,
-    /// Seconds to wait for an offer before asking for help.
+    /// How long to wait for an offer before asking for help, in seconds.
     pub patience_seconds: u32,
 }
 
-/// `GET /v1/orders/{id}/help`: for a machine that got no offer.
+/// `GET /v1/orders/{id}/help`: the reply to a machine that received no offer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Help {
-    /// An offer for each stripe, straight from the server.
+    /// An offer for each stripe, made by the server itself.
     pub offers: Vec<Offer>,
-    /// Up to three machines that hold the content.
+    /// Up to three machines that have the content.
     pub holders: Vec<MachineId>,
 }
 
-/// `POST /v1/packages`: somebody at the machine opened a package file and wants it installed. The server orders the release
-/// for this one machine, if the policy allows it, and answers with [`Help`]; the bytes are there already.
+/// `POST /v1/packages`: asks to install a package file that a user opened. If the policy allows it, the server orders
+/// the release for this one machine and replies with [`Help`]. The machine already has the content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageRequest {
-    /// Name of the package.
+    /// The package's name.
     pub package: String,
-    /// Sequence of the release.
+    /// The release's sequence.
     pub sequence: u64,
-    /// BLAKE3 of its manifest: it must be the very release that the server has.
+    /// BLAKE3 of the release's manifest. It must match the release on the server.
     pub manifest: Digest,
-    /// BLAKE3 of the file that the machine holds.
+    /// BLAKE3 of the file on the machine.
     pub artifact: Digest,
 }
 
-/// `GET /v1/catalogue`: what the people at this machine may get for themselves. Asked when somebody looks, never by itself.
+/// `GET /v1/catalogue`: the releases that this machine's users can install. An agent requests it only when a user opens
+/// the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Catalogue {
-    /// One release of each package that is offered and has a file for this machine, by name.
+    /// One release of each offered package that has a file for this machine, sorted by name.
     pub releases: Vec<OfferedRelease>,
 }
 
-/// The newest release of a package on the publishers' list that has a file for the machine that asks. Nobody has signed these
-/// words as they stand here: they are for people to choose by. What comes of a choice is checked like every order.
+/// The newest release on the publishers' list that has a file for the requesting machine. These fields are not signed
+/// in this form: they only help users to choose. The order that follows a choice is checked like any other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct OfferedRelease {
-    /// Name of the package.
+    /// The package's name.
     pub package: String,
-    /// The version as people read it.
+    /// The version shown to users.
     pub version: String,
-    /// Sequence of the release.
+    /// The release's sequence.
     pub sequence: u64,
-    /// BLAKE3 of its manifest: which release this is, exactly.
+    /// BLAKE3 of the manifest, which identifies this exact release.
     pub manifest: Digest,
-    /// Bytes of the machine's file.
+    /// The size of the file for this machine, in bytes.
     pub size: u64,
-    /// Who publishes, in words ([`crate::limits::CATALOGUE_PUBLISHER_BYTES`] at most). May be empty.
+    /// The publisher's display name, at most [`crate::limits::CATALOGUE_PUBLISHER_BYTES`]; may be empty.
     pub publisher: String,
-    /// Release notes, plain text ([`crate::limits::CATALOGUE_NOTES_BYTES`] at most). May be empty.
+    /// Release notes in plain text, at most [`crate::limits::CATALOGUE_NOTES_BYTES`]; may be empty.
     pub notes: String,
 }
 
-/// `POST /v1/catalogue`: somebody at the machine wants one of these. The server orders it for this one machine, if it is still
-/// what it offers there, and answers with [`Help`].
+/// `POST /v1/catalogue`: asks to install an offered release. If the server still offers it to this machine, the server
+/// orders it for this one machine and replies with [`Help`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogueRequest {
-    /// Name of the package.
+    /// The package's name.
     pub package: String,
-    /// [`OfferedRelease::manifest`] of the release that the person was shown: no other is ordered.
+    /// [`OfferedRelease::manifest`] of the release that the user saw. The server orders no other release.
     pub manifest: Digest,
 }
 
-/// `POST /v1/receipt`, on the agent's own TLS connection, to whose session the proofs are bound (rule A3).
+/// `POST /v1/receipt`: asks for a receipt, on the agent's own TLS connection. The proofs are bound to its session (rule
+/// A3).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReceiptRequest {
-    /// The order.
+    /// The order's identifier.
     pub order: DeploymentId,
-    /// BLAKE3 of the whole artifact, computed from the disk.
+    /// BLAKE3 of the whole artifact, calculated from the disk.
     pub artifact: Digest,
-    /// The way of each offer this machine got.
+    /// The path of each offer that this machine received.
     pub ways: Vec<Way>,
-    /// Who the bytes came from.
+    /// The machines that the content came from.
     pub sources: Vec<ByteSource>,
 }
 
-/// The way one stripe's offer took.
+/// The path that one stripe's offer took.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Way {
-    /// The stripe.
+    /// The stripe's number.
     pub stripe: u8,
-    /// The machines it went through, the server first, this machine's sender last.
+    /// The machines that the offer passed through: the server first, this machine's sender last.
     pub path: Vec<MachineId>,
-    /// [`crate::RollingCode::prove`].
+    /// The result of [`crate::RollingCode::prove`].
     pub proof: Digest,
 }
 
-/// How much came from whom.
+/// How many bytes came from one machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByteSource {
-    /// The machine (or the server).
+    /// The machine or server that sent the bytes.
     pub machine: MachineId,
     /// Verified content bytes.
     pub bytes: u64,
 }
 
-/// Answer to [`ReceiptRequest`].
+/// The reply to [`ReceiptRequest`].
 pub type ReceiptReply = Signed<Receipt>;
 
-/// `POST /v1/go-ahead`.
+/// `POST /v1/go-ahead`: asks for an install permit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GoAheadRequest {
-    /// The order.
+    /// The order's identifier.
     pub order: DeploymentId,
 }
 
-/// Answer to [`GoAheadRequest`]. A refusal is an [`ApiError`].
+/// The reply to [`GoAheadRequest`]. A refusal is an [`ApiError`].
 pub type GoAheadReply = Signed<GoAhead>;
 
-/// One fact about a deployment on a machine; `POST /v1/reports` takes a list of them, oldest first.
+/// A fact about a machine or one of its orders. `POST /v1/reports` takes a list of them, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Rises with every report of this machine: one that comes twice is counted once.
+    /// The report's number. It rises with every report of this machine; the server counts a repeated report once.
     pub number: u64,
-    /// The machine's clock.
+    /// The time by the machine's clock.
     pub at: UnixSeconds,
-    /// The order; none for facts about no order that this machine believes in (a refused offer, say).
+    /// The order; `None` if the fact is not about an order that this machine accepts, such as a refused offer.
     pub order: Option<DeploymentId>,
     /// What happened.
     pub event: Event,
 }
 
-/// What can happen.
+/// An event that a machine reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// An offer was accepted.
+    /// The machine accepted an offer.
     Offered {
-        /// Stripe.
+        /// The stripe's number.
         stripe: u8,
-        /// Who sent it.
+        /// The machine that sent the offer.
         sender: MachineId,
     },
-    /// An offer or a connection was refused.
+    /// The machine refused an offer or a connection.
     Refused {
-        /// Who sent it.
+        /// The machine that sent it.
         sender: MachineId,
-        /// Why.
+        /// The reason for the refusal.
         reason: Reason,
-        /// For people.
+        /// An explanation for people.
         detail: String,
     },
-    /// A head was stepped over; this machine took its parts.
+    /// The machine skipped a head and took over its parts.
     SteppedOver {
-        /// Stripe.
+        /// The stripe's number.
         stripe: u8,
-        /// Who.
+        /// The skipped machine.
         machine: MachineId,
-        /// Why.
+        /// The reason for skipping it.
         reason: Reason,
     },
-    /// Chunks now come from someone else.
+    /// The machine now receives chunks from another source.
     Source {
-        /// Stripe.
+        /// The stripe's number.
         stripe: u8,
-        /// Who sends from now on.
+        /// The new source.
         source: MachineId,
-        /// Why the one before was left, if there was one.
+        /// Why the machine left the previous source, if there was one.
         left: Option<Reason>,
     },
-    /// Bytes came that are not the publisher's.
+    /// The machine received bytes that do not match the publisher's hashes.
     BadChunk {
-        /// Who sent them.
+        /// The machine that sent them.
         source: MachineId,
-        /// Index in the file.
+        /// The chunk's index in the file.
         index: u32,
     },
-    /// How much is here (sent rarely).
+    /// Progress of the transfer, sent rarely.
     Progress {
-        /// Chunks held and verified.
+        /// Verified chunks on the machine.
         held: u32,
-        /// Chunks in all.
+        /// Total chunks.
         of: u32,
     },
-    /// The whole artifact is here and verified.
+    /// The whole artifact has arrived and is verified.
     Verified {
-        /// Who the bytes came from.
+        /// The machines that the content came from.
         sources: Vec<ByteSource>,
     },
-    /// The server's receipt is here.
+    /// The server's receipt has arrived.
     Authenticated,
-    /// Installing has begun.
+    /// The install started.
     Installing,
-    /// The probe passed (or there was nothing to do: the release was already there).
+    /// The probe passed, or the release was already installed.
     Installed {
-        /// It was there already.
+        /// Whether the release was already installed.
         already: bool,
-        /// Milliseconds from the go-ahead to the passed probe.
+        /// Milliseconds from the install permit to the passed probe.
         milliseconds: u64,
     },
-    /// Something waits, with the reason; it will be tried again.
+    /// The machine is waiting, and will try again.
     Waits {
-        /// Why.
+        /// The reason for waiting.
         reason: Reason,
-        /// For people.
+        /// An explanation for people.
         detail: String,
     },
-    /// It ended without success on this machine.
+    /// The order ended without success on this machine.
     Failed {
-        /// Why.
+        /// The reason.
         reason: Reason,
-        /// For people: what the installer or the probe said.
+        /// An explanation for people: the output of the installer or the probe.
         detail: String,
-        /// Whether the old version is back (or was never touched).
+        /// Whether the previous version was restored or never changed.
         restored: bool,
     },
 }
 
-/// Body of every answer that is no success, with a fitting HTTP status.
+/// The body of every error reply. The HTTP status matches the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{detail} [{code}]", code = .reason.code())]
 pub struct ApiError {
-    /// Entry of the closed table.
+    /// The reason code.
     pub reason: Reason,
-    /// What was tried, what is wrong, what to do: for people.
+    /// A message for people: what was tried, what is wrong and what to do.
     pub detail: String,
 }

@@ -1,8 +1,8 @@
-//! The rolling code: an authentication code that changes in a known way at every hop (rules A1–A4).
+//! The rolling code: an authentication code that every hop derives from the previous one (rules A1–A4).
 //!
-//! `c0 = HKDF(master, order ‖ stripe ‖ list root)` is the server's; a sender gives its child
-//! `c(child) = HMAC(c(sender), child id ‖ sublist root)`. The server can recompute every code from the path alone.
-//! A code says which way the *offer* came. It is no signature, and no proof of where bytes came from.
+//! The server's code is `c0 = HKDF(master, order ‖ stripe ‖ list root)`. A sender gives its child the code
+//! `c(child) = HMAC(c(sender), child id ‖ sublist root)`. The server can recalculate every code from the path alone.
+//! A code proves which path the *offer* took. It is not a signature, and it does not prove where bytes came from.
 
 use crate::{DeploymentId, Digest, MachineId};
 use aws_lc_rs::{constant_time, hkdf, hmac};
@@ -10,7 +10,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
-/// A secret of 32 bytes that only the server, the sender and the receiver of one offer know.
+/// A 32-byte secret known only to the server, the sender and the receiver of one offer.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct RollingCode([u8; 32]);
@@ -34,7 +34,7 @@ impl TryFrom<String> for RollingCode {
     type Error = &'static str;
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let bytes = HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        bytes.map(Self).ok_or("a rolling code is 64 hexadecimal digits")
+        bytes.map(Self).ok_or("a rolling code must have 64 hexadecimal digits")
     }
 }
 
@@ -46,34 +46,36 @@ impl hkdf::KeyType for Len32 {
 }
 
 impl RollingCode {
-    /// The server's own code for one stripe of one order (rule A1).
+    /// Derives the server's own code for one stripe of one order (rule A1).
     ///
     /// # Panics
-    /// Never: 32 bytes is a length that HKDF-SHA-256 can give.
+    /// Never: HKDF-SHA-256 can always produce 32 bytes.
     #[must_use]
     pub fn root(master: &[u8; 32], order: DeploymentId, stripe: u8, list_root: Digest) -> Self {
         let key = hkdf::Salt::new(hkdf::HKDF_SHA256, b"banyan v1 rolling code").extract(master);
         let info = [order.0.as_slice(), &[stripe], &list_root.0];
         let mut code = [0; 32];
-        key.expand(&info, Len32).and_then(|okm| okm.fill(&mut code)).expect("32 bytes can be expanded");
+        key.expand(&info, Len32).and_then(|okm| okm.fill(&mut code)).expect("HKDF-SHA-256 can produce 32 bytes");
         Self(code)
     }
-    /// The code that goes with the offer of a sublist with this root to this child (rule A2).
+    /// Derives the code for a child that is offered the sublist with this root (rule A2).
     #[must_use]
     pub fn child(&self, child: MachineId, sublist_root: Digest) -> Self {
         Self(self.mac(&[b"child", &child.0, &sublist_root.0]))
     }
-    /// What a machine shows the server instead of its code: bound to the TLS session it is shown in (rule A3).
+    /// Calculates the proof that a machine sends to the server instead of its code. It is bound to the TLS session that
+    /// carries it (rule A3).
     #[must_use]
     pub fn prove(&self, exporter: &[u8; 32], order: DeploymentId, artifact: Digest) -> Digest {
         Digest(self.mac(&[b"proof", exporter, &order.0, &artifact.0]))
     }
-    /// Whether `proof` is what [`Self::prove`] gives, compared in constant time.
+    /// Returns whether `proof` equals the result of [`Self::prove`]; compares in constant time.
     #[must_use]
     pub fn proves(&self, proof: Digest, exporter: &[u8; 32], order: DeploymentId, artifact: Digest) -> bool {
         constant_time::verify_slices_are_equal(&proof.0, &self.prove(exporter, order, artifact).0).is_ok()
     }
-    /// HMAC-SHA-256 over the parts, each with its length before it, so that no two lists of parts give the same bytes.
+    /// Calculates HMAC-SHA-256 over the parts, each preceded by its length, so that different lists of parts never give
+    /// the same bytes.
     fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.0));
         for part in parts {
@@ -86,7 +88,7 @@ impl RollingCode {
     }
 }
 
-/// Label under which both ends of a TLS session take the exporter that a proof is bound to (RFC 9266 style).
+/// The label with which both ends of a TLS session derive the exporter that a proof is bound to (RFC 9266 style).
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-banyan-v1-receipt";
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! How messages lie on a connection: `length (u32, big endian) · kind (u8) · body` (rule P1).
+//! The wire format of messages on a connection: `length (u32, big endian) · kind (u8) · body` (rule P1).
 //!
-//! The length counts kind and body. It is checked against the kind's limit before anything is kept.
+//! The length counts the kind and the body. It is checked against the kind's limit before any of the body is stored.
 
 use crate::{limits, peer::Control};
 
@@ -9,52 +9,53 @@ use crate::{limits, peer::Control};
 pub enum Frame {
     /// A control message.
     Control(Control),
-    /// A chunk of content. Not believed before its hash has been checked.
+    /// A chunk of content. It is untrusted until its hash has been verified.
     Chunk {
-        /// Index in the file (not in the stripe).
+        /// The chunk's index in the file, not in the stripe.
         index: u32,
-        /// The bytes.
+        /// The chunk's bytes.
         bytes: Vec<u8>,
     },
-    /// Sent every second by a serving side: it is alive, and holds the stripe's chunks up to this ordinal.
+    /// A heartbeat, which the serving side sends every second. It proves that the sender is alive and states which
+    /// chunks of the stripe it has.
     Heartbeat {
-        /// How many chunks of the stripe, from the first without a gap, the sender holds.
+        /// The number of consecutive chunks of the stripe, from the first one on, that the sender has.
         watermark: u32,
     },
 }
 
-/// What is wrong with bytes that should have been a frame. The other side's fault.
+/// The reason why received bytes are not a valid frame. The other side is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// Longer than its kind may be.
-    #[error("a frame of kind {kind} and {length} bytes; too long")]
+    /// The frame is longer than its kind allows.
+    #[error("a frame of kind {kind} is too long: {length} bytes")]
     TooLong {
         /// The kind byte.
         kind: u8,
-        /// Claimed length.
+        /// The stated length in bytes.
         length: usize,
     },
-    /// No such kind.
-    #[error("a frame of unknown kind {0}")]
+    /// The kind is unknown.
+    #[error("a frame has the unknown kind {0}")]
     UnknownKind(u8),
-    /// Too short for its kind.
-    #[error("a frame of kind {0} that is too short")]
+    /// The frame is too short for its kind.
+    #[error("a frame of kind {0} is too short")]
     TooShort(u8),
-    /// Control JSON that is none.
-    #[error("a control message that cannot be read: {0}")]
+    /// The control message is not valid JSON of a known form.
+    #[error("a control message cannot be parsed: {0}")]
     Control(#[from] serde_json::Error),
 }
 
-/// Bytes before every frame's body: length and kind.
+/// Bytes before the body of every frame: length and kind.
 pub const HEADER: usize = 5;
 const CONTROL: u8 = 0;
 const CHUNK: u8 = 1;
 const HEARTBEAT: u8 = 2;
 
-/// Kind and body length of the frame that starts with these bytes.
+/// Parses a frame header and returns the kind and the body's length in bytes.
 ///
 /// # Errors
-/// When the kind is unknown or the length is above the kind's limit or impossible.
+/// When the kind is unknown, or when the length is impossible or above the kind's limit.
 pub fn parse_header(header: [u8; HEADER]) -> Result<(u8, usize), FrameError> {
     let [a, b, c, d, kind] = header;
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
@@ -71,10 +72,10 @@ pub fn parse_header(header: [u8; HEADER]) -> Result<(u8, usize), FrameError> {
     }
 }
 
-/// The frame of this kind with this body.
+/// Parses a frame's body.
 ///
 /// # Errors
-/// When the body is not one of that kind.
+/// When the body is not valid for this kind.
 pub fn parse_body(kind: u8, mut body: Vec<u8>) -> Result<Frame, FrameError> {
     let number = |body: &[u8]| body.first_chunk().copied().map(u32::from_be_bytes).ok_or(FrameError::TooShort(kind));
     match kind {
@@ -89,10 +90,10 @@ pub fn parse_body(kind: u8, mut body: Vec<u8>) -> Result<Frame, FrameError> {
     }
 }
 
-/// The header and the four bytes of index that stand before a chunk's bytes.
+/// Returns the header and the four index bytes that precede a chunk's bytes.
 ///
 /// # Panics
-/// When the chunk is longer than any chunk may be: a mistake of the caller's.
+/// When the chunk is longer than the limit, which is a bug in the caller.
 #[must_use]
 pub fn chunk_header(index: u32, chunk_bytes: usize) -> [u8; HEADER + 4] {
     assert!(chunk_bytes <= limits::CHUNK_BYTES, "a chunk of {chunk_bytes} bytes");
@@ -104,15 +105,15 @@ pub fn chunk_header(index: u32, chunk_bytes: usize) -> [u8; HEADER + 4] {
 }
 
 impl Frame {
-    /// The frame as it lies on a connection.
+    /// Encodes the frame for a connection.
     ///
     /// # Panics
-    /// When a control message is too long to be sent or has no JSON form: a mistake of the caller's.
+    /// When a control message is too long or has no JSON form, which is a bug in the caller.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let (kind, body) = match self {
             Self::Control(control) => {
-                (CONTROL, serde_json::to_vec(control).expect("control messages have a JSON form"))
+                (CONTROL, serde_json::to_vec(control).expect("every control message must have a JSON form"))
             }
             Self::Chunk { index, bytes } => return [chunk_header(*index, bytes.len()).as_slice(), bytes].concat(),
             Self::Heartbeat { watermark } => (HEARTBEAT, watermark.to_be_bytes().to_vec()),

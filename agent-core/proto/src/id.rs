@@ -1,16 +1,16 @@
-//! Identifiers and digests: fixed-size bytes, written as lower-case hexadecimal wherever a person may see them.
+//! Identifiers and digests: fixed-size bytes, displayed as lower-case hexadecimal digits.
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// A text that should have been an identifier or a digest, and was not.
+/// A text that is not a valid identifier or digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected} hexadecimal digits, found {found:?}")]
 pub struct IdError {
-    /// How many hexadecimal digits were expected.
+    /// The expected number of hexadecimal digits.
     pub expected: usize,
-    /// The text (its first 80 characters).
+    /// The first 80 characters of the text.
     pub found: String,
 }
 
@@ -54,17 +54,18 @@ macro_rules! hex_bytes {
             }
         }
         impl $name {
-            /// From the system's random number generator.
+            /// Returns a random value from the system's random number generator.
             ///
             /// # Panics
-            /// When the system has no random numbers: nothing can be done safely then.
+            /// When the system cannot provide random numbers, because nothing can be done safely without them.
             #[must_use]
             pub fn random() -> Self {
                 let mut bytes = [0; $len];
-                aws_lc_rs::rand::fill(&mut bytes).expect("the system's random number generator works");
+                aws_lc_rs::rand::fill(&mut bytes).expect("the system's random number generator failed");
                 Self(bytes)
             }
-            /// The first eight digits: enough for a person to tell two apart in a table, never used to decide anything.
+            /// Returns the first eight digits. They let people tell two ids apart in a table; code must not decide
+            /// anything by them.
             #[must_use]
             pub fn short(&self) -> String {
                 HEXLOWER.encode(&self.0[..4])
@@ -74,13 +75,14 @@ macro_rules! hex_bytes {
 }
 
 hex_bytes!(
-    /// A machine's identity: 16 random bytes given by the server at enrolment and written into the machine's
-    /// certificate. Never an address, never a label. The server has one too: it is the root of every tree.
+    /// A machine's identity: 16 random bytes that the server assigns at enrolment and writes into the machine's
+    /// certificate. It is independent of address and label. The server has an identity too: it is the root of every
+    /// tree.
     MachineId,
     16
 );
 hex_bytes!(
-    /// One deployment; the id of its order.
+    /// The identifier of a deployment, which is also the id of its order.
     DeploymentId,
     16
 );
@@ -91,13 +93,13 @@ hex_bytes!(
 );
 
 impl Digest {
-    /// The BLAKE3 hash of some bytes.
+    /// Returns the BLAKE3 hash of some bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
-    /// In sixteen groups of four digits: for people who compare two of them, on a screen or on the phone. All of it, since
-    /// a part of a hash can be forged.
+    /// Formats the digest as sixteen groups of four digits, for people who compare two digests on a screen or by phone.
+    /// It includes every digit, because an attacker can forge a partial match.
     #[must_use]
     pub fn grouped(&self) -> String {
         let groups: Vec<String> = self.0.chunks(2).map(|pair| HEXLOWER.encode(pair)).collect();
@@ -122,7 +124,7 @@ mod tests {
         let id = MachineId::random();
         assert_eq!(id.to_string().parse::<MachineId>(), Ok(id));
         for bad in ["", "00", &"0".repeat(31), &"G".repeat(32), &"AB".repeat(16)] {
-            assert!(bad.parse::<MachineId>().is_err(), "{bad:?} was taken for an id");
+            assert!(bad.parse::<MachineId>().is_err(), "{bad:?} was accepted as an id");
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The join code: what an administrator gives a machine so that it can enrol, and what the machine can check with it.
+//! The join code, which an administrator gives to a machine so that it can enrol and verify the server.
 //!
-//! It holds the server's address, the fingerprint of the server's CA, the hash of the publishers' TUF root (from the
-//! administrator's profile, not from the server) and a limited-use secret. One word, to be pasted.
+//! The code contains the server's address, the fingerprint of the server's CA, the hash of the publishers' TUF root and
+//! a secret of limited use. The root's hash comes from the administrator's profile, not from the server. The text form
+//! is one word without spaces.
 
 use crate::Digest;
 use std::{fmt, net::SocketAddr, str::FromStr};
@@ -9,24 +10,24 @@ use std::{fmt, net::SocketAddr, str::FromStr};
 /// A join code.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JoinCode {
-    /// Where the server listens.
+    /// The server's address.
     pub server: SocketAddr,
     /// BLAKE3 of the CA certificate (DER).
     pub ca: Digest,
     /// BLAKE3 of the first TUF root's JSON text.
     pub root: Digest,
-    /// Proves the right to enrol.
+    /// The secret that proves the right to enrol.
     pub secret: [u8; 16],
 }
 
-/// A text that is no join code.
+/// The reason why a text is not a valid join code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JoinCodeError {
-    /// Something else was pasted.
-    #[error("this is not a join code: one starts with \"banyan1-\"; make one with `banyan tokens create`")]
+    /// The text does not start with the prefix of a join code.
+    #[error("this is not a join code: a join code starts with \"banyan1-\"; create one with `banyan tokens create`")]
     NotOne,
-    /// Cut off or mistyped.
-    #[error("the join code is damaged (its check digits do not fit); copy the whole of it again")]
+    /// The text is incomplete or mistyped.
+    #[error("the join code is incomplete or mistyped (its check digits do not match); copy the whole code again")]
     Damaged,
 }
 

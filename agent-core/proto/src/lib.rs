@@ -1,8 +1,8 @@
-//! What server, agents and administrators say to each other: words, ids, signed documents, messages.
+//! The shared data model of server, agents and administrators: ids, signed documents, messages and reason codes.
 //!
-//! Everything here is data and the arithmetic on it. There is no IO, no clock and no async runtime, so that the
-//! server, the agent, the pure state machine and the simulations mean the same thing by the same word.
-//! `docs/protocol.md` is the specification; a rule's number stands beside the code that carries it out.
+//! This crate contains only data and calculations on data. It has no IO, no clock and no async runtime. So the server,
+//! the agent, the pure state machine and the simulations all use the same definitions. `docs/protocol.md` is the
+//! specification; comments name the number of the rule that the code implements.
 
 pub mod admin;
 pub mod api;
@@ -30,9 +30,9 @@ pub use reason::Reason;
 pub use signed::{KeyRing, Signed, SigningKey};
 pub use time::UnixSeconds;
 
-/// The version of the protocol that this crate speaks; the number in every path (`/v1`) and in the ALPN names.
+/// Version of the protocol in this crate. It is the number in every path (`/v1`) and in the ALPN names.
 pub const PROTOCOL_VERSION: u16 = 1;
-/// ALPN name of the framed protocol between machines (and between a machine and the server as a source).
+/// ALPN name of the framed protocol between machines, and between a machine and the server as a source.
 pub const ALPN_PEER: &[u8] = b"banyan/1";
 /// ALPN name of the server's HTTP API.
 pub const ALPN_HTTP: &[u8] = b"http/1.1";

@@ -1,41 +1,42 @@
-//! Upper bounds on everything that comes from outside. A limit is applied before the bytes are kept or parsed.
+//! Upper bounds on all input from outside. Code applies a limit before it stores or parses the bytes.
 
-/// Largest control message between machines (bytes of JSON): an offer to the head of 10,000 machines fits.
+/// Largest control message between machines, in bytes of JSON. An offer to the head of 10,000 machines fits.
 pub const CONTROL_BYTES: usize = 8 << 20;
-/// Largest chunk of content (bytes).
+/// Largest chunk of content, in bytes.
 pub const CHUNK_BYTES: usize = 256 << 10;
-/// Smallest chunk of content (bytes), save the last one of an artifact.
+/// Smallest chunk of content, in bytes. The last chunk of an artifact can be smaller.
 pub const CHUNK_BYTES_MIN: usize = 16 << 10;
-/// Largest artifact (bytes).
+/// Largest artifact, in bytes.
 pub const ARTIFACT_BYTES: u64 = 64 << 30;
-/// Most addressees of one order.
+/// Largest number of target machines in one order.
 pub const ADDRESSEES: usize = 20_000;
-/// Deepest a list may nest (heads on the way from the root to a leaf). The planner's halving stays far below.
+/// Greatest depth of a list: heads on the path from the root to a leaf. The planner's halving stays far below.
 pub const LIST_DEPTH: usize = 64;
-/// Largest manifest (bytes of JSON).
+/// Largest manifest, in bytes of JSON.
 pub const MANIFEST_BYTES: usize = 24 << 20;
-/// Largest single TUF metadata file (bytes).
+/// Largest TUF metadata file, in bytes.
 pub const METADATA_BYTES: usize = 4 << 20;
-/// Most TUF root versions followed in one step.
+/// Largest number of TUF root versions followed in one step.
 pub const ROOTS: usize = 64;
-/// Largest head of a package file (bytes): its manifest, its metadata and a long chain of roots fit.
+/// Largest head of a package file, in bytes. A manifest, metadata and a long chain of roots fit.
 pub const PACKAGE_HEAD_BYTES: usize = 64 << 20;
-/// Largest body of an HTTP request to the server, save uploads of artifacts (bytes).
+/// Largest body of an HTTP request to the server, in bytes. Uploads of artifacts are exempt.
 pub const HTTP_BODY_BYTES: usize = 32 << 20;
-/// Most packages that one catalogue offers.
+/// Largest number of packages in one catalogue.
 pub const CATALOGUE: usize = 200;
-/// Longest release notes and longest publisher's name in a catalogue (bytes); what is longer is cut. A whole catalogue then fits
-/// into one message to a face, however it is escaped.
+/// Longest release notes in a catalogue, in bytes; longer notes are cut. With this limit a whole catalogue fits into
+/// one local message, even if every byte is escaped.
 pub const CATALOGUE_NOTES_BYTES: usize = 4 << 10;
-/// See [`CATALOGUE_NOTES_BYTES`].
+/// Longest publisher's name in a catalogue, in bytes. See [`CATALOGUE_NOTES_BYTES`].
 pub const CATALOGUE_PUBLISHER_BYTES: usize = 256;
-/// Most address hints of one machine.
+/// Largest number of addresses in one machine's hint.
 pub const ADDRESSES_PER_MACHINE: usize = 8;
-/// Largest body of an enrolment: the only request that strangers may send (bytes).
+/// Largest body of an enrolment request, in bytes. It is the only request that unauthenticated callers may send.
 pub const ENROL_BODY_BYTES: usize = 64 << 10;
-/// Largest body of any other request of a machine (bytes). Long lists of reports are sent in several.
+/// Largest body of any other request from a machine, in bytes. Agents split long lists of reports over several
+/// requests.
 pub const AGENT_BODY_BYTES: usize = 4 << 20;
-/// Longest label, group or software name (bytes).
+/// Longest label, group or software name, in bytes.
 pub const LABEL_BYTES: usize = 128;
-/// Most machines a join secret may be good for.
+/// Largest number of machines that one join secret can enrol.
 pub const TOKEN_USES: u32 = 1_000_000;

@@ -1,48 +1,49 @@
-//! The addressee list of one stripe, its halving, its hash and the proofs about it (rules L1–L6).
+//! The list of target machines of one stripe: its tree shape, its hash and the proofs about it (rules L1–L6).
 //!
-//! A list is written in the order in which it is handed down: `T(list) = head, T(first part), T(second part)`. Each entry
-//! says how long the first part below it is, so the list carries its own tree and no reader has to know how the planner
-//! chose the split points. The hash of a list is a hash tree of that very shape, so that a sublist with the hashes
-//! beside its way up (O(log n) of them) proves that nobody trimmed, grew or reshaped it, and who its ancestors are.
+//! A list is in pre-order: `T(list) = head, T(first part), T(second part)`. Each entry states the length of the first
+//! part below it. So the list contains its own tree, and a reader does not need to know how the planner chose the split
+//! points. The hash of a list is a hash tree of the same shape. A sublist with its sibling hashes, O(log n) of them,
+//! proves that it was not altered and which machines are its ancestors.
 
 use crate::{Digest, MachineId, limits};
 use serde::{Deserialize, Serialize};
 
-/// One name on a list, and how the names below it are shared out.
+/// One machine on a list, and how the machines below it are split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addressee {
-    /// Who.
+    /// The machine's identity.
     pub id: MachineId,
-    /// How many of the names below go to the first part; all others go to the second.
+    /// How many of the machines below belong to the first part; the rest belong to the second part.
     pub first: u32,
 }
 
-/// A non-empty list of addressees with its tree. Construction checks the shape, so every value is a well-formed tree.
+/// A non-empty list of target machines with its tree. The constructors check the shape, so every value is a well-formed
+/// tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Addressee>", into = "Vec<Addressee>")]
 pub struct AddresseeList(Vec<Addressee>);
 
-/// A list that is none.
+/// The reason why a list is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListError {
-    /// No names.
-    #[error("an addressee list without names")]
+    /// The list is empty.
+    #[error("the list of target machines is empty")]
     Empty,
-    /// More names than [`limits::ADDRESSEES`].
-    #[error("an addressee list of {0} names; the most is {max}", max = limits::ADDRESSEES)]
+    /// The list is longer than [`limits::ADDRESSEES`].
+    #[error("the list has {0} target machines; at most {max} are allowed", max = limits::ADDRESSEES)]
     TooLong(usize),
-    /// A part is longer than what is left.
-    #[error("the name at position {0} claims a first part longer than the names below it")]
+    /// A first part is longer than the remaining list.
+    #[error("entry {0} of the list of target machines states a first part longer than the list below it")]
     Shape(usize),
     /// The tree nests deeper than [`limits::LIST_DEPTH`].
-    #[error("the addressee list nests deeper than {max} heads", max = limits::LIST_DEPTH)]
+    #[error("the list of target machines is nested deeper than {max} heads", max = limits::LIST_DEPTH)]
     TooDeep,
 }
 
-/// Where, in a list, the names below a head go.
+/// The extent and depth of a subtree within a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
-    /// Names in this subtree, its head included.
+    /// The number of machines in this subtree, including its head.
     size: usize,
     depth: usize,
 }
@@ -66,7 +67,7 @@ impl From<AddresseeList> for Vec<Addressee> {
     }
 }
 
-/// The size and depth of the subtree at each position, top-down without recursion.
+/// Returns the size and depth of the subtree at each position. It works top-down without recursion.
 fn spans(entries: &[Addressee]) -> Result<Vec<Span>, ListError> {
     let mut spans = vec![Span { size: 0, depth: 0 }; entries.len()];
     spans[0] = Span { size: entries.len(), depth: 1 };
@@ -89,30 +90,30 @@ fn spans(entries: &[Addressee]) -> Result<Vec<Span>, ListError> {
     Ok(spans)
 }
 
-/// Which of the two parts.
+/// One of the two parts below a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// The first part of the rest.
+    /// The first part of the list below the head.
     First,
-    /// The second part of the rest.
+    /// The second part of the list below the head.
     Second,
 }
 
-/// A subtree as its parent hashes it: how many names and their hash. `EMPTY` stands for a part without names.
+/// The size and hash of a subtree, as its parent's hash includes them. `EMPTY` represents a part without machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subtree {
-    /// Names in it.
+    /// The number of machines in the subtree.
     pub size: u32,
-    /// Its hash; zero for an empty part.
+    /// The subtree's hash; zero for an empty part.
     pub hash: Digest,
 }
 
 impl Subtree {
-    /// A part without names.
+    /// A part without machines.
     pub const EMPTY: Self = Self { size: 0, hash: Digest([0; 32]) };
 
-    /// The subtree made of a head and its two parts (rule L3): stripe and both sizes are hashed in.
+    /// Returns the subtree formed by a head and its two parts (rule L3). The hash covers the stripe and both sizes.
     #[must_use]
     pub fn join(stripe: u8, head: MachineId, first: Self, second: Self) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("banyan v1 addressee list");
@@ -125,24 +126,24 @@ impl Subtree {
     }
 }
 
-/// One step of a proof, from a subtree to its parent: who heads the parent and what stands beside.
+/// One step of a proof, from a subtree to its parent: the parent's head and the sibling subtree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// The head of the parent: an ancestor of everything below.
+    /// The head of the parent, which is an ancestor of everything below.
     pub head: MachineId,
-    /// Which of the parent's parts the way goes through.
+    /// Which of the parent's two parts contains the subtree.
     pub part: Part,
-    /// The other part.
+    /// The parent's other part.
     pub sibling: Subtree,
 }
 
-/// The way from the root of the list down to one subtree, root first.
+/// The path from the root of a list down to one subtree, root first.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Proof(pub Vec<Step>);
 
 impl Proof {
-    /// The root that this proof leads to, when it starts at `subtree` (rule L4). Compare it with the order's.
+    /// Calculates the root that this proof leads to from `subtree` (rule L4). Compare the result with the order's root.
     #[must_use]
     pub fn root(&self, stripe: u8, subtree: Subtree) -> Subtree {
         self.0.iter().rev().fold(subtree, |below, step| match step.part {
@@ -150,28 +151,28 @@ impl Proof {
             Part::Second => Subtree::join(stripe, step.head, step.sibling, below),
         })
     }
-    /// The heads above, the root's (the server) first.
+    /// Returns the heads above the subtree, the root's head (the server) first.
     pub fn ancestors(&self) -> impl DoubleEndedIterator<Item = MachineId> + '_ {
         self.0.iter().map(|step| step.head)
     }
-    /// This proof with one more step below.
+    /// Returns this proof extended by one step at the bottom.
     #[must_use]
     pub fn then(&self, step: Step) -> Self {
         Self(self.0.iter().copied().chain([step]).collect())
     }
 }
 
-/// Proof that one machine is on the list, and who its ancestors are: its own two parts by hash, and the way up.
+/// Proof that a machine is on the list, with its ancestors: the hashes of its two parts and the path from the root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
-    /// The parts below the machine.
+    /// The two parts below the machine.
     pub parts: [Subtree; 2],
-    /// The way from the root.
+    /// The path from the root.
     pub proof: Proof,
 }
 
 impl Membership {
-    /// The root this membership of `id` leads to.
+    /// Calculates the root that this membership of machine `id` leads to.
     #[must_use]
     pub fn root(&self, stripe: u8, id: MachineId) -> Subtree {
         self.proof.root(stripe, Subtree::join(stripe, id, self.parts[0], self.parts[1]))
@@ -179,8 +180,9 @@ impl Membership {
 }
 
 impl AddresseeList {
-    /// Builds a list from names in planned order; `split(range)` says how many of the names after the head go first
-    /// (it is clamped to what there is). `names[0]` is the head.
+    /// Builds a list from machines in planned order; `names[0]` is the head. For each range below a head,
+    /// `split(range)` returns how many of its machines belong to the first part. Values above the length of the range
+    /// are reduced to that length.
     ///
     /// # Errors
     /// See [`ListError`].
@@ -198,28 +200,28 @@ impl AddresseeList {
         }
         entries.try_into()
     }
-    /// The machine that receives this list and hands the rest on.
+    /// Returns the machine that receives this list and forwards the rest.
     #[must_use]
     pub fn head(&self) -> MachineId {
         self.0[0].id
     }
-    /// How many names, the head included; never zero.
+    /// Returns the number of machines, including the head; never zero.
     #[expect(clippy::len_without_is_empty, reason = "a list is never empty")]
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
-    /// All names, head first.
+    /// Returns all machines, head first.
     pub fn ids(&self) -> impl ExactSizeIterator<Item = MachineId> + '_ {
         self.0.iter().map(|entry| entry.id)
     }
-    /// The two parts of the names below the head; `None` for a part without names (rule L2).
+    /// Returns the two parts below the head; `None` for a part without machines (rule L2).
     #[must_use]
     pub fn parts(&self) -> [Option<Self>; 2] {
         let (first, second) = self.0[1..].split_at(self.0[0].first as usize);
         [first, second].map(|part| (!part.is_empty()).then(|| Self(part.to_vec())))
     }
-    /// Size and hash of the whole list and of the subtree at each position, in list order.
+    /// Returns the size and hash of the subtree at each position, in list order. The first entry is the whole list.
     #[must_use]
     pub fn subtrees(&self, stripe: u8) -> Vec<Subtree> {
         let spans = spans(&self.0).unwrap_or_default();
@@ -233,12 +235,12 @@ impl AddresseeList {
         }
         found
     }
-    /// Size and hash of this list.
+    /// Returns the size and hash of this list.
     #[must_use]
     pub fn subtree(&self, stripe: u8) -> Subtree {
         self.subtrees(stripe)[0]
     }
-    /// What the head hands on: each part with the step that extends the proof of this list to it.
+    /// Returns the parts that the head forwards, each with the step that extends this list's proof to it.
     #[must_use]
     pub fn hand_on(&self, stripe: u8) -> Vec<(Part, Self, Step)> {
         let [first, second] = self.parts();
@@ -253,7 +255,8 @@ impl AddresseeList {
         .flatten()
         .collect()
     }
-    /// The subtree that `id` heads, and the way to it from the root of this list; `None` if `id` is not on it.
+    /// Returns the subtree that `id` heads, with the path to it from the root of this list; `None` if `id` is not on
+    /// the list.
     #[must_use]
     pub fn locate(&self, stripe: u8, id: MachineId) -> Option<(Self, Proof)> {
         let target = self.ids().position(|other| other == id)?;
@@ -275,7 +278,7 @@ impl AddresseeList {
         let size = subtrees[at].size as usize;
         Some((Self(self.0[at..at + size].to_vec()), proof))
     }
-    /// The proof that the head of this list, found at `proof`, is on the order's list.
+    /// Returns proof that the head of this list, located at `proof`, is on the order's list.
     #[must_use]
     pub fn membership(&self, stripe: u8, proof: &Proof) -> Membership {
         let parts = self.parts().map(|part| part.map_or(Subtree::EMPTY, |list| list.subtree(stripe)));
@@ -337,7 +340,7 @@ mod tests {
         changed[2].swap(1, 2);
         changed[3][0].first -= 1;
         for entries in changed {
-            // What is not even a tree is refused when it is read.
+            // Entries that do not form a tree are already refused by the constructor.
             if let Ok(list) = AddresseeList::try_from(entries) {
                 assert_ne!(proof.root(0, list.subtree(0)), root);
             }

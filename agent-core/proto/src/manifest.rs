@@ -1,33 +1,35 @@
-//! The manifest: the publisher-signed description of a release. It is a TUF target; everything that runs code and
-//! everything about versions is in it and nowhere else (rule T2).
+//! The manifest: the signed description of a release.
+//!
+//! The publishers sign it as a TUF target. All commands and all version information of a release are in the manifest
+//! and nowhere else (rule T2).
 
 use crate::{Digest, limits};
 use serde::{Deserialize, Serialize};
 
-/// One release of a package.
+/// The signed description of one release of a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Version of this format; 1.
+    /// The version of this format: 1.
     pub format: u32,
-    /// Name of the package: `[a-z0-9][a-z0-9+.-]{0,63}`.
+    /// The package's name: `[a-z0-9][a-z0-9+.-]{0,63}`.
     pub package: String,
-    /// The version as people read it. Never compared; `sequence` is.
+    /// The version shown to users. It is never compared; `sequence` is.
     pub version: String,
-    /// Rises with every release of the package.
+    /// The release's sequence. It rises with every release of the package.
     pub sequence: u64,
-    /// No machine that has seen this release installs a lower sequence afterwards (the floor).
+    /// The lowest sequence that a machine may install after it has seen this release (the floor).
     pub min_sequence: u64,
-    /// Set on a release that deliberately brings back older content: the sequence whose content it is.
+    /// On a release that deliberately restores older content: the sequence of the release with that content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_to: Option<u64>,
-    /// Who publishes, in words.
+    /// The publisher's display name.
     #[serde(default)]
     pub publisher: String,
-    /// Release notes, plain text.
+    /// Release notes in plain text.
     #[serde(default)]
     pub notes: String,
-    /// One file for each platform.
+    /// The files, one for each platform.
     pub artifacts: Vec<Artifact>,
 }
 
@@ -35,23 +37,23 @@ pub struct Manifest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Artifact {
-    /// `linux-x86_64`, `windows-x86_64`, … or `any`.
+    /// The platform: `linux-x86_64`, `windows-x86_64`, … or `any`.
     pub platform: String,
-    /// Name of the file, for people and for installers that look at its ending. No path.
+    /// The file's name, without a path. It is for people and for installers that depend on the file extension.
     pub file_name: String,
-    /// Bytes.
+    /// The file's size in bytes.
     pub size: u64,
     /// BLAKE3 of the whole file.
     pub digest: Digest,
-    /// Bytes of every chunk but the last.
+    /// The size of every chunk except the last, in bytes.
     pub chunk_size: u32,
-    /// BLAKE3 of every chunk, in order.
+    /// BLAKE3 of each chunk, in order.
     pub chunks: ChunkHashes,
     /// How to install it.
     pub install: InstallSpec,
 }
 
-/// The hashes of all chunks, as one base64 text of their 32-byte values.
+/// The hashes of all chunks. The text form is the base64 of their concatenated 32-byte values.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct ChunkHashes(pub Vec<Digest>);
@@ -64,49 +66,51 @@ impl From<ChunkHashes> for String {
 impl TryFrom<String> for ChunkHashes {
     type Error = &'static str;
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let bytes = crate::signed::base64(&text).ok_or("chunk hashes are base64")?;
+        let bytes = crate::signed::base64(&text).ok_or("chunk hashes must be in base64")?;
         let (hashes, rest) = bytes.as_chunks::<32>();
         if !rest.is_empty() {
-            return Err("chunk hashes are 32 bytes each");
+            return Err("chunk hashes must have 32 bytes each");
         }
         Ok(Self(hashes.iter().map(|hash| Digest(*hash)).collect()))
     }
 }
 
-/// How an artifact is installed, found, proved and undone. Only publishers can say this.
+/// How to install, detect, probe and undo an artifact. Only publishers can define this.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InstallSpec {
-    /// What the file is.
+    /// The kind of the file.
     pub kind: Kind,
-    /// Finds out whether this release is there already (exit code 0). Without it the kind's own way is used: the
-    /// version folder for archives, the package database for debs.
+    /// A command that detects whether this release is already installed (exit code 0). Without it the kind's own method
+    /// applies: the version folder for archives, the package database for debs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detect: Option<CommandSpec>,
-    /// Finds out whether the *new version* runs (exit code 0). Decides between success and rollback.
+    /// The probe: a command that checks whether the *new version* works (exit code 0). It decides between success and
+    /// rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<CommandSpec>,
-    /// Takes the release off again, where the kind has no way of its own.
+    /// A command that removes the release again, for kinds without their own method.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<CommandSpec>,
-    /// Free disk space that must be left for the installed files (bytes).
+    /// Free disk space that the installed files need, in bytes.
     #[serde(default)]
     pub needs_bytes: u64,
 }
 
-/// The kinds of artifact.
+/// The kinds of artifact that Banyan can install.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// tar.gz, tar.zst, tar or zip, into a folder for each version with an atomic `current` switch.
+    /// A tar.gz, tar.zst, tar or zip file. Each version is unpacked into its own folder; `current` switches to it
+    /// atomically.
     Archive,
-    /// A Debian package, through dpkg.
+    /// A Debian package, installed with dpkg.
     Deb,
 }
 
 impl Kind {
-    /// Whether it changes the system for everybody, which only an administrator may. The others go into a folder that can
-    /// be a person's own.
+    /// Returns whether the kind changes the system for all users, which only an administrator may do. The other kinds
+    /// install into a folder that one person can own.
     #[must_use]
     pub fn needs_administrator(self) -> bool {
         match self {
@@ -116,13 +120,14 @@ impl Kind {
     }
 }
 
-/// A command of the publisher's: no shell, no expansion except `{dir}` = the folder of the installed version.
+/// A command defined by the publisher. It runs without a shell. The only expansion is `{dir}`, the folder of the
+/// installed version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CommandSpec {
-    /// Program and arguments.
+    /// The program and its arguments.
     pub argv: Vec<String>,
-    /// Seconds after which it is ended and counts as failed.
+    /// Seconds after which the command is terminated and counts as failed.
     #[serde(default = "default_timeout")]
     pub timeout_seconds: u32,
 }
@@ -131,77 +136,78 @@ fn default_timeout() -> u32 {
     60
 }
 
-/// Why a manifest makes no sense. The publisher's tool refuses to make such a one; whoever sends one is lying or broken.
+/// The reason why a manifest is invalid. The publisher's tool never creates such a manifest, so its sender is malicious
+/// or faulty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// Not JSON of this format.
-    #[error("the manifest cannot be read: {0}")]
+    /// The text is not JSON of this format.
+    #[error("the manifest cannot be parsed: {0}")]
     Unreadable(String),
-    /// A field's value is not allowed.
-    #[error("the manifest's {field} is not allowed: {why}")]
+    /// A field's value is invalid.
+    #[error("the manifest's {field} is not valid: {why}")]
     Field {
-        /// Which.
+        /// The field's name.
         field: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the value.
         why: String,
     },
 }
 
 impl Manifest {
-    /// Reads and checks a manifest.
+    /// Parses and checks a manifest.
     ///
     /// # Errors
-    /// When it is too large, not of this format, or contradicts itself.
+    /// When it is too large, is not of this format or contradicts itself.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         if bytes.len() > limits::MANIFEST_BYTES {
-            return Err(ManifestError::Field { field: "length", why: format!("{} bytes", bytes.len()) });
+            return Err(ManifestError::Field { field: "length", why: format!("{} bytes is too large", bytes.len()) });
         }
         let manifest: Self =
             serde_json::from_slice(bytes).map_err(|error| ManifestError::Unreadable(error.to_string()))?;
         manifest.check()?;
         Ok(manifest)
     }
-    /// Whether the fields are allowed and fit each other.
+    /// Checks that the fields are valid and consistent.
     ///
     /// # Errors
-    /// Names the first field that does not.
+    /// Names the first field that is not.
     pub fn check(&self) -> Result<(), ManifestError> {
         let field = |field, ok: bool, why: &dyn Fn() -> String| {
             if ok { Ok(()) } else { Err(ManifestError::Field { field, why: why() }) }
         };
         field("format", self.format == 1, &|| self.format.to_string())?;
         field("package", is_package_name(&self.package), &|| {
-            format!("{:?}: lower-case letters, digits, + . - (64 at most)", self.package)
+            format!("{:?}: use lower-case letters, digits, + . - (64 at most)", self.package)
         })?;
         field("version", is_version(&self.version), &|| {
-            format!("{:?}: letters, digits, . + ~ : - _ (64 at most)", self.version)
+            format!("{:?}: use letters, digits, . + ~ : - _ (64 at most)", self.version)
         })?;
         field("min_sequence", self.min_sequence <= self.sequence, &|| {
             format!("{} is above the sequence {}", self.min_sequence, self.sequence)
         })?;
-        field("artifacts", !self.artifacts.is_empty(), &|| "there are none".into())?;
+        field("artifacts", !self.artifacts.is_empty(), &|| "the list is empty; add at least one file".into())?;
         self.artifacts.iter().try_for_each(Artifact::check)
     }
-    /// The artifact for a platform: its own, else the one for `any`.
+    /// Returns the artifact for a platform, or else the one for `any`.
     #[must_use]
     pub fn artifact_for(&self, platform: &str) -> Option<&Artifact> {
         let of = |wanted: &str| self.artifacts.iter().find(|artifact| artifact.platform == wanted);
         of(platform).or_else(|| of("any"))
     }
-    /// The name under which this release is a TUF target.
+    /// Returns the name of this release as a TUF target.
     #[must_use]
     pub fn target_name(&self) -> String {
         format!("{}/{}.json", self.package, self.sequence)
     }
 }
 
-/// Whether a text may be the name of a package (and so of a folder).
+/// Returns whether a text is a valid package name, which is also a folder name.
 #[must_use]
 pub fn is_package_name(name: &str) -> bool {
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     (1..=64).contains(&name.len()) && name.starts_with(word) && name.chars().all(|c| word(c) || "+.-".contains(c))
 }
-/// Whether a text may be a version (and part of a folder's name).
+/// Returns whether a text is a valid version, which is also part of a folder name.
 #[must_use]
 pub fn is_version(version: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric();
@@ -234,38 +240,39 @@ impl Artifact {
         }
         for command in [&self.install.detect, &self.install.probe, &self.install.undo].into_iter().flatten() {
             if command.argv.is_empty() || command.timeout_seconds == 0 || command.timeout_seconds > 3600 {
-                return bad("command", "it needs a program and a time-out of 1 to 3600 seconds".into());
+                return bad("command", "a command needs a program and a timeout of 1 to 3600 seconds".into());
             }
         }
         Ok(())
     }
-    /// Chunk size for a file (rule C1): a power of two, 16–256 KiB, so that there are 1024 chunks or more where possible.
+    /// Returns the chunk size for a file (rule C1): a power of two from 16 to 256 KiB that gives 1024 or more chunks if
+    /// possible.
     ///
-    /// A chunk is passed on when it is whole, so each hop adds the time of one. With 1024 instead of 256 the lab's 64 MiB
-    /// reach sixteen machines in 1.11 instead of 1.19 units (40 Mbit/s).
+    /// A machine forwards a chunk once it is complete, so each hop adds the duration of one chunk. With 1024 instead of
+    /// 256 chunks, 64 MiB reach sixteen machines in the lab in 1.11 instead of 1.19 units (40 Mbit/s).
     #[must_use]
     pub fn chunk_size_for(file_bytes: u64) -> u32 {
         let wanted = (file_bytes / 1024).clamp(limits::CHUNK_BYTES_MIN as u64, limits::CHUNK_BYTES as u64);
         1 << wanted.ilog2()
     }
-    /// How many chunks there are.
+    /// Returns the number of chunks.
     #[must_use]
     pub fn chunk_count(&self) -> u32 {
         u32::try_from(self.chunks.0.len()).unwrap_or(u32::MAX)
     }
-    /// Bytes of one chunk; zero for a chunk that does not exist.
+    /// Returns the size of a chunk in bytes; zero if the chunk does not exist.
     #[must_use]
     pub fn chunk_len(&self, index: u32) -> u32 {
         let start = u64::from(index) * u64::from(self.chunk_size);
         u32::try_from(self.size.saturating_sub(start).min(u64::from(self.chunk_size))).unwrap_or(0)
     }
-    /// How many chunks belong to one of `stripes` stripes (rule C2: chunk i belongs to stripe i mod k).
+    /// Returns the number of chunks in one of `stripes` stripes (rule C2: chunk i belongs to stripe i mod k).
     #[must_use]
     pub fn stripe_len(&self, stripes: u8, stripe: u8) -> u32 {
         let (count, stripes, stripe) = (self.chunk_count(), u32::from(stripes), u32::from(stripe));
         count.saturating_sub(stripe).div_ceil(stripes)
     }
-    /// The index in the file of a stripe's chunk number `ordinal`.
+    /// Returns the index in the file of the stripe's chunk with this ordinal.
     #[must_use]
     pub fn chunk_index(stripes: u8, stripe: u8, ordinal: u32) -> u32 {
         ordinal * u32::from(stripes) + u32::from(stripe)

@@ -1,4 +1,6 @@
-//! What the server signs about a deployment: closed enums and ids, no free text that runs (rule T3).
+//! The documents that the server signs about a deployment: order, address hint, receipt, epoch and install permit.
+//!
+//! Their fields are ids, hashes, numbers and closed enums; none contains text that is executed (rule T3).
 
 use crate::{DeploymentId, Digest, MachineId, UnixSeconds, list::Subtree, signed::Document};
 use serde::{Deserialize, Serialize};
@@ -6,42 +8,43 @@ use std::net::SocketAddr;
 
 pub use crate::schedule::Window;
 
-/// One release for one set of machines of one platform, under one policy.
+/// An order to install one release on a set of machines of one platform, under one policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// The deployment.
+    /// The order's identifier.
     pub id: DeploymentId,
-    /// The server's epoch: raised when it is restored from a backup. Agents refuse a lower one.
+    /// The server's epoch, which rises when the server is restored from a backup. Agents refuse a lower one.
     pub epoch: u64,
-    /// Rises with every order of this server; the newest order of a package supersedes older ones.
+    /// The order's number. It rises with every order of this server; the newest order of a package supersedes older
+    /// ones.
     pub number: u64,
-    /// Rises when the lists of this order are cut anew.
+    /// The revision of the lists. It rises when the server rebuilds the lists of this order.
     pub revision: u32,
-    /// Package to install.
+    /// The package to install.
     pub package: String,
-    /// Sequence of the release.
+    /// The release's sequence.
     pub sequence: u64,
     /// BLAKE3 of the release's manifest.
     pub manifest: Digest,
-    /// Platform whose artifact this order is about (as in the manifest, `any` included).
+    /// The platform of the artifact, as in the manifest; may be `any`.
     pub platform: String,
-    /// BLAKE3 of that artifact.
+    /// BLAKE3 of the artifact.
     pub artifact: Digest,
-    /// The lists' roots, one for each stripe; their number is k. The server heads every list.
+    /// The root of each stripe's list. The number of entries is the number of stripes, k.
     pub stripes: Vec<Subtree>,
-    /// The server: head of every list.
+    /// The server's identity. The server is the head of every list.
     pub server: MachineId,
     /// When it was signed.
     pub issued: UnixSeconds,
-    /// Not acted on after this.
+    /// When the order expires; agents ignore it afterwards.
     pub expires: UnixSeconds,
-    /// Finished machines keep the content until then, for late ones.
+    /// Until when finished machines keep the content for machines that are late.
     pub keep_until: UnixSeconds,
-    /// When a machine may hand chunks on.
+    /// When a machine may start to forward chunks.
     pub spread: Spread,
     /// When machines may transfer, unless their users chose something stricter.
     pub window: Window,
-    /// From then on the order goes ahead whatever the window says. Overrides windows, never checks.
+    /// The time from which the order goes ahead regardless of windows. It never overrides checks.
     pub deadline: Option<UnixSeconds>,
 }
 
@@ -49,79 +52,79 @@ impl Document for Order {
     const CONTEXT: &'static str = "banyan v1 order";
 }
 
-/// When a machine may hand chunks on.
+/// When a machine may start to forward chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Spread {
-    /// Each chunk as soon as it is verified.
+    /// Each chunk as soon as the machine has verified it.
     #[default]
     CutThrough,
-    /// When the whole artifact is verified.
+    /// After the machine has verified the whole artifact.
     Verified,
-    /// When the probe has passed on this machine.
+    /// After the probe has passed on this machine.
     Proven,
 }
 
-/// Where a machine was last heard from. Only a hint: whoever answers there must prove its identity.
+/// The last known addresses of a machine. A hint needs no trust: the peer at an address must prove its identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressHint {
-    /// Whose addresses.
+    /// The machine that had these addresses.
     pub machine: MachineId,
-    /// In order of preference ([`crate::limits::ADDRESSES_PER_MACHINE`] at most).
+    /// The addresses in order of preference, at most [`crate::limits::ADDRESSES_PER_MACHINE`].
     pub addresses: Vec<SocketAddr>,
-    /// When it was signed; a later hint replaces an earlier one.
+    /// When it was signed. A later hint replaces an earlier one.
     pub issued: UnixSeconds,
 }
 impl Document for AddressHint {
     const CONTEXT: &'static str = "banyan v1 address hint";
 }
 
-/// The server's acknowledgement that this machine holds the bona fide artifact.
+/// The server's acknowledgement that a machine holds the genuine artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// The deployment.
+    /// The order's identifier.
     pub order: DeploymentId,
-    /// Who holds it.
+    /// The machine that holds the artifact.
     pub machine: MachineId,
-    /// What it holds.
+    /// BLAKE3 of the artifact.
     pub artifact: Digest,
-    /// When the code was first accepted. Asking again gives the same receipt.
+    /// When the server first accepted the machine's code. A repeated request returns the same receipt.
     pub issued: UnixSeconds,
 }
 impl Document for Receipt {
     const CONTEXT: &'static str = "banyan v1 receipt";
 }
 
-/// The server's epoch, said at every check-in, so that machines learn of a raised one before the next order comes.
+/// The server's epoch. Every check-in reply carries it, so that machines learn of a higher epoch before the next order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerEpoch {
-    /// Whose.
+    /// The server's identity.
     pub server: MachineId,
-    /// The epoch; a machine refuses everything of a lower one from then on.
+    /// The epoch. After a machine has seen it, the machine refuses all documents of a lower epoch.
     pub epoch: u64,
 }
 impl Document for ServerEpoch {
     const CONTEXT: &'static str = "banyan v1 epoch";
 }
 
-/// Leave to install now, for [`GoAhead::SECONDS`].
+/// The install permit: permission to install now, valid for [`GoAhead::SECONDS`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoAhead {
-    /// The deployment.
+    /// The order's identifier.
     pub order: DeploymentId,
-    /// Who may install.
+    /// The machine that may install.
     pub machine: MachineId,
-    /// The server's clock; no signed time before it is believed afterwards.
+    /// The time of issue by the server's clock. The machine's clock is never trusted to be earlier than this.
     pub issued: UnixSeconds,
     /// The server's epoch.
     pub epoch: u64,
-    /// The current timestamp metadata's version: with older metadata nothing is installed (rule A6).
+    /// The version of the current timestamp metadata. A machine does not install with older metadata (rule A6).
     pub timestamp_version: u64,
-    /// The current snapshot metadata's version.
+    /// The version of the current snapshot metadata.
     pub snapshot_version: u64,
 }
 impl GoAhead {
-    /// How long a go-ahead is fresh.
+    /// How long an install permit is valid, in seconds.
     pub const SECONDS: u64 = 15 * 60;
 }
 impl Document for GoAhead {

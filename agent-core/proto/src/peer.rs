@@ -1,7 +1,8 @@
 //! Messages between two machines, and between a machine and the server as a source (rules P1–P9).
 //!
-//! A connection is one TLS session with certificates on both sides. Each side first says [`Control::Hello`]; then
-//! either side may offer or pull, whoever dialled. One connection carries one stripe of one order.
+//! A connection is one TLS session with certificates on both sides. Each side first sends [`Control::Hello`].
+//! Afterwards either side may offer or pull, regardless of which side dialled. One connection carries one stripe of one
+//! order.
 
 use crate::{
     AddresseeList, DeploymentId, Digest, MachineId, Membership, Order, Proof, Reason, RollingCode, Signed,
@@ -9,150 +10,153 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// A control message. Chunks and heartbeats have frames of their own ([`crate::frame`]).
+/// A control message. Chunks and heartbeats have their own frames ([`crate::frame`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Control {
-    /// First message of both sides.
+    /// The first message of each side.
     Hello(Hello),
-    /// Sender → addressee: an order, and the part of its list that the addressee becomes responsible for.
+    /// Sender → target machine: an order, and the part of its list that the target machine becomes responsible for.
     Offer(Box<Offer>),
-    /// Addressee → sender.
+    /// Target machine → sender: the reply to an offer.
     OfferReply(OfferReply),
-    /// Addressee → sender: each part of the sublist has been accepted by its head (or by the heads below it); until
-    /// this comes, and whenever the child dies, the sender is responsible for the parts (rule P5).
+    /// Target machine → sender: every part of the sublist has been accepted by its head, or by the heads below that
+    /// head. Until this message arrives, and whenever the child dies, the sender is responsible for the parts (rule
+    /// P5).
     PartsAccepted,
-    /// Receiver → holder: send this stripe from here on.
+    /// Receiver → source: request to send the stripe from a given chunk on.
     Pull(Box<Pull>),
-    /// Holder → receiver, before the first chunk.
+    /// Source → receiver, before the first chunk: the reply to a pull.
     PullReply(PullReply),
-    /// Receiver → parent: the whole artifact has arrived and has this checksum.
+    /// Receiver → parent: the whole artifact has arrived and has this hash.
     Confirm(Confirm),
-    /// The revocation list that this side has is newer than the other's: here it is (DER, base64).
+    /// This side's revocation list, sent because it is newer than the other side's.
     Crl {
-        /// The signed list.
+        /// The signed list (DER in base64).
         der: String,
     },
-    /// Last message: why this side hangs up.
+    /// The last message: the reason why this side closes the connection.
     Bye {
-        /// Why.
+        /// The reason for closing.
         reason: Reason,
     },
 }
 
-/// What a side can do and knows.
+/// The capabilities of one side and the state it knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// Protocol versions it speaks.
+    /// The protocol versions that it supports.
     pub versions: Vec<u16>,
     /// Program and version, for logs.
     pub software: String,
-    /// Number of the newest revocation list it has.
+    /// The number of its newest revocation list.
     pub crl_number: u64,
 }
 
-/// An offer.
+/// An offer of one stripe of an order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Offer {
-    /// The order.
+    /// The signed order.
     pub order: Signed<Order>,
-    /// Which stripe's tree this is about.
+    /// The stripe whose tree this offer belongs to.
     pub stripe: u8,
-    /// The addressee, then everyone it becomes responsible for.
+    /// The target machine, followed by all machines that it becomes responsible for.
     pub sublist: AddresseeList,
-    /// That the sublist is a part of the order's list.
+    /// Proof that the sublist is part of the order's list.
     pub proof: Proof,
-    /// The machines this offer went through, the server first, the sender last (steps over dead heads left out).
+    /// The machines that the offer passed through, the server first and the sender last. Skipped heads are not
+    /// included.
     pub path: Vec<MachineId>,
-    /// The code for this hop.
+    /// The rolling code for this hop.
     pub code: RollingCode,
-    /// Where the names on the sublist, and the ancestors, were last heard from.
+    /// The last known addresses of the machines on the sublist and of the ancestors.
     pub hints: Vec<Signed<AddressHint>>,
-    /// The release's manifest and what proves it.
+    /// The release's manifest and the metadata that proves it.
     pub release: ReleaseProof,
 }
 
-/// A manifest with the TUF metadata that proves it. Fetched from a peer as well as from the server: it proves itself.
+/// A manifest with the TUF metadata that proves it. It can come from a peer or the server, because it needs no trust in
+/// its sender.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseProof {
-    /// TUF metadata.
+    /// The TUF metadata.
     pub metadata: Metadata,
     /// The manifest's JSON text.
     pub manifest: String,
 }
 
-/// One consistent set of TUF metadata, as JSON texts.
+/// A consistent set of TUF metadata, as JSON texts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// Root versions, ascending, starting anywhere at or below the one the receiver trusts next.
+    /// Root versions in ascending order. The first is at most one version above the root that the receiver trusts.
     pub roots: Vec<String>,
-    /// timestamp.json
+    /// The text of timestamp.json.
     pub timestamp: String,
-    /// snapshot.json
+    /// The text of snapshot.json.
     pub snapshot: String,
-    /// targets.json
+    /// The text of targets.json.
     pub targets: String,
 }
 
-/// What an addressee says to an offer.
+/// A target machine's reply to an offer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum OfferReply {
-    /// Taken: it receives and hands its parts on. Also the answer to an offer that it already has.
+    /// Accepted: it receives and forwards to its parts. Also the reply to an offer that it already has.
     Accepted,
-    /// Taken, but it hands nothing on now: the sender serves its parts (rule P4).
+    /// Accepted, but it does not forward at present, so the sender serves its parts (rule P4).
     ReceivesOnly {
-        /// Why.
+        /// The reason why it does not forward.
         reason: Reason,
     },
-    /// Not now: the sender steps over it.
+    /// Not now: the sender skips it.
     Deferred {
-        /// Why.
+        /// The reason for the delay.
         reason: Reason,
     },
-    /// Refused: the offer is wrong, or not for it. The sender steps over it.
+    /// Refused because the offer is invalid or for another machine. The sender skips it.
     Refused {
-        /// Why.
+        /// The reason for the refusal.
         reason: Reason,
-        /// For people.
+        /// An explanation for people.
         detail: String,
     },
 }
 
-/// A request for a stripe.
+/// A request for the chunks of one stripe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pull {
-    /// The order.
+    /// The order's identifier.
     pub order: DeploymentId,
-    /// The stripe.
+    /// The stripe's number.
     pub stripe: u8,
-    /// First chunk wanted, as an ordinal within the stripe.
+    /// The first chunk wanted, as an ordinal within the stripe.
     pub from: u32,
-    /// That the puller is on the order's list, and who its ancestors are. The holder checks it (rule P6), and keeps
-    /// the puller waiting for chunks it does not hold yet only when it is one of those ancestors (rule P7).
+    /// Proof that the requester is on the order's list, with its ancestors. The source checks it (rule P6). The source
+    /// lets a requester wait for missing chunks only if the source is one of those ancestors (rule P7).
     pub membership: Membership,
 }
 
-/// What a holder says to a pull.
+/// A source's reply to a pull.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum PullReply {
     /// Chunks follow.
     Serving,
-    /// It does not hold them and may not keep the puller waiting.
+    /// It lacks the chunks and must not let the requester wait.
     NotHere,
-    /// Refused.
+    /// The pull was refused.
     Refused {
-        /// Why.
+        /// The reason for the refusal.
         reason: Reason,
     },
 }
 
-/// That an artifact arrived whole.
+/// Confirmation that an artifact arrived completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirm {
-    /// The order.
+    /// The order's identifier.
     pub order: DeploymentId,
-    /// BLAKE3 of the whole artifact, computed from the receiver's disk.
+    /// BLAKE3 of the whole artifact, calculated from the receiver's disk.
     pub artifact: Digest,
 }

@@ -1,20 +1,22 @@
-//! The closed table of reasons: why a machine is not finished yet, why something was refused. The wire, the command
-//! line, the tray and the console all take code, fault and words from here.
+//! The closed table of reasons: why a machine is not finished yet, or why a request was refused.
+//!
+//! The wire, the command line, the tray and the console all take code, fault and texts from here. Each entry has two
+//! pairs of texts: one for administrators, and one for the person at the computer, which names no command.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Whose fault it is, so that the right person looks at it.
+/// Who has to act on a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
-    /// Nobody's: it is as it should be and will go on.
+    /// No one: the state is normal and ends without help.
     Nobody,
-    /// The machine that reports it.
+    /// The machine that reports the reason.
     Machine,
     /// Another machine in the tree.
     Peer,
-    /// The network between them.
+    /// The network between the machines.
     Network,
     /// The server.
     Server,
@@ -22,101 +24,333 @@ pub enum Fault {
     Publisher,
 }
 
+/// The texts of one entry for one kind of reader. Neither starts with a capital letter nor ends with a full stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReasonText {
+    /// What is wrong.
+    pub what: &'static str,
+    /// What to do, or what Banyan does next.
+    pub advice: &'static str,
+}
+
+const UNKNOWN: &str = "a reason that only a newer version of Banyan can name";
+const UPDATE: &str = "update Banyan here to see the reason";
+
 macro_rules! reasons {
-    ($($name:ident = $code:literal, $fault:ident, $what:literal, $next:literal;)*) => {
+    ($($name:ident = $code:literal, $fault:ident,
+        admin: $what:literal => $advice:literal,
+        user: $user_what:literal => $user_advice:literal;)*) => {
         /// One entry of the table.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Reason {
             $(#[doc = $what] #[serde(rename = $code)] $name,)*
-            /// A code that this version does not know: it comes from a newer one.
+            /// A code that this version does not know, because a newer version sent it.
             #[serde(other)] Unknown,
         }
         impl Reason {
             /// All entries.
             pub const ALL: &[Self] = &[$(Self::$name,)* Self::Unknown];
-            /// The stable code, as on the wire and for looking it up.
+            /// Returns the stable code, as on the wire.
             #[must_use]
             pub fn code(self) -> &'static str {
                 match self { $(Self::$name => $code,)* Self::Unknown => "unknown" }
             }
-            /// Whose fault it is.
+            /// Returns who has to act.
             #[must_use]
             pub fn fault(self) -> Fault {
                 match self { $(Self::$name => Fault::$fault,)* Self::Unknown => Fault::Nobody }
             }
-            /// What is wrong, for people.
+            /// Returns the texts for administrators: command line, logs, console.
             #[must_use]
-            pub fn words(self) -> &'static str {
-                match self { $(Self::$name => $what,)* Self::Unknown => "something that only a newer version can name" }
+            pub fn for_admin(self) -> ReasonText {
+                match self {
+                    $(Self::$name => ReasonText { what: $what, advice: $advice },)*
+                    Self::Unknown => ReasonText { what: UNKNOWN, advice: UPDATE },
+                }
             }
-            /// What to do, or what happens next by itself.
+            /// Returns the texts for the person at the computer: tray and window.
             #[must_use]
-            pub fn next(self) -> &'static str {
-                match self { $(Self::$name => $next,)* Self::Unknown => "update Banyan here to see the reason" }
+            pub fn for_user(self) -> ReasonText {
+                match self {
+                    $(Self::$name => ReasonText { what: $user_what, advice: $user_advice },)*
+                    Self::Unknown => ReasonText { what: UNKNOWN, advice: UPDATE },
+                }
             }
         }
     };
 }
 
 reasons! {
-    Done = "done", Nobody, "everything that was wanted has been sent", "nothing: this is how a connection ends";
-    Unreachable = "unreachable", Network, "the machine does not answer at any of its addresses", "it is stepped over and served as soon as it reports again";
-    NotNow = "not-now", Nobody, "the machine may not transfer at this time", "it goes on when its transfer window opens";
-    MayNotForward = "may-not-forward", Nobody, "the machine receives but does not pass on at this time", "the others are served round it";
-    Busy = "busy", Nobody, "the machine serves as many others as its limit allows", "the surplus is served by others";
-    Revoked = "revoked", Machine, "the machine's certificate has been revoked", "enrol the machine again if that was a mistake";
-    CertificateExpired = "certificate-expired", Machine, "the machine's certificate has expired", "it is renewed by itself for 400 days; after that enrol the machine again with a new join code";
-    Cloned = "cloned", Machine, "two machines use this identity at once: a disk was cloned", "enrol one of the two again with an empty data folder, then run `banyan machines readmit`";
-    Retired = "retired", Nobody, "the machine was enrolled anew and has another identity now", "nothing: the new identity takes its place";
-    WrongIdentity = "wrong-identity", Peer, "another machine than the expected one answers at this address", "check whether the address was given to another machine";
-    NotAncestor = "not-ancestor", Peer, "the sender stands nowhere above this machine in the tree", "the sender is named in the report; look at it";
-    ListForged = "list-forged", Peer, "the addressee list was trimmed, grown or reshaped on the way", "the sender is named in the report; look at it";
-    NotAddressed = "not-addressed", Peer, "the offer is not for this machine", "the sender is named in the report; look at it";
-    OrderForged = "order-forged", Peer, "the order is not signed by the server", "the sender is named in the report; look at it";
-    OrderExpired = "order-expired", Nobody, "the order's time is over", "deploy again if it is still wanted";
-    OrderSuperseded = "order-superseded", Nobody, "a newer order of this package has come", "nothing: the newer one goes ahead";
-    EpochBack = "epoch-back", Server, "the order comes from before the server was restored from a backup", "run `banyan-server raise-epoch` on a server that was restored, then deploy again";
-    MetadataExpired = "metadata-expired", Server, "the signed metadata is too old to be believed", "look whether the server's timestamp signing works and the publisher's keys need renewing";
-    MetadataRolledBack = "metadata-rolled-back", Peer, "older signed metadata than this machine has already seen", "look at the sender, then at the server's metadata store";
-    MetadataForged = "metadata-forged", Peer, "the metadata is not signed by the publishers this machine trusts", "the sender is named in the report; look at it";
-    NotPublished = "not-published", Publisher, "no trusted publisher has signed this release", "publish it with the publisher's key";
-    Withdrawn = "withdrawn", Publisher, "the publishers have withdrawn this release", "deploy another release of the package";
-    BelowFloor = "below-floor", Publisher, "the release is older than the publisher allows on this machine", "publish a release with a higher sequence";
-    WrongPlatform = "wrong-platform", Publisher, "the release has no file for this machine's platform", "publish one for this platform or take the machine off the list";
-    BadChunk = "bad-chunk", Peer, "bytes arrived that are not the publisher's", "they are fetched elsewhere; the sender is named in the report";
-    BadArtifact = "bad-artifact", Machine, "the file on this disk is no longer what arrived", "it is fetched again; check the disk";
-    CodeWrong = "code-wrong", Peer, "the authentication code is not right for this machine and this way", "the way of the offer is in the report; look at the machines on it";
-    ProtocolBroken = "protocol-broken", Peer, "the other side does not speak the protocol correctly", "compare the versions on both machines";
-    NoSource = "no-source", Network, "nobody who holds the content can be reached", "it is tried again; check the links to the server";
-    ServerAway = "server-away", Network, "the server cannot be reached", "content keeps spreading; authentication waits for the server";
-    WaitsForGoAhead = "waits-for-go-ahead", Nobody, "the server has not given leave to install", "resume or approve the deployment";
-    Halted = "halted", Nobody, "the deployment was halted", "resume it, or leave it";
-    NotConsented = "not-consented", Nobody, "nobody at this computer has said that they trust whoever signed it", "compare the key that is shown with the one its publishers tell you; if it is theirs, say that you trust them";
-    OtherSigner = "other-signer", Publisher, "a package of this name is here from other publishers", "get it from those who signed the one that is here, or stop trusting them first";
-    NeedsAdministrator = "needs-administrator", Nobody, "a package of this kind can only be installed by an administrator of the computer", "ask its publishers for an archive of it, or an administrator to install it";
-    DiskFull = "disk-full", Machine, "there is not enough free disk space", "free some space; it goes on by itself";
-    DiskFailed = "disk-failed", Machine, "reading or writing the disk failed", "check the disk and its file system";
-    PackageManagerBusy = "package-manager-busy", Nobody, "another program is using the package manager", "it is tried again when that has ended";
-    ArchiveUnsafe = "archive-unsafe", Publisher, "the archive has an entry that must not be unpacked", "make the archive without it and publish again";
-    InstallFailed = "install-failed", Publisher, "the installer reported a failure", "read its output in the machine's report";
-    ProbeFailed = "probe-failed", Publisher, "the new version does not run; the old one is back", "try the release on one machine and read the probe's output";
-    UndoFailed = "undo-failed", Machine, "the new version does not run and the old one could not be restored", "repair the package on this machine by hand";
-    CannotRestore = "cannot-restore", Publisher, "there is no old version that could be restored", "keep an installer of the old version, or deploy without undo";
-    NotAPackage = "not-a-package", Publisher, "the file is no package file that this version of Banyan knows", "get it again from whoever made it (`banyan package build`)";
-    BadRequest = "bad-request", Peer, "the request makes no sense to the server", "read the detail; compare the versions on both sides";
-    NotFound = "not-found", Nobody, "the server has nothing of that name", "look at the list of what there is";
-    NotOffered = "not-offered", Nobody, "the administrator does not offer this for self-service", "look at what is offered now, or ask the administrator";
-    UnderWay = "under-way", Nobody, "it is on its way to this machine already", "wait until it is installed";
-    InstalledAlready = "installed-already", Nobody, "this version, or a newer one, is installed already", "there is nothing to do";
-    NotAllowed = "not-allowed", Peer, "the caller has not shown that it may do this", "check the profile's token, or enrol the machine";
-    NoRoot = "no-root", Publisher, "no publisher's root of trust has been registered", "run `banyan keys init` first";
-    JoinRefused = "join-refused", Peer, "the join code is unknown, used up or expired", "make a new one with `banyan tokens create`";
-    InternalError = "internal-error", Machine, "something went wrong inside Banyan", "report it with the log of this machine";
+    Done = "done", Nobody,
+        admin: "everything requested has been sent"
+            => "nothing to do: this is how a connection ends",
+        user: "the transfer is complete"
+            => "nothing to do";
+    Unreachable = "unreachable", Network,
+        admin: "the machine cannot be reached at any known address"
+            => "it is skipped for now and catches up when it reconnects",
+        user: "this computer can't be reached by the others"
+            => "Banyan will continue once the network is back";
+    NotNow = "not-now", Nobody,
+        admin: "the machine may not transfer at this time"
+            => "the transfer continues when the machine's transfer window opens",
+        user: "downloads aren't allowed right now"
+            => "the download continues when your hours allow it";
+    MayNotForward = "may-not-forward", Nobody,
+        admin: "the machine is not sharing at the moment"
+            => "other machines receive it by another route",
+        user: "this computer isn't sharing at the moment"
+            => "nothing to do: other computers download elsewhere";
+    Busy = "busy", Nobody,
+        admin: "the machine is already sharing with as many others as it may"
+            => "the rest download elsewhere",
+        user: "other requests are being handled first"
+            => "try again in a moment";
+    Revoked = "revoked", Machine,
+        admin: "the machine's certificate has been revoked"
+            => "enrol the machine again if that was a mistake",
+        user: "this computer's registration has been withdrawn"
+            => "ask your administrator to register this computer again";
+    CertificateExpired = "certificate-expired", Machine,
+        admin: "the machine's certificate has expired"
+            => "renews automatically for up to 400 days after expiry; after that, enrol again with a new join code",
+        user: "this computer's registration has expired"
+            => "keep this computer connected to renew it; after more than 400 days, ask your administrator for a new join code";
+    Cloned = "cloned", Machine,
+        admin: "two machines use this identity at once: a disk was cloned"
+            => "enrol one of the two again with an empty data folder, then run `banyan machines readmit`",
+        user: "another computer uses the same registration as this one"
+            => "ask your administrator to register one of the two again";
+    Retired = "retired", Nobody,
+        admin: "the machine has enrolled again and has a new identity"
+            => "nothing to do: the new identity replaces this one",
+        user: "this computer has a newer registration"
+            => "nothing to do";
+    WrongIdentity = "wrong-identity", Peer,
+        admin: "a different machine than expected answers at this address"
+            => "check whether the address now belongs to another machine",
+        user: "a different computer answered than expected"
+            => "Banyan will try another computer";
+    NotAncestor = "not-ancestor", Peer,
+        admin: "the sender is not upstream of this machine in the tree"
+            => "check the sender named in the report",
+        user: "another computer sent something it may not send"
+            => "Banyan rejected it; your administrator can see this";
+    ListForged = "list-forged", Peer,
+        admin: "the list of target machines was altered in transit"
+            => "check the sender named in the report",
+        user: "another computer sent altered data"
+            => "Banyan rejected it; your administrator can see this";
+    NotAddressed = "not-addressed", Peer,
+        admin: "the offer is not meant for this machine"
+            => "check the sender named in the report",
+        user: "another computer sent an update meant for someone else"
+            => "Banyan rejected it; your administrator can see this";
+    OrderForged = "order-forged", Peer,
+        admin: "the order is not signed by the server"
+            => "check the sender named in the report",
+        user: "another computer sent an update your organisation did not approve"
+            => "Banyan rejected it; your administrator can see this";
+    OrderExpired = "order-expired", Nobody,
+        admin: "the order has expired"
+            => "deploy again if still needed",
+        user: "this update is no longer scheduled"
+            => "nothing to do: your administrator can schedule it again";
+    OrderSuperseded = "order-superseded", Nobody,
+        admin: "a newer order for this package has replaced this one"
+            => "nothing to do: the newer order takes its place",
+        user: "a newer update has replaced this one"
+            => "nothing to do: Banyan will install the newer one";
+    EpochBack = "epoch-back", Server,
+        admin: "the order was made before the server was restored from a backup"
+            => "on a restored server, run `banyan-server raise-epoch`, then deploy again",
+        user: "the server was restored from a backup"
+            => "your administrator needs to schedule this update again";
+    MetadataExpired = "metadata-expired", Server,
+        admin: "the signed metadata has expired"
+            => "check the server's timestamp signing and whether the publisher's keys need renewing",
+        user: "the publisher's signature has expired"
+            => "your administrator needs to renew it";
+    MetadataRolledBack = "metadata-rolled-back", Peer,
+        admin: "the signed metadata is older than what this machine has already seen"
+            => "check the sender, then the server's metadata store",
+        user: "outdated publisher information arrived"
+            => "Banyan rejected it; your administrator can see this";
+    MetadataForged = "metadata-forged", Peer,
+        admin: "the metadata is not signed by the publishers this machine trusts"
+            => "check the sender named in the report",
+        user: "this wasn't signed by a publisher this computer trusts"
+            => "Banyan rejected it; get it again from its publisher";
+    NotPublished = "not-published", Publisher,
+        admin: "no trusted publisher has signed this release"
+            => "publish it with the publisher's key",
+        user: "no trusted publisher has signed this version"
+            => "ask your administrator or the publisher for a signed version";
+    Withdrawn = "withdrawn", Publisher,
+        admin: "the publisher has withdrawn this release"
+            => "deploy another release of the package",
+        user: "the publisher has withdrawn this version"
+            => "nothing to do: wait for a newer version";
+    BelowFloor = "below-floor", Publisher,
+        admin: "the release's sequence is below the minimum this machine accepts"
+            => "publish a release with a higher sequence",
+        user: "this version is older than the publisher allows"
+            => "get a newer version";
+    WrongPlatform = "wrong-platform", Publisher,
+        admin: "the release has no file for this machine's platform"
+            => "publish a file for this platform, or leave the machine out of the deployment",
+        user: "this version isn't made for this type of computer"
+            => "ask the publisher for a version that fits this computer";
+    BadChunk = "bad-chunk", Peer,
+        admin: "received data does not match the publisher's signature"
+            => "downloading it again from another machine; check the sender named in the report",
+        user: "some of the data arrived damaged"
+            => "Banyan will download it again from another computer";
+    BadArtifact = "bad-artifact", Machine,
+        admin: "the file on this disk no longer matches what was received"
+            => "downloading it again; check the disk",
+        user: "the downloaded file was damaged on this computer's disk"
+            => "Banyan will download it again; if this happens often, have the disk checked";
+    CodeWrong = "code-wrong", Peer,
+        admin: "the authentication code does not match this machine and the route of its offer"
+            => "check the machines on the route named in the report",
+        user: "this download couldn't be confirmed with the server"
+            => "Banyan will try again; your administrator can see this";
+    ProtocolBroken = "protocol-broken", Peer,
+        admin: "the other side does not follow the protocol"
+            => "compare the Banyan versions on both machines",
+        user: "another computer sent something Banyan can't read"
+            => "Banyan will try another computer";
+    NoSource = "no-source", Network,
+        admin: "no machine that has the content can be reached"
+            => "Banyan will try again; check the links to the server",
+        user: "no computer that has this update can be reached"
+            => "Banyan will try again; check this computer's network";
+    ServerAway = "server-away", Network,
+        admin: "the server cannot be reached"
+            => "content keeps spreading; authentication waits for the server",
+        user: "the server can't be reached"
+            => "Banyan will continue once the server is back";
+    WaitsForGoAhead = "waits-for-go-ahead", Nobody,
+        admin: "waiting for permission from the server to install"
+            => "resume the deployment, or have it approved",
+        user: "waiting for permission to install"
+            => "nothing to do: Banyan will install it once it may";
+    Halted = "halted", Nobody,
+        admin: "the deployment was halted"
+            => "resume it, or keep it halted",
+        user: "your administrator has paused this update"
+            => "nothing to do: it continues when your administrator resumes it";
+    NotConsented = "not-consented", Nobody,
+        admin: "this publisher is not trusted on this computer yet"
+            => "compare the key shown with the one the publisher tells you; if they match, trust the publisher",
+        user: "this publisher isn't trusted on this computer yet"
+            => "compare the key shown with the one the publisher tells you; if they match, trust the publisher";
+    OtherSigner = "other-signer", Publisher,
+        admin: "another publisher's package with this name is already installed"
+            => "get the package from the publisher of the installed one, or stop trusting that publisher first",
+        user: "another publisher's package with this name is already installed"
+            => "get it from the publisher of the installed one, or stop trusting that publisher first";
+    NeedsAdministrator = "needs-administrator", Nobody,
+        admin: "only an administrator of the computer can install packages of this kind"
+            => "ask the publisher for an archive instead, or install it as an administrator",
+        user: "only an administrator of this computer can install packages of this kind"
+            => "ask the publisher for an archive instead, or ask an administrator of this computer";
+    DiskFull = "disk-full", Machine,
+        admin: "there is not enough free disk space"
+            => "free some space; the update then continues automatically",
+        user: "there isn't enough free disk space"
+            => "free some space; the update then continues automatically";
+    DiskFailed = "disk-failed", Machine,
+        admin: "reading or writing the disk failed"
+            => "check the disk and its file system",
+        user: "the disk couldn't be read or written"
+            => "have this computer's disk checked";
+    PackageManagerBusy = "package-manager-busy", Nobody,
+        admin: "another program is using the package manager"
+            => "Banyan will try again when it has finished",
+        user: "another program is installing software"
+            => "Banyan will try again when it has finished";
+    ArchiveUnsafe = "archive-unsafe", Publisher,
+        admin: "the archive has an entry that must not be unpacked"
+            => "make the archive without that entry and publish again",
+        user: "the package contains a file that isn't safe to unpack"
+            => "ask the publisher for a corrected package";
+    InstallFailed = "install-failed", Publisher,
+        admin: "the installation failed"
+            => "read the installation's output in the machine's report",
+        user: "the installation failed"
+            => "ask the publisher or your administrator for help";
+    ProbeFailed = "probe-failed", Publisher,
+        admin: "the new version failed its check, so the previous version was restored"
+            => "test on one machine and read the probe's output",
+        user: "the new version failed its check, so the previous version was restored"
+            => "nothing to do: the previous version keeps working";
+    UndoFailed = "undo-failed", Machine,
+        admin: "the new version failed its check and the previous version could not be restored"
+            => "repair the package on this machine manually",
+        user: "the new version failed its check and the previous version couldn't be restored"
+            => "ask for help before you use this software again";
+    CannotRestore = "cannot-restore", Publisher,
+        admin: "there is no previous version that could be restored"
+            => "keep an installer of the previous version, or deploy without undo",
+        user: "there is no previous version to go back to"
+            => "ask the publisher or your administrator for help";
+    NotAPackage = "not-a-package", Publisher,
+        admin: "not a package file this version of Banyan can read"
+            => "get it again from its publisher, who makes it with `banyan package build`",
+        user: "not a package file this version of Banyan can read"
+            => "get it again from its publisher";
+    BadRequest = "bad-request", Peer,
+        admin: "the server could not understand the request"
+            => "read the detail; compare the Banyan versions on both sides",
+        user: "the server couldn't understand the request"
+            => "check for an update of Banyan";
+    NotFound = "not-found", Nobody,
+        admin: "not found on the server"
+            => "check the name in the list",
+        user: "not found on the server"
+            => "check what is available now";
+    NotOffered = "not-offered", Nobody,
+        admin: "the catalogue does not offer this"
+            => "check what the catalogue offers now, or add it to the policy's catalogue",
+        user: "the catalogue doesn't offer this any more"
+            => "check what the catalogue offers now, or ask your administrator";
+    UnderWay = "under-way", Nobody,
+        admin: "already on its way to this machine"
+            => "wait until it is installed",
+        user: "already on its way to this computer"
+            => "nothing to do: it appears under Updates";
+    InstalledAlready = "installed-already", Nobody,
+        admin: "this version, or a newer one, is already installed"
+            => "nothing to do",
+        user: "this version, or a newer one, is already installed"
+            => "nothing to do";
+    NotAllowed = "not-allowed", Peer,
+        admin: "not authorised"
+            => "check the profile's token, or enrol the machine",
+        user: "you aren't allowed to do this"
+            => "ask your administrator";
+    NoRoot = "no-root", Publisher,
+        admin: "no publisher's root of trust has been registered"
+            => "run `banyan keys init` first",
+        user: "no publisher has been set up yet"
+            => "ask your administrator to finish setting up Banyan";
+    JoinRefused = "join-refused", Peer,
+        admin: "the join code is unknown, used up or expired"
+            => "create a new one with `banyan tokens create`",
+        user: "this join code is unknown, used up or expired"
+            => "ask your administrator for a new join code";
+    InternalError = "internal-error", Machine,
+        admin: "an error inside Banyan"
+            => "this is a bug in Banyan; report it with the log of this machine",
+        user: "something went wrong inside Banyan"
+            => "try again; if it happens again, tell your administrator";
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.words(), self.code())
+        write!(f, "{} ({})", self.for_admin().what, self.code())
     }
 }
 
@@ -136,5 +370,27 @@ mod tests {
             assert_eq!(serde_json::from_str::<Reason>(&json).unwrap(), reason);
         }
         assert_eq!(serde_json::from_str::<Reason>("\"from-the-future\"").unwrap(), Reason::Unknown);
+    }
+
+    #[test]
+    fn texts_for_people_at_the_computer_name_no_command_and_no_word_of_the_trade() {
+        for &reason in Reason::ALL {
+            let ReasonText { what, advice } = reason.for_user();
+            for text in [what, advice] {
+                for word in ["`", "machine", "order", "probe", "enrol", "deploy", "sequence", "metadata", "certificate"]
+                {
+                    assert!(!text.contains(word), "{reason:?}: {text:?} contains {word:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_advice_says_more_than_the_description() {
+        for &reason in Reason::ALL {
+            for text in [reason.for_admin(), reason.for_user()] {
+                assert_ne!(text.what, text.advice, "{reason:?}");
+            }
+        }
     }
 }

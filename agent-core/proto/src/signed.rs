@@ -1,7 +1,8 @@
-//! The envelope of everything the server signs: the exact text that was signed travels with its signature.
+//! The envelope of every document that the server signs. The exact signed text travels with its signature.
 //!
-//! Nothing is serialised again before checking, so two implementations cannot disagree about the bytes. Every kind of
-//! document has a context that is part of what is signed: a signature for one kind is worthless for another (rule S1).
+//! A receiver verifies that text and never serialises the document again, so two implementations cannot disagree about
+//! the bytes. Each kind of document has its own context, which is part of the signed bytes. So a signature for one kind
+//! is invalid for every other kind (rule S1).
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -9,40 +10,42 @@ use std::marker::PhantomData;
 
 /// A kind of document that the server signs.
 pub trait Document: Clone + Serialize + DeserializeOwned {
-    /// Names the kind and its version; signed together with the text.
+    /// The kind's name and version, signed together with the text.
     const CONTEXT: &'static str;
 }
 
-/// A document with the server's signature. Nothing in it can be read before [`Signed::verify`].
+/// A document with the server's signature. Its contents can be read only through [`Signed::verify`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signed<T> {
-    /// Which key signed ([`PublicKey::id`]).
+    /// The id of the signing key ([`PublicKey::id`]).
     key: String,
-    /// The document's JSON text, exactly as it was signed.
+    /// The document's JSON text, exactly as signed.
     payload: String,
-    /// Ed25519 signature, base64.
+    /// The Ed25519 signature in base64.
     signature: String,
     #[serde(skip)]
     kind: PhantomData<T>,
 }
 
-/// Why a signed document was not believed. Whoever sent it is at fault, or this machine's keys are old.
+/// The reason why a signed document was rejected. Either the sender is at fault, or this machine's keys are out of
+/// date.
 #[derive(Debug, thiserror::Error)]
 pub enum SignatureError {
-    /// The key is not one of those this machine trusts: forged, or the server's keys changed since enrolment.
-    #[error("signed with key {0:?}, which this machine does not know")]
+    /// The machine does not trust the key. Either the document is forged, or the server's keys changed after enrolment.
+    #[error("the document is signed with key {0:?}, which this machine does not trust")]
     UnknownKey(String),
-    /// The signature does not fit the text: altered on the way, or forged.
-    #[error("the signature does not fit the document")]
+    /// The signature does not match the text. Either the text was altered in transit, or the document is forged.
+    #[error("the signature does not match the document")]
     WrongSignature,
-    /// A true signature around a text that this version does not understand.
-    #[error("the document is signed but cannot be read: {0}")]
+    /// The signature is valid, but this version cannot parse the text.
+    #[error("the document's signature is valid, but its text cannot be parsed: {0}")]
     Unreadable(#[from] serde_json::Error),
 }
 
 impl<T: Document> Signed<T> {
-    /// The document, if one of `keys` signed exactly this text as this kind of document.
+    /// Verifies the signature and returns the document, if one of `keys` signed exactly this text as this kind of
+    /// document.
     ///
     /// # Errors
     /// See [`SignatureError`].
@@ -58,7 +61,7 @@ impl<T: Document> Signed<T> {
             .map_err(|_| SignatureError::WrongSignature)?;
         Ok(serde_json::from_str(&self.payload)?)
     }
-    /// Identifies these very bytes, for caches of what has been verified already.
+    /// Returns a hash of the key id, text and signature, for caches of verified documents.
     #[must_use]
     pub fn fingerprint(&self) -> crate::Digest {
         crate::Digest::of(
@@ -71,20 +74,20 @@ fn signed_bytes<T: Document>(payload: &str) -> Vec<u8> {
     [T::CONTEXT.as_bytes(), b"\0", payload.as_bytes()].concat()
 }
 
-/// The bytes of a base64 text in its one form. The decoder alone also takes texts put together of padded pieces: the
-/// same signature, key or hashes would have several forms.
+/// Decodes base64 and accepts only the canonical text. The decoder alone also accepts concatenated padded pieces, so
+/// one signature, key or hash list would have several text forms.
 pub(crate) fn base64(text: &str) -> Option<Vec<u8>> {
     let bytes = data_encoding::BASE64.decode(text.as_bytes()).ok()?;
     (data_encoding::BASE64.encode(&bytes) == text).then_some(bytes)
 }
 
-/// A public Ed25519 key of the server, as base64 in text.
+/// A public Ed25519 key of the server. Its text form is base64.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct PublicKey(Vec<u8>);
 
 impl PublicKey {
-    /// A short name for the key: the first 16 digits of its hash.
+    /// Returns a short name for the key: the first 16 hexadecimal digits of its hash.
     #[must_use]
     pub fn id(&self) -> String {
         crate::Digest::of(&self.0).to_string()[..16].to_owned()
@@ -105,7 +108,7 @@ impl TryFrom<String> for PublicKey {
     }
 }
 
-/// The keys whose signatures are believed.
+/// The public keys that this machine trusts.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyRing(pub Vec<PublicKey>);
@@ -113,38 +116,42 @@ pub struct KeyRing(pub Vec<PublicKey>);
 /// The server's private signing key.
 pub struct SigningKey(Ed25519KeyPair);
 
-/// A stored signing key that cannot be used.
+/// The error for a stored signing key that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the signing key is damaged: not an Ed25519 key in PKCS#8 form")]
+#[error("the signing key is damaged: it is not an Ed25519 key in PKCS#8 form; restore it from a backup")]
 pub struct BadSigningKey;
 
 impl SigningKey {
-    /// A new key, and the PKCS#8 bytes to keep it by.
+    /// Generates a key and returns it with the PKCS#8 bytes to store.
     ///
     /// # Panics
-    /// When the system has no random numbers.
+    /// When the system cannot provide random numbers.
     #[must_use]
     pub fn generate() -> (Self, Vec<u8>) {
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new())
-            .expect("the system's random number generator works");
-        let key = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).expect("a key that was just made");
+            .expect("the system's random number generator failed");
+        let key = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).expect("a newly generated key must be valid");
         (Self(key), pkcs8.as_ref().to_vec())
     }
+    /// Loads a key from its PKCS#8 bytes.
+    ///
     /// # Errors
-    /// When the bytes are not such a key.
+    /// When the bytes are not an Ed25519 key in PKCS#8 form.
     pub fn from_pkcs8(bytes: &[u8]) -> Result<Self, BadSigningKey> {
         Ed25519KeyPair::from_pkcs8(bytes).map(Self).map_err(|_| BadSigningKey)
     }
-    /// What others check this key's signatures with.
+    /// Returns the public key, with which others verify signatures of this key.
     #[must_use]
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.public_key().as_ref().to_vec())
     }
+    /// Signs a document and returns it in its envelope.
+    ///
     /// # Panics
-    /// Never for the documents of this crate: each of them has a JSON form.
+    /// Never for the documents of this crate, because each of them has a JSON form.
     #[must_use]
     pub fn sign<T: Document>(&self, document: &T) -> Signed<T> {
-        let payload = serde_json::to_string(document).expect("every document has a JSON form");
+        let payload = serde_json::to_string(document).expect("every document must have a JSON form");
         let signature = data_encoding::BASE64.encode(self.0.sign(&signed_bytes::<T>(&payload)).as_ref());
         Signed { key: self.public().id(), payload, signature, kind: PhantomData }
     }
@@ -177,7 +184,7 @@ mod tests {
         assert!(matches!(altered.verify(&ring), Err(SignatureError::WrongSignature)));
         assert_eq!(base64("AAA="), Some(vec![0, 0]));
         for pieces in ["AA==AA==", "AAA=AAAA"] {
-            assert_eq!(base64(pieces), None, "bytes that have another, single text");
+            assert_eq!(base64(pieces), None, "these bytes have a different canonical text");
         }
         let other_kind: Signed<B> = serde_json::from_value(serde_json::to_value(&signed).unwrap()).unwrap();
         assert!(matches!(other_kind.verify(&ring), Err(SignatureError::WrongSignature)));

@@ -1,4 +1,4 @@
-//! Wall-clock time as documents carry it. Waiting never uses it: all waiting is on monotonic time.
+//! Wall-clock time in documents. Waiting never uses it: all waiting is on monotonic time.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -9,13 +9,13 @@ use std::fmt;
 pub struct UnixSeconds(pub u64);
 
 impl UnixSeconds {
-    /// This machine's clock. Callers that decide anything take the time as an argument instead.
+    /// Reads this machine's clock. Code that decides anything takes the time as an argument instead.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
+    #[expect(clippy::disallowed_methods, reason = "the only place that reads the wall clock")]
     pub fn now() -> Self {
         Self(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     }
-    /// This time and some seconds.
+    /// Returns the time this many seconds later.
     #[must_use]
     pub fn plus(self, seconds: u64) -> Self {
         Self(self.0.saturating_add(seconds))

@@ -1,8 +1,8 @@
-//! The two times, and clocks that are put right.
+//! The wall clock and the monotonic clock, and steps of the wall clock.
 //!
-//! A verdict depends on the wall clock, so when that is stepped the verdict must be asked for again. A driver that can be told of
-//! steps (`timerfd` with `TFD_TIMER_CANCEL_ON_SET`, `WM_TIMECHANGE`) uses that; any other looks with [`ClockWatch`]
-//! whenever it is awake anyway.
+//! A verdict depends on the wall clock, so a step requires a new one. A driver that the system can notify of steps
+//! (`timerfd` with `TFD_TIMER_CANCEL_ON_SET`, `WM_TIMECHANGE`) uses that. Any other driver checks with [`ClockWatch`]
+//! whenever it is awake.
 
 use crate::{Seconds, local};
 use banyan_proto::{
@@ -15,13 +15,13 @@ use std::time::Duration;
 /// A moment on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// The clock on the wall.
+    /// The wall-clock time.
     pub wall: UnixSeconds,
     /// Monotonic time since the driver's start.
     pub mono: Duration,
 }
 
-/// Times as far as a zone can show them (until the year 9892); later ones count as that.
+/// Converts a time, limited to what a time zone can represent (until the year 9892).
 pub(crate) fn seconds(at: UnixSeconds) -> Seconds {
     i64::try_from(at.0).unwrap_or(i64::MAX).min(250_000_000_000)
 }
@@ -30,13 +30,13 @@ pub(crate) fn unix(at: Seconds) -> UnixSeconds {
     UnixSeconds(u64::try_from(at).unwrap_or(0))
 }
 
-/// Notices that the wall clock was stepped.
+/// Detects steps of the wall clock.
 #[derive(Debug, Clone)]
 pub struct ClockWatch {
     last: Moment,
 }
 
-/// Smaller differences are rounding and slewing.
+/// The smallest difference that counts as a step (seconds). Smaller ones are rounding and slewing.
 const NOTICED: i64 = 3;
 
 impl ClockWatch {
@@ -45,8 +45,8 @@ impl ClockWatch {
     pub fn new(now: Moment) -> Self {
         Self { last: now }
     }
-    /// By how many seconds the wall clock has moved more (or, negative, less) than the monotonic one since the last step.
-    /// None when it has not been stepped. Sleep that the monotonic clock does not count looks like a step forward.
+    /// Returns by how many seconds the wall clock has moved ahead of the monotonic one since the last step (negative:
+    /// behind). Returns `None` without a step. Sleep that the monotonic clock does not count looks like a step forward.
     pub fn look(&mut self, now: Moment) -> Option<i64> {
         let wall = seconds(now.wall) - seconds(self.last.wall);
         let mono = i64::try_from(now.mono.saturating_sub(self.last.mono).as_secs()).unwrap_or(i64::MAX);
@@ -59,12 +59,12 @@ impl ClockWatch {
     }
 }
 
-/// Call it when the clock was stepped by so many seconds (as [`ClockWatch::look`] says), and with 0 at the start. Says
-/// whether the choice was changed and has to be stored.
+/// Adjusts the choice after the clock was stepped by this many seconds (the result of [`ClockWatch::look`]; 0 at the
+/// start). Returns whether the choice changed and must be stored.
 ///
-/// A pause that was asked for before a step back goes with it and does not become longer; after a step forward (or a sleep) it ends by
-/// the clock on the wall. A pause from the future, left by a clock that was put back while nobody watched, is dropped: how
-/// long it should last can no longer be known.
+/// After a step back, an earlier pause moves back with the clock, so that it does not become longer. After a step
+/// forward or a sleep, the pause ends by the wall clock. A pause from the future is dropped: the clock was set back
+/// while the program was not running, so the pause's remaining length is unknown.
 pub fn after_clock_step(choice: &mut Choice, now: UnixSeconds, by: i64) -> bool {
     let Some(pause) = &mut choice.pause else { return false };
     let (Pause::For { asked, .. } | Pause::UntilTomorrow { asked } | Pause::UntilResumed { asked }) = pause;
@@ -81,10 +81,10 @@ pub fn after_clock_step(choice: &mut Choice, now: UnixSeconds, by: i64) -> bool 
     moved
 }
 
-/// A pause this far in the future (seconds) is not believed.
+/// A pause from further in the future than this is dropped (seconds).
 const FUTURE: u64 = 300;
 
-/// When a pause ends; none when it does not by itself. `most` is the longest pause the policy allows (seconds).
+/// Returns when a pause ends; `None` if it has no end. `most` is the longest pause that the policy allows (seconds).
 pub(crate) fn pause_end(pause: Pause, most: Option<u32>, zone: &TimeZone) -> Option<Seconds> {
     let asked = seconds(pause.asked());
     let end = match pause {
@@ -96,20 +96,20 @@ pub(crate) fn pause_end(pause: Pause, most: Option<u32>, zone: &TimeZone) -> Opt
     end.into_iter().chain(most).min()
 }
 
-/// "Tonight", as a time for [`banyan_proto::schedule::Wish::After`]: when these hours next begin, or now when they have.
+/// Returns "tonight" for [`banyan_proto::schedule::Wish::After`]: when the night hours next begin, or now during them.
 #[must_use]
 pub fn tonight(now: UnixSeconds, zone: &TimeZone, night: Night) -> UnixSeconds {
     let now = seconds(now);
     unix(local::next_open(&night.week(), zone, now).unwrap_or(now))
 }
 
-/// "Tomorrow": 06:00 of the next day.
+/// Returns "tomorrow": 06:00 on the next day.
 #[must_use]
 pub fn tomorrow(now: UnixSeconds, zone: &TimeZone) -> UnixSeconds {
     unix(local::tomorrow_morning(zone, seconds(now)))
 }
 
-/// The local day that this time falls on, as the ledger calls it: `2026-11-23`.
+/// Returns the local day that contains this time, as in the usage history: `2026-11-23`.
 #[must_use]
 pub fn day_name(now: UnixSeconds, zone: &TimeZone) -> String {
     local::day_name(local::day(zone, seconds(now)))
@@ -129,14 +129,14 @@ mod tests {
         assert_eq!(watch.look(at(100_060, 60)), None);
         assert_eq!(watch.look(at(100_121, 120)), None);
         assert_eq!(watch.look(at(100_120 - 3600, 120)), Some(-3600));
-        assert_eq!(watch.look(at(100_121 - 3540, 180)), None, "told once");
+        assert_eq!(watch.look(at(100_121 - 3540, 180)), None, "reported once");
         assert_eq!(watch.look(at(100_240 - 3600 + 7200, 240)), Some(7200));
     }
 
     #[test]
     fn a_pause_does_not_get_longer_by_a_step_back() {
         let mut choice = Choice { pause: Some(Pause::an_hour(UnixSeconds(100_000))), ..Choice::default() };
-        // Ten minutes in, the clock is put back by two hours.
+        // Ten minutes in, the clock is set back by two hours.
         assert!(after_clock_step(&mut choice, UnixSeconds(100_600 - 7200), -7200));
         let end = pause_end(choice.pause.unwrap(), None, &TimeZone::UTC).unwrap();
         assert_eq!(end - (100_600 - 7200), 3000, "fifty minutes are left");

@@ -1,4 +1,4 @@
-//! Everything that can close a gate, one by one: what is in the way at a moment, and when each of them ends by itself.
+//! Evaluates every condition that can close a gate: which ones apply at a given time, and when each ends.
 
 use crate::{
     Seconds, Situation,
@@ -10,13 +10,13 @@ use banyan_proto::limits::CHUNK_BYTES;
 use banyan_proto::schedule::{By, Kind, Night, Presence, Stage, Unquiet, Week, Why, Window, Wish};
 use std::time::Duration;
 
-/// One thing in the way.
+/// A condition that closes a gate.
 #[derive(Debug, Clone)]
 pub(crate) struct Shut {
     pub(crate) why: Why,
-    /// When it is out of the way by itself; none when no clock foretells it.
+    /// When it ends; `None` if that cannot be foreseen.
     pub(crate) opens: Option<Seconds>,
-    /// It is a window that goes by the clock.
+    /// Whether it is a window that follows the clock.
     pub(crate) window: bool,
 }
 
@@ -29,16 +29,17 @@ impl Shut {
     }
 }
 
-/// A situation with its choice settled; what is asked about different moments of it.
+/// A situation with its settings in effect, to be evaluated at different times.
 pub(crate) struct View<'a> {
     pub(crate) s: &'a Situation<'a>,
     pub(crate) settled: Settled<'a>,
-    /// Signals are those of this moment, whatever moment is asked about.
+    /// The monotonic time at which signals are read, whatever wall-clock time is evaluated.
     pub(crate) mono: Duration,
 }
 
 impl View<'_> {
-    /// When a stage goes ahead in any case. Passing on has no deadline: it is for others, who find other ways.
+    /// Returns when the deadline opens a stage. Sharing has no deadline: it serves other machines, which have other
+    /// sources.
     pub(crate) fn deadline(&self, stage: Stage) -> Option<Seconds> {
         let (task, terms) = (self.s.task?, &self.s.policy.deadline);
         let after = match stage {
@@ -51,7 +52,7 @@ impl View<'_> {
         let grace = seconds(task.seen) + i64::from(terms.grace);
         Some(if stage == Stage::Install { at.max(grace) } else { at })
     }
-    /// What is in the way at this time, the first named first among equals. Empty: the gate is open.
+    /// Returns the conditions that close the gate at this time, in order of precedence. Empty if the gate is open.
     pub(crate) fn shut(&self, stage: Stage, at: Seconds) -> Vec<Shut> {
         let mut all = self.checks(stage, at);
         let deadline = self.deadline(stage);
@@ -64,11 +65,11 @@ impl View<'_> {
         }
         all
     }
-    /// Whether something would be in the way if there were no deadline.
+    /// Returns whether a condition would close the gate without the deadline.
     pub(crate) fn held_without_deadline(&self, stage: Stage, at: Seconds) -> bool {
         !self.overridable(stage, at).is_empty()
     }
-    /// What no deadline overrides.
+    /// Returns the conditions that no deadline overrides.
     fn checks(&self, stage: Stage, at: Seconds) -> Vec<Shut> {
         let (settled, policy) = (&self.settled, self.s.policy);
         let mut all = Vec::new();
@@ -95,7 +96,8 @@ impl View<'_> {
         }
         all.extend(self.power(stage).map(Shut::held));
         if let (Stage::Forward, Some((quota, by))) = (stage, settled.quota) {
-            // Less than a chunk left is nothing left; on the link it is a little more than by itself.
+            // Less than a chunk left counts as nothing left. A chunk takes slightly more than its own size on the
+            // network.
             let chunk = CHUNK_BYTES as u64 * 17 / 16;
             let used = self.s.ledger.used(self.s.zone, at).saturating_add(quota.min(chunk));
             if used > quota || quota == 0 {
@@ -105,8 +107,8 @@ impl View<'_> {
         }
         all
     }
-    /// Less disk is free than shall be. The administrator's floor is a check; the person's own, above it, is a wish like a window, or
-    /// whoever asks for an endless disk would be rid of every update.
+    /// Returns whether there is too little free disk space. The administrator's minimum is a check. The user's higher
+    /// minimum is a wish like a window; otherwise an endless minimum would block every update.
     fn disk_low(&self, persons: bool) -> Option<Shut> {
         let floor = (self.s.policy.free_disk, By::Policy);
         let (least, by) =
@@ -125,11 +127,11 @@ impl View<'_> {
             Stage::Install => rules.battery.install,
             Stage::Forward => rules.battery.forward,
         };
-        // A battery that does not say how full it is counts as empty.
+        // A battery of unknown charge counts as empty.
         let enough = least.is_some_and(|least| power.charge.unwrap_or(0) >= least);
         (power.battery && !enough).then_some(Why::Battery { charge: power.charge, least, may_overrule })
     }
-    /// What a deadline overrides.
+    /// Returns the conditions that a deadline overrides.
     fn overridable(&self, stage: Stage, at: Seconds) -> Vec<Shut> {
         let bounds = &self.s.policy.bounds;
         let now = self.wants_now(stage);
@@ -159,7 +161,7 @@ impl View<'_> {
         }
         all
     }
-    /// The windows of a stage: the policy's, the order's, the person's.
+    /// Returns the windows of a stage: the policy's, the order's and the user's.
     pub(crate) fn windows(&self, stage: Stage) -> Vec<Frame<'_>> {
         let policy = self.s.policy;
         let (laid_down, own) = match stage {
@@ -173,15 +175,16 @@ impl View<'_> {
         all.push(Frame { window: &own.window, night: own.night, by: own.by, outer: false });
         all
     }
-    /// Without those that "now" lifts. It is no way round the bounds: it is worth as much as choosing "any time".
+    /// Returns the windows without those that "now" lifts. "Now" cannot exceed the bounds: it has the same effect as
+    /// choosing "any time".
     fn windows_in_force(&self, stage: Stage) -> impl Iterator<Item = Frame<'_>> {
         let (bounds, now) = (&self.s.policy.bounds, self.wants_now(stage));
         let past_own = now && (bounds.now || bounds.windows.contains(&Kind::Any));
         let past_all = now && bounds.now;
         self.windows(stage).into_iter().filter(move |frame| if frame.outer { !past_all } else { !past_own })
     }
-    /// When all windows that go by the clock are open at once, from this time on. They go by the same clock, so it is as if
-    /// there were one window, open where all are.
+    /// Returns when all clock-based windows are next open at once. They follow the same clock, so they act like a
+    /// single window: their intersection.
     pub(crate) fn windows_open(&self, stage: Stage, at: Seconds) -> Option<Seconds> {
         let weeks = self.windows_in_force(stage).filter_map(|frame| frame.week());
         local::next_open(&weeks.fold(Week::ALWAYS, Week::and), self.s.zone, at)
@@ -203,7 +206,7 @@ impl View<'_> {
             if opens.is_some() { Why::Window { window: frame.window.clone(), by } } else { Why::NeverOpens { by } };
         Some(Shut { why, opens, window: opens.is_some() })
     }
-    /// What keeps the machine from being idle.
+    /// Returns what keeps the machine from being idle.
     fn unquiet(&self) -> Option<Unquiet> {
         let (signals, overrule) = (self.s.signals, &self.settled.overrule);
         if !overrule.presence && signals.presence.get(self.mono) == Some(&Presence::Here) {
@@ -218,17 +221,17 @@ impl View<'_> {
     }
 }
 
-/// One of the windows that a stage has to be in.
+/// One of the windows that apply to a stage.
 pub(crate) struct Frame<'a> {
     window: &'a Window,
     night: Night,
     by: By,
-    /// Laid down by the administrator, not a default that the person may change.
+    /// Whether the administrator set it, as opposed to a default that the user can change.
     outer: bool,
 }
 
 impl Frame<'_> {
-    /// As a week, if it goes by the clock.
+    /// Returns it as a week, if it follows the clock.
     pub(crate) fn week(&self) -> Option<Week> {
         match self.window {
             Window::Any | Window::Idle => None,

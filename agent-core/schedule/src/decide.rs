@@ -1,4 +1,4 @@
-//! The verdict, and when it can next change by itself.
+//! Computes the verdict, and when it can next change without new input.
 
 use crate::{
     Seconds, Situation,
@@ -13,17 +13,18 @@ use banyan_proto::{
 };
 use std::time::Duration;
 
-/// When to ask again.
+/// When to ask for a new verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wake {
-    /// After so long, monotonic. Whole seconds: since the wall clock is given in those, up to one second late.
+    /// Time until then (monotonic, whole seconds). Up to one second late, because the wall clock is given in whole
+    /// seconds.
     pub after: Duration,
-    /// That is when the wall clock shows this, if nobody steps it.
+    /// The wall-clock time then, unless the clock is stepped.
     pub at: UnixSeconds,
 }
 
-/// What may be done now. Ask again at [`next_change`], whenever anything in the situation changes, and when the wall clock was
-/// stepped.
+/// Returns what may be done now. Ask again at [`next_change`], whenever the situation changes, and after the wall clock
+/// was stepped.
 #[must_use]
 pub fn decide(situation: &Situation<'_>, now: Moment) -> Verdict {
     let (view, at) = (view(situation, now), seconds(now.wall));
@@ -36,7 +37,7 @@ pub fn decide(situation: &Situation<'_>, now: Moment) -> Verdict {
     Verdict { receive, install, forward, announce }
 }
 
-/// When a stage of the order that is asked about goes ahead in any case; none: it has no deadline.
+/// Returns when the deadline opens a stage of the current order; `None` without a deadline.
 #[must_use]
 pub fn deadline(situation: &Situation<'_>, stage: Stage) -> Option<UnixSeconds> {
     let now = Moment { wall: UnixSeconds::default(), mono: Duration::ZERO };
@@ -44,7 +45,7 @@ pub fn deadline(situation: &Situation<'_>, stage: Stage) -> Option<UnixSeconds> 
 }
 
 const STAGES: [Stage; 3] = [Stage::Receive, Stage::Install, Stage::Forward];
-/// So many closings in a row are looked at. Windows, pause, quota and a wish need a few.
+/// Maximum number of consecutive closings to examine. Windows, pause, quota and a wish need only a few.
 const TURNS: usize = 64;
 
 fn view<'a>(s: &'a Situation<'a>, now: Moment) -> View<'a> {
@@ -61,20 +62,21 @@ fn gate(view: &View<'_>, stage: Stage, at: Seconds) -> Gate {
     }
 }
 
-/// What does not end by itself before what does, what ends later before what ends sooner, what is named first before others.
+/// Returns the obstacle to report. One without a foreseeable end ranks first, then the one that ends last, then the one
+/// listed first.
 fn strictest(shut: &[Shut]) -> Option<&Shut> {
     shut.iter().rev().max_by_key(|shut| shut.opens.unwrap_or(Seconds::MAX))
 }
 
 enum Opening {
     At(Seconds),
-    /// It waits for something that no clock foretells.
+    /// The end of an obstacle cannot be foreseen.
     Unforeseen,
-    /// Each condition ends sometimes, but never all at once.
+    /// Each obstacle ends at some time, but never all at once.
     Never,
 }
 
-/// When nothing is in the way any more, if signals stay what they are.
+/// Returns when no obstacle is left, if the signals stay the same.
 fn opening(view: &View<'_>, stage: Stage, from: Seconds) -> Opening {
     let mut at = from;
     for _ in 0..TURNS {
@@ -118,8 +120,8 @@ fn announcement(view: &View<'_>, stage: Stage, at: Seconds) -> Option<Announceme
     Some(Announcement { stage, at: unix(deadline), before: *due.min()? })
 }
 
-/// When the verdict can next change by itself: never later than it does, seldom sooner. None: never, as long as the
-/// situation stays what it is.
+/// Returns when the verdict can next change without new input: never later than it does, and rarely sooner. `None`
+/// means never, as long as the situation stays the same.
 #[must_use]
 pub fn next_change(situation: &Situation<'_>, now: Moment) -> Option<Wake> {
     let (view, at) = (view(situation, now), seconds(now.wall));

@@ -1,24 +1,24 @@
-//! When a processor counts as idle: entered slowly, left fast, so that a person who comes back is never kept waiting and
-//! a short lull does not start a transfer.
+//! Detects processor idleness. Idleness begins slowly, so that a short lull starts no transfer, and ends quickly, so
+//! that a returning user never has to wait.
 
 use banyan_proto::schedule::Load;
 use std::time::Duration;
 
-/// Where idleness begins and ends. Percentages are of all cores, without this program's own share: whoever samples takes
-/// that out.
+/// The thresholds of idleness. Percentages are of all cores, without this program's own share, which the sampler
+/// subtracts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Thresholds {
-    /// The average must be below (percent). Default 20.
+    /// The average must be below this (percent). Default 20.
     pub enter_below: u8,
-    /// for so long. Default 3 min.
+    /// … for this long. Default 3 min.
     pub enter_after: Duration,
     /// A short average of this much ends idleness at once (percent). Default 40.
     pub leave_above: u8,
     /// The time constant of the average. Default 30 s.
     pub average: Duration,
-    /// The time constant of the short average: a second of a busy processor ends idleness. Default 1.5 s.
+    /// The time constant of the short average. One busy second ends idleness. Default 1.5 s.
     pub short: Duration,
-    /// When samples are further apart, nothing is known about the time between. Default 30 s.
+    /// If samples are further apart than this, the time between them counts as unknown. Default 30 s.
     pub gap: Duration,
 }
 
@@ -30,7 +30,7 @@ impl Default for Thresholds {
     }
 }
 
-/// Turns samples of the processor into [`Load`].
+/// Computes [`Load`] from processor samples.
 #[derive(Debug, Clone)]
 pub struct Idleness {
     thresholds: Thresholds,
@@ -47,13 +47,13 @@ struct Seen {
 }
 
 impl Idleness {
-    /// Nothing is known yet.
+    /// Starts without any samples.
     #[must_use]
     pub fn new(thresholds: Thresholds) -> Self {
         Self { thresholds, seen: None }
     }
-    /// A sample: how busy the processor was since the last one (percent; above 100 counts as 100, no number as 100).
-    /// `now` is monotonic. Gives the state of now.
+    /// Adds a sample: the processor load since the previous one (percent). Values above 100 and values that are not
+    /// numbers count as 100. `now` is monotonic. Returns the current load.
     pub fn sample(&mut self, now: Duration, percent: f64) -> Load {
         let t = &self.thresholds;
         let percent = if percent.is_finite() { percent.clamp(0.0, 100.0) } else { 100.0 };
@@ -69,7 +69,7 @@ impl Idleness {
             let since = *seen.quiet_since.get_or_insert(now);
             seen.idle |= now.saturating_sub(since) >= t.enter_after;
         } else {
-            // Between the thresholds idleness goes on, and does not begin.
+            // Between the thresholds, idleness can continue but not begin.
             seen.quiet_since = seen.quiet_since.filter(|_| seen.idle);
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=100")]
@@ -77,14 +77,14 @@ impl Idleness {
         self.seen = Some(seen);
         load
     }
-    /// Since when it has been quiet (monotonic), for "quiet for 4 min".
+    /// Returns since when the processor has been quiet (monotonic), for "quiet for 4 min".
     #[must_use]
     pub fn quiet_since(&self) -> Option<Duration> {
         self.seen.as_ref()?.quiet_since
     }
 }
 
-/// How much of a new value goes into an average after so many seconds.
+/// Returns the weight of a new value in an average after this many seconds.
 fn share(passed: f64, constant: Duration) -> f64 {
     1.0 - (-passed / constant.as_secs_f64().max(1e-3)).exp()
 }
@@ -93,7 +93,7 @@ fn share(passed: f64, constant: Duration) -> f64 {
 mod tests {
     use super::*;
 
-    /// Samples every five seconds; when it became idle and when it stopped, in seconds.
+    /// Samples every five seconds. Returns the times (seconds) at which idleness began or ended.
     fn turns(loads: impl IntoIterator<Item = f64>) -> Vec<(u64, bool)> {
         let mut idleness = Idleness::new(Thresholds::default());
         let mut turns = vec![];
@@ -115,14 +115,14 @@ mod tests {
 
     #[test]
     fn looked_at_each_second_a_person_who_comes_back_is_noticed_within_two() {
-        // They begin somewhere between two looks: of the first one after that only a part is theirs.
+        // The user returns between two samples, so only part of the first sample after that is theirs.
         for part in [0.01, 0.3, 0.7, 1.0] {
             let mut idleness = Idleness::new(Thresholds::default());
             let quiet = (0..200).map(|n| idleness.sample(Duration::from_secs(n), 3.0).idle).last();
             assert_eq!(quiet, Some(true));
             let first = idleness.sample(Duration::from_secs(200), 3.0 + part * 77.0).idle;
             let second = idleness.sample(Duration::from_secs(201), 80.0).idle;
-            // The first look comes a second after they began when all of it is theirs.
+            // If all of it is theirs, the first sample comes a second after they returned.
             assert!(!second && (part < 1.0 || !first), "{part}: {first}, {second}");
         }
     }
@@ -149,6 +149,9 @@ mod tests {
         assert!(!idleness.sample(Duration::from_secs(3600), 1.0).idle, "suspended for an hour");
         assert!(!idleness.sample(Duration::from_secs(3600 + 25), 1.0).idle);
         assert!(idleness.quiet_since() >= Some(Duration::from_secs(3600)));
-        assert!(!idleness.sample(Duration::from_secs(3650), f64::NAN).idle, "no number is no quiet");
+        assert!(
+            !idleness.sample(Duration::from_secs(3650), f64::NAN).idle,
+            "a value that is not a number is not quiet"
+        );
     }
 }

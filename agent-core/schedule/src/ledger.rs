@@ -1,37 +1,38 @@
-//! What was passed on and received, day by day, and the daily upload quota.
+//! The usage history: bytes uploaded and downloaded per day, and the daily upload quota.
 //!
-//! **Never more than the quota.** Who wants to send reserves first; what is reserved counts as given until it is
-//! settled. Nothing is granted that has not been written down before: [`Ledger::write_ahead`] stores a
-//! little more than has been used, grants are taken from that, and so a machine that crashes loses some of the day's quota instead of
-//! forgetting what it gave.
+//! **Never more than the quota.** A sender must first reserve bytes. Reserved bytes count as sent until they are
+//! settled. Nothing is granted unless it is already on disk: [`Ledger::write_ahead`] stores slightly more than has been
+//! used, and grants are taken from that reserve. A machine that crashes therefore loses a little of the day's quota
+//! instead of forgetting what it sent.
 //!
-//! **Days** are local ones, as people read them: 23 or 25 hours long when daylight saving changes. What is given goes to the day
-//! that the clock on the wall shows; what is booked on the next day counts against its quota too. So a clock that is put back
-//! over midnight, or a journey to the west, gives no second quota. When the clock is put back further, what was given on the
-//! day that was open counts against the day that is open now, once. A clock that is put forward gains a new quota, and so does one that
-//! is put back by more than a day while the program does not run: the quota is the owner's own, not a lock.
+//! **Days** are local days, 23 or 25 hours long when daylight saving time begins or ends. An upload is booked on the
+//! day that the wall clock shows. Bookings on the next day count against a day's quota, too. Setting the clock back
+//! across midnight, or travelling west, therefore yields no second quota. If the clock is set back further, the uploads
+//! of the day that was open count once against the day that is now open. Setting the clock forward yields a new quota.
+//! So does setting it back by more than a day while the program is not running: the quota protects the owner, and is
+//! not a lock against them.
 
 use crate::{Seconds, clock::seconds, local};
 use banyan_proto::{UnixSeconds, schedule::DayUse};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 
-/// So many days are kept.
+/// Number of days to keep.
 const DAYS: usize = 92;
-/// So much is written down ahead of what has been used (bytes): lost from the day's quota when the machine crashes.
+/// How much is stored ahead of actual use (bytes). A crash costs this much of the day's quota.
 const AHEAD: u64 = 1 << 20;
 
-/// What was passed on and received.
+/// The bytes uploaded and downloaded per day.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     days: BTreeMap<i64, Use>,
-    /// The latest day that was booked on.
+    /// The latest day with a booking.
     open: Option<i64>,
-    /// Given on a later day, before the clock was put back to this one.
+    /// Uploads from a later day, carried to this day when the clock was set back.
     carried: Option<(i64, u64)>,
-    /// Given or reserved on which day at the most, according to what is stored; without what is set aside.
+    /// The day, and the maximum upload on it that is stored on disk (sent or reserved, without `aside`).
     stored: Option<(i64, u64)>,
-    /// Will be given, whatever is refused.
+    /// Bytes that will be sent even if the quota refuses more.
     aside: u64,
 }
 
@@ -43,15 +44,15 @@ struct Use {
 }
 
 impl Use {
-    /// What has gone out, or may have.
+    /// Returns the bytes that were sent or may have been.
     fn out(self) -> u64 {
         self.given.saturating_add(self.reserved)
     }
 }
 
-/// Leave to send so many bytes. Give it back with [`Ledger::settle`]; one that is dropped stays counted.
+/// Permission to send a number of bytes. Return it with [`Ledger::settle`]; a dropped reservation stays counted.
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "what is not settled stays reserved"]
+#[must_use = "an unsettled reservation stays counted"]
 pub struct Reservation {
     day: i64,
     bytes: u64,
@@ -60,14 +61,14 @@ pub struct Reservation {
 /// Why nothing was reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The quota does not hold so much more today.
+    /// Today's quota does not have that much left.
     Quota,
-    /// Store what [`Ledger::write_ahead`] gives, say so with [`Ledger::stored`], and ask again.
+    /// First store the result of [`Ledger::write_ahead`], confirm it with [`Ledger::stored`], then ask again.
     WriteFirst,
 }
 
 impl Ledger {
-    /// From what was stored. Days that cannot be read are left out.
+    /// Restores the history from stored rows. Unreadable days are skipped.
     #[must_use]
     pub fn restore(days: &[DayUse]) -> Self {
         let mut ledger = Self::default();
@@ -81,14 +82,14 @@ impl Ledger {
         ledger.forget(i64::MAX);
         ledger
     }
-    /// For people, and to be stored when the program ends in an orderly way: oldest day first. What is reserved counts as
-    /// given.
+    /// Returns the days, oldest first, for display and for storing at an orderly shutdown. Reserved bytes count as
+    /// sent.
     #[must_use]
     pub fn days(&self) -> Vec<DayUse> {
         let rows = self.days.iter().filter(|(_, of)| of.out() > 0 || of.received > 0);
         rows.map(|(day, of)| DayUse { day: local::day_name(*day), given: of.out(), received: of.received }).collect()
     }
-    /// Counted against the quota of the day that this time falls on (bytes).
+    /// Returns the bytes that count against the quota of the day that contains this time.
     pub(crate) fn used(&self, zone: &TimeZone, at: Seconds) -> u64 {
         self.used_on(local::day(zone, at))
     }
@@ -103,10 +104,10 @@ impl Ledger {
     fn entry(&self, day: i64) -> Use {
         self.days.get(&day).copied().unwrap_or_default()
     }
-    /// Takes so many bytes out of today's quota, before they are sent. Without a quota it only counts.
+    /// Reserves bytes of today's quota before they are sent. Without a quota it only counts them.
     ///
     /// # Errors
-    /// See [`Refusal`]; nothing has been taken then.
+    /// See [`Refusal`]. Nothing is reserved then.
     pub fn reserve(
         &mut self,
         zone: &TimeZone,
@@ -120,7 +121,7 @@ impl Ledger {
             if used > quota {
                 return Err(Refusal::Quota);
             }
-            // What is set aside is no part of what is stored: it shrinks while others take its place.
+            // `aside` is not part of the stored amount, because it shrinks as actual bookings replace it.
             let out = used.saturating_sub(self.aside);
             if self.stored.is_none_or(|(stored, most)| stored != day || out > most) {
                 return Err(Refusal::WriteFirst);
@@ -130,14 +131,15 @@ impl Ledger {
         entry.reserved = entry.reserved.saturating_add(bytes);
         Ok(Reservation { day, bytes })
     }
-    /// So many of the reserved bytes were sent; the rest goes back. Bytes count on the day they were reserved.
+    /// Settles a reservation: `sent` of its bytes were sent, and the rest is released. The bytes count on the day of
+    /// the reservation.
     #[expect(clippy::needless_pass_by_value, reason = "a reservation is settled once")]
     pub fn settle(&mut self, reservation: Reservation, sent: u64) {
         let entry = self.days.entry(reservation.day).or_default();
         entry.reserved = entry.reserved.saturating_sub(reservation.bytes);
         entry.given = entry.given.saturating_add(sent);
     }
-    /// So many bytes that were settled as sent today did not go out after all; gives how many of them could be taken back.
+    /// Takes back bytes that were settled as sent today but were not sent. Returns how many could be taken back.
     pub fn give_back(&mut self, zone: &TimeZone, now: UnixSeconds, bytes: u64) -> u64 {
         let day = self.open_day(zone, now);
         let entry = self.days.entry(day).or_default();
@@ -145,13 +147,13 @@ impl Ledger {
         entry.given -= back;
         back
     }
-    /// Content came in.
+    /// Counts downloaded content (bytes).
     pub fn received(&mut self, zone: &TimeZone, now: UnixSeconds, bytes: u64) {
         let day = self.open_day(zone, now);
         let entry = self.days.entry(day).or_default();
         entry.received = entry.received.saturating_add(bytes);
     }
-    /// What to store so that more may be reserved: all days, today with a little more than has been used.
+    /// Returns what to store before more can be reserved: all days, with slightly more for today than has been used.
     #[must_use]
     pub fn write_ahead(&mut self, zone: &TimeZone, now: UnixSeconds, bytes: u64) -> (Vec<DayUse>, Stored) {
         let day = self.open_day(zone, now);
@@ -165,19 +167,20 @@ impl Ledger {
         }
         (rows, Stored { day, most })
     }
-    /// So many bytes will go out today whatever is refused (acknowledgements): they count as used until others take their place.
+    /// Counts bytes as used that will be sent today in any event (acknowledgements), until actual bookings replace
+    /// them.
     pub fn set_aside(&mut self, bytes: u64) {
         self.aside = bytes;
     }
-    /// What was stored last holds nothing ahead.
+    /// Records that the stored rows contain no reserve.
     pub fn nothing_stored(&mut self) {
         self.stored = None;
     }
-    /// What [`Ledger::write_ahead`] gave is stored, synced.
+    /// Confirms that the result of [`Ledger::write_ahead`] is stored and synced.
     pub fn stored(&mut self, stored: Stored) {
         self.stored = Some((stored.day, stored.most));
     }
-    /// Today.
+    /// Returns today, and opens it.
     fn open_day(&mut self, zone: &TimeZone, now: UnixSeconds) -> i64 {
         let day = local::day(zone, seconds(now));
         match self.open {
@@ -191,7 +194,7 @@ impl Ledger {
         self.forget(day);
         day
     }
-    /// Old days, but never this one: it may be the oldest by a clock that was put back.
+    /// Removes the oldest days, but never today, which can be the oldest after the clock was set back.
     fn forget(&mut self, today: i64) {
         while self.days.len() > DAYS
             && let Some(oldest) = self.days.keys().copied().find(|day| *day != today)
@@ -201,7 +204,7 @@ impl Ledger {
     }
 }
 
-/// What has been stored ahead.
+/// The reserve that was stored ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
     day: i64,

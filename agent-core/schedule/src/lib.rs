@@ -1,16 +1,18 @@
-//! When a machine may receive, install and pass on, and how fast.
+//! The schedule: when a machine may download, install and share, and how fast.
 //!
-//! Everything here is pure: signals, the person's choice, the administrator's policy, the order, the time and the time zone
-//! go in, a [`Verdict`] comes out, and [`next_change`] says when to ask again, so that an idle machine sleeps.
-//! [`ledger`] keeps the daily upload quota, [`idleness`] turns processor samples into idleness, [`pace::others`] lets a
-//! transfer give way to this machine's other programs, [`say`] puts a verdict into a sentence. The words are `banyan_proto::schedule`'s.
+//! Everything here is pure. The inputs are signals, the user's choice, the administrator's policy, the order, the time
+//! and the time zone. [`decide()`] returns a [`Verdict`], and [`next_change`] returns when to ask again, so that an idle
+//! machine can sleep. [`ledger`] keeps the daily upload quota, [`idleness`] detects idleness from processor samples,
+//! [`pace::others`] lets a transfer yield to other programs on this machine, and [`say`] turns a verdict into a
+//! sentence. The types are defined in `banyan_proto::schedule`.
 //!
-//! The stricter limit wins, and the verdict says whose it was. A deadline overrides windows, wishes, pauses and full-screen
-//! programs, never checks: disk, battery, power saver, metered networks and limits count after it too.
+//! The stricter limit wins, and the verdict says who set it. A deadline overrides windows, wishes, pauses and
+//! full-screen programs, but never checks: disk, battery, power saver, metered networks and rate limits still apply
+//! after it.
 //!
-//! Wall-clock time decides windows, deadlines and days, because people mean the clock on the wall; so a machine whose clock
-//! is put forward transfers early. Nothing unsafe follows: before an install the server, by its own clock, gives
-//! the go-ahead. Signals age by monotonic time.
+//! Windows, deadlines and days follow wall-clock time, because users expect that. A machine whose clock is set forward
+//! therefore transfers early. This is safe: before an install, the server issues the install permit by its own clock.
+//! Signals age by monotonic time.
 
 mod clock;
 mod conditions;
@@ -39,34 +41,34 @@ use ledger::Ledger;
 /// Seconds since 1970, signed for arithmetic.
 pub(crate) type Seconds = i64;
 
-/// Everything a verdict depends on, save the time.
+/// Everything a verdict depends on, except the time.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
-    /// Where the machine is.
+    /// The machine's time zone.
     pub zone: &'a TimeZone,
-    /// What it sees of itself.
+    /// The conditions detected on the machine.
     pub signals: &'a Signals,
-    /// What its people chose; none as long as they have not.
+    /// The user's choice; `None` until the user has chosen.
     pub choice: Option<&'a Choice>,
-    /// What the administrator laid down.
+    /// The administrator's policy.
     pub policy: &'a Policy,
-    /// What was passed on today.
+    /// The usage history with today's uploads.
     pub ledger: &'a Ledger,
-    /// The order that is asked about; none for the machine in general.
+    /// The order in question; `None` for the machine in general.
     pub task: Option<&'a Task>,
 }
 
-/// What a verdict needs to know of one order.
+/// What a verdict needs to know about one order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Task {
     /// When the order was signed.
     pub issued: UnixSeconds,
-    /// When this machine first heard of it.
+    /// When this machine first received it.
     pub seen: UnixSeconds,
     /// The order's window.
     pub window: Window,
     /// The order's deadline.
     pub deadline: Option<UnixSeconds>,
-    /// What the person wants with it.
+    /// The user's wish for this order.
     pub wish: Wish,
 }

@@ -1,8 +1,8 @@
-//! Local time: when a week opens and closes, when days begin.
+//! Local time: when weekly windows open and close, and when days begin.
 //!
-//! A half-hour is open when the clock on the wall shows it. Between two changes of the zone's offset local time runs
-//! evenly, so everything here goes from one change to the next and counts seconds in between: no local time is ever turned
-//! back into an instant by guessing, and hours that are left out, repeated, or fall on midnight need no special case.
+//! A half-hour is open whenever the wall clock shows it. Between two changes of the UTC offset, local time runs evenly.
+//! The functions here therefore go from one offset change to the next and count seconds in between. They never convert
+//! an ambiguous local time to an instant, so skipped or repeated hours and changes at midnight need no special case.
 
 use crate::Seconds;
 use banyan_proto::schedule::Week;
@@ -10,11 +10,11 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 const DAY: i64 = 86_400;
 const CELL: i64 = 1_800;
-/// How far ahead an edge is looked for. A weekly window can miss two weeks in a row (its hour is left out in one, its day in the
-/// other); one that is not open for three weeks never is.
+/// How far ahead to search for an edge. A weekly window can miss two weeks in a row (its hour is skipped in one, its
+/// day in the other). A window that does not open for three weeks never opens.
 const HORIZON: Seconds = 22 * DAY;
 
-/// How far local time is ahead of UTC, and until when that holds.
+/// Returns the UTC offset (seconds), and until when it applies.
 fn stretch(zone: &TimeZone, at: Seconds) -> (i64, Seconds) {
     let at = timestamp(at);
     let until = zone.following(at).next().map_or(Seconds::MAX, |change| change.timestamp().as_second());
@@ -22,13 +22,13 @@ fn stretch(zone: &TimeZone, at: Seconds) -> (i64, Seconds) {
 }
 
 fn timestamp(at: Seconds) -> Timestamp {
-    // Kept a little inside of what can be shown in every zone.
+    // Stays slightly inside the range that every zone can represent.
     const FIRST: i64 = -300_000_000_000;
     const LAST: i64 = 250_000_000_000;
     Timestamp::from_second(at.clamp(FIRST, LAST)).expect("a time within the range of time stamps")
 }
 
-/// Local seconds since 1970-01-01T00:00 on the wall.
+/// Returns local seconds since 1970-01-01T00:00 local time.
 fn wall(zone: &TimeZone, at: Seconds) -> i64 {
     let at = timestamp(at);
     at.as_second() + i64::from(zone.to_offset(at).seconds())
@@ -41,12 +41,12 @@ fn open_on_the_wall(week: &Week, wall: i64) -> bool {
     week.is_open(usize::try_from(day).unwrap_or(0), usize::try_from(cell).unwrap_or(0))
 }
 
-/// Whether the week is open at this time.
+/// Returns whether the week is open at this time.
 pub(crate) fn is_open(week: &Week, zone: &TimeZone, at: Seconds) -> bool {
     open_on_the_wall(week, wall(zone, at))
 }
 
-/// When the week next opens or closes after this time; none if it never does.
+/// Returns when the week next opens or closes after this time; `None` if it never does.
 pub(crate) fn next_edge(week: &Week, zone: &TimeZone, at: Seconds) -> Option<Seconds> {
     if *week == Week::ALWAYS || *week == Week::NEVER {
         return None;
@@ -57,7 +57,7 @@ pub(crate) fn next_edge(week: &Week, zone: &TimeZone, at: Seconds) -> Option<Sec
         let (offset, until) = stretch(zone, from);
         let mut cell = (from + offset).div_euclid(CELL) * CELL;
         while cell - offset < until && cell < from + offset + HORIZON {
-            // The cell that `from` lies in is as before.
+            // The half-hour that contains `from` has the same state as before.
             if open_on_the_wall(week, cell) != before {
                 return Some(cell - offset);
             }
@@ -74,27 +74,27 @@ pub(crate) fn next_edge(week: &Week, zone: &TimeZone, at: Seconds) -> Option<Sec
     None
 }
 
-/// When the week is next open, from this time on; none if it never is.
+/// Returns when the week is next open, from this time on; `None` if never.
 pub(crate) fn next_open(week: &Week, zone: &TimeZone, at: Seconds) -> Option<Seconds> {
     if is_open(week, zone, at) { Some(at) } else { next_edge(week, zone, at) }
 }
 
-/// The local day, counted from 1970-01-01.
+/// Returns the local day, as days since 1970-01-01.
 pub(crate) fn day(zone: &TimeZone, at: Seconds) -> i64 {
     wall(zone, at).div_euclid(DAY)
 }
 
-/// The first moment whose local day is after this day, looked for from `at` on.
+/// Returns the first instant whose local day is after the given one, searching from `at`.
 pub(crate) fn day_after_begins(zone: &TimeZone, at: Seconds, day_number: i64) -> Seconds {
     reaches(zone, at, (day_number + 1) * DAY)
 }
 
-/// 06:00 of the day after the one that `at` is on.
+/// Returns 06:00 on the day after the one that contains `at`.
 pub(crate) fn tomorrow_morning(zone: &TimeZone, at: Seconds) -> Seconds {
     reaches(zone, at, (day(zone, at) + 1) * DAY + 6 * 3600)
 }
 
-/// The first moment from `at` on at which the clock on the wall shows this local time or a later one.
+/// Returns the first instant, from `at` on, at which the wall clock shows this local time or a later one.
 fn reaches(zone: &TimeZone, at: Seconds, local: i64) -> Seconds {
     let mut from = at;
     loop {
@@ -107,24 +107,24 @@ fn reaches(zone: &TimeZone, at: Seconds, local: i64) -> Seconds {
     }
 }
 
-/// The day's name, `2026-11-23`.
+/// Formats a day as `2026-11-23`.
 pub(crate) fn day_name(day: i64) -> String {
     timestamp(day.saturating_mul(DAY)).to_zoned(TimeZone::UTC).date().to_string()
 }
 
-/// The day of this name.
+/// Parses a day such as `2026-11-23`.
 pub(crate) fn day_of_name(name: &str) -> Option<i64> {
     let date: Date = name.parse().ok()?;
     Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second().div_euclid(DAY))
 }
 
-/// Hour and minute on the wall.
+/// Returns the local hour and minute.
 pub(crate) fn clock(zone: &TimeZone, at: Seconds) -> (i64, i64) {
     let minutes = wall(zone, at).rem_euclid(DAY) / 60;
     (minutes / 60, minutes % 60)
 }
 
-/// The day's name in the week.
+/// Returns the day of the week.
 pub(crate) fn weekday(day: i64) -> &'static str {
     match (day + 3).rem_euclid(7) {
         0 => "Monday",

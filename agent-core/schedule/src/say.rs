@@ -1,7 +1,7 @@
-//! A verdict as a sentence, for the people at the machine: what it waits for, and until when.
+//! Turns a verdict into a sentence for the user: what it is waiting for, and until when.
 //!
-//! All words stand here, so that every face says the same and a translation has one place. A face puts its own button beside it
-//! where the reason says that the person may go on all the same.
+//! All user interfaces take these sentences from here, so that they agree and a translation has one place. Where the
+//! user may ignore a condition, the interface adds its own button.
 
 use crate::{clock::seconds, local};
 use banyan_proto::{
@@ -10,112 +10,120 @@ use banyan_proto::{
 };
 use jiff::tz::TimeZone;
 
-/// Where and when it is said.
+/// The reader's local time.
 #[derive(Debug, Clone, Copy)]
 pub struct Here<'a> {
-    /// Local time of the reader.
+    /// The reader's time zone.
     pub zone: &'a TimeZone,
-    /// Now.
+    /// The current time.
     pub now: UnixSeconds,
 }
 
-/// Why a gate is closed, and until when: "Waits for tonight, 22:00".
+/// Returns why a gate is closed and until when: "Scheduled for tonight at 22:00".
 #[must_use]
 pub fn closed(because: &Why, until: Option<UnixSeconds>, here: Here<'_>) -> String {
     let when = |otherwise: &str| until.map_or_else(|| otherwise.to_owned(), |until| moment(until, here));
     match because {
         Why::DiskLow { free, least, .. } => {
-            format!("Waits for free disk space: {} of {} are free", bytes(*free), bytes(*least))
+            format!("Waiting for free disk space: {} free, {} needed", bytes(*free), bytes(*least))
         }
-        Why::DiskUnknown => "Waits: the free disk space cannot be found out".to_owned(),
+        Why::DiskUnknown => "Waiting: couldn't check the free disk space".to_owned(),
         Why::SwitchedOff { by: By::User } => "Switched off in your settings".to_owned(),
         Why::SwitchedOff { by: By::Order | By::Policy } => "Switched off by your administrator".to_owned(),
-        Why::Metered { network, .. } => format!("Waits for a network that is not metered; {} is", network.name),
-        Why::PowerSaver { .. } => "Waits until power saving ends".to_owned(),
-        Why::Battery { least: None, .. } => "Waits for mains power".to_owned(),
+        Why::Metered { network, .. } => format!("Waiting for an unmetered network ({} is metered)", network.name),
+        Why::PowerSaver { .. } => "Waiting until power saving ends".to_owned(),
+        Why::Battery { least: None, .. } => "Waiting until you plug in".to_owned(),
         Why::Battery { least: Some(least), charge: Some(charge), .. } => {
-            format!("Waits for mains power: the battery is at {charge} %, {least} % are needed")
+            format!("Waiting until you plug in: battery at {charge}%, needs {least}%")
         }
-        Why::Battery { charge: None, .. } => {
-            "Waits for mains power: the battery does not say how full it is".to_owned()
-        }
-        Why::FullScreen { .. } => "Waits until the full-screen program ends".to_owned(),
+        Why::Battery { charge: None, .. } => "Waiting until you plug in: the battery level is unknown".to_owned(),
+        Why::FullScreen { .. } => "Waiting until you leave full screen".to_owned(),
         Why::Paused { pause: Pause::UntilResumed { .. } } if until.is_none() => "Paused until you resume".to_owned(),
         Why::Paused { .. } => format!("Paused until {}", when("you resume")),
         Why::NotIdle { unquiet, .. } => match unquiet {
-            Unquiet::Person => "Waits until nobody uses this computer".to_owned(),
+            Unquiet::Person => "Waiting until this computer isn't in use".to_owned(),
             Unquiet::Processor(percent) => {
-                format!("Waits until this computer is idle; its processor is at {percent} %")
+                format!("Waiting until this computer is idle (processor at {percent}%)")
             }
-            Unquiet::Unknown => "Waits until this computer is idle".to_owned(),
+            Unquiet::Unknown => "Waiting until this computer is idle".to_owned(),
         },
-        Why::Window { .. } | Why::PutOff => format!("Waits for {}", when("its time")),
+        Why::Window { .. } | Why::PutOff => format!("Scheduled for {}", when("later")),
         Why::NeverOpens { by: By::User } => until.map_or_else(
-            || "Never: no hour is chosen in your schedule".to_owned(),
-            |_| format!("No hour is chosen in your schedule; goes ahead {} in any case", when("")),
+            || "Never: your schedule has no hours".to_owned(),
+            |_| format!("Your schedule has no hours, but this has a deadline: {}", when("")),
         ),
         Why::NeverOpens { by: By::Order | By::Policy } => until.map_or_else(
-            || "Never: your administrator allows no hour".to_owned(),
-            |_| format!("Waits for {}, as your administrator set it", when("")),
+            || "Never: your administrator allows no hours".to_owned(),
+            |_| format!("Scheduled for {}, as set by your administrator", when("")),
         ),
-        Why::NeverMeet => "Never: your schedule and your administrator's have no hour in common".to_owned(),
-        Why::QuotaUsed { quota, .. } => format!("Today's {} are passed on; more {}", bytes(*quota), when("on no day")),
+        Why::NeverMeet => "Never: your hours and your administrator's don't overlap".to_owned(),
+        Why::QuotaUsed { quota, .. } => format!(
+            "Today's sharing limit ({}) is used up; resumes {}",
+            bytes(*quota),
+            when("when the limit is raised")
+        ),
     }
 }
 
-/// A sentence about the setting behind it: "This computer transfers at night only."
+/// Returns a sentence about the setting that closes a gate: "Downloads on this computer run only at night."
 #[must_use]
-pub fn setting(because: &Why) -> Option<String> {
+pub fn setting(because: &Why, stage: Stage) -> Option<String> {
     let (window, by) = match because {
         Why::Window { window, by } => (window, *by),
         Why::NotIdle { by, .. } => (&Window::Idle, *by),
         _ => return None,
     };
-    let whose = match by {
-        By::User => "This computer transfers",
-        By::Order => "Your administrator sends this update",
-        By::Policy => "Your administrator lets this computer transfer",
+    let whose = match (by, stage) {
+        (By::User, Stage::Receive) => "Downloads on this computer run",
+        (By::User, Stage::Install) => "Updates on this computer install",
+        (By::User, Stage::Forward) => "Sharing on this computer runs",
+        (By::Order, Stage::Receive) => "Your administrator lets this update download",
+        (By::Order, Stage::Install) => "Your administrator lets this update install",
+        (By::Order, Stage::Forward) => "Your administrator lets computers share this update",
+        (By::Policy, Stage::Receive) => "Your administrator lets this computer download",
+        (By::Policy, Stage::Install) => "Your administrator lets this computer install updates",
+        (By::Policy, Stage::Forward) => "Your administrator lets this computer share updates",
     };
     let when = match window {
         Window::Any => "at any time".to_owned(),
-        Window::Idle => "when it is idle only".to_owned(),
-        Window::Night => "at night only".to_owned(),
-        Window::Weekly(week) => format!("in these hours only: {week}"),
+        Window::Idle => "only when it is idle".to_owned(),
+        Window::Night => "only at night".to_owned(),
+        Window::Weekly(week) => format!("only during {week}"),
     };
     Some(format!("{whose} {when}."))
 }
 
-/// What is announced: "Installs tonight, 22:00, in any case".
+/// Returns the announcement of a deadline: "Will install by tonight at 22:00".
 #[must_use]
 pub fn announcement(announcement: &Announcement, here: Here<'_>) -> String {
     let does = match announcement.stage {
-        Stage::Receive => "Is received",
-        Stage::Install => "Is installed",
-        Stage::Forward => "Is passed on",
+        Stage::Receive => "Will download by",
+        Stage::Install => "Will install by",
+        Stage::Forward => "Will share by",
     };
-    format!("{does} {}, in any case", moment(announcement.at, here))
+    format!("{does} {}", moment(announcement.at, here))
 }
 
-/// A time as people say it: "14:30" (today), "tonight, 22:00", "tomorrow, 06:00", "Friday, 22:00", "2026-12-24, 22:00".
+/// Formats a time: "14:30" (today), "tonight at 22:00", "tomorrow at 06:00", "Friday at 22:00", "2026-12-24 at 22:00".
 #[must_use]
 pub fn moment(at: UnixSeconds, here: Here<'_>) -> String {
     let (now, at) = (seconds(here.now), seconds(at));
     let (today, day) = (local::day(here.zone, now), local::day(here.zone, at));
     let (hour, minute) = local::clock(here.zone, at);
     let clock = format!("{hour:02}:{minute:02}");
-    // The small hours belong to the evening before.
+    // The hours before 05:00 count as part of the previous evening.
     let night = if hour < 5 { day - 1 } else { day };
     let this_night = if local::clock(here.zone, now).0 < 5 { today - 1 } else { today };
     match day - today {
-        _ if !(5..18).contains(&hour) && night == this_night => format!("tonight, {clock}"),
+        _ if !(5..18).contains(&hour) && night == this_night => format!("tonight at {clock}"),
         0 => clock,
-        1 => format!("tomorrow, {clock}"),
-        2..=6 => format!("{}, {clock}", local::weekday(day)),
-        _ => format!("{}, {clock}", local::day_name(day)),
+        1 => format!("tomorrow at {clock}"),
+        2..=6 => format!("{} at {clock}", local::weekday(day)),
+        _ => format!("{} at {clock}", local::day_name(day)),
     }
 }
 
-/// "1.5 GiB".
+/// Formats a size: "1.5 GiB".
 fn bytes(count: u64) -> String {
     const UNITS: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match UNITS.iter().find(|(unit, _)| count >= *unit) {

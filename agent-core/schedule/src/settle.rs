@@ -1,26 +1,25 @@
-//! What holds when the person's choice has been held against the policy's bounds: for each thing the stricter limit, and
-//! whose it is.
+//! Combines the user's choice with the policy: for each setting the stricter limit, and who set it.
 
 use banyan_proto::schedule::{Bounds, By, Choice, GiveWay, Kind, Night, Overrule, Policy, Rate, Window};
 
 /// A choice that the policy does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutOfBounds {
-    /// The kind of window.
+    /// The kind of window is not allowed.
     Window,
-    /// The window is open for too few hours a week (so many at least).
+    /// The window is open for too few hours a week (with the minimum).
     OpenHours(u16),
-    /// The pause is too long (so many seconds at most).
+    /// The pause is too long (with the maximum in seconds).
     Pause(u32),
-    /// The download limit is too low (so many bytes a second at least).
+    /// The download limit is too low (with the minimum in bytes a second).
     Download(u64),
-    /// The upload limit is too low (so many bytes a second at least).
+    /// The upload limit is too low (with the minimum in bytes a second).
     Upload(u64),
-    /// The daily quota is too low (so many bytes at least).
+    /// The daily quota is too low (with the minimum in bytes).
     DailyUpload(u64),
-    /// Passing on must not be switched off.
+    /// Sharing must not be switched off.
     Forward,
-    /// A signal must not be overruled.
+    /// A condition must not be ignored.
     Overrule,
 }
 
@@ -29,29 +28,29 @@ impl std::fmt::Display for OutOfBounds {
         f.write_str("your administrator does not allow this: ")?;
         match self {
             Self::Window => f.write_str("choose another kind of schedule"),
-            Self::OpenHours(hours) => write!(f, "leave at least {hours} hours of the week open"),
+            Self::OpenHours(hours) => write!(f, "choose at least {hours} hours a week"),
             Self::Pause(0) => f.write_str("transfers cannot be paused"),
             Self::Pause(most) => write!(f, "pause for at most {} minutes", most / 60),
             Self::Download(least) => write!(f, "limit downloads to {least} bytes a second or more"),
             Self::Upload(least) => write!(f, "limit uploads to {least} bytes a second or more"),
             Self::DailyUpload(least) => write!(f, "set the daily upload quota to {least} bytes or more"),
-            Self::Forward => f.write_str("leave passing on to others switched on"),
-            Self::Overrule => f.write_str("leave this signal its say"),
+            Self::Forward => f.write_str("keep sharing switched on"),
+            Self::Overrule => f.write_str("this condition cannot be ignored"),
         }
     }
 }
 impl std::error::Error for OutOfBounds {}
 
-/// Whether the person may choose this. Ask before it is stored.
+/// Checks whether the user may choose this. Call it before storing the choice.
 ///
 /// # Errors
-/// The first thing that is out of bounds.
+/// Returns the first setting that is out of bounds.
 pub fn check_choice(choice: &Choice, bounds: &Bounds) -> Result<(), OutOfBounds> {
     window_allowed(&choice.window, choice.night, bounds)?;
     window_allowed(&choice.install, choice.night, bounds)?;
     if let (Some(pause), Some(most)) = (choice.pause, bounds.pause) {
         use banyan_proto::schedule::Pause;
-        // How long the others last depends on the zone; they are cut off when they are held against the clock.
+        // The length of the other pauses depends on the time zone, so they are limited when the clock is checked.
         let too_long = match pause {
             Pause::For { seconds, .. } => seconds > most,
             Pause::UntilTomorrow { .. } | Pause::UntilResumed { .. } => most == 0,
@@ -88,7 +87,8 @@ fn window_allowed(window: &Window, night: Night, bounds: &Bounds) -> Result<(), 
     if open < 2 * u32::from(bounds.open_hours) { Err(OutOfBounds::OpenHours(bounds.open_hours)) } else { Ok(()) }
 }
 
-/// How fast content may come in and go out (bytes a second), whoever's limit is stricter; none: no limit.
+/// Returns the maximum download and upload rates (bytes a second), each the stricter of choice and policy; `None` for
+/// no limit.
 #[must_use]
 pub fn rates(choice: Option<&Choice>, policy: &Policy) -> (Option<u64>, Option<u64>) {
     let settled = settle(choice, policy);
@@ -96,19 +96,19 @@ pub fn rates(choice: Option<&Choice>, policy: &Policy) -> (Option<u64>, Option<u
     (bytes(settled.download), bytes(settled.upload))
 }
 
-/// To whom transfers give way: whoever's word goes further.
+/// Returns what transfers yield to: the stricter of choice and policy.
 #[must_use]
 pub fn give_way(choice: Option<&Choice>, policy: &Policy) -> GiveWay {
     choice.unwrap_or(&policy.defaults).give_way.max(policy.give_way)
 }
 
-/// What may be passed on in one day (bytes), whoever's quota is stricter; none: no quota.
+/// Returns the daily upload quota (bytes), the stricter of choice and policy; `None` for no quota.
 #[must_use]
 pub fn quota(choice: Option<&Choice>, policy: &Policy) -> Option<u64> {
     settle(choice, policy).quota.map(|(bytes, _)| bytes)
 }
 
-/// A window with the hours that night means in it, and whose it is.
+/// A window, its definition of night, and who set it.
 #[derive(Debug, Clone)]
 pub(crate) struct Hours {
     pub(crate) window: Window,
@@ -116,27 +116,27 @@ pub(crate) struct Hours {
     pub(crate) by: By,
 }
 
-/// What holds.
+/// The settings in effect.
 #[derive(Debug)]
 pub(crate) struct Settled<'a> {
-    /// What was chosen, or the policy's defaults.
+    /// The user's choice, or the policy's defaults.
     pub(crate) choice: &'a Choice,
-    /// For transfers: what was chosen, where it is in bounds.
+    /// The window for transfers: the chosen one if it is within bounds.
     pub(crate) window: Hours,
-    /// For installs, likewise.
+    /// The window for installs, likewise.
     pub(crate) install: Hours,
     pub(crate) download: Option<Rate>,
     pub(crate) upload: Option<Rate>,
     pub(crate) quota: Option<(u64, By)>,
     pub(crate) forward_off: Option<By>,
     pub(crate) free_disk: (u64, By),
-    /// What the person overrules and may.
+    /// The conditions that the user ignores and may ignore.
     pub(crate) overrule: Overrule,
 }
 
 pub(crate) fn settle<'a>(choice: Option<&'a Choice>, policy: &'a Policy) -> Settled<'a> {
     let bounds = &policy.bounds;
-    // Defaults are the administrator's as long as nobody has chosen.
+    // The defaults count as the administrator's until the user has chosen.
     let by = if choice.is_some() { By::User } else { By::Policy };
     let chosen = choice.unwrap_or(&policy.defaults);
     let hours = |of: fn(&Choice) -> &Window| {
@@ -144,7 +144,7 @@ pub(crate) fn settle<'a>(choice: Option<&'a Choice>, policy: &'a Policy) -> Sett
         let (from, by) = if fits { (chosen, by) } else { (&policy.defaults, By::Policy) };
         Hours { window: of(from).clone(), night: from.night, by }
     };
-    // Lower bounds hold against the person, not against the administrator's own defaults.
+    // Lower bounds apply to the user, not to the administrator's own defaults.
     let raised =
         |limit: Option<u64>, least: u64| limit.map(|limit| if by == By::User { limit.max(least) } else { limit });
     let stricter = |chosen: Option<u64>, laid_down: Option<u64>| match (chosen, laid_down) {

@@ -1,18 +1,18 @@
-//! What the machine sees of its own state: each signal with its value and its age. Unknown is a value of its own.
+//! The conditions detected on the machine, each with its value and age. A value can be unknown.
 //!
-//! | signal | unknown, or too old, counts as | because |
+//! | signal | unknown or stale counts as | because |
 //! | --- | --- | --- |
-//! | processor | not idle | idleness is entered on evidence only |
-//! | presence | nobody here | servers and machines without a screen have nobody |
-//! | power | mains | most machines without a word about it have no battery |
-//! | network | not metered | wired networks do not say |
+//! | processor | not idle | idleness requires evidence |
+//! | presence | away | servers and machines without a screen have no user |
+//! | power | mains | most machines that report nothing have no battery |
+//! | network | not metered | wired networks do not report it |
 //! | full screen | no | likewise |
-//! | free disk | too little | the floor is promised to the owner; a disk that cannot even be asked is no place to write |
+//! | free disk | too little | the minimum is a promise to the owner, and a disk that cannot be checked is unsafe to write to |
 
 use banyan_proto::schedule::{Load, Network, Power, Presence};
 use std::time::Duration;
 
-/// A value that was seen at some time (monotonic, since the driver's start).
+/// A value and when it was seen (monotonic, since the driver's start).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signal<T> {
     seen: Option<(T, Duration)>,
@@ -20,33 +20,33 @@ pub struct Signal<T> {
 }
 
 impl<T> Signal<T> {
-    /// Nothing is known.
+    /// Creates a signal without a value.
     #[must_use]
     pub fn unknown() -> Self {
         Self { seen: None, good_for: None }
     }
-    /// Seen at this time; holds until it is replaced (whoever gives it hears of changes).
+    /// Creates a signal seen at this time. It is valid until replaced, because its source reports every change.
     #[must_use]
     pub fn seen(value: T, at: Duration) -> Self {
         Self { seen: Some((value, at)), good_for: None }
     }
-    /// It is unknown again after so long (whoever gives it looks now and then).
+    /// Limits the validity, for a source that is polled.
     #[must_use]
     pub fn good_for(self, long: Duration) -> Self {
         Self { good_for: Some(long), ..self }
     }
-    /// The value, if it is known and not too old.
+    /// Returns the value, if it is known and not stale.
     #[must_use]
     pub fn get(&self, now: Duration) -> Option<&T> {
         let (value, _) = self.seen.as_ref()?;
         self.stale_at().is_none_or(|stale| now < stale).then_some(value)
     }
-    /// How long ago it was seen.
+    /// Returns the age of the value.
     #[must_use]
     pub fn age(&self, now: Duration) -> Option<Duration> {
         self.seen.as_ref().map(|(_, at)| now.saturating_sub(*at))
     }
-    /// When it becomes unknown by itself.
+    /// Returns when the value becomes stale.
     #[must_use]
     pub fn stale_at(&self) -> Option<Duration> {
         Some(self.seen.as_ref()?.1.saturating_add(self.good_for?))
@@ -59,25 +59,25 @@ impl<T> Default for Signal<T> {
     }
 }
 
-/// Everything the machine sees of itself.
+/// All conditions detected on the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Signals {
-    /// The processor.
+    /// The processor load.
     pub load: Signal<Load>,
-    /// Whether somebody is here.
+    /// Whether a user is present.
     pub presence: Signal<Presence>,
-    /// Where the power comes from.
+    /// The power source.
     pub power: Signal<Power>,
-    /// The network that leads out.
+    /// The network with the default route.
     pub network: Signal<Network>,
-    /// A program fills the screen.
+    /// Whether a program fills the screen.
     pub full_screen: Signal<bool>,
-    /// Free disk where content is kept (bytes).
+    /// Free disk space where content is stored (bytes).
     pub free_disk: Signal<u64>,
 }
 
 impl Signals {
-    /// When the next one becomes unknown by itself, after `now`.
+    /// Returns when the next value becomes stale, after `now`.
     pub(crate) fn next_stale(&self, now: Duration) -> Option<Duration> {
         let all = [
             self.load.stale_at(),

@@ -1,4 +1,4 @@
-//! The schedule's word, told to the machine and to the loop: only what has changed since it was last told.
+//! Passes the schedule's decisions to the state machine and the node loop, and only those that changed.
 
 use super::Agent;
 use crate::{
@@ -15,18 +15,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 type May = Result<(), Reason>;
 
-/// What was told last.
+/// The decisions passed on last.
 #[derive(Debug, Default)]
 pub struct Told {
     orders: BTreeMap<DeploymentId, (May, May)>,
     forward: Option<May>,
     rates: Option<(Option<u64>, Option<u64>)>,
-    /// Orders that are received without giving way: somebody waits for them, or their deadline has passed.
+    /// Orders received without yielding bandwidth, because a user is waiting or their deadline has passed.
     hurry: BTreeSet<DeploymentId>,
 }
 
 impl Agent {
-    /// Whether there is room is found out before the first offer is answered: nobody may have looked yet.
+    /// Measures free disk space before the first offer is answered, in case the scheduler has not done so yet.
     pub(crate) fn look_at_disk(&self) {
         let now = self.people.now();
         let mut sampled = lock(&self.people.sampled).clone();
@@ -35,7 +35,7 @@ impl Agent {
             *lock(&self.people.sampled) = sampled;
         }
     }
-    /// Decides about one order and tells the machine.
+    /// Decides about one order and informs the state machine.
     pub(crate) fn decide_order(&self, facts: &Facts, held: &HeldOrder) {
         let id = held.order.id;
         let notes = self.people.notes(id);
@@ -65,8 +65,8 @@ impl Agent {
             node.input(Input::MayInstall(id, install));
         }
     }
-    /// Whether somebody waits for this order to be received, and to be installed: a deadline has passed, or a person said
-    /// "now". Such work does not give way.
+    /// Returns whether receiving and installing this order are urgent: a deadline has passed, or the user said "now".
+    /// Urgent work does not yield to other work.
     pub(crate) fn is_waited_for(&self, facts: &Facts, held: &HeldOrder) -> (bool, bool) {
         let notes = self.people.notes(held.order.id);
         if notes.ended.is_some() {
@@ -76,7 +76,7 @@ impl Agent {
         let full = |gate: &Gate| matches!(gate, Gate::Open { limit } if limit.pace == Pace::Full);
         (full(&verdict.receive) && !held.content.is_whole(), full(&verdict.install))
     }
-    /// Decides about passing on and speeds, and tells machine and loop.
+    /// Decides about forwarding and speed limits and informs the state machine and the node loop.
     pub(crate) fn decide_general(&self, facts: &Facts) {
         let people = &self.people;
         let verdict = people.about(facts, None, |situation| decide(situation, facts.now));
@@ -85,7 +85,7 @@ impl Agent {
         let Some(node) = self.node.get() else { return };
         let mut told = lock(&self.told);
         if told.forward.replace(forward).map_or(forward.is_err(), |before| before != forward) {
-            tracing::info!(?forward, "passing on");
+            tracing::info!(?forward, "forwarding");
             node.input(Input::MayForward(forward));
         }
         if told.rates.replace(rates) != Some(rates) {
@@ -93,7 +93,7 @@ impl Agent {
             node.limits().up.set(rates.1);
         }
     }
-    /// Decides about everything.
+    /// Decides about forwarding, speed limits and every order.
     pub(crate) fn decide_all(&self, facts: &Facts) {
         self.decide_general(facts);
         let orders = self.orders.all();
@@ -105,7 +105,7 @@ impl Agent {
         orders.iter().for_each(|held| self.decide_order(facts, held));
         self.give_way(facts);
     }
-    /// What is wanted now, or overdue, gives way to nobody while it is received.
+    /// Sets which traffic to yield to. Urgent orders yield to none while they are received.
     fn give_way(&self, facts: &Facts) {
         let Some(node) = self.node.get() else { return };
         let to = give_way(facts.choice.as_ref(), &facts.policy);

@@ -1,4 +1,4 @@
-//! The agent as the loop sees it.
+//! The agent's implementation of [`Host`], the interface of the node loop.
 
 use super::Agent;
 use crate::orders::lock;
@@ -38,7 +38,7 @@ impl Host for Agent {
             | Action::AskGoAhead(order)
             | Action::Install(order) => (*order, node.clone()),
             Action::Report(order, event) => return self.report(*order, event.clone()),
-            other => return warn!(?other, "an action that is the loop's own"),
+            other => return warn!(?other, "the host received an action that belongs to the loop"),
         };
         let Some(agent) = self.this.upgrade() else { return };
         tokio::spawn(async move {
@@ -53,7 +53,7 @@ impl Host for Agent {
         });
     }
     fn confirmed(&self, peer: MachineId, confirm: &Confirm) {
-        tracing::debug!(%peer, order = %confirm.order, "a child has confirmed that the artifact arrived whole");
+        tracing::debug!(%peer, order = %confirm.order, "child confirmed that the artifact is complete");
     }
     fn refused(&self, peer: MachineId, reason: Reason, detail: &str) {
         self.reporter.report(None, Event::Refused { sender: peer, reason, detail: detail.to_owned() });

@@ -1,4 +1,5 @@
-//! The agent around the loop: holds what the stages need, carries out what the machine decides, and answers the loop.
+//! The running agent: holds what the stages need, carries out the state machine's actions, and serves as the node
+//! loop's host.
 
 pub mod gates;
 mod host;
@@ -37,23 +38,23 @@ use tracing::{debug, warn};
 
 /// The agent.
 pub struct Agent {
-    /// Itself, for the tasks it starts.
+    /// A weak reference to itself, for the tasks it starts.
     pub this: Weak<Self>,
-    /// This machine.
+    /// This machine's identifier.
     pub me: MachineId,
-    /// What people call it.
+    /// The machine's display name.
     pub label: String,
-    /// How many machines it serves at once.
+    /// Maximum number of machines served at once.
     pub max_children: usize,
-    /// Where it listens.
+    /// The address the agent listens on.
     pub listen: SocketAddr,
-    /// What outlives a restart.
+    /// The database.
     pub state: Arc<State>,
-    /// What the people at this machine chose and are told.
+    /// Settings, history and quota of the users at this machine.
     pub people: Arc<People>,
     /// The accepted orders.
     pub orders: Arc<Orders>,
-    /// The server.
+    /// The client for the server's API.
     pub server: Arc<ServerApi>,
     /// The offer stage.
     pub offers: Arc<OfferStage>,
@@ -63,74 +64,75 @@ pub struct Agent {
     pub install: Install,
     /// The report stage.
     pub reporter: Reporter,
-    /// What this machine proves itself with; renewed from time to time.
+    /// This machine's TLS credentials; renewed from time to time.
     pub credentials: RwLock<Arc<Credentials>>,
     /// The machine's key.
     pub key: rcgen::KeyPair,
     /// The newest revocation list.
     pub crl: Mutex<Option<Arc<Crl>>>,
-    /// The loop, once it runs.
+    /// The handle of the node loop, once it runs.
     pub node: OnceLock<NodeHandle>,
     /// When the server last answered (seconds since 1970; 0 for never).
     pub heard: AtomicU64,
-    /// Why the server does not let this machine in, while that is so.
+    /// Why the server refuses this machine, while it does.
     pub trouble: Mutex<Option<ApiError>>,
-    /// What the schedule let the machine do last.
+    /// The scheduling decisions passed on last.
     pub told: Mutex<gates::Told>,
-    /// Leaves to install that wait for their turn.
+    /// Install permits, each with its artifact, that wait for their turn.
     pub leaves: Mutex<HashMap<DeploymentId, crate::authenticate::AuthenticArtifact>>,
-    /// What the server last said that it offers to the people here.
+    /// The server's last catalogue answer.
     pub(crate) shelf: Shelf,
 }
 
 impl Agent {
-    /// Number of the newest revocation list; 0 when there is none.
+    /// Returns the number of the newest revocation list; 0 when there is none.
     pub(crate) fn crl_number(&self) -> u64 {
         lock(&self.crl).as_ref().map_or(0, |crl| crl.number)
     }
-    /// The server has just answered.
+    /// Records that the server has just answered.
     pub(crate) fn set_heard(&self) {
         self.heard.store(UnixSeconds::now().0, Ordering::Relaxed);
         *lock(&self.trouble) = None;
         self.people.changed();
     }
-    /// Why the server lets this machine take part in nothing, while that is so.
+    /// Returns why the server excludes this machine from everything, while it does.
     fn barred(&self) -> Option<Reason> {
         lock(&self.trouble).as_ref().map(|trouble| trouble.reason).filter(|&reason| bars(reason))
     }
-    /// The server has answered a call with no, or has not answered. Said once: such calls are made again and again.
+    /// Records a failed call to the server. A repeated refusal is logged once, because such calls are retried
+    /// endlessly.
     pub(crate) fn not_heard(&self, error: &CallError) {
-        let CallError::Refused(refusal) = error else { return debug!(%error, "the server does not answer") };
+        let CallError::Refused(refusal) = error else { return debug!(%error, "no response from the server") };
         let mut trouble = lock(&self.trouble);
         if trouble.as_ref() != Some(refusal) {
-            warn!(next = refusal.reason.next(), "the server refuses this machine: {refusal}");
+            warn!(next = refusal.reason.for_admin().advice, "the server refused this machine: {refusal}");
             *trouble = Some(refusal.clone());
             drop(trouble);
             self.people.changed();
         }
     }
-    /// When the server last answered.
+    /// Returns when the server last answered.
     pub(crate) fn heard(&self) -> Option<UnixSeconds> {
         Some(UnixSeconds(self.heard.load(Ordering::Relaxed))).filter(|at| at.0 > 0)
     }
-    /// Where other machines reach this one now: where it listens, or when that is everywhere, the address that its way
-    /// to the server starts from.
+    /// Returns the addresses at which other machines reach this one now: the listen address or, if that is
+    /// unspecified, the local address of the route to the server.
     pub(crate) fn addresses_now(&self) -> Vec<SocketAddr> {
         addresses(self.listen, self.offers.orders.addresses(self.offers.server))
     }
-    /// Takes a revocation list if it is the server's and newer (rule I5): new handshakes refuse who is on it, and
-    /// connections that are open are cut.
+    /// Accepts a revocation list if the server signed it and it is newer (rule I5). New handshakes with revoked
+    /// machines fail, and their open connections are cut.
     pub(crate) fn take_crl(&self, der: Vec<u8>) {
         let crl = match Crl::read(der, &self.credentials().ca) {
             Ok(crl) => crl,
-            Err(error) => return warn!(%error, "a revocation list was refused"),
+            Err(error) => return warn!(%error, "revocation list refused"),
         };
         let mut current = lock(&self.crl);
         if current.as_ref().is_some_and(|current| current.number >= crl.number) {
             return;
         }
         if let Err(error) = self.state.set_crl(&crl.der) {
-            return warn!(%error, "a revocation list could not be kept");
+            return warn!(%error, "failed to store the revocation list");
         }
         *current = Some(Arc::new(crl.clone()));
         drop(current);
@@ -143,13 +145,13 @@ impl Agent {
         let Some(node) = self.node.get() else { return };
         match TlsPair::for_peers(&self.credentials(), Some(crl)) {
             Ok(pair) => node.set_tls(pair),
-            Err(error) => warn!(%error, "the revocation list or the certificate cannot be used"),
+            Err(error) => warn!(%error, "failed to apply the revocation list or the certificate"),
         }
     }
     pub(crate) fn credentials(&self) -> Arc<Credentials> {
         Arc::clone(&self.credentials.read().unwrap_or_else(PoisonError::into_inner))
     }
-    /// Drops an order that is over. The file goes when no other order is about the same artifact.
+    /// Drops an order that has ended. Deletes the file when no other order is for the same artifact.
     pub(crate) fn forget(&self, id: DeploymentId, reason: Reason) {
         let Some(held) = self.orders.remove(id) else { return };
         self.people.gone(id, &held.order.package, &held.described().version, reason);
@@ -158,10 +160,10 @@ impl Agent {
             drop(std::fs::remove_file(self.offers.folder.join(digest.to_string())));
         }
         if let Err(error) = self.state.forget_order(id) {
-            warn!(%error, "an order that is over could not be forgotten");
+            warn!(%error, "failed to delete an ended order");
         }
     }
-    /// Drops orders whose content need not be kept any longer.
+    /// Drops orders whose content no longer has to be kept.
     pub(crate) fn forget_old(&self, now: UnixSeconds) {
         for held in self.orders.all().iter().filter(|held| held.order.keep_until <= now) {
             if let Some(node) = self.node.get() {
@@ -172,12 +174,12 @@ impl Agent {
     }
 }
 
-/// Where others reach a machine that listens there and whose server is at one of these addresses.
+/// Returns the addresses at which others reach a machine with this listen address and these server addresses.
 pub(crate) fn addresses(listen: SocketAddr, server: Vec<SocketAddr>) -> Vec<SocketAddr> {
     if !listen.ip().is_unspecified() {
         return vec![listen];
     }
-    // Connecting a datagram socket sends nothing; it asks the system which of its addresses it would use.
+    // Connecting a datagram socket sends nothing; it makes the system choose the local address.
     let towards = |server: SocketAddr| {
         let any: SocketAddr = if server.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
         let socket = std::net::UdpSocket::bind(any).ok()?;

@@ -1,8 +1,8 @@
-//! The machine's certificate: made anew in the last third of its time (rule I7), and once it has expired before anything
-//! else is done (rule I8).
+//! Renews the machine's certificate: in the last third of its lifetime (rule I7) and, once it has expired, before
+//! anything else (rule I8).
 //!
-//! Whether it has expired is asked anew before every try, and the agent never gives up by itself: the fault can be a clock,
-//! here or there, and clocks are put right. What the server says is final only for as long as it says it.
+//! Expiry is checked again before every attempt, and the agent never gives up: the cause may be a wrong clock, here or
+//! at the server, and clocks get corrected. A refusal by the server counts only while the server repeats it.
 
 use super::Agent;
 use crate::{identity, orders::lock};
@@ -16,18 +16,18 @@ use tracing::{info, warn};
 
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MOST: Duration = Duration::from_secs(300);
-/// A clock that is too fast makes every certificate look old: no more than one in this time.
+/// Minimum time between two renewals. A fast clock makes every certificate look old.
 const RENEW_EVERY: Duration = Duration::from_secs(3600);
 
 impl Agent {
-    /// Returns when this machine's certificate has not expired: at once, or after it was renewed. `told` when the server
-    /// has said that it has, whatever the clock here says.
+    /// Returns once this machine's certificate is valid: at once, or after renewal. `told` means that the server
+    /// called it expired, whatever the clock here says.
     pub(crate) async fn until_certified(&self, told: bool) {
         let mut pause = RETRY_FIRST;
         while told || self.has_expired() {
             match self.renew().await {
-                // Nothing further is asked of the clock: by a wrong one the new certificate has expired too.
-                Ok(()) => return info!("the machine's certificate had expired and has been renewed"),
+                // Do not check the clock again: with a wrong one the new certificate looks expired too.
+                Ok(()) => return info!("expired certificate renewed"),
                 Err(error) => self.not_renewed(&error),
             }
             tokio::time::sleep(pause).await;
@@ -35,7 +35,7 @@ impl Agent {
         }
     }
 
-    /// Renews the certificate when it is time.
+    /// Renews the certificate when it is due.
     pub(crate) async fn renew_when_due(&self, renewed: &mut Option<Instant>) {
         let lately = renewed.is_some_and(|at| at.elapsed() < RENEW_EVERY);
         if lately || !identity::wants_renewal(&self.credentials().certificate, self.time()) {
@@ -44,17 +44,17 @@ impl Agent {
         match self.renew().await {
             Ok(()) => {
                 *renewed = Some(Instant::now());
-                info!("the machine's certificate has been renewed");
+                info!("certificate renewed");
             }
-            Err(error) => warn!("the machine's certificate could not be renewed: {error:#}"),
+            Err(error) => warn!("failed to renew the certificate: {error:#}"),
         }
     }
 
     fn has_expired(&self) -> bool {
         identity::has_expired(&self.credentials().certificate, self.time())
     }
-    /// The clock, never before the last signed time (rule T6). While an offer is being checked that time is not at hand; the
-    /// next one who asks gets it.
+    /// Returns the clock's time, but never one before the last signed time (rule T6). While an offer is being checked
+    /// the signed time is not available; the next caller gets it.
     fn time(&self) -> UnixSeconds {
         let now = UnixSeconds::now();
         self.offers.trust.try_lock().map_or(now, |trust| trust.time(now))
@@ -62,7 +62,7 @@ impl Agent {
     fn not_renewed(&self, error: &anyhow::Error) {
         match error.downcast_ref() {
             Some(refused @ crate::server_api::CallError::Refused(_)) => self.not_heard(refused),
-            _ => warn!("the machine's certificate has expired and could not be renewed: {error:#}; trying again"),
+            _ => warn!("failed to renew the expired certificate: {error:#}; trying again"),
         }
     }
 
@@ -71,7 +71,7 @@ impl Agent {
         let mut enrolment = self.state.enrolment()?.context("this machine is not enrolled")?;
         enrolment.certificate = reply.certificate;
         let credentials = identity::credentials(&enrolment, &self.key)?;
-        // A certificate that does not fit the key ends here, with the old one still in its place.
+        // If the new certificate does not match the key, this fails and the previous one stays in use.
         self.server.set_credentials(&credentials)?;
         self.state.set_certificate(&enrolment.certificate)?;
         *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);

@@ -1,4 +1,4 @@
-//! The server was restored from a backup: what this machine does when it learns of a higher epoch (rule O2).
+//! Handles a higher server epoch, which means that the server was restored from a backup (rule O2).
 
 use super::Agent;
 use crate::{epoch::EpochError, orders::lock, server_api::CallError};
@@ -7,26 +7,26 @@ use banyan_proto::{Reason, ServerEpoch, Signed, api::ApiError};
 use tracing::warn;
 
 impl Agent {
-    /// The server has said its epoch, at a check-in.
+    /// Takes the epoch that the server reported at a check-in.
     pub(crate) fn hear_epoch(&self, signed: &Signed<ServerEpoch>) {
         let said = match signed.verify(&self.offers.keys) {
             Ok(said) if said.server == self.offers.server => said,
-            Ok(_) => return warn!("the epoch of another server was said"),
-            Err(error) => return warn!(%error, "the server's epoch is not believed"),
+            Ok(_) => return warn!("epoch of another server refused"),
+            Err(error) => return warn!(%error, "server epoch refused"),
         };
         let before = self.offers.epoch.seen();
         match self.offers.epoch.check(said.epoch) {
             Ok(()) => self.end_orders_below(before),
             Err(error @ EpochError::Back { .. }) => {
-                let detail = format!("the server's word is not believed: {error}");
+                let detail = format!("the server's epoch was refused: {error}");
                 self.not_heard(&CallError::Refused(ApiError { reason: Reason::EpochBack, detail }));
             }
-            Err(EpochError::State(error)) => warn!(%error, "a higher epoch could not be written down"),
+            Err(EpochError::State(error)) => warn!(%error, "failed to store a higher epoch"),
         }
     }
 
-    /// If this machine has learnt of a higher epoch than the one `before`, orders of a lower one end.
-    /// Their content stays until an order of the same artifact has used it, or its time is over.
+    /// Ends orders of lower epochs if the epoch has risen above `before`. Their content stays until an order of the
+    /// same artifact has used it, or until it no longer has to be kept.
     pub(super) fn end_orders_below(&self, before: u64) {
         let seen = self.offers.epoch.seen();
         if seen == before {
@@ -41,7 +41,7 @@ impl Agent {
                 record.ended.get_or_insert(Err(Reason::EpochBack));
             });
             if let Err(error) = ended {
-                warn!(%error, "the end of an order could not be written down; it is found out again after a restart");
+                warn!(%error, "failed to record the end of an order; it will be detected again after a restart");
             }
         }
     }

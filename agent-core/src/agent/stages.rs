@@ -1,4 +1,4 @@
-//! What the machine decided, carried out by the stages; what comes of it goes back to the machine.
+//! Carries out the state machine's actions in the stages and returns their results to it.
 
 use super::Agent;
 use crate::{
@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Instant};
 use tracing::{info, warn};
 
 impl Agent {
-    /// An offer came straight from the server, as the answer to a call for help.
+    /// Takes an offer that the server sent directly, in answer to a call for help.
     pub(crate) async fn helped(self: &Arc<Self>, offer: Offer) {
         let Some(node) = self.node.get() else { return };
         if let Ok(trusted) = self.check(self.offers.server, offer).await {
@@ -27,14 +27,15 @@ impl Agent {
         }
     }
     pub(crate) async fn check(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
-        // Who sent it serves this machine's part round it, until the server lets it in again.
+        // Defer: the sender then serves this machine's part of the list by another route, until the server accepts
+        // this machine again.
         if let Some(reason) = self.barred() {
             return Err(OfferReply::Deferred { reason });
         }
         let offers = Arc::clone(&self.offers);
         let before = self.offers.epoch.seen();
         let agent = self.this.upgrade();
-        // What the machine sees of itself is known before the offer is answered.
+        // The scheduling conditions must be known before the offer is answered.
         self.people.ask_services().await;
         let checked = tokio::task::spawn_blocking(move || {
             agent.iter().for_each(|agent| agent.look_at_disk());
@@ -53,13 +54,13 @@ impl Agent {
                 let order = accepted.trusted.stripe.order;
                 if let Some(held) = self.orders.get(order) {
                     self.people.seen(order, &held.order.package, &held.described().version);
-                    // The machine hears of the gates before it hears of the offer.
+                    // Set the gates before the state machine learns of the offer.
                     self.decide_order(&self.people.facts(), &held);
                 }
                 Ok(accepted.trusted)
             }
             Ok(Err(error)) => {
-                warn!(%sender, %error, "an offer was not taken");
+                warn!(%sender, %error, "offer not accepted");
                 let (reason, detail) = (error.reason(), error.to_string());
                 self.reporter.report(None, Event::Refused { sender, reason, detail });
                 Err(error.reply())
@@ -90,7 +91,7 @@ impl Agent {
             failed => {
                 let content = Arc::clone(&held.content);
                 if let Ok(Err(error)) = &failed {
-                    warn!(%order, %error, "the artifact on this disk is not what arrived");
+                    warn!(%order, %error, "the artifact on the disk no longer matches what was received");
                     if let ContentError::Disk(_) = error {
                         let detail = error.to_string();
                         self.report(order, Event::Waits { reason: Reason::DiskFailed, detail });
@@ -107,7 +108,7 @@ impl Agent {
         let order = held.order.id;
         match self.authenticate.receipt(held).await {
             Ok(()) => Input::Receipted(order),
-            // The server does not let this machine in at the moment; the order is not to blame.
+            // The server refuses this machine at the moment; the order is not the cause.
             Err(AuthenticateError::Call(error)) if error.is_about_this_machine() => Input::Later(order, error.reason()),
             Err(AuthenticateError::Call(CallError::Refused(error))) => {
                 warn!(%order, %error, "the server refused the receipt");
@@ -135,7 +136,7 @@ impl Agent {
                 Input::InstallEnded(order, Err(Reason::Withdrawn))
             }
             Err(error) => {
-                info!(%order, %error, "no leave to install yet");
+                info!(%order, %error, "waiting for an install permit");
                 Input::Later(order, error.reason())
             }
         }
@@ -160,14 +161,14 @@ impl Agent {
                 Input::InstallEnded(order, Ok(()))
             }
             Outcome::Failed { reason, detail, restored } => {
-                warn!(%order, %reason, detail, "not installed");
+                warn!(%order, %reason, detail, "install failed");
                 let detail = format!("{detail}\n{}", finished.output).trim_end().to_owned();
                 self.end(held, Err(reason));
                 self.report(order, Event::Failed { reason, detail, restored });
                 Input::InstallEnded(order, Err(reason))
             }
             Outcome::Waits { reason, detail } => {
-                info!(%order, %reason, detail, "installing waits");
+                info!(%order, %reason, detail, "install deferred");
                 self.report(order, Event::Waits { reason, detail });
                 Input::Later(order, reason)
             }
@@ -176,7 +177,7 @@ impl Agent {
 
     fn end(&self, held: &HeldOrder, result: Result<(), Reason>) {
         if let Err(error) = self.orders.ended(&self.state, held.order.id, result) {
-            warn!(%error, "the end of an order could not be written down; it is found out again after a restart");
+            warn!(%error, "failed to record the end of an order; it will be detected again after a restart");
         }
     }
 }

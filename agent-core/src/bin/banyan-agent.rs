@@ -1,10 +1,10 @@
-//! The agent as a service: no GUI, no server, no signing code.
+//! The agent as a service, without GUI, server or signing code.
 
 use agent_core::cli::{Args, run};
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Receives, verifies, authenticates, installs and forwards software on this machine.
+/// Receive, verify, authenticate, install and forward software on this machine
 #[derive(Parser)]
 #[command(version, about)]
 struct Command {

@@ -1,7 +1,7 @@
-//! What a package file is, by this machine's own trust. Pure: bytes, floors and the time go in.
+//! Inspects a package file against this machine's own trust. Pure: bytes, version floors and the time are arguments.
 //!
-//! Whatever is shown was signed by the keys that are shown with it, whether this machine trusts them or not; of a file in
-//! which nothing is signed, nothing is shown but why.
+//! Everything shown was signed by the keys shown with it, whether this machine trusts them or not. A file without
+//! valid signatures shows nothing but the reason.
 
 use banyan_proto::{
     Artifact, Digest, Manifest, Reason, UnixSeconds,
@@ -12,13 +12,13 @@ use banyan_proto::{
 };
 use banyan_trust::{PersonalTrust, Published, TrustError, TrustStore, package::Head, signers};
 
-/// What was found.
+/// The result of inspecting a package file.
 pub(crate) struct Looked {
-    /// For the person.
+    /// The description for the user.
     pub(crate) package: Package,
-    /// What the publishers say.
+    /// The publisher's manifest.
     pub(crate) manifest: Manifest,
-    /// This machine's file.
+    /// The file for this machine's platform.
     pub(crate) artifact: Option<Artifact>,
 }
 
@@ -26,7 +26,8 @@ fn in_words(error: &TrustError) -> ApiError {
     ApiError { reason: error.reason(), detail: error.to_string() }
 }
 
-/// Looks at a head. What the publishers and this machine's floors do not allow stands in [`Package::refused`].
+/// Inspects a package head. [`Package::refused`] says what the publisher or this machine's version floors do not
+/// allow.
 pub(crate) fn look(
     trust: &TrustStore,
     head: &Head,
@@ -37,7 +38,7 @@ pub(crate) fn look(
     let first = head.roots.first().ok_or_else(|| in_words(&TrustError::NoRoot))?;
     let root = Digest::of(first.as_bytes());
     let verdict = trust.look_at(head, cached, now);
-    // Whoever signed it: the publishers whom this machine trusts, else those that the file names.
+    // Use the trusted publisher if it signed the file; otherwise the publisher that the file names.
     let followed = trust.update_roots(&head.roots).unwrap_or_else(|_| trust.clone());
     let (store, list, trusted) = match followed.published(&head.targets) {
         Ok(list) => (followed, list, true),
@@ -53,8 +54,7 @@ pub(crate) fn look(
     let refused = match verdict {
         Err(_) if !trusted => Some(ApiError {
             reason: Reason::MetadataForged,
-            detail: "it is signed, but by publishers whom this computer does not trust; get it from your administrator"
-                .into(),
+            detail: "this computer does not trust this publisher; get the package from your administrator".into(),
         }),
         verdict => verdict.err().map(|error| in_words(&error)),
     };
@@ -62,8 +62,8 @@ pub(crate) fn look(
     Ok(describe(head, signed, signer, refused, platform))
 }
 
-/// Looks at a head as somebody who has no server: those whom the person trusts are trusted, and of others the person is
-/// asked whether they are to be.
+/// Inspects a package head without a server. Publishers the user trusts are trusted; for others, the result asks the
+/// user whether to trust them.
 pub(crate) fn look_alone(
     trust: &PersonalTrust,
     head: &Head,
@@ -72,7 +72,7 @@ pub(crate) fn look_alone(
 ) -> Result<Looked, ApiError> {
     let known = trust.signer(head).map_err(|error| in_words(&error))?;
     let list = known.store.published(&head.targets).map_err(|error| in_words(&error))?;
-    // As if the person had consented: what is wrong with the file is said before anybody is asked.
+    // Check as if the user had consented: faults in the file are reported before the user is asked.
     let verdict = trust.check(head, Some(known.root), now).map(|(release, _)| release.manifest().clone());
     let signed = signed(verdict.as_ref(), head, &list)?;
     let refused = verdict.err().map(|error| in_words(&error));
@@ -85,13 +85,13 @@ pub(crate) fn look_alone(
     let kind = looked.artifact.as_ref().map(|artifact| artifact.install.kind);
     if looked.package.refused.is_none() && kind.is_some_and(Kind::needs_administrator) {
         let reason = Reason::NeedsAdministrator;
-        let detail = "it is a package of the system, and this Banyan may only install into your own folders".to_owned();
+        let detail = "this is a system package, and this Banyan can only install into your own folders".to_owned();
         looked.package.refused = Some(ApiError { reason, detail });
     }
     Ok(looked)
 }
 
-/// What is signed about the release, also where it is refused; nothing is said of what is not.
+/// Returns the signed manifest, even of a refused release. Returns the error if the manifest is not signed.
 fn signed(verdict: Result<&Manifest, &TrustError>, head: &Head, list: &Published) -> Result<Manifest, ApiError> {
     match verdict {
         Ok(manifest) => Ok(manifest.clone()),

@@ -1,12 +1,12 @@
-//! Packages that somebody at the machine opens by hand: what they are, and how they come to be installed.
+//! Manual install: inspects package files that users open, and installs them.
 //!
-//! Nothing is special about them but the way in. [`look`] reads what stands before the artifacts and checks it with this
-//! machine's own trust; nothing is kept and nothing is learnt by it. To install one, [`Agent::by_hand`] checks it once more,
-//! takes this machine's artifact chunk by chunk, each verified before it is written, into the folder that content is in
-//! anyway, and asks the server for an order for this one machine. From then on it is an order like every other, whose
-//! bytes happen to be here: receipt, go-ahead, and the installer, which checks everything again.
+//! Only the start differs from other updates. [`look`] reads the part before the artifacts and checks it with this
+//! machine's own trust; it stores and learns nothing. [`Agent::by_hand`] checks the file again, stores this machine's
+//! artifact in the content folder, chunk by verified chunk, and asks the server for an order for this one machine.
+//! From then on it is an ordinary order whose bytes are already here: receipt, install permit, and the installer,
+//! which checks everything again.
 //!
-//! Of a machine that belongs to a person and to no server, [`alone`] is the way.
+//! [`alone`] handles agents that belong to no server.
 
 pub(crate) mod alone;
 mod look;
@@ -25,7 +25,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use take::{Incoming, has_room, has_size, head_of, turn};
 
 impl Agent {
-    /// What a package file is, and whether a caller with these rights may install it. Blocks on arithmetic.
+    /// Describes a package file and says whether a caller with these rights may install it. Blocks: it verifies
+    /// signatures.
     pub(crate) fn look_at_package(&self, rights: &[Right], head: &[u8], size: u64) -> Result<Package, ApiError> {
         Ok(self.look(rights, head, size)?.package)
     }
@@ -38,12 +39,12 @@ impl Agent {
         let name = &package.package;
         let more = match () {
             () if !self.people.policy().by_hand.allows(name) => {
-                let detail = format!("your administrator does not let {name} be installed by hand");
+                let detail = format!("your administrator does not allow {name} to be installed manually");
                 Some(refused(Reason::NotAllowed, detail))
             }
             () if !rights.contains(&Right::Install) => {
                 let detail =
-                    "this takes the right to install what nobody ordered; ask an administrator of this computer";
+                    "you do not have permission to install packages yourself; ask an administrator of this computer";
                 Some(refused(Reason::NotAllowed, detail))
             }
             () => None,
@@ -54,7 +55,7 @@ impl Agent {
         Ok(looked)
     }
 
-    /// Takes a package file in and has it installed: the release that was `wanted`, and nothing else.
+    /// Receives a package file and has it installed. The file must contain the release `wanted`.
     pub(crate) async fn by_hand(
         self: &Arc<Self>,
         wanted: Digest,
@@ -62,14 +63,14 @@ impl Agent {
         body: &mut Body<'_>,
     ) -> Result<DeploymentId, ApiError> {
         if trust.is_some() {
-            let detail = "this computer belongs to a server, and whom it trusts is its administrator's to say";
+            let detail = "this computer belongs to a server, so its administrator decides which publishers it trusts";
             return Err(refused(Reason::NotAllowed, detail));
         }
         let _turn = turn()?;
         let size = body.left();
         let bytes = head_of(body).await?;
         let this = Arc::clone(self);
-        // The right to it was checked by who called.
+        // The caller has checked the right to install.
         let looking = tokio::task::spawn_blocking(move || this.look(&[Right::Install], &bytes, size));
         let looked = looking.await.map_err(|error| refused(Reason::InternalError, error.to_string()))??;
         let ours = take::wanted(&looked, wanted)?.digest;
@@ -88,7 +89,8 @@ impl Agent {
         ordered
     }
 
-    /// Where an order of the same file holds it already, that one is left alone: what is missing in it is fetched.
+    /// Moves the received file into place, unless an order already holds this artifact: then the missing chunks are
+    /// downloaded.
     fn put_in_place(&self, incoming: &Incoming, digest: Digest) -> Result<(), ApiError> {
         if self.holds(digest) {
             return Ok(());
@@ -98,8 +100,8 @@ impl Agent {
     pub(crate) fn holds(&self, digest: Digest) -> bool {
         self.orders.all().iter().any(|held| held.content.artifact().digest == digest)
     }
-    /// Removes, before the first order is taken up, what an ended run left in the folder of content: files that were being
-    /// taken in, and files of no order.
+    /// Removes leftovers of an earlier run from the content folder: incomplete package files, and files without an
+    /// order. Must run before the first order is resumed.
     pub(crate) fn clear_content(&self) -> anyhow::Result<()> {
         let known: BTreeSet<String> = self
             .state
@@ -126,7 +128,7 @@ impl Agent {
         let help = self.server.order_package(request).await.map_err(|error| match error {
             CallError::Refused(error) => error,
             away @ CallError::Away { .. } => {
-                let detail = format!("the server has to allow it, and cannot be asked now; try again later ({away})");
+                let detail = format!("the server must allow this and cannot be reached now; try again later ({away})");
                 refused(Reason::ServerAway, detail)
             }
         })?;

@@ -1,4 +1,4 @@
-//! Taking a package file in: from the line of a local program into the folder where content is, only what was signed.
+//! Receives a package file from a local program and stores only signed content in the content folder.
 
 use super::Looked;
 use crate::{for_one::refused, local::Body, offer::free_bytes};
@@ -16,67 +16,67 @@ use tokio::{
     time::timeout,
 };
 
-/// How the names of files begin that are being taken in.
+/// Prefix of the names of files that are being received.
 const INCOMING: &str = "incoming-";
-/// Free disk space that a package must leave (bytes).
+/// Free disk space that must remain (bytes).
 const FLOOR: u64 = 64 << 20;
-/// A local program that sends more slowly than this is in the others' way (bytes a second).
+/// Slowest acceptable sender (bytes per second), since others wait for their turn.
 const SLOWEST: u64 = 1 << 20;
-/// What stands before the artifacts has come by then.
+/// Time limit for the part before the artifacts.
 const HEAD_TIME: Duration = Duration::from_secs(30);
-/// One package is taken in at a time.
+/// One package is received at a time.
 static TAKING: Semaphore = Semaphore::const_new(1);
 
 fn cut_off(error: &io::Error) -> ApiError {
-    refused(Reason::NotAPackage, format!("the file did not come whole: {error}"))
+    refused(Reason::NotAPackage, format!("the file was not received completely: {error}"))
 }
 pub(super) fn disk(error: &io::Error) -> ApiError {
-    refused(Reason::DiskFailed, format!("the package could not be kept: {error}; nothing was installed"))
+    refused(Reason::DiskFailed, format!("cannot store the package: {error}; nothing was installed"))
 }
 
-/// The turn of one package.
+/// Takes the only permit for receiving a package, or fails at once.
 pub(super) fn turn() -> Result<SemaphorePermit<'static>, ApiError> {
-    let busy = || refused(Reason::Busy, "another package is being taken in; try again when that has ended");
+    let busy = || refused(Reason::Busy, "another package is being copied; try again when it has finished");
     TAKING.try_acquire().map_err(|_| busy())
 }
 
-/// Whether the whole file has the size that its publishers signed, where so many bytes come before the artifacts.
+/// Checks that the whole file has the signed size; `head` is the number of bytes before the artifacts.
 pub(super) fn has_size(manifest: &Manifest, head: usize, size: u64) -> Result<(), ApiError> {
     let whole = artifacts(manifest).iter().fold(head as u64, |sum, artifact| sum.saturating_add(artifact.size));
     if whole == size {
         return Ok(());
     }
-    let detail = format!("it has {size} bytes; by what its publishers signed it should have {whole}");
+    let detail = format!("the file has {size} bytes, but its publisher signed {whole} bytes");
     Err(refused(Reason::NotAPackage, detail))
 }
 
-/// Whether this machine's file fits into the folder.
+/// Checks that this machine's artifact fits on the disk.
 pub(super) fn has_room(looked: &Looked, folder: &Path) -> Result<(), ApiError> {
     let file = looked.package.file.as_ref().map_or(0, |file| file.size);
     let free = free_bytes(folder).unwrap_or(u64::MAX);
     if free >= file.saturating_add(FLOOR) {
         return Ok(());
     }
-    Err(refused(Reason::DiskFull, format!("{} bytes are needed and {free} are free", file.saturating_add(FLOOR))))
+    Err(refused(Reason::DiskFull, format!("{} bytes are needed, but only {free} are free", file.saturating_add(FLOOR))))
 }
 
-/// What may be taken in of a file that was looked at: the release that the person was shown, for this machine.
+/// Returns this machine's artifact if the file contains the release that the user was shown.
 pub(super) fn wanted(looked: &Looked, wanted: Digest) -> Result<Artifact, ApiError> {
     if let Some(refused) = &looked.package.refused {
         return Err(refused.clone());
     }
     if looked.package.manifest != wanted {
-        let detail = "the file is another one than was shown; open it again and look at it";
+        let detail = "the file has changed since it was shown; open it again and check it";
         return Err(refused(Reason::BadRequest, detail));
     }
-    looked.artifact.clone().ok_or_else(|| refused(Reason::WrongPlatform, Reason::WrongPlatform.words()))
+    looked.artifact.clone().ok_or_else(|| refused(Reason::WrongPlatform, Reason::WrongPlatform.for_user().what))
 }
 
-/// A file that goes when nobody has put it in its place.
+/// A received file; deleted on drop unless it was moved into place.
 pub(super) struct Incoming(PathBuf);
 
 impl Incoming {
-    /// Takes in this machine's artifact; the others go by.
+    /// Receives this machine's artifact and skips the others.
     pub(super) async fn take(
         folder: &Path,
         body: &mut Body<'_>,
@@ -98,7 +98,7 @@ impl Incoming {
         timeout(patience, taking).await.map_err(|_| cut_off(&io::ErrorKind::TimedOut.into()))??;
         Ok(incoming)
     }
-    /// Gives it its place.
+    /// Moves the file into place.
     pub(super) fn put(&self, place: &Path) -> Result<(), ApiError> {
         std::fs::rename(&self.0, place).map_err(|error| disk(&error))
     }
@@ -109,10 +109,10 @@ impl Drop for Incoming {
     }
 }
 
-/// Reads what comes before the artifacts.
+/// Reads the part before the artifacts.
 pub(super) async fn head_of(body: &mut Body<'_>) -> Result<Vec<u8>, ApiError> {
     // Others wait for their turn meanwhile.
-    let slow = || refused(Reason::NotAPackage, "the file's beginning did not come in time; try again");
+    let slow = || refused(Reason::NotAPackage, "the start of the file was not received in time; try again");
     timeout(HEAD_TIME, read_head(body)).await.unwrap_or_else(|_| Err(slow()))
 }
 
@@ -121,7 +121,7 @@ async fn read_head(body: &mut Body<'_>) -> Result<Vec<u8>, ApiError> {
     body.fill(&mut bytes).await.map_err(|error| cut_off(&error))?;
     let length = bytes.last_chunk::<4>().map_or(0, |length| u32::from_be_bytes(*length) as usize);
     if !bytes.starts_with(MAGIC) || length > limits::PACKAGE_HEAD_BYTES || length as u64 > body.left() {
-        return Err(refused(Reason::NotAPackage, Reason::NotAPackage.words()));
+        return Err(refused(Reason::NotAPackage, Reason::NotAPackage.for_user().what));
     }
     while bytes.len() < MAGIC.len() + 4 + length {
         let (from, more) = (bytes.len(), (MAGIC.len() + 4 + length - bytes.len()).min(64 << 10));
@@ -131,11 +131,11 @@ async fn read_head(body: &mut Body<'_>) -> Result<Vec<u8>, ApiError> {
     Ok(bytes)
 }
 
-/// Takes one artifact in. Only verified chunks reach the disk (rule C3).
+/// Receives one artifact. Only verified chunks reach the disk (rule C3).
 async fn take(body: &mut Body<'_>, path: &Path, artifact: &Artifact) -> Result<(), ApiError> {
     let file = ArtifactFile::resume(path, artifact.clone(), 1).map_err(|error| disk(&error))?;
     let altered = || {
-        let detail = format!("the bytes of {} are not what its publishers signed", artifact.file_name);
+        let detail = format!("the content of {} does not match the publisher's signature", artifact.file_name);
         refused(Reason::BadArtifact, detail)
     };
     let file = Arc::new(file);

@@ -1,8 +1,8 @@
-//! A person's own installer: without privileges and without a server, it installs what that person wants (rules N10, N11).
+//! The personal installer's record, and the installs that a user wants and no server ordered (rules N10, N11).
 //!
-//! That it belongs to nobody but the person stands in a record of its own, beside the one of whom a server's installer
-//! believes, and never together with it: where there is an order to wait for, or a right that the person does not have,
-//! this way is closed, whoever asks. So the record is no use to somebody who has taken over the agent of a service.
+//! Such an installer has no privileges and no server. Its record lies beside the trust record of a server's installer;
+//! the two are never used together. An installer that has privileges or belongs to a server refuses these calls from
+//! any caller. So the record is of no use to an attacker who has taken over a service's agent.
 
 use super::{
     engine::Engine,
@@ -18,15 +18,15 @@ use banyan_trust::{PersonalTrust, TrustStore};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 
-/// The record: whom the person trusts.
+/// The record of a personal installer: the publishers whom the user trusts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Alone {
-    /// Their publishers.
+    /// The user's trusted publishers.
     pub(super) trust: PersonalTrust,
 }
 
-/// It belongs to the person who runs it, from now on or since long.
+/// Marks this installer as its user's own, or confirms that it already is.
 ///
 /// # Errors
 /// When it has privileges, or belongs to a server.
@@ -43,10 +43,10 @@ pub(super) fn stand_alone(layout: &Layout, privileged: bool) -> Result<(), Troub
     }
 }
 
-/// The person does not trust these publishers any more.
+/// Removes the publishers with this first root from those the user trusts.
 ///
 /// # Errors
-/// As for [`stand_alone`]; or when it does not belong to a person.
+/// As for [`stand_alone`], or when this is not a personal installer.
 pub(super) fn forget(layout: &Layout, privileged: bool, root: Digest) -> Result<(), Trouble> {
     may(layout, privileged)?;
     let _lock = layout.exclusively()?;
@@ -54,10 +54,10 @@ pub(super) fn forget(layout: &Layout, privileged: bool, root: Digest) -> Result<
     if alone.trust.forget(root) { alone.save(layout) } else { Ok(()) }
 }
 
-/// Carries a job out.
+/// Carries out a job.
 ///
 /// # Errors
-/// When it is not begun.
+/// When the job is refused before it begins.
 pub(super) fn install(
     folders: &Folders,
     job: &AloneJob,
@@ -78,23 +78,23 @@ pub(super) fn install(
     let nothing_came_of_it = !matches!(outcome, Outcome::Installed { .. } | Outcome::Failed { restored: false, .. });
     if nothing_came_of_it && !before.trust.is_owned(&package) {
         learned.trust.disown(&package);
-        // The engine still holds the lock.
+        // The engine still holds the lock here.
         learned.save(&layout)?;
     }
     Ok(Finished { outcome, output: engine.talk.text() })
 }
 
-/// Whether this way is open here at all.
+/// Verifies that installs without an order are allowed here.
 fn may(layout: &Layout, privileged: bool) -> Result<(), Trouble> {
     let no = |why: &str| {
-        let detail = format!("without an order nothing is installed here: {why}");
+        let detail = format!("this installer needs a server's order: {why}");
         Err(Trouble::because(Reason::NotAllowed, detail))
     };
     if privileged {
-        return no("this installer has rights that the person at the computer does not have");
+        return no("it has privileges that the person at the computer does not have");
     }
     if record::named(layout)?.is_some() || Record::find(layout)?.is_some() {
-        return no("this installer belongs to a server, and goes by its orders");
+        return no("it belongs to a server and follows only that server's orders");
     }
     Ok(())
 }
@@ -102,13 +102,13 @@ fn may(layout: &Layout, privileged: bool) -> Result<(), Trouble> {
 impl Alone {
     pub(super) fn find(layout: &Layout) -> Result<Option<Self>, Trouble> {
         let path = layout.alone();
-        let way = || format!("to begin anew, without what it knew of older versions, remove {}", path.display());
+        let way = || format!("to start over, remove {}; the minimum versions recorded there are lost", path.display());
         record::read(&path, way)
     }
     fn load(layout: &Layout) -> Result<Self, Trouble> {
         Self::find(layout)?.ok_or_else(|| {
-            let detail = "this installer has not been told that it belongs to a person and to no server: open the package \
-                          again with the agent running, which tells it";
+            let detail = "this installer is not set up for personal use yet: open the package again while the agent is \
+                          running, which sets it up";
             Trouble::because(Reason::NotAllowed, detail)
         })
     }
@@ -117,7 +117,7 @@ impl Alone {
             .map_err(|error| Trouble::because(Reason::InternalError, format!("writing the record: {error}")))?;
         write_synced(&layout.alone(), &bytes)
     }
-    /// What is known of these publishers, for a record that belongs to a server.
+    /// Returns what is known about these publishers, for the record of an installer that joins a server.
     pub(super) fn for_server(&self, root: &str) -> Option<TrustStore> {
         self.trust.for_server(root)
     }

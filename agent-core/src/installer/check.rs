@@ -1,9 +1,9 @@
-//! The installer's own check of a job: everything that makes code run is signed, by publishers and server both, for this
-//! machine, now (rules N5–N8).
+//! The installer's own verification of a job: everything that makes code run must be signed by publishers and server,
+//! for this machine, now (rules N5–N8).
 //!
-//! The agent has checked all of it before. It is checked again here, from the installer's own record, because the agent
-//! talks to the whole network and this process does not: who takes the agent over has not taken over the installer.
-//! What a person's own installer lets in without an order stands in [`alone`].
+//! The agent has verified all of this already. The installer repeats it from its own record, because the agent talks to
+//! the whole network and the installer does not: taking over the agent must not mean taking over the installer.
+//! [`alone`] verifies the jobs that a personal installer accepts without an order.
 
 mod alone;
 
@@ -15,24 +15,24 @@ use super::{
 use banyan_proto::{Artifact, DeploymentId, Digest, GoAhead, Manifest, Order, Reason, UnixSeconds, limits};
 use std::fmt::Display;
 
-/// A job that publishers and server signed for this machine, or that a person's own installer may do without an order. Only
-/// [`Record::admit`] and [`super::alone::Alone::admit`] make one.
+/// A verified job: signed by publishers and server for this machine, or allowed for a personal installer without an
+/// order. Only [`Record::admit`] and [`super::alone::Alone::admit`] make one.
 #[derive(Debug)]
 pub(super) struct AdmittedJob {
-    /// The deployment.
+    /// The order's identifier.
     pub(super) order: DeploymentId,
-    /// As in [`Job`].
+    /// See [`Job::attempt`].
     pub(super) attempt: u32,
-    /// As in [`Job`].
+    /// See [`Job::without_restore`].
     pub(super) without_restore: WithoutRestore,
-    /// What is to be installed.
+    /// The release to install.
     pub(super) release: Release,
-    /// Keeps others from making one.
+    /// Prevents construction outside this module and its submodules.
     _checked: (),
 }
 
 impl Record {
-    /// Checks a job. The record that comes with it must be saved before anything is done because of the job.
+    /// Verifies a job. Save the returned record before acting on the job.
     ///
     /// # Errors
     /// The first check that fails.
@@ -50,14 +50,15 @@ impl Record {
         Ok((AdmittedJob { order: order.id, attempt, without_restore, release, _checked: () }, learned))
     }
 
-    /// N6: the server's order, of this epoch, not over, for this machine, and none of the package before it was newer.
+    /// N6: verifies the server's order: of this epoch, not expired, for this machine, and not older than a previous
+    /// order for the same package.
     fn order(&self, job: &Job, now: UnixSeconds) -> Result<Order, Trouble> {
         let order = job.order.verify(&self.keys).map_err(|error| forged("order", error))?;
         if order.server != self.server {
-            return Err(forged("order", "it is another server's"));
+            return Err(forged("order", "it belongs to another server"));
         }
         if order.epoch < self.epoch {
-            let detail = format!("the order is of epoch {}, the server is at {}", order.epoch, self.epoch);
+            let detail = format!("the order is from epoch {}, but the server is at {}", order.epoch, self.epoch);
             return Err(Trouble::because(Reason::EpochBack, detail));
         }
         if order.expires <= now {
@@ -66,7 +67,10 @@ impl Record {
         let root = order.stripes.get(usize::from(job.stripe));
         let deep = job.membership.proof.0.len() > limits::LIST_DEPTH;
         if deep || root != Some(&job.membership.root(job.stripe, self.machine)) {
-            return Err(Trouble::because(Reason::NotAddressed, "this machine is not on the order's list"));
+            return Err(Trouble::because(
+                Reason::NotAddressed,
+                "this machine is not one of the order's target machines",
+            ));
         }
         let newest = self.newest.get(&order.package).copied().unwrap_or_default();
         if (order.epoch, order.number) < newest {
@@ -76,29 +80,29 @@ impl Record {
         Ok(order)
     }
 
-    /// N7: the server's leave, for this order on this machine, and fresh as far as this machine's clock can tell.
+    /// N7: verifies the server's install permit: for this order on this machine, and fresh by this machine's clock.
     fn go_ahead(&self, job: &Job, order: &Order, now: UnixSeconds) -> Result<GoAhead, Trouble> {
-        let go: GoAhead = job.go_ahead.verify(&self.keys).map_err(|error| forged("go-ahead", error))?;
+        let go: GoAhead = job.go_ahead.verify(&self.keys).map_err(|error| forged("install permit", error))?;
         let no_leave = |detail: String| Err(Trouble::because(Reason::WaitsForGoAhead, detail));
         if go.order != order.id {
-            return no_leave(format!("the go-ahead is for order {}, not for {}", go.order, order.id));
+            return no_leave(format!("the install permit is for order {}, not for {}", go.order, order.id));
         }
         if go.machine != self.machine {
-            return no_leave(format!("the go-ahead is for machine {}, not for {}", go.machine, self.machine));
+            return no_leave(format!("the install permit is for machine {}, not for {}", go.machine, self.machine));
         }
         if go.epoch < self.epoch {
-            let detail = format!("the go-ahead is of epoch {}, the server is at {}", go.epoch, self.epoch);
+            let detail = format!("the install permit is from epoch {}, but the server is at {}", go.epoch, self.epoch);
             return Err(Trouble::because(Reason::EpochBack, detail));
         }
         if order.epoch < go.epoch {
             let detail =
-                format!("the order is of epoch {}, the go-ahead says that the server is at {}", order.epoch, go.epoch);
+                format!("the order is from epoch {}, but the install permit is from {}", order.epoch, go.epoch);
             return Err(Trouble::because(Reason::EpochBack, detail));
         }
         if now >= go.issued.plus(GoAhead::SECONDS) {
             return no_leave(format!(
-                "the go-ahead was given {} seconds ago by this machine's clock and is good for {}; if it is always so, set \
-                 the clock",
+                "the install permit is {} seconds old by this machine's clock and valid for {}; if this keeps \
+                 happening, set the clock",
                 now.0.saturating_sub(go.issued.0),
                 GoAhead::SECONDS
             ));
@@ -106,8 +110,8 @@ impl Record {
         Ok(go)
     }
 
-    /// N8: the publishers' release, by metadata as new as the server says there is, not below a floor, and exactly what
-    /// the order names.
+    /// N8: verifies the publishers' release: metadata at least as new as the server's, not below the minimum accepted
+    /// sequence, and exactly what the order names.
     fn release(
         &self,
         job: &Job,
@@ -118,12 +122,12 @@ impl Record {
     ) -> Result<(Release, banyan_trust::TrustStore), Trouble> {
         let (trusted, trust) = self.trust.check(&job.release, order.manifest, now)?;
         if !trusted.versions().at_least(go.timestamp_version, go.snapshot_version) {
-            let detail = "the metadata is older than the go-ahead says there is";
+            let detail = "the metadata is older than the versions that the install permit names";
             return Err(Trouble::because(Reason::MetadataRolledBack, detail));
         }
         let artifact = trusted.fits(order)?;
         if artifact.platform != "any" && artifact.platform != platform {
-            let detail = format!("the file is for {}, this machine is {platform}", artifact.platform);
+            let detail = format!("the file is for {}, but this machine is {platform}", artifact.platform);
             return Err(Trouble::because(Reason::WrongPlatform, detail));
         }
         Ok((release(trusted.manifest(), trusted.manifest_digest(), artifact), trust))
@@ -145,5 +149,5 @@ fn release(manifest: &Manifest, digest: Digest, artifact: &Artifact) -> Release 
 }
 
 fn forged(what: &str, why: impl Display) -> Trouble {
-    Trouble::because(Reason::OrderForged, format!("the {what} is not believed: {why}"))
+    Trouble::because(Reason::OrderForged, format!("the {what} was rejected: {why}"))
 }

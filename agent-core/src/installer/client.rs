@@ -1,9 +1,9 @@
-//! The agent's side: starts the installer for one call and waits for its answer.
+//! The agent's side of the installer protocol: starts the installer for one call and waits for its answer.
 //!
-//! An install is never ended because the agent ends: the installer is not killed when the future is dropped, and it is in
-//! a process group of its own, so that a Ctrl-C for the agent does not reach it. An agent that starts again gives the
-//! same job again and is told how it ended. (A service manager that kills everything a service started must be told not
-//! to: `KillMode=process` in a systemd unit.)
+//! An install outlives the agent: dropping the future does not kill the installer, and a process group of its own
+//! shields it from a Ctrl-C meant for the agent. A restarted agent sends the same job again and receives its outcome.
+//! (A service manager that kills all of a service's processes must be told not to: `KillMode=process` in a systemd
+//! unit.)
 
 use super::{
     command::OUTPUT_BYTES,
@@ -24,69 +24,69 @@ use tokio::{
     process::Command,
 };
 
-/// Longest answer that is read (bytes): the output's end, escaped, and the outcome.
+/// Maximum length of an answer (bytes): the end of the output, escaped, and the outcome.
 const ANSWER_BYTES: u64 = 128 << 10;
 
 /// How the installer is started.
 #[derive(Debug, Clone)]
 pub struct Launcher {
-    /// `banyan-installer`, or something that starts it with privileges, or this very program.
+    /// `banyan-installer`, a program that starts it with privileges, or this program itself.
     pub program: PathBuf,
-    /// What comes before the call's file: a verb, the folders.
+    /// Arguments before the path of the call's file: a command, the folders.
     pub arguments: Vec<OsString>,
-    /// A folder of the agent's where the call's file can be.
+    /// The agent's folder for the files that carry calls.
     pub jobs: PathBuf,
 }
 
-/// Why there is no answer. Nothing is known about the install then; the same job can be given again.
+/// Why there is no answer. The outcome of the install is unknown then; the same job can be sent again.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The call's file could not be written. Typically a full disk.
-    #[error("writing the installer's call {path}: {source}")]
+    #[error("could not write the installer's call {path}: {source}")]
     Job {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The program is missing or may not be run.
-    #[error("starting the installer {program}: {source}")]
+    /// The program is missing or must not be executed.
+    #[error("could not start the installer {program}: {source}")]
     Start {
-        /// Which program.
+        /// The program's path.
         program: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// It ended without saying how the job ended: killed, or not called as it wants to be.
-    #[error("the installer gave no answer ({status}): {said}")]
+    /// The installer ended without an answer: it was killed, or called incorrectly.
+    #[error("the installer ended without an answer ({status}): {said}")]
     NoAnswer {
-        /// How it ended.
+        /// The exit status.
         status: String,
-        /// The end of what it wrote to its standard error.
+        /// The end of its standard error output.
         said: String,
     },
 }
 
-/// The installer believes others.
+/// Why the installer does not trust what the agent's enrolment says.
 #[derive(Debug, thiserror::Error)]
 pub enum BelieveError {
-    /// It could not be asked.
+    /// The installer could not be called.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// It said no.
+    /// The installer refused.
     #[error("{detail} [{code}]", code = .reason.code())]
     Refused {
-        /// Why.
+        /// The reason code.
         reason: Reason,
-        /// For people.
+        /// The explanation for people.
         detail: String,
     },
 }
 
-/// Has the job carried out. The artifact is handed over as an open file; its position does not matter. `order` only gives
-/// the call's file its name.
+/// Runs a job in the installer. Passes the artifact as an open file, whose position does not matter. `order` only names
+/// the call's file.
 ///
-/// Dropping the future gives up waiting, not the install.
+/// Dropping the future stops the wait, not the install.
 ///
 /// # Errors
 /// When the installer cannot be started, or dies.
@@ -94,15 +94,15 @@ pub async fn run(launcher: &Launcher, order: DeploymentId, job: Job, artifact: F
     ask(launcher, &format!("install-{order}"), &Call::Install(Box::new(job)), Stdio::from(artifact)).await
 }
 
-/// Tells the installer whom to believe, if nobody has yet.
+/// Tells the installer which machine this is and which keys to trust. The first such call is kept.
 ///
 /// # Errors
-/// When it cannot be started, or believes others already.
+/// When it cannot be started, or already trusts different keys.
 pub async fn believe(launcher: &Launcher, said: Enrolled) -> Result<(), BelieveError> {
     told(launcher, "believe", &Call::Believe(said)).await
 }
 
-/// Tells the installer that it belongs to the person who runs it, and to no server.
+/// Tells the installer that it belongs to the user who runs it, and to no server.
 ///
 /// # Errors
 /// When it cannot be started, has privileges, or belongs to a server.
@@ -110,7 +110,7 @@ pub(crate) async fn stand_alone(launcher: &Launcher) -> Result<(), BelieveError>
     told(launcher, "stand-alone", &Call::StandAlone).await
 }
 
-/// Has something installed that the person wants and no server ordered; otherwise as [`run`].
+/// Installs what the user wants without a server's order; otherwise like [`run`].
 ///
 /// # Errors
 /// When the installer cannot be started, or dies.
@@ -119,10 +119,10 @@ pub(crate) async fn run_alone(launcher: &Launcher, job: AloneJob, artifact: File
     ask(launcher, &name, &Call::InstallAlone(Box::new(job)), Stdio::from(artifact)).await
 }
 
-/// Tells the installer that the person does not trust these publishers any more.
+/// Tells the installer that the user no longer trusts these publishers.
 ///
 /// # Errors
-/// When it cannot be started, or does not belong to a person.
+/// When it cannot be started, or is not a personal installer.
 pub(crate) async fn forget(launcher: &Launcher, root: Digest) -> Result<(), BelieveError> {
     told(launcher, "forget", &Call::Forget(root)).await
 }
@@ -152,7 +152,7 @@ async fn ask<T: DeserializeOwned>(
     let mut child = command.spawn().map_err(failed)?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let (answer, said, status) = tokio::join!(read_bounded(out), read_bounded(err), child.wait());
-    // Read once at the start; one that stays is overwritten by the next.
+    // The installer reads the file once at its start. If it cannot be removed, the next call overwrites it.
     let _ = fs::remove_file(&path);
     answer.lines().rev().find_map(|line| serde_json::from_str(line).ok()).ok_or_else(|| {
         let start = said.len().saturating_sub(OUTPUT_BYTES);
@@ -170,7 +170,7 @@ fn write_call(path: &PathBuf, call: &Call) -> io::Result<()> {
     sys::private_file(path)?.write_all(&json)
 }
 
-/// What comes over a pipe, up to a limit; the rest is read and dropped, so that the other side is not held up.
+/// Reads a pipe up to a limit, then reads and drops the rest so that the writer does not block.
 async fn read_bounded(pipe: Option<impl AsyncRead + Unpin>) -> String {
     let Some(mut pipe) = pipe else { return String::new() };
     let mut bytes = Vec::new();

@@ -1,5 +1,4 @@
-//! Runs one program: no shell, nothing inherited, bounded time, bounded output, and nothing left of its process group
-//! when the time is over.
+//! Runs one program: no shell, a clean environment, bounded time and output. A timeout kills its whole process group.
 
 use super::{
     sys,
@@ -19,19 +18,19 @@ use tokio::{
     time::timeout,
 };
 
-/// Of everything that programs print, this much of the end is kept (bytes).
+/// The number of bytes kept from the end of everything that programs print.
 pub(super) const OUTPUT_BYTES: usize = 8 << 10;
-/// How long output may still come in after a program ended: something it started may hold the pipe open for ever.
+/// How long output is still read after a program ended: a process that it started may keep the pipe open for ever.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// The end of a text that grows.
+/// The end of a growing text.
 #[derive(Debug, Default)]
 pub(super) struct Talk(Vec<u8>);
 
 impl Talk {
     pub(super) fn add(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
-        // Cut seldom: at twice the size, not at every byte.
+        // Truncates only at twice the size, not at every byte.
         if self.0.len() > 2 * OUTPUT_BYTES {
             self.0.drain(..self.0.len() - OUTPUT_BYTES);
         }
@@ -40,32 +39,32 @@ impl Talk {
         self.add(text.as_bytes());
         self.add(b"\n");
     }
-    /// The last [`OUTPUT_BYTES`], as text.
+    /// Returns the last [`OUTPUT_BYTES`] as text.
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0[self.0.len().saturating_sub(OUTPUT_BYTES)..]).into_owned()
     }
 }
 
-/// A program with everything it gets.
+/// A program with its arguments, folder, time limit and environment.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) argv: Vec<OsString>,
     pub(super) folder: PathBuf,
     pub(super) limit: Duration,
-    /// Beyond the clean environment.
+    /// Variables added to the clean environment.
     pub(super) environment: Vec<(&'static str, &'static str)>,
 }
 
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// By itself, with this code; `None` when a signal ended it.
+    /// It exited with this code; `None` when a signal ended it.
     Code(Option<i32>),
-    /// It was killed with its whole group when the time was over.
+    /// It ran out of time and was killed with its whole group.
     TimedOut,
 }
 
-/// A program that has ended, and the last of what it printed.
+/// A program that has ended, and the end of its output.
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) ended: Ended,
@@ -73,8 +72,8 @@ pub(super) struct Ran {
 }
 
 impl Line {
-    /// A publisher's command: `{dir}` in any argument means `folder`, which is also where it runs. A program with a
-    /// relative path is looked for there; one without any path, in the system's folders.
+    /// Prepares a publisher's command: `{dir}` in any argument stands for `folder`, which is also the working folder. A
+    /// relative path to the program starts at `folder`; a bare name is looked up in the system's folders.
     pub(super) fn publishers(spec: &CommandSpec, folder: &Path) -> Self {
         let dir = folder.display().to_string();
         let mut argv: Vec<OsString> = spec.argv.iter().map(|text| text.replace("{dir}", &dir).into()).collect();
@@ -88,16 +87,16 @@ impl Line {
         Self { argv, folder: folder.to_owned(), limit, environment: Vec::new() }
     }
 
-    /// Runs it to its end or its limit. What it prints goes to `talk` too.
+    /// Runs the program to its end or its time limit. Its output also goes to `talk`.
     ///
     /// # Errors
-    /// When it cannot be started at all.
+    /// When it cannot be started.
     pub(super) fn run(&self, talk: &mut Talk) -> Result<Ran, Trouble> {
         let shown = self.argv.iter().map(|word| word.display().to_string()).collect::<Vec<_>>().join(" ");
         talk.line(&format!("$ {shown}"));
         let doing = || format!("running {shown:?} in {}", self.folder.display());
         let Some((program, arguments)) = self.argv.split_first() else {
-            return Err(std::io::Error::other("no program is named")).doing(doing);
+            return Err(std::io::Error::other("the command names no program")).doing(doing);
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().doing(doing)?;
         let printed = Arc::new(Mutex::new(Talk::default()));
@@ -136,12 +135,12 @@ impl Ran {
     pub(super) fn succeeded(&self) -> bool {
         self.ended == Ended::Code(Some(0))
     }
-    /// How it ended, for people.
+    /// Describes how the program ended, for people.
     pub(super) fn words(&self) -> String {
         match self.ended {
-            Ended::Code(Some(code)) => format!("ended with code {code}"),
-            Ended::Code(None) => "was ended by a signal".into(),
-            Ended::TimedOut => "did not end in time and was killed".into(),
+            Ended::Code(Some(code)) => format!("exited with code {code}"),
+            Ended::Code(None) => "was killed by a signal".into(),
+            Ended::TimedOut => "timed out and was killed".into(),
         }
     }
 }

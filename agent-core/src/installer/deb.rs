@@ -1,12 +1,12 @@
-//! Debian packages, through the real dpkg. Its database is the truth about what is installed.
+//! The install method for Debian packages. It runs the real dpkg, whose database is authoritative about what is
+//! installed.
 //!
-//! The deb that was installed is kept, because dpkg itself cannot go back: undoing means installing the old one again, or
-//! taking the package off when there was none. Where an old version is installed whose deb nobody kept (neither we nor
-//! apt's cache), the job is refused before anything changes, unless the manifest has an undo command or the job says to
-//! go on all the same.
+//! dpkg cannot roll back, so every installed deb is kept. Undoing installs the previous deb again, or removes the
+//! package when there was none. When a version is installed whose deb is neither kept here nor in apt's cache, the job
+//! is refused before anything changes. The exceptions: the manifest has an undo command, or the job says to proceed.
 //!
-//! Not undone: what a package's scripts did beside its files, and other packages that dpkg took off because the new one
-//! conflicts with and replaces them.
+//! Not undone: what a package's scripts did outside its files, and the removal of other packages that conflict with the
+//! new one.
 
 use super::{
     check::AdmittedJob,
@@ -26,7 +26,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The method for debs.
+/// The install method for debs.
 pub(super) struct Deb {
     layout: Layout,
     dpkg: Dpkg,
@@ -40,11 +40,13 @@ impl Deb {
     fn planned<'a>(&self, intent: &'a Intent) -> Result<(&'a str, &'a PackageState, Option<&'a Path>), Trouble> {
         match &intent.plan {
             Plan::Deb { architecture, before, restore } => Ok((architecture, before, restore.as_deref())),
-            Plan::Archive { .. } => Err(Trouble::because(Reason::InternalError, "the journal mixes up two kinds")),
+            Plan::Archive { .. } => {
+                Err(Trouble::because(Reason::InternalError, "the journal's plan is for another kind of package"))
+            }
         }
     }
 
-    /// A deb of exactly this version: one that was kept here, else a copy of the one in apt's cache.
+    /// Finds a deb of exactly this version: a kept one, or else a copy of the one in apt's cache.
     fn find_kept(&self, package: &str, state: &PackageState, talk: &mut Talk) -> Result<Option<PathBuf>, Trouble> {
         let name = file_name(package, &state.version, &state.architecture);
         let kept = self.layout.kept().join(&name);
@@ -88,7 +90,7 @@ impl Method for Deb {
         let told = self.dpkg.describe(staged, talk)?;
         if (&told.package, &told.version) != (&release.package, &release.version) {
             let detail = format!(
-                "the deb is {} {}, the manifest says {} {}",
+                "the deb is {} {}, but the manifest says {} {}",
                 told.package, told.version, release.package, release.version
             );
             return Err(Trouble::because(Reason::InstallFailed, detail));
@@ -100,7 +102,7 @@ impl Method for Deb {
             let refused = job.without_restore == WithoutRestore::Refuse && release.spec.undo.is_none();
             if restore.is_none() && refused {
                 let detail = format!(
-                    "{} {} is installed and nobody kept its deb, so it could not be put back if {} does not run",
+                    "{} {} is installed but its deb was not kept, so it could not be restored if {} does not work",
                     release.package, before.version, release.version
                 );
                 return Err(Trouble::because(Reason::CannotRestore, detail));
@@ -117,7 +119,9 @@ impl Method for Deb {
         self.dpkg.install(&intent.staged, talk)?;
         match self.found(intent)? {
             Found::Complete => Ok(Progress::Done),
-            _ => Err(Trouble::because(Reason::InstallFailed, "dpkg succeeded, and yet the package is not installed")),
+            _ => {
+                Err(Trouble::because(Reason::InstallFailed, "dpkg reported success, but the package is not installed"))
+            }
         }
     }
 
@@ -158,12 +162,12 @@ impl Method for Deb {
                     return Err(Trouble::because(Reason::UndoFailed, detail));
                 }
                 (None, None) => {
-                    let detail = format!("nobody kept the deb of {package} {}", before.version);
+                    let detail = format!("the deb of {package} {} was not kept", before.version);
                     return Err(Trouble::because(Reason::UndoFailed, detail));
                 }
             }
         } else {
-            // Settings that were there before the job stay.
+            // Settings that were there before the job are kept.
             let keep_settings = before.status == "config-files";
             self.dpkg.take_off(package, architecture, keep_settings, talk)?;
         }
@@ -173,8 +177,10 @@ impl Method for Deb {
         {
             return Ok(Progress::Done);
         }
-        let detail =
-            format!("{package} is now {} {}, it was {} {}", after.status, after.version, before.status, before.version);
+        let detail = format!(
+            "{package} is now {} {}; before it was {} {}",
+            after.status, after.version, before.status, before.version
+        );
         Err(Trouble::because(Reason::UndoFailed, detail))
     }
 
@@ -182,11 +188,11 @@ impl Method for Deb {
         let (architecture, _, restore) = self.planned(intent)?;
         let package = &intent.release.package;
         let kept = self.layout.kept().join(file_name(package, &intent.release.version, architecture));
-        // Killed after the move, there is nothing to move.
+        // After a crash between the move and the end of the job, there is nothing left to move.
         if intent.staged.exists() {
             fs::rename(&intent.staged, &kept).doing(|| format!("keeping {}", kept.display()))?;
         }
-        // One to go back to from this version, one to come back to it: older ones have no use.
+        // Keeps one deb to roll back to and the deb of this version; older ones have no use.
         let ours = format!("{package}_");
         let doing = || "tidying the kept debs".to_owned();
         for file in fs::read_dir(self.layout.kept()).doing(doing)? {
@@ -200,7 +206,7 @@ impl Method for Deb {
     }
 }
 
-/// As apt names them.
+/// Returns the deb's file name in apt's style.
 fn file_name(package: &str, version: &str, architecture: &str) -> String {
     format!("{package}_{}_{architecture}.deb", version.replace(':', "%3a"))
 }

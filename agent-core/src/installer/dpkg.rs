@@ -1,4 +1,4 @@
-//! dpkg as a program: what it is asked, and what its answers mean.
+//! Runs dpkg and interprets its output.
 
 use super::{
     command::{Line, Ran, Talk},
@@ -13,17 +13,17 @@ use std::{
     time::Duration,
 };
 
-/// How long dpkg may take to install or take off one package. Scripts that wait for somebody's answer end here.
+/// Time limit for installing or removing one package. It also ends scripts that wait for input.
 const WORK: Duration = Duration::from_secs(30 * 60);
-/// How long it may take to answer a question.
+/// Time limit for a query.
 const QUESTION: Duration = Duration::from_secs(60);
 
-/// dpkg for one root.
+/// dpkg for one root folder.
 pub(super) struct Dpkg {
     root: PathBuf,
 }
 
-/// What a deb says about itself.
+/// The control fields of a deb.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Described {
     pub(super) package: String,
@@ -32,12 +32,12 @@ pub(super) struct Described {
     pub(super) installed_bytes: u64,
 }
 
-/// Whether a package counts as installed: pending triggers of others do not matter.
+/// Whether a package counts as installed. Pending triggers of other packages do not matter.
 pub(super) fn is_installed(state: &PackageState) -> bool {
     matches!(state.status.as_str(), "installed" | "triggers-awaited" | "triggers-pending")
 }
 
-/// The state of the package for one architecture. A package may change between `all` and a real one.
+/// Picks the state of the package for one architecture. A package may switch between `all` and a real architecture.
 pub(super) fn pick(states: Vec<PackageState>, architecture: &str) -> PackageState {
     let nothing = PackageState { status: "not-installed".into(), version: String::new(), architecture: String::new() };
     let rank = |state: &PackageState| (state.architecture == architecture, is_installed(state));
@@ -53,9 +53,9 @@ impl Dpkg {
         self.root.join("var/lib/dpkg")
     }
 
-    /// Below another root there may be no database yet: it begins empty.
+    /// Creates an empty database below a root that has none yet.
     pub(super) fn make_database(&self) -> Result<(), Trouble> {
-        let doing = || format!("making an empty package database in {}", self.database().display());
+        let doing = || format!("creating an empty package database in {}", self.database().display());
         for folder in ["info", "updates", "triggers"] {
             fs::create_dir_all(self.database().join(folder)).doing(doing)?;
         }
@@ -70,14 +70,15 @@ impl Dpkg {
         argv.extend(arguments);
         let environment = vec![("DEBIAN_FRONTEND", "noninteractive"), ("DEBCONF_NONINTERACTIVE_SEEN", "true")];
         Line { argv, folder: "/".into(), limit, environment }.run(talk).map_err(|trouble| match trouble {
-            Trouble::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                Trouble::because(Reason::InstallFailed, format!("this machine has no {program}: it cannot take debs"))
-            }
+            Trouble::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Trouble::because(
+                Reason::InstallFailed,
+                format!("this machine has no {program}, so it cannot install debs"),
+            ),
             other => other,
         })
     }
 
-    /// What the database says about a package, a line for each architecture. Needs no lock.
+    /// Returns the database's entries for a package, one for each architecture. Needs no lock.
     pub(super) fn query(&self, package: &str) -> Result<Vec<PackageState>, Trouble> {
         if !self.database().join("status").exists() && self.root != Path::new("/") {
             return Ok(Vec::new());
@@ -86,11 +87,11 @@ impl Dpkg {
         admin.push(self.database());
         let format = "--showformat=${db:Status-Status}|${Version}|${Architecture}\\n";
         let arguments = vec![admin, "--show".into(), format.into(), package.into()];
-        // Asked often, and what matters of the answer is told in other words.
+        // This query runs often, and its relevant result is reported elsewhere, so its output is not logged.
         let ran = self.run("dpkg-query", arguments, QUESTION, &mut Talk::default())?;
         match ran.ended {
             super::command::Ended::Code(Some(0)) => Ok(ran.output.lines().filter_map(parse_state).collect()),
-            // No such package.
+            // There is no such package.
             super::command::Ended::Code(Some(1)) => Ok(Vec::new()),
             _ => {
                 let detail = format!("dpkg-query {}: {}", ran.words(), ran.output.trim());
@@ -99,7 +100,7 @@ impl Dpkg {
         }
     }
 
-    /// What a deb says about itself.
+    /// Reads the control fields of a deb.
     pub(super) fn describe(&self, deb: &Path, talk: &mut Talk) -> Result<Described, Trouble> {
         let fields = ["Package", "Version", "Architecture", "Installed-Size"];
         let arguments = ["--field".into(), deb.into()].into_iter().chain(fields.map(OsString::from)).collect();
@@ -116,18 +117,18 @@ impl Dpkg {
             installed_bytes: kib.saturating_mul(1024),
         };
         if !ran.succeeded() || described.package.is_empty() {
-            let detail = format!("the file is no deb that dpkg can read: {}", ran.output.trim());
+            let detail = format!("dpkg cannot read the file as a deb: {}", ran.output.trim());
             return Err(Trouble::because(Reason::InstallFailed, detail));
         }
         Ok(described)
     }
 
-    /// Unpacks and configures a deb; an older version than the installed one too.
+    /// Unpacks and configures a deb, even one that is older than the installed version.
     pub(super) fn install(&self, deb: &Path, talk: &mut Talk) -> Result<(), Trouble> {
         self.work(&["--force-confdef", "--force-confold", "--force-downgrade", "--install"], deb.into(), talk)
     }
 
-    /// Takes a package off, in whatever state it is; with its settings or without.
+    /// Removes a package in any state, with or without its settings.
     pub(super) fn take_off(
         &self,
         package: &str,
@@ -159,7 +160,7 @@ fn parse_state(line: &str) -> Option<PackageState> {
     Some(PackageState { status: parts.next()?, version: parts.next()?, architecture: parts.next()? })
 }
 
-/// Which reason dpkg's output stands for. It has one exit code for everything, so its words (untranslated) decide.
+/// Maps dpkg's output to a reason. dpkg has one exit code for all errors, so the (untranslated) text decides.
 fn explain(ran: &Ran) -> Trouble {
     let has = |text: &str| ran.output.contains(text);
     if has("lock was locked by another process") || has("unable to lock") || has("is locked by another process") {
@@ -174,12 +175,13 @@ fn explain(ran: &Ran) -> Trouble {
         let said = errors.last().copied().or_else(|| ran.output.lines().last()).unwrap_or_default();
         format!("dpkg {}: {}", ran.words(), said.trim())
     } else {
-        format!("it needs packages that are not here: {}", missing.join("; "))
+        format!("it needs packages that are not installed: {}", missing.join("; "))
     };
     Trouble::because(Reason::InstallFailed, detail)
 }
 
-/// `a depends on b (>= 2); however:` and the line after it, which says what is wrong with b.
+/// Returns each dependency from lines like `a depends on b (>= 2); however:`, with the next line, which explains the
+/// problem.
 fn unmet(output: &str) -> Vec<String> {
     let lines: Vec<_> = output.lines().map(str::trim).collect();
     let mut found = Vec::new();

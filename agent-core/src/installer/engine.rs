@@ -1,4 +1,4 @@
-//! The steps of an install, in order, each of which can be the last one before the machine loses power.
+//! The state machine of an install. Each step can be the last one before the machine loses power.
 //!
 //! ```text
 //! Recover ─▶ Detect ─▶ Room ─▶ Stage ─▶ Inspect ─▶ Intend ─▶ Apply… ─▶ Probe ─▶ Settle ─▶ Ended(Installed)
@@ -6,8 +6,9 @@
 //!    └ journal: ─▶ Probe / Apply / Undo                       └──────────┴─▶ Condemn ─▶ Undo… ─▶ Ended(Failed)
 //! ```
 //!
-//! `Intend` writes the journal before the first change outside the installer's own folder; `Condemn` writes into it that
-//! the release is taken back, so that a failed one is not tried again after a crash. The journal is cleared last.
+//! `Intend` writes the journal before the first change outside the installer's own folder. `Condemn` adds the verdict
+//! that the release must be undone, so that a failed release is not tried again after a crash. The journal is cleared
+//! last.
 
 use super::{
     check::AdmittedJob,
@@ -28,51 +29,51 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where an install stands. Each step takes one and gives the next.
+/// The state of an install. Each step takes one state and returns the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
-    /// Look what an earlier run left.
+    /// Check for an unfinished earlier run.
     Recover,
-    /// Is the release there already?
+    /// Check whether the release is already installed.
     Detect,
-    /// Is there room for the artifact?
+    /// Check for disk space for the artifact.
     Room,
-    /// Copy and check the artifact.
+    /// Copy and verify the artifact.
     Stage,
-    /// Read it from end to end and plan.
+    /// Read the copy from end to end and plan the install.
     Inspect,
-    /// Write the plan down.
+    /// Write the plan to the journal.
     Intend(Intent),
     /// Change the machine, step by step.
     Apply(Intent, u8),
-    /// Does the new version run?
+    /// Check that the new version works.
     Probe(Intent),
-    /// It does.
+    /// The probe passed: clean up.
     Settle(Intent),
-    /// It does not: write that down.
+    /// The probe failed: write the verdict to the journal.
     Condemn(Intent, Verdict),
-    /// Put everything back, step by step. Without a verdict it was only interrupted, and begins anew afterwards.
+    /// Restore everything, step by step. Without a verdict the install was only interrupted and starts over afterwards.
     Undo(Intent, Option<Verdict>, u8),
-    /// Over.
+    /// Finished.
     Ended(Outcome),
 }
 
-/// One job being carried out. Holds the lock; dying lets it go.
+/// A running job. Holds the lock, which is released when the process dies.
 pub(super) struct Engine<'a> {
     job: AdmittedJob,
     artifact: File,
     layout: Layout,
     disks: &'a dyn FreeSpace,
-    /// What programs printed.
+    /// The output of all programs.
     pub(super) talk: Talk,
     _lock: File,
 }
 
 impl<'a> Engine<'a> {
-    /// Takes the lock and checks the job; what was learned from it is on the disk before anything else happens.
+    /// Takes the lock and verifies the job. Saves what was learned from the job before anything else happens.
     ///
     /// # Errors
-    /// When the job is not to be believed, or another installer is working.
+    /// When the job fails verification, or another installer is running.
     pub(super) fn open(
         folders: &Folders,
         job: &Job,
@@ -86,7 +87,7 @@ impl<'a> Engine<'a> {
         learned.save(&layout)?;
         Ok(Self::begin(layout, lock, job, artifact, disks))
     }
-    /// With a job that was admitted under this lock.
+    /// Starts with a job that was admitted under this lock.
     pub(super) fn begin(
         layout: Layout,
         lock: File,
@@ -97,7 +98,7 @@ impl<'a> Engine<'a> {
         Self { job, artifact, layout, disks, talk: Talk::default(), _lock: lock }
     }
 
-    /// All steps to the end.
+    /// Runs all steps to the end.
     pub(super) fn run(&mut self) -> Outcome {
         let mut state = State::Recover;
         loop {
@@ -108,7 +109,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// One step.
+    /// Runs one step.
     pub(super) fn step(&mut self, state: State) -> State {
         let next = match state {
             State::Recover => self.recover(),
@@ -129,8 +130,8 @@ impl<'a> Engine<'a> {
             State::Undo(intent, verdict, step) => self.undo(intent, verdict, step),
             State::Ended(_) => Ok(state),
         };
-        // Whatever arrives here went wrong where nothing had been changed, or could not be written down: in the second
-        // case the journal still holds the intent, and the next start goes on from there.
+        // An error here means that nothing was changed, or that the journal could not be written. In the second case
+        // the journal still contains the intent, and the next start resumes from there.
         next.unwrap_or_else(|trouble| {
             let changed = self.layout.journal().exists();
             State::Ended(outcome_of(&trouble, !changed))
@@ -146,7 +147,7 @@ impl<'a> Engine<'a> {
 
     fn recover(&mut self) -> Result<State, Trouble> {
         let Some((intent, phase)) = journal::read(&self.layout)? else {
-            // No journal: no copy is anybody's any more.
+            // Without a journal, no staged copy belongs to an install.
             self.layout.clear_staging()?;
             let remembered = journal::remembered(&self.layout, self.job.order, self.job.attempt)?;
             return Ok(remembered.map_or(State::Detect, State::Ended));
@@ -159,7 +160,7 @@ impl<'a> Engine<'a> {
         Ok(match self.method_for(&intent).found(&intent)? {
             Found::Complete => State::Probe(intent),
             Found::Resumable => State::Apply(intent, 0),
-            // Nothing to undo, but the journal and the copy are to be cleared.
+            // Even if nothing was changed, the journal and the copy must be removed.
             Found::Untouched | Found::Half => State::Undo(intent, None, 0),
         })
     }
@@ -183,7 +184,7 @@ impl<'a> Engine<'a> {
             Ok(()) => Outcome::Installed { already: true },
             Err(why) => Outcome::Failed {
                 reason: Reason::ProbeFailed,
-                detail: format!("it was there already and does not run: {why}"),
+                detail: format!("the release was already installed but does not work: {why}"),
                 restored: true,
             },
         }))
@@ -232,7 +233,7 @@ impl<'a> Engine<'a> {
             Err(trouble) => trouble,
         };
         if trouble.reason() == Reason::PackageManagerBusy {
-            // dpkg did not begin. What an earlier run left half done stays in the journal until the lock is free.
+            // dpkg did not begin. A half-finished earlier run stays in the journal until the lock is free.
             if method.found(&intent)? == Found::Untouched {
                 journal::clear(&self.layout)?;
                 remove(&intent.staged)?;
@@ -247,7 +248,7 @@ impl<'a> Engine<'a> {
         let method = self.method_for(&intent);
         let asked = match method.found(&intent)? {
             Found::Complete => self.ask_probe(&intent.release, &method.folder(&intent)?),
-            _ => Err("it is not in place any more".into()),
+            _ => Err("the release is no longer in place".into()),
         };
         Ok(match asked {
             Ok(()) => State::Settle(intent),
@@ -255,7 +256,7 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// Whether the probe passes; without one, being in place is all that is known. `Err` says in words why not.
+    /// Runs the probe; without one, being in place is enough. `Err` explains why it failed.
     fn ask_probe(&mut self, release: &Release, folder: &Path) -> Result<(), String> {
         let Some(probe) = &release.spec.probe else { return Ok(()) };
         match Line::publishers(probe, folder).run(&mut self.talk) {
@@ -266,15 +267,15 @@ impl<'a> Engine<'a> {
     }
 
     fn settle(&mut self, intent: &Intent) -> Result<State, Trouble> {
-        // The new version runs; that a file could not be tidied away does not change it.
+        // The new version works. A failed clean-up does not change that.
         if let Err(trouble) = self.method_for(intent).settle(intent) {
-            self.talk.line(&format!("tidying up: {trouble}"));
+            self.talk.line(&format!("clean-up failed: {trouble}"));
         }
         self.conclude(intent, Outcome::Installed { already: false })
     }
 
     fn undo(&mut self, intent: Intent, verdict: Option<Verdict>, step: u8) -> Result<State, Trouble> {
-        let why = verdict.as_ref().map_or("it was interrupted", |verdict| verdict.detail.as_str()).to_owned();
+        let why = verdict.as_ref().map_or("the install was interrupted", |verdict| verdict.detail.as_str()).to_owned();
         let trouble = match self.method_for(&intent).undo(&intent, step, &mut self.talk) {
             Ok(Progress::More) => return Ok(State::Undo(intent, verdict, step + 1)),
             Ok(Progress::Done) => {
@@ -297,11 +298,11 @@ impl<'a> Engine<'a> {
         if passes(trouble.reason()) {
             return Err(trouble);
         }
-        let detail = format!("{why}; going back: {trouble}");
+        let detail = format!("{why}; restoring failed: {trouble}");
         self.conclude(&intent, Outcome::Failed { reason: Reason::UndoFailed, detail, restored: false })
     }
 
-    /// The install that the journal is about has ended. If it is another job's, this one's turn has come.
+    /// Finishes the install in the journal. If it was another job's, this job starts now.
     fn conclude(&mut self, intent: &Intent, outcome: Outcome) -> Result<State, Trouble> {
         if matches!(outcome, Outcome::Failed { .. }) {
             journal::remember(&self.layout, intent, &outcome)?;
@@ -316,8 +317,8 @@ impl<'a> Engine<'a> {
     }
 }
 
-/// Where a detect command runs: in the release's folder; elsewhere when it does not name that folder. Not at all when it
-/// names a folder that is not there.
+/// Returns the folder in which a detect command runs: the release's folder, or `elsewhere` when the command does not
+/// name it. Returns `None` when the command names a folder that does not exist.
 fn place_for(command: &CommandSpec, folder: Option<&Path>, elsewhere: &Path) -> Option<PathBuf> {
     let named = command.argv.iter().any(|word| word.contains("{dir}"));
     match folder {

@@ -1,7 +1,7 @@
-//! What the installer is asked, and what it answers.
+//! The protocol between agent and installer: calls and answers.
 //!
-//! A job carries documents that publishers and server signed, and no conclusions from them: who asks may be anybody who
-//! has taken the agent over. `check` draws the conclusions, from what the installer itself keeps (`record`).
+//! A job contains documents that publishers and server signed, not conclusions drawn from them, because the caller may
+//! have taken the agent over. `check` draws the conclusions from the installer's own record (`record`).
 
 use super::trouble::{Trouble, passes};
 use banyan_proto::{
@@ -11,50 +11,50 @@ use banyan_proto::{
 use banyan_trust::package::Head;
 use serde::{Deserialize, Serialize};
 
-/// One call of the installer. It holds no secrets: the file that carries it may be read by anybody.
+/// One call of the installer. It contains no secrets: any user may read the file that carries it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Call {
-    /// Whom to believe from now on; answered with [`Believes`].
+    /// Sets whom to trust from now on; answered with [`Believes`].
     Believe(Enrolled),
-    /// An installation; answered with [`Finished`].
+    /// Installs a release; answered with [`Finished`].
     Install(Box<Job>),
-    /// It belongs to the person who runs it, and to no server; answered with [`Believes`].
+    /// Marks the installer as belonging to the user who runs it, and to no server; answered with [`Believes`].
     StandAlone,
-    /// An installation that the person wants and no server ordered; answered with [`Finished`].
+    /// Installs a release that the user wants and no server ordered; answered with [`Finished`].
     InstallAlone(Box<AloneJob>),
-    /// The person does not trust the publishers of this first root any more; answered with [`Believes`].
+    /// Stops trusting the publishers of this first root; answered with [`Believes`].
     Forget(Digest),
 }
 
-/// Who this machine is and whom it believes, as its enrolment said. The first one is kept; any other one is refused
+/// This machine's identity and trusted keys, from its enrolment. The first one is kept; a different one is refused
 /// afterwards (rule N5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Enrolled {
-    /// This machine.
+    /// This machine's identifier.
     pub machine: MachineId,
-    /// The server: head of every list.
+    /// The server's identifier; the server is the head of every list.
     pub server: MachineId,
-    /// Keys that sign orders and go-aheads.
+    /// The keys that sign orders and install permits.
     pub keys: KeyRing,
     /// The server's epoch.
     pub epoch: u64,
-    /// The publishers' root (JSON). At the first start its hash is the one in the join code.
+    /// The publishers' root (JSON). At the first start, its hash is the one in the join code.
     pub root: String,
 }
 
-/// Answer to [`Call::Believe`]: one JSON line on the installer's standard output.
+/// The answer to [`Call::Believe`]: one JSON line on the installer's standard output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Believes {
-    /// It believes exactly these, now or since long.
+    /// The installer trusts exactly these keys, from now on or already.
     Yes,
-    /// It does not.
+    /// The installer refuses.
     No {
-        /// Why.
+        /// The reason code.
         reason: Reason,
-        /// For people.
+        /// The explanation for people.
         detail: String,
     },
 }
@@ -63,51 +63,51 @@ pub enum Believes {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
-    /// Raised when a person wants a failed order tried again. The same order and attempt that failed after changing
-    /// something gets the same answer without doing it again.
+    /// Raised when someone retries a failed order. If the same order and attempt already failed after changing
+    /// something, the installer returns the same answer without running again.
     #[serde(default)]
     pub attempt: u32,
-    /// What the server wants installed.
+    /// The server's order.
     pub order: Signed<Order>,
-    /// The stripe that `membership` is about.
+    /// The stripe to which `membership` refers.
     pub stripe: u8,
-    /// Shows that this machine is on the order's list.
+    /// The proof that this machine is on the order's list.
     pub membership: Membership,
-    /// The server's leave to install it on this machine now.
+    /// The server's permit to install the order on this machine now.
     pub go_ahead: Signed<GoAhead>,
-    /// What the publishers signed about the release: everything that runs is in it.
+    /// The publishers' signed release. It covers everything that runs.
     pub release: ReleaseProof,
-    /// What to do when an old version is there that could not be put back.
+    /// What to do when an installed version cannot be restored.
     #[serde(default)]
     pub without_restore: WithoutRestore,
-    /// Somebody waits for it: it does not give way to other work on the machine.
+    /// Whether someone is waiting for it. If so, the install does not yield to other work on the machine.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub urgent: bool,
 }
 
-/// One installation without an order: the publishers' signature and the person's word stand in for it. Only an installer
-/// that has no privileges and belongs to no server takes one (rule N10).
+/// One installation without an order: the publishers' signature and the user's consent replace it. Only an installer
+/// without privileges and without a server accepts one (rule N10).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AloneJob {
-    /// Names this installation, as an order's id does.
+    /// Identifies this installation, like an order's identifier.
     pub id: DeploymentId,
-    /// What the publishers signed about the release.
+    /// The publishers' signed release.
     pub head: Head,
-    /// BLAKE3 of the manifest that the person was shown.
+    /// The BLAKE3 hash of the manifest that the user was shown.
     pub manifest: Digest,
-    /// The person trusts the publishers of this first root; not needed when they have said so before.
+    /// Set when the user decides to trust the publishers of this first root. Not needed if they already do.
     pub consent: Option<Digest>,
 }
 
-/// What to do when an old version is installed, nobody kept its installer, and the manifest has no undo command.
+/// What to do when a version is installed whose installer was not kept, and the manifest has no undo command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WithoutRestore {
-    /// Nothing is changed; the outcome is [`Reason::CannotRestore`].
+    /// Changes nothing; the outcome is [`Reason::CannotRestore`].
     #[default]
     Refuse,
-    /// Somebody decided that the new version goes in all the same.
+    /// Someone decided to install the new version anyway.
     GoOn,
 }
 
@@ -115,58 +115,58 @@ pub enum WithoutRestore {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
-    /// The release is there and the probe passed.
+    /// The release is installed and the probe passed.
     Installed {
-        /// It was there before; nothing was changed.
+        /// Whether it was already installed, so that nothing was changed.
         already: bool,
     },
-    /// It is not there. Final for this order and attempt.
+    /// The release is not installed. Final for this order and attempt.
     Failed {
-        /// Why.
+        /// The reason code.
         reason: Reason,
-        /// For people.
+        /// The explanation for people.
         detail: String,
-        /// The machine is as it was before the job.
+        /// Whether the machine is in the state it was in before the job.
         restored: bool,
     },
-    /// Not now: to be tried again later.
+    /// The job cannot run now and must be tried again later.
     Waits {
-        /// What it waits for.
+        /// What it is waiting for.
         reason: Reason,
-        /// For people.
+        /// The explanation for people.
         detail: String,
     },
 }
 
-/// The answer: one JSON line on the installer's standard output.
+/// The answer to an install: one JSON line on the installer's standard output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finished {
-    /// How it ended.
+    /// How the job ended.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// What dpkg, detect, probe and undo commands printed: the last 8 KiB.
+    /// The last 8 KiB that dpkg, detect, probe and undo commands printed.
     pub output: String,
 }
 
-/// What a checked job is about: the manifest without what only the transfer needs.
+/// The release of a verified job: the manifest without the fields that only the transfer needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Release {
     pub(super) package: String,
     pub(super) version: String,
     pub(super) sequence: u64,
-    /// BLAKE3 of the manifest.
+    /// The BLAKE3 hash of the manifest.
     pub(super) manifest: Digest,
-    /// BLAKE3 of the artifact.
+    /// The BLAKE3 hash of the artifact.
     pub(super) artifact: Digest,
-    /// Bytes of the artifact.
+    /// The artifact's size (bytes).
     pub(super) size: u64,
     pub(super) file_name: String,
-    /// As in the manifest.
+    /// The platform, as in the manifest.
     pub(super) platform: String,
     pub(super) spec: InstallSpec,
 }
 
-/// What a job comes to that cannot begin or go on.
+/// Returns the outcome of a job that cannot begin or continue.
 pub(super) fn outcome_of(trouble: &Trouble, restored: bool) -> Outcome {
     let (reason, detail) = (trouble.reason(), trouble.to_string());
     if passes(reason) { Outcome::Waits { reason, detail } } else { Outcome::Failed { reason, detail, restored } }

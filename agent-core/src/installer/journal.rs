@@ -1,4 +1,5 @@
-//! What was intended, on disk and synced before anything is changed, so that a run that died can be recognised.
+//! The install journal: the intent is written and synced before anything is changed, so that the next start can
+//! recover.
 
 use super::{
     job::{Outcome, Release},
@@ -12,44 +13,44 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How many ended orders are remembered.
+/// How many failed orders are remembered.
 const ENDED_KEPT: usize = 64;
 
-/// Everything needed to finish or to undo an install, without the job that began it.
+/// Everything needed to finish or undo an install without the job that began it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Intent {
     pub(super) order: DeploymentId,
     pub(super) attempt: u32,
     pub(super) install_root: PathBuf,
-    /// The checked copy of the artifact.
+    /// The verified copy of the artifact.
     pub(super) staged: PathBuf,
     pub(super) release: Release,
     pub(super) plan: Plan,
 }
 
-/// What the kind wants to change, and how it was before.
+/// The planned change and the state before it, for each kind of package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub(super) enum Plan {
     /// An archive.
     Archive {
-        /// The new folder below `versions`. No such folder was there.
+        /// The new folder below `versions`. It did not exist before.
         folder: String,
-        /// What `current` named before.
+        /// The previous target of `current`.
         previous: Option<String>,
     },
     /// A Debian package.
     Deb {
         /// `amd64`, `all`, …
         architecture: String,
-        /// How the package was before.
+        /// The package's state before the install.
         before: PackageState,
-        /// An installer of that version, if somebody kept one.
+        /// The deb of the installed version, if one was kept.
         restore: Option<PathBuf>,
     },
 }
 
-/// One line of dpkg's database.
+/// One entry of dpkg's database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PackageState {
     /// `installed`, `half-configured`, `config-files`, `not-installed`, …
@@ -67,15 +68,15 @@ pub(super) struct Verdict {
     pub(super) detail: String,
 }
 
-/// How far it is.
+/// The phase of an install.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "kebab-case")]
 pub(super) enum Phase {
-    /// Being put in place and probed.
+    /// The release is being installed and probed.
     Applying,
-    /// Being taken back for good.
+    /// The release is being removed for good.
     Undoing {
-        /// Why.
+        /// Why it is being undone.
         verdict: Verdict,
     },
 }
@@ -92,32 +93,33 @@ struct EndedEntry {
     outcome: Outcome,
 }
 
-/// Synced; from then on the intent is known at the next start.
+/// Writes and syncs the intent, so that the next start can recover it.
 pub(super) fn write(layout: &Layout, intent: &Intent, phase: &Phase) -> Result<(), Trouble> {
     let entry = Entry { intent: intent.clone(), phase: phase.clone() };
     write_synced(&layout.journal(), &to_json(&entry)?)
 }
 
-/// What an earlier run left. A journal that cannot be read (only a damaged disk makes one: it is renamed into place
-/// whole) is put aside and counts as none: what is installed is then found out by detecting alone.
+/// Reads the intent of an unfinished run. A journal that cannot be parsed is moved aside and counts as missing: only a
+/// damaged disk produces one, because journals are renamed into place whole. Detection alone then decides what is
+/// installed.
 pub(super) fn read(layout: &Layout) -> Result<Option<(Intent, Phase)>, Trouble> {
     let path = layout.journal();
     Ok(load::<Entry>(&path)?.map(|entry| (entry.intent, entry.phase)))
 }
 
-/// The install is over.
+/// Clears the journal at the end of an install.
 pub(super) fn clear(layout: &Layout) -> Result<(), Trouble> {
     remove(&layout.journal())
 }
 
-/// Remembers a failure that changed something.
+/// Records a failure that changed something.
 pub(super) fn remember(layout: &Layout, intent: &Intent, outcome: &Outcome) -> Result<(), Trouble> {
-    forget_oldest(&layout.ended()).doing(|| "tidying the list of ended orders".into())?;
+    forget_oldest(&layout.ended()).doing(|| "cleaning up the list of failed orders".into())?;
     let entry = EndedEntry { attempt: intent.attempt, outcome: outcome.clone() };
     write_synced(&ended_path(layout, intent.order), &to_json(&entry)?)
 }
 
-/// The outcome of the same attempt at the same order, if it is remembered.
+/// Returns the recorded outcome of the same attempt at the same order, if there is one.
 pub(super) fn remembered(layout: &Layout, order: DeploymentId, attempt: u32) -> Result<Option<Outcome>, Trouble> {
     let entry = load::<EndedEntry>(&ended_path(layout, order))?;
     Ok(entry.filter(|entry| entry.attempt == attempt).map(|entry| entry.outcome))

@@ -1,20 +1,20 @@
-//! Where everything is.
+//! The files and folders of the installer.
 //!
 //! ```text
-//! DATA/trust.json              whom the installer believes, floors and what else only rises (`record`)
-//! DATA/root                    hash of the publishers' root, when the administrator named it
-//! DATA/alone.json              or instead: that it belongs to a person and no server, and whom that person trusts (`alone`)
-//! DATA/lock                    held while an installer works: installs are serialised
-//! DATA/journal.json            the intent of the install under way; absent otherwise
-//! DATA/ended/ORDER.json        failures that changed something, so that they are not repeated
+//! DATA/trust.json              trust record: trusted keys, minimum sequences, other rising counters (`record`)
+//! DATA/root                    hash of the publishers' root, if the administrator set it
+//! DATA/alone.json              for a personal installer, instead of both: the user's trusted publishers (`alone`)
+//! DATA/lock                    held while an installer runs, to serialise installs
+//! DATA/journal.json            the intent of the running install; absent otherwise
+//! DATA/ended/ORDER.json        failures that changed something, recorded so that they are not repeated
 //! DATA/staging/ORDER.EXT       the installer's own copy of the artifact
-//! DATA/kept/NAME_VER_ARCH.deb  debs that were installed, to go back to
+//! DATA/kept/NAME_VER_ARCH.deb  installed debs, kept for rollback
 //! PACKAGES/NAME/versions/VERSION-SEQUENCE/    an archive's content
-//! PACKAGES/NAME/records/VERSION-SEQUENCE.json which release that is
+//! PACKAGES/NAME/records/VERSION-SEQUENCE.json identifies the release in that folder
 //! PACKAGES/NAME/current                       → versions/VERSION-SEQUENCE
 //! ```
 //!
-//! PACKAGES is `DATA/packages` for the machine itself, `ROOT/opt/banyan/packages` below another root.
+//! PACKAGES is `DATA/packages` for the machine itself, and `ROOT/opt/banyan/packages` below another root.
 
 use super::{
     sys,
@@ -27,14 +27,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The folders that whoever starts the installer decides on, and no job.
+/// The folders, set where the installer is started and never by a job.
 #[derive(Debug, Clone)]
 pub(super) struct Folders {
-    /// The installer's own folder. Must belong to whoever the installer runs as, or to root, and be writable for nobody
-    /// else. Where all users shall run the packages, they must be able to pass through the folders above it.
+    /// The installer's own folder. It must belong to the installer's user or to root, and no other user may write to
+    /// it. For all users to run the packages, the folders above it must be traversable for them.
     pub(super) data: PathBuf,
-    /// Where debs are installed (`dpkg --root`), and where the packages' folder is (`ROOT/opt/banyan/packages`). With
-    /// `/`, the machine itself: archives are then in `DATA/packages`.
+    /// The root for debs (`dpkg --root`) and for the packages folder (`ROOT/opt/banyan/packages`). `/` means the
+    /// machine itself: archives are then in `DATA/packages`.
     pub(super) root: PathBuf,
 }
 
@@ -45,21 +45,22 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Makes the installer's own folders where they are missing, for nobody else to write.
+    /// Creates the installer's missing folders, writable only for the installer's user.
     pub(super) fn open(folders: &Folders) -> Result<Self, Trouble> {
         let layout = Self { data: folders.data.clone(), root: folders.root.clone() };
         let private = [layout.ended(), layout.data.join("staging"), layout.kept()].map(|folder| (folder, false));
-        // Installed programs are below the first one: everybody may use them.
+        // All users may read the data folder, because installed programs are below it.
         for (folder, open) in [(layout.data.clone(), true)].into_iter().chain(private) {
-            sys::own_folder(&folder, open).doing(|| format!("making the installer's folder {}", folder.display()))?;
+            sys::own_folder(&folder, open).doing(|| format!("creating the installer's folder {}", folder.display()))?;
         }
         Ok(layout)
     }
-    /// The same folders, but another root: for finishing what an earlier job began there.
+    /// Returns the same layout with another root, to finish what an earlier job began there.
     pub(super) fn with_root(&self, root: &Path) -> Self {
         Self { data: self.data.clone(), root: root.to_owned() }
     }
-    /// The lock that serialises installs, or `None` while another installer holds it. Let go when dropped, also by death.
+    /// Takes the lock that serialises installs. Returns `None` while another installer holds it. Released when dropped,
+    /// or when the process dies.
     fn lock(&self) -> Result<Option<File>, Trouble> {
         let path = self.data.join("lock");
         let doing = || format!("locking {}", path.display());
@@ -70,20 +71,20 @@ impl Layout {
             Err(TryLockError::Error(error)) => Err(error).doing(doing),
         }
     }
-    /// The same lock, or why it cannot be had now.
+    /// Takes the lock, or returns an error while another installer holds it.
     pub(super) fn exclusively(&self) -> Result<File, Trouble> {
-        let busy = || Trouble::because(Reason::PackageManagerBusy, "another installation of Banyan's is under way");
+        let busy = || Trouble::because(Reason::PackageManagerBusy, "another Banyan installation is in progress");
         self.lock()?.ok_or_else(busy)
     }
-    /// Whom the installer believes.
+    /// Returns the path of the trust record.
     pub(super) fn record(&self) -> PathBuf {
         self.data.join("trust.json")
     }
-    /// That it belongs to a person and to no server.
+    /// Returns the path of the personal installer's record.
     pub(super) fn alone(&self) -> PathBuf {
         self.data.join("alone.json")
     }
-    /// The root that the administrator named.
+    /// Returns the path of the root hash that the administrator set.
     pub(super) fn named_root(&self) -> PathBuf {
         self.data.join("root")
     }
@@ -93,7 +94,7 @@ impl Layout {
     pub(super) fn root(&self) -> &Path {
         &self.root
     }
-    /// Whether packages go to this machine itself, not to another root.
+    /// Whether packages go to this machine itself and not to another root.
     pub(super) fn is_whole_machine(&self) -> bool {
         self.root == Path::new("/")
     }
@@ -103,7 +104,7 @@ impl Layout {
     pub(super) fn ended(&self) -> PathBuf {
         self.data.join("ended")
     }
-    /// The copy of an order's artifact. The ending is there for tools that look at it.
+    /// Returns the path for the copy of an order's artifact. Tools that inspect the file need the extension.
     pub(super) fn staged(&self, order: DeploymentId, kind: Kind) -> PathBuf {
         let ending = match kind {
             Kind::Archive => "archive",
@@ -111,7 +112,7 @@ impl Layout {
         };
         self.data.join("staging").join(format!("{order}.{ending}"))
     }
-    /// Removes copies that runs left which died before they wrote down what they wanted.
+    /// Removes copies from runs that died before they wrote the journal.
     pub(super) fn clear_staging(&self) -> Result<(), Trouble> {
         let folder = self.data.join("staging");
         let doing = || format!("reading {}", folder.display());
@@ -123,13 +124,13 @@ impl Layout {
     pub(super) fn kept(&self) -> PathBuf {
         self.data.join("kept")
     }
-    /// Where all archives are.
+    /// Returns the folder of all archives.
     pub(super) fn packages(&self) -> PathBuf {
         if self.is_whole_machine() { self.data.join("packages") } else { self.root.join("opt/banyan/packages") }
     }
 }
 
-/// Writes a small file so that after any crash it has the old content or the new, never a part.
+/// Writes a small file atomically: after a crash it has the old content or the new, never a part.
 pub(super) fn write_synced(path: &Path, content: &[u8]) -> Result<(), Trouble> {
     let doing = || format!("writing {}", path.display());
     let new = path.with_extension("new");
@@ -143,7 +144,7 @@ pub(super) fn write_synced(path: &Path, content: &[u8]) -> Result<(), Trouble> {
     fs::rename(&new, path).and_then(|()| sys::sync_folder(path.parent().unwrap_or(path))).doing(doing)
 }
 
-/// Removes a file or a folder with everything in it; nothing there is success.
+/// Removes a file, or a folder with its content. A missing path counts as success.
 pub(super) fn remove(path: &Path) -> Result<(), Trouble> {
     let result = match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),

@@ -1,4 +1,4 @@
-//! What every kind of package can do; the order in which it is done is the engine's.
+//! The trait for package kinds (archive, deb). The engine decides the order of its steps.
 
 use super::{
     archive::Archive,
@@ -13,46 +13,46 @@ use super::{
 use banyan_proto::manifest::Kind;
 use std::path::{Path, PathBuf};
 
-/// Whether a piece of work has another step.
+/// Whether an operation has another step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// The next step has a number one higher.
+    /// There is another step; its number is one higher.
     More,
-    /// It is complete.
+    /// The operation is complete.
     Done,
 }
 
-/// How the machine looks after a run that may have died.
+/// The state of the machine after a run that may have died.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     /// The new release is in place.
     Complete,
-    /// Everything is as it was before.
+    /// Nothing was changed.
     Untouched,
-    /// Something in between that is best finished by applying again from the start.
+    /// A partial change that is best finished by applying again from the start.
     Resumable,
-    /// Something in between that has to be taken back.
+    /// A partial change that must be undone.
     Half,
 }
 
-/// What inspecting the staged artifact told.
+/// The result of inspecting the staged artifact.
 #[derive(Debug)]
 pub(super) struct Inspected {
     pub(super) plan: Plan,
-    /// Bytes that the content will take on the disk at [`Method::target`].
+    /// Disk space that the content will take at [`Method::target`] (bytes).
     pub(super) bytes: u64,
 }
 
 /// One kind of package.
 pub(super) trait Method {
-    /// The kind's own way to see whether exactly this release is in place now.
+    /// Whether exactly this release is in place now, by the kind's own check.
     fn is_there(&self, release: &Release) -> Result<bool, Trouble>;
-    /// The folder that `{dir}` means and where commands run, while the release is not being installed; `None` when it
-    /// has none, because it is not there.
+    /// Returns the folder for `{dir}` and for commands outside an install of the release, or `None` when it is not
+    /// installed.
     fn folder_of(&self, release: &Release) -> Result<Option<PathBuf>, Trouble>;
-    /// A folder on the disk that the content will go to. It need not exist yet.
+    /// Returns a folder on the disk that will receive the content. It need not exist yet.
     fn target(&self) -> PathBuf;
-    /// Reads the staged artifact from end to end, refuses what is unsafe, and says what is to be changed. Changes nothing.
+    /// Reads the staged artifact from end to end, refuses unsafe content and returns the plan. Changes nothing.
     fn inspect(
         &self,
         job: &AdmittedJob,
@@ -60,19 +60,19 @@ pub(super) trait Method {
         staged: &Path,
         talk: &mut Talk,
     ) -> Result<Inspected, Trouble>;
-    /// Carries out one step. After [`Progress::Done`] the release is in place.
+    /// Runs one step. After [`Progress::Done`] the release is in place.
     fn apply(&self, intent: &Intent, step: u8, talk: &mut Talk) -> Result<Progress, Trouble>;
-    /// How far a run came.
+    /// Determines how far a run got.
     fn found(&self, intent: &Intent) -> Result<Found, Trouble>;
-    /// The folder that `{dir}` means, and where commands run, once the release is in place.
+    /// Returns the folder for `{dir}` and for commands once the release is in place.
     fn folder(&self, intent: &Intent) -> Result<PathBuf, Trouble>;
-    /// Brings the machine back to how it was, step by step; whatever has been done already is skipped.
+    /// Restores the machine's previous state, step by step; skips what is already restored.
     fn undo(&self, intent: &Intent, step: u8, talk: &mut Talk) -> Result<Progress, Trouble>;
-    /// Tidies up after the probe passed: keeps what an undo of the next release needs, drops what is older.
+    /// Cleans up after the probe passed: keeps what is needed to undo the next release and removes older files.
     fn settle(&self, intent: &Intent) -> Result<(), Trouble>;
 }
 
-/// The method for a kind.
+/// Returns the install method for a kind of package.
 pub(super) fn method(kind: Kind, layout: &Layout) -> Box<dyn Method> {
     match kind {
         Kind::Archive => Box::new(Archive::new(layout)),

@@ -1,11 +1,11 @@
-//! The installer process: one call in, one line out.
+//! The installer process: reads one call and prints one line.
 //!
-//! Usage: `banyan-installer --data DIR [--root DIR] CALL`, with the artifact as standard input. The folders are decided by
-//! whoever lets the installer be started with privileges (in sudo's rules, say), never by the call: who could name the
-//! folder could bring along another record of whom to believe.
+//! Usage: `banyan-installer --data DIR [--root DIR] CALL`, with the artifact as standard input. The folders are set
+//! where the installer is allowed to run with privileges (for example in a sudo rule), never by the call. A caller who
+//! could choose the folder could supply another trust record.
 //!
-//! `banyan-installer --data DIR --join CODE` is for administrators, before the agent's first start: from then on only the
-//! publishers' root that the join code names is taken.
+//! Administrators run `banyan-installer --data DIR --join CODE` before the agent's first start. From then on the
+//! installer accepts only the publishers' root in that join code.
 
 use super::{
     alone,
@@ -27,30 +27,30 @@ use std::{
     process::ExitCode,
 };
 
-/// Largest call (bytes): manifest and metadata as JSON texts within JSON.
+/// Maximum size of a call (bytes): manifest and metadata as JSON texts within JSON.
 const CALL_BYTES: u64 = 2 * (limits::PACKAGE_HEAD_BYTES + limits::HTTP_BODY_BYTES) as u64;
 
-/// Exit code of a job that is to be tried again: `EX_TEMPFAIL`.
+/// Exit code of a job that must be tried again: `EX_TEMPFAIL`.
 const WAITS: u8 = 75;
-/// Exit code of a call that makes no sense.
+/// Exit code of an invalid call.
 const USAGE: u8 = 64;
 
-/// The whole program, with the arguments it was called with.
+/// Runs the installer with this process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
     run(std::env::args_os().skip(1))
 }
 
-/// The same, for programs that have the installer as a verb of theirs: `arguments` are those after the verb.
+/// Runs the installer as a subcommand of another program: `arguments` are those after the subcommand.
 ///
-/// Exit codes: 0 installed or believed, 1 failed, 75 to be tried again, 64 not called correctly (no line is written then).
+/// Exit codes: 0 installed or trusted, 1 failed, 75 try again later, 64 usage error (no line is printed then).
 #[must_use]
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     sys::forget_callers_mask();
     let asked = match Asked::read(arguments).and_then(|asked| Ok((asked.folders()?, asked.what()?))) {
         Ok(asked) => asked,
         Err(why) => {
-            // Nobody may be listening any more.
+            // The reader may have gone.
             let _ = writeln!(io::stderr(), "banyan-installer: {why}");
             return ExitCode::from(USAGE);
         }
@@ -62,7 +62,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             finished(&install(&folders, &job))
         }
         What::InstallAlone(job) => {
-            // Somebody waits for it.
+            // A user is waiting for this install, so it does not yield.
             crate::priority::give_way(false);
             finished(&install_alone(&folders, &job))
         }
@@ -77,7 +77,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The agent may be gone. Then the next one asks again, and is told the same.
+/// Prints the answer. If the agent has gone, the next one sends the same call and gets the same answer.
 fn answer(line: &impl Serialize) {
     let line = serde_json::to_string(line).unwrap_or_default();
     let _ = writeln!(io::stdout(), "{line}");
@@ -101,27 +101,27 @@ fn believed(result: Result<(), Trouble>) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Why there is nothing to do.
+/// Why the call cannot be carried out.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
     #[error(
-        "usage: banyan-installer --data DIR [--root DIR] CALL < ARTIFACT (the agent calls it)\n       \
-         banyan-installer --data DIR --join CODE (an administrator, before the agent's first start)"
+        "usage: banyan-installer --data DIR [--root DIR] CALL < ARTIFACT (started by the agent)\n       \
+         banyan-installer --data DIR --join CODE (run by an administrator before the agent's first start)"
     )]
     Usage,
-    #[error("{option} is given twice: whoever lets this program be started decides on it, and nobody else")]
+    #[error("{option} is given twice: only the rule that allows this program to run may set it")]
     Twice { option: &'static str },
-    #[error("{option} {path:?} has to be a whole path: who calls decides where this program is started")]
+    #[error("{option} {path:?} must be an absolute path, because the caller chooses the working folder")]
     Relative { option: &'static str, path: PathBuf },
     #[error(transparent)]
     Code(#[from] banyan_proto::join::JoinCodeError),
-    #[error("reading the call {path}: {source}")]
+    #[error("could not read the call {path}: {source}")]
     Unreadable { path: PathBuf, source: io::Error },
-    #[error("the call {path} is not one: {source}")]
+    #[error("{path} is not a valid call: {source}")]
     NotACall { path: PathBuf, source: serde_json::Error },
 }
 
-/// What it was started with.
+/// The parsed command line.
 #[derive(Default)]
 struct Asked {
     data: Option<OsString>,
@@ -212,7 +212,7 @@ fn the_artifact() -> Result<File, Trouble> {
         .map_err(|error| Trouble::because(Reason::InternalError, format!("standard input is not a file: {error}")))
 }
 
-/// Standard input, as the file that it is.
+/// Returns standard input as a file.
 fn artifact() -> io::Result<File> {
     #[cfg(unix)]
     let handle = std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned()?;

@@ -1,9 +1,9 @@
-//! Whom the installer believes, and what it has learned: one small file of its own, which only it can write.
+//! The installer's trust record: trusted keys and learned counters, in one small file that only the installer can
+//! write.
 //!
-//! The first word about whom to believe is kept, and no later one changes it: who can start the installer may be somebody
-//! who has taken the agent over. From then on publishers' roots follow one another by signatures alone, and floors, epoch
-//! and order numbers only rise. What was learned is synced before anything is done because of it. A damaged file is never
-//! taken for a missing one.
+//! The first call sets whom to trust, and no later call changes it, because the caller may have taken the agent over.
+//! From then on a new publishers' root needs the old root's signature, and minimum sequences, epochs and order numbers
+//! only rise. A change is synced before the installer acts on it. A damaged file is never treated as a missing one.
 
 use super::{
     alone::Alone,
@@ -16,32 +16,33 @@ use banyan_trust::{TrustError, TrustStore};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, fs, io, path::Path};
 
-/// The record.
+/// The trust record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
-    /// This machine.
+    /// This machine's identifier.
     pub(super) machine: MachineId,
-    /// The server.
+    /// The server's identifier.
     pub(super) server: MachineId,
-    /// Keys that sign orders and go-aheads.
+    /// The keys that sign orders and install permits.
     pub(super) keys: KeyRing,
     /// The highest epoch seen.
     pub(super) epoch: u64,
-    /// Hash of the root that the record began with.
+    /// The hash of the root that the record began with.
     first_root: Digest,
-    /// The publishers' root, versions and floors.
+    /// The publishers' root, metadata versions and minimum sequences.
     pub(super) trust: TrustStore,
-    /// Per package epoch and number of the newest order that was let through.
+    /// For each package, the epoch and number of the newest admitted order.
     pub(super) newest: BTreeMap<String, (u64, u64)>,
 }
 
-/// Takes the first word about whom to believe. Later it only says whether that is still the same.
+/// Sets whom to trust at the first call. Later calls only confirm that it is still the same.
 ///
 /// # Errors
-/// When others are believed already, when the root is not the one that the administrator named, or is unsound.
+/// When different keys are already trusted, when the root is not the one that the administrator set, or when the root
+/// is invalid.
 pub(super) fn believe(layout: &Layout, said: &Enrolled) -> Result<(), Trouble> {
-    // Without the lock: an installation may be under way, which the agent need not wait for to start.
+    // Reads without the lock: the agent must not wait for a running install before it starts.
     if let Some(record) = Record::find(layout)? {
         return record.is_of(layout, said);
     }
@@ -51,7 +52,7 @@ pub(super) fn believe(layout: &Layout, said: &Enrolled) -> Result<(), Trouble> {
     }
     let root = Digest::of(said.root.as_bytes());
     let fresh = TrustStore::enrol(&said.root, named(layout)?.unwrap_or(root))?;
-    // What was installed without a server before has set floors: they never fall (rule N11).
+    // Earlier installs without a server have set minimum sequences, which never fall (rule N11).
     let trust = Alone::find(layout)?.and_then(|alone| alone.for_server(&said.root)).unwrap_or(fresh);
     let record = Record {
         machine: said.machine,
@@ -65,11 +66,11 @@ pub(super) fn believe(layout: &Layout, said: &Enrolled) -> Result<(), Trouble> {
     record.save(layout)
 }
 
-/// The administrator names the publishers' root before the first start, so that not even the agent's first word about it
-/// has to be believed.
+/// Sets the publishers' root on behalf of the administrator, before the agent's first start. Then not even the agent's
+/// first call has to be trusted.
 ///
 /// # Errors
-/// When another root is named or believed already.
+/// When another root is already set or trusted.
 pub(super) fn name_root(layout: &Layout, root: Digest) -> Result<(), Trouble> {
     let _lock = layout.exclusively()?;
     let known = match Record::find(layout)? {
@@ -80,14 +81,14 @@ pub(super) fn name_root(layout: &Layout, root: Digest) -> Result<(), Trouble> {
         Some(known) if known == root => Ok(()),
         Some(known) => {
             let detail =
-                format!("this installer believes the root {known}, the join code names {root}; {}", way(layout));
+                format!("this installer trusts the root {known}, but the join code names {root}; {}", way(layout));
             Err(Trouble::because(Reason::NotAllowed, detail))
         }
         None => write_synced(&layout.named_root(), root.to_string().as_bytes()),
     }
 }
 
-/// The root that the administrator named.
+/// Returns the root that the administrator set.
 pub(super) fn named(layout: &Layout) -> Result<Option<Digest>, Trouble> {
     let path = layout.named_root();
     match fs::read_to_string(&path) {
@@ -105,31 +106,31 @@ impl Record {
         let path = layout.record();
         read(&path, || way(layout))
     }
-    /// The record.
+    /// Loads the trust record.
     ///
     /// # Errors
-    /// When there is none, or it is damaged: then nobody is believed.
+    /// When there is none, or it is damaged: then no job is accepted.
     pub(super) fn load(layout: &Layout) -> Result<Self, Trouble> {
         Self::find(layout)?.ok_or_else(|| {
-            let detail =
-                "this installer has not been told whom to believe: start the agent, which tells it when it enrols";
+            let detail = "this installer has no trust record yet: start the agent, which sets it up when it enrols";
             Trouble::because(Reason::NotAllowed, detail)
         })
     }
-    /// Synced; what is done because of it comes afterwards.
+    /// Writes and syncs the record. Act on its content only afterwards.
     pub(super) fn save(&self, layout: &Layout) -> Result<(), Trouble> {
         let bytes = serde_json::to_vec(self)
             .map_err(|error| Trouble::because(Reason::InternalError, format!("writing the record: {error}")))?;
         write_synced(&layout.record(), &bytes)
     }
-    /// Whether it is about the same machine and server. The root has a history of its own by now.
+    /// Verifies that the record is about the same machine and server. The root may have been replaced since, so it is
+    /// not compared.
     fn is_of(&self, layout: &Layout, said: &Enrolled) -> Result<(), Trouble> {
         if (self.machine, self.server, &self.keys) == (said.machine, said.server, &said.keys) {
             return Ok(());
         }
         let detail = format!(
-            "this installer belongs to machine {} of server {}, and the agent says that it is machine {} of server {} \
-             (or with other keys); {}",
+            "this installer belongs to machine {} of server {}, but the agent claims to be machine {} of server {} \
+             (or has different keys); {}",
             self.machine,
             self.server,
             said.machine,
@@ -140,7 +141,7 @@ impl Record {
     }
 }
 
-/// A record; none when there is no such file. `way` says what an administrator can do about a damaged one.
+/// Reads a record; `None` when the file does not exist. `way` tells an administrator how to replace a damaged one.
 pub(super) fn read<T: DeserializeOwned>(path: &Path, way: impl FnOnce() -> String) -> Result<Option<T>, Trouble> {
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -152,19 +153,18 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path, way: impl FnOnce() -> Strin
     }
 }
 
-/// What an administrator can do.
+/// Returns advice for an administrator.
 fn way(layout: &Layout) -> String {
     let (record, named) = (layout.record(), layout.named_root());
     format!(
-        "if the machine was enrolled anew on purpose, remove {} and {} as administrator",
+        "if the machine was re-enrolled on purpose, remove {} and {} as administrator",
         record.display(),
         named.display()
     )
 }
 
 fn damaged(what: &str, way: &str) -> Trouble {
-    let detail =
-        format!("the installer's record of whom it believes is damaged ({what}), so it believes nobody; {way}");
+    let detail = format!("the installer's trust record is damaged ({what}), so it accepts no job; {way}");
     Trouble::because(Reason::InternalError, detail)
 }
 

@@ -1,4 +1,4 @@
-//! Free disk space, looked at before anything is written.
+//! Checks free disk space before anything is written.
 
 use super::{
     sys,
@@ -7,9 +7,9 @@ use super::{
 use banyan_proto::Reason;
 use std::{io, path::Path};
 
-/// Says how much room a disk has. A trait so that tests can have a disk of any size.
+/// Reports the free space of a disk. A trait, so that tests can simulate disks of any size.
 pub(super) trait FreeSpace {
-    /// Bytes free for this process on the disk that holds `at` (an existing folder).
+    /// Returns the bytes free for this process on the disk with `at` (an existing folder).
     fn free_bytes(&self, at: &Path) -> io::Result<u64>;
 }
 
@@ -22,14 +22,16 @@ impl FreeSpace for Disks {
     }
 }
 
-/// Whether `bytes` fit on the disk where `folder` is, or will be.
+/// Verifies that `bytes` fit on the disk where `folder` is or will be.
 pub(super) fn check(disks: &dyn FreeSpace, folder: &Path, bytes: u64, what_for: &str) -> Result<(), Trouble> {
     let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(folder);
-    let free =
-        disks.free_bytes(existing).doing(|| format!("finding out how much space is free at {}", existing.display()))?;
+    let free = disks.free_bytes(existing).doing(|| format!("checking the free space at {}", existing.display()))?;
     if free >= bytes {
         return Ok(());
     }
     let place = existing.display();
-    Err(Trouble::because(Reason::DiskFull, format!("{what_for} needs {bytes} bytes at {place}, {free} are free")))
+    Err(Trouble::because(
+        Reason::DiskFull,
+        format!("{what_for} needs {bytes} bytes at {place}, but only {free} are free"),
+    ))
 }

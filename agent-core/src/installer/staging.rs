@@ -1,5 +1,5 @@
-//! The installer's own copy of the artifact: hashed while it is written, so that what was checked is what is installed,
-//! whatever happens to the file behind the handle meanwhile.
+//! The installer's own copy of the artifact. It is hashed while it is written, so that exactly the verified bytes are
+//! installed, whatever happens to the file behind the handle meanwhile.
 
 use super::{
     layout::remove,
@@ -9,7 +9,7 @@ use super::{
 use banyan_proto::{Digest, Reason};
 use std::{fs::File, io::Write, path::Path};
 
-/// Copies `size` bytes from the handle to `to` and syncs them. Another length or another hash leaves no copy.
+/// Copies `size` bytes from the handle to `to` and syncs them. A wrong length or hash leaves no copy.
 pub(super) fn copy_checked(source: &File, to: &Path, size: u64, expected: Digest) -> Result<(), Trouble> {
     remove(to)?;
     let copied = copy(source, to, size, expected);
@@ -24,7 +24,7 @@ fn copy(source: &File, to: &Path, size: u64, expected: Digest) -> Result<(), Tro
     let writing = || format!("writing {}", to.display());
     let mut target = sys::private_file(to).doing(writing)?;
     let (mut hasher, mut buffer, mut length) = (blake3::Hasher::new(), vec![0; 256 << 10], 0_u64);
-    // A longer file is noticed at the first piece too many; an endless one is not read.
+    // Stops at the first piece beyond `size`, so that an endless file is not read.
     while length <= size {
         let count = sys::read_at(source, &mut buffer, length).doing(reading)?;
         if count == 0 {
@@ -42,7 +42,7 @@ fn copy(source: &File, to: &Path, size: u64, expected: Digest) -> Result<(), Tro
     target.sync_all().doing(writing)
 }
 
-/// Whether a copy from an earlier run is still whole.
+/// Whether a copy from an earlier run is still intact.
 pub(super) fn is_whole(staged: &Path, expected: Digest) -> Result<bool, Trouble> {
     let Ok(file) = File::open(staged) else { return Ok(false) };
     let mut hasher = blake3::Hasher::new();

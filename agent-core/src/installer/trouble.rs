@@ -1,23 +1,23 @@
-//! What can go wrong while installing, and which entry of the table of reasons that is.
+//! Errors of an install, and the reason code of each.
 
 use super::archive::Refusal;
 use banyan_proto::Reason;
 use std::io;
 
-/// Why a step of the installation did not succeed.
+/// Why an installation step failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
-    /// The operating system refused something. Typically a full disk or missing rights.
+    /// The operating system returned an error. Typically a full disk or missing permissions.
     #[error("{doing}: {source}")]
     Io {
-        /// What was tried, for people.
+        /// What was attempted, for people.
         doing: String,
         source: io::Error,
     },
     /// The archive must not, or cannot, be unpacked.
-    #[error("the archive is refused: {0}")]
+    #[error("the archive was rejected: {0}")]
     Archive(#[from] Refusal),
-    /// Anything else that has an entry in the table.
+    /// Any other error that has a reason code.
     #[error("{detail}")]
     Because { reason: Reason, detail: String },
 }
@@ -37,9 +37,9 @@ impl Trouble {
     }
 }
 
-/// Whether it passes by itself, so that the job is to be tried again.
+/// Whether the condition is temporary, so that the job must be tried again.
 pub(super) fn passes(reason: Reason) -> bool {
-    // The agent asks for a new go-ahead, and for new metadata, before it gives the job again.
+    // The agent fetches a new install permit and new metadata before it sends the job again.
     let renewed = matches!(reason, Reason::WaitsForGoAhead | Reason::MetadataExpired);
     renewed || matches!(reason, Reason::DiskFull | Reason::PackageManagerBusy)
 }
@@ -48,7 +48,7 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Says what was being done when the operating system refused.
+/// Adds what was attempted to an error of the operating system.
 pub(super) trait Doing<T> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, Trouble>;
 }

@@ -1,4 +1,4 @@
-//! The bytes of a file that come behind a request, as a caller sends them: counted, and never waited for without end.
+//! The bytes of a file that follow a request: counted, and read with time limits.
 
 use super::line::Lines;
 use interprocess::local_socket::tokio::Stream;
@@ -8,12 +8,12 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-/// A caller that sends nothing for so long is given up.
+/// A caller that sends nothing for this long is dropped.
 const STUCK: Duration = Duration::from_secs(10);
-/// What is not wanted any more is read for so long, so that the caller gets to its answer.
+/// How long to keep reading unwanted bytes, so that the caller reaches the reply.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// What is still to come.
+/// The bytes still to be read from a caller.
 pub struct Body<'a> {
     lines: &'a mut Lines,
     from: &'a Stream,
@@ -24,15 +24,15 @@ impl<'a> Body<'a> {
     pub(super) fn new(lines: &'a mut Lines, from: &'a Stream, left: u64) -> Self {
         Self { lines, from, left }
     }
-    /// Bytes that are still to come.
+    /// Returns the number of bytes still to be read.
     #[must_use]
     pub fn left(&self) -> u64 {
         self.left
     }
-    /// The next bytes, as many as fit.
+    /// Fills the buffer with the next bytes.
     ///
     /// # Errors
-    /// When there are fewer, or they do not come.
+    /// When fewer bytes remain, or they do not arrive in time.
     pub async fn fill(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         let wanted = buffer.len() as u64;
         if wanted > self.left {
@@ -52,13 +52,13 @@ impl<'a> Body<'a> {
         self.left -= wanted;
         Ok(())
     }
-    /// All that is left, of which `most` bytes are accepted. Grows as bytes come: a length that is a lie costs nothing.
+    /// Reads all remaining bytes, up to `most`. Memory grows as bytes arrive, so a false length costs nothing.
     ///
     /// # Errors
-    /// When there are fewer or more, or they do not come.
+    /// When more than `most` bytes remain, or they do not arrive in time.
     pub async fn all(&mut self, most: u64) -> io::Result<Vec<u8>> {
         if self.left > most {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "there are more bytes than any such part has"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "more bytes are announced than allowed"));
         }
         let mut all = Vec::new();
         while self.left > 0 {
@@ -68,10 +68,10 @@ impl<'a> Body<'a> {
         }
         Ok(all)
     }
-    /// Passes over so many bytes.
+    /// Reads and discards this many bytes.
     ///
     /// # Errors
-    /// When there are fewer, or they do not come.
+    /// When fewer bytes remain, or they do not arrive in time.
     pub async fn skip(&mut self, mut bytes: u64) -> io::Result<()> {
         let mut buffer = vec![0; 64 << 10];
         while bytes > 0 {
@@ -81,7 +81,7 @@ impl<'a> Body<'a> {
         }
         Ok(())
     }
-    /// Reads on for a while until the caller hangs up.
+    /// Reads and discards the rest for a while, until the caller disconnects.
     pub(super) async fn drain(mut self) {
         let end = Instant::now() + DRAIN;
         let left = self.left;

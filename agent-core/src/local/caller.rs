@@ -1,14 +1,14 @@
-//! Who has connected, and what they may do: closed by default.
+//! Access control of the local API: identifies callers and decides their rights. The default is no access.
 //!
-//! The kernel says which user is at the other end of a socket. Root and the agent's own user may do everything. Of an
-//! agent that runs as a service, whoever has a session at this machine may see, choose, and get what the administrator offers,
-//! as far as the policy goes; nobody else may anything: not
-//! the users of services, nobody who is only in over the network, and nobody at all at another person's own agent.
+//! The kernel reports which user is at the other end of a socket. Root and the agent's own user may do everything. On
+//! an agent that runs as a service, users with a session at this machine may see and choose. They may also install
+//! from the catalogue, as far as the policy allows. All others have no access: service users, users logged in only
+//! over the network, and any other user of a personal agent.
 //!
-//! Sessions are logind's: the files in `/run/systemd/sessions`, which only the system can write. A session counts when it
-//! is a person's (`CLASS=user`), at this machine (`REMOTE=0`) and not being closed. They are read again when something is
-//! asked, so who has logged out has lost the right. A system without logind knows no sessions: there only root and
-//! the agent's user are let in.
+//! Sessions come from logind's files in `/run/systemd/sessions`, which only the system can write. A session counts
+//! when it belongs to a person (`CLASS=user`), is at this machine (`REMOTE=0`) and is not closing. The files are read
+//! again for every request, so a user who logs out loses the rights. On a system without logind only root and the
+//! agent's user have access.
 
 use banyan_proto::{
     local::{Mode, Right},
@@ -20,21 +20,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where logind writes down sessions.
+/// The folder of logind's session files.
 const LOGIND: &str = "/run/systemd/sessions";
 
-/// Everything.
+/// All rights.
 pub const ALL: [Right; 5] = [Right::See, Right::Choose, Right::Get, Right::Install, Right::Administer];
 
-/// Who is at the other end.
+/// The user at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Caller {
-    /// The user's number; none when the system does not say.
+    /// The user's number; `None` when the system does not report it.
     pub user: Option<u32>,
 }
 
 impl Caller {
-    /// Asks the system.
+    /// Asks the system for the user at the other end.
     #[must_use]
     pub fn of(stream: &Stream) -> Self {
         #[cfg(unix)]
@@ -47,10 +47,10 @@ impl Caller {
         Self { user }
     }
 
-    /// What this caller may do with an agent that runs in this mode, where the administrator has laid down this.
+    /// Returns the caller's rights at an agent in this mode, under the administrator's policy.
     #[must_use]
     pub fn rights(self, mode: Mode, sessions: &Sessions, policy: &Policy) -> Vec<Right> {
-        // The pipe lets in nobody but the agent's user, administrators and the system.
+        // The named pipe admits only the agent's user, administrators and the system.
         if cfg!(windows) {
             return ALL.to_vec();
         }
@@ -83,7 +83,7 @@ fn own_user() -> u32 {
     0
 }
 
-/// Where it is written who has a session.
+/// The folder of session files.
 #[derive(Debug, Clone)]
 pub struct Sessions(PathBuf);
 
@@ -94,17 +94,18 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// In this folder instead of logind's.
+    /// Uses this folder instead of logind's.
     #[must_use]
     pub fn in_folder(folder: &Path) -> Self {
         Self(folder.to_owned())
     }
-    /// Whether this user has a session at this machine.
+    /// Returns whether this user has a session at this machine.
     #[must_use]
     pub fn has(&self, user: u32) -> bool {
         self.any(|session| counts(session, user))
     }
-    /// Whether this user has a session at this machine that is in front: nobody else has switched to theirs.
+    /// Returns whether this user has an active session at this machine, which means no other user has switched to
+    /// theirs.
     #[must_use]
     pub fn in_front(&self, user: u32) -> bool {
         self.any(|session| counts(session, user) && value(session, "ACTIVE") == Some("1"))
@@ -174,7 +175,7 @@ mod tests {
         };
         assert!(may(Mode::System, Who::Everyone));
         assert!(!may(Mode::System, Who::Administrators) && !may(Mode::System, Who::Nobody));
-        assert!(!may(Mode::User, Who::Everyone), "another person's own agent");
+        assert!(!may(Mode::User, Who::Everyone), "another user's personal agent");
     }
 
     #[test]
@@ -205,7 +206,7 @@ mod tests {
             (SESSION.to_owned(), Some(1001), Mode::System),
             (SESSION.to_owned(), Some(100), Mode::System),
             (SESSION.to_owned(), None, Mode::System),
-            // Another person's own agent.
+            // Another user's personal agent.
             (SESSION.to_owned(), Some(1000), Mode::User),
             (SESSION.replace("REMOTE=0", "REMOTE=1"), Some(1000), Mode::System),
             (SESSION.replace("REMOTE=0\n", ""), Some(1000), Mode::System),

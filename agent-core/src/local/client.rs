@@ -1,4 +1,4 @@
-//! The calling side: what faces and `doctor` use.
+//! The client of the local API, used by the desktop programs and by `doctor`.
 
 use super::{
     Place,
@@ -21,15 +21,15 @@ use tokio::{
     io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt},
 };
 
-/// A connection to an agent, greeted.
+/// A connection to an agent, after the handshake.
 pub struct Client {
     stream: Stream,
     lines: Lines,
-    /// Events that came while a reply was waited for.
+    /// Events that arrived while waiting for a reply.
     early: VecDeque<Event>,
-    /// Program and version of the agent.
+    /// The agent's program name and version.
     pub software: String,
-    /// What this user may do there.
+    /// This user's rights at the agent.
     pub rights: Vec<Right>,
 }
 
@@ -38,28 +38,29 @@ fn invalid(detail: String) -> io::Error {
 }
 
 impl Client {
-    /// Calls and greets.
+    /// Connects and performs the handshake.
     ///
     /// # Errors
-    /// When nobody answers, this user may do nothing there, or the agent speaks another version.
+    /// When no agent answers, this user has no access, or the agent speaks another version.
     pub async fn connect(place: &Place) -> io::Result<Self> {
         let (stream, lines, early) = (place.connect().await?, Lines::default(), VecDeque::new());
         let mut client = Self { stream, lines, early, software: String::new(), rights: Vec::new() };
         match client.request(&Request::Hello { version: LOCAL_VERSION }).await? {
             Reply::Hello { version, software, .. } if version != LOCAL_VERSION => {
-                let detail =
-                    format!("{software} speaks version {version} of the local API, this program {LOCAL_VERSION}");
-                Err(invalid(format!("{detail}; restart both after an update")))
+                let detail = format!(
+                    "{software} speaks version {version} of the local API, but this program speaks {LOCAL_VERSION}"
+                );
+                Err(invalid(format!("{detail}; restart both after updating")))
             }
             Reply::Hello { software, rights, .. } => Ok(Self { software, rights, ..client }),
             Reply::Error(error) => Err(io::Error::new(io::ErrorKind::PermissionDenied, error)),
-            other => Err(invalid(format!("the agent answered {other:?}"))),
+            other => Err(invalid(format!("unexpected answer from the agent: {other:?}"))),
         }
     }
-    /// Asks, and waits for the reply.
+    /// Sends a request and waits for the reply.
     ///
     /// # Errors
-    /// When the agent is gone or says something that is no message. A refusal is a reply.
+    /// When the agent is gone or sends an invalid message. A refusal is a reply, not an error.
     pub async fn request(&mut self, request: &Request) -> io::Result<Reply> {
         write(&self.stream, request).await?;
         self.reply().await
@@ -72,10 +73,11 @@ impl Client {
             }
         }
     }
-    /// What is in a package file. This program reads it, with its own user's rights; the agent only gets bytes.
+    /// Asks the agent to inspect a package file. This program reads the file with its own user's rights; the agent
+    /// only receives bytes.
     ///
     /// # Errors
-    /// When the file cannot be read, or the agent is gone. That it is no package is a reply.
+    /// When the file cannot be read, or the agent is gone. A refused file is a reply, not an error.
     pub async fn open_package(&mut self, file: &mut File) -> io::Result<Reply> {
         let size = file.seek(SeekFrom::End(0)).await?;
         file.rewind().await?;
@@ -87,17 +89,19 @@ impl Client {
         }
         let (magic, length) = (&begin[..MAGIC.len()], &begin[MAGIC.len()..]);
         let Some(length) = length.first_chunk::<4>().filter(|_| !shorter && magic == MAGIC) else {
-            let detail = "it does not begin as a package file of this version of Banyan does".to_owned();
+            let detail = "the file does not start like a package file of this version of Banyan".to_owned();
             return Ok(Reply::Error(ApiError { reason: Reason::NotAPackage, detail }));
         };
         let head = (begin.len() as u64 + u64::from(u32::from_be_bytes(*length))).min(size);
         self.send(&Request::OpenPackage { head, size }, file, head, &mut |_| {}).await
     }
-    /// Installs a package file: the release that [`banyan_proto::local::Package::manifest`] named. `sent` hears how many
-    /// bytes of it have been handed over so far. `trust` names whom the person says to trust, where that is asked. Use a connection of its own: it is busy until the answer is here.
+    /// Installs the release in a package file that [`banyan_proto::local::Package::manifest`] named. `sent` is called
+    /// with the number of bytes sent so far. `trust` names the publisher that the user consents to trust, where this
+    /// is asked. The connection is busy until the answer arrives, so use a separate one.
     ///
     /// # Errors
-    /// When the file cannot be read, or the agent is gone. A refusal is a reply; the connection is of no use afterwards.
+    /// When the file cannot be read, or the agent is gone. A refusal is a reply; the connection cannot be used
+    /// afterwards.
     pub async fn install_package(
         &mut self,
         manifest: Digest,
@@ -109,7 +113,7 @@ impl Client {
         file.rewind().await?;
         self.send(&Request::InstallPackage { manifest, size, trust }, file, size, sent).await
     }
-    /// A request with so many bytes of a file behind it. The agent may answer before it has got them all.
+    /// Sends a request followed by this many bytes of a file. The agent may answer before it has received all of them.
     async fn send(
         &mut self,
         request: &Request,
@@ -128,7 +132,7 @@ impl Client {
                 tokio::select! {
                     written = to.write(&buffer[at..some]) => match written {
                         Ok(written) => at += written,
-                        // It has hung up: its answer is on the way to here.
+                        // The agent has closed the connection; its answer is already on the way.
                         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return self.reply().await,
                         Err(error) => return Err(error),
                     },
@@ -147,17 +151,17 @@ impl Client {
         }
         self.reply().await
     }
-    /// The next event; only after [`Request::Subscribe`]. Giving up the wait loses nothing.
+    /// Returns the next event. Call it only after [`Request::Subscribe`]. It is cancel-safe.
     ///
     /// # Errors
-    /// When the agent is gone or says something that is no message.
+    /// When the agent is gone or sends an invalid message.
     pub async fn event(&mut self) -> io::Result<Event> {
         if let Some(event) = self.early.pop_front() {
             return Ok(event);
         }
         match self.message().await? {
             Message::Event(event) => Ok(event),
-            Message::Reply(reply) => Err(invalid(format!("a reply to nothing: {reply:?}"))),
+            Message::Reply(reply) => Err(invalid(format!("a reply without a request: {reply:?}"))),
         }
     }
     async fn message(&mut self) -> io::Result<Message> {
@@ -166,14 +170,14 @@ impl Client {
     }
 }
 
-/// Asks the agent whose folder this is how it is.
+/// Asks the agent with this data folder for its status.
 ///
 /// # Errors
-/// When no agent runs there, this user may not ask it, or it answers something else.
+/// When no agent runs there, this user has no access, or the answer is not a status.
 pub async fn ask(data: &Path) -> io::Result<Status> {
     let mut client = Client::connect(&Place::Own(data.to_owned())).await?;
     match client.request(&Request::Status).await? {
         Reply::Status(status) => Ok(status),
-        other => Err(invalid(format!("the agent answered {other:?}"))),
+        other => Err(invalid(format!("unexpected answer from the agent: {other:?}"))),
     }
 }

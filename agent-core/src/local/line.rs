@@ -1,27 +1,27 @@
-//! One JSON value a line, never longer than agreed.
+//! Framing of the local API: one JSON value per line, with a maximum length.
 
 use serde::Serialize;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Read at once (bytes).
+/// Bytes read at once.
 const READ: usize = 8 << 10;
 
-/// Lines out of what has been read. Giving up the wait for one loses nothing.
+/// Splits received bytes into lines. Waiting for a line is cancel-safe.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     read: Vec<u8>,
 }
 
 impl Lines {
-    /// Bytes behind the last line that have been read already; gives how many.
+    /// Takes bytes after the last line that were already read. Returns how many.
     pub(super) fn take(&mut self, into: &mut [u8]) -> usize {
         let many = into.len().min(self.read.len());
         into[..many].copy_from_slice(&self.read[..many]);
         self.read.drain(..many);
         many
     }
-    /// The next line without its end; none when the other side has ended.
+    /// Returns the next line without its line feed; `None` when the other side has closed the connection.
     pub(super) async fn next(&mut self, mut from: impl AsyncRead + Unpin, most: u64) -> io::Result<Option<String>> {
         let invalid = |detail: &str| io::Error::new(io::ErrorKind::InvalidData, detail.to_owned());
         let mut looked = 0;
@@ -30,11 +30,11 @@ impl Lines {
                 let rest = self.read.split_off(looked + end + 1);
                 let mut line = std::mem::replace(&mut self.read, rest);
                 line.pop();
-                return String::from_utf8(line).map(Some).map_err(|_| invalid("a line that is not UTF-8"));
+                return String::from_utf8(line).map(Some).map_err(|_| invalid("the line is not valid UTF-8"));
             }
             looked = self.read.len();
             if looked as u64 >= most {
-                return Err(invalid("a line longer than any message is"));
+                return Err(invalid("the line exceeds the maximum message length"));
             }
             self.read.reserve(READ);
             if from.read_buf(&mut self.read).await? == 0 {

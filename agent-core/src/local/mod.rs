@@ -1,13 +1,16 @@
-//! The local API: how the programs of the people at this machine ask and tell the agent. The messages are
-//! `banyan_proto::local`'s.
+//! The local API: how desktop programs query and control the agent. The messages are defined in `banyan_proto::local`.
 //!
-//! The agent listens at two places. `DATA/agent.sock` is for its own user and root alone, always there, and all that a
-//! per-user agent has. `--socket` names a second one for everybody at the machine (a service uses [`SYSTEM_SOCKET`], in a
-//! folder of its own, so that nothing of the data folder has to be readable); who has connected there is asked of the
-//! system, and what they may do is decided in [`caller`]. On Windows both are named pipes, which only the agent's own
-//! user, administrators and the system can write to.
+//! The agent listens at up to two addresses:
 //!
-//! [`serve`] speaks the protocol for any [`Backend`]: the agent, and the fake agent that faces are tested with.
+//! - `DATA/agent.sock` is for its own user and root. It always exists, and a per-user agent has only this one.
+//! - `--socket` adds one for everyone at the machine. A service uses [`SYSTEM_SOCKET`], in a separate folder, so that
+//!   the data folder does not have to be readable. The system identifies the caller, and [`caller`] decides the
+//!   rights.
+//!
+//! On Windows both are named pipes that only the agent's own user, administrators and the system can write to.
+//!
+//! [`serve`] speaks the protocol for any [`Backend`]: the agent, or the fake agent that desktop programs are tested
+//! with.
 
 mod body;
 pub mod caller;

@@ -1,7 +1,8 @@
-//! The answering side: one task a caller, the same for the agent and for the fake one.
+//! The server side of the local API: one task per caller, for the agent and the fake agent alike.
 //!
-//! A subscriber is told what has changed since it was last told, never more than four times a second; while bytes move,
-//! once a second even if nobody said that anything changed, so that speeds go down to nothing. Otherwise it sleeps.
+//! A subscriber receives the changes since its last update, at most four times a second. While bytes move it also
+//! receives an update once a second without any reported change, so that displayed speeds fall to zero. Otherwise the
+//! task sleeps.
 
 use super::{
     Body, Caller,
@@ -29,64 +30,65 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-/// Callers of one user at once: a few faces. More are told so and hung up on; nobody takes others' places.
+/// Maximum number of connections per user, enough for a few desktop programs. Further ones are refused; other users
+/// are not affected.
 const CALLERS_OF_ONE: usize = 16;
-/// A caller that has not subscribed, has reported nothing and says nothing for so long is hung up on.
+/// A caller that has not subscribed or reported anything is disconnected after this long without a request.
 const IDLE: Duration = Duration::from_secs(60);
-/// A caller that does not take what it is told for so long is hung up on.
+/// A caller that does not read its messages for this long is disconnected.
 const STUCK: Duration = Duration::from_secs(10);
-/// Least time between two tellings.
+/// Minimum time between two updates.
 const SPACING: Duration = Duration::from_millis(250);
-/// While something moves it is told so often at least.
+/// Maximum time between two updates while bytes move.
 const MOVING: Duration = Duration::from_secs(1);
-/// Whether a subscriber still has its right is asked so often at most.
+/// Minimum time between two checks of a subscriber's rights.
 const RIGHTS_GOOD_FOR: Duration = Duration::from_secs(5);
 
-/// What comes before the artifacts of a package file, at most: its head, what it begins with, and the head's length.
+/// Maximum size of the part before a package file's artifacts: magic, length of the head, and the head (bytes).
 const HEAD_BYTES: u64 = (limits::PACKAGE_HEAD_BYTES + banyan_trust::package::MAGIC.len() + 4) as u64;
 
-/// It must have come within this time.
+/// Time limit for receiving this part.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
-/// So many are kept in memory and looked at at once; others wait for their turn.
+/// Maximum number of these parts kept in memory and inspected at once; other callers wait.
 static OPENING: Semaphore = Semaphore::const_new(4);
 
-/// Who is spoken for.
+/// What the local API serves: the agent or the fake agent.
 pub trait Backend: Send + Sync + 'static {
-    /// Program and version.
+    /// Returns the program name and version.
     fn software(&self) -> String;
-    /// What this caller may do now.
+    /// Returns the caller's present rights.
     fn rights(&self, caller: Caller) -> Vec<Right>;
-    /// The short answer.
+    /// Returns the short status.
     ///
     /// # Errors
-    /// When there is none (not enrolled).
+    /// When there is none, because the machine is not enrolled.
     fn status(&self) -> Result<Status, ApiError>;
-    /// Everything.
+    /// Returns the full snapshot.
     fn snapshot(&self) -> Snapshot;
-    /// Another number whenever the snapshot may have changed.
+    /// Returns a number that changes whenever the snapshot may have changed.
     fn changes(&self) -> watch::Receiver<u64>;
-    /// A caller says whether a program fills the screen (none: it cannot tell); the right to it has been checked. It
-    /// counts until what is given back is dropped.
+    /// Takes a caller's report whether a program fills the screen (`None`: it cannot tell). The right has been
+    /// checked. The report counts until the returned value is dropped.
     fn report(&self, caller: Caller, full_screen: Option<bool>) -> Report;
-    /// Does what was asked; the right to it has been checked.
+    /// Carries out the request; the right has been checked.
     fn carry_out(&self, request: Request) -> impl Future<Output = Result<(), ApiError>> + Send;
-    /// What a package file is: of so many bytes, of which these are the first ones. `rights` are the caller's.
+    /// Describes a package file of `size` bytes that starts with `head`. `rights` are the caller's.
     fn open_package(
         &self,
         rights: &[Right],
         head: Vec<u8>,
         size: u64,
     ) -> impl Future<Output = Result<Package, ApiError>> + Send;
-    /// What the people at this machine may get for themselves.
+    /// Returns the catalogue for the users at this machine.
     fn catalogue(&self) -> impl Future<Output = Result<Catalogue, ApiError>> + Send;
-    /// Has the release of this manifest installed, if it is what the catalogue offers; the right to it has been checked.
+    /// Installs the release with this manifest if the catalogue offers it; the right has been checked.
     fn get_from_catalogue(
         &self,
         package: &str,
         manifest: Digest,
     ) -> impl Future<Output = Result<DeploymentId, ApiError>> + Send;
-    /// Installs a package file; the right to it has been checked. The release must be the one wanted; `trust` is the root of
-    /// those whom the person says to trust.
+    /// Installs a package file; the right has been checked. It must contain the release `wanted`. `trust` is the root
+    /// of the publisher that the user consents to trust.
     fn install_package(
         &self,
         wanted: Digest,
@@ -95,12 +97,12 @@ pub trait Backend: Send + Sync + 'static {
     ) -> impl Future<Output = Result<DeploymentId, ApiError>> + Send;
 }
 
-/// What a caller has said about the screen, until it is dropped.
+/// A caller's report about the screen; it counts until it is dropped.
 pub type Report = Box<dyn Send + Sync>;
 
 type Counts = Arc<Mutex<HashMap<Caller, usize>>>;
 
-/// One of a user's callers, until it is dropped.
+/// Counts one connection of a user until it is dropped.
 struct Counted(Counts, Caller);
 
 impl Counted {
@@ -126,7 +128,7 @@ impl Drop for Counted {
     }
 }
 
-/// Answers callers for ever.
+/// Serves callers until the task is dropped.
 pub async fn serve<B: Backend>(backend: Arc<B>, listener: Listener) {
     let counts = Counts::default();
     loop {
@@ -140,12 +142,12 @@ pub async fn serve<B: Backend>(backend: Arc<B>, listener: Listener) {
                         None => turn_away(stream).await,
                     };
                     if let Err(error) = ended {
-                        debug!(?caller, %error, "a local caller is gone");
+                        debug!(?caller, %error, "local connection failed");
                     }
                 });
             }
             Err(error) => {
-                warn!(%error, "a local caller could not be let in");
+                warn!(%error, "failed to accept a local connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -153,7 +155,7 @@ pub async fn serve<B: Backend>(backend: Arc<B>, listener: Listener) {
 }
 
 async fn turn_away(stream: Stream) -> io::Result<()> {
-    tell(&stream, Message::Reply(refusal(Reason::Busy, "too many programs of this user are connected already"))).await
+    tell(&stream, Message::Reply(refusal(Reason::Busy, "too many programs of this user are connected"))).await
 }
 
 fn refusal(reason: Reason, detail: &str) -> Reply {
@@ -164,10 +166,10 @@ async fn tell(to: &Stream, message: Message) -> io::Result<()> {
     timeout(STUCK, write(to, &message)).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
-/// What a subscriber was told.
+/// The state last sent to a subscriber.
 struct Told {
     snapshot: Snapshot,
-    /// The backend's number when that snapshot was made, or a little before.
+    /// The backend's change number at that snapshot, or slightly earlier.
     number: u64,
     at: Instant,
 }
@@ -180,7 +182,7 @@ impl Told {
     }
 }
 
-/// Waits until there may be something to tell. Giving up the wait loses nothing.
+/// Waits until there may be changes to send. It is cancel-safe.
 async fn news(changes: &mut watch::Receiver<u64>, told: &Told) {
     let changed = async {
         if changes.wait_for(|number| *number != told.number).await.is_err() {
@@ -199,11 +201,11 @@ async fn converse<B: Backend>(backend: &B, stream: Stream, caller: Caller) -> io
     let (to, mut lines, mut changes) = (&stream, Lines::default(), backend.changes());
     let (mut greeted, mut told): (bool, Option<Told>) = (false, None);
     let mut rights_at = Instant::now();
-    // With the connection, what was reported over it ends.
+    // A report ends with its connection.
     let mut reported: Option<Report> = None;
     loop {
         let line = match &told {
-            // What was reported counts as long as the connection does: who holds it need not talk.
+            // A report counts as long as its connection, so its caller need not send anything.
             None if reported.is_some() => lines.next(&stream, REQUEST_BYTES).await?,
             None => timeout(IDLE, lines.next(&stream, REQUEST_BYTES)).await.unwrap_or(Ok(None))?,
             Some(before) => tokio::select! {
@@ -223,7 +225,7 @@ async fn converse<B: Backend>(backend: &B, stream: Stream, caller: Caller) -> io
         let Some(line) = line else { return Ok(()) };
         let rights = backend.rights(caller);
         let reply = match serde_json::from_str(&line) {
-            Err(error) => refusal(Reason::ProtocolBroken, &format!("the request was not understood: {error}")),
+            Err(error) => refusal(Reason::ProtocolBroken, &format!("cannot parse the request: {error}")),
             Ok(_) if rights.is_empty() => {
                 return tell(to, Message::Reply(refusal(Reason::NotAllowed, NOBODY))).await;
             }
@@ -231,7 +233,7 @@ async fn converse<B: Backend>(backend: &B, stream: Stream, caller: Caller) -> io
                 greeted = true;
                 Reply::Hello { version: LOCAL_VERSION, software: backend.software(), rights }
             }
-            Ok(_) if !greeted => refusal(Reason::ProtocolBroken, "say hello first"),
+            Ok(_) if !greeted => refusal(Reason::ProtocolBroken, "the first request must be Hello"),
             Ok(request) if request.followed_by() > 0 => {
                 let mut body = Body::new(&mut lines, &stream, request.followed_by());
                 let reply = match not_allowed(&request, &rights) {
@@ -243,7 +245,7 @@ async fn converse<B: Backend>(backend: &B, stream: Stream, caller: Caller) -> io
                 if whole {
                     continue;
                 }
-                // What comes now is the rest of a file and no request.
+                // What follows is the rest of a file, not a request.
                 body.drain().await;
                 return Ok(());
             }
@@ -267,12 +269,12 @@ async fn converse<B: Backend>(backend: &B, stream: Stream, caller: Caller) -> io
     }
 }
 
-const NOBODY: &str = "only people with a session at this computer, its administrators and the agent's own user may ask \
+const NOBODY: &str = "only users with a session at this computer, its administrators and the agent's own user can use \
                       the agent; log in at the computer itself";
 
 fn not_allowed(request: &Request, rights: &[Right]) -> Option<Reply> {
     let needed = request.needs().filter(|needed| !rights.contains(needed))?;
-    let detail = format!("this takes the right to {}; ask an administrator of this computer", words(needed));
+    let detail = format!("this requires the right to {}; ask an administrator of this computer", words(needed));
     Some(refusal(Reason::NotAllowed, &detail))
 }
 
@@ -288,7 +290,7 @@ async fn answer<B: Backend>(backend: &B, request: Request) -> Reply {
     }
 }
 
-/// Requests behind which a file comes.
+/// Answers requests that are followed by a file.
 async fn with_file<B: Backend>(backend: &B, rights: &[Right], request: Request, body: &mut Body<'_>) -> Reply {
     match request {
         Request::OpenPackage { size, .. } => match open_package(backend, rights, body, size).await {
@@ -299,7 +301,7 @@ async fn with_file<B: Backend>(backend: &B, rights: &[Right], request: Request, 
             .install_package(manifest, trust, body)
             .await
             .map_or_else(Reply::Error, |order| Reply::Ordered { order }),
-        other => refusal(Reason::BadRequest, &format!("no file belongs to {other:?}")),
+        other => refusal(Reason::BadRequest, &format!("{other:?} must not be followed by a file")),
     }
 }
 
@@ -310,33 +312,33 @@ async fn open_package<B: Backend>(
     size: u64,
 ) -> Result<Package, ApiError> {
     let refused = |reason, detail: String| ApiError { reason, detail };
-    let busy = || refused(Reason::Busy, "other packages are being looked at; try again in a minute".into());
+    let busy = || refused(Reason::Busy, "other packages are being checked; try again in a minute".into());
     let _turn = timeout(STUCK, OPENING.acquire()).await.ok().and_then(Result::ok).ok_or_else(busy)?;
     let came = timeout(HEAD_PATIENCE, body.all(HEAD_BYTES)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()));
-    let announced = |error| refused(Reason::NotAPackage, format!("the file did not come as announced: {error}"));
+    let announced = |error| refused(Reason::NotAPackage, format!("the file was not received as announced: {error}"));
     backend.open_package(rights, came.map_err(announced)?, size).await
 }
 
 fn words(right: Right) -> &'static str {
     match right {
-        Right::See => "see how this computer is",
-        Right::Choose => "choose when this computer transfers",
-        Right::Get => "get what the administrator offers",
-        Right::Install => "install what nobody ordered",
+        Right::See => "see this computer's status",
+        Right::Choose => "choose when this computer downloads and shares",
+        Right::Get => "install from the administrator's catalogue",
+        Right::Install => "install package files",
         Right::Administer => "administer this computer",
     }
 }
 
-/// Tells everything.
+/// Sends the full snapshot.
 async fn tell_all<B: Backend>(backend: &B, to: &Stream, changes: &watch::Receiver<u64>) -> io::Result<Told> {
-    // The number first: what changes after it is told next time.
+    // Read the number first: later changes are sent with the next update.
     let number = *changes.borrow();
     let snapshot = backend.snapshot();
     tell(to, Message::Event(Event::Snapshot(Box::new(snapshot.clone())))).await?;
     Ok(Told { snapshot, number, at: Instant::now() })
 }
 
-/// Tells what has changed.
+/// Sends what has changed.
 async fn catch_up<B: Backend>(
     backend: &B,
     to: &Stream,

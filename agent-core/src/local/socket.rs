@@ -1,8 +1,8 @@
-//! Where the local API is, and how it is opened so that nobody else can stand in its place.
+//! The address of the local API, and how it is opened so that no other user can impersonate the agent.
 //!
-//! A socket for everybody lies in a folder that only root and the agent's user can change, up to the root of the file
-//! system: so nobody can put a link, or a socket of their own, there between two looks. What is found in its place
-//! is removed only when it is a socket of this user's at which nobody answers.
+//! The shared socket lies in a folder that only root and the agent's user can change, up to the root of the file
+//! system. So no other user can place a link or socket there between two checks. An existing file is removed only if
+//! it is a socket of this user that nothing answers on.
 
 use interprocess::local_socket::{
     GenericFilePath, ListenerOptions, Name, ToFsName,
@@ -13,19 +13,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where the agent of the machine is, when it runs as a service.
+/// The address of the agent that runs as a service.
 #[cfg(unix)]
 pub const SYSTEM_SOCKET: &str = "/run/banyan/agent.sock";
-/// Where the agent of the machine is, when it runs as a service.
+/// The address of the agent that runs as a service.
 #[cfg(not(unix))]
 pub const SYSTEM_SOCKET: &str = r"\\.\pipe\banyan-agent";
 
-/// One place.
+/// An address of the local API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// In the data folder: for the agent's own user and root.
     Own(PathBuf),
-    /// For everybody at the machine: the path of the socket, or the pipe's name.
+    /// For everyone at the machine: the path of the socket, or the pipe's name.
     Shared(PathBuf),
 }
 
@@ -36,7 +36,7 @@ impl Place {
             Self::Own(data) => data.join("agent.sock").to_fs_name::<GenericFilePath>(),
             #[cfg(not(unix))]
             Self::Own(data) => {
-                // Pipes have one folder for the whole machine; the hash keeps two agents apart.
+                // All pipes share one namespace; the hash keeps agents apart.
                 let folder = data.canonicalize()?;
                 let hash = banyan_proto::Digest::of(folder.as_os_str().as_encoded_bytes());
                 format!(r"\\.\pipe\banyan-agent-{}", hash.short()).to_fs_name::<GenericFilePath>()
@@ -45,16 +45,17 @@ impl Place {
         }
     }
 
-    /// Opens it for callers.
+    /// Starts listening at this address.
     ///
     /// # Errors
-    /// When the folder could be changed by others, something else stands there, or another agent answers.
+    /// When others can change the folder, another file exists there, or another agent answers.
     pub fn listen(&self) -> io::Result<Listener> {
         #[cfg(unix)]
         if let Self::Shared(path) = self {
             let path = prepare(path)?;
             let listener = ListenerOptions::new().name(path.clone().to_fs_name::<GenericFilePath>()?).create_tokio()?;
-            // Who may do what is decided by who they are; the folder's owners alone can have changed the name since.
+            // Rights depend on the caller's identity. Since the check, only the owners of the folder can have changed
+            // the name.
             std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
             return Ok(listener);
         }
@@ -64,10 +65,10 @@ impl Place {
         options.create_tokio()
     }
 
-    /// Calls the agent there.
+    /// Connects to the agent at this address.
     ///
     /// # Errors
-    /// When none answers, or this user may not even knock.
+    /// When no agent answers, or this user may not connect.
     pub async fn connect(&self) -> io::Result<Stream> {
         Stream::connect(self.name()?).await
     }
@@ -79,10 +80,10 @@ fn prepare(path: &Path) -> io::Result<PathBuf> {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
     let wrong = |kind, detail: String| io::Error::new(kind, detail);
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(wrong(io::ErrorKind::InvalidInput, format!("{} is no path of a socket", path.display())));
+        return Err(wrong(io::ErrorKind::InvalidInput, format!("{} is not a valid socket path", path.display())));
     };
     let folder = folder::closed(folder, 0o755, Group::Nobody).map_err(|error| {
-        wrong(error.kind(), format!("no place for a socket that nobody else can take (--socket): {error}"))
+        wrong(error.kind(), format!("the socket's folder (--socket) is not safe from other users: {error}"))
     })?;
     let me = nix::unistd::geteuid().as_raw();
     let path = folder.join(name);
@@ -90,13 +91,13 @@ fn prepare(path: &Path) -> io::Result<PathBuf> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path),
         Err(error) => return Err(error),
         Ok(there) if !there.file_type().is_socket() || !(there.uid() == me || me == 0) => {
-            let detail = format!("{} is there and is no socket of this agent's; look at it", path.display());
+            let detail = format!("{} exists and is not a socket of this agent; check it", path.display());
             return Err(wrong(io::ErrorKind::AlreadyExists, detail));
         }
         Ok(_) => {}
     }
     if std::os::unix::net::UnixStream::connect(&path).is_ok() {
-        return Err(wrong(io::ErrorKind::AddrInUse, format!("another agent answers at {}", path.display())));
+        return Err(wrong(io::ErrorKind::AddrInUse, format!("another agent is listening at {}", path.display())));
     }
     std::fs::remove_file(&path)?;
     Ok(path)
@@ -121,8 +122,8 @@ mod tests {
         let first = place.listen().unwrap();
         assert_eq!(mode(&folder.path().join("run/agent.sock")), 0o666);
         assert_eq!(mode(&folder.path().join("run")) & 0o022, 0);
-        assert_eq!(place.listen().unwrap_err().kind(), io::ErrorKind::AddrInUse, "one that answers is left alone");
-        // As `kill -9` leaves it: the name stays, nobody answers.
+        assert_eq!(place.listen().unwrap_err().kind(), io::ErrorKind::AddrInUse, "a socket in use is not replaced");
+        // As after `kill -9`: the name remains, but nothing answers.
         std::mem::forget(first);
         let path = folder.path().join("run/dead.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());

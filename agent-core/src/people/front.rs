@@ -1,4 +1,5 @@
-//! What stands behind the local API: the agent, or, as long as this machine is not enrolled, what waits for a join code.
+//! The backend of the local API: the agent or, until this machine is enrolled, a placeholder that waits for a join
+//! code.
 
 use super::{People, scene::Meters, signals::screens};
 use crate::{
@@ -23,17 +24,17 @@ use std::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
-/// A join code that somebody gave, and whom to tell what came of it.
+/// A join code from a caller, and the channel for its result.
 pub(crate) type Joining = (JoinCode, oneshot::Sender<Result<(), ApiError>>);
 
-/// What answers callers.
+/// The backend of the local API.
 pub struct Front {
     people: Arc<People>,
     label: String,
     mode: Mode,
     sessions: Sessions,
     agent: OnceLock<Arc<Agent>>,
-    /// As long as there is no agent: what a person can have installed without one.
+    /// Installs packages without a server, until the agent runs.
     alone: OnceLock<Arc<Alone>>,
     joining: mpsc::Sender<Joining>,
     meters: Meters,
@@ -41,7 +42,7 @@ pub struct Front {
 }
 
 impl Front {
-    /// For an agent that does not run yet. Join codes come out of the receiver until [`Front::stands`].
+    /// Creates the backend before the agent runs. The receiver yields join codes until [`Front::stands`].
     pub(crate) fn new(
         people: Arc<People>,
         label: String,
@@ -54,21 +55,21 @@ impl Front {
             (OnceLock::new(), OnceLock::new(), Meters::default(), AtomicBool::new(false));
         (Arc::new(Self { people, label, mode, sessions, agent, alone, joining, meters, opened }), codes)
     }
-    /// This machine belongs to no server.
+    /// Sets the standalone mode, for a machine that belongs to no server.
     pub(crate) fn stands_alone(&self, alone: &Arc<Alone>) {
         drop(self.alone.set(Arc::clone(alone)));
     }
-    /// What installs without a server, as long as there is none.
+    /// Returns the standalone mode while there is no agent.
     fn alone(&self) -> Option<Arc<Alone>> {
         if self.agent.get().is_some() { None } else { self.alone.get().cloned() }
     }
-    /// The agent runs: from now on it is spoken for, and callers are answered, if they were not before.
+    /// Sets the running agent, and opens the API if it is not open yet.
     pub(crate) fn stands(self: &Arc<Self>, agent: &Arc<Agent>, data: &Path, shared: Option<&PathBuf>) {
         drop(self.agent.set(Arc::clone(agent)));
         self.people.changed();
         self.open(data, shared);
     }
-    /// Opens the places and answers there. Without them the agent works all the same, so a failure is only logged.
+    /// Opens the API's addresses. The agent works without them, so a failure is only logged.
     pub(crate) fn open(self: &Arc<Self>, data: &Path, shared: Option<&PathBuf>) {
         if self.opened.swap(true, Ordering::Relaxed) {
             return;
@@ -77,17 +78,14 @@ impl Front {
         for place in own.chain(shared.cloned().map(Place::Shared)) {
             match place.listen() {
                 Ok(listener) => drop(tokio::spawn(serve(Arc::clone(self), listener))),
-                Err(error) => warn!(%error, ?place, "the local API could not be opened here; faces will not find it"),
+                Err(error) => warn!(%error, ?place, "failed to open the local API; desktop programs cannot connect"),
             }
         }
     }
-    /// The agent, of a machine that belongs to a server.
+    /// Returns the agent of a machine that belongs to a server.
     fn member(&self) -> Result<Arc<Agent>, ApiError> {
         let (reason, detail) = match self.alone.get() {
-            Some(_) => (
-                Reason::NotAllowed,
-                "this computer belongs to no server yet; enrol it with a join code, then try again",
-            ),
+            Some(_) => (Reason::NotAllowed, "this computer is not set up yet; enter a join code, then try again"),
             None => (Reason::Busy, "this computer is joining its server; try again in a minute"),
         };
         let agent = self.agent.get().cloned();
@@ -96,14 +94,14 @@ impl Front {
     async fn enrol(&self, code: &str) -> Result<(), ApiError> {
         let refused = |reason, detail: String| ApiError { reason, detail };
         if self.agent.get().is_some() {
-            let detail = "this computer belongs to a server already; to move it to another one, stop the agent and start \
-                          it with an empty data folder";
+            let detail = "this computer already belongs to a server; to move it to another one, stop the agent and \
+                          start it with an empty data folder";
             return Err(refused(Reason::BadRequest, detail.to_owned()));
         }
         let code: JoinCode = code
             .trim()
             .parse()
-            .map_err(|error| refused(Reason::JoinRefused, format!("this is no join code: {error}")))?;
+            .map_err(|error| refused(Reason::JoinRefused, format!("this is not a valid join code: {error}")))?;
         let gone = || refused(Reason::InternalError, "the agent is stopping".to_owned());
         let (told, result) = oneshot::channel();
         self.joining.send((code, told)).await.map_err(|_| gone())?;
@@ -146,7 +144,8 @@ impl Backend for Front {
             Request::ForgetSigner { root } => match self.alone() {
                 Some(alone) => alone.forget(root).await,
                 None => {
-                    let detail = "this computer belongs to a server, and whom it trusts is its administrator's to say";
+                    let detail =
+                        "this computer belongs to a server, so its administrator decides which publishers it trusts";
                     Err(ApiError { reason: Reason::NotAllowed, detail: detail.to_owned() })
                 }
             },

@@ -1,8 +1,8 @@
-//! Sees to it that the schedule is kept: looks at the signals while there is work, asks `banyan-schedule`, and tells the
-//! machine what may be received, installed and passed on, and the loop how fast.
+//! The scheduler: measures conditions while there is work, evaluates `banyan-schedule`, and passes the decisions on.
+//! The state machine learns what may be received, installed and forwarded; the node loop learns the speeds.
 //!
-//! It wakes when something is chosen, an order comes or goes, the verdict changes by itself, or, while there is work, to
-//! look again. Otherwise it sleeps.
+//! It wakes when a user chooses something, when an order arrives or ends, when the verdict is due to change, and,
+//! while there is work, to measure again. Otherwise it sleeps.
 
 use super::{
     People,
@@ -14,17 +14,17 @@ use banyan_schedule::{ClockWatch, Wake, idleness::Thresholds, next_change};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
-/// The processor is looked at so often while something depends on it: a person who comes back is noticed within 2 s …
+/// Interval of processor measurements while a decision depends on them: a returning user is noticed within 2 s.
 const LOOK: Duration = Duration::from_secs(1);
-/// … and else so often while there is work, for people to see.
+/// Interval of processor measurements while there is other work; they are only displayed.
 const LOOK_SELDOM: Duration = Duration::from_secs(5);
-/// Disk and power are looked at so often while there is work.
+/// Interval of disk and power measurements while there is work.
 const LOOK_REST: Duration = Duration::from_secs(20);
 
-/// Keeps the schedule for ever.
+/// Applies the schedule until the task is dropped.
 pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
     let people = Arc::clone(&agent.people);
-    // What has to be quiet for a short time only is averaged over a short time only, in the same proportion.
+    // A shorter required quiet time uses a proportionally shorter average.
     let average = Thresholds::default().average.min(idle_after / 6);
     let mut sampler = Sampler::new(Thresholds { enter_after: idle_after, average, ..Thresholds::default() });
     let mut clock = ClockWatch::new(people.now());
@@ -36,7 +36,7 @@ pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
         }
         let work = has_work(&agent);
         let every = if idle_matters(&agent) { LOOK } else { LOOK_SELDOM };
-        // Samples that are too close to each other say nothing.
+        // Samples taken too close together carry no information.
         if work && Instant::now() >= load_at {
             load_at = Instant::now() + every;
             let installing = agent.orders.all().iter().any(|held| people.notes(held.order.id).installing);
@@ -45,7 +45,7 @@ pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
             if Instant::now() >= rest_at {
                 rest_at = Instant::now() + LOOK_REST;
                 Sampler::rest(&mut sampled, people.now(), &agent.offers.folder);
-                // They tell when they know something new: nobody waits here.
+                // The services report changes themselves; there is no need to wait here.
                 drop(people.ask_services());
             }
             put(&people, sampled);
@@ -75,12 +75,12 @@ fn put(people: &People, sampled: Sampled) {
     people.changed();
 }
 
-/// Whether something is on its way here, so that signals matter.
+/// Returns whether an order is in progress, so that conditions matter.
 fn has_work(agent: &Agent) -> bool {
     agent.orders.all().iter().any(|held| agent.people.notes(held.order.id).ended.is_none())
 }
 
-/// Whether any window asks for an idle machine.
+/// Returns whether any window requires an idle machine.
 fn idle_matters(agent: &Agent) -> bool {
     let people = &agent.people;
     let choice = people.choice();
@@ -92,7 +92,7 @@ fn idle_matters(agent: &Agent) -> bool {
     windows.contains(&&Window::Idle)
 }
 
-/// Decides about every order and about passing on; gives when something changes by itself.
+/// Decides about every order and about forwarding. Returns when a decision is next due to change.
 fn decide_all(agent: &Agent) -> Option<Wake> {
     let people = &agent.people;
     let facts = people.facts();

@@ -1,4 +1,5 @@
-//! What the administrator laid down for this machine: the newest policy that the server has signed, kept before it holds.
+//! The administrator's policy for this machine: the newest one that the server has signed, stored before it takes
+//! effect.
 
 use super::People;
 use crate::state::StateError;
@@ -6,19 +7,19 @@ use banyan_proto::schedule::Policy;
 use std::sync::{Arc, PoisonError};
 
 impl People {
-    /// What the administrator laid down.
+    /// Returns the administrator's policy.
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
-    /// What the administrator lays down from now on, after its signature was verified. An older one changes nothing.
+    /// Stores a verified policy and applies it. An older one changes nothing.
     pub(crate) fn take_policy(&self, policy: Policy) -> Result<(), StateError> {
         let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
         if policy.number <= current.number {
             return Ok(());
         }
         self.state.keep("policy", &policy)?;
-        tracing::info!(number = policy.number, "the administrator's policy has changed");
+        tracing::info!(number = policy.number, "administrator's policy changed");
         *current = Arc::new(policy);
         drop(current);
         self.replan();

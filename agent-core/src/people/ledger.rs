@@ -1,12 +1,13 @@
-//! The ledger of this machine, kept in the database: what was passed on and received, by day; and the daily quota of the former.
+//! The usage history of this machine, stored in the database: bytes sent and received per day, and the daily upload
+//! quota.
 //!
-//! **What counts is what the link carries** to other machines: content, headers, acknowledgements, what was sent again. A chunk is
-//! taken out of the quota before it is sent, by what it will be on the link. The rest is what the sockets tell afterwards, and for
-//! acknowledgements of what is still to come something is set aside: receiving goes on when the quota is used up. What the agent says to
-//! the server is not in it.
+//! **What counts is the traffic on the link** to other machines: content, headers, acknowledgements and
+//! retransmissions. A chunk is taken out of the quota before it is sent, at its estimated size on the link. The
+//! sockets' counters correct the estimate afterwards. An allowance is reserved for acknowledging what is still to be
+//! received, because receiving continues when the quota is used up. Traffic to the server's API does not count.
 //!
-//! **A crash gives no second quota.** While there is one, nothing is sent that is not on the disk as sent: it is written
-//! down ahead, and a machine that is killed has lost that much of its day.
+//! **A crash gives no second quota.** With a quota, every byte is stored as sent before it is sent. The record runs
+//! ahead of the real use, and a killed machine loses the difference from its day.
 
 use crate::{
     orders::lock,
@@ -21,33 +22,33 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Written down when so much has moved since (bytes) …
+/// The history is stored when this much has moved since the last time (bytes) …
 const WRITE_BYTES: u64 = 8 << 20;
-/// … or after so long, whichever is first.
+/// … or after this time, whichever comes first.
 const WRITE_AFTER: Duration = Duration::from_secs(30);
-/// What a packet holds of content, and what is around it (Ethernet, IPv4, TCP with timestamps; bytes).
+/// Content of a packet, and the overhead around it (Ethernet, IPv4, TCP with timestamps; bytes).
 const PACKET: u64 = 1448;
 const HEADERS: u64 = 66;
-/// What a TLS record holds, and what is around it (bytes).
+/// Content of a TLS record, and the overhead around it (bytes).
 const RECORD: u64 = 16 << 10;
 const RECORD_AROUND: u64 = 22;
 /// A frame's header, with the chunk's index (bytes).
 const FRAME: u64 = 9;
-/// Every second packet is acknowledged, with what is lost told besides, and with messages now and then (bytes).
+/// Every second packet is acknowledged, with selective acknowledgements for losses and now and then a message (bytes).
 const ACKNOWLEDGED: u64 = 2 * PACKET;
 const ACKNOWLEDGEMENT: u64 = HEADERS + 8;
 
-/// What was taken and has not left after so long never will: it stood before a connection that has ended.
+/// A chunk taken this long ago and not sent yet never will be: it was queued for a connection that has ended.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// What was set aside so long ago says nothing about now: the download may have ended, or the day. Else a gate that it shut would
-/// stay shut, since nobody asks at a shut gate.
+/// A reservation for acknowledgements expires after this time, because the download or the day may have ended.
+/// Otherwise a gate that it closed would stay closed, since nothing asks again at a closed gate.
 const STALE: Duration = Duration::from_secs(60);
 
-/// What was given and got.
+/// The usage history and the upload quota.
 pub(crate) struct Shared {
     book: Mutex<Book>,
-    /// One writes at a time: what was written last must be what is believed to be written.
+    /// Serialises writes, so that the last stored value is the one assumed to be stored.
     disk: Mutex<()>,
     giver: OnceLock<Arc<Giver>>,
 }
@@ -55,24 +56,24 @@ pub(crate) struct Shared {
 struct Book {
     ledger: Ledger,
     unwritten: u64,
-    /// Booked since the start.
+    /// Bytes counted as sent since the start.
     given: u64,
     /// When a chunk was last taken.
     taken: Instant,
-    /// When one was last asked for: what is set aside is as old.
+    /// When a chunk was last requested, which is also the age of the reservation for acknowledgements.
     asked: Instant,
     written: Instant,
-    /// The program ends: nothing is sent any more.
+    /// Whether the program is ending, so that nothing more is sent.
     closed: bool,
 }
 
-/// What so much content is on the link (bytes).
+/// Returns the size of this much content on the link (bytes).
 fn on_the_link(content: u64) -> u64 {
     let inside = content + FRAME + (content + FRAME).div_ceil(RECORD) * RECORD_AROUND;
     inside + inside.div_ceil(PACKET) * HEADERS
 }
 
-/// What acknowledging so much content is on the link (bytes).
+/// Returns the size on the link of the acknowledgements for this much content (bytes).
 pub(crate) fn acknowledging(content: u64) -> u64 {
     content.div_ceil(ACKNOWLEDGED) * ACKNOWLEDGEMENT
 }
@@ -92,16 +93,16 @@ impl Shared {
         };
         Ok(Self { book: Mutex::new(book), disk: Mutex::new(()), giver: OnceLock::new() })
     }
-    /// Who counts what the link carries.
+    /// Sets the counter of the traffic on the link.
     pub(crate) fn counted_by(&self, giver: Arc<Giver>) {
         drop(self.giver.set(giver));
     }
-    /// Books what the link has carried beyond what was foreseen.
+    /// Counts the traffic that exceeded the estimates.
     fn catch_up(&self, book: &mut Book, zone: &TimeZone) {
         let went = self.giver.get().map_or(0, |giver| giver.went());
         book.catch_up(zone, went, book.taken.elapsed() >= QUIET);
     }
-    /// The ledger as it is.
+    /// Returns a copy of the ledger.
     pub(crate) fn ledger(&self, zone: &TimeZone) -> Ledger {
         self.ledger_at(zone, Instant::now())
     }
@@ -113,15 +114,15 @@ impl Shared {
         }
         book.ledger.clone()
     }
-    /// Content came in.
+    /// Counts received content.
     pub(crate) fn received(&self, zone: &TimeZone, bytes: u64) {
         let mut book = lock(&self.book);
         book.ledger.received(zone, UnixSeconds::now(), bytes);
         book.unwritten += bytes;
         self.catch_up(&mut book, zone);
     }
-    /// Takes a chunk that is about to be sent out of the day's quota; without one it only counts. `aside` is what is still to be
-    /// received.
+    /// Takes a chunk that is about to be sent out of the day's quota; without a quota only counts it. `aside` is what
+    /// is still to be received (bytes).
     ///
     /// # Errors
     /// See [`Refusal`]; nothing has been taken then.
@@ -140,7 +141,7 @@ impl Shared {
         book.taken = Instant::now();
         Ok(())
     }
-    /// Writes down ahead, synced, so that more can be taken.
+    /// Stores an allowance ahead of use, synced, so that more chunks can be taken.
     ///
     /// # Errors
     /// When the database fails.
@@ -155,7 +156,8 @@ impl Shared {
         lock(&self.book).ledger.stored(stored);
         Ok(())
     }
-    /// Writes it down when it is time, or, with `now`, when anything is unwritten. With a quota more than was used is written.
+    /// Stores the ledger when it is due or, with `now`, when anything is unstored. With a quota, stores more than was
+    /// used.
     pub(crate) fn write(&self, state: &State, zone: &TimeZone, quota: bool, now: bool) {
         let due = {
             let book = lock(&self.book);
@@ -168,7 +170,7 @@ impl Shared {
             (true, false) => self.write_exactly(state),
         };
         if let Err(error) = kept {
-            tracing::warn!(%error, "the ledger could not be written down");
+            tracing::warn!(%error, "failed to store the usage history");
         }
     }
     fn write_exactly(&self, state: &State) -> Result<(), StateError> {
@@ -176,24 +178,24 @@ impl Shared {
         let days = {
             let mut book = lock(&self.book);
             (book.unwritten, book.written) = (0, Instant::now());
-            // With a quota from now on, nothing is on the disk ahead.
+            // If a quota is set later, nothing is stored ahead for it.
             book.ledger.nothing_stored();
             book.ledger.days()
         };
         state.keep("ledger", &days)
     }
-    /// The program ends: nothing is sent any more, and what was is written down as it is.
+    /// Stops all sending, because the program ends, and stores the exact use.
     pub(crate) fn close(&self, state: &State) {
         lock(&self.book).closed = true;
         if let Err(error) = self.write_exactly(state) {
-            tracing::warn!(%error, "the ledger could not be written down");
+            tracing::warn!(%error, "failed to store the usage history");
         }
     }
 }
 
 impl Book {
-    /// What the link has carried since the start is booked; when it has been quiet, no more than that. Nothing: the system
-    /// does not tell.
+    /// Counts what the link has carried since the start (`went`; 0 when the system does not report it). After a quiet
+    /// time, gives back what was counted but never sent.
     fn catch_up(&mut self, zone: &TimeZone, went: u64, quiet: bool) {
         self.take(zone, went.saturating_sub(self.given));
         if quiet && went > 0 && self.given > went {
@@ -201,7 +203,7 @@ impl Book {
             (self.given, self.unwritten) = (went, self.unwritten + back);
         }
     }
-    /// Books what has left without having been taken before.
+    /// Counts traffic that was not taken beforehand.
     fn take(&mut self, zone: &TimeZone, bytes: u64) {
         if bytes == 0 {
             return;
@@ -222,7 +224,7 @@ mod tests {
     const QUOTA: u64 = 8 << 20;
     const CHUNK: u64 = 64 << 10;
 
-    /// Takes chunks until nothing more is given, as the sender does; gives what that is on the link.
+    /// Takes chunks until the quota refuses, as the sender does. Returns their size on the link.
     fn take_all(shared: &Shared, state: &State, most: u64, aside: u64) -> u64 {
         let mut taken = 0;
         while taken < most {
@@ -240,14 +242,14 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let state = State::open(&folder.path().join("redb")).unwrap();
         let before = take_all(&Shared::open(&state).unwrap(), &state, QUOTA / 2, 0);
-        // The program was killed: what it knew is gone, what is on the disk is not.
+        // The program was killed: its memory is lost, the stored record is not.
         let shared = Shared::open(&state).unwrap();
         shared.write(&state, &TimeZone::UTC, true, true);
         let after = take_all(&shared, &state, u64::MAX, 0);
         assert!(before + after <= QUOTA, "{before} and {after} of {QUOTA}");
-        assert!(before + after > QUOTA - (2 << 20), "a crash costs a little, not the day: {before} and {after}");
+        assert!(before + after > QUOTA - (2 << 20), "a crash costs a little, not the whole day: {before} and {after}");
         shared.close(&state);
-        assert_eq!(shared.take(&TimeZone::UTC, 1, None, 0), Err(Refusal::Quota), "nothing is sent after the end");
+        assert_eq!(shared.take(&TimeZone::UTC, 1, None, 0), Err(Refusal::Quota), "nothing is sent after closing");
     }
 
     #[test]
@@ -276,7 +278,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let state = State::open(&folder.path().join("redb")).unwrap();
         let shared = Shared::open(&state).unwrap();
-        // Acknowledging so much would use up the quota by itself.
+        // Acknowledging this much would use up the quota alone.
         assert_eq!(shared.take(&TimeZone::UTC, CHUNK, Some(QUOTA), 1 << 40), Err(Refusal::Quota));
         let used = |at| {
             let mut ledger = shared.ledger_at(&TimeZone::UTC, at);
@@ -284,7 +286,7 @@ mod tests {
         };
         let now = Instant::now();
         assert_eq!(used(now), Some(Refusal::Quota));
-        assert_eq!(used(now + 2 * STALE), Some(Refusal::WriteFirst), "there is room again");
+        assert_eq!(used(now + 2 * STALE), Some(Refusal::WriteFirst), "the expired reservation frees the quota");
     }
 
     #[test]
@@ -293,7 +295,7 @@ mod tests {
         let state = State::open(&folder.path().join("redb")).unwrap();
         let shared = Shared::open(&state).unwrap();
         let before = take_all(&shared, &state, CHUNK, 200 << 20);
-        // The download has ended: what was set aside for it is free.
+        // The download has ended: its reservation is free.
         let more = take_all(&shared, &state, QUOTA / 2, 0);
         let after = take_all(&Shared::open(&state).unwrap(), &state, u64::MAX, 0);
         assert!(before + more + after <= QUOTA, "{before}, {more} and {after} of {QUOTA}");
@@ -308,7 +310,7 @@ mod tests {
         let taken = take_all(&shared, &state, 1 << 20, 0);
         let mut book = lock(&shared.book);
         book.catch_up(&TimeZone::UTC, taken / 2, false);
-        assert_eq!(given(&book), taken, "the rest is on its way");
+        assert_eq!(given(&book), taken, "the rest is still in transit");
         book.catch_up(&TimeZone::UTC, taken + 5000, false);
         assert_eq!(given(&book), taken + 5000, "acknowledgements count");
         let after = taken + 5000;
@@ -316,14 +318,14 @@ mod tests {
         take_all(&shared, &state, CHUNK, 0);
         let mut book = lock(&shared.book);
         book.catch_up(&TimeZone::UTC, after + 100, true);
-        assert_eq!(given(&book), after + 100, "what has not left by now never will");
+        assert_eq!(given(&book), after + 100, "what has not been sent by now never will be");
         book.catch_up(&TimeZone::UTC, 0, true);
-        assert_eq!(given(&book), after + 100, "a system that does not tell");
+        assert_eq!(given(&book), after + 100, "the system reports no count");
     }
 
     #[test]
     fn a_chunk_on_the_link_is_what_such_links_carry() {
-        // Measured: 1.0456 bytes on the link for each byte of a plain flow.
+        // Measured: a plain flow puts 1.0456 bytes on the link for each byte of content.
         let ratio = on_the_link(64 << 10) as f64 / f64::from(64 << 10);
         assert!((1.045..1.055).contains(&ratio), "{ratio}");
     }

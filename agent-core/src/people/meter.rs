@@ -1,22 +1,22 @@
-//! How fast a count rises: over the last few seconds, so that a face shows a calm number.
+//! Measures the rate of a growing count over the last few seconds, so that displayed speeds do not jump.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// Over so long.
+/// The time the rate is averaged over.
 const WINDOW: Duration = Duration::from_secs(3);
 
-/// One count.
+/// The recent values of one count.
 #[derive(Debug, Default)]
 pub(crate) struct Meter(VecDeque<(Instant, u64)>);
 
 impl Meter {
-    /// The count is this now; how fast it has risen (a second).
+    /// Adds the current count and returns its rate (per second).
     pub(crate) fn look(&mut self, now: Instant, count: u64) -> u64 {
         self.0.push_back((now, count));
-        // One that is older than the window stays, else a look every few seconds would see nothing.
+        // Keep one value older than the window; otherwise a look every few seconds would see no change.
         while self.0.len() > 2 && now.saturating_duration_since(self.0[1].0) >= WINDOW {
             self.0.pop_front();
         }
@@ -34,7 +34,7 @@ mod tests {
     fn it_follows_and_comes_to_rest() {
         let (mut meter, start) = (Meter::default(), Instant::now());
         let at = |ms: u64| start + Duration::from_millis(ms);
-        assert_eq!(meter.look(at(0), 5_000), 0, "what was there before does not count");
+        assert_eq!(meter.look(at(0), 5_000), 0, "the initial count is not part of the rate");
         assert_eq!(meter.look(at(1000), 6_000), 1_000);
         for second in 2..10 {
             assert_eq!(meter.look(at(second * 1000), 5_000 + second * 1_000), 1_000);

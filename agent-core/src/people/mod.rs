@@ -1,7 +1,7 @@
-//! What the people at this machine said, and what they are told: the choice, wishes about updates, the history, what was
-//! shared. Everything that is said is kept in the database before it counts.
+//! Settings, history and usage of the users at this machine: their schedule choice, their wishes about updates, and
+//! the amounts transferred. Everything a user chooses is stored in the database before it takes effect.
 //!
-//! [`front`] makes of it what the local API tells; [`keeper`] sees to it that it is done.
+//! [`front`] serves it over the local API; [`keeper`] applies the schedule.
 
 pub mod front;
 pub mod keeper;
@@ -34,28 +34,28 @@ use std::{
 };
 use tokio::sync::{Notify, mpsc, watch};
 
-/// So much of the history is kept.
+/// Maximum number of history entries kept.
 const HISTORY: usize = 200;
 
-/// What the people said and what they are told.
+/// Settings, history and usage of the users at this machine.
 pub struct People {
     state: Arc<State>,
-    /// Where content is kept: the disk that must have room.
+    /// The content folder, whose disk needs free space.
     content: PathBuf,
-    /// The zone of this machine's clock.
+    /// The time zone of this machine's clock.
     pub zone: TimeZone,
     policy: RwLock<Arc<Policy>>,
     started: Instant,
     known: Mutex<Known>,
-    /// What was given and got.
+    /// Usage history and upload quota.
     pub(crate) shared: Shared,
-    /// What the machine sees of itself.
+    /// The conditions measured on this machine.
     pub(crate) sampled: Mutex<Sampled>,
-    /// What services of the system say.
+    /// The conditions reported by system services.
     heard: Mutex<Heard>,
-    /// Asks them once more.
+    /// Asks the system services to report again.
     asker: OnceLock<mpsc::Sender<Asked>>,
-    /// What faces say about the screen.
+    /// Desktop programs' reports about the screen.
     pub(crate) screens: Screens,
     changes: watch::Sender<u64>,
     replan: Notify,
@@ -66,24 +66,24 @@ struct Known {
     choice: Option<Choice>,
     notes: BTreeMap<DeploymentId, Notes>,
     history: Vec<HistoryEntry>,
-    /// By package.
+    /// What Banyan has installed, by package.
     installed: BTreeMap<String, Replaces>,
 }
 
-/// What is noted about one order.
+/// The record about one order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Notes {
-    /// When this machine first heard of it.
+    /// When this machine first accepted the order.
     pub(crate) seen: UnixSeconds,
-    /// What the person said.
+    /// The user's wishes.
     pub(crate) wishes: Wishes,
-    /// How it ended.
+    /// How the order ended.
     pub(crate) ended: Option<Ended>,
-    /// The installer is at work.
+    /// Whether the installer is running.
     #[serde(skip)]
     pub(crate) installing: bool,
-    /// What is in the way that is not the schedule.
+    /// What the order waits for apart from the schedule.
     #[serde(skip)]
     pub(crate) waits: Option<Wait>,
 }
@@ -100,7 +100,7 @@ fn failed(error: &StateError) -> ApiError {
 }
 
 impl People {
-    /// What an earlier run left; `content` is the folder that content is kept in.
+    /// Loads the records of earlier runs. `content` is the content folder.
     ///
     /// # Errors
     /// When the database fails or a record is damaged.
@@ -136,16 +136,17 @@ impl People {
     pub(crate) fn state(&self) -> &Arc<State> {
         &self.state
     }
-    /// The program ends: what is not written down yet is.
+    /// Stores what is not stored yet, because the program ends.
     pub(crate) fn stop(&self) {
         self.shared.close(&self.state);
     }
-    /// Now, on both clocks.
+    /// Returns the present time on both clocks.
     #[must_use]
     pub fn now(&self) -> Moment {
         Moment { wall: UnixSeconds::now(), mono: self.started.elapsed() }
     }
-    /// Whether a chunk may be passed on now. It is counted with that. `aside` is what is still to be received here (bytes).
+    /// Returns whether a chunk may be forwarded now, and counts it if so. `aside` is what this machine still has to
+    /// receive (bytes).
     pub(crate) async fn may_give(self: &Arc<Self>, bytes: u64, aside: u64) -> bool {
         loop {
             let quota = banyan_schedule::quota(self.choice().as_ref(), &self.policy());
@@ -156,9 +157,9 @@ impl People {
                     let written = tokio::task::spawn_blocking(move || this.shared.write_ahead(&this.state, &this.zone));
                     match written.await {
                         Ok(Ok(())) => {}
-                        // Nothing is passed on that could be passed on twice.
+                        // Forward nothing that might escape the quota after a crash.
                         Ok(Err(error)) => {
-                            tracing::warn!(%error, "the ledger could not be written down, so nothing is passed on");
+                            tracing::warn!(%error, "failed to store the usage history; forwarding refused");
                             return false;
                         }
                         Err(_) => return false,
@@ -171,35 +172,35 @@ impl People {
             }
         }
     }
-    /// What people see may have changed.
+    /// Announces that the snapshot may have changed.
     pub(crate) fn changed(&self) {
         self.changes.send_modify(|number| *number += 1);
     }
-    /// What may be done has to be decided again.
+    /// Requests a new scheduling decision.
     pub(crate) fn replan(&self) {
         self.replan.notify_one();
         self.changed();
     }
-    /// A number that is another one whenever something may have changed.
+    /// Returns a number that changes whenever the snapshot may have changed.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
-    /// What was chosen; none as long as nobody has.
+    /// Returns the user's choice; `None` until a user has chosen.
     #[must_use]
     pub fn choice(&self) -> Option<Choice> {
         lock(&self.known).choice.clone()
     }
-    /// What Banyan installed of a package before.
+    /// Returns the version of a package that Banyan installed last.
     pub(crate) fn installed(&self, package: &str) -> Option<Replaces> {
         lock(&self.known).installed.get(package).cloned()
     }
-    /// A version runs now.
+    /// Records the version now installed.
     pub(crate) fn has_installed(&self, package: &str, version: &str, sequence: u64) {
         let mut known = lock(&self.known);
         let now = Replaces { version: version.to_owned(), sequence, at: UnixSeconds::now() };
         known.installed.insert(package.to_owned(), now);
         if let Err(error) = self.state.keep("installed", &known.installed) {
-            tracing::warn!(%error, "what was installed could not be noted; faces will not say what a package replaces");
+            tracing::warn!(%error, "failed to record the installed version");
         }
     }
     pub(crate) fn history(&self) -> Vec<HistoryEntry> {
@@ -208,14 +209,14 @@ impl People {
     pub(crate) fn notes(&self, order: DeploymentId) -> Notes {
         lock(&self.known).notes.get(&order).cloned().unwrap_or_default()
     }
-    /// The wall clock was stepped by so many seconds.
+    /// Adjusts the choice after the wall clock was stepped by this many seconds.
     pub(crate) fn clock_stepped(&self, by: i64) {
         let mut known = lock(&self.known);
         let Some(choice) = &mut known.choice else { return };
         if banyan_schedule::after_clock_step(choice, UnixSeconds::now(), by)
             && let Err(error) = self.state.keep("choice", &known.choice)
         {
-            tracing::warn!(%error, "the choice could not be kept after the clock was put right");
+            tracing::warn!(%error, "failed to store the adjusted choice after a clock step");
         }
     }
 
@@ -234,7 +235,7 @@ impl People {
         Ok(())
     }
 
-    /// Does what was asked about the choice; gives everything else back.
+    /// Carries out a request about the choice; refuses all others.
     pub(crate) fn carry_out(&self, request: Request) -> Result<(), ApiError> {
         let asked = UnixSeconds::now();
         match request {
@@ -276,21 +277,21 @@ impl People {
                 Ok(())
             }
             other => {
-                let detail = format!("this agent cannot do that: {other:?}");
+                let detail = format!("this agent does not support the request {other:?}");
                 Err(ApiError { reason: Reason::BadRequest, detail })
             }
         }
     }
-    /// What the person wants with one order. Installing now also receives now.
+    /// Sets the user's wish for one order. Installing now implies receiving now.
     pub(crate) fn wish(&self, order: DeploymentId, stage: Stage, wish: Wish) -> Result<(), ApiError> {
         let refused = |reason, detail: &str| Err(ApiError { reason, detail: detail.to_owned() });
         let mut known = lock(&self.known);
         let Some(notes) = known.notes.get_mut(&order).filter(|notes| notes.ended.is_none()) else {
-            return refused(Reason::NotFound, "this update is not on its way any more");
+            return refused(Reason::NotFound, "this update is no longer in progress");
         };
         let before = notes.wishes;
         match (stage, wish) {
-            (Stage::Forward, _) => return refused(Reason::BadRequest, "there is no wish about passing on"),
+            (Stage::Forward, _) => return refused(Reason::BadRequest, "sharing cannot be set for a single update"),
             (Stage::Install, Wish::Now) => notes.wishes = Wishes { receive: Wish::Now, install: Wish::Now },
             (Stage::Install, wish) => notes.wishes.install = wish,
             (Stage::Receive, wish) => notes.wishes.receive = wish,
@@ -304,7 +305,7 @@ impl People {
         Ok(())
     }
 
-    /// An order was accepted.
+    /// Records that an order was accepted.
     pub(crate) fn seen(&self, order: DeploymentId, package: &str, version: &str) {
         let mut known = lock(&self.known);
         if known.notes.contains_key(&order) {
@@ -317,7 +318,7 @@ impl People {
         drop(known);
         self.replan();
     }
-    /// This machine was enrolled.
+    /// Records that this machine was enrolled.
     pub(crate) fn enrolled(&self) {
         let (at, nothing) = (UnixSeconds::now(), String::new());
         let what = Happened::Enrolled;
@@ -327,7 +328,7 @@ impl People {
         );
         self.changed();
     }
-    /// An order is gone from here.
+    /// Records that an order was dropped.
     pub(crate) fn gone(&self, order: DeploymentId, package: &str, version: &str, reason: Reason) {
         let mut known = lock(&self.known);
         if known.notes.remove(&order).is_some_and(|notes| notes.ended.is_none()) {
@@ -340,13 +341,14 @@ impl People {
         drop(known);
         self.replan();
     }
-    /// Something happened to an order.
+    /// Records an event of an order.
     pub(crate) fn happened(&self, order: DeploymentId, package: &str, version: &str, event: &Event) {
         let at = UnixSeconds::now();
         let mut known = lock(&self.known);
         let Some(notes) = known.notes.get_mut(&order) else { return };
         let what = match event {
-            // The schedule's own word stands in the verdict; that others wait for a turn here is nobody's business.
+            // The verdict states the schedule's own reasons; other machines waiting for a turn here do not concern the
+            // user.
             Event::Waits { reason: Reason::NotNow | Reason::MayNotForward | Reason::Busy, .. } => None,
             Event::Waits { reason, detail } => {
                 notes.installing = false;
@@ -392,7 +394,7 @@ impl People {
         drop(known);
         self.replan();
     }
-    /// An order of an earlier run that had ended; notes older than this version lack it.
+    /// Restores how an order of an earlier run ended; records from older versions lack it.
     pub(crate) fn had_ended(&self, order: DeploymentId, at: UnixSeconds, result: Result<(), Reason>) {
         let mut known = lock(&self.known);
         let notes = known.notes.entry(order).or_insert_with(|| Notes { seen: at, ..Notes::default() });
@@ -404,17 +406,17 @@ impl People {
         known.history.truncate(HISTORY);
         self.write(known);
     }
-    /// What only tells people something may be lost with the disk: it is logged.
+    /// Stores notes and history. Losing them to a disk failure is tolerable, so an error is only logged.
     fn write(&self, known: &Known) {
         let kept = self.state.keep("notes", &known.notes).and_then(|()| self.state.keep("history", &known.history));
         if let Err(error) = kept {
-            tracing::warn!(%error, "the history could not be kept");
+            tracing::warn!(%error, "failed to store the history");
         }
     }
-    /// Until 06:00 tomorrow, in an hour, when the night begins: what an install may be put off to.
+    /// Returns the times to which an install may be postponed: in an hour, tonight, or 06:00 tomorrow.
     pub(crate) fn later(&self, until: Option<UnixSeconds>) -> Vec<banyan_proto::local::Later> {
         use banyan_proto::local::{Later, When};
-        // On the minute, so that the same times stand there from one look to the next.
+        // Round to the minute, so that the offered times stay the same between two snapshots.
         let now = UnixSeconds(UnixSeconds::now().0 / 60 * 60);
         let night = self.choice().map_or(self.policy().night, |choice| choice.night);
         let all = [

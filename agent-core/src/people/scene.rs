@@ -1,4 +1,4 @@
-//! The snapshot: what the people at this machine see.
+//! Builds the snapshot that desktop programs show to the users.
 
 use super::{Ended, Notes, People, meter::Meter, signals::Sampled};
 use crate::{
@@ -17,15 +17,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A server that has not answered for so long is away: the check-in's long poll is five minutes.
+/// A server that has not answered for this long counts as away (seconds); the check-in's long poll takes five minutes.
 const AWAY_AFTER: u64 = 330;
-/// A partner that something has moved to or from so lately is shown as moving.
+/// A partner is shown as transferring for this long after the last bytes.
 const MOVED: Duration = Duration::from_secs(2);
 
-/// The meters of all orders: what came, what went.
+/// The speed meters of all orders: received and sent.
 pub(crate) type Meters = Mutex<HashMap<DeploymentId, (Meter, Meter)>>;
 
-/// Everything that a verdict depends on, taken once.
+/// Everything that a verdict depends on, captured once.
 pub(crate) struct Facts {
     pub(crate) now: Moment,
     pub(crate) sampled: Sampled,
@@ -38,11 +38,12 @@ impl People {
     pub(crate) fn facts(&self) -> Facts {
         let (now, mut sampled) = (self.now(), lock(&self.sampled).clone());
         (sampled.heard, sampled.full_screen) = (lock(&self.heard).clone(), self.screens.look());
-        // It costs nothing to ask, and is asked for when nothing is to be done, too: a pause must not hide behind it.
+        // Measuring free space is cheap, so it is done even without work: otherwise a pause could hide behind an old
+        // value.
         sampled.look_at_disk(now, &self.content);
         Facts { now, sampled, ledger: self.shared.ledger(&self.zone), choice: self.choice(), policy: self.policy() }
     }
-    /// Asks about one order, or about the machine in general.
+    /// Evaluates `ask` for one order, or for the machine in general.
     pub(crate) fn about<T>(&self, facts: &Facts, task: Option<&Task>, ask: impl FnOnce(&Situation<'_>) -> T) -> T {
         let signals = facts.sampled.signals();
         ask(&Situation {
@@ -54,7 +55,7 @@ impl People {
             task,
         })
     }
-    /// The verdict on one order. The person's wishes about receiving and installing are two; each gate has its own.
+    /// Returns the verdict on one order. Wishes about receiving and installing are separate; each gate uses its own.
     pub(crate) fn verdict(&self, facts: &Facts, held: &HeldOrder, notes: &Notes) -> Verdict {
         let on = |wish| self.about(facts, Some(&task(held, notes, wish)), |situation| decide(situation, facts.now));
         let mut verdict = on(notes.wishes.receive);
@@ -98,7 +99,7 @@ impl People {
         }
     }
 
-    /// What holds for the machine in general.
+    /// Returns the scheduling state of the machine in general.
     pub(crate) fn scheduling(&self, facts: &Facts) -> Scheduling {
         let over = facts.choice.as_ref().unwrap_or(&facts.policy.defaults).overrule.clone();
         Scheduling {
@@ -125,7 +126,7 @@ impl People {
         }
     }
 
-    /// Everything. Without an agent this machine is not enrolled yet.
+    /// Returns the full snapshot. Without an agent this machine is not enrolled yet.
     pub(crate) fn snapshot(&self, agent: Option<&Agent>, meters: &Meters, label: &str, mode: Mode) -> Snapshot {
         let facts = self.facts();
         let held = agent.map(|agent| agent.orders.all()).unwrap_or_default();
@@ -164,7 +165,8 @@ fn about(agent: Option<&Agent>, label: &str, mode: Mode, zone: &jiff::tz::TimeZo
             certificate_until: banyan_wire::tls::valid_until(&agent.credentials().certificate),
             crl_number: agent.crl_number(),
         }),
-        // A zone without a name, from a file that was copied: faces take the computer's, which is the same.
+        // A zone loaded from a copied file has no name: desktop programs then use the computer's zone, which is the
+        // same.
         zone: jiff::fmt::temporal::DateTimePrinter::new().time_zone_to_string(zone).unwrap_or_default(),
         signers: Vec::new(),
     }
@@ -191,7 +193,7 @@ fn state(held: &HeldOrder, notes: &Notes) -> UpdateState {
     }
 }
 
-/// What machines are called. Labels of other machines do not travel with offers: those are shown by their first digits.
+/// Display names of machines. Offers carry no labels of other machines, so those are shown by their first digits.
 struct Labels {
     server: Option<MachineId>,
 }

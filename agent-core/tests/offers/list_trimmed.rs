@@ -1,4 +1,4 @@
-//! A sender leaves names out of the part it hands on, so that those machines never get the update.
+//! Attack: a sender removes names from its sublist, so that those machines never get the update.
 
 use crate::*;
 use banyan_proto::list::Addressee;

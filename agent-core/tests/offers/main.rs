@@ -1,7 +1,8 @@
-//! What an offer must pass before the first byte of content is asked for (rules O1–O10), one module for each attack.
+//! Verifies what an offer must pass before the first byte of content is requested (rules O1–O10), with one module for
+//! each attack.
 //!
-//! Everything is real but the network: signatures, metadata, list proofs, database. A [`Stage`] is a machine's offer
-//! stage together with everyone who signs, so that a test can make exactly the forgery it is named after.
+//! Everything except the network is real: signatures, metadata, list proofs, database. A [`Stage`] is a machine's offer
+//! stage together with all signers, so that a test can make exactly the forgery in its name.
 
 mod list_grown;
 mod list_trimmed;
@@ -33,12 +34,12 @@ use banyan_trust::{
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
-/// The machine, and everyone who signs.
+/// The machine under test and all signers.
 pub struct Stage {
     stage: OfferStage,
     server_key: SigningKey,
     publishers: Signers,
-    /// The machines, `machines[0]` the server, `machines[1]` the head of the list; the one under test is `ME`.
+    /// The machines: `machines[0]` is the server, `machines[1]` the head of the list; the machine under test is `ME`.
     machines: Vec<MachineId>,
     list: AddresseeList,
     manifest: Manifest,
@@ -46,7 +47,7 @@ pub struct Stage {
     folder: TempDir,
 }
 
-/// Position of the machine under test among [`Stage::machines`]: the head's first child, with names below it.
+/// The index of the machine under test in [`Stage::machines`]: the head's first child, with names below it.
 const ME: usize = 2;
 const STRIPE: u8 = 0;
 
@@ -59,7 +60,7 @@ impl Stage {
         let release = publishers.publish(&manifest);
         let machines: Vec<MachineId> = (0..12).map(|n| MachineId([n; 16])).collect();
         let list = AddresseeList::build(&machines, |rest| {
-            // The server has one head; below it the rest is halved.
+            // The server has one head; each list below it is halved.
             if rest.start == 1 { rest.len() } else { rest.len().div_ceil(2) }
         })
         .unwrap();
@@ -82,7 +83,7 @@ impl Stage {
         Self { stage, server_key, publishers, machines, list, manifest, release, folder }
     }
 
-    /// A true order of the release for the list.
+    /// Returns a valid order of the release for the list.
     fn order(&self) -> Order {
         let now = UnixSeconds::now();
         let artifact = &self.manifest.artifacts[0];
@@ -106,7 +107,7 @@ impl Stage {
             deadline: None,
         }
     }
-    /// The true offer of an order to the machine under test, through the head.
+    /// Returns the valid offer of an order to the machine under test, through the head.
     fn offer(&self, order: &Order) -> Offer {
         self.signed_offer(self.server_key.sign(order))
     }
@@ -123,11 +124,11 @@ impl Stage {
             release: self.release.clone(),
         }
     }
-    /// The offer as the head sends it.
+    /// Checks the offer as if the head had sent it.
     fn check(&self, offer: Offer) -> Result<Accepted, OfferError> {
         self.stage.check(self.machines[1], offer, UnixSeconds::now())
     }
-    /// Checks that an offer is refused for this reason, and that no content was made room for.
+    /// Verifies that an offer is refused for this reason and that no space was reserved for its content.
     #[track_caller]
     fn assert_refused(&self, offer: Offer, reason: Reason) {
         self.assert_refused_from(self.machines[1], offer, reason);
@@ -136,10 +137,10 @@ impl Stage {
     fn assert_refused_from(&self, sender: MachineId, offer: Offer, reason: Reason) {
         let order: Order = offer.order.verify(&self.stage.keys).unwrap_or_else(|_| self.order());
         match self.stage.check(sender, offer, UnixSeconds::now()) {
-            Ok(_) => panic!("the offer was taken"),
+            Ok(_) => panic!("the offer was accepted"),
             Err(error) => assert_eq!(error.reason(), reason, "{error}"),
         }
-        assert!(!self.folder.path().join(order.artifact.to_string()).exists(), "content was made room for");
-        assert!(self.stage.orders.get(order.id).is_none(), "the order was kept");
+        assert!(!self.folder.path().join(order.artifact.to_string()).exists(), "space was reserved for the content");
+        assert!(self.stage.orders.get(order.id).is_none(), "the order was stored");
     }
 }

@@ -1,4 +1,4 @@
-//! A machine that stands nowhere above this one copies a true offer, or bends the way it says the offer took.
+//! Attack: a machine that is not upstream of this one copies a valid offer, or falsifies the path that the offer took.
 
 use crate::*;
 

@@ -1,4 +1,4 @@
-//! A stolen server: it has every key of the server's and signs what it likes, but no publisher's key.
+//! Attack: a stolen server has all of the server's keys and signs anything, but has no publisher's key.
 
 use crate::*;
 
@@ -9,7 +9,7 @@ fn cannot_have_an_unpublished_release_installed() {
     let text = serde_json::to_string(&evil).unwrap();
     stage.publishers.targets.insert(evil.target_name(), text.clone());
     stage.publishers.versions.targets += 1;
-    // Targets signed with the server's own online key, under a true snapshot and timestamp.
+    // Targets signed with the server's own online key, under a valid snapshot and timestamp.
     let targets = stage.publishers.sign("snapshot", &stage.publishers.targets_body());
     let metadata = stage.publishers.metadata_with(targets);
     (stage.manifest, stage.release) = (evil, ReleaseProof { metadata, manifest: text });

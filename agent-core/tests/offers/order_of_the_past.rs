@@ -1,4 +1,5 @@
-//! Orders whose time is over: expired, older than one that is here, from before the server was restored.
+//! Attack: outdated orders. They have expired, are older than a stored order, or date from before the server was
+//! restored.
 
 use crate::*;
 
@@ -13,7 +14,7 @@ fn an_expired_order_is_refused() {
 fn a_clock_set_back_does_not_bring_an_expired_order_back() {
     let stage = Stage::new();
     stage.check(stage.offer(&stage.order())).unwrap();
-    // Signed time is remembered: what had expired when the last order was signed has expired.
+    // The latest signed time is remembered: whatever had expired by then stays expired.
     let now = UnixSeconds::now();
     let expired = Order { number: 11, expires: UnixSeconds(now.0 - 10), ..stage.order() };
     let long_ago = UnixSeconds(now.0 - 1_000_000);
@@ -44,7 +45,7 @@ fn the_epoch_of_an_order_is_learnt_and_outlives_a_restart() {
     stage.check(stage.offer(&restored)).unwrap();
     let before = stage.order();
     assert_eq!(refusal(&stage, &before), Some(Reason::EpochBack));
-    // What the database knows after a restart: the enrolment still says 3.
+    // The epoch in the database outlives a restart, although the enrolment still says 3.
     let again = Epoch::open(Arc::clone(&stage.stage.state), 3).unwrap();
     assert_eq!(again.seen(), 4);
     let stage = Stage { stage: OfferStage { epoch: Arc::new(again), ..stage.stage }, ..stage };

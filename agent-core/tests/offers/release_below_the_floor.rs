@@ -1,4 +1,4 @@
-//! A release that was once published, truly signed, and that the publisher has since ruled out.
+//! Attack: a genuine release that the publisher has since ruled out with a higher minimum sequence.
 
 use crate::*;
 
@@ -20,7 +20,7 @@ fn older_metadata_is_refused_after_newer() {
     stage.release = stage.publishers.publish(&manifest("other", 1, 1));
     stage.manifest = manifest("other", 1, 1);
     stage.check(stage.offer(&stage.order())).unwrap();
-    // The cache of newer metadata is gone; the floors in the database are not.
+    // The cache of newer metadata is gone, but the minimum sequences in the database remain.
     stage.stage.state.set_metadata(&older.metadata).unwrap();
     (stage.manifest, stage.release) = (manifest("tool", 5, 5), older);
     let order = Order { number: 12, ..stage.order() };

@@ -1,4 +1,5 @@
-//! A targets key was stolen and revoked. The thief has the server, too, with all its keys, and shows the old root.
+//! Attack: a targets key was stolen and revoked. The thief also has the server with all its keys, and shows the old
+//! root.
 
 use crate::*;
 use banyan_trust::fixture::TestKey;
@@ -7,7 +8,7 @@ use banyan_trust::fixture::TestKey;
 fn is_refused_by_a_machine_that_has_heard_of_the_new_root() {
     let mut stage = Stage::new();
     let evil = manifest("tool", 6, 5);
-    // What the thief makes of the state before the key was revoked.
+    // The thief's metadata, from the state before the key was revoked.
     let mut thief = copy(&stage.publishers);
     let forged = thief.publish(&evil);
     stage.publishers.next_root(|signers| {
@@ -18,7 +19,7 @@ fn is_refused_by_a_machine_that_has_heard_of_the_new_root() {
     drop(trust);
     (stage.manifest, stage.release) = (evil, forged);
     stage.assert_refused(stage.offer(&stage.order()), Reason::MetadataForged);
-    // The chain up to the new root beside it does not help.
+    // Adding the chain up to the new root does not help.
     stage.release.metadata.roots.clone_from(&stage.publishers.roots);
     stage.assert_refused(stage.offer(&stage.order()), Reason::MetadataForged);
 }

@@ -1,4 +1,4 @@
-//! A release that the publishers have taken back; the sender has not heard of it, this machine has.
+//! A withdrawn release: the sender does not know about the withdrawal, this machine does.
 
 use crate::*;
 
@@ -9,10 +9,10 @@ fn is_refused_whoever_has_not_heard_of_it() {
     stage.publishers.targets.clear();
     stage.publishers.withdrawn.insert("tool/5.json".into(), 2);
     let news = stage.publishers.publish(&manifest("other", 1, 1));
-    // Metadata that says so, with the release itself.
+    // Metadata with the withdrawal, together with the release itself.
     stage.release.metadata = news.metadata.clone();
     stage.assert_refused(stage.offer(&stage.order()), Reason::Withdrawn);
-    // The old metadata, to a machine that has the new.
+    // Old metadata sent to a machine that has the new.
     let mut trust = stage.stage.trust.lock().unwrap();
     *trust = trust.refresh(&news.metadata, UnixSeconds::now()).unwrap().1;
     drop(trust);

@@ -1,4 +1,4 @@
-//! An offer that is for another machine, or for one that is on nobody's list.
+//! Attack: an offer for another machine, or for one that is on no list.
 
 use crate::*;
 
@@ -14,7 +14,7 @@ fn an_offer_for_another_machine_is_refused() {
 fn an_order_whose_list_does_not_name_this_machine_is_refused() {
     let mut stage = Stage::new();
     let offer = stage.offer(&stage.order());
-    // The same list with a stranger in this machine's place.
+    // The same list with an outsider in this machine's place.
     let mut names: Vec<MachineId> = stage.list.ids().collect();
     names[ME] = MachineId([99; 16]);
     stage.list =

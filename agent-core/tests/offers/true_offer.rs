@@ -1,4 +1,4 @@
-//! The control of all attacks: the untouched offer is taken, outlives a restart, and is idempotent.
+//! The control for all attacks: the unmodified offer is accepted, survives a restart, and is idempotent.
 
 use crate::*;
 

@@ -1,4 +1,4 @@
-//! One test for each attack on what publishers signed. Each fails when its check is taken out.
+//! One test for each attack on what publishers signed. Each test fails if the check it covers is removed.
 
 use crate::{
     SignedRelease, TrustError, TrustStore, fingerprint,
@@ -20,7 +20,7 @@ fn check(store: &TrustStore, proof: &ReleaseProof, now: UnixSeconds) -> Result<T
 }
 #[track_caller]
 fn refused(verdict: Result<TrustStore, TrustError>, reason: Reason) -> TrustError {
-    let error = verdict.expect_err("it was accepted");
+    let error = verdict.expect_err("the forgery was accepted");
     assert_eq!(error.reason(), reason, "{error}");
     error
 }
@@ -39,7 +39,7 @@ fn an_honest_release_is_trusted_and_a_newer_one_after_it() {
     let proof = signers.publish(&manifest("hello", 2, 0));
     let store = check(&store, &proof, NOW).unwrap();
     assert_eq!((store.versions().timestamp, store.versions().targets), (2, 2));
-    assert_eq!(check(&store, &proof, NOW).unwrap(), store, "the same again changes nothing");
+    assert_eq!(check(&store, &proof, NOW).unwrap(), store, "a repeated check changes nothing");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_root_that_could_never_be_met() {
     body["roles"]["targets"]["threshold"] = json!(2);
     let root = signers.sign("root", &body);
     let error = TrustStore::enrol(&root, Digest::of(root.as_bytes())).unwrap_err();
-    assert!(matches!(&error, TrustError::UnsoundRoot { why, .. } if why.contains("asks for 2")), "{error}");
+    assert!(matches!(&error, TrustError::UnsoundRoot { why, .. } if why.contains("requires 2")), "{error}");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn freeze_by_a_clock_set_back() {
     let (mut signers, store) = world();
     let proof = signers.publish(&manifest("hello", 1, 0));
     let mut store = check(&store, &proof, NOW).unwrap();
-    // The server's signed word was heard two days later; then the machine's clock was set back.
+    // The machine learned of a signed time two days later. Then its clock was set back.
     store.believe_time(NOW.plus(2 * DAY));
     store.believe_time(NOW);
     refused(check(&store, &proof, NOW), Reason::MetadataExpired);
@@ -115,7 +115,7 @@ fn rolled_back_metadata() {
     let first = signers.publish(&manifest("hello", 1, 0));
     let store = check(&store, &signers.publish(&manifest("hello", 2, 0)), NOW).unwrap();
     refused(check(&store, &first, NOW), Reason::MetadataRolledBack);
-    // A server with true keys signs each single role anew with a lower version.
+    // A server with the genuine keys signs each role again with a lower version.
     for (timestamp, snapshot, targets) in [(1, 2, 2), (9, 1, 2), (9, 9, 1)] {
         (signers.versions.timestamp, signers.versions.snapshot, signers.versions.targets) =
             (timestamp, snapshot, targets);
@@ -132,10 +132,10 @@ fn rolled_back_release_with_a_valid_signature() {
     let store = check(&store, &old_proof, NOW).unwrap();
     let store = check(&store, &signers.publish(&manifest("hello", 3, 2)), NOW).unwrap();
     assert_eq!((store.floor("hello"), store.floor("other")), (2, 0));
-    // The old release still stands in new, true metadata.
+    // New, genuine metadata still lists the old release.
     let proof = ReleaseProof { metadata: signers.metadata(), manifest: old_proof.manifest };
     let error = refused(check(&store, &proof, NOW), Reason::BelowFloor);
-    assert!(error.to_string().contains("takes 2 or higher"), "{error}");
+    assert!(error.to_string().contains("2 or higher is required"), "{error}");
     // A newer release with a lower min_sequence does not lower the floor.
     let store = check(&store, &signers.publish(&manifest("hello", 4, 0)), NOW).unwrap();
     assert_eq!(store.floor("hello"), 2);
@@ -155,10 +155,10 @@ fn damaged_cache_then_older_repository() {
         let error = store.check_or_cached(&older, cached, wanted, NOW).unwrap_err();
         assert_eq!(error.reason(), Reason::MetadataRolledBack);
     }
-    // With a whole cache the verdict is about the release.
+    // With an intact cache the verdict is about the release.
     let error = store.check_or_cached(&older, Some(&newer.metadata), wanted, NOW).unwrap_err();
     assert_eq!(error.reason(), Reason::BelowFloor);
-    // A damaged store is not taken for an empty one.
+    // A damaged store is not treated as an empty one.
     let text = serde_json::to_string(&store).unwrap();
     assert!(serde_json::from_str::<TrustStore>(&text[..text.len() / 2]).is_err());
     let torn: TrustStore = serde_json::from_str(&text.replace("\\\"_type\\\"", "\\\"_typ\\\"")).unwrap();
@@ -209,7 +209,7 @@ fn a_server_with_all_its_keys_but_no_publisher_key() {
     signers.targets.insert("hello/2.json".into(), evil.clone());
     (signers.versions.targets, signers.versions.snapshot, signers.versions.timestamp) = (2, 2, 2);
     for role in ["snapshot", "timestamp"] {
-        // True snapshot and timestamp over targets that only an online key signed.
+        // Genuine snapshot and timestamp over targets that only an online key signed.
         let targets = sign_with(&signers.targets_body(), &[&signers.keys[role][0]]);
         let proof = ReleaseProof { metadata: signers.metadata_with(targets), manifest: evil.clone() };
         let error = refused(check(&store, &proof, NOW), Reason::MetadataForged);
@@ -238,17 +238,18 @@ fn manifest_swapped() {
     let proof = signers.publish(&manifest("hello", 1, 0));
     let other = signers.publish(&manifest("hello", 2, 0));
     let wanted = Digest::of(proof.manifest.as_bytes());
-    // Another published manifest than the order names.
+    // A published manifest, but not the one in the order.
     let error = store.check(&other, wanted, NOW).unwrap_err();
     assert!(matches!(error, TrustError::ManifestSwapped { .. }) && error.reason() == Reason::MetadataForged);
-    // A manifest that the order names, but nobody published: a new one, and one with an old one's name.
+    // Manifests that the order names but that were never published: a new one, and one with the name of a published
+    // one.
     for (package, sequence) in [("hello", 9), ("hello", 1)] {
         let mut unsigned = manifest(package, sequence, 0);
-        unsigned.notes = "nobody signed this".into();
+        unsigned.notes = "these notes are not signed".into();
         let proof = ReleaseProof { manifest: json!(unsigned).to_string(), ..other.clone() };
         refused(check(&store, &proof, NOW), Reason::NotPublished);
     }
-    // One of the same length, and one whose length the publishers signed wrongly.
+    // A manifest of the same length, and one whose length is wrong in the signed list.
     let same_length = other.manifest.replace("\"1.2\"", "\"6.6\"");
     assert_eq!(same_length.len(), other.manifest.len());
     refused(check(&store, &ReleaseProof { manifest: same_length, ..other.clone() }, NOW), Reason::NotPublished);
@@ -270,7 +271,7 @@ fn withdrawn_release() {
     let store = check(&store, &after, NOW).unwrap();
     let error = store.check_or_cached(&withdrawn, Some(&after.metadata), wanted, NOW).unwrap_err();
     assert_eq!(error.reason(), Reason::NotPublished);
-    // When the list says that it was withdrawn, that is the reason, and it holds for a list that still has it.
+    // If the list names the release as withdrawn, that is the reason, even for a list that still contains it.
     signers.withdrawn.insert("hello/1.json".into(), 3);
     let told = signers.publish(&manifest("hello", 3, 0));
     let proof = ReleaseProof { metadata: told.metadata, manifest: withdrawn.manifest.clone() };
@@ -288,7 +289,7 @@ fn package_file_by_others_expired_older_withdrawn_or_below_the_floor() {
         store.check_signed(&proof.metadata.roots, &proof.metadata.targets, &proof.manifest, now)
     };
     let reason = |result: Result<(SignedRelease, TrustStore), TrustError>| result.unwrap_err().reason();
-    // Days after its timestamp and snapshot have expired: what publishers signed still counts.
+    // Timestamp and snapshot expired days ago, but the publishers' signatures are still valid.
     let (release, learned) = signed(&store, &proof, NOW.plus(30 * DAY)).unwrap();
     assert_eq!((release.manifest().sequence, release.versions().targets), (3, 2));
     assert_eq!((learned.floor("hello"), learned.versions().targets), (2, 2));
@@ -303,7 +304,7 @@ fn package_file_by_others_expired_older_withdrawn_or_below_the_floor() {
     signers.withdrawn.insert("hello/3.json".into(), 3);
     let proof = signers.publish(&manifest("hello", 3, 2));
     assert_eq!(reason(signed(&store, &proof, NOW)), Reason::Withdrawn);
-    // The root's own time.
+    // The root has expired.
     signers.expires.insert("root", NOW);
     signers.next_root(|_| ());
     let proof = signers.publish(&manifest("hello", 4, 2));
@@ -335,7 +336,7 @@ fn endless_root_chain() {
     }
     let proof = signers.publish(&manifest("hello", 1, 0));
     refused(check(&store, &proof, NOW), Reason::ProtocolBroken);
-    // In two steps it is possible, when the chain is true.
+    // Two steps are enough, if the chain is genuine.
     let store = store.update_roots(&signers.roots[..limits::ROOTS]).unwrap();
     let rest = signers.roots.split_off(2);
     let metadata = banyan_proto::peer::Metadata { roots: rest[..].to_vec(), ..proof.metadata };
@@ -375,7 +376,7 @@ fn fast_forward_by_a_stolen_server_is_undone_by_new_online_keys_only() {
     let first = signers.publish(&manifest("hello", 3, 2));
     (signers.versions.timestamp, signers.versions.snapshot) = (u64::MAX, u64::MAX);
     let store = check(&store, &ReleaseProof { metadata: signers.metadata(), ..first.clone() }, NOW).unwrap();
-    // A new root with the same online keys changes nothing: the old state stays refused.
+    // A new root with the same online keys changes nothing: the old state is still refused.
     (signers.versions.timestamp, signers.versions.snapshot) = (5, 5);
     signers.next_root(|_| ());
     let proof = ReleaseProof { metadata: signers.metadata(), ..first.clone() };
@@ -387,8 +388,8 @@ fn fast_forward_by_a_stolen_server_is_undone_by_new_online_keys_only() {
     });
     let proof = ReleaseProof { metadata: signers.metadata(), ..first };
     let store = check(&store, &proof, NOW).unwrap();
-    assert_eq!((store.versions().timestamp, store.floor("hello")), (5, 2), "package floors stay");
-    // The targets floor stays too: its keys are the same.
+    assert_eq!((store.versions().timestamp, store.floor("hello")), (5, 2), "package floors remain");
+    // The targets floor remains too, because its keys are the same.
     signers.versions.targets = 0;
     let proof = ReleaseProof { metadata: signers.metadata(), ..proof };
     refused(check(&store, &proof, NOW), Reason::MetadataRolledBack);
@@ -404,7 +405,7 @@ fn fingerprints_tell_every_part_apart() {
     others[2].metadata.snapshot.push(' ');
     others[3].metadata.targets.push(' ');
     others[4].metadata.roots.clear();
-    // The same parts in other places.
+    // The same parts in different places.
     others[5].metadata.timestamp.clone_from(&proof.metadata.snapshot);
     others[5].metadata.snapshot.clone_from(&proof.metadata.timestamp);
     assert_eq!(fingerprint(&proof), fingerprint(&proof.clone()));

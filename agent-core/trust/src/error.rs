@@ -1,151 +1,153 @@
-//! Why something was not trusted, in words for people and as an entry of the table of reasons.
+//! The reasons why metadata, a release or a package file was not trusted. Each maps to an entry of the reason table.
 
 use banyan_proto::{Digest, Reason, UnixSeconds, manifest::ManifestError};
 
-/// Why metadata or a release was not trusted.
+/// The reason why metadata, a release or a package file was not trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// Larger than any honest one.
-    #[error("{what} is too large: {found}, at most {limit} are accepted")]
+    /// A part is larger than its limit.
+    #[error("{what} is too large: {found}, the limit is {limit}")]
     TooLarge {
-        /// What.
+        /// The part.
         what: &'static str,
-        /// Bytes (or pieces) found.
+        /// The size found, in bytes (for a chain of roots, their number).
         found: usize,
-        /// Bytes (or pieces) allowed.
+        /// The limit, in the same unit.
         limit: usize,
     },
-    /// Enrolment: the server's first root is not the one in the join code.
+    /// At enrolment, the server's first root does not match the join code.
     #[error(
-        "the server's root of trust has the hash {found}, the join code names {expected}: this is not the server, or not the publishers, that the join code was made for"
+        "the server's root of trust has the hash {found}, but the join code expects {expected}: \
+         the join code is for another server or other publishers"
     )]
     WrongFirstRoot {
-        /// From the join code.
+        /// The hash in the join code.
         expected: Digest,
-        /// Of what the server sent.
+        /// The hash of the root that the server sent.
         found: Digest,
     },
-    /// The root gives roles to keys in a way that would undo what it protects.
+    /// The root assigns keys to roles in a way that defeats the separation of roles.
     #[error("the root (version {version}) is not acceptable: {why}")]
     UnsoundRoot {
-        /// Its version.
+        /// The root's version.
         version: u64,
         /// What is wrong.
         why: String,
     },
-    /// Root versions are missing in between.
-    #[error("the root versions do not follow each other: {trusted} is trusted, the next one offered is {offered}")]
+    /// Root versions are missing from the chain.
+    #[error("root versions are missing: version {trusted} is trusted, the next one offered is {offered}")]
     RootGap {
-        /// The newest one trusted.
+        /// The newest trusted version.
         trusted: u64,
-        /// The one found.
+        /// The offered version.
         offered: u64,
     },
-    /// A role's time is over.
+    /// A role's metadata has expired.
     #[error("the {role} metadata expired {ago} seconds ago")]
     Expired {
-        /// Which role.
+        /// The role.
         role: String,
-        /// For how long it has been expired, by the later of this machine's clock and the last signed time.
+        /// Seconds since expiry, by the later of this machine's clock and the last signed time.
         ago: u64,
     },
-    /// Older than what this machine has seen.
-    #[error("the {role} metadata has version {offered}, this machine has already seen version {seen}")]
+    /// The metadata is older than what this machine has seen.
+    #[error("the {role} metadata has version {offered}, but this machine has already seen version {seen}")]
     RolledBack {
-        /// Which role.
+        /// The role.
         role: &'static str,
-        /// The floor.
+        /// The highest version seen.
         seen: u64,
-        /// The one found.
+        /// The offered version.
         offered: u64,
     },
-    /// Wrong signatures, too few of them, or files that do not belong together.
-    #[error("the {role} metadata cannot be believed: {source}")]
+    /// Signatures are wrong or too few, or the files do not belong together.
+    #[error("the {role} metadata cannot be trusted: {source}")]
     Forged {
-        /// Which role.
+        /// The role.
         role: &'static str,
-        /// What the library found.
+        /// The library's error.
         source: sigstore_tuf::Error,
     },
-    /// The manifest is not the one that the order names.
-    #[error("the manifest that came has the hash {found}, the order names {wanted}")]
+    /// The manifest is not the one in the order.
+    #[error("the received manifest has the hash {found}, but the order requires {wanted}")]
     ManifestSwapped {
-        /// From the order.
+        /// The hash in the order.
         wanted: Digest,
-        /// Of the one that came.
+        /// The hash of the received manifest.
         found: Digest,
     },
-    /// The manifest makes no sense, or is of a format that this version does not know.
+    /// The manifest is invalid, or its format is unknown to this version.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The publishers' list of releases does not have it (with these bytes).
-    #[error("the publishers' signed list (version {targets}) {what} {target}")]
+    /// The publishers' release list does not contain the release with these bytes.
+    #[error("the publishers' release list (version {targets}) {what} {target}")]
     NotPublished {
-        /// Version of the targets metadata.
+        /// The version of the targets metadata.
         targets: u64,
-        /// How it is missing.
+        /// How the entry is missing, as a verb phrase.
         what: &'static str,
         /// The release's target name.
         target: String,
     },
-    /// The publishers took it off their list.
-    #[error("the publishers have withdrawn {target} (their signed list, version {targets}, says so)")]
+    /// The publishers have withdrawn the release.
+    #[error("the publishers have withdrawn {target} (release list version {targets})")]
     Withdrawn {
-        /// Version of the targets metadata.
+        /// The version of the targets metadata.
         targets: u64,
         /// The release's target name.
         target: String,
     },
-    /// Below the floor of its package.
-    #[error("{package} has sequence {sequence}, this machine takes {floor} or higher")]
+    /// The release is below its package's floor.
+    #[error("{package} has sequence {sequence}; {floor} or higher is required")]
     BelowFloor {
-        /// Package.
+        /// The package's name.
         package: String,
-        /// Of the release.
+        /// The release's sequence.
         sequence: u64,
         /// The highest `min_sequence` seen.
         floor: u64,
     },
-    /// The order is about something else than the release says.
-    #[error("the order names another {what} than the release has")]
+    /// The order and the release do not match.
+    #[error("the order and the release have a different {what}")]
     NotOrdered {
-        /// What differs.
+        /// The field that differs.
         what: &'static str,
     },
-    /// The release has no file for the order's platform.
+    /// The release has no file for the platform.
     #[error("{package} {version} has no file for {platform}")]
     WrongPlatform {
-        /// Package.
+        /// The package's name.
         package: String,
-        /// Version.
+        /// The version shown to users.
         version: String,
-        /// The order's platform.
+        /// The platform.
         platform: String,
     },
-    /// A package file without any root: nobody can be said to have signed it.
-    #[error("it has no root of trust in it")]
+    /// A package file contains no root, so its signer cannot be identified.
+    #[error("the file contains no root of trust")]
     NoRoot,
-    /// Nobody here has said that they trust the file's publishers.
-    #[error("it is signed by the root {root}, and nobody here has said that they trust it")]
+    /// The user has not chosen to trust the file's publishers.
+    #[error("it is signed under the root {root}, which is not trusted on this computer yet")]
     NotConsented {
-        /// Hash of the first root.
+        /// The hash of the first root.
         root: Digest,
     },
-    /// The package's name belongs to the publishers who were the first to bring it here.
-    #[error("{package} was installed here from other publishers (root {root}), and only they can replace it")]
+    /// Other publishers installed a package of this name first, so the name belongs to them.
+    #[error("{package} was installed from another publisher (root {root}), and only that publisher can replace it")]
     OtherSigner {
-        /// Package.
+        /// The package's name.
         package: String,
-        /// Hash of their first root.
+        /// The hash of those publishers' first root.
         root: Digest,
     },
-    /// What this machine keeps is not readable. It fails closed: nothing is trusted until it has been repaired.
-    #[error("this machine's record of what it trusts is damaged ({0}); enrol it again")]
+    /// The machine's trust store cannot be read. The machine fails closed: it trusts nothing until the store is
+    /// repaired.
+    #[error("this machine's trust store is damaged ({0}); enrol the machine again")]
     StoreDamaged(String),
 }
 
 impl TrustError {
-    /// The entry of the table of reasons.
+    /// Returns the entry of the reason table.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
@@ -166,7 +168,8 @@ impl TrustError {
             Self::StoreDamaged(_) => Reason::InternalError,
         }
     }
-    /// Whether the metadata is at fault, and not the release: then newer metadata may still prove the release.
+    /// Returns whether the metadata is at fault instead of the release, so that newer metadata may still prove the
+    /// release.
     pub(crate) fn is_about_metadata(&self) -> bool {
         match self {
             Self::TooLarge { .. }
@@ -189,7 +192,7 @@ impl TrustError {
             | Self::StoreDamaged(_) => false,
         }
     }
-    /// Sorts what the library found. `now` is the time it was asked with.
+    /// Converts an error of the library. `now` is the time that the check used.
     pub(crate) fn from_library(role: &'static str, source: sigstore_tuf::Error, now: UnixSeconds) -> Self {
         match source {
             sigstore_tuf::Error::Expired { role, expires } => {

@@ -1,5 +1,5 @@
-//! Repositories for tests: every role's keys in one hand, every field open, so that a test can make exactly the
-//! forgery it is named after. Behind the feature `fixture`; no product code uses it.
+//! Signed test repositories. Tests hold every role's keys and can change every field, so that each test can build the
+//! forgery it is named after. The module is behind the feature `fixture`; production code does not use it.
 
 use crate::{
     Versions,
@@ -19,47 +19,47 @@ use std::{collections::BTreeMap, sync::Arc};
 pub struct TestKey(Arc<Ed25519KeyPair>);
 
 impl TestKey {
-    /// A new one.
+    /// Generates a new key pair.
     ///
     /// # Panics
-    /// When the system has no random numbers.
+    /// When the system cannot provide random numbers.
     #[must_use]
     pub fn generate() -> Self {
         let (_, pkcs8) = SigningKey::generate();
-        Self(Arc::new(Ed25519KeyPair::from_pkcs8(&pkcs8).expect("a key that was just made")))
+        Self(Arc::new(Ed25519KeyPair::from_pkcs8(&pkcs8).expect("a newly generated key must be valid")))
     }
     fn object(&self) -> Value {
         let public = data_encoding::HEXLOWER.encode(self.0.public_key().as_ref());
         json!({ "keytype": "ed25519", "scheme": "ed25519", "keyval": { "public": public } })
     }
-    /// The id under which roots list it.
+    /// Returns the id under which roots list the key.
     #[must_use]
     pub fn id(&self) -> String {
         sha256_hex(self.object().to_string().as_bytes())
     }
 }
 
-/// Publishers and server of one repository.
+/// The publishers and the server of one repository.
 pub struct Signers {
-    /// Keys of each role; the first `threshold` of them are asked for.
+    /// The keys of each role. The first `threshold` of them must sign.
     pub keys: BTreeMap<&'static str, Vec<TestKey>>,
-    /// Signatures that each role asks for.
+    /// The number of signatures that each role requires.
     pub threshold: usize,
-    /// Versions that the next metadata will have.
+    /// The versions of the next metadata.
     pub versions: Versions,
     /// When each role expires.
     pub expires: BTreeMap<&'static str, UnixSeconds>,
-    /// Manifest texts by target name.
+    /// The manifest texts by target name.
     pub targets: BTreeMap<String, String>,
-    /// Names of releases that were withdrawn, with the version of the list that did it.
+    /// The target names of withdrawn releases, with the version of the list that withdrew them.
     pub withdrawn: BTreeMap<String, u64>,
-    /// All roots so far.
+    /// All roots, first to newest.
     pub roots: Vec<String>,
 }
 
 impl Signers {
-    /// One key for each role, and root version 1. Root and targets live for a year, snapshot for a week, timestamp for
-    /// a day after `now`.
+    /// Creates a repository with one key for each role, and root version 1. After `now`, root and targets are valid for
+    /// a year, snapshot for a week and timestamp for a day.
     #[must_use]
     pub fn new(now: UnixSeconds) -> Self {
         let day = 24 * 3600;
@@ -76,12 +76,12 @@ impl Signers {
         signers.roots.push(signers.sign("root", &signers.root_body()));
         signers
     }
-    /// Hash of the first root, as in a join code.
+    /// Returns the hash of the first root, as in a join code.
     #[must_use]
     pub fn root_digest(&self) -> Digest {
         Digest::of(self.roots[0].as_bytes())
     }
-    /// The body of a root that names the present keys.
+    /// Builds the body of a root with the present keys.
     #[must_use]
     pub fn root_body(&self) -> Value {
         let keys: BTreeMap<String, Value> = self.keys.values().flatten().map(|key| (key.id(), key.object())).collect();
@@ -95,7 +95,8 @@ impl Signers {
             .collect();
         self.body("root", self.versions.root, &json!({ "consistent_snapshot": false, "keys": keys, "roles": roles }))
     }
-    /// The next root, with a new root key and after `change` to the other roles; signed by the old root keys and the new one.
+    /// Adds the next root, with a new root key and after `change` to the other roles. The old root keys and the new one
+    /// sign it.
     pub fn next_root(&mut self, change: impl FnOnce(&mut Self)) {
         let old = self.keys.insert("root", vec![TestKey::generate()]).unwrap_or_default();
         change(self);
@@ -104,7 +105,7 @@ impl Signers {
         let signers: Vec<&TestKey> = old.iter().chain(&self.keys["root"]).collect();
         self.roots.push(sign_with(&body, &signers));
     }
-    /// A body of some role.
+    /// Builds the body of a role's metadata.
     #[must_use]
     pub fn body(&self, role: &'static str, version: u64, more: &Value) -> Value {
         let seconds = i64::try_from(self.expires[role].0).unwrap_or(i64::MAX);
@@ -120,7 +121,7 @@ impl Signers {
     pub fn sign(&self, role: &str, body: &Value) -> String {
         sign_with(body, &self.keys[role].iter().collect::<Vec<_>>())
     }
-    /// Publishes a manifest: every version but the root's rises.
+    /// Publishes a manifest and raises every version except the root's.
     pub fn publish(&mut self, manifest: &Manifest) -> ReleaseProof {
         let text = json!(manifest).to_string();
         self.targets.insert(manifest.target_name(), text.clone());
@@ -129,7 +130,7 @@ impl Signers {
         self.versions.timestamp += 1;
         ReleaseProof { metadata: self.metadata(), manifest: text }
     }
-    /// The targets body of the present state.
+    /// Builds the targets body of the present state.
     #[must_use]
     pub fn targets_body(&self) -> Value {
         let pin = |text: &String| json!({ "length": text.len(), "hashes": { "sha256": sha256_hex(text.as_bytes()) } });
@@ -140,12 +141,12 @@ impl Signers {
         }
         self.body("targets", self.versions.targets, &more)
     }
-    /// The present state, signed.
+    /// Returns the present state as signed metadata.
     #[must_use]
     pub fn metadata(&self) -> Metadata {
         self.metadata_with(self.sign("targets", &self.targets_body()))
     }
-    /// A true snapshot and timestamp over any targets.json: what somebody with all the server's keys can make.
+    /// Signs a valid snapshot and timestamp over any targets.json, as an attacker with all of the server's keys could.
     #[must_use]
     pub fn metadata_with(&self, targets: String) -> Metadata {
         let pin = |text: &str, version| json!({ "version": version, "length": text.len(), "hashes": { "sha256": sha256_hex(text.as_bytes()) } });
@@ -158,7 +159,7 @@ impl Signers {
     }
 }
 
-/// A manifest with one file of one chunk for any platform.
+/// Builds a manifest with one file of one chunk for any platform.
 #[must_use]
 pub fn manifest(package: &str, sequence: u64, min_sequence: u64) -> Manifest {
     let content = format!("{package} {sequence}");
@@ -185,13 +186,13 @@ pub fn manifest(package: &str, sequence: u64, min_sequence: u64) -> Manifest {
     }
 }
 
-/// Signs a body with these keys, whether or not any root gives them the right to.
+/// Signs a body with these keys, whether or not a root authorises them.
 ///
 /// # Panics
-/// For a body with fractions in it, which TUF forbids.
+/// For a body that contains fractions, which TUF forbids.
 #[must_use]
 pub fn sign_with(body: &Value, keys: &[&TestKey]) -> String {
-    let signed = sigstore_tuf::canonical_json::to_canonical_bytes(body).expect("only whole numbers");
+    let signed = sigstore_tuf::canonical_json::to_canonical_bytes(body).expect("the body contains only whole numbers");
     let signature = |key: &&TestKey| json!({ "keyid": key.id(), "sig": data_encoding::HEXLOWER.encode(key.0.sign(&signed).as_ref()) });
     let signatures: Vec<Value> = keys.iter().map(signature).collect();
     json!({ "signed": body, "signatures": signatures }).to_string()

@@ -1,13 +1,15 @@
-//! What publishers signed: TUF metadata in, a verdict out.
+//! Verifies what publishers signed: TUF metadata, package files and releases.
 //!
-//! Pure: no IO and no clock, so that metadata can come from a peer, a file or the server, and every rule can be tested
-//! against fixed bytes. Signatures, thresholds, expiry and the pinning of one role by the next are checked by
-//! `sigstore-tuf`. What this crate adds are the floors: a [`TrustStore`] remembers the highest versions ever seen and
-//! each package's highest signed `min_sequence`. It is kept in the machine's database, apart from any cache of metadata
-//! files, so that a damaged cache cannot lower what the machine knows. A TUF client that takes its floors from its
-//! cached files loses them with the files.
+//! The crate is pure: it has no IO and no clock. So metadata can come from a peer, a file or the server, and tests can
+//! check every rule against fixed bytes. `sigstore-tuf` checks signatures, thresholds, expiry and the pinning of one
+//! role by the next.
 //!
-//! Only [`TrustStore::check`] makes a [`TrustedRelease`]; whatever installs asks for one:
+//! This crate adds minimum versions (floors). A [`TrustStore`] remembers the highest metadata versions seen and each
+//! package's highest signed `min_sequence`. The machine keeps it in its database, apart from any cache of metadata
+//! files, so a damaged cache cannot lower the floors. A TUF client that derives its floors from cached files loses them
+//! with the files.
+//!
+//! Only [`TrustStore::check`] creates a [`TrustedRelease`], which every ordered install requires:
 //!
 //! ```compile_fail
 //! use banyan_proto::{Digest, Manifest, UnixSeconds};
@@ -17,7 +19,7 @@
 //! }
 //! ```
 //!
-//! Delegated targets roles are not followed: the root's targets keys sign every release.
+//! Delegated targets roles are not supported: the root's targets keys sign every release.
 
 mod error;
 #[cfg(any(test, feature = "fixture"))]

@@ -1,60 +1,62 @@
-//! The package file `NAME-VERSION.banyan`: one container of metadata, manifest and artifacts, for carrying by hand.
+//! The package file format `NAME-VERSION.banyan`: one container of metadata, manifest and artifacts, for manual
+//! transport.
 //!
 //! ```text
-//! "banyan package 1\n"   17 bytes that say what it is
-//! length                 u32, big endian: of the head
+//! "banyan package 1\n"   17 bytes that identify the format
+//! length                 u32, big endian: length of the head
 //! head                   JSON: the publishers' roots and list, the manifest
-//! artifacts              the manifest's files, in its order, each once, nothing between them and nothing behind
+//! artifacts              the manifest's files, in its order, each once, without gaps and with nothing after them
 //! ```
 //!
-//! The head comes first and says everything about the rest, so that a reader checks the publishers' signatures, and then
-//! knows the size and hash of every artifact before it reads the first byte of one. Only the head's own length has to be
-//! believed unchecked, and that has a limit.
+//! The head comes first and describes everything else. A reader verifies the publishers' signatures in it, and then
+//! knows the size and hash of every artifact before reading the first byte of one. Only the length of the head is used
+//! unverified, and that has a limit.
 
 use banyan_proto::{Artifact, Digest, Manifest, limits};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, io::Read};
 
-/// What every package file of this format begins with.
+/// The bytes at the start of every package file of this format.
 pub const MAGIC: &[u8; 17] = b"banyan package 1\n";
 
-/// Ending of a package file's name, without the dot.
+/// File extension of a package file, without the dot.
 pub const ENDING: &str = "banyan";
 
-/// Everything in a package file but the artifacts. Nothing in it is believed before [`crate::TrustStore::check_signed`].
+/// Everything in a package file except the artifacts. It is untrusted until [`crate::TrustStore::check_signed`] has
+/// verified it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
-    /// The publishers' roots from the first one on.
+    /// The publishers' roots, from the first one on.
     pub roots: Vec<String>,
-    /// Their list of releases, with this one on it.
+    /// The publishers' release list, which contains this release.
     pub targets: String,
-    /// The manifest's JSON text, exactly as its hash stands in the list.
+    /// The manifest's JSON text, exactly as hashed in the list.
     pub manifest: String,
 }
 
-/// Why a file is no package file.
+/// The reason why a file is not a valid package file.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
-    /// The disk, or a file that is cut off.
-    #[error("it cannot be read to the end of its head: {0}")]
+    /// The file could not be read, or it is incomplete.
+    #[error("the file's head cannot be read completely: {0}")]
     Read(#[from] std::io::Error),
-    /// Something else, or a later format.
-    #[error("it does not begin as a package file of this version of Banyan does")]
+    /// The file has another format or a later version of this one.
+    #[error("the file does not start like a package file of this version of Banyan")]
     NotOne,
-    /// The head's length is beyond any honest one.
-    #[error("it says that its head has {found} bytes; {limit} are accepted", limit = limits::PACKAGE_HEAD_BYTES)]
+    /// The stated length of the head is above the limit.
+    #[error("the file's head has {found} bytes; the limit is {limit}", limit = limits::PACKAGE_HEAD_BYTES)]
     TooLarge {
-        /// Bytes.
+        /// The length in bytes.
         found: usize,
     },
-    /// The head is not of its form.
-    #[error("its head cannot be read: {0}")]
+    /// The head is not JSON of the expected form.
+    #[error("the file's head cannot be parsed: {0}")]
     Head(serde_json::Error),
 }
 
 impl Head {
-    /// Reads what comes before the artifacts; the reader then stands at the first of them.
+    /// Reads the head. Afterwards the reader is positioned at the first artifact.
     ///
     /// # Errors
     /// See [`PackageError`].
@@ -69,7 +71,7 @@ impl Head {
         if length > limits::PACKAGE_HEAD_BYTES {
             return Err(PackageError::TooLarge { found: length });
         }
-        // Grows as bytes come: a length that is a lie costs nothing.
+        // Grow the buffer as bytes arrive, so that a false length costs no memory.
         let mut head = Vec::new();
         from.take(length as u64).read_to_end(&mut head)?;
         if head.len() < length {
@@ -77,7 +79,7 @@ impl Head {
         }
         serde_json::from_slice(&head).map_err(PackageError::Head)
     }
-    /// The bytes before the artifacts.
+    /// Encodes the bytes before the artifacts.
     ///
     /// # Errors
     /// [`PackageError::TooLarge`], [`PackageError::Head`].
@@ -89,17 +91,17 @@ impl Head {
     }
 }
 
-/// The artifacts of a release as they follow each other in a package file: in the manifest's order, each once, however
-/// many platforms share it.
+/// Returns the release's artifacts in the order of a package file: the manifest's order, each once even if several
+/// platforms share it.
 #[must_use]
 pub fn artifacts(manifest: &Manifest) -> Vec<&Artifact> {
     let mut seen = BTreeSet::<Digest>::new();
     manifest.artifacts.iter().filter(|artifact| seen.insert(artifact.digest)).collect()
 }
 
-/// The name that a package file of this release has.
+/// Returns the file name for this release's package file.
 #[must_use]
 pub fn file_name(manifest: &Manifest) -> String {
-    // A colon (the epoch of a Debian version) is no part of a file's name everywhere.
+    // Some systems do not allow a colon (the epoch of a Debian version) in file names.
     format!("{}-{}.{ENDING}", manifest.package, manifest.version.replace(':', "_"))
 }

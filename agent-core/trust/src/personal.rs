@@ -1,68 +1,70 @@
-//! Whom somebody trusts who has no server: publishers, each by the hash of their first root, because the person said so.
+//! The publishers that a person trusts on a machine without a server, each identified by the hash of its first root.
 //!
-//! Without a server nobody says which release is the newest, and nobody else says which publishers are the right ones: the
-//! publishers' signature and the person's word stand in for the order. What is remembered of each publisher is what a
-//! machine with a server remembers of its own: root, versions, floors; and their newest list, so that an older file can be
-//! judged by it. A package's name belongs to whoever was the first to bring it: others who are trusted, too, cannot take
-//! its place by using its name.
+//! Without a server, no one confirms which release is the newest or which publishers to trust. The publishers'
+//! signature and the person's decision replace the order. For each publisher the machine keeps what it would keep with
+//! a server: root, versions and floors. It also keeps the publisher's newest list, to judge older files by it. A
+//! package's name belongs to the first publisher from whom it was installed: other trusted publishers cannot replace
+//! the package by using its name.
 
 use crate::{SignedRelease, TrustError, TrustStore, package::Head};
 use banyan_proto::{Digest, UnixSeconds, limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The publishers whom a person trusts.
+/// The publishers that a person trusts.
 ///
-/// Methods do not change it but give the one that must be kept from then on, as [`TrustStore`]'s do: persist and sync that
-/// one **before** acting on the verdict.
+/// Methods do not modify the value; they return the value to keep from then on, as those of [`TrustStore`] do. Persist
+/// and sync the returned value **before** acting on the verdict.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PersonalTrust {
-    /// By the hash of the first root. Who is not trusted any more stays, with the floors.
+    /// The known publishers, by the hash of their first root. A publisher that is no longer trusted stays here with its
+    /// floors.
     signers: BTreeMap<Digest, Known>,
-    /// Per package who brought it first.
+    /// For each package, the publisher that installed it first.
     owners: BTreeMap<String, Digest>,
 }
 
-/// What is known of one publisher.
+/// What is known about one publisher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Known {
     store: TrustStore,
-    /// Their newest list that was seen (targets.json); empty before the first one.
+    /// The publisher's newest list seen (targets.json); empty before the first one.
     list: String,
-    /// What they called themselves when the person said that they trust them.
+    /// The name that the publisher used when the person first trusted it.
     name: String,
     trusted: bool,
 }
 
-/// A file's publishers, as far as they are known.
+/// A file's publisher, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSigner {
-    /// Hash of the first root.
+    /// The hash of the first root.
     pub root: Digest,
-    /// With the roots of the file.
+    /// The trust store, updated with the file's roots.
     pub store: TrustStore,
-    /// What they called themselves when the person said that they trust them; none: nobody has.
+    /// The name that the publisher used when the person first trusted it; `None` if it is not trusted.
     pub trusted_as: Option<String>,
 }
 
 impl PersonalTrust {
-    /// Who signed a file, by what it says of itself and what is known here.
+    /// Identifies a file's publisher from its roots and the stored records.
     ///
     /// # Errors
-    /// [`TrustError::NoRoot`], or what is wrong with its chain of roots.
+    /// [`TrustError::NoRoot`], or an error about the chain of roots.
     pub fn signer(&self, head: &Head) -> Result<FileSigner, TrustError> {
         let (root, known) = self.known(head)?;
         let store = follow(&known.store, &head.roots)?;
         Ok(FileSigner { root, store, trusted_as: known.trusted.then_some(known.name) })
     }
 
-    /// Checks a release: the publishers' signatures as [`TrustStore::check_signed`] does, that the name is theirs, and that
-    /// the person trusts them: since long, or by the `consent` that names their first root (rules T9, T10).
+    /// Verifies a release: the publishers' signatures as [`TrustStore::check_signed`] does, that the package's name
+    /// belongs to them, and that the person trusts them. The trust is either recorded or given now by `consent`, which
+    /// contains the hash of their first root (rules T9, T10).
     ///
     /// # Errors
-    /// See [`TrustError`]; what is wrong with the file comes before what the person has not said.
+    /// See [`TrustError`]. Errors in the file are reported before missing consent.
     pub fn check(
         &self,
         head: &Head,
@@ -78,7 +80,7 @@ impl PersonalTrust {
         if !known.trusted && consent != Some(root) {
             return Err(TrustError::NotConsented { root });
         }
-        // Whoever is trusted is called what they were called then, whatever they call themselves later.
+        // Keep the name from the first decision, even if a trusted publisher changes its name later.
         let name = if known.trusted { known.name } else { manifest.publisher.clone() };
         let mut learned = self.clone();
         learned.owners.insert(manifest.package.clone(), root);
@@ -86,29 +88,29 @@ impl PersonalTrust {
         Ok((release, learned))
     }
 
-    /// Whether a package of this name belongs to somebody.
+    /// Returns whether a package of this name belongs to a publisher.
     #[must_use]
     pub fn is_owned(&self, package: &str) -> bool {
         self.owners.contains_key(package)
     }
-    /// Nothing came of the first package of this name: it is nobody's again.
+    /// Releases the name of a package whose first install did not succeed.
     pub fn disown(&mut self, package: &str) {
         self.owners.remove(package);
     }
-    /// The person does not trust this publisher any more. Their packages' names are free for others; what is known of them
-    /// (root, floors) stays, should they be trusted again. Gives whether they were trusted.
+    /// Stops trusting a publisher and releases its packages' names for others. Its root and floors stay, in case it is
+    /// trusted again. Returns whether it was trusted.
     pub fn forget(&mut self, root: Digest) -> bool {
         let Some(known) = self.signers.get_mut(&root).filter(|known| known.trusted) else { return false };
         known.trusted = false;
         self.owners.retain(|_, owner| *owner != root);
         true
     }
-    /// Who is trusted: hash of the first root, and name.
+    /// Returns the trusted publishers: the hash of the first root, and the name.
     pub fn trusted(&self) -> impl Iterator<Item = (Digest, &str)> {
         self.signers.iter().filter(|(_, known)| known.trusted).map(|(root, known)| (*root, known.name.as_str()))
     }
-    /// The machine enrols with a server whose publishers' root this is: what is known of these very publishers goes with it,
-    /// so that no floor falls. `root` may be their first one, the one that is known here, or the one after that.
+    /// Returns the trust store for a machine that enrols with a server of a known publisher, so that no floor falls.
+    /// `root` is the server's root. It can be the publisher's first root, the newest one known here or its successor.
     #[must_use]
     pub fn for_server(&self, root: &str) -> Option<TrustStore> {
         let first = self.signers.get(&Digest::of(root.as_bytes())).map(|known| known.store.clone());
@@ -131,8 +133,9 @@ impl PersonalTrust {
 }
 
 impl Known {
-    /// The release, the store to be kept, and the newest list. Where the file's own list is only older than the one that was
-    /// seen, or has expired, that one may prove the release: it also knows of floors and of what was withdrawn (T9).
+    /// Verifies the release and returns it with the store to keep and the newest list. If the file's own list has
+    /// expired or is older than the newest one seen, the newest one may prove the release. That list also contains
+    /// later floors and withdrawals (T9).
     fn prove(&self, head: &Head, now: UnixSeconds) -> Result<(SignedRelease, TrustStore, String), TrustError> {
         let by = |list: &str| self.store.check_signed(&head.roots, list, &head.manifest, now);
         let refused = match by(&head.targets) {
@@ -151,7 +154,7 @@ impl Known {
     }
 }
 
-/// Follows a chain of any length.
+/// Follows a chain of roots of any length.
 fn follow(store: &TrustStore, roots: &[String]) -> Result<TrustStore, TrustError> {
     roots.chunks(limits::ROOTS).try_fold(store.clone(), |store, some| store.update_roots(some))
 }

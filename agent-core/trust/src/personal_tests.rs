@@ -1,4 +1,4 @@
-//! What a person's own trust lets in, and what it never does.
+//! Tests of a person's own trust: what it accepts, and what it always refuses.
 
 use crate::{
     PersonalTrust, TrustError, TrustStore,
@@ -14,7 +14,7 @@ fn head(signers: &mut Signers, package: &str, sequence: u64, floor: u64) -> Head
     let release = signers.publish(&manifest(package, sequence, floor));
     Head { roots: signers.roots.clone(), targets: release.metadata.targets, manifest: release.manifest }
 }
-/// Somebody who has installed `tool` 5 of publishers whom they said to trust.
+/// Returns a person's trust after installing `tool` 5 from publishers that the person trusts.
 fn world() -> (Signers, PersonalTrust) {
     let mut signers = Signers::new(NOW);
     let first = head(&mut signers, "tool", 5, 3);
@@ -31,12 +31,12 @@ fn nobody_is_trusted_before_the_person_says_so_and_names_them() {
     let (first, root) = (head(&mut signers, "tool", 1, 0), signers.root_digest());
     let trust = PersonalTrust::default();
     assert_eq!(reason(&trust, &first, None), Reason::NotConsented);
-    assert_eq!(reason(&trust, &first, Some(others.root_digest())), Reason::NotConsented, "somebody else was named");
+    assert_eq!(reason(&trust, &first, Some(others.root_digest())), Reason::NotConsented, "another consent");
     assert_eq!(trust.signer(&first).unwrap().trusted_as, None);
     let (_, trust) = trust.check(&first, Some(root), NOW).unwrap();
     assert_eq!(trust.signer(&first).unwrap().trusted_as.as_deref(), Some(""));
     assert_eq!(trust.trusted().map(|(root, _)| root).collect::<Vec<_>>(), [root]);
-    // From then on without a word; of these publishers only.
+    // From then on no consent is needed, but only for these publishers.
     let (_, trust) = trust.check(&head(&mut signers, "tool", 2, 0), None, NOW).unwrap();
     assert_eq!(reason(&trust, &head(&mut others, "other", 1, 0), None), Reason::NotConsented);
     assert!(matches!(trust.check(&Head { roots: vec![], ..first }, Some(root), NOW), Err(TrustError::NoRoot)));
@@ -48,7 +48,7 @@ fn consent_does_not_make_good_what_is_badly_signed() {
     let good = head(&mut signers, "tool", 6, 3);
     let mut strangers = Signers::new(NOW);
     let theirs = head(&mut strangers, "tool", 6, 3);
-    // The strangers' list and manifest under the root that is trusted here.
+    // The strangers' list and manifest, under the root that is trusted here.
     let stolen = Head { roots: signers.roots.clone(), ..theirs };
     let altered = Head { manifest: good.manifest.replace("1.6", "6.6"), ..good.clone() };
     for (trust, consent) in [(&trust, None), (&PersonalTrust::default(), Some(signers.root_digest()))] {
@@ -69,7 +69,7 @@ fn a_name_belongs_to_whoever_was_first() {
     for consent in [None, Some(theirs)] {
         assert_eq!(reason(&trust, &same_name, consent), Reason::OtherSigner);
     }
-    // When nothing came of the first one, or its publishers are not trusted any more, it is free.
+    // The name is free if the first install failed, or if its publishers are no longer trusted.
     let mut free = trust.clone();
     free.disown("tool");
     assert!(!free.is_owned("tool") && free.is_owned("other"));
@@ -87,10 +87,10 @@ fn an_older_file_is_judged_by_the_newest_list_that_was_seen() {
     signers.targets.remove("gone/1.json");
     signers.withdrawn.insert("gone/1.json".into(), 5);
     let (_, trust) = trust.check(&head(&mut signers, "tool", 9, 7), None, NOW).unwrap();
-    assert!(trust.check(&still, None, NOW).is_ok(), "it is only old");
+    assert!(trust.check(&still, None, NOW).is_ok(), "the file is only old");
     assert_eq!(reason(&trust, &gone, None), Reason::Withdrawn);
     assert_eq!(reason(&trust, &old, None), Reason::BelowFloor);
-    // Nor does forgetting them and trusting them again let it in.
+    // Forgetting the publishers and trusting them again does not change that.
     let mut again = trust.clone();
     again.forget(signers.root_digest());
     assert_eq!(reason(&again, &still, None), Reason::NotConsented);
@@ -111,7 +111,7 @@ fn keys_that_were_replaced_sign_nothing_any_more() {
 fn a_server_of_the_same_publishers_finds_root_and_floors_but_not_the_list_of_a_file() {
     let (mut signers, trust) = world();
     let first = signers.roots[0].clone();
-    // The server has an older list than the file: it must be taken all the same.
+    // The server's list is older than the file's; the machine must accept it anyway.
     let servers = TrustStore::enrol(&first, signers.root_digest()).unwrap();
     let metadata = signers.metadata();
     let (_, trust) = trust.check(&head(&mut signers, "other", 1, 0), None, NOW).unwrap();
@@ -121,10 +121,10 @@ fn a_server_of_the_same_publishers_finds_root_and_floors_but_not_the_list_of_a_f
     assert_eq!(trust.for_server(&Signers::new(NOW).roots[0]), None);
     signers.next_root(|_| {});
     let next = signers.roots[1].clone();
-    assert_eq!(trust.for_server(&next).unwrap().floor("tool"), 3, "the one after the one that is known");
+    assert_eq!(trust.for_server(&next).unwrap().floor("tool"), 3, "the successor of the known root");
     let (_, trust) = trust.check(&head(&mut signers, "other", 2, 0), None, NOW).unwrap();
     for root in [&first, &next] {
         let store = trust.for_server(root).unwrap();
-        assert_eq!((store.floor("tool"), store.versions().root), (3, 2), "no root is forgotten");
+        assert_eq!((store.floor("tool"), store.versions().root), (3, 2), "the newest root is kept");
     }
 }

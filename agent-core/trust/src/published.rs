@@ -1,34 +1,35 @@
-//! The publishers' list of releases, for those who add to it: signatures are checked, freshness is not.
+//! The publishers' release list, for programs that extend it: signatures are verified, freshness is not.
 
 use crate::{TrustError, release::seconds};
 use banyan_proto::UnixSeconds;
 use sigstore_tuf::{Metadata, Root, Targets};
 use std::collections::BTreeMap;
 
-/// Under this name the signed list says which releases were withdrawn, and by which version of the list: an object of
-/// target names and versions. It is the publishers' own memory, under their signature: a withdrawn name never comes back,
-/// its sequence is not used again, and whoever has seen a list of the latest of these versions has missed no withdrawal.
+/// The key in the signed list that names withdrawn releases: an object from target name to the version of the list that
+/// withdrew it. The publishers sign it with the list. A withdrawn name never returns, and its sequence is never used
+/// again. A machine that has seen a list of the latest of these versions has missed no withdrawal.
 pub const WITHDRAWN: &str = "withdrawn";
 
-/// What a targets.json lists, after its signatures were verified. The default is the list before the first release.
+/// The contents of a targets.json whose signatures have been verified. The default is the list before the first
+/// release.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Published {
-    /// Version of the list; 0 when nothing was ever published.
+    /// The list's version; 0 before the first release.
     pub version: u64,
-    /// When it expires.
+    /// When the list expires.
     pub expires: UnixSeconds,
-    /// Releases by target name (`PACKAGE/SEQUENCE.json`).
+    /// The releases by target name (`PACKAGE/SEQUENCE.json`).
     pub targets: BTreeMap<String, Target>,
-    /// Target names of releases that were taken off the list, with the version of the list that did it.
+    /// The target names of withdrawn releases, with the version of the list that withdrew them.
     pub withdrawn: BTreeMap<String, u64>,
 }
 
-/// A manifest as the list pins it.
+/// The length and hash of a manifest, as pinned by the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// SHA-256, lower-case hexadecimal; empty when the list gives none.
+    /// SHA-256 in lower-case hexadecimal; empty if the list contains none.
     pub sha256: String,
 }
 
@@ -52,19 +53,19 @@ impl Published {
             withdrawn,
         })
     }
-    /// Whether the list has a target of this name with exactly this text.
+    /// Returns whether the list has a target of this name with exactly this text.
     #[must_use]
     pub fn lists(&self, name: &str, text: &str) -> bool {
         self.targets
             .get(name)
             .is_some_and(|target| target.length == text.len() as u64 && target.sha256 == sha256_hex(text.as_bytes()))
     }
-    /// Version of the last list that withdrew something; 0 when none did.
+    /// Returns the version of the last list that withdrew a release; 0 if none did.
     #[must_use]
     pub fn last_withdrawal(&self) -> u64 {
         self.withdrawn.values().copied().max().unwrap_or(0)
     }
-    /// The highest sequence that was ever published of a package, withdrawn releases included; 0 when none was.
+    /// Returns the highest sequence ever published of a package, including withdrawn releases; 0 if there is none.
     #[must_use]
     pub fn highest_sequence(&self, package: &str) -> u64 {
         let sequence = |name: &str| name.strip_prefix(package)?.strip_prefix('/')?.strip_suffix(".json")?.parse().ok();
@@ -72,7 +73,7 @@ impl Published {
     }
 }
 
-/// The names that a list says were withdrawn.
+/// Returns the withdrawn target names that a list contains.
 pub(crate) fn withdrawn(targets: &Targets) -> Result<BTreeMap<String, u64>, TrustError> {
     let Some(value) = targets.extra.get(WITHDRAWN) else { return Ok(BTreeMap::new()) };
     serde_json::from_value(value.clone()).map_err(|error| TrustError::Forged {
@@ -81,11 +82,12 @@ pub(crate) fn withdrawn(targets: &Targets) -> Result<BTreeMap<String, u64>, Trus
     })
 }
 
-/// Ids of the keys of a role (`root` or `targets`), as `root` names them, whose signatures on `signed` are right, without
-/// asking whether they are enough. For showing who signed something, and who still has to.
+/// Returns the ids of a role's keys, as named by `root`, whose signatures on `signed` are valid. The role is `root` or
+/// `targets`. It does not check whether they reach the threshold. Tools use it to show who has signed and who still has
+/// to.
 ///
 /// # Errors
-/// [`TrustError::Forged`] when one of the two is not of its form.
+/// [`TrustError::Forged`] when either text is malformed.
 pub fn signers(root: &str, role: &'static str, signed: &str) -> Result<Vec<String>, TrustError> {
     let forged = |source| TrustError::Forged { role, source };
     let root =
@@ -112,7 +114,7 @@ pub fn signers(root: &str, role: &'static str, signed: &str) -> Result<Vec<Strin
     Ok(found)
 }
 
-/// SHA-256 in lower-case hexadecimal, as TUF writes it.
+/// Calculates SHA-256 in lower-case hexadecimal, as TUF writes it.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
 }

@@ -1,4 +1,4 @@
-//! What has passed the checks: metadata, and a release that it proves.
+//! Verified metadata, and the verified releases that it proves.
 
 use crate::{
     TrustError, Versions,
@@ -19,25 +19,26 @@ impl TrustedMetadata {
     pub(crate) fn new(set: TrustedMetadataSet, versions: Versions) -> Self {
         Self { set, versions }
     }
-    /// Its versions.
+    /// Returns the metadata's versions.
     #[must_use]
     pub fn versions(&self) -> Versions {
         self.versions
     }
-    /// Target names of releases that the publishers have withdrawn (rule T8), with the version of the list that did it.
+    /// Returns the target names of withdrawn releases (rule T8), with the version of the list that withdrew them.
     ///
     /// # Errors
-    /// [`TrustError::Forged`] when the list says it in a form that this version does not know.
+    /// [`TrustError::Forged`] when the list contains them in a form unknown to this version.
     pub fn withdrawn(&self) -> Result<BTreeMap<String, u64>, TrustError> {
         self.set.targets_role("targets").map_or(Ok(BTreeMap::new()), withdrawn)
     }
-    /// When the first of the four roles expires: not to be relied on afterwards.
+    /// Returns when the first of the four roles expires. The metadata must not be relied on afterwards.
     #[must_use]
     pub fn expires(&self) -> UnixSeconds {
         let online = [self.set.timestamp().map(|role| role.expires), self.set.snapshot().map(|role| role.expires)];
         online.into_iter().flatten().map(seconds).fold(self.publisher_expires(), UnixSeconds::min)
     }
-    /// When the first of the publishers' roles (root, targets) expires. Only they can renew it: worth a warning in time.
+    /// Returns when the first of the publishers' roles (root, targets) expires. Only publishers can renew these, so
+    /// warn early.
     #[must_use]
     pub fn publisher_expires(&self) -> UnixSeconds {
         let root = seconds(self.set.root().expires);
@@ -45,7 +46,8 @@ impl TrustedMetadata {
     }
 }
 
-/// A release that publishers signed, by metadata that is fresh, not rolled back, and not below the package's floor.
+/// A release that publishers signed. Its metadata is fresh and not rolled back, and it is not below the package's
+/// floor.
 #[derive(Debug, Clone)]
 pub struct TrustedRelease {
     manifest: Manifest,
@@ -56,7 +58,7 @@ pub struct TrustedRelease {
 }
 
 impl TrustedRelease {
-    /// The manifest, if its text is the one wanted and a target of the metadata (rule T2).
+    /// Returns the release if its manifest's text has the hash `wanted` and is a target of the metadata (rule T2).
     pub(crate) fn find(metadata: &TrustedMetadata, text: &str, wanted: Digest) -> Result<Self, TrustError> {
         if text.len() > limits::MANIFEST_BYTES {
             let (found, limit) = (text.len(), limits::MANIFEST_BYTES);
@@ -80,10 +82,10 @@ impl TrustedRelease {
             .set
             .targets_role("targets")
             .and_then(|targets| targets.target(&name))
-            .ok_or_else(|| missing("does not have"))?;
+            .ok_or_else(|| missing("does not contain"))?;
         let sha256 = target.hashes.get("sha256").ok_or_else(|| missing("has no SHA-256 hash for"))?;
         if target.length != text.len() as u64 || !sha256.eq_ignore_ascii_case(&sha256_hex(text.as_bytes())) {
-            return Err(missing("has other contents for"));
+            return Err(missing("has different contents for"));
         }
         let (versions, expires) = (metadata.versions(), metadata.expires());
         Ok(Self { manifest, digest: found, versions, expires, from_cache: false })
@@ -91,33 +93,35 @@ impl TrustedRelease {
     pub(crate) fn proved_by_cache(self) -> Self {
         Self { from_cache: true, ..self }
     }
-    /// What the publishers say about it.
+    /// Returns the signed manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
-    /// BLAKE3 of the manifest's text.
+    /// Returns the BLAKE3 of the manifest's text.
     #[must_use]
     pub fn manifest_digest(&self) -> Digest {
         self.digest
     }
-    /// Versions of the metadata that proved it.
+    /// Returns the versions of the metadata that proved the release.
     #[must_use]
     pub fn versions(&self) -> Versions {
         self.versions
     }
-    /// When the metadata that proved it expires. After that it has to be checked again with newer metadata.
+    /// Returns when the metadata that proved the release expires. After that, check the release again with newer
+    /// metadata.
     #[must_use]
     pub fn expires(&self) -> UnixSeconds {
         self.expires
     }
-    /// Whether this machine's own metadata proved it, and not the offered one. Hand on what proved it.
+    /// Returns whether this machine's own metadata proved the release instead of the offered metadata. Forward the
+    /// metadata that proved it.
     #[must_use]
     pub fn from_cache(&self) -> bool {
         self.from_cache
     }
-    /// The artifact that an order is about, when the order and the release agree: two signers for every installation
-    /// (rule T3).
+    /// Returns the artifact that an order is about, if the order and the release agree. So every install needs two
+    /// signers (rule T3).
     ///
     /// # Errors
     /// [`TrustError::NotOrdered`] or [`TrustError::WrongPlatform`].
@@ -137,9 +141,9 @@ impl TrustedRelease {
     }
 }
 
-/// Identifies these very bytes, so that a proof which comes once for each stripe is checked once. A verdict may be used
-/// again for the same fingerprint and manifest hash until [`TrustedRelease::expires`], and as long as the store is the
-/// one that the check gave.
+/// Returns a hash of all parts of a proof, so that a proof that arrives once for each stripe is verified only once. A
+/// verdict can be reused for the same fingerprint and manifest hash until [`TrustedRelease::expires`], as long as the
+/// store is the one that the check returned.
 #[must_use]
 pub fn fingerprint(release: &ReleaseProof) -> Digest {
     let metadata = &release.metadata;

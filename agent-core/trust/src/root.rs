@@ -1,19 +1,19 @@
-//! Rules for roots that go beyond TUF's own: who may hold which role's key, and when floors begin anew.
+//! Rules for TUF roots beyond the specification: separation of the roles' keys, and reset of floors after key rotation.
 
 use crate::TrustError;
 use sigstore_tuf::{Root, key::Key};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names of TUF's top-level roles.
+/// The names of TUF's top-level roles.
 pub(crate) const ROLES: [&str; 4] = ["root", "targets", "snapshot", "timestamp"];
-/// The roles whose keys stay with the publishers, offline.
+/// The roles whose keys the publishers keep offline.
 const OFFLINE: [&str; 2] = ["root", "targets"];
 
-/// Whether a root's roles are apart from each other (rule T1).
+/// Checks that a root keeps its roles apart (rule T1).
 ///
-/// A key that the server holds must not sign roots or targets: else whoever steals the server says what is installed.
-/// Root keys must not sign targets, so that stolen targets keys can be replaced. One key under two ids would count twice
-/// towards a threshold. A threshold above the number of keys could never be met again.
+/// A key that the server holds must not sign roots or targets. Otherwise an attacker who takes over the server decides
+/// what is installed. Root keys must not sign targets, so that stolen targets keys can be replaced. One key under two
+/// ids would count twice towards a threshold. A threshold above the number of keys could never be reached again.
 pub(crate) fn check_sound(root: &Root) -> Result<(), TrustError> {
     let unsound = |why: String| Err(TrustError::UnsoundRoot { version: root.version, why });
     let mut material = BTreeMap::new();
@@ -23,10 +23,10 @@ pub(crate) fn check_sound(root: &Root) -> Result<(), TrustError> {
         }
     }
     for role in ROLES {
-        let Some(keys) = root.role(role) else { return unsound(format!("it has no {role} role")) };
+        let Some(keys) = root.role(role) else { return unsound(format!("the {role} role is missing")) };
         let known = role_keys(root, role).len();
         if keys.threshold == 0 || keys.threshold > known {
-            return unsound(format!("the {role} role asks for {} signatures and has {known} keys", keys.threshold));
+            return unsound(format!("the {role} role requires {} signatures but has {known} keys", keys.threshold));
         }
     }
     for offline in OFFLINE {
@@ -39,14 +39,15 @@ pub(crate) fn check_sound(root: &Root) -> Result<(), TrustError> {
     Ok(())
 }
 
-/// Whether the keys of `role` were replaced so that what the old ones signed does not count any more: then the versions
-/// they reached do not count either, and a thief who had signed a huge version has not stopped the role for ever.
+/// Returns whether the keys of `role` were replaced, so that signatures of the old keys no longer reach the threshold.
+/// In that case the versions they reached do not count either. So a thief who signed a huge version has not blocked the
+/// role for ever.
 pub(crate) fn was_rotated(old: &Root, new: &Root, role: &str) -> bool {
     let kept = role_keys(old, role).intersection(&role_keys(new, role)).count();
     new.role(role).is_none_or(|keys| kept < keys.threshold)
 }
 
-/// The public keys of a role, as bytes: ids are only names.
+/// Returns a role's public keys as bytes. Ids are only names, so they are not compared.
 fn role_keys(root: &Root, role: &str) -> BTreeSet<Vec<u8>> {
     let ids = root.role(role).map(|keys| keys.keyids.as_slice()).unwrap_or_default();
     ids.iter().filter_map(|id| root.keys.get(id)).map(key_material).collect()
@@ -55,7 +56,7 @@ fn role_keys(root: &Root, role: &str) -> BTreeSet<Vec<u8>> {
 fn key_material(key: &Key) -> Vec<u8> {
     match key.verification_key() {
         Ok(usable) => usable.as_bytes().to_vec(),
-        // Of a kind this version cannot check: it signs nothing here, and is told apart by its text.
+        // This version cannot verify keys of this kind, so they sign nothing here. Their text distinguishes them.
         Err(_) => key.keyval.public.trim().to_lowercase().into_bytes(),
     }
 }

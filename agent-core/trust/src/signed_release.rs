@@ -1,9 +1,9 @@
-//! A release as publishers signed it, without a server's word that it is current: what a package file proves by itself.
+//! Verifies a release in a package file: signed by its publishers, but without a server that confirms it is current.
 //!
-//! A file that is carried by hand has no fresh timestamp, so nothing here says that the release is the newest, or that it
-//! was not withdrawn since. What is left of the checks: the chain of roots, signatures and expiry of root and list, and
-//! the machine's floors. The type is another one than [`crate::TrustedRelease`], so that what asks for both signers
-//! (rule T3) cannot be given this by accident.
+//! A package file has no fresh timestamp. So nothing here proves that the release is the newest or was not withdrawn
+//! since. The remaining checks are the chain of roots, the signatures and expiry of root and list, and the machine's
+//! floors. The type differs from [`crate::TrustedRelease`], so that code that requires both signers (rule T3) cannot
+//! accept this one by accident.
 
 use crate::{Published, TrustError, TrustStore, Versions, package::Head};
 use banyan_proto::{
@@ -11,7 +11,7 @@ use banyan_proto::{
     peer::{Metadata, ReleaseProof},
 };
 
-/// A release that publishers signed; only [`TrustStore::check_signed`] makes one.
+/// A release that publishers signed. Only [`TrustStore::check_signed`] creates one.
 #[derive(Debug, Clone)]
 pub struct SignedRelease {
     manifest: Manifest,
@@ -21,22 +21,22 @@ pub struct SignedRelease {
 }
 
 impl SignedRelease {
-    /// What the publishers say about it.
+    /// Returns the signed manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
-    /// BLAKE3 of the manifest's text.
+    /// Returns the BLAKE3 of the manifest's text.
     #[must_use]
     pub fn manifest_digest(&self) -> Digest {
         self.digest
     }
-    /// Versions of root and list that prove it; the others are 0.
+    /// Returns the versions of the root and list that prove the release; the others are 0.
     #[must_use]
     pub fn versions(&self) -> Versions {
         self.versions
     }
-    /// When the publishers' signature on the list ends.
+    /// Returns when the publishers' signature on the list expires.
     #[must_use]
     pub fn expires(&self) -> UnixSeconds {
         self.expires
@@ -44,8 +44,8 @@ impl SignedRelease {
 }
 
 impl TrustStore {
-    /// Checks a release by the publishers' signatures alone: a chain of roots, their list, a manifest. Gives the store
-    /// that must be kept from then on, as [`TrustStore::check`] does.
+    /// Verifies a release by the publishers' signatures alone: a chain of roots, their list, a manifest. Also returns
+    /// the store to keep from then on, as [`TrustStore::check`] does.
     ///
     /// # Errors
     /// See [`TrustError`].
@@ -66,7 +66,7 @@ impl TrustStore {
         if list.expires < now {
             return Err(TrustError::Expired { role: "targets".into(), ago: now.0 - list.expires.0 });
         }
-        // T4, for the one role that is here.
+        // Rule T4, for the only role that a package file contains.
         store.saw_targets(list.version)?;
         let manifest = listed(&list, manifest)?;
         store.take_floor(&manifest.0)?;
@@ -75,13 +75,13 @@ impl TrustStore {
         Ok((release, store))
     }
 
-    /// Checks what a package file says by a machine that has heard more than the file: where the file's own metadata is
-    /// older than what was seen here, the machine's newest metadata (from a cache, so it is checked like any other) may
-    /// prove the release. Nothing is learnt: whoever shows a file to this machine must not be able to make it refuse what
-    /// its server says, by a list that the server has not got.
+    /// Verifies a package file on a machine that may have newer metadata than the file. If the file's own metadata is
+    /// older, the machine's newest metadata may prove the release. That metadata comes from a cache and gets the same
+    /// checks. The machine records nothing from the file: a list that the server does not have must not make the
+    /// machine refuse the server's lists.
     ///
     /// # Errors
-    /// Of the two verdicts the one that says more: about the release when one of them got so far.
+    /// Of two errors, the more specific one: the error about the release if either check got that far.
     pub fn look_at(
         &self,
         head: &Head,
@@ -91,7 +91,7 @@ impl TrustStore {
         let refused = match self.check_signed(&head.roots, &head.targets, &head.manifest, now) {
             Err(error) if error.is_about_metadata() => error,
             verdict => {
-                // The machine may know better: that it was withdrawn since, or a higher floor.
+                // The machine's metadata may show a later withdrawal or a higher floor.
                 let (release, _) = verdict?;
                 return match self.by_cache(head, cached, now) {
                     Some(Err(error @ (TrustError::Withdrawn { .. } | TrustError::BelowFloor { .. }))) => Err(error),
@@ -102,7 +102,7 @@ impl TrustStore {
         match self.by_cache(head, cached, now) {
             None => Err(refused),
             Some(Err(error)) if error.is_about_metadata() => Err(refused),
-            // Of a file that is only old, the newer list says what is wrong; of a forged one, that it is forged.
+            // If the file is only old, report the error from the newer list. If it is forged, report that.
             Some(Err(TrustError::NotPublished { .. }))
                 if !matches!(refused, TrustError::RolledBack { .. } | TrustError::Expired { .. }) =>
             {
@@ -129,7 +129,7 @@ impl TrustStore {
     }
 }
 
-/// The manifest, if its text is a target of the list (rule T2).
+/// Returns the manifest if its text is a target of the list (rule T2).
 fn listed(list: &Published, text: &str) -> Result<(Manifest, Digest), TrustError> {
     if text.len() > limits::MANIFEST_BYTES {
         let (found, limit) = (text.len(), limits::MANIFEST_BYTES);
@@ -141,7 +141,7 @@ fn listed(list: &Published, text: &str) -> Result<(Manifest, Digest), TrustError
         return Err(TrustError::Withdrawn { targets, target });
     }
     if !list.lists(&target, text) {
-        let what = "does not have, or has other contents for,";
+        let what = "does not contain, or has different contents for,";
         return Err(TrustError::NotPublished { targets, what, target });
     }
     Ok((manifest, Digest::of(text.as_bytes())))

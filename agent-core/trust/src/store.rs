@@ -1,4 +1,4 @@
-//! What a machine has to remember so that nobody can take it back to an older state.
+//! The machine's persistent trust store, which protects it against rollback to an older state.
 
 use crate::{Published, TrustError, TrustedMetadata, TrustedRelease, root};
 use banyan_proto::{
@@ -9,51 +9,53 @@ use serde::{Deserialize, Serialize};
 use sigstore_tuf::{Metadata as SignedRole, Root, TrustedMetadataSet};
 use std::collections::BTreeMap;
 
-/// Versions of TUF metadata.
+/// Versions of the four TUF metadata files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Versions {
-    /// Of root.json.
+    /// The version of root.json.
     pub root: u64,
-    /// Of timestamp.json.
+    /// The version of timestamp.json.
     pub timestamp: u64,
-    /// Of snapshot.json.
+    /// The version of snapshot.json.
     pub snapshot: u64,
-    /// Of targets.json.
+    /// The version of targets.json.
     pub targets: u64,
 }
 
 impl Versions {
-    /// Whether they are no older than what a go-ahead names (rule A6). To be asked of the release that is about to be
-    /// installed, not of the store: a release may have been withdrawn in newer metadata than the one that proved it.
+    /// Returns whether these versions are at least those in an install permit (rule A6). Apply it to the release that
+    /// is about to be installed, not to the store: newer metadata than the metadata that proved the release may have
+    /// withdrawn it.
     #[must_use]
     pub fn at_least(&self, timestamp_version: u64, snapshot_version: u64) -> bool {
         self.timestamp >= timestamp_version && self.snapshot >= snapshot_version
     }
 }
 
-/// The machine's root of trust and its floors.
+/// The machine's root of trust and its minimum versions (floors).
 ///
-/// Methods do not change it but give the store that must be kept from then on: persist and sync that one **before**
-/// acting on the verdict. It belongs in the machine's database, apart from cached metadata; when it cannot be read
-/// nothing may be trusted.
+/// Methods do not modify the store; they return the store to keep from then on. Persist and sync the returned store
+/// **before** acting on the verdict. The store belongs in the machine's database, apart from cached metadata. If it
+/// cannot be read, nothing may be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustStore {
     /// The newest trusted root.json.
     root: String,
-    /// The highest versions seen.
+    /// The highest versions seen of each metadata file.
     versions: Versions,
-    /// Per package the highest `min_sequence` seen in a published manifest.
+    /// For each package, the highest `min_sequence` seen in a published manifest.
     floors: BTreeMap<String, u64>,
-    /// The last signed time.
+    /// The latest signed time seen.
     signed_time: UnixSeconds,
 }
 
 impl TrustStore {
-    /// Begins with the first root, whose text must have the hash in the join code.
+    /// Creates a store from the first root, whose text must have the hash in the join code. It does not check the
+    /// root's expiry; each later check of metadata does.
     ///
     /// # Errors
-    /// [`TrustError::WrongFirstRoot`] for another root; [`TrustError::Forged`] or [`TrustError::UnsoundRoot`] for one
-    /// that is not signed by its own keys or mixes up roles. Its expiry is looked at when metadata is checked.
+    /// [`TrustError::WrongFirstRoot`] for another root. [`TrustError::Forged`] or [`TrustError::UnsoundRoot`] for a
+    /// root that is not signed by its own keys or that mixes roles.
     pub fn enrol(root_json: &str, expected: Digest) -> Result<Self, TrustError> {
         within("root.json", root_json.len(), limits::METADATA_BYTES)?;
         let found = Digest::of(root_json.as_bytes());
@@ -70,11 +72,11 @@ impl TrustStore {
             signed_time: UnixSeconds::default(),
         })
     }
-    /// Checks a release: the metadata as [`TrustStore::refresh`] does, then the manifest against it and the floors.
-    /// `wanted` is the BLAKE3 of the manifest in the order.
+    /// Verifies a release: first the metadata, as [`TrustStore::refresh`] does, then the manifest against the metadata
+    /// and the floors. `wanted` is the BLAKE3 of the manifest in the order.
     ///
     /// # Errors
-    /// See [`TrustError`]; [`TrustError::reason`] sorts them.
+    /// See [`TrustError`]; [`TrustError::reason`] classifies them.
     pub fn check(
         &self,
         release: &ReleaseProof,
@@ -86,12 +88,12 @@ impl TrustStore {
         store.take_floor(release.manifest())?;
         Ok((release, store))
     }
-    /// As [`TrustStore::check`]; but where the offered metadata cannot prove the release because it is stale, the
-    /// machine's own newest metadata (from a cache, so it is checked like any other) may prove it. An honest sender that
-    /// has heard less from the server than this machine is a common case, not an attack.
+    /// Verifies a release as [`TrustStore::check`] does, with a fallback for stale metadata. If the offered metadata
+    /// cannot prove the release, the machine's own newest metadata may prove it. That metadata comes from a cache and
+    /// gets the same checks. An honest sender with older metadata than this machine is a common case, not an attack.
     ///
     /// # Errors
-    /// Of the two verdicts the one that says more: about the release when one of them got so far.
+    /// Of two errors, the more specific one: the error about the release if either check got that far.
     pub fn check_or_cached(
         &self,
         release: &ReleaseProof,
@@ -111,8 +113,7 @@ impl TrustStore {
             Err(error) => Err(error),
         }
     }
-    /// Checks metadata alone: limits, the chain of roots, signatures, expiry, that the files belong together, and the
-    /// floors.
+    /// Verifies metadata alone: limits, the chain of roots, signatures, expiry, consistency of the files, and floors.
     ///
     /// # Errors
     /// See [`TrustError`].
@@ -131,7 +132,7 @@ impl TrustStore {
         let not_below = |role, seen: u64, offered: u64| {
             if offered < seen { Err(TrustError::RolledBack { role, seen, offered }) } else { Ok(()) }
         };
-        // The order of the TUF specification, 5.3.10 to 5.6; our floors (rule T4) stand right behind each role.
+        // The order of the TUF specification, 5.3.10 to 5.6. Our floors (rule T4) follow directly after each role.
         set.check_root_expired(at).map_err(failed("root"))?;
         set.update_timestamp(metadata.timestamp.as_bytes(), at).map_err(failed("timestamp"))?;
         let version = set.timestamp().map_or(0, |role| role.version);
@@ -146,16 +147,16 @@ impl TrustStore {
         store.versions.targets = version;
         Ok((TrustedMetadata::new(set, store.versions), store))
     }
-    /// Follows roots only: those at or below the trusted one are skipped, the others must follow without a gap, each
-    /// signed by the one before and by itself.
+    /// Follows a chain of roots without checking other metadata. Roots at or below the trusted version are skipped. The
+    /// others must follow without a gap, each signed by the previous root's keys and its own.
     ///
     /// # Errors
     /// [`TrustError::TooLarge`], [`TrustError::RootGap`], [`TrustError::Forged`], [`TrustError::UnsoundRoot`].
     pub fn update_roots(&self, roots: &[String]) -> Result<Self, TrustError> {
         Ok(self.with_roots(roots)?.1)
     }
-    /// What a targets.json lists, if the trusted root's targets keys signed it. Expiry is not looked at: this is for the
-    /// publisher and the server, who renew it, never for a decision to install.
+    /// Returns the contents of a targets.json that the trusted root's targets keys signed. It ignores expiry: it is for
+    /// the publisher and the server, who renew the file, and never for a decision to install.
     ///
     /// # Errors
     /// [`TrustError::TooLarge`] or [`TrustError::Forged`].
@@ -163,45 +164,46 @@ impl TrustStore {
         within("targets.json", targets_json.len(), limits::METADATA_BYTES)?;
         Published::verify(self.set()?.root(), targets_json)
     }
-    /// Takes note of a time in a document signed by the server, after its signature was verified.
+    /// Records the time in a document that the server signed. The caller has already verified the signature.
     pub fn believe_time(&mut self, signed: UnixSeconds) {
         self.signed_time = self.signed_time.max(signed);
     }
-    /// The time to decide by: this machine's clock, never before the last signed time (rule T6).
+    /// Returns the time for decisions: this machine's clock, but never before the latest signed time (rule T6).
     #[must_use]
     pub fn time(&self, now: UnixSeconds) -> UnixSeconds {
         now.max(self.signed_time)
     }
-    /// The same root and floors for a machine that now belongs to a server: it goes by the server's lists from now on, and
-    /// one that was only ever seen in a package file must not make it refuse them (rule T9).
+    /// Returns a store with the same root and floors for a machine that now belongs to a server. It drops the other
+    /// metadata versions: a list seen only in a package file must not make the machine refuse the server's lists (rule
+    /// T9).
     #[must_use]
     pub fn for_server(&self) -> Self {
         let versions = Versions { root: self.versions.root, ..Versions::default() };
         Self { versions, ..self.clone() }
     }
-    /// The highest versions seen.
+    /// Returns the highest versions seen.
     #[must_use]
     pub fn versions(&self) -> Versions {
         self.versions
     }
-    /// The lowest sequence of a package that this machine takes.
+    /// Returns the lowest sequence of a package that this machine accepts.
     #[must_use]
     pub fn floor(&self, package: &str) -> u64 {
         self.floors.get(package).copied().unwrap_or(0)
     }
-    /// The newest trusted root.json.
+    /// Returns the newest trusted root.json.
     #[must_use]
     pub fn root(&self) -> &str {
         &self.root
     }
 
-    /// A verifier that trusts the kept root. It is made anew for every check, so that it has no floors of its own that
-    /// could differ from ours.
+    /// Creates a verifier that trusts the stored root. Each check uses a new one, so that it has no floors of its own
+    /// that could differ from ours.
     fn set(&self) -> Result<TrustedMetadataSet, TrustError> {
         let set = TrustedMetadataSet::from_root(self.root.as_bytes())
             .map_err(|error| TrustError::StoreDamaged(error.to_string()))?;
         if set.root().version != self.versions.root {
-            return Err(TrustError::StoreDamaged("the root has another version than was noted".into()));
+            return Err(TrustError::StoreDamaged("the root's version differs from the recorded one".into()));
         }
         Ok(set)
     }
@@ -228,8 +230,8 @@ impl TrustStore {
         }
         Ok((set, store))
     }
-    /// Refuses a release below its package's floor, and learns the floor that it sets (rule T5). A release that brings
-    /// back older content has a higher sequence, so there is no exception.
+    /// Refuses a release below its package's floor, and records the floor that the release sets (rule T5). There is no
+    /// exception: a release that restores older content has a higher sequence.
     pub(crate) fn take_floor(&mut self, manifest: &Manifest) -> Result<(), TrustError> {
         let floor = self.floor(&manifest.package);
         if manifest.sequence < floor {
@@ -241,7 +243,7 @@ impl TrustStore {
         }
         Ok(())
     }
-    /// Takes note of a list's version, unless a newer one was seen.
+    /// Records a list's version; refuses a list older than the newest one seen.
     pub(crate) fn saw_targets(&mut self, version: u64) -> Result<(), TrustError> {
         if version < self.versions.targets {
             return Err(TrustError::RolledBack { role: "targets", seen: self.versions.targets, offered: version });
@@ -249,13 +251,13 @@ impl TrustStore {
         self.versions.targets = version;
         Ok(())
     }
-    /// Whether the trusted root's time is not over.
+    /// Returns an error if the trusted root has expired.
     pub(crate) fn root_is_fresh(&self, now: UnixSeconds) -> Result<(), TrustError> {
         let checked = self.set()?.check_root_expired(timestamp(now));
         checked.map_err(|error| TrustError::from_library("root", error, now))
     }
-    /// TUF 5.3.11, recovery from a fast-forward attack: versions that replaced keys reached do not bind the new ones.
-    /// Package floors stay: they never fall.
+    /// Implements TUF 5.3.11, recovery from a fast-forward attack: versions reached under replaced keys do not bind the
+    /// new keys. Package floors never fall.
     fn begin_anew_after(&mut self, old: &Root, new: &Root) {
         if root::was_rotated(old, new, "timestamp") || root::was_rotated(old, new, "snapshot") {
             (self.versions.timestamp, self.versions.snapshot) = (0, 0);
@@ -270,7 +272,7 @@ fn within(what: &'static str, found: usize, limit: usize) -> Result<(), TrustErr
     if found > limit { Err(TrustError::TooLarge { what, found, limit }) } else { Ok(()) }
 }
 
-/// For the library. A time beyond what it can say is after every expiry.
+/// Converts a time for the library. A time beyond its range counts as later than every expiry.
 fn timestamp(now: UnixSeconds) -> jiff::Timestamp {
     i64::try_from(now.0).ok().and_then(|s| jiff::Timestamp::from_second(s).ok()).unwrap_or(jiff::Timestamp::MAX)
 }

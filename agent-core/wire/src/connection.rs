@@ -1,4 +1,4 @@
-//! A connection to one other machine: dialled or accepted, its identity known, the first messages exchanged.
+//! A connection to one other machine: dialled or accepted, its identity verified, the greetings exchanged.
 
 use crate::{
     socket::{Expected, Socket},
@@ -22,36 +22,36 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, TlsStream};
 
-/// How long a machine may take to answer a dial, all its addresses tried at once (rule L7).
+/// How long a machine may take to answer a dial; all its addresses are tried at once (rule L7).
 pub const DIAL: Duration = Duration::from_secs(2);
-/// How long the first messages may take on an accepted connection.
+/// How long the greetings may take on an accepted connection.
 const GREETING: Duration = Duration::from_secs(5);
-/// How long, and for how many bytes, somebody who was refused may take to hang up.
+/// How long, and for how many bytes, a refused client may take to disconnect.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 << 10;
-/// Largest greeting (bytes).
+/// The largest greeting (bytes).
 const GREETING_BYTES: usize = 4 << 10;
 
-/// An open connection to a known machine.
+/// An open connection to an identified machine.
 pub struct Connection {
-    /// Who is there, as its certificate says.
+    /// The peer's identifier, from its certificate.
     pub peer: MachineId,
-    /// Its certificate.
+    /// The peer's certificate.
     pub certificate: CertificateDer<'static>,
-    /// Its greeting.
+    /// The peer's greeting.
     pub hello: Hello,
     pub(crate) read: ReadHalf<TlsStream<Socket>>,
     pub(crate) write: WriteHalf<TlsStream<Socket>>,
     pub(crate) expected: Expected,
 }
 
-/// Why there is no connection.
+/// The reason why no connection was established.
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
 pub struct NoConnection {
-    /// For the machine and the report.
+    /// The reason code for the state machine and the report.
     pub reason: Reason,
-    /// For people.
+    /// A description for log readers.
     pub detail: String,
 }
 
@@ -61,7 +61,7 @@ impl NoConnection {
     }
 }
 impl From<io::Error> for NoConnection {
-    /// Tells a wrong or revoked machine from one that is not there.
+    /// Distinguishes a wrong or revoked machine from an unreachable one.
     fn from(error: io::Error) -> Self {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
         let reason = match tls {
@@ -78,10 +78,10 @@ impl From<io::Error> for NoConnection {
     }
 }
 
-/// Connects to a machine, at all its addresses at once; the first that proves to be that machine wins.
+/// Connects to a machine at all its addresses at once. The first connection that proves to be that machine wins.
 ///
 /// # Errors
-/// When none does in [`DIAL`].
+/// When none succeeds within [`DIAL`].
 pub async fn dial(
     peer: MachineId,
     addresses: Vec<SocketAddr>,
@@ -96,7 +96,7 @@ pub async fn dial(
                 let stream = Socket::from(TcpStream::connect(address).await?);
                 stream.prepare()?;
                 let name = ServerName::try_from(machine_name(peer))
-                    .map_err(|_| NoConnection::new(Reason::InternalError, "a machine's name is a DNS name"))?;
+                    .map_err(|_| NoConnection::new(Reason::InternalError, "the name is not a DNS name"))?;
                 let stream = TlsConnector::from(tls).connect(name, stream).await?;
                 greet(TlsStream::Client(stream), hello).await
             }
@@ -118,15 +118,15 @@ pub async fn dial(
     })
 }
 
-/// Greets the other side of an accepted connection.
+/// Exchanges greetings on an accepted connection.
 ///
 /// # Errors
-/// When it shows no certificate of a machine, or does not greet.
+/// When the peer presents no machine certificate, or does not greet.
 pub async fn accept(stream: tokio_rustls::server::TlsStream<Socket>, hello: Hello) -> Result<Connection, NoConnection> {
     stream.get_ref().0.prepare()?;
     timeout(GREETING, greet(TlsStream::Server(stream), hello))
         .await
-        .unwrap_or_else(|_| Err(NoConnection::new(Reason::ProtocolBroken, "no greeting came")))
+        .unwrap_or_else(|_| Err(NoConnection::new(Reason::ProtocolBroken, "no greeting received")))
 }
 
 async fn greet(stream: TlsStream<Socket>, mine: Hello) -> Result<Connection, NoConnection> {
@@ -134,12 +134,12 @@ async fn greet(stream: TlsStream<Socket>, mine: Hello) -> Result<Connection, NoC
     let (socket, session) = stream.get_ref();
     let expected = socket.expected();
     if session.alpn_protocol() != Some(ALPN_PEER) {
-        return Err(broken("the other side does not speak this protocol".into()));
+        return Err(broken("the peer does not speak this protocol".into()));
     }
     let certificate = session
         .peer_certificates()
         .and_then(<[_]>::first)
-        .ok_or_else(|| NoConnection::new(Reason::WrongIdentity, "the other side shows no certificate"))?
+        .ok_or_else(|| NoConnection::new(Reason::WrongIdentity, "the peer presented no certificate"))?
         .clone()
         .into_owned();
     let peer = machine_of(&certificate).map_err(|error| NoConnection::new(Reason::WrongIdentity, error.to_string()))?;
@@ -150,7 +150,7 @@ async fn greet(stream: TlsStream<Socket>, mine: Hello) -> Result<Connection, NoC
     read.read_exact(&mut header).await?;
     let (kind, length) = frame::parse_header(header).map_err(|error| broken(error.to_string()))?;
     if length > GREETING_BYTES {
-        return Err(broken(format!("a greeting of {length} bytes")));
+        return Err(broken(format!("the greeting has {length} bytes, which is too many")));
     }
     let mut body = vec![0; length];
     read.read_exact(&mut body).await?;
@@ -159,14 +159,14 @@ async fn greet(stream: TlsStream<Socket>, mine: Hello) -> Result<Connection, NoC
             Ok(Connection { peer, certificate, hello, read, write, expected })
         }
         Ok(Frame::Control(Control::Hello(hello))) => {
-            Err(broken(format!("{} speaks versions {:?}, not {PROTOCOL_VERSION}", hello.software, hello.versions)))
+            Err(broken(format!("{} supports versions {:?}, not {PROTOCOL_VERSION}", hello.software, hello.versions)))
         }
-        Ok(_) => Err(broken("something came before the greeting".into())),
+        Ok(_) => Err(broken("the peer sent another message before the greeting".into())),
         Err(error) => Err(broken(error.to_string())),
     }
 }
 
-/// Accepts TLS on a connection that came in, within the time a handshake may take.
+/// Performs the TLS handshake on an incoming connection, within a time limit.
 ///
 /// # Errors
 /// When the handshake fails or takes too long.
@@ -189,8 +189,8 @@ pub async fn handshake(
         .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")))
 }
 
-/// Lets somebody whose certificate was refused read why. In TLS 1.3 the client sends its first request together with its
-/// certificate; closing before that has been read resets the connection, and the alert is lost on the way.
+/// Gives a refused client time to read the reason. In TLS 1.3 the client sends its first request together with its
+/// certificate. Closing before that has been read resets the connection, and the alert is lost.
 async fn linger(mut stream: Socket) {
     let drained = async {
         stream.shutdown().await?;
@@ -199,20 +199,20 @@ async fn linger(mut stream: Socket) {
     drop(timeout(LINGER, drained).await);
 }
 
-/// The TLS configurations of a node; swapped as a whole when the revocation list changes.
+/// The TLS configurations of a node; replaced as a whole when the revocation list changes.
 #[derive(Clone)]
 pub struct TlsPair {
-    /// For connections that come in.
+    /// For incoming connections.
     pub acceptor: Arc<rustls::ServerConfig>,
     /// For connections to peers.
     pub connector: Arc<ClientConfig>,
 }
 
 impl TlsPair {
-    /// Both for a machine: certificates on both sides, the list enforced.
+    /// Returns both configurations for a machine: certificates on both sides, revocation list enforced.
     ///
     /// # Errors
-    /// When certificate, key, CA or list do not fit each other.
+    /// When certificate, key, CA or list do not match.
     pub fn for_peers(credentials: &tls::Credentials, crl: Option<&tls::Crl>) -> Result<Self, tls::IdentityError> {
         Ok(Self {
             acceptor: credentials.acceptor(crl, false, &[ALPN_PEER])?,
@@ -222,25 +222,25 @@ impl TlsPair {
 }
 
 impl Connection {
-    /// Sends one frame, without a node: for programs that speak the protocol by hand, as tests do.
+    /// Sends one frame without a node, for programs that speak the protocol directly, such as tests.
     ///
     /// # Errors
-    /// When the other side is gone.
+    /// When the peer is gone.
     pub async fn send(&mut self, frame: &Frame) -> io::Result<()> {
         self.send_bytes(&frame.encode()).await
     }
     /// Sends bytes that need not be a frame.
     ///
     /// # Errors
-    /// When the other side is gone.
+    /// When the peer is gone.
     pub async fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write.write_all(bytes).await?;
         self.write.flush().await
     }
-    /// The next frame, without a node.
+    /// Reads the next frame without a node.
     ///
     /// # Errors
-    /// When the other side is gone or sends something else.
+    /// When the peer is gone or sends something else.
     pub async fn next(&mut self) -> io::Result<Frame> {
         let mut header = [0; frame::HEADER];
         self.read.read_exact(&mut header).await?;

@@ -1,8 +1,8 @@
-//! An artifact's file on disk: chunks go in verified, and come out verified again.
+//! The artifact's file on disk. Chunks are verified before they are written and again when they are read.
 //!
-//! Each stripe arrives in order, from one source at a time, so what is held of a stripe is a prefix and one number says
-//! it all. That number is not kept on disk: after a restart the file is hashed again (rule C6), which survives kill -9
-//! at any moment and believes nothing that a power cut left behind.
+//! Each stripe arrives in order, from one source at a time, so the chunks held of a stripe are a prefix and one number
+//! describes them. That number is not stored on disk. After a restart the file is hashed again (rule C6), which is safe
+//! after kill -9 at any moment and after a power cut.
 
 use crate::{
     positioned,
@@ -21,24 +21,24 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How much a power cut may cost.
+/// How much received content a power cut may cost.
 const SYNC_EVERY: Duration = Duration::from_secs(5);
 
-/// Why a chunk could not be read or stored.
+/// The reason why a chunk could not be read or stored.
 #[derive(Debug, thiserror::Error)]
 pub enum ContentError {
-    /// The disk.
-    #[error("the artifact's file cannot be read or written: {0}")]
+    /// Reading or writing the file failed.
+    #[error("cannot read or write the artifact's file: {0}")]
     Disk(#[from] io::Error),
-    /// The bytes are not the publisher's.
+    /// The bytes do not match the publisher's hash.
     #[error(transparent)]
     Bad(#[from] BadChunk),
     /// The chunk is not the next one of its stripe.
-    #[error("chunk {got} came where chunk {wanted} was due")]
+    #[error("chunk {got} arrived where chunk {wanted} was expected")]
     OutOfTurn {
-        /// The chunk that came.
+        /// The index of the chunk that arrived.
         got: u32,
-        /// The chunk that was due.
+        /// The index of the chunk that was expected.
         wanted: u32,
     },
 }
@@ -52,24 +52,26 @@ impl From<VerifyError> for ContentError {
     }
 }
 
-/// The file of one artifact, whole or on its way.
+/// The file of one artifact, complete or partial.
 pub struct ArtifactFile {
     artifact: Artifact,
     stripes: u8,
     file: File,
-    /// For each stripe, how many chunks are here from the first without a gap.
+    /// For each stripe, how many chunks are held, counted from the first without a gap.
     held: Vec<watch::Sender<u32>>,
-    /// The same as far as others may have it: all of it, unless [`ArtifactFile::hold_back`] was called.
+    /// For each stripe, how many chunks other machines may have: all that are held, unless [`ArtifactFile::hold_back`]
+    /// was called.
     shown: Vec<watch::Sender<u32>>,
     held_back: AtomicBool,
-    /// One chunk of a stripe is stored at a time, even while a left source's last chunk is still being stored.
+    /// One lock for each stripe, so that chunks are stored one at a time, even while the last chunk of a dropped source
+    /// is still being written.
     storing: Vec<Mutex<()>>,
     synced: Mutex<Instant>,
     served: AtomicU64,
 }
 
 impl ArtifactFile {
-    /// Opens or makes the file of an artifact that arrives here; counts what is already in it by hashing.
+    /// Opens or creates the file of an artifact that is being received, and counts the chunks in it by hashing.
     ///
     /// # Errors
     /// When the disk fails.
@@ -79,10 +81,10 @@ impl ArtifactFile {
         this.recount()?;
         Ok(this)
     }
-    /// Opens the file of an artifact that is whole (the server's store). Each chunk is still checked when it is read.
+    /// Opens the file of a complete artifact (the server's store). Each chunk is still verified when it is read.
     ///
     /// # Errors
-    /// When it cannot be opened or has the wrong length.
+    /// When the file cannot be opened or has the wrong length.
     pub fn complete(path: &Path, artifact: Artifact, stripes: u8) -> io::Result<Self> {
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
@@ -109,7 +111,7 @@ impl ArtifactFile {
             served: AtomicU64::new(0),
         }
     }
-    /// Counts again what is held, by hashing the file. Gives the count of each stripe.
+    /// Recounts the held chunks by hashing the file. Returns the count of each stripe.
     ///
     /// # Errors
     /// When the disk fails.
@@ -131,32 +133,32 @@ impl ArtifactFile {
         }
         Ok(counts)
     }
-    /// The artifact's description.
+    /// Returns the artifact's description.
     #[must_use]
     pub fn artifact(&self) -> &Artifact {
         &self.artifact
     }
-    /// How many stripes the order has.
+    /// Returns the number of stripes in the order.
     #[must_use]
     pub fn stripes(&self) -> u8 {
         self.stripes
     }
-    /// How many chunks a stripe has.
+    /// Returns the number of chunks in a stripe.
     #[must_use]
     pub fn chunks(&self, stripe: u8) -> u32 {
         self.artifact.stripe_len(self.stripes, stripe)
     }
-    /// Index in the file of a stripe's chunk.
+    /// Returns the index in the file of a stripe's chunk.
     #[must_use]
     pub fn index(&self, stripe: u8, ordinal: u32) -> u32 {
         Artifact::chunk_index(self.stripes, stripe, ordinal)
     }
-    /// How many chunks of a stripe are here; `None` for a stripe that does not exist.
+    /// Returns how many chunks of a stripe are held; `None` if the stripe does not exist.
     #[must_use]
     pub fn held(&self, stripe: u8) -> Option<u32> {
         self.held.get(usize::from(stripe)).map(|held| *held.borrow())
     }
-    /// How many of a stripe's chunks others may have, to be waited on; `None` for a stripe that does not exist.
+    /// Returns a watch on how many of a stripe's chunks other machines may have; `None` if the stripe does not exist.
     #[must_use]
     pub fn watch(&self, stripe: u8) -> Option<watch::Receiver<u32>> {
         self.shown.get(usize::from(stripe)).map(watch::Sender::subscribe)
@@ -168,26 +170,27 @@ impl ArtifactFile {
             self.shown[at].send_replace(count);
         }
     }
-    /// Nobody gets a chunk before [`Self::release`]: the order's spread is `verified` or `proven` (rule C10).
+    /// Withholds all chunks from other machines until [`Self::release`], because the order's spread is `verified` or
+    /// `proven` (rule C10).
     pub fn hold_back(&self) {
         self.held_back.store(true, Ordering::Release);
         for shown in &self.shown {
             shown.send_replace(0);
         }
     }
-    /// Others may have what is here from now on.
+    /// Lets other machines have the held chunks from now on.
     pub fn release(&self) {
         self.held_back.store(false, Ordering::Release);
         for (shown, held) in self.shown.iter().zip(&self.held) {
             shown.send_replace(*held.borrow());
         }
     }
-    /// Whether every chunk is here.
+    /// Returns whether every chunk is held.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         (0..self.stripes).all(|stripe| self.held(stripe) == Some(self.chunks(stripe)))
     }
-    /// Content bytes that were read for others so far.
+    /// Returns the number of content bytes read for other machines so far.
     #[must_use]
     pub fn served(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
@@ -195,7 +198,7 @@ impl ArtifactFile {
     pub(crate) fn count_served(&self, bytes: usize) {
         self.served.fetch_add(bytes as u64, Ordering::Relaxed);
     }
-    /// Reads a chunk, which must still be what arrived (rule C4: bad bytes are never passed on).
+    /// Reads a chunk and verifies that it still matches its hash (rule C4: bad bytes are never forwarded).
     ///
     /// # Errors
     /// When the disk fails or has changed the bytes.
@@ -204,10 +207,10 @@ impl ArtifactFile {
         positioned::read_exact_at(&self.file, &mut bytes, u64::from(index) * u64::from(self.artifact.chunk_size))?;
         Ok(VerifiedChunk::check(&self.artifact, index, bytes)?)
     }
-    /// Stores the next chunk of a stripe; gives how many are held then.
+    /// Stores the next chunk of a stripe. Returns how many chunks are held afterwards.
     ///
     /// # Errors
-    /// When it is not the next one, or the disk fails.
+    /// When it is not the next chunk, or the disk fails.
     pub fn store(&self, stripe: u8, chunk: &VerifiedChunk) -> Result<u32, ContentError> {
         let no_such = ContentError::OutOfTurn { got: chunk.index(), wanted: u32::MAX };
         let at = usize::from(stripe);
@@ -223,8 +226,8 @@ impl ArtifactFile {
         self.sync_sometimes();
         Ok(count + 1)
     }
-    /// After a power cut at most the last five seconds are missing: the file is synced now and then, beside the
-    /// transfer, never per chunk.
+    /// Syncs the file every few seconds during the transfer, never per chunk. A power cut therefore costs at most the
+    /// last five seconds.
     fn sync_sometimes(&self) {
         let Ok(mut synced) = self.synced.try_lock() else { return };
         if synced.elapsed() < SYNC_EVERY {
@@ -232,7 +235,7 @@ impl ArtifactFile {
         }
         *synced = Instant::now();
         if let Ok(file) = self.file.try_clone() {
-            // A failing sync shows when the whole artifact is hashed and synced at the end.
+            // A failed sync is detected when the whole artifact is hashed and synced at the end.
             let sync = move || drop(file.sync_data());
             match tokio::runtime::Handle::try_current() {
                 Ok(runtime) => drop(runtime.spawn_blocking(sync)),
@@ -240,10 +243,10 @@ impl ArtifactFile {
             }
         }
     }
-    /// Hashes the whole file from the disk (rule C5).
+    /// Verifies the whole file by hashing it from disk (rule C5).
     ///
     /// # Errors
-    /// When the disk fails, or what it gives back is not the artifact; [`Self::recount`] then says what is left.
+    /// When the disk fails, or the content is not the artifact; [`Self::recount`] then returns what is left.
     pub fn verify_whole(&self) -> Result<VerifiedArtifact, ContentError> {
         self.file.sync_data()?;
         Ok(VerifiedArtifact::check(&self.artifact, self.file.try_clone()?)?)
@@ -293,7 +296,7 @@ mod tests {
         positioned::write_all_at(&file.file, &[0xff; 3], 4 * size as u64).unwrap();
         assert!(
             matches!(file.read(4), Err(ContentError::Bad(BadChunk(4)))),
-            "bytes the disk changed are not passed on"
+            "bytes that changed on disk are not forwarded"
         );
         assert_eq!(file.recount().unwrap(), [2, 2]);
         for index in [4, 6, 8, 10, 12, 5, 7, 9, 11] {

@@ -1,15 +1,16 @@
-//! Between two machines: mutual TLS, frames, receiving, verifying, forwarding with fair turns, and the loop that drives
-//! the pure machine over real sockets. The agent and the server run the same loop; what differs is their [`host::Host`].
+//! The connection between two machines: mutual TLS, frames, receiving, verifying, forwarding with fair turns, and the
+//! event loop that drives the pure state machine over real sockets. The agent and the server run the same loop; they
+//! differ in their [`host::Host`].
 //!
-//! | module | stage |
+//! | module | content |
 //! | --- | --- |
-//! | [`socket`], [`tls`], [`connection`] | the socket below TLS; who is on the other side |
-//! | `receive` | frames in; chunks are verified and stored before the next is read |
+//! | [`socket`], [`tls`], [`connection`] | the socket below TLS; the identity of the peer |
+//! | `receive` | incoming frames; chunks are verified and stored before the next is read |
 //! | [`verify`], [`content`] | the types that only hashing can make; the artifact's file |
-//! | [`forward`] | verified chunks out, in fair turns |
-//! | [`limit`] | the speed limits of this machine's owner, over all streams |
-//! | [`give_way`] | room for other traffic, and what the link has carried |
-//! | [`node`] | one loop, one event enum: events into the machine, actions out of it |
+//! | [`forward`] | outgoing verified chunks, in fair turns |
+//! | [`limit`] | the owner's speed limits, over all streams |
+//! | [`give_way`] | yielding to other traffic, and counting the bytes on the link |
+//! | [`node`] | the event loop: events into the state machine, actions out of it |
 
 pub mod connection;
 pub mod content;

@@ -1,8 +1,7 @@
-//! Speed limits of this machine's owner: one bucket for everything that comes in, one for everything that goes out, over
-//! all streams.
+//! The owner's speed limits: one token bucket for received bytes and one for sent bytes, over all streams.
 //!
-//! Bytes are paid for after they have moved, and nobody moves more while the bucket is in debt. So a chunk that is
-//! larger than a second's worth passes too, and on average the limit holds.
+//! Bytes are charged after they have moved, and nothing moves while the bucket is in debt. So a chunk larger than a
+//! second's worth can pass, and the average stays within the limit.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,21 +9,21 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// What was not used for so long may be caught up with at once (seconds).
+/// How much unused time may be caught up at once (seconds).
 const BURST: f64 = 0.25;
 /// The same where the flow must be even.
 const EVEN: f64 = 0.03;
 
-/// Both directions.
+/// The limits in both directions.
 #[derive(Debug, Clone, Default)]
 pub struct Limits {
-    /// What comes in.
+    /// For received content.
     pub down: Arc<Bucket>,
-    /// What goes out.
+    /// For sent content.
     pub up: Arc<Bucket>,
 }
 
-/// One direction. Without a rate it lets everything pass.
+/// The limit in one direction. Without a rate, everything passes.
 #[derive(Debug, Default)]
 pub struct Bucket {
     level: Mutex<Level>,
@@ -36,7 +35,7 @@ struct Level {
     /// Bytes a second.
     rate: Option<u64>,
     even: bool,
-    /// Bytes that may pass now; below nothing they are owed.
+    /// Bytes that may pass now; negative values are debt.
     bytes: f64,
     at: Option<Instant>,
 }
@@ -49,18 +48,18 @@ impl Level {
         let burst = if self.even { EVEN } else { BURST };
         self.bytes = (self.bytes + passed * rate).min(rate * burst);
     }
-    /// How long until the debt is paid.
+    /// Returns how long until the debt is paid.
     fn wait(&self) -> Option<Duration> {
         let rate = self.rate.filter(|_| self.bytes < 0.0 || self.rate == Some(0))?;
         #[expect(clippy::cast_precision_loss, reason = "a speed")]
         let wait = -self.bytes / rate as f64;
-        // Without any rate it waits for another limit.
+        // With a rate of zero, it waits until another limit is set.
         Some(Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX).min(Duration::from_secs(3600)))
     }
 }
 
 impl Bucket {
-    /// One that lets hardly anything be caught up with.
+    /// Creates a bucket with almost no burst.
     #[must_use]
     pub(crate) fn even() -> Self {
         Self { level: Mutex::new(Level { even: true, ..Level::default() }), changed: Notify::new() }
@@ -68,7 +67,7 @@ impl Bucket {
     fn lock(&self) -> MutexGuard<'_, Level> {
         self.level.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Sets the limit (bytes a second); none lets everything pass, and debts are forgotten.
+    /// Sets the limit (bytes a second). `None` removes the limit and clears the debt.
     pub fn set(&self, rate: Option<u64>) {
         let mut level = self.lock();
         level.flow(Instant::now());
@@ -81,23 +80,23 @@ impl Bucket {
         drop(level);
         self.changed.notify_waiters();
     }
-    /// Whether there is a limit.
+    /// Returns whether there is a limit.
     #[must_use]
     pub fn is_limited(&self) -> bool {
         self.rate().is_some()
     }
-    /// The limit (bytes a second).
+    /// Returns the limit (bytes a second).
     #[must_use]
     pub fn rate(&self) -> Option<u64> {
         self.lock().rate
     }
-    /// How long until more may pass; none: at once.
+    /// Returns how long until more may pass; `None`: now.
     pub(crate) fn wait(&self) -> Option<Duration> {
         let mut level = self.lock();
         level.flow(Instant::now());
         level.wait()
     }
-    /// So many bytes have passed.
+    /// Charges bytes that have passed.
     pub fn spend(&self, bytes: u64) {
         let mut level = self.lock();
         if level.rate.is_some() {
@@ -107,7 +106,7 @@ impl Bucket {
             level.bytes -= bytes;
         }
     }
-    /// Waits until more may pass. Giving up the wait loses nothing.
+    /// Waits until more may pass. Cancelling the wait loses nothing.
     pub async fn ready(&self) {
         loop {
             let changed = self.changed.notified();

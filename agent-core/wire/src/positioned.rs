@@ -1,4 +1,4 @@
-//! Reading and writing a file at a position, which each system calls differently.
+//! Reads and writes a file at a position, which each operating system does with different functions.
 
 use std::{fs::File, io};
 

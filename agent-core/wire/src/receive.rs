@@ -1,5 +1,5 @@
-//! Receive: what comes over one connection. Chunks are verified and stored here, one by one, before the next is read:
-//! a slow disk slows the sender down instead of filling this machine's memory.
+//! Receives frames from one connection. Each chunk is verified and stored before the next is read, so that a slow disk
+//! slows the sender down instead of filling memory.
 
 use crate::{
     content::{ArtifactFile, ContentError},
@@ -25,38 +25,38 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// A connection on which nothing at all has come for so long is dead.
+/// A connection that has received nothing for this long is dead.
 const IDLE: Duration = Duration::from_secs(120);
-/// Read at once while there is a speed limit (bytes): the flow stays even.
+/// The most bytes read at once under a speed limit, so that the flow stays even.
 const LIMITED_PIECE: usize = 16 << 10;
-/// How often a sender that is in the middle of a long chunk is reported to be alive.
+/// How often a sender in the middle of a long chunk is reported as alive.
 const ALIVE: Duration = Duration::from_secs(1);
 
-/// What came.
+/// An event from the connection.
 #[derive(Debug)]
 pub(crate) enum In {
     /// A control message.
     Control(Control),
-    /// A chunk was verified and stored; so many of the stripe are held now.
+    /// A chunk was verified and stored; `held` chunks of the stripe are now held.
     Stored { stripe: StripeId, held: u32, bytes: u64 },
-    /// A chunk came that is not the publisher's.
+    /// A chunk with this index does not match the publisher's hash.
     Bad(u32),
-    /// The sender is alive and holds so many chunks.
+    /// The sender is alive and holds this many chunks.
     Heartbeat(u32),
     /// Bytes of a long frame are arriving.
     Alive,
-    /// Nothing more will come; why, and in words.
+    /// The connection has ended, with a reason and a description.
     Ended(Reason, String),
 }
 
-/// What is being pulled over a connection, set by the loop before it sends the pull.
+/// The stripe being pulled over a connection. The loop sets it before it sends the pull.
 pub(crate) type Pulling = Arc<Mutex<Option<(StripeId, Arc<ArtifactFile>)>>>;
 
-/// Where it is delivered, with the link that it came over. Delivering may wait: a peer that sends faster than this
-/// machine can think is slowed down, not remembered.
+/// The queue that events are delivered to, with their link. Delivery may wait: a peer that sends faster than this
+/// machine can process is slowed down, and its messages do not pile up in memory.
 pub(crate) type Inbox = mpsc::Sender<(Link, In)>;
 
-/// Reads one connection until it ends, and delivers that too.
+/// Reads one connection until it ends, and delivers the end as well.
 pub(crate) async fn run(
     link: Link,
     from: impl AsyncRead + Unpin,
@@ -78,7 +78,7 @@ struct Deliver {
 }
 
 impl Deliver {
-    /// With nobody there to take it the loop has ended, and this task will too.
+    /// Delivers an event. If the receiver is gone, the loop has ended and this task will too.
     async fn deliver(&self, what: In) {
         drop(self.inbox.send((self.link, what)).await);
     }
@@ -101,7 +101,7 @@ async fn read(
             Frame::Chunk { index, bytes } => {
                 let pulling = pulling.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let Some((stripe, content)) = pulling else {
-                    return (Reason::ProtocolBroken, "a chunk that nobody asked for".into());
+                    return (Reason::ProtocolBroken, "the peer sent a chunk that was not requested".into());
                 };
                 let length = bytes.len() as u64;
                 match take(&content, stripe, index, bytes) {
@@ -122,7 +122,7 @@ async fn read(
     }
 }
 
-/// Verifies and stores a chunk. `None` for one that is here already (the last one of a source that was left).
+/// Verifies and stores a chunk. Returns `None` for a chunk that is already here (the last one of a dropped source).
 fn take(content: &ArtifactFile, stripe: StripeId, index: u32, bytes: Vec<u8>) -> Result<Option<u32>, ContentError> {
     let stripes = u32::from(content.stripes());
     let mine = index % stripes == u32::from(stripe.stripe);
@@ -132,7 +132,7 @@ fn take(content: &ArtifactFile, stripe: StripeId, index: u32, bytes: Vec<u8>) ->
     let chunk = VerifiedChunk::check(content.artifact(), index, bytes)?;
     match content.store(stripe.stripe, &chunk) {
         Ok(held) => Ok(Some(held)),
-        // Another connection stored it between the look and the store.
+        // Another connection stored the chunk between the check and the store.
         Err(ContentError::OutOfTurn { got, wanted }) if mine && got < wanted => Ok(None),
         Err(error) => Err(error),
     }
@@ -148,13 +148,13 @@ impl ReadError {
     fn reason(self) -> (Reason, String) {
         match self {
             Self::Io(error) => (Reason::Unreachable, error.to_string()),
-            Self::Idle => (Reason::Unreachable, format!("nothing came for {} seconds", IDLE.as_secs())),
+            Self::Idle => (Reason::Unreachable, format!("nothing received for {} seconds", IDLE.as_secs())),
             Self::Frame(error) => (Reason::ProtocolBroken, error.to_string()),
         }
     }
 }
 
-/// The next frame. While a long one is on its way, it is said now and then that its sender is alive.
+/// Reads the next frame. While a long one is arriving, the sender is reported as alive from time to time.
 async fn next_frame(
     from: &mut (impl AsyncRead + Unpin),
     expected: &Expected,
@@ -162,7 +162,7 @@ async fn next_frame(
 ) -> Result<Frame, ReadError> {
     let header = header(from, to).await?;
     let (kind, length) = frame::parse_header(header).map_err(ReadError::Frame)?;
-    // Memory is taken as bytes come, not as the header claims.
+    // Memory is allocated as bytes arrive, not as the header claims.
     let mut body = Vec::with_capacity(length.min(banyan_proto::limits::CHUNK_BYTES + 4));
     let mut said = Instant::now();
     while body.len() < length {
@@ -176,7 +176,7 @@ async fn next_frame(
                 to.deliver(In::Alive).await;
                 continue;
             }
-            // A slow link: less than a good piece in all this time is a sign of life, too.
+            // A slow link: even less than the wake-up threshold in all this time is a sign of life.
             Err(_) => {
                 expected.set(0);
                 timed(rest.read_buf(&mut body)).await?
@@ -186,7 +186,7 @@ async fn next_frame(
             return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
         to.limit.spend(came as u64);
-        // What is held up here is held up by this machine's own limit: the sender is alive.
+        // This wait is caused by this machine's own limit, so the sender is alive.
         while timeout(ALIVE, to.limit.ready()).await.is_err() {
             said = Instant::now();
             to.deliver(In::Alive).await;
@@ -200,7 +200,7 @@ async fn next_frame(
     frame::parse_body(kind, body).map_err(ReadError::Frame)
 }
 
-/// A frame's header. What is held up because this machine gives way is no sign of a dead sender.
+/// Reads a frame's header. A delay caused by this machine's yielding does not make the sender dead.
 async fn header(from: &mut (impl AsyncRead + Unpin), to: &Deliver) -> Result<[u8; frame::HEADER], ReadError> {
     let mut header = [0; frame::HEADER];
     let (mut here, mut heard) = (0, Instant::now());
@@ -238,7 +238,7 @@ mod tests {
         time::sleep,
     };
 
-    /// What comes in all that time is less than the socket wakes for; the pace is the fault that is tested.
+    /// Less data arrives in all that time than the socket wakes for; the low speed is the fault under test.
     #[tokio::test]
     async fn a_sender_on_a_slow_link_is_alive() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -257,14 +257,14 @@ mod tests {
         };
         let heard = timeout(20 * ALIVE, came.recv());
         let (_, heard) = tokio::select! {
-            () = sending => panic!("it never ends"),
+            () = sending => panic!("the sender stopped"),
             heard = heard => heard.expect("a sign of life").unwrap(),
         };
         assert!(matches!(heard, In::Alive), "{heard:?}");
         reading.abort();
     }
 
-    /// The sender has sent everything; this machine reads a packet in 15 s, because it gives way.
+    /// The sender has sent everything; this machine reads one packet in 15 s because it yields.
     #[tokio::test]
     async fn a_sender_that_is_held_up_here_is_alive() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

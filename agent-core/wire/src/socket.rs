@@ -1,9 +1,9 @@
-//! The socket below TLS: fair sending wants little unsent data in the kernel, and a chunk that is on its way is read in
-//! pieces worth waking up for. What differs by system stands here.
+//! The socket below TLS. Fair sending needs little unsent data in the kernel, and an expected chunk is read in larger
+//! pieces to save wake-ups. Differences between operating systems are handled here.
 //!
-//! A link of 20 Mbit/s brings a packet every 0.6 ms. Woken for each of them, sixteen machines on one host spend more time
-//! on waking than on everything else; so while a chunk is expected, the kernel wakes this process only when a good piece
-//! of it is there.
+//! A link of 20 Mbit/s delivers a packet every 0.6 ms. If they were woken for each packet, sixteen machines on one host
+//! would spend more time on wake-ups than on everything else. So while a chunk is expected, the kernel wakes this
+//! process only when a larger piece of it has arrived.
 
 use crate::give_way::{Giver, Handle, Holds, Rein, handle};
 use std::{
@@ -22,16 +22,17 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Kernel memory for bytes that are not sent yet: with more, the order of sending is decided long before it happens.
+/// The limit of unsent bytes in the kernel: with more, the order of sending would be decided long before it happens.
 const UNSENT_BYTES: u32 = 64 << 10;
-/// Without an acknowledgement for so long a connection is dead.
+/// A connection without an acknowledgement for this long is dead.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
-/// A piece worth waking up for (bytes).
+/// The piece size worth a wake-up (bytes).
 const PIECE: usize = 16 << 10;
-/// What may be on this side of the socket already without the reader having seen it: a TLS record, not yet whole.
+/// What may have been read from the socket without the reader having seen it: an incomplete TLS record (bytes).
 const UNSEEN: usize = 17 << 10;
 
-/// What is told to a socket below TLS by those above: how much a reader still expects for certain, and to whom it gives way.
+/// State shared between a socket and the layers above TLS: how much a reader still expects for certain, and the
+/// throttle.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expected(Arc<Told>);
 
@@ -39,23 +40,23 @@ pub(crate) struct Expected(Arc<Told>);
 struct Told {
     least: AtomicUsize,
     local: Option<IpAddr>,
-    /// The socket is gone: nothing joins any more.
+    /// The socket is closed and can no longer join.
     ended: AtomicBool,
-    /// Until it joins.
+    /// The descriptor, until the socket joins.
     handle: Mutex<Option<Handle>>,
     rein: OnceLock<Rein>,
 }
 
 impl Expected {
-    /// The other side must send `bytes` more before it can send anything that has to be answered at once. Zero when
-    /// nothing is known.
+    /// Sets how many more bytes the peer must send before anything that needs an immediate answer. Zero when nothing is
+    /// known.
     pub(crate) fn set(&self, bytes: usize) {
         self.0.least.store(if bytes >= PIECE + UNSEEN { PIECE } else { 1 }, Relaxed);
     }
     fn least(&self) -> usize {
         self.0.least.load(Relaxed).max(1)
     }
-    /// From now on the socket gives way as its node does, and is counted with it.
+    /// Registers the socket with its node's yielding, which throttles and counts it from now on.
     pub(crate) fn join(&self, giver: &Arc<Giver>) {
         if self.0.ended.load(Relaxed) {
             return;
@@ -70,13 +71,13 @@ impl Expected {
 pub struct Socket {
     stream: TcpStream,
     expected: Expected,
-    /// What the kernel was told to wake for (bytes).
+    /// The wake-up threshold set in the kernel (bytes).
     wakes_at: usize,
     holds: Holds,
 }
 
 impl Socket {
-    /// Prepares for fair sending.
+    /// Sets the socket options for fair sending.
     ///
     /// # Errors
     /// When the system refuses an option.
@@ -88,7 +89,7 @@ impl Socket {
             socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
             socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
         }
-        // Elsewhere a small send buffer does what the option does here.
+        // On other systems a small send buffer has the same effect as the option.
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         {
             socket.set_send_buffer_size(4 * UNSENT_BYTES as usize)?;
@@ -96,7 +97,7 @@ impl Socket {
         }
         Ok(())
     }
-    /// The connection itself, for its options.
+    /// Returns the TCP stream, for its options.
     #[must_use]
     pub fn tcp(&self) -> &TcpStream {
         &self.stream
@@ -202,7 +203,7 @@ impl AsyncWrite for Socket {
 mod option {
     use nix::{libc, setsockopt_impl, sockopt_impl};
     sockopt_impl!(
-        /// Least bytes that make a socket readable (socket(7), `SO_RCVLOWAT`).
+        /// The fewest bytes that make a socket readable (socket(7), `SO_RCVLOWAT`).
         RcvLowat, SetOnly, libc::SOL_SOCKET, libc::SO_RCVLOWAT, i32
     );
 }
@@ -213,7 +214,7 @@ fn wake_at(stream: &TcpStream, bytes: usize) -> io::Result<()> {
     Ok(nix::sys::socket::setsockopt(stream, option::RcvLowat, &bytes)?)
 }
 
-/// Other systems wake for every packet.
+/// Does nothing: other systems wake for every packet.
 #[cfg(not(target_os = "linux"))]
 fn wake_at(_: &TcpStream, _: usize) -> io::Result<()> {
     Ok(())
@@ -230,7 +231,7 @@ mod tests {
 
     const BYTES: usize = 500_000;
 
-    /// One socket that gives way, one that does not; how long `BYTES` take from the one to the other.
+    /// Returns how long `BYTES` take from one socket to another, one of which yields.
     async fn takes(reader_gives_way: bool) -> Duration {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let one = Socket::from(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
@@ -254,7 +255,7 @@ mod tests {
         assert_eq!((read.unwrap(), came.len()), (BYTES, BYTES));
         let took = began.elapsed();
         drop((writer, reader));
-        assert!(reader_gives_way || giver.went() > BYTES as u64, "{} bytes went", giver.went());
+        assert!(reader_gives_way || giver.went() > BYTES as u64, "{} bytes sent", giver.went());
         took
     }
 

@@ -1,8 +1,8 @@
-//! Who is on the other side: TLS 1.3 with certificates on both sides, from the server's own CA (rules I1–I6).
+//! Machine identity: TLS 1.3 with certificates on both sides, issued by the server's own CA (rules I1–I6).
 //!
-//! A machine's identity is written into its certificate as a DNS name under a domain that exists nowhere, so that the
-//! TLS library itself refuses every other machine than the expected one. Session resumption is off everywhere: a
-//! resumed session would skip the check against the revocation list.
+//! A certificate contains the machine's identifier as a DNS name under a domain that does not exist. So the TLS library
+//! itself refuses every machine but the expected one. Session resumption is off everywhere, because a resumed session
+//! would skip the check against the revocation list.
 
 use banyan_proto::{Digest, MachineId, UnixSeconds};
 use rustls::{
@@ -21,39 +21,39 @@ use std::sync::Arc;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 const DOMAIN: &str = ".banyan.internal";
-/// The DNS name that only the server's certificate holds.
+/// The DNS name in the server's certificate, and in no other.
 pub const SERVER_NAME: &str = "server.banyan.internal";
 
-/// Why an identity, a key or a revocation list cannot be used.
+/// The reason why an identity, a key or a revocation list cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// A certificate that the CA did not make for a machine.
-    #[error("the certificate names no machine")]
+    /// A certificate that the CA did not issue for a machine.
+    #[error("the certificate does not name a machine")]
     NoMachine,
-    /// DER or PEM that cannot be read.
-    #[error("{0} cannot be read: it is damaged")]
+    /// DER or PEM that cannot be parsed.
+    #[error("cannot parse {0}: it is damaged")]
     Damaged(&'static str),
-    /// The revocation list is not the CA's, or older than the one here.
-    #[error("the revocation list is not signed by this server's CA, or is older than the one here")]
+    /// The revocation list is not the CA's, or is older than the current one.
+    #[error("the revocation list is not signed by this server's CA, or is older than the current one")]
     NotOurs,
     /// rustls refuses the combination of certificate, key and roots.
-    #[error("the TLS library refuses the identity: {0}")]
+    #[error("the TLS library rejected the identity: {0}")]
     Tls(#[from] TlsError),
-    /// rustls refuses roots or revocation list.
-    #[error("the TLS library refuses the CA or its revocation list: {0}")]
+    /// rustls refuses the roots or the revocation list.
+    #[error("the TLS library rejected the CA or its revocation list: {0}")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
 }
 
-/// The DNS name in a machine's certificate.
+/// Returns the DNS name in a machine's certificate.
 #[must_use]
 pub fn machine_name(id: MachineId) -> String {
     format!("m-{id}{DOMAIN}")
 }
 
-/// The machine that a certificate (already verified by TLS) was made for.
+/// Returns the machine that a certificate (already verified by TLS) was issued for.
 ///
 /// # Errors
-/// When it names none.
+/// When the certificate names no machine.
 pub fn machine_of(certificate: &CertificateDer<'_>) -> Result<MachineId, IdentityError> {
     names_of(certificate)?
         .iter()
@@ -61,13 +61,13 @@ pub fn machine_of(certificate: &CertificateDer<'_>) -> Result<MachineId, Identit
         .ok_or(IdentityError::NoMachine)
 }
 
-/// Whether a certificate (already verified by TLS) is the server's.
+/// Returns whether a certificate (already verified by TLS) is the server's.
 #[must_use]
 pub fn is_server(certificate: &CertificateDer<'_>) -> bool {
     names_of(certificate).is_ok_and(|names| names.iter().any(|name| name == SERVER_NAME))
 }
 
-/// The last second of a certificate; none when it cannot be read.
+/// Returns when a certificate expires; `None` if it cannot be parsed.
 #[must_use]
 pub fn valid_until(certificate: &CertificateDer<'_>) -> Option<UnixSeconds> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
@@ -87,21 +87,21 @@ fn names_of(certificate: &CertificateDer<'_>) -> Result<Vec<String>, IdentityErr
 /// A revocation list and its number.
 #[derive(Debug, Clone)]
 pub struct Crl {
-    /// DER, signed by the CA.
+    /// The list in DER form, signed by the CA.
     pub der: CertificateRevocationListDer<'static>,
-    /// Rises with every list.
+    /// The list's number, which rises with every list.
     pub number: u64,
-    /// Not believed from then on.
+    /// When the list expires.
     pub until: UnixSeconds,
-    /// Serial numbers (as in the certificates) that are revoked.
+    /// The revoked serial numbers, encoded as in the certificates.
     serials: Vec<Vec<u8>>,
 }
 
 impl Crl {
-    /// Reads a list and checks that the CA signed it, and that connections can be checked against it.
+    /// Parses a list, verifies the CA's signature, and checks that the TLS library accepts it.
     ///
     /// # Errors
-    /// When it is damaged or somebody else's.
+    /// When it is damaged or not signed by this CA.
     pub fn read(der: Vec<u8>, ca: &CertificateDer<'_>) -> Result<Self, IdentityError> {
         let damaged = || IdentityError::Damaged("the revocation list");
         let (number, until, serials) = {
@@ -117,8 +117,8 @@ impl Crl {
             (number.ok_or_else(damaged)?, until.map(UnixSeconds).ok_or_else(damaged)?, serials)
         };
         let der = CertificateRevocationListDer::from(der);
-        // What stands around and behind the signed part can be changed on the way. A list that the TLS library then refuses would
-        // take the place of the good one here, and with it no connection could be made.
+        // The bytes around and behind the signed part can be altered in transit. If a list that the TLS library refuses
+        // replaced the valid one, no connection could be established.
         let mut roots = RootCertStore::empty();
         roots.add(ca.clone().into_owned())?;
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
@@ -127,7 +127,7 @@ impl Crl {
             .map_err(|_| damaged())?;
         Ok(Self { der, number, until, serials })
     }
-    /// Whether this certificate is on the list.
+    /// Returns whether this certificate is on the list.
     #[must_use]
     pub fn revokes(&self, certificate: &CertificateDer<'_>) -> bool {
         X509Certificate::from_der(certificate)
@@ -135,7 +135,7 @@ impl Crl {
     }
 }
 
-/// ECDSA P-256 with SHA-256 is what the server's CA signs with; nothing else is believed.
+/// Verifies the list's signature. The server's CA signs with ECDSA P-256 and SHA-256; no other algorithm is accepted.
 fn crl_signed_by(list: &x509_parser::revocation_list::CertificateRevocationList<'_>, ca: &X509Certificate<'_>) -> bool {
     use ::aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &ca.public_key().subject_public_key.data)
@@ -143,13 +143,13 @@ fn crl_signed_by(list: &x509_parser::revocation_list::CertificateRevocationList<
         .is_ok()
 }
 
-/// What one side of a connection proves itself with, and whom it believes.
+/// The identity of one side of a connection, and the CA it trusts.
 pub struct Credentials {
-    /// Its certificate.
+    /// The certificate.
     pub certificate: CertificateDer<'static>,
-    /// The key of it.
+    /// The certificate's private key.
     pub key: PrivateKeyDer<'static>,
-    /// The only CA it believes.
+    /// The only CA that is trusted.
     pub ca: CertificateDer<'static>,
 }
 
@@ -163,15 +163,16 @@ impl Credentials {
         roots.add(self.ca.clone())?;
         Ok(Arc::new(roots))
     }
-    /// The certificate and the CA that made it: peers that only pin the CA need both.
+    /// Returns the certificate and the CA that issued it: peers that only pin the CA need both.
     fn chain(&self) -> Vec<CertificateDer<'static>> {
         vec![self.certificate.clone(), self.ca.clone()]
     }
-    /// Configuration of the accepting side. With a list, revoked certificates and an expired list are refused (rule
-    /// I4). With `anonymous`, clients without a certificate are let in (the server, for enrolment and administrators).
+    /// Returns the configuration of the accepting side. With a list, revoked certificates and an expired list are
+    /// refused (rule I4). With `anonymous`, clients without a certificate are accepted (the server, for enrolment and
+    /// administrators).
     ///
     /// # Errors
-    /// When certificate, key, CA or list do not fit each other.
+    /// When certificate, key, CA or list do not match.
     pub fn acceptor(
         &self,
         crl: Option<&Crl>,
@@ -180,10 +181,10 @@ impl Credentials {
     ) -> Result<Arc<ServerConfig>, IdentityError> {
         self.acceptor_with(self.verifier(crl, anonymous)?, alpn)
     }
-    /// What [`Credentials::acceptor`] checks clients with.
+    /// Returns the client verifier that [`Credentials::acceptor`] uses.
     ///
     /// # Errors
-    /// When CA and list do not fit each other.
+    /// When CA and list do not match.
     pub fn verifier(&self, crl: Option<&Crl>, anonymous: bool) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
         let mut verifier = WebPkiClientVerifier::builder_with_provider(self.roots()?, provider());
         if let Some(crl) = crl {
@@ -194,10 +195,10 @@ impl Credentials {
         }
         Ok(verifier.build()?)
     }
-    /// The accepting side with a verifier of the caller's.
+    /// Returns the configuration of the accepting side with the caller's own verifier.
     ///
     /// # Errors
-    /// When certificate and key do not fit each other.
+    /// When certificate and key do not match.
     pub fn acceptor_with(
         &self,
         verifier: Arc<dyn ClientCertVerifier>,
@@ -212,10 +213,11 @@ impl Credentials {
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Ok(Arc::new(config))
     }
-    /// Configuration of the dialling side. With a list, revoked certificates and an expired list are refused.
+    /// Returns the configuration of the dialling side. With a list, revoked certificates and an expired list are
+    /// refused.
     ///
     /// # Errors
-    /// When certificate, key, CA or list do not fit each other.
+    /// When certificate, key, CA or list do not match.
     pub fn connector(&self, crl: Option<&Crl>, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, IdentityError> {
         let mut verifier = WebPkiServerVerifier::builder_with_provider(self.roots()?, provider());
         if let Some(crl) = crl {
@@ -231,10 +233,11 @@ impl Credentials {
     }
 }
 
-/// Configuration of a client that has no certificate yet and knows the CA only by its hash: joining, and administrators.
+/// Returns the configuration of a client that has no certificate yet and knows the CA only by its hash: enrolment, and
+/// administrators.
 ///
 /// # Errors
-/// Never with the provider of this crate; the TLS library's signature says it could.
+/// Never with the provider of this crate, although the TLS library's signature allows it.
 pub fn pinned_client(ca: Digest, alpn: &[&[u8]]) -> Result<ClientConfig, IdentityError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
@@ -246,7 +249,7 @@ pub fn pinned_client(ca: Digest, alpn: &[&[u8]]) -> Result<ClientConfig, Identit
     Ok(config)
 }
 
-/// Believes the CA that the other side shows when it has the pinned hash, and then checks as usual (rule I2).
+/// Trusts the CA that the peer presents if it has the pinned hash, and then verifies as usual (rule I2).
 #[derive(Debug)]
 struct PinnedCa {
     ca: Digest,
@@ -277,7 +280,7 @@ impl ServerCertVerifier for PinnedCa {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        Err(TlsError::General("only TLS 1.3 is spoken here".into()))
+        Err(TlsError::General("only TLS 1.3 is supported".into()))
     }
     fn verify_tls13_signature(
         &self,

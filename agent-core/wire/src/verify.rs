@@ -1,12 +1,12 @@
-//! Verify: nothing is believed, stored, served or installed before its hash has been compared with the manifest's.
+//! Verification: nothing is trusted, stored, served or installed before its hash has been compared with the manifest's.
 //!
-//! The types of this module are the wall: each can only be made by hashing.
+//! The types of this module enforce that: each can only be made by hashing.
 
 use crate::positioned;
 use banyan_proto::{Artifact, Digest};
 use std::fs::File;
 
-/// The bytes of a chunk whose hash is the manifest's.
+/// The bytes of a chunk whose hash matches the manifest's.
 ///
 /// It cannot be made in another way:
 ///
@@ -19,16 +19,16 @@ pub struct VerifiedChunk {
     bytes: Vec<u8>,
 }
 
-/// The bytes are not the publisher's.
+/// The bytes do not match the publisher's hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("chunk {0} is not the publisher's: its hash is not the one in the manifest")]
+#[error("chunk {0} does not match the publisher's signature: its hash is not the one in the manifest")]
 pub struct BadChunk(pub u32);
 
 impl VerifiedChunk {
-    /// Compares the bytes with the manifest's hash for chunk `index` (rule C3).
+    /// Verifies the bytes against the manifest's hash of chunk `index` (rule C3).
     ///
     /// # Errors
-    /// When length or hash differ, or there is no such chunk.
+    /// When length or hash differ, or the chunk does not exist.
     pub fn check(artifact: &Artifact, index: u32, bytes: Vec<u8>) -> Result<Self, BadChunk> {
         let expected = artifact.chunks.0.get(index as usize).ok_or(BadChunk(index))?;
         if bytes.len() != artifact.chunk_len(index) as usize || Digest::of(&bytes) != *expected {
@@ -36,31 +36,31 @@ impl VerifiedChunk {
         }
         Ok(Self { index, bytes })
     }
-    /// Position in the file, in chunks.
+    /// Returns the chunk's index in the file.
     #[must_use]
     pub fn index(&self) -> u32 {
         self.index
     }
-    /// The bytes.
+    /// Returns the chunk's bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// Why a file is not the artifact.
+/// The reason why a file is not the artifact.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// The disk.
-    #[error("the artifact's file cannot be read: {0}")]
+    /// Reading the file failed.
+    #[error("cannot read the artifact's file: {0}")]
     Disk(#[from] std::io::Error),
-    /// Its length or its hash are others.
-    #[error("the file on this disk is not the artifact")]
+    /// The length or the hash differs.
+    #[error("the file on disk does not match the artifact's length and hash")]
     Other,
 }
 
-/// An artifact that lies whole on this disk and has the manifest's hash. The open file it was hashed through goes with
-/// it, so that what was checked is what is handed on.
+/// An artifact that is complete on this disk and has the manifest's hash. It keeps the open file that was hashed, so
+/// that what was checked is what is handed over.
 ///
 /// ```compile_fail
 /// use banyan_wire::verify::VerifiedArtifact;
@@ -75,10 +75,10 @@ pub struct VerifiedArtifact {
 }
 
 impl VerifiedArtifact {
-    /// Hashes the file from its start (rule C5).
+    /// Verifies the file by hashing it from its start (rule C5).
     ///
     /// # Errors
-    /// When the disk fails, or length or hash are not the artifact's.
+    /// When the disk fails, or the length or hash is not the artifact's.
     pub fn check(artifact: &Artifact, file: File) -> Result<Self, VerifyError> {
         let mut hasher = blake3::Hasher::new();
         let mut bytes = vec![0; 1 << 20];
@@ -95,19 +95,19 @@ impl VerifiedArtifact {
         }
         Ok(Self { digest, file })
     }
-    /// BLAKE3 of the whole file.
+    /// Returns the BLAKE3 hash of the whole file.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
     }
-    /// The same artifact through another handle to the same open file.
+    /// Returns the same artifact with another handle to the same open file.
     ///
     /// # Errors
     /// When the system has no more handles.
     pub fn try_clone(&self) -> std::io::Result<Self> {
         Ok(Self { digest: self.digest, file: self.file.try_clone()? })
     }
-    /// The open file.
+    /// Returns the open file.
     #[must_use]
     pub fn into_file(self) -> File {
         self.file

@@ -1,8 +1,8 @@
-//! What the administrator offers to the people at this computer: asked over a line of its own, since the agent has to ask its
-//! server first and would tell nothing else meanwhile; and each release of it as one row.
+//! The catalogue: the software that the administrator offers on this computer, and the data of each row that shows it.
 //!
-//! It is asked for when somebody looks and not again by itself. Whether something is on its way is said by the snapshot, which
-//! is always fresh.
+//! The window requests the catalogue over a connection of its own: the agent has to ask its server first, and would
+//! block other messages on the main connection meanwhile. The request is sent when the page opens, not periodically.
+//! Whether a release is on its way comes from the snapshot, which is always current.
 
 use crate::{
     Clock,
@@ -20,44 +20,44 @@ use std::{
     path::Path,
 };
 
-/// What is known of it.
+/// The catalogue as far as it is known, and the requests made from it.
 #[derive(Debug, Default)]
 pub struct Shelf {
-    /// The agent has been asked and has not answered.
+    /// A request is under way.
     pub asking: bool,
-    /// Its last answer; none before the first.
+    /// The agent's last answer; none before the first.
     pub answer: Option<Result<Catalogue, ApiError>>,
-    /// What the person asked for since, by manifest.
+    /// The releases requested since then, by manifest.
     pub got: BTreeMap<Digest, Got>,
 }
 
-/// Something that the person asked for.
+/// The state of a requested release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Got {
-    /// It has not been answered.
+    /// The agent has not answered.
     Asked,
-    /// It is an update now.
+    /// The release is now an update with this order.
     Ordered(DeploymentId),
-    /// It was refused.
+    /// The request was refused.
     Refused(ApiError),
 }
 
-/// An answer of the agent's.
+/// An answer from the agent.
 #[derive(Debug)]
 pub enum Told {
-    /// What is offered.
+    /// The catalogue.
     Offered(Result<Catalogue, ApiError>),
-    /// What came of asking for the release of this manifest.
+    /// The result of requesting the release with this manifest.
     Got(Digest, Result<DeploymentId, ApiError>),
 }
 
 impl Shelf {
-    /// The agent is asked what is offered; what was said of earlier wishes is over.
+    /// Notes that the catalogue was requested, and forgets the answers to earlier requests for releases.
     pub fn ask(&mut self) {
         self.asking = true;
         self.got.retain(|_, got| *got == Got::Asked);
     }
-    /// Notes an answer.
+    /// Stores an answer.
     pub fn take(&mut self, told: Told) {
         match told {
             Told::Offered(answer) => (self.asking, self.answer) = (false, Some(answer)),
@@ -67,10 +67,10 @@ impl Shelf {
     }
 }
 
-/// Asks the agent at this socket what is offered.
+/// Requests the catalogue from the agent at this socket.
 ///
 /// # Errors
-/// What the agent or its server says against it, or that it does not answer.
+/// Fails when the agent or its server refuses, or when the agent does not answer.
 pub fn look(socket: &Path) -> Result<Catalogue, ApiError> {
     match ask(socket, &Request::Catalogue)? {
         Reply::Catalogue(catalogue) => Ok(catalogue),
@@ -78,10 +78,10 @@ pub fn look(socket: &Path) -> Result<Catalogue, ApiError> {
     }
 }
 
-/// Asks the agent at this socket for one of these.
+/// Requests one release of the catalogue from the agent at this socket.
 ///
 /// # Errors
-/// Likewise.
+/// Fails in the same cases as [`look`].
 pub fn get(socket: &Path, package: String, manifest: Digest) -> Result<DeploymentId, ApiError> {
     match ask(socket, &Request::GetFromCatalogue { package, manifest })? {
         Reply::Ordered { order } => Ok(order),
@@ -104,35 +104,35 @@ fn ask(socket: &Path, request: &Request) -> Result<Reply, ApiError> {
 }
 
 fn no_answer(error: &io::Error) -> ApiError {
-    let detail = format!("this computer's Banyan service could not be asked: {error}");
+    let detail = format!("the Banyan service on this computer didn't respond ({error})");
     ApiError { reason: Reason::InternalError, detail }
 }
 
-/// One release, ready to be shown.
+/// One release as the window shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// `drawing 3.1`.
+    /// Package and version: `drawing 3.1`.
     pub title: String,
-    /// Colour and words of its state; none for what is not here.
+    /// The state's kind and words; none when the release is not on this computer.
     pub state: Option<(Tone, String)>,
-    /// Why it was refused; may be empty.
+    /// Why the request was refused. May be empty.
     pub more: String,
-    /// The reason's code, small, for whoever helps; may be empty.
+    /// The reason's code, for support staff. May be empty.
     pub code: &'static str,
-    /// What can be done with it.
+    /// The action that the row offers.
     pub action: Option<Action>,
 }
 
-/// What can be done with a release.
+/// An action on a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Action {
-    /// On the button.
+    /// The button's label.
     pub label: &'static str,
-    /// Its name for those who do not see what it stands beside.
+    /// The button's accessible name, which includes the release.
     pub name: String,
 }
 
-/// What there is to say of one release now.
+/// Returns the row of one release.
 #[must_use]
 pub fn row(item: &Item, got: Option<&Got>, snapshot: &Snapshot, clock: &Clock) -> Row {
     let release = &item.release;
@@ -162,10 +162,10 @@ fn on_its_way(update: &Update, release: &OfferedRelease, clock: &Clock) -> (Tone
     (glance.tone, if other { texts::other_version(&update.version, &glance.state) } else { glance.state })
 }
 
-/// Of what is not on its way: whether it is here, failed, or can be had.
+/// Returns state and action of a release that is not on its way: installed, failed or available.
 fn rest(item: &Item, updates: &[&Update]) -> (Option<(Tone, String)>, Option<Action>) {
     let release = &item.release;
-    // What was installed since the agent was asked stands among the updates.
+    // The updates show what was installed after the catalogue was requested.
     let since = updates.iter().filter(|update| matches!(update.state, UpdateState::Installed { .. }));
     let here = since.map(|update| (update.sequence, update.version.as_str()));
     let here = here.chain(item.installed.iter().map(|there| (there.sequence, there.version.as_str()))).max();
@@ -212,8 +212,8 @@ mod tests {
         let wanted = expect(&[
             ("Chart View 2.1", "Version 2.0 is installed", "Update Chart View to 2.1"),
             ("Drawing 3.1", "", "Get Drawing 3.1"),
-            ("LibreOffice 26.2", "Receiving", ""),
-            ("Printer Driver 7.3", "Could not be installed", "Get Printer Driver 7.3"),
+            ("LibreOffice 26.2", "Downloading", ""),
+            ("Printer Driver 7.3", "Couldn't install", "Get Printer Driver 7.3"),
             ("Time Sync 2.8", "Installed", ""),
         ]);
         assert_eq!(seen, wanted);
@@ -226,12 +226,12 @@ mod tests {
         let quiet = sample::quiet();
         assert!(with(Got::Asked, &quiet).action.is_none());
         let order = DeploymentId([9; 16]);
-        assert!(with(Got::Ordered(order), &quiet).action.is_none(), "the snapshot is behind the answer");
+        assert!(with(Got::Ordered(order), &quiet).action.is_none(), "the snapshot does not contain the order yet");
         let error = ApiError { reason: Reason::NotOffered, detail: "your administrator does not offer it".into() };
         let refused = with(Got::Refused(error), &quiet);
         assert!(refused.action.is_some() && refused.code == "not-offered");
         assert!(refused.more.starts_with("Your administrator does not offer it."), "{}", refused.more);
-        // It has come and was installed since the agent was asked: the page does not say otherwise.
+        // The release was installed after the catalogue was requested, so the row shows it as installed.
         let mut after = quiet;
         let state = UpdateState::Installed { at: sample::NOW };
         let release = &drawing.release;

@@ -1,4 +1,4 @@
-//! What the person may choose now, as offers: tray and window show the same ones.
+//! The choices that the tray and the window share: pauses and the hours of the night.
 
 use crate::{glance::Offer, texts};
 use banyan_proto::{
@@ -6,7 +6,7 @@ use banyan_proto::{
     schedule::Night,
 };
 
-/// Pauses that the policy allows; the end of the one that holds.
+/// Returns the pauses that the policy allows, or the end of the current pause.
 #[must_use]
 pub fn pauses(scheduling: &Scheduling) -> Vec<Offer> {
     let offer = |label: &str, request| Offer { label: label.to_owned(), exact: String::new(), request };
@@ -29,21 +29,21 @@ pub fn pauses(scheduling: &Scheduling) -> Vec<Offer> {
     pauses
 }
 
-/// When a night begins and ends: `22:00` and `06:00`.
+/// Returns the start and the end of a night: `22:00` and `06:00`.
 #[must_use]
 pub fn night_hours(night: Night) -> (String, String) {
     let text = night.to_string();
     text.split_once('-').map(|(from, to)| (from.to_owned(), to.to_owned())).unwrap_or_default()
 }
 
-/// The times that a night may begin at, or end at: each half-hour.
+/// Returns every half-hour at which a night can start (`end`: at which it can end).
 #[must_use]
 pub fn half_hours(end: bool) -> Vec<String> {
     let first = usize::from(end);
     (first..48 + first).map(|n| format!("{:02}:{:02}", n / 2, n % 2 * 30)).collect()
 }
 
-/// The night from and to these times; none when it would be empty.
+/// Returns the night between these times; none when it would be empty.
 #[must_use]
 pub fn night(from: &str, to: &str) -> Option<Night> {
     format!("{from}-{to}").parse().ok()
@@ -63,6 +63,6 @@ mod tests {
                 nights += 1;
             }
         }
-        assert_eq!(nights, 48 * 48 - 47, "only those that begin when they end are none; a whole day is one");
+        assert_eq!(nights, 48 * 48 - 47, "nights that start and end at the same time are invalid, except a whole day");
     }
 }

@@ -1,27 +1,27 @@
-//! The icon: a banyan's crown on its trunk and hanging roots, drawn from its own geometry for any size.
+//! The icon: a banyan tree with its crown, trunk and hanging roots, drawn as vector geometry at any size.
 //!
-//! Drawn and not shipped as pictures, because its fill follows the progress. Its colours lie between those of light and
-//! dark panels, since a tray icon is not told which one it stands on; a test holds the contrast to both.
+//! The icon is drawn by code because its fill follows the progress. A tray icon cannot know whether its panel is light or
+//! dark, so its colours contrast with both; a test checks that.
 
-/// What the crown shows.
+/// The variable parts of the icon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Crown {
-    /// How far it is filled, from below (percent); none: outline only.
+    /// The filled part of the crown, from below (percent); none: outline only.
     pub filled: Option<u8>,
-    /// The sign in its corner.
+    /// The badge in the corner.
     pub sign: Option<Sign>,
 }
 
-/// A sign in the corner. Each has a shape of its own: colour is never the only difference.
+/// A badge in the corner. Badges differ in shape, not only in colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
     /// Two bars: paused.
     Pause,
-    /// A moon: waits for its window.
+    /// A moon: an update is waiting for its scheduled time.
     Moon,
-    /// An arrow to the right: passes on.
+    /// An arrow to the right: this computer is sharing.
     Arrow,
-    /// A dot: a person is needed.
+    /// A dot: the person should act.
     Dot,
     /// An exclamation mark: something failed.
     Mark,
@@ -34,22 +34,22 @@ pub type Rgb = [u8; 3];
 
 /// Banyan green, between a light and a dark panel.
 pub const GREEN: Rgb = [0x2A, 0x93, 0x70];
-/// For what waits.
+/// The colour of waiting states.
 pub const GREY: Rgb = [0x7A, 0x81, 0x88];
-/// For what moves.
+/// The colour of states in progress.
 pub const BLUE: Rgb = [0x3F, 0x7F, 0xE8];
-/// For what needs a person.
+/// The colour of states that need the person.
 pub const AMBER: Rgb = [0xB8, 0x7A, 0x14];
-/// For what failed.
+/// The colour of failures.
 pub const RED: Rgb = [0xE0, 0x4A, 0x3F];
 
-/// Samples a pixel in each direction: enough for smooth edges at 16 pixels.
+/// Samples per pixel in each direction: enough for smooth edges at 16 pixels.
 const SAMPLES: u32 = 4;
 
 /// A point in the unit square, y downwards.
 type Point = (f32, f32);
 
-/// The picture as rows of red, green, blue, alpha (not multiplied), `size` × `size` pixels.
+/// Draws the icon: `size` × `size` pixels in rows of red, green, blue and alpha (not premultiplied).
 #[must_use]
 pub fn draw(crown: Crown, size: u32) -> Vec<u8> {
     let mut pixels = Vec::with_capacity((size * size * 4) as usize);
@@ -79,14 +79,14 @@ fn pixel(crown: Crown, size: u32, x: u32, y: u32) -> [u8; 4] {
     [part(sum[0]), part(sum[1]), part(sum[2]), alpha]
 }
 
-/// The colour of a point; none where nothing is drawn.
+/// Returns the colour of a point; none where nothing is drawn.
 fn ink(crown: Crown, size: u32, at: Point) -> Option<Rgb> {
     if let Some(sign) = crown.sign {
         let (distance, colour) = sign_distance(sign, at);
         if distance <= 0.0 {
             return Some(colour);
         }
-        // A gap keeps the sign apart from the crown behind it.
+        // A gap separates the badge from the crown behind it.
         if distance < 0.06 {
             return None;
         }
@@ -106,14 +106,14 @@ fn ink(crown: Crown, size: u32, at: Point) -> Option<Rgb> {
     drawn.then_some(tree)
 }
 
-/// Distance to the leaves: three rounds on a flat base; below 0 inside.
+/// Returns the distance to the leaves, three circles on a flat base. Negative inside.
 fn leaves(at: Point) -> f32 {
     let rounds = [((0.27, 0.44), 0.21), ((0.5, 0.31), 0.25), ((0.73, 0.44), 0.21)];
     let rounds = rounds.iter().map(|&(centre, radius)| circle(at, centre, radius)).fold(f32::MAX, f32::min);
     rounds.min(bar(at, (0.27, 0.5), (0.73, 0.5), 0.14))
 }
 
-/// Distance to the trunk and the hanging roots.
+/// Returns the distance to the trunk and the hanging roots.
 fn roots(at: Point, line: f32) -> f32 {
     let thin = line * 0.5;
     bar(at, (0.5, 0.6), (0.5, 0.94), line.max(0.06)).min(bar(at, (0.27, 0.6), (0.27, 0.94 - thin), thin)).min(bar(
@@ -144,7 +144,7 @@ fn circle(at: Point, centre: Point, radius: f32) -> f32 {
     (at.0 - centre.0).hypot(at.1 - centre.1) - radius
 }
 
-/// Distance to a line with round ends.
+/// Returns the distance to a line with round ends.
 fn bar(at: Point, from: Point, to: Point, half_width: f32) -> f32 {
     let (along, to_at) = ((to.0 - from.0, to.1 - from.1), (at.0 - from.0, at.1 - from.1));
     let length = along.0 * along.0 + along.1 * along.1;
@@ -152,7 +152,7 @@ fn bar(at: Point, from: Point, to: Point, half_width: f32) -> f32 {
     (to_at.0 - part * along.0).hypot(to_at.1 - part * along.1) - half_width
 }
 
-/// Contrast of two colours as WCAG 2.2 defines it, 1 to 21.
+/// Returns the contrast of two colours as defined in WCAG 2.2, from 1 to 21.
 #[must_use]
 pub fn contrast(a: Rgb, b: Rgb) -> f32 {
     let (a, b) = (luminance(a), luminance(b));
@@ -202,7 +202,7 @@ mod tests {
             assert!(areas.is_sorted_by(|less, more| less < more), "{size}: {areas:?}");
         }
         let half = shape(Crown { filled: Some(50), sign: None }, 32);
-        assert!(half[17 * 32 + 16] && !half[8 * 32 + 16], "below is full, above is not");
+        assert!(half[17 * 32 + 16] && !half[8 * 32 + 16], "the lower part is filled, the upper part is not");
     }
 
     #[test]

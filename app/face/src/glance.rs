@@ -1,58 +1,60 @@
-//! One update in one glance: its state, its one sentence, and what the person can do about it now.
+//! A summary of one update for the tray and the window: its state, one sentence of explanation, and the actions that
+//! the person can take now.
 
 use crate::{Clock, texts};
 use banyan_proto::{
+    UnixSeconds,
     local::{Overruled, Request, Update, UpdateState},
     schedule::{Gate, Stage, Why, Wish},
 };
 use banyan_schedule::say;
 
-/// A colour of state. Each has an icon and a word beside it.
+/// The kind of a state, which decides its colour. The window shows an icon and a word beside the colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
-    /// It waits.
+    /// The update is waiting.
     Waiting,
-    /// It moves.
+    /// Something is in progress.
     Moving,
-    /// It is done.
+    /// The update is installed.
     Done,
-    /// A person is needed.
+    /// The person should act or take notice.
     NeedsYou,
-    /// It failed.
+    /// The update failed.
     Failed,
 }
 
-/// Something that the person can do.
+/// An action that the person can take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
-    /// On the button.
+    /// The button's label.
     pub label: String,
-    /// The exact time that it means, for the tooltip; may be empty.
+    /// The exact time that the label stands for, shown as a tooltip. May be empty.
     pub exact: String,
-    /// What it asks the agent for.
+    /// The request that the button sends to the agent.
     pub request: Request,
 }
 
-/// One update, ready to be shown.
+/// The summary of one update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glance {
-    /// `LibreOffice 26.2`.
+    /// Package and version: `LibreOffice 26.2`.
     pub title: String,
-    /// Colour of its state.
+    /// The kind of the state.
     pub tone: Tone,
-    /// Its state in a few words.
+    /// The state in a few words.
     pub state: String,
-    /// More about it: why, and what to do; may be empty.
+    /// Why, and what to do. May be empty.
     pub more: String,
-    /// The reason's code, small, for whoever helps; may be empty.
+    /// The reason's code, for support staff. May be empty.
     pub code: &'static str,
-    /// Progress (percent), while it is received.
+    /// Progress of the download (percent).
     pub percent: Option<u8>,
-    /// What the person can do; the first one is what most will want.
+    /// Possible actions, the most likely one first.
     pub offers: Vec<Offer>,
 }
 
-/// The update in one glance.
+/// Returns the summary of an update.
 #[must_use]
 pub fn glance(update: &Update, clock: &Clock) -> Glance {
     let (tone, state, more) = state(update, clock);
@@ -70,21 +72,28 @@ fn state(update: &Update, clock: &Clock) -> (Tone, String, String) {
         let wait = update.waits.as_ref().filter(|wait| wait.stage == stage);
         wait.map(|wait| (Tone::Waiting, texts::WAITS.to_owned(), texts::wait(wait, clock)))
     };
-    let closed = |because: &Why, until, before: &str| {
+    let closed = |stage: Stage, because: &Why, until: Option<UnixSeconds>, before: &str| {
+        let more = say::setting(because, stage).unwrap_or_default();
+        // Once a deadline is what opens the gate, it is the state: a sentence about the wait would repeat it.
+        let by_the_clock = matches!(because, Why::Window { .. } | Why::PutOff | Why::NeverOpens { .. });
+        let deadline = update.verdict.announce.iter().find(|announced| announced.stage == stage);
+        if let Some(deadline) = deadline.filter(|deadline| by_the_clock && until == Some(deadline.at)) {
+            return (Tone::NeedsYou, texts::announced(deadline, clock), more);
+        }
         let state =
             format!("{before}{}", texts::lower_if(!before.is_empty(), &say::closed(because, until, clock.here())));
-        (Tone::Waiting, state, say::setting(because).unwrap_or_default())
+        (Tone::Waiting, state, more)
     };
     match &update.state {
         UpdateState::Receiving => match &update.verdict.receive {
-            Gate::Closed { because, until } => closed(because, *until, ""),
+            Gate::Closed { because, until } => closed(Stage::Receive, because, *until, ""),
             Gate::Open { .. } if update.progress.down > 0 => (Tone::Moving, texts::RECEIVING.to_owned(), String::new()),
             Gate::Open { .. } => waits(Stage::Receive)
                 .unwrap_or_else(|| (Tone::Waiting, texts::WAITS_FOR_OTHERS.to_owned(), String::new())),
         },
         UpdateState::Checking => (Tone::Moving, texts::CHECKING.to_owned(), String::new()),
         UpdateState::Ready => match &update.verdict.install {
-            Gate::Closed { because, until } => closed(because, *until, texts::READY_BUT),
+            Gate::Closed { because, until } => closed(Stage::Install, because, *until, texts::READY_BUT),
             Gate::Open { .. } => {
                 waits(Stage::Install).unwrap_or_else(|| (Tone::NeedsYou, texts::READY.to_owned(), String::new()))
             }
@@ -106,12 +115,13 @@ fn offers(update: &Update, clock: &Clock) -> Vec<Offer> {
         UpdateState::Ready => &update.verdict.install,
         _ => return offers,
     };
+    let waits = update.waits.as_ref().is_some_and(|wait| wait.stage == Stage::Install);
     match (&update.state, gate) {
         (_, Gate::Closed { because, .. }) if may_overrule(because) => {
             offers
                 .extend(overruled(because).map(|(label, signal)| offer(label, Request::Overrule { signal, on: true })));
         }
-        // What no word of the person's opens is not offered as if it did.
+        // The person cannot change these conditions, so no button claims to.
         (_, Gate::Closed { because: Why::DiskLow { .. } | Why::DiskUnknown | Why::SwitchedOff { .. }, .. }) => {}
         (UpdateState::Receiving, Gate::Closed { .. }) if update.wishes.receive != Wish::Now => {
             offers.push(offer(texts::RECEIVE_NOW, wish(Stage::Receive, Wish::Now)));
@@ -119,6 +129,8 @@ fn offers(update: &Update, clock: &Clock) -> Vec<Offer> {
         (UpdateState::Receiving, Gate::Open { .. }) if update.wishes.install != Wish::Now => {
             offers.push(offer(texts::INSTALL_WHEN_HERE, wish(Stage::Install, Wish::Now)));
         }
+        // The update installs as soon as the server permits it, so "Install now" would change nothing.
+        (UpdateState::Ready, Gate::Open { .. }) if waits => {}
         (UpdateState::Ready, _) if update.wishes.install != Wish::Now => {
             offers.push(offer(texts::INSTALL_NOW, wish(Stage::Install, Wish::Now)));
         }
@@ -134,7 +146,7 @@ fn offers(update: &Update, clock: &Clock) -> Vec<Offer> {
     offers
 }
 
-/// What closes the gate is a signal, and the policy lets the person say that it does not count.
+/// Returns whether a condition closes the gate and the policy lets the person ignore that condition.
 fn may_overrule(because: &Why) -> bool {
     matches!(
         because,
@@ -145,6 +157,7 @@ fn may_overrule(because: &Why) -> bool {
     )
 }
 
+/// Returns the condition that closes the gate, with the label of the button that ignores it.
 fn overruled(because: &Why) -> Option<(&'static str, Overruled)> {
     match because {
         Why::Metered { network, .. } => Some((texts::USE_NETWORK, Overruled::Metered(network.id.clone()))),
@@ -176,10 +189,10 @@ mod tests {
             seen,
             [
                 row("School Browser 12.1", Tone::NeedsYou, "Ready to install", "Install now | Tonight | Tomorrow"),
-                row("LibreOffice 26.2", Tone::Moving, "Receiving", "Install when here"),
-                row("Maths Tools 4.0", Tone::Waiting, "Waits for tonight, 22:00", "Receive now"),
-                row("Printer Driver 7.3", Tone::Failed, "Could not be installed", ""),
-                row("Time Sync 2.8", Tone::Done, "Installed yesterday, 16:05", ""),
+                row("LibreOffice 26.2", Tone::Moving, "Downloading", "Install when downloaded"),
+                row("Maths Tools 4.0", Tone::Waiting, "Scheduled for tonight at 22:00", "Download now"),
+                row("Printer Driver 7.3", Tone::Failed, "Couldn't install", ""),
+                row("Time Sync 2.8", Tone::Done, "Installed yesterday at 16:05", ""),
             ]
         );
     }
@@ -193,5 +206,33 @@ mod tests {
             let battery = glance(&update, &clock).offers.iter().any(|offer| offer.label == texts::USE_BATTERY);
             assert_eq!(battery, may_overrule);
         }
+    }
+
+    #[test]
+    fn a_deadline_that_opens_the_gate_is_the_state_and_is_said_once() {
+        use banyan_proto::schedule::{Announcement, By};
+        let (clock, mut update) = (sample::clock(), sample::ready());
+        let at = UnixSeconds(clock.now.0 + 14 * 60);
+        update.verdict.announce = vec![Announcement { stage: Stage::Install, at, before: 900 }];
+        update.verdict.install = Gate::Closed { because: Why::NeverOpens { by: By::User }, until: Some(at) };
+        let shown = glance(&update, &clock);
+        assert_eq!((shown.tone, shown.state.as_str()), (Tone::NeedsYou, "Deadline: will install in 14 minutes"));
+        update.verdict.install = Gate::Closed { because: Why::FullScreen { may_overrule: true }, until: None };
+        assert_eq!(glance(&update, &clock).tone, Tone::Waiting);
+    }
+
+    #[test]
+    fn an_update_that_waits_for_permission_has_no_install_button() {
+        let (clock, mut update) = (sample::clock(), sample::ready());
+        let now = |update: &Update| glance(update, &clock).offers.iter().any(|offer| offer.label == texts::INSTALL_NOW);
+        assert!(now(&update));
+        update.waits = Some(banyan_proto::local::Wait {
+            stage: Stage::Install,
+            reason: banyan_proto::Reason::WaitsForGoAhead,
+            detail: String::new(),
+            since: clock.now,
+            next: None,
+        });
+        assert!(!now(&update));
     }
 }

@@ -1,5 +1,6 @@
-//! What the tray and the window share: the line to the agent ([`Line`]), the words ([`texts`]), what an update is in one
-//! glance ([`glance`]), the icon ([`crown`]), and what one person wants of both ([`Preferences`]). No GUI here: it is all data, tested as data.
+//! The code that the tray and the window share: the connection to the agent ([`Line`]), the texts ([`texts`]), the summary
+//! of an update ([`glance`]), the icon ([`crown`]) and the person's preferences ([`Preferences`]). It contains no GUI
+//! code: everything is data and is tested as data.
 
 pub mod catalogue;
 pub mod choices;
@@ -22,31 +23,31 @@ use banyan_schedule::say::Here;
 use jiff::{Timestamp, Zoned, fmt::temporal::DateTimeParser, tz::TimeZone};
 use std::path::PathBuf;
 
-/// A page of the window; the tray opens it at one of them.
+/// A page of the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Page {
-    /// What comes in.
+    /// The updates of this computer.
     Updates,
-    /// When this computer transfers.
+    /// When this computer downloads, shares and installs.
     Schedule,
-    /// What it gave.
+    /// How much this computer shared and downloaded.
     Sharing,
-    /// What happened.
+    /// Past events.
     History,
-    /// What people may take by themselves.
+    /// Software that people can install themselves.
     Catalogue,
-    /// Limits.
+    /// Limits and notifications.
     Settings,
-    /// Who this computer is.
+    /// The identity of this computer, and joining a server.
     Computer,
 }
 
 impl Page {
-    /// All of them, in their order.
+    /// All pages, in the order of the navigation.
     pub const ALL: [Self; 7] =
         [Self::Updates, Self::Schedule, Self::Sharing, Self::History, Self::Catalogue, Self::Settings, Self::Computer];
 
-    /// Its name for command lines and messages between tray and window.
+    /// Returns the page's name on command lines and in messages between tray and window.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -59,49 +60,49 @@ impl Page {
             Self::Computer => "computer",
         }
     }
-    /// The page of this name.
+    /// Returns the page with this name.
     #[must_use]
     pub fn named(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|page| page.code() == code)
     }
 }
 
-/// Where the agent of the machine answers, when it runs as a service.
+/// Returns the socket (on Windows: the pipe) of an agent that runs as a service.
 #[must_use]
 pub fn system_socket() -> PathBuf {
     PathBuf::from(if cfg!(unix) { "/run/banyan/agent.sock" } else { r"\\.\pipe\banyan-agent" })
 }
 
-/// The clock and the zone that times are said in: the agent's zone, since its hours are meant.
+/// The current time and the zone for showing times. The zone is the agent's, because schedules refer to its hours.
 #[derive(Debug, Clone)]
 pub struct Clock {
-    /// Now.
+    /// The current time.
     pub now: UnixSeconds,
-    /// Local time.
+    /// The zone in which times are shown.
     pub zone: TimeZone,
 }
 
 impl Clock {
-    /// This time, in the agent's zone, or in this program's where that is not known.
+    /// Returns a clock in the agent's zone, or in this program's zone when the agent's is unknown.
     #[must_use]
     pub fn of(snapshot: Option<&Snapshot>, now: UnixSeconds) -> Self {
         let zone = snapshot.and_then(|snapshot| DateTimeParser::new().parse_time_zone(&snapshot.about.zone).ok());
         Self { now, zone: zone.unwrap_or_else(TimeZone::system) }
     }
-    /// A time as the clock on the wall shows it.
+    /// Converts a time to local time.
     #[must_use]
     pub fn local(&self, at: UnixSeconds) -> Zoned {
         let at = i64::try_from(at.0).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
         at.unwrap_or_default().to_zoned(self.zone.clone())
     }
-    /// The present day of the week (0 = Monday) and hour.
+    /// Returns the current day of the week (0 = Monday) and hour.
     #[must_use]
     pub fn day_and_hour(&self) -> (usize, usize) {
         let now = self.local(self.now);
         let part = |number: i8| usize::try_from(number).unwrap_or_default();
         (part(now.weekday().to_monday_zero_offset()), part(now.hour()))
     }
-    /// As [`banyan_schedule::say`] takes it.
+    /// Returns the clock in the form that [`banyan_schedule::say`] takes.
     #[must_use]
     pub fn here(&self) -> Here<'_> {
         Here { zone: &self.zone, now: self.now }

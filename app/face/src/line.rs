@@ -1,7 +1,6 @@
-//! The line to the agent: says hello, subscribes, keeps the newest snapshot, carries requests, and calls again for ever
-//! when the agent is gone.
+//! The connection to the agent: handshake, subscription, the newest snapshot, requests, and reconnecting without end.
 //!
-//! A thread that sleeps in a read, no runtime: a tray that people leave running costs nothing while nothing happens.
+//! One thread blocks in a read, without an async runtime, so an idle tray uses no processor time.
 
 use banyan_proto::local::{Event, LOCAL_VERSION, MESSAGE_BYTES, Message, Reply, Request, Right, Snapshot};
 use interprocess::local_socket::{GenericFilePath, Stream, ToFsName, prelude::*};
@@ -13,32 +12,32 @@ use std::{
     time::Duration,
 };
 
-/// What is known of the agent now.
+/// The latest data from the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct View {
-    /// Everything it told; none while it cannot be reached.
+    /// The newest snapshot; none while the agent cannot be reached.
     pub snapshot: Option<Snapshot>,
-    /// What this person may do.
+    /// The rights of this person.
     pub rights: Vec<Right>,
-    /// Why it cannot be reached, in the system's words; none while it can.
+    /// The error of the last connection attempt; none while the agent can be reached.
     pub trouble: Option<String>,
-    /// Its answer to the last request, when that was a refusal.
+    /// The answer to the last request, when it was refused.
     pub refusal: Option<String>,
 }
 
 impl View {
-    /// Whether this person may do that.
+    /// Returns whether this person has a right.
     #[must_use]
     pub fn may(&self, right: Right) -> bool {
         self.rights.contains(&right)
     }
 }
 
-/// Waits between calls when the agent does not answer; the last one for ever.
+/// Waits between connection attempts; the last one repeats.
 const WAITS: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)];
 
-/// The line. It stays up as long as the program.
+/// The connection to the agent. It lasts as long as the program and reconnects on its own.
 #[derive(Clone)]
 pub struct Line {
     shared: Arc<Shared>,
@@ -57,7 +56,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Line {
-    /// Calls the agent at this socket, from now on. `changed` is called on another thread after every change of the view.
+    /// Connects to the agent at this socket on a thread of its own. That thread calls `changed` after every change of the
+    /// view.
     #[must_use]
     pub fn start(socket: PathBuf, changed: impl Fn() + Send + Sync + 'static) -> Self {
         let shared = Arc::new(Shared {
@@ -71,26 +71,26 @@ impl Line {
         thread::spawn(move || keeper.keep());
         Self { shared }
     }
-    /// What is known now.
+    /// Returns the latest data.
     #[must_use]
     pub fn view(&self) -> View {
         lock(&self.shared.view).clone()
     }
-    /// Asks for something. What comes of it shows in the view; while the line is down nothing is sent, and the view says
-    /// that already.
+    /// Sends a request. Its effect appears in the view. While the agent cannot be reached, the request is dropped and the
+    /// view shows why.
     pub fn ask(&self, request: &Request) {
         lock(&self.shared.view).refusal = None;
         if let Some(to) = lock(&self.shared.to).as_deref() {
-            // A line that broke is noticed by its reader, which says so.
+            // The reading thread notices a broken connection and reports it.
             drop(write(to, request));
         }
     }
-    /// Tells the agent something that counts only as long as the line is up: now, and whenever it is up again, until
-    /// something else is told in its place. An agent that does not let this person do so is not told.
+    /// Sends a report that lasts only as long as the connection: now, and again after every reconnect, until another
+    /// report replaces it. Nothing is sent when this person lacks the right to report.
     pub fn keep_telling(&self, request: Request) {
         *lock(&self.shared.standing) = Some(request);
         if let Some(to) = lock(&self.shared.to).as_deref() {
-            // A line that broke is noticed by its reader, and the next one begins with it.
+            // The reading thread notices a broken connection; the next connection sends the report first.
             drop(self.shared.tell_standing(to));
         }
     }
@@ -109,7 +109,8 @@ impl Shared {
             let mut greeted = false;
             let ended = self.talk(&mut greeted);
             *lock(&self.to) = None;
-            let trouble = ended.err().map_or_else(|| "it hung up".to_owned(), |error| error.to_string());
+            let trouble =
+                ended.err().map_or_else(|| "the service closed the connection".to_owned(), |error| error.to_string());
             *lock(&self.view) = View { trouble: Some(trouble), ..View::default() };
             (self.changed)();
             failures = if greeted { 0 } else { (failures + 1).min(WAITS.len() - 1) };
@@ -117,7 +118,7 @@ impl Shared {
         }
     }
 
-    /// One connection, from hello to its end.
+    /// Runs one connection from the handshake to its end.
     fn talk(&self, greeted: &mut bool) -> io::Result<()> {
         let stream = Arc::new(connect(&self.socket)?);
         let mut from = BufReader::new(&*stream);
@@ -128,7 +129,7 @@ impl Shared {
             }
             Some(Message::Reply(Reply::Hello { rights, .. })) => lock(&self.view).rights = rights,
             Some(Message::Reply(Reply::Error(error))) => return Err(io::Error::other(error.to_string())),
-            other => return Err(io::Error::other(format!("its greeting was not understood: {other:?}"))),
+            other => return Err(io::Error::other(format!("unexpected greeting from the service: {other:?}"))),
         }
         write(&stream, &Request::Subscribe)?;
         *lock(&self.to) = Some(Arc::clone(&stream));
@@ -142,7 +143,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Notes what the agent said; true when the view has changed.
+    /// Applies a message to the view; returns whether the view changed.
     fn take(&self, message: Message) -> bool {
         let mut view = lock(&self.view);
         match (message, &mut view.snapshot) {
@@ -158,10 +159,10 @@ impl Shared {
     }
 }
 
-/// The agent is of another release.
+/// Returns the error for an agent with another version of the protocol.
 fn other_version(software: &str, version: u16) -> io::Error {
     io::Error::other(format!(
-        "{software} speaks version {version}, this program {LOCAL_VERSION}; restart both after an update"
+        "{software} uses protocol version {version}, this program version {LOCAL_VERSION}; restart both after an update"
     ))
 }
 
@@ -175,7 +176,7 @@ pub(crate) fn write(mut to: &Stream, request: &Request) -> io::Result<()> {
     to.write_all(&line)
 }
 
-/// Greets the agent on a connection that is for one question.
+/// Performs the handshake on a connection for a single request.
 pub(crate) fn greet(stream: &Stream, from: &mut BufReader<&Stream>) -> io::Result<()> {
     write(stream, &Request::Hello { version: LOCAL_VERSION })?;
     match reply(from)? {
@@ -186,26 +187,26 @@ pub(crate) fn greet(stream: &Stream, from: &mut BufReader<&Stream>) -> io::Resul
     }
 }
 
-/// The answer, on a connection that has not subscribed.
+/// Reads the answer on a connection without a subscription.
 pub(crate) fn reply(from: &mut BufReader<&Stream>) -> io::Result<Reply> {
     match read(from)? {
         Some(Message::Reply(reply)) => Ok(reply),
-        Some(Message::Event(event)) => Err(io::Error::other(format!("it told {event:?} without being asked"))),
+        Some(Message::Event(event)) => Err(io::Error::other(format!("unexpected event from the service: {event:?}"))),
         None => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
-/// An answer to something else.
+/// Returns the error for an answer of the wrong kind.
 pub(crate) fn unexpected(reply: &Reply) -> io::Error {
-    io::Error::other(format!("it answered {reply:?}"))
+    io::Error::other(format!("unexpected answer from the service: {reply:?}"))
 }
 
-/// The next message; none when the agent has hung up.
+/// Reads the next message; none when the agent has closed the connection.
 pub(crate) fn read(from: &mut BufReader<&Stream>) -> io::Result<Option<Message>> {
     let mut line = String::new();
     let length = from.take(MESSAGE_BYTES).read_line(&mut line)?;
     if length as u64 == MESSAGE_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a line longer than any message is"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the service sent a message that is too long"));
     }
     if length == 0 { Ok(None) } else { Ok(Some(serde_json::from_str(&line)?)) }
 }
@@ -215,12 +216,12 @@ mod tests {
     use super::*;
     use std::os::unix::net::{UnixListener, UnixStream};
 
-    /// Answers a greeting with these rights; gives the connection after it has subscribed.
+    /// Accepts a connection, grants these rights, and returns the connection once it has subscribed.
     fn greet(listener: &UnixListener, rights: &[Right]) -> BufReader<UnixStream> {
         let (stream, _) = listener.accept().unwrap();
         let mut from = BufReader::new(stream);
         assert!(matches!(heard(&mut from), Request::Hello { .. }));
-        let (version, software) = (LOCAL_VERSION, "an agent of the tests".to_owned());
+        let (version, software) = (LOCAL_VERSION, "test agent".to_owned());
         let hello = Message::Reply(Reply::Hello { version, software, rights: rights.to_vec() });
         writeln!(from.get_mut(), "{}", serde_json::to_string(&hello).unwrap()).unwrap();
         assert_eq!(heard(&mut from), Request::Subscribe);
@@ -249,7 +250,7 @@ mod tests {
         let mut second = greet(&listener, &[Right::See, Right::Choose]);
         assert_eq!(heard(&mut second), report(false));
         drop(second);
-        // Who may only look tells nothing: the next that is heard is what was asked.
+        // A connection that may only look sends no report, so the next message is the request below.
         let mut third = greet(&listener, &[Right::See]);
         line.keep_telling(report(true));
         while line.shared.to.lock().unwrap().is_none() {

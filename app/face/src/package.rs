@@ -1,7 +1,7 @@
-//! A package file that somebody opened: asked about and installed over a line of its own, since that one is busy as long as
-//! the file goes over it.
+//! Opening and installing a package file. Both use a connection of their own, because copying the file to the agent
+//! keeps the connection busy.
 //!
-//! This program reads the file, with the rights of whoever opened it; the agent gets bytes and never a name
+//! This program reads the file with the rights of the person who opened it. The agent receives bytes and never a path
 //! ([`banyan_proto::local::Package`]).
 
 use crate::line;
@@ -17,73 +17,73 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What package files begin with; the length of the head follows, four bytes, the largest first.
+/// The first bytes of every package file. The length of the head follows as four bytes, big-endian.
 const MAGIC: &[u8; 17] = b"banyan package 1\n";
-/// So many bytes are handed over at once.
+/// Bytes copied to the agent at once.
 const PIECE: usize = 256 << 10;
 
-/// A package file on its way from being opened to being installed.
+/// A package file that was opened, and how far its installation is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opening {
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// How far it is.
+    /// The current step.
     pub step: Step,
-    /// The person says that they trust whoever signed it; asked only where the agent asks.
+    /// The person has ticked that they trust the publisher. The window shows the box only when the agent asks for it.
     pub consent: bool,
 }
 
-/// How far it is.
+/// A step of opening and installing a package file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The agent looks at it.
+    /// The agent is checking the file.
     Asked,
-    /// This is in it; the person decides.
+    /// The agent has described the package; the person decides.
     Shown(Box<Package>),
-    /// Nothing in it can be believed, or it cannot be read.
+    /// The file cannot be read or verified.
     Refused(ApiError),
-    /// It goes over to the agent: so many of so many bytes.
+    /// The file is being copied to the agent: bytes copied, and the size of the file.
     Sent(Box<Package>, u64, u64),
-    /// From now on it is an update like every other.
+    /// The agent has taken the package: it is now an update with this order.
     Ordered(Box<Package>, DeploymentId),
-    /// It was not taken.
+    /// The agent refused to install the package.
     NotTaken(Box<Package>, ApiError),
 }
 
 impl Opening {
-    /// One that was just opened.
+    /// Returns the state of a file that was just opened.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         Self { path, step: Step::Asked, consent: false }
     }
 }
 
-/// Asks the agent at this socket what is in the file.
+/// Asks the agent at this socket to describe the file.
 #[must_use]
 pub fn open(socket: &Path, path: &Path) -> Step {
     match ask(socket, path) {
         Ok(Ok(package)) => Step::Shown(package),
         Ok(Err(refused)) => Step::Refused(refused),
-        Err(error) => Step::Refused(broken(path, &error)),
+        Err(error) => Step::Refused(broken(&error)),
     }
 }
 
-/// Has the agent install it; `consent`: the person trusts whoever signed it. `told` hears each step.
+/// Has the agent install the file and calls `told` for each step. `consent`: the person trusts the publisher.
 pub fn install(socket: &Path, path: &Path, package: Box<Package>, consent: bool, mut told: impl FnMut(Step)) {
     let sent = |sent, of| Step::Sent(package.clone(), sent, of);
-    // That very root, which was shown.
+    // The consent covers only the root that was shown.
     let trust = consent.then_some(package.signer.root);
     let ended = send(socket, path, package.manifest, trust, &mut |now, of| told(sent(now, of)));
     told(match ended {
         Ok(Ok(order)) => Step::Ordered(package, order),
         Ok(Err(refused)) => Step::NotTaken(package, refused),
-        Err(error) => Step::NotTaken(package, broken(path, &error)),
+        Err(error) => Step::NotTaken(package, broken(&error)),
     });
 }
 
-fn broken(path: &Path, error: &io::Error) -> ApiError {
-    let detail = format!("{} could not be handed to the Banyan service: {error}", path.display());
-    ApiError { reason: Reason::NotAPackage, detail }
+fn broken(error: &io::Error) -> ApiError {
+    let detail = format!("the file couldn't be copied to the Banyan service ({error})");
+    ApiError { reason: Reason::InternalError, detail }
 }
 
 type Answer<T> = io::Result<Result<T, ApiError>>;
@@ -95,7 +95,7 @@ fn ask(socket: &Path, path: &Path) -> Answer<Box<Package>> {
     Read::by_ref(&mut file).take(MAGIC.len() as u64 + 4).read_to_end(&mut begin)?;
     let length = begin.strip_prefix(MAGIC).and_then(|length| length.first_chunk::<4>());
     let Some(length) = length else {
-        let detail = "it does not begin as package files of this version of Banyan do".to_owned();
+        let detail = "this isn't a Banyan package file, or it needs a newer version of Banyan".to_owned();
         return Ok(Err(ApiError { reason: Reason::NotAPackage, detail }));
     };
     let head = (begin.len() as u64 + u64::from(u32::from_be_bytes(*length))).min(size);
@@ -124,7 +124,7 @@ fn send(
     }
 }
 
-/// A request with so many bytes of the file behind it, and the answer.
+/// Sends a request followed by this number of bytes of the file, and returns the answer.
 fn hand_over(
     socket: &Path,
     request: &Request,
@@ -142,7 +142,7 @@ fn hand_over(
         file.read_exact(&mut piece[..some])?;
         let mut to: &Stream = &stream;
         if io::Write::write_all(&mut to, &piece[..some]).is_err() {
-            // It has hung up before it got everything: its answer is on the way to here.
+            // The agent answered before it received everything and closed the connection; its answer can still be read.
             break;
         }
         done += some as u64;

@@ -1,4 +1,4 @@
-//! A computer with something of everything, at a fixed moment: what tests ask about and pictures show.
+//! Sample data for tests and screenshots: a computer with updates in every state, at a fixed time.
 
 use crate::Clock;
 use banyan_proto::{
@@ -23,20 +23,20 @@ const TONIGHT: UnixSeconds = UnixSeconds(NOW.0 + 7 * HOUR + HOUR / 2);
 const TOMORROW: UnixSeconds = UnixSeconds(NOW.0 + 15 * HOUR + HOUR / 2);
 const ZONE: &str = "Europe/Berlin";
 
-/// The clock of that moment.
+/// Returns a clock that stands at [`NOW`].
 ///
 /// # Panics
-/// Where there is no table of time zones.
+/// Panics when the time zone database is missing.
 #[must_use]
 pub fn clock() -> Clock {
-    Clock { now: NOW, zone: TimeZone::get(ZONE).expect("the table of time zones is installed") }
+    Clock { now: NOW, zone: TimeZone::get(ZONE).expect("the time zone database is installed") }
 }
 
 fn ago(seconds: u64) -> UnixSeconds {
     UnixSeconds(NOW.0 - seconds)
 }
 
-/// An update that is being received from another computer and passed on to two more.
+/// Returns an update that this computer downloads from one computer and shares with two.
 #[must_use]
 pub fn receiving() -> Update {
     let partner = |label: &str, n: u8| Partner {
@@ -54,12 +54,12 @@ pub fn receiving() -> Update {
         from: vec![partner("room-204-07", 7)],
         to: vec![partner("room-204-11", 11), partner("room-204-12", 12)],
     };
-    // The person said so: otherwise it would wait for the night, as the next one.
+    // The person chose "Download now"; otherwise the update would wait for the night, like `waiting`.
     let wishes = Wishes { receive: Wish::Now, ..Wishes::default() };
     Update { progress, wishes, size: 315_000_000, ..update(4, "LibreOffice", "26.2", UpdateState::Receiving) }
 }
 
-/// An update that is here and may be installed.
+/// Returns an update that is ready to install.
 #[must_use]
 pub fn ready() -> Update {
     let later = vec![Later { when: When::Tonight, at: TONIGHT }, Later { when: When::Tomorrow, at: TOMORROW }];
@@ -70,13 +70,13 @@ pub fn ready() -> Update {
     }
 }
 
-/// An update that waits for the night.
+/// Returns an update that waits for the night.
 #[must_use]
 pub fn waiting() -> Update {
     Update { verdict: night(), ..update(3, "Maths Tools", "4.0", UpdateState::Receiving) }
 }
 
-/// An update that failed and was undone.
+/// Returns an update that failed its check and was rolled back.
 #[must_use]
 pub fn failed() -> Update {
     let state = UpdateState::Failed {
@@ -97,7 +97,7 @@ fn open() -> Verdict {
     Verdict { receive: gate.clone(), install: gate.clone(), forward: gate, announce: vec![] }
 }
 
-/// Nothing is transferred before the night.
+/// Returns a verdict without transfers before the night.
 fn night() -> Verdict {
     let because = Why::Window { window: Window::Night, by: By::User };
     let closed = Gate::Closed { because, until: Some(TONIGHT) };
@@ -111,7 +111,7 @@ fn update(number: u64, package: &str, version: &str, state: UpdateState) -> Upda
         package: package.to_owned(),
         version: version.to_owned(),
         sequence: number,
-        publisher: "IT of Lakeside School".to_owned(),
+        publisher: "Lakeside School IT".to_owned(),
         notes: String::new(),
         kind: Kind::Deb,
         size: 84_000_000,
@@ -129,7 +129,7 @@ fn update(number: u64, package: &str, version: &str, state: UpdateState) -> Upda
     }
 }
 
-/// What is offered there: an update, something new, what is on its way, what failed, and what is installed ([`busy`]).
+/// Returns a catalogue for [`busy`]: an update, a new package, one on its way, one that failed and one installed.
 #[must_use]
 pub fn catalogue() -> Catalogue {
     let item = |n: u8, package: &str, version: &str, sequence, size, notes: &str| Item {
@@ -139,13 +139,13 @@ pub fn catalogue() -> Catalogue {
             sequence,
             manifest: Digest([n; 32]),
             size,
-            publisher: "IT of Lakeside School".to_owned(),
+            publisher: "Lakeside School IT".to_owned(),
             notes: notes.to_owned(),
         },
         installed: None,
     };
     let before = Replaces { version: "2.0".to_owned(), sequence: 20, at: ago(40 * 24 * HOUR) };
-    let drawing = "Opens drawings of the new kind.\nNo longer forgets the colours.";
+    let drawing = "Opens drawings in the new format.\nKeeps colours when you save.";
     let chart = item(1, "Chart View", "2.1", 21, 12_400_000, "Prints again.");
     Catalogue {
         items: vec![
@@ -158,7 +158,7 @@ pub fn catalogue() -> Catalogue {
     }
 }
 
-/// A computer to which nothing happens, connected and enrolled.
+/// Returns a connected, enrolled computer without updates.
 #[must_use]
 pub fn quiet() -> Snapshot {
     let enrolled = Enrolled {
@@ -214,7 +214,7 @@ fn with<T>(seen: &Seen<()>, value: T) -> Seen<T> {
     Seen { value: Some(value), at: seen.at, overruled: seen.overruled, may_overrule: seen.may_overrule }
 }
 
-/// The same computer with five updates, each in another state, and what happened before.
+/// Returns the same computer with a history and five updates, each in another state.
 #[must_use]
 pub fn busy() -> Snapshot {
     let updates = vec![ready(), receiving(), waiting(), failed(), installed()];

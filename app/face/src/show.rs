@@ -1,26 +1,26 @@
-//! What the window is to show: said on its command line, by the tray on its standard input, and by a second tray to the
-//! first; one line each.
+//! Requests to show a page or a package file. They are sent as one line each: by the tray to the window's standard input,
+//! and by a second tray to the first.
 
 use crate::Page;
 use std::path::PathBuf;
 
-/// A page, or a package file.
+/// A page or a package file to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Show {
     /// A page.
     Page(Page),
-    /// A package file that somebody opened, by its absolute path.
+    /// A package file, by its absolute path.
     Package(PathBuf),
 }
 
-/// What the window says on its standard error for each such line that it has shown: one that is just being closed takes
-/// lines and shows nothing, and is then opened anew.
+/// The line that the window prints on its standard error for each request it has shown. A window that is closing accepts
+/// requests without showing them; the tray then opens a new window.
 pub const SHOWN: &str = "shown";
-/// Stands before the path of a package file.
+/// The prefix of a line with the path of a package file.
 const PACKAGE: &str = "package ";
 
 impl Show {
-    /// As one line, without its end; none for a path that fits into none.
+    /// Returns the request as one line without a line end; none for a path that is not UTF-8 or contains a line break.
     #[must_use]
     pub fn line(&self) -> Option<String> {
         match self {
@@ -31,7 +31,7 @@ impl Show {
             }
         }
     }
-    /// Of such a line.
+    /// Parses such a line.
     #[must_use]
     pub fn of(line: &str) -> Option<Self> {
         let line = line.trim_end_matches(['\n', '\r']);

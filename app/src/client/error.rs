@@ -1,74 +1,74 @@
-//! Why a request to the server did not succeed, and what an administrator can do about it.
+//! The ways in which a request to the server can fail, and advice for each.
 
 use crate::{exit::Exit, failure::Explain};
 use banyan_proto::{Reason, admin::Profile, api::ApiError};
 use std::net::SocketAddr;
 
-/// A request that did not succeed.
+/// A failed request to the server.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    /// No TLS configuration or HTTP client could be made on this machine.
-    #[error("no secure connection can be prepared here: {0}")]
+    /// This machine could not create a TLS configuration or HTTP client.
+    #[error("cannot prepare a secure connection on this computer: {0}")]
     Setup(String),
-    /// Nobody answers at the address.
-    #[error("nobody answers at {server}: {why}")]
+    /// The address does not respond.
+    #[error("no response from {server}: {why}")]
     Away {
-        /// Where.
+        /// The server's address.
         server: SocketAddr,
-        /// The deepest cause.
+        /// The innermost cause.
         why: String,
     },
-    /// Somebody answers who is not the server that the profile names.
-    #[error("the server at {server} is not the one of this profile: {why}")]
+    /// The server at the address is not the one that the profile names.
+    #[error("the server at {server} does not match this profile: {why}")]
     Stranger {
-        /// Where.
+        /// The server's address.
         server: SocketAddr,
-        /// What the TLS library says.
+        /// The TLS library's message.
         why: String,
     },
-    /// Connected, and then nothing more came (or went) for this long.
-    #[error("the server at {server} stopped answering for {seconds} seconds")]
+    /// The connection was made, but then no data moved for this long.
+    #[error("the server at {server} stopped responding for {seconds} seconds")]
     Stalled {
-        /// Where.
+        /// The server's address.
         server: SocketAddr,
-        /// How long was waited.
+        /// How long the client waited (seconds).
         seconds: u64,
     },
-    /// The token is not accepted.
-    #[error("the server does not accept this profile's token")]
+    /// The server rejected the token.
+    #[error("the server rejected this profile's token")]
     Token,
-    /// No such thing, without words (the answer to a question about existence has none).
-    #[error("the server has no such thing")]
+    /// Not found, with an empty body: the answer to a HEAD request, or to an unknown path.
+    #[error("not found on the server")]
     NotThere,
-    /// The server says why not.
+    /// The server refused the request and gave a reason.
     #[error("{}", .0.detail)]
     Refused(ApiError),
-    /// A server of another version, or a defect.
-    #[error("the server's answer cannot be understood: {0}")]
+    /// The answer is malformed: the server has another version, or there is a bug.
+    #[error("cannot read the server's answer: {0}")]
     Unreadable(String),
-    /// The file that was to be uploaded.
-    #[error("the file cannot be read")]
+    /// The file to upload cannot be read.
+    #[error("cannot read the file")]
     File(#[from] std::io::Error),
 }
 
 impl Explain for ClientError {
     fn next(&self) -> String {
         match self {
-            Self::Setup(_) => "report this with the output of `banyan --version`".into(),
+            Self::Setup(_) => "report this bug in Banyan with the output of `banyan --version`".into(),
             Self::Away { .. } => {
-                "check that the server runs and that its address in the profile is right; `banyan doctor` checks both"
+                "check that the server is running and that the profile has the right address; `banyan doctor` checks both"
                     .into()
             }
             Self::Stranger { .. } => {
-                "if the server was set up anew, copy its admin.toml again; otherwise find out who answers there".into()
+                "if the server was set up again, copy its admin.toml again; otherwise find out what is running at that address".into()
             }
-            Self::Stalled { .. } => "look at the server's log and the network, then try again".into(),
+            Self::Stalled { .. } => "check the server's log and the network, then try again".into(),
             Self::Token => "copy admin.toml from the server's data folder again".into(),
             Self::NotThere => "compare the versions: `banyan --version` here and on the server".into(),
             Self::Refused(error) if matches!(error.reason, Reason::Unknown | Reason::BadRequest) => {
-                "follow the server's words, then try again".into()
+                "correct the request as the server describes, then try again".into()
             }
-            Self::Refused(error) => error.reason.next().into(),
+            Self::Refused(error) => error.reason.for_admin().advice.into(),
             Self::Unreadable(_) => "compare the versions: `banyan --version` here and on the server".into(),
             Self::File(error) => error.next(),
         }
@@ -94,11 +94,11 @@ impl Explain for ClientError {
 }
 
 impl ClientError {
-    /// Whether trying again later can help: the server is away for the moment.
+    /// Returns whether retrying later can help, because the server is only temporarily unreachable.
     pub(crate) fn passes(&self) -> bool {
         matches!(self, Self::Away { .. } | Self::Stalled { .. })
     }
-    /// What went wrong below HTTP. The TLS library's verdict is somewhere in the chain of causes.
+    /// Classifies a failure below HTTP. The TLS library's verdict is somewhere in the chain of causes.
     pub(super) fn of_transport(error: &reqwest::Error, profile: &Profile) -> Self {
         let server = profile.server;
         let mut deepest = error.to_string();
@@ -120,7 +120,8 @@ impl ClientError {
     }
 }
 
-/// What caused an error. An IO error made of another error passes that one over in `source`.
+/// Returns the cause of an error. The `source` of an IO error skips the error that it wraps, so that one is returned
+/// instead.
 fn below<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
     match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
         Some(inner) => Some(inner),
@@ -164,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_at_the_address_is_told_as_such() {
-        // A port that was free a moment ago and that nobody listens on.
+        // A port that was free a moment ago, where nothing listens.
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let profile = Profile { server, ca: banyan_proto::Digest([0; 32]), token: "t".into(), root: None };
         let error = crate::client::Client::new(&profile).unwrap().info().await.unwrap_err();

@@ -1,7 +1,7 @@
-//! The administrator's side of the server's admin API (`/api/v1`).
+//! The client of the server's admin API (`/api/v1`).
 //!
-//! One TLS connection that believes only the CA pinned in the profile, a bearer token, no proxies, no redirects, a limit
-//! on every wait and on the size of every answer.
+//! It uses one TLS connection that trusts only the CA pinned in the profile, and a bearer token. It uses no proxies and
+//! follows no redirects. Every wait and the size of every answer are limited.
 
 mod error;
 mod upload;
@@ -21,30 +21,30 @@ use reqwest::{Method, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
-/// How long connecting may take.
+/// Timeout for connecting.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long a request may take in all (an upload: how long it may stand still).
+/// Timeout of a request. For an upload: how long no data may move.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Largest answer that is read (bytes): the status of a deployment with the most addressees fits.
+/// Maximum size of an answer (bytes). The status of the largest deployment fits.
 const ANSWER_BYTES: usize = 64 << 20;
 
-/// A connection to one server with one administrator's token.
+/// A connection to one server with one admin token.
 pub(crate) struct Client {
     http: reqwest::Client,
     profile: Profile,
 }
 
-/// What can be done to a deployment.
+/// An administrator's action on a running deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Intervention {
-    /// Give no more go-aheads.
+    /// Stop issuing install permits.
     Halt,
-    /// Give them again.
+    /// Issue install permits again.
     Resume,
 }
 
 impl Intervention {
-    /// Its name in the path, and as a verb.
+    /// Returns its name, as in the path and on the command line.
     pub(crate) fn verb(self) -> &'static str {
         match self {
             Self::Halt => "halt",
@@ -54,7 +54,7 @@ impl Intervention {
 }
 
 impl Client {
-    /// Nothing is sent yet.
+    /// Creates a client. Sends nothing yet.
     pub(crate) fn new(profile: &Profile) -> Result<Self, ClientError> {
         let tls = pinned_client(profile.ca, &[ALPN_HTTP]).map_err(|error| ClientError::Setup(error.to_string()))?;
         let http = reqwest::Client::builder()
@@ -68,11 +68,11 @@ impl Client {
             .map_err(|error| ClientError::of_transport(&error, profile))?;
         Ok(Self { http, profile: profile.clone() })
     }
-    /// The server and its keys.
+    /// Fetches the server's software version and keys.
     pub(crate) async fn info(&self) -> Result<Info, ClientError> {
         self.get("info").await
     }
-    /// [`Self::info`] and the server's clock (seconds since 1970), if its answer tells it.
+    /// Returns [`Self::info`] and the server's clock (seconds since 1970), if the answer has a date.
     pub(crate) async fn info_and_clock(&self) -> Result<(Info, Option<i64>), ClientError> {
         let response = self.send(self.request(Method::GET, "info").timeout(SILENCE)).await?;
         let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
@@ -80,36 +80,37 @@ impl Client {
             date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()).map(|zoned| zoned.timestamp().as_second());
         Ok((self.read(response).await?, clock))
     }
-    /// Registers the publishers' root.
+    /// Registers the publisher's root.
     pub(crate) async fn register_root(&self, root: &RegisterRoot) -> Result<(), ClientError> {
         self.post("root", root).await.map(ignored)
     }
-    /// What has been published so far.
+    /// Fetches the current root and list of releases.
     pub(crate) async fn targets(&self) -> Result<CurrentTargets, ClientError> {
         self.get("targets").await
     }
-    /// Puts up the publishers' list anew, perhaps with releases withdrawn.
+    /// Replaces the publisher's list of releases. This can withdraw releases.
     pub(crate) async fn replace_targets(&self, list: &ReplaceTargets) -> Result<Replaced, ClientError> {
         self.post("targets", list).await
     }
-    /// The manifest of a published release. Whoever believes it has checked it against the publishers' list.
+    /// Fetches the manifest of a published release. The caller must compare it with the publisher's list before
+    /// trusting it.
     pub(crate) async fn manifest(&self, package: &str, sequence: u64) -> Result<String, ClientError> {
         let found: ReleaseManifest = self.get(&format!("releases/{package}/{sequence}")).await?;
         Ok(found.manifest)
     }
-    /// A new join secret.
+    /// Creates a join secret.
     pub(crate) async fn create_token(&self, token: &NewToken) -> Result<TokenCreated, ClientError> {
         self.post("tokens", token).await
     }
-    /// Puts a signed release up. Its artifacts must have been uploaded.
+    /// Registers a signed release. Its artifacts must have been uploaded before.
     pub(crate) async fn publish(&self, release: &Publish) -> Result<(), ClientError> {
         self.post("releases", release).await.map(ignored)
     }
-    /// All releases.
+    /// Lists all releases.
     pub(crate) async fn releases(&self) -> Result<Vec<Release>, ClientError> {
         self.get("releases").await
     }
-    /// All enrolled machines.
+    /// Lists all enrolled machines.
     pub(crate) async fn machines(&self) -> Result<Vec<Machine>, ClientError> {
         self.get("machines").await
     }
@@ -117,15 +118,15 @@ impl Client {
     pub(crate) async fn revoke(&self, machine: MachineId) -> Result<(), ClientError> {
         self.post(&format!("machines/{machine}/revoke"), &()).await.map(ignored)
     }
-    /// Takes a machine back that was set aside.
+    /// Readmits a quarantined machine.
     pub(crate) async fn readmit(&self, machine: MachineId) -> Result<(), ClientError> {
         self.post(&format!("machines/{machine}/readmit"), &()).await.map(ignored)
     }
-    /// What is laid down, for each group.
+    /// Lists the policies of all groups.
     pub(crate) async fn policies(&self) -> Result<Vec<GroupPolicy>, ClientError> {
         self.get("policies").await
     }
-    /// Lays something down, or takes it back.
+    /// Sets or removes a policy.
     pub(crate) async fn set_policy(&self, policy: &SetPolicy) -> Result<(), ClientError> {
         self.post("policies", policy).await.map(ignored)
     }
@@ -133,11 +134,11 @@ impl Client {
     pub(crate) async fn deploy(&self, deploy: &Deploy) -> Result<Deployed, ClientError> {
         self.post("deployments", deploy).await
     }
-    /// All deployments, without their addressees.
+    /// Lists all deployments, without their target machines.
     pub(crate) async fn deployments(&self) -> Result<Vec<DeploymentStatus>, ClientError> {
         self.get("deployments").await
     }
-    /// One deployment with its addressees.
+    /// Fetches one deployment with its target machines.
     pub(crate) async fn deployment(&self, id: DeploymentId) -> Result<DeploymentStatus, ClientError> {
         self.get(&format!("deployments/{id}")).await
     }
@@ -177,7 +178,7 @@ impl Client {
         let body = self.body(response).await?;
         Err(refusal(status, &body))
     }
-    /// The answer. An empty one is read as `null`, for requests that only want to know that it was done.
+    /// Parses the answer. An empty body is read as `null`, for requests without a result.
     async fn read<T: DeserializeOwned>(&self, response: reqwest::Response) -> Result<T, ClientError> {
         let body = self.body(response).await?;
         let body = if body.is_empty() { b"null".as_slice() } else { &body };
@@ -188,7 +189,7 @@ impl Client {
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > ANSWER_BYTES => {
-                    return Err(ClientError::Unreadable(format!("it is longer than {ANSWER_BYTES} bytes")));
+                    return Err(ClientError::Unreadable(format!("longer than {ANSWER_BYTES} bytes")));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => return Ok(body),
@@ -198,10 +199,10 @@ impl Client {
     }
 }
 
-/// The answer to a request whose success is all that matters.
+/// Discards the answer of a request without a result.
 fn ignored(_: serde_json::Value) {}
 
-/// What an answer that is no success means.
+/// Turns an unsuccessful answer into an error.
 fn refusal(status: StatusCode, body: &[u8]) -> ClientError {
     match (status, serde_json::from_slice::<ApiError>(body)) {
         (StatusCode::UNAUTHORIZED, _) => ClientError::Token,

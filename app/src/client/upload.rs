@@ -1,4 +1,4 @@
-//! Uploading an artifact: streamed from the disk, however large it is, and given up when nothing moves any more.
+//! Uploads artifacts: streams them from disk, and fails when no data moves any more.
 
 use super::{Client, ClientError, SILENCE, ignored};
 use crate::publisher::package::Section;
@@ -14,11 +14,12 @@ use std::{
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::{InspectReader, ReaderStream};
 
-/// After the last byte the server hashes and syncs the file before it answers; a large one takes it a while.
+/// Timeout after the last byte. The server hashes and syncs the file before it answers, which takes longer for large
+/// files.
 const SETTLING: Duration = Duration::from_secs(600);
 
 impl Client {
-    /// Whether the server has this artifact already.
+    /// Returns whether the server already has this artifact.
     pub(crate) async fn has_artifact(&self, artifact: Digest) -> Result<bool, ClientError> {
         match self.send(self.request(Method::HEAD, &format!("artifacts/{artifact}")).timeout(SILENCE)).await {
             Ok(_) => Ok(true),
@@ -26,8 +27,8 @@ impl Client {
             Err(error) => Err(error),
         }
     }
-    /// Uploads a file, or a section of one, as the artifact with this hash; `progress` is told how many more bytes have
-    /// been read.
+    /// Uploads a file, or a section of one, as the artifact with this hash. Calls `progress` with the number of bytes
+    /// read since the last call.
     pub(crate) async fn upload(
         &self,
         section: &Section,
@@ -58,7 +59,7 @@ impl Client {
     }
 }
 
-/// Ends when nothing has moved for too long, and says for how long.
+/// Completes when no data has moved for too long. Returns that time (seconds).
 async fn stalled(sent: &AtomicU64, size: u64) -> u64 {
     let mut before = sent.load(Ordering::Relaxed);
     loop {

@@ -1,5 +1,5 @@
-//! Whether the demo can take a Debian package: each of its machines is a folder, so the package goes into a folder with
-//! an empty dpkg database, and not every package can live there.
+//! Checks whether the demo can install a Debian package. Each demo machine is a folder with an empty dpkg database, and
+//! not every package can be installed there.
 
 use crate::failure::{Failure, Tried as _};
 use std::{
@@ -8,31 +8,34 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-/// What stops a Debian package from going into an empty folder.
+/// What a Debian package needs beyond an empty folder.
 #[derive(Debug, PartialEq, Eq)]
 struct Needs(Vec<String>);
 
-/// Says why the demo cannot take a Debian package, if it cannot.
+/// Returns an error if the demo cannot install this Debian package.
 pub(super) fn check(file: &Path) -> Result<(), Failure> {
-    let tried = || format!("show {} in the demo", file.display());
+    let tried = || format!("use {} in the demo", file.display());
     let needs = needs(file).tried(tried)?;
     if needs.0.is_empty() {
         return Ok(());
     }
     Err(Failure::new(
         tried(),
-        format!("its machines are folders with an empty package database, and it needs {}", needs.0.join(", and ")),
-        "show an archive here; Debian packages go to real machines, with banyan-agent running as root",
+        format!(
+            "the demo's machines are folders with an empty package database, and this package needs {}",
+            needs.0.join(", and ")
+        ),
+        "use an archive; deploy Debian packages to real machines, with banyan-agent running as root",
     ))
 }
 
 fn needs(file: &Path) -> std::io::Result<Needs> {
     let mut needs = Vec::new();
     if !is_root() {
-        needs.push("to be installed by root (start the demo as root)".into());
+        needs.push("root to install it (start the demo as root)".into());
     }
     let Ok(control) = dpkg_deb("--field", file, &["Pre-Depends", "Depends"]) else {
-        needs.push("dpkg, which this computer does not have".into());
+        needs.push("dpkg, which is not installed on this computer".into());
         return Ok(Needs(needs));
     };
     if !control.status.success() {
@@ -51,12 +54,12 @@ fn needs(file: &Path) -> std::io::Result<Needs> {
 }
 
 fn dpkg_deb(verb: &str, file: &Path, more: &[&str]) -> std::io::Result<Output> {
-    // A name that begins with a dash is no option.
+    // Makes the path absolute or relative to `.`, so that a name that begins with a dash is not taken for an option.
     let file = if file.is_absolute() { file.to_owned() } else { PathBuf::from(".").join(file) };
     Command::new("dpkg-deb").arg(verb).arg(file).args(more).env("LC_ALL", "C.UTF-8").stdin(Stdio::null()).output()
 }
 
-/// The dependencies in `dpkg-deb --field` output; continued lines begin with a blank.
+/// Returns the dependencies in the output of `dpkg-deb --field`. Continuation lines begin with a blank.
 fn depends(fields: &str) -> Vec<String> {
     fields
         .lines()
@@ -69,7 +72,7 @@ fn depends(fields: &str) -> Vec<String> {
         .collect()
 }
 
-/// The maintainer scripts in a control archive.
+/// Returns the maintainer scripts in a control archive.
 fn scripts(control: &[u8]) -> std::io::Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in tar::Archive::new(control.take(16 << 20)).entries()? {
@@ -111,6 +114,6 @@ mod tests {
             tar.append_data(&mut header, name, [].as_slice()).unwrap();
         }
         assert_eq!(scripts(&tar.into_inner().unwrap()).unwrap(), ["postinst"]);
-        assert!(scripts(b"no archive at all, whatever it is").is_err());
+        assert!(scripts(b"not an archive, no matter how it is read").is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! The file that somebody wants to see in the demo: looked at before anything is started. What cannot be told from its
-//! name is made up: in the demo nobody minds what the package is called.
+//! Inspects the user's file before the demo starts. Properties that cannot be derived from its name are made up: the
+//! package's name does not matter in a demo.
 
 use super::debian;
 use crate::{
@@ -12,20 +12,20 @@ use crate::{
 use banyan_proto::manifest::{Kind, ManifestError};
 use std::path::{Path, PathBuf};
 
-/// A file that can be shown.
+/// A file that the demo can deploy.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Shown {
     /// The file, or its release description.
     pub(super) path: PathBuf,
-    /// What cannot be told from it.
+    /// The properties that cannot be derived from it.
     pub(super) given: Given,
-    /// What it is.
+    /// The kind of file.
     pub(super) kind: Kind,
 }
 
-/// Looks at a file. Reads all of it: to be called where waiting does no harm.
+/// Inspects a file. Reads all of it, so call it on a thread for blocking work.
 pub(super) fn look_at(path: &Path) -> Result<Shown, Failure> {
-    let tried = || format!("show {} in the demo", path.display());
+    let tried = || format!("use {} in the demo", path.display());
     let mut given = Given::default();
     let draft = loop {
         match describe(path, &given, &Published::default(), &mut |_, _| {}) {
@@ -38,7 +38,7 @@ pub(super) fn look_at(path: &Path) -> Result<Shown, Failure> {
         }
     };
     let kind = kind(&draft).ok_or_else(|| {
-        Failure::new(tried(), "its description has several kinds of files", "show one of the files instead")
+        Failure::new(tried(), "the release description has several kinds of files", "use one of the files instead")
     })?;
     if kind == Kind::Deb {
         draft.files.iter().try_for_each(|(_, file)| debian::check(file))?;
@@ -46,7 +46,7 @@ pub(super) fn look_at(path: &Path) -> Result<Shown, Failure> {
     Ok(Shown { path: path.to_owned(), given, kind })
 }
 
-/// The property that could not be told, if that is what is wrong.
+/// Returns the missing property, if that is the error.
 fn missing(error: &PublisherError) -> Option<&'static str> {
     match error {
         PublisherError::CannotTell { what: "name", .. } => Some("package"),
@@ -56,14 +56,14 @@ fn missing(error: &PublisherError) -> Option<&'static str> {
     }
 }
 
-/// The one kind of all its files.
+/// Returns the kind that all its files share.
 fn kind(draft: &Draft) -> Option<Kind> {
     let mut kinds = draft.manifest.artifacts.iter().map(|artifact| artifact.install.kind);
     let first = kinds.next()?;
     kinds.all(|kind| kind == first).then_some(first)
 }
 
-/// What is left of the file's name when only allowed characters are.
+/// Derives a package name from the file name: only the allowed characters are kept.
 fn package_name(path: &Path) -> String {
     let stem = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let stem = stem.split('.').next().unwrap_or_default();

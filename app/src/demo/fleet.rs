@@ -1,7 +1,7 @@
-//! The demo's child processes: started, watched, ended in good order and, if need be, by force.
+//! Starts, watches and stops the demo's child processes.
 //!
-//! Each child gets the end of a pipe as its standard input and ends when that is closed. So it also ends when this
-//! process is killed and can close nothing any more: the system does it.
+//! The standard input of each child is a pipe, and the child exits when the pipe is closed. If this process is killed,
+//! the system closes the pipes, so the children exit too.
 
 use crate::{
     failure::{Failure, Tried as _},
@@ -19,39 +19,39 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a child may take to end in good order.
+/// How long a child may take to exit before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A child that ended though nobody asked it to.
+/// A child that exited unexpectedly.
 #[derive(Debug)]
 pub(super) struct Ended {
-    /// Which.
+    /// The child's name.
     pub(super) name: String,
-    /// How.
+    /// The exit status, as text.
     pub(super) status: String,
 }
 
-/// All children of one demo.
+/// All child processes of one demo.
 pub(super) struct Fleet {
     folder: PathBuf,
     ended: mpsc::UnboundedSender<Ended>,
-    /// Dropped to ask each child to end.
+    /// Dropped to stop each child.
     stops: Vec<oneshot::Sender<()>>,
     keepers: JoinSet<()>,
 }
 
-/// Where a child's output goes.
+/// Returns the path of a child's log file.
 pub(super) fn log_of(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.log"))
 }
 
 impl Fleet {
-    /// A fleet without children, and where those are named that end by themselves.
+    /// Creates a fleet without children. The receiver reports children that exit unexpectedly.
     pub(super) fn new(folder: &Path) -> (Self, mpsc::UnboundedReceiver<Ended>) {
         let (ended, ends) = mpsc::unbounded_channel();
         (Self { folder: folder.to_owned(), ended, stops: Vec::new(), keepers: JoinSet::new() }, ends)
     }
-    /// Starts this program again with other arguments; its output goes to a log in the folder.
+    /// Starts this program again with other arguments, and its output in a log file in the folder.
     pub(super) fn start<I: IntoIterator<Item: AsRef<std::ffi::OsStr>>>(
         &mut self,
         name: &str,
@@ -73,21 +73,21 @@ impl Fleet {
             .kill_on_drop(true);
         system::apart(&mut command);
         let mut child = command.spawn().tried(tried)?;
-        // Waiting for a child closes the pipe if the child still has it.
+        // The pipe is taken out first, because waiting for a child closes the pipe if the child still owns it.
         let pipe = child.stdin.take();
         let (stop, stopped) = oneshot::channel();
         self.stops.push(stop);
         self.keepers.spawn(keep(name.to_owned(), child, pipe, stopped, self.ended.clone()));
         Ok(())
     }
-    /// Ends all children and waits until they are gone.
+    /// Stops all children and waits until they have exited.
     pub(super) async fn stop(mut self) {
         self.stops.clear();
         while self.keepers.join_next().await.is_some() {}
     }
 }
 
-/// Looks after one child until it is gone.
+/// Watches one child until it has exited.
 async fn keep(
     name: String,
     mut child: Child,
@@ -98,13 +98,13 @@ async fn keep(
     tokio::select! {
         status = child.wait() => {
             let status = status.map_or_else(|error| error.to_string(), |status: ExitStatus| status.to_string());
-            // Nobody listens any more when the demo is at its end.
+            // The receiver is gone when the demo is over.
             let _ = ended.send(Ended { name, status });
         }
         _ = stopped => {
             drop(pipe);
             if timeout(GRACE, child.wait()).await.is_err() {
-                // It may have ended in this very moment; then there is nothing to kill.
+                // The child may have exited meanwhile; then there is nothing to kill.
                 let _ = child.kill().await;
             }
         }
@@ -120,14 +120,14 @@ mod tests {
         command.arg("-c").arg(script);
         command
     }
-    /// Waits until the log has this line.
+    /// Waits until the log contains this line.
     async fn logged(folder: &Path, name: &str, line: &str) {
         let there = async {
             while !std::fs::read_to_string(log_of(folder, name)).unwrap_or_default().contains(line) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(Duration::from_secs(10), there).await.expect("the child wrote nothing");
+        timeout(Duration::from_secs(10), there).await.expect("the child logged this line in time");
     }
 
     #[tokio::test]
@@ -150,7 +150,7 @@ mod tests {
         fleet.stop().await;
         let log = std::fs::read_to_string(log_of(folder.path(), "polite")).unwrap();
         assert!(log.contains("bye"), "{log:?}");
-        assert!(ends.recv().await.is_none(), "an asked-for end was told as a failure");
+        assert!(ends.recv().await.is_none(), "a requested exit was reported as unexpected");
     }
 
     #[tokio::test]
@@ -162,6 +162,6 @@ mod tests {
         let log = std::fs::read_to_string(log_of(folder.path(), "deaf")).unwrap();
         let pid = log.trim().strip_prefix("pid=").unwrap().to_owned();
         fleet.stop().await;
-        assert!(!Path::new("/proc").join(pid).exists(), "it still runs");
+        assert!(!Path::new("/proc").join(pid).exists(), "the child is still running");
     }
 }

@@ -1,8 +1,8 @@
-//! `banyan demo`: the whole of it on one computer.
+//! `banyan demo`: a complete deployment on one computer.
 //!
-//! Server and agents are processes of their own (this very program, started again); the administrator's steps are the
-//! functions of the verbs. Whatever happens, the processes end and the folder goes: by the end of [`run`], and if this
-//! process is killed, because the children's standard input then ends.
+//! Server and agents are separate processes (this program, started again). The administrator's steps call the functions
+//! of the commands. The processes and the folder are removed in every case: at the end of [`run`], or, if this process
+//! is killed, because the children's standard input is then closed.
 
 mod debian;
 mod file;
@@ -21,10 +21,10 @@ use crate::{
 use fleet::{Ended, Fleet};
 use std::path::Path;
 
-/// A demo that did not get to its end.
+/// A demo that failed.
 struct Broken {
     failure: Failure,
-    /// Whose log may tell more.
+    /// The process whose log may contain the cause.
     guilty: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl From<Failure> for Broken {
     }
 }
 
-/// Lines of a log that are shown when something fails.
+/// The number of log lines shown after a failure.
 const TAIL: usize = 20;
 
 pub(crate) async fn run(args: &Args) -> Result<Exit, Failure> {
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: &Args) -> Result<Exit, Failure> {
         outcome = story::tell(args, folder.path(), &mut fleet) => outcome,
     };
     if outcome.is_err() && console::Term::stderr().is_term() {
-        // Below whatever was being drawn.
+        // Start below the drawn tree.
         say("");
     }
     fleet.stop().await;
@@ -60,24 +60,24 @@ pub(crate) async fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn interrupted(keep: bool) -> Broken {
-    let next = if keep { "start it again" } else { "start it again; nothing was left behind" };
+    let next = if keep { "start it again" } else { "start it again; all temporary files were removed" };
     Failure::new("finish the demo", "it was interrupted", next).ending(Exit::Interrupted).into()
 }
 
 fn died(Ended { name, status }: Ended) -> Broken {
-    let next = "look at the end of its log above; `banyan demo --keep` keeps all logs";
+    let next = "check the end of its log above; `banyan demo --keep` keeps all logs";
     Broken {
-        failure: Failure::new("finish the demo", format!("{name} ended by itself ({status})"), next),
+        failure: Failure::new("finish the demo", format!("{name} exited unexpectedly ({status})"), next),
         guilty: Some(name),
     }
 }
 
-/// The end of a child's log, on standard error.
+/// Prints the end of a child's log to standard error.
 fn show_log(folder: &Path, name: &str) {
     let Ok(text) = std::fs::read(fleet::log_of(folder, name)) else { return };
     let text = clean(&console::strip_ansi_codes(&String::from_utf8_lossy(&text)));
     let lines: Vec<&str> = text.lines().collect();
-    say(&format!("the end of the log of {name}:"));
+    say(&format!("end of the log of {name}:"));
     for line in &lines[lines.len().saturating_sub(TAIL)..] {
         say(&format!("  | {line}"));
     }
@@ -86,7 +86,7 @@ fn show_log(folder: &Path, name: &str) {
 fn put_away(folder: tempfile::TempDir, keep: bool) -> Result<(), Failure> {
     if keep {
         let path = folder.keep();
-        say(&format!("all data and logs are in {}; remove that folder when you have seen enough", path.display()));
+        say(&format!("all data and logs are in {}; remove that folder when you no longer need it", path.display()));
         return Ok(());
     }
     let path = folder.path().display().to_string();

@@ -1,17 +1,17 @@
-//! The bundled sample package: an archive of about 8 MiB with a program that the probe runs. It is made on the spot, so
-//! that no binary lies in the source code.
+//! The bundled sample package: an archive of about 8 MiB with a program for the probe. It is generated at run time, so
+//! that the repository contains no binary.
 
 use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
-/// Bytes of the payload. It does not compress, so the package is about as large.
+/// Size of the payload (bytes). It is incompressible, so the package has about the same size.
 const PAYLOAD: usize = 8 << 20;
 const NAME: &str = "banyan-sample";
 const VERSION: &str = "1.0.0";
 
-/// Writes the package and its release description into the folder; the path of the description.
+/// Writes the package and its release description into the folder. Returns the path of the description.
 pub(super) fn write(folder: &Path) -> io::Result<PathBuf> {
     let folder = folder.join("sample");
     std::fs::create_dir_all(&folder)?;
@@ -39,31 +39,31 @@ fn archive(path: &Path) -> io::Result<()> {
     tar.into_inner()?.finish()?.flush()
 }
 
-/// Bytes that do not compress and are the same everywhere.
+/// Returns incompressible bytes that are the same on every computer.
 fn payload() -> Vec<u8> {
     let mut bytes = vec![0; PAYLOAD];
     blake3::Hasher::new().update(NAME.as_bytes()).finalize_xof().fill(&mut bytes);
     bytes
 }
 
-/// The program: says hello when its payload is there whole. Uses nothing but the shell itself and `wc`.
+/// Returns the program: it prints a greeting if its payload is complete. Needs only the shell and `wc`.
 #[cfg(not(windows))]
 fn program() -> (&'static str, String) {
     let script = format!(
         "#!/bin/sh\n\
-         # The program of Banyan's sample package: it runs when its payload came through whole.\n\
+         # The program of Banyan's sample package: succeeds if its payload is complete.\n\
          size=$(wc -c < \"${{0%/*}}/payload.bin\") || exit 1\n\
          if [ \"$size\" -ne {PAYLOAD} ]; then\n  echo \"payload.bin has $size bytes instead of {PAYLOAD}\" >&2\n  exit 1\nfi\n\
          echo \"Hello from {NAME} {VERSION}\"\n"
     );
     ("hello", script)
 }
-/// The program: says hello when its payload is there whole.
+/// Returns the program: it prints a greeting if its payload is complete.
 #[cfg(windows)]
 fn program() -> (&'static str, String) {
     let script = format!(
         "@echo off\r\n\
-         rem The program of Banyan's sample package: it runs when its payload came through whole.\r\n\
+         rem The program of Banyan's sample package: succeeds if its payload is complete.\r\n\
          for %%F in (\"%~dp0payload.bin\") do if not \"%%~zF\"==\"{PAYLOAD}\" exit /b 1\r\n\
          echo Hello from {NAME} {VERSION}\r\n"
     );
@@ -77,7 +77,7 @@ const PROBE: &str = r#"["cmd.exe", "/D", "/C", "{dir}\\hello.cmd"]"#;
 
 fn release(file: &str) -> String {
     format!(
-        "name = \"{NAME}\"\nversion = \"{VERSION}\"\nsequence = 1\nnotes = \"Banyan's sample package: says hello.\"\n\n\
+        "name = \"{NAME}\"\nversion = \"{VERSION}\"\nsequence = 1\nnotes = \"Banyan's sample package: prints a greeting.\"\n\n\
          [platform.any]\nfile = \"{file}\"\nkind = \"archive\"\nprobe = {PROBE}\n"
     )
 }

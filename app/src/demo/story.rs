@@ -1,4 +1,4 @@
-//! What the demo does, step by step: the same steps an administrator would take, through the same functions.
+//! The steps of the demo. They are an administrator's steps, and call the same functions.
 
 use super::{
     Broken,
@@ -35,16 +35,16 @@ use std::{
     time::Duration,
 };
 
-/// How long the server may take to start, and all agents to enrol.
+/// Timeout for the server's start, and for all agents to enrol.
 const START: Duration = Duration::from_secs(60);
-/// How long a deployment may stand still before the demo gives up.
+/// How long a deployment may make no progress before the demo fails.
 const STILL: Duration = Duration::from_secs(180);
 
-/// From nothing to the closing summary.
+/// Runs the demo from start to summary.
 pub(super) async fn tell(args: &Args, folder: &Path, fleet: &mut Fleet) -> Result<Exit, Broken> {
     let path = match &args.file {
         Some(path) => path.clone(),
-        None => sample::write(folder).tried(|| "make the sample package".into())?,
+        None => sample::write(folder).tried(|| "create the sample package".into())?,
     };
     let Shown { path, given, kind } = look_at(path).await?;
     let (client, profile) = server(folder, fleet).await?;
@@ -76,21 +76,25 @@ pub(super) async fn tell(args: &Args, folder: &Path, fleet: &mut Fleet) -> Resul
     Ok(Exit::Success)
 }
 
-/// [`file::look_at`], away from the threads that wait for signals.
+/// Calls [`file::look_at`] on a thread for blocking work.
 async fn look_at(path: PathBuf) -> Result<Shown, Failure> {
     match tokio::task::spawn_blocking(move || file::look_at(&path)).await {
         Ok(shown) => shown,
-        Err(error) => Err(Failure::new("look at the file", error.to_string(), "report this: it is a defect of Banyan")),
+        Err(error) => Err(Failure::new(
+            "inspect the file",
+            error.to_string(),
+            "report this bug in Banyan with the output of `banyan --version`",
+        )),
     }
 }
 
-/// Starts the server, makes keys and root.
+/// Starts the server, and creates keys and root.
 async fn server(folder: &Path, fleet: &mut Fleet) -> Result<(Client, Profile), Broken> {
     let data = folder.join("server");
     let args = ["server", "--listen", "127.0.0.1:0", "--exit-with-stdin", "--data"].map(OsString::from);
     fleet.start("server", args.into_iter().chain([data.clone().into()]))?;
     let path = data.join("admin.toml");
-    // The server writes it when it is ready to be asked, with the port that the system gave it.
+    // The server writes the profile when it is ready for requests, with the port that the system assigned.
     let profile = within(START, "server", "start the server", async {
         loop {
             match profile::load(&profile::ProfileArg { profile: Some(path.clone()) }) {
@@ -106,18 +110,21 @@ async fn server(folder: &Path, fleet: &mut Fleet) -> Result<(Client, Profile), B
     let signing = Signing { keys: vec![keys], out: None };
     let profile = match keys::init(&client, &profile, &path, &signing, &Wanted::default()).await? {
         Ok(profile) => profile,
-        // One of one key must sign, so nothing can be missing.
+        // The threshold is one of one keys, so no signature can be missing.
         Err(_) => {
-            return Err(
-                Failure::new("make the root", "it is not signed", "report this: it is a defect of Banyan").into()
-            );
+            return Err(Failure::new(
+                "create the root",
+                "it is not signed",
+                "report this bug in Banyan with the output of `banyan --version`",
+            )
+            .into());
         }
     };
-    say(&format!("server     {}, knows whose releases to take", profile.server));
+    say(&format!("server     {}, with the publisher's root of trust", profile.server));
     Ok((client, profile))
 }
 
-/// Starts the agents and waits until all of them are there.
+/// Starts the agents and waits until all are online.
 async fn agents(
     count: u16,
     folder: &Path,
@@ -128,11 +135,11 @@ async fn agents(
     let root = tokens::root(profile)?;
     let token = NewToken { uses: u32::from(count), expires_seconds: 3600, group: Some("demo".into()), replaces: None };
     let code =
-        tokens::create(client, profile, profile.server, root, &token).await.tried(|| "make a join code".into())?;
+        tokens::create(client, profile, profile.server, root, &token).await.tried(|| "create a join code".into())?;
     let names: Vec<String> = (1..=count).map(|number| format!("agent-{number}")).collect();
     for name in &names {
         let install_root = install_root(folder, name);
-        std::fs::create_dir_all(&install_root).tried(|| format!("make a folder for {name}"))?;
+        std::fs::create_dir_all(&install_root).tried(|| format!("create a folder for {name}"))?;
         let fixed =
             ["agent", "--listen", "127.0.0.1:0", "--exit-with-stdin", "--name", name.as_str()].map(OsString::from);
         let join = ["--join".into(), code.to_string().into()];
@@ -143,7 +150,7 @@ async fn agents(
     let mut missing = names.clone();
     let all_there = async {
         loop {
-            let machines = client.machines().await.tried(|| "see which machines are there".into())?;
+            let machines = client.machines().await.tried(|| "check which machines are online".into())?;
             missing.retain(|name| !machines.iter().any(|machine| machine.label == *name && machine.online));
             if missing.is_empty() {
                 return Ok::<(), Failure>(());
@@ -154,8 +161,8 @@ async fn agents(
     match tokio::time::timeout(START, all_there).await {
         Ok(done) => done?,
         Err(_) => {
-            let wrong = format!("{} not there after {} seconds", missing.join(", "), START.as_secs());
-            let failure = Failure::new("bring all machines up", wrong, "look at the end of the log above");
+            let wrong = format!("not online after {1} seconds: {0}", missing.join(", "), START.as_secs());
+            let failure = Failure::new("start all machines", wrong, "check the end of the log above");
             return Err(Broken { failure, guilty: missing.into_iter().next() });
         }
     }
@@ -163,12 +170,12 @@ async fn agents(
     Ok(())
 }
 
-/// Where software goes on one of the demo's machines.
+/// Returns the folder where a demo machine installs software.
 fn install_root(folder: &Path, name: &str) -> PathBuf {
     folder.join(name).join("root")
 }
 
-/// Deploys and watches to the end.
+/// Starts the deployment and watches it until it ends.
 async fn deployed(client: &Client, request: &Deploy, args: &Args) -> Result<DeploymentStatus, Broken> {
     let tried = || format!("deploy {}", request.package);
     let id = deploy::start(client, request).await.tried(tried)?;
@@ -180,24 +187,24 @@ async fn deployed(client: &Client, request: &Deploy, args: &Args) -> Result<Depl
     }
 }
 
-/// Not everybody has it: who, why, and whose log to look at.
+/// Describes an incomplete deployment: which machines failed, why, and which log to show.
 fn incomplete(status: &DeploymentStatus) -> Broken {
     let guilty = status.addressees.iter().find(|machine| machine.stage != Stage::Installed);
     let failure = Failure::new(
-        format!("bring {} {} to every machine", status.package, status.version),
+        format!("deploy {} {} to every machine", status.package, status.version),
         watch::shortfall(status).join("\n").replace('\n', "\n        "),
-        "look at the end of the log above; `banyan demo --keep` keeps all logs",
+        "check the end of the log above; `banyan demo --keep` keeps all logs",
     );
     Broken { failure: failure.ending(Exit::Incomplete), guilty: guilty.map(|machine| machine.label.clone()) }
 }
 
-/// Something that must happen within a time, else somebody's log is shown.
+/// Waits for something with a time limit. After the limit, the named process's log is shown.
 async fn within<T>(limit: Duration, guilty: &str, what: &str, done: impl Future<Output = T>) -> Result<T, Broken> {
     tokio::time::timeout(limit, done).await.map_err(|_| Broken {
         failure: Failure::new(
             what,
-            format!("it is not ready after {} seconds", limit.as_secs()),
-            "look at the end of its log above",
+            format!("not ready after {} seconds", limit.as_secs()),
+            "check the end of its log above",
         ),
         guilty: Some(guilty.into()),
     })

@@ -1,4 +1,4 @@
-//! The closing words of the demo: how long it took, what the server sent, who got it from whom, where it is now.
+//! The demo's summary: durations, how much the server sent, who downloaded from whom, where the software was installed.
 
 use crate::{
     output::{bytes, table},
@@ -8,50 +8,50 @@ use banyan_proto::{MachineId, admin::DeploymentStatus};
 use serde::Serialize;
 use std::{collections::HashMap, path::PathBuf};
 
-/// Where the release is on one machine.
+/// Where the release is installed on one machine.
 pub(super) struct Place {
     pub(super) machine: MachineId,
     pub(super) path: PathBuf,
 }
 
-/// What a demo has shown. Times are milliseconds from the acceptance of the deployment.
+/// The results of a demo. Times are in milliseconds since the server accepted the deployment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Summary {
     package: String,
     version: String,
-    /// Bytes of the file.
+    /// Size of the file (bytes).
     size: u64,
-    /// Until the last machine held the whole verified file.
+    /// When the last machine had the complete, verified file.
     verified_after: Option<u64>,
-    /// Until the new version ran on the last machine.
+    /// When the new version had passed its probe on the last machine.
     installed_after: Option<u64>,
-    /// Content bytes that the server sent.
+    /// Content bytes sent by the server.
     server_sent: u64,
-    /// The machine that sent most content bytes, if any sent some.
+    /// The machine that sent the most content bytes, if any machine sent some.
     largest_upload: Option<Upload>,
     machines: Vec<Got>,
 }
 
-/// What one machine sent.
+/// How much one machine sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Upload {
     machine: String,
     bytes: u64,
 }
 
-/// One machine's part.
+/// The results of one machine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Got {
     machine: String,
     from: Vec<Source>,
-    /// Content bytes that others got from it.
+    /// Content bytes that other machines received from it.
     sent: u64,
     verified_after: Option<u64>,
     installed_after: Option<u64>,
     installed_in: PathBuf,
 }
 
-/// One sender to one machine.
+/// One source of a machine's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Source {
     machine: String,
@@ -66,7 +66,7 @@ impl Summary {
             *sent.entry(source.machine).or_default() += source.bytes;
         }
         let sent_by = |id: MachineId| sent.get(&id).copied().unwrap_or(0);
-        // The view's rows stand in the order of the tree and hold names fit for a terminal.
+        // The view's rows are in tree order and have names that are safe for a terminal.
         let view = TreeView::of(status);
         let machines: Vec<Got> = view
             .rows
@@ -100,11 +100,12 @@ impl Summary {
             machines,
         }
     }
-    /// For people. `kept`: the folders are still there afterwards.
+    /// Formats the summary. `kept`: the folders still exist afterwards.
     pub(super) fn text(&self, kept: bool) -> String {
         let time = |milliseconds: Option<u64>| milliseconds.map_or_else(|| "-".into(), seconds);
-        let mut rows =
-            vec![["MACHINE", "GOT IT FROM", "PASSED ON", "HELD IT AFTER", "RAN IT AFTER"].map(str::to_owned).to_vec()];
+        let mut rows = vec![
+            ["MACHINE", "DOWNLOADED FROM", "SHARED", "COMPLETE AFTER", "INSTALLED AFTER"].map(str::to_owned).to_vec(),
+        ];
         for machine in &self.machines {
             let shares: Vec<Share> = machine.from.iter().map(Source::share).collect();
             let from = if shares.is_empty() { "-".into() } else { shares_words(&shares) };
@@ -115,13 +116,13 @@ impl Summary {
         let everybody = if count == 1 { "the one machine".into() } else { format!("all {count} machines") };
         let upload = match &self.largest_upload {
             Some(upload) => format!("{}, by {}", copies(upload.bytes, self.size), upload.machine),
-            None => "none: nobody needed another machine's help".into(),
+            None => "none: every machine downloaded from the server".into(),
         };
         let after =
-            if kept { "" } else { "\n                       (removed with the demo's folder; --keep leaves it)" };
+            if kept { "" } else { "\n                       (removed with the demo's folder; --keep keeps it)" };
         let place = self.machines.first().map(|machine| machine.installed_in.display().to_string()).unwrap_or_default();
         format!(
-            "\n{} {} ({}) runs on {everybody}, {} after it was deployed.\n\n{}\n  \
+            "\n{} {} ({}) is installed on {everybody}, {} after it was deployed.\n\n{}\n  \
              the server sent      {} (without the tree: {count})\n  \
              the largest upload   {upload}\n  \
              installed in         {place}{}{after}\n",
@@ -167,14 +168,14 @@ mod tests {
         assert_eq!((summary.verified_after, summary.installed_after), (Some(1400), Some(1500)));
         let text = summary.text(false);
         for words in [
-            "hello 1.0 (1000 B) runs on all 3 machines, 1.5 s after",
+            "hello 1.0 (1000 B) is installed on all 3 machines, 1.5 s after",
             "a        server       2.00 copies  0.8 s",
             "the server sent      1.05 copies (without the tree: 3)",
             "the largest upload   2.00 copies, by a",
             "/tmp/a/root, and so on",
-            "--keep leaves it",
+            "--keep keeps it",
         ] {
-            assert!(text.contains(words), "no {words:?} in:\n{text}");
+            assert!(text.contains(words), "{words:?} is missing in:\n{text}");
         }
         assert!(!summary.text(true).contains("--keep"));
     }

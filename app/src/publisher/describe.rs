@@ -1,4 +1,4 @@
-//! From a file, or from a release.toml, to a manifest.
+//! Turns a file or a release.toml into a manifest.
 
 use super::{
     Published, PublisherError,
@@ -12,38 +12,38 @@ use banyan_proto::{
 };
 use std::path::{Path, PathBuf};
 
-/// What is said by hand. It comes before what is derived.
+/// Properties given on the command line. They override derived ones.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Given {
-    /// Name of the package.
+    /// The package name.
     pub(crate) name: Option<String>,
-    /// Version.
+    /// The version.
     pub(crate) version: Option<String>,
-    /// What the file is.
+    /// The kind of file.
     pub(crate) kind: Option<Kind>,
-    /// The platform it is for.
+    /// The platform of the file.
     pub(crate) platform: Option<String>,
-    /// Sequence; without it the highest published one and 1.
+    /// The sequence; `None` for one above the highest published.
     pub(crate) sequence: Option<u64>,
-    /// Release notes.
+    /// The release notes.
     pub(crate) notes: Option<String>,
 }
 
-/// A release that nobody has signed yet.
+/// An unsigned release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Draft {
-    /// Its manifest.
+    /// The manifest.
     pub(crate) manifest: Manifest,
-    /// Its files by hash, each once.
+    /// The files by hash, without duplicates.
     pub(crate) files: Vec<(Digest, PathBuf)>,
-    /// Whether it was derived from a bare file: to be shown before it is signed.
+    /// Whether it was derived from a bare file. The derived properties are shown before signing.
     pub(crate) derived: bool,
 }
 
-/// Describes the release of a file, or of a `release.toml`. `progress` hears how many bytes have been read, of how many.
+/// Describes the release of a file, or of a `release.toml`. Calls `progress` with the bytes read and the total.
 ///
 /// # Errors
-/// When the file cannot be read or cannot be published, or something about it has to be given by hand.
+/// Returns an error when the file cannot be read or published, or when a property cannot be derived.
 pub(crate) fn describe(
     path: &Path,
     given: &Given,
@@ -119,8 +119,11 @@ fn written(path: &Path, given: &Given) -> Result<(Manifest, Files), PublisherErr
     let file = |(platform, described): (String, PlatformFile)| {
         let path = folder.join(&described.file);
         let kind = described.kind.or_else(|| guess::kind(&path));
-        let what =
-            || PublisherError::CannotTell { what: "kind", file: path.clone(), option: "`kind` in the description" };
+        let what = || PublisherError::CannotTell {
+            what: "kind",
+            file: path.clone(),
+            option: "`kind` in the release description",
+        };
         let install = InstallSpec {
             kind: kind.ok_or_else(what)?,
             detect: described.detect.map(Into::into),

@@ -1,208 +1,210 @@
-//! What can go wrong on the publisher's side. Each text says what to do about it.
+//! The errors on the publisher's side. Most messages say what to do.
 
 use banyan_proto::manifest::ManifestError;
 use banyan_server::repository::signing::SigningError;
 use banyan_trust::TrustError;
 use std::{io, path::PathBuf};
 
-/// What can go wrong on the publisher's side.
+/// An error on the publisher's side.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublisherError {
-    /// The disk, or the rights on a file.
+    /// A disk error or missing file permissions.
     #[error("cannot {doing} {path}: {source}")]
     Disk {
         /// `read` or `write`.
         doing: &'static str,
-        /// What.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Keys are never overwritten: whoever loses root keys has to enrol every machine again.
-    #[error("there are keys in {0} already; use them, or name another folder")]
+    /// Keys are never overwritten. Without the root keys every machine would have to enrol again.
+    #[error("{0} already contains keys; use them, or choose another folder")]
     KeysThere(PathBuf),
-    /// More signatures asked for than there are keys, or none.
-    #[error("{threshold} of {keys} keys cannot sign; the threshold is 1 to the number of keys")]
+    /// The threshold is 0, or higher than the number of keys.
+    #[error("a threshold of {threshold} does not fit {keys} keys; choose one from 1 to the number of keys")]
     Threshold {
-        /// Signatures asked for.
+        /// The requested threshold.
         threshold: u64,
-        /// Keys of each role.
+        /// The number of keys of each role.
         keys: usize,
     },
-    /// The file says nothing about public keys.
-    #[error("{path} holds no public keys: {why}; `banyan keys generate` writes such a file (public.json)")]
+    /// The file is not a public.json.
+    #[error("{path} does not contain public keys: {why}; pass a public.json that `banyan keys generate` wrote")]
     NotPublicKeys {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
     /// A key may have one role only.
-    #[error("the key {0} is in the root already")]
+    #[error("the key {0} is already in the root")]
     KeyInUse(String),
-    /// An id that fits no key, or several.
-    #[error("{found} keys of the root begin with {wanted:?}; `banyan keys list` shows them, give more digits of one")]
+    /// An id prefix that matches no key, or several.
+    #[error(
+        "{found} keys of the root have ids that begin with {wanted:?}; list them with `banyan keys list`, and pass more digits of one"
+    )]
     NotOneKey {
-        /// What was given.
+        /// The given prefix.
         wanted: String,
-        /// How many fit.
+        /// The number of matching keys.
         found: usize,
     },
-    /// A role nobody could sign for.
+    /// A role would have no keys.
     #[error("the {role} role would have no keys; add one first with `banyan keys add --role {role}`")]
     NoKeysLeft {
         /// `root` or `targets`.
         role: &'static str,
     },
-    /// A role for which never enough could sign.
+    /// A role would have fewer keys than its threshold.
     #[error(
-        "the {role} role would ask for {threshold} signatures and have {keys} keys; add a key first, or give a lower --threshold"
+        "the {role} role would need {threshold} signatures but have only {keys} keys; add a key first, or pass a lower --threshold"
     )]
     TooFewKeys {
         /// `root` or `targets`.
         role: &'static str,
-        /// Signatures asked for.
+        /// The threshold.
         threshold: u64,
-        /// Keys that would be left.
+        /// The number of remaining keys.
         keys: usize,
     },
-    /// Something else, a damaged one, or one that lies about its length.
-    #[error("{path} is no package file that can be used: {why}")]
+    /// Not a package file, a damaged one, or one of the wrong length.
+    #[error("{path} is not a valid package file: {why}")]
     NotAPackage {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
-    /// Its publishers did not sign it, or others did.
-    #[error("{path} is not believed: {source}")]
+    /// The package is not signed by its publisher, or by a different one than expected.
+    #[error("{path} is not trusted: {source}")]
     PackageUntrusted {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: TrustError,
     },
-    /// The request that was passed round is about another release.
-    #[error("{0} is signed for another release than this; make the signing request anew from the same files")]
+    /// The signing request is about another release.
+    #[error("{0} is for a different release; create the signing request again from these files")]
     OtherRelease(PathBuf),
-    /// Something else was passed round.
-    #[error("{path} is no signing request: {why}")]
+    /// The file is not a signing request.
+    #[error("{path} is not a valid signing request: {why}")]
     NotARequest {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
-    /// It contradicts itself, or what is in force.
-    #[error("the signing request is not in order: {0}; do not sign it, ask who made it")]
+    /// The signing request contradicts itself or the current state.
+    #[error("the signing request is inconsistent: {0}; do not sign it, and ask its author")]
     OddRequest(String),
-    /// The list does not have it.
-    #[error("{0} is not on the publishers' list; `banyan releases` shows what is")]
+    /// The release is not on the list.
+    #[error("{0} is not on the publisher's list of releases; `banyan releases` shows what is")]
     NotListed(String),
-    /// The other implementation does not agree.
-    #[error("machines would not trust it: {0}")]
+    /// Verification with the machines' own code failed.
+    #[error("machines would not trust this: {0}")]
     Untrusted(#[source] TrustError),
-    /// A file in the key folder was changed.
-    #[error("{path} cannot be used: {why}; put it back from your copy")]
+    /// A file in the key folder is damaged.
+    #[error("cannot use {path}: {why}; restore it from your copy")]
     Damaged {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
-    /// The server shows something else than two Ed25519 keys.
-    #[error("the server's online keys cannot go into a root: {0}")]
+    /// The server's online keys are not two Ed25519 keys.
+    #[error("the server's online keys cannot be used in a root: {0}")]
     OnlineKeys(String),
-    /// The folder's root was made for another server.
+    /// The folder's root was created for another server.
     #[error(
         "{0} gives the snapshot and timestamp roles to another server's keys; use another key folder for this server"
     )]
     OtherServer(PathBuf),
-    /// The root comes first.
+    /// The key folder has no root yet.
     #[error(
-        "there is no root in {0} yet; make it with `banyan keys init`, or copy root.json there from where it was made"
+        "{0} contains no root yet; create it with `banyan keys init`, or copy root.json there from where it was created"
     )]
     NoRoot(PathBuf),
-    /// What the server says is published is not what the keys in the folder signed.
-    #[error("what the server says is published was not signed by the publishers of this key folder: {0}")]
+    /// The server's list or root is not signed with the keys in the folder.
+    #[error("the server's list of releases is not signed by the publisher of this key folder: {0}")]
     ServerUntrusted(#[source] TrustError),
-    /// The server shows an older list than it did before.
+    /// The server shows an older list than the one it accepted before.
     #[error(
-        "the server shows version {shown} of the list of releases, but has accepted version {remembered} before; it was restored from an older backup, or is hiding releases: publishing now would withdraw them. If that is meant, remove published.json from the key folder"
+        "the server shows version {shown} of the list of releases, but accepted version {remembered} before; either it was restored from an older backup, or it is hiding releases. Publishing now would withdraw them. If that is intended, remove published.json from the key folder"
     )]
     ServerBehind {
-        /// What it shows.
+        /// The version it shows.
         shown: u64,
-        /// What it had accepted.
+        /// The version it accepted before.
         remembered: u64,
     },
-    /// The server shows an older root than it had before.
+    /// The server shows an older root than the one it accepted before.
     #[error(
-        "the server shows version {shown} of the root, but has accepted version {remembered} before; it was restored from an older backup, or is hiding that keys were replaced. `banyan keys send --key DIR` gives it the roots that it lacks"
+        "the server shows version {shown} of the root, but accepted version {remembered} before; either it was restored from an older backup, or it is hiding that keys were replaced. Restore the missing roots with `banyan keys send --key DIR`"
     )]
     ServerBehindRoot {
-        /// What it shows.
+        /// The version it shows.
         shown: u64,
-        /// What it had accepted.
+        /// The version it accepted before.
         remembered: u64,
     },
-    /// Too few keys, mostly.
+    /// Signing failed; usually there are too few keys.
     #[error(transparent)]
     Signing(#[from] SigningError),
-    /// release.toml is not of its form.
+    /// The release.toml is malformed.
     #[error("{path} is not a release description: {why}")]
     Description {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Where and what.
+        /// The position and the problem.
         why: String,
     },
-    /// release.toml says it already, or has to.
-    #[error("{option} does not go with a release description; write it into the file")]
+    /// The option contradicts the release.toml, which must contain the property itself.
+    #[error("{option} cannot be used with a release description; set the property in the file")]
     NotWithDescription {
         /// The option.
         option: &'static str,
     },
-    /// Not derivable.
-    #[error("cannot tell the {what} of {file} from it; give {option}")]
+    /// A property cannot be derived.
+    #[error("cannot work out the {what} of {file}; pass {option}")]
     CannotTell {
-        /// Which property.
+        /// The property.
         what: &'static str,
-        /// Which file.
+        /// The file.
         file: PathBuf,
-        /// How to say it.
+        /// The option that sets it.
         option: &'static str,
     },
-    /// dpkg-deb could not read it.
-    #[error("{file} is no Debian package that dpkg-deb can read: {why}")]
+    /// dpkg-deb could not read the file.
+    #[error("{file} is not a Debian package that dpkg-deb can read: {why}")]
     BadDeb {
-        /// Which file.
+        /// The file.
         file: PathBuf,
-        /// What it said.
+        /// The output of dpkg-deb.
         why: String,
     },
-    /// A folder, a device, an empty or a gigantic file.
+    /// A folder, a device, an empty file or one that is too large.
     #[error("{path} cannot be published: {why}")]
     NotAFile {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         why: &'static str,
     },
-    /// The description contradicts itself.
+    /// The manifest is invalid.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// Sequences rise.
-    #[error("{package} has been published up to sequence {highest}; a new release needs a higher one than {sequence}")]
+    /// A new release needs a sequence above all published ones.
+    #[error("sequence {sequence} of {package} is too low; the highest published one is {highest}")]
     NotAboveLast {
-        /// Package.
+        /// The package name.
         package: String,
-        /// Of the new release.
+        /// The sequence of the new release.
         sequence: u64,
-        /// Highest published.
+        /// The highest published sequence.
         highest: u64,
     },
-    /// The machine's clock is unusable, or a text has no JSON form.
+    /// The computer's clock is unusable, or a value cannot be written as JSON.
     #[error("the metadata cannot be written: {0}")]
     Unwritable(String),
 }

@@ -1,4 +1,4 @@
-//! Files of the key folder: private, whole or not at all, and on the disk before anything relies on them.
+//! Reads and writes the files of the key folder: private, atomic, and synced to disk before anything relies on them.
 
 use super::PublisherError;
 use std::{
@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-/// Makes a folder that only its owner can enter. One that is there already keeps its rights.
+/// Creates a folder that only its owner can enter. An existing folder keeps its permissions.
 pub(super) fn make_folder(path: &Path) -> Result<(), PublisherError> {
     if path.is_dir() {
         return Ok(());
@@ -21,11 +21,11 @@ pub(super) fn make_folder(path: &Path) -> Result<(), PublisherError> {
     make().map_err(failed("write", path))
 }
 
-/// Writes a file (mode 600) under its name once it is complete. Replaces an older one.
+/// Writes a file (mode 600) atomically. Replaces an existing one.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), PublisherError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || {
-        // Temporary files of this kind are made with mode 600.
+        // `NamedTempFile` creates the file with mode 600.
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
@@ -35,7 +35,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), PublisherError> {
     write().map_err(failed("write", path))
 }
 
-/// Writes a file (mode 600) that must not be there yet.
+/// Writes a file (mode 600) that must not exist yet.
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), PublisherError> {
     let write = || {
         let mut options = OpenOptions::new();
@@ -50,7 +50,7 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), PublisherError>
     write().map_err(failed("write", path))
 }
 
-/// A text file, if it is there.
+/// Reads a text file. Returns `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<String>, PublisherError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -59,14 +59,14 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, PublisherError> {
     }
 }
 
-/// For `map_err`.
+/// Returns a closure for `map_err` that names the operation and the path.
 pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PublisherError + use<> {
     let path = path.to_owned();
     move |source| PublisherError::Disk { doing, path, source }
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    // A bare file name has the empty path as its parent. Windows has no such thing as syncing a folder.
+    // The parent of a bare file name is the empty path. Windows cannot sync a folder.
     #[cfg(unix)]
     fs::File::open(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?.sync_all()?;
     #[cfg(not(unix))]

@@ -1,4 +1,4 @@
-//! The first root of a key folder: made once, for one server, and the same ever after.
+//! Creates the first root of a key folder. It is created once, for one server, and never changes afterwards.
 
 use super::{
     PublisherError, Request,
@@ -11,19 +11,20 @@ use banyan_server::repository::signing;
 use std::{num::NonZeroU64, path::PathBuf};
 use tough::schema::RoleType;
 
-/// Who may sign besides the folders at hand, and how many must.
+/// Additional signers, and the threshold.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted<'a> {
-    /// Files with the public keys of others.
+    /// Files with the public keys of the other signers.
     pub(crate) with: &'a [PathBuf],
-    /// Signatures that each role asks for; what `generate` was told when it is not said.
+    /// The threshold of each role; `None` for the one given to `banyan keys generate`.
     pub(crate) threshold: Option<u64>,
 }
 
-/// The first root as it is in the first folder, if it is for this server; else a new one, not signed yet.
+/// Returns the first root stored in the first folder, if it is for this server; otherwise a new, unsigned one.
 ///
 /// # Errors
-/// When keys are missing or damaged, the server's cannot be used, or root.json belongs to another server.
+/// Returns an error when keys are missing or damaged, the server's keys are unusable, or root.json belongs to another
+/// server.
 pub(crate) fn first(
     folders: &[PathBuf],
     wanted: &Wanted<'_>,

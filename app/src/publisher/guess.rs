@@ -1,15 +1,15 @@
-//! What a bare file says about itself: a deb in its control file, an archive in its name.
+//! Derives properties of a bare file: a deb has them in its control file, an archive in its name.
 
 use super::PublisherError;
 use banyan_proto::manifest::Kind;
 use std::{path::Path, process::Command};
 
-/// Endings of archives, the longer first.
+/// The extensions of archives, the longer ones first.
 const ARCHIVES: [&str; 5] = [".tar.gz", ".tar.zst", ".tgz", ".tar", ".zip"];
-/// Platforms that are recognised at the end of an archive's name.
+/// The platforms recognised at the end of an archive's name.
 const PLATFORMS: [&str; 3] = ["linux-x86_64", "linux-aarch64", "windows-x86_64"];
 
-/// What could be told.
+/// The derived properties.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Guess {
     pub(super) name: Option<String>,
@@ -17,7 +17,7 @@ pub(super) struct Guess {
     pub(super) platform: Option<String>,
 }
 
-/// What kind of file it is, by its ending.
+/// Returns the kind of file, by its extension.
 pub(super) fn kind(path: &Path) -> Option<Kind> {
     let name = file_name(path).to_lowercase();
     if name.ends_with(".deb") {
@@ -29,7 +29,7 @@ pub(super) fn kind(path: &Path) -> Option<Kind> {
     }
 }
 
-/// `NAME-VERSION[-PLATFORM].ENDING`; the version begins at the first digit after a hyphen or an underscore.
+/// Parses `NAME-VERSION[-PLATFORM].EXTENSION`. The version begins at the first digit after a hyphen or underscore.
 pub(super) fn archive(path: &Path) -> Guess {
     let whole = file_name(path);
     let lower = whole.to_lowercase();
@@ -52,9 +52,9 @@ pub(super) fn archive(path: &Path) -> Guess {
     }
 }
 
-/// What `dpkg-deb` reads in the package's control file. Nothing where there is no `dpkg-deb`.
+/// Reads the package's control file with `dpkg-deb`. Returns no properties if `dpkg-deb` is not installed.
 pub(super) fn deb(path: &Path) -> Result<Guess, PublisherError> {
-    // An absolute path cannot be taken for an option.
+    // An absolute path cannot be mistaken for an option.
     let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let output = match Command::new("dpkg-deb")
         .arg("--field")

@@ -1,4 +1,4 @@
-//! One pass over a file: its hash and its chunks' hashes.
+//! Hashes a file and its chunks in one pass.
 
 use super::{PublisherError, files::failed};
 use banyan_proto::{
@@ -7,19 +7,19 @@ use banyan_proto::{
 };
 use std::{fs::File, io::Read as _, path::Path};
 
-/// Bytes of a file that can be an artifact.
+/// Returns the size of a file (bytes). Returns an error if the file cannot be an artifact.
 pub(super) fn size(path: &Path) -> Result<u64, PublisherError> {
     let about = std::fs::metadata(path).map_err(failed("read", path))?;
     let refused = |why| Err(PublisherError::NotAFile { path: path.to_owned(), why });
     match about.len() {
-        _ if !about.is_file() => refused("it is not a file"),
-        0 => refused("it is empty"),
-        size if size > limits::ARTIFACT_BYTES => refused("it is larger than an artifact may be (64 GiB)"),
+        _ if !about.is_file() => refused("not a file"),
+        0 => refused("the file is empty"),
+        size if size > limits::ARTIFACT_BYTES => refused("larger than the maximum for an artifact (64 GiB)"),
         size => Ok(size),
     }
 }
 
-/// Reads a file and describes it as an artifact. `progress` is told of every chunk's bytes.
+/// Reads a file and describes it as an artifact. Calls `progress` with the size of each chunk (bytes).
 pub(super) fn artifact(
     path: &Path,
     platform: String,
@@ -43,7 +43,7 @@ pub(super) fn artifact(
         progress(length as u64);
     }
     if read != size {
-        return Err(PublisherError::NotAFile { path: path.to_owned(), why: "it was changed while it was read" });
+        return Err(PublisherError::NotAFile { path: path.to_owned(), why: "it changed while being read" });
     }
     Ok(Artifact {
         platform,

@@ -1,17 +1,17 @@
-//! The publishers' keys, made where no server can reach them.
+//! The publisher's keys, stored where no server can reach them.
 //!
 //! ```text
-//! DIR/root-1.key …      Ed25519 keys in PKCS#8 form (mode 600); sign roots and nothing else
+//! DIR/root-1.key …      Ed25519 keys in PKCS#8 format (mode 600); sign roots only
 //! DIR/targets-1.key …   sign lists of releases
-//! DIR/public.json       their public halves, for whoever makes a root with them; no secret
+//! DIR/public.json       their public halves, for anyone who creates a root with them; not secret
 //! DIR/old/              keys that no root names any more
-//! DIR/keys.toml         how many of them must sign the first root
+//! DIR/keys.toml         the threshold of the first root
 //! DIR/root.json         the first root
 //! DIR/roots.json        all roots that the server has accepted
 //! DIR/published.json    the list of releases that the server accepted last
 //! ```
 //!
-//! Root keys are needed only to make roots: they can be taken away to a safe after `init`.
+//! Root keys are needed only to create roots. They can be moved to a safe after `init`.
 
 use super::{PublisherError, files};
 use banyan_proto::SigningKey;
@@ -23,18 +23,18 @@ use std::{
 };
 use tough::{schema::key::Key, sign::Sign as _};
 
-/// The roles whose keys publishers hold.
+/// The roles whose keys the publisher holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Role {
-    /// Decides whose keys count; needed rarely, best kept in a safe
+    /// Decides which keys count; rarely needed, best kept in a safe
     Root,
     /// Signs releases
     Targets,
 }
 
 impl Role {
-    /// As files and metadata call it.
+    /// Returns its name in files and metadata.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Root => "root",
@@ -43,35 +43,35 @@ impl Role {
     }
 }
 
-/// keys.toml
+/// The content of keys.toml.
 #[derive(Serialize, Deserialize)]
 struct Settings {
     /// How many keys of a role must sign.
     threshold: u64,
 }
 
-/// public.json
+/// The content of public.json.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Public {
-    /// Public root keys, as TUF key objects.
+    /// The public root keys, as TUF key objects.
     pub(crate) root: Vec<Key>,
-    /// Public targets keys.
+    /// The public targets keys.
     pub(crate) targets: Vec<Key>,
 }
 
 impl Public {
-    /// Those of a role.
+    /// Returns the keys of a role.
     pub(crate) fn of(&self, role: Role) -> &[Key] {
         match role {
             Role::Root => &self.root,
             Role::Targets => &self.targets,
         }
     }
-    /// Reads a public.json, or what a key folder's would say.
+    /// Reads a public.json, or derives its content from a key folder.
     ///
     /// # Errors
-    /// When there is none, or it is not of its form.
+    /// Returns an error when the file does not exist or is malformed.
     pub(crate) fn read(path: &Path) -> Result<Self, PublisherError> {
         if path.is_dir() {
             return Self::of_folder(path);
@@ -88,19 +88,19 @@ impl Public {
     }
 }
 
-/// The id of a key, as roots list it: hexadecimal.
+/// Returns the id of a key, as roots list it (hexadecimal).
 ///
 /// # Errors
-/// When the key has no canonical form.
+/// Returns an error when the key has no canonical form.
 pub(crate) fn id(key: &Key) -> Result<String, PublisherError> {
     let id = key.key_id().map_err(|error| PublisherError::Unwritable(error.to_string()))?;
     Ok(data_encoding::HEXLOWER.encode(&id))
 }
 
-/// Makes `keys` keys of each offline role, of which `threshold` must sign. Gives the files.
+/// Creates `keys` keys of each offline role, of which `threshold` must sign. Returns the paths of the key files.
 ///
 /// # Errors
-/// When there are keys already, the threshold cannot be met, or the disk fails.
+/// Returns an error when the folder already has keys, the threshold cannot be met, or the disk fails.
 pub(crate) fn generate(out: &Path, keys: usize, threshold: u64) -> Result<Vec<PathBuf>, PublisherError> {
     if threshold == 0 || threshold > keys as u64 {
         return Err(PublisherError::Threshold { threshold, keys });
@@ -124,10 +124,10 @@ pub(crate) fn generate(out: &Path, keys: usize, threshold: u64) -> Result<Vec<Pa
     Ok(made)
 }
 
-/// Makes one more key of a role, under the next number that no key has or had.
+/// Creates one more key of a role. Its number has never been used in this folder.
 ///
 /// # Errors
-/// When the disk fails.
+/// Returns an error when the disk fails.
 pub(crate) fn make_one(folder: &Path, role: Role) -> Result<(PathBuf, Ed25519KeyPair), PublisherError> {
     files::make_folder(folder)?;
     let path = make(folder, role)?;
@@ -151,24 +151,24 @@ fn write_public(folder: &Path) -> Result<(), PublisherError> {
     files::write(&folder.join("public.json"), &text)
 }
 
-/// The keys of a role in a folder, with their files; there may be none, when they are in a safe.
+/// Loads the keys of a role from a folder, with their paths. There may be none, for example when they are in a safe.
 ///
 /// # Errors
-/// When the folder or one of them cannot be read.
+/// Returns an error when the folder or a key cannot be read.
 pub(crate) fn load(role: Role, folder: &Path) -> Result<Vec<(PathBuf, Ed25519KeyPair)>, PublisherError> {
     files_of(role, folder)?.into_iter().map(|path| read(&path).map(|pair| (path, pair))).collect()
 }
 
 fn read(path: &Path) -> Result<Ed25519KeyPair, PublisherError> {
     let bytes = std::fs::read(path).map_err(files::failed("read", path))?;
-    let why = || "it is not an Ed25519 key in PKCS#8 form".to_owned();
+    let why = || "not an Ed25519 key in PKCS#8 format".to_owned();
     Ed25519KeyPair::from_pkcs8(&bytes).map_err(|_| PublisherError::Damaged { path: path.to_owned(), why: why() })
 }
 
-/// Puts away a key that no root names any more. It is not destroyed: that is its owner's decision.
+/// Moves a key that no root names any more into `old/`. It is not deleted: that is the owner's decision.
 ///
 /// # Errors
-/// When the disk fails.
+/// Returns an error when the disk fails.
 pub(crate) fn retire(path: &Path) -> Result<(), PublisherError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let old = folder.join("old");
@@ -178,7 +178,7 @@ pub(crate) fn retire(path: &Path) -> Result<(), PublisherError> {
     write_public(folder)
 }
 
-/// `ROLE-….key`, by name.
+/// Returns the paths of `ROLE-….key` files, sorted by name.
 fn files_of(role: Role, folder: &Path) -> Result<Vec<PathBuf>, PublisherError> {
     let mut paths = vec![];
     for entry in std::fs::read_dir(folder).map_err(files::failed("read", folder))? {
@@ -193,10 +193,10 @@ fn files_of(role: Role, folder: &Path) -> Result<Vec<PathBuf>, PublisherError> {
     Ok(paths)
 }
 
-/// How many keys of a role must sign the first root, as `generate` was told.
+/// Returns the threshold of the first root, as given to `banyan keys generate`.
 ///
 /// # Errors
-/// When keys.toml is missing or damaged.
+/// Returns an error when keys.toml is missing or damaged.
 pub(crate) fn threshold(folder: &Path) -> Result<NonZeroU64, PublisherError> {
     let path = folder.join("keys.toml");
     let damaged = |why: String| PublisherError::Damaged { path: path.clone(), why };

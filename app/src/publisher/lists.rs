@@ -1,4 +1,4 @@
-//! The publishers' list of releases, one step further: a release more, some withdrawn, or only signed again.
+//! Creates the next list of releases: with a release added, with some withdrawn, or only signed again.
 
 use super::{PublisherError, roots::YEAR, trusted::Known};
 use banyan_proto::{Manifest, UnixSeconds};
@@ -10,19 +10,19 @@ use tough::{
     schema::{Hashes, Signed, Target, Targets},
 };
 
-/// A list that nobody has signed yet.
+/// An unsigned list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Next {
-    /// targets.json without signatures.
+    /// The targets.json, without signatures.
     pub(crate) targets: String,
     /// The text of the manifest that it adds.
     pub(crate) manifest: Option<String>,
 }
 
-/// The list with a release more. The very same release again only renews the signature.
+/// Adds a release to the list. Adding an identical release again only renews the signature.
 ///
 /// # Errors
-/// When the manifest is not allowed, or its sequence not above the last.
+/// Returns an error when the manifest is invalid, or its sequence is not above the last.
 pub(crate) fn with(known: &Known, manifest: &Manifest, now: UnixSeconds) -> Result<Next, PublisherError> {
     let text = serde_json::to_string(manifest).map_err(|error| unwritable(&error))?;
     Manifest::parse(text.as_bytes())?;
@@ -38,10 +38,10 @@ pub(crate) fn with(known: &Known, manifest: &Manifest, now: UnixSeconds) -> Resu
     Ok(Next { targets: signing::unsigned(targets)?, manifest: Some(text) })
 }
 
-/// The list without these releases, and with the word that they were withdrawn.
+/// Removes releases from the list and records them as withdrawn.
 ///
 /// # Errors
-/// When the list does not have one of them.
+/// Returns an error when a release is not on the list.
 pub(crate) fn without(known: &Known, names: &[String], now: UnixSeconds) -> Result<Next, PublisherError> {
     let mut targets = as_it_is(known, now)?;
     let mut withdrawn = known.published.withdrawn.clone();
@@ -56,15 +56,15 @@ pub(crate) fn without(known: &Known, names: &[String], now: UnixSeconds) -> Resu
     Ok(Next { targets: signing::unsigned(targets)?, manifest: None })
 }
 
-/// The same list, believed for a year from now.
+/// Renews the list for a year from now, without other changes.
 ///
 /// # Errors
-/// When the clock is unusable.
+/// Returns an error when the clock is unusable.
 pub(crate) fn again(known: &Known, now: UnixSeconds) -> Result<Next, PublisherError> {
     Ok(Next { targets: signing::unsigned(as_it_is(known, now)?)?, manifest: None })
 }
 
-/// What is on the list stays on it; version and time are the next ones.
+/// Copies the list with the next version and a new expiry.
 fn as_it_is(known: &Known, now: UnixSeconds) -> Result<Targets, PublisherError> {
     let version = NonZeroU64::MIN.saturating_add(known.published.version);
     let mut targets = Targets::new(signing::SPEC.into(), version, signing::time(now.plus(YEAR))?);

@@ -1,10 +1,11 @@
-//! The publisher's side of trust: keys that never leave the publisher's machine, descriptions of releases, signatures.
+//! The publisher's side: signing keys, release descriptions and signatures. The keys never leave the publisher's
+//! computer.
 //!
-//! Nothing here talks to the network or asks the server to be honest: what the server says is published is checked
-//! against the root in the key folder before anything is added to it and signed.
+//! This module does not use the network and does not trust the server. Before it adds anything to the server's list and
+//! signs it, it verifies the list against the root in the key folder.
 //!
 //! ```text
-//! trusted::known() ─► roots::next(), lists::with() … ─► Request::sign() ─► remember(), once the server has accepted it
+//! trusted::known() ─► roots::next(), lists::with() … ─► Request::sign() ─► remember(), after the server accepted it
 //! ```
 
 pub(crate) mod describe;

@@ -1,5 +1,4 @@
-//! Package files (`NAME-VERSION.banyan`): written by the publisher, read by whoever inspects or publishes one. The format
-//! is `banyan_trust::package`'s; here are the files around it.
+//! Writes, opens and checks package files (`NAME-VERSION.banyan`). `banyan_trust::package` defines the format.
 
 use super::{PublisherError, files};
 use banyan_proto::{Artifact, Digest, Manifest, UnixSeconds};
@@ -14,26 +13,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where the bytes of an artifact are.
+/// The location of an artifact's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Section {
-    /// BLAKE3 of them.
+    /// Their BLAKE3 hash.
     pub(crate) digest: Digest,
-    /// In which file.
+    /// The file that contains them.
     pub(crate) path: PathBuf,
-    /// From which byte on.
+    /// The offset of the first byte.
     pub(crate) offset: u64,
-    /// How many.
+    /// The number of bytes.
     pub(crate) size: u64,
 }
 
-/// A package file whose head was checked: everything but the artifacts' bytes.
+/// A package file whose head has been verified: everything except the artifacts' bytes.
 pub(crate) struct Opened {
-    /// As it is in the file.
+    /// The head, as in the file.
     pub(crate) head: Head,
-    /// What its publishers signed.
+    /// The signed release.
     pub(crate) release: SignedRelease,
-    /// Hash of the first root: who these publishers are.
+    /// The hash of the first root, which identifies the publisher.
     pub(crate) root: Digest,
     /// Ids of the keys that signed the list.
     pub(crate) signed_by: Vec<String>,
@@ -41,10 +40,10 @@ pub(crate) struct Opened {
     pub(crate) sections: Vec<Section>,
 }
 
-/// Writes a package file, whole or not at all. `progress` hears how many bytes were copied.
+/// Writes a package file atomically. Calls `progress` with the number of bytes copied.
 ///
 /// # Errors
-/// When a file cannot be read, was changed since it was described, or the disk fails.
+/// Returns an error when a file cannot be read, changed since it was described, or the disk fails.
 pub(crate) fn write(
     path: &Path,
     head: &Head,
@@ -59,17 +58,17 @@ pub(crate) fn write(
     out.write_all(&bytes).map_err(failed(path))?;
     for artifact in artifacts(manifest) {
         let Some((_, source)) = sources.iter().find(|(digest, _)| *digest == artifact.digest) else {
-            return Err(PublisherError::Unwritable(format!("the file of {} is missing", artifact.platform)));
+            return Err(PublisherError::Unwritable(format!("the file for {} is missing", artifact.platform)));
         };
         let mut file = BufReader::new(File::open(source).map_err(files::failed("read", source))?);
-        let changed = || PublisherError::NotAFile { path: source.clone(), why: "it was changed while it was read" };
+        let changed = || PublisherError::NotAFile { path: source.clone(), why: "it changed while being read" };
         each_chunk(&mut file, artifact, |chunk| {
             progress(chunk.len() as u64);
             out.write_all(chunk)
         })
         .map_err(|error| if error.kind() == io::ErrorKind::InvalidData { changed() } else { failed(path)(error) })?;
     }
-    // A package is no secret, unlike everything else that is written in this way.
+    // A package is not secret, unlike everything else that is written this way.
     #[cfg(unix)]
     out.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644)).map_err(failed(path))?;
     out.as_file().sync_all().map_err(failed(path))?;
@@ -77,11 +76,12 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Opens a package file and checks what its publishers signed; the artifacts' sizes are known and right then, their bytes
-/// unread. `expected` is the hash of the first root, where it is known from elsewhere.
+/// Opens a package file and verifies its signatures. The artifacts' sizes are then verified, but their bytes are
+/// unread. `expected` is the hash of the first root, if it is known from elsewhere.
 ///
 /// # Errors
-/// When it is none, is not signed by the publishers it names or by those expected, or has another length than they signed.
+/// Returns an error when the file is not a package, is not signed by its own or the expected publisher, or has a
+/// different length than the signed metadata require.
 pub(crate) fn open(path: &Path, expected: Option<Digest>, now: UnixSeconds) -> Result<Opened, PublisherError> {
     let wrong = |why: String| PublisherError::NotAPackage { path: path.to_owned(), why };
     let file = File::open(path).map_err(files::failed("read", path))?;
@@ -89,7 +89,7 @@ pub(crate) fn open(path: &Path, expected: Option<Digest>, now: UnixSeconds) -> R
     let mut reader = BufReader::new(file);
     let head = Head::read(&mut reader).map_err(|error| wrong(error.to_string()))?;
     let mut offset = reader.stream_position().map_err(files::failed("read", path))?;
-    let first = head.roots.first().ok_or_else(|| wrong("it has no root".into()))?;
+    let first = head.roots.first().ok_or_else(|| wrong("it contains no root".into()))?;
     let root = Digest::of(first.as_bytes());
     let believed = |error| PublisherError::PackageUntrusted { path: path.to_owned(), source: error };
     let trust = TrustStore::enrol(first, expected.unwrap_or(root)).map_err(believed)?;
@@ -101,15 +101,15 @@ pub(crate) fn open(path: &Path, expected: Option<Digest>, now: UnixSeconds) -> R
         offset = offset.saturating_add(artifact.size);
     }
     if length != offset {
-        return Err(wrong(format!("it has {length} bytes; by what its publishers signed it should have {offset}")));
+        return Err(wrong(format!("it has {length} bytes, but the signed metadata require {offset}")));
     }
     Ok(Opened { head, release, root, signed_by, sections })
 }
 
-/// Reads all artifacts and compares them with what the publishers signed. `progress` hears of every chunk's bytes.
+/// Reads all artifacts and compares them with the signed hashes. Calls `progress` with the size of each chunk (bytes).
 ///
 /// # Errors
-/// Names the first artifact that is not right.
+/// Names the first artifact that does not match.
 pub(crate) fn check_contents(opened: &Opened, progress: &mut dyn FnMut(u64)) -> Result<(), PublisherError> {
     for (artifact, section) in artifacts(opened.release.manifest()).into_iter().zip(&opened.sections) {
         let path = &section.path;
@@ -122,7 +122,7 @@ pub(crate) fn check_contents(opened: &Opened, progress: &mut dyn FnMut(u64)) -> 
         .map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => PublisherError::NotAPackage {
                 path: path.clone(),
-                why: format!("the bytes of {} are not what its publishers signed", artifact.file_name),
+                why: format!("the content of {} does not match the signature", artifact.file_name),
             },
             _ => files::failed("read", path)(error),
         })?;
@@ -130,7 +130,7 @@ pub(crate) fn check_contents(opened: &Opened, progress: &mut dyn FnMut(u64)) -> 
     Ok(())
 }
 
-/// Reads an artifact chunk by chunk; each is passed on only when its hash is right (rule C3).
+/// Reads an artifact chunk by chunk. Passes a chunk to `take` only if its hash matches (rule C3).
 fn each_chunk(
     from: &mut impl Read,
     artifact: &Artifact,

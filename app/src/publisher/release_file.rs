@@ -1,4 +1,4 @@
-//! `release.toml`: how publishers describe a release of several files, or one that needs commands.
+//! Parses `release.toml`, in which publishers describe a release with several files or with commands.
 
 use super::{PublisherError, files::failed};
 use banyan_proto::manifest::{CommandSpec, Kind};
@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The file.
+/// The content of a release.toml.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReleaseFile {
@@ -25,13 +25,13 @@ pub(super) struct ReleaseFile {
     pub(super) platform: BTreeMap<String, PlatformFile>,
 }
 
-/// `[platform.linux-x86_64]`
+/// A table `[platform.linux-x86_64]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlatformFile {
-    /// Relative to the description.
+    /// The path, relative to the release.toml.
     pub(super) file: PathBuf,
-    /// By the file's ending when it is left out.
+    /// The kind; `None` for the one that the extension suggests.
     pub(super) kind: Option<Kind>,
     pub(super) detect: Option<CommandText>,
     pub(super) probe: Option<CommandText>,
@@ -42,7 +42,7 @@ pub(super) struct PlatformFile {
 
 /// `["program", "argument"]`, or a table with `argv` and `timeout_seconds`.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a command is a list of texts, or a table with argv and timeout_seconds")]
+#[serde(untagged, expecting = "a command is a list of strings, or a table with argv and timeout_seconds")]
 pub(super) enum CommandText {
     List(Vec<String>),
     Table(CommandSpec),
@@ -58,7 +58,7 @@ impl From<CommandText> for CommandSpec {
 }
 
 impl ReleaseFile {
-    /// Whether a path is meant to be one.
+    /// Returns whether a path has the extension of a release.toml.
     pub(super) fn is_one(path: &Path) -> bool {
         path.extension().is_some_and(|ending| ending == "toml")
     }

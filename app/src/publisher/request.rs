@@ -1,9 +1,9 @@
-//! A signing request: a root, a list of releases, or both, with the signatures that they have so far.
+//! Signing requests: a root, a list of releases, or both, with the signatures made so far.
 //!
-//! Everything that publishers sign is one of these, also when one folder has all the keys. Where several must sign on
-//! several computers, it is a file that is passed round. It carries all that is needed to judge it (the roots before, the
-//! list before, the manifest), and nothing in it is believed: whoever signs checks it against the root in the own folder
-//! and is shown what it changes, worked out anew.
+//! Everything the publisher signs goes through a signing request, even if one folder has all the keys. If several
+//! people sign on several computers, the request is a file that they give to each other. It contains everything needed
+//! to review it: the previous roots, the previous list and the manifest. None of this is trusted: each signer checks it
+//! against the root in their own key folder, and sees the changes derived from there.
 
 use super::{
     Published, PublisherError, files,
@@ -19,37 +19,37 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tough::schema::{Root, Targets};
 
-/// Largest file that is read as one (bytes): a list, its predecessor, a manifest, and many roots.
+/// Maximum size of a request file (bytes): a list, its predecessor, a manifest, and many roots.
 const LARGEST: u64 = 128 << 20;
 
-/// The file.
+/// A signing request, as stored in its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
     /// Version of this format; 1.
     pub(crate) signing_request: u32,
-    /// All roots so far; none when it is about the first one.
+    /// All roots so far; empty if the request is about the first one.
     pub(crate) roots: Vec<String>,
-    /// The list that is in force now.
+    /// The current list of releases.
     pub(crate) list: Option<String>,
     /// The next root.
     pub(crate) root: Option<String>,
-    /// The next list.
+    /// The next list of releases.
     pub(crate) targets: Option<String>,
     /// The manifest that the next list adds.
     pub(crate) manifest: Option<String>,
 }
 
-/// Signatures that are missing.
+/// The state of the signatures on one document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Missing {
-    /// On what, and by whose keys.
+    /// The document, and whose keys must sign it.
     pub(crate) what: &'static str,
     /// Ids of keys that have signed.
     pub(crate) signed: Vec<String>,
     /// Ids of keys that may sign and have not.
     pub(crate) may_sign: Vec<String>,
-    /// How many must.
+    /// How many signatures are needed.
     pub(crate) wanted: u64,
 }
 
@@ -59,37 +59,37 @@ impl Missing {
     }
 }
 
-/// A request that follows from the root in somebody's folder.
+/// A request that was verified against the root in a signer's folder.
 pub(crate) struct Judged {
-    /// The root in force; none when the request is about the first one.
+    /// The current root; `None` if the request is about the first one.
     pub(crate) before: Option<Root>,
     /// The next root.
     pub(crate) root: Option<Root>,
-    /// The list in force.
+    /// The current list.
     pub(crate) list: Published,
     /// The next list.
     pub(crate) targets: Option<Published>,
-    /// What the next list adds.
+    /// The manifest that the next list adds.
     pub(crate) manifest: Option<Manifest>,
 }
 
 impl Request {
-    /// About the very first root.
+    /// Creates a request about the first root.
     ///
     /// # Errors
-    /// When it has no text form.
+    /// Returns an error when the root cannot be serialised.
     pub(crate) fn first(root: Root) -> Result<Self, PublisherError> {
         let root = Some(signing::unsigned(root)?);
         Ok(Self { signing_request: 1, roots: vec![], list: None, root, targets: None, manifest: None })
     }
-    /// About a first root that has been signed before.
+    /// Creates a request about a first root that already has signatures.
     pub(crate) fn first_again(root: String) -> Self {
         Self { signing_request: 1, roots: vec![], list: None, root: Some(root), targets: None, manifest: None }
     }
-    /// About the next root, the next list, or both.
+    /// Creates a request about the next root, the next list, or both.
     ///
     /// # Errors
-    /// When the root has no text form.
+    /// Returns an error when the root cannot be serialised.
     pub(crate) fn next(known: &Known, root: Option<Root>, list: Option<Next>) -> Result<Self, PublisherError> {
         let (targets, manifest) = list.map_or((None, None), |next| (Some(next.targets), next.manifest));
         Ok(Self {
@@ -101,32 +101,32 @@ impl Request {
             manifest,
         })
     }
-    /// Reads the file.
+    /// Reads a request file.
     ///
     /// # Errors
-    /// When it is none.
+    /// Returns an error when the file is not a signing request.
     pub(crate) fn read(path: &Path) -> Result<Self, PublisherError> {
         let wrong = |why: String| PublisherError::NotARequest { path: path.to_owned(), why };
         let size = std::fs::metadata(path).map_err(files::failed("read", path))?.len();
         if size > LARGEST {
-            return Err(wrong(format!("it has {size} bytes")));
+            return Err(wrong(format!("{size} bytes is too large")));
         }
         let text = std::fs::read(path).map_err(files::failed("read", path))?;
         let request: Self = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
         match request.signing_request {
             1 => Ok(request),
-            other => Err(wrong(format!("it has format {other}, of a newer version of Banyan"))),
+            other => Err(wrong(format!("format {other} needs a newer version of Banyan"))),
         }
     }
-    /// Writes the file.
+    /// Writes the request file.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// Returns an error when the disk fails.
     pub(crate) fn write(&self, path: &Path) -> Result<(), PublisherError> {
         let text = serde_json::to_vec(self).map_err(|error| PublisherError::Unwritable(error.to_string()))?;
         files::write(path, &text)
     }
-    /// A name for the file.
+    /// Returns a name for the file.
     pub(crate) fn file_name(&self) -> String {
         let version = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok()?["signed"]["version"].as_u64();
         let number = |text: &Option<String>| text.as_deref().and_then(version);
@@ -135,10 +135,10 @@ impl Request {
             (None, list) => format!("releases-{}.tosign", list.unwrap_or(0)),
         }
     }
-    /// Signs with whatever of these folders may. Gives how many signatures were made.
+    /// Signs with every suitable key in these folders. Returns the number of signatures made.
     ///
     /// # Errors
-    /// When a folder or a key cannot be read.
+    /// Returns an error when a folder or a key cannot be read.
     pub(crate) fn sign(&mut self, folders: &[PathBuf]) -> Result<usize, PublisherError> {
         let load = |role| -> Result<Vec<Ed25519KeyPair>, PublisherError> {
             let mut pairs = vec![];
@@ -165,21 +165,21 @@ impl Request {
         }
         Ok(made)
     }
-    /// The root whose targets keys sign the next list.
+    /// Returns the root whose targets keys sign the next list.
     fn governing(&self) -> Option<&String> {
         self.root.as_ref().or(self.roots.last())
     }
-    /// What is still to be signed, and by whom; nothing when it can be sent.
+    /// Returns what still needs signatures, and by which keys; empty when the request is complete.
     ///
     /// # Errors
-    /// When a text in it is not of its form.
+    /// Returns an error when a document in it is malformed.
     pub(crate) fn missing(&self) -> Result<Vec<Missing>, PublisherError> {
         Ok(self.signatures()?.into_iter().filter(|missing| !missing.is_met()).collect())
     }
-    /// Who has signed what.
+    /// Returns the signatures of every document.
     ///
     /// # Errors
-    /// When a text in it is not of its form.
+    /// Returns an error when a document in it is malformed.
     pub(crate) fn signatures(&self) -> Result<Vec<Missing>, PublisherError> {
         let of = |what, root: &str, role: Role, text: &str| -> Result<Missing, PublisherError> {
             let (ids, wanted) = holders(&signing::parse_root(root)?, kind(role));
@@ -190,7 +190,7 @@ impl Request {
         let mut found = vec![];
         if let Some(text) = &self.root {
             if let Some(before) = self.roots.last() {
-                found.push(of("the new root, by keys of the present one", before, Role::Root, text)?);
+                found.push(of("the new root, by keys of the current one", before, Role::Root, text)?);
             }
             found.push(of("the new root, by its own keys", text, Role::Root, text)?);
         }
@@ -199,18 +199,18 @@ impl Request {
         }
         Ok(found)
     }
-    /// Checks what it says against the root in a folder; signatures need not be complete. About a first root there is
-    /// nothing to check it against.
+    /// Verifies the request against the root in a folder. Signatures need not be complete. A first root has nothing to
+    /// be verified against.
     ///
     /// # Errors
-    /// When it does not follow from what the folder trusts, or contradicts itself.
+    /// Returns an error when the request does not follow from what the folder trusts, or contradicts itself.
     pub(crate) fn judge(&self, folder: &Path) -> Result<Judged, PublisherError> {
         let odd = |why: &str| PublisherError::OddRequest(why.to_owned());
         let root = self.root.as_deref().map(signing::parse_root).transpose()?;
         let before = match (self.roots.first(), trusted::first_root(folder)?) {
             (None, None) => None,
             (None, Some(first)) if self.root.as_ref() == Some(&first) => None,
-            (None, Some(_)) => return Err(odd("it is about a first root, and this folder has one already")),
+            (None, Some(_)) => return Err(odd("it is about a first root, but this folder already has one")),
             (Some(_), None) => return Err(PublisherError::NoRoot(folder.to_owned())),
             (Some(_), Some(first)) => {
                 let root = self.roots.last().cloned().unwrap_or_default();
@@ -225,47 +225,48 @@ impl Request {
         let follows =
             |root: &Root| before.as_ref().is_none_or(|known| root.version.get() == known.root.version.get() + 1);
         if root.as_ref().is_some_and(|root| !follows(root)) {
-            return Err(odd("its root does not follow the present one"));
+            return Err(odd("its root does not follow the current one"));
         }
         let list = before.as_ref().map(|known| known.published.clone()).unwrap_or_default();
         let targets = self.targets.as_deref().map(unverified).transpose()?;
         if targets.as_ref().is_some_and(|next| next.version <= list.version) {
-            return Err(odd("its list does not follow the present one"));
+            return Err(odd("its list does not follow the current one"));
         }
         let manifest = self.manifest.as_deref().map(|text| Manifest::parse(text.as_bytes())).transpose()?;
         let lists = |(text, manifest): (&String, &Manifest)| {
             targets.as_ref().is_some_and(|next| next.lists(&manifest.target_name(), text))
         };
         if self.manifest.as_ref().zip(manifest.as_ref()).is_some_and(|both| !lists(both)) {
-            return Err(odd("its list does not have its manifest"));
+            return Err(odd("its list does not contain its manifest"));
         }
         if let Some(next) = &targets {
             let named = manifest.as_ref().map(Manifest::target_name);
             let unexplained =
                 |name: &&String| list.targets.get(*name) != next.targets.get(*name) && named.as_ref() != Some(name);
             if let Some(name) = next.targets.keys().find(unexplained) {
-                return Err(odd(&format!("its list adds or changes {name} without saying what that is")));
+                return Err(odd(&format!("its list adds or changes {name} without a manifest for it")));
             }
         }
         Ok(Judged { before: before.map(|known| known.root), root, list, targets, manifest })
     }
-    /// Whether machines would follow it: asked of the other implementation before anybody else sees it.
+    /// Checks with the machines' own verification code that they would accept this, before anyone else receives it.
     ///
     /// # Errors
-    /// When they would not.
+    /// Returns an error when machines would not accept it.
     pub(crate) fn would_be_trusted(&self) -> Result<(), PublisherError> {
         let chain: Vec<String> = self.roots.iter().chain(&self.root).cloned().collect();
-        let Some(first) = chain.first() else { return Err(PublisherError::OddRequest("it has no root".into())) };
+        let Some(first) = chain.first() else { return Err(PublisherError::OddRequest("it contains no root".into())) };
         let trust: TrustStore = trusted::follow(first, &chain)?;
         self.targets
             .as_deref()
             .map_or(Ok(()), |list| trust.published(list).map(drop))
             .map_err(PublisherError::Untrusted)
     }
-    /// Once the server has accepted it: keeps it, and puts keys away that the new root does not name any more.
+    /// Records the accepted request in the folders, and moves keys that the new root no longer names into `old/`.
+    /// Returns the moved key files.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// Returns an error when the disk fails.
     pub(crate) fn remember(&self, folders: &[PathBuf]) -> Result<Vec<PathBuf>, PublisherError> {
         let roots: Vec<String> = self.roots.iter().chain(&self.root).cloned().collect();
         let mut retired = vec![];
@@ -286,13 +287,13 @@ impl Request {
         }
         Ok(retired)
     }
-    /// The first root's hash, for the profile and the join codes; only of a request that is about it.
+    /// Returns the hash of the first root, for the profile and the join codes. `None` if the request is not about it.
     pub(crate) fn first_digest(&self) -> Option<Digest> {
         self.root.as_ref().filter(|_| self.roots.is_empty()).map(|root| Digest::of(root.as_bytes()))
     }
 }
 
-/// What a list says that may not have all its signatures yet. For showing and comparing only.
+/// Parses a list whose signatures may be incomplete. Only for display and comparison.
 fn unverified(text: &str) -> Result<Published, PublisherError> {
     let wrong = |error: serde_json::Error| PublisherError::OddRequest(format!("its list cannot be read: {error}"));
     let list: tough::schema::Signed<Targets> = serde_json::from_str(text).map_err(wrong)?;

@@ -1,4 +1,5 @@
-//! Making roots: the first one, and each next one from the one before. Who holds which keys is only ever changed here.
+//! Creates roots: the first one, and each next one from its predecessor. Only this module changes which keys a role
+//! has.
 
 use super::{
     PublisherError,
@@ -9,26 +10,27 @@ use banyan_server::repository::signing;
 use std::{collections::HashMap, num::NonZeroU64};
 use tough::schema::{RoleKeys, RoleType, Root, key::Key};
 
-/// How long roots and lists of releases are believed (seconds).
+/// How long roots and lists of releases are valid (seconds).
 pub(crate) const YEAR: u64 = 365 * 24 * 3600;
 
-/// One thing that a new root changes. Each renews the root's own time, too.
+/// One change in a new root. Every new root also renews its expiry.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
-    /// A further key.
+    /// Adds a key.
     Add(Role, Key),
-    /// A key is not to sign any more: its id in hexadecimal, or the beginning of it.
+    /// Removes a key: its id in hexadecimal, or a prefix of it.
     Remove(String),
-    /// How many keys of a role must sign from now on.
+    /// Sets how many keys of a role must sign from now on.
     Threshold(Role, u64),
-    /// The server's online keys were made anew.
+    /// Replaces the server's online keys.
     Online([Key; 2]),
 }
 
-/// The root that machines begin with: root and targets for the publishers' keys, snapshot and timestamp for the server's.
+/// Creates the first root: root and targets roles for the publisher's keys, snapshot and timestamp roles for the
+/// server's.
 ///
 /// # Errors
-/// When keys are missing, the threshold cannot be met, or the server's keys cannot be used.
+/// Returns an error when keys are missing, the threshold cannot be met, or the server's keys are unusable.
 pub(crate) fn first(
     public: &[Public],
     threshold: NonZeroU64,
@@ -61,10 +63,10 @@ pub(crate) fn first(
     Ok(root)
 }
 
-/// The root that follows this one, with changes; believed for a year from now.
+/// Creates the next root with the given changes, valid for a year from now.
 ///
 /// # Errors
-/// When a key is unknown or there already, or too few are left.
+/// Returns an error when a key is unknown or already present, or too few keys are left.
 pub(crate) fn next(root: &Root, changes: &[Change], now: UnixSeconds) -> Result<Root, PublisherError> {
     let mut root = root.clone();
     root.version = root.version.saturating_add(1);
@@ -73,7 +75,7 @@ pub(crate) fn next(root: &Root, changes: &[Change], now: UnixSeconds) -> Result<
         match change {
             Change::Add(role, key) => put(&mut root, kind(*role), key.clone())?,
             Change::Remove(id) => remove(&mut root, id)?,
-            // After all others, since it depends on how many keys there are.
+            // Applied last, because it depends on the number of keys.
             Change::Threshold(..) => {}
             Change::Online([snapshot, timestamp]) => {
                 for (role, key) in [(RoleType::Snapshot, snapshot), (RoleType::Timestamp, timestamp)] {
@@ -99,7 +101,7 @@ pub(crate) fn next(root: &Root, changes: &[Change], now: UnixSeconds) -> Result<
     Ok(root)
 }
 
-/// TUF's name of a role.
+/// Converts to TUF's role type.
 pub(crate) fn kind(role: Role) -> RoleType {
     match role {
         Role::Root => RoleType::Root,
@@ -107,24 +109,24 @@ pub(crate) fn kind(role: Role) -> RoleType {
     }
 }
 
-/// Ids (hexadecimal) and threshold of a role.
+/// Returns the key ids (hexadecimal) and the threshold of a role.
 pub(crate) fn holders(root: &Root, role: RoleType) -> (Vec<String>, u64) {
     root.roles.get(&role).map_or((vec![], 0), |keys| {
         (keys.keyids.iter().map(|id| data_encoding::HEXLOWER.encode(id)).collect(), keys.threshold.get())
     })
 }
 
-/// The server's keys: snapshot, timestamp.
+/// Parses the server's online keys: snapshot, timestamp.
 ///
 /// # Errors
-/// When it shows something else than two keys.
+/// Returns an error when there are not exactly two valid keys.
 pub(crate) fn online_keys(info: &Info) -> Result<[Key; 2], PublisherError> {
     let parse = |key: &serde_json::Value| {
         serde_json::from_value::<Key>(key.clone()).map_err(|error| PublisherError::OnlineKeys(error.to_string()))
     };
     let keys = info.online_keys.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     <[Key; 2]>::try_from(keys)
-        .map_err(|keys| PublisherError::OnlineKeys(format!("it shows {}, two are needed", keys.len())))
+        .map_err(|keys| PublisherError::OnlineKeys(format!("there are {}, but two are needed", keys.len())))
 }
 
 fn put(root: &mut Root, role: RoleType, key: Key) -> Result<(), PublisherError> {

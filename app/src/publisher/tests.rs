@@ -1,4 +1,5 @@
-//! From keys to a machine's verdict, with the server's repository in between; and the mistakes and lies on the way.
+//! Tests of the publisher's side with the server's repository and a machine's trust store: the whole flow, mistakes and
+//! attacks.
 
 use super::{
     Published, PublisherError, Request,
@@ -39,7 +40,7 @@ fn current(repository: &Repository) -> CurrentTargets {
         roots: repository.roots().to_vec(),
     }
 }
-/// Makes keys of a folder the repository's publishers; gives the first root.
+/// Registers the first root of a key folder with the repository. Returns the root.
 fn begin(keys: &Path, repository: &mut Repository) -> String {
     let folders = [keys.to_owned()];
     let mut request = first(&folders, &Wanted::default(), &info(repository), NOW).unwrap();
@@ -73,7 +74,7 @@ impl World {
         std::fs::write(&path, content).unwrap();
         path
     }
-    /// All that `banyan publish` does, without the network.
+    /// Does what `banyan publish` does, without the network.
     fn publish(&mut self, path: &Path) -> Result<Manifest, PublisherError> {
         let known = trusted::known(&self.keys, &current(&self.repository))?;
         let draft = describe(path, &Given::default(), &known.published, &mut |_, _| {})?;
@@ -85,7 +86,7 @@ impl World {
     }
 }
 
-/// A release, signed with whatever keys of the folder may.
+/// Creates a release, signed with every suitable key of the folder.
 fn signed(
     keys: &Path,
     current: &CurrentTargets,
@@ -115,7 +116,7 @@ fn from_new_keys_to_a_machine_that_refuses_to_go_back() {
     assert_eq!(release.manifest(), &manifest);
     let error = machine.check(&first, Digest::of(first.manifest.as_bytes()), NOW).unwrap_err();
     assert_eq!(error.reason(), Reason::MetadataRolledBack);
-    // The first release is still published, in the present state.
+    // The first release is still published, in the current state.
     let first = world.repository.proof("hello", 1).unwrap();
     machine.check(&first, Digest::of(first.manifest.as_bytes()), NOW).unwrap();
 }
@@ -139,7 +140,7 @@ fn keys_are_private_apart_and_never_overwritten() {
         assert_eq!(mode, if path == &keys { 0o700 } else { 0o600 }, "{}", path.display());
     }
     assert!(matches!(keys::generate(&keys, 2, 2), Err(PublisherError::KeysThere(_))));
-    // Also where only a part is left: the keys may be in a safe.
+    // Refused even if only some of the files are left: the keys may be in a safe.
     let settings = std::fs::read(keys.join("keys.toml")).unwrap();
     std::fs::remove_file(keys.join("keys.toml")).unwrap();
     assert!(matches!(keys::generate(&keys, 2, 2), Err(PublisherError::KeysThere(_))));
@@ -213,7 +214,7 @@ fn a_server_that_lies_about_what_is_published_gets_no_signature() {
     let path = stranger.file("hello-1.zip", b"one");
     stranger.publish(&path).unwrap();
     assert!(matches!(sign(&current(&stranger.repository)), Err(PublisherError::ServerUntrusted(_))));
-    // A sequence that is taken; the very same release only renews the list.
+    // A sequence that is in use is refused. An identical release only renews the list.
     let taken = Manifest { notes: "other".into(), ..manifest.clone() };
     let error = signed(&world.keys, &current(&world.repository), &taken, NOW).unwrap_err();
     assert!(matches!(error, PublisherError::NotAboveLast { highest: 2, .. }), "{error}");
@@ -340,7 +341,7 @@ fn a_deb_is_read_by_dpkg() {
     match built {
         Ok(output) => assert!(output.status.success(), "{output:?}"),
         Err(error) => {
-            // Without dpkg-deb the name has to be given by hand, and the error says so.
+            // Without dpkg-deb the name must be given, and the error says so.
             assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
             std::fs::write(&path, "x").unwrap();
             assert!(matches!(describe(&path), Err(PublisherError::CannotTell { option: "--name", .. })));

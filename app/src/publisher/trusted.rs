@@ -1,4 +1,4 @@
-//! What the publisher believes of the server: nothing that does not follow from the root in the key folder.
+//! The publisher's verified view of the server. Everything must follow from the root in the key folder.
 
 use super::{Published, PublisherError, files};
 use banyan_proto::{Digest, admin::CurrentTargets, limits};
@@ -7,26 +7,27 @@ use banyan_trust::TrustStore;
 use std::path::Path;
 use tough::schema::{Root, Signed, Targets};
 
-/// What is there, by the publishers' own signatures under the root in the key folder.
+/// The current signed state, verified against the root in the key folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
-    /// All roots, from the first on.
+    /// All roots, beginning with the first.
     pub(crate) roots: Vec<String>,
-    /// The newest root's content.
+    /// The content of the newest root.
     pub(crate) root: Root,
-    /// The text of the list; none before the first release.
+    /// The text of the list; `None` before the first release.
     pub(crate) list: Option<String>,
-    /// What is on it.
+    /// The content of the list.
     pub(crate) published: Published,
 }
 
-/// Checks what the server shows against the root in the folder, and against what the folder remembers.
+/// Verifies what the server shows against the root in the folder, and against the state recorded there.
 ///
 /// # Errors
-/// When the folder has no root, something is not signed under it, or the server shows older things than it accepted.
+/// Returns an error when the folder has no root, a signature is invalid, or the server shows an older state than it
+/// accepted before.
 pub(crate) fn known(keys: &Path, current: &CurrentTargets) -> Result<Known, PublisherError> {
     let first = first_root(keys)?.ok_or_else(|| PublisherError::NoRoot(keys.to_owned()))?;
-    // A server that does not show the chain has a root that directly follows, or the first one.
+    // If the server does not show the chain, its root is the first one or directly follows it.
     let shown = if current.roots.is_empty() { std::slice::from_ref(&current.root) } else { current.roots.as_slice() };
     let roots: Vec<String> =
         std::iter::once(first.clone()).chain(shown.iter().filter(|root| **root != first).cloned()).collect();
@@ -56,10 +57,10 @@ pub(crate) fn known(keys: &Path, current: &CurrentTargets) -> Result<Known, Publ
     Ok(Known { roots, root, list: current.targets.clone(), published })
 }
 
-/// The same from the folder alone: what the server accepted last, as far as this folder was there.
+/// Returns the same from the folder alone: the state that the server accepted when this folder was last used.
 ///
 /// # Errors
-/// As [`known`].
+/// The same as [`known`].
 pub(crate) fn remembered(keys: &Path) -> Result<Known, PublisherError> {
     let mut roots = remembered_roots(keys)?;
     if roots.is_empty() {
@@ -70,10 +71,10 @@ pub(crate) fn remembered(keys: &Path) -> Result<Known, PublisherError> {
     known(keys, &CurrentTargets { root, targets, roots })
 }
 
-/// Keeps what the server has accepted, so that it cannot show anything older afterwards.
+/// Records the state that the server accepted, so that it cannot show an older one later.
 ///
 /// # Errors
-/// When the disk fails.
+/// Returns an error when the disk fails.
 pub(crate) fn remember(keys: &Path, roots: &[String], list: Option<&str>) -> Result<(), PublisherError> {
     let unwritable = |error: serde_json::Error| PublisherError::Unwritable(error.to_string());
     if let Some(first) = roots.first().filter(|_| !keys.join("root.json").exists()) {
@@ -85,7 +86,7 @@ pub(crate) fn remember(keys: &Path, roots: &[String], list: Option<&str>) -> Res
     list.map_or(Ok(()), |list| files::write(&keys.join("published.json"), list.as_bytes()))
 }
 
-/// The first root, if the folder has it.
+/// Returns the first root, if the folder has it.
 pub(crate) fn first_root(keys: &Path) -> Result<Option<String>, PublisherError> {
     files::read(&keys.join("root.json"))
 }

@@ -1,5 +1,5 @@
-//! What happened between two looks at a deployment, as lines for a log: where nothing can be drawn over, each change of
-//! a machine's stage or reason is said once.
+//! Reports changes between two snapshots of a deployment as log lines, for output that is not a terminal. Each change
+//! of a machine's stage or reason is reported once.
 
 use super::{
     draw::{seconds, shares_words, stage_words, state_words},
@@ -7,13 +7,13 @@ use super::{
 };
 use crate::output::count;
 
-/// The lines to append. Chunks alone are no news: a log would drown in them.
+/// Returns the lines to append. Progress in chunks is not reported, because it would flood a log.
 pub(super) fn changes(before: Option<&TreeView>, now: &TreeView) -> Vec<String> {
     let mut lines = Vec::new();
     if before.is_none() {
         lines.push(format!("{}: deployment {} to {}", now.release, now.id, count(now.rows.len(), "machine")));
     }
-    // Positions change only when the lists are cut anew; then everybody's place is news.
+    // Rows change places only when the lists are split again. Then every row is reported.
     let earlier = |place: usize, row: &Row| {
         before.and_then(|before| before.rows.get(place)).filter(|earlier| earlier.id == row.id)
     };

@@ -1,4 +1,4 @@
-//! How a deployment looks: a [`TreeView`] in, lines of text out. No terminal is asked anything here.
+//! Formats a [`TreeView`] as lines of text. Does not access a terminal.
 
 use super::view::{From, Row, Share, TreeView, percent};
 use crate::output::{bytes, count};
@@ -8,25 +8,25 @@ use console::{Style, measure_text_width, truncate_str};
 /// Width of a progress bar (cells).
 const BAR: usize = 10;
 
-/// What the terminal can show.
+/// What the output can display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Look {
-    /// Cells in a line; none: as long as it gets.
+    /// Cells in a line; `None` for no limit.
     pub(crate) width: Option<usize>,
-    /// Lines on the screen; none: as many as there are.
+    /// Lines on the screen; `None` for no limit.
     pub(crate) height: Option<usize>,
-    /// Colours are wanted.
+    /// Whether to use colours.
     pub(crate) colour: bool,
-    /// Box-drawing characters can be shown.
+    /// Whether box-drawing characters can be displayed.
     pub(crate) unicode: bool,
 }
 
 impl Look {
-    /// For files and pipes.
+    /// The setting for files and pipes.
     pub(crate) const PLAIN: Self = Self { width: None, height: None, colour: false, unicode: true };
 }
 
-/// Words for a stage.
+/// Returns the text for a stage.
 pub(crate) fn stage_words(stage: Stage) -> &'static str {
     match stage {
         Stage::Expected => "waiting",
@@ -39,17 +39,17 @@ pub(crate) fn stage_words(stage: Stage) -> &'static str {
     }
 }
 
-/// Words for a deployment's state.
+/// Returns the text for a deployment's state.
 pub(crate) fn state_words(state: DeploymentState) -> &'static str {
     match state {
         DeploymentState::Running => "running",
         DeploymentState::Halted => "halted",
-        DeploymentState::Superseded => "superseded by a newer order",
+        DeploymentState::Superseded => "superseded by a newer deployment",
         DeploymentState::Finished => "finished",
     }
 }
 
-/// The whole picture, one text a line, without line ends.
+/// Formats the whole tree, one string a line, without line ends.
 pub(crate) fn draw(view: &TreeView, look: Look) -> Vec<String> {
     let paint = Paint(look);
     let stripes = count(usize::from(view.stripes), "stripe");
@@ -71,13 +71,13 @@ pub(crate) fn draw(view: &TreeView, look: Look) -> Vec<String> {
     }
 }
 
-/// Bytes sent in units of the artifact.
+/// Formats bytes sent as multiples of the artifact's size.
 #[expect(clippy::cast_precision_loss, reason = "shown with two decimals")]
 pub(crate) fn copies(sent: u64, size: u64) -> String {
     format!("{:.2} copies", sent as f64 / size.max(1) as f64)
 }
 
-/// "6 of 7 installed · 1 receiving".
+/// Formats "6 of 7 installed · 1 receiving".
 fn summary(view: &TreeView, paint: &Paint) -> String {
     let counts = view.counts();
     let installed = counts.iter().find(|(stage, _)| *stage == Stage::Installed).map_or(0, |(_, count)| *count);
@@ -88,7 +88,7 @@ fn summary(view: &TreeView, paint: &Paint) -> String {
     paint.bold(&text)
 }
 
-/// The rows there is room for: finished machines give way first, then the end of the list does.
+/// Selects the rows that fit: finished machines are left out first, then the end of the list.
 fn visible(view: &TreeView, room: Option<usize>) -> Vec<&Row> {
     let room = room.unwrap_or(usize::MAX).max(1);
     if view.rows.len() <= room {
@@ -125,9 +125,9 @@ fn line(row: &Row, names: usize, paint: &Paint) -> String {
     let gap = " ".repeat(names.saturating_sub(rails.chars().count() + measure_text_width(&row.name)));
     let (held, of) = (u64::from(row.chunks.0), u64::from(row.chunks.1));
     let share = match row.stage {
-        // From then on all chunks are here, whatever the last progress report said.
+        // From this stage on all chunks are here, whatever the last progress report was.
         Stage::Verified | Stage::Authenticated | Stage::Installing | Stage::Installed => 100,
-        // Rounded down: 100 % is said when everything is here.
+        // Rounded down: 100% appears only when everything is here.
         Stage::Expected | Stage::Receiving | Stage::Failed if held < of => percent(held, of).min(99),
         Stage::Expected | Stage::Receiving | Stage::Failed => percent(held, of),
     };
@@ -137,7 +137,7 @@ fn line(row: &Row, names: usize, paint: &Paint) -> String {
         None => String::new(),
     };
     let text = format!(
-        "{}{}{gap}  {} {share:>3} %  {stage} {took:>7}  {}",
+        "{}{}{gap}  {} {share:>3}%  {stage} {took:>7}  {}",
         paint.dim(&rails),
         row.name,
         paint.bar(share, row.stage),
@@ -147,40 +147,40 @@ fn line(row: &Row, names: usize, paint: &Paint) -> String {
     match &row.trouble {
         Some((reason, detail)) => {
             let detail = detail.lines().next().filter(|line| !line.is_empty());
-            let why = format!("{} [{}]", detail.unwrap_or(reason.words()), reason.code());
+            let why = format!("{} [{}]", detail.unwrap_or(reason.for_admin().what), reason.code());
             format!("{text}  {}", paint.trouble(row.stage, &why))
         }
         None => text,
     }
 }
 
-/// Milliseconds as seconds for people.
+/// Formats milliseconds as seconds.
 pub(crate) fn seconds(milliseconds: u64) -> String {
     format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100)
 }
 
-/// "from server", or with shares when there are several.
+/// Formats "from server", with shares if there are several sources.
 fn senders(from: &From, paint: &Paint) -> String {
     match from {
         From::Planned(names) if names.is_empty() => String::new(),
-        From::Planned(names) => paint.dim(&format!("awaits {}", names.join(" + "))),
+        From::Planned(names) => paint.dim(&format!("planned from {}", names.join(" + "))),
         From::Sent(shares) => paint.dim(&format!("from {}", shares_words(shares))),
     }
 }
 
-/// "a 60 % + b 40 %"; a stand-in for the planned sender is marked.
+/// Formats "a 60% + b 40%". A substitute for the planned source is marked.
 pub(crate) fn shares_words(shares: &[Share]) -> String {
     let word = |share: &Share| {
         let mark = if share.stand_in { " (stand-in)" } else { "" };
         match shares.len() {
             1 => format!("{}{mark}", share.name),
-            _ => format!("{} {} %{mark}", share.name, share.percent),
+            _ => format!("{} {}%{mark}", share.name, share.percent),
         }
     };
     shares.iter().map(word).collect::<Vec<_>>().join(" + ")
 }
 
-/// For terminals that show nothing else. Names keep their letters only if they are ASCII.
+/// Replaces characters for terminals that support ASCII only. Other letters in names become `?`.
 fn ascii(line: &str) -> String {
     let plain = |c: char| match c {
         '·' => '-',
@@ -191,7 +191,7 @@ fn ascii(line: &str) -> String {
     line.chars().map(plain).collect()
 }
 
-/// Quiet colours, or none.
+/// Applies colours, or none.
 struct Paint(Look);
 
 impl Paint {
@@ -252,10 +252,10 @@ mod tests {
         let expected = [
             "hello 1.0  1000 B · 1 stripe · deployment abababab · running",
             "server  has sent 1.00 copies",
-            "└─ a        ██████████ 100 %  installed       1.2 s  from server",
-            "   ├─ b     ████░░░░░░  40 %  receiving              from a 75 % + server 25 % (stand-in)",
-            "   │  └─ c  ░░░░░░░░░░   0 %  waiting                awaits b  the machine may not transfer at this time [not-now]",
-            "   └─ d     ░░░░░░░░░░   0 %  failed                 awaits a  exit code 7 [probe-failed]",
+            "└─ a        ██████████ 100%  installed       1.2 s  from server",
+            "   ├─ b     ████░░░░░░  40%  receiving              from a 75% + server 25% (stand-in)",
+            "   │  └─ c  ░░░░░░░░░░   0%  waiting                planned from b  the machine may not transfer at this time [not-now]",
+            "   └─ d     ░░░░░░░░░░   0%  failed                 planned from a  exit code 7 [probe-failed]",
             "1 of 4 installed · 1 receiving · 1 waiting · 1 failed",
         ];
         assert_eq!(lines, expected);
@@ -266,7 +266,7 @@ mod tests {
         let look = Look { width: Some(40), height: None, colour: false, unicode: false };
         let lines = draw(&TreeView::of(&example()), look);
         assert!(lines.iter().all(|line| line.is_ascii() && line.len() <= 40), "{lines:#?}");
-        assert!(lines[3].starts_with("   |- b     ####......  40 %"), "{lines:#?}");
+        assert!(lines[3].starts_with("   |- b     ####......  40%"), "{lines:#?}");
     }
 
     #[test]
@@ -297,6 +297,6 @@ mod tests {
     fn nearly_all_chunks_are_not_shown_as_all() {
         let mut status = status(&[("a", Plan::Server)]);
         (status.addressees[0].stage, status.addressees[0].chunks) = (Stage::Receiving, (999, 1000));
-        assert!(draw(&TreeView::of(&status), Look::PLAIN)[2].contains(" 99 %"));
+        assert!(draw(&TreeView::of(&status), Look::PLAIN)[2].contains(" 99%"));
     }
 }

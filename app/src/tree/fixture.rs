@@ -1,29 +1,29 @@
-//! Deployments for tests, written as "who, and who is to send to it".
+//! Builds deployments for tests from pairs of a machine and its planned source.
 
 use banyan_proto::{
     DeploymentId, Digest, MachineId, UnixSeconds,
     admin::{AddresseeStatus, DeploymentState, DeploymentStatus, Stage},
 };
 
-/// Who is to send the first stripe to a machine.
+/// The planned source of a machine's first stripe.
 #[derive(Clone, Copy)]
 pub(crate) enum Plan<'a> {
     /// The server.
     Server,
-    /// Another addressee, by label.
+    /// Another target machine, by label.
     Of(&'a str),
     /// A machine that is not on the list.
     Stranger,
-    /// The plan does not say.
+    /// No source is planned.
     Nobody,
 }
 
-/// The id of the machine with this label.
+/// Returns the id of the machine with this label.
 pub(crate) fn id(label: &str) -> MachineId {
     MachineId(Digest::of(label.as_bytes()).0[..16].try_into().unwrap())
 }
 
-/// A deployment of `hello 1.0` (100 chunks, 1000 bytes) in which nothing has happened.
+/// Returns a deployment of `hello 1.0` (100 chunks, 1000 bytes) that has not started.
 pub(crate) fn status(plan: &[(&str, Plan<'_>)]) -> DeploymentStatus {
     let addressee = |&(label, plan): &(&str, Plan<'_>)| AddresseeStatus {
         id: id(label),

@@ -1,4 +1,4 @@
-//! Keeps the picture up to date: redrawn in place on a terminal, appended as lines of news elsewhere.
+//! Keeps the displayed tree up to date: redraws it in place on a terminal, appends changes as lines elsewhere.
 
 use super::{
     changes::changes,
@@ -7,24 +7,24 @@ use super::{
 };
 use console::Term;
 
-/// A picture on one of the standard streams.
+/// A tree displayed on one of the standard streams.
 pub(crate) struct Live {
     term: Term,
-    /// Lines of the picture that stands there now.
+    /// The number of lines that are currently drawn.
     drawn: usize,
     last: Option<TreeView>,
 }
 
 impl Live {
-    /// On standard error: the picture is progress.
+    /// Displays on standard error, because the tree is progress.
     pub(crate) fn progress() -> Self {
         Self { term: Term::stderr(), drawn: 0, last: None }
     }
-    /// On standard output: the picture is what was asked for.
+    /// Displays on standard output, because the tree is the requested result.
     pub(crate) fn answer() -> Self {
         Self { term: Term::stdout(), drawn: 0, last: None }
     }
-    /// Shows the deployment as it is now. Nothing depends on whether anybody sees it, so failures to write are let be.
+    /// Displays the current state. Write errors are ignored.
     pub(crate) fn show(&mut self, view: TreeView) {
         if self.last.as_ref() == Some(&view) {
             return;
@@ -38,7 +38,7 @@ impl Live {
         }
         self.last = Some(view);
     }
-    /// Leaves the whole picture behind, also the part for which there was no room.
+    /// Draws the final tree in full, even if it is higher than the screen.
     pub(crate) fn finish(mut self) {
         let Some(view) = self.last.take() else { return };
         let lines = draw(&view, look(&self.term, false));
@@ -48,18 +48,18 @@ impl Live {
             let _ = self.term.write_line(&lines.join("\n"));
         }
     }
-    /// Takes the picture away so that other lines can be written; the next `show` draws it below them.
+    /// Removes the tree so that other lines can be written. The next `show` draws it below them.
     pub(crate) fn clear(&mut self) {
         if self.drawn > 0 {
             self.redraw(&[]);
             self.last = None;
         }
     }
-    /// One write for the whole picture, so that it does not flicker.
+    /// Redraws the tree in a single write, to avoid flicker.
     fn redraw(&mut self, lines: &[String]) {
         let mut text = String::new();
         if self.drawn > 0 {
-            // Up to the first line of the old picture, and erase from there to the end of the screen.
+            // Move up to the first line of the previous tree, and erase to the end of the screen.
             text.push_str(&format!("\x1b[{}A\r\x1b[J", self.drawn));
         }
         for line in lines {
@@ -72,14 +72,14 @@ impl Live {
     }
 }
 
-/// What can be shown on a stream.
+/// Returns what a stream can display.
 pub(crate) fn look(term: &Term, fit: bool) -> Look {
     if !term.is_term() {
         return Look::PLAIN;
     }
     let size = term.size_checked();
     Look {
-        // One cell is left free: some terminals wrap when the last one is written.
+        // One cell stays free, because some terminals wrap after writing the last one.
         width: size.map(|(_, columns)| usize::from(columns).saturating_sub(1)),
         height: size.filter(|_| fit).map(|(rows, _)| usize::from(rows)),
         colour: term.features().colors_supported() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
@@ -87,7 +87,7 @@ pub(crate) fn look(term: &Term, fit: bool) -> Look {
     }
 }
 
-/// Terminals show box-drawing characters unless the environment says that they do not.
+/// Returns whether to use box-drawing characters: yes, unless the environment says otherwise.
 fn shows_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
     let locale =
         ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| variable(name).filter(|value| !value.is_empty()));

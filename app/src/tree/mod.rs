@@ -1,5 +1,5 @@
-//! The tree of a deployment for people: what is to be seen (`view`), how it looks (`draw`), and keeping it up to date in
-//! a terminal or a log (`live`). The first is plain data that tests compare; the others are thin.
+//! Displays a deployment's tree: `view` collects the data, `draw` formats it, `live` updates it on a terminal or in a
+//! log. The first is plain data that tests compare; the others are thin.
 
 mod changes;
 mod draw;

@@ -1,5 +1,5 @@
-//! What there is to see of a deployment: the planned tree of the first stripe, and on each line how far the machine is
-//! and whom it really got its bytes from.
+//! The displayed state of a deployment: the planned tree of the first stripe, each machine's progress, and the actual
+//! sources of its content.
 
 use crate::output::clean;
 use banyan_proto::{
@@ -10,72 +10,72 @@ use banyan_proto::{
 };
 use std::collections::{HashMap, HashSet};
 
-/// Longest name shown (characters).
+/// Maximum length of a displayed name (characters).
 const NAME: usize = 24;
 
-/// A deployment as it is drawn.
+/// A deployment as displayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TreeView {
     /// Package and version.
     pub(crate) release: String,
-    /// The deployment's id, shortened for people.
+    /// The deployment's id, shortened.
     pub(crate) id: String,
-    /// Whether it goes on.
+    /// The deployment's state.
     pub(crate) state: DeploymentState,
-    /// Bytes of the artifact.
+    /// Size of the artifact (bytes).
     pub(crate) size: u64,
     /// Number of stripes.
     pub(crate) stripes: u8,
-    /// Content bytes that the server itself has sent.
+    /// Content bytes sent by the server itself.
     pub(crate) server_sent: u64,
-    /// The machines, each below the one that was to hand it the first stripe.
+    /// The machines, each below its planned source of the first stripe.
     pub(crate) rows: Vec<Row>,
 }
 
 /// One machine's line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Row {
-    /// For each level from the server down to this machine: whether nothing more follows at that level.
+    /// For each level from the server down to this machine: whether it is the last entry of that level.
     pub(crate) last: Vec<bool>,
-    /// Identity.
+    /// The machine's identifier.
     pub(crate) id: MachineId,
     /// The machine's name, cleaned and shortened.
     pub(crate) name: String,
-    /// How far it is.
+    /// The machine's progress.
     pub(crate) stage: Stage,
-    /// Chunks held, and chunks in all.
+    /// Chunks received, and chunks in total.
     pub(crate) chunks: (u32, u32),
-    /// Who it got bytes from, the most first; before there are any, who is to send them.
+    /// The actual sources, largest first; the planned ones before any content has arrived.
     pub(crate) from: From,
-    /// Why it is not further, and details in words.
+    /// What holds the machine up, with details.
     pub(crate) trouble: Option<(Reason, String)>,
-    /// Milliseconds from the acceptance of the deployment until the new version ran here.
+    /// Time from the acceptance of the deployment to the successful install here (milliseconds).
     pub(crate) installed_after: Option<u64>,
 }
 
-/// Where bytes come from.
+/// Where a machine's content comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum From {
-    /// Nothing has come; these are to send it, one name a stripe.
+    /// Nothing has arrived yet; these machines are planned, one name a stripe.
     Planned(Vec<String>),
-    /// These sent it.
+    /// These machines sent it.
     Sent(Vec<Share>),
 }
 
-/// One sender's part.
+/// One source's share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Share {
-    /// Who.
+    /// The source's name.
     pub(crate) name: String,
-    /// Its part of all bytes received, in percent.
+    /// Its share of all bytes received (percent).
     pub(crate) percent: u8,
-    /// It was not planned: it stood in for another.
+    /// Whether it substitutes for the planned source.
     pub(crate) stand_in: bool,
 }
 
 impl TreeView {
-    /// Works with any status, also one whose plan names unknown machines or goes in a circle: such machines stand
-    /// directly below the server.
+    /// Builds the view. Accepts any status, even if the plan names unknown machines or contains a cycle: such machines
+    /// appear directly below the server.
     pub(crate) fn of(status: &DeploymentStatus) -> Self {
         let names = Names::of(status);
         let rows = preorder(&status.addressees)
@@ -92,7 +92,7 @@ impl TreeView {
             rows,
         }
     }
-    /// How many machines are at each stage, in the order of the stages; only those that occur.
+    /// Returns how many machines are at each stage, in display order. Stages without machines are omitted.
     pub(crate) fn counts(&self) -> Vec<(Stage, usize)> {
         [
             Stage::Installed,
@@ -110,7 +110,7 @@ impl TreeView {
     }
 }
 
-/// What machines are called in one deployment.
+/// The names of the machines in one deployment.
 pub(crate) struct Names<'a> {
     server: MachineId,
     labels: HashMap<MachineId, &'a str>,
@@ -121,7 +121,7 @@ impl<'a> Names<'a> {
         let labels = status.addressees.iter().map(|machine| (machine.id, machine.label.as_str())).collect();
         Self { server: status.server, labels }
     }
-    /// The label (cleaned, shortened), `server`, or the first digits of the id.
+    /// Returns the label (cleaned and shortened), `server`, or the first digits of the id.
     pub(crate) fn name(&self, id: MachineId) -> String {
         if id == self.server {
             return "server".into();
@@ -138,7 +138,7 @@ fn shortened(label: &str) -> String {
     if label.chars().count() <= NAME { label } else { label.chars().take(NAME - 1).chain(['…']).collect() }
 }
 
-/// The machines in the order of the tree, each with the `last` flags of its levels.
+/// Returns the machines in tree order, each with the `last` flags of its levels.
 fn preorder(addressees: &[AddresseeStatus]) -> Vec<(usize, Vec<bool>)> {
     let index: HashMap<MachineId, usize> = addressees.iter().enumerate().map(|(i, machine)| (machine.id, i)).collect();
     let mut children: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
@@ -153,7 +153,7 @@ fn preorder(addressees: &[AddresseeStatus]) -> Vec<(usize, Vec<bool>)> {
     let push = |open: &mut Vec<_>, below: &[usize], last: &[bool]| {
         for (place, child) in below.iter().enumerate().rev() {
             let mut last = last.to_vec();
-            // A true plan nests far less deep; an untrue one shall not fill the memory.
+            // A valid plan is far less deep. The limit keeps an invalid one from exhausting memory.
             if last.len() < limits::LIST_DEPTH {
                 last.push(place + 1 == below.len());
             }
@@ -170,7 +170,7 @@ fn preorder(addressees: &[AddresseeStatus]) -> Vec<(usize, Vec<bool>)> {
     rows
 }
 
-/// The machines that stand directly below the server: those planned so, and one of every circle.
+/// Returns the machines directly below the server: those planned there, and one of every cycle.
 fn below_server(count: usize, children: &HashMap<Option<usize>, Vec<usize>>) -> Vec<usize> {
     let mut roots = children.get(&None).cloned().unwrap_or_default();
     let mut reached = vec![false; count];
@@ -213,13 +213,13 @@ fn row(machine: &AddresseeStatus, last: Vec<bool>, names: &Names<'_>) -> Row {
         stage: machine.stage,
         chunks: machine.chunks,
         from,
-        // A machine that has succeeded is past whatever kept it.
+        // The reason no longer matters once a machine has succeeded.
         trouble: machine.reason.filter(|_| machine.stage != Stage::Installed).map(|reason| (reason, detail)),
         installed_after: machine.installed_after,
     }
 }
 
-/// A part in percent, rounded to the nearest.
+/// Returns a share in percent, rounded to the nearest.
 pub(crate) fn percent(part: u64, whole: u64) -> u8 {
     let percent = (u128::from(part) * 200 + u128::from(whole)) / (u128::from(whole.max(1)) * 2);
     u8::try_from(percent.min(100)).unwrap_or(100)
@@ -230,7 +230,7 @@ mod tests {
     use super::*;
     use crate::tree::fixture::{Plan, id, status};
 
-    /// Names and depths, in the order drawn.
+    /// Returns names and depths, in display order.
     fn shape(view: &TreeView) -> Vec<(&str, usize)> {
         view.rows.iter().map(|row| (row.name.as_str(), row.last.len())).collect()
     }

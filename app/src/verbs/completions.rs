@@ -1,4 +1,4 @@
-//! `banyan completions`: what makes the shell complete verbs and options.
+//! `banyan completions`: generates shell completions for commands and options.
 
 use crate::{cli::Cli, exit::Exit, failure::Failure, output::print};
 use clap::CommandFactory as _;
@@ -35,7 +35,7 @@ mod tests {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish] {
             let text = text(shell);
             for verb in ["demo", "publish", "deploy", "machines", "doctor", "completions"] {
-                assert!(text.contains(verb), "{shell}: no {verb}");
+                assert!(text.contains(verb), "{shell}: {verb} is missing");
             }
         }
     }

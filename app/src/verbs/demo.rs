@@ -1,28 +1,34 @@
-//! `banyan demo`: the arguments; what it does stands in `crate::demo`.
+//! `banyan demo`: the arguments. The demo itself is in `crate::demo`.
 
 use crate::{demo, exit::Exit, failure::Failure, output::Json};
 use std::path::PathBuf;
 
-/// See it work: a server and some machines on this computer, one package, everyone gets it
+/// Watch Banyan deliver a package to a simulated fleet on this computer
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan demo                          seven machines, a bundled sample package\n  \
-    banyan demo tool-1.4.tar.gz          a package of your own\n  \
-    banyan demo --agents 15 --stripes 1  more machines, the plain binary tree\n  \
-    banyan demo --keep                   leave the folder with all data and logs\n\n\
-    Everything is real: server and agents are processes of their own that speak TLS over the loopback interface; the\n\
-    package is signed, published, deployed, passed on, verified, authenticated, installed and probed on each of them.\n\
-    Nothing outside a temporary folder is touched, and nothing is left behind, also after Ctrl-C.")]
+    # Seven machines, a bundled sample package\n  \
+    banyan demo\n  \
+    # Your own package\n  \
+    banyan demo tool-1.4.tar.gz\n  \
+    # More machines, in a plain binary tree\n  \
+    banyan demo --agents 15 --stripes 1\n  \
+    # Keep the folder with all data and logs\n  \
+    banyan demo --keep\n\n\
+    Everything is real: server and agents are separate processes that speak TLS over\n\
+    the loopback interface. The package is signed, published, deployed, shared,\n\
+    verified, authenticated, installed and probed on each machine. Nothing outside a\n\
+    temporary folder is changed, and the folder is removed at the end, even after\n\
+    Ctrl-C.")]
 pub(crate) struct Args {
-    /// An archive or a Debian package to distribute, instead of the bundled sample
+    /// Archive or Debian package to distribute instead of the bundled sample
     pub(crate) file: Option<PathBuf>,
-    /// How many machines
+    /// Number of machines
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) agents: u16,
-    /// In how many interleaved parts it travels
+    /// Number of stripes, each with its own tree
     #[arg(long, value_name = "1|2", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
     pub(crate) stripes: u8,
-    /// Leave the folder with all data and logs behind, and say where it is
+    /// Keep the folder with all data and logs, and print its path
     #[arg(long)]
     pub(crate) keep: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `banyan deploy`: starts a deployment and, if asked, stays with it until it has ended.
+//! `banyan deploy`: starts a deployment and, with `--wait`, follows it until it has ended.
 
 use super::{
     connect,
@@ -21,52 +21,66 @@ use banyan_proto::{
 };
 use std::{str::FromStr, time::Duration};
 
-/// Bring a published release to machines
+/// Deploy a published release to machines
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan deploy hello --to all --wait                   the newest release, to every machine; watch the tree\n  \
-    banyan deploy hello@1.2 --to group:lab                one version, to a group\n  \
-    banyan deploy hello --to machine:desk,till-3 --wait   to two machines\n  \
-    banyan deploy hello --to all --window night --deadline 7d    at night, in a week in any case\n  \
-    banyan deploy hello --to all --wait --json            for scripts: ends when it has ended, the result as JSON\n\n\
-    Without --wait the deployment's id is printed and the command ends; `banyan status ID --watch` shows it.\n\
-    With --wait it ends with 0 only when every addressee has succeeded, and with 3 otherwise.")]
+    # The newest release to every machine; watch the tree\n  \
+    banyan deploy hello --to all --wait\n  \
+    # One version, to a group\n  \
+    banyan deploy hello@1.2 --to group:lab\n  \
+    # Two machines\n  \
+    banyan deploy hello --to machine:desk,till-3 --wait\n  \
+    # At night, and in a week at the latest\n  \
+    banyan deploy hello --to all --window night --deadline 7d\n  \
+    # For scripts: wait until it has ended, then print the result as JSON\n  \
+    banyan deploy hello --to all --wait --json\n\n\
+    Without --wait, the command prints the deployment's id and ends; follow it with\n\
+    `banyan status ID --watch`. With --wait, the exit code is 0 only if every target\n\
+    machine succeeded, and 3 otherwise.")]
 pub(crate) struct Args {
-    /// The package, or PACKAGE@VERSION; without a version the release with the highest sequence
+    /// Package to deploy, optionally with a version [default: the highest sequence]
     #[arg(value_name = "PACKAGE[@VERSION]")]
     release: Wanted,
-    /// Which machines: `all`, `group:NAME`, or `machine:LABEL-OR-ID[,…]`
+    /// Target machines: `all`, `group:NAME`, or `machine:LABEL-OR-ID[,…]`
     #[arg(long, value_name = "WHO")]
     to: To,
-    /// In how many interleaved parts it travels, each on a tree of its own; with 2 nobody sends more than one copy
+    /// Number of stripes; each travels its own tree
+    ///
+    /// With 2 stripes, no machine uploads more than one copy.
     #[arg(long, value_name = "1|2", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
     stripes: u8,
-    /// When a machine may pass it on: each part once verified, the whole once verified, or once the new version runs there
+    /// When a machine may share it with others
     #[arg(long, value_enum, default_value_t = SpreadArg::CutThrough)]
     spread: SpreadArg,
-    /// When machines may transfer it, unless their people or the policy are stricter: any, idle, night, or hours of the week
+    /// Hours for transfers: any, idle, night, or hours of the week
+    ///
+    /// Stricter user choices and policies still apply.
     #[arg(long, value_name = "WINDOW", default_value = "any")]
     window: Window,
-    /// From then on it is transferred and installed whatever windows and people say; announced there before. In so long
-    /// (12h, 7d), or a time (2026-12-01T06:00+01:00)
+    /// Deadline, after which schedules and user choices no longer apply
+    ///
+    /// The release is then transferred and installed in any window; people are warned first. A duration (12h, 7d) or a
+    /// time (2026-12-01T06:00+01:00).
     #[arg(long, value_name = "TIME", value_parser = deadline)]
     deadline: Option<UnixSeconds>,
-    /// Stay until it has ended, showing the tree
+    /// Wait until the deployment finishes, showing the tree
     #[arg(long)]
     wait: bool,
-    /// With --wait: stop waiting after this time (30m, 12h, 7d) and end with 3; the deployment goes on
+    /// Longest time to wait with --wait (30m, 12h, 7d)
+    ///
+    /// The command then ends with exit code 3, and the deployment continues.
     #[arg(long, value_name = "TIME", requires = "wait", value_parser = duration::parse)]
     timeout: Option<Duration>,
     #[command(flatten)]
     json: Json,
 }
 
-/// A package and perhaps a version.
+/// A package, optionally with a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// Its name.
+    /// The package name.
     pub(crate) package: String,
-    /// The version that is meant; none for the newest.
+    /// The requested version; `None` for the newest.
     pub(crate) version: Option<String>,
 }
 
@@ -78,23 +92,27 @@ impl FromStr for Wanted {
             None => (text, None),
         };
         if !is_package_name(package) {
-            return Err(format!("{package:?} is no package name: lower-case letters, digits, + . - (64 at most)"));
+            return Err(format!(
+                "{package:?} is not a valid package name: use lower-case letters, digits, + . - (at most 64 characters)"
+            ));
         }
         if let Some(version) = version.filter(|version| !is_version(version)) {
-            return Err(format!("{version:?} is no version: letters, digits, . + ~ : - _ (64 at most)"));
+            return Err(format!(
+                "{version:?} is not a valid version: use letters, digits, . + ~ : - _ (at most 64 characters)"
+            ));
         }
         Ok(Self { package: package.into(), version: version.map(str::to_owned) })
     }
 }
 
-/// Machines as typed.
+/// A selection of machines as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct To(Selection);
 
 impl FromStr for To {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} names no machines; write all, group:NAME, or machine:LABEL-OR-ID[,…]");
+        let wrong = || format!("{text:?} is not a valid selection; use all, group:NAME, or machine:LABEL-OR-ID[,…]");
         if text == "all" {
             return Ok(Self(Selection::All));
         }
@@ -116,11 +134,11 @@ impl FromStr for To {
 /// [`Spread`] as typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum SpreadArg {
-    /// Each chunk as soon as it is verified: fastest
+    /// Each chunk as soon as it is verified (fastest)
     CutThrough,
-    /// When the whole file is verified
+    /// Once the whole file is verified
     Verified,
-    /// When the new version has proved to run on that machine: most careful
+    /// Once the new version has passed its probe on that machine (safest)
     Proven,
 }
 
@@ -143,7 +161,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     let id = start(&client, &request(args)).await.tried(tried)?;
     if !args.wait {
         args.json.answer(&Deployed { id }, |deployed| deployed.id.to_string())?;
-        say(&format!("accepted; `banyan status {} --watch` shows how it goes", id.short()));
+        say(&format!("deployment started; follow it with `banyan status {} --watch`", id.short()));
         return Ok(Exit::Success);
     }
     let show = if args.json.json {
@@ -165,7 +183,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         }
         Watched::Interrupted => {
             say(&format!(
-                "the deployment goes on; `banyan status {} --watch` shows it, `banyan halt {0}` halts it",
+                "the deployment continues; follow it with `banyan status {} --watch`, halt it with `banyan halt {0}`",
                 id.short()
             ));
             Ok(Exit::Interrupted)
@@ -173,7 +191,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     }
 }
 
-/// What is asked of the server.
+/// Builds the request to the server.
 fn request(args: &Args) -> Deploy {
     Deploy {
         package: args.release.package.clone(),
@@ -186,19 +204,19 @@ fn request(args: &Args) -> Deploy {
     }
 }
 
-/// A deadline as typed: a length of time from now, or a time.
+/// Parses a deadline: a duration from now, or a time.
 fn deadline(text: &str) -> Result<UnixSeconds, String> {
     let now = UnixSeconds::now();
     if let Ok(length) = duration::parse(text) {
         return Ok(now.plus(length.as_secs()));
     }
-    let wrong = || format!("{text:?} is no deadline; write it like 12h, 7d or 2026-12-01T06:00+01:00");
+    let wrong = || format!("{text:?} is not a valid deadline; write it like 12h, 7d or 2026-12-01T06:00+01:00");
     let at: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
     let at = u64::try_from(at.as_second()).map(UnixSeconds).map_err(|_| wrong())?;
-    if at <= now { Err(format!("{text} is over already")) } else { Ok(at) }
+    if at <= now { Err(format!("{text} is in the past")) } else { Ok(at) }
 }
 
-/// Asks the server to start a deployment.
+/// Asks the server to start a deployment. Returns its id.
 pub(crate) async fn start(client: &Client, deploy: &Deploy) -> Result<DeploymentId, ClientError> {
     client.deploy(deploy).await.map(|deployed| deployed.id)
 }

@@ -1,18 +1,19 @@
-//! How long the publishers' signatures are still believed, and the warning 60 days ahead: afterwards machines install
-//! nothing until publishers sign again.
+//! Warns 60 days before the publisher's signatures expire. After that, machines install nothing until the publisher
+//! signs again.
 
 use banyan_proto::{UnixSeconds, admin::CurrentTargets};
 use tough::schema::{Root, Signed, Targets};
 
-/// Warned of when there is less left (seconds).
+/// How long before the expiry to warn (seconds).
 pub(crate) const AHEAD: u64 = 60 * 24 * 3600;
 
-/// When a root expires.
+/// Returns when a root expires.
 pub(crate) fn of_root(root: &Root) -> UnixSeconds {
     UnixSeconds(u64::try_from(root.expires.as_second()).unwrap_or(0))
 }
 
-/// When root and list expire that a server shows. Nothing is verified: it is only for warnings.
+/// Returns when the root and the list of releases shown by a server expire. Verifies nothing: the result is for
+/// warnings only.
 pub(crate) fn shown(current: &CurrentTargets) -> Option<(UnixSeconds, Option<UnixSeconds>)> {
     let root: Signed<Root> = serde_json::from_str(&current.root).ok()?;
     let list = current.targets.as_ref().and_then(|text| serde_json::from_str::<Signed<Targets>>(text).ok());
@@ -20,24 +21,25 @@ pub(crate) fn shown(current: &CurrentTargets) -> Option<(UnixSeconds, Option<Uni
     Some((of_root(&root.signed), list))
 }
 
-/// A day, for people.
+/// Formats a date as `2026-11-28`.
 pub(crate) fn date(at: UnixSeconds) -> String {
     let time = i64::try_from(at.0).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     time.map_or_else(|| at.to_string(), |time| time.strftime("%Y-%m-%d").to_string())
 }
 
-/// What is to be said about it; nothing while there is time.
+/// Returns the warnings to print; empty if nothing expires soon.
 pub(crate) fn warnings(root: UnixSeconds, list: Option<UnixSeconds>, now: UnixSeconds) -> Vec<String> {
     let warn = |what: &str, expires: UnixSeconds, next: &str| {
         let left = expires.0.saturating_sub(now.0);
         match left {
-            0 => Some(format!("{what} has expired: machines install nothing; next: {next}")),
+            0 => Some(format!("{what} has expired, so machines install nothing; next: {next}")),
             1..AHEAD => Some(format!("{what} expires in {} days; next: {next}", left / (24 * 3600))),
             _ => None,
         }
     };
-    let root = warn("the publishers' root", root, "banyan keys renew --key DIR");
-    let list = list.and_then(|list| warn("the list of releases", list, "banyan keys renew --key DIR --only targets"));
+    let root = warn("the root of trust", root, "run `banyan keys renew --key DIR`");
+    let list =
+        list.and_then(|list| warn("the list of releases", list, "run `banyan keys renew --key DIR --only targets`"));
     root.into_iter().chain(list).collect()
 }
 

@@ -1,4 +1,4 @@
-//! `banyan halt`, `resume`, `retry`: a person steps into a deployment.
+//! `banyan halt`, `resume` and `retry`: controls a running deployment.
 
 use super::{
     connect,
@@ -13,18 +13,19 @@ use crate::{
 };
 use serde::Serialize;
 
-/// Halt a deployment: nobody gets leave to install any more
+/// Halt a deployment: no further machine will install it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan halt 1f3a\n  \
     banyan halt latest\n\n\
-    What has arrived stays, what is installed stays installed; `banyan resume` goes on from there.")]
+    Machines keep what they have received and installed. `banyan resume` continues\n\
+    the deployment from there.")]
 pub(crate) struct HaltArgs {
     #[command(flatten)]
     common: Common,
 }
 
-/// Go on with a halted deployment
+/// Resume a halted deployment
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  banyan resume 1f3a\n  banyan resume latest")]
 pub(crate) struct ResumeArgs {
@@ -32,12 +33,13 @@ pub(crate) struct ResumeArgs {
     common: Common,
 }
 
-/// Deploy the same release once more, to the machines on which it failed
+/// Deploy again to the machines where it failed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan retry 1f3a\n  \
     banyan retry latest\n\n\
-    Machines that have succeeded are left alone. The id of the new deployment is printed.")]
+    Machines that succeeded are not touched. The command prints the id of the new\n\
+    deployment.")]
 pub(crate) struct RetryArgs {
     #[command(flatten)]
     common: Common,
@@ -45,7 +47,7 @@ pub(crate) struct RetryArgs {
 
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// The deployment: the first digits of its id, or `latest`
+    /// Deployment: the first digits of its id, or `latest`
     deployment: Which,
     #[command(flatten)]
     json: Json,
@@ -63,11 +65,11 @@ pub(crate) async fn retry(args: &RetryArgs, profile: &ProfileArg) -> Result<Exit
     let id = which::deployment(&client, &args.common.deployment, tried).await?;
     let again = client.retry(id).await.tried(tried)?;
     args.common.json.answer(&again, |again| again.id.to_string())?;
-    say(&format!("accepted; `banyan status {} --watch` shows how it goes", again.id.short()));
+    say(&format!("deployment started; follow it with `banyan status {} --watch`", again.id.short()));
     Ok(Exit::Success)
 }
 
-/// The answer to scripts.
+/// The JSON result.
 #[derive(Debug, Serialize)]
 struct Done {
     id: banyan_proto::DeploymentId,
@@ -83,8 +85,8 @@ async fn intervene(what: Intervention, args: &Common, profile: &ProfileArg) -> R
         json_line(&Done { id, done: what.verb() })?;
     }
     say(&match what {
-        Intervention::Halt => format!("halted {}; `banyan resume {0}` goes on with it", id.short()),
-        Intervention::Resume => format!("resumed {}; `banyan status {0} --watch` shows it", id.short()),
+        Intervention::Halt => format!("halted {}; resume it with `banyan resume {0}`", id.short()),
+        Intervention::Resume => format!("resumed {}; follow it with `banyan status {0} --watch`", id.short()),
     });
     Ok(Exit::Success)
 }

@@ -1,4 +1,4 @@
-//! `banyan machines`: who is enrolled, taking a machine off for good, taking one back that was set aside.
+//! `banyan machines`: lists the enrolled machines, revokes one, or readmits a quarantined one.
 
 use super::{connect, which};
 use crate::{
@@ -11,15 +11,19 @@ use crate::{
 use banyan_proto::{MachineId, Reason, UnixSeconds, admin::Machine};
 use serde::Serialize;
 
-/// List the enrolled machines, revoke one, or take one back that was set aside
+/// List the enrolled machines, revoke one, or readmit one
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  \
-    banyan machines                    who is enrolled and who is online\n  \
-    banyan machines --json             for scripts\n  \
-    banyan machines revoke till-3      take one off: no other machine speaks to it any more\n  \
-    banyan machines readmit till-3     take one back whose disk had been cloned"
+                  # Which machines are enrolled and online\n  \
+                  banyan machines\n  \
+                  # For scripts\n  \
+                  banyan machines --json\n  \
+                  # Cut a machine off: no other machine connects to it any more\n  \
+                  banyan machines revoke till-3\n  \
+                  # Readmit a machine whose disk had been cloned\n  \
+                  banyan machines readmit till-3"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -34,39 +38,41 @@ enum Verb {
     Readmit(ReadmitArgs),
 }
 
-/// Take a machine back that was set aside because two computers used its identity
+/// Readmit a machine quarantined because two computers used its identity
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  \
     banyan machines readmit till-3\n\n\
-    First make sure that only one computer has the identity: on the other one (the clone), stop the agent, empty its data\n\
-    folder and enrol it with a new join code. While both still run, the identity is set aside again at once.")]
+    First make sure that only one computer has the identity. On the other one (the\n\
+    clone), stop the agent, empty its data folder and enrol it with a new join code.\n\
+    If both still run, the identity is quarantined again at once.")]
 pub(crate) struct ReadmitArgs {
-    /// The machine: its label, or the first digits of its id
+    /// Machine: its label, or the first digits of its id
     machine: String,
     #[command(flatten)]
     json: Json,
 }
 
-/// Revoke a machine's certificate: within a minute nobody speaks to it any more
+/// Revoke a machine's certificate; it is cut off within a minute
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan machines revoke till-3\n  \
     banyan machines revoke 1f3a90c2\n\n\
-    It cannot be taken back; a machine revoked by mistake is enrolled again with a new join code.")]
+    This cannot be undone. To restore a machine revoked by mistake, enrol it again\n\
+    with a new join code.")]
 pub(crate) struct RevokeArgs {
-    /// The machine: its label, or the first digits of its id
+    /// Machine: its label, or the first digits of its id
     machine: String,
     #[command(flatten)]
     json: Json,
 }
 
-/// The answer to scripts.
+/// The JSON result of `revoke`.
 #[derive(Debug, Serialize)]
 struct Revoked {
     revoked: MachineId,
 }
 
-/// The answer to scripts.
+/// The JSON result of `readmit`.
 #[derive(Debug, Serialize)]
 struct Readmitted {
     readmitted: MachineId,
@@ -88,34 +94,32 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
             if args.json.json {
                 json_line(&Revoked { revoked: id })?;
             }
-            say(&format!("revoked {id}; within a minute no machine speaks to it any more"));
+            say(&format!("revoked {id}; it is cut off within a minute"));
         }
         Some(Verb::Readmit(args)) => {
-            let tried = || format!("take {:?} back", args.machine);
+            let tried = || format!("readmit {:?}", args.machine);
             let client = connect(profile, tried)?;
             let id = which(&client, &args.machine, tried).await?;
             client.readmit(id).await.tried(tried)?;
             if args.json.json {
                 json_line(&Readmitted { readmitted: id })?;
             }
-            say(&format!(
-                "{id} takes part again; if two computers still use the identity, it is set aside again at once"
-            ));
+            say(&format!("readmitted {id}; if two computers still use the identity, it is quarantined again at once"));
         }
     }
     Ok(Exit::Success)
 }
 
-/// The machine that is meant.
+/// Finds the machine with this label or id.
 pub(crate) async fn which(client: &Client, name: &str, tried: impl Fn() -> String) -> Result<MachineId, Failure> {
     let all = client.machines().await.tried(&tried)?;
     which::machine(&all, name)
-        .map_err(|wrong| Failure::new(tried(), wrong, "`banyan machines` lists them all; use the id"))
+        .map_err(|wrong| Failure::new(tried(), wrong, "use the machine's id; `banyan machines` lists all machines"))
 }
 
 fn list(machines: &[Machine], now: UnixSeconds) -> String {
     if machines.is_empty() {
-        return "no machines yet; `banyan tokens create` makes a join code for one".into();
+        return "no machines yet; create a join code with `banyan tokens create`".into();
     }
     let mut rows =
         vec![["LABEL", "ID", "GROUP", "PLATFORM", "SEEN", "ADDRESSES", "SOFTWARE"].map(str::to_owned).to_vec()];
@@ -123,7 +127,7 @@ fn list(machines: &[Machine], now: UnixSeconds) -> String {
         let seen = match machine {
             Machine { replaced_by: Some(new), .. } => format!("replaced by {}", new.short()),
             Machine { revoked: true, .. } => "revoked".into(),
-            Machine { out: Some(_), .. } => "set aside".into(),
+            Machine { out: Some(_), .. } => "quarantined".into(),
             Machine { online: true, .. } => "online".into(),
             Machine { seen, .. } => ago(now.0.saturating_sub(seen.0)),
         };
@@ -142,11 +146,11 @@ fn list(machines: &[Machine], now: UnixSeconds) -> String {
     std::iter::once(table(&rows)).chain(aside.map(|(machine, reason)| set_aside(machine, reason))).collect()
 }
 
-/// Why a machine is set aside and what brings it back.
+/// Formats why a machine is quarantined and how to readmit it.
 fn set_aside(machine: &Machine, reason: Reason) -> String {
-    let (id, next) = (machine.id.short(), reason.next());
+    let (id, next) = (machine.id.short(), reason.for_admin().advice);
     let label = clean(&machine.label);
-    format!("\n{label} ({id}) is set aside: {} [{}]\n  next: {next}\n", reason.words(), reason.code())
+    format!("\n{label} ({id}) is quarantined: {} [{}]\n  next: {next}\n", reason.for_admin().what, reason.code())
 }
 
 #[cfg(test)]
@@ -185,7 +189,7 @@ mod tests {
         assert!(lines[1].starts_with("desk   01010101  -") && lines[1].contains("60 s ago"), "{text}");
         assert!(lines[2].contains("revoked") && !lines[2].contains("online"), "{text}");
         assert!(lines[3].contains("replaced by 02020202"), "{text}");
-        assert!(lines[4].contains("set aside") && !lines[4].contains("online"), "{text}");
+        assert!(lines[4].contains("quarantined") && !lines[4].contains("online"), "{text}");
         assert!(
             text.contains("[cloned]") && text.contains("next: ") && text.contains("banyan machines readmit"),
             "{text}"

@@ -1,4 +1,4 @@
-//! `banyan man` (hidden; for packagers): writes the manual pages, made from the same definition as `--help`.
+//! `banyan man` (hidden, for packagers): writes the manual pages from the same definition as `--help`.
 
 use crate::{
     cli::Cli,
@@ -9,11 +9,11 @@ use crate::{
 use clap::CommandFactory as _;
 use std::path::PathBuf;
 
-/// Write the manual pages into a folder
+/// Write the manual pages to a folder
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  banyan man --out target/man")]
 pub(crate) struct Args {
-    /// The folder; made if it is not there
+    /// Output folder, created if it does not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let tried = || format!("write the manual pages to {}", args.out.display());
     std::fs::create_dir_all(&args.out).tried(tried)?;
     clap_mangen::generate_to(Cli::command(), &args.out).tried(tried)?;
-    say(&format!("manual pages are in {}", args.out.display()));
+    say(&format!("wrote the manual pages to {}", args.out.display()));
     Ok(Exit::Success)
 }
 
@@ -39,6 +39,6 @@ mod tests {
             assert!(page(name).unwrap().contains(".TH "), "{name}");
         }
         assert!(page("banyan-deploy.1").unwrap().contains("cut\\-through"));
-        assert!(page("banyan-installer-process.1").is_err(), "a hidden verb has a page");
+        assert!(page("banyan-installer-process.1").is_err(), "a hidden command has a page");
     }
 }

@@ -1,6 +1,6 @@
-//! The verbs of the command line, one file each: arguments, what they do, what they say.
+//! The commands, one file each: arguments, behaviour and output.
 //!
-//! What the demo needs too stands in functions that return data; `run` only prints.
+//! What the demo needs too is in functions that return data; each `run` prints it.
 
 pub(crate) mod completions;
 pub(crate) mod demo;
@@ -27,7 +27,7 @@ use crate::{
     profile::{self, ProfileArg},
 };
 
-/// A client for the server of the profile.
+/// Creates a client for the profile's server.
 fn connect(given: &ProfileArg, what: impl Fn() -> String) -> Result<Client, Failure> {
     let (_, profile) = profile::load(given).tried(&what)?;
     Client::new(&profile).tried(&what)
@@ -35,7 +35,7 @@ fn connect(given: &ProfileArg, what: impl Fn() -> String) -> Result<Client, Fail
 
 #[cfg(test)]
 mod test_args {
-    //! Parsing one verb's arguments on their own.
+    //! Parses one command's arguments on their own.
 
     use clap::Parser;
 

@@ -1,17 +1,20 @@
-//! `banyan package`: package files, and what would be published from other files. No server is asked.
+//! `banyan package`: builds and inspects package files. Does not contact the server.
 
 mod build;
 mod inspect;
 
 use crate::{exit::Exit, failure::Failure, profile::ProfileArg};
 
-/// Build package files, and look into packages and release descriptions
+/// Build package files, and inspect packages and release descriptions
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  \
-    banyan package build release.toml --key keys      NAME-VERSION.banyan: signed, all in one file\n  \
-    banyan package inspect tool-1.4.banyan            who signed it, what it will do\n  \
-    banyan package inspect tool-1.4.tar.gz            what would be published from it",
+                  # NAME-VERSION.banyan: signed, all in one file\n  \
+                  banyan package build release.toml --key keys\n  \
+                  # Who signed it, and what it will do\n  \
+                  banyan package inspect tool-1.4.banyan\n  \
+                  # What would be published from this file\n  \
+                  banyan package inspect tool-1.4.tar.gz",
     arg_required_else_help = true
 )]
 pub(crate) struct Args {

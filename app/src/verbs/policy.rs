@@ -1,4 +1,4 @@
-//! `banyan policy`: what administrators lay down for the people at their machines.
+//! `banyan policy`: shows and changes the administrator's policies for machines.
 
 mod catalogue;
 mod file;
@@ -16,17 +16,21 @@ use banyan_proto::{
 };
 use std::path::PathBuf;
 
-/// Show, set or take back what holds for transfers and installs on machines, whatever the people there choose, and what is
-/// offered to them
+/// Show, set or remove policies for transfers, installs and the catalogue
+///
+/// A policy applies on every machine, and limits what its users can choose.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  \
-    banyan policy show                             what holds for all machines, and for which groups something else\n  \
-    banyan policy show --group lab > lab.toml      what holds in a group, to be changed and set again\n  \
-    banyan policy set lab.toml --group lab\n  \
-    banyan policy set --catalogue drawing,maths-tools --group lab\n  \
-    \x20                                              what people there may get for themselves; all else stays\n  \
-    banyan policy reset --group lab                the group goes by the policy for all machines again",
+        # The policy for all machines, and which groups have their own\n  \
+        banyan policy show\n  \
+        # The policy of a group, to edit and set again\n  \
+        banyan policy show --group lab > lab.toml\n  \
+        banyan policy set lab.toml --group lab\n  \
+        # What users in the group can install themselves; the rest of the policy stays\n  \
+        banyan policy set --catalogue drawing,maths-tools --group lab\n  \
+        # The group follows the policy for all machines again\n  \
+        banyan policy reset --group lab",
     arg_required_else_help = true
 )]
 pub(crate) struct Args {
@@ -41,49 +45,56 @@ enum Verb {
     Reset(ResetArgs),
 }
 
-/// Show the policy that holds for all machines, or for a group
+/// Show the policy for all machines, or for a group
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan policy show\n  \
     banyan policy show --group lab > lab.toml\n  \
-    banyan policy show --json                      every group, for scripts")]
+    # Every group, for scripts\n  \
+    banyan policy show --json")]
 struct ShowArgs {
-    /// The group; all machines unless given
+    /// Group [default: all machines]
     #[arg(long, value_name = "G")]
     group: Option<String>,
     #[command(flatten)]
     json: Json,
 }
 
-/// Lay down what holds for all machines, or for a group; machines that are connected go by it at once
+/// Set the policy for all machines or a group
+///
+/// Connected machines follow it at once, the others when they next check in.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan policy set policy.toml\n  \
     banyan policy set lab.toml --group lab\n  \
     banyan policy set --catalogue drawing,maths-tools\n  \
     banyan policy set --catalogue none --group lab\n\n\
-    The file has the form that `banyan policy show` writes; what is left out is as without a policy. A group's policy takes\n\
-    the place of the one for all machines, as a whole. Of two limits, the policy's and the person's, the stricter one holds.")]
+    The file has the format that `banyan policy show` writes; omitted keys get their\n\
+    defaults. A group's policy replaces the one for all machines entirely. Of two\n\
+    limits, the policy's and the user's, the stricter one applies.")]
 struct SetArgs {
-    /// The policy
+    /// Policy file
     #[arg(value_name = "FILE", required_unless_present = "catalogue")]
     file: Option<PathBuf>,
-    /// Offer these packages to the people at the machines, who get them by themselves when they like: the newest release of
-    /// each; `none` offers nothing. Without FILE all else stays as it holds now
+    /// Packages that users can install themselves; `none` offers nothing
+    ///
+    /// Users get the newest release of each package. Without FILE, the rest of the current policy stays.
     #[arg(long, value_name = "NAME[,NAME…]|none", value_delimiter = ',')]
     catalogue: Option<Vec<String>>,
-    /// The group; all machines unless given
+    /// Group [default: all machines]
     #[arg(long, value_name = "G")]
     group: Option<String>,
 }
 
-/// Take a policy back: a group goes by the one for all machines again, all machines go by none
+/// Remove a policy
+///
+/// A group then follows the policy for all machines again. If that one is removed, no policy applies.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan policy reset\n  \
     banyan policy reset --group lab")]
 struct ResetArgs {
-    /// The group; all machines unless given
+    /// Group [default: all machines]
     #[arg(long, value_name = "G")]
     group: Option<String>,
 }
@@ -126,19 +137,23 @@ async fn show(args: &ShowArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
     let all = policies.iter().find(|one| one.group.is_none());
     let found = policies.iter().find(|one| one.group.as_deref() == group).or(all);
     let Some(found) = found else {
-        return Err(Failure::new(tried(), "the server did not say it", "compare the versions on both sides"));
+        return Err(Failure::new(
+            tried(),
+            "the server's answer does not contain it",
+            "compare `banyan --version` here and on the server",
+        ));
     };
     print(&clean(&text(found, group, &policies)))?;
     Ok(Exit::Success)
 }
 
-/// The policy as a file that can be set again, with what is to be known about it in comments.
+/// Formats the policy as a file that can be set again, with explanatory comments.
 fn text(found: &GroupPolicy, group: Option<&str>, all: &[GroupPolicy]) -> String {
-    let mut lines = vec![format!("# What holds for {}.", of(group))];
+    let mut lines = vec![format!("# Policy for {}.", of(group))];
     lines.push(match (found.policy.number, group) {
-        (0, _) => "# Nobody has set a policy: this is what holds without one.".to_owned(),
+        (0, _) => "# No policy has been set; these are the defaults.".to_owned(),
         (_, Some(_)) if !found.own => {
-            "# The group has no policy of its own: this is the one for all machines.".to_owned()
+            "# The group has no policy of its own; this is the one for all machines.".to_owned()
         }
         (number, _) => format!("# Change number {number}."),
     });
@@ -163,7 +178,7 @@ async fn change(group: Option<&str>, policy: Option<Policy>, profile: &ProfileAr
     let asked = SetPolicy { group: group.map(str::to_owned), policy };
     connect(profile, tried)?.set_policy(&asked).await.tried(tried)?;
     say(&format!(
-        "the policy for {} was {verb}; connected machines go by it at once, the others when they check in",
+        "the policy for {} was {verb}; connected machines follow it at once, the others when they next check in",
         of(group)
     ));
     Ok(Exit::Success)

@@ -1,4 +1,4 @@
-//! `banyan publish`: describes a release, uploads its files, signs it with the publisher's keys, puts it up.
+//! `banyan publish`: describes a release, uploads its files, signs it with the publisher's keys and registers it.
 
 use super::connect;
 use crate::{
@@ -28,15 +28,19 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Sign a release and put it up on the server, so that it can be deployed
+/// Sign a release and upload it to the server
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan publish hello_2.10-3_amd64.deb --key keys                     all about it is read from the package\n  \
-    banyan publish tool-1.4.tar.gz --key keys                            name and version from the file's name\n  \
+    # Name, version and platform come from the package\n  \
+    banyan publish hello_2.10-3_amd64.deb --key keys\n  \
+    # Name and version come from the file name\n  \
+    banyan publish tool-1.4.tar.gz --key keys\n  \
     banyan publish build.zip --name tool --version 1.4 --key keys\n  \
-    banyan publish release.toml --key keys                               with probe, detect, several platforms\n  \
-    banyan publish tool-1.4.banyan                                       a package file, signed when it was built\n\n\
-    release.toml looks like this (paths are relative to it):\n  \
+    # With probe, detect, several platforms\n  \
+    banyan publish release.toml --key keys\n  \
+    # A package file, signed when it was built\n  \
+    banyan publish tool-1.4.banyan\n\n\
+    A release.toml looks like this (paths are relative to it):\n  \
     name = \"tool\"\n  \
     version = \"1.4\"\n  \
     sequence = 14\n\n  \
@@ -44,17 +48,20 @@ use std::path::{Path, PathBuf};
     file = \"tool-1.4.tar.gz\"\n  \
     kind = \"archive\"\n  \
     probe = [\"{dir}/tool\", \"--version\"]\n\n\
-    The probe decides on every machine whether the new version runs; where it fails the old one is put back.\n\
-    What is derived is shown before it is signed. Where others must sign too, a file is written for them; the release is\n\
-    there when it comes back signed (`banyan keys send`).")]
+    The probe checks on every machine that the new version works. If it fails, the\n\
+    previous version is restored. Derived properties are shown before anything is\n\
+    signed. If others must sign too, a signing request is written for them; the\n\
+    release is published when the request comes back complete (`banyan keys send`).")]
 pub(crate) struct Args {
-    /// The file, a release.toml that describes the release, or a package file (NAME-VERSION.banyan)
+    /// File to publish, release.toml, or package file (NAME-VERSION.banyan)
     #[arg(value_name = "FILE|release.toml|FILE.banyan")]
     file: PathBuf,
-    /// A folder with the publisher's keys; give it several times to sign with several. A package file needs none
+    /// Folder with the publisher's keys; not needed for a package file
+    ///
+    /// Repeat the option to sign with several folders.
     #[arg(long = "key", value_name = "DIR")]
     keys: Vec<PathBuf>,
-    /// Where to write the file for the others to sign, if these keys are not enough
+    /// File for the signing request, if these keys are not enough
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -63,22 +70,22 @@ pub(crate) struct Args {
     json: Json,
 }
 
-/// What is said about a file instead of being derived from it.
+/// Properties given on the command line instead of derived from the file.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct About {
-    /// Name of the package, instead of the one derived from the file
+    /// Package name [default: derived from the file]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Version, instead of the one derived from the file
+    /// Version [default: derived from the file]
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
-    /// What the file is, instead of what its ending says
+    /// Kind of file [default: derived from its extension]
     #[arg(long, value_enum)]
     kind: Option<KindArg>,
-    /// The platform it is for: linux-x86_64, windows-x86_64, …, any
+    /// Platform of the file: linux-x86_64, windows-x86_64, …, any
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
-    /// The release's place in the order of releases, instead of one above the last
+    /// Position in the order of releases [default: one above the last]
     #[arg(long, value_name = "N")]
     sequence: Option<u64>,
     /// Release notes
@@ -89,14 +96,14 @@ pub(crate) struct About {
 /// [`Kind`] as typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum KindArg {
-    /// tar.gz, tar.zst, tar or zip
+    /// Archive: tar.gz, tar.zst, tar or zip
     Archive,
-    /// A Debian package
+    /// Debian package
     Deb,
 }
 
 impl About {
-    /// For the publisher's part.
+    /// Converts to the publisher module's type.
     pub(crate) fn given(&self) -> Given {
         Given {
             name: self.name.clone(),
@@ -112,26 +119,26 @@ impl About {
     }
 }
 
-/// The answer to scripts, and what the demo goes on with.
+/// The JSON result, also used by the demo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Published {
-    /// Package.
+    /// The package name.
     pub(crate) package: String,
-    /// Version.
+    /// The version.
     pub(crate) version: String,
-    /// Sequence.
+    /// The sequence.
     pub(crate) sequence: u64,
-    /// BLAKE3 of the manifest.
+    /// BLAKE3 hash of the manifest.
     pub(crate) manifest: Digest,
-    /// Its files: platform, name, bytes.
+    /// The files: platform, name, size (bytes).
     pub(crate) files: Vec<(String, String, u64)>,
 }
 
-/// How a release is signed.
+/// When a release is signed.
 pub(crate) enum Signed<'a> {
     /// Now, with these keys.
     Now(&'a Signing),
-    /// When the package file was built.
+    /// Earlier, when the package file was built.
     Before,
 }
 
@@ -140,8 +147,8 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     let signing = Signing { keys: args.keys.clone(), out: args.out.clone() };
     let signed = if signing.keys.is_empty() { Signed::Before } else { Signed::Now(&signing) };
     if matches!(signed, Signed::Before) && !is_package(&args.file) {
-        let next = "give the folder of the publisher's keys: --key DIR";
-        return Err(Failure::new(tried(), "without keys it cannot be signed", next).ending(Exit::Usage));
+        let next = "pass the folder with the publisher's keys: --key DIR";
+        return Err(Failure::new(tried(), "without keys the release cannot be signed", next).ending(Exit::Usage));
     }
     let client = connect(profile, tried)?;
     let progress = if args.json.json { Progress::Hidden } else { Progress::Shown };
@@ -150,33 +157,33 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         return finished.answer(args.json, "");
     }
     args.json.answer(&published, |release| format!("{} {}", release.package, release.version))?;
-    say(&format!("published; next: banyan deploy {}@{} --to all --wait", published.package, published.version));
+    say(&format!("published; next: run `banyan deploy {}@{} --to all --wait`", published.package, published.version));
     warn_of_expiry(&client).await;
     Ok(Exit::Success)
 }
 
-/// Whether a path is meant to be a package file.
+/// Returns whether a path has the extension of a package file.
 pub(crate) fn is_package(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == ENDING)
 }
 
-/// Says what publishers have to renew soon. Publishing has just renewed the list; the root is what is forgotten.
+/// Warns about signatures that expire soon. Publishing has just renewed the list; the root is easily forgotten.
 async fn warn_of_expiry(client: &Client) {
     let Ok(current) = client.targets().await else { return };
     let Some((root, list)) = expiry::shown(&current) else { return };
     expiry::warnings(root, list, UnixSeconds::now()).iter().for_each(|line| say(line));
 }
 
-/// Whether progress is wanted. On something else than a terminal bars are never drawn.
+/// Whether to show progress. Bars are drawn on a terminal only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// Bars, and what was derived.
+    /// Show bars, and the derived properties.
     Shown,
-    /// Neither.
+    /// Show neither.
     Hidden,
 }
 
-/// Describes, uploads, signs and puts up a release.
+/// Describes, uploads, signs and registers a release.
 pub(crate) async fn publish(
     client: &Client,
     signed: &Signed<'_>,
@@ -191,7 +198,7 @@ pub(crate) async fn publish(
     };
     let (manifest, sections, package) = if is_package(file) {
         let (file, what) = (file.to_owned(), tried());
-        // Whoever has keys knows whose package it may be; the server knows for all others.
+        // A publisher with keys knows the expected root. For everyone else the server checks it.
         let root = known.as_ref().and_then(|known| known.roots.first()).map(|root| Digest::of(root.as_bytes()));
         let open = move || package::open(&file, root, UnixSeconds::now()).tried(|| what);
         let opened = blocking(open).await?;
@@ -225,8 +232,8 @@ pub(crate) async fn publish(
         _ => {
             return Err(Failure::new(
                 tried(),
-                "it is not signed",
-                "give the folder of the publisher's keys: --key DIR",
+                "the release is not signed",
+                "pass the folder with the publisher's keys: --key DIR",
             ));
         }
     };
@@ -257,7 +264,7 @@ pub(crate) async fn read(
     .await
 }
 
-/// The files of a draft, each whole.
+/// Returns the draft's files, each as one section.
 fn sections(draft: &Draft) -> Vec<Section> {
     let size = |digest: Digest| {
         let artifact = draft.manifest.artifacts.iter().find(|artifact| artifact.digest == digest);
@@ -287,7 +294,7 @@ async fn upload(client: &Client, sections: &[Section], progress: Progress) -> Re
     Ok(())
 }
 
-/// A bar on standard error; none without a terminal.
+/// Creates a progress bar on standard error. Nothing is drawn without a terminal.
 pub(crate) fn bar(progress: Progress, doing: &'static str) -> ProgressBar {
     let target = match progress {
         Progress::Shown => ProgressDrawTarget::stderr(),
@@ -300,19 +307,21 @@ pub(crate) fn bar(progress: Progress, doing: &'static str) -> ProgressBar {
     bar
 }
 
-/// Work that hashes, signs or reads large files, away from the threads that wait for the network.
+/// Runs work that hashes, signs or reads large files on a thread for blocking work.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(error) => {
-            Err(Failure::new("prepare the release", error.to_string(), "report this: it is a defect of Banyan"))
-        }
+        Err(error) => Err(Failure::new(
+            "prepare the release",
+            error.to_string(),
+            "report this bug in Banyan with the output of `banyan --version`",
+        )),
     }
 }
 
-/// A release in words: what machines will be told to do.
+/// Describes a release: what machines will do with it.
 pub(crate) fn description(manifest: &Manifest, derived: bool) -> String {
     let how = if derived { "derived from the file" } else { "as described" };
     let mut lines = vec![format!("{} {}, sequence {} ({how})", manifest.package, manifest.version, manifest.sequence)];
@@ -339,17 +348,14 @@ pub(crate) fn description(manifest: &Manifest, derived: bool) -> String {
             }
         }
         if artifact.install.probe.is_none() {
-            lines.push("    no probe: nothing will check that the new version runs".into());
+            lines.push("    no probe: nothing will check that the new version works".into());
         }
     }
     if manifest.min_sequence > 0 {
-        lines.push(format!(
-            "  machines that have seen it take nothing below sequence {} any more",
-            manifest.min_sequence
-        ));
+        lines.push(format!("  from then on machines refuse anything below sequence {}", manifest.min_sequence));
     }
     if let Some(back) = manifest.rollback_to {
-        lines.push(format!("  it brings back the content of sequence {back}"));
+        lines.push(format!("  this release restores the content of sequence {back}"));
     }
     clean(&lines.join("\n"))
 }

@@ -1,4 +1,4 @@
-//! `banyan releases`: what has been published and can be deployed; and taking something of it back.
+//! `banyan releases`: lists the published releases, or withdraws one.
 
 mod withdraw;
 
@@ -11,14 +11,16 @@ use crate::{
 };
 use banyan_proto::admin::Release;
 
-/// List what has been published, or withdraw a release
+/// List the published releases, or withdraw one
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  \
-    banyan releases                    packages, versions, platforms\n  \
-    banyan releases --json             for scripts\n  \
-    banyan releases withdraw hello@1.2 --key keys"
+                  # Packages, versions, platforms\n  \
+                  banyan releases\n  \
+                  # For scripts\n  \
+                  banyan releases --json\n  \
+                  banyan releases withdraw hello@1.2 --key keys"
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -45,7 +47,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
 
 fn list(releases: &[Release]) -> String {
     if releases.is_empty() {
-        return "nothing has been published yet; `banyan publish` does it".into();
+        return "no releases yet; publish one with `banyan publish`".into();
     }
     let mut rows = vec![["PACKAGE", "VERSION", "SEQUENCE", "FILES"].map(str::to_owned).to_vec()];
     for release in releases {

@@ -1,4 +1,4 @@
-//! `banyan server`, `banyan agent` and the hidden installer process: the other programs, for trying them from one binary.
+//! `banyan server`, `banyan agent` and the hidden installer process: runs the other programs from this binary.
 
 use crate::{
     exit::Exit,
@@ -7,35 +7,39 @@ use crate::{
 use std::{ffi::OsString, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
-/// Run a server (the network management server)
+/// Run the network management server
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  \
     banyan server --data /var/lib/banyan-server --listen 192.0.2.1:7700\n\n\
-    The first start makes the CA, the online keys and DIR/admin.toml: the administrator's profile.\n\
-    Next: banyan keys generate --out keys; banyan --profile DIR/admin.toml keys init --key keys\n\
-    RUST_LOG=debug says more.")]
+    The first start creates the CA, the online keys and the administrator's profile,\n\
+    DIR/admin.toml. Set RUST_LOG=debug for more detail.\n\n\
+    Next:\n  \
+    banyan keys generate --out keys\n  \
+    banyan --profile DIR/admin.toml keys init --key keys")]
 pub(crate) struct ServerArgs {
     #[command(flatten)]
     inner: banyan_server::cli::Args,
 }
 
-/// Run an agent, for trying one (on real machines banyan-agent runs as a service)
+/// Run an agent for testing (in production, run banyan-agent as a service)
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan agent --data agent --listen 192.0.2.7:7711 --join banyan1-…    the first time\n  \
-    banyan agent --data agent --listen 192.0.2.7:7711                     from then on\n\n\
-    With --install-root software goes below that folder instead of the system's own places.\n\
-    RUST_LOG=debug says more.")]
+    # The first time\n  \
+    banyan agent --data agent --listen 192.0.2.7:7711 --join banyan1-…\n  \
+    # From then on\n  \
+    banyan agent --data agent --listen 192.0.2.7:7711\n\n\
+    With --install-root, software is installed below that folder instead of in the\n\
+    system's own places. Set RUST_LOG=debug for more detail.")]
 pub(crate) struct AgentArgs {
     #[command(flatten)]
     inner: agent_core::cli::Args,
 }
 
-/// The agent's installer, a process of its own; started by the agent, not by people
+/// Run the agent's installer process (started by the agent, not by users)
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  banyan installer-process --data DIR --root DIR CALL")]
 pub(crate) struct InstallerArgs {
-    /// What the installer is called with
+    /// Arguments of the installer
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
@@ -48,12 +52,12 @@ pub(crate) fn agent(args: AgentArgs) -> Result<Exit, Failure> {
     serve("run the agent", agent_core::cli::run(args.inner))
 }
 
-/// The installer ends with codes of its own, which the agent knows.
+/// Runs the installer. It has its own exit codes, which the agent interprets.
 pub(crate) fn installer_process(args: InstallerArgs) -> ExitCode {
     agent_core::installer::process::run(args.arguments.into_iter())
 }
 
-/// Runs a service until it is told to end.
+/// Runs a service until it stops.
 fn serve(what: &str, service: impl Future<Output = anyhow::Result<()>>) -> Result<Exit, Failure> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -63,6 +67,6 @@ fn serve(what: &str, service: impl Future<Output = anyhow::Result<()>>) -> Resul
     runtime.shutdown_background();
     match ended {
         Ok(()) => Ok(Exit::Success),
-        Err(error) => Err(Failure::new(what, format!("{error:#}"), "put that right and start it again")),
+        Err(error) => Err(Failure::new(what, format!("{error:#}"), "fix the problem and start it again")),
     }
 }

@@ -1,4 +1,4 @@
-//! `banyan status`: all deployments, or one with its tree, once or for as long as it takes.
+//! `banyan status`: lists all deployments, or shows one and its tree, once or until it ends.
 
 use super::{
     connect,
@@ -17,19 +17,23 @@ use banyan_proto::{
     admin::{DeploymentState, DeploymentStatus, Stage},
 };
 
-/// Show all deployments, or one with the tree it takes
+/// List deployments, or show one and its tree
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan status                      all deployments\n  \
-    banyan status 1f3a                 the tree of one (the first digits of its id)\n  \
-    banyan status latest --watch       the newest one, until it has ended\n  \
-    banyan status 1f3a --json          for scripts\n\n\
-    With --watch it ends with 0 when every addressee has succeeded and with 3 otherwise.\n\
-    With --watch and --json each change is one line of JSON.")]
+    # All deployments\n  \
+    banyan status\n  \
+    # The tree of one deployment (the first digits of its id)\n  \
+    banyan status 1f3a\n  \
+    # The newest one, until it has ended\n  \
+    banyan status latest --watch\n  \
+    # For scripts\n  \
+    banyan status 1f3a --json\n\n\
+    With --watch, the exit code is 0 if every target machine succeeded, and 3\n\
+    otherwise. With --watch and --json, each change is one line of JSON.")]
 pub(crate) struct Args {
-    /// The deployment: the first digits of its id, or `latest`
+    /// Deployment: the first digits of its id, or `latest`
     deployment: Option<Which>,
-    /// Keep showing it until it has ended (without DEPLOYMENT: the newest one)
+    /// Keep watching until it ends [default deployment: the newest one]
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
@@ -67,10 +71,10 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     }
 }
 
-/// The deployments as a table, newest first.
+/// Formats the deployments as a table, newest first.
 fn list(all: &[DeploymentStatus], now: UnixSeconds) -> String {
     if all.is_empty() {
-        return "no deployments yet; `banyan deploy` starts one".into();
+        return "no deployments yet; start one with `banyan deploy`".into();
     }
     let mut rows =
         vec![["DEPLOYMENT", "RELEASE", "STATE", "STARTED", "INSTALLED", "FAILED"].map(str::to_owned).to_vec()];
@@ -117,6 +121,6 @@ mod tests {
     fn arguments() {
         let args: Args = parse("latest --watch --json").unwrap();
         assert_eq!((args.deployment, args.watch, args.json.json), (Some(Which::Latest), true, true));
-        assert!(parse::<Args>("hello").is_err(), "a package is no deployment");
+        assert!(parse::<Args>("hello").is_err(), "a package name is not a deployment");
     }
 }

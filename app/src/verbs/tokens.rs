@@ -1,7 +1,7 @@
-//! `banyan tokens create`: a join code for new machines.
+//! `banyan tokens create`: creates a join code for new machines.
 //!
-//! What the code makes a machine believe (CA and TUF root) comes from this administrator's profile, not from the server:
-//! a stolen server cannot make machines trust another publisher.
+//! The CA and TUF root in the code come from the administrator's profile, not from the server. A compromised server
+//! therefore cannot make machines trust another publisher.
 
 use super::{connect, machines};
 use crate::{
@@ -20,11 +20,12 @@ use banyan_proto::{
 use serde::Serialize;
 use std::{net::SocketAddr, time::Duration};
 
-/// Make join codes, with which new machines enrol
+/// Create join codes for enrolling machines
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  banyan tokens create\n  \
-    banyan tokens create --uses 20 --group lab     see `banyan tokens create --help`",
+                  # For 20 machines in the group lab\n  \
+                  banyan tokens create --uses 20 --group lab",
     arg_required_else_help = true
 )]
 pub(crate) struct Args {
@@ -37,35 +38,41 @@ enum Verb {
     Create(CreateArgs),
 }
 
-/// Make a join code and print it
+/// Create a join code and print it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan tokens create                                       for one machine, good for a week\n  \
-    banyan tokens create --uses 20 --expires 12h --group lab   for a room full of them\n  \
-    banyan tokens create --replaces till-3                     for a computer that was installed anew\n\n\
-    On the machine: banyan-agent --data DIR --listen IP:PORT --join CODE\n\
-    (to try it: banyan agent …). A join code holds a secret: hand it on like a password.")]
+    # One machine, valid for a week\n  \
+    banyan tokens create\n  \
+    # A room full of machines\n  \
+    banyan tokens create --uses 20 --expires 12h --group lab\n  \
+    # A computer that was reinstalled\n  \
+    banyan tokens create --replaces till-3\n\n\
+    On the machine: banyan-agent --data DIR --listen IP:PORT --join CODE (for\n\
+    testing: banyan agent …). A join code contains a secret: handle it like a\n\
+    password.")]
 pub(crate) struct CreateArgs {
-    /// How many machines may enrol with it
+    /// Number of machines that may enrol with it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     uses: u32,
-    /// How long it can be used: 90s, 30m, 12h, 7d, 2w
+    /// Time until it expires: 90s, 30m, 12h, 7d, 2w
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration::parse)]
     expires: Duration,
-    /// The group that the machines join
+    /// Group that the machines join
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
-    /// The machine (label, or first digits of the id) whose place the new one takes: it is retired when the code is used
+    /// Machine that the new one replaces (label, or first digits of its id)
+    ///
+    /// The machine is retired when the code is used.
     #[arg(long, value_name = "MACHINE", conflicts_with = "uses")]
     replaces: Option<String>,
-    /// The address that machines reach the server at, where it is another one than the administrator's
+    /// Server address as the machines see it [default: as in the profile]
     #[arg(long, value_name = "IP:PORT")]
     server: Option<SocketAddr>,
     #[command(flatten)]
     json: Json,
 }
 
-/// The answer to scripts.
+/// The JSON result.
 #[derive(Debug, Serialize)]
 struct Created {
     code: String,
@@ -77,7 +84,7 @@ struct Created {
 
 pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure> {
     let Verb::Create(args) = &args.verb;
-    let tried = || "make a join code".to_owned();
+    let tried = || "create a join code".to_owned();
     let (_, profile) = profile::load(given).tried(tried)?;
     let client = connect(given, tried)?;
     let root = root(&profile)?;
@@ -85,8 +92,8 @@ pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure
     if server.ip().is_unspecified() {
         return Err(Failure::new(
             tried(),
-            format!("{server} is no address that machines could reach"),
-            "give --server with the server's address as the machines see it",
+            format!("machines cannot connect to {server}"),
+            "pass --server with the server's address as the machines see it",
         )
         .ending(Exit::Usage));
     }
@@ -100,24 +107,24 @@ pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure
     let NewToken { uses, expires_seconds, group, replaces } = token;
     args.json.answer(&Created { code, uses, expires_seconds, group, replaces }, |created| created.code.clone())?;
     if server.ip().is_loopback() {
-        say("this code works on this machine only: its server address is a loopback address (see --server)");
+        say("this code works on this computer only, because its server address is a loopback address (see --server)");
     }
     Ok(Exit::Success)
 }
 
-/// The root that machines are to believe; without one there is nothing to enrol into.
+/// Returns the root that machines will trust. Enrolling requires one.
 pub(crate) fn root(profile: &Profile) -> Result<Digest, Failure> {
     profile.root.ok_or_else(|| {
         Failure::new(
-            "make a join code",
-            "the profile names no TUF root, so machines would not know whose releases to believe",
-            "make keys and the root first: banyan keys generate --out DIR, then banyan keys init --key DIR",
+            "create a join code",
+            "the profile names no TUF root, so machines would not know which publisher to trust",
+            "create keys and the root first: run `banyan keys generate --out DIR`, then `banyan keys init --key DIR`",
         )
         .ending(Exit::NoProfile)
     })
 }
 
-/// A new join code.
+/// Creates a join code on the server.
 pub(crate) async fn create(
     client: &Client,
     profile: &Profile,
@@ -128,7 +135,8 @@ pub(crate) async fn create(
     let created = client.create_token(token).await?;
     let secret = data_encoding::HEXLOWER_PERMISSIVE.decode(created.secret.as_bytes()).ok();
     let secret = secret.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-    let secret = secret.ok_or_else(|| ClientError::Unreadable("a join secret is 32 hexadecimal digits".into()))?;
+    let secret =
+        secret.ok_or_else(|| ClientError::Unreadable("a join secret must have 32 hexadecimal digits".into()))?;
     Ok(JoinCode { server, ca: profile.ca, root, secret })
 }
 

@@ -1,5 +1,5 @@
-//! Watching a deployment until it has ended: asking again and again, staying with it while the server is away for a
-//! moment, and saying at the end who has not succeeded and why.
+//! Watches a deployment until it ends: polls the server, bridges short outages, and reports at the end which machines
+//! have not succeeded and why.
 
 use crate::{
     client::{Client, ClientError},
@@ -14,38 +14,38 @@ use banyan_proto::{
 };
 use std::time::{Duration, Instant};
 
-/// How long a server that does not answer is asked again before it is given up.
+/// How long an unreachable server is polled before watching fails.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Where the picture goes.
+/// How the progress is shown.
 pub(crate) enum Show {
-    /// Drawn or logged.
+    /// As a tree on a terminal, or as log lines elsewhere.
     Picture(Live),
-    /// One JSON value for each change, on standard output.
+    /// One JSON value on standard output for each change.
     Json,
-    /// Nothing.
+    /// Not at all.
     Nothing,
 }
 
-/// How long to watch at most; by default as long as it takes.
+/// How long to watch at most; unlimited by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Limit {
-    /// In all.
+    /// The total time.
     pub(crate) total: Option<Duration>,
-    /// Without anything changing.
+    /// The time without any change.
     pub(crate) still: Option<Duration>,
 }
 
-/// How watching ended.
+/// The outcome of watching.
 #[derive(Debug)]
 pub(crate) enum Watched {
-    /// The deployment has ended, one way or the other, or the time to wait is over.
+    /// The deployment has ended, or a time limit was reached.
     Ended(DeploymentStatus),
-    /// The person who watched has seen enough.
+    /// Interrupted by Ctrl-C.
     Interrupted,
 }
 
-/// Watches until the deployment has ended, a limit is reached, or somebody presses Ctrl-C.
+/// Watches until the deployment has ended, a limit is reached, or Ctrl-C is pressed.
 pub(crate) async fn watch(
     client: &Client,
     id: DeploymentId,
@@ -55,7 +55,7 @@ pub(crate) async fn watch(
     let mut last: Option<DeploymentStatus> = None;
     let outcome = tokio::select! {
         outcome = follow(client, id, limit, &mut last, &mut show) => outcome.map(Watched::Ended),
-        // Without signals there is no Ctrl-C to wait for; watching goes on.
+        // If signals cannot be caught, watching continues without Ctrl-C.
         Ok(()) = system::interrupted() => Ok(Watched::Interrupted),
     };
     if let Show::Picture(live) = show {
@@ -82,7 +82,7 @@ async fn follow(
                     changed = Instant::now();
                     match show {
                         Show::Picture(live) => live.show(TreeView::of(&status)),
-                        // A reader that went away is noticed when the answer is written.
+                        // A closed pipe is noticed when the final result is written.
                         Show::Json => drop(crate::output::json_line(&status)),
                         Show::Nothing => {}
                     }
@@ -92,17 +92,13 @@ async fn follow(
                 }
                 *last = Some(status);
             }
-            // A server that is started anew in the middle is no reason to go away: the deployment goes on.
+            // A server restart does not end the watch: the deployment continues.
             Err(error) if error.passes() && last.is_some() => {
                 let since = *away_since.get_or_insert_with(|| {
                     if let Show::Picture(live) = show {
                         live.clear();
                     }
-                    say(&format!(
-                        "{}; asking again for {} minutes",
-                        clean(&error.to_string()),
-                        PATIENCE.as_secs() / 60
-                    ));
+                    say(&format!("{}; retrying for {} minutes", clean(&error.to_string()), PATIENCE.as_secs() / 60));
                     Instant::now()
                 });
                 if since.elapsed() > PATIENCE {
@@ -120,7 +116,7 @@ fn over(limit: Option<Duration>, since: Instant) -> bool {
     limit.is_some_and(|limit| since.elapsed() >= limit)
 }
 
-/// Long lists are asked for less often: the answer grows with them.
+/// Returns the polling interval. It grows with the number of machines, as the answer does.
 fn pause(addressees: usize) -> Duration {
     Duration::from_millis(match addressees {
         0..100 => 200,
@@ -129,7 +125,7 @@ fn pause(addressees: usize) -> Duration {
     })
 }
 
-/// Whether nothing more will happen without a person.
+/// Returns whether nothing more will happen without an administrator.
 fn ended(status: &DeploymentStatus) -> bool {
     match status.state {
         DeploymentState::Halted | DeploymentState::Superseded | DeploymentState::Finished => true,
@@ -140,20 +136,20 @@ fn ended(status: &DeploymentStatus) -> bool {
     }
 }
 
-/// What a command that waited ends with: 0 only when every addressee has succeeded.
+/// Returns the exit code after waiting: success only if every target machine succeeded.
 pub(crate) fn outcome(status: &DeploymentStatus) -> Exit {
     let all = status.addressees.iter().all(|machine| machine.stage == Stage::Installed);
     if all && !status.addressees.is_empty() { Exit::Success } else { Exit::Incomplete }
 }
 
-/// A line for each machine that has not succeeded: what is wrong and what comes next. Empty when all have.
+/// Returns a line for each machine that has not succeeded: the problem and the next step. Empty if all have.
 pub(crate) fn shortfall(status: &DeploymentStatus) -> Vec<String> {
     let unfinished = status.addressees.iter().filter(|machine| machine.stage != Stage::Installed);
     let line = |machine: &banyan_proto::admin::AddresseeStatus| {
         let detail = machine.detail.as_deref().filter(|detail| !detail.is_empty());
         let text = match (machine.reason, detail) {
-            (Some(reason), Some(detail)) => format!("{reason}: {detail}; next: {}", reason.next()),
-            (Some(reason), None) => format!("{reason}; next: {}", reason.next()),
+            (Some(reason), Some(detail)) => format!("{reason}: {detail}; next: {}", reason.for_admin().advice),
+            (Some(reason), None) => format!("{reason}; next: {}", reason.for_admin().advice),
             (None, Some(detail)) => detail.to_owned(),
             (None, None) => "not finished".into(),
         };
@@ -180,7 +176,7 @@ mod tests {
         status.addressees[1].stage = Stage::Installed;
         assert_eq!(outcome(&status), Exit::Success);
         status.addressees.clear();
-        assert_eq!(outcome(&status), Exit::Incomplete, "an empty list is no success");
+        assert_eq!(outcome(&status), Exit::Incomplete, "an empty list is not a success");
     }
 
     #[test]
@@ -206,6 +202,8 @@ mod tests {
         status.addressees[1].detail = Some("exit code 7".into());
         let lines = shortfall(&status);
         assert_eq!(lines.len(), 1);
-        assert!(lines[0].starts_with("b: ") && lines[0].contains("(probe-failed): exit code 7; next: try the release"));
+        assert!(
+            lines[0].starts_with("b: ") && lines[0].contains("(probe-failed): exit code 7; next: test on one machine")
+        );
     }
 }

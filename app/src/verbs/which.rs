@@ -1,4 +1,4 @@
-//! Which deployment, which machine: from what people type to ids. Short forms must be unambiguous.
+//! Resolves deployments and machines from what the user typed. Short forms must be unambiguous.
 
 use crate::{
     client::Client,
@@ -9,17 +9,17 @@ use banyan_proto::{
     admin::{DeploymentStatus, Machine},
 };
 
-/// The shortest beginning of an id that is taken for one.
+/// The minimum length of an id prefix.
 const SHORTEST: usize = 4;
 
-/// A deployment as typed: its id, the beginning of it, or `latest`.
+/// A deployment as typed: its id, a prefix of it, or `latest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Which {
-    /// The whole id.
+    /// The complete id.
     Id(DeploymentId),
-    /// The beginning of an id.
+    /// A prefix of the id.
     Starts(String),
-    /// The one that was accepted last.
+    /// The most recently started deployment.
     Latest,
 }
 
@@ -37,13 +37,13 @@ impl std::str::FromStr for Which {
             Ok(Self::Starts(text))
         } else {
             Err(format!(
-                "write a deployment's id (its first {SHORTEST} digits or more), or `latest`; `banyan status` lists them"
+                "not a valid deployment id: use its first {SHORTEST} or more digits, or `latest`; `banyan status` lists all ids"
             ))
         }
     }
 }
 
-/// Finds the deployment.
+/// Finds the deployment that the user typed.
 pub(super) async fn deployment(
     client: &Client,
     which: &Which,
@@ -54,14 +54,14 @@ pub(super) async fn deployment(
     }
     let all = client.deployments().await.tried(&tried)?;
     pick(&all, which)
-        .map_err(|wrong| Failure::new(tried(), wrong, "`banyan status` lists all deployments with their ids"))
+        .map_err(|wrong| Failure::new(tried(), wrong, "list all deployments and their ids with `banyan status`"))
 }
 
 fn pick(all: &[DeploymentStatus], which: &Which) -> Result<DeploymentId, String> {
     match which {
         Which::Id(id) => Ok(*id),
         Which::Latest => {
-            // The server lists the newest first; of several in one second the last of the reversed list is taken.
+            // The server lists the newest first. Of several in the same second, this takes the first one listed.
             let newest = all.iter().rev().max_by_key(|deployment| deployment.accepted);
             newest.map(|deployment| deployment.id).ok_or_else(|| "there are no deployments yet".into())
         }
@@ -76,8 +76,8 @@ fn pick(all: &[DeploymentStatus], which: &Which) -> Result<DeploymentId, String>
     }
 }
 
-/// Finds a machine by its id, the beginning of it, or its label. Of several with one label, the one that is not revoked is
-/// meant: a computer that was enrolled anew keeps its label.
+/// Finds a machine by its id, a prefix of it, or its label. Among several machines with one label, the one that is not
+/// revoked wins, because a computer that enrols again keeps its label.
 pub(super) fn machine(all: &[Machine], typed: &str) -> Result<MachineId, String> {
     let of_label = |machine: &&Machine| machine.label == typed;
     let all_revoked = all.iter().filter(of_label).all(|machine| machine.revoked);
@@ -88,10 +88,10 @@ pub(super) fn machine(all: &[Machine], typed: &str) -> Result<MachineId, String>
     found.dedup();
     match found.as_slice() {
         [id] => Ok(*id),
-        [] => Err(format!("no machine is called {typed:?} or has an id that starts so")),
+        [] => Err(format!("no machine has the label {typed:?} or an id that starts with it")),
         several => {
             let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
-            Err(format!("several machines fit {typed:?}: {}", ids.join(", ")))
+            Err(format!("several machines match {typed:?}: {}", ids.join(", ")))
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Whether a program fills the screen, as the window manager tells under X11 (EWMH: `_NET_ACTIVE_WINDOW`, `_NET_WM_STATE`),
-//! for the agent: it installs nothing below a film or a talk, and cannot see the screen itself.
+//! Detects full-screen programs under X11 (EWMH: `_NET_ACTIVE_WINDOW`, `_NET_WM_STATE`) and reports them to the agent,
+//! which cannot see the screen: it installs nothing while a film or a presentation is running.
 //!
-//! A thread that sleeps until the window in front or its state changes. Wayland tells nobody what other programs do: under
-//! it only programs that still use X11 are seen, so that "no" is not known there.
+//! A thread sleeps until the active window or its state changes. Wayland does not show one program what others do. Under
+//! Wayland only X11 programs are detected, so there "no full-screen program" means "unknown".
 
 use banyan_face::Line;
 use banyan_proto::local::Request;
@@ -17,10 +17,10 @@ use x11rb::{
     rust_connection::RustConnection,
 };
 
-/// States of a window that are read at most.
+/// The most states read per window.
 const STATES: u32 = 64;
 
-/// Tells the agent from now on. Without a screen that can be asked nothing is told.
+/// Reports to the agent on a thread of its own. Reports nothing when there is no X server.
 pub(crate) fn watch(line: Line) {
     thread::spawn(move || {
         let only_some_are_seen = std::env::var_os("WAYLAND_DISPLAY").is_some();
@@ -30,7 +30,7 @@ pub(crate) fn watch(line: Line) {
         };
         let Ok((x, screen)) = x11rb::connect(None) else { return };
         let ended = Screen::new(&x, screen).and_then(|mut screen| screen.watch(&tell));
-        // It ends with the screen: then nothing is known.
+        // The watch ends when the X server is gone; the state is then unknown.
         drop(ended);
         tell(None);
     });
@@ -42,7 +42,7 @@ struct Screen<'a> {
     active: Atom,
     states: Atom,
     full: Atom,
-    /// Whose changes are told.
+    /// The window whose changes are selected.
     watched: Option<Window>,
 }
 
@@ -64,20 +64,20 @@ impl<'a> Screen<'a> {
                 tell(seen);
             }
             while !self.matters(&self.x.wait_for_event()?) {}
-            // Several changes at once are one look.
+            // Several changes at once need only one look.
             while self.x.poll_for_event()?.is_some() {}
         }
     }
     fn matters(&self, event: &Event) -> bool {
         match event {
             Event::PropertyNotify(change) => [self.active, self.states].contains(&change.atom),
-            // Not every window manager says that nothing is in front any more, once the last window is gone.
+            // Not every window manager updates the active window when the last window closes.
             Event::DestroyNotify(gone) => Some(gone.window) == self.watched,
             Event::UnmapNotify(gone) => Some(gone.window) == self.watched,
             _ => false,
         }
     }
-    /// Whether the window in front fills the screen; none when the window manager does not say which one that is.
+    /// Returns whether the active window is in full screen; none when the window manager does not name an active window.
     fn look(&mut self) -> Result<Option<bool>, ReplyOrIdError> {
         let active = self.x.get_property(false, self.root, self.active, AtomEnum::WINDOW, 0, 1)?.reply()?;
         let Some(active) = active.value32().and_then(|mut ids| ids.next()) else { return Ok(None) };
@@ -86,7 +86,7 @@ impl<'a> Screen<'a> {
                 hear_changes(self.x, before, false)?;
             }
             if active != 0 {
-                // Before its state is read, so that no change falls between.
+                // Select changes before reading the state, so that none is missed in between.
                 hear_changes(self.x, active, true)?;
                 self.watched = Some(active);
             }
@@ -95,7 +95,7 @@ impl<'a> Screen<'a> {
             return Ok(Some(false));
         }
         let states = self.x.get_property(false, active, self.states, AtomEnum::ATOM, 0, STATES)?.reply();
-        // A window that is gone fills nothing; which one is in front now is told next.
+        // A window that has closed is not in full screen; the next event names the new active window.
         let full = |states: x11rb::protocol::xproto::GetPropertyReply| {
             states.value32().is_some_and(|mut states| states.any(|state| state == self.full))
         };
@@ -103,7 +103,7 @@ impl<'a> Screen<'a> {
     }
 }
 
-/// Changes of a window's properties, and its end, are told from now on, or no longer. One that is gone meanwhile is no failure.
+/// Selects or deselects events for a window's property changes and its end. A window that has closed is not an error.
 fn hear_changes(x: &RustConnection, window: Window, hear: bool) -> Result<(), ReplyOrIdError> {
     let mask = if hear { EventMask::PROPERTY_CHANGE | EventMask::STRUCTURE_NOTIFY } else { EventMask::NO_EVENT };
     x.change_window_attributes(window, &ChangeWindowAttributesAux::new().event_mask(mask))?.ignore_error();

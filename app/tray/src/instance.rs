@@ -1,7 +1,7 @@
-//! One tray for one person: the first holds a lock on a file; a second one tells the first what the window is to
-//! show, and ends.
+//! Single instance: each person runs one tray. The first tray holds a file lock; a second one sends the first what to
+//! show and exits.
 //!
-//! The lock goes with the process however it ends, so nothing that was left behind keeps a tray from starting.
+//! The system releases the lock however the process ends, so no leftover file can keep a tray from starting.
 
 use anyhow::{Context, Result};
 use banyan_face::Show;
@@ -14,36 +14,37 @@ use std::{
     time::Duration,
 };
 
-/// Longest message (bytes): the path of a file.
+/// The longest message (bytes): the path of a package file.
 const MESSAGE_BYTES: u64 = 16 << 10;
 
-/// What the start found.
+/// The result of starting.
 pub(crate) enum Start {
-    /// Nobody else: this is the tray. The lock is held as long as this value lives.
+    /// This is the first tray. It holds the lock as long as this value lives.
     First(Lock),
-    /// There is one already; it was told to open the window.
+    /// Another tray is running; it was asked to open the window.
     Told,
 }
 
-/// That this process is the only one.
+/// The lock of the only tray.
 pub(crate) struct Lock {
     _file: File,
     folder: PathBuf,
 }
 
-/// Takes the lock, or tells who has it to show this.
+/// Takes the lock, or asks the running tray to show this.
 ///
 /// # Errors
-/// When the folder cannot be used, or the other one does not listen.
+/// Fails when the folder cannot be used, or when the running tray does not respond.
 pub(crate) fn start(folder: &Path, show: &Show) -> Result<Start> {
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
     let path = folder.join("banyan-tray.lock");
     let file = File::options().create(true).write(true).truncate(false).open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(Start::First(Lock { _file: file, folder: folder.to_owned() })),
         Err(TryLockError::WouldBlock) => {
-            tell(folder, show).context("another Banyan tray runs, but it does not answer; end it and start again")?;
+            tell(folder, show)
+                .context("another Banyan tray is running but does not respond; end it, then start again")?;
             Ok(Start::Told)
         }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
@@ -59,9 +60,10 @@ fn name(folder: &Path) -> std::io::Result<Name<'static>> {
 }
 
 fn tell(folder: &Path, show: &Show) -> std::io::Result<()> {
-    let line =
-        show.line().ok_or_else(|| std::io::Error::other("the file's name has characters that cannot be passed on"))?;
-    // The first one has the lock a moment before it listens.
+    let line = show
+        .line()
+        .ok_or_else(|| std::io::Error::other("the file name contains a line break or is not valid Unicode"))?;
+    // The first tray takes the lock a moment before it listens.
     let mut last = Ok(());
     for _ in 0..20 {
         match Stream::connect(name(folder)?) {
@@ -74,10 +76,10 @@ fn tell(folder: &Path, show: &Show) -> std::io::Result<()> {
 }
 
 impl Lock {
-    /// Hears from second ones, from now on: `open` is called with what they want shown.
+    /// Listens for further starts of the tray and calls `open` with what they want to show.
     ///
     /// # Errors
-    /// When the socket cannot be made.
+    /// Fails when the socket cannot be created.
     pub(crate) fn listen(&self, open: impl Fn(Show) + Send + 'static) -> Result<()> {
         let options = ListenerOptions::new().name(name(&self.folder)?).try_overwrite(true);
         #[cfg(unix)]

@@ -1,16 +1,16 @@
-//! `banyan-tray`: the icon beside the clock. It shows what the agent tells, asks it for what the person says, and opens
-//! the window as a process of its own.
+//! `banyan-tray`: the tray icon. It shows the agent's state, sends the person's choices to the agent, and opens the window
+//! as a process of its own.
 //!
-//! One loop: what the agent, the icon, a second start and the window say comes in as one enum. Nothing runs while nothing happens.
+//! One event loop receives the events of the agent, the icon, further starts and the window. It sleeps while there are none.
 
 #![cfg_attr(not(unix), windows_subsystem = "windows")]
 
 #[cfg(target_os = "linux")]
 mod full_screen;
 mod instance;
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the icon of other systems is not written yet"))]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems have no tray icon yet"))]
 mod model;
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "likewise notices"))]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems have no notifications yet"))]
 mod notices;
 mod own_agent;
 #[cfg(target_os = "linux")]
@@ -29,21 +29,22 @@ use std::{
 };
 use window::Ended;
 
-/// The icon beside the clock: what comes in, why it waits, and what you may say about it.
+/// Show the Banyan tray icon, with its menu and notifications
 #[derive(Parser)]
 #[command(name = "banyan-tray", version)]
 struct Cli {
-    /// Where the agent of this computer answers.
+    /// Socket of the Banyan agent
     #[arg(long, value_name = "PATH", default_value_os_t = banyan_face::system_socket())]
     socket: PathBuf,
-    /// Run an agent of your own, in your own folders and without root, for as long as the tray runs: for trying Banyan
-    /// where it is not installed.
+    /// Personal mode: run an agent without root, in your own folders
+    ///
+    /// The agent runs as long as the tray. Use this to try Banyan where it is not installed.
     #[arg(long, conflicts_with = "socket")]
     own_agent: bool,
-    /// Open the window as well, at this page.
+    /// Also open the window at this page
     #[arg(long, value_name = "PAGE", value_parser = page)]
     open: Option<Page>,
-    /// How long the desktop may take to show a tray, before the window is opened instead.
+    /// Time to wait for a panel before opening the window instead
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     panel_within: u64,
     #[command(subcommand)]
@@ -52,19 +53,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Opens a package file: who signed it, what it does, and whether it may be installed here.
+    /// Open a package file: check its publisher, see what it does, install it
     Open {
-        /// The file, `NAME-VERSION.banyan`.
+        /// The package file (NAME-VERSION.banyan)
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
 }
 
 impl Cli {
-    /// What the window is to show, if it is to be opened at once.
+    /// Returns what the window should show at the start, if anything.
     fn show(&self) -> anyhow::Result<Option<Show>> {
         Ok(match &self.verb {
-            // The tray that is told has a working folder of its own.
+            // The running tray may have another working directory.
             Some(Verb::Open { file }) => Some(Show::Package(std::path::absolute(file)?)),
             None => self.open.map(Show::Page),
         })
@@ -73,28 +74,28 @@ impl Cli {
 
 fn page(text: &str) -> Result<Page, String> {
     let names: Vec<_> = Page::ALL.iter().map(|page| page.code()).collect();
-    Page::named(text).ok_or_else(|| format!("there is no such page; there are {}", names.join(", ")))
+    Page::named(text).ok_or_else(|| format!("no such page; use one of: {}", names.join(", ")))
 }
 
-/// What comes in.
+/// An event of the loop.
 enum Heard {
-    /// The agent told something, or is gone.
+    /// The data from the agent changed, or the connection was lost.
     Agent,
     #[cfg(target_os = "linux")]
     Icon(sni::Said),
-    /// Another start of this program, or the window.
+    /// Another start of this program, the menu or a window that closed too early asks for this.
     Open(Show),
     WindowFailed(String),
-    /// So long nobody has shown the icon.
+    /// The time to wait for a panel is over.
     #[cfg(target_os = "linux")]
     NoPanelYet,
 }
 
-/// What the agent tells of one moment arrives in pieces, as fast as they can be read; a notice waits until there are no more
-/// for so long, or it would speak of half a change.
+/// One change of the agent's state arrives as several events in quick succession. Notifications wait until none has arrived
+/// for this long, so that they never describe half a change.
 #[cfg(target_os = "linux")]
 const PIECES: Duration = Duration::from_millis(200);
-/// Times in words grow old: "2 min left", "tonight".
+/// Interval for updating relative times such as "2 min left" and "tonight".
 const REFRESH: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -129,7 +130,7 @@ fn run(mut cli: Cli) -> anyhow::Result<()> {
     serve(&cli, &line, &say, &heard)
 }
 
-/// Where the end of a window is reported.
+/// Returns the callback that reports the end of a window to the loop.
 fn ended_in(say: &Sender<Heard>) -> impl FnOnce(Ended) + Send + 'static {
     let say = say.clone();
     move |ended| {
@@ -140,7 +141,7 @@ fn ended_in(say: &Sender<Heard>) -> impl FnOnce(Ended) + Send + 'static {
     }
 }
 
-/// Of this person and this session; removed by the system at its end.
+/// Returns the runtime folder of this person's session, which the system removes when the session ends.
 fn folder() -> PathBuf {
     let own = directories::BaseDirs::new();
     let session = own.as_ref().and_then(|dirs| dirs.runtime_dir().map(ToOwned::to_owned));
@@ -156,16 +157,17 @@ fn serve(cli: &Cli, line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -
     let windows = &mut window::Windows::new(cli.socket.clone());
     let shown = |view: &View, notice: Option<&str>| {
         let clock = Clock::of(view.snapshot.as_ref(), UnixSeconds::now());
-        model::tray(view, notice, &clock)
+        model::tray(view, notice, cli.own_agent, &clock)
     };
     let (icon_says, icon_said) = channel();
     let pass_on = say.clone();
     std::thread::spawn(move || icon_said.into_iter().for_each(|said| drop(pass_on.send(Heard::Icon(said)))));
     let mut notice: Option<String> = None;
     let mut now = shown(&line.view(), None);
-    let icon = sni::show(now.clone(), icon_says)
-        .context("no tray icon can be shown: this session has no message bus (D-Bus); `banyan-window` opens the window without one")?;
-    // At the start of a session the panel may come after us; one that is started again is away for a moment, too.
+    let icon = sni::show(now.clone(), icon_says).context(
+        "cannot show a tray icon: this session has no D-Bus message bus; run `banyan-window` to open the window",
+    )?;
+    // At the start of a session the panel may start later than the tray, and a restarted panel is gone for a moment.
     let late = say.clone();
     let patience = Duration::from_secs(cli.panel_within);
     std::thread::spawn(move || {
@@ -221,7 +223,7 @@ fn serve(cli: &Cli, line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -
     }
 }
 
-/// Where notices report what was pressed on them: it means the same as in the menu.
+/// Returns the channel for pressed notification buttons, which act like menu entries.
 #[cfg(target_os = "linux")]
 fn pressed_in(say: &Sender<Heard>) -> Sender<model::Action> {
     let (pressed, all) = channel();
@@ -232,7 +234,7 @@ fn pressed_in(say: &Sender<Heard>) -> Sender<model::Action> {
     pressed
 }
 
-/// Elsewhere there is no icon yet: the window is opened instead, and again when it is asked for.
+/// On other systems there is no icon yet: opens the window instead, and again on request.
 #[cfg(not(target_os = "linux"))]
 fn serve(cli: &Cli, _line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -> anyhow::Result<()> {
     eprintln!("{}", texts::NO_TRAY);

@@ -1,5 +1,5 @@
-//! What the tray shows, as comparable data: icon, tooltip, menu. A pure function of what the agent told; the tests ask
-//! it, the drawing ([`crate::sni`]) only carries it out.
+//! The tray as comparable data: icon, tooltip and menu, as a pure function of the agent's data. Tests compare it;
+//! [`crate::sni`] draws it.
 
 use banyan_face::{
     Clock, Page, View,
@@ -13,13 +13,13 @@ use banyan_proto::{
     schedule::{Kind, Stage, Why, Window, Wish},
 };
 
-/// Everything that is seen of the tray.
+/// Everything that the tray shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tray {
     pub(crate) icon: Crown,
-    /// The person should look at it now.
+    /// The icon asks for attention.
     pub(crate) attention: bool,
-    /// In words, the first line of the menu too.
+    /// The tooltip, which is also the first line of the menu.
     pub(crate) status: String,
     pub(crate) menu: Vec<Item>,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Tray {
 /// One entry of a menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
-    /// Words only.
+    /// Text that cannot be pressed.
     Text(String),
     Line,
     Do {
@@ -38,14 +38,14 @@ pub(crate) enum Item {
         label: String,
         items: Vec<Item>,
     },
-    /// One of several holds.
+    /// A group of radio items.
     Choice {
         selected: usize,
         options: Vec<(String, Action)>,
     },
 }
 
-/// What pressing an entry does.
+/// The effect of pressing an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     Ask(Request),
@@ -53,17 +53,18 @@ pub(crate) enum Action {
     Quit,
 }
 
-/// Most updates in the menu; the window has them all.
+/// The most updates that the menu lists; the window lists all.
 const UPDATES: usize = 6;
 
-/// The tray for what is known now.
-pub(crate) fn tray(view: &View, notice: Option<&str>, clock: &Clock) -> Tray {
+/// Returns the tray for the current data. `own_agent`: the agent ends with the tray.
+pub(crate) fn tray(view: &View, notice: Option<&str>, own_agent: bool, clock: &Clock) -> Tray {
+    let quit = if own_agent { texts::QUIT_ALL } else { texts::QUIT };
     let Some(snapshot) = &view.snapshot else {
         return Tray {
             icon: Crown { filled: None, sign: Some(Sign::Crossed) },
             attention: false,
             status: texts::NO_AGENT.to_owned(),
-            menu: framed(texts::NO_AGENT, notice, Vec::new()),
+            menu: framed(texts::NO_AGENT, notice, Vec::new(), quit),
         };
     };
     let headline = snapshot.headline();
@@ -79,20 +80,20 @@ pub(crate) fn tray(view: &View, notice: Option<&str>, clock: &Clock) -> Tray {
     Tray {
         icon: icon(snapshot, &headline),
         attention: matches!(headline, Headline::NeedsYou(_) | Headline::Problem(_) | Headline::NotEnrolled),
-        menu: framed(&status, notice, groups),
+        menu: framed(&status, notice, groups, quit),
         status,
     }
 }
 
-/// Status first, `Open Banyan …` last, lines between the groups.
-fn framed(status: &str, notice: Option<&str>, groups: Vec<Vec<Item>>) -> Vec<Item> {
+/// Returns the menu: status first, then the groups, then opening the window and quitting, with lines between them.
+fn framed(status: &str, notice: Option<&str>, groups: Vec<Vec<Item>>, quit: &str) -> Vec<Item> {
     let mut menu = vec![Item::Text(status.to_owned())];
     menu.extend(notice.map(|notice| Item::Text(notice.to_owned())));
     let open = |label: &str, page| Item::Do { label: label.to_owned(), action: Action::Open(page) };
     let last = vec![
         open(texts::OPEN, Page::Updates),
         open(texts::ABOUT, Page::Computer),
-        Item::Do { label: texts::QUIT.to_owned(), action: Action::Quit },
+        Item::Do { label: quit.to_owned(), action: Action::Quit },
     ];
     for group in groups.into_iter().chain([last]).filter(|group| !group.is_empty()) {
         menu.push(Item::Line);
@@ -141,13 +142,13 @@ fn one_update(update: &Update, clock: &Clock, may: bool) -> Item {
     }
     items.push(Item::Do { label: texts::DETAILS.to_owned(), action: Action::Open(Page::Updates) });
     let state = match glance.percent {
-        Some(percent) if update.progress.down > 0 => format!("{percent} %"),
+        Some(percent) if update.progress.down > 0 => format!("{percent}%"),
         _ => texts::lower_if(true, &glance.state),
     };
     Item::Sub { label: format!("{} – {state}", glance.title), items }
 }
 
-/// When it transfers, and the pause; only what the policy allows.
+/// Returns the entries for download hours and pauses that the policy allows.
 fn choices(snapshot: &Snapshot) -> Vec<Item> {
     let scheduling = &snapshot.scheduling;
     let (effective, bounds) = (scheduling.effective(), &scheduling.policy.bounds);

@@ -1,4 +1,4 @@
-//! The tray's data for each thing that can be going on.
+//! Tests of the tray's data in each state of the computer.
 
 use super::*;
 use banyan_face::sample;
@@ -11,12 +11,12 @@ fn view(snapshot: Snapshot) -> View {
     View { snapshot: Some(snapshot), rights: vec![Right::See, Right::Choose], ..View::default() }
 }
 fn shown(snapshot: Snapshot) -> Tray {
-    tray(&view(snapshot), None, &sample::clock())
+    tray(&view(snapshot), None, false, &sample::clock())
 }
 fn with(update: Update) -> Snapshot {
     Snapshot { updates: vec![update], ..sample::quiet() }
 }
-/// All labels, those of submenus after their own, with a dot for each level.
+/// Returns all labels, with a dot for each level of submenus.
 fn labels(items: &[Item], depth: usize) -> Vec<String> {
     let dots = ".".repeat(depth);
     let one = |item: &Item| match item {
@@ -50,15 +50,15 @@ fn each_state_has_its_icon_and_its_words() {
     let mut full_screen = sample::ready();
     full_screen.verdict.install = Gate::Closed { because: Why::FullScreen { may_overrule: true }, until: None };
     for (snapshot, icon, words) in [
-        (sample::quiet(), crown(None, None), "Everything is up to date"),
-        (with(sample::receiving()), crown(Some(64), None), "Receiving LibreOffice 26.2 · 64 % · 2 min left"),
-        (with(forwarding), crown(Some(100), Some(Sign::Arrow)), "Passing on LibreOffice 26.2"),
-        (with(sample::waiting()), crown(None, Some(Sign::Moon)), "Maths Tools 4.0: waits for tonight, 22:00"),
+        (sample::quiet(), crown(None, None), "You're up to date"),
+        (with(sample::receiving()), crown(Some(64), None), "Downloading LibreOffice 26.2 · 64% · 2 min left"),
+        (with(forwarding), crown(Some(100), Some(Sign::Arrow)), "Sharing LibreOffice 26.2"),
+        (with(sample::waiting()), crown(None, Some(Sign::Moon)), "Maths Tools 4.0: scheduled for tonight at 22:00"),
         (with(full_screen), crown(None, Some(Sign::Dot)), "School Browser 12.1 is ready to install"),
-        (with(sample::failed()), crown(None, Some(Sign::Mark)), "Printer Driver 7.3 could not be installed"),
+        (with(sample::failed()), crown(None, Some(Sign::Mark)), "Printer Driver 7.3 couldn't be installed"),
         (paused, crown(None, Some(Sign::Pause)), "Paused until you resume"),
-        (away, crown(None, Some(Sign::Crossed)), "The server does not answer since 14:30"),
-        (alone, crown(None, Some(Sign::Dot)), "This computer belongs to no server yet"),
+        (away, crown(None, Some(Sign::Crossed)), "Offline · last contact today at 14:30"),
+        (alone, crown(None, Some(Sign::Dot)), "Not set up yet: enter a join code"),
     ] {
         let shown = shown(snapshot);
         assert_eq!((shown.icon, shown.status.as_str()), (icon, words));
@@ -76,26 +76,26 @@ fn the_menu_of_a_busy_computer() {
             ".Tonight",
             ".Tomorrow",
             ".Details",
-            "LibreOffice 26.2 – 64 %",
-            ".Install when here",
+            "LibreOffice 26.2 – 64%",
+            ".Install when downloaded",
             ".Details",
-            "Maths Tools 4.0 – waits for tonight, 22:00",
-            ".Receive now",
+            "Maths Tools 4.0 – scheduled for tonight at 22:00",
+            ".Download now",
             ".Details",
-            "Printer Driver 7.3 – could not be installed",
+            "Printer Driver 7.3 – couldn't install",
             ".Details",
-            "When may this computer transfer?",
-            ".(x) Night only (22:00–06:00)",
+            "Download and sharing hours",
+            ".(x) At night (22:00–06:00)",
             ".( ) When idle",
             ".( ) Any time",
-            ".( ) My schedule …",
+            ".( ) My schedule…",
             "Pause",
-            ".1 hour",
+            ".For 1 hour",
             ".Until tomorrow",
             ".Until I resume",
-            "Open Banyan …",
-            "About this computer …",
-            "Quit this icon",
+            "Open Banyan",
+            "About this computer",
+            "Hide this icon",
         ]
     );
 }
@@ -106,7 +106,7 @@ fn only_what_the_policy_allows_is_offered() {
     bound.scheduling.policy.bounds.windows = vec![Kind::Night];
     bound.scheduling.policy.bounds.pause = Some(2 * 3600);
     let all = labels(&shown(bound.clone()).menu, 0);
-    assert!(all.iter().any(|label| label == ".1 hour") && all.iter().any(|label| label.contains("Night only")));
+    assert!(all.iter().any(|label| label == ".For 1 hour") && all.iter().any(|label| label.contains("At night")));
     for label in ["Any time", "When idle", "Until tomorrow", "Until I resume"] {
         assert!(!all.iter().any(|shown| shown.contains(label)), "{label}: {all:?}");
     }
@@ -130,8 +130,8 @@ fn who_may_only_look_is_offered_nothing() {
         }
         items.iter().map(count).sum::<usize>()
     };
-    assert_eq!(asks(&tray(&may_see, None, &clock).menu), 0);
-    assert!(asks(&tray(&view(sample::busy()), None, &clock).menu) > 5);
+    assert_eq!(asks(&tray(&may_see, None, false, &clock).menu), 0);
+    assert!(asks(&tray(&view(sample::busy()), None, false, &clock).menu) > 5);
 }
 
 #[test]
@@ -145,10 +145,13 @@ fn a_pause_is_ended_from_the_same_place() {
 
 #[test]
 fn without_an_agent_it_says_so_and_still_opens_the_window() {
-    let shown = tray(&View::default(), Some(texts::NO_TRAY), &sample::clock());
+    let shown = tray(&View::default(), Some(texts::NO_TRAY), false, &sample::clock());
     assert_eq!(shown.icon.sign, Some(Sign::Crossed));
     assert_eq!(
         labels(&shown.menu, 0),
-        [texts::NO_AGENT, texts::NO_TRAY, "Open Banyan …", "About this computer …", "Quit this icon"]
+        [texts::NO_AGENT, texts::NO_TRAY, "Open Banyan", "About this computer", "Hide this icon"]
     );
+    // In personal mode the agent ends with the tray, and the menu says so.
+    let personal = tray(&View::default(), None, true, &sample::clock());
+    assert_eq!(labels(&personal.menu, 0).last().map(String::as_str), Some("Quit Banyan"));
 }

@@ -1,4 +1,4 @@
-//! The icon on Linux: a StatusNotifierItem on the session's bus. Carries out what [`crate::model`] says, and nothing else.
+//! The tray icon on Linux: a StatusNotifierItem on the session bus. It draws what [`crate::model`] describes.
 
 use crate::model::{Action, Item, Tray as Model};
 use banyan_face::{crown, texts};
@@ -12,18 +12,18 @@ use std::sync::mpsc::Sender;
 /// Sizes that panels ask for (pixels).
 const SIZES: [u32; 4] = [16, 22, 32, 48];
 
-/// What the icon reports.
+/// An event of the icon.
 #[derive(Debug)]
 pub(crate) enum Said {
-    /// An entry was pressed, or the icon.
+    /// A menu entry or the icon was pressed.
     Pressed(Action),
-    /// No panel shows it any longer.
+    /// No panel shows the icon any more.
     NoPanel,
-    /// A panel shows it again.
+    /// A panel shows the icon again.
     Panel,
 }
 
-/// The item on the bus.
+/// The icon on the bus.
 pub(crate) struct Shown {
     model: Model,
     said: Sender<Said>,
@@ -31,7 +31,7 @@ pub(crate) struct Shown {
 
 impl Shown {
     fn say(&self, said: Said) {
-        // The receiver is gone only when the program ends.
+        // The receiver exists until the program ends.
         drop(self.said.send(said));
     }
 }
@@ -39,12 +39,12 @@ impl Shown {
 /// Puts the icon on the bus.
 ///
 /// # Errors
-/// Without a session bus. Without a panel it waits for one, and says [`Said::NoPanel`].
+/// Fails when there is no session bus. Without a panel it reports [`Said::NoPanel`] and waits for one.
 pub(crate) fn show(model: Model, said: Sender<Said>) -> Result<Handle<Shown>, ksni::Error> {
     Shown { model, said }.assume_sni_available(true).spawn()
 }
 
-/// Shows something else.
+/// Replaces icon and menu.
 pub(crate) fn update(handle: &Handle<Shown>, model: Model) {
     handle.update(|shown| shown.model = model);
 }
@@ -111,12 +111,12 @@ fn entry(item: &Item) -> MenuItem<Shown> {
     }
 }
 
-/// In menus of this protocol an underscore marks a key; two are one.
+/// Escapes underscores, which mark access keys in the menus of this protocol.
 fn label(text: &str) -> String {
     text.replace('_', "__")
 }
 
-/// As the protocol wants it: alpha first.
+/// Draws the icon in the byte order of the protocol: alpha first.
 fn picture(icon: crown::Crown, size: u32) -> Icon {
     let data = crown::draw(icon, size).chunks(4).flat_map(|pixel| [pixel[3], pixel[0], pixel[1], pixel[2]]).collect();
     let side = size.cast_signed();

@@ -1,5 +1,5 @@
-//! The window is a process of its own: the tray stays small, and a graphics driver that falls over takes only the window
-//! with it. Why one could not be opened is reported, since nobody sees its standard error.
+//! Starts the window as a process of its own. That keeps the tray small, and a crash in a graphics driver ends only the
+//! window. Errors of the window are reported to the tray, because people do not see its standard error.
 
 use banyan_face::{Page, SHOWN, Show};
 use std::{
@@ -11,28 +11,28 @@ use std::{
     thread,
 };
 
-/// Starts windows.
+/// Starts the window and sends it what to show.
 pub(crate) struct Windows {
     program: PathBuf,
     socket: PathBuf,
     open: Option<Open>,
-    /// No panel shows the icon: the window says so.
+    /// No panel shows the icon; the window then says so.
     pub(crate) no_tray: bool,
 }
 
 impl Windows {
-    /// The window program lies beside this one.
+    /// Returns a launcher for the window program, which is in the same folder as this one.
     pub(crate) fn new(socket: PathBuf) -> Self {
         let name = format!("banyan-window{}", std::env::consts::EXE_SUFFIX);
         let beside = std::env::current_exe().ok().and_then(|program| program.parent().map(|folder| folder.join(&name)));
         Self { program: beside.unwrap_or_else(|| name.into()), socket, open: None, no_tray: false }
     }
 
-    /// Opens the window and has it show this, or tells the open one to. `ended` is called at the end of a window, unless it
-    /// was closed and nothing is left to be said.
+    /// Shows this in the open window, or opens one. Calls `ended` when the window ends with an error or without having
+    /// shown everything.
     pub(crate) fn open(&mut self, show: &Show, ended: impl FnOnce(Ended) + Send + 'static) {
         let Some(line) = show.line() else {
-            return ended(Ended::Failed("the file's name has characters that cannot be passed on".to_owned()));
+            return ended(Ended::Failed("the file name contains a line break or is not valid Unicode".to_owned()));
         };
         if let Some(open) = &mut self.open
             && open.tell(show, &line)
@@ -65,20 +65,20 @@ impl Windows {
     }
 }
 
-/// How a window ended that did not just close.
+/// How a window ended, other than being closed.
 pub(crate) enum Ended {
-    /// It could not be opened, or fell over.
+    /// The window failed to open or crashed.
     Failed(String),
-    /// It was told to show this, and closed before it did.
+    /// The window was closed before it showed this.
     Missed(Show),
 }
 
-/// What a window was told.
+/// The requests sent to a window.
 #[derive(Default)]
 struct Told {
-    /// And has not shown yet.
+    /// Requests that the window has not shown yet.
     left: VecDeque<Show>,
-    /// It has ended and shows nothing any more.
+    /// The window has ended.
     ended: bool,
 }
 
@@ -88,10 +88,10 @@ struct Open {
 }
 
 impl Open {
-    /// Tells it to show this; false when it has ended.
+    /// Sends a request to the window; returns false when it has ended.
     fn tell(&mut self, show: &Show, line: &str) -> bool {
-        // Held while writing: whoever sees the window end sees also what it was told last. That a line can be written says
-        // nothing about a process that is just ending.
+        // The lock is held while writing, so the thread that sees the window end also sees the last request. A
+        // successful write proves nothing: the process may be ending.
         let mut told = lock(&self.told);
         let Some(stdin) = self.stdin.as_mut().filter(|_| !told.ended) else { return false };
         let written = writeln!(stdin, "{line}").and_then(|()| stdin.flush()).is_ok();
@@ -106,7 +106,8 @@ fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
     told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reads what the window says until it ends. The last error says why, as in every program; one that was closed says nothing.
+/// Reads the window's standard error until it ends. The last error line says why it ended; a window that was closed
+/// prints none.
 fn watch(mut child: Child, told: &Mutex<Told>, ended: impl FnOnce(Ended)) {
     let mut error = None;
     let stderr = child.stderr.take();
@@ -122,7 +123,7 @@ fn watch(mut child: Child, told: &Mutex<Told>, ended: impl FnOnce(Ended)) {
         told.ended = true;
         told.left.pop_back()
     };
-    // Else the system keeps its place.
+    // Reap the process.
     drop(child.wait());
     match (error, missed) {
         (Some(why), _) => ended(Ended::Failed(why)),
@@ -136,7 +137,7 @@ mod tests {
     use super::*;
     use std::{os::unix::fs::PermissionsExt, sync::mpsc::channel};
 
-    /// How a window ends that was started, told to show the schedule, and behaves as this script says.
+    /// Returns how a window ends that runs this script after it was asked to show the schedule.
     fn end_of(script: &str) -> Option<Ended> {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("window");
@@ -153,8 +154,8 @@ mod tests {
     #[test]
     fn what_a_window_did_not_show_before_it_closed_is_shown_by_the_next() {
         let missed = end_of("read first");
-        assert!(matches!(missed, Some(Ended::Missed(Show::Page(Page::Schedule)))), "it read, and closed");
-        assert!(end_of("read first; echo shown >&2").is_none(), "it has shown everything");
+        assert!(matches!(missed, Some(Ended::Missed(Show::Page(Page::Schedule)))), "it read the request and closed");
+        assert!(end_of("read first; echo shown >&2").is_none(), "it showed everything");
         let failed = end_of("read first; echo shown >&2; echo 'error: no screen' >&2");
         assert!(matches!(failed, Some(Ended::Failed(why)) if why == "no screen"));
     }

@@ -1,4 +1,4 @@
-//! The frame around the pages: their names on the left, whether the agent answers, the page itself.
+//! The frame around the pages: navigation on the left, connection problems at the top, and the page itself.
 
 use crate::{pages, state::State, theme, theme::palette, widgets};
 use banyan_face::{Clock, Page, View, glance::Tone, texts};
@@ -6,7 +6,7 @@ use banyan_proto::local::{Link, Request};
 use egui::{Button, CentralPanel, Frame, Margin, Panel, RichText, ScrollArea, Ui, vec2};
 use lucide_icons::Icon;
 
-/// One frame. Gives what the person asked for in it.
+/// Draws one frame and returns the requests that the person made in it.
 pub(crate) fn draw(ui: &mut Ui, view: &View, state: &mut State, clock: &Clock) -> Vec<Request> {
     let mut asked = Vec::new();
     if state.page != Page::Catalogue || view.snapshot.is_none() {
@@ -45,14 +45,14 @@ fn names(ui: &mut Ui, state: &mut State) {
         let colours = palette(ui);
         let words = RichText::new(texts::page(page)).color(colours.text);
         let size = vec2(ui.available_width(), theme::CONTROL);
-        // Nothing on the right keeps the name on the left.
+        // An empty text on the right keeps the name on the left.
         let button = Button::selectable(here, words).min_size(size).right_text(()).frame_when_inactive(here);
         let open =
             |button: Button<'static>| button.fill(colours.line).stroke(egui::Stroke::new(theme::LINE, colours.line));
         let button = ui.add(if here { open(button) } else { button });
         if here {
             widgets::ring(ui, &button);
-            // A mark, and not the accent's ground: that is for what the person can do.
+            // A mark instead of an accent background: the accent colour is for actions.
             let mark = egui::Rect::from_min_size(button.rect.min, vec2(theme::MARK, button.rect.height()));
             ui.painter().rect_filled(mark, theme::MARK / 2.0, colours.accent);
         }
@@ -63,7 +63,7 @@ fn names(ui: &mut Ui, state: &mut State) {
     }
 }
 
-/// What holds for all pages: no agent, no server, a refusal, no tray.
+/// Draws the notices that apply to all pages: no tray, a refused request, no agent, no server.
 fn notices(ui: &mut Ui, view: &View, state: &State, clock: &Clock) {
     if state.no_tray {
         widgets::notice(ui, Tone::Waiting, texts::NO_TRAY);

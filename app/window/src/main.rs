@@ -1,8 +1,8 @@
-//! `banyan-window`: the window of the people at a machine. Pages are data first ([`state`]), drawn by thin code
-//! ([`pages`]); what the person says is collected as requests and asked of the agent after each frame.
+//! `banyan-window`: the window for people at a computer. [`state`] holds the data of the pages, [`pages`] draws them. The
+//! person's choices are collected as requests and sent to the agent after each frame.
 //!
-//! It repaints when the agent tells something, when the person does something, and once a minute because times in words
-//! grow old; never otherwise.
+//! The window repaints when the agent sends something, when the person does something, and once a minute to update
+//! relative times.
 
 #![cfg_attr(not(unix), windows_subsystem = "windows")]
 
@@ -33,29 +33,29 @@ use std::{
     time::Duration,
 };
 
-/// What comes to this computer, when it may transfer, and what it gave to others.
+/// Open the Banyan window: updates, schedule, sharing and settings
 #[derive(Parser)]
 #[command(name = "banyan-window", version)]
 struct Cli {
-    /// Where the agent of this computer answers.
+    /// Socket of the Banyan agent
     #[arg(long, value_name = "PATH", default_value_os_t = banyan_face::system_socket())]
     socket: PathBuf,
-    /// The page to begin with.
+    /// Page to open
     #[arg(long, value_name = "PAGE", default_value = "updates", value_parser = page)]
     page: Page,
-    /// A package file to open: who signed it, what it does, whether it may be installed here.
+    /// Package file to open
     #[arg(long, value_name = "FILE")]
     package: Option<PathBuf>,
-    /// How it looks: as the system does, light or dark.
+    /// Colour theme
     #[arg(long, value_enum, default_value = "system")]
     look: Look,
-    /// Take what to show from standard input, one a line: the tray does so.
+    /// Read what to show from standard input, one request per line (used by the tray)
     #[arg(long, hide = true)]
     told_by_stdin: bool,
-    /// Say that there is no tray on this desktop.
+    /// Show a notice that this desktop has no tray
     #[arg(long, hide = true)]
     no_tray: bool,
-    /// Show times as if it were this moment (seconds since 1970), for pictures.
+    /// Show times as if it were this time (seconds since 1970), for screenshots
     #[arg(long, hide = true, value_name = "SECONDS")]
     at: Option<u64>,
 }
@@ -69,12 +69,12 @@ enum Look {
 
 fn page(text: &str) -> Result<Page, String> {
     let names: Vec<_> = Page::ALL.iter().map(|page| page.code()).collect();
-    Page::named(text).ok_or_else(|| format!("there is no such page; there are {}", names.join(", ")))
+    Page::named(text).ok_or_else(|| format!("no such page; use one of: {}", names.join(", ")))
 }
 
-/// Size of the icon that the window has in task lists (pixels).
+/// Size of the window's icon in task lists (pixels).
 const ICON: u32 = 64;
-/// Times in words grow old.
+/// Interval for updating relative times such as "2 min left" and "tonight".
 const REFRESH: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
@@ -92,8 +92,8 @@ fn main() -> ExitCode {
     match opened {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The tray shows this line: nobody sees a window's standard error.
-            eprintln!("error: no window can be opened here: {error}");
+            // The tray reads this line and shows it to the person.
+            eprintln!("error: cannot open a window: {error}");
             ExitCode::FAILURE
         }
     }
@@ -105,14 +105,14 @@ struct Window {
     kept: Preferences,
     told: Receiver<Show>,
     socket: PathBuf,
-    /// Steps of package files, from the threads that hand them over.
+    /// Steps of package files, from the threads that copy them to the agent.
     step: Sender<(PathBuf, Step)>,
     steps: Receiver<(PathBuf, Step)>,
-    /// Answers about what is offered, likewise.
+    /// Answers about the catalogue, from the threads that request it.
     offer: Sender<catalogue::Told>,
     offers: Receiver<catalogue::Told>,
     at: Option<UnixSeconds>,
-    /// Somebody has closed it.
+    /// The person has closed the window.
     closing: bool,
 }
 
@@ -132,7 +132,7 @@ impl Window {
             std::thread::spawn(move || {
                 for line in std::io::stdin().lock().lines().map_while(Result::ok) {
                     if let Some(show) = Show::of(&line) {
-                        // The receiver is gone only when the window is.
+                        // The receiver exists until the window ends.
                         let _ = tell.send(show);
                         ctx.request_repaint();
                     }
@@ -150,7 +150,7 @@ impl Window {
         }
         window
     }
-    /// Asks the agent what is in a package file; in its own time, since files and agents may be slow.
+    /// Asks the agent to describe a package file. Runs on a thread, since files and agents may be slow.
     fn open(&mut self, path: PathBuf, ctx: &egui::Context) {
         self.state.opening = Some(Opening::new(path.clone()));
         let (tell, ctx, socket) = (self.step.clone(), ctx.clone(), self.socket.clone());
@@ -160,7 +160,7 @@ impl Window {
             ctx.request_repaint();
         });
     }
-    /// Hands over the package file that is shown.
+    /// Has the agent install the package file that is shown.
     fn install(&mut self, ctx: &egui::Context) {
         let Some(Opening { path, step: Step::Shown(shown), consent }) = &self.state.opening else { return };
         let (path, shown, consent) = (path.clone(), shown.clone(), *consent && shown.signer.asks);
@@ -172,7 +172,8 @@ impl Window {
             });
         });
     }
-    /// Asks the agent what is offered and for what the person chose of it; in its own time, since it has to ask its server.
+    /// Requests the catalogue and the releases that the person chose. Runs on threads, since the agent has to ask its
+    /// server.
     fn carry_out_wishes(&mut self, ctx: &egui::Context) {
         if std::mem::take(&mut self.state.look) && !self.state.shelf.asking {
             self.state.shelf.ask();
@@ -186,11 +187,11 @@ impl Window {
     fn aside(&self, ctx: &egui::Context, ask: impl FnOnce(&Path) -> catalogue::Told + Send + 'static) {
         let (tell, told, socket) = (self.offer.clone(), ctx.clone(), self.socket.clone());
         std::thread::spawn(move || {
-            // The receiver is gone only when the window is.
+            // The receiver exists until the window ends.
             let _ = tell.send(ask(&socket));
             told.request_repaint();
         });
-        // That it is asked is shown, too.
+        // The page shows that a request is under way.
         ctx.request_repaint();
     }
     fn take_steps(&mut self) {
@@ -202,7 +203,7 @@ impl Window {
             }
         }
     }
-    /// Keeps preferences that have changed. What cannot be kept is said once, and not tried again until it changes again.
+    /// Saves preferences that have changed. A failure is shown, and saving is retried only after the next change.
     fn keep(&mut self) {
         if self.state.preferences != self.kept {
             self.kept = self.state.preferences;
@@ -215,7 +216,7 @@ impl eframe::App for Window {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         self.closing |= ctx.input(|input| input.viewport().close_requested());
         if self.closing {
-            // What comes now is for the next window; this one may be asked to draw once more, with nobody to see it.
+            // Leave new requests to the next window: this one may be drawn once more, but it is not visible any more.
             return;
         }
         let told: Vec<_> = self.told.try_iter().collect();
@@ -224,7 +225,7 @@ impl eframe::App for Window {
                 Show::Page(page) => (self.state.page, self.state.opening) = (page, None),
                 Show::Package(path) => self.open(path, ctx),
             }
-            // The tray counts these.
+            // The tray counts these lines.
             eprintln!("{SHOWN}");
             ctx.send_viewport_cmd(egui::ViewportCommand::Minimized(false));
             ctx.send_viewport_cmd(egui::ViewportCommand::Focus);

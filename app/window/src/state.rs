@@ -1,5 +1,4 @@
-//! What the person has begun but not asked for yet: the page, hours being painted, limits being written. All else comes
-//! from the agent.
+//! The state of the window: the open page, and edits that are not saved yet. All other data comes from the agent.
 
 use crate::week::Painted;
 use banyan_face::{Page, Preferences, catalogue::Shelf, package::Opening};
@@ -13,35 +12,35 @@ use banyan_proto::{
 pub(crate) struct State {
     pub(crate) page: Page,
     pub(crate) no_tray: bool,
-    /// Hours being painted; none as long as they are those that hold.
+    /// Hours being edited; none while they equal the saved ones.
     pub(crate) painted: Option<Painted>,
-    /// Limits being written; likewise.
+    /// Limits being edited; none while they equal the saved ones.
     pub(crate) limits: Option<Limits>,
     pub(crate) join_code: String,
-    /// What this person wants of tray and window; kept as it changes.
+    /// This person's preferences; saved when they change.
     pub(crate) preferences: Preferences,
-    /// Why they could not be kept.
+    /// Why the preferences could not be saved.
     pub(crate) not_kept: Option<String>,
-    /// A package file that was opened; it stands in the place of the page.
+    /// The package file that is open; it is shown instead of the page.
     pub(crate) opening: Option<Opening>,
-    /// The person said that it shall be installed.
+    /// The person pressed Install.
     pub(crate) install: bool,
-    /// What the administrator offers.
+    /// The catalogue.
     pub(crate) shelf: Shelf,
-    /// What held when that was last looked at; none while the page is not open.
+    /// The conditions of the last catalogue request; none while the page is not open.
     pub(crate) looked: Option<Looked>,
-    /// It shall be asked for.
+    /// The catalogue should be requested.
     pub(crate) look: bool,
-    /// The person wants this one.
+    /// The release that the person chose: package and manifest.
     pub(crate) get: Option<(String, Digest)>,
 }
 
-/// What makes the last answer about the catalogue worth asking for anew, while the page is open.
+/// The conditions that cause a new catalogue request when they change while the page is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Looked {
-    /// Number of the administrator's policy.
+    /// The number of the administrator's policy.
     pub(crate) policy: u64,
-    /// The server answers.
+    /// The agent is connected to its server.
     pub(crate) connected: bool,
 }
 
@@ -65,7 +64,7 @@ impl State {
     }
 }
 
-/// The hours that a window means, as they are painted; also when it is not a weekly one.
+/// Returns the hours of a transfer window of any kind, for editing.
 pub(crate) fn hours(choice: &Choice) -> Painted {
     use banyan_proto::schedule::Week;
     Painted::new(match choice.window {
@@ -75,16 +74,16 @@ pub(crate) fn hours(choice: &Choice) -> Painted {
     })
 }
 
-/// Limits as they stand in the fields.
+/// The limits as texts in the fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// MB/s.
+    /// Download limit (MB/s).
     pub(crate) download: String,
-    /// MB/s.
+    /// Sharing speed limit (MB/s).
     pub(crate) upload: String,
-    /// MB.
+    /// Daily sharing limit (MB).
     pub(crate) daily: String,
-    /// GB.
+    /// Disk space to keep free (GB).
     pub(crate) free_disk: String,
     pub(crate) forward: bool,
 }
@@ -93,7 +92,7 @@ const MEGA: u64 = 1_000_000;
 const GIGA: u64 = 1_000_000_000;
 
 impl Limits {
-    /// Those that hold.
+    /// Returns the limits of a choice.
     pub(crate) fn of(choice: &Choice) -> Self {
         let text = |value: Option<u64>, unit: u64| value.map_or(String::new(), |value| in_units(value, unit));
         Self {
@@ -104,7 +103,7 @@ impl Limits {
             forward: choice.forward,
         }
     }
-    /// What to ask for; none while a field holds no number.
+    /// Returns the request that saves the limits; none while a field is not a number.
     pub(crate) fn request(&self) -> Option<Request> {
         Some(Request::SetLimits {
             download: bytes(&self.download, MEGA)?,
@@ -116,13 +115,13 @@ impl Limits {
     }
 }
 
-/// `1.5`, at most three digits behind the point.
+/// Formats a value as `1.5`, with at most three decimals.
 fn in_units(value: u64, unit: u64) -> String {
     let text = format!("{}.{:03}", value / unit, value % unit / (unit / 1000));
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Of a field: none at all when it is no number, no limit when it is empty.
+/// Parses a field: none when it is not a number, `Some(None)` (no limit) when it is empty.
 pub(crate) fn bytes(text: &str, unit: u64) -> Option<Option<u64>> {
     let text = text.trim().replace(',', ".");
     if text.is_empty() {

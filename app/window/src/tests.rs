@@ -1,4 +1,4 @@
-//! The window without a screen: every page is drawn, named and pressed through the tree that assistive programs read.
+//! Tests of the window without a screen. Pages are drawn, read and pressed through the accessibility tree.
 
 use crate::{frame, state::State, theme};
 use banyan_face::{Page, View, sample, texts};
@@ -18,7 +18,7 @@ struct Seen {
     asked: Vec<Request>,
 }
 
-/// Tall enough that nothing of any page is out of sight: what is scrolled away is not pressed by a mouse.
+/// Tall enough to show every page whole: the mouse cannot press what is scrolled out of view.
 const TALL: egui::Vec2 = vec2(900.0, 1400.0);
 
 fn window(page: Page, snapshot: Snapshot) -> Harness<'static, Seen> {
@@ -47,10 +47,11 @@ fn at(page: Page, snapshot: Snapshot, size: egui::Vec2, look: egui::Theme) -> Ha
 #[test]
 fn updates_say_what_they_are_and_ask_for_what_is_pressed() {
     let mut harness = window(Page::Updates, sample::busy());
-    for words in ["School Browser 12.1", "Receiving", "64 % · 1.1 MB/s · 2 min left", "Waits for tonight, 22:00"] {
+    for words in ["School Browser 12.1", "Downloading", "64% · 1.1 MB/s · 2 min left", "Scheduled for tonight at 22:00"]
+    {
         harness.get_by_label(words);
     }
-    harness.get_by_label("From room-204-07 · passing on to room-204-11, room-204-12");
+    harness.get_by_label("Downloading from room-204-07 · sharing with room-204-11, room-204-12");
     harness.get_by_label("Install now").click();
     harness.run();
     let order = sample::ready().order;
@@ -73,7 +74,7 @@ fn empty_pages_say_what_will_appear() {
 fn pages_are_reached_by_their_names() {
     let mut harness = window(Page::Updates, sample::busy());
     for page in Page::ALL {
-        harness.get_all_by_label(texts::page(page)).next().expect("its name").click();
+        harness.get_all_by_label(texts::page(page)).next().expect("the page is in the navigation").click();
         harness.run();
         assert_eq!(harness.state().state.page, page);
     }
@@ -89,7 +90,7 @@ fn hours_are_painted_with_the_keyboard_and_saved() {
         harness.run();
     }
     let cell = harness.get_by_label("Tuesday, 02:00 to 03:00");
-    assert_eq!(cell.accesskit_node().toggled(), Some(Toggled::False), "it was open, as part of the night");
+    assert_eq!(cell.accesskit_node().toggled(), Some(Toggled::False), "the hour was open as part of the night");
     harness.get_by_label(texts::SAVE).click();
     harness.run();
     let [Request::SetWindow { window: Window::Weekly(week), night: None }] = &harness.state().asked[..] else {
@@ -112,7 +113,7 @@ fn hours_are_painted_with_the_mouse() {
     harness.run();
     harness.drop_at(point(11.0));
     harness.run();
-    let painted = harness.state().state.painted.expect("something was painted");
+    let painted = harness.state().state.painted.expect("hours were painted");
     let open: Vec<_> = (8..13).map(|hour| painted.is_open((6, hour))).collect();
     assert_eq!(open, [false, true, true, true, false]);
 }
@@ -136,7 +137,11 @@ fn room_for_other_programs_is_a_choice_unless_it_is_laid_down() {
     let mut harness = at(Page::Settings, sample::busy(), TALL, egui::Theme::Light);
     harness.get_by_label(texts::MAKE_ROOM).click();
     harness.run();
-    assert_eq!(harness.state().asked, [Request::SetGiveWay { give_way: GiveWay::Nobody }], "it is on by default");
+    assert_eq!(
+        harness.state().asked,
+        [Request::SetGiveWay { give_way: GiveWay::Nobody }],
+        "the setting is on by default"
+    );
     let mut laid = sample::busy();
     laid.scheduling.policy.give_way = GiveWay::Programs;
     let mut harness = at(Page::Settings, laid, TALL, egui::Theme::Light);
@@ -154,7 +159,7 @@ fn who_may_only_look_cannot_press() {
     assert!(harness.query_by_label("Install now").is_none());
 }
 
-/// Nothing is asked for again and again: the drawing settles, so the window sleeps.
+/// Drawing settles, so an idle window sleeps.
 #[test]
 fn every_page_settles_at_every_size_and_look() {
     for page in Page::ALL {
@@ -177,7 +182,7 @@ fn without_an_agent_the_window_says_so() {
     harness.get_by_label("no such file");
 }
 
-/// What the keyboard reaches with Tab, by its names, until it comes round.
+/// Returns the names of the controls that Tab reaches, until it returns to the first.
 fn reached(harness: &mut Harness<'static, Seen>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut first = None;
@@ -194,10 +199,10 @@ fn reached(harness: &mut Harness<'static, Seen>) -> Vec<String> {
         first.get_or_insert(id);
         names.push(node.label().or_else(|| node.value()).unwrap_or_default());
     }
-    panic!("the keyboard does not come round: {names:?}");
+    panic!("Tab does not return to the first control: {names:?}");
 }
 
-/// Whatever can be pressed or written into has a name, and the keyboard comes to it.
+/// Every control has a name and can be reached with the keyboard.
 #[test]
 fn every_control_has_a_name_and_is_reached_with_the_keyboard() {
     use egui::accesskit::Action;
@@ -216,7 +221,7 @@ fn every_control_has_a_name_and_is_reached_with_the_keyboard() {
             .filter(can)
             .map(|node| node.accesskit_node().label().unwrap_or_default())
             .collect();
-        assert!(wanted.iter().all(|name| !name.is_empty()), "{page:?}: something has no name: {wanted:?}");
+        assert!(wanted.iter().all(|name| !name.is_empty()), "{page:?}: a control has no name: {wanted:?}");
         let names = reached(&mut harness);
         wanted.iter().for_each(|name| assert!(names.contains(name), "{page:?}: {name:?} is not reached: {names:?}"));
     }
@@ -225,7 +230,7 @@ fn every_control_has_a_name_and_is_reached_with_the_keyboard() {
 #[test]
 fn the_hours_of_the_night_are_chosen() {
     let mut harness = at(Page::Schedule, sample::busy(), TALL, egui::Theme::Light);
-    harness.get_by_label("Night only (22:00–06:00)");
+    harness.get_by_label("At night (22:00–06:00)");
     harness.get_by_role_and_label(egui::accesskit::Role::ComboBox, texts::NIGHT_FROM).click();
     harness.run();
     harness.get_by_label("21:30").click();
@@ -243,7 +248,7 @@ fn a_pause_and_its_end_are_on_the_schedule() {
     assert_eq!(harness.state_mut().asked.pop(), Some(Request::Pause { until: PauseFor::UntilTomorrow }));
     let mut choice = sample::busy().scheduling.effective().clone();
     choice.pause = Some(Pause::an_hour(sample::NOW));
-    harness.state_mut().view.snapshot.as_mut().expect("it is there").scheduling.choice = Some(choice);
+    harness.state_mut().view.snapshot.as_mut().expect("there is a snapshot").scheduling.choice = Some(choice);
     harness.run();
     assert!(harness.query_by_label(texts::UNTIL_TOMORROW).is_none());
     harness.get_by_label(texts::RESUME).click();
@@ -254,7 +259,7 @@ fn a_pause_and_its_end_are_on_the_schedule() {
 #[test]
 fn updates_are_installed_when_the_person_says() {
     let mut harness = at(Page::Schedule, sample::busy(), TALL, egui::Theme::Light);
-    harness.get_by_label("Updates are installed: When idle").click();
+    harness.get_by_label("When to install: When idle").click();
     harness.run();
     assert_eq!(harness.state().asked, [Request::SetInstallWindow { window: Window::Idle }]);
 }
@@ -268,7 +273,7 @@ fn notices_of_what_comes_are_for_those_who_want_them() {
     assert!(harness.state().state.preferences.tell_incoming && harness.state().asked.is_empty());
 }
 
-/// Everything that is said of a package file in this scene, and the buttons below.
+/// Opens a package file at this step.
 fn opened(step: banyan_face::package::Step) -> Harness<'static, Seen> {
     let mut harness = at(Page::Updates, sample::busy(), TALL, egui::Theme::Light);
     harness.state_mut().state.opening = Some(banyan_face::package::Opening {
@@ -302,12 +307,12 @@ fn only_a_package_that_may_be_installed_has_a_button_for_it() {
         assert_eq!(has(texts::REFUSED), !install && !older, "{scene:?}");
         let trusted = !matches!(scene, PackageScene::Untrusted | PackageScene::Asks | PackageScene::Altered);
         assert_eq!(has(texts::TRUSTED), trusted, "{scene:?}");
-        // Who is not trusted is not named as they like to be.
-        assert_eq!(has("IT of Lakeside School"), trusted, "{scene:?}");
+        // The name that an untrusted publisher claims is not shown as its name.
+        assert_eq!(has("Lakeside School IT"), trusted, "{scene:?}");
     }
 }
 
-/// Nothing is installed of a signer whom nobody here has trusted before the person says so, knowing their key.
+/// A package of an unknown publisher can be installed only after the person has seen the key and ticked the box.
 #[test]
 fn a_signer_is_trusted_by_a_step_of_its_own() {
     use banyan_fake_agent::PackageScene;
@@ -320,17 +325,17 @@ fn a_signer_is_trusted_by_a_step_of_its_own() {
     harness.run();
     assert!(harness.get_by_label(texts::INSTALL).accesskit_node().is_disabled());
     assert!(!harness.state().state.install);
-    harness.get_by_label(&texts::i_trust("IT of Lakeside School")).click();
+    harness.get_by_label(&texts::i_trust("Lakeside School IT")).click();
     harness.run();
     harness.get_by_label(texts::INSTALL).click();
     harness.run();
     let state = &harness.state().state;
     assert!(state.install && state.opening.as_ref().is_some_and(|opening| opening.consent));
-    // Another file begins without it.
+    // The consent does not carry over to another file.
     assert!(!banyan_face::package::Opening::new("other".into()).consent);
-    // Where nobody is asked, there is no such step.
+    // There is no such step when the agent does not ask for consent.
     for scene in [PackageScene::New, PackageScene::Untrusted] {
-        assert!(opened(answer(scene)).query_by_label(&texts::i_trust("IT of Lakeside School")).is_none());
+        assert!(opened(answer(scene)).query_by_label(&texts::i_trust("Lakeside School IT")).is_none());
     }
 }
 
@@ -344,7 +349,7 @@ fn whom_the_person_trusts_is_listed_and_can_be_forgotten() {
     harness.get_by_label("Mia's tools");
     harness.get_by_label(&root.grouped());
     let button = texts::forget_signer("Mia's tools");
-    assert!(harness.query_by_label(&button).is_none(), "who may not install has no say");
+    assert!(harness.query_by_label(&button).is_none(), "people without the right to install have no button");
     harness.state_mut().view.rights.push(Right::Install);
     harness.run();
     harness.get_by_label(&button).click();
@@ -358,9 +363,9 @@ fn what_a_package_does_is_said_before_it_is_installed() {
     for words in [
         "drawing 3.1",
         "74 MB",
-        "Version 3.0, installed 14 October, 15:30",
-        "1. Unpacks an archive into a folder of its own and switches to it",
-        "2. Tries whether the new version runs: {dir}/bin/drawing --version",
+        "Version 3.0, installed 14 October at 15:30",
+        "1. Unpacks an archive into its own folder and switches to it",
+        "2. Checks that the new version works: {dir}/bin/drawing --version",
     ] {
         harness.get_by_label(words);
     }
@@ -377,14 +382,14 @@ fn what_a_package_does_is_said_before_it_is_installed() {
 fn the_way_of_a_package_is_seen_to_its_end() {
     use banyan_face::package::Step;
     use banyan_proto::local::UpdateState;
-    let package = Box::new(banyan_fake_agent::PackageScene::New.answer(sample::NOW).expect("it may be seen"));
-    opened(Step::Sent(package.clone(), 37_000_000, 74_000_000))
-        .get_by_label("37 MB of 74 MB are with the Banyan service");
+    let package = Box::new(banyan_fake_agent::PackageScene::New.answer(sample::NOW).expect("the scene has a package"));
+    opened(Step::Sent(package.clone(), 37_000_000, 74_000_000)).get_by_label("Copied 37 MB of 74 MB");
     let mut harness = opened(Step::Ordered(package, sample::ready().order));
-    for (state, words) in
-        [(UpdateState::Installing, texts::INSTALLING), (UpdateState::Installed { at: sample::NOW }, "Installed 14:30")]
-    {
-        harness.state_mut().view.snapshot.as_mut().expect("it is there").updates[0].state = state;
+    for (state, words) in [
+        (UpdateState::Installing, texts::INSTALLING),
+        (UpdateState::Installed { at: sample::NOW }, "Installed today at 14:30"),
+    ] {
+        harness.state_mut().view.snapshot.as_mut().expect("there is a snapshot").updates[0].state = state;
         harness.run();
         harness.get_by_label(words);
     }
@@ -397,22 +402,22 @@ fn the_catalogue_is_asked_for_when_it_is_opened_and_not_again_by_itself() {
     let asked = |harness: &mut Harness<'static, Seen>| std::mem::take(&mut harness.state_mut().state.look);
     assert!(!asked(&mut harness));
     let open = |harness: &mut Harness<'static, Seen>, page| {
-        harness.get_all_by_label(texts::page(page)).next().expect("its name").click();
+        harness.get_all_by_label(texts::page(page)).next().expect("the page is in the navigation").click();
         harness.run();
     };
     open(&mut harness, Page::Catalogue);
     assert!(asked(&mut harness));
     harness.run();
     assert!(!asked(&mut harness), "nothing has changed");
-    // The administrator has changed something; the server is back; the person says so; the person comes back.
+    // New requests: after a policy change, when the server is back, on Refresh, and when the page is opened again.
     let snapshot = |harness: &mut Harness<'static, Seen>, change: fn(&mut Snapshot)| {
-        change(harness.state_mut().view.snapshot.as_mut().expect("it is there"));
+        change(harness.state_mut().view.snapshot.as_mut().expect("there is a snapshot"));
         harness.run();
     };
     snapshot(&mut harness, |snapshot| snapshot.scheduling.policy.number += 1);
     assert!(asked(&mut harness));
     snapshot(&mut harness, |snapshot| snapshot.link = banyan_proto::local::Link::Away { heard: None });
-    assert!(!asked(&mut harness), "what was said stays there to be read");
+    assert!(!asked(&mut harness), "the last answer stays on the page");
     snapshot(&mut harness, |snapshot| snapshot.link = banyan_proto::local::Link::Connected);
     assert!(asked(&mut harness));
     harness.get_by_label(texts::LOOK_AGAIN).click();
@@ -422,7 +427,7 @@ fn the_catalogue_is_asked_for_when_it_is_opened_and_not_again_by_itself() {
     harness.run();
     harness.get_by_label(texts::LOOK_AGAIN).click();
     harness.run();
-    assert!(!asked(&mut harness), "one question at a time");
+    assert!(!asked(&mut harness), "one request at a time");
     open(&mut harness, Page::Updates);
     open(&mut harness, Page::Catalogue);
     assert!(asked(&mut harness));
@@ -432,13 +437,13 @@ fn the_catalogue_is_asked_for_when_it_is_opened_and_not_again_by_itself() {
 fn what_is_offered_is_shown_and_the_very_release_that_is_shown_is_asked_for() {
     use banyan_proto::Digest;
     let mut harness = at(Page::Catalogue, sample::busy(), TALL, egui::Theme::Light);
-    for words in ["Drawing 3.1", "From IT of Lakeside School · 74 MB · signed", "Version 2.0 is installed", "Receiving"]
+    for words in ["Drawing 3.1", "From Lakeside School IT · 74 MB · signed", "Version 2.0 is installed", "Downloading"]
     {
         harness.get_by_label(words);
     }
-    harness.get_by_label("What is new in Drawing 3.1").click();
+    harness.get_by_label("What's new in Drawing 3.1").click();
     harness.run();
-    harness.get_by_label("Opens drawings of the new kind.\nNo longer forgets the colours.");
+    harness.get_by_label("Opens drawings in the new format.\nKeeps colours when you save.");
     assert!(harness.state().state.get.is_none());
     harness.get_by_label("Get Drawing 3.1").click();
     harness.run();
@@ -447,7 +452,7 @@ fn what_is_offered_is_shown_and_the_very_release_that_is_shown_is_asked_for() {
     for on_its_way_or_here in ["Get LibreOffice 26.2", "Get Time Sync 2.8"] {
         assert!(harness.query_by_label(on_its_way_or_here).is_none());
     }
-    // Asked for: no second time. Refused: why.
+    // A requested release has no button; a refused one shows why.
     harness.state_mut().state.shelf.got.insert(Digest([2; 32]), banyan_face::catalogue::Got::Asked);
     harness.run();
     assert!(harness.query_by_label("Get Drawing 3.1").is_none());
@@ -456,7 +461,7 @@ fn what_is_offered_is_shown_and_the_very_release_that_is_shown_is_asked_for() {
     harness.state_mut().state.shelf.take(banyan_face::catalogue::Told::Got(Digest([2; 32]), Err(error)));
     harness.run();
     harness.get_by_label("withdrawn");
-    harness.get_by_label("The publishers have withdrawn this release of Drawing. Look again for what is offered now.");
+    harness.get_by_label("The publishers have withdrawn this release of Drawing. Refresh to see what's available now.");
     harness.state_mut().view.rights = vec![Right::See, Right::Choose];
     harness.run();
     harness.get_by_label(texts::MAY_NOT_GET);

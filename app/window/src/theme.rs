@@ -1,7 +1,7 @@
-//! Every number of look: colours, sizes, distances. Nothing else in the window names one.
+//! All colours, sizes and distances of the window. No other file of the window contains such numbers.
 //!
-//! A 4-pixel grid; space does the structuring. A state is never told by colour alone, so each has its icon and its word
-//! beside it ([`crate::widgets`]). Contrast is at least 4.5 : 1, which the tests hold.
+//! The layout uses a 4-pixel grid and separates groups by space. States are never shown by colour alone: each has an icon
+//! and a word ([`crate::widgets`]). Contrast is at least 4.5 : 1, which a test checks.
 
 use egui::{
     Color32, CornerRadius, FontData, FontDefinitions, FontFamily, FontId, Margin, Stroke, Style, TextStyle, Vec2,
@@ -9,51 +9,51 @@ use egui::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Distance of what belongs together.
+/// Distance between related elements.
 pub(crate) const NEAR: f32 = 8.0;
-/// Half of it: inside one control.
+/// Distance inside one control.
 pub(crate) const TIGHT: f32 = 4.0;
-/// Distance of groups.
+/// Distance between groups.
 pub(crate) const APART: f32 = 16.0;
-/// Distance to a page's edge.
+/// Margin of a page.
 pub(crate) const EDGE: f32 = 24.0;
-/// Sizes of type: notes, body, section, page title.
+/// Font sizes: notes, body, section title, page title.
 pub(crate) const NOTE: f32 = 12.0;
 pub(crate) const BODY: f32 = 14.0;
 pub(crate) const SECTION: f32 = 16.0;
 pub(crate) const TITLE: f32 = 22.0;
-/// Height of a control, and in dense tables.
+/// Height of a control, and of a row in dense tables.
 pub(crate) const CONTROL: f32 = 32.0;
 pub(crate) const DENSE: f32 = 26.0;
-/// Rounding of corners.
+/// Corner radius.
 pub(crate) const CORNER: u8 = 6;
-/// Width of the list of pages.
+/// Width of the navigation.
 pub(crate) const SIDE: f32 = 168.0;
-/// Widest a page's content becomes: longer lines are hard to read.
+/// Maximum width of a page's content: longer lines are hard to read.
 pub(crate) const READ: f32 = 760.0;
 /// Height of a progress bar.
 pub(crate) const BAR: f32 = 8.0;
 /// Width of the mark beside the open page's name.
 pub(crate) const MARK: f32 = 4.0;
-/// Width of what the computer sees of itself, before the boxes beside it, and of a box with its words.
+/// Width of a condition, and of the box beside it with its label.
 pub(crate) const SEEN: f32 = 400.0;
 pub(crate) const SEEN_BOX: f32 = 160.0;
 /// Width of a field for a time of day.
 pub(crate) const TIME: f32 = 80.0;
-/// Height of a list that opens.
+/// Height of a drop-down list.
 pub(crate) const LIST: f32 = 240.0;
-/// Thickness of lines, and of the line around what has the keyboard.
+/// Thickness of lines, and of the focus ring.
 pub(crate) const LINE: f32 = 1.0;
 pub(crate) const FOCUS: f32 = 2.0;
-/// One cell of the week: width of the names before, height, gap.
+/// The week grid: width of the day names, height of a cell, gap between cells.
 pub(crate) const DAY_NAME: f32 = 44.0;
 pub(crate) const CELL: f32 = 24.0;
 pub(crate) const CELL_GAP: f32 = 2.0;
-/// Size that the window has when it is opened, and the smallest that everything holds at.
+/// Initial size of the window, and its minimum size.
 pub(crate) const WINDOW: [f32; 2] = [960.0, 680.0];
 pub(crate) const SMALLEST: [f32; 2] = [480.0, 360.0];
 
-/// The family that icons are drawn in.
+/// The font family of the icons.
 pub(crate) const ICONS: &str = "lucide";
 
 /// The colours of one theme.
@@ -64,7 +64,7 @@ pub(crate) struct Palette {
     pub(crate) text: Color32,
     pub(crate) quiet: Color32,
     pub(crate) line: Color32,
-    /// What the person can do.
+    /// The colour of actions.
     pub(crate) accent: Color32,
     /// Text on the accent colour.
     pub(crate) on_accent: Color32,
@@ -105,18 +105,18 @@ pub(crate) const DARK: Palette = Palette {
     failed: Color32::from_rgb(0xFF, 0x7A, 0x70),
 };
 
-/// The colours that hold here.
+/// Returns the colours of the current theme.
 pub(crate) fn palette(ui: &egui::Ui) -> &'static Palette {
     if ui.visuals().dark_mode { &DARK } else { &LIGHT }
 }
 
-/// Fonts and both themes, once at the start.
+/// Installs fonts and both themes; called once at the start.
 pub(crate) fn install(ctx: &egui::Context) {
     let mut fonts = FontDefinitions::default();
     fonts.font_data.insert(ICONS.into(), Arc::new(FontData::from_static(lucide_icons::LUCIDE_FONT_BYTES)));
     fonts.families.insert(FontFamily::Name(ICONS.into()), vec![ICONS.into()]);
     ctx.set_fonts(fonts);
-    // Where the system does not say which one it is.
+    // For systems that report no theme.
     ctx.options_mut(|options| options.fallback_theme = egui::Theme::Light);
     ctx.set_style_of(egui::Theme::Light, style(&LIGHT, Visuals::light()));
     ctx.set_style_of(egui::Theme::Dark, style(&DARK, Visuals::dark()));
@@ -141,10 +141,10 @@ fn style(colours: &Palette, visuals: Visuals) -> Style {
     style.spacing.window_margin = Margin::same(APART as i8);
     style.spacing.icon_width = APART;
     style.spacing.icon_spacing = NEAR;
-    // A scroll bar that rests is faint, or it looks like the window's edge.
+    // An idle scroll bar is faint; otherwise it looks like the window's edge.
     style.spacing.scroll.dormant_handle_opacity = 0.3;
     style.scroll_animation = egui::style::ScrollAnimation::none();
-    // What moves draws the eye and costs power; nothing here has to.
+    // Animations distract and use power, and this window needs none.
     style.animation_time = 0.0;
     style
 }
@@ -162,7 +162,7 @@ fn dress(colours: &Palette, mut visuals: Visuals) -> Visuals {
     visuals.widgets.noninteractive = widget(colours.surface, colours.line);
     visuals.widgets.inactive = widget(colours.raised, colours.quiet);
     visuals.widgets.hovered = widget(colours.line, colours.text);
-    // What has the keyboard looks like this too.
+    // A control with keyboard focus uses this style too.
     visuals.widgets.active = widget(colours.line, colours.accent);
     visuals.widgets.active.bg_stroke.width = FOCUS;
     visuals.widgets.open = widget(colours.line, colours.quiet);
@@ -201,7 +201,7 @@ mod tests {
                 }
             }
             assert!(contrast(rgb(colours.on_accent), rgb(colours.accent)) >= 4.5);
-            assert!(contrast(rgb(colours.text), rgb(colours.line)) >= 4.5, "a button below the pointer");
+            assert!(contrast(rgb(colours.text), rgb(colours.line)) >= 4.5, "a hovered button");
         }
     }
 }

@@ -1,24 +1,25 @@
-//! A week being painted: 7 days × 24 hours, with the mouse or with the keyboard. Data only; `pages::grid` draws it.
+//! The editor for weekly hours: a grid of 7 days × 24 hours, edited with mouse or keyboard. This is the data;
+//! `pages::grid` draws it.
 //!
-//! A cell is an hour, two half-hours of [`Week`]; one that is half open counts as closed here, and painting it opens
-//! all of it.
+//! A cell is one hour, which is two half-hours of [`Week`]. An hour that is half open counts as closed, and painting it
+//! opens all of it.
 
 use banyan_proto::schedule::Week;
 
-/// Hours of a day.
+/// Hours in a day.
 pub(crate) const HOURS: usize = 24;
-/// Days of a week.
+/// Days in a week.
 pub(crate) const DAYS: usize = 7;
 
-/// A cell: day (0 = Monday) and hour.
+/// A cell: day (0 = Monday) and hour (0 to 23).
 pub(crate) type Cell = (usize, usize);
 
-/// A week, where the keyboard is in it, and what the mouse is painting.
+/// A week being edited, with the keyboard cursor and the state of the mouse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Painted {
     pub(crate) week: Week,
     pub(crate) cursor: Cell,
-    /// The mouse is down and opens (or closes) what it touches.
+    /// Set while the mouse button is down: whether it opens or closes the cells it touches.
     brush: Option<bool>,
 }
 
@@ -26,7 +27,7 @@ impl Painted {
     pub(crate) fn new(week: Week) -> Self {
         Self { week, cursor: (0, 0), brush: None }
     }
-    /// Whether all of the hour is open.
+    /// Returns whether all of the hour is open.
     pub(crate) fn is_open(&self, (day, hour): Cell) -> bool {
         self.week.is_open(day, hour * 2) && self.week.is_open(day, hour * 2 + 1)
     }
@@ -34,36 +35,36 @@ impl Painted {
         self.week.set(day, hour * 2, open);
         self.week.set(day, hour * 2 + 1, open);
     }
-    /// The mouse goes down on a cell: that one is turned, and what follows becomes the same.
+    /// Handles the mouse button going down on a cell: toggles it, and sets the following cells to the same value.
     pub(crate) fn press(&mut self, cell: Cell) {
         let open = !self.is_open(cell);
         self.brush = Some(open);
         self.set(cell, open);
         self.cursor = cell;
     }
-    /// The mouse moves over a cell with its button down.
+    /// Handles the mouse moving over a cell with its button down.
     pub(crate) fn drag(&mut self, cell: Cell) {
         if let Some(open) = self.brush {
             self.set(cell, open);
             self.cursor = cell;
         }
     }
-    /// The mouse's button is up.
+    /// Handles the mouse button going up.
     pub(crate) fn release(&mut self) {
         self.brush = None;
     }
-    /// Space.
+    /// Toggles the cell at the cursor (the space key).
     pub(crate) fn toggle(&mut self) {
         self.set(self.cursor, !self.is_open(self.cursor));
     }
-    /// An arrow key; stops at the edges.
+    /// Moves the cursor (an arrow key); stops at the edges.
     pub(crate) fn go(&mut self, days: isize, hours: isize) {
         let step = |at: usize, by: isize, of: usize| at.saturating_add_signed(by).min(of - 1);
         self.cursor = (step(self.cursor.0, days, DAYS), step(self.cursor.1, hours, HOURS));
     }
 }
 
-/// Hours that one press chooses.
+/// A predefined selection of hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Preset {
     Nights,

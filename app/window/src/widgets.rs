@@ -1,11 +1,11 @@
-//! The few kinds of thing that every page is made of.
+//! The widgets that all pages share.
 
 use crate::theme::{self, palette};
 use banyan_face::glance::Tone;
 use egui::{Button, Color32, FontFamily, FontId, Response, RichText, Role, Sense, Ui, WidgetInfo, vec2};
 use lucide_icons::Icon;
 
-/// An icon; it says nothing by itself, the word is beside it.
+/// Draws an icon. It is decorative: the text beside it carries the meaning.
 pub(crate) fn icon(ui: &mut Ui, icon: Icon, size: f32, colour: Color32) {
     let (rect, _) = ui.allocate_exact_size(vec2(size, size), Sense::hover());
     let font = FontId::new(size, FontFamily::Name(theme::ICONS.into()));
@@ -33,7 +33,7 @@ fn tone_icon(tone: Tone) -> Icon {
     }
 }
 
-/// A state: icon and word in its colour, the icon first also where things stand at the right edge.
+/// Draws a state: icon and text in its colour. The icon comes first in right-aligned layouts too.
 pub(crate) fn state(ui: &mut Ui, tone: Tone, words: &str) {
     let colour = colour(ui, tone);
     let text = RichText::new(words).color(colour);
@@ -50,7 +50,7 @@ pub(crate) fn state(ui: &mut Ui, tone: Tone, words: &str) {
     }
 }
 
-/// A title with its state at the right, or below where both have no room in one line.
+/// Draws a title with its state at the right, or below when both do not fit in one line.
 pub(crate) fn title_and_state(ui: &mut Ui, words: &str, tone: Tone, said: &str) {
     let width = |text: &str, size| {
         ui.painter().layout_no_wrap(text.to_owned(), FontId::proportional(size), Color32::PLACEHOLDER).size().x
@@ -68,13 +68,13 @@ pub(crate) fn title_and_state(ui: &mut Ui, words: &str, tone: Tone, said: &str) 
     }
 }
 
-/// Gives a control another name for those who do not see what stands around it.
+/// Sets the accessible name of a control.
 pub(crate) fn named(response: Response, name: &str) -> Response {
     response.ctx.accesskit_node_builder(response.id, |node| node.set_label(name));
     response
 }
 
-/// Names and values, dense.
+/// Draws names and values as dense rows.
 pub(crate) fn facts(ui: &mut Ui, facts: &[(&str, String)]) {
     let names = theme::SIDE.min(ui.available_width() / 3.0);
     ui.scope(|ui| {
@@ -93,7 +93,7 @@ pub(crate) fn facts(ui: &mut Ui, facts: &[(&str, String)]) {
     });
 }
 
-/// Shows that something has the keyboard where its own ground would hide that.
+/// Draws a focus ring around a control whose background would hide the usual one.
 pub(crate) fn ring(ui: &Ui, response: &Response) {
     if response.has_focus() {
         let line = egui::Stroke::new(theme::FOCUS, palette(ui).text);
@@ -101,24 +101,24 @@ pub(crate) fn ring(ui: &Ui, response: &Response) {
     }
 }
 
-/// The page's title.
+/// Draws the page's title.
 pub(crate) fn title(ui: &mut Ui, words: &str) {
     ui.label(RichText::new(words).size(theme::TITLE));
     ui.add_space(theme::NEAR);
 }
 
-/// A section's title, with the distance before it.
+/// Draws a section's title, with space before it.
 pub(crate) fn section(ui: &mut Ui, words: &str) {
     ui.add_space(theme::APART);
     ui.label(RichText::new(words).size(theme::SECTION));
 }
 
-/// Words that are read second.
+/// Draws secondary text.
 pub(crate) fn quiet(ui: &mut Ui, words: &str) {
     ui.label(RichText::new(words).color(palette(ui).quiet));
 }
 
-/// The one button that most people will want.
+/// Draws the primary button of a page.
 pub(crate) fn primary(ui: &mut Ui, words: &str) -> Response {
     let colours = palette(ui);
     let button = ui.add(Button::new(RichText::new(words).color(colours.on_accent)).fill(colours.accent));
@@ -126,7 +126,7 @@ pub(crate) fn primary(ui: &mut Ui, words: &str) -> Response {
     button
 }
 
-/// A page with nothing on it says what will be there.
+/// Draws an empty page: an icon, a title and one sentence.
 pub(crate) fn empty(ui: &mut Ui, which: Icon, words: &str, more: &str) {
     ui.add_space(theme::EDGE * 2.0);
     ui.vertical_centered(|ui| {
@@ -137,7 +137,7 @@ pub(crate) fn empty(ui: &mut Ui, which: Icon, words: &str, more: &str) {
     });
 }
 
-/// A bar that fills, with its name for those who do not see it.
+/// Draws a progress bar with an accessible name.
 pub(crate) fn bar(ui: &mut Ui, part: f32, colour: Color32, name: &str) {
     let width = ui.available_width();
     let (rect, response) = ui.allocate_exact_size(vec2(width, theme::BAR), Sense::hover());
@@ -154,7 +154,7 @@ pub(crate) fn bar(ui: &mut Ui, part: f32, colour: Color32, name: &str) {
     });
 }
 
-/// A small notice above a page.
+/// Draws a notice above a page.
 pub(crate) fn notice(ui: &mut Ui, tone: Tone, words: &str) {
     let colours = palette(ui);
     egui::Frame::new()

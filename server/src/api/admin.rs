@@ -1,4 +1,4 @@
-//! What administrators ask (`/api/v1`).
+//! The administrators' API (`/api/v1`).
 
 use super::extract::{Admin, Named, Sent};
 use crate::{
@@ -84,12 +84,12 @@ async fn targets(State(nms): Server, _: Admin) -> Answer<CurrentTargets> {
     found.map(Json).ok_or_else(none)
 }
 
-/// The publishers' list anew: with a later expiry, or with releases withdrawn.
+/// Replaces the publishers' list: with a later expiry, or with releases withdrawn.
 async fn replace_targets(State(nms): Server, _: Admin, Sent(request): Sent<ReplaceTargets>) -> Answer<Replaced> {
     let replace =
         move |repository: &mut crate::repository::Repository| repository.replace_list(&request.targets, Nms::now());
     let withdrawn = nms.desk.with(replace).await?;
-    info!(?withdrawn, "the publishers' list was replaced");
+    info!(?withdrawn, "publishers' list replaced");
     let stopped = nms.publishers_changed().await?;
     Ok(Json(Replaced { withdrawn, stopped }))
 }
@@ -105,17 +105,17 @@ async fn release_manifest(
 
 async fn new_token(State(nms): Server, _: Admin, Sent(wanted): Sent<NewToken>) -> Answer<TokenCreated> {
     if wanted.uses == 0 || wanted.uses > limits::TOKEN_USES || wanted.expires_seconds == 0 {
-        return Err(Refusal::bad("a join secret needs a number of uses and a time"));
+        return Err(Refusal::bad("a join secret needs a valid number of uses and a lifetime above zero"));
     }
     if let Some(group) = &wanted.group {
         check_text("group", group)?;
     }
     if let Some(old) = wanted.replaces {
         if wanted.uses != 1 {
-            return Err(Refusal::bad("a join secret that replaces a machine is for one use"));
+            return Err(Refusal::bad("a join secret that replaces a machine can have one use only"));
         }
         if nms.registry.get(old).is_none() {
-            return Err(Refusal::not_found(format!("there is no machine {old} to be replaced")));
+            return Err(Refusal::not_found(format!("there is no machine {old} to replace")));
         }
     }
     let secret = MachineId::random();
@@ -134,7 +134,7 @@ async fn uploaded(State(nms): Server, _: Admin, Named(digest): Named<Digest>) ->
     if nms.artifacts.size(digest).is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND }
 }
 
-/// A release goes on the list only when every one of its files is here and fits.
+/// Publishes a release. Requires that every one of its files is uploaded and matches its description.
 async fn publish(State(nms): Server, _: Admin, Sent(release): Sent<Publish>) -> Done {
     let Publish { targets, manifest } = release;
     let check = {
@@ -152,8 +152,9 @@ async fn publish(State(nms): Server, _: Admin, Sent(release): Sent<Publish>) -> 
     .map_err(|why| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact, why))?;
     let before = nms.desk.shown().publishers;
     nms.desk.with(move |repository| repository.publish(&targets, &manifest, Nms::now())).await?;
-    info!("published {name}");
-    // A list that adds a release may withdraw others. Else nobody needs to be told: offers carry what they need.
+    info!("release published: {name}");
+    // A list that adds a release may withdraw others. Otherwise no machine needs to hear of it: offers carry what they
+    // need.
     if nms.desk.shown().publishers != before {
         nms.publishers_changed().await?;
     }

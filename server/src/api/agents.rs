@@ -1,4 +1,4 @@
-//! What machines ask (`/v1`).
+//! The machines' API (`/v1`).
 
 use super::extract::{Anyone, Machine, Named, Renewing, Sent};
 use crate::{nms::Nms, refusal::Refusal};

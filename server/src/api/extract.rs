@@ -1,4 +1,4 @@
-//! What handlers take: who asks, and what was sent. Refusals have the API's own form.
+//! Request extractors: the authenticated caller and the body. Rejections are [`Refusal`]s, like all other errors.
 
 use crate::{accept::Peer, nms::Nms, refusal::Refusal};
 use axum::{
@@ -10,14 +10,14 @@ use banyan_proto::{MachineId, Reason};
 use serde::de::DeserializeOwned;
 use std::{sync::Arc, time::Duration};
 
-/// A JSON body must come within this time, so that nobody holds a place for ever.
+/// Time limit for receiving a JSON body, so that a slow client cannot hold a connection slot for ever.
 const BODY: Duration = Duration::from_secs(60);
 
 fn peer(parts: &Parts) -> Result<Peer, Refusal> {
-    parts.extensions.get().copied().ok_or_else(|| Refusal::internal(&"a request without its connection"))
+    parts.extensions.get().copied().ok_or_else(|| Refusal::internal(&"a request without its connection's data"))
 }
 
-/// The other end of the connection, whoever it is.
+/// Any caller, authenticated or not.
 pub(super) struct Anyone(pub(super) Peer);
 
 impl FromRequestParts<Arc<Nms>> for Anyone {
@@ -27,7 +27,7 @@ impl FromRequestParts<Arc<Nms>> for Anyone {
     }
 }
 
-/// A machine that takes part: its certificate says which (rule I1).
+/// A machine that is not excluded, identified by its certificate (rule I1).
 pub(super) struct Machine {
     pub(super) id: MachineId,
     pub(super) peer: Peer,
@@ -38,7 +38,7 @@ impl FromRequestParts<Arc<Nms>> for Machine {
     async fn from_request_parts(parts: &mut Parts, nms: &Arc<Nms>) -> Result<Self, Refusal> {
         let Renewing { id, peer } = Renewing::from_request_parts(parts, nms).await?;
         if peer.is_late(Nms::now()) {
-            let detail = "this machine's certificate has expired: it must be renewed before anything else";
+            let detail = "this machine's certificate has expired; it must be renewed before any other request";
             return Err(Refusal::forbidden(Reason::CertificateExpired, detail));
         }
         if let Some(reason) = nms.registry.out(id) {
@@ -48,7 +48,7 @@ impl FromRequestParts<Arc<Nms>> for Machine {
     }
 }
 
-/// A machine whose certificate may have expired, or that is set aside: for renewing, and nothing else (rules I8, I9).
+/// A machine that may be quarantined or have an expired certificate. Permits renewal only (rules I8, I9).
 pub(super) struct Renewing {
     pub(super) id: MachineId,
     peer: Peer,
@@ -59,17 +59,17 @@ impl FromRequestParts<Arc<Nms>> for Renewing {
     async fn from_request_parts(parts: &mut Parts, nms: &Arc<Nms>) -> Result<Self, Refusal> {
         let peer = peer(parts)?;
         let Some(id) = peer.machine else {
-            let detail = "this needs a machine's certificate; enrol the machine first";
+            let detail = "this request needs a machine's certificate; enrol the machine first";
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, Reason::NotAllowed, detail));
         };
         if !nms.registry.is_trusted(id) {
-            return Err(Refusal::forbidden(Reason::Revoked, Reason::Revoked.words()));
+            return Err(Refusal::forbidden(Reason::Revoked, Reason::Revoked.for_admin().what));
         }
         Ok(Self { id, peer })
     }
 }
 
-/// An administrator: shows the token.
+/// An administrator, authenticated by the token.
 pub(super) struct Admin;
 
 impl FromRequestParts<Arc<Nms>> for Admin {
@@ -86,7 +86,7 @@ impl FromRequestParts<Arc<Nms>> for Admin {
     }
 }
 
-/// A JSON body.
+/// The JSON body.
 pub(super) struct Sent<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<Nms>> for Sent<T> {
@@ -95,12 +95,12 @@ impl<T: DeserializeOwned> FromRequest<Arc<Nms>> for Sent<T> {
         match tokio::time::timeout(BODY, Json::from_request(request, nms)).await {
             Ok(Ok(Json(body))) => Ok(Self(body)),
             Ok(Err(rejection)) => Err(Refusal::new(rejection.status(), Reason::BadRequest, rejection.body_text())),
-            Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, Reason::BadRequest, "the body came too slowly")),
+            Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, Reason::BadRequest, "request body timed out")),
         }
     }
 }
 
-/// The part of the path in braces.
+/// The path's parameters.
 pub(super) struct Named<T>(pub(super) T);
 
 impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Nms>> for Named<T> {

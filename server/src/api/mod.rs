@@ -1,4 +1,4 @@
-//! The HTTP API: `/v1` for machines, `/api/v1` for administrators. Handlers only translate; the subjects' own files decide.
+//! The HTTP API: `/v1` for machines, `/api/v1` for administrators. Handlers only translate; other modules decide.
 
 mod admin;
 mod agents;
@@ -8,10 +8,12 @@ use crate::{nms::Nms, refusal::Refusal};
 use axum::Router;
 use std::sync::Arc;
 
-/// All routes.
+/// Returns the router with all routes.
 pub(crate) fn router(nms: Arc<Nms>) -> Router {
     agents::routes()
         .merge(admin::routes())
-        .fallback(|| async { Refusal::not_found("there is nothing at this path; compare the versions on both sides") })
+        .fallback(|| async {
+            Refusal::not_found("nothing is served at this path; check that both sides run the same version")
+        })
         .with_state(nms)
 }

@@ -1,4 +1,4 @@
-//! The server as a program of its own.
+//! The program `banyan-server`: runs the server without the rest of the command line.
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let ran = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| format!("the runtime could not be started: {error}"))
+        .map_err(|error| format!("cannot start the async runtime: {error}"))
         .and_then(|runtime| runtime.block_on(banyan_server::cli::run(cli.args)).map_err(|error| error.to_string()));
     match ran {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,6 @@
-//! The shape of a list before anybody's name is on it: how many names go to each first part.
+//! The shape of a list before names are assigned: how many names go to the first part below each position.
 //!
-//! Positions count from 0 without the server, in the order of the list.
+//! Positions count from 0 in the order of the list, without the server.
 
 use banyan_proto::{
     AddresseeList, MachineId,
@@ -10,18 +10,18 @@ use std::ops::Range;
 
 /// A tree of positions.
 pub(super) struct Shape {
-    /// Names of the first part below the server.
+    /// The number of names in the first part below the server.
     top: usize,
-    /// Names of the first part below each position.
+    /// The number of names in the first part below each position.
     first: Vec<usize>,
     children: Vec<u8>,
 }
 
 impl Shape {
-    /// The tree over sites of these sizes, in this order. With `halved` the server splits like everybody else, else it
-    /// has one part.
+    /// Builds the tree over sites of these sizes, in this order. With `halved`, the server splits its list like any
+    /// other head; otherwise it has one part.
     pub(super) fn new(sites: &[usize], halved: bool) -> Self {
-        // The first position of each site but the first.
+        // The first position of each site except the first.
         let borders: Vec<usize> = sites
             .iter()
             .scan(0, |end, size| {
@@ -49,11 +49,11 @@ impl Shape {
     pub(super) fn len(&self) -> usize {
         self.first.len()
     }
-    /// How many the machine at this position hands on to.
+    /// Returns how many machines the one at this position forwards to.
     pub(super) fn children(&self, at: usize) -> u8 {
         self.children[at]
     }
-    /// The list with these names at the positions, under the server.
+    /// Returns the list with these names at the positions, headed by the server.
     pub(super) fn list(&self, server: MachineId, names: &[MachineId]) -> Result<AddresseeList, ListError> {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let below = names.iter().zip(&self.first).map(|(&id, &first)| Addressee { id, first: number(first) });
@@ -62,8 +62,9 @@ impl Shape {
     }
 }
 
-/// How many of the names in `range` go to the first part: the middle or, in a range that spans sites, the site border
-/// nearest the middle. A whole site below a head of another one is one part, so that it is entered once.
+/// Returns how many of the names in `range` go to the first part. That is the middle or, in a range that spans sites,
+/// the site border nearest the middle. A whole site below a head from another site is one part, so that it is entered
+/// once.
 fn split(range: &Range<usize>, borders: &[usize]) -> usize {
     let middle = range.start + range.len().div_ceil(2);
     let from = borders.partition_point(|&border| border <= range.start);
@@ -74,7 +75,7 @@ fn split(range: &Range<usize>, borders: &[usize]) -> usize {
     at - range.start
 }
 
-/// How many children each position of a finished list has.
+/// Returns how many children each position of a finished list has.
 pub(super) fn children_of(entries: &[Addressee]) -> Vec<u8> {
     let mut sizes = vec![0; entries.len()];
     if let Some(whole) = sizes.first_mut() {

@@ -1,4 +1,5 @@
-//! The planner's promises: everyone once, sites entered once, and nobody sends more than one copy on one site.
+//! Tests of the planner: every machine listed once, sites entered once, no machine sending more than one copy on a
+//! site.
 
 use super::*;
 use std::collections::{HashMap, HashSet};
@@ -23,7 +24,7 @@ fn candidates(sizes: &[u32]) -> Vec<Candidate> {
     }
     all
 }
-/// Everyone exactly once below the server.
+/// Asserts that the list has every candidate exactly once below the server.
 fn assert_whole(list: &AddresseeList, all: &[Candidate]) {
     assert_eq!(list.head(), SERVER);
     let names: HashSet<MachineId> = list.ids().skip(1).collect();
@@ -48,7 +49,7 @@ fn with_two_stripes_nobody_sends_more_than_one_copy_whatever_the_number() {
         let all = candidates(&[n]);
         let plan = plan(SERVER, &all, 2).unwrap();
         plan.lists.iter().for_each(|list| assert_whole(list, &all));
-        assert!(plan.busiest <= 1.0, "{n} machines: somebody sends {} copies", plan.busiest);
+        assert!(plan.busiest <= 1.0, "{n} machines: the busiest sends {} copies", plan.busiest);
         assert!((plan.server - 1.0).abs() < f64::EPSILON, "{n} machines: the server sends {} copies", plan.server);
     }
     println!("predicted for 16: {:?}", plan(SERVER, &candidates(&[16]), 2).map(|plan| plan.busiest));
@@ -61,7 +62,7 @@ fn reversing_the_list_instead_of_pairing_would_cost_two_copies() {
     let names: Vec<MachineId> = all.iter().map(|candidate| candidate.id).collect();
     let reversed: Vec<MachineId> = names.iter().rev().copied().collect();
     let lists = [shape.list(SERVER, &names).unwrap(), shape.list(SERVER, &reversed).unwrap()];
-    assert!(load(&lists, SERVER).0 > 1.0, "the pairing would not be needed");
+    assert!(load(&lists, SERVER).0 > 1.0, "the pairing would not be necessary");
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn machines_that_are_away_are_leaves_in_both_trees_as_long_as_there_are_leaves()
             let entries: Vec<Addressee> = list.clone().into();
             for (entry, children) in entries.iter().zip(shape::children_of(&entries)) {
                 let away = all.iter().any(|candidate| candidate.id == entry.id && !candidate.online);
-                assert!(!away || children == 0, "{n} machines: one that is away has {children} children");
+                assert!(!away || children == 0, "{n} machines: an offline machine has {children} children");
             }
         }
     }

@@ -1,16 +1,14 @@
 //! The repository's folder.
 //!
 //! ```text
-//! snapshot.pk8 timestamp.pk8      the online keys (mode 600)
-//! roots/1.json …                  every root
-//! targets/1.json …                every list of releases; the highest number is the current one
-//! targets/next.json               a list that comes with a root, until both are there
-//! manifests/PACKAGE/SEQUENCE.json
-//! snapshot.json timestamp.json    over the current list; made anew when they do not fit it
+//! snapshot.pk8 timestamp.pk8      the online keys (mode 600) roots/1.json …                  every root targets/1.json
+//! …                every list of releases; the highest number is the current one targets/next.json               a
+//! list that comes with a root, until both are written manifests/PACKAGE/SEQUENCE.json snapshot.json timestamp.json
+//! over the current list; signed again when they do not match it
 //! ```
 //!
-//! Each file is written whole or not at all, in an order that leaves a usable repository wherever a power cut falls:
-//! the manifest before the list that names it, the list before the snapshot that pins it.
+//! Each write is atomic. The order of writes leaves a usable repository whenever the power fails: the manifest before
+//! the list that names it, the list before the snapshot that pins it.
 
 use super::RepositoryError;
 use crate::files;
@@ -36,7 +34,7 @@ impl Disk {
         }
         Ok(Self { folder: folder.to_owned() })
     }
-    /// A key file's bytes; at the first start what `make` gives.
+    /// Returns the content of a key file. At the first start, writes what `make` returns.
     pub(super) fn key(
         &self,
         name: &str,
@@ -45,7 +43,7 @@ impl Disk {
         let path = self.folder.join(name);
         files::read_or_make(&path, make).map(Zeroizing::new).map_err(failed("read or write", &path))
     }
-    /// All roots, from version 1 up to the first number that is missing.
+    /// Returns all roots, from version 1 up to the first missing number.
     pub(super) fn roots(&self) -> Result<Vec<String>, RepositoryError> {
         let mut roots = vec![];
         while let Some(root) = read(&self.folder.join(format!("roots/{}.json", roots.len() + 1)))? {
@@ -56,7 +54,7 @@ impl Disk {
     pub(super) fn write_root(&self, version: u64, text: &str) -> Result<(), RepositoryError> {
         self.write(&format!("roots/{version}.json"), text)
     }
-    /// The list with the highest version.
+    /// Returns the list with the highest version.
     pub(super) fn newest_targets(&self) -> Result<Option<String>, RepositoryError> {
         let folder = self.folder.join("targets");
         let newest = numbered(&folder)?.into_iter().max();
@@ -65,7 +63,8 @@ impl Disk {
     pub(super) fn write_targets(&self, version: u64, text: &str) -> Result<(), RepositoryError> {
         self.write(&format!("targets/{version}.json"), text)
     }
-    /// Writes a root and the list that comes with it. A power cut in between is put right by [`Disk::finish_next`].
+    /// Writes a root and the list that comes with it. [`Disk::finish_next`] repairs the effects of a power cut in
+    /// between.
     pub(super) fn write_root_and_targets(
         &self,
         version: u64,
@@ -80,9 +79,9 @@ impl Disk {
         }
         self.commit_next(targets_version)
     }
-    /// What is to be done with a list that was to come with a root: `version` says whether, under the newest root that is
-    /// on the disk, its signatures are right, and which version it has. Then the root is there, and the list takes its
-    /// place; else neither of them is.
+    /// Completes or discards a list that was to come with a root. `version` returns the list's version if its
+    /// signatures are valid under the newest root on disk. If so, the root was written and the list takes effect;
+    /// otherwise neither does.
     pub(super) fn finish_next(&self, version: impl FnOnce(&str) -> Option<u64>) -> Result<(), RepositoryError> {
         let Some(text) = read(&self.folder.join(NEXT))? else { return Ok(()) };
         let newest = numbered(&self.folder.join("targets"))?.into_iter().max().unwrap_or(0);
@@ -100,7 +99,7 @@ impl Disk {
         let path = self.folder.join(NEXT);
         fs::remove_file(&path).map_err(failed("remove", &path))
     }
-    /// The texts of all manifests, one after the other.
+    /// Returns the texts of all manifests.
     pub(super) fn manifests(&self) -> Result<Vec<String>, RepositoryError> {
         let folder = self.folder.join("manifests");
         let mut texts = vec![];
@@ -112,7 +111,7 @@ impl Disk {
         }
         Ok(texts)
     }
-    /// The text of a manifest. The package's name must have been checked.
+    /// Returns the text of a manifest. The caller must have checked the package's name.
     pub(super) fn manifest(&self, package: &str, sequence: u64) -> Result<String, RepositoryError> {
         let path = self.folder.join(format!("manifests/{package}/{sequence}.json"));
         fs::read_to_string(&path).map_err(failed("read", &path))
@@ -123,8 +122,7 @@ impl Disk {
         files::sync_folder_of(&folder).map_err(failed("write", &folder))?;
         self.write(&format!("manifests/{}", manifest.target_name()), text)
     }
-    /// Versions of the snapshot and timestamp on the disk, zero where there is no readable one. Only used to go above
-    /// them.
+    /// Returns the versions of snapshot and timestamp on disk, 0 for an unreadable one. Used only to pick higher ones.
     pub(super) fn online_versions(&self) -> Versions {
         let version = |name: &str| {
             let text = fs::read_to_string(self.folder.join(name)).ok()?;
@@ -157,7 +155,7 @@ fn read(path: &Path) -> Result<Option<String>, RepositoryError> {
     }
 }
 
-/// The numbers N of the files `N.json` in a folder. Other files (left by an interrupted write, say) are passed over.
+/// Returns the numbers N of the files `N.json` in a folder. Ignores other files, such as those of an interrupted write.
 fn numbered(folder: &Path) -> Result<Vec<u64>, RepositoryError> {
     let mut numbers = vec![];
     for entry in fs::read_dir(folder).map_err(failed("read", folder))? {

@@ -1,90 +1,92 @@
-//! Why the repository refused something, or could not do it.
+//! Errors of the repository.
 
 use super::signing::SigningError;
 use banyan_proto::Reason;
 use banyan_trust::TrustError;
 use std::{io, path::PathBuf};
 
-/// Why the repository refused something, or could not do it.
+/// Why the repository refused a request, or could not carry it out.
 #[derive(Debug, thiserror::Error)]
 pub enum RepositoryError {
-    /// The disk, or the rights on the folder.
+    /// The disk failed, or the folder's permissions do not allow access.
     #[error("cannot {doing} {path}: {source}")]
     Disk {
-        /// `read` or `write`.
+        /// The operation: `read`, `write` or similar.
         doing: &'static str,
-        /// What.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Something in the folder was changed by other hands or by the disk.
-    #[error("the repository's {what} cannot be used: {why}; put it back from the backup")]
+    /// A file in the folder was changed by something else, or damaged on disk.
+    #[error("the repository's {what} cannot be used: {why}; restore it from the backup")]
     Damaged {
-        /// What.
+        /// The damaged part.
         what: String,
-        /// What is wrong with it.
+        /// The damage found.
         why: String,
     },
-    /// Nothing can be published before a root is registered.
+    /// No root is registered, so nothing can be published.
     #[error("no root of trust has been registered yet; run `banyan keys init`")]
     NoRoot,
-    /// A root that machines would not accept.
+    /// Machines would not accept the root.
     #[error("the root was not registered: {0}")]
     RootRefused(#[source] TrustError),
-    /// Roots follow each other without a gap.
+    /// The root does not follow the newest one without a gap.
     #[error("the next root must have version {wanted}, this one has {found}")]
     RootVersion {
-        /// The version that is next.
+        /// The version expected next.
         wanted: u64,
-        /// The one found.
+        /// The version found.
         found: u64,
     },
-    /// The root gives an online role to other keys.
-    #[error("the root does not let this server sign the {0} role; make it from the keys that this server shows")]
+    /// The root assigns an online role to other keys.
+    #[error(
+        "the root does not let this server sign the {0} role; create it with the online keys that this server reports"
+    )]
     NotOurKeys(String),
-    /// Machines would not trust the result.
+    /// Machines would not trust the resulting metadata.
     #[error("machines would not trust this: {0}")]
     Untrusted(#[source] TrustError),
-    /// Somebody else has published in between, or an old file was sent.
+    /// Another list was published in the meantime, or an old file was sent.
     #[error(
         "the list of releases has version {offered}, the current one is {current}; fetch the current list and sign again"
     )]
     OldTargets {
         /// The current version.
         current: u64,
-        /// The one offered.
+        /// The version offered.
         offered: u64,
     },
     /// Published releases are missing from the new list.
     #[error(
-        "the new list lacks published releases ({}); `banyan releases withdraw` takes a release off the list on purpose",
+        "the new list lacks published releases ({}); to remove one on purpose, run `banyan releases withdraw`",
         .0.join(", ")
     )]
     Disappeared(Vec<String>),
-    /// A published release would get other contents.
-    #[error("{0} was published before with other contents; give the release a new sequence")]
+    /// The contents of a published release would change.
+    #[error("{0} was already published with different contents; give the release a new sequence")]
     Changed(String),
-    /// A withdrawn release would come back.
-    #[error("{0} was withdrawn, and a withdrawn release never comes back; publish it with a new sequence")]
+    /// A withdrawn release would return.
+    #[error("{0} was withdrawn and cannot be published again; publish it with a new sequence")]
     Returned(String),
-    /// The list withdraws something in a way that makes no sense.
+    /// The list withdraws a release in an invalid way.
     #[error("{name} cannot be withdrawn: {why}; fetch the current list and sign again")]
     Withdrawal {
-        /// Target name.
+        /// The target name.
         name: String,
-        /// What is wrong.
+        /// What is invalid.
         why: &'static str,
     },
-    /// The new list names a release whose manifest never came here.
-    #[error("the new list names {0}, whose manifest was never sent here; publish it first")]
+    /// The new list names a release whose manifest was never sent to this server.
+    #[error("the new list names {0}, whose manifest is not on this server; publish it first")]
     UnknownTarget(String),
-    /// There is no such release (any more).
+    /// The current list has no such release.
     #[error("there is no release of {package} with sequence {sequence} on the current list")]
     NoSuchRelease {
-        /// Package.
+        /// The package.
         package: String,
-        /// Sequence.
+        /// The sequence.
         sequence: u64,
     },
     /// Signing failed.
@@ -93,7 +95,7 @@ pub enum RepositoryError {
 }
 
 impl RepositoryError {
-    /// Whether what was sent is wrong, and not this server: the request can be mended and sent again.
+    /// Returns whether the request is wrong, rather than this server: a corrected request can succeed.
     #[must_use]
     pub fn is_callers_fault(&self) -> bool {
         match self {
@@ -113,7 +115,7 @@ impl RepositoryError {
             | Self::NoSuchRelease { .. } => true,
         }
     }
-    /// The entry of the table of reasons.
+    /// Returns the matching entry in the table of reasons.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {

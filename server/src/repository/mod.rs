@@ -1,17 +1,17 @@
-//! The online half of the TUF repository: what publishers signed, under the server's own snapshot and timestamp.
+//! The online half of the TUF repository: what publishers signed, with the server's own snapshot and timestamp.
 //!
-//! Publishers sign roots and targets offline and send them here. The server adds what says that they are the current
-//! ones, and renews that before it expires. It holds no key that could sign a root or targets, and it looks at every set
-//! with the machines' own eyes (`banyan-trust`) before it goes live, so that a mistake of a publisher ends here and not
-//! on every machine.
+//! Publishers sign roots and targets offline and send them here. The server adds the signatures that mark them as
+//! current, and renews these before they expire. It has no key that could sign a root or targets. It verifies every set
+//! as machines do (`banyan-trust`) before the set goes live, so that a publisher's mistake is rejected here and does
+//! not reach machines.
 //!
-//! Releases do not disappear by accident: a new list that lacks a published release, or gives it other contents, is
-//! refused unless the list itself names the release as withdrawn. A release that was withdrawn keeps its sequence for ever.
+//! Releases do not disappear by accident. A new list that lacks a published release, or changes its contents, is
+//! refused unless the list itself names the release as withdrawn. The sequence of a withdrawn release is never reused.
 //!
-//! Versions of snapshot and timestamp follow the clock (seconds), so that a server restored from a backup does not sign
-//! versions that machines have already seen: they would take that for a rollback.
+//! Versions of snapshot and timestamp follow the clock (seconds). A server restored from a backup therefore does not
+//! sign versions that machines have already seen, which they would reject as a rollback.
 //!
-//! All of this blocks on the disk.
+//! All functions block on the disk.
 
 mod disk;
 mod error;
@@ -43,63 +43,63 @@ pub struct Repository {
     keys: OnlineKeys,
     /// All roots, from version 1.
     roots: Vec<String>,
-    /// What a machine that has followed all roots and every set so far would trust; none before the first root.
+    /// What a machine would trust that has followed all roots and sets so far; `None` before the first root.
     trust: Option<TrustStore>,
-    /// The publishers' newest list; none before the first release.
+    /// The publishers' newest list; `None` before the first release.
     list: Option<List>,
-    /// What machines get; none while it could not be renewed.
+    /// What machines receive; `None` while it cannot be renewed.
     live: Option<Live>,
     /// Every release ever published, by target name.
     releases: BTreeMap<String, ReleaseSummary>,
 }
 
-/// A targets.json whose signatures were verified.
+/// A targets.json with verified signatures.
 struct List {
     text: String,
     published: Published,
 }
 
-/// The current set.
+/// The current signed set.
 struct Live {
     metadata: Arc<Metadata>,
     versions: Versions,
-    /// When snapshot and timestamp are signed again.
+    /// When to sign snapshot and timestamp again.
     renew: UnixSeconds,
 }
 
-/// A release as lists show it.
+/// A release, as shown in lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseSummary {
-    /// Package.
+    /// The package.
     pub package: String,
-    /// Version.
+    /// The version.
     pub version: String,
-    /// Sequence.
+    /// The sequence.
     pub sequence: u64,
-    /// What it raises its package's floor to.
+    /// The minimum accepted sequence that the release sets for its package.
     pub min_sequence: u64,
-    /// Who publishes, in words, as long as a catalogue shows them.
+    /// The publisher's name, cut to the length that the catalogue shows.
     pub publisher: String,
-    /// Release notes, likewise.
+    /// The release notes, cut likewise.
     pub notes: String,
-    /// BLAKE3 of the manifest's text.
+    /// The BLAKE3 hash of the manifest's text.
     pub manifest: Digest,
-    /// Its files.
+    /// The release's files.
     pub artifacts: Vec<ArtifactSummary>,
 }
 
 /// A file of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactSummary {
-    /// Platform.
+    /// The platform.
     pub platform: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// BLAKE3.
+    /// The BLAKE3 hash.
     pub digest: Digest,
 }
 
-/// A text of so many bytes at most; what was cut off is said by the last character.
+/// Cuts a text to at most `most` bytes. A cut text ends with "…".
 fn cut(text: &str, most: usize) -> String {
     const MORE: char = '…';
     if text.len() <= most {
@@ -110,7 +110,8 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 impl ReleaseSummary {
-    /// Bytes of the file for a platform: its own, else the one for `any`, as [`Manifest::artifact_for`] chooses.
+    /// Returns the size in bytes of the file for a platform: its own, else that for `any`, as
+    /// [`Manifest::artifact_for`] picks.
     #[must_use]
     pub fn size_for(&self, platform: &str) -> Option<u64> {
         let of = |wanted: &str| self.artifacts.iter().find(|artifact| artifact.platform == wanted);
@@ -136,11 +137,12 @@ impl ReleaseSummary {
 }
 
 impl Repository {
-    /// Opens the folder, making it and the online keys at the first start, and signs anew what is due.
+    /// Opens the folder, creates it and the online keys at the first start, and renews signatures that are due.
     ///
     /// # Errors
-    /// When the disk fails, or something in the folder was changed by other hands. When only the renewal fails (the
-    /// publishers' metadata has expired, say) the repository opens all the same, with nothing current.
+    /// Returns an error if the disk fails, or if the folder's contents were changed by something else. If only the
+    /// renewal fails (for example because the publishers' metadata has expired), the repository opens without a current
+    /// set.
     pub fn open(folder: &Path, now: UnixSeconds) -> Result<Self, RepositoryError> {
         let disk = Disk::open(folder)?;
         let keys = OnlineKeys::open(&disk)?;
@@ -155,7 +157,7 @@ impl Repository {
         for text in repository.disk.manifests()? {
             match Manifest::parse(text.as_bytes()) {
                 Ok(manifest) => repository.note(&manifest, &text),
-                Err(error) => tracing::error!("a manifest in the repository is damaged and left out: {error}"),
+                Err(error) => tracing::error!("damaged manifest in the repository ignored: {error}"),
             }
         }
         repository.disk.finish_next(|text| trust.published(text).ok().map(|list| list.version))?;
@@ -166,42 +168,43 @@ impl Repository {
         }
         repository.trust = Some(trust);
         if let Err(error) = repository.refresh(now) {
-            tracing::error!("the repository cannot be renewed: {error}");
+            tracing::error!("failed to renew the repository's signatures: {error}");
         }
         Ok(repository)
     }
-    /// Public keys of the server's online roles as TUF key objects, snapshot first, for the publishers' root.
+    /// Returns the public keys of the server's online roles as TUF key objects, snapshot first, for the publishers'
+    /// root.
     #[must_use]
     pub fn online_keys(&self) -> Vec<serde_json::Value> {
         self.keys.public()
     }
-    /// Whether a root has been registered.
+    /// Returns whether a root is registered.
     #[must_use]
     pub fn has_root(&self) -> bool {
         !self.roots.is_empty()
     }
-    /// The first root; its hash is in join codes.
+    /// Returns the first root; join codes contain its hash.
     #[must_use]
     pub fn first_root(&self) -> Option<&str> {
         self.roots.first().map(String::as_str)
     }
-    /// The newest root.
+    /// Returns the newest root.
     #[must_use]
     pub fn newest_root(&self) -> Option<&str> {
         self.roots.last().map(String::as_str)
     }
-    /// All roots, from the first on.
+    /// Returns all roots, starting with the first.
     #[must_use]
     pub fn roots(&self) -> &[String] {
         &self.roots
     }
-    /// Target names of withdrawn releases; the version of the last list that withdrew one.
+    /// Returns the target names of withdrawn releases, and the version of the last list that withdrew one.
     #[must_use]
     pub fn withdrawn(&self) -> (BTreeSet<String>, u64) {
         let list = self.list.as_ref().map(|list| &list.published);
         list.map(|list| (list.withdrawn.keys().cloned().collect(), list.last_withdrawal())).unwrap_or_default()
     }
-    /// Artifacts that only withdrawn releases have.
+    /// Returns the artifacts that only withdrawn releases have.
     #[must_use]
     pub fn only_withdrawn(&self) -> BTreeSet<Digest> {
         let Some(list) = self.list.as_ref().map(|list| &list.published) else { return BTreeSet::new() };
@@ -212,55 +215,56 @@ impl Repository {
         let withdrawn = of(&|name| list.withdrawn.contains_key(name));
         withdrawn.difference(&of(&|name| !list.withdrawn.contains_key(name))).copied().collect()
     }
-    /// The publishers' newest targets.json, expired or not; none before the first release.
+    /// Returns the publishers' newest targets.json, expired or not; `None` before the first release.
     #[must_use]
     pub fn targets(&self) -> Option<&str> {
         self.list.as_ref().map(|list| list.text.as_str())
     }
-    /// The current set, with the newest roots ([`limits::ROOTS`] at most); none before the first release, and
-    /// while the publishers' metadata has expired.
+    /// Returns the current set with the newest roots, at most [`limits::ROOTS`]. Returns `None` before the first
+    /// release and while the publishers' metadata has expired.
     #[must_use]
     pub fn current(&self) -> Option<Arc<Metadata>> {
         self.live.as_ref().map(|live| live.metadata.clone())
     }
-    /// When the first of the publishers' signatures, on root and list, expires; none before the first root. Only they can renew it: to be warned of in good time.
+    /// Returns when the first of the publishers' signatures on root and list expires; `None` before the first root.
+    /// Only publishers can renew these signatures, so callers should warn early.
     #[must_use]
     pub fn publisher_expires(&self) -> Option<UnixSeconds> {
         let root = signing::parse_root(self.roots.last()?).ok()?.expires.as_second();
         let root = UnixSeconds(u64::try_from(root).unwrap_or(0));
         Some(self.list.as_ref().map_or(root, |list| list.published.expires.min(root)))
     }
-    /// Versions of the current set.
+    /// Returns the versions of the current set.
     #[must_use]
     pub fn versions(&self) -> Option<Versions> {
         self.live.as_ref().map(|live| live.versions)
     }
-    /// The text of a manifest that was ever published.
+    /// Returns the text of a manifest, including that of a withdrawn release.
     ///
     /// # Errors
-    /// [`RepositoryError::NoSuchRelease`], or when the disk fails.
+    /// Returns [`RepositoryError::NoSuchRelease`] if it was never published, or an error if the disk fails.
     pub fn manifest(&self, package: &str, sequence: u64) -> Result<String, RepositoryError> {
         let missing = || RepositoryError::NoSuchRelease { package: package.to_owned(), sequence };
-        // The index holds only names that passed the checks, so nothing else reaches the file system.
+        // The index has only names that passed the checks, so no other name reaches the file system.
         let known = self.releases.get(&format!("{package}/{sequence}.json")).ok_or_else(missing)?;
         let text = self.disk.manifest(&known.package, sequence)?;
         if Digest::of(text.as_bytes()) == known.manifest {
             Ok(text)
         } else {
             let what = format!("manifest of {package} {sequence}");
-            Err(RepositoryError::Damaged { what, why: "it is not what was published".into() })
+            Err(RepositoryError::Damaged { what, why: "it differs from what was published".into() })
         }
     }
-    /// The sequence of the release of this package that has this manifest, of all that were ever published.
+    /// Returns the sequence of the package's release with this manifest, among all that were ever published.
     #[must_use]
     pub fn sequence_of(&self, package: &str, manifest: Digest) -> Option<u64> {
         let mut of = self.releases.values().filter(|one| one.package == package && one.manifest == manifest);
         of.next().map(|release| release.sequence)
     }
-    /// A current release with what proves it, as offers carry it.
+    /// Returns a current release with its proof, as offers carry it.
     ///
     /// # Errors
-    /// [`RepositoryError::NoSuchRelease`] (also for a withdrawn one), or when the disk fails.
+    /// Returns [`RepositoryError::NoSuchRelease`], also for a withdrawn release, or an error if the disk fails.
     pub fn proof(&self, package: &str, sequence: u64) -> Result<ReleaseProof, RepositoryError> {
         let missing = || RepositoryError::NoSuchRelease { package: package.to_owned(), sequence };
         let live = self.live.as_ref().ok_or_else(missing)?;
@@ -271,7 +275,7 @@ impl Repository {
         }
         Ok(ReleaseProof { metadata: Metadata::clone(&live.metadata), manifest })
     }
-    /// Releases on the current list, by package and sequence.
+    /// Returns the releases on the current list, sorted by package and sequence.
     #[must_use]
     pub fn releases(&self) -> Vec<&ReleaseSummary> {
         let listed = |name: &String| self.list.as_ref().is_some_and(|list| list.published.targets.contains_key(name));

@@ -1,4 +1,4 @@
-//! The server's own two keys and what they sign: snapshot and timestamp, nothing else.
+//! The server's two online keys, which sign snapshot and timestamp and nothing else.
 
 use super::{
     RepositoryError,
@@ -13,9 +13,9 @@ use tough::{
     sign::Sign as _,
 };
 
-/// How long a timestamp is believed (seconds): for so long a machine can be kept from hearing news.
+/// Lifetime of a timestamp (seconds). An attacker can withhold news from a machine for at most this long.
 pub(super) const TIMESTAMP_SECONDS: u64 = 24 * 3600;
-/// How long a snapshot is believed (seconds). It is signed anew together with each timestamp.
+/// Lifetime of a snapshot (seconds). Signed again together with each timestamp.
 const SNAPSHOT_SECONDS: u64 = 7 * 24 * 3600;
 
 /// The keys of the online roles.
@@ -25,7 +25,7 @@ pub(super) struct OnlineKeys {
 }
 
 impl OnlineKeys {
-    /// Reads them, or makes them at the first start.
+    /// Reads the keys, or creates them at the first start.
     pub(super) fn open(disk: &Disk) -> Result<Self, RepositoryError> {
         let open = |name: &'static str| {
             let bytes = disk.key(name, || SigningKey::generate().1)?;
@@ -36,11 +36,11 @@ impl OnlineKeys {
         };
         Ok(Self { snapshot: open("snapshot.pk8")?, timestamp: open("timestamp.pk8")? })
     }
-    /// As TUF key objects, snapshot first.
+    /// Returns the public keys as TUF key objects, snapshot first.
     pub(super) fn public(&self) -> Vec<serde_json::Value> {
         [&self.snapshot, &self.timestamp].into_iter().map(|pair| serde_json::json!(pair.tuf_key())).collect()
     }
-    /// Whether a root gives this server the snapshot and timestamp roles, each to its key alone if need be.
+    /// Verifies that under this root, the server's one key per role is enough to sign snapshot and timestamp.
     pub(super) fn may_sign_under(&self, root: &Root) -> Result<(), RepositoryError> {
         for (role, pair) in [(RoleType::Snapshot, &self.snapshot), (RoleType::Timestamp, &self.timestamp)] {
             if !signing::can_sign(root, role, &[pair]) {
@@ -49,7 +49,7 @@ impl OnlineKeys {
         }
         Ok(())
     }
-    /// A snapshot of the list, and a timestamp of the snapshot, with versions above those given.
+    /// Signs a snapshot of the list and a timestamp of the snapshot, with versions higher than those given.
     pub(super) fn sign(
         &self,
         root: &Root,
@@ -71,7 +71,7 @@ impl OnlineKeys {
     }
 }
 
-/// Above the last version, and no lower than the clock.
+/// Returns a version above the last one and not below the clock.
 fn next(last: u64, now: UnixSeconds) -> NonZeroU64 {
     NonZeroU64::MIN.saturating_add(last.max(now.0.saturating_sub(1)))
 }

@@ -1,4 +1,4 @@
-//! How the repository changes: a root, a release, or a new signature on what is there.
+//! Changes to the repository: registers roots, publishes and withdraws releases, renews signatures.
 
 use super::{List, Live, Repository, RepositoryError, online, signing};
 use banyan_proto::{
@@ -9,13 +9,14 @@ use banyan_trust::{Published, TrustError, TrustStore};
 use std::sync::Arc;
 
 impl Repository {
-    /// Registers the first root, or the one that follows the newest; with it, where the new root's targets keys must sign
-    /// it, the list of releases: both take effect, or neither. The same again is no error.
+    /// Registers the first root, or the one that follows the newest. A new root whose targets keys differ comes with
+    /// the list of releases that they have signed: both take effect, or neither. Registering the same root again
+    /// succeeds.
     ///
     /// # Errors
-    /// When it is not signed as it must be, does not follow, has expired, mixes up roles, or does not give the snapshot
-    /// and timestamp roles to this server; when what is published would not be trusted under it; when the list changes
-    /// releases, as [`Repository::replace_list`].
+    /// Returns an error if the root is not signed correctly, does not follow, has expired, mixes roles, or does not
+    /// assign snapshot and timestamp to this server. Also if what is published would not be trusted under it, or if the
+    /// list changes releases: see [`Repository::replace_list`].
     pub fn register_root(
         &mut self,
         root: &str,
@@ -40,7 +41,7 @@ impl Repository {
             return Err(RepositoryError::RootRefused(TrustError::Expired { role: "root".into(), ago }));
         }
         self.keys.may_sign_under(&found)?;
-        // The set that machines would see under this root is made and checked before the root is kept.
+        // The set that machines would see under this root is created and verified before the root is kept.
         self.roots.push(root.to_owned());
         let before = self.trust.replace(trust);
         match self.keep_root(wanted, root, targets, now) {
@@ -56,17 +57,17 @@ impl Repository {
             }
         }
     }
-    /// Every check of [`Repository::publish`] that needs no signing: changes nothing.
+    /// Makes every check of [`Repository::publish`] that needs no signing. Changes nothing.
     ///
     /// # Errors
-    /// As there.
+    /// Returns the same errors as [`Repository::publish`].
     pub fn examine(&self, targets: &str, manifest: &str, now: UnixSeconds) -> Result<Manifest, RepositoryError> {
         let refused = RepositoryError::Untrusted;
         let offered = self.offered(targets, now)?;
         let parsed = Manifest::parse(manifest.as_bytes()).map_err(|error| refused(error.into()))?;
         let name = parsed.target_name();
         if !offered.lists(&name, manifest) {
-            let (targets, what) = (offered.version, "does not have, or has other contents for,");
+            let (targets, what) = (offered.version, "does not contain, or has different contents for,");
             return Err(refused(TrustError::NotPublished { targets, what, target: name }));
         }
         let same_package = self.releases.values().filter(|release| release.package == parsed.package);
@@ -76,18 +77,18 @@ impl Repository {
             return Err(refused(TrustError::BelowFloor { package, sequence, floor }));
         }
         self.compare(&offered, targets, Some(&name))?;
-        // Also against releases that were withdrawn: machines may have seen them.
+        // Also compared with withdrawn releases: machines may have seen them.
         match self.releases.get(&name) {
             Some(known) if known.manifest != Digest::of(manifest.as_bytes()) => Err(RepositoryError::Changed(name)),
             _ => Ok(parsed),
         }
     }
-    /// Puts a release on the list: the publishers' new targets.json, and the manifest that it adds. The same again is no
-    /// error.
+    /// Publishes a release: the publishers' new targets.json and the manifest that it adds. Publishing the same release
+    /// again succeeds.
     ///
     /// # Errors
-    /// When machines would not trust the result, the list is not newer than the current one, lacks or changes published
-    /// releases, or names others whose manifests are not here.
+    /// Returns an error if machines would not trust the result, or if the list is not newer than the current one, lacks
+    /// or changes published releases, or names others whose manifests are not here.
     pub fn publish(&mut self, targets: &str, manifest: &str, now: UnixSeconds) -> Result<Manifest, RepositoryError> {
         let parsed = self.examine(targets, manifest, now)?;
         let list = self.list_of(targets.to_owned())?;
@@ -96,7 +97,8 @@ impl Repository {
         let trust = self.trust.as_ref().ok_or(RepositoryError::NoRoot)?;
         let wanted = Digest::of(manifest.as_bytes());
         let (_, trust) = trust.check(&proof, wanted, now).map_err(RepositoryError::Untrusted)?;
-        // The list is what commits: the manifest stands before it, snapshot and timestamp are made anew from it.
+        // Writing the list commits the release. The manifest is written before it; snapshot and timestamp follow from
+        // it.
         self.disk.write_manifest(&parsed, manifest)?;
         self.disk.write_targets(list.published.version, targets)?;
         self.note(&parsed, manifest);
@@ -104,11 +106,11 @@ impl Repository {
         self.go_live(live)?;
         Ok(parsed)
     }
-    /// Takes the publishers' list anew: signed again with a later expiry, or with releases withdrawn. Gives the names that
-    /// are withdrawn by it. The same again is no error.
+    /// Replaces the publishers' list: signed again with a later expiry, or with releases withdrawn. Returns the names
+    /// of the newly withdrawn releases. Sending the same list again succeeds.
     ///
     /// # Errors
-    /// As [`Repository::publish`]; nothing can be added in this way.
+    /// Returns the same errors as [`Repository::publish`]. This call cannot add a release.
     pub fn replace_list(&mut self, targets: &str, now: UnixSeconds) -> Result<Vec<String>, RepositoryError> {
         let offered = self.offered(targets, now)?;
         self.compare(&offered, targets, None)?;
@@ -122,11 +124,12 @@ impl Repository {
         self.go_live(live)?;
         Ok(withdrawn)
     }
-    /// Signs snapshot and timestamp anew when half of their time is over. To be called about once an hour. Says whether
-    /// it did.
+    /// Signs snapshot and timestamp again when half of their lifetime is over. Call it about once an hour. Returns
+    /// whether it signed.
     ///
     /// # Errors
-    /// When the disk fails, or machines would not trust the result: the publishers' metadata has expired.
+    /// Returns an error if the disk fails, or if machines would not trust the result because the publishers' metadata
+    /// has expired.
     pub fn refresh(&mut self, now: UnixSeconds) -> Result<bool, RepositoryError> {
         let Some(list) = &self.list else { return Ok(false) };
         if self.live.as_ref().is_some_and(|live| now < live.renew) {
@@ -137,8 +140,8 @@ impl Repository {
         Ok(true)
     }
 
-    /// Writes a root (and the list that comes with it), if what is published stays trusted under it; gives the list and
-    /// the set that go live with it.
+    /// Writes a root and the list that comes with it, if what is published stays trusted under the root. Returns the
+    /// list and the set that go live with it.
     fn keep_root(
         &self,
         version: u64,
@@ -152,7 +155,7 @@ impl Repository {
             return Ok(None);
         };
         let judge = || {
-            // Its signatures (again), under this root.
+            // Verifies the list's signatures under the new root.
             let list = self.list_of(text)?;
             self.compare(&list.published, &list.text, None)?;
             let live = self.signed_set(&list, now)?;
@@ -168,7 +171,7 @@ impl Repository {
         }
         Ok(Some((list, live)))
     }
-    /// A list that is offered: signed, and not expired.
+    /// Parses an offered list and verifies its signatures and expiry.
     fn offered(&self, targets: &str, now: UnixSeconds) -> Result<Published, RepositoryError> {
         let trust = self.trust.as_ref().ok_or(RepositoryError::NoRoot)?;
         let offered = trust.published(targets).map_err(RepositoryError::Untrusted)?;
@@ -184,8 +187,8 @@ impl Repository {
         Ok(List { text, published })
     }
 
-    /// What an offered list does to what is published: nothing disappears without being named as withdrawn, nothing that
-    /// was withdrawn comes back, nothing changes, and nothing but `added` is new.
+    /// Compares an offered list with the current one. Releases disappear only if named as withdrawn, withdrawn ones
+    /// never return, none change, and only `added` is new.
     fn compare(&self, offered: &Published, targets: &str, added: Option<&str>) -> Result<(), RepositoryError> {
         let nothing = Published::default();
         let current = match &self.list {
@@ -214,7 +217,8 @@ impl Repository {
             None => Ok(()),
         }
     }
-    /// Signs snapshot and timestamp over a list, above the last ones, and looks at the whole as a machine would.
+    /// Signs snapshot and timestamp over a list, with versions above the last ones, and verifies the set as a machine
+    /// would.
     fn signed_set(&self, list: &List, now: UnixSeconds) -> Result<Live, RepositoryError> {
         let trust = self.trust.as_ref().ok_or(RepositoryError::NoRoot)?;
         let root = signing::parse_root(trust.root())?;
@@ -226,7 +230,7 @@ impl Repository {
         let renew = now.plus(online::TIMESTAMP_SECONDS / 2);
         Ok(Live { metadata: Arc::new(metadata), versions: trusted.versions(), renew })
     }
-    /// Keeps a checked set on the disk and gives it to everyone from now on.
+    /// Writes a verified set to disk and makes it current.
     fn go_live(&mut self, live: Live) -> Result<(), RepositoryError> {
         self.disk.write_online(&live.metadata.snapshot, &live.metadata.timestamp)?;
         self.live = Some(live);
@@ -234,7 +238,7 @@ impl Repository {
     }
 }
 
-/// Whether what a list says about withdrawn releases follows from the list before.
+/// Verifies that an offered list's withdrawals follow from the current list.
 fn withdrawals(current: &Published, offered: &Published) -> Result<(), RepositoryError> {
     let returned = |(name, since): &(&String, &u64)| {
         offered.withdrawn.get(*name) != Some(since) || offered.targets.contains_key(*name)
@@ -246,9 +250,9 @@ fn withdrawals(current: &Published, offered: &Published) -> Result<(), Repositor
         let why = if !current.targets.contains_key(name) {
             "it is not on the current list"
         } else if offered.targets.contains_key(name) {
-            "the list still has it"
+            "the list still contains it"
         } else if *since != offered.version {
-            "the list names another version than its own for that"
+            "the list must name its own version for the withdrawal"
         } else {
             continue;
         };

@@ -1,5 +1,5 @@
-//! The repository against publishers who make mistakes, thieves without their keys, and a disk that loses files; judged
-//! by a machine's own checks.
+//! Tests of the repository with mistaken publishers, forged metadata and a disk that loses files. Results are verified
+//! with a machine's own checks.
 
 use super::{Repository, RepositoryError, signing};
 use banyan_proto::{
@@ -74,17 +74,17 @@ impl Publisher {
     fn root(&self) -> String {
         signing::sign(&self.root, self.root.clone(), &[&self.root_key]).unwrap()
     }
-    /// Takes a release off the next list.
+    /// Withdraws a release in the next list.
     fn withdraw(&mut self, name: &str) {
         self.manifests.remove(name);
         self.withdrawn.insert(name.into(), self.version + 1);
     }
-    /// The next targets.json as things are.
+    /// Signs the next targets.json with the current releases.
     fn again(&mut self) -> String {
         self.version += 1;
         self.targets()
     }
-    /// The next targets.json with this manifest on it, and the manifest's text.
+    /// Signs the next targets.json with this manifest added. Returns it and the manifest's text.
     fn release(&mut self, manifest: &Manifest) -> (String, String) {
         let text = serde_json::to_string(manifest).unwrap();
         self.manifests.insert(manifest.target_name(), text.clone());
@@ -115,7 +115,7 @@ impl Publisher {
     }
 }
 
-/// A repository with a registered root, its publisher, and a machine that has enrolled.
+/// Creates a repository with a registered root, its publisher, and a machine that has enrolled.
 fn world() -> (TempDir, Repository, Publisher, TrustStore) {
     let folder = tempfile::tempdir().unwrap();
     let mut repository = Repository::open(folder.path(), NOW).unwrap();
@@ -179,7 +179,7 @@ fn the_first_root_must_be_true_ours_and_fresh() {
     let kept = repository.first_root().unwrap().to_owned();
     repository.register_root(&kept, None, NOW).unwrap();
     let thief = Publisher::new(&repository.online_keys());
-    assert!(repository.register_root(&thief.root(), None, NOW).is_err(), "a second first root");
+    assert!(repository.register_root(&thief.root(), None, NOW).is_err(), "a second first root was accepted");
     assert_eq!(repository.newest_root(), Some(kept.as_str()));
 }
 
@@ -188,12 +188,12 @@ fn a_newer_root_follows_the_old_one_and_keeps_the_releases_trusted() {
     let (folder, mut repository, mut publisher, machine) = world();
     publish(&mut repository, &mut publisher, &manifest("hello", 1, 0)).unwrap();
     let before = repository.versions().unwrap();
-    // A thief's, not signed by the old root's keys.
+    // A root from an attacker, not signed by the old root's keys.
     let mut thief = Publisher::new(&repository.online_keys());
     thief.root.version = NonZeroU64::new(2).unwrap();
     let error = repository.register_root(&thief.root(), None, NOW).unwrap_err();
     assert_eq!(error.reason(), Reason::MetadataForged);
-    // The publisher's own, but the published list would not be trusted under it.
+    // The publisher's own root, but the published list would not be trusted under it.
     let old = publisher.root.clone();
     publisher.root.version = NonZeroU64::new(2).unwrap();
     let stranger = pair().tuf_key();
@@ -202,7 +202,7 @@ fn a_newer_root_follows_the_old_one_and_keeps_the_releases_trusted() {
     publisher.root.roles.get_mut(&RoleType::Targets).unwrap().keyids = vec![id];
     let error = repository.register_root(&publisher.root(), None, NOW).unwrap_err();
     assert!(matches!(error, RepositoryError::RootRefused(TrustError::Forged { .. })), "{error}");
-    assert_eq!((repository.versions(), repository.roots.len()), (Some(before), 1), "nothing has changed");
+    assert_eq!((repository.versions(), repository.roots.len()), (Some(before), 1), "the repository changed");
 
     publisher.root = Root { version: NonZeroU64::new(2).unwrap(), ..old };
     repository.register_root(&publisher.root(), None, NOW).unwrap();
@@ -229,7 +229,7 @@ fn lists_that_publishers_did_not_sign_or_that_are_stale_are_refused() {
     repository.publish(&targets, &text, NOW).unwrap();
     let live = repository.versions();
     repository.publish(&targets, &text, NOW).unwrap();
-    assert_ne!(repository.versions(), live, "the same again is signed again, and no error");
+    assert_ne!(repository.versions(), live, "publishing the same release again must succeed and sign again");
     publisher.version = 0;
     let error = publish(&mut repository, &mut publisher, &manifest("hello", 2, 0)).unwrap_err();
     assert!(matches!(error, RepositoryError::OldTargets { current: 1, offered: 1 }), "{error}");
@@ -240,19 +240,19 @@ fn releases_disappear_or_change_only_on_purpose() {
     let (folder, mut repository, mut publisher, _) = world();
     publish(&mut repository, &mut publisher, &manifest("hello", 1, 0)).unwrap();
     publish(&mut repository, &mut publisher, &manifest("hello", 2, 2)).unwrap();
-    // Other contents under an old name.
+    // Different contents under an existing name.
     let old = publisher.manifests.clone();
     let mut changed = manifest("hello", 2, 2);
     changed.notes = "changed".into();
     let error = publish(&mut repository, &mut publisher, &changed).unwrap_err();
     assert!(matches!(error, RepositoryError::Changed(_)), "{error}");
     publisher.manifests = old.clone();
-    // Below what this package's machines take, which a restart does not forget.
+    // Below the package's minimum accepted sequence, which must survive a restart.
     let mut repository = Repository::open(folder.path(), NOW).unwrap();
     let error = publish(&mut repository, &mut publisher, &manifest("hello", 0, 0)).unwrap_err();
     assert_eq!(error.reason(), Reason::BelowFloor);
     publisher.manifests = old.clone();
-    // Another release is given other contents in passing.
+    // The contents of another release change along the way.
     publisher.manifests.insert("hello/1.json".into(), "{}".into());
     let error = publish(&mut repository, &mut publisher, &manifest("hello", 3, 0)).unwrap_err();
     assert!(matches!(&error, RepositoryError::Changed(name) if name == "hello/1.json"), "{error}");
@@ -262,12 +262,12 @@ fn releases_disappear_or_change_only_on_purpose() {
     let error = publish(&mut repository, &mut publisher, &manifest("hello", 3, 0)).unwrap_err();
     assert!(matches!(error, RepositoryError::UnknownTarget(_)), "{error}");
     publisher.manifests = old;
-    // One is missing.
+    // A release is missing.
     publisher.manifests.remove("hello/1.json");
     let (targets, text) = publisher.release(&manifest("hello", 3, 0));
     let error = repository.publish(&targets, &text, NOW).unwrap_err();
     assert!(matches!(&error, RepositoryError::Disappeared(names) if names == &["hello/1.json"]), "{error}");
-    // Named as withdrawn it is off the list; other releases may come with it.
+    // Named as withdrawn, the release leaves the list; others may be added with it.
     publisher.withdraw("hello/1.json");
     publish(&mut repository, &mut publisher, &manifest("hello", 3, 0)).unwrap();
     assert!(matches!(repository.proof("hello", 1), Err(RepositoryError::NoSuchRelease { .. })));
@@ -276,22 +276,22 @@ fn releases_disappear_or_change_only_on_purpose() {
     publisher.withdraw("other/1.json");
     let list = publisher.again();
     assert_eq!(repository.replace_list(&list, NOW).unwrap(), ["other/1.json"]);
-    assert!(repository.replace_list(&list, NOW).unwrap().is_empty(), "the same again is no error");
+    assert!(repository.replace_list(&list, NOW).unwrap().is_empty(), "sending the same list again must succeed");
     assert_eq!(repository.withdrawn().1, publisher.version);
-    // A restart does not forget it, and the bytes that only they had are known.
+    // The withdrawals survive a restart, and the artifacts that only withdrawn releases have are known.
     let mut repository = Repository::open(folder.path(), NOW).unwrap();
     assert_eq!(repository.withdrawn().0.into_iter().collect::<Vec<_>>(), ["hello/1.json", "other/1.json"]);
     let only: Vec<Digest> =
         [("hello", 1), ("other", 1)].iter().map(|(p, s)| manifest(p, *s, 0).artifacts[0].digest).collect();
     assert!(only.iter().all(|digest| repository.only_withdrawn().contains(digest)));
-    // It never comes back: not as it was, not changed, not by being forgotten.
+    // A withdrawn release never returns: neither unchanged, nor changed, nor by being left off the withdrawals.
     let kept = (publisher.manifests.clone(), publisher.withdrawn.clone());
     let error = publish(&mut repository, &mut publisher, &manifest("other", 1, 0)).unwrap_err();
     assert!(matches!(&error, RepositoryError::Returned(name) if name == "other/1.json"), "{error}");
     publisher.withdrawn.clear();
     let error = publish(&mut repository, &mut publisher, &manifest("other", 1, 0)).unwrap_err();
     assert!(matches!(&error, RepositoryError::Returned(_)), "{error}");
-    // What is not published cannot be withdrawn, and not by another version's name.
+    // An unpublished release cannot be withdrawn, and a withdrawal must name the list's own version.
     (publisher.manifests, publisher.withdrawn) = kept;
     let good = publisher.withdrawn.clone();
     for (name, version) in [("nothing/1.json", publisher.version + 1), ("hello/2.json", 1)] {
@@ -314,7 +314,7 @@ fn new_targets_keys_come_with_a_list_that_they_have_signed() {
     publisher.rotate_targets();
     let root = publisher.root();
     let list = publisher.again();
-    // No list, one that the old key signed, one that lacks a release.
+    // No list, or one that the old key signed.
     for wrong in [None, Some(by_the_old_key.as_str())] {
         let error = repository.register_root(&root, wrong, NOW).unwrap_err();
         assert!(matches!(error, RepositoryError::RootRefused(_)), "{error}");
@@ -324,9 +324,9 @@ fn new_targets_keys_come_with_a_list_that_they_have_signed() {
     let error = repository.register_root(&root, Some(&publisher.targets()), NOW).unwrap_err();
     assert!(matches!(error, RepositoryError::Disappeared(_)), "{error}");
     publisher.manifests = kept;
-    assert_eq!(repository.roots().len(), 1, "something was changed");
+    assert_eq!(repository.roots().len(), 1, "the repository changed");
 
-    // A power cut between list and root leaves the old state, one after the root the new one.
+    // A power cut between list and root leaves the old state; one after the root leaves the new state.
     let next = folder.path().join("targets/next.json");
     std::fs::write(&next, &list).unwrap();
     let reopened = Repository::open(folder.path(), NOW).unwrap();
@@ -369,16 +369,16 @@ fn snapshot_and_timestamp_are_renewed_in_good_time() {
     let proof = repository.proof("hello", 1).unwrap();
     assert!(judge(&machine, &proof, NOW.plus(DAY + DAY / 4)).is_ok());
     assert_eq!(judge(&machine, &proof, NOW.plus(2 * DAY)).unwrap_err().reason(), Reason::MetadataExpired);
-    // A server that was off for a month signs anew when it starts.
+    // A server that was off for a month signs again when it starts.
     let later = NOW.plus(30 * DAY);
     let reopened = Repository::open(folder.path(), later).unwrap();
     assert!(judge(&machine, &reopened.proof("hello", 1).unwrap(), later).is_ok());
-    // When the publishers' signature has expired, no signature of the server helps.
+    // Once the publishers' signature has expired, the server's signatures do not help.
     let mut expired = Repository::open(folder.path(), publisher.expires.plus(1)).unwrap();
     assert!(expired.current().is_none());
     assert_eq!(expired.publisher_expires(), Some(publisher.expires));
     assert_eq!(expired.refresh(publisher.expires.plus(1)).unwrap_err().reason(), Reason::MetadataExpired);
-    // The list is still there for the publisher to sign again.
+    // The list is still available for the publisher to sign again.
     assert_eq!(expired.targets(), repository.targets());
 }
 
@@ -388,20 +388,20 @@ fn power_cuts_leave_a_usable_repository() {
     publish(&mut repository, &mut publisher, &manifest("hello", 1, 0)).unwrap();
     let machine = judge(&machine, &repository.proof("hello", 1).unwrap(), NOW).unwrap();
     let (targets, text) = publisher.release(&manifest("hello", 2, 0));
-    // After the manifest and the list were written, before snapshot and timestamp.
+    // Interrupted after the manifest and the list were written, before snapshot and timestamp.
     std::fs::write(folder.path().join("manifests/hello/2.json"), &text).unwrap();
     std::fs::write(folder.path().join("targets/2.json"), &targets).unwrap();
     std::fs::write(folder.path().join("targets/3.json.new"), "half a fi").unwrap();
     let mut reopened = Repository::open(folder.path(), NOW).unwrap();
     let machine = judge(&machine, &reopened.proof("hello", 2).unwrap(), NOW).unwrap();
     reopened.publish(&targets, &text, NOW).unwrap();
-    // The disk ate the online files: what is signed next is above what machines have seen, by the clock.
+    // The online files are lost: the next versions, taken from the clock, are above those that machines have seen.
     for name in ["snapshot.json", "timestamp.json"] {
         std::fs::remove_file(folder.path().join(name)).unwrap();
     }
     let reopened = Repository::open(folder.path(), NOW.plus(60)).unwrap();
     judge(&machine, &reopened.proof("hello", 2).unwrap(), NOW).unwrap();
-    // A manifest that rotted is not handed out.
+    // A damaged manifest is not returned.
     std::fs::write(folder.path().join("manifests/hello/2.json"), text.replace("1.2", "6.6")).unwrap();
     assert!(matches!(reopened.manifest("hello", 2), Err(RepositoryError::Damaged { .. })));
 }

@@ -13,7 +13,7 @@ use banyan_proto::{
 use serde::Deserialize;
 use sqlx::{SqliteConnection, query, sqlite::SqliteRow};
 
-/// The server's own signature is not checked again: the text beside it is read as it stands.
+/// A signed document's payload. Read without verifying the signature again, which is the server's own.
 #[derive(Deserialize)]
 struct Payload {
     payload: String,
@@ -63,7 +63,8 @@ async fn insert(to: &mut SqliteConnection, row: &DeploymentRow) -> Stored<()> {
     Ok(())
 }
 
-/// Ends, in older open deployments of the package, what the new one takes over.
+/// Ends the parts of older open deployments of the package that the new deployment takes over. Returns the deployments
+/// that ended.
 async fn supersede(tx: &mut SqliteConnection, row: &DeploymentRow) -> Stored<Vec<DeploymentId>> {
     let older = query(
         "SELECT id FROM deployments WHERE package = ? AND id <> ? AND state IN ('running', 'halted') ORDER BY number",
@@ -81,7 +82,7 @@ async fn supersede(tx: &mut SqliteConnection, row: &DeploymentRow) -> Stored<Vec
              AND machine IN (SELECT machine FROM addressees WHERE deployment = ? AND stage = 'expected')",
         )
         .bind(word(&Reason::OrderSuperseded)?)
-        .bind(format!("deployment {} of the same package came later", row.order.id.short()))
+        .bind(format!("replaced by deployment {} of the same package", row.order.id.short()))
         .bind(id.0.as_slice())
         .bind(row.order.id.0.as_slice())
         .execute(&mut *tx)

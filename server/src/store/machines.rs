@@ -21,7 +21,7 @@ async fn insert_certificate(to: &mut SqliteConnection, row: &CertificateRow) -> 
     Ok(())
 }
 
-/// Ends a machine's part in everything: another one was enrolled in its place. Gives its group.
+/// Ends a machine's part in all deployments, because another was enrolled in its place. Returns its group.
 async fn retire(
     tx: &mut SqliteConnection,
     old: MachineId,
@@ -43,7 +43,7 @@ async fn retire(
          AND stage NOT IN ('installed', 'failed') RETURNING deployment",
     )
     .bind(word(&Reason::Retired)?)
-    .bind(format!("machine {} was enrolled in its place", new.short()))
+    .bind(format!("machine {} was enrolled to replace it", new.short()))
     .bind(old.0.as_slice())
     .fetch_all(&mut *tx)
     .await?;
@@ -71,11 +71,11 @@ impl Machines for Sqlite {
         let mut tx = self.begin().await?;
         let row = query("SELECT epoch, crl_number, policy_number FROM server").fetch_one(&mut *tx).await?;
         let from = Columns(&row).number("epoch")?;
-        // Nobody knows how far the lost server had counted, or how often this backup has been restored: the clock is ahead
-        // of both, since epochs rise with restores and lists a few times a day.
+        // It is unknown how far the lost server had counted, and how often this backup has been restored. The clock is
+        // above both, because epochs rise only with restores, and list numbers a few times a day.
         let above = |number: u64| now.0.max(number + 1);
         let (to, crl_number) = (above(from), above(Columns(&row).number("crl_number")?));
-        // As the backup has them, policies are newer than whatever machines were told since.
+        // The restored policies must count as newer than any that machines received since the backup.
         let policy_number = above(Columns(&row).number("policy_number")?);
         query("UPDATE server SET epoch = ?, crl_number = ?, policy_number = ?")
             .bind(signed(to))
@@ -149,7 +149,7 @@ impl Machines for Sqlite {
             .fetch_optional(&mut *tx)
             .await?;
         let Some(token) = token else { return Ok(Enrolled::Unknown) };
-        // Found by the secret's hash, which nobody can choose; compared once more without telling by time how far it fits.
+        // Looked up by the secret's hash, which cannot be chosen; compared again in constant time.
         let hash: Vec<u8> = token.try_get("hash")?;
         if constant_time::verify_slices_are_equal(&hash, &secret.0).is_err() {
             return Ok(Enrolled::Unknown);

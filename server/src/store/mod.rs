@@ -1,7 +1,7 @@
-//! What the server remembers, behind traits: SQLite today, PostgreSQL when a site outgrows it.
+//! The server's database, behind traits: SQLite today, PostgreSQL when a site outgrows it.
 //!
-//! One trait per subject, so that a reader finds what is kept about machines, deployments or progress in one place.
-//! Every method is one transaction: when it returns, the change is on the disk.
+//! There is one trait per subject: machines, policies, deployments, progress. Every method is one transaction: when it
+//! returns, the change is on disk.
 
 mod deployments;
 mod machines;
@@ -20,48 +20,48 @@ use banyan_proto::{
 };
 use std::net::SocketAddr;
 
-/// Why something could not be remembered or found again. The server's fault, never the caller's.
+/// Why the store failed. Always the server's fault, never the caller's.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database refused: disk full, file gone, locked for too long.
-    #[error("the database does not answer: {0}")]
+    /// The database failed: disk full, file missing, or locked for too long.
+    #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
-    /// The database's form could not be brought up to date.
-    #[error("the database could not be brought up to this version's form: {0}")]
+    /// The database's schema could not be upgraded.
+    #[error("cannot upgrade the database to this version's schema: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
-    /// Something in it is not what this program wrote.
-    #[error("the database holds a damaged {0}; restore it from the backup")]
+    /// Stored data is not what this program wrote.
+    #[error("the database contains a damaged {0}; restore it from the backup")]
     Damaged(&'static str),
 }
 
 pub(crate) type Stored<T> = Result<T, StoreError>;
 
-/// What the server knows about itself.
+/// The server's identity and epoch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts {
-    /// Its identity.
+    /// The server's identifier.
     pub(crate) id: MachineId,
-    /// Raised when it is restored from a backup.
+    /// The epoch; raised after a restore from a backup.
     pub(crate) epoch: u64,
 }
 
-/// What raising the epoch did.
+/// The result of raising the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Raised {
-    /// The epoch before.
+    /// The previous epoch.
     pub from: u64,
-    /// The epoch from now on.
+    /// The new epoch.
     pub to: u64,
-    /// Deployments that were open and are over now.
+    /// The number of open deployments that ended.
     pub ended: usize,
 }
 
 /// Numbers that only rise.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Counter {
-    /// Of orders.
+    /// The number of the last order.
     Order,
-    /// Of revocation lists.
+    /// The number of the last revocation list.
     Crl,
 }
 
@@ -77,14 +77,14 @@ pub(crate) struct MachineRow {
     pub(crate) enrolled: UnixSeconds,
     pub(crate) seen: UnixSeconds,
     pub(crate) revoked: Option<UnixSeconds>,
-    /// Why it takes part in nothing until an administrator says so.
+    /// Why the machine is quarantined until an administrator readmits it.
     pub(crate) aside: Option<Reason>,
-    /// Enrolled in its place; it is revoked then.
+    /// The machine enrolled in its place; set only if this one is revoked.
     pub(crate) replaced_by: Option<MachineId>,
 }
 
 impl MachineRow {
-    /// Why it takes part in nothing, if it does not.
+    /// Returns why the machine is excluded, or `None` if it is not.
     pub(crate) fn out(&self) -> Option<Reason> {
         match (self.revoked, self.replaced_by) {
             (Some(_), Some(_)) => Some(Reason::Retired),
@@ -94,18 +94,18 @@ impl MachineRow {
     }
 }
 
-/// A join secret, but for the secret itself.
+/// A join secret, stored as its hash.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TokenRow<'a> {
     pub(crate) hash: Digest,
     pub(crate) uses: u32,
     pub(crate) expires: UnixSeconds,
     pub(crate) group: Option<&'a str>,
-    /// Retired when the secret is used.
+    /// The machine that is retired when the secret is used.
     pub(crate) replaces: Option<MachineId>,
 }
 
-/// A certificate that was issued.
+/// An issued certificate.
 #[derive(Debug, Clone)]
 pub(crate) struct CertificateRow {
     pub(crate) serial: Vec<u8>,
@@ -114,21 +114,21 @@ pub(crate) struct CertificateRow {
     pub(crate) expires: UnixSeconds,
 }
 
-/// How an enrolment ended.
+/// The result of an enrolment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Enrolled {
-    /// The machine is in.
+    /// The machine is enrolled.
     Done {
-        /// It joined this group.
+        /// The group that it joined.
         group: Option<String>,
-        /// This one was retired for it.
+        /// The machine that was retired for it.
         retired: Option<MachineId>,
     },
-    /// Nobody made this secret.
+    /// The secret is unknown.
     Unknown,
-    /// As many machines as it was for have enrolled.
+    /// The secret has no uses left.
     UsedUp,
-    /// Its time is over.
+    /// The secret has expired.
     Expired,
 }
 
@@ -139,11 +139,11 @@ pub(crate) struct DeploymentRow {
     pub(crate) signed: Signed<Order>,
     pub(crate) version: String,
     pub(crate) state: DeploymentState,
-    /// Milliseconds since 1970.
+    /// When it was accepted, in milliseconds since 1970.
     pub(crate) accepted_ms: u64,
     pub(crate) size: u64,
     pub(crate) chunks: u32,
-    /// What was asked for, so that it can be asked for again.
+    /// The original request, for a retry.
     pub(crate) request: Deploy,
     pub(crate) server_sent: u64,
 }
@@ -153,11 +153,11 @@ pub(crate) struct DeploymentRow {
 pub(crate) struct NewDeployment<'a> {
     pub(crate) row: &'a DeploymentRow,
     pub(crate) lists: &'a [AddresseeList],
-    /// In the order of the first list, then those that cannot take part.
+    /// The target machines in the order of the first list, then those that cannot take part.
     pub(crate) addressees: &'a [AddresseeRow],
 }
 
-/// How one machine is in one deployment.
+/// One machine's progress in one deployment.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct AddresseeRow {
     pub(crate) machine: MachineId,
@@ -183,20 +183,20 @@ impl AddresseeRow {
             installed_after: None,
         }
     }
-    /// Whether nothing more will happen.
+    /// Returns whether the machine has finished or failed.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Installed | Stage::Failed)
     }
 }
 
-/// A report, and how long after the deployment's acceptance it came (milliseconds).
+/// A report, and how long after the deployment's acceptance it arrived (milliseconds).
 #[derive(Debug, Clone)]
 pub(crate) struct Arrived {
     pub(crate) report: Report,
     pub(crate) after_ms: u64,
 }
 
-/// What the server itself noticed and a person should see.
+/// A suspicious event that administrators should see.
 #[derive(Debug, Clone)]
 pub(crate) struct Suspicion {
     pub(crate) at: UnixSeconds,
@@ -206,100 +206,101 @@ pub(crate) struct Suspicion {
     pub(crate) detail: String,
 }
 
-/// What an administrator laid down.
+/// An administrator's policy.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PolicyRow {
-    /// For the machines of this group; none: for all that have none of their own.
+    /// The group it applies to; `None` for all machines whose group has no policy of its own.
     pub(crate) group: Option<String>,
-    /// Of this change; rises over all groups.
+    /// The number of this change; rises across all groups.
     pub(crate) number: u64,
     pub(crate) at: UnixSeconds,
-    /// None: it was taken back.
+    /// The policy; `None` if it was removed.
     pub(crate) policy: Option<Policy>,
 }
 
-/// What has changed in a deployment.
+/// What changed in deployments.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Changed {
-    /// Deployments in which a machine got further.
+    /// Deployments in which a machine made progress.
     pub(crate) progressed: Vec<DeploymentId>,
-    /// Deployments of which every addressee has succeeded or failed now.
+    /// Deployments in which every target machine has now succeeded or failed.
     pub(crate) finished: Vec<DeploymentId>,
 }
 
-/// Machines, their certificates, and the right to enrol.
+/// Machines, their certificates, and join secrets.
 #[async_trait]
 pub(crate) trait Machines {
-    /// The server's own facts; made at the first call.
+    /// Returns the server's identity and epoch; creates them at the first call.
     async fn facts(&self) -> Stored<Facts>;
-    /// The server was restored from a backup: raises the epoch and the number of revocation lists above everything that
-    /// machines can have seen, and ends what was open.
+    /// Raises the epoch after a restore from a backup. Also raises the revocation list number above everything that
+    /// machines can have seen, and ends open deployments.
     async fn raise_epoch(&self, now: UnixSeconds) -> Stored<Raised>;
-    /// The next number.
+    /// Increments a counter and returns its new value.
     async fn next(&self, counter: Counter) -> Stored<u64>;
     async fn machines(&self) -> Stored<Vec<MachineRow>>;
     async fn add_token(&self, token: TokenRow<'_>) -> Stored<()>;
-    /// Takes one use of the secret, adds machine and certificate and retires the machine it replaces, all or nothing. The
+    /// Uses the secret once, adds machine and certificate, and retires the machine it replaces, in one transaction. The
     /// group is the secret's, else that of the replaced machine.
     async fn enrol(&self, secret: Digest, row: &MachineRow, certificate: &CertificateRow) -> Stored<Enrolled>;
-    /// What the machine says about itself: label, software, addresses, when it was seen.
+    /// Stores what the machine reports about itself: label, software, addresses, and when it was seen.
     async fn update_machine(&self, row: &MachineRow) -> Stored<()>;
-    /// Remembers a further certificate; `false` when the machine has been revoked meanwhile.
+    /// Stores a further certificate. Returns `false` if the machine is revoked or unknown.
     async fn add_certificate(&self, certificate: &CertificateRow) -> Stored<bool>;
-    /// `false` when there is no such machine; revoking twice changes nothing.
+    /// Revokes a machine. Returns `false` if there is no such machine; revoking again changes nothing.
     async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> Stored<bool>;
-    /// Sets a machine aside for a reason, or takes it back.
+    /// Quarantines a machine for a reason, or readmits it with `None`.
     async fn set_aside(&self, machine: MachineId, reason: Option<Reason>) -> Stored<()>;
-    /// Serials of all certificates of revoked machines, with the time of the revocation.
+    /// Returns the serials of all certificates of revoked machines, with the times of revocation.
     async fn revoked_serials(&self) -> Stored<Vec<(Vec<u8>, UnixSeconds)>>;
     async fn add_suspicion(&self, suspicion: &Suspicion) -> Stored<()>;
-    /// Forgets what is older than this and only of interest for a while: reports, suspicions, secrets that have expired.
+    /// Deletes reports, suspicious events and expired join secrets that are older than this.
     async fn forget(&self, before: UnixSeconds) -> Stored<()>;
 }
 
-/// What administrators lay down for the people at their machines.
+/// The administrators' policies.
 #[async_trait]
 pub(crate) trait Policies {
-    /// All of them, those that were taken back included.
+    /// Returns all policies, including removed ones.
     async fn policies(&self) -> Stored<Vec<PolicyRow>>;
-    /// Sets one, or takes it back; the change is kept for ever.
+    /// Sets or removes a policy. Every change is kept permanently.
     async fn set_policy(&self, group: Option<&str>, policy: Option<&Policy>, now: UnixSeconds) -> Stored<PolicyRow>;
 }
 
 /// Deployments and their lists.
 #[async_trait]
 pub(crate) trait Deployments {
-    /// Keeps a new deployment. Machines of older, open deployments of the same package that this one addresses too end
-    /// there as superseded; gives the deployments that are over by that.
+    /// Stores a new deployment. Its machines end as superseded in older open deployments of the same package. Returns
+    /// the deployments that end because of this.
     async fn add_deployment(&self, new: NewDeployment<'_>) -> Stored<Vec<DeploymentId>>;
-    /// All of them, newest first.
+    /// Returns all deployments, newest first.
     async fn deployments(&self) -> Stored<Vec<DeploymentRow>>;
     async fn deployment(&self, id: DeploymentId) -> Stored<Option<DeploymentRow>>;
-    /// Its lists, by stripe.
+    /// Returns the deployment's lists, by stripe.
     async fn lists(&self, id: DeploymentId) -> Stored<Vec<AddresseeList>>;
-    /// Changes the state from one of `from`; `false` when it is in another one.
+    /// Changes the state from one of `from`. Returns `false` if it is in another state.
     async fn set_state(&self, id: DeploymentId, from: &[DeploymentState], to: DeploymentState) -> Stored<bool>;
-    /// It is over: whoever has not finished ends with that reason. Says whether it was under way until now.
+    /// Ends the deployment; machines that have not finished fail with this reason. Returns whether it was open until
+    /// now.
     async fn end(&self, id: DeploymentId, reason: Reason, detail: &str) -> Stored<bool>;
     async fn add_server_sent(&self, id: DeploymentId, bytes: u64) -> Stored<()>;
 }
 
-/// How far each machine is.
+/// The machines' progress.
 #[async_trait]
 pub(crate) trait Progress {
     async fn addressees(&self, id: DeploymentId) -> Stored<Vec<AddresseeRow>>;
     async fn addressee(&self, id: DeploymentId, machine: MachineId) -> Stored<Option<AddresseeRow>>;
-    /// How many are at each stage.
+    /// Returns how many machines are at each stage.
     async fn counts(&self, id: DeploymentId) -> Stored<Vec<(Stage, u32)>>;
-    /// Running or halted deployments in which the machine is neither done nor failed.
+    /// Returns running or halted deployments in which the machine has neither succeeded nor failed.
     async fn expected(&self, machine: MachineId) -> Stored<Vec<DeploymentId>>;
-    /// Everyone who is neither done nor failed, in all running deployments.
+    /// Returns all machines that have neither succeeded nor failed, in running deployments.
     async fn unfinished(&self) -> Stored<Vec<(DeploymentId, AddresseeRow)>>;
-    /// Up to `limit` machines that hold a deployment's artifact, those that finished last first.
+    /// Returns up to `limit` machines that hold the deployment's artifact, the most recent first.
     async fn holders(&self, id: DeploymentId, limit: u32) -> Stored<Vec<MachineId>>;
-    /// Takes reports in; those that came before are passed over.
+    /// Stores reports and applies them. Ignores reports that were already received.
     async fn take_reports(&self, machine: MachineId, reports: &[Arrived], now: UnixSeconds) -> Stored<Changed>;
-    /// The receipt that counts for this machine: the one given here, or the one it already had.
+    /// Stores the receipt unless the machine already has one. Returns the one that is valid.
     async fn keep_receipt(
         &self,
         receipt: &Receipt,
@@ -308,10 +309,10 @@ pub(crate) trait Progress {
         after_ms: u64,
     ) -> Stored<Signed<Receipt>>;
     async fn receipt(&self, id: DeploymentId, machine: MachineId) -> Stored<Option<Signed<Receipt>>>;
-    /// Notes why a machine is not further, unless it is done or failed.
+    /// Records why a machine is not progressing, unless it has succeeded or failed.
     async fn note(&self, id: DeploymentId, machine: MachineId, reason: Reason, detail: &str) -> Stored<()>;
 }
 
-/// Everything.
+/// All of the store's traits.
 pub(crate) trait Store: Machines + Policies + Deployments + Progress + Send + Sync + 'static {}
 impl<T: Machines + Policies + Deployments + Progress + Send + Sync + 'static> Store for T {}

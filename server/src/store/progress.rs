@@ -1,4 +1,4 @@
-//! How far each machine is, receipts and reports, in SQLite.
+//! Progress, receipts and reports in SQLite.
 
 use super::{
     AddresseeRow, Arrived, Changed, Progress, Stored,
@@ -78,7 +78,7 @@ async fn write(to: &mut SqliteConnection, id: DeploymentId, row: &AddresseeRow) 
     Ok(())
 }
 
-/// When every addressee has succeeded or failed, an open deployment gets this state; says whether that is so now.
+/// Gives an open deployment this state if every target machine has succeeded or failed. Returns whether it did.
 pub(super) async fn end_if_over(tx: &mut SqliteConnection, id: DeploymentId, state: DeploymentState) -> Stored<bool> {
     let done = query(
         "UPDATE deployments SET state = ? WHERE id = ? AND state IN ('running', 'halted') AND NOT EXISTS \

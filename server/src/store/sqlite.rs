@@ -1,4 +1,4 @@
-//! SQLite: how it is opened, and how ids, words and documents lie in its columns.
+//! SQLite: opens the database and converts between columns and the server's types.
 
 use super::{StoreError, Stored};
 use banyan_proto::{DeploymentId, MachineId, UnixSeconds};
@@ -16,13 +16,13 @@ pub(crate) struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the database, makes it at the first start, brings it up to this version's form.
+    /// Opens the database. Creates it at the first start and upgrades its schema.
     pub(crate) async fn open(path: &Path) -> Stored<Self> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            // What was accepted must not be lost with the power.
+            // Accepted changes must survive a power cut.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(20));
@@ -30,7 +30,7 @@ impl Sqlite {
         sqlx::migrate!("./migrations").run(&pool).await?;
         Ok(Self { pool })
     }
-    /// A transaction that writes: it takes the only writer's place at once, so that it never fails half-way for it.
+    /// Begins a write transaction. Takes the write lock at once, so that it cannot fail half-way for lack of it.
     pub(super) async fn begin(&self) -> Stored<Transaction<'static, Driver>> {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
@@ -39,7 +39,7 @@ impl Sqlite {
     }
 }
 
-/// A closed word of the protocol (a state, a stage, a reason), as it stands in JSON without its quotes.
+/// Converts a protocol enum (a state, a stage, a reason) to its JSON string without quotes.
 pub(super) fn word<T: Serialize>(value: &T) -> Stored<String> {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => Ok(word),
@@ -51,7 +51,7 @@ pub(super) fn json<T: Serialize>(value: &T) -> Stored<String> {
     serde_json::to_string(value).map_err(|_| StoreError::Damaged("document"))
 }
 
-/// Reads columns, naming what is damaged.
+/// Reads columns. Errors name the damaged column.
 pub(super) struct Columns<'a>(pub(super) &'a SqliteRow);
 
 impl Columns<'_> {
@@ -104,7 +104,7 @@ fn parse_word<T: DeserializeOwned>(word: String, column: &'static str) -> Stored
     serde_json::from_value(serde_json::Value::String(word)).map_err(|_| StoreError::Damaged(column))
 }
 
-/// Numbers go into the database as signed ones; what does not fit is as good as the largest.
+/// Converts a number to SQLite's signed integer. Values that do not fit become the largest.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,5 +1,5 @@
-//! What administrators offer for self-service: only what the policy of the machine's group names, only the newest release with a
-//! file for the machine, and one order of it for whoever asks, for that machine alone.
+//! Tests of the catalogue: a machine is offered only what its group's policy names, only the newest release with a file
+//! for the machine, and gets one order for it, for itself alone.
 
 use crate::{
     publisher::manifest,
@@ -29,7 +29,7 @@ async fn get(agent: &Agent, package: &str, manifest: Digest) -> Result<Help, Ref
     let asked = CatalogueRequest { package: package.into(), manifest };
     agent.session().await.post("/v1/catalogue", &asked).await
 }
-/// The digest of the manifest that [`World::publish`] made.
+/// Returns the digest of the manifest that [`World::publish`] made.
 fn digest(package: &str, sequence: u64, files: Files<'_>) -> Digest {
     Digest::of(serde_json::to_string(&manifest(package, sequence, files)).unwrap().as_bytes())
 }
@@ -46,7 +46,7 @@ async fn what_is_offered_is_the_groups_and_one_order_comes_of_asking() {
     let not_offered = async |package, manifest| {
         assert_refused(get(&agent, package, manifest).await, StatusCode::FORBIDDEN, Reason::NotOffered);
     };
-    // Without a policy, with one for another group, and with one for nobody.
+    // Without a policy, with one for another group, and with one that offers to no one.
     assert_eq!(look(&agent).await, Catalogue::default());
     not_offered("drawing", newest).await;
     offer(&world, Some("lab"), Who::Everyone, &["drawing"]).await;
@@ -60,7 +60,7 @@ async fn what_is_offered_is_the_groups_and_one_order_comes_of_asking() {
     assert_eq!(seen, [("drawing", "1.2", 30_000)]);
     assert_eq!((releases[0].manifest, releases[0].publisher.as_str()), (newest, "tests"));
     not_offered("secret", digest("secret", 1, old)).await;
-    // An older release, whatever is wrong with it, is not what is offered; nor is what was never published, or another package's.
+    // Not offered: an older release, one that was never published, and one of another package.
     for wrong in [digest("drawing", 1, old), digest("secret", 1, old), Digest([7; 32])] {
         assert_refused(get(&agent, "drawing", wrong).await, StatusCode::CONFLICT, Reason::NotOffered);
     }
@@ -73,7 +73,7 @@ async fn what_is_offered_is_the_groups_and_one_order_comes_of_asking() {
     let again = get(&agent, "drawing", newest).await.unwrap();
     assert_eq!(again.offers[0].order.verify(&agent.keys).unwrap().id, order.id, "the same order");
     assert_eq!(world.status(order.id).await.state, DeploymentState::Running);
-    // What is no longer offered is not ordered again, by whoever was shown it before.
+    // A release that is no longer offered cannot be ordered, even if the machine saw it before.
     offer(&world, Some("office"), Who::Everyone, &["secret"]).await;
     not_offered("drawing", newest).await;
 }
@@ -88,7 +88,7 @@ async fn a_machine_is_offered_what_has_a_file_for_it_and_the_administrators_orde
     assert_eq!((look(&linux).await.releases.len(), look(&windows).await.releases.len()), (0, 1));
     let offered = digest("drawing", 1, files);
     assert_refused(get(&linux, "drawing", offered).await, StatusCode::CONFLICT, Reason::NotOffered);
-    // A newer release has come, and is on its way there by the administrator's order.
+    // A newer release is published while an administrator's deployment of the older one is under way there.
     world.deploy("drawing", Selection::Machines(vec![windows.id.to_string()]), 1).await;
     let newer: Files = &[("windows-x86_64", &[2; 20_000])];
     world.publish("drawing", 2, newer).await;
@@ -115,7 +115,7 @@ async fn nobody_has_orders_made_without_end() {
     }
     let last = get(&agent, &names[20], digest(&names[20], 1, files)).await;
     assert_refused(last, StatusCode::CONFLICT, Reason::Busy);
-    // What is ordered already is no further order.
+    // A package that is already ordered does not count as a further order.
     get(&agent, &names[0], digest(&names[0], 1, files)).await.unwrap();
 }
 

@@ -1,5 +1,5 @@
-//! Two boots of one identity at once: both are set aside, with the reason, until an administrator takes the identity back.
-//! A restart, however quick or rough, is none.
+//! Clone detection: two running agents with one identity are both quarantined, with the reason, until an administrator
+//! readmits the identity. A restart, however quick or rough, is not mistaken for a clone.
 
 use crate::world::{Agent, PATIENCE, Refused, World, assert_refused, csr};
 use banyan_proto::{
@@ -23,12 +23,13 @@ async fn say(agent: &Agent, boot: u64, last: u64, wait_seconds: u32) -> Result<u
     Ok(reply.number)
 }
 
-/// Two agents with this identity run: 1 was first, 2 is a clone of it. Ends when that has been noticed.
+/// Runs two agents with this identity: 1 is the first, 2 is its clone. Returns once the clone is detected.
 async fn clone(agent: &Agent) {
     let first = say(agent, 1, 0, 0).await.unwrap();
     say(agent, 2, 0, 0).await.unwrap();
-    // It need not wait until there is news: whether it lives is the question.
-    let second = timeout(PATIENCE, say(agent, 1, first, 300)).await.expect("it is answered at once").unwrap();
+    // The answer must not wait for news: the server asks whether the earlier start is still running.
+    let second =
+        timeout(PATIENCE, say(agent, 1, first, 300)).await.expect("the check-in was not answered at once").unwrap();
     assert_refused(say(agent, 1, second, 0).await, SET_ASIDE.0, SET_ASIDE.1);
 }
 
@@ -40,7 +41,7 @@ async fn restarts_are_no_clones_even_when_the_last_words_of_the_dead_come_late()
     for boot in 1..20 {
         let number = say(&agent, boot, 0, 0).await.unwrap();
         if before.0 > 0 {
-            // Sent before kill -9, read afterwards; nobody is there to take the answers.
+            // Sent before kill -9, read afterwards; the answers reach no process.
             say(&agent, before.0, before.1, 0).await.unwrap();
             say(&agent, before.0, before.1, 0).await.unwrap();
         }
@@ -61,10 +62,11 @@ async fn whoever_waits_for_news_is_asked_at_once_whether_it_lives() {
         say(&agent, 2, first, 300).await
     };
     let rest = async {
-        let answered = timeout(PATIENCE, waiting).await.expect("the long poll is answered").unwrap();
+        let answered = timeout(PATIENCE, waiting).await.expect("the long poll was not answered").unwrap();
         say(&agent, 1, answered, 300).await
     };
-    let (one, two) = timeout(PATIENCE, async { tokio::join!(rest, other) }).await.expect("both are told");
+    let (one, two) =
+        timeout(PATIENCE, async { tokio::join!(rest, other) }).await.expect("both agents must be refused in time");
     assert_refused(one, SET_ASIDE.0, SET_ASIDE.1);
     assert_refused(two, SET_ASIDE.0, SET_ASIDE.1);
 }
@@ -82,7 +84,7 @@ async fn a_cloned_identity_takes_part_in_nothing_until_it_is_taken_back() {
     let row = status.addressees.iter().find(|row| row.id == agent.id).unwrap();
     assert_eq!(row.reason, Some(Reason::Cloned));
 
-    // It is so after a restart too.
+    // The quarantine survives a restart.
     world.restart().await;
     let mut session = agent.session().await;
     let refused = |result: Result<(), Refused>| assert_refused(result, SET_ASIDE.0, SET_ASIDE.1);
@@ -94,9 +96,12 @@ async fn a_cloned_identity_takes_part_in_nothing_until_it_is_taken_back() {
     refused(session.post::<()>("/v1/reports", &Vec::<Report>::new()).await);
     refused(say(&agent, 3, 0, 0).await.map(|_| ()));
     assert!(!greets(&world, &agent).await && greets(&world, &other).await);
-    session.post::<RenewReply>("/v1/renew", &RenewRequest { csr: csr().0 }).await.expect("it may stay a machine");
+    session
+        .post::<RenewReply>("/v1/renew", &RenewRequest { csr: csr().0 })
+        .await
+        .expect("a quarantined machine may renew");
 
-    // It is planned in no list.
+    // A quarantined machine is planned in no list.
     let to_it = || Selection::Machines(vec![agent.id.to_string()]);
     let named = world.try_deploy("hello", to_it(), 2).await;
     assert_refused(named, StatusCode::UNPROCESSABLE_ENTITY, Reason::Cloned);
@@ -109,7 +114,7 @@ async fn a_cloned_identity_takes_part_in_nothing_until_it_is_taken_back() {
     say(&agent, 1, first, 0).await.unwrap();
     assert!(greets(&world, &agent).await);
     world.deploy("hello", to_it(), 2).await;
-    // Nothing has changed? Then nothing is forgiven.
+    // The cause persists, so the machine is quarantined again.
     clone(&agent).await;
 }
 
@@ -123,7 +128,7 @@ async fn only_what_is_set_aside_can_be_taken_back() {
     assert_refused(readmit().await, StatusCode::CONFLICT, Reason::Revoked);
 }
 
-/// Whether the server speaks the peer protocol with this machine: it greets at once, or hangs up.
+/// Returns whether the server speaks the peer protocol with this machine: it greets at once, or hangs up.
 async fn greets(world: &World, agent: &Agent) -> bool {
     let stream = TcpStream::connect(world.address).await.unwrap();
     let connector = TlsConnector::from(agent.credentials.connector(None, &[ALPN_PEER]).unwrap());

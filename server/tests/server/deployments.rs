@@ -1,4 +1,4 @@
-//! From a release to per-machine progress.
+//! Tests of publishing, deployments and per-machine progress.
 
 use crate::{
     publisher::manifest,
@@ -22,7 +22,7 @@ async fn a_release_is_only_published_with_its_files_and_only_with_the_right_ones
     let mut admin = world.admin().await;
     let early = admin.post::<()>("/api/v1/releases", &publish).await;
     assert_refused(early, StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact);
-    // Bytes under another file's name.
+    // Content uploaded under another file's name.
     let path = format!("/api/v1/artifacts/{}", Digest::of(&right));
     let (status, _) = admin.raw(Method::PUT, &path, vec![2; 40_000]).await.unwrap();
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
@@ -33,7 +33,7 @@ async fn a_release_is_only_published_with_its_files_and_only_with_the_right_ones
     let releases: Vec<Release> = admin.get("/api/v1/releases").await.unwrap();
     assert_eq!((releases.len(), releases[0].version.as_str()), (1, "1.1"));
 
-    // Chunk hashes that are not the file's: machines could never verify it.
+    // Chunk hashes that do not match the file: machines could never verify it.
     let mut wrong = manifest("hello", 2, &[("any", &right)]);
     wrong.artifacts[0].chunks.0[1] = Digest::of(b"x");
     let (targets, manifest) = world.publisher.release(&wrong);
@@ -51,11 +51,12 @@ async fn machines_hear_of_an_order_through_the_long_poll_once_per_start() {
     let body = serde_json::to_value(&ask).unwrap();
     let waiting = tokio::spawn(async move { session.post::<CheckInReply>("/v1/check-in", &body).await.unwrap() });
     let order = world.deploy("hello", Selection::All, 2).await;
-    let reply = timeout(PATIENCE, waiting).await.expect("the poll is answered at once").unwrap();
+    let reply = timeout(PATIENCE, waiting).await.expect("the poll was not answered at once").unwrap();
     assert_eq!(reply.orders.iter().map(|expected| expected.order).collect::<Vec<_>>(), [order]);
     assert!(reply.orders[0].patience_seconds > 0);
 
-    // The same start waits until its time is up; a new one is told at once; one that knows it is told nothing.
+    // The same start waits for the full time, a new start is told at once, and one that knows the order is told
+    // nothing.
     let mut session = agent.session().await;
     ask.wait_seconds = 1;
     let begun = std::time::Instant::now();
@@ -80,7 +81,7 @@ async fn reports_move_a_machine_on_and_count_once() {
     };
     a.report(1, order, Event::Progress { held: 2, of: 4 }).await;
     a.report(2, order, Event::Installed { already: false, milliseconds: 5 }).await;
-    // The number has been used: this one came before, whatever it says.
+    // A report with a number that was already used is ignored, whatever it contains.
     a.report(2, order, Event::Failed { reason: Reason::ProbeFailed, detail: String::new(), restored: true }).await;
     let status = world.status(order).await;
     assert_eq!((stage(&status, "a"), stage(&status, "b")), (Stage::Installed, Stage::Expected));
@@ -92,7 +93,7 @@ async fn reports_move_a_machine_on_and_count_once() {
     let failed = status.addressees.iter().find(|found| found.label == "b").unwrap();
     assert_eq!((failed.reason, failed.detail.as_deref()), (Some(Reason::ProbeFailed), Some("exit 1")));
 
-    // Retried: a new deployment, for the failed one alone.
+    // A retry is a new deployment, for the failed machine alone.
     let again: Deployed = world.admin().await.post(&format!("/api/v1/deployments/{order}/retry"), &()).await.unwrap();
     let status = world.status(again.id).await;
     assert_eq!(status.addressees.iter().map(|found| found.id).collect::<Vec<_>>(), [b.id]);
@@ -135,7 +136,7 @@ async fn a_newer_order_of_the_package_supersedes_the_older_for_the_machines_it_a
     a.report(1, first, Event::Installed { already: false, milliseconds: 5 }).await;
     world.publish("hello", 2, &[("any", &[2; 20_000])]).await;
     let second = world.deploy("hello", Selection::Machines(vec!["a".into()]), 2).await;
-    assert_eq!(world.status(first).await.state, DeploymentState::Running, "b is still on its way");
+    assert_eq!(world.status(first).await.state, DeploymentState::Running, "b has not finished");
     let third = world.deploy("hello", Selection::All, 2).await;
     let old = world.status(first).await;
     assert_eq!(old.state, DeploymentState::Superseded);

@@ -1,4 +1,4 @@
-//! Who gets in, and as whom.
+//! Tests of enrolment and authentication.
 
 use crate::world::{Session, World, assert_refused, csr};
 use banyan_proto::{
@@ -20,7 +20,7 @@ async fn nothing_enrols_before_a_root_is_registered() {
     assert_refused(world.try_enrol(&request, &key).await.map(|_| ()), StatusCode::CONFLICT, Reason::NoRoot);
     world.register_root().await.unwrap();
     let agent = world.try_enrol(&request, &key).await.unwrap();
-    assert_eq!(agent.reply.root, world.publisher.root_text, "the secret was not used up by the refusal");
+    assert_eq!(agent.reply.root, world.publisher.root_text, "the refusal must not use up the secret");
 }
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn a_join_secret_lets_in_as_many_as_it_says_and_no_longer_than_it_says() {
     let world = World::new().await;
     let secret = world.token(2, 60).await;
     let refused = |result: Result<_, _>| assert_refused(result, StatusCode::FORBIDDEN, Reason::JoinRefused);
-    // All at once: the uses are counted one by one.
+    // All at once: the uses must be counted one by one.
     let tries = (0..6).map(|_| async {
         let (csr, key) = csr();
         world.try_enrol(&World::enrolment(&secret, "same", &csr), &key).await.map(|agent| agent.id)
@@ -46,7 +46,7 @@ async fn a_join_secret_lets_in_as_many_as_it_says_and_no_longer_than_it_says() {
     let (good, bad): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
     assert_eq!((good.len(), bad.len()), (2, 4));
     bad.into_iter().for_each(|result| refused(result.map(|_| ())));
-    // The same label twice: two machines, each its own.
+    // The same label twice gives two machines with different identities.
     let machines = world.machines().await;
     assert_eq!(machines.len(), 2);
     assert_ne!(machines[0].id, machines[1].id);

@@ -1,5 +1,5 @@
-//! After a restore from a backup the epoch is raised: what was signed before is over, and no machine is kept out by a number
-//! that it has seen and the restored server has forgotten.
+//! Tests of raising the epoch after a restore from a backup: what was signed before becomes invalid, and no machine is
+//! locked out by a number that it has seen and the restored server does not know.
 
 use crate::world::{World, assert_refused};
 use banyan_proto::{
@@ -25,7 +25,7 @@ async fn what_was_open_ends_and_everything_works_again() {
     world.stop().await;
     let now = UnixSeconds::now();
     let raised = raise_epoch(&data).await.unwrap();
-    // The same backup can be restored again later: the second life must be above the first one.
+    // The same backup may be restored again later: the new epoch must be above that of the first restore.
     assert!(raised.from == 1 && raised.to >= now.0 && raised.ended == 1, "{raised:?}");
     world.restart().await;
 
@@ -83,5 +83,5 @@ async fn a_server_that_was_restored_without_it_hears_so_from_its_machines() {
     agent.session().await.post::<CheckInReply>("/v1/check-in", &ahead).await.unwrap();
     let suspicions = std::fs::read(world.folder.path().join("data/server.sqlite-wal")).unwrap();
     let said = b"was this server restored from a backup?";
-    assert!(suspicions.windows(said.len()).any(|part| part == said), "nothing was noted");
+    assert!(suspicions.windows(said.len()).any(|part| part == said), "no suspicious event was stored");
 }

@@ -1,4 +1,4 @@
-//! A laptop from the drawer: with an expired certificate a machine may renew it, for 400 days, and do nothing else.
+//! Tests of expired certificates: for 400 days after expiry a machine may renew its certificate, and do nothing else.
 
 use crate::world::{Agent, Session, World, assert_refused, csr};
 use banyan_proto::{
@@ -22,8 +22,8 @@ use tokio_rustls::TlsConnector;
 
 const DAY: u64 = 24 * 3600;
 
-/// The agent, with a certificate of the server's own CA that ended so long ago. Its serial number is that of the
-/// certificate it enrolled with, which is how the revocation list knows it.
+/// Gives the agent a certificate from the server's own CA that expired `ago` seconds ago. It has the serial number of
+/// the certificate that the agent enrolled with, which the revocation list refers to.
 fn aged(world: &World, agent: Agent, ago: u64) -> Agent {
     ending(world, agent, UnixSeconds(UnixSeconds::now().0 - ago))
 }
@@ -52,7 +52,7 @@ fn with(agent: Agent, certificate: CertificateDer<'static>) -> Agent {
     Agent { credentials, ..agent }
 }
 
-/// What the server's TLS says to somebody whom it does not let in and who, as clients do, asks at once.
+/// Returns the TLS alert that a refused client receives if, as clients do, it sends a request at once.
 async fn alert(world: &World, agent: &Agent) -> Option<AlertDescription> {
     let stream = TcpStream::connect(world.address).await.unwrap();
     let config = agent.credentials.connector(None, &[ALPN_HTTP]).unwrap();

@@ -1,4 +1,4 @@
-//! A real server on loopback, and machines that try to get from it what they should and should not get.
+//! Tests of a real server on loopback, with machines that request what they may and may not have.
 
 mod catalogue;
 mod clones;

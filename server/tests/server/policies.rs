@@ -1,5 +1,5 @@
-//! What administrators lay down reaches machines signed, at once, and outlives a restart; packages opened by hand are ordered
-//! only as far as it allows.
+//! Tests of policies: signed, delivered at once, and kept over a restart. Manual installs are ordered only as far as
+//! the policy allows.
 
 use crate::{
     publisher::manifest,
@@ -29,17 +29,17 @@ async fn told(agent: &Agent, known: Option<u64>) -> Option<Signed<Policy>> {
 #[tokio::test]
 async fn a_policy_reaches_machines_signed_at_once_and_outlives_a_restart() {
     let mut world = World::new().await;
-    let agent = world.agent("a").await; // of the group `office`
-    assert!(told(&agent, Some(0)).await.is_none(), "nothing was laid down");
+    let agent = world.agent("a").await; // in the group `office`
+    assert!(told(&agent, Some(0)).await.is_none(), "no policy was set");
     let mut session = agent.session().await;
     let waiting = knows(&agent, Some(0), 60);
     let poll = tokio::spawn(async move { session.post::<CheckInReply>("/v1/check-in", &waiting).await });
     set(&world, Some("office"), Some(Policy { upload: Some(7), number: 99, ..Policy::default() })).await;
-    let reply = timeout(PATIENCE, poll).await.expect("at once").unwrap().unwrap();
-    let policy = reply.policy.expect("news").verify(&agent.keys).unwrap();
-    assert_eq!((policy.upload, policy.number), (Some(7), 1), "the number is the server's to say");
-    assert!(told(&agent, Some(1)).await.is_none(), "told once");
-    assert!(told(&agent, None).await.is_none(), "an older agent is not bothered again and again");
+    let reply = timeout(PATIENCE, poll).await.expect("the poll was not answered at once").unwrap().unwrap();
+    let policy = reply.policy.expect("the reply must contain a policy").verify(&agent.keys).unwrap();
+    assert_eq!((policy.upload, policy.number), (Some(7), 1), "the server assigns the number");
+    assert!(told(&agent, Some(1)).await.is_none(), "a policy is delivered once");
+    assert!(told(&agent, None).await.is_none(), "an older agent must not receive it");
     set(&world, None, Some(Policy { upload: Some(5), ..Policy::default() })).await;
     world.restart().await;
     let of_group = told(&agent, Some(0)).await.unwrap().verify(&agent.keys).unwrap();
@@ -88,7 +88,7 @@ async fn a_package_is_ordered_for_the_machine_that_holds_it_as_far_as_the_policy
     set(&world, None, by_hand(Who::Everyone, &["other"])).await;
     assert_refused(ask(&one, &asked).await, StatusCode::FORBIDDEN, Reason::NotAllowed);
     set(&world, None, by_hand(Who::Administrators, &["hello"])).await;
-    // What was never published here, or other bytes for it.
+    // A release that was never published here, or different content for it.
     let never = PackageRequest { manifest: Digest([7; 32]), ..asked.clone() };
     assert_refused(ask(&one, &never).await, StatusCode::CONFLICT, Reason::NotPublished);
     let bytes = PackageRequest { artifact: Digest([7; 32]), ..asked.clone() };
@@ -101,7 +101,7 @@ async fn a_package_is_ordered_for_the_machine_that_holds_it_as_far_as_the_policy
     let again = ask(&one, &asked).await.unwrap();
     assert_eq!(again.offers[0].order.verify(&one.keys).unwrap().id, order.id, "the same order");
     assert_eq!(world.status(order.id).await.state, DeploymentState::Running);
-    // The administrator's own deployment is not pushed aside by what somebody brings along.
+    // An administrator's deployment takes precedence over a manual install.
     world.publish("hello", 2, &[("any", &[2; 20_000])]).await;
     world.deploy("hello", Selection::Machines(vec![other.id.to_string()]), 1).await;
     assert_refused(ask(&other, &asked).await, StatusCode::CONFLICT, Reason::OrderSuperseded);

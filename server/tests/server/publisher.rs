@@ -1,4 +1,4 @@
-//! A publisher with one root key and one targets key.
+//! A test publisher with one root key and one targets key.
 
 use banyan_proto::{
     Artifact, Digest, Manifest, SigningKey, UnixSeconds,
@@ -30,7 +30,7 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// With a root that gives the online roles to these keys.
+    /// Creates a publisher whose root assigns the online roles to these keys.
     pub(crate) fn new(online: &[serde_json::Value]) -> Self {
         let (root_key, targets_key) = (pair(), pair());
         let online: Vec<Key> = online.iter().map(|key| serde_json::from_value(key.clone()).unwrap()).collect();
@@ -56,7 +56,7 @@ impl Publisher {
         let root_text = signing::sign(&root, root.clone(), &[&root_key]).unwrap();
         Self { targets_key, root, root_text, manifests: BTreeMap::new(), version: 0 }
     }
-    /// The next targets.json with this manifest on it, and the manifest's text.
+    /// Signs the next targets.json with this manifest added. Returns it and the manifest's text.
     pub(crate) fn release(&mut self, manifest: &Manifest) -> (String, String) {
         let text = serde_json::to_string(manifest).unwrap();
         self.manifests.insert(manifest.target_name(), text.clone());
@@ -74,7 +74,7 @@ impl Publisher {
     }
 }
 
-/// A release with one file per platform.
+/// Returns a release with one file per platform.
 pub(crate) fn manifest(package: &str, sequence: u64, files: &[(&str, &[u8])]) -> Manifest {
     let artifact = |(platform, bytes): &(&str, &[u8])| {
         let chunk_size = Artifact::chunk_size_for(bytes.len() as u64);

@@ -1,4 +1,4 @@
-//! Receipts and go-aheads: only for the right machine, way, artifact and connection.
+//! Tests of receipts and install permits: issued only for the right machine, path, artifact and connection.
 
 use crate::world::{Agent, Session, World, assert_refused};
 use banyan_proto::{
@@ -17,7 +17,7 @@ struct Stage3 {
     order: DeploymentId,
 }
 
-/// Three machines and a deployment to all of them.
+/// Creates three machines and a deployment to all of them.
 async fn three() -> Stage3 {
     let mut world = World::new().await;
     let mut agents = Vec::new();
@@ -46,7 +46,7 @@ async fn ask(session: &mut Session, request: &ReceiptRequest) -> Result<Signed<R
     session.post("/v1/receipt", request).await
 }
 
-/// A machine that holds the artifact of an order and has its receipt.
+/// Returns a machine that holds an order's artifact and has its receipt.
 pub(crate) async fn authenticated() -> (World, Agent, DeploymentId) {
     let Stage3 { world, mut agents, order } = three().await;
     let agent = agents.remove(0);
@@ -99,7 +99,7 @@ async fn the_way_through_an_ancestor_is_recomputed_and_any_other_way_is_refused(
     let Stage3 { world, agents, order } = three().await;
     let by_id = |id: MachineId| agents.iter().find(|agent| agent.id == id).unwrap();
     let status = world.status(order).await;
-    // The planned tree of stripe 0: the server, its head, and two below it.
+    // The planned tree of stripe 0: the server, its head, and two machines below that.
     let below = status.addressees.iter().find(|found| found.planned[0] != status.server).unwrap();
     let (child, parent) = (by_id(below.id), by_id(below.planned[0]));
     let other = agents.iter().find(|agent| agent.id != child.id && agent.id != parent.id).unwrap();
@@ -114,13 +114,13 @@ async fn the_way_through_an_ancestor_is_recomputed_and_any_other_way_is_refused(
     let server = status.server;
     let refused = |result| assert_refused(result, StatusCode::FORBIDDEN, Reason::CodeWrong);
 
-    // Through one that is no ancestor in this tree, though its code is true.
+    // Through a machine that is not an ancestor in this tree, though its code is genuine.
     let wrong = through(&to_other[0].code, vec![server, other.id], &session);
     refused(ask(&mut session, &wrong).await);
-    // The parent's code, claimed to have come straight from the server.
+    // The parent's code, claimed to have come directly from the server.
     let wrong = through(&to_parent[0].code, vec![server], &session);
     refused(ask(&mut session, &wrong).await);
-    // A way that leaves the server out, an empty one, one in a circle.
+    // A path without the server, an empty path, and circular ones.
     for path in [vec![parent.id], vec![], vec![server, parent.id, parent.id], vec![server, child.id]] {
         let wrong = through(&to_parent[0].code, path, &session);
         refused(ask(&mut session, &wrong).await);
@@ -160,7 +160,7 @@ async fn another_artifact_than_the_orders_is_refused() {
     let ways = vec![Way { stripe: 0, path: offers[0].path.clone(), proof }];
     let wrong = ReceiptRequest { artifact: other, ..request(order, ways.clone()) };
     assert_refused(ask(&mut session, &wrong).await, StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact);
-    // A proof over another file beside the right name.
+    // A proof over another file, together with the right digest.
     assert_refused(ask(&mut session, &request(order, ways)).await, StatusCode::FORBIDDEN, Reason::CodeWrong);
 }
 
@@ -183,7 +183,7 @@ async fn a_halted_deployment_gives_no_go_ahead_until_it_is_resumed() {
     let offers = offers(&agents[0], order).await;
     let wanted = request(order, vec![way(&offers[0], &session, order)]);
     world.admin().await.post::<()>(&format!("/api/v1/deployments/{order}/halt"), &()).await.unwrap();
-    ask(&mut session, &wanted).await.expect("receipts are given while it is halted");
+    ask(&mut session, &wanted).await.expect("receipts are issued while a deployment is halted");
     let go = GoAheadRequest { order };
     let halted = session.post::<Signed<GoAhead>>("/v1/go-ahead", &go).await;
     assert_refused(halted, StatusCode::CONFLICT, Reason::Halted);

@@ -1,5 +1,5 @@
-//! A computer that was installed anew gets a new identity, and the old one is retired: by the administrator's word in the
-//! join code, never because somebody says an old name.
+//! Tests of replacing a reinstalled computer: it gets a new identity and the old one is retired. The administrator's
+//! join code decides that; a matching label never does.
 
 use crate::world::{Refused, World, assert_refused, csr};
 use banyan_proto::{
@@ -21,7 +21,10 @@ async fn the_old_identity_is_retired_when_the_new_one_enrols_in_its_place() {
     let order = world.deploy("hello", Selection::All, 2).await;
     let row = world.machines().await.remove(0);
     let secret = token(&world, &row, 1).await.unwrap();
-    assert!(old.open().await.unwrap().raw(Method::GET, "/v1/crl", vec![]).await.is_ok(), "nothing has happened yet");
+    assert!(
+        old.open().await.unwrap().raw(Method::GET, "/v1/crl", vec![]).await.is_ok(),
+        "the old machine must still be accepted"
+    );
 
     let (csr, key) = csr();
     let new = world.try_enrol(&World::enrolment(&secret, "till-3", &csr), &key).await.unwrap();
@@ -32,13 +35,17 @@ async fn the_old_identity_is_retired_when_the_new_one_enrols_in_its_place() {
         (of(old.id).out, of(old.id).replaced_by, of(old.id).revoked),
         (Some(Reason::Retired), Some(new.id), true)
     );
-    assert_eq!((of(new.id).out, of(new.id).group.as_deref()), (None, Some("office")), "it takes the old one's group");
+    assert_eq!(
+        (of(new.id).out, of(new.id).group.as_deref()),
+        (None, Some("office")),
+        "it inherits the old machine's group"
+    );
     let refused = match old.open().await {
         Ok(mut session) => session.raw(Method::GET, "/v1/crl", vec![]).await.is_err(),
         Err(_) => true,
     };
-    assert!(refused, "a retired machine was let in");
-    // What it was expected to do is over, and the label means the new one.
+    assert!(refused, "a retired machine was accepted");
+    // The old machine's part in the deployment has ended, and the label refers to the new machine.
     let status = world.status(order).await;
     assert_eq!(status.state, DeploymentState::Finished);
     assert_eq!((status.addressees[0].stage, status.addressees[0].reason), (Stage::Failed, Some(Reason::Retired)));

@@ -1,4 +1,4 @@
-//! What was accepted is there after a restart.
+//! Tests that accepted changes survive a restart.
 
 use crate::world::World;
 use banyan_proto::{
@@ -31,7 +31,7 @@ async fn identity_secrets_machines_and_open_orders_survive() {
     assert_eq!((before.server, before.keys, before.epoch), (after.server, after.keys, 1));
     assert!(after.has_root && after.server != MachineId([0; 16]));
     let kept: Profile = toml::from_str(&std::fs::read_to_string(&profile).unwrap()).unwrap();
-    assert_eq!(kept, text, "the administrator's root and the token stay");
+    assert_eq!(kept, text, "the administrator's root and the token must stay");
     let ask = agent.check_in(vec![], u64::MAX, 0);
     let reply: CheckInReply = agent.session().await.post("/v1/check-in", &ask).await.unwrap();
     assert_eq!(reply.orders.iter().map(|expected| expected.order).collect::<Vec<_>>(), [order]);

@@ -1,4 +1,4 @@
-//! A revoked machine is cut off and stays out.
+//! Tests of revocation: a revoked machine is cut off and stays out.
 
 use crate::world::{PATIENCE, World};
 use banyan_proto::{
@@ -27,29 +27,29 @@ async fn a_revoked_machine_is_cut_off_at_once_and_refused_at_the_next_handshake(
     let long = good.check_in(vec![], first.crl_number, 60);
     let waiting = tokio::spawn(async move { idle.post::<CheckInReply>("/v1/check-in", &long).await });
 
-    // A connection of the peer protocol, greeted and idle.
+    // A greeted, idle connection of the peer protocol.
     let stream = TcpStream::connect(world.address).await.unwrap();
     let connector = TlsConnector::from(bad.credentials.connector(None, &[ALPN_PEER]).unwrap());
     let mut peer = connector.connect(ServerName::try_from(SERVER_NAME).unwrap(), stream).await.unwrap();
     let hello = Hello { versions: vec![1], software: "test".into(), crl_number: u64::MAX };
     peer.write_all(&Frame::Control(Control::Hello(hello)).encode()).await.unwrap();
-    assert!(peer.read(&mut [0; 64]).await.unwrap() > 0, "the server greets");
+    assert!(peer.read(&mut [0; 64]).await.unwrap() > 0, "the server did not greet");
 
     world.admin().await.post::<()>(&format!("/api/v1/machines/{}/revoke", bad.id), &()).await.unwrap();
 
-    timeout(PATIENCE, polling.ended).await.expect("the open HTTP connection is cut").unwrap();
+    timeout(PATIENCE, polling.ended).await.expect("the open HTTP connection was not cut").unwrap();
     let mut rest = Vec::new();
-    drop(timeout(PATIENCE, peer.read_to_end(&mut rest)).await.expect("the open peer connection is cut"));
+    drop(timeout(PATIENCE, peer.read_to_end(&mut rest)).await.expect("the open peer connection was not cut"));
 
-    // TLS 1.3 tells a client that it is refused only when it reads.
+    // With TLS 1.3 a client learns that it was refused only when it reads.
     let again = match bad.open().await {
         Ok(mut session) => session.raw(Method::GET, "/v1/crl", vec![]).await.is_ok(),
         Err(_) => false,
     };
-    assert!(!again, "a revoked certificate was let in");
+    assert!(!again, "a revoked certificate was accepted");
 
-    // Everybody else hears of it at once.
-    let news = timeout(PATIENCE, waiting).await.expect("the long poll is answered").unwrap().unwrap();
+    // All other machines learn of it at once.
+    let news = timeout(PATIENCE, waiting).await.expect("the long poll was not answered").unwrap().unwrap();
     assert!(news.crl_number > first.crl_number);
     let (status, der) = good.session().await.raw(Method::GET, "/v1/crl", vec![]).await.unwrap();
     assert!(status.is_success());
@@ -69,6 +69,6 @@ async fn a_revocation_survives_a_restart() {
         Ok(mut session) => session.raw(Method::GET, "/v1/crl", vec![]).await.is_ok(),
         Err(_) => false,
     };
-    assert!(!again, "a revoked certificate was let in after a restart");
+    assert!(!again, "a revoked certificate was accepted after a restart");
     assert!(world.agent("good").await.session().await.raw(Method::GET, "/v1/crl", vec![]).await.is_ok());
 }

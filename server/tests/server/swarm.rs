@@ -1,4 +1,4 @@
-//! The server as the first sender: the head of a stripe gets an offer that proves itself, and the content.
+//! Tests of the server as the first sender: the head of a stripe receives a verifiable offer, and the content.
 
 use crate::world::{Agent, PATIENCE, World};
 use banyan_proto::{
@@ -24,13 +24,13 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 async fn receive(from: &mut (impl AsyncRead + Unpin)) -> Frame {
     let read = async {
         let mut header = [0; frame::HEADER];
-        from.read_exact(&mut header).await.expect("a frame comes");
+        from.read_exact(&mut header).await.expect("no frame arrived");
         let (kind, length) = frame::parse_header(header).unwrap();
         let mut body = vec![0; length];
         from.read_exact(&mut body).await.unwrap();
         frame::parse_body(kind, body).unwrap()
     };
-    timeout(PATIENCE, read).await.expect("a frame comes in time")
+    timeout(PATIENCE, read).await.expect("no frame arrived in time")
 }
 
 async fn send(to: &mut (impl AsyncWrite + Unpin), control: Control) {
@@ -42,9 +42,9 @@ fn hello() -> Control {
     Control::Hello(Hello { versions: vec![1], software: "test".into(), crl_number: u64::MAX })
 }
 
-/// Waits for the server's dial on this listener, greets, and gives the offer and the open stream.
+/// Waits until the server connects to this listener, greets it, and returns the offer and the open stream.
 async fn offered(agent: &Agent, listener: &TcpListener) -> (Offer, tokio_rustls::server::TlsStream<TcpStream>) {
-    let (stream, _) = timeout(PATIENCE, listener.accept()).await.expect("the server dials").unwrap();
+    let (stream, _) = timeout(PATIENCE, listener.accept()).await.expect("the server did not connect").unwrap();
     let mut stream = TlsAcceptor::from(agent.peer_acceptor()).accept(stream).await.unwrap();
     send(&mut stream, hello()).await;
     loop {
@@ -63,7 +63,7 @@ async fn the_head_is_dialled_with_an_offer_that_proves_itself_and_can_pull_what_
     let agent = world.agent_on("a", "linux-x86_64", vec![listener.local_addr().unwrap()]).await;
     let content: Vec<u8> = (0..90_000_u32).map(|n| (n % 251) as u8).collect();
     world.publish("hello", 1, &[("any", &content)]).await;
-    // Connected: the planner and the node count on it.
+    // Connected: the planner and the node rely on it.
     let mut session = agent.session().await;
     let ask = agent.check_in(vec![listener.local_addr().unwrap()], u64::MAX, 0);
     session.post::<CheckInReply>("/v1/check-in", &ask).await.unwrap();
@@ -99,7 +99,7 @@ async fn the_head_is_dialled_with_an_offer_that_proves_itself_and_can_pull_what_
     assert_eq!(got, content);
     assert_eq!(world.status(id).await.server_sent, content.len() as u64);
 
-    // Sent bytes stay counted over a restart, and the open order is handed on again.
+    // Counts of sent bytes survive a restart, and the open order is forwarded again.
     drop(stream);
     world.restart().await;
     assert_eq!(world.status(id).await.server_sent, content.len() as u64);
@@ -134,7 +134,7 @@ async fn who_is_not_on_the_list_gets_no_content() {
     assert_eq!(world.status(id).await.server_sent, 0);
 }
 
-/// The membership of a machine that is on the list.
+/// Returns the membership of a machine that is on the list.
 async fn stolen(agent: &Agent, id: banyan_proto::DeploymentId, _: &World) -> Membership {
     let help: banyan_proto::api::Help = agent.session().await.get(&format!("/v1/orders/{id}/help")).await.unwrap();
     help.offers[0].sublist.membership(0, &help.offers[0].proof)
@@ -149,6 +149,6 @@ async fn the_peer_protocol_needs_a_certificate() {
     let connector = TlsConnector::from(std::sync::Arc::new(config));
     let mut stream = connector.connect(ServerName::try_from(SERVER_NAME).unwrap(), stream).await.unwrap();
     let mut rest = Vec::new();
-    drop(timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the server hangs up"));
-    assert!(rest.is_empty(), "the server spoke to a stranger");
+    drop(timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the server did not hang up"));
+    assert!(rest.is_empty(), "the server sent data to a client without a certificate");
 }

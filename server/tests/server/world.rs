@@ -1,4 +1,5 @@
-//! A server in a folder of its own, its administrator, and machines as thin as possible: a key, a certificate, HTTP.
+//! The test environment: a server with its own data folder, an administrator, and minimal machines (key, certificate,
+//! HTTP).
 
 use crate::publisher::{Publisher, manifest};
 use banyan_proto::{
@@ -29,7 +30,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
-/// How long anything may take before the test fails.
+/// How long any step may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One HTTP connection.
@@ -37,15 +38,15 @@ pub(crate) struct Session {
     send: SendRequest<Full<Bytes>>,
     pub(crate) exporter: [u8; 32],
     token: Option<String>,
-    /// Ends when the connection does.
+    /// Finishes when the connection closes.
     pub(crate) ended: tokio::task::JoinHandle<()>,
 }
 
-/// A refusal as a client sees it.
+/// A refused request, as a client sees it.
 pub(crate) type Refused = (StatusCode, ApiError);
 
 impl Session {
-    /// Connects, greets with TLS, and asks nothing yet.
+    /// Connects and completes the TLS handshake. Sends no request.
     pub(crate) async fn open(server: SocketAddr, config: Arc<ClientConfig>) -> std::io::Result<Self> {
         let stream = TcpStream::connect(server).await?;
         let name = ServerName::try_from(SERVER_NAME).unwrap();
@@ -70,18 +71,18 @@ impl Session {
         self.send.ready().await?;
         let answer = timeout(PATIENCE, self.send.send_request(request.body(Full::from(body)).unwrap()))
             .await
-            .expect("the server answers in time")?;
+            .expect("the server did not answer in time")?;
         let status = answer.status();
         Ok((status, answer.into_body().collect().await?.to_bytes()))
     }
     async fn ask<T: DeserializeOwned>(&mut self, method: Method, path: &str, body: Vec<u8>) -> Result<T, Refused> {
-        let (status, body) = self.raw(method, path, body).await.expect("the connection holds");
+        let (status, body) = self.raw(method, path, body).await.expect("the connection failed");
         if status.is_success() {
             let body = if body.is_empty() { b"null".as_slice() } else { &body };
-            Ok(serde_json::from_slice(body).expect("an answer of the right form"))
+            Ok(serde_json::from_slice(body).expect("the answer cannot be parsed"))
         } else {
             let error = serde_json::from_slice(&body);
-            Err((status, error.unwrap_or_else(|_| panic!("{status} without the API's words: {body:?}"))))
+            Err((status, error.unwrap_or_else(|_| panic!("{status} without an API error: {body:?}"))))
         }
     }
     pub(crate) async fn get<T: DeserializeOwned>(&mut self, path: &str) -> Result<T, Refused> {
@@ -92,7 +93,7 @@ impl Session {
     }
 }
 
-/// A machine that has enrolled.
+/// An enrolled machine.
 pub(crate) struct Agent {
     pub(crate) id: MachineId,
     pub(crate) keys: KeyRing,
@@ -136,7 +137,7 @@ impl Agent {
     }
 }
 
-/// A certificate request and its key.
+/// Creates a certificate request and its key.
 pub(crate) fn csr() -> (String, KeyPair) {
     let key = KeyPair::generate().unwrap();
     (CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap(), key)
@@ -151,7 +152,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A server without a root.
+    /// Starts a server without a root of trust.
     pub(crate) async fn bare() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let running = Self::start_in(folder.path(), SocketAddr::from(([127, 0, 0, 1], 0))).await;
@@ -164,7 +165,7 @@ impl World {
         let publisher = Publisher::new(&info.online_keys);
         Self { folder, running: Some(running), address, profile, publisher }
     }
-    /// A server with a root.
+    /// Starts a server with a root of trust.
     pub(crate) async fn new() -> Self {
         let world = Self::bare().await;
         world.register_root().await.unwrap();
@@ -186,7 +187,7 @@ impl World {
         let root = self.publisher.root_text.clone();
         self.admin().await.post("/api/v1/root", &RegisterRoot { root, targets: None }).await
     }
-    /// Somebody who knows the CA and nothing else.
+    /// Opens a session that knows the CA and has no credentials.
     pub(crate) async fn stranger(&self) -> Session {
         let config = pinned_client(self.profile.ca, &[ALPN_HTTP]).unwrap();
         Session::open(self.address, Arc::new(config)).await.unwrap()
@@ -263,10 +264,10 @@ impl World {
     }
 }
 
-/// Asserts which refusal it is.
+/// Asserts that the request was refused with this status and reason.
 #[track_caller]
 pub(crate) fn assert_refused<T: std::fmt::Debug>(result: Result<T, Refused>, status: StatusCode, reason: Reason) {
-    let (found, error) = result.expect_err("this must be refused");
+    let (found, error) = result.expect_err("the request must be refused");
     assert_eq!((found, error.reason), (status, reason), "{error}");
     assert!(!error.detail.is_empty());
 }

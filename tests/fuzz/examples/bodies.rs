@@ -1,4 +1,4 @@
-//! One body of each kind of the HTTP APIs.
+//! One body of each kind in the HTTP APIs.
 
 use crate::words::{Words, machine};
 use banyan_proto::{

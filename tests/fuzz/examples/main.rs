@@ -1,9 +1,9 @@
-//! Writes the fuzz corpus anew (`tests/fuzz/corpus/TARGET/`): valid examples of everything, signed with keys that are
-//! thrown away, and nasty inputs named after the attack. Run it when a format has changed, and commit what it writes:
+//! Regenerates the fuzz corpus (`tests/fuzz/corpus/TARGET/`): valid examples of every format, signed with throwaway
+//! keys, and malicious inputs named after the attack. Run it after a format has changed, and commit its output:
 //!
 //! `cargo run -p banyan-tests --example fuzz-corpus`
 //!
-//! Inputs that were added by hand, or kept from a finding, stay.
+//! Inputs added by hand or saved from a finding are kept.
 
 mod bodies;
 mod nasty;
@@ -21,9 +21,9 @@ fn put(target: &str, name: &str, bytes: impl AsRef<[u8]>) {
     std::fs::write(folder.join(name), bytes).expect("the corpus can be written");
 }
 
-/// Writes one input that is JSON.
+/// Writes one input as JSON.
 fn put_json(target: &str, name: &str, value: &impl serde::Serialize) {
-    put(target, &format!("{name}.json"), serde_json::to_vec(value).expect("it has a JSON form"));
+    put(target, &format!("{name}.json"), serde_json::to_vec(value).expect("the value can be serialised"));
 }
 
 fn main() {

@@ -1,4 +1,4 @@
-//! What nobody honest would send, named after the attack.
+//! Malicious inputs, named after the attack.
 
 use crate::{put, put_json, words::Words};
 use banyan_proto::{Digest, MachineId, Order, Signed, limits};
@@ -42,7 +42,7 @@ pub(crate) fn write(words: &Words) {
     put_json("signed", "older-release", &altered);
     altered["signature"] = json!("");
     put_json("signed", "no-signature", &altered);
-    // The same signature in two base64 texts behind each other.
+    // The same signature as two concatenated base64 texts.
     let mut pieces = json!(words.order);
     let signature = pieces["signature"].as_str().and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok());
     let signature = signature.expect("a signature in base64");

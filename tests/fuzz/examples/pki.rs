@@ -1,4 +1,4 @@
-//! A CA as the server's, two machines, a request, and the list on which the second machine is.
+//! A CA like the server's, two machines, a certificate request, and a revocation list that contains the second machine.
 
 use crate::words::machine;
 use banyan_proto::MachineId;

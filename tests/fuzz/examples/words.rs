@@ -1,4 +1,4 @@
-//! One honest deployment to four machines, and everything that is said about it.
+//! A valid deployment to four machines, and every document and message about it.
 
 use banyan_proto::{
     AddressHint, AddresseeList, Artifact, DeploymentId, Digest, GoAhead, KeyRing, MachineId, Manifest, Membership,
@@ -15,7 +15,7 @@ use banyan_trust::{
 };
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
-/// The stripe that the fuzz targets look at.
+/// The stripe used by the fuzz targets.
 const STRIPE: u8 = 1;
 
 pub(crate) fn machine(number: u8) -> MachineId {
@@ -85,7 +85,7 @@ impl Words {
     }
     pub(crate) fn membership(&self) -> Membership {
         let last = self.list.ids().last().expect("a list has names");
-        let (list, proof) = self.list.locate(STRIPE, last).expect("it is on the list");
+        let (list, proof) = self.list.locate(STRIPE, last).expect("the machine is on the list");
         list.membership(STRIPE, &proof)
     }
     pub(crate) fn offer(&self) -> Offer {
@@ -129,14 +129,14 @@ impl Words {
         vec![
             ("join-code-upper-case", format!("banyan1-{}", code["banyan1-".len()..].to_uppercase())),
             ("join-code", code),
-            ("profile.toml", toml::to_string(&profile).expect("a profile has a TOML form")),
+            ("profile.toml", toml::to_string(&profile).expect("the profile can be serialised")),
             ("machine", machine(0xa5).to_string()),
             ("digest", self.artifact.to_string()),
             ("key", self.keys.0[0].clone().into()),
             ("chunk-hashes", ChunkHashes(vec![self.artifact; 3]).into()),
         ]
     }
-    /// The release as a package file.
+    /// Returns the release as a package file.
     pub(crate) fn package(&self) -> Vec<u8> {
         let ReleaseProof { metadata, manifest } = self.proof.clone();
         let head = Head { roots: metadata.roots, targets: metadata.targets, manifest };
@@ -144,7 +144,7 @@ impl Words {
         assert_eq!(Digest::of(b"hello 3"), self.artifact, "the fixture's content");
         content
     }
-    /// A manifest that says everything that can be said.
+    /// Returns a manifest with every field set.
     pub(crate) fn full_manifest(&self) -> Manifest {
         let mut full = manifest("libre-office7.2+x", 12, 9);
         let command = |word: &str| Some(CommandSpec { argv: vec![word.into(), "{dir}".into()], timeout_seconds: 3600 });

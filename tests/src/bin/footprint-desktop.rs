@@ -1,5 +1,5 @@
-//! What tray and window cost, as a table for `docs/numbers.md`: a real panel on a screen that nobody sees, an agent that
-//! only pretends. Build in release, then run `target/release/footprint-desktop`.
+//! Measures the cost of tray and window and prints a table for `docs/numbers.md`. It uses a real panel on a virtual
+//! screen, and a simulated agent. Build in release, then run `target/release/footprint-desktop`.
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -21,9 +21,9 @@ mod linux {
     };
     use std::{fs, time::Duration};
 
-    /// How long an idle program is watched.
+    /// How long an idle program is measured.
     const IDLE: Duration = Duration::from_secs(60);
-    /// After the excitement of starting.
+    /// Time for start-up activity to end.
     const SETTLE: Duration = Duration::from_secs(5);
     /// How often the window is opened and closed.
     const TIMES: usize = 5;
@@ -44,19 +44,20 @@ mod linux {
         idle("tray", tray);
         for time in 0..TIMES {
             let opened = stage.ours("banyan-tray").args(["--open", "updates"]).status();
-            assert!(opened.expect("it can be started").success(), "a second tray ends well");
+            assert!(opened.expect("the program can be started").success(), "a second tray exits successfully");
             let window = stage.window(texts::PRODUCT);
-            let process = stage.run("xdotool", &["getwindowpid", &window]).parse().expect("its process");
+            let process =
+                stage.run("xdotool", &["getwindowpid", &window]).parse().expect("the window has a process id");
             std::thread::sleep(SETTLE);
             if time == 0 {
                 idle("window", process);
             }
             stage.run("xdotool", &["windowfocus", "--sync", &window, "key", "alt+F4"]);
-            wait_for("it has gone", || stage.no_window(texts::PRODUCT).then_some(()));
+            wait_for("the window has closed", || stage.no_window(texts::PRODUCT).then_some(()));
         }
         std::thread::sleep(SETTLE);
         println!(
-            "| tray, after the window was opened and closed {TIMES} times: memory (MiB), of it its own | {} |",
+            "| tray, after the window was opened and closed {TIMES} times: memory (MiB), of which private | {} |",
             Memory::private(tray)
         );
     }
@@ -65,7 +66,7 @@ mod linux {
         let (woke, spent) = (WakeUps::of(process), ticks(process));
         std::thread::sleep(IDLE);
         let seconds = IDLE.as_secs_f64();
-        println!("| {name}, idle: resident memory (MiB), of it its own | {} |", Memory::private(process));
+        println!("| {name}, idle: resident memory (MiB), of which private | {} |", Memory::private(process));
         println!(
             "| {name}, idle: wake-ups per minute | {:.0} |",
             WakeUps::of(process).since(&woke) as f64 * 60.0 / seconds

@@ -1,9 +1,10 @@
-//! `cargo build --release --workspace --bins && target/release/footprint`: what an agent costs the machine it runs on, as a Markdown
-//! table: memory when idle and in the middle of a file, wake-ups when idle, and the size of its programs. Linux only: it
-//! reads /proc.
+//! Measures the cost of an agent and prints it as a Markdown table: memory when idle and in the middle of a file,
+//! wake-ups when idle, and the size of its programs. Linux only: it reads /proc.
 //!
-//! The machine that is looked at has two others beside it, so that it receives and forwards at the same time; all run on
-//! loopback, which is faster than any link it is made for.
+//! Run it with `cargo build --release --workspace --bins && target/release/footprint`.
+//!
+//! The measured machine has two others beside it, so that it receives and forwards at the same time. All run on
+//! loopback, which is faster than any real link.
 
 use banyan_tests::{
     World,
@@ -16,13 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long an idle agent is watched. Its own timers (check-in, keepalive) come once in five minutes at most.
+/// How long an idle agent is measured. Its own timers (check-in, keepalive) fire at most once in five minutes.
 const IDLE: Duration = Duration::from_secs(60);
-/// Time for the excitement of starting to pass.
+/// Time for start-up activity to end.
 const SETTLE: Duration = Duration::from_secs(20);
-/// How often memory is looked at during a transfer.
+/// How often memory is sampled during a transfer.
 const LOOK: Duration = Duration::from_millis(20);
-/// After this long a transfer has failed.
+/// A transfer that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 fn main() {
@@ -37,18 +38,19 @@ fn main() {
     let (woke, spent) = (WakeUps::of(id), ticks(id));
     std::thread::sleep(IDLE);
     let seconds = IDLE.as_secs_f64();
-    println!("| idle: resident memory (MiB), of it its own | {} |", Memory::of(id));
+    println!("| idle: resident memory (MiB), of which private | {} |", Memory::of(id));
     println!("| idle: wake-ups per minute | {:.1} |", WakeUps::of(id).since(&woke) as f64 * 60.0 / seconds);
     println!("| idle: processor time per minute (ms) | {:.0} |", (ticks(id) - spent) as f64 * 10.0 * 60.0 / seconds);
     for (name, bytes) in [("64 MiB", 64_usize << 20), ("1 GiB", 1 << 30)] {
         let most = transfer(&mut world, &format!("file-{}", bytes >> 20), bytes);
-        println!("| in the middle of {name}: most resident memory (MiB), of it its own | {most} |");
+        println!("| in the middle of {name}: peak resident memory (MiB), of which private | {most} |");
     }
     std::thread::sleep(SETTLE);
-    println!("| afterwards: resident memory (MiB), of it its own | {} |", Memory::of(id));
+    println!("| afterwards: resident memory (MiB), of which private | {} |", Memory::of(id));
 }
 
-/// Deploys a file of so many bytes to all; gives the most memory that the first machine took until it held the file.
+/// Deploys a file of `bytes` bytes to all machines. Returns the peak memory of the first machine until it holds the
+/// file.
 fn transfer(world: &mut World, name: &str, bytes: usize) -> Memory {
     world.publish(name, "1", bytes, Behaviour::Works);
     let id = world.service(0).expect("the agent runs").id();

@@ -1,4 +1,4 @@
-//! The agent that only pretends, on a stage.
+//! The simulated agent on a stage.
 
 use banyan_fake_agent::{Fake, Scene};
 use banyan_proto::local::Snapshot;
@@ -6,29 +6,29 @@ use banyan_tests::stage::Stage;
 use std::{ops::Deref, sync::Arc};
 use tokio::runtime::Runtime;
 
-/// The agent; it answers at the stage's socket as long as the value lives.
+/// The simulated agent; it answers at the stage's socket until the value is dropped.
 pub(crate) struct Agent {
     fake: Arc<Fake>,
     _runtime: Runtime,
 }
 
 impl Agent {
-    /// Shows a scene.
+    /// Starts an agent that shows a scene.
     pub(crate) fn plays(stage: &Stage, scene: Scene) -> Self {
-        let runtime = Runtime::new().expect("a runtime");
+        let runtime = Runtime::new().expect("the runtime can be created");
         let inside = runtime.enter();
         let fake = Fake::start(&agent_core::local::Place::Own(stage.folder().to_owned()), scene);
         drop(inside);
-        Self { fake: fake.expect("its socket is free"), _runtime: runtime }
+        Self { fake: fake.expect("the socket is free"), _runtime: runtime }
     }
-    /// Shows anything.
+    /// Starts an agent that shows a given snapshot.
     pub(crate) fn shows(stage: &Stage, snapshot: Snapshot) -> Self {
         let agent = Self::plays(stage, Scene::Idle);
         agent.change(|shown| *shown = snapshot);
         agent.set_catalogue(banyan_face::sample::catalogue());
         agent
     }
-    /// What it tells now.
+    /// Returns the agent's current snapshot.
     pub(crate) fn now(&self) -> Snapshot {
         agent_core::local::Backend::snapshot(&*self.fake)
     }

@@ -1,5 +1,5 @@
-//! The catalogue in a real window: asked for once it is looked at, a release got by pressing the button of its name, a refusal
-//! said beside it.
+//! Tests the catalogue in a real window: it is requested when its page is opened, a release is requested with the
+//! button of its name, and a refusal appears beside it.
 
 use crate::{access::Access, agent::Agent};
 use banyan_face::{Page, sample, texts};
@@ -21,18 +21,21 @@ fn a_release_is_got_without_seeing_the_button() {
     stage.keep(&mut stage.ours("banyan-window"));
     stage.window(texts::PRODUCT);
     access.find(texts::NO_UPDATES);
-    assert_eq!(looks(&agent), 0, "nobody has looked yet");
+    assert_eq!(looks(&agent), 0, "the page has not been opened yet");
     access.press(texts::page(Page::Catalogue));
     access.press("Get Drawing 3.1");
     let get = Request::GetFromCatalogue { package: "Drawing".into(), manifest: Digest([2; 32]) };
     wait_for("the agent is asked", || agent.asked().contains(&get).then_some(()));
     access.find(texts::RECEIVING);
-    assert!(!access.all().into_iter().any(|thing| thing.name == "Get Drawing 3.1"), "it is on its way");
+    assert!(
+        !access.all().into_iter().any(|thing| thing.name == "Get Drawing 3.1"),
+        "the button is still shown during the download"
+    );
     agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: sample::NOW });
     access.find(texts::IS_INSTALLED);
-    assert_eq!(looks(&agent), 1, "told by what changes, and not asked again");
+    assert_eq!(looks(&agent), 1, "the catalogue must be updated by events, without a second request");
 
-    // What the administrator has taken back meanwhile is refused, beside what was pressed.
+    // A release that the administrator has withdrawn meanwhile is refused beside its button.
     agent.set_catalogue(Catalogue::default());
     access.press("Update Chart View to 2.1");
     access.find("not-offered");

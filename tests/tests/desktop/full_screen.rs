@@ -1,4 +1,4 @@
-//! A program that fills the screen is seen by the tray and reported to the agent, and so is its end.
+//! Verifies that the tray detects full-screen programs and reports their start and end to the agent.
 
 use crate::agent::Agent;
 use banyan_fake_agent::Scene;
@@ -18,7 +18,7 @@ fn a_program_that_fills_the_screen_is_reported_as_long_as_it_does() {
     let agent = Agent::plays(&stage, Scene::Idle);
     let mut tray = stage.ours("banyan-tray");
     stage.keep(&mut tray);
-    // Where nothing is in front a window manager may say that nothing is, or nothing at all.
+    // If no window is in front, a window manager may report that or report nothing at all.
     let reported = |wanted: bool| {
         let last = || agent.reported().last().copied();
         let as_wanted = || last().is_some_and(|seen| (seen == Some(true)) == wanted).then_some(());
@@ -30,7 +30,7 @@ fn a_program_that_fills_the_screen_is_reported_as_long_as_it_does() {
     let (x, screen) = x11rb::connect(Some(stage.display())).expect("the screen answers");
     let root = x.setup().roots[screen].root;
     let atom = |name: &str| -> Atom { x.intern_atom(false, name.as_bytes()).unwrap().reply().unwrap().atom };
-    // A window that was there before its manager is never brought to the front.
+    // A window that existed before its window manager is never brought to the front.
     let manager = atom("_NET_SUPPORTING_WM_CHECK");
     wait_for("a window manager", || {
         let found = x.get_property(false, root, manager, AtomEnum::WINDOW, 0, 1).unwrap().reply().unwrap();
@@ -46,13 +46,13 @@ fn a_program_that_fills_the_screen_is_reported_as_long_as_it_does() {
     x.map_window(film).unwrap();
     x.flush().unwrap();
     reported(true);
-    // … goes on in a small window (EWMH: 0 takes a state away) …
+    // … continues in a small window (EWMH: 0 removes a state) …
     let small = ClientMessageEvent::new(32, film, states, [0, full, 0, 1, 0]);
     let to = EventMask::SUBSTRUCTURE_REDIRECT | EventMask::SUBSTRUCTURE_NOTIFY;
     x.send_event(false, root, to, small).unwrap();
     x.flush().unwrap();
     reported(false);
-    // … is large again, and closed.
+    // … fills the screen again, and is closed.
     x.send_event(false, root, to, ClientMessageEvent::new(32, film, states, [1, full, 0, 1, 0])).unwrap();
     x.flush().unwrap();
     reported(true);

@@ -1,4 +1,4 @@
-//! The window, used without a mouse and without seeing it.
+//! Tests the window without a mouse and without sight.
 
 use crate::{access::Access, agent::Agent};
 use banyan_face::{Page, sample, texts};
@@ -20,7 +20,7 @@ fn it_is_pressed_without_seeing_it() {
     let wish = Request::Wish { order: update, stage: Of::Install, wish: Wish::Now };
     wait_for("the agent is asked", || (agent.asked() == [wish.clone()]).then_some(()));
 
-    // Each page, by its name; and everything on it that can be pressed has a name.
+    // Each page is reached by its name, and every element on it that can be pressed has a name.
     for page in Page::ALL {
         access.press(texts::page(page));
         access.find(crate::pages::sign(page));
@@ -29,10 +29,10 @@ fn it_is_pressed_without_seeing_it() {
         assert!(nameless.is_empty(), "{page:?}: {nameless:?}");
     }
 
-    // With the keys alone: Tab until it is there, then Space.
+    // With the keyboard alone: Tab until the button has the focus, then Space.
     stage.run("xdotool", &["windowfocus", "--sync", &shown]);
     let page = texts::page(Page::Sharing);
-    wait_for("the keyboard is there", || {
+    wait_for("the button has the focus", || {
         stage.run("xdotool", &["key", "Tab"]);
         access.all().into_iter().find(|thing| thing.has_focus && thing.name == page)
     });

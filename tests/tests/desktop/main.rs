@@ -1,5 +1,6 @@
-//! Real windows on a screen that nobody sees: a tray in a real panel, its menu pressed by label over the bus, notices pressed
-//! as a desktop does, the window pressed through what assistive programs use, each page photographed into `docs/pictures`.
+//! Tests real windows on a virtual screen: a tray in a real panel with its menu pressed by label over the bus,
+//! notifications pressed as a desktop does, and the window pressed through the accessibility bus. Each page is captured
+//! into `docs/pictures`.
 #![cfg(target_os = "linux")]
 
 mod access;

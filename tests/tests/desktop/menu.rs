@@ -7,21 +7,21 @@ use zbus::{
     zvariant::{OwnedValue, Value},
 };
 
-/// Id, properties, entries below.
+/// Id, properties, child entries.
 type Layout = (i32, HashMap<String, OwnedValue>, Vec<OwnedValue>);
 
-/// One entry.
+/// One menu entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     id: i32,
     pub(crate) label: String,
-    /// It can be pressed: no line, no mere words, no submenu.
+    /// Whether it can be pressed: not a separator, a plain text or a submenu.
     pub(crate) does: bool,
-    /// It is the one of several that holds.
+    /// Whether it is the selected one of several options.
     pub(crate) holds: bool,
 }
 
-/// The menu of a tray's process.
+/// The menu of a tray process.
 pub(crate) struct Menu {
     bus: Connection,
     name: String,
@@ -46,14 +46,14 @@ impl Menu {
     fn proxy(&self) -> Proxy<'static> {
         proxy(&self.bus, &self.name, "/MenuBar", "com.canonical.dbusmenu").expect("the menu answers")
     }
-    /// What the icon says in words.
+    /// Returns the icon's tooltip text.
     pub(crate) fn status(&self) -> String {
         let item = proxy(&self.bus, &self.name, "/StatusNotifierItem", "org.kde.StatusNotifierItem");
         let tip: OwnedValue = item.and_then(|item| item.get_property("ToolTip")).expect("the icon has a tooltip");
         let Value::Structure(tip) = &*tip else { panic!("{tip:?}") };
-        tip.fields().last().and_then(text).expect("in words")
+        tip.fields().last().and_then(text).expect("the tooltip has text")
     }
-    /// All entries, those of submenus after their own.
+    /// Returns all entries, those of submenus after their parent.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let (_, (_, _, children)): (u32, Layout) =
             self.proxy().call("GetLayout", &(0, -1, Vec::<String>::new())).expect("the menu has a layout");
@@ -61,22 +61,22 @@ impl Menu {
         children.iter().for_each(|child| collect(child, &mut entries));
         entries
     }
-    /// The entries when they have come to rest: what the agent tells arrives in pieces.
+    /// Returns the entries once they stop changing: the agent's messages arrive in pieces.
     pub(crate) fn settled(&self) -> Vec<Entry> {
         let mut before = (self.entries(), 0);
-        wait_for("the menu comes to rest", || {
+        wait_for("the menu stops changing", || {
             let now = self.entries();
             before = if now == before.0 { (now, before.1 + 1) } else { (now, 0) };
             (before.1 == 3).then(|| before.0.clone())
         })
     }
-    /// Presses the first entry of this label.
+    /// Presses the first entry with this label.
     pub(crate) fn press(&self, label: &str) {
         let entries = self.settled();
         let found = entries.iter().find(|entry| entry.label == label);
         let found = found.unwrap_or_else(|| panic!("no {label:?} in {entries:?}"));
         let body = (found.id, "clicked", Value::from(0_i32), 0_u32);
-        // Who is asked to quit may be gone before it answers.
+        // A process that is asked to quit may have ended before it answers.
         drop(self.proxy().call_method("Event", &body));
     }
 }
@@ -90,9 +90,9 @@ fn text(value: &Value<'_>) -> Option<String> {
 }
 
 fn collect(entry: &Value<'_>, entries: &mut Vec<Entry>) {
-    let Value::Structure(entry) = inner(entry) else { panic!("no entry: {entry:?}") };
+    let Value::Structure(entry) = inner(entry) else { panic!("not an entry: {entry:?}") };
     let [Value::I32(id), Value::Dict(properties), Value::Array(children)] = entry.fields() else {
-        panic!("no entry: {entry:?}")
+        panic!("not an entry: {entry:?}")
     };
     let property = |name: &str| {
         let found = properties.iter().find(|(key, _)| text(key).as_deref() == Some(name));

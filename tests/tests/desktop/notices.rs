@@ -1,4 +1,4 @@
-//! Notices, as the desktop is asked to show them, and what pressing them does.
+//! Tests notifications: what the desktop is asked to show, and what pressing their buttons does.
 
 use crate::{
     agent::Agent,
@@ -16,7 +16,7 @@ use banyan_tests::stage::{Stage, wait_for};
 use jiff::tz::TimeZone;
 use std::fs;
 
-/// A tray on its stage, and an agent to which nothing happens yet.
+/// A tray on its stage, and an agent without updates.
 struct World {
     menu: Menu,
     notifications: Notifications,
@@ -28,9 +28,9 @@ impl World {
     fn start(preferences: Preferences) -> Self {
         let mut stage = Stage::with_panel();
         let folder = stage.path(".config/banyan");
-        fs::create_dir_all(&folder).expect("a folder");
-        let text = serde_json::to_vec(&preferences).expect("they have a JSON form");
-        fs::write(folder.join("faces.json"), text).expect("they are written");
+        fs::create_dir_all(&folder).expect("the folder is accessible");
+        let text = serde_json::to_vec(&preferences).expect("the preferences can be serialised");
+        fs::write(folder.join("faces.json"), text).expect("the preferences can be written");
         let notifications = Notifications::on(&stage);
         let agent = Agent::plays(&stage, Scene::Idle);
         let mut tray = stage.ours("banyan-tray");
@@ -40,11 +40,11 @@ impl World {
         world.seen(texts::UP_TO_DATE);
         world
     }
-    /// Waits until the tray has seen what the agent tells: quick changes reach it as one.
+    /// Waits until the tray has seen the agent's state: it merges quick changes into one.
     fn seen(&self, status: &str) {
         wait_for(status, || self.menu.status().starts_with(status).then_some(()));
     }
-    /// Shows what the scene has of one package.
+    /// Shows one package from a scene.
     fn show(&self, scene: Scene, package: &str) {
         let next = scene.snapshot(UnixSeconds::now(), &TimeZone::system());
         self.agent.change(|snapshot| {
@@ -75,17 +75,20 @@ fn each_button_of_a_notice_does_what_it_says() {
         agent.show(Scene::Idle);
         world.seen(texts::UP_TO_DATE);
         world.show(Scene::Ready, "school-browser");
-        let (id, shown) = wait_for("it is told", || notifications.only("school-browser 12.1 is ready to install"));
+        let (id, shown) =
+            wait_for("the notification is shown", || notifications.only("school-browser 12.1 is ready to install"));
         let before = agent.asked().len();
-        // Again and again: a test presses faster than a finger, before the tray listens.
+        // Presses repeatedly: a test presses faster than a user, before the tray listens.
         let asked = wait_for(label, || {
             notifications.press(id, &key(&shown, label));
             agent.asked().get(before).cloned()
         });
-        let update = wait_for("it is so", || {
+        let update = wait_for("the agent has stored the choice", || {
             agent.now().updates.into_iter().find(|update| update.wishes.install != Wish::Unsaid)
         });
-        let at = |when| Wish::After(update.later.iter().find(|later| later.when == when).expect("it is offered").at);
+        let at = |when| {
+            Wish::After(update.later.iter().find(|later| later.when == when).expect("the release is offered").at)
+        };
         let wish = wanted.map_or(Wish::Now, at);
         assert_eq!(asked, Request::Wish { order: update.order, stage: Of::Install, wish }, "{label}");
         assert_eq!(update.wishes.install, wish, "{label}");
@@ -96,19 +99,20 @@ fn each_button_of_a_notice_does_what_it_says() {
 fn one_update_has_one_notice_at_a_time() {
     let world = World::start(Preferences::default());
     let notifications = &world.notifications;
-    // A program fills the screen: nothing is told. When it has ended, what holds then is told.
+    // During a full-screen program no notification is shown. When it has ended, the current state is shown.
     world.show(Scene::NeedsYou, "school-browser");
     world.seen("school-browser 12.1 is ready to install");
     world.show(Scene::Ready, "school-browser");
-    let (first, shown) = wait_for("it is told", || notifications.only("school-browser 12.1 is ready to install"));
+    let (first, shown) =
+        wait_for("the notification is shown", || notifications.only("school-browser 12.1 is ready to install"));
     key(&shown, texts::INSTALL_NOW);
     world.show(Scene::Deadline, "school-browser");
-    let (second, shown) = wait_for("the countdown", || notifications.only("school-browser 12.1 is installed in"));
-    assert_eq!((first, shown.urgency), (second, 2), "in its place, and it stays until it is answered");
+    let (second, shown) = wait_for("the countdown", || notifications.only("school-browser 12.1 will install in"));
+    assert_eq!((first, shown.urgency), (second, 2), "it must replace the first and stay until it is answered");
     world.becomes(UpdateState::Installing);
-    wait_for("it goes", || notifications.standing().is_empty().then_some(()));
+    wait_for("the notification disappears", || notifications.standing().is_empty().then_some(()));
     world.becomes(UpdateState::Installed { at: UnixSeconds::now() });
-    wait_for("the end is told", || notifications.only("school-browser 12.1 is installed"));
+    wait_for("the final notification", || notifications.only("school-browser 12.1 was installed"));
     assert_eq!(notifications.all().len(), 3, "{:?}", notifications.all());
 }
 
@@ -117,11 +121,11 @@ fn what_comes_is_told_only_to_those_who_want_to_know() {
     for tell_incoming in [false, true] {
         let world = World::start(Preferences { tell_incoming });
         world.show(Scene::Waiting, "maths-tools");
-        world.seen("maths-tools 4.0: waits");
+        world.seen("maths-tools 4.0: scheduled for");
         let (reason, detail) = (Reason::ProbeFailed, String::new());
         world.becomes(UpdateState::Failed { at: UnixSeconds::now(), reason, detail, restored: true });
-        let mut wanted = vec!["maths-tools 4.0 is on its way", "maths-tools 4.0 could not be installed"];
+        let mut wanted = vec!["maths-tools 4.0 is on its way", "maths-tools 4.0 couldn't be installed"];
         wanted.drain(..usize::from(!tell_incoming));
-        wait_for("what is told", || (world.notifications.all() == wanted).then_some(()));
+        wait_for("the notifications", || (world.notifications.all() == wanted).then_some(()));
     }
 }

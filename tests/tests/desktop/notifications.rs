@@ -1,4 +1,4 @@
-//! What shows notices on a desktop, kept as data: what stands, and what was ever shown.
+//! A mock notification server that keeps its notifications as data: those now shown, and all that were ever shown.
 
 use banyan_tests::stage::Stage;
 use std::{
@@ -13,13 +13,13 @@ use zbus::{
 const NAME: &str = "org.freedesktop.Notifications";
 const PATH: &str = "/org/freedesktop/Notifications";
 
-/// One notice.
+/// One notification.
 #[derive(Debug, Clone)]
 pub(crate) struct Shown {
     pub(crate) title: String,
-    /// Key and label of each button.
+    /// The key and label of each button.
     pub(crate) buttons: Vec<(String, String)>,
-    /// 0 low, 1 normal, 2 critical.
+    /// The urgency: 0 low, 1 normal, 2 critical.
     pub(crate) urgency: u8,
 }
 
@@ -41,7 +41,7 @@ impl Server {
 
 #[zbus::interface(name = "org.freedesktop.Notifications")]
 impl Server {
-    #[expect(clippy::too_many_arguments, clippy::needless_pass_by_value, reason = "so says the protocol")]
+    #[expect(clippy::too_many_arguments, clippy::needless_pass_by_value, reason = "defined by the protocol")]
     fn notify(
         &self,
         _program: String,
@@ -73,40 +73,41 @@ impl Server {
     }
 }
 
-/// The desktop's place for notices.
+/// The mock notification server.
 pub(crate) struct Notifications {
     server: Server,
     bus: Connection,
 }
 
 impl Notifications {
-    /// Takes its name on the bus of this stage.
+    /// Takes the server's name on the bus of this stage.
     pub(crate) fn on(stage: &Stage) -> Self {
         let server = Server::default();
         let built = Builder::address(stage.address())
             .and_then(|builder| builder.serve_at(PATH, server.clone()))
             .and_then(|builder| builder.name(NAME))
             .and_then(Builder::build);
-        Self { server, bus: built.expect("nobody else has the name") }
+        Self { server, bus: built.expect("the bus name is free") }
     }
-    /// What stands now, with its id.
+    /// Returns the notifications now shown, with their ids.
     pub(crate) fn standing(&self) -> Vec<(u32, Shown)> {
         self.server.board().standing.iter().map(|(id, shown)| (*id, shown.clone())).collect()
     }
-    /// The only notice that stands, when its title begins so.
+    /// Returns the only notification shown, if its title begins with `title`.
     pub(crate) fn only(&self, title: &str) -> Option<(u32, Shown)> {
         let mut standing = self.standing();
         (standing.len() == 1 && standing[0].1.title.starts_with(title)).then(|| standing.remove(0))
     }
-    /// Titles of all that was ever shown, oldest first.
+    /// Returns the titles of all notifications ever shown, oldest first.
     pub(crate) fn all(&self) -> Vec<String> {
         self.server.board().all.clone()
     }
-    /// The person presses a button; the notice goes away with it. A program that does not listen yet does not hear it.
+    /// Presses a button as a user would, which also closes the notification. A program that is not listening yet misses
+    /// it.
     pub(crate) fn press(&self, id: u32, key: &str) {
         self.server.board().standing.remove(&id);
         let pressed = self.bus.emit_signal(None::<&str>, PATH, NAME, "ActionInvoked", &(id, key));
         let closed = self.bus.emit_signal(None::<&str>, PATH, NAME, "NotificationClosed", &(id, 2_u32));
-        pressed.and(closed).expect("the bus takes it");
+        pressed.and(closed).expect("the signal can be sent");
     }
 }

@@ -1,5 +1,5 @@
-//! `banyan-tray --own-agent`: somebody without any rights tries Banyan: the agent runs while the tray does, joins, receives,
-//! installs into that person's folders, and ends with the tray.
+//! Tests `banyan-tray --own-agent`: a user without special rights tries Banyan. The agent runs while the tray does,
+//! joins, receives, installs into that user's folders, and ends with the tray.
 
 use banyan_face::Line;
 use banyan_proto::local::{Link, Mode, Request, UpdateState};
@@ -10,7 +10,7 @@ use banyan_tests::{
 };
 use std::{fs, os::unix::net::UnixStream};
 
-/// Debian's `nobody`: a bus wants its user to have a name.
+/// The user id of Debian's `nobody`: a bus requires its user to have a name.
 const NOBODY: u32 = 65_534;
 
 #[test]
@@ -25,20 +25,20 @@ fn it_joins_and_installs_without_any_rights_and_ends_with_the_tray() {
     let socket = data.join("agent.sock");
     let line = Line::start(socket.clone(), || {});
     let snapshot = || line.view().snapshot;
-    wait_for("its own agent answers", snapshot);
-    let about = snapshot().expect("it has answered").about;
+    wait_for("the user's own agent answers", snapshot);
+    let about = snapshot().expect("the agent has answered").about;
     assert_eq!((about.mode, about.enrolled), (Mode::User, None));
 
     line.ask(&Request::Enrol { code: world.join_code(1) });
-    wait_for("it has joined", || (snapshot()?.link == Link::Connected).then_some(()));
+    wait_for("the agent has joined", || (snapshot()?.link == Link::Connected).then_some(()));
     let _ = world.deploy("hello", "all", 2);
-    wait_for("it has installed", || {
+    wait_for("the agent has installed the release", || {
         let update = snapshot()?.updates.first().cloned()?;
         matches!(update.state, UpdateState::Installed { .. }).then_some(())
     });
     let current = data.join("installer/packages/hello/current");
-    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&current).expect("it is there"));
-    assert_eq!(owner, NOBODY, "{} belongs to the person", current.display());
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&current).expect("the file exists"));
+    assert_eq!(owner, NOBODY, "{} must belong to the user", current.display());
 
     stage.close(process);
     wait_for("the agent ends with the tray", || UnixStream::connect(&socket).is_err().then_some(()));

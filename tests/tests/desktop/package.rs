@@ -1,4 +1,4 @@
-//! A package file that somebody opens: with the tray's verb, and in the window, to its end.
+//! Tests opening a package file, with the tray's command and in the window, until it is installed.
 
 use crate::{access::Access, agent::Agent, menu::Menu, pages};
 use banyan_face::{sample, texts};
@@ -10,12 +10,12 @@ use banyan_proto::{
 use banyan_tests::stage::{Stage, wait_for};
 use std::{fs, path::PathBuf};
 
-/// Larger than what the sockets between hold.
+/// Larger than the buffers of the sockets in between.
 const SIZE: usize = 3 << 20;
 
 fn file(stage: &Stage) -> PathBuf {
     let path = stage.path("drawing-3.1.banyan");
-    fs::write(&path, package_file(SIZE)).expect("it is written");
+    fs::write(&path, package_file(SIZE)).expect("the file can be written");
     path
 }
 
@@ -34,13 +34,13 @@ fn it_is_shown_installed_and_its_end_is_told() {
     access.find("drawing 3.1");
     pages::picture(&stage, &shown, &pages::path(true, "package-light"));
     access.press(texts::INSTALL);
-    let asked = wait_for("it is handed over", || {
+    let asked = wait_for("the package reaches the agent", || {
         agent.asked().into_iter().find(|asked| matches!(asked, Request::InstallPackage { .. }))
     });
     assert!(matches!(asked, Request::InstallPackage { size, .. } if size == SIZE as u64), "{asked:?}");
     access.find(texts::INSTALLING);
     agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample::NOW.0 - 60) });
-    access.find("Installed 14:29");
+    access.find("Installed today at 14:29");
     access.press(texts::CLOSE);
     access.find(texts::page(banyan_face::Page::Updates));
 }
@@ -57,15 +57,15 @@ fn one_that_is_not_trusted_is_refused_with_a_reason() {
     access.find(texts::NOT_TRUSTED);
     access.find(texts::REFUSED);
     assert!(!access.all().into_iter().any(|thing| thing.name == texts::INSTALL));
-    // A file that is no package at all, told by a second start to the first.
+    // A file that is not a package, passed by a second start to the first.
     Menu::of(&stage, process);
-    fs::write(&path, "a text").expect("it is written");
-    let second = stage.ours("banyan-tray").arg("open").arg(&path).status().expect("it can be started");
-    assert!(second.success(), "a second tray ends well");
+    fs::write(&path, "a text").expect("the file can be written");
+    let second = stage.ours("banyan-tray").arg("open").arg(&path).status().expect("the program can be started");
+    assert!(second.success(), "a second tray exits successfully");
     access.find("not-a-package");
 }
 
-/// Without a server: the person is shown the key, and Install is closed until they say that they trust it.
+/// Without a server, the key is shown, and Install stays disabled until the user trusts it.
 #[test]
 fn nothing_is_installed_before_the_person_trusts_who_signed_it() {
     let mut stage = Stage::bare();
@@ -80,7 +80,7 @@ fn nothing_is_installed_before_the_person_trusts_who_signed_it() {
     let shown = stage.window(texts::PRODUCT);
     let root = Digest([0x5e; 32]);
     access.find(&root.grouped());
-    let consent = texts::i_trust("IT of Lakeside School");
+    let consent = texts::i_trust("Lakeside School IT");
     let install = || access.find(texts::INSTALL);
     assert!(access.find(&consent).is_enabled && !install().is_enabled);
     let _ = access.try_press(texts::INSTALL);
@@ -88,12 +88,12 @@ fn nothing_is_installed_before_the_person_trusts_who_signed_it() {
     let asked = || agent.asked().into_iter().find(|asked| matches!(asked, Request::InstallPackage { .. }));
     assert_eq!(asked(), None);
     access.press(&consent);
-    wait_for("it can be installed now", || install().is_enabled.then_some(()));
-    assert_eq!(asked(), None, "trusting alone installs nothing");
+    wait_for("the install button is enabled", || install().is_enabled.then_some(()));
+    assert_eq!(asked(), None, "trusting alone must not install anything");
     access.press(texts::INSTALL);
-    let asked = wait_for("it is handed over", asked);
+    let asked = wait_for("the package reaches the agent", asked);
     assert!(matches!(asked, Request::InstallPackage { trust: Some(trust), .. } if trust == root), "{asked:?}");
     access.find(texts::INSTALLING);
     agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample::NOW.0 - 60) });
-    access.find("Installed 14:29");
+    access.find("Installed today at 14:29");
 }

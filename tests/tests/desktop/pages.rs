@@ -1,5 +1,5 @@
-//! Each page, photographed: light and dark, as large as people with tired eyes have it, and in a small window. Those that
-//! documents show go into `docs/pictures`, the others beside the built programs, for looking at.
+//! Captures each page: light and dark, with a large scale for poor eyesight, and in a small window. Pictures that the
+//! documentation shows go into `docs/pictures`, the others beside the built programs for inspection.
 
 use crate::{access::Access, agent::Agent};
 use banyan_face::{Page, sample, texts};
@@ -14,20 +14,20 @@ use std::{
     process::Stdio,
 };
 
-/// Something that stands on the page and nowhere else.
+/// Returns a text that appears only on this page.
 pub(crate) fn sign(page: Page) -> &'static str {
     match page {
         Page::Updates => "School Browser 12.1",
         Page::Schedule => texts::SIGNALS,
         Page::Sharing => texts::WHY_SHARE,
-        Page::History => "Received and checked",
+        Page::History => "Downloaded and checked",
         Page::Catalogue => "Drawing 3.1",
         Page::Settings => texts::DOWNLOAD,
         Page::Computer => texts::COPY,
     }
 }
 
-/// Pictures that documents show.
+/// Whether the documentation shows this picture.
 fn is_shown(page: Page, look: &str, scale: &str, size: &str) -> bool {
     scale == "1"
         && size.is_empty()
@@ -38,7 +38,7 @@ fn is_shown(page: Page, look: &str, scale: &str, size: &str) -> bool {
         )
 }
 
-/// Where a picture goes.
+/// Returns the path for a picture.
 pub(crate) fn path(shown: bool, name: &str) -> PathBuf {
     let folder = if shown {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures")
@@ -48,7 +48,7 @@ pub(crate) fn path(shown: bool, name: &str) -> PathBuf {
     folder.join(format!("{name}.png"))
 }
 
-/// Opens one window and photographs its pages one after the other.
+/// Opens one window and captures its pages one after the other.
 fn photograph(snapshot: Snapshot, look: &str, scale: &str, size: &str, pages: &[Page]) {
     let mut stage = Stage::bare();
     let _agent = Agent::shows(&stage, snapshot);
@@ -63,7 +63,7 @@ fn photograph(snapshot: Snapshot, look: &str, scale: &str, size: &str, pages: &[
         stage.run("xdotool", &["windowsize", "--sync", &window, width, height]);
     }
     for page in pages {
-        writeln!(pages_to, "{}", page.code()).expect("the window listens");
+        writeln!(pages_to, "{}", page.code()).expect("the window reads its input");
         access.find(sign(*page));
         let extra: String = [("1", scale), ("", size)]
             .iter()
@@ -74,10 +74,10 @@ fn photograph(snapshot: Snapshot, look: &str, scale: &str, size: &str, pages: &[
     }
 }
 
-/// Photographs a window that has come to rest: what is in the tree is on the screen a moment later.
+/// Captures a window once it has finished drawing: elements appear on the screen shortly after they appear in the tree.
 pub(crate) fn picture(stage: &Stage, window: &str, path: &Path) {
-    let read = || std::fs::read(path).expect("it is there");
-    wait_for("it has come to rest", || {
+    let read = || std::fs::read(path).expect("the file exists");
+    wait_for("the window has finished drawing", || {
         stage.photograph(window, path);
         let before = read();
         stage.photograph(window, path);

@@ -1,5 +1,5 @@
-//! What people have before their eyes without opening the window: the notice as a real desktop shows it, and the icon's menu.
-//! Pressed where they press, and photographed.
+//! What users see without opening the window: the notification on a real desktop, and the icon's menu. Both are pressed
+//! as users press them, and captured.
 
 use crate::{access::Access, agent::Agent, menu::Menu, pages};
 use banyan_face::{Clock, sample, texts};
@@ -11,10 +11,11 @@ use banyan_proto::{
 use banyan_tests::stage::{Stage, wait_for};
 use std::path::Path;
 
-/// Middle of the only icon in the panel (pixels).
+/// The centre of the only icon in the panel (pixels).
 const ICON: [&str; 2] = ["33", "1384"];
 
-/// One update is ready and waits for the mains, another one comes. Nothing in it is said with a time: pictures stay as they are.
+/// Returns a state in which one update is ready and waiting for mains power while another is being received. It
+/// contains no times, so that the pictures do not change.
 fn snapshot() -> Snapshot {
     let mut snapshot = sample::busy();
     snapshot.updates.retain(|update| matches!(update.state, UpdateState::Ready | UpdateState::Receiving));
@@ -26,17 +27,17 @@ fn snapshot() -> Snapshot {
     snapshot
 }
 
-/// Photographs this part of the screen for documents.
+/// Captures this part of the screen for the documentation.
 fn picture(stage: &Stage, part: &str, name: &str) {
     let whole = pages::path(false, &format!("screen-{name}"));
     pages::picture(stage, "root", &whole);
-    let path = |path: &Path| path.to_str().expect("a plain path").to_owned();
+    let path = |path: &Path| path.to_str().expect("the path is valid UTF-8").to_owned();
     let to = pages::path(true, name);
     stage.run("convert", &[&path(&whole), "-crop", part, "+repage", "-strip", &path(&to)]);
-    assert!(stage.colours(&to) > 16, "{name} shows something");
+    assert!(stage.colours(&to) > 16, "{name} is empty");
 }
 
-/// The window in which the panel shows an icon's menu: the only wide one of its plugins.
+/// Returns the window of the icon's menu: the only wide window of the panel's plugins.
 fn menu_of_the_panel(stage: &Stage) -> Option<String> {
     let found = stage.run("xdotool", &["search", "--onlyvisible", "--name", "^wrapper-2.0$"]);
     let width = |window: &str| {
@@ -55,7 +56,7 @@ fn a_real_desktop_shows_the_notice_and_its_buttons_work() {
     stage.keep(&mut tray);
     access.find(texts::USE_BATTERY);
     let details = access.all().into_iter().filter(|thing| thing.name == texts::DETAILS && thing.can_be_pressed());
-    assert_eq!(details.count(), 1, "desktops that show a button for the notice itself show it once");
+    assert_eq!(details.count(), 1, "a desktop with a button for the notification itself must show it once");
     picture(&stage, "440x119+1465+15", "notice");
     access.press(texts::USE_BATTERY);
     let wanted = Request::Overrule { signal: Overruled::Battery, on: true };
@@ -70,9 +71,9 @@ fn the_menu_opens_where_people_press() {
     let process = stage.keep(&mut tray);
     let menu = Menu::of(&stage, process);
     let clock = Clock::of(Some(&snapshot()), UnixSeconds::now());
-    wait_for("the agent's news", || (menu.status() == texts::headline(&snapshot(), &clock)).then_some(()));
-    // A panel's menus are no windows to assistive programs; people see them all the same. The icon takes its place a moment after
-    // it is known: before, the same spot has the panel's own menu, a narrow one.
+    wait_for("the agent's update", || (menu.status() == texts::headline(&snapshot(), &clock)).then_some(()));
+    // Assistive programs do not see a panel's menus, but users do. The icon is placed a moment after it is registered;
+    // before that, the same spot opens the panel's own menu, a narrow one.
     let open = wait_for("the menu", || {
         stage.run("xdotool", &["key", "Escape"]);
         stage.run("xdotool", &["mousemove", ICON[0], ICON[1], "click", "3"]);

@@ -1,5 +1,5 @@
-//! The icon in a real panel: every entry of its menu, its window, and what happens where there is no panel, no agent,
-//! or another tray.
+//! Tests the icon in a real panel: every entry of its menu, its window, and what happens without a panel, without an
+//! agent, or beside another tray.
 
 use crate::{access::Access, agent::Agent, menu::Menu};
 use banyan_face::{Clock, Page, sample, texts};
@@ -15,12 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What an entry of this label asks for, and what must then hold at the agent. None: it is no entry that asks.
+/// Returns whether the agent has applied the request of the entry with this label, or `None` if that entry sends no
+/// request.
 fn effect(label: &str, asked: &Request, after: &Snapshot) -> Option<bool> {
     let choice = after.scheduling.effective();
     let wished = |stage, wish: &dyn Fn(Wish) -> bool| {
         let Request::Wish { order, stage: asked, wish: said } = asked else { return false };
-        let update = after.updates.iter().find(|update| update.order == *order).expect("it is there");
+        let update = after.updates.iter().find(|update| update.order == *order).expect("the update exists");
         let held = if stage == Of::Install { update.wishes.install } else { update.wishes.receive };
         *asked == stage && held == *said && wish(held)
     };
@@ -56,7 +57,7 @@ fn effect(label: &str, asked: &Request, after: &Snapshot) -> Option<bool> {
 
 /// Entries that open the window, and the one that ends the tray.
 const OPEN: [&str; 5] = [texts::DETAILS, texts::MY_SCHEDULE, texts::OPEN, texts::ABOUT, texts::QUIT];
-/// Entries that ask the agent, over all scenes: as many as there are.
+/// The number of entries that send a request, over all scenes.
 const ASK: usize = 17;
 
 #[test]
@@ -78,7 +79,7 @@ fn every_entry_of_the_menu_does_what_it_says() {
     for scene in Scene::ALL {
         let labels: Vec<_> = show(scene).into_iter().filter(|entry| entry.does).map(|entry| entry.label).collect();
         for label in labels.into_iter().filter(|label| !OPEN.contains(&label.as_str())) {
-            let kind = label.split(" (").next().expect("there is always a first").to_owned();
+            let kind = label.split(" (").next().expect("a label is not empty").to_owned();
             if !pressed.insert(kind) {
                 continue;
             }
@@ -88,7 +89,7 @@ fn every_entry_of_the_menu_does_what_it_says() {
             let asked = wait_for(&label, || agent.asked().get(before).cloned());
             wait_for(&format!("the effect of {label:?} in scene {scene}, after {asked:?}"), || {
                 let held = effect(&label, &asked, &agent.now());
-                held.unwrap_or_else(|| panic!("nobody knows what {label:?} does")).then_some(())
+                held.unwrap_or_else(|| panic!("the test does not know the effect of {label:?}")).then_some(())
             });
             if matches!(asked, Request::SetWindow { .. }) {
                 wait_for("the menu marks it", || {
@@ -107,7 +108,7 @@ fn the_window_is_opened_from_the_menu_at_the_right_page() {
     let mut tray = stage.ours("banyan-tray");
     let process = stage.keep(&mut tray);
     let menu = Menu::of(&stage, process);
-    wait_for("the agent's news", || menu.status().starts_with("Printer Driver").then_some(()));
+    wait_for("the agent's update", || menu.status().starts_with("Printer Driver").then_some(()));
     let access = Access::on(&stage);
     menu.press(texts::OPEN);
     let shown = stage.window(texts::PRODUCT);
@@ -117,11 +118,11 @@ fn the_window_is_opened_from_the_menu_at_the_right_page() {
         menu.press(label);
         access.find(crate::pages::sign(page));
     }
-    // A second start asks the first one to show a page, in the same window, and ends.
-    let status = stage.ours("banyan-tray").args(["--open", "sharing"]).status().expect("it can be started");
-    assert!(status.success(), "a second tray ends well");
+    // A second start asks the first one to show a page in the same window, and exits.
+    let status = stage.ours("banyan-tray").args(["--open", "sharing"]).status().expect("the program can be started");
+    assert!(status.success(), "a second tray exits successfully");
     access.find(crate::pages::sign(Page::Sharing));
-    assert_eq!(stage.window(texts::PRODUCT), shown, "there is one window");
+    assert_eq!(stage.window(texts::PRODUCT), shown, "there must be only one window");
     menu.press(texts::QUIT);
     wait_for("the tray has ended", || (!stage.runs(process)).then_some(()));
 }
@@ -139,10 +140,11 @@ fn a_window_that_is_asked_for_while_it_closes_is_opened_again() {
         let shown = stage.window(texts::PRODUCT);
         access.find(crate::pages::sign(Page::Updates));
         stage.run("xdotool", &["windowfocus", "--sync", &shown, "key", "alt+F4"]);
-        // Its process takes a moment longer.
-        wait_for("it has gone from the screen", || stage.no_window(texts::PRODUCT).then_some(()));
-        let second = stage.ours("banyan-tray").args(["--open", page.code()]).status().expect("it can be started");
-        assert!(second.success(), "a second tray ends well");
+        // The window's process ends a moment later.
+        wait_for("the window has left the screen", || stage.no_window(texts::PRODUCT).then_some(()));
+        let second =
+            stage.ours("banyan-tray").args(["--open", page.code()]).status().expect("the program can be started");
+        assert!(second.success(), "a second tray exits successfully");
         access.find(crate::pages::sign(page));
     }
 }
@@ -167,10 +169,10 @@ fn a_panel_that_comes_late_is_waited_for() {
     let process = stage.keep(tray.args(["--panel-within", "2"]));
     stage.start_panel();
     let menu = Menu::of(&stage, process);
-    wait_for("it has its agent", || (menu.status() == texts::UP_TO_DATE).then_some(()));
-    // That nothing happens has no sign to wait for: until after its patience has ended.
+    wait_for("the tray has found its agent", || (menu.status() == texts::UP_TO_DATE).then_some(()));
+    // No event marks that nothing happens, so this waits until the tray's time limit has passed.
     while begun.elapsed() < Duration::from_secs(4) {
-        assert!(stage.no_window(texts::PRODUCT), "no window is opened beside an icon");
+        assert!(stage.no_window(texts::PRODUCT), "a window opened although there is an icon");
     }
 }
 
@@ -181,12 +183,12 @@ fn it_comes_back_to_its_agent_for_ever() {
     let process = stage.keep(&mut tray);
     let menu = Menu::of(&stage, process);
     for scene in [Scene::Idle, Scene::NotEnrolled] {
-        wait_for("it says that there is no agent", || (menu.status() == texts::NO_AGENT).then_some(()));
+        wait_for("the tray reports that there is no agent", || (menu.status() == texts::NO_AGENT).then_some(()));
         let program = banyan_tests::programs::folder().join("banyan-fake-agent");
         let mut agent = stage.command(program);
         let agent = stage.keep(agent.arg("--data").arg(stage.folder()).args(["--scene", scene.name()]));
-        let words = if scene == Scene::Idle { texts::UP_TO_DATE } else { "This computer belongs to no server yet" };
-        wait_for("it has found it", || (menu.status() == words).then_some(()));
+        let words = if scene == Scene::Idle { texts::UP_TO_DATE } else { "Not set up yet: enter a join code" };
+        wait_for("the tray has found the agent", || (menu.status() == words).then_some(()));
         stage.close(agent);
     }
 }

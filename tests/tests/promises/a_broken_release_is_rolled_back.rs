@@ -1,4 +1,4 @@
-//! A release whose probe fails leaves every machine with the version that was there before.
+//! Verifies that a release whose probe fails leaves every machine with its previous version.
 
 use banyan_proto::{
     Reason,
@@ -11,7 +11,7 @@ fn the_old_version_runs_again() {
     let world = World::start(2);
     world.publish("hello", "1.0", 100_000, Behaviour::Works);
     let deployment = world.deploy("hello", "all", 2);
-    world.wait_for_status(&deployment, "1.0 is there", |status| status.state == DeploymentState::Finished);
+    world.wait_for_status(&deployment, "1.0 is installed", |status| status.state == DeploymentState::Finished);
     world.publish("hello", "2.0", 100_000, Behaviour::Broken);
     let deployment = world.deploy("hello", "all", 2);
     let status =
@@ -22,7 +22,7 @@ fn the_old_version_runs_again() {
     for which in 0..2 {
         assert_eq!(world.says(which, "hello").as_deref(), Some("hello 1.0"));
     }
-    // The command line says so too: not everyone succeeded.
+    // The command line also reports that not every machine succeeded.
     let wait = world.command(&["deploy", "hello@2.0", "--to", "all", "--wait"]).output().expect("banyan can be run");
     assert_eq!(wait.status.code(), Some(3), "{wait:?}");
 }

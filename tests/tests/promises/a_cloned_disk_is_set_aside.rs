@@ -1,5 +1,5 @@
-//! A disk is cloned and both computers run: both are told, neither takes part, until one of them has an identity of its own
-//! and the administrator says so. Restarts in a row are no clone.
+//! Verifies that two computers running a cloned disk are both quarantined and informed. Both stay out until one has an
+//! identity of its own and the administrator readmits the other. Repeated restarts do not count as a clone.
 
 use banyan_proto::{Reason, admin::DeploymentState};
 use banyan_tests::{World, package::Behaviour};
@@ -20,19 +20,19 @@ fn until_one_of_the_two_is_enrolled_again() {
     let clone = world.clone_disk(0);
     world.start_agent(0);
     world.start_agent(clone);
-    world.wait_until("both know it", |world| says_cloned(world, 0) && says_cloned(world, clone));
+    world.wait_until("both know that they are clones", |world| says_cloned(world, 0) && says_cloned(world, clone));
     let known = world.machines().remove(0);
     assert_eq!(known.out, Some(Reason::Cloned));
     let list = world.banyan(&["machines"]);
-    assert!(list.contains("set aside") && list.contains("banyan machines readmit"), "{list}");
+    assert!(list.contains("quarantined") && list.contains("banyan machines readmit"), "{list}");
 
     world.kill_agent(clone);
     let join = world.join_code(1);
     world.reinstall(clone, join);
     world.start_agent(clone);
-    // By its id: its label is that of whichever of the two spoke last.
+    // Readmits by id, because both used the same label.
     world.banyan(&["machines", "readmit", &known.id.to_string()]);
-    world.wait_until("both are machines of their own", |world| {
+    world.wait_until("both have an identity of their own", |world| {
         let machines = world.machines();
         machines.len() == 2 && machines.iter().all(|machine| machine.online && machine.out.is_none())
     });
@@ -48,7 +48,7 @@ fn but_one_that_is_killed_and_started_again_and_again_is_not() {
     for _ in 0..4 {
         world.kill_agent(0);
         world.start_agent(0);
-        world.wait_until("it runs again", |world| world.try_ask(0).is_some_and(|status| status.heard.is_some()));
+        world.wait_until("the agent runs again", |world| world.try_ask(0).is_some_and(|status| status.heard.is_some()));
     }
     assert!(is_online(&world));
     assert_eq!(world.machines()[0].out, None);
@@ -61,7 +61,7 @@ fn a_computer_installed_anew_takes_the_place_of_its_old_identity() {
     let join = world.banyan(&["tokens", "create", "--replaces", "m0"]).trim().to_owned();
     world.reinstall(0, join);
     world.start_agent(0);
-    world.wait_until("the new identity is there, the old one retired", |world| {
+    world.wait_until("the new identity is active and the old one retired", |world| {
         let out: Vec<_> = world.machines().iter().map(|machine| (machine.out, machine.online)).collect();
         out.contains(&(Some(Reason::Retired), false)) && out.contains(&(None, true))
     });

@@ -1,8 +1,8 @@
-//! Another user of the same machine, who wants what is not theirs: to stand at the agent's place, to be written for by it,
-//! to read what it keeps. Ten thousand times, and never once.
+//! Attacks by another user of the same machine: to take the agent's place, to make it write into other files, and to
+//! read its data. They must fail in ten thousand attempts.
 //!
-//! The attackers are threads that the kernel takes for another user in everything that is about files (`setfsuid`); the
-//! agents are real processes of root's, started as carelessly as anybody could: without a umask.
+//! The attackers are threads that the kernel treats as another user for all file access (`setfsuid`). The agents are
+//! real processes of root's, started in the least careful way: with an empty umask.
 
 use banyan_proto::local::{LOCAL_VERSION, Reply, Request};
 use banyan_tests::{
@@ -32,12 +32,12 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Somebody without a session.
+/// A user without a session.
 const MALLORY: u32 = 41_666;
-/// So often something is tried at the least.
+/// The minimum number of attempts.
 const ROUNDS: u64 = 10_000;
 
-/// A thread that is somebody else's, as far as files go, and tries something over and over until it is told to stop.
+/// A thread that accesses files as another user, and repeats an attempt until it is stopped.
 struct Attacker {
     rounds: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -45,9 +45,9 @@ struct Attacker {
 }
 
 impl Attacker {
-    /// `attempt` is given the number of the round and says what it won, if it did.
+    /// Starts the attacker. `attempt` gets the number of the round and returns what it achieved, if anything.
     fn start(attempt: impl Fn(u64) -> Option<String> + Send + 'static) -> Self {
-        assert!(geteuid().is_root(), "this test takes the place of other users, which only root can");
+        assert!(geteuid().is_root(), "this test switches users, so it must run as root");
         let (rounds, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (count, end) = (Arc::clone(&rounds), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
@@ -64,16 +64,16 @@ impl Attacker {
     fn has_tried_enough(&self) -> bool {
         self.rounds.load(Ordering::Relaxed) >= ROUNDS
     }
-    /// What it won.
+    /// Stops the attacker and returns what it achieved.
     fn stop(self) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("the attacker comes home")
+        self.thread.join().expect("the attacker's thread ends")
     }
 }
 
 fn folder(mode: u32) -> TempDir {
-    let folder = TempDir::with_prefix("banyan-hostile-").expect("a temporary folder");
-    fs::set_permissions(folder.path(), PermissionsExt::from_mode(mode)).expect("it is ours");
+    let folder = TempDir::with_prefix("banyan-hostile-").expect("a temporary folder can be created");
+    fs::set_permissions(folder.path(), PermissionsExt::from_mode(mode)).expect("the folder's mode can be set");
     folder
 }
 fn owner(path: &Path) -> Option<u32> {
@@ -90,7 +90,7 @@ fn nothing_of_theirs_becomes_the_agents_folder_whenever_it_is_put_there() {
     let (open, precious, logs) = (folder(0o1777), folder(0o755), folder(0o755));
     let places = [open.path().join("data"), open.path().join("run")];
     let (targets, victim) = (places.clone(), precious.path().to_owned());
-    // In turn: a link to a folder that only root can write to, nothing, a folder of their own, nothing.
+    // Alternates between a link to a folder that only root can write to, nothing, a folder of their own, and nothing.
     let attacker = Attacker::start(move |round| {
         for place in &targets {
             let done = match round % 4 {
@@ -103,7 +103,7 @@ fn nothing_of_theirs_becomes_the_agents_folder_whenever_it_is_put_there() {
         }
         None
     });
-    let text = |path: &Path| path.to_str().expect("plain names").to_owned();
+    let text = |path: &Path| path.to_str().expect("the path is valid UTF-8").to_owned();
     let (mut starts, mut came_up) = (0, 0);
     while starts < STARTS || !attacker.has_tried_enough() {
         starts += 1;
@@ -113,7 +113,7 @@ fn nothing_of_theirs_becomes_the_agents_folder_whenever_it_is_put_there() {
         let log = logs.path().join(format!("{starts}.log"));
         let mut agent = Service::start(command, &log);
         let begun = Instant::now();
-        // It ends because it refuses, or it has made its folder and waits to be enrolled.
+        // The agent ends because it refuses the folder, or it has created the folder and waits to be enrolled.
         while agent.runs() && !agent.log_text().contains("not enrolled yet") {
             assert!(begun.elapsed() < Duration::from_secs(20), "{}", agent.log_text());
             std::thread::sleep(Duration::from_millis(2));
@@ -121,19 +121,19 @@ fn nothing_of_theirs_becomes_the_agents_folder_whenever_it_is_put_there() {
         came_up += usize::from(agent.runs());
         agent.kill();
         for place in places.iter().filter(|place| owner(place) == Some(0)) {
-            // Theirs is removed by them; what a link leads to is none of this test's.
+            // Removes what the attacker created, but not the target of a link.
             if place.is_symlink() { drop(fs::remove_file(place)) } else { drop(fs::remove_dir_all(place)) }
         }
     }
     attacker.stop();
     let written = names(precious.path());
-    assert!(written.is_empty(), "written where a link led: {written:?} in {starts} starts");
-    assert_eq!(fs::metadata(precious.path()).expect("it is there").mode() & 0o7777, 0o755);
+    assert!(written.is_empty(), "the agent wrote through a link: {written:?} in {starts} starts");
+    assert_eq!(fs::metadata(precious.path()).expect("the file exists").mode() & 0o7777, 0o755);
     for place in places.iter().filter(|place| owner(place) == Some(MALLORY)) {
         let inside = names(place);
-        assert!(inside.is_empty(), "written into their folder: {inside:?}");
+        assert!(inside.is_empty(), "the agent wrote into the attacker's folder: {inside:?}");
     }
-    assert!(came_up > 0 || starts > STARTS, "nobody can keep it from starting for ever: {came_up} of {starts}");
+    assert!(came_up > 0 || starts > STARTS, "the attacker kept the agent from starting: {came_up} of {starts}");
 }
 
 #[test]
@@ -141,15 +141,15 @@ fn while_it_works_nothing_of_it_can_be_swapped_or_written_or_read() {
     let mut world = World::start(0);
     umask(Mode::empty());
     world.add_agent();
-    world.wait_until("it is ready", |world| world.log_of(0).contains("ready"));
+    world.wait_until("the agent is ready", |world| world.log_of(0).contains("ready"));
     let mia = Mia::sits_at(&mut world, 0);
-    // As open as a badly kept disk: what is closed is what the agent closes.
-    fs::set_permissions(world.path(""), PermissionsExt::from_mode(0o755)).expect("it is ours");
+    // The folders are readable like on a badly kept disk, so only what the agent protects is protected.
+    fs::set_permissions(world.path(""), PermissionsExt::from_mode(0o755)).expect("the folder's mode can be set");
     let data = world.agents[0].data.clone();
     let outside = folder(0o1777);
     let decoy = outside.path().join("decoy");
     let made = decoy.clone();
-    as_user(MALLORY, || fs::create_dir(&made)).expect("their own");
+    as_user(MALLORY, || fs::create_dir(&made)).expect("the attacker can create a folder");
     let inside = [
         "content",
         "installer",
@@ -193,15 +193,15 @@ fn while_it_works_nothing_of_it_can_be_swapped_or_written_or_read() {
         let reply = by_hand::install(&socket(), package.manifest, &file);
         assert!(matches!(reply, Reply::Ordered { .. }), "{reply:?}");
         let says = format!("hello {version}.0");
-        world.wait_until("it runs", |world| world.says(0, "hello").as_deref() == Some(&says));
+        world.wait_until("the new version runs", |world| world.says(0, "hello").as_deref() == Some(&says));
     }
     let tried = attacker.rounds.load(Ordering::Relaxed);
     let won = attacker.stop();
     assert!(won.is_empty(), "{} of {tried} times: {:#?}", won.len(), &won[..won.len().min(10)]);
-    // Knocking at the agent's own socket is for its user alone; at the shared one they learn nothing.
+    // Only the agent's user may connect to its own socket; at the shared one, the attacker learns nothing.
     let own = world.agents[0].data.join("agent.sock");
     assert!(as_user(MALLORY, || UnixStream::connect(own)).is_err());
-    let shared = as_user(MALLORY, || UnixStream::connect(&mia.socket)).expect("everybody can knock");
+    let shared = as_user(MALLORY, || UnixStream::connect(&mia.socket)).expect("any user can connect");
     let reply = by_hand::open(&shared, b"whatever");
     assert!(matches!(&reply, Reply::Error(error) if error.detail.contains("session")), "{reply:?}");
 }
@@ -213,25 +213,26 @@ fn whoever_squats_at_the_sockets_place_is_left_alone_there() {
     let theirs = place.path().join("run");
     let socket = theirs.join("agent.sock");
     let squatter = as_user(MALLORY, || {
-        fs::create_dir(&theirs).expect("their own folder");
-        UnixListener::bind(&socket).expect("their own socket")
+        fs::create_dir(&theirs).expect("the attacker can create a folder");
+        UnixListener::bind(&socket).expect("the attacker can bind a socket")
     });
-    squatter.set_nonblocking(true).expect("it is a socket");
+    squatter.set_nonblocking(true).expect("the socket can be made non-blocking");
     let written_by_all = folder(0o777);
     for path in [socket.clone(), written_by_all.path().join("agent.sock")] {
-        let before = world.log_of(0).matches("could not be opened here").count();
-        world.agents[0].arguments = ["--socket", path.to_str().expect("plain names")].map(str::to_owned).to_vec();
+        let before = world.log_of(0).matches("failed to open the local API").count();
+        world.agents[0].arguments =
+            ["--socket", path.to_str().expect("the path is valid UTF-8")].map(str::to_owned).to_vec();
         world.kill_agent(0);
         world.start_agent(0);
-        world.wait_until("it says that it does not listen there", |world| {
-            world.log_of(0).matches("could not be opened here").count() > before
+        world.wait_until("the agent logs that it does not listen there", |world| {
+            world.log_of(0).matches("failed to open the local API").count() > before
         });
-        // It works all the same, for who is at its own socket.
+        // The agent still works for users of its own socket.
         let hello = Request::Hello { version: LOCAL_VERSION };
-        world.wait_until("it answers", |world| world.try_ask(0).is_some());
+        world.wait_until("the agent answers", |world| world.try_ask(0).is_some());
         assert!(matches!(world.say(0, &[hello])[..], [Reply::Hello { .. }]));
     }
-    assert_eq!(owner(&socket), Some(MALLORY), "theirs, for whoever believes them");
-    assert!(squatter.accept().is_err(), "the agent did not knock there");
+    assert_eq!(owner(&socket), Some(MALLORY), "the socket no longer belongs to the attacker");
+    assert!(squatter.accept().is_err(), "the agent connected to the attacker's socket");
     assert!(names(written_by_all.path()).is_empty());
 }

@@ -1,9 +1,10 @@
-//! `kill -9` in the middle: the others finish without the dead machine; started again, it goes on from what it had.
+//! Verifies recovery from `kill -9` in the middle of a transfer: the others finish without the dead machine, which
+//! resumes from its stored chunks when it restarts.
 
 use banyan_proto::admin::{DeploymentState, Stage};
 use banyan_tests::{World, package::Behaviour};
 
-/// Large enough that the transfer is under way for a while even on loopback.
+/// Large enough that the transfer takes a while even on loopback.
 const BYTES: usize = 150_000_000;
 
 #[test]
@@ -11,12 +12,13 @@ fn the_others_finish_and_so_does_it_when_it_comes_back() {
     let mut world = World::start(5);
     world.publish("hello", "1.0", BYTES, Behaviour::Works);
     let deployment = world.deploy("hello", "all", 2);
-    // The head of stripe 0: two others get half of everything through it.
-    let status = world.wait_for_status(&deployment, "everyone receives", |status| {
+    // The head of stripe 0: two other machines get half of all data through it.
+    let status = world.wait_for_status(&deployment, "every machine receives", |status| {
         status.addressees.iter().all(|machine| machine.stage >= Stage::Receiving)
     });
     let head = status.addressees[0].label.clone();
-    let which = world.agents.iter().position(|agent| agent.label == head).expect("the head is one of ours");
+    let which =
+        world.agents.iter().position(|agent| agent.label == head).expect("the head is one of the test's machines");
     let held = |world: &World| {
         let content = world.agents[which].data.join("content");
         let files = std::fs::read_dir(content).expect("the agent has a content folder");
@@ -29,11 +31,11 @@ fn the_others_finish_and_so_does_it_when_it_comes_back() {
     });
     let server_sent = world.status(&deployment).server_sent;
     world.start_agent(which);
-    let status =
-        world.wait_for_status(&deployment, "the killed one has it", |status| status.state == DeploymentState::Finished);
+    let status = world
+        .wait_for_status(&deployment, "the killed machine has it", |status| status.state == DeploymentState::Finished);
     assert!(status.addressees.iter().all(|machine| machine.stage == Stage::Installed), "{status:#?}");
     assert_eq!(world.says(which, "hello").as_deref(), Some("hello 1.0"));
-    // What it had was not fetched again.
+    // The machine did not download its stored chunks again.
     let again = status.server_sent - server_sent;
-    assert!(again < status.size, "{again} bytes were sent to the machine that came back");
+    assert!(again < status.size, "{again} bytes were sent to the restarted machine");
 }

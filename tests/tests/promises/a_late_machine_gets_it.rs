@@ -1,4 +1,5 @@
-//! A machine that is off when the order goes out gets it when it comes back; nobody waits for it.
+//! Verifies that a machine that is off during a deployment gets the release when it comes back, and that the other
+//! machines do not wait for it.
 
 use banyan_proto::admin::{DeploymentState, Stage};
 use banyan_tests::{World, package::Behaviour};
@@ -13,6 +14,6 @@ fn from_the_tree_or_the_server() {
         status.addressees.iter().filter(|machine| machine.stage == Stage::Installed).count() == 3
     });
     world.start_agent(2);
-    world.wait_for_status(&deployment, "the late one has it", |status| status.state == DeploymentState::Finished);
+    world.wait_for_status(&deployment, "the late machine has it", |status| status.state == DeploymentState::Finished);
     assert_eq!(world.says(2, "hello").as_deref(), Some("hello 1.0"));
 }

@@ -1,4 +1,4 @@
-//! A server that was restored from a backup signs nothing that its machines believe until its epoch is raised; then
+//! Verifies that machines reject everything that a server restored from a backup signs, until its epoch is raised. Then
 //! everything works again. Machines remember the epoch over restarts.
 
 use banyan_proto::{
@@ -7,11 +7,11 @@ use banyan_proto::{
 };
 use banyan_tests::{World, package::Behaviour};
 
-/// Deploys to all and waits until everyone has it.
+/// Deploys to all machines and waits until every machine has the release.
 fn everyone_gets(world: &World, release: &str) {
     let deployment = world.deploy(release, "all", 2);
     let status =
-        world.wait_for_status(&deployment, "everyone has it", |status| status.state == DeploymentState::Finished);
+        world.wait_for_status(&deployment, "every machine has it", |status| status.state == DeploymentState::Finished);
     assert!(status.addressees.iter().all(|machine| machine.stage == Stage::Installed), "{status:#?}");
 }
 
@@ -29,19 +29,19 @@ fn and_is_believed_only_when_its_epoch_was_raised() {
     everyone_gets(&world, "hello@1.0");
     world.kill_server();
     world.back_up_server();
-    // The life that will be lost. Here the epoch was raised once already, so that the machines have seen a higher one.
+    // The state that the restore will lose. Its epoch was raised once, so the machines have seen a higher one.
     world.raise_epoch();
     world.start_server();
     everyone_gets(&world, "hello@1.0");
 
-    // The backup, and nobody says that it is one.
+    // Restores the backup without raising the epoch.
     world.kill_server();
     world.restore_server();
     world.start_server();
-    world.wait_until("everyone is online", |world| world.machines().iter().all(|machine| machine.online));
+    world.wait_until("every machine is online", |world| world.machines().iter().all(|machine| machine.online));
     let refused = |world: &World| {
         let deployment = world.deploy("hello@2.0", "all", 2);
-        world.wait_for_status(&deployment, "everyone refuses it", |status| {
+        world.wait_for_status(&deployment, "every machine refuses it", |status| {
             status.addressees.iter().all(|machine| machine.reason == Some(Reason::EpochBack))
         });
     };
@@ -50,7 +50,7 @@ fn and_is_believed_only_when_its_epoch_was_raised() {
         world.kill_agent(which);
         world.start_agent(which);
     }
-    world.wait_until("everyone is online", |world| world.machines().iter().all(|machine| machine.online));
+    world.wait_until("every machine is online", |world| world.machines().iter().all(|machine| machine.online));
     refused(&world);
     everyone_runs(&world, "1.0");
 

@@ -1,10 +1,10 @@
-//! A publisher's key was stolen and revoked: what it signs is not published, and releases go on with another key.
+//! Verifies that a stolen and revoked publisher's key cannot publish, and that releases continue with another key.
 
 use banyan_proto::admin::{DeploymentState, Release};
 use banyan_tests::{World, package::Behaviour};
 use std::fs;
 
-/// Ids of the keys that may sign releases, as `banyan keys list` tells.
+/// Returns the ids of the keys that may sign releases, from `banyan keys list`.
 fn targets_keys(world: &World) -> Vec<String> {
     let text = world.banyan(&["keys", "list", "--key", &world.path("keys"), "--json"]);
     let listed: serde_json::Value = serde_json::from_str(&text).expect("keys list --json gives JSON");
@@ -19,12 +19,12 @@ fn and_the_other_keys_go_on() {
     let world = World::start(2);
     let (keys, stolen) = (world.path("keys"), world.path("stolen"));
     world.publish("hello", "1.0", 300_000, Behaviour::Works);
-    fs::create_dir(&stolen).expect("a folder");
+    fs::create_dir(&stolen).expect("the folder is accessible");
     for name in ["targets-1.key", "root.json"] {
-        fs::copy(format!("{keys}/{name}"), format!("{stolen}/{name}")).expect("a copy");
+        fs::copy(format!("{keys}/{name}"), format!("{stolen}/{name}")).expect("the file can be copied");
     }
     let id = targets_keys(&world).remove(0);
-    // The only key of its role cannot be taken away; with another one beside it, it can.
+    // The only key of a role cannot be revoked; after another one is added, it can.
     let alone = world.command(&["keys", "revoke", &id[..12], "--key", &keys]).output().expect("banyan can be run");
     assert!(!alone.status.success() && String::from_utf8_lossy(&alone.stderr).contains("keys add"), "{alone:?}");
     world.banyan(&["keys", "add", "--role", "targets", "--key", &keys]);
@@ -42,13 +42,15 @@ fn and_the_other_keys_go_on() {
         serde_json::from_str(&world.banyan(&["releases", "--json"])).expect("releases --json gives JSON");
     assert_eq!(releases.iter().map(|release| release.version.as_str()).collect::<Vec<_>>(), ["1.0"]);
 
-    // What the revoked key had signed before stays, and new releases come.
+    // Releases that the revoked key signed earlier stay, and new ones can be published.
     for version in ["1.0", "2.0"] {
         if version == "2.0" {
             world.publish("hello", version, 300_000, Behaviour::Works);
         }
         let deployment = world.deploy("hello", "all", 2);
-        world.wait_for_status(&deployment, "it is there", |status| status.state == DeploymentState::Finished);
+        world.wait_for_status(&deployment, "the release is installed", |status| {
+            status.state == DeploymentState::Finished
+        });
         for which in 0..2 {
             assert_eq!(world.says(which, "hello"), Some(format!("hello {version}")));
         }

@@ -1,4 +1,4 @@
-//! A revoked machine gets nothing any more, from nobody; the others do not miss it.
+//! Verifies that a revoked machine gets nothing from the server or any machine, and that the others are not affected.
 
 use banyan_proto::admin::Stage;
 use banyan_tests::{World, package::Behaviour};
@@ -7,7 +7,7 @@ use banyan_tests::{World, package::Behaviour};
 fn it_gets_nothing_and_the_others_do() {
     let world = World::start(3);
     world.banyan(&["machines", "revoke", "m1"]);
-    world.wait_until("the server has hung up on it", |world| {
+    world.wait_until("the server has closed its connection", |world| {
         world.machines().iter().any(|machine| machine.label == "m1" && machine.revoked && !machine.online)
     });
     world.publish("hello", "1.0", 500_000, Behaviour::Works);

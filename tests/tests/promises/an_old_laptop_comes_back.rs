@@ -1,5 +1,5 @@
-//! A machine whose certificate has expired renews it before anything else, whether that happened while it was off or while
-//! it ran; one that comes too late, or was revoked, says so to whoever looks at it, and goes on trying.
+//! Verifies that a machine renews an expired certificate before anything else, whether it expired while the machine was
+//! off or running. A machine that is too late, or was revoked, shows the reason locally and keeps trying.
 
 use agent_core::state::State;
 use banyan_proto::{Reason, UnixSeconds, local::Status};
@@ -11,11 +11,11 @@ use std::{fs, path::Path, time::Duration};
 
 const DAY: u64 = 24 * 3600;
 
-/// Gives a machine that is off a certificate of its CA that ends at that time.
+/// Gives a stopped machine a certificate of its CA that ends at this time.
 fn set_certificate_until(world: &World, which: usize, until: UnixSeconds) {
     let data = &world.agents[which].data;
     let state = State::open(&data.join("agent.redb")).expect("the agent is off");
-    let enrolment = state.enrolment().expect("the database is sound").expect("it has enrolled");
+    let enrolment = state.enrolment().expect("the database is readable").expect("the machine has enrolled");
     let read = |path: &Path| KeyPair::from_pem(&fs::read_to_string(path).expect("a key")).expect("a key");
     let ca = CertificateDer::from_pem_slice(enrolment.ca.as_bytes()).expect("a certificate");
     let issuer = Issuer::from_ca_cert_der(&ca, read(world.path("server/keys/ca.key").as_ref())).expect("a CA");
@@ -24,7 +24,7 @@ fn set_certificate_until(world: &World, which: usize, until: UnixSeconds) {
     let at = |seconds: u64| date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
     (params.not_before, params.not_after) = (at(until.0 - 90 * DAY), at(until.0));
     let made = params.signed_by(&read(&data.join("machine.key")), &issuer).expect("the CA signs");
-    state.set_certificate(&made.pem()).expect("the database is sound");
+    state.set_certificate(&made.pem()).expect("the database is readable");
 }
 
 fn is_online(world: &World) -> bool {
@@ -35,22 +35,22 @@ fn ago(seconds: u64) -> UnixSeconds {
     UnixSeconds(UnixSeconds::now().0 - seconds)
 }
 
-/// Waits until the agent itself says this.
+/// Waits until the agent's own status meets a condition.
 fn wait_for_status(world: &World, what: &str, as_wanted: impl Fn(&Status) -> bool) -> Status {
     let ask = |world: &World| world.try_ask(0).filter(|status| as_wanted(status));
     world.wait_until(what, |world| ask(world).is_some());
-    ask(world).expect("it was so a moment ago")
+    ask(world).expect("the status is unchanged")
 }
 
 #[test]
 fn from_the_drawer() {
     let mut world = World::start(1);
     world.kill_agent(0);
-    world.wait_until("the server has noticed", |world| !is_online(world));
+    world.wait_until("the server has noticed that the machine is off", |world| !is_online(world));
     set_certificate_until(&world, 0, ago(300 * DAY));
     world.start_agent(0);
-    world.wait_until("it is back", is_online);
-    let status = wait_for_status(&world, "it has been heard", |status| status.heard.is_some());
+    world.wait_until("the agent is back", is_online);
+    let status = wait_for_status(&world, "the server has answered the agent", |status| status.heard.is_some());
     assert!(status.certificate_until.is_some_and(|until| until > UnixSeconds::now()), "{status:?}");
     assert_eq!(status.trouble, None);
 }
@@ -63,12 +63,12 @@ fn while_it_runs() {
     let until = UnixSeconds::now().plus(3);
     set_certificate_until(&world, 0, until);
     world.start_agent(0);
-    world.wait_until("it runs, and its certificate is over", |world| {
+    world.wait_until("the agent is running with an expired certificate", |world| {
         world.try_ask(0).is_some() && until < UnixSeconds::now()
     });
     world.start_server();
-    world.wait_until("it is back", is_online);
-    let status = wait_for_status(&world, "it has been heard", |status| status.heard.is_some());
+    world.wait_until("the agent is back", is_online);
+    let status = wait_for_status(&world, "the server has answered the agent", |status| status.heard.is_some());
     assert!(status.certificate_until.is_some_and(|now| now > until), "{status:?}");
 }
 
@@ -79,15 +79,15 @@ fn too_late_or_revoked_a_person_is_told_what_to_do() {
     set_certificate_until(&world, 0, ago(401 * DAY));
     world.start_agent(0);
     let refused = |reason| move |status: &Status| status.trouble.as_ref().is_some_and(|it| it.reason == reason);
-    let status = wait_for_status(&world, "it says why", refused(Reason::CertificateExpired));
-    assert!(status.trouble.expect("there is some").detail.contains("join code"));
-    // Nothing is thrown away because of it: the fault could have been a clock.
+    let status = wait_for_status(&world, "the agent reports why", refused(Reason::CertificateExpired));
+    assert!(status.trouble.expect("the status names a problem").detail.contains("join code"));
+    // Nothing is deleted because of the failure: its cause could be a wrong clock.
     world.kill_agent(0);
     set_certificate_until(&world, 0, ago(399 * DAY));
     world.start_agent(0);
-    world.wait_until("it is back", is_online);
+    world.wait_until("the agent is back", is_online);
 
     world.banyan(&["machines", "revoke", "m0"]);
-    let status = wait_for_status(&world, "it says why", refused(Reason::Revoked));
-    assert!(status.trouble.expect("there is some").detail.contains("join code"));
+    let status = wait_for_status(&world, "the agent reports why", refused(Reason::Revoked));
+    assert!(status.trouble.expect("the status names a problem").detail.contains("join code"));
 }

@@ -1,4 +1,5 @@
-//! One package, a list of names, and everyone has it: verified, authenticated, installed and running.
+//! Verifies the basic promise: one package and a list of machines, and every machine has it verified, authenticated,
+//! installed and running.
 
 use banyan_proto::admin::{DeploymentState, Stage};
 use banyan_tests::{World, package::Behaviour};
@@ -18,15 +19,15 @@ fn seven_machines_as_a_binary_tree_and_in_two_stripes() {
     for (version, stripes) in [("1.0", 1), ("2.0", 2)] {
         world.publish("hello", version, 5_000_000, Behaviour::Works);
         let deployment = world.deploy("hello", "all", stripes);
-        let status =
-            world.wait_for_status(&deployment, "everyone has it", |status| status.state == DeploymentState::Finished);
+        let status = world
+            .wait_for_status(&deployment, "every machine has it", |status| status.state == DeploymentState::Finished);
         for machine in &status.addressees {
             assert_eq!(machine.stage, Stage::Installed, "{machine:?}");
         }
         for which in 0..7 {
             assert_eq!(world.says(which, "hello"), Some(format!("hello {version}")));
         }
-        // With one stripe the server feeds two heads; with two it feeds one head for each.
+        // With one stripe the server feeds two heads; with two stripes it feeds one head for each.
         let copies = if stripes == 1 { 2 } else { 1 };
         assert_eq!(status.server_sent, copies * status.size, "bytes that the server sent");
     }

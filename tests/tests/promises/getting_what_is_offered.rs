@@ -1,5 +1,6 @@
-//! People get for themselves what the administrator offers to their machine's group, the newest release of it, in the way of all
-//! other updates; and nothing else: not at another machine, not another package, not another release, not what was taken back.
+//! Verifies that users can install the newest release of what the administrator offers to their machine's group, like
+//! any other update. They cannot install it at another machine, nor another package, an older release, or one that was
+//! withdrawn.
 
 use banyan_proto::{
     DeploymentId, Digest, Reason,
@@ -17,13 +18,14 @@ use std::{
     os::unix::net::UnixStream,
 };
 
-/// One question to the agent of a machine, by whoever this connection is.
+/// Sends one request to a machine's agent, as the user of this connection.
 fn ask(mut stream: &UnixStream, request: &Request) -> Reply {
     for line in [&Request::Hello { version: LOCAL_VERSION }, request] {
-        writeln!(stream, "{}", serde_json::to_string(line).expect("JSON")).expect("the agent reads");
+        writeln!(stream, "{}", serde_json::to_string(line).expect("the request can be serialised"))
+            .expect("the agent accepts the request");
     }
-    let reply = BufReader::new(stream).lines().nth(1).expect("it answers").expect("it answers");
-    serde_json::from_str(&reply).expect("in JSON")
+    let reply = BufReader::new(stream).lines().nth(1).expect("the agent answers").expect("the agent answers");
+    serde_json::from_str(&reply).expect("the answer is valid JSON")
 }
 fn socket(world: &World, which: usize) -> UnixStream {
     UnixStream::connect(world.agents[which].data.join("agent.sock")).expect("the agent listens")
@@ -51,15 +53,15 @@ fn get(world: &World, which: usize, package: &str, manifest: Digest) -> Result<D
 fn versions(releases: &[OfferedRelease]) -> Vec<(&str, &str)> {
     releases.iter().map(|release| (release.package.as_str(), release.version.as_str())).collect()
 }
-/// Waits until a machine is offered these, as packages and versions.
+/// Waits until a machine is offered these packages and versions.
 fn is_offered(world: &World, which: usize, wanted: &[(&str, &str)]) -> Vec<OfferedRelease> {
-    world.wait_until("it is offered what is laid down", |world| {
+    world.wait_until("the policy's packages are offered", |world| {
         look(world, which).is_ok_and(|releases| versions(&releases) == wanted)
     });
     look(world, which).expect("the server answers")
 }
 fn is_installed(world: &World, which: usize, order: DeploymentId) {
-    world.wait_until("it is installed", |world| {
+    world.wait_until("the release is installed", |world| {
         let update = world.snapshot(which).updates.into_iter().find(|update| update.order == order);
         update.is_some_and(|update| matches!(update.state, UpdateState::Installed { .. }))
     });
@@ -73,43 +75,47 @@ fn by_the_group_that_it_is_offered_to_and_nobody_else() {
     world.wait_until("both are online", |world| world.machines().iter().filter(|machine| machine.online).count() == 2);
     world.publish("hello", "1.0", 300_000, Behaviour::Works);
     world.publish("other", "1.0", 300_000, Behaviour::Works);
-    assert_eq!(look(&world, 0), Ok(vec![]), "nothing is offered without being said");
+    assert_eq!(look(&world, 0), Ok(vec![]), "nothing may be offered without a policy");
     world.banyan(&["policy", "set", "--catalogue", "hello", "--group", "lab"]);
     let first = is_offered(&world, 0, &[("hello", "1.0")]).remove(0);
     assert!(first.size > 300_000, "{first:?}");
 
-    // The other group is offered nothing, whatever it asks for; nor is what is not on the list, under whatever name.
+    // The other group is offered nothing, whatever it requests. Unlisted packages are refused under any name.
     assert_eq!(look(&world, 1), Ok(vec![]));
     assert_eq!(get(&world, 1, "hello", first.manifest), Err(Reason::NotOffered));
     for (package, manifest) in [("other", first.manifest), ("other", Digest([7; 32])), ("hello", Digest([7; 32]))] {
         assert_eq!(get(&world, 0, package, manifest), Err(Reason::NotOffered));
     }
-    // A newer release takes the place of the one that was shown, which is not to be had any more.
+    // A newer release replaces the one that was shown, which is no longer available.
     world.publish("hello", "1.1", 300_000, Behaviour::Works);
     let second = is_offered(&world, 0, &[("hello", "1.1")]).remove(0);
     assert_eq!(get(&world, 0, "hello", first.manifest), Err(Reason::NotOffered));
 
-    let order = get(&world, 0, "hello", second.manifest).expect("it is offered");
+    let order = get(&world, 0, "hello", second.manifest).expect("the release is offered");
     is_installed(&world, 0, order);
     assert_eq!(world.says(0, "hello").as_deref(), Some("hello 1.1"));
-    let status = world
-        .wait_for_status(&order.to_string(), "the server knows", |status| status.state == DeploymentState::Finished);
-    assert_eq!(status.addressees.len(), 1, "for this machine alone");
+    let status = world.wait_for_status(&order.to_string(), "the server has the report", |status| {
+        status.state == DeploymentState::Finished
+    });
+    assert_eq!(status.addressees.len(), 1, "the order must be for this machine alone");
     assert_eq!(get(&world, 0, "hello", second.manifest), Err(Reason::InstalledAlready));
     match ask(&socket(&world, 0), &Request::Catalogue) {
         Reply::Catalogue(Catalogue { items }) => {
-            let installed = items[0].installed.as_ref().expect("it is there");
+            let installed = items[0].installed.as_ref().expect("the package is installed");
             assert_eq!((installed.version.as_str(), installed.sequence), ("1.1", second.sequence));
         }
         other => panic!("{other:?}"),
     }
-    assert!(world.snapshot(1).updates.is_empty() && world.says(1, "hello").is_none(), "nothing came to the other");
+    assert!(
+        world.snapshot(1).updates.is_empty() && world.says(1, "hello").is_none(),
+        "the other machine received something"
+    );
 
-    // Without a server nothing can be offered, and nothing is said to be.
+    // Without a server nothing can be offered, and the agent reports that.
     world.kill_server();
-    world.wait_until("that is said", |world| look(world, 0) == Err(Reason::ServerAway));
+    world.wait_until("the agent reports that the server is away", |world| look(world, 0) == Err(Reason::ServerAway));
     assert_eq!(get(&world, 0, "hello", second.manifest), Err(Reason::ServerAway));
-    // For what the policy does not offer nobody needs to be asked.
+    // The agent refuses packages outside the policy without asking the server.
     assert_eq!(get(&world, 0, "other", second.manifest), Err(Reason::NotOffered));
 }
 
@@ -124,15 +130,15 @@ fn what_is_taken_back_is_not_to_be_had_and_what_is_on_its_way_not_twice() {
     let first = is_offered(&world, 0, &[("hello", "1.0")]).remove(0);
     assert_eq!(get(&world, 0, "hello", second.manifest), Err(Reason::Withdrawn));
 
-    // On its way by the administrator's order, and held up.
+    // The release is on its way by the administrator's order, and paused.
     world.tell(0, &Request::Pause { until: PauseFor::UntilResumed });
     world.publish("hello", "3.0", 300_000, Behaviour::Works);
     let third = is_offered(&world, 0, &[("hello", "3.0")]).remove(0);
     let deployment = world.deploy("hello", "all", 1);
-    world.wait_until("it has heard of it", |world| !world.snapshot(0).updates.is_empty());
+    world.wait_until("the machine knows the order", |world| !world.snapshot(0).updates.is_empty());
     assert_eq!(get(&world, 0, "hello", third.manifest), Err(Reason::UnderWay));
     world.tell(0, &Request::Resume);
-    world.wait_for_status(&deployment, "it came", |status| status.state == DeploymentState::Finished);
+    world.wait_for_status(&deployment, "the release has arrived", |status| status.state == DeploymentState::Finished);
     assert_eq!(get(&world, 0, "hello", third.manifest), Err(Reason::InstalledAlready));
     world.banyan(&["policy", "set", "--catalogue", "none"]);
     is_offered(&world, 0, &[]);
@@ -147,15 +153,16 @@ fn a_person_with_a_session_gets_what_is_offered_and_only_that() {
     world.publish("hello", "2.0", 300_000, Behaviour::Works);
     world.publish("secret", "1.0", 300_000, Behaviour::Works);
     let as_mia = |request: &Request| {
-        let stream = as_user(mia.user, || UnixStream::connect(&mia.socket)).expect("everybody can knock");
+        let stream = as_user(mia.user, || UnixStream::connect(&mia.socket)).expect("any user can connect");
         ask(&stream, request)
     };
     let get =
         |package: &str, manifest| ordered(as_mia(&Request::GetFromCatalogue { package: package.to_owned(), manifest }));
-    // Every release there is, by its manifest: whoever has seen a package file knows these.
+    // All releases with their manifests, as known to a user who has seen the package files.
     let manifests = |world: &World, number: u64, package: &str| -> Vec<OfferedRelease> {
         world.set_policy(&format!("[catalogue]\npackages = [\"{package}\"]\n"), None);
-        world.wait_until("the machine has heard", |world| world.snapshot(0).scheduling.policy.number == number);
+        world
+            .wait_until("the machine has the new policy", |world| world.snapshot(0).scheduling.policy.number == number);
         is_offered(world, 0, &[(package, if package == "hello" { "2.0" } else { "1.0" })])
     };
     let secret = manifests(&world, 1, "secret").remove(0);
@@ -172,16 +179,16 @@ fn a_person_with_a_session_gets_what_is_offered_and_only_that() {
     ] {
         assert_eq!(get(package, manifest), Err(Reason::NotOffered), "{package:?}");
     }
-    assert!(world.snapshot(0).updates.is_empty(), "nothing was ordered");
-    // The policy can keep it from her, and still shows it.
+    assert!(world.snapshot(0).updates.is_empty(), "a release was ordered");
+    // The policy can withhold it from her but still shows it.
     world.set_policy("[catalogue]\npackages = [\"hello\"]\nwho = \"administrators\"\n", None);
-    world.wait_until("the machine has heard", |world| world.snapshot(0).scheduling.policy.number == 3);
+    world.wait_until("the machine has the new policy", |world| world.snapshot(0).scheduling.policy.number == 3);
     assert!(!mia.rights().contains(&Right::Get));
     assert_eq!(get("hello", newest.manifest), Err(Reason::NotAllowed));
     assert_eq!(offered(as_mia(&Request::Catalogue)).map(|all| all.len()), Ok(1));
     world.set_policy("[catalogue]\npackages = [\"hello\"]\n", None);
-    world.wait_until("the machine has heard", |world| world.snapshot(0).scheduling.policy.number == 4);
-    let order = get("hello", newest.manifest).expect("it is offered to her");
+    world.wait_until("the machine has the new policy", |world| world.snapshot(0).scheduling.policy.number == 4);
+    let order = get("hello", newest.manifest).expect("the release is offered to her");
     is_installed(&world, 0, order);
     assert_eq!(world.says(0, "hello").as_deref(), Some("hello 2.0"));
 }

@@ -1,4 +1,4 @@
-//! One module for each promise. They share this one program, since linking is what costs.
+//! One module for each promise. They share one program, because linking is the expensive part.
 
 mod a_broken_release_is_rolled_back;
 mod a_cloned_disk_is_set_aside;

@@ -1,5 +1,5 @@
-//! A machine that may not pass on says so in its reply to the offer, and the list goes round it: switched off, with its quota
-//! used up, paused or outside its window it passes on nothing, and everybody else gets the file whole.
+//! Verifies that a machine which may not share says so in its reply to the offer, and that the list bypasses it.
+//! Switched off, over quota, paused or outside its hours, it shares nothing, and all others get the whole file.
 
 use banyan_proto::{
     UnixSeconds,
@@ -19,8 +19,8 @@ fn forward(daily_upload: Option<u64>, forward: bool) -> Request {
 fn whatever_keeps_it_from_passing_on() {
     let world = World::start(6);
     let mut week = Week::NEVER;
-    // Three days off, whatever the zone is; 1970-01-01 was a Thursday.
-    week.set(usize::try_from(UnixSeconds::now().0 / 86_400 + 3 + 3).expect("a day"), 20, true);
+    // Three days away from today, in any time zone; 1970-01-01 was a Thursday.
+    week.set(usize::try_from(UnixSeconds::now().0 / 86_400 + 3 + 3).expect("the day is in range"), 20, true);
     world.tell(0, &forward(None, false));
     world.tell(1, &forward(Some(0), true));
     world.tell(2, &Request::Pause { until: PauseFor::UntilResumed });
@@ -33,11 +33,11 @@ fn whatever_keeps_it_from_passing_on() {
     });
     for which in 0..4 {
         let passed_on: u64 = world.ask(which).orders.iter().map(|order| order.passed_on).sum();
-        assert_eq!(passed_on, 0, "machine {which} may not pass on");
+        assert_eq!(passed_on, 0, "machine {which} must not share");
     }
     let log = (0..6).map(|which| world.log_of(which)).collect::<String>();
     assert!(status.server_sent > 0, "{log}");
-    // When it may again, it gets it too.
+    // Once it is allowed again, it gets the release, too.
     world.tell(2, &Request::Resume);
     world.tell(3, &Request::SetWindow { window: Window::Any, night: None });
     world.wait_for_status(&deployment, "all have it", |status| status.state == DeploymentState::Finished);
@@ -63,10 +63,10 @@ fn a_quota_that_ends_in_the_middle_is_kept_and_the_others_get_the_rest_elsewhere
         let given = given(&world, which);
         assert!(content <= given && given <= QUOTA + QUOTA / 100, "{which}: {content} content, {given} in all");
     }
-    // Killed and started again, it has not forgotten.
+    // After a kill and restart, the quota is remembered.
     world.kill_agent(most);
     world.start_agent(most);
-    world.wait_until("it is back", |world| world.try_ask(most).is_some());
+    world.wait_until("the agent is back", |world| world.try_ask(most).is_some());
     assert!(given(&world, most) + (300 << 10) > QUOTA, "{}", given(&world, most));
     let again = world.snapshot(most).scheduling.verdict.forward;
     assert!(matches!(again, Gate::Closed { because: Why::QuotaUsed { .. }, .. }), "{again:?}");

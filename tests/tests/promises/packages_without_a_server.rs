@@ -1,6 +1,6 @@
-//! Somebody without any rights and without a server opens package files: they are told who signed them, nothing is installed
-//! before they say whom they trust, and what is installed is in their own folders. Publishers and programs are real; the
-//! agent runs as Debian's `nobody`.
+//! Verifies personal installs: a user without special rights and without a server opens package files. They see who
+//! signed them, nothing is installed before they trust the publisher, and installs go into their own folders.
+//! Publishers and programs are real; the agent runs as Debian's `nobody`.
 
 use banyan_proto::{
     Digest, Reason,
@@ -14,14 +14,14 @@ use banyan_tests::{
 };
 use std::{fs, os::unix::fs::MetadataExt};
 
-/// A package file of the world's publishers; published, so that the next one is on the same list.
+/// Builds a package file of the world's publishers and publishes it, so that the next one is on the same list.
 fn build(world: &World, name: &str, version: &str, floor: u64) -> Vec<u8> {
     build_that(world, name, version, floor, Behaviour::Works)
 }
 fn build_that(world: &World, name: &str, version: &str, floor: u64, behaviour: Behaviour) -> Vec<u8> {
     let release = world.write_package(name, version, 300_000, behaviour);
-    let described = fs::read_to_string(&release).expect("a description");
-    fs::write(&release, format!("min_sequence = {floor}\n{described}")).expect("a description");
+    let described = fs::read_to_string(&release).expect("the description is accessible");
+    fs::write(&release, format!("min_sequence = {floor}\n{described}")).expect("the description is accessible");
     let path = world.path(&format!("{name}-{version}.banyan"));
     world.banyan(&["package", "build", &release, "--key", &world.path("keys"), "--to", &path]);
     world.banyan(&["publish", &path, "--key", &world.path("keys")]);
@@ -30,13 +30,13 @@ fn build_that(world: &World, name: &str, version: &str, floor: u64, behaviour: B
 fn reason<T>(result: Result<T, ApiError>) -> Option<Reason> {
     result.err().map(|error| error.reason)
 }
-/// Why a file that can be shown is not installed.
+/// Returns why a file that can be shown is not installed.
 fn refused(alone: &Alone, file: &[u8]) -> Option<Reason> {
-    alone.open(file).expect("it is shown").refused.map(|error| error.reason)
+    alone.open(file).expect("the package is shown").refused.map(|error| error.reason)
 }
 #[track_caller]
 fn installs(alone: &Alone, file: &[u8], trust: Option<Digest>) {
-    let order = alone.install(file, trust).expect("it is taken");
+    let order = alone.install(file, trust).expect("the install is accepted");
     let end = alone.end_of(order);
     assert!(matches!(end, UpdateState::Installed { .. }), "{end:?}\n{}", alone.log());
 }
@@ -49,38 +49,43 @@ fn a_person_says_whom_they_trust_and_has_it_in_their_own_folders() {
     let about = alone.snapshot().about;
     assert_eq!((about.mode, about.enrolled, about.signers), (Mode::User, None, vec![]));
 
-    // It is shown as a stranger's, with the key that a person can compare.
-    let package = alone.open(&first).expect("it is shown");
+    // It is shown as an unknown publisher's, with the key for comparison.
+    let package = alone.open(&first).expect("the package is shown");
     let root = package.signer.root;
     assert_eq!(world.profile().root, Some(root));
     assert!(package.signer.asks && !package.signer.trusted && package.refused.is_none(), "{package:?}");
     assert_eq!((package.package.as_str(), package.version.as_str()), ("hello", "1.0"));
-    let file = package.file.expect("there is one for this computer");
+    let file = package.file.expect("there is a file for this platform");
     assert!(file.size > 300_000 && file.does().iter().any(|does| does.contains("bin/hello")));
-    // Nothing without the person's word, nor with one about somebody else.
+    // Nothing is installed without the user's consent, or with consent for a different publisher.
     assert_eq!(reason(alone.install(&first, None)), Some(Reason::NotConsented));
     assert_eq!(reason(alone.install(&first, Some(Digest([9; 32])))), Some(Reason::NotConsented));
     assert_eq!((alone.says("hello"), alone.snapshot().about.signers), (None, vec![]));
 
     installs(&alone, &first, Some(root));
     assert_eq!(alone.says("hello").as_deref(), Some("hello 1.0"));
-    let owner = fs::metadata(alone.installed("hello").join("bin/hello")).expect("it is there").uid();
+    let owner = fs::metadata(alone.installed("hello").join("bin/hello")).expect("the file exists").uid();
     assert_eq!(owner, NOBODY);
-    assert_eq!(fs::read_dir(alone.data().join("content")).expect("a folder").count(), 0, "it is not kept twice");
+    assert_eq!(
+        fs::read_dir(alone.data().join("content")).expect("the folder is accessible").count(),
+        0,
+        "the file must not be kept twice"
+    );
     let snapshot = alone.snapshot();
     assert_eq!(snapshot.about.signers.iter().map(|signer| signer.root).collect::<Vec<_>>(), [root]);
     assert!(snapshot.updates[0].alone && snapshot.link == Link::NotEnrolled);
 
-    // It is remembered, over a restart too: the next version is not asked about.
+    // The consent is remembered, even over a restart: the next version needs no new one.
     alone.kill();
     alone.start_again();
-    let package = alone.open(&second).expect("it is shown");
+    let package = alone.open(&second).expect("the package is shown");
     assert!(package.signer.trusted && !package.signer.asks);
-    assert_eq!(package.replaces.expect("it was installed").version, "1.0");
+    assert_eq!(package.replaces.expect("the package was installed").version, "1.0");
     installs(&alone, &second, None);
     assert_eq!(alone.says("hello").as_deref(), Some("hello 2.0"));
 
-    // Below the floor that it set; altered, in its head and in its content; of others who use the same name.
+    // Below the minimum sequence that it set; altered in its head and in its content; from other publishers with the
+    // same package name.
     assert_eq!(refused(&alone, &first), Some(Reason::BelowFloor));
     assert_eq!(reason(alone.install(&first, Some(root))), Some(Reason::BelowFloor));
     let third = build(&world, "hello", "3.0", 2);
@@ -89,13 +94,13 @@ fn a_person_says_whom_they_trust_and_has_it_in_their_own_folders() {
     altered[last] ^= 1;
     assert_eq!(reason(alone.install(&altered, None)), Some(Reason::BadArtifact));
     let text = String::from_utf8_lossy(&third[21..]).into_owned();
-    let at = text.find("hello-3.0.tar.gz").expect("its name is in the head") + 21;
+    let at = text.find("hello-3.0.tar.gz").expect("the name is in the head") + 21;
     let mut altered = third.clone();
     altered[at..at + 5].copy_from_slice(b"hallo");
     assert_eq!(reason(alone.open(&altered)), Some(Reason::NotPublished));
     assert_eq!(reason(alone.open(b"something else altogether")), Some(Reason::NotAPackage));
     let (theirs, other) = (build(&strangers, "hello", "9.0", 0), build(&strangers, "other", "1.0", 0));
-    let their_root = alone.open(&theirs).expect("it is shown").signer.root;
+    let their_root = alone.open(&theirs).expect("the package is shown").signer.root;
     assert_ne!(their_root, root);
     assert_eq!(refused(&alone, &theirs), Some(Reason::OtherSigner));
     installs(&alone, &other, Some(their_root));
@@ -104,11 +109,12 @@ fn a_person_says_whom_they_trust_and_has_it_in_their_own_folders() {
         (alone.says("hello").as_deref(), alone.says("other").as_deref()),
         (Some("hello 2.0"), Some("other 1.0"))
     );
-    assert_eq!(fs::read_dir(alone.data().join("content")).expect("a folder").count(), 0);
+    assert_eq!(fs::read_dir(alone.data().join("content")).expect("the folder is accessible").count(), 0);
 
-    // Trusted no longer: asked again, and the name is free for others.
+    // Once the publisher is no longer trusted, consent is required again, and other publishers may use the package
+    // name.
     assert_eq!(alone.ask(&Request::ForgetSigner { root }), Reply::Done);
-    assert!(alone.open(&third).expect("it is shown").signer.asks);
+    assert!(alone.open(&third).expect("the package is shown").signer.asks);
     assert_eq!(reason(alone.install(&third, None)), Some(Reason::NotConsented));
     installs(&alone, &theirs, None);
     assert_eq!(alone.says("hello").as_deref(), Some("hello 9.0"));
@@ -120,14 +126,14 @@ fn what_does_not_run_is_taken_back_and_what_a_killed_agent_began_comes_to_its_en
     let first = build(&world, "hello", "1.0", 0);
     let broken = build_that(&world, "hello", "2.0", 0, Behaviour::Broken);
     let mut alone = Alone::start();
-    let root = alone.open(&first).expect("it is shown").signer.root;
-    let order = alone.install(&first, Some(root)).expect("it is taken");
-    // Wherever it is now.
+    let root = alone.open(&first).expect("the package is shown").signer.root;
+    let order = alone.install(&first, Some(root)).expect("the install is accepted");
+    // Kills the agent, however far the install is.
     alone.kill();
     alone.start_again();
     assert!(matches!(alone.end_of(order), UpdateState::Installed { .. }), "{}", alone.log());
     assert_eq!(alone.says("hello").as_deref(), Some("hello 1.0"));
-    let order = alone.install(&broken, None).expect("it is taken");
+    let order = alone.install(&broken, None).expect("the install is accepted");
     let end = alone.end_of(order);
     assert!(
         matches!(&end, UpdateState::Failed { reason: Reason::ProbeFailed, restored: true, .. }),
@@ -144,27 +150,28 @@ fn after_it_has_joined_a_server_its_orders_are_the_only_way() {
     let theirs = build(&strangers, "other", "1.0", 0);
     let mut alone = Alone::start();
     for file in [&floor, &theirs] {
-        let root = alone.open(file).expect("it is shown").signer.root;
+        let root = alone.open(file).expect("the package is shown").signer.root;
         installs(&alone, file, Some(root));
     }
     assert_eq!(alone.ask(&Request::Enrol { code: world.join_code(1) }), Reply::Done);
-    alone.wait("it is a member", |alone| alone.snapshot().link == Link::Connected);
-    alone.wait("it is ready", |alone| alone.log().contains("ready"));
+    alone.wait("the agent has joined the server", |alone| alone.snapshot().link == Link::Connected);
+    alone.wait("the agent is ready", |alone| alone.log().contains("ready"));
     let about = alone.snapshot().about;
     assert!(about.enrolled.is_some() && about.signers.is_empty());
 
-    // The server's publishers are trusted, with the floors that were learnt before; nobody else is, whatever the person says.
+    // The server's publishers are trusted, with the minimum sequences learned before. No other publisher is, whatever
+    // the user consents to.
     let (new, other) = (build(&world, "hello", "3.0", 2), build(&strangers, "other", "2.0", 0));
     assert_eq!(refused(&alone, &old), Some(Reason::BelowFloor));
-    let package = alone.open(&new).expect("it is shown");
+    let package = alone.open(&new).expect("the package is shown");
     assert!(package.signer.trusted && !package.signer.asks);
-    let package = alone.open(&other).expect("it is shown");
+    let package = alone.open(&other).expect("the package is shown");
     assert!(!package.signer.trusted && !package.signer.asks);
     assert_eq!(refused(&alone, &other), Some(Reason::MetadataForged));
     assert_eq!(reason(alone.install(&other, Some(package.signer.root))), Some(Reason::NotAllowed));
     let forget = alone.ask(&Request::ForgetSigner { root: package.signer.root });
     assert!(matches!(forget, Reply::Error(error) if error.reason == Reason::NotAllowed));
-    // By the server's order it is installed; what others signed stays as it is.
+    // The server's order installs it. Packages from other publishers stay as they are.
     installs(&alone, &new, None);
     assert_eq!(
         (alone.says("hello").as_deref(), alone.says("other").as_deref()),
@@ -172,7 +179,7 @@ fn after_it_has_joined_a_server_its_orders_are_the_only_way() {
     );
     alone.kill();
     alone.start_again();
-    alone.wait("it is a member", |alone| alone.snapshot().link == Link::Connected);
+    alone.wait("the agent has joined the server", |alone| alone.snapshot().link == Link::Connected);
     assert_eq!(refused(&alone, &other), Some(Reason::MetadataForged));
 }
 
@@ -182,7 +189,7 @@ fn an_agent_with_rights_or_for_everybody_installs_nothing_that_way() {
     let file = build(&world, "hello", "1.0", 0);
     let mut alone = Alone::start();
     assert!(alone.open(&file).is_ok());
-    let everybodys = alone.data().join("everybody/agent.sock").to_str().expect("plain").to_owned();
+    let everybodys = alone.data().join("everybody/agent.sock").to_str().expect("the path is valid UTF-8").to_owned();
     for arguments in [["--installer", "sudo -n banyan-installer"], ["--socket", &everybodys]] {
         alone.kill();
         alone.arguments = arguments.map(str::to_owned).to_vec();

@@ -1,11 +1,11 @@
-//! Two publishers on two computers, both of whom must sign: a file goes from one to the other, for keys and for releases;
-//! a package file carries a release that both have signed.
+//! Verifies that two publishers on two computers can be required to sign together. A file goes from one to the other,
+//! for keys and for releases, and a package file carries a release that both signed.
 
 use banyan_proto::admin::DeploymentState;
 use banyan_tests::{World, package::Behaviour};
 use std::{fs, process::Output};
 
-/// The exit code that says that others must sign first.
+/// The exit code for missing signatures of other publishers.
 const UNSIGNED: Option<i32> = Some(8);
 
 fn run(world: &World, arguments: &[&str]) -> Output {
@@ -14,7 +14,7 @@ fn run(world: &World, arguments: &[&str]) -> Output {
 
 fn installed(world: &World, version: &str) {
     let deployment = world.deploy("hello", "all", 2);
-    world.wait_for_status(&deployment, "it is there", |status| status.state == DeploymentState::Finished);
+    world.wait_for_status(&deployment, "the release is installed", |status| status.state == DeploymentState::Finished);
     assert_eq!(world.says(0, "hello"), Some(format!("hello {version}")), "{}", world.logs());
 }
 
@@ -24,9 +24,9 @@ fn by_a_file_that_is_passed_round() {
     let (alice, bob) = (world.path("keys"), world.path("bob"));
     let file = world.path("next.tosign");
     world.banyan(&["keys", "generate", "--out", &bob]);
-    fs::copy(format!("{alice}/root.json"), format!("{bob}/root.json")).expect("bob is told whom to believe");
+    fs::copy(format!("{alice}/root.json"), format!("{bob}/root.json")).expect("Bob's copy of the root can be written");
     let public = format!("{bob}/public.json");
-    // Root first, then targets: alice still signs alone for the root, and the new root asks bob too.
+    // Root first, then targets: Alice still signs alone for the root, and the new root also requires Bob.
     for role in ["root", "targets"] {
         let add =
             ["keys", "add", "--role", role, "--from", &public, "--threshold", "2", "--key", &alice, "--out", &file];
@@ -34,7 +34,7 @@ fn by_a_file_that_is_passed_round() {
         assert_eq!(added.status.code(), UNSIGNED, "{added:?}");
         let early = run(&world, &["keys", "send", &file, "--key", &alice]);
         assert_eq!(early.status.code(), UNSIGNED, "{early:?}");
-        // Bob looks at it first, and sees what it changes.
+        // Bob first reviews the request and sees what it changes.
         let signed = run(&world, &["keys", "sign", &file, "--key", &bob]);
         assert!(signed.status.success() && String::from_utf8_lossy(&signed.stderr).contains("NEW"), "{signed:?}");
         world.banyan(&["keys", "send", &file, "--key", &alice, "--key", &bob]);
@@ -48,19 +48,19 @@ fn by_a_file_that_is_passed_round() {
     world.banyan(&["keys", "send", &file, "--key", &alice]);
     installed(&world, "1.0");
 
-    // The same as a package file, built without a server, by both; published by somebody without keys.
+    // The same as a package file: both build it without a server, and someone without keys publishes it.
     let release = world.write_package("hello", "2.0", 300_000, Behaviour::Works);
     let package = world.path("hello-2.0.banyan");
     let both = world.banyan(&["package", "build", &release, "--key", &alice, "--key", &bob, "--to", &package]);
     assert_eq!(both.trim(), package);
     let inspected = world.banyan(&["package", "inspect", &package, "--json"]);
-    let inspected: serde_json::Value = serde_json::from_str(&inspected).expect("JSON");
+    let inspected: serde_json::Value = serde_json::from_str(&inspected).expect("the output is valid JSON");
     assert_eq!(
         (inspected["signed_by"].as_array().map(Vec::len), inspected["root_expected"].clone()),
         (Some(2), true.into())
     );
     let bytes = fs::read(&package).expect("a package file");
-    fs::write(world.path("cut.banyan"), &bytes[..bytes.len() - 1]).expect("a shorter one");
+    fs::write(world.path("cut.banyan"), &bytes[..bytes.len() - 1]).expect("the truncated file can be written");
     let cut = run(&world, &["publish", &world.path("cut.banyan")]);
     assert!(!cut.status.success() && String::from_utf8_lossy(&cut.stderr).contains("cut.banyan"), "{cut:?}");
     world.banyan(&["publish", &package]);

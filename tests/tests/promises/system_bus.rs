@@ -1,4 +1,4 @@
-//! A system bus of a test's own, with services that say what the test wants: battery, power profile, network, sessions.
+//! A mock system bus with services that report what the test sets: battery, power profile, network, sessions.
 
 use std::{
     io::{BufRead, BufReader},
@@ -10,7 +10,7 @@ use zbus::{
     zvariant::OwnedObjectPath,
 };
 
-/// The bus; it ends with the value.
+/// The bus; it ends when the value is dropped.
 pub(crate) struct SystemBus {
     daemon: Child,
     address: String,
@@ -19,17 +19,19 @@ pub(crate) struct SystemBus {
 impl SystemBus {
     pub(crate) fn start() -> Self {
         let mut daemon = Command::new("dbus-daemon");
-        // The rules of a session's bus: everybody may own every name.
+        // The rules of a session bus: any user may own any name.
         daemon.args(["--session", "--nofork", "--nopidfile", "--print-address=1"]).stdin(Stdio::null());
         let mut daemon = daemon.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap_or_else(|error| {
-            panic!("starting dbus-daemon: {error}; `cargo xtask test --install` installs what is tested with")
+            panic!(
+                "could not start dbus-daemon: {error}; run `cargo xtask test --install` to install the tools for tests"
+            )
         });
         let mut address = String::new();
-        let out = daemon.stdout.take().expect("it is piped");
-        BufReader::new(out).read_line(&mut address).expect("it says where it is");
+        let out = daemon.stdout.take().expect("standard output is a pipe");
+        BufReader::new(out).read_line(&mut address).expect("the program prints its address");
         Self { daemon, address: address.trim().to_owned() }
     }
-    /// What lets a program find it.
+    /// Returns the environment variable with the bus address.
     pub(crate) fn environment(&self) -> (String, String) {
         ("DBUS_SYSTEM_BUS_ADDRESS".to_owned(), self.address.clone())
     }
@@ -40,9 +42,9 @@ impl SystemBus {
     ) -> Connection {
         let bus = Builder::address(self.address.as_str()).and_then(Builder::build).expect("the bus answers");
         for (path, object) in all {
-            bus.object_server().at(path, object).expect("the place is free");
+            bus.object_server().at(path, object).expect("the object path is free");
         }
-        bus.request_name(name).expect("the name is free");
+        bus.request_name(name).expect("the bus name is free");
         bus
     }
 }
@@ -56,7 +58,7 @@ impl Drop for SystemBus {
 
 const UPOWER: &str = "/org/freedesktop/UPower";
 
-/// The battery's service; it ends with the value.
+/// The mock battery service; it ends when the value is dropped.
 pub(crate) struct Battery(Connection);
 
 struct UPower {
@@ -89,18 +91,18 @@ impl Battery {
     pub(crate) fn start(bus: &SystemBus, percentage: f64) -> Self {
         let path = "/org/freedesktop/UPower/devices/DisplayDevice";
         let service = bus.serve("org.freedesktop.UPower", [(path, Display { percentage })]);
-        service.object_server().at(UPOWER, UPower { on_battery: true }).expect("the place is free");
+        service.object_server().at(UPOWER, UPower { on_battery: true }).expect("the object path is free");
         Self(service)
     }
-    /// The plug is pulled, or put in.
+    /// Switches between battery and mains power.
     pub(crate) fn set(&self, on_battery: bool) {
-        let upower = self.0.object_server().interface::<_, UPower>(UPOWER).expect("it is there");
+        let upower = self.0.object_server().interface::<_, UPower>(UPOWER).expect("the interface is registered");
         upower.get_mut().on_battery = on_battery;
-        zbus::block_on(upower.get().on_battery_changed(upower.signal_emitter())).expect("the bus is there");
+        zbus::block_on(upower.get().on_battery_changed(upower.signal_emitter())).expect("the signal can be sent");
     }
 }
 
-/// The power profile's service.
+/// The mock power-profile service.
 pub(crate) struct Profiles(Connection);
 
 struct PowerProfiles {
@@ -120,16 +122,18 @@ impl Profiles {
         Self(bus.serve("net.hadess.PowerProfiles", [(Self::PATH, PowerProfiles { active })]))
     }
     pub(crate) fn set(&self, active: &'static str) {
-        let profiles = self.0.object_server().interface::<_, PowerProfiles>(Self::PATH).expect("it is there");
+        let profiles =
+            self.0.object_server().interface::<_, PowerProfiles>(Self::PATH).expect("the interface is registered");
         profiles.get_mut().active = active;
-        zbus::block_on(profiles.get().active_profile_changed(profiles.signal_emitter())).expect("the bus is there");
+        zbus::block_on(profiles.get().active_profile_changed(profiles.signal_emitter()))
+            .expect("the signal can be sent");
     }
 }
 
-/// The network's service, with two connections: a telephone and the line at home.
+/// The mock network service, with two connections: a phone and the line at home.
 pub(crate) struct Networks(Connection);
 
-/// The telephone's number, that of its connection.
+/// The UUID of the phone's connection.
 pub(crate) const PHONE: &str = "c0a8f3d2-0000-4000-8000-000000000001";
 pub(crate) const HOME: &str = "c0a8f3d2-0000-4000-8000-000000000002";
 
@@ -174,24 +178,25 @@ impl Networks {
         let all = [(phone, Leads { id: "Phone", uuid: PHONE }), (home, Leads { id: "Phone", uuid: HOME })];
         let service = bus.serve("org.freedesktop.NetworkManager", all);
         let manager = Manager { metered: 1, primary: phone };
-        service.object_server().at(Self::PATH, manager).expect("the place is free");
+        service.object_server().at(Self::PATH, manager).expect("the object path is free");
         Self(service)
     }
-    /// The line at home leads out now; it has the same name as the telephone.
+    /// Makes the line at home the primary connection; it has the same name as the phone.
     pub(crate) fn at_home(&self) {
-        let manager = self.0.object_server().interface::<_, Manager>(Self::PATH).expect("it is there");
+        let manager = self.0.object_server().interface::<_, Manager>(Self::PATH).expect("the interface is registered");
         manager.get_mut().primary = Self::ACTIVE[1];
-        zbus::block_on(manager.get().primary_connection_changed(manager.signal_emitter())).expect("the bus is there");
+        zbus::block_on(manager.get().primary_connection_changed(manager.signal_emitter()))
+            .expect("the signal can be sent");
     }
-    /// As NetworkManager counts: 1 yes, 2 no, 3 and 4 the same by guess.
+    /// Sets NetworkManager's metered state: 1 yes, 2 no, 3 and 4 the same by guess.
     pub(crate) fn set_metered(&self, metered: u32) {
-        let manager = self.0.object_server().interface::<_, Manager>(Self::PATH).expect("it is there");
+        let manager = self.0.object_server().interface::<_, Manager>(Self::PATH).expect("the interface is registered");
         manager.get_mut().metered = metered;
-        zbus::block_on(manager.get().metered_changed(manager.signal_emitter())).expect("the bus is there");
+        zbus::block_on(manager.get().metered_changed(manager.signal_emitter())).expect("the signal can be sent");
     }
 }
 
-/// The service of sessions, with one that somebody is at.
+/// The mock session service, with one active session.
 pub(crate) struct Logind(Connection);
 
 struct Login;
@@ -242,13 +247,14 @@ impl Logind {
     const SESSION: &str = "/org/freedesktop/login1/session/_32";
     pub(crate) fn start(bus: &SystemBus) -> Self {
         let service = bus.serve("org.freedesktop.login1", [(Self::SESSION, Session { locked: false })]);
-        service.object_server().at("/org/freedesktop/login1", Login).expect("the place is free");
+        service.object_server().at("/org/freedesktop/login1", Login).expect("the object path is free");
         Self(service)
     }
-    /// The person goes, and locks the screen.
+    /// Simulates the user leaving: locks the screen.
     pub(crate) fn lock(&self) {
-        let session = self.0.object_server().interface::<_, Session>(Self::SESSION).expect("it is there");
+        let session =
+            self.0.object_server().interface::<_, Session>(Self::SESSION).expect("the interface is registered");
         session.get_mut().locked = true;
-        zbus::block_on(session.get().locked_hint_changed(session.signal_emitter())).expect("the bus is there");
+        zbus::block_on(session.get().locked_hint_changed(session.signal_emitter())).expect("the signal can be sent");
     }
 }

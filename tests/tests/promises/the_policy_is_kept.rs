@@ -1,5 +1,5 @@
-//! What the administrator lays down holds on every machine at once, beside what the people there chose: of two limits the
-//! stricter one, named by whose it is; defaults where nobody chose; deadlines announced, and kept.
+//! Verifies that a policy applies on every machine at once, together with the users' choices. The stricter of two
+//! limits wins and its owner is named. Defaults apply where users chose nothing. Deadlines are announced and kept.
 
 use banyan_proto::{
     Reason, UnixSeconds,
@@ -9,11 +9,11 @@ use banyan_proto::{
 };
 use banyan_tests::{World, package::Behaviour};
 
-/// A week that is closed now and for a day or more, whatever the zone is.
+/// Returns a week that is closed now and for at least a day, in any time zone.
 fn closed_now() -> Window {
     let mut week = Week::NEVER;
-    // 1970-01-01 was a Thursday: day 3 when Monday is 0. Three days off.
-    week.set(usize::try_from(UnixSeconds::now().0 / 86_400 + 3 + 3).expect("a day"), 20, true);
+    // Three days away from today. 1970-01-01 was a Thursday, which is day 3 when Monday is 0.
+    week.set(usize::try_from(UnixSeconds::now().0 / 86_400 + 3 + 3).expect("the day is in range"), 20, true);
     Window::Weekly(week)
 }
 fn forward_rate(verdict: &Verdict) -> Option<Rate> {
@@ -23,7 +23,7 @@ fn forward_rate(verdict: &Verdict) -> Option<Rate> {
     }
 }
 fn hears(world: &World, number: u64) {
-    world.wait_until("every machine has heard of the policy", |world| {
+    world.wait_until("every machine has the policy", |world| {
         (0..world.agents.len()).all(|which| world.snapshot(which).scheduling.policy.number == number)
     });
 }
@@ -40,14 +40,18 @@ fn the_stricter_limit_holds_and_is_named_and_defaults_reach_who_never_chose() {
     world.set_policy(&policy, None);
     hears(&world, 1);
     let rate = |bytes_per_second, by| Some(Rate { bytes_per_second, by });
-    assert_eq!(forward_rate(&world.snapshot(1).scheduling.verdict), rate(500_000, By::User), "theirs is stricter");
+    assert_eq!(
+        forward_rate(&world.snapshot(1).scheduling.verdict),
+        rate(500_000, By::User),
+        "the users' limit is stricter"
+    );
     assert_eq!(forward_rate(&world.snapshot(2).scheduling.verdict), rate(2_000_000, By::Policy));
-    // Nobody at m0 ever chose: the defaults are the administrator's.
+    // No user at m0 has chosen anything, so the administrator's defaults apply.
     let scheduling = world.snapshot(0).scheduling;
     assert_eq!((scheduling.choice.as_ref(), &scheduling.effective().window), (None, &closed));
     let by_policy = |gate: &Gate| matches!(gate, Gate::Closed { because: Why::Window { by: By::Policy, .. }, .. });
     assert!(by_policy(&scheduling.verdict.receive), "{:?}", scheduling.verdict.receive);
-    // What is out of bounds is refused with the administrator's name on it, and nothing changes.
+    // A choice outside the bounds is refused in the administrator's name, and nothing changes.
     let hello = Request::Hello { version: banyan_proto::local::LOCAL_VERSION };
     for out in [Request::Pause { until: PauseFor::UntilResumed }, chosen(Some(399_999))] {
         let replies = world.say(1, &[hello.clone(), out]);
@@ -57,11 +61,11 @@ fn the_stricter_limit_holds_and_is_named_and_defaults_reach_who_never_chose() {
     }
     assert_eq!(forward_rate(&world.snapshot(1).scheduling.verdict), rate(500_000, By::User));
 
-    // It is kept: without a server, over `kill -9`.
+    // The policy survives without a server and after `kill -9`.
     world.kill_server();
     world.kill_agent(0);
     world.start_agent(0);
-    world.wait_until("it is back", |world| world.log_of(0).matches("ready").count() == 2);
+    world.wait_until("the agent is back", |world| world.log_of(0).matches("ready").count() == 2);
     assert!(by_policy(&world.snapshot(0).scheduling.verdict.receive));
     world.start_server();
 
@@ -70,10 +74,10 @@ fn the_stricter_limit_holds_and_is_named_and_defaults_reach_who_never_chose() {
     world.wait_for_status(&deployment, "the others have it", |status| {
         status.addressees.iter().filter(|machine| machine.stage == Stage::Installed).count() == 2
     });
-    world.wait_until("m0 has heard of it", |world| !world.snapshot(0).updates.is_empty());
+    world.wait_until("m0 knows the order", |world| !world.snapshot(0).updates.is_empty());
     let update = world.snapshot(0).updates.remove(0);
     assert!(update.progress.held == 0 && by_policy(&update.verdict.receive), "{update:?}");
-    // Taken back, it holds no longer, at once.
+    // Once removed, the policy stops applying at once.
     world.banyan(&["policy", "reset"]);
     world.wait_for_status(&deployment, "m0 has it", |status| status.state == DeploymentState::Finished);
     assert_eq!(world.says(0, "hello").as_deref(), Some("hello 1.0"));
@@ -88,14 +92,14 @@ fn a_deadline_is_announced_and_then_kept_whatever_people_chose() {
     world.publish("hello", "1.0", 300_000, Behaviour::Works);
     let deploy = |more: &[&str]| {
         let text = world.banyan(&[&["deploy", "hello", "--to", "all", "--json"][..], more].concat());
-        let answer: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let answer: serde_json::Value = serde_json::from_str(&text).expect("the output is valid JSON");
         answer["id"].as_str().expect("an id").to_owned()
     };
     let before = UnixSeconds::now().plus(20 * 3600);
     let deployment = deploy(&["--window", &closed, "--deadline", "20h"]);
-    world.wait_until("it has heard of it", |world| !world.snapshot(0).updates.is_empty());
+    world.wait_until("the machine knows the order", |world| !world.snapshot(0).updates.is_empty());
     let update = world.snapshot(0).updates.remove(0);
-    let deadline = update.install_deadline.expect("it has one");
+    let deadline = update.install_deadline.expect("the update has a deadline");
     assert!((before.0..before.0 + 60).contains(&deadline.0), "{deadline} is not in 20 hours");
     assert_eq!(update.receive_deadline, Some(deadline));
     assert!(
@@ -107,10 +111,11 @@ fn a_deadline_is_announced_and_then_kept_whatever_people_chose() {
     assert!(announced(Gated::Receive), "{:?}", update.verdict);
     assert_eq!(update.progress.held, 0);
 
-    // The person chose a closed week too; the policy's deadline, a second after the order was signed, is over already.
+    // The user chose a closed week, too. The policy's deadline, a second after the order was signed, has already
+    // passed.
     world.tell(0, &Request::SetWindow { window: closed_now(), night: None });
     world.tell(0, &Request::SetInstallWindow { window: closed_now() });
     world.set_policy("[deadline]\nreceive = 1\ninstall = 1\ngrace = 0\n", None);
-    world.wait_for_status(&deployment, "it went ahead", |status| status.state == DeploymentState::Finished);
+    world.wait_for_status(&deployment, "the update was installed", |status| status.state == DeploymentState::Finished);
     assert_eq!(world.says(0, "hello").as_deref(), Some("hello 1.0"));
 }

@@ -1,5 +1,5 @@
-//! The local API is closed by default: only who has a session at this machine may see and choose, nobody but root and the
-//! agent's user may more; and a machine can be enrolled there.
+//! Verifies that the local API is closed by default: only users with a session at this machine may see and choose, and
+//! only root and the agent's user may do more. A machine can also be enrolled through it.
 
 use banyan_proto::{
     Reason,
@@ -14,41 +14,41 @@ use std::{
     path::Path,
 };
 
-/// Two users of this machine: one has a session, the other is somebody's service.
+/// Two users of this machine: one has a session, the other runs a service.
 const MIA: u32 = 41_001;
 const DAEMON: u32 = 41_002;
 
-/// Says these things as this user; gives what is answered.
+/// Sends these requests as this user. Returns the replies.
 fn say_as(user: u32, socket: &Path, requests: &[Request]) -> Vec<Reply> {
-    seteuid(Uid::from_raw(user)).expect("root can be anybody");
+    seteuid(Uid::from_raw(user)).expect("root can change its user");
     let connected = UnixStream::connect(socket);
-    seteuid(Uid::from_raw(0)).expect("and root again");
-    let mut stream = connected.expect("everybody can knock");
+    seteuid(Uid::from_raw(0)).expect("the user can be changed back to root");
+    let mut stream = connected.expect("any user can connect");
     for request in requests {
-        // Who is hung up on after the first word cannot say a second one.
-        drop(writeln!(stream, "{}", serde_json::to_string(request).expect("JSON")));
+        // The agent closes the connection of a refused user after the first message.
+        drop(writeln!(stream, "{}", serde_json::to_string(request).expect("the request can be serialised")));
     }
     drop(stream.shutdown(std::net::Shutdown::Write));
     let lines = BufReader::new(stream).lines().map_while(Result::ok);
-    lines.map(|line| serde_json::from_str(&line).expect("in JSON")).collect()
+    lines.map(|line| serde_json::from_str(&line).expect("the answer is valid JSON")).collect()
 }
 
 #[test]
 fn who_has_a_session_may_choose_and_nobody_else_anything() {
-    assert!(geteuid().is_root(), "this test takes the place of other users, which only root can");
+    assert!(geteuid().is_root(), "this test switches users, so it must run as root");
     let mut world = World::start(1);
-    let open = tempfile::tempdir().expect("a temporary folder");
-    fs::set_permissions(open.path(), PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let open = tempfile::tempdir().expect("a temporary folder can be created");
+    fs::set_permissions(open.path(), PermissionsExt::from_mode(0o755)).expect("the folder's mode can be set");
     let (socket, sessions) = (open.path().join("banyan/agent.sock"), open.path().join("sessions"));
-    fs::create_dir(&sessions).expect("a folder");
+    fs::create_dir(&sessions).expect("the folder is accessible");
     let session = format!("UID={MIA}\nSTATE=active\nREMOTE=0\nCLASS=user\n");
-    fs::write(sessions.join("c1"), session).expect("a file");
-    let text = |path: &Path| path.to_str().expect("plain names").to_owned();
+    fs::write(sessions.join("c1"), session).expect("the file can be written");
+    let text = |path: &Path| path.to_str().expect("the path is valid UTF-8").to_owned();
     world.agents[0].arguments =
         ["--socket", &text(&socket), "--sessions", &text(&sessions)].map(str::to_owned).to_vec();
     world.kill_agent(0);
     world.start_agent(0);
-    world.wait_until("it answers", |_| UnixStream::connect(&socket).is_ok());
+    world.wait_until("the agent answers", |_| UnixStream::connect(&socket).is_ok());
 
     let hello = Request::Hello { version: LOCAL_VERSION };
     let pause = Request::Pause { until: PauseFor::Seconds(60) };
@@ -67,15 +67,15 @@ fn who_has_a_session_may_choose_and_nobody_else_anything() {
         [refused] => assert!(not_allowed(refused), "{refused:?}"),
         other => panic!("{other:?}"),
     }
-    assert!(matches!(world.snapshot(0).headline(), Headline::Paused { .. }), "nothing was done");
-    // Who logs out has lost the right, on connections that stand as well.
-    fs::remove_file(sessions.join("c1")).expect("it was there");
+    assert!(matches!(world.snapshot(0).headline(), Headline::Paused { .. }), "a refused request changed something");
+    // A user who logs out loses the right, on open connections, too.
+    fs::remove_file(sessions.join("c1")).expect("the session file exists");
     assert!(not_allowed(&say_as(MIA, &socket, &[hello, Request::Resume])[0]));
-    // The data folder has not been opened for it.
-    seteuid(Uid::from_raw(MIA)).expect("root can be anybody");
+    // The data folder was not opened to other users.
+    seteuid(Uid::from_raw(MIA)).expect("root can change its user");
     let inside =
         [fs::read_dir(&world.agents[0].data).is_err(), fs::read(world.agents[0].data.join("agent.redb")).is_err()];
-    seteuid(Uid::from_raw(0)).expect("and root again");
+    seteuid(Uid::from_raw(0)).expect("the user can be changed back to root");
     assert_eq!(inside, [true, true]);
 }
 
@@ -84,7 +84,7 @@ fn a_machine_that_waits_is_enrolled_with_a_join_code() {
     let mut world = World::start(0);
     world.add_waiting_agent();
     let socket = world.agents[0].data.join("agent.sock");
-    world.wait_until("it answers", |_| UnixStream::connect(&socket).is_ok());
+    world.wait_until("the agent answers", |_| UnixStream::connect(&socket).is_ok());
     assert_eq!(world.snapshot(0).headline(), Headline::NotEnrolled);
     let hello = Request::Hello { version: LOCAL_VERSION };
     let enrol = |code: &str| Request::Enrol { code: code.to_owned() };
@@ -94,7 +94,7 @@ fn a_machine_that_waits_is_enrolled_with_a_join_code() {
         assert!(matches!(&replies[1], Reply::Error(error) if error.reason == Reason::JoinRefused), "{replies:?}");
     }
     world.tell(0, &enrol(&world.join_code(1)));
-    world.wait_until("it is online", |world| world.machines().iter().any(|machine| machine.online));
+    world.wait_until("the machine is online", |world| world.machines().iter().any(|machine| machine.online));
     let snapshot = world.snapshot(0);
     assert!(snapshot.about.enrolled.is_some() && !snapshot.history.is_empty(), "{snapshot:?}");
     let again = world.say(0, &[hello, enrol(&world.join_code(1))]);

@@ -1,5 +1,5 @@
-//! nginx on the server and curl on the machines: what one flow carries (the unit of everything else), with and without
-//! TLS, and what sending to each machine singly costs.
+//! The baseline, with nginx on the server and curl on the machines. Measures what one flow carries (the unit for all
+//! other figures), with and without TLS, and what sending to each machine separately costs.
 
 use super::{
     Options,
@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many machines fetch at once when the rest is left to arithmetic.
+/// How many machines download at once unless all do (`--full`); the time for all of them is then calculated.
 const FEW: usize = 4;
 
 pub(crate) fn measure(place: &Place, file: &Content, options: &Options, report: &mut Report) -> Result<()> {
@@ -26,7 +26,7 @@ pub(crate) fn measure(place: &Place, file: &Content, options: &Options, report: 
     let name = file.path.file_name().unwrap_or_default().to_string_lossy();
     let plain = format!("http://{address}/{name}");
     let tls = format!("https://{address}/{name}");
-    wait_for("nginx answers", Duration::from_secs(10), || {
+    wait_for("nginx to answer", Duration::from_secs(10), || {
         nginx.must_live()?;
         Ok(fetch(place, &place.net.server, &tls, 2).status().is_ok_and(|s| s.success()).then_some(()))
     })?;
@@ -48,7 +48,7 @@ pub(crate) fn measure(place: &Place, file: &Content, options: &Options, report: 
     report.rows.push(at_once(place, file, &machines[..count], &plain, limit)?);
     if count < machines.len() {
         report.notes.push(format!(
-            "nginx + curl to all {} machines was not run: by arithmetic it takes {} units.",
+            "nginx + curl to all {} machines was not measured; the calculated time is {} units.",
             machines.len(),
             machines.len()
         ));
@@ -56,7 +56,7 @@ pub(crate) fn measure(place: &Place, file: &Content, options: &Options, report: 
     Ok(())
 }
 
-/// One machine fetches the file over an idle network.
+/// Measures one machine downloading the file over an idle network.
 fn one_flow(place: &Place, file: &Content, url: &str, title: &str) -> Result<(Row, Unit)> {
     let meter = Meter::start(&place.net)?;
     let seconds = fetched(&mut fetch(place, &place.net.machines[0], url, 600), file.size)?;
@@ -66,7 +66,7 @@ fn one_flow(place: &Place, file: &Content, url: &str, title: &str) -> Result<(Ro
     Ok((Row::of(title, Duration::from_secs_f64(seconds), file.size, &reading), unit))
 }
 
-/// Each of the machines fetches the file for itself.
+/// Measures several machines downloading the file at the same time.
 fn at_once(place: &Place, file: &Content, machines: &[Host], url: &str, limit: u64) -> Result<Row> {
     let meter = Meter::start(&place.net)?;
     let began = Instant::now();
@@ -77,7 +77,7 @@ fn at_once(place: &Place, file: &Content, machines: &[Host], url: &str, limit: u
     for mut one in running {
         let status = one.wait()?;
         if !status.success() {
-            bail!("a curl did not get its file ({status})");
+            bail!("a curl failed to download the file ({status})");
         }
     }
     let took = began.elapsed();
@@ -85,7 +85,7 @@ fn at_once(place: &Place, file: &Content, machines: &[Host], url: &str, limit: u
     Ok(Row::of(&title, took, file.size, &meter.read(&place.net)?))
 }
 
-/// A curl on this host that prints how many bytes it got, and in how many seconds.
+/// Returns a curl on this host that prints how many bytes it received, and in how many seconds.
 fn fetch(place: &Place, host: &Host, url: &str, seconds: u64) -> Command {
     let mut command = host.command("curl");
     command.args(["--silent", "--show-error", "--fail", "--output", "/dev/null", "--max-time", &seconds.to_string()]);
@@ -94,17 +94,17 @@ fn fetch(place: &Place, host: &Host, url: &str, seconds: u64) -> Command {
     command
 }
 
-/// Runs such a curl to its end.
+/// Runs such a curl and returns the seconds it took. Fails unless it received `size` bytes.
 fn fetched(command: &mut Command, size: u64) -> Result<f64> {
     let said = read(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     match said.split_once(' ') {
         Some((bytes, seconds)) if bytes.parse() == Ok(size) => Ok(seconds.parse()?),
-        _ => bail!("`{}` got something else than the file: {said:?}", words(command)),
+        _ => bail!("`{}` did not receive the expected file: {said:?}", words(command)),
     }
 }
 
-/// nginx, set up by nothing but what is written here. One process, so that killing it leaves none behind; it serves
-/// many times the rate of a link.
+/// Returns an nginx with this configuration only. It is a single process, so that killing it leaves none behind; one
+/// process serves many times a link's rate.
 fn nginx(place: &Place, file: &Path) -> Result<Command> {
     let dir = place.dir.join("nginx");
     std::fs::create_dir(&dir)?;

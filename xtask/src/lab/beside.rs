@@ -1,5 +1,5 @@
-//! `cargo xtask lab --beside`: one flow in the foreground, under CUBIC and under BBR, beside a transfer that gives way; and
-//! the transfer alone. All ratios from one run, with a control: the same transfer giving way to nobody.
+//! `cargo xtask lab --beside`: measures a foreground flow, under CUBIC and under BBR, beside a transfer that yields to
+//! it, and the transfer alone. All ratios are from one run, with a control: the same transfer without yielding.
 
 use super::{
     Options, content,
@@ -16,30 +16,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What the flow must keep of its rate alone, and the transfer use of an idle link.
+/// The share of its solo rate that the flow must keep, and the share of an idle link that the transfer must use.
 const KEPT: f64 = 0.90;
 const USED: f64 = 0.90;
 /// How long a flow is measured (seconds).
 const FLOW: u64 = 30;
-/// The transfer is under way when so much has come (bytes).
+/// The transfer counts as under way once this many bytes have moved.
 const UNDER_WAY: u64 = 3 << 20;
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Where the two meet.
+/// Where flow and transfer compete.
 struct Case {
     what: &'static str,
     give_way: &'static str,
-    /// From this host to that one; the transfer goes from the server to the first machine, or
-    /// between the first and the third as well.
+    /// Host numbers: from, to. The transfer goes from the server to the first machine or, if it `sends`, also between
+    /// the first and the third.
     flow: [usize; 2],
-    /// The transfer that must give way is the first machine's own sending.
+    /// Whether the transfer that must yield is the first machine's own upload.
     sends: bool,
     promised: bool,
 }
 
-/// Hosts by number: 0 is the server.
+/// Host 0 is the server.
 const CASES: [Case; 3] = [
-    Case { what: "gives way to nobody (control)", give_way: "nobody", flow: [2, 1], sends: false, promised: false },
+    Case { what: "yields to nothing (control)", give_way: "nobody", flow: [2, 1], sends: false, promised: false },
     Case {
         what: "a program of the receiving machine",
         give_way: "programs",
@@ -51,7 +51,7 @@ const CASES: [Case; 3] = [
 ];
 
 pub(crate) fn measure(place: &Place, programs: &Path, options: &Options, report: &mut Report) -> Result<()> {
-    let unit = report.unit.context("nothing has been measured to compare with")?;
+    let unit = report.unit.context("the baseline has not been measured")?;
     let host = |number: usize| if number == 0 { &place.net.server } else { &place.net.machines[number - 1] };
     println!("starting server, machines and agents …");
     let mut site = Site::up(place, programs, options.room() * 3)?;
@@ -79,7 +79,7 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// A new file for each transfer: who holds it already does not fetch it.
+    /// Publishes a new file for each transfer, because a machine that holds a file does not download it again.
     fn publish(&mut self, place: &Place, site: &Site<'_>) -> Result<content::Content> {
         self.seed += 1;
         let file = content::archive(&place.dir, &format!("beside-{}", self.seed), self.options.size(), self.seed)?;
@@ -88,23 +88,23 @@ impl Table<'_> {
         Ok(file)
     }
     fn alone(&mut self, place: &Place, site: &mut Site<'_>, give_way: &str, report: &mut Report) -> Result<()> {
-        println!("alone, giving way to: {give_way} …");
+        println!("alone, yielding to: {give_way} …");
         let file = self.publish(place, site)?;
         let meter = Meter::start(&place.net)?;
         let deployment = site.deploy_to(&file.name, "machine:m01", 1)?;
         let took = finished(site, &deployment)?;
-        let row = Row::of(&format!("alone, giving way to {give_way}"), took, file.size, &meter.read(&place.net)?);
+        let row = Row::of(&format!("alone, yielding to {give_way}"), took, file.size, &meter.read(&place.net)?);
         let used = 1.0 / row.units(&self.unit);
         report.rows.push(row);
         self.judge(
-            &format!("alone, giving way to {give_way}: the transfer uses {used:.3} of the link"),
+            &format!("alone, yielding to {give_way}: the transfer uses {used:.3} of the link"),
             used,
             USED,
             report,
         );
         Ok(())
     }
-    #[expect(clippy::too_many_arguments, reason = "one case with everything that it is made of")]
+    #[expect(clippy::too_many_arguments, reason = "the parts of one case")]
     fn beside(
         &mut self,
         place: &Place,
@@ -116,7 +116,7 @@ impl Table<'_> {
         report: &mut Report,
     ) -> Result<()> {
         println!("{congestion} beside the transfer: {} …", case.what);
-        // With two stripes each of two machines sends the other what the server sent to it alone.
+        // With two stripes, each of two machines sends the other the stripe that the server sent to it alone.
         let (machines, stripes) = if case.sends { ("machine:m01,m03", 2) } else { ("machine:m01", 1) };
         for machine in 0..3 {
             site.give_way(machine, case.give_way)?;
@@ -129,7 +129,7 @@ impl Table<'_> {
             let link = reading.machines[0];
             if case.sends { link.sent } else { link.received }
         };
-        wait_every(LOOK, "the transfer is under way", Duration::from_secs(60), || {
+        wait_every(LOOK, "the transfer to be under way", Duration::from_secs(60), || {
             Ok((moved(&meter.read(&place.net)?) > UNDER_WAY).then_some(()))
         })?;
         let meter = Meter::start(&place.net)?;
@@ -138,7 +138,7 @@ impl Table<'_> {
         let kept = rate / solo;
         finished(site, &deployment)?;
         let line = format!(
-            "{congestion}, {} (giving way to {}): {:.2} Mbit/s alone, {:.2} beside the transfer, keeps {kept:.3}; processors {:.0} % busy; the transfer took {:.0} s in all",
+            "{congestion}, {} (yielding to {}): {:.2} Mbit/s alone, {:.2} beside the transfer, keeps {kept:.3}; processors {:.0} % busy; the transfer took {:.0} s in all",
             case.what,
             case.give_way,
             solo * 8e-6,
@@ -161,9 +161,9 @@ impl Table<'_> {
     }
 }
 
-/// Waits until everybody has it; how long that was from the acceptance of the deployment.
+/// Waits until every machine has finished. Returns the time since the deployment was accepted.
 fn finished(site: &mut Site<'_>, deployment: &str) -> Result<Duration> {
-    wait_every(Duration::from_millis(1500), "the transfer is finished", Duration::from_secs(400), || {
+    wait_every(Duration::from_millis(1500), "the transfer to finish", Duration::from_secs(400), || {
         site.must_live(None)?;
         let status = site.status(deployment)?;
         let times = status.addressees.iter().map(|one| one.verified_after.filter(|_| one.installed_after.is_some()));

@@ -1,5 +1,5 @@
-//! The files that are measured: archives of random bytes, so that nobody's compression helps. The same seed and size
-//! give the same file.
+//! The files that are sent: archives of random bytes, so that compression has no effect. The same seed and size give
+//! the same file.
 
 use crate::command::read;
 use anyhow::{Context, Result};
@@ -10,22 +10,22 @@ use std::{
     process::Command,
 };
 
-/// Something to publish.
+/// A file to publish.
 pub(crate) struct Content {
-    /// Also the package's name.
+    /// The file's and the package's name.
     pub(crate) name: String,
     pub(crate) version: String,
-    /// As `banyan publish` wants it: `archive` or `deb`.
+    /// The kind for `banyan publish`: `archive` or `deb`.
     pub(crate) kind: &'static str,
     pub(crate) path: PathBuf,
-    /// Bytes.
+    /// The size in bytes.
     pub(crate) size: u64,
 }
 
-/// `NAME.tar.gz` with one file of this many random bytes.
+/// Creates `NAME.tar.gz` with one file of `size` random bytes.
 pub(crate) fn archive(dir: &Path, name: &str, size: u64, seed: u64) -> Result<Content> {
     let payload = dir.join("payload.bin");
-    random(&payload, size, seed).context("cannot write the file to be sent")?;
+    random(&payload, size, seed).context("cannot write the file to send")?;
     let path = dir.join(format!("{name}.tar.gz"));
     let mut tar = Command::new("tar");
     tar.args(["--create", "--mtime=@0", "--owner=0", "--group=0", "--mode=0644", "--use-compress-program=gzip -1 -n"]);
@@ -44,7 +44,7 @@ fn random(path: &Path, size: u64, seed: u64) -> std::io::Result<()> {
     file.flush()
 }
 
-/// Sebastiano Vigna's splitmix64: any seed will do, also nearby ones.
+/// Sebastiano Vigna's splitmix64. Any seed works, including neighbouring ones.
 struct SplitMix64(u64);
 
 impl SplitMix64 {

@@ -1,4 +1,4 @@
-//! A real Debian package: fetched with apt, sent like the other files, installed by the machines' own dpkg.
+//! A real Debian package: downloaded with apt, sent like the other files, installed by the machines' own dpkg.
 
 use super::{
     content::Content,
@@ -11,32 +11,32 @@ use std::{
     process::Command,
 };
 
-/// Some MiB each, for every architecture, needing no other package, with no scripts that ask or start anything.
-/// The first that this system does not have is taken: what is there already would not be installed.
+/// Candidates: a few MiB each, for every architecture, without dependencies and without scripts that ask or start
+/// anything. The first that this system does not have is used, because an installed one would not be installed again.
 const PACKAGES: [&str; 3] = ["geoip-database", "unicode-data", "sqlite3-doc"];
 
-/// Bytes that such a package may take on a machine: the file thrice, what is in it, dpkg's database.
+/// Bytes that such a package may take on a machine: three copies of the file, its contents, dpkg's database.
 pub(crate) const ROOM: u64 = 192 << 20;
 
-/// Fetches the package of this system's release, as signed by Debian.
+/// Downloads the package for this system's release, as signed by Debian.
 pub(crate) fn fetch(dir: &Path) -> Result<Content> {
     let missing = |name: &&str| !machine::package_here(name).starts_with("installed ");
     let Some(name) = PACKAGES.into_iter().find(missing) else {
-        bail!("all of {} are installed here, so no machine would install one: remove one of them", PACKAGES.join(", "));
+        bail!("all of {} are installed here, so no machine would install one; remove one of them", PACKAGES.join(", "));
     };
-    println!("fetching {name} …");
+    println!("downloading {name} …");
     let folder = dir.join("deb");
     std::fs::create_dir(&folder)?;
     let fetch = || {
         let mut command = Command::new("apt-get");
-        // Root may write where apt's own user may not.
+        // Runs as root, because apt's own user may lack write access to the folder.
         command.args(["-qq", "-o", "APT::Sandbox::User=root", "download", name]).current_dir(&folder);
         command
     };
-    // Without package lists, or with old ones, the first attempt fails.
+    // Without package lists, or with outdated ones, the first attempt fails.
     if !works(&mut fetch()) {
-        read(Command::new("apt-get").args(["-qq", "update"])).context("cannot bring apt's package lists up to date")?;
-        read(&mut fetch()).with_context(|| format!("cannot fetch the Debian package {name}"))?;
+        read(Command::new("apt-get").args(["-qq", "update"])).context("cannot update apt's package lists")?;
+        read(&mut fetch()).with_context(|| format!("cannot download the Debian package {name}"))?;
     }
     let path = only_file(&folder)?;
     let version = read(Command::new("dpkg-deb").arg("--field").arg(&path).arg("Version"))?;
@@ -49,7 +49,7 @@ fn only_file(folder: &Path) -> Result<PathBuf> {
     Ok(entry?.path())
 }
 
-/// How many of these machines' own databases say that the package is installed in this version, and what the others say.
+/// Counts the machines whose dpkg database lists the package as installed in this version. Returns the others' states.
 pub(crate) fn installed<'a>(
     package: &Content,
     machines: impl Iterator<Item = (&'a str, &'a Machine)>,

@@ -1,5 +1,5 @@
-//! Somebody else's traffic: one TCP flow as fast as its congestion control lets it be. Its two ends are this program again, each in
-//! the network of a host.
+//! Competing traffic: one TCP flow, as fast as its congestion control allows. Each end is this program, started again
+//! in a host's network.
 
 use super::{
     net::Host,
@@ -15,19 +15,19 @@ use std::{
 
 const PORT: u16 = 7999;
 
-/// What one end does.
+/// The options of one end.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Sends to whoever connects there,
+    /// Send to every client that connects to this address
     #[arg(long)]
     serve: Option<SocketAddr>,
-    /// with this congestion control.
+    /// Congestion control of the sender
     #[arg(long, default_value = "bbr")]
     congestion: String,
-    /// Receives from there,
+    /// Receive from this address
     #[arg(long, required_unless_present = "serve")]
     fetch: Option<SocketAddr>,
-    /// for so many seconds, and prints how many bytes came.
+    /// Seconds to receive; prints the number of bytes afterwards
     #[arg(long, default_value_t = 20)]
     seconds: u64,
 }
@@ -38,14 +38,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         for stream in TcpListener::bind(address)?.incoming() {
             let mut stream = stream?;
             socket2::SockRef::from(&stream).set_tcp_congestion(options.congestion.as_bytes())?;
-            // Until the receiver has enough.
+            // Sends until the receiver closes the connection.
             while stream.write_all(&buffer).is_ok() {}
         }
         return Ok(());
     }
-    let from = options.fetch.context("one of --serve and --fetch")?;
-    // Its sender may have been started just now.
-    let mut stream = wait_for("the sender listens", Duration::from_secs(10), || Ok(TcpStream::connect(from).ok()))?;
+    let from = options.fetch.context("pass either --serve or --fetch")?;
+    // The sender may have been started just now.
+    let mut stream = wait_for("the sender to listen", Duration::from_secs(10), || Ok(TcpStream::connect(from).ok()))?;
     stream.set_read_timeout(Some(Duration::from_millis(100)))?;
     let (began, mut came) = (Instant::now(), 0_u64);
     while began.elapsed() < Duration::from_secs(options.seconds) {
@@ -72,7 +72,7 @@ impl<'a> Sender<'a> {
         command.args(["lab-flow", "--serve", &format!("{}:{PORT}", host.address), "--congestion", congestion]);
         Ok(Self { host, _process: place.spawn(&format!("flow-{}", host.label), &mut command)? })
     }
-    /// Begins to receive on another host, for so many seconds.
+    /// Starts to receive on another host, for `seconds` seconds.
     pub(crate) fn to(&self, host: &Host, seconds: u64) -> Result<Receiving> {
         let mut command: Command = host.command(std::env::current_exe()?);
         let from = format!("{}:{PORT}", self.host.address);
@@ -82,18 +82,19 @@ impl<'a> Sender<'a> {
     }
 }
 
-/// A flow that is on its way.
+/// A flow in progress.
 pub(crate) struct Receiving {
     child: Child,
     seconds: u64,
 }
 
 impl Receiving {
-    /// Waits for its end; payload in bytes a second.
+    /// Waits until the flow ends. Returns its payload rate in bytes per second.
     pub(crate) fn rate(self) -> Result<f64> {
         let output = self.child.wait_with_output()?;
         let said = String::from_utf8_lossy(&output.stdout);
-        let bytes: u64 = said.trim().parse().with_context(|| format!("the flow said {said:?} ({})", output.status))?;
+        let bytes: u64 =
+            said.trim().parse().with_context(|| format!("the flow printed {said:?} ({})", output.status))?;
         Ok(bytes as f64 / self.seconds as f64)
     }
 }

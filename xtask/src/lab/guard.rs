@@ -1,9 +1,9 @@
-//! Takes a lab down when the process that made it is gone: done, failed, interrupted or killed.
+//! The guard: takes a lab down when the process that created it has ended: finished, failed, interrupted or killed.
 //!
-//! The guard is a process of its own, in a process group of its own (Ctrl-C does not reach it), that waits for the end
-//! of its standard input. The pipe's other end lives in the lab's process and nowhere else, so it closes in any case.
-//! Everything the lab started runs in namespaces whose names begin with the lab's prefix: that is how it is found. The
-//! machines' mounts are in namespaces that end with those processes.
+//! The guard is a separate process in its own process group (Ctrl-C does not reach it) that waits for the end of its
+//! standard input. Only the lab's process holds the pipe's other end, so the pipe always closes. Everything the lab
+//! started runs in namespaces whose names begin with the lab's prefix, which is how the guard finds it. The machines'
+//! mounts are in namespaces that end with those processes.
 
 use crate::command::{read, works};
 use anyhow::{Context, Result, bail};
@@ -18,15 +18,15 @@ use std::{
 /// What to take down.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Beginning of the names of the namespaces.
+    /// Prefix of the namespaces' names
     #[arg(long)]
     prefix: String,
-    /// The lab's folder.
+    /// The lab's folder
     #[arg(long)]
     dir: PathBuf,
 }
 
-/// The guard as the lab holds it; dropping it takes the lab down and waits for that.
+/// The lab's handle of the guard. Dropping it takes the lab down and waits until that is done.
 pub(crate) struct Guard(Child);
 
 impl Guard {
@@ -46,16 +46,16 @@ impl Drop for Guard {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    // An error here, too, means that nobody is there any more.
+    // A read error also means that the lab's process has ended.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     for namespace in namespaces(&options.prefix)? {
         empty(&namespace);
         read(Command::new("ip").args(["netns", "delete", &namespace]))?;
     }
-    // Machines' roots must never be seen here: removing through one would remove what it is made of.
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").context("cannot read what is mounted")?;
+    // A machine's root must never be mounted here: removing files through it would remove this system's own.
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").context("cannot read the list of mounts")?;
     if let Some(mount) = mounted_below(&mounts, &options.dir) {
-        bail!("{mount} is mounted, so {} is left alone: unmount it, then remove the folder", options.dir.display());
+        bail!("{mount} is mounted, so {} was not removed; unmount it, then remove the folder", options.dir.display());
     }
     match std::fs::remove_dir_all(&options.dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -71,13 +71,13 @@ fn namespaces(prefix: &str) -> Result<Vec<String>> {
     Ok(names.filter(|name| name.starts_with(prefix)).map(str::to_owned).collect())
 }
 
-/// A place at or below this folder where something is mounted (the fifth word of a line).
+/// Finds a mount point at or below this folder (the fifth word of a line).
 fn mounted_below<'a>(mountinfo: &'a str, dir: &Path) -> Option<&'a str> {
     let mut places = mountinfo.lines().filter_map(|line| line.split_whitespace().nth(4));
     places.find(|place| Path::new(place).starts_with(dir))
 }
 
-/// Ends every process in a namespace, and waits until they are gone.
+/// Kills every process in a namespace, and waits until all have ended.
 fn empty(namespace: &str) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while Instant::now() < deadline {
@@ -88,7 +88,7 @@ fn empty(namespace: &str) {
         works(Command::new("kill").arg("-9").args(pids.split_whitespace()));
         std::thread::sleep(Duration::from_millis(20));
     }
-    eprintln!("processes in the network namespace {namespace} do not end");
+    eprintln!("processes in the network namespace {namespace} did not end");
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What people at a machine choose and see, said to its agent over the local API as a face does.
+//! A client of a machine's local API: sends choices to its agent and reads its state, as the desktop app does.
 
 use super::machine::Machine;
 use anyhow::{Context, Result, bail};
@@ -19,7 +19,7 @@ fn say(machine: &Machine, request: &str) -> Result<BufReader<UnixStream>> {
     Ok(BufReader::new(stream))
 }
 
-/// Says something that must be done.
+/// Sends a request that must succeed.
 pub(crate) fn tell(machine: &Machine, request: &str) -> Result<()> {
     let answer = say(machine, request)?.lines().nth(1).context("the agent did not answer")??;
     match serde_json::from_str::<Value>(&answer)? {
@@ -28,7 +28,7 @@ pub(crate) fn tell(machine: &Machine, request: &str) -> Result<()> {
     }
 }
 
-/// What it shows to faces.
+/// Returns the snapshot that the agent sends to desktop apps.
 pub(crate) fn snapshot(machine: &Machine) -> Result<Value> {
     for line in say(machine, r#"{"request":"subscribe"}"#)?.lines() {
         let message: Value = serde_json::from_str(&line?)?;
@@ -36,5 +36,5 @@ pub(crate) fn snapshot(machine: &Machine) -> Result<Value> {
             return Ok(message);
         }
     }
-    bail!("the agent showed nothing")
+    bail!("the agent sent no snapshot")
 }

@@ -1,20 +1,20 @@
-//! What happened on the links and the processors between two moments.
+//! Measures the traffic on the links and the load of the processors between two moments.
 
 use super::net::{Net, Traffic};
 use anyhow::{Context, Result};
 
-/// The counters at the first moment.
+/// The counters at the start.
 pub(crate) struct Meter {
     server: Traffic,
     machines: Vec<Traffic>,
     cpu: Cpu,
 }
 
-/// The difference.
+/// The difference between two moments.
 pub(crate) struct Reading {
     pub(crate) server: Traffic,
     pub(crate) machines: Vec<Traffic>,
-    /// Share of all processors' time that was not idle, 0 to 1.
+    /// The busy share of all processors' time, 0 to 1.
     pub(crate) busy: f64,
 }
 
@@ -38,13 +38,13 @@ impl Meter {
 }
 
 impl Reading {
-    /// Bytes that the busiest of the machines sent.
+    /// Returns the bytes that the busiest machine sent.
     pub(crate) fn largest_upload(&self) -> u64 {
         self.machines.iter().map(|traffic| traffic.sent).max().unwrap_or(0)
     }
 }
 
-/// Ticks of all processors since the start of the system.
+/// Ticks of all processors since the system started.
 #[derive(Debug, PartialEq)]
 struct Cpu {
     all: u64,
@@ -56,7 +56,7 @@ impl Cpu {
         let stat = std::fs::read_to_string("/proc/stat").context("cannot read the processors' counters")?;
         Self::parse(&stat).context("/proc/stat does not begin with the sum of all processors")
     }
-    /// The first line: user nice system idle iowait irq softirq steal; guest times are part of user's.
+    /// Parses the first line: user nice system idle iowait irq softirq steal. Guest times are part of user's.
     fn parse(stat: &str) -> Option<Self> {
         let mut words = stat.lines().next()?.split_whitespace();
         if words.next()? != "cpu" {

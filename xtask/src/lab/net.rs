@@ -1,5 +1,5 @@
-//! The network: a namespace with the bridge, one for the server and one for each machine. Nothing of it is in the
-//! namespace that the lab was started in, so its addresses cannot meet anyone else's.
+//! The network: a namespace with the bridge, one for the server and one for each machine. The lab's own namespace has
+//! no part of it, so its addresses cannot conflict with others.
 
 use crate::command::read;
 use anyhow::{Context, Result, bail};
@@ -16,23 +16,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Bytes a shaper may send at line speed, and how long a queue may become. Two full frames of burst keep the rate
-/// honest over a few milliseconds already; 50 ms is a small router's queue.
+/// Bytes that a shaper may send at line speed, and the longest queue. A burst of two full frames keeps the rate
+/// accurate even over a few milliseconds; 50 ms is the queue of a small router.
 const SHAPER: [&str; 4] = ["burst", "16kb", "latency", "50ms"];
 
-/// Offloads would hand the shaper packets larger than its burst, which it drops.
+/// Offloads would pass the shaper packets larger than its burst, which it drops.
 const OFFLOADS: [&str; 6] = ["tso", "off", "gso", "off", "gro", "off"];
 
 /// The server or a machine.
 pub(crate) struct Host {
-    /// Its label: `server`, `m01`, …
+    /// The label: `server`, `m01`, …
     pub(crate) label: String,
     pub(crate) address: Ipv4Addr,
     namespace: String,
 }
 
 impl Host {
-    /// A program that will run in this host's network.
+    /// Returns a command that runs in this host's network.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace]).arg(program);
@@ -40,7 +40,7 @@ impl Host {
     }
 }
 
-/// All of it.
+/// The whole network.
 pub(crate) struct Net {
     bridge: String,
     pub(crate) server: Host,
@@ -55,24 +55,24 @@ pub(crate) struct Traffic {
 }
 
 impl Net {
-    /// Makes it. Whatever becomes of this, the guard takes it down by the prefix.
+    /// Creates the network. The guard takes it down by its prefix, even if this fails.
     pub(crate) fn up(prefix: &str, machines: u8, rate: &str) -> Result<Self> {
         let bridge = format!("{prefix}-bridge");
         run(&["ip", "netns", "add", &bridge])?;
         run(&["ip", "-n", &bridge, "link", "add", "name", "bridge", "type", "bridge"])?;
-        // A switch does not look into packets; where the system's bridges do, it costs processor time for each of them.
+        // A switch does not filter packets. Where the system's bridges do, it costs processor time for each packet.
         let plain = ["nf_call_iptables", "0", "nf_call_ip6tables", "0", "nf_call_arptables", "0"];
         run(&[&["ip", "-n", &bridge, "link", "set", "dev", "bridge", "type", "bridge"], &plain[..]].concat())?;
         for family in ["iptables", "ip6tables", "arptables"] {
             let switch = format!("net.bridge.bridge-nf-call-{family}=0");
-            // Only there when the module is loaded, and only then needed.
+            // Exists only when the module is loaded, and is only needed then.
             run(&["ip", "netns", "exec", &bridge, "sysctl", "-qew", &switch])?;
         }
         run(&["ip", "-n", &bridge, "link", "set", "dev", "bridge", "up"])?;
         let host = |label: String, last| {
             let namespace = format!("{prefix}-{label}");
             let host = Host { label, address: Ipv4Addr::new(10, 77, 0, last), namespace };
-            plug(&host, &bridge, rate).with_context(|| format!("cannot make the network of {}", host.label))?;
+            plug(&host, &bridge, rate).with_context(|| format!("cannot create the network of {}", host.label))?;
             anyhow::Ok(host)
         };
         let server = host("server".into(), 1)?;
@@ -80,7 +80,7 @@ impl Net {
         Ok(Self { bridge, server, machines })
     }
 
-    /// What every link has carried so far, read at one moment: the server's, then the machines'.
+    /// Returns what every link has carried so far, read at one moment: the server's, then the machines'.
     pub(crate) fn traffic(&self) -> Result<(Traffic, Vec<Traffic>)> {
         let links = links(&self.bridge)?;
         let of = |host: &Host| links.get(&host.label).copied().with_context(|| format!("{} has no link", host.label));
@@ -88,7 +88,7 @@ impl Net {
     }
 }
 
-/// What every link carried, written down every quarter of a second until it is stopped.
+/// Records the traffic of every link, four times a second, until stopped.
 pub(crate) struct Trace {
     stop: mpsc::Sender<()>,
     writer: JoinHandle<Result<()>>,
@@ -116,7 +116,7 @@ impl Trace {
     }
     pub(crate) fn stop(self) -> Result<()> {
         drop(self.stop);
-        self.writer.join().unwrap_or_else(|_| bail!("the links could not be watched"))
+        self.writer.join().unwrap_or_else(|_| bail!("recording the links' traffic failed"))
     }
 }
 
@@ -124,11 +124,11 @@ fn links(bridge: &str) -> Result<HashMap<String, Traffic>> {
     by_name(&read(Command::new("ip").args(["-n", bridge, "-json", "-statistics", "link"]))?)
 }
 
-/// A namespace for the host and a shaped link to the bridge.
+/// Creates a namespace for the host and a shaped link to the bridge.
 fn plug(host: &Host, bridge: &str, rate: &str) -> Result<()> {
     let (own, port) = (host.namespace.as_str(), host.label.as_str());
     run(&["ip", "netns", "add", own])?;
-    // Only IPv4: neighbour and router discovery would be traffic that nobody asked for.
+    // IPv4 only: neighbour and router discovery would add traffic.
     run(&["ip", "netns", "exec", own, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"])?;
     run(&["ip", "-n", bridge, "link", "add", "name", port, "type", "veth", "peer", "name", "eth0", "netns", own])?;
     run(&["ip", "-n", bridge, "link", "set", "dev", port, "master", "bridge", "up"])?;
@@ -148,12 +148,12 @@ fn run(words: &[&str]) -> Result<()> {
     read(Command::new(words[0]).args(&words[1..]).env("PATH", path())).map(|_| ())
 }
 
-/// Where programs are looked for: administrators' programs are not on everyone's path.
+/// Returns the search path for programs. Adds the administrators' folders, which are not on every user's path.
 pub(crate) fn path() -> String {
     format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }
 
-/// The traffic of each link of the bridge. What the bridge's end received, the host sent.
+/// Parses the traffic of each link of the bridge. What the bridge's end received, the host sent.
 fn by_name(json: &str) -> Result<HashMap<String, Traffic>> {
     #[derive(Deserialize)]
     struct Link {
@@ -169,7 +169,7 @@ fn by_name(json: &str) -> Result<HashMap<String, Traffic>> {
     struct Count {
         bytes: u64,
     }
-    let links: Vec<Link> = serde_json::from_str(json).context("`ip -json link` printed something else")?;
+    let links: Vec<Link> = serde_json::from_str(json).context("cannot parse the output of `ip -json link`")?;
     Ok(links
         .into_iter()
         .map(|link| (link.ifname, Traffic { sent: link.stats64.rx.bytes, received: link.stats64.tx.bytes }))

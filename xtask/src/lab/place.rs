@@ -1,4 +1,4 @@
-//! Where a lab happens: its network, its folder for data (in memory where there is room), its folder for logs (kept).
+//! The environment of a lab: its network, its data folder (in memory if there is room) and its log folder (kept).
 
 use super::{
     Options,
@@ -14,20 +14,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A lab that is up.
+/// A running lab.
 pub(crate) struct Place {
     pub(crate) net: Net,
-    /// For data; gone when the lab is.
+    /// The data folder; removed with the lab.
     pub(crate) dir: PathBuf,
     logs: PathBuf,
-    // Last: it takes down the network and removes the folder.
+    // Must be last: dropping it takes down the network and removes the folder.
     _guard: Guard,
 }
 
 impl Place {
     pub(crate) fn up(options: &Options) -> Result<Self> {
         let prefix = format!("banyan-lab-{}", std::process::id());
-        // The server's part; what machines write is in memory.
+        // The server's part. What machines write is in memory.
         let dir = roomy(options.size() * 8 + super::deb::ROOM)?.join(&prefix);
         if !options.plain {
             enough_memory(options.room() * u64::from(options.machines()))?;
@@ -38,7 +38,7 @@ impl Place {
         }
         std::fs::create_dir_all(&logs)?;
         let guard = Guard::start(&prefix, &dir)?;
-        std::fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        std::fs::create_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         println!(
             "{} machines at {}, data in {}, logs in {}",
             options.machines(),
@@ -50,12 +50,12 @@ impl Place {
         Ok(Self { net, dir, logs, _guard: guard })
     }
 
-    /// A log file of this name.
+    /// Returns the path of the log with this name.
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.logs.join(format!("{name}.log"))
     }
 
-    /// Starts something that goes on, writing to a log of this name.
+    /// Starts a background process that writes to the log with this name.
     pub(crate) fn spawn(&self, name: &str, command: &mut Command) -> Result<Process> {
         let path = self.log(name);
         let log = File::options().create(true).append(true).open(&path)?;
@@ -69,7 +69,7 @@ impl Place {
     }
 }
 
-/// Something that goes on in the lab. Killed when dropped: a host without it is a host without it.
+/// A background process of the lab. Killed when dropped.
 pub(crate) struct Process {
     child: Child,
     name: String,
@@ -77,16 +77,16 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// An error with the last lines of its log when it has ended.
+    /// Fails with the last lines of the log if the process has ended.
     pub(crate) fn must_live(&mut self) -> Result<()> {
         let Some(status) = self.child.try_wait()? else { return Ok(()) };
-        bail!("{} ended ({status}). The last it said:\n{}", self.name, last_lines(&self.log));
+        bail!("{} ended ({status}). Last lines of its log:\n{}", self.name, last_lines(&self.log));
     }
-    /// Its process's id.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
-    /// Kills it (SIGKILL), by its id.
+    /// Kills the process (SIGKILL).
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
@@ -107,7 +107,7 @@ fn last_lines(log: &Path) -> String {
     lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
-/// Runs a program on a host for so many seconds at most and gives its standard output.
+/// Runs a program on a host for at most `seconds` seconds and returns its standard output.
 pub(crate) fn read_on(host: &Host, seconds: u64, program: &Path, arguments: &[&str]) -> Result<String> {
     let limit = seconds.to_string();
     let mut command = host.command("timeout");
@@ -115,12 +115,13 @@ pub(crate) fn read_on(host: &Host, seconds: u64, program: &Path, arguments: &[&s
         .with_context(|| format!("on {}, within {seconds} s", host.label))
 }
 
-/// Asks ten times a second until there is an answer.
+/// Calls `ask` ten times a second until it returns a value.
 pub(crate) fn wait_for<T>(what: &str, limit: Duration, ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     wait_every(Duration::from_millis(100), what, limit, ask)
 }
 
-/// Asks so often until there is an answer. Asking costs processor time that is missing where something is measured.
+/// Calls `ask` at this interval until it returns a value. Choose a long interval while measuring: each call costs
+/// processor time.
 pub(crate) fn wait_every<T>(
     pause: Duration,
     what: &str,
@@ -133,13 +134,13 @@ pub(crate) fn wait_every<T>(
             return Ok(answer);
         }
         if Instant::now() > deadline {
-            bail!("waited {} s in vain: {what}", limit.as_secs());
+            bail!("timed out after {} s waiting for {what}", limit.as_secs());
         }
         std::thread::sleep(pause);
     }
 }
 
-/// A folder with this much room (bytes): in memory if there is one, so that no disk is measured.
+/// Returns a folder with this much free space (bytes), in memory if possible, so that no disk is measured.
 fn roomy(bytes: u64) -> Result<PathBuf> {
     let temp = std::env::temp_dir();
     for folder in [Path::new("/dev/shm"), &temp] {
@@ -149,16 +150,16 @@ fn roomy(bytes: u64) -> Result<PathBuf> {
             return Ok(folder.to_owned());
         }
     }
-    bail!("neither /dev/shm nor {} has {} MiB to spare", temp.display(), bytes >> 20)
+    bail!("neither /dev/shm nor {} has {} MiB free", temp.display(), bytes >> 20)
 }
 
-/// Better no lab than one that is ended in the middle for want of memory.
+/// Fails early if there is too little memory, so that the lab is not killed half-way.
 fn enough_memory(bytes: u64) -> Result<()> {
-    let text = std::fs::read_to_string("/proc/meminfo").context("cannot read how much memory is free")?;
-    let free = available(&text).context("/proc/meminfo does not say how much memory is free")?;
+    let text = std::fs::read_to_string("/proc/meminfo").context("cannot read the free memory")?;
+    let free = available(&text).context("/proc/meminfo does not state the available memory")?;
     if free < bytes {
         bail!(
-            "{} MiB of memory are free, the machines may need {}: take a smaller --size or fewer --machines",
+            "{} MiB of memory are free, but the machines may need {}; pass a smaller --size or fewer --machines",
             free >> 20,
             bytes >> 20
         );
@@ -166,7 +167,7 @@ fn enough_memory(bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// Bytes that can be had without swapping.
+/// Parses the bytes available without swapping.
 fn available(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)

@@ -1,41 +1,41 @@
-//! From readings to figures: a table in Markdown, under which conditions it was measured, and what was promised.
+//! The lab's report: turns readings into a Markdown table, with the conditions of measurement and the promises checked.
 
 use super::{Options, meter::Reading};
 use crate::command::{read, root};
 use anyhow::{Context, Result, bail};
 use std::{process::Command, time::Duration};
 
-/// Above this share the processors, not the links, may have set the pace.
+/// Above this share, the processors instead of the links may have limited the rate.
 const BUSY: f64 = 0.8;
 
-/// The table's place in docs/numbers.md.
+/// Markers of the table's place in docs/numbers.md.
 const MARKS: [&str; 2] = ["<!-- lab: begin -->", "<!-- lab: end -->"];
 
-/// What one plain flow does: the measure of everything else.
+/// The performance of one plain flow, the unit for all other figures.
 #[derive(Clone, Copy)]
 pub(crate) struct Unit {
-    /// Payload bytes a second.
+    /// Payload bytes per second.
     pub(crate) goodput: f64,
-    /// Bytes on the sender's link for each byte of payload.
+    /// Bytes on the sender's link per byte of payload.
     pub(crate) wire_per_payload: f64,
 }
 
 impl Unit {
-    /// How long one flow takes for this many bytes.
+    /// Returns the seconds that one flow takes for this many bytes.
     pub(crate) fn seconds(&self, bytes: u64) -> f64 {
         bytes as f64 / self.goodput
     }
 }
 
-/// One line of the table.
+/// One row of the table.
 pub(crate) struct Row {
     title: String,
     pub(crate) took: Duration,
-    /// Bytes of the file.
+    /// The size of the file (bytes).
     size: u64,
-    /// Bytes on the server's link, sent.
+    /// Bytes sent on the server's link.
     server_sent: u64,
-    /// Bytes on the link of the machine that sent most.
+    /// Bytes sent on the link of the machine that sent most.
     largest_upload: u64,
     busy: f64,
 }
@@ -45,35 +45,35 @@ impl Row {
         let (server_sent, largest_upload) = (reading.server.sent, reading.largest_upload());
         Self { title: title.to_owned(), took, size, server_sent, largest_upload, busy: reading.busy }
     }
-    /// Makespan in units: how many times as long as one flow.
+    /// Returns the makespan in units: how many times as long as one flow.
     pub(crate) fn units(&self, unit: &Unit) -> f64 {
         self.took.as_secs_f64() / unit.seconds(self.size)
     }
-    /// Copies of the file that the server's link carried.
+    /// Returns how many copies of the file the server's link carried.
     pub(crate) fn copies(&self, unit: &Unit) -> f64 {
         self.server_sent as f64 / unit.wire_per_payload / self.size as f64
     }
-    /// Copies of the file that the busiest machine's link carried upwards, acknowledgements included.
+    /// Returns how many copies of the file the busiest machine's link carried upwards, acknowledgements included.
     pub(crate) fn upload(&self, unit: &Unit) -> f64 {
         self.largest_upload as f64 / unit.wire_per_payload / self.size as f64
     }
 }
 
-/// A figure that must not be above its limit.
+/// A figure that must not exceed its limit.
 pub(crate) struct Promise {
     pub(crate) what: &'static str,
     pub(crate) value: f64,
     pub(crate) limit: f64,
 }
 
-/// What a lab found.
+/// The results of a lab.
 pub(crate) struct Report {
     conditions: String,
     pub(crate) unit: Option<Unit>,
     pub(crate) rows: Vec<Row>,
     pub(crate) promises: Vec<Promise>,
     pub(crate) notes: Vec<String>,
-    /// Something said in the notes was promised and is not so.
+    /// Whether a promise checked in the notes was missed.
     pub(crate) missed: bool,
 }
 
@@ -131,27 +131,27 @@ impl Report {
         text
     }
 
-    /// Puts the table in place of the one before.
+    /// Writes the table to the document, in place of the previous one.
     pub(crate) fn write(&self) -> Result<()> {
         let path = root().join("docs/numbers.md");
         let before = std::fs::read_to_string(&path).unwrap_or_else(|_| "# Numbers\n".into());
         std::fs::write(&path, replaced(&before, &self.markdown()))
             .with_context(|| format!("cannot write {}", path.display()))?;
-        println!("written to {}", path.display());
+        println!("report written to {}", path.display());
         Ok(())
     }
 
-    /// Fails when a promise was missed.
+    /// Fails if a promise was missed.
     pub(crate) fn check(&self) -> Result<()> {
         let missed: Vec<_> = self.promises.iter().filter(|p| p.value > p.limit).map(|p| p.what).collect();
         if self.missed {
-            bail!("a promise was missed: see above");
+            bail!("a promise was missed; see above");
         }
         if missed.is_empty() { Ok(()) } else { bail!("missed: {}", missed.join("; ")) }
     }
 }
 
-/// The document with the table between its marks; at the end if there are none.
+/// Returns the document with the table between its markers, or appended if there are none.
 fn replaced(document: &str, table: &str) -> String {
     let [begin, end] = MARKS;
     let (before, after) = match (document.split_once(begin), document.split_once(end)) {

@@ -1,5 +1,5 @@
-//! The runs with Banyan: one stripe, two stripes, two stripes with the head of the first killed at half time, and a
-//! Debian package.
+//! The runs with Banyan: one stripe, two stripes, two stripes with the head of the first killed half-way, and a Debian
+//! package.
 
 use super::{
     Options,
@@ -17,22 +17,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often the server is asked how far everyone is. The moments that are measured are in its answer, so asking more
-/// often would only cost: with ten questions a second they took a sixth of the processors' time.
+/// How often the server is asked for the status. The measured times are in its answer, so asking more often would not
+/// be more precise: ten requests a second took a sixth of the processors' time.
 const STATUS: Duration = Duration::from_millis(1500);
 
-/// What the figures may be at most. Makespans in units, bytes in copies of the file.
+/// The limits of the figures. Makespans are in units, bytes in copies of the file.
 struct Limits {
     makespan: f64,
     server: f64,
     upload: f64,
-    /// Makespan of the others when a head is killed, by the undisturbed one.
+    /// Makespan of the other machines when a head is killed, divided by the undisturbed one.
     killed: f64,
 }
 
 const LIMITS: Limits = Limits { makespan: 1.25, server: 1.05, upload: 1.10, killed: 1.6 };
 
-/// A small file: handshakes, proofs and timeouts weigh more than content.
+/// Limits for a small file, where handshakes, proofs and timeouts weigh more than content.
 const SHORT_LIMITS: Limits = Limits { makespan: 4.0, server: 1.5, upload: 1.5, killed: 6.0 };
 
 pub(crate) fn measure(
@@ -42,7 +42,7 @@ pub(crate) fn measure(
     options: &Options,
     report: &mut Report,
 ) -> Result<()> {
-    let unit = report.unit.context("nothing has been measured to compare with")?;
+    let unit = report.unit.context("the baseline has not been measured")?;
     println!("starting server, machines and agents …");
     let mut runs = Runs { place, site: Site::up(place, programs, options.room())?, unit };
     if let Some(to) = &options.give_way {
@@ -62,11 +62,11 @@ pub(crate) fn measure(
     debian_package(&mut runs, package, report)
 }
 
-/// The runs that are measured.
+/// Runs and measures the archives.
 fn archives(runs: &mut Runs, one: &Content, options: &Options, report: &mut Report) -> Result<()> {
     let (place, unit) = (runs.place, runs.unit);
     let limits = if options.short { SHORT_LIMITS } else { LIMITS };
-    // Another file each time: a machine that holds the content already would not fetch it again.
+    // A different file each time, because a machine that holds the content would not download it again.
     let two = content::archive(&place.dir, "lab-two", options.size(), options.seed + 1)?;
     let three = content::archive(&place.dir, "lab-three", options.size(), options.seed + 2)?;
 
@@ -90,21 +90,22 @@ fn archives(runs: &mut Runs, one: &Content, options: &Options, report: &mut Repo
     report.rows.push(row);
     report.notes.push(striped.installed("With two stripes"));
 
-    println!("two stripes, a head killed at half time …");
+    println!("two stripes, a head killed half-way …");
     let (others, again) = runs.head_killed(&three, striped.makespan / 2)?;
     let value = others.makespan.as_secs_f64() / striped.makespan.as_secs_f64();
-    let what = "makespan of the others when the head of stripe 0 is killed, by the undisturbed one";
+    let what = "makespan of the others when the head of stripe 0 is killed, divided by the undisturbed one";
     report.promises.push(Promise { what, value, limit: limits.killed });
-    report.rows.push(others.row("the same, head of stripe 0 killed at half time: the others", &three));
+    report.rows.push(others.row("the same, head of stripe 0 killed half-way: the others", &three));
     report.notes.push(format!(
-        "The killed head, started again when the others were done, held the artifact after {:.2} s and {:.3} copies received.",
+        "The killed head, restarted after the others had finished, held the artifact after {:.2} s and {:.3} copies received.",
         again.took.as_secs_f64(),
         again.received as f64 / unit.wire_per_payload / three.size as f64
     ));
     Ok(())
 }
 
-/// Whether it is installed is not what the agents say, but what every machine's own dpkg database says.
+/// Runs the Debian package. Whether it is installed is read from every machine's own dpkg database, not from the
+/// agents.
 fn debian_package(runs: &mut Runs, package: &Content, report: &mut Report) -> Result<()> {
     println!("a Debian package …");
     let (before, _) = deb::installed(package, runs.site.machines());
@@ -116,10 +117,10 @@ fn debian_package(runs: &mut Runs, package: &Content, report: &mut Report) -> Re
     let run = runs.undisturbed(package, 2)?;
     let title = format!("{} {}", package.name, package.version);
     let (count, others) = deb::installed(package, runs.site.machines());
-    // Not a line of the table: the first machines install while the last receive, so its figures are no measurement.
+    // Not a row of the table: the first machines install while the last receive, so the figures are not comparable.
     let row = run.row(&title, package);
     report.notes.push(format!(
-        "Debian package {title}, {:.2} MiB, two stripes: the dpkg databases of {count} of {} machines say that it is \
+        "Debian package {title}, {:.2} MiB, two stripes: the dpkg databases of {count} of {} machines list it as \
          installed. The last machine held it after {:.2} s ({:.2} units); the server sent {:.3} copies. {}",
         package.size as f64 / f64::from(1 << 20),
         runs.place.net.machines.len(),
@@ -137,13 +138,13 @@ fn debian_package(runs: &mut Runs, package: &Content, report: &mut Report) -> Re
     Ok(())
 }
 
-/// One deployment, measured.
+/// One measured deployment.
 struct Run {
     /// From the server's acceptance until the last machine held the verified artifact.
     makespan: Duration,
-    /// The same, until the new version ran on the last machine; known when it was waited for.
+    /// From the acceptance until the new version ran on the last machine; `None` if the run did not wait for it.
     installed: Option<Duration>,
-    /// From the order to deploy until then.
+    /// The reading from the request to deploy until the last machine held the artifact.
     reading: Reading,
 }
 
@@ -151,7 +152,7 @@ impl Run {
     fn row(&self, title: &str, file: &Content) -> Row {
         Row::of(title, self.makespan, file.size, &self.reading)
     }
-    /// Install time, stated apart.
+    /// Returns a sentence with the installation time.
     fn installed(&self, how: &str) -> String {
         let seconds = self.installed.unwrap_or_default().as_secs_f64();
         format!(
@@ -160,11 +161,11 @@ impl Run {
     }
 }
 
-/// How a machine that had been killed went on.
+/// The recovery of a machine that was killed.
 struct Again {
-    /// From its start until it held the verified artifact.
+    /// From its restart until it held the verified artifact.
     took: Duration,
-    /// Bytes that its link carried to it meanwhile.
+    /// The bytes that its link received in that time.
     received: u64,
 }
 
@@ -175,36 +176,37 @@ struct Runs<'a> {
 }
 
 impl Runs<'_> {
-    /// Deploys to all and waits until all have it, then until it is installed.
+    /// Deploys to all machines and waits until all hold the artifact, then until it is installed.
     fn undisturbed(&mut self, file: &Content, stripes: u8) -> Result<Run> {
         let meter = Meter::start(&self.place.net)?;
         let deployment = self.site.deploy(&file.name, stripes)?;
-        let status = self.wait_until(file, &deployment, None, "every machine holds the artifact", |status| {
+        let status = self.wait_until(file, &deployment, None, "every machine to hold the artifact", |status| {
             latest(status, None, |a| a.verified_after).is_some()
         })?;
         let reading = meter.read(&self.place.net)?;
         self.believable(&reading, file, None)?;
         let makespan = latest(&status, None, |a| a.verified_after).unwrap_or_default();
-        let status = self.wait_until(file, &deployment, None, "every machine has installed it", |status| {
+        let status = self.wait_until(file, &deployment, None, "every machine to have installed it", |status| {
             latest(status, None, |a| a.installed_after).is_some()
         })?;
         Ok(Run { makespan, installed: latest(&status, None, |a| a.installed_after), reading })
     }
 
-    /// Deploys to all, kills the head of stripe 0 after `half`, waits for the others, starts it again and waits for it.
+    /// Deploys to all, kills the head of stripe 0 after `half`, waits for the others, restarts the head and waits for
+    /// it.
     fn head_killed(&mut self, file: &Content, half: Duration) -> Result<(Run, Again)> {
         let meter = Meter::start(&self.place.net)?;
         let deployment = self.site.deploy(&file.name, 2)?;
         let accepted = Instant::now();
         let status = self.site.status(&deployment)?;
         let head = status.addressees.iter().find(|a| a.planned.first() == Some(&status.server));
-        let label = head.context("the server plans to send stripe 0 to nobody")?.label.clone();
+        let label = head.context("the server plans to send stripe 0 to no machine")?.label.clone();
         let index = self.site.index(&label)?;
         std::thread::sleep(half.saturating_sub(accepted.elapsed()));
         self.site.kill(index)?;
         println!("killed {label} after {:.2} s", accepted.elapsed().as_secs_f64());
 
-        let status = self.wait_until(file, &deployment, Some(index), "the others hold the artifact", |status| {
+        let status = self.wait_until(file, &deployment, Some(index), "the others to hold the artifact", |status| {
             latest(status, Some(&label), |a| a.verified_after).is_some()
         })?;
         let reading = meter.read(&self.place.net)?;
@@ -214,19 +216,20 @@ impl Runs<'_> {
         let meter = Meter::start(&self.place.net)?;
         self.site.restart(index)?;
         let began = Instant::now();
-        self.wait_until(file, &deployment, None, "the killed machine holds the artifact", |status| {
+        self.wait_until(file, &deployment, None, "the killed machine to hold the artifact", |status| {
             latest(status, None, |a| a.verified_after).is_some()
         })?;
         let again = Again { took: began.elapsed(), received: meter.read(&self.place.net)?.machines[index].received };
         Ok((Run { makespan, installed: None, reading }, again))
     }
 
-    /// Whoever says that it holds the file must have received one copy over its link: else something else was measured.
+    /// Fails unless each machine that reports the file received at least its size over its link: else the measurement
+    /// is wrong.
     fn believable(&self, reading: &Reading, file: &Content, killed: Option<usize>) -> Result<()> {
         for (index, (host, traffic)) in self.place.net.machines.iter().zip(&reading.machines).enumerate() {
             if Some(index) != killed && traffic.received < file.size {
                 bail!(
-                    "{} says it holds {} bytes, but its link carried only {}",
+                    "{} reports that it holds {} bytes, but its link carried only {}",
                     host.label,
                     file.size,
                     traffic.received
@@ -236,7 +239,7 @@ impl Runs<'_> {
         Ok(())
     }
 
-    /// Asks for the status until it is as wanted, at most for as long as sending to everyone singly would take.
+    /// Asks for the status until it is as wanted, for at most as long as sending to each machine separately would take.
     fn wait_until(
         &mut self,
         file: &Content,
@@ -257,7 +260,7 @@ impl Runs<'_> {
     }
 }
 
-/// When the last of all addressees, save the one with the label `but`, got so far; none if one of them has not.
+/// Returns when the last target machine, except the one labelled `but`, reached a point; `None` if one has not.
 fn latest(
     status: &Status,
     but: Option<&str>,

@@ -1,5 +1,5 @@
-//! A server and an agent on every machine, and what an administrator does with them, by the same commands that people
-//! use. Administrators' commands run on the server's host: they are not part of the traffic that is measured.
+//! A server, and an agent on every machine, operated with the same commands that administrators use. These commands run
+//! on the server's host, so they are not part of the measured traffic.
 
 use super::{
     content::Content,
@@ -17,49 +17,49 @@ use std::{
 const SERVER_PORT: u16 = 7443;
 const AGENT_PORT: u16 = 7400;
 
-/// What a machine leaves free of its disk by itself (bytes). It is never written, so it needs no memory.
+/// Free disk space that a machine keeps by default (bytes). It is never written, so it needs no memory.
 const LEFT_FREE: u64 = 1 << 30;
 
-/// Seconds an administrator's command may take.
+/// Time limit of an administrator's command (seconds).
 const COMMAND_SECONDS: u64 = 120;
 
-/// What runs on the hosts.
+/// The programs that run on the hosts.
 pub(crate) struct Site<'a> {
     place: &'a Place,
     programs: &'a Path,
     server: Process,
     agents: Vec<Process>,
-    // After the agents: what runs on a machine goes before it does.
+    // After the agents: programs on a machine must end before it does.
     machines: Vec<Machine>,
 }
 
-/// What is read of `banyan status --json`.
+/// The fields read from `banyan status --json`.
 #[derive(Deserialize)]
 pub(crate) struct Status {
-    /// The server's identity.
+    /// The server's identifier.
     pub(crate) server: String,
-    /// In the order of stripe 0.
+    /// The target machines, in the order of stripe 0.
     pub(crate) addressees: Vec<Addressee>,
 }
 
-/// One machine in it.
+/// One target machine.
 #[derive(Deserialize)]
 pub(crate) struct Addressee {
     pub(crate) label: String,
     stage: String,
-    /// Code of the reason why it is not further.
+    /// The code of the reason for a delay or failure.
     reason: Option<String>,
     detail: Option<String>,
-    /// Who was to send it each stripe.
+    /// The planned sender of each stripe.
     pub(crate) planned: Vec<String>,
     /// Milliseconds from the acceptance of the deployment until it held the verified artifact.
     pub(crate) verified_after: Option<u64>,
-    /// The same, until the new version ran.
+    /// Milliseconds from the acceptance until the new version ran.
     pub(crate) installed_after: Option<u64>,
 }
 
 impl Status {
-    /// Who has not finished, how far they are and why.
+    /// Lists the machines that have not finished, with stage and reason.
     pub(crate) fn unfinished(&self) -> String {
         let open = self.addressees.iter().filter(|a| a.installed_after.is_none());
         let words = open.map(|a| match (&a.reason, &a.detail) {
@@ -72,14 +72,15 @@ impl Status {
 }
 
 impl<'a> Site<'a> {
-    /// Starts everything, with `room` bytes to write for each machine, and waits until every machine has enrolled and is connected.
+    /// Starts server, machines and agents, with `room` bytes of disk space per machine. Waits until every machine has
+    /// enrolled and is connected.
     pub(crate) fn up(place: &'a Place, programs: &'a Path, room: u64) -> Result<Self> {
         let host = &place.net.server;
         let data = place.dir.join("server");
         let mut command = host.command(programs.join("banyan"));
         command.args(["server", "--listen", &format!("{}:{SERVER_PORT}", host.address), "--data"]).arg(&data);
         let mut server = place.spawn("server", &mut command)?;
-        wait_for("the server writes admin.toml", Duration::from_secs(60), || {
+        wait_for("the server to write admin.toml", Duration::from_secs(60), || {
             server.must_live()?;
             Ok(data.join("admin.toml").is_file().then_some(()))
         })?;
@@ -96,7 +97,7 @@ impl<'a> Site<'a> {
             let agent = site.agent(index, Some(&join))?;
             site.agents.push(agent);
         }
-        wait_for("every machine is enrolled and connected", Duration::from_secs(120), || {
+        wait_for("every machine to be enrolled and connected", Duration::from_secs(120), || {
             site.must_live(None)?;
             let machines: Vec<Listed> = site.ask(&["machines", "--json"])?;
             Ok((machines.iter().filter(|machine| machine.online).count() == count).then_some(()))
@@ -104,7 +105,7 @@ impl<'a> Site<'a> {
         Ok(site)
     }
 
-    /// Starts the agent of this machine; with a join code for the first time.
+    /// Starts the agent of this machine, with a join code the first time.
     fn agent(&self, index: usize, join: Option<&str>) -> Result<Process> {
         let host = &self.place.net.machines[index];
         let mut command = self.machines[index].program("banyan-agent");
@@ -114,7 +115,7 @@ impl<'a> Site<'a> {
         self.place.spawn(&host.label, &mut command)
     }
 
-    /// Fails when a program has ended that should go on; `but` names a machine that may be down.
+    /// Fails if a program has ended unexpectedly. `but` names a machine that may be down.
     pub(crate) fn must_live(&mut self, but: Option<usize>) -> Result<()> {
         self.server.must_live()?;
         self.machines.iter_mut().try_for_each(Machine::must_live)?;
@@ -122,7 +123,7 @@ impl<'a> Site<'a> {
         agents.try_for_each(|(_, agent)| agent.must_live())
     }
 
-    /// SIGKILL.
+    /// Kills the machine's agent (SIGKILL).
     pub(crate) fn kill(&mut self, index: usize) -> Result<()> {
         self.agents[index].kill()
     }
@@ -132,13 +133,13 @@ impl<'a> Site<'a> {
         Ok(())
     }
 
-    /// The number of the machine with this label.
+    /// Returns the index of the machine with this label.
     pub(crate) fn index(&self, label: &str) -> Result<usize> {
         let found = self.place.net.machines.iter().position(|host| host.label == label);
         found.with_context(|| format!("the status names a machine {label:?} that the lab does not have"))
     }
 
-    /// The machines with their labels.
+    /// Returns the machines with their labels.
     pub(crate) fn machines(&self) -> impl Iterator<Item = (&str, &Machine)> {
         self.place.net.machines.iter().map(|host| host.label.as_str()).zip(&self.machines)
     }
@@ -160,12 +161,12 @@ impl<'a> Site<'a> {
         Ok(())
     }
 
-    /// Orders it for every machine; gives the deployment's id as soon as the server has accepted it.
+    /// Deploys to every machine. Returns the deployment's identifier once the server has accepted it.
     pub(crate) fn deploy(&self, package: &str, stripes: u8) -> Result<String> {
         self.deploy_to(package, "all", stripes)
     }
 
-    /// The same for chosen ones.
+    /// Deploys to the selected machines.
     pub(crate) fn deploy_to(&self, package: &str, to: &str, stripes: u8) -> Result<String> {
         #[derive(Deserialize)]
         struct Deployed {
@@ -176,29 +177,29 @@ impl<'a> Site<'a> {
         Ok(answer.id)
     }
 
-    /// Says something to a machine's agent that its people may say.
+    /// Sends a request to a machine's agent, as people at the machine could.
     pub(crate) fn tell(&self, index: usize, request: &str) -> Result<()> {
         let machine = &self.machines[index];
-        wait_for("the agent does what it is told", Duration::from_secs(30), || {
-            // It may have been started just now.
+        wait_for("the agent to carry out the request", Duration::from_secs(30), || {
+            // The agent may have been started just now.
             Ok(local::tell(machine, request).ok())
         })
         .with_context(|| request.to_owned())
     }
 
-    /// To whom its transfers give way: `nobody` or `programs`.
+    /// Sets what the machine's transfers yield to: `nobody` or `programs`.
     pub(crate) fn give_way(&self, index: usize, to: &str) -> Result<()> {
         self.tell(index, &format!(r#"{{"request":"set-give-way","give_way":"{to}"}}"#))
     }
 
-    /// What a machine's ledger says that it has passed on today (bytes).
+    /// Returns how much the machine has forwarded today according to its usage history (bytes).
     pub(crate) fn given_today(&self, index: usize) -> Result<u64> {
         let snapshot = local::snapshot(&self.machines[index])?;
         let given = snapshot.pointer("/sharing/today/given").and_then(serde_json::Value::as_u64);
-        given.with_context(|| format!("the snapshot has no ledger: {snapshot}"))
+        given.with_context(|| format!("the snapshot has no usage history: {snapshot}"))
     }
 
-    /// How far it is. A machine that failed is an error here.
+    /// Returns the deployment's status. Fails if a machine has failed.
     pub(crate) fn status(&self, deployment: &str) -> Result<Status> {
         let status: Status = self.ask(&["status", deployment, "--json"])?;
         if let Some(failed) = status.addressees.iter().find(|addressee| addressee.stage == "failed") {
@@ -213,7 +214,7 @@ impl<'a> Site<'a> {
         serde_json::from_str(&said).with_context(|| format!("`banyan {}` printed: {said}", arguments.join(" ")))
     }
 
-    /// Runs the command line as the administrator and gives what it printed.
+    /// Runs the command line as the administrator and returns its output.
     fn banyan(&self, arguments: &[&str]) -> Result<String> {
         let profile = self.place.dir.join("server/admin.toml");
         let profile = profile.to_string_lossy();
@@ -227,7 +228,7 @@ impl<'a> Site<'a> {
     }
 }
 
-/// What is read of `banyan machines --json`.
+/// The fields read from `banyan machines --json`.
 #[derive(Deserialize)]
 struct Listed {
     online: bool,

@@ -1,4 +1,4 @@
-//! The fake agent as a program, for looking at faces.
+//! The fake agent as a program, for trying out the tray and the window.
 
 use agent_core::local::Place;
 use anyhow::Context;
@@ -6,18 +6,18 @@ use banyan_fake_agent::{Fake, Scene};
 use clap::Parser;
 use std::{path::PathBuf, time::Duration};
 
-/// Pretends to be an agent, for testing and designing tray and window.
+/// Serve simulated agent data for testing and designing the tray and the window
 #[derive(Parser)]
 #[command(version, about)]
 struct Args {
-    /// Folder whose agent it pretends to be (its socket is made in there).
+    /// Data folder of the simulated agent; its socket is created there
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// What it shows: idle, receiving, forwarding, waiting, busy, ready, needs-you, installing, failed, paused, metered,
-    /// battery, deadline, not-connected, not-enrolled.
+    /// Scene to show: idle, receiving, forwarding, waiting, busy, ready, needs-you, installing, failed, paused,
+    /// metered, battery, deadline, not-connected, not-enrolled
     #[arg(long, value_name = "SCENE", default_value = "receiving")]
     scene: Scene,
-    /// Shows one scene after the other, each for so many seconds.
+    /// Cycle through all scenes, showing each for this many seconds
     #[arg(long, value_name = "SECONDS")]
     tour: Option<u64>,
 }
@@ -26,7 +26,7 @@ struct Args {
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     std::fs::create_dir_all(&args.data)
-        .with_context(|| format!("making the folder {} (--data)", args.data.display()))?;
+        .with_context(|| format!("creating the folder {} (--data)", args.data.display()))?;
     let place = Place::Own(args.data.clone());
     let fake = Fake::start(&place, args.scene).with_context(|| format!("listening in {}", args.data.display()))?;
     let mut next = Scene::ALL.into_iter().cycle().skip_while(|scene| *scene != args.scene).skip(1);

@@ -1,4 +1,4 @@
-//! What comes over links, and what it says about the source.
+//! Source events: processes messages that arrive over links and updates the source's state.
 
 use super::{
     Attempt, Seat, Source,
@@ -12,14 +12,14 @@ use crate::{
 use banyan_proto::{MachineId, Reason, api::Event, peer::PullReply};
 
 impl Source {
-    /// An offer came over this link: its sender is alive, and the source if there is no other.
+    /// Handles an offer: its sender is alive, and becomes the source if there is none.
     pub(crate) fn offered(&mut self, ctx: &mut Context<'_>, link: Link, sender: MachineId, kind: Kind) {
         self.suspects.cleared(sender);
         if !self.open {
             return;
         }
         match self.seat {
-            // The offer may come over the very link that was dialled.
+            // The offer may arrive over the same link that was dialled.
             Seat::Trying(dialling @ Attempt::Dialling { .. }) if dialling.link() != link => {
                 ctx.close(dialling.link(), Reason::Done);
             }
@@ -32,7 +32,7 @@ impl Source {
         ctx.act(Action::Pull { link, stripe: self.id, from: self.held });
         Attempt::Asked(Stream::new(link, peer, kind, ctx.now))
     }
-    /// The dialled link stands.
+    /// Sends the pull over a dialled link that is now connected.
     pub(crate) fn connected(&mut self, ctx: &mut Context<'_>, link: Link) {
         match self.seat {
             Seat::Trying(Attempt::Dialling { link: own, peer, kind, .. }) if own == link => {
@@ -44,7 +44,7 @@ impl Source {
             _ => {}
         }
     }
-    /// The link is gone, or the other side gives nothing over it.
+    /// Handles a link that is gone, or on which the peer delivers nothing.
     pub(crate) fn gone(&mut self, ctx: &mut Context<'_>, link: Link, why: Reason) {
         match self.seat {
             Seat::Trying(attempt) if attempt.link() == link => self.leave_attempt(ctx, attempt, why),
@@ -61,7 +61,7 @@ impl Source {
             _ => {}
         }
     }
-    /// The other side answered the pull.
+    /// Processes the peer's answer to the pull.
     pub(crate) fn answered(&mut self, ctx: &mut Context<'_>, link: Link, reply: &PullReply) {
         let why = match reply {
             PullReply::Serving => {
@@ -75,14 +75,14 @@ impl Source {
             self.gone(ctx, link, why);
         }
     }
-    /// The sending side says that it is alive and holds this many.
+    /// Processes a heartbeat: the sender is alive and holds `watermark` chunks.
     pub(crate) fn heartbeat(&mut self, ctx: &mut Context<'_>, link: Link, watermark: u32) {
         let (watermark, held) = (watermark.min(self.chunks), self.held);
         if let Seat::Probing(stream, Attempt::Asked(probe), _) = self.seat
             && probe.link == link
             && watermark <= held
         {
-            // It has no more than we do: the present source is not to blame.
+            // The probed machine has no more than this one, so the current source is not to blame.
             ctx.close(link, Reason::Done);
             self.seat = Seat::Fed(stream);
             return;
@@ -104,7 +104,7 @@ impl Source {
             }
         }
     }
-    /// Something came over the link; `note` says what it tells about the source.
+    /// Records a sign of life on the link; `note` updates the source with the details.
     pub(crate) fn alive(&mut self, ctx: &mut Context<'_>, link: Link, note: impl FnOnce(&mut Stream)) {
         let hear = |mut stream: Stream| {
             stream.heard = ctx.now;
@@ -126,7 +126,7 @@ impl Source {
             _ => {}
         }
     }
-    /// This one is the source from now on.
+    /// Makes this stream the source.
     fn feed(&mut self, ctx: &mut Context<'_>, stream: Stream) {
         self.seat = Seat::Fed(stream);
         self.complained = false;
@@ -137,7 +137,7 @@ impl Source {
             ctx.report(self.id.order, Event::Source { stripe: self.id.stripe, source: stream.peer, left });
         }
     }
-    /// Chunks are here up to `held`.
+    /// Records that chunks up to `held` are stored.
     pub(crate) fn stored(&mut self, ctx: &mut Context<'_>, link: Link, held: u32) {
         let held = held.min(self.chunks);
         if self.is_whole() {
@@ -149,7 +149,7 @@ impl Source {
             && probe.link == link
             && came > 0
         {
-            // It does have more: the present source kept it from us, or was cut off itself.
+            // The probed machine does have more: the current source withheld chunks, or was cut off itself.
             ctx.close(stream.link, Reason::NoSource);
             self.leave(ctx, stream, Reason::NoSource);
             self.seat = Seat::Trying(Attempt::Asked(probe));
@@ -180,12 +180,12 @@ impl Source {
             self.seat = Seat::Whole(self.rest(ctx));
         }
     }
-    /// Chunks came, or their source was changed: it is not starving.
+    /// Resets the starvation timers, because chunks arrived or the source changed.
     pub(super) fn fed(&mut self, ctx: &mut Context<'_>) {
         let timings = &ctx.config.timings;
         self.probed.clear();
         self.probe_pause = Pause::default();
-        // Whoever stands nearer to the root asks first: what it finds reaches those below before they ask.
+        // Machines nearer to the root ask first: what they find reaches those below before they ask.
         let step = timings.starved / 4;
         let depth = u32::try_from(self.ancestors.len()).unwrap_or(u32::MAX);
         self.probe_at = ctx.now + timings.starved + step.saturating_mul(depth) + ctx.out.jitter.up_to(step);

@@ -1,4 +1,4 @@
-//! Leaving: what is remembered about those who failed, and what is given up.
+//! Dropping a source: closes links, and records failures and backoff.
 
 use super::{
     Attempt, Seat, Source,
@@ -8,7 +8,7 @@ use crate::{context::Context, io::Link};
 use banyan_proto::{MachineId, Reason, api::Event};
 
 impl Source {
-    /// Nothing more is wanted: gives up whoever has only been tried, and returns the source.
+    /// Ends receiving: drops an unproven attempt and returns the current source.
     pub(super) fn rest(&mut self, ctx: &mut Context<'_>) -> Option<Stream> {
         match self.seat {
             Seat::Empty { .. } => None,
@@ -24,13 +24,14 @@ impl Source {
             Seat::Whole(last) => last,
         }
     }
-    /// The artifact is right: whom to tell, if the link still stands.
+    /// Returns the link to confirm the verified artifact on, if it is still connected.
     pub(crate) fn release(&mut self) -> Option<Link> {
         let Seat::Whole(Some(stream)) = self.seat else { return None };
         self.seat = Seat::Whole(None);
         Some(stream.link)
     }
-    /// The schedule opened or closed receiving: closed, nobody is asked for anything; opened, it goes on from what is here.
+    /// Opens or closes receiving, as the schedule decides. While closed, no source is asked; once open, receiving
+    /// resumes from the chunks already here.
     pub(crate) fn set_open(&mut self, ctx: &mut Context<'_>, may: Result<(), Reason>) {
         let was_open = std::mem::replace(&mut self.open, may.is_ok());
         if self.is_whole() || was_open == self.open {
@@ -44,7 +45,7 @@ impl Source {
         self.seat = Seat::Empty { next: ctx.now, server_due: false };
         self.fed(ctx);
     }
-    /// The disk lost chunks that were here.
+    /// Reduces the held count after the disk lost chunks.
     pub(crate) fn set_back(&mut self, ctx: &mut Context<'_>, held: u32) {
         if held >= self.held {
             return;
@@ -59,7 +60,7 @@ impl Source {
             }
         };
     }
-    /// This machine sent bytes that are not the publisher's: it is left at once.
+    /// Drops this machine as a source at once, because it sent bytes that do not match the publisher's hash.
     pub(crate) fn banned(&mut self, ctx: &mut Context<'_>, who: MachineId) {
         let links = match self.seat {
             Seat::Trying(attempt) => [Some((attempt.peer().0, attempt.link())), None],
@@ -79,7 +80,7 @@ impl Source {
         self.complain(ctx, attempt.peer().1, why);
         self.seat = Seat::Empty { next: ctx.now, server_due: false };
     }
-    /// A living source is left. The seat is empty afterwards.
+    /// Drops a living source. The source state is empty afterwards.
     pub(super) fn leave(&mut self, ctx: &mut Context<'_>, stream: Stream, why: Reason) {
         self.left = self.left.or(Some(why));
         self.seat = Seat::Empty { next: ctx.now, server_due: false };
@@ -89,10 +90,10 @@ impl Source {
             self.complain(ctx, stream.kind, why);
         }
     }
-    /// The server was the last hope: says once that there is nobody.
+    /// Reports, once, that no source is left. The server is the last resort.
     pub(super) fn complain(&mut self, ctx: &mut Context<'_>, kind: Kind, why: Reason) {
         if kind == Kind::Server && !std::mem::replace(&mut self.complained, true) {
-            let detail = format!("{}; {}", why.words(), Reason::NoSource.next());
+            let detail = format!("{}; {}", why.for_admin().what, Reason::NoSource.for_admin().advice);
             ctx.report(self.id.order, Event::Waits { reason: Reason::NoSource, detail });
         }
     }

@@ -1,7 +1,7 @@
-//! Where the chunks of one stripe come from: one source at a time, left only for a reason (rules P7, P8).
+//! The source of one stripe's chunks: one at a time, dropped only for a reason (rules P7, P8).
 //!
-//! What happens on links (`hear.rs`) and leaving (`leave.rs`) only change the [`Seat`]; somebody new is looked for in
-//! `seek.rs`, once per call, when everything is known.
+//! Events on links (`hear.rs`) and drops (`leave.rs`) only change the [`Seat`]. A new source is chosen in `seek.rs`,
+//! once per call, after all events are processed.
 
 mod hear;
 mod leave;
@@ -20,12 +20,12 @@ use rate::Rate;
 use stream::{Kind, Stream};
 use suspects::Suspects;
 
-/// Somebody who was turned to and has not shown yet that it helps.
+/// A candidate source that has not proven useful yet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Attempt {
-    /// Waits for the connection, until then.
+    /// Waiting for the connection, until the deadline.
     Dialling { link: Link, peer: MachineId, kind: Kind, deadline: Now },
-    /// Has been asked.
+    /// Connected, and the pull is sent.
     Asked(Stream),
 }
 
@@ -44,18 +44,18 @@ impl Attempt {
     }
 }
 
-/// Who sits where the source sits.
+/// The state of a stripe's source.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Seat {
-    /// Nobody; somebody is looked for at this time. `server_due`: the pause before turning to the server is over then.
+    /// No source; a new one is chosen at `next`. `server_due`: the pause before asking the server is over by then.
     Empty { next: Now, server_due: bool },
-    /// Nobody yet.
+    /// No source yet; one candidate is being tried.
     Trying(Attempt),
     /// A living source.
     Fed(Stream),
-    /// A living source that has long brought nothing, and somebody who may have more.
+    /// A living source that has delivered nothing for long, and a candidate that may have more.
     Probing(Stream, Attempt, Now),
-    /// Every chunk is here. Whoever brought the last one is told when the artifact is verified.
+    /// All chunks are here. The sender of the last one is informed when the artifact is verified.
     Whole(Option<Stream>),
 }
 
@@ -63,34 +63,34 @@ pub(crate) enum Seat {
 #[derive(Debug)]
 pub(crate) struct Source {
     id: StripeId,
-    /// Nearest first, without the server.
+    /// The ancestors without the server, nearest first.
     ancestors: Vec<MachineId>,
     chunks: u32,
     held: u32,
-    /// The schedule lets this machine receive.
+    /// The schedule allows this machine to receive.
     open: bool,
     seat: Seat,
     suspects: Suspects,
-    /// A machine that failed us as a source and whose parent elsewhere may help: taken by the order, which knows.
+    /// A source that failed, and whose parent in another stripe may help. The order takes it to look that parent up.
     orphaned_by: Option<MachineId>,
-    /// That parent.
+    /// The parent of the failed source in another stripe.
     cousin: Option<MachineId>,
     server_pause: Pause,
     server_at: Now,
     rate: Rate,
-    /// When to ask somebody else whether there is really nothing to be had, and the pause after that.
+    /// When to check with another source whether more chunks exist, and the pause between checks.
     probe_at: Now,
     probe_pause: Pause,
     probed: Vec<MachineId>,
-    /// The source that was last reported, and why it was left.
+    /// The source that was last reported, and the reason for dropping the previous one.
     reported: Option<MachineId>,
     left: Option<Reason>,
-    /// That there is no source has been reported.
+    /// The lack of a source has been reported.
     complained: bool,
 }
 
 impl Source {
-    /// `ancestors`: nearest first, without the server.
+    /// Creates the receiving side. `ancestors` are ordered nearest first, without the server.
     pub(crate) fn new(id: StripeId, ancestors: Vec<MachineId>, chunks: u32, held: u32, now: Now, open: bool) -> Self {
         let held = held.min(chunks);
         let seat = if held == chunks { Seat::Whole(None) } else { Seat::Empty { next: now, server_due: false } };
@@ -124,14 +124,14 @@ impl Source {
     pub(crate) fn is_whole(&self) -> bool {
         self.held == self.chunks
     }
-    /// Whether the schedule lets this machine receive.
+    /// Returns whether the schedule allows this machine to receive.
     pub(crate) fn is_open(&self) -> bool {
         self.open
     }
     pub(crate) fn seat(&self) -> &Seat {
         &self.seat
     }
-    /// The living source, or whoever brought the last chunk.
+    /// Returns the living source, or the machine that sent the last chunk.
     pub(crate) fn feeder(&self) -> Option<MachineId> {
         match &self.seat {
             Seat::Empty { .. } | Seat::Trying(_) => None,
@@ -139,7 +139,7 @@ impl Source {
             Seat::Whole(last) => last.map(|stream| stream.peer),
         }
     }
-    /// The link in use for pulling, or still to be told that the artifact is right.
+    /// Returns whether the link is used for pulling, or is needed to confirm the verified artifact.
     pub(crate) fn uses(&self, link: Link) -> bool {
         match &self.seat {
             Seat::Empty { .. } => false,
@@ -149,18 +149,18 @@ impl Source {
             Seat::Whole(last) => last.is_some_and(|stream| stream.link == link),
         }
     }
-    /// The lists were cut anew.
+    /// Replaces the ancestors after the lists were replanned.
     pub(crate) fn set_ancestors(&mut self, ancestors: Vec<MachineId>) {
         self.ancestors = ancestors;
     }
-    /// The machine whose parent elsewhere should be looked up, once.
+    /// Returns, once, the failed machine whose parent in another stripe should be looked up.
     pub(crate) fn take_orphaned_by(&mut self) -> Option<MachineId> {
         self.orphaned_by.take()
     }
     pub(crate) fn set_cousin(&mut self, cousin: Option<MachineId>) {
         self.cousin = cousin;
     }
-    /// A sender stepped over these ancestors: they are passed over here too, for a while.
+    /// Avoids these ancestors for a while, because a sender skipped them.
     pub(crate) fn suspect(&mut self, ctx: &Context<'_>, who: impl Iterator<Item = MachineId>) {
         who.for_each(|who| self.suspects.failed(who, ctx.now, &ctx.config.timings));
     }

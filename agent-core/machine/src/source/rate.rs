@@ -1,27 +1,28 @@
-//! How fast a stripe usually arrives, and whether it arrives too slowly now (rule P8).
+//! The usual rate of a stripe, and whether it is too slow now (rule P8).
 //!
-//! The usual rate is the best average seen over at least five seconds and at least eight chunks: both, so that neither
-//! one large chunk on a slow link nor a short burst makes a rate that nobody keeps up. All rates are in chunks per second.
+//! The usual rate is the best average over at least five seconds and at least eight chunks. Both are required, so that
+//! neither one large chunk on a slow link nor a short burst sets a rate that no source can sustain. All rates are in
+//! chunks per second.
 
 use crate::io::Now;
 use std::{collections::VecDeque, time::Duration};
 
-/// Arrivals within this time are counted together, so that a fast link needs no long history.
+/// Arrivals within this time are counted together, so that a fast link needs only a short history.
 const GRAIN: Duration = Duration::from_millis(250);
-/// Fewest chunks that make an average.
+/// The fewest chunks that make an average.
 const FEWEST: u32 = 8;
 /// A source is slow below the usual rate divided by this.
 const SLOW: f64 = 4.0;
 
 #[derive(Debug, Default)]
 pub(crate) struct Rate {
-    /// When a grain began, and the chunks that came in it. Oldest first.
+    /// The start of each interval and the number of chunks that arrived in it, oldest first.
     arrivals: VecDeque<(Now, u32)>,
     usual: Option<f64>,
 }
 
 impl Rate {
-    /// Takes note of `chunks` new chunks; averages are over at least `span`.
+    /// Records `chunks` new chunks; averages cover at least `span`.
     pub(crate) fn arrived(&mut self, now: Now, chunks: u32, span: Duration) {
         match self.arrivals.back_mut() {
             Some((start, count)) if now.saturating_sub(*start) < GRAIN => *count = count.saturating_add(chunks),
@@ -38,7 +39,7 @@ impl Rate {
             count = count.saturating_add(*chunks);
         }
         let keep = self.window(span).map_or(span, |window| window.max(span));
-        // The front is dropped when the one after it can be the start of an average and of a window just as well.
+        // The front is dropped when the next entry can serve equally well as the start of an average and of a window.
         let mut later: u64 = self.arrivals.iter().skip(1).map(|(_, chunks)| u64::from(*chunks)).sum();
         while let Some((start, chunks)) = self.arrivals.get(1).copied() {
             if now.saturating_sub(start) <= keep || later < u64::from(FEWEST) + u64::from(chunks) {
@@ -48,12 +49,12 @@ impl Rate {
             self.arrivals.pop_front();
         }
     }
-    /// How long a source has to be watched before it can be called slow: `span`, and on slow links the time in which a
-    /// quarter of the usual rate brings one chunk. `None` while no usual rate is known.
+    /// Returns how long a source must be observed before it can be called slow: `span`, or on slow links the time in
+    /// which a quarter of the usual rate delivers one chunk. `None` while the usual rate is unknown.
     pub(crate) fn window(&self, span: Duration) -> Option<Duration> {
         self.usual.map(|usual| span.max(Duration::from_secs_f64((SLOW / usual).min(1e6))))
     }
-    /// Whether fewer chunks came in the last `window` than at a quarter of the usual rate.
+    /// Returns whether fewer chunks arrived in the last `window` than at a quarter of the usual rate.
     pub(crate) fn slow(&self, now: Now, window: Duration) -> bool {
         let since = now.saturating_sub(window);
         let came: u64 =
@@ -63,8 +64,8 @@ impl Rate {
             None => came == 0,
         }
     }
-    /// A source was left for slowness: expect less from now on, so that nobody goes round in circles after a rate that
-    /// the network does not give any more.
+    /// Halves the expected rate after a source was dropped for slowness, so that sources are not changed endlessly in
+    /// search of a rate that the network no longer delivers.
     pub(crate) fn expect_less(&mut self) {
         self.usual = self.usual.map(|usual| usual / 2.0);
     }

@@ -1,8 +1,8 @@
-//! Whom to turn to next, and what the passing of time does to a source (rules P7, P8).
+//! Source selection: which source to try next, and timeouts of the current one (rules P7, P8).
 //!
-//! The order: the nearest ancestor in this stripe's tree that is not passed over; then the parent that a failed source
-//! has in another stripe; the server last. Those who lose their source together come to the server spread out, and
-//! come back to it after longer and longer pauses.
+//! Candidates in order: the nearest ancestor in this stripe's tree that is not avoided, then a failed source's parent
+//! in another stripe, then the server. Machines that lose their source together contact the server at different times,
+//! and retry after growing pauses.
 
 use crate::{
     config::Timings,
@@ -16,17 +16,17 @@ use crate::{
 use banyan_proto::{MachineId, Reason};
 use std::{collections::BTreeSet, time::Duration};
 
-/// Machines that sent bad bytes for this order: no sources any more. The server is never among them.
+/// Machines that sent bad bytes for this order and are no longer used as sources. Never contains the server.
 pub(crate) type Banned = BTreeSet<MachineId>;
 
 impl Source {
-    /// Everybody but the server who may be turned to now, in order.
+    /// Returns all candidates except the server that may be tried now, in order.
     fn candidates<'a>(&'a self, now: Now, banned: &'a Banned) -> impl Iterator<Item = (MachineId, Kind)> + 'a {
         let ancestors = self.ancestors.iter().map(|id| (*id, Kind::Ancestor));
         let cousin = self.cousin.map(|id| (id, Kind::Holder));
         ancestors.chain(cousin).filter(move |(id, _)| !banned.contains(id) && !self.suspects.passed_over(*id, now))
     }
-    /// Lets time pass, and looks for a source where there is none.
+    /// Runs the timers, and chooses a source if there is none.
     pub(crate) fn run(&mut self, ctx: &mut Context<'_>, banned: &Banned) {
         if !self.open {
             return;
@@ -82,7 +82,7 @@ impl Source {
             }
         }
     }
-    /// Why the attempt is given up, if it is.
+    /// Returns the reason for giving up the attempt, if it is overdue.
     fn overdue(&self, attempt: &Attempt, now: Now, timings: &Timings) -> Option<Reason> {
         let over = match attempt {
             Attempt::Dialling { deadline, .. } => now >= *deadline,
@@ -94,12 +94,12 @@ impl Source {
         ctx.close(stream.link, why);
         self.leave(ctx, stream, why);
     }
-    /// Whether there is anybody to leave this source for.
+    /// Returns whether there is another source to change to.
     fn has_other(&self, ctx: &Context<'_>, stream: Stream, banned: &Banned) -> bool {
         self.candidates(ctx.now, banned).any(|(peer, _)| peer != stream.peer)
             || (stream.kind != Kind::Server && ctx.now >= self.server_at)
     }
-    /// Asks somebody above whether there is really nothing to be had. Each time another one, the server in its turn.
+    /// Asks another source whether there are more chunks: a different one each time, including the server.
     fn probe(&mut self, ctx: &mut Context<'_>, stream: Stream, banned: &Banned) {
         let timings = &ctx.config.timings;
         self.probe_at = ctx.now + self.probe_pause.next(timings.starved, timings.starved_most, &mut ctx.out.jitter);
@@ -114,7 +114,7 @@ impl Source {
             None => self.probed.clear(),
         }
     }
-    /// When something has to be done here though nothing happens.
+    /// Returns when to act next if no event arrives.
     pub(crate) fn wake(&self, now: Now, timings: &Timings) -> Option<Now> {
         let overdue = |attempt: &Attempt| match attempt {
             Attempt::Dialling { deadline, .. } => *deadline,
@@ -131,7 +131,8 @@ impl Source {
             Seat::Whole(_) => None,
         }
     }
-    /// This machine itself did not run for this long: that is nobody else's silence.
+    /// Extends all deadlines by the time during which this machine was not running, so that others are not blamed for
+    /// it.
     pub(crate) fn slept(&mut self, by: Duration) {
         let later = |mut stream: Stream| {
             stream.heard += by;

@@ -1,4 +1,4 @@
-//! One source that was asked for a stripe, and how it does (rules P7, P8).
+//! One source that was asked for a stripe, and the assessment of its delivery (rules P7, P8).
 
 use crate::{
     config::Timings,
@@ -7,14 +7,14 @@ use crate::{
 };
 use banyan_proto::{MachineId, Reason};
 
-/// What a source is to us; decides whether it lets us wait.
+/// The source's relation to this machine; it decides whether the source lets this machine wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Stands above us in this stripe's tree: we may wait there for chunks it lacks too.
+    /// Above this machine in the stripe's tree: this machine may also wait there for chunks it lacks.
     Ancestor,
-    /// Holds everything, lets everyone wait, and is asked last.
+    /// Holds everything, lets every machine wait, and is asked last.
     Server,
-    /// Any other machine: it gives what it holds, then we go on to the next.
+    /// Any other machine: it sends the chunks it holds, then this machine moves on to the next source.
     Holder,
 }
 
@@ -24,26 +24,26 @@ pub(crate) struct Stream {
     pub(crate) link: Link,
     pub(crate) peer: MachineId,
     pub(crate) kind: Kind,
-    /// It said that it serves, or a chunk came; until then we stand in its queue.
+    /// The source answered that it serves, or a chunk arrived; until then the pull is in its queue.
     pub(crate) serving: bool,
-    /// When anything last came from it (or it was asked).
+    /// When the source last sent anything (or when it was asked).
     pub(crate) heard: Now,
-    /// How many chunks it says it holds.
+    /// How many chunks the source reports to hold.
     pub(crate) watermark: u32,
-    /// Since when it has, without a break, held chunks that we lack.
+    /// Since when the source has continuously held chunks that this machine lacks.
     pub(crate) ahead_since: Option<Now>,
-    /// A heartbeat said that it had nothing for us.
+    /// A heartbeat reported that the source has nothing for this machine.
     pub(crate) dry: bool,
 }
 
-/// How a source does.
+/// The assessment of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Kept.
+    /// The source is kept.
     Good,
-    /// Nothing at all comes: it is left.
+    /// Nothing at all arrives: the source is dropped.
     Silent,
-    /// It could deliver and does not: it is left if there is anybody else.
+    /// The source could deliver but does not: it is dropped if there is another.
     Slow(Reason),
 }
 
@@ -51,11 +51,11 @@ impl Stream {
     pub(crate) fn new(link: Link, peer: MachineId, kind: Kind, now: Now) -> Self {
         Self { link, peer, kind, serving: false, heard: now, watermark: 0, ahead_since: None, dry: false }
     }
-    /// Updates since when it is ahead of us.
+    /// Updates the time since when the source is ahead of this machine.
     pub(crate) fn compare(&mut self, held: u32, now: Now) {
         self.ahead_since = (self.watermark > held).then(|| self.ahead_since.unwrap_or(now));
     }
-    /// How long it may be ahead without delivering.
+    /// Returns how long the source may be ahead without delivering.
     fn patience(&self, rate: &Rate, timings: &Timings) -> std::time::Duration {
         match self.serving {
             false => timings.queued,
@@ -74,7 +74,7 @@ impl Stream {
             _ => Verdict::Good,
         }
     }
-    /// When to judge again, if nothing comes.
+    /// Returns when to assess the source again if nothing arrives.
     pub(crate) fn wake(&self, rate: &Rate, now: Now, timings: &Timings) -> Now {
         let silent = self.heard + timings.silent;
         match self.ahead_since.map(|since| since + self.patience(rate, timings)) {

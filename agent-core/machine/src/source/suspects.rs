@@ -1,7 +1,7 @@
-//! Ancestors that failed are passed over for some time, longer each time, then tried again.
+//! Backoff for failed ancestors: each failure makes the machine avoided for longer.
 //!
-//! One whose connection only broke is tried again at once, but not time after time: a machine that hangs up after every
-//! chunk must not hold us.
+//! A machine whose connection merely broke is retried at once, but only once per interval. Otherwise a machine that
+//! disconnects after every chunk could hold up this one.
 
 use crate::{config::Timings, io::Now};
 use banyan_proto::MachineId;
@@ -14,19 +14,19 @@ pub(crate) struct Suspects(BTreeMap<MachineId, Suspect>);
 struct Suspect {
     until: Now,
     failures: u32,
-    /// When it was last tried again at once.
+    /// When an immediate retry was last allowed.
     forgiven: Option<Now>,
 }
 
 impl Suspects {
-    /// It could not be reached, went silent, or did not deliver.
+    /// Records a failure: the machine could not be reached, went silent, or did not deliver.
     pub(crate) fn failed(&mut self, who: MachineId, now: Now, timings: &Timings) {
         let suspect = self.0.entry(who).or_default();
         let pause = timings.suspect.saturating_mul(1 << suspect.failures.min(16)).min(timings.suspect_most);
         suspect.until = now + pause;
         suspect.failures = suspect.failures.saturating_add(1);
     }
-    /// The connection to it broke while it delivered. Says whether it may be turned to again at once.
+    /// Records a connection that broke during delivery. Returns whether the machine may be retried at once.
     pub(crate) fn forgive(&mut self, who: MachineId, now: Now, timings: &Timings) -> bool {
         let suspect = self.0.entry(who).or_default();
         let may = suspect.forgiven.is_none_or(|at| now.saturating_sub(at) >= timings.suspect);
@@ -35,7 +35,7 @@ impl Suspects {
         }
         may
     }
-    /// It delivered, or it made itself heard.
+    /// Clears the failures after the machine delivered or sent a message.
     pub(crate) fn cleared(&mut self, who: MachineId) {
         if let Some(suspect) = self.0.get_mut(&who) {
             *suspect = Suspect { forgiven: suspect.forgiven, ..Suspect::default() };

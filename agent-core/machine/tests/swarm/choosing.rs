@@ -1,7 +1,7 @@
-//! One machine, told by hand what happens: whom it turns to, whom it leaves, and when.
+//! Source selection of a single machine under scripted events: which source it tries, which it drops, and when.
 //!
-//! Stripe 0 stands below server, 1, 2 and 3; the machine is number 9, and 10 stands below it. In stripe 1 the machine
-//! stands below 4, which stands below the server; below the machine stand 11, then 3, then 12.
+//! The machine is number 9. In stripe 0 it stands below the server, 1, 2 and 3, with 10 below it. In stripe 1 it stands
+//! below 4, which stands below the server; below the machine stand 11, then 3, then 12.
 
 use crate::plan::id;
 use banyan_machine::{Action, Config, Input, Link, Machine, Now, StripeId, TrustedOffer};
@@ -37,7 +37,7 @@ impl One {
         let config = Config::agent(id(9), id(0), 8, 3);
         Self { machine: Machine::new(config), now: Duration::from_secs(100), seen: Vec::new() }
     }
-    /// With the offer of stripe 0 over link 2 from machine 3, which serves.
+    /// Starts with the offer of stripe 0 over link 2 from machine 3, which serves.
     fn fed() -> Self {
         let mut one = Self::new();
         one.give(Input::Offered { link: Link(2), sender: id(3), offer: offer(0) });
@@ -56,7 +56,7 @@ impl One {
     fn source(&self) -> Option<usize> {
         self.machine.source(stripe(0)).map(crate::plan::number)
     }
-    /// Who is dialled as a source of stripe 0 by what was just done, or by what is done when the time comes.
+    /// Returns the machine just dialled as a source of stripe 0, waking the state machine until it dials one.
     fn dials(&mut self) -> (usize, Link) {
         let end = self.now + Duration::from_secs(60);
         for _ in 0..1000 {
@@ -68,18 +68,19 @@ impl One {
                     return (crate::plan::number(*peer), *link);
                 }
             }
-            let wake = self.machine.next_wake().expect("a machine without a source looks for one");
-            assert!(wake < end, "it waits too long");
+            let wake = self.machine.next_wake().expect("a machine without a source has a wake time");
+            assert!(wake < end, "the machine waits too long");
             self.now = self.now.max(wake);
             self.give(Input::Tick);
         }
-        panic!("it wants to be woken again and again and does nothing")
+        panic!("the machine keeps asking to be woken but does nothing")
     }
     fn serves(&mut self, link: Link) {
         self.give(Input::Connected(link));
         self.give(Input::PullAnswered(link, PullReply::Serving));
     }
-    /// Time passes in steps of a second; at each one the source says that it lives and holds so much.
+    /// Advances time in steps of a second, with a heartbeat reporting `watermark` chunks at each. Returns whether the
+    /// source was kept.
     fn beats(&mut self, seconds: u64, link: Link, watermark: u32) -> bool {
         for _ in 0..seconds {
             self.now += Duration::from_secs(1);
@@ -90,7 +91,7 @@ impl One {
         }
         true
     }
-    /// Chunks arrive for that many seconds, ten a second.
+    /// Delivers ten chunks a second for that many seconds.
     fn flows(&mut self, seconds: u64, link: Link, held: &mut u32, watermark: u32) {
         for tick in 0..seconds * 10 {
             self.now += Duration::from_millis(100);
@@ -108,7 +109,7 @@ fn the_nearest_ancestor_first_then_the_cousin_then_the_server() {
     let mut one = One::fed();
     one.give(Input::Offered { link: Link(4), sender: id(4), offer: offer(1) });
     one.give(Input::Lost(Link(2), Reason::Unreachable));
-    // The connection may just have broken.
+    // The connection may merely have broken.
     let (who, link) = one.dials();
     assert_eq!(who, 3);
     one.give(Input::Lost(link, Reason::Unreachable));
@@ -118,7 +119,7 @@ fn the_nearest_ancestor_first_then_the_cousin_then_the_server() {
     let (who, link) = one.dials();
     assert_eq!(who, 1);
     one.give(Input::Lost(link, Reason::Unreachable));
-    // In the other stripe 3 stands below 11, which we know for it stands below us there; here it does not.
+    // In the other stripe, 3 stands below 11. Machine 11 stands below this machine there, but not here.
     let (who, link) = one.dials();
     assert_eq!(who, 11);
     one.give(Input::Connected(link));
@@ -128,13 +129,17 @@ fn the_nearest_ancestor_first_then_the_cousin_then_the_server() {
     one.serves(link);
     let sources: Vec<_> = one.seen.iter().filter(|action| matches!(action, Action::Report(..))).collect();
     let expected = Event::Source { stripe: 0, source: id(0), left: Some(Reason::Unreachable) };
-    assert_eq!(sources, [&Action::Report(crate::world::ORDER, expected)], "only who really serves is reported");
+    assert_eq!(
+        sources,
+        [&Action::Report(crate::world::ORDER, expected)],
+        "only the machine that actually serves is reported"
+    );
 }
 
 #[test]
 fn heads_that_the_sender_stepped_over_are_not_tried_first() {
     let mut one = One::new();
-    // 1 offers: it could not reach 2 and 3.
+    // Machine 1 offers: it could not reach 2 and 3.
     one.give(Input::Offered { link: Link(2), sender: id(1), offer: offer(0) });
     one.give(Input::PullAnswered(Link(2), PullReply::Serving));
     one.give(Input::Lost(Link(2), Reason::NotNow));
@@ -144,7 +149,7 @@ fn heads_that_the_sender_stepped_over_are_not_tried_first() {
 #[test]
 fn who_waits_for_us_is_no_source() {
     let mut one = One::new();
-    // 10 stands below us in stripe 0; let it be the parent of 3 in stripe 1.
+    // 10 stands below this machine in stripe 0 and is the parent of 3 in stripe 1.
     let (sublist, proof) = chain(&[0, 4, 9, 10, 3]).locate(1, id(9)).unwrap();
     one.give(Input::Offered { link: Link(4), sender: id(4), offer: TrustedOffer { sublist, proof, ..offer(1) } });
     one.give(Input::Offered { link: Link(2), sender: id(3), offer: offer(0) });
@@ -171,7 +176,7 @@ fn a_source_that_serves_only_what_it_holds_is_left_when_it_has_no_more() {
     one.serves(link);
     one.give(Input::Stored { link, stripe: stripe(0), held: 5 });
     assert!(one.beats(1, link, 5));
-    assert!(!one.beats(1, link, 5), "we may not wait there");
+    assert!(!one.beats(1, link, 5), "waiting there is not allowed");
     assert_eq!(one.dials().0, 0);
 }
 
@@ -186,7 +191,7 @@ fn a_broken_connection_is_forgiven_once_in_a_while() {
     one.serves(link);
     one.flows(1, link, &mut held, 20);
     one.give(Input::Lost(link, Reason::Unreachable));
-    assert_eq!(one.dials().0, 2, "twice in a short time is too often");
+    assert_eq!(one.dials().0, 2, "a second redial within a short time is not allowed");
 }
 
 #[test]
@@ -220,7 +225,7 @@ fn a_starving_source_is_kept() {
     let mut one = One::fed();
     let mut held = 0;
     one.flows(20, Link(2), &mut held, 200);
-    assert!(one.beats(55, Link(2), held), "it has nothing that we lack");
+    assert!(one.beats(55, Link(2), held), "the source has nothing new, so it is kept");
     assert_eq!(one.source(), Some(3));
 }
 
@@ -271,7 +276,7 @@ fn when_nothing_comes_for_long_somebody_above_is_asked_and_the_source_kept_unles
         let mut one = One::fed();
         let started = one.now;
         let link = loop {
-            assert!(one.beats(1, Link(2), 0), "it is kept meanwhile");
+            assert!(one.beats(1, Link(2), 0), "the source is kept meanwhile");
             let dialled = one.seen.iter().find_map(|action| match action {
                 Action::Dial { link, peer, .. } if *peer == id(2) => Some(*link),
                 _ => None,
@@ -345,7 +350,7 @@ fn a_new_offer_brings_a_source_to_whoever_has_none_and_changes_nothing_for_other
     assert!(one.seen.contains(&Action::AnswerOffer(Link(6), OfferReply::Accepted)));
     assert!(!one.seen.iter().any(|action| matches!(action, Action::Pull { .. })));
     let reported = one.seen.iter().any(|action| matches!(action, Action::Report(..)));
-    assert!(!reported, "an offer that is here already is no news");
+    assert!(!reported, "a known offer is not reported again");
     one.give(Input::Lost(Link(2), Reason::NotNow));
     one.give(Input::Offered { link: Link(8), sender: id(1), offer: offer(0) });
     assert!(one.seen.contains(&Action::Pull { link: Link(8), stripe: stripe(0), from: 0 }));
@@ -386,7 +391,7 @@ fn the_sender_is_told_when_the_part_is_taken() {
     assert_eq!(one.seen, [Action::Offer { link: child, stripe: stripe(0), sublist: list, proof: way }]);
     one.give(Input::OfferAnswered(child, OfferReply::Accepted));
     assert_eq!(one.seen, [Action::TellPartsAccepted(Link(2))]);
-    // And so is whoever offers the same again.
+    // The same applies to any machine that offers the same again.
     one.give(Input::Offered { link: Link(6), sender: id(2), offer: offer(0) });
     assert!(one.seen.contains(&Action::TellPartsAccepted(Link(6))));
 }

@@ -1,4 +1,5 @@
-//! Chunks on the links: one at a time on each uplink, to the least advanced child first; each link holds two at most.
+//! Chunk transfer in the simulated network: one chunk at a time on each uplink, to the least advanced child first. Each
+//! link holds two chunks at most.
 
 use crate::{
     host::{Character, Serve},
@@ -7,18 +8,18 @@ use crate::{
 use banyan_machine::{Input, Link};
 use std::time::Duration;
 
-/// A chunk on its way.
+/// A chunk in transit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sent {
     pub(crate) ordinal: u32,
     pub(crate) bad: bool,
 }
 
-/// Chunks that one link holds on the way.
+/// The most chunks in transit on one link.
 const IN_FLIGHT: u32 = 2;
 
 impl World {
-    /// Sends the next chunk, if the uplink is free and anybody can take one.
+    /// Sends the next chunk, if the uplink is free and a puller can take one.
     pub(crate) fn send_chunk(&mut self, n: usize) {
         if self.hosts[n].uplink_busy || matches!(self.hosts[n].character, Character::Miser | Character::Boaster) {
             return;
@@ -46,7 +47,7 @@ impl World {
         let serves = self.hosts[n].serves.iter().filter(|(_, serve)| can(serve));
         serves.min_by_key(|(link, serve)| (serve.next, **link)).map(|(link, serve)| (*link, *serve))
     }
-    /// Up to which chunk it can be served now.
+    /// Returns the chunk up to which this pull can be served now.
     fn limit(&self, n: usize, serve: &Serve) -> u32 {
         let held = self.held(n, serve.stripe.stripe);
         if serve.wait { held } else { held.min(serve.until) }
@@ -54,7 +55,7 @@ impl World {
     pub(crate) fn held(&self, n: usize, stripe: u8) -> u32 {
         if n == 0 { self.chunks_of(stripe) } else { self.hosts[n].disk.held[usize::from(stripe)] }
     }
-    /// A chunk arrived.
+    /// Delivers a chunk to its receiver.
     pub(crate) fn take_chunk(&mut self, connection: usize, side: usize, chunk: Sent) {
         let stripe = self.connections[connection].stripe;
         let (here, there) = (self.connections[connection].ends[side], self.connections[connection].ends[1 - side]);
@@ -72,7 +73,7 @@ impl World {
         if chunk.bad {
             return self.give(n, Input::BadChunk(here.link, chunk.ordinal));
         }
-        assert!(chunk.ordinal <= held, "machine {n} was sent chunk {} and holds {held}", chunk.ordinal);
+        assert!(chunk.ordinal <= held, "machine {n} received chunk {} but holds {held}", chunk.ordinal);
         if chunk.ordinal < held {
             return self.give(n, Input::Alive(here.link));
         }

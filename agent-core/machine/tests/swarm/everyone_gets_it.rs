@@ -1,5 +1,5 @@
-//! Whatever goes wrong on the way: every machine that lives in the end and can reach the server has the release
-//! installed, once. Random swarms with random faults; a failing case prints its values and its seed.
+//! Property: whatever goes wrong in transit, every machine that is alive at the end and can reach the server has
+//! installed the release exactly once. Random swarms with random faults; a failing case prints its values and its seed.
 
 use crate::{
     host::Character,
@@ -11,11 +11,11 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 struct Case {
     plan: Plan,
-    /// Who starts as what. Numbers wrap round the swarm.
+    /// The machines that start with each defect. Numbers wrap around the swarm.
     unreachable: Vec<usize>,
     receive_only: Vec<usize>,
     liars: Vec<(usize, Character)>,
-    /// When (milliseconds), what, and after how long it comes back.
+    /// Time in milliseconds, machine, kind of fault, and the time until recovery.
     faults: Vec<(u64, usize, u8, u64)>,
 }
 
@@ -94,7 +94,7 @@ proptest! {
     #[test]
     fn everyone_alive_gets_it_and_installs_once(case in cases()) {
         let mut world = play(&case);
-        // All faults are over after a minute; then nobody may need longer than the slowest way there is.
+        // All faults end within a minute; after that, no machine may need longer than the slowest path allows.
         world.run_until(Duration::from_secs(60), |_| false);
         let done = |world: &World| world.everyone(|host| !host.up || host.disk.installs == 1);
         prop_assert!(world.run_until(Duration::from_secs(3600), done), "missing: {}", missing(&world));

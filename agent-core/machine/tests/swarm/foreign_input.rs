@@ -1,5 +1,5 @@
-//! Answers nobody asked for, links nobody knows, numbers out of range, everything out of order: no panic, no broken
-//! invariant, no wedge. Afterwards the same machine works with a well-behaved server.
+//! Hostile input: unrequested answers, unknown links, numbers out of range, everything out of order. It must cause no
+//! panic, no violated invariant and no deadlock. Afterwards the same machine works with a well-behaved server.
 
 use crate::plan::{id, lists};
 use banyan_machine::{Action, Config, Input, Link, Machine, Now, StripeId, TrustedOffer};
@@ -73,7 +73,7 @@ fn inputs() -> impl Strategy<Value = Input> {
     prop_oneof![4 => of_links, 1 => of_orders]
 }
 
-/// A server that is reached at once, serves at once and answers everything. Everyone else is away.
+/// Simulates a server that connects, serves and answers at once, while every other machine is unreachable.
 fn behave(machine: &mut Machine, mut now: Now) -> bool {
     let mut installed = 0;
     let mut dials: BTreeMap<Link, bool> = BTreeMap::new();
@@ -126,22 +126,22 @@ proptest! {
             let mut actions = 0;
             while machine.poll_action().is_some() {
                 actions += 1;
-                prop_assert!(actions < 1000, "a storm of actions after {:?}", input);
+                prop_assert!(actions < 1000, "too many actions after {:?}", input);
             }
         }
-        // Links that answers are still awaited on are lost, the order is begun anew.
+        // Links with pending answers are lost and the order starts again.
         for link in 0..1500 {
             machine.handle(now, Input::Lost(Link(link), Reason::Unreachable));
         }
         machine.handle(now, Input::Dropped(DeploymentId([1; 16]), Reason::OrderSuperseded));
         while machine.poll_action().is_some() {}
-        prop_assert_eq!(machine.next_wake(), None, "nothing is left of a dropped order");
+        prop_assert_eq!(machine.next_wake(), None, "a dropped order leaves nothing pending");
         for stripe in 0..2 {
             machine.handle(now, Input::Restored(offer(stripe, 9, 0, ME)));
         }
         prop_assert!(behave(&mut machine, now));
     }
-    /// The same without beginning anew: what foreign input did to an order does not keep it from coming to its end.
+    /// The same without restarting: hostile input to an order must not prevent it from finishing.
     #[test]
     fn an_order_survives_what_comes_from_outside(
         happenings in prop::collection::vec((inputs(), 0u64..3000), 0..60),
@@ -152,7 +152,7 @@ proptest! {
             machine.handle(now, Input::Restored(offer(stripe, 9, 0, ME)));
         }
         for (input, pause) in happenings {
-            // What only the driver itself could say, which does not lie.
+            // Inputs that only the driver itself can produce; the driver is trusted.
             let own = matches!(
                 input,
                 Input::ArtifactVerified(_) | Input::Receipted(_) | Input::GoAhead(_) | Input::Later(..)
@@ -163,7 +163,7 @@ proptest! {
             now += Duration::from_millis(pause);
             machine.handle(now, input);
             prop_assert_eq!(machine.broken_invariant(), None);
-            // The hash is asked for at most once; keep the question for the end.
+            // The hash is requested at most once; the request is remembered for the end.
             let mut verify = false;
             while let Some(action) = machine.poll_action() {
                 verify |= matches!(action, Action::VerifyArtifact(_));

@@ -1,4 +1,4 @@
-//! Heads that cannot be reached or may not hand on: their parts reach everyone all the same.
+//! Heads that are unreachable or may not forward: their parts still reach every machine.
 
 use crate::{
     plan::children,
@@ -20,7 +20,7 @@ fn an_unreachable_head_is_stepped_over_and_gets_help_later() {
     world.plant();
     assert!(world.run_until(Duration::from_secs(120), World::all_installed));
     assert_eq!(over(&world, 0, head), 1);
-    assert!(world.makespan((1..17).filter(|n| *n != head)) < 3.0, "the others do not wait for its help");
+    assert!(world.makespan((1..17).filter(|n| *n != head)) < 3.0, "the others do not wait for the unreachable head");
 }
 
 #[test]
@@ -30,10 +30,10 @@ fn dead_subtrees_do_not_hold_up_the_living() {
     dead.iter().for_each(|n| world.fault(Fault::Vanish(*n)));
     world.plant();
     let alive = |world: &World| world.everyone(|host| !host.up || host.disk.installs == 1);
-    // Nobody needs the server's help: it would come after twenty seconds.
+    // No machine needs the server's help, which would come only after twenty seconds.
     assert!(world.run_until(Duration::from_secs(20), alive));
     let stepped: usize = (0..=30).map(|by| dead.iter().map(|who| over(&world, by, *who)).sum::<usize>()).sum();
-    assert_eq!(stepped, dead.len() * 2, "each once in each stripe");
+    assert_eq!(stepped, dead.len() * 2, "each dead head is skipped once in each stripe");
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_machine_that_may_not_hand_on_receives_and_sends_nothing() {
     world.plant();
     assert!(world.run_until(Duration::from_secs(20), World::all_installed));
     assert_eq!(world.hosts[head].chunks_sent, 0);
-    assert_eq!(over(&world, 0, head), 0, "it takes part");
+    assert_eq!(over(&world, 0, head), 0, "the head is not skipped");
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_machine_that_may_not_hand_on_any_more_sends_its_children_away() {
     }
 }
 
-/// A head takes its part and dies before it has handed on: its parent takes over.
+/// A head takes its part and dies before delegating it: its parent takes over.
 #[test]
 fn a_part_is_not_lost_with_the_head_that_took_it() {
     let plan = Plan { chunks: 64, latency: Duration::from_millis(40), ..Plan::default() };

@@ -1,4 +1,4 @@
-//! One host of the swarm: a machine, the driver's part round it, its disk, and its character.
+//! One simulated host: a state machine, the driver around it, its disk, and its character.
 
 use crate::{
     content::Sent,
@@ -16,21 +16,21 @@ use std::{
     time::Duration,
 };
 
-/// How a host behaves towards others. Its own machine always works as it should.
+/// How a host behaves towards others. Its own state machine always works correctly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Character {
     Honest,
     /// Every chunk it sends is wrong.
     Forger,
-    /// Claims to hold everything, and more; sends nothing.
+    /// Claims to hold everything and more; sends nothing.
     Boaster,
-    /// Says it holds nothing; sends nothing.
+    /// Claims to hold nothing; sends nothing.
     Miser,
     /// Refuses every offer and every pull.
     Refuser,
 }
 
-/// What survives a crash.
+/// The state that survives a crash.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
     pub(crate) accepted: Vec<bool>,
@@ -45,9 +45,9 @@ pub(crate) struct Serve {
     pub(crate) stripe: StripeId,
     pub(crate) next: u32,
     pub(crate) wait: bool,
-    /// What was held when a pull that may not wait was taken.
+    /// The chunks held when a pull that may not wait was accepted.
     pub(crate) until: u32,
-    /// It is its turn.
+    /// Whether the pull has a slot.
     pub(crate) active: bool,
     pub(crate) in_flight: u32,
 }
@@ -74,15 +74,15 @@ pub(crate) enum Timer {
     Installed,
 }
 
-/// What went into a machine or came out of it.
+/// An input to a state machine, or an action from it.
 #[derive(Debug)]
-#[expect(dead_code, reason = "read when a failure is printed")]
+#[expect(dead_code, reason = "used when a failure is printed")]
 pub(crate) enum Step {
     In(Input),
     Out(Action),
 }
 
-/// A small generator of its own, so that the machines' seeds and the network's luck are independent.
+/// A small separate generator, so that the machines' seeds and the network's randomness are independent.
 #[derive(Debug)]
 pub(crate) struct Dice(u64);
 impl Dice {
@@ -102,9 +102,9 @@ pub(crate) struct Host {
     pub(crate) machine: Machine,
     pub(crate) boot: u32,
     pub(crate) up: bool,
-    /// Nobody gets through to it; it gets through to others.
+    /// No connection reaches this host; it can still connect to others.
     pub(crate) unreachable: bool,
-    /// Down, and nothing at its address says so.
+    /// The host is down, and nothing at its address answers.
     pub(crate) dark: bool,
     pub(crate) may_forward: bool,
     pub(crate) character: Character,
@@ -155,7 +155,7 @@ impl Host {
             history: VecDeque::new(),
         }
     }
-    /// Only the disk survives.
+    /// Restarts the host with only its disk.
     pub(crate) fn restart(&mut self, machine: Machine, boot: u32) {
         self.machine = machine;
         self.boot = boot;
@@ -176,7 +176,7 @@ impl Host {
         }
         self.history.push_back((now, step));
     }
-    /// The last things that happened here, for failures.
+    /// Returns the last events on this host, for failure messages.
     pub(crate) fn history(&self) -> String {
         let line = |(now, step): &(Now, Step)| {
             let line = format!("{:.3} {step:?}", now.as_secs_f64());
@@ -187,7 +187,7 @@ impl Host {
 }
 
 impl World {
-    /// The driver's part: does what the machine says.
+    /// Carries out an action, as the driver would.
     pub(crate) fn act(&mut self, n: usize, action: Action) {
         let boot = self.hosts[n].boot;
         let round_trip = self.plan.latency * 2;
@@ -210,7 +210,7 @@ impl World {
             }
             Action::TellPartsAccepted(link) => self.say(n, link, Message::PartsAccepted),
             Action::Pull { link, stripe, from } => {
-                assert_eq!(from, self.held(n, stripe.stripe), "pulls begin at the first chunk that is lacking");
+                assert_eq!(from, self.held(n, stripe.stripe), "pulls begin at the first missing chunk");
                 self.say(n, link, Message::Pull(from));
             }
             Action::Serve { link, stripe, from, wait } => {
@@ -218,7 +218,7 @@ impl World {
                 if let Some((connection, side)) = self.hosts[n].links.get(&link).copied() {
                     let puller = self.connections[connection].ends[1 - side].host;
                     let may_wait = n == 0 || self.is_above(stripe.stripe, n, puller);
-                    assert!(!wait || may_wait, "{puller} waits at {n}, which is not above it: a circle is possible");
+                    assert!(!wait || may_wait, "{puller} waits at {n}, which is not above it: a cycle is possible");
                 }
                 let serve = Serve { stripe, next: from, wait, until, active: true, in_flight: 0 };
                 if self.hosts[n].links.contains_key(&link) {
@@ -253,7 +253,7 @@ impl World {
                 self.after(round_trip, Happening::Timer(n, boot, Timer::Answer(action)));
             }
             Action::Install(_) => {
-                assert_eq!(self.hosts[n].disk.installs, 0, "machine {n} installs twice");
+                assert_eq!(self.hosts[n].disk.installs, 0, "machine {n} installed twice");
                 self.after(Duration::from_millis(300), Happening::Timer(n, boot, Timer::Installed));
             }
             Action::Report(_, event) => {
@@ -285,9 +285,9 @@ impl World {
                 self.say(n, link, Message::OfferReply(reply));
             }
             Message::Offer(sublist, proof) => {
-                assert!(self.is_above(stripe.stripe, peer, n), "an offer from below");
+                assert!(self.is_above(stripe.stripe, peer, n), "the offer came from below");
                 let offer = self.offer(n, stripe.stripe, sublist, proof);
-                assert_eq!(offer.sublist, self.offer_for(n, stripe.stripe).sublist, "the list was changed on the way");
+                assert_eq!(offer.sublist, self.offer_for(n, stripe.stripe).sublist, "the list was altered in transit");
                 assert_eq!(offer.proof, self.offer_for(n, stripe.stripe).proof);
                 self.give(n, Input::Offered { link, sender: crate::plan::id(peer), offer });
             }
@@ -299,7 +299,7 @@ impl World {
             }
             Message::Pull(from) => {
                 let ancestor = n == 0 || self.is_above(stripe.stripe, n, peer);
-                assert!(ancestor || !self.is_above(stripe.stripe, peer, n), "a machine pulls from a descendant");
+                assert!(ancestor || !self.is_above(stripe.stripe, peer, n), "a machine pulled from a descendant");
                 let serve = Serve { stripe, next: from, wait: ancestor, until: 0, active: false, in_flight: 0 };
                 self.hosts[n].serves.insert(link, serve);
                 self.give(n, Input::Pulled { link, peer: crate::plan::id(peer), stripe, from, ancestor });
@@ -312,7 +312,7 @@ impl World {
             }
             Message::Heartbeat(watermark) => self.give(n, Input::Heartbeat(link, watermark)),
             Message::Confirm => {
-                assert!(self.is_verified(peer), "a confirmation before the artifact was verified");
+                assert!(self.is_verified(peer), "a confirmation was sent before the artifact was verified");
                 self.hosts[peer].confirmed_to.push(n);
             }
             Message::Bye(reason) => self.break_connection(connection, Some(1 - side), reason),
@@ -334,7 +334,7 @@ impl World {
                 }
                 self.after(Duration::from_secs(1), Happening::Timer(n, boot, Timer::Heartbeat));
             }
-            // Whoever has not got every offer in time asks the server for help.
+            // A machine without every offer asks the server for help.
             Timer::CheckIn => {
                 if n > 0 && self.hosts[0].up && self.now > Duration::from_secs(20) {
                     self.help(n);

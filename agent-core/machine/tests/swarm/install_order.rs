@@ -1,4 +1,4 @@
-//! From the last chunk to the installer: verified, receipt, go-ahead, one install at a time.
+//! From the last chunk to the installer: verification, receipt, install permit, one install at a time.
 
 use banyan_machine::{Action, Config, Input, Machine, Now, StripeId, TrustedOffer};
 use banyan_proto::{AddresseeList, DeploymentId, MachineId, Proof, Reason, api::Event};
@@ -19,11 +19,11 @@ impl Driver {
         assert_eq!(self.machine.broken_invariant(), None);
         std::iter::from_fn(|| self.machine.poll_action()).collect()
     }
-    /// An order that is here whole.
+    /// Restores an order whose chunks are all here.
     fn restore(&mut self, order: u8) -> (DeploymentId, Vec<Action>) {
         self.restore_with(order, 4)
     }
-    /// An order of four chunks of which so many are here.
+    /// Restores an order of four chunks, `held` of which are here.
     fn restore_with(&mut self, order: u8, held: u32) -> (DeploymentId, Vec<Action>) {
         let id = DeploymentId([order; 16]);
         let sublist = AddresseeList::build(&[MachineId([1; 16])], |_| 0).unwrap();
@@ -31,7 +31,7 @@ impl Driver {
         let offer = TrustedOffer { stripe, revision: 1, stripes: 1, chunks: 4, sublist, proof: Proof::default(), held };
         (id, self.give(Input::Restored(offer)))
     }
-    /// The same, up to the go-ahead being asked for.
+    /// Restores an order and advances it until the install permit is requested.
     fn authenticated(&mut self, order: u8) -> DeploymentId {
         let (id, actions) = self.restore(order);
         assert_eq!(actions, [Action::VerifyArtifact(id)]);
@@ -39,9 +39,9 @@ impl Driver {
         assert_eq!(self.give(Input::Receipted(id)), [Action::Report(id, Event::Authenticated), Action::AskGoAhead(id)]);
         id
     }
-    /// Sleeps until the machine wants to be woken.
+    /// Advances the time to the next wake-up.
     fn wake(&mut self) -> Vec<Action> {
-        self.now = self.machine.next_wake().expect("something is waited for");
+        self.now = self.machine.next_wake().expect("a wake time is set");
         self.give(Input::Tick)
     }
 }
@@ -54,7 +54,7 @@ fn install(id: DeploymentId) -> [Action; 2] {
 fn nothing_is_installed_without_receipt_and_go_ahead() {
     let mut driver = Driver::new();
     let (id, _) = driver.restore(1);
-    // Answers that nobody asked for yet change nothing.
+    // Answers that were not requested change nothing.
     assert_eq!(driver.give(Input::GoAhead(id)), []);
     assert_eq!(driver.give(Input::Receipted(id)), []);
     assert_eq!(driver.give(Input::ArtifactVerified(id)), [Action::AskReceipt(id)]);
@@ -104,20 +104,20 @@ fn a_go_ahead_that_grew_old_in_the_queue_is_asked_for_anew() {
 fn later_is_asked_again_after_longer_and_longer_pauses_and_reported_when_the_reason_changes() {
     let mut driver = Driver::new();
     let id = driver.authenticated(1);
-    let waits = |reason: Reason| Action::Report(id, Event::Waits { reason, detail: reason.next().to_owned() });
+    let waits = |reason: Reason| Action::Report(id, Event::Waits { reason, detail: reason.for_admin().advice.to_owned() });
     let mut pauses = Vec::new();
     for round in 0..12 {
         let reason = if round < 6 { Reason::Halted } else { Reason::ServerAway };
         let expected = if round == 0 || round == 6 { vec![waits(reason)] } else { vec![] };
         assert_eq!(driver.give(Input::Later(id, reason)), expected, "round {round}");
-        assert_eq!(driver.give(Input::Later(id, reason)), [], "an answer that was not asked for");
+        assert_eq!(driver.give(Input::Later(id, reason)), [], "an unrequested answer changes nothing");
         let before = driver.now;
         assert_eq!(driver.wake(), [Action::AskGoAhead(id)]);
         pauses.push(driver.now - before);
     }
     assert!(pauses[0] <= Duration::from_secs(2));
     assert!(pauses[11] >= Duration::from_secs(30) && pauses[11] <= Duration::from_secs(60), "{pauses:?}");
-    // One order's waiting holds up no other.
+    // An order that waits does not hold up another.
     let other = driver.authenticated(2);
     assert_eq!(driver.give(Input::GoAhead(other)), install(other));
 }
@@ -141,7 +141,7 @@ fn a_damaged_artifact_is_fetched_again() {
     assert_eq!(driver.give(Input::ArtifactDamaged(id, vec![1, 99])), []);
     let actions = driver.wake();
     assert!(matches!(actions[..], [Action::Dial { peer: MachineId([0, ..]), .. }]), "{actions:?}");
-    assert_eq!(driver.give(Input::Receipted(id)), [], "the receipt was for what is not here any more");
+    assert_eq!(driver.give(Input::Receipted(id)), [], "the receipt was for content that is no longer here");
 }
 
 #[test]
@@ -161,19 +161,19 @@ fn a_refused_receipt_is_final_and_a_dropped_order_is_forgotten() {
 fn while_the_schedule_closes_installing_no_leave_is_asked_for() {
     let mut driver = Driver::new();
     let (id, _) = driver.restore(1);
-    let waits = Action::Report(id, Event::Waits { reason: Reason::NotNow, detail: Reason::NotNow.next().to_owned() });
+    let waits = Action::Report(id, Event::Waits { reason: Reason::NotNow, detail: Reason::NotNow.for_admin().advice.to_owned() });
     assert_eq!(driver.give(Input::MayInstall(id, Err(Reason::NotNow))), []);
     driver.give(Input::ArtifactVerified(id));
     assert_eq!(driver.give(Input::Receipted(id)), [Action::Report(id, Event::Authenticated), waits.clone()]);
-    assert_eq!(driver.machine.next_wake(), None, "it sleeps");
+    assert_eq!(driver.machine.next_wake(), None, "the machine has no wake time");
     assert_eq!(driver.give(Input::GoAhead(id)), []);
     assert_eq!(driver.give(Input::MayInstall(id, Ok(()))), [Action::AskGoAhead(id)]);
-    // Closed again before the answer: a leave that came too late is not used.
+    // Closed again before the answer: a permit that arrives too late is not used.
     assert_eq!(driver.give(Input::MayInstall(id, Err(Reason::NotNow))), []);
     assert_eq!(driver.give(Input::GoAhead(id)), []);
     assert_eq!(driver.give(Input::MayInstall(id, Ok(()))), [Action::AskGoAhead(id)]);
     assert_eq!(driver.give(Input::GoAhead(id)), install(id));
-    // What has begun is brought to its end.
+    // An install that has begun is completed.
     assert_eq!(driver.give(Input::MayInstall(id, Err(Reason::NotNow))), []);
     assert_eq!(driver.give(Input::InstallEnded(id, Ok(()))), []);
 }

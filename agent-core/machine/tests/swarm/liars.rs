@@ -1,4 +1,4 @@
-//! A machine that lies, where it can do most harm: those below it get everything all the same.
+//! A machine that lies, placed where it can do most harm: the machines below it still get everything.
 
 use crate::{
     host::Character,
@@ -25,7 +25,7 @@ fn whoever_sends_bad_bytes_is_named_and_never_used_again() {
         assert_eq!(world.hosts[child].reports.iter().filter(liars).count(), 1, "machine {child}");
     }
     let elsewhere = world.hosts.iter().flat_map(|host| &host.reports).filter(liars).count();
-    assert_eq!(elsewhere, children(&world.lists[0], liar).len(), "bad bytes are not passed on");
+    assert_eq!(elsewhere, children(&world.lists[0], liar).len(), "bad bytes are not forwarded");
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn whoever_claims_to_hold_everything_and_sends_nothing_is_left() {
 #[test]
 fn whoever_keeps_everything_for_itself_is_found_out_by_asking_above() {
     let (world, liar) = with_liar(Character::Miser);
-    assert_eq!(world.fled(), children(&world.lists[0], liar), "only those next to the liar move");
+    assert_eq!(world.fled(), children(&world.lists[0], liar), "only the liar's children change their source");
 }
 
 #[test]

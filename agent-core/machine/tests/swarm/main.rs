@@ -1,5 +1,5 @@
-//! The swarm: many machines and the server, driven over a fake network with a virtual clock. One module for each promise;
-//! `World` is what they are written in.
+//! Swarm tests: many machines and the server, driven over a simulated network with a virtual clock. Each module tests
+//! one promise, using `World`.
 
 mod content;
 mod host;
@@ -20,7 +20,7 @@ mod restart;
 mod turns;
 mod undisturbed;
 
-/// How many cases a property is tried with: `PROPTEST_CASES`, or so many.
+/// Returns the number of cases for a property test: `PROPTEST_CASES`, or `usual`.
 fn cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(usual)
 }

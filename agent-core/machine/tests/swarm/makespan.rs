@@ -1,4 +1,4 @@
-//! How long it takes, in units of file size / link rate. Prints the table:
+//! Measures the distribution time in units of file size / link rate. To print the table:
 //! `cargo nextest run -p banyan-machine --cargo-profile ci --no-capture makespan`.
 
 use crate::{
@@ -7,8 +7,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Undisturbed, or with that machine killed at half time. Makespan of all others, copies the server sent, and the most
-/// that any other machine sent.
+/// Runs undisturbed, or with `victim` killed at half time. Returns the makespan of all others, the copies that the
+/// server sent, and the most that any other machine sent.
 fn measure(machines: usize, stripes: u8, victim: Option<usize>) -> (f64, f64, f64) {
     let mut world = World::new(Plan { machines, stripes, chunks: 1024, rate: 20.0, ..Plan::default() });
     if let Some(victim) = victim {
@@ -35,7 +35,7 @@ fn makespan_stays_near_the_bound() {
             {
                 let (makespan, server, most) = measure(machines, stripes, victim);
                 println!("{machines:8} {stripes:7}  {what:20} {makespan:8.3}  {server:13.3}  {most:14.3}");
-                // A plain binary tree halves every uplink, and has more to lose.
+                // A plain binary tree halves every uplink, and loses more when a machine dies.
                 let bound = if stripes == 1 { bound * 2.1 } else { bound };
                 assert!(makespan < bound, "{machines} machines, {stripes} stripes, {what}: {makespan}");
             }

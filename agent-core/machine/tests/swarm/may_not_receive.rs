@@ -1,4 +1,5 @@
-//! The schedule closes receiving, before or in the middle: nothing comes, the others go round, and it goes on from what is here.
+//! The schedule closes receiving, before or during the transfer: no chunks arrive, the others bypass the machine, and
+//! receiving later resumes from the chunks already here.
 
 use crate::{
     plan::children,
@@ -30,13 +31,13 @@ fn closed_in_the_middle_it_stands_still_and_goes_on_from_where_it_was() {
     assert!(before > 0 && before < 400, "in the middle: {before}");
     assert!(world.run_until(Duration::from_secs(120), |world| others_done(world, head)));
     let makespan = world.makespan((1..=16).filter(|n| *n != head));
-    assert!(makespan < 1.7, "the others needed {makespan} units");
-    assert_eq!(held(&world, head), before, "nothing came while it was closed");
-    assert_eq!(world.hosts[head].machine.next_wake(), None, "it sleeps");
+    assert!(makespan < 1.7, "the others took {makespan} units");
+    assert_eq!(held(&world, head), before, "nothing arrived while receiving was closed");
+    assert_eq!(world.hosts[head].machine.next_wake(), None, "the machine has no wake time");
     world.fault(Fault::Receive(head, true));
     assert!(world.run_until(world.now + Duration::from_secs(120), World::all_installed));
     let sent: u64 = world.hosts.iter().map(|host| host.chunks_sent).sum();
-    assert!(sent <= 400 * 16 + 60, "{sent} chunks were sent: only those under way are sent again");
+    assert!(sent <= 400 * 16 + 60, "{sent} chunks were sent: only those in transit may be sent again");
 }
 
 #[test]
@@ -46,7 +47,8 @@ fn an_offer_that_comes_while_it_is_closed_is_deferred_and_taken_up_when_it_opens
     world.plant();
     assert!(world.run_until(Duration::from_secs(120), |world| others_done(world, head)));
     assert_eq!(held(&world, head), 0);
-    // Stepped over, its two parts get their stripe from the server itself: half a copy more, and no more than that.
+    // The machine is skipped, and its two parts get their stripe from the server itself: half a copy more, and no more
+    // than that.
     assert!(world.copies(0) < 1.6, "the server sent {} copies", world.copies(0));
     world.fault(Fault::Receive(head, true));
     assert!(world.run_until(world.now + Duration::from_secs(120), World::all_installed));

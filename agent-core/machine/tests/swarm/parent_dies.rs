@@ -1,11 +1,11 @@
-//! A machine that feeds others goes away at half time: only those it fed look for another source.
+//! A machine that feeds others disappears at half time: only the machines it fed look for another source.
 
 use crate::{
     plan::children,
     world::{Fault, Plan, World},
 };
 
-/// Machines that feed somebody, and are themselves not fed by the server.
+/// Returns the machines that feed others and are not fed by the server.
 fn interior(world: &World) -> Vec<usize> {
     let heads: Vec<usize> = world.lists.iter().flat_map(|list| children(list, 0)).collect();
     let feeds = |n: &usize| world.lists.iter().any(|list| !children(list, *n).is_empty());
@@ -21,7 +21,7 @@ fn dies(victim: impl Fn(&World) -> usize, stripes: u8, fault: fn(usize) -> Fault
     let end = world.file_time() * 6;
     let done =
         |world: &World| (1..world.hosts.len()).filter(|n| *n != victim).all(|n| world.hosts[n].disk.installs == 1);
-    assert!(world.run_until(end, done), "somebody did not get it after {victim} went away");
+    assert!(world.run_until(end, done), "a machine did not complete after {victim} disappeared");
     (world, victim)
 }
 
@@ -29,7 +29,7 @@ fn only_children_moved(world: &World, victim: usize) {
     let mut fed: Vec<usize> = world.lists.iter().flat_map(|list| children(list, victim)).collect();
     fed.sort_unstable();
     fed.dedup();
-    assert_eq!(world.fled(), fed, "those whom {victim} fed");
+    assert_eq!(world.fled(), fed, "only the machines that {victim} fed change their source");
 }
 
 #[test]

@@ -2,20 +2,20 @@
 
 use banyan_proto::{AddresseeList, MachineId};
 
-/// The identity of the n-th machine of a swarm; the server is number 0.
+/// Returns the identifier of machine `n`; the server is number 0.
 pub(crate) fn id(n: usize) -> MachineId {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&(n as u64 + 1).to_be_bytes());
     MachineId(bytes)
 }
 
-/// Which machine of the swarm this is.
+/// Returns the number of the machine with this identifier.
 pub(crate) fn number(id: MachineId) -> usize {
     u64::from_be_bytes(id.0[..8].try_into().unwrap()) as usize - 1
 }
 
-/// One list for each stripe: the server, then `machines` machines in halves. With one stripe the server halves like
-/// everyone else; with two it has one head in each.
+/// Builds one list for each stripe: the server, then `machines` machines in halves. With one stripe the server halves
+/// like every machine; with two it has one head in each.
 pub(crate) fn lists(machines: usize, stripes: u8) -> Vec<AddresseeList> {
     let half = |rest: std::ops::Range<usize>| rest.len().div_ceil(2);
     let single = |rest: std::ops::Range<usize>| if rest.start == 1 { rest.len() } else { half(rest) };
@@ -27,7 +27,7 @@ pub(crate) fn lists(machines: usize, stripes: u8) -> Vec<AddresseeList> {
         return vec![build(&order, &half)];
     }
     let first = build(&order, &single);
-    // Positions that feed two in the first order are given to machines that feed nobody in the second.
+    // Positions that feed two machines in the first order go to machines that feed none in the second.
     let children = |n: usize| first.locate(0, id(n)).unwrap().0.parts().iter().flatten().count();
     let mut feeding: Vec<usize> = (1..=machines).collect();
     feeding.sort_by_key(|n| std::cmp::Reverse(children(*n)));
@@ -40,7 +40,7 @@ pub(crate) fn lists(machines: usize, stripes: u8) -> Vec<AddresseeList> {
     vec![first, build(&second, &single)]
 }
 
-/// The machines that `machine` feeds in this list.
+/// Returns the machines that `machine` feeds in this list.
 pub(crate) fn children(list: &AddresseeList, machine: usize) -> Vec<usize> {
     let (sublist, _) = list.locate(0, id(machine)).unwrap();
     sublist.parts().iter().flatten().map(|part| number(part.head())).collect()

@@ -1,4 +1,5 @@
-//! The server, told by hand how the heads of its parts behave: what stays its business, and until when.
+//! The server's responsibility for parts, with scripted behaviour of their heads: what it still has to do, and until
+//! when.
 
 use crate::plan::{id, number};
 use banyan_machine::{Action, Config, Input, Link, Machine, Now, StripeId, TrustedOffer};
@@ -18,7 +19,7 @@ fn list(machines: usize) -> AddresseeList {
 }
 
 impl Server {
-    /// With seven machines: `1 (2 (3), 4)` and `5 (6, 7)`.
+    /// Starts with seven machines: `1 (2 (3), 4)` and `5 (6, 7)`.
     fn planted(sublist: AddresseeList) -> Self {
         let machine = Machine::new(Config::server(id(0), 1));
         let mut server = Self { machine, now: Duration::from_secs(1), seen: Vec::new() };
@@ -49,13 +50,13 @@ impl Server {
     fn whom(&self) -> Vec<usize> {
         self.dialled().into_iter().map(|(who, _)| who).collect()
     }
-    /// The head takes its part.
+    /// Lets the head take its part.
     fn takes(&mut self, link: Link) {
         self.give(Input::Connected(link));
         self.give(Input::OfferAnswered(link, OfferReply::Accepted));
     }
     fn wake(&mut self) {
-        self.now = self.machine.next_wake().expect("something is waited for");
+        self.now = self.machine.next_wake().expect("a wake time is set");
         self.give(Input::Tick);
     }
     fn stepped_over(&self, who: MachineId, reason: Reason) -> bool {
@@ -104,7 +105,7 @@ fn a_head_that_cannot_be_reached_defers_or_refuses_is_stepped_over() {
 #[test]
 fn an_offer_that_is_not_answered_in_time_counts_as_not_made() {
     let mut server = Server::planted(list(7));
-    let [(_, one), (_, five)] = server.dialled()[..] else { panic!("two parts") };
+    let [(_, one), (_, five)] = server.dialled()[..] else { panic!("expected two parts") };
     server.takes(five);
     server.give(Input::PartsAccepted(five));
     let asked = server.now;
@@ -142,7 +143,7 @@ fn a_head_that_took_its_part_and_went_away_is_dialled_again_and_stepped_over_whe
 #[test]
 fn a_head_that_comes_and_goes_is_stepped_over_in_the_end() {
     let mut server = Server::planted(list(7));
-    let [(_, mut link), (_, five)] = server.dialled()[..] else { panic!("two parts") };
+    let [(_, mut link), (_, five)] = server.dialled()[..] else { panic!("expected two parts") };
     server.takes(five);
     server.give(Input::PartsAccepted(five));
     let mut times = 0;
@@ -165,7 +166,7 @@ fn a_head_that_comes_and_goes_is_stepped_over_in_the_end() {
 #[test]
 fn a_head_that_does_not_hand_on_is_asked_again_and_keeps_its_link() {
     let mut server = Server::planted(list(7));
-    let [(_, mut link), (_, five)] = server.dialled()[..] else { panic!("two parts") };
+    let [(_, mut link), (_, five)] = server.dialled()[..] else { panic!("expected two parts") };
     server.takes(five);
     server.give(Input::PartsAccepted(five));
     for _ in 0..4 {
@@ -174,7 +175,10 @@ fn a_head_that_does_not_hand_on_is_asked_again_and_keeps_its_link() {
         server.wake();
         assert_eq!(server.now - taken, Duration::from_secs(60));
         assert_eq!(server.whom(), [1]);
-        assert!(!server.seen.iter().any(|action| matches!(action, Action::Close(..))), "it may be pulling");
+        assert!(
+            !server.seen.iter().any(|action| matches!(action, Action::Close(..))),
+            "the link stays open, since the head may be pulling"
+        );
         link = server.dialled()[0].1;
     }
     server.takes(link);
@@ -183,7 +187,7 @@ fn a_head_that_does_not_hand_on_is_asked_again_and_keeps_its_link() {
 
 #[test]
 fn many_dead_heads_are_no_storm_of_connections() {
-    // Everyone below the server in one long chain of parts of one: the worst shape there is.
+    // Every machine below the server is in one long chain of parts of one: the worst possible shape.
     let names: Vec<MachineId> = (0..=600).map(id).collect();
     let mut server = Server::planted(AddresseeList::build(&names, |rest| rest.len() / 2).unwrap());
     let mut open: Vec<(usize, Link)> = server.dialled();

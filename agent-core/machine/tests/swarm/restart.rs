@@ -1,4 +1,4 @@
-//! Machines and the server that come back go on from where they were.
+//! Machines and servers that restart continue where they stopped.
 
 use crate::{
     plan::children,
@@ -17,7 +17,10 @@ fn a_killed_machine_finishes_from_what_it_held() {
     assert!(world.run_until(Duration::from_secs(120), World::all_installed));
     let sent: u64 = world.hosts.iter().map(|host| host.chunks_sent).sum();
     let needed = u64::from(world.plan.chunks) * 16;
-    assert!(sent <= needed + 40, "{sent} chunks were sent, {needed} are needed: only those under way are sent again");
+    assert!(
+        sent <= needed + 40,
+        "{sent} chunks were sent, {needed} are needed: only those in transit may be sent again"
+    );
 }
 
 #[test]
@@ -30,10 +33,10 @@ fn the_server_may_restart_in_the_middle() {
     assert!(world.run_until(Duration::from_secs(120), World::all_installed));
     assert!(world.copies(0) < 1.02, "the server sent {} copies", world.copies(0));
     let heads: Vec<usize> = world.lists.iter().flat_map(|list| children(list, 0)).collect();
-    assert!(world.fled().iter().all(|n| heads.contains(n)), "the others wait at their parents");
+    assert!(world.fled().iter().all(|n| heads.contains(n)), "the others keep waiting at their parents");
 }
 
-/// While the server is away for long, everybody asks above now and then, and stays where it is.
+/// While the server is away for long, every machine asks an ancestor now and then, and keeps its source.
 #[test]
 fn a_long_absence_of_the_server_does_not_scatter_the_tree() {
     let mut world = World::new(Plan { chunks: 400, ..Plan::default() });

@@ -1,4 +1,4 @@
-//! The owner's upload limit: fewer are served at once, and nobody goes without.
+//! The owner's limit on uploads: fewer pulls are served at once, and every machine still completes.
 
 use crate::world::{Plan, World};
 use banyan_machine::{Action, Config, Input, Link, Machine, StripeId, TrustedOffer};
@@ -43,16 +43,16 @@ fn turns_go_round_in_order() {
     let (mut machine, stripe) = holder(2);
     assert_eq!(pull(&mut machine, stripe, 2, 10, true), [serve(stripe, 2, true)]);
     assert_eq!(pull(&mut machine, stripe, 4, 11, true), [serve(stripe, 4, true)]);
-    let detail = "waiting here for their turn: 1".to_owned();
+    let detail = "pulls waiting for a slot: 1".to_owned();
     let waits = Action::Report(stripe.order, Event::Waits { reason: Reason::Busy, detail });
-    assert_eq!(pull(&mut machine, stripe, 6, 12, true), [waits], "the server may cut the lists anew");
+    assert_eq!(pull(&mut machine, stripe, 6, 12, true), [waits], "the server may replan the lists");
     assert_eq!(pull(&mut machine, stripe, 8, 13, true), []);
     assert_eq!(machine.serving(), (2, 2));
     machine.handle(Duration::ZERO, Input::Sent(Link(4)));
     assert_eq!(drain(&mut machine), [serve(stripe, 6, true)]);
     machine.handle(Duration::ZERO, Input::Lost(Link(2), Reason::Unreachable));
     assert_eq!(drain(&mut machine), [serve(stripe, 8, true)]);
-    // One that waits hangs up: nothing changes. One that asks again takes its own turn.
+    // A machine that asks again keeps its own slot.
     assert_eq!(
         pull(&mut machine, stripe, 10, 12, true),
         [Action::RefusePull(Link(6), PullReply::NotHere), serve(stripe, 10, true)]
@@ -79,7 +79,7 @@ fn whoever_may_not_wait_is_refused_what_is_not_here_yet() {
     assert_eq!(
         pull(&mut machine, stripe, 2, 10, false),
         [Action::RefusePull(Link(2), PullReply::NotHere)],
-        "at once, without taking a turn"
+        "refused at once, without taking a slot"
     );
     assert_eq!(pull(&mut machine, stripe, 4, 11, true), [serve(stripe, 4, true)]);
 }

@@ -1,5 +1,5 @@
-//! With nothing in the way and equal links: one copy from the server, no machine sends more than one, nobody changes its
-//! source, and no connection stays open.
+//! An undisturbed swarm with equal links: the server sends one copy, no machine sends more than one, no machine changes
+//! its source, and no connection stays open.
 
 use crate::{
     plan::children,
@@ -55,14 +55,14 @@ fn each_step_is_reported_once() {
         assert_eq!(count(|event| matches!(event, Event::Authenticated)), 1);
         assert_eq!(count(|event| matches!(event, Event::Installing)), 1);
         let expected = [2, 2, 1, 1].iter().sum::<usize>() + count(|event| matches!(event, Event::Progress { .. }));
-        assert_eq!(world.hosts[n].reports.len(), expected, "nothing else: {:?}", world.hosts[n].reports);
+        assert_eq!(world.hosts[n].reports.len(), expected, "no other reports: {:?}", world.hosts[n].reports);
         let mut parents: Vec<usize> = (0..2u8)
             .map(|stripe| world.number(world.offer_for(n, stripe).proof.ancestors().next_back().unwrap()))
             .collect();
         let mut confirmed = world.hosts[n].confirmed_to.clone();
         parents.sort_unstable();
         confirmed.sort_unstable();
-        assert_eq!(confirmed, parents, "each stripe's parent hears that the artifact arrived whole");
+        assert_eq!(confirmed, parents, "each stripe's parent receives the confirmation");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Virtual time, hosts, connections between them, and what goes wrong.
+//! The simulation: virtual time, hosts, the connections between them, and faults.
 
 use crate::{
     content::Sent,
@@ -11,14 +11,14 @@ use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 pub(crate) const ORDER: DeploymentId = DeploymentId([7; 16]);
 
-/// How the swarm is made.
+/// The parameters of a swarm.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) machines: usize,
     pub(crate) stripes: u8,
-    /// Chunks of the whole file.
+    /// The number of chunks in the whole file.
     pub(crate) chunks: u32,
-    /// Chunks a second on every link, each way.
+    /// Chunks a second on every link, in each direction.
     pub(crate) rate: f64,
     pub(crate) latency: Duration,
     pub(crate) seed: u64,
@@ -44,26 +44,26 @@ impl Default for Plan {
 pub(crate) struct EndOf {
     pub(crate) host: usize,
     pub(crate) link: Link,
-    /// A host that restarts knows nothing of its former connections.
+    /// The host's boot number: a restarted host does not know its former connections.
     boot: u32,
 }
 
-/// A connection: the one who dialled, then the other.
+/// A connection: the dialling end, then the accepting end.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) ends: [EndOf; 2],
     pub(crate) stripe: StripeId,
     pub(crate) up: bool,
-    /// When the last message arrives, each way: they stay in order.
+    /// When the last message arrives, in each direction, so that messages stay in order.
     arrival: [Now; 2],
 }
 
-/// What happens at some time.
+/// A scheduled event.
 #[derive(Debug)]
 pub(crate) enum Happening {
     /// A message reaches this side of a connection.
     Arrives(usize, usize, Message),
-    /// A dial ends: the connection stands, or not.
+    /// A dial ends, in a connection or not.
     Dialled {
         from: usize,
         boot: u32,
@@ -71,7 +71,7 @@ pub(crate) enum Happening {
         to: usize,
         stripe: StripeId,
     },
-    /// The driver's own timers.
+    /// A timer of the driver.
     Timer(usize, u32, Timer),
     /// The uplink can send another chunk.
     UplinkFree(usize, u32),
@@ -79,22 +79,22 @@ pub(crate) enum Happening {
     Fault(Fault),
 }
 
-/// What goes wrong.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Fault {
     /// The process ends; its connections break at once.
     Kill(usize),
-    /// The machine vanishes: nobody is told.
+    /// The machine vanishes without any notification.
     Vanish(usize),
-    /// It starts again, with what was on its disk.
+    /// The machine starts again with the content of its disk.
     Start(usize),
     /// All its connections break; new ones are possible.
     Cut(usize),
-    /// It may not hand on any more (or again).
+    /// Sets whether the machine may forward.
     Forward(usize, bool),
-    /// It may not receive any more (or again).
+    /// Sets whether the machine may receive.
     Receive(usize, bool),
-    /// It may not install any more (or again).
+    /// Sets whether the machine may install.
     Install(usize, bool),
 }
 
@@ -124,7 +124,7 @@ pub(crate) struct World {
     pub(crate) connections: Vec<Connection>,
     queue: BinaryHeap<Reverse<Entry>>,
     sequence: u64,
-    /// How much has happened without time passing.
+    /// The number of events processed without time passing.
     at_once: u32,
 }
 
@@ -156,7 +156,7 @@ impl World {
             seed: plan.seed ^ ((n as u64) << 32) ^ u64::from(boot),
         })
     }
-    /// Hands the lists to the server.
+    /// Starts the server as the root of the lists.
     pub(crate) fn plant(&mut self) {
         for stripe in 0..self.plan.stripes {
             let offer = self.offer_for(0, stripe);
@@ -170,7 +170,7 @@ impl World {
         let (all, k) = (self.plan.chunks, u32::from(self.plan.stripes));
         (all + k - 1 - u32::from(stripe)) / k
     }
-    /// The offer this machine would get straight from the server.
+    /// Returns the offer this machine would get directly from the server.
     pub(crate) fn offer_for(&self, n: usize, stripe: u8) -> TrustedOffer {
         let (sublist, proof) = self.lists[usize::from(stripe)].locate(stripe, id(n)).unwrap();
         self.offer(n, stripe, sublist, proof)
@@ -186,7 +186,7 @@ impl World {
             held: if n == 0 { self.chunks_of(stripe) } else { self.hosts[n].disk.held[usize::from(stripe)] },
         }
     }
-    /// Whether `above` stands above `below` in this stripe's tree.
+    /// Returns whether `above` stands above `below` in this stripe's tree.
     pub(crate) fn is_above(&self, stripe: u8, above: usize, below: usize) -> bool {
         let (_, proof) = self.lists[usize::from(stripe)].locate(stripe, id(below)).unwrap();
         proof.ancestors().any(|head| head == id(above))
@@ -204,19 +204,19 @@ impl World {
     }
     fn start_timers(&mut self, n: usize) {
         let boot = self.hosts[n].boot;
-        // Hosts do not beat in step.
+        // Hosts do not send heartbeats in step.
         let offset = Duration::from_millis((n as u64 * 137) % 1000);
         self.after(offset, Happening::Timer(n, boot, Timer::Heartbeat));
         self.after(offset + Duration::from_secs(1), Happening::Timer(n, boot, Timer::CheckIn));
     }
 
-    /// Goes on until `done`, or until the virtual time is `end`. Says whether it was done.
+    /// Runs until `done`, or until the virtual time is `end`. Returns whether `done` was reached.
     pub(crate) fn run_until(&mut self, end: Duration, done: impl Fn(&Self) -> bool) -> bool {
         while !done(self) {
             match self.queue.pop() {
                 Some(Reverse(Entry(time, _, what))) if time <= end => {
                     self.at_once = if time == self.now { self.at_once + 1 } else { 0 };
-                    assert!(self.at_once < 20_000, "it goes round at {time:?}: {what:?}");
+                    assert!(self.at_once < 20_000, "events repeat without end at {time:?}: {what:?}");
                     self.now = time;
                     self.happen(what);
                 }
@@ -287,7 +287,7 @@ impl World {
         self.connections[connection].arrival[1 - side] = arrival;
         self.at(arrival, Happening::Arrives(connection, 1 - side, message));
     }
-    /// Breaks a connection; each living end but `knows` hears of it.
+    /// Breaks a connection; each living end except `knows` is notified.
     pub(crate) fn break_connection(&mut self, connection: usize, knows: Option<usize>, reason: Reason) {
         if !std::mem::replace(&mut self.connections[connection].up, false) {
             return;
@@ -357,7 +357,7 @@ impl World {
             }
         }
     }
-    /// Gives the machine an input, does what it says, and checks every invariant.
+    /// Gives the state machine an input, carries out its actions, and checks every invariant.
     pub(crate) fn give(&mut self, n: usize, input: Input) {
         if !self.hosts[n].up {
             return;
@@ -384,7 +384,7 @@ impl World {
         }
     }
 
-    // What tests ask.
+    // Measurements for tests.
 
     pub(crate) fn is_verified(&self, n: usize) -> bool {
         self.hosts[n].disk.verified.is_some()
@@ -395,20 +395,21 @@ impl World {
     pub(crate) fn all_installed(&self) -> bool {
         self.everyone(|host| host.disk.installs > 0)
     }
-    /// Time until the last of those machines held the verified artifact, in units of file size / link rate.
+    /// Returns the time until the last of these machines held the verified artifact, in units of file size / link rate.
     pub(crate) fn makespan(&self, of: impl Iterator<Item = usize>) -> f64 {
-        let last = of.map(|n| self.hosts[n].disk.verified.expect("everyone has it")).max().unwrap_or_default();
+        let last =
+            of.map(|n| self.hosts[n].disk.verified.expect("every machine has the artifact")).max().unwrap_or_default();
         last.as_secs_f64() / self.file_time().as_secs_f64()
     }
-    /// Time in which a link carries the file once.
+    /// Returns the time in which a link transfers the file once.
     pub(crate) fn file_time(&self) -> Duration {
         Duration::from_secs_f64(f64::from(self.plan.chunks) / self.plan.rate)
     }
-    /// Copies of the file that this host has sent.
+    /// Returns the number of copies of the file that this host has sent.
     pub(crate) fn copies(&self, n: usize) -> f64 {
         self.hosts[n].chunks_sent as f64 / f64::from(self.plan.chunks)
     }
-    /// Machines that changed their source.
+    /// Returns the machines that changed their source.
     pub(crate) fn fled(&self) -> Vec<usize> {
         (1..self.hosts.len()).filter(|n| self.hosts[*n].left_a_source).collect()
     }

@@ -1,82 +1,83 @@
-//! Who this machine is, and whether its server can be reached.
+//! The identity part of a snapshot: this machine, its enrolment and its connection to the server.
 
 use crate::{Digest, MachineId, UnixSeconds};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// Who this machine is. Changes seldom.
+/// This machine's identity and settings. It rarely changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct About {
-    /// What people call the machine.
+    /// The machine's display name.
     pub label: String,
     /// Program and version of the agent.
     pub software: String,
     /// `linux-x86_64`, `windows-x86_64`, …
     pub platform: String,
-    /// As whom the agent runs.
+    /// Under whose account the agent runs.
     pub mode: Mode,
-    /// Where it listens for other machines.
+    /// The address on which the agent listens for other machines.
     pub listen: Option<SocketAddr>,
-    /// Its identity; none as long as it is not enrolled.
+    /// The machine's enrolment; `None` before it is enrolled.
     pub enrolled: Option<Enrolled>,
-    /// The zone that the agent's hours are in: `Europe/Berlin`, or what POSIX's `TZ` says, `CET-1CEST,M3.5.0,M10.5.0/3`.
-    /// Empty: the computer's, which has no name.
+    /// The time zone of the agent's hours: a name such as `Europe/Berlin`, or a POSIX `TZ` value such as
+    /// `CET-1CEST,M3.5.0,M10.5.0/3`. Empty: the computer's own time zone, whose name is unknown.
     pub zone: String,
-    /// Whose packages somebody here said to trust, as long as there is no server to say it ([`super::Signer::asks`]).
+    /// The publishers that the user trusts. Used only while the machine has no server, which would otherwise decide
+    /// that ([`super::Signer::asks`]).
     #[serde(default)]
     pub signers: Vec<TrustedSigner>,
 }
 
-/// Somebody whose packages may be installed here because the person at the machine said so.
+/// A publisher whose packages may be installed here because the user of the machine trusts it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TrustedSigner {
-    /// Hash of their first root.
+    /// The hash of the publisher's first root.
     pub root: Digest,
-    /// What they called themselves when that was said. May be empty.
+    /// The name that the publisher used when the user first trusted it; may be empty.
     pub name: String,
 }
 
-/// A machine's identity.
+/// A machine's enrolment with its server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Enrolled {
-    /// Its own.
+    /// The machine's identity.
     pub machine: MachineId,
-    /// Its server's.
+    /// The server's identity.
     pub server: MachineId,
-    /// Where the server is.
+    /// The server's address.
     pub server_address: SocketAddr,
-    /// When the machine's certificate ends; it is renewed before.
+    /// When the machine's certificate expires. The agent renews it before then.
     pub certificate_until: Option<UnixSeconds>,
-    /// Number of the newest revocation list.
+    /// The number of the newest revocation list.
     pub crl_number: u64,
 }
 
-/// As whom the agent runs.
+/// Under whose account the agent runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// As a service, for everybody at this machine.
+    /// As a service, for all users of this machine.
     System,
-    /// For one person, in their own folders.
+    /// For one person, in that person's own folders.
     User,
 }
 
-/// Whether the server can be reached.
+/// The state of the connection to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "link", rename_all = "kebab-case")]
 pub enum Link {
-    /// This machine belongs to no server yet.
+    /// This machine is not enrolled with a server.
     NotEnrolled,
-    /// It has just been started and has not heard from the server.
+    /// The agent has just started and has not reached the server yet.
     Connecting,
     /// The server answers.
     Connected,
-    /// The server does not answer. What is held goes on spreading.
+    /// The server does not answer. Content on this machine is still forwarded.
     Away {
-        /// When it last did; none: never since the agent's start.
+        /// When the server last answered; `None` if it has not answered since the agent started.
         heard: Option<UnixSeconds>,
     },
 }

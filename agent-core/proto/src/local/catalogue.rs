@@ -1,26 +1,26 @@
-//! What the administrator offers to the people at a machine: answer to [`super::Request::Catalogue`].
+//! The catalogue that an administrator offers to the users of a machine: the reply to [`super::Request::Catalogue`].
 //!
-//! It is no part of the snapshot: only the server knows what is offered, and it is asked when somebody looks and at no other
-//! time. Whether one of these is on its way stands in the snapshot, among the updates.
+//! The catalogue is not part of the snapshot, because only the server knows it and the agent requests it only when a
+//! user opens it. The snapshot's updates show which of its packages are already on their way.
 
 use super::Replaces;
 use crate::api::OfferedRelease;
 use serde::{Deserialize, Serialize};
 
-/// What is offered.
+/// The packages that the catalogue offers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Catalogue {
-    /// By name of the package.
+    /// The releases, sorted by package name.
     pub items: Vec<Item>,
 }
 
-/// One release that people may get.
+/// A release that users can install.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Item {
-    /// What the server says of it.
+    /// The release as the server describes it.
     pub release: OfferedRelease,
-    /// The version that Banyan installed here before, if it did.
+    /// The version that Banyan installed here earlier, if any.
     pub installed: Option<Replaces>,
 }

@@ -1,20 +1,20 @@
-//! What the agent and the programs of the people at the machine say to each other, over a local socket: one JSON value
-//! a line, both ways.
+//! The local API between the agent and user programs on the same machine. Messages travel over a local socket in both
+//! directions, one JSON value a line.
 //!
-//! The caller says [`Request::Hello`] first and is told what it may do. Every request gets one [`Reply`], in the order they
-//! were asked. After [`Request::Subscribe`] the same connection also carries [`Event`]s between the replies: first the whole
-//! [`Snapshot`], then what has changed, as it changes; nothing is said while nothing changes, and nobody has to ask
-//! again. A face keeps a snapshot and gives every event to [`Snapshot::apply`].
+//! The caller first sends [`Request::Hello`] and receives its rights. Every request gets one [`Reply`], in the order of
+//! the requests. After [`Request::Subscribe`] the same connection also carries [`Event`]s between the replies. The
+//! first event contains the whole [`Snapshot`]; the later ones contain changes as they happen. So a program never needs
+//! to poll: it keeps a snapshot and passes every event to [`Snapshot::apply`].
 //!
-//! | right | who has it | what for |
+//! | right | granted to | allows |
 //! | --- | --- | --- |
-//! | see | who has a session at this machine | everything that stands in a snapshot |
-//! | choose | likewise | when this machine transfers and installs what was ordered, within the policy; say what fills the screen |
-//! | get | who has a session at this machine, unless the administrator's policy says otherwise | have installed what the catalogue offers |
-//! | install | the agent's user and root; who has a session, where the administrator's policy says so | bring in what nobody ordered: packages opened by hand |
-//! | administer | the agent's user and root | enrol the machine |
+//! | see | users with a session at this machine | reading everything in a snapshot |
+//! | choose | users with a session at this machine | choosing when this machine transfers and installs, within the policy; reporting a full-screen program |
+//! | get | users with a session at this machine, unless the policy excludes them | installing packages from the catalogue |
+//! | install | the agent's user and root; users with a session if the policy allows it | installing package files that no administrator deployed |
+//! | administer | the agent's user and root | enrolling the machine |
 //!
-//! Whoever has none of them is told so in one sentence and hung up on.
+//! A caller without any right receives an error that says so, and the agent closes the connection.
 
 mod about;
 mod catalogue;
@@ -39,129 +39,130 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Version of these messages.
+/// Version of this API.
 pub const LOCAL_VERSION: u16 = 3;
-/// Longest request (bytes of one line, its end included).
+/// Longest request, in bytes of one line including its end.
 pub const REQUEST_BYTES: u64 = 64 << 10;
-/// Longest reply or event (bytes of one line, its end included).
+/// Longest reply or event, in bytes of one line including its end.
 pub const MESSAGE_BYTES: u64 = 8 << 20;
 
-/// From a caller.
+/// A request from a caller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
 pub enum Request {
-    /// First.
+    /// The first request on a connection.
     Hello {
-        /// [`LOCAL_VERSION`] of the caller.
+        /// The caller's [`LOCAL_VERSION`].
         version: u16,
     },
-    /// How the agent is, in short.
+    /// Returns the agent's short status.
     Status,
-    /// From now on events as well: a snapshot first, then changes.
+    /// Subscribes this connection to events: first a snapshot, then changes.
     Subscribe,
-    /// When this machine transfers.
+    /// Sets when this machine transfers.
     SetWindow {
         /// The window.
         window: Window,
-        /// The hours that `night` means; none leaves them as they are.
+        /// The hours that `night` means; `None` keeps the current ones.
         night: Option<Night>,
     },
-    /// When updates are installed.
+    /// Sets when updates are installed.
     SetInstallWindow {
         /// The window.
         window: Window,
     },
-    /// How fast and how much. All of it is replaced.
+    /// Sets all speed and volume limits; it replaces every value.
     SetLimits {
-        /// Receive at most so fast (bytes a second); 0: nothing; none: no limit.
+        /// Download limit in bytes a second. 0: receive nothing; `None`: no limit.
         download: Option<u64>,
-        /// Pass on at most so fast (bytes a second); 0: nothing; none: no limit.
+        /// Upload limit in bytes a second. 0: forward nothing; `None`: no limit.
         upload: Option<u64>,
-        /// Pass on at most so much in one local day (bytes); none: no quota.
+        /// Upload limit for one local day, in bytes; `None`: no limit.
         daily_upload: Option<u64>,
-        /// Pass on to others at all.
+        /// Whether to forward to other machines at all.
         forward: bool,
-        /// Leave at least so much of the disk free (bytes).
+        /// Disk space to keep free, in bytes.
         free_disk: u64,
     },
-    /// To whom transfers give way.
+    /// Sets what transfers give way to.
     SetGiveWay {
-        /// To whom.
+        /// What transfers give way to.
         give_way: GiveWay,
     },
-    /// Nothing is transferred or installed for a while.
+    /// Pauses transfers and installs.
     Pause {
-        /// How long.
+        /// How long the pause lasts.
         until: PauseFor,
     },
     /// Ends a pause.
     Resume,
-    /// A signal does not count, or counts again.
+    /// Ignores a condition, or stops ignoring it.
     Overrule {
-        /// Which.
+        /// The condition.
         signal: Overruled,
-        /// It does not count.
+        /// `true` to ignore it.
         on: bool,
     },
-    /// Back to the administrator's defaults: as if nobody had ever chosen.
+    /// Resets all choices to the administrator's defaults.
     ForgetChoice,
-    /// What the person wants with one update: receive or install it now, or not before some time.
+    /// Sets the user's wish for one update: receive or install it now, or not before a given time.
     Wish {
-        /// Which update.
+        /// The update's order.
         order: DeploymentId,
-        /// Receiving or installing. Installing now also receives now; there is no wish about passing on.
+        /// Receiving or installing. A wish to install now also receives now. There is no wish for forwarding.
         stage: Stage,
-        /// What.
+        /// The wish.
         wish: Wish,
     },
-    /// What the caller sees of the screen. It counts as long as this connection lives, and as long as the caller's
-    /// session is the one in front.
+    /// Reports what the caller observes about the screen. The report is valid while this connection is open and the
+    /// caller's session is the active one.
     Report {
-        /// A program fills the screen; none: the caller cannot tell.
+        /// Whether a program fills the screen; `None` if the caller cannot determine it.
         full_screen: Option<bool>,
     },
-    /// What is in a package file. Behind this line come so many bytes: the file's first ones, up to its artifacts.
+    /// Reads the description of a package file. The first bytes of the file, up to its artifacts, follow this line.
     OpenPackage {
-        /// How many bytes follow ([`crate::limits::PACKAGE_HEAD_BYTES`] and a few at most).
+        /// The number of bytes that follow: slightly more than [`crate::limits::PACKAGE_HEAD_BYTES`] at most.
         head: u64,
-        /// How many the whole file has.
+        /// The size of the whole file in bytes.
         size: u64,
     },
-    /// Installs a package file. Behind this line comes the whole file.
+    /// Installs a package file. The whole file follows this line.
     InstallPackage {
-        /// [`Package::manifest`], of the release that the person was shown: nothing else is installed.
+        /// [`Package::manifest`] of the release that the user saw. The agent installs no other release.
         manifest: Digest,
-        /// How many bytes follow.
+        /// The number of bytes that follow.
         size: u64,
-        /// The person trusts whoever signed it: [`Signer::root`], as it was shown. Only where [`Signer::asks`]; it is
-        /// remembered.
+        /// [`Signer::root`] as shown to the user, if the user decided to trust the signer. Allowed only if
+        /// [`Signer::asks`] is set. The agent remembers the decision.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trust: Option<Digest>,
     },
-    /// The person does not trust this signer any more: one of [`About::signers`].
+    /// Stops trusting a publisher from [`About::signers`].
     ForgetSigner {
-        /// Hash of their first root.
+        /// The hash of the publisher's first root.
         root: Digest,
     },
-    /// What the people at this machine may get for themselves. The agent asks its server each time (an answer less than a second
-    /// old is given again), so a face asks when somebody looks, and not again by itself.
+    /// Returns the catalogue for this machine. The agent asks the server each time, except that it repeats a reply that
+    /// is less than a second old. So a program requests it when a user opens the catalogue and does not poll.
     Catalogue,
-    /// Has one of these installed.
+    /// Installs a package from the catalogue.
     GetFromCatalogue {
-        /// Name of the package.
+        /// The package's name.
         package: String,
-        /// The manifest ([`crate::api::OfferedRelease::manifest`]) of the release that the person was shown: no other is installed.
+        /// The manifest ([`crate::api::OfferedRelease::manifest`]) of the release that the user saw. The agent installs
+        /// no other release.
         manifest: Digest,
     },
-    /// Makes this machine a member with a join code.
+    /// Enrols this machine with a join code.
     Enrol {
-        /// The code.
+        /// The join code.
         code: String,
     },
 }
 
 impl Request {
-    /// The right it takes. None: everybody who is let in.
+    /// Returns the right that the request needs; `None` if every accepted caller may send it.
     #[must_use]
     pub fn needs(&self) -> Option<Right> {
         match self {
@@ -182,7 +183,7 @@ impl Request {
             Self::Enrol { .. } => Some(Right::Administer),
         }
     }
-    /// Bytes of a file that come behind it.
+    /// Returns the number of file bytes that follow the request.
     #[must_use]
     pub fn followed_by(&self) -> u64 {
         match self {
@@ -209,58 +210,59 @@ impl Request {
     }
 }
 
-/// To a caller, one for each request, in their order.
+/// A reply to a caller. Replies arrive in the order of the requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "kebab-case")]
 pub enum Reply {
-    /// To `hello`.
+    /// The reply to `hello`.
     Hello {
-        /// [`LOCAL_VERSION`] of the agent.
+        /// The agent's [`LOCAL_VERSION`].
         version: u16,
-        /// Program and version.
+        /// Program and version of the agent.
         software: String,
-        /// What this caller may do.
+        /// The rights of this caller.
         rights: Vec<Right>,
     },
-    /// To `status`.
+    /// The reply to `status`.
     Status(Status),
-    /// To `open-package`.
+    /// The reply to `open-package`.
     Package(Box<Package>),
-    /// To `catalogue`.
+    /// The reply to `catalogue`.
     Catalogue(Catalogue),
-    /// To `install-package` and `get-from-catalogue`: the server has ordered it, or the person whose machine it is (and the
-    /// file, if one was sent, is here and genuine). From now on it is an update like every other; this is its order.
+    /// The reply to `install-package` and `get-from-catalogue`. The server has issued an order, or the user's own
+    /// consent replaces it. A file, if one was sent, has arrived and is genuine. From now on this is an update like any
+    /// other.
     Ordered {
-        /// Which.
+        /// The order of the update.
         order: DeploymentId,
     },
-    /// It is done and, where it is meant to last, written down. What comes of it is told by events.
+    /// The request succeeded and its change, if it must persist, has been stored. Events report its effects.
     Done,
-    /// It was not understood, not allowed, or did not work.
+    /// The request was invalid, was not allowed or failed.
     Error(ApiError),
 }
 
-/// One line from the agent.
+/// A message from the agent: one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Message {
-    /// To the oldest request that has none yet.
+    /// The reply to the oldest unanswered request.
     Reply(Reply),
-    /// Only after `subscribe`.
+    /// An event, which the agent sends only after `subscribe`.
     Event(Event),
 }
 
-/// What a caller may do.
+/// A right of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Right {
-    /// See everything that stands in a snapshot.
+    /// Read everything in a snapshot.
     See,
     /// Choose when this machine transfers and installs, within the policy.
     Choose,
-    /// Have installed what the administrator offers.
+    /// Install packages from the catalogue.
     Get,
-    /// Bring in what nobody ordered.
+    /// Install package files that no administrator deployed.
     Install,
     /// Enrol the machine.
     Administer,

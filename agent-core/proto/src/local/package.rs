@@ -1,104 +1,106 @@
-//! A package file that somebody at the machine opened: what the agent read in it, and whether it may be installed.
+//! The description of a package file that a user opened: its contents, its signer and whether it may be installed.
 //!
-//! The file itself is never named to the agent: it opens no path and takes no handle that somebody else chose. The caller
-//! reads the file with its own rights and sends the bytes behind the request, on the same connection. After
-//! [`super::Request::OpenPackage`] come the bytes before the artifacts (what says everything about the rest), after
-//! [`super::Request::InstallPackage`] the whole file. When the answer comes before all of them were sent, the rest need not
-//! be: the agent hangs up then.
+//! The agent never opens a path and never takes a file handle from a caller. The caller reads the file with its own
+//! rights and sends the bytes after the request, on the same connection. After [`super::Request::OpenPackage`] it sends
+//! the bytes before the artifacts, which describe everything else. After [`super::Request::InstallPackage`] it sends
+//! the whole file. If the reply arrives before all bytes were sent, the caller can stop sending: the agent then closes
+//! the connection.
 
 use crate::{Digest, UnixSeconds, api::ApiError, manifest::InstallSpec};
 use serde::{Deserialize, Serialize};
 
-/// Answer to [`super::Request::OpenPackage`]: everything is as its publishers signed it, whoever they are.
+/// The reply to [`super::Request::OpenPackage`]. All fields are as signed in the file, whether or not the signer is
+/// trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Package {
-    /// Name of the package.
+    /// The package's name.
     pub package: String,
-    /// The version as people read it.
+    /// The version shown to users.
     pub version: String,
-    /// Sequence of the release.
+    /// The release's sequence.
     pub sequence: u64,
-    /// Who publishes, in words. May be empty; believe it only when the signer is trusted. Without a server it is what they
-    /// called themselves when the person said that they trust them.
+    /// The publisher's display name; may be empty. Believe it only when the signer is trusted. Without a server, it is
+    /// the name that the publisher used when the user first trusted it.
     pub publisher: String,
-    /// Release notes, plain text. May be empty.
+    /// Release notes in plain text; may be empty.
     pub notes: String,
-    /// Which release this is, exactly: to be said in [`super::Request::InstallPackage`].
+    /// The hash of the manifest, which identifies this exact release. [`super::Request::InstallPackage`] repeats it.
     pub manifest: Digest,
-    /// Who signed it.
+    /// The signer of the file.
     pub signer: Signer,
-    /// The file for this machine; none when the release has none.
+    /// The file for this machine; `None` if the release has none.
     pub file: Option<PackageFile>,
-    /// The version that Banyan installed here before, if it did.
+    /// The version that Banyan installed here earlier, if any.
     pub replaces: Option<Replaces>,
-    /// Why this caller may not install it here; none: it may.
+    /// The reason why this caller may not install the package; `None` if it may.
     pub refused: Option<ApiError>,
 }
 
-/// Who signed a package file.
+/// The signer of a package file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Signer {
-    /// Hash of the first root that the file names: who its publishers are, where this machine does not know them.
+    /// The hash of the first root in the file. It identifies the publishers if this machine does not know them.
     pub root: Digest,
-    /// Ids of the keys whose signatures are on it.
+    /// The ids of the keys that signed the file.
     pub keys: Vec<String>,
-    /// When the signature ends.
+    /// When the signature expires.
     pub until: UnixSeconds,
-    /// This machine installs what they sign.
+    /// Whether this machine installs packages from this signer.
     pub trusted: bool,
-    /// It would, if the person says so in [`super::Request::InstallPackage`]: this machine belongs to a person and to no
-    /// server.
+    /// Whether the user can choose to trust this signer in [`super::Request::InstallPackage`]. That is possible only on
+    /// a machine that belongs to one person and to no server.
     #[serde(default)]
     pub asks: bool,
 }
 
-/// What would be installed.
+/// The file that would be installed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct PackageFile {
-    /// Its platform, `any` included.
+    /// The platform of the file; may be `any`.
     pub platform: String,
-    /// Its name.
+    /// The file's name.
     pub name: String,
-    /// Bytes.
+    /// The file's size in bytes.
     pub size: u64,
-    /// How it is installed: kind and commands.
+    /// How to install the file: its kind and commands.
     pub install: InstallSpec,
 }
 
 impl PackageFile {
-    /// What installing it does, one sentence each, in the order in which it is done.
+    /// Returns what installing does, one sentence a step, in order.
     #[must_use]
     pub fn does(&self) -> Vec<String> {
         use crate::manifest::{CommandSpec, Kind};
         let line = |command: &CommandSpec| command.argv.join(" ");
         let spec = &self.install;
         let mut does = Vec::new();
-        does.extend(spec.detect.as_ref().map(|it| format!("Asks whether it is there already: {}", line(it))));
+        does.extend(spec.detect.as_ref().map(|it| format!("Checks whether it is already installed: {}", line(it))));
         does.push(match spec.kind {
-            Kind::Archive => "Unpacks an archive into a folder of its own and switches to it".to_owned(),
+            Kind::Archive => "Unpacks an archive into its own folder and switches to it".to_owned(),
             Kind::Deb => {
-                "Installs a Debian package for everybody at this computer; it may run its own scripts".to_owned()
+                "Installs a Debian package for everyone on this computer; it may run its own scripts".to_owned()
             }
         });
-        does.extend(spec.probe.as_ref().map(|it| format!("Tries whether the new version runs: {}", line(it))));
+        does.extend(spec.probe.as_ref().map(|it| format!("Checks that the new version works: {}", line(it))));
         does.push(match &spec.undo {
-            Some(undo) => format!("Puts the old version back if it does not: {}", line(undo)),
-            None => "Puts the old version back if that fails".to_owned(),
+            Some(undo) => format!("Restores the previous version if the check fails: {}", line(undo)),
+            None => "Restores the previous version if the check fails".to_owned(),
         });
         does
     }
 }
 
-/// What is installed now.
+/// The version that is installed now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Replaces {
-    /// The version as people read it.
+    /// The version shown to users.
     pub version: String,
-    /// Sequence of that release; a higher one than the package's: an older version would come back.
+    /// The sequence of the installed release. If it is higher than the package's, installing the package is a
+    /// downgrade.
     pub sequence: u64,
     /// When it was installed.
     pub at: UnixSeconds,

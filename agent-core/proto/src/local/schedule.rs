@@ -1,4 +1,4 @@
-//! What was chosen, what the policy allows, what the machine sees of itself, and what comes of it.
+//! The scheduling part of a snapshot: the user's choice, the policy, the observed conditions and the resulting verdict.
 
 use crate::{
     UnixSeconds,
@@ -10,122 +10,124 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Scheduling {
-    /// What was chosen; none as long as nobody has: the policy's defaults hold.
+    /// The user's choice; `None` before the first one, when the policy's defaults apply.
     pub choice: Option<Choice>,
-    /// What the administrator laid down; `bounds` in it says what may be chosen.
+    /// The administrator's policy. Its `bounds` limit what the user can choose.
     pub policy: Policy,
-    /// What may be done now, in general; each update has its own beside it.
+    /// The verdict for this machine in general. Each update also has its own verdict.
     pub verdict: Verdict,
-    /// What the machine sees of itself.
+    /// The conditions that the machine observes.
     pub signals: SeenSignals,
 }
 
 impl Scheduling {
-    /// The choice that holds: the person's, or the administrator's defaults.
+    /// Returns the choice that applies: the user's, or else the policy's defaults.
     #[must_use]
     pub fn effective(&self) -> &Choice {
         self.choice.as_ref().unwrap_or(&self.policy.defaults)
     }
 }
 
-/// A signal as a face shows it. Its age is now less `at`; it is given as a time so that nothing has to be said while
-/// it only grows older.
+/// A condition with its time of observation. The age is the current time less `at`. The message carries a time instead
+/// of an age, so the agent sends nothing while only the age changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Seen<T> {
-    /// Present value; none when it is unknown (not looked at now, too old, or the system does not say).
+    /// The current value; `None` if it is unknown because it is not being sampled, is too old or is not reported by the
+    /// system.
     pub value: Option<T>,
-    /// When it was seen, or last changed where the system tells of changes.
+    /// When the value was sampled, or when it last changed if the system reports changes.
     pub at: Option<UnixSeconds>,
-    /// The person said that it does not count, and the policy allows that.
+    /// Whether the user chose to ignore this condition and the policy allows that.
     pub overruled: bool,
-    /// The policy lets the person say so.
+    /// Whether the policy lets the user ignore this condition.
     pub may_overrule: bool,
 }
 
 impl<T> Seen<T> {
-    /// Nothing is known.
+    /// Returns a condition whose value is unknown.
     #[must_use]
     pub fn unknown(may_overrule: bool) -> Self {
         Self { value: None, at: None, overruled: false, may_overrule }
     }
 }
 
-/// Everything the machine sees of itself. Signals are looked at while something is to be done or somebody watches.
+/// All conditions that the machine observes. The agent samples them only while there is work to do or a user interface
+/// is subscribed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SeenSignals {
-    /// The processor, without the agent's own share.
+    /// Processor load, without the agent's own share.
     pub load: Seen<Load>,
     /// Since when the processor has been quiet.
     pub quiet_since: Option<UnixSeconds>,
-    /// Whether somebody is at the machine.
+    /// Whether someone is using the machine.
     pub presence: Seen<Presence>,
-    /// Where the power comes from.
+    /// The power source.
     pub power: Seen<Power>,
-    /// The network that leads out; overruling it means this network alone.
+    /// The network of the default route. Ignoring this condition applies to that network only.
     pub network: Seen<Network>,
-    /// A program fills the screen.
+    /// Whether a program fills the screen.
     pub full_screen: Seen<bool>,
-    /// Free disk where content is kept (bytes). Cannot be overruled.
+    /// Free space on the disk that stores content, in bytes. The user cannot ignore this condition.
     pub free_disk: Seen<u64>,
 }
 
-/// What this machine gave and got.
+/// How much this machine has shared and received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Sharing {
-    /// Today.
+    /// Usage of the current day.
     pub today: DayUse,
-    /// Days before, newest first.
+    /// Usage of previous days, newest first.
     pub days: Vec<DayUse>,
-    /// Passed on in one day at the most, by whoever's limit is stricter (bytes).
+    /// The stricter of the user's and the administrator's daily upload limit, in bytes.
     pub quota: Option<u64>,
-    /// Receiving now (bytes a second).
+    /// Current download rate in bytes a second.
     pub download: u64,
-    /// Passing on now (bytes a second).
+    /// Current upload rate in bytes a second.
     pub upload: u64,
 }
 
-/// How long a pause lasts.
+/// The length of a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PauseFor {
-    /// For so many seconds.
+    /// For this many seconds.
     Seconds(u32),
     /// Until the next morning.
     UntilTomorrow,
-    /// Until the person says so.
+    /// Until the user resumes.
     UntilResumed,
 }
 
-/// A signal that does not count.
+/// A condition that the user can choose to ignore.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Overruled {
-    /// This network is used although it is metered; remembered for this network.
+    /// The metered state of this network; remembered for this network.
     Metered(NetworkId),
-    /// Battery and power saving.
+    /// Running on battery and power saving.
     Battery,
     /// A full-screen program.
     FullScreen,
     /// A busy processor.
     Processor,
-    /// Somebody at the machine.
+    /// Someone using the machine.
     Presence,
 }
 
-/// A time that an install may be put off to.
+/// A time to which the user can postpone an install.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Later {
-    /// What people call it.
+    /// The name of the time.
     pub when: When,
-    /// Which that is, for [`crate::schedule::Wish::After`].
+    /// The time itself, for [`crate::schedule::Wish::After`].
     pub at: UnixSeconds,
 }
 
-/// What people call a time.
+/// A named time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum When {
@@ -133,6 +135,6 @@ pub enum When {
     InAnHour,
     /// When the night hours begin.
     Tonight,
-    /// In the morning of the next day.
+    /// On the next morning.
     Tomorrow,
 }

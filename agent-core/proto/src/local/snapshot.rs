@@ -1,105 +1,105 @@
-//! Everything a face shows, as one comparable value; what has changed between two of them; and the one line at the top.
+//! The snapshot of everything a user interface shows, the events between two snapshots, and the headline.
 //!
-//! The agent makes a whole snapshot when something has happened and tells each subscriber [`Snapshot::changes`] from the
-//! one that it was told before. So there is no second place that has to remember which change makes which event, and
-//! a subscriber that is slow gets fewer, larger changes instead of a growing queue.
+//! The agent builds a whole snapshot after each change. It sends each subscriber the [`Snapshot::changes`] since the
+//! snapshot it sent before. So no other code must know which change causes which event. A slow subscriber gets fewer
+//! and larger changes instead of a growing queue.
 
 use super::{About, HistoryEntry, Link, Progress, Scheduling, Sharing, Update, UpdateState};
 use crate::{DeploymentId, UnixSeconds, schedule::Why};
 use serde::{Deserialize, Serialize};
 
-/// Everything.
+/// The complete state of the agent, as shown to users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Snapshot {
-    /// Who this machine is.
+    /// This machine's identity and settings.
     pub about: About,
-    /// Whether its server can be reached.
+    /// The connection to the server.
     pub link: Link,
-    /// Updates, newest first: those under way, and those that ended whose content is still kept.
+    /// The updates, newest first: active ones, and finished ones whose content is still stored.
     pub updates: Vec<Update>,
-    /// When it may transfer and install.
+    /// When this machine may transfer and install.
     pub scheduling: Scheduling,
-    /// What it gave and got.
+    /// How much this machine has shared and received.
     pub sharing: Sharing,
-    /// What happened, newest first (the last 200).
+    /// The last 200 history entries, newest first.
     pub history: Vec<HistoryEntry>,
 }
 
-/// What has changed. Apply it with [`Snapshot::apply`].
+/// A change of the snapshot. [`Snapshot::apply`] applies it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// First of all: everything.
+    /// The whole snapshot; always the first event.
     Snapshot(Box<Snapshot>),
-    /// Who this machine is.
+    /// The machine's identity or settings changed.
     About(Box<About>),
-    /// Whether the server can be reached.
+    /// The connection to the server changed.
     Link(Link),
     /// An update is new or has changed.
     Update(Box<Update>),
-    /// Of this update only the progress has changed.
+    /// Only the progress of this update changed.
     Progress {
-        /// Which.
+        /// The update's order.
         order: DeploymentId,
-        /// Now.
+        /// The new progress.
         progress: Progress,
     },
-    /// An update is no longer here.
+    /// An update was removed from the snapshot.
     Gone {
-        /// Which.
+        /// The update's order.
         order: DeploymentId,
     },
-    /// When it may transfer and install.
+    /// The scheduling changed.
     Scheduling(Box<Scheduling>),
-    /// What it gave and got.
+    /// The shared or received amounts changed.
     Sharing(Sharing),
-    /// The whole history.
+    /// The history changed; contains all entries.
     History {
-        /// Newest first.
+        /// The entries, newest first.
         entries: Vec<HistoryEntry>,
     },
 }
 
-/// The one line at the top, the icon of the tray: what the person wants to know first.
+/// The most important fact for the user, shown as the headline and as the tray icon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Headline {
-    /// This machine belongs to no server yet: the person has to paste a join code.
+    /// This machine is not enrolled: the user must enter a join code.
     NotEnrolled,
     /// The last update failed.
     Problem(DeploymentId),
-    /// Something waits for the person: an update is ready, and only their own word or a pause of theirs holds it.
+    /// An update is ready, and only a full-screen program or battery power, which the user can override, holds it back.
     NeedsYou(DeploymentId),
-    /// The installer is at work.
+    /// The installer is running.
     Installing(DeploymentId),
-    /// Content comes in.
+    /// Content is being received.
     Receiving(DeploymentId),
-    /// Content is passed on.
+    /// Content is being forwarded.
     Forwarding(DeploymentId),
     /// The server cannot be reached.
     NotConnected,
-    /// The person said so.
+    /// The user paused the machine.
     Paused {
-        /// Until when; none: until they resume.
+        /// When the pause ends; `None`: when the user resumes.
         until: Option<UnixSeconds>,
     },
-    /// An update waits for its window, or for something else that the verdict names.
+    /// An update is waiting for its window, or for another condition that the verdict names.
     Waiting {
-        /// Which.
+        /// The update's order.
         order: DeploymentId,
-        /// Why.
+        /// The reason.
         because: Why,
-        /// Until when, if that is known.
+        /// When the wait ends, if that is known.
         until: Option<UnixSeconds>,
     },
-    /// An update is on its way, and nothing is to be said about it yet.
+    /// An update is in progress, and there is nothing specific to report yet.
     Working(DeploymentId),
-    /// All is done.
+    /// There is nothing to do.
     Idle,
 }
 
 impl Snapshot {
-    /// Changes this snapshot as the event says.
+    /// Applies an event to this snapshot.
     pub fn apply(&mut self, event: Event) {
         match event {
             Event::Snapshot(snapshot) => *self = *snapshot,
@@ -108,7 +108,7 @@ impl Snapshot {
             Event::Update(update) => match self.updates.iter_mut().find(|old| old.order == update.order) {
                 Some(old) => *old = *update,
                 None => {
-                    // Newest first; the order in which changes are told never matters.
+                    // Newest first, whatever the order in which events arrive.
                     let key = |update: &Update| (std::cmp::Reverse(update.number), update.order);
                     let at = self.updates.partition_point(|other| key(other) < key(&update));
                     self.updates.insert(at, *update);
@@ -126,7 +126,7 @@ impl Snapshot {
         }
     }
 
-    /// What to tell somebody who has `before`, so that they have this one. Empty when nothing has changed.
+    /// Returns the events that turn `before` into this snapshot; empty if nothing has changed.
     #[must_use]
     pub fn changes(&self, before: &Self) -> Vec<Event> {
         let mut events = Vec::new();
@@ -159,23 +159,23 @@ impl Snapshot {
         events
     }
 
-    /// Puts the updates in their order: newest first.
+    /// Sorts the updates, newest first.
     pub fn sort(&mut self) {
         self.updates.sort_by_key(|update| (std::cmp::Reverse(update.number), update.order));
     }
 
-    /// What the person wants to know first.
+    /// Returns the most important fact for the user.
     #[must_use]
     pub fn headline(&self) -> Headline {
         let find = |wanted: fn(&Update) -> bool| self.updates.iter().find(|update| wanted(update)).map(|u| u.order);
-        // Also without a server: the person opened it.
+        // An install comes first even without a server, because the user started it.
         if let Some(order) = find(|update| update.state == UpdateState::Installing) {
             return Headline::Installing(order);
         }
         if self.link == Link::NotEnrolled {
             return Headline::NotEnrolled;
         }
-        // What failed stays at the top until a newer order of the same package has taken its place.
+        // A failure stays at the top until a newer order of the same package replaces it.
         if let Some(order) = find(|update| matches!(update.state, UpdateState::Failed { .. })) {
             return Headline::Problem(order);
         }
@@ -211,7 +211,7 @@ fn only_progress(old: &Update, new: &Update) -> bool {
     old.progress != new.progress && Update { progress: new.progress.clone(), ..old.clone() } == *new
 }
 
-/// It is ready, and what holds it is something that the person can lift with one word.
+/// Returns whether an update is ready and held back only by a condition that the user can override.
 fn needs_the_person(update: &Update) -> bool {
     use crate::schedule::{Gate, Wish};
     update.state == UpdateState::Ready

@@ -1,45 +1,45 @@
-//! The short answer for `doctor`: how the agent is, in one message.
+//! The agent's short status, as `doctor` requests it.
 
 use crate::{DeploymentId, MachineId, Reason, UnixSeconds, api::ApiError};
 use serde::{Deserialize, Serialize};
 
-/// How the agent is.
+/// The agent's status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// Its identity.
+    /// The machine's identity.
     pub machine: MachineId,
-    /// What people call the machine.
+    /// The machine's display name.
     pub label: String,
-    /// Where its server is.
+    /// The server's address.
     pub server: std::net::SocketAddr,
-    /// When the server last answered; none since the start.
+    /// When the server last answered; `None` if it has not answered since the agent started.
     pub heard: Option<UnixSeconds>,
-    /// Why the server does not let this machine in, while that is so.
+    /// Why the server currently rejects this machine, if it does.
     #[serde(default)]
     pub trouble: Option<ApiError>,
-    /// When the machine's certificate ends.
+    /// When the machine's certificate expires.
     pub certificate_until: Option<UnixSeconds>,
-    /// Number of the newest revocation list.
+    /// The number of the newest revocation list on this machine.
     pub crl_number: u64,
-    /// The orders it holds, newest first.
+    /// The orders on this machine, newest first.
     pub orders: Vec<OrderStatus>,
 }
 
-/// How far one order is on this machine.
+/// The state of one order on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderStatus {
-    /// Which.
+    /// The order's identifier.
     pub order: DeploymentId,
-    /// Package.
+    /// The package's name.
     pub package: String,
-    /// Sequence of the release.
+    /// The release's sequence.
     pub sequence: u64,
-    /// Chunks held, and chunks in all.
+    /// The number of verified chunks and the total number of chunks.
     pub chunks: (u32, u32),
-    /// Content bytes passed on to others since the start.
+    /// Content bytes forwarded to other machines since the agent started.
     pub passed_on: u64,
-    /// The server's receipt is here.
+    /// Whether the server's receipt has arrived.
     pub authenticated: bool,
-    /// How it ended, if it has.
+    /// The outcome; `None` while the order is active.
     pub ended: Option<Result<(), Reason>>,
 }

@@ -1,4 +1,4 @@
-//! The messages as they stand on the wire, and changes that lead from one snapshot to the next.
+//! Tests of the local API: the wire form of its messages, and events that turn one snapshot into another.
 
 use super::*;
 use crate::{
@@ -82,7 +82,7 @@ fn snapshot(updates: &[u64]) -> Snapshot {
     snapshot
 }
 
-/// Snapshots that differ from each other in every part.
+/// Returns snapshots that differ from each other in every part.
 fn many() -> Vec<Snapshot> {
     let mut all = vec![snapshot(&[]), snapshot(&[1]), snapshot(&[3, 1]), snapshot(&[2, 5, 3])];
     let mut moved = snapshot(&[3, 1]);
@@ -194,7 +194,7 @@ fn requests_are_read_as_they_are_written() {
     }
 }
 
-/// As many releases with as long words as there can be, each byte of them escaped.
+/// Returns the largest possible catalogue, with every byte of its texts escaped.
 fn longest_catalogue() -> Catalogue {
     let words = |bytes| "\u{1}".repeat(bytes);
     let item = |n: usize| Item {
@@ -238,7 +238,7 @@ fn the_headline_says_what_a_person_wants_to_know_first() {
     now.link = Link::NotEnrolled;
     assert_eq!(now.headline(), Headline::NotEnrolled);
     now.updates[0].state = UpdateState::Installing;
-    assert_eq!(now.headline(), Headline::Installing(order), "a person installs without a server, too");
+    assert_eq!(now.headline(), Headline::Installing(order), "a user can install without a server too");
     assert_eq!(snapshot(&[]).headline(), Headline::Idle);
 }
 

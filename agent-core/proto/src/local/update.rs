@@ -1,4 +1,4 @@
-//! One update on its way to this machine, and what has become of earlier ones.
+//! Updates in progress on this machine, and the history of earlier ones.
 
 use super::Later;
 use crate::{
@@ -8,145 +8,147 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// One update: an order that this machine has accepted.
+/// An update: an order that this machine has accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Update {
-    /// Which.
+    /// The order's identifier.
     pub order: DeploymentId,
-    /// Rises with every order of the server: newest first is by this.
+    /// The order's number. It rises with every order of the server; updates are sorted by it.
     pub number: u64,
-    /// Name of the package.
+    /// The package's name.
     pub package: String,
-    /// The version as people read it.
+    /// The version shown to users.
     pub version: String,
-    /// Sequence of the release.
+    /// The release's sequence.
     pub sequence: u64,
-    /// Who publishes, in words; signed, like everything of the release. May be empty.
+    /// The publisher's display name, signed with the release; may be empty.
     pub publisher: String,
-    /// Release notes, plain text. May be empty.
+    /// Release notes in plain text; may be empty.
     pub notes: String,
-    /// What the file is.
+    /// The kind of the file.
     pub kind: Kind,
-    /// Bytes of the file.
+    /// The file's size in bytes.
     pub size: u64,
     /// When the order was signed.
     pub issued: UnixSeconds,
-    /// When this machine first heard of it.
+    /// When this machine first learned of the order.
     pub seen: UnixSeconds,
-    /// Where it is.
+    /// The update's state.
     pub state: UpdateState,
-    /// Why it is not further although nothing of this machine's schedule is in the way (the server's leave is missing, no
-    /// source, a busy package manager …).
+    /// Why the update is delayed although this machine's schedule allows it. Examples: the server's install permit is
+    /// missing, there is no source, or the package manager is busy.
     pub waits: Option<Wait>,
-    /// What is here, and how fast it moves.
+    /// How much content has arrived, and the current speed.
     pub progress: Progress,
-    /// What may be done with it now, and if not: why, by whose will, until when; deadlines to be announced.
+    /// What may be done with the update now; otherwise why not, who decided that and until when. Also lists the
+    /// deadlines to announce.
     pub verdict: Verdict,
-    /// When it is received in any case.
+    /// The deadline for receiving, after which the schedule no longer delays it.
     pub receive_deadline: Option<UnixSeconds>,
-    /// When it is installed in any case.
+    /// The deadline for installing, after which the schedule no longer delays it.
     pub install_deadline: Option<UnixSeconds>,
-    /// What the person said.
+    /// The user's wishes for this update.
     pub wishes: Wishes,
-    /// Times that the install may be put off to. Empty when it is over, or the policy leaves no time.
+    /// The times to which the user can postpone the install. Empty if the update is finished or the policy leaves no
+    /// time.
     pub later: Vec<Later>,
-    /// No server ordered it, the person did: nobody else hears how it ends.
+    /// Whether the user installed it without a server. In that case the outcome is not reported to any server.
     #[serde(default)]
     pub alone: bool,
 }
 
-/// What the person said about an update.
+/// The user's wishes for an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Wishes {
-    /// About receiving it.
+    /// The wish for receiving.
     pub receive: Wish,
-    /// About installing it.
+    /// The wish for installing.
     pub install: Wish,
 }
 
-/// Where an update is.
+/// The state of an update.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum UpdateState {
-    /// Not all of it is here. Whether it moves now is said by `verdict.receive` and the speed.
+    /// Content is incomplete. `verdict.receive` and the speed tell whether it is arriving now.
     Receiving,
-    /// It is here and is checked once more, by this machine and then by the server.
+    /// All content has arrived. This machine verifies it again, and then the server authenticates it.
     Checking,
-    /// It is here and genuine; `verdict.install` and `waits` say what it waits for.
+    /// The content is genuine. `verdict.install` and `waits` say what the install is waiting for.
     Ready,
-    /// The installer is at work.
+    /// The installer is running.
     Installing,
-    /// The new version runs (or was there already).
+    /// The new version works, or was already installed.
     Installed {
-        /// Since when.
+        /// When it was installed.
         at: UnixSeconds,
     },
-    /// It ended without success.
+    /// The update ended without success.
     Failed {
-        /// When.
+        /// When it failed.
         at: UnixSeconds,
-        /// Why. The table has the words and what to do.
+        /// The reason. Its table entry has the text and the next step.
         reason: Reason,
-        /// What the installer or the probe said.
+        /// Output of the installer or the probe.
         detail: String,
-        /// The old version is back, or was never touched.
+        /// Whether the previous version was restored or never changed.
         restored: bool,
     },
 }
 
 impl UpdateState {
-    /// Nothing more is to be done.
+    /// Returns whether the update has ended.
     #[must_use]
     pub fn is_over(&self) -> bool {
         matches!(self, Self::Installed { .. } | Self::Failed { .. })
     }
 }
 
-/// Something is in the way that is not the schedule.
+/// A delay that is not caused by the schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Wait {
-    /// What.
+    /// The delayed stage.
     pub stage: Stage,
-    /// Why.
+    /// The reason for the delay.
     pub reason: Reason,
-    /// For people; may be empty.
+    /// An explanation for people; may be empty.
     pub detail: String,
-    /// Since when.
+    /// When the delay began.
     pub since: UnixSeconds,
-    /// When it is tried next, if that is known.
+    /// When the next attempt is due, if that is known.
     pub next: Option<UnixSeconds>,
 }
 
-/// What of an update is here, and how fast it moves.
+/// How much of an update's content has arrived, and the current speed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Progress {
-    /// Verified and here (bytes).
+    /// Verified bytes on this machine.
     pub held: u64,
-    /// In all (bytes).
+    /// Total bytes.
     pub of: u64,
-    /// Coming in now (bytes a second).
+    /// Current download rate in bytes a second.
     pub down: u64,
-    /// Passed on now (bytes a second).
+    /// Current upload rate in bytes a second.
     pub up: u64,
-    /// Passed on so far (bytes).
+    /// Bytes forwarded so far.
     pub passed_on: u64,
-    /// Who it came from, most bytes first.
+    /// The machines that content came from, most bytes first.
     pub from: Vec<Partner>,
-    /// Who it is passed on to, most bytes first.
+    /// The machines that content was forwarded to, most bytes first.
     pub to: Vec<Partner>,
 }
 
 impl Progress {
-    /// Seconds until all is here, at the present speed; none while nothing moves.
+    /// Returns the seconds until all content has arrived at the current speed; `None` while nothing is arriving.
     #[must_use]
     pub fn seconds_left(&self) -> Option<u64> {
         (self.down > 0).then(|| self.of.saturating_sub(self.held).div_ceil(self.down))
     }
-    /// How much is here (percent, rounded down: 100 only when all is).
+    /// Returns the received share in percent, rounded down: 100 only when all content has arrived.
     #[must_use]
     pub fn percent(&self) -> u8 {
         let percent = u128::from(self.held) * 100 / u128::from(self.of.max(1));
@@ -158,57 +160,57 @@ impl Progress {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Partner {
-    /// Which.
+    /// The machine's identity.
     pub machine: MachineId,
-    /// What people call it; the first digits of its id where that is not known. `server` for the server.
+    /// The machine's display name, or the first digits of its id if the name is unknown. `server` for the server.
     pub label: String,
-    /// Content (bytes) so far.
+    /// Content bytes so far.
     pub bytes: u64,
-    /// Something is moving between them now.
+    /// Whether a transfer between the two machines is active.
     pub now: bool,
 }
 
-/// One line of the history.
+/// An entry of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct HistoryEntry {
-    /// When.
+    /// When it happened.
     pub at: UnixSeconds,
-    /// About which order; none for what is about the machine.
+    /// The order it is about; `None` if it is about the machine.
     pub order: Option<DeploymentId>,
-    /// Package and version, as they were called then; empty for what is about the machine.
+    /// The package's name at that time; empty if the entry is about the machine.
     pub package: String,
-    /// Likewise.
+    /// The version at that time; empty if the entry is about the machine.
     pub version: String,
     /// What happened.
     pub what: Happened,
 }
 
-/// What happened.
+/// An event in the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "happened", rename_all = "kebab-case")]
 pub enum Happened {
-    /// The order came.
+    /// The order arrived.
     Incoming,
-    /// All of it is here and verified.
+    /// All content has arrived and is verified.
     Received,
-    /// The new version runs.
+    /// The new version works.
     Installed {
-        /// It was there already.
+        /// Whether it was already installed.
         already: bool,
     },
-    /// It ended without success.
+    /// The update ended without success.
     Failed {
-        /// Why.
+        /// The reason.
         reason: Reason,
-        /// What the installer or the probe said.
+        /// Output of the installer or the probe.
         detail: String,
-        /// The old version is back, or was never touched.
+        /// Whether the previous version was restored or never changed.
         restored: bool,
     },
-    /// It was dropped: a newer one came, or its time was over.
+    /// The update was dropped because a newer one replaced it or its order expired.
     Dropped {
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
     /// This machine was enrolled.

@@ -1,40 +1,40 @@
-//! What the people at a machine choose.
+//! The scheduling preferences of a machine's users.
 
 use super::{NetworkId, Night, Window};
 use crate::UnixSeconds;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// What the people at a machine chose about its transfers and installs. What is missing in stored text is the default.
+/// What the users of a machine chose about its transfers and installs. Fields missing in stored text get their default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Choice {
-    /// When it may receive and pass on.
+    /// When the machine may receive and forward.
     pub window: Window,
     /// When updates may be installed.
     pub install: Window,
-    /// The hours meant by [`Window::Night`] in this choice.
+    /// The hours that [`Window::Night`] means in this choice.
     pub night: Night,
-    /// Nothing is transferred or installed for a while.
+    /// A pause, during which nothing is transferred or installed.
     pub pause: Option<Pause>,
-    /// Receive at most so fast (bytes a second); 0: nothing.
+    /// Download limit in bytes a second. 0: receive nothing.
     pub download: Option<u64>,
-    /// Pass on at most so fast (bytes a second); 0: nothing.
+    /// Upload limit in bytes a second. 0: forward nothing.
     pub upload: Option<u64>,
-    /// Pass on at most so much in one local day (bytes).
+    /// Upload limit for one local day, in bytes.
     pub daily_upload: Option<u64>,
-    /// Pass on to others at all.
+    /// Whether the machine forwards to other machines at all.
     pub forward: bool,
-    /// Leave at least so much of the disk free (bytes); the larger of this and the policy's counts.
+    /// Disk space to keep free, in bytes. The larger of this value and the policy's applies.
     pub free_disk: u64,
-    /// To whom transfers give way; what goes further of this and the policy's counts.
+    /// What transfers give way to. The stricter of this value and the policy's applies.
     pub give_way: GiveWay,
-    /// Which signals do not count.
+    /// The conditions that the user chose to ignore.
     pub overrule: Overrule,
 }
 
 impl Default for Choice {
-    /// Any time, no limits, pass on, give way to this machine's other programs.
+    /// Any time, no limits, forwarding on, and transfers give way to this machine's other programs.
     fn default() -> Self {
         Self {
             window: Window::Any,
@@ -52,63 +52,63 @@ impl Default for Choice {
     }
 }
 
-/// To whom transfers give way. Each goes further than the one before.
+/// What transfers give way to. Each value includes the previous one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GiveWay {
-    /// To nobody: they take their share.
+    /// Nothing: transfers take their share.
     #[default]
     Nobody,
-    /// To the other programs of this machine.
+    /// The other programs of this machine.
     Programs,
 }
 
-/// Signals that the person says do not count; heeded as far as the policy allows.
+/// The conditions that the user chose to ignore. They are ignored only as far as the policy allows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Overrule {
-    /// Networks that are used although they are metered.
+    /// Networks to use although they are metered.
     pub metered: BTreeSet<NetworkId>,
-    /// Transfer and install on battery and while power is saved.
+    /// Whether to transfer and install on battery and while the system saves power.
     pub battery: bool,
-    /// Install below a full-screen program.
+    /// Whether to install during a full-screen program.
     pub full_screen: bool,
-    /// A busy processor counts as idle.
+    /// Whether a busy processor counts as idle.
     pub processor: bool,
-    /// Somebody at the machine counts as away.
+    /// Whether a user at the machine counts as away.
     pub presence: bool,
 }
 
-/// Nothing for a while. `asked` is when it was said, by this machine's clock.
+/// A pause of transfers and installs. `asked` is when the user started it, by this machine's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pause {
-    /// For so many seconds.
+    /// For a number of seconds.
     For {
-        /// Since when.
+        /// When the user started the pause.
         asked: UnixSeconds,
-        /// How long (seconds).
+        /// The length in seconds.
         seconds: u32,
     },
-    /// Until 06:00 of the next day: who says that in the evening does not mean midnight.
+    /// Until 06:00 of the next day. In the evening, "until tomorrow" does not mean midnight.
     UntilTomorrow {
-        /// On the day before.
+        /// When the user started the pause, on the previous day.
         asked: UnixSeconds,
     },
-    /// Until the person says so.
+    /// Until the user resumes.
     UntilResumed {
-        /// Since when.
+        /// When the user started the pause.
         asked: UnixSeconds,
     },
 }
 
 impl Pause {
-    /// For an hour.
+    /// Returns a pause of one hour.
     #[must_use]
     pub fn an_hour(asked: UnixSeconds) -> Self {
         Self::For { asked, seconds: 3600 }
     }
-    /// When it was said.
+    /// Returns when the user started the pause.
     #[must_use]
     pub fn asked(self) -> UnixSeconds {
         match self {
@@ -117,15 +117,15 @@ impl Pause {
     }
 }
 
-/// What the person wants with one update.
+/// What the user wants for one update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wish {
-    /// Nothing special.
+    /// No wish: the schedule decides.
     #[default]
     Unsaid,
-    /// Now: the person's own windows, pause and full-screen program do not count; the administrator's windows do, unless
-    /// the policy says otherwise.
+    /// Now. The user's own windows, pause and full-screen program do not block it. The administrator's windows still
+    /// do, unless the policy says otherwise.
     Now,
     /// Not before this time.
     After(UnixSeconds),

@@ -1,7 +1,7 @@
-//! When a machine may transfer and install: what its people choose, what administrators lay down, and what comes of it.
+//! Schedules, policies and verdicts: when a machine may transfer and install.
 //!
-//! These are the words that travel (orders, policies, the local API). What is decided from them is decided in
-//! `banyan-schedule`, which also knows about local time; here is only data, so that every face speaks of the same thing.
+//! These types travel in orders, policies and the local API. They are data only. `banyan-schedule`, which also handles
+//! local time, makes the decisions.
 
 mod choice;
 mod policy;

@@ -1,74 +1,78 @@
-//! What administrators lay down for their machines. Signed by the server like an order.
+//! The policy that an administrator sets for machines. The server signs it like an order.
 
 use super::{Choice, GiveWay, Night, Window};
 use crate::{UnixSeconds, limits, manifest::is_package_name, signed::Document};
 use serde::{Deserialize, Serialize};
 
-/// What administrators lay down. The default is what holds without an administrator: people choose freely.
+/// The policy that applies to a machine. The default value applies where no administrator has set one: users choose
+/// freely.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Policy {
-    /// Rises with every policy of this server; an older one does not replace a newer one.
+    /// The policy's number. It rises with every policy of this server; a machine never replaces a policy with a lower
+    /// number.
     pub number: u64,
     /// When it was signed.
     pub issued: UnixSeconds,
-    /// Holds until the person chooses, and where the person's choice is out of bounds.
+    /// The choice that applies until the user makes one. Its values also replace those of the user's choice that are
+    /// out of bounds.
     pub defaults: Choice,
-    /// What the person may choose.
+    /// What the user can choose.
     pub bounds: Bounds,
-    /// Nothing is transferred outside, whatever the person chooses.
+    /// The hours outside which nothing is transferred, whatever the user chooses.
     pub window: Window,
-    /// Nothing is installed outside, whatever the person chooses.
+    /// The hours outside which nothing is installed, whatever the user chooses.
     pub install: Window,
-    /// The hours meant by [`Window::Night`] in this policy and in orders.
+    /// The hours that [`Window::Night`] means in this policy and in orders.
     pub night: Night,
-    /// Receive at most so fast (bytes a second).
+    /// Download limit in bytes a second.
     pub download: Option<u64>,
-    /// Pass on at most so fast (bytes a second).
+    /// Upload limit in bytes a second.
     pub upload: Option<u64>,
-    /// Pass on at most so much in one local day (bytes).
+    /// Upload limit for one local day, in bytes.
     pub daily_upload: Option<u64>,
-    /// Machines pass on at all.
+    /// Whether machines forward content to other machines at all.
     pub forward: bool,
-    /// Transfers give way to these at the least.
+    /// The least that transfers must give way to.
     pub give_way: GiveWay,
-    /// Below so much free disk nothing is received (bytes).
+    /// Free disk space in bytes below which a machine receives nothing.
     pub free_disk: u64,
-    /// What signals mean.
+    /// How conditions such as battery and metered networks are treated.
     pub rules: Rules,
-    /// When something goes ahead in any case.
+    /// Deadlines after which an update goes ahead regardless of windows.
     pub deadline: Deadline,
-    /// Packages that people open by hand.
+    /// Package files that users open and install manually.
     pub by_hand: ByHand,
-    /// Packages that people may get for themselves.
+    /// Packages that users can install from the catalogue.
     pub catalogue: Catalogue,
 }
 
 impl Policy {
-    /// Whether it makes sense. For whoever sets one; a machine does what it is told as far as it can.
+    /// Checks that the policy is consistent. Callers are those who set a policy; a machine follows any signed policy as
+    /// far as it can.
     ///
     /// # Errors
-    /// The first thing that is wrong, in words.
+    /// Returns a message about the first error found.
     pub fn check(&self) -> Result<(), String> {
         let charge = &self.rules.battery;
         let charges = [charge.receive, charge.install, charge.forward];
         let wrong = match () {
-            () if self.defaults.pause.is_some() => "defaults.pause: only the person at the machine can pause",
+            () if self.defaults.pause.is_some() => "defaults.pause: only users can pause their machines",
             () if !self.defaults.overrule.metered.is_empty() => {
-                "defaults.overrule.metered: networks are named by the person at the machine; rules.metered holds for all"
+                "defaults.overrule.metered: only users can name networks; set rules.metered for all networks"
             }
             () if self.bounds.windows.is_empty() => {
-                "bounds.windows is empty, so that nothing could be chosen; leave it out, or name `any`, `idle`, `night` or \
-                 `weekly`"
+                "bounds.windows is empty, so users could not choose a window; omit it, or list `any`, `idle`, `night` \
+                 or `weekly`"
             }
             () if self.bounds.open_hours > 168 => "bounds.open-hours: a week has 168 hours",
             () if charges.into_iter().flatten().any(|percent| percent > 100) => {
-                "rules.battery: a battery holds at most 100 percent"
+                "rules.battery: a charge level is at most 100 percent"
             }
-            () if self.deadline.announce.len() > 16 => "deadline.announce: at most 16 times",
-            () if self.by_hand.packages.len() > 1000 => "by-hand.packages: at most 1000 names",
+            () if self.deadline.announce.len() > 16 => "deadline.announce: list at most 16 times",
+            () if self.by_hand.packages.len() > 1000 => "by-hand.packages: list at most 1000 names",
             () if self.catalogue.packages.len() > limits::CATALOGUE => {
-                return Err(format!("catalogue.packages: at most {} names", limits::CATALOGUE));
+                return Err(format!("catalogue.packages: list at most {} names", limits::CATALOGUE));
             }
             () => return self.catalogue.check(),
         };
@@ -104,40 +108,42 @@ impl Default for Policy {
     }
 }
 
-/// Packages that people open by hand. Held by the machine, where it says who, and by the server, which orders none that is
-/// not allowed.
+/// The rules for package files that users open manually. The machine enforces who may install them. The server issues
+/// no order for a package that the rules exclude.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct ByHand {
     /// Who may install them.
     pub who: Who,
-    /// Only packages of these names; none named: all that were published.
+    /// The names of the allowed packages. Empty: all published packages.
     pub packages: Vec<String>,
 }
 
 impl ByHand {
-    /// Whether anybody may install a package of this name by hand.
+    /// Returns whether any user may manually install a package of this name.
     #[must_use]
     pub fn allows(&self, package: &str) -> bool {
         self.who != Who::Nobody && (self.packages.is_empty() || self.packages.iter().any(|name| name == package))
     }
 }
 
-/// Packages that people may get for themselves, without anybody ordering them. It stands in the policy, and is not a list of its
-/// own beside it, so that one text says what holds for a machine, a group has its own in the same way, and the machine knows by
-/// the server's signature what it may ask for, also while the server is away. Held by the machine, and again by the server
-/// at the moment in which it orders.
+/// The packages that users can install themselves without an administrator's deployment.
+///
+/// The catalogue is a field of the policy instead of a separate list. So one document says what applies to a machine,
+/// and a group has its own catalogue in the same way. The server's signature tells the machine what it may request,
+/// even while the server is unreachable. The machine enforces the catalogue, and the server checks it again when it
+/// issues the order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Catalogue {
-    /// Who may get them. What is offered is seen by everybody who may see how the machine is.
+    /// Who may install them. Everyone who can see the machine's status can see the catalogue.
     pub who: Who,
-    /// Their names; none named: nothing is offered.
+    /// The names of the packages. Empty: the catalogue offers nothing.
     pub packages: Vec<String>,
 }
 
 impl Catalogue {
-    /// Whether a package of this name is offered to anybody.
+    /// Returns whether the catalogue offers a package of this name to any user.
     #[must_use]
     pub fn offers(&self, package: &str) -> bool {
         self.who != Who::Nobody && self.packages.iter().any(|name| name == package)
@@ -145,7 +151,7 @@ impl Catalogue {
     fn check(&self) -> Result<(), String> {
         match self.packages.iter().find(|name| !is_package_name(name)) {
             Some(wrong) => Err(format!(
-                "catalogue.packages: {wrong:?} cannot be the name of a package (lower-case letters, digits, + . -)"
+                "catalogue.packages: {wrong:?} is not a valid package name; use lower-case letters, digits, + . -"
             )),
             None => Ok(()),
         }
@@ -153,26 +159,26 @@ impl Catalogue {
 }
 
 impl Default for Catalogue {
-    /// Nothing is offered; what somebody offers is for everybody.
+    /// Offers nothing. Packages that an administrator adds are for everyone by default.
     fn default() -> Self {
         Self { who: Who::Everyone, packages: Vec::new() }
     }
 }
 
-/// Who may install what nobody ordered.
+/// Who may install packages that no administrator deployed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Who {
-    /// Nobody.
+    /// No user.
     Nobody,
     /// Root and the agent's own user.
     #[default]
     Administrators,
-    /// Everybody with a session at the machine.
+    /// Every user with a session at the machine.
     Everyone,
 }
 
-/// The kinds of window.
+/// The kinds of window that [`Bounds::windows`] can allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -187,9 +193,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Any, Self::Idle, Self::Night, Self::Weekly];
-    /// A window's kind.
+    /// Returns the kind of a window.
     #[must_use]
     pub fn of(window: &Window) -> Self {
         match window {
@@ -201,39 +207,39 @@ impl Kind {
     }
 }
 
-/// What the person may choose. A choice outside is refused when it is made; where the policy came later, its defaults
-/// take the place of what is out of bounds.
+/// What the user can choose. A choice out of bounds is refused when the user makes it. If the policy changes later, its
+/// defaults replace the values that are now out of bounds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Bounds {
-    /// Kinds of window, for transfers and for installs.
+    /// The kinds of window that the user can choose, for transfers and for installs.
     pub windows: Vec<Kind>,
-    /// A chosen night or week is open for at least so many hours in a week.
+    /// The least number of hours a week for which a chosen night or week must be open.
     pub open_hours: u16,
-    /// The longest pause (seconds); 0: none at all; no number: without end.
+    /// The longest pause in seconds. 0: no pauses; `None`: no limit.
     pub pause: Option<u32>,
-    /// A chosen download limit is at least so much (bytes a second).
+    /// The lowest download limit that the user can choose, in bytes a second.
     pub download: u64,
-    /// A chosen upload limit is at least so much (bytes a second).
+    /// The lowest upload limit that the user can choose, in bytes a second.
     pub upload: u64,
-    /// A chosen daily quota is at least so much (bytes).
+    /// The lowest daily upload limit that the user can choose, in bytes.
     pub daily_upload: u64,
-    /// The person may choose not to pass on.
+    /// Whether the user can turn off forwarding.
     pub forward: bool,
-    /// The person may use a metered network all the same.
+    /// Whether the user can transfer over a metered network anyway.
     pub metered: bool,
-    /// The person may transfer and install on battery all the same.
+    /// Whether the user can transfer and install on battery anyway.
     pub battery: bool,
-    /// The person may have updates installed below a full-screen program.
+    /// Whether the user can let updates install during a full-screen program.
     pub full_screen: bool,
-    /// The person may say that a busy processor, or they themselves, do not count.
+    /// Whether the user can choose to ignore a busy processor or their own presence.
     pub idle: bool,
-    /// When the person says "now", the administrator's windows do not count either.
+    /// Whether the user's choice "now" also overrides the administrator's windows.
     pub now: bool,
 }
 
 impl Default for Bounds {
-    /// Everything is allowed, save "now" against the administrator's windows.
+    /// Allows everything except overriding the administrator's windows with "now".
     fn default() -> Self {
         Self {
             windows: Kind::ALL.to_vec(),
@@ -252,29 +258,29 @@ impl Default for Bounds {
     }
 }
 
-/// What signals mean.
+/// How conditions of the machine affect transfers and installs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Rules {
-    /// Metered networks are used like others.
+    /// Whether metered networks are used like others.
     pub metered: bool,
-    /// Transfers go on while the system saves power.
+    /// Whether transfers continue while the system saves power.
     pub power_saver: bool,
-    /// Updates are installed below a full-screen program.
+    /// Whether updates are installed during a full-screen program.
     pub full_screen: bool,
-    /// What is done on battery.
+    /// What is allowed on battery.
     pub battery: Charge,
 }
 
-/// How full the battery must be (percent) to do something without mains; no number: not at all.
+/// The battery charge, in percent, that each action needs without mains power. `None`: not allowed on battery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Charge {
-    /// To receive.
+    /// The charge needed to receive.
     pub receive: Option<u8>,
-    /// To install.
+    /// The charge needed to install.
     pub install: Option<u8>,
-    /// To pass on.
+    /// The charge needed to forward.
     pub forward: Option<u8>,
 }
 impl Default for Charge {
@@ -283,18 +289,19 @@ impl Default for Charge {
     }
 }
 
-/// When something goes ahead in any case. It overrides windows, wishes, pauses and full-screen programs; never checks (disk,
-/// battery, metered network), limits, or what is passed on to others.
+/// When something goes ahead regardless of the schedule. A deadline overrides windows, wishes, pauses and full-screen
+/// programs. It never overrides checks (disk, battery, metered network) or limits, and it does not affect forwarding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Deadline {
-    /// Receiving, so many seconds after the order was signed. An order's own deadline counts when it is earlier.
+    /// The deadline for receiving, in seconds after the order was signed. An order's own deadline applies if it is
+    /// earlier.
     pub receive: Option<u32>,
-    /// Installing, likewise.
+    /// The deadline for installing, in seconds after the order was signed.
     pub install: Option<u32>,
-    /// It is announced so many seconds before.
+    /// The times at which a deadline is announced, in seconds before it.
     pub announce: Vec<u32>,
-    /// A machine that hears of an install late has at least so many seconds until its deadline.
+    /// The least time, in seconds, that a machine leaves between learning of an install and its deadline.
     pub grace: u32,
 }
 impl Default for Deadline {

@@ -1,51 +1,52 @@
-//! What a machine can see of its own state, as values. How old they are and what an unknown one counts as is
-//! `banyan-schedule`'s.
+//! Conditions that a machine observes about itself, as plain values.
+//!
+//! `banyan-schedule` handles their age and decides how an unknown value counts.
 
 use serde::{Deserialize, Serialize};
 
-/// The processor, without this program's own share.
+/// The processor load, without the agent's own share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
-    /// Average of the last half minute (percent of all cores).
+    /// Average over the last 30 seconds, in percent of all cores.
     pub percent: u8,
-    /// It has been quiet for long enough to count as idle.
+    /// Whether the processor has been quiet for long enough to count as idle.
     pub idle: bool,
 }
 
-/// Whether somebody is at the machine.
+/// Whether a user is at the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Presence {
-    /// Keyboard or mouse were used a moment ago.
+    /// Keyboard or mouse was used recently.
     Here,
-    /// Nobody, or the screen is locked.
+    /// No user is active, or the screen is locked.
     Away,
 }
 
-/// Where the power comes from.
+/// The power source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Power {
-    /// From the battery.
+    /// Whether the machine runs on battery.
     pub battery: bool,
-    /// How full the battery is (percent); none when there is none or it does not say.
+    /// The battery's charge in percent; `None` if there is no battery or its charge is unknown.
     pub charge: Option<u8>,
-    /// The system saves power because it was told to.
+    /// Whether the system's power saver is switched on.
     pub saver: bool,
 }
 
-/// A network's identity, so that a choice can be remembered for it: whatever the system identifies it by (the id of its
-/// connection, never only its name, which others can copy).
+/// The identity of a network, so that a choice can be remembered for it. It is the system's id of the connection. A
+/// name alone is not enough, because other networks can copy it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NetworkId(pub String);
 
-/// The network that leads out.
+/// The network of the default route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
-    /// Which.
+    /// The network's identity.
     pub id: NetworkId,
-    /// What people call it.
+    /// The name shown to users.
     pub name: String,
-    /// Bytes cost money, or are few.
+    /// Whether traffic costs money or is limited.
     pub metered: bool,
 }

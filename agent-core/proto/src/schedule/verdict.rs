@@ -1,24 +1,27 @@
-//! What may be done now, and where not: why, by whose will, and until when. Enough for a face to say it in one sentence.
+//! Verdicts: what a machine may do now, and otherwise why not, who decided that and until when.
+//!
+//! A verdict contains enough for the tray and window to explain it in one sentence.
 
 use super::{Network, Pause, Window};
 use crate::{Reason, UnixSeconds};
 use serde::{Deserialize, Serialize};
 
-/// What a machine may do now, in general or with one order.
+/// What a machine may do now, in general or for one order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Verdict {
-    /// Receiving.
+    /// Whether it may receive.
     pub receive: Gate,
-    /// Installing.
+    /// Whether it may install.
     pub install: Gate,
-    /// Passing on to others.
+    /// Whether it may forward to other machines.
     pub forward: Gate,
-    /// Deadlines to be announced now, of gates that are closed. Each is told once: the same one stands here until the next.
+    /// The deadlines to announce now, for closed gates. Users are notified of each once; an entry stays until the next
+    /// one replaces it.
     pub announce: Vec<Announcement>,
 }
 
-/// What is gated apart.
+/// A stage of an update that has its own gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
@@ -26,47 +29,48 @@ pub enum Stage {
     Receive,
     /// Installing.
     Install,
-    /// Passing on.
+    /// Forwarding.
     Forward,
 }
 
-/// Something that goes ahead soon in any case.
+/// An announcement that a deadline is near.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
-    /// What.
+    /// The stage that will go ahead.
     pub stage: Stage,
-    /// When.
+    /// When the deadline is.
     pub at: UnixSeconds,
-    /// Which announcement it is: so many seconds before.
+    /// Which announcement this is: seconds before the deadline.
     pub before: u32,
 }
 
-/// Whether one thing may be done now.
+/// Whether one stage may go ahead now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gate {
-    /// Yes, this way.
+    /// It may go ahead within a limit.
     Open {
-        /// How.
+        /// The limit.
         limit: Limit,
     },
-    /// No.
+    /// It may not go ahead.
     Closed {
-        /// The strictest of the reasons: what does not open by itself before what does, what opens later before what
-        /// opens sooner.
+        /// The strictest reason. A reason that has no end time counts as stricter than one that has. Of two end times,
+        /// the later is stricter.
         because: Why,
-        /// When it opens, if nothing else changes; none when it waits for a change that no clock foretells.
+        /// When the gate opens if nothing else changes; `None` if that depends on a change that the clock cannot
+        /// predict.
         until: Option<UnixSeconds>,
     },
 }
 
 impl Gate {
-    /// Whether it is open.
+    /// Returns whether the gate is open.
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. })
     }
-    /// How a closed gate is told to other machines and to the server.
+    /// Returns the reason that other machines and the server receive for a closed gate; `None` if it is open.
     #[must_use]
     pub fn reason(&self, stage: Stage) -> Option<Reason> {
         match (self, stage) {
@@ -78,150 +82,150 @@ impl Gate {
     }
 }
 
-/// How something that is allowed is done.
+/// How an allowed action may be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
-    /// At most so fast.
+    /// The speed limit, if any.
     pub rate: Option<Rate>,
     /// Whether it gives way to other traffic.
     pub pace: Pace,
-    /// It goes ahead because this deadline has passed; otherwise it would be closed.
+    /// The deadline that has passed and opened the gate; `None` if the gate is open without one.
     pub deadline: Option<UnixSeconds>,
 }
 
 /// A speed limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
-    /// Bytes a second.
+    /// The limit in bytes a second.
     pub bytes_per_second: u64,
-    /// Whose.
+    /// Who set the limit.
     pub by: By,
 }
 
-/// Whether a transfer gives way.
+/// Whether a transfer gives way to other traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pace {
-    /// To all other traffic.
+    /// It gives way to all other traffic.
     Yielding,
-    /// To nobody: somebody waits for it, or its deadline has passed.
+    /// It gives way to nothing, because a user is waiting for it or its deadline has passed.
     Full,
 }
 
-/// Whose will it is.
+/// Who set a limit or window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum By {
-    /// The person at the machine.
+    /// The user of the machine.
     User,
-    /// The administrator, for this order.
+    /// The administrator, in the order.
     Order,
-    /// The administrator, for this machine.
+    /// The administrator, in the machine's policy.
     Policy,
 }
 
-/// Why something may not be done now.
+/// The reason why a gate is closed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Why {
-    /// There is less free disk than must stay free.
+    /// Free disk space is below the minimum.
     DiskLow {
-        /// Free (bytes).
+        /// Free space in bytes.
         free: u64,
-        /// To stay free (bytes).
+        /// The minimum in bytes.
         least: u64,
-        /// Whose floor.
+        /// Who set the minimum.
         by: By,
     },
-    /// How much disk is free could not be found out.
+    /// The free disk space could not be determined.
     DiskUnknown,
     /// It is switched off, or its limit is 0.
     SwitchedOff {
-        /// By whom.
+        /// Who switched it off.
         by: By,
     },
     /// The network is metered.
     Metered {
-        /// Which.
+        /// The metered network.
         network: Network,
-        /// Whether the person may use it all the same.
+        /// Whether the user may use the network anyway.
         may_overrule: bool,
     },
     /// The system saves power.
     PowerSaver {
-        /// Whether the person may go on all the same.
+        /// Whether the user may continue anyway.
         may_overrule: bool,
     },
-    /// It runs on battery.
+    /// The machine runs on battery.
     Battery {
-        /// How full (percent).
+        /// The charge in percent; `None` if it is unknown.
         charge: Option<u8>,
-        /// How full it must be; none: not on battery at all.
+        /// The charge needed, in percent; `None`: not allowed on battery at all.
         least: Option<u8>,
-        /// Whether the person may go on all the same.
+        /// Whether the user may continue anyway.
         may_overrule: bool,
     },
     /// A program fills the screen.
     FullScreen {
-        /// Whether the person may go on all the same.
+        /// Whether the user may continue anyway.
         may_overrule: bool,
     },
-    /// The person said so.
+    /// The user paused the machine.
     Paused {
-        /// How.
+        /// The pause.
         pause: Pause,
     },
-    /// It waits until the machine is idle.
+    /// It is scheduled for when the machine is idle.
     NotIdle {
-        /// What is in the way.
+        /// Why the machine is not idle.
         unquiet: Unquiet,
-        /// Who wants it idle.
+        /// Who set this schedule.
         by: By,
     },
-    /// Outside of the window.
+    /// The time is outside the window.
     Window {
-        /// Which.
+        /// The window.
         window: Window,
-        /// Whose.
+        /// Who set the window.
         by: By,
     },
     /// The window is never open.
     NeverOpens {
-        /// Whose.
+        /// Who set the window.
         by: By,
     },
-    /// Each window opens sometimes, but never at the same time.
+    /// The windows of user and administrator have no hour in common, though each has open hours.
     NeverMeet,
-    /// The person put this update off.
+    /// The user postponed this update.
     PutOff,
     /// Today's upload quota is used up.
     QuotaUsed {
-        /// The quota (bytes).
+        /// The quota in bytes.
         quota: u64,
-        /// Whose.
+        /// Who set the quota.
         by: By,
     },
 }
 
-/// Why a machine does not count as idle.
+/// The reason why a machine does not count as idle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unquiet {
-    /// Somebody is at it.
+    /// A user is at the machine.
     Person,
-    /// The processor is busy (percent), or has not been quiet for long enough.
+    /// The processor is busy, or has not been quiet for long enough. The value is the load in percent.
     Processor(u8),
     /// It is not known yet whether the processor is quiet.
     Unknown,
 }
 
-/// What was given and received on one local day.
+/// Usage of one local day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayUse {
-    /// The day, `2026-11-23`.
+    /// The day, such as `2026-11-23`.
     pub day: String,
-    /// Passed on: what the link carried to other machines for it, with headers and acknowledgements (bytes).
+    /// Bytes that the link carried to other machines for forwarding, including headers and acknowledgements.
     pub given: u64,
-    /// Content received (bytes).
+    /// Content bytes received.
     pub received: u64,
 }

@@ -1,20 +1,20 @@
-//! A week as half-hours that are open or closed, and its text: `Mon-Fri 22:00-06:00, Sat 10:00-12:00`.
+//! A week as half-hours that are open or closed, and its text form: `Mon-Fri 22:00-06:00, Sat 10:00-12:00`.
 //!
-//! Half-hours, because schools and shops begin at half past; a face may paint whole hours, two cells at a time. What a cell
-//! means is what the clock on the wall shows: when daylight saving repeats an hour, its cells count twice, and when it
-//! leaves one out, they do not come that day. So 22:00–06:00 is open for seven or nine hours in those two nights, and
-//! a window that begins in the hour that is left out opens at its end.
+//! The unit is a half-hour because some schools and shops open at half past. A user interface can show whole hours, two
+//! cells at a time. A cell refers to local clock time. When daylight saving repeats an hour, its cells apply twice;
+//! when it skips an hour, its cells do not occur that day. So 22:00–06:00 lasts seven or nine hours in those two
+//! nights. A window that begins in a skipped hour opens at the end of that hour.
 
 use super::window::WindowError;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Cells of a day.
+/// Cells in a day.
 const DAY: usize = 48;
 const ALL_DAY: u64 = (1 << DAY) - 1;
 const NAMES: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-/// Which half-hours of a week are open, in local time. Days count from 0 = Monday, half-hours from 0 = 00:00.
+/// The open half-hours of a week in local time. Days count from 0 = Monday, half-hours from 0 = 00:00.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Week {
     /// Bit *n* of a day is its half-hour *n*.
@@ -27,7 +27,7 @@ impl Week {
     /// Always open.
     pub const ALWAYS: Self = Self { days: [ALL_DAY; 7] };
 
-    /// Whether this half-hour is open. `day` counts from 0 = Monday, `half_hour` from 0 = 00:00; both wrap round.
+    /// Returns whether a half-hour is open. `day` counts from 0 = Monday, `half_hour` from 0 = 00:00; both wrap around.
     #[must_use]
     pub fn is_open(&self, day: usize, half_hour: usize) -> bool {
         self.days[day % 7] >> (half_hour % DAY) & 1 == 1
@@ -38,25 +38,25 @@ impl Week {
         let day = &mut self.days[day % 7];
         *day = if open { *day | bit } else { *day & !bit };
     }
-    /// Open where both are.
+    /// Returns the half-hours that are open in both weeks.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self { days: std::array::from_fn(|day| self.days[day] & other.days[day]) }
     }
-    /// How many half-hours of the week are open.
+    /// Returns the number of open half-hours in the week.
     #[must_use]
     pub fn open_half_hours(&self) -> u32 {
         self.days.iter().map(|day| day.count_ones()).sum()
     }
-    /// Opens `from..to` half-hours of this day; when `to` is not after `from` it is the next day's.
+    /// Opens the half-hours `from..to` of a day. If `to` is not after `from`, it refers to the next day.
     pub(super) fn open_span(&mut self, day: usize, from: usize, to: usize) {
         let end = if to > from { to } else { to + DAY };
         for cell in from..end {
             self.set(day + cell / DAY, cell, true);
         }
     }
-    /// The open spans as (day, from, to) in half-hours: those under a day long as one, over midnight too; longer ones cut at
-    /// midnight.
+    /// Returns the open spans as (day, from, to) in half-hours. A span shorter than a day is one entry, even across
+    /// midnight. Longer spans are split at midnight.
     fn spans(&self) -> Vec<(usize, usize, usize)> {
         let open = |at: usize| self.is_open(at / DAY, at);
         let mut spans = Vec::new();
@@ -108,7 +108,7 @@ impl fmt::Display for Week {
     }
 }
 
-/// `Mon-Fri,Sun`.
+/// Formats days as ranges, such as `Mon-Fri,Sun`.
 fn day_ranges(days: &[bool; 7]) -> String {
     let mut texts = Vec::new();
     let mut day = 0;
@@ -124,24 +124,24 @@ fn day_ranges(days: &[bool; 7]) -> String {
     texts.join(",")
 }
 
-/// `22:30`, from half-hours.
+/// Formats a number of half-hours as a time of day, such as `22:30`.
 fn clock(half_hours: usize) -> String {
     format!("{:02}:{}", half_hours / 2, if half_hours.is_multiple_of(2) { "00" } else { "30" })
 }
 
-/// A day's number by its name; English names, the first three letters count.
+/// Parses the English name of a day, or its first three letters or more, and returns its number (0 = Monday).
 pub(super) fn day(text: &str) -> Result<usize, String> {
     let lower = text.trim().to_ascii_lowercase();
     let full = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
     full.iter()
         .position(|name| lower.len() >= 3 && name.starts_with(&lower))
-        .ok_or_else(|| format!("{:?} is no day (Mon, Tue, Wed, Thu, Fri, Sat, Sun)", text.trim()))
+        .ok_or_else(|| format!("{:?} is not a day (Mon, Tue, Wed, Thu, Fri, Sat, Sun)", text.trim()))
 }
 
-/// `22`, `22:00` or `22:30`, to half-hours; up to 24:00.
+/// Parses a time of day such as `22`, `22:00` or `22:30`, at most 24:00, and returns it in half-hours.
 pub(super) fn half_hours(text: &str) -> Result<usize, String> {
     let text = text.trim();
-    let wrong = || format!("{text:?} is no time of day (00:00 to 24:00)");
+    let wrong = || format!("{text:?} is not a time of day (00:00 to 24:00)");
     let number = |part: &str| -> Result<usize, String> {
         let digits = (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
         part.parse().ok().filter(|_| digits).ok_or_else(wrong)
@@ -160,20 +160,20 @@ pub(super) fn half_hours(text: &str) -> Result<usize, String> {
     }
 }
 
-/// `22:00-06:00`, to half-hours.
+/// Parses a span such as `22:00-06:00` and returns its start and end in half-hours.
 pub(super) fn hours(text: &str) -> Result<(usize, usize), String> {
     let (from, to) = text.split_once('-').ok_or_else(|| format!("{:?} has no end (22:00-06:00)", text.trim()))?;
     let (from, to) = (half_hours(from)?, half_hours(to)?);
     if from == DAY {
-        return Err("24:00 is an end; the next day begins at 00:00".to_owned());
+        return Err("24:00 is an end; start at 00:00 of the next day".to_owned());
     }
     if from == to % DAY && !(from == 0 && to == DAY) {
-        return Err("it begins and ends at the same time; a whole day is 00:00-24:00".to_owned());
+        return Err("it begins and ends at the same time; for a whole day use 00:00-24:00".to_owned());
     }
     Ok((from, to))
 }
 
-/// The hours that count as night, every day; in text `22:00-06:00`.
+/// The hours that count as night, the same every day. The text form is, for example, `22:00-06:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Night {
@@ -182,7 +182,7 @@ pub struct Night {
 }
 
 impl Night {
-    /// As a week.
+    /// Returns the night hours as a week.
     #[must_use]
     pub fn week(self) -> Week {
         let mut week = Week::NEVER;

@@ -1,24 +1,25 @@
-//! When a machine may transfer, as one word or a week: what `--window` takes, orders carry and people choose.
+//! Transfer windows: the text form that `--window`, orders, policies and user preferences share.
 
 use super::week::{Week, day, hours};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// Longest text that is looked at (bytes): the longest that [`Window`] itself writes is shorter.
+/// Longest text accepted, in bytes. The longest text that [`Window`] writes is shorter.
 const TEXT_BYTES: usize = 8 << 10;
 
-/// When a machine may transfer. Its text, on the wire too: `any`, `idle`, `night`, `never`, or `Mon-Fri 22:00-06:00`.
+/// When a machine may transfer. The text form is also the wire form: `any`, `idle`, `night`, `never` or, for example,
+/// `Mon-Fri 22:00-06:00`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Window {
     /// Any time.
     #[default]
     Any,
-    /// When the processor is quiet and nobody sits at the machine.
+    /// While the processor is quiet and the machine is not in use.
     Idle,
-    /// In the night. Which hours that is stands beside it: in the person's choice or in the administrator's policy.
+    /// During the night hours, which the user's choice or the administrator's policy defines separately.
     Night,
-    /// In these half-hours of each week.
+    /// During these half-hours of each week.
     Weekly(Week),
 }
 
@@ -47,15 +48,15 @@ impl TryFrom<String> for Window {
 
 impl FromStr for Window {
     type Err = WindowError;
-    /// Spans are separated by commas and add up; days may be left out (every day), given as ranges, or several before
-    /// one span (`Mon,Wed 22:00-06:00`). A span that ends before it begins ends on the next day.
+    /// Parses a window. Commas separate spans, which add up. Days can be omitted (every day), given as ranges, or
+    /// listed before one span (`Mon,Wed 22:00-06:00`). A span whose end is not after its start ends on the next day.
     fn from_str(text: &str) -> Result<Self, WindowError> {
         match text.trim().to_ascii_lowercase().as_str() {
             "any" => Ok(Self::Any),
             "idle" => Ok(Self::Idle),
             "night" => Ok(Self::Night),
             "never" => Ok(Self::Weekly(Week::NEVER)),
-            _ if text.len() > TEXT_BYTES => Err(WindowError::new("…", "it is too long")),
+            _ if text.len() > TEXT_BYTES => Err(WindowError::new("…", "the text is too long")),
             _ => week(text).map(Self::Weekly).map_err(|wrong| WindowError::new(text, wrong)),
         }
     }
@@ -79,7 +80,7 @@ fn week(text: &str) -> Result<Week, String> {
     if days.contains(&true) || spans == 0 { Err("the hours are missing".to_owned()) } else { Ok(week) }
 }
 
-/// `Mon`, `Mon-Fri`, `Fri-Mon`, or nothing.
+/// Parses `Mon`, `Mon-Fri`, `Fri-Mon` or the empty text.
 fn add_days(days: &mut [bool; 7], text: &str) -> Result<(), String> {
     if text.trim().is_empty() {
         return Ok(());
@@ -91,10 +92,11 @@ fn add_days(days: &mut [bool; 7], text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A text that is no transfer window. Whoever typed it is told what is wrong and what would be right.
+/// A text that is not a valid transfer window. The message says what is wrong and shows a valid form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no transfer window: {wrong}. Write any, idle, night, or days and hours, as in \"Mon-Fri 22:00-06:00\""
+    "{text:?} is not a valid transfer window: {wrong}. Use any, idle, night, or days and hours, as in \
+     \"Mon-Fri 22:00-06:00\""
 )]
 pub struct WindowError {
     text: String,
@@ -115,7 +117,7 @@ mod tests {
     fn open(text: &str) -> u32 {
         match text.parse().unwrap() {
             Window::Weekly(week) => week.open_half_hours(),
-            other => panic!("{text} was taken as {other}"),
+            other => panic!("{text} was parsed as {other}"),
         }
     }
 
@@ -149,7 +151,7 @@ mod tests {
     fn a_span_over_midnight_belongs_to_the_day_it_begins_on() {
         let Window::Weekly(week) = "Mon-Fri 22:00-06:00".parse().unwrap() else { panic!() };
         assert_eq!(week.open_half_hours(), 5 * 16);
-        assert!(!week.is_open(0, 11), "Monday 05:30 belongs to Sunday's night");
+        assert!(!week.is_open(0, 11), "Monday 05:30 belongs to the night that starts on Sunday");
         assert!(week.is_open(0, 44) && week.is_open(5, 11), "Monday 22:00 to Saturday 06:00");
         assert!(!week.is_open(5, 12) && !week.is_open(5, 44));
         assert_eq!(Night::default().week().open_half_hours(), 7 * 16);
@@ -162,16 +164,16 @@ mod tests {
             ("", "the hours are missing"),
             (",", "the hours are missing"),
             ("Mon 24:00-06:00", "24:00 is an end"),
-            ("sometimes", "is no day"),
-            ("Mon-Fry 22:00-06:00", "\"Fry\" is no day"),
-            ("Mo 22:00-06:00", "\"Mo\" is no day"),
+            ("sometimes", "is not a day"),
+            ("Mon-Fry 22:00-06:00", "\"Fry\" is not a day"),
+            ("Mo 22:00-06:00", "\"Mo\" is not a day"),
             ("Mon", "the hours are missing"),
             ("Mon 22:00", "has no end"),
             ("Mon 22:10-06:00", "not on the hour or half-hour"),
-            ("Mon 25:00-06:00", "is no time of day"),
-            ("Mon 24:30-06:00", "is no time of day"),
-            ("Mon 22:00-06:00-07:00", "is no time of day"),
-            ("Mon +2-06:00", "is no day"),
+            ("Mon 25:00-06:00", "is not a time of day"),
+            ("Mon 24:30-06:00", "is not a time of day"),
+            ("Mon 22:00-06:00-07:00", "is not a time of day"),
+            ("Mon +2-06:00", "is not a day"),
             ("Mon 22:00-22:00", "begins and ends at the same time"),
             ("Mon 00:00-00:00", "begins and ends at the same time"),
             ("Mon 22:00-06:00, Tue", "the hours are missing"),

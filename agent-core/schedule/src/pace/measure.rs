@@ -1,47 +1,47 @@
-//! What a receiver can see in one step: how much came, and how long the queue is.
+//! Measures what a receiver can observe in one step: the bytes received and the length of the queue.
 //!
-//! Several connections share one link. Each has a round trip of its own without a queue, so each queue is measured against its
-//! own path's least; what all of them have in common is the shortest of these queues.
+//! Several connections share one link. Each has its own minimum round-trip time, so each queue is measured against the
+//! minimum of its own path. The queue of the shared link is the shortest of these queues.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
 
-/// Shortest step: below, a few packets would decide.
+/// The minimum length of a step. In a shorter one a few packets would decide.
 const STEP: Duration = Duration::from_millis(25);
-/// On slow links longer, up to this,
+/// The maximum length of a step on slow links.
 const STEP_MOST: Duration = Duration::from_millis(75);
-/// so that so many bytes come in one step.
+/// Slow links use longer steps, so that this many bytes arrive in one.
 const STEP_BYTES: f64 = 12.0 * 1500.0;
-/// The least round trip is remembered in so many slots,
+/// The number of slots that hold the minimum round-trip time.
 const SLOTS: usize = 10;
-/// of so long each: a route that has become longer is believed after ten minutes.
+/// The length of a slot. A longer route is therefore accepted after ten minutes.
 const SLOT: Duration = Duration::from_secs(60);
-/// Without a round trip for so long, the path counts as congested.
+/// Without a round-trip time for this long, the path counts as congested.
 const BLIND: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub(super) struct Measure {
     began: Duration,
     bytes: u64,
-    /// The most that ever came (bytes a second).
+    /// The highest rate so far (bytes a second).
     pub(super) peak: f64,
-    /// Shortest queue of this step.
+    /// The shortest queue in this step.
     least: Option<Duration>,
     samples: u32,
     smooth: Duration,
     paths: BTreeMap<u64, VecDeque<(Duration, Duration)>>,
 }
 
-/// One step.
+/// The measurement of one step.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Measured {
-    /// What came (bytes a second).
+    /// The receive rate (bytes a second).
     pub(super) rate: f64,
-    /// How long the queue is; none when no round trip was seen for too long.
+    /// The length of the queue; `None` if no round-trip time was seen for too long.
     pub(super) queue: Option<Duration>,
-    /// The shortest round trip without a queue.
+    /// The minimum round-trip time, without a queue.
     pub(super) base: Duration,
 }
 
@@ -76,11 +76,11 @@ impl Measure {
         let bytes = Duration::from_secs_f64(STEP_BYTES / self.peak.max(1.0)).min(STEP_MOST);
         self.smooth.max(bytes).clamp(STEP, BLIND)
     }
-    /// The shortest round trip without a queue.
+    /// Returns the minimum round-trip time, without a queue.
     pub(super) fn base(&self) -> Duration {
         self.paths.values().map(least).min().unwrap_or(STEP)
     }
-    /// What was seen, when a step is over.
+    /// Returns the measurement when a step is over.
     pub(super) fn step(&mut self, now: Duration) -> Option<Measured> {
         let took = now.saturating_sub(self.began);
         if took < self.length() || (self.samples < 2 && took < BLIND) {

@@ -1,31 +1,38 @@
-//! Giving way: how fast a receiver may ask, so that everything else on its link hardly notices.
+//! Delay-based congestion control: how fast a receiver may request data without disturbing other traffic on its link.
 //!
-//! Senders are ordinary TCP; only the receiver knows that the transfer can wait. It slows it down by asking slowly, and learns about
-//! others from round-trip times: a queue grows at the bottleneck before anybody loses anything. That much is rLEDBAT (RFC 9840)
-//! with LEDBAT++ as its rule. LEDBAT++ aims at a standing queue of 60 ms, which has two faults for us: where the round trip is short a
-//! whole BBR flow causes less queue than that, so we would never give way to one; and a standing queue is felt by everybody.
-//! So the rule here is another one:
+//! Senders use ordinary TCP; only the receiver knows that the transfer can wait. It slows the transfer down by
+//! requesting slowly, and detects other traffic by round-trip times: a queue grows at the bottleneck before anyone
+//! loses packets. That much is rLEDBAT (RFC 9840) with the LEDBAT++ rule. LEDBAT++ aims at a standing queue of 60 ms,
+//! which has two drawbacks here. Where round trips are short, a whole BBR flow causes a shorter queue than that, so the
+//! transfer would never yield to it. And everyone on the link feels a standing queue. This controller therefore uses
+//! another rule:
 //!
-//! 1. **Room.** Ask for a little less than the link was seen to carry for us, so that alone we cause no queue at all. A queue then
-//!    means somebody else.
-//! 2. **Let go.** After asking for more than there was room for, ask for next to nothing until our own queue has run off. If it does
-//!    not run off, it is not ours.
-//! 3. **Come back** to nearly what got through. A queue that rises now, or later, means that somebody has taken room: stay away, longer
-//!    each time, so that a greedy flow is disturbed for a small part of the time only; then begin again, slowly.
-//! 4. **Probe.** After a quiet while, ask for a little more. If more comes without a queue, there is more room: go on, faster each
-//!    time.
+//! 1. **Room.** Request slightly less than the link was seen to carry for this transfer, so that it causes no queue
+//!    alone. A queue then means other traffic.
+//! 2. **Let go.** After requesting more than there was room for, request almost nothing until the transfer's own queue
+//!    has drained. A queue that does not drain belongs to other traffic.
+//! 3. **Come back** to almost what got through. A queue that rises now or later means that other traffic has taken
+//!    room: stay away, longer each time, so that a greedy flow is disturbed only for a small part of the time. Then
+//!    start again slowly.
+//! 4. **Probe.** After a quiet time, request slightly more. If more arrives without a queue, there is more room:
+//!    continue, faster each time.
 //!
-//! **The lever matters.** What was asked for and is not here yet must be bounded by [`Pace::outstanding`]: with requests or
-//! credits, or by a socket's receive buffer of about that size. A large receive buffer goes on filling the link while its reader waits;
-//! with 1 MiB of it on 20 Mbit/s and 20 ms this controller took its own queue for somebody else and used a tenth of an idle link.
+//! **The lever matters.** The data requested but not yet received must be bounded by [`Pace::outstanding`]: with
+//! requests or credits, or with a socket receive buffer of about that size. A large receive buffer keeps filling the
+//! link while its reader waits. With 1 MiB of it at 20 Mbit/s and 20 ms, this controller mistook its own queue for
+//! other traffic and used a tenth of an idle link.
 //!
-//! **No agent does this.** What is in use is [`others`], which counts instead of guessing. Tried on real sockets (`TCP_INFO`'s round trip of the
-//! receiving socket, windows and reading as the lever), this controller used 0.22 of an idle link of 20 Mbit/s while the machine's
-//! processors were busy: the kernel's figure for a receiver holds our own pauses in reading too, and a late wake-up looks like a queue of
-//! some milliseconds. And in a swarm the queue before a parent is its other child's. A round trip that a peer measures
-//! where it sends would be better, but has to be told to us. What is shown for it is shown **in simulation** (`tests/schedule/pace`): one bottleneck with a drop-tail queue, one flow in the
-//! foreground (CUBIC or BBRv1, before or after us, of our round trip or three times it), with and without jitter. Not shown: real links,
-//! Wi-Fi that delays in bursts, queues under active management, queues shorter than 20 ms, several of us at once on one link, BBRv3.
+//! **The agent does not use this controller.** It uses [`others`], which counts instead of guessing. In a trial on real
+//! sockets (`TCP_INFO` round-trip time of the receiving socket, with windows and reading as the lever), this controller
+//! used 0.22 of an idle 20 Mbit/s link while the machine's processors were busy. The kernel's value for a receiver
+//! includes the receiver's own pauses in reading, and a late wake-up looks like a queue of some milliseconds. In a
+//! swarm, the queue before a parent also belongs to its other child. A round-trip time measured by the sending peer
+//! would be better, but the peer would have to transmit it.
+//!
+//! The evidence for this controller is **simulation** (`tests/schedule/pace`): one bottleneck with a drop-tail queue,
+//! one foreground flow (CUBIC or BBRv1, starting earlier or later, with the same round trip or three times it), with
+//! and without jitter. Not covered: real links, Wi-Fi that delays in bursts, active queue management, queues shorter
+//! than 20 ms, several such transfers on one link, BBRv3.
 
 mod measure;
 pub mod others;
@@ -33,17 +40,18 @@ pub mod others;
 use measure::{Measure, Measured};
 use std::time::Duration;
 
-/// What may be adjusted. The defaults are those the simulation was made with.
+/// The settings. The simulation used the defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Asked for at first (bytes a second). Default 64 KiB.
+    /// The initial rate (bytes a second). Default 64 KiB.
     pub start: u64,
-    /// Asked for at the least, so that round trips can be measured (bytes a second). A fiftieth of what the link was seen to
-    /// carry, between this and four times this. Default 8 KiB.
+    /// The minimum rate, so that round trips can be measured (bytes a second). The actual minimum is a fiftieth of the
+    /// highest rate seen, between this value and four times it. Default 8 KiB.
     pub floor: u64,
-    /// A queue of this much, or of an eighth of the round trip if that is more, means others. Default 3 ms.
+    /// The queue that indicates other traffic. An eighth of the round trip applies instead, if it is more. Default 3
+    /// ms.
     pub queue: Duration,
-    /// The most that a queue may be without meaning others. Default 8 ms.
+    /// The upper limit of that threshold. Default 8 ms.
     pub queue_most: Duration,
 }
 
@@ -53,81 +61,83 @@ impl Default for Config {
     }
 }
 
-/// Asked for, of what the link was seen to carry for us.
+/// The share of the room to request.
 const CRUISE: f64 = 0.98;
-/// Asked for when coming back.
+/// The share of the room to request when coming back.
 const BACK: f64 = 0.94;
-/// A queue that rises while the room is not left means that there is less room, by so much at least.
+/// A queue at a rate within the room means that the room has shrunk, to this share at most.
 const YIELD: f64 = 0.95;
-/// A probe that ends in a queue finds no more room than this: packets bunch up, and one step's rate may be more than the link's.
+/// A probe that ends in a queue raises the room to this share at most: packets arrive in bursts, so a step's rate can
+/// exceed the link's.
 const SURE: f64 = 1.02;
-/// Coming back has worked when no queue has risen for so long.
+/// Coming back has succeeded when no queue has risen for this long.
 const PROVED: Duration = Duration::from_millis(1000);
-/// The first stay away; doubles.
+/// The first time away; doubles.
 const AWAY: Duration = Duration::from_secs(1);
-/// but at least so many round trips: others need them to take the room.
+/// The minimum time away in round trips: other flows need them to take the room.
 const AWAY_ROUND_TRIPS: u32 = 40;
-/// The longest stay away.
+/// The maximum time away.
 const AWAY_MOST: Duration = Duration::from_secs(16);
-/// A quiet time after which one doubling is forgotten.
+/// A quiet time of this length undoes one doubling.
 const QUIET: Duration = Duration::from_secs(10);
-/// The first quiet time before more is asked for; doubles with each time in vain.
+/// The quiet time before the first probe; doubles after each failed probe.
 const HOLD: Duration = Duration::from_secs(3);
-/// The longest.
+/// The maximum of that time.
 const HOLD_MOST: Duration = Duration::from_secs(12);
-/// Growth for each step while nothing is known.
+/// The growth per step while nothing is known.
 const GROWTH: f64 = 1.5;
-/// Growth for each step when somebody had taken the room: slow, for they may need many round trips to take more.
+/// The growth per step after other traffic had taken the room. It is slow, because that traffic may need many round
+/// trips to take more.
 const REGROWTH: f64 = 1.15;
-/// The first probe asks for so much more.
+/// How much more the first probe requests.
 const PROBE: f64 = 0.125;
-/// Probes that succeed grow up to so much more.
+/// The maximum for successful probes.
 const PROBE_MOST: f64 = 0.5;
-/// Steps that a probe takes.
+/// The number of steps in a probe.
 const PROBE_STEPS: u32 = 4;
-/// A queue of so many bytes is none, however long it takes.
+/// A queue of this many bytes is ignored, however long it takes to drain.
 const PACKETS: f64 = 2.0 * 1500.0;
-/// Steps that a queue stands before it means something: a burst of one packet train is none.
+/// The number of steps for which a queue must stand. A burst of one packet train does not count.
 const STANDS: u32 = 2;
-/// Steps of letting go.
+/// The number of steps for letting go.
 const LET_GO_STEPS: u32 = 3;
 
-/// What is being done, since when.
+/// The phase of the controller.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
-    /// Nothing is known: ask for more each step until a queue rises.
+    /// Nothing is known yet: request more each step until a queue rises.
     Growing,
-    /// Ask for what there is room for.
+    /// Request as much as there is room for.
     Cruising,
-    /// Ask for a little more.
+    /// Request slightly more.
     Probing { gain: f64, steps: u32 },
-    /// Ask for next to nothing for a moment.
+    /// Request almost nothing for a moment.
     LettingGo { steps: u32 },
-    /// Ask for nearly as much as before and see.
+    /// Request almost as much as before, and observe.
     Back,
-    /// Ask for next to nothing until then: somebody has taken the room.
+    /// Request almost nothing until then, because other traffic has taken the room.
     Away { until: Duration },
 }
 
-/// How fast one receiver may ask. Time is monotonic.
+/// The rate controller of one receiver. Times are monotonic.
 #[derive(Debug, Clone)]
 pub struct Pace {
     config: Config,
     measure: Measure,
     state: State,
     since: Duration,
-    /// What the link carries for us without a queue (bytes a second).
+    /// What the link carries for this transfer without a queue (bytes a second).
     room: f64,
     rate: f64,
-    /// Steps in a row with a queue.
+    /// The number of consecutive steps with a queue.
     queued: u32,
-    /// Times in a row that somebody had taken the room.
+    /// The number of consecutive times that other traffic had taken the room.
     taken: u32,
     hold: Duration,
 }
 
 impl Pace {
-    /// Begins slowly.
+    /// Creates a controller at the initial rate.
     #[must_use]
     pub fn new(config: Config, now: Duration) -> Self {
         let start = config.start as f64;
@@ -143,51 +153,53 @@ impl Pace {
             config,
         }
     }
-    /// So many bytes were received.
+    /// Records received bytes.
     pub fn received(&mut self, now: Duration, bytes: u64) {
         self.measure.received(bytes);
         self.tick(now);
     }
-    /// A round trip to a sender took so long (as TCP measures it, or by a message and its answer). Each connection is a path
-    /// with a number of its own.
+    /// Records a round-trip time to a sender, measured by TCP or by a message and its answer. Each connection is a path
+    /// with its own number.
     pub fn round_trip(&mut self, now: Duration, path: u64, took: Duration) {
         self.measure.round_trip(now, path, took);
         self.tick(now);
     }
-    /// A connection is gone.
+    /// Forgets a closed connection.
     pub fn path_ends(&mut self, path: u64) {
         self.measure.path_ends(path);
     }
-    /// How many bytes a second may be asked for (read) now. A reader that has its share of this second waits.
+    /// Returns the rate at which data may be requested or read (bytes a second). A reader that has used its share of
+    /// this second must wait.
     #[must_use]
     pub fn bytes_per_second(&self) -> u64 {
         (self.rate as u64).max(self.config.floor)
     }
-    /// How many bytes may be on their way at most (asked for and not here). Where reading slowly is the lever, the socket's
-    /// receive buffer must not be much larger than this: what it has room for comes whether it is read or not.
+    /// Returns the maximum number of bytes requested but not yet received. If reading slowly is the lever, the socket's
+    /// receive buffer must not be much larger: the sender fills it whether or not it is read.
     #[must_use]
     pub fn outstanding(&self) -> u64 {
         let round_trip = self.measure.base() + self.config.queue_most;
         (self.rate * 2.0 * round_trip.as_secs_f64()) as u64
     }
-    /// Whether others are being given way to now: the transfer is slow on purpose, and its sender is not to blame.
+    /// Returns whether the transfer is yielding to other traffic. It is then slow on purpose, and the sender is not to
+    /// blame.
     #[must_use]
     pub fn gives_way(&self) -> bool {
         matches!(self.state, State::LettingGo { .. } | State::Away { .. })
     }
-    /// Lets time pass. Call it at the latest at [`Pace::next_wake`].
+    /// Lets time pass. Call it at [`Pace::next_wake`] at the latest.
     pub fn tick(&mut self, now: Duration) {
         if let Some(seen) = self.measure.step(now) {
             self.step(now, seen);
         }
     }
-    /// When to call [`Pace::tick`] if nothing comes before.
+    /// Returns when to call [`Pace::tick`] if nothing arrives before.
     #[must_use]
     pub fn next_wake(&self) -> Duration {
         self.measure.step_ends()
     }
     fn step(&mut self, now: Duration, seen: Measured) {
-        // A few packets stand before a slow link without anybody being there.
+        // A few packets queue before a slow link even without other traffic.
         let packets = Duration::from_secs_f64(PACKETS / self.measure.peak.max(self.config.start as f64));
         let threshold = (seen.base / 8).clamp(self.config.queue, self.config.queue_most) + packets;
         let queue = seen.queue.is_none_or(|queue| queue > threshold);
@@ -195,13 +207,13 @@ impl Pace {
         let here = now.saturating_sub(self.since);
         match self.state {
             State::Growing if self.queued >= 1 => {
-                // Beside others, what comes while the queue grows is more than there is room for: what passed without one counts,
-                // four steps ago: that long it takes to come, and to fill a queue that can be seen.
+                // Beside other traffic, the rate while the queue grows exceeds the room. The rate four steps ago counts
+                // instead: data needs that long to arrive and to fill a visible queue.
                 let passed = if self.taken > 0 { self.rate / REGROWTH.powi(4) } else { self.rate };
                 self.room = seen.rate.min(passed).max(self.config.floor as f64);
                 self.enter(now, State::LettingGo { steps: 0 });
             }
-            // More is asked for only when what was asked for came: else the sender is the limit.
+            // Grow only if the requested amount arrived; otherwise the sender is the limit.
             State::Growing if seen.rate > 0.7 * self.rate => {
                 self.rate *= if self.taken > 0 { REGROWTH } else { GROWTH }
             }
@@ -230,14 +242,14 @@ impl Pace {
                     self.taken = self.taken.saturating_sub(1);
                     self.enter(now, State::Probing { gain: (gain * 2.0).min(PROBE_MOST), steps: 0 });
                 } else {
-                    // No more came, and what was asked for beyond the room may stand in a queue that is too short to see.
+                    // No more arrived, and the excess may be in a queue that is too short to see.
                     self.hold = (self.hold * 2).min(HOLD_MOST);
                     self.enter(now, State::LettingGo { steps: 0 });
                 }
             }
             State::Probing { gain, steps } => self.state = State::Probing { gain, steps: steps + 1 },
             State::LettingGo { steps } if steps + 1 >= LET_GO_STEPS && !queue => self.enter(now, State::Back),
-            // Our own queue would have run off by now: somebody has taken the room.
+            // The transfer's own queue would have drained by now, so other traffic has taken the room.
             State::LettingGo { steps } if steps + 1 >= 2 * LET_GO_STEPS => {
                 self.taken += 1;
                 self.leave(now);

@@ -1,57 +1,59 @@
-//! Giving way to the other programs of this machine, without guessing: the network interface counts everything that passes, we
-//! know what of it was ours, and the difference is theirs.
+//! Yields bandwidth to other programs on this machine. The network interface counts all traffic; subtracting this
+//! program's own leaves theirs, so no guessing is needed.
 //!
-//! While nobody else transfers there is no limit at all, so an idle link is used as if this did not exist. When somebody does:
+//! While no other program transfers data there is no limit, and an idle link is used in full. When one does:
 //!
-//! 1. **Let go.** Move next to nothing, and look how much they take when they can have all of it.
-//! 2. **Take the rest**, if their appetite leaves any: what the link was seen to carry, less a little more than they take. More is
-//!    tried slowly.
-//! 3. When the link is full and they get less than they took, or when they want more, let go again. What was too much is remembered, and
-//!    tried again after longer and longer, so that a flow that would take everything is disturbed for a small part of the time only.
+//! 1. **Let go.** Transfer almost nothing, and observe how much the others take when they can have everything.
+//! 2. **Take the rest**, if they leave any: what the link was seen to carry, minus slightly more than they take. Then
+//!    increase slowly.
+//! 3. If the link is full and they get less than before, or if they want more, let go again. The rate that was too high
+//!    is remembered, and retried after longer and longer times, so that a flow that would take everything is disturbed
+//!    only for a small part of the time.
 //!
-//! What this cannot see is other machines behind the same bottleneck; for that there is [`super::Pace`].
+//! This cannot detect other machines behind the same bottleneck. [`super::Pace`] is meant for that.
 
 use std::{collections::VecDeque, time::Duration};
 
-/// Steps are remembered for so long.
+/// How long steps are kept.
 const KEPT: Duration = Duration::from_millis(3050);
-/// Others are noticed in any of these spans; a short one needs a lot, a long one little.
+/// Other traffic is detected in any of these spans. A short span requires a lot of it, a long one little.
 const SPANS: [Duration; 4] =
     [Duration::from_millis(300), Duration::from_millis(600), Duration::from_millis(1000), Duration::from_millis(3000)];
 const SECOND: Duration = Duration::from_secs(1);
-/// So many steps in a row must say the same.
+/// The number of consecutive steps that must agree.
 const SURE: usize = 2;
-/// Of the link: what others must move to be noticed.
+/// The share of the link that other traffic must use to be detected.
 const NOTICED: f64 = 0.04;
-/// Of the link: below this others are gone.
+/// The share of the link below which other traffic counts as gone.
 const GONE: f64 = 0.02;
-/// Bytes that are nobody's programs: names looked up, clocks set, our own calls to the server.
+/// Background traffic that is ignored (bytes): DNS, clock synchronisation, this program's own calls to the server.
 const NOISE: f64 = (32 << 10) as f64;
-/// Of the link: moved while letting go, so that connections live.
+/// The share of the link to use while letting go, which keeps connections alive.
 const FLOOR: f64 = 1.0 / 64.0;
-/// That, at the least and at the most (bytes a second).
+/// The limits of that rate (bytes a second).
 const FLOOR_LEAST: f64 = (32 << 10) as f64;
 const FLOOR_MOST: f64 = (128 << 10) as f64;
-/// A look at what others take.
+/// How long to observe what other programs take.
 const LOOK: Duration = Duration::from_secs(3);
-/// Whoever was silent for a second is gone, but not so soon after we let go: a flow that lost a lot may have to take breath.
+/// Other traffic that is silent for a second counts as gone, but not before this time has passed since letting go: a
+/// flow with heavy losses may pause.
 const BREATH: Duration = Duration::from_secs(2);
-/// What was too much is not tried again for so long; doubles, up to the other.
+/// How long a rate that was too high is not retried; doubles up to the maximum below.
 const HOLD: Duration = Duration::from_secs(10);
 const HOLD_MOST: Duration = Duration::from_secs(80);
-/// Of what was too much, what is sure not to be.
+/// The share of a rate that was too high that is certainly safe.
 const BACK: f64 = 0.75;
-/// Of what others took: below this, on a full link, we are in their way.
+/// The share of their earlier rate below which others are being disturbed, if the link is full,
 const HARM: f64 = 0.96;
-/// … and above this they want more.
+/// … and above which they want more.
 const WANT: f64 = 1.15;
-/// Of the link: above this it is full.
+/// The share of the link above which it counts as full.
 const FULL: f64 = 0.85;
-/// Tried each second.
+/// The growth per second.
 const MORE: f64 = 1.15;
-/// The most that the link carried is remembered in so many slots,
+/// The number of slots that hold the highest rate of the link,
 const SLOTS: usize = 8;
-/// of so long each.
+/// … each of this length.
 const SLOT: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, Copy)]
@@ -64,37 +66,37 @@ struct Step {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
-    /// Nobody else is here.
+    /// There is no other traffic.
     Alone,
-    /// Letting go, since and until then at least; what others took a second ago.
+    /// Letting go: since when, and until when at least; what others took a second ago.
     Looking { since: Duration, until: Duration, took: f64 },
-    /// They take so much, and we as much as this.
+    /// Others take this much, and the limit is this.
     Sharing { took: f64, limit: f64, raise: Duration },
 }
 
-/// One direction of the link. Time is monotonic, rates are bytes a second.
+/// The controller of one direction of the link. Times are monotonic, rates are in bytes a second.
 #[derive(Debug, Clone)]
 pub struct Others {
-    /// How long bytes may be on their way between our count and the interface's.
+    /// How long bytes may be in transit between this program's count and the interface's.
     slack: Duration,
     steps: VecDeque<Step>,
     last: Duration,
     capacity: VecDeque<(Duration, f64)>,
     state: State,
-    /// What was too much, until when that counts.
+    /// The rate that was too high, and until when it is remembered.
     ceiling: Option<(f64, Duration)>,
     hold: Duration,
 }
 
 impl Others {
-    /// `slack`: how long bytes may be between our own count and the interface's: the longest queue in front of it for what is
-    /// sent, a moment for what is received.
+    /// Creates a controller. `slack` is how long bytes may be in transit between this program's count and the
+    /// interface's: for sent bytes the longest queue in front of the interface, for received bytes a moment.
     #[must_use]
     pub fn new(slack: Duration, now: Duration) -> Self {
         let (steps, capacity) = (VecDeque::new(), VecDeque::new());
         Self { slack, steps, last: now, capacity, state: State::Alone, ceiling: None, hold: HOLD }
     }
-    /// How many bytes a second may be moved; none: nobody else is here.
+    /// Returns the rate limit (bytes a second); `None` without other traffic.
     #[must_use]
     pub fn limit(&self) -> Option<u64> {
         match self.state {
@@ -103,8 +105,9 @@ impl Others {
             State::Sharing { limit, .. } => Some(limit as u64),
         }
     }
-    /// Since the last call so many bytes were ours, and so many passed the interface, headers included. Call it about ten times a
-    /// second while something moves; after a longer silence everything is forgotten but what the link carries.
+    /// Records the bytes since the last call: this program's own, and all that passed the interface, headers included.
+    /// Call it about ten times a second during a transfer. After a longer silence everything except the link's capacity
+    /// is forgotten.
     pub fn moved(&mut self, now: Duration, ours: u64, all: u64) {
         let began = std::mem::replace(&mut self.last, now);
         if now.saturating_sub(began) > SECOND {
@@ -137,15 +140,15 @@ impl Others {
                 if others < GONE * self.carries() && now.saturating_sub(since) >= BREATH {
                     self.alone();
                 } else if until.saturating_sub(now) >= SECOND {
-                    // What they took a second before the end is compared with what they take at the end.
+                    // Their rate a second before the end is compared with their rate at the end.
                     self.state = State::Looking { since, until, took: others };
                 } else if now >= until && others > 1.1 * took {
-                    // They are still growing.
+                    // Others are still growing.
                     self.state = State::Looking { since, until: now + SECOND, took: others };
                 } else if now >= until {
                     let rest = 0.9 * self.carries() - 1.25 * others;
                     let limit = self.below_ceiling(now, rest).max(self.floor());
-                    // Whoever takes the whole link wants all of it: more is tried late.
+                    // Traffic that takes the whole link wants all of it, so wait longer before trying more.
                     let wait = if others > FULL * self.carries() { HOLD } else { SECOND };
                     self.state = State::Sharing { took: others, limit, raise: now + wait };
                 }
@@ -163,7 +166,7 @@ impl Others {
                     self.look(now);
                 } else if now >= raise {
                     let ours = all - others;
-                    // What does not come for want of a sender is no room.
+                    // Data that is missing because the sender is slow is not room.
                     let more = if ours > 0.7 * limit { limit * MORE } else { limit };
                     let limit = self.below_ceiling(now, more).max(limit);
                     self.state = State::Sharing { took, limit, raise: now + SECOND };
@@ -180,8 +183,8 @@ impl Others {
     fn below_ceiling(&self, now: Duration, rate: f64) -> f64 {
         self.ceiling.filter(|(_, until)| now < *until).map_or(rate, |(most, _)| rate.min(most))
     }
-    /// Whether others move something that cannot be a miscount. Bytes that the interface has counted and we have not yet, because
-    /// the processors are busy, look like others' for a moment: so the least of the last steps counts.
+    /// Returns whether other traffic is certain. Bytes that the interface has counted and this program has not yet,
+    /// because the processors are busy, briefly look like other traffic, so the minimum over the last steps counts.
     fn somebody(&self) -> bool {
         if self.capacity.is_empty() {
             return false;
@@ -198,14 +201,14 @@ impl Others {
             })
         })
     }
-    /// What the link was lately seen to carry for everybody.
+    /// Returns the highest recent rate of the link, for all traffic.
     fn carries(&self) -> f64 {
         self.capacity.iter().map(|(_, most)| *most).fold(FLOOR_LEAST, f64::max)
     }
     fn floor(&self) -> f64 {
         (FLOOR * self.carries()).clamp(FLOOR_LEAST, FLOOR_MOST)
     }
-    /// Seconds, our bytes, all bytes of the last `span`; none when less has been seen.
+    /// Returns seconds, own bytes and all bytes of the last `span`; `None` if less was observed.
     fn sums(&self, span: Duration) -> Option<(f64, f64, f64)> {
         let since = self.last.checked_sub(span)?;
         let mut sum = (0.0, 0.0);
@@ -217,7 +220,7 @@ impl Others {
         }
         None
     }
-    /// All, and what of it is others', a second.
+    /// Returns the rate of all traffic and of other traffic (bytes a second).
     fn rates(&self, span: Duration) -> Option<(f64, f64)> {
         let (seconds, ours, all) = self.sums(span)?;
         Some((all / seconds, (all - ours).max(0.0) / seconds))

@@ -1,4 +1,4 @@
-//! One machine's situation, in which everything is allowed unless the test says otherwise.
+//! A machine's situation in which everything is allowed unless the test changes it.
 
 use banyan_proto::{
     UnixSeconds,
@@ -18,7 +18,7 @@ pub(crate) struct Case {
     pub(crate) task: Option<Task>,
 }
 
-/// Daylight saving from the last Sunday in March, 02:00, to the last in October, 03:00.
+/// Daylight saving time from the last Sunday in March, 02:00, to the last in October, 03:00.
 pub(crate) fn berlin() -> TimeZone {
     zone("CET-1CEST,M3.5.0,M10.5.0/3")
 }
@@ -27,7 +27,7 @@ pub(crate) fn zone(rules: &str) -> TimeZone {
     TimeZone::posix(rules).unwrap()
 }
 
-/// `2026-03-28T22:30+01:00`.
+/// Parses `2026-03-28T22:30+01:00`.
 pub(crate) fn unix(text: &str) -> UnixSeconds {
     let time: jiff::Timestamp = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
     UnixSeconds(u64::try_from(time.as_second()).unwrap())
@@ -90,13 +90,13 @@ impl Case {
     pub(crate) fn at(&self, time: &str) -> Verdict {
         self.decide(unix(time))
     }
-    /// Local time and offset.
+    /// Formats local time and offset.
     pub(crate) fn local(&self, at: UnixSeconds) -> String {
         let time = jiff::Timestamp::from_second(i64::try_from(at.0).unwrap()).unwrap();
         let zoned = time.to_zoned(self.zone.clone());
         zoned.strftime("%Y-%m-%dT%H:%M%:z").to_string()
     }
-    /// `open`, `until 2026-03-29T03:00+02:00`, or `closed`.
+    /// Formats a gate: `open`, `until 2026-03-29T03:00+02:00`, or `closed`.
     pub(crate) fn told(&self, gate: &Gate) -> String {
         match gate {
             Gate::Open { .. } => "open".to_owned(),

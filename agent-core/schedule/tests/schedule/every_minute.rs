@@ -1,6 +1,6 @@
-//! Asking only when [`banyan_schedule::next_change`] says so gives the same verdict as asking every minute; "until" is neither
-//! too early nor too late; and a window is open exactly when the clock on the wall says so. Random situations round both changes of
-//! daylight saving; a failing case prints its values and its seed.
+//! Asking only at [`banyan_schedule::next_change`] gives the same verdict as asking every minute, "until" is neither
+//! too early nor too late, and a window is open exactly when the wall clock says so. The random situations cover both
+//! changes of daylight saving time. A failing case prints its values and its seed.
 
 use crate::case::{Case, berlin, zone};
 use banyan_proto::{
@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use std::time::Duration;
 
-/// Change of daylight saving in Europe, in 2026, in UTC, and somewhere in between.
+/// The European daylight saving changes of 2026 in UTC, and a time between them.
 const MOMENTS: [u64; 3] = [1_774_746_000, 1_792_890_000, 1_780_000_000];
 
 pub(crate) fn zones() -> impl Strategy<Value = TimeZone> {
@@ -20,7 +20,7 @@ pub(crate) fn zones() -> impl Strategy<Value = TimeZone> {
         berlin(),
         TimeZone::UTC,
         zone("<+0530>-5:30"),
-        // Half an hour, and midnight itself, which is left out and repeated.
+        // Changes by half an hour, and at midnight, which is then skipped or repeated.
         zone("<+1030>-10:30<+11>-11,M10.5.0,M3.5.0"),
         zone("CST5CDT,M3.5.0/0,M10.5.0/1"),
     ])
@@ -51,7 +51,7 @@ fn nights() -> impl Strategy<Value = Night> {
         .prop_map(|text| text.parse().unwrap())
 }
 
-/// Seconds before or after the moment.
+/// A time within two days before or after the moment.
 fn near(moment: u64) -> impl Strategy<Value = UnixSeconds> {
     (0u64..4 * 86_400).prop_map(move |by| UnixSeconds(moment - 2 * 86_400 + by))
 }
@@ -139,7 +139,7 @@ proptest! {
 
     #[test]
     fn until_is_neither_too_early_nor_too_late((case, start) in cases()) {
-        // Signals stay what they are: that is what "until" assumes.
+        // Signals stay the same, as "until" assumes.
         let asked = |minute: u64| case.decide(start.plus(60 * minute));
         let first = asked(0);
         let gates = |verdict: &Verdict| [verdict.receive.clone(), verdict.install.clone(), verdict.forward.clone()];
@@ -158,14 +158,14 @@ proptest! {
             for (before, gate) in firsts.iter().zip(gates(&asked(minute))) {
                 let Gate::Closed { until, .. } = before else { continue };
                 if until.is_none_or(|until| now < until) {
-                    prop_assert!(!gate.is_open(), "open at {} already", case.local(now));
+                    prop_assert!(!gate.is_open(), "already open at {}", case.local(now));
                 }
             }
         }
     }
 }
 
-/// A span as text, and open by the calendar of the time zone's own library.
+/// A weekly span as text, and whether it is open according to jiff's calendar.
 #[derive(Debug, Clone)]
 struct Span {
     days: Vec<bool>,
@@ -195,7 +195,9 @@ impl Span {
 fn spans() -> impl Strategy<Value = Span> {
     (prop::collection::vec(any::<bool>(), 7), 0..48, 1..=48)
         .prop_map(|(days, from, to)| Span { days, from, to })
-        .prop_filter("a day, and two times", |span| span.days.contains(&true) && span.from != span.to % 48)
+        .prop_filter("at least one day, and two different times", |span| {
+            span.days.contains(&true) && span.from != span.to % 48
+        })
 }
 
 proptest! {

@@ -1,5 +1,5 @@
-//! When a machine may transfer and install, tried from outside. One module for each promise; `Case` is what they are written
-//! in. Time zones are given by their rules, so that nothing depends on this machine's.
+//! Tests of when a machine may transfer and install, through the public API. Each module tests one promise; `Case` sets
+//! up the situation. Time zones are given as rules, so that nothing depends on this computer's time zone.
 
 mod case;
 mod pace;

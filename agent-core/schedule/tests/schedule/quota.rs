@@ -1,5 +1,5 @@
-//! The daily upload quota is never exceeded: not by what is in flight, not by a crash, not by a clock that is put back; and
-//! the days are local ones.
+//! The daily upload quota is never exceeded: not by bytes in flight, not after a crash, not when the clock is set back.
+//! Days are local days.
 
 use crate::case::{Case, unix, zone};
 use banyan_proto::{
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 const MIB: u64 = 1 << 20;
 
-/// Reserves as a sender does: stores first when it is told to. What was stored last is left in `disk`.
+/// Reserves as a sender does: stores first if required. `disk` receives what was stored last.
 fn reserve(
     ledger: &mut Ledger,
     disk: &mut Vec<banyan_proto::schedule::DayUse>,
@@ -26,14 +26,14 @@ fn reserve(
             let (rows, stored) = ledger.write_ahead(zone, now, bytes);
             *disk = rows;
             ledger.stored(stored);
-            Some(ledger.reserve(zone, now, bytes, Some(quota)).expect("it was stored ahead"))
+            Some(ledger.reserve(zone, now, bytes, Some(quota)).expect("a reserve was just stored"))
         }
         Err(Refusal::Quota) => None,
         Ok(reservation) => Some(reservation),
     }
 }
 
-/// Sends megabytes until it is refused; how many.
+/// Sends megabytes until one is refused. Returns how many were sent.
 fn send_all(ledger: &mut Ledger, zone: &TimeZone, now: UnixSeconds, quota: u64) -> u64 {
     let mut disk = vec![];
     let mut sent = 0;
@@ -52,7 +52,7 @@ fn what_is_in_flight_counts() {
     let third = reserve(&mut ledger).unwrap();
     assert_eq!(reserve(&mut ledger), None);
     ledger.settle(third, 0);
-    let fourth = reserve(&mut ledger).expect("what was not sent goes back");
+    let fourth = reserve(&mut ledger).expect("unsent bytes are released");
     ledger.settle(first, MIB);
     ledger.settle(second, MIB);
     ledger.settle(fourth, MIB);
@@ -74,12 +74,12 @@ fn days_are_local_and_change_with_daylight_saving() {
         assert_eq!(send_all(&mut ledger, &berlin, unix(last), 5 * MIB), 0, "{last}");
         assert_eq!(send_all(&mut ledger, &berlin, unix(first), 5 * MIB), 5, "{first}");
     }
-    // Havana's days may begin at 01:00, and their first hour may come twice.
+    // Days in Havana may begin at 01:00, and their first hour may occur twice.
     let mut case = Case { zone: zone("CST5CDT,M3.2.0/0,M11.1.0/1"), ..Case::default() };
     case.choice().daily_upload = Some(5 * MIB);
     let evening = unix("2026-03-07T22:00-05:00");
     send_all(&mut case.ledger, &case.zone, evening, 5 * MIB);
-    let Gate::Closed { because, until } = case.decide(evening).forward else { panic!("the quota is used") };
+    let Gate::Closed { because, until } = case.decide(evening).forward else { panic!("the quota is not used up") };
     assert_eq!(because, Why::QuotaUsed { quota: 5 * MIB, by: By::User });
     assert_eq!(case.local(until.unwrap()), "2026-03-08T01:00-04:00");
     assert_eq!(case.next_change(evening), until);
@@ -95,7 +95,11 @@ fn a_clock_that_is_put_back_gives_nothing() {
         let mut ledger = Ledger::default();
         assert_eq!(send_all(&mut ledger, &TimeZone::UTC, unix("2026-01-15T00:10Z"), 5 * MIB), 5);
         assert_eq!(send_all(&mut ledger, &TimeZone::UTC, unix(back), 5 * MIB), 0, "{back}");
-        assert_eq!(send_all(&mut ledger, &TimeZone::UTC, unix(back), 6 * MIB), 1, "{back}: it is counted, not closed");
+        assert_eq!(
+            send_all(&mut ledger, &TimeZone::UTC, unix(back), 6 * MIB),
+            1,
+            "{back}: the bytes count, but sharing is not closed"
+        );
     }
 }
 
@@ -105,7 +109,7 @@ fn a_clock_that_was_far_ahead_costs_one_day_only() {
     send_all(&mut ledger, &TimeZone::UTC, unix("2031-05-05T12:00Z"), 5 * MIB);
     assert_eq!(send_all(&mut ledger, &TimeZone::UTC, unix("2026-01-15T12:00Z"), 5 * MIB), 0);
     assert_eq!(send_all(&mut ledger, &TimeZone::UTC, unix("2026-01-16T12:00Z"), 5 * MIB), 5);
-    assert_eq!(ledger.days().len(), 2, "and nobody's history is rewritten");
+    assert_eq!(ledger.days().len(), 2, "the history is unchanged");
 }
 
 #[test]
@@ -140,11 +144,11 @@ fn history_is_kept_for_a_while_and_read_again() {
 #[derive(Debug, Clone)]
 enum Step {
     Reserve(u64),
-    /// Which of the open reservations, and how much of it was sent (of 16).
+    /// An open reservation, and how many sixteenths of it were sent.
     Settle(usize, u64),
     Wait(u64),
     Back(u64),
-    /// Power is cut: what was not stored is forgotten.
+    /// A power failure: everything that was not stored is lost.
     Crash,
 }
 
@@ -167,7 +171,7 @@ proptest! {
         let zone = crate::case::berlin();
         let (mut ledger, mut disk, mut now) = (Ledger::default(), vec![], unix("2026-03-28T12:00+01:00"));
         let mut open: Vec<(String, u64, Reservation)> = vec![];
-        // What really went out, by the day on the wall when it was reserved. What is on its way at a crash has gone out.
+        // The bytes really sent, by the local day of their reservation. Bytes in flight at a crash count as sent.
         let mut out = std::collections::BTreeMap::<String, u64>::new();
         let today = |now: UnixSeconds| Case::default().local(now)[..10].to_owned();
         for step in steps {

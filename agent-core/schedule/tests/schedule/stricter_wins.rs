@@ -1,5 +1,5 @@
-//! For any policy and any choice: what either closes alone is closed with both, what both leave open is open, and of two limits the lower
-//! one holds and is named.
+//! For any policy and any choice: a gate is open exactly if both alone would open it, and the lower of two limits
+//! applies and is named.
 
 use crate::{
     case::{Case, wired},
@@ -46,7 +46,7 @@ fn policies() -> impl Strategy<Value = Policy> {
     )
 }
 
-/// Asks for nothing.
+/// A policy without restrictions.
 fn lax() -> Policy {
     let mut policy = Policy { free_disk: 0, ..Policy::default() };
     policy.rules.metered = true;

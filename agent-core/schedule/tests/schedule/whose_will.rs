@@ -1,4 +1,4 @@
-//! Signals, choices and bounds: what closes which gate, by whose will, and what the person may overrule.
+//! Signals, choices and bounds: what closes which gate, who set it, and what the user may override.
 
 use crate::case::{Case, MAINS, unix, wired};
 use banyan_proto::{
@@ -17,7 +17,7 @@ fn seen<T>(value: T) -> Signal<T> {
     Signal::seen(value, Duration::ZERO)
 }
 
-/// Whether receiving, installing and passing on are open at noon.
+/// Returns whether receiving, installing and forwarding are open at noon.
 fn open(case: &Case) -> (bool, bool, bool) {
     let verdict = case.at(NOON);
     (verdict.receive.is_open(), verdict.install.is_open(), verdict.forward.is_open())
@@ -40,7 +40,7 @@ fn unknown_signals_count_as_documented() {
     assert_eq!(because(&case.at(NOON).receive), &Why::DiskUnknown);
     let mut case = Case::choosing("idle");
     case.signals.presence = Signal::unknown();
-    assert_eq!(open(&case), (true, true, true), "a server has nobody at it");
+    assert_eq!(open(&case), (true, true, true), "a server has no user");
     case.signals.load = Signal::unknown();
     assert_eq!(because(&case.at(NOON).receive), &Why::NotIdle { unquiet: Unquiet::Unknown, by: By::User });
 }
@@ -85,7 +85,7 @@ fn a_metered_network_is_used_only_where_that_was_said_for_it() {
     assert_eq!(open(&case), (false, true, false), "the policy does not allow it");
     case.policy.bounds.metered = true;
     case.signals.network = seen(Network { id: banyan_proto::schedule::NetworkId("other".into()), ..phone });
-    assert_eq!(open(&case), (false, true, false), "another network was not meant");
+    assert_eq!(open(&case), (false, true, false), "the exception covers one network only");
     case.policy.rules.metered = true;
     assert_eq!(open(&case), (true, true, true));
 }
@@ -127,7 +127,7 @@ fn the_larger_floor_of_free_disk_counts_and_a_deadline_overrides_the_persons_own
     case.policy.bounds.now = true;
     case.signals.free_disk = seen(15 << 30);
     assert_eq!(because(&case.at(NOON).receive), &Why::DiskLow { free: 15 << 30, least: 20 << 30, by: By::User });
-    // Whoever asks for an endless disk is not rid of updates.
+    // An endless minimum does not block updates with a deadline.
     case.choice().free_disk = u64::MAX;
     case.task().deadline = Some(unix("2026-01-01T00:00Z"));
     assert!(case.at(NOON).receive.is_open());
@@ -167,7 +167,7 @@ fn the_earlier_deadline_counts_and_late_machines_get_their_grace_before_installs
     let told = |case: &Case, at: &str| (case.told(&case.at(at).receive), case.told(&case.at(at).install));
     let at_ten = told(&case, "2026-01-14T10:00+01:00");
     assert_eq!(at_ten, ("until 2026-01-14T11:00+01:00".into(), "until 2026-01-14T11:30+01:00".into()));
-    // Switched on two days later.
+    // The machine is switched on two days later.
     case.task().seen = unix("2026-01-16T08:00+01:00");
     let late = told(&case, "2026-01-16T08:00+01:00");
     assert_eq!(late, ("open".into(), "until 2026-01-16T08:15+01:00".into()));
@@ -182,10 +182,10 @@ fn now_lifts_ones_own_windows_and_the_administrators_only_where_the_policy_says_
     case.choice().install = "never".parse().unwrap();
     case.choice().pause = Some(Pause::an_hour(unix("2026-01-14T11:30+01:00")));
     case.task().wish = Wish::Now;
-    assert_eq!(open(&case), (true, true, false), "it is about this computer, not about others");
+    assert_eq!(open(&case), (true, true, false), "the wish concerns this computer, not others");
     assert!(matches!(case.at(NOON).receive, Gate::Open { limit: Limit { pace: Pace::Full, .. } }));
     case.policy.bounds.windows = vec![Kind::Weekly];
-    assert_eq!(open(&case), (false, false, false), "now is no way round the bounds");
+    assert_eq!(open(&case), (false, false, false), "a wish of now does not exceed the bounds");
     case.policy.bounds.windows = Kind::ALL.to_vec();
     case.policy.window = Window::Night;
     assert_eq!(because(&case.at(NOON).receive), &Why::Window { window: Window::Night, by: By::Policy });
@@ -209,7 +209,7 @@ fn pauses_end_as_they_were_meant() {
     assert_eq!(told(Pause::UntilResumed { asked: eleven }), "closed");
     case.policy.bounds.pause = Some(4 * 3600);
     assert_eq!(case.told(&case.at(NOON).install), "until 2026-01-14T15:30+01:00", "no longer than allowed");
-    // In the night of the change, and where 06:00 itself is left out.
+    // In the night of the change, and where 06:00 itself is skipped.
     case.policy.bounds.pause = None;
     case.choice().pause = Some(Pause::UntilTomorrow { asked: unix("2026-03-28T23:30+01:00") });
     assert_eq!(case.told(&case.at("2026-03-29T00:10+01:00").receive), "until 2026-03-29T06:00+02:00");

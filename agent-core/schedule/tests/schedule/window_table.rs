@@ -1,15 +1,15 @@
-//! Windows at the times that go wrong: over midnight, both changes of daylight saving, a clock that is stepped back, weeks that are
-//! empty, full, or have nothing in common, days that do not exist.
+//! Windows at difficult times: across midnight, at both changes of daylight saving time, after the clock is stepped
+//! back, weeks that are empty, full or disjoint, and days that do not exist.
 
 use crate::case::{Case, unix, zone};
 use banyan_proto::schedule::{Announcement, By, Gate, Limit, Pace, Stage, Why, Window};
 
-/// What is told about receiving at each time, and when it is asked again (local time).
+/// Checks the receive gate at each time, and when the verdict is next asked for (local time).
 fn check(name: &str, case: &Case, rows: &[(&str, &str, &str)]) {
     for (at, told, next) in rows {
         assert_eq!(case.told(&case.at(at).receive), *told, "{name} at {at}");
         let asked = case.next_change(unix(at)).map_or("never".to_owned(), |at| case.local(at));
-        assert_eq!(asked, *next, "{name} at {at}: asked again");
+        assert_eq!(asked, *next, "{name} at {at}: next change");
     }
 }
 
@@ -74,16 +74,16 @@ fn a_window_in_the_hour_that_comes_twice() {
     ];
     check("twice", &Case::choosing("Sun 02:00-02:30"), &rows);
     let rows = [("2026-10-25T02:30+02:00", "open", "2026-10-25T02:00+01:00")];
-    check("open until the clock is put back before its beginning", &Case::choosing("Sun 02:30-04:00"), &rows);
+    check("open until the clock is set back before its beginning", &Case::choosing("Sun 02:30-04:00"), &rows);
 }
 
 #[test]
 fn half_an_hour_of_daylight_saving_and_a_day_that_does_not_exist() {
-    // Lord Howe Island puts its clocks forward by half an hour, at 02:00.
+    // Lord Howe Island sets its clocks forward by half an hour, at 02:00.
     let case = Case { zone: zone("<+1030>-10:30<+11>-11,M10.1.0,M4.1.0"), ..Case::choosing("Sun 02:00-03:00") };
     let rows = [("2026-10-04T01:59+10:30", "until 2026-10-04T02:30+11:00", "2026-10-04T02:30+11:00")];
     check("half an hour", &case, &rows);
-    // An island that goes over the date line at midnight after Sunday, 2026-05-03: Monday is left out.
+    // An island that crosses the date line at midnight after Sunday, 2026-05-03: Monday is skipped.
     let case = Case { zone: zone("<-11>11<+13>-13,M5.2.1/0,M12.5.0/0"), ..Case::choosing("Mon 00:00-24:00") };
     let rows = [("2026-05-08T12:00-11:00", "until 2026-05-18T00:00+13:00", "2026-05-18T00:00+13:00")];
     check("no Monday", &case, &rows);
@@ -110,7 +110,7 @@ fn an_empty_week_says_that_it_never_opens_and_a_full_one_never_asks() {
     check("empty", &empty, &[("2026-01-14T12:00+01:00", "closed", "never")]);
     let expected = Gate::Closed { because: Why::NeverOpens { by: By::User }, until: None };
     assert_eq!(empty.at("2026-01-14T12:00+01:00").forward, expected);
-    assert!(empty.at("2026-01-14T12:00+01:00").install.is_open(), "installing has a window of its own");
+    assert!(empty.at("2026-01-14T12:00+01:00").install.is_open(), "installing has its own window");
     for full in ["any", "Mon-Sun 00:00-24:00"] {
         check(full, &Case::choosing(full), &[("2026-03-29T01:30+01:00", "open", "never")]);
     }
@@ -151,7 +151,7 @@ fn a_deadline_in_a_closed_window_opens_receiving_and_installing() {
     assert_eq!(
         announced("2026-01-13T13:59:59+01:00"),
         [],
-        "the night before comes first, and a day is the earliest word"
+        "the window opens before the deadline, and a day ahead is the earliest announcement"
     );
     assert_eq!(announced("2026-01-13T14:00+01:00"), both(24 * 3600));
     assert_eq!(announced("2026-01-14T10:00+01:00"), both(4 * 3600));
@@ -168,5 +168,5 @@ fn a_deadline_in_a_closed_window_opens_receiving_and_installing() {
     let forced = Limit { rate: None, pace: Pace::Full, deadline: Some(deadline) };
     assert_eq!(after.receive, Gate::Open { limit: forced });
     assert!(after.install.is_open());
-    assert_eq!(case.told(&after.forward), "until 2026-01-14T22:00+01:00", "what is for others has no deadline");
+    assert_eq!(case.told(&after.forward), "until 2026-01-14T22:00+01:00", "sharing has no deadline");
 }

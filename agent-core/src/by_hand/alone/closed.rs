@@ -1,21 +1,22 @@
-//! Where the way without an order is closed, said before anybody hands a file over. The installer asks for itself again.
+//! Checks whether an agent may install packages without a server, before anyone sends a file. The installer repeats
+//! the check.
 
 use crate::for_one::refused;
 use banyan_proto::{Reason, api::ApiError, local::Mode};
 
-/// Whether the way without an order is closed to an agent that runs like this.
+/// Returns why an agent that runs like this may not install packages without an order; `None` when it may.
 pub(super) fn closed(mode: Mode, may_have_rights: bool, privileged: bool) -> Option<ApiError> {
     let detail = match mode {
         Mode::System => {
-            "this computer belongs to no server yet, so it does not know whose packages to trust; enrol it with a join code, \
-             then open the package again"
+            "this computer is not set up yet, so it does not know which publishers to trust; enter a join code, then \
+             open the package again"
         }
         Mode::User if cfg!(windows) => {
-            "on Windows packages are not installed without a server yet; enrol with a join code"
+            "on Windows, packages cannot be installed without a server yet; enrol with a join code"
         }
         Mode::User if privileged || may_have_rights => {
-            "without a server packages are only installed by a Banyan that runs with nobody's rights but yours; start it as \
-             an ordinary user (`banyan-tray --own-agent`), or enrol this one with a join code"
+            "without a server, only a Banyan that runs with your own rights can install packages; start it as an \
+             ordinary user (`banyan-tray --own-agent`), or enrol this one with a join code"
         }
         Mode::User => return None,
     };
@@ -32,7 +33,7 @@ mod tests {
         for (mode, fixed, privileged) in
             [(Mode::System, false, false), (Mode::User, true, false), (Mode::User, false, true)]
         {
-            let closed = closed(mode, fixed, privileged).expect("it is closed");
+            let closed = closed(mode, fixed, privileged).expect("installing without a server is refused");
             assert_eq!(closed.reason, Reason::NotAllowed, "{mode:?} {fixed} {privileged}");
         }
     }

@@ -1,4 +1,4 @@
-//! What becomes of it when the machine enrols: floors go with it, nothing else does (rule N11).
+//! Ends standalone mode when the machine enrols: version floors are carried over, nothing else is (rule N11).
 
 use super::{ORDERS, TRUST, order::AloneOrder};
 use crate::{
@@ -8,7 +8,8 @@ use crate::{
 use banyan_proto::Reason;
 use banyan_trust::{PersonalTrust, TrustStore};
 
-/// What the machine learnt of these publishers before it enrolled with a server of theirs: no floor falls by that (N11).
+/// Returns what the machine learnt about these publishers before it enrolled with their server, so that no version
+/// floor falls (rule N11).
 ///
 /// # Errors
 /// When the database fails or the record is damaged.
@@ -17,7 +18,8 @@ pub(crate) fn learned(state: &State, root: &str) -> Result<Option<TrustStore>, S
     Ok(trust.for_server(root))
 }
 
-/// The machine belongs to a server. What was installed without one stays where it is; it is told of in the history alone.
+/// Drops the standalone orders once the machine belongs to a server. Software installed without a server stays; the
+/// history alone shows it.
 ///
 /// # Errors
 /// When the database fails or the record is damaged.

@@ -1,12 +1,12 @@
-//! Packages opened by hand on an agent that belongs to a person and to no server: the publishers' signature and the
-//! person's word stand in for the order (rules N10, N11).
+//! Standalone mode: installs package files on a personal agent that belongs to no server. The publisher's signature
+//! and the user's consent replace the server's order (rules N10, N11).
 //!
-//! Only in per-user mode, without root and without any other way to rights: whatever a person opens here can do no more
-//! than a program that they start themselves. What they said to trust is kept, synced, before anything is done because of
-//! it, and again by the installer, which checks everything once more. One package at a time; what was begun is given to
-//! the installer again after a crash, and told to its end like every update ([`order`]).
+//! This works in per-user mode only, without root and without any other way to privileges. A package opened here can
+//! do no more than a program the user starts. The user's consent is stored, synced, before anything relies on it. The
+//! installer stores it separately and repeats every check. One package is installed at a time. After a crash, an
+//! unfinished install is given to the installer again and finished like every update ([`order`]).
 //!
-//! When the machine enrols, this ends: the server's root and orders hold from then on ([`Alone::end`]).
+//! Standalone mode ends when the machine enrols: from then on the server's root and orders apply ([`Alone::end`]).
 
 mod closed;
 mod enrolled;
@@ -47,38 +47,39 @@ use std::{
 use tokio::{sync::OwnedMutexGuard, time::timeout};
 use tracing::info;
 
-/// The record of whom the person trusts.
+/// Database key of the publishers the user trusts.
 const TRUST: &str = "personal trust";
-/// The record of what they had installed.
+/// Database key of the packages the user installed.
 const ORDERS: &str = "personal orders";
-/// Who asks while the last steps of an install are taken is not sent away.
+/// How long a request waits for the last steps of a running install before it is refused.
 const SOON: Duration = Duration::from_secs(5);
 
-/// Where the agent without a server is, and what it may.
+/// The agent in standalone mode.
 pub(crate) struct Alone {
     people: Arc<People>,
-    /// Where content is.
+    /// The content folder.
     folder: PathBuf,
     platform: String,
     launcher: Launcher,
-    /// Why nothing is installed without an order here; none: it is.
+    /// Why packages cannot be installed without an order here; `None` when they can.
     closed: Option<ApiError>,
     trust: Mutex<PersonalTrust>,
-    /// Newest last.
+    /// The orders, newest last.
     orders: Mutex<Vec<AloneOrder>>,
-    /// Held while something is installed, or the machine enrols.
+    /// Locked while something is installed, or while the machine enrols.
     work: Arc<tokio::sync::Mutex<()>>,
     ended: AtomicBool,
 }
 
-/// Nothing is installed here while it lives.
-pub(crate) struct Quiet(#[expect(dead_code, reason = "it is held for its end")] OwnedMutexGuard<()>);
+/// Guard: nothing is installed while it exists.
+pub(crate) struct Quiet(#[expect(dead_code, reason = "held for its drop")] OwnedMutexGuard<()>);
 
 impl Alone {
-    /// What an earlier run left. With how the installer is started goes whether that may give it rights.
+    /// Loads the state of an earlier run. The tuple holds the launcher and whether it may give the installer
+    /// privileges.
     ///
     /// # Errors
-    /// When the database fails or a record is damaged: what was known of older versions would be lost.
+    /// When the database fails or a record is damaged. Starting afresh would lose the known version floors.
     pub(crate) fn open(
         people: Arc<People>,
         folder: PathBuf,
@@ -93,7 +94,8 @@ impl Alone {
         Ok(Arc::new(Self { people, folder, platform, launcher, closed, trust, orders, work, ended }))
     }
 
-    /// What a package file is, and whether a caller with these rights may install it. Blocks on arithmetic.
+    /// Describes a package file and says whether a caller with these rights may install it. Blocks: it verifies
+    /// signatures.
     pub(crate) fn look_at_package(&self, rights: &[Right], head: &[u8], size: u64) -> Result<Package, ApiError> {
         Ok(self.look(rights, head, size)?.0.package)
     }
@@ -107,15 +109,18 @@ impl Alone {
         looked.package.replaces = self.people.installed(&looked.package.package);
         let may = || match rights.contains(&Right::Install) {
             true => None,
-            false => Some(refused(Reason::NotAllowed, "this takes the right to install; only its own user has it")),
+            false => Some(refused(
+                Reason::NotAllowed,
+                "this requires the right to install, which only the agent's own user has",
+            )),
         };
         let found = looked.package.refused.take().or_else(|| has_size(&looked.manifest, bytes.len(), size).err());
         looked.package.refused = found.or_else(may).or_else(|| has_room(&looked, &self.folder).err());
         Ok((looked, head))
     }
 
-    /// Takes a package file in and begins to install it: the release that was `wanted`, of publishers whom the person trusts
-    /// or says to trust now. The right to it was checked by who called.
+    /// Receives a package file and starts to install it. It must be the release `wanted`, from a publisher whom the
+    /// user trusts or trusts now (`consent`). The caller has checked the right to install.
     pub(crate) async fn install(
         self: &Arc<Self>,
         wanted: Digest,
@@ -140,23 +145,23 @@ impl Alone {
         let incoming = Incoming::take(&self.folder, body, &looked.manifest, artifact.digest).await?;
         client::stand_alone(&self.launcher).await.map_err(not_told)?;
         incoming.put(&self.folder.join(artifact.digest.to_string()))?;
-        // From here on it is known and done, whatever happens to this process.
+        // From here on the install is recorded and will be finished, even if this process ends.
         let first = !trust.is_owned(&looked.package.package);
         let mut order = AloneOrder::new(&looked, &artifact, head);
         (order.number, order.consent, order.first) = (self.next_number(), consent, first);
         self.keep_trust(learned).and_then(|()| self.keep_order(order.clone())).map_err(|error| not_kept(&error))?;
-        info!(order = %order.id, package = order.package, "a package opened by hand is installed without a server");
+        info!(order = %order.id, package = order.package, "manual install without a server started");
         let id = order.id;
         tokio::spawn(Arc::clone(self).carry_out(order, work));
         Ok(id)
     }
 
-    /// The person does not trust these publishers any more. What is installed of theirs stays.
+    /// Stops trusting a publisher. Software already installed stays.
     pub(crate) async fn forget(&self, root: Digest) -> Result<(), ApiError> {
         let _quiet = self.quiet().await?;
         let mut trust = lock(&self.trust).clone();
         if !trust.forget(root) {
-            return Err(refused(Reason::NotFound, "these publishers are not trusted here"));
+            return Err(refused(Reason::NotFound, "this computer does not trust this publisher"));
         }
         client::stand_alone(&self.launcher).await.map_err(not_told)?;
         client::forget(&self.launcher, root).await.map_err(not_told)?;
@@ -165,7 +170,7 @@ impl Alone {
         Ok(())
     }
 
-    /// Nothing is being installed, and nothing will be as long as the answer lives.
+    /// Returns a guard that keeps anything from being installed while it exists.
     ///
     /// # Errors
     /// When something is being installed.
@@ -173,15 +178,15 @@ impl Alone {
         Ok(Quiet(self.my_turn().await?))
     }
     async fn my_turn(&self) -> Result<OwnedMutexGuard<()>, ApiError> {
-        let busy = |_| refused(Reason::Busy, "a package is being installed; try again when that has ended");
+        let busy = |_| refused(Reason::Busy, "a package is being installed; try again when it has finished");
         timeout(SOON, Arc::clone(&self.work).lock_owned()).await.map_err(busy)
     }
-    /// The machine has enrolled: nothing is installed without an order any more. To be said while it is quiet.
+    /// Ends standalone mode after the machine has enrolled. Call this while a [`Quiet`] guard exists.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
     }
 
-    /// What people see of it.
+    /// Adds trusted publishers and standalone updates to the snapshot.
     pub(crate) fn show(&self, snapshot: &mut Snapshot) {
         let signer = |(root, name): (Digest, &str)| TrustedSigner { root, name: name.to_owned() };
         snapshot.about.signers = lock(&self.trust).trusted().map(signer).collect();

@@ -1,4 +1,5 @@
-//! One package on its way from a person's word to its end: what stands in for an order, and giving it to the installer.
+//! One standalone install, from the user's consent to its result: the record that replaces an order, and the call to
+//! the installer.
 
 use super::{Alone, ORDERS};
 use crate::{
@@ -26,14 +27,14 @@ use std::{
 use tokio::sync::OwnedMutexGuard;
 use tracing::{info, warn};
 
-/// So many that have ended are shown; the history has them all.
+/// Number of finished installs shown; the history lists all of them.
 const SHOWN: usize = 8;
-/// Another installer may still be at work: one that an ended agent had started. Nothing tells when it ends but its lock.
+/// Retry interval. An installer started by an earlier agent may still be running; only its lock shows when it ends.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// An installer that does not answer is asked so often.
+/// How often an installer that does not answer is called.
 const TRIES: u32 = 3;
 
-/// What a person wants installed.
+/// A package that the user wants installed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AloneOrder {
     pub(super) id: DeploymentId,
@@ -49,9 +50,9 @@ pub(super) struct AloneOrder {
     size: u64,
     at: UnixSeconds,
     pub(super) consent: Option<Digest>,
-    /// Nobody had brought a package of this name before.
+    /// Whether no package of this name had been installed before.
     pub(super) first: bool,
-    /// Until it has ended.
+    /// The signed metadata; `None` once the install has finished.
     head: Option<Head>,
 }
 
@@ -77,7 +78,7 @@ impl AloneOrder {
         }
     }
 
-    /// As an update among the others. All of it is here; nothing holds it but the installer.
+    /// Returns the order as an update for the snapshot. All its content is here; it waits only for the installer.
     pub(super) fn update(&self, people: &People, verdict: &Verdict) -> Update {
         let state = match people.notes(self.id).ended {
             None => UpdateState::Installing,
@@ -115,7 +116,7 @@ impl Alone {
     pub(super) fn next_number(&self) -> u64 {
         lock(&self.orders).last().map_or(1, |last| last.number + 1)
     }
-    /// Written down, synced, with those that are to be shown.
+    /// Stores an order, synced, and drops the oldest that are no longer shown.
     pub(super) fn keep_order(&self, order: AloneOrder) -> Result<(), StateError> {
         let mut orders = lock(&self.orders).clone();
         let surplus = (orders.len() + 1).saturating_sub(SHOWN);
@@ -134,7 +135,8 @@ impl Alone {
         let orders = lock(&self.orders);
         orders.iter().filter(|order| self.people.notes(order.id).ended.is_none()).cloned().collect()
     }
-    /// Removes files that an ended run left. Before the first caller is answered: theirs are in the same folder.
+    /// Removes files left by an earlier run. Must run before the first caller is answered, because new files use the
+    /// same folder.
     pub(crate) fn clear(&self) {
         let known: BTreeSet<String> = self.begun().iter().map(|order| order.artifact.to_string()).collect();
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
@@ -143,24 +145,24 @@ impl Alone {
             }
         }
     }
-    /// Takes up what an ended run began.
+    /// Resumes the installs that an earlier run started.
     pub(crate) async fn resume(self: Arc<Self>) {
         for order in self.begun() {
             let work = Arc::clone(&self.work).lock_owned().await;
-            info!(order = %order.id, package = order.package, "taken up again");
+            info!(order = %order.id, package = order.package, "install resumed");
             self.people.seen(order.id, &order.package, &order.version);
             Arc::clone(&self).carry_out(order, work).await;
         }
     }
 
-    /// To its end.
+    /// Runs the installer and records the result.
     pub(super) async fn carry_out(self: Arc<Self>, order: AloneOrder, work: OwnedMutexGuard<()>) {
         let (id, begun) = (order.id, Instant::now());
         let tell = |event: &Event| self.people.happened(id, &order.package, &order.version, event);
         tell(&Event::Installing);
         let finished = self.ask_installer(&order).await;
         let failed = |reason, detail: &str, output: &str, restored| {
-            warn!(order = %id, %reason, detail, "not installed");
+            warn!(order = %id, %reason, detail, "install failed");
             Event::Failed { reason, detail: format!("{detail}\n{output}").trim_end().to_owned(), restored }
         };
         let event = match &finished.outcome {
@@ -171,17 +173,17 @@ impl Alone {
                 Event::Installed { already: *already, milliseconds }
             }
             Outcome::Failed { reason, detail, restored } => failed(*reason, detail, &finished.output, *restored),
-            // Nobody else will try again: the person opens the file once more.
+            // There is no automatic retry: the user can open the file again.
             Outcome::Waits { reason, detail } => failed(*reason, detail, &finished.output, true),
         };
         if order.first && matches!(&event, Event::Failed { restored: true, .. }) {
             let mut trust = lock(&self.trust).clone();
             trust.disown(&order.package);
             if let Err(error) = self.keep_trust(trust) {
-                warn!(%error, "that nothing came of a package could not be noted");
+                warn!(%error, "could not record that the first install of a package failed");
             }
         }
-        // Written down before anything goes that would be needed to begin again.
+        // Record the result before removing anything that a retry would need.
         tell(&event);
         drop(std::fs::remove_file(self.folder.join(order.artifact.to_string())));
         self.let_go(id);
@@ -194,28 +196,28 @@ impl Alone {
             output: String::new(),
         };
         let Some(head) = &order.head else {
-            return failed(Reason::InternalError, "what was signed about it is not here any more".into());
+            return failed(Reason::InternalError, "the package's signed metadata is missing".into());
         };
         let mut left = TRIES;
         loop {
             let job = AloneJob { id: order.id, head: head.clone(), manifest: order.manifest, consent: order.consent };
             let artifact = match File::open(self.folder.join(order.artifact.to_string())) {
                 Ok(artifact) => artifact,
-                Err(error) => return failed(Reason::DiskFailed, format!("its file cannot be opened: {error}")),
+                Err(error) => return failed(Reason::DiskFailed, format!("cannot open the package's file: {error}")),
             };
             match client::run_alone(&self.launcher, job, artifact).await {
                 Ok(Finished { outcome: Outcome::Waits { reason: Reason::PackageManagerBusy, .. }, .. }) => {
                     tokio::time::sleep(ASK_AGAIN).await;
                 }
                 Ok(finished) => return finished,
-                // It may have ended in the middle: it finds out from its journal, given the same job.
+                // The installer may have ended halfway. Given the same job again, it finds out from its journal.
                 Err(error) if left > 1 => {
-                    warn!(order = %order.id, %error, "the installer is asked again");
+                    warn!(order = %order.id, %error, "installer failed; trying again");
                     left -= 1;
                     tokio::time::sleep(ASK_AGAIN).await;
                 }
                 Err(error) => {
-                    // Nothing is known of what is installed now.
+                    // What is installed now is unknown.
                     let outcome =
                         Outcome::Failed { reason: Reason::InternalError, detail: error.to_string(), restored: false };
                     return Finished { outcome, output: String::new() };
@@ -224,12 +226,12 @@ impl Alone {
         }
     }
 
-    /// It has ended: what was signed about it is not needed any more.
+    /// Drops the signed metadata of a finished install.
     fn let_go(&self, id: DeploymentId) {
         let mut orders = lock(&self.orders);
         orders.iter_mut().filter(|order| order.id == id).for_each(|order| order.head = None);
         if let Err(error) = self.people.state().keep(ORDERS, &*orders) {
-            warn!(%error, "the end of a package could not be noted");
+            warn!(%error, "could not record the result of an install");
         }
     }
 }

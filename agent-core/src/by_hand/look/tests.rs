@@ -1,11 +1,12 @@
-//! Every file that must be refused is, and says why; what is shown was signed by whom it is shown with.
+//! Tests that every file that must be refused is refused with a reason, and that everything shown is signed by the
+//! keys shown with it.
 
 use super::*;
 use banyan_trust::fixture::{Signers, manifest};
 
 const NOW: UnixSeconds = UnixSeconds(1_795_000_000);
 
-/// Publishers with one release of `tool`, a machine that trusts them, and the release's package file.
+/// A publisher with one release of `tool`, a machine that trusts it, and the release's package file.
 fn world() -> (Signers, TrustStore, Head) {
     let mut signers = Signers::new(NOW);
     let release = signers.publish(&manifest("tool", 5, 3));
@@ -40,7 +41,7 @@ fn one_of_strangers_is_shown_as_theirs_and_refused() {
         (package.signer.root, package.signer.keys),
         (strangers.root_digest(), vec![strangers.keys["targets"][0].id()])
     );
-    // With true roots around it, the strangers' list is nobody's.
+    // With genuine roots around it, the stranger's list is signed by no known publisher.
     let (_, _, ours) = world();
     let mixed = Head { roots: ours.roots, ..theirs };
     assert_eq!(seen(&trust, &mixed, None).unwrap_err().reason, Reason::MetadataForged);
@@ -59,13 +60,17 @@ fn nothing_is_shown_of_what_nobody_signed() {
 #[test]
 fn a_machine_that_has_heard_more_than_the_file_goes_by_what_it_has_heard() {
     let (mut signers, trust, head) = world();
-    // A later list that still has the release: the file is only old.
+    // A later list still contains the release: the file is merely old.
     let metadata = signers.publish(&manifest("other", 1, 1)).metadata;
     let (_, later) = trust.refresh(&metadata, NOW).unwrap();
     let package = seen(&later, &head, Some(&metadata)).unwrap();
     assert_eq!(refused(&package), None);
-    assert_eq!(refused(&seen(&later, &head, None).unwrap()), Some(Reason::MetadataRolledBack), "nothing proves it");
-    // Withdrawn since: whether or not the list that says so has been seen as the newest.
+    assert_eq!(
+        refused(&seen(&later, &head, None).unwrap()),
+        Some(Reason::MetadataRolledBack),
+        "nothing proves that the release is still listed"
+    );
+    // Withdrawn since, whether or not this machine has seen the list that says so as the newest.
     signers.targets.clear();
     signers.withdrawn.insert("tool/5.json".into(), 3);
     let metadata = signers.publish(&manifest("other", 2, 1)).metadata;
@@ -101,7 +106,7 @@ fn looking_teaches_nothing() {
     assert_eq!(trust, before);
 }
 
-/// Publishers with one release of `tool`, and its package file, shown to somebody who has no server.
+/// Inspects a package file without a server.
 fn alone(trust: &PersonalTrust, head: &Head) -> Result<Package, ApiError> {
     look_alone(trust, head, "linux-x86_64", NOW).map(|looked| looked.package)
 }
@@ -113,16 +118,20 @@ fn without_a_server_the_person_is_asked_once() {
     let package = alone(&nobody, &head).unwrap();
     assert_eq!((package.signer.trusted, package.signer.asks, refused(&package)), (false, true, None));
     assert_eq!(package.signer.root, signers.root_digest());
-    assert_eq!(nobody, PersonalTrust::default(), "looking teaches nothing");
+    assert_eq!(nobody, PersonalTrust::default(), "inspecting changes no trust");
     let (_, trust) = nobody.check(&head, Some(signers.root_digest()), NOW).unwrap();
-    // What they call themselves later is not what they were called when the person said that they trust them.
+    // The name a publisher uses later is not the name the user trusted.
     let mut renamed = manifest("tool", 6, 3);
     renamed.publisher = "Your Bank".into();
     let release = signers.publish(&renamed);
     let head = Head { roots: signers.roots.clone(), targets: release.metadata.targets, manifest: release.manifest };
     let package = alone(&trust, &head).unwrap();
     assert_eq!((package.signer.trusted, package.signer.asks, package.publisher.as_str()), (true, false, ""));
-    assert_eq!(alone(&nobody, &head).unwrap().publisher, "Your Bank", "as they say, while they are not trusted");
+    assert_eq!(
+        alone(&nobody, &head).unwrap().publisher,
+        "Your Bank",
+        "the publisher's claimed name, while it is not trusted"
+    );
 }
 
 #[test]
@@ -144,7 +153,7 @@ fn without_a_server_nobody_is_asked_about_what_cannot_be_installed_anyway() {
     let release = signers.publish(&deb);
     let head = Head { targets: release.metadata.targets, manifest: release.manifest, ..head };
     assert_eq!(refused(&alone(&trust, &head).unwrap()), Some(Reason::NeedsAdministrator));
-    // Its time is over.
+    // After its expiry.
     let late = look_alone(&trust, &head, "linux-x86_64", NOW.plus(400 * 86_400)).unwrap().package;
     assert_eq!(refused(&late), Some(Reason::MetadataExpired));
 }

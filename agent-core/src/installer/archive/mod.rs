@@ -1,6 +1,6 @@
-//! Archives: each release in a folder of its own, and `current`, which is switched from one to the next in an instant.
+//! The install method for archives: each release has its own folder, and `current` is switched atomically between them.
 //!
-//! The old folder stays for going back; so do a few older ones. A release that has to be undone loses its folder.
+//! The previous version's folder is kept for rollback, with a few older ones. Undoing a release removes its folder.
 
 mod name;
 mod read;
@@ -32,23 +32,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How many version folders are kept beside `current` and the one before it.
+/// The number of version folders kept besides `current` and the previous version.
 const OLDER_KEPT: usize = 1;
 
-/// Which release a version folder holds.
+/// Identifies the release in a version folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     version: String,
     sequence: u64,
-    /// BLAKE3 of the manifest.
+    /// The BLAKE3 hash of the manifest.
     manifest: Digest,
-    /// BLAKE3 of the artifact.
+    /// The BLAKE3 hash of the artifact.
     artifact: Digest,
-    /// When it was put here.
+    /// When the release was installed.
     placed: UnixSeconds,
 }
 
-/// The method for archives.
+/// The install method for archives.
 pub(super) struct Archive {
     packages: PathBuf,
 }
@@ -74,7 +74,8 @@ impl Places {
     fn version(&self, folder: &str) -> PathBuf {
         self.versions().join(folder)
     }
-    /// Where a version is unpacked before it gets its name. No version's folder is called that: they end in digits.
+    /// Returns the temporary folder in which a version is unpacked. It cannot clash with a version's folder: those
+    /// names end in digits.
     fn unpacking(&self, folder: &str) -> PathBuf {
         self.versions().join(format!("{folder}.tmp"))
     }
@@ -90,9 +91,9 @@ impl Places {
     fn read_record(&self, folder: &str) -> Option<Record> {
         serde_json::from_slice(&fs::read(self.record(folder)).ok()?).ok()
     }
-    /// A name for the release's folder that is not taken: a kept folder is never written to again.
+    /// Returns an unused folder name for the release: a folder that was kept is never written to again.
     fn free_folder(&self, release: &Release) -> String {
-        // A colon cannot be in a folder's name everywhere; the sequence keeps the names apart.
+        // Some systems forbid colons in folder names. The sequence keeps the names distinct.
         let name = format!("{}-{}", release.version.replace(':', "_"), release.sequence);
         let numbered = (2..).map(|number| format!("{name}.{number}"));
         let mut names = std::iter::once(name.clone()).chain(numbered);
@@ -156,7 +157,7 @@ impl Method for Archive {
                 let to = places.version(folder);
                 fs::rename(places.unpacking(folder), &to)
                     .and_then(|()| sys::sync_folder(&places.versions()))
-                    .doing(|| format!("giving {} its name", to.display()))?;
+                    .doing(|| format!("renaming the unpacked release to {}", to.display()))?;
                 Ok(Progress::More)
             }
             _ => places.switch(Some(folder)).map(|()| Progress::Done),
@@ -186,7 +187,7 @@ impl Method for Archive {
         if step == 0 {
             if places.current()?.as_deref() == Some(folder) {
                 if let Some(previous) = previous.filter(|previous| !places.version(previous).is_dir()) {
-                    let detail = format!("the folder of the old version, {previous}, is gone");
+                    let detail = format!("the folder of the previous version, {previous}, is missing");
                     return Err(Trouble::because(Reason::UndoFailed, detail));
                 }
                 places.switch(previous)?;
@@ -226,15 +227,17 @@ impl Archive {
             Plan::Archive { folder, previous } => {
                 Ok((self.places(&intent.release.package), folder, previous.as_deref()))
             }
-            Plan::Deb { .. } => Err(Trouble::because(Reason::InternalError, "the journal mixes up two kinds")),
+            Plan::Deb { .. } => {
+                Err(Trouble::because(Reason::InternalError, "the journal's plan is for another kind of package"))
+            }
         }
     }
 }
 
-/// Makes folders that everybody can read: installed programs are for all users.
+/// Creates folders that all users can read: they use the programs installed there.
 fn make_folders(path: &Path) -> Result<(), Trouble> {
     let missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
-    let doing = |path: &Path| format!("making the folder {}", path.display());
+    let doing = |path: &Path| format!("creating the folder {}", path.display());
     for folder in missing.into_iter().rev() {
         let made = DirBuilder::new().create(folder);
         let made = made.and_then(|()| sys::mode(true).map_or(Ok(()), |mode| fs::set_permissions(folder, mode)));

@@ -1,39 +1,42 @@
-//! Names inside archives. A [`SafePath`] can only be made here, and only from a name that stays inside the folder.
+//! Validates names inside archives. Only this module makes a [`SafePath`], and only from a name that stays inside the
+//! folder.
 
 use super::refusal::Refusal;
 
-/// Longest name of one file or folder (bytes), as on most file systems.
+/// Maximum length of one file or folder name (bytes); the limit of most file systems.
 const NAME_BYTES: usize = 255;
-/// Longest path (bytes).
+/// Maximum length of a path (bytes).
 const PATH_BYTES: usize = 4096;
-/// Deepest path (names).
+/// Maximum depth of a path (names).
 const DEPTH: usize = 64;
 
-/// How strict names have to be.
+/// How strictly names are validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rules {
-    /// The tree must be the same on Windows: no reserved names, no `:`, no two names that differ in case only.
+    /// Whether the tree must also work on Windows: no reserved names, no `:`, no two names that differ only in case.
     pub(super) portable: bool,
-    /// Links can be made on this system.
+    /// Whether this system can create links.
     pub(super) links: bool,
 }
 
 impl Rules {
-    /// The rules for an artifact of this platform, unpacked on this machine. Trees made for Linux alone may hold names
-    /// such as `aux.c` and `Foo::Bar.3pm`, which real packages do.
+    /// Returns the rules for an artifact of this platform, unpacked on this machine. Trees for Linux only may contain
+    /// names such as `aux.c` and `Foo::Bar.3pm`, which occur in real packages.
     pub(super) fn for_platform(platform: &str) -> Self {
         let portable = cfg!(windows) || !platform.starts_with("linux");
         Self { portable, links: super::super::sys::LINKS }
     }
 }
 
-/// A path below the folder that is unpacked into: relative, `/` between names, no `.`, no `..`. Empty for the folder itself.
+/// A path below the target folder: relative, `/` between names, no `.`, no `..`. Empty for the target folder itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct SafePath(String);
 
 impl SafePath {
+    /// Parses a raw name.
+    ///
     /// # Errors
-    /// When the name is absolute, climbs, or is not allowed by the rules.
+    /// When the name is absolute, contains `..`, or breaks the rules.
     pub(super) fn parse(raw: &[u8], rules: Rules) -> Result<Self, Refusal> {
         let text = text(raw)?;
         if text.starts_with('/') {
@@ -55,11 +58,11 @@ impl SafePath {
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
-    /// The folder itself.
+    /// Whether this is the target folder itself.
     pub(super) fn is_root(&self) -> bool {
         self.0.is_empty()
     }
-    /// All folders that it is in, outermost first, without the root.
+    /// Returns all parent folders, outermost first, without the root.
     pub(super) fn parents(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(end, _)| &self.0[..end])
     }
@@ -68,11 +71,11 @@ impl SafePath {
     }
 }
 
-/// The target of a symbolic link at `at`: first any number of `..` that do not climb out, then names only.
+/// Validates the target of a symbolic link at `at`: any number of `..` that stay inside the tree, then names only.
 ///
-/// This form is enough to be safe without knowing the other links: the `..` are taken from the folder that holds the
-/// link, which is a real one (nothing is written through links), and going down through another link ends where that one
-/// may point to. A `..` after a name would be taken from wherever a link of that name leads, so it is refused.
+/// This form is safe without knowing the other links. The `..` start from the folder that contains the link, and that
+/// folder is real because nothing is written through links. A path down through another link ends only where that link
+/// may point. A `..` after a name is refused: it would start from wherever a link of that name leads.
 pub(super) fn link_target(at: &SafePath, raw: &[u8], rules: Rules) -> Result<String, Refusal> {
     let target = text(raw)?;
     let leaves = || Refusal::LinkLeaves { path: at.as_str().into(), target: target.into() };
@@ -102,10 +105,10 @@ fn text(raw: &[u8]) -> Result<&str, Refusal> {
         return refuse("it is too long");
     }
     if text.chars().any(char::is_control) {
-        return refuse("it holds a NUL or another control character");
+        return refuse("it contains a NUL or another control character");
     }
     if text.contains('\\') {
-        return refuse("it holds a backslash");
+        return refuse("it contains a backslash");
     }
     let bytes = text.as_bytes();
     if bytes.len() >= 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' && !text[2..].starts_with(':') {
@@ -123,7 +126,7 @@ fn check_name(path: &str, name: &str, rules: Rules) -> Result<(), Refusal> {
         return Ok(());
     }
     if name.contains([':', '<', '>', '"', '|', '?', '*']) {
-        return refuse("it holds a character that Windows does not allow");
+        return refuse("it contains a character that Windows does not allow");
     }
     if name.ends_with(['.', ' ']) {
         return refuse("Windows drops the dot or space at the end of a name");
@@ -134,7 +137,7 @@ fn check_name(path: &str, name: &str, rules: Rules) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `con`, `NUL.txt`, `Com1`, …: devices in every folder of Windows, whatever ending they have.
+/// Whether Windows reserves the name for a device in every folder, whatever its extension: `con`, `NUL.txt`, `Com1`, …
 fn is_reserved(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).trim_end().to_ascii_uppercase();
     let numbered = |prefix: &str| {

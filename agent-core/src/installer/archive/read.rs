@@ -1,4 +1,4 @@
-//! Reads archives as a sequence of entries. `tar`, `zip` and `zstd` are used as parsers only: nothing in here writes.
+//! Reads archives as a sequence of entries. `tar`, `zip` and `zstd` serve as parsers only: nothing here writes.
 
 use super::{read_tar, read_zip, refusal::Refusal, scan::most_bytes};
 use crate::installer::trouble::{Doing, Trouble};
@@ -11,16 +11,16 @@ use std::{
     rc::Rc,
 };
 
-/// One entry, as the archive has it: nothing about it has been judged.
+/// One entry as the archive describes it, not yet validated.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) path: Vec<u8>,
     pub(super) what: What,
-    /// Unix mode bits.
+    /// The Unix mode bits.
     pub(super) mode: u32,
 }
 
-/// What an entry says it is.
+/// The entry's declared type.
 #[derive(Debug)]
 pub(super) enum What {
     File { size: u64 },
@@ -30,10 +30,10 @@ pub(super) enum What {
     Special(&'static str),
 }
 
-/// Takes an entry and its content, in the archive's order.
+/// A callback that receives each entry and its content, in the archive's order.
 pub(super) type Visit<'a> = dyn FnMut(&Entry, &mut dyn Read) -> Result<(), Trouble> + 'a;
 
-/// What the file is, by its first bytes; by the ending of its name where those say nothing.
+/// The archive format, detected from the first bytes, or from the file name's extension where those are inconclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Tar,
@@ -42,11 +42,11 @@ enum Format {
     Zip,
 }
 
-/// Reads the whole archive, to its last byte, so that check sums at the end are compared too.
+/// Reads the whole archive to its last byte, so that check sums at the end are verified too.
 ///
 /// # Errors
-/// Whatever `visit` says, and when the archive is damaged or unpacks to too much: decompressed bytes are counted as they
-/// come, whatever the headers claim.
+/// Any error of `visit`. Also when the archive is damaged or unpacks to too much: decompressed bytes are counted as
+/// they are read, whatever the headers claim.
 pub(super) fn walk(archive: &Path, file_name: &str, visit: &mut Visit<'_>) -> Result<(), Trouble> {
     let doing = || format!("reading {}", archive.display());
     let mut file = File::open(archive).doing(doing)?;
@@ -63,7 +63,7 @@ pub(super) fn walk(archive: &Path, file_name: &str, visit: &mut Visit<'_>) -> Re
             Err(error) => Err(broken(error).into()),
         },
     };
-    // The parsers wrap the budget's error in their own words.
+    // The parsers wrap the budget's error in a message of their own.
     if budget.is_spent() { Err(Refusal::TooLarge(budget.0.limit).into()) } else { walked }
 }
 
@@ -89,18 +89,18 @@ fn recognise(file: &mut File, name: &str) -> io::Result<Result<Format, Refusal>>
     } else {
         None
     };
-    // Very old tar files have no mark.
+    // Very old tar files have no magic number.
     let by_name = || name.to_ascii_lowercase().ends_with(".tar").then_some(Format::Tar);
-    let known = "an archive is a tar, tar.gz, tar.zst or zip file; this one begins like none of them";
+    let known = "it is not a tar, tar.gz, tar.zst or zip file";
     Ok(by_content.or_else(by_name).ok_or_else(|| Refusal::Unsupported(known.into())))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+#[expect(clippy::needless_pass_by_value, reason = "passed to map_err")]
 pub(super) fn broken(error: io::Error) -> Refusal {
     Refusal::Broken(error.to_string())
 }
 
-/// How many bytes may still come out of the archive.
+/// The number of bytes that may still be decompressed.
 #[derive(Clone)]
 pub(super) struct Budget(Rc<Counter>);
 
@@ -116,7 +116,7 @@ impl Budget {
     fn is_spent(&self) -> bool {
         self.0.used.get() > self.0.limit
     }
-    /// Counts everything read through it, and fails from the limit on.
+    /// Wraps a reader: counts all bytes read through it, and fails once the limit is reached.
     pub(super) fn count<R: Read>(&self, inner: R) -> Counted<R> {
         Counted { inner, budget: self.clone() }
     }

@@ -1,5 +1,5 @@
-//! tar. Long names and pax headers are read here, not by the `tar` crate, which would read them without any bound; and
-//! a header that means different sizes to different programs is refused.
+//! Reads tar archives. Long names and pax headers are parsed here, because the `tar` crate reads them without any
+//! bound. A header whose size different programs would interpret differently is refused.
 
 use super::{
     read::{Entry, Visit, What, broken},
@@ -9,10 +9,10 @@ use crate::installer::trouble::Trouble;
 use std::io::Read;
 use tar::{EntryType, Header};
 
-/// Largest extended header (bytes). They hold a path or two.
+/// Maximum size of an extended header (bytes). It holds a path or two.
 const EXTENDED_BYTES: u64 = 64 << 10;
 
-/// What the headers before an entry say about it.
+/// Attributes of the next entry, collected from the headers before it.
 #[derive(Default)]
 struct Extended {
     long_path: Option<Vec<u8>>,
@@ -53,14 +53,14 @@ pub(super) fn walk(input: impl Read, visit: &mut Visit<'_>) -> Result<(), Troubl
 fn describe(header: &Header, size: u64, extended: Extended) -> Result<Entry, Refusal> {
     let Extended { long_path, long_target, pax } = extended;
     if pax.size.is_some_and(|said| said != size) {
-        let text = "a pax header gives a file another size than its own header does".to_owned();
+        let text = "a pax header gives a file a different size from the file's own header".to_owned();
         return Err(Refusal::Unsupported(text));
     }
     let path = pax.path.or(long_path).unwrap_or_else(|| header.path_bytes().into_owned());
     let target = pax.target.or(long_target).or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
     let mode = header.mode().map_err(broken)?;
     let what = match header.entry_type() {
-        // Before there was a type for folders, they were empty files with a slash at the end.
+        // Before tar had a type for folders, they were empty files whose names end with a slash.
         EntryType::Regular if path.ends_with(b"/") && size == 0 => What::Folder,
         EntryType::Regular | EntryType::Continuous => What::File { size },
         EntryType::Directory => What::Folder,
@@ -91,7 +91,8 @@ fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 impl Pax {
-    /// Records are `LENGTH KEY=VALUE\n`, LENGTH counting the whole record. Values may hold anything, newlines included.
+    /// Parses pax records, `LENGTH KEY=VALUE\n`, where LENGTH counts the whole record. Values may contain anything,
+    /// including newlines.
     fn parse(mut bytes: &[u8]) -> Result<Self, Refusal> {
         let damaged = || Refusal::Broken("a pax header cannot be read".into());
         let mut pax = Self::default();
@@ -107,7 +108,7 @@ impl Pax {
                 b"linkpath" => pax.target = Some(value),
                 b"size" => pax.size = Some(number(&value).ok_or_else(damaged)?),
                 key if key.starts_with(b"GNU.sparse.") => {
-                    return Err(Refusal::Unsupported("it has a sparse file, which is not supported".into()));
+                    return Err(Refusal::Unsupported("it contains a sparse file, which is not supported".into()));
                 }
                 _ => {}
             }

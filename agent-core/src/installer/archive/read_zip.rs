@@ -1,4 +1,5 @@
-//! zip. The central directory decides, in both passes; what comes out of each file is held against what it says.
+//! Reads zip archives. The central directory is authoritative in both passes; each file's content is checked against
+//! it.
 
 use super::{
     read::{Budget, Entry, Visit, What, broken},
@@ -8,7 +9,7 @@ use crate::installer::trouble::Trouble;
 use std::io::{Read, Seek};
 use zip::{ZipArchive, result::ZipError};
 
-/// Longest target of a symbolic link (bytes).
+/// Maximum length of a symbolic link's target (bytes).
 const TARGET_BYTES: u64 = 4096;
 
 const KIND: u32 = 0o170_000;
@@ -26,7 +27,7 @@ pub(super) fn walk(input: impl Read + Seek, budget: &Budget, visit: &mut Visit<'
         let mode = file.unix_mode().unwrap_or(if folder { FOLDER | 0o755 } else { FILE | 0o644 });
         let mut content = budget.count(file);
         let what = match mode & KIND {
-            // Folders are known by their slash; some programs give them no kind, or a file's.
+            // A trailing slash marks a folder. Some programs set no type for folders, or a file's.
             0 | FILE | FOLDER if folder => What::Folder,
             0 | FILE => What::File { size },
             SYMLINK if size <= TARGET_BYTES => {
@@ -43,7 +44,7 @@ pub(super) fn walk(input: impl Read + Seek, budget: &Budget, visit: &mut Visit<'
 
 fn damaged(error: ZipError) -> Refusal {
     match error {
-        ZipError::UnsupportedArchive(why) => Refusal::Unsupported(format!("it is made in an unsupported way: {why}")),
+        ZipError::UnsupportedArchive(why) => Refusal::Unsupported(format!("it uses an unsupported zip feature: {why}")),
         other => Refusal::Broken(other.to_string()),
     }
 }

@@ -1,6 +1,6 @@
-//! Why an archive is not unpacked. Names are shown escaped: they come from whoever made the archive.
+//! Reasons for refusing an archive. Names are shown escaped, because they come from the archive's author.
 
-/// One reason to refuse an archive as a whole; nothing of it is unpacked then.
+/// A reason to refuse a whole archive; nothing of it is unpacked then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("{0:?} is an absolute path")]
@@ -11,15 +11,15 @@ pub(crate) enum Refusal {
     Name { path: String, why: &'static str },
     #[error("{path:?} is a link to {target:?}, which leaves the folder")]
     LinkLeaves { path: String, target: String },
-    #[error("{path:?} is a hard link to {target:?}, which is no file that came before it")]
+    #[error("{path:?} is a hard link to {target:?}, which is not an earlier file of the archive")]
     HardLink { path: String, target: String },
     #[error("{path:?} would be written through the link or file {through:?}")]
     Through { path: String, through: String },
-    #[error("{path:?} is there twice, or differs only in case from {other:?}")]
+    #[error("{path:?} appears twice, or differs only in case from {other:?}")]
     Collides { path: String, other: String },
     #[error("{path:?} is {what}")]
     Special { path: String, what: &'static str },
-    #[error("{0:?} asks for set-user-id or set-group-id")]
+    #[error("{0:?} sets the set-user-id or set-group-id bit")]
     SetId(String),
     #[error("{path:?} is a link, and links cannot be unpacked on this system")]
     NoLinks { path: String },
@@ -29,18 +29,18 @@ pub(crate) enum Refusal {
     TooLarge(u64),
     #[error("an extended header is larger than {0} bytes")]
     HeaderTooLarge(u64),
-    #[error("{path:?} says it has {said} bytes and has {found} or more")]
+    #[error("{path:?} declares {said} bytes but has {found} or more")]
     Lies { path: String, said: u64, found: u64 },
-    /// Not hostile on its face: damaged, cut short, or not an archive.
-    #[error("it is damaged or cut short: {0}")]
+    /// Not an obvious attack: damaged, truncated, or not an archive.
+    #[error("it is damaged or truncated: {0}")]
     Broken(String),
-    /// Not hostile either: made in a way that is not supported.
+    /// Not an attack either: made in an unsupported way.
     #[error("{0}")]
     Unsupported(String),
 }
 
 impl Refusal {
-    /// Whether it has an entry that must not be unpacked, as opposed to one that cannot be.
+    /// Whether an entry must not be unpacked, as opposed to one that cannot be.
     pub(crate) fn is_attack(&self) -> bool {
         !matches!(self, Self::Broken(_) | Self::Unsupported(_) | Self::NoLinks { .. })
     }

@@ -1,7 +1,7 @@
-//! Judges the entries of an archive one after the other, in the archive's order, remembering the tree so far.
+//! Validates the entries of an archive in the archive's order, and tracks the tree built so far.
 //!
-//! It runs twice over the same bytes: first over the whole archive, with nothing written, then while unpacking. What is
-//! written comes only from the [`Planned`] that it gives.
+//! The scan runs twice over the same bytes: once over the whole archive with nothing written, then again while
+//! unpacking. Only the [`Planned`] values that it returns are written.
 
 use super::{
     name::{Rules, SafePath, link_target},
@@ -10,27 +10,27 @@ use super::{
 };
 use std::collections::HashMap;
 
-/// Most entries.
+/// Maximum number of entries.
 pub(super) const ENTRIES: u64 = 200_000;
-/// Bytes that any archive may unpack to.
+/// Bytes that any archive may unpack to, however small it is.
 const BYTES_FREE: u64 = 64 << 20;
-/// How many times its own size an archive may unpack to, beyond [`BYTES_FREE`]. Programs reach 2 to 10, text 20;
-/// deflate cannot do more than 1032, zstd a million.
+/// The maximum ratio of unpacked to packed size, beyond [`BYTES_FREE`]. Programs reach 2 to 10, text 20; deflate allows
+/// at most 1032, zstd a million.
 const RATIO: u64 = 100;
-/// Bytes that an archive may unpack to, whatever its size.
+/// Maximum bytes that an archive may unpack to, whatever its size.
 const BYTES: u64 = 256 << 30;
-/// Every entry takes about this much room on the disk beside its content (bytes).
+/// Approximate disk space that each entry takes besides its content (bytes).
 const ENTRY_ROOM: u64 = 4096;
 
-/// How much an archive of this many bytes may unpack to (bytes, its own headers included).
+/// Returns how much an archive of `archive` bytes may unpack to (bytes, including the archive's own headers).
 pub(super) fn most_bytes(archive: u64) -> u64 {
     archive.saturating_mul(RATIO).saturating_add(BYTES_FREE).min(BYTES)
 }
 
-/// What is to be written for one entry.
+/// What to write for one entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Planned {
-    /// The folder unpacked into, itself.
+    /// The target folder itself.
     Root,
     Folder(SafePath),
     File {
@@ -42,7 +42,7 @@ pub(super) enum Planned {
         path: SafePath,
         target: String,
     },
-    /// Another name for a file that was written before.
+    /// A second name for a file that was written before.
     HardLink {
         path: SafePath,
         to: SafePath,
@@ -56,12 +56,12 @@ enum Node {
     Link,
 }
 
-/// The tree so far.
+/// The tree found so far.
 pub(super) struct Scan {
     rules: Rules,
     entries: u64,
     bytes: u64,
-    /// By the path in lower case: every path of that spelling, and what is there.
+    /// All paths and their nodes, by the path in lower case.
     tree: HashMap<String, Vec<(String, Node)>>,
 }
 
@@ -70,15 +70,15 @@ impl Scan {
         Self { rules, entries: 0, bytes: 0, tree: HashMap::new() }
     }
 
-    /// Room that everything admitted so far takes on a disk (bytes).
+    /// Returns the disk space that everything admitted so far takes (bytes).
     pub(super) fn room(&self) -> u64 {
         self.bytes.saturating_add(self.entries.saturating_mul(ENTRY_ROOM))
     }
 
-    /// Judges one entry.
+    /// Validates one entry.
     ///
     /// # Errors
-    /// The archive must not be unpacked.
+    /// When the archive must not be unpacked.
     pub(super) fn admit(&mut self, entry: &Entry) -> Result<Planned, Refusal> {
         self.entries += 1;
         if self.entries > ENTRIES {
@@ -119,7 +119,7 @@ impl Scan {
         Ok(planned)
     }
 
-    /// Puts an entry into the tree, with the folders it is in.
+    /// Adds an entry and its parent folders to the tree.
     fn place(&mut self, path: &SafePath, node: Node) -> Result<(), Refusal> {
         for parent in path.parents() {
             let through = |other: &str| Refusal::Through { path: path.as_str().into(), through: other.into() };
@@ -127,7 +127,7 @@ impl Scan {
             for (other, there) in self.like(parent) {
                 let same = other == parent;
                 known |= same;
-                // On a disk that ignores case, a link in another spelling would be followed just as well.
+                // A file system that ignores case would also follow a link spelled in different case.
                 if (same && *there != Node::Folder) || *there == Node::Link {
                     return Err(through(other));
                 }
@@ -162,7 +162,7 @@ impl Scan {
     fn exact(&self, path: &str) -> Option<Node> {
         self.like(path).iter().find(|(other, _)| other == path).map(|(_, node)| *node)
     }
-    /// Everything that is spelled like this, whatever the case.
+    /// Returns all paths that equal `path` when case is ignored.
     fn like(&self, path: &str) -> &[(String, Node)] {
         self.tree.get(&path.to_lowercase()).map_or(&[], Vec::as_slice)
     }

@@ -1,5 +1,5 @@
-//! The two passes over an archive: look at everything, then write. Writing goes through a capability for the one
-//! folder (`cap-std`): even a path that the scan let through by mistake cannot leave it.
+//! The two passes over an archive: validate everything, then write. Writing goes through a capability for the target
+//! folder (`cap-std`), so even a path that the scan let through by mistake cannot escape it.
 
 use super::{
     name::{Rules, SafePath},
@@ -20,16 +20,16 @@ use std::{
     path::Path,
 };
 
-/// So many files are synced one by one. From then on it takes less time to sync the whole disk once at the end, although
-/// that waits for what others have written too.
+/// The number of files that are synced one by one. Beyond it, one sync of the whole disk at the end is faster, although
+/// it also waits for other programs' writes.
 const SYNCED_SINGLY: u64 = 1000;
 
-/// Reads the archive from end to end, writing nothing.
+/// Reads the archive from end to end and writes nothing.
 ///
-/// Gives the room that its content needs (bytes).
+/// Returns the disk space that its content needs (bytes).
 ///
 /// # Errors
-/// The first thing in it that must not be unpacked.
+/// The first entry that must not be unpacked.
 pub(super) fn look(archive: &Path, file_name: &str, rules: Rules) -> Result<u64, Trouble> {
     let mut scan = Scan::new(rules);
     walk(archive, file_name, &mut |entry: &Entry, content: &mut dyn Read| {
@@ -41,7 +41,7 @@ pub(super) fn look(archive: &Path, file_name: &str, rules: Rules) -> Result<u64,
     Ok(scan.room())
 }
 
-/// Unpacks into an existing empty folder and syncs it.
+/// Unpacks the archive into an existing empty folder and syncs it.
 pub(super) fn unpack(archive: &Path, file_name: &str, rules: Rules, into: &Path) -> Result<(), Trouble> {
     let folder = Dir::open_ambient_dir(into, ambient_authority()).doing(|| format!("opening {}", into.display()))?;
     let mut writer = Writer { folder, files: 0, folders: vec![String::new()] };
@@ -53,9 +53,9 @@ pub(super) fn unpack(archive: &Path, file_name: &str, rules: Rules, into: &Path)
 /// Writes below one folder.
 struct Writer {
     folder: Dir,
-    /// How many files were written.
+    /// The number of files written.
     files: u64,
-    /// The folders that were made, and the one that was there.
+    /// The folders created, and the target folder.
     folders: Vec<String>,
 }
 
@@ -71,12 +71,12 @@ impl Writer {
             Planned::Symlink { path, target } => {
                 self.make_parent(&path)?;
                 let made = make_link(&self.folder, &target, path.as_str());
-                made.doing(|| format!("making the link {:?}", path.as_str()))
+                made.doing(|| format!("creating the link {:?}", path.as_str()))
             }
             Planned::HardLink { path, to } => {
                 self.make_parent(&path)?;
                 let made = self.folder.hard_link(to.as_str(), &self.folder, path.as_str());
-                made.doing(|| format!("making the hard link {:?}", path.as_str()))
+                made.doing(|| format!("creating the hard link {:?}", path.as_str()))
             }
         }
     }
@@ -86,8 +86,8 @@ impl Writer {
     }
 
     fn make_folder(&mut self, path: &str) -> Result<(), Trouble> {
-        let doing = || format!("making the folder {path:?}");
-        // Each new one is given its mode, whatever the umask of the installer is.
+        let doing = || format!("creating the folder {path:?}");
+        // Sets the mode of each new folder explicitly: the installer's umask must not affect it.
         for end in path.match_indices('/').map(|(end, _)| end).chain([path.len()]) {
             let path = &path[..end];
             match self.folder.create_dir(path) {
@@ -116,7 +116,7 @@ impl Writer {
         if self.files <= SYNCED_SINGLY || !sys::SYNCS_DISKS { file.sync_all().doing(doing) } else { Ok(()) }
     }
 
-    /// Makes the whole tree survive a power cut.
+    /// Syncs the whole tree, so that it survives a power cut.
     fn sync(&self, into: &Path) -> io::Result<()> {
         if self.files > SYNCED_SINGLY && sys::SYNCS_DISKS {
             return sys::sync_disk(into);
@@ -132,11 +132,11 @@ fn make_link(folder: &Dir, target: &str, path: &str) -> io::Result<()> {
 
 #[cfg(windows)]
 fn make_link(_folder: &Dir, _target: &str, _path: &str) -> io::Result<()> {
-    // The scan has refused it already.
+    // The scan has already refused links.
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Copies exactly `size` bytes; more or fewer mean that the archive lies.
+/// Copies exactly `size` bytes. A different amount means that the archive's headers are wrong.
 fn copy(content: &mut dyn Read, target: &mut dyn Write, path: &str, size: u64) -> Result<(), Trouble> {
     let mut buffer = vec![0; 64 << 10];
     let mut found = 0_u64;

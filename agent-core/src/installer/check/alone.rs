@@ -1,5 +1,5 @@
-//! The check of a job that no server ordered: signed by publishers whom the person trusts, of a kind and for a machine that
-//! it can be installed on without rights (rule N10).
+//! Verifies a job that no server ordered: signed by publishers whom the user trusts, for this machine, and of a kind
+//! that installs without privileges (rule N10).
 
 use super::{
     super::{
@@ -12,7 +12,7 @@ use super::{
 use banyan_proto::{Reason, UnixSeconds};
 
 impl Alone {
-    /// Checks a job. The record that comes with it must be saved before anything is done because of the job.
+    /// Verifies a job. Save the returned record before acting on the job.
     ///
     /// # Errors
     /// The first check that fails.
@@ -25,7 +25,7 @@ impl Alone {
         let (signed, trust) = self.trust.check(&job.head, job.consent, now)?;
         let manifest = signed.manifest();
         if signed.manifest_digest() != job.manifest {
-            let detail = "the release is another one than the person was shown";
+            let detail = "the release is not the one that the person was shown";
             return Err(Trouble::because(Reason::NotAllowed, detail));
         }
         let artifact = manifest.artifact_for(platform).ok_or_else(|| {
@@ -33,7 +33,7 @@ impl Alone {
             Trouble::because(Reason::WrongPlatform, detail)
         })?;
         if artifact.install.kind.needs_administrator() {
-            let detail = format!("{} is a package of the system", artifact.file_name);
+            let detail = format!("{} is a system package", artifact.file_name);
             return Err(Trouble::because(Reason::NeedsAdministrator, detail));
         }
         let release = release(manifest, signed.manifest_digest(), artifact);

@@ -1,4 +1,4 @@
-//! What differs by operating system, behind the same names.
+//! Functions that differ by operating system, under the same names.
 
 #[cfg(unix)]
 mod unix;

@@ -1,4 +1,4 @@
-//! Linux and other Unix systems.
+//! The functions for Linux and other Unix systems.
 
 use nix::{
     libc,
@@ -17,13 +17,13 @@ use std::{
 };
 use tokio::process::{Child, Command};
 
-/// Whether archives may hold symbolic and hard links here.
+/// Whether archives may contain symbolic and hard links here.
 pub(crate) const LINKS: bool = true;
-/// Whether [`sync_disk`] can be used.
+/// Whether [`sync_disk`] works here.
 pub(crate) const SYNCS_DISKS: bool = cfg!(target_os = "linux");
 
-/// Whether this process may do more than the person who started it: it is root's, was given another user's or group's
-/// rights, or capabilities. What cannot be found out counts as yes.
+/// Whether this process has more privileges than the user who started it: root, another user's or group's rights, or
+/// capabilities. Whatever cannot be determined counts as yes.
 pub(crate) fn has_privileges() -> bool {
     geteuid().is_root() || getuid() != geteuid() || getgid() != getegid() || has_capabilities()
 }
@@ -35,17 +35,17 @@ fn has_capabilities() -> bool {
     permitted.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()) != Some(0)
 }
 
-/// Such rights in pieces are a thing of Linux.
+/// Linux alone has capabilities.
 #[cfg(not(target_os = "linux"))]
 fn has_capabilities() -> bool {
     false
 }
 
-/// A folder that belongs to this user or root and that nobody else can write; made when missing. Others can look into
-/// it when it is `open` to them.
+/// Verifies or creates a folder that belongs to this user or root and that no other user can write. Other users can
+/// read it if it is `open`.
 ///
-/// With privileges, the same is asked of the folders above it: who could rename one of them could put another folder in
-/// its place, with a record of whom to believe that says something else.
+/// With privileges, the folders above it must pass the same check. A user who could rename one of them could substitute
+/// another folder with another trust record.
 pub(crate) fn own_folder(path: &Path, open: bool) -> io::Result<()> {
     let above: Vec<&Path> = path.ancestors().skip(1).take_while(|_| geteuid().is_root()).collect();
     for folder in above.into_iter().rev().filter(|folder| folder.exists()) {
@@ -55,7 +55,8 @@ pub(crate) fn own_folder(path: &Path, open: bool) -> io::Result<()> {
     check_own(path, false)
 }
 
-/// Where others may write but not rename what is not theirs (as in `/tmp`), what is ours stays in its place.
+/// Verifies one folder. With the sticky bit (as in `/tmp`), others may write but not rename what is not theirs, so our
+/// folder stays in its place.
 fn check_own(path: &Path, sticky_will_do: bool) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     let own = found.uid() == geteuid().as_raw() || found.uid() == 0;
@@ -63,33 +64,33 @@ fn check_own(path: &Path, sticky_will_do: bool) -> io::Result<()> {
     if own && found.is_dir() && !others_write {
         return Ok(());
     }
-    let why = "it is a link, belongs to another user, or others can write it; give the installer a folder of its own below \
-               folders that only root (or this user) can change";
+    let why = "it is a link, belongs to another user, or other users can write it; give the installer a folder of its \
+               own below folders that only root (or this user) can change";
     Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{}: {why}", path.display())))
 }
 
-/// What is written from now on is not made writable for everybody because the caller wanted it so.
+/// Resets the umask inherited from the caller, so that new files are not writable for all users.
 pub(crate) fn forget_callers_mask() {
     umask(Mode::from_bits_truncate(0o022));
 }
 
-/// A file that somebody with fewer rights names: not one that a link of his leads to, nor a pipe that never answers.
+/// Opens a file named by a user with fewer privileges. Refuses symbolic links, and pipes, which might block for ever.
 pub(crate) fn open_named(path: &Path) -> io::Result<File> {
     let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a plain file")) }
 }
 
-/// A new file that only this user can read and write.
+/// Creates a file that only this user can read and write.
 pub(crate) fn private_file(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// The file that is locked. Who cannot open it cannot hold the lock.
+/// Opens the lock file. A user who cannot open it cannot hold the lock.
 pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
     File::options().append(true).create(true).mode(0o600).open(path)
 }
 
-/// Reads at a place of its own: the handle's position may be shared with the agent, which goes on serving the file.
+/// Reads at an explicit offset: the handle's position may be shared with the agent, which continues to serve the file.
 pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     loop {
         match file.read_at(buffer, offset) {
@@ -99,36 +100,36 @@ pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
     }
 }
 
-/// Makes the entries of a folder survive a power cut.
+/// Syncs the entries of a folder, so that they survive a power cut.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Makes everything on the disk that holds `folder` survive a power cut.
+/// Syncs everything on the disk that contains `folder`, so that it survives a power cut.
 #[cfg(target_os = "linux")]
 pub(crate) fn sync_disk(folder: &Path) -> io::Result<()> {
     Ok(nix::unistd::syncfs(File::open(folder)?)?)
 }
 
-/// There is no such call here.
+/// Fails: this system has no such call.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn sync_disk(_folder: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Mode of an unpacked file or folder: 0755, or 0644 for files that are not programs.
+/// Returns the mode of an unpacked file or folder: 0755, or 0644 for files that are not programs.
 pub(crate) fn mode(executable: bool) -> Option<Permissions> {
     Some(Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
 }
 
-/// Bytes free for this user on the disk that holds `at`.
+/// Returns the bytes free for this user on the disk that contains `at`.
 pub(crate) fn free_bytes(at: &Path) -> io::Result<u64> {
     let disk = statvfs(at)?;
     #[expect(clippy::useless_conversion, reason = "the counters are 32 bits wide on some systems")]
     Ok(u64::from(disk.blocks_available()).saturating_mul(u64::from(disk.fragment_size())))
 }
 
-/// The version folder that `current` names in a package's folder.
+/// Returns the version folder to which `current` points in a package's folder.
 pub(crate) fn current(package: &Path) -> io::Result<Option<String>> {
     match fs::read_link(package.join("current")) {
         Ok(target) => Ok(target.strip_prefix("versions").ok().and_then(Path::to_str).map(str::to_owned)),
@@ -137,7 +138,7 @@ pub(crate) fn current(package: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Lets `current` name another version folder, in one instant: a link is made beside it and renamed over it.
+/// Points `current` to another version folder atomically: a link is created beside it and renamed over it.
 pub(crate) fn switch(package: &Path, folder: Option<&str>) -> io::Result<()> {
     let (current, new) = (package.join("current"), package.join(".current.new"));
     let gone = |result: io::Result<()>| match result {
@@ -155,20 +156,20 @@ pub(crate) fn switch(package: &Path, folder: Option<&str>) -> io::Result<()> {
     sync_folder(package)
 }
 
-/// The program gets a process group of its own, whose number is its process id.
+/// Starts the program in its own process group, whose number is its process id.
 pub(crate) fn own_group(command: &mut Command) {
     command.process_group(0);
 }
 
-/// Kills the program and everything in its group. It has not been waited for, so its number is still its own.
+/// Kills the program and its group. The program has not been waited for, so its process id has not been reused.
 pub(crate) fn kill_group(child: &mut Child) {
     if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
-        // Gone already is fine; whoever is left is looked for by nobody.
+        // A group that has already ended is fine. Remaining processes are not searched for.
         let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
     }
 }
 
-/// All that a program started by the installer finds in its environment.
+/// Returns the whole environment of programs that the installer starts.
 pub(crate) fn clean_environment() -> Vec<(&'static str, String)> {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     vec![("PATH", path.into()), ("HOME", "/".into()), ("LC_ALL", "C.UTF-8".into())]

@@ -1,4 +1,4 @@
-//! Windows.
+//! The functions for Windows.
 
 use std::{
     fs::{self, File, Permissions},
@@ -9,66 +9,68 @@ use std::{
 };
 use tokio::process::{Child, Command};
 
-/// Archives may not hold links: making them needs a right that a user's own installer lacks.
+/// Whether archives may contain links. They may not: creating links needs a privilege that a personal installer lacks.
 pub(crate) const LINKS: bool = false;
-/// Whether [`sync_disk`] can be used.
+/// Whether [`sync_disk`] works here.
 pub(crate) const SYNCS_DISKS: bool = false;
 
 /// `CREATE_NEW_PROCESS_GROUP`: Ctrl-C in the agent's console does not reach the program.
 const NEW_PROCESS_GROUP: u32 = 0x0000_0200;
 
-/// Whether this process may do more than any program of the person who started it. Nobody has asked Windows yet, and what
-/// is not known counts as yes.
+/// Whether this process has more privileges than other programs of the user who started it. Not implemented for Windows
+/// yet; unknown counts as yes.
 pub(crate) fn has_privileges() -> bool {
     true
 }
 
-/// A folder of the installer's own. Its access list comes from the folder above, which set-up made for administrators.
+/// Creates a folder for the installer. It inherits the access list of the parent folder, which the set-up restricts to
+/// administrators.
 pub(crate) fn own_folder(path: &Path, _open: bool) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
-/// Windows has no such mask: access lists come from the folder.
+/// Does nothing: Windows has no umask, access lists come from the folder.
 pub(crate) fn forget_callers_mask() {}
 
-/// A file that somebody names.
+/// Opens a file named by the caller.
 pub(crate) fn open_named(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// A new file; access as for the folder it is in.
+/// Creates a file with the access list of its folder.
 pub(crate) fn private_file(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).open(path)
 }
 
-/// The file that is locked.
+/// Opens the lock file.
 pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
     File::options().append(true).create(true).open(path)
 }
 
-/// Reads at a place of its own. It moves the handle's position: the agent opens the file anew for the installer.
+/// Reads at an explicit offset. This moves the handle's position, so the agent opens the file separately for the
+/// installer.
 pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     file.seek_read(buffer, offset)
 }
 
-/// Folders cannot be synced; NTFS keeps a journal of its own.
+/// Does nothing: Windows cannot sync folders, and NTFS keeps a journal of its own.
 pub(crate) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// There is no such call here.
+/// Fails: this system has no such call.
 pub(crate) fn sync_disk(_folder: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Windows knows programs by their names.
+/// Returns `None`: Windows recognises programs by their names.
 pub(crate) fn mode(_executable: bool) -> Option<Permissions> {
     None
 }
 
-/// Bytes free on the disk that holds `at`.
+/// Returns the bytes free on the disk that contains `at`.
 pub(crate) fn free_bytes(at: &Path) -> io::Result<u64> {
-    // Mount points come back from sysinfo without the `\\?\` that the resolved path has.
+    // sysinfo reports mount points without the `\\?\` that the resolved path has.
     let resolved = fs::canonicalize(at)?;
     let plain = PathBuf::from(resolved.to_string_lossy().trim_start_matches(r"\\?\"));
     let disks = sysinfo::Disks::new_with_refreshed_list();
@@ -80,8 +82,8 @@ pub(crate) fn free_bytes(at: &Path) -> io::Result<u64> {
     holder.map(sysinfo::Disk::available_space).ok_or_else(|| io::Error::other("no disk of that name is mounted"))
 }
 
-/// The version folder that `current` names. It is a small file with the folder's name: links need a right that a user's
-/// own installer lacks, and a junction cannot be replaced in one instant.
+/// Returns the version folder to which `current` points. It is a small file with the folder's name: links need a
+/// privilege that a personal installer lacks, and a junction cannot be replaced atomically.
 pub(crate) fn current(package: &Path) -> io::Result<Option<String>> {
     match fs::read_to_string(package.join("current")) {
         Ok(text) => Ok(text.trim_end().strip_prefix(r"versions\").map(str::to_owned)),
@@ -90,7 +92,7 @@ pub(crate) fn current(package: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Lets `current` name another version folder, in one instant: a new file is renamed over it.
+/// Points `current` to another version folder atomically: a new file is renamed over it.
 pub(crate) fn switch(package: &Path, folder: Option<&str>) -> io::Result<()> {
     let (current, new) = (package.join("current"), package.join("current.new"));
     let Some(folder) = folder else {
@@ -104,12 +106,12 @@ pub(crate) fn switch(package: &Path, folder: Option<&str>) -> io::Result<()> {
     fs::rename(&new, &current)
 }
 
-/// The program is not reached by what is typed in the agent's console.
+/// Shields the program from Ctrl-C in the agent's console.
 pub(crate) fn own_group(command: &mut Command) {
     command.creation_flags(NEW_PROCESS_GROUP);
 }
 
-/// Kills the program and everything it started.
+/// Kills the program and all processes it started.
 pub(crate) fn kill_group(child: &mut Child) {
     if let Some(id) = child.id() {
         let taskkill = system_root().join(r"System32\taskkill.exe");
@@ -120,11 +122,11 @@ pub(crate) fn kill_group(child: &mut Child) {
             .stderr(Stdio::null())
             .status();
     }
-    // When taskkill is missing the program itself ends at least.
+    // Without taskkill, at least the program itself ends.
     let _ = child.start_kill();
 }
 
-/// All that a program started by the installer finds in its environment.
+/// Returns the whole environment of programs that the installer starts.
 pub(crate) fn clean_environment() -> Vec<(&'static str, String)> {
     let root = system_root();
     let text = |path: PathBuf| path.display().to_string();

@@ -1,5 +1,5 @@
-//! A person's own installer: what it lets in without an order, and that no other installer lets in anything that way,
-//! whoever asks. Whether this process has privileges is an argument here; the real process asks the system.
+//! Verifies which jobs a personal installer accepts without an order, and that no other installer accepts any. Whether
+//! the process has privileges is an argument here; the real process asks the system.
 
 use super::{
     super::{
@@ -17,7 +17,7 @@ use banyan_proto::{DeploymentId, Digest, Reason, UnixSeconds, manifest::Kind};
 use banyan_trust::{fixture::Signers, package::Head};
 use std::{fs, path::PathBuf};
 
-/// A person's machine.
+/// Returns a personal machine.
 fn world() -> World {
     let world = World::before_enrolment();
     alone::stand_alone(&layout(&world), false).map_err(|trouble| trouble.to_string()).unwrap();
@@ -26,7 +26,7 @@ fn world() -> World {
 fn layout(world: &World) -> Layout {
     Layout::open(&world.folders()).map_err(|trouble| trouble.to_string()).unwrap()
 }
-/// What these publishers sign about it; the person says to trust them.
+/// Returns the job for a release signed by these publishers, with the user's consent to trust them.
 fn job_of(publishers: &mut Signers, release: &Release) -> AloneJob {
     let proof = publishers.publish(&release.manifest);
     let manifest = Digest::of(proof.manifest.as_bytes());
@@ -40,7 +40,7 @@ fn give(world: &World, job: &AloneJob, release: &Release, privileged: bool) -> R
     loop {
         let (folders, artifact) = (world.folders(), world.artifact(release));
         match alone::install(&folders, job, artifact, privileged, UnixSeconds::now(), &PLENTY) {
-            // A program that another test starts at this moment may hold a copy of the lock's handle until it has begun.
+            // Another test's child process may hold a copy of the lock's handle until it executes its program.
             Err(trouble) if trouble.reason() == Reason::PackageManagerBusy => {
                 fs::File::open(world.data().join("lock")).unwrap().lock().unwrap();
             }
@@ -56,8 +56,8 @@ fn install(world: &World, job: &AloneJob, release: &Release) -> Outcome {
 fn refused(world: &World, job: &AloneJob, release: &Release) -> Reason {
     let record = || fs::read(world.data().join("alone.json")).ok();
     let before = (record(), world.versions("tool"));
-    let reason = give(world, job, release, false).expect_err("it was begun").reason();
-    assert!((record(), world.versions("tool")) == before, "a refused job has changed something");
+    let reason = give(world, job, release, false).expect_err("the job was accepted").reason();
+    assert!((record(), world.versions("tool")) == before, "a refused job changed something");
     reason
 }
 fn no_longer(job: AloneJob) -> AloneJob {
@@ -72,11 +72,11 @@ fn what_a_person_wants_of_those_they_trust_is_installed() {
     assert_eq!(refused(&world, &no_longer(asked.clone()), &first), Reason::NotConsented);
     assert_eq!(install(&world, &asked, &first), NEW);
     assert_eq!(world.current("tool").as_deref(), Some("1.0-1"));
-    // The same job again, as after a crash; then the next version, without being asked again.
+    // The same job again, as after a crash, then the next version without new consent.
     assert_eq!(install(&world, &asked, &first), ALREADY);
     let second = Release::archive("2.0", 2);
     assert_eq!(install(&world, &no_longer(job(&world, &second)), &second), NEW);
-    // One that does not run.
+    // A version that does not work.
     let broken = Release::archive("3.0", 3).probe(&["/bin/false"]);
     let outcome = install(&world, &no_longer(job(&world, &broken)), &broken);
     assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
@@ -92,10 +92,10 @@ fn an_installer_of_a_server_takes_nothing_without_an_order() {
     let said = alone::stand_alone(&layout(&world), false).unwrap_err();
     assert_eq!(said.reason(), Reason::NotAllowed);
     assert_eq!(refused(&world, &job, &release), Reason::NotAllowed);
-    // Not even with a record beside its own that says otherwise.
+    // A record that grants it does not help.
     fs::write(world.data().join("alone.json"), r#"{"trust":{"signers":{},"owners":{}}}"#).unwrap();
     assert_eq!(refused(&world, &job, &release), Reason::NotAllowed);
-    // Nor one whose administrator has named the publishers of the server to come.
+    // An installer whose administrator has set the root of a future server refuses, too.
     let named = self::world();
     record::name_root(&layout(&named), named.signatories.publishers().root_digest())
         .map_err(|t| t.to_string())
@@ -103,7 +103,7 @@ fn an_installer_of_a_server_takes_nothing_without_an_order() {
     let job = self::job(&named, &release);
     assert_eq!(refused(&named, &job, &release), Reason::NotAllowed);
     assert_eq!(alone::stand_alone(&layout(&named), false).unwrap_err().reason(), Reason::NotAllowed);
-    // Nor one whose own record cannot be read: it may say that it belongs to a server.
+    // So does one whose trust record cannot be parsed: it may belong to a server.
     let damaged = self::world();
     fs::write(damaged.data().join("trust.json"), "{").unwrap();
     let job = self::job(&damaged, &release);
@@ -115,10 +115,10 @@ fn an_installer_with_privileges_takes_nothing_without_an_order() {
     let fresh = World::before_enrolment();
     assert_eq!(alone::stand_alone(&layout(&fresh), true).unwrap_err().reason(), Reason::NotAllowed);
     assert!(!fresh.data().join("alone.json").exists());
-    // Also where a record says that it belongs to a person.
+    // Even when a record says that it belongs to a user.
     let world = world();
     let release = Release::archive("1.0", 1);
-    let trouble = give(&world, &job(&world, &release), &release, true).expect_err("it was begun");
+    let trouble = give(&world, &job(&world, &release), &release, true).expect_err("the job was accepted");
     assert_eq!((trouble.reason(), world.versions("tool")), (Reason::NotAllowed, vec![]));
     let root = world.signatories.publishers().root_digest();
     assert_eq!(alone::forget(&layout(&world), true, root).unwrap_err().reason(), Reason::NotAllowed);
@@ -148,7 +148,7 @@ fn an_installer_that_was_not_told_whose_it_is_takes_nothing() {
     let world = World::before_enrolment();
     let release = Release::archive("1.0", 1);
     assert_eq!(refused(&world, &job(&world, &release), &release), Reason::NotAllowed);
-    // A damaged record is not a missing one.
+    // A damaged record does not count as missing.
     let path: PathBuf = world.data().join("alone.json");
     fs::write(&path, "{}").unwrap();
     assert_eq!(refused(&world, &job(&world, &release), &release), Reason::InternalError);
@@ -161,7 +161,7 @@ fn what_is_wrong_with_a_file_is_not_made_good_by_trust() {
     let (first, second) = (Release::archive("1.0", 1), Release::archive("2.0", 2));
     assert_eq!(install(&world, &job(&world, &first), &first), NEW);
     let good = job(&world, &second);
-    // Another release than was shown; a manifest that nobody signed; a file that is not the manifest's.
+    // A release other than the one shown, a manifest that is not signed, and a file that does not match the manifest.
     let shown = AloneJob { manifest: Digest([7; 32]), ..good.clone() };
     assert_eq!(refused(&world, &shown, &second), Reason::NotAllowed);
     let mut altered = good.clone();
@@ -170,13 +170,13 @@ fn what_is_wrong_with_a_file_is_not_made_good_by_trust() {
     assert_eq!(refused(&world, &altered, &second), Reason::NotPublished);
     let evil = Release { content: Release::archive("6.6", 2).content, ..second.clone() };
     assert_eq!(failed_and_restored(&install(&world, &good, &evil)).0, Reason::BadArtifact);
-    // For other machines, and for the whole system.
+    // For another platform, and of a kind that needs privileges.
     let mut elsewhere = Release::archive("2.1", 3);
     elsewhere.manifest.artifacts[0].platform = "plan9-mips".into();
     assert_eq!(refused(&world, &job(&world, &elsewhere), &elsewhere), Reason::WrongPlatform);
     let deb = Release::new(Kind::Deb, "2.2", 4, b"a deb".to_vec());
     assert_eq!(refused(&world, &job(&world, &deb), &deb), Reason::NeedsAdministrator);
-    // A floor, learnt from what was installed; and other publishers with the same name.
+    // Below the minimum sequence set by an earlier install, and from other publishers with the same package name.
     let mut floor = Release::archive("3.0", 5);
     floor.manifest.min_sequence = 5;
     assert_eq!(install(&world, &job(&world, &floor), &floor), NEW);
@@ -216,12 +216,12 @@ fn when_the_machine_enrols_floors_stay_and_the_servers_orders_are_the_only_way()
     let believe = |said: &Enrolled| record::believe(&layout(&world), said).map_err(|trouble| trouble.to_string());
     believe(&world.signatories.enrolled()).unwrap();
     believe(&world.signatories.enrolled()).unwrap();
-    // Below the floor that was set before there was a server; and no way back to the person's word.
+    // Below the minimum sequence set before there was a server. The user's consent no longer counts either.
     let old = Release::archive("2.0", 2);
     assert_eq!(world.refused(&world.job(&old), &old).reason(), Reason::BelowFloor);
     let next = Release::archive("4.0", 4);
     assert_eq!(refused(&world, &job(&world, &next), &next), Reason::NotAllowed);
     assert_eq!(world.install(&next).outcome, NEW);
-    // What others signed stays as it is.
+    // Packages from other publishers stay unchanged.
     assert_eq!(World::names(&world.package("other").join("versions")), ["1.0-1"]);
 }

@@ -1,4 +1,4 @@
-//! Archives from the job to the switched `current`, and back.
+//! Verifies archive jobs from the start to the switched `current`, and back.
 
 use super::{
     super::{
@@ -17,7 +17,7 @@ use std::{
     process::Command,
 };
 
-/// Passes when the program in the installed folder says this version.
+/// Returns a probe that passes when the program in the installed folder prints this version.
 fn says(version: &str) -> [String; 3] {
     ["/bin/sh".into(), "-c".into(), format!("test \"$(./bin/tool)\" = {version} && test \"$PWD\" = \"{{dir}}\"")]
 }
@@ -82,7 +82,7 @@ fn a_failing_probe_brings_the_old_version_back() {
     let bad = Release::archive("2.0", 2).probe(&["/bin/sh", "-c", "echo cannot find libfoo >&2; exit 3"]);
     let finished = world.install(&bad);
     let (reason, detail) = failed_and_restored(&finished.outcome);
-    assert_eq!((reason, detail), (Reason::ProbeFailed, "the probe ended with code 3"));
+    assert_eq!((reason, detail), (Reason::ProbeFailed, "the probe exited with code 3"));
     assert!(finished.output.contains("cannot find libfoo"), "{}", finished.output);
     assert_eq!(world.current("tool").unwrap(), "1.0-1");
     assert_eq!(world.versions("tool"), ["1.0-1"]);
@@ -181,7 +181,7 @@ fn an_artifact_that_is_not_the_publishers_is_refused() {
         assert_eq!(failed_and_restored(&outcome).0, Reason::BadArtifact);
         world.assert_tidy();
     }
-    // A publisher who signed the right hash and a size that is not the file's.
+    // A publisher who signed the right hash with a size that does not match the file.
     let mut says_less = release;
     says_less.manifest.artifacts[0].size -= 1;
     assert_eq!(failed_and_restored(&world.install(&says_less).outcome).0, Reason::BadArtifact);
@@ -196,7 +196,7 @@ fn changing_the_artifact_after_the_check_changes_nothing() {
     while !matches!(state, super::super::engine::State::Inspect) {
         state = engine.step(state);
     }
-    // The agent kept a handle and writes through it once the hash has been compared.
+    // The agent kept a handle and writes through it after the hash has been verified.
     let evil = Tar::new().program("bin/tool", "#!/bin/sh\necho evil\n").gz();
     fs::File::options().write(true).open(world.path("artifact")).unwrap().write_all(&evil).unwrap();
     while !matches!(state, super::super::engine::State::Ended(_)) {
@@ -219,7 +219,7 @@ fn without_room_nothing_is_begun() {
     assert_eq!(world.run(&world.job(&release), &release, &Room((1 << 20) + (64 << 10))).outcome, NEW);
 }
 
-/// A disk that has no room below one folder, and plenty elsewhere.
+/// A disk that is full below one folder and has space elsewhere.
 struct FullBelow(PathBuf);
 
 impl FreeSpace for FullBelow {
@@ -232,7 +232,7 @@ impl FreeSpace for FullBelow {
 fn each_disk_is_looked_at_before_the_file_is_read() {
     let world = World::new();
     let release = probed("1.0", 1).needs(1);
-    // The handle is of another file: whoever reads it says something else.
+    // The handle is of another file, so any read through it would show.
     let other = Release { content: b"other".to_vec(), ..release.clone() };
     for full in [world.data(), world.root.clone()] {
         assert_eq!(waits(&world.run(&world.job(&release), &other, &FullBelow(full)).outcome), Reason::DiskFull);
@@ -246,7 +246,7 @@ fn each_disk_is_looked_at_before_the_file_is_read() {
 fn what_is_gone_when_it_is_to_be_probed_is_no_success() {
     let world = World::new();
     assert_eq!(world.install(&probed("1.0", 1)).outcome, NEW);
-    // Without a probe of the publisher's, being in place is all that is looked at.
+    // Without a probe, the release only has to be in place.
     let release = Release::archive("2.0", 2);
     let mut engine = world.engine(&world.job(&release), &release, &PLENTY);
     let mut state = super::super::engine::State::Recover;
@@ -275,7 +275,7 @@ fn a_disk_that_fills_up_in_the_middle_is_put_in_order_and_waited_for() {
     let free = Disks.free_bytes(&world.root).unwrap();
     let looked = world.run(&world.job(&release), &release, &Disks).outcome;
     let begun = World::names(&world.root);
-    // Another program takes the room after we looked.
+    // Another program takes the space after the check.
     let filled = world.install(&release).outcome;
     let left = world.versions("tool");
     disk.grow();

@@ -1,4 +1,4 @@
-//! Programs that hang, that print for ever, that look around.
+//! Tests programs that hang, print for ever, or inspect their environment.
 
 use super::super::command::{Ended, Line, OUTPUT_BYTES, Talk};
 use super::world::command;
@@ -21,7 +21,7 @@ fn time_out_kills_the_whole_process_group() {
     let folder = tempfile::tempdir().unwrap();
     let held = folder.path().join("held");
     assert!(Command::new("mkfifo").arg(&held).status().unwrap().success());
-    // Whoever lives holds the pipe; its end is seen when the last one is dead.
+    // Every living process of the group holds the pipe open; the reader sees its end when the last one has died.
     let (tell, told) = mpsc::channel();
     thread::spawn(move || {
         let end = File::open(held).and_then(|mut pipe| pipe.read_to_end(&mut Vec::new()));
@@ -33,7 +33,7 @@ fn time_out_kills_the_whole_process_group() {
     let ran = hangs.run(&mut Talk::default()).unwrap();
     assert_eq!(ran.ended, Ended::TimedOut);
     assert!(begin.elapsed() < Duration::from_secs(20));
-    told.recv_timeout(Duration::from_secs(20)).expect("something of the group still lives").unwrap();
+    told.recv_timeout(Duration::from_secs(20)).expect("a process of the group is still alive").unwrap();
 }
 
 #[test]

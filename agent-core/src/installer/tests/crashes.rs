@@ -1,4 +1,5 @@
-//! The process dies after every step, once and twice; the next start must find it complete, finish it, or undo it.
+//! Verifies that the installer recovers from a crash after every step, once and twice: the next start finds the install
+//! complete, finishes it, or undoes it.
 
 use super::{
     super::job::Outcome,
@@ -7,7 +8,7 @@ use super::{
 use banyan_proto::Reason;
 use std::fs;
 
-/// More than any job has.
+/// More steps than any job has.
 const STEPS: usize = 20;
 
 fn counting(world: &World, release: Release, then: &str) -> Release {
@@ -32,7 +33,7 @@ fn dying_anywhere_in_an_install_installs_it_once() {
             world.assert_tidy();
         }
     }
-    assert!(ends > 0, "no run came to its end: STEPS is too small to cover all steps");
+    assert!(ends > 0, "no run finished: STEPS is too small to cover all steps");
 }
 
 #[test]
@@ -67,10 +68,10 @@ fn a_release_found_bad_is_not_tried_again_after_a_crash() {
         let written = journal.contains("undoing");
         condemned += usize::from(written);
         if ended || written {
-            assert_eq!((before, probed()), (1, 1), "it was put in place and probed once more after {steps} steps");
+            assert_eq!((before, probed()), (1, 1), "the release was installed and probed again after {steps} steps");
         }
     }
-    assert!(condemned >= 2, "no run died after the verdict had been written down");
+    assert!(condemned >= 2, "no run died after the verdict was written");
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn what_dying_inside_a_step_leaves_is_swept_away() {
     let world = World::new();
     world.install(&Release::archive("1.0", 1));
     let release = Release::archive("2.0", 2).probe(&["bin/tool"]);
-    // Half a copy of the artifact, half a journal beside the place of the journal.
+    // Half a copy of the artifact, and half a journal beside the real one's path.
     world.die_after(3, &release);
     fs::write(world.data().join("staging/half.archive"), b"half").unwrap();
     fs::write(world.data().join("journal.new"), b"{\"inte").unwrap();
@@ -105,7 +106,7 @@ fn what_dying_inside_a_step_leaves_is_swept_away() {
         world.die_after(*steps, &release);
         unpacking.exists()
     });
-    assert!(steps.is_some(), "no step leaves an unpacked tree");
+    assert!(steps.is_some(), "no step leaves a half-unpacked tree");
     fs::remove_dir_all(unpacking.join("bin")).unwrap();
     // Half a switch.
     std::os::unix::fs::symlink("versions/2.0-2", world.package("tool").join(".current.new")).unwrap();

@@ -1,4 +1,5 @@
-//! Debs, with the real dpkg in a root of their own. They need root and dpkg, and say so when they are skipped.
+//! Tests debs with the real dpkg in a root of their own. They need root and dpkg, and print a notice when they are
+//! skipped.
 
 use super::{
     super::{job::WithoutRestore, method::method},
@@ -12,14 +13,14 @@ use std::{
     process::Command,
 };
 
-/// How a deb is made.
+/// The contents of a test deb.
 #[derive(Default)]
 pub(super) struct Recipe<'a> {
-    /// More fields of the control file, each with its newline.
+    /// Additional fields of the control file, each with its newline.
     pub(super) control: &'a str,
-    /// The script run after unpacking. The root must have a shell then ([`give_shell`]).
+    /// The script that runs after unpacking. The root must then have a shell ([`give_shell`]).
     pub(super) postinst: Option<&'a str>,
-    /// Another file, `/usr/share/bulk`.
+    /// The content of an extra file, `/usr/share/bulk`.
     pub(super) bulk: &'a [u8],
 }
 
@@ -31,7 +32,7 @@ pub(super) fn can_install(what: &str) -> bool {
     is_root_for(what)
 }
 
-/// A release of the package `tool`: one file, `/usr/share/tool/VERSION`, and one setting, `/etc/tool.conf`.
+/// Returns a release of the package `tool`: one file, `/usr/share/tool/VERSION`, and one setting, `/etc/tool.conf`.
 pub(super) fn deb(version: &str, sequence: u64, recipe: &Recipe<'_>) -> Release {
     let dir = tempfile::tempdir().unwrap();
     let tree = dir.path().join("tree");
@@ -66,7 +67,7 @@ fn plain(version: &str, sequence: u64) -> Release {
     deb(version, sequence, &Recipe::default())
 }
 
-/// What dpkg's database says: status and version.
+/// Returns status and version from dpkg's database.
 pub(super) fn state(world: &World) -> String {
     let mut query = Command::new("dpkg-query");
     query.arg(format!("--admindir={}/var/lib/dpkg", world.root.display()));
@@ -74,12 +75,12 @@ pub(super) fn state(world: &World) -> String {
     String::from_utf8(out.stdout).unwrap()
 }
 
-/// The files of the package that are there.
+/// Returns the package's files that exist.
 fn files(world: &World) -> Vec<String> {
     World::names(&world.root.join("usr/share/tool"))
 }
 
-/// A shell in the root, for packages' scripts.
+/// Puts a shell into the root, for packages' scripts.
 pub(super) fn give_shell(world: &World) {
     let libraries = Command::new("ldd").arg("/bin/sh").output().unwrap().stdout;
     let libraries = String::from_utf8(libraries).unwrap();
@@ -105,7 +106,7 @@ fn a_deb_is_installed_upgraded_and_found() {
     assert_eq!((state(&world), files(&world)), ("installed 1:2.0-1".into(), vec!["1:2.0-1".into()]));
     assert_eq!(World::names(&world.data().join("kept")), ["tool_1%3a2.0-1_all.deb", "tool_1.0_all.deb"]);
     assert_eq!(world.install(&two).outcome, ALREADY);
-    // A release that deliberately brings back older content.
+    // A release that deliberately restores older content.
     assert_eq!(world.install(&Release { order: plain("1.0", 3).order, ..one.clone() }).outcome, NEW);
     assert_eq!(state(&world), "installed 1.0");
     world.assert_tidy();
@@ -123,7 +124,7 @@ fn a_failing_probe_puts_the_old_deb_back() {
     assert!(finished.output.contains("\n2.0\n"), "the probe did not see the new version: {}", finished.output);
     assert_eq!((state(&world), files(&world)), ("installed 1.0".into(), vec!["1.0".into()]));
     world.assert_tidy();
-    // The old one is still there to go back to.
+    // The previous deb is still kept for rollback.
     assert_eq!(World::names(&world.data().join("kept")), ["tool_1.0_all.deb"]);
 }
 
@@ -203,7 +204,7 @@ fn a_deb_that_is_not_what_the_manifest_says_is_refused() {
     let outcome = world.install(&other).outcome;
     assert_eq!(
         failed_and_restored(&outcome),
-        (Reason::InstallFailed, "the deb is tool 1.0, the manifest says tool 9.0")
+        (Reason::InstallFailed, "the deb is tool 1.0, but the manifest says tool 9.0")
     );
     let outcome = world.install(&Release::new(Kind::Deb, "1.0", 1, b"no deb at all".to_vec())).outcome;
     assert_eq!(failed_and_restored(&outcome).0, Reason::InstallFailed);
@@ -223,7 +224,7 @@ fn what_could_not_be_put_back_is_not_replaced_unless_somebody_said_so() {
     assert_eq!(failed_and_restored(&outcome).0, Reason::CannotRestore);
     assert_eq!(state(&world), "installed 1.0");
 
-    // apt still has it: that is as good as kept.
+    // A deb in apt's cache is as good as a kept one.
     let cache = world.root.join("var/cache/apt/archives");
     fs::create_dir_all(&cache).unwrap();
     fs::write(cache.join("tool_1.0_all.deb"), plain("1.0", 1).content).unwrap();
@@ -233,13 +234,13 @@ fn what_could_not_be_put_back_is_not_replaced_unless_somebody_said_so() {
     fs::remove_dir_all(cache).unwrap();
     forget();
 
-    // The publisher says how to go back.
+    // The publisher supplies an undo command.
     let undo = format!("echo undone > {}/undone", world.root.display());
     let outcome = world.install(&plain("2.0", 2).probe(&["/bin/false"]).undo(&["/bin/sh", "-c", &undo])).outcome;
     assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
     assert!(world.root.join("undone").exists());
 
-    // Whoever deploys says to go on.
+    // The administrator decides to proceed.
     let last = plain("3.0", 3);
     let mut job = world.job(&last);
     job.without_restore = WithoutRestore::GoOn;
@@ -263,7 +264,7 @@ fn another_programs_lock_is_waited_for() {
     assert_eq!(world.install(&two).outcome, NEW);
 }
 
-/// dpkg's own lock, held by this process until the file is dropped.
+/// Takes dpkg's own lock; this process holds it until the file is dropped.
 pub(super) fn hold_lock(world: &World) -> File {
     let file =
         File::options().write(true).create(true).truncate(false).open(world.root.join("var/lib/dpkg/lock")).unwrap();
@@ -271,7 +272,7 @@ pub(super) fn hold_lock(world: &World) -> File {
     file
 }
 
-/// Waits until nobody else has dpkg's lock.
+/// Waits until no other process has dpkg's lock.
 pub(super) fn await_lock(world: &World) {
     lock(&File::options().write(true).open(world.root.join("var/lib/dpkg/lock")).unwrap(), true);
 }
@@ -298,7 +299,7 @@ fn the_size_a_deb_says_it_has_must_be_free() {
     }
     let world = World::new();
     let release = plain("1.0", 1);
-    // Enough for the copy of the deb, not for the 100 KiB that it unpacks to.
+    // Enough for the copy of the deb, but not for the 100 KiB that it unpacks to.
     assert_eq!(waits(&world.run(&world.job(&release), &release, &Room(99 << 10)).outcome), Reason::DiskFull);
     assert_eq!(state(&world), "");
     assert_eq!(world.run(&world.job(&release), &release, &Room(101 << 10)).outcome, NEW);
@@ -312,7 +313,7 @@ fn a_disk_that_fills_up_under_dpkg_is_put_in_order_and_waited_for() {
     let world = World::new();
     let Some(disk) = world.small_disk() else { return };
     assert_eq!(world.install(&plain("1.0", 1)).outcome, NEW);
-    // The deb says that it takes 100 KiB, and takes 3 MiB.
+    // The deb declares 100 KiB but takes 3 MiB.
     let two = deb("2.0", 2, &Recipe { bulk: &noise(), ..Recipe::default() });
     let filled = world.install(&two).outcome;
     let left = state(&world);
@@ -352,7 +353,7 @@ fn a_half_configured_deb_is_finished_at_the_next_start() {
     }
     let world = World::new();
     let release = plain("1.0", 1);
-    // As after a power cut in the middle of dpkg: unpacked, not configured, and the journal says what was wanted.
+    // As after a power cut in the middle of dpkg: unpacked, not configured, with the intent in the journal.
     let intended = (0..20).find(|steps| {
         world.die_after(*steps, &release);
         world.data().join("journal.json").exists()
@@ -369,7 +370,7 @@ fn a_half_configured_deb_is_finished_at_the_next_start() {
     assert_eq!(world.install(&release).outcome, NEW);
     assert_eq!(state(&world), "installed 1.0");
 
-    // The same, but the copy is damaged: it is taken off, and installed anew from the artifact.
+    // The same with a damaged copy: the package is removed and installed again from the artifact.
     let two = plain("2.0", 2);
     (0..20).find(|steps| {
         world.die_after(*steps, &two);
@@ -380,6 +381,10 @@ fn a_half_configured_deb_is_finished_at_the_next_start() {
     fs::write(&staged, b"damaged").unwrap();
     let finished = world.install(&two);
     assert_eq!(finished.outcome, NEW);
-    assert!(finished.output.contains("tool_1.0_all.deb"), "the old one was not put back first: {}", finished.output);
+    assert!(
+        finished.output.contains("tool_1.0_all.deb"),
+        "the previous version was not restored first: {}",
+        finished.output
+    );
     assert_eq!(state(&world), "installed 2.0");
 }

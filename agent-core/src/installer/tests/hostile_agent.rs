@@ -1,6 +1,6 @@
-//! Somebody has taken the agent over: he can write anything into a call and hand over any file. One test for each way to
-//! have something installed that publishers and server did not both sign for this machine, now. The installer is the
-//! real process.
+//! Attacks by a compromised agent, which can write anything into a call and pass any file. Each test tries one way to
+//! install something that publishers and server did not both sign for this machine, now. The installer is the real
+//! process.
 
 use super::{
     super::job::{Job, Outcome},
@@ -15,14 +15,15 @@ use banyan_proto::{
 use banyan_trust::fixture::{Signers, sign_with};
 use serde_json::json;
 
-/// More than a go-ahead is good for (seconds).
+/// Longer than an install permit is valid (seconds).
 const LONG_AGO: u64 = GoAhead::SECONDS + 60;
 
 async fn give(world: &World, job: Job, release: &Release) -> Outcome {
     run(&launcher(world), release.order, job, world.artifact(release)).await.unwrap().outcome
 }
 
-/// Two releases, the first one installed: what is to be prevented is the second.
+/// Returns a machine with the first of two releases installed, and the second one. The attacks try to install the
+/// second.
 async fn world() -> (World, Release) {
     let world = World::new();
     let first = Release::archive("1.0", 1);
@@ -30,7 +31,7 @@ async fn world() -> (World, Release) {
     (world, Release::archive("2.0", 2))
 }
 
-/// Gives the job, which must be refused for this reason and change nothing; gives what was said.
+/// Sends the job, which must be refused for this reason and change nothing. Returns the error's detail.
 async fn refused(world: &World, job: Job, release: &Release, reason: Reason) -> String {
     let record = std::fs::read(world.data().join("trust.json")).unwrap();
     let outcome = give(world, job, release).await;
@@ -43,23 +44,26 @@ async fn refused(world: &World, job: Job, release: &Release, reason: Reason) -> 
     };
     assert_eq!(world.current("tool").unwrap(), "1.0-1");
     assert_eq!(world.versions("tool"), ["1.0-1"]);
-    assert!(std::fs::read(world.data().join("trust.json")).unwrap() == record, "a refused job has taught something");
+    assert!(
+        std::fs::read(world.data().join("trust.json")).unwrap() == record,
+        "a refused job changed the trust record"
+    );
     world.assert_tidy();
     detail
 }
 
-/// The same for a change to what is signed.
+/// Does the same for a change to the signed documents.
 async fn refused_when(reason: Reason, change: impl FnOnce(&World, &mut Papers)) -> String {
     let (world, release) = world().await;
     let mut papers = world.papers(&release);
     change(&world, &mut papers);
     let said = refused(&world, papers.job(&world.signatories), &release, reason).await;
-    // What was changed is all that was wrong.
+    // Without the change, the job is accepted.
     assert_eq!(give(&world, world.job(&release), &release).await, NEW);
     said
 }
 
-/// By a key that is not the server's.
+/// Signs with a key that is not the server's.
 fn forge<T: banyan_proto::signed::Document>(document: &T) -> Signed<T> {
     SigningKey::generate().0.sign(document)
 }
@@ -80,7 +84,7 @@ async fn an_order_of_another_server_under_the_same_key() {
 #[tokio::test]
 async fn an_order_of_before_the_server_was_restored() {
     refused_when(Reason::EpochBack, |_, papers| papers.order.epoch -= 1).await;
-    // The go-ahead is the first that this machine hears of it.
+    // The machine has never seen this epoch; the install permit is the first to mention it.
     let (world, release) = world().await;
     let mut papers = world.papers(&release);
     papers.go_ahead.epoch += 1;
@@ -111,14 +115,14 @@ async fn an_older_order_after_a_newer_one() {
     let (world, release) = world().await;
     let older = world.papers(&Release::archive("1.5", 1)).order;
     assert_eq!(give(&world, world.job(&release), &release).await, NEW);
-    // The server really gave the older order, and gives a go-ahead for it.
+    // The server really issued the older order, with a permit for it.
     let first = Release { order: older.id, ..Release::archive("1.5", 1) };
     let mut papers = world.papers(&first);
     papers.order.number = older.number;
     let outcome = give(&world, papers.job(&world.signatories), &first).await;
     assert_eq!(failed_and_restored(&outcome).0, Reason::OrderSuperseded);
     assert_eq!(world.current("tool").unwrap(), "2.0-2");
-    // Another package has numbers of its own.
+    // Another package has its own order numbers.
     let mut other = Release { order: DeploymentId::random(), ..first };
     other.manifest.package = "other".into();
     let mut papers = world.papers(&other);
@@ -154,7 +158,7 @@ async fn an_epoch_that_was_seen_is_not_forgotten() {
     let (world, release) = world().await;
     let mut papers = world.papers(&release);
     let stale = papers.clone();
-    // The server was restored: what it signs from now on is of a higher epoch.
+    // The server was restored: it now signs with a higher epoch.
     papers.order.epoch += 1;
     papers.go_ahead.epoch += 1;
     papers.order.id = DeploymentId::random();
@@ -179,7 +183,7 @@ async fn an_old_go_ahead_under_a_clock_that_was_set_back() {
     let mut other = Release::archive("1.0", 1);
     other.manifest.package = "other".into();
     let old = world.papers(&release);
-    // The server's word about the time was heard later; it is true, whatever the clock says.
+    // A later signed time from the server is trusted over the machine's clock.
     let mut later = world.papers(&other);
     later.go_ahead.issued = later.go_ahead.issued.plus(LONG_AGO);
     assert_eq!(give(&world, later.job(&world.signatories), &other).await, NEW);
@@ -190,7 +194,7 @@ async fn an_old_go_ahead_under_a_clock_that_was_set_back() {
 
 #[tokio::test]
 async fn a_release_that_no_publisher_signed() {
-    // The server's keys are in the wrong hands too: all that they can sign is signed.
+    // The attacker has the server's keys too: everything that they can sign is signed.
     refused_when(Reason::NotPublished, |_, papers| {
         papers.release.manifest = papers.release.manifest.replace("\"needs_bytes\":0", "\"needs_bytes\":1");
         papers.order.manifest = Digest::of(papers.release.manifest.as_bytes());
@@ -232,7 +236,7 @@ async fn publishers_of_another_root() {
 async fn a_root_that_the_last_one_did_not_sign() {
     let (world, release) = world().await;
     let mut papers = world.papers(&release);
-    // Whoever made it gave every role to keys of his own.
+    // The attacker assigned every role to keys of their own.
     let mut strangers = Signers::new(UnixSeconds::now());
     strangers.versions.root = 2;
     let root = strangers.sign("root", &strangers.root_body());
@@ -242,7 +246,7 @@ async fn a_root_that_the_last_one_did_not_sign() {
     papers.release.metadata.roots = vec![root];
     (papers.go_ahead.timestamp_version, papers.go_ahead.snapshot_version) = (1, 1);
     refused(&world, papers.job(&world.signatories), &release, Reason::MetadataForged).await;
-    // One that follows by the old root's signature is taken, and kept.
+    // A root signed by the old root is accepted and kept.
     world.signatories.publishers().next_root(|_| {});
     assert_eq!(give(&world, world.job(&release), &release).await, NEW);
     let kept = std::fs::read_to_string(world.data().join("trust.json")).unwrap();
@@ -256,11 +260,11 @@ async fn a_release_below_the_floor() {
     let mut floor = Release::archive("3.0", 3);
     floor.manifest.min_sequence = 3;
     assert_eq!(give(&world, world.job(&floor), &floor).await, NEW);
-    // A true, new order and go-ahead of the server for a release that the publishers signed and have since ruled out.
+    // A genuine new order and permit for a release that the publishers signed and have since ruled out.
     let outcome = give(&world, world.job(&old), &old).await;
     assert_eq!(failed_and_restored(&outcome).0, Reason::BelowFloor);
     assert_eq!(world.current("tool").unwrap(), "3.0-3");
-    // The floor outlives a failed install of the release that set it.
+    // The minimum sequence stays even if the release that set it fails to install.
     let mut higher = Release::archive("5.0", 5).probe(&["/bin/false"]);
     higher.manifest.min_sequence = 5;
     assert_eq!(failed_and_restored(&give(&world, world.job(&higher), &higher).await).0, Reason::ProbeFailed);
@@ -291,7 +295,7 @@ async fn another_published_release_than_the_order_names() {
     let (world, release) = world().await;
     let other = world.papers(&Release::archive("1.9", 3));
     let mut papers = world.papers(&release);
-    // The manifest alone, or with everything about it but its hash in the order.
+    // The manifest alone, or with all related documents except its hash in the order.
     papers.release.manifest = other.release.manifest.clone();
     refused(&world, papers.job(&world.signatories), &release, Reason::MetadataForged).await;
     papers.order.manifest = other.order.manifest;

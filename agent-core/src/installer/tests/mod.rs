@@ -1,4 +1,4 @@
-//! Whole jobs, in folders that exist for one test.
+//! Tests whole jobs, in folders that exist for one test.
 
 mod alone;
 mod archives;

@@ -1,5 +1,5 @@
-//! Everyone who signs for one test: publishers with their root, and the server; and what they sign for a job, open to be
-//! changed before it is signed, so that a test makes exactly the forgery it is named after.
+//! All signers of a test: publishers with their root, and the server. The documents for a job can be changed before
+//! they are signed, so that a test makes exactly the forgery in its name.
 
 use super::{
     super::job::{Enrolled, Job, WithoutRestore},
@@ -26,7 +26,7 @@ pub(super) struct Signatories {
     orders: AtomicU64,
 }
 
-/// What is signed for one job.
+/// The documents to sign for one job.
 #[derive(Clone)]
 pub(super) struct Papers {
     pub(super) order: Order,
@@ -48,7 +48,7 @@ impl Signatories {
     pub(super) fn publishers(&self) -> MutexGuard<'_, Signers> {
         self.publishers.lock().unwrap()
     }
-    /// What the agent says when it has enrolled.
+    /// Returns what the agent tells the installer after enrolment.
     pub(super) fn enrolled(&self) -> Enrolled {
         Enrolled {
             machine: self.me,
@@ -58,7 +58,7 @@ impl Signatories {
             root: self.publishers().roots[0].clone(),
         }
     }
-    /// Publishes the release and orders it for a list with this machine on it.
+    /// Publishes the release and orders it for a list that includes this machine.
     pub(super) fn papers(&self, release: &Release) -> Papers {
         let mut publishers = self.publishers();
         let proof = publishers.publish(&release.manifest);
@@ -95,7 +95,7 @@ impl Signatories {
         };
         Papers { order, membership, go_ahead, release: proof }
     }
-    /// A list with this machine in the middle, and the machine's place on it.
+    /// Returns a list with this machine in the middle, and the machine's membership proof.
     pub(super) fn list(&self, machine: MachineId) -> (AddresseeList, Membership) {
         let names = [self.server, MachineId([1; 16]), machine, MachineId([2; 16])];
         let list = AddresseeList::build(&names, |_| 3).unwrap();

@@ -1,4 +1,4 @@
-//! The real process, started by the real client, and killed.
+//! Tests the real installer process: starts it through the real client, and kills it.
 
 use super::{
     super::{
@@ -17,12 +17,12 @@ use nix::{
 use std::{ffi::OsString, fs, path::Path, process::Command, time::Duration};
 use tokio::time::timeout;
 
-/// Stands before the installer's arguments when this test program plays the installer.
+/// The argument before the installer's arguments when this test program acts as the installer.
 const VERB: &str = "--installer";
 
-/// Not a test: what the client starts.
+/// Not a test: the program that the client starts.
 #[test]
-#[ignore = "is started by the other tests"]
+#[ignore = "started by the other tests"]
 fn as_installer() {
     let arguments = std::env::args_os().skip_while(|argument| argument != VERB).skip(1);
     let _ = process::run(arguments);
@@ -34,7 +34,7 @@ pub(super) fn launcher(world: &World) -> Launcher {
     launcher
 }
 
-/// Without the folders.
+/// Returns a launcher without the folder arguments.
 pub(super) fn bare_launcher(world: &World) -> Launcher {
     let test = module_path!().split_once("::").unwrap().1.to_owned() + "::as_installer";
     let arguments = ["--ignored", "--exact", &test, "--nocapture", "--test-threads=2", "--", VERB].map(OsString::from);
@@ -45,21 +45,21 @@ async fn install(world: &World, release: &Release) -> Result<Finished, ClientErr
     run(&launcher(world), release.order, world.job(release), world.artifact(release)).await
 }
 
-/// A pipe with a name, by which programs that the installer starts and the test wait for each other.
+/// Creates a named pipe, with which the test and programs started by the installer wait for each other.
 fn pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
-/// What comes over a pipe until its other end is closed.
+/// Reads a pipe until its other end is closed.
 async fn told(pipe: &Path) -> String {
     let text = timeout(Duration::from_secs(60), tokio::fs::read_to_string(pipe)).await;
-    text.expect("what was to be waited for did not happen").unwrap()
+    text.expect("the other side did not write to the pipe").unwrap()
 }
 
-/// Lets whoever reads a pipe go on.
+/// Releases the reader of a pipe.
 async fn let_go(pipe: &Path) {
     let open = timeout(Duration::from_secs(60), tokio::fs::write(pipe, "go\n")).await;
-    open.expect("nobody waits there").unwrap();
+    open.expect("no reader opened the pipe").unwrap();
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn a_job_goes_through_the_process_and_back() {
     let bad = Release::archive("2.0", 2).probe(&["/bin/false"]);
     assert_eq!(failed_and_restored(&install(&world, &bad).await.unwrap().outcome).0, Reason::ProbeFailed);
     let left: Vec<_> = World::names(&world.path("")).into_iter().filter(|name| name.ends_with(".json")).collect();
-    assert_eq!(left, [""; 0], "the job's file was left behind");
+    assert_eq!(left, [""; 0], "the call's file was left behind");
 }
 
 #[tokio::test]
@@ -123,17 +123,17 @@ async fn giving_up_waiting_does_not_end_the_install() {
     told(&ready).await;
     waiting.abort();
     assert!(waiting.await.unwrap_err().is_cancelled());
-    // Still at work: a second one has to wait.
+    // Still running: a second install must wait.
     assert_eq!(waits(&install(&world, &release).await.unwrap().outcome), Reason::PackageManagerBusy);
     let_go(&gate).await;
-    // When it lets go of the lock it has ended.
+    // The installer has exited once the lock is free.
     let lock = fs::File::open(world.data().join("lock")).unwrap();
     tokio::task::spawn_blocking(move || lock.lock()).await.unwrap().unwrap();
     world.assert_tidy();
     assert_eq!(world.current("tool").unwrap(), "1.0-1");
 }
 
-/// Starts the installer without the client, so that the test has its process id.
+/// Starts the installer without the client, so that the test knows its process id.
 fn start(world: &World, release: &Release) -> tokio::process::Child {
     let job = world.path("job.json");
     fs::write(&job, serde_json::to_vec(&Call::Install(Box::new(world.job(release)))).unwrap()).unwrap();
@@ -148,7 +148,7 @@ async fn kill_9_while_the_probe_runs() {
     let world = World::new();
     let ready = world.root.join("ready");
     pipe(&ready);
-    // The first probe tells its id and hangs; any later one passes.
+    // The first probe writes its process id and hangs; later ones pass.
     let once = world.root.join("once");
     let script =
         format!("test -e {0} && exit 0; : > {0}; echo $$ > {1}; exec sleep 1000", once.display(), ready.display());
@@ -178,16 +178,16 @@ async fn kill_9_while_dpkg_works_on() {
     let mut installer = start(&world, &release);
     told(&ready).await;
     installer.kill().await.unwrap();
-    // dpkg outlives the installer and holds its lock: nothing is begun beside it.
+    // dpkg outlives the installer and holds its lock: nothing else begins meanwhile.
     let outcome = install(&world, &release).await.unwrap().outcome;
     assert_eq!(waits(&outcome), Reason::PackageManagerBusy);
     assert_eq!(state(&world), "half-configured 1.0");
-    assert!(world.data().join("journal.json").exists(), "what is half done was forgotten");
+    assert!(world.data().join("journal.json").exists(), "the journal of the unfinished install was removed");
     let_go(&gate).await;
     await_lock(&world);
     assert_eq!(install(&world, &release).await.unwrap().outcome, NEW);
     assert_eq!(state(&world), "installed 1.0");
-    assert_eq!(fs::read_to_string(world.root.join("configured")).unwrap(), "x\n", "it was installed twice");
+    assert_eq!(fs::read_to_string(world.root.join("configured")).unwrap(), "x\n", "the package was installed twice");
     world.assert_tidy();
 }
 

@@ -1,5 +1,5 @@
-//! Whom the installer believes: the first word counts, the administrator's before the agent's, and nobody who starts the
-//! installer can have it look elsewhere. The installer is the real process.
+//! Verifies whom the installer trusts: the first call decides, an administrator's setting overrides the agent's, and no
+//! caller can redirect the installer to another record. The installer is the real process.
 
 use super::{
     super::{
@@ -50,9 +50,9 @@ async fn the_first_word_counts_and_no_later_one() {
         let said = assert_no(believe(&launcher, other).await, Reason::NotAllowed);
         assert!(said.contains("remove") && said.contains("trust.json"), "{said}");
     }
-    // Saying the same again is no news, and another root beside it is not listened to.
+    // Repeating the same call changes nothing, and a different root with it is ignored.
     believe(&launcher, Enrolled { root: strangers.root, epoch: 0, ..true_word }).await.unwrap();
-    assert!(record() == before, "something was changed");
+    assert!(record() == before, "the record was changed");
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn the_agent_may_start_while_an_install_is_under_way() {
     believe(&launcher(&world), world.signatories.enrolled()).await.unwrap();
 }
 
-/// A join code for publishers.
+/// Returns a join code for these publishers.
 fn code(publishers: &Signers) -> String {
     let root = publishers.root_digest();
     JoinCode { server: ([192, 0, 2, 1], 7700).into(), ca: Digest([1; 32]), root, secret: [2; 16] }.to_string()
@@ -87,7 +87,7 @@ async fn the_root_that_the_administrator_named_is_the_only_one() {
     let others = code(&Signers::new(banyan_proto::UnixSeconds::now()));
     let (taken, told) = join(&world, &others);
     assert!(!taken && told.contains("not-allowed"), "{told}");
-    // An agent that was taken over before its first start.
+    // An agent that was compromised before its first start.
     let strangers = Signatories::new();
     assert_no(believe(&launcher(&world), strangers.enrolled()).await, Reason::MetadataForged);
     assert!(!world.data().join("trust.json").exists());
@@ -108,17 +108,17 @@ async fn a_damaged_record_is_not_a_missing_one() {
         let finished = run(&launcher(&world), release.order, world.job(&release), world.artifact(&release)).await;
         assert_eq!(failed_and_restored(&finished.unwrap().outcome).0, Reason::InternalError);
         assert_no(believe(&launcher(&world), world.signatories.enrolled()).await, Reason::InternalError);
-        assert_eq!(fs::read(&path).unwrap(), damage, "it was written over");
+        assert_eq!(fs::read(&path).unwrap(), damage, "the damaged file was overwritten");
     }
 }
 
-/// Starts the installer with these arguments before the call; gives whether it installed, and what it said.
+/// Starts the installer with these arguments before the call. Returns whether it installed, and its output.
 fn start(world: &World, arguments: &[OsString], call: &[u8]) -> (bool, String) {
     fs::write(world.path("call.json"), call).unwrap();
     start_there(world, arguments)
 }
 
-/// The same with the call that lies there.
+/// Does the same with the existing call.
 fn start_there(world: &World, arguments: &[OsString]) -> (bool, String) {
     let launcher = bare_launcher(world);
     let mut command = Command::new(launcher.program);
@@ -135,33 +135,33 @@ fn no_call_and_no_caller_chooses_the_folders() {
     let true_call = serde_json::to_vec(&Call::Install(Box::new(world.job(&release)))).unwrap();
     let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
     let (data, root) = (world.data().display().to_string(), world.root.display().to_string());
-    // What sudo's rule fixed comes first; whoever calls may add to it.
+    // The arguments fixed by sudo's rule come first; the caller may append to them.
     for (added, said) in [
         (words(&["--data", &data, "--root", &root, "--data", "/tmp/mine"]), "given twice"),
         (words(&["--data", &data, "--root", &root, "--root", "/"]), "given twice"),
-        (words(&["--data", "data", "--root", &root]), "whole path"),
-        (words(&["--data", &data, "--root", "root"]), "whole path"),
+        (words(&["--data", "data", "--root", &root]), "absolute path"),
+        (words(&["--data", &data, "--root", "root"]), "absolute path"),
         (words(&["--root", &root]), "usage"),
         (words(&["--data", &data, "--root", &root, "other.json"]), "usage"),
     ] {
         let (installed, text) = start(&world, &added, &true_call);
         assert!(!installed && text.contains(said), "{added:?}: {text}");
     }
-    // A call that names folders of its own is none.
+    // A call that names folders of its own is invalid.
     let mut call: serde_json::Value = serde_json::from_slice(&true_call).unwrap();
     call["install"]["data_dir"] = "/tmp/mine".into();
     let fixed = words(&["--data", &data, "--root", &root]);
     let (installed, text) = start(&world, &fixed, call.to_string().as_bytes());
     assert!(!installed && text.contains("data_dir"), "{text}");
-    // Nor does one that is a link, to a file that only the installer may read.
+    // So is a call that is a symbolic link to a file only the installer may read.
     let (secret, link) = (world.path("secret"), world.path("call.json"));
     fs::write(&secret, "{\"a secret\": true}").unwrap();
     fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink(&secret, &link).unwrap();
     let (installed, text) = start_there(&world, &fixed);
-    assert!(!installed && text.contains("reading the call") && !text.contains("a secret"), "{text}");
+    assert!(!installed && text.contains("could not read the call") && !text.contains("a secret"), "{text}");
     fs::remove_file(&link).unwrap();
-    // Nor a pipe, which nobody may ever write to.
+    // So is a pipe, which might never be written to.
     assert!(Command::new("mkfifo").arg(&link).status().unwrap().success());
     let (installed, text) = start_there(&world, &fixed);
     assert!(!installed && text.contains("not a plain file"), "{text}");
@@ -169,7 +169,7 @@ fn no_call_and_no_caller_chooses_the_folders() {
     assert!(start(&world, &fixed, &true_call).0);
 }
 
-/// Whether the installer takes a folder for its own.
+/// Returns whether the installer accepts a folder as its own.
 async fn takes(world: &World, folder: &Path) -> Result<(), BelieveError> {
     let mut launcher: Launcher = bare_launcher(world);
     launcher.arguments.extend(["--data".into(), folder.into()]);

@@ -1,4 +1,4 @@
-//! A machine for one test: the installer's folder, a root, packages made on the spot, and everyone who signs.
+//! The machine of one test: the installer's folder, a root, generated packages, and all signers.
 
 use super::{
     super::{
@@ -24,7 +24,7 @@ use std::{
     process::Command,
 };
 
-/// A disk with this much room.
+/// A disk with this much free space (bytes).
 pub(super) struct Room(pub(super) u64);
 
 impl FreeSpace for Room {
@@ -33,7 +33,7 @@ impl FreeSpace for Room {
     }
 }
 
-/// A disk that always claims to have room.
+/// A disk that always reports enough space.
 pub(super) const PLENTY: Room = Room(u64::MAX);
 
 pub(super) struct World {
@@ -43,17 +43,17 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Installs into a root of its own; the installer knows whom to believe.
+    /// Creates a machine with a root of its own, whose installer has a trust record.
     pub(super) fn new() -> Self {
         let world = Self::before_enrolment();
         let layout = Layout::open(&world.folders()).map_err(|trouble| trouble.to_string()).unwrap();
         record::believe(&layout, &world.signatories.enrolled()).map_err(|trouble| trouble.to_string()).unwrap();
-        // A program that another test starts at this moment may hold a copy of the lock's handle until it has begun.
+        // Another test's child process may hold a copy of the lock's handle until it executes its program.
         let lock = File::open(world.data().join("lock")).unwrap();
         lock.lock().and_then(|()| lock.unlock()).unwrap();
         world
     }
-    /// The installer has never been started.
+    /// Creates a machine whose installer has never been started.
     pub(super) fn before_enrolment() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
@@ -69,11 +69,11 @@ impl World {
     pub(super) fn data(&self) -> PathBuf {
         self.path("data")
     }
-    /// The folder of a package below the root.
+    /// Returns the folder of a package below the root.
     pub(super) fn package(&self, name: &str) -> PathBuf {
         self.root.join("opt/banyan/packages").join(name)
     }
-    /// The names in a folder, sorted; none when it is not there.
+    /// Returns the names in a folder, sorted; empty if the folder does not exist.
     pub(super) fn names(folder: &Path) -> Vec<String> {
         let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
         let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -83,26 +83,26 @@ impl World {
     pub(super) fn versions(&self, name: &str) -> Vec<String> {
         Self::names(&self.package(name).join("versions"))
     }
-    /// What `current` names.
+    /// Returns the target of `current`.
     pub(super) fn current(&self, name: &str) -> Option<String> {
         super::super::sys::current(&self.package(name)).unwrap()
     }
-    /// A true job, of an order newer than all before it, with a go-ahead of this moment.
+    /// Returns a valid job with a newer order than all before and a fresh install permit.
     pub(super) fn job(&self, release: &Release) -> Job {
         self.papers(release).job(&self.signatories)
     }
-    /// The same, to be changed before it is signed.
+    /// Returns the documents of such a job, to be changed before signing.
     pub(super) fn papers(&self, release: &Release) -> Papers {
         self.signatories.papers(release)
     }
-    /// The artifact, as an open file.
+    /// Returns the artifact as an open file.
     pub(super) fn artifact(&self, release: &Release) -> File {
         let path = self.path("artifact");
         fs::write(&path, &release.content).unwrap();
         File::open(path).unwrap()
     }
-    /// An installer that died let its lock go at once; only a program that another test starts at this very moment, from
-    /// this same process, may still hold a copy of the handle until it has begun.
+    /// Opens the engine. A dead installer's lock is free at once, but another test's child process may hold a copy of
+    /// this process's handle until it executes its program, so this retries.
     pub(super) fn engine<'a>(&self, job: &Job, release: &Release, disks: &'a dyn FreeSpace) -> Engine<'a> {
         self.engine_in(&self.folders(), job, release, disks)
     }
@@ -116,13 +116,13 @@ impl World {
             }
         }
     }
-    /// What becomes of a job that is not begun.
+    /// Returns the error of a job that is refused before it begins.
     #[track_caller]
     pub(super) fn refused(&self, job: &Job, release: &Release) -> Trouble {
         let opened = Engine::open(&self.folders(), job, self.artifact(release), UnixSeconds::now(), &PLENTY);
-        opened.err().expect("it was begun")
+        opened.err().expect("the job was accepted")
     }
-    /// The whole job.
+    /// Runs the whole job.
     pub(super) fn install(&self, release: &Release) -> Finished {
         self.run(&self.job(release), release, &PLENTY)
     }
@@ -134,7 +134,8 @@ impl World {
         let outcome = engine.run();
         Finished { outcome, output: engine.talk.text() }
     }
-    /// So many steps of the job, then nothing more: as when the process is killed. The outcome if it came to its end.
+    /// Runs this many steps of the job and stops, as if the process were killed. Returns the outcome if the job
+    /// finished.
     pub(super) fn die_after(&self, steps: usize, release: &Release) -> Option<Outcome> {
         let mut engine = self.engine(&self.job(release), release, &PLENTY);
         let mut state = State::Recover;
@@ -146,7 +147,7 @@ impl World {
         }
         None
     }
-    /// Makes the root a disk of 1 MiB; says so when that cannot be done here.
+    /// Mounts a 1 MiB disk on the root. Prints a notice and returns `None` where mounting is not possible.
     pub(super) fn small_disk(&self) -> Option<SmallDisk> {
         let disk = SmallDisk(self.root.clone());
         if disk.mount("size=1m") {
@@ -156,7 +157,7 @@ impl World {
         std::mem::forget(disk);
         None
     }
-    /// Nothing of the installer's own is left over.
+    /// Verifies that the installer left no temporary files.
     pub(super) fn assert_tidy(&self) {
         assert_eq!(Self::names(&self.data().join("staging")), [""; 0]);
         assert!(!self.data().join("journal.json").exists());
@@ -167,7 +168,7 @@ impl World {
     }
 }
 
-/// A mounted disk, until it is dropped.
+/// A mounted disk, unmounted on drop.
 pub(super) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -176,7 +177,7 @@ impl SmallDisk {
         let run = command.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&self.0).status();
         run.is_ok_and(|status| status.success())
     }
-    /// Makes it 16 MiB.
+    /// Resizes it to 16 MiB.
     pub(super) fn grow(&self) {
         assert!(self.mount("remount,size=16m"));
     }
@@ -188,12 +189,12 @@ impl Drop for SmallDisk {
     }
 }
 
-/// 3 MiB that cannot be compressed.
+/// Returns 3 MiB of incompressible data.
 pub(super) fn noise() -> Vec<u8> {
     (0..3_u32 << 18).flat_map(|i| i.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect()
 }
 
-/// A release with its file.
+/// A release and its file.
 #[derive(Clone)]
 pub(super) struct Release {
     pub(super) order: DeploymentId,
@@ -228,7 +229,7 @@ impl Release {
         };
         Self { order: DeploymentId::random(), manifest, content }
     }
-    /// An archive with one program in it, which says its version.
+    /// Returns an archive with one program, which prints its version.
     pub(super) fn archive(version: &str, sequence: u64) -> Self {
         let script = format!("#!/bin/sh\necho {version}\n");
         Self::new(Kind::Archive, version, sequence, Tar::new().program("bin/tool", &script).gz())
@@ -261,7 +262,7 @@ pub(super) fn command(argv: &[&str]) -> CommandSpec {
 pub(super) const NEW: Outcome = Outcome::Installed { already: false };
 pub(super) const ALREADY: Outcome = Outcome::Installed { already: true };
 
-/// The reason and detail of a failure that left the machine as it was.
+/// Returns the reason and detail of a failure after which the machine was restored.
 #[track_caller]
 pub(super) fn failed_and_restored(outcome: &Outcome) -> (Reason, &str) {
     match outcome {
@@ -274,11 +275,11 @@ pub(super) fn failed_and_restored(outcome: &Outcome) -> (Reason, &str) {
 pub(super) fn waits(outcome: &Outcome) -> Reason {
     match outcome {
         Outcome::Waits { reason, .. } => *reason,
-        other => panic!("does not wait: {other:?}"),
+        other => panic!("not waiting: {other:?}"),
     }
 }
 
-/// Whether this process may mount, chroot and run dpkg; says so when a test is skipped.
+/// Whether this process may mount, chroot and run dpkg. Prints a notice when a test is skipped.
 pub(super) fn is_root_for(what: &str) -> bool {
     let root = nix::unistd::geteuid().is_root();
     if !root {

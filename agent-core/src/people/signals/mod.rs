@@ -1,6 +1,7 @@
-//! What the machine sees of itself. Looked at while something is to be done: the processor (without what gives way, and
-//! without the agent's own share), free disk, and batteries where no service knows about them. Told as it changes, by
-//! services of the system ([`bus`]): power, networks, who is here. Told by faces ([`screens`]): full-screen programs.
+//! The conditions that the schedule depends on. Measured while there is work: processor load (without low-priority
+//! work and the agent's own share), free disk space, and batteries that no service reports. Reported by system
+//! services as they change ([`bus`]): power, networks, presence. Reported by desktop programs ([`screens`]):
+//! full-screen programs.
 
 #[cfg(target_os = "linux")]
 mod bus;
@@ -22,17 +23,17 @@ use processor::Processor;
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::sync::oneshot;
 
-/// What was looked at is good for so long; the keeper looks more often while there is work.
+/// How long a measurement is valid; the scheduler measures more often while there is work.
 const GOOD_FOR: Duration = Duration::from_secs(60);
-/// The processor's load is good for so long.
+/// How long a processor load is valid.
 const LOAD_GOOD_FOR: Duration = Duration::from_secs(15);
-/// Who wants to know what the services say waits no longer than this for them.
+/// Maximum wait for the system services' answers.
 const SERVICES_ANSWER: Duration = Duration::from_secs(2);
 
-/// Somebody wants the services to be asked again, and waits until this is dropped.
+/// A request to ask the services again; the requester waits until it is dropped.
 pub(crate) type Asked = oneshot::Sender<()>;
 
-/// A value, when it was seen, and how long it is good for; without an end when changes are told.
+/// A value, when it was observed, and how long it is valid; without limit if changes are reported.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Look<T> {
     value: T,
@@ -67,10 +68,10 @@ impl<T: Clone> Look<T> {
     }
 }
 
-/// On battery, and how full it is (percent).
+/// Whether the machine runs on battery, and the charge (percent).
 type Battery = (bool, Option<u8>);
 
-/// What the services of the system say. None: no service, or it does not know.
+/// What the system services report. `None`: no such service, or it does not know.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Told {
     battery: Option<Battery>,
@@ -79,7 +80,7 @@ pub(crate) struct Told {
     presence: Option<Presence>,
 }
 
-/// The same, and since when they say so.
+/// The services' reports, each with the time of its last change.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Heard {
     battery: Option<Look<Battery>>,
@@ -89,7 +90,7 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
-    /// Takes what they say now; true when something has changed.
+    /// Takes the services' present reports. Returns whether anything has changed.
     fn take(&mut self, told: Told, now: Moment) -> bool {
         fn since<T: Clone + PartialEq>(before: &mut Option<Look<T>>, value: Option<T>, now: Moment) -> bool {
             if before.as_ref().map(|look| &look.value) == value.as_ref() {
@@ -98,7 +99,7 @@ impl Heard {
             *before = value.map(|value| Look::told(value, now));
             true
         }
-        // Each one, whatever the others say.
+        // Evaluate all of them, without short-circuiting.
         let changed = [
             since(&mut self.battery, told.battery, now),
             since(&mut self.saver, told.saver, now),
@@ -110,7 +111,7 @@ impl Heard {
 }
 
 impl People {
-    /// Services of the system are listened to from now on.
+    /// Starts listening to system services.
     pub(crate) fn listen_to_services(self: &Arc<Self>) {
         #[cfg(target_os = "linux")]
         {
@@ -120,15 +121,15 @@ impl People {
             }
         }
     }
-    /// Services are asked once more, also for what they do not announce. Whoever wants to know first waits for what is
-    /// given back: it ends with their answer, or soon.
+    /// Asks the services again, including for values they do not announce. The returned future completes with their
+    /// answer, or after a short time limit.
     pub(crate) fn ask_services(&self) -> impl Future<Output = ()> + Send + use<> {
         let (done, answered) = oneshot::channel::<()>();
-        // One that cannot be given is dropped, and nothing is waited for.
+        // If the request cannot be sent it is dropped, and there is no wait.
         drop(self.asker.get().map(|asker| asker.try_send(done)));
         async move { drop(tokio::time::timeout(SERVICES_ANSWER, answered).await) }
     }
-    /// What the services say now.
+    /// Takes the services' present reports.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "no services are listened to here yet"))]
     pub(crate) fn told(&self, told: Told) {
         if crate::orders::lock(&self.heard).take(told, self.now()) {
@@ -144,18 +145,18 @@ pub(crate) struct Sampled {
     quiet_since: Option<UnixSeconds>,
     battery: Option<Look<Battery>>,
     free_disk: Option<Look<u64>>,
-    /// What services say.
+    /// Values reported by system services.
     pub(super) heard: Heard,
-    /// What faces say.
+    /// Value reported by desktop programs.
     pub(super) full_screen: Option<Look<bool>>,
 }
 
 impl Sampled {
-    /// Looks at the disk that this folder is on.
+    /// Measures free space on the disk that contains this folder.
     pub(crate) fn look_at_disk(&mut self, now: Moment, folder: &Path) {
         self.free_disk = crate::offer::free_bytes(folder).map(|value| Look::looked(value, now, GOOD_FOR));
     }
-    /// The services are believed where they are, else the kernel.
+    /// Returns the power state, from the services if they report it, otherwise from the kernel.
     fn power(&self) -> Option<Look<Power>> {
         let (battery, saver) = (self.heard.battery.or(self.battery), self.heard.saver);
         let newest = battery.iter().map(|look| look.at).chain(saver.iter().map(|look| look.at));
@@ -164,7 +165,7 @@ impl Sampled {
         let value = Power { battery: on_battery, charge, saver: saver.is_some_and(|look| look.value) };
         Some(Look { value, at, good_for: battery.and_then(|look| look.good_for) })
     }
-    /// For deciding.
+    /// Returns the values for decisions.
     pub(crate) fn signals(&self) -> Signals {
         Signals {
             load: Look::signal(self.load.as_ref()),
@@ -175,7 +176,7 @@ impl Sampled {
             free_disk: Look::signal(self.free_disk.as_ref()),
         }
     }
-    /// For showing.
+    /// Returns the values for display.
     pub(crate) fn seen(&self, now: Moment, over: &Overrule, bounds: &Bounds) -> SeenSignals {
         let network = self.heard.network.as_ref();
         let used_all_the_same = network.is_some_and(|look| over.metered.contains(&look.value.id));
@@ -192,7 +193,7 @@ impl Sampled {
     }
 }
 
-/// Looks.
+/// Takes the measurements.
 pub(crate) struct Sampler {
     processor: Processor,
     idleness: Idleness,
@@ -202,7 +203,7 @@ impl Sampler {
     pub(crate) fn new(thresholds: Thresholds) -> Self {
         Self { processor: Processor::default(), idleness: Idleness::new(thresholds) }
     }
-    /// The processor since the last look; the first look only begins.
+    /// Measures the processor load since the last call; the first call only starts the measurement.
     pub(crate) fn load(&mut self, into: &mut Sampled, now: Moment, installing: bool) {
         let Some(percent) = self.processor.look(installing) else { return };
         into.load = Some(Look::looked(self.idleness.sample(now.mono, percent), now, LOAD_GOOD_FOR));
@@ -211,13 +212,13 @@ impl Sampler {
             .quiet_since()
             .map(|since| UnixSeconds(now.wall.0.saturating_sub(now.mono.saturating_sub(since).as_secs())));
     }
-    /// Battery and disk.
+    /// Measures battery and disk.
     pub(crate) fn rest(into: &mut Sampled, now: Moment, content: &Path) {
         let battery = power::battery(Path::new("/sys/class/power_supply"));
         into.battery = battery.map(|value| Look::looked(value, now, GOOD_FOR));
         into.look_at_disk(now, content);
     }
-    /// Nobody looks any more: a pause in looking is no quiet time.
+    /// Stops measuring: a gap between measurements is not quiet time.
     pub(crate) fn stop(&mut self) {
         self.processor.forget();
     }
@@ -246,7 +247,7 @@ mod tests {
         let network = |metered| Network { id: NetworkId("f1".into()), name: "Phone".into(), metered };
         let told = |metered| Told { network: Some(network(metered)), ..Told::default() };
         assert!(sampled.heard.take(told(true), at(0)));
-        assert!(!sampled.heard.take(told(true), at(50)), "nothing new");
+        assert!(!sampled.heard.take(told(true), at(50)), "no change");
         let mut over = Overrule::default();
         over.metered.insert(NetworkId("another".into()));
         let seen = sampled.seen(at(9000), &over, &Bounds::default()).network;
@@ -254,11 +255,14 @@ mod tests {
         over.metered.insert(NetworkId("f1".into()));
         assert!(sampled.seen(at(9000), &over, &Bounds::default()).network.overruled);
         let bounds = Bounds { metered: false, ..Bounds::default() };
-        assert!(!sampled.seen(at(9000), &over, &bounds).network.overruled, "the policy does not let the person");
+        assert!(
+            !sampled.seen(at(9000), &over, &bounds).network.overruled,
+            "the policy does not allow the user to overrule it"
+        );
         assert!(sampled.heard.take(told(false), at(60)));
         assert_eq!(sampled.seen(at(61), &over, &bounds).network.at, Some(UnixSeconds(1060)));
         assert!(sampled.heard.take(Told::default(), at(70)));
-        assert_eq!(sampled.signals().network.get(at(71).mono), None, "who told it is gone");
+        assert_eq!(sampled.signals().network.get(at(71).mono), None, "the reporting service is gone");
     }
 
     #[test]
@@ -268,13 +272,13 @@ mod tests {
         let power = |sampled: &Sampled, now: Moment| sampled.signals().power.get(now.mono).copied();
         let expected = |battery, charge, saver| Some(Power { battery, charge, saver });
         assert_eq!(power(&sampled, at(1)), expected(true, Some(9), false));
-        assert_eq!(power(&sampled, at(61)), None, "looked at too long ago");
+        assert_eq!(power(&sampled, at(61)), None, "the measurement is too old");
         sampled.heard.take(Told { saver: Some(true), ..Told::default() }, at(5));
         assert_eq!(power(&sampled, at(6)), expected(true, Some(9), true));
         sampled.heard.take(Told { saver: Some(true), battery: Some((false, None)), ..Told::default() }, at(6));
         assert_eq!(power(&sampled, at(900)), expected(false, None, true));
         sampled.battery = None;
         sampled.heard.take(Told { saver: Some(true), ..Told::default() }, at(7));
-        assert_eq!(power(&sampled, at(900)), expected(false, None, true), "no battery that anybody knows of");
+        assert_eq!(power(&sampled, at(900)), expected(false, None, true), "no source reports a battery");
     }
 }

@@ -1,8 +1,8 @@
-//! What the kernel says about batteries and mains, for machines without a service that knows more.
+//! Reads battery and mains state from the kernel, for machines without a power service.
 
 use std::path::Path;
 
-/// Whether it runs on battery, and how full that is (percent); none when there is no battery.
+/// Returns whether the machine runs on battery, and the charge (percent); `None` when there is no battery.
 pub(super) fn battery(folder: &Path) -> Option<(bool, Option<u8>)> {
     let read = |supply: &Path, name: &str| Some(std::fs::read_to_string(supply.join(name)).ok()?.trim().to_owned());
     let (mut on_mains, mut discharging, mut charges) = (false, false, Vec::new());
@@ -17,7 +17,7 @@ pub(super) fn battery(folder: &Path) -> Option<(bool, Option<u8>)> {
             _ => {}
         }
     }
-    // Of several batteries the emptiest one counts; one that does not say how full it is counts as not saying.
+    // With several batteries the lowest charge counts; if one reports no charge, the charge is unknown.
     let charge = charges.iter().copied().min()?.map(|charge| charge.min(100));
     Some((discharging && !on_mains, charge))
 }
@@ -47,7 +47,11 @@ mod tests {
         let some = |battery| Some((battery, Some(57)));
         assert_eq!(supplies(&[(discharging.0, &discharging.1), (off.0, &off.1)]), some(true));
         assert_eq!(supplies(&[(charging.0, &charging.1), (on.0, &on.1)]), some(false));
-        assert_eq!(supplies(&[(discharging.0, &discharging.1), (on.0, &on.1)]), some(false), "weak mains are mains");
+        assert_eq!(
+            supplies(&[(discharging.0, &discharging.1), (on.0, &on.1)]),
+            some(false),
+            "a weak charger counts as mains"
+        );
         assert_eq!(supplies(&[(on.0, &on.1)]), None, "no battery");
         let mouse = [("type", "Battery"), ("scope", "Device"), ("status", "Discharging"), ("capacity", "5")];
         assert_eq!(supplies(&[("mouse", &mouse)]), None);

@@ -1,6 +1,6 @@
-//! What faces say about the screen: whether a program fills it. Only a program in the user's session can see that, so it
-//! is told over the local API, and believed as long as the connection lives that it was told over, and as long as its
-//! user's session is the one in front. What it is good for is little: it keeps installs away for a while.
+//! Desktop programs' reports whether a program fills the screen. Only a program in the user's session can see this, so
+//! it reports it over the local API. The report counts while its connection lives and its user's session is in front.
+//! It can do little harm: it only delays installs for a while.
 
 use super::Look;
 use crate::{
@@ -14,11 +14,11 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-/// What all of them say.
+/// The reports of all desktop programs.
 #[derive(Debug, Default)]
 pub(crate) struct Screens {
     said: Mutex<Said>,
-    /// Who counts; as long as nobody has said that, nobody.
+    /// The mode and sessions that decide whose reports count; until they are set, none do.
     who: OnceLock<(Mode, Sessions)>,
 }
 
@@ -28,7 +28,7 @@ struct Said {
     all: BTreeMap<u64, (Caller, Look<bool>)>,
 }
 
-/// One face's word; it counts until this is dropped.
+/// One desktop program's report; it counts until this is dropped.
 struct Word {
     people: Arc<People>,
     number: u64,
@@ -42,11 +42,11 @@ impl Drop for Word {
 }
 
 impl Screens {
-    /// Whose word counts.
+    /// Sets whose reports count.
     pub(crate) fn know(&self, mode: Mode, sessions: Sessions) {
         drop(self.who.set((mode, sessions)));
     }
-    /// What counts of what was said: a program fills a screen when anybody in front of one sees it.
+    /// Returns the result of the reports that count: full screen if any user in front reports it.
     pub(crate) fn look(&self) -> Option<Look<bool>> {
         let said = lock(&self.said);
         let counted = said.all.values().filter(|(caller, _)| self.counts(*caller)).map(|(_, look)| *look);
@@ -54,7 +54,7 @@ impl Screens {
     }
     fn counts(&self, caller: Caller) -> bool {
         match self.who.get() {
-            // A person's own agent answers nobody else.
+            // A personal agent answers only its own user.
             Some((Mode::User, _)) => true,
             Some((Mode::System, sessions)) => caller.user.is_some_and(|user| sessions.in_front(user)),
             None => false,
@@ -62,7 +62,7 @@ impl Screens {
     }
 }
 
-/// Notes what a face sees; none: it cannot tell. It counts until what is given back is dropped.
+/// Stores a desktop program's report; `None` means that it cannot tell. It counts until the returned value is dropped.
 pub(crate) fn say(people: &Arc<People>, caller: Caller, full_screen: Option<bool>) -> Box<dyn Send + Sync> {
     let Some(value) = full_screen else { return Box::new(()) };
     let number = {
@@ -108,15 +108,15 @@ mod tests {
         session(folder.path(), 1001, 0);
         let mias = say(&people, mia, Some(false));
         let toms = say(&people, tom, Some(true));
-        assert_eq!(seen(&people), Some(false), "nobody sees the screen of a session that is not in front");
+        assert_eq!(seen(&people), Some(false), "a session that is not in front does not count");
         session(folder.path(), 1000, 0);
         session(folder.path(), 1001, 1);
-        assert_eq!(seen(&people), Some(true), "they have switched");
+        assert_eq!(seen(&people), Some(true), "the other user's session is now in front");
         drop(toms);
         assert_eq!(seen(&people), None);
         session(folder.path(), 1000, 1);
         assert_eq!(seen(&people), Some(false));
-        // A second program of the same person sees more than the first.
+        // A second program of the same user detects more than the first.
         let more = say(&people, mia, Some(true));
         assert_eq!(seen(&people), Some(true));
         drop(say(&people, mia, None));

@@ -1,4 +1,4 @@
-//! Forward: what is sent over one connection. Only verified chunks leave this machine, while receiving still goes on.
+//! Forwards content over one connection. Only verified chunks are sent, while more are still being received.
 
 pub mod turns;
 
@@ -19,45 +19,45 @@ use tokio::{
 };
 use turns::{Seat, Turns};
 
-/// How often a serving side says that it is alive (rule C9).
+/// The interval at which the serving side sends heartbeats (rule C9).
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// What the loop tells the writer of a connection.
+/// A command from the loop to the writer of a connection.
 pub(crate) enum Out {
     /// Send this message.
     Send(Control),
-    /// A pull of this stripe has come: say every second that this side is alive, even while the pull has to queue.
+    /// A pull of this stripe has arrived: send a heartbeat every second, even while the pull is queued.
     Beat(Arc<ArtifactFile>, u8),
     /// Serve the pull.
     Serve(Serving),
-    /// Serve it no longer.
+    /// Stop serving.
     Stop,
-    /// Say why, and hang up.
+    /// Send the reason and close the connection.
     Close(Reason),
 }
 
 /// A pull that is being served.
 pub(crate) struct Serving {
-    /// The file.
+    /// The artifact's file.
     pub(crate) content: Arc<ArtifactFile>,
-    /// The order.
+    /// The order's identifier.
     pub(crate) order: DeploymentId,
-    /// The stripe.
+    /// The stripe's index.
     pub(crate) stripe: u8,
-    /// Next chunk to send.
+    /// The next chunk to send.
     pub(crate) next: u32,
     /// Whether to wait for chunks that are not here yet.
     pub(crate) wait: bool,
 }
 
-/// Why the writer stopped.
+/// The reason why the writer stopped.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// It was told to.
+    /// The loop closed the connection.
     Closed,
-    /// The other side cannot be written to any more.
+    /// Writing to the peer failed.
     Broken(std::io::Error),
-    /// This disk failed, or changed the bytes.
+    /// This machine's disk failed, or changed the bytes.
     Content(ContentError),
 }
 
@@ -67,8 +67,8 @@ impl From<std::io::Error> for Ended {
     }
 }
 
-/// Writes to one connection until it is closed or breaks. `sent` is called when all that a pull asked for has been
-/// written, `may` before each chunk with its length, `passed_on` after it.
+/// Writes to one connection until it is closed or breaks. Calls `sent` when everything a pull requested has been
+/// written, `may` with each chunk's length before it is sent, and `passed_on` after it.
 pub(crate) async fn write<M: Future<Output = bool>>(
     mut to: impl AsyncWrite + Unpin,
     mut orders: mpsc::Receiver<Out>,
@@ -93,7 +93,7 @@ pub(crate) async fn write<M: Future<Output = bool>>(
                 }
                 Some(Out::Stop) => { (serving, beating) = (None, None); Ok(()) }
                 Some(Out::Close(reason)) => {
-                    // Best effort: the other side may be gone already.
+                    // Best effort: the peer may be gone already.
                     drop(send(&mut to, &Frame::Control(Control::Bye { reason })).await);
                     drop(to.shutdown().await);
                     return Ended::Closed;
@@ -125,13 +125,13 @@ struct Stream {
 }
 
 enum Next {
-    /// There is a chunk of so many bytes to send.
+    /// A chunk of this many bytes is ready to send.
     Chunk(u64),
-    /// There will be no more.
+    /// No more chunks will follow.
     End,
 }
 
-/// Waits for the next chunk to be here. Cancelling loses nothing.
+/// Waits until the next chunk is here. Cancelling loses nothing.
 async fn next_chunk(serving: &mut Option<Stream>, limit: &Bucket) -> Next {
     let Some(Stream { pull, held, seat }) = serving else { return std::future::pending().await };
     if pull.next >= pull.content.chunks(pull.stripe) {
@@ -152,7 +152,7 @@ async fn next_chunk(serving: &mut Option<Stream>, limit: &Bucket) -> Next {
     Next::Chunk(u64::from(pull.content.artifact().chunk_len(pull.content.index(pull.stripe, pull.next))))
 }
 
-/// Takes a turn and sends the chunk that is due.
+/// Takes a turn and sends the next chunk.
 async fn send_chunk(
     to: &mut (impl AsyncWrite + Unpin),
     serving: &mut Option<Stream>,

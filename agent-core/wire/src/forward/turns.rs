@@ -1,9 +1,10 @@
-//! Fair sending: who may send the next chunk (rule C8). One of these serves all children and both stripes of a sender.
+//! Fair sending: decides which stream may send the next chunk (rule C8). One scheduler serves all children and stripes
+//! of a sender.
 //!
-//! Left to itself TCP gives parallel streams unequal shares, and the tree is as slow as its slowest branch. So nobody
-//! may run ahead: a seat gets a turn only while it is at most [`LEAD`] bytes ahead of the seat that has been given
-//! least. A seat that is slow by its own fault (its turn takes much longer than turns usually do) is not waited for,
-//! so the link never idles for its sake. A seat that comes back, or comes late, starts at the others' count.
+//! On its own, TCP gives parallel streams unequal shares, and the tree is as slow as its slowest branch. So no stream
+//! may run ahead: it gets a turn only while it is at most [`LEAD`] bytes ahead of the stream that was given least. A
+//! stream whose receiver is slow (its turn takes much longer than usual) is not waited for, so that the link never
+//! idles because of it. A stream that returns, or starts late, begins at the others' count.
 
 use std::{
     collections::HashMap,
@@ -12,11 +13,11 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// How far (bytes) a seat may be ahead of the one that was given least.
+/// How far (bytes) a stream may be ahead of the one that was given least.
 const LEAD: u64 = 256 << 10;
-/// A turn that lasts longer than this many usual turns is the receiver's fault.
+/// A turn longer than this many usual turns is attributed to a slow receiver,
 const SLOW_TURNS: u32 = 4;
-/// … but never shorter than this.
+/// but only if it is longer than this.
 const SLOW_AT_LEAST: Duration = Duration::from_millis(60);
 
 #[derive(Default)]
@@ -28,14 +29,14 @@ struct Table {
 
 struct State {
     given: u64,
-    /// Wants a turn, or has one.
+    /// The stream wants a turn, or has one.
     contends: bool,
-    /// Has a turn since then.
+    /// When the current turn began.
     turn: Option<Instant>,
 }
 
 impl Table {
-    /// What the least advanced seat that must be waited for was given.
+    /// Returns the bytes given to the least advanced stream that must be waited for.
     fn least(&self, now: Instant) -> Option<u64> {
         let patience = (self.usual * SLOW_TURNS).max(SLOW_AT_LEAST);
         let counts = |state: &&State| {
@@ -49,7 +50,7 @@ impl Table {
     }
 }
 
-/// The table at which all children of a sender sit.
+/// The scheduler shared by all streams of a sender.
 #[derive(Clone, Default)]
 pub struct Turns {
     table: Arc<Mutex<Table>>,
@@ -60,7 +61,7 @@ impl Turns {
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// A seat for one stream.
+    /// Registers a stream.
     #[must_use]
     pub fn sit(&self) -> Seat {
         let mut table = self.lock();
@@ -72,7 +73,7 @@ impl Turns {
     }
 }
 
-/// One stream's place. Leaving it (drop) frees the others from waiting.
+/// A registered stream. Dropping it stops the others from waiting for it.
 pub struct Seat {
     turns: Turns,
     number: u64,
@@ -85,14 +86,14 @@ impl Drop for Seat {
     }
 }
 
-/// Leave to send one chunk now. Lasts until it is dropped.
+/// Permission to send one chunk now. Lasts until it is dropped.
 pub struct Turn<'a> {
     seat: &'a Seat,
     bytes: u64,
 }
 
 impl Seat {
-    /// Waits until this stream may send `bytes` more. Cancelling the wait gives up the claim.
+    /// Waits until this stream may send `bytes` more. Cancelling the wait withdraws the claim.
     pub async fn turn(&self, bytes: u64) -> Turn<'_> {
         let claim = Claim::make(self);
         loop {
@@ -101,13 +102,13 @@ impl Seat {
                 std::mem::forget(claim);
                 return Turn { seat: self, bytes };
             }
-            // The timer notices seats that have become slow since; everything else is notified.
+            // The timer detects streams that have become slow since; all other changes are notified.
             drop(tokio::time::timeout(SLOW_AT_LEAST / 4, changed).await);
         }
     }
 }
 
-/// A wish for a turn, withdrawn when the wait is cancelled.
+/// A claim for a turn, withdrawn when the wait is cancelled.
 struct Claim<'a>(&'a Seat);
 
 impl<'a> Claim<'a> {
@@ -149,8 +150,8 @@ impl Drop for Turn<'_> {
         let mut table = self.seat.turns.lock();
         if let Some(state) = table.seats.get_mut(&self.seat.number) {
             state.given += self.bytes;
-            // Stays a contender for an instant longer: the writer claims its next turn at once when it has a chunk,
-            // and says that it has none (`rest`) otherwise.
+            // The stream stays a contender for a moment: the writer either claims its next turn at once, or reports
+            // with `rest` that it has no chunk.
             if let Some(since) = state.turn.take() {
                 let took = since.elapsed();
                 table.usual = if table.usual.is_zero() { took } else { (table.usual * 7 + took) / 8 };
@@ -162,7 +163,7 @@ impl Drop for Turn<'_> {
 }
 
 impl Seat {
-    /// This stream has nothing to send for the moment: nobody waits for it.
+    /// Reports that this stream has nothing to send at the moment, so that no other stream waits for it.
     pub fn rest(&self) {
         let mut table = self.turns.lock();
         if let Some(state) = table.seats.get_mut(&self.number) {
@@ -178,7 +179,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-    /// Two streams of which one could go five times as fast share alike as long as both are wanted.
+    /// Two streams share equally while both have data, even if one could be five times as fast.
     #[tokio::test]
     async fn a_fast_stream_does_not_run_ahead_of_a_slower_one() {
         let turns = Turns::default();

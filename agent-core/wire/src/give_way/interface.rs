@@ -1,17 +1,17 @@
-//! What passes the network interfaces that our connections go over: everybody's bytes, as the system counts them.
+//! Traffic counters of the network interfaces in use, for the bytes of all programs as the system counts them.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-/// The interfaces that a connection ever went over, each with how many do now and its counters at the last look.
+/// The interfaces that connections have used, each with its number of current connections and its last counters.
 #[derive(Debug, Default)]
 pub(crate) struct Interfaces(BTreeMap<String, Used>);
 
-/// What has passed since the last look (bytes).
+/// The bytes that passed since the last reading.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Passed {
-    /// Over those that connections go over now: came, went.
+    /// Over interfaces with current connections: received, sent.
     pub(crate) in_use: (u64, u64),
-    /// Away from this machine over all of them: what a connection sent leaves after it has ended.
+    /// Sent over all of them, because a connection's last bytes leave after it has ended.
     pub(crate) went: u64,
 }
 
@@ -22,21 +22,22 @@ struct Used {
 }
 
 impl Interfaces {
-    /// No connection ever went over one.
+    /// Returns whether no connection has ever used an interface.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-    /// One more connection goes over it.
+    /// Adds a connection to an interface.
     pub(crate) fn add(&mut self, name: &str) {
         self.0.entry(name.to_owned()).or_default().by += 1;
     }
-    /// One fewer.
+    /// Removes a connection from an interface.
     pub(crate) fn remove(&mut self, name: &str) {
         if let Some(used) = self.0.get_mut(name) {
             used.by -= 1;
         }
     }
-    /// What has passed since the last look; none where the system does not tell, or nothing ever went over one.
+    /// Returns what has passed since the last reading; `None` where the system provides no counters, or no interface
+    /// was ever used.
     pub(crate) fn passed(&mut self) -> Option<Passed> {
         if self.0.is_empty() {
             return None;
@@ -58,7 +59,7 @@ impl Interfaces {
     }
 }
 
-/// `  eth0: bytes packets errs drop fifo frame compressed multicast bytes …` (proc(5)).
+/// Parses a line of the form `  eth0: bytes packets errs drop fifo frame compressed multicast bytes …` (proc(5)).
 fn counters(line: &str) -> Option<(&str, u64, u64)> {
     let (name, rest) = line.split_once(':')?;
     let mut numbers = rest.split_whitespace();
@@ -76,7 +77,7 @@ fn read() -> Option<String> {
     None
 }
 
-/// The interface with this address; none for this machine itself, and where the system does not tell.
+/// Returns the interface with this address; `None` for loopback, and where the system does not provide it.
 #[cfg(target_os = "linux")]
 pub(crate) fn of(address: IpAddr) -> Option<String> {
     let address = address.to_canonical();
@@ -106,7 +107,7 @@ mod tests {
         };
         let mut interfaces = Interfaces::default();
         interfaces.add("eth0");
-        assert_eq!(interfaces.look(&text(100, 50)), Passed::default(), "what passed before does not count");
+        assert_eq!(interfaces.look(&text(100, 50)), Passed::default(), "earlier traffic does not count");
         assert_eq!(interfaces.look(&text(110, 70)), Passed { in_use: (10, 20), went: 20 });
         interfaces.remove("eth0");
         assert_eq!(interfaces.look(&text(115, 75)), Passed { in_use: (0, 0), went: 5 });

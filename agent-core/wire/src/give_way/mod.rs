@@ -1,13 +1,12 @@
-//! Giving way: what this machine receives and passes on leaves room for other traffic, and what it sent is counted as the
-//! link sees it.
+//! Bandwidth yielding: transfers leave room for other traffic, and sent bytes are counted as the link carries them.
 //!
-//! One of these serves all connections of a node. Whenever a socket moves ([`Rein`]), but not too often, the system is asked about all of
-//! them and about the interface at once: what one tells later than the other would look like somebody else's. The decision is pure
-//! (`banyan_schedule::pace`). Two levers carry it out: a socket is read and written no
-//! faster than decided, in small pieces, and the window it offers is not larger than that needs, or its sender would fill
-//! the link on while we wait.
+//! One [`Giver`] serves all connections of a node. Whenever a socket moves data ([`Rein`]), but at a limited rate, the
+//! statistics of all connections and of the interface are read together. If one were read later than the other, the
+//! difference would look like other traffic. The decision is pure (`banyan_schedule::pace`). It is carried out in two
+//! ways. A socket is read and written no faster than decided, in small pieces. The window it offers is no larger than
+//! that rate needs, because otherwise its sender would keep filling the link while this machine waits.
 //!
-//! Nothing here has a timer of its own: it acts when a socket does. So it costs nothing while nothing moves.
+//! There is no timer here: the code runs only when a socket does, so it costs nothing while there is no traffic.
 
 mod interface;
 mod rein;
@@ -27,29 +26,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The system is asked so often.
+/// The interval between two readings of the statistics.
 const STEP: Duration = Duration::from_millis(100);
-/// How long received bytes may be between the interface and our count: long when the processors are busy.
+/// How long received bytes may take from the interface to the socket's count: long when the processors are busy.
 const SLACK_DOWN: Duration = Duration::from_millis(80);
-/// The same for sent ones, which stand in the system's own queue: the interface counts them when they leave it.
+/// The same for sent bytes, which wait in the system's queue: the interface counts them when they leave it.
 const SLACK_UP: Duration = Duration::from_millis(100);
-/// A window is worth so much of the rate at the least: the reader does not run all the time.
+/// A window covers at least this much time at the decided rate, because the reader does not run all the time.
 const WINDOW_LEAST: Duration = Duration::from_millis(25);
-/// What a queue may add to a round trip.
+/// The queueing delay that may be added to a round trip.
 const WINDOW_QUEUE: Duration = Duration::from_millis(8);
 
-/// The system's queue is shorter than this: what has not passed by then, or by twice that, was dropped.
+/// The system's queue is shorter than this. Bytes that have not passed within one to two such periods were dropped.
 const QUEUE: Duration = Duration::from_secs(2);
-/// The interface is at most so much (bytes) ahead of what the sockets have told.
+/// The most bytes by which the interface's count may be ahead of the sockets' counts.
 const SPARE: u64 = 256 << 10;
 
-/// Shared by all connections of a node.
+/// The yielding decision and byte counts, shared by all connections of a node.
 #[derive(Debug)]
 pub struct Giver {
     began: Instant,
-    /// What may be read; without a rate while nobody has to be given way to.
+    /// The rate limit for reading; unlimited while there is nothing to yield to.
     pub(crate) down: Bucket,
-    /// What may be written.
+    /// The rate limit for writing.
     pub(crate) up: Bucket,
     state: Mutex<State>,
 }
@@ -63,32 +62,32 @@ struct State {
     /// All connections.
     watched: Vec<Weak<Watched>>,
     due: Duration,
-    /// Ours since the last step: came, went (bytes with headers; at the most).
+    /// This node's own bytes since the last step: received, sent (with headers; upper bounds).
     ours: (u64, u64),
     left: Left,
 }
 
 impl State {
-    /// Asks about one connection.
+    /// Reads the statistics of one connection.
     fn look(&mut self, watched: &Watched, rate: Option<u64>) {
         let Some((before, after)) = watched.look(rate) else { return };
-        // What is ours at the most: a miscount is not to be taken for somebody else.
+        // Upper bounds, so that a miscount is not mistaken for other traffic.
         self.ours.0 += after.came.saturating_sub(before.came);
         self.ours.1 += after.went_at_most.saturating_sub(before.went_at_most);
         self.left.sent.0 += after.went.saturating_sub(before.went);
     }
 }
 
-/// What has left. The sockets count what they hand to the system; what a full queue of the system drops again has never been on the
-/// link, and can be many times what has. So no more counts than the interface says has passed.
+/// The bytes that have left this machine. Sockets count what they hand to the system. What a full queue then drops has
+/// never been on the link, and can be many times what has. So no more is counted than the interface reports as passed.
 #[derive(Debug, Default)]
 struct Left {
     total: u64,
-    /// Handed to the system and not seen to pass yet: lately, and before that.
+    /// Bytes handed to the system and not seen to pass yet: in the current period, and in the one before.
     sent: (u64, u64),
-    /// When lately began.
+    /// When the current period began.
     turned: Duration,
-    /// Passed, and whose it is will be told soon.
+    /// Bytes that passed the interface and that a socket will account for soon.
     spare: u64,
 }
 
@@ -115,7 +114,7 @@ fn others(to: GiveWay, slack: Duration, now: Duration) -> Option<Others> {
 }
 
 impl Default for Giver {
-    /// Gives way to nobody, and counts.
+    /// Creates one that yields to nothing and only counts.
     fn default() -> Self {
         Self {
             began: Instant::now(),
@@ -139,7 +138,7 @@ impl Giver {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// To whom receiving and passing on give way from now on.
+    /// Sets what receiving and sending yield to from now on.
     pub fn set(&self, down: GiveWay, up: GiveWay) {
         let now = self.began.elapsed();
         let mut state = self.lock();
@@ -150,7 +149,7 @@ impl Giver {
             state.up = others(up, SLACK_UP, now);
         }
         if state.modes != (down, up) {
-            // What passed before is nobody's business.
+            // Traffic that passed earlier is not counted.
             state.modes = (down, up);
             state.ours = (0, 0);
             let passed = state.interfaces.passed();
@@ -158,25 +157,26 @@ impl Giver {
         }
         self.apply(&state);
     }
-    /// What has left this machine over connections with other machines (bytes): content, acknowledgements and headers, and what was
-    /// sent again; but not what the system dropped before it left. Zero where the system does not tell.
+    /// Returns the bytes that have left this machine over connections with other machines: content, acknowledgements,
+    /// headers and retransmissions. Bytes that the system dropped before they left are not counted. Zero where the
+    /// system provides no statistics.
     #[must_use]
     pub fn went(&self) -> u64 {
         let mut state = self.lock();
         if state.interfaces.is_empty() {
-            // There is nothing to hold it against, and so nothing to wait for.
+            // There are no interface counts to compare with, and so nothing to wait for.
             state.left.passed(self.now(), None);
         } else {
             self.step(&mut state, self.now());
         }
         state.left.total
     }
-    /// Whether receiving is slow on purpose now: its senders are not to blame.
+    /// Returns whether receiving is throttled on purpose now, so that its senders are not to blame.
     #[must_use]
     pub fn holds_down(&self) -> bool {
         self.down.is_limited()
     }
-    /// Takes a connection in.
+    /// Registers a connection.
     pub(crate) fn rein(self: &Arc<Self>, local: Option<IpAddr>, socket: Option<tcp::Handle>) -> Rein {
         let interface = local.and_then(interface::of);
         let watched = Arc::new(Watched::new(socket));
@@ -188,7 +188,7 @@ impl Giver {
         drop(state);
         Rein::new(Arc::clone(self), interface, watched)
     }
-    /// A connection is about to end.
+    /// Unregisters a connection that is about to end.
     fn gone(&self, watched: &Watched, interface: Option<&str>) {
         let mut state = self.lock();
         state.look(watched, None);
@@ -200,7 +200,7 @@ impl Giver {
     fn now(&self) -> Duration {
         self.began.elapsed()
     }
-    /// Some connection moves.
+    /// Reacts to data moving on a connection.
     fn moves(&self) {
         let now = self.now();
         self.step(&mut self.lock(), now);
@@ -231,11 +231,11 @@ impl Giver {
         }
     }
     fn apply(&self, state: &State) {
-        for (bucket, way, what) in [(&self.down, &state.down, "receiving"), (&self.up, &state.up, "passing on")] {
+        for (bucket, way, what) in [(&self.down, &state.down, "receiving"), (&self.up, &state.up, "sending")] {
             let (before, limit) = (bucket.rate(), way.as_ref().and_then(Others::limit));
             if before != limit {
                 if before.is_none() || limit.is_none() {
-                    tracing::debug!(what, ?limit, "giving way");
+                    tracing::debug!(what, ?limit, "yielding changed");
                 }
                 bucket.set(limit);
             }
@@ -243,7 +243,8 @@ impl Giver {
     }
 }
 
-/// The window that a rate (bytes a second) needs on a path with this round trip; none: as large as it may be.
+/// Returns the window that a rate (bytes a second) needs on a path with this round-trip time; `None`: as large as
+/// possible.
 fn window(rate: Option<u64>, round_trip: Option<Duration>) -> Option<u64> {
     let time = 2 * (round_trip.unwrap_or(WINDOW_LEAST) + WINDOW_QUEUE).max(WINDOW_LEAST);
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a size")]
@@ -258,13 +259,13 @@ mod tests {
     fn what_the_system_dropped_has_not_left() {
         let (mut left, mut now) = (Left::default(), Duration::ZERO);
         for _ in 0..1000 {
-            // Ten times as much is handed over as the link takes.
+            // Ten times as much is handed over as the link can carry.
             left.sent.0 += 100_000;
             now += STEP;
             left.passed(now, Some(10_000));
         }
         assert_eq!(left.total, 10_000_000);
-        // It is forgotten: what others send afterwards is not taken for it.
+        // The dropped bytes are forgotten: bytes that other programs send later are not attributed to them.
         left.passed(now + QUEUE, Some(0));
         left.passed(now + 2 * QUEUE, Some(0));
         left.passed(now + 3 * QUEUE, Some(5_000_000));
@@ -277,13 +278,13 @@ mod tests {
         left.passed(QUEUE, Some(50_000));
         left.sent.0 += 50_000;
         left.passed(QUEUE + STEP, Some(0));
-        assert_eq!(left.total, 50_000, "told late");
+        assert_eq!(left.total, 50_000, "reported late by the socket");
         left.sent.0 += 30_000;
         left.passed(2 * QUEUE, Some(10_000));
         left.passed(2 * QUEUE + STEP, Some(20_000));
-        assert_eq!(left.total, 80_000, "it stood in a queue");
+        assert_eq!(left.total, 80_000, "the bytes waited in a queue");
         left.sent.0 += 7;
         left.passed(3 * QUEUE, None);
-        assert_eq!(left.total, 80_007, "a system that does not tell");
+        assert_eq!(left.total, 80_007, "the system provides no statistics");
     }
 }

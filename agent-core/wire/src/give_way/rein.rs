@@ -1,4 +1,5 @@
-//! One connection's part in giving way: its socket asks here before it reads or writes, and what it has moved is asked of the system.
+//! The throttle of one connection: its socket asks here before it reads or writes, and its statistics are read from the
+//! kernel.
 
 use super::{Giver, tcp, tcp::Seen, window};
 use crate::limit::Bucket;
@@ -10,19 +11,19 @@ use std::{
 };
 use tokio::time::{Sleep, sleep};
 
-/// While it waits, a socket asks again after so long: the decision may be another one.
+/// A waiting socket checks again after this long, because the decision may have changed.
 const WAIT_MOST: Duration = Duration::from_millis(100);
-/// What is moved at once while there is a rate: this much of a second,
+/// A throttled socket moves at most this fraction of a second's worth at once,
 const PIECES: u64 = 100;
-/// a packet at the least, a TLS record at the most (bytes).
+/// but at least a packet and at most a TLS record (bytes).
 const PIECE_LEAST: u64 = 1448;
 const PIECE_MOST: u64 = 16 << 10;
-/// A window is set anew when it changes by more than an eighth.
+/// The window is set again when it changes by more than an eighth.
 const CHANGED: u64 = 8;
-/// As large as a window may be.
+/// The window of an unthrottled connection (bytes).
 const OPEN: u64 = 1 << 30;
 
-/// A connection's place at its node's [`Giver`].
+/// A connection registered with its node's [`Giver`].
 #[derive(Debug)]
 pub(crate) struct Rein {
     giver: Arc<Giver>,
@@ -30,28 +31,28 @@ pub(crate) struct Rein {
     watched: Arc<Watched>,
 }
 
-/// A connection, as the system tells of it.
+/// A connection's statistics.
 #[derive(Debug)]
 pub(super) struct Watched(Mutex<Glimpse>);
 
 #[derive(Debug)]
 struct Glimpse {
-    /// None: it has ended, or the system does not tell.
+    /// `None`: the connection has ended, or the system provides no statistics.
     socket: Option<tcp::Handle>,
     seen: Seen,
-    /// The least round trip, as its receiver.
+    /// The shortest round-trip time, measured as the receiver.
     least: Option<Duration>,
     window: Option<u64>,
 }
 
-/// Waits of a socket; kept by it.
+/// The pending waits of a socket, stored in it.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
     reading: Hold,
     writing: Hold,
 }
 
-/// A wait for leave.
+/// A wait until more may be moved.
 type Hold = Option<Pin<Box<Sleep>>>;
 
 impl Watched {
@@ -61,7 +62,8 @@ impl Watched {
     fn lock(&self) -> MutexGuard<'_, Glimpse> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// What it had moved at the last look, and now; its window is fitted to the rate at which all may be read.
+    /// Returns the statistics at the last reading and now. Fits the window to the total rate at which all connections
+    /// may be read.
     pub(super) fn look(&self, rate: Option<u64>) -> Option<(Seen, Seen)> {
         let mut glimpse = self.lock();
         let seen = tcp::look(glimpse.socket.as_ref()?)?;
@@ -79,7 +81,7 @@ impl Watched {
         }
         Some((before, seen))
     }
-    /// The connection can end now: whoever else holds its socket would keep it open.
+    /// Closes the duplicate descriptor so that the connection can end.
     pub(super) fn let_go(&self) {
         self.lock().socket = None;
     }
@@ -89,12 +91,12 @@ impl Rein {
     pub(super) fn new(giver: Arc<Giver>, interface: Option<String>, watched: Arc<Watched>) -> Self {
         Self { giver, interface, watched }
     }
-    /// Waits until more may be read; gives how much at once (bytes), none: whatever there is.
+    /// Waits until more may be read. Returns the most bytes to read at once; `None`: no limit.
     pub(crate) fn poll_read(&self, holds: &mut Holds, cx: &mut Context<'_>) -> Poll<Option<usize>> {
         self.giver.moves();
         poll(&self.giver.down, &mut holds.reading, cx)
     }
-    /// The same for writing.
+    /// Waits until more may be written, like [`Self::poll_read`].
     pub(crate) fn poll_write(&self, holds: &mut Holds, cx: &mut Context<'_>) -> Poll<Option<usize>> {
         self.giver.moves();
         poll(&self.giver.up, &mut holds.writing, cx)
@@ -105,7 +107,7 @@ impl Rein {
     pub(crate) fn has_written(&self, bytes: usize) {
         self.giver.up.spend(with_headers(bytes));
     }
-    /// The socket is about to be closed.
+    /// Unregisters the connection before its socket is closed.
     pub(crate) fn ends(&self) {
         self.giver.gone(&self.watched, self.interface.as_deref());
     }
@@ -127,7 +129,7 @@ fn poll(bucket: &Bucket, hold: &mut Hold, cx: &mut Context<'_>) -> Poll<Option<u
     }
 }
 
-/// What so much content is on the link: a packet holds 1448 bytes of it.
+/// Returns the size on the link of this much content: a packet holds 1448 bytes of it.
 fn with_headers(bytes: usize) -> u64 {
     let bytes = bytes as u64;
     bytes + bytes * tcp::HEADERS / PIECE_LEAST

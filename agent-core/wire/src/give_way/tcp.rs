@@ -1,29 +1,30 @@
-//! What the kernel knows of a connection, and the lever that slows a sender down from the receiving side: the window. Linux alone
-//! tells; elsewhere nothing is seen, and nobody is given way to.
+//! TCP statistics from the kernel, and the receive window as the means to slow a sender down from the receiving side.
+//! Only Linux provides the statistics; on other systems transfers do not yield.
 
 use std::time::Duration;
 
-/// Headers of one packet on the link (bytes): Ethernet, IPv4, TCP with timestamps.
+/// The headers of one packet on the link (bytes): Ethernet, IPv4, TCP with timestamps.
 pub(crate) const HEADERS: u64 = 14 + 20 + 32;
 
-/// What they can carry at the most.
+/// The most SACK bytes that acknowledgements can carry.
 #[cfg(target_os = "linux")]
 const BLOCKS_MOST: u64 = 40;
 
-/// What acknowledgements carry besides, on average: blocks that tell of losses (bytes; measured behind a full queue).
+/// The average size of the SACK blocks in acknowledgements, which report losses (bytes; measured behind a full queue).
 #[cfg(target_os = "linux")]
 const BLOCKS: u64 = 4;
 
-/// What one connection has moved so far, and how long its round trip is now.
+/// The bytes that one connection has moved so far, and its current round-trip time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// On the link towards us, with headers (bytes). At the most: what came out of order, or twice, is counted by its packets.
+    /// Received on the link, with headers (bytes). An upper bound: data that arrived out of order or twice is counted
+    /// by its packets.
     pub(crate) came: u64,
-    /// On the link away from us, with headers and what was sent again (bytes).
+    /// Sent on the link, with headers and retransmissions (bytes).
     pub(crate) went: u64,
-    /// The same at the most: with all that acknowledgements can carry.
+    /// The upper bound of `went`, with the most that acknowledgements can carry.
     pub(crate) went_at_most: u64,
-    /// The round trip as the receiver of data sees it; none before it was measured.
+    /// The round-trip time seen by the receiver of data; `None` until it is measured.
     pub(crate) receiving: Option<Duration>,
 }
 
@@ -63,15 +64,15 @@ mod linux {
     const _: () = assert!(std::mem::offset_of!(Info, bytes_sent) == 200 && size_of::<Info>() == 216);
 
     sockopt_impl!(
-        /// What the kernel knows of a connection (tcp(7), `TCP_INFO`).
+        /// The kernel's statistics of a connection (tcp(7), `TCP_INFO`).
         TcpInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, Info
     );
     sockopt_impl!(
-        /// The largest window that is offered (tcp(7), `TCP_WINDOW_CLAMP`).
+        /// The largest window offered to the peer (tcp(7), `TCP_WINDOW_CLAMP`).
         WindowClamp, SetOnly, libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP, i32
     );
 
-    /// An older kernel fills less than [`Info`], and is not asked.
+    /// Returns whether the kernel fills all of [`Info`]; older kernels are not queried.
     fn tells() -> bool {
         static TELLS: OnceLock<bool> = OnceLock::new();
         *TELLS.get_or_init(|| {
@@ -82,7 +83,7 @@ mod linux {
         })
     }
 
-    /// The socket a second time, for asking about it; it must go before the connection can end.
+    /// A duplicate of the socket's descriptor, for queries; it must be closed before the connection can end.
     pub(crate) type Handle = std::os::fd::OwnedFd;
 
     pub(crate) fn handle(stream: &TcpStream) -> Option<Handle> {
@@ -92,7 +93,7 @@ mod linux {
     pub(crate) fn look(socket: &Handle) -> Option<Seen> {
         let info = nix::sys::socket::getsockopt(socket, TcpInfo).ok()?;
         let took = |micros: u32| Some(Duration::from_micros(u64::from(micros))).filter(|took| !took.is_zero());
-        // The system counts content when it is in its place: behind a loss that is much later than the interface counts it.
+        // The kernel counts content once it is in order; after a loss that is much later than the interface counts it.
         let content = info.bytes_received.max(u64::from(info.data_segs_in) * u64::from(info.rcv_mss));
         let acknowledgements = u64::from(info.segs_out.saturating_sub(info.data_segs_out));
         let sent = info.bytes_sent + HEADERS * u64::from(info.segs_out);
@@ -106,7 +107,7 @@ mod linux {
 
     pub(crate) fn set_window(socket: &Handle, bytes: u64) {
         let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
-        // A connection that has just ended refuses; nothing is lost by that.
+        // A connection that has just ended refuses the option, which is harmless.
         let _ended = nix::sys::socket::setsockopt(socket, WindowClamp, &bytes);
     }
 }
@@ -119,7 +120,7 @@ mod other {
     use super::Seen;
     use tokio::net::TcpStream;
 
-    /// There is none.
+    /// Never constructed: this system provides no statistics.
     #[derive(Debug)]
     pub(crate) enum Handle {}
 

@@ -1,4 +1,4 @@
-//! What the machine decided, carried out.
+//! Carries out the actions of the state machine.
 
 use super::{Event, Loop};
 use crate::{

@@ -1,4 +1,4 @@
-//! The links of a node: how they come up, what comes over them, how they end.
+//! The links of a node: how they are established, what arrives over them, and how they end.
 
 use super::{ANSWERS_WAITING, Event, LINKS_PER_PEER, Loop, Peer};
 use crate::{
@@ -19,14 +19,14 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 impl<H: Host> Loop<H> {
-    /// Greets a connection that came in; the machine hears of it when an offer or a pull comes over it.
+    /// Greets an incoming connection. The state machine learns of it when an offer or a pull arrives over it.
     pub(super) fn greet(&mut self, stream: tokio_rustls::server::TlsStream<Socket>) {
         self.incoming += 2;
         let (link, hello, events) = (Link(self.incoming), self.hello(), self.handle.events.clone());
         tokio::spawn(async move {
             match connection::accept(stream, hello).await {
                 Ok(connection) => drop(events.send(Event::Up { link, connection: Box::new(connection) })),
-                Err(error) => debug!(reason = %error.reason, %error, "a connection that came in was refused"),
+                Err(error) => debug!(reason = %error.reason, %error, "incoming connection refused"),
             }
         });
     }
@@ -36,12 +36,12 @@ impl<H: Host> Loop<H> {
         let dialled = self.dialling.remove(&link).is_some();
         let ours = link.0 % 2 == 1;
         if ours && !dialled {
-            return; // The machine gave the link up while it was being made.
+            return; // The state machine gave the link up while it was being established.
         }
         let crl = self.host.crl();
         let revoked = crl.as_ref().is_some_and(|crl| crl.revokes(&certificate));
         if revoked || (!ours && self.links.values().filter(|peer| peer.id == id).count() >= LINKS_PER_PEER) {
-            warn!(peer = %id, revoked, "a connection was refused");
+            warn!(peer = %id, revoked, "connection refused");
             if ours {
                 self.input(Input::Lost(link, Reason::Revoked));
             }
@@ -79,7 +79,7 @@ impl<H: Host> Loop<H> {
     }
 
     pub(super) fn came(&mut self, link: Link, what: In) {
-        // Who is slow because this machine wants it so is not left for it.
+        // A source that is slow because this machine throttles it must not be dropped for slowness.
         let slowly = self.handle.limits.down.is_limited() || self.handle.giver.holds_down();
         if std::mem::replace(&mut self.slowly, slowly) != slowly {
             self.input(Input::TakesSlowly(slowly));
@@ -87,7 +87,7 @@ impl<H: Host> Loop<H> {
         match what {
             In::Control(control) => self.received(link, control),
             In::Stored { stripe, held, bytes } => {
-                // It counts, too, when the connection has just been ended: the chunk is here.
+                // This counts even if the connection has just ended, because the chunk is stored.
                 self.host.received(stripe.order, self.links.get(&link).map(|peer| peer.id), bytes);
                 self.input(Input::Stored { link, stripe, held });
             }
@@ -103,7 +103,7 @@ impl<H: Host> Loop<H> {
         let sender = peer.id;
         match control {
             Control::Offer(_) if peer.checking => {
-                self.down(link, Reason::ProtocolBroken, "a second offer before the first was answered");
+                self.down(link, Reason::ProtocolBroken, "the peer sent a second offer before the first was answered");
             }
             Control::Offer(offer) => {
                 peer.checking = true;
@@ -120,10 +120,10 @@ impl<H: Host> Loop<H> {
             Control::Confirm(confirm) => self.host.confirmed(sender, &confirm),
             Control::Crl { der } => match data_encoding::BASE64.decode(der.as_bytes()) {
                 Ok(der) => self.host.offer_crl(der, &self.handle),
-                Err(_) => self.down(link, Reason::ProtocolBroken, "a revocation list that is not base64"),
+                Err(_) => self.down(link, Reason::ProtocolBroken, "the revocation list is not base64"),
             },
-            Control::Bye { reason } => self.down(link, reason, "the other side hung up"),
-            Control::Hello(_) => self.down(link, Reason::ProtocolBroken, "a second greeting"),
+            Control::Bye { reason } => self.down(link, reason, "the peer closed the connection"),
+            Control::Hello(_) => self.down(link, Reason::ProtocolBroken, "the peer sent a second greeting"),
         }
     }
 
@@ -142,7 +142,7 @@ impl<H: Host> Loop<H> {
         }
     }
 
-    /// The link is gone on its own account.
+    /// Handles a link that ended without this machine closing it.
     pub(super) fn down(&mut self, link: Link, reason: Reason, detail: &str) {
         let Some(peer) = self.links.remove(&link) else { return };
         debug!(?link, peer = %peer.id, %reason, detail, "connection ended");
@@ -153,7 +153,7 @@ impl<H: Host> Loop<H> {
         self.input(Input::Lost(link, reason));
     }
 
-    /// The machine (or a revocation) ends the link.
+    /// Closes a link on behalf of the state machine or a revocation.
     pub(super) fn close(&mut self, link: Link, reason: Reason) {
         if let Some(dial) = self.dialling.remove(&link) {
             dial.abort();
@@ -167,7 +167,7 @@ impl<H: Host> Loop<H> {
     pub(super) fn send(&mut self, link: Link, out: Out) {
         let full = |peer: &Peer| matches!(peer.out.try_send(out), Err(mpsc::error::TrySendError::Full(_)));
         if self.links.get(&link).is_some_and(full) {
-            self.down(link, Reason::ProtocolBroken, "it does not read what it asked for");
+            self.down(link, Reason::ProtocolBroken, "the peer does not read the answers it requested");
         }
     }
 }

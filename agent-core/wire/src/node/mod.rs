@@ -1,5 +1,5 @@
-//! The loop: one event enum, one match. Events become inputs of the pure machine; its actions become messages, dials and
-//! calls of the [`Host`]. It decides nothing itself.
+//! The event loop: turns events into inputs of the pure state machine, and its actions into messages, dials and calls
+//! of the [`Host`]. The loop itself makes no decisions.
 
 mod act;
 mod links;
@@ -33,25 +33,25 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-/// Most connections from one machine at once: two stripes of a few orders, and late re-dials.
+/// The most connections from one machine at once: two stripes of a few orders, and late redials.
 const LINKS_PER_PEER: usize = 16;
 
-/// Events of peers that wait for the loop; a peer that sends more waits itself.
+/// The most peer events queued for the loop. A peer that sends more is slowed down.
 const EVENTS_WAITING: usize = 256;
-/// Messages that wait to be written to one peer. Whoever makes this machine answer so much and does not read is left.
+/// The most messages queued for one peer. A peer that causes so many answers without reading them is disconnected.
 const ANSWERS_WAITING: usize = 64;
 
-/// What a node is.
+/// The configuration of a node.
 pub struct NodeConfig {
-    /// The machine's own settings.
+    /// The state machine's configuration.
     pub machine: Config,
-    /// Program and version, for greetings.
+    /// The program's name and version, sent in greetings.
     pub software: String,
-    /// How it proves itself and whom it believes.
+    /// The node's credentials and trusted CA.
     pub tls: TlsPair,
 }
 
-/// Picks connections by who is there.
+/// Selects connections by machine and certificate.
 type Chosen = Box<dyn Fn(MachineId, &CertificateDer<'static>) -> bool + Send>;
 
 enum Event {
@@ -66,7 +66,7 @@ enum Event {
     Stop(oneshot::Sender<()>),
 }
 
-/// How the rest of the program speaks to the loop.
+/// A handle through which the rest of the program controls the loop.
 #[derive(Clone)]
 pub struct NodeHandle {
     events: mpsc::UnboundedSender<Event>,
@@ -76,45 +76,45 @@ pub struct NodeHandle {
 }
 
 impl NodeHandle {
-    /// Something has happened that the machine must know.
+    /// Passes an input to the state machine.
     pub fn input(&self, input: Input) {
         drop(self.events.send(Event::Input(input)));
     }
-    /// A connection has come in whose TLS handshake is done, with ALPN [`banyan_proto::ALPN_PEER`].
+    /// Accepts an incoming connection after its TLS handshake, with ALPN [`banyan_proto::ALPN_PEER`].
     pub fn accept(&self, stream: tokio_rustls::server::TlsStream<Socket>) {
         drop(self.events.send(Event::Accepted(Box::new(stream))));
     }
-    /// The configurations in force.
+    /// Returns the current TLS configurations.
     #[must_use]
     pub fn tls(&self) -> TlsPair {
         self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
-    /// New configurations, for connections from now on (a newer revocation list, a renewed certificate).
+    /// Sets the TLS configurations for new connections, after a newer revocation list or a renewed certificate.
     pub fn set_tls(&self, pair: TlsPair) {
         *self.tls.write().unwrap_or_else(PoisonError::into_inner) = pair;
     }
-    /// How fast content comes in and goes out at the most.
+    /// Returns the speed limits for received and sent content.
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
-    /// To whom transfers give way, and what has left this machine.
+    /// Returns the bandwidth yielding shared by all connections. It also counts the bytes that left this machine.
     #[must_use]
     pub fn giver(&self) -> &Arc<Giver> {
         &self.giver
     }
-    /// Hangs up on a machine.
+    /// Closes all connections to a machine.
     pub fn cut(&self, machine: MachineId) {
         self.cut_where(move |peer, _| peer == machine);
     }
-    /// Hangs up on everyone whose certificate is on the list (rule I5).
+    /// Closes all connections whose certificate is on the revocation list (rule I5).
     pub fn cut_revoked(&self, crl: crate::tls::Crl) {
         self.cut_where(move |_, certificate| crl.revokes(certificate));
     }
     fn cut_where(&self, which: impl Fn(MachineId, &CertificateDer<'static>) -> bool + Send + 'static) {
         drop(self.events.send(Event::Cut(Box::new(which))));
     }
-    /// Ends the loop and hangs up everywhere.
+    /// Ends the loop and closes all connections.
     pub async fn shutdown(&self) {
         let (done, wait) = oneshot::channel();
         if self.events.send(Event::Stop(done)).is_ok() {
@@ -127,7 +127,7 @@ struct Peer {
     id: MachineId,
     certificate: CertificateDer<'static>,
     out: mpsc::Sender<Out>,
-    /// An offer of this peer is being checked. One at a time: checking costs.
+    /// Whether an offer of this peer is being checked. One at a time, because checking is expensive.
     checking: bool,
     pulling: Pulling,
     reader: AbortHandle,
@@ -139,16 +139,16 @@ struct Loop<H> {
     software: String,
     handle: NodeHandle,
     events: mpsc::UnboundedReceiver<Event>,
-    /// What peers send, bounded.
+    /// Events from peers, in a bounded queue.
     from_peers: mpsc::Receiver<(Link, In)>,
     inbox: Inbox,
     links: HashMap<Link, Peer>,
-    /// Dials under way: cancelled when the machine closes the link before it stands.
+    /// Dials in progress, cancelled when the state machine closes the link before it is connected.
     dialling: HashMap<Link, AbortHandle>,
     turns: Turns,
     started: Instant,
     incoming: u64,
-    /// The machine knows that this one receives slowly on purpose.
+    /// The state last reported to the state machine: whether this machine receives slowly on purpose.
     slowly: bool,
 }
 
@@ -227,7 +227,7 @@ impl<H: Host> Loop<H> {
             Event::Accepted(stream) => self.greet(*stream),
             Event::Up { link, connection } => self.up(link, *connection),
             Event::NotUp { link, reason, detail } => {
-                debug!(?link, %reason, detail, "no connection");
+                debug!(?link, %reason, detail, "dial failed");
                 if self.dialling.remove(&link).is_some() {
                     self.input(Input::Lost(link, reason));
                 }
@@ -253,7 +253,7 @@ impl<H: Host> Loop<H> {
                     .map(|(&link, _)| link)
                     .collect();
                 for link in cut {
-                    info!(peer = %self.links[&link].id, "hanging up on a revoked machine");
+                    info!(peer = %self.links[&link].id, "connection closed: certificate revoked");
                     self.close(link, Reason::Revoked);
                     self.input(Input::Lost(link, Reason::Revoked));
                 }

@@ -1,4 +1,5 @@
-//! A sender gives bytes that are not the publisher's: they are not stored, the sender is left and named.
+//! A sender delivers bytes that do not match the publisher's hash: they are not stored, and the sender is dropped and
+//! reported.
 
 use crate::machine::{PATIENCE, SERVER, Victim};
 use banyan_proto::{api::Event, frame::Frame};
@@ -14,12 +15,12 @@ async fn is_not_stored_and_its_sender_is_named() {
     let mut bad = victim.chunk(1);
     bad[100] ^= 1;
     link.send(&Frame::Chunk { index: 1, bytes: bad }).await.unwrap();
-    // The victim hangs up …
-    while timeout(PATIENCE, link.next()).await.expect("the victim hangs up").is_ok() {}
-    // … keeps what was good, and names the sender.
+    // The victim disconnects,
+    while timeout(PATIENCE, link.next()).await.expect("the victim disconnects").is_ok() {}
+    // keeps the good chunk, and reports the sender.
     assert_eq!(victim.content.held(0), Some(1));
     loop {
-        let event = timeout(PATIENCE, victim.events.recv()).await.expect("it is reported").unwrap();
+        let event = timeout(PATIENCE, victim.events.recv()).await.expect("the bad chunk is reported").unwrap();
         if let Event::BadChunk { source, index } = event {
             break assert_eq!((source, index), (SERVER, 1));
         }
@@ -32,7 +33,7 @@ async fn a_true_chunk_in_the_wrong_place_is_a_bad_chunk() {
     let victim = Victim::start(4).await;
     let (mut link, _) = victim.offered_and_pulled().await;
     link.send(&Frame::Chunk { index: 0, bytes: victim.chunk(1) }).await.unwrap();
-    while timeout(PATIENCE, link.next()).await.expect("the victim hangs up").is_ok() {}
+    while timeout(PATIENCE, link.next()).await.expect("the victim disconnects").is_ok() {}
     assert_eq!(victim.content.held(0), Some(0));
     victim.stop().await;
 }

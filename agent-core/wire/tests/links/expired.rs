@@ -1,4 +1,5 @@
-//! Machines among each other take no expired certificate, from neither side: only the server does, to renew it.
+//! Machines refuse an expired certificate when they dial and when they are dialled. Only the server accepts one, to
+//! renew it.
 
 use crate::{
     machine::{SERVER, VICTIM, Victim, hello},
@@ -14,7 +15,7 @@ async fn is_refused_when_it_dials() {
     for (until, spoken_to) in [(2100, true), (2024, false)] {
         let tls = TlsPair::for_peers(&victim.pki.machine_until(SERVER, until), None).unwrap();
         let dialled = connection::dial(VICTIM, vec![victim.address], tls.connector, hello()).await;
-        assert_eq!(dialled.is_ok(), spoken_to, "a certificate that ends in {until}");
+        assert_eq!(dialled.is_ok(), spoken_to, "a certificate that expires in {until}");
         if let Err(refused) = dialled {
             assert_eq!(refused.reason, Reason::CertificateExpired, "{refused}");
         }

@@ -1,4 +1,4 @@
-//! A machine that runs the loop, for one order of one stripe, and the script on the other side.
+//! A machine that runs the loop for one order of one stripe, and the scripted peer.
 
 use crate::pki::Pki;
 use banyan_machine::{
@@ -28,16 +28,16 @@ pub(crate) const SERVER: MachineId = MachineId([0; 16]);
 pub(crate) const VICTIM: MachineId = MachineId([1; 16]);
 const ORDER: DeploymentId = DeploymentId([7; 16]);
 const STRIPE: StripeId = StripeId { order: ORDER, stripe: 0 };
-/// Nothing in a test takes so long.
+/// No step of a test takes this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The victim.
+/// The machine under test.
 pub(crate) struct Victim {
     pub(crate) content: Arc<ArtifactFile>,
     pub(crate) address: SocketAddr,
     pub(crate) pki: Pki,
     pub(crate) bytes: Vec<u8>,
-    /// What it reported.
+    /// The events it reported.
     pub(crate) events: mpsc::UnboundedReceiver<Event>,
     node: NodeHandle,
     _folder: TempDir,
@@ -100,7 +100,7 @@ pub(crate) fn hello() -> Hello {
 }
 
 impl Victim {
-    /// A machine that wants a file of so many chunks, and knows nobody's address.
+    /// Starts a machine that wants a file of this many chunks, and knows no addresses.
     pub(crate) async fn start(chunks: usize) -> Self {
         let folder = TempDir::new().unwrap();
         let bytes: Vec<u8> = (0..chunks * (16 << 10)).map(|i| (i * 7 % 251) as u8).collect();
@@ -135,7 +135,7 @@ impl Victim {
         });
         Self { content, address, pki, bytes, events, node, _folder: folder }
     }
-    /// The server's script connects, offers, and gets the pull; gives the connection and the first chunk wanted.
+    /// Connects as the server, offers, and waits for the pull. Returns the connection and the first chunk wanted.
     pub(crate) async fn offered_and_pulled(&self) -> (Connection, u32) {
         let connector = self.pki.machine(SERVER);
         let tls = TlsPair::for_peers(&connector, None).unwrap();
@@ -151,11 +151,11 @@ impl Victim {
         link.send(&Frame::Control(Control::PullReply(PullReply::Serving))).await.unwrap();
         (link, from)
     }
-    /// The true bytes of a chunk.
+    /// Returns the correct bytes of a chunk.
     pub(crate) fn chunk(&self, index: u32) -> Vec<u8> {
         self.bytes.chunks(16 << 10).nth(index as usize).unwrap().to_vec()
     }
-    /// Waits until so many chunks are held.
+    /// Waits until this many chunks are held.
     pub(crate) async fn holds(&self, chunks: u32) {
         let mut held = self.content.watch(0).unwrap();
         drop(timeout(PATIENCE, held.wait_for(|held| *held == chunks)).await.expect("the chunks arrive").unwrap());
@@ -165,7 +165,7 @@ impl Victim {
     }
 }
 
-/// An offer whose contents do not matter: the victim's host believes every one.
+/// Returns an offer with arbitrary content: the victim's host accepts every offer.
 fn any_offer() -> Offer {
     let (key, _) = banyan_proto::SigningKey::generate();
     let now = banyan_proto::UnixSeconds::now();

@@ -1,4 +1,4 @@
-//! Two machines over real sockets: one runs the loop, the other is a script that need not keep the rules.
+//! Two machines over real sockets: one runs the loop, the other is a script that may break the rules.
 
 mod bad_chunk;
 mod expired;

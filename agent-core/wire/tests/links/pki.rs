@@ -1,4 +1,4 @@
-//! A CA as the server's, machines' certificates, revocation lists.
+//! A test CA like the server's, with machine certificates and revocation lists.
 
 use banyan_proto::MachineId;
 use banyan_wire::tls::{Credentials, Crl, machine_name};
@@ -8,7 +8,7 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// The CA.
+/// A test CA.
 pub(crate) struct Pki {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) ca: CertificateDer<'static>,
@@ -23,11 +23,11 @@ impl Pki {
         let ca = params.self_signed(&key).unwrap().der().clone();
         Self { issuer: Issuer::new(params, key), ca }
     }
-    /// A machine's credentials; its serial number is its id.
+    /// Returns a machine's credentials; the serial number is derived from its id.
     pub(crate) fn machine(&self, id: MachineId) -> Credentials {
         self.machine_until(id, 2100)
     }
-    /// The same with a certificate that ends in that year.
+    /// Returns the same with a certificate that expires in that year.
     pub(crate) fn machine_until(&self, id: MachineId, until: i32) -> Credentials {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![machine_name(id)]).unwrap();
@@ -37,7 +37,7 @@ impl Pki {
         let certificate = params.signed_by(&key, &self.issuer).unwrap().der().clone();
         Credentials { certificate, key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(), ca: self.ca.clone() }
     }
-    /// A revocation list of these machines that ends in that year.
+    /// Returns a revocation list of these machines that expires in that year.
     pub(crate) fn crl(&self, revoked: &[MachineId], until: i32) -> Crl {
         let revoked = revoked.iter().map(|&id| RevokedCertParams {
             serial_number: serial(id),

@@ -1,4 +1,4 @@
-//! A revoked machine is refused at the handshake, from both sides; with an expired list everybody is.
+//! A revoked machine is refused at the handshake, whichever side dials; with an expired list every machine is.
 
 use crate::{
     machine::{SERVER, VICTIM, Victim, hello},
@@ -8,7 +8,7 @@ use banyan_proto::{MachineId, Reason};
 use banyan_wire::connection::{self, TlsPair};
 use tokio::net::TcpListener;
 
-/// Whether a machine with a list of these revoked machines, valid until then, speaks to `peer` when it is dialled.
+/// Returns whether a machine with this revocation list, valid until that year, accepts a connection from `peer`.
 async fn speaks(pki: &Pki, revoked: &[MachineId], until: i32, peer: MachineId) -> bool {
     let acceptor = TlsPair::for_peers(&pki.machine(VICTIM), Some(&pki.crl(revoked, until))).unwrap().acceptor;
     let connector = TlsPair::for_peers(&pki.machine(peer), None).unwrap().connector;
@@ -42,7 +42,7 @@ async fn is_refused_when_it_is_dialled() {
         let crl = victim.pki.crl(&revoked, until);
         let tls = TlsPair::for_peers(&victim.pki.machine(SERVER), Some(&crl)).unwrap();
         let Err(refused) = connection::dial(VICTIM, vec![victim.address], tls.connector, hello()).await else {
-            panic!("spoke to a revoked machine, or with an expired list");
+            panic!("connected to a revoked machine, or with an expired list");
         };
         assert_ne!(refused.reason, Reason::Unreachable, "{refused}");
     }

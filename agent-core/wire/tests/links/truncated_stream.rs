@@ -1,4 +1,4 @@
-//! A connection ends in the middle of a chunk: what is whole is kept, and asked for from there.
+//! A connection ends in the middle of a chunk: complete chunks are kept, and the next pull starts after them.
 
 use crate::machine::Victim;
 use banyan_proto::frame::Frame;

@@ -1,4 +1,4 @@
-//! Another machine answers at the right address, or somebody whom the CA does not know.
+//! Another machine answers at the right address, or a machine whose certificate is from another CA.
 
 use crate::{
     machine::{SERVER, VICTIM, Victim, hello},
@@ -13,7 +13,7 @@ async fn another_machine_at_the_right_address_is_not_spoken_to() {
     let tls = TlsPair::for_peers(&victim.pki.machine(SERVER), None).unwrap();
     let expected = MachineId([5; 16]);
     let Err(refused) = connection::dial(expected, vec![victim.address], tls.connector, hello()).await else {
-        panic!("spoke to {VICTIM} instead of {expected}");
+        panic!("connected to {VICTIM} instead of {expected}");
     };
     assert_eq!(refused.reason, Reason::WrongIdentity, "{refused}");
 }

@@ -1,11 +1,11 @@
-//! New keys, lost keys, stolen keys, withdrawn releases: what the publisher signs, the server accepts and machines follow.
+//! Tests of key changes and withdrawn releases: what the publisher signs, the server accepts and machines follow.
 
 use super::{super::roots, *};
 use crate::publisher::roots::{Change, holders, kind};
 use banyan_server::repository::RepositoryError;
 use tough::sign::Sign as _;
 
-/// The next root, signed with the keys of these folders; with the list signed again.
+/// Creates the next root and signs it with the keys of these folders. Signs the list again, too.
 fn change(world: &World, changes: &[Change], folders: &[PathBuf]) -> Result<Request, PublisherError> {
     let known = trusted::known(&world.keys, &current(&world.repository))?;
     let root = roots::next(&known.root, changes, NOW)?;
@@ -19,11 +19,11 @@ impl World {
     fn register(&mut self, request: &Request) -> Result<(), RepositoryError> {
         self.repository.register_root(request.root.as_ref().unwrap(), request.targets.as_deref(), NOW)
     }
-    /// The id of the only key of a role in the folder.
+    /// Returns the id of the only key of a role in the folder.
     fn id(&self, role: Role) -> String {
         keys::id(&keys::load(role, &self.keys).unwrap()[0].1.tuf_key()).unwrap()
     }
-    /// A machine that has installed nothing yet.
+    /// Returns the trust store of a machine that has not installed anything yet.
     fn machine(&self) -> TrustStore {
         TrustStore::enrol(self.repository.first_root().unwrap(), self.root).unwrap()
     }
@@ -52,7 +52,7 @@ fn replaced_keys_sign_and_the_old_ones_do_not_any_more() {
         changes.push(Change::Add(role, pair.tuf_key()));
     }
     let folders = [world.keys.clone()];
-    // The old root key alone cannot bring in new keys, nor the new ones themselves in.
+    // The old root key alone cannot add keys, nor can the new keys add themselves.
     let by_thief = change(&world, &changes, std::slice::from_ref(&stolen)).unwrap();
     assert_eq!(by_thief.missing().unwrap().len(), 2, "{:?}", by_thief.missing());
     assert!(world.register(&by_thief).is_err());
@@ -68,13 +68,13 @@ fn replaced_keys_sign_and_the_old_ones_do_not_any_more() {
     let machine = world.judge(&machine, 2);
     assert_eq!(machine.versions().root, 2);
     world.judge(&world.machine(), 2);
-    // What the thief signs: not enough here, refused there.
+    // The thief's signatures are not enough here, and the machine refuses them.
     let next = Manifest { sequence: 3, ..manifest };
     let forged = signed(&stolen, &current(&world.repository), &next, NOW).unwrap();
     assert_eq!(forged.missing().unwrap()[0].signed.len(), 0);
     let error = world.repository.publish(forged.targets.as_ref().unwrap(), forged.manifest.as_ref().unwrap(), NOW);
     assert_eq!(error.unwrap_err().reason(), Reason::MetadataForged);
-    // The numbers of keys that were put away are not given again.
+    // The numbers of retired keys are not used again.
     assert!(keys::make_one(&world.keys, Role::Root).unwrap().0.ends_with("root-3.key"));
 }
 
@@ -106,7 +106,7 @@ fn a_request_is_passed_round_until_enough_have_signed() {
         .flat_map(|role| [Change::Add(role, public.of(role)[0].clone()), Change::Threshold(role, 2)])
         .collect();
     let request = change(&world, &changes, &[world.keys.clone()]).unwrap();
-    // The present root asks for one signature, the new one for two, and so does the list under it.
+    // The current root needs one signature; the new root and the list under it need two.
     assert_eq!(request.missing().unwrap().iter().map(|one| one.signed.len()).collect::<Vec<_>>(), [1, 1]);
     assert!(world.register(&request).is_err());
     let file = world.folder.path().join(request.file_name());
@@ -114,7 +114,7 @@ fn a_request_is_passed_round_until_enough_have_signed() {
     request.write(&file).unwrap();
 
     let mut passed = Request::read(&file).unwrap();
-    assert!(matches!(passed.judge(&bob), Err(PublisherError::NoRoot(_))), "bob knows no root to judge it by");
+    assert!(matches!(passed.judge(&bob), Err(PublisherError::NoRoot(_))), "bob has no root to verify it against");
     std::fs::copy(world.keys.join("root.json"), bob.join("root.json")).unwrap();
     let judged = passed.judge(&bob).unwrap();
     assert_eq!(judged.before.unwrap().version.get(), 1);
@@ -123,7 +123,7 @@ fn a_request_is_passed_round_until_enough_have_signed() {
         (vec![world.id(Role::Targets), mine], 2)
     });
     assert_eq!(passed.sign(std::slice::from_ref(&bob)).unwrap(), 2);
-    assert_eq!(passed.sign(std::slice::from_ref(&bob)).unwrap(), 0, "once is enough");
+    assert_eq!(passed.sign(std::slice::from_ref(&bob)).unwrap(), 0, "a key signs only once");
     assert!(passed.missing().unwrap().is_empty());
     world.register(&passed).unwrap();
     passed.remember(&[world.keys.clone(), bob.clone()]).unwrap();
@@ -152,19 +152,19 @@ fn a_request_that_does_something_else_than_it_says_is_not_signed() {
         Err(error) => error.to_string(),
         Ok(_) => panic!("{request:?}"),
     };
-    // A manifest that is hidden, and one that is not the one on the list.
+    // A manifest that is missing, and one that differs from the list.
     assert!(odd(&Request { manifest: None, ..honest.clone() }).contains("hello/3.json"));
     let other = honest.manifest.as_ref().map(|text| text.replace("hello-2.zip", "evil-2.zip"));
     assert!(odd(&Request { manifest: other, ..honest.clone() }).contains("manifest"));
-    // An old list as the present one, so that the difference looks smaller.
+    // An old list presented as the current one, to make the difference look smaller.
     let older = Request { list: None, ..honest.clone() };
     assert!(matches!(older.judge(&world.keys), Err(PublisherError::ServerBehind { .. })));
-    // Another release changed in passing.
+    // Another release that was changed as well.
     let mut changed: serde_json::Value = serde_json::from_str(honest.targets.as_ref().unwrap()).unwrap();
     changed["signed"]["targets"]["hello/1.json"]["length"] = 1.into();
     let changed = Some(changed.to_string());
     assert!(odd(&Request { targets: changed, ..honest.clone() }).contains("hello/"));
-    // Roots of somebody else; a root that leaves one out.
+    // Another publisher's roots, and a root that skips a version.
     let stranger = World::new();
     assert!(matches!(honest.judge(&stranger.keys), Err(PublisherError::ServerUntrusted(_))));
     let mut root = change(&world, &[], &[]).unwrap();
@@ -182,7 +182,7 @@ fn a_server_that_hides_newer_roots_is_noticed() {
     assert!(trusted::known(&world.keys, &current(&world.repository)).is_ok());
     let hidden = trusted::known(&world.keys, &before).unwrap_err();
     assert!(matches!(hidden, PublisherError::ServerBehindRoot { shown: 1, remembered: 2 }), "{hidden}");
-    // A folder that was away for long follows the whole chain; without a chain shown it cannot.
+    // A folder that was not used for a long time follows the whole chain. Without the chain it cannot.
     for _ in 0..2 {
         let request = change(&world, &[], &[world.keys.clone()]).unwrap();
         world.register(&request).unwrap();
@@ -211,7 +211,7 @@ fn a_withdrawn_release_is_off_the_list_and_its_sequence_is_used_up() {
     request.remember(std::slice::from_ref(&world.keys)).unwrap();
     let path = world.file("hello-3.zip", b"3");
     assert_eq!(world.publish(&path).unwrap().sequence, 3, "the sequence of a withdrawn release was used again");
-    // The next lists do not forget it.
+    // Later lists keep the record of the withdrawal.
     let known = trusted::known(&world.keys, &current(&world.repository)).unwrap();
     assert!(known.published.withdrawn.contains_key("hello/2.json"));
 }

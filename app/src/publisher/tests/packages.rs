@@ -1,4 +1,4 @@
-//! Package files: what was built can be opened, and nothing else can.
+//! Tests of package files: built ones open, and all others are refused.
 
 use super::{
     super::{package, roots},
@@ -6,7 +6,7 @@ use super::{
 };
 use banyan_trust::{TrustError, package::Head};
 
-/// A package file of one release with two files of which one is for two platforms.
+/// Builds a package file of one release with two files, one of which is for two platforms.
 fn built(world: &World) -> (PathBuf, Vec<u8>) {
     world.file("a.zip", &[7; 100_000]);
     world.file("b.tar", b"second");
@@ -22,7 +22,7 @@ fn built(world: &World) -> (PathBuf, Vec<u8>) {
     assert!(path.ends_with("tool-1_2.banyan"));
     let mut copied = 0;
     package::write(&path, &head, &draft.manifest, &draft.files, &mut |bytes| copied += bytes).unwrap();
-    assert_eq!(copied, 100_006, "a file that two platforms share is there once");
+    assert_eq!(copied, 100_006, "a file shared by two platforms is stored once");
     let bytes = std::fs::read(&path).unwrap();
     (path, bytes)
 }
@@ -59,7 +59,7 @@ fn a_file_that_was_cut_grown_changed_or_signed_by_others_is_refused() {
     let mut long = bytes.clone();
     long[17..21].copy_from_slice(&u32::MAX.to_be_bytes());
     not_one(open(&long, None));
-    // Publishers that nobody here has heard of, and signatures that are over.
+    // Unknown publishers, and expired signatures.
     let stranger = open(&bytes, Some(World::new().root));
     assert!(matches!(
         stranger,
@@ -67,7 +67,7 @@ fn a_file_that_was_cut_grown_changed_or_signed_by_others_is_refused() {
     ));
     let late = package::open(&path, None, NOW.plus(roots::YEAR + 1));
     assert!(matches!(late, Err(PublisherError::PackageUntrusted { source: TrustError::Expired { .. }, .. })));
-    // A changed head breaks its signatures, a changed byte is found when it is read.
+    // A changed head breaks the signatures; a changed byte is found when the content is read.
     let mut changed = bytes.clone();
     let at = bytes.windows(5).position(|word| word == b"tool\\").unwrap();
     changed[at] = b'f';
@@ -90,6 +90,6 @@ fn a_file_that_changes_while_it_is_packed_makes_no_package() {
     let to = world.folder.path().join("x.banyan");
     let mut copied = 0;
     let error = package::write(&to, &head, &draft.manifest, &draft.files, &mut |bytes| copied += bytes).unwrap_err();
-    assert_eq!(copied, 0, "a chunk was copied that nobody signed");
+    assert_eq!(copied, 0, "an unsigned chunk was copied");
     assert!(matches!(error, PublisherError::NotAFile { .. }) && !to.exists(), "{error}");
 }

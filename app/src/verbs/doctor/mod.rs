@@ -1,4 +1,4 @@
-//! `banyan doctor`: checks from here what can be checked, one after the other, and says what to do about what is wrong.
+//! `banyan doctor`: runs the checks that are possible from here, and says what to do about each problem.
 
 mod agent;
 mod server;
@@ -12,44 +12,48 @@ use crate::{
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Check what can be checked from here: profile, server, CA, token, root, clocks, an agent's folder
+/// Diagnose problems: profile, server, CA, token, root, clocks, agent data
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan doctor                                   the server of the profile, as seen from here\n  \
-    banyan doctor --data /var/lib/banyan-agent      and the agent whose data folder this is\n  \
-    banyan doctor --json                            for scripts\n\n\
-    It changes nothing. It ends with 0 when nothing needs attention and with 7 otherwise.")]
+    # The server of the profile, as seen from here\n  \
+    banyan doctor\n  \
+    # The same, and the agent with this data folder\n  \
+    banyan doctor --data /var/lib/banyan-agent\n  \
+    # For scripts\n  \
+    banyan doctor --json\n\n\
+    The command changes nothing. The exit code is 0 if nothing needs attention, and\n\
+    7 otherwise.")]
 pub(crate) struct Args {
-    /// The data folder of an agent on this machine, to be checked too
+    /// Data folder of an agent on this machine, to check too
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]
     json: Json,
 }
 
-/// How one check went.
+/// The result of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Verdict {
-    /// As it should be.
+    /// No problem was found.
     Good,
-    /// It works, but somebody should look at it.
+    /// It works, but needs attention.
     Doubtful,
     /// It does not work.
     Bad,
-    /// It could not be checked because of something before it.
+    /// An earlier check failed, so this one was not run.
     Skipped,
 }
 
-/// One line of the answer.
+/// One check in the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Check {
-    /// What was looked at.
+    /// What was checked.
     what: &'static str,
     verdict: Verdict,
     /// What was found.
     found: String,
-    /// What to do about it.
+    /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -78,13 +82,13 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     Ok(verdict(&checks))
 }
 
-/// The answer in words.
+/// Formats the report as text.
 fn report(checks: &[Check]) -> String {
     let line = |check: &Check| {
         let mark = match check.verdict {
             Verdict::Good => "ok  ",
-            Verdict::Doubtful => "look",
-            Verdict::Bad => "BAD ",
+            Verdict::Doubtful => "warn",
+            Verdict::Bad => "FAIL",
             Verdict::Skipped => "-   ",
         };
         let next = check.next.as_ref().map(|next| format!("\n      next: {next}")).unwrap_or_default();
@@ -106,10 +110,10 @@ mod tests {
     #[test]
     fn what_is_wrong_comes_with_what_to_do_and_decides_the_exit_code() {
         let good = Check::good("profile", "fine");
-        let bad = Check::bad("server", "nobody answers", "start it");
+        let bad = Check::bad("server", "no response", "start it");
         assert_eq!(
             report(&[good.clone(), bad.clone()]),
-            "ok    profile: fine\nBAD   server: nobody answers\n      next: start it"
+            "ok    profile: fine\nFAIL  server: no response\n      next: start it"
         );
         assert_eq!(verdict(std::slice::from_ref(&good)), Exit::Success);
         assert_eq!(verdict(&[good.clone(), Check::doubtful("clocks", "far", "look")]), Exit::Unhealthy);

@@ -1,4 +1,4 @@
-//! The server, as seen with the administrator's profile.
+//! Checks the server with the administrator's profile.
 
 use super::Check;
 use crate::{
@@ -13,9 +13,10 @@ use banyan_proto::{
     admin::{CurrentTargets, Info, Profile},
 };
 
-/// Clocks further apart than this (seconds) are worth a look.
+/// A difference between the clocks that is reported (seconds).
 const CLOCKS_APART: u64 = 30;
-/// Signed documents are refused by clocks that are this far off (seconds): go-aheads are fresh for 15 minutes.
+/// A difference between the clocks that makes machines refuse signed documents (seconds). Install permits are valid for
+/// 15 minutes.
 const CLOCKS_WRONG: u64 = 300;
 
 const AFTER_PROFILE: [&str; 7] = ["server", "ca", "token", "root", "signatures", "clocks", "machines"];
@@ -24,26 +25,34 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
     let (path, profile) = match profile::load(given) {
         Ok(loaded) => loaded,
         Err(error) => {
-            return failed(Check::bad("profile", with_causes(&error), error.next()), &AFTER_PROFILE, "no profile");
+            return failed(
+                Check::bad("profile", with_causes(&error), error.next()),
+                &AFTER_PROFILE,
+                "no usable profile",
+            );
         }
     };
     let mut checks = vec![match system::is_private(&path) {
         Ok(false) => Check::doubtful(
             "profile",
-            format!("{} can be read by others, and it holds the administrator's token", path.display()),
-            format!("chmod 600 {}", path.display()),
+            format!("others can read {}, which contains the admin token", path.display()),
+            format!("run `chmod 600 {}`", path.display()),
         ),
         Ok(true) | Err(_) => Check::good("profile", format!("{}, server {}", path.display(), profile.server)),
     }];
     let client = match Client::new(&profile) {
         Ok(client) => client,
         Err(error) => {
-            checks.extend(failed(Check::bad("server", error.to_string(), error.next()), &AFTER_PROFILE[1..], "no TLS"));
+            checks.extend(failed(
+                Check::bad("server", error.to_string(), error.next()),
+                &AFTER_PROFILE[1..],
+                "no TLS configuration",
+            ));
             return checks;
         }
     };
     checks.extend(of_answer(&profile, client.info_and_clock().await, UnixSeconds::now()));
-    // What needs a second request is asked only of a server that has answered the first.
+    // A second request is sent only to a server that answered the first.
     if checks.iter().any(|check| check.what == "token" && check.verdict == super::Verdict::Good) {
         let targets = client.targets().await;
         checks.extend(targets.as_ref().ok().map(|current| signatures(current, UnixSeconds::now())));
@@ -53,15 +62,15 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
     checks
 }
 
-/// A check that failed, and those that then make no sense.
+/// Returns a failed check, and the checks that depend on it as skipped.
 fn failed(check: Check, others: &[&'static str], because: &str) -> Vec<Check> {
     std::iter::once(check).chain(others.iter().map(|what| Check::skipped(what, because))).collect()
 }
 
-/// What the first answer, or its absence, says about server, CA, token and clocks.
+/// Evaluates the first answer, or its absence: server, CA, token and clocks.
 fn of_answer(profile: &Profile, answer: Result<(Info, Option<i64>), ClientError>, now: UnixSeconds) -> Vec<Check> {
-    let server = format!("answers at {}", profile.server);
-    let ca = || Check::good("ca", "it is the one that the profile pins");
+    let server = format!("responding at {}", profile.server);
+    let ca = || Check::good("ca", "matches the profile");
     match answer {
         Ok((info, clock)) => vec![
             Check::good("server", format!("{server} ({}, epoch {})", info.software, info.epoch)),
@@ -73,14 +82,14 @@ fn of_answer(profile: &Profile, answer: Result<(Info, Option<i64>), ClientError>
             let bad = |what| Check::bad(what, error.to_string(), error.next());
             match &error {
                 ClientError::Stranger { .. } => {
-                    let checks = failed(bad("ca"), &AFTER_PROFILE[2..], "the server is a stranger");
+                    let checks = failed(bad("ca"), &AFTER_PROFILE[2..], "the server does not match the profile");
                     std::iter::once(Check::good("server", server)).chain(checks).collect()
                 }
                 ClientError::Token | ClientError::Refused(_) => {
-                    let checks = failed(bad("token"), &AFTER_PROFILE[3..], "the token is not accepted");
+                    let checks = failed(bad("token"), &AFTER_PROFILE[3..], "the server did not accept the token");
                     [Check::good("server", server), ca()].into_iter().chain(checks).collect()
                 }
-                _ => failed(bad("server"), &AFTER_PROFILE[1..], "the server does not answer"),
+                _ => failed(bad("server"), &AFTER_PROFILE[1..], "no response from the server"),
             }
         }
     }
@@ -88,44 +97,45 @@ fn of_answer(profile: &Profile, answer: Result<(Info, Option<i64>), ClientError>
 
 fn clocks(server: Option<i64>, now: UnixSeconds) -> Check {
     let Some(server) = server.and_then(|seconds| u64::try_from(seconds).ok()) else {
-        return Check::skipped("clocks", "the server's answer does not tell its time");
+        return Check::skipped("clocks", "the server's answer has no date");
     };
     let apart = now.0.abs_diff(server);
     let found = format!("{apart} s apart");
-    let next = "set the clocks of both machines by the same time server";
+    let next = "synchronise both clocks with the same time server";
     match apart {
         0..CLOCKS_APART => Check::good("clocks", found),
         CLOCKS_APART..CLOCKS_WRONG => Check::doubtful("clocks", found, next),
-        _ => Check::bad("clocks", format!("{found}: signed documents will not be believed"), next),
+        _ => Check::bad("clocks", format!("{found}: machines will refuse signed documents"), next),
     }
 }
 
 fn root(profile: &Profile, targets: Result<CurrentTargets, ClientError>) -> Check {
-    let init = "banyan keys init --key DIR";
+    let init = "run `banyan keys init --key DIR`";
     match (profile.root, targets) {
         (_, Err(ClientError::Refused(error))) => {
-            Check::bad("root", format!("none is registered: {}", error.detail), init)
+            Check::bad("root", format!("no root is registered: {}", error.detail), init)
         }
         (_, Err(error)) => Check::bad("root", error.to_string(), error.next()),
-        (None, Ok(_)) => Check::bad("root", "the profile names none, so no join codes can be made", init),
-        // A newer root has another hash; its chain back to the first is for the publisher's tool and the machines.
+        (None, Ok(_)) => Check::bad("root", "the profile names no root, so no join codes can be created", init),
+        // A newer root has a different hash. The publisher's tool and the machines verify its chain back to the first
+        // root.
         (Some(expected), Ok(current))
             if version(&current.root) == Some(1) && Digest::of(current.root.as_bytes()) != expected =>
         {
             Check::bad(
                 "root",
-                "the server's root is not the one this profile was made for",
-                "find out who registered another root; new machines would refuse everything from this server",
+                "the server's root differs from the one in this profile",
+                "find out who registered the other root; new machines would refuse everything from this server",
             )
         }
         (Some(expected), Ok(_)) => Check::good("root", format!("registered ({})", expected.short())),
     }
 }
 
-/// How long the publishers' signatures are still believed.
+/// Checks how long the publisher's signatures remain valid.
 fn signatures(current: &CurrentTargets, now: UnixSeconds) -> Check {
     let Some((root, list)) = expiry::shown(current) else {
-        return Check::bad("signatures", "the server's root cannot be read", "look at the server's log");
+        return Check::bad("signatures", "the server's root cannot be read", "check the server's log");
     };
     let warnings = expiry::warnings(root, list, now);
     let expired = list.map_or(root, |list| list.min(root)) <= now;

@@ -1,4 +1,4 @@
-//! `banyan keys add|rotate|revoke|renew`: the next root, made from the present one.
+//! `banyan keys add|rotate|revoke|renew`: derives the next root of trust from the current one.
 
 use super::finish::{Signing, finish, known};
 use crate::{
@@ -18,22 +18,25 @@ use banyan_proto::UnixSeconds;
 use std::path::PathBuf;
 use tough::sign::Sign as _;
 
-/// Let one more key sign
+/// Add a signing key
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan keys add --key keys --role targets                          a new key, made in that folder\n  \
-    banyan keys add --key keys --role targets --from bob/public.json   a colleague's, who keeps the secret half\n  \
+    # A new key, created in that folder\n  \
+    banyan keys add --key keys --role targets\n  \
+    # A colleague's key; the colleague keeps the private half\n  \
+    banyan keys add --key keys --role targets --from bob/public.json\n  \
     banyan keys add --key keys --role targets --from bob/public.json --threshold 2\n\n\
-    The new root must be signed with the present root keys. Where these are not all in the folders given, a file is\n\
-    written for the others to sign (`banyan keys sign`). Machines follow by themselves.")]
+    The current root keys must sign the new root. If the given folders do not have\n\
+    enough of them, a signing request is written for the other signers (`banyan keys\n\
+    sign`). Machines follow the new root automatically.")]
 pub(crate) struct AddArgs {
-    /// What the key is to sign
+    /// What the key may sign
     #[arg(long, value_enum)]
     role: Role,
-    /// The public keys of somebody else: the public.json that `banyan keys generate` wrote there
+    /// Another signer's public keys: the public.json that `banyan keys generate` wrote
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// How many keys of that role must sign from now on; as before unless given
+    /// Number of keys of that role that must sign from now on [default: unchanged]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     threshold: Option<u8>,
     #[command(flatten)]
@@ -42,29 +45,33 @@ pub(crate) struct AddArgs {
     json: Json,
 }
 
-/// Which keys to replace.
+/// The keys to replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Rotated {
-    /// Those that sign releases
+    /// Keys that sign releases
     Targets,
-    /// Those that sign roots
+    /// Keys that sign roots
     Root,
     /// Both
     All,
-    /// The server's own (snapshot, timestamp), by those that it shows now
+    /// The server's own keys (snapshot, timestamp), replaced by its current ones
     Online,
 }
 
-/// Replace the keys in a folder by new ones
+/// Replace the keys in a folder with new ones
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan keys rotate --key keys                     all keys of that folder, root and targets\n  \
-    banyan keys rotate --key keys --role targets      only those that sign releases\n  \
-    banyan keys rotate --key keys --role online       after the server was set up with new keys of its own\n\n\
-    New keys are made beside the old ones; the old ones sign them in, and are moved into the folder old.\n\
-    Make a copy of the folder afterwards. A key that was stolen: see `banyan keys revoke --help`.")]
+    # All keys of that folder, root and targets\n  \
+    banyan keys rotate --key keys\n  \
+    # Only the keys that sign releases\n  \
+    banyan keys rotate --key keys --role targets\n  \
+    # After the server was set up with new keys of its own\n  \
+    banyan keys rotate --key keys --role online\n\n\
+    New keys are created beside the previous ones, which sign the change and are\n\
+    then moved into the folder old. Copy the key folder afterwards. If a key was\n\
+    stolen, see `banyan keys revoke --help`.")]
 pub(crate) struct RotateArgs {
-    /// Which keys
+    /// Keys to replace
     #[arg(long, value_enum, default_value_t = Rotated::All)]
     role: Rotated,
     #[command(flatten)]
@@ -73,20 +80,23 @@ pub(crate) struct RotateArgs {
     json: Json,
 }
 
-/// Let keys not sign any more: lost ones, stolen ones, those of people who have left
+/// Revoke keys that were lost, stolen or belonged to someone who has left
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan keys list --key keys                     shows the ids\n  \
-    banyan keys revoke 3fd1c2 --key keys            the first digits are enough\n  \
+    # Show the key ids\n  \
+    banyan keys list --key keys\n  \
+    # The first digits of an id are enough\n  \
+    banyan keys revoke 3fd1c2 --key keys\n  \
     banyan keys revoke 3fd1c2 --key keys --threshold 1\n\n\
-    Where it is the only key of its role, add another one first (`banyan keys add`). What it has signed is signed again with\n\
-    the keys that are left, so releases stay. Machines that are connected hear of it at once, the others when they come\n\
-    back, before anything is installed.")]
+    If it is the only key of its role, add another one first (`banyan keys add`).\n\
+    The remaining keys sign again what it signed, so releases stay available.\n\
+    Connected machines are notified at once; the others learn of the change when\n\
+    they reconnect, before they install anything.")]
 pub(crate) struct RevokeArgs {
-    /// The keys' ids, or the first digits of them
+    /// Ids of the keys, or their first digits
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
-    /// How many of the keys that are left must sign from now on; as before unless given
+    /// Number of the remaining keys that must sign from now on [default: unchanged]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     threshold: Option<u8>,
     #[command(flatten)]
@@ -95,13 +105,16 @@ pub(crate) struct RevokeArgs {
     json: Json,
 }
 
-/// Sign root and list of releases again, for another year
+/// Sign the root and the list of releases again, for another year
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan keys renew --key keys                    both\n  \
-    banyan keys renew --key keys --only targets     only the list of releases, where the root keys are in a safe\n\n\
-    Root and list are believed for a year from the day they were signed (publishing signs the list, too). Afterwards\n\
-    machines install nothing until they are renewed. `banyan doctor` warns 60 days ahead.")]
+    # Both\n  \
+    banyan keys renew --key keys\n  \
+    # Only the list of releases, if the root keys are in a safe\n  \
+    banyan keys renew --key keys --only targets\n\n\
+    The root and the list are valid for a year after signing. Publishing signs the\n\
+    list, too. After that, machines install nothing until both are renewed. `banyan\n\
+    doctor` warns 60 days ahead.")]
 pub(crate) struct RenewArgs {
     /// Only one of the two
     #[arg(long, value_enum, value_name = "ROLE")]
@@ -120,20 +133,20 @@ pub(super) async fn add(client: &Client, args: &AddArgs) -> Result<Exit, Failure
             let public = Public::read(path).tried(tried)?;
             let keys = public.of(args.role).to_vec();
             if keys.is_empty() {
-                let wrong = format!("{} holds no {} key", path.display(), args.role.name());
-                return Err(Failure::new(tried(), wrong, "give a public.json that `banyan keys generate` wrote"));
+                let wrong = format!("{} contains no {} key", path.display(), args.role.name());
+                return Err(Failure::new(tried(), wrong, "pass a public.json that `banyan keys generate` wrote"));
             }
             keys.into_iter().map(|key| Change::Add(args.role, key)).collect()
         }
         None => {
             let (path, pair) = keys::make_one(args.signing.first(), args.role).tried(tried)?;
-            say(&format!("made {}; keep a copy in a safe place", path.display()));
+            say(&format!("created {}; keep a copy in a safe place", path.display()));
             vec![Change::Add(args.role, pair.tuf_key())]
         }
     };
     changes.extend(args.threshold.map(|threshold| Change::Threshold(args.role, threshold.into())));
     let done = change(client, &known, &changes, false, &args.signing, tried).await?;
-    done.answer(args.json, "the key can sign from now on")
+    done.answer(args.json, "the key can now sign")
 }
 
 pub(super) async fn rotate(client: &Client, args: &RotateArgs) -> Result<Exit, Failure> {
@@ -157,18 +170,18 @@ pub(super) async fn rotate(client: &Client, args: &RotateArgs) -> Result<Exit, F
                 let id = keys::id(&pair.tuf_key()).tried(tried)?;
                 if present.contains(&id) {
                     let (path, new) = keys::make_one(folder, role).tried(tried)?;
-                    say(&format!("made {}; keep a copy in a safe place", path.display()));
+                    say(&format!("created {}; keep a copy in a safe place", path.display()));
                     changes.extend([Change::Add(role, new.tuf_key()), Change::Remove(id)]);
                 }
             }
         }
     }
     if changes.is_empty() {
-        let wrong = "no key in these folders is in the root";
-        return Err(Failure::new(tried(), wrong, "`banyan keys list --key DIR` shows which keys the root names"));
+        let wrong = "the root names none of the keys in these folders";
+        return Err(Failure::new(tried(), wrong, "check which keys the root names with `banyan keys list --key DIR`"));
     }
     let done = change(client, &known, &changes, false, &args.signing, tried).await?;
-    done.answer(args.json, "the new keys sign from now on")
+    done.answer(args.json, "the new keys are now in use")
 }
 
 pub(super) async fn revoke(client: &Client, args: &RevokeArgs) -> Result<Exit, Failure> {
@@ -184,7 +197,7 @@ pub(super) async fn revoke(client: &Client, args: &RevokeArgs) -> Result<Exit, F
         changes.extend(roles.map(|role| Change::Threshold(role, threshold.into())));
     }
     let done = change(client, &known, &changes, false, &args.signing, tried).await?;
-    done.answer(args.json, "revoked: what it signs from now on is refused")
+    done.answer(args.json, "revoked; new signatures by it are refused")
 }
 
 pub(super) async fn renew(client: &Client, args: &RenewArgs) -> Result<Exit, Failure> {
@@ -198,10 +211,10 @@ pub(super) async fn renew(client: &Client, args: &RenewArgs) -> Result<Exit, Fai
         }
         only => change(client, &known, &[], only.is_none(), &args.signing, tried).await?,
     };
-    done.answer(args.json, "believed for another year")
+    done.answer(args.json, "renewed for another year")
 }
 
-/// The next root; with the list signed again where its signatures would not count any more, or where that is wanted.
+/// Creates the next root. Signs the list of releases again on request, or if the new root would reject its signatures.
 async fn change(
     client: &Client,
     known: &Known,
@@ -223,7 +236,7 @@ async fn change(
     finish(client, request, signing, tried).await
 }
 
-/// Whether a list has enough signatures by the keys that a root names.
+/// Returns whether a list has enough signatures by the keys that a root names.
 fn is_signed_under(root: &tough::schema::Root, list: &str) -> Result<bool, PublisherError> {
     let text = banyan_server::repository::signing::unsigned(root.clone())?;
     let signed = banyan_trust::signers(&text, Role::Targets.name(), list).map_err(PublisherError::Untrusted)?;

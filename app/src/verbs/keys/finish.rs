@@ -1,4 +1,5 @@
-//! How everything that publishers sign ends: complete, it goes to the server; else it becomes a file for the others to sign.
+//! Completes a signing request: sends it to the server if it has enough signatures, or else writes it to a file for
+//! other signers.
 
 use crate::{
     client::{Client, ClientError},
@@ -18,65 +19,65 @@ use banyan_proto::{
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Where the keys are, and where to write what they are not enough for.
+/// The key folders to sign with, and the file for an incomplete signing request.
 #[derive(Debug, Clone, PartialEq, Eq, Default, clap::Args)]
 pub(crate) struct Signing {
-    /// A folder with keys; give it several times to sign with several
+    /// Folder with keys; repeat the option to sign with several folders
     #[arg(long = "key", value_name = "DIR", required = true)]
     pub(crate) keys: Vec<PathBuf>,
-    /// Where to write the file for the others to sign, if these keys are not enough
+    /// File for the signing request, if these keys are not enough
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
 
 impl Signing {
-    /// The folder whose root is believed.
+    /// Returns the first key folder. Its root decides what is trusted.
     pub(crate) fn first(&self) -> &Path {
         self.keys.first().map_or(Path::new("."), PathBuf::as_path)
     }
 }
 
-/// How it ended, for scripts.
+/// The outcome, as JSON for scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "signing")]
 pub(crate) enum Finished {
-    /// The server has it.
+    /// The server accepted it.
     Done {
-        /// Version of the new root.
+        /// The version of the new root.
         #[serde(skip_serializing_if = "Option::is_none")]
         root: Option<u64>,
-        /// Target names of releases that are withdrawn by it.
+        /// Target names of the releases that it withdraws.
         withdrawn: Vec<String>,
-        /// Deployments that were stopped by it.
+        /// Deployments that it stopped.
         stopped: Vec<DeploymentId>,
-        /// Key files that were put away into `old/`, since no root names them any more.
+        /// Key files moved into `old/`, because no root names them any more.
         retired: Vec<PathBuf>,
     },
-    /// Others must sign first.
+    /// More signatures are needed.
     Unsigned {
-        /// The file to be passed on.
+        /// The file with the signing request.
         file: PathBuf,
-        /// What is missing.
+        /// The missing signatures.
         missing: Vec<Missing>,
     },
 }
 
 impl Finished {
-    /// What the process ends with.
+    /// Returns the exit code of the process.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Done { .. } => Exit::Success,
             Self::Unsigned { .. } => Exit::Unsigned,
         }
     }
-    /// Answers, and says on standard error what comes next.
+    /// Prints the result, and the next step on standard error.
     pub(crate) fn answer(&self, json: Json, done: &str) -> Result<Exit, Failure> {
         match self {
             Self::Done { stopped, retired, .. } => {
                 json.answer(self, |_| done.to_owned())?;
                 for path in retired {
                     say(&format!(
-                        "{} was moved into the folder old beside it; no root names it any more",
+                        "moved {} into the folder old beside it, because no root names it any more",
                         path.display()
                     ));
                 }
@@ -89,7 +90,7 @@ impl Finished {
                 json.answer(self, |_| file.display().to_string())?;
                 missing.iter().for_each(|one| say(&lacks(one)));
                 say(&format!(
-                    "nothing is in force yet; next, wherever the other keys are: banyan keys sign {0} --key DIR, then here: banyan keys send {0} --key DIR",
+                    "nothing has changed yet; next: run `banyan keys sign {0} --key DIR` where the other keys are, then `banyan keys send {0} --key DIR` here",
                     file.display()
                 ));
             }
@@ -98,11 +99,11 @@ impl Finished {
     }
 }
 
-/// What is missing, in words.
+/// Describes the missing signatures.
 pub(super) fn lacks(missing: &Missing) -> String {
     let may: Vec<&str> = missing.may_sign.iter().map(|id| short(id)).collect();
     format!(
-        "{}: {} of {} signatures; these can still sign: {}",
+        "{}: {} of {} signatures; keys that can still sign: {}",
         missing.what,
         missing.signed.len(),
         missing.wanted,
@@ -110,18 +111,18 @@ pub(super) fn lacks(missing: &Missing) -> String {
     )
 }
 
-/// Enough of a key's id to tell it from others.
+/// Returns the first 12 digits of a key id, enough to distinguish keys.
 pub(super) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
-/// What is in force, checked against the first folder's root.
+/// Returns the current signed state of the server, verified against the first folder's root.
 pub(crate) async fn known(client: &Client, signing: &Signing, tried: impl Fn() -> String) -> Result<Known, Failure> {
     let current: CurrentTargets = client.targets().await.tried(&tried)?;
     trusted::known(signing.first(), &current).tried(tried)
 }
 
-/// Signs, and sends it if that is enough; else writes it to a file.
+/// Signs the request and sends it if it is complete; otherwise writes it to a file.
 pub(crate) async fn finish(
     client: &Client,
     mut request: Request,
@@ -138,7 +139,7 @@ pub(crate) async fn finish(
     Ok(Finished::Unsigned { file, missing })
 }
 
-/// Sends what is complete, and remembers it in the folders.
+/// Sends a complete request, and records the accepted state in the folders.
 pub(super) async fn send(
     client: &Client,
     request: &Request,
@@ -147,7 +148,7 @@ pub(super) async fn send(
 ) -> Result<Finished, Failure> {
     request.would_be_trusted().tried(&tried)?;
     let replaced = submit(client, request).await.tried(&tried)?;
-    let retired = request.remember(folders).tried(|| "remember what the server has accepted".into())?;
+    let retired = request.remember(folders).tried(|| "record what the server has accepted".into())?;
     let root = (request.root.is_some()).then_some(request.roots.len() as u64 + 1);
     Ok(Finished::Done { root, withdrawn: replaced.withdrawn, stopped: replaced.stopped, retired })
 }
@@ -164,7 +165,7 @@ async fn submit(client: &Client, request: &Request) -> Result<Replaced, ClientEr
 
 impl Explain for PublisherError {
     fn next(&self) -> String {
-        "put right what is named above and try again; nothing is in force that was not before".into()
+        "fix the problem above and try again; nothing has been changed".into()
     }
     fn reason(&self) -> Option<Reason> {
         match self {

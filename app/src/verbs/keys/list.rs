@@ -1,4 +1,4 @@
-//! `banyan keys list`: who may sign what, for how long, and which of these keys are here.
+//! `banyan keys list`: who may sign what, until when, and which of these keys are on this computer.
 
 use super::finish::{Signing, known, short};
 use crate::{
@@ -18,20 +18,22 @@ use serde::Serialize;
 use std::path::PathBuf;
 use tough::{schema::RoleType, sign::Sign as _};
 
-/// Show which keys may sign what, and for how long root and list of releases are believed
+/// Show which keys may sign what, and when root and list expire
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan keys list --key keys            the ids are what `banyan keys revoke` takes\n  \
-    banyan keys list --key keys --json     for scripts")]
+    # The ids are what `banyan keys revoke` takes\n  \
+    banyan keys list --key keys\n  \
+    # For scripts\n  \
+    banyan keys list --key keys --json")]
 pub(crate) struct ListArgs {
-    /// A folder with keys; its root decides what is believed of the server
+    /// Folder with keys; its root decides what is trusted of the server
     #[arg(long = "key", value_name = "DIR", required = true)]
     keys: Vec<PathBuf>,
     #[command(flatten)]
     json: Json,
 }
 
-/// The answer to scripts.
+/// The JSON result.
 #[derive(Debug, Serialize)]
 struct Listed {
     root: u64,
@@ -51,7 +53,7 @@ struct ListedRole {
 #[derive(Debug, Serialize)]
 struct ListedKey {
     id: String,
-    /// The file, if it is in one of the folders.
+    /// The key file, if it is in one of the folders.
     file: Option<PathBuf>,
 }
 
@@ -72,7 +74,7 @@ pub(super) async fn run(client: &Client, args: &ListArgs) -> Result<Exit, Failur
     expiry::warnings(listed.root_expires, listed.list_expires, UnixSeconds::now()).iter().for_each(|line| say(line));
     for (id, path) in &here {
         if !listed.roles.iter().any(|role| role.keys.iter().any(|key| key.id == *id)) {
-            say(&format!("{} ({}) is not in the root: it signs nothing", path.display(), short(id)));
+            say(&format!("{} ({}) is not in the root, so its signatures do not count", path.display(), short(id)));
         }
     }
     Ok(Exit::Success)

@@ -1,4 +1,4 @@
-//! `banyan keys`: the publishers' signing keys, made and used on the publisher's machine, never on the server.
+//! `banyan keys`: creates and uses the publisher's signing keys on the publisher's computer, never on the server.
 
 mod change;
 pub(crate) mod finish;
@@ -23,16 +23,21 @@ use finish::{Finished, Signing};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Make the publishers' signing keys and the root that machines believe; replace, revoke and renew them
+/// Create and manage the publisher's signing keys and root of trust
 #[derive(Debug, clap::Args)]
 #[command(
     arg_required_else_help = true,
     after_help = "Examples:\n  \
-    banyan keys generate --out keys        once, on a machine that is not the server\n  \
-    banyan keys init --key keys            makes the root from them and registers it with the server\n  \
-    banyan keys list --key keys            who may sign what, and until when it is believed\n  \
-    banyan keys renew --key keys           once a year\n\n\
-    Whoever holds these keys decides what may be installed; keep them offline and keep a copy. The server never sees them."
+        # Once, on a computer other than the server\n  \
+        banyan keys generate --out keys\n  \
+        # Create the root of trust from the keys and register it with the server\n  \
+        banyan keys init --key keys\n  \
+        # Show who may sign what, and until when\n  \
+        banyan keys list --key keys\n  \
+        # Once a year\n  \
+        banyan keys renew --key keys\n\n\
+        The holder of these keys decides what may be installed. Keep them offline, with\n\
+        a copy. The server never sees them."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -52,54 +57,58 @@ enum Verb {
     Send(pass::SendArgs),
 }
 
-/// Make new signing keys in a folder
+/// Create new signing keys in a folder
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan keys generate --out keys\n  \
-    banyan keys generate --out keys --keys 3 --threshold 2     two of three must sign\n\n\
-    Existing keys are never overwritten. No server is needed. The file public.json in the folder holds no secret: it is for\n\
-    others, who make a root with these keys and theirs.")]
+    # Two of three must sign\n  \
+    banyan keys generate --out keys --keys 3 --threshold 2\n\n\
+    Existing keys are never overwritten. No server is needed. The file public.json\n\
+    in the folder contains no secret; give it to others who create a root with these\n\
+    keys and theirs.")]
 pub(crate) struct GenerateArgs {
-    /// The folder; made if it is not there
+    /// Output folder, created if it does not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// How many keys of each role (root, targets)
+    /// Number of keys of each role (root, targets)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     keys: u8,
-    /// How many of them must sign
+    /// Number of keys of each role that must sign
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     threshold: u8,
     #[command(flatten)]
     json: Json,
 }
 
-/// Make the root from the keys, register it with the server, and note it in the profile
+/// Create the root of trust, register it, and record it in the profile
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan keys init --key keys\n  \
     banyan keys init --key alice --with bob/public.json --with carol/public.json --threshold 2\n\n\
-    Its hash goes into the profile, and from there into every join code: machines believe this root and no other.\n\
-    Until a root is registered no machine can enrol. With keys of several people a file is written for the others to sign.")]
+    The hash of the root goes into the profile, and from there into every join code:\n\
+    machines trust this root only. Machines cannot enrol before a root is\n\
+    registered. If several people hold the keys, a signing request is written for\n\
+    the others.")]
 pub(crate) struct InitArgs {
     #[command(flatten)]
     signing: Signing,
-    /// The public keys of somebody else who may sign too: the public.json that `banyan keys generate` wrote there
+    /// Another signer's public keys: the public.json that `banyan keys generate` wrote
     #[arg(long = "with", value_name = "FILE")]
     with: Vec<PathBuf>,
-    /// How many keys of each role must sign; what `generate` was told unless given
+    /// Number of keys of each role that must sign [default: as given to `generate`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     threshold: Option<u8>,
     #[command(flatten)]
     json: Json,
 }
 
-/// The answer of `generate` to scripts.
+/// The JSON result of `generate`.
 #[derive(Debug, Serialize)]
 struct Generated {
     keys: Vec<PathBuf>,
 }
 
-/// The answer of `init` to scripts.
+/// The JSON result of `init`.
 #[derive(Debug, Serialize)]
 struct Initialised {
     root: Digest,
@@ -115,7 +124,10 @@ pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure
                 made.keys.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n")
             };
             args.json.answer(&Generated { keys }, text)?;
-            say(&format!("keep a copy of {} in a safe place; next: banyan keys init --key {0}", args.out.display()));
+            say(&format!(
+                "keep a copy of {} in a safe place; next: run `banyan keys init --key {0}`",
+                args.out.display()
+            ));
             Ok(Exit::Success)
         }
         Verb::Init(args) => {
@@ -127,7 +139,10 @@ pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure
                 Ok(profile) => {
                     let root = profile.root.unwrap_or(Digest([0; 32]));
                     args.json.answer(&Initialised { root, profile: path.clone() }, |done| done.root.to_string())?;
-                    say(&format!("the root is registered and noted in {}; next: banyan tokens create", path.display()));
+                    say(&format!(
+                        "registered the root and recorded it in {}; next: run `banyan tokens create`",
+                        path.display()
+                    ));
                     Ok(Exit::Success)
                 }
                 Err(unsigned) => unsigned.answer(args.json, ""),
@@ -143,20 +158,20 @@ pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure
     }
 }
 
-/// Makes keys for every role.
+/// Creates keys for every role. Returns the paths of the key files.
 pub(crate) fn generate(out: &Path, keys: u8, threshold: u8) -> Result<Vec<PathBuf>, Failure> {
-    let tried = || format!("make keys in {}", out.display());
+    let tried = || format!("create keys in {}", out.display());
     if threshold > keys {
-        let wrong = format!("{threshold} of {keys} keys can never sign");
+        let wrong = format!("a threshold of {threshold} needs more than {keys} keys");
         return Err(
-            Failure::new(tried(), wrong, "choose a threshold that is not above the number of keys").ending(Exit::Usage)
+            Failure::new(tried(), wrong, "choose a threshold no higher than the number of keys").ending(Exit::Usage)
         );
     }
     publisher::keys::generate(out, usize::from(keys), u64::from(threshold)).tried(tried)
 }
 
-/// Makes the root, registers it, and notes it in the profile, which is given back; or gives what is still to be signed.
-/// Doing it twice does no harm.
+/// Creates the root, registers it and records it in the profile. Returns the changed profile, or what still needs
+/// signatures. Repeating it is harmless.
 pub(crate) async fn init(
     client: &Client,
     profile: &Profile,
@@ -166,7 +181,7 @@ pub(crate) async fn init(
 ) -> Result<Result<Profile, Finished>, Failure> {
     let tried = || "register the root".to_owned();
     let info = client.info().await.tried(tried)?;
-    let make = || format!("make the root from {}", signing.first().display());
+    let make = || format!("create the root from {}", signing.first().display());
     let mut request = first(&signing.keys, wanted, &info, UnixSeconds::now()).tried(make)?;
     request.sign(&signing.keys).tried(make)?;
     let missing = request.missing().tried(make)?;
@@ -177,13 +192,13 @@ pub(crate) async fn init(
     }
     let digest = request.first_digest().unwrap_or(Digest([0; 32]));
     pass::note_root(profile, digest, tried)?;
-    // Before it is registered: a root that the server has and nobody else would be lost.
+    // The root is stored before it is registered. Otherwise a failure could leave the only copy on the server.
     for folder in &signing.keys {
         trusted::remember(folder, request.root.as_slice(), None).tried(make)?;
     }
     finish::send(client, &request, &signing.keys, tried).await?;
     let profile = Profile { root: Some(digest), ..profile.clone() };
-    profile::save(path, &profile).tried(|| "note the root in the profile".into())?;
+    profile::save(path, &profile).tried(|| "record the root in the profile".into())?;
     Ok(Ok(profile))
 }
 
@@ -198,7 +213,7 @@ mod tests {
         let out = folder.path().join("keys");
         let failure = generate(&out, 2, 3).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
-        assert!(!out.exists(), "something was made");
+        assert!(!out.exists(), "a key was created");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `banyan keys sign|send`: a signing request that is passed round until enough have signed it.
+//! `banyan keys sign|send`: signs a signing request that several people sign in turn, and sends it once it is complete.
 
 use super::finish::{self, lacks, short};
 use crate::{
@@ -23,41 +23,46 @@ use serde::Serialize;
 use std::path::PathBuf;
 use tough::schema::{RoleType, Root};
 
-/// Look into a signing request, and sign it
+/// Review a signing request and sign it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan keys sign root-3.tosign                  shows what it changes and who has signed; signs nothing\n  \
-    banyan keys sign root-3.tosign --key keys       shows it, then signs it with that folder's keys\n\n\
-    No server is needed. What it changes is worked out anew from the root in the key folder; read it before you sign.\n\
-    When enough have signed, anybody who has an administrator's profile sends it: banyan keys send FILE --key DIR.")]
+    # Show what it changes and who has signed; sign nothing\n  \
+    banyan keys sign root-3.tosign\n  \
+    # Show it, then sign it with that folder's keys\n  \
+    banyan keys sign root-3.tosign --key keys\n\n\
+    No server is needed. The changes are derived from the root in the key folder;\n\
+    read them before you sign. When the request is complete, anyone with an\n\
+    administrator's profile can send it: banyan keys send FILE --key DIR.")]
 pub(crate) struct SignArgs {
-    /// The file
+    /// The signing request
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// A folder with keys; without one nothing is signed
+    /// Folder with keys; without this option nothing is signed
     #[arg(long = "key", value_name = "DIR")]
     keys: Vec<PathBuf>,
     #[command(flatten)]
     json: Json,
 }
 
-/// Send a signing request that is complete to the server
+/// Send a complete signing request to the server
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan keys send root-3.tosign --key keys       and note in that folder that it is in force\n  \
-    banyan keys send --key keys                     give a server that was restored from a backup the roots it has lost")]
+    # Send it, and record the accepted state in that folder\n  \
+    banyan keys send root-3.tosign --key keys\n  \
+    # Restore the roots that a server has lost after a restore from backup\n  \
+    banyan keys send --key keys")]
 pub(crate) struct SendArgs {
-    /// The file; without one, the roots that the folder remembers and the server lacks
+    /// The signing request [default: the recorded roots that the server lacks]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// A folder with keys
+    /// Folder with keys
     #[arg(long = "key", value_name = "DIR", required = true)]
     keys: Vec<PathBuf>,
     #[command(flatten)]
     json: Json,
 }
 
-/// The answer of `sign` to scripts.
+/// The JSON result of `sign`.
 #[derive(Debug, Serialize)]
 struct Signed {
     changes: Vec<String>,
@@ -71,15 +76,15 @@ pub(super) fn sign(args: &SignArgs) -> Result<Exit, Failure> {
     let mut request = Request::read(&args.file).tried(tried)?;
     let changes = match args.keys.first() {
         Some(folder) => told(&request.judge(folder).tried(tried)?),
-        None => vec!["what it changes can only be told with --key DIR, where the root that you trust is".into()],
+        None => vec!["pass --key DIR to see what it changes; that folder contains the root that you trust".into()],
     };
     if !args.json.json {
         say(&clean(&changes.join("\n")));
     }
     let added = if args.keys.is_empty() { 0 } else { request.sign(&args.keys).tried(tried)? };
     if !args.keys.is_empty() && added == 0 {
-        let wrong = "none of the keys in these folders may sign it, or all of them have already";
-        return Err(Failure::new(tried(), wrong, "give the folder of a key that is named above as one that can sign"));
+        let wrong = "no key in these folders can add a signature: none may sign, or all have signed already";
+        return Err(Failure::new(tried(), wrong, "pass the folder of a key listed above as one that can still sign"));
     }
     if added > 0 {
         request.write(&args.file).tried(tried)?;
@@ -91,28 +96,29 @@ pub(super) fn sign(args: &SignArgs) -> Result<Exit, Failure> {
     })?;
     let file = args.file.display();
     say(&match complete {
-        true => format!("it is complete; next: banyan keys send {file} --key DIR"),
-        false => format!("it is not complete; pass {file} on to somebody who can sign it"),
+        true => format!("complete; next: run `banyan keys send {file} --key DIR`"),
+        false => format!("not complete yet; next: give {file} to another signer"),
     });
     Ok(if complete { Exit::Success } else { Exit::Unsigned })
 }
 
-/// What a request changes, worked out from what is trusted.
+/// Lists what a request changes, derived from the trusted state.
 fn told(judged: &Judged) -> Vec<String> {
     let mut lines = vec![];
     match (&judged.before, &judged.root) {
         (None, Some(root)) => {
-            lines.push("the first root: compare the ids of its keys with their owners".into());
+            lines.push("the first root: check the key ids with their owners".into());
             lines.extend(roles(root, |_, _| "key"));
         }
         (Some(before), Some(root)) => {
             let from = before.version;
             lines.push(format!(
-                "root {} after {from}, believed until {}",
+                "root {} after {from}, valid until {}",
                 root.version,
                 expiry::date(expiry::of_root(root))
             ));
-            lines.extend(roles(root, |role, id| if holders(before, role).0.contains(id) { "stays" } else { "NEW" }));
+            lines
+                .extend(roles(root, |role, id| if holders(before, role).0.contains(id) { "unchanged" } else { "NEW" }));
             for role in ALL {
                 let left = holders(root, role).0;
                 let gone = holders(before, role).0.into_iter().filter(|id| !left.contains(id));
@@ -161,7 +167,7 @@ pub(super) async fn send(args: &SendArgs, given: &ProfileArg) -> Result<Exit, Fa
         return Err(Failure::new(tried(), wrong, next).ending(Exit::Unsigned));
     }
     for folder in &args.keys {
-        // A folder that made nothing of this yet may have no root; then the file is about the first one.
+        // A folder that has not recorded anything yet may have no root. The file is then about the first root.
         request.judge(folder).tried(tried)?;
     }
     if let Some(first) = request.first_digest() {
@@ -172,24 +178,24 @@ pub(super) async fn send(args: &SendArgs, given: &ProfileArg) -> Result<Exit, Fa
         let profile = Profile { root: Some(first), ..profile };
         profile::save(&path, &profile).tried(|| "note the root in the profile".into())?;
     }
-    done.answer(args.json, "it is in force")
+    done.answer(args.json, "accepted by the server")
 }
 
-/// Whether the profile can take this first root.
+/// Checks that the profile has no root yet, or the same one.
 pub(super) fn note_root(profile: &Profile, first: Digest, tried: impl Fn() -> String) -> Result<(), Failure> {
     match profile.root.filter(|root| *root != first) {
         None => Ok(()),
         Some(other) => Err(Failure::new(
             tried(),
             format!("the profile already names another root ({})", other.short()),
-            "use the folder of the keys that root was made from; machines that have enrolled believe that one only",
+            "use the key folder that the other root was created from; enrolled machines trust only that root",
         )),
     }
 }
 
-/// Registers the roots that the folder remembers and a restored server has lost.
+/// Registers the roots that the folder has recorded and a restored server has lost.
 async fn give_back(args: &SendArgs, given: &ProfileArg) -> Result<Exit, Failure> {
-    let tried = || "give the server the roots that it lacks".to_owned();
+    let tried = || "restore the server's missing roots".to_owned();
     let client = connect(given, tried)?;
     let known =
         trusted::remembered(args.keys.first().map_or(std::path::Path::new("."), PathBuf::as_path)).tried(tried)?;
@@ -205,6 +211,6 @@ async fn give_back(args: &SendArgs, given: &ProfileArg) -> Result<Exit, Failure>
         }
     }
     let given = last.saturating_sub(shown);
-    args.json.answer(&given, |given| format!("{given} given back"))?;
+    args.json.answer(&given, |given| format!("{given} restored"))?;
     Ok(Exit::Success)
 }

@@ -1,4 +1,4 @@
-//! `banyan package build`: signs a release and puts it, with its files, into one file that can be carried by hand.
+//! `banyan package build`: signs a release and writes it, with its files, to one package file.
 
 use crate::{
     exit::Exit,
@@ -15,22 +15,24 @@ use banyan_trust::package::{Head, file_name};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Sign a release and put it into one package file (NAME-VERSION.banyan)
+/// Sign a release and write it to one package file (NAME-VERSION.banyan)
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan package build release.toml --key keys\n  \
     banyan package build hello_2.10-3_amd64.deb --key keys --to hello.banyan\n  \
-    banyan package build release.toml --key keys --signed releases-7.tosign     after the others have signed that file\n\n\
-    No server is asked: the list of releases is the one that this folder saw accepted last, with this release added.\n\
-    `banyan publish FILE.banyan` sends it; with --key it is signed onto whatever the list is then.")]
+    # After the other signers have signed that file\n  \
+    banyan package build release.toml --key keys --signed releases-7.tosign\n\n\
+    The server is not contacted: the release is added to the list that this folder\n\
+    recorded last. `banyan publish FILE.banyan` uploads the package; with --key, it\n\
+    adds the release to the current list instead.")]
 pub(super) struct Args {
-    /// The file, or a release.toml that describes the release
+    /// File to package, or a release.toml that describes the release
     #[arg(value_name = "FILE|release.toml")]
     file: PathBuf,
-    /// Where to write the package file; NAME-VERSION.banyan here unless given
+    /// Package file to write [default: NAME-VERSION.banyan]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// A signing request for this very release that others have signed
+    /// Signing request for this release that the other signers have signed
     #[arg(long, value_name = "FILE")]
     signed: Option<PathBuf>,
     #[command(flatten)]
@@ -41,7 +43,7 @@ pub(super) struct Args {
     json: Json,
 }
 
-/// The answer to scripts.
+/// The JSON result.
 #[derive(Debug, Serialize)]
 struct Built {
     file: PathBuf,
@@ -83,7 +85,11 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     }
     request.would_be_trusted().tried(tried)?;
     let (Some(targets), Some(text)) = (request.targets, request.manifest) else {
-        return Err(Failure::new(tried(), "nothing was signed", "report this: it is a defect of Banyan"));
+        return Err(Failure::new(
+            tried(),
+            "the signed release is incomplete",
+            "report this bug in Banyan with the output of `banyan --version`",
+        ));
     };
     let manifest = Digest::of(text.as_bytes());
     let head = Head { roots: request.roots, targets, manifest: text };
@@ -102,6 +108,6 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     let banyan_proto::Manifest { package, version, sequence, .. } = draft.manifest;
     let built = Built { file, package, version, sequence, manifest, bytes: size };
     args.json.answer(&built, |built| built.file.display().to_string())?;
-    say(&format!("{}; next: banyan publish {}", bytes(size), built.file.display()));
+    say(&format!("{}; next: run `banyan publish {}`", bytes(size), built.file.display()));
     Ok(Exit::Success)
 }

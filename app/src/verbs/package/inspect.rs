@@ -1,4 +1,5 @@
-//! `banyan package inspect`: what is in a package file and who signed it; of any other file, what would be published.
+//! `banyan package inspect`: shows what a package file contains and who signed it. For any other file, shows what would
+//! be published.
 
 use crate::{
     exit::Exit,
@@ -15,20 +16,24 @@ use banyan_proto::{Digest, Manifest, UnixSeconds};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Show what is in a package file and who signed it, or what would be published from another file
+/// Show what a package file contains and who signed it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
-    banyan package inspect tool-1.4.banyan              signatures, contents, every byte checked\n  \
+    # Signatures and contents; verifies every byte\n  \
+    banyan package inspect tool-1.4.banyan\n  \
+    # What would be published from another file\n  \
     banyan package inspect hello_2.10-3_amd64.deb\n  \
     banyan package inspect release.toml\n  \
-    banyan package inspect tool-1.4.tar.gz --json       the manifest, with the hash of every chunk\n\n\
-    Nothing is changed and nobody is asked. The publishers' root in a package file is compared with --root, or with the one\n\
-    in the profile. Of other files the sequence is the one a first release would get.")]
+    # The manifest, with the hash of every chunk\n  \
+    banyan package inspect tool-1.4.tar.gz --json\n\n\
+    The command changes nothing and does not contact the server. It compares the\n\
+    publisher's root in a package file with --root, or with the one in the profile.\n\
+    For other files it assumes the sequence of a first release.")]
 pub(super) struct Args {
-    /// The file, or a release.toml
+    /// Package file, other file, or release.toml
     #[arg(value_name = "FILE|release.toml|FILE.banyan")]
     file: PathBuf,
-    /// Of a package file: the hash of the first root that its publishers must have
+    /// Expected hash of the publisher's first root, for a package file
     #[arg(long, value_name = "HASH")]
     root: Option<Digest>,
     #[command(flatten)]
@@ -37,21 +42,21 @@ pub(super) struct Args {
     json: Json,
 }
 
-/// What is said of a package file, for scripts.
+/// The JSON result for a package file.
 #[derive(Debug, Serialize)]
 struct Inspected {
-    /// Hash of the publishers' first root.
+    /// Hash of the publisher's first root.
     root: Digest,
-    /// Whether that is the one expected; nothing was compared when this is missing.
+    /// Whether the root is the expected one; absent if nothing was compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     root_expected: Option<bool>,
     root_version: u64,
     list_version: u64,
-    /// When the publishers' signature ends.
+    /// When the publisher's signature expires.
     expires: UnixSeconds,
     /// Ids of the keys that signed.
     signed_by: Vec<String>,
-    /// Bytes of all artifacts.
+    /// Total size of all artifacts (bytes).
     bytes: u64,
     manifest: Manifest,
 }
@@ -92,21 +97,21 @@ pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
 
 fn text(inspected: &Inspected) -> String {
     let who = match inspected.root_expected {
-        Some(_) => "the publishers that this profile (or --root) names",
-        None => "NOT COMPARED with anything: give --root HASH, or a profile",
+        Some(_) => "matches the profile (or --root)",
+        None => "NOT COMPARED: pass --root HASH, or set up a profile",
     };
     let publisher = &inspected.manifest.publisher;
     let keys: Vec<&str> = inspected.signed_by.iter().map(|id| id.get(..12).unwrap_or(id)).collect();
     let mut lines = vec![
         description(&inspected.manifest, false),
-        format!("  {} in all, every byte is what was signed", bytes(inspected.bytes)),
+        format!("  {} in total, every byte matches the signature", bytes(inspected.bytes)),
         format!("signed by: {} (targets keys of root {})", keys.join(", "), inspected.root_version),
-        format!("publishers: root {}, {who}", inspected.root),
-        format!("  for people to compare: {}", inspected.root.grouped()),
-        format!("believed until: {}", expiry::date(inspected.expires)),
+        format!("publisher: root {}, {who}", inspected.root),
+        format!("  for comparison by eye: {}", inspected.root.grouped()),
+        format!("valid until: {}", expiry::date(inspected.expires)),
     ];
     if !publisher.is_empty() {
-        lines.push(format!("they call themselves: {publisher}"));
+        lines.push(format!("claims to be: {publisher} (not verified)"));
     }
     clean(&lines.join("\n"))
 }

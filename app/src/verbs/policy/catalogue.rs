@@ -1,7 +1,7 @@
-//! `banyan policy set --catalogue`: what is offered for self-service, without writing a file for it.
+//! `banyan policy set --catalogue`: changes the catalogue without a policy file.
 //!
-//! The catalogue is a part of the policy and has no verb of its own: what holds for a machine stands in one text, which
-//! `banyan policy show` shows. So all else of the policy is read, and set again with it.
+//! The catalogue is part of the policy, so that `banyan policy show` shows everything that applies to a machine in one
+//! text. This module therefore reads the current policy, changes the catalogue in it, and the caller sets it again.
 
 use super::{connect, of};
 use crate::{
@@ -12,42 +12,42 @@ use crate::{
 use banyan_proto::schedule::Policy;
 use std::collections::BTreeSet;
 
-/// The word that offers nothing.
+/// The word for an empty catalogue.
 const NONE: &str = "none";
 
-/// The names as they were given, each once.
+/// Returns the given names, sorted and without duplicates.
 pub(super) fn named(given: &[String]) -> Vec<String> {
     let names: BTreeSet<&str> = given.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
     if names.iter().eq([&NONE]) { Vec::new() } else { names.into_iter().map(str::to_owned).collect() }
 }
 
-/// The policy that holds now.
+/// Fetches the policy that currently applies.
 pub(super) async fn present(group: Option<&str>, profile: &ProfileArg) -> Result<Policy, Failure> {
-    let tried = || format!("read the policy for {}, to change what it offers", of(group));
+    let tried = || format!("read the policy for {}, to change its catalogue", of(group));
     let policies = connect(profile, tried)?.policies().await.tried(tried)?;
     let found = policies.iter().find(|one| one.group.as_deref() == group);
     if let Some(group) = group.filter(|_| found.is_none_or(|one| !one.own)) {
         say(&format!(
-            "the group {group} gets a policy of its own by this, the same as the one for all machines but for the catalogue: \
-             what is changed for all machines from now on does not hold there"
+            "the group {group} gets a policy of its own, a copy of the one for all machines with this catalogue; \
+             later changes to the policy for all machines do not apply to it"
         ));
     }
     let all = || policies.iter().find(|one| one.group.is_none());
     Ok(found.or_else(all).map(|one| one.policy.clone()).unwrap_or_default())
 }
 
-/// Says which of the names nothing has been published of: a slip of the pen looks like that.
+/// Warns about names of which nothing has been published, because they may be typing errors.
 pub(super) async fn mention_unpublished(policy: &Policy, profile: &ProfileArg) -> Result<(), Failure> {
     let names = &policy.catalogue.packages;
     if names.is_empty() {
         return Ok(());
     }
-    let tried = || "look which of these packages are published".to_owned();
+    let tried = || "check which of these packages are published".to_owned();
     let releases = connect(profile, tried)?.releases().await.tried(tried)?;
     let unknown: Vec<&str> =
         names.iter().map(String::as_str).filter(|name| !releases.iter().any(|one| one.package == *name)).collect();
     if !unknown.is_empty() {
-        say(&format!("nothing is published yet of: {}; it is offered as soon as something is", unknown.join(", ")));
+        say(&format!("not published yet: {}; users can install it as soon as it is published", unknown.join(", ")));
     }
     Ok(())
 }
@@ -62,7 +62,7 @@ mod tests {
             (&["drawing", " maths-tools"][..], &["drawing", "maths-tools"][..]),
             (&["b", "a", "b", ""], &["a", "b"]),
             (&["none"], &[]),
-            // Beside another name it is a name.
+            // Combined with another name, `none` is a package name.
             (&["none", "drawing"], &["drawing", "none"]),
         ] {
             let given: Vec<String> = given.iter().map(|name| (*name).to_owned()).collect();

@@ -1,37 +1,38 @@
-//! A policy as a file: TOML in the words of `banyan_proto::schedule`.
+//! Reads and writes a policy as a TOML file, with the keys of `banyan_proto::schedule`.
 //!
-//! Machines pass over words that they do not know, so that newer servers can say more; whoever writes a file wants to hear of
-//! a word that means nothing. So every key of the file is looked for in what was read from it.
+//! Machines ignore unknown keys, so that newer servers can add some. In a file written by hand an unknown key is
+//! probably a mistake, so the reader rejects any key that has no effect.
 
 use crate::failure::{Failure, Tried as _};
 use banyan_proto::schedule::Policy;
 use std::path::Path;
 
-/// What the server says and nobody else.
+/// Keys that only the server sets.
 const SERVERS: [&str; 2] = ["number", "issued"];
 
-/// Reads a file.
+/// Reads a policy file.
 pub(super) fn read(path: &Path) -> Result<Policy, Failure> {
     let tried = || format!("read the policy {}", path.display());
     let text = std::fs::read_to_string(path).tried(tried)?;
-    parse(&text)
-        .map_err(|wrong| Failure::new(tried(), wrong, "mend the file; `banyan policy show` writes one with every key"))
+    parse(&text).map_err(|wrong| {
+        Failure::new(tried(), wrong, "correct the file; `banyan policy show` prints one with every key")
+    })
 }
 
-/// Reads a text; the error is a sentence.
+/// Parses a policy. The error is a sentence.
 pub(super) fn parse(text: &str) -> Result<Policy, String> {
     let said: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string().trim_end().to_owned())?;
     let policy: Policy = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
     let known = serde_json::to_value(&policy).map_err(|error| error.to_string())?;
     if let Some(key) = said.keys().find(|key| SERVERS.contains(&key.as_str())) {
-        return Err(format!("`{key}` is the server's to say; leave it out"));
+        return Err(format!("`{key}` is set by the server; remove it"));
     }
     unknown(&said, &known, "")?;
     policy.check()?;
     Ok(policy)
 }
 
-/// Looks for a key that means nothing.
+/// Returns an error for the first unknown key.
 fn unknown(said: &toml::Table, known: &serde_json::Value, above: &str) -> Result<(), String> {
     let Some(known) = known.as_object() else { return Ok(()) };
     for (key, value) in said {
@@ -39,7 +40,7 @@ fn unknown(said: &toml::Table, known: &serde_json::Value, above: &str) -> Result
             let at_top = above.is_empty();
             let names: Vec<&str> =
                 known.keys().map(String::as_str).filter(|name| !at_top || !SERVERS.contains(name)).collect();
-            return Err(format!("there is no `{above}{key}`; known here are {}", names.join(", ")));
+            return Err(format!("`{above}{key}` is not a valid key; valid keys here: {}", names.join(", ")));
         };
         if let toml::Value::Table(said) = value {
             unknown(said, inside, &format!("{above}{key}."))?;
@@ -48,7 +49,7 @@ fn unknown(said: &toml::Table, known: &serde_json::Value, above: &str) -> Result
     Ok(())
 }
 
-/// Writes every key; limits that are not set are left out, since there is no word for that.
+/// Writes every key. Limits without a value are left out, because TOML has no null.
 pub(super) fn write(policy: &Policy) -> String {
     let mut table = toml::Table::try_from(policy).unwrap_or_default();
     SERVERS.iter().for_each(|key| drop(table.remove(*key)));

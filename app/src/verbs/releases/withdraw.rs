@@ -1,7 +1,7 @@
-//! `banyan releases withdraw`: takes a release off the publishers' list, signed by them.
+//! `banyan releases withdraw`: removes a release from the publisher's signed list.
 //!
-//! Which sequence has that version is what the server says. A stolen one could have the wrong release withdrawn by that, so
-//! the manifest is fetched and compared with the publishers' own signed list first.
+//! The server says which sequence a version has. A compromised server could name a different release and so have it
+//! withdrawn. The manifest is therefore fetched and compared with the publisher's own signed list first.
 
 use crate::{
     client::Client,
@@ -18,16 +18,19 @@ use crate::{
 };
 use banyan_proto::{Manifest, Reason, UnixSeconds};
 
-/// Take a release back: nobody installs it any more
+/// Withdraw a release so it can no longer be installed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     banyan releases withdraw hello@1.2 --key keys\n  \
-    banyan releases withdraw hello@1.2 --key keys --json     for scripts\n\n\
-    Deployments of it are stopped, machines that are still receiving it throw it away, and a machine that was off hears of it\n\
-    before it installs anything. Where it is installed it stays: publish and deploy another release to replace it.\n\
-    Its sequence is never used again. Its files are removed from the server.")]
+    # For scripts\n  \
+    banyan releases withdraw hello@1.2 --key keys --json\n\n\
+    Its deployments are stopped, and machines that are still receiving it discard\n\
+    it. A machine that was off learns of the withdrawal before it installs anything.\n\
+    Machines that have installed it keep it: publish and deploy another release to\n\
+    replace it. The sequence is never used again. The server deletes the release's\n\
+    files.")]
 pub(super) struct Args {
-    /// The release: PACKAGE@VERSION
+    /// Release to withdraw: PACKAGE@VERSION
     #[arg(value_name = "PACKAGE@VERSION")]
     release: Wanted,
     #[command(flatten)]
@@ -40,7 +43,7 @@ pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     let Wanted { package, version } = &args.release;
     let tried = || format!("withdraw {package} {}", version.as_deref().unwrap_or_default());
     let Some(version) = version else {
-        let next = format!("say which one: banyan releases withdraw {package}@VERSION --key DIR");
+        let next = format!("name the version: banyan releases withdraw {package}@VERSION --key DIR");
         return Err(Failure::new(tried(), "only a single release can be withdrawn", next).ending(Exit::Usage));
     };
     let client = connect(profile, tried)?;
@@ -55,7 +58,7 @@ pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     done.answer(args.json, &format!("{package} {version} is withdrawn"))
 }
 
-/// Target names of all releases with this version, each compared with the publishers' list.
+/// Returns the target names of all releases with this version, after checking each against the publisher's list.
 async fn names(client: &Client, known: &Known, package: &str, version: &str) -> Result<Vec<String>, Failure> {
     let tried = || format!("withdraw {package} {version}");
     let releases = client.releases().await.tried(tried)?;
@@ -63,21 +66,22 @@ async fn names(client: &Client, known: &Known, package: &str, version: &str) -> 
     for release in releases.iter().filter(|release| release.package == package && release.version == version) {
         let text = client.manifest(package, release.sequence).await.tried(tried)?;
         let Some(name) = name_on_the_list(&known.published, (package, version), &text) else {
-            let wrong = format!("what the server says is {package} {version} is not what the publishers signed");
-            let next = "find out what is wrong with the server before anything else is signed";
+            let wrong = format!("the server's manifest of {package} {version} differs from what the publisher signed");
+            let next = "investigate the server before you sign anything else";
             return Err(Failure { reason: Some(Reason::MetadataForged), ..Failure::new(tried(), wrong, next) });
         };
         names.push(name);
     }
     if names.is_empty() {
-        let wrong = format!("{package} {version} is not on the publishers' list");
-        let missing = Failure::new(tried(), wrong, "`banyan releases` shows what has been published");
+        let wrong = format!("{package} {version} is not on the publisher's list of releases");
+        let missing = Failure::new(tried(), wrong, "list the published releases with `banyan releases`");
         return Err(Failure { reason: Some(Reason::NotPublished), ..missing });
     }
     Ok(names)
 }
 
-/// The target name of a manifest, if it is what the publishers' list has under it, and says that it is this release.
+/// Returns the target name of a manifest, if the publisher's list contains this exact text and it is the requested
+/// release.
 fn name_on_the_list(list: &Published, wanted: (&str, &str), text: &str) -> Option<String> {
     let manifest = Manifest::parse(text.as_bytes()).ok()?;
     let name = manifest.target_name();
@@ -110,7 +114,7 @@ mod tests {
         let name = |text: &str| name_on_the_list(&list, ("hello", "1.1"), text);
         assert_eq!(name(&texts[1]).as_deref(), Some("hello/2.json"));
         assert_eq!(name(&texts[0]), None, "another version");
-        assert_eq!(name(&manifest("1.1", 1)), None, "a manifest nobody signed, with the sequence of another release");
+        assert_eq!(name(&manifest("1.1", 1)), None, "an unsigned manifest with the sequence of another release");
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
-//! What is told beside the clock without being asked for, as comparable data: a pure function of what was told before
-//! and what the agent says now. Carried out in [`show`].
+//! Notifications as comparable data: a pure function of the notifications shown so far and the agent's snapshot. The
+//! module [`show`] displays them.
 //!
-//! One update has one notice at a time: a later one takes the place of the earlier. Each thing is told once, however often
-//! its reason comes and goes. While a program fills the screen nothing is told; what still holds afterwards is told then.
+//! An update has one notification at a time; a later one replaces the earlier. Each kind is shown once per update, even
+//! if its cause comes and goes. Nothing is shown during a full-screen program; what still applies is shown afterwards.
 
 #[cfg(target_os = "linux")]
 pub(crate) mod show;
@@ -22,31 +22,31 @@ use banyan_proto::{
 };
 use std::collections::BTreeMap;
 
-/// What is told of an update.
+/// The kind of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It is on its way; only for those who want to know.
+    /// A new update is on its way; only for people who enabled this.
     Incoming,
-    /// It is here, and waits for something that the person can do without.
+    /// The update is downloaded but held, and the person has not chosen when to install it.
     Ready,
-    /// It is installed soon in any case; the announcement of so many seconds before.
+    /// A deadline is near; `before` is the lead time of this announcement (seconds).
     Countdown { before: u32 },
-    /// The new version runs.
+    /// The new version was installed.
     Done,
-    /// It could not be installed.
+    /// The install failed.
     Failed,
 }
 
-/// How much it wants to be seen.
+/// The urgency of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Weight {
     Low,
     Normal,
-    /// Stays until it is answered: work may have to be saved.
+    /// Stays until it is answered: the person may have to save their work.
     High,
 }
 
-/// One notice.
+/// One notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Notice {
     pub(crate) order: DeploymentId,
@@ -54,20 +54,20 @@ pub(crate) struct Notice {
     pub(crate) weight: Weight,
     pub(crate) title: String,
     pub(crate) body: String,
-    /// Its buttons, what most will want first.
+    /// The buttons, the most likely one first.
     pub(crate) buttons: Vec<(String, Action)>,
 }
 
-/// What is to be done.
+/// A change to the notifications on the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Say {
-    /// Show it, in the place of an earlier one about the same update.
+    /// Show this notification, in place of an earlier one about the same update.
     Show(Notice),
-    /// What was shown of this update is over.
+    /// Close the notification about this update.
     Close(DeploymentId),
 }
 
-/// What was told so far.
+/// The notifications shown so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     updates: BTreeMap<DeploymentId, Memory>,
@@ -75,16 +75,17 @@ pub(crate) struct Told {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Memory {
-    /// It was seen before it was over: its end is news.
+    /// The update was seen before it ended, so its end is news.
     under_way: bool,
     told: Vec<Kind>,
     shown: Option<Kind>,
 }
 
-/// An announcement this short before the install stays until it is answered (seconds).
+/// An announcement with at most this lead time (seconds) stays until it is answered.
 const LAST_CALL: u32 = 15 * 60;
 
-/// What to tell now. `incoming` is asked when an update is seen for the first time: whether the person wants to know.
+/// Returns the changes to make now. `incoming` is called when an update is first seen, and returns whether the person
+/// wants notifications of new updates.
 pub(crate) fn next(
     told: &Told,
     snapshot: &Snapshot,
@@ -116,7 +117,7 @@ pub(crate) fn next(
     (next, says)
 }
 
-/// What there is to tell of an update now.
+/// Returns the kind of notification that applies to an update now.
 fn topic(update: &Update, memory: &Memory, wanted: bool) -> Option<Kind> {
     let forced = update.verdict.announce.iter().find(|announced| announced.stage == Stage::Install);
     match &update.state {
@@ -133,7 +134,7 @@ fn topic(update: &Update, memory: &Memory, wanted: bool) -> Option<Kind> {
     }
 }
 
-/// It does not go ahead by itself, and the person has not said yet when it shall.
+/// Returns whether the update does not install automatically and the person has not chosen when to install it.
 fn held(update: &Update) -> bool {
     matches!(update.verdict.install, Gate::Closed { .. }) && update.wishes.install == Wish::Unsaid
 }
@@ -154,7 +155,7 @@ fn notice(update: &Update, kind: Kind, may_choose: bool, clock: &Clock) -> Notic
         Kind::Failed => (Weight::Normal, texts::told_failed(update), glance.more),
     };
     let asks = may_choose && !matches!(kind, Kind::Incoming | Kind::Done | Kind::Failed);
-    // Few buttons fit on a notice.
+    // Few buttons fit on a notification.
     let in_an_hour = texts::when(When::InAnHour);
     let offers = glance.offers.into_iter().filter(|offer| asks && offer.label != in_an_hour);
     let mut buttons: Vec<_> = offers.map(|Offer { label, request, .. }| (label, Action::Ask(request))).collect();

@@ -1,7 +1,8 @@
-//! Notices on Linux: `org.freedesktop.Notifications`, through `notify-rust`. Carries out what [`super::next`] says.
+//! Notifications on Linux: `org.freedesktop.Notifications`, through `notify-rust`. Applies the changes from
+//! [`super::next`].
 //!
-//! Each notice has a thread that waits for its answer as long as it stands, on a connection of its own: some desktops tell
-//! the answer only to whoever showed it. Nothing runs when nothing is shown.
+//! Each notification has a thread that waits for the answer on a connection of its own: some desktops send the answer
+//! only to the connection that showed the notification. No thread runs while nothing is shown.
 
 use super::{Kind, Notice, Say, Weight};
 use crate::model::Action;
@@ -12,19 +13,19 @@ use futures_lite::future::{block_on, or};
 use notify_rust::{Hint, Notification, NotificationHandle, NotificationResponse, Timeout, Urgency};
 use std::{collections::BTreeMap, thread};
 
-/// The notices that stand.
+/// The notifications on the screen.
 pub(crate) struct Notices {
     standing: BTreeMap<DeploymentId, Sender<Say>>,
     pressed: std::sync::mpsc::Sender<Action>,
 }
 
 impl Notices {
-    /// None yet. What is pressed goes to `pressed`.
+    /// Returns an empty set. Pressed buttons are sent to `pressed`.
     pub(crate) fn new(pressed: std::sync::mpsc::Sender<Action>) -> Self {
         Self { standing: BTreeMap::new(), pressed }
     }
 
-    /// Does what is said.
+    /// Applies a change.
     pub(crate) fn carry_out(&mut self, say: Say) {
         let order = match &say {
             Say::Show(notice) => notice.order,
@@ -36,7 +37,7 @@ impl Notices {
         };
         match left {
             None => {}
-            // Nothing stands any longer.
+            // The notification is already gone.
             Some(Say::Close(_)) => drop(self.standing.remove(&order)),
             Some(Say::Show(notice)) => {
                 let (tell, told) = async_channel::unbounded();
@@ -44,7 +45,7 @@ impl Notices {
                 let pressed = self.pressed.clone();
                 thread::spawn(move || {
                     if let Err(error) = block_on(stand(notice, &told, &pressed)) {
-                        eprintln!("a notice could not be shown ({error}); the tray's menu says the same");
+                        eprintln!("cannot show a notification: {error}; the tray menu has the same information");
                     }
                 });
             }
@@ -52,14 +53,14 @@ impl Notices {
     }
 }
 
-/// What a notice waits for.
+/// An event for a notification.
 enum Heard {
-    /// The person pressed this key, or none: it was put away.
+    /// The person pressed the button with this key; none: they dismissed the notification.
     Answer(Option<String>),
     Said(Option<Say>),
 }
 
-/// Shows a notice, and those that take its place, until it is answered, put away or over.
+/// Shows a notification and its replacements until it is answered, dismissed or closed.
 async fn stand(
     mut notice: Notice,
     told: &Receiver<Say>,
@@ -70,10 +71,10 @@ async fn stand(
         match or(answer(&handle), async { Heard::Said(told.recv().await.ok()) }).await {
             Heard::Answer(key) => {
                 if let Some(action) = key.and_then(|key| action(&notice, &key)) {
-                    // The receiver is gone only when the program ends.
+                    // The receiver exists until the program ends.
                     drop(pressed.send(action));
                 }
-                // Said in the moment in which it was put away.
+                // A replacement may have arrived while the notification was dismissed.
                 let Ok(Say::Show(next)) = told.try_recv() else { return Ok(()) };
                 handle = dressed(&next).show_async().await?;
                 notice = next;
@@ -103,9 +104,9 @@ async fn answer(handle: &NotificationHandle) -> Heard {
     Heard::Answer(key)
 }
 
-/// The key of the notice itself, when it is pressed beside its buttons.
+/// The key for a press on the notification itself, outside its buttons.
 const DEFAULT: &str = "default";
-/// What that means.
+/// The action of that key.
 const DETAILS: Action = Action::Open(Page::Updates);
 
 fn action(notice: &Notice, key: &str) -> Option<Action> {
@@ -118,7 +119,7 @@ fn action(notice: &Notice, key: &str) -> Option<Action> {
 
 fn dressed(notice: &Notice) -> Notification {
     let mut shown = Notification::new();
-    // Markup is the notification server's; names and words of packages are not.
+    // The notification server interprets markup; texts of packages must not contain any.
     let body = notice.body.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     shown.appname(texts::PRODUCT).summary(&notice.title).body(&body);
     shown.hint(Hint::DesktopEntry("banyan".to_owned()));
@@ -136,7 +137,7 @@ fn dressed(notice: &Notice) -> Notification {
         shown.timeout(Timeout::Never);
     }
     for (n, (label, action)) in notice.buttons.iter().enumerate() {
-        // Some desktops draw a button for the default key, too; under a second key it would be there twice.
+        // Some desktops draw a button for the default key, so a second key for the same action would show it twice.
         let key = if *action == DETAILS { DEFAULT.to_owned() } else { n.to_string() };
         shown.action(&key, label);
     }

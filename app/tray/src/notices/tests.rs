@@ -1,4 +1,4 @@
-//! What is told, step by step, as one table: what the agent says, and the notices that come of it.
+//! Tests of the notifications, as tables: the state of an update in each step, and the notifications it causes.
 
 use super::*;
 use banyan_face::sample;
@@ -8,7 +8,7 @@ use banyan_proto::{
     schedule::{Announcement, By, Why, Window},
 };
 
-/// One step: what the update is now, whether a program fills the screen, and what is said.
+/// One step: state, install gate, seconds to the deadline, whether a program is in full screen, and what is shown.
 struct Step(UpdateState, Gate, Option<u32>, bool, &'static [&'static str]);
 
 fn open() -> Gate {
@@ -68,16 +68,16 @@ fn walk(name: &str, incoming: bool, steps: Vec<Step>) {
 
 const COMES: &str = "School Browser 12.1 is on its way [Details]";
 const READY: &str = "School Browser 12.1 is ready to install [Install now, Tonight, Tomorrow, Details]";
-const SOON: &str = "School Browser 12.1 is installed in 15 min [Install now, Tonight, Tomorrow, Details]";
-const TONIGHT: &str = "School Browser 12.1 is installed tonight, 18:30 [Install now, Tonight, Tomorrow, Details]";
-const DONE: &str = "School Browser 12.1 is installed [Details]";
-const FAILED: &str = "School Browser 12.1 could not be installed [Details]";
+const SOON: &str = "School Browser 12.1 will install in 15 minutes [Install now, Tonight, Tomorrow, Details]";
+const TONIGHT: &str = "School Browser 12.1 will install tonight at 18:30 [Install now, Tonight, Tomorrow, Details]";
+const DONE: &str = "School Browser 12.1 was installed [Details]";
+const FAILED: &str = "School Browser 12.1 couldn't be installed [Details]";
 
 #[test]
 fn one_update_from_its_coming_to_its_end() {
     use UpdateState::{Checking, Installing, Ready, Receiving};
     walk(
-        "by default nothing is told of what comes",
+        "by default new updates cause no notification",
         false,
         vec![
             Step(Receiving, night(), None, false, &[]),
@@ -90,7 +90,7 @@ fn one_update_from_its_coming_to_its_end() {
         ],
     );
     walk(
-        "who wants to know is told once",
+        "people who want notifications of new updates get one",
         true,
         vec![
             Step(Receiving, open(), None, false, &[COMES]),
@@ -101,7 +101,7 @@ fn one_update_from_its_coming_to_its_end() {
         ],
     );
     walk(
-        "what goes ahead by itself is not told as ready",
+        "an update that installs automatically is not announced as ready",
         false,
         vec![
             Step(Ready, open(), None, false, &[]),
@@ -111,7 +111,7 @@ fn one_update_from_its_coming_to_its_end() {
         ],
     );
     walk(
-        "the countdown takes the place of the notice before",
+        "the countdown replaces the earlier notification",
         false,
         vec![
             Step(Ready, night(), None, false, &[READY]),
@@ -122,7 +122,7 @@ fn one_update_from_its_coming_to_its_end() {
         ],
     );
     walk(
-        "nothing below a full-screen program; afterwards what still holds",
+        "nothing during a full-screen program; afterwards what still applies",
         true,
         vec![
             Step(Receiving, open(), None, true, &[]),
@@ -134,7 +134,7 @@ fn one_update_from_its_coming_to_its_end() {
         ],
     );
     walk(
-        "what was over before is no news",
+        "an update that ended before is not news",
         true,
         vec![Step(installed(), open(), None, false, &[]), Step(failed(), open(), None, false, &[])],
     );
@@ -170,7 +170,7 @@ fn buttons_ask_for_what_they_say_and_only_those_who_may() {
     let actions: Vec<_> = notice.buttons.into_iter().map(|(_, action)| action).collect();
     let (tonight, tomorrow) = (wish(Wish::After(update.later[0].at)), wish(Wish::After(update.later[1].at)));
     assert_eq!(actions, [wish(Wish::Now), tonight, tomorrow, Action::Open(Page::Updates)]);
-    assert_eq!(notice.body, "Waits for tonight, 22:00.");
+    assert_eq!(notice.body, "Scheduled for tonight at 22:00.");
     assert_eq!(shown(false).buttons, [(texts::DETAILS.to_owned(), Action::Open(Page::Updates))]);
     let below = snapshot(UpdateState::Ready, full_screen(), None, false);
     let (_, says) = next(&Told::default(), &below, true, || false, &sample::clock());

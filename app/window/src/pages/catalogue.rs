@@ -1,5 +1,5 @@
-//! What the administrator offers, with a button beside it. Asked for when the page is opened, when the administrator's policy has
-//! changed or the server answers again meanwhile, and when the person says so; never by itself.
+//! The Catalogue page: software that people can install themselves. The catalogue is requested when the page opens, when
+//! the policy changes or the connection to the server returns while it is open, and when the person presses Refresh.
 
 use crate::{
     state::{Looked, State},
@@ -55,7 +55,7 @@ pub(super) fn draw(ui: &mut Ui, view: &View, snapshot: &Snapshot, state: &mut St
     state.get = state.get.take().or(get);
 }
 
-/// The button that asks anew. It stays in its place, with the keyboard on it, while the question is open.
+/// Draws the Refresh button; returns whether to send a request. The button stays in place and keeps the focus meanwhile.
 fn again(ui: &mut Ui, asking: bool) -> bool {
     let row = ui.horizontal_wrapped(|ui| {
         let pressed = ui.button(texts::LOOK_AGAIN).clicked();
@@ -77,12 +77,12 @@ fn code(ui: &mut Ui, code: &str) {
     ui.label(RichText::new(code).size(theme::NOTE).color(palette(ui).quiet));
 }
 
-/// One release; true when its button was pressed.
+/// Draws one release; returns whether its button was pressed.
 fn card(ui: &mut Ui, item: &Item, row: &Row, may: bool) -> bool {
     ui.spacing_mut().item_spacing.y = theme::TIGHT;
     match &row.state {
         Some((tone, said)) => widgets::title_and_state(ui, &row.title, *tone, said),
-        // As high as with a state beside it.
+        // Keeps the height of a row with a state.
         None => drop(ui.horizontal(|ui| ui.label(RichText::new(&row.title).size(theme::SECTION)))),
     }
     widgets::quiet(ui, &texts::offered_origin(&item.release));

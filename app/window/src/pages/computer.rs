@@ -1,4 +1,4 @@
-//! Who this computer is: its identity, its server, and joining one; all of it can be copied for whoever helps.
+//! The page "This computer": identity and server, which can be copied for support staff, and joining a server.
 
 use crate::{state::State, theme, widgets};
 use banyan_face::{Clock, View, texts};
@@ -39,7 +39,7 @@ pub(super) fn draw(
     });
 }
 
-/// Whose packages the person said to trust.
+/// Draws the list of publishers that the person trusts.
 fn signers(ui: &mut Ui, view: &View, snapshot: &Snapshot, asked: &mut Vec<Request>) {
     if snapshot.about.signers.is_empty() {
         return;

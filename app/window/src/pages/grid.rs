@@ -1,4 +1,4 @@
-//! Draws the week, and gives mouse and keys to [`Painted`].
+//! Draws the grid of weekly hours and passes mouse and keyboard input to [`Painted`].
 
 use crate::{
     theme,
@@ -8,7 +8,7 @@ use crate::{
 use banyan_face::{Clock, texts};
 use egui::{Align2, FontId, Key, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
-/// Where the cells are.
+/// The position and size of the cells.
 struct Place {
     corner: egui::Pos2,
     step: egui::Vec2,
@@ -19,7 +19,7 @@ impl Place {
         let min = self.corner + vec2(hour as f32 * self.step.x, day as f32 * self.step.y);
         Rect::from_min_size(min, self.step - vec2(theme::CELL_GAP, theme::CELL_GAP))
     }
-    /// The cell nearest to a point; the mouse may leave the grid while it paints.
+    /// Returns the cell nearest to a point; the mouse may leave the grid while it paints.
     fn at(&self, point: egui::Pos2) -> Cell {
         let part = (point - self.corner) / self.step;
         let index = |part: f32, of: usize| (part.max(0.0) as usize).min(of - 1);
@@ -60,7 +60,7 @@ fn mouse(ui: &Ui, response: &Response, place: &Place, painted: &mut Painted) {
             painted.drag(cell);
         }
     } else if response.clicked() {
-        // Space, or the press of somebody who uses another way in than the mouse.
+        // The space key, or a press by assistive technology.
         painted.toggle();
     }
     if ui.input(|input| !input.pointer.primary_down()) {
@@ -111,7 +111,7 @@ fn paint(ui: &Ui, response: &Response, place: &Place, painted: Painted, now: Cel
     }
 }
 
-/// `Monday, 14:00 to 15:00`.
+/// Returns the name of a cell: `Monday, 14:00 to 15:00`.
 fn name((day, hour): Cell) -> String {
     format!("{}, {hour:02}:00 to {:02}:00", texts::day(day, usize::MAX), hour + 1)
 }

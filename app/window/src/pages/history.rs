@@ -1,4 +1,4 @@
-//! What happened, newest first.
+//! The History page: past events, newest first.
 
 use crate::{theme, theme::palette, widgets};
 use banyan_face::{Clock, glance::Tone, texts};
@@ -17,7 +17,7 @@ pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, clock: &Clock) {
             let size = vec2(theme::SIDE, theme::DENSE);
             ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Min), |ui| {
                 ui.set_min_width(theme::SIDE);
-                ui.label(RichText::new(texts::past(entry.at, clock)).color(palette(ui).quiet));
+                ui.label(RichText::new(texts::sentence(&texts::past(entry.at, clock))).color(palette(ui).quiet));
             });
             ui.vertical(|ui| {
                 ui.spacing_mut().item_spacing.y = theme::TIGHT;

@@ -1,4 +1,4 @@
-//! The pages. Each draws what the agent told and collects what the person asks for.
+//! The pages of the window. Each draws the agent's data and collects the person's requests.
 
 mod catalogue;
 mod computer;
@@ -16,7 +16,7 @@ use banyan_face::{Clock, Page, View};
 use banyan_proto::local::{Request, Right, Snapshot};
 use egui::Ui;
 
-/// The page that is open.
+/// Draws the open page.
 pub(crate) fn draw(
     ui: &mut Ui,
     view: &View,

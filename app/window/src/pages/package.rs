@@ -1,7 +1,8 @@
-//! A package file that somebody opened: who signed it, whether this computer trusts them, what it does, what it replaces; then
-//! its way to the agent, and its end. It stands in the place of a page.
+//! A package file that the person opened: publisher, trust, what installing it does and what it replaces; then the progress
+//! of the installation and its result. It is shown instead of a page.
 //!
-//! Of a signer whom the person may trust, Install comes after a step of its own: the key, and a box that nobody has ticked.
+//! When the person has to decide whether to trust the publisher, Install stays disabled until they have ticked a box below
+//! the publisher's key. The box is never ticked in advance.
 
 use crate::{state::State, theme, theme::palette, widgets};
 use banyan_face::{
@@ -47,7 +48,7 @@ pub(crate) fn draw(ui: &mut Ui, view: &View, state: &mut State, clock: &Clock) {
                     install = if !asks || *consent {
                         widgets::primary(ui, words).clicked()
                     } else {
-                        // Not what most will want: what to look at first stands above it.
+                        // Disabled and not the primary button: the person should check the key above it first.
                         ui.add_enabled(false, egui::Button::new(words)).clicked()
                     };
                     close = ui.button(texts::CANCEL).clicked();
@@ -78,7 +79,7 @@ pub(crate) fn draw(ui: &mut Ui, view: &View, state: &mut State, clock: &Clock) {
     }
 }
 
-/// Everything that is known before anything is installed.
+/// Draws the facts about a package before it is installed.
 fn shown(ui: &mut Ui, package: &Package, clock: &Clock) {
     widgets::title(ui, &texts::package(package));
     let (tone, words) = match &package.signer {
@@ -101,7 +102,7 @@ fn shown(ui: &mut Ui, package: &Package, clock: &Clock) {
     }
 }
 
-/// Whether the person trusts whoever signed it.
+/// Asks whether the person trusts the publisher.
 fn ask(ui: &mut Ui, package: &Package, consent: &mut bool) {
     widgets::section(ui, texts::DO_YOU_TRUST);
     ui.label(texts::WHAT_TRUST_MEANS);
@@ -124,7 +125,7 @@ fn leave(ui: &mut Ui, words: &str) -> bool {
     ui.button(words).clicked()
 }
 
-/// It is an update now: what the agent says of it, to its end.
+/// Draws the state of the update that the package became, until it ends.
 fn ordered(ui: &mut Ui, view: &View, order: DeploymentId, clock: &Clock) {
     let updates = view.snapshot.iter().flat_map(|snapshot| &snapshot.updates);
     let Some(update) = updates.into_iter().find(|update| update.order == order) else {

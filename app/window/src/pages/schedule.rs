@@ -1,5 +1,5 @@
-//! When this computer transfers and installs: one of four ways, the hours of the night and of the week, a pause, and what
-//! the computer sees of itself.
+//! The Schedule page: when this computer downloads, shares and installs, pauses, night and weekly hours, and the current
+//! conditions.
 
 use super::{grid, signals};
 use crate::{
@@ -39,7 +39,7 @@ pub(super) fn draw(
         presets(ui, choice, state);
         let before = state.painted.unwrap_or_else(|| state::hours(choice));
         let mut painted = before;
-        // A name of its own: what stands above may change while the mouse is down.
+        // A fixed id: widgets above may appear or vanish while the mouse button is down.
         ui.push_id("week", |ui| grid::draw(ui, &mut painted, clock));
         if painted != before {
             state.painted = Some(painted);
@@ -70,7 +70,7 @@ fn pause(ui: &mut Ui, scheduling: &Scheduling, may: bool, asked: &mut Vec<Reques
     });
 }
 
-/// The kinds of window without hours of their own, as far as the policy allows them.
+/// Returns the kinds of transfer window without hours of their own, and whether the policy allows each.
 fn plain(scheduling: &Scheduling) -> impl Iterator<Item = (Kind, Window, bool)> {
     [(Kind::Night, Window::Night), (Kind::Idle, Window::Idle), (Kind::Any, Window::Any)]
         .map(|(kind, window)| (kind, window, scheduling.policy.bounds.windows.contains(&kind)))
@@ -103,7 +103,7 @@ fn transfers(ui: &mut Ui, scheduling: &Scheduling, may: bool, state: &mut State,
     });
 }
 
-/// The same for installs; hours of their own are kept where somebody has set them, and not painted here.
+/// Draws the choice for installs. Weekly install hours are shown when they are set, but cannot be edited here.
 fn installs(ui: &mut Ui, scheduling: &Scheduling, may: bool, asked: &mut Vec<Request>) {
     let choice = scheduling.effective();
     ui.horizontal_wrapped(|ui| {
@@ -121,7 +121,7 @@ fn installs(ui: &mut Ui, scheduling: &Scheduling, may: bool, asked: &mut Vec<Req
     });
 }
 
-/// From when to when the night is.
+/// Draws the start and end of the night.
 fn night(ui: &mut Ui, choice: &Choice, may: bool, asked: &mut Vec<Request>) {
     let (from, to) = choices::night_hours(choice.night);
     ui.add_enabled_ui(may, |ui| {
@@ -135,7 +135,7 @@ fn night(ui: &mut Ui, choice: &Choice, may: bool, asked: &mut Vec<Request>) {
     });
 }
 
-/// One time of day to be chosen; gives another one when it was.
+/// Draws a drop-down list of times; returns the time that the person chose.
 fn time(ui: &mut Ui, name: &str, now: &str, end: bool) -> Option<String> {
     let label = ui.label(name);
     let (mut chosen, mut open) = (None, false);
@@ -147,7 +147,7 @@ fn time(ui: &mut Ui, name: &str, now: &str, end: bool) -> Option<String> {
         for time in choices::half_hours(end) {
             let here = ui.selectable_label(time == now, RichText::new(&time));
             if time == now && !was_open {
-                // It opens where the person is.
+                // The list opens at the current time.
                 here.scroll_to_me(Some(egui::Align::Center));
             }
             if here.clicked() && time != now {
@@ -179,7 +179,7 @@ fn presets(ui: &mut Ui, choice: &Choice, state: &mut State) {
     });
 }
 
-/// Painted hours hold when they are saved.
+/// Draws Save and Discard while edited hours differ from the saved ones.
 fn save(ui: &mut Ui, choice: &Choice, state: &mut State, asked: &mut Vec<Request>) {
     let Some(painted) = state.painted else { return };
     let window = Window::Weekly(painted.week);

@@ -1,4 +1,4 @@
-//! Limits, making room for others, and back to the administrator's settings.
+//! The Settings page: limits, slowing down for other apps, resetting to the administrator's settings, and notifications.
 
 use crate::{
     state::{Limits, State, bytes},
@@ -50,8 +50,9 @@ pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, may: bool, state: &mut Stat
     if ui.add_enabled(may && laid == GiveWay::Nobody, check).clicked() {
         asked.push(Request::SetGiveWay { give_way: if gives_way { GiveWay::Programs } else { GiveWay::Nobody } });
     }
-    let why = if laid == GiveWay::Nobody { texts::MAKE_ROOM_MORE } else { texts::MAKE_ROOM_LAID };
-    widgets::quiet(ui, why);
+    if laid != GiveWay::Nobody {
+        widgets::quiet(ui, texts::MAKE_ROOM_LAID);
+    }
     ui.add_space(theme::APART);
     if scheduling.choice.is_none() {
         widgets::quiet(ui, texts::NO_CHOICE);

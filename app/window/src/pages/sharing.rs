@@ -1,4 +1,4 @@
-//! What this computer gave and got.
+//! The Sharing page: how much this computer shared and downloaded, today and on previous days.
 
 use crate::{theme, theme::palette, widgets};
 use banyan_face::{Clock, texts};

@@ -1,4 +1,4 @@
-//! What the computer sees of itself, with its age; each can be set aside where the policy lets people.
+//! The current conditions of the computer, each with its age. People can ignore a condition where the policy allows it.
 
 use crate::{theme, theme::palette, widgets};
 use banyan_face::{Clock, texts};
@@ -9,13 +9,13 @@ use banyan_proto::{
 use egui::{Align, Layout, RichText, Ui, vec2};
 use lucide_icons::Icon;
 
-/// One line.
+/// One condition.
 struct Line {
     icon: Icon,
     words: String,
     at: Option<UnixSeconds>,
     overruled: bool,
-    /// What sets it aside; none where the policy forbids that.
+    /// The condition to ignore; none when the policy does not allow that.
     by: Option<Overruled>,
 }
 
@@ -40,7 +40,7 @@ fn lines(s: &SeenSignals, clock: &Clock) -> [Line; 6] {
 pub(super) fn draw(ui: &mut Ui, signals: &SeenSignals, may: bool, clock: &Clock, asked: &mut Vec<Request>) {
     ui.spacing_mut().interact_size.y = theme::DENSE;
     ui.spacing_mut().item_spacing.y = 0.0;
-    // The boxes stand below each other; what is before them gives way where there is little room.
+    // The boxes are aligned in a column; the text before them shrinks when there is little room.
     let room = theme::SEEN.min(ui.available_width() - theme::SEEN_BOX);
     for line in lines(signals, clock) {
         ui.horizontal(|ui| {

@@ -1,4 +1,4 @@
-//! What comes in, what it waits for, what the person can do.
+//! The Updates page: each update with its state, what it is waiting for and the actions the person can take.
 
 use crate::{theme, theme::palette, widgets};
 use banyan_face::{
@@ -6,7 +6,10 @@ use banyan_face::{
     glance::{Glance, glance},
     texts,
 };
-use banyan_proto::local::{Request, Snapshot, Update, UpdateState};
+use banyan_proto::{
+    local::{Request, Snapshot, Update, UpdateState},
+    schedule::Wish,
+};
 use egui::{RichText, Ui};
 use lucide_icons::Icon;
 
@@ -41,15 +44,18 @@ fn card(ui: &mut Ui, update: &Update, glance: &Glance, may: bool, clock: &Clock,
     if !glance.code.is_empty() {
         ui.label(RichText::new(glance.code).size(theme::NOTE).color(palette(ui).quiet));
     }
-    for announcement in &update.verdict.announce {
-        ui.label(RichText::new(texts::announced(announcement, clock)).color(palette(ui).needs_you));
+    let deadlines = update.verdict.announce.iter().map(|announcement| texts::announced(announcement, clock));
+    // A deadline that is the state is shown above.
+    for deadline in deadlines.filter(|deadline| *deadline != glance.state) {
+        ui.label(RichText::new(deadline).color(palette(ui).needs_you));
     }
     if may && !glance.offers.is_empty() {
         ui.add_space(theme::TIGHT);
         ui.horizontal_wrapped(|ui| {
             for (n, offer) in glance.offers.iter().enumerate() {
-                // One thing on the page is what most will want: to have what is ready.
-                let first = n == 0 && update.state == UpdateState::Ready;
+                // The primary button installs what is ready; putting it off is never the primary action.
+                let puts_off = matches!(offer.request, Request::Wish { wish: Wish::After(_), .. });
+                let first = n == 0 && update.state == UpdateState::Ready && !puts_off;
                 let button = if first { widgets::primary(ui, &offer.label) } else { ui.button(&offer.label) };
                 let button = if offer.exact.is_empty() { button } else { button.on_hover_text(&offer.exact) };
                 if button.clicked() {

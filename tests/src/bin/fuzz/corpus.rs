@@ -1,16 +1,17 @@
-//! The committed inputs: valid examples (also the truth that signed targets compare with) and nasty ones.
+//! Reads the committed inputs: valid examples (which also serve as the expected documents for signed targets) and
+//! malicious ones.
 
 use std::path::Path;
 
 /// A committed input.
 pub(crate) struct Seed {
-    /// Name of its file.
+    /// The name of its file.
     pub(crate) name: String,
-    /// What is in it.
+    /// The file's content.
     pub(crate) bytes: Vec<u8>,
 }
 
-/// A target's inputs, by name: the order is part of what the seed fixes.
+/// Loads a target's inputs, sorted by name, because the run must depend on the seed alone.
 pub(crate) fn load(target: &str) -> Result<Vec<Seed>, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let entries = std::fs::read_dir(&folder).map_err(|error| format!("reading {}: {error}", folder.display()))?;
@@ -24,18 +25,18 @@ pub(crate) fn load(target: &str) -> Result<Vec<Seed>, String> {
     if seeds.is_empty() { Err(format!("{} is empty", folder.display())) } else { Ok(seeds) }
 }
 
-/// One input.
+/// Reads one input.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("reading {}: {error}", path.display()))
 }
 
-/// The bytes of the input of this name.
+/// Returns the content of the input with this name.
 pub(crate) fn named<'a>(seeds: &'a [Seed], name: &str) -> Result<&'a [u8], String> {
     let found = seeds.iter().find(|seed| seed.name == name);
     found.map(|seed| seed.bytes.as_slice()).ok_or(format!("the corpus lacks {name}"))
 }
 
-/// The JSON value in the input of this name.
+/// Parses the input with this name as JSON.
 pub(crate) fn json<T: serde::de::DeserializeOwned>(seeds: &[Seed], name: &str) -> Result<T, String> {
     serde_json::from_slice(named(seeds, name)?).map_err(|error| format!("{name} in the corpus: {error}"))
 }

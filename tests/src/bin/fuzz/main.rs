@@ -1,9 +1,9 @@
-//! Fuzzes every parser of foreign bytes, on stable Rust and without other tools.
+//! Fuzzes every parser of untrusted bytes, on stable Rust and without other tools.
 //!
-//! Each target replays its committed corpus (`tests/fuzz/corpus/TARGET/`), then changes it for some seconds. A finding
-//! is a panic, a broken invariant of the target, a jump in memory, or an input that takes very long; it is saved, and
-//! the command to replay it is printed. The order of inputs depends on the seed alone, so that what ends the whole
-//! process (a stack overflow) comes again with the same seed.
+//! Each target replays its committed corpus (`tests/fuzz/corpus/TARGET/`), then mutates it for some seconds. A finding
+//! is a panic, a broken invariant of the target, a jump in memory, or an input that takes very long. It is saved, and
+//! the command to replay it is printed. The order of inputs depends on the seed alone, so a crash of the whole process
+//! (a stack overflow) can be reproduced with the same seed.
 //!
 //! `cargo run -p banyan-tests --bin fuzz -- --target frames --seconds 600`
 
@@ -17,12 +17,12 @@ use banyan_proto::MachineId;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 const USAGE: &str = "fuzz [--seconds N] [--target NAME] [--seed S] [--replay FILE]
-  --seconds N    how long each target changes its corpus (default 20)
-  --target NAME  only this one
-  --seed S       a seed that was printed before
-  --replay FILE  only this input, for the target given";
+  --seconds N    how long to mutate each target's corpus [default: 20]
+  --target NAME  run only this target
+  --seed S       repeat a run with the seed that it printed
+  --replay FILE  run only this input, with --target";
 
-/// What was asked for.
+/// The parsed command line.
 struct Options {
     time: Duration,
     target: Option<String>,
@@ -36,7 +36,7 @@ fn options() -> Result<Options, String> {
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
-        let number = |text: String| text.parse().map_err(|_| format!("{text:?} is no number"));
+        let number = |text: String| text.parse().map_err(|_| format!("{text:?} is not a number"));
         match word.as_str() {
             "--seconds" => options.time = Duration::from_secs(number(value()?)?),
             "--target" => options.target = Some(value()?),
@@ -53,7 +53,7 @@ fn fuzz(options: &Options) -> Result<bool, String> {
     let chosen: Vec<_> = targets::ALL.iter().filter(wanted).collect();
     if chosen.is_empty() || (options.replay.is_some() && chosen.len() != 1) {
         let names: Vec<_> = targets::ALL.iter().map(|target| target.name).collect();
-        return Err(format!("name one target of: {}", names.join(", ")));
+        return Err(format!("pass one of these targets: {}", names.join(", ")));
     }
     println!("seed {}", options.seed);
     let mut clean = true;

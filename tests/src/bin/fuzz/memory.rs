@@ -1,19 +1,19 @@
-//! How much memory this process has ever asked for at once. A parser that believes a length in a header shows here,
-//! even when it never touches what it asked for.
+//! Measures the peak memory that this process has ever requested. A parser that trusts a length in a header shows up
+//! here, even if it never touches the memory.
 
 use std::{
     fs::File,
     io::{Read as _, Seek as _},
 };
 
-/// Reads the peak; knows nothing where the system does not tell.
+/// Reads the peak; inactive where the system does not report it.
 pub(crate) struct Peak(Option<File>);
 
 impl Peak {
     pub(crate) fn new() -> Self {
         Self(File::open("/proc/self/status").ok())
     }
-    /// The highest size of the address space so far (bytes).
+    /// Returns the largest address space so far (bytes).
     pub(crate) fn bytes(&mut self) -> u64 {
         self.read().unwrap_or(0)
     }

@@ -1,7 +1,8 @@
-//! Changes inputs, without knowing what they are: bits, bytes, numbers near limits, pieces cut, doubled, moved and
-//! taken from other inputs. Some changes see digits and quotes, because most of our inputs are JSON.
+//! Mutates inputs without knowing their format: flips bits, changes bytes and numbers near limits, cuts, repeats and
+//! moves pieces, and inserts pieces of other inputs. Some mutations recognise digits and quotes, because most inputs
+//! are JSON.
 
-/// Xorshift: the same inputs for the same seed everywhere.
+/// A xorshift generator: the same seed gives the same inputs everywhere.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -15,14 +16,14 @@ impl Random {
         self.0 ^= self.0 << 17;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
     }
-    /// A number below `end`; 0 when there is none.
+    /// Returns a number below `end`, or 0 if `end` is 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next()).unwrap_or(0).checked_rem(end).unwrap_or(0)
     }
     fn choose<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
         from[self.below(from.len())]
     }
-    /// A piece of something of this length; most pieces are short.
+    /// Returns a random range within `length`; most ranges are short.
     fn piece(&mut self, length: usize) -> std::ops::Range<usize> {
         let start = self.below(length);
         let longest = if self.below(4) == 0 { length - start } else { (length - start).min(16) };
@@ -30,10 +31,10 @@ impl Random {
     }
 }
 
-/// Longest input that changes make (bytes), unless the corpus has longer ones.
+/// Maximum length of a mutated input (bytes), unless the corpus has longer ones.
 const LONGEST: usize = 64 << 10;
 
-/// Numbers that parsers stumble over.
+/// Numbers near the limits of parsers.
 const NUMBERS: &[&str] = &[
     "0",
     "-1",
@@ -68,7 +69,7 @@ const NUMBERS: &[&str] = &[
     "-0",
     "00",
 ];
-/// Words of our formats, and texts that are not what they look like.
+/// Keywords of our formats, and misleading texts.
 const WORDS: &[&str] = &[
     "null",
     "true",
@@ -103,7 +104,7 @@ const WORDS: &[&str] = &[
 ];
 const BYTES: &[u8] = &[0, 1, 2, 3, 4, 5, 0x30, 0x31, 0x7f, 0x80, 0x81, 0x82, 0x84, 0x88, 0xa0, 0xa3, 0xfe, 0xff];
 
-/// A changed copy of `input`; `other` gives pieces.
+/// Returns a mutated copy of `input`; pieces may come from `other`.
 pub(crate) fn mutate(random: &mut Random, input: &[u8], other: &[u8]) -> Vec<u8> {
     let mut bytes = input.to_vec();
     for _ in 0..[1, 1, 1, 2, 3, 6][random.below(6)] {
@@ -160,7 +161,7 @@ fn change(random: &mut Random, bytes: &mut Vec<u8>, other: &[u8]) {
     }
 }
 
-/// Puts another number in the place of the next one in the text.
+/// Replaces the next number in the text.
 fn number(random: &mut Random, bytes: &mut Vec<u8>, at: usize) {
     let digit = |byte: &u8| byte.is_ascii_digit();
     let Some(start) = bytes[at..].iter().position(digit).map(|skip| at + skip) else { return };

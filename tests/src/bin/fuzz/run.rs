@@ -1,4 +1,4 @@
-//! Runs one target: the corpus first, then changes of it, until the time is over or something is found.
+//! Runs one target: the corpus first, then mutations of it, until time runs out or there is a finding.
 
 use crate::{
     corpus::Seed,
@@ -13,20 +13,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// One input may raise the peak of memory by so much (bytes): twice the largest frame, and room for its parsed form.
+/// How far one input may raise peak memory (bytes): twice the largest frame, and room for its parsed form.
 const MEMORY: u64 = 64 << 20;
-/// One input may take so long. Inputs are small: only a hang or something quadratic takes longer, on any machine.
+/// How long one input may take. Inputs are small: on any machine, only a hang or quadratic behaviour takes longer.
 const LONG: Duration = Duration::from_secs(10);
-/// How many changed inputs that parsed are kept to be changed further.
+/// How many mutated inputs that parsed are kept for further mutation.
 const KEPT: usize = 256;
-/// After so many inputs memory is looked at: asking the system takes longer than most inputs do.
+/// Memory is checked after this many inputs: asking the system takes longer than most inputs do.
 const BATCH: usize = 32;
 
-/// What is wrong, and with what input.
+/// A defect and how to reproduce it.
 #[derive(Debug)]
 pub(crate) struct Finding {
     what: String,
-    /// Where the input is and how to come back to it.
+    /// Where the input is saved and how to replay it.
     again: String,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// How it went.
+/// The result of a run.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) runs: u64,
@@ -54,7 +54,7 @@ pub(crate) fn replay(check: &Check, input: &[u8]) -> Seen {
     seen
 }
 
-/// Runs the corpus, then changes of it.
+/// Runs the corpus, then mutations of it.
 pub(crate) fn fuzz(name: &str, check: &Check, seeds: &[Seed], seed: u64, time: Duration) -> Seen {
     let mut seen = Seen::default();
     if let Err((what, input)) = seen.until_found(name, check, seeds, seed, time) {
@@ -63,7 +63,7 @@ pub(crate) fn fuzz(name: &str, check: &Check, seeds: &[Seed], seed: u64, time: D
     seen
 }
 
-/// What is wrong, and the input that shows it.
+/// The defect, and the input that causes it.
 type Found = (String, Vec<u8>);
 
 impl Seen {
@@ -97,7 +97,7 @@ impl Seen {
         }
         Ok(())
     }
-    /// Runs some inputs; tells which of them were taken for valid.
+    /// Runs some inputs and returns which of them parsed.
     fn batch(&mut self, check: &Check, inputs: &[Vec<u8>], peak: &mut Peak) -> Result<Vec<usize>, Found> {
         let before = peak.bytes();
         let mut parsed = Vec::new();
@@ -111,25 +111,25 @@ impl Seen {
         let grew = peak.bytes().saturating_sub(before);
         if grew > MEMORY {
             let input = hungry(check, inputs, grew, peak);
-            return Err((format!("{} bytes raised the peak of memory by {} MiB", input.len(), grew >> 20), input));
+            return Err((format!("{} bytes raised peak memory by {} MiB", input.len(), grew >> 20), input));
         }
         Ok(parsed)
     }
 }
 
-/// Whether the target took the input for valid, or what is wrong with the target.
+/// Returns whether the target parsed the input, or the defect in the target.
 fn run(check: &Check, input: &[u8]) -> Result<bool, String> {
     let started = Instant::now();
     let verdict = catch_unwind(AssertUnwindSafe(|| check(input))).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().map(String::as_str);
-        let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
+        let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
         Err(format!("panic: {words}"))
     })?;
     let took = started.elapsed();
     if took > LONG { Err(format!("{} bytes took {took:?}", input.len())) } else { Ok(verdict) }
 }
 
-/// Which of the inputs needs so much memory. A peak is reached only once; with as much held aside it is reached again.
+/// Returns the input that needs this much memory. Memory is set aside first, because a peak can only be reached once.
 fn hungry(check: &Check, inputs: &[Vec<u8>], grew: u64, peak: &mut Peak) -> Vec<u8> {
     let aside = std::hint::black_box(Vec::<u8>::with_capacity(usize::try_from(grew).unwrap_or(0)));
     let mut needs = |input: &&Vec<u8>| {
@@ -142,13 +142,13 @@ fn hungry(check: &Check, inputs: &[Vec<u8>], grew: u64, peak: &mut Peak) -> Vec<
     found
 }
 
-/// Keeps an input that something was found with.
+/// Saves an input that caused a finding.
 fn save(name: &str, seed: u64, input: &[u8]) -> String {
     let path: PathBuf = std::env::temp_dir().join(format!("banyan-fuzz-{name}-{seed}-{}", std::process::id()));
     match std::fs::write(&path, input) {
-        Ok(()) => format!("seed {seed}; again: fuzz --target {name} --replay {}", path.display()),
+        Ok(()) => format!("seed {seed}; replay: fuzz --target {name} --replay {}", path.display()),
         Err(error) => {
-            format!("again: fuzz --target {name} --seed {seed} (saving to {} failed: {error})", path.display())
+            format!("replay: fuzz --target {name} --seed {seed} (saving to {} failed: {error})", path.display())
         }
     }
 }
@@ -157,15 +157,15 @@ fn save(name: &str, seed: u64, input: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// What is found by a target that does not keep the rules for inputs with an `x` in them.
+    /// Returns the finding for a target that breaks its rules for inputs with an `x`.
     fn found(seed: u64, broken: fn() -> Result<bool, String>) -> Finding {
         let check: Check = Box::new(move |input| if input.contains(&b'x') { broken() } else { Ok(true) });
         let seeds = [Seed { name: "seed".into(), bytes: b"wwwwyyyy".to_vec() }];
-        let finding = fuzz("test", &check, &seeds, seed, Duration::from_secs(60)).finding.expect("it is found");
+        let finding = fuzz("test", &check, &seeds, seed, Duration::from_secs(60)).finding.expect("the defect is found");
         let file = finding.again.rsplit_once(' ').expect("the command ends with the file").1;
         let input = std::fs::read(file).expect("the input was saved");
-        std::fs::remove_file(file).expect("it can be removed");
-        assert!(input.contains(&b'x'), "another input was blamed");
+        std::fs::remove_file(file).expect("the file can be removed");
+        assert!(input.contains(&b'x'), "the wrong input was reported");
         finding
     }
 
@@ -179,7 +179,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn memory_that_is_asked_for_is_found_though_it_is_not_used() {
         let what = found(2, || Ok(std::hint::black_box(Vec::<u8>::with_capacity(1 << 30)).is_empty())).what;
-        assert!(what.contains("raised the peak of memory by "), "{what}");
+        assert!(what.contains("raised peak memory by "), "{what}");
     }
 
     #[test]

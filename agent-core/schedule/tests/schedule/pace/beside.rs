@@ -1,4 +1,4 @@
-//! Giving way to the programs of this machine, on a link that shares itself out: whoever wants more than there is gets less.
+//! Yielding to other programs on this machine, on a link that is shared in proportion to demand.
 
 use crate::case::{Case, unix};
 use banyan_proto::schedule::{Gate, GiveWay, Pace};
@@ -8,18 +8,19 @@ use std::time::Duration;
 const STEP: Duration = Duration::from_millis(100);
 const LINK: f64 = 2_500_000.0;
 
-/// Somebody else: what it asks for in a step, from what it got in the last one.
+/// Other traffic: how much it wants in a step, given what it got in the last one.
 type Wants = fn(second: f64, got: f64) -> f64;
 
 struct Seen {
     ours: f64,
     theirs: f64,
-    /// Steps without any limit.
+    /// Steps without a limit.
     free: u32,
     steps: u32,
 }
 
-/// Runs for so many seconds; counts from `from` on. `late` bytes of ours are counted by us a step before the interface does.
+/// Runs for `seconds`, and counts from `from` on. `late` of our bytes are counted by us a step before the interface
+/// does.
 fn run(slack: u64, seconds: u32, from: f64, late: f64, wants: Wants) -> Seen {
     let mut others = Others::new(Duration::from_millis(slack), Duration::ZERO);
     let mut seen = Seen { ours: 0.0, theirs: 0.0, free: 0, steps: 0 };
@@ -52,10 +53,10 @@ fn alone_there_is_no_limit_whatever_stands_in_our_own_queue() {
     let seen = run(80, 30, 0.0, 0.0, |_, _| 0.0);
     assert_eq!(seen.free, seen.steps);
     let seen = run(100, 30, 0.0, 0.08 * LINK, |_, _| 0.0);
-    assert_eq!(seen.free, seen.steps, "what waits in our own queue was taken for others'");
+    assert_eq!(seen.free, seen.steps, "our own queue was mistaken for other traffic");
 }
 
-/// Busy processors: what the interface has counted reaches us late, now and then a lot of it, and then all at once.
+/// With busy processors we learn of bytes late, sometimes of many, and then of all at once.
 #[test]
 fn what_we_count_late_is_not_others() {
     let mut others = Others::new(Duration::from_millis(80), Duration::ZERO);
@@ -76,7 +77,7 @@ fn what_we_count_late_is_not_others() {
 #[test]
 fn a_flow_that_takes_everything_keeps_nearly_everything() {
     for slack in [80, 100] {
-        // At once, and one that takes half a minute to grow: alone it would have 0.96.
+        // One flow that starts at once, and one that takes half a minute to grow. Alone, the latter would have 0.96.
         let quick = run(slack, 70, 10.0, 0.0, |second, _| if second < 10.0 { 0.0 } else { LINK / 10.0 });
         let slow =
             run(
@@ -91,7 +92,7 @@ fn a_flow_that_takes_everything_keeps_nearly_everything() {
         for (seen, least) in [(quick, 0.93), (slow, 0.87)] {
             let kept = seen.theirs / (LINK * f64::from(seen.steps) / 10.0);
             assert!(kept >= least, "{kept:.3} with slack {slack}");
-            assert!(seen.ours > 0.0, "connections must live");
+            assert!(seen.ours > 0.0, "connections must stay alive");
         }
     }
 }
@@ -119,7 +120,7 @@ fn to_nobody_only_where_the_policy_does_not_ask_for_more() {
         Gate::Open { limit } => limit.pace,
         Gate::Closed { because, .. } => panic!("{because:?}"),
     };
-    assert_eq!(pace(&case), Pace::Yielding, "by itself it gives way");
+    assert_eq!(pace(&case), Pace::Yielding, "it yields by default");
     case.choice().give_way = GiveWay::Nobody;
     assert_eq!(pace(&case), Pace::Full);
     case.policy.give_way = GiveWay::Programs;

@@ -1,5 +1,5 @@
-//! One bottleneck with a drop-tail queue, the senders before it, and our receiver behind it. Packets of one size, virtual
-//! time, no randomness but a seeded jitter: the same case gives the same numbers.
+//! A simulated bottleneck with a drop-tail queue, senders before it, and our receiver behind it. Packets of one size,
+//! virtual time, and only a seeded jitter: the same case always gives the same numbers.
 
 use super::senders::{Cubic, Sender};
 use banyan_schedule::pace::{Config, Pace};
@@ -17,34 +17,34 @@ pub(super) const SECOND: Ns = 1_000 * MS;
 /// The link.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    /// Bytes a second.
+    /// The rate (bytes a second).
     pub(super) rate: u64,
-    /// Longest queue (bytes).
+    /// The maximum queue (bytes).
     pub(super) buffer: u64,
-    /// Every round trip is longer by up to so much, at random.
+    /// The maximum random delay added to each round trip.
     pub(super) jitter: Ns,
     pub(super) seed: u64,
 }
 
-/// Somebody who sends through it.
+/// A flow through the link.
 pub(super) struct Flow {
     pub(super) from: Ns,
     pub(super) until: Ns,
-    /// Round trip without a queue.
+    /// The round trip without a queue.
     pub(super) rtt: Ns,
     pub(super) sender: Box<dyn Sender>,
-    /// It sends at most so fast (bytes a second): a video, not a download.
+    /// The maximum sending rate (bytes a second), for example of a video.
     pub(super) wants: Option<u64>,
-    /// It is ours: received through [`Pace`].
+    /// Set if the flow is ours, received through [`Pace`].
     pub(super) ours: Option<Lever>,
 }
 
-/// How our receiver holds its sender back.
+/// How our receiver slows its sender down.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Lever {
-    /// It asks for bytes, and only what was asked for is sent.
+    /// It requests bytes, and the sender sends only those.
     Asking,
-    /// It reads slowly from a socket with a receive buffer of so many bytes.
+    /// It reads slowly from a socket with a receive buffer of this size (bytes).
     Reading(u64),
 }
 
@@ -65,19 +65,19 @@ impl Flow {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// The packet at the head of the queue is through.
+    /// The packet at the head of the queue has passed the link.
     Through,
     /// A packet reaches its receiver.
     Arrives { flow: usize, sent: Ns, delivered: u64, delivered_at: Ns },
     /// Its acknowledgement reaches the sender.
     Acked { flow: usize, sent: Ns, delivered: u64, delivered_at: Ns },
-    /// The sender notices a loss.
+    /// The sender detects a loss.
     Lost { flow: usize, sent: Ns },
     /// The sender may send.
     Turn { flow: usize },
     /// Our receiver may read.
     Read { flow: usize },
-    /// The sender hears that more was read.
+    /// The sender learns that more was read.
     Window { flow: usize, read: u64 },
 }
 
@@ -89,7 +89,7 @@ struct State {
     delivered_at: Ns,
     next_turn: Ns,
     turn_asked: bool,
-    // Our receiver.
+    // State of our receiver.
     pace: Option<Pace>,
     arrived: u64,
     read: u64,
@@ -138,7 +138,7 @@ impl World {
         }
         world
     }
-    /// Runs until then; bytes that each flow's receiver has (read) by then.
+    /// Runs until the given time. Returns the bytes that each flow's receiver has (read) by then.
     pub(super) fn run(&mut self, until: Ns) -> Vec<u64> {
         while let Some(Reverse((at, _, _))) = self.events.peek()
             && *at <= until
@@ -153,7 +153,7 @@ impl World {
             .map(|(flow, state)| if flow.ours.is_some() { state.arrived } else { state.delivered })
             .collect()
     }
-    /// The link changes its speed.
+    /// Changes the link's rate.
     pub(super) fn set_rate(&mut self, rate: u64) {
         self.plan.rate = rate;
     }
@@ -215,7 +215,7 @@ impl World {
             Event::Lost { flow, sent } => {
                 let (of, state) = &mut self.flows[flow];
                 state.in_flight -= PACKET;
-                // Sent again some time: it does not count as sent.
+                // The packet is sent again at some time, so it does not count as sent.
                 state.sent -= PACKET;
                 of.sender.lost(self.now, sent);
                 self.send(flow);
@@ -264,7 +264,7 @@ impl World {
             let packet = (flow, self.now, state.delivered, state.delivered_at);
             let rtt = of.rtt;
             if (self.queue.len() as u64 + 1) * PACKET > self.plan.buffer {
-                // Noticed when the packets behind it are acknowledged.
+                // The loss is detected when the packets behind it are acknowledged.
                 let waits = self.queue.len() as u64 * self.transmit();
                 self.at(self.now + rtt + waits, Event::Lost { flow, sent: self.now });
                 continue;
@@ -275,7 +275,7 @@ impl World {
             }
         }
     }
-    /// Our receiver reads, or asks for, what its pace allows; a little of what it missed may be made up for.
+    /// Our receiver reads or requests what its pace allows. It may make up for a little of what it missed.
     fn read(&mut self, flow: usize) {
         const CATCH_UP: Ns = 4 * MS;
         let now = Duration::from_nanos(self.now);
@@ -286,7 +286,7 @@ impl World {
         state.tokens_at = state.tokens_at.max(self.now.saturating_sub(CATCH_UP));
         let before = state.read;
         let most = match lever {
-            // Not without end ahead of what comes: the sender may have nothing.
+            // Requests are limited to somewhat more than what arrives, because the sender may have nothing.
             Lever::Asking => state.arrived + pace.outstanding() + PACKET,
             Lever::Reading(_) => state.arrived,
         };

@@ -1,5 +1,5 @@
-//! Giving way, in simulation: one bottleneck, our receiver, and somebody in the foreground. Numbers are parts of the link's rate,
-//! and of what the other gets alone.
+//! Simulations of yielding: one bottleneck, our receiver, and a foreground flow. Numbers are shares of the link's rate,
+//! and of what the other flow gets alone.
 
 mod beside;
 mod link;
@@ -9,12 +9,12 @@ use link::{Flow, Lever, MS, Ns, Plan, SECOND, World};
 use senders::{Bbr, Cubic};
 
 const MBIT: u64 = 125_000;
-/// How long is measured.
+/// The measured time.
 const FOR: Ns = 40 * SECOND;
-/// When the second one comes.
+/// When the second flow starts.
 const LATER: Ns = 10 * SECOND;
 
-/// Rate (Mbit/s), round trip and longest queue (ms).
+/// Rate (Mbit/s), round trip and maximum queue (ms).
 const LINKS: [(u64, u64, u64); 6] =
     [(20, 20, 50), (20, 20, 200), (10, 40, 40), (10, 20, 500), (40, 2, 20), (2, 30, 300)];
 
@@ -39,12 +39,13 @@ fn ours(rtt: Ns) -> Flow {
     Flow::ours(rtt, Lever::Asking)
 }
 
-/// What we use of a link without anybody else.
+/// Returns our share of a link without other traffic.
 fn alone(plan: &Plan, flow: Flow) -> f64 {
     World::new(plan.clone(), vec![flow]).run(FOR)[0] as f64 / (plan.rate * (FOR / SECOND)) as f64
 }
 
-/// What the other keeps of what it gets without us, when it begins at [`LATER`] and we at `from`.
+/// Returns the share that the other flow keeps of its rate without us, when it begins at [`LATER`] and we begin at
+/// `from`.
 fn kept(plan: &Plan, rtt: Ns, kind: Kind, its_rtt: Ns, from: Ns) -> f64 {
     let foreground = || other(kind, its_rtt).during(LATER, Ns::MAX);
     let solo = World::new(plan.clone(), vec![foreground()]).run(LATER + FOR)[0];
@@ -71,7 +72,7 @@ fn gives_way_to(kind: Kind) {
                     let kept = kept(&plan(link, jitter), rtt, kind, rtt * times, from);
                     assert!(
                         kept >= 0.90,
-                        "{kind:?} of {times} × our round trip keeps {kept:.3} on {link:?}, jitter {jitter}, we came at {from}"
+                        "{kind:?} at {times} × our round trip keeps {kept:.3} on {link:?}, jitter {jitter}, we started at {from}"
                     );
                 }
             }
@@ -89,8 +90,8 @@ fn bbr_in_the_foreground_keeps_its_rate() {
     gives_way_to(Kind::Bbr);
 }
 
-/// A CUBIC flow that begins beside us on a long path leaves its slow start at our queue and then grows slowly: its first
-/// seconds are worse than the rest.
+/// A CUBIC flow that begins beside us on a long path leaves slow start because of our queue, and then grows slowly. Its
+/// first seconds are therefore worse than the rest.
 #[test]
 fn on_a_long_path_the_beginning_costs_a_little_more() {
     let plan = plan((20, 80, 100), 0);
@@ -121,7 +122,7 @@ fn the_link_is_used_again_when_the_other_has_gone() {
         let mut world = World::new(plan.clone(), vec![ours(20 * MS), busy]);
         let before = world.run(LATER + 50 * SECOND)[0];
         let used = (world.run(LATER + 70 * SECOND)[0] - before) as f64 / (20 * plan.rate) as f64;
-        assert!(used >= 0.90, "{used:.3} twenty seconds after {kind:?} has gone");
+        assert!(used >= 0.90, "{used:.3} twenty seconds after {kind:?} ended");
     }
 }
 
@@ -137,7 +138,7 @@ fn a_link_that_becomes_slower_or_faster_is_found_out() {
     }
 }
 
-/// Reading slowly is the same lever as asking slowly as long as the receive buffer fits the path.
+/// Slow reading has the same effect as slow requests, as long as the receive buffer fits the path.
 #[test]
 fn reading_slowly_works_with_a_receive_buffer_that_fits() {
     let (plan, rtt) = (plan((20, 20, 50), 0), 20 * MS);
@@ -152,8 +153,8 @@ fn reading_slowly_works_with_a_receive_buffer_that_fits() {
     }
 }
 
-/// Links nobody chose, drawn from a seed: `BANYAN_SEED`, or always the same. On a few of them, slow ones with much jitter, we use less
-/// than elsewhere; that is said here and not hidden in a lower bound for all.
+/// Random links, from the seed `BANYAN_SEED` or a fixed one. On a few slow links with much jitter our share is lower
+/// than elsewhere. The separate bounds here show that, instead of a single lower bound for all links.
 #[test]
 fn on_drawn_links_we_use_most_of_them_and_give_way() {
     const DRAWN: usize = 24;

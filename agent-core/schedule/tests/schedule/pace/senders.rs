@@ -1,26 +1,26 @@
-//! The senders that we give way to: CUBIC (RFC 9438, with the delay part of HyStart) and BBR version 1, in as few lines as show
-//! how they fill a queue. Not the kernel's code: window and pacing rules only, loss noticed one by one.
+//! Simulated senders: CUBIC (RFC 9438, with the delay part of HyStart) and BBR version 1, reduced to how they fill a
+//! queue. Unlike the kernel's code they have only window and pacing rules, and detect losses one by one.
 
 use super::link::{MS, Ns, PACKET, SECOND};
 use std::collections::VecDeque;
 
 /// A congestion control.
 pub(super) trait Sender {
-    /// Most bytes in flight.
+    /// Returns the maximum number of bytes in flight.
     fn window(&self) -> u64;
-    /// Bytes a second, if it spreads packets out.
+    /// Returns the pacing rate (bytes a second), if it paces packets.
     fn pacing(&self) -> Option<u64>;
-    /// A packet sent at `sent` was acknowledged; since it was sent, bytes came at `rate`. `delivered` bytes by now, and `then`
-    /// when it was sent.
-    #[expect(clippy::too_many_arguments, reason = "one call for everything that either control looks at")]
+    /// Handles the acknowledgement of a packet sent at `sent`. Bytes have arrived at `rate` since then. `delivered`
+    /// bytes have arrived by now, and `then` when it was sent.
+    #[expect(clippy::too_many_arguments, reason = "one call with everything that either control needs")]
     fn acked(&mut self, now: Ns, sent: Ns, rate: u64, in_flight: u64, delivered: u64, then: u64, limited: bool);
-    /// One was lost.
+    /// Handles the loss of a packet.
     fn lost(&mut self, now: Ns, sent: Ns);
 }
 
 /// CUBIC.
 pub(super) struct Cubic {
-    /// Packets.
+    /// In packets.
     window: f64,
     slow_start_until: f64,
     most: f64,
@@ -62,13 +62,13 @@ impl Sender for Cubic {
         const BETA: f64 = 0.7;
         let rtt = now - sent;
         self.base = self.base.min(rtt);
-        // A window that is not used does not grow (RFC 7661).
+        // An unused window does not grow (RFC 7661).
         if in_flight + 2 * PACKET < self.window() {
             return;
         }
         if self.window < self.slow_start_until {
             self.window += 1.0;
-            // HyStart: the least of at least eight round trips of a round.
+            // HyStart: the minimum of at least eight round trips in a round.
             if then >= self.round_ends {
                 (self.round_ends, self.round_least, self.round_samples) = (delivered + in_flight, Ns::MAX, 0);
             }
@@ -107,7 +107,7 @@ impl Sender for Cubic {
 /// BBR version 1.
 pub(super) struct Bbr {
     mode: Mode,
-    /// (round, bytes a second), the most of ten rounds is the bandwidth.
+    /// (round, bytes a second); the maximum over ten rounds is the bandwidth.
     rates: VecDeque<(u64, u64)>,
     round: u64,
     round_ends: u64,

@@ -1,5 +1,5 @@
-//! One test an attack. Each is refused by the first pass, before anything is written; and the second pass, run on its
-//! own into a folder, writes nothing outside it.
+//! Tests one attack each. The first pass must refuse it before anything is written. The second pass, run alone into a
+//! folder, must write nothing outside that folder.
 
 use super::{
     super::{
@@ -14,12 +14,12 @@ use crate::installer::trouble::Trouble;
 use std::{fs, path::Path};
 use tar::EntryType;
 
-/// As for an artifact of the platform `linux-x86_64`.
+/// The rules for the platform `linux-x86_64`.
 const LINUX: Rules = Rules { portable: false, links: true };
-/// As for an artifact of the platform `any`.
+/// The rules for the platform `any`.
 const ANY: Rules = Rules { portable: true, links: true };
 
-/// Why the archive is refused, after making sure that nothing outside the folder was touched.
+/// Returns why the archive is refused, after verifying that nothing outside the folder was touched.
 fn refusal_under(rules: Rules, archive: &[u8]) -> Refusal {
     let world = tempfile::tempdir().unwrap();
     let (file, into) = (world.path().join("archive"), world.path().join("in/side"));
@@ -29,7 +29,7 @@ fn refusal_under(rules: Rules, archive: &[u8]) -> Refusal {
         Err(Trouble::Archive(refusal)) => refusal,
         other => panic!("not refused: {other:?}"),
     };
-    assert!(unpack(&file, "package.bin", rules, &into).is_err(), "the second pass let it through");
+    assert!(unpack(&file, "package.bin", rules, &into).is_err(), "the second pass accepted the archive");
     let names = |folder: &Path| {
         let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
@@ -75,14 +75,14 @@ fn symlink_out() {
     }
     let refused = refusal(&zip(&[("out", 0o120_777, b"../x")]));
     assert!(matches!(refused, Refusal::LinkLeaves { .. }), "{refused}");
-    // The target is content here: it is not read into memory whatever its size.
+    // The target is content here. A long one is not read into memory.
     let refused = refusal(&zip(&[("long", 0o120_777, &[b'x'; 4097])]));
     assert!(matches!(refused, Refusal::Special { .. }), "{refused}");
 }
 
 #[test]
 fn symlink_out_by_way_of_another_link() {
-    // `a/b/up` leads to the top, so `a/b/up/..` leads out, though counting names says that it is `a/b`.
+    // `a/b/up` leads to the top, so `a/b/up/..` leads out, although counting names gives `a/b`.
     let archive = Tar::new().folder("a/b").symlink("a/b/up", "../..").symlink("a/b/out", "up/..").gz();
     assert!(matches!(refusal(&archive), Refusal::LinkLeaves { .. }));
 }
@@ -190,7 +190,7 @@ fn gnu_long_name_override() {
 #[test]
 fn long_names() {
     let name = |text: &str| text.as_bytes().to_vec();
-    // One name, their number, and all together.
+    // A single name, the number of names, and the whole path.
     for long in [name(&"x".repeat(256)), name(&"a/".repeat(65)), name(&format!("{}/", "x".repeat(250)).repeat(17))] {
         let refused = refusal(&Tar::new().raw("l", EntryType::GNULongName, 0o644, "", &long).file("x", b"").gz());
         assert!(matches!(refused, Refusal::Name { .. }), "{refused}");
@@ -208,9 +208,9 @@ fn header_that_fills_the_memory() {
 #[test]
 fn tar_bomb() {
     let bomb = gz(&Tar::new().file("zeros", &vec![0; 160 << 20]).tar());
-    assert!(160 << 20 > most_bytes(bomb.len() as u64), "the fixture is no bomb");
+    assert!(160 << 20 > most_bytes(bomb.len() as u64), "the fixture is not a bomb");
     assert!(matches!(refusal(&bomb), Refusal::TooLarge(_)));
-    // The same in zeros after the end of the tar file, which no entry claims.
+    // The same amount of zeros after the end of the tar file, which no entry claims.
     let mut hidden = Tar::new().file("x", b"").tar();
     hidden.resize(160 << 20, 0);
     assert!(matches!(refusal(&gz(&hidden)), Refusal::TooLarge(_)));
@@ -225,7 +225,7 @@ fn zip_bomb() {
 #[test]
 fn zip_that_lies_about_its_sizes() {
     let mut archive = zip(&[("x", 0o100_644, &[7; 4096])]);
-    // The size in the central directory, 24 bytes from its start; the content stays as it is.
+    // Changes the size in the central directory, 24 bytes from its start, and leaves the content as it is.
     let at = archive.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
     archive[at + 24..at + 28].copy_from_slice(&16_u32.to_le_bytes());
     assert!(matches!(refusal(&archive), Refusal::Lies { said: 16, .. }));
@@ -248,7 +248,7 @@ fn too_many_entries() {
 #[test]
 fn truncated_gzip() {
     let whole = Tar::new().file("x", &(0..=255).cycle().take(9000).collect::<Vec<u8>>()).gz();
-    // In the middle, and in the check sum after the last byte of the tar file.
+    // Truncated in the middle, and within the check sum after the last byte of the tar file.
     for length in [whole.len() / 2, whole.len() - 4] {
         let refused = refusal(&whole[..length]);
         assert!(matches!(refused, Refusal::Broken(_)), "{length}: {refused}");
@@ -260,7 +260,7 @@ fn truncated_gzip() {
 fn damaged_content() {
     let mut archive = zip(&[("x", 0o100_644, b"some content")]);
     let at = archive.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
-    archive[at + 16] ^= 1; // its check sum
+    archive[at + 16] ^= 1; // the check sum
     assert!(matches!(refusal(&archive), Refusal::Broken(_)));
 }
 

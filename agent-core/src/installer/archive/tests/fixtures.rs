@@ -1,18 +1,18 @@
-//! Builds archives by hand, entry by entry: the writers of the usual crates refuse to make what the tests need.
+//! Builds archives by hand, entry by entry, because the writers of the usual crates refuse to make invalid ones.
 
 use flate2::{Compression, write::GzEncoder};
 use std::io::{Cursor, Write};
 use tar::{EntryType, Header};
 use zip::write::{SimpleFileOptions, ZipWriter};
 
-/// A tar file whose headers say whatever a test wants.
+/// A tar file with arbitrary headers.
 pub(in crate::installer) struct Tar(tar::Builder<Vec<u8>>);
 
 impl Tar {
     pub(in crate::installer) fn new() -> Self {
         Self(tar::Builder::new(Vec::new()))
     }
-    /// Any entry at all.
+    /// Appends an arbitrary entry.
     pub(in crate::installer) fn raw(mut self, name: &str, kind: EntryType, mode: u32, link: &str, data: &[u8]) -> Self {
         let mut header = Header::new_gnu();
         let fields = header.as_gnu_mut().unwrap();
@@ -40,7 +40,7 @@ impl Tar {
     pub(in crate::installer) fn hard_link(self, name: &str, target: &str) -> Self {
         self.raw(name, EntryType::Link, 0o644, target, b"")
     }
-    /// A pax header for the next entry.
+    /// Appends a pax header for the next entry.
     pub(in crate::installer) fn pax(self, records: &[(&str, &str)]) -> Self {
         self.raw("pax", EntryType::XHeader, 0o644, "", &pax_records(records))
     }
@@ -52,7 +52,7 @@ impl Tar {
     }
 }
 
-/// `LENGTH KEY=VALUE\n`, where LENGTH counts itself.
+/// Encodes pax records, `LENGTH KEY=VALUE\n`, where LENGTH counts itself.
 pub(in crate::installer) fn pax_records(records: &[(&str, &str)]) -> Vec<u8> {
     let record = |(key, value): &(&str, &str)| {
         let rest = format!(" {key}={value}\n");
@@ -68,7 +68,7 @@ pub(in crate::installer) fn gz(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A zip file with these entries: name, Unix mode with its type bits, content.
+/// Builds a zip file from entries of name, Unix mode with type bits, and content.
 pub(in crate::installer) fn zip(entries: &[(&str, u32, &[u8])]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, _, content) in entries {
@@ -76,7 +76,7 @@ pub(in crate::installer) fn zip(entries: &[(&str, u32, &[u8])]) -> Vec<u8> {
         writer.write_all(content).unwrap();
     }
     let mut bytes = writer.finish().unwrap().into_inner();
-    // The writer makes every entry a plain file: the mode is put into the central directory afterwards.
+    // The writer makes every entry a plain file, so the modes are patched into the central directory afterwards.
     let mut at = 0;
     for (_, mode, _) in entries {
         at += bytes[at..].windows(4).position(|window| window == b"PK\x01\x02").unwrap();

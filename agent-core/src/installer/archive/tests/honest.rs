@@ -1,4 +1,4 @@
-//! What honest archives look like afterwards.
+//! Verifies the unpacked tree of valid archives.
 
 use super::{
     super::{
@@ -18,7 +18,7 @@ fn unpacked(archive: &[u8], name: &str) -> tempfile::TempDir {
     fs::write(&file, archive).unwrap();
     fs::create_dir(&into).unwrap();
     let room = look(&file, name, RULES).unwrap();
-    assert_eq!(fs::read_dir(&into).unwrap().count(), 0, "looking wrote something");
+    assert_eq!(fs::read_dir(&into).unwrap().count(), 0, "the first pass wrote something");
     assert!(room >= 4);
     unpack(&file, name, RULES, &into).unwrap();
     world

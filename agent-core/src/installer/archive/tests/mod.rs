@@ -1,4 +1,4 @@
-//! Archives made to break out, to fill the disk, or to look like another archive; and honest ones.
+//! Tests hostile archives (escaping paths, decompression bombs, ambiguous headers) and valid ones.
 
 mod attacks;
 pub(in crate::installer) mod fixtures;

@@ -1,4 +1,4 @@
-//! Names one by one, under both sets of rules.
+//! Tests single names under both sets of rules.
 
 use super::super::{
     name::{Rules, SafePath, link_target},

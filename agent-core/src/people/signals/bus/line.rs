@@ -1,5 +1,5 @@
-//! A connection to the system bus, for asking and listening. No more of D-Bus than that, over the agent's own runtime: a
-//! whole client library would make the agent 4 MiB larger (this: 0.1) and bring two threads.
+//! A minimal D-Bus connection to the system bus, for method calls and signals, on the agent's own runtime. A full
+//! client library would make the agent 4 MiB larger (this adds 0.1 MiB) and start two threads.
 
 use super::{
     message::{self, Call, HEAD, Heard},
@@ -23,16 +23,16 @@ use tokio::{
     time::timeout,
 };
 
-/// Where the bus is when nobody says otherwise (D-Bus specification, "System message bus").
+/// The default address of the bus (D-Bus specification, "System message bus").
 const USUAL: &str = "unix:path=/var/run/dbus/system_bus_socket";
-/// A service that does not answer within this is taken for one that does not know.
+/// A service that does not answer within this time counts as unknown.
 const ANSWER: Duration = Duration::from_secs(1);
-/// Longest line while greeting (bytes).
+/// Maximum length of a line during authentication (bytes).
 const GREETING: usize = 512;
-/// What changed while something was asked; more than so many changes say nothing new.
+/// Maximum number of changes queued during a call; more would carry no further information.
 const KEPT: usize = 64;
 
-/// The connection.
+/// A connection to the bus.
 pub(super) struct Line {
     stream: UnixStream,
     read: Vec<u8>,
@@ -45,13 +45,13 @@ fn broken(what: &str) -> io::Error {
 }
 
 impl Line {
-    /// Connects to the system's bus, or to the one that `DBUS_SYSTEM_BUS_ADDRESS` names.
+    /// Connects to the system bus, or to the one in `DBUS_SYSTEM_BUS_ADDRESS`.
     pub(super) async fn connect() -> io::Result<Self> {
         let address = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or_else(|_| USUAL.to_owned());
         Self::connect_to(&address).await
     }
     async fn connect_to(address: &str) -> io::Result<Self> {
-        let mut last = broken("no address of a local bus");
+        let mut last = broken("no local bus address");
         for one in address.split(';') {
             match open(one).await {
                 Ok(stream) => {
@@ -64,41 +64,42 @@ impl Line {
         }
         Err(last)
     }
-    /// The kernel tells the bus who this is (`EXTERNAL`); then the connection gets its name.
+    /// Authenticates with the user ID that the kernel reports to the bus (`EXTERNAL`), then obtains the connection's
+    /// name.
     async fn greet(&mut self) -> io::Result<()> {
         let user: String = nix::unistd::geteuid().to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
         self.stream.write_all(format!("\0AUTH EXTERNAL {user}\r\n").as_bytes()).await?;
         while !self.read.ends_with(b"\r\n") {
             if self.read.len() > GREETING || self.stream.read_buf(&mut self.read).await? == 0 {
-                return Err(broken("the bus does not greet"));
+                return Err(broken("the bus does not answer the authentication"));
             }
         }
         if !self.read.starts_with(b"OK ") {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the bus does not let this user in"));
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the bus refused this user"));
         }
         self.read.clear();
         self.stream.write_all(b"BEGIN\r\n").await?;
         let named = self.bus("Hello", &[]).await?;
-        named.map(drop).ok_or_else(|| broken("the bus gives no name"))
+        named.map(drop).ok_or_else(|| broken("the bus assigned no name"))
     }
     async fn bus(&mut self, member: &str, arguments: &[&str]) -> io::Result<Option<Vec<Value>>> {
         let interface = "org.freedesktop.DBus";
         self.call(Call { to: interface, path: "/org/freedesktop/DBus", interface, member, arguments }).await
     }
-    /// From now on changes that fit this rule are heard.
+    /// Subscribes to the signals that match this rule.
     pub(super) async fn listen(&mut self, rule: &str) -> io::Result<()> {
         self.bus("AddMatch", &[rule]).await.map(drop)
     }
-    /// Asks for the properties of an object; none when its service does not run, does not know, or does not answer.
+    /// Reads the properties of an object; `None` when its service does not run, does not know it, or does not answer.
     pub(super) async fn properties(&mut self, to: &str, path: &str, interface: &str) -> io::Result<Option<Properties>> {
         let all = "org.freedesktop.DBus.Properties";
         let values = self.call(Call { to, path, interface: all, member: "GetAll", arguments: &[interface] }).await?;
         Ok(values.as_deref().and_then(<[Value]>::first).map(Properties::of))
     }
-    /// Asks for anything. A refusal, or no answer in time, is none.
+    /// Calls a method. Returns `None` for an error reply, or when no reply arrives in time.
     ///
     /// # Errors
-    /// When the connection is gone.
+    /// When the connection is lost.
     pub(super) async fn call(&mut self, call: Call<'_>) -> io::Result<Option<Vec<Value>>> {
         self.serial += 1;
         let serial = self.serial;
@@ -110,17 +111,17 @@ impl Line {
                     Heard::Signal { path, member } if self.changes.len() < KEPT => {
                         self.changes.push_back((path, member));
                     }
-                    // Answers that came too late, too.
+                    // Late replies to earlier calls, among others.
                     _ => {}
                 }
             }
         };
         timeout(ANSWER, answer).await.unwrap_or(Ok(None))
     }
-    /// The path and the name of the next change. Giving up the wait loses nothing.
+    /// Returns the path and name of the next change. It is cancel-safe.
     ///
     /// # Errors
-    /// When the connection is gone.
+    /// When the connection is lost.
     pub(super) async fn change(&mut self) -> io::Result<(String, String)> {
         loop {
             if let Some(change) = self.changes.pop_front() {
@@ -134,12 +135,11 @@ impl Line {
     async fn next(&mut self) -> io::Result<Heard> {
         loop {
             if self.read.len() >= HEAD {
-                let whole =
-                    message::whole(&self.read[..HEAD]).ok_or_else(|| broken("no message, or too long a one"))?;
+                let whole = message::whole(&self.read[..HEAD]).ok_or_else(|| broken("invalid or overlong message"))?;
                 if self.read.len() >= whole {
                     let rest = self.read.split_off(whole);
                     let message = std::mem::replace(&mut self.read, rest);
-                    // One that cannot be read has nothing to say to us; the next one begins where it ends all the same.
+                    // Ignore a message that cannot be parsed; its length is known, so the next one can still be read.
                     return Ok(message::read(&message).unwrap_or(Heard::Other));
                 }
             }
@@ -160,13 +160,13 @@ async fn open(address: &str) -> io::Result<UnixStream> {
     if let Some(path) = value("path") {
         return UnixStream::connect(std::ffi::OsString::from_vec(path)).await;
     }
-    let Some(name) = value("abstract") else { return Err(broken("a local address without a place")) };
+    let Some(name) = value("abstract") else { return Err(broken("the local address has no path")) };
     let stream = Blocking::connect_addr(&SocketAddr::from_abstract_name(name)?)?;
     stream.set_nonblocking(true)?;
     UnixStream::from_std(stream)
 }
 
-/// `%20` is a space.
+/// Decodes percent escapes: `%20` is a space.
 fn unescape(text: &str) -> Vec<u8> {
     let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((first, after)) = rest.split_first() {

@@ -1,20 +1,21 @@
-//! Messages of D-Bus, as far as listening takes them: calls whose arguments are text, and what comes back.
+//! D-Bus messages, as far as this client needs them: calls with text arguments, replies and signals.
 
 use super::value::{Reader, Value};
 
-/// Longer messages are not read: the connection ends (the bus itself allows 128 MiB; what is asked for has a few KiB).
+/// Maximum message length (bytes). A longer one ends the connection. The bus allows 128 MiB, but the replies here have
+/// a few KiB.
 pub(super) const MOST: usize = 1 << 20;
-/// Length of what says how long a message is.
+/// Length of the start of a message, which contains the lengths of its parts (bytes).
 pub(super) const HEAD: usize = 16;
 
 const CALL: u8 = 1;
 const RETURN: u8 = 2;
 const ERROR: u8 = 3;
 const SIGNAL: u8 = 4;
-/// Do not start the service for this: a machine that runs none is asked nothing.
+/// Flag: do not start the service for this call, so a machine that runs none is not affected.
 const NO_AUTO_START: u8 = 2;
 
-/// A call.
+/// A method call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call<'a> {
     pub(super) to: &'a str,
@@ -25,7 +26,7 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// As it travels.
+    /// Encodes the call.
     pub(super) fn bytes(&self, serial: u32) -> Vec<u8> {
         let mut body = Vec::new();
         self.arguments.iter().for_each(|text| string(&mut body, text));
@@ -45,7 +46,7 @@ impl Call<'_> {
         if !self.arguments.is_empty() {
             pad(&mut bytes, 8);
             bytes.extend([8, 1, b'g', 0]);
-            bytes.push(u8::try_from(self.arguments.len()).expect("two arguments at the most"));
+            bytes.push(u8::try_from(self.arguments.len()).expect("at most two arguments"));
             bytes.extend(self.arguments.iter().map(|_| b's'));
             bytes.push(0);
         }
@@ -58,7 +59,7 @@ impl Call<'_> {
 }
 
 fn length(length: usize) -> [u8; 4] {
-    u32::try_from(length).expect("what is asked is short").to_le_bytes()
+    u32::try_from(length).expect("the request is short").to_le_bytes()
 }
 fn pad(bytes: &mut Vec<u8>, to: usize) {
     bytes.resize(bytes.len().next_multiple_of(to), 0);
@@ -70,18 +71,18 @@ fn string(bytes: &mut Vec<u8>, text: &str) {
     bytes.push(0);
 }
 
-/// What came.
+/// A received message.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Heard {
-    /// The answer to a call; none when it was refused.
+    /// The reply to a call; `None` when it is an error.
     Answer { to: u32, values: Option<Vec<Value>> },
-    /// Something has changed.
+    /// A signal.
     Signal { path: String, member: String },
-    /// Nothing that matters here.
+    /// A message of no interest here.
     Other,
 }
 
-/// The message's whole length, by its first [`HEAD`] bytes; none when it is too long, or no message.
+/// Returns the total length of a message from its first [`HEAD`] bytes; `None` when it is too long or invalid.
 pub(super) fn whole(head: &[u8]) -> Option<usize> {
     let big_endian = *head.first()? == b'B';
     let mut reader = Reader::new(head, big_endian);
@@ -94,12 +95,12 @@ pub(super) fn whole(head: &[u8]) -> Option<usize> {
     Some((HEAD + fields).next_multiple_of(8) + body).filter(|whole| *whole <= MOST)
 }
 
-/// Reads one whole message.
+/// Parses one complete message.
 pub(super) fn read(bytes: &[u8]) -> Option<Heard> {
     let big_endian = *bytes.first()? == b'B';
     let kind = *bytes.get(1)?;
     let fields_length = usize::try_from(Reader::new(bytes.get(12..HEAD)?, big_endian).u32()?).ok()?;
-    // The fields are `a(yv)`; their length is at a multiple of four and the first one at a multiple of eight.
+    // The fields are `a(yv)`: their length is aligned to four bytes, the first entry to eight.
     let fields = bytes.get(HEAD..HEAD.checked_add(fields_length)?)?;
     let (mut path, mut member, mut answers, mut signature) = (None, None, None, String::new());
     let mut reader = Reader::new(fields, big_endian);
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_signal_is_read_and_a_damaged_one_is_no_panic() {
-        // A signal differs from a call by its kind.
+        // Only its type distinguishes this signal from a call.
         let mut bytes = call();
         bytes[1] = SIGNAL;
         let expected = Heard::Signal { path: "/org/freedesktop/UPower".into(), member: "GetAll".into() };

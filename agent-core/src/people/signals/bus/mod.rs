@@ -1,10 +1,10 @@
-//! What services of the system know: battery (UPower), power saver (power-profiles-daemon), metered networks
-//! (NetworkManager), who is at the machine (logind). Linux only.
+//! Conditions from D-Bus system services: battery (UPower), power saver (power-profiles-daemon), metered networks
+//! (NetworkManager) and presence (logind). Linux only.
 //!
-//! The bus is listened to for as long as the agent runs, because an offer is judged before there is time to ask; changes
-//! of these four are rare. What changes often, how full the battery is, is not listened to but read again while there is
-//! work ([`Asker::look`]), like the terminals' idle times, which nobody announces. A bus or a service that is not there
-//! knows nothing, and nothing is said about that.
+//! The agent listens to the bus as long as it runs, because an offer must be judged before there is time to ask.
+//! Changes of these four are rare. Frequent changes, such as the battery's charge, are not listened to but read again
+//! while there is work ([`People::ask_services`]). The same goes for the idle times of terminals, which no service
+//! announces. A missing bus or service means unknown values and is not reported.
 
 mod line;
 mod message;
@@ -21,7 +21,7 @@ use value::{Properties, Value};
 
 const UPOWER: (&str, &str) = ("org.freedesktop.UPower", "/org/freedesktop/UPower");
 const BATTERY: (&str, &str) = ("org.freedesktop.UPower.Device", "/org/freedesktop/UPower/devices/DisplayDevice");
-/// The present name, and the one before it.
+/// The current name, and the previous one.
 const PROFILES: [(&str, &str); 2] = [
     ("org.freedesktop.UPower.PowerProfiles", "/org/freedesktop/UPower/PowerProfiles"),
     ("net.hadess.PowerProfiles", "/net/hadess/PowerProfiles"),
@@ -31,19 +31,19 @@ const PRIMARY: &str = "org.freedesktop.NetworkManager.Connection.Active";
 const LOGIND: (&str, &str) = ("org.freedesktop.login1", "/org/freedesktop/login1");
 const LOGIND_MANAGER: &str = "org.freedesktop.login1.Manager";
 const SESSION: &str = "org.freedesktop.login1.Session";
-/// More sessions than these are not looked at.
+/// Maximum number of sessions read.
 const SESSIONS: usize = 64;
-/// Changes come several at a time: they are waited for so long before it is looked.
+/// Changes often come in groups: this is the wait before the values are read.
 const TOGETHER: Duration = Duration::from_millis(50);
 
-/// Tells what the services know, for ever, and looks again whenever somebody asks.
+/// Listens to the services until the channel closes, and reads their values again on request.
 pub(crate) async fn run(people: Arc<People>, mut asked: mpsc::Receiver<Asked>) {
     let mut waiting = None;
     loop {
         if let Err(error) = listen(&people, &mut asked, waiting).await {
-            tracing::debug!(%error, "nothing is heard from the system's bus");
+            tracing::debug!(%error, "no connection to the system bus");
         }
-        // Gone, or never there: what it told counts no longer, and it is called again when somebody wants to know.
+        // The connection is lost or never existed: earlier reports no longer count. Reconnect at the next request.
         people.told(Told::default());
         waiting = asked.recv().await;
         if waiting.is_none() {
@@ -52,7 +52,7 @@ pub(crate) async fn run(people: Arc<People>, mut asked: mpsc::Receiver<Asked>) {
     }
 }
 
-/// Listens until the connection is lost. Who is `waiting` is let go when everything has been looked at.
+/// Listens until the connection is lost. Drops `waiting` once all values have been read.
 async fn listen(people: &Arc<People>, asked: &mut mpsc::Receiver<Asked>, mut waiting: Option<Asked>) -> io::Result<()> {
     let mut line = Line::connect().await?;
     for rule in rules() {
@@ -77,7 +77,7 @@ async fn listen(people: &Arc<People>, asked: &mut mpsc::Receiver<Asked>, mut wai
     }
 }
 
-/// What is listened to: the few objects that are looked at, and these services' coming and going.
+/// Returns the match rules: changes of the objects that are read, and the start and end of these services.
 fn rules() -> impl Iterator<Item = String> {
     let signal = "type='signal'";
     let of = move |(service, path): (&str, &str), interface: &str| {
@@ -122,16 +122,16 @@ async fn look(line: &mut Line) -> io::Result<Told> {
     Ok(told)
 }
 
-/// The sessions of logind; none when it does not run.
+/// Returns logind's sessions; `None` when it does not run.
 async fn sessions(line: &mut Line) -> io::Result<Option<Vec<Properties>>> {
     let list = Call { to: LOGIND.0, path: LOGIND.1, interface: LOGIND_MANAGER, member: "ListSessions", arguments: &[] };
     let Some(listed) = line.call(list).await? else { return Ok(None) };
-    // Each is (id, user's number, user's name, seat, path).
+    // Each entry is (id, user's number, user's name, seat, path).
     let path = |session: &Value| Some(session.list()?.get(4)?.text()?.to_owned());
     let listed = listed.first().and_then(Value::list).unwrap_or_default();
     let mut sessions = Vec::new();
     for path in listed.iter().filter_map(path).take(SESSIONS) {
-        // One that has ended meanwhile is none.
+        // A session that has ended since is skipped.
         sessions.extend(line.properties(LOGIND.0, &path, SESSION).await?);
     }
     Ok(Some(sessions))

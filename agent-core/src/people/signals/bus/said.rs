@@ -1,9 +1,9 @@
-//! What services of the system say, as signals: from properties to values, without a bus.
+//! Converts the properties of system services into conditions. Pure: needs no bus.
 
 use super::value::Properties;
 use banyan_proto::schedule::{Network, NetworkId, Presence};
 
-/// Whether the machine runs on its battery, and how full that is (percent).
+/// Returns whether the machine runs on battery, and the charge (percent).
 pub(super) fn battery(manager: &Properties, display: Option<&Properties>) -> Option<(bool, Option<u8>)> {
     let on_battery = manager.bool("OnBattery")?;
     let present = display.filter(|display| display.bool("IsPresent").unwrap_or(false));
@@ -13,21 +13,21 @@ pub(super) fn battery(manager: &Properties, display: Option<&Properties>) -> Opt
     Some((on_battery, charge))
 }
 
-/// Whether the system saves power because it was told to.
+/// Returns whether power saving is switched on.
 pub(super) fn saver(profiles: &Properties) -> Option<bool> {
     Some(profiles.text("ActiveProfile")? == "power-saver")
 }
 
-/// The network that leads out, known by the number that its connection keeps (`Uuid`), so that one with a copied name is
-/// another one.
+/// Returns the primary network. It is identified by its connection's permanent `Uuid`, so a network with a copied name
+/// is a different one.
 pub(super) fn network(manager: &Properties, primary: &Properties) -> Option<Network> {
-    // NMMetered: 0 nobody knows, 1 yes, 2 no, 3 yes by guess, 4 no by guess.
+    // NMMetered: 0 unknown, 1 yes, 2 no, 3 guessed yes, 4 guessed no.
     let metered = matches!(manager.number("Metered")?, 1 | 3);
     let id = primary.text("Uuid").filter(|id| !id.is_empty())?;
     Some(Network { id: NetworkId(id.to_owned()), name: primary.text("Id").unwrap_or(id).to_owned(), metered })
 }
 
-/// Whether somebody is at the machine, by all its sessions. None: somebody may be, and nobody can tell.
+/// Returns whether a user is at the machine, from all its sessions; `None` when it cannot be determined.
 pub(super) fn presence(sessions: &[Properties]) -> Option<Presence> {
     let here: Vec<_> = sessions.iter().filter(|session| counts(session)).map(uses_it).collect();
     if here.contains(&Some(true)) {
@@ -36,22 +36,22 @@ pub(super) fn presence(sessions: &[Properties]) -> Option<Presence> {
     here.iter().all(Option::is_some).then_some(Presence::Away)
 }
 
-/// Of a person, at this machine, in front.
+/// Returns whether a session belongs to a person, is at this machine, and is in front.
 fn counts(session: &Properties) -> bool {
     session.text("Class") == Some("user")
         && session.bool("Remote") == Some(false)
         && session.bool("Active") == Some(true)
 }
 
-/// Whether the person of a session has touched anything lately.
+/// Returns whether the session's user has been active recently; `None` when unknown.
 fn uses_it(session: &Properties) -> Option<bool> {
     if session.bool("LockedHint") == Some(true) || session.bool("IdleHint") == Some(true) {
         return Some(false);
     }
     match session.text("Type") {
-        // A terminal's time is the system's own.
+        // The system itself tracks a terminal's idle time.
         Some("tty") => Some(true),
-        // A desktop has to say it, and not every one does: one that never has (no time stands there) says nothing.
+        // A desktop must report it, and not all do: one that never has (no time is set) is unknown.
         Some("x11" | "wayland" | "mir") => (session.number("IdleSinceHint")? > 0).then_some(true),
         _ => Some(false),
     }
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(battery(&manager(true), None), Some((true, None)));
         assert_eq!(battery(&manager(true), Some(&display(true, f64::NAN))), Some((true, None)));
         assert_eq!(battery(&manager(true), Some(&display(true, 1e9))), Some((true, Some(100))));
-        assert_eq!(battery(&Properties::default(), Some(&display(true, 50.0))), None, "another program of that name");
+        assert_eq!(battery(&Properties::default(), Some(&display(true, 50.0))), None, "another program with that name");
     }
 
     #[test]
@@ -97,7 +97,7 @@ mod tests {
         let manager = Properties::with(&[("Metered", Value::Number(1))]);
         let expected = Network { id: NetworkId("f1-2".into()), name: "Phone".into(), metered: true };
         assert_eq!(network(&manager, &primary), Some(expected));
-        assert_eq!(network(&manager, &Properties::default()), None, "no network leads out");
+        assert_eq!(network(&manager, &Properties::default()), None, "no primary network");
     }
 
     fn session(changes: &[(&str, Value)]) -> Properties {
@@ -110,7 +110,7 @@ mod tests {
             ("IdleSinceHint", Value::Number(1)),
             ("LockedHint", Value::Bool(false)),
         ];
-        // The later one of two counts.
+        // If a name occurs twice, the later value counts.
         all.extend(changes.iter().cloned());
         Properties::with(&all)
     }
@@ -134,7 +134,7 @@ mod tests {
         ] {
             assert_eq!(presence(&[session(&changes)]), expected, "{changes:?}");
         }
-        assert_eq!(presence(&[]), Some(Presence::Away), "nobody has logged in");
+        assert_eq!(presence(&[]), Some(Presence::Away), "no user is logged in");
         assert_eq!(presence(&[silent.clone(), used]), Some(Presence::Here));
         assert_eq!(presence(&[silent, session(&[("IdleHint", yes)])]), None);
     }

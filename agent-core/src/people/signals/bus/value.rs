@@ -1,11 +1,11 @@
-//! Values as D-Bus writes them, read with every length checked: what other programs say is foreign input, whoever they are.
+//! D-Bus values, parsed with every length checked: other programs' messages are untrusted input.
 
 use std::collections::BTreeMap;
 
-/// Deeper nesting is refused (the bus itself allows 64; what is read here nests 3 deep).
+/// Maximum nesting depth (the bus allows 64; the values read here nest 3 deep).
 const DEPTH: usize = 16;
 
-/// A value. Paths and signatures are text; variants are what is in them; structs and arrays are lists.
+/// A value. Paths and signatures are text, variants are their content, and structs and arrays are lists.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Bool(bool),
@@ -30,7 +30,7 @@ impl Value {
 pub(super) struct Properties(BTreeMap<String, Value>);
 
 impl Properties {
-    /// Out of an `a{sv}`.
+    /// Takes the properties from an `a{sv}`.
     pub(super) fn of(dictionary: &Value) -> Self {
         let pair = |entry: &Value| match entry.list()? {
             [Value::Text(name), value] => Some((name.clone(), value.clone())),
@@ -56,7 +56,7 @@ impl Properties {
     }
 }
 
-/// Reads values out of bytes that begin at a multiple of eight of their message.
+/// Parses values from bytes that start at a multiple of eight within their message.
 #[derive(Debug, Clone)]
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
         let bytes = self.take()?;
         Some(if self.big_endian { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
     }
-    /// Text of this length and the zero behind it.
+    /// Parses text of this length and its terminating zero.
     fn text(&mut self, length: usize) -> Option<String> {
         let text = self.slice(length)?;
         (self.slice(1)? == [0]).then(|| String::from_utf8(text.to_owned()).ok())?
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
         let length = self.u8()?;
         self.text(length.into())
     }
-    /// The values of a whole signature.
+    /// Parses the values of a whole signature.
     pub(super) fn all(&mut self, signature: &str) -> Option<Vec<Value>> {
         self.several(signature.as_bytes(), 0)
     }
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
         }
         Some(values)
     }
-    /// One value of this one complete type.
+    /// Parses one value of one complete type.
     fn value(&mut self, kind: &[u8], depth: usize) -> Option<Value> {
         if depth > DEPTH {
             return None;
@@ -174,7 +174,7 @@ fn alignment(kind: &[u8]) -> usize {
     }
 }
 
-/// The length of the first complete type.
+/// Returns the length of the first complete type.
 fn one(types: &[u8], depth: usize) -> Option<usize> {
     if depth > DEPTH {
         return None;
@@ -187,7 +187,7 @@ fn one(types: &[u8], depth: usize) -> Option<usize> {
             while *types.get(at)? != close {
                 at += one(&types[at..], depth + 1)?;
             }
-            // Nothing in brackets would be a value without bytes: a list of those has no end.
+            // Empty brackets would be a value without bytes, and a list of those would never end.
             (at > 1).then_some(at + 1)
         }
         b')' | b'}' => None,
@@ -199,7 +199,7 @@ fn one(types: &[u8], depth: usize) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// `{"Percentage": <57.5>, "OnBattery": <true>}` as UPower writes it.
+    /// Returns `{"Percentage": <57.5>, "OnBattery": <true>}` as UPower encodes it.
     fn properties() -> Vec<u8> {
         let mut bytes = vec![0; 4];
         let entry = |bytes: &mut Vec<u8>, name: &str, kind: u8| {
@@ -238,7 +238,7 @@ mod tests {
             for byte in [0, 1, 0x7f, 0xff] {
                 let mut changed = bytes.clone();
                 changed[at] = byte;
-                // Whatever it is: it ends.
+                // Any result is fine as long as parsing ends.
                 drop(Reader::new(&changed, false).all("a{sv}"));
             }
         }

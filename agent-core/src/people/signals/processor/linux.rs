@@ -1,32 +1,33 @@
-//! The processor's time by the kernel's own counters (proc(5)).
+//! Processor load from the kernel's counters (proc(5)).
 //!
-//! Work that gives way of its own accord (`nice`) is nobody's activity and does not count: neither a computation that runs
-//! for weeks in the background, nor this agent, which gives way too ([`crate::priority`]). The kernel keeps that time
-//! apart, save what it spends itself on behalf of such work: of that, this agent's share is taken out, and its
-//! installer's with everything that it runs.
+//! Low-priority work (`nice`) does not count as activity, whether a background computation that runs for weeks or this
+//! agent, which runs at low priority too ([`crate::priority`]). The kernel counts such user time separately, but not
+//! the system time spent on its behalf. So the system time of this agent, and of its installer with all its child
+//! processes, is subtracted.
 
 use std::{collections::HashMap, fs};
 
-/// All times are in the kernel's ticks.
+/// Processor times, in the kernel's ticks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Times {
-    /// All processors, whatever they did.
+    /// Total time of all processors.
     all: u64,
-    /// Of it, work that does not give way.
+    /// The part spent on normal-priority work.
     busy: u64,
-    /// Of that, this agent's.
+    /// The part of `busy` used by this agent.
     own: u64,
 }
 
-/// Looks at the processor.
+/// Measures the processor load.
 #[derive(Debug, Default)]
 pub(in super::super) struct Processor {
     last: Option<Times>,
 }
 
 impl Processor {
-    /// How busy it was since the last look (percent of all processors), without this agent. None: there is nothing to
-    /// compare with yet. While something is `installing` everything below this process is looked for, else it alone.
+    /// Returns the load since the last call (percent of all processors), without this agent's share; `None` at the
+    /// first call. While `installing`, subtracts this process and all processes below it; otherwise this process
+    /// alone.
     pub(in super::super) fn look(&mut self, installing: bool) -> Option<f64> {
         let (all, busy) = whole(&fs::read_to_string("/proc/stat").ok()?)?;
         let me = std::process::id();
@@ -34,7 +35,7 @@ impl Processor {
         let now = Times { all, busy, own: below(me, &table) };
         Some(share(self.last.replace(now)?, now))
     }
-    /// Nobody looked for a while.
+    /// Forgets the last measurement, because there was a gap.
     pub(in super::super) fn forget(&mut self) {
         self.last = None;
     }
@@ -48,8 +49,8 @@ fn share(before: Times, now: Times) -> f64 {
     share.min(100.0)
 }
 
-/// All time and busy time out of `/proc/stat`: user, nice, system, idle, waiting for disks, interrupts, soft interrupts,
-/// stolen by other virtual machines; guests' time stands in the first two once more.
+/// Returns total and busy time from `/proc/stat`. The fields are user, nice, system, idle, iowait, irq, softirq and
+/// steal; guest time is included in the first two.
 fn whole(text: &str) -> Option<(u64, u64)> {
     let line = text.lines().next()?.strip_prefix("cpu ")?;
     let times: Vec<u64> = line.split_whitespace().take(8).map(|word| word.parse().ok()).collect::<Option<_>>()?;
@@ -57,17 +58,17 @@ fn whole(text: &str) -> Option<(u64, u64)> {
     Some((times.iter().sum(), user + system + interrupts + soft))
 }
 
-/// What a process has used of what counts as busy: the system's time for it, and its own unless it gives way. With its
-/// children that have ended, since a parent takes over their times.
+/// The time of a process that counts as busy: its system time, and its user time unless it runs at low priority.
+/// Includes ended child processes, whose times a parent takes over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Process {
     parent: u32,
     busy: u64,
 }
 
-/// Out of `/proc/PID/stat`.
+/// Parses `/proc/PID/stat`.
 fn process(text: &str) -> Option<Process> {
-    // The second field is the program's name, in brackets; it may hold anything.
+    // The second field is the program's name in brackets; it may contain any character.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |at: usize| fields.get(at)?.parse::<i64>().ok();
     let time = |at: usize| Some(number(at)?.max(0).cast_unsigned());
@@ -86,10 +87,10 @@ fn everything() -> HashMap<u32, Process> {
     pids.filter_map(|entry| one(entry.file_name().to_str()?.parse().ok()?)).collect()
 }
 
-/// A process and everything below it.
+/// Returns the busy time of a process and all processes below it.
 fn below(me: u32, table: &HashMap<u32, Process>) -> u64 {
     let is_below = |mut pid: u32| {
-        // A chain of parents is short; a damaged table must not hold us.
+        // The chain of parents is short; limit it in case the table is damaged.
         for _ in 0..16 {
             if pid == me {
                 return true;
@@ -119,7 +120,11 @@ mod tests {
     fn a_process_by_its_line() {
         let line = |nice: i8| format!("77 (a) b (c) S 5 77 77 0 -1 4194304 9 9 9 9 100 10 1000 200 20 {nice} 4 0 1\n");
         assert_eq!(process(&line(0)), Some(Process { parent: 5, busy: 1310 }));
-        assert_eq!(process(&line(10)), Some(Process { parent: 5, busy: 210 }), "its own time gives way");
+        assert_eq!(
+            process(&line(10)),
+            Some(Process { parent: 5, busy: 210 }),
+            "user time at low priority does not count"
+        );
         assert_eq!(process("77 (sh"), None);
         assert_eq!(process("77 (sh) S 5 77\n"), None);
     }
@@ -127,14 +132,14 @@ mod tests {
     #[test]
     fn own_work_and_the_installers_are_taken_out() {
         let process = |parent, busy| Process { parent, busy };
-        // 10 is this agent, 11 its installer, 12 what that runs; 20 is somebody's, 13 and 14 are a damaged table.
+        // 10 is this agent, 11 its installer, 12 what that runs; 20 is unrelated, 13 and 14 are a damaged table.
         let table = [(10, process(1, 5)), (11, process(10, 40)), (12, process(11, 200)), (20, process(1, 7))];
         let damaged = [(13, process(14, 1)), (14, process(13, 1))];
         let table: HashMap<_, _> = table.into_iter().chain(damaged).collect();
         assert_eq!(below(10, &table), 245);
         let (before, now) = (Times::default(), Times { all: 1000, busy: 545, own: 245 });
         assert!((share(before, now) - 30.0).abs() < 1e-9);
-        // When an installer that did not give way has ended, its time is gone from the sum: nothing is invented then.
+        // When a normal-priority installer has ended, its time is gone from the sum: no negative share may result.
         assert!((share(now, Times { all: 2000, busy: 645, own: 45 }) - 10.0).abs() < 1e-9);
         assert!(share(now, now).abs() < 1e-9);
     }
@@ -142,7 +147,7 @@ mod tests {
     #[test]
     fn this_machine_can_be_read() {
         let mut processor = Processor::default();
-        assert_eq!(processor.look(false), None, "the first look only begins");
+        assert_eq!(processor.look(false), None, "the first call only starts the measurement");
         assert!(processor.look(true).is_some_and(|percent| (0.0..=100.0).contains(&percent)));
         processor.forget();
         assert_eq!(processor.look(false), None);

@@ -1,4 +1,4 @@
-//! How busy the processor is with work that is not the agent's.
+//! Measures how busy the processor is with work other than the agent's.
 
 #[cfg(target_os = "linux")]
 mod linux;

@@ -1,8 +1,8 @@
-//! The processor's time as `sysinfo` has it, where the kernel does not keep apart what gives way.
+//! Processor load from `sysinfo`, for systems that do not count low-priority work separately.
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-/// Looks at the processor.
+/// Measures the processor load.
 pub(in super::super) struct Processor {
     system: System,
     me: Option<Pid>,
@@ -20,8 +20,9 @@ impl Default for Processor {
 }
 
 impl Processor {
-    /// How busy it was since the last look (percent of all processors), without this agent. None: there is nothing to
-    /// compare with yet. While something is `installing` everything below this process is looked for, else it alone.
+    /// Returns the load since the last call (percent of all processors), without this agent's share; `None` at the
+    /// first call. While `installing`, subtracts this process and all processes below it; otherwise this process
+    /// alone.
     pub(in super::super) fn look(&mut self, installing: bool) -> Option<f64> {
         self.system.refresh_cpu_usage();
         let which = self.me.map(|me| [me]);
@@ -36,15 +37,15 @@ impl Processor {
         let own: f64 = self.own().map(|process| f64::from(process.cpu_usage())).sum();
         Some((f64::from(self.system.global_cpu_usage()) - own / self.cores).max(0.0))
     }
-    /// Nobody looked for a while.
+    /// Forgets the last measurement, because there was a gap.
     pub(in super::super) fn forget(&mut self) {
         self.looked = false;
     }
-    /// This process, and those it has started.
+    /// Returns this process and the processes below it.
     fn own(&self) -> impl Iterator<Item = &sysinfo::Process> {
         self.system.processes().values().filter(|process| {
             let mut at = Some(process.pid());
-            // A chain of parents is short; a damaged table must not hold us.
+            // The chain of parents is short; limit it in case the table is damaged.
             for _ in 0..16 {
                 if at == self.me {
                     return true;

@@ -1,4 +1,4 @@
-//! Bodies of the HTTP APIs: of machines and administrators at the server, and of the server's answers at theirs.
+//! Fuzz target: bodies of the HTTP APIs, both requests of machines and administrators and the server's answers.
 
 use super::Verdict;
 use banyan_proto::{admin, api};
@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 macro_rules! bodies {
     ($($body:ty),* $(,)?) => {
-        /// Reads the body as each kind.
+        /// Parses the body as each kind.
         pub(super) fn check(input: &[u8]) -> Verdict {
             let mut parsed = serde_json::from_slice::<admin::Info>(input).is_ok();
             $(parsed |= stable::<$body>(input).map_err(|why| format!("{}: {why}", stringify!($body)))?;)*
@@ -15,7 +15,7 @@ macro_rules! bodies {
     };
 }
 
-// `admin::Info` is only read: it carries other people's JSON, and a fraction in it need not come back the same.
+// `admin::Info` is only read: it contains foreign JSON, whose fractions need not round-trip exactly.
 bodies! {
     api::EnrolRequest, api::EnrolReply, api::RenewRequest, api::RenewReply, api::CheckIn, api::CheckInReply, api::Help,
     api::ReceiptRequest, api::GoAheadRequest, Vec<api::Report>, api::ApiError, api::Roots, api::Catalogue, api::CatalogueRequest,
@@ -24,12 +24,12 @@ bodies! {
     Vec<admin::Release>, Vec<admin::Machine>, admin::Deploy, admin::Deployed, admin::DeploymentStatus,
 }
 
-/// Written, read and written again it is the same text. (Not every body can be compared itself.)
+/// Verifies that parsing and writing twice gives the same text. (Not every body type can be compared directly.)
 fn stable<T: Serialize + DeserializeOwned>(input: &[u8]) -> Verdict {
     let Ok(value) = serde_json::from_slice::<T>(input) else { return Ok(false) };
-    let text = |value: &T| serde_json::to_string(value).map_err(|error| format!("cannot be written: {error}"));
+    let text = |value: &T| serde_json::to_string(value).map_err(|error| format!("cannot be serialised: {error}"));
     let first = text(&value)?;
     let again =
-        serde_json::from_str::<T>(&first).map_err(|error| format!("what was written cannot be read: {error}"))?;
-    if text(&again)? == first { Ok(true) } else { Err("written and read again it is another value".into()) }
+        serde_json::from_str::<T>(&first).map_err(|error| format!("the serialised body cannot be parsed: {error}"))?;
+    if text(&again)? == first { Ok(true) } else { Err("the value changes in a round trip".into()) }
 }

@@ -1,5 +1,5 @@
-//! Certificates, requests for them and revocation lists. TLS verifies certificates before we look for names in them;
-//! revocation lists come from any machine and are ours to verify.
+//! Fuzz target: certificates, certificate requests and revocation lists. TLS verifies certificates before our code
+//! looks for names in them. Revocation lists come from any machine and our code must verify them.
 
 use super::{Check, ensure};
 use crate::corpus::{self, Seed};
@@ -12,7 +12,7 @@ use rustls::{
 };
 use std::sync::Arc;
 
-/// The honest CA, two of its machines, and its list, on which the second one is.
+/// The valid CA, two of its machines, and its list, which contains the second machine.
 struct Truth {
     ca: CertificateDer<'static>,
     machine: CertificateDer<'static>,
@@ -28,7 +28,7 @@ pub(super) fn prepare(seeds: &[Seed]) -> Result<Check, String> {
     let (ca, machine, revoked) = (certificate("ca.der")?, certificate("machine.der")?, certificate("revoked.der")?);
     let der = corpus::named(seeds, "list.der")?;
     let list = Crl::read(der.to_vec(), &ca).map_err(|error| format!("list.der in the corpus: {error}"))?;
-    let signed = first_inside(der).ok_or("list.der is no DER")?.to_vec();
+    let signed = first_inside(der).ok_or("list.der is not DER")?.to_vec();
     let truth = Truth { ca, machine, revoked, number: list.number, signed };
     truth.list(list, der)?;
     Ok(Box::new(move |input| {
@@ -46,13 +46,13 @@ pub(super) fn prepare(seeds: &[Seed]) -> Result<Check, String> {
 }
 
 impl Truth {
-    /// What must be true of a list that is believed.
+    /// Verifies the invariants of an accepted list.
     fn list(&self, list: Crl, der: &[u8]) -> Result<(), String> {
-        ensure(first_inside(der) == Some(&self.signed), "a list that the CA did not sign is believed")?;
-        ensure(list.number == self.number, "a list with a number of somebody else's is believed")?;
-        ensure(list.revokes(&self.revoked) && !list.revokes(&self.machine), "a list revokes somebody else")?;
-        // A list that is believed but that TLS cannot use would keep this machine from every connection.
-        self.usable(list.der).map_err(|why| format!("a list is believed that TLS cannot use: {why}"))
+        ensure(first_inside(der) == Some(&self.signed), "a list that the CA did not sign is accepted")?;
+        ensure(list.number == self.number, "a list with a forged number is accepted")?;
+        ensure(list.revokes(&self.revoked) && !list.revokes(&self.machine), "a list revokes the wrong machine")?;
+        // An accepted list that TLS cannot use would block all of this machine's connections.
+        self.usable(list.der).map_err(|why| format!("an accepted list cannot be used by TLS: {why}"))
     }
     fn usable(&self, list: CertificateRevocationListDer<'static>) -> Result<(), String> {
         let mut roots = RootCertStore::empty();
@@ -62,14 +62,14 @@ impl Truth {
     }
 }
 
-/// The first element, with its header, inside a DER sequence.
+/// Returns the first element inside a DER sequence, with its header.
 fn first_inside(der: &[u8]) -> Option<&[u8]> {
     let inside = &der[header(der)?.0..];
     let (header, content) = header(inside)?;
     inside.get(..header + content)
 }
 
-/// Lengths of an element's header and content.
+/// Returns the lengths of an element's header and content.
 fn header(der: &[u8]) -> Option<(usize, usize)> {
     match *der {
         [_, 0x82, high, low, ..] => Some((4, usize::from(u16::from_be_bytes([high, low])))),

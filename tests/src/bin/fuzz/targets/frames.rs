@@ -1,4 +1,4 @@
-//! What lies on a connection between machines: a stream of frames (rule P1).
+//! Fuzz target: the stream of frames on a connection between machines (rule P1).
 
 use super::{Verdict, ensure};
 use banyan_proto::{
@@ -6,23 +6,23 @@ use banyan_proto::{
     limits,
 };
 
-/// Longest body that any header may ask for.
+/// The longest body that any header may announce.
 const LONGEST: usize =
     if limits::CONTROL_BYTES > limits::CHUNK_BYTES + 4 { limits::CONTROL_BYTES } else { limits::CHUNK_BYTES + 4 };
 
-/// Reads frames until one is wrong or cut off.
+/// Reads frames until one is invalid or truncated.
 pub(super) fn check(input: &[u8]) -> Verdict {
     let mut rest = input;
     let mut frames = 0;
     while let Some((header, after)) = rest.split_first_chunk::<HEADER>() {
         let Ok((kind, length)) = parse_header(*header) else { break };
-        ensure(length <= LONGEST, "a header may ask for more than the largest frame")?;
+        ensure(length <= LONGEST, "a header may announce more than the largest frame")?;
         let Some((body, next)) = after.split_at_checked(length) else { break };
         let Ok(frame) = parse_body(kind, body.to_vec()) else { break };
         let written = frame.encode();
-        ensure(read(&written).as_ref() == Some(&frame), "a frame written and read again is another one")?;
+        ensure(read(&written).as_ref() == Some(&frame), "a frame changes in a round trip")?;
         if !matches!(frame, Frame::Control(_)) {
-            ensure(written == rest[..HEADER + length], "a frame without JSON has two forms")?;
+            ensure(written == rest[..HEADER + length], "a frame without JSON has two encodings")?;
         }
         frames += 1;
         rest = next;

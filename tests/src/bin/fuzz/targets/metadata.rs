@@ -1,4 +1,5 @@
-//! TUF metadata as an offer carries it: whatever is changed, only what the publishers signed is trusted (rules T1–T6).
+//! Fuzz target: TUF metadata as an offer carries it. After any change, only what the publishers signed may be trusted
+//! (rules T1–T6).
 
 use super::{Check, ensure};
 use crate::corpus::{self, Seed};
@@ -6,20 +7,20 @@ use banyan_proto::{Digest, UnixSeconds, peer::ReleaseProof};
 use banyan_trust::TrustStore;
 use serde_json::Value;
 
-/// The time of the corpus: its timestamp lives for a day from then on.
+/// The time of the corpus; its timestamp is valid for one day from then on.
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
-/// A machine that knows the first root, and the one release that is published.
+/// A machine that knows the first root, and the one published release.
 struct Truth {
     store: TrustStore,
     proof: ReleaseProof,
     wanted: Digest,
-    /// The signed part of every true root.
+    /// The signed part of every valid root.
     roots: Vec<Value>,
     targets: Value,
 }
 
-/// Reads the true release.
+/// Reads the valid release.
 pub(super) fn prepare(seeds: &[Seed]) -> Result<Check, String> {
     let proof: ReleaseProof = corpus::json(seeds, "release.json")?;
     let first = proof.metadata.roots.first().ok_or("release.json has no root")?;
@@ -32,7 +33,7 @@ pub(super) fn prepare(seeds: &[Seed]) -> Result<Check, String> {
     Ok(Box::new(move |input| Ok(truth.proof(input)? | truth.file(input)?)))
 }
 
-/// What the signatures are about. Spaces and further signatures may change on the way.
+/// Returns the part that the signatures cover. Whitespace and additional signatures may change in transit.
 fn signed_part(text: &str) -> Value {
     serde_json::from_str::<Value>(text).map_or(Value::Null, |mut file| file["signed"].take())
 }
@@ -42,21 +43,21 @@ impl Truth {
         let Some(proof) = super::json::<ReleaseProof>(input)? else { return Ok(false) };
         if let Ok((release, store)) = self.store.check(&proof, self.wanted, NOW) {
             let (found, truth) = (&proof.metadata, &self.proof.metadata);
-            ensure(proof.manifest == self.proof.manifest, "another manifest is trusted")?;
-            ensure(release.manifest_digest() == self.wanted, "another manifest than the order's is trusted")?;
-            // The timestamp pins the snapshot by its hash, the snapshot the targets.
+            ensure(proof.manifest == self.proof.manifest, "a different manifest is trusted")?;
+            ensure(release.manifest_digest() == self.wanted, "a manifest other than the order's is trusted")?;
+            // The timestamp pins the snapshot's hash, and the snapshot pins the targets'.
             ensure(found.targets == truth.targets && found.snapshot == truth.snapshot, "changed metadata is trusted")?;
             ensure(signed_part(&found.timestamp) == signed_part(&truth.timestamp), "a forged timestamp is trusted")?;
             self.kept(&store)?;
         }
-        // Another release than the order's may be trusted, but never one that is not published.
+        // A release other than the order's may be trusted, but never an unpublished one.
         let own = Digest::of(proof.manifest.as_bytes());
         if own != self.wanted && self.store.check(&proof, own, NOW).is_ok() {
             return Err("a release that was never published is trusted".into());
         }
         Ok(true)
     }
-    /// One file alone, as a first root, a next root, and a list of targets.
+    /// Parses a single file as a first root, a next root, and a list of targets.
     fn file(&self, input: &[u8]) -> Result<bool, String> {
         let Ok(text) = std::str::from_utf8(input) else { return Ok(false) };
         let enrolled = TrustStore::enrol(text, Digest::of(input));
@@ -70,11 +71,11 @@ impl Truth {
         ensure(!published || signed_part(text) == self.targets, "a forged list of targets is trusted")?;
         Ok(enrolled.is_ok() | published)
     }
-    /// What a machine keeps is a true root, and comes back from its database as it was.
+    /// Verifies that a machine stores a valid root and restores it from its database unchanged.
     fn kept(&self, store: &TrustStore) -> Result<(), String> {
         ensure(self.roots.contains(&signed_part(store.root())), "a forged root is trusted")?;
         let text = serde_json::to_vec(store).map_err(|error| error.to_string())?;
         let again: TrustStore = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-        ensure(again == *store, "what is kept is not what was learnt")
+        ensure(again == *store, "the stored state differs from the verified one")
     }
 }

@@ -1,4 +1,4 @@
-//! The targets: one for each kind of foreign bytes, with what must be true of whatever it takes for valid.
+//! The fuzz targets: one for each kind of untrusted bytes, with the invariants of whatever it accepts.
 
 mod bodies;
 mod certificates;
@@ -15,20 +15,20 @@ use crate::corpus::Seed;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
 
-/// Whether an input was taken for valid; or the invariant that it breaks.
+/// Whether an input was accepted, or the invariant that it breaks.
 pub(crate) type Verdict = Result<bool, String>;
 /// Runs one input.
 pub(crate) type Check = Box<dyn Fn(&[u8]) -> Verdict>;
 
-/// A target.
+/// A fuzz target.
 pub(crate) struct Target {
-    /// Its name, and its corpus' folder.
+    /// The name of the target and of its corpus folder.
     pub(crate) name: &'static str,
-    /// Makes the check from the corpus, where targets with signatures have their truth.
+    /// Creates the check from the corpus, which contains the valid documents for signed targets.
     pub(crate) prepare: fn(&[Seed]) -> Result<Check, String>,
 }
 
-/// All of them.
+/// All targets.
 pub(crate) const ALL: &[Target] = &[
     Target { name: "frames", prepare: |_| Ok(Box::new(frames::check)) },
     Target { name: "messages", prepare: |_| Ok(Box::new(messages::check)) },
@@ -42,17 +42,17 @@ pub(crate) const ALL: &[Target] = &[
     Target { name: "bodies", prepare: |_| Ok(Box::new(bodies::check)) },
 ];
 
-/// A broken invariant unless `holds`.
+/// Returns `what` as a broken invariant unless the condition is true.
 fn ensure(holds: bool, what: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what.to_owned()) }
 }
 
-/// The value, if the bytes are its JSON; written and read again it must be the same.
+/// Parses the bytes as JSON and verifies that the value survives a round trip. Returns `None` for other bytes.
 fn json<T: Serialize + DeserializeOwned + PartialEq + Debug>(input: &[u8]) -> Result<Option<T>, String> {
     let Ok(value) = serde_json::from_slice::<T>(input) else { return Ok(None) };
-    let text = serde_json::to_vec(&value).map_err(|error| format!("was read but cannot be written: {error}"))?;
+    let text = serde_json::to_vec(&value).map_err(|error| format!("was parsed but cannot be serialised: {error}"))?;
     let again: T =
-        serde_json::from_slice(&text).map_err(|error| format!("what was written cannot be read: {error}"))?;
-    ensure(again == value, "written and read again it is another value")?;
+        serde_json::from_slice(&text).map_err(|error| format!("the serialised value cannot be parsed: {error}"))?;
+    ensure(again == value, "the value changes in a round trip")?;
     Ok(Some(value))
 }

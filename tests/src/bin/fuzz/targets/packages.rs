@@ -1,5 +1,5 @@
-//! Package files as people carry them: whatever is changed, only what the publishers signed is believed, and no length in
-//! the file is believed before that (rule T9).
+//! Fuzz target: package files. After any change, only what the publishers signed may be trusted, and no length in the
+//! file may be trusted before that (rule T9).
 
 use super::{Check, ensure};
 use crate::corpus::{self, Seed};
@@ -12,20 +12,20 @@ use banyan_trust::{
 /// The time of the corpus.
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
-/// The one true package, and a machine that knows its publishers.
+/// The one valid package, and a machine that knows its publishers.
 struct Truth {
     store: TrustStore,
     head: Head,
 }
 
-/// Reads the true package.
+/// Reads the valid package.
 pub(super) fn prepare(seeds: &[Seed]) -> Result<Check, String> {
     let mut bytes = corpus::named(seeds, "hello.banyan")?;
     let head = Head::read(&mut bytes).map_err(|error| format!("hello.banyan: {error}"))?;
     let first = head.roots.first().ok_or("hello.banyan has no root")?;
     let store = TrustStore::enrol(first, Digest::of(first.as_bytes())).map_err(|error| error.to_string())?;
     let truth = Truth { store, head };
-    ensure(truth.believes(&truth.head)?, "hello.banyan is not believed")?;
+    ensure(truth.believes(&truth.head)?, "hello.banyan is not trusted")?;
     Ok(Box::new(move |input| truth.check(input)))
 }
 
@@ -33,11 +33,11 @@ impl Truth {
     fn check(&self, input: &[u8]) -> Result<bool, String> {
         let mut rest = input;
         let Ok(head) = Head::read(&mut rest) else { return Ok(false) };
-        ensure(input.len() - rest.len() <= limits::PACKAGE_HEAD_BYTES + 21, "a head longer than any may be")?;
-        let written = head.encode().map_err(|error| format!("a head cannot be written: {error}"))?;
-        let again =
-            Head::read(&mut written.as_slice()).map_err(|error| format!("a head cannot be read again: {error}"))?;
-        ensure(again == head, "written and read again it is another head")?;
+        ensure(input.len() - rest.len() <= limits::PACKAGE_HEAD_BYTES + 21, "a head exceeds the maximum length")?;
+        let written = head.encode().map_err(|error| format!("a head cannot be serialised: {error}"))?;
+        let again = Head::read(&mut written.as_slice())
+            .map_err(|error| format!("a serialised head cannot be parsed: {error}"))?;
+        ensure(again == head, "the head changes in a round trip")?;
         self.believes(&head)?;
         Ok(true)
     }
@@ -45,9 +45,9 @@ impl Truth {
         let Ok((release, store)) = self.store.check_signed(&head.roots, &head.targets, &head.manifest, NOW) else {
             return Ok(false);
         };
-        ensure(head.manifest == self.head.manifest, "a manifest that was never published is believed")?;
-        ensure(release.manifest_digest() == Digest::of(head.manifest.as_bytes()), "another manifest is believed")?;
-        ensure(store.versions().targets >= self.store.versions().targets, "a floor fell")?;
+        ensure(head.manifest == self.head.manifest, "a manifest that was never published is trusted")?;
+        ensure(release.manifest_digest() == Digest::of(head.manifest.as_bytes()), "a different manifest is trusted")?;
+        ensure(store.versions().targets >= self.store.versions().targets, "a minimum version fell")?;
         let sizes: u64 = artifacts(release.manifest()).iter().map(|artifact| artifact.size).sum();
         ensure(sizes > 0, "a package without bytes")?;
         let name = file_name(release.manifest());

@@ -1,4 +1,5 @@
-//! What the server signs: nothing but what it signed is believed, as nothing but the kind it signed (rule S1).
+//! Fuzz target: documents signed by the server. Only what it signed may be accepted, and only as the kind it signed
+//! (rule S1).
 
 use super::{Check, ensure, json};
 use crate::corpus::{self, Seed};
@@ -8,7 +9,7 @@ use banyan_proto::{
 };
 use std::fmt::Debug;
 
-/// Reads the keys, and the documents that were truly signed with them.
+/// Reads the keys, and the documents that were signed with them.
 pub(super) fn prepare(seeds: &[Seed]) -> Result<Check, String> {
     let keys: KeyRing = corpus::json(seeds, "keys.json")?;
     let order = Kind::<Order>::read(seeds, "order.json", &keys)?;
@@ -23,7 +24,7 @@ pub(super) fn prepare(seeds: &[Seed]) -> Result<Check, String> {
     }))
 }
 
-/// The one true document of a kind.
+/// The one valid document of a kind.
 struct Kind<T> {
     signed: Signed<T>,
     document: T,
@@ -39,11 +40,11 @@ impl<T: Document + PartialEq + Debug> Kind<T> {
         let Some(signed) = json::<Signed<T>>(input)? else { return Ok(false) };
         match signed.verify(keys) {
             Ok(document) => {
-                ensure(document == self.document, "a forged document is believed")?;
-                ensure(signed.fingerprint() == self.signed.fingerprint(), "a changed envelope is believed")?;
+                ensure(document == self.document, "a forged document is accepted")?;
+                ensure(signed.fingerprint() == self.signed.fingerprint(), "a modified envelope is accepted")?;
             }
-            // The other kinds of the corpus fail at the signature, because the kind is signed too.
-            Err(SignatureError::Unreadable(_)) => return Err("a forged signature is taken for a true one".into()),
+            // Documents of the other kinds in the corpus fail at the signature, because the signature covers the kind.
+            Err(SignatureError::Unreadable(_)) => return Err("a forged signature is accepted".into()),
             Err(SignatureError::UnknownKey(_) | SignatureError::WrongSignature) => {}
         }
         Ok(true)

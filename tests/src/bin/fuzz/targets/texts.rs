@@ -1,4 +1,5 @@
-//! Short texts that people paste or that stand in documents: join codes, ids, codes, keys, chunk hashes, profiles.
+//! Fuzz target: short texts that people paste or that appear in documents: join codes, ids, codes, keys, chunk hashes,
+//! profiles.
 
 use super::{Verdict, ensure};
 use banyan_proto::{
@@ -7,7 +8,7 @@ use banyan_proto::{
 };
 use std::{fmt::Display, str::FromStr};
 
-/// Reads the text as each of them.
+/// Parses the text as each of them.
 pub(super) fn check(input: &[u8]) -> Verdict {
     let Ok(text) = std::str::from_utf8(input) else { return Ok(false) };
     let ids = one_form::<MachineId>(text)? | one_form::<DeploymentId>(text)? | one_form::<Digest>(text)?;
@@ -15,23 +16,23 @@ pub(super) fn check(input: &[u8]) -> Verdict {
     let mut parsed = ids | strings;
     if let Ok(code) = text.parse::<JoinCode>() {
         parsed = true;
-        ensure(code.to_string().parse() == Ok(code), "a join code written and read again is another one")?;
+        ensure(code.to_string().parse() == Ok(code), "a join code changes in a round trip")?;
     }
     if let Ok(profile) = toml::from_str::<Profile>(text) {
         parsed = true;
-        let written = toml::to_string(&profile).map_err(|error| format!("a profile cannot be written: {error}"))?;
-        ensure(toml::from_str(&written) == Ok(profile), "a profile written and read again is another one")?;
+        let written = toml::to_string(&profile).map_err(|error| format!("a profile cannot be serialised: {error}"))?;
+        ensure(toml::from_str(&written) == Ok(profile), "a profile changes in a round trip")?;
     }
     Ok(parsed)
 }
 
-/// An id has one text form only: two texts for one thing would be two entries in a table.
+/// Verifies that an id has only one text form: a second form would be a second entry in a table.
 fn one_form<T: FromStr + Display>(text: &str) -> Verdict {
     let Ok(id) = text.parse::<T>() else { return Ok(false) };
     ensure(id.to_string() == text, "an id has a second text form").map(|()| true)
 }
 
-/// The same, for what only JSON documents hold.
+/// Does the same for values that occur only in JSON documents.
 fn string<T: TryFrom<String> + Into<String>>(text: &str) -> Verdict {
     let Ok(value) = T::try_from(text.to_owned()) else { return Ok(false) };
     let written: String = value.into();
