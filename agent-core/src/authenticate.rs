@@ -2,11 +2,11 @@
 
 use crate::{
     epoch::{Epoch, EpochError},
-    installer::{Job, WithoutRestore},
     orders::HeldOrder,
     server_api::{CallError, ServerApi},
     state::{State, StateError},
 };
+use banyan_install_helper::{Job, WithoutRestore};
 use banyan_proto::{
     GoAhead, KeyRing, MachineId, Order, Reason, Receipt, Signed, UnixSeconds,
     api::{ReceiptRequest, Way},
@@ -61,7 +61,7 @@ impl AuthenticateError {
 ///
 /// ```compile_fail
 /// use agent_core::authenticate::AuthenticArtifact;
-/// use agent_core::installer::Job;
+/// use banyan_install_helper::Job;
 /// fn forge(file: std::fs::File, order: banyan_proto::Order, job: Job, since: std::time::Instant) -> AuthenticArtifact {
 ///     AuthenticArtifact { file, order, job, since }
 /// }

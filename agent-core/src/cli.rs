@@ -7,11 +7,8 @@ use crate::{
     catalogue::Shelf,
     check_in,
     epoch::Epoch,
-    folder::{self, Group},
     identity,
     install::{self, Install},
-    installer::client::Launcher,
-    local::Sessions,
     offer::OfferStage,
     orders::{Orders, lock},
     people::{
@@ -24,8 +21,13 @@ use crate::{
     state::{Enrolment, State},
 };
 use anyhow::{Context, bail};
-use banyan_machine::{Config, io::Input};
+use banyan_install_helper::client::Launcher;
+use banyan_local_api::{
+    Sessions,
+    folder::{self, Group},
+};
 use banyan_proto::{MachineId, Reason, UnixSeconds, api::ApiError, join::JoinCode, local::Mode};
+use banyan_swarm::{Config, io::Input};
 use banyan_wire::{
     connection::{self, TlsPair},
     node::{self, NodeConfig, NodeHandle},
@@ -67,7 +69,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub install_root: PathBuf,
     /// Command that starts the installer with rights the agent does not have, such as `sudo -n
-    /// /usr/lib/banyan/banyan-installer`
+    /// /usr/lib/banyan/banyan-install-helper`
     #[arg(long, value_name = "COMMAND")]
     pub installer: Option<String>,
     /// Data folder of the installer [default: DIR/installer of --data]
@@ -103,7 +105,7 @@ pub struct Args {
 /// When the agent cannot start: folder, database, identity or address. The error says what was tried and what to do.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     // Run at low priority until something is urgent.
-    crate::priority::give_way(true);
+    banyan_install_helper::priority::give_way(true);
     let folders = Folders::make(&args)?;
     let state = Arc::new(
         State::open(&folders.data.join("agent.redb"))
@@ -300,7 +302,7 @@ fn assemble(
         server: enrolment.server,
         keys: enrolment.keys.clone(),
         epoch: Arc::clone(&epoch),
-        platform: identity::platform(),
+        platform: banyan_proto::platform::platform(),
         folder: folders.content.clone(),
         state: Arc::clone(&state),
         orders: Arc::clone(&orders),

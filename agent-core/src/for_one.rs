@@ -3,13 +3,13 @@
 //! it is an ordinary order.
 
 use crate::agent::Agent;
-use banyan_machine::io::Input;
 use banyan_proto::{
     DeploymentId, Digest, KeyRing, Order, Reason, Signed,
     api::{ApiError, Help},
     peer::OfferReply,
     schedule::{Stage, Wish},
 };
+use banyan_swarm::io::Input;
 use std::sync::Arc;
 use tracing::{info, warn};
 
@@ -56,7 +56,9 @@ impl Agent {
 fn not_taken(reply: OfferReply) -> ApiError {
     match reply {
         OfferReply::Refused { reason, detail } => refused(reason, detail),
-        OfferReply::Deferred { reason } | OfferReply::ReceivesOnly { reason } => refused(reason, reason.for_user().what),
+        OfferReply::Deferred { reason } | OfferReply::ReceivesOnly { reason } => {
+            refused(reason, reason.for_user().what)
+        }
         OfferReply::Accepted => refused(Reason::InternalError, "the order was accepted but is missing"),
     }
 }

@@ -14,12 +14,6 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use std::{fs, io::Write, net::SocketAddr, path::Path};
 
-/// Returns the platform's name, as used in manifests.
-#[must_use]
-pub fn platform() -> String {
-    format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
-}
-
 /// Returns the program name and version, as reported to others.
 #[must_use]
 pub fn software() -> String {
@@ -86,7 +80,7 @@ pub async fn enrol(
         secret: data_encoding::HEXLOWER.encode(&code.secret),
         csr: signing_request(key)?,
         label: label.to_owned(),
-        platform: platform(),
+        platform: banyan_proto::platform::platform(),
         addresses,
         software: software(),
     };

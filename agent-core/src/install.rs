@@ -1,13 +1,10 @@
 //! The install stage: gives the installer process the authentic artifact as an open file, with all signed documents
 //! about it, and returns its result. The installer checks everything itself.
 
-use crate::{
-    authenticate::AuthenticArtifact,
-    installer::{
-        Enrolled, Finished, Job, Outcome,
-        client::{self, BelieveError, Launcher},
-    },
-    state::Enrolment,
+use crate::{authenticate::AuthenticArtifact, state::Enrolment};
+use banyan_install_helper::{
+    Enrolled, Finished, Job, Outcome,
+    client::{self, BelieveError, Launcher},
 };
 use banyan_proto::Reason;
 use banyan_trust::TrustStore;
@@ -74,7 +71,7 @@ impl Install {
 /// When the system does not report the path of this program.
 pub fn launcher(command: Option<&str>, folder: &Path, root: &Path, jobs: &Path) -> io::Result<Launcher> {
     let this = std::env::current_exe()?;
-    let beside = this.with_file_name(format!("banyan-installer{}", std::env::consts::EXE_SUFFIX));
+    let beside = this.with_file_name(format!("banyan-install-helper{}", std::env::consts::EXE_SUFFIX));
     let mut words = command.unwrap_or_default().split_whitespace();
     let (program, mut arguments): (_, Vec<OsString>) = match words.next() {
         Some(program) => (program.into(), words.map(OsString::from).collect()),

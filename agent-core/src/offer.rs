@@ -8,10 +8,10 @@ use crate::{
     orders::{HeldOrder, Orders},
     state::{State, StateError, StripeOffer},
 };
-use banyan_machine::io::TrustedOffer;
 use banyan_proto::{
     DeploymentId, KeyRing, MachineId, Order, Reason, UnixSeconds, limits, manifest::Manifest, peer::Offer,
 };
+use banyan_swarm::io::TrustedOffer;
 use banyan_trust::{TrustError, TrustStore};
 use std::{
     path::{Path, PathBuf},

@@ -1,7 +1,6 @@
 //! The orders that this machine has accepted, and the last known addresses of the machines in them.
 
 use crate::state::{OrderRecord, State, StateError, StripeOffer};
-use banyan_machine::io::{StripeId, TrustedOffer};
 use banyan_proto::{
     AddressHint, AddresseeList, Artifact, DeploymentId, KeyRing, MachineId, Membership, Order, Proof, Reason, Receipt,
     Signed,
@@ -9,6 +8,7 @@ use banyan_proto::{
     order::Spread,
     peer::{Offer, Pull, PullReply, ReleaseProof},
 };
+use banyan_swarm::io::{StripeId, TrustedOffer};
 use banyan_wire::{content::ArtifactFile, verify::VerifiedArtifact};
 use std::{
     collections::{BTreeMap, HashMap},

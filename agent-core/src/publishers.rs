@@ -2,11 +2,11 @@
 //! and withdrawn releases (rules T7, T8). The server only announces news; the signed metadata proves itself.
 
 use crate::{agent::Agent, orders::lock, server_api::CallError, state::StateError};
-use banyan_machine::io::Input;
 use banyan_proto::{
     DeploymentId, Reason, UnixSeconds,
     api::{Event, PublisherVersions},
 };
+use banyan_swarm::io::Input;
 use banyan_trust::{TrustError, TrustStore, TrustedMetadata};
 use std::{
     sync::Arc,

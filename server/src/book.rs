@@ -1,8 +1,8 @@
 //! The active orders, in memory, for offers, pulls and receipts. An order is active until it expires.
 
 use crate::{artifacts::Artifacts, store::DeploymentRow, tree::Tree};
-use banyan_machine::io::{StripeId, TrustedOffer};
 use banyan_proto::{AddresseeList, Artifact, DeploymentId, MachineId, Manifest, Proof};
+use banyan_swarm::io::{StripeId, TrustedOffer};
 use banyan_wire::content::ArtifactFile;
 use std::{
     collections::HashMap,

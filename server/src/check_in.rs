@@ -1,12 +1,12 @@
 //! Check-in: the long poll that tells machines of orders and revocations, and help for a machine that got no offer.
 
 use crate::{boots::Heard, enrol::check_text, nms::Nms, refusal::Refusal, registry::reachable, store::MachineRow};
-use banyan_machine::io::StripeId;
 use banyan_proto::{
     DeploymentId, MachineId, Reason,
     api::{CheckIn, CheckInReply, Expected, Help},
     limits,
 };
+use banyan_swarm::io::StripeId;
 use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
 

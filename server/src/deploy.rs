@@ -8,12 +8,12 @@ use crate::{
     store::{AddresseeRow, Counter, DeploymentRow, MachineRow, NewDeployment},
 };
 use axum::http::StatusCode;
-use banyan_machine::io::Input;
 use banyan_proto::{
     Artifact, DeploymentId, MachineId, Manifest, Order, Reason,
     admin::{Deploy, Deployed, DeploymentState, Selection, Stage},
     limits,
 };
+use banyan_swarm::io::Input;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
 use tracing::{error, info};
@@ -154,7 +154,11 @@ impl Nms {
                 for name in names {
                     let row = self.one_machine(name)?;
                     if let Some(reason) = row.out() {
-                        let detail = format!("{name}: {}; exclude it, or: {}", reason.for_admin().what, reason.for_admin().advice);
+                        let detail = format!(
+                            "{name}: {}; exclude it, or: {}",
+                            reason.for_admin().what,
+                            reason.for_admin().advice
+                        );
                         return Err(unprocessable(reason, detail));
                     }
                     if !machines.iter().any(|other: &MachineRow| other.id == row.id) {

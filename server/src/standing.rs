@@ -48,7 +48,9 @@ impl Nms {
     pub(crate) async fn readmit(&self, machine: MachineId) -> Result<(), Refusal> {
         match self.registry.out(machine) {
             None => Err(Refusal::conflict(Reason::BadRequest, "this machine is not quarantined")),
-            Some(reason @ (Reason::Revoked | Reason::Retired)) => Err(Refusal::conflict(reason, reason.for_admin().what)),
+            Some(reason @ (Reason::Revoked | Reason::Retired)) => {
+                Err(Refusal::conflict(reason, reason.for_admin().what))
+            }
             Some(_) => {
                 self.store.set_aside(machine, None).await?;
                 self.registry.set_aside(machine, None);

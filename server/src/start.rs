@@ -20,8 +20,8 @@ use crate::{
     store::{Counter, Machines as _, Policies as _, Sqlite, StoreError},
     swarm::Swarm,
 };
-use banyan_machine::Config;
 use banyan_proto::{MachineId, ServerEpoch, UnixSeconds, admin::Profile};
+use banyan_swarm::Config;
 use banyan_wire::{
     node::{self, NodeConfig},
     tls::{Crl, IdentityError},

@@ -2,13 +2,13 @@
 //! with the same loop that machines run. It requests nothing.
 
 use crate::nms::Nms;
-use banyan_machine::io::{Action, StripeId, TrustedOffer};
 use banyan_proto::{
     AddresseeList, DeploymentId, MachineId, Membership, Proof, Reason, RollingCode,
     api::Event,
     limits,
     peer::{Confirm, Offer, OfferReply, Pull, PullReply, ReleaseProof},
 };
+use banyan_swarm::io::{Action, StripeId, TrustedOffer};
 use banyan_wire::{content::ArtifactFile, host::Host, node::NodeHandle, tls::Crl};
 use std::{net::SocketAddr, sync::Arc};
 use tracing::{debug, error};

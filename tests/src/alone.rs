@@ -45,7 +45,7 @@ impl Alone {
         let folder = TempDir::with_prefix("banyan-alone-").expect("a temporary folder can be created");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("the folder's mode can be set");
         // That user may not read the build folder.
-        for name in ["banyan-agent", "banyan-installer"] {
+        for name in ["banyan-agent", "banyan-install-helper"] {
             fs::copy(programs::folder().join(name), folder.path().join(name)).expect("the programs are built");
         }
         let home = folder.path().join("home");

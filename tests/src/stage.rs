@@ -59,7 +59,7 @@ impl Stage {
         let stage = Self::begin(Some(user));
         let folder = stage.path("programs");
         fs::create_dir(&folder).expect("the folder is accessible");
-        for name in ["banyan-tray", "banyan-window", "banyan-agent", "banyan-installer"] {
+        for name in ["banyan-tray", "banyan-window", "banyan-agent", "banyan-install-helper"] {
             fs::copy(programs::folder().join(name), folder.join(name)).expect("the programs are built");
         }
         stage

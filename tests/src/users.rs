@@ -43,7 +43,7 @@ impl Mia {
     #[must_use]
     pub fn sits_at(world: &mut World, which: usize) -> Self {
         let user = 41_001;
-        let folder = TempDir::with_prefix("banyan-machine-").expect("a temporary folder can be created");
+        let folder = TempDir::with_prefix("banyan-swarm-").expect("a temporary folder can be created");
         fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("the folder's mode can be set");
         let (socket, sessions) = (folder.path().join("run/agent.sock"), folder.path().join("sessions"));
         fs::create_dir(&sessions).expect("the folder is accessible");

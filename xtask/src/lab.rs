@@ -80,7 +80,7 @@ fn measure(options: &Options, programs: Option<&Path>, report: &mut Report) -> R
     }
 }
 
-/// Returns the folder with `banyan`, `banyan-agent` and `banyan-installer`. Builds them unless a folder was given.
+/// Returns the folder with `banyan`, `banyan-agent` and `banyan-install-helper`. Builds them unless a folder was given.
 fn programs(options: &Options) -> Result<PathBuf> {
     let folder = match &options.bin_dir {
         Some(folder) => std::path::absolute(folder)?,
@@ -90,7 +90,7 @@ fn programs(options: &Options) -> Result<PathBuf> {
             target_dir()?.join(&options.profile)
         }
     };
-    match ["banyan", "banyan-agent", "banyan-installer"].iter().find(|name| !folder.join(name).is_file()) {
+    match ["banyan", "banyan-agent", "banyan-install-helper"].iter().find(|name| !folder.join(name).is_file()) {
         Some(name) => bail!("{name} is missing from {}", folder.display()),
         None => Ok(folder),
     }

@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
-//! use agent_core::local::{Client, Place};
+//! use banyan_local_api::{Client, Place};
 //! use banyan_fake_agent::{Fake, Scene};
 //!
 //! let place = Place::Own("/tmp/some-folder".into());
@@ -29,7 +29,7 @@ pub use catalogue::offered;
 pub use package::{PackageScene, package_file};
 pub use scene::Scene;
 
-use agent_core::local::{Backend, Body, Caller, Place, Report, caller, serve};
+use banyan_local_api::{Backend, Body, Caller, Place, Report, caller, serve};
 use banyan_proto::{
     DeploymentId, Digest, Reason, UnixSeconds,
     api::ApiError,

@@ -1,7 +1,7 @@
 //! Tests that every scene shows the state it is named after, and that the fake agent answers as the real agent does.
 
 use crate::{Fake, PackageScene, Scene, package_file};
-use agent_core::local::{Client, Place};
+use banyan_local_api::{Client, Place};
 use banyan_proto::{
     Reason, UnixSeconds,
     api::ApiError,
@@ -155,7 +155,7 @@ async fn a_package_is_shown_and_installed_or_refused_as_the_scene_says() {
             Reply::Ordered { order } if good => {
                 assert_eq!(sent, 3 << 20);
                 assert!(
-                    agent_core::local::Backend::snapshot(fake.as_ref())
+                    banyan_local_api::Backend::snapshot(fake.as_ref())
                         .updates
                         .iter()
                         .any(|update| update.order == order)

@@ -16,6 +16,7 @@ pub mod local;
 pub mod manifest;
 pub mod order;
 pub mod peer;
+pub mod platform;
 pub mod reason;
 pub mod schedule;
 pub mod signed;

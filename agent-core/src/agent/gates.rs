@@ -5,12 +5,12 @@ use crate::{
     orders::{HeldOrder, lock},
     people::{scene::Facts, signals::Sampler},
 };
-use banyan_machine::io::Input;
 use banyan_proto::{
     DeploymentId, Reason,
     schedule::{Gate, GiveWay, Pace, Stage},
 };
 use banyan_schedule::{decide, give_way, rates};
+use banyan_swarm::io::Input;
 use std::collections::{BTreeMap, BTreeSet};
 
 type May = Result<(), Reason>;

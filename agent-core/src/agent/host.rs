@@ -2,12 +2,12 @@
 
 use super::Agent;
 use crate::orders::lock;
-use banyan_machine::io::{Action, StripeId, TrustedOffer};
 use banyan_proto::{
     AddresseeList, DeploymentId, MachineId, Membership, Proof, Reason,
     api::Event,
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
 };
+use banyan_swarm::io::{Action, StripeId, TrustedOffer};
 use banyan_wire::{content::ArtifactFile, host::Host, node::NodeHandle, tls::Crl};
 use std::{net::SocketAddr, sync::Arc};
 use tracing::warn;

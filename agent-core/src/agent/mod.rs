@@ -19,8 +19,8 @@ use crate::{
     server_api::{CallError, ServerApi, bars},
     state::State,
 };
-use banyan_machine::io::Input;
 use banyan_proto::{DeploymentId, MachineId, Reason, UnixSeconds, api::ApiError};
+use banyan_swarm::io::Input;
 use banyan_wire::{
     connection::TlsPair,
     node::NodeHandle,

@@ -2,8 +2,8 @@
 
 use super::Agent;
 use crate::{epoch::EpochError, orders::lock, server_api::CallError};
-use banyan_machine::io::Input;
 use banyan_proto::{Reason, ServerEpoch, Signed, api::ApiError};
+use banyan_swarm::io::Input;
 use tracing::warn;
 
 impl Agent {

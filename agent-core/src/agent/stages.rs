@@ -3,17 +3,17 @@
 use super::Agent;
 use crate::{
     authenticate::AuthenticateError,
-    installer::Outcome,
     orders::{HeldOrder, lock},
     server_api::CallError,
 };
-use banyan_machine::io::{Input, TrustedOffer};
+use banyan_install_helper::Outcome;
 use banyan_proto::{
     DeploymentId, MachineId, Reason, UnixSeconds,
     api::Event,
     order::Spread,
     peer::{Offer, OfferReply},
 };
+use banyan_swarm::io::{Input, TrustedOffer};
 use banyan_wire::content::ContentError;
 use std::{sync::Arc, time::Instant};
 use tracing::{info, warn};

@@ -14,7 +14,8 @@ mod take;
 
 pub(crate) use look::{Looked, look, look_alone};
 
-use crate::{agent::Agent, for_one::refused, local::Body, orders::lock, server_api::CallError};
+use crate::{agent::Agent, for_one::refused, orders::lock, server_api::CallError};
+use banyan_local_api::Body;
 use banyan_proto::{
     DeploymentId, Digest, Reason, UnixSeconds,
     api::{ApiError, PackageRequest},

@@ -1,7 +1,8 @@
 //! Receives a package file from a local program and stores only signed content in the content folder.
 
 use super::Looked;
-use crate::{for_one::refused, local::Body, offer::free_bytes};
+use crate::{for_one::refused, offer::free_bytes};
+use banyan_local_api::Body;
 use banyan_proto::{Artifact, DeploymentId, Digest, Manifest, Reason, api::ApiError, limits};
 use banyan_trust::package::{MAGIC, artifacts};
 use banyan_wire::{content::ArtifactFile, verify::VerifiedChunk};

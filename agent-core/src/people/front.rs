@@ -5,9 +5,9 @@ use super::{People, scene::Meters, signals::screens};
 use crate::{
     agent::Agent,
     by_hand::alone::Alone,
-    local::{Backend, Body, Caller, Place, Report, Sessions, serve},
     orders::{HeldOrder, lock},
 };
+use banyan_local_api::{Backend, Body, Caller, Place, Report, Sessions, serve};
 use banyan_proto::{
     DeploymentId, Digest, Reason,
     api::ApiError,

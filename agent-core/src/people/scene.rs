@@ -155,7 +155,7 @@ fn about(agent: Option<&Agent>, label: &str, mode: Mode, zone: &jiff::tz::TimeZo
     About {
         label: label.to_owned(),
         software: crate::identity::software(),
-        platform: crate::identity::platform(),
+        platform: banyan_proto::platform::platform(),
         mode,
         listen: agent.map(|agent| agent.listen),
         enrolled: agent.map(|agent| Enrolled {

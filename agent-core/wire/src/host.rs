@@ -4,11 +4,11 @@
 //! database or the server's API is behind this trait.
 
 use crate::{content::ArtifactFile, node::NodeHandle};
-use banyan_machine::io::{Action, StripeId, TrustedOffer};
 use banyan_proto::{
     AddresseeList, DeploymentId, MachineId, Membership, Proof, Reason,
     peer::{Offer, OfferReply, Pull, PullReply},
 };
+use banyan_swarm::io::{Action, StripeId, TrustedOffer};
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
 /// The program around the event loop.

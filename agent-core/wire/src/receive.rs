@@ -8,12 +8,12 @@ use crate::{
     socket::Expected,
     verify::VerifiedChunk,
 };
-use banyan_machine::io::{Link, StripeId};
 use banyan_proto::{
     Reason,
     frame::{self, Frame, FrameError},
     peer::Control,
 };
+use banyan_swarm::io::{Link, StripeId};
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},

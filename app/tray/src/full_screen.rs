@@ -4,8 +4,8 @@
 //! A thread sleeps until the active window or its state changes. Wayland does not show one program what others do. Under
 //! Wayland only X11 programs are detected, so there "no full-screen program" means "unknown".
 
-use banyan_face::Line;
 use banyan_proto::local::Request;
+use banyan_ui_common::Line;
 use std::thread;
 use x11rb::{
     connection::Connection,

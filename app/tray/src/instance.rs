@@ -4,7 +4,7 @@
 //! The system releases the lock however the process ends, so no leftover file can keep a tray from starting.
 
 use anyhow::{Context, Result};
-use banyan_face::Show;
+use banyan_ui_common::Show;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, Name, Stream, ToFsName, prelude::*};
 use std::{
     fs::{File, TryLockError},

@@ -17,8 +17,8 @@ mod own_agent;
 mod sni;
 mod window;
 
-use banyan_face::{Clock, Line, Page, Preferences, Show, View, texts};
 use banyan_proto::{UnixSeconds, local::Right};
+use banyan_ui_common::{Clock, Line, Page, Preferences, Show, View, texts};
 use clap::{Parser, Subcommand};
 use instance::Start;
 use std::{
@@ -34,7 +34,7 @@ use window::Ended;
 #[command(name = "banyan-tray", version)]
 struct Cli {
     /// Socket of the Banyan agent
-    #[arg(long, value_name = "PATH", default_value_os_t = banyan_face::system_socket())]
+    #[arg(long, value_name = "PATH", default_value_os_t = banyan_ui_common::system_socket())]
     socket: PathBuf,
     /// Personal mode: run an agent without root, in your own folders
     ///

@@ -1,16 +1,16 @@
 //! The tray as comparable data: icon, tooltip and menu, as a pure function of the agent's data. Tests compare it;
 //! [`crate::sni`] draws it.
 
-use banyan_face::{
+use banyan_proto::{
+    local::{Headline, Request, Right, Snapshot, Update, UpdateState, When},
+    schedule::{Kind, Stage, Why, Window, Wish},
+};
+use banyan_ui_common::{
     Clock, Page, View,
     choices::pauses,
     crown::{Crown, Sign},
     glance::glance,
     texts,
-};
-use banyan_proto::{
-    local::{Headline, Request, Right, Snapshot, Update, UpdateState, When},
-    schedule::{Kind, Stage, Why, Window, Wish},
 };
 
 /// Everything that the tray shows.

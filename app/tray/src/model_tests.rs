@@ -1,11 +1,11 @@
 //! Tests of the tray's data in each state of the computer.
 
 use super::*;
-use banyan_face::sample;
 use banyan_proto::{
     local::Link,
     schedule::{Choice, Gate, Pause},
 };
+use banyan_ui_common::sample;
 
 fn view(snapshot: Snapshot) -> View {
     View { snapshot: Some(snapshot), rights: vec![Right::See, Right::Choose], ..View::default() }

@@ -1,7 +1,7 @@
 //! The tray icon on Linux: a StatusNotifierItem on the session bus. It draws what [`crate::model`] describes.
 
 use crate::model::{Action, Item, Tray as Model};
-use banyan_face::{crown, texts};
+use banyan_ui_common::{crown, texts};
 use ksni::{
     Category, Icon, MenuItem, OfflineReason, Status, ToolTip,
     blocking::{Handle, TrayMethods},
@@ -72,7 +72,7 @@ impl ksni::Tray for Shown {
         ToolTip { title: texts::PRODUCT.to_owned(), description: self.model.status.clone(), ..ToolTip::default() }
     }
     fn activate(&mut self, _x: i32, _y: i32) {
-        self.say(Said::Pressed(Action::Open(banyan_face::Page::Updates)));
+        self.say(Said::Pressed(Action::Open(banyan_ui_common::Page::Updates)));
     }
     fn menu(&self) -> Vec<MenuItem<Self>> {
         self.model.menu.iter().map(entry).collect()

@@ -1,7 +1,7 @@
 //! Starts the window as a process of its own. That keeps the tray small, and a crash in a graphics driver ends only the
 //! window. Errors of the window are reported to the tray, because people do not see its standard error.
 
-use banyan_face::{Page, SHOWN, Show};
+use banyan_ui_common::{Page, SHOWN, Show};
 use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Write},

@@ -1,8 +1,8 @@
 //! The frame around the pages: navigation on the left, connection problems at the top, and the page itself.
 
 use crate::{pages, state::State, theme, theme::palette, widgets};
-use banyan_face::{Clock, Page, View, glance::Tone, texts};
 use banyan_proto::local::{Link, Request};
+use banyan_ui_common::{Clock, Page, View, glance::Tone, texts};
 use egui::{Button, CentralPanel, Frame, Margin, Panel, RichText, ScrollArea, Ui, vec2};
 use lucide_icons::Icon;
 

@@ -15,14 +15,14 @@ mod theme;
 mod week;
 mod widgets;
 
-use banyan_face::{
+use banyan_proto::UnixSeconds;
+use banyan_ui_common::{
     Clock, Line, Page, Preferences, SHOWN, Show,
     catalogue::{self, Got},
     crown,
     package::{self, Opening, Step},
     texts,
 };
-use banyan_proto::UnixSeconds;
 use clap::Parser;
 use state::State;
 use std::{
@@ -38,7 +38,7 @@ use std::{
 #[command(name = "banyan-window", version)]
 struct Cli {
     /// Socket of the Banyan agent
-    #[arg(long, value_name = "PATH", default_value_os_t = banyan_face::system_socket())]
+    #[arg(long, value_name = "PATH", default_value_os_t = banyan_ui_common::system_socket())]
     socket: PathBuf,
     /// Page to open
     #[arg(long, value_name = "PAGE", default_value = "updates", value_parser = page)]

@@ -1,12 +1,12 @@
 //! The state of the window: the open page, and edits that are not saved yet. All other data comes from the agent.
 
 use crate::week::Painted;
-use banyan_face::{Page, Preferences, catalogue::Shelf, package::Opening};
 use banyan_proto::{
     Digest,
     local::Request,
     schedule::{Choice, Window},
 };
+use banyan_ui_common::{Page, Preferences, catalogue::Shelf, package::Opening};
 
 /// The state of the window.
 pub(crate) struct State {

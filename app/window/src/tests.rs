@@ -1,11 +1,11 @@
 //! Tests of the window without a screen. Pages are drawn, read and pressed through the accessibility tree.
 
 use crate::{frame, state::State, theme};
-use banyan_face::{Page, View, sample, texts};
 use banyan_proto::{
     local::{Catalogue, Request, Right, Snapshot},
     schedule::{GiveWay, Stage, Window, Wish},
 };
+use banyan_ui_common::{Page, View, sample, texts};
 use egui::{Key, accesskit::Toggled, vec2};
 use egui_kittest::{
     Harness,
@@ -274,18 +274,18 @@ fn notices_of_what_comes_are_for_those_who_want_them() {
 }
 
 /// Opens a package file at this step.
-fn opened(step: banyan_face::package::Step) -> Harness<'static, Seen> {
+fn opened(step: banyan_ui_common::package::Step) -> Harness<'static, Seen> {
     let mut harness = at(Page::Updates, sample::busy(), TALL, egui::Theme::Light);
-    harness.state_mut().state.opening = Some(banyan_face::package::Opening {
+    harness.state_mut().state.opening = Some(banyan_ui_common::package::Opening {
         step,
-        ..banyan_face::package::Opening::new("/home/mia/drawing-3.1.banyan".into())
+        ..banyan_ui_common::package::Opening::new("/home/mia/drawing-3.1.banyan".into())
     });
     harness.run();
     harness
 }
 
-fn answer(scene: banyan_fake_agent::PackageScene) -> banyan_face::package::Step {
-    use banyan_face::package::Step;
+fn answer(scene: banyan_fake_agent::PackageScene) -> banyan_ui_common::package::Step {
+    use banyan_ui_common::package::Step;
     match scene.answer(sample::NOW) {
         Ok(package) => Step::Shown(Box::new(package)),
         Err(error) => Step::Refused(error),
@@ -332,7 +332,7 @@ fn a_signer_is_trusted_by_a_step_of_its_own() {
     let state = &harness.state().state;
     assert!(state.install && state.opening.as_ref().is_some_and(|opening| opening.consent));
     // The consent does not carry over to another file.
-    assert!(!banyan_face::package::Opening::new("other".into()).consent);
+    assert!(!banyan_ui_common::package::Opening::new("other".into()).consent);
     // There is no such step when the agent does not ask for consent.
     for scene in [PackageScene::New, PackageScene::Untrusted] {
         assert!(opened(answer(scene)).query_by_label(&texts::i_trust("Lakeside School IT")).is_none());
@@ -380,8 +380,8 @@ fn what_a_package_does_is_said_before_it_is_installed() {
 
 #[test]
 fn the_way_of_a_package_is_seen_to_its_end() {
-    use banyan_face::package::Step;
     use banyan_proto::local::UpdateState;
+    use banyan_ui_common::package::Step;
     let package = Box::new(banyan_fake_agent::PackageScene::New.answer(sample::NOW).expect("the scene has a package"));
     opened(Step::Sent(package.clone(), 37_000_000, 74_000_000)).get_by_label("Copied 37 MB of 74 MB");
     let mut harness = opened(Step::Ordered(package, sample::ready().order));
@@ -453,12 +453,12 @@ fn what_is_offered_is_shown_and_the_very_release_that_is_shown_is_asked_for() {
         assert!(harness.query_by_label(on_its_way_or_here).is_none());
     }
     // A requested release has no button; a refused one shows why.
-    harness.state_mut().state.shelf.got.insert(Digest([2; 32]), banyan_face::catalogue::Got::Asked);
+    harness.state_mut().state.shelf.got.insert(Digest([2; 32]), banyan_ui_common::catalogue::Got::Asked);
     harness.run();
     assert!(harness.query_by_label("Get Drawing 3.1").is_none());
     let detail = "the publishers have withdrawn this release of Drawing".to_owned();
     let error = banyan_proto::api::ApiError { reason: banyan_proto::Reason::Withdrawn, detail };
-    harness.state_mut().state.shelf.take(banyan_face::catalogue::Told::Got(Digest([2; 32]), Err(error)));
+    harness.state_mut().state.shelf.take(banyan_ui_common::catalogue::Told::Got(Digest([2; 32]), Err(error)));
     harness.run();
     harness.get_by_label("withdrawn");
     harness.get_by_label("The publishers have withdrawn this release of Drawing. Refresh to see what's available now.");

@@ -1,8 +1,8 @@
 //! Errors of the repository.
 
-use super::signing::SigningError;
 use banyan_proto::Reason;
 use banyan_trust::TrustError;
+use banyan_tuf_signing::SigningError;
 use std::{io, path::PathBuf};
 
 /// Why the repository refused a request, or could not carry it out.

@@ -17,7 +17,6 @@ mod disk;
 mod error;
 mod online;
 mod publish;
-pub mod signing;
 
 #[cfg(test)]
 mod tests;
@@ -230,7 +229,7 @@ impl Repository {
     /// Only publishers can renew these signatures, so callers should warn early.
     #[must_use]
     pub fn publisher_expires(&self) -> Option<UnixSeconds> {
-        let root = signing::parse_root(self.roots.last()?).ok()?.expires.as_second();
+        let root = banyan_tuf_signing::parse_root(self.roots.last()?).ok()?.expires.as_second();
         let root = UnixSeconds(u64::try_from(root).unwrap_or(0));
         Some(self.list.as_ref().map_or(root, |list| list.published.expires.min(root)))
     }

@@ -1,12 +1,9 @@
 //! The server's two online keys, which sign snapshot and timestamp and nothing else.
 
-use super::{
-    RepositoryError,
-    disk::Disk,
-    signing::{self, Ed25519KeyPair},
-};
+use super::{RepositoryError, disk::Disk};
 use banyan_proto::{SigningKey, UnixSeconds};
 use banyan_trust::Versions;
+use banyan_tuf_signing::{self as signing, Ed25519KeyPair};
 use std::num::NonZeroU64;
 use tough::{
     schema::{Hashes, Metafile, RoleType, Root, Snapshot, Timestamp},

@@ -1,11 +1,12 @@
 //! Changes to the repository: registers roots, publishes and withdraws releases, renews signatures.
 
-use super::{List, Live, Repository, RepositoryError, online, signing};
+use super::{List, Live, Repository, RepositoryError, online};
 use banyan_proto::{
     Digest, Manifest, UnixSeconds, limits,
     peer::{Metadata, ReleaseProof},
 };
 use banyan_trust::{Published, TrustError, TrustStore};
+use banyan_tuf_signing as signing;
 use std::sync::Arc;
 
 impl Repository {

@@ -1,12 +1,13 @@
 //! Tests of the repository with mistaken publishers, forged metadata and a disk that loses files. Results are verified
 //! with a machine's own checks.
 
-use super::{Repository, RepositoryError, signing};
+use super::{Repository, RepositoryError};
 use banyan_proto::{
     Digest, Manifest, Reason, SigningKey, UnixSeconds,
     peer::{Metadata, ReleaseProof},
 };
 use banyan_trust::{TrustError, TrustStore, fixture::manifest};
+use banyan_tuf_signing as signing;
 use std::{
     collections::{BTreeMap, HashMap},
     num::NonZeroU64,

@@ -4,7 +4,7 @@ use banyan_proto::{
     Artifact, Digest, Manifest, SigningKey, UnixSeconds,
     manifest::{ChunkHashes, InstallSpec, Kind},
 };
-use banyan_server::repository::signing;
+use banyan_tuf_signing as signing;
 use std::{
     collections::{BTreeMap, HashMap},
     num::NonZeroU64,

@@ -13,12 +13,12 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use banyan_face::texts;
     use banyan_tests::{
         process::{Memory, WakeUps, mib, ticks},
         programs,
         stage::{Stage, wait_for},
     };
+    use banyan_ui_common::texts;
     use std::{fs, time::Duration};
 
     /// How long an idle program is measured.

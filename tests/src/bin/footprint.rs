@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 fn main() {
     let mut world = World::start(3);
     println!("| what | figure |\n| --- | ---: |");
-    for program in ["banyan-agent", "banyan-installer", "banyan", "banyan-server"] {
+    for program in ["banyan-agent", "banyan-install-helper", "banyan", "banyan-server"] {
         let bytes = fs::metadata(programs::folder().join(program)).expect("the program is built").len();
         println!("| size of `{program}` (MiB) | {:.1} |", mib(bytes));
     }

@@ -17,7 +17,7 @@ impl Agent {
     pub(crate) fn plays(stage: &Stage, scene: Scene) -> Self {
         let runtime = Runtime::new().expect("the runtime can be created");
         let inside = runtime.enter();
-        let fake = Fake::start(&agent_core::local::Place::Own(stage.folder().to_owned()), scene);
+        let fake = Fake::start(&banyan_local_api::Place::Own(stage.folder().to_owned()), scene);
         drop(inside);
         Self { fake: fake.expect("the socket is free"), _runtime: runtime }
     }
@@ -25,12 +25,12 @@ impl Agent {
     pub(crate) fn shows(stage: &Stage, snapshot: Snapshot) -> Self {
         let agent = Self::plays(stage, Scene::Idle);
         agent.change(|shown| *shown = snapshot);
-        agent.set_catalogue(banyan_face::sample::catalogue());
+        agent.set_catalogue(banyan_ui_common::sample::catalogue());
         agent
     }
     /// Returns the agent's current snapshot.
     pub(crate) fn now(&self) -> Snapshot {
-        agent_core::local::Backend::snapshot(&*self.fake)
+        banyan_local_api::Backend::snapshot(&*self.fake)
     }
 }
 

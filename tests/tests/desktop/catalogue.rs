@@ -2,12 +2,12 @@
 //! button of its name, and a refusal appears beside it.
 
 use crate::{access::Access, agent::Agent};
-use banyan_face::{Page, sample, texts};
 use banyan_proto::{
     Digest,
     local::{Catalogue, Request, Right, UpdateState},
 };
 use banyan_tests::stage::{Stage, wait_for};
+use banyan_ui_common::{Page, sample, texts};
 
 fn looks(agent: &Agent) -> usize {
     agent.asked().iter().filter(|asked| **asked == Request::Catalogue).count()

@@ -1,12 +1,12 @@
 //! Tests the window without a mouse and without sight.
 
 use crate::{access::Access, agent::Agent};
-use banyan_face::{Page, sample, texts};
 use banyan_proto::{
     local::Request,
     schedule::{Stage as Of, Wish},
 };
 use banyan_tests::stage::{Stage, wait_for};
+use banyan_ui_common::{Page, sample, texts};
 
 #[test]
 fn it_is_pressed_without_seeing_it() {

@@ -5,7 +5,6 @@ use crate::{
     menu::Menu,
     notifications::{Notifications, Shown},
 };
-use banyan_face::{Preferences, texts};
 use banyan_fake_agent::Scene;
 use banyan_proto::{
     Reason, UnixSeconds,
@@ -13,6 +12,7 @@ use banyan_proto::{
     schedule::{Stage as Of, Wish},
 };
 use banyan_tests::stage::{Stage, wait_for};
+use banyan_ui_common::{Preferences, texts};
 use jiff::tz::TimeZone;
 use std::fs;
 

@@ -1,13 +1,13 @@
 //! Tests `banyan-tray --own-agent`: a user without special rights tries Banyan. The agent runs while the tray does,
 //! joins, receives, installs into that user's folders, and ends with the tray.
 
-use banyan_face::Line;
 use banyan_proto::local::{Link, Mode, Request, UpdateState};
 use banyan_tests::{
     World,
     package::Behaviour,
     stage::{Stage, wait_for},
 };
+use banyan_ui_common::Line;
 use std::{fs, os::unix::net::UnixStream};
 
 /// The user id of Debian's `nobody`: a bus requires its user to have a name.

@@ -1,13 +1,13 @@
 //! Tests opening a package file, with the tray's command and in the window, until it is installed.
 
 use crate::{access::Access, agent::Agent, menu::Menu, pages};
-use banyan_face::{sample, texts};
 use banyan_fake_agent::{PackageScene, Scene, package_file};
 use banyan_proto::{
     Digest, UnixSeconds,
     local::{Request, UpdateState},
 };
 use banyan_tests::stage::{Stage, wait_for};
+use banyan_ui_common::{sample, texts};
 use std::{fs, path::PathBuf};
 
 /// Larger than the buffers of the sockets in between.
@@ -42,7 +42,7 @@ fn it_is_shown_installed_and_its_end_is_told() {
     agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample::NOW.0 - 60) });
     access.find("Installed today at 14:29");
     access.press(texts::CLOSE);
-    access.find(texts::page(banyan_face::Page::Updates));
+    access.find(texts::page(banyan_ui_common::Page::Updates));
 }
 
 #[test]

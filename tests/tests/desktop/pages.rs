@@ -2,12 +2,12 @@
 //! documentation shows go into `docs/pictures`, the others beside the built programs for inspection.
 
 use crate::{access::Access, agent::Agent};
-use banyan_face::{Page, sample, texts};
 use banyan_proto::local::Snapshot;
 use banyan_tests::{
     programs,
     stage::{Stage, wait_for},
 };
+use banyan_ui_common::{Page, sample, texts};
 use std::{
     io::Write,
     path::{Path, PathBuf},

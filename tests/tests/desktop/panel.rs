@@ -2,13 +2,13 @@
 //! as users press them, and captured.
 
 use crate::{access::Access, agent::Agent, menu::Menu, pages};
-use banyan_face::{Clock, sample, texts};
 use banyan_proto::{
     UnixSeconds,
     local::{Overruled, Request, Snapshot, UpdateState},
     schedule::{Gate, Why},
 };
 use banyan_tests::stage::{Stage, wait_for};
+use banyan_ui_common::{Clock, sample, texts};
 use std::path::Path;
 
 /// The centre of the only icon in the panel (pixels).

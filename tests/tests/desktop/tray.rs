@@ -2,7 +2,6 @@
 //! agent, or beside another tray.
 
 use crate::{access::Access, agent::Agent, menu::Menu};
-use banyan_face::{Clock, Page, sample, texts};
 use banyan_fake_agent::Scene;
 use banyan_proto::{
     UnixSeconds,
@@ -10,6 +9,7 @@ use banyan_proto::{
     schedule::{Pause, Stage as Of, Window, Wish},
 };
 use banyan_tests::stage::{Stage, wait_for};
+use banyan_ui_common::{Clock, Page, sample, texts};
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},

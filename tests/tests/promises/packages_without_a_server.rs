@@ -190,7 +190,7 @@ fn an_agent_with_rights_or_for_everybody_installs_nothing_that_way() {
     let mut alone = Alone::start();
     assert!(alone.open(&file).is_ok());
     let everybodys = alone.data().join("everybody/agent.sock").to_str().expect("the path is valid UTF-8").to_owned();
-    for arguments in [["--installer", "sudo -n banyan-installer"], ["--socket", &everybodys]] {
+    for arguments in [["--installer", "sudo -n banyan-install-helper"], ["--socket", &everybodys]] {
         alone.kill();
         alone.arguments = arguments.map(str::to_owned).to_vec();
         alone.start_again();

@@ -46,7 +46,7 @@ pub(crate) struct Options {
     /// Write the table to docs/numbers.md
     #[arg(long)]
     pub(crate) write: bool,
-    /// Take `banyan`, `banyan-agent` and `banyan-installer` from this folder instead of building them
+    /// Take `banyan`, `banyan-agent` and `banyan-install-helper` from this folder instead of building them
     #[arg(long, value_name = "FOLDER")]
     pub(crate) bin_dir: Option<PathBuf>,
     /// Build profile of the programs

@@ -1,8 +1,8 @@
 //! The fake agent as a program, for trying out the tray and the window.
 
-use agent_core::local::Place;
 use anyhow::Context;
 use banyan_fake_agent::{Fake, Scene};
+use banyan_local_api::Place;
 use clap::Parser;
 use std::{path::PathBuf, time::Duration};
 

@@ -18,17 +18,12 @@ use super::{
     Looked, look_alone,
     take::{self, Incoming, has_room, has_size, head_of, turn},
 };
-use crate::{
-    for_one::refused,
-    installer::{
-        client::{self, BelieveError, Launcher},
-        has_privileges,
-    },
-    local::Body,
-    orders::lock,
-    people::People,
-    state::StateError,
+use crate::{for_one::refused, orders::lock, people::People, state::StateError};
+use banyan_install_helper::{
+    client::{self, BelieveError, Launcher},
+    has_privileges,
 };
+use banyan_local_api::Body;
 use banyan_proto::{
     DeploymentId, Digest, Reason, UnixSeconds,
     api::ApiError,
@@ -90,7 +85,7 @@ impl Alone {
         let trust = Mutex::new(state.kept(TRUST)?.unwrap_or_default());
         let orders = Mutex::new(state.kept(ORDERS)?.unwrap_or_default());
         let closed = closed::closed(mode, may_have_rights, has_privileges());
-        let (platform, work, ended) = (crate::identity::platform(), Arc::default(), AtomicBool::new(false));
+        let (platform, work, ended) = (banyan_proto::platform::platform(), Arc::default(), AtomicBool::new(false));
         Ok(Arc::new(Self { people, folder, platform, launcher, closed, trust, orders, work, ended }))
     }
 

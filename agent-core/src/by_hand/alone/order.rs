@@ -2,13 +2,8 @@
 //! the installer.
 
 use super::{Alone, ORDERS};
-use crate::{
-    by_hand::Looked,
-    installer::{AloneJob, Finished, Outcome, client},
-    orders::lock,
-    people::People,
-    state::StateError,
-};
+use crate::{by_hand::Looked, orders::lock, people::People, state::StateError};
+use banyan_install_helper::{AloneJob, Finished, Outcome, client};
 use banyan_proto::{
     Artifact, DeploymentId, Digest, Reason, UnixSeconds,
     api::Event,

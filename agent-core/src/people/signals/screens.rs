@@ -3,11 +3,8 @@
 //! It can do little harm: it only delays installs for a while.
 
 use super::Look;
-use crate::{
-    local::{Caller, Sessions},
-    orders::lock,
-    people::People,
-};
+use crate::{orders::lock, people::People};
+use banyan_local_api::{Caller, Sessions};
 use banyan_proto::local::Mode;
 use std::{
     collections::BTreeMap,

@@ -6,11 +6,11 @@ use crate::{
     forward::{Out, Serving},
     host::Host,
 };
-use banyan_machine::io::{Action, Input, Link, StripeId};
 use banyan_proto::{
     MachineId, Reason,
     peer::{Confirm, Control, Pull},
 };
+use banyan_swarm::io::{Action, Input, Link, StripeId};
 use std::sync::PoisonError;
 
 impl<H: Host> Loop<H> {

@@ -9,11 +9,11 @@ use crate::{
     receive::{self, In, Pulling},
     socket::Socket,
 };
-use banyan_machine::io::{Input, Link, StripeId};
 use banyan_proto::{
     DeploymentId, Reason,
     peer::{Control, Pull},
 };
+use banyan_swarm::io::{Input, Link, StripeId};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};

@@ -13,13 +13,13 @@ use crate::{
     receive::{In, Inbox, Pulling},
     socket::Socket,
 };
-use banyan_machine::{
-    Config, Machine,
-    io::{Input, Link, TrustedOffer},
-};
 use banyan_proto::{
     MachineId, PROTOCOL_VERSION, Reason,
     peer::{Control, Hello, OfferReply},
+};
+use banyan_swarm::{
+    Config, Machine,
+    io::{Input, Link, TrustedOffer},
 };
 use rustls::pki_types::CertificateDer;
 use std::{

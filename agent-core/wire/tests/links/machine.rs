@@ -1,10 +1,6 @@
 //! A machine that runs the loop for one order of one stripe, and the scripted peer.
 
 use crate::pki::Pki;
-use banyan_machine::{
-    Config,
-    io::{Action, StripeId, TrustedOffer},
-};
 use banyan_proto::{
     AddresseeList, Artifact, DeploymentId, Digest, MachineId, Membership, PROTOCOL_VERSION, Proof, Reason,
     api::Event,
@@ -12,6 +8,10 @@ use banyan_proto::{
     list::{Part, Step, Subtree},
     manifest::{ChunkHashes, InstallSpec, Kind},
     peer::{Confirm, Control, Hello, Offer, OfferReply, Pull, PullReply},
+};
+use banyan_swarm::{
+    Config,
+    io::{Action, StripeId, TrustedOffer},
 };
 use banyan_wire::{
     connection::{self, Connection, TlsPair},

@@ -10,15 +10,15 @@ pub(crate) mod show;
 mod tests;
 
 use crate::model::Action;
-use banyan_face::{
-    Clock, Page,
-    glance::{Offer, glance},
-    texts,
-};
 use banyan_proto::{
     DeploymentId, UnixSeconds,
     local::{Snapshot, Update, UpdateState, When},
     schedule::{Gate, Stage, Wish},
+};
+use banyan_ui_common::{
+    Clock, Page,
+    glance::{Offer, glance},
+    texts,
 };
 use std::collections::BTreeMap;
 

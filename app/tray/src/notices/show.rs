@@ -7,8 +7,8 @@
 use super::{Kind, Notice, Say, Weight};
 use crate::model::Action;
 use async_channel::{Receiver, Sender};
-use banyan_face::{Page, texts};
 use banyan_proto::DeploymentId;
+use banyan_ui_common::{Page, texts};
 use futures_lite::future::{block_on, or};
 use notify_rust::{Hint, Notification, NotificationHandle, NotificationResponse, Timeout, Urgency};
 use std::{collections::BTreeMap, thread};

@@ -1,12 +1,12 @@
 //! Tests of the notifications, as tables: the state of an update in each step, and the notifications it causes.
 
 use super::*;
-use banyan_face::sample;
 use banyan_proto::{
     Reason,
     local::{Overruled, Request},
     schedule::{Announcement, By, Why, Window},
 };
+use banyan_ui_common::sample;
 
 /// One step: state, install gate, seconds to the deadline, whether a program is in full screen, and what is shown.
 struct Step(UpdateState, Gate, Option<u32>, bool, &'static [&'static str]);

@@ -7,15 +7,15 @@ use crate::{
     theme::palette,
     widgets,
 };
-use banyan_face::{
+use banyan_proto::{
+    api::ApiError,
+    local::{Catalogue, Item, Link, Right, Snapshot},
+};
+use banyan_ui_common::{
     Clock, View,
     catalogue::{Row, row},
     glance::Tone,
     texts,
-};
-use banyan_proto::{
-    api::ApiError,
-    local::{Catalogue, Item, Link, Right, Snapshot},
 };
 use egui::{RichText, Ui};
 use lucide_icons::Icon;

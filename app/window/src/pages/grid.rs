@@ -5,7 +5,7 @@ use crate::{
     theme::palette,
     week::{Cell, DAYS, HOURS, Painted},
 };
-use banyan_face::{Clock, texts};
+use banyan_ui_common::{Clock, texts};
 use egui::{Align2, FontId, Key, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo, pos2, vec2};
 
 /// The position and size of the cells.

@@ -1,8 +1,8 @@
 //! The History page: past events, newest first.
 
 use crate::{theme, theme::palette, widgets};
-use banyan_face::{Clock, glance::Tone, texts};
 use banyan_proto::local::{Happened, Snapshot};
+use banyan_ui_common::{Clock, glance::Tone, texts};
 use egui::{Align, Layout, RichText, Ui, vec2};
 use lucide_icons::Icon;
 

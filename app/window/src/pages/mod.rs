@@ -12,8 +12,8 @@ mod signals;
 mod updates;
 
 use crate::state::State;
-use banyan_face::{Clock, Page, View};
 use banyan_proto::local::{Request, Right, Snapshot};
+use banyan_ui_common::{Clock, Page, View};
 use egui::Ui;
 
 /// Draws the open page.

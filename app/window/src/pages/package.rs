@@ -5,16 +5,16 @@
 //! the publisher's key. The box is never ticked in advance.
 
 use crate::{state::State, theme, theme::palette, widgets};
-use banyan_face::{
-    Clock, View,
-    glance::{Tone, glance},
-    package::{Opening, Step},
-    texts,
-};
 use banyan_proto::{
     DeploymentId,
     api::ApiError,
     local::{Package, UpdateState},
+};
+use banyan_ui_common::{
+    Clock, View,
+    glance::{Tone, glance},
+    package::{Opening, Step},
+    texts,
 };
 use egui::{RichText, Ui};
 

@@ -8,11 +8,11 @@ use crate::{
     week::Preset,
     widgets,
 };
-use banyan_face::{Clock, choices, glance::Tone, texts};
 use banyan_proto::{
     local::{Request, Scheduling, Snapshot},
     schedule::{Choice, Kind, Window},
 };
+use banyan_ui_common::{Clock, choices, glance::Tone, texts};
 use egui::{ComboBox, RadioButton, RichText, Ui};
 
 pub(super) fn draw(

@@ -6,11 +6,11 @@ use crate::{
     theme::palette,
     widgets,
 };
-use banyan_face::texts;
 use banyan_proto::{
     local::{Request, Snapshot},
     schedule::GiveWay,
 };
+use banyan_ui_common::texts;
 use egui::{RichText, TextEdit, Ui};
 
 pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, may: bool, state: &mut State, asked: &mut Vec<Request>) {

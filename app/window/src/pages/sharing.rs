@@ -1,8 +1,8 @@
 //! The Sharing page: how much this computer shared and downloaded, today and on previous days.
 
 use crate::{theme, theme::palette, widgets};
-use banyan_face::{Clock, texts};
 use banyan_proto::local::Snapshot;
+use banyan_ui_common::{Clock, texts};
 use egui::{Align, Layout, RichText, Ui};
 
 pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, clock: &Clock) {

@@ -1,11 +1,11 @@
 //! The current conditions of the computer, each with its age. People can ignore a condition where the policy allows it.
 
 use crate::{theme, theme::palette, widgets};
-use banyan_face::{Clock, texts};
 use banyan_proto::{
     UnixSeconds,
     local::{Overruled, Request, Seen, SeenSignals},
 };
+use banyan_ui_common::{Clock, texts};
 use egui::{Align, Layout, RichText, Ui, vec2};
 use lucide_icons::Icon;
 

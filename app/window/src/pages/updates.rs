@@ -1,14 +1,14 @@
 //! The Updates page: each update with its state, what it is waiting for and the actions the person can take.
 
 use crate::{theme, theme::palette, widgets};
-use banyan_face::{
-    Clock,
-    glance::{Glance, glance},
-    texts,
-};
 use banyan_proto::{
     local::{Request, Snapshot, Update, UpdateState},
     schedule::Wish,
+};
+use banyan_ui_common::{
+    Clock,
+    glance::{Glance, glance},
+    texts,
 };
 use egui::{RichText, Ui};
 use lucide_icons::Icon;

@@ -1,7 +1,7 @@
 //! Processor load from the kernel's counters (proc(5)).
 //!
 //! Low-priority work (`nice`) does not count as activity, whether a background computation that runs for weeks or this
-//! agent, which runs at low priority too ([`crate::priority`]). The kernel counts such user time separately, but not
+//! agent, which runs at low priority too ([`banyan_install_helper::priority`]). The kernel counts such user time separately, but not
 //! the system time spent on its behalf. So the system time of this agent, and of its installer with all its child
 //! processes, is subtracted.
 
