@@ -2,6 +2,7 @@
 //! network. It has few dependencies on purpose, because a fresh clone builds it first.
 
 mod command;
+mod import_cycles;
 mod lab;
 mod steps;
 mod system;
@@ -22,6 +23,8 @@ struct Cli {
 enum Task {
     /// Run every check that a change must pass; stop at the first failure
     Test(test::Options),
+    /// Find folders of one crate that import each other in a circle; part of `test`
+    ImportCycles,
     /// Measure on a network of shaped network namespaces, with nginx and curl as the baseline (as root)
     Lab(lab::Options),
     /// Take a lab down once its process has ended, for whatever reason (started by `lab`)
@@ -35,6 +38,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Test(options) => test::run(&options),
+        Task::ImportCycles => import_cycles::check(command::root()),
         Task::Lab(options) => lab::run(&options),
         Task::LabGuard(options) => lab::guard::run(&options),
         Task::LabFlow(options) => lab::flow::run(&options),
