@@ -20,15 +20,17 @@ pub mod platform;
 pub mod reason;
 pub mod schedule;
 pub mod signed;
+pub mod size;
 pub mod time;
 
 pub use code::RollingCode;
-pub use id::{DeploymentId, Digest, MachineId};
+pub use id::{Digest, MachineId, OrderId};
 pub use list::{AddresseeList, Membership, Proof};
 pub use manifest::{Artifact, Manifest};
-pub use order::{AddressHint, GoAhead, Order, Receipt, ServerEpoch};
+pub use order::{AddressHint, InstallPermit, Order, Receipt, ServerEpoch};
 pub use reason::Reason;
 pub use signed::{KeyRing, Signed, SigningKey};
+pub use size::format_size;
 pub use time::UnixSeconds;
 
 /// Version of the protocol in this crate. It is the number in every path (`/v1`) and in the ALPN names.

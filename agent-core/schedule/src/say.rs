@@ -5,7 +5,7 @@
 
 use crate::{clock::seconds, local};
 use banyan_proto::{
-    UnixSeconds,
+    UnixSeconds, format_size,
     schedule::{Announcement, By, Pause, Stage, Unquiet, Why, Window},
 };
 use jiff::tz::TimeZone;
@@ -25,7 +25,7 @@ pub fn closed(because: &Why, until: Option<UnixSeconds>, here: Here<'_>) -> Stri
     let when = |otherwise: &str| until.map_or_else(|| otherwise.to_owned(), |until| moment(until, here));
     match because {
         Why::DiskLow { free, least, .. } => {
-            format!("Waiting for free disk space: {} free, {} needed", bytes(*free), bytes(*least))
+            format!("Waiting for free disk space: {} free, {} needed", format_size(*free), format_size(*least))
         }
         Why::DiskUnknown => "Waiting: couldn't check the free disk space".to_owned(),
         Why::SwitchedOff { by: By::User } => "Switched off in your settings".to_owned(),
@@ -59,7 +59,7 @@ pub fn closed(because: &Why, until: Option<UnixSeconds>, here: Here<'_>) -> Stri
         Why::NeverMeet => "Never: your hours and your administrator's don't overlap".to_owned(),
         Why::QuotaUsed { quota, .. } => format!(
             "Today's sharing limit ({}) is used up; resumes {}",
-            bytes(*quota),
+            format_size(*quota),
             when("when the limit is raised")
         ),
     }
@@ -120,15 +120,5 @@ pub fn moment(at: UnixSeconds, here: Here<'_>) -> String {
         1 => format!("tomorrow at {clock}"),
         2..=6 => format!("{} at {clock}", local::weekday(day)),
         _ => format!("{} at {clock}", local::day_name(day)),
-    }
-}
-
-/// Formats a size: "1.5 GiB".
-fn bytes(count: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match UNITS.iter().find(|(unit, _)| count >= *unit) {
-        Some((unit, name)) if count / unit >= 10 => format!("{} {name}", count / unit),
-        Some((unit, name)) => format!("{}.{} {name}", count / unit, count % unit * 10 / unit),
-        None => format!("{count} bytes"),
     }
 }

@@ -14,7 +14,7 @@ pub(crate) fn size(path: &Path) -> Result<u64, PublisherError> {
     match about.len() {
         _ if !about.is_file() => refused("not a file"),
         0 => refused("the file is empty"),
-        size if size > limits::ARTIFACT_BYTES => refused("larger than the maximum for an artifact (64 GiB)"),
+        size if size > limits::ARTIFACT_BYTES => refused("larger than 68 GB, the maximum for an artifact"),
         size => Ok(size),
     }
 }

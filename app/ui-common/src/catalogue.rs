@@ -10,7 +10,7 @@ use crate::{
     line, texts,
 };
 use banyan_proto::{
-    DeploymentId, Digest, Reason,
+    Digest, OrderId, Reason,
     api::{ApiError, OfferedRelease},
     local::{Catalogue, Item, Reply, Request, Snapshot, Update, UpdateState},
 };
@@ -37,7 +37,7 @@ pub enum Got {
     /// The agent has not answered.
     Asked,
     /// The release is now an update with this order.
-    Ordered(DeploymentId),
+    Ordered(OrderId),
     /// The request was refused.
     Refused(ApiError),
 }
@@ -48,7 +48,7 @@ pub enum Told {
     /// The catalogue.
     Offered(Result<Catalogue, ApiError>),
     /// The result of requesting the release with this manifest.
-    Got(Digest, Result<DeploymentId, ApiError>),
+    Got(Digest, Result<OrderId, ApiError>),
 }
 
 impl Shelf {
@@ -82,7 +82,7 @@ pub fn look(socket: &Path) -> Result<Catalogue, ApiError> {
 ///
 /// # Errors
 /// Fails in the same cases as [`look`].
-pub fn get(socket: &Path, package: String, manifest: Digest) -> Result<DeploymentId, ApiError> {
+pub fn get(socket: &Path, package: String, manifest: Digest) -> Result<OrderId, ApiError> {
     match ask(socket, &Request::GetFromCatalogue { package, manifest })? {
         Reply::Ordered { order } => Ok(order),
         other => Err(no_answer(&line::unexpected(&other))),
@@ -225,7 +225,7 @@ mod tests {
         let with = |got: Got, snapshot: &Snapshot| row(&drawing, Some(&got), snapshot, &sample::clock());
         let quiet = sample::quiet();
         assert!(with(Got::Asked, &quiet).action.is_none());
-        let order = DeploymentId([9; 16]);
+        let order = OrderId([9; 16]);
         assert!(with(Got::Ordered(order), &quiet).action.is_none(), "the snapshot does not contain the order yet");
         let error = ApiError { reason: Reason::NotOffered, detail: "your administrator does not offer it".into() };
         let refused = with(Got::Refused(error), &quiet);

@@ -228,7 +228,7 @@ mod tests {
         assert!(now(&update));
         update.waits = Some(banyan_proto::local::Wait {
             stage: Stage::Install,
-            reason: banyan_proto::Reason::WaitsForGoAhead,
+            reason: banyan_proto::Reason::WaitsForPermit,
             detail: String::new(),
             since: clock.now,
             next: None,

@@ -6,7 +6,7 @@
 
 use crate::line;
 use banyan_proto::{
-    DeploymentId, Digest, Reason,
+    Digest, OrderId, Reason,
     api::ApiError,
     local::{Package, Reply, Request},
 };
@@ -45,7 +45,7 @@ pub enum Step {
     /// The file is being copied to the agent: bytes copied, and the size of the file.
     Sent(Box<Package>, u64, u64),
     /// The agent has taken the package: it is now an update with this order.
-    Ordered(Box<Package>, DeploymentId),
+    Ordered(Box<Package>, OrderId),
     /// The agent refused to install the package.
     NotTaken(Box<Package>, ApiError),
 }
@@ -113,7 +113,7 @@ fn send(
     manifest: Digest,
     trust: Option<Digest>,
     told: &mut dyn FnMut(u64, u64),
-) -> Answer<DeploymentId> {
+) -> Answer<OrderId> {
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
     let request = Request::InstallPackage { manifest, size, trust };

@@ -2,7 +2,7 @@
 
 use crate::Clock;
 use banyan_proto::{
-    DeploymentId, Digest, MachineId, Reason, UnixSeconds,
+    Digest, MachineId, OrderId, Reason, UnixSeconds,
     api::OfferedRelease,
     local::{
         About, Catalogue, Enrolled, Happened, HistoryEntry, Item, Later, Link, Mode, Partner, Progress, Replaces,
@@ -106,7 +106,7 @@ fn night() -> Verdict {
 
 fn update(number: u64, package: &str, version: &str, state: UpdateState) -> Update {
     Update {
-        order: DeploymentId([u8::try_from(number).unwrap_or(u8::MAX); 16]),
+        order: OrderId([u8::try_from(number).unwrap_or(u8::MAX); 16]),
         number,
         package: package.to_owned(),
         version: version.to_owned(),

@@ -10,6 +10,7 @@ use crate::{Clock, Page};
 use banyan_proto::{
     Reason, UnixSeconds,
     api::{ApiError, OfferedRelease},
+    format_size,
     local::{Happened, Headline, Link, Mode, Overruled, Package, Partner, Snapshot, Update, Wait, When},
     schedule::{Announcement, Gate, Load, Network, Night, Power, Presence, Stage, Window},
 };
@@ -194,7 +195,7 @@ pub fn origin(update: &Update) -> String {
 
 fn from_and_size(publisher: &str, bytes: u64) -> String {
     let from = if publisher.is_empty() { String::new() } else { format!("From {publisher} · ") };
-    format!("{from}{} · signed", size(bytes))
+    format!("{from}{} · signed", format_size(bytes))
 }
 
 /// Returns the progress of a download: `64% · 3.1 MB/s · 2 min left`.
@@ -366,7 +367,7 @@ pub fn package_facts(package: &Package, clock: &Clock) -> Vec<(&'static str, Str
         facts.push((PUBLISHERS, format!("{}; signed with {}", short(&signer.root.to_string()), keys.join(", "))));
     }
     if let Some(file) = &package.file {
-        facts.push((SIZE, size(file.size)));
+        facts.push((SIZE, format_size(file.size)));
     }
     facts.push((REPLACES, replaces(package, clock)));
     facts
@@ -478,7 +479,7 @@ pub fn refused(error: &ApiError) -> String {
 /// Returns how much of a package file was copied: `Copied 12 MB of 74 MB`.
 #[must_use]
 pub fn handed_over(sent: u64, of: u64) -> String {
-    format!("Copied {} of {}", size(sent), size(of))
+    format!("Copied {} of {}", format_size(sent), format_size(of))
 }
 
 /// Says why an update is waiting although nothing on this computer holds it, and what happens next.
@@ -629,7 +630,7 @@ pub fn full_screen(full_screen: Option<bool>) -> String {
 /// Returns the free disk space.
 #[must_use]
 pub fn free_disk(bytes: Option<u64>) -> String {
-    bytes.map_or_else(|| "Free disk space: unknown".to_owned(), |bytes| format!("{} free on disk", size(bytes)))
+    bytes.map_or_else(|| "Free disk space: unknown".to_owned(), |bytes| format!("{} free on disk", format_size(bytes)))
 }
 
 /// Returns a condition's name, for the accessible name of its "Ignore" box.
@@ -656,20 +657,20 @@ pub fn shared_today(bytes: u64) -> String {
     if bytes == 0 {
         "Nothing shared today".to_owned()
     } else {
-        format!("{} shared with other computers today", size(bytes))
+        format!("{} shared with other computers today", format_size(bytes))
     }
 }
 
 /// Returns what is left of the daily sharing limit.
 #[must_use]
 pub fn of_quota(given: u64, quota: u64) -> String {
-    format!("{} of {} left today", size(quota.saturating_sub(given)), size(quota))
+    format!("{} of {} left today", format_size(quota.saturating_sub(given)), format_size(quota))
 }
 
 /// Returns how much was downloaded today.
 #[must_use]
 pub fn received_today(bytes: u64) -> String {
-    format!("{} downloaded today", size(bytes))
+    format!("{} downloaded today", format_size(bytes))
 }
 
 /// Returns the current speeds.
@@ -729,7 +730,7 @@ pub fn ledger_day(day: &str, clock: &Clock) -> String {
 /// Returns an amount of bytes; a dash for none.
 #[must_use]
 pub fn amount(bytes: u64) -> String {
-    if bytes == 0 { "–".to_owned() } else { size(bytes) }
+    if bytes == 0 { "–".to_owned() } else { format_size(bytes) }
 }
 
 /// Says whether downloads and sharing are allowed; if not, why and until when.
@@ -747,21 +748,10 @@ pub fn not_kept(why: &str) -> String {
     format!("Couldn't save this setting, so it applies only until you close the window. ({why})")
 }
 
-/// Returns a size in units of 1000: `84 MB`.
-#[must_use]
-pub fn size(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")];
-    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) if bytes / unit >= 10 => format!("{} {name}", bytes / unit),
-        Some((unit, name)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
-        None => format!("{bytes} bytes"),
-    }
-}
-
 /// Returns a speed: `3.1 MB/s`.
 #[must_use]
 pub fn speed(bytes_per_second: u64) -> String {
-    format!("{}/s", size(bytes_per_second))
+    format!("{}/s", format_size(bytes_per_second))
 }
 
 /// Returns a duration, given in seconds: `2 min`.

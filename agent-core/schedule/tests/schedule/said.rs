@@ -60,9 +60,9 @@ fn every_reason_is_a_sentence_without_gaps() {
     let by = By::Policy;
     for (why, until, said) in [
         (
-            Why::DiskLow { free: 512 << 20, least: 3 << 30, by },
+            Why::DiskLow { free: 512_000_000, least: 3_000_000_000, by },
             None,
-            "Waiting for free disk space: 512 MiB free, 3.0 GiB needed",
+            "Waiting for free disk space: 512 MB free, 3.0 GB needed",
         ),
         (Why::DiskUnknown, None, "Waiting: couldn't check the free disk space"),
         (Why::SwitchedOff { by }, None, "Switched off by your administrator"),
@@ -95,9 +95,9 @@ fn every_reason_is_a_sentence_without_gaps() {
         (Why::NeverMeet, None, "Never: your hours and your administrator's don't overlap"),
         (Why::PutOff, Some(later), "Scheduled for tonight at 22:00"),
         (
-            Why::QuotaUsed { quota: 500 << 20, by },
+            Why::QuotaUsed { quota: 500_000_000, by },
             Some(unix("2026-01-15T00:00+01:00")),
-            "Today's sharing limit (500 MiB) is used up; resumes tonight at 00:00",
+            "Today's sharing limit (500 MB) is used up; resumes tonight at 00:00",
         ),
     ] {
         assert_eq!(say::closed(&why, until, here), said);

@@ -9,7 +9,7 @@ mod upload;
 pub(crate) use error::ClientError;
 
 use banyan_proto::{
-    ALPN_HTTP, DeploymentId, MachineId,
+    ALPN_HTTP, MachineId, OrderId,
     admin::{
         CurrentTargets, Deploy, Deployed, DeploymentStatus, GroupPolicy, Info, Machine, NewToken, Profile, Publish,
         RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, TokenCreated,
@@ -139,15 +139,15 @@ impl Client {
         self.get("deployments").await
     }
     /// Fetches one deployment with its target machines.
-    pub(crate) async fn deployment(&self, id: DeploymentId) -> Result<DeploymentStatus, ClientError> {
+    pub(crate) async fn deployment(&self, id: OrderId) -> Result<DeploymentStatus, ClientError> {
         self.get(&format!("deployments/{id}")).await
     }
     /// Starts a new deployment of the same release to the machines on which this one failed.
-    pub(crate) async fn retry(&self, id: DeploymentId) -> Result<Deployed, ClientError> {
+    pub(crate) async fn retry(&self, id: OrderId) -> Result<Deployed, ClientError> {
         self.post(&format!("deployments/{id}/retry"), &()).await
     }
     /// Halts or resumes a deployment.
-    pub(crate) async fn intervene(&self, id: DeploymentId, what: Intervention) -> Result<(), ClientError> {
+    pub(crate) async fn intervene(&self, id: OrderId, what: Intervention) -> Result<(), ClientError> {
         self.post(&format!("deployments/{id}/{}", what.verb()), &()).await.map(ignored)
     }
 

@@ -1,10 +1,10 @@
 //! The demo's summary: durations, how much the server sent, who downloaded from whom, where the software was installed.
 
 use crate::{
-    output::{bytes, table},
+    output::table,
     tree::{From, Share, TreeView, copies, seconds, shares_words},
 };
-use banyan_proto::{MachineId, admin::DeploymentStatus};
+use banyan_proto::{MachineId, admin::DeploymentStatus, format_size};
 use serde::Serialize;
 use std::{collections::HashMap, path::PathBuf};
 
@@ -128,7 +128,7 @@ impl Summary {
              installed in         {place}{}{after}\n",
             self.package,
             self.version,
-            bytes(self.size),
+            format_size(self.size),
             time(self.installed_after),
             table(&rows).lines().map(|line| format!("  {line}\n")).collect::<String>(),
             copies(self.server_sent, self.size),

@@ -1,8 +1,11 @@
 //! Formats a [`TreeView`] as lines of text. Does not access a terminal.
 
 use super::view::{From, Row, Share, TreeView, percent};
-use crate::output::{bytes, count};
-use banyan_proto::admin::{DeploymentState, Stage};
+use crate::output::count;
+use banyan_proto::{
+    admin::{DeploymentState, Stage},
+    format_size,
+};
 use console::{Style, measure_text_width, truncate_str};
 
 /// Width of a progress bar (cells).
@@ -53,7 +56,8 @@ pub(crate) fn state_words(state: DeploymentState) -> &'static str {
 pub(crate) fn draw(view: &TreeView, look: Look) -> Vec<String> {
     let paint = Paint(look);
     let stripes = count(usize::from(view.stripes), "stripe");
-    let facts = format!("{} · {stripes} · deployment {} · {}", bytes(view.size), view.id, state_words(view.state));
+    let facts =
+        format!("{} · {stripes} · deployment {} · {}", format_size(view.size), view.id, state_words(view.state));
     let head = format!("{}  {}", paint.bold(&view.release), paint.dim(&facts));
     let sent = format!("server  {}", paint.dim(&format!("has sent {}", copies(view.server_sent, view.size))));
     let names = view.rows.iter().map(|row| indent(row, look).chars().count() + measure_text_width(&row.name)).max();

@@ -1,7 +1,7 @@
 //! Builds deployments for tests from pairs of a machine and its planned source.
 
 use banyan_proto::{
-    DeploymentId, Digest, MachineId, UnixSeconds,
+    Digest, MachineId, OrderId, UnixSeconds,
     admin::{AddresseeStatus, DeploymentState, DeploymentStatus, Stage},
 };
 
@@ -43,7 +43,7 @@ pub(crate) fn status(plan: &[(&str, Plan<'_>)]) -> DeploymentStatus {
         installed_after: None,
     };
     DeploymentStatus {
-        id: DeploymentId([0xab; 16]),
+        id: OrderId([0xab; 16]),
         package: "hello".into(),
         version: "1.0".into(),
         state: DeploymentState::Running,

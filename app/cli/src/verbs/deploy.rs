@@ -14,7 +14,7 @@ use crate::{
     tree::Live,
 };
 use banyan_proto::{
-    DeploymentId, UnixSeconds,
+    OrderId, UnixSeconds,
     admin::{Deploy, Deployed, Selection},
     manifest::{is_package_name, is_version},
     order::{Spread, Window},
@@ -217,7 +217,7 @@ fn deadline(text: &str) -> Result<UnixSeconds, String> {
 }
 
 /// Asks the server to start a deployment. Returns its id.
-pub(crate) async fn start(client: &Client, deploy: &Deploy) -> Result<DeploymentId, ClientError> {
+pub(crate) async fn start(client: &Client, deploy: &Deploy) -> Result<OrderId, ClientError> {
     client.deploy(deploy).await.map(|deployed| deployed.id)
 }
 

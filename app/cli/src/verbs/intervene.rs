@@ -72,7 +72,7 @@ pub(crate) async fn retry(args: &RetryArgs, profile: &ProfileArg) -> Result<Exit
 /// The JSON result.
 #[derive(Debug, Serialize)]
 struct Done {
-    id: banyan_proto::DeploymentId,
+    id: banyan_proto::OrderId,
     done: &'static str,
 }
 

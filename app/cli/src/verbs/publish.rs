@@ -5,7 +5,7 @@ use crate::{
     client::Client,
     exit::Exit,
     failure::{Failure, Tried as _},
-    output::{Json, bytes, clean, count, say},
+    output::{Json, clean, count, say},
     profile::ProfileArg,
     verbs::{
         expiry,
@@ -15,6 +15,7 @@ use crate::{
 use banyan_proto::{
     Digest, UnixSeconds,
     admin::Publish,
+    format_size,
     manifest::{CommandSpec, Kind, Manifest},
 };
 use banyan_publisher::{
@@ -24,7 +25,7 @@ use banyan_publisher::{
     package::{self, Section},
 };
 use banyan_trust::package::{ENDING, Head};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -301,8 +302,13 @@ pub(crate) fn bar(progress: Progress, doing: &'static str) -> ProgressBar {
         Progress::Hidden => ProgressDrawTarget::hidden(),
     };
     let bar = ProgressBar::with_draw_target(Some(0), target).with_message(doing);
-    if let Ok(style) = ProgressStyle::with_template("{msg:10} {bar:30} {binary_bytes} of {binary_total_bytes}  {eta}") {
-        bar.set_style(style);
+    if let Ok(style) = ProgressStyle::with_template("{msg:10} {bar:30} {done} of {size}  {eta}") {
+        let write = |out: &mut dyn std::fmt::Write, bytes| out.write_str(&format_size(bytes)).unwrap_or(());
+        let style =
+            style.with_key("done", move |state: &ProgressState, out: &mut dyn std::fmt::Write| write(out, state.pos()));
+        let size =
+            move |state: &ProgressState, out: &mut dyn std::fmt::Write| write(out, state.len().unwrap_or_default());
+        bar.set_style(style.with_key("size", size));
     }
     bar
 }
@@ -335,7 +341,7 @@ pub(crate) fn description(manifest: &Manifest, derived: bool) -> String {
             "  {}: {} ({kind}, {}, {chunks})",
             artifact.platform,
             artifact.file_name,
-            bytes(artifact.size)
+            format_size(artifact.size)
         ));
         let commands = [
             ("detect", &artifact.install.detect),
@@ -415,7 +421,7 @@ mod tests {
             }],
         };
         let text = description(&manifest, true);
-        assert!(text.contains("probe: {dir}/tool --version (at most 60 s)") && text.contains("2.00 KiB"), "{text}");
+        assert!(text.contains("probe: {dir}/tool --version (at most 60 s)") && text.contains("2.0 kB"), "{text}");
         manifest.artifacts[0].install.probe = None;
         assert!(description(&manifest, false).contains("no probe"));
     }

@@ -6,10 +6,10 @@ use super::connect;
 use crate::{
     exit::Exit,
     failure::{Failure, Tried as _},
-    output::{Json, bytes, table},
+    output::{Json, table},
     profile::ProfileArg,
 };
-use banyan_proto::admin::Release;
+use banyan_proto::{admin::Release, format_size};
 
 /// List the published releases, or withdraw one
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,7 @@ fn list(releases: &[Release]) -> String {
     let mut rows = vec![["PACKAGE", "VERSION", "SEQUENCE", "FILES"].map(str::to_owned).to_vec()];
     for release in releases {
         let files: Vec<String> =
-            release.artifacts.iter().map(|(platform, size)| format!("{platform} ({})", bytes(*size))).collect();
+            release.artifacts.iter().map(|(platform, size)| format!("{platform} ({})", format_size(*size))).collect();
         rows.push(vec![
             release.package.clone(),
             release.version.clone(),
@@ -77,7 +77,7 @@ mod tests {
         };
         assert_eq!(
             list(&[release]).lines().nth(1).unwrap(),
-            "hello    1.0      3         any (2.00 KiB), windows-x86_64 (4.00 KiB)"
+            "hello    1.0      3         any (2.0 kB), windows-x86_64 (4.1 kB)"
         );
         assert!(list(&[]).contains("banyan publish"));
     }

@@ -9,7 +9,7 @@ use crate::{
     tree::{Live, TreeView},
 };
 use banyan_proto::{
-    DeploymentId,
+    OrderId,
     admin::{DeploymentState, DeploymentStatus, Stage},
 };
 use std::time::{Duration, Instant};
@@ -46,12 +46,7 @@ pub(crate) enum Watched {
 }
 
 /// Watches until the deployment has ended, a limit is reached, or Ctrl-C is pressed.
-pub(crate) async fn watch(
-    client: &Client,
-    id: DeploymentId,
-    limit: Limit,
-    mut show: Show,
-) -> Result<Watched, ClientError> {
+pub(crate) async fn watch(client: &Client, id: OrderId, limit: Limit, mut show: Show) -> Result<Watched, ClientError> {
     let mut last: Option<DeploymentStatus> = None;
     let outcome = tokio::select! {
         outcome = follow(client, id, limit, &mut last, &mut show) => outcome.map(Watched::Ended),
@@ -66,7 +61,7 @@ pub(crate) async fn watch(
 
 async fn follow(
     client: &Client,
-    id: DeploymentId,
+    id: OrderId,
     limit: Limit,
     last: &mut Option<DeploymentStatus>,
     show: &mut Show,

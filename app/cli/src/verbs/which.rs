@@ -5,7 +5,7 @@ use crate::{
     failure::{Failure, Tried as _},
 };
 use banyan_proto::{
-    DeploymentId, MachineId,
+    MachineId, OrderId,
     admin::{DeploymentStatus, Machine},
 };
 
@@ -16,7 +16,7 @@ const SHORTEST: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Which {
     /// The complete id.
-    Id(DeploymentId),
+    Id(OrderId),
     /// A prefix of the id.
     Starts(String),
     /// The most recently started deployment.
@@ -44,11 +44,7 @@ impl std::str::FromStr for Which {
 }
 
 /// Finds the deployment that the user typed.
-pub(super) async fn deployment(
-    client: &Client,
-    which: &Which,
-    tried: impl Fn() -> String,
-) -> Result<DeploymentId, Failure> {
+pub(super) async fn deployment(client: &Client, which: &Which, tried: impl Fn() -> String) -> Result<OrderId, Failure> {
     if let Which::Id(id) = which {
         return Ok(*id);
     }
@@ -57,7 +53,7 @@ pub(super) async fn deployment(
         .map_err(|wrong| Failure::new(tried(), wrong, "list all deployments and their ids with `banyan status`"))
 }
 
-fn pick(all: &[DeploymentStatus], which: &Which) -> Result<DeploymentId, String> {
+fn pick(all: &[DeploymentStatus], which: &Which) -> Result<OrderId, String> {
     match which {
         Which::Id(id) => Ok(*id),
         Which::Latest => {

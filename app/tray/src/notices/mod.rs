@@ -11,7 +11,7 @@ mod tests;
 
 use crate::model::Action;
 use banyan_proto::{
-    DeploymentId, UnixSeconds,
+    OrderId, UnixSeconds,
     local::{Snapshot, Update, UpdateState, When},
     schedule::{Gate, Stage, Wish},
 };
@@ -49,7 +49,7 @@ pub(crate) enum Weight {
 /// One notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Notice {
-    pub(crate) order: DeploymentId,
+    pub(crate) order: OrderId,
     pub(crate) kind: Kind,
     pub(crate) weight: Weight,
     pub(crate) title: String,
@@ -64,13 +64,13 @@ pub(crate) enum Say {
     /// Show this notification, in place of an earlier one about the same update.
     Show(Notice),
     /// Close the notification about this update.
-    Close(DeploymentId),
+    Close(OrderId),
 }
 
 /// The notifications shown so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Told {
-    updates: BTreeMap<DeploymentId, Memory>,
+    updates: BTreeMap<OrderId, Memory>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

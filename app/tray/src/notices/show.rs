@@ -7,7 +7,7 @@
 use super::{Kind, Notice, Say, Weight};
 use crate::model::Action;
 use async_channel::{Receiver, Sender};
-use banyan_proto::DeploymentId;
+use banyan_proto::OrderId;
 use banyan_ui_common::{Page, texts};
 use futures_lite::future::{block_on, or};
 use notify_rust::{Hint, Notification, NotificationHandle, NotificationResponse, Timeout, Urgency};
@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, thread};
 
 /// The notifications on the screen.
 pub(crate) struct Notices {
-    standing: BTreeMap<DeploymentId, Sender<Say>>,
+    standing: BTreeMap<OrderId, Sender<Say>>,
     pressed: std::sync::mpsc::Sender<Action>,
 }
 

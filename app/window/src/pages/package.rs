@@ -6,7 +6,7 @@
 
 use crate::{state::State, theme, theme::palette, widgets};
 use banyan_proto::{
-    DeploymentId,
+    OrderId,
     api::ApiError,
     local::{Package, UpdateState},
 };
@@ -126,7 +126,7 @@ fn leave(ui: &mut Ui, words: &str) -> bool {
 }
 
 /// Draws the state of the update that the package became, until it ends.
-fn ordered(ui: &mut Ui, view: &View, order: DeploymentId, clock: &Clock) {
+fn ordered(ui: &mut Ui, view: &View, order: OrderId, clock: &Clock) {
     let updates = view.snapshot.iter().flat_map(|snapshot| &snapshot.updates);
     let Some(update) = updates.into_iter().find(|update| update.order == order) else {
         return widgets::quiet(ui, texts::TAKEN);

@@ -8,7 +8,7 @@ use crate::{
     output::{Json, count, say},
 };
 use banyan_proto::{
-    DeploymentId, Reason,
+    OrderId, Reason,
     admin::{CurrentTargets, Publish, RegisterRoot, ReplaceTargets, Replaced},
 };
 use banyan_publisher::{
@@ -49,7 +49,7 @@ pub(crate) enum Finished {
         /// Target names of the releases that it withdraws.
         withdrawn: Vec<String>,
         /// Deployments that it stopped.
-        stopped: Vec<DeploymentId>,
+        stopped: Vec<OrderId>,
         /// Key files moved into `old/`, because no root names them any more.
         retired: Vec<PathBuf>,
     },
@@ -82,7 +82,7 @@ impl Finished {
                     ));
                 }
                 if !stopped.is_empty() {
-                    let ids: Vec<String> = stopped.iter().map(DeploymentId::short).collect();
+                    let ids: Vec<String> = stopped.iter().map(OrderId::short).collect();
                     say(&format!("stopped: {} ({})", count(stopped.len(), "deployment"), ids.join(", ")));
                 }
             }

@@ -3,13 +3,13 @@
 use crate::{
     exit::Exit,
     failure::{Failure, Tried as _},
-    output::{Json, bytes, say},
+    output::{Json, say},
     verbs::{
         keys::finish::{Finished, Signing},
         publish::{About, Progress, bar, blocking, description, read},
     },
 };
-use banyan_proto::{Digest, UnixSeconds};
+use banyan_proto::{Digest, UnixSeconds, format_size};
 use banyan_publisher::{Request, lists, package, trusted};
 use banyan_trust::package::{Head, file_name};
 use serde::Serialize;
@@ -108,6 +108,6 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     let banyan_proto::Manifest { package, version, sequence, .. } = draft.manifest;
     let built = Built { file, package, version, sequence, manifest, bytes: size };
     args.json.answer(&built, |built| built.file.display().to_string())?;
-    say(&format!("{}; next: run `banyan publish {}`", bytes(size), built.file.display()));
+    say(&format!("{}; next: run `banyan publish {}`", format_size(size), built.file.display()));
     Ok(Exit::Success)
 }

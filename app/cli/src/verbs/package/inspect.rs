@@ -4,14 +4,14 @@
 use crate::{
     exit::Exit,
     failure::{Failure, Tried as _},
-    output::{Json, bytes, clean},
+    output::{Json, clean},
     profile::{self, ProfileArg},
     verbs::{
         expiry,
         publish::{About, Progress, bar, blocking, description, is_package},
     },
 };
-use banyan_proto::{Digest, Manifest, UnixSeconds};
+use banyan_proto::{Digest, Manifest, UnixSeconds, format_size};
 use banyan_publisher::{Published, describe::describe, package};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -104,7 +104,7 @@ fn text(inspected: &Inspected) -> String {
     let keys: Vec<&str> = inspected.signed_by.iter().map(|id| id.get(..12).unwrap_or(id)).collect();
     let mut lines = vec![
         description(&inspected.manifest, false),
-        format!("  {} in total, every byte matches the signature", bytes(inspected.bytes)),
+        format!("  {} in total, every byte matches the signature", format_size(inspected.bytes)),
         format!("signed by: {} (targets keys of root {})", keys.join(", "), inspected.root_version),
         format!("publisher: root {}, {who}", inspected.root),
         format!("  for comparison by eye: {}", inspected.root.grouped()),
