@@ -8,7 +8,7 @@ use crate::{
 };
 use banyan_install_helper::{Job, WithoutRestore};
 use banyan_proto::{
-    GoAhead, KeyRing, MachineId, Order, Reason, Receipt, Signed, UnixSeconds,
+    InstallPermit, KeyRing, MachineId, Order, Reason, Receipt, Signed, UnixSeconds,
     api::{ReceiptRequest, Way},
     peer::ReleaseProof,
 };
@@ -84,7 +84,7 @@ impl AuthenticArtifact {
     /// monotonic, so setting a clock cannot extend it.
     #[must_use]
     pub fn into_job(self) -> Option<(File, Job)> {
-        (self.since.elapsed() < Duration::from_secs(GoAhead::SECONDS)).then_some((self.file, self.job))
+        (self.since.elapsed() < Duration::from_secs(InstallPermit::SECONDS)).then_some((self.file, self.job))
     }
 }
 
@@ -144,7 +144,7 @@ impl Authenticate {
             return Err(answer("there is no receipt yet"));
         }
         let since = Instant::now();
-        let signed = self.server.go_ahead(held.order.id).await?;
+        let signed = self.server.install_permit(held.order.id).await?;
         let go = self.read(&signed, &held.order)?;
         let now = UnixSeconds::now();
         let cached = self.state.metadata();
@@ -178,7 +178,7 @@ impl Authenticate {
             order: held.signed.clone(),
             stripe,
             membership: offer.sublist.membership(stripe, &offer.proof),
-            go_ahead: signed,
+            install_permit: signed,
             release: proof,
             without_restore: WithoutRestore::Refuse,
             urgent: false,
@@ -188,7 +188,7 @@ impl Authenticate {
 
     /// Checks that the server signed an install permit for this machine and order, and that neither was signed before
     /// the server was restored.
-    fn read(&self, signed: &Signed<GoAhead>, order: &Order) -> Result<GoAhead, AuthenticateError> {
+    fn read(&self, signed: &Signed<InstallPermit>, order: &Order) -> Result<InstallPermit, AuthenticateError> {
         let answer = |detail: &str| AuthenticateError::Answer(detail.to_owned());
         let go = signed.verify(&self.keys).map_err(|error| answer(&error.to_string()))?;
         if (go.order, go.machine) != (order.id, self.me) {
@@ -223,7 +223,7 @@ impl Authenticate {
 mod tests {
     use super::*;
     use crate::{identity, state::Enrolment};
-    use banyan_proto::{DeploymentId, Digest, SigningKey};
+    use banyan_proto::{Digest, OrderId, SigningKey};
     use banyan_trust::fixture::Signers;
 
     const ME: MachineId = MachineId([1; 16]);
@@ -262,7 +262,7 @@ mod tests {
     fn order(epoch: u64) -> Order {
         let now = UnixSeconds::now();
         Order {
-            id: DeploymentId([2; 16]),
+            id: OrderId([2; 16]),
             epoch,
             number: 1,
             revision: 0,
@@ -281,9 +281,9 @@ mod tests {
             deadline: None,
         }
     }
-    fn go(epoch: u64) -> GoAhead {
-        GoAhead {
-            order: DeploymentId([2; 16]),
+    fn go(epoch: u64) -> InstallPermit {
+        InstallPermit {
+            order: OrderId([2; 16]),
             machine: ME,
             issued: UnixSeconds::now(),
             epoch,
@@ -293,10 +293,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_go_ahead_of_a_lower_epoch_is_refused_and_one_of_a_higher_epoch_ends_the_orders_before_it() {
+    async fn a_install_permit_of_a_lower_epoch_is_refused_and_one_of_a_higher_epoch_ends_the_orders_before_it() {
         let folder = tempfile::tempdir().unwrap();
         let (stage, key) = stage(folder.path());
-        let read = |go: &GoAhead, order: &Order| stage.read(&key.sign(go), order).map_err(|error| error.reason());
+        let read = |go: &InstallPermit, order: &Order| stage.read(&key.sign(go), order).map_err(|error| error.reason());
         assert!(read(&go(5), &order(5)).is_ok());
         assert_eq!(read(&go(4), &order(5)), Err(Reason::EpochBack));
         assert_eq!(read(&go(6), &order(5)), Err(Reason::EpochBack));
@@ -306,12 +306,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_go_ahead_for_something_else_or_by_somebody_else_is_refused_and_teaches_nothing() {
+    async fn a_install_permit_for_something_else_or_by_somebody_else_is_refused_and_teaches_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (stage, key) = stage(folder.path());
         let (stranger, _) = SigningKey::generate();
-        let other_machine = GoAhead { machine: MachineId([9; 16]), ..go(9) };
-        let other_order = GoAhead { order: DeploymentId([9; 16]), ..go(9) };
+        let other_machine = InstallPermit { machine: MachineId([9; 16]), ..go(9) };
+        let other_order = InstallPermit { order: OrderId([9; 16]), ..go(9) };
         for signed in [stranger.sign(&go(9)), key.sign(&other_machine), key.sign(&other_order)] {
             assert_eq!(stage.read(&signed, &order(5)).map_err(|error| error.reason()), Err(Reason::OrderForged));
         }

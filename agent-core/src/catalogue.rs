@@ -7,7 +7,7 @@
 
 use crate::{agent::Agent, for_one::refused, people::People, server_api::CallError};
 use banyan_proto::{
-    DeploymentId, Digest, Reason,
+    Digest, OrderId, Reason,
     api::{ApiError, CatalogueRequest, OfferedRelease},
     limits,
     local::{Catalogue, Item},
@@ -65,7 +65,7 @@ impl Agent {
         self: &Arc<Self>,
         package: &str,
         manifest: Digest,
-    ) -> Result<DeploymentId, ApiError> {
+    ) -> Result<OrderId, ApiError> {
         // Check the policy here first: the server's catalogue answer alone is not sufficient.
         if !self.people.policy().catalogue.offers(package) {
             let detail = format!("your administrator does not offer {package} on this computer");

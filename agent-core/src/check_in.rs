@@ -3,7 +3,7 @@
 
 use crate::{agent::Agent, publishers::Followed};
 use banyan_proto::{
-    DeploymentId, Reason,
+    OrderId, Reason,
     api::{CheckIn, Expected},
 };
 use std::{
@@ -27,7 +27,7 @@ const CRL_REFRESH: Duration = Duration::from_secs(6 * 3600);
 /// Checks in until the task is dropped.
 pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
     let mut retry = RETRY_FIRST;
-    let mut expected: HashMap<DeploymentId, Instant> = HashMap::new();
+    let mut expected: HashMap<OrderId, Instant> = HashMap::new();
     let mut crl_fetched = Instant::now();
     let mut first = true;
     let mut followed = Followed::default();
@@ -38,7 +38,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
     let mut not_taken = 0;
     loop {
         agent.until_certified(told_expired).await;
-        let known: Vec<DeploymentId> =
+        let known: Vec<OrderId> =
             agent.orders.all().iter().filter(|held| held.is_fully_offered()).map(|held| held.order.id).collect();
         expected.retain(|order, _| !known.contains(order));
         // Expected orders count as known, so that they do not make the server answer at once.
@@ -87,7 +87,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
                     let patience = Duration::from_secs(patience_seconds.into());
                     expected.entry(order).or_insert_with(|| Instant::now() + patience);
                 }
-                let due: Vec<DeploymentId> =
+                let due: Vec<OrderId> =
                     expected.iter().filter(|(_, at)| **at <= Instant::now()).map(|(&order, _)| order).collect();
                 for order in due {
                     expected.insert(order, Instant::now() + Duration::from_secs(30));
@@ -118,7 +118,7 @@ async fn fetch_crl(agent: &Agent) {
 }
 
 /// Requests the offers of an order directly from the server, because none arrived through the tree (rule L8).
-async fn ask_for_help(agent: &Arc<Agent>, order: DeploymentId) {
+async fn ask_for_help(agent: &Arc<Agent>, order: OrderId) {
     match agent.server.help(order).await {
         Ok(help) => {
             info!(%order, "no offer arrived through the tree; offer fetched from the server");

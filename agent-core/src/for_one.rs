@@ -4,7 +4,7 @@
 
 use crate::agent::Agent;
 use banyan_proto::{
-    DeploymentId, Digest, KeyRing, Order, Reason, Signed,
+    Digest, KeyRing, Order, OrderId, Reason, Signed,
     api::{ApiError, Help},
     peer::OfferReply,
     schedule::{Stage, Wish},
@@ -25,7 +25,7 @@ impl Agent {
         package: &str,
         manifest: Digest,
         help: Help,
-    ) -> Result<DeploymentId, ApiError> {
+    ) -> Result<OrderId, ApiError> {
         let Some(node) = self.node.get() else {
             return Err(refused(Reason::ServerAway, "the agent is still starting; try again in a minute"));
         };
@@ -87,7 +87,7 @@ mod tests {
         let keys = KeyRing(vec![server.public()]);
         let is_of = |order: &Signed<Order>| is_of(order, &keys, "drawing", Digest([7; 32]));
         let order = |package: &str, manifest| Order {
-            id: DeploymentId([1; 16]),
+            id: OrderId([1; 16]),
             epoch: 1,
             number: 1,
             revision: 0,

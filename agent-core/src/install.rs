@@ -51,7 +51,7 @@ impl Install {
             |reason, detail: String| Finished { outcome: Outcome::Waits { reason, detail }, output: String::new() };
         let order = artifact.order().id;
         let Some((file, job)) = artifact.into_job() else {
-            return waits(Reason::WaitsForGoAhead, "the install permit has expired".into());
+            return waits(Reason::WaitsForPermit, "the install permit has expired".into());
         };
         match client::run(&self.launcher, order, Job { urgent, ..job }, file).await {
             Ok(finished) => finished,

@@ -8,9 +8,7 @@ use crate::{
     orders::{HeldOrder, Orders},
     state::{State, StateError, StripeOffer},
 };
-use banyan_proto::{
-    DeploymentId, KeyRing, MachineId, Order, Reason, UnixSeconds, limits, manifest::Manifest, peer::Offer,
-};
+use banyan_proto::{KeyRing, MachineId, Order, OrderId, Reason, UnixSeconds, limits, manifest::Manifest, peer::Offer};
 use banyan_swarm::io::TrustedOffer;
 use banyan_trust::{TrustError, TrustStore};
 use std::{
@@ -111,7 +109,7 @@ pub struct Accepted {
     /// The offer for the state machine.
     pub trusted: TrustedOffer,
     /// Older orders of the package, now superseded.
-    pub superseded: Vec<DeploymentId>,
+    pub superseded: Vec<OrderId>,
 }
 
 impl OfferStage {

@@ -2,7 +2,7 @@
 
 use crate::state::{OrderRecord, State, StateError, StripeOffer};
 use banyan_proto::{
-    AddressHint, AddresseeList, Artifact, DeploymentId, KeyRing, MachineId, Membership, Order, Proof, Reason, Receipt,
+    AddressHint, AddresseeList, Artifact, KeyRing, MachineId, Membership, Order, OrderId, Proof, Reason, Receipt,
     Signed,
     api::ByteSource,
     order::Spread,
@@ -199,7 +199,7 @@ pub struct Orders {
     server: MachineId,
     server_address: SocketAddr,
     keys: KeyRing,
-    held: RwLock<HashMap<DeploymentId, Arc<HeldOrder>>>,
+    held: RwLock<HashMap<OrderId, Arc<HeldOrder>>>,
     hints: Mutex<HashMap<MachineId, (AddressHint, Signed<AddressHint>)>>,
 }
 
@@ -211,7 +211,7 @@ impl Orders {
     }
     /// Returns one order.
     #[must_use]
-    pub fn get(&self, id: DeploymentId) -> Option<Arc<HeldOrder>> {
+    pub fn get(&self, id: OrderId) -> Option<Arc<HeldOrder>> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
     /// Returns all orders.
@@ -232,7 +232,7 @@ impl Orders {
     pub(crate) fn insert(&self, order: Arc<HeldOrder>) {
         self.held.write().unwrap_or_else(PoisonError::into_inner).insert(order.order.id, order);
     }
-    pub(crate) fn remove(&self, id: DeploymentId) -> Option<Arc<HeldOrder>> {
+    pub(crate) fn remove(&self, id: OrderId) -> Option<Arc<HeldOrder>> {
         self.held.write().unwrap_or_else(PoisonError::into_inner).remove(&id)
     }
     /// Stores address hints that came with an offer. Hints without a valid signature are ignored.
@@ -298,11 +298,11 @@ impl Orders {
         Some(offer.sublist.membership(stripe.stripe, &offer.proof))
     }
     /// Returns the orders with an epoch below this one.
-    pub(crate) fn below(&self, epoch: u64) -> Vec<DeploymentId> {
+    pub(crate) fn below(&self, epoch: u64) -> Vec<OrderId> {
         self.all().iter().filter(|held| held.order.epoch < epoch).map(|held| held.order.id).collect()
     }
     /// Stores how an order ended here.
-    pub(crate) fn ended(&self, state: &State, id: DeploymentId, result: Result<(), Reason>) -> Result<(), StateError> {
+    pub(crate) fn ended(&self, state: &State, id: OrderId, result: Result<(), Reason>) -> Result<(), StateError> {
         state.update_order(id, |record| {
             record.ended = Some(result);
             if let Some(held) = self.get(id) {

@@ -3,7 +3,7 @@
 
 use crate::{agent::Agent, orders::lock, server_api::CallError, state::StateError};
 use banyan_proto::{
-    DeploymentId, Reason, UnixSeconds,
+    OrderId, Reason, UnixSeconds,
     api::{Event, PublisherVersions},
 };
 use banyan_swarm::io::Input;
@@ -116,7 +116,7 @@ impl Agent {
         Ok(())
     }
     /// Ends an order whose release was withdrawn: it is no longer installed or forwarded.
-    pub(crate) fn withdrawn(&self, order: DeploymentId, detail: &str) {
+    pub(crate) fn withdrawn(&self, order: OrderId, detail: &str) {
         let ended = self.state.order(order).ok().flatten().and_then(|record| record.ended);
         info!(%order, detail, "order ended: release withdrawn");
         lock(&self.leaves).remove(&order);

@@ -2,7 +2,7 @@
 //! once by their number.
 
 use crate::{server_api::ServerApi, state::State};
-use banyan_proto::{DeploymentId, UnixSeconds, api::Event};
+use banyan_proto::{OrderId, UnixSeconds, api::Event};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
@@ -14,7 +14,7 @@ const RETRY_MOST: Duration = Duration::from_secs(60);
 
 /// Accepts reports without blocking.
 #[derive(Clone)]
-pub struct Reporter(mpsc::UnboundedSender<(Option<DeploymentId>, Event)>);
+pub struct Reporter(mpsc::UnboundedSender<(Option<OrderId>, Event)>);
 
 impl Reporter {
     /// Starts the task that stores and delivers reports, including those of earlier runs.
@@ -25,7 +25,7 @@ impl Reporter {
         Self(sender)
     }
     /// Queues an event.
-    pub fn report(&self, order: Option<DeploymentId>, event: Event) {
+    pub fn report(&self, order: Option<OrderId>, event: Event) {
         drop(self.0.send((order, event)));
     }
 }
@@ -33,7 +33,7 @@ impl Reporter {
 async fn deliver(
     state: Arc<State>,
     server: Arc<ServerApi>,
-    mut events: mpsc::UnboundedReceiver<(Option<DeploymentId>, Event)>,
+    mut events: mpsc::UnboundedReceiver<(Option<OrderId>, Event)>,
 ) {
     let mut retry = RETRY_FIRST;
     let mut waiting = pending(&state).await;
@@ -74,7 +74,7 @@ async fn pending(state: &Arc<State>) -> bool {
         .is_ok_and(|left| left.is_ok_and(|left| !left.is_empty()))
 }
 
-async fn keep(state: &Arc<State>, batch: Vec<(Option<DeploymentId>, Event)>) {
+async fn keep(state: &Arc<State>, batch: Vec<(Option<OrderId>, Event)>) {
     let state = Arc::clone(state);
     let kept = tokio::task::spawn_blocking(move || {
         batch.into_iter().try_for_each(|(order, event)| state.queue_report(UnixSeconds::now(), order, event))

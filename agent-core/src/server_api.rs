@@ -3,10 +3,11 @@
 
 use crate::state::Enrolment;
 use banyan_proto::{
-    ALPN_HTTP, DeploymentId, Reason,
+    ALPN_HTTP, OrderId, Reason,
     api::{
-        ApiError, Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, GoAheadReply,
-        GoAheadRequest, Help, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report, Roots,
+        ApiError, Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, Help,
+        InstallPermitReply, InstallPermitRequest, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply,
+        RenewRequest, Report, Roots,
     },
     code::EXPORTER_LABEL,
     join::JoinCode,
@@ -248,8 +249,8 @@ impl ServerApi {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn go_ahead(&self, order: DeploymentId) -> Result<GoAheadReply, CallError> {
-        self.post("go-ahead", &GoAheadRequest { order }, ANSWER).await
+    pub async fn install_permit(&self, order: OrderId) -> Result<InstallPermitReply, CallError> {
+        self.post("go-ahead", &InstallPermitRequest { order }, ANSWER).await
     }
     /// Requests a new certificate.
     ///
@@ -262,7 +263,7 @@ impl ServerApi {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn help(&self, order: DeploymentId) -> Result<Help, CallError> {
+    pub async fn help(&self, order: OrderId) -> Result<Help, CallError> {
         let request = self.request(Method::GET, &format!("orders/{order}/help")).timeout(ANSWER);
         answer(self.address, request).await
     }

@@ -3,7 +3,7 @@
 //! Which chunks of an artifact are here is *not* stored: the file itself is hashed again (`banyan_wire::content`).
 
 use banyan_proto::{
-    AddresseeList, DeploymentId, KeyRing, MachineId, Order, Proof, Receipt, RollingCode, Signed, UnixSeconds,
+    AddresseeList, KeyRing, MachineId, Order, OrderId, Proof, Receipt, RollingCode, Signed, UnixSeconds,
     api::{ByteSource, Report},
     peer::{Metadata, ReleaseProof},
 };
@@ -264,7 +264,7 @@ impl State {
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
-    pub fn order(&self, id: DeploymentId) -> Result<Option<OrderRecord>, StateError> {
+    pub fn order(&self, id: OrderId) -> Result<Option<OrderRecord>, StateError> {
         let table = self.database.begin_read()?.open_table(ORDERS)?;
         table.get(&id.0)?.map(|bytes| decode("an order", bytes.value())).transpose()
     }
@@ -272,7 +272,7 @@ impl State {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn set_order(&self, id: DeploymentId, record: &OrderRecord) -> Result<(), StateError> {
+    pub fn set_order(&self, id: OrderId, record: &OrderRecord) -> Result<(), StateError> {
         let bytes = encode(record)?;
         let transaction = self.database.begin_write()?;
         transaction.open_table(ORDERS)?.insert(&id.0, bytes.as_slice())?;
@@ -282,7 +282,7 @@ impl State {
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
-    pub fn update_order(&self, id: DeploymentId, change: impl FnOnce(&mut OrderRecord)) -> Result<(), StateError> {
+    pub fn update_order(&self, id: OrderId, change: impl FnOnce(&mut OrderRecord)) -> Result<(), StateError> {
         let transaction = self.database.begin_write()?;
         {
             let mut table = transaction.open_table(ORDERS)?;
@@ -300,7 +300,7 @@ impl State {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn forget_order(&self, id: DeploymentId) -> Result<(), StateError> {
+    pub fn forget_order(&self, id: OrderId) -> Result<(), StateError> {
         let transaction = self.database.begin_write()?;
         transaction.open_table(ORDERS)?.remove(&id.0)?;
         Ok(transaction.commit()?)
@@ -313,7 +313,7 @@ impl State {
     pub fn queue_report(
         &self,
         at: UnixSeconds,
-        order: Option<DeploymentId>,
+        order: Option<OrderId>,
         event: banyan_proto::api::Event,
     ) -> Result<(), StateError> {
         let next: u64 = self.fact("next report")?.unwrap_or(1);

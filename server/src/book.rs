@@ -1,7 +1,7 @@
 //! The active orders, in memory, for offers, pulls and receipts. An order is active until it expires.
 
 use crate::{artifacts::Artifacts, store::DeploymentRow, tree::Tree};
-use banyan_proto::{AddresseeList, Artifact, DeploymentId, MachineId, Manifest, Proof};
+use banyan_proto::{AddresseeList, Artifact, MachineId, Manifest, OrderId, Proof};
 use banyan_swarm::io::{StripeId, TrustedOffer};
 use banyan_wire::content::ArtifactFile;
 use std::{
@@ -58,7 +58,7 @@ impl OpenOrder {
         let accepted = fresh.then(Instant::now);
         Some(Self { row, manifest, artifact, trees, content, accepted, counted: AtomicU64::new(0) })
     }
-    pub(crate) fn id(&self) -> DeploymentId {
+    pub(crate) fn id(&self) -> OrderId {
         self.row.order.id
     }
     pub(crate) fn tree(&self, stripe: u8) -> Option<&Tree> {
@@ -108,7 +108,7 @@ impl OpenOrder {
 
 /// All active orders.
 #[derive(Default)]
-pub(crate) struct Book(RwLock<HashMap<DeploymentId, Arc<OpenOrder>>>);
+pub(crate) struct Book(RwLock<HashMap<OrderId, Arc<OpenOrder>>>);
 
 impl Book {
     pub(crate) fn add(&self, order: OpenOrder) -> Arc<OpenOrder> {
@@ -116,13 +116,13 @@ impl Book {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(order.id(), Arc::clone(&order));
         order
     }
-    pub(crate) fn get(&self, id: DeploymentId) -> Option<Arc<OpenOrder>> {
+    pub(crate) fn get(&self, id: OrderId) -> Option<Arc<OpenOrder>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
     pub(crate) fn all(&self) -> Vec<Arc<OpenOrder>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
-    pub(crate) fn remove(&self, id: DeploymentId) {
+    pub(crate) fn remove(&self, id: OrderId) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{boots::Heard, enrol::check_text, nms::Nms, refusal::Refusal, registry::reachable, store::MachineRow};
 use banyan_proto::{
-    DeploymentId, MachineId, Reason,
+    MachineId, OrderId, Reason,
     api::{CheckIn, CheckInReply, Expected, Help},
     limits,
 };
@@ -110,13 +110,13 @@ impl Nms {
         Ok(())
     }
 
-    fn expectation(&self, order: DeploymentId, machine: MachineId) -> Expected {
+    fn expectation(&self, order: OrderId, machine: MachineId) -> Expected {
         let patience_seconds = self.book.get(order).map_or(3, |open| open.patience(machine));
         Expected { order, patience_seconds }
     }
 
     /// Returns offers directly from the server, one per stripe, to a target machine that received none.
-    pub(crate) async fn help(&self, machine: MachineId, id: DeploymentId) -> Result<Help, Refusal> {
+    pub(crate) async fn help(&self, machine: MachineId, id: OrderId) -> Result<Help, Refusal> {
         let open = self.open_order(id, machine).await?;
         let row = self.store.addressee(id, machine).await?;
         let row = row.ok_or_else(|| Refusal::forbidden(Reason::NotAddressed, "the order is not for this machine"))?;

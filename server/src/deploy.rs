@@ -9,7 +9,7 @@ use crate::{
 };
 use axum::http::StatusCode;
 use banyan_proto::{
-    Artifact, DeploymentId, MachineId, Manifest, Order, Reason,
+    Artifact, MachineId, Manifest, Order, OrderId, Reason,
     admin::{Deploy, Deployed, DeploymentState, Selection, Stage},
     limits,
 };
@@ -62,7 +62,7 @@ impl Nms {
         let now = Self::now();
         let roots = plan.lists.iter().zip(0..).map(|(list, stripe)| list.subtree(stripe)).collect();
         let order = Order {
-            id: DeploymentId::random(),
+            id: OrderId::random(),
             epoch: self.epoch,
             number: self.store.next(Counter::Order).await?,
             revision: 0,
@@ -122,7 +122,7 @@ impl Nms {
     }
 
     /// Stops forwarding an order.
-    pub(crate) fn drop_order(&self, id: DeploymentId, reason: Reason) {
+    pub(crate) fn drop_order(&self, id: OrderId, reason: Reason) {
         if let Some(node) = self.node.get() {
             node.input(Input::Dropped(id, reason));
         }
@@ -199,7 +199,7 @@ impl Nms {
     /// Halts or resumes a deployment.
     pub(crate) async fn set_state(
         &self,
-        id: DeploymentId,
+        id: OrderId,
         from: DeploymentState,
         to: DeploymentState,
     ) -> Result<(), Refusal> {
@@ -214,7 +214,7 @@ impl Nms {
     }
 
     /// Deploys the same release again, to the machines that failed.
-    pub(crate) async fn retry(&self, id: DeploymentId) -> Result<Deployed, Refusal> {
+    pub(crate) async fn retry(&self, id: OrderId) -> Result<Deployed, Refusal> {
         let old = self.store.deployment(id).await?;
         let old = old.ok_or_else(|| Refusal::not_found(format!("there is no deployment {id}")))?;
         let again = |row: &AddresseeRow| {
@@ -274,7 +274,7 @@ impl Nms {
     }
 
     /// Returns an active order, or an error that says why it is not active.
-    pub(crate) async fn open_order(&self, id: DeploymentId, machine: MachineId) -> Result<Arc<OpenOrder>, Refusal> {
+    pub(crate) async fn open_order(&self, id: OrderId, machine: MachineId) -> Result<Arc<OpenOrder>, Refusal> {
         if let Some(open) = self.book.get(id) {
             return Ok(open);
         }

@@ -6,7 +6,7 @@
 
 use crate::{nms::Nms, refusal::Refusal, store::MachineRow};
 use banyan_proto::{
-    DeploymentId, Digest, MachineId, Manifest, Reason,
+    Digest, MachineId, Manifest, OrderId, Reason,
     admin::{Deploy, DeploymentState, Selection},
     api::Help,
     order::{Spread, Window},
@@ -97,7 +97,7 @@ impl Nms {
         machine: MachineId,
         package: &str,
         manifest: Digest,
-    ) -> Result<Option<(DeploymentId, bool)>, Refusal> {
+    ) -> Result<Option<(OrderId, bool)>, Refusal> {
         for id in self.store.expected(machine).await? {
             let Some(row) = self.store.deployment(id).await? else { continue };
             let open = matches!(row.state, DeploymentState::Running | DeploymentState::Halted);

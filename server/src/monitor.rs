@@ -4,7 +4,7 @@
 //! poll, and then asks for help. A machine that misses it repeatedly gets a reason that administrators see.
 
 use crate::{book::OpenOrder, nms::Nms, refusal::Refusal, store::AddresseeRow};
-use banyan_proto::{DeploymentId, MachineId, Reason, UnixSeconds, admin::Stage};
+use banyan_proto::{MachineId, OrderId, Reason, UnixSeconds, admin::Stage};
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -72,7 +72,7 @@ impl Watched {
     }
 }
 
-type Watch = HashMap<(DeploymentId, MachineId), Watched>;
+type Watch = HashMap<(OrderId, MachineId), Watched>;
 
 impl Nms {
     /// Runs until the server stops.
@@ -151,7 +151,7 @@ impl Nms {
         Ok(())
     }
 
-    async fn say(&self, id: DeploymentId, row: &AddresseeRow) -> Result<(), Refusal> {
+    async fn say(&self, id: OrderId, row: &AddresseeRow) -> Result<(), Refusal> {
         self.news.remind(row.machine, id);
         if row.reason.is_some_and(|reason| reason != Reason::Unreachable) {
             return Ok(());

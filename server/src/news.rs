@@ -1,6 +1,6 @@
 //! Wakes the machines' long polls, and remembers which orders each machine has been told of.
 
-use banyan_proto::{DeploymentId, MachineId};
+use banyan_proto::{MachineId, OrderId};
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,7 +13,7 @@ struct Desk {
     /// The start of the agent that was told, and the orders it was told of. An order is news again only when it is
     /// overdue.
     boot: u64,
-    told: HashSet<DeploymentId>,
+    told: HashSet<OrderId>,
 }
 
 /// What each machine has been told, and how to wake its long poll.
@@ -29,13 +29,13 @@ impl News {
         Arc::clone(&self.lock().entry(machine).or_default().wake)
     }
     /// Returns whether one of these orders is news to this start of the machine's agent.
-    pub(crate) fn has(&self, machine: MachineId, boot: u64, expected: &[DeploymentId]) -> bool {
+    pub(crate) fn has(&self, machine: MachineId, boot: u64, expected: &[OrderId]) -> bool {
         let desks = self.lock();
         let told = desks.get(&machine).filter(|desk| desk.boot == boot).map(|desk| &desk.told);
         expected.iter().any(|id| told.is_none_or(|told| !told.contains(id)))
     }
     /// Records that this start of the agent is being told of these orders.
-    pub(crate) fn tell(&self, machine: MachineId, boot: u64, expected: &[DeploymentId]) {
+    pub(crate) fn tell(&self, machine: MachineId, boot: u64, expected: &[OrderId]) {
         let mut desks = self.lock();
         let desk = desks.entry(machine).or_default();
         desk.boot = boot;
@@ -48,7 +48,7 @@ impl News {
         }
     }
     /// Makes an overdue order news again and wakes the machine's long poll.
-    pub(crate) fn remind(&self, machine: MachineId, order: DeploymentId) {
+    pub(crate) fn remind(&self, machine: MachineId, order: OrderId) {
         if let Some(desk) = self.lock().get_mut(&machine) {
             desk.told.remove(&order);
             desk.wake.notify_waiters();

@@ -14,7 +14,7 @@ use crate::{
     secrets::Secrets,
     store::{Store, Suspicion},
 };
-use banyan_proto::{DeploymentId, MachineId, Reason, ServerEpoch, Signed, UnixSeconds};
+use banyan_proto::{MachineId, OrderId, Reason, ServerEpoch, Signed, UnixSeconds};
 use banyan_wire::node::NodeHandle;
 use std::{
     path::PathBuf,
@@ -75,7 +75,7 @@ impl Nms {
     pub(crate) async fn suspect(
         &self,
         machine: Option<MachineId>,
-        deployment: Option<DeploymentId>,
+        deployment: Option<OrderId>,
         reason: Reason,
         detail: String,
     ) {
@@ -90,7 +90,7 @@ impl Nms {
     pub(crate) fn suspect_later(
         self: &Arc<Self>,
         machine: Option<MachineId>,
-        deployment: Option<DeploymentId>,
+        deployment: Option<OrderId>,
         reason: Reason,
         detail: String,
     ) {

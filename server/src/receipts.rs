@@ -3,7 +3,7 @@
 use crate::{book::OpenOrder, nms::Nms, refusal::Refusal, tree::Tree};
 use axum::http::StatusCode;
 use banyan_proto::{
-    DeploymentId, GoAhead, MachineId, Reason, Receipt, RollingCode, Signed,
+    InstallPermit, MachineId, OrderId, Reason, Receipt, RollingCode, Signed,
     admin::DeploymentState,
     api::{ReceiptRequest, Way},
     limits,
@@ -124,7 +124,11 @@ impl Nms {
     }
 
     /// Issues an install permit, while the deployment runs and the publishers still list the release.
-    pub(crate) async fn go_ahead(&self, machine: MachineId, id: DeploymentId) -> Result<Signed<GoAhead>, Refusal> {
+    pub(crate) async fn install_permit(
+        &self,
+        machine: MachineId,
+        id: OrderId,
+    ) -> Result<Signed<InstallPermit>, Refusal> {
         let row = self.store.addressee(id, machine).await?;
         let row =
             row.ok_or_else(|| Refusal::forbidden(Reason::NotAddressed, "this machine is not a target of the order"))?;
@@ -160,7 +164,7 @@ impl Nms {
                 return Err(Refusal::conflict(Reason::OrderSuperseded, Reason::OrderSuperseded.for_admin().what));
             }
             DeploymentState::Finished => {
-                return Err(Refusal::conflict(Reason::WaitsForGoAhead, "the deployment has ended"));
+                return Err(Refusal::conflict(Reason::WaitsForPermit, "the deployment has ended"));
             }
         }
         if self.desk.has_withdrawn(&deployment.order.package, deployment.order.sequence) {
@@ -174,7 +178,7 @@ impl Nms {
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Reason::MetadataExpired, detail)
         })?;
         info!(order = %id, %machine, "install permit issued");
-        Ok(self.secrets.orders.sign(&GoAhead {
+        Ok(self.secrets.orders.sign(&InstallPermit {
             order: id,
             machine,
             issued: Self::now(),

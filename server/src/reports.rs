@@ -6,7 +6,7 @@ use crate::{
     store::{AddresseeRow, Arrived, DeploymentRow},
 };
 use banyan_proto::{
-    DeploymentId, MachineId, Reason,
+    MachineId, OrderId, Reason,
     admin::{AddresseeStatus, DeploymentStatus, Stage},
     api::{Event, Report},
 };
@@ -78,7 +78,7 @@ impl Nms {
     }
 
     /// Returns the status of one deployment with all its target machines.
-    pub(crate) async fn status(&self, id: DeploymentId) -> Result<DeploymentStatus, Refusal> {
+    pub(crate) async fn status(&self, id: OrderId) -> Result<DeploymentStatus, Refusal> {
         let row = self.store.deployment(id).await?;
         let row = row.ok_or_else(|| Refusal::not_found(format!("there is no deployment {id}")))?;
         let rows = self.store.addressees(id).await?;

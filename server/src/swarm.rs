@@ -3,7 +3,7 @@
 
 use crate::nms::Nms;
 use banyan_proto::{
-    AddresseeList, DeploymentId, MachineId, Membership, Proof, Reason, RollingCode,
+    AddresseeList, MachineId, Membership, OrderId, Proof, Reason, RollingCode,
     api::Event,
     limits,
     peer::{Confirm, Offer, OfferReply, Pull, PullReply, ReleaseProof},
@@ -78,7 +78,7 @@ impl Host for Swarm {
     fn addresses(&self, peer: MachineId) -> Vec<SocketAddr> {
         self.0.registry.addresses(peer)
     }
-    fn content(&self, order: DeploymentId) -> Option<Arc<ArtifactFile>> {
+    fn content(&self, order: OrderId) -> Option<Arc<ArtifactFile>> {
         self.0.book.get(order)?.content.clone()
     }
     /// The server is an ancestor of every machine, so every machine on the list may wait for content here.
@@ -131,8 +131,8 @@ impl Host for Swarm {
     fn refused(&self, peer: MachineId, reason: Reason, detail: &str) {
         self.0.suspect_later(Some(peer), None, reason, detail.to_owned());
     }
-    fn received(&self, _: DeploymentId, _: Option<MachineId>, _: u64) {}
-    fn sent(&self, _: DeploymentId, _: MachineId, _: u64) {}
+    fn received(&self, _: OrderId, _: Option<MachineId>, _: u64) {}
+    fn sent(&self, _: OrderId, _: MachineId, _: u64) {}
     fn crl(&self) -> Option<Arc<Crl>> {
         Some(self.0.doors.crl())
     }

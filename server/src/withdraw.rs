@@ -2,14 +2,14 @@
 //! installed.
 
 use crate::{nms::Nms, refusal::Refusal};
-use banyan_proto::{DeploymentId, Digest, MachineId, Reason, admin::Stage};
+use banyan_proto::{Digest, MachineId, OrderId, Reason, admin::Stage};
 use std::collections::HashSet;
 use tracing::{info, warn};
 
 impl Nms {
     /// Applies a changed root or list: ends deployments of withdrawn releases and wakes machines. Call it after every
     /// such change. Returns the deployments that were open and have now ended.
-    pub(crate) async fn publishers_changed(&self) -> Result<Vec<DeploymentId>, Refusal> {
+    pub(crate) async fn publishers_changed(&self) -> Result<Vec<OrderId>, Refusal> {
         let stopped = self.stop_withdrawn().await?;
         self.news.wake_all();
         self.prune().await;
@@ -17,7 +17,7 @@ impl Nms {
     }
 
     /// Ends deployments of withdrawn releases. Waits while a deployment is being accepted, so that none is missed.
-    async fn stop_withdrawn(&self) -> Result<Vec<DeploymentId>, Refusal> {
+    async fn stop_withdrawn(&self) -> Result<Vec<OrderId>, Refusal> {
         let _one = self.deploying.lock().await;
         let mut stopped = Vec::new();
         for open in self.book.all() {
@@ -51,7 +51,7 @@ impl Nms {
     }
 
     /// Explains why an order is not active, to a machine that asks about it.
-    pub(crate) async fn not_open(&self, id: DeploymentId, machine: MachineId) -> Refusal {
+    pub(crate) async fn not_open(&self, id: OrderId, machine: MachineId) -> Refusal {
         match self.store.addressee(id, machine).await {
             Ok(Some(row)) if row.stage == Stage::Failed => {
                 let reason = row.reason.unwrap_or(Reason::OrderExpired);

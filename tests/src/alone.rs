@@ -6,7 +6,7 @@ use crate::{
     programs::{self, Service},
 };
 use banyan_proto::{
-    DeploymentId, Digest,
+    Digest, OrderId,
     api::ApiError,
     local::{Event, LOCAL_VERSION, Message, Package, Reply, Request, Snapshot, UpdateState},
 };
@@ -111,7 +111,7 @@ impl Alone {
     ///
     /// # Panics
     /// On an unexpected reply.
-    pub fn install(&self, file: &[u8], trust: Option<Digest>) -> Result<DeploymentId, ApiError> {
+    pub fn install(&self, file: &[u8], trust: Option<Digest>) -> Result<OrderId, ApiError> {
         let shown = self.open(file).map_or(Digest([7; 32]), |package| package.manifest);
         match by_hand::install_trusting(&self.connect(), shown, trust, file) {
             Reply::Ordered { order } => Ok(order),
@@ -157,7 +157,7 @@ impl Alone {
     /// # Panics
     /// When it does not end in time.
     #[must_use]
-    pub fn end_of(&self, order: DeploymentId) -> UpdateState {
+    pub fn end_of(&self, order: OrderId) -> UpdateState {
         let state = |alone: &Self| {
             let update = alone.snapshot().updates.into_iter().find(|update| update.order == order);
             update.map(|update| update.state).filter(UpdateState::is_over)

@@ -31,7 +31,7 @@ pub use scene::Scene;
 
 use banyan_local_api::{Backend, Body, Caller, Place, Report, caller, serve};
 use banyan_proto::{
-    DeploymentId, Digest, Reason, UnixSeconds,
+    Digest, OrderId, Reason, UnixSeconds,
     api::ApiError,
     local::{Catalogue, Item, Overruled, Package, PauseFor, Request, Right, Snapshot, Status, Update, UpdateState},
     schedule::{Choice, Pause, Stage, Wish},
@@ -139,7 +139,7 @@ impl Fake {
         Ok(())
     }
     /// Adds an update, replacing one of the same order, and returns its order.
-    fn take_up(&self, update: Update) -> DeploymentId {
+    fn take_up(&self, update: Update) -> OrderId {
         let order = update.order;
         self.change(|snapshot| {
             snapshot.updates.retain(|update| update.order != order);
@@ -152,7 +152,7 @@ impl Fake {
     fn decide(&self) {
         self.change(|snapshot| scene::decide_all(snapshot, UnixSeconds::now(), &self.zone));
     }
-    fn wish(&self, order: banyan_proto::DeploymentId, stage: Stage, wish: Wish) -> Result<(), ApiError> {
+    fn wish(&self, order: banyan_proto::OrderId, stage: Stage, wish: Wish) -> Result<(), ApiError> {
         let mut snapshot = lock(&self.snapshot);
         let unknown = || ApiError { reason: Reason::NotFound, detail: "this update is no longer in progress".into() };
         let update = snapshot.updates.iter_mut().find(|update| update.order == order && !update.state.is_over());
@@ -261,7 +261,7 @@ impl Backend for Fake {
         wanted: Digest,
         trust: Option<Digest>,
         file: &mut Body<'_>,
-    ) -> Result<DeploymentId, ApiError> {
+    ) -> Result<OrderId, ApiError> {
         lock(&self.asked).push(Request::InstallPackage { manifest: wanted, size: file.left(), trust });
         let now = self.now();
         let answer = lock(&self.package).answer(now);
@@ -282,7 +282,7 @@ impl Backend for Fake {
         let link = lock(&self.snapshot).link;
         catalogue::out_of_reach(link).map_or_else(|| Ok(lock(&self.catalogue).clone()), Err)
     }
-    async fn get_from_catalogue(&self, package: &str, manifest: Digest) -> Result<DeploymentId, ApiError> {
+    async fn get_from_catalogue(&self, package: &str, manifest: Digest) -> Result<OrderId, ApiError> {
         lock(&self.asked).push(Request::GetFromCatalogue { package: package.to_owned(), manifest });
         let link = lock(&self.snapshot).link;
         if let Some(refused) = catalogue::out_of_reach(link) {

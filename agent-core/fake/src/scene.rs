@@ -1,7 +1,7 @@
 //! The scenes: one sample snapshot for each state that the tray and the window must be able to show.
 
 use banyan_proto::{
-    DeploymentId, MachineId, Reason, UnixSeconds,
+    MachineId, OrderId, Reason, UnixSeconds,
     api::OfferedRelease,
     local::{
         About, Enrolled, Happened, HistoryEntry, Later, Link, Mode, Package, Partner, Progress, Scheduling, Seen,
@@ -360,7 +360,7 @@ fn part(size: u64, percent: u64) -> Progress {
 fn update(now: UnixSeconds, number: u8, package: &str, version: &str, size: u64, notes: &str) -> Update {
     let tonight = UnixSeconds(now.0 / 3600 * 3600 + 6 * 3600);
     Update {
-        order: DeploymentId([number; 16]),
+        order: OrderId([number; 16]),
         number: number.into(),
         package: package.into(),
         version: version.into(),
@@ -439,7 +439,7 @@ fn moving(update: Update) -> Update {
 fn no_leave(now: UnixSeconds) -> Wait {
     Wait {
         stage: Stage::Install,
-        reason: Reason::WaitsForGoAhead,
+        reason: Reason::WaitsForPermit,
         detail: "the deployment is waiting for approval".into(),
         since: UnixSeconds(now.0 - 120),
         next: Some(UnixSeconds(now.0 + 40)),

@@ -12,7 +12,7 @@ use super::{
     record::Record,
     trouble::Trouble,
 };
-use banyan_proto::{Artifact, DeploymentId, Digest, GoAhead, Manifest, Order, Reason, UnixSeconds, limits};
+use banyan_proto::{Artifact, Digest, InstallPermit, Manifest, Order, OrderId, Reason, UnixSeconds, limits};
 use std::fmt::Display;
 
 /// A verified job: signed by publishers and server for this machine, or allowed for a personal installer without an
@@ -20,7 +20,7 @@ use std::fmt::Display;
 #[derive(Debug)]
 pub(super) struct AdmittedJob {
     /// The order's identifier.
-    pub(super) order: DeploymentId,
+    pub(super) order: OrderId,
     /// See [`Job::attempt`].
     pub(super) attempt: u32,
     /// See [`Job::without_restore`].
@@ -39,7 +39,7 @@ impl Record {
     pub(super) fn admit(&self, job: &Job, platform: &str, now: UnixSeconds) -> Result<(AdmittedJob, Self), Trouble> {
         let now = self.trust.time(now);
         let order = self.order(job, now)?;
-        let go = self.go_ahead(job, &order, now)?;
+        let go = self.install_permit(job, &order, now)?;
         let (release, trust) = self.release(job, &order, &go, platform, now)?;
         let mut learned = self.clone();
         learned.trust = trust;
@@ -81,9 +81,10 @@ impl Record {
     }
 
     /// N7: verifies the server's install permit: for this order on this machine, and fresh by this machine's clock.
-    fn go_ahead(&self, job: &Job, order: &Order, now: UnixSeconds) -> Result<GoAhead, Trouble> {
-        let go: GoAhead = job.go_ahead.verify(&self.keys).map_err(|error| forged("install permit", error))?;
-        let no_leave = |detail: String| Err(Trouble::because(Reason::WaitsForGoAhead, detail));
+    fn install_permit(&self, job: &Job, order: &Order, now: UnixSeconds) -> Result<InstallPermit, Trouble> {
+        let go: InstallPermit =
+            job.install_permit.verify(&self.keys).map_err(|error| forged("install permit", error))?;
+        let no_leave = |detail: String| Err(Trouble::because(Reason::WaitsForPermit, detail));
         if go.order != order.id {
             return no_leave(format!("the install permit is for order {}, not for {}", go.order, order.id));
         }
@@ -99,12 +100,12 @@ impl Record {
                 format!("the order is from epoch {}, but the install permit is from {}", order.epoch, go.epoch);
             return Err(Trouble::because(Reason::EpochBack, detail));
         }
-        if now >= go.issued.plus(GoAhead::SECONDS) {
+        if now >= go.issued.plus(InstallPermit::SECONDS) {
             return no_leave(format!(
                 "the install permit is {} seconds old by this machine's clock and valid for {}; if this keeps \
                  happening, set the clock",
                 now.0.saturating_sub(go.issued.0),
-                GoAhead::SECONDS
+                InstallPermit::SECONDS
             ));
         }
         Ok(go)
@@ -116,7 +117,7 @@ impl Record {
         &self,
         job: &Job,
         order: &Order,
-        go: &GoAhead,
+        go: &InstallPermit,
         platform: &str,
         now: UnixSeconds,
     ) -> Result<(Release, banyan_trust::TrustStore), Trouble> {

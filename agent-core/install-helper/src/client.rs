@@ -10,7 +10,7 @@ use super::{
     job::{AloneJob, Believes, Call, Enrolled, Finished, Job},
     sys,
 };
-use banyan_proto::{DeploymentId, Digest, Reason};
+use banyan_proto::{Digest, OrderId, Reason};
 use serde::de::DeserializeOwned;
 use std::{
     ffi::OsString,
@@ -90,7 +90,7 @@ pub enum BelieveError {
 ///
 /// # Errors
 /// When the installer cannot be started, or dies.
-pub async fn run(launcher: &Launcher, order: DeploymentId, job: Job, artifact: File) -> Result<Finished, ClientError> {
+pub async fn run(launcher: &Launcher, order: OrderId, job: Job, artifact: File) -> Result<Finished, ClientError> {
     ask(launcher, &format!("install-{order}"), &Call::Install(Box::new(job)), Stdio::from(artifact)).await
 }
 

@@ -5,7 +5,7 @@
 
 use super::trouble::{Trouble, passes};
 use banyan_proto::{
-    DeploymentId, Digest, GoAhead, KeyRing, MachineId, Membership, Order, Reason, Signed, manifest::InstallSpec,
+    Digest, InstallPermit, KeyRing, MachineId, Membership, Order, OrderId, Reason, Signed, manifest::InstallSpec,
     peer::ReleaseProof,
 };
 use banyan_trust::package::Head;
@@ -74,7 +74,7 @@ pub struct Job {
     /// The proof that this machine is on the order's list.
     pub membership: Membership,
     /// The server's permit to install the order on this machine now.
-    pub go_ahead: Signed<GoAhead>,
+    pub install_permit: Signed<InstallPermit>,
     /// The publishers' signed release. It covers everything that runs.
     pub release: ReleaseProof,
     /// What to do when an installed version cannot be restored.
@@ -91,7 +91,7 @@ pub struct Job {
 #[serde(deny_unknown_fields)]
 pub struct AloneJob {
     /// Identifies this installation, like an order's identifier.
-    pub id: DeploymentId,
+    pub id: OrderId,
     /// The publishers' signed release.
     pub head: Head,
     /// The BLAKE3 hash of the manifest that the user was shown.

@@ -6,7 +6,7 @@ use super::{
     layout::{Layout, remove, write_synced},
     trouble::{Doing, Trouble},
 };
-use banyan_proto::{DeploymentId, Reason};
+use banyan_proto::{OrderId, Reason};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs, io,
@@ -19,7 +19,7 @@ const ENDED_KEPT: usize = 64;
 /// Everything needed to finish or undo an install without the job that began it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Intent {
-    pub(super) order: DeploymentId,
+    pub(super) order: OrderId,
     pub(super) attempt: u32,
     pub(super) install_root: PathBuf,
     /// The verified copy of the artifact.
@@ -120,12 +120,12 @@ pub(super) fn remember(layout: &Layout, intent: &Intent, outcome: &Outcome) -> R
 }
 
 /// Returns the recorded outcome of the same attempt at the same order, if there is one.
-pub(super) fn remembered(layout: &Layout, order: DeploymentId, attempt: u32) -> Result<Option<Outcome>, Trouble> {
+pub(super) fn remembered(layout: &Layout, order: OrderId, attempt: u32) -> Result<Option<Outcome>, Trouble> {
     let entry = load::<EndedEntry>(&ended_path(layout, order))?;
     Ok(entry.filter(|entry| entry.attempt == attempt).map(|entry| entry.outcome))
 }
 
-fn ended_path(layout: &Layout, order: DeploymentId) -> PathBuf {
+fn ended_path(layout: &Layout, order: OrderId) -> PathBuf {
     layout.ended().join(format!("{order}.json"))
 }
 

@@ -20,7 +20,7 @@ use super::{
     sys,
     trouble::{Doing, Trouble},
 };
-use banyan_proto::{DeploymentId, Reason, manifest::Kind};
+use banyan_proto::{OrderId, Reason, manifest::Kind};
 use std::{
     fs::{self, File, TryLockError},
     io::Write,
@@ -105,7 +105,7 @@ impl Layout {
         self.data.join("ended")
     }
     /// Returns the path for the copy of an order's artifact. Tools that inspect the file need the extension.
-    pub(super) fn staged(&self, order: DeploymentId, kind: Kind) -> PathBuf {
+    pub(super) fn staged(&self, order: OrderId, kind: Kind) -> PathBuf {
         let ending = match kind {
             Kind::Archive => "archive",
             Kind::Deb => "deb",

@@ -40,7 +40,7 @@ impl Trouble {
 /// Whether the condition is temporary, so that the job must be tried again.
 pub(super) fn passes(reason: Reason) -> bool {
     // The agent fetches a new install permit and new metadata before it sends the job again.
-    let renewed = matches!(reason, Reason::WaitsForGoAhead | Reason::MetadataExpired);
+    let renewed = matches!(reason, Reason::WaitsForPermit | Reason::MetadataExpired);
     renewed || matches!(reason, Reason::DiskFull | Reason::PackageManagerBusy)
 }
 

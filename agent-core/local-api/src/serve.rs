@@ -9,7 +9,7 @@ use super::{
     line::{Lines, write},
 };
 use banyan_proto::{
-    DeploymentId, Digest, Reason,
+    Digest, OrderId, Reason,
     api::ApiError,
     limits,
     local::{
@@ -86,7 +86,7 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         package: &str,
         manifest: Digest,
-    ) -> impl Future<Output = Result<DeploymentId, ApiError>> + Send;
+    ) -> impl Future<Output = Result<OrderId, ApiError>> + Send;
     /// Installs a package file; the right has been checked. It must contain the release `wanted`. `trust` is the root
     /// of the publisher that the user consents to trust.
     fn install_package(
@@ -94,7 +94,7 @@ pub trait Backend: Send + Sync + 'static {
         wanted: Digest,
         trust: Option<Digest>,
         file: &mut Body<'_>,
-    ) -> impl Future<Output = Result<DeploymentId, ApiError>> + Send;
+    ) -> impl Future<Output = Result<OrderId, ApiError>> + Send;
 }
 
 /// A caller's report about the screen; it counts until it is dropped.

@@ -3,7 +3,7 @@
 //! A bearer token authenticates the caller.
 
 use crate::{
-    DeploymentId, Digest, MachineId, Reason, UnixSeconds,
+    Digest, MachineId, OrderId, Reason, UnixSeconds,
     api::ByteSource,
     order::{Spread, Window},
     schedule::Policy,
@@ -82,7 +82,7 @@ pub struct Replaced {
     /// The target names that this request withdrew.
     pub withdrawn: Vec<String>,
     /// The deployments that were stopped because of that.
-    pub stopped: Vec<DeploymentId>,
+    pub stopped: Vec<OrderId>,
 }
 
 /// The reply to `GET /api/v1/releases/{package}/{sequence}`: the manifest of a published release, to check against the
@@ -226,7 +226,7 @@ pub struct Deploy {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Deployed {
     /// The new deployment's identifier.
-    pub id: DeploymentId,
+    pub id: OrderId,
 }
 
 /// The state of a deployment.
@@ -294,7 +294,7 @@ pub struct AddresseeStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeploymentStatus {
     /// The deployment's identifier.
-    pub id: DeploymentId,
+    pub id: OrderId,
     /// The package's name.
     pub package: String,
     /// The version shown to users.

@@ -3,7 +3,7 @@
 //! Client certificates authenticate the caller. Enrolment is the exception: the join code's secret authenticates it.
 
 use crate::{
-    DeploymentId, Digest, GoAhead, KeyRing, MachineId, Reason, Receipt, ServerEpoch, Signed, UnixSeconds, peer::Offer,
+    Digest, InstallPermit, KeyRing, MachineId, OrderId, Reason, Receipt, ServerEpoch, Signed, UnixSeconds, peer::Offer,
     schedule::Policy,
 };
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,7 @@ pub struct CheckIn {
     #[serde(default)]
     pub epoch: u64,
     /// The orders of which the machine has an offer, or which it has finished.
-    pub known: Vec<DeploymentId>,
+    pub known: Vec<OrderId>,
     /// How long the server may delay its reply while there is no news, in seconds; at most 300.
     pub wait_seconds: u32,
     /// The newest publisher metadata that the machine has seen. Older agents omit it.
@@ -150,7 +150,7 @@ pub struct Roots {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Expected {
     /// The order's identifier.
-    pub order: DeploymentId,
+    pub order: OrderId,
     /// How long to wait for an offer before asking for help, in seconds.
     pub patience_seconds: u32,
 }
@@ -222,7 +222,7 @@ pub struct CatalogueRequest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReceiptRequest {
     /// The order's identifier.
-    pub order: DeploymentId,
+    pub order: OrderId,
     /// BLAKE3 of the whole artifact, calculated from the disk.
     pub artifact: Digest,
     /// The path of each offer that this machine received.
@@ -254,15 +254,15 @@ pub struct ByteSource {
 /// The reply to [`ReceiptRequest`].
 pub type ReceiptReply = Signed<Receipt>;
 
-/// `POST /v1/go-ahead`: asks for an install permit.
+/// `POST /v1/install permit`: asks for an install permit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct GoAheadRequest {
+pub struct InstallPermitRequest {
     /// The order's identifier.
-    pub order: DeploymentId,
+    pub order: OrderId,
 }
 
-/// The reply to [`GoAheadRequest`]. A refusal is an [`ApiError`].
-pub type GoAheadReply = Signed<GoAhead>;
+/// The reply to [`InstallPermitRequest`]. A refusal is an [`ApiError`].
+pub type InstallPermitReply = Signed<InstallPermit>;
 
 /// A fact about a machine or one of its orders. `POST /v1/reports` takes a list of them, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -272,7 +272,7 @@ pub struct Report {
     /// The time by the machine's clock.
     pub at: UnixSeconds,
     /// The order; `None` if the fact is not about an order that this machine accepts, such as a refused offer.
-    pub order: Option<DeploymentId>,
+    pub order: Option<OrderId>,
     /// What happened.
     pub event: Event,
 }

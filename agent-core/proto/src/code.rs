@@ -4,7 +4,7 @@
 //! `c(child) = HMAC(c(sender), child id ‖ sublist root)`. The server can recalculate every code from the path alone.
 //! A code proves which path the *offer* took. It is not a signature, and it does not prove where bytes came from.
 
-use crate::{DeploymentId, Digest, MachineId};
+use crate::{Digest, MachineId, OrderId};
 use aws_lc_rs::{constant_time, hkdf, hmac};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ impl RollingCode {
     /// # Panics
     /// Never: HKDF-SHA-256 can always produce 32 bytes.
     #[must_use]
-    pub fn root(master: &[u8; 32], order: DeploymentId, stripe: u8, list_root: Digest) -> Self {
+    pub fn root(master: &[u8; 32], order: OrderId, stripe: u8, list_root: Digest) -> Self {
         let key = hkdf::Salt::new(hkdf::HKDF_SHA256, b"banyan v1 rolling code").extract(master);
         let info = [order.0.as_slice(), &[stripe], &list_root.0];
         let mut code = [0; 32];
@@ -66,12 +66,12 @@ impl RollingCode {
     /// Calculates the proof that a machine sends to the server instead of its code. It is bound to the TLS session that
     /// carries it (rule A3).
     #[must_use]
-    pub fn prove(&self, exporter: &[u8; 32], order: DeploymentId, artifact: Digest) -> Digest {
+    pub fn prove(&self, exporter: &[u8; 32], order: OrderId, artifact: Digest) -> Digest {
         Digest(self.mac(&[b"proof", exporter, &order.0, &artifact.0]))
     }
     /// Returns whether `proof` equals the result of [`Self::prove`]; compares in constant time.
     #[must_use]
-    pub fn proves(&self, proof: Digest, exporter: &[u8; 32], order: DeploymentId, artifact: Digest) -> bool {
+    pub fn proves(&self, proof: Digest, exporter: &[u8; 32], order: OrderId, artifact: Digest) -> bool {
         constant_time::verify_slices_are_equal(&proof.0, &self.prove(exporter, order, artifact).0).is_ok()
     }
     /// Calculates HMAC-SHA-256 over the parts, each preceded by its length, so that different lists of parts never give
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn another_way_another_machine_or_another_session_gives_another_proof() {
-        let order = DeploymentId([1; 16]);
+        let order = OrderId([1; 16]);
         let root = RollingCode::root(&[7; 32], order, 0, Digest([2; 32]));
         let (a, b) = (MachineId([3; 16]), MachineId([4; 16]));
         let code = root.child(a, Digest([5; 32]));

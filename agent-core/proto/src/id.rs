@@ -83,7 +83,7 @@ hex_bytes!(
 );
 hex_bytes!(
     /// The identifier of a deployment, which is also the id of its order.
-    DeploymentId,
+    OrderId,
     16
 );
 hex_bytes!(

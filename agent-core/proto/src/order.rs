@@ -2,7 +2,7 @@
 //!
 //! Their fields are ids, hashes, numbers and closed enums; none contains text that is executed (rule T3).
 
-use crate::{DeploymentId, Digest, MachineId, UnixSeconds, list::Subtree, signed::Document};
+use crate::{Digest, MachineId, OrderId, UnixSeconds, list::Subtree, signed::Document};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ pub use crate::schedule::Window;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// The order's identifier.
-    pub id: DeploymentId,
+    pub id: OrderId,
     /// The server's epoch, which rises when the server is restored from a backup. Agents refuse a lower one.
     pub epoch: u64,
     /// The order's number. It rises with every order of this server; the newest order of a package supersedes older
@@ -83,7 +83,7 @@ impl Document for AddressHint {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The order's identifier.
-    pub order: DeploymentId,
+    pub order: OrderId,
     /// The machine that holds the artifact.
     pub machine: MachineId,
     /// BLAKE3 of the artifact.
@@ -107,11 +107,11 @@ impl Document for ServerEpoch {
     const CONTEXT: &'static str = "banyan v1 epoch";
 }
 
-/// The install permit: permission to install now, valid for [`GoAhead::SECONDS`].
+/// The install permit: permission to install now, valid for [`InstallPermit::SECONDS`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GoAhead {
+pub struct InstallPermit {
     /// The order's identifier.
-    pub order: DeploymentId,
+    pub order: OrderId,
     /// The machine that may install.
     pub machine: MachineId,
     /// The time of issue by the server's clock. The machine's clock is never trusted to be earlier than this.
@@ -123,10 +123,10 @@ pub struct GoAhead {
     /// The version of the current snapshot metadata.
     pub snapshot_version: u64,
 }
-impl GoAhead {
+impl InstallPermit {
     /// How long an install permit is valid, in seconds.
     pub const SECONDS: u64 = 15 * 60;
 }
-impl Document for GoAhead {
+impl Document for InstallPermit {
     const CONTEXT: &'static str = "banyan v1 go-ahead";
 }

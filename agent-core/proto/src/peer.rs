@@ -5,7 +5,7 @@
 //! order.
 
 use crate::{
-    AddresseeList, DeploymentId, Digest, MachineId, Membership, Order, Proof, Reason, RollingCode, Signed,
+    AddresseeList, Digest, MachineId, Membership, Order, OrderId, Proof, Reason, RollingCode, Signed,
     order::AddressHint,
 };
 use serde::{Deserialize, Serialize};
@@ -127,7 +127,7 @@ pub enum OfferReply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pull {
     /// The order's identifier.
-    pub order: DeploymentId,
+    pub order: OrderId,
     /// The stripe's number.
     pub stripe: u8,
     /// The first chunk wanted, as an ordinal within the stripe.
@@ -156,7 +156,7 @@ pub enum PullReply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirm {
     /// The order's identifier.
-    pub order: DeploymentId,
+    pub order: OrderId,
     /// BLAKE3 of the whole artifact, calculated from the receiver's disk.
     pub artifact: Digest,
 }

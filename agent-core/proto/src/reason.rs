@@ -231,7 +231,7 @@ reasons! {
             => "content keeps spreading; authentication waits for the server",
         user: "the server can't be reached"
             => "Banyan will continue once the server is back";
-    WaitsForGoAhead = "waits-for-go-ahead", Nobody,
+    WaitsForPermit = "waits-for-go-ahead", Nobody,
         admin: "waiting for permission from the server to install"
             => "resume the deployment, or have it approved",
         user: "waiting for permission to install"

@@ -6,7 +6,7 @@ use crate::{
     people::{scene::Facts, signals::Sampler},
 };
 use banyan_proto::{
-    DeploymentId, Reason,
+    OrderId, Reason,
     schedule::{Gate, GiveWay, Pace, Stage},
 };
 use banyan_schedule::{decide, give_way, rates};
@@ -18,11 +18,11 @@ type May = Result<(), Reason>;
 /// The decisions passed on last.
 #[derive(Debug, Default)]
 pub struct Told {
-    orders: BTreeMap<DeploymentId, (May, May)>,
+    orders: BTreeMap<OrderId, (May, May)>,
     forward: Option<May>,
     rates: Option<(Option<u64>, Option<u64>)>,
     /// Orders received without yielding bandwidth, because a user is waiting or their deadline has passed.
-    hurry: BTreeSet<DeploymentId>,
+    hurry: BTreeSet<OrderId>,
 }
 
 impl Agent {
@@ -97,7 +97,7 @@ impl Agent {
     pub(crate) fn decide_all(&self, facts: &Facts) {
         self.decide_general(facts);
         let orders = self.orders.all();
-        let here = |id: &DeploymentId| orders.iter().any(|held| held.order.id == *id);
+        let here = |id: &OrderId| orders.iter().any(|held| held.order.id == *id);
         let mut told = lock(&self.told);
         told.orders.retain(|id, _| here(id));
         told.hurry.retain(here);

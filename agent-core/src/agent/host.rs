@@ -3,7 +3,7 @@
 use super::Agent;
 use crate::orders::lock;
 use banyan_proto::{
-    AddresseeList, DeploymentId, MachineId, Membership, Proof, Reason,
+    AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
     api::Event,
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
 };
@@ -22,7 +22,7 @@ impl Host for Agent {
     fn addresses(&self, peer: MachineId) -> Vec<SocketAddr> {
         self.orders.addresses(peer)
     }
-    fn content(&self, order: DeploymentId) -> Option<Arc<ArtifactFile>> {
+    fn content(&self, order: OrderId) -> Option<Arc<ArtifactFile>> {
         Some(Arc::clone(&self.orders.get(order)?.content))
     }
     fn check_pull(&self, peer: MachineId, pull: &Pull) -> Result<bool, PullReply> {
@@ -35,7 +35,7 @@ impl Host for Agent {
         let (order, node) = match &action {
             Action::VerifyArtifact(order)
             | Action::AskReceipt(order)
-            | Action::AskGoAhead(order)
+            | Action::AskInstallPermit(order)
             | Action::Install(order) => (*order, node.clone()),
             Action::Report(order, event) => return self.report(*order, event.clone()),
             other => return warn!(?other, "the host received an action that belongs to the loop"),
@@ -46,7 +46,7 @@ impl Host for Agent {
             let input = match action {
                 Action::VerifyArtifact(_) => agent.verify(&held).await,
                 Action::AskReceipt(_) => agent.receipt(&held).await,
-                Action::AskGoAhead(_) => agent.leave(&held).await,
+                Action::AskInstallPermit(_) => agent.leave(&held).await,
                 _ => agent.install(&held).await,
             };
             node.input(input);
@@ -58,14 +58,14 @@ impl Host for Agent {
     fn refused(&self, peer: MachineId, reason: Reason, detail: &str) {
         self.reporter.report(None, Event::Refused { sender: peer, reason, detail: detail.to_owned() });
     }
-    fn received(&self, order: DeploymentId, peer: Option<MachineId>, bytes: u64) {
+    fn received(&self, order: OrderId, peer: Option<MachineId>, bytes: u64) {
         if let (Some(held), Some(peer)) = (self.orders.get(order), peer) {
             held.came_from(peer, bytes);
         }
         self.people.shared.received(&self.people.zone, bytes);
         self.people.changed();
     }
-    fn sent(&self, order: DeploymentId, peer: MachineId, bytes: u64) {
+    fn sent(&self, order: OrderId, peer: MachineId, bytes: u64) {
         if let Some(held) = self.orders.get(order) {
             held.went_to(peer, bytes);
         }

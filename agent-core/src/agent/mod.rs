@@ -19,7 +19,7 @@ use crate::{
     server_api::{CallError, ServerApi, bars},
     state::State,
 };
-use banyan_proto::{DeploymentId, MachineId, Reason, UnixSeconds, api::ApiError};
+use banyan_proto::{MachineId, OrderId, Reason, UnixSeconds, api::ApiError};
 use banyan_swarm::io::Input;
 use banyan_wire::{
     connection::TlsPair,
@@ -79,7 +79,7 @@ pub struct Agent {
     /// The scheduling decisions passed on last.
     pub told: Mutex<gates::Told>,
     /// Install permits, each with its artifact, that wait for their turn.
-    pub leaves: Mutex<HashMap<DeploymentId, crate::authenticate::AuthenticArtifact>>,
+    pub leaves: Mutex<HashMap<OrderId, crate::authenticate::AuthenticArtifact>>,
     /// The server's last catalogue answer.
     pub(crate) shelf: Shelf,
 }
@@ -152,7 +152,7 @@ impl Agent {
         Arc::clone(&self.credentials.read().unwrap_or_else(PoisonError::into_inner))
     }
     /// Drops an order that has ended. Deletes the file when no other order is for the same artifact.
-    pub(crate) fn forget(&self, id: DeploymentId, reason: Reason) {
+    pub(crate) fn forget(&self, id: OrderId, reason: Reason) {
         let Some(held) = self.orders.remove(id) else { return };
         self.people.gone(id, &held.order.package, &held.described().version, reason);
         let digest = held.content.artifact().digest;

@@ -8,7 +8,7 @@ use crate::{
 };
 use banyan_install_helper::Outcome;
 use banyan_proto::{
-    DeploymentId, MachineId, Reason, UnixSeconds,
+    MachineId, OrderId, Reason, UnixSeconds,
     api::Event,
     order::Spread,
     peer::{Offer, OfferReply},
@@ -69,7 +69,7 @@ impl Agent {
         }
     }
 
-    pub(super) fn report(&self, order: DeploymentId, event: Event) {
+    pub(super) fn report(&self, order: OrderId, event: Event) {
         if let Some(held) = self.orders.get(order) {
             self.people.happened(order, &held.order.package, &held.described().version, &event);
         }
@@ -129,7 +129,7 @@ impl Agent {
         match left {
             Ok(artifact) => {
                 lock(&self.leaves).insert(order, artifact);
-                Input::GoAhead(order)
+                Input::InstallPermit(order)
             }
             Err(error) if error.reason() == Reason::Withdrawn => {
                 self.withdrawn(order, &error.to_string());
@@ -145,7 +145,7 @@ impl Agent {
     pub(super) async fn install(&self, held: &HeldOrder) -> Input {
         let order = held.order.id;
         let Some(artifact) = lock(&self.leaves).remove(&order) else {
-            return Input::Later(order, Reason::WaitsForGoAhead);
+            return Input::Later(order, Reason::WaitsForPermit);
         };
         let begun = Instant::now();
         let (_, urgent) = self.is_waited_for(&self.people.facts(), held);

@@ -17,7 +17,7 @@ pub(crate) use look::{Looked, look, look_alone};
 use crate::{agent::Agent, for_one::refused, orders::lock, server_api::CallError};
 use banyan_local_api::Body;
 use banyan_proto::{
-    DeploymentId, Digest, Reason, UnixSeconds,
+    Digest, OrderId, Reason, UnixSeconds,
     api::{ApiError, PackageRequest},
     local::{Package, Right},
 };
@@ -62,7 +62,7 @@ impl Agent {
         wanted: Digest,
         trust: Option<Digest>,
         body: &mut Body<'_>,
-    ) -> Result<DeploymentId, ApiError> {
+    ) -> Result<OrderId, ApiError> {
         if trust.is_some() {
             let detail = "this computer belongs to a server, so its administrator decides which publishers it trusts";
             return Err(refused(Reason::NotAllowed, detail));
@@ -125,7 +125,7 @@ impl Agent {
         }
     }
 
-    async fn order_by_hand(self: &Arc<Self>, request: &PackageRequest) -> Result<DeploymentId, ApiError> {
+    async fn order_by_hand(self: &Arc<Self>, request: &PackageRequest) -> Result<OrderId, ApiError> {
         let help = self.server.order_package(request).await.map_err(|error| match error {
             CallError::Refused(error) => error,
             away @ CallError::Away { .. } => {

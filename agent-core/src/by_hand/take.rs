@@ -3,7 +3,7 @@
 use super::Looked;
 use crate::{for_one::refused, offer::free_bytes};
 use banyan_local_api::Body;
-use banyan_proto::{Artifact, DeploymentId, Digest, Manifest, Reason, api::ApiError, limits};
+use banyan_proto::{Artifact, Digest, Manifest, OrderId, Reason, api::ApiError, limits};
 use banyan_trust::package::{MAGIC, artifacts};
 use banyan_wire::{content::ArtifactFile, verify::VerifiedChunk};
 use std::{
@@ -84,7 +84,7 @@ impl Incoming {
         manifest: &Manifest,
         ours: Digest,
     ) -> Result<Self, ApiError> {
-        let incoming = Self(folder.join(format!("{INCOMING}{}", DeploymentId::random())));
+        let incoming = Self(folder.join(format!("{INCOMING}{}", OrderId::random())));
         let patience = Duration::from_secs(60 + body.left() / SLOWEST);
         let taking = async {
             for other in artifacts(manifest) {

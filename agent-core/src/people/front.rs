@@ -9,7 +9,7 @@ use crate::{
 };
 use banyan_local_api::{Backend, Body, Caller, Place, Report, Sessions, serve};
 use banyan_proto::{
-    DeploymentId, Digest, Reason,
+    Digest, OrderId, Reason,
     api::ApiError,
     join::JoinCode,
     local::{Catalogue, Mode, OrderStatus, Package, Request, Right, Snapshot, Status},
@@ -168,7 +168,7 @@ impl Backend for Front {
         wanted: Digest,
         trust: Option<Digest>,
         file: &mut Body<'_>,
-    ) -> Result<DeploymentId, ApiError> {
+    ) -> Result<OrderId, ApiError> {
         match self.alone() {
             Some(alone) => alone.install(wanted, trust, file).await,
             None => self.member()?.by_hand(wanted, trust, file).await,
@@ -177,7 +177,7 @@ impl Backend for Front {
     async fn catalogue(&self) -> Result<Catalogue, ApiError> {
         self.member()?.catalogue().await
     }
-    async fn get_from_catalogue(&self, package: &str, manifest: Digest) -> Result<DeploymentId, ApiError> {
+    async fn get_from_catalogue(&self, package: &str, manifest: Digest) -> Result<OrderId, ApiError> {
         self.member()?.get_from_catalogue(package, manifest).await
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     state::{State, StateError},
 };
 use banyan_proto::{
-    DeploymentId, Reason, UnixSeconds,
+    OrderId, Reason, UnixSeconds,
     api::{ApiError, Event},
     local::{Happened, HistoryEntry, Overruled, PauseFor, Replaces, Request, Wait, Wishes},
     schedule::{Choice, Pause, Policy, Stage, Wish},
@@ -64,7 +64,7 @@ pub struct People {
 #[derive(Debug, Default)]
 struct Known {
     choice: Option<Choice>,
-    notes: BTreeMap<DeploymentId, Notes>,
+    notes: BTreeMap<OrderId, Notes>,
     history: Vec<HistoryEntry>,
     /// What Banyan has installed, by package.
     installed: BTreeMap<String, Replaces>,
@@ -206,7 +206,7 @@ impl People {
     pub(crate) fn history(&self) -> Vec<HistoryEntry> {
         lock(&self.known).history.clone()
     }
-    pub(crate) fn notes(&self, order: DeploymentId) -> Notes {
+    pub(crate) fn notes(&self, order: OrderId) -> Notes {
         lock(&self.known).notes.get(&order).cloned().unwrap_or_default()
     }
     /// Adjusts the choice after the wall clock was stepped by this many seconds.
@@ -283,7 +283,7 @@ impl People {
         }
     }
     /// Sets the user's wish for one order. Installing now implies receiving now.
-    pub(crate) fn wish(&self, order: DeploymentId, stage: Stage, wish: Wish) -> Result<(), ApiError> {
+    pub(crate) fn wish(&self, order: OrderId, stage: Stage, wish: Wish) -> Result<(), ApiError> {
         let refused = |reason, detail: &str| Err(ApiError { reason, detail: detail.to_owned() });
         let mut known = lock(&self.known);
         let Some(notes) = known.notes.get_mut(&order).filter(|notes| notes.ended.is_none()) else {
@@ -306,7 +306,7 @@ impl People {
     }
 
     /// Records that an order was accepted.
-    pub(crate) fn seen(&self, order: DeploymentId, package: &str, version: &str) {
+    pub(crate) fn seen(&self, order: OrderId, package: &str, version: &str) {
         let mut known = lock(&self.known);
         if known.notes.contains_key(&order) {
             return;
@@ -329,7 +329,7 @@ impl People {
         self.changed();
     }
     /// Records that an order was dropped.
-    pub(crate) fn gone(&self, order: DeploymentId, package: &str, version: &str, reason: Reason) {
+    pub(crate) fn gone(&self, order: OrderId, package: &str, version: &str, reason: Reason) {
         let mut known = lock(&self.known);
         if known.notes.remove(&order).is_some_and(|notes| notes.ended.is_none()) {
             let (at, what) = (UnixSeconds::now(), Happened::Dropped { reason });
@@ -342,7 +342,7 @@ impl People {
         self.replan();
     }
     /// Records an event of an order.
-    pub(crate) fn happened(&self, order: DeploymentId, package: &str, version: &str, event: &Event) {
+    pub(crate) fn happened(&self, order: OrderId, package: &str, version: &str, event: &Event) {
         let at = UnixSeconds::now();
         let mut known = lock(&self.known);
         let Some(notes) = known.notes.get_mut(&order) else { return };
@@ -395,7 +395,7 @@ impl People {
         self.replan();
     }
     /// Restores how an order of an earlier run ended; records from older versions lack it.
-    pub(crate) fn had_ended(&self, order: DeploymentId, at: UnixSeconds, result: Result<(), Reason>) {
+    pub(crate) fn had_ended(&self, order: OrderId, at: UnixSeconds, result: Result<(), Reason>) {
         let mut known = lock(&self.known);
         let notes = known.notes.entry(order).or_insert_with(|| Notes { seen: at, ..Notes::default() });
         let failed = result.err().map(|reason| (reason, String::new(), true));

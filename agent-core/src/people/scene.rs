@@ -6,7 +6,7 @@ use crate::{
     orders::{HeldOrder, lock},
 };
 use banyan_proto::{
-    DeploymentId, MachineId, UnixSeconds,
+    MachineId, OrderId, UnixSeconds,
     local::{About, Enrolled, Link, Mode, Partner, Progress, Scheduling, Sharing, Snapshot, Update, UpdateState},
     schedule::{DayUse, Policy, Stage, Verdict, Wish},
 };
@@ -23,7 +23,7 @@ const AWAY_AFTER: u64 = 330;
 const MOVED: Duration = Duration::from_secs(2);
 
 /// The speed meters of all orders: received and sent.
-pub(crate) type Meters = Mutex<HashMap<DeploymentId, (Meter, Meter)>>;
+pub(crate) type Meters = Mutex<HashMap<OrderId, (Meter, Meter)>>;
 
 /// Everything that a verdict depends on, captured once.
 pub(crate) struct Facts {

@@ -10,7 +10,7 @@ use crate::{
     serving::{Turn, refuse},
 };
 use banyan_proto::{
-    DeploymentId, MachineId, Reason,
+    MachineId, OrderId, Reason,
     peer::{OfferReply, PullReply},
 };
 
@@ -33,7 +33,7 @@ impl Machine {
             order.take(&mut ctx, offer);
         }
     }
-    fn gates_of(&self, order: DeploymentId) -> Gates {
+    fn gates_of(&self, order: OrderId) -> Gates {
         self.gates.get(&order).copied().unwrap_or(Gates::OPEN)
     }
     fn is_for_me(&self, offer: &TrustedOffer) -> bool {

@@ -79,7 +79,7 @@ pub struct Timings {
     pub ask_most: Duration,
     /// An install permit that has waited this long behind other installs is requested again. Default 10 min (a permit
     /// is valid for 15).
-    pub go_ahead_fresh: Duration,
+    pub install_permit_fresh: Duration,
     /// The shortest interval between two progress reports of one order. Default 2 s.
     pub progress: Duration,
 }
@@ -105,7 +105,7 @@ impl Default for Timings {
             server_most: s(15),
             ask_retry: s(2),
             ask_most: s(60),
-            go_ahead_fresh: s(600),
+            install_permit_fresh: s(600),
             progress: s(2),
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     io::{Action, Link, Now, StripeId},
     pause::Jitter,
 };
-use banyan_proto::{DeploymentId, MachineId, Reason, api::Event};
+use banyan_proto::{MachineId, OrderId, Reason, api::Event};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The other end of a link.
@@ -55,7 +55,7 @@ impl Context<'_> {
     pub(crate) fn act(&mut self, action: Action) {
         self.out.actions.push_back(action);
     }
-    pub(crate) fn report(&mut self, order: DeploymentId, event: Event) {
+    pub(crate) fn report(&mut self, order: OrderId, event: Event) {
         self.act(Action::Report(order, event));
     }
     /// Requests a connection and returns its new, odd link number.

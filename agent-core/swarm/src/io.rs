@@ -5,7 +5,7 @@
 //! [`Link`] is one connection to one other machine for one stripe of one order; its number is never reused.
 
 use banyan_proto::{
-    AddresseeList, DeploymentId, MachineId, Proof, Reason,
+    AddresseeList, MachineId, OrderId, Proof, Reason,
     api::Event,
     peer::{OfferReply, PullReply},
 };
@@ -23,7 +23,7 @@ pub struct Link(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StripeId {
     /// The order's identifier.
-    pub order: DeploymentId,
+    pub order: OrderId,
     /// The stripe's index, `0..k`.
     pub stripe: u8,
 }
@@ -115,31 +115,31 @@ pub enum Input {
     /// seconds, because otherwise only its children would notice.
     Lost(Link, Reason),
     /// The whole artifact on disk has been hashed and is correct.
-    ArtifactVerified(DeploymentId),
+    ArtifactVerified(OrderId),
     /// The artifact on disk is damaged. Contains the number of good chunks that remain in each stripe.
-    ArtifactDamaged(DeploymentId, Vec<u32>),
+    ArtifactDamaged(OrderId, Vec<u32>),
     /// The server's receipt has arrived.
-    Receipted(DeploymentId),
+    Receipted(OrderId),
     /// The server refused the receipt. This is final.
-    ReceiptRefused(DeploymentId, Reason),
+    ReceiptRefused(OrderId, Reason),
     /// The server granted the install permit.
-    GoAhead(DeploymentId),
+    InstallPermit(OrderId),
     /// Not possible now; the request has to be repeated. Possible causes: the server is unreachable, the deployment is
     /// halted or waits for approval, the package manager is busy. Answers [`Action::AskReceipt`],
-    /// [`Action::AskGoAhead`] or [`Action::Install`].
-    Later(DeploymentId, Reason),
+    /// [`Action::AskInstallPermit`] or [`Action::Install`].
+    Later(OrderId, Reason),
     /// The installer finished. `Err` is final.
-    InstallEnded(DeploymentId, Result<(), Reason>),
+    InstallEnded(OrderId, Result<(), Reason>),
     /// The order has expired, was superseded or cancelled: all its state is dropped.
-    Dropped(DeploymentId, Reason),
+    Dropped(OrderId, Reason),
     /// Whether this machine may forward now (transfer window, user, policy).
     MayForward(Result<(), Reason>),
     /// Whether this machine may receive this order's content now (transfer window, user, policy, disk). It also applies
     /// when it arrives before the order's offer. While closed, offers are deferred and no source is asked for chunks.
     /// Chunks already here are kept, and receiving resumes from them. An order without this input is open.
-    MayReceive(DeploymentId, Result<(), Reason>),
+    MayReceive(OrderId, Result<(), Reason>),
     /// Whether this machine may install this order now. While closed, no install permit is requested.
-    MayInstall(DeploymentId, Result<(), Reason>),
+    MayInstall(OrderId, Result<(), Reason>),
     /// Whether this machine receives more slowly than its sources could send (the owner's limit, or yielding to other
     /// traffic). While it does, no source is blamed for being slow (rule P8).
     TakesSlowly(bool),
@@ -199,19 +199,19 @@ pub enum Action {
     /// driver sends heartbeats on it, so that the puller does not take this machine for dead.
     RefusePull(Link, PullReply),
     /// Confirm to the parent that the whole artifact is here.
-    Confirm(Link, DeploymentId),
+    Confirm(Link, OrderId),
     /// Close the link with this reason, after everything requested earlier on it has been sent, except chunks still
     /// waiting for their turn. Report no further events for it; an [`Input::Lost`] does no harm. [`Reason::Done`] is
     /// the normal end.
     Close(Link, Reason),
     /// All chunks are here: hash the whole artifact from disk.
-    VerifyArtifact(DeploymentId),
+    VerifyArtifact(OrderId),
     /// Request the receipt from the server.
-    AskReceipt(DeploymentId),
+    AskReceipt(OrderId),
     /// Request the install permit from the server.
-    AskGoAhead(DeploymentId),
+    AskInstallPermit(OrderId),
     /// Install now.
-    Install(DeploymentId),
+    Install(OrderId),
     /// Report the event to the server (queued while it is unreachable).
-    Report(DeploymentId, Event),
+    Report(OrderId, Event),
 }

@@ -27,7 +27,7 @@ pub(crate) enum Life {
     /// The receipt is here; the schedule does not allow installing now.
     Closed,
     /// The receipt is here; the install permit is requested.
-    GoAhead(Asking),
+    InstallPermit(Asking),
     /// The install permit was granted at this time; other orders install first.
     Ready(Now, Pause),
     /// The installer is running. The pause applies if it answers "later".
@@ -41,7 +41,7 @@ pub(crate) enum Life {
 pub(crate) enum Ask {
     Verify,
     Receipt,
-    GoAhead,
+    InstallPermit,
 }
 
 impl Life {
@@ -63,7 +63,7 @@ impl Life {
     /// no content.
     pub(crate) fn damaged(self) -> Option<Self> {
         match self {
-            Self::Verifying | Self::Receipt(_) | Self::Closed | Self::GoAhead(_) | Self::Ready(..) => {
+            Self::Verifying | Self::Receipt(_) | Self::Closed | Self::InstallPermit(_) | Self::Ready(..) => {
                 Some(Self::Receiving)
             }
             Self::Root | Self::Receiving | Self::Installing(_) | Self::Ended(_) => None,
@@ -72,31 +72,31 @@ impl Life {
     /// Applies the server's receipt.
     pub(crate) fn receipted(self) -> (Self, Option<Ask>) {
         match self {
-            Self::Receipt(_) => (Self::GoAhead(Asking::Asked(Pause::default())), Some(Ask::GoAhead)),
+            Self::Receipt(_) => (Self::InstallPermit(Asking::Asked(Pause::default())), Some(Ask::InstallPermit)),
             other => (other, None),
         }
     }
     /// Applies that the schedule allows installing.
     pub(crate) fn opened(self) -> (Self, Option<Ask>) {
         match self {
-            Self::Closed => (Self::GoAhead(Asking::Asked(Pause::default())), Some(Ask::GoAhead)),
+            Self::Closed => (Self::InstallPermit(Asking::Asked(Pause::default())), Some(Ask::InstallPermit)),
             other => (other, None),
         }
     }
     /// Applies the install permit.
-    pub(crate) fn go_ahead(self, now: Now) -> Self {
+    pub(crate) fn install_permit(self, now: Now) -> Self {
         match self {
-            Self::GoAhead(Asking::Asked(pause) | Asking::Again(_, pause)) => Self::Ready(now, pause),
+            Self::InstallPermit(Asking::Asked(pause) | Asking::Again(_, pause)) => Self::Ready(now, pause),
             other => other,
         }
     }
     /// Starts the install; a permit that expired while waiting is requested again.
     pub(crate) fn turn(self, now: Now, timings: &Timings) -> (Self, Option<Ask>) {
         match self {
-            Self::Ready(since, pause) if now.saturating_sub(since) < timings.go_ahead_fresh => {
+            Self::Ready(since, pause) if now.saturating_sub(since) < timings.install_permit_fresh => {
                 (Self::Installing(pause), None)
             }
-            Self::Ready(_, pause) => (Self::GoAhead(Asking::Asked(pause)), Some(Ask::GoAhead)),
+            Self::Ready(_, pause) => (Self::InstallPermit(Asking::Asked(pause)), Some(Ask::InstallPermit)),
             other => (other, None),
         }
     }
@@ -108,8 +108,8 @@ impl Life {
         };
         match self {
             Self::Receipt(Asking::Asked(pause)) => (Self::Receipt(again(pause)), true),
-            Self::GoAhead(Asking::Asked(pause)) => (Self::GoAhead(again(pause)), true),
-            Self::Installing(pause) => (Self::GoAhead(again(pause)), true),
+            Self::InstallPermit(Asking::Asked(pause)) => (Self::InstallPermit(again(pause)), true),
+            Self::Installing(pause) => (Self::InstallPermit(again(pause)), true),
             other => (other, false),
         }
     }
@@ -119,8 +119,8 @@ impl Life {
             Self::Receipt(Asking::Again(at, pause)) if now >= at => {
                 (Self::Receipt(Asking::Asked(pause)), Some(Ask::Receipt))
             }
-            Self::GoAhead(Asking::Again(at, pause)) if now >= at => {
-                (Self::GoAhead(Asking::Asked(pause)), Some(Ask::GoAhead))
+            Self::InstallPermit(Asking::Again(at, pause)) if now >= at => {
+                (Self::InstallPermit(Asking::Asked(pause)), Some(Ask::InstallPermit))
             }
             other => (other, None),
         }
@@ -128,7 +128,7 @@ impl Life {
     /// Returns when to act next if no event arrives.
     pub(crate) fn wake(&self) -> Option<Now> {
         match self {
-            Self::Receipt(Asking::Again(at, _)) | Self::GoAhead(Asking::Again(at, _)) => Some(*at),
+            Self::Receipt(Asking::Again(at, _)) | Self::InstallPermit(Asking::Again(at, _)) => Some(*at),
             _ => None,
         }
     }

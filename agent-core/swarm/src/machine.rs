@@ -10,7 +10,7 @@ use crate::{
     order::Order,
     serving::Serving,
 };
-use banyan_proto::{DeploymentId, MachineId, Reason};
+use banyan_proto::{MachineId, OrderId, Reason};
 use std::{collections::BTreeMap, time::Duration};
 
 /// If the driver wakes the state machine later than this, the machine itself was not running (a suspended laptop, a
@@ -25,11 +25,11 @@ pub struct Machine {
     pub(crate) config: Config,
     pub(crate) now: Now,
     pub(crate) out: Out,
-    pub(crate) orders: BTreeMap<DeploymentId, Order>,
+    pub(crate) orders: BTreeMap<OrderId, Order>,
     pub(crate) serving: Serving,
     pub(crate) may_forward: Result<(), Reason>,
     /// The gates of every order for which the schedule set one, known or not.
-    pub(crate) gates: BTreeMap<DeploymentId, Gates>,
+    pub(crate) gates: BTreeMap<OrderId, Gates>,
 }
 
 impl Machine {
@@ -61,7 +61,7 @@ impl Machine {
     pub fn next_wake(&self) -> Option<Now> {
         self.orders.values().filter_map(|order| order.wake(self.now, &self.config.timings)).min()
     }
-    pub(crate) fn split(&mut self) -> (Context<'_>, &mut BTreeMap<DeploymentId, Order>, &mut Serving) {
+    pub(crate) fn split(&mut self) -> (Context<'_>, &mut BTreeMap<OrderId, Order>, &mut Serving) {
         let ctx = Context { now: self.now, config: &self.config, out: &mut self.out };
         (ctx, &mut self.orders, &mut self.serving)
     }
@@ -106,7 +106,7 @@ impl Machine {
             | Input::ArtifactDamaged(id, _)
             | Input::Receipted(id)
             | Input::ReceiptRefused(id, _)
-            | Input::GoAhead(id)
+            | Input::InstallPermit(id)
             | Input::Later(id, _)
             | Input::InstallEnded(id, _) => self.answered(id, input),
             Input::Tick => {}
@@ -134,7 +134,7 @@ impl Machine {
         }
     }
     /// Routes the driver's answer to a request about an order.
-    fn answered(&mut self, id: DeploymentId, input: Input) {
+    fn answered(&mut self, id: OrderId, input: Input) {
         let (mut ctx, orders, _) = self.split();
         let Some(order) = orders.get_mut(&id) else { return };
         match input {
@@ -142,7 +142,7 @@ impl Machine {
             Input::ArtifactDamaged(_, held) => order.damaged(&mut ctx, &held),
             Input::Receipted(_) => order.receipted(&mut ctx),
             Input::ReceiptRefused(_, reason) => order.ended(Err(reason)),
-            Input::GoAhead(_) => order.go_ahead(ctx.now),
+            Input::InstallPermit(_) => order.install_permit(ctx.now),
             Input::Later(_, reason) => order.later(&mut ctx, reason),
             Input::InstallEnded(_, outcome) => {
                 order.ended(outcome);
@@ -171,7 +171,7 @@ impl Machine {
             serving.stop(&mut ctx, reason);
         }
     }
-    fn set_may_receive(&mut self, id: DeploymentId, may: Result<(), Reason>) {
+    fn set_may_receive(&mut self, id: OrderId, may: Result<(), Reason>) {
         self.gates.entry(id).or_insert(Gates::OPEN).receive = may;
         let (mut ctx, orders, serving) = self.split();
         let Some(order) = orders.get_mut(&id) else { return };
@@ -183,14 +183,14 @@ impl Machine {
             serving.stop_waiting(&mut ctx, id, reason);
         }
     }
-    fn set_may_install(&mut self, id: DeploymentId, may: Result<(), Reason>) {
+    fn set_may_install(&mut self, id: OrderId, may: Result<(), Reason>) {
         self.gates.entry(id).or_insert(Gates::OPEN).install = may;
         let (mut ctx, orders, _) = self.split();
         if let Some(order) = orders.get_mut(&id) {
             order.set_may_install(&mut ctx, may);
         }
     }
-    fn dropped(&mut self, id: DeploymentId, reason: Reason) {
+    fn dropped(&mut self, id: OrderId, reason: Reason) {
         self.gates.remove(&id);
         let (mut ctx, orders, _) = self.split();
         if orders.remove(&id).is_some() {
@@ -238,7 +238,7 @@ impl Machine {
     }
     /// Returns the orders for which every stripe has been offered: a check-in reports these as known. For all others
     /// the server must still be asked for help.
-    pub fn known(&self) -> impl Iterator<Item = DeploymentId> + '_ {
+    pub fn known(&self) -> impl Iterator<Item = OrderId> + '_ {
         self.orders.iter().filter(|(_, order)| order.has_every_offer()).map(|(id, _)| *id)
     }
     /// Returns how many pulls are being served, and how many are queued.

@@ -9,12 +9,12 @@ use crate::{
     source::seek::Banned,
     stripe::Stripe,
 };
-use banyan_proto::{DeploymentId, MachineId, Reason, api::Event, peer::OfferReply};
+use banyan_proto::{MachineId, OrderId, Reason, api::Event, peer::OfferReply};
 use std::time::Duration;
 
 #[derive(Debug)]
 pub(crate) struct Order {
-    id: DeploymentId,
+    id: OrderId,
     /// One entry for each stripe of the order; `None` until the stripe's offer arrives.
     stripes: Vec<Option<Stripe>>,
     banned: Banned,
@@ -28,7 +28,7 @@ pub(crate) struct Order {
 
 impl Order {
     /// Creates an order without any stripes.
-    pub(crate) fn new(id: DeploymentId, stripes: u8, life: Life, gates: Gates) -> Self {
+    pub(crate) fn new(id: OrderId, stripes: u8, life: Life, gates: Gates) -> Self {
         let stripes = (0..stripes).map(|_| None).collect();
         Self { id, stripes, banned: Banned::new(), life, gates, waits: None, progress: (Now::ZERO, 0) }
     }
@@ -170,8 +170,8 @@ impl Order {
         self.advance(ctx, (life, ask));
     }
     /// Applies the install permit.
-    pub(crate) fn go_ahead(&mut self, now: Now) {
-        self.life = self.life.go_ahead(now);
+    pub(crate) fn install_permit(&mut self, now: Now) {
+        self.life = self.life.install_permit(now);
     }
     /// Opens or closes receiving, as the schedule decides.
     pub(crate) fn set_may_receive(&mut self, ctx: &mut Context<'_>, may: Result<(), Reason>) {
@@ -232,7 +232,7 @@ impl Order {
     }
     fn advance(&mut self, ctx: &mut Context<'_>, (life, ask): (Life, Option<Ask>)) {
         self.life = life;
-        if let (Some(Ask::GoAhead), Err(reason)) = (ask, self.gates.install) {
+        if let (Some(Ask::InstallPermit), Err(reason)) = (ask, self.gates.install) {
             self.life = Life::Closed;
             return self.tell_whether(ctx, Some(reason));
         }
@@ -240,7 +240,7 @@ impl Order {
             ctx.act(match ask {
                 Ask::Verify => Action::VerifyArtifact(self.id),
                 Ask::Receipt => Action::AskReceipt(self.id),
-                Ask::GoAhead => Action::AskGoAhead(self.id),
+                Ask::InstallPermit => Action::AskInstallPermit(self.id),
             });
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     context::{Context, End},
     io::{Action, Link},
 };
-use banyan_proto::{DeploymentId, Reason, api::Event, peer::PullReply};
+use banyan_proto::{OrderId, Reason, api::Event, peer::PullReply};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The most pulls in the queue; further ones are refused with [`Reason::Busy`].
@@ -26,7 +26,7 @@ pub(crate) struct Serving {
     active: BTreeMap<Link, Turn>,
     queue: VecDeque<(Link, Turn)>,
     /// Orders for which queued pulls have been reported; cleared when the queue is empty.
-    reported: BTreeSet<DeploymentId>,
+    reported: BTreeSet<OrderId>,
 }
 
 impl Serving {
@@ -84,7 +84,7 @@ impl Serving {
         links.into_iter().for_each(|link| refuse(ctx, link, PullReply::Refused { reason }));
     }
     /// Refuses pulls that wait for chunks of this order, because receiving is closed and no more will arrive.
-    pub(crate) fn stop_waiting(&mut self, ctx: &mut Context<'_>, order: DeploymentId, reason: Reason) {
+    pub(crate) fn stop_waiting(&mut self, ctx: &mut Context<'_>, order: OrderId, reason: Reason) {
         let waits = |turn: &Turn| turn.end.stripe.order == order && turn.wait;
         let links: Vec<Link> = self.turns().filter(|(_, turn)| waits(turn)).map(|(link, _)| link).collect();
         for link in links {

@@ -23,8 +23,7 @@ use agent_core::{
     state::State,
 };
 use banyan_proto::{
-    AddresseeList, DeploymentId, KeyRing, MachineId, Manifest, Order, Reason, RollingCode, Signed, SigningKey,
-    UnixSeconds,
+    AddresseeList, KeyRing, MachineId, Manifest, Order, OrderId, Reason, RollingCode, Signed, SigningKey, UnixSeconds,
     peer::{Offer, ReleaseProof},
 };
 use banyan_trust::{
@@ -88,7 +87,7 @@ impl Stage {
         let now = UnixSeconds::now();
         let artifact = &self.manifest.artifacts[0];
         Order {
-            id: DeploymentId::random(),
+            id: OrderId::random(),
             epoch: 3,
             number: 10,
             revision: 0,
@@ -119,7 +118,7 @@ impl Stage {
             sublist,
             proof,
             path: vec![self.machines[0], self.machines[1]],
-            code: RollingCode::root(&[1; 32], DeploymentId([0; 16]), STRIPE, banyan_proto::Digest([0; 32])),
+            code: RollingCode::root(&[1; 32], OrderId([0; 16]), STRIPE, banyan_proto::Digest([0; 32])),
             hints: vec![],
             release: self.release.clone(),
         }

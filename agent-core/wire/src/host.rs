@@ -5,7 +5,7 @@
 
 use crate::{content::ArtifactFile, node::NodeHandle};
 use banyan_proto::{
-    AddresseeList, DeploymentId, MachineId, Membership, Proof, Reason,
+    AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
     peer::{Offer, OfferReply, Pull, PullReply},
 };
 use banyan_swarm::io::{Action, StripeId, TrustedOffer};
@@ -34,7 +34,7 @@ pub trait Host: Send + Sync + 'static {
     fn addresses(&self, peer: MachineId) -> Vec<SocketAddr>;
 
     /// Returns the file of an order's artifact.
-    fn content(&self, order: DeploymentId) -> Option<Arc<ArtifactFile>>;
+    fn content(&self, order: OrderId) -> Option<Arc<ArtifactFile>>;
 
     /// Verifies a pull: the puller must be on the list (rule P6). Returns whether this machine is one of its ancestors
     /// in the stripe, so that it may wait here (rule P7).
@@ -46,7 +46,7 @@ pub trait Host: Send + Sync + 'static {
     /// Returns this machine's own membership, for its pulls; `None` when the order is unknown (the server never pulls).
     fn membership(&self, stripe: StripeId) -> Option<Membership>;
 
-    /// Carries out an action that is not the loop's own: `VerifyArtifact`, `AskReceipt`, `AskGoAhead`, `Install`,
+    /// Carries out an action that is not the loop's own: `VerifyArtifact`, `AskReceipt`, `AskInstallPermit`, `Install`,
     /// `Report`. Must not block; results are passed back through the handle.
     fn perform(&self, action: Action, node: &NodeHandle);
 
@@ -58,10 +58,10 @@ pub trait Host: Send + Sync + 'static {
 
     /// Counts verified content bytes received from a peer, for the report of byte sources. `None`: the connection has
     /// just ended.
-    fn received(&self, order: DeploymentId, peer: Option<MachineId>, bytes: u64);
+    fn received(&self, order: OrderId, peer: Option<MachineId>, bytes: u64);
 
     /// Counts content bytes written to a peer.
-    fn sent(&self, order: DeploymentId, peer: MachineId, bytes: u64);
+    fn sent(&self, order: OrderId, peer: MachineId, bytes: u64);
 
     /// Returns whether this many content bytes may be sent now. Called before each chunk; a yes counts them as sent.
     /// After a no the stream pauses until the state machine is told the reason.

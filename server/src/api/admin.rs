@@ -16,7 +16,7 @@ use axum::{
     routing::{get, post, put},
 };
 use banyan_proto::{
-    DeploymentId, Digest, MachineId, Manifest, Reason,
+    Digest, MachineId, Manifest, OrderId, Reason,
     admin::{
         CurrentTargets, Deploy, Deployed, DeploymentState, DeploymentStatus, GroupPolicy, Info, Machine, NewToken,
         Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, TokenCreated,
@@ -217,20 +217,20 @@ async fn deployments(State(nms): Server, _: Admin) -> Answer<Vec<DeploymentStatu
     nms.statuses().await.map(Json)
 }
 
-async fn deployment(State(nms): Server, _: Admin, Named(id): Named<DeploymentId>) -> Answer<DeploymentStatus> {
+async fn deployment(State(nms): Server, _: Admin, Named(id): Named<OrderId>) -> Answer<DeploymentStatus> {
     nms.status(id).await.map(Json)
 }
 
-async fn halt(State(nms): Server, _: Admin, Named(id): Named<DeploymentId>) -> Done {
+async fn halt(State(nms): Server, _: Admin, Named(id): Named<OrderId>) -> Done {
     nms.set_state(id, DeploymentState::Running, DeploymentState::Halted).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn resume(State(nms): Server, _: Admin, Named(id): Named<DeploymentId>) -> Done {
+async fn resume(State(nms): Server, _: Admin, Named(id): Named<OrderId>) -> Done {
     nms.set_state(id, DeploymentState::Halted, DeploymentState::Running).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn retry(State(nms): Server, _: Admin, Named(id): Named<DeploymentId>) -> Answer<Deployed> {
+async fn retry(State(nms): Server, _: Admin, Named(id): Named<OrderId>) -> Answer<Deployed> {
     nms.retry(id).await.map(Json)
 }

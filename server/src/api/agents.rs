@@ -10,10 +10,10 @@ use axum::{
     routing::{get, post},
 };
 use banyan_proto::{
-    DeploymentId, Reason,
+    OrderId, Reason,
     api::{
-        Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, GoAheadReply, GoAheadRequest,
-        Help, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report, Roots,
+        Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, Help, InstallPermitReply,
+        InstallPermitRequest, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report, Roots,
     },
     limits,
     peer::Metadata,
@@ -36,7 +36,7 @@ pub(super) fn routes() -> Router<Arc<Nms>> {
         .route("/v1/packages", post(by_hand))
         .route("/v1/catalogue", get(catalogue).post(from_catalogue))
         .route("/v1/receipt", post(receipt))
-        .route("/v1/go-ahead", post(go_ahead))
+        .route("/v1/go-ahead", post(install_permit))
         .route("/v1/reports", post(reports))
         .layer(DefaultBodyLimit::max(limits::AGENT_BODY_BYTES));
     strangers.merge(machines)
@@ -74,7 +74,7 @@ async fn roots(State(nms): Server, _: Machine, Named(version): Named<u64>) -> Js
     Json(Roots { roots: nms.desk.roots_after(version) })
 }
 
-async fn help(State(nms): Server, machine: Machine, Named(id): Named<DeploymentId>) -> Answer<Help> {
+async fn help(State(nms): Server, machine: Machine, Named(id): Named<OrderId>) -> Answer<Help> {
     nms.help(machine.id, id).await.map(Json)
 }
 
@@ -94,8 +94,12 @@ async fn receipt(State(nms): Server, machine: Machine, Sent(request): Sent<Recei
     nms.receipt(machine.id, &machine.peer.exporter, &request).await.map(Json)
 }
 
-async fn go_ahead(State(nms): Server, machine: Machine, Sent(request): Sent<GoAheadRequest>) -> Answer<GoAheadReply> {
-    nms.go_ahead(machine.id, request.order).await.map(Json)
+async fn install_permit(
+    State(nms): Server,
+    machine: Machine,
+    Sent(request): Sent<InstallPermitRequest>,
+) -> Answer<InstallPermitReply> {
+    nms.install_permit(machine.id, request.order).await.map(Json)
 }
 
 async fn reports(

@@ -7,7 +7,7 @@ use super::{
 };
 use async_trait::async_trait;
 use banyan_proto::{
-    AddresseeList, DeploymentId, Order, Reason, Signed,
+    AddresseeList, Order, OrderId, Reason, Signed,
     admin::{DeploymentState, Stage},
 };
 use serde::Deserialize;
@@ -65,7 +65,7 @@ async fn insert(to: &mut SqliteConnection, row: &DeploymentRow) -> Stored<()> {
 
 /// Ends the parts of older open deployments of the package that the new deployment takes over. Returns the deployments
 /// that ended.
-async fn supersede(tx: &mut SqliteConnection, row: &DeploymentRow) -> Stored<Vec<DeploymentId>> {
+async fn supersede(tx: &mut SqliteConnection, row: &DeploymentRow) -> Stored<Vec<OrderId>> {
     let older = query(
         "SELECT id FROM deployments WHERE package = ? AND id <> ? AND state IN ('running', 'halted') ORDER BY number",
     )
@@ -96,7 +96,7 @@ async fn supersede(tx: &mut SqliteConnection, row: &DeploymentRow) -> Stored<Vec
 
 #[async_trait]
 impl Deployments for Sqlite {
-    async fn add_deployment(&self, new: NewDeployment<'_>) -> Stored<Vec<DeploymentId>> {
+    async fn add_deployment(&self, new: NewDeployment<'_>) -> Stored<Vec<OrderId>> {
         let mut tx = self.begin().await?;
         insert(&mut tx, new.row).await?;
         for (stripe, list) in new.lists.iter().enumerate() {
@@ -123,13 +123,13 @@ impl Deployments for Sqlite {
         rows.iter().map(read).collect()
     }
 
-    async fn deployment(&self, id: DeploymentId) -> Stored<Option<DeploymentRow>> {
+    async fn deployment(&self, id: OrderId) -> Stored<Option<DeploymentRow>> {
         let row =
             query("SELECT * FROM deployments WHERE id = ?").bind(id.0.as_slice()).fetch_optional(&self.pool).await?;
         row.as_ref().map(read).transpose()
     }
 
-    async fn lists(&self, id: DeploymentId) -> Stored<Vec<AddresseeList>> {
+    async fn lists(&self, id: OrderId) -> Stored<Vec<AddresseeList>> {
         let rows = query("SELECT list FROM lists WHERE deployment = ? ORDER BY stripe")
             .bind(id.0.as_slice())
             .fetch_all(&self.pool)
@@ -137,7 +137,7 @@ impl Deployments for Sqlite {
         rows.iter().map(|row| Columns(row).json("list")).collect()
     }
 
-    async fn set_state(&self, id: DeploymentId, from: &[DeploymentState], to: DeploymentState) -> Stored<bool> {
+    async fn set_state(&self, id: OrderId, from: &[DeploymentState], to: DeploymentState) -> Stored<bool> {
         let mut tx = self.begin().await?;
         let row =
             query("SELECT state FROM deployments WHERE id = ?").bind(id.0.as_slice()).fetch_optional(&mut *tx).await?;
@@ -154,7 +154,7 @@ impl Deployments for Sqlite {
         Ok(true)
     }
 
-    async fn end(&self, id: DeploymentId, reason: Reason, detail: &str) -> Stored<bool> {
+    async fn end(&self, id: OrderId, reason: Reason, detail: &str) -> Stored<bool> {
         let mut tx = self.begin().await?;
         query(
             "UPDATE addressees SET stage = ?, reason = ?, detail = ? WHERE deployment = ? \
@@ -171,7 +171,7 @@ impl Deployments for Sqlite {
         Ok(was_open)
     }
 
-    async fn add_server_sent(&self, id: DeploymentId, bytes: u64) -> Stored<()> {
+    async fn add_server_sent(&self, id: OrderId, bytes: u64) -> Stored<()> {
         query("UPDATE deployments SET server_sent = server_sent + ? WHERE id = ?")
             .bind(signed(bytes))
             .bind(id.0.as_slice())

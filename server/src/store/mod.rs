@@ -13,7 +13,7 @@ pub(crate) use sqlite::Sqlite;
 
 use async_trait::async_trait;
 use banyan_proto::{
-    AddresseeList, DeploymentId, Digest, MachineId, Order, Reason, Receipt, Signed, UnixSeconds,
+    AddresseeList, Digest, MachineId, Order, OrderId, Reason, Receipt, Signed, UnixSeconds,
     admin::{Deploy, DeploymentState, Stage},
     api::{ByteSource, Report},
     schedule::Policy,
@@ -201,7 +201,7 @@ pub(crate) struct Arrived {
 pub(crate) struct Suspicion {
     pub(crate) at: UnixSeconds,
     pub(crate) machine: Option<MachineId>,
-    pub(crate) deployment: Option<DeploymentId>,
+    pub(crate) deployment: Option<OrderId>,
     pub(crate) reason: Reason,
     pub(crate) detail: String,
 }
@@ -222,9 +222,9 @@ pub(crate) struct PolicyRow {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Changed {
     /// Deployments in which a machine made progress.
-    pub(crate) progressed: Vec<DeploymentId>,
+    pub(crate) progressed: Vec<OrderId>,
     /// Deployments in which every target machine has now succeeded or failed.
-    pub(crate) finished: Vec<DeploymentId>,
+    pub(crate) finished: Vec<OrderId>,
 }
 
 /// Machines, their certificates, and join secrets.
@@ -271,33 +271,33 @@ pub(crate) trait Policies {
 pub(crate) trait Deployments {
     /// Stores a new deployment. Its machines end as superseded in older open deployments of the same package. Returns
     /// the deployments that end because of this.
-    async fn add_deployment(&self, new: NewDeployment<'_>) -> Stored<Vec<DeploymentId>>;
+    async fn add_deployment(&self, new: NewDeployment<'_>) -> Stored<Vec<OrderId>>;
     /// Returns all deployments, newest first.
     async fn deployments(&self) -> Stored<Vec<DeploymentRow>>;
-    async fn deployment(&self, id: DeploymentId) -> Stored<Option<DeploymentRow>>;
+    async fn deployment(&self, id: OrderId) -> Stored<Option<DeploymentRow>>;
     /// Returns the deployment's lists, by stripe.
-    async fn lists(&self, id: DeploymentId) -> Stored<Vec<AddresseeList>>;
+    async fn lists(&self, id: OrderId) -> Stored<Vec<AddresseeList>>;
     /// Changes the state from one of `from`. Returns `false` if it is in another state.
-    async fn set_state(&self, id: DeploymentId, from: &[DeploymentState], to: DeploymentState) -> Stored<bool>;
+    async fn set_state(&self, id: OrderId, from: &[DeploymentState], to: DeploymentState) -> Stored<bool>;
     /// Ends the deployment; machines that have not finished fail with this reason. Returns whether it was open until
     /// now.
-    async fn end(&self, id: DeploymentId, reason: Reason, detail: &str) -> Stored<bool>;
-    async fn add_server_sent(&self, id: DeploymentId, bytes: u64) -> Stored<()>;
+    async fn end(&self, id: OrderId, reason: Reason, detail: &str) -> Stored<bool>;
+    async fn add_server_sent(&self, id: OrderId, bytes: u64) -> Stored<()>;
 }
 
 /// The machines' progress.
 #[async_trait]
 pub(crate) trait Progress {
-    async fn addressees(&self, id: DeploymentId) -> Stored<Vec<AddresseeRow>>;
-    async fn addressee(&self, id: DeploymentId, machine: MachineId) -> Stored<Option<AddresseeRow>>;
+    async fn addressees(&self, id: OrderId) -> Stored<Vec<AddresseeRow>>;
+    async fn addressee(&self, id: OrderId, machine: MachineId) -> Stored<Option<AddresseeRow>>;
     /// Returns how many machines are at each stage.
-    async fn counts(&self, id: DeploymentId) -> Stored<Vec<(Stage, u32)>>;
+    async fn counts(&self, id: OrderId) -> Stored<Vec<(Stage, u32)>>;
     /// Returns running or halted deployments in which the machine has neither succeeded nor failed.
-    async fn expected(&self, machine: MachineId) -> Stored<Vec<DeploymentId>>;
+    async fn expected(&self, machine: MachineId) -> Stored<Vec<OrderId>>;
     /// Returns all machines that have neither succeeded nor failed, in running deployments.
-    async fn unfinished(&self) -> Stored<Vec<(DeploymentId, AddresseeRow)>>;
+    async fn unfinished(&self) -> Stored<Vec<(OrderId, AddresseeRow)>>;
     /// Returns up to `limit` machines that hold the deployment's artifact, the most recent first.
-    async fn holders(&self, id: DeploymentId, limit: u32) -> Stored<Vec<MachineId>>;
+    async fn holders(&self, id: OrderId, limit: u32) -> Stored<Vec<MachineId>>;
     /// Stores reports and applies them. Ignores reports that were already received.
     async fn take_reports(&self, machine: MachineId, reports: &[Arrived], now: UnixSeconds) -> Stored<Changed>;
     /// Stores the receipt unless the machine already has one. Returns the one that is valid.
@@ -308,9 +308,9 @@ pub(crate) trait Progress {
         sources: &[ByteSource],
         after_ms: u64,
     ) -> Stored<Signed<Receipt>>;
-    async fn receipt(&self, id: DeploymentId, machine: MachineId) -> Stored<Option<Signed<Receipt>>>;
+    async fn receipt(&self, id: OrderId, machine: MachineId) -> Stored<Option<Signed<Receipt>>>;
     /// Records why a machine is not progressing, unless it has succeeded or failed.
-    async fn note(&self, id: DeploymentId, machine: MachineId, reason: Reason, detail: &str) -> Stored<()>;
+    async fn note(&self, id: OrderId, machine: MachineId, reason: Reason, detail: &str) -> Stored<()>;
 }
 
 /// All of the store's traits.

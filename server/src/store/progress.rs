@@ -7,7 +7,7 @@ use super::{
 use crate::progress::{Fact, apply};
 use async_trait::async_trait;
 use banyan_proto::{
-    DeploymentId, MachineId, Reason, Receipt, Signed, UnixSeconds,
+    MachineId, OrderId, Reason, Receipt, Signed, UnixSeconds,
     admin::{DeploymentState, Stage},
     api::ByteSource,
 };
@@ -29,7 +29,7 @@ fn read(row: &SqliteRow) -> Stored<AddresseeRow> {
 
 pub(super) async fn insert_addressee(
     to: &mut SqliteConnection,
-    id: DeploymentId,
+    id: OrderId,
     position: usize,
     row: &AddresseeRow,
 ) -> Stored<()> {
@@ -50,7 +50,7 @@ pub(super) async fn insert_addressee(
     Ok(())
 }
 
-async fn find(from: &mut SqliteConnection, id: DeploymentId, machine: MachineId) -> Stored<Option<AddresseeRow>> {
+async fn find(from: &mut SqliteConnection, id: OrderId, machine: MachineId) -> Stored<Option<AddresseeRow>> {
     let row = query("SELECT * FROM addressees WHERE deployment = ? AND machine = ?")
         .bind(id.0.as_slice())
         .bind(machine.0.as_slice())
@@ -59,7 +59,7 @@ async fn find(from: &mut SqliteConnection, id: DeploymentId, machine: MachineId)
     row.as_ref().map(read).transpose()
 }
 
-async fn write(to: &mut SqliteConnection, id: DeploymentId, row: &AddresseeRow) -> Stored<()> {
+async fn write(to: &mut SqliteConnection, id: OrderId, row: &AddresseeRow) -> Stored<()> {
     query(
         "UPDATE addressees SET stage = ?, held = ?, reason = ?, detail = ?, sources = ?, verified_after = ?, \
          installed_after = ? WHERE deployment = ? AND machine = ?",
@@ -79,7 +79,7 @@ async fn write(to: &mut SqliteConnection, id: DeploymentId, row: &AddresseeRow) 
 }
 
 /// Gives an open deployment this state if every target machine has succeeded or failed. Returns whether it did.
-pub(super) async fn end_if_over(tx: &mut SqliteConnection, id: DeploymentId, state: DeploymentState) -> Stored<bool> {
+pub(super) async fn end_if_over(tx: &mut SqliteConnection, id: OrderId, state: DeploymentState) -> Stored<bool> {
     let done = query(
         "UPDATE deployments SET state = ? WHERE id = ? AND state IN ('running', 'halted') AND NOT EXISTS \
          (SELECT 1 FROM addressees WHERE deployment = ? AND stage NOT IN ('installed', 'failed'))",
@@ -94,7 +94,7 @@ pub(super) async fn end_if_over(tx: &mut SqliteConnection, id: DeploymentId, sta
 
 #[async_trait]
 impl Progress for Sqlite {
-    async fn addressees(&self, id: DeploymentId) -> Stored<Vec<AddresseeRow>> {
+    async fn addressees(&self, id: OrderId) -> Stored<Vec<AddresseeRow>> {
         let rows = query("SELECT * FROM addressees WHERE deployment = ? ORDER BY position")
             .bind(id.0.as_slice())
             .fetch_all(&self.pool)
@@ -102,11 +102,11 @@ impl Progress for Sqlite {
         rows.iter().map(read).collect()
     }
 
-    async fn addressee(&self, id: DeploymentId, machine: MachineId) -> Stored<Option<AddresseeRow>> {
+    async fn addressee(&self, id: OrderId, machine: MachineId) -> Stored<Option<AddresseeRow>> {
         find(&mut *self.pool.acquire().await?, id, machine).await
     }
 
-    async fn counts(&self, id: DeploymentId) -> Stored<Vec<(Stage, u32)>> {
+    async fn counts(&self, id: OrderId) -> Stored<Vec<(Stage, u32)>> {
         let rows = query("SELECT stage, COUNT(*) AS number FROM addressees WHERE deployment = ? GROUP BY stage")
             .bind(id.0.as_slice())
             .fetch_all(&self.pool)
@@ -117,7 +117,7 @@ impl Progress for Sqlite {
         Ok(counts)
     }
 
-    async fn expected(&self, machine: MachineId) -> Stored<Vec<DeploymentId>> {
+    async fn expected(&self, machine: MachineId) -> Stored<Vec<OrderId>> {
         let rows = query(
             "SELECT deployment FROM addressees JOIN deployments ON deployments.id = addressees.deployment \
              WHERE machine = ? AND stage NOT IN ('installed', 'failed') AND state IN ('running', 'halted') \
@@ -129,7 +129,7 @@ impl Progress for Sqlite {
         rows.iter().map(|row| Columns(row).deployment("deployment")).collect()
     }
 
-    async fn unfinished(&self) -> Stored<Vec<(DeploymentId, AddresseeRow)>> {
+    async fn unfinished(&self) -> Stored<Vec<(OrderId, AddresseeRow)>> {
         let rows = query(
             "SELECT addressees.* FROM addressees JOIN deployments ON deployments.id = addressees.deployment \
              WHERE state = 'running' AND stage NOT IN ('installed', 'failed') ORDER BY number, position",
@@ -139,7 +139,7 @@ impl Progress for Sqlite {
         rows.iter().map(|row| Ok((Columns(row).deployment("deployment")?, read(row)?))).collect()
     }
 
-    async fn holders(&self, id: DeploymentId, limit: u32) -> Stored<Vec<MachineId>> {
+    async fn holders(&self, id: OrderId, limit: u32) -> Stored<Vec<MachineId>> {
         let rows = query(
             "SELECT machine FROM addressees WHERE deployment = ? AND verified_after IS NOT NULL \
              ORDER BY verified_after DESC LIMIT ?",
@@ -213,7 +213,7 @@ impl Progress for Sqlite {
         Columns(&kept).json("signed")
     }
 
-    async fn receipt(&self, id: DeploymentId, machine: MachineId) -> Stored<Option<Signed<Receipt>>> {
+    async fn receipt(&self, id: OrderId, machine: MachineId) -> Stored<Option<Signed<Receipt>>> {
         let row = query("SELECT signed FROM receipts WHERE deployment = ? AND machine = ?")
             .bind(id.0.as_slice())
             .bind(machine.0.as_slice())
@@ -222,7 +222,7 @@ impl Progress for Sqlite {
         row.map(|row| Columns(&row).json("signed")).transpose()
     }
 
-    async fn note(&self, id: DeploymentId, machine: MachineId, reason: Reason, detail: &str) -> Stored<()> {
+    async fn note(&self, id: OrderId, machine: MachineId, reason: Reason, detail: &str) -> Stored<()> {
         query(
             "UPDATE addressees SET reason = ?, detail = ? WHERE deployment = ? AND machine = ? \
              AND stage NOT IN ('installed', 'failed')",

@@ -1,7 +1,7 @@
 //! SQLite: opens the database and converts between columns and the server's types.
 
 use super::{StoreError, Stored};
-use banyan_proto::{DeploymentId, MachineId, UnixSeconds};
+use banyan_proto::{MachineId, OrderId, UnixSeconds};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
     Row, Sqlite as Driver, SqlitePool, Transaction,
@@ -66,8 +66,8 @@ impl Columns<'_> {
         let bytes: Option<Vec<u8>> = self.0.try_get(column)?;
         bytes.map(|bytes| bytes.try_into().map(MachineId).map_err(|_| StoreError::Damaged(column))).transpose()
     }
-    pub(super) fn deployment(&self, column: &'static str) -> Stored<DeploymentId> {
-        self.bytes(column).map(DeploymentId)
+    pub(super) fn deployment(&self, column: &'static str) -> Stored<OrderId> {
+        self.bytes(column).map(OrderId)
     }
     pub(super) fn text(&self, column: &'static str) -> Stored<String> {
         Ok(self.0.try_get(column)?)

@@ -3,10 +3,11 @@
 
 use crate::world::{Agent, PATIENCE, Refused, World, assert_refused, csr};
 use banyan_proto::{
-    ALPN_PEER, Digest, GoAhead, Reason, Signed,
+    ALPN_PEER, Digest, InstallPermit, Reason, Signed,
     admin::Selection,
     api::{
-        CheckIn, CheckInReply, GoAheadRequest, Help, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report,
+        CheckIn, CheckInReply, Help, InstallPermitRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest,
+        Report,
     },
 };
 use banyan_wire::tls::SERVER_NAME;
@@ -91,8 +92,8 @@ async fn a_cloned_identity_takes_part_in_nothing_until_it_is_taken_back() {
     refused(session.get::<Help>(&format!("/v1/orders/{order}/help")).await.map(|_| ()));
     let receipt = ReceiptRequest { order, artifact: Digest([2; 32]), ways: vec![], sources: vec![] };
     refused(session.post::<ReceiptReply>("/v1/receipt", &receipt).await.map(|_| ()));
-    let go = GoAheadRequest { order };
-    refused(session.post::<Signed<GoAhead>>("/v1/go-ahead", &go).await.map(|_| ()));
+    let go = InstallPermitRequest { order };
+    refused(session.post::<Signed<InstallPermit>>("/v1/go-ahead", &go).await.map(|_| ()));
     refused(session.post::<()>("/v1/reports", &Vec::<Report>::new()).await);
     refused(say(&agent, 3, 0, 0).await.map(|_| ()));
     assert!(!greets(&world, &agent).await && greets(&world, &other).await);

@@ -3,9 +3,9 @@
 
 use crate::world::{World, assert_refused};
 use banyan_proto::{
-    GoAhead, Reason, Signed, UnixSeconds,
+    InstallPermit, Reason, Signed, UnixSeconds,
     admin::{DeploymentState, Info, Selection, Stage},
-    api::{CheckIn, CheckInReply, GoAheadRequest, Help, ReceiptReply, ReceiptRequest},
+    api::{CheckIn, CheckInReply, Help, InstallPermitRequest, ReceiptReply, ReceiptRequest},
 };
 use banyan_server::{restored::raise_epoch, start::StartError};
 use hyper::StatusCode;
@@ -57,14 +57,14 @@ async fn what_was_open_ends_and_everything_works_again() {
 }
 
 #[tokio::test]
-async fn no_go_ahead_is_given_for_an_order_of_before() {
+async fn no_install_permit_is_given_for_an_order_of_before() {
     let (mut world, agent, order) = crate::receipts::authenticated().await;
-    let go = GoAheadRequest { order };
-    agent.session().await.post::<Signed<GoAhead>>("/v1/go-ahead", &go).await.unwrap();
+    let go = InstallPermitRequest { order };
+    agent.session().await.post::<Signed<InstallPermit>>("/v1/go-ahead", &go).await.unwrap();
     world.stop().await;
     raise_epoch(&world.folder.path().join("data")).await.unwrap();
     world.restart().await;
-    let refused = agent.session().await.post::<Signed<GoAhead>>("/v1/go-ahead", &go).await;
+    let refused = agent.session().await.post::<Signed<InstallPermit>>("/v1/go-ahead", &go).await;
     assert_refused(refused, StatusCode::CONFLICT, Reason::EpochBack);
 }
 

@@ -2,8 +2,8 @@
 
 use crate::world::{Agent, Session, World, assert_refused, csr};
 use banyan_proto::{
-    ALPN_HTTP, ALPN_PEER, DeploymentId, GoAhead, MachineId, Reason, Signed, UnixSeconds,
-    api::{CheckInReply, GoAheadRequest, Help, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report},
+    ALPN_HTTP, ALPN_PEER, InstallPermit, MachineId, OrderId, Reason, Signed, UnixSeconds,
+    api::{CheckInReply, Help, InstallPermitRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report},
     peer::Metadata,
 };
 use banyan_wire::tls::{Credentials, SERVER_NAME, machine_name, machine_of};
@@ -78,7 +78,7 @@ async fn it_may_renew_and_is_refused_everything_else_until_it_has() {
     let old = aged(&world, world.agent("drawer").await, 399 * DAY);
     let mut session = old.session().await;
     let expired = (StatusCode::FORBIDDEN, Reason::CertificateExpired);
-    let order = DeploymentId([1; 16]);
+    let order = OrderId([1; 16]);
     let check_in = old.check_in(vec![], u64::MAX, 0);
     assert_refused(session.post::<CheckInReply>("/v1/check-in", &check_in).await, expired.0, expired.1);
     assert_refused(session.get::<()>("/v1/crl").await, expired.0, expired.1);
@@ -87,8 +87,8 @@ async fn it_may_renew_and_is_refused_everything_else_until_it_has() {
     assert_refused(help.map(|_| ()), expired.0, expired.1);
     let receipt = ReceiptRequest { order, artifact: banyan_proto::Digest([2; 32]), ways: vec![], sources: vec![] };
     assert_refused(session.post::<ReceiptReply>("/v1/receipt", &receipt).await, expired.0, expired.1);
-    let go = GoAheadRequest { order };
-    assert_refused(session.post::<Signed<GoAhead>>("/v1/go-ahead", &go).await, expired.0, expired.1);
+    let go = InstallPermitRequest { order };
+    assert_refused(session.post::<Signed<InstallPermit>>("/v1/go-ahead", &go).await, expired.0, expired.1);
     assert_refused(session.post::<()>("/v1/reports", &Vec::<Report>::new()).await, expired.0, expired.1);
 
     let (certificate, key) = renew(&mut session).await.unwrap();

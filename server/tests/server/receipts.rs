@@ -2,9 +2,9 @@
 
 use crate::world::{Agent, Session, World, assert_refused};
 use banyan_proto::{
-    DeploymentId, Digest, GoAhead, MachineId, Reason, Receipt, RollingCode, Signed,
+    Digest, InstallPermit, MachineId, OrderId, Reason, Receipt, RollingCode, Signed,
     admin::{Selection, Stage},
-    api::{ByteSource, GoAheadRequest, Help, ReceiptRequest, Way},
+    api::{ByteSource, Help, InstallPermitRequest, ReceiptRequest, Way},
     peer::Offer,
 };
 use hyper::StatusCode;
@@ -14,7 +14,7 @@ const CONTENT: &[u8] = &[7; 50_000];
 struct Stage3 {
     world: World,
     agents: Vec<Agent>,
-    order: DeploymentId,
+    order: OrderId,
 }
 
 /// Creates three machines and a deployment to all of them.
@@ -29,16 +29,16 @@ async fn three() -> Stage3 {
     Stage3 { world, agents, order }
 }
 
-async fn offers(agent: &Agent, order: DeploymentId) -> Vec<Offer> {
+async fn offers(agent: &Agent, order: OrderId) -> Vec<Offer> {
     agent.session().await.get::<Help>(&format!("/v1/orders/{order}/help")).await.unwrap().offers
 }
 
-fn way(offer: &Offer, session: &Session, order: DeploymentId) -> Way {
+fn way(offer: &Offer, session: &Session, order: OrderId) -> Way {
     let proof = offer.code.prove(&session.exporter, order, Digest::of(CONTENT));
     Way { stripe: offer.stripe, path: offer.path.clone(), proof }
 }
 
-fn request(order: DeploymentId, ways: Vec<Way>) -> ReceiptRequest {
+fn request(order: OrderId, ways: Vec<Way>) -> ReceiptRequest {
     ReceiptRequest { order, artifact: Digest::of(CONTENT), ways, sources: vec![] }
 }
 
@@ -47,7 +47,7 @@ async fn ask(session: &mut Session, request: &ReceiptRequest) -> Result<Signed<R
 }
 
 /// Returns a machine that holds an order's artifact and has its receipt.
-pub(crate) async fn authenticated() -> (World, Agent, DeploymentId) {
+pub(crate) async fn authenticated() -> (World, Agent, OrderId) {
     let Stage3 { world, mut agents, order } = three().await;
     let agent = agents.remove(0);
     let offers = offers(&agent, order).await;
@@ -58,12 +58,12 @@ pub(crate) async fn authenticated() -> (World, Agent, DeploymentId) {
 }
 
 #[tokio::test]
-async fn the_right_proof_gives_a_receipt_that_counts_once_and_then_a_go_ahead() {
+async fn the_right_proof_gives_a_receipt_that_counts_once_and_then_a_install_permit() {
     let Stage3 { mut world, agents, order } = three().await;
     let agent = &agents[0];
     let mut session = agent.session().await;
     assert_refused(
-        session.post::<Signed<GoAhead>>("/v1/go-ahead", &GoAheadRequest { order }).await,
+        session.post::<Signed<InstallPermit>>("/v1/go-ahead", &InstallPermitRequest { order }).await,
         StatusCode::FORBIDDEN,
         Reason::CodeWrong,
     );
@@ -88,7 +88,7 @@ async fn the_right_proof_gives_a_receipt_that_counts_once_and_then_a_go_ahead() 
     let again = ask(&mut session, &one).await.unwrap();
     assert_eq!(again, first);
 
-    let go: Signed<GoAhead> = session.post("/v1/go-ahead", &GoAheadRequest { order }).await.unwrap();
+    let go: Signed<InstallPermit> = session.post("/v1/go-ahead", &InstallPermitRequest { order }).await.unwrap();
     let go = go.verify(&agent.keys).unwrap();
     assert_eq!((go.order, go.machine), (order, agent.id));
     assert!(go.timestamp_version > 0 && go.snapshot_version > 0);
@@ -177,16 +177,16 @@ async fn a_machine_that_the_order_is_not_for_gets_neither_help_nor_receipt() {
 }
 
 #[tokio::test]
-async fn a_halted_deployment_gives_no_go_ahead_until_it_is_resumed() {
+async fn a_halted_deployment_gives_no_install_permit_until_it_is_resumed() {
     let Stage3 { world, agents, order } = three().await;
     let mut session = agents[0].session().await;
     let offers = offers(&agents[0], order).await;
     let wanted = request(order, vec![way(&offers[0], &session, order)]);
     world.admin().await.post::<()>(&format!("/api/v1/deployments/{order}/halt"), &()).await.unwrap();
     ask(&mut session, &wanted).await.expect("receipts are issued while a deployment is halted");
-    let go = GoAheadRequest { order };
-    let halted = session.post::<Signed<GoAhead>>("/v1/go-ahead", &go).await;
+    let go = InstallPermitRequest { order };
+    let halted = session.post::<Signed<InstallPermit>>("/v1/go-ahead", &go).await;
     assert_refused(halted, StatusCode::CONFLICT, Reason::Halted);
     world.admin().await.post::<()>(&format!("/api/v1/deployments/{order}/resume"), &()).await.unwrap();
-    session.post::<Signed<GoAhead>>("/v1/go-ahead", &go).await.unwrap();
+    session.post::<Signed<InstallPermit>>("/v1/go-ahead", &go).await.unwrap();
 }

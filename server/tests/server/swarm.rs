@@ -135,7 +135,7 @@ async fn who_is_not_on_the_list_gets_no_content() {
 }
 
 /// Returns the membership of a machine that is on the list.
-async fn stolen(agent: &Agent, id: banyan_proto::DeploymentId, _: &World) -> Membership {
+async fn stolen(agent: &Agent, id: banyan_proto::OrderId, _: &World) -> Membership {
     let help: banyan_proto::api::Help = agent.session().await.get(&format!("/v1/orders/{id}/help")).await.unwrap();
     help.offers[0].sublist.membership(0, &help.offers[0].proof)
 }

@@ -3,7 +3,7 @@
 
 use crate::publisher::{Publisher, manifest};
 use banyan_proto::{
-    ALPN_HTTP, ALPN_PEER, DeploymentId, Digest, KeyRing, MachineId, Reason,
+    ALPN_HTTP, ALPN_PEER, Digest, KeyRing, MachineId, OrderId, Reason,
     admin::{
         Deploy, Deployed, DeploymentStatus, Info, Machine, NewToken, Profile, Publish, RegisterRoot, Selection,
         TokenCreated,
@@ -131,7 +131,7 @@ impl Agent {
             policy: None,
         }
     }
-    pub(crate) async fn report(&self, number: u64, order: DeploymentId, event: Event) {
+    pub(crate) async fn report(&self, number: u64, order: OrderId, event: Event) {
         let report = Report { number, at: UnixSeconds::now(), order: Some(order), event };
         self.session().await.post::<()>("/v1/reports", &vec![report]).await.unwrap();
     }
@@ -241,7 +241,7 @@ impl World {
         let (targets, manifest) = self.publisher.release(&manifest(package, sequence, files));
         self.admin().await.post::<()>("/api/v1/releases", &Publish { targets, manifest }).await.unwrap();
     }
-    pub(crate) async fn try_deploy(&self, package: &str, to: Selection, stripes: u8) -> Result<DeploymentId, Refused> {
+    pub(crate) async fn try_deploy(&self, package: &str, to: Selection, stripes: u8) -> Result<OrderId, Refused> {
         let request = Deploy {
             package: package.into(),
             version: None,
@@ -253,10 +253,10 @@ impl World {
         };
         Ok(self.admin().await.post::<Deployed>("/api/v1/deployments", &request).await?.id)
     }
-    pub(crate) async fn deploy(&self, package: &str, to: Selection, stripes: u8) -> DeploymentId {
+    pub(crate) async fn deploy(&self, package: &str, to: Selection, stripes: u8) -> OrderId {
         self.try_deploy(package, to, stripes).await.unwrap()
     }
-    pub(crate) async fn status(&self, id: DeploymentId) -> DeploymentStatus {
+    pub(crate) async fn status(&self, id: OrderId) -> DeploymentStatus {
         self.admin().await.get(&format!("/api/v1/deployments/{id}")).await.unwrap()
     }
     pub(crate) async fn machines(&self) -> Vec<Machine> {

@@ -48,7 +48,7 @@ fn main() {
     put_json("signed", "order", &words.order);
     put_json("signed", "hint", &words.hint);
     put_json("signed", "receipt", &words.receipt);
-    put_json("signed", "go-ahead", &words.go_ahead);
+    put_json("signed", "go-ahead", &words.install_permit);
     for (name, text) in words.texts() {
         put("texts", name, text);
     }

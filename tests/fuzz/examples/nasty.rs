@@ -33,7 +33,7 @@ pub(crate) fn write(words: &Words) {
     put_json("lists", "membership-of-too-many", &json!({ "parts": [huge, huge], "proof": [step] }));
 
     let mut other_kind = json!(words.receipt);
-    other_kind["payload"] = json!(words.go_ahead)["payload"].take();
+    other_kind["payload"] = json!(words.install_permit)["payload"].take();
     put_json("signed", "payload-of-another-kind", &other_kind);
     let mut altered: Value = json!(words.order);
     let text = altered["payload"].as_str().unwrap_or_default().replace("\"sequence\":3", "\"sequence\":2");

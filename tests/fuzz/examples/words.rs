@@ -1,8 +1,8 @@
 //! A valid deployment to four machines, and every document and message about it.
 
 use banyan_proto::{
-    AddressHint, AddresseeList, Artifact, DeploymentId, Digest, GoAhead, KeyRing, MachineId, Manifest, Membership,
-    Order, Reason, Receipt, RollingCode, Signed, SigningKey, UnixSeconds,
+    AddressHint, AddresseeList, Artifact, Digest, InstallPermit, KeyRing, MachineId, Manifest, Membership, Order,
+    OrderId, Reason, Receipt, RollingCode, Signed, SigningKey, UnixSeconds,
     admin::Profile,
     join::JoinCode,
     manifest::{ChunkHashes, CommandSpec},
@@ -28,9 +28,9 @@ pub(crate) struct Words {
     pub(crate) order: Signed<Order>,
     pub(crate) hint: Signed<AddressHint>,
     pub(crate) receipt: Signed<Receipt>,
-    pub(crate) go_ahead: Signed<GoAhead>,
+    pub(crate) install_permit: Signed<InstallPermit>,
     pub(crate) proof: ReleaseProof,
-    pub(crate) id: DeploymentId,
+    pub(crate) id: OrderId,
     pub(crate) artifact: Digest,
 }
 
@@ -43,7 +43,7 @@ impl Words {
         let release = manifest("hello", 3, 1);
         let proof = signers.publish(&release);
         let (key, _) = SigningKey::generate();
-        let (id, artifact) = (DeploymentId([7; 16]), release.artifacts[0].digest);
+        let (id, artifact) = (OrderId([7; 16]), release.artifacts[0].digest);
         let order = Order {
             id,
             epoch: 1,
@@ -69,7 +69,7 @@ impl Words {
             order: key.sign(&order),
             hint: key.sign(&AddressHint { machine: machine(1), addresses, issued: NOW }),
             receipt: key.sign(&Receipt { order: id, machine: machine(1), artifact, issued: NOW }),
-            go_ahead: key.sign(&GoAhead {
+            install_permit: key.sign(&InstallPermit {
                 order: id,
                 machine: machine(1),
                 issued: NOW,

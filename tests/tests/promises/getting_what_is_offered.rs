@@ -3,7 +3,7 @@
 //! withdrawn.
 
 use banyan_proto::{
-    DeploymentId, Digest, Reason,
+    Digest, OrderId, Reason,
     admin::DeploymentState,
     api::OfferedRelease,
     local::{Catalogue, LOCAL_VERSION, PauseFor, Reply, Request, Right, UpdateState},
@@ -40,14 +40,14 @@ fn offered(reply: Reply) -> Result<Vec<OfferedRelease>, Reason> {
 fn look(world: &World, which: usize) -> Result<Vec<OfferedRelease>, Reason> {
     offered(ask(&socket(world, which), &Request::Catalogue))
 }
-fn ordered(reply: Reply) -> Result<DeploymentId, Reason> {
+fn ordered(reply: Reply) -> Result<OrderId, Reason> {
     match reply {
         Reply::Ordered { order } => Ok(order),
         Reply::Error(error) => Err(error.reason),
         other => panic!("{other:?}"),
     }
 }
-fn get(world: &World, which: usize, package: &str, manifest: Digest) -> Result<DeploymentId, Reason> {
+fn get(world: &World, which: usize, package: &str, manifest: Digest) -> Result<OrderId, Reason> {
     ordered(ask(&socket(world, which), &Request::GetFromCatalogue { package: package.to_owned(), manifest }))
 }
 fn versions(releases: &[OfferedRelease]) -> Vec<(&str, &str)> {
@@ -60,7 +60,7 @@ fn is_offered(world: &World, which: usize, wanted: &[(&str, &str)]) -> Vec<Offer
     });
     look(world, which).expect("the server answers")
 }
-fn is_installed(world: &World, which: usize, order: DeploymentId) {
+fn is_installed(world: &World, which: usize, order: OrderId) {
     world.wait_until("the release is installed", |world| {
         let update = world.snapshot(which).updates.into_iter().find(|update| update.order == order);
         update.is_some_and(|update| matches!(update.state, UpdateState::Installed { .. }))

@@ -26,7 +26,7 @@ fn open(world: &World, file: &[u8]) -> Result<Package, Reason> {
 }
 /// Opens the file and installs the release that is shown. A file that cannot be opened is requested with a wrong
 /// digest.
-fn install(world: &World, file: &[u8]) -> Result<banyan_proto::DeploymentId, Reason> {
+fn install(world: &World, file: &[u8]) -> Result<banyan_proto::OrderId, Reason> {
     let shown = open(world, file).map_or(banyan_proto::Digest([7; 32]), |package| package.manifest);
     match by_hand::install(&socket(world, 0), shown, file) {
         Reply::Ordered { order } => Ok(order),

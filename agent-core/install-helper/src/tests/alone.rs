@@ -13,7 +13,7 @@ use super::{
     process::launcher,
     world::{ALREADY, NEW, PLENTY, Release, World, failed_and_restored, is_root_for},
 };
-use banyan_proto::{DeploymentId, Digest, Reason, UnixSeconds, manifest::Kind};
+use banyan_proto::{Digest, OrderId, Reason, UnixSeconds, manifest::Kind};
 use banyan_trust::{fixture::Signers, package::Head};
 use std::{fs, path::PathBuf};
 
@@ -31,7 +31,7 @@ fn job_of(publishers: &mut Signers, release: &Release) -> AloneJob {
     let proof = publishers.publish(&release.manifest);
     let manifest = Digest::of(proof.manifest.as_bytes());
     let head = Head { roots: publishers.roots.clone(), targets: proof.metadata.targets, manifest: proof.manifest };
-    AloneJob { id: DeploymentId::random(), head, manifest, consent: Some(publishers.root_digest()) }
+    AloneJob { id: OrderId::random(), head, manifest, consent: Some(publishers.root_digest()) }
 }
 fn job(world: &World, release: &Release) -> AloneJob {
     job_of(&mut world.signatories.publishers(), release)

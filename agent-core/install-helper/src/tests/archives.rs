@@ -9,7 +9,7 @@ use super::{
     },
     world::{ALREADY, NEW, PLENTY, Release, Room, World, failed_and_restored, is_root_for, noise, waits},
 };
-use banyan_proto::{DeploymentId, Reason, manifest::Kind};
+use banyan_proto::{OrderId, Reason, manifest::Kind};
 use std::{
     fs,
     io::{self, Write},
@@ -57,7 +57,7 @@ fn installing_twice_changes_nothing() {
     let world = World::new();
     let release = probed("1.0", 1);
     assert_eq!(world.install(&release).outcome, NEW);
-    let again = Release { order: DeploymentId::random(), ..release.clone() };
+    let again = Release { order: OrderId::random(), ..release.clone() };
     for release in [&release, &again] {
         assert_eq!(world.install(release).outcome, ALREADY);
         assert_eq!(world.versions("tool"), ["1.0-1"]);

@@ -10,13 +10,13 @@ use super::{
 };
 use crate::client::run;
 use banyan_proto::{
-    DeploymentId, Digest, GoAhead, MachineId, Reason, Signed, SigningKey, UnixSeconds, peer::ReleaseProof,
+    Digest, InstallPermit, MachineId, OrderId, Reason, Signed, SigningKey, UnixSeconds, peer::ReleaseProof,
 };
 use banyan_trust::fixture::{Signers, sign_with};
 use serde_json::json;
 
 /// Longer than an install permit is valid (seconds).
-const LONG_AGO: u64 = GoAhead::SECONDS + 60;
+const LONG_AGO: u64 = InstallPermit::SECONDS + 60;
 
 async fn give(world: &World, job: Job, release: &Release) -> Outcome {
     run(&launcher(world), release.order, job, world.artifact(release)).await.unwrap().outcome
@@ -87,7 +87,7 @@ async fn an_order_of_before_the_server_was_restored() {
     // The machine has never seen this epoch; the install permit is the first to mention it.
     let (world, release) = world().await;
     let mut papers = world.papers(&release);
-    papers.go_ahead.epoch += 1;
+    papers.install_permit.epoch += 1;
     refused(&world, papers.job(&world.signatories), &release, Reason::EpochBack).await;
 }
 
@@ -123,7 +123,7 @@ async fn an_older_order_after_a_newer_one() {
     assert_eq!(failed_and_restored(&outcome).0, Reason::OrderSuperseded);
     assert_eq!(world.current("tool").unwrap(), "2.0-2");
     // Another package has its own order numbers.
-    let mut other = Release { order: DeploymentId::random(), ..first };
+    let mut other = Release { order: OrderId::random(), ..first };
     other.manifest.package = "other".into();
     let mut papers = world.papers(&other);
     papers.order.number = older.number;
@@ -131,26 +131,26 @@ async fn an_older_order_after_a_newer_one() {
 }
 
 #[tokio::test]
-async fn a_go_ahead_that_the_server_did_not_sign() {
+async fn a_install_permit_that_the_server_did_not_sign() {
     let (world, release) = world().await;
     let papers = world.papers(&release);
-    let job = Job { go_ahead: forge(&papers.go_ahead), ..papers.job(&world.signatories) };
+    let job = Job { install_permit: forge(&papers.install_permit), ..papers.job(&world.signatories) };
     refused(&world, job, &release, Reason::OrderForged).await;
 }
 
 #[tokio::test]
-async fn a_go_ahead_for_another_order() {
-    refused_when(Reason::WaitsForGoAhead, |_, papers| papers.go_ahead.order = DeploymentId::random()).await;
+async fn a_install_permit_for_another_order() {
+    refused_when(Reason::WaitsForPermit, |_, papers| papers.install_permit.order = OrderId::random()).await;
 }
 
 #[tokio::test]
-async fn a_go_ahead_for_another_machine() {
-    refused_when(Reason::WaitsForGoAhead, |_, papers| papers.go_ahead.machine = MachineId::random()).await;
+async fn a_install_permit_for_another_machine() {
+    refused_when(Reason::WaitsForPermit, |_, papers| papers.install_permit.machine = MachineId::random()).await;
 }
 
 #[tokio::test]
-async fn a_go_ahead_of_before_the_server_was_restored() {
-    refused_when(Reason::EpochBack, |_, papers| papers.go_ahead.epoch -= 1).await;
+async fn a_install_permit_of_before_the_server_was_restored() {
+    refused_when(Reason::EpochBack, |_, papers| papers.install_permit.epoch -= 1).await;
 }
 
 #[tokio::test]
@@ -160,35 +160,35 @@ async fn an_epoch_that_was_seen_is_not_forgotten() {
     let stale = papers.clone();
     // The server was restored: it now signs with a higher epoch.
     papers.order.epoch += 1;
-    papers.go_ahead.epoch += 1;
-    papers.order.id = DeploymentId::random();
-    papers.go_ahead.order = papers.order.id;
+    papers.install_permit.epoch += 1;
+    papers.order.id = OrderId::random();
+    papers.install_permit.order = papers.order.id;
     assert_eq!(give(&world, papers.job(&world.signatories), &release).await, NEW);
     let outcome = give(&world, stale.job(&world.signatories), &release).await;
     assert_eq!(failed_and_restored(&outcome).0, Reason::EpochBack);
 }
 
 #[tokio::test]
-async fn an_old_go_ahead() {
-    let said = refused_when(Reason::WaitsForGoAhead, |_, papers| {
-        papers.go_ahead.issued = UnixSeconds(papers.go_ahead.issued.0 - LONG_AGO);
+async fn an_old_install_permit() {
+    let said = refused_when(Reason::WaitsForPermit, |_, papers| {
+        papers.install_permit.issued = UnixSeconds(papers.install_permit.issued.0 - LONG_AGO);
     })
     .await;
     assert!(said.contains("set the clock"), "{said}");
 }
 
 #[tokio::test]
-async fn an_old_go_ahead_under_a_clock_that_was_set_back() {
+async fn an_old_install_permit_under_a_clock_that_was_set_back() {
     let (world, release) = world().await;
     let mut other = Release::archive("1.0", 1);
     other.manifest.package = "other".into();
     let old = world.papers(&release);
     // A later signed time from the server is trusted over the machine's clock.
     let mut later = world.papers(&other);
-    later.go_ahead.issued = later.go_ahead.issued.plus(LONG_AGO);
+    later.install_permit.issued = later.install_permit.issued.plus(LONG_AGO);
     assert_eq!(give(&world, later.job(&world.signatories), &other).await, NEW);
     let said = waits(&give(&world, old.job(&world.signatories), &release).await);
-    assert_eq!(said, Reason::WaitsForGoAhead);
+    assert_eq!(said, Reason::WaitsForPermit);
     assert_eq!(world.current("tool").unwrap(), "1.0-1");
 }
 
@@ -227,7 +227,7 @@ async fn publishers_of_another_root() {
         let mut signed = strangers.publish(&manifest);
         (signed.metadata.roots, papers.release) = (world.signatories.publishers().roots.clone(), signed.clone());
         papers.release.metadata.roots = world.signatories.publishers().roots.clone();
-        (papers.go_ahead.timestamp_version, papers.go_ahead.snapshot_version) = (1, 1);
+        (papers.install_permit.timestamp_version, papers.install_permit.snapshot_version) = (1, 1);
     })
     .await;
 }
@@ -244,7 +244,7 @@ async fn a_root_that_the_last_one_did_not_sign() {
     let ReleaseProof { metadata, manifest } = strangers.publish(&manifest);
     papers.release = ReleaseProof { metadata, manifest };
     papers.release.metadata.roots = vec![root];
-    (papers.go_ahead.timestamp_version, papers.go_ahead.snapshot_version) = (1, 1);
+    (papers.install_permit.timestamp_version, papers.install_permit.snapshot_version) = (1, 1);
     refused(&world, papers.job(&world.signatories), &release, Reason::MetadataForged).await;
     // A root signed by the old root is accepted and kept.
     world.signatories.publishers().next_root(|_| {});
@@ -284,10 +284,10 @@ async fn metadata_older_than_was_seen() {
 }
 
 #[tokio::test]
-async fn metadata_older_than_the_go_ahead_says() {
+async fn metadata_older_than_the_install_permit_says() {
     // The release may have been withdrawn since.
-    refused_when(Reason::MetadataRolledBack, |_, papers| papers.go_ahead.timestamp_version += 1).await;
-    refused_when(Reason::MetadataRolledBack, |_, papers| papers.go_ahead.snapshot_version += 1).await;
+    refused_when(Reason::MetadataRolledBack, |_, papers| papers.install_permit.timestamp_version += 1).await;
+    refused_when(Reason::MetadataRolledBack, |_, papers| papers.install_permit.snapshot_version += 1).await;
 }
 
 #[tokio::test]

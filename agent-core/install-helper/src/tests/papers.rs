@@ -6,7 +6,8 @@ use super::{
     world::Release,
 };
 use banyan_proto::{
-    AddresseeList, Digest, GoAhead, KeyRing, MachineId, Membership, Order, SigningKey, UnixSeconds, peer::ReleaseProof,
+    AddresseeList, Digest, InstallPermit, KeyRing, MachineId, Membership, Order, SigningKey, UnixSeconds,
+    peer::ReleaseProof,
 };
 use banyan_trust::fixture::Signers;
 use std::sync::{
@@ -31,7 +32,7 @@ pub(super) struct Signatories {
 pub(super) struct Papers {
     pub(super) order: Order,
     pub(super) membership: Membership,
-    pub(super) go_ahead: GoAhead,
+    pub(super) install_permit: InstallPermit,
     pub(super) release: ReleaseProof,
 }
 
@@ -85,7 +86,7 @@ impl Signatories {
             window: Default::default(),
             deadline: None,
         };
-        let go_ahead = GoAhead {
+        let install_permit = InstallPermit {
             order: release.order,
             machine: self.me,
             issued: now,
@@ -93,7 +94,7 @@ impl Signatories {
             timestamp_version: versions.timestamp,
             snapshot_version: versions.snapshot,
         };
-        Papers { order, membership, go_ahead, release: proof }
+        Papers { order, membership, install_permit, release: proof }
     }
     /// Returns a list with this machine in the middle, and the machine's membership proof.
     pub(super) fn list(&self, machine: MachineId) -> (AddresseeList, Membership) {
@@ -111,7 +112,7 @@ impl Papers {
             order: signatories.server_key.sign(&self.order),
             stripe: STRIPE,
             membership: self.membership.clone(),
-            go_ahead: signatories.server_key.sign(&self.go_ahead),
+            install_permit: signatories.server_key.sign(&self.install_permit),
             release: self.release.clone(),
             without_restore: WithoutRestore::Refuse,
             urgent: false,

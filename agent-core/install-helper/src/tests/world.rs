@@ -14,7 +14,7 @@ use super::{
 };
 use banyan_proto::platform::platform;
 use banyan_proto::{
-    Artifact, DeploymentId, Digest, Manifest, Reason, UnixSeconds,
+    Artifact, Digest, Manifest, OrderId, Reason, UnixSeconds,
     manifest::{ChunkHashes, CommandSpec, InstallSpec, Kind},
 };
 use std::{
@@ -197,7 +197,7 @@ pub(super) fn noise() -> Vec<u8> {
 /// A release and its file.
 #[derive(Clone)]
 pub(super) struct Release {
-    pub(super) order: DeploymentId,
+    pub(super) order: OrderId,
     pub(super) manifest: Manifest,
     pub(super) content: Vec<u8>,
 }
@@ -227,7 +227,7 @@ impl Release {
             notes: String::new(),
             artifacts: vec![artifact],
         };
-        Self { order: DeploymentId::random(), manifest, content }
+        Self { order: OrderId::random(), manifest, content }
     }
     /// Returns an archive with one program, which prints its version.
     pub(super) fn archive(version: &str, sequence: u64) -> Self {

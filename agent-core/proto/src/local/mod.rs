@@ -33,7 +33,7 @@ pub use status::{OrderStatus, Status};
 pub use update::{Happened, HistoryEntry, Partner, Progress, Update, UpdateState, Wait, Wishes};
 
 use crate::{
-    DeploymentId, Digest,
+    Digest, OrderId,
     api::ApiError,
     schedule::{GiveWay, Night, Stage, Window, Wish},
 };
@@ -108,7 +108,7 @@ pub enum Request {
     /// Sets the user's wish for one update: receive or install it now, or not before a given time.
     Wish {
         /// The update's order.
-        order: DeploymentId,
+        order: OrderId,
         /// Receiving or installing. A wish to install now also receives now. There is no wish for forwarding.
         stage: Stage,
         /// The wish.
@@ -234,7 +234,7 @@ pub enum Reply {
     /// other.
     Ordered {
         /// The order of the update.
-        order: DeploymentId,
+        order: OrderId,
     },
     /// The request succeeded and its change, if it must persist, has been stored. Events report its effects.
     Done,

@@ -5,7 +5,7 @@
 //! and larger changes instead of a growing queue.
 
 use super::{About, HistoryEntry, Link, Progress, Scheduling, Sharing, Update, UpdateState};
-use crate::{DeploymentId, UnixSeconds, schedule::Why};
+use crate::{OrderId, UnixSeconds, schedule::Why};
 use serde::{Deserialize, Serialize};
 
 /// The complete state of the agent, as shown to users.
@@ -41,14 +41,14 @@ pub enum Event {
     /// Only the progress of this update changed.
     Progress {
         /// The update's order.
-        order: DeploymentId,
+        order: OrderId,
         /// The new progress.
         progress: Progress,
     },
     /// An update was removed from the snapshot.
     Gone {
         /// The update's order.
-        order: DeploymentId,
+        order: OrderId,
     },
     /// The scheduling changed.
     Scheduling(Box<Scheduling>),
@@ -67,15 +67,15 @@ pub enum Headline {
     /// This machine is not enrolled: the user must enter a join code.
     NotEnrolled,
     /// The last update failed.
-    Problem(DeploymentId),
+    Problem(OrderId),
     /// An update is ready, and only a full-screen program or battery power, which the user can override, holds it back.
-    NeedsYou(DeploymentId),
+    NeedsYou(OrderId),
     /// The installer is running.
-    Installing(DeploymentId),
+    Installing(OrderId),
     /// Content is being received.
-    Receiving(DeploymentId),
+    Receiving(OrderId),
     /// Content is being forwarded.
-    Forwarding(DeploymentId),
+    Forwarding(OrderId),
     /// The server cannot be reached.
     NotConnected,
     /// The user paused the machine.
@@ -86,14 +86,14 @@ pub enum Headline {
     /// An update is waiting for its window, or for another condition that the verdict names.
     Waiting {
         /// The update's order.
-        order: DeploymentId,
+        order: OrderId,
         /// The reason.
         because: Why,
         /// When the wait ends, if that is known.
         until: Option<UnixSeconds>,
     },
     /// An update is in progress, and there is nothing specific to report yet.
-    Working(DeploymentId),
+    Working(OrderId),
     /// There is nothing to do.
     Idle,
 }

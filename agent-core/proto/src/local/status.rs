@@ -1,6 +1,6 @@
 //! The agent's short status, as `doctor` requests it.
 
-use crate::{DeploymentId, MachineId, Reason, UnixSeconds, api::ApiError};
+use crate::{MachineId, OrderId, Reason, UnixSeconds, api::ApiError};
 use serde::{Deserialize, Serialize};
 
 /// The agent's status.
@@ -29,7 +29,7 @@ pub struct Status {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderStatus {
     /// The order's identifier.
-    pub order: DeploymentId,
+    pub order: OrderId,
     /// The package's name.
     pub package: String,
     /// The release's sequence.

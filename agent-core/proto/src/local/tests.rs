@@ -18,7 +18,7 @@ fn update(number: u64) -> Update {
     let mut id = [0; 16];
     id[..8].copy_from_slice(&number.to_be_bytes());
     Update {
-        order: DeploymentId(id),
+        order: OrderId(id),
         number,
         package: "tool".into(),
         version: "1".into(),

@@ -2,7 +2,7 @@
 
 use super::Later;
 use crate::{
-    DeploymentId, MachineId, Reason, UnixSeconds,
+    MachineId, OrderId, Reason, UnixSeconds,
     manifest::Kind,
     schedule::{Stage, Verdict, Wish},
 };
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 pub struct Update {
     /// The order's identifier.
-    pub order: DeploymentId,
+    pub order: OrderId,
     /// The order's number. It rises with every order of the server; updates are sorted by it.
     pub number: u64,
     /// The package's name.
@@ -177,7 +177,7 @@ pub struct HistoryEntry {
     /// When it happened.
     pub at: UnixSeconds,
     /// The order it is about; `None` if it is about the machine.
-    pub order: Option<DeploymentId>,
+    pub order: Option<OrderId>,
     /// The package's name at that time; empty if the entry is about the machine.
     pub package: String,
     /// The version at that time; empty if the entry is about the machine.

@@ -25,7 +25,7 @@ use banyan_install_helper::{
 };
 use banyan_local_api::Body;
 use banyan_proto::{
-    DeploymentId, Digest, Reason, UnixSeconds,
+    Digest, OrderId, Reason, UnixSeconds,
     api::ApiError,
     local::{Mode, Package, Right, Snapshot, TrustedSigner},
 };
@@ -121,7 +121,7 @@ impl Alone {
         wanted: Digest,
         consent: Option<Digest>,
         body: &mut Body<'_>,
-    ) -> Result<DeploymentId, ApiError> {
+    ) -> Result<OrderId, ApiError> {
         let _turn = turn()?;
         let work = self.my_turn().await?;
         if self.ended.load(Ordering::Relaxed) {

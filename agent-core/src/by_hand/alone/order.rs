@@ -5,7 +5,7 @@ use super::{Alone, ORDERS};
 use crate::{by_hand::Looked, orders::lock, people::People, state::StateError};
 use banyan_install_helper::{AloneJob, Finished, Outcome, client};
 use banyan_proto::{
-    Artifact, DeploymentId, Digest, Reason, UnixSeconds,
+    Artifact, Digest, OrderId, Reason, UnixSeconds,
     api::Event,
     local::{Progress, Update, UpdateState, Wishes},
     manifest::Kind,
@@ -32,7 +32,7 @@ const TRIES: u32 = 3;
 /// A package that the user wants installed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AloneOrder {
-    pub(super) id: DeploymentId,
+    pub(super) id: OrderId,
     pub(super) number: u64,
     pub(super) package: String,
     pub(super) version: String,
@@ -55,7 +55,7 @@ impl AloneOrder {
     pub(super) fn new(looked: &Looked, artifact: &Artifact, head: Head) -> Self {
         let package = &looked.package;
         Self {
-            id: DeploymentId::random(),
+            id: OrderId::random(),
             number: 0,
             package: package.package.clone(),
             version: package.version.clone(),
@@ -222,7 +222,7 @@ impl Alone {
     }
 
     /// Drops the signed metadata of a finished install.
-    fn let_go(&self, id: DeploymentId) {
+    fn let_go(&self, id: OrderId) {
         let mut orders = lock(&self.orders);
         orders.iter_mut().filter(|order| order.id == id).for_each(|order| order.head = None);
         if let Err(error) = self.people.state().keep(ORDERS, &*orders) {

@@ -3,7 +3,7 @@
 
 use crate::plan::{id, lists};
 use banyan_proto::{
-    DeploymentId, Reason,
+    OrderId, Reason,
     peer::{OfferReply, PullReply},
 };
 use banyan_swarm::{Action, Config, Input, Link, Machine, Now, StripeId, TrustedOffer};
@@ -15,15 +15,15 @@ const ME: usize = 2;
 
 fn offer(stripe: u8, revision: u32, held: u32, head: usize) -> TrustedOffer {
     let (sublist, proof) = lists(MACHINES, 2)[usize::from(stripe % 2)].locate(stripe, id(head)).unwrap();
-    let stripe = StripeId { order: DeploymentId([1; 16]), stripe };
+    let stripe = StripeId { order: OrderId([1; 16]), stripe };
     TrustedOffer { stripe, revision, stripes: 2, chunks: 20, sublist, proof, held }
 }
 
 fn inputs() -> impl Strategy<Value = Input> {
     let link = || (0u64..40).prop_map(Link);
     let who = || (0usize..=MACHINES).prop_map(id);
-    let order = || (1u8..3).prop_map(|n| DeploymentId([n; 16]));
-    let stripe = || (1u8..3, 0u8..4).prop_map(|(n, stripe)| StripeId { order: DeploymentId([n; 16]), stripe });
+    let order = || (1u8..3).prop_map(|n| OrderId([n; 16]));
+    let stripe = || (1u8..3, 0u8..4).prop_map(|(n, stripe)| StripeId { order: OrderId([n; 16]), stripe });
     let reason = || {
         prop::sample::select(vec![Reason::Unreachable, Reason::Done, Reason::NoSource, Reason::Busy, Reason::Revoked])
     };
@@ -64,7 +64,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         order().prop_map(Input::ArtifactVerified),
         (order(), prop::collection::vec(number(), 0..4)).prop_map(|(order, held)| Input::ArtifactDamaged(order, held)),
         order().prop_map(Input::Receipted),
-        order().prop_map(Input::GoAhead),
+        order().prop_map(Input::InstallPermit),
         (order(), reason()).prop_map(|(order, reason)| Input::Later(order, reason)),
         Just(Input::MayForward(Ok(()))),
         reason().prop_map(|reason| Input::MayForward(Err(reason))),
@@ -95,7 +95,7 @@ fn behave(machine: &mut Machine, mut now: Now) -> bool {
             }
             Action::VerifyArtifact(order) => vec![Input::ArtifactVerified(order)],
             Action::AskReceipt(order) => vec![Input::Receipted(order)],
-            Action::AskGoAhead(order) => vec![Input::GoAhead(order)],
+            Action::AskInstallPermit(order) => vec![Input::InstallPermit(order)],
             Action::Install(order) => {
                 installed += 1;
                 vec![Input::InstallEnded(order, Ok(()))]
@@ -133,7 +133,7 @@ proptest! {
         for link in 0..1500 {
             machine.handle(now, Input::Lost(Link(link), Reason::Unreachable));
         }
-        machine.handle(now, Input::Dropped(DeploymentId([1; 16]), Reason::OrderSuperseded));
+        machine.handle(now, Input::Dropped(OrderId([1; 16]), Reason::OrderSuperseded));
         while machine.poll_action().is_some() {}
         prop_assert_eq!(machine.next_wake(), None, "a dropped order leaves nothing pending");
         for stripe in 0..2 {
@@ -155,7 +155,7 @@ proptest! {
             // Inputs that only the driver itself can produce; the driver is trusted.
             let own = matches!(
                 input,
-                Input::ArtifactVerified(_) | Input::Receipted(_) | Input::GoAhead(_) | Input::Later(..)
+                Input::ArtifactVerified(_) | Input::Receipted(_) | Input::InstallPermit(_) | Input::Later(..)
             );
             if own {
                 continue;
@@ -169,7 +169,7 @@ proptest! {
                 verify |= matches!(action, Action::VerifyArtifact(_));
             }
             if verify {
-                machine.handle(now, Input::ArtifactDamaged(DeploymentId([1; 16]), vec![]));
+                machine.handle(now, Input::ArtifactDamaged(OrderId([1; 16]), vec![]));
             }
         }
         for link in 0..1500 {

@@ -249,7 +249,7 @@ impl World {
             Action::VerifyArtifact(_) => {
                 self.after(Duration::from_millis(1), Happening::Timer(n, boot, Timer::Hashed));
             }
-            Action::AskReceipt(_) | Action::AskGoAhead(_) => {
+            Action::AskReceipt(_) | Action::AskInstallPermit(_) => {
                 self.after(round_trip, Happening::Timer(n, boot, Timer::Answer(action)));
             }
             Action::Install(_) => {
@@ -351,7 +351,7 @@ impl World {
                     _ if !self.hosts[0].up => Input::Later(ORDER, Reason::ServerAway),
                     Action::AskReceipt(order) => Input::Receipted(order),
                     _ if self.hosts[n].waits_for_leave => Input::Later(ORDER, Reason::Halted),
-                    _ => Input::GoAhead(ORDER),
+                    _ => Input::InstallPermit(ORDER),
                 };
                 self.give(n, answer);
             }

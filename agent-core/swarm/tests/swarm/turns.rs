@@ -88,7 +88,7 @@ fn whoever_may_not_wait_is_refused_what_is_not_here_yet() {
 fn what_cannot_be_served_is_refused() {
     let refused = |link, reason| [Action::RefusePull(Link(link), PullReply::Refused { reason })];
     let (mut machine, stripe) = holder(2);
-    let foreign = StripeId { order: banyan_proto::DeploymentId([9; 16]), stripe: 0 };
+    let foreign = StripeId { order: banyan_proto::OrderId([9; 16]), stripe: 0 };
     assert_eq!(pull(&mut machine, foreign, 2, 10, true), refused(2, Reason::OrderExpired));
     let second = StripeId { stripe: 1, ..stripe };
     assert_eq!(pull(&mut machine, second, 4, 10, true), [Action::RefusePull(Link(4), PullReply::NotHere)]);

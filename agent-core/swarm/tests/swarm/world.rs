@@ -5,11 +5,11 @@ use crate::{
     host::{Host, Message, Step, Timer},
     plan::{id, lists, number},
 };
-use banyan_proto::{AddresseeList, DeploymentId, Proof, Reason};
+use banyan_proto::{AddresseeList, OrderId, Proof, Reason};
 use banyan_swarm::{Config, Input, Link, Machine, Now, StripeId, Timings, TrustedOffer};
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
-pub(crate) const ORDER: DeploymentId = DeploymentId([7; 16]);
+pub(crate) const ORDER: OrderId = OrderId([7; 16]);
 
 /// The parameters of a swarm.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use crate::{
     limit::Bucket,
 };
 use banyan_proto::{
-    DeploymentId, Reason,
+    OrderId, Reason,
     frame::{self, Frame},
     peer::{Control, PullReply},
 };
@@ -41,7 +41,7 @@ pub(crate) struct Serving {
     /// The artifact's file.
     pub(crate) content: Arc<ArtifactFile>,
     /// The order's identifier.
-    pub(crate) order: DeploymentId,
+    pub(crate) order: OrderId,
     /// The stripe's index.
     pub(crate) stripe: u8,
     /// The next chunk to send.
@@ -74,7 +74,7 @@ pub(crate) async fn write<M: Future<Output = bool>>(
     mut orders: mpsc::Receiver<Out>,
     (turns, limit): (Turns, Arc<Bucket>),
     sent: impl Fn(),
-    (may, passed_on): (impl Fn(u64) -> M, impl Fn(DeploymentId, u64)),
+    (may, passed_on): (impl Fn(u64) -> M, impl Fn(OrderId, u64)),
 ) -> Ended {
     let mut beating: Option<watch::Receiver<u32>> = None;
     let mut serving: Option<Stream> = None;
@@ -157,7 +157,7 @@ async fn send_chunk(
     to: &mut (impl AsyncWrite + Unpin),
     serving: &mut Option<Stream>,
     bytes: u64,
-) -> Result<DeploymentId, Ended> {
+) -> Result<OrderId, Ended> {
     let Some(Stream { pull, seat, .. }) = serving else { return Err(Ended::Closed) };
     let index = pull.content.index(pull.stripe, pull.next);
     let chunk = pull.content.read(index).map_err(Ended::Content)?;

@@ -52,7 +52,7 @@ impl<H: Host> Loop<H> {
             Action::Close(link, reason) => self.close(link, reason),
             other @ (Action::VerifyArtifact(_)
             | Action::AskReceipt(_)
-            | Action::AskGoAhead(_)
+            | Action::AskInstallPermit(_)
             | Action::Install(_)
             | Action::Report(..)) => self.host.perform(other, &self.handle),
         }

@@ -10,7 +10,7 @@ use crate::{
     socket::Socket,
 };
 use banyan_proto::{
-    DeploymentId, Reason,
+    OrderId, Reason,
     peer::{Control, Pull},
 };
 use banyan_swarm::io::{Input, Link, StripeId};
@@ -178,7 +178,7 @@ async fn run_writer<M: Future<Output = bool>>(
     orders: mpsc::Receiver<Out>,
     pacing: (Turns, Arc<Bucket>),
     events: mpsc::UnboundedSender<Event>,
-    told: (impl Fn(u64) -> M, impl Fn(DeploymentId, u64)),
+    told: (impl Fn(u64) -> M, impl Fn(OrderId, u64)),
 ) {
     let sent = || drop(events.send(Event::Input(Input::Sent(link))));
     let (reason, detail) = match forward::write(to, orders, pacing, sent, told).await {

@@ -2,7 +2,7 @@
 
 use crate::pki::Pki;
 use banyan_proto::{
-    AddresseeList, Artifact, DeploymentId, Digest, MachineId, Membership, PROTOCOL_VERSION, Proof, Reason,
+    AddresseeList, Artifact, Digest, MachineId, Membership, OrderId, PROTOCOL_VERSION, Proof, Reason,
     api::Event,
     frame::Frame,
     list::{Part, Step, Subtree},
@@ -26,7 +26,7 @@ use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 pub(crate) const SERVER: MachineId = MachineId([0; 16]);
 pub(crate) const VICTIM: MachineId = MachineId([1; 16]);
-const ORDER: DeploymentId = DeploymentId([7; 16]);
+const ORDER: OrderId = OrderId([7; 16]);
 const STRIPE: StripeId = StripeId { order: ORDER, stripe: 0 };
 /// No step of a test takes this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -69,7 +69,7 @@ impl Host for VictimHost {
     fn addresses(&self, _: MachineId) -> Vec<SocketAddr> {
         vec![]
     }
-    fn content(&self, _: DeploymentId) -> Option<Arc<ArtifactFile>> {
+    fn content(&self, _: OrderId) -> Option<Arc<ArtifactFile>> {
         Some(Arc::clone(&self.content))
     }
     fn check_pull(&self, _: MachineId, _: &Pull) -> Result<bool, PullReply> {
@@ -87,8 +87,8 @@ impl Host for VictimHost {
     fn refused(&self, sender: MachineId, reason: Reason, detail: &str) {
         drop(self.events.send(Event::Refused { sender, reason, detail: detail.to_owned() }));
     }
-    fn received(&self, _: DeploymentId, _: Option<MachineId>, _: u64) {}
-    fn sent(&self, _: DeploymentId, _: MachineId, _: u64) {}
+    fn received(&self, _: OrderId, _: Option<MachineId>, _: u64) {}
+    fn sent(&self, _: OrderId, _: MachineId, _: u64) {}
     fn crl(&self) -> Option<Arc<Crl>> {
         Some(Arc::clone(&self.crl))
     }

@@ -18,7 +18,7 @@ macro_rules! bodies {
 // `admin::Info` is only read: it contains foreign JSON, whose fractions need not round-trip exactly.
 bodies! {
     api::EnrolRequest, api::EnrolReply, api::RenewRequest, api::RenewReply, api::CheckIn, api::CheckInReply, api::Help,
-    api::ReceiptRequest, api::GoAheadRequest, Vec<api::Report>, api::ApiError, api::Roots, api::Catalogue, api::CatalogueRequest,
+    api::ReceiptRequest, api::InstallPermitRequest, Vec<api::Report>, api::ApiError, api::Roots, api::Catalogue, api::CatalogueRequest,
     admin::RegisterRoot, admin::CurrentTargets, admin::NewToken, admin::TokenCreated, admin::Publish,
     admin::ReplaceTargets, admin::Replaced, admin::ReleaseManifest,
     Vec<admin::Release>, Vec<admin::Machine>, admin::Deploy, admin::Deployed, admin::DeploymentStatus,

@@ -4,7 +4,7 @@
 use super::{Check, ensure, json};
 use crate::corpus::{self, Seed};
 use banyan_proto::{
-    AddressHint, GoAhead, KeyRing, Order, Receipt, Signed,
+    AddressHint, InstallPermit, KeyRing, Order, Receipt, Signed,
     signed::{Document, SignatureError},
 };
 use std::fmt::Debug;
@@ -15,11 +15,11 @@ pub(super) fn prepare(seeds: &[Seed]) -> Result<Check, String> {
     let order = Kind::<Order>::read(seeds, "order.json", &keys)?;
     let hint = Kind::<AddressHint>::read(seeds, "hint.json", &keys)?;
     let receipt = Kind::<Receipt>::read(seeds, "receipt.json", &keys)?;
-    let go_ahead = Kind::<GoAhead>::read(seeds, "go-ahead.json", &keys)?;
+    let install_permit = Kind::<InstallPermit>::read(seeds, "go-ahead.json", &keys)?;
     Ok(Box::new(move |input| {
         let ring = json::<KeyRing>(input)?.is_some();
         let documents = order.check(input, &keys)? | hint.check(input, &keys)?;
-        let permits = receipt.check(input, &keys)? | go_ahead.check(input, &keys)?;
+        let permits = receipt.check(input, &keys)? | install_permit.check(input, &keys)?;
         Ok(ring | documents | permits)
     }))
 }

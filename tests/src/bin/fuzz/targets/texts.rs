@@ -3,15 +3,14 @@
 
 use super::{Verdict, ensure};
 use banyan_proto::{
-    DeploymentId, Digest, MachineId, RollingCode, admin::Profile, join::JoinCode, manifest::ChunkHashes,
-    signed::PublicKey,
+    Digest, MachineId, OrderId, RollingCode, admin::Profile, join::JoinCode, manifest::ChunkHashes, signed::PublicKey,
 };
 use std::{fmt::Display, str::FromStr};
 
 /// Parses the text as each of them.
 pub(super) fn check(input: &[u8]) -> Verdict {
     let Ok(text) = std::str::from_utf8(input) else { return Ok(false) };
-    let ids = one_form::<MachineId>(text)? | one_form::<DeploymentId>(text)? | one_form::<Digest>(text)?;
+    let ids = one_form::<MachineId>(text)? | one_form::<OrderId>(text)? | one_form::<Digest>(text)?;
     let strings = string::<RollingCode>(text)? | string::<PublicKey>(text)? | string::<ChunkHashes>(text)?;
     let mut parsed = ids | strings;
     if let Ok(code) = text.parse::<JoinCode>() {
