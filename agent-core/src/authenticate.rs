@@ -11,6 +11,7 @@ use banyan_proto::{
     InstallPermit, KeyRing, MachineId, Order, Reason, Receipt, Signed, UnixSeconds,
     api::{ReceiptRequest, Way},
     peer::ReleaseProof,
+    signed::SignatureError,
 };
 use banyan_trust::{TrustError, TrustStore, TrustedRelease};
 use std::{
@@ -28,6 +29,9 @@ pub enum AuthenticateError {
     /// The answer is not for this request, or the server did not sign it.
     #[error("the server's answer was refused: {0}")]
     Answer(String),
+    /// The answer's signature is not valid, or a newer version wrote it.
+    #[error("the server's answer was refused: {0}")]
+    Signature(#[from] SignatureError),
     /// The answer or the order was signed before the server was restored.
     #[error(transparent)]
     Epoch(#[from] EpochError),
@@ -49,6 +53,7 @@ impl AuthenticateError {
         match self {
             Self::Call(error) => error.reason(),
             Self::Answer(_) => Reason::OrderForged,
+            Self::Signature(error) => error.reason(Reason::OrderForged),
             Self::Trust(error) => error.reason(),
             Self::Epoch(EpochError::Back { .. }) => Reason::EpochBack,
             Self::Epoch(EpochError::State(_)) | Self::State(_) | Self::Disk(_) => Reason::DiskFailed,
@@ -124,8 +129,7 @@ impl Authenticate {
             ReceiptRequest { order, artifact, ways: held.offers().iter().map(way).collect(), sources: held.sources() }
         };
         let signed = self.server.receipt(request).await?;
-        let receipt: Receipt =
-            signed.verify(&self.keys).map_err(|error| AuthenticateError::Answer(error.to_string()))?;
+        let receipt: Receipt = signed.verify(&self.keys)?;
         if (receipt.order, receipt.machine, receipt.artifact) != (order, self.me, artifact) {
             return Err(AuthenticateError::Answer("the receipt is for another order, machine or artifact".into()));
         }
@@ -190,7 +194,7 @@ impl Authenticate {
     /// the server was restored.
     fn read(&self, signed: &Signed<InstallPermit>, order: &Order) -> Result<InstallPermit, AuthenticateError> {
         let answer = |detail: &str| AuthenticateError::Answer(detail.to_owned());
-        let go = signed.verify(&self.keys).map_err(|error| answer(&error.to_string()))?;
+        let go = signed.verify(&self.keys)?;
         if (go.order, go.machine) != (order.id, self.me) {
             return Err(answer("the install permit is for another order or machine"));
         }
@@ -223,7 +227,7 @@ impl Authenticate {
 mod tests {
     use super::*;
     use crate::{identity, state::Enrolment};
-    use banyan_proto::{Digest, OrderId, SigningKey};
+    use banyan_proto::{Digest, OrderId, SigningKey, order::OrderAction};
     use banyan_trust::fixture::Signers;
 
     const ME: MachineId = MachineId([1; 16]);
@@ -242,7 +246,7 @@ mod tests {
             ca: certificate.clone(),
             certificate,
             server: MachineId([0; 16]),
-            server_address: ([127, 0, 0, 1], 1).into(),
+            server_addresses: vec![std::net::SocketAddr::from(([127, 0, 0, 1], 1)).into()],
             keys: keys.clone(),
             epoch: 5,
         };
@@ -266,6 +270,7 @@ mod tests {
             epoch,
             number: 1,
             revision: 0,
+            action: OrderAction::Install,
             package: "p".into(),
             sequence: 1,
             manifest: Digest([0; 32]),

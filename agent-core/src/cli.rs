@@ -26,7 +26,7 @@ use banyan_local_api::{
     Sessions,
     folder::{self, Group},
 };
-use banyan_proto::{MachineId, Reason, UnixSeconds, api::ApiError, join::JoinCode, local::Mode};
+use banyan_proto::{Address, MachineId, Reason, UnixSeconds, api::ApiError, join::JoinCode, local::Mode};
 use banyan_swarm::{Config, io::Input};
 use banyan_wire::{
     connection::{self, TlsPair},
@@ -238,9 +238,9 @@ struct Joiner<'a> {
 
 impl Joiner<'_> {
     async fn enrol(&self, code: &JoinCode) -> anyhow::Result<Enrolment> {
-        let addresses = agent::addresses(self.listen, vec![code.server]);
+        let addresses = agent::addresses(self.listen, &code.servers);
         let enrolment = identity::enrol(self.state, self.key, code, self.label, addresses).await?;
-        info!(machine = %enrolment.machine, server = %enrolment.server_address, "enrolled");
+        info!(machine = %enrolment.machine, server = Address::list(&enrolment.server_addresses), "enrolled");
         self.people.enrolled();
         Ok(enrolment)
     }
@@ -293,8 +293,12 @@ fn assemble(
     let trust = state.trust()?.context("the trusted publisher metadata is missing; enrol this machine again")?;
     let trust = Arc::new(Mutex::new(trust));
     let install = Install { launcher: launcher(args, folders)? };
-    let orders =
-        Arc::new(Orders::new(enrolment.machine, enrolment.server, enrolment.server_address, enrolment.keys.clone()));
+    let orders = Arc::new(Orders::new(
+        enrolment.machine,
+        enrolment.server,
+        enrolment.server_addresses.clone(),
+        enrolment.keys.clone(),
+    ));
     let epoch = Arc::new(Epoch::open(Arc::clone(&state), enrolment.epoch)?);
     let crl = state.crl()?.map(|der| Crl::read(der, &credentials.ca)).transpose()?.map(Arc::new);
     let offers = Arc::new(OfferStage {

@@ -78,6 +78,7 @@ mod tests {
     use super::*;
     use banyan_proto::{
         SigningKey, UnixSeconds,
+        order::OrderAction,
         order::{Spread, Window},
     };
 
@@ -91,6 +92,7 @@ mod tests {
             epoch: 1,
             number: 1,
             revision: 0,
+            action: OrderAction::Install,
             package: package.into(),
             sequence: 1,
             manifest,

@@ -7,12 +7,12 @@ use crate::{
     state::{Enrolment, State},
 };
 use anyhow::{Context, bail};
-use banyan_proto::{Digest, UnixSeconds, api::EnrolRequest, join::JoinCode};
+use banyan_proto::{Address, Digest, UnixSeconds, api::EnrolRequest, join::JoinCode};
 use banyan_trust::TrustStore;
 use banyan_wire::tls::{Credentials, valid_until};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use std::{fs, io::Write, net::SocketAddr, path::Path};
+use std::{fs, io::Write, path::Path};
 
 /// Returns the program name and version, as reported to others.
 #[must_use]
@@ -74,7 +74,7 @@ pub async fn enrol(
     key: &KeyPair,
     code: &JoinCode,
     label: &str,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Address>,
 ) -> anyhow::Result<Enrolment> {
     let request = EnrolRequest {
         secret: data_encoding::HEXLOWER.encode(&code.secret),
@@ -97,7 +97,7 @@ pub async fn enrol(
         certificate: reply.certificate,
         ca: reply.ca,
         server: reply.server,
-        server_address: code.server,
+        server_addresses: code.servers.clone(),
         keys: reply.keys,
         epoch: reply.epoch,
     };

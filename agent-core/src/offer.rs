@@ -121,10 +121,9 @@ impl OfferStage {
     pub fn check(&self, sender: MachineId, offer: Offer, now: UnixSeconds) -> Result<Accepted, OfferError> {
         let refused = OfferError::refused;
         // O1: the server signed the order.
-        let order: Order = offer
-            .order
-            .verify(&self.keys)
-            .map_err(|error| refused(Reason::OrderForged, &format!("the order's signature is not valid: {error}")))?;
+        let order: Order = offer.order.verify(&self.keys).map_err(|error| {
+            refused(error.reason(Reason::OrderForged), &format!("the order is not accepted: {error}"))
+        })?;
         if order.server != self.server {
             return Err(refused(Reason::OrderForged, "the order comes from another server"));
         }
@@ -238,8 +237,10 @@ impl OfferStage {
     /// When the record no longer passes these checks, or the disk fails.
     pub fn restore(&self, record: &crate::state::OrderRecord, now: UnixSeconds) -> Result<Arc<HeldOrder>, OfferError> {
         let refused = OfferError::refused;
-        let order =
-            record.order.verify(&self.keys).map_err(|error| refused(Reason::OrderForged, &error.to_string()))?;
+        let order = record
+            .order
+            .verify(&self.keys)
+            .map_err(|error| refused(error.reason(Reason::OrderForged), &error.to_string()))?;
         if order.keep_until <= now {
             return Err(refused(Reason::OrderExpired, "the order has expired"));
         }

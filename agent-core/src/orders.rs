@@ -2,8 +2,8 @@
 
 use crate::state::{OrderRecord, State, StateError, StripeOffer};
 use banyan_proto::{
-    AddressHint, AddresseeList, Artifact, KeyRing, MachineId, Membership, Order, OrderId, Proof, Reason, Receipt,
-    Signed,
+    Address, AddressHint, AddresseeList, Artifact, KeyRing, MachineId, Membership, Order, OrderId, Proof, Reason,
+    Receipt, Signed,
     api::ByteSource,
     order::Spread,
     peer::{Offer, Pull, PullReply, ReleaseProof},
@@ -12,7 +12,6 @@ use banyan_swarm::io::{StripeId, TrustedOffer};
 use banyan_wire::{content::ArtifactFile, verify::VerifiedArtifact};
 use std::{
     collections::{BTreeMap, HashMap},
-    net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
     time::Instant,
@@ -197,7 +196,7 @@ impl HeldOrder {
 pub struct Orders {
     me: MachineId,
     server: MachineId,
-    server_address: SocketAddr,
+    server_addresses: Vec<Address>,
     keys: KeyRing,
     held: RwLock<HashMap<OrderId, Arc<HeldOrder>>>,
     hints: Mutex<HashMap<MachineId, (AddressHint, Signed<AddressHint>)>>,
@@ -206,8 +205,8 @@ pub struct Orders {
 impl Orders {
     /// Creates an empty collection.
     #[must_use]
-    pub fn new(me: MachineId, server: MachineId, server_address: SocketAddr, keys: KeyRing) -> Self {
-        Self { me, server, server_address, keys, held: RwLock::default(), hints: Mutex::default() }
+    pub fn new(me: MachineId, server: MachineId, server_addresses: Vec<Address>, keys: KeyRing) -> Self {
+        Self { me, server, server_addresses, keys, held: RwLock::default(), hints: Mutex::default() }
     }
     /// Returns one order.
     #[must_use]
@@ -248,11 +247,10 @@ impl Orders {
     }
     /// Returns the last known addresses of a machine.
     #[must_use]
-    pub fn addresses(&self, peer: MachineId) -> Vec<SocketAddr> {
-        let mut addresses = lock(&self.hints).get(&peer).map(|(hint, _)| hint.addresses.clone()).unwrap_or_default();
-        if peer == self.server && !addresses.contains(&self.server_address) {
-            addresses.insert(0, self.server_address);
-        }
+    pub fn addresses(&self, peer: MachineId) -> Vec<Address> {
+        let hint = lock(&self.hints).get(&peer).map(|(hint, _)| hint.addresses.clone()).unwrap_or_default();
+        let mut addresses = if peer == self.server { self.server_addresses.clone() } else { vec![] };
+        addresses.extend(hint.into_iter().filter(|hint| peer != self.server || !self.server_addresses.contains(hint)));
         addresses
     }
     /// Creates the offer of a part of this machine's sublist, for the part's head (rule L5).

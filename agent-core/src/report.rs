@@ -89,8 +89,8 @@ async fn send(state: &Arc<State>, server: &ServerApi) -> anyhow::Result<bool> {
     let reader = Arc::clone(state);
     let reports = tokio::task::spawn_blocking(move || reader.reports(BATCH)).await??;
     let Some(last) = reports.last().map(|report| report.number) else { return Ok(false) };
-    server.reports(&reports).await?;
     let (writer, more) = (Arc::clone(state), reports.len() == BATCH);
+    server.reports(reports).await?;
     tokio::task::spawn_blocking(move || writer.reports_delivered(last)).await??;
     Ok(more)
 }

@@ -3,25 +3,32 @@
 
 use crate::state::Enrolment;
 use banyan_proto::{
-    ALPN_HTTP, OrderId, Reason,
+    ALPN_HTTP, Address, Format, OrderId, Reason,
     api::{
         ApiError, Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, Help,
         InstallPermitReply, InstallPermitRequest, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply,
-        RenewRequest, Report, Roots,
+        RenewRequest, Report, Reports, Roots,
     },
     code::EXPORTER_LABEL,
+    format,
     join::JoinCode,
     limits,
     peer::Metadata,
 };
-use banyan_wire::tls::{self, SERVER_NAME};
+use banyan_wire::{
+    lookup::lookup,
+    tls::{self, SERVER_NAME},
+};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
-use reqwest::Method;
+use reqwest::{
+    Method,
+    dns::{Addrs, Name, Resolve, Resolving},
+    header::CONTENT_TYPE,
+};
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError, pki_types::ServerName};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
-    net::SocketAddr,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -36,8 +43,8 @@ pub enum CallError {
     /// The server gave no usable answer; the call is made again later.
     #[error("the call to the server at {server} failed: {detail}")]
     Away {
-        /// The server's address.
-        server: SocketAddr,
+        /// The server's addresses.
+        server: String,
         /// What went wrong.
         detail: String,
     },
@@ -61,7 +68,8 @@ impl CallError {
         bars(self.reason())
     }
     /// Converts a transport error, in whose causes the TLS library's verdict is searched for.
-    fn of_transport(server: SocketAddr, error: &(dyn std::error::Error + 'static)) -> Self {
+    fn of_transport(servers: &[Address], error: &(dyn std::error::Error + 'static)) -> Self {
+        let server = Address::list(servers);
         let refused = |reason, why: &str| {
             let detail = format!(
                 "the server at {server} refuses this machine: {why}; if it should still belong to the server, stop the \
@@ -108,15 +116,30 @@ fn verdict<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a TlsEr
 
 /// The client for an enrolled machine's calls to its server.
 pub struct ServerApi {
-    address: SocketAddr,
+    addresses: Vec<Address>,
     /// Replaced when the machine's certificate is renewed.
     identity: RwLock<(Arc<ClientConfig>, reqwest::Client)>,
 }
 
-fn client(address: SocketAddr, tls: ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
+/// Adds a request's body, with the header that every request has.
+fn with_body(request: reqwest::RequestBuilder, body: &(impl Format + Serialize)) -> reqwest::RequestBuilder {
+    request.header(CONTENT_TYPE, "application/json").body(format::write(body))
+}
+
+/// Looks up the server's own name as the addresses at which it is known.
+struct ServerResolver(Arc<[Address]>);
+
+impl Resolve for ServerResolver {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses = Arc::clone(&self.0);
+        Box::pin(async move { Ok(Box::new(lookup(&addresses).await?.into_iter()) as Addrs) })
+    }
+}
+
+fn client(addresses: &[Address], tls: ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
-        .resolve(SERVER_NAME, address)
+        .dns_resolver(Arc::new(ServerResolver(addresses.into())))
         .https_only(true)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -126,8 +149,9 @@ fn client(address: SocketAddr, tls: ClientConfig) -> Result<reqwest::Client, req
         .build()
 }
 
-fn url(address: SocketAddr, path: &str) -> String {
-    format!("https://{SERVER_NAME}:{}/v1/{path}", address.port())
+/// Returns the URL of a path. It has no port, so that the port of the address in use applies.
+fn url(path: &str) -> String {
+    format!("https://{SERVER_NAME}/v1/{path}")
 }
 
 /// Enrols with a join code, over a connection that trusts only the CA in the code.
@@ -135,22 +159,23 @@ fn url(address: SocketAddr, path: &str) -> String {
 /// # Errors
 /// When the server cannot be reached, does not match the join code, or refuses it.
 pub async fn enrol(code: &JoinCode, request: &EnrolRequest) -> Result<EnrolReply, CallError> {
-    let away = |detail: String| CallError::Away { server: code.server, detail };
+    let away = |detail: String| CallError::Away { server: Address::list(&code.servers), detail };
     let tls = tls::pinned_client(code.ca, &[ALPN_HTTP]).map_err(|error| away(error.to_string()))?;
-    let client = client(code.server, tls).map_err(|error| away(error.to_string()))?;
-    let request = client.post(url(code.server, "enrol")).json(request).timeout(ANSWER);
-    answer(code.server, request).await
+    let client = client(&code.servers, tls).map_err(|error| away(error.to_string()))?;
+    answer(&code.servers, with_body(client.post(url("enrol")), request).timeout(ANSWER)).await
 }
 
-async fn answer<T: DeserializeOwned>(server: SocketAddr, request: reqwest::RequestBuilder) -> Result<T, CallError> {
-    let bytes = bytes(server, request).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| CallError::Away { server, detail: format!("cannot parse the response: {error}") })
+async fn answer<T: DeserializeOwned>(servers: &[Address], request: reqwest::RequestBuilder) -> Result<T, CallError> {
+    let bytes = bytes(servers, request).await?;
+    serde_json::from_slice(&bytes).map_err(|error| CallError::Away {
+        server: Address::list(servers),
+        detail: format!("cannot parse the response: {error}"),
+    })
 }
 
-async fn bytes(server: SocketAddr, request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallError> {
-    let away = |detail: String| CallError::Away { server, detail };
-    let failed = |error: reqwest::Error| CallError::of_transport(server, &error);
+async fn bytes(servers: &[Address], request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallError> {
+    let away = |detail: String| CallError::Away { server: Address::list(servers), detail };
+    let failed = |error: reqwest::Error| CallError::of_transport(servers, &error);
     let mut response = request.send().await.map_err(failed)?;
     let status = response.status();
     let mut body = Vec::new();
@@ -160,13 +185,16 @@ async fn bytes(server: SocketAddr, request: reqwest::RequestBuilder) -> Result<V
             return Err(away("the response is longer than allowed".into()));
         }
     }
-    if status.is_success() { Ok(body) } else { Err(refusal(server, status.as_u16(), &body)) }
+    if status.is_success() { Ok(body) } else { Err(refusal(servers, status.as_u16(), &body)) }
 }
 
-fn refusal(server: SocketAddr, status: u16, body: &[u8]) -> CallError {
+fn refusal(servers: &[Address], status: u16, body: &[u8]) -> CallError {
     match serde_json::from_slice::<ApiError>(body) {
         Ok(error) => CallError::Refused(error),
-        Err(_) => CallError::Away { server, detail: format!("the server responded with status {status}") },
+        Err(_) => CallError::Away {
+            server: Address::list(servers),
+            detail: format!("the server responded with status {status}"),
+        },
     }
 }
 
@@ -187,17 +215,17 @@ impl ServerApi {
     /// # Errors
     /// When certificate and key do not match.
     pub fn new(enrolment: &Enrolment, credentials: &tls::Credentials) -> anyhow::Result<Self> {
-        let address = enrolment.server_address;
-        Ok(Self { address, identity: RwLock::new(Self::identify(address, credentials)?) })
+        let addresses = &enrolment.server_addresses;
+        Ok(Self { addresses: addresses.clone(), identity: RwLock::new(Self::identify(addresses, credentials)?) })
     }
     fn identify(
-        address: SocketAddr,
+        addresses: &[Address],
         credentials: &tls::Credentials,
     ) -> anyhow::Result<(Arc<ClientConfig>, reqwest::Client)> {
         // No revocation list is needed here: it lists machines, and the server is identified by a name that only it
         // has.
         let tls = credentials.connector(None, &[ALPN_HTTP])?;
-        let client = client(address, ClientConfig::clone(&tls))?;
+        let client = client(addresses, ClientConfig::clone(&tls))?;
         Ok((tls, client))
     }
     /// Replaces the credentials used for later calls.
@@ -205,29 +233,29 @@ impl ServerApi {
     /// # Errors
     /// When certificate and key do not match.
     pub fn set_credentials(&self, credentials: &tls::Credentials) -> anyhow::Result<()> {
-        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = Self::identify(self.address, credentials)?;
+        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = Self::identify(&self.addresses, credentials)?;
         Ok(())
     }
-    /// Returns the server's address.
+    /// Returns the server's addresses.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
     }
     fn tls(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.identity.read().unwrap_or_else(PoisonError::into_inner).0)
     }
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let client = self.identity.read().unwrap_or_else(PoisonError::into_inner).1.clone();
-        client.request(method, url(self.address, path))
+        client.request(method, url(path))
     }
 
     async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
-        body: &impl Serialize,
+        body: &(impl Format + Serialize),
         patience: Duration,
     ) -> Result<T, CallError> {
-        answer(self.address, self.request(Method::POST, path).json(body).timeout(patience)).await
+        answer(&self.addresses, with_body(self.request(Method::POST, path), body).timeout(patience)).await
     }
 
     /// Reports this machine's status and waits for news.
@@ -241,9 +269,9 @@ impl ServerApi {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn reports(&self, reports: &[Report]) -> Result<(), CallError> {
-        let request = self.request(Method::POST, "reports").json(reports).timeout(ANSWER);
-        bytes(self.address, request).await.map(drop)
+    pub async fn reports(&self, reports: Vec<Report>) -> Result<(), CallError> {
+        let request = with_body(self.request(Method::POST, "reports"), &Reports { reports }).timeout(ANSWER);
+        bytes(&self.addresses, request).await.map(drop)
     }
     /// Requests an install permit.
     ///
@@ -265,7 +293,7 @@ impl ServerApi {
     /// See [`CallError`].
     pub async fn help(&self, order: OrderId) -> Result<Help, CallError> {
         let request = self.request(Method::GET, &format!("orders/{order}/help")).timeout(ANSWER);
-        answer(self.address, request).await
+        answer(&self.addresses, request).await
     }
     /// Requests an order for this machine, for a package file that a user opened.
     ///
@@ -279,7 +307,7 @@ impl ServerApi {
     /// # Errors
     /// See [`CallError`].
     pub async fn catalogue(&self) -> Result<Catalogue, CallError> {
-        answer(self.address, self.request(Method::GET, "catalogue").timeout(ANSWER)).await
+        answer(&self.addresses, self.request(Method::GET, "catalogue").timeout(ANSWER)).await
     }
     /// Requests an order for this machine, for a package chosen from the catalogue.
     ///
@@ -293,21 +321,21 @@ impl ServerApi {
     /// # Errors
     /// See [`CallError`].
     pub async fn metadata(&self) -> Result<Metadata, CallError> {
-        answer(self.address, self.request(Method::GET, "metadata").timeout(ANSWER)).await
+        answer(&self.addresses, self.request(Method::GET, "metadata").timeout(ANSWER)).await
     }
     /// Requests the roots that follow this version.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn roots(&self, version: u64) -> Result<Roots, CallError> {
-        answer(self.address, self.request(Method::GET, &format!("roots/{version}")).timeout(ANSWER)).await
+        answer(&self.addresses, self.request(Method::GET, &format!("roots/{version}")).timeout(ANSWER)).await
     }
     /// Requests the current revocation list (DER).
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn crl(&self) -> Result<Vec<u8>, CallError> {
-        bytes(self.address, self.request(Method::GET, "crl").timeout(ANSWER)).await
+        bytes(&self.addresses, self.request(Method::GET, "crl").timeout(ANSWER)).await
     }
 
     /// Requests the receipt. `request` receives the exporter of the session that the request is sent over.
@@ -315,9 +343,12 @@ impl ServerApi {
     /// # Errors
     /// See [`CallError`].
     pub async fn receipt(&self, request: impl FnOnce(&[u8; 32]) -> ReceiptRequest) -> Result<ReceiptReply, CallError> {
-        let server = self.address;
+        let servers = &self.addresses;
         tokio::time::timeout(ANSWER, self.receipt_on_own_connection(request)).await.unwrap_or_else(|_| {
-            Err(CallError::Away { server, detail: format!("no response within {} seconds", ANSWER.as_secs()) })
+            Err(CallError::Away {
+                server: Address::list(servers),
+                detail: format!("no response within {} seconds", ANSWER.as_secs()),
+            })
         })
     }
 
@@ -325,15 +356,17 @@ impl ServerApi {
         &self,
         request: impl FnOnce(&[u8; 32]) -> ReceiptRequest,
     ) -> Result<ReceiptReply, CallError> {
-        let server = self.address;
-        let away = |error: &(dyn std::error::Error + 'static)| CallError::of_transport(server, error);
-        let stream = TcpStream::connect(server).await.map_err(|error| away(&error))?;
+        let servers = &self.addresses;
+        let away = |error: &(dyn std::error::Error + 'static)| CallError::of_transport(servers, error);
+        let stream = TcpStream::connect(&*lookup(servers).await.map_err(|error| away(&error))?)
+            .await
+            .map_err(|error| away(&error))?;
         let name = ServerName::try_from(SERVER_NAME).map_err(|error| away(&error))?;
         let stream =
             tokio_rustls::TlsConnector::from(self.tls()).connect(name, stream).await.map_err(|error| away(&error))?;
         let exporter =
             stream.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, None).map_err(|error| away(&error))?;
-        let body = serde_json::to_vec(&request(&exporter)).map_err(|error| away(&error))?;
+        let body = format::write(&request(&exporter));
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| away(&error))?;
         let driver = tokio::spawn(connection);
@@ -347,12 +380,12 @@ impl ServerApi {
         let body = Limited::new(response.into_body(), limits::CONTROL_BYTES)
             .collect()
             .await
-            .map_err(|error| CallError::Away { server, detail: error.to_string() })?
+            .map_err(|error| CallError::Away { server: Address::list(servers), detail: error.to_string() })?
             .to_bytes();
         drop(sender);
         driver.abort();
         if !status.is_success() {
-            return Err(refusal(server, status.as_u16(), &body));
+            return Err(refusal(servers, status.as_u16(), &body));
         }
         serde_json::from_slice(&body).map_err(|error| away(&error))
     }

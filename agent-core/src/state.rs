@@ -3,14 +3,14 @@
 //! Which chunks of an artifact are here is *not* stored: the file itself is hashed again (`banyan_wire::content`).
 
 use banyan_proto::{
-    AddresseeList, KeyRing, MachineId, Order, OrderId, Proof, Receipt, RollingCode, Signed, UnixSeconds,
+    Address, AddresseeList, KeyRing, MachineId, Order, OrderId, Proof, Receipt, RollingCode, Signed, UnixSeconds,
     api::{ByteSource, Report},
     peer::{Metadata, ReleaseProof},
 };
 use banyan_trust::TrustStore;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
 const ORDERS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("orders");
@@ -56,8 +56,8 @@ pub struct Enrolment {
     pub ca: String,
     /// The server's identifier.
     pub server: MachineId,
-    /// The server's address.
-    pub server_address: SocketAddr,
+    /// The server's addresses, tried in turn.
+    pub server_addresses: Vec<Address>,
     /// The keys that sign orders, hints, receipts and install permits.
     pub keys: KeyRing,
     /// The server's epoch at enrolment. Higher epochs seen since are stored separately.

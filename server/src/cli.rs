@@ -4,6 +4,7 @@ use crate::{
     restored::{Raised, raise_epoch},
     start::{Settings, StartError, start},
 };
+use banyan_proto::Address;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// Run the server: registry of machines, releases and deployments
@@ -19,9 +20,11 @@ pub struct Args {
     /// Address and port to listen on
     #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:7700")]
     pub listen: SocketAddr,
-    /// Address and port at which others reach the server, if different
-    #[arg(long, value_name = "IP:PORT")]
-    pub advertise: Option<SocketAddr>,
+    /// Host name or IP address, and port, at which others reach the server
+    ///
+    /// Give it again, or separate several with commas: they are tried in turn. [default: follows from --listen]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub advertise: Vec<Address>,
     /// Exit when standard input closes
     #[arg(long, hide = true)]
     pub exit_with_stdin: bool,

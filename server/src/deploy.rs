@@ -12,6 +12,7 @@ use banyan_proto::{
     Artifact, MachineId, Manifest, Order, OrderId, Reason,
     admin::{Deploy, Deployed, DeploymentState, Selection, Stage},
     limits,
+    order::OrderAction,
 };
 use banyan_swarm::io::Input;
 use std::sync::Arc;
@@ -66,6 +67,7 @@ impl Nms {
             epoch: self.epoch,
             number: self.store.next(Counter::Order).await?,
             revision: 0,
+            action: OrderAction::Install,
             package: manifest.package.clone(),
             sequence: manifest.sequence,
             manifest: banyan_proto::Digest::of(text.as_bytes()),

@@ -12,22 +12,23 @@
 mod shape;
 
 use banyan_proto::{
-    AddresseeList, MachineId,
+    Address, AddresseeList, MachineId,
     list::{Addressee, ListError},
 };
 use shape::Shape;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// A site: machines that share a subnet, /24 for IPv4 or /64 for IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Site(IpAddr);
 
 impl Site {
-    /// Returns the site of a machine with these addresses: the subnet of the first non-loopback one.
+    /// Returns the site of a machine with these addresses: the subnet of the first non-loopback one. Host names do not
+    /// count.
     #[must_use]
-    pub fn of(addresses: &[SocketAddr]) -> Self {
-        let wide = addresses.iter().find(|address| !address.ip().is_loopback());
-        match wide.or(addresses.first()).map(|address| address.ip().to_canonical()) {
+    pub fn of(addresses: &[Address]) -> Self {
+        let wide = Address::sockets(addresses).find(|address| !address.ip().is_loopback());
+        match wide.or(Address::sockets(addresses).next()).map(|address| address.ip().to_canonical()) {
             Some(IpAddr::V4(ip)) => {
                 let [a, b, c, _] = ip.octets();
                 Self(IpAddr::from([a, b, c, 0]))

@@ -4,7 +4,7 @@ use crate::{
     boots::{Boots, Heard},
     store::MachineRow,
 };
-use banyan_proto::{AddressHint, MachineId, Reason, Signed, SigningKey, UnixSeconds, limits};
+use banyan_proto::{Address, AddressHint, MachineId, Reason, Signed, SigningKey, UnixSeconds, limits};
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -37,14 +37,14 @@ pub(crate) struct Registry {
     server_id: MachineId,
 }
 
-fn hint(key: &SigningKey, machine: MachineId, addresses: &[SocketAddr], issued: UnixSeconds) -> Signed<AddressHint> {
+fn hint(key: &SigningKey, machine: MachineId, addresses: &[Address], issued: UnixSeconds) -> Signed<AddressHint> {
     key.sign(&AddressHint { machine, addresses: addresses.to_vec(), issued })
 }
 
 impl Registry {
     pub(crate) fn new(
         rows: Vec<MachineRow>,
-        server: (MachineId, SocketAddr),
+        (server_id, server_addresses): (MachineId, &[Address]),
         key: &SigningKey,
         now: UnixSeconds,
     ) -> Self {
@@ -54,8 +54,8 @@ impl Registry {
         };
         Self {
             machines: RwLock::new(rows.into_iter().map(known).collect()),
-            server: hint(key, server.0, &[server.1], now),
-            server_id: server.0,
+            server: hint(key, server_id, server_addresses, now),
+            server_id,
         }
     }
     fn read(&self) -> RwLockReadGuard<'_, HashMap<MachineId, Known>> {
@@ -124,7 +124,7 @@ impl Registry {
         let trusted: Vec<MachineRow> = of_label.iter().filter(|row| row.revoked.is_none()).cloned().collect();
         if trusted.is_empty() { of_label } else { trusted }
     }
-    pub(crate) fn addresses(&self, id: MachineId) -> Vec<SocketAddr> {
+    pub(crate) fn addresses(&self, id: MachineId) -> Vec<Address> {
         self.read().get(&id).map(|known| known.row.addresses.clone()).unwrap_or_default()
     }
     /// Returns the signed address hints for these machines, where they exist.
@@ -163,29 +163,34 @@ impl Registry {
 ///
 /// The machine knows its port and its interfaces; the connection shows what others see. An unspecified address is
 /// filled in from the connection. A loopback address is left out unless the machine runs on the server's own host.
-pub(crate) fn reachable(said: &[SocketAddr], from: IpAddr) -> Vec<SocketAddr> {
+pub(crate) fn reachable(said: &[Address], from: IpAddr) -> Vec<Address> {
     let from = from.to_canonical();
-    let mut found: Vec<SocketAddr> = Vec::new();
-    let mut add = |address: SocketAddr| {
-        let ip = address.ip();
-        let here = ip.is_loopback() && !from.is_loopback();
-        if address.port() != 0 && !ip.is_multicast() && !here && !found.contains(&address) {
+    let mut found: Vec<Address> = Vec::new();
+    for address in said.iter().take(4 * limits::ADDRESSES_PER_MACHINE) {
+        let address = match address.as_socket() {
+            Some(socket) => {
+                let ip = if socket.ip().is_unspecified() { from } else { socket.ip().to_canonical() };
+                let leads_to_itself = ip.is_loopback() && !from.is_loopback();
+                if ip.is_multicast() || leads_to_itself {
+                    continue;
+                }
+                SocketAddr::new(ip, socket.port()).into()
+            }
+            None => address.clone(),
+        };
+        if address.port() != 0 && !found.contains(&address) {
             found.push(address);
         }
-    };
-    for address in said.iter().take(4 * limits::ADDRESSES_PER_MACHINE) {
-        let ip = if address.ip().is_unspecified() { from } else { address.ip().to_canonical() };
-        add(SocketAddr::new(ip, address.port()));
     }
     found.truncate(limits::ADDRESSES_PER_MACHINE);
-    // The connection's address works across network address translation, where the machine's own addresses do not.
-    if let Some(port) = said.first().map(SocketAddr::port)
+    // The address that the server sees may work through NAT where the machine's own addresses do not.
+    if let Some(port) = said.first().map(Address::port)
         && !from.is_loopback()
         && port != 0
-        && !found.iter().any(|address| address.ip() == from)
+        && !Address::sockets(&found).any(|socket| socket.ip() == from)
     {
         found.truncate(limits::ADDRESSES_PER_MACHINE - 1);
-        found.push(SocketAddr::new(from, port));
+        found.push(SocketAddr::new(from, port).into());
     }
     found
 }
@@ -213,8 +218,8 @@ mod tests {
     #[test]
     fn what_a_machine_says_is_kept_until_it_is_revoked() {
         let (key, _) = SigningKey::generate();
-        let server = (MachineId([9; 16]), SocketAddr::from(([127, 0, 0, 1], 1)));
-        let registry = Registry::new(vec![row("a", 1)], server, &key, UnixSeconds(1));
+        let addresses = ["127.0.0.1:1".parse().unwrap()];
+        let registry = Registry::new(vec![row("a", 1)], (MachineId([9; 16]), &addresses), &key, UnixSeconds(1));
         let seen = registry.check_in(row("b", 6), (7, 0), &key).unwrap();
         assert_eq!((seen.store.map(|row| row.label), seen.heard), (Some("b".to_owned()), Heard::First));
         assert_eq!(registry.check_in(row("b", 7), (7, 0), &key), Some(Seen { store: None, heard: Heard::Again }));
@@ -224,14 +229,16 @@ mod tests {
 
     #[test]
     fn addresses_are_completed_from_the_connection_and_never_lead_into_the_dialler_itself() {
-        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let at = |text: &str| text.parse::<Address>().unwrap();
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(reachable(&[at("127.0.0.1:7")], ip("127.0.0.1")), [at("127.0.0.1:7")]);
         assert_eq!(reachable(&[at("127.0.0.1:7"), at("10.0.0.5:7")], ip("10.0.0.5")), [at("10.0.0.5:7")]);
         assert_eq!(reachable(&[at("0.0.0.0:7")], ip("::ffff:10.0.0.5")), [at("10.0.0.5:7")]);
         assert_eq!(reachable(&[at("192.168.1.5:7")], ip("203.0.113.9")), [at("192.168.1.5:7"), at("203.0.113.9:7")]);
         assert_eq!(reachable(&[at("10.0.0.5:0"), at("224.0.0.1:5")], ip("127.0.0.1")), []);
-        let many: Vec<SocketAddr> = (1..100).map(|n| SocketAddr::from(([10, 0, 0, n], 7))).collect();
+        let named = [at("pc-1.example.org:7")];
+        assert_eq!(reachable(&named, ip("203.0.113.9")), [named[0].clone(), at("203.0.113.9:7")]);
+        let many: Vec<Address> = (1..100).map(|n| SocketAddr::from(([10, 0, 0, n], 7)).into()).collect();
         let kept = reachable(&many, ip("203.0.113.9"));
         assert_eq!((kept.len(), kept.last()), (limits::ADDRESSES_PER_MACHINE, Some(&at("203.0.113.9:7"))));
     }

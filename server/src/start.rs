@@ -20,7 +20,7 @@ use crate::{
     store::{Counter, Machines as _, Policies as _, Sqlite, StoreError},
     swarm::Swarm,
 };
-use banyan_proto::{MachineId, ServerEpoch, UnixSeconds, admin::Profile};
+use banyan_proto::{Address, MachineId, ServerEpoch, UnixSeconds, admin::Profile};
 use banyan_swarm::Config;
 use banyan_wire::{
     node::{self, NodeConfig},
@@ -48,8 +48,9 @@ pub struct Settings {
     pub data: PathBuf,
     /// The address to listen on. Port 0 picks any free port.
     pub listen: SocketAddr,
-    /// The address where machines and administrators reach the server, if it differs from `listen`.
-    pub advertise: Option<SocketAddr>,
+    /// The addresses where machines and administrators reach the server, tried in turn. Empty: the one that follows
+    /// from `listen`.
+    pub advertise: Vec<Address>,
 }
 
 /// Why the server could not start.
@@ -165,8 +166,8 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let listening = |source| StartError::Listen { address: settings.listen, source };
     let listener = TcpListener::bind(settings.listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
-    let advertised = settings.advertise.unwrap_or_else(|| reachable(address));
-    let registry = Registry::new(store.machines().await?, (facts.id, advertised), &secrets.orders, now);
+    let advertised = if settings.advertise.is_empty() { vec![reachable(address).into()] } else { settings.advertise };
+    let registry = Registry::new(store.machines().await?, (facts.id, &advertised), &secrets.orders, now);
     let nms = Arc::new(Nms {
         id: facts.id,
         epoch: facts.epoch,
@@ -254,7 +255,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// Writes the administrator's profile. Keeps the root's hash, which the administrator's own tool writes into it.
-fn write_profile(data: &Path, server: SocketAddr, nms: &Nms) -> Result<PathBuf, StartError> {
+fn write_profile(data: &Path, servers: Vec<Address>, nms: &Nms) -> Result<PathBuf, StartError> {
     let path = data.join("admin.toml");
     let wrong = |why: String| StartError::Profile { path: path.clone(), why };
     let root = match std::fs::read_to_string(&path) {
@@ -262,7 +263,7 @@ fn write_profile(data: &Path, server: SocketAddr, nms: &Nms) -> Result<PathBuf, 
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(source) => return Err(StartError::Folder { path, source }),
     };
-    let profile = Profile { server, ca: nms.authority.pin(), token: nms.secrets.admin_token().to_owned(), root };
+    let profile = Profile { servers, ca: nms.authority.pin(), token: nms.secrets.admin_token().to_owned(), root };
     let text = toml::to_string(&profile).map_err(|error| wrong(error.to_string()))?;
     files::write_private(&path, text.as_bytes()).map_err(|source| StartError::Folder { path: path.clone(), source })?;
     Ok(path)

@@ -3,14 +3,14 @@
 
 use crate::nms::Nms;
 use banyan_proto::{
-    AddresseeList, MachineId, Membership, OrderId, Proof, Reason, RollingCode,
+    Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason, RollingCode,
     api::Event,
     limits,
     peer::{Confirm, Offer, OfferReply, Pull, PullReply, ReleaseProof},
 };
 use banyan_swarm::io::{Action, StripeId, TrustedOffer};
 use banyan_wire::{content::ArtifactFile, host::Host, node::NodeHandle, tls::Crl};
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 use tracing::{debug, error};
 
 /// Approximate size of a signed hint in an offer (bytes).
@@ -75,7 +75,7 @@ impl Host for Swarm {
         self.0.registry.out(sublist.head()).map_or(Ok(()), Err)?;
         self.0.offer(stripe, sublist, proof)
     }
-    fn addresses(&self, peer: MachineId) -> Vec<SocketAddr> {
+    fn addresses(&self, peer: MachineId) -> Vec<Address> {
         self.0.registry.addresses(peer)
     }
     fn content(&self, order: OrderId) -> Option<Arc<ArtifactFile>> {

@@ -59,7 +59,7 @@ impl World {
         let listen = ([127, 0, 0, 1], 0).into();
         let mut world = Self { agents: Vec::new(), folder, server: None, listen };
         world.start_server();
-        world.listen = world.profile().server;
+        world.listen = world.profile().servers[0].as_socket().expect("the server has an IP address");
         let keys = world.path("keys");
         world.banyan(&["keys", "generate", "--out", &keys]);
         world.banyan(&["keys", "init", "--key", &keys]);
@@ -114,7 +114,7 @@ impl World {
         let mut server = Service::start(command, &self.log("server"));
         wait_for("the server listens", || {
             assert!(server.runs(), "the server ended:\n{}", server.log_text());
-            let listens = |profile: Profile| std::net::TcpStream::connect(profile.server).is_ok();
+            let listens = |profile: Profile| std::net::TcpStream::connect(profile.servers[0].to_string()).is_ok();
             let text = fs::read_to_string(&admin).ok();
             text.and_then(|text| toml::from_str(&text).ok()).is_some_and(listens)
         });

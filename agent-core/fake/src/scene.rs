@@ -291,7 +291,7 @@ fn base(now: UnixSeconds, zone: &TimeZone) -> Snapshot {
     let enrolled = Enrolled {
         machine: MachineId([0x4b; 16]),
         server: MachineId([0x01; 16]),
-        server_address: ([10, 2, 0, 5], 7700).into(),
+        server_addresses: vec![std::net::SocketAddr::from(([10, 2, 0, 5], 7700)).into()],
         certificate_until: Some(UnixSeconds(now.0 + 212 * 86_400)),
         crl_number: 41,
     };

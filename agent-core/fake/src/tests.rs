@@ -5,7 +5,7 @@ use banyan_local_api::{Client, Place};
 use banyan_proto::{
     Reason, UnixSeconds,
     api::ApiError,
-    local::{Event, Headline, PauseFor, Reply, Request, Right, Snapshot},
+    local::{Event, Headline, LOCAL_VERSION, PauseFor, Reply, Request, Right, Snapshot},
     schedule::{Stage, Why, Wish},
 };
 use jiff::tz::TimeZone;
@@ -215,4 +215,22 @@ async fn what_is_offered_is_shown_and_got_as_the_scene_says() {
         "the right to see is enough to read the catalogue"
     );
     assert_eq!(error(client.request(&get(wanted.manifest)).await.unwrap()), Reason::NotAllowed);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_request_that_requires_something_unknown_is_refused_by_name() {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let folder = tempfile::tempdir().unwrap();
+    let _fake = Fake::start(&Place::Own(folder.path().to_owned()), Scene::Idle).unwrap();
+    let socket = folder.path().join("agent.sock");
+    let answers = tokio::task::spawn_blocking(move || {
+        let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+        let hello = format!("{{\"request\":\"hello\",\"version\":{LOCAL_VERSION}}}");
+        let pause = r#"{"must_understand":["until-payday"],"request":"resume"}"#;
+        writeln!(stream, "{hello}\n{pause}").unwrap();
+        BufReader::new(stream).lines().take(2).map(|line| line.unwrap()).collect::<Vec<String>>()
+    });
+    let answers = answers.await.unwrap();
+    assert!(answers[1].contains("not-understood") && answers[1].contains("until-payday"), "{answers:?}");
 }

@@ -12,7 +12,9 @@ use super::{
     record::Record,
     trouble::Trouble,
 };
-use banyan_proto::{Artifact, Digest, InstallPermit, Manifest, Order, OrderId, Reason, UnixSeconds, limits};
+use banyan_proto::{
+    Artifact, Digest, InstallPermit, Manifest, Order, OrderId, Reason, UnixSeconds, limits, signed::SignatureError,
+};
 use std::fmt::Display;
 
 /// A verified job: signed by publishers and server for this machine, or allowed for a personal installer without an
@@ -53,7 +55,7 @@ impl Record {
     /// N6: verifies the server's order: of this epoch, not expired, for this machine, and not older than a previous
     /// order for the same package.
     fn order(&self, job: &Job, now: UnixSeconds) -> Result<Order, Trouble> {
-        let order = job.order.verify(&self.keys).map_err(|error| forged("order", error))?;
+        let order = job.order.verify(&self.keys).map_err(|error| rejected("order", &error))?;
         if order.server != self.server {
             return Err(forged("order", "it belongs to another server"));
         }
@@ -83,7 +85,7 @@ impl Record {
     /// N7: verifies the server's install permit: for this order on this machine, and fresh by this machine's clock.
     fn install_permit(&self, job: &Job, order: &Order, now: UnixSeconds) -> Result<InstallPermit, Trouble> {
         let go: InstallPermit =
-            job.install_permit.verify(&self.keys).map_err(|error| forged("install permit", error))?;
+            job.install_permit.verify(&self.keys).map_err(|error| rejected("install permit", &error))?;
         let no_leave = |detail: String| Err(Trouble::because(Reason::WaitsForPermit, detail));
         if go.order != order.id {
             return no_leave(format!("the install permit is for order {}, not for {}", go.order, order.id));
@@ -147,6 +149,10 @@ fn release(manifest: &Manifest, digest: Digest, artifact: &Artifact) -> Release 
         platform: artifact.platform.clone(),
         spec: artifact.install.clone(),
     }
+}
+
+fn rejected(what: &str, error: &SignatureError) -> Trouble {
+    Trouble::because(error.reason(Reason::OrderForged), format!("the {what} was rejected: {error}"))
 }
 
 fn forged(what: &str, why: impl Display) -> Trouble {

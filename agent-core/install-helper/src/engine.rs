@@ -138,10 +138,10 @@ impl<'a> Engine<'a> {
         })
     }
 
-    fn method(&self) -> Box<dyn Method> {
+    fn method(&self) -> Result<Box<dyn Method>, Trouble> {
         method(self.job.release.spec.kind, &self.layout)
     }
-    fn method_for(&self, intent: &Intent) -> Box<dyn Method> {
+    fn method_for(&self, intent: &Intent) -> Result<Box<dyn Method>, Trouble> {
         method(intent.release.spec.kind, &self.layout.with_root(&intent.install_root))
     }
 
@@ -157,7 +157,7 @@ impl<'a> Engine<'a> {
         if let Phase::Undoing { verdict } = phase {
             return Ok(State::Undo(intent, Some(verdict), 0));
         }
-        Ok(match self.method_for(&intent).found(&intent)? {
+        Ok(match self.method_for(&intent)?.found(&intent)? {
             Found::Complete => State::Probe(intent),
             Found::Resumable => State::Apply(intent, 0),
             // Even if nothing was changed, the journal and the copy must be removed.
@@ -166,7 +166,7 @@ impl<'a> Engine<'a> {
     }
 
     fn detect(&mut self) -> Result<State, Trouble> {
-        let method = self.method();
+        let method = self.method()?;
         let folder = method.folder_of(&self.job.release)?;
         let there = match &self.job.release.spec.detect {
             None => method.is_there(&self.job.release)?,
@@ -192,7 +192,7 @@ impl<'a> Engine<'a> {
 
     fn room(&self) -> Result<State, Trouble> {
         room::check(self.disks, self.layout.data(), self.job.release.size, "the installer's copy of the artifact")?;
-        room::check(self.disks, &self.method().target(), self.job.release.spec.needs_bytes, "the release")?;
+        room::check(self.disks, &self.method()?.target(), self.job.release.spec.needs_bytes, "the release")?;
         Ok(State::Stage)
     }
 
@@ -207,7 +207,7 @@ impl<'a> Engine<'a> {
     }
 
     fn inspect(&mut self) -> Result<State, Trouble> {
-        let (staged, method) = (self.staged(), self.method());
+        let (staged, method) = (self.staged(), self.method()?);
         let inspected = method.inspect(&self.job, &self.job.release, &staged, &mut self.talk).and_then(|inspected| {
             let bytes = inspected.bytes.saturating_add(self.job.release.spec.needs_bytes);
             room::check(self.disks, &method.target(), bytes, "the unpacked release").map(|()| inspected)
@@ -226,7 +226,7 @@ impl<'a> Engine<'a> {
     }
 
     fn apply(&mut self, intent: Intent, step: u8) -> Result<State, Trouble> {
-        let method = self.method_for(&intent);
+        let method = self.method_for(&intent)?;
         let trouble = match method.apply(&intent, step, &mut self.talk) {
             Ok(Progress::More) => return Ok(State::Apply(intent, step + 1)),
             Ok(Progress::Done) => return Ok(State::Probe(intent)),
@@ -245,7 +245,7 @@ impl<'a> Engine<'a> {
     }
 
     fn probe(&mut self, intent: Intent) -> Result<State, Trouble> {
-        let method = self.method_for(&intent);
+        let method = self.method_for(&intent)?;
         let asked = match method.found(&intent)? {
             Found::Complete => self.ask_probe(&intent.release, &method.folder(&intent)?),
             _ => Err("the release is no longer in place".into()),
@@ -268,7 +268,7 @@ impl<'a> Engine<'a> {
 
     fn settle(&mut self, intent: &Intent) -> Result<State, Trouble> {
         // The new version works. A failed clean-up does not change that.
-        if let Err(trouble) = self.method_for(intent).settle(intent) {
+        if let Err(trouble) = self.method_for(intent).and_then(|method| method.settle(intent)) {
             self.talk.line(&format!("clean-up failed: {trouble}"));
         }
         self.conclude(intent, Outcome::Installed { already: false })
@@ -276,7 +276,7 @@ impl<'a> Engine<'a> {
 
     fn undo(&mut self, intent: Intent, verdict: Option<Verdict>, step: u8) -> Result<State, Trouble> {
         let why = verdict.as_ref().map_or("the install was interrupted", |verdict| verdict.detail.as_str()).to_owned();
-        let trouble = match self.method_for(&intent).undo(&intent, step, &mut self.talk) {
+        let trouble = match self.method_for(&intent).and_then(|method| method.undo(&intent, step, &mut self.talk)) {
             Ok(Progress::More) => return Ok(State::Undo(intent, verdict, step + 1)),
             Ok(Progress::Done) => {
                 return match verdict {

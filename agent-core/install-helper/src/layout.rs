@@ -109,6 +109,7 @@ impl Layout {
         let ending = match kind {
             Kind::Archive => "archive",
             Kind::Deb => "deb",
+            Kind::Unknown => "unknown",
         };
         self.data.join("staging").join(format!("{order}.{ending}"))
     }

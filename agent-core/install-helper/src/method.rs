@@ -10,7 +10,7 @@ use super::{
     layout::Layout,
     trouble::Trouble,
 };
-use banyan_proto::manifest::Kind;
+use banyan_proto::{Reason, manifest::Kind};
 use std::path::{Path, PathBuf};
 
 /// Whether an operation has another step.
@@ -73,9 +73,13 @@ pub(super) trait Method {
 }
 
 /// Returns the install method for a kind of package.
-pub(super) fn method(kind: Kind, layout: &Layout) -> Box<dyn Method> {
+pub(super) fn method(kind: Kind, layout: &Layout) -> Result<Box<dyn Method>, Trouble> {
     match kind {
-        Kind::Archive => Box::new(Archive::new(layout)),
-        Kind::Deb => Box::new(Deb::new(layout)),
+        Kind::Archive => Ok(Box::new(Archive::new(layout))),
+        Kind::Deb => Ok(Box::new(Deb::new(layout))),
+        Kind::Unknown => Err(Trouble::because(
+            Reason::NotUnderstood,
+            "only a newer version of Banyan can install this kind of package",
+        )),
     }
 }

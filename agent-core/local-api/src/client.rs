@@ -2,11 +2,12 @@
 
 use super::{
     Place,
-    line::{Lines, write},
+    line::{Lines, write_line},
 };
 use banyan_proto::{
     Digest, Reason,
     api::ApiError,
+    format,
     local::{Event, LOCAL_VERSION, MESSAGE_BYTES, Message, Reply, Request, Right, Status},
 };
 use banyan_trust::package::MAGIC;
@@ -62,7 +63,7 @@ impl Client {
     /// # Errors
     /// When the agent is gone or sends an invalid message. A refusal is a reply, not an error.
     pub async fn request(&mut self, request: &Request) -> io::Result<Reply> {
-        write(&self.stream, request).await?;
+        write_line(&self.stream, format::write(request)).await?;
         self.reply().await
     }
     async fn reply(&mut self) -> io::Result<Reply> {
@@ -121,7 +122,7 @@ impl Client {
         bytes: u64,
         sent: &mut (dyn FnMut(u64) + Send),
     ) -> io::Result<Reply> {
-        write(&self.stream, request).await?;
+        write_line(&self.stream, format::write(request)).await?;
         let (mut left, mut buffer, mut done) = (bytes, vec![0; 256 << 10], 0);
         while left > 0 {
             let some = usize::try_from(left.min(buffer.len() as u64)).unwrap_or(buffer.len());

@@ -44,10 +44,14 @@ impl Lines {
     }
 }
 
-pub(super) async fn write(mut to: impl AsyncWrite + Unpin, value: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(value)?;
-    line.push(b'\n');
-    to.write_all(&line).await?;
+pub(super) async fn write(to: impl AsyncWrite + Unpin, value: &impl Serialize) -> io::Result<()> {
+    write_line(to, serde_json::to_string(value)?).await
+}
+
+/// Sends a text without line breaks as one line.
+pub(super) async fn write_line(mut to: impl AsyncWrite + Unpin, mut line: String) -> io::Result<()> {
+    line.push('\n');
+    to.write_all(line.as_bytes()).await?;
     to.flush().await
 }
 

@@ -11,7 +11,7 @@ use super::{
 use banyan_proto::{
     Digest, OrderId, Reason,
     api::ApiError,
-    limits,
+    format, limits,
     local::{
         Catalogue, Event, LOCAL_VERSION, Message, Package, REQUEST_BYTES, Reply, Request, Right, Snapshot, Status,
     },
@@ -224,8 +224,9 @@ async fn converse<B: Backend>(backend: &B, stream: Stream, caller: Caller) -> io
         };
         let Some(line) = line else { return Ok(()) };
         let rights = backend.rights(caller);
-        let reply = match serde_json::from_str(&line) {
-            Err(error) => refusal(Reason::ProtocolBroken, &format!("cannot parse the request: {error}")),
+        let reply = match format::read::<Request>(line.as_bytes()) {
+            Err(error) if error.is_newer() => refusal(Reason::NotUnderstood, &error.to_string()),
+            Err(error) => refusal(Reason::ProtocolBroken, &error.to_string()),
             Ok(_) if rights.is_empty() => {
                 return tell(to, Message::Reply(refusal(Reason::NotAllowed, NOBODY))).await;
             }

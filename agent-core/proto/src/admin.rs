@@ -3,21 +3,21 @@
 //! A bearer token authenticates the caller.
 
 use crate::{
-    Digest, MachineId, OrderId, Reason, UnixSeconds,
+    Address, Digest, MachineId, OrderId, Reason, UnixSeconds,
     api::ByteSource,
+    format::Format,
     order::{Spread, Window},
     schedule::Policy,
     signed::KeyRing,
 };
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 
 /// An administrator's profile: how to reach and authenticate a server. It is stored as TOML (`admin.toml`). It contains
 /// a secret, so its file has mode 600.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
-    /// The server's address.
-    pub server: SocketAddr,
+    /// The server's addresses, tried in turn.
+    pub servers: Vec<Address>,
     /// BLAKE3 of the CA certificate (DER). This is the only CA trusted for this server.
     pub ca: Digest,
     /// The administrator's token.
@@ -151,7 +151,7 @@ pub struct Machine {
     /// The machine's platform.
     pub platform: String,
     /// The addresses that the machine reported.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
     /// When the machine last contacted the server.
     pub seen: UnixSeconds,
     /// Whether the machine has a connection to the server now.
@@ -315,4 +315,21 @@ pub struct DeploymentStatus {
     pub server_sent: u64,
     /// All target machines, in the list order of stripe 0.
     pub addressees: Vec<AddresseeStatus>,
+}
+
+macro_rules! requests {
+    ($($request:ident = $kind:literal;)*) => {
+        $(impl Format for $request {
+            const KIND: &'static str = $kind;
+        })*
+    };
+}
+
+requests! {
+    RegisterRoot = "request to register a root";
+    ReplaceTargets = "request to replace the list of releases";
+    NewToken = "request for a join code";
+    Publish = "request to publish a release";
+    SetPolicy = "request to set a policy";
+    Deploy = "request to deploy a release";
 }

@@ -3,11 +3,10 @@
 //! Client certificates authenticate the caller. Enrolment is the exception: the join code's secret authenticates it.
 
 use crate::{
-    Digest, InstallPermit, KeyRing, MachineId, OrderId, Reason, Receipt, ServerEpoch, Signed, UnixSeconds, peer::Offer,
-    schedule::Policy,
+    Address, Digest, InstallPermit, KeyRing, MachineId, OrderId, Reason, Receipt, ServerEpoch, Signed, UnixSeconds,
+    format::Format, peer::Offer, schedule::Policy,
 };
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 
 /// `POST /v1/enrol`: enrols a machine. It needs no client certificate; the join code pins the CA.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,7 +20,7 @@ pub struct EnrolRequest {
     /// `linux-x86_64`, `windows-x86_64`, …
     pub platform: String,
     /// The addresses where other machines can reach it.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
     /// Program and version of the agent.
     pub software: String,
 }
@@ -71,7 +70,7 @@ pub struct CheckIn {
     /// The machine's display name.
     pub label: String,
     /// The addresses where other machines can reach it.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
     /// Program and version of the agent.
     pub software: String,
     /// The number of the machine's newest revocation list.
@@ -264,7 +263,14 @@ pub struct InstallPermitRequest {
 /// The reply to [`InstallPermitRequest`]. A refusal is an [`ApiError`].
 pub type InstallPermitReply = Signed<InstallPermit>;
 
-/// A fact about a machine or one of its orders. `POST /v1/reports` takes a list of them, oldest first.
+/// `POST /v1/reports`: delivers the facts that happened since the last delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reports {
+    /// The reports, oldest first.
+    pub reports: Vec<Report>,
+}
+
+/// A fact about a machine or one of its orders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The report's number. It rises with every report of this machine; the server counts a repeated report once.
@@ -371,4 +377,23 @@ pub struct ApiError {
     pub reason: Reason,
     /// A message for people: what was tried, what is wrong and what to do.
     pub detail: String,
+}
+
+macro_rules! requests {
+    ($($request:ident = $kind:literal;)*) => {
+        $(impl Format for $request {
+            const KIND: &'static str = $kind;
+        })*
+    };
+}
+
+requests! {
+    EnrolRequest = "request to enrol";
+    RenewRequest = "request for a new certificate";
+    CheckIn = "check-in";
+    PackageRequest = "request to install a package file";
+    CatalogueRequest = "request to install from the catalogue";
+    ReceiptRequest = "request for a receipt";
+    InstallPermitRequest = "request for an install permit";
+    Reports = "delivery of reports";
 }

@@ -2,7 +2,12 @@
 //!
 //! The length counts the kind and the body. It is checked against the kind's limit before any of the body is stored.
 
-use crate::{limits, peer::Control};
+use crate::{
+    Reason,
+    format::{self, FormatError},
+    limits,
+    peer::Control,
+};
 
 /// One message on a connection.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,9 +46,22 @@ pub enum FrameError {
     /// The frame is too short for its kind.
     #[error("a frame of kind {0} is too short")]
     TooShort(u8),
-    /// The control message is not valid JSON of a known form.
-    #[error("a control message cannot be parsed: {0}")]
-    Control(#[from] serde_json::Error),
+    /// The control message cannot be read, or a newer version wrote it.
+    #[error(transparent)]
+    Control(#[from] FormatError),
+}
+
+impl FrameError {
+    /// Returns the entry of the table of reasons.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Control(error) if error.is_newer() => Reason::NotUnderstood,
+            Self::Control(_) | Self::TooLong { .. } | Self::UnknownKind(_) | Self::TooShort(_) => {
+                Reason::ProtocolBroken
+            }
+        }
+    }
 }
 
 /// Bytes before the body of every frame: length and kind.
@@ -79,7 +97,7 @@ pub fn parse_header(header: [u8; HEADER]) -> Result<(u8, usize), FrameError> {
 pub fn parse_body(kind: u8, mut body: Vec<u8>) -> Result<Frame, FrameError> {
     let number = |body: &[u8]| body.first_chunk().copied().map(u32::from_be_bytes).ok_or(FrameError::TooShort(kind));
     match kind {
-        CONTROL => Ok(Frame::Control(serde_json::from_slice(&body)?)),
+        CONTROL => Ok(Frame::Control(format::read(&body)?)),
         CHUNK => {
             let index = number(&body)?;
             body.drain(..4);
@@ -112,9 +130,7 @@ impl Frame {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let (kind, body) = match self {
-            Self::Control(control) => {
-                (CONTROL, serde_json::to_vec(control).expect("every control message must have a JSON form"))
-            }
+            Self::Control(control) => (CONTROL, format::write(control).into_bytes()),
             Self::Chunk { index, bytes } => return [chunk_header(*index, bytes.len()).as_slice(), bytes].concat(),
             Self::Heartbeat { watermark } => (HEARTBEAT, watermark.to_be_bytes().to_vec()),
         };
@@ -127,7 +143,6 @@ impl Frame {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Reason;
 
     #[test]
     fn frames_round_trip() {
@@ -141,6 +156,16 @@ mod tests {
             assert_eq!(length, bytes.len() - HEADER);
             assert_eq!(parse_body(kind, bytes[HEADER..].to_vec()).unwrap(), frame);
         }
+    }
+
+    #[test]
+    fn a_message_that_requires_something_unknown_is_refused_by_name() {
+        let body = |more: &str| format!(r#"{{"type":"parts-accepted"{more}}}"#).into_bytes();
+        assert!(matches!(parse_body(CONTROL, body(r#","hint":1"#)), Ok(Frame::Control(Control::PartsAccepted))));
+        for more in [r#","must_understand":["sealed"]"#, r#","format":2"#] {
+            assert_eq!(parse_body(CONTROL, body(more)).unwrap_err().reason(), Reason::NotUnderstood, "{more}");
+        }
+        assert_eq!(parse_body(CONTROL, b"{}".to_vec()).unwrap_err().reason(), Reason::ProtocolBroken);
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! the agent, the pure state machine and the simulations all use the same definitions. `docs/protocol.md` is the
 //! specification; comments name the number of the rule that the code implements.
 
+pub mod address;
 pub mod admin;
 pub mod api;
 pub mod code;
+pub mod format;
 pub mod frame;
 pub mod id;
 pub mod join;
@@ -23,7 +25,9 @@ pub mod signed;
 pub mod size;
 pub mod time;
 
+pub use address::Address;
 pub use code::RollingCode;
+pub use format::{Format, FormatError};
 pub use id::{Digest, MachineId, OrderId};
 pub use list::{AddresseeList, Membership, Proof};
 pub use manifest::{Artifact, Manifest};
@@ -33,8 +37,9 @@ pub use signed::{KeyRing, Signed, SigningKey};
 pub use size::format_size;
 pub use time::UnixSeconds;
 
-/// Version of the protocol in this crate. It is the number in every path (`/v1`) and in the ALPN names.
-pub const PROTOCOL_VERSION: u16 = 1;
+/// The versions of the peer protocol that this program speaks, newest first. Two programs use the newest that both
+/// speak ([`peer::Hello::common_version`]).
+pub const PROTOCOL_VERSIONS: &[u16] = &[1];
 /// ALPN name of the framed protocol between machines, and between a machine and the server as a source.
 pub const ALPN_PEER: &[u8] = b"banyan/1";
 /// ALPN name of the server's HTTP API.

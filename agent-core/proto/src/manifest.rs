@@ -3,17 +3,27 @@
 //! The publishers sign it as a TUF target. All commands and all version information of a release are in the manifest
 //! and nowhere else (rule T2).
 
-use crate::{Digest, limits};
+use crate::{
+    Digest,
+    format::{self, Format, FormatError},
+    limits,
+};
 use serde::{Deserialize, Serialize};
 
 /// The signed description of one release of a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// The version of this format: 1.
+    /// The version of this format: 2.
     pub format: u32,
+    /// What a reader must understand to use this release on any platform, such as `sealed`. Every other unknown field
+    /// is ignored (rule S3).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub must_understand: Vec<String>,
     /// The package's name: `[a-z0-9][a-z0-9+.-]{0,63}`.
     pub package: String,
+    /// The name shown to users, at most 128 bytes; empty if the package's name will do.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
     /// The version shown to users. It is never compared; `sequence` is.
     pub version: String,
     /// The release's sequence. It rises with every release of the package.
@@ -35,8 +45,10 @@ pub struct Manifest {
 
 /// The file of a release for one platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Artifact {
+    /// What a machine of this platform must understand to install the file. Machines of other platforms ignore it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub must_understand: Vec<String>,
     /// The platform: `linux-x86_64`, `windows-x86_64`, … or `any`.
     pub platform: String,
     /// The file's name, without a path. It is for people and for installers that depend on the file extension.
@@ -77,7 +89,6 @@ impl TryFrom<String> for ChunkHashes {
 
 /// How to install, detect, probe and undo an artifact. Only publishers can define this.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct InstallSpec {
     /// The kind of the file.
     pub kind: Kind,
@@ -106,6 +117,9 @@ pub enum Kind {
     Archive,
     /// A Debian package, installed with dpkg.
     Deb,
+    /// A kind that only newer versions of Banyan can install.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Kind {
@@ -115,7 +129,7 @@ impl Kind {
     pub fn needs_administrator(self) -> bool {
         match self {
             Self::Archive => false,
-            Self::Deb => true,
+            Self::Deb | Self::Unknown => true,
         }
     }
 }
@@ -123,7 +137,6 @@ impl Kind {
 /// A command defined by the publisher. It runs without a shell. The only expansion is `{dir}`, the folder of the
 /// installed version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct CommandSpec {
     /// The program and its arguments.
     pub argv: Vec<String>,
@@ -141,8 +154,11 @@ fn default_timeout() -> u32 {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// The text is not JSON of this format.
-    #[error("the manifest cannot be parsed: {0}")]
+    #[error("{0}")]
     Unreadable(String),
+    /// The release requires a newer version of Banyan.
+    #[error("{0}")]
+    NotUnderstood(String),
     /// A field's value is invalid.
     #[error("the manifest's {field} is not valid: {why}")]
     Field {
@@ -162,8 +178,7 @@ impl Manifest {
         if bytes.len() > limits::MANIFEST_BYTES {
             return Err(ManifestError::Field { field: "length", why: format!("{} bytes is too large", bytes.len()) });
         }
-        let manifest: Self =
-            serde_json::from_slice(bytes).map_err(|error| ManifestError::Unreadable(error.to_string()))?;
+        let manifest: Self = format::read(bytes)?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -175,7 +190,10 @@ impl Manifest {
         let field = |field, ok: bool, why: &dyn Fn() -> String| {
             if ok { Ok(()) } else { Err(ManifestError::Field { field, why: why() }) }
         };
-        field("format", self.format == 1, &|| self.format.to_string())?;
+        field("format", self.format == Self::FORMAT, &|| {
+            format!("{} is not supported any more; publish the release again with this version", self.format)
+        })?;
+        field("title", is_title(&self.title), &|| "use at most 128 bytes and no control characters".into())?;
         field("package", is_package_name(&self.package), &|| {
             format!("{:?}: use lower-case letters, digits, + . - (64 at most)", self.package)
         })?;
@@ -216,7 +234,40 @@ pub fn is_version(version: &str) -> bool {
         && version.chars().all(|c| word(c) || ".+~:-_".contains(c))
 }
 
+/// Returns whether a text can be shown to people as a title.
+fn is_title(title: &str) -> bool {
+    title.len() <= limits::LABEL_BYTES && !title.chars().any(char::is_control)
+}
+
+impl Format for Manifest {
+    const KIND: &'static str = "manifest";
+    const FORMAT: u32 = 2;
+}
+
+impl From<FormatError> for ManifestError {
+    fn from(error: FormatError) -> Self {
+        match error.is_newer() {
+            true => Self::NotUnderstood(error.to_string()),
+            false => Self::Unreadable(error.to_string()),
+        }
+    }
+}
+
 impl Artifact {
+    /// Checks that this version of Banyan knows everything that installing the file requires.
+    ///
+    /// # Errors
+    /// Returns [`ManifestError::NotUnderstood`].
+    pub fn check_understood(&self) -> Result<(), ManifestError> {
+        let file = &self.file_name;
+        let newer =
+            |what| Err(ManifestError::NotUnderstood(format!("{file} {what}, so it needs a newer version of Banyan")));
+        match self.must_understand.first() {
+            Some(item) => newer(format!("requires {:?}", item.chars().take(64).collect::<String>())),
+            None if self.install.kind == Kind::Unknown => newer("is of an unknown kind".to_owned()),
+            None => Ok(()),
+        }
+    }
     fn check(&self) -> Result<(), ManifestError> {
         let bad = |field, why: String| Err(ManifestError::Field { field, why });
         let size = self.chunk_size as usize;
@@ -288,6 +339,7 @@ mod tests {
         let chunks = ChunkHashes(vec![Digest([0; 32]); usize::try_from(size.div_ceil(u64::from(chunk_size))).unwrap()]);
         let install = InstallSpec { kind: Kind::Archive, detect: None, probe: None, undo: None, needs_bytes: 0 };
         Artifact {
+            must_understand: vec![],
             platform: "any".into(),
             file_name: "a.tar".into(),
             size,
@@ -324,5 +376,46 @@ mod tests {
             assert!(!is_version(bad), "{bad:?}");
         }
         assert!(is_package_name("libre-office7.2+x") && is_version("1:2.3~rc1-4+deb12u1"));
+    }
+
+    #[test]
+    fn a_manifest_that_requires_something_unknown_is_refused_by_name_and_other_new_fields_are_ignored() {
+        let manifest = Manifest {
+            format: Manifest::FORMAT,
+            must_understand: vec![],
+            title: "School Browser".into(),
+            package: "browser".into(),
+            version: "1.0".into(),
+            sequence: 1,
+            min_sequence: 0,
+            rollback_to: None,
+            publisher: String::new(),
+            notes: String::new(),
+            artifacts: vec![artifact(100)],
+        };
+        let parse = |edit: &dyn Fn(&mut serde_json::Value)| {
+            let mut value = serde_json::to_value(&manifest).unwrap();
+            edit(&mut value);
+            Manifest::parse(value.to_string().as_bytes())
+        };
+        assert_eq!(parse(&|_| {}).unwrap(), manifest);
+        assert_eq!(parse(&|value| value["icon"] = "PNG".into()).unwrap(), manifest);
+        for newer in [
+            parse(&|value| value["must_understand"] = serde_json::json!(["sealed"])),
+            parse(&|value| value["format"] = 3.into()),
+        ] {
+            assert!(matches!(newer, Err(ManifestError::NotUnderstood(_))), "{newer:?}");
+        }
+        assert!(matches!(
+            parse(&|value| value["format"] = 1.into()),
+            Err(ManifestError::Field { field: "format", .. })
+        ));
+        // Only the machines that need the file have to understand it.
+        let sealed = parse(&|value| value["artifacts"][0]["must_understand"] = serde_json::json!(["sealed"])).unwrap();
+        let unknown = parse(&|value| value["artifacts"][0]["install"]["kind"] = "msix".into()).unwrap();
+        for release in [sealed, unknown] {
+            let refused = release.artifacts[0].check_understood();
+            assert!(matches!(refused, Err(ManifestError::NotUnderstood(_))), "{refused:?}");
+        }
     }
 }

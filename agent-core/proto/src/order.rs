@@ -2,13 +2,12 @@
 //!
 //! Their fields are ids, hashes, numbers and closed enums; none contains text that is executed (rule T3).
 
-use crate::{Digest, MachineId, OrderId, UnixSeconds, list::Subtree, signed::Document};
+use crate::{Address, Digest, MachineId, OrderId, UnixSeconds, format::Format, list::Subtree, signed::Document};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 
 pub use crate::schedule::Window;
 
-/// An order to install one release on a set of machines of one platform, under one policy.
+/// An order: one action with one release, for a set of machines of one platform, under one policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// The order's identifier.
@@ -20,7 +19,9 @@ pub struct Order {
     pub number: u64,
     /// The revision of the lists. It rises when the server rebuilds the lists of this order.
     pub revision: u32,
-    /// The package to install.
+    /// What the machines do with the release.
+    pub action: OrderAction,
+    /// The package.
     pub package: String,
     /// The release's sequence.
     pub sequence: u64,
@@ -48,8 +49,28 @@ pub struct Order {
     pub deadline: Option<UnixSeconds>,
 }
 
+impl Format for Order {
+    const KIND: &'static str = "order";
+    fn unknown_value(&self) -> Option<&'static str> {
+        match self.action {
+            OrderAction::Install => None,
+            OrderAction::Unknown => Some("action"),
+        }
+    }
+}
 impl Document for Order {
     const CONTEXT: &'static str = "banyan v1 order";
+}
+
+/// What the machines of an order do with its release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OrderAction {
+    /// Receive the artifact, install it and check it.
+    Install,
+    /// An action that this version does not know. Such an order is refused with `not-understood`, never carried out.
+    #[serde(other)]
+    Unknown,
 }
 
 /// When a machine may start to forward chunks.
@@ -71,9 +92,12 @@ pub struct AddressHint {
     /// The machine that had these addresses.
     pub machine: MachineId,
     /// The addresses in order of preference, at most [`crate::limits::ADDRESSES_PER_MACHINE`].
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
     /// When it was signed. A later hint replaces an earlier one.
     pub issued: UnixSeconds,
+}
+impl Format for AddressHint {
+    const KIND: &'static str = "address hint";
 }
 impl Document for AddressHint {
     const CONTEXT: &'static str = "banyan v1 address hint";
@@ -91,6 +115,9 @@ pub struct Receipt {
     /// When the server first accepted the machine's code. A repeated request returns the same receipt.
     pub issued: UnixSeconds,
 }
+impl Format for Receipt {
+    const KIND: &'static str = "receipt";
+}
 impl Document for Receipt {
     const CONTEXT: &'static str = "banyan v1 receipt";
 }
@@ -102,6 +129,9 @@ pub struct ServerEpoch {
     pub server: MachineId,
     /// The epoch. After a machine has seen it, the machine refuses all documents of a lower epoch.
     pub epoch: u64,
+}
+impl Format for ServerEpoch {
+    const KIND: &'static str = "epoch";
 }
 impl Document for ServerEpoch {
     const CONTEXT: &'static str = "banyan v1 epoch";
@@ -126,6 +156,9 @@ pub struct InstallPermit {
 impl InstallPermit {
     /// How long an install permit is valid, in seconds.
     pub const SECONDS: u64 = 15 * 60;
+}
+impl Format for InstallPermit {
+    const KIND: &'static str = "install permit";
 }
 impl Document for InstallPermit {
     const CONTEXT: &'static str = "banyan v1 go-ahead";

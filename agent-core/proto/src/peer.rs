@@ -5,7 +5,7 @@
 //! order.
 
 use crate::{
-    AddresseeList, Digest, MachineId, Membership, Order, OrderId, Proof, Reason, RollingCode, Signed,
+    AddresseeList, Digest, MachineId, Membership, Order, OrderId, Proof, Reason, RollingCode, Signed, format::Format,
     order::AddressHint,
 };
 use serde::{Deserialize, Serialize};
@@ -42,15 +42,27 @@ pub enum Control {
     },
 }
 
+impl Format for Control {
+    const KIND: &'static str = "message";
+}
+
 /// The capabilities of one side and the state it knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The protocol versions that it supports.
+    /// The protocol versions that it supports. The connection uses the newest that both sides support.
     pub versions: Vec<u16>,
     /// Program and version, for logs.
     pub software: String,
     /// The number of its newest revocation list.
     pub crl_number: u64,
+}
+
+impl Hello {
+    /// Returns the newest protocol version that both sides support.
+    #[must_use]
+    pub fn common_version(&self, other: &Self) -> Option<u16> {
+        self.versions.iter().copied().filter(|version| other.versions.contains(version)).max()
+    }
 }
 
 /// An offer of one stripe of an order.
@@ -159,4 +171,23 @@ pub struct Confirm {
     pub order: OrderId,
     /// BLAKE3 of the whole artifact, calculated from the receiver's disk.
     pub artifact: Digest,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_sides_use_the_newest_version_that_both_support() {
+        let hello = |versions: &[u16]| Hello { versions: versions.to_vec(), software: String::new(), crl_number: 0 };
+        for (mine, theirs, common) in [
+            (&[1_u16][..], &[1_u16][..], Some(1)),
+            (&[1, 2, 3], &[4, 2, 1], Some(2)),
+            (&[2], &[1], None),
+            (&[], &[1], None),
+        ] {
+            assert_eq!(hello(mine).common_version(&hello(theirs)), common);
+            assert_eq!(hello(theirs).common_version(&hello(mine)), common);
+        }
+    }
 }

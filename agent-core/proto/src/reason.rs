@@ -221,6 +221,16 @@ reasons! {
             => "compare the Banyan versions on both machines",
         user: "another computer sent something Banyan can't read"
             => "Banyan will try another computer";
+    NotUnderstood = "not-understood", Nobody,
+        admin: "it requires something that this version of Banyan does not understand"
+            => "update Banyan on the machine that refused it",
+        user: "this needs a newer version of Banyan"
+            => "ask your administrator to update Banyan on this computer";
+    NoCommonVersion = "no-common-version", Nobody,
+        admin: "the two programs have no version of the protocol in common"
+            => "update Banyan on the older of the two machines",
+        user: "another computer runs a different version of Banyan"
+            => "Banyan will try another computer";
     NoSource = "no-source", Network,
         admin: "no machine that has the content can be reached"
             => "Banyan will try again; check the links to the server",

@@ -4,12 +4,16 @@
 //! the bytes. Each kind of document has its own context, which is part of the signed bytes. So a signature for one kind
 //! is invalid for every other kind (rule S1).
 
+use crate::{
+    Reason,
+    format::{self, Format, FormatError},
+};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::marker::PhantomData;
 
-/// A kind of document that the server signs.
-pub trait Document: Clone + Serialize + DeserializeOwned {
+/// A kind of document that the server signs. Its header says what a reader must understand (rule S3).
+pub trait Document: Format + Clone + Serialize + DeserializeOwned {
     /// The kind's name and version, signed together with the text.
     const CONTEXT: &'static str;
 }
@@ -38,9 +42,21 @@ pub enum SignatureError {
     /// The signature does not match the text. Either the text was altered in transit, or the document is forged.
     #[error("the signature does not match the document")]
     WrongSignature,
-    /// The signature is valid, but this version cannot parse the text.
-    #[error("the document's signature is valid, but its text cannot be parsed: {0}")]
-    Unreadable(#[from] serde_json::Error),
+    /// The signature is valid, but this version does not understand the text.
+    #[error("the signature is valid, but {0}")]
+    NotUnderstood(#[from] FormatError),
+}
+
+impl SignatureError {
+    /// Returns the entry of the table of reasons: `forged`, unless the signature is valid and a newer version wrote the
+    /// text.
+    #[must_use]
+    pub fn reason(&self, forged: Reason) -> Reason {
+        match self {
+            Self::NotUnderstood(error) if error.is_newer() => Reason::NotUnderstood,
+            Self::UnknownKey(_) | Self::WrongSignature | Self::NotUnderstood(_) => forged,
+        }
+    }
 }
 
 impl<T: Document> Signed<T> {
@@ -59,7 +75,7 @@ impl<T: Document> Signed<T> {
         UnparsedPublicKey::new(&ED25519, &key.0)
             .verify(&signed_bytes::<T>(&self.payload), &signature)
             .map_err(|_| SignatureError::WrongSignature)?;
-        Ok(serde_json::from_str(&self.payload)?)
+        Ok(format::read(self.payload.as_bytes())?)
     }
     /// Returns a hash of the key id, text and signature, for caches of verified documents.
     #[must_use]
@@ -151,7 +167,7 @@ impl SigningKey {
     /// Never for the documents of this crate, because each of them has a JSON form.
     #[must_use]
     pub fn sign<T: Document>(&self, document: &T) -> Signed<T> {
-        let payload = serde_json::to_string(document).expect("every document must have a JSON form");
+        let payload = format::write(document);
         let signature = data_encoding::BASE64.encode(self.0.sign(&signed_bytes::<T>(&payload)).as_ref());
         Signed { key: self.public().id(), payload, signature, kind: PhantomData }
     }
@@ -162,12 +178,22 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-    struct A(u32);
+    struct A {
+        number: u32,
+    }
+    impl Format for A {
+        const KIND: &'static str = "a";
+    }
     impl Document for A {
         const CONTEXT: &'static str = "test a";
     }
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-    struct B(u32);
+    struct B {
+        number: u32,
+    }
+    impl Format for B {
+        const KIND: &'static str = "b";
+    }
     impl Document for B {
         const CONTEXT: &'static str = "test b";
     }
@@ -177,9 +203,9 @@ mod tests {
         let (key, _) = SigningKey::generate();
         let (other, _) = SigningKey::generate();
         let ring = KeyRing(vec![key.public()]);
-        let signed = key.sign(&A(7));
-        assert_eq!(signed.verify(&ring).unwrap(), A(7));
-        assert!(matches!(other.sign(&A(7)).verify(&ring), Err(SignatureError::UnknownKey(_))));
+        let signed = key.sign(&A { number: 7 });
+        assert_eq!(signed.verify(&ring).unwrap(), A { number: 7 });
+        assert!(matches!(other.sign(&A { number: 7 }).verify(&ring), Err(SignatureError::UnknownKey(_))));
         let altered = Signed { payload: "8".into(), ..signed.clone() };
         assert!(matches!(altered.verify(&ring), Err(SignatureError::WrongSignature)));
         assert_eq!(base64("AAA="), Some(vec![0, 0]));
@@ -188,5 +214,41 @@ mod tests {
         }
         let other_kind: Signed<B> = serde_json::from_value(serde_json::to_value(&signed).unwrap()).unwrap();
         assert!(matches!(other_kind.verify(&ring), Err(SignatureError::WrongSignature)));
+    }
+
+    /// Signs a text as a document, as a newer version of the server may.
+    fn sign_text<T: Document>(key: &SigningKey, payload: &str) -> Signed<T> {
+        let signature = data_encoding::BASE64.encode(key.0.sign(&signed_bytes::<T>(payload)).as_ref());
+        Signed { key: key.public().id(), payload: payload.to_owned(), signature, kind: PhantomData }
+    }
+
+    fn newer_is_refused_by_name<T: Document>() {
+        let (key, _) = SigningKey::generate();
+        let ring = KeyRing(vec![key.public()]);
+        let refused = |payload: &str| sign_text::<T>(&key, payload).verify(&ring).err().expect("it is refused");
+        let item = refused(r#"{"format":1,"must_understand":["self-destruct"]}"#);
+        assert_eq!(item.reason(Reason::OrderForged), Reason::NotUnderstood);
+        assert!(item.to_string().contains(T::KIND) && item.to_string().contains("self-destruct"), "{item}");
+        let newer = refused(r#"{"format":9}"#);
+        assert_eq!(newer.reason(Reason::OrderForged), Reason::NotUnderstood);
+        assert!(newer.to_string().contains("format 9"), "{newer}");
+        assert_eq!(refused("{}").reason(Reason::OrderForged), Reason::OrderForged, "a text without its fields");
+    }
+
+    #[test]
+    fn every_document_that_requires_something_unknown_is_refused_by_name() {
+        newer_is_refused_by_name::<crate::Order>();
+        newer_is_refused_by_name::<crate::AddressHint>();
+        newer_is_refused_by_name::<crate::Receipt>();
+        newer_is_refused_by_name::<crate::ServerEpoch>();
+        newer_is_refused_by_name::<crate::InstallPermit>();
+    }
+
+    #[test]
+    fn a_policy_that_requires_something_unknown_is_refused_by_name() {
+        let (key, _) = SigningKey::generate();
+        let newer = sign_text::<crate::schedule::Policy>(&key, r#"{"format":1,"must_understand":["sealed"]}"#);
+        let error = newer.verify(&KeyRing(vec![key.public()])).unwrap_err();
+        assert_eq!(error.reason(Reason::OrderForged), Reason::NotUnderstood, "{error}");
     }
 }

@@ -3,13 +3,13 @@
 use super::Agent;
 use crate::orders::lock;
 use banyan_proto::{
-    AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
+    Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
     api::Event,
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
 };
 use banyan_swarm::io::{Action, StripeId, TrustedOffer};
 use banyan_wire::{content::ArtifactFile, host::Host, node::NodeHandle, tls::Crl};
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 use tracing::warn;
 
 impl Host for Agent {
@@ -19,7 +19,7 @@ impl Host for Agent {
     fn make_offer(&self, stripe: StripeId, sublist: &AddresseeList, proof: &Proof) -> Result<Offer, Reason> {
         self.orders.make_offer(stripe, sublist, proof)
     }
-    fn addresses(&self, peer: MachineId) -> Vec<SocketAddr> {
+    fn addresses(&self, peer: MachineId) -> Vec<Address> {
         self.orders.addresses(peer)
     }
     fn content(&self, order: OrderId) -> Option<Arc<ArtifactFile>> {

@@ -19,7 +19,7 @@ use crate::{
     server_api::{CallError, ServerApi, bars},
     state::State,
 };
-use banyan_proto::{MachineId, OrderId, Reason, UnixSeconds, api::ApiError};
+use banyan_proto::{Address, MachineId, OrderId, Reason, UnixSeconds, api::ApiError};
 use banyan_swarm::io::Input;
 use banyan_wire::{
     connection::TlsPair,
@@ -117,8 +117,8 @@ impl Agent {
     }
     /// Returns the addresses at which other machines reach this one now: the listen address or, if that is
     /// unspecified, the local address of the route to the server.
-    pub(crate) fn addresses_now(&self) -> Vec<SocketAddr> {
-        addresses(self.listen, self.offers.orders.addresses(self.offers.server))
+    pub(crate) fn addresses_now(&self) -> Vec<Address> {
+        addresses(self.listen, &self.offers.orders.addresses(self.offers.server))
     }
     /// Accepts a revocation list if the server signed it and it is newer (rule I5). New handshakes with revoked
     /// machines fail, and their open connections are cut.
@@ -174,17 +174,19 @@ impl Agent {
     }
 }
 
-/// Returns the addresses at which others reach a machine with this listen address and these server addresses.
-pub(crate) fn addresses(listen: SocketAddr, server: Vec<SocketAddr>) -> Vec<SocketAddr> {
+/// Returns the addresses at which others reach a machine with this listen address and these server addresses. The
+/// unspecified address stands for one that only the server can see.
+pub(crate) fn addresses(listen: SocketAddr, server: &[Address]) -> Vec<Address> {
     if !listen.ip().is_unspecified() {
-        return vec![listen];
+        return vec![listen.into()];
     }
     // Connecting a datagram socket sends nothing; it makes the system choose the local address.
     let towards = |server: SocketAddr| {
         let any: SocketAddr = if server.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
         let socket = std::net::UdpSocket::bind(any).ok()?;
         socket.connect(server).ok()?;
-        Some(SocketAddr::new(socket.local_addr().ok()?.ip(), listen.port()))
+        Some(Address::from(SocketAddr::new(socket.local_addr().ok()?.ip(), listen.port())))
     };
-    server.into_iter().filter_map(towards).collect()
+    let local: Vec<Address> = Address::sockets(server).filter_map(towards).collect();
+    if local.is_empty() { vec![listen.into()] } else { local }
 }

@@ -116,7 +116,11 @@ fn describe(head: &Head, manifest: Manifest, signer: Signer, refused: Option<Api
         let (package, version) = (manifest.package.clone(), manifest.version.clone());
         in_words(&TrustError::WrongPlatform { package, version, platform: platform.to_owned() })
     };
-    let refused = refused.or_else(|| artifact.is_none().then(none));
+    let newer = || {
+        let error = artifact.as_ref()?.check_understood().err()?;
+        Some(ApiError { reason: Reason::NotUnderstood, detail: error.to_string() })
+    };
+    let refused = refused.or_else(|| artifact.is_none().then(none)).or_else(newer);
     let file = artifact.as_ref().map(|artifact| PackageFile {
         platform: artifact.platform.clone(),
         name: artifact.file_name.clone(),

@@ -204,7 +204,7 @@ fn status(agent: &Agent, people: &People) -> Status {
     Status {
         machine: agent.me,
         label: agent.label.clone(),
-        server: agent.server.address(),
+        servers: agent.server.addresses().to_vec(),
         heard: agent.heard(),
         trouble: lock(&agent.trouble).clone(),
         certificate_until: banyan_wire::tls::valid_until(&agent.credentials().certificate),

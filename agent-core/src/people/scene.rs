@@ -161,7 +161,7 @@ fn about(agent: Option<&Agent>, label: &str, mode: Mode, zone: &jiff::tz::TimeZo
         enrolled: agent.map(|agent| Enrolled {
             machine: agent.me,
             server: agent.offers.server,
-            server_address: agent.server.address(),
+            server_addresses: agent.server.addresses().to_vec(),
             certificate_until: banyan_wire::tls::valid_until(&agent.credentials().certificate),
             crl_number: agent.crl_number(),
         }),

@@ -9,6 +9,7 @@ mod list_trimmed;
 mod offer_by_no_ancestor;
 mod order_by_a_server_without_publishers_key;
 mod order_forged;
+mod order_of_a_newer_version;
 mod order_of_the_past;
 mod release_below_the_floor;
 mod release_signed_with_a_revoked_key;
@@ -24,6 +25,7 @@ use agent_core::{
 };
 use banyan_proto::{
     AddresseeList, KeyRing, MachineId, Manifest, Order, OrderId, Reason, RollingCode, Signed, SigningKey, UnixSeconds,
+    order::OrderAction,
     peer::{Offer, ReleaseProof},
 };
 use banyan_trust::{
@@ -67,7 +69,7 @@ impl Stage {
         let state = Arc::new(State::open(&folder.path().join("agent.redb")).unwrap());
         let keys = KeyRing(vec![server_key.public()]);
         let trust = TrustStore::enrol(&publishers.roots[0], publishers.root_digest()).unwrap();
-        let address = ([127, 0, 0, 1], 1).into();
+        let address = vec!["127.0.0.1:1".parse().unwrap()];
         let stage = OfferStage {
             me: machines[ME],
             server: machines[0],
@@ -91,6 +93,7 @@ impl Stage {
             epoch: 3,
             number: 10,
             revision: 0,
+            action: OrderAction::Install,
             package: self.manifest.package.clone(),
             sequence: self.manifest.sequence,
             manifest: banyan_proto::Digest::of(self.release.manifest.as_bytes()),

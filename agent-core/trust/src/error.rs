@@ -161,6 +161,7 @@ impl TrustError {
             Self::Withdrawn { .. } => Reason::Withdrawn,
             Self::BelowFloor { .. } => Reason::BelowFloor,
             Self::WrongPlatform { .. } => Reason::WrongPlatform,
+            Self::Manifest(ManifestError::NotUnderstood(_)) => Reason::NotUnderstood,
             Self::TooLarge { .. } | Self::RootGap { .. } | Self::Manifest(_) => Reason::ProtocolBroken,
             Self::NoRoot => Reason::NotAPackage,
             Self::NotConsented { .. } => Reason::NotConsented,

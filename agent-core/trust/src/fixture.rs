@@ -8,6 +8,7 @@ use crate::{
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use banyan_proto::{
     Artifact, Digest, Manifest, SigningKey, UnixSeconds,
+    format::Format as _,
     manifest::{ChunkHashes, InstallSpec, Kind},
     peer::{Metadata, ReleaseProof},
 };
@@ -165,6 +166,7 @@ pub fn manifest(package: &str, sequence: u64, min_sequence: u64) -> Manifest {
     let content = format!("{package} {sequence}");
     let digest = Digest::of(content.as_bytes());
     let artifact = Artifact {
+        must_understand: vec![],
         platform: "any".into(),
         file_name: "content.tar".into(),
         size: content.len() as u64,
@@ -174,7 +176,9 @@ pub fn manifest(package: &str, sequence: u64, min_sequence: u64) -> Manifest {
         install: InstallSpec { kind: Kind::Archive, detect: None, probe: None, undo: None, needs_bytes: 0 },
     };
     Manifest {
-        format: 1,
+        format: Manifest::FORMAT,
+        must_understand: vec![],
+        title: String::new(),
         package: package.into(),
         version: format!("1.{sequence}"),
         sequence,

@@ -124,7 +124,8 @@ impl TrustedRelease {
     /// signers (rule T3).
     ///
     /// # Errors
-    /// [`TrustError::NotOrdered`] or [`TrustError::WrongPlatform`].
+    /// [`TrustError::NotOrdered`] or [`TrustError::WrongPlatform`]; [`TrustError::Manifest`] when installing the artifact
+    /// needs a newer version of Banyan.
     pub fn fits(&self, order: &Order) -> Result<&Artifact, TrustError> {
         let same = |what, same: bool| if same { Ok(()) } else { Err(TrustError::NotOrdered { what }) };
         same("manifest", order.manifest == self.digest)?;
@@ -137,6 +138,7 @@ impl TrustedRelease {
             platform: order.platform.clone(),
         })?;
         same("artifact", order.artifact == artifact.digest)?;
+        artifact.check_understood()?;
         Ok(artifact)
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     tls::{self, machine_name, machine_of},
 };
 use banyan_proto::{
-    ALPN_PEER, MachineId, PROTOCOL_VERSION, Reason,
+    ALPN_PEER, Address, MachineId, Reason,
     frame::{self, Frame},
     peer::{Control, Hello},
 };
@@ -13,7 +13,7 @@ use rustls::{
     AlertDescription, CertificateError, ClientConfig, Error as TlsError,
     pki_types::{CertificateDer, ServerName},
 };
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
     net::TcpStream,
@@ -84,7 +84,7 @@ impl From<io::Error> for NoConnection {
 /// When none succeeds within [`DIAL`].
 pub async fn dial(
     peer: MachineId,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Address>,
     tls: Arc<ClientConfig>,
     hello: Hello,
 ) -> Result<Connection, NoConnection> {
@@ -93,7 +93,8 @@ pub async fn dial(
         .map(|address| {
             let (tls, hello) = (Arc::clone(&tls), hello.clone());
             async move {
-                let stream = Socket::from(TcpStream::connect(address).await?);
+                // A text, so that a host name is looked up now, and each address that it has is tried.
+                let stream = Socket::from(TcpStream::connect(address.to_string()).await?);
                 stream.prepare()?;
                 let name = ServerName::try_from(machine_name(peer))
                     .map_err(|_| NoConnection::new(Reason::InternalError, "the name is not a DNS name"))?;
@@ -144,25 +145,28 @@ async fn greet(stream: TlsStream<Socket>, mine: Hello) -> Result<Connection, NoC
         .into_owned();
     let peer = machine_of(&certificate).map_err(|error| NoConnection::new(Reason::WrongIdentity, error.to_string()))?;
     let (mut read, mut write) = tokio::io::split(stream);
-    write.write_all(&Frame::Control(Control::Hello(mine)).encode()).await?;
+    write.write_all(&Frame::Control(Control::Hello(mine.clone())).encode()).await?;
     write.flush().await?;
     let mut header = [0; frame::HEADER];
     read.read_exact(&mut header).await?;
-    let (kind, length) = frame::parse_header(header).map_err(|error| broken(error.to_string()))?;
+    let wrong = |error: frame::FrameError| NoConnection::new(error.reason(), error.to_string());
+    let (kind, length) = frame::parse_header(header).map_err(wrong)?;
     if length > GREETING_BYTES {
         return Err(broken(format!("the greeting has {length} bytes, which is too many")));
     }
     let mut body = vec![0; length];
     read.read_exact(&mut body).await?;
     match frame::parse_body(kind, body) {
-        Ok(Frame::Control(Control::Hello(hello))) if hello.versions.contains(&PROTOCOL_VERSION) => {
+        Ok(Frame::Control(Control::Hello(hello))) if mine.common_version(&hello).is_some() => {
             Ok(Connection { peer, certificate, hello, read, write, expected })
         }
         Ok(Frame::Control(Control::Hello(hello))) => {
-            Err(broken(format!("{} supports versions {:?}, not {PROTOCOL_VERSION}", hello.software, hello.versions)))
+            let (theirs, ours) = (&hello.versions, &mine.versions);
+            let detail = format!("{} supports the protocol versions {theirs:?}, this side {ours:?}", hello.software);
+            Err(NoConnection::new(Reason::NoCommonVersion, detail))
         }
         Ok(_) => Err(broken("the peer sent another message before the greeting".into())),
-        Err(error) => Err(broken(error.to_string())),
+        Err(error) => Err(wrong(error)),
     }
 }
 

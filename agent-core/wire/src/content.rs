@@ -264,6 +264,7 @@ mod tests {
     pub(crate) fn sample(bytes: &[u8]) -> Artifact {
         let chunk_size = Artifact::chunk_size_for(bytes.len() as u64);
         Artifact {
+            must_understand: vec![],
             platform: "any".into(),
             file_name: "sample.tar".into(),
             size: bytes.len() as u64,

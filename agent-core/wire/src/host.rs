@@ -5,11 +5,11 @@
 
 use crate::{content::ArtifactFile, node::NodeHandle};
 use banyan_proto::{
-    AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
+    Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
     peer::{Offer, OfferReply, Pull, PullReply},
 };
 use banyan_swarm::io::{Action, StripeId, TrustedOffer};
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 /// The program around the event loop.
 pub trait Host: Send + Sync + 'static {
@@ -31,7 +31,7 @@ pub trait Host: Send + Sync + 'static {
     fn make_offer(&self, stripe: StripeId, sublist: &AddresseeList, proof: &Proof) -> Result<Offer, Reason>;
 
     /// Returns the addresses from which a machine was last seen; empty when unknown.
-    fn addresses(&self, peer: MachineId) -> Vec<SocketAddr>;
+    fn addresses(&self, peer: MachineId) -> Vec<Address>;
 
     /// Returns the file of an order's artifact.
     fn content(&self, order: OrderId) -> Option<Arc<ArtifactFile>>;

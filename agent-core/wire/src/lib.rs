@@ -18,6 +18,7 @@ pub mod forward;
 pub mod give_way;
 pub mod host;
 pub mod limit;
+pub mod lookup;
 pub mod node;
 mod positioned;
 mod receive;

@@ -149,7 +149,7 @@ impl ReadError {
         match self {
             Self::Io(error) => (Reason::Unreachable, error.to_string()),
             Self::Idle => (Reason::Unreachable, format!("nothing received for {} seconds", IDLE.as_secs())),
-            Self::Frame(error) => (Reason::ProtocolBroken, error.to_string()),
+            Self::Frame(error) => (error.reason(), error.to_string()),
         }
     }
 }

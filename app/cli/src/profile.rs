@@ -109,7 +109,12 @@ mod tests {
     use banyan_proto::Digest;
 
     fn profile() -> Profile {
-        Profile { server: "[::1]:7700".parse().unwrap(), ca: Digest([7; 32]), token: "secret".into(), root: None }
+        Profile {
+            servers: vec!["[::1]:7700".parse().unwrap()],
+            ca: Digest([7; 32]),
+            token: "secret".into(),
+            root: None,
+        }
     }
 
     #[test]
@@ -127,7 +132,7 @@ mod tests {
     fn a_wrong_file_is_named_and_its_secret_is_not_repeated() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.toml");
-        std::fs::write(&path, "server = 7\ntoken = \"hush\"\n").unwrap();
+        std::fs::write(&path, "servers = 7\ntoken = \"hush\"\n").unwrap();
         let error = load(&ProfileArg { profile: Some(path.clone()) }).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("p.toml") && !text.contains("hush"), "{text}");

@@ -8,7 +8,8 @@ use super::{
 };
 use banyan_proto::{
     Digest, Manifest,
-    manifest::{InstallSpec, Kind},
+    format::Format as _,
+    manifest::{InstallSpec, Kind, ManifestError},
 };
 use std::path::{Path, PathBuf};
 
@@ -77,6 +78,15 @@ pub fn describe(
     Ok(draft)
 }
 
+fn unknown_kind() -> PublisherError {
+    ManifestError::Field { field: "kind", why: "use archive or deb".into() }.into()
+}
+
+/// Returns the kind, unless this version cannot install it.
+fn known(kind: Kind) -> Result<Kind, PublisherError> {
+    if kind == Kind::Unknown { Err(unknown_kind()) } else { Ok(kind) }
+}
+
 type Files = Vec<(String, PathBuf, InstallSpec)>;
 
 fn bare(path: &Path, given: &Given) -> Result<(Manifest, Files), PublisherError> {
@@ -89,13 +99,16 @@ fn bare(path: &Path, given: &Given) -> Result<(Manifest, Files), PublisherError>
         _ if everything_given => Guess::default(),
         Kind::Archive => guess::archive(path),
         Kind::Deb => guess::deb(path)?,
+        Kind::Unknown => return Err(unknown_kind()),
     };
     let name = given.name.clone().or(guess.name).ok_or_else(|| cannot("name", "--name"))?;
     let version = given.version.clone().or(guess.version).ok_or_else(|| cannot("version", "--version"))?;
     let platform = given.platform.clone().or(guess.platform).ok_or_else(|| cannot("platform", "--platform"))?;
     let install = InstallSpec { kind, detect: None, probe: None, undo: None, needs_bytes: 0 };
     let manifest = Manifest {
-        format: 1,
+        format: Manifest::FORMAT,
+        must_understand: vec![],
+        title: String::new(),
         package: name,
         version,
         sequence: given.sequence.unwrap_or(0),
@@ -125,7 +138,7 @@ fn written(path: &Path, given: &Given) -> Result<(Manifest, Files), PublisherErr
             option: "`kind` in the release description",
         };
         let install = InstallSpec {
-            kind: kind.ok_or_else(what)?,
+            kind: kind.ok_or_else(what).and_then(known)?,
             detect: described.detect.map(Into::into),
             probe: described.probe.map(Into::into),
             undo: described.undo.map(Into::into),
@@ -135,7 +148,9 @@ fn written(path: &Path, given: &Given) -> Result<(Manifest, Files), PublisherErr
     };
     let files = release.platform.into_iter().map(file).collect::<Result<Files, PublisherError>>()?;
     let manifest = Manifest {
-        format: 1,
+        format: Manifest::FORMAT,
+        must_understand: vec![],
+        title: release.title,
         package: given.name.clone().unwrap_or(release.name),
         version: given.version.clone().unwrap_or(release.version),
         sequence: given.sequence.or(release.sequence).unwrap_or(0),

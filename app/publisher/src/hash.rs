@@ -46,6 +46,7 @@ pub(crate) fn artifact(
         return Err(PublisherError::NotAFile { path: path.to_owned(), why: "it changed while being read" });
     }
     Ok(Artifact {
+        must_understand: vec![],
         platform,
         file_name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         size,

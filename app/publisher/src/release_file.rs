@@ -13,6 +13,9 @@ use std::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReleaseFile {
     pub(crate) name: String,
+    /// The name shown to users; empty for the package's name.
+    #[serde(default)]
+    pub(crate) title: String,
     pub(crate) version: String,
     pub(crate) sequence: Option<u64>,
     #[serde(default)]

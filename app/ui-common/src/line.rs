@@ -2,7 +2,10 @@
 //!
 //! One thread blocks in a read, without an async runtime, so an idle tray uses no processor time.
 
-use banyan_proto::local::{Event, LOCAL_VERSION, MESSAGE_BYTES, Message, Reply, Request, Right, Snapshot};
+use banyan_proto::{
+    format,
+    local::{Event, LOCAL_VERSION, MESSAGE_BYTES, Message, Reply, Request, Right, Snapshot},
+};
 use interprocess::local_socket::{GenericFilePath, Stream, ToFsName, prelude::*};
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -171,9 +174,9 @@ pub(crate) fn connect(socket: &Path) -> io::Result<Stream> {
 }
 
 pub(crate) fn write(mut to: &Stream, request: &Request) -> io::Result<()> {
-    let mut line = serde_json::to_vec(request)?;
-    line.push(b'\n');
-    to.write_all(&line)
+    let mut line = format::write(request);
+    line.push('\n');
+    to.write_all(line.as_bytes())
 }
 
 /// Performs the handshake on a connection for a single request.

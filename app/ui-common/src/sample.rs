@@ -164,7 +164,7 @@ pub fn quiet() -> Snapshot {
     let enrolled = Enrolled {
         machine: MachineId([0x2A; 16]),
         server: MachineId([0x51; 16]),
-        server_address: ([10, 20, 0, 5], 7443).into(),
+        server_addresses: vec![std::net::SocketAddr::from(([10, 20, 0, 5], 7443)).into()],
         certificate_until: Some(UnixSeconds(NOW.0 + 60 * 86_400)),
         crl_number: 12,
     };

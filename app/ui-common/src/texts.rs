@@ -8,7 +8,7 @@
 
 use crate::{Clock, Page};
 use banyan_proto::{
-    Reason, UnixSeconds,
+    Address, Reason, UnixSeconds,
     api::{ApiError, OfferedRelease},
     format_size,
     local::{Happened, Headline, Link, Mode, Overruled, Package, Partner, Snapshot, Update, Wait, When},
@@ -685,7 +685,7 @@ pub fn facts(snapshot: &Snapshot, clock: &Clock) -> Vec<(&'static str, String)> 
     let about = &snapshot.about;
     let mut facts = vec![("Name", about.label.clone()), ("Server", away(snapshot.link, clock))];
     if let Some(enrolled) = &about.enrolled {
-        facts.push(("Server address", enrolled.server_address.to_string()));
+        facts.push(("Server address", Address::list(&enrolled.server_addresses)));
         facts.push(("Computer ID", enrolled.machine.to_string()));
         if let Some(until) = enrolled.certificate_until {
             facts.push(("Certificate expires", sentence(&past(until, clock))));

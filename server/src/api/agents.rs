@@ -13,7 +13,7 @@ use banyan_proto::{
     OrderId, Reason,
     api::{
         Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, Help, InstallPermitReply,
-        InstallPermitRequest, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report, Roots,
+        InstallPermitRequest, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Reports, Roots,
     },
     limits,
     peer::Metadata,
@@ -102,11 +102,7 @@ async fn install_permit(
     nms.install_permit(machine.id, request.order).await.map(Json)
 }
 
-async fn reports(
-    State(nms): Server,
-    machine: Machine,
-    Sent(reports): Sent<Vec<Report>>,
-) -> Result<StatusCode, Refusal> {
-    nms.report(machine.id, reports).await?;
+async fn reports(State(nms): Server, machine: Machine, Sent(delivery): Sent<Reports>) -> Result<StatusCode, Refusal> {
+    nms.report(machine.id, delivery.reports).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -2,11 +2,11 @@
 
 use crate::{accept::Peer, nms::Nms, refusal::Refusal};
 use axum::{
-    Json,
+    body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::{StatusCode, header::AUTHORIZATION, request::Parts},
 };
-use banyan_proto::{MachineId, Reason};
+use banyan_proto::{Format, MachineId, Reason, format};
 use serde::de::DeserializeOwned;
 use std::{sync::Arc, time::Duration};
 
@@ -86,16 +86,29 @@ impl FromRequestParts<Arc<Nms>> for Admin {
     }
 }
 
-/// The JSON body.
+/// The JSON body of a request, after its header was checked (rule S3).
 pub(super) struct Sent<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<Nms>> for Sent<T> {
+impl<T: Format + DeserializeOwned> FromRequest<Arc<Nms>> for Sent<T> {
     type Rejection = Refusal;
     async fn from_request(request: Request, nms: &Arc<Nms>) -> Result<Self, Refusal> {
-        match tokio::time::timeout(BODY, Json::from_request(request, nms)).await {
-            Ok(Ok(Json(body))) => Ok(Self(body)),
-            Ok(Err(rejection)) => Err(Refusal::new(rejection.status(), Reason::BadRequest, rejection.body_text())),
-            Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, Reason::BadRequest, "request body timed out")),
+        let body = match tokio::time::timeout(BODY, Bytes::from_request(request, nms)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(rejection)) => {
+                return Err(Refusal::new(rejection.status(), Reason::BadRequest, rejection.body_text()));
+            }
+            Err(_) => {
+                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, Reason::BadRequest, "request body timed out"));
+            }
+        };
+        match format::read(&body) {
+            Ok(body) => Ok(Self(body)),
+            Err(error) if error.is_newer() => Err(Refusal::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Reason::NotUnderstood,
+                format!("{error}; update the server"),
+            )),
+            Err(error) => Err(Refusal::bad(error.to_string())),
         }
     }
 }

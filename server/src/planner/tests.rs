@@ -12,7 +12,7 @@ fn machine(number: u32) -> MachineId {
     MachineId(id)
 }
 fn site(number: u8) -> Site {
-    Site::of(&[SocketAddr::from(([10, 0, number, 1], 1))])
+    Site::of(&[std::net::SocketAddr::from(([10, 0, number, 1], 1)).into()])
 }
 fn candidates(sizes: &[u32]) -> Vec<Candidate> {
     let mut all = Vec::new();
@@ -140,7 +140,7 @@ fn the_largest_lists_stay_flat_enough_for_the_protocol() {
 
 #[test]
 fn a_site_is_the_subnet_of_the_first_address_that_leads_somewhere() {
-    let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let at = |text: &str| text.parse::<Address>().unwrap();
     assert_eq!(Site::of(&[at("10.1.2.3:1")]), Site::of(&[at("10.1.2.99:2")]));
     assert_ne!(Site::of(&[at("10.1.2.3:1")]), Site::of(&[at("10.1.3.3:1")]));
     assert_eq!(Site::of(&[at("127.0.0.1:1"), at("10.1.2.3:1")]), Site::of(&[at("10.1.2.4:1")]));

@@ -13,12 +13,11 @@ pub(crate) use sqlite::Sqlite;
 
 use async_trait::async_trait;
 use banyan_proto::{
-    AddresseeList, Digest, MachineId, Order, OrderId, Reason, Receipt, Signed, UnixSeconds,
+    Address, AddresseeList, Digest, MachineId, Order, OrderId, Reason, Receipt, Signed, UnixSeconds,
     admin::{Deploy, DeploymentState, Stage},
     api::{ByteSource, Report},
     schedule::Policy,
 };
-use std::net::SocketAddr;
 
 /// Why the store failed. Always the server's fault, never the caller's.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +72,7 @@ pub(crate) struct MachineRow {
     pub(crate) group: Option<String>,
     pub(crate) platform: String,
     pub(crate) software: String,
-    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<Address>,
     pub(crate) enrolled: UnixSeconds,
     pub(crate) seen: UnixSeconds,
     pub(crate) revoked: Option<UnixSeconds>,

@@ -7,7 +7,7 @@ use banyan_proto::{
     admin::Selection,
     api::{
         CheckIn, CheckInReply, Help, InstallPermitRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest,
-        Report,
+        Reports,
     },
 };
 use banyan_wire::tls::SERVER_NAME;
@@ -94,7 +94,7 @@ async fn a_cloned_identity_takes_part_in_nothing_until_it_is_taken_back() {
     refused(session.post::<ReceiptReply>("/v1/receipt", &receipt).await.map(|_| ()));
     let go = InstallPermitRequest { order };
     refused(session.post::<Signed<InstallPermit>>("/v1/go-ahead", &go).await.map(|_| ()));
-    refused(session.post::<()>("/v1/reports", &Vec::<Report>::new()).await);
+    refused(session.post::<()>("/v1/reports", &Reports { reports: vec![] }).await);
     refused(say(&agent, 3, 0, 0).await.map(|_| ()));
     assert!(!greets(&world, &agent).await && greets(&world, &other).await);
     session

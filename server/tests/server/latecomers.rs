@@ -3,7 +3,7 @@
 use crate::world::{Agent, Session, World, assert_refused, csr};
 use banyan_proto::{
     ALPN_HTTP, ALPN_PEER, InstallPermit, MachineId, OrderId, Reason, Signed, UnixSeconds,
-    api::{CheckInReply, Help, InstallPermitRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Report},
+    api::{CheckInReply, Help, InstallPermitRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Reports},
     peer::Metadata,
 };
 use banyan_wire::tls::{Credentials, SERVER_NAME, machine_name, machine_of};
@@ -89,7 +89,7 @@ async fn it_may_renew_and_is_refused_everything_else_until_it_has() {
     assert_refused(session.post::<ReceiptReply>("/v1/receipt", &receipt).await, expired.0, expired.1);
     let go = InstallPermitRequest { order };
     assert_refused(session.post::<Signed<InstallPermit>>("/v1/go-ahead", &go).await, expired.0, expired.1);
-    assert_refused(session.post::<()>("/v1/reports", &Vec::<Report>::new()).await, expired.0, expired.1);
+    assert_refused(session.post::<()>("/v1/reports", &Reports { reports: vec![] }).await, expired.0, expired.1);
 
     let (certificate, key) = renew(&mut session).await.unwrap();
     assert_eq!(machine_of(&certificate).unwrap(), old.id);

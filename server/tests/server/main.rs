@@ -6,6 +6,7 @@ mod deployments;
 mod enrolment;
 mod epoch;
 mod latecomers;
+mod newer_requests;
 mod policies;
 mod publisher;
 mod receipts;

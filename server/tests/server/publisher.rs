@@ -2,6 +2,7 @@
 
 use banyan_proto::{
     Artifact, Digest, Manifest, SigningKey, UnixSeconds,
+    format::Format as _,
     manifest::{ChunkHashes, InstallSpec, Kind},
 };
 use banyan_tuf_signing as signing;
@@ -79,6 +80,7 @@ pub(crate) fn manifest(package: &str, sequence: u64, files: &[(&str, &[u8])]) ->
     let artifact = |(platform, bytes): &(&str, &[u8])| {
         let chunk_size = Artifact::chunk_size_for(bytes.len() as u64);
         Artifact {
+            must_understand: vec![],
             platform: (*platform).to_owned(),
             file_name: "content.tar".into(),
             size: bytes.len() as u64,
@@ -89,7 +91,9 @@ pub(crate) fn manifest(package: &str, sequence: u64, files: &[(&str, &[u8])]) ->
         }
     };
     Manifest {
-        format: 1,
+        format: Manifest::FORMAT,
+        must_understand: vec![],
+        title: String::new(),
         package: package.into(),
         version: format!("1.{sequence}"),
         sequence,

@@ -56,6 +56,6 @@ async fn nobody_else_can_read_the_servers_secrets() {
 async fn two_servers_do_not_share_a_folder() {
     let world = World::bare().await;
     let listen = "127.0.0.1:0".parse().unwrap();
-    let second = start(Settings { data: world.folder.path().join("data"), listen, advertise: None }).await;
+    let second = start(Settings { data: world.folder.path().join("data"), listen, advertise: vec![] }).await;
     assert!(matches!(second.map(|_| ()), Err(StartError::Running(_))));
 }

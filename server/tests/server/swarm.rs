@@ -60,12 +60,12 @@ async fn offered(agent: &Agent, listener: &TcpListener) -> (Offer, tokio_rustls:
 async fn the_head_is_dialled_with_an_offer_that_proves_itself_and_can_pull_what_was_published() {
     let mut world = World::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let agent = world.agent_on("a", "linux-x86_64", vec![listener.local_addr().unwrap()]).await;
+    let agent = world.agent_on("a", "linux-x86_64", vec![listener.local_addr().unwrap().into()]).await;
     let content: Vec<u8> = (0..90_000_u32).map(|n| (n % 251) as u8).collect();
     world.publish("hello", 1, &[("any", &content)]).await;
     // Connected: the planner and the node rely on it.
     let mut session = agent.session().await;
-    let ask = agent.check_in(vec![listener.local_addr().unwrap()], u64::MAX, 0);
+    let ask = agent.check_in(vec![listener.local_addr().unwrap().into()], u64::MAX, 0);
     session.post::<CheckInReply>("/v1/check-in", &ask).await.unwrap();
     let id = world.deploy("hello", Selection::All, 1).await;
 

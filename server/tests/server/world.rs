@@ -3,12 +3,12 @@
 
 use crate::publisher::{Publisher, manifest};
 use banyan_proto::{
-    ALPN_HTTP, ALPN_PEER, Digest, KeyRing, MachineId, OrderId, Reason,
+    ALPN_HTTP, ALPN_PEER, Address, Digest, KeyRing, MachineId, OrderId, Reason,
     admin::{
         Deploy, Deployed, DeploymentStatus, Info, Machine, NewToken, Profile, Publish, RegisterRoot, Selection,
         TokenCreated,
     },
-    api::{ApiError, CheckIn, EnrolReply, EnrolRequest, Event, Report},
+    api::{ApiError, CheckIn, EnrolReply, EnrolRequest, Event, Report, Reports},
     code::EXPORTER_LABEL,
     order::{Spread, Window},
     time::UnixSeconds,
@@ -115,7 +115,7 @@ impl Agent {
     pub(crate) fn peer_acceptor(&self) -> Arc<rustls::ServerConfig> {
         self.credentials.acceptor(None, false, &[ALPN_PEER]).unwrap()
     }
-    pub(crate) fn check_in(&self, addresses: Vec<SocketAddr>, crl_number: u64, wait_seconds: u32) -> CheckIn {
+    pub(crate) fn check_in(&self, addresses: Vec<Address>, crl_number: u64, wait_seconds: u32) -> CheckIn {
         let (label, software) = ("m".into(), "test".into());
         CheckIn {
             boot: 1,
@@ -133,7 +133,7 @@ impl Agent {
     }
     pub(crate) async fn report(&self, number: u64, order: OrderId, event: Event) {
         let report = Report { number, at: UnixSeconds::now(), order: Some(order), event };
-        self.session().await.post::<()>("/v1/reports", &vec![report]).await.unwrap();
+        self.session().await.post::<()>("/v1/reports", &Reports { reports: vec![report] }).await.unwrap();
     }
 }
 
@@ -172,7 +172,7 @@ impl World {
         world
     }
     async fn start_in(folder: &Path, listen: SocketAddr) -> Running {
-        start(Settings { data: folder.join("data"), listen, advertise: None }).await.unwrap()
+        start(Settings { data: folder.join("data"), listen, advertise: vec![] }).await.unwrap()
     }
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
@@ -223,7 +223,7 @@ impl World {
     pub(crate) async fn agent(&self, label: &str) -> Agent {
         self.agent_on(label, "linux-x86_64", vec![]).await
     }
-    pub(crate) async fn agent_on(&self, label: &str, platform: &str, addresses: Vec<SocketAddr>) -> Agent {
+    pub(crate) async fn agent_on(&self, label: &str, platform: &str, addresses: Vec<Address>) -> Agent {
         let secret = self.token(1, 60).await;
         let (csr, key) = csr();
         let request = EnrolRequest { platform: platform.into(), addresses, ..Self::enrolment(&secret, label, &csr) };

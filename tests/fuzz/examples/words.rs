@@ -6,6 +6,7 @@ use banyan_proto::{
     admin::Profile,
     join::JoinCode,
     manifest::{ChunkHashes, CommandSpec},
+    order::OrderAction,
     order::{Spread, Window},
     peer::{Confirm, Control, Hello, Offer, OfferReply, Pull, PullReply, ReleaseProof},
 };
@@ -49,6 +50,7 @@ impl Words {
             epoch: 1,
             number: 4,
             revision: 0,
+            action: OrderAction::Install,
             package: "hello".into(),
             sequence: 3,
             manifest: Digest::of(proof.manifest.as_bytes()),
@@ -119,12 +121,13 @@ impl Words {
         ]
     }
     pub(crate) fn join_code(&self) -> JoinCode {
-        let server = "[2001:db8::1]:7700".parse().expect("an address");
-        JoinCode { server, ca: Digest([1; 32]), root: Digest([2; 32]), secret: [3; 16] }
+        let servers =
+            ["[2001:db8::1]:7700", "server.example.org:7700"].map(|text| text.parse().expect("an address")).to_vec();
+        JoinCode { servers, ca: Digest([1; 32]), root: Digest([2; 32]), secret: [3; 16] }
     }
     pub(crate) fn texts(&self) -> Vec<(&'static str, String)> {
-        let server = "127.0.0.1:7700".parse().expect("an address");
-        let profile = Profile { server, ca: Digest([1; 32]), token: "t\"o\\ken".into(), root: Some(Digest([2; 32])) };
+        let servers = vec!["127.0.0.1:7700".parse().expect("an address")];
+        let profile = Profile { servers, ca: Digest([1; 32]), token: "t\"o\\ken".into(), root: Some(Digest([2; 32])) };
         let code = self.join_code().to_string();
         vec![
             ("join-code-upper-case", format!("banyan1-{}", code["banyan1-".len()..].to_uppercase())),

@@ -13,7 +13,7 @@ fn how_it_is() {
     let world = World::start(1);
     let before = world.ask(0);
     assert_eq!((before.label.as_str(), before.orders.len()), ("m0", 0));
-    assert_eq!(before.server, world.profile().server);
+    assert_eq!(before.servers, world.profile().servers);
     assert!(before.heard.is_some() && before.certificate_until > before.heard, "{before:?}");
     world.publish("hello", "1.0", 300_000, Behaviour::Works);
     let deployment = world.deploy("hello", "all", 2);

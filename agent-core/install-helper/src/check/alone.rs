@@ -32,6 +32,9 @@ impl Alone {
             let detail = format!("{} {} has no file for {platform}", manifest.package, manifest.version);
             Trouble::because(Reason::WrongPlatform, detail)
         })?;
+        if let Err(error) = artifact.check_understood() {
+            return Err(Trouble::because(Reason::NotUnderstood, error.to_string()));
+        }
         if artifact.install.kind.needs_administrator() {
             let detail = format!("{} is a system package", artifact.file_name);
             return Err(Trouble::because(Reason::NeedsAdministrator, detail));

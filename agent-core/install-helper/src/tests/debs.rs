@@ -361,7 +361,7 @@ fn a_half_configured_deb_is_finished_at_the_next_start() {
     assert!(intended.is_some());
     let layout = super::super::layout::Layout::open(&world.folders()).unwrap();
     let (intent, _) = super::super::journal::read(&layout).unwrap().unwrap();
-    assert!(!method(Kind::Deb, &layout).is_there(&intent.release).unwrap());
+    assert!(!method(Kind::Deb, &layout).unwrap().is_there(&intent.release).unwrap());
     super::super::dpkg::Dpkg::new(&world.root).make_database().unwrap();
     let staged = layout.staged(release.order, Kind::Deb);
     let root = format!("--root={}", world.root.display());

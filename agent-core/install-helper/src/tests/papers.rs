@@ -7,7 +7,7 @@ use super::{
 };
 use banyan_proto::{
     AddresseeList, Digest, InstallPermit, KeyRing, MachineId, Membership, Order, SigningKey, UnixSeconds,
-    peer::ReleaseProof,
+    order::OrderAction, peer::ReleaseProof,
 };
 use banyan_trust::fixture::Signers;
 use std::sync::{
@@ -72,6 +72,7 @@ impl Signatories {
             epoch: EPOCH,
             number: self.orders.fetch_add(1, Ordering::Relaxed),
             revision: 0,
+            action: OrderAction::Install,
             package: release.manifest.package.clone(),
             sequence: release.manifest.sequence,
             manifest: Digest::of(proof.manifest.as_bytes()),

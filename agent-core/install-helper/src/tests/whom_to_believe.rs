@@ -12,6 +12,7 @@ use super::{
 };
 use banyan_proto::{Digest, MachineId, Reason, join::JoinCode};
 use banyan_trust::fixture::Signers;
+use std::net::SocketAddr;
 use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 fn assert_no(said: Result<(), BelieveError>, expected: Reason) -> String {
@@ -67,7 +68,13 @@ async fn the_agent_may_start_while_an_install_is_under_way() {
 /// Returns a join code for these publishers.
 fn code(publishers: &Signers) -> String {
     let root = publishers.root_digest();
-    JoinCode { server: ([192, 0, 2, 1], 7700).into(), ca: Digest([1; 32]), root, secret: [2; 16] }.to_string()
+    JoinCode {
+        servers: vec![SocketAddr::from(([192, 0, 2, 1], 7700)).into()],
+        ca: Digest([1; 32]),
+        root,
+        secret: [2; 16],
+    }
+    .to_string()
 }
 
 fn join(world: &World, code: &str) -> (bool, String) {

@@ -15,6 +15,7 @@ use super::{
 use banyan_proto::platform::platform;
 use banyan_proto::{
     Artifact, Digest, Manifest, OrderId, Reason, UnixSeconds,
+    format::Format as _,
     manifest::{ChunkHashes, CommandSpec, InstallSpec, Kind},
 };
 use std::{
@@ -208,6 +209,7 @@ impl Release {
         let chunk_size = Artifact::chunk_size_for(size);
         let chunks = content.chunks(chunk_size as usize).map(Digest::of).collect();
         let artifact = Artifact {
+            must_understand: vec![],
             platform: platform(),
             file_name: "tool.bin".into(),
             size,
@@ -217,7 +219,9 @@ impl Release {
             install: InstallSpec { kind, detect: None, probe: None, undo: None, needs_bytes: 0 },
         };
         let manifest = Manifest {
-            format: 1,
+            format: Manifest::FORMAT,
+            must_understand: vec![],
+            title: String::new(),
             package: "tool".into(),
             version: version.into(),
             sequence,

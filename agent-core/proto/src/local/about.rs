@@ -1,6 +1,6 @@
 //! The identity part of a snapshot: this machine, its enrolment and its connection to the server.
 
-use crate::{Digest, MachineId, UnixSeconds};
+use crate::{Address, Digest, MachineId, UnixSeconds};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -47,8 +47,8 @@ pub struct Enrolled {
     pub machine: MachineId,
     /// The server's identity.
     pub server: MachineId,
-    /// The server's address.
-    pub server_address: SocketAddr,
+    /// The server's addresses, tried in turn.
+    pub server_addresses: Vec<Address>,
     /// When the machine's certificate expires. The agent renews it before then.
     pub certificate_until: Option<UnixSeconds>,
     /// The number of the newest revocation list.

@@ -35,6 +35,7 @@ pub use update::{Happened, HistoryEntry, Partner, Progress, Update, UpdateState,
 use crate::{
     Digest, OrderId,
     api::ApiError,
+    format::Format,
     schedule::{GiveWay, Night, Stage, Window, Wish},
 };
 use serde::{Deserialize, Serialize};
@@ -159,6 +160,10 @@ pub enum Request {
         /// The join code.
         code: String,
     },
+}
+
+impl Format for Request {
+    const KIND: &'static str = "request";
 }
 
 impl Request {

@@ -80,6 +80,7 @@ impl PackageFile {
         does.extend(spec.detect.as_ref().map(|it| format!("Checks whether it is already installed: {}", line(it))));
         does.push(match spec.kind {
             Kind::Archive => "Unpacks an archive into its own folder and switches to it".to_owned(),
+            Kind::Unknown => "Needs a newer version of Banyan to install it".to_owned(),
             Kind::Deb => {
                 "Installs a Debian package for everyone on this computer; it may run its own scripts".to_owned()
             }

@@ -1,6 +1,6 @@
 //! The agent's short status, as `doctor` requests it.
 
-use crate::{MachineId, OrderId, Reason, UnixSeconds, api::ApiError};
+use crate::{Address, MachineId, OrderId, Reason, UnixSeconds, api::ApiError};
 use serde::{Deserialize, Serialize};
 
 /// The agent's status.
@@ -10,8 +10,8 @@ pub struct Status {
     pub machine: MachineId,
     /// The machine's display name.
     pub label: String,
-    /// The server's address.
-    pub server: std::net::SocketAddr,
+    /// The server's addresses, tried in turn.
+    pub servers: Vec<Address>,
     /// When the server last answered; `None` if it has not answered since the agent started.
     pub heard: Option<UnixSeconds>,
     /// Why the server currently rejects this machine, if it does.

@@ -1,7 +1,7 @@
 //! The policy that an administrator sets for machines. The server signs it like an order.
 
 use super::{Choice, GiveWay, Night, Window};
-use crate::{UnixSeconds, limits, manifest::is_package_name, signed::Document};
+use crate::{UnixSeconds, format::Format, limits, manifest::is_package_name, signed::Document};
 use serde::{Deserialize, Serialize};
 
 /// The policy that applies to a machine. The default value applies where no administrator has set one: users choose
@@ -80,6 +80,9 @@ impl Policy {
     }
 }
 
+impl Format for Policy {
+    const KIND: &'static str = "policy";
+}
 impl Document for Policy {
     const CONTEXT: &'static str = "banyan v1 policy";
 }

@@ -147,7 +147,11 @@ impl<H: Host> Loop<H> {
         let Some(peer) = self.links.remove(&link) else { return };
         debug!(?link, peer = %peer.id, %reason, detail, "connection ended");
         peer.reader.abort();
-        if matches!(reason, Reason::ProtocolBroken | Reason::BadChunk) {
+        if reason == Reason::NotUnderstood {
+            // The peer learns why; its administrator may have to update this side.
+            drop(peer.out.try_send(Out::Close(reason)));
+        }
+        if matches!(reason, Reason::ProtocolBroken | Reason::BadChunk | Reason::NotUnderstood) {
             self.host.refused(peer.id, reason, detail);
         }
         self.input(Input::Lost(link, reason));

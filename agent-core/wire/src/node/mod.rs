@@ -14,7 +14,7 @@ use crate::{
     socket::Socket,
 };
 use banyan_proto::{
-    MachineId, PROTOCOL_VERSION, Reason,
+    MachineId, PROTOCOL_VERSIONS, Reason,
     peer::{Control, Hello, OfferReply},
 };
 use banyan_swarm::{
@@ -218,7 +218,7 @@ impl<H: Host> Loop<H> {
 
     fn hello(&self) -> Hello {
         let crl_number = self.host.crl().map_or(0, |crl| crl.number);
-        Hello { versions: vec![PROTOCOL_VERSION], software: self.software.clone(), crl_number }
+        Hello { versions: PROTOCOL_VERSIONS.to_vec(), software: self.software.clone(), crl_number }
     }
 
     fn handle(&mut self, event: Event) {

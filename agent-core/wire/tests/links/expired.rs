@@ -14,7 +14,7 @@ async fn is_refused_when_it_dials() {
     let victim = Victim::start(1).await;
     for (until, spoken_to) in [(2100, true), (2024, false)] {
         let tls = TlsPair::for_peers(&victim.pki.machine_until(SERVER, until), None).unwrap();
-        let dialled = connection::dial(VICTIM, vec![victim.address], tls.connector, hello()).await;
+        let dialled = connection::dial(VICTIM, vec![victim.address.into()], tls.connector, hello()).await;
         assert_eq!(dialled.is_ok(), spoken_to, "a certificate that expires in {until}");
         if let Err(refused) = dialled {
             assert_eq!(refused.reason, Reason::CertificateExpired, "{refused}");
@@ -30,7 +30,8 @@ async fn is_refused_when_it_is_dialled() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let accepting = async { connection::handshake(listener.accept().await.unwrap().0, acceptor).await.is_ok() };
-    let (accepted, dialled) = tokio::join!(accepting, connection::dial(VICTIM, vec![address], connector, hello()));
+    let (accepted, dialled) =
+        tokio::join!(accepting, connection::dial(VICTIM, vec![address.into()], connector, hello()));
     assert!(!accepted);
     assert_eq!(dialled.err().map(|refused| refused.reason), Some(Reason::CertificateExpired));
 }

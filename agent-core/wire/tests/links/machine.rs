@@ -2,11 +2,12 @@
 
 use crate::pki::Pki;
 use banyan_proto::{
-    AddresseeList, Artifact, Digest, MachineId, Membership, OrderId, PROTOCOL_VERSION, Proof, Reason,
+    Address, AddresseeList, Artifact, Digest, MachineId, Membership, OrderId, PROTOCOL_VERSIONS, Proof, Reason,
     api::Event,
     frame::Frame,
     list::{Part, Step, Subtree},
     manifest::{ChunkHashes, InstallSpec, Kind},
+    order::OrderAction,
     peer::{Confirm, Control, Hello, Offer, OfferReply, Pull, PullReply},
 };
 use banyan_swarm::{
@@ -66,7 +67,7 @@ impl Host for VictimHost {
     fn make_offer(&self, _: StripeId, _: &AddresseeList, _: &Proof) -> Result<Offer, Reason> {
         Err(Reason::OrderExpired)
     }
-    fn addresses(&self, _: MachineId) -> Vec<SocketAddr> {
+    fn addresses(&self, _: MachineId) -> Vec<Address> {
         vec![]
     }
     fn content(&self, _: OrderId) -> Option<Arc<ArtifactFile>> {
@@ -96,7 +97,7 @@ impl Host for VictimHost {
 }
 
 pub(crate) fn hello() -> Hello {
-    Hello { versions: vec![PROTOCOL_VERSION], software: "script".into(), crl_number: 1 }
+    Hello { versions: PROTOCOL_VERSIONS.to_vec(), software: "script".into(), crl_number: 1 }
 }
 
 impl Victim {
@@ -107,6 +108,7 @@ impl Victim {
         let hashes = bytes.chunks(16 << 10).map(Digest::of).collect();
         let install = InstallSpec { kind: Kind::Archive, detect: None, probe: None, undo: None, needs_bytes: 0 };
         let artifact = Artifact {
+            must_understand: vec![],
             platform: "any".into(),
             file_name: "file".into(),
             size: bytes.len() as u64,
@@ -139,7 +141,7 @@ impl Victim {
     pub(crate) async fn offered_and_pulled(&self) -> (Connection, u32) {
         let connector = self.pki.machine(SERVER);
         let tls = TlsPair::for_peers(&connector, None).unwrap();
-        let mut link = connection::dial(VICTIM, vec![self.address], tls.connector, hello()).await.unwrap();
+        let mut link = connection::dial(VICTIM, vec![self.address.into()], tls.connector, hello()).await.unwrap();
         link.send(&Frame::Control(Control::Offer(Box::new(any_offer())))).await.unwrap();
         let from = loop {
             match timeout(PATIENCE, link.next()).await.unwrap().unwrap() {
@@ -174,6 +176,7 @@ fn any_offer() -> Offer {
         epoch: 1,
         number: 1,
         revision: 0,
+        action: OrderAction::Install,
         package: "p".into(),
         sequence: 1,
         manifest: Digest([0; 32]),

@@ -3,6 +3,7 @@
 mod bad_chunk;
 mod expired;
 mod machine;
+mod newer_version;
 mod pki;
 mod revoked;
 mod truncated_stream;

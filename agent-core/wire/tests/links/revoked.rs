@@ -21,7 +21,8 @@ async fn speaks(pki: &Pki, revoked: &[MachineId], until: i32, peer: MachineId) -
             Err(_) => false,
         }
     };
-    let (accepted, dialled) = tokio::join!(accepting, connection::dial(VICTIM, vec![address], connector, hello()));
+    let (accepted, dialled) =
+        tokio::join!(accepting, connection::dial(VICTIM, vec![address.into()], connector, hello()));
     assert_eq!(accepted, dialled.is_ok());
     accepted
 }
@@ -41,7 +42,7 @@ async fn is_refused_when_it_is_dialled() {
     for (revoked, until) in [(vec![VICTIM], 2100), (vec![], 2021)] {
         let crl = victim.pki.crl(&revoked, until);
         let tls = TlsPair::for_peers(&victim.pki.machine(SERVER), Some(&crl)).unwrap();
-        let Err(refused) = connection::dial(VICTIM, vec![victim.address], tls.connector, hello()).await else {
+        let Err(refused) = connection::dial(VICTIM, vec![victim.address.into()], tls.connector, hello()).await else {
             panic!("connected to a revoked machine, or with an expired list");
         };
         assert_ne!(refused.reason, Reason::Unreachable, "{refused}");

@@ -12,7 +12,7 @@ async fn another_machine_at_the_right_address_is_not_spoken_to() {
     let victim = Victim::start(1).await;
     let tls = TlsPair::for_peers(&victim.pki.machine(SERVER), None).unwrap();
     let expected = MachineId([5; 16]);
-    let Err(refused) = connection::dial(expected, vec![victim.address], tls.connector, hello()).await else {
+    let Err(refused) = connection::dial(expected, vec![victim.address.into()], tls.connector, hello()).await else {
         panic!("connected to {VICTIM} instead of {expected}");
     };
     assert_eq!(refused.reason, Reason::WrongIdentity, "{refused}");
@@ -23,5 +23,5 @@ async fn a_certificate_of_another_ca_is_worth_nothing() {
     let victim = Victim::start(1).await;
     let stranger = Pki::new();
     let tls = TlsPair::for_peers(&stranger.machine(SERVER), None).unwrap();
-    assert!(connection::dial(VICTIM, vec![victim.address], tls.connector, hello()).await.is_err());
+    assert!(connection::dial(VICTIM, vec![victim.address.into()], tls.connector, hello()).await.is_err());
 }

@@ -1,8 +1,7 @@
 //! The ways in which a request to the server can fail, and advice for each.
 
 use crate::{exit::Exit, failure::Explain};
-use banyan_proto::{Reason, admin::Profile, api::ApiError};
-use std::net::SocketAddr;
+use banyan_proto::{Address, Reason, admin::Profile, api::ApiError};
 
 /// A failed request to the server.
 #[derive(Debug, thiserror::Error)]
@@ -13,24 +12,24 @@ pub(crate) enum ClientError {
     /// The address does not respond.
     #[error("no response from {server}: {why}")]
     Away {
-        /// The server's address.
-        server: SocketAddr,
+        /// The server's addresses.
+        server: String,
         /// The innermost cause.
         why: String,
     },
     /// The server at the address is not the one that the profile names.
     #[error("the server at {server} does not match this profile: {why}")]
     Stranger {
-        /// The server's address.
-        server: SocketAddr,
+        /// The server's addresses.
+        server: String,
         /// The TLS library's message.
         why: String,
     },
     /// The connection was made, but then no data moved for this long.
     #[error("the server at {server} stopped responding for {seconds} seconds")]
     Stalled {
-        /// The server's address.
-        server: SocketAddr,
+        /// The server's addresses.
+        server: String,
         /// How long the client waited (seconds).
         seconds: u64,
     },
@@ -100,7 +99,7 @@ impl ClientError {
     }
     /// Classifies a failure below HTTP. The TLS library's verdict is somewhere in the chain of causes.
     pub(super) fn of_transport(error: &reqwest::Error, profile: &Profile) -> Self {
-        let server = profile.server;
+        let server = Address::list(&profile.servers);
         let mut deepest = error.to_string();
         let mut cause = std::error::Error::source(error);
         while let Some(inner) = cause {
@@ -147,12 +146,12 @@ mod tests {
 
     #[test]
     fn every_refusal_ends_with_its_own_code_and_says_what_to_do() {
-        let server = "127.0.0.1:1".parse().unwrap();
+        let server = || "127.0.0.1:1".to_owned();
         let refused = ApiError { reason: Reason::NotPublished, detail: "no release of \"hello\" here".into() };
         for (error, exit, code) in [
-            (ClientError::Away { server, why: "refused".into() }, Exit::Unreachable, Some("server-away")),
-            (ClientError::Stranger { server, why: "x".into() }, Exit::Unreachable, Some("wrong-identity")),
-            (ClientError::Stalled { server, seconds: 60 }, Exit::Unreachable, Some("server-away")),
+            (ClientError::Away { server: server(), why: "refused".into() }, Exit::Unreachable, Some("server-away")),
+            (ClientError::Stranger { server: server(), why: "x".into() }, Exit::Unreachable, Some("wrong-identity")),
+            (ClientError::Stalled { server: server(), seconds: 60 }, Exit::Unreachable, Some("server-away")),
             (ClientError::Token, Exit::Refused, Some("not-allowed")),
             (ClientError::Refused(refused), Exit::Refused, Some("not-published")),
             (ClientError::Unreadable("x".into()), Exit::Failed, Some("protocol-broken")),
@@ -167,9 +166,10 @@ mod tests {
     async fn nobody_at_the_address_is_told_as_such() {
         // A port that was free a moment ago, where nothing listens.
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let profile = Profile { server, ca: banyan_proto::Digest([0; 32]), token: "t".into(), root: None };
+        let profile =
+            Profile { servers: vec![server.into()], ca: banyan_proto::Digest([0; 32]), token: "t".into(), root: None };
         let error = crate::client::Client::new(&profile).unwrap().info().await.unwrap_err();
-        assert!(matches!(&error, ClientError::Away { server: at, .. } if *at == server), "{error:?}");
+        assert!(matches!(&error, ClientError::Away { server: at, .. } if *at == server.to_string()), "{error:?}");
         assert!(error.passes());
     }
 }

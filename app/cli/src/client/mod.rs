@@ -9,17 +9,25 @@ mod upload;
 pub(crate) use error::ClientError;
 
 use banyan_proto::{
-    ALPN_HTTP, MachineId, OrderId,
+    ALPN_HTTP, Address, Format, MachineId, OrderId,
     admin::{
         CurrentTargets, Deploy, Deployed, DeploymentStatus, GroupPolicy, Info, Machine, NewToken, Profile, Publish,
         RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, TokenCreated,
     },
     api::ApiError,
+    format,
 };
-use banyan_wire::tls::{SERVER_NAME, pinned_client};
-use reqwest::{Method, StatusCode};
+use banyan_wire::{
+    lookup::lookup,
+    tls::{SERVER_NAME, pinned_client},
+};
+use reqwest::{
+    Method, StatusCode,
+    dns::{Addrs, Name, Resolve, Resolving},
+    header::CONTENT_TYPE,
+};
 use serde::{Serialize, de::DeserializeOwned};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// Timeout for connecting.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -59,7 +67,7 @@ impl Client {
         let tls = pinned_client(profile.ca, &[ALPN_HTTP]).map_err(|error| ClientError::Setup(error.to_string()))?;
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
-            .resolve(SERVER_NAME, profile.server)
+            .dns_resolver(Arc::new(ServerResolver(profile.servers.as_slice().into())))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .https_only(true)
@@ -116,11 +124,11 @@ impl Client {
     }
     /// Revokes a machine's certificate.
     pub(crate) async fn revoke(&self, machine: MachineId) -> Result<(), ClientError> {
-        self.post(&format!("machines/{machine}/revoke"), &()).await.map(ignored)
+        self.command(&format!("machines/{machine}/revoke")).await.map(ignored)
     }
     /// Readmits a quarantined machine.
     pub(crate) async fn readmit(&self, machine: MachineId) -> Result<(), ClientError> {
-        self.post(&format!("machines/{machine}/readmit"), &()).await.map(ignored)
+        self.command(&format!("machines/{machine}/readmit")).await.map(ignored)
     }
     /// Lists the policies of all groups.
     pub(crate) async fn policies(&self) -> Result<Vec<GroupPolicy>, ClientError> {
@@ -144,30 +152,38 @@ impl Client {
     }
     /// Starts a new deployment of the same release to the machines on which this one failed.
     pub(crate) async fn retry(&self, id: OrderId) -> Result<Deployed, ClientError> {
-        self.post(&format!("deployments/{id}/retry"), &()).await
+        self.command(&format!("deployments/{id}/retry")).await
     }
     /// Halts or resumes a deployment.
     pub(crate) async fn intervene(&self, id: OrderId, what: Intervention) -> Result<(), ClientError> {
-        self.post(&format!("deployments/{id}/{}", what.verb()), &()).await.map(ignored)
+        self.command(&format!("deployments/{id}/{}", what.verb())).await.map(ignored)
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let url = format!("https://{SERVER_NAME}:{}/api/v1/{path}", self.profile.server.port());
+        // No port: that of the address in use applies.
+        let url = format!("https://{SERVER_NAME}/api/v1/{path}");
         self.http.request(method, url).bearer_auth(&self.profile.token)
     }
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let response = self.send(self.request(Method::GET, path).timeout(SILENCE)).await?;
         self.read(response).await
     }
-    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
-        let response = self.send(self.request(Method::POST, path).timeout(SILENCE).json(body)).await?;
-        self.read(response).await
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: &(impl Format + Serialize)) -> Result<T, ClientError> {
+        let request = self.request(Method::POST, path).header(CONTENT_TYPE, "application/json");
+        self.read(self.send(request.body(format::write(body)).timeout(SILENCE)).await?).await
+    }
+    /// Sends a request that consists of its path alone.
+    async fn command<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.read(self.send(self.request(Method::POST, path).timeout(SILENCE)).await?).await
     }
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ClientError> {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_timeout() && !error.is_connect() => {
-                return Err(ClientError::Stalled { server: self.profile.server, seconds: SILENCE.as_secs() });
+                return Err(ClientError::Stalled {
+                    server: Address::list(&self.profile.servers),
+                    seconds: SILENCE.as_secs(),
+                });
             }
             Err(error) => return Err(ClientError::of_transport(&error, &self.profile)),
         };
@@ -196,6 +212,16 @@ impl Client {
                 Err(error) => return Err(ClientError::of_transport(&error, &self.profile)),
             }
         }
+    }
+}
+
+/// Looks up the server's own name as the addresses in the profile.
+struct ServerResolver(Arc<[Address]>);
+
+impl Resolve for ServerResolver {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses = Arc::clone(&self.0);
+        Box::pin(async move { Ok(Box::new(lookup(&addresses).await?.into_iter()) as Addrs) })
     }
 }
 

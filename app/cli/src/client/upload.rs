@@ -1,7 +1,7 @@
 //! Uploads artifacts: streams them from disk, and fails when no data moves any more.
 
 use super::{Client, ClientError, SILENCE, ignored};
-use banyan_proto::Digest;
+use banyan_proto::{Address, Digest};
 use banyan_publisher::package::Section;
 use reqwest::{Method, header};
 use std::{
@@ -54,7 +54,7 @@ impl Client {
         };
         tokio::select! {
             done = answer => done,
-            seconds = stalled(&sent, size) => Err(ClientError::Stalled { server: self.profile.server, seconds }),
+            seconds = stalled(&sent, size) => Err(ClientError::Stalled { server: Address::list(&self.profile.servers), seconds }),
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     },
 };
 use banyan_proto::{
+    Address,
     admin::{Deploy, DeploymentStatus, NewToken, Profile, Selection, Stage},
     manifest::Kind,
     order::{Spread, Window},
@@ -68,7 +69,7 @@ pub(super) async fn tell(args: &Args, folder: &Path, fleet: &mut Fleet) -> Resul
     }
     let place = |name: &str| match kind {
         Kind::Archive => install_root(folder, name).join("opt/banyan/packages").join(&status.package).join("current"),
-        Kind::Deb => install_root(folder, name),
+        Kind::Deb | Kind::Unknown => install_root(folder, name),
     };
     let places = status.addressees.iter().map(|machine| Place { machine: machine.id, path: place(&machine.label) });
     let summary = Summary::of(&status, &places.collect::<Vec<_>>());
@@ -120,7 +121,7 @@ async fn server(folder: &Path, fleet: &mut Fleet) -> Result<(Client, Profile), B
             .into());
         }
     };
-    say(&format!("server     {}, with the publisher's root of trust", profile.server));
+    say(&format!("server     {}, with the publisher's root of trust", Address::list(&profile.servers)));
     Ok((client, profile))
 }
 
@@ -134,8 +135,9 @@ async fn agents(
 ) -> Result<(), Broken> {
     let root = tokens::root(profile)?;
     let token = NewToken { uses: u32::from(count), expires_seconds: 3600, group: Some("demo".into()), replaces: None };
-    let code =
-        tokens::create(client, profile, profile.server, root, &token).await.tried(|| "create a join code".into())?;
+    let code = tokens::create(client, profile, profile.servers.clone(), root, &token)
+        .await
+        .tried(|| "create a join code".into())?;
     let names: Vec<String> = (1..=count).map(|number| format!("agent-{number}")).collect();
     for name in &names {
         let install_root = install_root(folder, name);

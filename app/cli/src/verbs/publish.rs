@@ -43,6 +43,7 @@ use std::path::{Path, PathBuf};
     banyan publish tool-1.4.banyan\n\n\
     A release.toml looks like this (paths are relative to it):\n  \
     name = \"tool\"\n  \
+    title = \"The Tool\"\n  \
     version = \"1.4\"\n  \
     sequence = 14\n\n  \
     [platform.linux-x86_64]\n  \
@@ -331,10 +332,14 @@ pub(crate) async fn blocking<T: Send + 'static>(
 pub(crate) fn description(manifest: &Manifest, derived: bool) -> String {
     let how = if derived { "derived from the file" } else { "as described" };
     let mut lines = vec![format!("{} {}, sequence {} ({how})", manifest.package, manifest.version, manifest.sequence)];
+    if !manifest.title.is_empty() {
+        lines.push(format!("  title: {}", manifest.title));
+    }
     for artifact in &manifest.artifacts {
         let kind = match artifact.install.kind {
             Kind::Archive => "archive",
             Kind::Deb => "deb",
+            Kind::Unknown => "unknown",
         };
         let chunks = count(artifact.chunks.0.len(), "chunk");
         lines.push(format!(
@@ -396,7 +401,9 @@ mod tests {
     fn the_description_shows_what_will_run_on_machines() {
         let probe = CommandSpec { argv: vec!["{dir}/tool".into(), "--version".into()], timeout_seconds: 60 };
         let mut manifest = Manifest {
-            format: 1,
+            format: <Manifest as banyan_proto::Format>::FORMAT,
+            must_understand: vec![],
+            title: String::new(),
             package: "tool".into(),
             version: "1.4".into(),
             sequence: 14,
@@ -405,6 +412,7 @@ mod tests {
             publisher: String::new(),
             notes: String::new(),
             artifacts: vec![Artifact {
+                must_understand: vec![],
                 platform: "any".into(),
                 file_name: "tool.tar.gz".into(),
                 size: 2048,

@@ -13,12 +13,12 @@ use crate::{
     profile::{self, ProfileArg},
 };
 use banyan_proto::{
-    Digest, MachineId,
+    Address, Digest, MachineId,
     admin::{NewToken, Profile},
     join::JoinCode,
 };
 use serde::Serialize;
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 /// Create join codes for enrolling machines
 #[derive(Debug, clap::Args)]
@@ -66,8 +66,11 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "MACHINE", conflicts_with = "uses")]
     replaces: Option<String>,
     /// Server address as the machines see it [default: as in the profile]
-    #[arg(long, value_name = "IP:PORT")]
-    server: Option<SocketAddr>,
+    ///
+    /// A host name or an IP address, with the port. Give it again, or separate
+    /// several with commas: they are tried in turn.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    server: Vec<Address>,
     #[command(flatten)]
     json: Json,
 }
@@ -88,8 +91,8 @@ pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure
     let (_, profile) = profile::load(given).tried(tried)?;
     let client = connect(given, tried)?;
     let root = root(&profile)?;
-    let server = args.server.unwrap_or(profile.server);
-    if server.ip().is_unspecified() {
+    let servers = if args.server.is_empty() { &profile.servers } else { &args.server };
+    if let Some(server) = Address::sockets(servers).find(|server| server.ip().is_unspecified()) {
         return Err(Failure::new(
             tried(),
             format!("machines cannot connect to {server}"),
@@ -103,10 +106,10 @@ pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure
     };
     let token =
         NewToken { uses: args.uses, expires_seconds: args.expires.as_secs(), group: args.group.clone(), replaces };
-    let code = create(&client, &profile, server, root, &token).await.tried(tried)?.to_string();
+    let code = create(&client, &profile, servers.clone(), root, &token).await.tried(tried)?.to_string();
     let NewToken { uses, expires_seconds, group, replaces } = token;
     args.json.answer(&Created { code, uses, expires_seconds, group, replaces }, |created| created.code.clone())?;
-    if server.ip().is_loopback() {
+    if servers.iter().all(|server| server.as_socket().is_some_and(|socket| socket.ip().is_loopback())) {
         say("this code works on this computer only, because its server address is a loopback address (see --server)");
     }
     Ok(Exit::Success)
@@ -128,7 +131,7 @@ pub(crate) fn root(profile: &Profile) -> Result<Digest, Failure> {
 pub(crate) async fn create(
     client: &Client,
     profile: &Profile,
-    server: SocketAddr,
+    servers: Vec<Address>,
     root: Digest,
     token: &NewToken,
 ) -> Result<JoinCode, ClientError> {
@@ -137,7 +140,7 @@ pub(crate) async fn create(
     let secret = secret.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
     let secret =
         secret.ok_or_else(|| ClientError::Unreadable("a join secret must have 32 hexadecimal digits".into()))?;
-    Ok(JoinCode { server, ca: profile.ca, root, secret })
+    Ok(JoinCode { servers, ca: profile.ca, root, secret })
 }
 
 #[cfg(test)]
@@ -153,15 +156,19 @@ mod tests {
         assert_eq!((args.uses, args.expires.as_secs(), args.group), (1, 604_800, None));
         let args: CreateArgs = parse("--replaces till-3").unwrap();
         assert_eq!((args.uses, args.replaces.as_deref()), (1, Some("till-3")));
-        for wrong in ["--uses 0", "--uses 2 --replaces till-3", "--expires 7", "--server here"] {
+        for wrong in ["--uses 0", "--uses 2 --replaces till-3", "--expires 7", "--server here", "--server 10.0.0.1"] {
             assert!(parse::<CreateArgs>(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn without_a_root_the_next_step_is_named() {
-        let profile =
-            Profile { server: "127.0.0.1:1".parse().unwrap(), ca: Digest([0; 32]), token: String::new(), root: None };
+        let profile = Profile {
+            servers: vec!["127.0.0.1:1".parse().unwrap()],
+            ca: Digest([0; 32]),
+            token: String::new(),
+            root: None,
+        };
         let failure = root(&profile).unwrap_err();
         assert!(failure.next.contains("banyan keys init"), "{failure}");
         assert_eq!(root(&Profile { root: Some(Digest([1; 32])), ..profile }).unwrap(), Digest([1; 32]));

@@ -9,7 +9,7 @@ use crate::{
     system,
 };
 use agent_core::state::{Enrolment, State, StateError};
-use banyan_proto::{UnixSeconds, local::Status};
+use banyan_proto::{Address, UnixSeconds, local::Status};
 use std::{path::Path, time::Duration};
 
 /// Timeout for connecting.
@@ -83,7 +83,8 @@ async fn running(data: &Path) -> Vec<Check> {
 
 /// Evaluates the status of a running agent.
 fn told(status: &Status, now: UnixSeconds) -> Vec<Check> {
-    let enrolment = format!("machine {} ({}), server at {}", status.machine, status.label, status.server);
+    let enrolment =
+        format!("machine {} ({}), server at {}", status.machine, status.label, Address::list(&status.servers));
     let way = match (&status.trouble, status.heard) {
         (Some(trouble), _) => Check::bad(AFTER_FOLDER[1], trouble.to_string(), trouble.reason.for_admin().advice),
         (None, Some(at)) => {
@@ -101,7 +102,7 @@ fn told(status: &Status, now: UnixSeconds) -> Vec<Check> {
         }
         (None, None) => Check::bad(
             AFTER_FOLDER[1],
-            format!("no response from {} since the agent was started", status.server),
+            format!("no response from {} since the agent was started", Address::list(&status.servers)),
             "check the network and the firewall between agent and server",
         ),
     };
@@ -135,8 +136,12 @@ fn key(data: &Path) -> Check {
 }
 
 async fn enrolled(enrolment: &Enrolment) -> Vec<Check> {
-    let server = enrolment.server_address;
-    let way = match tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect(server)).await {
+    let server = Address::list(&enrolment.server_addresses);
+    let connect = async {
+        let sockets = banyan_wire::lookup::lookup(&enrolment.server_addresses).await?;
+        tokio::net::TcpStream::connect(&*sockets).await
+    };
+    let way = match tokio::time::timeout(CONNECT, connect).await {
         Ok(Ok(_)) => Check::good(AFTER_FOLDER[1], format!("{server} accepts connections")),
         Ok(Err(error)) => Check::bad(
             AFTER_FOLDER[1],
@@ -185,7 +190,7 @@ mod tests {
         let status = |heard: Option<u64>| Status {
             machine: MachineId([1; 16]),
             label: "desk".into(),
-            server: "127.0.0.1:1".parse().unwrap(),
+            servers: vec!["127.0.0.1:1".parse().unwrap()],
             heard: heard.map(UnixSeconds),
             trouble: None,
             certificate_until: None,
@@ -217,7 +222,7 @@ mod tests {
             certificate: String::new(),
             ca: String::new(),
             server: MachineId([2; 16]),
-            server_address: nobody,
+            server_addresses: vec![nobody.into()],
             keys: KeyRing::default(),
             epoch: 1,
         };

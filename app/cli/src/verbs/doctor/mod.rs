@@ -125,7 +125,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.toml");
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let profile = Profile { server, ca: Digest([1; 32]), token: "t".into(), root: None };
+        let profile = Profile { servers: vec![server.into()], ca: Digest([1; 32]), token: "t".into(), root: None };
         crate::profile::save(&path, &profile).unwrap();
         let checks = server::check(&ProfileArg { profile: Some(path) }).await;
         let of = |what: &str| checks.iter().find(|check| check.what == what).unwrap().verdict;

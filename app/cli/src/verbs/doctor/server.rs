@@ -9,7 +9,7 @@ use crate::{
     verbs::expiry,
 };
 use banyan_proto::{
-    Digest, UnixSeconds,
+    Address, Digest, UnixSeconds,
     admin::{CurrentTargets, Info, Profile},
 };
 
@@ -38,7 +38,9 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
             format!("others can read {}, which contains the admin token", path.display()),
             format!("run `chmod 600 {}`", path.display()),
         ),
-        Ok(true) | Err(_) => Check::good("profile", format!("{}, server {}", path.display(), profile.server)),
+        Ok(true) | Err(_) => {
+            Check::good("profile", format!("{}, server {}", path.display(), Address::list(&profile.servers)))
+        }
     }];
     let client = match Client::new(&profile) {
         Ok(client) => client,
@@ -69,7 +71,7 @@ fn failed(check: Check, others: &[&'static str], because: &str) -> Vec<Check> {
 
 /// Evaluates the first answer, or its absence: server, CA, token and clocks.
 fn of_answer(profile: &Profile, answer: Result<(Info, Option<i64>), ClientError>, now: UnixSeconds) -> Vec<Check> {
-    let server = format!("responding at {}", profile.server);
+    let server = format!("responding at {}", Address::list(&profile.servers));
     let ca = || Check::good("ca", "matches the profile");
     match answer {
         Ok((info, clock)) => vec![
@@ -172,7 +174,7 @@ mod tests {
     use crate::verbs::doctor::Verdict;
 
     fn profile(root: Option<Digest>) -> Profile {
-        Profile { server: "127.0.0.1:1".parse().unwrap(), ca: Digest([0; 32]), token: String::new(), root }
+        Profile { servers: vec!["127.0.0.1:1".parse().unwrap()], ca: Digest([0; 32]), token: String::new(), root }
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl<T: Document + PartialEq + Debug> Kind<T> {
                 ensure(signed.fingerprint() == self.signed.fingerprint(), "a modified envelope is accepted")?;
             }
             // Documents of the other kinds in the corpus fail at the signature, because the signature covers the kind.
-            Err(SignatureError::Unreadable(_)) => return Err("a forged signature is accepted".into()),
+            Err(SignatureError::NotUnderstood(_)) => return Err("a forged signature is accepted".into()),
             Err(SignatureError::UnknownKey(_) | SignatureError::WrongSignature) => {}
         }
         Ok(true)

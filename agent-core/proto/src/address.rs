@@ -1,0 +1,153 @@
+//! Where a machine or a server can be reached: a host name or an IP address, and a port.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+/// Longest host name (bytes), as in DNS (RFC 1035).
+const NAME_BYTES: usize = 253;
+/// Longest part of a host name between two dots (bytes).
+const LABEL_BYTES: usize = 63;
+
+/// A host and a port, written `server.example.org:7700`, `10.0.0.5:7700` or `[2001:db8::5]:7700`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Address {
+    host: Host,
+    port: u16,
+}
+
+/// The host part of an [`Address`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Host {
+    /// An IP address. It needs no look-up.
+    Ip(IpAddr),
+    /// A host name in lower case, without a final dot.
+    Name(String),
+}
+
+/// A text that is not an address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not an address: {why}")]
+pub struct AddressError {
+    /// The text (its first 80 characters).
+    text: String,
+    why: &'static str,
+}
+
+impl Address {
+    /// Returns the host.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+    /// Returns the port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+    /// Returns the socket address, unless the host is a name.
+    #[must_use]
+    pub fn as_socket(&self) -> Option<SocketAddr> {
+        match self.host {
+            Host::Ip(ip) => Some(SocketAddr::new(ip, self.port)),
+            Host::Name(_) => None,
+        }
+    }
+    /// Returns the socket addresses of a list, leaving out host names.
+    pub fn sockets(addresses: &[Self]) -> impl Iterator<Item = SocketAddr> + '_ {
+        addresses.iter().filter_map(Self::as_socket)
+    }
+    /// Returns a list as one text, separated by commas and spaces, for people.
+    #[must_use]
+    pub fn list(addresses: &[Self]) -> String {
+        addresses.iter().map(Self::to_string).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: Host::Ip(address.ip()), port: address.port() }
+    }
+}
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(f),
+            Host::Name(name) => write!(f, "{name}:{}", self.port),
+        }
+    }
+}
+impl From<Address> for String {
+    fn from(address: Address) -> Self {
+        address.to_string()
+    }
+}
+impl TryFrom<String> for Address {
+    type Error = AddressError;
+    fn try_from(text: String) -> Result<Self, AddressError> {
+        text.parse()
+    }
+}
+impl FromStr for Address {
+    type Err = AddressError;
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(address.into());
+        }
+        let bad = |why| AddressError { text: text.chars().take(80).collect(), why };
+        let (name, port) = text.rsplit_once(':').ok_or_else(|| bad("the port is missing (HOST:PORT)"))?;
+        if name.contains(':') {
+            return Err(bad("an IPv6 address needs brackets ([ADDRESS]:PORT)"));
+        }
+        let port = port.parse().map_err(|_| bad("the port is not a number from 0 to 65535"))?;
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        if !is_host_name(&name) {
+            return Err(bad("neither a host name nor an IP address stands before the port"));
+        }
+        Ok(Self { host: Host::Name(name), port })
+    }
+}
+
+/// Returns whether a text is a host name (RFC 1123) that cannot be mistaken for an IPv4 address.
+fn is_host_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=LABEL_BYTES).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let last_is_number = || name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    (1..=NAME_BYTES).contains(&name.len()) && name.split('.').all(label) && !last_is_number()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_round_trip() {
+        for text in ["10.0.0.5:7700", "[2001:db8::5]:7700", "server.example.org:7700", "localhost:1", "a-b_c.d:65535"] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!(address.to_string(), text);
+            assert_eq!(address.as_socket().is_some(), text.parse::<SocketAddr>().is_ok());
+            let json = serde_json::to_string(&address).unwrap();
+            assert_eq!(serde_json::from_str::<Address>(&json).unwrap(), address);
+        }
+        assert_eq!("Server.Example.ORG.:1".parse::<Address>().unwrap().to_string(), "server.example.org:1");
+    }
+
+    #[test]
+    fn other_texts_are_refused_with_what_is_wrong() {
+        let why = |text: &str| text.parse::<Address>().unwrap_err().to_string();
+        assert!(why("server").contains("port is missing"));
+        assert!(why("::1:7700").contains("brackets"));
+        assert!(why("server:70000").contains("not a number"));
+        for text in ["", ":1", "10.0.0:1", "10.0.0.300:1", "-a:1", "a..b:1", "a b:1", "http://a:1", &"a.".repeat(200)] {
+            assert!(text.parse::<Address>().is_err(), "{text:?}");
+        }
+    }
+}
