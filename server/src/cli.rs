@@ -1,7 +1,7 @@
 //! The server's command line: `banyan-server`, and `banyan server`.
 
 use crate::{
-    restored::{Raised, raise_epoch},
+    restore::{Raised, raise_epoch},
     start::{Settings, StartError, start},
 };
 use std::{net::SocketAddr, path::PathBuf};

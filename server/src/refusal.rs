@@ -1,6 +1,6 @@
 //! The server's error response: an HTTP status, a reason from the closed table and an explanation.
 
-use crate::{ca::CaError, repository::RepositoryError, store::StoreError};
+use crate::{identity::ca::CaError, publishing::repository::RepositoryError, store::StoreError};
 use axum::{
     Json,
     http::StatusCode,

@@ -1,24 +1,20 @@
 //! Starts and stops the server: opens the data folder, binds the port and runs the background tasks.
 
 use crate::{
-    accept, api,
-    artifacts::Artifacts,
-    book::Book,
-    ca::{Authority, CaError},
-    desk::Desk,
-    doors::Doors,
-    files,
-    for_one::Asked,
-    live::Live,
-    news::News,
-    nms::{Nms, SOFTWARE},
-    policies::Laid,
+    api,
+    deployments::{active_orders::Book, on_demand::Asked, policies::Laid},
+    identity::{
+        ca::{Authority, CaError},
+        registry::Registry,
+        secrets::{Secrets, SecretsError},
+    },
+    net::{accept, connections::Live, tls_configuration::Doors, wake_ups::News},
+    private_files,
+    publishing::{artifacts::Artifacts, repository::RepositoryError, repository_cache::Desk},
     refusal::Refusal,
-    registry::Registry,
-    repository::RepositoryError,
-    secrets::{Secrets, SecretsError},
+    server::{Nms, SOFTWARE},
     store::{Counter, Machines as _, Policies as _, Sqlite, StoreError},
-    swarm::Swarm,
+    swarm_host::Swarm,
 };
 use banyan_proto::{MachineId, ServerEpoch, UnixSeconds, admin::Profile};
 use banyan_swarm::Config;
@@ -147,8 +143,8 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         let path = path.to_owned();
         move |source| StartError::Folder { path, source }
     };
-    files::private_folder(data).map_err(at(data))?;
-    files::private_folder(&keys).map_err(at(&keys))?;
+    private_files::private_folder(data).map_err(at(data))?;
+    private_files::private_folder(&keys).map_err(at(&keys))?;
     let lock = lock(data)?;
     let store = Sqlite::open(&data.join("server.sqlite")).await?;
     let facts = store.facts().await?;
@@ -264,6 +260,7 @@ fn write_profile(data: &Path, server: SocketAddr, nms: &Nms) -> Result<PathBuf, 
     };
     let profile = Profile { server, ca: nms.authority.pin(), token: nms.secrets.admin_token().to_owned(), root };
     let text = toml::to_string(&profile).map_err(|error| wrong(error.to_string()))?;
-    files::write_private(&path, text.as_bytes()).map_err(|source| StartError::Folder { path: path.clone(), source })?;
+    private_files::write_private(&path, text.as_bytes())
+        .map_err(|source| StartError::Folder { path: path.clone(), source })?;
     Ok(path)
 }

@@ -2,10 +2,10 @@
 
 use super::extract::{Admin, Named, Sent};
 use crate::{
-    enrol::check_text,
-    nms::{Nms, SOFTWARE},
+    identity::enrolment::check_text,
+    publishing::repository::ReleaseSummary,
     refusal::Refusal,
-    repository::ReleaseSummary,
+    server::{Nms, SOFTWARE},
     store::TokenRow,
 };
 use axum::{
@@ -75,7 +75,7 @@ async fn register_root(State(nms): Server, _: Admin, Sent(request): Sent<Registe
 }
 
 async fn targets(State(nms): Server, _: Admin) -> Answer<CurrentTargets> {
-    let current = |repository: &mut crate::repository::Repository| {
+    let current = |repository: &mut crate::publishing::repository::Repository| {
         let (root, targets) = (repository.newest_root().map(str::to_owned), repository.targets().map(str::to_owned));
         Ok(root.map(|root| CurrentTargets { root, targets, roots: repository.roots().to_vec() }))
     };
@@ -86,8 +86,9 @@ async fn targets(State(nms): Server, _: Admin) -> Answer<CurrentTargets> {
 
 /// Replaces the publishers' list: with a later expiry, or with releases withdrawn.
 async fn replace_targets(State(nms): Server, _: Admin, Sent(request): Sent<ReplaceTargets>) -> Answer<Replaced> {
-    let replace =
-        move |repository: &mut crate::repository::Repository| repository.replace_list(&request.targets, Nms::now());
+    let replace = move |repository: &mut crate::publishing::repository::Repository| {
+        repository.replace_list(&request.targets, Nms::now())
+    };
     let withdrawn = nms.desk.with(replace).await?;
     info!(?withdrawn, "publishers' list replaced");
     let stopped = nms.publishers_changed().await?;
@@ -139,7 +140,9 @@ async fn publish(State(nms): Server, _: Admin, Sent(release): Sent<Publish>) -> 
     let Publish { targets, manifest } = release;
     let check = {
         let (targets, manifest) = (targets.clone(), manifest.clone());
-        move |repository: &mut crate::repository::Repository| repository.examine(&targets, &manifest, Nms::now())
+        move |repository: &mut crate::publishing::repository::Repository| {
+            repository.examine(&targets, &manifest, Nms::now())
+        }
     };
     let parsed: Manifest = nms.desk.with(check).await?;
     let name = format!("{} {}", parsed.package, parsed.version);

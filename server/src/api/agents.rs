@@ -1,7 +1,7 @@
 //! The machines' API (`/v1`).
 
 use super::extract::{Anyone, Machine, Named, Renewing, Sent};
-use crate::{nms::Nms, refusal::Refusal};
+use crate::{refusal::Refusal, server::Nms};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},

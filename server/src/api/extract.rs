@@ -1,6 +1,6 @@
 //! Request extractors: the authenticated caller and the body. Rejections are [`Refusal`]s, like all other errors.
 
-use crate::{accept::Peer, nms::Nms, refusal::Refusal};
+use crate::{net::accept::Peer, refusal::Refusal, server::Nms};
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Request},

@@ -4,7 +4,7 @@ mod admin;
 mod agents;
 mod extract;
 
-use crate::{nms::Nms, refusal::Refusal};
+use crate::{refusal::Refusal, server::Nms};
 use axum::Router;
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use super::{
     AddresseeRow, Arrived, Changed, Progress, Stored,
     sqlite::{Columns, Sqlite, json, signed, word},
 };
-use crate::progress::{Fact, apply};
+use crate::machines::progress::{Fact, apply};
 use async_trait::async_trait;
 use banyan_proto::{
     MachineId, OrderId, Reason, Receipt, Signed, UnixSeconds,

@@ -1,0 +1,10 @@
+//! Orders: which machines install which release, and who sends it to whom.
+
+pub(crate) mod active_orders;
+pub(crate) mod catalogue;
+pub(crate) mod deploy;
+pub(crate) mod on_demand;
+pub(crate) mod planner;
+pub(crate) mod policies;
+pub(crate) mod sideload;
+pub(crate) mod tree;

@@ -1,0 +1,102 @@
+//! Enrolment and certificate renewal for machines (rules I2, I3, I7).
+
+use crate::{
+    identity::registry::reachable,
+    refusal::Refusal,
+    server::Nms,
+    store::{CertificateRow, Enrolled, MachineRow},
+};
+use axum::http::StatusCode;
+use banyan_proto::{
+    Digest, MachineId, Reason,
+    api::{EnrolReply, EnrolRequest, RenewReply, RenewRequest},
+    limits,
+};
+use data_encoding::HEXLOWER;
+use std::net::IpAddr;
+use tracing::{error, info};
+
+/// Rejects a text that is empty, too long for a table or log line, or contains control characters.
+pub(crate) fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
+    if text.is_empty() || text.len() > limits::LABEL_BYTES || text.chars().any(char::is_control) {
+        let most = limits::LABEL_BYTES;
+        return Err(Refusal::bad(format!("the {what} must be 1 to {most} bytes long, without control characters")));
+    }
+    Ok(())
+}
+
+impl Nms {
+    /// Creates a new identity for a machine that presents a join secret. A label that is already in use does not affect
+    /// the machine that has it: identities are never looked up by label.
+    pub(crate) async fn enrol(&self, request: EnrolRequest, from: IpAddr) -> Result<EnrolReply, Refusal> {
+        let Some(root) = self.desk.shown().first_root else {
+            let detail = "no machine can enrol until a root of trust is registered; run `banyan keys init` first";
+            return Err(Refusal::conflict(Reason::NoRoot, detail));
+        };
+        check_text("label", &request.label)?;
+        check_text("platform", &request.platform)?;
+        check_text("software", &request.software)?;
+        let refused = |detail| Refusal::new(StatusCode::FORBIDDEN, Reason::JoinRefused, detail);
+        let secret = HEXLOWER
+            .decode(request.secret.as_bytes())
+            .ok()
+            .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
+            .ok_or_else(|| refused("the join code's secret is malformed"))?;
+        let now = Self::now();
+        let machine = MachineId::random();
+        let issued = self.authority.machine(&request.csr, machine, now)?;
+        let mut row = MachineRow {
+            id: machine,
+            label: request.label,
+            group: None,
+            platform: request.platform,
+            software: request.software,
+            addresses: reachable(&request.addresses, from),
+            enrolled: now,
+            seen: now,
+            revoked: None,
+            aside: None,
+            replaced_by: None,
+        };
+        let certificate = CertificateRow { serial: issued.serial, machine, issued: now, expires: issued.expires };
+        let retired = match self.store.enrol(Digest::of(&secret), &row, &certificate).await? {
+            Enrolled::Done { group, retired } => {
+                row.group = group;
+                retired
+            }
+            Enrolled::Unknown => return Err(refused("this join code is unknown here; it may be for another server")),
+            Enrolled::UsedUp => return Err(refused("the join code has been used by as many machines as it allows")),
+            Enrolled::Expired => return Err(refused("the join code has expired")),
+        };
+        info!(%machine, label = row.label, "machine enrolled");
+        self.registry.add(row, &self.secrets.orders);
+        if let Some(old) = retired {
+            info!(machine = %old, %machine, "machine retired: replaced by a new identity");
+            // The new machine stays enrolled even if this fails: its secret is used up.
+            if let Err(refusal) = self.shut_out(old, Some(machine)).await {
+                error!(machine = %old, "failed to put a retired machine on the revocation list: {refusal}");
+            }
+        }
+        Ok(EnrolReply {
+            machine,
+            certificate: issued.pem,
+            ca: self.authority.pem().to_owned(),
+            server: self.id,
+            keys: self.secrets.ring(),
+            epoch: self.epoch,
+            root: root.to_string(),
+        })
+    }
+
+    /// Issues a new certificate for a machine that authenticates with its last one, expired or not (rules I7, I8).
+    pub(crate) async fn renew(&self, machine: MachineId, request: &RenewRequest) -> Result<RenewReply, Refusal> {
+        let now = Self::now();
+        let issued = self.authority.machine(&request.csr, machine, now)?;
+        let row = CertificateRow { serial: issued.serial, machine, issued: now, expires: issued.expires };
+        if !self.store.add_certificate(&row).await? {
+            return Err(Refusal::forbidden(Reason::Revoked, "this machine has been revoked"));
+        }
+        info!(%machine, "certificate renewed");
+        Ok(RenewReply { certificate: issued.pem })
+    }
+}

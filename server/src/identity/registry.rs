@@ -1,0 +1,238 @@
+//! The machine registry, in memory: answers lookups for offers, plans and check-ins. The store persists it.
+
+use crate::{
+    identity::clone_detection::{Boots, Heard},
+    store::MachineRow,
+};
+use banyan_proto::{AddressHint, MachineId, Reason, Signed, SigningKey, UnixSeconds, limits};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+/// Longest time between writes of a machine's row (seconds), so that "last seen" is roughly right after a restart.
+const SEEN_EVERY: u64 = 60;
+
+struct Known {
+    row: MachineRow,
+    hint: Signed<AddressHint>,
+    boots: Boots,
+    stored: UnixSeconds,
+}
+
+/// What a check-in changed.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Seen {
+    /// The row to store, if something changed or the last write was long ago.
+    pub(crate) store: Option<MachineRow>,
+    /// What the check-in shows about the starts of the machine's agent.
+    pub(crate) heard: Heard,
+}
+
+/// All machines by identifier, and the server itself as a source.
+pub(crate) struct Registry {
+    machines: RwLock<HashMap<MachineId, Known>>,
+    server: Signed<AddressHint>,
+    server_id: MachineId,
+}
+
+fn hint(key: &SigningKey, machine: MachineId, addresses: &[SocketAddr], issued: UnixSeconds) -> Signed<AddressHint> {
+    key.sign(&AddressHint { machine, addresses: addresses.to_vec(), issued })
+}
+
+impl Registry {
+    pub(crate) fn new(
+        rows: Vec<MachineRow>,
+        server: (MachineId, SocketAddr),
+        key: &SigningKey,
+        now: UnixSeconds,
+    ) -> Self {
+        let known = |row: MachineRow| {
+            let hint = hint(key, row.id, &row.addresses, now);
+            (row.id, Known { hint, boots: Boots::default(), stored: row.seen, row })
+        };
+        Self {
+            machines: RwLock::new(rows.into_iter().map(known).collect()),
+            server: hint(key, server.0, &[server.1], now),
+            server_id: server.0,
+        }
+    }
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<MachineId, Known>> {
+        self.machines.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<MachineId, Known>> {
+        self.machines.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+    pub(crate) fn add(&self, row: MachineRow, key: &SigningKey) {
+        let hint = hint(key, row.id, &row.addresses, row.seen);
+        self.write().insert(row.id, Known { hint, boots: Boots::default(), stored: row.seen, row });
+    }
+    pub(crate) fn get(&self, id: MachineId) -> Option<MachineRow> {
+        self.read().get(&id).map(|known| known.row.clone())
+    }
+    /// Returns all machines, oldest first.
+    pub(crate) fn all(&self) -> Vec<MachineRow> {
+        let mut all: Vec<MachineRow> = self.read().values().map(|known| known.row.clone()).collect();
+        all.sort_by_key(|row| (row.enrolled, row.id));
+        all
+    }
+    /// Returns whether this machine is registered and not revoked.
+    pub(crate) fn is_trusted(&self, id: MachineId) -> bool {
+        self.read().get(&id).is_some_and(|known| known.row.revoked.is_none())
+    }
+    /// Returns why this machine is excluded, or `None` if it is not. An unknown machine is excluded.
+    pub(crate) fn out(&self, id: MachineId) -> Option<Reason> {
+        self.read().get(&id).map_or(Some(Reason::NotAllowed), |known| known.row.out())
+    }
+    /// Quarantines a machine, or readmits it with `None`, and forgets its agent's starts. Returns whether anything
+    /// changed.
+    pub(crate) fn set_aside(&self, id: MachineId, reason: Option<Reason>) -> bool {
+        let mut machines = self.write();
+        let Some(known) = machines.get_mut(&id).filter(|known| known.row.aside != reason) else { return false };
+        known.row.aside = reason;
+        known.boots = Boots::default();
+        true
+    }
+    /// Returns whether this start of the machine's agent must prove that it is running.
+    pub(crate) fn is_in_question(&self, id: MachineId, boot: u64) -> bool {
+        self.read().get(&id).is_some_and(|known| known.boots.is_in_question(boot))
+    }
+    /// Records an answer to this start of the machine's agent. Returns the answer's number.
+    pub(crate) fn answer(&self, id: MachineId, boot: u64) -> u64 {
+        self.write().get_mut(&id).map_or(0, |known| known.boots.answer(boot))
+    }
+    /// Updates when the machine was last seen.
+    pub(crate) fn touch(&self, id: MachineId, now: UnixSeconds) {
+        if let Some(known) = self.write().get_mut(&id) {
+            known.row.seen = now;
+        }
+    }
+    pub(crate) fn revoke(&self, id: MachineId, replaced_by: Option<MachineId>, now: UnixSeconds) {
+        if let Some(known) = self.write().get_mut(&id) {
+            known.row.revoked.get_or_insert(now);
+            known.row.replaced_by = known.row.replaced_by.or(replaced_by);
+        }
+    }
+    /// Finds machines by identifier, else by label (which several may share). Returns revoked ones only if no other
+    /// machine has the label.
+    pub(crate) fn named(&self, text: &str) -> Vec<MachineRow> {
+        if let Some(row) = text.parse().ok().and_then(|id| self.get(id)) {
+            return vec![row];
+        }
+        let of_label: Vec<MachineRow> = self.all().into_iter().filter(|row| row.label == text).collect();
+        let trusted: Vec<MachineRow> = of_label.iter().filter(|row| row.revoked.is_none()).cloned().collect();
+        if trusted.is_empty() { of_label } else { trusted }
+    }
+    pub(crate) fn addresses(&self, id: MachineId) -> Vec<SocketAddr> {
+        self.read().get(&id).map(|known| known.row.addresses.clone()).unwrap_or_default()
+    }
+    /// Returns the signed address hints for these machines, where they exist.
+    pub(crate) fn hints(&self, ids: impl Iterator<Item = MachineId>) -> Vec<Signed<AddressHint>> {
+        let machines = self.read();
+        let hint = |id| {
+            if id == self.server_id {
+                return Some(self.server.clone());
+            }
+            machines.get(&id).filter(|known| !known.row.addresses.is_empty()).map(|known| known.hint.clone())
+        };
+        ids.filter_map(hint).collect()
+    }
+    /// Records what a machine reports about itself. `boot` is the start of its agent and the number of the last answer
+    /// that this start received. Returns `None` for a machine that is unknown or revoked.
+    pub(crate) fn check_in(&self, said: MachineRow, boot: (u64, u64), key: &SigningKey) -> Option<Seen> {
+        let mut machines = self.write();
+        let known = machines.get_mut(&said.id).filter(|known| known.row.revoked.is_none())?;
+        let heard = known.boots.heard(boot.0, boot.1);
+        let row = &mut known.row;
+        if row.addresses != said.addresses {
+            known.hint = hint(key, said.id, &said.addresses, said.seen);
+        }
+        let changed = (&row.label, &row.software, &row.addresses) != (&said.label, &said.software, &said.addresses);
+        (row.label, row.software, row.addresses) = (said.label, said.software, said.addresses);
+        row.seen = said.seen;
+        let store = changed || row.seen.0 >= known.stored.0 + SEEN_EVERY;
+        if store {
+            known.stored = row.seen;
+        }
+        Some(Seen { store: store.then(|| row.clone()), heard })
+    }
+}
+
+/// Returns the addresses where others can reach a machine that reports `said` and connects from `from`.
+///
+/// The machine knows its port and its interfaces; the connection shows what others see. An unspecified address is
+/// filled in from the connection. A loopback address is left out unless the machine runs on the server's own host.
+pub(crate) fn reachable(said: &[SocketAddr], from: IpAddr) -> Vec<SocketAddr> {
+    let from = from.to_canonical();
+    let mut found: Vec<SocketAddr> = Vec::new();
+    let mut add = |address: SocketAddr| {
+        let ip = address.ip();
+        let here = ip.is_loopback() && !from.is_loopback();
+        if address.port() != 0 && !ip.is_multicast() && !here && !found.contains(&address) {
+            found.push(address);
+        }
+    };
+    for address in said.iter().take(4 * limits::ADDRESSES_PER_MACHINE) {
+        let ip = if address.ip().is_unspecified() { from } else { address.ip().to_canonical() };
+        add(SocketAddr::new(ip, address.port()));
+    }
+    found.truncate(limits::ADDRESSES_PER_MACHINE);
+    // The connection's address works across network address translation, where the machine's own addresses do not.
+    if let Some(port) = said.first().map(SocketAddr::port)
+        && !from.is_loopback()
+        && port != 0
+        && !found.iter().any(|address| address.ip() == from)
+    {
+        found.truncate(limits::ADDRESSES_PER_MACHINE - 1);
+        found.push(SocketAddr::new(from, port));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(label: &str, seen: u64) -> MachineRow {
+        MachineRow {
+            id: MachineId([1; 16]),
+            label: label.into(),
+            group: None,
+            platform: "linux-x86_64".into(),
+            software: "t".into(),
+            addresses: vec![],
+            enrolled: UnixSeconds(1),
+            seen: UnixSeconds(seen),
+            revoked: None,
+            aside: None,
+            replaced_by: None,
+        }
+    }
+
+    #[test]
+    fn what_a_machine_says_is_kept_until_it_is_revoked() {
+        let (key, _) = SigningKey::generate();
+        let server = (MachineId([9; 16]), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let registry = Registry::new(vec![row("a", 1)], server, &key, UnixSeconds(1));
+        let seen = registry.check_in(row("b", 6), (7, 0), &key).unwrap();
+        assert_eq!((seen.store.map(|row| row.label), seen.heard), (Some("b".to_owned()), Heard::First));
+        assert_eq!(registry.check_in(row("b", 7), (7, 0), &key), Some(Seen { store: None, heard: Heard::Again }));
+        registry.revoke(MachineId([1; 16]), None, UnixSeconds(7));
+        assert_eq!(registry.check_in(row("b", 8), (7, 0), &key), None);
+    }
+
+    #[test]
+    fn addresses_are_completed_from_the_connection_and_never_lead_into_the_dialler_itself() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(reachable(&[at("127.0.0.1:7")], ip("127.0.0.1")), [at("127.0.0.1:7")]);
+        assert_eq!(reachable(&[at("127.0.0.1:7"), at("10.0.0.5:7")], ip("10.0.0.5")), [at("10.0.0.5:7")]);
+        assert_eq!(reachable(&[at("0.0.0.0:7")], ip("::ffff:10.0.0.5")), [at("10.0.0.5:7")]);
+        assert_eq!(reachable(&[at("192.168.1.5:7")], ip("203.0.113.9")), [at("192.168.1.5:7"), at("203.0.113.9:7")]);
+        assert_eq!(reachable(&[at("10.0.0.5:0"), at("224.0.0.1:5")], ip("127.0.0.1")), []);
+        let many: Vec<SocketAddr> = (1..100).map(|n| SocketAddr::from(([10, 0, 0, n], 7))).collect();
+        let kept = reachable(&many, ip("203.0.113.9"));
+        assert_eq!((kept.len(), kept.last()), (limits::ADDRESSES_PER_MACHINE, Some(&at("203.0.113.9:7"))));
+    }
+}

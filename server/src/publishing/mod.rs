@@ -1,0 +1,6 @@
+//! What publishers signed, and its files.
+
+pub(crate) mod artifacts;
+pub mod repository;
+pub(crate) mod repository_cache;
+pub(crate) mod withdrawal;

@@ -1,0 +1,97 @@
+//! The repository cache: runs repository changes on blocking threads, one at a time, and keeps what offers and install
+//! permits need in memory, so that the server never waits for the disk.
+
+use crate::{
+    publishing::repository::{ReleaseSummary, Repository, RepositoryError},
+    refusal::Refusal,
+};
+use banyan_proto::{Digest, UnixSeconds, api::PublisherVersions, limits, peer::Metadata};
+use banyan_trust::Versions;
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+/// A snapshot of the repository's current state.
+#[derive(Clone, Default)]
+pub(crate) struct Shown {
+    pub(crate) metadata: Option<Arc<Metadata>>,
+    pub(crate) versions: Option<Versions>,
+    pub(crate) releases: Arc<Vec<ReleaseSummary>>,
+    /// The first root of trust. Join codes contain its hash.
+    pub(crate) first_root: Option<Arc<str>>,
+    /// All roots, starting with the first.
+    pub(crate) roots: Arc<[String]>,
+    /// Target names of withdrawn releases.
+    pub(crate) withdrawn: Arc<BTreeSet<String>>,
+    /// The newest root's version, and that of the last list that withdrew a release. Every machine should have seen
+    /// both.
+    pub(crate) publishers: PublisherVersions,
+    /// When the first of the publishers' signatures expires.
+    pub(crate) publishers_expire: Option<UnixSeconds>,
+}
+
+/// The repository and the snapshot of its current state.
+pub(crate) struct Desk {
+    repository: Arc<Mutex<Repository>>,
+    shown: Arc<RwLock<Shown>>,
+}
+
+fn show(repository: &Repository) -> Shown {
+    let (withdrawn, last_withdrawal) = repository.withdrawn();
+    Shown {
+        metadata: repository.current(),
+        versions: repository.versions(),
+        releases: Arc::new(repository.releases().into_iter().cloned().collect()),
+        first_root: repository.first_root().map(Arc::from),
+        roots: repository.roots().into(),
+        withdrawn: Arc::new(withdrawn),
+        publishers: PublisherVersions { root: repository.roots().len() as u64, targets: last_withdrawal },
+        publishers_expire: repository.publisher_expires(),
+    }
+}
+
+impl Desk {
+    /// Opens the repository's folder. Blocks.
+    pub(crate) fn open(folder: &Path, now: UnixSeconds) -> Result<Self, RepositoryError> {
+        let repository = Repository::open(folder, now)?;
+        let shown = Arc::new(RwLock::new(show(&repository)));
+        Ok(Self { repository: Arc::new(Mutex::new(repository)), shown })
+    }
+    /// Returns the current snapshot.
+    pub(crate) fn shown(&self) -> Shown {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    /// Returns whether the publishers still list this manifest.
+    pub(crate) fn lists(&self, manifest: Digest) -> bool {
+        self.shown().releases.iter().any(|release| release.manifest == manifest)
+    }
+    /// Returns whether the publishers have withdrawn this release.
+    pub(crate) fn has_withdrawn(&self, package: &str, sequence: u64) -> bool {
+        self.shown().withdrawn.contains(&format!("{package}/{sequence}.json"))
+    }
+    /// Returns the roots that follow this version, at most [`limits::ROOTS`], which a machine can follow in one step.
+    pub(crate) fn roots_after(&self, version: u64) -> Vec<String> {
+        let roots = self.shown().roots;
+        let after = usize::try_from(version).unwrap_or(usize::MAX).min(roots.len());
+        roots[after..].iter().take(limits::ROOTS).cloned().collect()
+    }
+    /// Runs `work` on the repository on a blocking thread, then updates the snapshot.
+    pub(crate) async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Repository) -> Result<T, RepositoryError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (repository, shown) = (Arc::clone(&self.repository), Arc::clone(&self.shown));
+        let work = move || {
+            let mut repository = repository.lock().unwrap_or_else(PoisonError::into_inner);
+            let done = work(&mut repository);
+            *shown.write().unwrap_or_else(PoisonError::into_inner) = show(&repository);
+            done
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => Ok(done?),
+            Err(error) => Err(Refusal::internal(&error)),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The server's state, shared by all modules. Each module implements its own subject on it.
+
+use crate::{
+    deployments::{active_orders::Book, on_demand::Asked, policies::Laid},
+    identity::{ca::Authority, registry::Registry, secrets::Secrets},
+    net::{connections::Live, tls_configuration::Doors, wake_ups::News},
+    publishing::{artifacts::Artifacts, repository_cache::Desk},
+    store::{Store, Suspicion},
+};
+use banyan_proto::{MachineId, OrderId, Reason, ServerEpoch, Signed, UnixSeconds};
+use banyan_wire::node::NodeHandle;
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, warn};
+
+/// Program and version, as shown in greetings and lists.
+pub(crate) const SOFTWARE: &str = concat!("banyan-server ", env!("CARGO_PKG_VERSION"));
+
+/// The server.
+pub(crate) struct Nms {
+    /// The server's identifier: the root of every tree.
+    pub(crate) id: MachineId,
+    pub(crate) epoch: u64,
+    /// The epoch, signed for machines.
+    pub(crate) epoch_said: Signed<ServerEpoch>,
+    /// The folder of the keys.
+    pub(crate) keys: PathBuf,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) authority: Authority,
+    pub(crate) secrets: Secrets,
+    pub(crate) desk: Desk,
+    pub(crate) artifacts: Artifacts,
+    pub(crate) registry: Registry,
+    pub(crate) book: Book,
+    pub(crate) laid: Laid,
+    pub(crate) asked_for_one: Asked,
+    pub(crate) live: Live,
+    pub(crate) news: News,
+    pub(crate) doors: Doors,
+    /// The loop that sends offers and content; set during start.
+    pub(crate) node: OnceLock<NodeHandle>,
+    /// Held while a deployment is accepted, so that order numbers and superseding follow one sequence.
+    pub(crate) deploying: tokio::sync::Mutex<()>,
+    /// Held while a revocation list is signed, so that one is made at a time.
+    pub(crate) revoking: tokio::sync::Mutex<()>,
+    pub(crate) started: Instant,
+    /// Fires when the server must stop.
+    pub(crate) stop: CancellationToken,
+    /// Work in progress that must finish before the server stops.
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Nms {
+    pub(crate) fn now() -> UnixSeconds {
+        UnixSeconds::now()
+    }
+    /// Returns whether the machine is expected to respond: it is connected, or was seen lately and is between two
+    /// connections. In the first minute after a start, "lately" is longer, because machines have not reconnected yet.
+    pub(crate) fn is_reachable(&self, id: MachineId, seen: UnixSeconds) -> bool {
+        let lately = if self.started.elapsed().as_secs() < 60 { 600 } else { 15 };
+        self.live.is_online(id) || Self::now().0 < seen.0 + lately
+    }
+    /// Stores and logs a suspicious event for administrators.
+    pub(crate) async fn suspect(
+        &self,
+        machine: Option<MachineId>,
+        deployment: Option<OrderId>,
+        reason: Reason,
+        detail: String,
+    ) {
+        let name = machine.map(|id| id.to_string()).unwrap_or_default();
+        warn!(machine = name, %reason, detail, "suspicious event");
+        let suspicion = Suspicion { at: Self::now(), machine, deployment, reason, detail };
+        if let Err(error) = self.store.add_suspicion(&suspicion).await {
+            error!("failed to store a suspicious event: {error}");
+        }
+    }
+    /// Does the same in the background, for callers that cannot wait.
+    pub(crate) fn suspect_later(
+        self: &Arc<Self>,
+        machine: Option<MachineId>,
+        deployment: Option<OrderId>,
+        reason: Reason,
+        detail: String,
+    ) {
+        let this = Arc::clone(self);
+        self.tasks.spawn(async move { this.suspect(machine, deployment, reason, detail).await });
+    }
+}
