@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Creates a folder that only its owner can enter.
-pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     #[cfg(unix)]
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
@@ -48,11 +48,11 @@ pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a private file. If it does not exist, writes and returns what `make` returns.
-pub(crate) fn read_or_make(path: &Path, make: impl FnOnce() -> Vec<u8>) -> io::Result<Vec<u8>> {
+/// Reads a private file. If it does not exist, writes and returns what `create` returns.
+pub(crate) fn read_or_create(path: &Path, create: impl FnOnce() -> Vec<u8>) -> io::Result<Vec<u8>> {
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let bytes = make();
+            let bytes = create();
             write_private(path, &bytes)?;
             Ok(bytes)
         }

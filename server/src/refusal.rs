@@ -38,7 +38,7 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, reason, detail)
     }
     /// The requesting machine is excluded: revoked, quarantined or replaced.
-    pub(crate) fn out(reason: Reason) -> Self {
+    pub(crate) fn excluded(reason: Reason) -> Self {
         Self::forbidden(reason, format!("{}; what to do: {}", reason.for_admin().what, reason.for_admin().advice))
     }
     /// An internal error (500). The response gives no details; the log does.

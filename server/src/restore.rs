@@ -2,11 +2,11 @@
 //! lists than the restored server knows. They would refuse what it signs next or, worse, accept what it signed before
 //! as new. A new epoch lets both start over.
 
-pub use crate::store::Raised;
+pub use crate::store::RaisedEpoch;
 
 use crate::{
     start::{StartError, lock},
-    store::{Machines as _, Sqlite},
+    store::{MachineStore as _, Sqlite},
 };
 use banyan_proto::UnixSeconds;
 use std::path::Path;
@@ -15,7 +15,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// Returns an error if the folder has no server's data, the server is running, or the database fails.
-pub async fn raise_epoch(data: &Path) -> Result<Raised, StartError> {
+pub async fn raise_epoch(data: &Path) -> Result<RaisedEpoch, StartError> {
     let database = data.join("server.sqlite");
     // Opening the database would create it.
     if !database.is_file() {
@@ -23,7 +23,7 @@ pub async fn raise_epoch(data: &Path) -> Result<Raised, StartError> {
     }
     let lock = lock(data)?;
     let store = Sqlite::open(&database).await?;
-    store.facts().await?;
+    store.identity().await?;
     let raised = store.raise_epoch(UnixSeconds::now()).await?;
     store.close().await;
     drop(lock);

@@ -1,10 +1,10 @@
 //! The server's state, shared by all modules. Each module implements its own subject on it.
 
 use crate::{
-    deployments::{active_orders::Book, on_demand::Asked, policies::Laid},
+    deployments::{active_orders::ActiveOrders, on_demand::RequestLimiter, policies::PolicyCache},
     identity::{ca::Authority, registry::Registry, secrets::Secrets},
-    net::{connections::Live, tls_configuration::Doors, wake_ups::News},
-    publishing::{artifacts::Artifacts, repository_cache::Desk},
+    net::{connections::Connections, tls_configuration::TlsConfiguration, wake_ups::WakeUps},
+    publishing::{artifacts::ArtifactStore, repository_cache::RepositoryCache},
     store::{Store, Suspicion},
 };
 use banyan_proto::{MachineId, OrderId, Reason, ServerEpoch, Signed, UnixSeconds};
@@ -21,26 +21,26 @@ use tracing::{error, warn};
 pub(crate) const SOFTWARE: &str = concat!("banyan-server ", env!("CARGO_PKG_VERSION"));
 
 /// The server.
-pub(crate) struct Nms {
+pub(crate) struct Server {
     /// The server's identifier: the root of every tree.
     pub(crate) id: MachineId,
     pub(crate) epoch: u64,
     /// The epoch, signed for machines.
-    pub(crate) epoch_said: Signed<ServerEpoch>,
+    pub(crate) signed_epoch: Signed<ServerEpoch>,
     /// The folder of the keys.
     pub(crate) keys: PathBuf,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) authority: Authority,
     pub(crate) secrets: Secrets,
-    pub(crate) desk: Desk,
-    pub(crate) artifacts: Artifacts,
+    pub(crate) repository: RepositoryCache,
+    pub(crate) artifacts: ArtifactStore,
     pub(crate) registry: Registry,
-    pub(crate) book: Book,
-    pub(crate) laid: Laid,
-    pub(crate) asked_for_one: Asked,
-    pub(crate) live: Live,
-    pub(crate) news: News,
-    pub(crate) doors: Doors,
+    pub(crate) active_orders: ActiveOrders,
+    pub(crate) policy_cache: PolicyCache,
+    pub(crate) request_limiter: RequestLimiter,
+    pub(crate) connections: Connections,
+    pub(crate) wake_ups: WakeUps,
+    pub(crate) tls: TlsConfiguration,
     /// The loop that sends offers and content; set during start.
     pub(crate) node: OnceLock<NodeHandle>,
     /// Held while a deployment is accepted, so that order numbers and superseding follow one sequence.
@@ -54,7 +54,7 @@ pub(crate) struct Nms {
     pub(crate) tasks: TaskTracker,
 }
 
-impl Nms {
+impl Server {
     pub(crate) fn now() -> UnixSeconds {
         UnixSeconds::now()
     }
@@ -62,7 +62,7 @@ impl Nms {
     /// connections. In the first minute after a start, "lately" is longer, because machines have not reconnected yet.
     pub(crate) fn is_reachable(&self, id: MachineId, seen: UnixSeconds) -> bool {
         let lately = if self.started.elapsed().as_secs() < 60 { 600 } else { 15 };
-        self.live.is_online(id) || Self::now().0 < seen.0 + lately
+        self.connections.is_online(id) || Self::now().0 < seen.0 + lately
     }
     /// Stores and logs a suspicious event for administrators.
     pub(crate) async fn suspect(

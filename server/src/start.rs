@@ -2,19 +2,19 @@
 
 use crate::{
     api,
-    deployments::{active_orders::Book, on_demand::Asked, policies::Laid},
+    deployments::{active_orders::ActiveOrders, on_demand::RequestLimiter, policies::PolicyCache},
     identity::{
         ca::{Authority, CaError},
         registry::Registry,
         secrets::{Secrets, SecretsError},
     },
-    net::{accept, connections::Live, tls_configuration::Doors, wake_ups::News},
+    net::{accept, connections::Connections, tls_configuration::TlsConfiguration, wake_ups::WakeUps},
     private_files,
-    publishing::{artifacts::Artifacts, repository::RepositoryError, repository_cache::Desk},
+    publishing::{artifacts::ArtifactStore, repository::RepositoryError, repository_cache::RepositoryCache},
     refusal::Refusal,
-    server::{Nms, SOFTWARE},
-    store::{Counter, Machines as _, Policies as _, Sqlite, StoreError},
-    swarm_host::Swarm,
+    server::{SOFTWARE, Server},
+    store::{Counter, MachineStore as _, PolicyStore as _, Sqlite, StoreError},
+    swarm_host::SwarmHost,
 };
 use banyan_proto::{MachineId, ServerEpoch, UnixSeconds, admin::Profile};
 use banyan_swarm::Config;
@@ -35,7 +35,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 /// How long shutdown waits for requests in progress.
-const LAST_WORDS: Duration = Duration::from_secs(15);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
 
 /// The settings of a server.
 #[derive(Debug, Clone)]
@@ -143,43 +143,43 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         let path = path.to_owned();
         move |source| StartError::Folder { path, source }
     };
-    private_files::private_folder(data).map_err(at(data))?;
-    private_files::private_folder(&keys).map_err(at(&keys))?;
+    private_files::create_private_folder(data).map_err(at(data))?;
+    private_files::create_private_folder(&keys).map_err(at(&keys))?;
     let lock = lock(data)?;
     let store = Sqlite::open(&data.join("server.sqlite")).await?;
-    let facts = store.facts().await?;
+    let identity = store.identity().await?;
     let secrets = Secrets::open(&keys)?;
     let authority = Authority::open(&keys, now)?;
-    let credentials = authority.server(&keys, facts.id, now)?;
+    let credentials = authority.server(&keys, identity.id, now)?;
     let revoked = store.revoked_serials().await?;
     let der = authority.revocation_list(store.next(Counter::Crl).await?, &revoked, now)?;
-    let doors = Doors::new(&credentials, Crl::read(der, authority.certificate())?)?;
-    let desk = Desk::open(&data.join("repository"), now)?;
+    let tls = TlsConfiguration::new(&credentials, Crl::read(der, authority.certificate())?)?;
+    let repository = RepositoryCache::open(&data.join("repository"), now)?;
     let artifacts = data.join("artifacts");
-    let artifacts = Artifacts::open(artifacts.clone()).map_err(at(&artifacts))?;
+    let artifacts = ArtifactStore::open(artifacts.clone()).map_err(at(&artifacts))?;
 
     let listening = |source| StartError::Listen { address: settings.listen, source };
     let listener = TcpListener::bind(settings.listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
     let advertised = settings.advertise.unwrap_or_else(|| reachable(address));
-    let registry = Registry::new(store.machines().await?, (facts.id, advertised), &secrets.orders, now);
-    let nms = Arc::new(Nms {
-        id: facts.id,
-        epoch: facts.epoch,
-        epoch_said: secrets.orders.sign(&ServerEpoch { server: facts.id, epoch: facts.epoch }),
+    let registry = Registry::new(store.machines().await?, (identity.id, advertised), &secrets.orders, now);
+    let nms = Arc::new(Server {
+        id: identity.id,
+        epoch: identity.epoch,
+        signed_epoch: secrets.orders.sign(&ServerEpoch { server: identity.id, epoch: identity.epoch }),
         keys,
         store: Arc::new(store.clone()),
         authority,
         secrets,
-        desk,
+        repository,
         artifacts,
         registry,
-        book: Book::default(),
-        laid: Laid::new(store.policies().await?),
-        asked_for_one: Asked::default(),
-        live: Live::default(),
-        news: News::default(),
-        doors,
+        active_orders: ActiveOrders::default(),
+        policy_cache: PolicyCache::new(store.policies().await?),
+        request_limiter: RequestLimiter::default(),
+        connections: Connections::default(),
+        wake_ups: WakeUps::default(),
+        tls,
         node: OnceLock::new(),
         deploying: tokio::sync::Mutex::default(),
         revoking: tokio::sync::Mutex::default(),
@@ -189,10 +189,10 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     });
     let seed = u64::from_le_bytes(*MachineId::random().0.first_chunk().unwrap_or(&[0; 8]));
     let config =
-        NodeConfig { machine: Config::server(nms.id, seed), software: SOFTWARE.to_owned(), tls: nms.doors.pair() };
-    let (handle, node) = node::start(config, Arc::new(Swarm(Arc::clone(&nms))));
+        NodeConfig { machine: Config::server(nms.id, seed), software: SOFTWARE.to_owned(), tls: nms.tls.pair() };
+    let (handle, node) = node::start(config, Arc::new(SwarmHost(Arc::clone(&nms))));
     drop(nms.node.set(handle));
-    nms.replant().await.map_err(|refusal: Refusal| StartError::Orders(refusal.to_string()))?;
+    nms.resume_orders().await.map_err(|refusal: Refusal| StartError::Orders(refusal.to_string()))?;
     let profile = write_profile(data, advertised, &nms)?;
     let stop = nms.stop.clone();
     info!(server = %nms.id, %address, "listening");
@@ -201,15 +201,15 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
 }
 
 /// Serves until the server is stopped, then waits for the background tasks and closes the store.
-async fn run(nms: Arc<Nms>, listener: TcpListener, store: Sqlite, node: JoinHandle<()>, lock: File) {
+async fn run(nms: Arc<Server>, listener: TcpListener, store: Sqlite, node: JoinHandle<()>, lock: File) {
     let router = api::router(Arc::clone(&nms));
-    let background = [tokio::spawn(Arc::clone(&nms).monitor()), tokio::spawn(Arc::clone(&nms).keep_doors())];
+    let background = [tokio::spawn(Arc::clone(&nms).monitor()), tokio::spawn(Arc::clone(&nms).keep_tls_current())];
     accept::serve(Arc::clone(&nms), listener, router).await;
     for task in background {
         drop(task.await);
     }
     nms.tasks.close();
-    if timeout(LAST_WORDS, nms.tasks.wait()).await.is_err() {
+    if timeout(SHUTDOWN_GRACE, nms.tasks.wait()).await.is_err() {
         warn!("some requests did not finish before shutdown");
     }
     if let Some(handle) = nms.node.get() {
@@ -250,7 +250,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// Writes the administrator's profile. Keeps the root's hash, which the administrator's own tool writes into it.
-fn write_profile(data: &Path, server: SocketAddr, nms: &Nms) -> Result<PathBuf, StartError> {
+fn write_profile(data: &Path, server: SocketAddr, nms: &Server) -> Result<PathBuf, StartError> {
     let path = data.join("admin.toml");
     let wrong = |why: String| StartError::Profile { path: path.clone(), why };
     let root = match std::fs::read_to_string(&path) {

@@ -1,7 +1,7 @@
 //! The server as the first member of the swarm. It heads every list, holds all content, and sends offers and content
 //! with the same loop that machines run. It requests nothing.
 
-use crate::server::Nms;
+use crate::server::Server;
 use banyan_proto::{
     AddresseeList, MachineId, Membership, OrderId, Proof, Reason, RollingCode,
     api::Event,
@@ -19,21 +19,21 @@ const HINT_BYTES: usize = 600;
 const NAME_BYTES: usize = 64;
 const OTHER_BYTES: usize = 64 << 10;
 
-impl Nms {
+impl Server {
     /// Makes the offer of a sublist to its head, sent by the server itself. Code and path name the server as the
     /// sender, whatever machines are between the two in the tree.
     ///
     /// # Errors
     /// Returns a reason if the order has expired, or if the signed metadata that proves the release is missing.
     pub(crate) fn offer(&self, stripe: StripeId, sublist: &AddresseeList, proof: &Proof) -> Result<Offer, Reason> {
-        let open = self.book.get(stripe.order).ok_or(Reason::OrderExpired)?;
+        let open = self.active_orders.get(stripe.order).ok_or(Reason::OrderExpired)?;
         let tree = open.tree(stripe.stripe).ok_or(Reason::InternalError)?;
         let subtree = sublist.subtree(stripe.stripe);
         if proof.root(stripe.stripe, subtree) != tree.root() {
             error!(order = %stripe.order, "offer not made: the sublist is not part of the order's list");
             return Err(Reason::InternalError);
         }
-        let metadata = self.desk.shown().metadata.ok_or(Reason::MetadataExpired)?;
+        let metadata = self.repository.snapshot().metadata.ok_or(Reason::MetadataExpired)?;
         let release = ReleaseProof { metadata: (*metadata).clone(), manifest: open.manifest.clone() };
         let texts = [&release.metadata.timestamp, &release.metadata.snapshot, &release.metadata.targets];
         let texts = texts.into_iter().chain(&release.metadata.roots).chain([&release.manifest]);
@@ -63,30 +63,30 @@ impl Nms {
 }
 
 /// The server as the host of the node's loop.
-pub(crate) struct Swarm(pub(crate) Arc<Nms>);
+pub(crate) struct SwarmHost(pub(crate) Arc<Server>);
 
-impl Host for Swarm {
+impl Host for SwarmHost {
     async fn check_offer(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
         let detail = format!("the server received an offer of stripe {}", offer.stripe);
         self.0.suspect(Some(sender), None, Reason::NotAddressed, detail.clone()).await;
         Err(OfferReply::Refused { reason: Reason::NotAddressed, detail })
     }
     fn make_offer(&self, stripe: StripeId, sublist: &AddresseeList, proof: &Proof) -> Result<Offer, Reason> {
-        self.0.registry.out(sublist.head()).map_or(Ok(()), Err)?;
+        self.0.registry.exclusion(sublist.head()).map_or(Ok(()), Err)?;
         self.0.offer(stripe, sublist, proof)
     }
     fn addresses(&self, peer: MachineId) -> Vec<SocketAddr> {
         self.0.registry.addresses(peer)
     }
     fn content(&self, order: OrderId) -> Option<Arc<ArtifactFile>> {
-        self.0.book.get(order)?.content.clone()
+        self.0.active_orders.get(order)?.content.clone()
     }
     /// The server is an ancestor of every machine, so every machine on the list may wait for content here.
     fn check_pull(&self, peer: MachineId, pull: &Pull) -> Result<bool, PullReply> {
         let refused = |reason| Err(PullReply::Refused { reason });
-        let Some(open) = self.0.book.get(pull.order) else { return refused(Reason::OrderExpired) };
+        let Some(open) = self.0.active_orders.get(pull.order) else { return refused(Reason::OrderExpired) };
         let Some(tree) = open.tree(pull.stripe) else { return refused(Reason::ProtocolBroken) };
-        if let Some(reason) = self.0.registry.out(peer) {
+        if let Some(reason) = self.0.registry.exclusion(peer) {
             return refused(reason);
         }
         if pull.membership.proof.0.len() > limits::LIST_DEPTH || pull.membership.root(pull.stripe, peer) != tree.root()
@@ -120,7 +120,7 @@ impl Host for Swarm {
         }
     }
     fn confirmed(&self, peer: MachineId, confirm: &Confirm) {
-        let Some(open) = self.0.book.get(confirm.order) else { return };
+        let Some(open) = self.0.active_orders.get(confirm.order) else { return };
         if open.artifact.digest == confirm.artifact {
             debug!(order = %confirm.order, machine = %peer, "machine confirmed that the artifact is complete");
         } else {
@@ -134,7 +134,7 @@ impl Host for Swarm {
     fn received(&self, _: OrderId, _: Option<MachineId>, _: u64) {}
     fn sent(&self, _: OrderId, _: MachineId, _: u64) {}
     fn crl(&self) -> Option<Arc<Crl>> {
-        Some(self.0.doors.crl())
+        Some(self.0.tls.crl())
     }
     /// Ignored: the server signs the lists, so no machine has a newer one.
     fn offer_crl(&self, _: Vec<u8>, _: &NodeHandle) {}

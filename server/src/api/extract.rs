@@ -1,6 +1,6 @@
 //! Request extractors: the authenticated caller and the body. Rejections are [`Refusal`]s, like all other errors.
 
-use crate::{net::accept::Peer, refusal::Refusal, server::Nms};
+use crate::{net::accept::Peer, refusal::Refusal, server::Server};
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Request},
@@ -18,11 +18,11 @@ fn peer(parts: &Parts) -> Result<Peer, Refusal> {
 }
 
 /// Any caller, authenticated or not.
-pub(super) struct Anyone(pub(super) Peer);
+pub(super) struct AnyCaller(pub(super) Peer);
 
-impl FromRequestParts<Arc<Nms>> for Anyone {
+impl FromRequestParts<Arc<Server>> for AnyCaller {
     type Rejection = Refusal;
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Nms>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Server>) -> Result<Self, Refusal> {
         peer(parts).map(Self)
     }
 }
@@ -33,30 +33,30 @@ pub(super) struct Machine {
     pub(super) peer: Peer,
 }
 
-impl FromRequestParts<Arc<Nms>> for Machine {
+impl FromRequestParts<Arc<Server>> for Machine {
     type Rejection = Refusal;
-    async fn from_request_parts(parts: &mut Parts, nms: &Arc<Nms>) -> Result<Self, Refusal> {
-        let Renewing { id, peer } = Renewing::from_request_parts(parts, nms).await?;
-        if peer.is_late(Nms::now()) {
+    async fn from_request_parts(parts: &mut Parts, nms: &Arc<Server>) -> Result<Self, Refusal> {
+        let RenewingMachine { id, peer } = RenewingMachine::from_request_parts(parts, nms).await?;
+        if peer.is_late(Server::now()) {
             let detail = "this machine's certificate has expired; it must be renewed before any other request";
             return Err(Refusal::forbidden(Reason::CertificateExpired, detail));
         }
-        if let Some(reason) = nms.registry.out(id) {
-            return Err(Refusal::out(reason));
+        if let Some(reason) = nms.registry.exclusion(id) {
+            return Err(Refusal::excluded(reason));
         }
         Ok(Self { id, peer })
     }
 }
 
 /// A machine that may be quarantined or have an expired certificate. Permits renewal only (rules I8, I9).
-pub(super) struct Renewing {
+pub(super) struct RenewingMachine {
     pub(super) id: MachineId,
     peer: Peer,
 }
 
-impl FromRequestParts<Arc<Nms>> for Renewing {
+impl FromRequestParts<Arc<Server>> for RenewingMachine {
     type Rejection = Refusal;
-    async fn from_request_parts(parts: &mut Parts, nms: &Arc<Nms>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, nms: &Arc<Server>) -> Result<Self, Refusal> {
         let peer = peer(parts)?;
         let Some(id) = peer.machine else {
             let detail = "this request needs a machine's certificate; enrol the machine first";
@@ -70,11 +70,11 @@ impl FromRequestParts<Arc<Nms>> for Renewing {
 }
 
 /// An administrator, authenticated by the token.
-pub(super) struct Admin;
+pub(super) struct Administrator;
 
-impl FromRequestParts<Arc<Nms>> for Admin {
+impl FromRequestParts<Arc<Server>> for Administrator {
     type Rejection = Refusal;
-    async fn from_request_parts(parts: &mut Parts, nms: &Arc<Nms>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, nms: &Arc<Server>) -> Result<Self, Refusal> {
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         match header.and_then(|value| value.strip_prefix("Bearer ")) {
             Some(token) if nms.secrets.is_admin(token) => Ok(Self),
@@ -87,11 +87,11 @@ impl FromRequestParts<Arc<Nms>> for Admin {
 }
 
 /// The JSON body.
-pub(super) struct Sent<T>(pub(super) T);
+pub(super) struct JsonBody<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<Nms>> for Sent<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<Server>> for JsonBody<T> {
     type Rejection = Refusal;
-    async fn from_request(request: Request, nms: &Arc<Nms>) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, nms: &Arc<Server>) -> Result<Self, Refusal> {
         match tokio::time::timeout(BODY, Json::from_request(request, nms)).await {
             Ok(Ok(Json(body))) => Ok(Self(body)),
             Ok(Err(rejection)) => Err(Refusal::new(rejection.status(), Reason::BadRequest, rejection.body_text())),
@@ -101,11 +101,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<Nms>> for Sent<T> {
 }
 
 /// The path's parameters.
-pub(super) struct Named<T>(pub(super) T);
+pub(super) struct PathParams<T>(pub(super) T);
 
-impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Nms>> for Named<T> {
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Server>> for PathParams<T> {
     type Rejection = Refusal;
-    async fn from_request_parts(parts: &mut Parts, nms: &Arc<Nms>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, nms: &Arc<Server>) -> Result<Self, Refusal> {
         match Path::from_request_parts(parts, nms).await {
             Ok(Path(name)) => Ok(Self(name)),
             Err(rejection) => Err(Refusal::bad(rejection.body_text())),

@@ -4,12 +4,12 @@ mod admin;
 mod agents;
 mod extract;
 
-use crate::{refusal::Refusal, server::Nms};
+use crate::{refusal::Refusal, server::Server};
 use axum::Router;
 use std::sync::Arc;
 
 /// Returns the router with all routes.
-pub(crate) fn router(nms: Arc<Nms>) -> Router {
+pub(crate) fn router(nms: Arc<Server>) -> Router {
     agents::routes()
         .merge(admin::routes())
         .fallback(|| async {

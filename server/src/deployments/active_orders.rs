@@ -1,6 +1,6 @@
 //! The active orders, in memory, for offers, pulls and receipts. An order is active until it expires.
 
-use crate::{deployments::tree::Tree, publishing::artifacts::Artifacts, store::DeploymentRow};
+use crate::{deployments::tree::StripeTree, publishing::artifacts::ArtifactStore, store::DeploymentRow};
 use banyan_proto::{AddresseeList, Artifact, MachineId, Manifest, OrderId, Proof};
 use banyan_swarm::io::{StripeId, TrustedOffer};
 use banyan_wire::content::ArtifactFile;
@@ -20,11 +20,11 @@ pub(crate) fn now_ms() -> u64 {
 }
 
 /// An active order with its lists and its content.
-pub(crate) struct OpenOrder {
+pub(crate) struct ActiveOrder {
     pub(crate) row: DeploymentRow,
     pub(crate) manifest: String,
     pub(crate) artifact: Artifact,
-    pub(crate) trees: Vec<Tree>,
+    pub(crate) trees: Vec<StripeTree>,
     /// The artifact's file; `None` if it is missing from the store.
     pub(crate) content: Option<Arc<ArtifactFile>>,
     /// When this process accepted the order. Monotonic, so that clock changes do not affect the age.
@@ -33,14 +33,14 @@ pub(crate) struct OpenOrder {
     counted: AtomicU64,
 }
 
-impl OpenOrder {
+impl ActiveOrder {
     /// Assembles an order. `fresh` means that it is being accepted right now. Returns `None` if the manifest lacks the
     /// artifact, which only happens when the data folder is damaged. Opens the file: blocks briefly.
     pub(crate) fn new(
         row: DeploymentRow,
         manifest: String,
         lists: Vec<AddresseeList>,
-        artifacts: &Artifacts,
+        artifacts: &ArtifactStore,
         fresh: bool,
     ) -> Option<Self> {
         let parsed = Manifest::parse(manifest.as_bytes()).ok()?;
@@ -54,14 +54,14 @@ impl OpenOrder {
                 None
             }
         };
-        let trees = lists.into_iter().zip(0..stripes).map(|(list, stripe)| Tree::new(stripe, list)).collect();
+        let trees = lists.into_iter().zip(0..stripes).map(|(list, stripe)| StripeTree::new(stripe, list)).collect();
         let accepted = fresh.then(Instant::now);
         Some(Self { row, manifest, artifact, trees, content, accepted, counted: AtomicU64::new(0) })
     }
     pub(crate) fn id(&self) -> OrderId {
         self.row.order.id
     }
-    pub(crate) fn tree(&self, stripe: u8) -> Option<&Tree> {
+    pub(crate) fn tree(&self, stripe: u8) -> Option<&StripeTree> {
         self.trees.get(usize::from(stripe))
     }
     /// Returns the milliseconds since the order was accepted.
@@ -90,7 +90,7 @@ impl OpenOrder {
     }
     /// Returns how many seconds a machine should wait for an offer before it asks for help. Offers go down hop by hop,
     /// and each unresponsive head costs two seconds.
-    pub(crate) fn patience(&self, id: MachineId) -> u32 {
+    pub(crate) fn patience_seconds(&self, id: MachineId) -> u32 {
         let depth = self.trees.iter().map(|tree| tree.depth(id)).max().unwrap_or(0);
         3 + 2 * depth
     }
@@ -108,18 +108,18 @@ impl OpenOrder {
 
 /// All active orders.
 #[derive(Default)]
-pub(crate) struct Book(RwLock<HashMap<OrderId, Arc<OpenOrder>>>);
+pub(crate) struct ActiveOrders(RwLock<HashMap<OrderId, Arc<ActiveOrder>>>);
 
-impl Book {
-    pub(crate) fn add(&self, order: OpenOrder) -> Arc<OpenOrder> {
+impl ActiveOrders {
+    pub(crate) fn add(&self, order: ActiveOrder) -> Arc<ActiveOrder> {
         let order = Arc::new(order);
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(order.id(), Arc::clone(&order));
         order
     }
-    pub(crate) fn get(&self, id: OrderId) -> Option<Arc<OpenOrder>> {
+    pub(crate) fn get(&self, id: OrderId) -> Option<Arc<ActiveOrder>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
-    pub(crate) fn all(&self) -> Vec<Arc<OpenOrder>> {
+    pub(crate) fn all(&self) -> Vec<Arc<ActiveOrder>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
     pub(crate) fn remove(&self, id: OrderId) {

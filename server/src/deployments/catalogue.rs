@@ -7,9 +7,9 @@
 //! changed policy takes effect at once.
 
 use crate::{
-    publishing::{repository::ReleaseSummary, repository_cache::Shown},
+    publishing::{repository::ReleaseSummary, repository_cache::RepositorySnapshot},
     refusal::Refusal,
-    server::Nms,
+    server::Server,
     store::MachineRow,
 };
 use banyan_proto::{
@@ -37,8 +37,8 @@ fn offered<'a>(
 }
 
 /// Fails if the publishers' signed metadata has expired: machines would refuse any install.
-fn can_be_installed(shown: &Shown) -> Result<(), Refusal> {
-    if shown.metadata.is_some() {
+fn check_installable(snapshot: &RepositorySnapshot) -> Result<(), Refusal> {
+    if snapshot.metadata.is_some() {
         return Ok(());
     }
     let detail =
@@ -46,15 +46,15 @@ fn can_be_installed(shown: &Shown) -> Result<(), Refusal> {
     Err(Refusal::conflict(Reason::MetadataExpired, detail))
 }
 
-impl Nms {
+impl Server {
     /// Returns the catalogue of this machine.
     pub(crate) fn catalogue(&self, machine: MachineId) -> Result<Catalogue, Refusal> {
-        let row = self.who_asks(machine)?;
-        let shown = self.desk.shown();
+        let row = self.requesting_machine(machine)?;
+        let snapshot = self.repository.snapshot();
         let catalogue = self.catalogue_of(&row);
-        let offered = offered(&catalogue, &shown.releases, &row.platform);
+        let offered = offered(&catalogue, &snapshot.releases, &row.platform);
         if !offered.is_empty() {
-            can_be_installed(&shown)?;
+            check_installable(&snapshot)?;
         }
         let release = |(release, size): (&ReleaseSummary, u64)| OfferedRelease {
             package: release.package.clone(),
@@ -69,27 +69,32 @@ impl Nms {
     }
 
     /// Orders a release that someone at the machine chose, if it is currently offered there (rule O12).
-    pub(crate) async fn order_offered(&self, machine: MachineId, asked: &CatalogueRequest) -> Result<Help, Refusal> {
+    pub(crate) async fn order_from_catalogue(
+        &self,
+        machine: MachineId,
+        request: &CatalogueRequest,
+    ) -> Result<Help, Refusal> {
         let one = self.deploying.lock().await;
-        let row = self.who_asks(machine)?;
-        let name = &asked.package;
+        let row = self.requesting_machine(machine)?;
+        let name = &request.package;
         let catalogue = self.catalogue_of(&row);
         if !catalogue.offers(name) {
             let detail = format!("the administrator does not offer {name} to this machine");
             return Err(Refusal::forbidden(Reason::NotOffered, detail));
         }
-        let shown = self.desk.shown();
+        let snapshot = self.repository.snapshot();
         let found =
-            offered(&catalogue, &shown.releases, &row.platform).remove(name.as_str()).map(|(release, _)| release);
-        let Some(sequence) = found.filter(|release| release.manifest == asked.manifest).map(|release| release.sequence)
+            offered(&catalogue, &snapshot.releases, &row.platform).remove(name.as_str()).map(|(release, _)| release);
+        let Some(sequence) =
+            found.filter(|release| release.manifest == request.manifest).map(|release| release.sequence)
         else {
-            return Err(self.not_this_one(asked, found).await);
+            return Err(self.why_not_offered(request, found).await);
         };
-        can_be_installed(&shown)?;
+        check_installable(&snapshot)?;
         let package = name.clone();
-        let text = self.desk.with(move |repository| repository.manifest(&package, sequence)).await?;
+        let text = self.repository.with(move |repository| repository.manifest(&package, sequence)).await?;
         let manifest = Manifest::parse(text.as_bytes()).map_err(|error| Refusal::internal(&error))?;
-        self.order_for_one(one, machine, &manifest, text).await
+        self.order_release(one, machine, &manifest, text).await
     }
 
     fn catalogue_of(&self, row: &MachineRow) -> schedule::Catalogue {
@@ -97,16 +102,16 @@ impl Nms {
     }
 
     /// Explains why a release of an offered package cannot be ordered.
-    async fn not_this_one(&self, asked: &CatalogueRequest, offered: Option<&ReleaseSummary>) -> Refusal {
-        let (name, manifest) = (asked.package.clone(), asked.manifest);
-        let known = self.desk.with(move |repository| Ok(repository.sequence_of(&name, manifest))).await;
+    async fn why_not_offered(&self, request: &CatalogueRequest, offered: Option<&ReleaseSummary>) -> Refusal {
+        let (name, manifest) = (request.package.clone(), request.manifest);
+        let known = self.repository.with(move |repository| Ok(repository.sequence_of(&name, manifest))).await;
         let known = match known {
             Ok(known) => known,
             Err(refusal) => return refusal,
         };
-        let (name, now) = (&asked.package, offered.map(|release| release.version.as_str()));
+        let (name, now) = (&request.package, offered.map(|release| release.version.as_str()));
         match known {
-            Some(sequence) if self.desk.has_withdrawn(name, sequence) => {
+            Some(sequence) if self.repository.has_withdrawn(name, sequence) => {
                 let detail = format!("the publishers have withdrawn this release of {name}");
                 Refusal::conflict(Reason::Withdrawn, detail)
             }

@@ -2,11 +2,11 @@
 
 use crate::{
     deployments::{
-        active_orders::{OpenOrder, now_ms},
+        active_orders::{ActiveOrder, now_ms},
         planner::{self, Candidate, Site},
     },
     refusal::Refusal,
-    server::Nms,
+    server::Server,
     store::{AddresseeRow, Counter, DeploymentRow, MachineRow, NewDeployment},
 };
 use axum::http::StatusCode;
@@ -22,27 +22,27 @@ use tracing::{error, info};
 
 const DAY: u64 = 24 * 3600;
 /// Lifetime of an order (seconds). Machines do not act on it afterwards.
-const EXPIRES: u64 = 30 * DAY;
+const LIFETIME_SECONDS: u64 = 30 * DAY;
 /// How long machines keep the content after they finish (seconds).
-const KEEP: u64 = 31 * DAY;
+const KEEP_SECONDS: u64 = 31 * DAY;
 
 fn unprocessable(reason: Reason, detail: impl Into<String>) -> Refusal {
     Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, reason, detail)
 }
 
-impl Nms {
+impl Server {
     /// Accepts a deployment. When this returns, the deployment is on disk and under way.
     pub(crate) async fn deploy(&self, request: Deploy) -> Result<Deployed, Refusal> {
         if !(1..=2).contains(&request.stripes) {
             return Err(Refusal::bad(format!("{} stripes requested; the number must be 1 or 2", request.stripes)));
         }
         let one = self.deploying.lock().await;
-        let (manifest, text) = self.release(&request.package, request.version.as_deref()).await?;
-        self.begin(&one, request, &manifest, text).await
+        let (manifest, text) = self.find_release(&request.package, request.version.as_deref()).await?;
+        self.accept(&one, request, &manifest, text).await
     }
 
     /// Accepts a deployment of this release. The guard ensures that one is accepted at a time.
-    pub(crate) async fn begin(
+    pub(crate) async fn accept(
         &self,
         _: &MutexGuard<'_, ()>,
         request: Deploy,
@@ -50,7 +50,7 @@ impl Nms {
         text: String,
     ) -> Result<Deployed, Refusal> {
         let machines = self.select(&request.to)?;
-        let (artifact, fitting, others) = share(manifest, machines)?;
+        let (artifact, fitting, others) = pick_artifact(manifest, machines)?;
         let stripes = request.stripes.min(u8::try_from(artifact.chunk_count()).unwrap_or(u8::MAX));
         let candidate = |row: &MachineRow| Candidate {
             id: row.id,
@@ -76,8 +76,8 @@ impl Nms {
             stripes: roots,
             server: self.id,
             issued: now,
-            expires: now.plus(EXPIRES),
-            keep_until: now.plus(KEEP),
+            expires: now.plus(LIFETIME_SECONDS),
+            keep_until: now.plus(KEEP_SECONDS),
             spread: request.spread,
             window: request.window.clone(),
             deadline: request.deadline,
@@ -96,25 +96,25 @@ impl Nms {
         let id = row.order.id;
         let below_server = plan.lists[0].ids().skip(1).map(AddresseeRow::expected);
         let addressees: Vec<AddresseeRow> = below_server.chain(others).collect();
-        let open = OpenOrder::new(row.clone(), text, plan.lists.clone(), &self.artifacts, true)
+        let open = ActiveOrder::new(row.clone(), text, plan.lists.clone(), &self.artifacts, true)
             .filter(|open| open.content.is_some())
             .ok_or_else(|| Refusal::internal(&"cannot open the release's artifact"))?;
         let new = NewDeployment { row: &row, lists: &plan.lists, addressees: &addressees };
-        let over = self.store.add_deployment(new).await?;
+        let superseded = self.store.add_deployment(new).await?;
         info!(
             order = %id, package = row.order.package, version = row.version, machines = fitting.len(),
-            stripes, busiest = plan.busiest, server = plan.server,
+            stripes, busiest = plan.busiest_copies, server = plan.server_copies,
             "deployment accepted; busiest and server are the predicted copies sent"
         );
-        let open = self.book.add(open);
-        over.into_iter().for_each(|id| self.drop_order(id, Reason::OrderSuperseded));
-        self.plant(&open);
-        fitting.iter().for_each(|row| self.news.wake(row.id));
+        let open = self.active_orders.add(open);
+        superseded.into_iter().for_each(|id| self.drop_order(id, Reason::OrderSuperseded));
+        self.start_root(&open);
+        fitting.iter().for_each(|row| self.wake_ups.wake(row.id));
         Ok(Deployed { id })
     }
 
     /// Starts forwarding an order. Also called after a restart: offers are idempotent.
-    pub(crate) fn plant(&self, open: &OpenOrder) {
+    pub(crate) fn start_root(&self, open: &ActiveOrder) {
         let Some(node) = self.node.get() else { return };
         if open.content.is_none() {
             error!(order = %open.id(), "order not forwarded: its artifact is missing from the store");
@@ -131,8 +131,8 @@ impl Nms {
     }
 
     /// Finds the requested release and its manifest. Without a version, picks the highest sequence.
-    async fn release(&self, package: &str, version: Option<&str>) -> Result<(Manifest, String), Refusal> {
-        let releases = self.desk.shown().releases;
+    async fn find_release(&self, package: &str, version: Option<&str>) -> Result<(Manifest, String), Refusal> {
+        let releases = self.repository.snapshot().releases;
         let of_package = releases.iter().filter(|release| release.package == package);
         let wanted = of_package.filter(|release| version.is_none_or(|version| release.version == version));
         let Some(found) = wanted.max_by_key(|release| release.sequence).cloned() else {
@@ -140,22 +140,22 @@ impl Nms {
             let detail = format!("{package}{version} has not been published; publish it with `banyan publish`");
             return Err(Refusal::new(StatusCode::NOT_FOUND, Reason::NotPublished, detail));
         };
-        let text = self.desk.with(move |repository| repository.manifest(&found.package, found.sequence)).await?;
+        let text = self.repository.with(move |repository| repository.manifest(&found.package, found.sequence)).await?;
         let manifest = Manifest::parse(text.as_bytes()).map_err(|error| Refusal::internal(&error))?;
         Ok((manifest, text))
     }
 
     /// Returns the selected machines. Never includes one that is revoked or quarantined.
     fn select(&self, to: &Selection) -> Result<Vec<MachineRow>, Refusal> {
-        let all = || self.registry.all().into_iter().filter(|row| row.out().is_none());
+        let all = || self.registry.all().into_iter().filter(|row| row.exclusion().is_none());
         let machines: Vec<MachineRow> = match to {
             Selection::All => all().collect(),
             Selection::Group(group) => all().filter(|row| row.group.as_deref() == Some(group)).collect(),
             Selection::Machines(names) => {
                 let mut machines = Vec::new();
                 for name in names {
-                    let row = self.one_machine(name)?;
-                    if let Some(reason) = row.out() {
+                    let row = self.find_machine(name)?;
+                    if let Some(reason) = row.exclusion() {
                         let detail = format!(
                             "{name}: {}; exclude it, or: {}",
                             reason.for_admin().what,
@@ -186,8 +186,8 @@ impl Nms {
     }
 
     /// Finds the one machine with this identifier or label.
-    pub(crate) fn one_machine(&self, name: &str) -> Result<MachineRow, Refusal> {
-        let mut found = self.registry.named(name);
+    pub(crate) fn find_machine(&self, name: &str) -> Result<MachineRow, Refusal> {
+        let mut found = self.registry.find_by_name(name);
         match (found.pop(), found.len()) {
             (Some(row), 0) => Ok(row),
             (Some(_), more) => {
@@ -222,7 +222,7 @@ impl Nms {
         let again = |row: &AddresseeRow| {
             row.stage == Stage::Failed
                 && row.reason != Some(Reason::OrderSuperseded)
-                && self.registry.out(row.machine).is_none()
+                && self.registry.exclusion(row.machine).is_none()
         };
         let failed: Vec<String> = self
             .store
@@ -240,7 +240,7 @@ impl Nms {
     }
 
     /// Loads all unexpired orders after a start, and resumes forwarding those that are still open.
-    pub(crate) async fn replant(&self) -> Result<(), Refusal> {
+    pub(crate) async fn resume_orders(&self) -> Result<(), Refusal> {
         let now = Self::now();
         for row in self.store.deployments().await? {
             let (id, state) = (row.order.id, row.state);
@@ -254,52 +254,52 @@ impl Nms {
                 }
                 continue;
             }
-            if self.desk.has_withdrawn(&row.order.package, row.order.sequence) {
+            if self.repository.has_withdrawn(&row.order.package, row.order.sequence) {
                 self.store.end(id, Reason::Withdrawn, Reason::Withdrawn.for_admin().advice).await?;
                 continue;
             }
             let lists = self.store.lists(id).await?;
             let (package, sequence) = (row.order.package.clone(), row.order.sequence);
-            let Ok(text) = self.desk.with(move |repository| repository.manifest(&package, sequence)).await else {
+            let Ok(text) = self.repository.with(move |repository| repository.manifest(&package, sequence)).await else {
                 continue;
             };
-            let Some(open) = OpenOrder::new(row, text, lists, &self.artifacts, false) else {
+            let Some(open) = ActiveOrder::new(row, text, lists, &self.artifacts, false) else {
                 error!(order = %id, "order not resumed: its manifest lacks its artifact; deploy again");
                 continue;
             };
-            let open = self.book.add(open);
+            let open = self.active_orders.add(open);
             if matches!(state, DeploymentState::Running | DeploymentState::Halted) {
-                self.plant(&open);
+                self.start_root(&open);
             }
         }
         Ok(())
     }
 
     /// Returns an active order, or an error that says why it is not active.
-    pub(crate) async fn open_order(&self, id: OrderId, machine: MachineId) -> Result<Arc<OpenOrder>, Refusal> {
-        if let Some(open) = self.book.get(id) {
+    pub(crate) async fn find_active(&self, id: OrderId, machine: MachineId) -> Result<Arc<ActiveOrder>, Refusal> {
+        if let Some(open) = self.active_orders.get(id) {
             return Ok(open);
         }
         match self.store.deployment(id).await? {
             Some(row) if row.order.epoch < self.epoch => {
                 Err(Refusal::conflict(Reason::EpochBack, Reason::EpochBack.for_admin().what))
             }
-            _ => Err(self.not_open(id, machine).await),
+            _ => Err(self.why_not_active(id, machine).await),
         }
     }
 
     /// Ends an order that has expired.
-    pub(crate) async fn expire(&self, open: &Arc<OpenOrder>) -> Result<(), Refusal> {
+    pub(crate) async fn expire(&self, open: &Arc<ActiveOrder>) -> Result<(), Refusal> {
         self.store.end(open.id(), Reason::OrderExpired, Reason::OrderExpired.for_admin().advice).await?;
         self.drop_order(open.id(), Reason::OrderExpired);
-        self.book.remove(open.id());
+        self.active_orders.remove(open.id());
         Ok(())
     }
 }
 
 /// Picks the file that most of the machines need, because one order carries one file. The other machines fail at once
 /// with that reason.
-fn share(
+fn pick_artifact(
     manifest: &Manifest,
     machines: Vec<MachineRow>,
 ) -> Result<(&Artifact, Vec<MachineRow>, Vec<AddresseeRow>), Refusal> {

@@ -2,9 +2,9 @@
 //! catalogue (`catalogue`). Those two modules decide what may be requested; this one holds the rules common to both.
 //!
 //! An administrator's deployment takes precedence, a repeated request returns the same order, and a machine gets at
-//! most [`MOST`] orders within [`SPAN`].
+//! most [`MAX_REQUESTS`] orders within [`PERIOD`].
 
-use crate::{refusal::Refusal, server::Nms, store::MachineRow};
+use crate::{refusal::Refusal, server::Server, store::MachineRow};
 use banyan_proto::{
     Digest, MachineId, Manifest, OrderId, Reason,
     admin::{Deploy, DeploymentState, Selection},
@@ -19,25 +19,25 @@ use std::{
 use tokio::sync::MutexGuard;
 use tracing::info;
 
-/// How many orders a machine may request within [`SPAN`]. Limited because every order is stored permanently.
-const MOST: usize = 20;
-/// The period that [`MOST`] applies to.
-const SPAN: Duration = Duration::from_secs(3600);
+/// How many orders a machine may request within [`PERIOD`]. Limited because every order is stored permanently.
+const MAX_REQUESTS: usize = 20;
+/// The period that [`MAX_REQUESTS`] applies to.
+const PERIOD: Duration = Duration::from_secs(3600);
 
 /// When each machine requested orders.
 #[derive(Default)]
-pub(crate) struct Asked(Mutex<HashMap<MachineId, Vec<Instant>>>);
+pub(crate) struct RequestLimiter(Mutex<HashMap<MachineId, Vec<Instant>>>);
 
-impl Asked {
+impl RequestLimiter {
     /// Counts one more request. Returns false, without counting, if there were too many lately.
-    fn count(&self, machine: MachineId, now: Instant) -> bool {
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.retain(|_, times| {
-            times.retain(|at| now.duration_since(*at) < SPAN);
+    fn try_count(&self, machine: MachineId, now: Instant) -> bool {
+        let mut limiter = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        limiter.retain(|_, times| {
+            times.retain(|at| now.duration_since(*at) < PERIOD);
             !times.is_empty()
         });
-        let times = asked.entry(machine).or_default();
-        let few = times.len() < MOST;
+        let times = limiter.entry(machine).or_default();
+        let few = times.len() < MAX_REQUESTS;
         if few {
             times.push(now);
         }
@@ -45,16 +45,16 @@ impl Asked {
     }
 }
 
-impl Nms {
+impl Server {
     /// Returns the requesting machine's record.
-    pub(crate) fn who_asks(&self, machine: MachineId) -> Result<MachineRow, Refusal> {
+    pub(crate) fn requesting_machine(&self, machine: MachineId) -> Result<MachineRow, Refusal> {
         self.registry
             .get(machine)
             .ok_or_else(|| Refusal::not_found("this server does not know this machine; enrol it again"))
     }
 
     /// Orders this release for this machine. The caller has checked that it is allowed, under the same lock.
-    pub(crate) async fn order_for_one(
+    pub(crate) async fn order_release(
         &self,
         one: MutexGuard<'_, ()>,
         machine: MachineId,
@@ -62,7 +62,7 @@ impl Nms {
         text: String,
     ) -> Result<Help, Refusal> {
         let name = &manifest.package;
-        if let Some((id, same)) = self.under_way(machine, name, Digest::of(text.as_bytes())).await? {
+        if let Some((id, same)) = self.open_deployment_of(machine, name, Digest::of(text.as_bytes())).await? {
             if same {
                 drop(one);
                 return self.help(machine, id).await;
@@ -71,8 +71,8 @@ impl Nms {
                 format!("an administrator's deployment of another release of {name} is under way to this machine");
             return Err(Refusal::conflict(Reason::OrderSuperseded, detail));
         }
-        if !self.asked_for_one.count(machine, Instant::now()) {
-            let detail = format!("this machine has requested {MOST} packages within an hour; try again later");
+        if !self.request_limiter.try_count(machine, Instant::now()) {
+            let detail = format!("this machine has requested {MAX_REQUESTS} packages within an hour; try again later");
             return Err(Refusal::conflict(Reason::Busy, detail));
         }
         let request = Deploy {
@@ -84,7 +84,7 @@ impl Nms {
             window: Window::Any,
             deadline: None,
         };
-        let deployed = self.begin(&one, request, manifest, text).await?;
+        let deployed = self.accept(&one, request, manifest, text).await?;
         drop(one);
         info!(order = %deployed.id, %machine, package = name, "order created at the machine's request");
         self.help(machine, deployed.id).await
@@ -92,7 +92,7 @@ impl Nms {
 
     /// Finds the open deployment of the package that this machine still takes part in. The flag says whether it is of
     /// this exact release.
-    async fn under_way(
+    async fn open_deployment_of(
         &self,
         machine: MachineId,
         package: &str,
@@ -115,10 +115,10 @@ mod tests {
 
     #[test]
     fn a_machine_cannot_fill_the_servers_memory_of_orders() {
-        let (asked, now) = (Asked::default(), Instant::now());
+        let (limiter, now) = (RequestLimiter::default(), Instant::now());
         let (one, other) = (MachineId([1; 16]), MachineId([2; 16]));
-        assert!((0..MOST).all(|_| asked.count(one, now)));
-        assert!(!asked.count(one, now) && asked.count(other, now));
-        assert!(asked.count(one, now + SPAN));
+        assert!((0..MAX_REQUESTS).all(|_| limiter.try_count(one, now)));
+        assert!(!limiter.try_count(one, now) && limiter.try_count(other, now));
+        assert!(limiter.try_count(one, now + PERIOD));
     }
 }

@@ -5,7 +5,7 @@
 //! machine. Numbers rise across all groups, and a removed policy keeps its number. So for every machine, each change
 //! has a higher number than the one before.
 
-use crate::{identity::enrolment::check_text, refusal::Refusal, server::Nms, store::PolicyRow};
+use crate::{identity::enrolment::check_text, refusal::Refusal, server::Server, store::PolicyRow};
 use banyan_proto::{
     Signed,
     admin::{GroupPolicy, SetPolicy},
@@ -19,13 +19,13 @@ use tracing::info;
 
 /// Policies by group. The entry `None` is the policy for all machines.
 #[derive(Default)]
-pub(crate) struct Laid(RwLock<BTreeMap<Option<String>, PolicyRow>>);
+pub(crate) struct PolicyCache(RwLock<BTreeMap<Option<String>, PolicyRow>>);
 
-impl Laid {
+impl PolicyCache {
     pub(crate) fn new(rows: Vec<PolicyRow>) -> Self {
         Self(RwLock::new(rows.into_iter().map(|row| (row.group.clone(), row)).collect()))
     }
-    fn put(&self, row: PolicyRow) {
+    fn insert(&self, row: PolicyRow) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(row.group.clone(), row);
     }
     fn has_own(&self, group: Option<&str>) -> bool {
@@ -50,41 +50,41 @@ impl Laid {
     }
 }
 
-impl Nms {
+impl Server {
     /// Returns the policy that applies to the machines of a group.
     pub(crate) fn policy_of(&self, group: Option<&str>) -> Policy {
-        self.laid.of(group)
+        self.policy_cache.of(group)
     }
     /// Returns the signed policy for a machine, if it is newer than the one the machine has.
-    pub(crate) fn policy_news(&self, group: Option<&str>, known: Option<u64>) -> Option<Signed<Policy>> {
+    pub(crate) fn newer_policy(&self, group: Option<&str>, known: Option<u64>) -> Option<Signed<Policy>> {
         let policy = self.policy_of(group);
         // An agent that does not report a policy number does not support policies.
         (policy.number > known?).then(|| self.secrets.orders.sign(&policy))
     }
     /// Sets or removes a policy. Every connected machine is told at once.
-    pub(crate) async fn set_policy(&self, asked: &SetPolicy) -> Result<(), Refusal> {
-        if let Some(group) = &asked.group {
+    pub(crate) async fn set_policy(&self, request: &SetPolicy) -> Result<(), Refusal> {
+        if let Some(group) = &request.group {
             check_text("group", group)?;
         }
-        if let Some(policy) = &asked.policy {
+        if let Some(policy) = &request.policy {
             policy.check().map_err(Refusal::bad)?;
         }
-        let row = self.store.set_policy(asked.group.as_deref(), asked.policy.as_ref(), Self::now()).await?;
-        let (group, number) = (asked.group.as_deref().unwrap_or("all machines"), row.number);
+        let row = self.store.set_policy(request.group.as_deref(), request.policy.as_ref(), Self::now()).await?;
+        let (group, number) = (request.group.as_deref().unwrap_or("all machines"), row.number);
         info!(group, number, set = row.policy.is_some(), "policy changed");
-        self.laid.put(row);
-        self.news.wake_all();
+        self.policy_cache.insert(row);
+        self.wake_ups.wake_all();
         Ok(())
     }
     /// Returns the policies in force: for all machines, then for each group that has machines or its own policy.
     pub(crate) fn policies(&self) -> Vec<GroupPolicy> {
         let machines: Vec<Option<String>> =
-            self.registry.all().into_iter().filter(|row| row.out().is_none()).map(|row| row.group).collect();
-        let mut groups: BTreeSet<Option<String>> = self.laid.groups().into_iter().map(Some).collect();
+            self.registry.all().into_iter().filter(|row| row.exclusion().is_none()).map(|row| row.group).collect();
+        let mut groups: BTreeSet<Option<String>> = self.policy_cache.groups().into_iter().map(Some).collect();
         groups.extend(machines.iter().cloned());
         groups.insert(None);
         let entry = |group: Option<String>| GroupPolicy {
-            own: self.laid.has_own(group.as_deref()),
+            own: self.policy_cache.has_own(group.as_deref()),
             policy: self.policy_of(group.as_deref()),
             machines: machines.iter().filter(|of| **of == group).count(),
             group,
@@ -105,16 +105,16 @@ mod tests {
 
     #[test]
     fn a_groups_own_policy_goes_first_and_every_change_has_a_higher_number() {
-        let laid = Laid::default();
-        let of = |group: Option<&str>| (laid.of(group).upload, laid.of(group).number);
+        let cache = PolicyCache::default();
+        let of = |group: Option<&str>| (cache.of(group).upload, cache.of(group).number);
         assert_eq!((of(None), of(Some("lab"))), ((None, 0), (None, 0)));
-        laid.put(row(None, 1, Some(10)));
+        cache.insert(row(None, 1, Some(10)));
         assert_eq!((of(None), of(Some("lab"))), ((Some(10), 1), (Some(10), 1)));
-        laid.put(row(Some("lab"), 2, Some(20)));
+        cache.insert(row(Some("lab"), 2, Some(20)));
         assert_eq!((of(None), of(Some("lab"))), ((Some(10), 1), (Some(20), 2)));
-        laid.put(row(Some("lab"), 3, None));
+        cache.insert(row(Some("lab"), 3, None));
         assert_eq!(of(Some("lab")), (Some(10), 3), "removed");
-        laid.put(row(None, 4, None));
+        cache.insert(row(None, 4, None));
         assert_eq!((of(None), of(Some("lab")), of(Some("other"))), ((None, 4), (None, 4), (None, 4)));
     }
 }

@@ -4,44 +4,44 @@
 //! server decides whether: the release must be published here, and an administrator's deployment takes precedence. The
 //! server cannot know who is at the machine, so the machine checks that person against the policy itself.
 
-use crate::{refusal::Refusal, server::Nms};
+use crate::{refusal::Refusal, server::Server};
 use banyan_proto::{
     Digest, MachineId, Manifest, Reason,
     api::{Help, PackageRequest},
 };
 
-impl Nms {
+impl Server {
     /// Returns the order for a package that the machine holds. Repeated requests return the same order while it is
     /// open.
-    pub(crate) async fn by_hand(&self, machine: MachineId, asked: &PackageRequest) -> Result<Help, Refusal> {
+    pub(crate) async fn sideload(&self, machine: MachineId, request: &PackageRequest) -> Result<Help, Refusal> {
         // Locked from here on: a later withdrawal ends the order that results.
         let one = self.deploying.lock().await;
-        let row = self.who_asks(machine)?;
-        let name = &asked.package;
+        let row = self.requesting_machine(machine)?;
+        let name = &request.package;
         if !self.policy_of(row.group.as_deref()).by_hand.allows(name) {
             let detail = format!("the administrator's policy does not allow manual installs of {name} on this machine");
             return Err(Refusal::forbidden(Reason::NotAllowed, detail));
         }
-        if self.desk.has_withdrawn(name, asked.sequence) {
+        if self.repository.has_withdrawn(name, request.sequence) {
             return Err(Refusal::conflict(Reason::Withdrawn, Reason::Withdrawn.for_admin().what));
         }
-        if !self.desk.lists(asked.manifest) {
+        if !self.repository.lists(request.manifest) {
             let detail = format!(
                 "this release of {name} is not published on the server; an administrator can publish the package \
                  file with `banyan publish`"
             );
             return Err(Refusal::conflict(Reason::NotPublished, detail));
         }
-        let (package, sequence) = (name.clone(), asked.sequence);
-        let text = self.desk.with(move |repository| repository.manifest(&package, sequence)).await?;
+        let (package, sequence) = (name.clone(), request.sequence);
+        let text = self.repository.with(move |repository| repository.manifest(&package, sequence)).await?;
         let manifest = Manifest::parse(text.as_bytes()).map_err(|error| Refusal::internal(&error))?;
-        let ours = manifest.artifact_for(&row.platform).is_some_and(|artifact| artifact.digest == asked.artifact);
-        if !ours || Digest::of(text.as_bytes()) != asked.manifest {
+        let ours = manifest.artifact_for(&row.platform).is_some_and(|artifact| artifact.digest == request.artifact);
+        if !ours || Digest::of(text.as_bytes()) != request.manifest {
             return Err(Refusal::conflict(
                 Reason::WrongPlatform,
                 "the package file differs from the one published for this machine",
             ));
         }
-        self.order_for_one(one, machine, &manifest, text).await
+        self.order_release(one, machine, &manifest, text).await
     }
 }

@@ -4,7 +4,7 @@ use banyan_proto::{AddresseeList, MachineId, Proof, list::Subtree};
 use std::collections::HashMap;
 
 /// An indexed list.
-pub(crate) struct Tree {
+pub(crate) struct StripeTree {
     stripe: u8,
     list: AddresseeList,
     subtrees: Vec<Subtree>,
@@ -14,7 +14,7 @@ pub(crate) struct Tree {
     ids: Vec<MachineId>,
 }
 
-impl Tree {
+impl StripeTree {
     pub(crate) fn new(stripe: u8, list: AddresseeList) -> Self {
         let subtrees = list.subtrees(stripe);
         let ids: Vec<MachineId> = list.ids().collect();
@@ -48,7 +48,7 @@ impl Tree {
         above < below && below < above + self.subtrees[above].size as usize
     }
     /// Returns the planned sender of this machine.
-    pub(crate) fn sender(&self, id: MachineId) -> Option<MachineId> {
+    pub(crate) fn planned_sender(&self, id: MachineId) -> Option<MachineId> {
         self.position.get(&id).filter(|&&at| at > 0).map(|&at| self.ids[self.parent[at]])
     }
     /// Returns the number of hops from the server.
@@ -75,12 +75,12 @@ mod tests {
     fn senders_and_ancestors_are_those_of_the_lists_own_halving() {
         let ids: Vec<MachineId> = (0..40).map(|n| MachineId([n; 16])).collect();
         let list = AddresseeList::build(&ids, |rest| rest.len().div_ceil(2)).unwrap();
-        let tree = Tree::new(1, list.clone());
+        let tree = StripeTree::new(1, list.clone());
         for &id in &ids {
             let (sublist, proof) = list.locate(1, id).unwrap();
             assert_eq!(tree.subtree(id), Some(sublist.subtree(1)));
             let ancestors: Vec<MachineId> = proof.ancestors().collect();
-            assert_eq!(tree.sender(id), ancestors.last().copied());
+            assert_eq!(tree.planned_sender(id), ancestors.last().copied());
             assert_eq!(tree.depth(id) as usize, ancestors.len());
             for &other in &ids {
                 assert_eq!(tree.is_ancestor(other, id), ancestors.contains(&other), "{other:?} above {id:?}");

@@ -75,7 +75,7 @@ macro_rules! at {
 fn key_pair(path: &Path, name: &'static str) -> Result<KeyPair, CaError> {
     let folder = || path.parent().unwrap_or(path).display().to_string();
     let fresh = KeyPair::generate()?.serialize_pem();
-    let pem = private_files::read_or_make(path, || fresh.into_bytes())
+    let pem = private_files::read_or_create(path, || fresh.into_bytes())
         .map_err(|source| CaError::Disk { folder: folder(), source })?;
     let pem = zeroize::Zeroizing::new(String::from_utf8(pem).map_err(|_| CaError::Damaged(name))?);
     KeyPair::from_pem(&pem).map_err(|_| CaError::Damaged(name))
@@ -102,7 +102,7 @@ impl Authority {
         params.not_before = at!(UnixSeconds(now.0.saturating_sub(BACKDATED)));
         params.not_after = at!(now.plus(CA_SECONDS));
         let fresh = params.self_signed(&key)?.pem();
-        let pem = private_files::read_or_make(&folder.join("ca.pem"), || fresh.into_bytes())
+        let pem = private_files::read_or_create(&folder.join("ca.pem"), || fresh.into_bytes())
             .map_err(|source| CaError::Disk { folder: folder.display().to_string(), source })?;
         let damaged = |_| CaError::Damaged("ca.pem");
         let certificate = CertificateDer::from_pem_slice(&pem).map_err(|_| CaError::Damaged("ca.pem"))?;

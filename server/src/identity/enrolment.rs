@@ -3,8 +3,8 @@
 use crate::{
     identity::registry::reachable,
     refusal::Refusal,
-    server::Nms,
-    store::{CertificateRow, Enrolled, MachineRow},
+    server::Server,
+    store::{CertificateRow, EnrolmentOutcome, MachineRow},
 };
 use axum::http::StatusCode;
 use banyan_proto::{
@@ -25,11 +25,11 @@ pub(crate) fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-impl Nms {
+impl Server {
     /// Creates a new identity for a machine that presents a join secret. A label that is already in use does not affect
     /// the machine that has it: identities are never looked up by label.
     pub(crate) async fn enrol(&self, request: EnrolRequest, from: IpAddr) -> Result<EnrolReply, Refusal> {
-        let Some(root) = self.desk.shown().first_root else {
+        let Some(root) = self.repository.snapshot().first_root else {
             let detail = "no machine can enrol until a root of trust is registered; run `banyan keys init` first";
             return Err(Refusal::conflict(Reason::NoRoot, detail));
         };
@@ -55,25 +55,29 @@ impl Nms {
             enrolled: now,
             seen: now,
             revoked: None,
-            aside: None,
+            quarantined: None,
             replaced_by: None,
         };
         let certificate = CertificateRow { serial: issued.serial, machine, issued: now, expires: issued.expires };
         let retired = match self.store.enrol(Digest::of(&secret), &row, &certificate).await? {
-            Enrolled::Done { group, retired } => {
+            EnrolmentOutcome::Done { group, retired } => {
                 row.group = group;
                 retired
             }
-            Enrolled::Unknown => return Err(refused("this join code is unknown here; it may be for another server")),
-            Enrolled::UsedUp => return Err(refused("the join code has been used by as many machines as it allows")),
-            Enrolled::Expired => return Err(refused("the join code has expired")),
+            EnrolmentOutcome::Unknown => {
+                return Err(refused("this join code is unknown here; it may be for another server"));
+            }
+            EnrolmentOutcome::UsedUp => {
+                return Err(refused("the join code has been used by as many machines as it allows"));
+            }
+            EnrolmentOutcome::Expired => return Err(refused("the join code has expired")),
         };
         info!(%machine, label = row.label, "machine enrolled");
         self.registry.add(row, &self.secrets.orders);
         if let Some(old) = retired {
             info!(machine = %old, %machine, "machine retired: replaced by a new identity");
             // The new machine stays enrolled even if this fails: its secret is used up.
-            if let Err(refusal) = self.shut_out(old, Some(machine)).await {
+            if let Err(refusal) = self.carry_out_revocation(old, Some(machine)).await {
                 error!(machine = %old, "failed to put a retired machine on the revocation list: {refusal}");
             }
         }

@@ -1,7 +1,7 @@
 //! The machine registry, in memory: answers lookups for offers, plans and check-ins. The store persists it.
 
 use crate::{
-    identity::clone_detection::{Boots, Heard},
+    identity::clone_detection::{AgentStarts, StartVerdict},
     store::MachineRow,
 };
 use banyan_proto::{AddressHint, MachineId, Reason, Signed, SigningKey, UnixSeconds, limits};
@@ -12,32 +12,37 @@ use std::{
 };
 
 /// Longest time between writes of a machine's row (seconds), so that "last seen" is roughly right after a restart.
-const SEEN_EVERY: u64 = 60;
+const STORE_SEEN_EVERY: u64 = 60;
 
-struct Known {
+struct RegisteredMachine {
     row: MachineRow,
     hint: Signed<AddressHint>,
-    boots: Boots,
+    starts: AgentStarts,
     stored: UnixSeconds,
 }
 
 /// What a check-in changed.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Seen {
+pub(crate) struct CheckInEffect {
     /// The row to store, if something changed or the last write was long ago.
-    pub(crate) store: Option<MachineRow>,
+    pub(crate) row_to_store: Option<MachineRow>,
     /// What the check-in shows about the starts of the machine's agent.
-    pub(crate) heard: Heard,
+    pub(crate) verdict: StartVerdict,
 }
 
 /// All machines by identifier, and the server itself as a source.
 pub(crate) struct Registry {
-    machines: RwLock<HashMap<MachineId, Known>>,
+    machines: RwLock<HashMap<MachineId, RegisteredMachine>>,
     server: Signed<AddressHint>,
     server_id: MachineId,
 }
 
-fn hint(key: &SigningKey, machine: MachineId, addresses: &[SocketAddr], issued: UnixSeconds) -> Signed<AddressHint> {
+fn sign_hint(
+    key: &SigningKey,
+    machine: MachineId,
+    addresses: &[SocketAddr],
+    issued: UnixSeconds,
+) -> Signed<AddressHint> {
     key.sign(&AddressHint { machine, addresses: addresses.to_vec(), issued })
 }
 
@@ -48,75 +53,77 @@ impl Registry {
         key: &SigningKey,
         now: UnixSeconds,
     ) -> Self {
-        let known = |row: MachineRow| {
-            let hint = hint(key, row.id, &row.addresses, now);
-            (row.id, Known { hint, boots: Boots::default(), stored: row.seen, row })
+        let register = |row: MachineRow| {
+            let hint = sign_hint(key, row.id, &row.addresses, now);
+            (row.id, RegisteredMachine { hint, starts: AgentStarts::default(), stored: row.seen, row })
         };
         Self {
-            machines: RwLock::new(rows.into_iter().map(known).collect()),
-            server: hint(key, server.0, &[server.1], now),
+            machines: RwLock::new(rows.into_iter().map(register).collect()),
+            server: sign_hint(key, server.0, &[server.1], now),
             server_id: server.0,
         }
     }
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<MachineId, Known>> {
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<MachineId, RegisteredMachine>> {
         self.machines.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<MachineId, Known>> {
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<MachineId, RegisteredMachine>> {
         self.machines.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
     pub(crate) fn add(&self, row: MachineRow, key: &SigningKey) {
-        let hint = hint(key, row.id, &row.addresses, row.seen);
-        self.write().insert(row.id, Known { hint, boots: Boots::default(), stored: row.seen, row });
+        let hint = sign_hint(key, row.id, &row.addresses, row.seen);
+        self.write().insert(row.id, RegisteredMachine { hint, starts: AgentStarts::default(), stored: row.seen, row });
     }
     pub(crate) fn get(&self, id: MachineId) -> Option<MachineRow> {
-        self.read().get(&id).map(|known| known.row.clone())
+        self.read().get(&id).map(|machine| machine.row.clone())
     }
     /// Returns all machines, oldest first.
     pub(crate) fn all(&self) -> Vec<MachineRow> {
-        let mut all: Vec<MachineRow> = self.read().values().map(|known| known.row.clone()).collect();
+        let mut all: Vec<MachineRow> = self.read().values().map(|machine| machine.row.clone()).collect();
         all.sort_by_key(|row| (row.enrolled, row.id));
         all
     }
     /// Returns whether this machine is registered and not revoked.
     pub(crate) fn is_trusted(&self, id: MachineId) -> bool {
-        self.read().get(&id).is_some_and(|known| known.row.revoked.is_none())
+        self.read().get(&id).is_some_and(|machine| machine.row.revoked.is_none())
     }
     /// Returns why this machine is excluded, or `None` if it is not. An unknown machine is excluded.
-    pub(crate) fn out(&self, id: MachineId) -> Option<Reason> {
-        self.read().get(&id).map_or(Some(Reason::NotAllowed), |known| known.row.out())
+    pub(crate) fn exclusion(&self, id: MachineId) -> Option<Reason> {
+        self.read().get(&id).map_or(Some(Reason::NotAllowed), |machine| machine.row.exclusion())
     }
     /// Quarantines a machine, or readmits it with `None`, and forgets its agent's starts. Returns whether anything
     /// changed.
-    pub(crate) fn set_aside(&self, id: MachineId, reason: Option<Reason>) -> bool {
+    pub(crate) fn set_quarantine(&self, id: MachineId, reason: Option<Reason>) -> bool {
         let mut machines = self.write();
-        let Some(known) = machines.get_mut(&id).filter(|known| known.row.aside != reason) else { return false };
-        known.row.aside = reason;
-        known.boots = Boots::default();
+        let Some(machine) = machines.get_mut(&id).filter(|machine| machine.row.quarantined != reason) else {
+            return false;
+        };
+        machine.row.quarantined = reason;
+        machine.starts = AgentStarts::default();
         true
     }
     /// Returns whether this start of the machine's agent must prove that it is running.
-    pub(crate) fn is_in_question(&self, id: MachineId, boot: u64) -> bool {
-        self.read().get(&id).is_some_and(|known| known.boots.is_in_question(boot))
+    pub(crate) fn is_awaiting_proof(&self, id: MachineId, boot: u64) -> bool {
+        self.read().get(&id).is_some_and(|machine| machine.starts.is_awaiting_proof(boot))
     }
     /// Records an answer to this start of the machine's agent. Returns the answer's number.
-    pub(crate) fn answer(&self, id: MachineId, boot: u64) -> u64 {
-        self.write().get_mut(&id).map_or(0, |known| known.boots.answer(boot))
+    pub(crate) fn record_answer(&self, id: MachineId, boot: u64) -> u64 {
+        self.write().get_mut(&id).map_or(0, |machine| machine.starts.record_answer(boot))
     }
     /// Updates when the machine was last seen.
     pub(crate) fn touch(&self, id: MachineId, now: UnixSeconds) {
-        if let Some(known) = self.write().get_mut(&id) {
-            known.row.seen = now;
+        if let Some(machine) = self.write().get_mut(&id) {
+            machine.row.seen = now;
         }
     }
     pub(crate) fn revoke(&self, id: MachineId, replaced_by: Option<MachineId>, now: UnixSeconds) {
-        if let Some(known) = self.write().get_mut(&id) {
-            known.row.revoked.get_or_insert(now);
-            known.row.replaced_by = known.row.replaced_by.or(replaced_by);
+        if let Some(machine) = self.write().get_mut(&id) {
+            machine.row.revoked.get_or_insert(now);
+            machine.row.replaced_by = machine.row.replaced_by.or(replaced_by);
         }
     }
     /// Finds machines by identifier, else by label (which several may share). Returns revoked ones only if no other
     /// machine has the label.
-    pub(crate) fn named(&self, text: &str) -> Vec<MachineRow> {
+    pub(crate) fn find_by_name(&self, text: &str) -> Vec<MachineRow> {
         if let Some(row) = text.parse().ok().and_then(|id| self.get(id)) {
             return vec![row];
         }
@@ -125,7 +132,7 @@ impl Registry {
         if trusted.is_empty() { of_label } else { trusted }
     }
     pub(crate) fn addresses(&self, id: MachineId) -> Vec<SocketAddr> {
-        self.read().get(&id).map(|known| known.row.addresses.clone()).unwrap_or_default()
+        self.read().get(&id).map(|machine| machine.row.addresses.clone()).unwrap_or_default()
     }
     /// Returns the signed address hints for these machines, where they exist.
     pub(crate) fn hints(&self, ids: impl Iterator<Item = MachineId>) -> Vec<Signed<AddressHint>> {
@@ -134,36 +141,37 @@ impl Registry {
             if id == self.server_id {
                 return Some(self.server.clone());
             }
-            machines.get(&id).filter(|known| !known.row.addresses.is_empty()).map(|known| known.hint.clone())
+            machines.get(&id).filter(|machine| !machine.row.addresses.is_empty()).map(|machine| machine.hint.clone())
         };
         ids.filter_map(hint).collect()
     }
     /// Records what a machine reports about itself. `boot` is the start of its agent and the number of the last answer
     /// that this start received. Returns `None` for a machine that is unknown or revoked.
-    pub(crate) fn check_in(&self, said: MachineRow, boot: (u64, u64), key: &SigningKey) -> Option<Seen> {
+    pub(crate) fn check_in(&self, reported: MachineRow, boot: (u64, u64), key: &SigningKey) -> Option<CheckInEffect> {
         let mut machines = self.write();
-        let known = machines.get_mut(&said.id).filter(|known| known.row.revoked.is_none())?;
-        let heard = known.boots.heard(boot.0, boot.1);
-        let row = &mut known.row;
-        if row.addresses != said.addresses {
-            known.hint = hint(key, said.id, &said.addresses, said.seen);
+        let machine = machines.get_mut(&reported.id).filter(|machine| machine.row.revoked.is_none())?;
+        let verdict = machine.starts.record_message(boot.0, boot.1);
+        let row = &mut machine.row;
+        if row.addresses != reported.addresses {
+            machine.hint = sign_hint(key, reported.id, &reported.addresses, reported.seen);
         }
-        let changed = (&row.label, &row.software, &row.addresses) != (&said.label, &said.software, &said.addresses);
-        (row.label, row.software, row.addresses) = (said.label, said.software, said.addresses);
-        row.seen = said.seen;
-        let store = changed || row.seen.0 >= known.stored.0 + SEEN_EVERY;
+        let changed =
+            (&row.label, &row.software, &row.addresses) != (&reported.label, &reported.software, &reported.addresses);
+        (row.label, row.software, row.addresses) = (reported.label, reported.software, reported.addresses);
+        row.seen = reported.seen;
+        let store = changed || row.seen.0 >= machine.stored.0 + STORE_SEEN_EVERY;
         if store {
-            known.stored = row.seen;
+            machine.stored = row.seen;
         }
-        Some(Seen { store: store.then(|| row.clone()), heard })
+        Some(CheckInEffect { row_to_store: store.then(|| row.clone()), verdict })
     }
 }
 
-/// Returns the addresses where others can reach a machine that reports `said` and connects from `from`.
+/// Returns the addresses where others can reach a machine that reports `reported` and connects from `from`.
 ///
 /// The machine knows its port and its interfaces; the connection shows what others see. An unspecified address is
 /// filled in from the connection. A loopback address is left out unless the machine runs on the server's own host.
-pub(crate) fn reachable(said: &[SocketAddr], from: IpAddr) -> Vec<SocketAddr> {
+pub(crate) fn reachable(reported: &[SocketAddr], from: IpAddr) -> Vec<SocketAddr> {
     let from = from.to_canonical();
     let mut found: Vec<SocketAddr> = Vec::new();
     let mut add = |address: SocketAddr| {
@@ -173,13 +181,13 @@ pub(crate) fn reachable(said: &[SocketAddr], from: IpAddr) -> Vec<SocketAddr> {
             found.push(address);
         }
     };
-    for address in said.iter().take(4 * limits::ADDRESSES_PER_MACHINE) {
+    for address in reported.iter().take(4 * limits::ADDRESSES_PER_MACHINE) {
         let ip = if address.ip().is_unspecified() { from } else { address.ip().to_canonical() };
         add(SocketAddr::new(ip, address.port()));
     }
     found.truncate(limits::ADDRESSES_PER_MACHINE);
     // The connection's address works across network address translation, where the machine's own addresses do not.
-    if let Some(port) = said.first().map(SocketAddr::port)
+    if let Some(port) = reported.first().map(SocketAddr::port)
         && !from.is_loopback()
         && port != 0
         && !found.iter().any(|address| address.ip() == from)
@@ -205,7 +213,7 @@ mod tests {
             enrolled: UnixSeconds(1),
             seen: UnixSeconds(seen),
             revoked: None,
-            aside: None,
+            quarantined: None,
             replaced_by: None,
         }
     }
@@ -215,9 +223,15 @@ mod tests {
         let (key, _) = SigningKey::generate();
         let server = (MachineId([9; 16]), SocketAddr::from(([127, 0, 0, 1], 1)));
         let registry = Registry::new(vec![row("a", 1)], server, &key, UnixSeconds(1));
-        let seen = registry.check_in(row("b", 6), (7, 0), &key).unwrap();
-        assert_eq!((seen.store.map(|row| row.label), seen.heard), (Some("b".to_owned()), Heard::First));
-        assert_eq!(registry.check_in(row("b", 7), (7, 0), &key), Some(Seen { store: None, heard: Heard::Again }));
+        let effect = registry.check_in(row("b", 6), (7, 0), &key).unwrap();
+        assert_eq!(
+            (effect.row_to_store.map(|row| row.label), effect.verdict),
+            (Some("b".to_owned()), StartVerdict::New)
+        );
+        assert_eq!(
+            registry.check_in(row("b", 7), (7, 0), &key),
+            Some(CheckInEffect { row_to_store: None, verdict: StartVerdict::Repeated })
+        );
         registry.revoke(MachineId([1; 16]), None, UnixSeconds(7));
         assert_eq!(registry.check_in(row("b", 8), (7, 0), &key), None);
     }

@@ -1,23 +1,27 @@
 //! Excludes machines from taking part: revokes one for good, quarantines a cloned identity, readmits it (rules I5, I9).
 
-use crate::{refusal::Refusal, server::Nms};
+use crate::{refusal::Refusal, server::Server};
 use banyan_proto::{MachineId, Reason};
 use tracing::info;
 
-impl Nms {
+impl Server {
     /// Revokes a machine: stores and lists the revocation, refuses new handshakes, then cuts the machine's connections.
     pub(crate) async fn revoke(&self, machine: MachineId) -> Result<(), Refusal> {
         if !self.store.revoke(machine, Self::now()).await? {
             return Err(Refusal::not_found(format!("there is no machine {machine}")));
         }
-        self.shut_out(machine, None).await
+        self.carry_out_revocation(machine, None).await
     }
 
     /// Carries out a revocation that is already stored.
-    pub(crate) async fn shut_out(&self, machine: MachineId, replaced_by: Option<MachineId>) -> Result<(), Refusal> {
+    pub(crate) async fn carry_out_revocation(
+        &self,
+        machine: MachineId,
+        replaced_by: Option<MachineId>,
+    ) -> Result<(), Refusal> {
         self.registry.revoke(machine, replaced_by, Self::now());
-        let crl = self.renew_doors().await?;
-        self.live.cut(machine);
+        let crl = self.renew_tls().await?;
+        self.connections.cut(machine);
         if let Some(node) = self.node.get() {
             node.cut(machine);
         }
@@ -27,15 +31,15 @@ impl Nms {
 
     /// Quarantines a machine until an administrator readmits it: it appears in no list and gets no offers, receipts or
     /// install permits. Its HTTP connections stay open, so that the agent learns of it with its next request.
-    pub(crate) async fn set_aside(&self, machine: MachineId, reason: Reason) -> Result<(), Refusal> {
-        self.store.set_aside(machine, Some(reason)).await?;
-        if !self.registry.set_aside(machine, Some(reason)) {
+    pub(crate) async fn set_quarantine(&self, machine: MachineId, reason: Reason) -> Result<(), Refusal> {
+        self.store.set_quarantine(machine, Some(reason)).await?;
+        if !self.registry.set_quarantine(machine, Some(reason)) {
             return Ok(());
         }
         if let Some(node) = self.node.get() {
             node.cut(machine);
         }
-        self.news.wake(machine);
+        self.wake_ups.wake(machine);
         let detail = format!("quarantined; what to do: {}", reason.for_admin().advice);
         for order in self.store.expected(machine).await? {
             self.store.note(order, machine, reason, &detail).await?;
@@ -46,14 +50,14 @@ impl Nms {
 
     /// Readmits a quarantined machine. If the cause persists, the machine is quarantined again at once.
     pub(crate) async fn readmit(&self, machine: MachineId) -> Result<(), Refusal> {
-        match self.registry.out(machine) {
+        match self.registry.exclusion(machine) {
             None => Err(Refusal::conflict(Reason::BadRequest, "this machine is not quarantined")),
             Some(reason @ (Reason::Revoked | Reason::Retired)) => {
                 Err(Refusal::conflict(reason, reason.for_admin().what))
             }
             Some(_) => {
-                self.store.set_aside(machine, None).await?;
-                self.registry.set_aside(machine, None);
+                self.store.set_quarantine(machine, None).await?;
+                self.registry.set_quarantine(machine, None);
                 info!(%machine, "machine readmitted");
                 Ok(())
             }

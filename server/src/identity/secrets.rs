@@ -44,12 +44,13 @@ impl Secrets {
     /// Reads the secrets, or creates them at the first start.
     pub(crate) fn open(folder: &Path) -> Result<Self, SecretsError> {
         let disk = |source| SecretsError::Disk { folder: folder.display().to_string(), source };
-        let keep =
-            |name: &str, make: fn() -> Vec<u8>| private_files::read_or_make(&folder.join(name), make).map_err(disk);
-        let orders = SigningKey::from_pkcs8(&Zeroizing::new(keep("orders.pk8", || SigningKey::generate().1)?))?;
-        let master = Zeroizing::new(keep("master.key", random32)?);
+        let read_or_create =
+            |name: &str, make: fn() -> Vec<u8>| private_files::read_or_create(&folder.join(name), make).map_err(disk);
+        let orders =
+            SigningKey::from_pkcs8(&Zeroizing::new(read_or_create("orders.pk8", || SigningKey::generate().1)?))?;
+        let master = Zeroizing::new(read_or_create("master.key", random32)?);
         let master = <[u8; 32]>::try_from(master.as_slice()).map_err(|_| SecretsError::Damaged("master.key"))?;
-        let token = keep("admin.token", || HEXLOWER.encode(&random32()).into_bytes())?;
+        let token = read_or_create("admin.token", || HEXLOWER.encode(&random32()).into_bytes())?;
         let admin_token = String::from_utf8(token).map_err(|_| SecretsError::Damaged("admin.token"))?;
         Ok(Self { orders, master: Zeroizing::new(master), admin_token: Zeroizing::new(admin_token) })
     }

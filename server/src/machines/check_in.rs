@@ -1,9 +1,9 @@
 //! Check-in: the long poll that tells machines of orders and revocations, and help for a machine that got no offer.
 
 use crate::{
-    identity::{clone_detection::Heard, enrolment::check_text, registry::reachable},
+    identity::{clone_detection::StartVerdict, enrolment::check_text, registry::reachable},
     refusal::Refusal,
-    server::Nms,
+    server::Server,
     store::MachineRow,
 };
 use banyan_proto::{
@@ -16,56 +16,56 @@ use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Longest time that an answer is delayed (seconds).
-const WAIT: u32 = 300;
+const MAX_WAIT_SECONDS: u32 = 300;
 /// How many holders of the content a machine without an offer is told of.
-const HOLDERS: u32 = 3;
+const MAX_HOLDERS: u32 = 3;
 
-impl Nms {
+impl Server {
     /// Handles a check-in. Answers at once if there is news for the machine; otherwise as soon as there is, or after
     /// the requested wait.
     pub(crate) async fn check_in(
         self: &Arc<Self>,
         machine: MachineId,
         from: IpAddr,
-        said: CheckIn,
+        request: CheckIn,
     ) -> Result<CheckInReply, Refusal> {
-        check_text("label", &said.label)?;
-        check_text("software", &said.software)?;
-        if said.known.len() > limits::ADDRESSEES {
+        check_text("label", &request.label)?;
+        check_text("software", &request.software)?;
+        if request.known.len() > limits::ADDRESSEES {
             return Err(Refusal::bad("too many known orders"));
         }
-        self.seen(machine, from, &said).await?;
-        let deadline = Instant::now() + Duration::from_secs(u64::from(said.wait_seconds.min(WAIT)));
-        let wake = self.news.of(machine);
+        self.record(machine, from, &request).await?;
+        let deadline = Instant::now() + Duration::from_secs(u64::from(request.wait_seconds.min(MAX_WAIT_SECONDS)));
+        let wake = self.wake_ups.notifier(machine);
         loop {
             let mut woken = pin!(wake.notified());
             woken.as_mut().enable();
             let mut expected = self.store.expected(machine).await?;
-            expected.retain(|id| !said.known.contains(id));
-            let crl_number = self.doors.crl().number;
-            if let Some(reason) = self.registry.out(machine) {
-                return Err(Refusal::out(reason));
+            expected.retain(|id| !request.known.contains(id));
+            let crl_number = self.tls.crl().number;
+            if let Some(reason) = self.registry.exclusion(machine) {
+                return Err(Refusal::excluded(reason));
             }
-            let publishers = self.desk.shown().publishers;
-            let behind = said.publishers.is_some_and(|known| publishers.is_news_to(known));
+            let publishers = self.repository.snapshot().publishers;
+            let behind = request.publishers.is_some_and(|known| publishers.is_news_to(known));
             let group = self.registry.get(machine).and_then(|row| row.group);
-            let policy = self.policy_news(group.as_deref(), said.policy);
+            let policy = self.newer_policy(group.as_deref(), request.policy);
             let news = behind
                 || policy.is_some()
-                || crl_number > said.crl_number
-                || self.news.has(machine, said.boot, &expected)
-                || self.registry.is_in_question(machine, said.boot);
+                || crl_number > request.crl_number
+                || self.wake_ups.has_unannounced(machine, request.boot, &expected)
+                || self.registry.is_awaiting_proof(machine, request.boot);
             if news || Instant::now() >= deadline || self.stop.is_cancelled() {
                 self.registry.touch(machine, Self::now());
-                self.news.tell(machine, said.boot, &expected);
+                self.wake_ups.mark_announced(machine, request.boot, &expected);
                 return Ok(CheckInReply {
-                    number: self.registry.answer(machine, said.boot),
+                    number: self.registry.record_answer(machine, request.boot),
                     now: Self::now(),
                     crl_number,
                     orders: expected.into_iter().map(|id| self.expectation(id, machine)).collect(),
                     keys: self.secrets.ring(),
                     publishers: Some(publishers),
-                    epoch: Some(self.epoch_said.clone()),
+                    epoch: Some(self.signed_epoch.clone()),
                     policy,
                 });
             }
@@ -77,7 +77,7 @@ impl Nms {
         }
     }
 
-    async fn seen(self: &Arc<Self>, machine: MachineId, from: IpAddr, said: &CheckIn) -> Result<(), Refusal> {
+    async fn record(self: &Arc<Self>, machine: MachineId, from: IpAddr, request: &CheckIn) -> Result<(), Refusal> {
         let Some(row) = self.registry.get(machine) else {
             return Err(Refusal::forbidden(
                 Reason::NotAllowed,
@@ -85,44 +85,44 @@ impl Nms {
             ));
         };
         let row = MachineRow {
-            label: said.label.clone(),
-            software: said.software.clone(),
-            addresses: reachable(&said.addresses, from),
+            label: request.label.clone(),
+            software: request.software.clone(),
+            addresses: reachable(&request.addresses, from),
             seen: Self::now(),
             ..row
         };
-        let seen = self.registry.check_in(row, (said.boot, said.last), &self.secrets.orders);
-        let seen = seen.ok_or_else(|| Refusal::out(Reason::Revoked))?;
-        if let Some(row) = seen.store {
+        let effect = self.registry.check_in(row, (request.boot, request.last), &self.secrets.orders);
+        let effect = effect.ok_or_else(|| Refusal::excluded(Reason::Revoked))?;
+        if let Some(row) = effect.row_to_store {
             self.store.update_machine(&row).await?;
         }
-        match seen.heard {
+        match effect.verdict {
             // Answers the long polls of earlier starts. One that is still running returns with that answer.
-            Heard::First => {
-                self.news.wake(machine);
-                if said.epoch > self.epoch {
+            StartVerdict::New => {
+                self.wake_ups.wake(machine);
+                if request.epoch > self.epoch {
                     let detail = format!(
                         "the machine has seen epoch {}, this server is at {}: was this server restored from a backup? If so, \
                          stop it and run `banyan-server raise-epoch`",
-                        said.epoch, self.epoch
+                        request.epoch, self.epoch
                     );
                     self.suspect(Some(machine), None, Reason::EpochBack, detail).await;
                 }
             }
-            Heard::Again => {}
-            Heard::Beside => self.set_aside(machine, Reason::Cloned).await?,
+            StartVerdict::Repeated => {}
+            StartVerdict::Cloned => self.set_quarantine(machine, Reason::Cloned).await?,
         }
         Ok(())
     }
 
     fn expectation(&self, order: OrderId, machine: MachineId) -> Expected {
-        let patience_seconds = self.book.get(order).map_or(3, |open| open.patience(machine));
+        let patience_seconds = self.active_orders.get(order).map_or(3, |open| open.patience_seconds(machine));
         Expected { order, patience_seconds }
     }
 
     /// Returns offers directly from the server, one per stripe, to a target machine that received none.
     pub(crate) async fn help(&self, machine: MachineId, id: OrderId) -> Result<Help, Refusal> {
-        let open = self.open_order(id, machine).await?;
+        let open = self.find_active(id, machine).await?;
         let row = self.store.addressee(id, machine).await?;
         let row = row.ok_or_else(|| Refusal::forbidden(Reason::NotAddressed, "the order is not for this machine"))?;
         if let (true, Some(reason)) = (row.is_over(), row.reason) {
@@ -138,9 +138,9 @@ impl Nms {
                 .map_err(|reason| Refusal::conflict(reason, reason.for_admin().what))?;
             offers.push(offer);
         }
-        let mut holders = self.store.holders(id, 4 * HOLDERS).await?;
-        holders.retain(|&holder| holder != machine && self.live.is_online(holder));
-        holders.truncate(HOLDERS as usize);
+        let mut holders = self.store.holders(id, 4 * MAX_HOLDERS).await?;
+        holders.retain(|&holder| holder != machine && self.connections.is_online(holder));
+        holders.truncate(MAX_HOLDERS as usize);
         tracing::info!(order = %id, %machine, "offers sent directly by the server");
         Ok(Help { offers, holders })
     }

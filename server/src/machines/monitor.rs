@@ -3,7 +3,7 @@
 //! Every machine has a deadline for its next step. A machine that misses it is told of the order again through its long
 //! poll, and then asks for help. A machine that misses it repeatedly gets a reason that administrators see.
 
-use crate::{deployments::active_orders::OpenOrder, refusal::Refusal, server::Nms, store::AddresseeRow};
+use crate::{deployments::active_orders::ActiveOrder, refusal::Refusal, server::Server, store::AddresseeRow};
 use banyan_proto::{MachineId, OrderId, Reason, UnixSeconds, admin::Stage};
 use std::{
     collections::HashMap,
@@ -16,19 +16,19 @@ const TICK: Duration = Duration::from_secs(5);
 /// Interval for checking the signed metadata; the repository knows when it is due.
 const REFRESH_EVERY: Duration = Duration::from_secs(3600);
 /// How long reports and suspicious events are kept (seconds).
-const HISTORY: u64 = 180 * 24 * 3600;
+const HISTORY_SECONDS: u64 = 180 * 24 * 3600;
 /// Remaining lifetime of the publishers' signatures below which the server warns (seconds).
-const PUBLISHERS_WARNING: u64 = 60 * 24 * 3600;
+const EXPIRY_WARNING_SECONDS: u64 = 60 * 24 * 3600;
 /// The number of reminders after which a reason is recorded for administrators.
 const REMINDERS: u32 = 3;
 /// Transfer rate that counts as the slowest acceptable progress (bytes per second).
-const SLOWEST: u64 = 1 << 20;
+const SLOWEST_BYTES_PER_SECOND: u64 = 1 << 20;
 
 /// Returns how long a machine may stay at a stage before it is reminded.
-fn allowed(stage: Stage, open: &OpenOrder, machine: MachineId) -> Duration {
+fn time_limit(stage: Stage, open: &ActiveOrder, machine: MachineId) -> Duration {
     let seconds = match stage {
-        Stage::Expected => u64::from(open.patience(machine)) + 10,
-        Stage::Receiving => 30 + open.artifact.size / SLOWEST,
+        Stage::Expected => u64::from(open.patience_seconds(machine)) + 10,
+        Stage::Receiving => 30 + open.artifact.size / SLOWEST_BYTES_PER_SECOND,
         Stage::Verified => 60,
         Stage::Authenticated => 5 * 60,
         // Each of the publisher's commands may take an hour.
@@ -39,7 +39,7 @@ fn allowed(stage: Stage, open: &OpenOrder, machine: MachineId) -> Duration {
 }
 
 /// A machine's stage and chunk count at its last progress, and the reminders since.
-struct Watched {
+struct WatchedMachine {
     at: (Stage, u32),
     since: Instant,
     reminders: u32,
@@ -47,51 +47,51 @@ struct Watched {
 
 /// What to do about a machine.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
+enum OverdueAction {
     /// Nothing yet.
     Wait,
     /// Tell the machine of the order again.
     Remind,
     /// Record a reason for administrators.
-    Say,
+    Escalate,
 }
 
-impl Watched {
+impl WatchedMachine {
     /// Compares a connected machine with its last known progress and decides whether it is overdue.
-    fn look(&mut self, at: (Stage, u32), allowed: Duration, now: Instant) -> Step {
+    fn check(&mut self, at: (Stage, u32), allowed: Duration, now: Instant) -> OverdueAction {
         if self.at != at {
             *self = Self { at, since: now, reminders: 0 };
-            return Step::Wait;
+            return OverdueAction::Wait;
         }
         if now.duration_since(self.since) < allowed {
-            return Step::Wait;
+            return OverdueAction::Wait;
         }
         self.since = now;
         self.reminders += 1;
-        if self.reminders == REMINDERS { Step::Say } else { Step::Remind }
+        if self.reminders == REMINDERS { OverdueAction::Escalate } else { OverdueAction::Remind }
     }
 }
 
-type Watch = HashMap<(OrderId, MachineId), Watched>;
+type WatchList = HashMap<(OrderId, MachineId), WatchedMachine>;
 
-impl Nms {
+impl Server {
     /// Runs until the server stops.
     pub(crate) async fn monitor(self: Arc<Self>) {
-        let mut watch = Watch::new();
+        let mut watch = WatchList::new();
         let mut refreshed = Instant::now();
         while self.stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
-            if let Err(refusal) = self.look_round(&mut watch).await {
+            if let Err(refusal) = self.check_deployments(&mut watch).await {
                 error!("failed to check the deployments: {refusal}");
             }
             if refreshed.elapsed() >= REFRESH_EVERY {
                 refreshed = Instant::now();
-                let before = UnixSeconds(Self::now().0.saturating_sub(HISTORY));
+                let before = UnixSeconds(Self::now().0.saturating_sub(HISTORY_SECONDS));
                 if let Err(error) = self.store.forget(before).await {
                     error!("failed to delete old reports: {error}");
                 }
                 self.prune().await;
-                self.warn_of_expiry();
-                match self.desk.with(|repository| repository.refresh(Self::now())).await {
+                self.warn_before_expiry();
+                match self.repository.with(|repository| repository.refresh(Self::now())).await {
                     Ok(true) => info!("snapshot and timestamp renewed"),
                     Ok(false) => {}
                     Err(refusal) => error!("failed to renew the signed metadata: {refusal}"),
@@ -101,10 +101,10 @@ impl Nms {
     }
 
     /// Warns before the publishers' signatures expire, because only publishers can renew them.
-    fn warn_of_expiry(&self) {
-        let Some(expires) = self.desk.shown().publishers_expire else { return };
+    fn warn_before_expiry(&self) {
+        let Some(expires) = self.repository.snapshot().publishers_expire else { return };
         let left = expires.0.saturating_sub(Self::now().0);
-        if left < PUBLISHERS_WARNING {
+        if left < EXPIRY_WARNING_SECONDS {
             let days = left / (24 * 3600);
             warn!(
                 days,
@@ -113,8 +113,8 @@ impl Nms {
         }
     }
 
-    async fn look_round(&self, watch: &mut Watch) -> Result<(), Refusal> {
-        for open in self.book.all() {
+    async fn check_deployments(&self, watch: &mut WatchList) -> Result<(), Refusal> {
+        for open in self.active_orders.all() {
             if open.row.order.expires <= Self::now() {
                 self.expire(&open).await?;
             }
@@ -122,20 +122,20 @@ impl Nms {
         self.count_sent().await?;
         let unfinished = self.store.unfinished().await?;
         let now = Instant::now();
-        let mut still = Watch::new();
+        let mut still = WatchList::new();
         for (id, row) in unfinished {
-            let Some(open) = self.book.get(id) else { continue };
+            let Some(open) = self.active_orders.get(id) else { continue };
             let key = (id, row.machine);
             let at = (row.stage, row.held);
-            let mut watched = watch.remove(&key).unwrap_or(Watched { at, since: now, reminders: 0 });
-            if self.live.is_online(row.machine) {
-                match watched.look(at, allowed(row.stage, &open, row.machine), now) {
-                    Step::Wait => {}
-                    Step::Remind => {
+            let mut watched = watch.remove(&key).unwrap_or(WatchedMachine { at, since: now, reminders: 0 });
+            if self.connections.is_online(row.machine) {
+                match watched.check(at, time_limit(row.stage, &open, row.machine), now) {
+                    OverdueAction::Wait => {}
+                    OverdueAction::Remind => {
                         info!(order = %id, machine = %row.machine, stage = ?row.stage, "machine overdue; reminded");
-                        self.news.remind(row.machine, id);
+                        self.wake_ups.remind(row.machine, id);
                     }
-                    Step::Say => self.say(id, &row).await?,
+                    OverdueAction::Escalate => self.escalate(id, &row).await?,
                 }
             } else {
                 // The deadline restarts when the machine reconnects.
@@ -151,8 +151,8 @@ impl Nms {
         Ok(())
     }
 
-    async fn say(&self, id: OrderId, row: &AddresseeRow) -> Result<(), Refusal> {
-        self.news.remind(row.machine, id);
+    async fn escalate(&self, id: OrderId, row: &AddresseeRow) -> Result<(), Refusal> {
+        self.wake_ups.remind(row.machine, id);
         if row.reason.is_some_and(|reason| reason != Reason::Unreachable) {
             return Ok(());
         }
@@ -168,7 +168,7 @@ impl Nms {
 
     /// Adds the bytes that the server sent since the last call to the stored totals.
     pub(crate) async fn count_sent(&self) -> Result<(), Refusal> {
-        for open in self.book.all() {
+        for open in self.active_orders.all() {
             let bytes = open.newly_served();
             if bytes > 0 {
                 self.store.add_server_sent(open.id(), bytes).await?;
@@ -186,12 +186,22 @@ mod tests {
     fn a_machine_is_reminded_when_it_stands_still_and_a_person_is_told_once() {
         let (start, allowed) = (Instant::now(), Duration::from_secs(10));
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut watched = Watched { at: (Stage::Receiving, 1), since: start, reminders: 0 };
-        assert_eq!(watched.look((Stage::Receiving, 1), allowed, at(9)), Step::Wait);
-        assert_eq!(watched.look((Stage::Receiving, 1), allowed, at(10)), Step::Remind);
-        assert_eq!(watched.look((Stage::Receiving, 1), allowed, at(15)), Step::Wait);
-        assert_eq!(watched.look((Stage::Receiving, 2), allowed, at(20)), Step::Wait, "it made progress");
-        let steps: Vec<Step> = (3..8).map(|tens| watched.look((Stage::Receiving, 2), allowed, at(10 * tens))).collect();
-        assert_eq!(steps, [Step::Remind, Step::Remind, Step::Say, Step::Remind, Step::Remind]);
+        let mut watched = WatchedMachine { at: (Stage::Receiving, 1), since: start, reminders: 0 };
+        assert_eq!(watched.check((Stage::Receiving, 1), allowed, at(9)), OverdueAction::Wait);
+        assert_eq!(watched.check((Stage::Receiving, 1), allowed, at(10)), OverdueAction::Remind);
+        assert_eq!(watched.check((Stage::Receiving, 1), allowed, at(15)), OverdueAction::Wait);
+        assert_eq!(watched.check((Stage::Receiving, 2), allowed, at(20)), OverdueAction::Wait, "it made progress");
+        let steps: Vec<OverdueAction> =
+            (3..8).map(|tens| watched.check((Stage::Receiving, 2), allowed, at(10 * tens))).collect();
+        assert_eq!(
+            steps,
+            [
+                OverdueAction::Remind,
+                OverdueAction::Remind,
+                OverdueAction::Escalate,
+                OverdueAction::Remind,
+                OverdueAction::Remind
+            ]
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! Receipts and install permits, which a machine must have before it installs (rules A1–A6).
 
 use crate::{
-    deployments::{active_orders::OpenOrder, tree::Tree},
+    deployments::{active_orders::ActiveOrder, tree::StripeTree},
     refusal::Refusal,
-    server::Nms,
+    server::Server,
 };
 use axum::http::StatusCode;
 use banyan_proto::{
@@ -16,7 +16,7 @@ use tracing::info;
 
 /// Why a delivery path proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum WayError {
+pub(crate) enum PathError {
     #[error("the stripe does not exist")]
     NoSuchStripe,
     #[error("the path does not begin at the server")]
@@ -32,7 +32,7 @@ pub(crate) enum WayError {
 }
 
 /// What a path is checked against.
-pub(crate) struct Session<'a> {
+pub(crate) struct ProofContext<'a> {
     pub(crate) master: &'a [u8; 32],
     /// The exporter of the TLS session that carried the proof.
     pub(crate) exporter: &'a [u8; 32],
@@ -43,42 +43,42 @@ pub(crate) struct Session<'a> {
 ///
 /// Each hop must be a tree ancestor of the next. Skipped heads are left out, so the last hop need not be the planned
 /// sender.
-pub(crate) fn check_way(
-    tree: Option<&Tree>,
-    open: &OpenOrder,
-    session: &Session<'_>,
+pub(crate) fn verify_path(
+    tree: Option<&StripeTree>,
+    open: &ActiveOrder,
+    context: &ProofContext<'_>,
     way: &Way,
-) -> Result<(), WayError> {
-    let tree = tree.ok_or(WayError::NoSuchStripe)?;
+) -> Result<(), PathError> {
+    let tree = tree.ok_or(PathError::NoSuchStripe)?;
     let order = &open.row.order;
     if way.path.len() > limits::LIST_DEPTH {
-        return Err(WayError::TooLong);
+        return Err(PathError::TooLong);
     }
     if way.path.first() != Some(&order.server) {
-        return Err(WayError::NotFromServer);
+        return Err(PathError::NotFromServer);
     }
-    let mut code = RollingCode::root(session.master, order.id, way.stripe, tree.root().hash);
-    let below = way.path[1..].iter().chain([&session.machine]);
+    let mut code = RollingCode::root(context.master, order.id, way.stripe, tree.root().hash);
+    let below = way.path[1..].iter().chain([&context.machine]);
     for (&above, &below) in way.path.iter().zip(below) {
-        let subtree = tree.subtree(below).ok_or(WayError::NotOnList)?;
+        let subtree = tree.subtree(below).ok_or(PathError::NotOnList)?;
         if !tree.is_ancestor(above, below) {
-            return Err(WayError::NotAncestor { above, below });
+            return Err(PathError::NotAncestor { above, below });
         }
         code = code.child(below, subtree.hash);
     }
-    if !code.proves(way.proof, session.exporter, order.id, open.artifact.digest) {
-        return Err(WayError::WrongCode);
+    if !code.proves(way.proof, context.exporter, order.id, open.artifact.digest) {
+        return Err(PathError::WrongCode);
     }
     Ok(())
 }
 
 /// Formats a path for the log and for administrators.
-fn in_words(way: &Way) -> String {
+fn describe_path(way: &Way) -> String {
     let path: Vec<String> = way.path.iter().take(limits::LIST_DEPTH).map(MachineId::short).collect();
     format!("stripe {}, path {}", way.stripe, path.join(" "))
 }
 
-impl Nms {
+impl Server {
     /// Issues the receipt for a machine that proves that the offer came along the tree and that it holds the artifact.
     /// Repeated requests return the same receipt.
     pub(crate) async fn receipt(
@@ -88,7 +88,7 @@ impl Nms {
         request: &ReceiptRequest,
     ) -> Result<Signed<Receipt>, Refusal> {
         let id = request.order;
-        let open = self.open_order(id, machine).await?;
+        let open = self.find_active(id, machine).await?;
         if self.store.addressee(id, machine).await?.is_none() {
             let detail = "a machine that is not a target of the order requested a receipt";
             self.suspect(Some(machine), Some(id), Reason::NotAddressed, detail.into()).await;
@@ -103,13 +103,13 @@ impl Nms {
         if request.ways.len() > open.trees.len() || request.sources.len() > limits::ADDRESSEES {
             return Err(Refusal::bad("more paths than stripes, or too many sources"));
         }
-        let session = Session { master: &self.secrets.master, exporter, machine };
+        let context = ProofContext { master: &self.secrets.master, exporter, machine };
         let mut good = 0;
         let mut wrong = Vec::new();
         for way in &request.ways {
-            match check_way(open.tree(way.stripe), &open, &session, way) {
+            match verify_path(open.tree(way.stripe), &open, &context, way) {
                 Ok(()) => good += 1,
-                Err(error) => wrong.push(format!("{}: {error}", in_words(way))),
+                Err(error) => wrong.push(format!("{}: {error}", describe_path(way))),
             }
         }
         for detail in &wrong {
@@ -171,13 +171,13 @@ impl Nms {
                 return Err(Refusal::conflict(Reason::WaitsForPermit, "the deployment has ended"));
             }
         }
-        if self.desk.has_withdrawn(&deployment.order.package, deployment.order.sequence) {
+        if self.repository.has_withdrawn(&deployment.order.package, deployment.order.sequence) {
             return Err(Refusal::conflict(Reason::Withdrawn, Reason::Withdrawn.for_admin().what));
         }
-        if !self.desk.lists(deployment.order.manifest) {
+        if !self.repository.lists(deployment.order.manifest) {
             return Err(Refusal::conflict(Reason::NotPublished, "this release is not on the publishers' list"));
         }
-        let versions = self.desk.shown().versions.ok_or_else(|| {
+        let versions = self.repository.snapshot().versions.ok_or_else(|| {
             let detail = "the server's signed metadata has expired; see the server's log";
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Reason::MetadataExpired, detail)
         })?;

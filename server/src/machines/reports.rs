@@ -2,8 +2,8 @@
 
 use crate::{
     refusal::Refusal,
-    server::Nms,
-    store::{AddresseeRow, Arrived, DeploymentRow},
+    server::Server,
+    store::{AddresseeRow, ArrivedReport, DeploymentRow},
 };
 use banyan_proto::{
     MachineId, OrderId, Reason,
@@ -15,7 +15,7 @@ use tracing::info;
 /// Most reports in one request.
 const REPORTS: usize = 10_000;
 
-impl Nms {
+impl Server {
     /// Processes a machine's reports, oldest first. Ignores reports that were already received.
     pub(crate) async fn report(&self, machine: MachineId, reports: Vec<Report>) -> Result<(), Refusal> {
         if reports.len() > REPORTS {
@@ -24,12 +24,13 @@ impl Nms {
                 reports.len()
             )));
         }
-        let after = |report: &Report| report.order.and_then(|id| self.book.get(id)).map_or(0, |open| open.age_ms());
-        let arrived: Vec<Arrived> =
-            reports.into_iter().map(|report| Arrived { after_ms: after(&report), report }).collect();
+        let after =
+            |report: &Report| report.order.and_then(|id| self.active_orders.get(id)).map_or(0, |open| open.age_ms());
+        let arrived: Vec<ArrivedReport> =
+            reports.into_iter().map(|report| ArrivedReport { after_ms: after(&report), report }).collect();
         let changed = self.store.take_reports(machine, &arrived, Self::now()).await?;
-        for Arrived { report, .. } in &arrived {
-            self.about_others(machine, report).await?;
+        for ArrivedReport { report, .. } in &arrived {
+            self.process_claims_about_others(machine, report).await?;
         }
         for id in changed.finished {
             info!(order = %id, "deployment finished");
@@ -39,7 +40,7 @@ impl Nms {
 
     /// Processes what a machine reports about another one: a hint for administrators, never a fact about the other
     /// machine.
-    async fn about_others(&self, machine: MachineId, report: &Report) -> Result<(), Refusal> {
+    async fn process_claims_about_others(&self, machine: MachineId, report: &Report) -> Result<(), Refusal> {
         match (&report.event, report.order) {
             (Event::SteppedOver { machine: over, reason, .. }, Some(id)) => {
                 let row = self.store.addressee(id, *over).await?;
@@ -90,7 +91,7 @@ impl Nms {
             }
         }
         counts.sort_unstable();
-        let open = self.book.get(id);
+        let open = self.active_orders.get(id);
         let addressee = |addressee: AddresseeRow| AddresseeStatus {
             id: addressee.machine,
             label: self.label(addressee.machine),
@@ -101,7 +102,7 @@ impl Nms {
             planned: open
                 .iter()
                 .flat_map(|open| &open.trees)
-                .filter_map(|tree| tree.sender(addressee.machine))
+                .filter_map(|tree| tree.planned_sender(addressee.machine))
                 .collect(),
             sources: addressee.sources,
             verified_after: addressee.verified_after,
@@ -127,7 +128,7 @@ impl Nms {
             stripes: u8::try_from(order.stripes.len()).unwrap_or(u8::MAX),
             server: self.id,
             counts,
-            server_sent: row.server_sent + self.book.get(order.id).map_or(0, |open| open.uncounted()),
+            server_sent: row.server_sent + self.active_orders.get(order.id).map_or(0, |open| open.uncounted()),
             addressees,
         }
     }

@@ -1,7 +1,7 @@
 //! Accepts connections on the server's port, with limits on handshake time and connection count. Passes machines that
 //! speak the framed protocol to the node, and everything else to the HTTP API.
 
-use crate::server::Nms;
+use crate::server::Server;
 use axum::Router;
 use banyan_proto::{ALPN_PEER, MachineId, UnixSeconds, code::EXPORTER_LABEL};
 use banyan_wire::{
@@ -28,9 +28,9 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 /// Time limit for receiving a request's headers.
-const HEAD: Duration = Duration::from_secs(60);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long shutdown waits for a response in progress.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// TCP keepalive idle time: a machine that vanished silently is detected after about this long.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -56,7 +56,7 @@ impl Peer {
 }
 
 /// Accepts connections until the server stops.
-pub(crate) async fn serve(nms: Arc<Nms>, listener: TcpListener, router: Router) {
+pub(crate) async fn serve(nms: Arc<Server>, listener: TcpListener, router: Router) {
     loop {
         let (stream, from) = match nms.stop.run_until_cancelled(listener.accept()).await {
             None => return,
@@ -69,22 +69,22 @@ pub(crate) async fn serve(nms: Arc<Nms>, listener: TcpListener, router: Router) 
             }
         };
         let (nms, router, ip) = (Arc::clone(&nms), router.clone(), from.ip().to_canonical());
-        let Ok(place) = nms.live.shake(ip) else {
+        let Ok(handshake_guard) = nms.connections.begin_handshake(ip) else {
             debug!(%ip, "connection closed: too many handshakes in progress");
             continue;
         };
         nms.tasks.clone().spawn(async move {
-            let shaken = connection::handshake(stream, nms.doors.acceptor()).await;
-            drop(place);
-            match shaken {
-                Ok(stream) => lead(&nms, stream, ip, router).await,
+            let handshake = connection::handshake(stream, nms.tls.acceptor()).await;
+            drop(handshake_guard);
+            match handshake {
+                Ok(stream) => dispatch(&nms, stream, ip, router).await,
                 Err(error) => debug!(%ip, "TLS handshake failed: {error}"),
             }
         });
     }
 }
 
-async fn lead(nms: &Arc<Nms>, stream: TlsStream<Socket>, from: IpAddr, router: Router) {
+async fn dispatch(nms: &Arc<Server>, stream: TlsStream<Socket>, from: IpAddr, router: Router) {
     let session = stream.get_ref().1;
     let certificate = session.peer_certificates().and_then(<[_]>::first);
     let until = certificate.and_then(valid_until);
@@ -98,7 +98,7 @@ async fn lead(nms: &Arc<Nms>, stream: TlsStream<Socket>, from: IpAddr, router: R
     };
     if session.alpn_protocol() == Some(ALPN_PEER) {
         match (machine, until, nms.node.get()) {
-            (Some(id), Some(until), Some(node)) if until >= Nms::now() && nms.registry.out(id).is_none() => {
+            (Some(id), Some(until), Some(node)) if until >= Server::now() && nms.registry.exclusion(id).is_none() => {
                 node.accept(stream);
             }
             _ => debug!(%from, ?machine, "peer connection closed: no valid certificate, or an excluded machine"),
@@ -112,16 +112,16 @@ async fn lead(nms: &Arc<Nms>, stream: TlsStream<Socket>, from: IpAddr, router: R
             return;
         }
     };
-    http(nms, stream, Peer { machine, until, from, exporter }, router).await;
+    serve_http(nms, stream, Peer { machine, until, from, exporter }, router).await;
 }
 
-async fn http(nms: &Arc<Nms>, stream: TlsStream<Socket>, peer: Peer, router: Router) {
+async fn serve_http(nms: &Arc<Server>, stream: TlsStream<Socket>, peer: Peer, router: Router) {
     let socket = SockRef::from(stream.get_ref().0.tcp());
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
     if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive)) {
         debug!("failed to set socket options: {error}");
     }
-    let Ok(ticket) = nms.live.admit(peer.machine, peer.from) else {
+    let Ok(guard) = nms.connections.admit(peer.machine, peer.from) else {
         warn!(from = %peer.from, machine = ?peer.machine, "connection closed: too many connections");
         return;
     };
@@ -135,7 +135,7 @@ async fn http(nms: &Arc<Nms>, stream: TlsStream<Socket>, peer: Peer, router: Rou
         inner.call(request)
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         ended = connection.as_mut() => {
@@ -143,10 +143,10 @@ async fn http(nms: &Arc<Nms>, stream: TlsStream<Socket>, peer: Peer, router: Rou
                 debug!(from = %peer.from, "HTTP connection failed: {error}");
             }
         }
-        () = ticket.cut.cancelled() => debug!(machine = ?peer.machine, "connection cut"),
+        () = guard.cut.cancelled() => debug!(machine = ?peer.machine, "connection cut"),
         () = nms.stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            drop(timeout(LAST_WORDS, connection).await);
+            drop(timeout(SHUTDOWN_GRACE, connection).await);
         }
     }
 }

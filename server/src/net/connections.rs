@@ -9,15 +9,15 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 /// Most HTTP connections in total.
-const ALL: usize = 20_000;
+const MAX_CONNECTIONS: usize = 20_000;
 /// Most HTTP connections of one machine: its long poll, its reports, a receipt, and late reconnects.
-const PER_MACHINE: usize = 8;
+const MAX_PER_MACHINE: usize = 8;
 /// Most HTTP connections without a certificate: enrolling machines and administrators.
-const ANONYMOUS: usize = 256;
+const MAX_ANONYMOUS: usize = 256;
 /// Most of these from one address, so that one client cannot lock the others out.
-const PER_ADDRESS: usize = 64;
+const MAX_PER_IP: usize = 64;
 /// Most TLS handshakes in progress at once.
-const HANDSHAKES: usize = 2048;
+const MAX_HANDSHAKES: usize = 2048;
 
 /// A limit is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,37 +25,37 @@ const HANDSHAKES: usize = 2048;
 pub(crate) struct TooMany;
 
 #[derive(Default)]
-struct Inner {
+struct OpenConnections {
     machines: HashMap<MachineId, HashMap<u64, CancellationToken>>,
-    strangers: Crowd,
-    handshakes: Crowd,
-    all: usize,
+    anonymous: PerIpCounter,
+    handshakes: PerIpCounter,
+    total: usize,
     next: u64,
 }
 
 /// Connections without a known identity, counted by address.
 #[derive(Default)]
-struct Crowd {
-    all: usize,
-    of: HashMap<IpAddr, usize>,
+struct PerIpCounter {
+    total: usize,
+    per_ip: HashMap<IpAddr, usize>,
 }
 
-impl Crowd {
-    fn enter(&mut self, from: IpAddr, most: usize) -> Result<(), TooMany> {
-        let of = self.of.get(&from).copied().unwrap_or(0);
-        if self.all >= most || of >= PER_ADDRESS {
+impl PerIpCounter {
+    fn add(&mut self, from: IpAddr, most: usize) -> Result<(), TooMany> {
+        let of = self.per_ip.get(&from).copied().unwrap_or(0);
+        if self.total >= most || of >= MAX_PER_IP {
             return Err(TooMany);
         }
-        self.all += 1;
-        self.of.insert(from, of + 1);
+        self.total += 1;
+        self.per_ip.insert(from, of + 1);
         Ok(())
     }
-    fn leave(&mut self, from: IpAddr) {
-        self.all -= 1;
-        if let Some(of) = self.of.get_mut(&from) {
+    fn remove(&mut self, from: IpAddr) {
+        self.total -= 1;
+        if let Some(of) = self.per_ip.get_mut(&from) {
             *of -= 1;
             if *of == 0 {
-                self.of.remove(&from);
+                self.per_ip.remove(&from);
             }
         }
     }
@@ -63,12 +63,12 @@ impl Crowd {
 
 /// All open HTTP connections, by machine.
 #[derive(Clone, Default)]
-pub(crate) struct Live(Arc<Mutex<Inner>>);
+pub(crate) struct Connections(Arc<Mutex<OpenConnections>>);
 
 /// One open connection. Counts until it is dropped.
-pub(crate) struct Ticket {
-    live: Live,
-    who: Option<MachineId>,
+pub(crate) struct ConnectionGuard {
+    connections: Connections,
+    machine: Option<MachineId>,
     from: IpAddr,
     number: u64,
     /// Fires when the connection must be cut.
@@ -76,45 +76,47 @@ pub(crate) struct Ticket {
 }
 
 /// A handshake in progress. Counts until it is dropped.
-pub(crate) struct Handshake {
-    live: Live,
+pub(crate) struct HandshakeGuard {
+    connections: Connections,
     from: IpAddr,
 }
 
-impl Drop for Handshake {
+impl Drop for HandshakeGuard {
     fn drop(&mut self) {
-        self.live.lock().handshakes.leave(self.from);
+        self.connections.lock().handshakes.remove(self.from);
     }
 }
 
-impl Live {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+impl Connections {
+    fn lock(&self) -> MutexGuard<'_, OpenConnections> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Registers a handshake from this address.
-    pub(crate) fn shake(&self, from: IpAddr) -> Result<Handshake, TooMany> {
-        self.lock().handshakes.enter(from, HANDSHAKES)?;
-        Ok(Handshake { live: self.clone(), from })
+    pub(crate) fn begin_handshake(&self, from: IpAddr) -> Result<HandshakeGuard, TooMany> {
+        self.lock().handshakes.add(from, MAX_HANDSHAKES)?;
+        Ok(HandshakeGuard { connections: self.clone(), from })
     }
     /// Registers a connection.
-    pub(crate) fn admit(&self, who: Option<MachineId>, from: IpAddr) -> Result<Ticket, TooMany> {
+    pub(crate) fn admit(&self, machine: Option<MachineId>, from: IpAddr) -> Result<ConnectionGuard, TooMany> {
         let mut inner = self.lock();
-        if inner.all >= ALL {
+        if inner.total >= MAX_CONNECTIONS {
             return Err(TooMany);
         }
-        match who {
-            Some(id) if inner.machines.get(&id).is_some_and(|open| open.len() >= PER_MACHINE) => return Err(TooMany),
+        match machine {
+            Some(id) if inner.machines.get(&id).is_some_and(|open| open.len() >= MAX_PER_MACHINE) => {
+                return Err(TooMany);
+            }
             Some(_) => {}
-            None => inner.strangers.enter(from, ANONYMOUS)?,
+            None => inner.anonymous.add(from, MAX_ANONYMOUS)?,
         }
-        inner.all += 1;
+        inner.total += 1;
         inner.next += 1;
         let (number, cut) = (inner.next, CancellationToken::new());
-        if let Some(id) = who {
+        if let Some(id) = machine {
             inner.machines.entry(id).or_default().insert(number, cut.clone());
         }
         drop(inner);
-        Ok(Ticket { live: self.clone(), who, from, number, cut })
+        Ok(ConnectionGuard { connections: self.clone(), machine, from, number, cut })
     }
     /// Cuts all connections of a machine.
     pub(crate) fn cut(&self, machine: MachineId) {
@@ -128,12 +130,12 @@ impl Live {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        let mut inner = self.live.lock();
-        inner.all -= 1;
-        match self.who {
-            None => inner.strangers.leave(self.from),
+        let mut inner = self.connections.lock();
+        inner.total -= 1;
+        match self.machine {
+            None => inner.anonymous.remove(self.from),
             Some(id) => {
                 let left = inner.machines.get_mut(&id).map(|open| {
                     open.remove(&self.number);
@@ -153,40 +155,43 @@ mod tests {
 
     #[test]
     fn one_machine_cannot_take_all_places_and_cutting_it_leaves_the_others_alone() {
-        let live = Live::default();
+        let connections = Connections::default();
         let (a, b) = (MachineId([1; 16]), MachineId([2; 16]));
         let ip = |last| IpAddr::from([10, 0, 0, last]);
-        let of_a: Vec<Ticket> = (0..PER_MACHINE).map(|_| live.admit(Some(a), ip(1)).unwrap()).collect();
-        assert!(live.admit(Some(a), ip(1)).is_err());
-        let of_b = live.admit(Some(b), ip(1)).unwrap();
-        live.cut(a);
+        let of_a: Vec<ConnectionGuard> =
+            (0..MAX_PER_MACHINE).map(|_| connections.admit(Some(a), ip(1)).unwrap()).collect();
+        assert!(connections.admit(Some(a), ip(1)).is_err());
+        let of_b = connections.admit(Some(b), ip(1)).unwrap();
+        connections.cut(a);
         assert!(of_a.iter().all(|ticket| ticket.cut.is_cancelled()) && !of_b.cut.is_cancelled());
         drop(of_a);
-        assert!(!live.is_online(a) && live.is_online(b));
-        assert!(live.admit(Some(a), ip(1)).is_ok());
+        assert!(!connections.is_online(a) && connections.is_online(b));
+        assert!(connections.admit(Some(a), ip(1)).is_ok());
     }
 
     #[test]
     fn one_stranger_cannot_lock_the_others_out_and_all_strangers_together_no_machine() {
-        let live = Live::default();
+        let connections = Connections::default();
         let ip = |last| IpAddr::from([10, 0, 0, last]);
-        let mut inside: Vec<Ticket> = (0..PER_ADDRESS).map(|_| live.admit(None, ip(1)).unwrap()).collect();
-        assert!(live.admit(None, ip(1)).is_err());
+        let mut inside: Vec<ConnectionGuard> =
+            (0..MAX_PER_IP).map(|_| connections.admit(None, ip(1)).unwrap()).collect();
+        assert!(connections.admit(None, ip(1)).is_err());
         for last in 2.. {
-            match live.admit(None, ip(last)) {
+            match connections.admit(None, ip(last)) {
                 Ok(ticket) => inside.push(ticket),
                 Err(TooMany) => break,
             }
-            inside.extend((1..PER_ADDRESS).map_while(|_| live.admit(None, ip(last)).ok()));
+            inside.extend((1..MAX_PER_IP).map_while(|_| connections.admit(None, ip(last)).ok()));
         }
-        assert_eq!(inside.len(), ANONYMOUS);
-        assert!(live.admit(Some(MachineId([1; 16])), ip(1)).is_ok());
+        assert_eq!(inside.len(), MAX_ANONYMOUS);
+        assert!(connections.admit(Some(MachineId([1; 16])), ip(1)).is_ok());
         inside.pop();
-        assert!(live.admit(None, ip(200)).is_ok());
+        assert!(connections.admit(None, ip(200)).is_ok());
 
-        let shaking: Vec<Handshake> = (0..PER_ADDRESS).map(|_| live.shake(ip(1)).unwrap()).collect();
-        assert!(live.shake(ip(1)).is_err() && live.shake(ip(2)).is_ok());
-        drop(shaking);
-        assert!(live.shake(ip(1)).is_ok());
+        let handshakes: Vec<HandshakeGuard> =
+            (0..MAX_PER_IP).map(|_| connections.begin_handshake(ip(1)).unwrap()).collect();
+        assert!(connections.begin_handshake(ip(1)).is_err() && connections.begin_handshake(ip(2)).is_ok());
+        drop(handshakes);
+        assert!(connections.begin_handshake(ip(1)).is_ok());
     }
 }

@@ -14,23 +14,23 @@ use rustls::{
 use std::{sync::Arc, time::Duration};
 
 /// How long after its expiry a certificate can be renewed (seconds): 400 days.
-const LATE_SECONDS: u64 = 400 * 24 * 3600;
+const GRACE_SECONDS: u64 = 400 * 24 * 3600;
 
 /// Accepts what the strict verifier accepts, and certificates that it refuses only because they have expired.
 #[derive(Debug)]
-pub(crate) struct Latecomers {
+pub(crate) struct ExpiredCertificateVerifier {
     strict: Arc<dyn ClientCertVerifier>,
     /// When the strict verifier's revocation list expires.
     list_until: UnixSeconds,
 }
 
-impl Latecomers {
+impl ExpiredCertificateVerifier {
     pub(crate) fn new(strict: Arc<dyn ClientCertVerifier>, list_until: UnixSeconds) -> Self {
         Self { strict, list_until }
     }
 }
 
-impl ClientCertVerifier for Latecomers {
+impl ClientCertVerifier for ExpiredCertificateVerifier {
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -43,13 +43,13 @@ impl ClientCertVerifier for Latecomers {
                     CertificateError::Expired | CertificateError::ExpiredContext { .. },
                 ),
             ) => error,
-            verdict => return verdict,
+            result => return result,
         };
         let Some(until) = valid_until(end_entity) else { return Err(expired) };
         let late = now.as_secs().saturating_sub(until.0);
         // An expired revocation list says nothing about today (rule I4). Checked here because the verifier below uses
         // an earlier date.
-        if late == 0 || late > LATE_SECONDS || self.list_until.0 <= now.as_secs() {
+        if late == 0 || late > GRACE_SECONDS || self.list_until.0 <= now.as_secs() {
             return Err(expired);
         }
         // The CA signs machines' certificates directly, so there are no intermediates. Any that were sent are ignored:
@@ -107,17 +107,17 @@ mod tests {
         let end = begun.plus(CERTIFICATE_SECONDS);
         let server = authority.server(folder.path(), MachineId([2; 16]), begun).unwrap();
         // Returns whether the certificate is accepted at `now`, with a revocation list signed at `listed`.
-        let let_in = |now: UnixSeconds, listed: UnixSeconds| {
+        let is_accepted = |now: UnixSeconds, listed: UnixSeconds| {
             let der = authority.revocation_list(1, &[], listed).unwrap();
             let list = Crl::read(der, authority.certificate()).unwrap();
-            let latecomers = Latecomers::new(server.verifier(Some(&list), true).unwrap(), list.until);
+            let verifier = ExpiredCertificateVerifier::new(server.verifier(Some(&list), true).unwrap(), list.until);
             let now = UnixTime::since_unix_epoch(Duration::from_secs(now.0));
-            latecomers.verify_client_cert(&certificate, &[], now).is_ok()
+            verifier.verify_client_cert(&certificate, &[], now).is_ok()
         };
-        for (now, good) in [(end, true), (end.plus(LATE_SECONDS), true), (end.plus(LATE_SECONDS + 1), false)] {
-            assert_eq!(let_in(now, now), good, "{now}");
+        for (now, good) in [(end, true), (end.plus(GRACE_SECONDS), true), (end.plus(GRACE_SECONDS + 1), false)] {
+            assert_eq!(is_accepted(now, now), good, "{now}");
         }
         let late = end.plus(1000);
-        assert!(let_in(late, late) && !let_in(late, UnixSeconds(late.0 - 2 * 24 * 3600)));
+        assert!(is_accepted(late, late) && !is_accepted(late, UnixSeconds(late.0 - 2 * 24 * 3600)));
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::{
     identity::ca::{CRL_SECONDS, CaError},
-    net::expired_certificates::Latecomers,
+    net::expired_certificates::ExpiredCertificateVerifier,
     refusal::Refusal,
-    server::Nms,
+    server::Server,
     store::Counter,
 };
 use banyan_proto::{ALPN_HTTP, ALPN_PEER};
@@ -23,74 +23,74 @@ use tracing::error;
 pub(crate) const RESIGN_EVERY: Duration = Duration::from_secs(CRL_SECONDS / 3);
 
 /// The current TLS configurations and revocation list.
-pub(crate) struct Doors(RwLock<Arc<Inside>>);
+pub(crate) struct TlsConfiguration(RwLock<Arc<ActiveTls>>);
 
-struct Inside {
+struct ActiveTls {
     acceptor: Arc<ServerConfig>,
     pair: TlsPair,
     crl: Arc<Crl>,
 }
 
-fn inside(credentials: &Credentials, crl: Crl) -> Result<Inside, IdentityError> {
-    let verifier = Latecomers::new(credentials.verifier(Some(&crl), true)?, crl.until);
-    Ok(Inside {
+fn build(credentials: &Credentials, crl: Crl) -> Result<ActiveTls, IdentityError> {
+    let verifier = ExpiredCertificateVerifier::new(credentials.verifier(Some(&crl), true)?, crl.until);
+    Ok(ActiveTls {
         acceptor: credentials.acceptor_with(Arc::new(verifier), &[ALPN_PEER, ALPN_HTTP])?,
         pair: TlsPair::for_peers(credentials, Some(&crl))?,
         crl: Arc::new(crl),
     })
 }
 
-impl Doors {
+impl TlsConfiguration {
     pub(crate) fn new(credentials: &Credentials, crl: Crl) -> Result<Self, IdentityError> {
-        Ok(Self(RwLock::new(Arc::new(inside(credentials, crl)?))))
+        Ok(Self(RwLock::new(Arc::new(build(credentials, crl)?))))
     }
-    fn now(&self) -> Arc<Inside> {
+    fn active(&self) -> Arc<ActiveTls> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
     /// Returns the port's configuration: accepts machines, even with expired certificates, and clients without one,
     /// which enrol or administer.
     pub(crate) fn acceptor(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.now().acceptor)
+        Arc::clone(&self.active().acceptor)
     }
     /// Returns the TLS configurations for the peer-to-peer node.
     pub(crate) fn pair(&self) -> TlsPair {
-        self.now().pair.clone()
+        self.active().pair.clone()
     }
     pub(crate) fn crl(&self) -> Arc<Crl> {
-        Arc::clone(&self.now().crl)
+        Arc::clone(&self.active().crl)
     }
 }
 
-impl Nms {
+impl Server {
     /// Signs a new revocation list, renews the server's own certificate if it is due, and puts both into force.
-    pub(crate) async fn renew_doors(&self) -> Result<Arc<Crl>, Refusal> {
+    pub(crate) async fn renew_tls(&self) -> Result<Arc<Crl>, Refusal> {
         let _one = self.revoking.lock().await;
         let now = Self::now();
         let revoked = self.store.revoked_serials().await?;
         let number = self.store.next(Counter::Crl).await?;
         let der = self.authority.revocation_list(number, &revoked, now)?;
-        let made = Crl::read(der, self.authority.certificate());
-        let inside = self
+        let crl = Crl::read(der, self.authority.certificate());
+        let renewed = self
             .authority
             .server(&self.keys, self.id, now)
             .map_err(|error: CaError| Refusal::internal(&error))
             .and_then(|credentials| {
-                made.and_then(|crl| inside(&credentials, crl)).map_err(|error| Refusal::internal(&error))
+                crl.and_then(|crl| build(&credentials, crl)).map_err(|error| Refusal::internal(&error))
             })?;
-        *self.doors.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(inside);
-        let crl = self.doors.crl();
+        *self.tls.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(renewed);
+        let crl = self.tls.crl();
         if let Some(node) = self.node.get() {
-            node.set_tls(self.doors.pair());
+            node.set_tls(self.tls.pair());
             node.cut_revoked(Crl::clone(&crl));
         }
-        self.news.wake_all();
+        self.wake_ups.wake_all();
         Ok(crl)
     }
 
     /// Re-signs the revocation list on schedule until the server stops.
-    pub(crate) async fn keep_doors(self: Arc<Self>) {
+    pub(crate) async fn keep_tls_current(self: Arc<Self>) {
         while self.stop.run_until_cancelled(tokio::time::sleep(RESIGN_EVERY)).await.is_some() {
-            while let Err(refusal) = self.renew_doors().await {
+            while let Err(refusal) = self.renew_tls().await {
                 error!("failed to sign the revocation list: {refusal}; will retry in 60 s");
                 let pause = tokio::time::sleep(Duration::from_secs(60));
                 if self.stop.run_until_cancelled(pause).await.is_none() {

@@ -11,7 +11,7 @@ use std::{fs, io, path::PathBuf};
 use tokio::io::AsyncWriteExt as _;
 
 /// The artifact folder.
-pub(crate) struct Artifacts {
+pub(crate) struct ArtifactStore {
     folder: PathBuf,
 }
 
@@ -31,10 +31,10 @@ impl Drop for Unfinished {
     }
 }
 
-impl Artifacts {
+impl ArtifactStore {
     /// Opens the folder and removes interrupted uploads.
     pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
-        private_files::private_folder(&folder)?;
+        private_files::create_private_folder(&folder)?;
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             if path.extension().is_some_and(|ending| ending == "part") {

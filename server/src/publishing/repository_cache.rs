@@ -15,7 +15,7 @@ use std::{
 
 /// A snapshot of the repository's current state.
 #[derive(Clone, Default)]
-pub(crate) struct Shown {
+pub(crate) struct RepositorySnapshot {
     pub(crate) metadata: Option<Arc<Metadata>>,
     pub(crate) versions: Option<Versions>,
     pub(crate) releases: Arc<Vec<ReleaseSummary>>,
@@ -33,14 +33,14 @@ pub(crate) struct Shown {
 }
 
 /// The repository and the snapshot of its current state.
-pub(crate) struct Desk {
+pub(crate) struct RepositoryCache {
     repository: Arc<Mutex<Repository>>,
-    shown: Arc<RwLock<Shown>>,
+    snapshot: Arc<RwLock<RepositorySnapshot>>,
 }
 
-fn show(repository: &Repository) -> Shown {
+fn take_snapshot(repository: &Repository) -> RepositorySnapshot {
     let (withdrawn, last_withdrawal) = repository.withdrawn();
-    Shown {
+    RepositorySnapshot {
         metadata: repository.current(),
         versions: repository.versions(),
         releases: Arc::new(repository.releases().into_iter().cloned().collect()),
@@ -52,28 +52,28 @@ fn show(repository: &Repository) -> Shown {
     }
 }
 
-impl Desk {
+impl RepositoryCache {
     /// Opens the repository's folder. Blocks.
     pub(crate) fn open(folder: &Path, now: UnixSeconds) -> Result<Self, RepositoryError> {
         let repository = Repository::open(folder, now)?;
-        let shown = Arc::new(RwLock::new(show(&repository)));
-        Ok(Self { repository: Arc::new(Mutex::new(repository)), shown })
+        let snapshot = Arc::new(RwLock::new(take_snapshot(&repository)));
+        Ok(Self { repository: Arc::new(Mutex::new(repository)), snapshot })
     }
     /// Returns the current snapshot.
-    pub(crate) fn shown(&self) -> Shown {
-        self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn snapshot(&self) -> RepositorySnapshot {
+        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
     /// Returns whether the publishers still list this manifest.
     pub(crate) fn lists(&self, manifest: Digest) -> bool {
-        self.shown().releases.iter().any(|release| release.manifest == manifest)
+        self.snapshot().releases.iter().any(|release| release.manifest == manifest)
     }
     /// Returns whether the publishers have withdrawn this release.
     pub(crate) fn has_withdrawn(&self, package: &str, sequence: u64) -> bool {
-        self.shown().withdrawn.contains(&format!("{package}/{sequence}.json"))
+        self.snapshot().withdrawn.contains(&format!("{package}/{sequence}.json"))
     }
     /// Returns the roots that follow this version, at most [`limits::ROOTS`], which a machine can follow in one step.
     pub(crate) fn roots_after(&self, version: u64) -> Vec<String> {
-        let roots = self.shown().roots;
+        let roots = self.snapshot().roots;
         let after = usize::try_from(version).unwrap_or(usize::MAX).min(roots.len());
         roots[after..].iter().take(limits::ROOTS).cloned().collect()
     }
@@ -82,11 +82,11 @@ impl Desk {
         &self,
         work: impl FnOnce(&mut Repository) -> Result<T, RepositoryError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let (repository, shown) = (Arc::clone(&self.repository), Arc::clone(&self.shown));
+        let (repository, snapshot) = (Arc::clone(&self.repository), Arc::clone(&self.snapshot));
         let work = move || {
             let mut repository = repository.lock().unwrap_or_else(PoisonError::into_inner);
             let done = work(&mut repository);
-            *shown.write().unwrap_or_else(PoisonError::into_inner) = show(&repository);
+            *snapshot.write().unwrap_or_else(PoisonError::into_inner) = take_snapshot(&repository);
             done
         };
         match tokio::task::spawn_blocking(work).await {

@@ -1,17 +1,17 @@
 //! Handles withdrawn releases: ends their deployments, informs machines, and deletes content that can no longer be
 //! installed.
 
-use crate::{refusal::Refusal, server::Nms};
+use crate::{refusal::Refusal, server::Server};
 use banyan_proto::{Digest, MachineId, OrderId, Reason, admin::Stage};
 use std::collections::HashSet;
 use tracing::{info, warn};
 
-impl Nms {
+impl Server {
     /// Applies a changed root or list: ends deployments of withdrawn releases and wakes machines. Call it after every
     /// such change. Returns the deployments that were open and have now ended.
     pub(crate) async fn publishers_changed(&self) -> Result<Vec<OrderId>, Refusal> {
         let stopped = self.stop_withdrawn().await?;
-        self.news.wake_all();
+        self.wake_ups.wake_all();
         self.prune().await;
         Ok(stopped)
     }
@@ -20,9 +20,9 @@ impl Nms {
     async fn stop_withdrawn(&self) -> Result<Vec<OrderId>, Refusal> {
         let _one = self.deploying.lock().await;
         let mut stopped = Vec::new();
-        for open in self.book.all() {
+        for open in self.active_orders.all() {
             let (id, order) = (open.id(), &open.row.order);
-            if !self.desk.has_withdrawn(&order.package, order.sequence) {
+            if !self.repository.has_withdrawn(&order.package, order.sequence) {
                 continue;
             }
             if self.store.end(id, Reason::Withdrawn, Reason::Withdrawn.for_admin().advice).await? {
@@ -30,15 +30,17 @@ impl Nms {
                 stopped.push(id);
             }
             self.drop_order(id, Reason::Withdrawn);
-            self.book.remove(id);
+            self.active_orders.remove(id);
         }
         Ok(stopped)
     }
 
     /// Deletes artifacts of withdrawn releases that no other release has and no active order needs.
     pub(crate) async fn prune(&self) {
-        let Ok(mut candidates) = self.desk.with(|repository| Ok(repository.only_withdrawn())).await else { return };
-        let needed: HashSet<Digest> = self.book.all().iter().map(|open| open.artifact.digest).collect();
+        let Ok(mut candidates) = self.repository.with(|repository| Ok(repository.only_withdrawn())).await else {
+            return;
+        };
+        let needed: HashSet<Digest> = self.active_orders.all().iter().map(|open| open.artifact.digest).collect();
         candidates.retain(|digest| !needed.contains(digest));
         for digest in candidates {
             match self.artifacts.remove(digest) {
@@ -51,7 +53,7 @@ impl Nms {
     }
 
     /// Explains why an order is not active, to a machine that asks about it.
-    pub(crate) async fn not_open(&self, id: OrderId, machine: MachineId) -> Refusal {
+    pub(crate) async fn why_not_active(&self, id: OrderId, machine: MachineId) -> Refusal {
         match self.store.addressee(id, machine).await {
             Ok(Some(row)) if row.stage == Stage::Failed => {
                 let reason = row.reason.unwrap_or(Reason::OrderExpired);

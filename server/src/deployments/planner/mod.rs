@@ -58,9 +58,9 @@ pub(crate) struct Plan {
     /// One list per stripe, each headed by the server.
     pub(crate) lists: Vec<AddresseeList>,
     /// How many copies of the artifact the busiest machine sends.
-    pub(crate) busiest: f64,
+    pub(crate) busiest_copies: f64,
     /// How many copies the server sends.
-    pub(crate) server: f64,
+    pub(crate) server_copies: f64,
 }
 
 /// Plans the lists. `stripes` is 1 or 2.
@@ -77,8 +77,8 @@ pub(crate) fn plan(server: MachineId, candidates: &[Candidate], stripes: u8) -> 
         trees.push(second_tree(&sites, &shape, &trees[0]));
     }
     let lists = trees.iter().map(|names| shape.list(server, names)).collect::<Result<Vec<_>, _>>()?;
-    let (busiest, server) = load(&lists, server);
-    Ok(Plan { lists, busiest, server })
+    let (busiest_copies, server_copies) = copies_sent(&lists, server);
+    Ok(Plan { lists, busiest_copies, server_copies })
 }
 
 /// Groups candidates by site. Sites with more machines online come first, because their heads feed other sites. Within
@@ -130,9 +130,9 @@ fn second_tree(sites: &[Vec<Candidate>], shape: &Shape, first: &[MachineId]) -> 
 
     let mut names = vec![MachineId([0; 16]); shape.len()];
     for (&(size, _, from, number), &(_, _, to, _)) in busy_first.iter().zip(&idle_first) {
-        let away = |at: usize| sites[number].iter().any(|other| other.id == first[at] && !other.online);
+        let is_offline = |at: usize| sites[number].iter().any(|other| other.id == first[at] && !other.online);
         let mut machines: Vec<usize> = (from..from + size).collect();
-        machines.sort_by_cached_key(|&at| (!away(at), std::cmp::Reverse(shape.children(at))));
+        machines.sort_by_cached_key(|&at| (!is_offline(at), std::cmp::Reverse(shape.children(at))));
         let mut positions: Vec<usize> = (to..to + size).collect();
         positions.sort_by_key(|&at| shape.children(at));
         for (machine, position) in machines.into_iter().zip(positions) {
@@ -143,7 +143,7 @@ fn second_tree(sites: &[Vec<Candidate>], shape: &Shape, first: &[MachineId]) -> 
 }
 
 /// Returns the copies that the busiest machine and the server send: children over all stripes, divided by the stripes.
-fn load(lists: &[AddresseeList], server: MachineId) -> (f64, f64) {
+fn copies_sent(lists: &[AddresseeList], server: MachineId) -> (f64, f64) {
     let mut children = std::collections::HashMap::<MachineId, u32>::new();
     for list in lists {
         let entries: Vec<Addressee> = list.clone().into();

@@ -30,18 +30,18 @@ impl Disk {
     pub(super) fn open(folder: &Path) -> Result<Self, RepositoryError> {
         for part in ["", "roots", "targets", "manifests"] {
             let path = folder.join(part);
-            private_files::private_folder(&path).map_err(failed("write", &path))?;
+            private_files::create_private_folder(&path).map_err(disk_error("write", &path))?;
         }
         Ok(Self { folder: folder.to_owned() })
     }
-    /// Returns the content of a key file. At the first start, writes what `make` returns.
+    /// Returns the content of a key file. At the first start, writes what `create` returns.
     pub(super) fn key(
         &self,
         name: &str,
-        make: impl FnOnce() -> Vec<u8>,
+        create: impl FnOnce() -> Vec<u8>,
     ) -> Result<Zeroizing<Vec<u8>>, RepositoryError> {
         let path = self.folder.join(name);
-        private_files::read_or_make(&path, make).map(Zeroizing::new).map_err(failed("read or write", &path))
+        private_files::read_or_create(&path, create).map(Zeroizing::new).map_err(disk_error("read or write", &path))
     }
     /// Returns all roots, from version 1 up to the first missing number.
     pub(super) fn roots(&self) -> Result<Vec<String>, RepositoryError> {
@@ -74,7 +74,7 @@ impl Disk {
     ) -> Result<(), RepositoryError> {
         self.write(NEXT, targets)?;
         if let Err(error) = self.write_root(version, root) {
-            self.drop_next()?;
+            self.discard_next()?;
             return Err(error);
         }
         self.commit_next(targets_version)
@@ -87,24 +87,24 @@ impl Disk {
         let newest = numbered(&self.folder.join("targets"))?.into_iter().max().unwrap_or(0);
         match version(&text).filter(|version| *version > newest) {
             Some(version) => self.commit_next(version),
-            None => self.drop_next(),
+            None => self.discard_next(),
         }
     }
     fn commit_next(&self, version: u64) -> Result<(), RepositoryError> {
         let path = self.folder.join(format!("targets/{version}.json"));
         let named = fs::rename(self.folder.join(NEXT), &path).and_then(|()| private_files::sync_folder_of(&path));
-        named.map_err(failed("write", &path))
+        named.map_err(disk_error("write", &path))
     }
-    fn drop_next(&self) -> Result<(), RepositoryError> {
+    fn discard_next(&self) -> Result<(), RepositoryError> {
         let path = self.folder.join(NEXT);
-        fs::remove_file(&path).map_err(failed("remove", &path))
+        fs::remove_file(&path).map_err(disk_error("remove", &path))
     }
     /// Returns the texts of all manifests.
     pub(super) fn manifests(&self) -> Result<Vec<String>, RepositoryError> {
         let folder = self.folder.join("manifests");
         let mut texts = vec![];
-        for package in fs::read_dir(&folder).map_err(failed("read", &folder))? {
-            let package = package.map_err(failed("read", &folder))?.path();
+        for package in fs::read_dir(&folder).map_err(disk_error("read", &folder))? {
+            let package = package.map_err(disk_error("read", &folder))?.path();
             for sequence in numbered(&package)? {
                 texts.extend(read(&package.join(format!("{sequence}.json")))?);
             }
@@ -114,12 +114,12 @@ impl Disk {
     /// Returns the text of a manifest. The caller must have checked the package's name.
     pub(super) fn manifest(&self, package: &str, sequence: u64) -> Result<String, RepositoryError> {
         let path = self.folder.join(format!("manifests/{package}/{sequence}.json"));
-        fs::read_to_string(&path).map_err(failed("read", &path))
+        fs::read_to_string(&path).map_err(disk_error("read", &path))
     }
     pub(super) fn write_manifest(&self, manifest: &Manifest, text: &str) -> Result<(), RepositoryError> {
         let folder = self.folder.join("manifests").join(&manifest.package);
-        private_files::private_folder(&folder).map_err(failed("write", &folder))?;
-        private_files::sync_folder_of(&folder).map_err(failed("write", &folder))?;
+        private_files::create_private_folder(&folder).map_err(disk_error("write", &folder))?;
+        private_files::sync_folder_of(&folder).map_err(disk_error("write", &folder))?;
         self.write(&format!("manifests/{}", manifest.target_name()), text)
     }
     /// Returns the versions of snapshot and timestamp on disk, 0 for an unreadable one. Used only to pick higher ones.
@@ -138,11 +138,11 @@ impl Disk {
 
     fn write(&self, name: &str, text: &str) -> Result<(), RepositoryError> {
         let path = self.folder.join(name);
-        private_files::write_private(&path, text.as_bytes()).map_err(failed("write", &path))
+        private_files::write_private(&path, text.as_bytes()).map_err(disk_error("write", &path))
     }
 }
 
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RepositoryError + use<> {
+fn disk_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RepositoryError + use<> {
     let path = path.to_owned();
     move |source| RepositoryError::Disk { doing, path, source }
 }
@@ -151,15 +151,15 @@ fn read(path: &Path) -> Result<Option<String>, RepositoryError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed("read", path)(error)),
+        Err(error) => Err(disk_error("read", path)(error)),
     }
 }
 
 /// Returns the numbers N of the files `N.json` in a folder. Ignores other files, such as those of an interrupted write.
 fn numbered(folder: &Path) -> Result<Vec<u64>, RepositoryError> {
     let mut numbers = vec![];
-    for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
-        let name = entry.map_err(failed("read", folder))?.file_name();
+    for entry in fs::read_dir(folder).map_err(disk_error("read", folder))? {
+        let name = entry.map_err(disk_error("read", folder))?.file_name();
         numbers.extend(name.to_str().and_then(|name| name.strip_suffix(".json")?.parse::<u64>().ok()));
     }
     Ok(numbers)

@@ -45,21 +45,21 @@ pub struct Repository {
     /// What a machine would trust that has followed all roots and sets so far; `None` before the first root.
     trust: Option<TrustStore>,
     /// The publishers' newest list; `None` before the first release.
-    list: Option<List>,
+    list: Option<TargetsList>,
     /// What machines receive; `None` while it cannot be renewed.
-    live: Option<Live>,
+    current_set: Option<SignedSet>,
     /// Every release ever published, by target name.
     releases: BTreeMap<String, ReleaseSummary>,
 }
 
 /// A targets.json with verified signatures.
-struct List {
+struct TargetsList {
     text: String,
     published: Published,
 }
 
 /// The current signed set.
-struct Live {
+struct SignedSet {
     metadata: Arc<Metadata>,
     versions: Versions,
     /// When to sign snapshot and timestamp again.
@@ -99,7 +99,7 @@ pub struct ArtifactSummary {
 }
 
 /// Cuts a text to at most `most` bytes. A cut text ends with "…".
-fn cut(text: &str, most: usize) -> String {
+fn truncate(text: &str, most: usize) -> String {
     const MORE: char = '…';
     if text.len() <= most {
         return text.to_owned();
@@ -127,8 +127,8 @@ impl ReleaseSummary {
             version: manifest.version.clone(),
             sequence: manifest.sequence,
             min_sequence: manifest.min_sequence,
-            publisher: cut(&manifest.publisher, limits::CATALOGUE_PUBLISHER_BYTES),
-            notes: cut(&manifest.notes, limits::CATALOGUE_NOTES_BYTES),
+            publisher: truncate(&manifest.publisher, limits::CATALOGUE_PUBLISHER_BYTES),
+            notes: truncate(&manifest.notes, limits::CATALOGUE_NOTES_BYTES),
             manifest: Digest::of(text.as_bytes()),
             artifacts: manifest.artifacts.iter().map(artifact).collect(),
         }
@@ -146,7 +146,8 @@ impl Repository {
         let disk = Disk::open(folder)?;
         let keys = OnlineKeys::open(&disk)?;
         let roots = disk.roots()?;
-        let mut repository = Self { disk, keys, roots, trust: None, list: None, live: None, releases: BTreeMap::new() };
+        let mut repository =
+            Self { disk, keys, roots, trust: None, list: None, current_set: None, releases: BTreeMap::new() };
         let Some(first) = repository.roots.first() else { return Ok(repository) };
         let damaged = |error: TrustError| RepositoryError::Damaged { what: "roots".into(), why: error.to_string() };
         let mut trust = TrustStore::enrol(first, Digest::of(first.as_bytes())).map_err(damaged)?;
@@ -155,7 +156,7 @@ impl Repository {
         }
         for text in repository.disk.manifests()? {
             match Manifest::parse(text.as_bytes()) {
-                Ok(manifest) => repository.note(&manifest, &text),
+                Ok(manifest) => repository.index(&manifest, &text),
                 Err(error) => tracing::error!("damaged manifest in the repository ignored: {error}"),
             }
         }
@@ -163,7 +164,7 @@ impl Repository {
         if let Some(text) = repository.disk.newest_targets()? {
             let why = |error: TrustError| RepositoryError::Damaged { what: "targets".into(), why: error.to_string() };
             let published = trust.published(&text).map_err(why)?;
-            repository.list = Some(List { text, published });
+            repository.list = Some(TargetsList { text, published });
         }
         repository.trust = Some(trust);
         if let Err(error) = repository.refresh(now) {
@@ -223,7 +224,7 @@ impl Repository {
     /// release and while the publishers' metadata has expired.
     #[must_use]
     pub fn current(&self) -> Option<Arc<Metadata>> {
-        self.live.as_ref().map(|live| live.metadata.clone())
+        self.current_set.as_ref().map(|set| set.metadata.clone())
     }
     /// Returns when the first of the publishers' signatures on root and list expires; `None` before the first root.
     /// Only publishers can renew these signatures, so callers should warn early.
@@ -236,7 +237,7 @@ impl Repository {
     /// Returns the versions of the current set.
     #[must_use]
     pub fn versions(&self) -> Option<Versions> {
-        self.live.as_ref().map(|live| live.versions)
+        self.current_set.as_ref().map(|set| set.versions)
     }
     /// Returns the text of a manifest, including that of a withdrawn release.
     ///
@@ -266,13 +267,13 @@ impl Repository {
     /// Returns [`RepositoryError::NoSuchRelease`], also for a withdrawn release, or an error if the disk fails.
     pub fn proof(&self, package: &str, sequence: u64) -> Result<ReleaseProof, RepositoryError> {
         let missing = || RepositoryError::NoSuchRelease { package: package.to_owned(), sequence };
-        let live = self.live.as_ref().ok_or_else(missing)?;
+        let set = self.current_set.as_ref().ok_or_else(missing)?;
         let manifest = self.manifest(package, sequence)?;
         let name = format!("{package}/{sequence}.json");
         if !self.list.as_ref().is_some_and(|list| list.published.lists(&name, &manifest)) {
             return Err(missing());
         }
-        Ok(ReleaseProof { metadata: Metadata::clone(&live.metadata), manifest })
+        Ok(ReleaseProof { metadata: Metadata::clone(&set.metadata), manifest })
     }
     /// Returns the releases on the current list, sorted by package and sequence.
     #[must_use]
@@ -283,7 +284,7 @@ impl Repository {
         releases
     }
 
-    fn note(&mut self, manifest: &Manifest, text: &str) {
+    fn index(&mut self, manifest: &Manifest, text: &str) {
         self.releases.insert(manifest.target_name(), ReleaseSummary::new(manifest, text));
     }
 }

@@ -38,7 +38,7 @@ impl OnlineKeys {
         [&self.snapshot, &self.timestamp].into_iter().map(|pair| serde_json::json!(pair.tuf_key())).collect()
     }
     /// Verifies that under this root, the server's one key per role is enough to sign snapshot and timestamp.
-    pub(super) fn may_sign_under(&self, root: &Root) -> Result<(), RepositoryError> {
+    pub(super) fn check_roles(&self, root: &Root) -> Result<(), RepositoryError> {
         for (role, pair) in [(RoleType::Snapshot, &self.snapshot), (RoleType::Timestamp, &self.timestamp)] {
             if !signing::can_sign(root, role, &[pair]) {
                 return Err(RepositoryError::NotOurKeys(role.to_string()));
@@ -56,24 +56,25 @@ impl OnlineKeys {
         now: UnixSeconds,
     ) -> Result<(String, String), RepositoryError> {
         let expires = |seconds| signing::time(now.plus(seconds));
-        let mut snapshot = Snapshot::new(signing::SPEC.into(), next(above.snapshot, now), expires(SNAPSHOT_SECONDS)?);
-        snapshot.meta.insert("targets.json".into(), pin(targets, targets_version));
+        let mut snapshot =
+            Snapshot::new(signing::SPEC.into(), next_version(above.snapshot, now), expires(SNAPSHOT_SECONDS)?);
+        snapshot.meta.insert("targets.json".into(), pinned_file(targets, targets_version));
         let snapshot_version = snapshot.version.get();
         let snapshot = signing::sign(root, snapshot, &[&self.snapshot])?;
         let mut timestamp =
-            Timestamp::new(signing::SPEC.into(), next(above.timestamp, now), expires(TIMESTAMP_SECONDS)?);
-        timestamp.meta.insert("snapshot.json".into(), pin(&snapshot, snapshot_version));
+            Timestamp::new(signing::SPEC.into(), next_version(above.timestamp, now), expires(TIMESTAMP_SECONDS)?);
+        timestamp.meta.insert("snapshot.json".into(), pinned_file(&snapshot, snapshot_version));
         let timestamp = signing::sign(root, timestamp, &[&self.timestamp])?;
         Ok((snapshot, timestamp))
     }
 }
 
 /// Returns a version above the last one and not below the clock.
-fn next(last: u64, now: UnixSeconds) -> NonZeroU64 {
+fn next_version(last: u64, now: UnixSeconds) -> NonZeroU64 {
     NonZeroU64::MIN.saturating_add(last.max(now.0.saturating_sub(1)))
 }
 
-fn pin(text: &str, version: u64) -> Metafile {
+fn pinned_file(text: &str, version: u64) -> Metafile {
     Metafile {
         length: Some(text.len() as u64),
         hashes: Some(Hashes { sha256: signing::sha256(text.as_bytes()).into(), _extra: Default::default() }),

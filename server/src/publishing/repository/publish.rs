@@ -1,6 +1,6 @@
 //! Changes to the repository: registers roots, publishes and withdraws releases, renews signatures.
 
-use super::{List, Live, Repository, RepositoryError, online_keys};
+use super::{Repository, RepositoryError, SignedSet, TargetsList, online_keys};
 use banyan_proto::{
     Digest, Manifest, UnixSeconds, limits,
     peer::{Metadata, ReleaseProof},
@@ -41,15 +41,15 @@ impl Repository {
             let ago = now.0 - expires;
             return Err(RepositoryError::RootRefused(TrustError::Expired { role: "root".into(), ago }));
         }
-        self.keys.may_sign_under(&found)?;
+        self.keys.check_roles(&found)?;
         // The set that machines would see under this root is created and verified before the root is kept.
         self.roots.push(root.to_owned());
         let before = self.trust.replace(trust);
-        match self.keep_root(wanted, root, targets, now) {
+        match self.store_root(wanted, root, targets, now) {
             Ok(None) => Ok(()),
-            Ok(Some((list, live))) => {
+            Ok(Some((list, set))) => {
                 self.list = Some(list);
-                self.go_live(live)
+                self.activate(set)
             }
             Err(error) => {
                 self.roots.pop();
@@ -64,7 +64,7 @@ impl Repository {
     /// Returns the same errors as [`Repository::publish`].
     pub fn examine(&self, targets: &str, manifest: &str, now: UnixSeconds) -> Result<Manifest, RepositoryError> {
         let refused = RepositoryError::Untrusted;
-        let offered = self.offered(targets, now)?;
+        let offered = self.parse_offered(targets, now)?;
         let parsed = Manifest::parse(manifest.as_bytes()).map_err(|error| refused(error.into()))?;
         let name = parsed.target_name();
         if !offered.lists(&name, manifest) {
@@ -77,7 +77,7 @@ impl Repository {
             let (package, sequence) = (parsed.package, parsed.sequence);
             return Err(refused(TrustError::BelowFloor { package, sequence, floor }));
         }
-        self.compare(&offered, targets, Some(&name))?;
+        self.check_successor(&offered, targets, Some(&name))?;
         // Also compared with withdrawn releases: machines may have seen them.
         match self.releases.get(&name) {
             Some(known) if known.manifest != Digest::of(manifest.as_bytes()) => Err(RepositoryError::Changed(name)),
@@ -92,9 +92,9 @@ impl Repository {
     /// or changes published releases, or names others whose manifests are not here.
     pub fn publish(&mut self, targets: &str, manifest: &str, now: UnixSeconds) -> Result<Manifest, RepositoryError> {
         let parsed = self.examine(targets, manifest, now)?;
-        let list = self.list_of(targets.to_owned())?;
-        let live = self.signed_set(&list, now)?;
-        let proof = ReleaseProof { metadata: Metadata::clone(&live.metadata), manifest: manifest.to_owned() };
+        let list = self.parse_list(targets.to_owned())?;
+        let set = self.signed_set(&list, now)?;
+        let proof = ReleaseProof { metadata: Metadata::clone(&set.metadata), manifest: manifest.to_owned() };
         let trust = self.trust.as_ref().ok_or(RepositoryError::NoRoot)?;
         let wanted = Digest::of(manifest.as_bytes());
         let (_, trust) = trust.check(&proof, wanted, now).map_err(RepositoryError::Untrusted)?;
@@ -102,9 +102,9 @@ impl Repository {
         // it.
         self.disk.write_manifest(&parsed, manifest)?;
         self.disk.write_targets(list.published.version, targets)?;
-        self.note(&parsed, manifest);
+        self.index(&parsed, manifest);
         (self.trust, self.list) = (Some(trust), Some(list));
-        self.go_live(live)?;
+        self.activate(set)?;
         Ok(parsed)
     }
     /// Replaces the publishers' list: signed again with a later expiry, or with releases withdrawn. Returns the names
@@ -113,16 +113,16 @@ impl Repository {
     /// # Errors
     /// Returns the same errors as [`Repository::publish`]. This call cannot add a release.
     pub fn replace_list(&mut self, targets: &str, now: UnixSeconds) -> Result<Vec<String>, RepositoryError> {
-        let offered = self.offered(targets, now)?;
-        self.compare(&offered, targets, None)?;
+        let offered = self.parse_offered(targets, now)?;
+        self.check_successor(&offered, targets, None)?;
         let before = self.list.as_ref().map(|list| &list.published.withdrawn);
-        let news = |name: &&String| before.is_none_or(|before| !before.contains_key(*name));
-        let withdrawn = offered.withdrawn.keys().filter(news).cloned().collect();
-        let list = self.list_of(targets.to_owned())?;
-        let live = self.signed_set(&list, now)?;
+        let is_new = |name: &&String| before.is_none_or(|before| !before.contains_key(*name));
+        let withdrawn = offered.withdrawn.keys().filter(is_new).cloned().collect();
+        let list = self.parse_list(targets.to_owned())?;
+        let set = self.signed_set(&list, now)?;
         self.disk.write_targets(list.published.version, targets)?;
         self.list = Some(list);
-        self.go_live(live)?;
+        self.activate(set)?;
         Ok(withdrawn)
     }
     /// Signs snapshot and timestamp again when half of their lifetime is over. Call it about once an hour. Returns
@@ -133,36 +133,36 @@ impl Repository {
     /// has expired.
     pub fn refresh(&mut self, now: UnixSeconds) -> Result<bool, RepositoryError> {
         let Some(list) = &self.list else { return Ok(false) };
-        if self.live.as_ref().is_some_and(|live| now < live.renew) {
+        if self.current_set.as_ref().is_some_and(|set| now < set.renew) {
             return Ok(false);
         }
-        let live = self.signed_set(list, now)?;
-        self.go_live(live)?;
+        let set = self.signed_set(list, now)?;
+        self.activate(set)?;
         Ok(true)
     }
 
     /// Writes a root and the list that comes with it, if what is published stays trusted under the root. Returns the
     /// list and the set that go live with it.
-    fn keep_root(
+    fn store_root(
         &self,
         version: u64,
         root: &str,
         targets: Option<&str>,
         now: UnixSeconds,
-    ) -> Result<Option<(List, Live)>, RepositoryError> {
+    ) -> Result<Option<(TargetsList, SignedSet)>, RepositoryError> {
         let text = targets.or_else(|| self.targets()).map(str::to_owned);
         let Some(text) = text else {
             self.disk.write_root(version, root)?;
             return Ok(None);
         };
-        let judge = || {
+        let verify_set = || {
             // Verifies the list's signatures under the new root.
-            let list = self.list_of(text)?;
-            self.compare(&list.published, &list.text, None)?;
-            let live = self.signed_set(&list, now)?;
-            Ok((list, live))
+            let list = self.parse_list(text)?;
+            self.check_successor(&list.published, &list.text, None)?;
+            let set = self.signed_set(&list, now)?;
+            Ok((list, set))
         };
-        let (list, live) = judge().map_err(|error| match error {
+        let (list, set) = verify_set().map_err(|error| match error {
             RepositoryError::Untrusted(error) => RepositoryError::RootRefused(error),
             other => other,
         })?;
@@ -170,10 +170,10 @@ impl Repository {
             None => self.disk.write_root(version, root)?,
             Some(text) => self.disk.write_root_and_targets(version, root, list.published.version, text)?,
         }
-        Ok(Some((list, live)))
+        Ok(Some((list, set)))
     }
     /// Parses an offered list and verifies its signatures and expiry.
-    fn offered(&self, targets: &str, now: UnixSeconds) -> Result<Published, RepositoryError> {
+    fn parse_offered(&self, targets: &str, now: UnixSeconds) -> Result<Published, RepositoryError> {
         let trust = self.trust.as_ref().ok_or(RepositoryError::NoRoot)?;
         let offered = trust.published(targets).map_err(RepositoryError::Untrusted)?;
         if offered.expires <= now {
@@ -182,15 +182,15 @@ impl Repository {
         }
         Ok(offered)
     }
-    fn list_of(&self, text: String) -> Result<List, RepositoryError> {
+    fn parse_list(&self, text: String) -> Result<TargetsList, RepositoryError> {
         let trust = self.trust.as_ref().ok_or(RepositoryError::NoRoot)?;
         let published = trust.published(&text).map_err(RepositoryError::Untrusted)?;
-        Ok(List { text, published })
+        Ok(TargetsList { text, published })
     }
 
     /// Compares an offered list with the current one. Releases disappear only if named as withdrawn, withdrawn ones
     /// never return, none change, and only `added` is new.
-    fn compare(&self, offered: &Published, targets: &str, added: Option<&str>) -> Result<(), RepositoryError> {
+    fn check_successor(&self, offered: &Published, targets: &str, added: Option<&str>) -> Result<(), RepositoryError> {
         let nothing = Published::default();
         let current = match &self.list {
             Some(list) if list.text == targets => return Ok(()),
@@ -200,7 +200,7 @@ impl Repository {
         if offered.version <= current.version {
             return Err(RepositoryError::OldTargets { current: current.version, offered: offered.version });
         }
-        withdrawals(current, offered)?;
+        check_withdrawals(current, offered)?;
         let mut gone = vec![];
         for (name, target) in &current.targets {
             match offered.targets.get(name) {
@@ -220,7 +220,7 @@ impl Repository {
     }
     /// Signs snapshot and timestamp over a list, with versions above the last ones, and verifies the set as a machine
     /// would.
-    fn signed_set(&self, list: &List, now: UnixSeconds) -> Result<Live, RepositoryError> {
+    fn signed_set(&self, list: &TargetsList, now: UnixSeconds) -> Result<SignedSet, RepositoryError> {
         let trust = self.trust.as_ref().ok_or(RepositoryError::NoRoot)?;
         let root = signing::parse_root(trust.root())?;
         let last = self.versions().unwrap_or_else(|| self.disk.online_versions());
@@ -229,18 +229,18 @@ impl Repository {
         let metadata = Metadata { roots, timestamp, snapshot, targets: list.text.clone() };
         let (trusted, _) = trust.refresh(&metadata, now).map_err(RepositoryError::Untrusted)?;
         let renew = now.plus(online_keys::TIMESTAMP_SECONDS / 2);
-        Ok(Live { metadata: Arc::new(metadata), versions: trusted.versions(), renew })
+        Ok(SignedSet { metadata: Arc::new(metadata), versions: trusted.versions(), renew })
     }
     /// Writes a verified set to disk and makes it current.
-    fn go_live(&mut self, live: Live) -> Result<(), RepositoryError> {
-        self.disk.write_online(&live.metadata.snapshot, &live.metadata.timestamp)?;
-        self.live = Some(live);
+    fn activate(&mut self, set: SignedSet) -> Result<(), RepositoryError> {
+        self.disk.write_online(&set.metadata.snapshot, &set.metadata.timestamp)?;
+        self.current_set = Some(set);
         Ok(())
     }
 }
 
 /// Verifies that an offered list's withdrawals follow from the current list.
-fn withdrawals(current: &Published, offered: &Published) -> Result<(), RepositoryError> {
+fn check_withdrawals(current: &Published, offered: &Published) -> Result<(), RepositoryError> {
     let returned = |(name, since): &(&String, &u64)| {
         offered.withdrawn.get(*name) != Some(since) || offered.targets.contains_key(*name)
     };

@@ -130,7 +130,7 @@ fn publish(repository: &mut Repository, publisher: &mut Publisher, manifest: &Ma
     let (targets, text) = publisher.release(manifest);
     repository.publish(&targets, &text, NOW).map(|published| assert_eq!(&published, manifest))
 }
-fn judge(machine: &TrustStore, proof: &ReleaseProof, now: UnixSeconds) -> Result<TrustStore, TrustError> {
+fn check_as_machine(machine: &TrustStore, proof: &ReleaseProof, now: UnixSeconds) -> Result<TrustStore, TrustError> {
     machine.check(proof, Digest::of(proof.manifest.as_bytes()), now).map(|(_, store)| store)
 }
 
@@ -142,11 +142,11 @@ fn machines_trust_what_was_published_and_nothing_older_afterwards() {
     let first = repository.proof("hello", 1).unwrap();
     publish(&mut repository, &mut publisher, &manifest("hello", 2, 2)).unwrap();
     let second = repository.proof("hello", 2).unwrap();
-    let machine = judge(&machine, &second, NOW).unwrap();
+    let machine = check_as_machine(&machine, &second, NOW).unwrap();
     assert_eq!(Some(machine.versions()), repository.versions());
-    assert_eq!(judge(&machine, &first, NOW).unwrap_err().reason(), Reason::MetadataRolledBack);
+    assert_eq!(check_as_machine(&machine, &first, NOW).unwrap_err().reason(), Reason::MetadataRolledBack);
     let first = repository.proof("hello", 1).unwrap();
-    assert_eq!(judge(&machine, &first, NOW).unwrap_err().reason(), Reason::BelowFloor);
+    assert_eq!(check_as_machine(&machine, &first, NOW).unwrap_err().reason(), Reason::BelowFloor);
     let sequences: Vec<u64> = repository.releases().iter().map(|release| release.sequence).collect();
     assert_eq!(sequences, [1, 2]);
     assert!(matches!(repository.proof("hello", 3), Err(RepositoryError::NoSuchRelease { .. })));
@@ -207,11 +207,11 @@ fn a_newer_root_follows_the_old_one_and_keeps_the_releases_trusted() {
 
     publisher.root = Root { version: NonZeroU64::new(2).unwrap(), ..old };
     repository.register_root(&publisher.root(), None, NOW).unwrap();
-    let machine = judge(&machine, &repository.proof("hello", 1).unwrap(), NOW).unwrap();
+    let machine = check_as_machine(&machine, &repository.proof("hello", 1).unwrap(), NOW).unwrap();
     assert_eq!(machine.versions().root, 2);
     let reopened = Repository::open(folder.path(), NOW).unwrap();
     assert_eq!(reopened.newest_root(), repository.newest_root());
-    judge(&machine, &reopened.proof("hello", 1).unwrap(), NOW).unwrap();
+    check_as_machine(&machine, &reopened.proof("hello", 1).unwrap(), NOW).unwrap();
 }
 
 #[test]
@@ -228,9 +228,9 @@ fn lists_that_publishers_did_not_sign_or_that_are_stale_are_refused() {
     assert!(matches!(examined, Err(RepositoryError::Untrusted(TrustError::NotPublished { .. }))), "{examined:?}");
     assert!(repository.current().is_none());
     repository.publish(&targets, &text, NOW).unwrap();
-    let live = repository.versions();
+    let first_versions = repository.versions();
     repository.publish(&targets, &text, NOW).unwrap();
-    assert_ne!(repository.versions(), live, "publishing the same release again must succeed and sign again");
+    assert_ne!(repository.versions(), first_versions, "publishing the same release again must succeed and sign again");
     publisher.version = 0;
     let error = publish(&mut repository, &mut publisher, &manifest("hello", 2, 0)).unwrap_err();
     assert!(matches!(error, RepositoryError::OldTargets { current: 1, offered: 1 }), "{error}");
@@ -309,7 +309,7 @@ fn releases_disappear_or_change_only_on_purpose() {
 fn new_targets_keys_come_with_a_list_that_they_have_signed() {
     let (folder, mut repository, mut publisher, machine) = world();
     publish(&mut repository, &mut publisher, &manifest("hello", 1, 0)).unwrap();
-    let machine = judge(&machine, &repository.proof("hello", 1).unwrap(), NOW).unwrap();
+    let machine = check_as_machine(&machine, &repository.proof("hello", 1).unwrap(), NOW).unwrap();
     let by_the_old_key = publisher.again();
     publisher.version -= 1;
     publisher.rotate_targets();
@@ -341,11 +341,11 @@ fn new_targets_keys_come_with_a_list_that_they_have_signed() {
 
     repository.register_root(&root, Some(&list), NOW).unwrap();
     assert_eq!((repository.roots().len(), repository.targets()), (2, Some(list.as_str())));
-    let machine = judge(&machine, &repository.proof("hello", 1).unwrap(), NOW).unwrap();
+    let machine = check_as_machine(&machine, &repository.proof("hello", 1).unwrap(), NOW).unwrap();
     publish(&mut repository, &mut publisher, &manifest("hello", 2, 0)).unwrap();
-    judge(&machine, &repository.proof("hello", 2).unwrap(), NOW).unwrap();
+    check_as_machine(&machine, &repository.proof("hello", 2).unwrap(), NOW).unwrap();
     let reopened = Repository::open(folder.path(), NOW).unwrap();
-    judge(&machine, &reopened.proof("hello", 2).unwrap(), NOW).unwrap();
+    check_as_machine(&machine, &reopened.proof("hello", 2).unwrap(), NOW).unwrap();
 }
 
 #[test]
@@ -363,17 +363,17 @@ fn snapshot_and_timestamp_are_renewed_in_good_time() {
     let (folder, mut repository, mut publisher, machine) = world();
     assert!(!repository.refresh(NOW).unwrap());
     publish(&mut repository, &mut publisher, &manifest("hello", 1, 0)).unwrap();
-    let machine = judge(&machine, &repository.proof("hello", 1).unwrap(), NOW).unwrap();
+    let machine = check_as_machine(&machine, &repository.proof("hello", 1).unwrap(), NOW).unwrap();
     assert!(!repository.refresh(NOW.plus(DAY / 2 - 1)).unwrap());
     assert!(repository.refresh(NOW.plus(DAY / 2)).unwrap());
     assert!(repository.versions().unwrap().timestamp > machine.versions().timestamp);
     let proof = repository.proof("hello", 1).unwrap();
-    assert!(judge(&machine, &proof, NOW.plus(DAY + DAY / 4)).is_ok());
-    assert_eq!(judge(&machine, &proof, NOW.plus(2 * DAY)).unwrap_err().reason(), Reason::MetadataExpired);
+    assert!(check_as_machine(&machine, &proof, NOW.plus(DAY + DAY / 4)).is_ok());
+    assert_eq!(check_as_machine(&machine, &proof, NOW.plus(2 * DAY)).unwrap_err().reason(), Reason::MetadataExpired);
     // A server that was off for a month signs again when it starts.
     let later = NOW.plus(30 * DAY);
     let reopened = Repository::open(folder.path(), later).unwrap();
-    assert!(judge(&machine, &reopened.proof("hello", 1).unwrap(), later).is_ok());
+    assert!(check_as_machine(&machine, &reopened.proof("hello", 1).unwrap(), later).is_ok());
     // Once the publishers' signature has expired, the server's signatures do not help.
     let mut expired = Repository::open(folder.path(), publisher.expires.plus(1)).unwrap();
     assert!(expired.current().is_none());
@@ -387,21 +387,21 @@ fn snapshot_and_timestamp_are_renewed_in_good_time() {
 fn power_cuts_leave_a_usable_repository() {
     let (folder, mut repository, mut publisher, machine) = world();
     publish(&mut repository, &mut publisher, &manifest("hello", 1, 0)).unwrap();
-    let machine = judge(&machine, &repository.proof("hello", 1).unwrap(), NOW).unwrap();
+    let machine = check_as_machine(&machine, &repository.proof("hello", 1).unwrap(), NOW).unwrap();
     let (targets, text) = publisher.release(&manifest("hello", 2, 0));
     // Interrupted after the manifest and the list were written, before snapshot and timestamp.
     std::fs::write(folder.path().join("manifests/hello/2.json"), &text).unwrap();
     std::fs::write(folder.path().join("targets/2.json"), &targets).unwrap();
     std::fs::write(folder.path().join("targets/3.json.new"), "half a fi").unwrap();
     let mut reopened = Repository::open(folder.path(), NOW).unwrap();
-    let machine = judge(&machine, &reopened.proof("hello", 2).unwrap(), NOW).unwrap();
+    let machine = check_as_machine(&machine, &reopened.proof("hello", 2).unwrap(), NOW).unwrap();
     reopened.publish(&targets, &text, NOW).unwrap();
     // The online files are lost: the next versions, taken from the clock, are above those that machines have seen.
     for name in ["snapshot.json", "timestamp.json"] {
         std::fs::remove_file(folder.path().join(name)).unwrap();
     }
     let reopened = Repository::open(folder.path(), NOW.plus(60)).unwrap();
-    judge(&machine, &reopened.proof("hello", 2).unwrap(), NOW).unwrap();
+    check_as_machine(&machine, &reopened.proof("hello", 2).unwrap(), NOW).unwrap();
     // A damaged manifest is not returned.
     std::fs::write(folder.path().join("manifests/hello/2.json"), text.replace("1.2", "6.6")).unwrap();
     assert!(matches!(reopened.manifest("hello", 2), Err(RepositoryError::Damaged { .. })));
@@ -417,9 +417,9 @@ fn a_server_restored_from_a_backup_is_believed_again() {
         repository.refresh(NOW.plus(day * DAY)).unwrap();
     }
     let later = NOW.plus(5 * DAY);
-    let machine = judge(&machine, &repository.proof("hello", 1).unwrap(), NOW.plus(4 * DAY)).unwrap();
+    let machine = check_as_machine(&machine, &repository.proof("hello", 1).unwrap(), NOW.plus(4 * DAY)).unwrap();
     let restored = Repository::open(backup.path(), later).unwrap();
-    judge(&machine, &restored.proof("hello", 1).unwrap(), later).unwrap();
+    check_as_machine(&machine, &restored.proof("hello", 1).unwrap(), later).unwrap();
 }
 
 #[test]
@@ -449,10 +449,10 @@ fn metadata_carries_the_newest_roots_a_machine_follows_in_one_step() {
     }
     let proof = repository.proof("hello", 1).unwrap();
     assert_eq!(proof.metadata.roots.len(), banyan_proto::limits::ROOTS);
-    assert!(matches!(judge(&machine, &proof, NOW), Err(TrustError::RootGap { .. })));
+    assert!(matches!(check_as_machine(&machine, &proof, NOW), Err(TrustError::RootGap { .. })));
     let behind = machine.update_roots(&repository.roots[..2]).unwrap();
     let Metadata { roots, .. } = &proof.metadata;
-    assert_eq!(judge(&behind, &proof, NOW).unwrap().root(), roots.last().unwrap());
+    assert_eq!(check_as_machine(&behind, &proof, NOW).unwrap().root(), roots.last().unwrap());
 }
 
 fn copy(from: &Path, to: &Path) {
