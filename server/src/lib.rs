@@ -14,7 +14,7 @@
 //! | `net` | one port for machines and administrators: TLS, connections and their limits, long polls |
 //! | `store` | the database |
 //!
-//! A folder imports only from those below it in this table, and from `refusal` and `private_files`.
+//! A folder imports only from those below it in this table, and from `refusal`, `suspicion_log` and `private_files`.
 
 mod api;
 pub mod cli;
@@ -29,6 +29,7 @@ pub mod restore;
 mod server;
 pub mod start;
 mod store;
+mod suspicion_log;
 mod swarm_host;
 
 pub use identity::{ca::CaError, secrets::SecretsError};

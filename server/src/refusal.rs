@@ -1,6 +1,6 @@
 //! The server's error response: an HTTP status, a reason from the closed table and an explanation.
 
-use crate::{identity::ca::CaError, publishing::repository::RepositoryError, store::StoreError};
+use crate::store::StoreError;
 use axum::{
     Json,
     http::StatusCode,
@@ -58,19 +58,5 @@ impl IntoResponse for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::internal(&error)
-    }
-}
-impl From<RepositoryError> for Refusal {
-    fn from(error: RepositoryError) -> Self {
-        if error.is_callers_fault() {
-            Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.reason(), error.to_string())
-        } else {
-            Self::internal(&error)
-        }
-    }
-}
-impl From<CaError> for Refusal {
-    fn from(error: CaError) -> Self {
-        if matches!(error, CaError::Request(_)) { Self::bad(error.to_string()) } else { Self::internal(&error) }
     }
 }

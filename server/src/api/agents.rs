@@ -34,7 +34,7 @@ pub(super) fn routes() -> Router<Arc<Server>> {
         .route("/v1/roots/{version}", get(roots))
         .route("/v1/orders/{id}/help", get(help))
         .route("/v1/packages", post(sideload))
-        .route("/v1/catalogue", get(catalogue).post(from_catalogue))
+        .route("/v1/catalogue", get(catalogue).post(order_from_catalogue))
         .route("/v1/receipt", post(receipt))
         .route("/v1/go-ahead", post(install_permit))
         .route("/v1/reports", post(reports))
@@ -43,35 +43,35 @@ pub(super) fn routes() -> Router<Arc<Server>> {
 }
 
 async fn enrol(
-    State(nms): ServerState,
-    AnyCaller(peer): AnyCaller,
+    State(server): ServerState,
+    AnyCaller(caller): AnyCaller,
     JsonBody(request): JsonBody<EnrolRequest>,
 ) -> JsonResult<EnrolReply> {
-    nms.enrol(request, peer.from).await.map(Json)
+    server.enrolment.enrol(request, caller.from, server.repository.snapshot().first_root).await.map(Json)
 }
 
 async fn renew(
-    State(nms): ServerState,
+    State(server): ServerState,
     machine: RenewingMachine,
     JsonBody(request): JsonBody<RenewRequest>,
 ) -> JsonResult<RenewReply> {
-    nms.renew(machine.id, &request).await.map(Json)
+    server.enrolment.renew(machine.id, &request).await.map(Json)
 }
 
 async fn check_in(
-    State(nms): ServerState,
+    State(server): ServerState,
     machine: Machine,
-    JsonBody(check_in_request): JsonBody<CheckIn>,
+    JsonBody(request): JsonBody<CheckIn>,
 ) -> JsonResult<CheckInReply> {
-    nms.check_in(machine.id, machine.peer.from, check_in_request).await.map(Json)
+    server.check_ins.answer(machine.id, machine.caller.from, request).await.map(Json)
 }
 
-async fn crl(State(nms): ServerState, _: Machine) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/pkix-crl")], nms.tls.crl().der.to_vec())
+async fn crl(State(server): ServerState, _: Machine) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/pkix-crl")], server.tls.crl().der.to_vec())
 }
 
-async fn metadata(State(nms): ServerState, _: Machine) -> JsonResult<Metadata> {
-    let metadata = nms.repository.snapshot().metadata;
+async fn metadata(State(server): ServerState, _: Machine) -> JsonResult<Metadata> {
+    let metadata = server.repository.snapshot().metadata;
     let metadata = metadata.ok_or_else(|| {
         Refusal::new(
             StatusCode::NOT_FOUND,
@@ -82,55 +82,55 @@ async fn metadata(State(nms): ServerState, _: Machine) -> JsonResult<Metadata> {
     Ok(Json((*metadata).clone()))
 }
 
-async fn roots(State(nms): ServerState, _: Machine, PathParams(version): PathParams<u64>) -> Json<Roots> {
-    Json(Roots { roots: nms.repository.roots_after(version) })
+async fn roots(State(server): ServerState, _: Machine, PathParams(version): PathParams<u64>) -> Json<Roots> {
+    Json(Roots { roots: server.repository.roots_after(version) })
 }
 
-async fn help(State(nms): ServerState, machine: Machine, PathParams(id): PathParams<OrderId>) -> JsonResult<Help> {
-    nms.help(machine.id, id).await.map(Json)
+async fn help(State(server): ServerState, machine: Machine, PathParams(id): PathParams<OrderId>) -> JsonResult<Help> {
+    server.direct_offers.help(machine.id, id).await.map(Json)
 }
 
 async fn sideload(
-    State(nms): ServerState,
+    State(server): ServerState,
     machine: Machine,
     JsonBody(request): JsonBody<PackageRequest>,
 ) -> JsonResult<Help> {
-    nms.sideload(machine.id, &request).await.map(Json)
+    server.sideload.order(machine.id, &request).await.map(Json)
 }
 
-async fn catalogue(State(nms): ServerState, machine: Machine) -> JsonResult<Catalogue> {
-    nms.catalogue(machine.id).map(Json)
+async fn catalogue(State(server): ServerState, machine: Machine) -> JsonResult<Catalogue> {
+    server.catalogues.of(machine.id).map(Json)
 }
 
-async fn from_catalogue(
-    State(nms): ServerState,
+async fn order_from_catalogue(
+    State(server): ServerState,
     machine: Machine,
     JsonBody(request): JsonBody<CatalogueRequest>,
 ) -> JsonResult<Help> {
-    nms.order_from_catalogue(machine.id, &request).await.map(Json)
+    server.catalogues.order(machine.id, &request).await.map(Json)
 }
 
 async fn receipt(
-    State(nms): ServerState,
+    State(server): ServerState,
     machine: Machine,
     JsonBody(request): JsonBody<ReceiptRequest>,
 ) -> JsonResult<ReceiptReply> {
-    nms.receipt(machine.id, &machine.peer.exporter, &request).await.map(Json)
+    server.receipts.issue(machine.id, &machine.caller.exporter, &request).await.map(Json)
 }
 
 async fn install_permit(
-    State(nms): ServerState,
+    State(server): ServerState,
     machine: Machine,
     JsonBody(request): JsonBody<InstallPermitRequest>,
 ) -> JsonResult<InstallPermitReply> {
-    nms.install_permit(machine.id, request.order).await.map(Json)
+    server.install_permits.issue(machine.id, request.order).await.map(Json)
 }
 
 async fn reports(
-    State(nms): ServerState,
+    State(server): ServerState,
     machine: Machine,
     JsonBody(reports): JsonBody<Vec<Report>>,
 ) -> Result<StatusCode, Refusal> {
-    nms.report(machine.id, reports).await?;
+    server.reports.process(machine.id, reports).await?;
     Ok(StatusCode::NO_CONTENT)
 }

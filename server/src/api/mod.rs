@@ -9,11 +9,11 @@ use axum::Router;
 use std::sync::Arc;
 
 /// Returns the router with all routes.
-pub(crate) fn router(nms: Arc<Server>) -> Router {
+pub(crate) fn router(server: Arc<Server>) -> Router {
     agents::routes()
         .merge(admin::routes())
         .fallback(|| async {
             Refusal::not_found("nothing is served at this path; check that both sides run the same version")
         })
-        .with_state(nms)
+        .with_state(server)
 }

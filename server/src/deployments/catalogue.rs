@@ -7,9 +7,12 @@
 //! changed policy takes effect at once.
 
 use crate::{
-    publishing::{repository::ReleaseSummary, repository_cache::RepositorySnapshot},
+    deployments::{on_demand::OnDemandOrders, policies::GroupPolicies},
+    publishing::{
+        repository::ReleaseSummary,
+        repository_cache::{RepositoryCache, RepositorySnapshot},
+    },
     refusal::Refusal,
-    server::Server,
     store::MachineRow,
 };
 use banyan_proto::{
@@ -17,20 +20,26 @@ use banyan_proto::{
     api::{Catalogue, CatalogueRequest, Help, OfferedRelease},
     schedule,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-/// Returns the releases offered to a machine of this platform, by package, with the size of the matching file in bytes.
+/// A release that is offered, and the size in bytes of its file for the machine's platform.
+struct PlatformRelease<'a> {
+    release: &'a ReleaseSummary,
+    size: u64,
+}
+
+/// Returns the releases offered to a machine of this platform, by package.
 fn offered<'a>(
     catalogue: &schedule::Catalogue,
     releases: &'a [ReleaseSummary],
     platform: &str,
-) -> BTreeMap<&'a str, (&'a ReleaseSummary, u64)> {
-    let mut newest: BTreeMap<&str, (&ReleaseSummary, u64)> = BTreeMap::new();
+) -> BTreeMap<&'a str, PlatformRelease<'a>> {
+    let mut newest: BTreeMap<&str, PlatformRelease<'_>> = BTreeMap::new();
     for release in releases.iter().filter(|release| catalogue.offers(&release.package)) {
         let Some(size) = release.size_for(platform) else { continue };
-        let known = newest.entry(&release.package).or_insert((release, size));
-        if release.sequence > known.0.sequence {
-            *known = (release, size);
+        let found = newest.entry(&release.package).or_insert(PlatformRelease { release, size });
+        if release.sequence > found.release.sequence {
+            *found = PlatformRelease { release, size };
         }
     }
     newest
@@ -46,17 +55,24 @@ fn check_installable(snapshot: &RepositorySnapshot) -> Result<(), Refusal> {
     Err(Refusal::conflict(Reason::MetadataExpired, detail))
 }
 
-impl Server {
+/// The catalogues of the machines.
+pub(crate) struct MachineCatalogues {
+    pub(crate) repository: Arc<RepositoryCache>,
+    pub(crate) policies: Arc<GroupPolicies>,
+    pub(crate) orders: Arc<OnDemandOrders>,
+}
+
+impl MachineCatalogues {
     /// Returns the catalogue of this machine.
-    pub(crate) fn catalogue(&self, machine: MachineId) -> Result<Catalogue, Refusal> {
-        let row = self.requesting_machine(machine)?;
+    pub(crate) fn of(&self, machine: MachineId) -> Result<Catalogue, Refusal> {
+        let row = self.orders.requesting_machine(machine)?;
         let snapshot = self.repository.snapshot();
         let catalogue = self.catalogue_of(&row);
         let offered = offered(&catalogue, &snapshot.releases, &row.platform);
         if !offered.is_empty() {
             check_installable(&snapshot)?;
         }
-        let release = |(release, size): (&ReleaseSummary, u64)| OfferedRelease {
+        let release = |PlatformRelease { release, size }: PlatformRelease<'_>| OfferedRelease {
             package: release.package.clone(),
             version: release.version.clone(),
             sequence: release.sequence,
@@ -69,13 +85,9 @@ impl Server {
     }
 
     /// Orders a release that someone at the machine chose, if it is currently offered there (rule O12).
-    pub(crate) async fn order_from_catalogue(
-        &self,
-        machine: MachineId,
-        request: &CatalogueRequest,
-    ) -> Result<Help, Refusal> {
-        let one = self.deploying.lock().await;
-        let row = self.requesting_machine(machine)?;
+    pub(crate) async fn order(&self, machine: MachineId, request: &CatalogueRequest) -> Result<Help, Refusal> {
+        let accepting = self.orders.lock().await;
+        let row = self.orders.requesting_machine(machine)?;
         let name = &request.package;
         let catalogue = self.catalogue_of(&row);
         if !catalogue.offers(name) {
@@ -84,7 +96,7 @@ impl Server {
         }
         let snapshot = self.repository.snapshot();
         let found =
-            offered(&catalogue, &snapshot.releases, &row.platform).remove(name.as_str()).map(|(release, _)| release);
+            offered(&catalogue, &snapshot.releases, &row.platform).remove(name.as_str()).map(|offered| offered.release);
         let Some(sequence) =
             found.filter(|release| release.manifest == request.manifest).map(|release| release.sequence)
         else {
@@ -94,11 +106,11 @@ impl Server {
         let package = name.clone();
         let text = self.repository.with(move |repository| repository.manifest(&package, sequence)).await?;
         let manifest = Manifest::parse(text.as_bytes()).map_err(|error| Refusal::internal(&error))?;
-        self.order_release(one, machine, &manifest, text).await
+        self.orders.order_release(accepting, machine, &manifest, text).await
     }
 
     fn catalogue_of(&self, row: &MachineRow) -> schedule::Catalogue {
-        self.policy_of(row.group.as_deref()).catalogue
+        self.policies.of(row.group.as_deref()).catalogue
     }
 
     /// Explains why a release of an offered package cannot be ordered.
@@ -161,7 +173,7 @@ mod tests {
         let catalogue = schedule::Catalogue { packages: names, ..schedule::Catalogue::default() };
         let seen = |catalogue: &schedule::Catalogue, platform: &str| -> Vec<(String, u64, u64)> {
             let all = offered(catalogue, &releases, platform).into_values();
-            all.map(|(release, size)| (release.package.clone(), release.sequence, size)).collect()
+            all.map(|one| (one.release.package.clone(), one.release.sequence, one.size)).collect()
         };
         let row = |package: &str, sequence, size| (package.to_owned(), sequence, size);
         assert_eq!(

@@ -3,22 +3,24 @@
 use crate::{
     deployments::{
         active_orders::{ActiveOrder, now_ms},
+        order_lifecycle::OrderLifecycle,
         planner::{self, Candidate, Site},
     },
+    identity::{registry::Registry, secrets::Secrets},
+    net::{connections::Connections, wake_ups::WakeUps},
+    publishing::{artifacts::ArtifactStore, repository_cache::RepositoryCache},
     refusal::Refusal,
-    server::Server,
-    store::{AddresseeRow, Counter, DeploymentRow, MachineRow, NewDeployment},
+    store::{AddresseeRow, Counter, DeploymentRow, MachineRow, NewDeployment, ServerIdentity, Store},
 };
 use axum::http::StatusCode;
 use banyan_proto::{
-    Artifact, MachineId, Manifest, Order, OrderId, Reason,
+    Artifact, MachineId, Manifest, Order, OrderId, Reason, UnixSeconds,
     admin::{Deploy, Deployed, DeploymentState, Selection, Stage},
     limits,
 };
-use banyan_swarm::io::Input;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 use tokio::sync::MutexGuard;
-use tracing::{error, info};
+use tracing::info;
 
 const DAY: u64 = 24 * 3600;
 /// Lifetime of an order (seconds). Machines do not act on it afterwards.
@@ -30,13 +32,28 @@ fn unprocessable(reason: Reason, detail: impl Into<String>) -> Refusal {
     Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, reason, detail)
 }
 
-impl Server {
+/// Accepts and controls deployments.
+pub(crate) struct Deployments {
+    pub(crate) server: ServerIdentity,
+    /// When the server started.
+    pub(crate) started: Instant,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) connections: Connections,
+    pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) repository: Arc<RepositoryCache>,
+    pub(crate) artifacts: Arc<ArtifactStore>,
+    pub(crate) orders: Arc<OrderLifecycle>,
+}
+
+impl Deployments {
     /// Accepts a deployment. When this returns, the deployment is on disk and under way.
     pub(crate) async fn deploy(&self, request: Deploy) -> Result<Deployed, Refusal> {
         if !(1..=2).contains(&request.stripes) {
             return Err(Refusal::bad(format!("{} stripes requested; the number must be 1 or 2", request.stripes)));
         }
-        let one = self.deploying.lock().await;
+        let one = self.orders.lock().await;
         let (manifest, text) = self.find_release(&request.package, request.version.as_deref()).await?;
         self.accept(&one, request, &manifest, text).await
     }
@@ -58,14 +75,14 @@ impl Server {
             online: self.is_reachable(row.id, row.seen),
         };
         let candidates: Vec<Candidate> = fitting.iter().map(candidate).collect();
-        let plan = planner::plan(self.id, &candidates, stripes)
+        let plan = planner::plan(self.server.id, &candidates, stripes)
             .map_err(|error| unprocessable(Reason::BadRequest, format!("cannot list the machines: {error}")))?;
 
-        let now = Self::now();
+        let now = UnixSeconds::now();
         let roots = plan.lists.iter().zip(0..).map(|(list, stripe)| list.subtree(stripe)).collect();
         let order = Order {
             id: OrderId::random(),
-            epoch: self.epoch,
+            epoch: self.server.epoch,
             number: self.store.next(Counter::Order).await?,
             revision: 0,
             package: manifest.package.clone(),
@@ -74,7 +91,7 @@ impl Server {
             platform: artifact.platform.clone(),
             artifact: artifact.digest,
             stripes: roots,
-            server: self.id,
+            server: self.server.id,
             issued: now,
             expires: now.plus(LIFETIME_SECONDS),
             keep_until: now.plus(KEEP_SECONDS),
@@ -106,28 +123,11 @@ impl Server {
             stripes, busiest = plan.busiest_copies, server = plan.server_copies,
             "deployment accepted; busiest and server are the predicted copies sent"
         );
-        let open = self.active_orders.add(open);
-        superseded.into_iter().for_each(|id| self.drop_order(id, Reason::OrderSuperseded));
-        self.start_root(&open);
+        let open = self.orders.active.add(open);
+        superseded.into_iter().for_each(|id| self.orders.stop_forwarding(id, Reason::OrderSuperseded));
+        self.orders.start_forwarding(&open);
         fitting.iter().for_each(|row| self.wake_ups.wake(row.id));
         Ok(Deployed { id })
-    }
-
-    /// Starts forwarding an order. Also called after a restart: offers are idempotent.
-    pub(crate) fn start_root(&self, open: &ActiveOrder) {
-        let Some(node) = self.node.get() else { return };
-        if open.content.is_none() {
-            error!(order = %open.id(), "order not forwarded: its artifact is missing from the store");
-            return;
-        }
-        open.offers().into_iter().for_each(|offer| node.input(Input::Plant(offer)));
-    }
-
-    /// Stops forwarding an order.
-    pub(crate) fn drop_order(&self, id: OrderId, reason: Reason) {
-        if let Some(node) = self.node.get() {
-            node.input(Input::Dropped(id, reason));
-        }
     }
 
     /// Finds the requested release and its manifest. Without a version, picks the highest sequence.
@@ -145,6 +145,13 @@ impl Server {
         Ok((manifest, text))
     }
 
+    /// Returns whether the machine is expected to respond: it is connected, or was seen lately and is between two
+    /// connections. In the first minute after a start, "lately" is longer, because machines have not reconnected yet.
+    fn is_reachable(&self, id: MachineId, seen: UnixSeconds) -> bool {
+        let lately = if self.started.elapsed().as_secs() < 60 { 600 } else { 15 };
+        self.connections.is_online(id) || UnixSeconds::now().0 < seen.0 + lately
+    }
+
     /// Returns the selected machines. Never includes one that is revoked or quarantined.
     fn select(&self, to: &Selection) -> Result<Vec<MachineRow>, Refusal> {
         let all = || self.registry.all().into_iter().filter(|row| row.exclusion().is_none());
@@ -154,7 +161,7 @@ impl Server {
             Selection::Machines(names) => {
                 let mut machines = Vec::new();
                 for name in names {
-                    let row = self.find_machine(name)?;
+                    let row = self.registry.find_one(name)?;
                     if let Some(reason) = row.exclusion() {
                         let detail = format!(
                             "{name}: {}; exclude it, or: {}",
@@ -185,21 +192,8 @@ impl Server {
         Ok(machines)
     }
 
-    /// Finds the one machine with this identifier or label.
-    pub(crate) fn find_machine(&self, name: &str) -> Result<MachineRow, Refusal> {
-        let mut found = self.registry.find_by_name(name);
-        match (found.pop(), found.len()) {
-            (Some(row), 0) => Ok(row),
-            (Some(_), more) => {
-                let detail = format!("{} machines are called {name}; use the machine's id instead", more + 1);
-                Err(Refusal::conflict(Reason::BadRequest, detail))
-            }
-            (None, _) => Err(Refusal::not_found(format!("no machine is called {name}; `banyan machines` lists them"))),
-        }
-    }
-
     /// Halts or resumes a deployment.
-    pub(crate) async fn set_state(
+    pub(crate) async fn change_state(
         &self,
         id: OrderId,
         from: DeploymentState,
@@ -237,63 +231,6 @@ impl Server {
         }
         let request = Deploy { version: Some(old.version), to: Selection::Machines(failed), ..old.request };
         self.deploy(request).await
-    }
-
-    /// Loads all unexpired orders after a start, and resumes forwarding those that are still open.
-    pub(crate) async fn resume_orders(&self) -> Result<(), Refusal> {
-        let now = Self::now();
-        for row in self.store.deployments().await? {
-            let (id, state) = (row.order.id, row.state);
-            // Machines refuse an order of an earlier epoch; raising the epoch has already ended it.
-            if row.order.epoch < self.epoch {
-                continue;
-            }
-            if row.order.expires <= now {
-                if matches!(state, DeploymentState::Running | DeploymentState::Halted) {
-                    self.store.end(id, Reason::OrderExpired, Reason::OrderExpired.for_admin().advice).await?;
-                }
-                continue;
-            }
-            if self.repository.has_withdrawn(&row.order.package, row.order.sequence) {
-                self.store.end(id, Reason::Withdrawn, Reason::Withdrawn.for_admin().advice).await?;
-                continue;
-            }
-            let lists = self.store.lists(id).await?;
-            let (package, sequence) = (row.order.package.clone(), row.order.sequence);
-            let Ok(text) = self.repository.with(move |repository| repository.manifest(&package, sequence)).await else {
-                continue;
-            };
-            let Some(open) = ActiveOrder::new(row, text, lists, &self.artifacts, false) else {
-                error!(order = %id, "order not resumed: its manifest lacks its artifact; deploy again");
-                continue;
-            };
-            let open = self.active_orders.add(open);
-            if matches!(state, DeploymentState::Running | DeploymentState::Halted) {
-                self.start_root(&open);
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns an active order, or an error that says why it is not active.
-    pub(crate) async fn find_active(&self, id: OrderId, machine: MachineId) -> Result<Arc<ActiveOrder>, Refusal> {
-        if let Some(open) = self.active_orders.get(id) {
-            return Ok(open);
-        }
-        match self.store.deployment(id).await? {
-            Some(row) if row.order.epoch < self.epoch => {
-                Err(Refusal::conflict(Reason::EpochBack, Reason::EpochBack.for_admin().what))
-            }
-            _ => Err(self.why_not_active(id, machine).await),
-        }
-    }
-
-    /// Ends an order that has expired.
-    pub(crate) async fn expire(&self, open: &Arc<ActiveOrder>) -> Result<(), Refusal> {
-        self.store.end(open.id(), Reason::OrderExpired, Reason::OrderExpired.for_admin().advice).await?;
-        self.drop_order(open.id(), Reason::OrderExpired);
-        self.active_orders.remove(open.id());
-        Ok(())
     }
 }
 

@@ -1,10 +1,15 @@
-//! Orders for one machine, requested there: someone opened a package file (`by_hand`) or chose a release from the
+//! Orders for one machine, requested there: someone opened a package file (`sideload`) or chose a release from the
 //! catalogue (`catalogue`). Those two modules decide what may be requested; this one holds the rules common to both.
 //!
 //! An administrator's deployment takes precedence, a repeated request returns the same order, and a machine gets at
 //! most [`MAX_REQUESTS`] orders within [`PERIOD`].
 
-use crate::{refusal::Refusal, server::Server, store::MachineRow};
+use crate::{
+    deployments::{deploy::Deployments, direct_offers::DirectOffers},
+    identity::registry::Registry,
+    refusal::Refusal,
+    store::{MachineRow, Store},
+};
 use banyan_proto::{
     Digest, MachineId, Manifest, OrderId, Reason,
     admin::{Deploy, DeploymentState, Selection},
@@ -13,7 +18,7 @@ use banyan_proto::{
 };
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::sync::MutexGuard;
@@ -31,47 +36,68 @@ pub(crate) struct RequestLimiter(Mutex<HashMap<MachineId, Vec<Instant>>>);
 impl RequestLimiter {
     /// Counts one more request. Returns false, without counting, if there were too many lately.
     fn try_count(&self, machine: MachineId, now: Instant) -> bool {
-        let mut limiter = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        limiter.retain(|_, times| {
+        let mut requests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.retain(|_, times| {
             times.retain(|at| now.duration_since(*at) < PERIOD);
             !times.is_empty()
         });
-        let times = limiter.entry(machine).or_default();
-        let few = times.len() < MAX_REQUESTS;
-        if few {
+        let times = requests.entry(machine).or_default();
+        let is_allowed = times.len() < MAX_REQUESTS;
+        if is_allowed {
             times.push(now);
         }
-        few
+        is_allowed
     }
 }
 
-impl Server {
+/// An open deployment that a machine still takes part in.
+struct OpenDeployment {
+    id: OrderId,
+    /// Whether it is of exactly the requested release.
+    is_same_release: bool,
+}
+
+/// Creates orders at a machine's request.
+pub(crate) struct OnDemandOrders {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) deployments: Arc<Deployments>,
+    pub(crate) direct_offers: Arc<DirectOffers>,
+    pub(crate) limiter: RequestLimiter,
+}
+
+impl OnDemandOrders {
+    /// Waits until no deployment is being accepted. None is accepted while the guard lives.
+    pub(super) async fn lock(&self) -> MutexGuard<'_, ()> {
+        self.deployments.orders.lock().await
+    }
+
     /// Returns the requesting machine's record.
-    pub(crate) fn requesting_machine(&self, machine: MachineId) -> Result<MachineRow, Refusal> {
+    pub(super) fn requesting_machine(&self, machine: MachineId) -> Result<MachineRow, Refusal> {
         self.registry
             .get(machine)
             .ok_or_else(|| Refusal::not_found("this server does not know this machine; enrol it again"))
     }
 
     /// Orders this release for this machine. The caller has checked that it is allowed, under the same lock.
-    pub(crate) async fn order_release(
+    pub(super) async fn order_release(
         &self,
-        one: MutexGuard<'_, ()>,
+        accepting: MutexGuard<'_, ()>,
         machine: MachineId,
         manifest: &Manifest,
         text: String,
     ) -> Result<Help, Refusal> {
         let name = &manifest.package;
-        if let Some((id, same)) = self.open_deployment_of(machine, name, Digest::of(text.as_bytes())).await? {
-            if same {
-                drop(one);
-                return self.help(machine, id).await;
+        if let Some(open) = self.open_deployment_of(machine, name, Digest::of(text.as_bytes())).await? {
+            if open.is_same_release {
+                drop(accepting);
+                return self.direct_offers.help(machine, open.id).await;
             }
             let detail =
                 format!("an administrator's deployment of another release of {name} is under way to this machine");
             return Err(Refusal::conflict(Reason::OrderSuperseded, detail));
         }
-        if !self.request_limiter.try_count(machine, Instant::now()) {
+        if !self.limiter.try_count(machine, Instant::now()) {
             let detail = format!("this machine has requested {MAX_REQUESTS} packages within an hour; try again later");
             return Err(Refusal::conflict(Reason::Busy, detail));
         }
@@ -84,25 +110,24 @@ impl Server {
             window: Window::Any,
             deadline: None,
         };
-        let deployed = self.accept(&one, request, manifest, text).await?;
-        drop(one);
+        let deployed = self.deployments.accept(&accepting, request, manifest, text).await?;
+        drop(accepting);
         info!(order = %deployed.id, %machine, package = name, "order created at the machine's request");
-        self.help(machine, deployed.id).await
+        self.direct_offers.help(machine, deployed.id).await
     }
 
-    /// Finds the open deployment of the package that this machine still takes part in. The flag says whether it is of
-    /// this exact release.
+    /// Finds the open deployment of the package that this machine still takes part in.
     async fn open_deployment_of(
         &self,
         machine: MachineId,
         package: &str,
         manifest: Digest,
-    ) -> Result<Option<(OrderId, bool)>, Refusal> {
+    ) -> Result<Option<OpenDeployment>, Refusal> {
         for id in self.store.expected(machine).await? {
             let Some(row) = self.store.deployment(id).await? else { continue };
-            let open = matches!(row.state, DeploymentState::Running | DeploymentState::Halted);
-            if open && row.order.package == package {
-                return Ok(Some((id, row.order.manifest == manifest)));
+            let is_open = matches!(row.state, DeploymentState::Running | DeploymentState::Halted);
+            if is_open && row.order.package == package {
+                return Ok(Some(OpenDeployment { id, is_same_release: row.order.manifest == manifest }));
             }
         }
         Ok(None)

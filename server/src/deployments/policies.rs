@@ -5,15 +5,20 @@
 //! machine. Numbers rise across all groups, and a removed policy keeps its number. So for every machine, each change
 //! has a higher number than the one before.
 
-use crate::{identity::enrolment::check_text, refusal::Refusal, server::Server, store::PolicyRow};
+use crate::{
+    identity::{enrolment::check_text, registry::Registry, secrets::Secrets},
+    net::wake_ups::WakeUps,
+    refusal::Refusal,
+    store::{PolicyRow, Store},
+};
 use banyan_proto::{
-    Signed,
+    Signed, UnixSeconds,
     admin::{GroupPolicy, SetPolicy},
     schedule::Policy,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 use tracing::info;
 
@@ -37,7 +42,7 @@ impl PolicyCache {
         rows.iter().filter(|(_, row)| row.policy.is_some()).filter_map(|(group, _)| group.clone()).collect()
     }
     /// Returns the policy that applies to the machines of a group.
-    pub(crate) fn of(&self, group: Option<&str>) -> Policy {
+    fn of(&self, group: Option<&str>) -> Policy {
         let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let (all, own) = (rows.get(&None), group.and_then(|group| rows.get(&Some(group.to_owned()))));
         let found = own.and_then(|row| row.policy.as_ref()).or_else(|| all.and_then(|row| row.policy.as_ref()));
@@ -50,42 +55,51 @@ impl PolicyCache {
     }
 }
 
-impl Server {
+/// The policies: set by administrators, told to machines.
+pub(crate) struct GroupPolicies {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) cache: PolicyCache,
+}
+
+impl GroupPolicies {
     /// Returns the policy that applies to the machines of a group.
-    pub(crate) fn policy_of(&self, group: Option<&str>) -> Policy {
-        self.policy_cache.of(group)
+    pub(crate) fn of(&self, group: Option<&str>) -> Policy {
+        self.cache.of(group)
     }
     /// Returns the signed policy for a machine, if it is newer than the one the machine has.
-    pub(crate) fn newer_policy(&self, group: Option<&str>, known: Option<u64>) -> Option<Signed<Policy>> {
-        let policy = self.policy_of(group);
+    pub(crate) fn newer_than(&self, group: Option<&str>, known: Option<u64>) -> Option<Signed<Policy>> {
+        let policy = self.of(group);
         // An agent that does not report a policy number does not support policies.
         (policy.number > known?).then(|| self.secrets.orders.sign(&policy))
     }
     /// Sets or removes a policy. Every connected machine is told at once.
-    pub(crate) async fn set_policy(&self, request: &SetPolicy) -> Result<(), Refusal> {
+    pub(crate) async fn set(&self, request: &SetPolicy) -> Result<(), Refusal> {
         if let Some(group) = &request.group {
             check_text("group", group)?;
         }
         if let Some(policy) = &request.policy {
             policy.check().map_err(Refusal::bad)?;
         }
-        let row = self.store.set_policy(request.group.as_deref(), request.policy.as_ref(), Self::now()).await?;
+        let row = self.store.set_policy(request.group.as_deref(), request.policy.as_ref(), UnixSeconds::now()).await?;
         let (group, number) = (request.group.as_deref().unwrap_or("all machines"), row.number);
         info!(group, number, set = row.policy.is_some(), "policy changed");
-        self.policy_cache.insert(row);
+        self.cache.insert(row);
         self.wake_ups.wake_all();
         Ok(())
     }
     /// Returns the policies in force: for all machines, then for each group that has machines or its own policy.
-    pub(crate) fn policies(&self) -> Vec<GroupPolicy> {
+    pub(crate) fn all(&self) -> Vec<GroupPolicy> {
         let machines: Vec<Option<String>> =
             self.registry.all().into_iter().filter(|row| row.exclusion().is_none()).map(|row| row.group).collect();
-        let mut groups: BTreeSet<Option<String>> = self.policy_cache.groups().into_iter().map(Some).collect();
+        let mut groups: BTreeSet<Option<String>> = self.cache.groups().into_iter().map(Some).collect();
         groups.extend(machines.iter().cloned());
         groups.insert(None);
         let entry = |group: Option<String>| GroupPolicy {
-            own: self.policy_cache.has_own(group.as_deref()),
-            policy: self.policy_of(group.as_deref()),
+            own: self.cache.has_own(group.as_deref()),
+            policy: self.of(group.as_deref()),
             machines: machines.iter().filter(|of| **of == group).count(),
             group,
         };
@@ -96,7 +110,6 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use banyan_proto::UnixSeconds;
 
     fn row(group: Option<&str>, number: u64, upload: Option<u64>) -> PolicyRow {
         let policy = upload.map(|upload| Policy { upload: Some(upload), ..Policy::default() });

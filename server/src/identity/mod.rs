@@ -5,4 +5,5 @@ pub(crate) mod clone_detection;
 pub(crate) mod enrolment;
 pub(crate) mod registry;
 pub(crate) mod revocation;
+pub(crate) mod revocation_list;
 pub(crate) mod secrets;

@@ -2,6 +2,8 @@
 
 use crate::{
     identity::clone_detection::{AgentStarts, StartVerdict},
+    net::accept::Admission,
+    refusal::Refusal,
     store::MachineRow,
 };
 use banyan_proto::{AddressHint, MachineId, Reason, Signed, SigningKey, UnixSeconds, limits};
@@ -47,20 +49,15 @@ fn sign_hint(
 }
 
 impl Registry {
-    pub(crate) fn new(
-        rows: Vec<MachineRow>,
-        server: (MachineId, SocketAddr),
-        key: &SigningKey,
-        now: UnixSeconds,
-    ) -> Self {
+    pub(crate) fn new(rows: Vec<MachineRow>, server: &AddressHint, key: &SigningKey, now: UnixSeconds) -> Self {
         let register = |row: MachineRow| {
             let hint = sign_hint(key, row.id, &row.addresses, now);
             (row.id, RegisteredMachine { hint, starts: AgentStarts::default(), stored: row.seen, row })
         };
         Self {
             machines: RwLock::new(rows.into_iter().map(register).collect()),
-            server: sign_hint(key, server.0, &[server.1], now),
-            server_id: server.0,
+            server: key.sign(server),
+            server_id: server.machine,
         }
     }
     fn read(&self) -> RwLockReadGuard<'_, HashMap<MachineId, RegisteredMachine>> {
@@ -102,12 +99,12 @@ impl Registry {
         true
     }
     /// Returns whether this start of the machine's agent must prove that it is running.
-    pub(crate) fn is_awaiting_proof(&self, id: MachineId, boot: u64) -> bool {
-        self.read().get(&id).is_some_and(|machine| machine.starts.is_awaiting_proof(boot))
+    pub(crate) fn is_awaiting_proof(&self, id: MachineId, start: u64) -> bool {
+        self.read().get(&id).is_some_and(|machine| machine.starts.is_awaiting_proof(start))
     }
     /// Records an answer to this start of the machine's agent. Returns the answer's number.
-    pub(crate) fn record_answer(&self, id: MachineId, boot: u64) -> u64 {
-        self.write().get_mut(&id).map_or(0, |machine| machine.starts.record_answer(boot))
+    pub(crate) fn record_answer(&self, id: MachineId, start: u64) -> u64 {
+        self.write().get_mut(&id).map_or(0, |machine| machine.starts.record_answer(start))
     }
     /// Updates when the machine was last seen.
     pub(crate) fn touch(&self, id: MachineId, now: UnixSeconds) {
@@ -121,15 +118,31 @@ impl Registry {
             machine.row.replaced_by = machine.row.replaced_by.or(replaced_by);
         }
     }
+    /// Finds the one machine with this identifier or label.
+    pub(crate) fn find_one(&self, name: &str) -> Result<MachineRow, Refusal> {
+        let mut found = self.find_by_name(name);
+        match (found.pop(), found.len()) {
+            (Some(row), 0) => Ok(row),
+            (Some(_), more) => {
+                let detail = format!("{} machines are called {name}; use the machine's id instead", more + 1);
+                Err(Refusal::conflict(Reason::BadRequest, detail))
+            }
+            (None, _) => Err(Refusal::not_found(format!("no machine is called {name}; `banyan machines` lists them"))),
+        }
+    }
     /// Finds machines by identifier, else by label (which several may share). Returns revoked ones only if no other
     /// machine has the label.
-    pub(crate) fn find_by_name(&self, text: &str) -> Vec<MachineRow> {
+    fn find_by_name(&self, text: &str) -> Vec<MachineRow> {
         if let Some(row) = text.parse().ok().and_then(|id| self.get(id)) {
             return vec![row];
         }
         let of_label: Vec<MachineRow> = self.all().into_iter().filter(|row| row.label == text).collect();
         let trusted: Vec<MachineRow> = of_label.iter().filter(|row| row.revoked.is_none()).cloned().collect();
         if trusted.is_empty() { of_label } else { trusted }
+    }
+    /// Returns the machine's label, or its identifier if it is not registered.
+    pub(crate) fn label(&self, id: MachineId) -> String {
+        self.get(id).map_or_else(|| id.to_string(), |row| row.label)
     }
     pub(crate) fn addresses(&self, id: MachineId) -> Vec<SocketAddr> {
         self.read().get(&id).map(|machine| machine.row.addresses.clone()).unwrap_or_default()
@@ -145,12 +158,18 @@ impl Registry {
         };
         ids.filter_map(hint).collect()
     }
-    /// Records what a machine reports about itself. `boot` is the start of its agent and the number of the last answer
-    /// that this start received. Returns `None` for a machine that is unknown or revoked.
-    pub(crate) fn check_in(&self, reported: MachineRow, boot: (u64, u64), key: &SigningKey) -> Option<CheckInEffect> {
+    /// Records what a machine reports about itself. `start` is the start of its agent, `last_answer` the number of the
+    /// last answer that this start received. Returns `None` for a machine that is unknown or revoked.
+    pub(crate) fn check_in(
+        &self,
+        reported: MachineRow,
+        start: u64,
+        last_answer: u64,
+        key: &SigningKey,
+    ) -> Option<CheckInEffect> {
         let mut machines = self.write();
         let machine = machines.get_mut(&reported.id).filter(|machine| machine.row.revoked.is_none())?;
-        let verdict = machine.starts.record_message(boot.0, boot.1);
+        let verdict = machine.starts.record_message(start, last_answer);
         let row = &mut machine.row;
         if row.addresses != reported.addresses {
             machine.hint = sign_hint(key, reported.id, &reported.addresses, reported.seen);
@@ -167,11 +186,20 @@ impl Registry {
     }
 }
 
+impl Admission for Registry {
+    fn is_trusted(&self, machine: MachineId) -> bool {
+        Self::is_trusted(self, machine)
+    }
+    fn exclusion(&self, machine: MachineId) -> Option<Reason> {
+        Self::exclusion(self, machine)
+    }
+}
+
 /// Returns the addresses where others can reach a machine that reports `reported` and connects from `from`.
 ///
 /// The machine knows its port and its interfaces; the connection shows what others see. An unspecified address is
 /// filled in from the connection. A loopback address is left out unless the machine runs on the server's own host.
-pub(crate) fn reachable(reported: &[SocketAddr], from: IpAddr) -> Vec<SocketAddr> {
+pub(crate) fn reachable_addresses(reported: &[SocketAddr], from: IpAddr) -> Vec<SocketAddr> {
     let from = from.to_canonical();
     let mut found: Vec<SocketAddr> = Vec::new();
     let mut add = |address: SocketAddr| {
@@ -221,32 +249,35 @@ mod tests {
     #[test]
     fn what_a_machine_says_is_kept_until_it_is_revoked() {
         let (key, _) = SigningKey::generate();
-        let server = (MachineId([9; 16]), SocketAddr::from(([127, 0, 0, 1], 1)));
-        let registry = Registry::new(vec![row("a", 1)], server, &key, UnixSeconds(1));
-        let effect = registry.check_in(row("b", 6), (7, 0), &key).unwrap();
+        let server = AddressHint { machine: MachineId([9; 16]), addresses: vec![], issued: UnixSeconds(1) };
+        let registry = Registry::new(vec![row("a", 1)], &server, &key, UnixSeconds(1));
+        let effect = registry.check_in(row("b", 6), 7, 0, &key).unwrap();
         assert_eq!(
             (effect.row_to_store.map(|row| row.label), effect.verdict),
             (Some("b".to_owned()), StartVerdict::New)
         );
         assert_eq!(
-            registry.check_in(row("b", 7), (7, 0), &key),
+            registry.check_in(row("b", 7), 7, 0, &key),
             Some(CheckInEffect { row_to_store: None, verdict: StartVerdict::Repeated })
         );
         registry.revoke(MachineId([1; 16]), None, UnixSeconds(7));
-        assert_eq!(registry.check_in(row("b", 8), (7, 0), &key), None);
+        assert_eq!(registry.check_in(row("b", 8), 7, 0, &key), None);
     }
 
     #[test]
     fn addresses_are_completed_from_the_connection_and_never_lead_into_the_dialler_itself() {
         let at = |text: &str| text.parse::<SocketAddr>().unwrap();
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        assert_eq!(reachable(&[at("127.0.0.1:7")], ip("127.0.0.1")), [at("127.0.0.1:7")]);
-        assert_eq!(reachable(&[at("127.0.0.1:7"), at("10.0.0.5:7")], ip("10.0.0.5")), [at("10.0.0.5:7")]);
-        assert_eq!(reachable(&[at("0.0.0.0:7")], ip("::ffff:10.0.0.5")), [at("10.0.0.5:7")]);
-        assert_eq!(reachable(&[at("192.168.1.5:7")], ip("203.0.113.9")), [at("192.168.1.5:7"), at("203.0.113.9:7")]);
-        assert_eq!(reachable(&[at("10.0.0.5:0"), at("224.0.0.1:5")], ip("127.0.0.1")), []);
+        assert_eq!(reachable_addresses(&[at("127.0.0.1:7")], ip("127.0.0.1")), [at("127.0.0.1:7")]);
+        assert_eq!(reachable_addresses(&[at("127.0.0.1:7"), at("10.0.0.5:7")], ip("10.0.0.5")), [at("10.0.0.5:7")]);
+        assert_eq!(reachable_addresses(&[at("0.0.0.0:7")], ip("::ffff:10.0.0.5")), [at("10.0.0.5:7")]);
+        assert_eq!(
+            reachable_addresses(&[at("192.168.1.5:7")], ip("203.0.113.9")),
+            [at("192.168.1.5:7"), at("203.0.113.9:7")]
+        );
+        assert_eq!(reachable_addresses(&[at("10.0.0.5:0"), at("224.0.0.1:5")], ip("127.0.0.1")), []);
         let many: Vec<SocketAddr> = (1..100).map(|n| SocketAddr::from(([10, 0, 0, n], 7))).collect();
-        let kept = reachable(&many, ip("203.0.113.9"));
+        let kept = reachable_addresses(&many, ip("203.0.113.9"));
         assert_eq!((kept.len(), kept.last()), (limits::ADDRESSES_PER_MACHINE, Some(&at("203.0.113.9:7"))));
     }
 }

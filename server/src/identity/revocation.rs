@@ -1,26 +1,40 @@
 //! Excludes machines from taking part: revokes one for good, quarantines a cloned identity, readmits it (rules I5, I9).
 
-use crate::{refusal::Refusal, server::Server};
-use banyan_proto::{MachineId, Reason};
+use crate::{
+    identity::{registry::Registry, revocation_list::RevocationList},
+    net::{connections::Connections, peer_node::PeerNode, wake_ups::WakeUps},
+    refusal::Refusal,
+    store::Store,
+    suspicion_log::SuspicionLog,
+};
+use banyan_proto::{MachineId, Reason, UnixSeconds};
+use std::sync::Arc;
 use tracing::info;
 
-impl Server {
+/// Revokes, quarantines and readmits machines.
+pub(crate) struct Revocation {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) list: Arc<RevocationList>,
+    pub(crate) connections: Connections,
+    pub(crate) node: PeerNode,
+    pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) suspicions: SuspicionLog,
+}
+
+impl Revocation {
     /// Revokes a machine: stores and lists the revocation, refuses new handshakes, then cuts the machine's connections.
     pub(crate) async fn revoke(&self, machine: MachineId) -> Result<(), Refusal> {
-        if !self.store.revoke(machine, Self::now()).await? {
+        if !self.store.revoke(machine, UnixSeconds::now()).await? {
             return Err(Refusal::not_found(format!("there is no machine {machine}")));
         }
-        self.carry_out_revocation(machine, None).await
+        self.carry_out(machine, None).await
     }
 
     /// Carries out a revocation that is already stored.
-    pub(crate) async fn carry_out_revocation(
-        &self,
-        machine: MachineId,
-        replaced_by: Option<MachineId>,
-    ) -> Result<(), Refusal> {
-        self.registry.revoke(machine, replaced_by, Self::now());
-        let crl = self.renew_tls().await?;
+    pub(crate) async fn carry_out(&self, machine: MachineId, replaced_by: Option<MachineId>) -> Result<(), Refusal> {
+        self.registry.revoke(machine, replaced_by, UnixSeconds::now());
+        let crl = self.list.renew().await?;
         self.connections.cut(machine);
         if let Some(node) = self.node.get() {
             node.cut(machine);
@@ -31,7 +45,7 @@ impl Server {
 
     /// Quarantines a machine until an administrator readmits it: it appears in no list and gets no offers, receipts or
     /// install permits. Its HTTP connections stay open, so that the agent learns of it with its next request.
-    pub(crate) async fn set_quarantine(&self, machine: MachineId, reason: Reason) -> Result<(), Refusal> {
+    pub(crate) async fn quarantine(&self, machine: MachineId, reason: Reason) -> Result<(), Refusal> {
         self.store.set_quarantine(machine, Some(reason)).await?;
         if !self.registry.set_quarantine(machine, Some(reason)) {
             return Ok(());
@@ -44,7 +58,7 @@ impl Server {
         for order in self.store.expected(machine).await? {
             self.store.note(order, machine, reason, &detail).await?;
         }
-        self.suspect(Some(machine), None, reason, detail).await;
+        self.suspicions.record(Some(machine), None, reason, detail).await;
         Ok(())
     }
 

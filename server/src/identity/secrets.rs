@@ -44,8 +44,9 @@ impl Secrets {
     /// Reads the secrets, or creates them at the first start.
     pub(crate) fn open(folder: &Path) -> Result<Self, SecretsError> {
         let disk = |source| SecretsError::Disk { folder: folder.display().to_string(), source };
-        let read_or_create =
-            |name: &str, make: fn() -> Vec<u8>| private_files::read_or_create(&folder.join(name), make).map_err(disk);
+        let read_or_create = |name: &str, create: fn() -> Vec<u8>| {
+            private_files::read_or_create(&folder.join(name), create).map_err(disk)
+        };
         let orders =
             SigningKey::from_pkcs8(&Zeroizing::new(read_or_create("orders.pk8", || SigningKey::generate().1)?))?;
         let master = Zeroizing::new(read_or_create("master.key", random32)?);
@@ -55,7 +56,7 @@ impl Secrets {
         Ok(Self { orders, master: Zeroizing::new(master), admin_token: Zeroizing::new(admin_token) })
     }
     /// Returns the keys that verify the server's signatures.
-    pub(crate) fn ring(&self) -> KeyRing {
+    pub(crate) fn key_ring(&self) -> KeyRing {
         KeyRing(vec![self.orders.public()])
     }
     /// Returns the administrator's token.

@@ -1,30 +1,56 @@
-//! Check-in: the long poll that tells machines of orders and revocations, and help for a machine that got no offer.
+//! Check-in: the long poll that tells machines of orders, revocations, policies and what publishers changed.
 
 use crate::{
-    identity::{clone_detection::StartVerdict, enrolment::check_text, registry::reachable},
+    deployments::{active_orders::ActiveOrders, policies::GroupPolicies},
+    identity::{
+        clone_detection::StartVerdict,
+        enrolment::check_text,
+        registry::{Registry, reachable_addresses},
+        revocation::Revocation,
+        secrets::Secrets,
+    },
+    net::{tls_configuration::TlsConfiguration, wake_ups::WakeUps},
+    publishing::repository_cache::RepositoryCache,
     refusal::Refusal,
-    server::Server,
-    store::MachineRow,
+    store::{MachineRow, ServerIdentity, Store},
+    suspicion_log::SuspicionLog,
 };
 use banyan_proto::{
-    MachineId, OrderId, Reason,
-    api::{CheckIn, CheckInReply, Expected, Help},
+    MachineId, OrderId, Reason, ServerEpoch, Signed, UnixSeconds,
+    api::{CheckIn, CheckInReply, Expected},
     limits,
 };
-use banyan_swarm::io::StripeId;
 use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Longest time that an answer is delayed (seconds).
 const MAX_WAIT_SECONDS: u32 = 300;
-/// How many holders of the content a machine without an offer is told of.
-const MAX_HOLDERS: u32 = 3;
 
-impl Server {
+/// Answers check-ins.
+pub(crate) struct CheckIns {
+    pub(crate) server: ServerIdentity,
+    /// The epoch, signed for machines.
+    pub(crate) signed_epoch: Signed<ServerEpoch>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) revocation: Arc<Revocation>,
+    pub(crate) tls: Arc<TlsConfiguration>,
+    pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) repository: Arc<RepositoryCache>,
+    pub(crate) policies: Arc<GroupPolicies>,
+    pub(crate) active_orders: Arc<ActiveOrders>,
+    pub(crate) suspicions: SuspicionLog,
+    /// Fires when the server must stop.
+    pub(crate) stop: CancellationToken,
+}
+
+impl CheckIns {
     /// Handles a check-in. Answers at once if there is news for the machine; otherwise as soon as there is, or after
     /// the requested wait.
-    pub(crate) async fn check_in(
-        self: &Arc<Self>,
+    pub(crate) async fn answer(
+        &self,
         machine: MachineId,
         from: IpAddr,
         request: CheckIn,
@@ -49,21 +75,21 @@ impl Server {
             let publishers = self.repository.snapshot().publishers;
             let behind = request.publishers.is_some_and(|known| publishers.is_news_to(known));
             let group = self.registry.get(machine).and_then(|row| row.group);
-            let policy = self.newer_policy(group.as_deref(), request.policy);
+            let policy = self.policies.newer_than(group.as_deref(), request.policy);
             let news = behind
                 || policy.is_some()
                 || crl_number > request.crl_number
                 || self.wake_ups.has_unannounced(machine, request.boot, &expected)
                 || self.registry.is_awaiting_proof(machine, request.boot);
             if news || Instant::now() >= deadline || self.stop.is_cancelled() {
-                self.registry.touch(machine, Self::now());
+                self.registry.touch(machine, UnixSeconds::now());
                 self.wake_ups.mark_announced(machine, request.boot, &expected);
                 return Ok(CheckInReply {
                     number: self.registry.record_answer(machine, request.boot),
-                    now: Self::now(),
+                    now: UnixSeconds::now(),
                     crl_number,
                     orders: expected.into_iter().map(|id| self.expectation(id, machine)).collect(),
-                    keys: self.secrets.ring(),
+                    keys: self.secrets.key_ring(),
                     publishers: Some(publishers),
                     epoch: Some(self.signed_epoch.clone()),
                     policy,
@@ -77,7 +103,7 @@ impl Server {
         }
     }
 
-    async fn record(self: &Arc<Self>, machine: MachineId, from: IpAddr, request: &CheckIn) -> Result<(), Refusal> {
+    async fn record(&self, machine: MachineId, from: IpAddr, request: &CheckIn) -> Result<(), Refusal> {
         let Some(row) = self.registry.get(machine) else {
             return Err(Refusal::forbidden(
                 Reason::NotAllowed,
@@ -87,11 +113,11 @@ impl Server {
         let row = MachineRow {
             label: request.label.clone(),
             software: request.software.clone(),
-            addresses: reachable(&request.addresses, from),
-            seen: Self::now(),
+            addresses: reachable_addresses(&request.addresses, from),
+            seen: UnixSeconds::now(),
             ..row
         };
-        let effect = self.registry.check_in(row, (request.boot, request.last), &self.secrets.orders);
+        let effect = self.registry.check_in(row, request.boot, request.last, &self.secrets.orders);
         let effect = effect.ok_or_else(|| Refusal::excluded(Reason::Revoked))?;
         if let Some(row) = effect.row_to_store {
             self.store.update_machine(&row).await?;
@@ -100,17 +126,17 @@ impl Server {
             // Answers the long polls of earlier starts. One that is still running returns with that answer.
             StartVerdict::New => {
                 self.wake_ups.wake(machine);
-                if request.epoch > self.epoch {
+                if request.epoch > self.server.epoch {
                     let detail = format!(
                         "the machine has seen epoch {}, this server is at {}: was this server restored from a backup? If so, \
                          stop it and run `banyan-server raise-epoch`",
-                        request.epoch, self.epoch
+                        request.epoch, self.server.epoch
                     );
-                    self.suspect(Some(machine), None, Reason::EpochBack, detail).await;
+                    self.suspicions.record(Some(machine), None, Reason::EpochBack, detail).await;
                 }
             }
             StartVerdict::Repeated => {}
-            StartVerdict::Cloned => self.set_quarantine(machine, Reason::Cloned).await?,
+            StartVerdict::Cloned => self.revocation.quarantine(machine, Reason::Cloned).await?,
         }
         Ok(())
     }
@@ -118,30 +144,5 @@ impl Server {
     fn expectation(&self, order: OrderId, machine: MachineId) -> Expected {
         let patience_seconds = self.active_orders.get(order).map_or(3, |open| open.patience_seconds(machine));
         Expected { order, patience_seconds }
-    }
-
-    /// Returns offers directly from the server, one per stripe, to a target machine that received none.
-    pub(crate) async fn help(&self, machine: MachineId, id: OrderId) -> Result<Help, Refusal> {
-        let open = self.find_active(id, machine).await?;
-        let row = self.store.addressee(id, machine).await?;
-        let row = row.ok_or_else(|| Refusal::forbidden(Reason::NotAddressed, "the order is not for this machine"))?;
-        if let (true, Some(reason)) = (row.is_over(), row.reason) {
-            return Err(Refusal::conflict(reason, row.detail.unwrap_or_else(|| reason.for_admin().what.into())));
-        }
-        let mut offers = Vec::new();
-        for (tree, stripe) in open.trees.iter().zip(0..) {
-            let (sublist, proof) = tree
-                .locate(machine)
-                .ok_or_else(|| Refusal::forbidden(Reason::WrongPlatform, "the order has no file for this machine"))?;
-            let offer = self
-                .offer(StripeId { order: id, stripe }, &sublist, &proof)
-                .map_err(|reason| Refusal::conflict(reason, reason.for_admin().what))?;
-            offers.push(offer);
-        }
-        let mut holders = self.store.holders(id, 4 * MAX_HOLDERS).await?;
-        holders.retain(|&holder| holder != machine && self.connections.is_online(holder));
-        holders.truncate(MAX_HOLDERS as usize);
-        tracing::info!(order = %id, %machine, "offers sent directly by the server");
-        Ok(Help { offers, holders })
     }
 }

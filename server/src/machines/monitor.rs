@@ -3,13 +3,20 @@
 //! Every machine has a deadline for its next step. A machine that misses it is told of the order again through its long
 //! poll, and then asks for help. A machine that misses it repeatedly gets a reason that administrators see.
 
-use crate::{deployments::active_orders::ActiveOrder, refusal::Refusal, server::Server, store::AddresseeRow};
+use crate::{
+    deployments::{active_orders::ActiveOrder, order_lifecycle::OrderLifecycle},
+    net::{connections::Connections, wake_ups::WakeUps},
+    publishing::{repository_cache::RepositoryCache, withdrawal::Withdrawal},
+    refusal::Refusal,
+    store::{AddresseeRow, Store},
+};
 use banyan_proto::{MachineId, OrderId, Reason, UnixSeconds, admin::Stage};
 use std::{
     collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 const TICK: Duration = Duration::from_secs(5);
@@ -38,9 +45,17 @@ fn time_limit(stage: Stage, open: &ActiveOrder, machine: MachineId) -> Duration 
     Duration::from_secs(seconds)
 }
 
-/// A machine's stage and chunk count at its last progress, and the reminders since.
+/// How far a machine has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ProgressPoint {
+    stage: Stage,
+    /// Verified chunks on the machine.
+    held: u32,
+}
+
+/// A machine's last progress, and the reminders since.
 struct WatchedMachine {
-    at: (Stage, u32),
+    point: ProgressPoint,
     since: Instant,
     reminders: u32,
 }
@@ -58,12 +73,12 @@ enum OverdueAction {
 
 impl WatchedMachine {
     /// Compares a connected machine with its last known progress and decides whether it is overdue.
-    fn check(&mut self, at: (Stage, u32), allowed: Duration, now: Instant) -> OverdueAction {
-        if self.at != at {
-            *self = Self { at, since: now, reminders: 0 };
+    fn check(&mut self, point: ProgressPoint, limit: Duration, now: Instant) -> OverdueAction {
+        if self.point != point {
+            *self = Self { point, since: now, reminders: 0 };
             return OverdueAction::Wait;
         }
-        if now.duration_since(self.since) < allowed {
+        if now.duration_since(self.since) < limit {
             return OverdueAction::Wait;
         }
         self.since = now;
@@ -74,9 +89,21 @@ impl WatchedMachine {
 
 type WatchList = HashMap<(OrderId, MachineId), WatchedMachine>;
 
-impl Server {
+/// Watches the deployments.
+pub(crate) struct Monitor {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) repository: Arc<RepositoryCache>,
+    pub(crate) withdrawal: Arc<Withdrawal>,
+    pub(crate) orders: Arc<OrderLifecycle>,
+    pub(crate) connections: Connections,
+    pub(crate) wake_ups: Arc<WakeUps>,
+    /// Fires when the server must stop.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Monitor {
     /// Runs until the server stops.
-    pub(crate) async fn monitor(self: Arc<Self>) {
+    pub(crate) async fn run(self) {
         let mut watch = WatchList::new();
         let mut refreshed = Instant::now();
         while self.stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
@@ -85,13 +112,13 @@ impl Server {
             }
             if refreshed.elapsed() >= REFRESH_EVERY {
                 refreshed = Instant::now();
-                let before = UnixSeconds(Self::now().0.saturating_sub(HISTORY_SECONDS));
+                let before = UnixSeconds(UnixSeconds::now().0.saturating_sub(HISTORY_SECONDS));
                 if let Err(error) = self.store.forget(before).await {
                     error!("failed to delete old reports: {error}");
                 }
-                self.prune().await;
+                self.withdrawal.prune().await;
                 self.warn_before_expiry();
-                match self.repository.with(|repository| repository.refresh(Self::now())).await {
+                match self.repository.with(|repository| repository.refresh(UnixSeconds::now())).await {
                     Ok(true) => info!("snapshot and timestamp renewed"),
                     Ok(false) => {}
                     Err(refusal) => error!("failed to renew the signed metadata: {refusal}"),
@@ -103,7 +130,7 @@ impl Server {
     /// Warns before the publishers' signatures expire, because only publishers can renew them.
     fn warn_before_expiry(&self) {
         let Some(expires) = self.repository.snapshot().publishers_expire else { return };
-        let left = expires.0.saturating_sub(Self::now().0);
+        let left = expires.0.saturating_sub(UnixSeconds::now().0);
         if left < EXPIRY_WARNING_SECONDS {
             let days = left / (24 * 3600);
             warn!(
@@ -114,22 +141,22 @@ impl Server {
     }
 
     async fn check_deployments(&self, watch: &mut WatchList) -> Result<(), Refusal> {
-        for open in self.active_orders.all() {
-            if open.row.order.expires <= Self::now() {
-                self.expire(&open).await?;
+        for open in self.orders.active.all() {
+            if open.row.order.expires <= UnixSeconds::now() {
+                self.orders.expire(&open).await?;
             }
         }
-        self.count_sent().await?;
+        self.orders.store_bytes_sent().await?;
         let unfinished = self.store.unfinished().await?;
         let now = Instant::now();
         let mut still = WatchList::new();
         for (id, row) in unfinished {
-            let Some(open) = self.active_orders.get(id) else { continue };
+            let Some(open) = self.orders.active.get(id) else { continue };
             let key = (id, row.machine);
-            let at = (row.stage, row.held);
-            let mut watched = watch.remove(&key).unwrap_or(WatchedMachine { at, since: now, reminders: 0 });
+            let point = ProgressPoint { stage: row.stage, held: row.held };
+            let mut watched = watch.remove(&key).unwrap_or(WatchedMachine { point, since: now, reminders: 0 });
             if self.connections.is_online(row.machine) {
-                match watched.check(at, time_limit(row.stage, &open, row.machine), now) {
+                match watched.check(point, time_limit(row.stage, &open, row.machine), now) {
                     OverdueAction::Wait => {}
                     OverdueAction::Remind => {
                         info!(order = %id, machine = %row.machine, stage = ?row.stage, "machine overdue; reminded");
@@ -159,21 +186,12 @@ impl Server {
         let (reason, what) = match row.stage {
             Stage::Expected | Stage::Receiving => (Reason::NoSource, "no content has arrived for too long"),
             Stage::Verified => (Reason::ServerAway, "the machine holds the content but has not requested its receipt"),
-            _ => (Reason::InternalError, "the machine has not reported for too long"),
+            Stage::Authenticated | Stage::Installing | Stage::Installed | Stage::Failed => {
+                (Reason::InternalError, "the machine has not reported for too long")
+            }
         };
         let detail = format!("{what}, although it is connected and was reminded {REMINDERS} times");
         self.store.note(id, row.machine, reason, &detail).await?;
-        Ok(())
-    }
-
-    /// Adds the bytes that the server sent since the last call to the stored totals.
-    pub(crate) async fn count_sent(&self) -> Result<(), Refusal> {
-        for open in self.active_orders.all() {
-            let bytes = open.newly_served();
-            if bytes > 0 {
-                self.store.add_server_sent(open.id(), bytes).await?;
-            }
-        }
         Ok(())
     }
 }
@@ -185,14 +203,14 @@ mod tests {
     #[test]
     fn a_machine_is_reminded_when_it_stands_still_and_a_person_is_told_once() {
         let (start, allowed) = (Instant::now(), Duration::from_secs(10));
+        let received = |held| ProgressPoint { stage: Stage::Receiving, held };
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut watched = WatchedMachine { at: (Stage::Receiving, 1), since: start, reminders: 0 };
-        assert_eq!(watched.check((Stage::Receiving, 1), allowed, at(9)), OverdueAction::Wait);
-        assert_eq!(watched.check((Stage::Receiving, 1), allowed, at(10)), OverdueAction::Remind);
-        assert_eq!(watched.check((Stage::Receiving, 1), allowed, at(15)), OverdueAction::Wait);
-        assert_eq!(watched.check((Stage::Receiving, 2), allowed, at(20)), OverdueAction::Wait, "it made progress");
-        let steps: Vec<OverdueAction> =
-            (3..8).map(|tens| watched.check((Stage::Receiving, 2), allowed, at(10 * tens))).collect();
+        let mut watched = WatchedMachine { point: received(1), since: start, reminders: 0 };
+        assert_eq!(watched.check(received(1), allowed, at(9)), OverdueAction::Wait);
+        assert_eq!(watched.check(received(1), allowed, at(10)), OverdueAction::Remind);
+        assert_eq!(watched.check(received(1), allowed, at(15)), OverdueAction::Wait);
+        assert_eq!(watched.check(received(2), allowed, at(20)), OverdueAction::Wait, "it made progress");
+        let steps: Vec<OverdueAction> = (3..8).map(|tens| watched.check(received(2), allowed, at(10 * tens))).collect();
         assert_eq!(
             steps,
             [

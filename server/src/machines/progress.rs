@@ -1,4 +1,4 @@
-//! A machine's progress in a deployment: what each fact about it changes. Pure; the store applies it in its
+//! A machine's progress in a deployment: what each report and receipt changes. Pure; the store applies it in its
 //! transactions.
 
 use crate::store::AddresseeRow;
@@ -7,66 +7,60 @@ use banyan_proto::{
     api::{ByteSource, Event},
 };
 
-/// A fact about a machine in a deployment.
-#[derive(Debug)]
-pub(crate) enum Fact<'a> {
-    /// The machine reported an event.
-    Event(&'a Event),
-    /// The machine proved that it holds the artifact, and named the sources of the bytes.
-    Receipt(&'a [ByteSource]),
-}
-
 /// Longest detail text kept per report (bytes).
 const DETAIL_BYTES: usize = 4000;
 
-/// Applies a fact that arrived `after_ms` milliseconds after the deployment was accepted. Returns whether anything
-/// changed.
+/// Applies an event that the machine reported, `after_ms` milliseconds after the deployment was accepted. Returns whether
+/// anything changed.
 ///
 /// Stages only rise: reports can be late, and the receipt can arrive before the report that the artifact is complete.
 /// The final stage, installed or failed, is what the machine reported last.
-pub(crate) fn apply(row: &mut AddresseeRow, fact: &Fact<'_>, after_ms: u64) -> bool {
+pub(crate) fn apply_event(row: &mut AddresseeRow, event: &Event, after_ms: u64) -> bool {
     let before = row.clone();
-    match fact {
-        Fact::Receipt(sources) => {
-            verified(row, sources, after_ms);
-            rise(row, Stage::Authenticated);
+    match event {
+        Event::Offered { .. } => raise_stage(row, Stage::Receiving),
+        Event::Progress { held, .. } => {
+            raise_stage(row, Stage::Receiving);
+            row.held = row.held.max(*held);
         }
-        Fact::Event(event) => match event {
-            Event::Offered { .. } => rise(row, Stage::Receiving),
-            Event::Progress { held, .. } => {
-                rise(row, Stage::Receiving);
-                row.held = row.held.max(*held);
-            }
-            Event::Verified { sources } => {
-                verified(row, sources, after_ms);
-                rise(row, Stage::Verified);
-            }
-            Event::Authenticated => rise(row, Stage::Authenticated),
-            Event::Installing => rise(row, Stage::Installing),
-            Event::Installed { .. } => {
-                row.stage = Stage::Installed;
-                (row.reason, row.detail) = (None, None);
-                row.installed_after.get_or_insert(after_ms);
-            }
-            Event::Failed { reason, detail, .. } => {
-                row.stage = Stage::Failed;
-                (row.reason, row.detail) = (Some(*reason), Some(short(detail)));
-            }
-            Event::Waits { reason, detail } if !row.is_over() => {
-                (row.reason, row.detail) = (Some(*reason), Some(short(detail)));
-            }
-            // Facts about other machines or about the route: stored as reports, with no change here.
-            Event::Waits { .. }
-            | Event::Refused { .. }
-            | Event::SteppedOver { .. }
-            | Event::Source { .. }
-            | Event::BadChunk { .. } => {}
-        },
+        Event::Verified { sources } => {
+            record_verified(row, sources, after_ms);
+            raise_stage(row, Stage::Verified);
+        }
+        Event::Authenticated => raise_stage(row, Stage::Authenticated),
+        Event::Installing => raise_stage(row, Stage::Installing),
+        Event::Installed { .. } => {
+            row.stage = Stage::Installed;
+            (row.reason, row.detail) = (None, None);
+            row.installed_after.get_or_insert(after_ms);
+        }
+        Event::Failed { reason, detail, .. } => {
+            row.stage = Stage::Failed;
+            (row.reason, row.detail) = (Some(*reason), Some(shorten(detail)));
+        }
+        Event::Waits { reason, detail } if !row.is_over() => {
+            (row.reason, row.detail) = (Some(*reason), Some(shorten(detail)));
+        }
+        // Facts about other machines or about the route: stored as reports, with no change here.
+        Event::Waits { .. }
+        | Event::Refused { .. }
+        | Event::SteppedOver { .. }
+        | Event::Source { .. }
+        | Event::BadChunk { .. } => {}
     }
     *row != before
 }
 
-fn rise(row: &mut AddresseeRow, stage: Stage) {
+/// Applies a receipt: the machine proved that it holds the artifact, and named the sources of the bytes. Returns whether
+/// anything changed.
+pub(crate) fn apply_receipt(row: &mut AddresseeRow, sources: &[ByteSource], after_ms: u64) -> bool {
+    let before = row.clone();
+    record_verified(row, sources, after_ms);
+    raise_stage(row, Stage::Authenticated);
+    *row != before
+}
+
+fn raise_stage(row: &mut AddresseeRow, stage: Stage) {
     if !row.is_over() && row.stage < stage {
         row.stage = stage;
         // The machine is making progress again, so the reason it waited for no longer applies.
@@ -74,14 +68,14 @@ fn rise(row: &mut AddresseeRow, stage: Stage) {
     }
 }
 
-fn verified(row: &mut AddresseeRow, sources: &[ByteSource], after_ms: u64) {
+fn record_verified(row: &mut AddresseeRow, sources: &[ByteSource], after_ms: u64) {
     row.verified_after.get_or_insert(after_ms);
     if !sources.is_empty() {
         row.sources = sources.to_vec();
     }
 }
 
-fn short(detail: &str) -> String {
+fn shorten(detail: &str) -> String {
     let end = (0..=detail.len().min(DETAIL_BYTES)).rev().find(|&at| detail.is_char_boundary(at)).unwrap_or(0);
     detail[..end].to_owned()
 }
@@ -94,15 +88,15 @@ mod tests {
     #[test]
     fn late_reports_change_nothing_and_the_end_is_what_was_said_last() {
         let mut row = AddresseeRow::expected(MachineId([1; 16]));
-        assert!(apply(&mut row, &Fact::Receipt(&[]), 40));
-        assert!(!apply(&mut row, &Fact::Event(&Event::Offered { stripe: 0, sender: MachineId([2; 16]) }), 50));
-        assert!(!apply(&mut row, &Fact::Event(&Event::Verified { sources: vec![] }), 60));
+        assert!(apply_receipt(&mut row, &[], 40));
+        assert!(!apply_event(&mut row, &Event::Offered { stripe: 0, sender: MachineId([2; 16]) }, 50));
+        assert!(!apply_event(&mut row, &Event::Verified { sources: vec![] }, 60));
         assert_eq!((row.stage, row.verified_after), (Stage::Authenticated, Some(40)));
         let failed = Event::Failed { reason: Reason::ProbeFailed, detail: "no".into(), restored: true };
-        assert!(apply(&mut row, &Fact::Event(&failed), 70));
-        assert!(!apply(&mut row, &Fact::Event(&Event::Installing), 80));
+        assert!(apply_event(&mut row, &failed, 70));
+        assert!(!apply_event(&mut row, &Event::Installing, 80));
         assert_eq!((row.stage, row.reason), (Stage::Failed, Some(Reason::ProbeFailed)));
-        assert!(apply(&mut row, &Fact::Event(&Event::Installed { already: false, milliseconds: 1 }), 90));
+        assert!(apply_event(&mut row, &Event::Installed { already: false, milliseconds: 1 }, 90));
         assert_eq!((row.stage, row.reason, row.installed_after), (Stage::Installed, None, Some(90)));
     }
 
@@ -110,9 +104,9 @@ mod tests {
     fn a_reason_goes_when_the_machine_goes_on() {
         let mut row = AddresseeRow::expected(MachineId([1; 16]));
         let waits = Event::Waits { reason: Reason::DiskFull, detail: "ä".repeat(DETAIL_BYTES) };
-        assert!(apply(&mut row, &Fact::Event(&waits), 1));
+        assert!(apply_event(&mut row, &waits, 1));
         assert!(row.detail.as_ref().is_some_and(|detail| detail.len() <= DETAIL_BYTES));
-        assert!(apply(&mut row, &Fact::Event(&Event::Progress { held: 3, of: 9 }), 2));
+        assert!(apply_event(&mut row, &Event::Progress { held: 3, of: 9 }, 2));
         assert_eq!((row.stage, row.held, row.reason), (Stage::Receiving, 3, None));
     }
 }

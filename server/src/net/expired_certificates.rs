@@ -102,13 +102,13 @@ mod tests {
         let authority = Authority::open(folder.path(), begun).unwrap();
         let key = rcgen::KeyPair::generate().unwrap();
         let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
-        let issued = authority.machine(&csr, MachineId([1; 16]), begun).unwrap();
+        let issued = authority.issue_machine_certificate(&csr, MachineId([1; 16]), begun).unwrap();
         let certificate = CertificateDer::from_pem_slice(issued.pem.as_bytes()).unwrap();
         let end = begun.plus(CERTIFICATE_SECONDS);
-        let server = authority.server(folder.path(), MachineId([2; 16]), begun).unwrap();
+        let server = authority.server_credentials(folder.path(), MachineId([2; 16]), begun).unwrap();
         // Returns whether the certificate is accepted at `now`, with a revocation list signed at `listed`.
         let is_accepted = |now: UnixSeconds, listed: UnixSeconds| {
-            let der = authority.revocation_list(1, &[], listed).unwrap();
+            let der = authority.sign_revocation_list(1, &[], listed).unwrap();
             let list = Crl::read(der, authority.certificate()).unwrap();
             let verifier = ExpiredCertificateVerifier::new(server.verifier(Some(&list), true).unwrap(), list.until);
             let now = UnixTime::since_unix_epoch(Duration::from_secs(now.0));

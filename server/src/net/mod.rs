@@ -3,5 +3,6 @@
 pub(crate) mod accept;
 pub(crate) mod connections;
 pub(crate) mod expired_certificates;
+pub(crate) mod peer_node;
 pub(crate) mod tls_configuration;
 pub(crate) mod wake_ups;

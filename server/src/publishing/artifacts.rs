@@ -15,7 +15,7 @@ pub(crate) struct ArtifactStore {
     folder: PathBuf,
 }
 
-fn disk(error: &io::Error) -> Refusal {
+fn disk_refusal(error: &io::Error) -> Refusal {
     if error.kind() == io::ErrorKind::StorageFull {
         let status = axum::http::StatusCode::INSUFFICIENT_STORAGE;
         return Refusal::new(status, Reason::DiskFull, "the server's disk is full; free some space there");
@@ -24,8 +24,8 @@ fn disk(error: &io::Error) -> Refusal {
 }
 
 /// A partial upload's file, removed when dropped.
-struct Unfinished(PathBuf);
-impl Drop for Unfinished {
+struct PartialUpload(PathBuf);
+impl Drop for PartialUpload {
     fn drop(&mut self) {
         drop(fs::remove_file(&self.0));
     }
@@ -53,8 +53,8 @@ impl ArtifactStore {
     /// Stores an upload under its hash. Uploading the same artifact again replaces the file with identical content.
     pub(crate) async fn store(&self, digest: Digest, mut body: Body) -> Result<(), Refusal> {
         let path = self.path(digest);
-        let part = Unfinished(self.folder.join(format!("{}.part", banyan_proto::MachineId::random())));
-        let mut file = tokio::fs::File::create_new(&part.0).await.map_err(|error| disk(&error))?;
+        let part = PartialUpload(self.folder.join(format!("{}.part", banyan_proto::MachineId::random())));
+        let mut file = tokio::fs::File::create_new(&part.0).await.map_err(|error| disk_refusal(&error))?;
         let (mut hasher, mut size) = (blake3::Hasher::new(), 0);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Refusal::bad(format!("the upload was interrupted: {error}")))?;
@@ -67,23 +67,23 @@ impl ArtifactStore {
                 )));
             }
             hasher.update(&bytes);
-            file.write_all(&bytes).await.map_err(|error| disk(&error))?;
+            file.write_all(&bytes).await.map_err(|error| disk_refusal(&error))?;
         }
         let found = Digest(*hasher.finalize().as_bytes());
         if found != digest {
             let detail = format!("the upload's hash is {found}, not {digest}; upload it again");
             return Err(Refusal::new(axum::http::StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact, detail));
         }
-        file.sync_all().await.map_err(|error| disk(&error))?;
+        file.sync_all().await.map_err(|error| disk_refusal(&error))?;
         drop(file);
-        let named = move || {
+        let publish = move || {
             fs::rename(&part.0, &path)?;
             private_files::sync_folder_of(&path)
         };
-        tokio::task::spawn_blocking(named)
+        tokio::task::spawn_blocking(publish)
             .await
             .map_err(|error| Refusal::internal(&error))?
-            .map_err(|error| disk(&error))
+            .map_err(|error| disk_refusal(&error))
     }
     /// Removes an artifact. Returns the number of bytes freed, 0 if it was not stored.
     pub(crate) fn remove(&self, digest: Digest) -> io::Result<u64> {
@@ -94,7 +94,7 @@ impl ArtifactStore {
         }
     }
     /// Verifies the file against the publisher's description, chunk by chunk. Blocks.
-    pub(crate) fn check(&self, artifact: &Artifact) -> Result<(), String> {
+    pub(crate) fn verify(&self, artifact: &Artifact) -> Result<(), String> {
         let name = &artifact.file_name;
         let file = match ArtifactFile::complete(&self.path(artifact.digest), artifact.clone(), 1) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -5,6 +5,7 @@ use crate::{
     publishing::repository::{ReleaseSummary, Repository, RepositoryError},
     refusal::Refusal,
 };
+use axum::http::StatusCode;
 use banyan_proto::{Digest, UnixSeconds, api::PublisherVersions, limits, peer::Metadata};
 use banyan_trust::Versions;
 use std::{
@@ -12,6 +13,16 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
+
+impl From<RepositoryError> for Refusal {
+    fn from(error: RepositoryError) -> Self {
+        if error.is_callers_fault() {
+            Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.reason(), error.to_string())
+        } else {
+            Self::internal(&error)
+        }
+    }
+}
 
 /// A snapshot of the repository's current state.
 #[derive(Clone, Default)]
@@ -85,12 +96,12 @@ impl RepositoryCache {
         let (repository, snapshot) = (Arc::clone(&self.repository), Arc::clone(&self.snapshot));
         let work = move || {
             let mut repository = repository.lock().unwrap_or_else(PoisonError::into_inner);
-            let done = work(&mut repository);
+            let result = work(&mut repository);
             *snapshot.write().unwrap_or_else(PoisonError::into_inner) = take_snapshot(&repository);
-            done
+            result
         };
         match tokio::task::spawn_blocking(work).await {
-            Ok(done) => Ok(done?),
+            Ok(result) => Ok(result?),
             Err(error) => Err(Refusal::internal(&error)),
         }
     }

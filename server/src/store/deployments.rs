@@ -75,7 +75,7 @@ async fn supersede(tx: &mut SqliteConnection, row: &DeploymentRow) -> StoreResul
     .await?;
     let mut ended_ids = Vec::new();
     for older in &older {
-        let id = Columns(older).deployment("id")?;
+        let id = Columns(older).order("id")?;
         let ended = query(
             "UPDATE addressees SET stage = 'failed', reason = ?, detail = ? WHERE deployment = ? \
              AND stage NOT IN ('installed', 'failed') \

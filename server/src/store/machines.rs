@@ -1,15 +1,15 @@
 //! Machines, certificates, join secrets and counters in SQLite.
 
 use super::{
-    CertificateRow, Counter, EnrolmentOutcome, MachineRow, MachineStore, RaisedEpoch, ServerIdentity, StoreResult,
-    Suspicion, TokenRow,
+    CertificateRow, Counter, EnrolmentOutcome, MachineRow, MachineStore, RaisedEpoch, RevokedCertificate,
+    ServerIdentity, StoreResult, Suspicion, TokenRow,
     progress::end_if_over,
     sqlite::{Columns, Sqlite, enum_text, json, signed},
 };
 use async_trait::async_trait;
 use aws_lc_rs::constant_time;
 use banyan_proto::{Digest, MachineId, Reason, UnixSeconds, admin::DeploymentState};
-use sqlx::{Row as _, SqliteConnection, query};
+use sqlx::{Row as _, SqliteConnection, query, sqlite::SqliteRow};
 
 async fn insert_certificate(to: &mut SqliteConnection, row: &CertificateRow) -> StoreResult<()> {
     query("INSERT INTO certificates (serial, machine, issued, expires) VALUES (?, ?, ?, ?)")
@@ -49,7 +49,7 @@ async fn retire(
     .fetch_all(&mut *tx)
     .await?;
     for row in &open {
-        end_if_over(tx, Columns(row).deployment("deployment")?, DeploymentState::Finished).await?;
+        end_if_over(tx, Columns(row).order("deployment")?, DeploymentState::Finished).await?;
     }
     Columns(&found).optional_text("grp").map(Some)
 }
@@ -154,11 +154,11 @@ impl MachineStore for Sqlite {
             .bind(secret.0.as_slice())
             .fetch_optional(&mut *tx)
             .await?;
-        let Some(token) = token else { return Ok(EnrolmentOutcome::Unknown) };
+        let Some(token) = token else { return Ok(EnrolmentOutcome::UnknownSecret) };
         // Looked up by the secret's hash, which cannot be chosen; compared again in constant time.
         let hash: Vec<u8> = token.try_get("hash")?;
         if constant_time::verify_slices_are_equal(&hash, &secret.0).is_err() {
-            return Ok(EnrolmentOutcome::Unknown);
+            return Ok(EnrolmentOutcome::UnknownSecret);
         }
         let columns = Columns(&token);
         if columns.time("expires")? <= row.enrolled {
@@ -195,7 +195,7 @@ impl MachineStore for Sqlite {
         .await?;
         insert_certificate(&mut tx, certificate).await?;
         tx.commit().await?;
-        Ok(EnrolmentOutcome::Done { group, retired })
+        Ok(EnrolmentOutcome::Enrolled { group, retired })
     }
 
     async fn update_machine(&self, row: &MachineRow) -> StoreResult<()> {
@@ -243,14 +243,17 @@ impl MachineStore for Sqlite {
         Ok(())
     }
 
-    async fn revoked_serials(&self) -> StoreResult<Vec<(Vec<u8>, UnixSeconds)>> {
+    async fn revoked_certificates(&self) -> StoreResult<Vec<RevokedCertificate>> {
         let rows = query(
             "SELECT serial, revoked FROM certificates JOIN machines ON machines.id = certificates.machine \
              WHERE revoked IS NOT NULL ORDER BY serial",
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| Ok((row.try_get("serial")?, Columns(row).time("revoked")?))).collect()
+        let read = |row: &SqliteRow| {
+            Ok(RevokedCertificate { serial: row.try_get("serial")?, since: Columns(row).time("revoked")? })
+        };
+        rows.iter().map(read).collect()
     }
 
     async fn add_suspicion(&self, suspicion: &Suspicion) -> StoreResult<()> {

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use banyan_proto::{
     AddresseeList, Digest, MachineId, Order, OrderId, Reason, Receipt, Signed, UnixSeconds,
     admin::{Deploy, DeploymentState, Stage},
-    api::{ByteSource, Report},
+    api::{ByteSource, Event, Report},
     schedule::Policy,
 };
 use std::net::SocketAddr;
@@ -118,14 +118,14 @@ pub(crate) struct CertificateRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EnrolmentOutcome {
     /// The machine is enrolled.
-    Done {
+    Enrolled {
         /// The group that it joined.
         group: Option<String>,
         /// The machine that was retired for it.
         retired: Option<MachineId>,
     },
     /// The secret is unknown.
-    Unknown,
+    UnknownSecret,
     /// The secret has no uses left.
     UsedUp,
     /// The secret has expired.
@@ -218,13 +218,28 @@ pub(crate) struct PolicyRow {
     pub(crate) policy: Option<Policy>,
 }
 
-/// What changed in deployments.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct ReportEffects {
-    /// Deployments in which a machine made progress.
-    pub(crate) progressed: Vec<OrderId>,
-    /// Deployments in which every target machine has now succeeded or failed.
-    pub(crate) finished: Vec<OrderId>,
+/// A certificate on the revocation list.
+#[derive(Debug, Clone)]
+pub(crate) struct RevokedCertificate {
+    pub(crate) serial: Vec<u8>,
+    pub(crate) since: UnixSeconds,
+}
+
+/// Changes a machine's row after an event that arrived this many milliseconds after the deployment was accepted. Returns
+/// whether anything changed. Runs inside the store's transaction.
+pub(crate) type ApplyEvent = fn(&mut AddresseeRow, &Event, u64) -> bool;
+/// Does the same after a receipt, with the sources of the bytes.
+pub(crate) type ApplyReceipt = fn(&mut AddresseeRow, &[ByteSource], u64) -> bool;
+
+/// A receipt to store.
+#[derive(Debug)]
+pub(crate) struct NewReceipt<'a> {
+    pub(crate) receipt: &'a Receipt,
+    pub(crate) signed: &'a Signed<Receipt>,
+    /// The sources of the bytes, as the machine reports them.
+    pub(crate) sources: &'a [ByteSource],
+    /// How long after the deployment's acceptance the request arrived (milliseconds).
+    pub(crate) after_ms: u64,
 }
 
 /// Machines, their certificates, and join secrets.
@@ -255,8 +270,8 @@ pub(crate) trait MachineStore {
     async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> StoreResult<bool>;
     /// Quarantines a machine for a reason, or readmits it with `None`.
     async fn set_quarantine(&self, machine: MachineId, reason: Option<Reason>) -> StoreResult<()>;
-    /// Returns the serials of all certificates of revoked machines, with the times of revocation.
-    async fn revoked_serials(&self) -> StoreResult<Vec<(Vec<u8>, UnixSeconds)>>;
+    /// Returns all certificates of revoked machines.
+    async fn revoked_certificates(&self) -> StoreResult<Vec<RevokedCertificate>>;
     async fn add_suspicion(&self, suspicion: &Suspicion) -> StoreResult<()>;
     /// Deletes reports, suspicious events and expired join secrets that are older than this.
     async fn forget(&self, before: UnixSeconds) -> StoreResult<()>;
@@ -308,21 +323,17 @@ pub(crate) trait ProgressStore {
     async fn unfinished(&self) -> StoreResult<Vec<(OrderId, AddresseeRow)>>;
     /// Returns up to `limit` machines that hold the deployment's artifact, the most recent first.
     async fn holders(&self, id: OrderId, limit: u32) -> StoreResult<Vec<MachineId>>;
-    /// Stores reports and applies them. Ignores reports that were already received.
-    async fn take_reports(
+    /// Stores reports and applies them. Ignores reports that were already received. Returns the deployments in which
+    /// every target machine has now succeeded or failed.
+    async fn store_reports(
         &self,
         machine: MachineId,
         reports: &[ArrivedReport],
         now: UnixSeconds,
-    ) -> StoreResult<ReportEffects>;
-    /// Stores the receipt unless the machine already has one. Returns the one that is valid.
-    async fn keep_receipt(
-        &self,
-        receipt: &Receipt,
-        signed: &Signed<Receipt>,
-        sources: &[ByteSource],
-        after_ms: u64,
-    ) -> StoreResult<Signed<Receipt>>;
+        apply: ApplyEvent,
+    ) -> StoreResult<Vec<OrderId>>;
+    /// Stores the receipt unless the machine already has one, and applies it. Returns the one that is valid.
+    async fn store_receipt(&self, new: NewReceipt<'_>, apply: ApplyReceipt) -> StoreResult<Signed<Receipt>>;
     async fn receipt(&self, id: OrderId, machine: MachineId) -> StoreResult<Option<Signed<Receipt>>>;
     /// Records why a machine is not progressing, unless it has succeeded or failed.
     async fn note(&self, id: OrderId, machine: MachineId, reason: Reason, detail: &str) -> StoreResult<()>;

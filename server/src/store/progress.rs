@@ -1,15 +1,13 @@
 //! Progress, receipts and reports in SQLite.
 
 use super::{
-    AddresseeRow, ArrivedReport, ProgressStore, ReportEffects, StoreResult,
+    AddresseeRow, ApplyEvent, ApplyReceipt, ArrivedReport, NewReceipt, ProgressStore, StoreResult,
     sqlite::{Columns, Sqlite, enum_text, json, signed},
 };
-use crate::machines::progress::{Fact, apply};
 use async_trait::async_trait;
 use banyan_proto::{
     MachineId, OrderId, Reason, Receipt, Signed, UnixSeconds,
     admin::{DeploymentState, Stage},
-    api::ByteSource,
 };
 use sqlx::{SqliteConnection, query, sqlite::SqliteRow};
 
@@ -126,7 +124,7 @@ impl ProgressStore for Sqlite {
         .bind(machine.0.as_slice())
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| Columns(row).deployment("deployment")).collect()
+        rows.iter().map(|row| Columns(row).order("deployment")).collect()
     }
 
     async fn unfinished(&self) -> StoreResult<Vec<(OrderId, AddresseeRow)>> {
@@ -136,7 +134,7 @@ impl ProgressStore for Sqlite {
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| Ok((Columns(row).deployment("deployment")?, read(row)?))).collect()
+        rows.iter().map(|row| Ok((Columns(row).order("deployment")?, read(row)?))).collect()
     }
 
     async fn holders(&self, id: OrderId, limit: u32) -> StoreResult<Vec<MachineId>> {
@@ -151,14 +149,15 @@ impl ProgressStore for Sqlite {
         rows.iter().map(|row| Columns(row).machine("machine")).collect()
     }
 
-    async fn take_reports(
+    async fn store_reports(
         &self,
         machine: MachineId,
         reports: &[ArrivedReport],
         now: UnixSeconds,
-    ) -> StoreResult<ReportEffects> {
+        apply: ApplyEvent,
+    ) -> StoreResult<Vec<OrderId>> {
         let mut tx = self.begin().await?;
-        let mut changed = ReportEffects::default();
+        let mut finished = Vec::new();
         for ArrivedReport { report, after_ms } in reports {
             let fresh = query(
                 "INSERT OR IGNORE INTO reports (machine, number, at, received, deployment, event) \
@@ -174,28 +173,20 @@ impl ProgressStore for Sqlite {
             .await?;
             let Some(id) = report.order.filter(|_| fresh.rows_affected() > 0) else { continue };
             let Some(mut row) = find(&mut tx, id, machine).await? else { continue };
-            if !apply(&mut row, &Fact::Event(&report.event), *after_ms) {
+            if !apply(&mut row, &report.event, *after_ms) {
                 continue;
             }
             write(&mut tx, id, &row).await?;
-            if !changed.progressed.contains(&id) {
-                changed.progressed.push(id);
-            }
             if row.is_over() && end_if_over(&mut tx, id, DeploymentState::Finished).await? {
-                changed.finished.push(id);
+                finished.push(id);
             }
         }
         tx.commit().await?;
-        Ok(changed)
+        Ok(finished)
     }
 
-    async fn keep_receipt(
-        &self,
-        receipt: &Receipt,
-        signed_receipt: &Signed<Receipt>,
-        sources: &[ByteSource],
-        after_ms: u64,
-    ) -> StoreResult<Signed<Receipt>> {
+    async fn store_receipt(&self, new: NewReceipt<'_>, apply: ApplyReceipt) -> StoreResult<Signed<Receipt>> {
+        let NewReceipt { receipt, signed: signed_receipt, sources, after_ms } = new;
         let mut tx = self.begin().await?;
         query("INSERT OR IGNORE INTO receipts (deployment, machine, issued, signed) VALUES (?, ?, ?, ?)")
             .bind(receipt.order.0.as_slice())
@@ -204,18 +195,18 @@ impl ProgressStore for Sqlite {
             .bind(json(signed_receipt)?)
             .execute(&mut *tx)
             .await?;
-        let kept = query("SELECT signed FROM receipts WHERE deployment = ? AND machine = ?")
+        let valid = query("SELECT signed FROM receipts WHERE deployment = ? AND machine = ?")
             .bind(receipt.order.0.as_slice())
             .bind(receipt.machine.0.as_slice())
             .fetch_one(&mut *tx)
             .await?;
         if let Some(mut row) = find(&mut tx, receipt.order, receipt.machine).await?
-            && apply(&mut row, &Fact::Receipt(sources), after_ms)
+            && apply(&mut row, sources, after_ms)
         {
             write(&mut tx, receipt.order, &row).await?;
         }
         tx.commit().await?;
-        Columns(&kept).json("signed")
+        Columns(&valid).json("signed")
     }
 
     async fn receipt(&self, id: OrderId, machine: MachineId) -> StoreResult<Option<Signed<Receipt>>> {

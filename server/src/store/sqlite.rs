@@ -66,7 +66,7 @@ impl Columns<'_> {
         let bytes: Option<Vec<u8>> = self.0.try_get(column)?;
         bytes.map(|bytes| bytes.try_into().map(MachineId).map_err(|_| StoreError::Damaged(column))).transpose()
     }
-    pub(super) fn deployment(&self, column: &'static str) -> StoreResult<OrderId> {
+    pub(super) fn order(&self, column: &'static str) -> StoreResult<OrderId> {
         self.bytes(column).map(OrderId)
     }
     pub(super) fn text(&self, column: &'static str) -> StoreResult<String> {
