@@ -1,7 +1,7 @@
 //! The server's command line: `banyan-server`, and `banyan server`.
 
 use crate::{
-    restored::{Raised, raise_epoch},
+    restore::{RaisedEpoch, raise_epoch},
     start::{Settings, StartError, start},
 };
 use banyan_proto::Address;
@@ -59,7 +59,7 @@ pub struct RaiseEpochArgs {
 /// Returns an error if the server cannot start or the epoch cannot be raised.
 pub async fn run(args: Args) -> Result<(), StartError> {
     if let Some(Verb::RaiseEpoch(RaiseEpochArgs { data })) = args.verb {
-        let Raised { from, to, ended } = raise_epoch(&data).await?;
+        let RaisedEpoch { from, to, ended } = raise_epoch(&data).await?;
         println!(
             "The epoch was {from} and is now {to}. Machines that learn of it refuse everything signed before.\n\
              Open deployments ended: {ended}. Start the server, then deploy again what is still wanted."
@@ -74,8 +74,8 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         running.profile().display()
     );
     tokio::select! {
-        () = asked_to_end() => {}
-        () = stdin_ended(), if args.exit_with_stdin => {}
+        () = stop_signal() => {}
+        () = stdin_closed(), if args.exit_with_stdin => {}
     }
     eprintln!("Banyan server is stopping.");
     running.shutdown().await;
@@ -84,7 +84,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
 
 /// Waits until the parent process closes its end of standard input or dies. Reads on a separate thread, because a
 /// blocking read cannot be cancelled.
-async fn stdin_ended() {
+async fn stdin_closed() {
     let (ended, wait) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
@@ -94,7 +94,7 @@ async fn stdin_ended() {
 }
 
 /// Waits for Ctrl-C or, on Unix, SIGTERM.
-async fn asked_to_end() {
+async fn stop_signal() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -1,58 +1,37 @@
 //! The network management server (NMS): registry, planner, authentication and monitoring. It is the root of every tree.
 //!
-//! | file | does |
+//! | folder or file | does |
 //! | --- | --- |
-//! | [`start`], [`cli`], `accept` | start the server from its data folder; one port for machines and administrators |
-//! | [`restored`] | raises the epoch after a backup was restored |
+//! | [`start`], [`cli`] | starts the server from its data folder, and stops it |
+//! | [`restore`] | raises the epoch after a backup was restored |
+//! | `server` | holds the services that the API calls |
 //! | `api` | translates HTTP requests and answers; decides nothing |
-//! | `enrol`, `ca`, `doors`, `latecomers`, `boots`, `standing`, `live` | identities: certificates, revocation, clone detection, live connections |
-//! | [`repository`], `desk`, `artifacts` | what publishers signed, and its files |
-//! | [`planner`], `deploy`, `book`, `tree` | turn "this release to those machines" into signed orders and their lists |
-//! | `swarm` | sends orders and content to the first machines, with the same loop that machines run |
-//! | `by_hand`, `catalogue`, `for_one` | orders for one machine: someone there opened a package or chose from the catalogue |
-//! | `policies` | the administrators' policies for the people at their machines |
-//! | `withdraw` | ends deployments and removes files after publishers withdraw a release |
-//! | `check_in`, `receipts`, `reports`, `monitor` | check-ins, authentication, progress, overdue machines |
+//! | `swarm_host` | sends orders and content to the first machines, with the same loop that machines run |
+//! | `machines` | check-ins, receipts, install permits, reports, overdue machines |
+//! | `deployments` | turns "this release to those machines" into signed orders and their lists; policies, the catalogue and manual installs |
+//! | `publishing` | what publishers signed ([`repository`]), its files, withdrawals |
+//! | `identity` | certificates, enrolment, the machine registry, clone detection, revocation; the server's secrets |
+//! | `net` | one port for machines and administrators: TLS, connections and their limits, long polls |
 //! | `store` | the database |
+//!
+//! A folder imports only from those below it in this table, and from `refusal`, `suspicion_log` and `private_files`.
 
-mod accept;
 mod api;
-mod artifacts;
-mod book;
-mod boots;
-mod by_hand;
-mod ca;
-mod catalogue;
-mod check_in;
 pub mod cli;
-mod deploy;
-mod desk;
-mod doors;
-mod enrol;
-mod files;
-mod for_one;
-mod latecomers;
-mod live;
-mod monitor;
-mod news;
-mod nms;
-pub mod planner;
-mod policies;
-mod progress;
-mod receipts;
+mod deployments;
+mod identity;
+mod machines;
+mod net;
+mod private_files;
+mod publishing;
 mod refusal;
-mod registry;
-mod reports;
-pub mod repository;
-pub mod restored;
-mod secrets;
-mod standing;
+pub mod restore;
+mod server;
 pub mod start;
 mod store;
-mod swarm;
-mod tree;
-mod withdraw;
+mod suspicion_log;
+mod swarm_host;
 
-pub use ca::CaError;
-pub use secrets::SecretsError;
+pub use identity::{ca::CaError, secrets::SecretsError};
+pub use publishing::repository;
 pub use store::StoreError;

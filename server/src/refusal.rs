@@ -1,6 +1,6 @@
 //! The server's error response: an HTTP status, a reason from the closed table and an explanation.
 
-use crate::{ca::CaError, repository::RepositoryError, store::StoreError};
+use crate::store::StoreError;
 use axum::{
     Json,
     http::StatusCode,
@@ -38,7 +38,7 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, reason, detail)
     }
     /// The requesting machine is excluded: revoked, quarantined or replaced.
-    pub(crate) fn out(reason: Reason) -> Self {
+    pub(crate) fn excluded(reason: Reason) -> Self {
         Self::forbidden(reason, format!("{}; what to do: {}", reason.for_admin().what, reason.for_admin().advice))
     }
     /// An internal error (500). The response gives no details; the log does.
@@ -58,19 +58,5 @@ impl IntoResponse for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         Self::internal(&error)
-    }
-}
-impl From<RepositoryError> for Refusal {
-    fn from(error: RepositoryError) -> Self {
-        if error.is_callers_fault() {
-            Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.reason(), error.to_string())
-        } else {
-            Self::internal(&error)
-        }
-    }
-}
-impl From<CaError> for Refusal {
-    fn from(error: CaError) -> Self {
-        if matches!(error, CaError::Request(_)) { Self::bad(error.to_string()) } else { Self::internal(&error) }
     }
 }

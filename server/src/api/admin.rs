@@ -1,12 +1,11 @@
 //! The administrators' API (`/api/v1`).
 
-use super::extract::{Admin, Named, Sent};
+use super::extract::{Administrator, JsonBody, PathParams};
 use crate::{
-    enrol::check_text,
-    nms::{Nms, SOFTWARE},
+    publishing::repository::ReleaseSummary,
     refusal::Refusal,
-    repository::ReleaseSummary,
-    store::TokenRow,
+    server::{SOFTWARE, Server},
+    store::MachineRow,
 };
 use axum::{
     Json, Router,
@@ -16,7 +15,7 @@ use axum::{
     routing::{get, post, put},
 };
 use banyan_proto::{
-    Digest, MachineId, Manifest, OrderId, Reason,
+    Digest, OrderId,
     admin::{
         CurrentTargets, Deploy, Deployed, DeploymentState, DeploymentStatus, GroupPolicy, Info, Machine, NewToken,
         Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, TokenCreated,
@@ -24,21 +23,20 @@ use banyan_proto::{
     limits,
 };
 use std::sync::Arc;
-use tracing::info;
 
-type Answer<T> = Result<Json<T>, Refusal>;
-type Done = Result<StatusCode, Refusal>;
-type Server = State<Arc<Nms>>;
+type JsonResult<T> = Result<Json<T>, Refusal>;
+type EmptyResult = Result<StatusCode, Refusal>;
+type ServerState = State<Arc<Server>>;
 
-pub(super) fn routes() -> Router<Arc<Nms>> {
+pub(super) fn routes() -> Router<Arc<Server>> {
     let uploads = Router::new()
-        .route("/api/v1/artifacts/{digest}", put(upload).head(uploaded))
+        .route("/api/v1/artifacts/{digest}", put(upload).head(has_artifact))
         .layer(DefaultBodyLimit::disable());
     let rest = Router::new()
-        .route("/api/v1/info", get(about))
+        .route("/api/v1/info", get(info))
         .route("/api/v1/root", post(register_root))
         .route("/api/v1/targets", get(targets).post(replace_targets))
-        .route("/api/v1/tokens", post(new_token))
+        .route("/api/v1/tokens", post(create_token))
         .route("/api/v1/releases", get(releases).post(publish))
         .route("/api/v1/releases/{package}/{sequence}", get(release_manifest))
         .route("/api/v1/machines", get(machines))
@@ -54,128 +52,94 @@ pub(super) fn routes() -> Router<Arc<Nms>> {
     uploads.merge(rest)
 }
 
-async fn about(State(nms): Server, _: Admin) -> Answer<Info> {
-    let online_keys = nms.desk.with(|repository| Ok(repository.online_keys())).await?;
+async fn info(State(server): ServerState, _: Administrator) -> JsonResult<Info> {
+    let online_keys = server.repository.with(|repository| Ok(repository.online_keys())).await?;
     Ok(Json(Info {
-        server: nms.id,
+        server: server.identity.id,
         software: SOFTWARE.to_owned(),
-        epoch: nms.epoch,
+        epoch: server.identity.epoch,
         online_keys,
-        keys: nms.secrets.ring(),
-        has_root: nms.desk.shown().first_root.is_some(),
+        keys: server.secrets.key_ring(),
+        has_root: server.repository.snapshot().first_root.is_some(),
     }))
 }
 
-async fn register_root(State(nms): Server, _: Admin, Sent(request): Sent<RegisterRoot>) -> Done {
-    let RegisterRoot { root, targets } = request;
-    nms.desk.with(move |repository| repository.register_root(&root, targets.as_deref(), Nms::now())).await?;
-    info!(version = nms.desk.shown().publishers.root, "root of trust registered");
-    nms.publishers_changed().await?;
+async fn register_root(
+    State(server): ServerState,
+    _: Administrator,
+    JsonBody(request): JsonBody<RegisterRoot>,
+) -> EmptyResult {
+    server.publication.register_root(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn targets(State(nms): Server, _: Admin) -> Answer<CurrentTargets> {
-    let current = |repository: &mut crate::repository::Repository| {
-        let (root, targets) = (repository.newest_root().map(str::to_owned), repository.targets().map(str::to_owned));
-        Ok(root.map(|root| CurrentTargets { root, targets, roots: repository.roots().to_vec() }))
-    };
-    let found = nms.desk.with(current).await?;
-    let none = || Refusal::conflict(Reason::NoRoot, "no root has been registered yet; run `banyan keys init`");
-    found.map(Json).ok_or_else(none)
+async fn targets(State(server): ServerState, _: Administrator) -> JsonResult<CurrentTargets> {
+    server.publication.current_targets().await.map(Json)
 }
 
-/// Replaces the publishers' list: with a later expiry, or with releases withdrawn.
-async fn replace_targets(State(nms): Server, _: Admin, Sent(request): Sent<ReplaceTargets>) -> Answer<Replaced> {
-    let replace =
-        move |repository: &mut crate::repository::Repository| repository.replace_list(&request.targets, Nms::now());
-    let withdrawn = nms.desk.with(replace).await?;
-    info!(?withdrawn, "publishers' list replaced");
-    let stopped = nms.publishers_changed().await?;
-    Ok(Json(Replaced { withdrawn, stopped }))
+async fn replace_targets(
+    State(server): ServerState,
+    _: Administrator,
+    JsonBody(request): JsonBody<ReplaceTargets>,
+) -> JsonResult<Replaced> {
+    server.publication.replace_targets(request).await.map(Json)
 }
 
 async fn release_manifest(
-    State(nms): Server,
-    _: Admin,
-    Named((package, sequence)): Named<(String, u64)>,
-) -> Answer<ReleaseManifest> {
-    let manifest = nms.desk.with(move |repository| repository.manifest(&package, sequence)).await?;
+    State(server): ServerState,
+    _: Administrator,
+    PathParams((package, sequence)): PathParams<(String, u64)>,
+) -> JsonResult<ReleaseManifest> {
+    let manifest = server.repository.with(move |repository| repository.manifest(&package, sequence)).await?;
     Ok(Json(ReleaseManifest { manifest }))
 }
 
-async fn new_token(State(nms): Server, _: Admin, Sent(wanted): Sent<NewToken>) -> Answer<TokenCreated> {
-    if wanted.uses == 0 || wanted.uses > limits::TOKEN_USES || wanted.expires_seconds == 0 {
-        return Err(Refusal::bad("a join secret needs a valid number of uses and a lifetime above zero"));
-    }
-    if let Some(group) = &wanted.group {
-        check_text("group", group)?;
-    }
-    if let Some(old) = wanted.replaces {
-        if wanted.uses != 1 {
-            return Err(Refusal::bad("a join secret that replaces a machine can have one use only"));
-        }
-        if nms.registry.get(old).is_none() {
-            return Err(Refusal::not_found(format!("there is no machine {old} to replace")));
-        }
-    }
-    let secret = MachineId::random();
-    let expires = Nms::now().plus(wanted.expires_seconds);
-    let (hash, group) = (Digest::of(&secret.0), wanted.group.as_deref());
-    nms.store.add_token(TokenRow { hash, uses: wanted.uses, expires, group, replaces: wanted.replaces }).await?;
-    Ok(Json(TokenCreated { secret: secret.to_string() }))
+async fn create_token(
+    State(server): ServerState,
+    _: Administrator,
+    JsonBody(wanted): JsonBody<NewToken>,
+) -> JsonResult<TokenCreated> {
+    server.enrolment.create_token(&wanted).await.map(Json)
 }
 
-async fn upload(State(nms): Server, _: Admin, Named(digest): Named<Digest>, body: Body) -> Done {
-    nms.artifacts.store(digest, body).await?;
+async fn upload(
+    State(server): ServerState,
+    _: Administrator,
+    PathParams(digest): PathParams<Digest>,
+    body: Body,
+) -> EmptyResult {
+    server.artifacts.store(digest, body).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn uploaded(State(nms): Server, _: Admin, Named(digest): Named<Digest>) -> StatusCode {
-    if nms.artifacts.size(digest).is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND }
+async fn has_artifact(
+    State(server): ServerState,
+    _: Administrator,
+    PathParams(digest): PathParams<Digest>,
+) -> StatusCode {
+    if server.artifacts.size(digest).is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND }
 }
 
-/// Publishes a release. Requires that every one of its files is uploaded and matches its description.
-async fn publish(State(nms): Server, _: Admin, Sent(release): Sent<Publish>) -> Done {
-    let Publish { targets, manifest } = release;
-    let check = {
-        let (targets, manifest) = (targets.clone(), manifest.clone());
-        move |repository: &mut crate::repository::Repository| repository.examine(&targets, &manifest, Nms::now())
-    };
-    let parsed: Manifest = nms.desk.with(check).await?;
-    let name = format!("{} {}", parsed.package, parsed.version);
-    let files = Arc::clone(&nms);
-    tokio::task::spawn_blocking(move || {
-        parsed.artifacts.iter().try_for_each(|artifact| files.artifacts.check(artifact))
-    })
-    .await
-    .map_err(|error| Refusal::internal(&error))?
-    .map_err(|why| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact, why))?;
-    let before = nms.desk.shown().publishers;
-    nms.desk.with(move |repository| repository.publish(&targets, &manifest, Nms::now())).await?;
-    info!("release published: {name}");
-    // A list that adds a release may withdraw others. Otherwise no machine needs to hear of it: offers carry what they
-    // need.
-    if nms.desk.shown().publishers != before {
-        nms.publishers_changed().await?;
-    }
+async fn publish(State(server): ServerState, _: Administrator, JsonBody(release): JsonBody<Publish>) -> EmptyResult {
+    server.publication.publish(release).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn releases(State(nms): Server, _: Admin) -> Json<Vec<Release>> {
+async fn releases(State(server): ServerState, _: Administrator) -> Json<Vec<Release>> {
     let release = |found: &ReleaseSummary| Release {
         package: found.package.clone(),
         version: found.version.clone(),
         sequence: found.sequence,
         artifacts: found.artifacts.iter().map(|artifact| (artifact.platform.clone(), artifact.size)).collect(),
     };
-    Json(nms.desk.shown().releases.iter().map(release).collect())
+    Json(server.repository.snapshot().releases.iter().map(release).collect())
 }
 
-async fn machines(State(nms): Server, _: Admin) -> Json<Vec<Machine>> {
-    let machine = |row: crate::store::MachineRow| Machine {
-        online: nms.live.is_online(row.id),
+async fn machines(State(server): ServerState, _: Administrator) -> Json<Vec<Machine>> {
+    let machine = |row: MachineRow| Machine {
+        online: server.connections.is_online(row.id),
         revoked: row.revoked.is_some(),
-        out: row.out(),
+        out: row.exclusion(),
         replaced_by: row.replaced_by,
         id: row.id,
         label: row.label,
@@ -185,52 +149,68 @@ async fn machines(State(nms): Server, _: Admin) -> Json<Vec<Machine>> {
         seen: row.seen,
         software: row.software,
     };
-    Json(nms.registry.all().into_iter().map(machine).collect())
+    Json(server.registry.all().into_iter().map(machine).collect())
 }
 
-async fn policies(State(nms): Server, _: Admin) -> Json<Vec<GroupPolicy>> {
-    Json(nms.policies())
+async fn policies(State(server): ServerState, _: Administrator) -> Json<Vec<GroupPolicy>> {
+    Json(server.policies.all())
 }
 
-async fn set_policy(State(nms): Server, _: Admin, Sent(asked): Sent<SetPolicy>) -> Done {
-    nms.set_policy(&asked).await?;
+async fn set_policy(
+    State(server): ServerState,
+    _: Administrator,
+    JsonBody(request): JsonBody<SetPolicy>,
+) -> EmptyResult {
+    server.policies.set(&request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn revoke(State(nms): Server, _: Admin, Named(name): Named<String>) -> Done {
-    let machine = nms.one_machine(&name)?.id;
-    nms.revoke(machine).await?;
+async fn revoke(State(server): ServerState, _: Administrator, PathParams(name): PathParams<String>) -> EmptyResult {
+    let machine = server.registry.find_one(&name)?.id;
+    server.revocation.revoke(machine).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn readmit(State(nms): Server, _: Admin, Named(name): Named<String>) -> Done {
-    let machine = nms.one_machine(&name)?.id;
-    nms.readmit(machine).await?;
+async fn readmit(State(server): ServerState, _: Administrator, PathParams(name): PathParams<String>) -> EmptyResult {
+    let machine = server.registry.find_one(&name)?.id;
+    server.revocation.readmit(machine).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn deploy(State(nms): Server, _: Admin, Sent(request): Sent<Deploy>) -> Answer<Deployed> {
-    nms.deploy(request).await.map(Json)
+async fn deploy(
+    State(server): ServerState,
+    _: Administrator,
+    JsonBody(request): JsonBody<Deploy>,
+) -> JsonResult<Deployed> {
+    server.deployments.deploy(request).await.map(Json)
 }
 
-async fn deployments(State(nms): Server, _: Admin) -> Answer<Vec<DeploymentStatus>> {
-    nms.statuses().await.map(Json)
+async fn deployments(State(server): ServerState, _: Administrator) -> JsonResult<Vec<DeploymentStatus>> {
+    server.statuses.all().await.map(Json)
 }
 
-async fn deployment(State(nms): Server, _: Admin, Named(id): Named<OrderId>) -> Answer<DeploymentStatus> {
-    nms.status(id).await.map(Json)
+async fn deployment(
+    State(server): ServerState,
+    _: Administrator,
+    PathParams(id): PathParams<OrderId>,
+) -> JsonResult<DeploymentStatus> {
+    server.statuses.get(id).await.map(Json)
 }
 
-async fn halt(State(nms): Server, _: Admin, Named(id): Named<OrderId>) -> Done {
-    nms.set_state(id, DeploymentState::Running, DeploymentState::Halted).await?;
+async fn halt(State(server): ServerState, _: Administrator, PathParams(id): PathParams<OrderId>) -> EmptyResult {
+    server.deployments.change_state(id, DeploymentState::Running, DeploymentState::Halted).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn resume(State(nms): Server, _: Admin, Named(id): Named<OrderId>) -> Done {
-    nms.set_state(id, DeploymentState::Halted, DeploymentState::Running).await?;
+async fn resume(State(server): ServerState, _: Administrator, PathParams(id): PathParams<OrderId>) -> EmptyResult {
+    server.deployments.change_state(id, DeploymentState::Halted, DeploymentState::Running).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn retry(State(nms): Server, _: Admin, Named(id): Named<OrderId>) -> Answer<Deployed> {
-    nms.retry(id).await.map(Json)
+async fn retry(
+    State(server): ServerState,
+    _: Administrator,
+    PathParams(id): PathParams<OrderId>,
+) -> JsonResult<Deployed> {
+    server.deployments.retry(id).await.map(Json)
 }

@@ -1,7 +1,7 @@
 //! The machines' API (`/v1`).
 
-use super::extract::{Anyone, Machine, Named, Renewing, Sent};
-use crate::{nms::Nms, refusal::Refusal};
+use super::extract::{AnyCaller, JsonBody, Machine, PathParams, RenewingMachine};
+use crate::{refusal::Refusal, server::Server};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, State},
@@ -20,10 +20,10 @@ use banyan_proto::{
 };
 use std::sync::Arc;
 
-type Answer<T> = Result<Json<T>, Refusal>;
-type Server = State<Arc<Nms>>;
+type JsonResult<T> = Result<Json<T>, Refusal>;
+type ServerState = State<Arc<Server>>;
 
-pub(super) fn routes() -> Router<Arc<Nms>> {
+pub(super) fn routes() -> Router<Arc<Server>> {
     let strangers =
         Router::new().route("/v1/enrol", post(enrol)).layer(DefaultBodyLimit::max(limits::ENROL_BODY_BYTES));
     let machines = Router::new()
@@ -33,8 +33,8 @@ pub(super) fn routes() -> Router<Arc<Nms>> {
         .route("/v1/metadata", get(metadata))
         .route("/v1/roots/{version}", get(roots))
         .route("/v1/orders/{id}/help", get(help))
-        .route("/v1/packages", post(by_hand))
-        .route("/v1/catalogue", get(catalogue).post(from_catalogue))
+        .route("/v1/packages", post(sideload))
+        .route("/v1/catalogue", get(catalogue).post(order_from_catalogue))
         .route("/v1/receipt", post(receipt))
         .route("/v1/go-ahead", post(install_permit))
         .route("/v1/reports", post(reports))
@@ -42,24 +42,36 @@ pub(super) fn routes() -> Router<Arc<Nms>> {
     strangers.merge(machines)
 }
 
-async fn enrol(State(nms): Server, Anyone(peer): Anyone, Sent(request): Sent<EnrolRequest>) -> Answer<EnrolReply> {
-    nms.enrol(request, peer.from).await.map(Json)
+async fn enrol(
+    State(server): ServerState,
+    AnyCaller(caller): AnyCaller,
+    JsonBody(request): JsonBody<EnrolRequest>,
+) -> JsonResult<EnrolReply> {
+    server.enrolment.enrol(request, caller.from, server.repository.snapshot().first_root).await.map(Json)
 }
 
-async fn renew(State(nms): Server, machine: Renewing, Sent(request): Sent<RenewRequest>) -> Answer<RenewReply> {
-    nms.renew(machine.id, &request).await.map(Json)
+async fn renew(
+    State(server): ServerState,
+    machine: RenewingMachine,
+    JsonBody(request): JsonBody<RenewRequest>,
+) -> JsonResult<RenewReply> {
+    server.enrolment.renew(machine.id, &request).await.map(Json)
 }
 
-async fn check_in(State(nms): Server, machine: Machine, Sent(said): Sent<CheckIn>) -> Answer<CheckInReply> {
-    nms.check_in(machine.id, machine.peer.from, said).await.map(Json)
+async fn check_in(
+    State(server): ServerState,
+    machine: Machine,
+    JsonBody(request): JsonBody<CheckIn>,
+) -> JsonResult<CheckInReply> {
+    server.check_ins.answer(machine.id, machine.caller.from, request).await.map(Json)
 }
 
-async fn crl(State(nms): Server, _: Machine) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/pkix-crl")], nms.doors.crl().der.to_vec())
+async fn crl(State(server): ServerState, _: Machine) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/pkix-crl")], server.tls.crl().der.to_vec())
 }
 
-async fn metadata(State(nms): Server, _: Machine) -> Answer<Metadata> {
-    let metadata = nms.desk.shown().metadata;
+async fn metadata(State(server): ServerState, _: Machine) -> JsonResult<Metadata> {
+    let metadata = server.repository.snapshot().metadata;
     let metadata = metadata.ok_or_else(|| {
         Refusal::new(
             StatusCode::NOT_FOUND,
@@ -70,39 +82,55 @@ async fn metadata(State(nms): Server, _: Machine) -> Answer<Metadata> {
     Ok(Json((*metadata).clone()))
 }
 
-async fn roots(State(nms): Server, _: Machine, Named(version): Named<u64>) -> Json<Roots> {
-    Json(Roots { roots: nms.desk.roots_after(version) })
+async fn roots(State(server): ServerState, _: Machine, PathParams(version): PathParams<u64>) -> Json<Roots> {
+    Json(Roots { roots: server.repository.roots_after(version) })
 }
 
-async fn help(State(nms): Server, machine: Machine, Named(id): Named<OrderId>) -> Answer<Help> {
-    nms.help(machine.id, id).await.map(Json)
+async fn help(State(server): ServerState, machine: Machine, PathParams(id): PathParams<OrderId>) -> JsonResult<Help> {
+    server.direct_offers.help(machine.id, id).await.map(Json)
 }
 
-async fn by_hand(State(nms): Server, machine: Machine, Sent(request): Sent<PackageRequest>) -> Answer<Help> {
-    nms.by_hand(machine.id, &request).await.map(Json)
+async fn sideload(
+    State(server): ServerState,
+    machine: Machine,
+    JsonBody(request): JsonBody<PackageRequest>,
+) -> JsonResult<Help> {
+    server.sideload.order(machine.id, &request).await.map(Json)
 }
 
-async fn catalogue(State(nms): Server, machine: Machine) -> Answer<Catalogue> {
-    nms.catalogue(machine.id).map(Json)
+async fn catalogue(State(server): ServerState, machine: Machine) -> JsonResult<Catalogue> {
+    server.catalogues.of(machine.id).map(Json)
 }
 
-async fn from_catalogue(State(nms): Server, machine: Machine, Sent(request): Sent<CatalogueRequest>) -> Answer<Help> {
-    nms.order_offered(machine.id, &request).await.map(Json)
+async fn order_from_catalogue(
+    State(server): ServerState,
+    machine: Machine,
+    JsonBody(request): JsonBody<CatalogueRequest>,
+) -> JsonResult<Help> {
+    server.catalogues.order(machine.id, &request).await.map(Json)
 }
 
-async fn receipt(State(nms): Server, machine: Machine, Sent(request): Sent<ReceiptRequest>) -> Answer<ReceiptReply> {
-    nms.receipt(machine.id, &machine.peer.exporter, &request).await.map(Json)
+async fn receipt(
+    State(server): ServerState,
+    machine: Machine,
+    JsonBody(request): JsonBody<ReceiptRequest>,
+) -> JsonResult<ReceiptReply> {
+    server.receipts.issue(machine.id, &machine.caller.exporter, &request).await.map(Json)
 }
 
 async fn install_permit(
-    State(nms): Server,
+    State(server): ServerState,
     machine: Machine,
-    Sent(request): Sent<InstallPermitRequest>,
-) -> Answer<InstallPermitReply> {
-    nms.install_permit(machine.id, request.order).await.map(Json)
+    JsonBody(request): JsonBody<InstallPermitRequest>,
+) -> JsonResult<InstallPermitReply> {
+    server.install_permits.issue(machine.id, request.order).await.map(Json)
 }
 
-async fn reports(State(nms): Server, machine: Machine, Sent(delivery): Sent<Reports>) -> Result<StatusCode, Refusal> {
-    nms.report(machine.id, delivery.reports).await?;
+async fn reports(
+    State(server): ServerState,
+    machine: Machine,
+    JsonBody(delivery): JsonBody<Reports>,
+) -> Result<StatusCode, Refusal> {
+    server.reports.process(machine.id, delivery.reports).await?;
     Ok(StatusCode::NO_CONTENT)
 }

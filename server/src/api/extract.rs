@@ -1,83 +1,83 @@
 //! Request extractors: the authenticated caller and the body. Rejections are [`Refusal`]s, like all other errors.
 
-use crate::{accept::Peer, nms::Nms, refusal::Refusal};
+use crate::{net::accept::Caller, refusal::Refusal, server::Server};
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::{StatusCode, header::AUTHORIZATION, request::Parts},
 };
-use banyan_proto::{Format, MachineId, Reason, format};
+use banyan_proto::{Format, MachineId, Reason, UnixSeconds, format};
 use serde::de::DeserializeOwned;
 use std::{sync::Arc, time::Duration};
 
 /// Time limit for receiving a JSON body, so that a slow client cannot hold a connection slot for ever.
-const BODY: Duration = Duration::from_secs(60);
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-fn peer(parts: &Parts) -> Result<Peer, Refusal> {
+fn caller(parts: &Parts) -> Result<Caller, Refusal> {
     parts.extensions.get().copied().ok_or_else(|| Refusal::internal(&"a request without its connection's data"))
 }
 
 /// Any caller, authenticated or not.
-pub(super) struct Anyone(pub(super) Peer);
+pub(super) struct AnyCaller(pub(super) Caller);
 
-impl FromRequestParts<Arc<Nms>> for Anyone {
+impl FromRequestParts<Arc<Server>> for AnyCaller {
     type Rejection = Refusal;
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Nms>) -> Result<Self, Refusal> {
-        peer(parts).map(Self)
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Server>) -> Result<Self, Refusal> {
+        caller(parts).map(Self)
     }
 }
 
 /// A machine that is not excluded, identified by its certificate (rule I1).
 pub(super) struct Machine {
     pub(super) id: MachineId,
-    pub(super) peer: Peer,
+    pub(super) caller: Caller,
 }
 
-impl FromRequestParts<Arc<Nms>> for Machine {
+impl FromRequestParts<Arc<Server>> for Machine {
     type Rejection = Refusal;
-    async fn from_request_parts(parts: &mut Parts, nms: &Arc<Nms>) -> Result<Self, Refusal> {
-        let Renewing { id, peer } = Renewing::from_request_parts(parts, nms).await?;
-        if peer.is_late(Nms::now()) {
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Refusal> {
+        let RenewingMachine { id, caller } = RenewingMachine::from_request_parts(parts, server).await?;
+        if caller.has_expired_certificate(UnixSeconds::now()) {
             let detail = "this machine's certificate has expired; it must be renewed before any other request";
             return Err(Refusal::forbidden(Reason::CertificateExpired, detail));
         }
-        if let Some(reason) = nms.registry.out(id) {
-            return Err(Refusal::out(reason));
+        if let Some(reason) = server.registry.exclusion(id) {
+            return Err(Refusal::excluded(reason));
         }
-        Ok(Self { id, peer })
+        Ok(Self { id, caller })
     }
 }
 
 /// A machine that may be quarantined or have an expired certificate. Permits renewal only (rules I8, I9).
-pub(super) struct Renewing {
+pub(super) struct RenewingMachine {
     pub(super) id: MachineId,
-    peer: Peer,
+    caller: Caller,
 }
 
-impl FromRequestParts<Arc<Nms>> for Renewing {
+impl FromRequestParts<Arc<Server>> for RenewingMachine {
     type Rejection = Refusal;
-    async fn from_request_parts(parts: &mut Parts, nms: &Arc<Nms>) -> Result<Self, Refusal> {
-        let peer = peer(parts)?;
-        let Some(id) = peer.machine else {
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Refusal> {
+        let caller = caller(parts)?;
+        let Some(id) = caller.machine else {
             let detail = "this request needs a machine's certificate; enrol the machine first";
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, Reason::NotAllowed, detail));
         };
-        if !nms.registry.is_trusted(id) {
+        if !server.registry.is_trusted(id) {
             return Err(Refusal::forbidden(Reason::Revoked, Reason::Revoked.for_admin().what));
         }
-        Ok(Self { id, peer })
+        Ok(Self { id, caller })
     }
 }
 
 /// An administrator, authenticated by the token.
-pub(super) struct Admin;
+pub(super) struct Administrator;
 
-impl FromRequestParts<Arc<Nms>> for Admin {
+impl FromRequestParts<Arc<Server>> for Administrator {
     type Rejection = Refusal;
-    async fn from_request_parts(parts: &mut Parts, nms: &Arc<Nms>) -> Result<Self, Refusal> {
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Refusal> {
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         match header.and_then(|value| value.strip_prefix("Bearer ")) {
-            Some(token) if nms.secrets.is_admin(token) => Ok(Self),
+            Some(token) if server.secrets.is_admin(token) => Ok(Self),
             _ => {
                 let detail = "the administrator's token is missing or wrong; it is in the profile (admin.toml)";
                 Err(Refusal::new(StatusCode::UNAUTHORIZED, Reason::NotAllowed, detail))
@@ -87,12 +87,12 @@ impl FromRequestParts<Arc<Nms>> for Admin {
 }
 
 /// The JSON body of a request, after its header was checked (rule S3).
-pub(super) struct Sent<T>(pub(super) T);
+pub(super) struct JsonBody<T>(pub(super) T);
 
-impl<T: Format + DeserializeOwned> FromRequest<Arc<Nms>> for Sent<T> {
+impl<T: Format + DeserializeOwned> FromRequest<Arc<Server>> for JsonBody<T> {
     type Rejection = Refusal;
-    async fn from_request(request: Request, nms: &Arc<Nms>) -> Result<Self, Refusal> {
-        let body = match tokio::time::timeout(BODY, Bytes::from_request(request, nms)).await {
+    async fn from_request(request: Request, server: &Arc<Server>) -> Result<Self, Refusal> {
+        let body = match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, server)).await {
             Ok(Ok(body)) => body,
             Ok(Err(rejection)) => {
                 return Err(Refusal::new(rejection.status(), Reason::BadRequest, rejection.body_text()));
@@ -114,12 +114,12 @@ impl<T: Format + DeserializeOwned> FromRequest<Arc<Nms>> for Sent<T> {
 }
 
 /// The path's parameters.
-pub(super) struct Named<T>(pub(super) T);
+pub(super) struct PathParams<T>(pub(super) T);
 
-impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Nms>> for Named<T> {
+impl<T: DeserializeOwned + Send> FromRequestParts<Arc<Server>> for PathParams<T> {
     type Rejection = Refusal;
-    async fn from_request_parts(parts: &mut Parts, nms: &Arc<Nms>) -> Result<Self, Refusal> {
-        match Path::from_request_parts(parts, nms).await {
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Refusal> {
+        match Path::from_request_parts(parts, server).await {
             Ok(Path(name)) => Ok(Self(name)),
             Err(rejection) => Err(Refusal::bad(rejection.body_text())),
         }

@@ -4,16 +4,16 @@ mod admin;
 mod agents;
 mod extract;
 
-use crate::{nms::Nms, refusal::Refusal};
+use crate::{refusal::Refusal, server::Server};
 use axum::Router;
 use std::sync::Arc;
 
 /// Returns the router with all routes.
-pub(crate) fn router(nms: Arc<Nms>) -> Router {
+pub(crate) fn router(server: Arc<Server>) -> Router {
     agents::routes()
         .merge(admin::routes())
         .fallback(|| async {
             Refusal::not_found("nothing is served at this path; check that both sides run the same version")
         })
-        .with_state(nms)
+        .with_state(server)
 }

@@ -1,9 +1,9 @@
 //! Deployments and their lists in SQLite.
 
 use super::{
-    AddresseeRow, DeploymentRow, Deployments, NewDeployment, StoreError, Stored,
+    AddresseeRow, DeploymentRow, DeploymentStore, NewDeployment, StoreError, StoreResult,
     progress::{end_if_over, insert_addressee},
-    sqlite::{Columns, Sqlite, json, signed, word},
+    sqlite::{Columns, Sqlite, enum_text, json, signed},
 };
 use async_trait::async_trait;
 use banyan_proto::{
@@ -19,7 +19,7 @@ struct Payload {
     payload: String,
 }
 
-fn read(row: &SqliteRow) -> Stored<DeploymentRow> {
+fn read(row: &SqliteRow) -> StoreResult<DeploymentRow> {
     let columns = Columns(row);
     let text = columns.text("signed")?;
     let damaged = |_| StoreError::Damaged("order");
@@ -30,7 +30,7 @@ fn read(row: &SqliteRow) -> Stored<DeploymentRow> {
         order,
         signed,
         version: columns.text("version")?,
-        state: columns.word("state")?,
+        state: columns.enum_value("state")?,
         accepted_ms: columns.number("accepted_ms")?,
         size: columns.number("size")?,
         chunks: columns.small("chunks")?,
@@ -39,7 +39,7 @@ fn read(row: &SqliteRow) -> Stored<DeploymentRow> {
     })
 }
 
-async fn insert(to: &mut SqliteConnection, row: &DeploymentRow) -> Stored<()> {
+async fn insert(to: &mut SqliteConnection, row: &DeploymentRow) -> StoreResult<()> {
     query(
         "INSERT INTO deployments (id, number, package, sequence, version, platform, state, accepted_ms, expires, size, \
          chunks, signed, request, server_sent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -50,7 +50,7 @@ async fn insert(to: &mut SqliteConnection, row: &DeploymentRow) -> Stored<()> {
     .bind(signed(row.order.sequence))
     .bind(&row.version)
     .bind(&row.order.platform)
-    .bind(word(&row.state)?)
+    .bind(enum_text(&row.state)?)
     .bind(signed(row.accepted_ms))
     .bind(signed(row.order.expires.0))
     .bind(signed(row.size))
@@ -65,7 +65,7 @@ async fn insert(to: &mut SqliteConnection, row: &DeploymentRow) -> Stored<()> {
 
 /// Ends the parts of older open deployments of the package that the new deployment takes over. Returns the deployments
 /// that ended.
-async fn supersede(tx: &mut SqliteConnection, row: &DeploymentRow) -> Stored<Vec<OrderId>> {
+async fn supersede(tx: &mut SqliteConnection, row: &DeploymentRow) -> StoreResult<Vec<OrderId>> {
     let older = query(
         "SELECT id FROM deployments WHERE package = ? AND id <> ? AND state IN ('running', 'halted') ORDER BY number",
     )
@@ -73,30 +73,30 @@ async fn supersede(tx: &mut SqliteConnection, row: &DeploymentRow) -> Stored<Vec
     .bind(row.order.id.0.as_slice())
     .fetch_all(&mut *tx)
     .await?;
-    let mut over = Vec::new();
+    let mut ended_ids = Vec::new();
     for older in &older {
-        let id = Columns(older).deployment("id")?;
+        let id = Columns(older).order("id")?;
         let ended = query(
             "UPDATE addressees SET stage = 'failed', reason = ?, detail = ? WHERE deployment = ? \
              AND stage NOT IN ('installed', 'failed') \
              AND machine IN (SELECT machine FROM addressees WHERE deployment = ? AND stage = 'expected')",
         )
-        .bind(word(&Reason::OrderSuperseded)?)
+        .bind(enum_text(&Reason::OrderSuperseded)?)
         .bind(format!("replaced by deployment {} of the same package", row.order.id.short()))
         .bind(id.0.as_slice())
         .bind(row.order.id.0.as_slice())
         .execute(&mut *tx)
         .await?;
         if ended.rows_affected() > 0 && end_if_over(tx, id, DeploymentState::Superseded).await? {
-            over.push(id);
+            ended_ids.push(id);
         }
     }
-    Ok(over)
+    Ok(ended_ids)
 }
 
 #[async_trait]
-impl Deployments for Sqlite {
-    async fn add_deployment(&self, new: NewDeployment<'_>) -> Stored<Vec<OrderId>> {
+impl DeploymentStore for Sqlite {
+    async fn add_deployment(&self, new: NewDeployment<'_>) -> StoreResult<Vec<OrderId>> {
         let mut tx = self.begin().await?;
         insert(&mut tx, new.row).await?;
         for (stripe, list) in new.lists.iter().enumerate() {
@@ -110,26 +110,26 @@ impl Deployments for Sqlite {
         for (position, row) in new.addressees.iter().enumerate() {
             insert_addressee(&mut tx, new.row.order.id, position, row).await?;
         }
-        let over = supersede(&mut tx, new.row).await?;
+        let ended_ids = supersede(&mut tx, new.row).await?;
         if new.addressees.iter().all(AddresseeRow::is_over) {
             end_if_over(&mut tx, new.row.order.id, DeploymentState::Finished).await?;
         }
         tx.commit().await?;
-        Ok(over)
+        Ok(ended_ids)
     }
 
-    async fn deployments(&self) -> Stored<Vec<DeploymentRow>> {
+    async fn deployments(&self) -> StoreResult<Vec<DeploymentRow>> {
         let rows = query("SELECT * FROM deployments ORDER BY number DESC").fetch_all(&self.pool).await?;
         rows.iter().map(read).collect()
     }
 
-    async fn deployment(&self, id: OrderId) -> Stored<Option<DeploymentRow>> {
+    async fn deployment(&self, id: OrderId) -> StoreResult<Option<DeploymentRow>> {
         let row =
             query("SELECT * FROM deployments WHERE id = ?").bind(id.0.as_slice()).fetch_optional(&self.pool).await?;
         row.as_ref().map(read).transpose()
     }
 
-    async fn lists(&self, id: OrderId) -> Stored<Vec<AddresseeList>> {
+    async fn lists(&self, id: OrderId) -> StoreResult<Vec<AddresseeList>> {
         let rows = query("SELECT list FROM lists WHERE deployment = ? ORDER BY stripe")
             .bind(id.0.as_slice())
             .fetch_all(&self.pool)
@@ -137,16 +137,16 @@ impl Deployments for Sqlite {
         rows.iter().map(|row| Columns(row).json("list")).collect()
     }
 
-    async fn set_state(&self, id: OrderId, from: &[DeploymentState], to: DeploymentState) -> Stored<bool> {
+    async fn set_state(&self, id: OrderId, from: &[DeploymentState], to: DeploymentState) -> StoreResult<bool> {
         let mut tx = self.begin().await?;
         let row =
             query("SELECT state FROM deployments WHERE id = ?").bind(id.0.as_slice()).fetch_optional(&mut *tx).await?;
         let Some(row) = row else { return Ok(false) };
-        if !from.contains(&Columns(&row).word("state")?) {
+        if !from.contains(&Columns(&row).enum_value("state")?) {
             return Ok(false);
         }
         query("UPDATE deployments SET state = ? WHERE id = ?")
-            .bind(word(&to)?)
+            .bind(enum_text(&to)?)
             .bind(id.0.as_slice())
             .execute(&mut *tx)
             .await?;
@@ -154,14 +154,14 @@ impl Deployments for Sqlite {
         Ok(true)
     }
 
-    async fn end(&self, id: OrderId, reason: Reason, detail: &str) -> Stored<bool> {
+    async fn end(&self, id: OrderId, reason: Reason, detail: &str) -> StoreResult<bool> {
         let mut tx = self.begin().await?;
         query(
             "UPDATE addressees SET stage = ?, reason = ?, detail = ? WHERE deployment = ? \
              AND stage NOT IN ('installed', 'failed')",
         )
-        .bind(word(&Stage::Failed)?)
-        .bind(word(&reason)?)
+        .bind(enum_text(&Stage::Failed)?)
+        .bind(enum_text(&reason)?)
         .bind(detail)
         .bind(id.0.as_slice())
         .execute(&mut *tx)
@@ -171,7 +171,7 @@ impl Deployments for Sqlite {
         Ok(was_open)
     }
 
-    async fn add_server_sent(&self, id: OrderId, bytes: u64) -> Stored<()> {
+    async fn add_server_sent(&self, id: OrderId, bytes: u64) -> StoreResult<()> {
         query("UPDATE deployments SET server_sent = server_sent + ? WHERE id = ?")
             .bind(signed(bytes))
             .bind(id.0.as_slice())

@@ -1,16 +1,17 @@
 //! Machines, certificates, join secrets and counters in SQLite.
 
 use super::{
-    CertificateRow, Counter, Enrolled, Facts, MachineRow, Machines, Raised, Stored, Suspicion, TokenRow,
+    CertificateRow, Counter, EnrolmentOutcome, MachineRow, MachineStore, RaisedEpoch, RevokedCertificate,
+    ServerIdentity, StoreResult, Suspicion, TokenRow,
     progress::end_if_over,
-    sqlite::{Columns, Sqlite, json, signed, word},
+    sqlite::{Columns, Sqlite, enum_text, json, signed},
 };
 use async_trait::async_trait;
 use aws_lc_rs::constant_time;
 use banyan_proto::{Digest, MachineId, Reason, UnixSeconds, admin::DeploymentState};
-use sqlx::{Row as _, SqliteConnection, query};
+use sqlx::{Row as _, SqliteConnection, query, sqlite::SqliteRow};
 
-async fn insert_certificate(to: &mut SqliteConnection, row: &CertificateRow) -> Stored<()> {
+async fn insert_certificate(to: &mut SqliteConnection, row: &CertificateRow) -> StoreResult<()> {
     query("INSERT INTO certificates (serial, machine, issued, expires) VALUES (?, ?, ?, ?)")
         .bind(&row.serial)
         .bind(row.machine.0.as_slice())
@@ -27,7 +28,7 @@ async fn retire(
     old: MachineId,
     new: MachineId,
     now: UnixSeconds,
-) -> Stored<Option<Option<String>>> {
+) -> StoreResult<Option<Option<String>>> {
     let found = query(
         "UPDATE machines SET revoked = COALESCE(revoked, ?), replaced_by = COALESCE(replaced_by, ?) WHERE id = ? \
          RETURNING grp",
@@ -42,20 +43,20 @@ async fn retire(
         "UPDATE addressees SET stage = 'failed', reason = ?, detail = ? WHERE machine = ? \
          AND stage NOT IN ('installed', 'failed') RETURNING deployment",
     )
-    .bind(word(&Reason::Retired)?)
+    .bind(enum_text(&Reason::Retired)?)
     .bind(format!("machine {} was enrolled to replace it", new.short()))
     .bind(old.0.as_slice())
     .fetch_all(&mut *tx)
     .await?;
     for row in &open {
-        end_if_over(tx, Columns(row).deployment("deployment")?, DeploymentState::Finished).await?;
+        end_if_over(tx, Columns(row).order("deployment")?, DeploymentState::Finished).await?;
     }
     Columns(&found).optional_text("grp").map(Some)
 }
 
 #[async_trait]
-impl Machines for Sqlite {
-    async fn facts(&self) -> Stored<Facts> {
+impl MachineStore for Sqlite {
+    async fn identity(&self) -> StoreResult<ServerIdentity> {
         let mut tx = self.begin().await?;
         query("INSERT OR IGNORE INTO server (one, id, epoch, order_number, crl_number) VALUES (1, ?, 1, 0, 0)")
             .bind(MachineId::random().0.as_slice())
@@ -64,10 +65,10 @@ impl Machines for Sqlite {
         let row = query("SELECT id, epoch FROM server").fetch_one(&mut *tx).await?;
         tx.commit().await?;
         let columns = Columns(&row);
-        Ok(Facts { id: columns.machine("id")?, epoch: columns.number("epoch")? })
+        Ok(ServerIdentity { id: columns.machine("id")?, epoch: columns.number("epoch")? })
     }
 
-    async fn raise_epoch(&self, now: UnixSeconds) -> Stored<Raised> {
+    async fn raise_epoch(&self, now: UnixSeconds) -> StoreResult<RaisedEpoch> {
         let mut tx = self.begin().await?;
         let row = query("SELECT epoch, crl_number, policy_number FROM server").fetch_one(&mut *tx).await?;
         let from = Columns(&row).number("epoch")?;
@@ -89,18 +90,18 @@ impl Machines for Sqlite {
             "UPDATE addressees SET stage = 'failed', reason = ?, detail = NULL WHERE stage NOT IN ('installed', 'failed') \
              AND deployment IN (SELECT id FROM deployments WHERE state IN ('running', 'halted'))",
         )
-        .bind(word(&Reason::EpochBack)?)
+        .bind(enum_text(&Reason::EpochBack)?)
         .execute(&mut *tx)
         .await?;
         let ended = query("UPDATE deployments SET state = ? WHERE state IN ('running', 'halted') RETURNING id")
-            .bind(word(&DeploymentState::Finished)?)
+            .bind(enum_text(&DeploymentState::Finished)?)
             .fetch_all(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(Raised { from, to, ended: ended.len() })
+        Ok(RaisedEpoch { from, to, ended: ended.len() })
     }
 
-    async fn next(&self, counter: Counter) -> Stored<u64> {
+    async fn next(&self, counter: Counter) -> StoreResult<u64> {
         let sql = match counter {
             Counter::Order => "UPDATE server SET order_number = order_number + 1 RETURNING order_number AS number",
             Counter::Crl => "UPDATE server SET crl_number = crl_number + 1 RETURNING crl_number AS number",
@@ -109,7 +110,7 @@ impl Machines for Sqlite {
         Columns(&row).number("number")
     }
 
-    async fn machines(&self) -> Stored<Vec<MachineRow>> {
+    async fn machines(&self) -> StoreResult<Vec<MachineRow>> {
         let rows = query("SELECT * FROM machines ORDER BY enrolled, id").fetch_all(&self.pool).await?;
         let read = |row| {
             let columns = Columns(row);
@@ -123,14 +124,14 @@ impl Machines for Sqlite {
                 enrolled: columns.time("enrolled")?,
                 seen: columns.time("seen")?,
                 revoked: columns.optional_number("revoked")?.map(UnixSeconds),
-                aside: columns.optional_word("aside")?,
+                quarantined: columns.optional_enum_value("aside")?,
                 replaced_by: columns.optional_machine("replaced_by")?,
             })
         };
         rows.iter().map(read).collect()
     }
 
-    async fn add_token(&self, token: TokenRow<'_>) -> Stored<()> {
+    async fn add_token(&self, token: TokenRow<'_>) -> StoreResult<()> {
         query("INSERT INTO tokens (hash, uses_left, expires, grp, replaces) VALUES (?, ?, ?, ?, ?)")
             .bind(token.hash.0.as_slice())
             .bind(i64::from(token.uses))
@@ -142,24 +143,29 @@ impl Machines for Sqlite {
         Ok(())
     }
 
-    async fn enrol(&self, secret: Digest, row: &MachineRow, certificate: &CertificateRow) -> Stored<Enrolled> {
+    async fn enrol(
+        &self,
+        secret: Digest,
+        row: &MachineRow,
+        certificate: &CertificateRow,
+    ) -> StoreResult<EnrolmentOutcome> {
         let mut tx = self.begin().await?;
         let token = query("SELECT hash, uses_left, expires, grp, replaces FROM tokens WHERE hash = ?")
             .bind(secret.0.as_slice())
             .fetch_optional(&mut *tx)
             .await?;
-        let Some(token) = token else { return Ok(Enrolled::Unknown) };
+        let Some(token) = token else { return Ok(EnrolmentOutcome::UnknownSecret) };
         // Looked up by the secret's hash, which cannot be chosen; compared again in constant time.
         let hash: Vec<u8> = token.try_get("hash")?;
         if constant_time::verify_slices_are_equal(&hash, &secret.0).is_err() {
-            return Ok(Enrolled::Unknown);
+            return Ok(EnrolmentOutcome::UnknownSecret);
         }
         let columns = Columns(&token);
         if columns.time("expires")? <= row.enrolled {
-            return Ok(Enrolled::Expired);
+            return Ok(EnrolmentOutcome::Expired);
         }
         if columns.number("uses_left")? == 0 {
-            return Ok(Enrolled::UsedUp);
+            return Ok(EnrolmentOutcome::UsedUp);
         }
         let mut group = columns.optional_text("grp")?;
         let mut retired = None;
@@ -189,10 +195,10 @@ impl Machines for Sqlite {
         .await?;
         insert_certificate(&mut tx, certificate).await?;
         tx.commit().await?;
-        Ok(Enrolled::Done { group, retired })
+        Ok(EnrolmentOutcome::Enrolled { group, retired })
     }
 
-    async fn update_machine(&self, row: &MachineRow) -> Stored<()> {
+    async fn update_machine(&self, row: &MachineRow) -> StoreResult<()> {
         query("UPDATE machines SET label = ?, software = ?, addresses = ?, seen = ? WHERE id = ?")
             .bind(&row.label)
             .bind(&row.software)
@@ -204,7 +210,7 @@ impl Machines for Sqlite {
         Ok(())
     }
 
-    async fn add_certificate(&self, certificate: &CertificateRow) -> Stored<bool> {
+    async fn add_certificate(&self, certificate: &CertificateRow) -> StoreResult<bool> {
         let mut tx = self.begin().await?;
         let machine = query("SELECT revoked FROM machines WHERE id = ?")
             .bind(certificate.machine.0.as_slice())
@@ -219,7 +225,7 @@ impl Machines for Sqlite {
         Ok(true)
     }
 
-    async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> Stored<bool> {
+    async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> StoreResult<bool> {
         let done = query("UPDATE machines SET revoked = COALESCE(revoked, ?) WHERE id = ?")
             .bind(signed(now.0))
             .bind(machine.0.as_slice())
@@ -228,7 +234,7 @@ impl Machines for Sqlite {
         Ok(done.rows_affected() > 0)
     }
 
-    async fn set_aside(&self, machine: MachineId, reason: Option<Reason>) -> Stored<()> {
+    async fn set_quarantine(&self, machine: MachineId, reason: Option<Reason>) -> StoreResult<()> {
         query("UPDATE machines SET aside = ? WHERE id = ?")
             .bind(reason.map(Reason::code))
             .bind(machine.0.as_slice())
@@ -237,29 +243,32 @@ impl Machines for Sqlite {
         Ok(())
     }
 
-    async fn revoked_serials(&self) -> Stored<Vec<(Vec<u8>, UnixSeconds)>> {
+    async fn revoked_certificates(&self) -> StoreResult<Vec<RevokedCertificate>> {
         let rows = query(
             "SELECT serial, revoked FROM certificates JOIN machines ON machines.id = certificates.machine \
              WHERE revoked IS NOT NULL ORDER BY serial",
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| Ok((row.try_get("serial")?, Columns(row).time("revoked")?))).collect()
+        let read = |row: &SqliteRow| {
+            Ok(RevokedCertificate { serial: row.try_get("serial")?, since: Columns(row).time("revoked")? })
+        };
+        rows.iter().map(read).collect()
     }
 
-    async fn add_suspicion(&self, suspicion: &Suspicion) -> Stored<()> {
+    async fn add_suspicion(&self, suspicion: &Suspicion) -> StoreResult<()> {
         query("INSERT INTO suspicions (at, machine, deployment, reason, detail) VALUES (?, ?, ?, ?, ?)")
             .bind(signed(suspicion.at.0))
             .bind(suspicion.machine.map(|id| id.0.to_vec()))
             .bind(suspicion.deployment.map(|id| id.0.to_vec()))
-            .bind(word(&suspicion.reason)?)
+            .bind(enum_text(&suspicion.reason)?)
             .bind(&suspicion.detail)
             .execute(&self.pool)
             .await?;
         Ok(())
     }
 
-    async fn forget(&self, before: UnixSeconds) -> Stored<()> {
+    async fn forget(&self, before: UnixSeconds) -> StoreResult<()> {
         for sql in [
             "DELETE FROM reports WHERE received < ?",
             "DELETE FROM suspicions WHERE at < ?",

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use banyan_proto::{
     Address, AddresseeList, Digest, MachineId, Order, OrderId, Reason, Receipt, Signed, UnixSeconds,
     admin::{Deploy, DeploymentState, Stage},
-    api::{ByteSource, Report},
+    api::{ByteSource, Event, Report},
     schedule::Policy,
 };
 
@@ -33,11 +33,11 @@ pub enum StoreError {
     Damaged(&'static str),
 }
 
-pub(crate) type Stored<T> = Result<T, StoreError>;
+pub(crate) type StoreResult<T> = Result<T, StoreError>;
 
 /// The server's identity and epoch.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Facts {
+pub(crate) struct ServerIdentity {
     /// The server's identifier.
     pub(crate) id: MachineId,
     /// The epoch; raised after a restore from a backup.
@@ -46,7 +46,7 @@ pub(crate) struct Facts {
 
 /// The result of raising the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Raised {
+pub struct RaisedEpoch {
     /// The previous epoch.
     pub from: u64,
     /// The new epoch.
@@ -77,18 +77,18 @@ pub(crate) struct MachineRow {
     pub(crate) seen: UnixSeconds,
     pub(crate) revoked: Option<UnixSeconds>,
     /// Why the machine is quarantined until an administrator readmits it.
-    pub(crate) aside: Option<Reason>,
+    pub(crate) quarantined: Option<Reason>,
     /// The machine enrolled in its place; set only if this one is revoked.
     pub(crate) replaced_by: Option<MachineId>,
 }
 
 impl MachineRow {
     /// Returns why the machine is excluded, or `None` if it is not.
-    pub(crate) fn out(&self) -> Option<Reason> {
+    pub(crate) fn exclusion(&self) -> Option<Reason> {
         match (self.revoked, self.replaced_by) {
             (Some(_), Some(_)) => Some(Reason::Retired),
             (Some(_), None) => Some(Reason::Revoked),
-            (None, _) => self.aside,
+            (None, _) => self.quarantined,
         }
     }
 }
@@ -115,16 +115,16 @@ pub(crate) struct CertificateRow {
 
 /// The result of an enrolment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Enrolled {
+pub(crate) enum EnrolmentOutcome {
     /// The machine is enrolled.
-    Done {
+    Enrolled {
         /// The group that it joined.
         group: Option<String>,
         /// The machine that was retired for it.
         retired: Option<MachineId>,
     },
     /// The secret is unknown.
-    Unknown,
+    UnknownSecret,
     /// The secret has no uses left.
     UsedUp,
     /// The secret has expired.
@@ -190,7 +190,7 @@ impl AddresseeRow {
 
 /// A report, and how long after the deployment's acceptance it arrived (milliseconds).
 #[derive(Debug, Clone)]
-pub(crate) struct Arrived {
+pub(crate) struct ArrivedReport {
     pub(crate) report: Report,
     pub(crate) after_ms: u64,
 }
@@ -217,101 +217,130 @@ pub(crate) struct PolicyRow {
     pub(crate) policy: Option<Policy>,
 }
 
-/// What changed in deployments.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Changed {
-    /// Deployments in which a machine made progress.
-    pub(crate) progressed: Vec<OrderId>,
-    /// Deployments in which every target machine has now succeeded or failed.
-    pub(crate) finished: Vec<OrderId>,
+/// A certificate on the revocation list.
+#[derive(Debug, Clone)]
+pub(crate) struct RevokedCertificate {
+    pub(crate) serial: Vec<u8>,
+    pub(crate) since: UnixSeconds,
+}
+
+/// Changes a machine's row after an event that arrived this many milliseconds after the deployment was accepted. Returns
+/// whether anything changed. Runs inside the store's transaction.
+pub(crate) type ApplyEvent = fn(&mut AddresseeRow, &Event, u64) -> bool;
+/// Does the same after a receipt, with the sources of the bytes.
+pub(crate) type ApplyReceipt = fn(&mut AddresseeRow, &[ByteSource], u64) -> bool;
+
+/// A receipt to store.
+#[derive(Debug)]
+pub(crate) struct NewReceipt<'a> {
+    pub(crate) receipt: &'a Receipt,
+    pub(crate) signed: &'a Signed<Receipt>,
+    /// The sources of the bytes, as the machine reports them.
+    pub(crate) sources: &'a [ByteSource],
+    /// How long after the deployment's acceptance the request arrived (milliseconds).
+    pub(crate) after_ms: u64,
 }
 
 /// Machines, their certificates, and join secrets.
 #[async_trait]
-pub(crate) trait Machines {
+pub(crate) trait MachineStore {
     /// Returns the server's identity and epoch; creates them at the first call.
-    async fn facts(&self) -> Stored<Facts>;
+    async fn identity(&self) -> StoreResult<ServerIdentity>;
     /// Raises the epoch after a restore from a backup. Also raises the revocation list number above everything that
     /// machines can have seen, and ends open deployments.
-    async fn raise_epoch(&self, now: UnixSeconds) -> Stored<Raised>;
+    async fn raise_epoch(&self, now: UnixSeconds) -> StoreResult<RaisedEpoch>;
     /// Increments a counter and returns its new value.
-    async fn next(&self, counter: Counter) -> Stored<u64>;
-    async fn machines(&self) -> Stored<Vec<MachineRow>>;
-    async fn add_token(&self, token: TokenRow<'_>) -> Stored<()>;
+    async fn next(&self, counter: Counter) -> StoreResult<u64>;
+    async fn machines(&self) -> StoreResult<Vec<MachineRow>>;
+    async fn add_token(&self, token: TokenRow<'_>) -> StoreResult<()>;
     /// Uses the secret once, adds machine and certificate, and retires the machine it replaces, in one transaction. The
     /// group is the secret's, else that of the replaced machine.
-    async fn enrol(&self, secret: Digest, row: &MachineRow, certificate: &CertificateRow) -> Stored<Enrolled>;
+    async fn enrol(
+        &self,
+        secret: Digest,
+        row: &MachineRow,
+        certificate: &CertificateRow,
+    ) -> StoreResult<EnrolmentOutcome>;
     /// Stores what the machine reports about itself: label, software, addresses, and when it was seen.
-    async fn update_machine(&self, row: &MachineRow) -> Stored<()>;
+    async fn update_machine(&self, row: &MachineRow) -> StoreResult<()>;
     /// Stores a further certificate. Returns `false` if the machine is revoked or unknown.
-    async fn add_certificate(&self, certificate: &CertificateRow) -> Stored<bool>;
+    async fn add_certificate(&self, certificate: &CertificateRow) -> StoreResult<bool>;
     /// Revokes a machine. Returns `false` if there is no such machine; revoking again changes nothing.
-    async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> Stored<bool>;
+    async fn revoke(&self, machine: MachineId, now: UnixSeconds) -> StoreResult<bool>;
     /// Quarantines a machine for a reason, or readmits it with `None`.
-    async fn set_aside(&self, machine: MachineId, reason: Option<Reason>) -> Stored<()>;
-    /// Returns the serials of all certificates of revoked machines, with the times of revocation.
-    async fn revoked_serials(&self) -> Stored<Vec<(Vec<u8>, UnixSeconds)>>;
-    async fn add_suspicion(&self, suspicion: &Suspicion) -> Stored<()>;
+    async fn set_quarantine(&self, machine: MachineId, reason: Option<Reason>) -> StoreResult<()>;
+    /// Returns all certificates of revoked machines.
+    async fn revoked_certificates(&self) -> StoreResult<Vec<RevokedCertificate>>;
+    async fn add_suspicion(&self, suspicion: &Suspicion) -> StoreResult<()>;
     /// Deletes reports, suspicious events and expired join secrets that are older than this.
-    async fn forget(&self, before: UnixSeconds) -> Stored<()>;
+    async fn forget(&self, before: UnixSeconds) -> StoreResult<()>;
 }
 
 /// The administrators' policies.
 #[async_trait]
-pub(crate) trait Policies {
+pub(crate) trait PolicyStore {
     /// Returns all policies, including removed ones.
-    async fn policies(&self) -> Stored<Vec<PolicyRow>>;
+    async fn policies(&self) -> StoreResult<Vec<PolicyRow>>;
     /// Sets or removes a policy. Every change is kept permanently.
-    async fn set_policy(&self, group: Option<&str>, policy: Option<&Policy>, now: UnixSeconds) -> Stored<PolicyRow>;
+    async fn set_policy(
+        &self,
+        group: Option<&str>,
+        policy: Option<&Policy>,
+        now: UnixSeconds,
+    ) -> StoreResult<PolicyRow>;
 }
 
 /// Deployments and their lists.
 #[async_trait]
-pub(crate) trait Deployments {
+pub(crate) trait DeploymentStore {
     /// Stores a new deployment. Its machines end as superseded in older open deployments of the same package. Returns
     /// the deployments that end because of this.
-    async fn add_deployment(&self, new: NewDeployment<'_>) -> Stored<Vec<OrderId>>;
+    async fn add_deployment(&self, new: NewDeployment<'_>) -> StoreResult<Vec<OrderId>>;
     /// Returns all deployments, newest first.
-    async fn deployments(&self) -> Stored<Vec<DeploymentRow>>;
-    async fn deployment(&self, id: OrderId) -> Stored<Option<DeploymentRow>>;
+    async fn deployments(&self) -> StoreResult<Vec<DeploymentRow>>;
+    async fn deployment(&self, id: OrderId) -> StoreResult<Option<DeploymentRow>>;
     /// Returns the deployment's lists, by stripe.
-    async fn lists(&self, id: OrderId) -> Stored<Vec<AddresseeList>>;
+    async fn lists(&self, id: OrderId) -> StoreResult<Vec<AddresseeList>>;
     /// Changes the state from one of `from`. Returns `false` if it is in another state.
-    async fn set_state(&self, id: OrderId, from: &[DeploymentState], to: DeploymentState) -> Stored<bool>;
+    async fn set_state(&self, id: OrderId, from: &[DeploymentState], to: DeploymentState) -> StoreResult<bool>;
     /// Ends the deployment; machines that have not finished fail with this reason. Returns whether it was open until
     /// now.
-    async fn end(&self, id: OrderId, reason: Reason, detail: &str) -> Stored<bool>;
-    async fn add_server_sent(&self, id: OrderId, bytes: u64) -> Stored<()>;
+    async fn end(&self, id: OrderId, reason: Reason, detail: &str) -> StoreResult<bool>;
+    async fn add_server_sent(&self, id: OrderId, bytes: u64) -> StoreResult<()>;
 }
 
 /// The machines' progress.
 #[async_trait]
-pub(crate) trait Progress {
-    async fn addressees(&self, id: OrderId) -> Stored<Vec<AddresseeRow>>;
-    async fn addressee(&self, id: OrderId, machine: MachineId) -> Stored<Option<AddresseeRow>>;
+pub(crate) trait ProgressStore {
+    async fn addressees(&self, id: OrderId) -> StoreResult<Vec<AddresseeRow>>;
+    async fn addressee(&self, id: OrderId, machine: MachineId) -> StoreResult<Option<AddresseeRow>>;
     /// Returns how many machines are at each stage.
-    async fn counts(&self, id: OrderId) -> Stored<Vec<(Stage, u32)>>;
+    async fn counts(&self, id: OrderId) -> StoreResult<Vec<(Stage, u32)>>;
     /// Returns running or halted deployments in which the machine has neither succeeded nor failed.
-    async fn expected(&self, machine: MachineId) -> Stored<Vec<OrderId>>;
+    async fn expected(&self, machine: MachineId) -> StoreResult<Vec<OrderId>>;
     /// Returns all machines that have neither succeeded nor failed, in running deployments.
-    async fn unfinished(&self) -> Stored<Vec<(OrderId, AddresseeRow)>>;
+    async fn unfinished(&self) -> StoreResult<Vec<(OrderId, AddresseeRow)>>;
     /// Returns up to `limit` machines that hold the deployment's artifact, the most recent first.
-    async fn holders(&self, id: OrderId, limit: u32) -> Stored<Vec<MachineId>>;
-    /// Stores reports and applies them. Ignores reports that were already received.
-    async fn take_reports(&self, machine: MachineId, reports: &[Arrived], now: UnixSeconds) -> Stored<Changed>;
-    /// Stores the receipt unless the machine already has one. Returns the one that is valid.
-    async fn keep_receipt(
+    async fn holders(&self, id: OrderId, limit: u32) -> StoreResult<Vec<MachineId>>;
+    /// Stores reports and applies them. Ignores reports that were already received. Returns the deployments in which
+    /// every target machine has now succeeded or failed.
+    async fn store_reports(
         &self,
-        receipt: &Receipt,
-        signed: &Signed<Receipt>,
-        sources: &[ByteSource],
-        after_ms: u64,
-    ) -> Stored<Signed<Receipt>>;
-    async fn receipt(&self, id: OrderId, machine: MachineId) -> Stored<Option<Signed<Receipt>>>;
+        machine: MachineId,
+        reports: &[ArrivedReport],
+        now: UnixSeconds,
+        apply: ApplyEvent,
+    ) -> StoreResult<Vec<OrderId>>;
+    /// Stores the receipt unless the machine already has one, and applies it. Returns the one that is valid.
+    async fn store_receipt(&self, new: NewReceipt<'_>, apply: ApplyReceipt) -> StoreResult<Signed<Receipt>>;
+    async fn receipt(&self, id: OrderId, machine: MachineId) -> StoreResult<Option<Signed<Receipt>>>;
     /// Records why a machine is not progressing, unless it has succeeded or failed.
-    async fn note(&self, id: OrderId, machine: MachineId, reason: Reason, detail: &str) -> Stored<()>;
+    async fn note(&self, id: OrderId, machine: MachineId, reason: Reason, detail: &str) -> StoreResult<()>;
 }
 
 /// All of the store's traits.
-pub(crate) trait Store: Machines + Policies + Deployments + Progress + Send + Sync + 'static {}
-impl<T: Machines + Policies + Deployments + Progress + Send + Sync + 'static> Store for T {}
+pub(crate) trait Store:
+    MachineStore + PolicyStore + DeploymentStore + ProgressStore + Send + Sync + 'static
+{
+}
+impl<T: MachineStore + PolicyStore + DeploymentStore + ProgressStore + Send + Sync + 'static> Store for T {}

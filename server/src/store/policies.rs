@@ -1,7 +1,7 @@
 //! Policies in SQLite.
 
 use super::{
-    Policies, PolicyRow, Stored,
+    PolicyRow, PolicyStore, StoreResult,
     sqlite::{Columns, Sqlite, json, signed},
 };
 use async_trait::async_trait;
@@ -9,8 +9,8 @@ use banyan_proto::{UnixSeconds, schedule::Policy};
 use sqlx::query;
 
 #[async_trait]
-impl Policies for Sqlite {
-    async fn policies(&self) -> Stored<Vec<PolicyRow>> {
+impl PolicyStore for Sqlite {
+    async fn policies(&self) -> StoreResult<Vec<PolicyRow>> {
         let rows = query("SELECT * FROM policies ORDER BY grp").fetch_all(&self.pool).await?;
         let read = |row| {
             let columns = Columns(row);
@@ -21,7 +21,12 @@ impl Policies for Sqlite {
         rows.iter().map(read).collect()
     }
 
-    async fn set_policy(&self, group: Option<&str>, policy: Option<&Policy>, now: UnixSeconds) -> Stored<PolicyRow> {
+    async fn set_policy(
+        &self,
+        group: Option<&str>,
+        policy: Option<&Policy>,
+        now: UnixSeconds,
+    ) -> StoreResult<PolicyRow> {
         let mut tx = self.begin().await?;
         let row = query("UPDATE server SET policy_number = policy_number + 1 RETURNING policy_number AS number")
             .fetch_one(&mut *tx)

@@ -1,25 +1,23 @@
 //! Progress, receipts and reports in SQLite.
 
 use super::{
-    AddresseeRow, Arrived, Changed, Progress, Stored,
-    sqlite::{Columns, Sqlite, json, signed, word},
+    AddresseeRow, ApplyEvent, ApplyReceipt, ArrivedReport, NewReceipt, ProgressStore, StoreResult,
+    sqlite::{Columns, Sqlite, enum_text, json, signed},
 };
-use crate::progress::{Fact, apply};
 use async_trait::async_trait;
 use banyan_proto::{
     MachineId, OrderId, Reason, Receipt, Signed, UnixSeconds,
     admin::{DeploymentState, Stage},
-    api::ByteSource,
 };
 use sqlx::{SqliteConnection, query, sqlite::SqliteRow};
 
-fn read(row: &SqliteRow) -> Stored<AddresseeRow> {
+fn read(row: &SqliteRow) -> StoreResult<AddresseeRow> {
     let columns = Columns(row);
     Ok(AddresseeRow {
         machine: columns.machine("machine")?,
-        stage: columns.word("stage")?,
+        stage: columns.enum_value("stage")?,
         held: columns.small("held")?,
-        reason: columns.optional_word("reason")?,
+        reason: columns.optional_enum_value("reason")?,
         detail: columns.optional_text("detail")?,
         sources: columns.json("sources")?,
         verified_after: columns.optional_number("verified_after")?,
@@ -32,7 +30,7 @@ pub(super) async fn insert_addressee(
     id: OrderId,
     position: usize,
     row: &AddresseeRow,
-) -> Stored<()> {
+) -> StoreResult<()> {
     query(
         "INSERT INTO addressees (deployment, machine, position, stage, held, reason, detail, sources) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -40,7 +38,7 @@ pub(super) async fn insert_addressee(
     .bind(id.0.as_slice())
     .bind(row.machine.0.as_slice())
     .bind(signed(position as u64))
-    .bind(word(&row.stage)?)
+    .bind(enum_text(&row.stage)?)
     .bind(i64::from(row.held))
     .bind(row.reason.map(Reason::code))
     .bind(&row.detail)
@@ -50,7 +48,7 @@ pub(super) async fn insert_addressee(
     Ok(())
 }
 
-async fn find(from: &mut SqliteConnection, id: OrderId, machine: MachineId) -> Stored<Option<AddresseeRow>> {
+async fn find(from: &mut SqliteConnection, id: OrderId, machine: MachineId) -> StoreResult<Option<AddresseeRow>> {
     let row = query("SELECT * FROM addressees WHERE deployment = ? AND machine = ?")
         .bind(id.0.as_slice())
         .bind(machine.0.as_slice())
@@ -59,12 +57,12 @@ async fn find(from: &mut SqliteConnection, id: OrderId, machine: MachineId) -> S
     row.as_ref().map(read).transpose()
 }
 
-async fn write(to: &mut SqliteConnection, id: OrderId, row: &AddresseeRow) -> Stored<()> {
+async fn write(to: &mut SqliteConnection, id: OrderId, row: &AddresseeRow) -> StoreResult<()> {
     query(
         "UPDATE addressees SET stage = ?, held = ?, reason = ?, detail = ?, sources = ?, verified_after = ?, \
          installed_after = ? WHERE deployment = ? AND machine = ?",
     )
-    .bind(word(&row.stage)?)
+    .bind(enum_text(&row.stage)?)
     .bind(i64::from(row.held))
     .bind(row.reason.map(Reason::code))
     .bind(&row.detail)
@@ -79,12 +77,12 @@ async fn write(to: &mut SqliteConnection, id: OrderId, row: &AddresseeRow) -> St
 }
 
 /// Gives an open deployment this state if every target machine has succeeded or failed. Returns whether it did.
-pub(super) async fn end_if_over(tx: &mut SqliteConnection, id: OrderId, state: DeploymentState) -> Stored<bool> {
+pub(super) async fn end_if_over(tx: &mut SqliteConnection, id: OrderId, state: DeploymentState) -> StoreResult<bool> {
     let done = query(
         "UPDATE deployments SET state = ? WHERE id = ? AND state IN ('running', 'halted') AND NOT EXISTS \
          (SELECT 1 FROM addressees WHERE deployment = ? AND stage NOT IN ('installed', 'failed'))",
     )
-    .bind(word(&state)?)
+    .bind(enum_text(&state)?)
     .bind(id.0.as_slice())
     .bind(id.0.as_slice())
     .execute(tx)
@@ -93,8 +91,8 @@ pub(super) async fn end_if_over(tx: &mut SqliteConnection, id: OrderId, state: D
 }
 
 #[async_trait]
-impl Progress for Sqlite {
-    async fn addressees(&self, id: OrderId) -> Stored<Vec<AddresseeRow>> {
+impl ProgressStore for Sqlite {
+    async fn addressees(&self, id: OrderId) -> StoreResult<Vec<AddresseeRow>> {
         let rows = query("SELECT * FROM addressees WHERE deployment = ? ORDER BY position")
             .bind(id.0.as_slice())
             .fetch_all(&self.pool)
@@ -102,22 +100,22 @@ impl Progress for Sqlite {
         rows.iter().map(read).collect()
     }
 
-    async fn addressee(&self, id: OrderId, machine: MachineId) -> Stored<Option<AddresseeRow>> {
+    async fn addressee(&self, id: OrderId, machine: MachineId) -> StoreResult<Option<AddresseeRow>> {
         find(&mut *self.pool.acquire().await?, id, machine).await
     }
 
-    async fn counts(&self, id: OrderId) -> Stored<Vec<(Stage, u32)>> {
+    async fn counts(&self, id: OrderId) -> StoreResult<Vec<(Stage, u32)>> {
         let rows = query("SELECT stage, COUNT(*) AS number FROM addressees WHERE deployment = ? GROUP BY stage")
             .bind(id.0.as_slice())
             .fetch_all(&self.pool)
             .await?;
-        let read = |row: &SqliteRow| Ok((Columns(row).word("stage")?, Columns(row).small("number")?));
-        let mut counts = rows.iter().map(read).collect::<Stored<Vec<_>>>()?;
+        let read = |row: &SqliteRow| Ok((Columns(row).enum_value("stage")?, Columns(row).small("number")?));
+        let mut counts = rows.iter().map(read).collect::<StoreResult<Vec<_>>>()?;
         counts.sort_unstable();
         Ok(counts)
     }
 
-    async fn expected(&self, machine: MachineId) -> Stored<Vec<OrderId>> {
+    async fn expected(&self, machine: MachineId) -> StoreResult<Vec<OrderId>> {
         let rows = query(
             "SELECT deployment FROM addressees JOIN deployments ON deployments.id = addressees.deployment \
              WHERE machine = ? AND stage NOT IN ('installed', 'failed') AND state IN ('running', 'halted') \
@@ -126,20 +124,20 @@ impl Progress for Sqlite {
         .bind(machine.0.as_slice())
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| Columns(row).deployment("deployment")).collect()
+        rows.iter().map(|row| Columns(row).order("deployment")).collect()
     }
 
-    async fn unfinished(&self) -> Stored<Vec<(OrderId, AddresseeRow)>> {
+    async fn unfinished(&self) -> StoreResult<Vec<(OrderId, AddresseeRow)>> {
         let rows = query(
             "SELECT addressees.* FROM addressees JOIN deployments ON deployments.id = addressees.deployment \
              WHERE state = 'running' AND stage NOT IN ('installed', 'failed') ORDER BY number, position",
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| Ok((Columns(row).deployment("deployment")?, read(row)?))).collect()
+        rows.iter().map(|row| Ok((Columns(row).order("deployment")?, read(row)?))).collect()
     }
 
-    async fn holders(&self, id: OrderId, limit: u32) -> Stored<Vec<MachineId>> {
+    async fn holders(&self, id: OrderId, limit: u32) -> StoreResult<Vec<MachineId>> {
         let rows = query(
             "SELECT machine FROM addressees WHERE deployment = ? AND verified_after IS NOT NULL \
              ORDER BY verified_after DESC LIMIT ?",
@@ -151,10 +149,16 @@ impl Progress for Sqlite {
         rows.iter().map(|row| Columns(row).machine("machine")).collect()
     }
 
-    async fn take_reports(&self, machine: MachineId, reports: &[Arrived], now: UnixSeconds) -> Stored<Changed> {
+    async fn store_reports(
+        &self,
+        machine: MachineId,
+        reports: &[ArrivedReport],
+        now: UnixSeconds,
+        apply: ApplyEvent,
+    ) -> StoreResult<Vec<OrderId>> {
         let mut tx = self.begin().await?;
-        let mut changed = Changed::default();
-        for Arrived { report, after_ms } in reports {
+        let mut finished = Vec::new();
+        for ArrivedReport { report, after_ms } in reports {
             let fresh = query(
                 "INSERT OR IGNORE INTO reports (machine, number, at, received, deployment, event) \
                  VALUES (?, ?, ?, ?, ?, ?)",
@@ -169,28 +173,20 @@ impl Progress for Sqlite {
             .await?;
             let Some(id) = report.order.filter(|_| fresh.rows_affected() > 0) else { continue };
             let Some(mut row) = find(&mut tx, id, machine).await? else { continue };
-            if !apply(&mut row, &Fact::Event(&report.event), *after_ms) {
+            if !apply(&mut row, &report.event, *after_ms) {
                 continue;
             }
             write(&mut tx, id, &row).await?;
-            if !changed.progressed.contains(&id) {
-                changed.progressed.push(id);
-            }
             if row.is_over() && end_if_over(&mut tx, id, DeploymentState::Finished).await? {
-                changed.finished.push(id);
+                finished.push(id);
             }
         }
         tx.commit().await?;
-        Ok(changed)
+        Ok(finished)
     }
 
-    async fn keep_receipt(
-        &self,
-        receipt: &Receipt,
-        signed_receipt: &Signed<Receipt>,
-        sources: &[ByteSource],
-        after_ms: u64,
-    ) -> Stored<Signed<Receipt>> {
+    async fn store_receipt(&self, new: NewReceipt<'_>, apply: ApplyReceipt) -> StoreResult<Signed<Receipt>> {
+        let NewReceipt { receipt, signed: signed_receipt, sources, after_ms } = new;
         let mut tx = self.begin().await?;
         query("INSERT OR IGNORE INTO receipts (deployment, machine, issued, signed) VALUES (?, ?, ?, ?)")
             .bind(receipt.order.0.as_slice())
@@ -199,21 +195,21 @@ impl Progress for Sqlite {
             .bind(json(signed_receipt)?)
             .execute(&mut *tx)
             .await?;
-        let kept = query("SELECT signed FROM receipts WHERE deployment = ? AND machine = ?")
+        let valid = query("SELECT signed FROM receipts WHERE deployment = ? AND machine = ?")
             .bind(receipt.order.0.as_slice())
             .bind(receipt.machine.0.as_slice())
             .fetch_one(&mut *tx)
             .await?;
         if let Some(mut row) = find(&mut tx, receipt.order, receipt.machine).await?
-            && apply(&mut row, &Fact::Receipt(sources), after_ms)
+            && apply(&mut row, sources, after_ms)
         {
             write(&mut tx, receipt.order, &row).await?;
         }
         tx.commit().await?;
-        Columns(&kept).json("signed")
+        Columns(&valid).json("signed")
     }
 
-    async fn receipt(&self, id: OrderId, machine: MachineId) -> Stored<Option<Signed<Receipt>>> {
+    async fn receipt(&self, id: OrderId, machine: MachineId) -> StoreResult<Option<Signed<Receipt>>> {
         let row = query("SELECT signed FROM receipts WHERE deployment = ? AND machine = ?")
             .bind(id.0.as_slice())
             .bind(machine.0.as_slice())
@@ -222,7 +218,7 @@ impl Progress for Sqlite {
         row.map(|row| Columns(&row).json("signed")).transpose()
     }
 
-    async fn note(&self, id: OrderId, machine: MachineId, reason: Reason, detail: &str) -> Stored<()> {
+    async fn note(&self, id: OrderId, machine: MachineId, reason: Reason, detail: &str) -> StoreResult<()> {
         query(
             "UPDATE addressees SET reason = ?, detail = ? WHERE deployment = ? AND machine = ? \
              AND stage NOT IN ('installed', 'failed')",

@@ -1,6 +1,6 @@
 //! SQLite: opens the database and converts between columns and the server's types.
 
-use super::{StoreError, Stored};
+use super::{StoreError, StoreResult};
 use banyan_proto::{MachineId, OrderId, UnixSeconds};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
@@ -17,7 +17,7 @@ pub(crate) struct Sqlite {
 
 impl Sqlite {
     /// Opens the database. Creates it at the first start and upgrades its schema.
-    pub(crate) async fn open(path: &Path) -> Stored<Self> {
+    pub(crate) async fn open(path: &Path) -> StoreResult<Self> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -31,7 +31,7 @@ impl Sqlite {
         Ok(Self { pool })
     }
     /// Begins a write transaction. Takes the write lock at once, so that it cannot fail half-way for lack of it.
-    pub(super) async fn begin(&self) -> Stored<Transaction<'static, Driver>> {
+    pub(super) async fn begin(&self) -> StoreResult<Transaction<'static, Driver>> {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
     pub(crate) async fn close(&self) {
@@ -40,14 +40,14 @@ impl Sqlite {
 }
 
 /// Converts a protocol enum (a state, a stage, a reason) to its JSON string without quotes.
-pub(super) fn word<T: Serialize>(value: &T) -> Stored<String> {
+pub(super) fn enum_text<T: Serialize>(value: &T) -> StoreResult<String> {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => Ok(word),
         _ => Err(StoreError::Damaged("word")),
     }
 }
 
-pub(super) fn json<T: Serialize>(value: &T) -> Stored<String> {
+pub(super) fn json<T: Serialize>(value: &T) -> StoreResult<String> {
     serde_json::to_string(value).map_err(|_| StoreError::Damaged("document"))
 }
 
@@ -55,52 +55,52 @@ pub(super) fn json<T: Serialize>(value: &T) -> Stored<String> {
 pub(super) struct Columns<'a>(pub(super) &'a SqliteRow);
 
 impl Columns<'_> {
-    fn bytes<const N: usize>(&self, column: &'static str) -> Stored<[u8; N]> {
+    fn bytes<const N: usize>(&self, column: &'static str) -> StoreResult<[u8; N]> {
         let bytes: Vec<u8> = self.0.try_get(column)?;
         bytes.try_into().map_err(|_| StoreError::Damaged(column))
     }
-    pub(super) fn machine(&self, column: &'static str) -> Stored<MachineId> {
+    pub(super) fn machine(&self, column: &'static str) -> StoreResult<MachineId> {
         self.bytes(column).map(MachineId)
     }
-    pub(super) fn optional_machine(&self, column: &'static str) -> Stored<Option<MachineId>> {
+    pub(super) fn optional_machine(&self, column: &'static str) -> StoreResult<Option<MachineId>> {
         let bytes: Option<Vec<u8>> = self.0.try_get(column)?;
         bytes.map(|bytes| bytes.try_into().map(MachineId).map_err(|_| StoreError::Damaged(column))).transpose()
     }
-    pub(super) fn deployment(&self, column: &'static str) -> Stored<OrderId> {
+    pub(super) fn order(&self, column: &'static str) -> StoreResult<OrderId> {
         self.bytes(column).map(OrderId)
     }
-    pub(super) fn text(&self, column: &'static str) -> Stored<String> {
+    pub(super) fn text(&self, column: &'static str) -> StoreResult<String> {
         Ok(self.0.try_get(column)?)
     }
-    pub(super) fn optional_text(&self, column: &'static str) -> Stored<Option<String>> {
+    pub(super) fn optional_text(&self, column: &'static str) -> StoreResult<Option<String>> {
         Ok(self.0.try_get(column)?)
     }
-    pub(super) fn number(&self, column: &'static str) -> Stored<u64> {
+    pub(super) fn number(&self, column: &'static str) -> StoreResult<u64> {
         let number: i64 = self.0.try_get(column)?;
         u64::try_from(number).map_err(|_| StoreError::Damaged(column))
     }
-    pub(super) fn optional_number(&self, column: &'static str) -> Stored<Option<u64>> {
+    pub(super) fn optional_number(&self, column: &'static str) -> StoreResult<Option<u64>> {
         let number: Option<i64> = self.0.try_get(column)?;
         number.map(|number| u64::try_from(number).map_err(|_| StoreError::Damaged(column))).transpose()
     }
-    pub(super) fn small(&self, column: &'static str) -> Stored<u32> {
+    pub(super) fn small(&self, column: &'static str) -> StoreResult<u32> {
         u32::try_from(self.number(column)?).map_err(|_| StoreError::Damaged(column))
     }
-    pub(super) fn time(&self, column: &'static str) -> Stored<UnixSeconds> {
+    pub(super) fn time(&self, column: &'static str) -> StoreResult<UnixSeconds> {
         self.number(column).map(UnixSeconds)
     }
-    pub(super) fn json<T: DeserializeOwned>(&self, column: &'static str) -> Stored<T> {
+    pub(super) fn json<T: DeserializeOwned>(&self, column: &'static str) -> StoreResult<T> {
         serde_json::from_str(&self.text(column)?).map_err(|_| StoreError::Damaged(column))
     }
-    pub(super) fn word<T: DeserializeOwned>(&self, column: &'static str) -> Stored<T> {
-        parse_word(self.text(column)?, column)
+    pub(super) fn enum_value<T: DeserializeOwned>(&self, column: &'static str) -> StoreResult<T> {
+        parse_enum_value(self.text(column)?, column)
     }
-    pub(super) fn optional_word<T: DeserializeOwned>(&self, column: &'static str) -> Stored<Option<T>> {
-        self.optional_text(column)?.map(|word| parse_word(word, column)).transpose()
+    pub(super) fn optional_enum_value<T: DeserializeOwned>(&self, column: &'static str) -> StoreResult<Option<T>> {
+        self.optional_text(column)?.map(|word| parse_enum_value(word, column)).transpose()
     }
 }
 
-fn parse_word<T: DeserializeOwned>(word: String, column: &'static str) -> Stored<T> {
+fn parse_enum_value<T: DeserializeOwned>(word: String, column: &'static str) -> StoreResult<T> {
     serde_json::from_value(serde_json::Value::String(word)).map_err(|_| StoreError::Damaged(column))
 }
 

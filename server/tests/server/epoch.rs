@@ -7,7 +7,7 @@ use banyan_proto::{
     admin::{DeploymentState, Info, Selection, Stage},
     api::{CheckIn, CheckInReply, Help, InstallPermitRequest, ReceiptReply, ReceiptRequest},
 };
-use banyan_server::{restored::raise_epoch, start::StartError};
+use banyan_server::{restore::raise_epoch, start::StartError};
 use hyper::StatusCode;
 
 #[tokio::test]

@@ -1,0 +1,128 @@
+//! The active orders, in memory, for offers, pulls and receipts. An order is active until it expires.
+
+use crate::{deployments::tree::StripeTree, publishing::artifacts::ArtifactStore, store::DeploymentRow};
+use banyan_proto::{AddresseeList, Artifact, MachineId, Manifest, OrderId, Proof};
+use banyan_swarm::io::{StripeId, TrustedOffer};
+use banyan_wire::content::ArtifactFile;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// Returns the milliseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "whole seconds would distort the machines' times after a restart")]
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// An active order with its lists and its content.
+pub(crate) struct ActiveOrder {
+    pub(crate) row: DeploymentRow,
+    pub(crate) manifest: String,
+    pub(crate) artifact: Artifact,
+    pub(crate) trees: Vec<StripeTree>,
+    /// The artifact's file; `None` if it is missing from the store.
+    pub(crate) content: Option<Arc<ArtifactFile>>,
+    /// When this process accepted the order. Monotonic, so that clock changes do not affect the age.
+    accepted: Option<Instant>,
+    /// How many of the bytes that `content` served are already recorded in the store.
+    counted: AtomicU64,
+}
+
+impl ActiveOrder {
+    /// Assembles an order. `fresh` means that it is being accepted right now. Returns `None` if the manifest lacks the
+    /// artifact, which only happens when the data folder is damaged. Opens the file: blocks briefly.
+    pub(crate) fn new(
+        row: DeploymentRow,
+        manifest: String,
+        lists: Vec<AddresseeList>,
+        artifacts: &ArtifactStore,
+        fresh: bool,
+    ) -> Option<Self> {
+        let parsed = Manifest::parse(manifest.as_bytes()).ok()?;
+        let artifact = parsed.artifacts.into_iter().find(|artifact| artifact.platform == row.order.platform)?;
+        let stripes = u8::try_from(lists.len()).ok()?;
+        let path = artifacts.path(artifact.digest);
+        let content = match ArtifactFile::complete(&path, artifact.clone(), stripes) {
+            Ok(file) => Some(Arc::new(file)),
+            Err(error) => {
+                tracing::error!(order = %row.order.id, "cannot serve the artifact {}: {error}", path.display());
+                None
+            }
+        };
+        let trees = lists.into_iter().zip(0..stripes).map(|(list, stripe)| StripeTree::new(stripe, list)).collect();
+        let accepted = fresh.then(Instant::now);
+        Some(Self { row, manifest, artifact, trees, content, accepted, counted: AtomicU64::new(0) })
+    }
+    pub(crate) fn id(&self) -> OrderId {
+        self.row.order.id
+    }
+    pub(crate) fn tree(&self, stripe: u8) -> Option<&StripeTree> {
+        self.trees.get(usize::from(stripe))
+    }
+    /// Returns the milliseconds since the order was accepted.
+    pub(crate) fn age_ms(&self) -> u64 {
+        match self.accepted {
+            Some(accepted) => u64::try_from(accepted.elapsed().as_millis()).unwrap_or(u64::MAX),
+            None => now_ms().saturating_sub(self.row.accepted_ms),
+        }
+    }
+    /// Returns the offers for the server's own node. It heads each list, holds every chunk and forwards the parts.
+    pub(crate) fn offers(&self) -> Vec<TrustedOffer> {
+        let stripes = u8::try_from(self.trees.len()).unwrap_or(0);
+        let offer = |stripe: u8| {
+            let chunks = self.artifact.stripe_len(stripes, stripe);
+            Some(TrustedOffer {
+                stripe: StripeId { order: self.id(), stripe },
+                revision: self.row.order.revision,
+                stripes,
+                chunks,
+                sublist: self.tree(stripe)?.list().clone(),
+                proof: Proof::default(),
+                held: chunks,
+            })
+        };
+        (0..stripes).filter_map(offer).collect()
+    }
+    /// Returns how many seconds a machine should wait for an offer before it asks for help. Offers go down hop by hop,
+    /// and each unresponsive head costs two seconds.
+    pub(crate) fn patience_seconds(&self, id: MachineId) -> u32 {
+        let depth = self.trees.iter().map(|tree| tree.depth(id)).max().unwrap_or(0);
+        3 + 2 * depth
+    }
+    /// Returns the content bytes served since the last call.
+    pub(crate) fn newly_served(&self) -> u64 {
+        let served = self.content.as_ref().map_or(0, |content| content.served());
+        served - self.counted.swap(served, Ordering::Relaxed).min(served)
+    }
+    /// Returns the content bytes served that the store does not include yet.
+    pub(crate) fn uncounted(&self) -> u64 {
+        let served = self.content.as_ref().map_or(0, |content| content.served());
+        served.saturating_sub(self.counted.load(Ordering::Relaxed))
+    }
+}
+
+/// All active orders.
+#[derive(Default)]
+pub(crate) struct ActiveOrders(RwLock<HashMap<OrderId, Arc<ActiveOrder>>>);
+
+impl ActiveOrders {
+    pub(crate) fn add(&self, order: ActiveOrder) -> Arc<ActiveOrder> {
+        let order = Arc::new(order);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(order.id(), Arc::clone(&order));
+        order
+    }
+    pub(crate) fn get(&self, id: OrderId) -> Option<Arc<ActiveOrder>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+    pub(crate) fn all(&self) -> Vec<Arc<ActiveOrder>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+    pub(crate) fn remove(&self, id: OrderId) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+}

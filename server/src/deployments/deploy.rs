@@ -1,0 +1,268 @@
+//! Deployments: turns an administrator's request into a signed, stored order and sends it down the tree.
+
+use crate::{
+    deployments::{
+        active_orders::{ActiveOrder, now_ms},
+        order_lifecycle::OrderLifecycle,
+        planner::{self, Candidate, Site},
+    },
+    identity::{registry::Registry, secrets::Secrets},
+    net::{connections::Connections, wake_ups::WakeUps},
+    publishing::{artifacts::ArtifactStore, repository_cache::RepositoryCache},
+    refusal::Refusal,
+    store::{AddresseeRow, Counter, DeploymentRow, MachineRow, NewDeployment, ServerIdentity, Store},
+};
+use axum::http::StatusCode;
+use banyan_proto::{
+    Artifact, MachineId, Manifest, Order, OrderId, Reason, UnixSeconds,
+    admin::{Deploy, Deployed, DeploymentState, Selection, Stage},
+    limits,
+    order::OrderAction,
+};
+use std::{sync::Arc, time::Instant};
+use tokio::sync::MutexGuard;
+use tracing::info;
+
+const DAY: u64 = 24 * 3600;
+/// Lifetime of an order (seconds). Machines do not act on it afterwards.
+const LIFETIME_SECONDS: u64 = 30 * DAY;
+/// How long machines keep the content after they finish (seconds).
+const KEEP_SECONDS: u64 = 31 * DAY;
+
+fn unprocessable(reason: Reason, detail: impl Into<String>) -> Refusal {
+    Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, reason, detail)
+}
+
+/// Accepts and controls deployments.
+pub(crate) struct Deployments {
+    pub(crate) server: ServerIdentity,
+    /// When the server started.
+    pub(crate) started: Instant,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) connections: Connections,
+    pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) repository: Arc<RepositoryCache>,
+    pub(crate) artifacts: Arc<ArtifactStore>,
+    pub(crate) orders: Arc<OrderLifecycle>,
+}
+
+impl Deployments {
+    /// Accepts a deployment. When this returns, the deployment is on disk and under way.
+    pub(crate) async fn deploy(&self, request: Deploy) -> Result<Deployed, Refusal> {
+        if !(1..=2).contains(&request.stripes) {
+            return Err(Refusal::bad(format!("{} stripes requested; the number must be 1 or 2", request.stripes)));
+        }
+        let one = self.orders.lock().await;
+        let (manifest, text) = self.find_release(&request.package, request.version.as_deref()).await?;
+        self.accept(&one, request, &manifest, text).await
+    }
+
+    /// Accepts a deployment of this release. The guard ensures that one is accepted at a time.
+    pub(crate) async fn accept(
+        &self,
+        _: &MutexGuard<'_, ()>,
+        request: Deploy,
+        manifest: &Manifest,
+        text: String,
+    ) -> Result<Deployed, Refusal> {
+        let machines = self.select(&request.to)?;
+        let (artifact, fitting, others) = pick_artifact(manifest, machines)?;
+        let stripes = request.stripes.min(u8::try_from(artifact.chunk_count()).unwrap_or(u8::MAX));
+        let candidate = |row: &MachineRow| Candidate {
+            id: row.id,
+            site: Site::of(&row.addresses),
+            online: self.is_reachable(row.id, row.seen),
+        };
+        let candidates: Vec<Candidate> = fitting.iter().map(candidate).collect();
+        let plan = planner::plan(self.server.id, &candidates, stripes)
+            .map_err(|error| unprocessable(Reason::BadRequest, format!("cannot list the machines: {error}")))?;
+
+        let now = UnixSeconds::now();
+        let roots = plan.lists.iter().zip(0..).map(|(list, stripe)| list.subtree(stripe)).collect();
+        let order = Order {
+            id: OrderId::random(),
+            epoch: self.server.epoch,
+            number: self.store.next(Counter::Order).await?,
+            revision: 0,
+            action: OrderAction::Install,
+            package: manifest.package.clone(),
+            sequence: manifest.sequence,
+            manifest: banyan_proto::Digest::of(text.as_bytes()),
+            platform: artifact.platform.clone(),
+            artifact: artifact.digest,
+            stripes: roots,
+            server: self.server.id,
+            issued: now,
+            expires: now.plus(LIFETIME_SECONDS),
+            keep_until: now.plus(KEEP_SECONDS),
+            spread: request.spread,
+            window: request.window.clone(),
+            deadline: request.deadline,
+        };
+        let row = DeploymentRow {
+            signed: self.secrets.orders.sign(&order),
+            order,
+            version: manifest.version.clone(),
+            state: DeploymentState::Running,
+            accepted_ms: now_ms(),
+            size: artifact.size,
+            chunks: artifact.chunk_count(),
+            request,
+            server_sent: 0,
+        };
+        let id = row.order.id;
+        let below_server = plan.lists[0].ids().skip(1).map(AddresseeRow::expected);
+        let addressees: Vec<AddresseeRow> = below_server.chain(others).collect();
+        let open = ActiveOrder::new(row.clone(), text, plan.lists.clone(), &self.artifacts, true)
+            .filter(|open| open.content.is_some())
+            .ok_or_else(|| Refusal::internal(&"cannot open the release's artifact"))?;
+        let new = NewDeployment { row: &row, lists: &plan.lists, addressees: &addressees };
+        let superseded = self.store.add_deployment(new).await?;
+        info!(
+            order = %id, package = row.order.package, version = row.version, machines = fitting.len(),
+            stripes, busiest = plan.busiest_copies, server = plan.server_copies,
+            "deployment accepted; busiest and server are the predicted copies sent"
+        );
+        let open = self.orders.active.add(open);
+        superseded.into_iter().for_each(|id| self.orders.stop_forwarding(id, Reason::OrderSuperseded));
+        self.orders.start_forwarding(&open);
+        fitting.iter().for_each(|row| self.wake_ups.wake(row.id));
+        Ok(Deployed { id })
+    }
+
+    /// Finds the requested release and its manifest. Without a version, picks the highest sequence.
+    async fn find_release(&self, package: &str, version: Option<&str>) -> Result<(Manifest, String), Refusal> {
+        let releases = self.repository.snapshot().releases;
+        let of_package = releases.iter().filter(|release| release.package == package);
+        let wanted = of_package.filter(|release| version.is_none_or(|version| release.version == version));
+        let Some(found) = wanted.max_by_key(|release| release.sequence).cloned() else {
+            let version = version.map(|version| format!(" {version}")).unwrap_or_default();
+            let detail = format!("{package}{version} has not been published; publish it with `banyan publish`");
+            return Err(Refusal::new(StatusCode::NOT_FOUND, Reason::NotPublished, detail));
+        };
+        let text = self.repository.with(move |repository| repository.manifest(&found.package, found.sequence)).await?;
+        let manifest = Manifest::parse(text.as_bytes()).map_err(|error| Refusal::internal(&error))?;
+        Ok((manifest, text))
+    }
+
+    /// Returns whether the machine is expected to respond: it is connected, or was seen lately and is between two
+    /// connections. In the first minute after a start, "lately" is longer, because machines have not reconnected yet.
+    fn is_reachable(&self, id: MachineId, seen: UnixSeconds) -> bool {
+        let lately = if self.started.elapsed().as_secs() < 60 { 600 } else { 15 };
+        self.connections.is_online(id) || UnixSeconds::now().0 < seen.0 + lately
+    }
+
+    /// Returns the selected machines. Never includes one that is revoked or quarantined.
+    fn select(&self, to: &Selection) -> Result<Vec<MachineRow>, Refusal> {
+        let all = || self.registry.all().into_iter().filter(|row| row.exclusion().is_none());
+        let machines: Vec<MachineRow> = match to {
+            Selection::All => all().collect(),
+            Selection::Group(group) => all().filter(|row| row.group.as_deref() == Some(group)).collect(),
+            Selection::Machines(names) => {
+                let mut machines = Vec::new();
+                for name in names {
+                    let row = self.registry.find_one(name)?;
+                    if let Some(reason) = row.exclusion() {
+                        let detail = format!(
+                            "{name}: {}; exclude it, or: {}",
+                            reason.for_admin().what,
+                            reason.for_admin().advice
+                        );
+                        return Err(unprocessable(reason, detail));
+                    }
+                    if !machines.iter().any(|other: &MachineRow| other.id == row.id) {
+                        machines.push(row);
+                    }
+                }
+                machines
+            }
+        };
+        if machines.is_empty() {
+            let detail = "no machine matches; list them with `banyan machines`";
+            return Err(unprocessable(Reason::NotFound, detail));
+        }
+        if machines.len() >= limits::ADDRESSEES {
+            let detail = format!(
+                "{} machines selected; a deployment can have at most {}",
+                machines.len(),
+                limits::ADDRESSEES - 1
+            );
+            return Err(unprocessable(Reason::BadRequest, detail));
+        }
+        Ok(machines)
+    }
+
+    /// Halts or resumes a deployment.
+    pub(crate) async fn change_state(
+        &self,
+        id: OrderId,
+        from: DeploymentState,
+        to: DeploymentState,
+    ) -> Result<(), Refusal> {
+        if self.store.set_state(id, &[from, to], to).await? {
+            info!(order = %id, state = ?to, "deployment state changed");
+            return Ok(());
+        }
+        match self.store.deployment(id).await? {
+            Some(_) => Err(Refusal::conflict(Reason::BadRequest, "the deployment has already ended")),
+            None => Err(Refusal::not_found(format!("there is no deployment {id}"))),
+        }
+    }
+
+    /// Deploys the same release again, to the machines that failed.
+    pub(crate) async fn retry(&self, id: OrderId) -> Result<Deployed, Refusal> {
+        let old = self.store.deployment(id).await?;
+        let old = old.ok_or_else(|| Refusal::not_found(format!("there is no deployment {id}")))?;
+        let again = |row: &AddresseeRow| {
+            row.stage == Stage::Failed
+                && row.reason != Some(Reason::OrderSuperseded)
+                && self.registry.exclusion(row.machine).is_none()
+        };
+        let failed: Vec<String> = self
+            .store
+            .addressees(id)
+            .await?
+            .iter()
+            .filter(|row| again(row))
+            .map(|row| row.machine.to_string())
+            .collect();
+        if failed.is_empty() {
+            return Err(Refusal::conflict(Reason::BadRequest, "no machine has failed in this deployment"));
+        }
+        let request = Deploy { version: Some(old.version), to: Selection::Machines(failed), ..old.request };
+        self.deploy(request).await
+    }
+}
+
+/// Picks the file that most of the machines need, because one order carries one file. The other machines fail at once
+/// with that reason.
+fn pick_artifact(
+    manifest: &Manifest,
+    machines: Vec<MachineRow>,
+) -> Result<(&Artifact, Vec<MachineRow>, Vec<AddresseeRow>), Refusal> {
+    let needing = |artifact: &Artifact| {
+        machines.iter().filter(|row| manifest.artifact_for(&row.platform) == Some(artifact)).count()
+    };
+    let artifact = manifest.artifacts.iter().rev().max_by_key(|artifact| needing(artifact));
+    let Some(artifact) = artifact.filter(|artifact| needing(artifact) > 0) else {
+        let detail = format!("{} {} has no file for any of these machines", manifest.package, manifest.version);
+        return Err(unprocessable(Reason::WrongPlatform, detail));
+    };
+    let (fitting, others): (Vec<_>, Vec<_>) =
+        machines.into_iter().partition(|row| manifest.artifact_for(&row.platform) == Some(artifact));
+    let left_out = |row: MachineRow| AddresseeRow {
+        stage: Stage::Failed,
+        reason: Some(Reason::WrongPlatform),
+        detail: Some(match manifest.artifact_for(&row.platform) {
+            Some(_) => format!(
+                "this deployment carries the file for {}; run a separate one for {}",
+                artifact.platform, row.platform
+            ),
+            None => format!("the release has no file for {}", row.platform),
+        }),
+        ..AddresseeRow::expected(row.id)
+    };
+    Ok((artifact, fitting, others.into_iter().map(left_out).collect()))
+}

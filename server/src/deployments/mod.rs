@@ -1,0 +1,13 @@
+//! Orders: which machines install which release, and who sends it to whom.
+
+pub(crate) mod active_orders;
+pub(crate) mod catalogue;
+pub(crate) mod deploy;
+pub(crate) mod direct_offers;
+pub(crate) mod on_demand;
+pub(crate) mod order_lifecycle;
+pub(crate) mod planner;
+pub(crate) mod policies;
+pub(crate) mod sideload;
+pub(crate) mod status;
+pub(crate) mod tree;

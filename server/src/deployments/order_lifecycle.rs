@@ -1,0 +1,159 @@
+//! The life of an order: forwarded by the server's own node, resumed after a restart, and ended when it expires or its
+//! release is withdrawn.
+
+use crate::{
+    deployments::active_orders::{ActiveOrder, ActiveOrders},
+    net::peer_node::PeerNode,
+    publishing::{artifacts::ArtifactStore, repository_cache::RepositoryCache, withdrawal::OpenDeployments},
+    refusal::Refusal,
+    store::{ServerIdentity, Store},
+};
+use async_trait::async_trait;
+use banyan_proto::{
+    Digest, MachineId, OrderId, Reason, UnixSeconds,
+    admin::{DeploymentState, Stage},
+};
+use banyan_swarm::io::Input;
+use std::{collections::HashSet, sync::Arc};
+use tokio::sync::MutexGuard;
+use tracing::{error, info};
+
+/// Starts, resumes and ends orders.
+pub(crate) struct OrderLifecycle {
+    pub(crate) server: ServerIdentity,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) repository: Arc<RepositoryCache>,
+    pub(crate) artifacts: Arc<ArtifactStore>,
+    pub(crate) active: Arc<ActiveOrders>,
+    pub(crate) node: PeerNode,
+    /// Held while a deployment is accepted, so that order numbers and superseding follow one sequence.
+    pub(crate) accepting: tokio::sync::Mutex<()>,
+}
+
+impl OrderLifecycle {
+    /// Waits until no deployment is being accepted. None is accepted while the guard lives.
+    pub(crate) async fn lock(&self) -> MutexGuard<'_, ()> {
+        self.accepting.lock().await
+    }
+
+    /// Starts forwarding an order. Also called after a restart: offers are idempotent.
+    pub(crate) fn start_forwarding(&self, open: &ActiveOrder) {
+        let Some(node) = self.node.get() else { return };
+        if open.content.is_none() {
+            error!(order = %open.id(), "order not forwarded: its artifact is missing from the store");
+            return;
+        }
+        open.offers().into_iter().for_each(|offer| node.input(Input::Plant(offer)));
+    }
+
+    /// Stops forwarding an order.
+    pub(crate) fn stop_forwarding(&self, id: OrderId, reason: Reason) {
+        if let Some(node) = self.node.get() {
+            node.input(Input::Dropped(id, reason));
+        }
+    }
+
+    /// Loads all unexpired orders after a start, and resumes forwarding those that are still open.
+    pub(crate) async fn resume_all(&self) -> Result<(), Refusal> {
+        let now = UnixSeconds::now();
+        for row in self.store.deployments().await? {
+            let (id, state) = (row.order.id, row.state);
+            // Machines refuse an order of an earlier epoch; raising the epoch has already ended it.
+            if row.order.epoch < self.server.epoch {
+                continue;
+            }
+            if row.order.expires <= now {
+                if matches!(state, DeploymentState::Running | DeploymentState::Halted) {
+                    self.store.end(id, Reason::OrderExpired, Reason::OrderExpired.for_admin().advice).await?;
+                }
+                continue;
+            }
+            if self.repository.has_withdrawn(&row.order.package, row.order.sequence) {
+                self.store.end(id, Reason::Withdrawn, Reason::Withdrawn.for_admin().advice).await?;
+                continue;
+            }
+            let lists = self.store.lists(id).await?;
+            let (package, sequence) = (row.order.package.clone(), row.order.sequence);
+            let Ok(text) = self.repository.with(move |repository| repository.manifest(&package, sequence)).await else {
+                continue;
+            };
+            let Some(open) = ActiveOrder::new(row, text, lists, &self.artifacts, false) else {
+                error!(order = %id, "order not resumed: its manifest lacks its artifact; deploy again");
+                continue;
+            };
+            let open = self.active.add(open);
+            if matches!(state, DeploymentState::Running | DeploymentState::Halted) {
+                self.start_forwarding(&open);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns an active order, or an error that says why it is not active.
+    pub(crate) async fn find_active(&self, id: OrderId, machine: MachineId) -> Result<Arc<ActiveOrder>, Refusal> {
+        if let Some(open) = self.active.get(id) {
+            return Ok(open);
+        }
+        let deployment = self.store.deployment(id).await?;
+        if deployment.is_some_and(|row| row.order.epoch < self.server.epoch) {
+            return Err(Refusal::conflict(Reason::EpochBack, Reason::EpochBack.for_admin().what));
+        }
+        Err(self.why_not_active(id, machine).await)
+    }
+
+    /// Ends an order that has expired.
+    pub(crate) async fn expire(&self, open: &Arc<ActiveOrder>) -> Result<(), Refusal> {
+        self.store.end(open.id(), Reason::OrderExpired, Reason::OrderExpired.for_admin().advice).await?;
+        self.stop_forwarding(open.id(), Reason::OrderExpired);
+        self.active.remove(open.id());
+        Ok(())
+    }
+
+    /// Explains why an order is not active, to a machine that asks about it.
+    async fn why_not_active(&self, id: OrderId, machine: MachineId) -> Refusal {
+        match self.store.addressee(id, machine).await {
+            Ok(Some(row)) if row.stage == Stage::Failed => {
+                let reason = row.reason.unwrap_or(Reason::OrderExpired);
+                Refusal::conflict(reason, row.detail.unwrap_or_else(|| reason.for_admin().what.into()))
+            }
+            Ok(_) => Refusal::not_found(format!("there is no open order {id}")),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Adds the bytes that the server sent since the last call to the stored totals.
+    pub(crate) async fn store_bytes_sent(&self) -> Result<(), Refusal> {
+        for open in self.active.all() {
+            let bytes = open.newly_served();
+            if bytes > 0 {
+                self.store.add_server_sent(open.id(), bytes).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl OpenDeployments for OrderLifecycle {
+    /// Waits while a deployment is being accepted, so that none is missed.
+    async fn end_withdrawn(&self) -> Result<Vec<OrderId>, Refusal> {
+        let _one = self.lock().await;
+        let mut ended = Vec::new();
+        for open in self.active.all() {
+            let (id, order) = (open.id(), &open.row.order);
+            if !self.repository.has_withdrawn(&order.package, order.sequence) {
+                continue;
+            }
+            if self.store.end(id, Reason::Withdrawn, Reason::Withdrawn.for_admin().advice).await? {
+                info!(order = %id, package = order.package, version = open.row.version, "deployment ended: withdrawn");
+                ended.push(id);
+            }
+            self.stop_forwarding(id, Reason::Withdrawn);
+            self.active.remove(id);
+        }
+        Ok(ended)
+    }
+    fn needed_artifacts(&self) -> HashSet<Digest> {
+        self.active.all().iter().map(|open| open.artifact.digest).collect()
+    }
+}

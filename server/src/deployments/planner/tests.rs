@@ -1,0 +1,153 @@
+//! Tests of the planner: every machine listed once, sites entered once, no machine sending more than one copy on a
+//! site.
+
+use super::*;
+use std::collections::{HashMap, HashSet};
+
+const SERVER: MachineId = MachineId([0xff; 16]);
+
+fn machine(number: u32) -> MachineId {
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    MachineId(id)
+}
+fn site(number: u8) -> Site {
+    Site::of(&[std::net::SocketAddr::from(([10, 0, number, 1], 1)).into()])
+}
+fn candidates(sizes: &[u32]) -> Vec<Candidate> {
+    let mut all = Vec::new();
+    for (number, &size) in sizes.iter().enumerate() {
+        for _ in 0..size {
+            let number_of_site = u8::try_from(number).unwrap();
+            all.push(Candidate { id: machine(all.len() as u32), site: site(number_of_site), online: true });
+        }
+    }
+    all
+}
+/// Asserts that the list has every candidate exactly once below the server.
+fn assert_whole(list: &AddresseeList, all: &[Candidate]) {
+    assert_eq!(list.head(), SERVER);
+    let names: HashSet<MachineId> = list.ids().skip(1).collect();
+    assert_eq!(names, all.iter().map(|candidate| candidate.id).collect());
+    assert_eq!(list.len(), all.len() + 1);
+}
+fn parents(list: &AddresseeList) -> HashMap<MachineId, MachineId> {
+    let mut found = HashMap::new();
+    let mut todo = vec![list.clone()];
+    while let Some(list) = todo.pop() {
+        for part in list.parts().into_iter().flatten() {
+            found.insert(part.head(), list.head());
+            todo.push(part);
+        }
+    }
+    found
+}
+
+#[test]
+fn with_two_stripes_nobody_sends_more_than_one_copy_whatever_the_number() {
+    for n in 1..=200 {
+        let all = candidates(&[n]);
+        let plan = plan(SERVER, &all, 2).unwrap();
+        plan.lists.iter().for_each(|list| assert_whole(list, &all));
+        assert!(plan.busiest_copies <= 1.0, "{n} machines: the busiest sends {} copies", plan.busiest_copies);
+        assert!(
+            (plan.server_copies - 1.0).abs() < f64::EPSILON,
+            "{n} machines: the server sends {} copies",
+            plan.server_copies
+        );
+    }
+    println!("predicted for 16: {:?}", plan(SERVER, &candidates(&[16]), 2).map(|plan| plan.busiest_copies));
+}
+
+#[test]
+fn reversing_the_list_instead_of_pairing_would_cost_two_copies() {
+    let all = candidates(&[32]);
+    let shape = Shape::new(&[32], false);
+    let names: Vec<MachineId> = all.iter().map(|candidate| candidate.id).collect();
+    let reversed: Vec<MachineId> = names.iter().rev().copied().collect();
+    let lists = [shape.list(SERVER, &names).unwrap(), shape.list(SERVER, &reversed).unwrap()];
+    assert!(copies_sent(&lists, SERVER).0 > 1.0, "the pairing would not be necessary");
+}
+
+#[test]
+fn one_stripe_is_the_plain_binary_tree_halved_by_the_server_too() {
+    let all = candidates(&[7]);
+    let plan = plan(SERVER, &all, 1).unwrap();
+    assert_eq!(plan.lists.len(), 1);
+    assert_whole(&plan.lists[0], &all);
+    let sizes: Vec<usize> = plan.lists[0].parts().iter().flatten().map(AddresseeList::len).collect();
+    assert_eq!(sizes, [4, 3]);
+    assert!((plan.server_copies - 2.0).abs() < f64::EPSILON);
+    assert!(plan.busiest_copies <= 2.0);
+}
+
+#[test]
+fn each_site_is_entered_once_in_each_tree() {
+    for sizes in [&[5, 3, 8][..], &[1, 1, 1, 1, 1], &[20, 1, 1, 7, 7], &[2; 40], &[100, 1]] {
+        let all = candidates(sizes);
+        let site_of: HashMap<MachineId, Site> = all.iter().map(|candidate| (candidate.id, candidate.site)).collect();
+        for stripes in 1..=2 {
+            let plan = plan(SERVER, &all, stripes).unwrap();
+            for list in &plan.lists {
+                assert_whole(list, &all);
+                let mut entered = HashMap::<Site, u32>::new();
+                for (child, parent) in parents(list) {
+                    if site_of.get(&parent) != Some(&site_of[&child]) {
+                        *entered.entry(site_of[&child]).or_default() += 1;
+                    }
+                }
+                let most = entered.values().max();
+                let allowed = if stripes == 1 && sizes.len() == 1 { 2 } else { 1 };
+                assert!(most <= Some(&allowed), "{sizes:?}, {stripes} stripes: a site is entered {most:?} times");
+            }
+        }
+    }
+}
+
+#[test]
+fn sites_of_one_machine_each_are_paired_like_the_machines_of_one_site() {
+    for n in 1..=60 {
+        let plan = plan(SERVER, &candidates(&vec![1; n]), 2).unwrap();
+        assert!(plan.busiest_copies <= 1.0, "{n} sites: {}", plan.busiest_copies);
+    }
+}
+
+#[test]
+fn machines_that_are_away_are_leaves_in_both_trees_as_long_as_there_are_leaves() {
+    for n in 2..80_u32 {
+        let mut all = candidates(&[n]);
+        // Fewer than the leaves of any tree of this size.
+        for candidate in all.iter_mut().take(n as usize / 3) {
+            candidate.online = false;
+        }
+        let plan = plan(SERVER, &all, 2).unwrap();
+        for list in &plan.lists {
+            assert_whole(list, &all);
+            let entries: Vec<Addressee> = list.clone().into();
+            for (entry, children) in entries.iter().zip(shape::children_of(&entries)) {
+                let is_offline = all.iter().any(|candidate| candidate.id == entry.id && !candidate.online);
+                assert!(!is_offline || children == 0, "{n} machines: an offline machine has {children} children");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_lists_stay_flat_enough_for_the_protocol() {
+    let many: Vec<u32> = (0..250).map(|number| 1 + (number * 37) % 130).collect();
+    assert!(plan(SERVER, &candidates(&many), 2).is_ok());
+    let mut doubling: Vec<u32> = (0..14).map(|power| 1 << power).collect();
+    assert!(plan(SERVER, &candidates(&doubling), 2).is_ok());
+    doubling.reverse();
+    assert!(plan(SERVER, &candidates(&doubling), 2).is_ok());
+}
+
+#[test]
+fn a_site_is_the_subnet_of_the_first_address_that_leads_somewhere() {
+    let at = |text: &str| text.parse::<Address>().unwrap();
+    assert_eq!(Site::of(&[at("10.1.2.3:1")]), Site::of(&[at("10.1.2.99:2")]));
+    assert_ne!(Site::of(&[at("10.1.2.3:1")]), Site::of(&[at("10.1.3.3:1")]));
+    assert_eq!(Site::of(&[at("127.0.0.1:1"), at("10.1.2.3:1")]), Site::of(&[at("10.1.2.4:1")]));
+    assert_eq!(Site::of(&[at("[2001:db8:0:1::1]:1")]), Site::of(&[at("[2001:db8:0:1:ffff::2]:1")]));
+    assert_eq!(Site::of(&[at("[::ffff:10.1.2.3]:1")]), Site::of(&[at("10.1.2.3:1")]));
+}

@@ -1,0 +1,150 @@
+//! Enrolment and certificate renewal for machines (rules I2, I3, I7).
+
+use crate::{
+    identity::{
+        ca::Authority,
+        registry::{Registry, reachable_addresses},
+        revocation::Revocation,
+        secrets::Secrets,
+    },
+    refusal::Refusal,
+    store::{CertificateRow, EnrolmentOutcome, MachineRow, ServerIdentity, Store, TokenRow},
+};
+use axum::http::StatusCode;
+use banyan_proto::{
+    Digest, MachineId, Reason, UnixSeconds,
+    admin::{NewToken, TokenCreated},
+    api::{EnrolReply, EnrolRequest, RenewReply, RenewRequest},
+    limits,
+};
+use data_encoding::HEXLOWER;
+use std::{net::IpAddr, sync::Arc};
+use tracing::{error, info};
+
+/// Rejects a text that is empty, too long for a table or log line, or contains control characters.
+pub(crate) fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
+    if text.is_empty() || text.len() > limits::LABEL_BYTES || text.chars().any(char::is_control) {
+        let most = limits::LABEL_BYTES;
+        return Err(Refusal::bad(format!("the {what} must be 1 to {most} bytes long, without control characters")));
+    }
+    Ok(())
+}
+
+/// Creates join secrets, enrols machines and renews their certificates.
+pub(crate) struct Enrolment {
+    pub(crate) server: ServerIdentity,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) revocation: Arc<Revocation>,
+}
+
+impl Enrolment {
+    /// Creates a join secret.
+    pub(crate) async fn create_token(&self, wanted: &NewToken) -> Result<TokenCreated, Refusal> {
+        if wanted.uses == 0 || wanted.uses > limits::TOKEN_USES || wanted.expires_seconds == 0 {
+            return Err(Refusal::bad("a join secret needs a valid number of uses and a lifetime above zero"));
+        }
+        if let Some(group) = &wanted.group {
+            check_text("group", group)?;
+        }
+        if let Some(old) = wanted.replaces {
+            if wanted.uses != 1 {
+                return Err(Refusal::bad("a join secret that replaces a machine can have one use only"));
+            }
+            if self.registry.get(old).is_none() {
+                return Err(Refusal::not_found(format!("there is no machine {old} to replace")));
+            }
+        }
+        let secret = MachineId::random();
+        let expires = UnixSeconds::now().plus(wanted.expires_seconds);
+        let (hash, group) = (Digest::of(&secret.0), wanted.group.as_deref());
+        self.store.add_token(TokenRow { hash, uses: wanted.uses, expires, group, replaces: wanted.replaces }).await?;
+        Ok(TokenCreated { secret: secret.to_string() })
+    }
+
+    /// Creates a new identity for a machine that presents a join secret. A label that is already in use does not affect
+    /// the machine that has it: identities are never looked up by label.
+    /// `first_root` is the publishers' first root of trust, which the machine will believe.
+    pub(crate) async fn enrol(
+        &self,
+        request: EnrolRequest,
+        from: IpAddr,
+        first_root: Option<Arc<str>>,
+    ) -> Result<EnrolReply, Refusal> {
+        let Some(root) = first_root else {
+            let detail = "no machine can enrol until a root of trust is registered; run `banyan keys init` first";
+            return Err(Refusal::conflict(Reason::NoRoot, detail));
+        };
+        check_text("label", &request.label)?;
+        check_text("platform", &request.platform)?;
+        check_text("software", &request.software)?;
+        let refused = |detail| Refusal::new(StatusCode::FORBIDDEN, Reason::JoinRefused, detail);
+        let secret = HEXLOWER
+            .decode(request.secret.as_bytes())
+            .ok()
+            .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
+            .ok_or_else(|| refused("the join code's secret is malformed"))?;
+        let now = UnixSeconds::now();
+        let machine = MachineId::random();
+        let issued = self.authority.issue_machine_certificate(&request.csr, machine, now)?;
+        let mut row = MachineRow {
+            id: machine,
+            label: request.label,
+            group: None,
+            platform: request.platform,
+            software: request.software,
+            addresses: reachable_addresses(&request.addresses, from),
+            enrolled: now,
+            seen: now,
+            revoked: None,
+            quarantined: None,
+            replaced_by: None,
+        };
+        let certificate = CertificateRow { serial: issued.serial, machine, issued: now, expires: issued.expires };
+        let retired = match self.store.enrol(Digest::of(&secret), &row, &certificate).await? {
+            EnrolmentOutcome::Enrolled { group, retired } => {
+                row.group = group;
+                retired
+            }
+            EnrolmentOutcome::UnknownSecret => {
+                return Err(refused("this join code is unknown here; it may be for another server"));
+            }
+            EnrolmentOutcome::UsedUp => {
+                return Err(refused("the join code has been used by as many machines as it allows"));
+            }
+            EnrolmentOutcome::Expired => return Err(refused("the join code has expired")),
+        };
+        info!(%machine, label = row.label, "machine enrolled");
+        self.registry.add(row, &self.secrets.orders);
+        if let Some(old) = retired {
+            info!(machine = %old, %machine, "machine retired: replaced by a new identity");
+            // The new machine stays enrolled even if this fails: its secret is used up.
+            if let Err(refusal) = self.revocation.carry_out(old, Some(machine)).await {
+                error!(machine = %old, "failed to put a retired machine on the revocation list: {refusal}");
+            }
+        }
+        Ok(EnrolReply {
+            machine,
+            certificate: issued.pem,
+            ca: self.authority.pem().to_owned(),
+            server: self.server.id,
+            keys: self.secrets.key_ring(),
+            epoch: self.server.epoch,
+            root: root.to_string(),
+        })
+    }
+
+    /// Issues a new certificate for a machine that authenticates with its last one, expired or not (rules I7, I8).
+    pub(crate) async fn renew(&self, machine: MachineId, request: &RenewRequest) -> Result<RenewReply, Refusal> {
+        let now = UnixSeconds::now();
+        let issued = self.authority.issue_machine_certificate(&request.csr, machine, now)?;
+        let row = CertificateRow { serial: issued.serial, machine, issued: now, expires: issued.expires };
+        if !self.store.add_certificate(&row).await? {
+            return Err(Refusal::forbidden(Reason::Revoked, "this machine has been revoked"));
+        }
+        info!(%machine, "certificate renewed");
+        Ok(RenewReply { certificate: issued.pem })
+    }
+}

@@ -1,0 +1,286 @@
+//! The machine registry, in memory: answers lookups for offers, plans and check-ins. The store persists it.
+
+use crate::{
+    identity::clone_detection::{AgentStarts, StartVerdict},
+    net::accept::Admission,
+    refusal::Refusal,
+    store::MachineRow,
+};
+use banyan_proto::{Address, AddressHint, MachineId, Reason, Signed, SigningKey, UnixSeconds, limits};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+/// Longest time between writes of a machine's row (seconds), so that "last seen" is roughly right after a restart.
+const STORE_SEEN_EVERY: u64 = 60;
+
+struct RegisteredMachine {
+    row: MachineRow,
+    hint: Signed<AddressHint>,
+    starts: AgentStarts,
+    stored: UnixSeconds,
+}
+
+/// What a check-in changed.
+#[derive(Debug, PartialEq)]
+pub(crate) struct CheckInEffect {
+    /// The row to store, if something changed or the last write was long ago.
+    pub(crate) row_to_store: Option<MachineRow>,
+    /// What the check-in shows about the starts of the machine's agent.
+    pub(crate) verdict: StartVerdict,
+}
+
+/// All machines by identifier, and the server itself as a source.
+pub(crate) struct Registry {
+    machines: RwLock<HashMap<MachineId, RegisteredMachine>>,
+    server: Signed<AddressHint>,
+    server_id: MachineId,
+}
+
+fn sign_hint(key: &SigningKey, machine: MachineId, addresses: &[Address], issued: UnixSeconds) -> Signed<AddressHint> {
+    key.sign(&AddressHint { machine, addresses: addresses.to_vec(), issued })
+}
+
+impl Registry {
+    pub(crate) fn new(rows: Vec<MachineRow>, server: &AddressHint, key: &SigningKey, now: UnixSeconds) -> Self {
+        let register = |row: MachineRow| {
+            let hint = sign_hint(key, row.id, &row.addresses, now);
+            (row.id, RegisteredMachine { hint, starts: AgentStarts::default(), stored: row.seen, row })
+        };
+        Self {
+            machines: RwLock::new(rows.into_iter().map(register).collect()),
+            server: key.sign(server),
+            server_id: server.machine,
+        }
+    }
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<MachineId, RegisteredMachine>> {
+        self.machines.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<MachineId, RegisteredMachine>> {
+        self.machines.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+    pub(crate) fn add(&self, row: MachineRow, key: &SigningKey) {
+        let hint = sign_hint(key, row.id, &row.addresses, row.seen);
+        self.write().insert(row.id, RegisteredMachine { hint, starts: AgentStarts::default(), stored: row.seen, row });
+    }
+    pub(crate) fn get(&self, id: MachineId) -> Option<MachineRow> {
+        self.read().get(&id).map(|machine| machine.row.clone())
+    }
+    /// Returns all machines, oldest first.
+    pub(crate) fn all(&self) -> Vec<MachineRow> {
+        let mut all: Vec<MachineRow> = self.read().values().map(|machine| machine.row.clone()).collect();
+        all.sort_by_key(|row| (row.enrolled, row.id));
+        all
+    }
+    /// Returns whether this machine is registered and not revoked.
+    pub(crate) fn is_trusted(&self, id: MachineId) -> bool {
+        self.read().get(&id).is_some_and(|machine| machine.row.revoked.is_none())
+    }
+    /// Returns why this machine is excluded, or `None` if it is not. An unknown machine is excluded.
+    pub(crate) fn exclusion(&self, id: MachineId) -> Option<Reason> {
+        self.read().get(&id).map_or(Some(Reason::NotAllowed), |machine| machine.row.exclusion())
+    }
+    /// Quarantines a machine, or readmits it with `None`, and forgets its agent's starts. Returns whether anything
+    /// changed.
+    pub(crate) fn set_quarantine(&self, id: MachineId, reason: Option<Reason>) -> bool {
+        let mut machines = self.write();
+        let Some(machine) = machines.get_mut(&id).filter(|machine| machine.row.quarantined != reason) else {
+            return false;
+        };
+        machine.row.quarantined = reason;
+        machine.starts = AgentStarts::default();
+        true
+    }
+    /// Returns whether this start of the machine's agent must prove that it is running.
+    pub(crate) fn is_awaiting_proof(&self, id: MachineId, start: u64) -> bool {
+        self.read().get(&id).is_some_and(|machine| machine.starts.is_awaiting_proof(start))
+    }
+    /// Records an answer to this start of the machine's agent. Returns the answer's number.
+    pub(crate) fn record_answer(&self, id: MachineId, start: u64) -> u64 {
+        self.write().get_mut(&id).map_or(0, |machine| machine.starts.record_answer(start))
+    }
+    /// Updates when the machine was last seen.
+    pub(crate) fn touch(&self, id: MachineId, now: UnixSeconds) {
+        if let Some(machine) = self.write().get_mut(&id) {
+            machine.row.seen = now;
+        }
+    }
+    pub(crate) fn revoke(&self, id: MachineId, replaced_by: Option<MachineId>, now: UnixSeconds) {
+        if let Some(machine) = self.write().get_mut(&id) {
+            machine.row.revoked.get_or_insert(now);
+            machine.row.replaced_by = machine.row.replaced_by.or(replaced_by);
+        }
+    }
+    /// Finds the one machine with this identifier or label.
+    pub(crate) fn find_one(&self, name: &str) -> Result<MachineRow, Refusal> {
+        let mut found = self.find_by_name(name);
+        match (found.pop(), found.len()) {
+            (Some(row), 0) => Ok(row),
+            (Some(_), more) => {
+                let detail = format!("{} machines are called {name}; use the machine's id instead", more + 1);
+                Err(Refusal::conflict(Reason::BadRequest, detail))
+            }
+            (None, _) => Err(Refusal::not_found(format!("no machine is called {name}; `banyan machines` lists them"))),
+        }
+    }
+    /// Finds machines by identifier, else by label (which several may share). Returns revoked ones only if no other
+    /// machine has the label.
+    fn find_by_name(&self, text: &str) -> Vec<MachineRow> {
+        if let Some(row) = text.parse().ok().and_then(|id| self.get(id)) {
+            return vec![row];
+        }
+        let of_label: Vec<MachineRow> = self.all().into_iter().filter(|row| row.label == text).collect();
+        let trusted: Vec<MachineRow> = of_label.iter().filter(|row| row.revoked.is_none()).cloned().collect();
+        if trusted.is_empty() { of_label } else { trusted }
+    }
+    /// Returns the machine's label, or its identifier if it is not registered.
+    pub(crate) fn label(&self, id: MachineId) -> String {
+        self.get(id).map_or_else(|| id.to_string(), |row| row.label)
+    }
+    pub(crate) fn addresses(&self, id: MachineId) -> Vec<Address> {
+        self.read().get(&id).map(|machine| machine.row.addresses.clone()).unwrap_or_default()
+    }
+    /// Returns the signed address hints for these machines, where they exist.
+    pub(crate) fn hints(&self, ids: impl Iterator<Item = MachineId>) -> Vec<Signed<AddressHint>> {
+        let machines = self.read();
+        let hint = |id| {
+            if id == self.server_id {
+                return Some(self.server.clone());
+            }
+            machines.get(&id).filter(|machine| !machine.row.addresses.is_empty()).map(|machine| machine.hint.clone())
+        };
+        ids.filter_map(hint).collect()
+    }
+    /// Records what a machine reports about itself. `start` is the start of its agent, `last_answer` the number of the
+    /// last answer that this start received. Returns `None` for a machine that is unknown or revoked.
+    pub(crate) fn check_in(
+        &self,
+        reported: MachineRow,
+        start: u64,
+        last_answer: u64,
+        key: &SigningKey,
+    ) -> Option<CheckInEffect> {
+        let mut machines = self.write();
+        let machine = machines.get_mut(&reported.id).filter(|machine| machine.row.revoked.is_none())?;
+        let verdict = machine.starts.record_message(start, last_answer);
+        let row = &mut machine.row;
+        if row.addresses != reported.addresses {
+            machine.hint = sign_hint(key, reported.id, &reported.addresses, reported.seen);
+        }
+        let changed =
+            (&row.label, &row.software, &row.addresses) != (&reported.label, &reported.software, &reported.addresses);
+        (row.label, row.software, row.addresses) = (reported.label, reported.software, reported.addresses);
+        row.seen = reported.seen;
+        let store = changed || row.seen.0 >= machine.stored.0 + STORE_SEEN_EVERY;
+        if store {
+            machine.stored = row.seen;
+        }
+        Some(CheckInEffect { row_to_store: store.then(|| row.clone()), verdict })
+    }
+}
+
+impl Admission for Registry {
+    fn is_trusted(&self, machine: MachineId) -> bool {
+        Self::is_trusted(self, machine)
+    }
+    fn exclusion(&self, machine: MachineId) -> Option<Reason> {
+        Self::exclusion(self, machine)
+    }
+}
+
+/// Returns the addresses where others can reach a machine that reports `reported` and connects from `from`.
+///
+/// The machine knows its port and its interfaces; the connection shows what others see. An unspecified address is
+/// filled in from the connection. A loopback address is left out unless the machine runs on the server's own host.
+pub(crate) fn reachable_addresses(reported: &[Address], from: IpAddr) -> Vec<Address> {
+    let from = from.to_canonical();
+    let mut found: Vec<Address> = Vec::new();
+    for address in reported.iter().take(4 * limits::ADDRESSES_PER_MACHINE) {
+        let address = match address.as_socket() {
+            Some(socket) => {
+                let ip = if socket.ip().is_unspecified() { from } else { socket.ip().to_canonical() };
+                let leads_to_itself = ip.is_loopback() && !from.is_loopback();
+                if ip.is_multicast() || leads_to_itself {
+                    continue;
+                }
+                SocketAddr::new(ip, socket.port()).into()
+            }
+            None => address.clone(),
+        };
+        if address.port() != 0 && !found.contains(&address) {
+            found.push(address);
+        }
+    }
+    found.truncate(limits::ADDRESSES_PER_MACHINE);
+    // The connection's address works across network address translation, where the machine's own addresses do not.
+    if let Some(port) = reported.first().map(Address::port)
+        && !from.is_loopback()
+        && port != 0
+        && !Address::sockets(&found).any(|socket| socket.ip() == from)
+    {
+        found.truncate(limits::ADDRESSES_PER_MACHINE - 1);
+        found.push(SocketAddr::new(from, port).into());
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(label: &str, seen: u64) -> MachineRow {
+        MachineRow {
+            id: MachineId([1; 16]),
+            label: label.into(),
+            group: None,
+            platform: "linux-x86_64".into(),
+            software: "t".into(),
+            addresses: vec![],
+            enrolled: UnixSeconds(1),
+            seen: UnixSeconds(seen),
+            revoked: None,
+            quarantined: None,
+            replaced_by: None,
+        }
+    }
+
+    #[test]
+    fn what_a_machine_says_is_kept_until_it_is_revoked() {
+        let (key, _) = SigningKey::generate();
+        let server = AddressHint { machine: MachineId([9; 16]), addresses: vec![], issued: UnixSeconds(1) };
+        let registry = Registry::new(vec![row("a", 1)], &server, &key, UnixSeconds(1));
+        let effect = registry.check_in(row("b", 6), 7, 0, &key).unwrap();
+        assert_eq!(
+            (effect.row_to_store.map(|row| row.label), effect.verdict),
+            (Some("b".to_owned()), StartVerdict::New)
+        );
+        assert_eq!(
+            registry.check_in(row("b", 7), 7, 0, &key),
+            Some(CheckInEffect { row_to_store: None, verdict: StartVerdict::Repeated })
+        );
+        registry.revoke(MachineId([1; 16]), None, UnixSeconds(7));
+        assert_eq!(registry.check_in(row("b", 8), 7, 0, &key), None);
+    }
+
+    #[test]
+    fn addresses_are_completed_from_the_connection_and_never_lead_into_the_dialler_itself() {
+        let at = |text: &str| text.parse::<Address>().unwrap();
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(reachable_addresses(&[at("127.0.0.1:7")], ip("127.0.0.1")), [at("127.0.0.1:7")]);
+        assert_eq!(reachable_addresses(&[at("127.0.0.1:7"), at("10.0.0.5:7")], ip("10.0.0.5")), [at("10.0.0.5:7")]);
+        assert_eq!(reachable_addresses(&[at("0.0.0.0:7")], ip("::ffff:10.0.0.5")), [at("10.0.0.5:7")]);
+        assert_eq!(
+            reachable_addresses(&[at("192.168.1.5:7")], ip("203.0.113.9")),
+            [at("192.168.1.5:7"), at("203.0.113.9:7")]
+        );
+        assert_eq!(reachable_addresses(&[at("10.0.0.5:0"), at("224.0.0.1:5")], ip("127.0.0.1")), []);
+        let named = [at("pc-1.example.org:7")];
+        let found = reachable_addresses(&named, ip("203.0.113.9"));
+        assert_eq!(found, [named[0].clone(), at("203.0.113.9:7")]);
+        let many: Vec<Address> = (1..100).map(|n| SocketAddr::from(([10, 0, 0, n], 7)).into()).collect();
+        let kept = reachable_addresses(&many, ip("203.0.113.9"));
+        assert_eq!((kept.len(), kept.last()), (limits::ADDRESSES_PER_MACHINE, Some(&at("203.0.113.9:7"))));
+    }
+}

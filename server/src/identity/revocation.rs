@@ -1,0 +1,80 @@
+//! Excludes machines from taking part: revokes one for good, quarantines a cloned identity, readmits it (rules I5, I9).
+
+use crate::{
+    identity::{registry::Registry, revocation_list::RevocationList},
+    net::{connections::Connections, peer_node::PeerNode, wake_ups::WakeUps},
+    refusal::Refusal,
+    store::Store,
+    suspicion_log::SuspicionLog,
+};
+use banyan_proto::{MachineId, Reason, UnixSeconds};
+use std::sync::Arc;
+use tracing::info;
+
+/// Revokes, quarantines and readmits machines.
+pub(crate) struct Revocation {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) list: Arc<RevocationList>,
+    pub(crate) connections: Connections,
+    pub(crate) node: PeerNode,
+    pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) suspicions: SuspicionLog,
+}
+
+impl Revocation {
+    /// Revokes a machine: stores and lists the revocation, refuses new handshakes, then cuts the machine's connections.
+    pub(crate) async fn revoke(&self, machine: MachineId) -> Result<(), Refusal> {
+        if !self.store.revoke(machine, UnixSeconds::now()).await? {
+            return Err(Refusal::not_found(format!("there is no machine {machine}")));
+        }
+        self.carry_out(machine, None).await
+    }
+
+    /// Carries out a revocation that is already stored.
+    pub(crate) async fn carry_out(&self, machine: MachineId, replaced_by: Option<MachineId>) -> Result<(), Refusal> {
+        self.registry.revoke(machine, replaced_by, UnixSeconds::now());
+        let crl = self.list.renew().await?;
+        self.connections.cut(machine);
+        if let Some(node) = self.node.get() {
+            node.cut(machine);
+        }
+        info!(%machine, list = crl.number, "machine revoked");
+        Ok(())
+    }
+
+    /// Quarantines a machine until an administrator readmits it: it appears in no list and gets no offers, receipts or
+    /// install permits. Its HTTP connections stay open, so that the agent learns of it with its next request.
+    pub(crate) async fn quarantine(&self, machine: MachineId, reason: Reason) -> Result<(), Refusal> {
+        self.store.set_quarantine(machine, Some(reason)).await?;
+        if !self.registry.set_quarantine(machine, Some(reason)) {
+            return Ok(());
+        }
+        if let Some(node) = self.node.get() {
+            node.cut(machine);
+        }
+        self.wake_ups.wake(machine);
+        let detail = format!("quarantined; what to do: {}", reason.for_admin().advice);
+        for order in self.store.expected(machine).await? {
+            self.store.note(order, machine, reason, &detail).await?;
+        }
+        self.suspicions.record(Some(machine), None, reason, detail).await;
+        Ok(())
+    }
+
+    /// Readmits a quarantined machine. If the cause persists, the machine is quarantined again at once.
+    pub(crate) async fn readmit(&self, machine: MachineId) -> Result<(), Refusal> {
+        match self.registry.exclusion(machine) {
+            None => Err(Refusal::conflict(Reason::BadRequest, "this machine is not quarantined")),
+            Some(reason @ (Reason::Revoked | Reason::Retired)) => {
+                Err(Refusal::conflict(reason, reason.for_admin().what))
+            }
+            Some(_) => {
+                self.store.set_quarantine(machine, None).await?;
+                self.registry.set_quarantine(machine, None);
+                info!(%machine, "machine readmitted");
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Check-in: the long poll that tells machines of orders, revocations, policies and what publishers changed.
+
+use crate::{
+    deployments::{active_orders::ActiveOrders, policies::GroupPolicies},
+    identity::{
+        clone_detection::StartVerdict,
+        enrolment::check_text,
+        registry::{Registry, reachable_addresses},
+        revocation::Revocation,
+        secrets::Secrets,
+    },
+    net::{tls_configuration::TlsConfiguration, wake_ups::WakeUps},
+    publishing::repository_cache::RepositoryCache,
+    refusal::Refusal,
+    store::{MachineRow, ServerIdentity, Store},
+    suspicion_log::SuspicionLog,
+};
+use banyan_proto::{
+    MachineId, OrderId, Reason, ServerEpoch, Signed, UnixSeconds,
+    api::{CheckIn, CheckInReply, Expected},
+    limits,
+};
+use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Longest time that an answer is delayed (seconds).
+const MAX_WAIT_SECONDS: u32 = 300;
+
+/// Answers check-ins.
+pub(crate) struct CheckIns {
+    pub(crate) server: ServerIdentity,
+    /// The epoch, signed for machines.
+    pub(crate) signed_epoch: Signed<ServerEpoch>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) revocation: Arc<Revocation>,
+    pub(crate) tls: Arc<TlsConfiguration>,
+    pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) repository: Arc<RepositoryCache>,
+    pub(crate) policies: Arc<GroupPolicies>,
+    pub(crate) active_orders: Arc<ActiveOrders>,
+    pub(crate) suspicions: SuspicionLog,
+    /// Fires when the server must stop.
+    pub(crate) stop: CancellationToken,
+}
+
+impl CheckIns {
+    /// Handles a check-in. Answers at once if there is news for the machine; otherwise as soon as there is, or after
+    /// the requested wait.
+    pub(crate) async fn answer(
+        &self,
+        machine: MachineId,
+        from: IpAddr,
+        request: CheckIn,
+    ) -> Result<CheckInReply, Refusal> {
+        check_text("label", &request.label)?;
+        check_text("software", &request.software)?;
+        if request.known.len() > limits::ADDRESSEES {
+            return Err(Refusal::bad("too many known orders"));
+        }
+        self.record(machine, from, &request).await?;
+        let deadline = Instant::now() + Duration::from_secs(u64::from(request.wait_seconds.min(MAX_WAIT_SECONDS)));
+        let wake = self.wake_ups.notifier(machine);
+        loop {
+            let mut woken = pin!(wake.notified());
+            woken.as_mut().enable();
+            let mut expected = self.store.expected(machine).await?;
+            expected.retain(|id| !request.known.contains(id));
+            let crl_number = self.tls.crl().number;
+            if let Some(reason) = self.registry.exclusion(machine) {
+                return Err(Refusal::excluded(reason));
+            }
+            let publishers = self.repository.snapshot().publishers;
+            let behind = request.publishers.is_some_and(|known| publishers.is_news_to(known));
+            let group = self.registry.get(machine).and_then(|row| row.group);
+            let policy = self.policies.newer_than(group.as_deref(), request.policy);
+            let news = behind
+                || policy.is_some()
+                || crl_number > request.crl_number
+                || self.wake_ups.has_unannounced(machine, request.boot, &expected)
+                || self.registry.is_awaiting_proof(machine, request.boot);
+            if news || Instant::now() >= deadline || self.stop.is_cancelled() {
+                self.registry.touch(machine, UnixSeconds::now());
+                self.wake_ups.mark_announced(machine, request.boot, &expected);
+                return Ok(CheckInReply {
+                    number: self.registry.record_answer(machine, request.boot),
+                    now: UnixSeconds::now(),
+                    crl_number,
+                    orders: expected.into_iter().map(|id| self.expectation(id, machine)).collect(),
+                    keys: self.secrets.key_ring(),
+                    publishers: Some(publishers),
+                    epoch: Some(self.signed_epoch.clone()),
+                    policy,
+                });
+            }
+            tokio::select! {
+                () = woken => {}
+                () = tokio::time::sleep_until(deadline) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+    }
+
+    async fn record(&self, machine: MachineId, from: IpAddr, request: &CheckIn) -> Result<(), Refusal> {
+        let Some(row) = self.registry.get(machine) else {
+            return Err(Refusal::forbidden(
+                Reason::NotAllowed,
+                "this server does not know this machine; enrol it again",
+            ));
+        };
+        let row = MachineRow {
+            label: request.label.clone(),
+            software: request.software.clone(),
+            addresses: reachable_addresses(&request.addresses, from),
+            seen: UnixSeconds::now(),
+            ..row
+        };
+        let effect = self.registry.check_in(row, request.boot, request.last, &self.secrets.orders);
+        let effect = effect.ok_or_else(|| Refusal::excluded(Reason::Revoked))?;
+        if let Some(row) = effect.row_to_store {
+            self.store.update_machine(&row).await?;
+        }
+        match effect.verdict {
+            // Answers the long polls of earlier starts. One that is still running returns with that answer.
+            StartVerdict::New => {
+                self.wake_ups.wake(machine);
+                if request.epoch > self.server.epoch {
+                    let detail = format!(
+                        "the machine has seen epoch {}, this server is at {}: was this server restored from a backup? If so, \
+                         stop it and run `banyan-server raise-epoch`",
+                        request.epoch, self.server.epoch
+                    );
+                    self.suspicions.record(Some(machine), None, Reason::EpochBack, detail).await;
+                }
+            }
+            StartVerdict::Repeated => {}
+            StartVerdict::Cloned => self.revocation.quarantine(machine, Reason::Cloned).await?,
+        }
+        Ok(())
+    }
+
+    fn expectation(&self, order: OrderId, machine: MachineId) -> Expected {
+        let patience_seconds = self.active_orders.get(order).map_or(3, |open| open.patience_seconds(machine));
+        Expected { order, patience_seconds }
+    }
+}

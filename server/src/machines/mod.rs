@@ -1,0 +1,9 @@
+//! What machines ask of the server and report to it during a deployment.
+
+pub(crate) mod check_in;
+mod delivery_path;
+pub(crate) mod install_permits;
+pub(crate) mod monitor;
+mod progress;
+pub(crate) mod receipts;
+pub(crate) mod reports;

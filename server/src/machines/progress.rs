@@ -1,0 +1,112 @@
+//! A machine's progress in a deployment: what each report and receipt changes. Pure; the store applies it in its
+//! transactions.
+
+use crate::store::AddresseeRow;
+use banyan_proto::{
+    admin::Stage,
+    api::{ByteSource, Event},
+};
+
+/// Longest detail text kept per report (bytes).
+const DETAIL_BYTES: usize = 4000;
+
+/// Applies an event that the machine reported, `after_ms` milliseconds after the deployment was accepted. Returns whether
+/// anything changed.
+///
+/// Stages only rise: reports can be late, and the receipt can arrive before the report that the artifact is complete.
+/// The final stage, installed or failed, is what the machine reported last.
+pub(crate) fn apply_event(row: &mut AddresseeRow, event: &Event, after_ms: u64) -> bool {
+    let before = row.clone();
+    match event {
+        Event::Offered { .. } => raise_stage(row, Stage::Receiving),
+        Event::Progress { held, .. } => {
+            raise_stage(row, Stage::Receiving);
+            row.held = row.held.max(*held);
+        }
+        Event::Verified { sources } => {
+            record_verified(row, sources, after_ms);
+            raise_stage(row, Stage::Verified);
+        }
+        Event::Authenticated => raise_stage(row, Stage::Authenticated),
+        Event::Installing => raise_stage(row, Stage::Installing),
+        Event::Installed { .. } => {
+            row.stage = Stage::Installed;
+            (row.reason, row.detail) = (None, None);
+            row.installed_after.get_or_insert(after_ms);
+        }
+        Event::Failed { reason, detail, .. } => {
+            row.stage = Stage::Failed;
+            (row.reason, row.detail) = (Some(*reason), Some(shorten(detail)));
+        }
+        Event::Waits { reason, detail } if !row.is_over() => {
+            (row.reason, row.detail) = (Some(*reason), Some(shorten(detail)));
+        }
+        // Facts about other machines or about the route: stored as reports, with no change here.
+        Event::Waits { .. }
+        | Event::Refused { .. }
+        | Event::SteppedOver { .. }
+        | Event::Source { .. }
+        | Event::BadChunk { .. } => {}
+    }
+    *row != before
+}
+
+/// Applies a receipt: the machine proved that it holds the artifact, and named the sources of the bytes. Returns whether
+/// anything changed.
+pub(crate) fn apply_receipt(row: &mut AddresseeRow, sources: &[ByteSource], after_ms: u64) -> bool {
+    let before = row.clone();
+    record_verified(row, sources, after_ms);
+    raise_stage(row, Stage::Authenticated);
+    *row != before
+}
+
+fn raise_stage(row: &mut AddresseeRow, stage: Stage) {
+    if !row.is_over() && row.stage < stage {
+        row.stage = stage;
+        // The machine is making progress again, so the reason it waited for no longer applies.
+        (row.reason, row.detail) = (None, None);
+    }
+}
+
+fn record_verified(row: &mut AddresseeRow, sources: &[ByteSource], after_ms: u64) {
+    row.verified_after.get_or_insert(after_ms);
+    if !sources.is_empty() {
+        row.sources = sources.to_vec();
+    }
+}
+
+fn shorten(detail: &str) -> String {
+    let end = (0..=detail.len().min(DETAIL_BYTES)).rev().find(|&at| detail.is_char_boundary(at)).unwrap_or(0);
+    detail[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use banyan_proto::{MachineId, Reason};
+
+    #[test]
+    fn late_reports_change_nothing_and_the_end_is_what_was_said_last() {
+        let mut row = AddresseeRow::expected(MachineId([1; 16]));
+        assert!(apply_receipt(&mut row, &[], 40));
+        assert!(!apply_event(&mut row, &Event::Offered { stripe: 0, sender: MachineId([2; 16]) }, 50));
+        assert!(!apply_event(&mut row, &Event::Verified { sources: vec![] }, 60));
+        assert_eq!((row.stage, row.verified_after), (Stage::Authenticated, Some(40)));
+        let failed = Event::Failed { reason: Reason::ProbeFailed, detail: "no".into(), restored: true };
+        assert!(apply_event(&mut row, &failed, 70));
+        assert!(!apply_event(&mut row, &Event::Installing, 80));
+        assert_eq!((row.stage, row.reason), (Stage::Failed, Some(Reason::ProbeFailed)));
+        assert!(apply_event(&mut row, &Event::Installed { already: false, milliseconds: 1 }, 90));
+        assert_eq!((row.stage, row.reason, row.installed_after), (Stage::Installed, None, Some(90)));
+    }
+
+    #[test]
+    fn a_reason_goes_when_the_machine_goes_on() {
+        let mut row = AddresseeRow::expected(MachineId([1; 16]));
+        let waits = Event::Waits { reason: Reason::DiskFull, detail: "ä".repeat(DETAIL_BYTES) };
+        assert!(apply_event(&mut row, &waits, 1));
+        assert!(row.detail.as_ref().is_some_and(|detail| detail.len() <= DETAIL_BYTES));
+        assert!(apply_event(&mut row, &Event::Progress { held: 3, of: 9 }, 2));
+        assert_eq!((row.stage, row.held, row.reason), (Stage::Receiving, 3, None));
+    }
+}

@@ -1,0 +1,76 @@
+//! Receipts, which prove to a machine that it holds what was sent along the tree (rules A1–A4).
+
+use crate::{
+    deployments::order_lifecycle::OrderLifecycle,
+    identity::secrets::Secrets,
+    machines::{
+        delivery_path::{ProofContext, describe_path, verify_path},
+        progress::apply_receipt,
+    },
+    refusal::Refusal,
+    store::{NewReceipt, Store},
+    suspicion_log::SuspicionLog,
+};
+use axum::http::StatusCode;
+use banyan_proto::{MachineId, Reason, Receipt, Signed, UnixSeconds, api::ReceiptRequest, limits};
+use std::sync::Arc;
+use tracing::info;
+
+/// Issues receipts.
+pub(crate) struct Receipts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) orders: Arc<OrderLifecycle>,
+    pub(crate) suspicions: SuspicionLog,
+}
+
+impl Receipts {
+    /// Issues the receipt for a machine that proves that the offer came along the tree and that it holds the artifact.
+    /// Repeated requests return the same receipt.
+    pub(crate) async fn issue(
+        &self,
+        machine: MachineId,
+        exporter: &[u8; 32],
+        request: &ReceiptRequest,
+    ) -> Result<Signed<Receipt>, Refusal> {
+        let id = request.order;
+        let open = self.orders.find_active(id, machine).await?;
+        if self.store.addressee(id, machine).await?.is_none() {
+            let detail = "a machine that is not a target of the order requested a receipt";
+            self.suspicions.record(Some(machine), Some(id), Reason::NotAddressed, detail.into()).await;
+            return Err(Refusal::forbidden(Reason::NotAddressed, "this machine is not a target of the order"));
+        }
+        if request.artifact != open.artifact.digest {
+            let detail =
+                format!("the machine holds {}, but the order is for {}", request.artifact, open.artifact.digest);
+            self.suspicions.record(Some(machine), Some(id), Reason::BadArtifact, detail.clone()).await;
+            return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact, detail));
+        }
+        if request.ways.len() > open.trees.len() || request.sources.len() > limits::ADDRESSEES {
+            return Err(Refusal::bad("more paths than stripes, or too many sources"));
+        }
+        let context = ProofContext { master: &self.secrets.master, exporter, machine };
+        let mut valid_paths = 0;
+        let mut wrong = Vec::new();
+        for way in &request.ways {
+            match verify_path(open.tree(way.stripe), &open, &context, way) {
+                Ok(()) => valid_paths += 1,
+                Err(error) => wrong.push(format!("{}: {error}", describe_path(way))),
+            }
+        }
+        for detail in &wrong {
+            self.suspicions.record(Some(machine), Some(id), Reason::CodeWrong, detail.clone()).await;
+        }
+        if valid_paths == 0 {
+            let detail = if wrong.is_empty() { "no path was given".to_owned() } else { wrong.join("; ") };
+            self.store.note(id, machine, Reason::CodeWrong, &detail).await?;
+            return Err(Refusal::forbidden(Reason::CodeWrong, detail));
+        }
+        let receipt = Receipt { order: id, machine, artifact: open.artifact.digest, issued: UnixSeconds::now() };
+        let signed = self.secrets.orders.sign(&receipt);
+        let new = NewReceipt { receipt: &receipt, signed: &signed, sources: &request.sources, after_ms: open.age_ms() };
+        let valid = self.store.store_receipt(new, apply_receipt).await?;
+        info!(order = %id, %machine, "receipt issued");
+        Ok(valid)
+    }
+}

@@ -1,0 +1,179 @@
+//! Accepts connections on the server's port, with limits on handshake time and connection count. Passes machines that
+//! speak the framed protocol to the node, and everything else to the HTTP API.
+
+use crate::net::{connections::Connections, peer_node::PeerNode, tls_configuration::TlsConfiguration};
+use axum::Router;
+use banyan_proto::{ALPN_PEER, MachineId, Reason, UnixSeconds, code::EXPORTER_LABEL};
+use banyan_wire::{
+    connection,
+    socket::Socket,
+    tls::{machine_of, valid_until},
+};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use socket2::{SockRef, TcpKeepalive};
+use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
+use tokio_rustls::server::TlsStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+
+/// Time limit for receiving a request's headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long shutdown waits for a response in progress.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// TCP keepalive idle time: a machine that vanished silently is detected after about this long.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// The remote end of an HTTP connection. Attached to each of the connection's requests.
+#[derive(Clone, Copy)]
+pub(crate) struct Caller {
+    /// The machine's identifier, from the certificate that TLS verified; `None` without a certificate.
+    pub(crate) machine: Option<MachineId>,
+    /// When that certificate expires.
+    pub(crate) certificate_expires: Option<UnixSeconds>,
+    /// The remote IP address.
+    pub(crate) from: IpAddr,
+    /// The TLS session's exporter value, which proofs are bound to (rule A3).
+    pub(crate) exporter: [u8; 32],
+}
+
+impl Caller {
+    /// Returns whether the certificate has expired. The machine may then renew it and do nothing else (rule I8).
+    /// Checked for each request, because a connection can outlast the certificate that opened it.
+    pub(crate) fn has_expired_certificate(&self, now: UnixSeconds) -> bool {
+        self.certificate_expires.is_some_and(|expires| expires < now)
+    }
+}
+
+/// Decides which machines may connect.
+pub(crate) trait Admission: Send + Sync + 'static {
+    /// Returns whether this machine is registered and not revoked.
+    fn is_trusted(&self, machine: MachineId) -> bool;
+    /// Returns why this machine is excluded, or `None` if it is not.
+    fn exclusion(&self, machine: MachineId) -> Option<Reason>;
+}
+
+/// The server's port.
+pub(crate) struct Acceptor<A> {
+    pub(crate) admission: Arc<A>,
+    pub(crate) tls: Arc<TlsConfiguration>,
+    pub(crate) connections: Connections,
+    /// Takes the connections of the peer protocol.
+    pub(crate) node: PeerNode,
+    /// Fires when the server must stop.
+    pub(crate) stop: CancellationToken,
+    /// Carries one task for each connection.
+    pub(crate) tasks: TaskTracker,
+}
+
+impl<A: Admission> Acceptor<A> {
+    /// Accepts connections until the server stops.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, router: Router) {
+        loop {
+            let (stream, from) = match self.stop.run_until_cancelled(listener.accept()).await {
+                None => return,
+                Some(Ok(accepted)) => accepted,
+                Some(Err(error)) => {
+                    // The usual cause is too many open files, which resolves as connections close.
+                    warn!("failed to accept a connection: {error}");
+                    sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let (this, router, ip) = (Arc::clone(&self), router.clone(), from.ip().to_canonical());
+            let Ok(handshake_guard) = self.connections.begin_handshake(ip) else {
+                debug!(%ip, "connection closed: too many handshakes in progress");
+                continue;
+            };
+            self.tasks.spawn(async move {
+                let handshake = connection::handshake(stream, this.tls.acceptor()).await;
+                drop(handshake_guard);
+                match handshake {
+                    Ok(stream) => this.dispatch(stream, ip, router).await,
+                    Err(error) => debug!(%ip, "TLS handshake failed: {error}"),
+                }
+            });
+        }
+    }
+
+    /// Passes a connection to the node or to the HTTP API, by the protocol that it negotiated.
+    async fn dispatch(&self, stream: TlsStream<Socket>, from: IpAddr, router: Router) {
+        let session = stream.get_ref().1;
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
+        let certificate_expires = certificate.and_then(valid_until);
+        let machine = match certificate.map(machine_of) {
+            None => None,
+            Some(Ok(id)) if self.admission.is_trusted(id) => Some(id),
+            Some(_) => {
+                warn!(%from, "connection closed: its certificate belongs to an unknown or revoked machine");
+                return;
+            }
+        };
+        if session.alpn_protocol() == Some(ALPN_PEER) {
+            match (machine, certificate_expires, self.node.get()) {
+                (Some(id), Some(expires), Some(node))
+                    if expires >= UnixSeconds::now() && self.admission.exclusion(id).is_none() =>
+                {
+                    node.accept(stream);
+                }
+                _ => debug!(%from, ?machine, "peer connection closed: no valid certificate, or an excluded machine"),
+            }
+            return;
+        }
+        let exporter = match session.export_keying_material([0; 32], EXPORTER_LABEL, None) {
+            Ok(exporter) => exporter,
+            Err(error) => {
+                warn!(%from, "connection closed: no TLS exporter: {error}");
+                return;
+            }
+        };
+        self.serve_http(stream, Caller { machine, certificate_expires, from, exporter }, router).await;
+    }
+
+    async fn serve_http(&self, stream: TlsStream<Socket>, caller: Caller, router: Router) {
+        let socket = SockRef::from(stream.get_ref().0.tcp());
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
+        if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive)) {
+            debug!("failed to set socket options: {error}");
+        }
+        let Ok(guard) = self.connections.admit(caller.machine, caller.from) else {
+            warn!(from = %caller.from, machine = ?caller.machine, "connection closed: too many connections");
+            return;
+        };
+        // Revoked between handshake and admission: the revocation's cut ran before this connection was registered.
+        if caller.machine.is_some_and(|id| !self.admission.is_trusted(id)) {
+            return;
+        }
+        let inner = TowerToHyperService::new(router);
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(caller);
+            inner.call(request)
+        });
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    debug!(from = %caller.from, "HTTP connection failed: {error}");
+                }
+            }
+            () = guard.cut.cancelled() => debug!(machine = ?caller.machine, "connection cut"),
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                drop(timeout(SHUTDOWN_GRACE, connection).await);
+            }
+        }
+    }
+}

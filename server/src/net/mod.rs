@@ -1,0 +1,8 @@
+//! The server's port: TLS, connections and their limits, and the machines' long polls.
+
+pub(crate) mod accept;
+pub(crate) mod connections;
+pub(crate) mod expired_certificates;
+pub(crate) mod peer_node;
+pub(crate) mod tls_configuration;
+pub(crate) mod wake_ups;

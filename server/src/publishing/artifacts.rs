@@ -1,0 +1,110 @@
+//! The artifact store: a folder of files named after their BLAKE3 hash.
+//!
+//! Uploads are hashed as they arrive. A file gets its final name only once it is complete, correct and synced to disk.
+
+use crate::{private_files, refusal::Refusal};
+use axum::body::Body;
+use banyan_proto::{Artifact, Digest, Reason, limits};
+use banyan_wire::content::ArtifactFile;
+use http_body_util::BodyExt as _;
+use std::{fs, io, path::PathBuf};
+use tokio::io::AsyncWriteExt as _;
+
+/// The artifact folder.
+pub(crate) struct ArtifactStore {
+    folder: PathBuf,
+}
+
+fn disk_refusal(error: &io::Error) -> Refusal {
+    if error.kind() == io::ErrorKind::StorageFull {
+        let status = axum::http::StatusCode::INSUFFICIENT_STORAGE;
+        return Refusal::new(status, Reason::DiskFull, "the server's disk is full; free some space there");
+    }
+    Refusal::internal(&format!("artifact store: {error}"))
+}
+
+/// A partial upload's file, removed when dropped.
+struct PartialUpload(PathBuf);
+impl Drop for PartialUpload {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.0));
+    }
+}
+
+impl ArtifactStore {
+    /// Opens the folder and removes interrupted uploads.
+    pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
+        private_files::create_private_folder(&folder)?;
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == "part") {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(Self { folder })
+    }
+    pub(crate) fn path(&self, digest: Digest) -> PathBuf {
+        self.folder.join(digest.to_string())
+    }
+    /// Returns the artifact's size in bytes, or `None` if it is not stored.
+    pub(crate) fn size(&self, digest: Digest) -> Option<u64> {
+        fs::metadata(self.path(digest)).ok().map(|found| found.len())
+    }
+    /// Stores an upload under its hash. Uploading the same artifact again replaces the file with identical content.
+    pub(crate) async fn store(&self, digest: Digest, mut body: Body) -> Result<(), Refusal> {
+        let path = self.path(digest);
+        let part = PartialUpload(self.folder.join(format!("{}.part", banyan_proto::MachineId::random())));
+        let mut file = tokio::fs::File::create_new(&part.0).await.map_err(|error| disk_refusal(&error))?;
+        let (mut hasher, mut size) = (blake3::Hasher::new(), 0);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Refusal::bad(format!("the upload was interrupted: {error}")))?;
+            let Ok(bytes) = frame.into_data() else { continue };
+            size += bytes.len() as u64;
+            if size > limits::ARTIFACT_BYTES {
+                return Err(Refusal::bad(format!(
+                    "the artifact exceeds the limit of {} bytes",
+                    limits::ARTIFACT_BYTES
+                )));
+            }
+            hasher.update(&bytes);
+            file.write_all(&bytes).await.map_err(|error| disk_refusal(&error))?;
+        }
+        let found = Digest(*hasher.finalize().as_bytes());
+        if found != digest {
+            let detail = format!("the upload's hash is {found}, not {digest}; upload it again");
+            return Err(Refusal::new(axum::http::StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact, detail));
+        }
+        file.sync_all().await.map_err(|error| disk_refusal(&error))?;
+        drop(file);
+        let publish = move || {
+            fs::rename(&part.0, &path)?;
+            private_files::sync_folder_of(&path)
+        };
+        tokio::task::spawn_blocking(publish)
+            .await
+            .map_err(|error| Refusal::internal(&error))?
+            .map_err(|error| disk_refusal(&error))
+    }
+    /// Removes an artifact. Returns the number of bytes freed, 0 if it was not stored.
+    pub(crate) fn remove(&self, digest: Digest) -> io::Result<u64> {
+        let path = self.path(digest);
+        match fs::metadata(&path).and_then(|found| fs::remove_file(&path).map(|()| found.len())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            removed => removed,
+        }
+    }
+    /// Verifies the file against the publisher's description, chunk by chunk. Blocks.
+    pub(crate) fn verify(&self, artifact: &Artifact) -> Result<(), String> {
+        let name = &artifact.file_name;
+        let file = match ArtifactFile::complete(&self.path(artifact.digest), artifact.clone(), 1) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(format!("{name} has not been uploaded yet"));
+            }
+            opened => opened.map_err(|error| format!("{name}: {error}"))?,
+        };
+        for index in 0..artifact.chunk_count() {
+            file.read(index).map_err(|error| format!("{name}: {error}"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,7 @@
+//! What publishers signed, and its files.
+
+pub(crate) mod artifacts;
+pub(crate) mod publication;
+pub mod repository;
+pub(crate) mod repository_cache;
+pub(crate) mod withdrawal;

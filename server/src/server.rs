@@ -1,0 +1,45 @@
+//! The server: the services that the API calls. `start` creates them.
+
+use crate::{
+    deployments::{
+        catalogue::MachineCatalogues, deploy::Deployments, direct_offers::DirectOffers, policies::GroupPolicies,
+        sideload::Sideload, status::DeploymentStatuses,
+    },
+    identity::{enrolment::Enrolment, registry::Registry, revocation::Revocation, secrets::Secrets},
+    machines::{check_in::CheckIns, install_permits::InstallPermits, receipts::Receipts, reports::Reports},
+    net::{connections::Connections, tls_configuration::TlsConfiguration},
+    publishing::{artifacts::ArtifactStore, publication::Publication, repository_cache::RepositoryCache},
+    store::ServerIdentity,
+};
+use std::sync::Arc;
+
+/// Program and version, as shown in greetings and lists.
+pub(crate) const SOFTWARE: &str = concat!("banyan-server ", env!("CARGO_PKG_VERSION"));
+
+/// The server.
+pub(crate) struct Server {
+    pub(crate) identity: ServerIdentity,
+    // Network and identities.
+    pub(crate) tls: Arc<TlsConfiguration>,
+    pub(crate) connections: Connections,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) enrolment: Enrolment,
+    pub(crate) revocation: Arc<Revocation>,
+    // What publishers signed.
+    pub(crate) repository: Arc<RepositoryCache>,
+    pub(crate) artifacts: Arc<ArtifactStore>,
+    pub(crate) publication: Publication,
+    // Orders.
+    pub(crate) deployments: Arc<Deployments>,
+    pub(crate) statuses: DeploymentStatuses,
+    pub(crate) policies: Arc<GroupPolicies>,
+    pub(crate) direct_offers: Arc<DirectOffers>,
+    pub(crate) sideload: Sideload,
+    pub(crate) catalogues: MachineCatalogues,
+    // What machines ask and report.
+    pub(crate) check_ins: CheckIns,
+    pub(crate) receipts: Receipts,
+    pub(crate) install_permits: InstallPermits,
+    pub(crate) reports: Reports,
+}

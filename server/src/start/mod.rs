@@ -1,0 +1,144 @@
+//! Starts and stops the server: opens the data folder, binds the port and runs the background tasks.
+
+mod data_folder;
+mod error;
+mod services;
+
+pub(crate) use data_folder::lock;
+pub use error::StartError;
+
+use crate::{api, private_files, refusal::Refusal, server::SOFTWARE, store::Sqlite};
+use banyan_proto::{Address, MachineId, UnixSeconds};
+use banyan_swarm::Config;
+use banyan_wire::node::{self, NodeConfig};
+use data_folder::write_profile;
+use services::{OpenedData, Services};
+use std::{
+    fs::File,
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// How long shutdown waits for requests in progress.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
+
+/// The settings of a server.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The data folder; created at the first start.
+    pub data: PathBuf,
+    /// The address to listen on. Port 0 picks any free port.
+    pub listen: SocketAddr,
+    /// The addresses where machines and administrators reach the server, tried in turn. Empty: the one that follows
+    /// from `listen`.
+    pub advertise: Vec<Address>,
+}
+
+/// A running server.
+pub struct Running {
+    address: SocketAddr,
+    profile: PathBuf,
+    stop: CancellationToken,
+    main: JoinHandle<()>,
+}
+
+impl Running {
+    /// Returns the address on which the server listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+    /// Returns the path of the administrator's profile.
+    #[must_use]
+    pub fn profile(&self) -> &Path {
+        &self.profile
+    }
+    /// Stops the server: accepts no new connections, completes requests in progress and writes everything to disk.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        if let Err(error) = self.main.await {
+            warn!("the server did not stop cleanly: {error}");
+        }
+    }
+}
+
+/// Starts a server. When this returns, the server is listening and its profile is written.
+///
+/// # Errors
+/// Returns a [`StartError`] that names what cannot be opened or bound.
+pub async fn start(settings: Settings) -> Result<Running, StartError> {
+    let data = &settings.data;
+    let keys = data.join("keys");
+    let now = UnixSeconds::now();
+    for folder in [data, &keys] {
+        private_files::create_private_folder(folder)
+            .map_err(|source| StartError::Folder { path: folder.clone(), source })?;
+    }
+    let lock = lock(data)?;
+    let opened = OpenedData::open(data, keys, now).await?;
+
+    let cannot_listen = |source| StartError::Listen { address: settings.listen, source };
+    let listener = TcpListener::bind(settings.listen).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    let advertised =
+        if settings.advertise.is_empty() { vec![reachable_address(address).into()] } else { settings.advertise };
+    let services = Services::connect(&opened, advertised.clone(), now).await?;
+    let seed = u64::from_le_bytes(*MachineId::random().0.first_chunk().unwrap_or(&[0; 8]));
+    let config = NodeConfig {
+        machine: Config::server(opened.server.id, seed),
+        software: SOFTWARE.to_owned(),
+        tls: services.server.tls.pair(),
+    };
+    let (handle, node) = node::start(config, Arc::clone(&services.swarm_host));
+    services.node.set(handle);
+    services.orders.resume_all().await.map_err(|refusal: Refusal| StartError::Orders(refusal.to_string()))?;
+    let profile = write_profile(data, advertised, &opened.authority, &opened.secrets)?;
+    let stop = services.stop.clone();
+    info!(server = %opened.server.id, %address, "listening");
+    let main = tokio::spawn(run(services, listener, opened.sqlite, node, lock));
+    Ok(Running { address, profile, stop, main })
+}
+
+/// Serves until the server is stopped, then waits for the background tasks and closes the store.
+async fn run(services: Services, listener: TcpListener, store: Sqlite, node: JoinHandle<()>, lock: File) {
+    let router = api::router(services.server);
+    let background = [tokio::spawn(services.monitor.run()), tokio::spawn(services.revocation_list.keep_renewed())];
+    services.acceptor.serve(listener, router).await;
+    for task in background {
+        drop(task.await);
+    }
+    services.tasks.close();
+    if timeout(SHUTDOWN_GRACE, services.tasks.wait()).await.is_err() {
+        warn!("some requests did not finish before shutdown");
+    }
+    if let Some(handle) = services.node.get() {
+        handle.shutdown().await;
+    }
+    drop(node.await);
+    if let Err(refusal) = services.orders.store_bytes_sent().await {
+        warn!("failed to store the last count of bytes sent: {refusal}");
+    }
+    store.close().await;
+    drop(lock);
+    info!("server stopped");
+}
+
+/// Returns an address that other computers can use, for a server that listens on all interfaces. It is the address of
+/// the interface with the default route (no packet is sent), or loopback if there is no route.
+fn reachable_address(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    let outward = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+        // An address reserved for documentation.
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+        socket.local_addr().ok().map(|local| local.ip())
+    };
+    SocketAddr::new(outward().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), address.port())
+}

@@ -1,0 +1,309 @@
+//! Opens what the data folder holds, and connects the services to each other.
+
+use crate::{
+    deployments::{
+        active_orders::ActiveOrders,
+        catalogue::MachineCatalogues,
+        deploy::Deployments,
+        direct_offers::DirectOffers,
+        on_demand::{OnDemandOrders, RequestLimiter},
+        order_lifecycle::OrderLifecycle,
+        policies::{GroupPolicies, PolicyCache},
+        sideload::Sideload,
+        status::DeploymentStatuses,
+    },
+    identity::{
+        ca::Authority, enrolment::Enrolment, registry::Registry, revocation::Revocation,
+        revocation_list::RevocationList, secrets::Secrets,
+    },
+    machines::{
+        check_in::CheckIns, install_permits::InstallPermits, monitor::Monitor, receipts::Receipts, reports::Reports,
+    },
+    net::{
+        accept::Acceptor, connections::Connections, peer_node::PeerNode, tls_configuration::TlsConfiguration,
+        wake_ups::WakeUps,
+    },
+    publishing::{
+        artifacts::ArtifactStore, publication::Publication, repository_cache::RepositoryCache, withdrawal::Withdrawal,
+    },
+    server::Server,
+    start::StartError,
+    store::{Counter, MachineStore as _, PolicyStore as _, ServerIdentity, Sqlite, Store},
+    suspicion_log::SuspicionLog,
+    swarm_host::SwarmHost,
+};
+use banyan_proto::{Address, AddressHint, ServerEpoch, UnixSeconds};
+use banyan_wire::tls::Crl;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What the data folder holds, opened.
+pub(super) struct OpenedData {
+    pub(super) server: ServerIdentity,
+    pub(super) sqlite: Sqlite,
+    pub(super) secrets: Arc<Secrets>,
+    pub(super) authority: Arc<Authority>,
+    tls: Arc<TlsConfiguration>,
+    repository: Arc<RepositoryCache>,
+    artifacts: Arc<ArtifactStore>,
+    /// The folder of the server's keys.
+    keys: PathBuf,
+}
+
+impl OpenedData {
+    /// Opens the folder, whose lock the caller holds. Creates what is missing, as at the first start.
+    pub(super) async fn open(data: &Path, keys: PathBuf, now: UnixSeconds) -> Result<Self, StartError> {
+        let sqlite = Sqlite::open(&data.join("server.sqlite")).await?;
+        let server = sqlite.identity().await?;
+        let secrets = Secrets::open(&keys)?;
+        let authority = Authority::open(&keys, now)?;
+        let credentials = authority.server_credentials(&keys, server.id, now)?;
+        let revoked = sqlite.revoked_certificates().await?;
+        let der = authority.sign_revocation_list(sqlite.next(Counter::Crl).await?, &revoked, now)?;
+        let tls = TlsConfiguration::new(&credentials, Crl::read(der, authority.certificate())?)?;
+        let repository = RepositoryCache::open(&data.join("repository"), now)?;
+        let folder = data.join("artifacts");
+        let artifacts =
+            ArtifactStore::open(folder.clone()).map_err(|source| StartError::Folder { path: folder, source })?;
+        Ok(Self {
+            server,
+            sqlite,
+            secrets: Arc::new(secrets),
+            authority: Arc::new(authority),
+            tls: Arc::new(tls),
+            repository: Arc::new(repository),
+            artifacts: Arc::new(artifacts),
+            keys,
+        })
+    }
+}
+
+/// All services, connected.
+pub(super) struct Services {
+    pub(super) server: Arc<Server>,
+    pub(super) acceptor: Arc<Acceptor<Registry>>,
+    pub(super) revocation_list: Arc<RevocationList>,
+    pub(super) monitor: Monitor,
+    pub(super) orders: Arc<OrderLifecycle>,
+    pub(super) swarm_host: Arc<SwarmHost>,
+    /// Must be set once the node's loop has started.
+    pub(super) node: PeerNode,
+    /// Fires when the server must stop.
+    pub(super) stop: CancellationToken,
+    /// Work in progress that must finish before the server stops.
+    pub(super) tasks: TaskTracker,
+}
+
+impl Services {
+    /// Connects the services. Others reach the server at `addresses`.
+    pub(super) async fn connect(
+        opened: &OpenedData,
+        addresses: Vec<Address>,
+        now: UnixSeconds,
+    ) -> Result<Self, StartError> {
+        let OpenedData { server, sqlite, secrets, authority, tls, repository, artifacts, keys } = opened;
+        let server = *server;
+        let store: Arc<dyn Store> = Arc::new(sqlite.clone());
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let hint = AddressHint { machine: server.id, addresses, issued: now };
+        let registry = Arc::new(Registry::new(sqlite.machines().await?, &hint, &secrets.orders, now));
+        let suspicions = SuspicionLog::new(Arc::clone(&store), tasks.clone());
+
+        // Network and identities.
+        let (connections, node, wake_ups) = (Connections::default(), PeerNode::default(), Arc::new(WakeUps::default()));
+        let revocation_list = Arc::new(RevocationList {
+            server,
+            keys: keys.clone(),
+            store: Arc::clone(&store),
+            authority: Arc::clone(authority),
+            tls: Arc::clone(tls),
+            node: node.clone(),
+            wake_ups: Arc::clone(&wake_ups),
+            stop: stop.clone(),
+            signing: tokio::sync::Mutex::default(),
+        });
+        let revocation = Arc::new(Revocation {
+            store: Arc::clone(&store),
+            registry: Arc::clone(&registry),
+            list: Arc::clone(&revocation_list),
+            connections: connections.clone(),
+            node: node.clone(),
+            wake_ups: Arc::clone(&wake_ups),
+            suspicions: suspicions.clone(),
+        });
+        let enrolment = Enrolment {
+            server,
+            store: Arc::clone(&store),
+            authority: Arc::clone(authority),
+            secrets: Arc::clone(secrets),
+            registry: Arc::clone(&registry),
+            revocation: Arc::clone(&revocation),
+        };
+        let acceptor = Arc::new(Acceptor {
+            admission: Arc::clone(&registry),
+            tls: Arc::clone(tls),
+            connections: connections.clone(),
+            node: node.clone(),
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        });
+
+        // Orders.
+        let active_orders = Arc::new(ActiveOrders::default());
+        let orders = Arc::new(OrderLifecycle {
+            server,
+            store: Arc::clone(&store),
+            repository: Arc::clone(repository),
+            artifacts: Arc::clone(artifacts),
+            active: Arc::clone(&active_orders),
+            node: node.clone(),
+            accepting: tokio::sync::Mutex::default(),
+        });
+        let deployments = Arc::new(Deployments {
+            server,
+            started: Instant::now(),
+            store: Arc::clone(&store),
+            secrets: Arc::clone(secrets),
+            registry: Arc::clone(&registry),
+            connections: connections.clone(),
+            wake_ups: Arc::clone(&wake_ups),
+            repository: Arc::clone(repository),
+            artifacts: Arc::clone(artifacts),
+            orders: Arc::clone(&orders),
+        });
+        let direct_offers = Arc::new(DirectOffers {
+            server,
+            store: Arc::clone(&store),
+            secrets: Arc::clone(secrets),
+            registry: Arc::clone(&registry),
+            connections: connections.clone(),
+            repository: Arc::clone(repository),
+            orders: Arc::clone(&orders),
+        });
+        let policies = Arc::new(GroupPolicies {
+            store: Arc::clone(&store),
+            secrets: Arc::clone(secrets),
+            registry: Arc::clone(&registry),
+            wake_ups: Arc::clone(&wake_ups),
+            cache: PolicyCache::new(sqlite.policies().await?),
+        });
+        let on_demand = Arc::new(OnDemandOrders {
+            store: Arc::clone(&store),
+            registry: Arc::clone(&registry),
+            deployments: Arc::clone(&deployments),
+            direct_offers: Arc::clone(&direct_offers),
+            limiter: RequestLimiter::default(),
+        });
+        let sideload = Sideload {
+            repository: Arc::clone(repository),
+            policies: Arc::clone(&policies),
+            orders: Arc::clone(&on_demand),
+        };
+        let catalogues = MachineCatalogues {
+            repository: Arc::clone(repository),
+            policies: Arc::clone(&policies),
+            orders: on_demand,
+        };
+        let statuses = DeploymentStatuses {
+            server,
+            store: Arc::clone(&store),
+            registry: Arc::clone(&registry),
+            active_orders: Arc::clone(&active_orders),
+        };
+
+        // What publishers change; withdrawals end orders.
+        let withdrawal = Arc::new(Withdrawal {
+            repository: Arc::clone(repository),
+            artifacts: Arc::clone(artifacts),
+            wake_ups: Arc::clone(&wake_ups),
+            deployments: Arc::clone(&orders) as Arc<_>,
+        });
+        let publication = Publication {
+            repository: Arc::clone(repository),
+            artifacts: Arc::clone(artifacts),
+            withdrawal: Arc::clone(&withdrawal),
+        };
+
+        // What machines ask and report.
+        let check_ins = CheckIns {
+            server,
+            signed_epoch: secrets.orders.sign(&ServerEpoch { server: server.id, epoch: server.epoch }),
+            store: Arc::clone(&store),
+            secrets: Arc::clone(secrets),
+            registry: Arc::clone(&registry),
+            revocation: Arc::clone(&revocation),
+            tls: Arc::clone(tls),
+            wake_ups: Arc::clone(&wake_ups),
+            repository: Arc::clone(repository),
+            policies: Arc::clone(&policies),
+            active_orders: Arc::clone(&active_orders),
+            suspicions: suspicions.clone(),
+            stop: stop.clone(),
+        };
+        let receipts = Receipts {
+            store: Arc::clone(&store),
+            secrets: Arc::clone(secrets),
+            orders: Arc::clone(&orders),
+            suspicions: suspicions.clone(),
+        };
+        let install_permits = InstallPermits {
+            server,
+            store: Arc::clone(&store),
+            secrets: Arc::clone(secrets),
+            repository: Arc::clone(repository),
+            suspicions: suspicions.clone(),
+        };
+        let reports = Reports {
+            store: Arc::clone(&store),
+            registry: Arc::clone(&registry),
+            active_orders: Arc::clone(&active_orders),
+            suspicions: suspicions.clone(),
+        };
+        let monitor = Monitor {
+            store: Arc::clone(&store),
+            repository: Arc::clone(repository),
+            withdrawal,
+            orders: Arc::clone(&orders),
+            connections: connections.clone(),
+            wake_ups,
+            stop: stop.clone(),
+        };
+        let swarm_host = Arc::new(SwarmHost {
+            store,
+            registry: Arc::clone(&registry),
+            tls: Arc::clone(tls),
+            active_orders,
+            direct_offers: Arc::clone(&direct_offers),
+            suspicions,
+            tasks: tasks.clone(),
+        });
+
+        let server = Arc::new(Server {
+            identity: server,
+            tls: Arc::clone(tls),
+            connections,
+            secrets: Arc::clone(secrets),
+            registry,
+            enrolment,
+            revocation,
+            repository: Arc::clone(repository),
+            artifacts: Arc::clone(artifacts),
+            publication,
+            deployments,
+            statuses,
+            policies,
+            direct_offers,
+            sideload,
+            catalogues,
+            check_ins,
+            receipts,
+            install_permits,
+            reports,
+        });
+        Ok(Self { server, acceptor, revocation_list, monitor, orders, swarm_host, node, stop, tasks })
+    }
+}

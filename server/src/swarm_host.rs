@@ -1,0 +1,105 @@
+//! The server as the first member of the swarm. It heads every list, holds all content, and sends offers and content
+//! with the same loop that machines run. It requests nothing.
+
+use crate::{
+    deployments::{active_orders::ActiveOrders, direct_offers::DirectOffers},
+    identity::registry::Registry,
+    net::tls_configuration::TlsConfiguration,
+    store::Store,
+    suspicion_log::SuspicionLog,
+};
+use banyan_proto::{
+    Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
+    api::Event,
+    limits,
+    peer::{Confirm, Offer, OfferReply, Pull, PullReply},
+};
+use banyan_swarm::io::{Action, StripeId, TrustedOffer};
+use banyan_wire::{content::ArtifactFile, host::Host, node::NodeHandle, tls::Crl};
+use std::sync::Arc;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, error};
+
+/// The server as the host of the node's loop.
+pub(crate) struct SwarmHost {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) tls: Arc<TlsConfiguration>,
+    pub(crate) active_orders: Arc<ActiveOrders>,
+    pub(crate) direct_offers: Arc<DirectOffers>,
+    pub(crate) suspicions: SuspicionLog,
+    /// Carries what is stored in the background.
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Host for SwarmHost {
+    async fn check_offer(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
+        let detail = format!("the server received an offer of stripe {}", offer.stripe);
+        self.suspicions.record(Some(sender), None, Reason::NotAddressed, detail.clone()).await;
+        Err(OfferReply::Refused { reason: Reason::NotAddressed, detail })
+    }
+    fn make_offer(&self, stripe: StripeId, sublist: &AddresseeList, proof: &Proof) -> Result<Offer, Reason> {
+        self.registry.exclusion(sublist.head()).map_or(Ok(()), Err)?;
+        self.direct_offers.make_offer(stripe, sublist, proof)
+    }
+    fn addresses(&self, peer: MachineId) -> Vec<Address> {
+        self.registry.addresses(peer)
+    }
+    fn content(&self, order: OrderId) -> Option<Arc<ArtifactFile>> {
+        self.active_orders.get(order)?.content.clone()
+    }
+    /// The server is an ancestor of every machine, so every machine on the list may wait for content here.
+    fn check_pull(&self, peer: MachineId, pull: &Pull) -> Result<bool, PullReply> {
+        let refused = |reason| Err(PullReply::Refused { reason });
+        let Some(open) = self.active_orders.get(pull.order) else { return refused(Reason::OrderExpired) };
+        let Some(tree) = open.tree(pull.stripe) else { return refused(Reason::ProtocolBroken) };
+        if let Some(reason) = self.registry.exclusion(peer) {
+            return refused(reason);
+        }
+        if pull.membership.proof.0.len() > limits::LIST_DEPTH || pull.membership.root(pull.stripe, peer) != tree.root()
+        {
+            let detail = "a pull's membership proof belongs to another list";
+            self.suspicions.record_later(Some(peer), Some(pull.order), Reason::NotAddressed, detail.into());
+            return refused(Reason::NotAddressed);
+        }
+        Ok(true)
+    }
+    fn membership(&self, _: StripeId) -> Option<Membership> {
+        None
+    }
+    fn perform(&self, action: Action, _: &NodeHandle) {
+        match action {
+            Action::Report(order, Event::SteppedOver { stripe, machine, reason }) => {
+                debug!(%order, stripe, %machine, %reason, "machine skipped");
+                let store = Arc::clone(&self.store);
+                self.tasks.spawn(async move {
+                    let detail = "the server could not send it its part of the list";
+                    if let Err(error) = store.note(order, machine, reason, detail).await {
+                        error!("failed to store a machine's state: {error}");
+                    }
+                });
+            }
+            // All other actions concern receiving and installing, which the server does not do.
+            other => debug!(?other, "action ignored"),
+        }
+    }
+    fn confirmed(&self, peer: MachineId, confirm: &Confirm) {
+        let Some(open) = self.active_orders.get(confirm.order) else { return };
+        if open.artifact.digest == confirm.artifact {
+            debug!(order = %confirm.order, machine = %peer, "machine confirmed that the artifact is complete");
+        } else {
+            let detail = format!("the machine confirmed {} instead of {}", confirm.artifact, open.artifact.digest);
+            self.suspicions.record_later(Some(peer), Some(confirm.order), Reason::BadArtifact, detail);
+        }
+    }
+    fn refused(&self, peer: MachineId, reason: Reason, detail: &str) {
+        self.suspicions.record_later(Some(peer), None, reason, detail.to_owned());
+    }
+    fn received(&self, _: OrderId, _: Option<MachineId>, _: u64) {}
+    fn sent(&self, _: OrderId, _: MachineId, _: u64) {}
+    fn crl(&self) -> Option<Arc<Crl>> {
+        Some(self.tls.crl())
+    }
+    /// Ignored: the server signs the lists, so no machine has a newer one.
+    fn offer_crl(&self, _: Vec<u8>, _: &NodeHandle) {}
+}
