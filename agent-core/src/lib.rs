@@ -4,35 +4,28 @@
 //!
 //! | stage | module | input | output |
 //! | --- | --- | --- | --- |
-//! | offer | [`offer`] | bytes of an offer | `TrustedOffer`: every check passed before the first byte of content |
+//! | offer | [`pipeline::offer`] | bytes of an offer | `TrustedOffer`: every check passed before the first byte of content |
 //! | receive, verify, forward | `banyan_wire` | a trusted offer | verified chunks, at the end a `VerifiedArtifact` |
-//! | authenticate | [`authenticate`] | `VerifiedArtifact` | a receipt, then an `AuthenticArtifact` with a fresh permit |
-//! | install | [`install`] | `AuthenticArtifact` only | the installer process's result |
-//! | report | [`report`] | events of all stages | facts for the server, queued while it cannot be reached |
+//! | authenticate | [`pipeline::authenticate`] | `VerifiedArtifact` | a receipt, then an `AuthenticArtifact` with a fresh permit |
+//! | install | [`pipeline::install`] | `AuthenticArtifact` only | the installer process's result |
+//! | report | [`pipeline::report`] | events of all stages | facts for the server, queued while it cannot be reached |
 //!
-//! - `by_hand`: installs package files that users open themselves (manual install)
-//! - `catalogue`: installs packages that users choose from the administrator's catalogue
-//! - `check_in`: polls the server for news
-//! - `publishers`: follows new keys and withdrawn releases
+//! - `sideload`: installs package files that users open themselves (manual install)
+//! - `server::catalogue`: installs packages that users choose from the administrator's catalogue
+//! - `agent::check_in`: polls the server for news
+//! - `server::publishers`: follows new keys and withdrawn releases
 //! - [`agent`]: the program around the loop of `banyan_wire::node`
-//! - [`state`]: the database
-//! - [`people`]: settings, history and quota of the users at this machine
-//! - [`local`]: the API for desktop programs
+//! - [`database`]: the database
+//! - [`user`]: settings, history and quota of the users at this machine
+//! - `local_backend`: the API for desktop programs
 
 pub mod agent;
-pub mod authenticate;
-mod by_hand;
-mod catalogue;
-mod check_in;
-pub mod cli;
-pub mod epoch;
-mod for_one;
+pub mod database;
 pub mod identity;
-pub mod install;
-pub mod offer;
-pub mod orders;
-pub mod people;
-mod publishers;
-pub mod report;
-pub mod server_api;
-pub mod state;
+mod local_backend;
+pub mod pipeline;
+pub mod sensors;
+pub mod server;
+mod sideload;
+pub mod startup;
+pub mod user;

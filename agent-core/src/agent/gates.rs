@@ -2,8 +2,9 @@
 
 use super::Agent;
 use crate::{
-    orders::{HeldOrder, lock},
-    people::{scene::Facts, signals::Sampler},
+    local_backend::snapshot::Facts,
+    pipeline::active_orders::{HeldOrder, lock},
+    sensors::Sampler,
 };
 use banyan_proto::{
     OrderId, Reason,

@@ -1,7 +1,7 @@
 //! The agent's implementation of [`Host`], the interface of the node loop.
 
 use super::Agent;
-use crate::orders::lock;
+use crate::pipeline::active_orders::lock;
 use banyan_proto::{
     AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
     api::Event,

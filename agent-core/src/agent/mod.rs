@@ -1,23 +1,29 @@
 //! The running agent: holds what the stages need, carries out the state machine's actions, and serves as the node
 //! loop's host.
 
+mod certificate;
+pub(crate) mod check_in;
 pub mod gates;
 mod host;
 mod policy;
-mod renewal;
-mod restored;
+mod restore;
+pub(crate) mod scheduler;
 mod stages;
 
 use crate::{
-    authenticate::Authenticate,
-    catalogue::Shelf,
-    install::Install,
-    offer::OfferStage,
-    orders::{Orders, lock},
-    people::People,
-    report::Reporter,
-    server_api::{CallError, ServerApi, bars},
-    state::State,
+    database::State,
+    pipeline::{
+        active_orders::{Orders, lock},
+        authenticate::Authenticate,
+        install::Install,
+        offer::OfferStage,
+        report::Reporter,
+    },
+    server::{
+        api::{CallError, ServerApi, bars},
+        catalogue::Shelf,
+    },
+    user::People,
 };
 use banyan_proto::{MachineId, OrderId, Reason, UnixSeconds, api::ApiError};
 use banyan_swarm::io::Input;
@@ -79,7 +85,7 @@ pub struct Agent {
     /// The scheduling decisions passed on last.
     pub told: Mutex<gates::Told>,
     /// Install permits, each with its artifact, that wait for their turn.
-    pub leaves: Mutex<HashMap<OrderId, crate::authenticate::AuthenticArtifact>>,
+    pub leaves: Mutex<HashMap<OrderId, crate::pipeline::authenticate::AuthenticArtifact>>,
     /// The server's last catalogue answer.
     pub(crate) shelf: Shelf,
 }

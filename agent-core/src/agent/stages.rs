@@ -2,9 +2,11 @@
 
 use super::Agent;
 use crate::{
-    authenticate::AuthenticateError,
-    orders::{HeldOrder, lock},
-    server_api::CallError,
+    pipeline::{
+        active_orders::{HeldOrder, lock},
+        authenticate::AuthenticateError,
+    },
+    server::api::CallError,
 };
 use banyan_install_helper::Outcome;
 use banyan_proto::{

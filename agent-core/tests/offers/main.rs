@@ -17,10 +17,12 @@ mod stranger_addressed;
 mod true_offer;
 
 use agent_core::{
-    epoch::Epoch,
-    offer::{Accepted, OfferError, OfferStage},
-    orders::Orders,
-    state::State,
+    database::State,
+    identity::epoch::Epoch,
+    pipeline::{
+        active_orders::Orders,
+        offer::{Accepted, OfferError, OfferStage},
+    },
 };
 use banyan_proto::{
     AddresseeList, KeyRing, MachineId, Manifest, Order, OrderId, Reason, RollingCode, Signed, SigningKey, UnixSeconds,

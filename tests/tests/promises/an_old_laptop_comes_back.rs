@@ -1,7 +1,7 @@
 //! Verifies that a machine renews an expired certificate before anything else, whether it expired while the machine was
 //! off or running. A machine that is too late, or was revoked, shows the reason locally and keeps trying.
 
-use agent_core::state::State;
+use agent_core::database::State;
 use banyan_proto::{Reason, UnixSeconds, local::Status};
 use banyan_tests::World;
 use banyan_wire::tls::machine_name;

@@ -32,7 +32,7 @@ pub(crate) struct ServerArgs {
     system's own places. Set RUST_LOG=debug for more detail.")]
 pub(crate) struct AgentArgs {
     #[command(flatten)]
-    inner: agent_core::cli::Args,
+    inner: agent_core::startup::Args,
 }
 
 /// Run the agent's installer process (started by the agent, not by users)
@@ -49,7 +49,7 @@ pub(crate) fn server(args: ServerArgs) -> Result<Exit, Failure> {
 }
 
 pub(crate) fn agent(args: AgentArgs) -> Result<Exit, Failure> {
-    serve("run the agent", agent_core::cli::run(args.inner))
+    serve("run the agent", agent_core::startup::run(args.inner))
 }
 
 /// Runs the installer. It has its own exit codes, which the agent interprets.

@@ -8,7 +8,7 @@ use crate::{
     output::{ago, count},
     system,
 };
-use agent_core::state::{Enrolment, State, StateError};
+use agent_core::database::{Enrolment, State, StateError};
 use banyan_proto::{UnixSeconds, local::Status};
 use std::{path::Path, time::Duration};
 
