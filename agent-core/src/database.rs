@@ -8,7 +8,7 @@ use banyan_proto::{
     peer::{Metadata, ReleaseProof},
 };
 use banyan_trust::TrustStore;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
@@ -21,10 +21,10 @@ const REPORTS_KEPT: u64 = 10_000;
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum StateError {
+pub enum DatabaseError {
     /// The file or its disk failed.
     #[error("the agent's database failed: {0}; check the disk, or enrol the machine again with an empty data folder")]
-    Database(#[from] redb::Error),
+    Storage(#[from] redb::Error),
     /// This version cannot read a record.
     #[error("the agent's database holds a damaged record ({what}): {source}")]
     Damaged {
@@ -39,8 +39,8 @@ pub enum StateError {
 }
 
 macro_rules! from_redb {
-    ($($error:ident)*) => { $(impl From<redb::$error> for StateError {
-        fn from(error: redb::$error) -> Self { Self::Database(error.into()) }
+    ($($error:ident)*) => { $(impl From<redb::$error> for DatabaseError {
+        fn from(error: redb::$error) -> Self { Self::Storage(error.into()) }
     })* };
 }
 from_redb!(DatabaseError TransactionError TableError StorageError CommitError);
@@ -95,23 +95,23 @@ pub struct StripeOffer {
 }
 
 /// The database.
-pub struct State {
-    database: Database,
+pub struct Database {
+    file: redb::Database,
 }
 
-fn encode(value: &impl Serialize) -> Result<Vec<u8>, StateError> {
-    serde_json::to_vec(value).map_err(|source| StateError::Damaged { what: "a record to be written", source })
+fn encode(value: &impl Serialize) -> Result<Vec<u8>, DatabaseError> {
+    serde_json::to_vec(value).map_err(|source| DatabaseError::Damaged { what: "a record to be written", source })
 }
-fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, StateError> {
-    serde_json::from_slice(bytes).map_err(|source| StateError::Damaged { what, source })
+fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, DatabaseError> {
+    serde_json::from_slice(bytes).map_err(|source| DatabaseError::Damaged { what, source })
 }
 
-impl State {
+impl Database {
     /// Opens the database, or creates it.
     ///
     /// # Errors
     /// When another agent has it open, or the disk fails.
-    pub fn open(path: &Path) -> Result<Self, StateError> {
+    pub fn open(path: &Path) -> Result<Self, DatabaseError> {
         // The file contains secret codes, so only this user may read it, whatever the folder's mode.
         let mut options = std::fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -124,16 +124,24 @@ impl State {
         transaction.open_table(ORDERS)?;
         transaction.open_table(REPORTS)?;
         transaction.commit()?;
-        Ok(Self { database })
+        Ok(Self { file: database })
     }
 
-    fn fact<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, StateError> {
-        let table = self.database.begin_read()?.open_table(FACTS)?;
+    /// Loads a record by its name.
+    ///
+    /// # Errors
+    /// When the database fails or the record is damaged.
+    pub(crate) fn load<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, DatabaseError> {
+        let table = self.file.begin_read()?.open_table(FACTS)?;
         table.get(name)?.map(|bytes| decode(name, bytes.value())).transpose()
     }
-    fn set_fact(&self, name: &'static str, value: &impl Serialize) -> Result<(), StateError> {
+    /// Stores a record under its name, synced.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) fn store(&self, name: &'static str, value: &impl Serialize) -> Result<(), DatabaseError> {
         let bytes = encode(value)?;
-        let transaction = self.database.begin_write()?;
+        let transaction = self.file.begin_write()?;
         transaction.open_table(FACTS)?.insert(name, bytes.as_slice())?;
         Ok(transaction.commit()?)
     }
@@ -142,37 +150,37 @@ impl State {
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
-    pub fn enrolment(&self) -> Result<Option<Enrolment>, StateError> {
-        self.fact("enrolment")
+    pub fn load_enrolment(&self) -> Result<Option<Enrolment>, DatabaseError> {
+        self.load("enrolment")
     }
     /// Stores this machine's identity, synced.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn set_enrolment(&self, enrolment: &Enrolment) -> Result<(), StateError> {
-        self.set_fact("enrolment", enrolment)
+    pub fn store_enrolment(&self, enrolment: &Enrolment) -> Result<(), DatabaseError> {
+        self.store("enrolment", enrolment)
     }
     /// Replaces the machine's certificate.
     ///
     /// # Errors
     /// When the database fails, the record is damaged, or the machine is not enrolled.
-    pub fn set_certificate(&self, certificate: &str) -> Result<(), StateError> {
+    pub fn store_certificate(&self, certificate: &str) -> Result<(), DatabaseError> {
         self.update_enrolment(|enrolment| certificate.clone_into(&mut enrolment.certificate))
     }
     /// Returns the highest epoch of the server seen since enrolment; 0 if none was seen.
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
-    pub fn epoch(&self) -> Result<u64, StateError> {
-        Ok(self.fact("epoch")?.unwrap_or(0))
+    pub fn load_epoch(&self) -> Result<u64, DatabaseError> {
+        Ok(self.load("epoch")?.unwrap_or(0))
     }
     /// Stores a higher epoch, synced; a lower one changes nothing.
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
-    pub fn raise_epoch(&self, epoch: u64) -> Result<(), StateError> {
+    pub fn raise_epoch(&self, epoch: u64) -> Result<(), DatabaseError> {
         const NAME: &str = "epoch";
-        let transaction = self.database.begin_write()?;
+        let transaction = self.file.begin_write()?;
         {
             let mut table = transaction.open_table(FACTS)?;
             let seen = table.get(NAME)?.map(|bytes| decode::<u64>(NAME, bytes.value())).transpose()?;
@@ -180,16 +188,16 @@ impl State {
         }
         Ok(transaction.commit()?)
     }
-    fn update_enrolment(&self, change: impl FnOnce(&mut Enrolment)) -> Result<(), StateError> {
+    fn update_enrolment(&self, change: impl FnOnce(&mut Enrolment)) -> Result<(), DatabaseError> {
         const NAME: &str = "enrolment";
-        let transaction = self.database.begin_write()?;
+        let transaction = self.file.begin_write()?;
         {
             let mut table = transaction.open_table(FACTS)?;
             let mut enrolment = table
                 .get(NAME)?
                 .map(|bytes| decode::<Enrolment>(NAME, bytes.value()))
                 .transpose()?
-                .ok_or(StateError::NotEnrolled)?;
+                .ok_or(DatabaseError::NotEnrolled)?;
             change(&mut enrolment);
             table.insert(NAME, encode(&enrolment)?.as_slice())?;
         }
@@ -200,81 +208,66 @@ impl State {
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
-    pub fn trust(&self) -> Result<Option<TrustStore>, StateError> {
-        self.fact("trust")
+    pub fn load_trust(&self) -> Result<Option<TrustStore>, DatabaseError> {
+        self.load("trust")
     }
     /// Stores what this machine has learnt from publishers' metadata, synced.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn set_trust(&self, trust: &TrustStore) -> Result<(), StateError> {
-        self.set_fact("trust", trust)
+    pub fn store_trust(&self, trust: &TrustStore) -> Result<(), DatabaseError> {
+        self.store("trust", trust)
     }
     /// Returns the newest metadata seen. It is a cache, so a damaged record counts as absent.
     #[must_use]
-    pub fn metadata(&self) -> Option<Metadata> {
-        self.fact("metadata").unwrap_or(None)
+    pub fn load_metadata(&self) -> Option<Metadata> {
+        self.load("metadata").unwrap_or(None)
     }
     /// Stores the newest metadata.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn set_metadata(&self, metadata: &Metadata) -> Result<(), StateError> {
-        self.set_fact("metadata", metadata)
+    pub fn store_metadata(&self, metadata: &Metadata) -> Result<(), DatabaseError> {
+        self.store("metadata", metadata)
     }
     /// Returns the newest revocation list (DER).
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
-    pub fn crl(&self) -> Result<Option<Vec<u8>>, StateError> {
-        self.fact("crl")
+    pub fn load_crl(&self) -> Result<Option<Vec<u8>>, DatabaseError> {
+        self.load("crl")
     }
     /// Stores the newest revocation list (DER).
     ///
     /// # Errors
     /// When the database fails.
-    pub fn set_crl(&self, der: &[u8]) -> Result<(), StateError> {
-        self.set_fact("crl", &der)
-    }
-
-    /// Loads a record of user settings or history by its name.
-    ///
-    /// # Errors
-    /// When the database fails or the record is damaged.
-    pub(crate) fn kept<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, StateError> {
-        self.fact(name)
-    }
-    /// Stores a record of user settings or history under its name, synced.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub(crate) fn keep(&self, name: &'static str, value: &impl Serialize) -> Result<(), StateError> {
-        self.set_fact(name, value)
+    pub fn store_crl(&self, der: &[u8]) -> Result<(), DatabaseError> {
+        self.store("crl", &der)
     }
 
     /// Returns all orders.
     ///
     /// # Errors
     /// When the database fails or a record is damaged.
-    pub fn orders(&self) -> Result<Vec<OrderRecord>, StateError> {
-        let table = self.database.begin_read()?.open_table(ORDERS)?;
+    pub fn load_orders(&self) -> Result<Vec<OrderRecord>, DatabaseError> {
+        let table = self.file.begin_read()?.open_table(ORDERS)?;
         table.iter()?.map(|row| decode("an order", row?.1.value())).collect()
     }
     /// Returns one order; `None` when it is unknown.
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
-    pub fn order(&self, id: OrderId) -> Result<Option<OrderRecord>, StateError> {
-        let table = self.database.begin_read()?.open_table(ORDERS)?;
+    pub fn load_order(&self, id: OrderId) -> Result<Option<OrderRecord>, DatabaseError> {
+        let table = self.file.begin_read()?.open_table(ORDERS)?;
         table.get(&id.0)?.map(|bytes| decode("an order", bytes.value())).transpose()
     }
     /// Stores an order, synced.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn set_order(&self, id: OrderId, record: &OrderRecord) -> Result<(), StateError> {
+    pub fn store_order(&self, id: OrderId, record: &OrderRecord) -> Result<(), DatabaseError> {
         let bytes = encode(record)?;
-        let transaction = self.database.begin_write()?;
+        let transaction = self.file.begin_write()?;
         transaction.open_table(ORDERS)?.insert(&id.0, bytes.as_slice())?;
         Ok(transaction.commit()?)
     }
@@ -282,8 +275,8 @@ impl State {
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
-    pub fn update_order(&self, id: OrderId, change: impl FnOnce(&mut OrderRecord)) -> Result<(), StateError> {
-        let transaction = self.database.begin_write()?;
+    pub fn update_order(&self, id: OrderId, change: impl FnOnce(&mut OrderRecord)) -> Result<(), DatabaseError> {
+        let transaction = self.file.begin_write()?;
         {
             let mut table = transaction.open_table(ORDERS)?;
             let Some(mut record) =
@@ -300,8 +293,8 @@ impl State {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn forget_order(&self, id: OrderId) -> Result<(), StateError> {
-        let transaction = self.database.begin_write()?;
+    pub fn delete_order(&self, id: OrderId) -> Result<(), DatabaseError> {
+        let transaction = self.file.begin_write()?;
         transaction.open_table(ORDERS)?.remove(&id.0)?;
         Ok(transaction.commit()?)
     }
@@ -315,9 +308,9 @@ impl State {
         at: UnixSeconds,
         order: Option<OrderId>,
         event: banyan_proto::api::Event,
-    ) -> Result<(), StateError> {
-        let next: u64 = self.fact("next report")?.unwrap_or(1);
-        let transaction = self.database.begin_write()?;
+    ) -> Result<(), DatabaseError> {
+        let next: u64 = self.load("next report")?.unwrap_or(1);
+        let transaction = self.file.begin_write()?;
         {
             let mut table = transaction.open_table(REPORTS)?;
             let report = Report { number: next, at, order, event };
@@ -333,16 +326,16 @@ impl State {
     ///
     /// # Errors
     /// When the database fails or a record is damaged.
-    pub fn reports(&self, most: usize) -> Result<Vec<Report>, StateError> {
-        let table = self.database.begin_read()?.open_table(REPORTS)?;
+    pub fn load_reports(&self, most: usize) -> Result<Vec<Report>, DatabaseError> {
+        let table = self.file.begin_read()?.open_table(REPORTS)?;
         table.iter()?.take(most).map(|row| decode("a report", row?.1.value())).collect()
     }
     /// Deletes the reports up to this number, because the server has them.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn reports_delivered(&self, up_to: u64) -> Result<(), StateError> {
-        let transaction = self.database.begin_write()?;
+    pub fn delete_reports_up_to(&self, up_to: u64) -> Result<(), DatabaseError> {
+        let transaction = self.file.begin_write()?;
         transaction.open_table(REPORTS)?.retain(|number, _| number > up_to)?;
         Ok(transaction.commit()?)
     }

@@ -2,19 +2,19 @@
 
 use crate::{
     agent::{self, Agent, check_in, scheduler},
-    database::{Enrolment, State},
+    database::{Database, Enrolment},
     identity::{self, epoch::Epoch},
-    local_backend::{Front, Joining},
+    local_backend::{Joining, LocalBackend},
     pipeline::{
-        active_orders::{Orders, lock},
-        authenticate::Authenticate,
-        install::{self, Install},
+        active_orders::{ActiveOrders, lock},
+        authenticate::AuthenticateStage,
+        install::{self, InstallStage},
         offer::OfferStage,
         report::Reporter,
     },
-    server::{api::ServerApi, catalogue::Shelf},
-    sideload::standalone::{self, Alone},
-    user::People,
+    server::{api::ServerApi, catalogue::CatalogueCache},
+    sideload::standalone::{self, Standalone},
+    user::User,
 };
 use anyhow::{Context, bail};
 use banyan_install_helper::client::Launcher;
@@ -103,8 +103,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     // Run at low priority until something is urgent.
     banyan_install_helper::priority::give_way(true);
     let folders = Folders::make(&args)?;
-    let state = Arc::new(
-        State::open(&folders.data.join("agent.redb"))
+    let database = Arc::new(
+        Database::open(&folders.data.join("agent.redb"))
             .context("cannot open the agent's database (is another agent running with the same --data folder?)")?,
     );
     let key = identity::key(&folders.data.join("machine.key"))?;
@@ -112,38 +112,38 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {} (--listen)", args.listen))?;
     let listen = listener.local_addr()?;
     let label = label(&args);
-    let people = People::open(Arc::clone(&state), folders.content.clone());
-    let people = Arc::new(people.context("cannot read the settings chosen at this machine")?);
+    let user = User::open(Arc::clone(&database), folders.content.clone());
+    let user = Arc::new(user.context("cannot read the settings chosen at this machine")?);
     let mode = if args.socket.is_some() { Mode::System } else { Mode::User };
     let sessions = args.sessions.as_deref().map(Sessions::in_folder).unwrap_or_default();
-    let (front, mut codes) = Front::new(Arc::clone(&people), label.clone(), mode, sessions);
-    people.listen_to_services();
+    let (front, mut codes) = LocalBackend::new(Arc::clone(&user), label.clone(), mode, sessions);
+    user.listen_to_services();
     let mut stop = std::pin::pin!(stop_signal(args.exit_with_stdin));
-    let joiner = Joiner { state: &state, key: &key, label: &label, listen, people: &people };
-    let enrolment = match (state.enrolment()?, &args.join) {
+    let enroller = Enroller { database: &database, key: &key, label: &label, listen, user: &user };
+    let enrolment = match (database.load_enrolment()?, &args.join) {
         (Some(enrolment), _) => enrolment,
-        (None, Some(code)) => joiner.enrol(&code.parse()?).await?,
+        (None, Some(code)) => enroller.enrol(&code.parse()?).await?,
         (None, None) => {
             warn!(
                 "this machine is not enrolled yet: enter a join code in the Banyan window, or restart with --join CODE \
                  (`banyan tokens create` creates one)"
             );
             let installer = (launcher(&args, &folders)?, args.installer.is_some());
-            let alone = Alone::open(Arc::clone(&people), folders.content.clone(), installer, mode);
+            let alone = Standalone::open(Arc::clone(&user), folders.content.clone(), installer, mode);
             let alone = alone.context("cannot read what was installed here without a server")?;
             alone.clear();
             front.stands_alone(&alone);
             front.open(&folders.data, args.socket.as_ref());
             tokio::spawn(Arc::clone(&alone).resume());
             tokio::select! {
-                enrolment = joiner.wait(&mut codes, &alone) => enrolment?,
+                enrolment = enroller.wait(&mut codes, &alone) => enrolment?,
                 () = &mut stop => return Ok(()),
             }
         }
     };
     drop(codes);
-    standalone::retire(&people).context("cannot record what was installed here without a server")?;
-    let agent = assemble(&args, &folders, Arc::clone(&people), key, enrolment.clone(), listen)?;
+    standalone::retire(&user).context("cannot record what was installed here without a server")?;
+    let agent = assemble(&args, &folders, Arc::clone(&user), key, enrolment.clone(), listen)?;
     agent.look_at_disk();
     // Local programs can now ask what this machine is waiting for.
     front.stands(&agent, &folders.data, args.socket.as_ref());
@@ -160,7 +160,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         () = certified => {}
         () = &mut stop => return Ok(()),
     }
-    agent.people.ask_services().await;
+    agent.user.ask_services().await;
     let node = start(&agent)?;
     tokio::spawn(scheduler::run(Arc::clone(&agent), Duration::from_secs(args.idle_after)));
     info!(machine = %agent.me, label = agent.label, %listen, "ready");
@@ -169,7 +169,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     tokio::spawn(forget(Arc::downgrade(&agent)));
     stop.await;
     info!("stopping");
-    agent.people.stop();
+    agent.user.stop();
     node.shutdown().await;
     Ok(())
 }
@@ -224,24 +224,24 @@ fn random() -> [u8; 8] {
 }
 
 /// Enrols this machine with a server.
-struct Joiner<'a> {
-    state: &'a State,
+struct Enroller<'a> {
+    database: &'a Database,
     key: &'a rcgen::KeyPair,
     label: &'a str,
     listen: SocketAddr,
-    people: &'a People,
+    user: &'a User,
 }
 
-impl Joiner<'_> {
+impl Enroller<'_> {
     async fn enrol(&self, code: &JoinCode) -> anyhow::Result<Enrolment> {
         let addresses = agent::addresses(self.listen, vec![code.server]);
-        let enrolment = identity::enrol(self.state, self.key, code, self.label, addresses).await?;
+        let enrolment = identity::enrol(self.database, self.key, code, self.label, addresses).await?;
         info!(machine = %enrolment.machine, server = %enrolment.server_address, "enrolled");
-        self.people.enrolled();
+        self.user.enrolled();
         Ok(enrolment)
     }
     /// Takes join codes from the local API until one succeeds. Reports each result to the caller who sent the code.
-    async fn wait(&self, codes: &mut mpsc::Receiver<Joining>, alone: &Alone) -> anyhow::Result<Enrolment> {
+    async fn wait(&self, codes: &mut mpsc::Receiver<Joining>, alone: &Standalone) -> anyhow::Result<Enrolment> {
         while let Some((code, told)) = codes.recv().await {
             let _quiet = match alone.quiet().await {
                 Ok(quiet) => quiet,
@@ -277,22 +277,27 @@ fn launcher(args: &Args, folders: &Folders) -> anyhow::Result<Launcher> {
 fn assemble(
     args: &Args,
     folders: &Folders,
-    people: Arc<People>,
+    user: Arc<User>,
     key: rcgen::KeyPair,
     enrolment: Enrolment,
     listen: SocketAddr,
 ) -> anyhow::Result<Arc<Agent>> {
-    let state = Arc::clone(people.state());
+    let database = Arc::clone(user.database());
     let label = label(args);
     let credentials = identity::credentials(&enrolment, &key)?;
     let server = Arc::new(ServerApi::new(&enrolment, &credentials)?);
-    let trust = state.trust()?.context("the trusted publisher metadata is missing; enrol this machine again")?;
+    let trust =
+        database.load_trust()?.context("the trusted publisher metadata is missing; enrol this machine again")?;
     let trust = Arc::new(Mutex::new(trust));
-    let install = Install { launcher: launcher(args, folders)? };
-    let orders =
-        Arc::new(Orders::new(enrolment.machine, enrolment.server, enrolment.server_address, enrolment.keys.clone()));
-    let epoch = Arc::new(Epoch::open(Arc::clone(&state), enrolment.epoch)?);
-    let crl = state.crl()?.map(|der| Crl::read(der, &credentials.ca)).transpose()?.map(Arc::new);
+    let install = InstallStage { launcher: launcher(args, folders)? };
+    let orders = Arc::new(ActiveOrders::new(
+        enrolment.machine,
+        enrolment.server,
+        enrolment.server_address,
+        enrolment.keys.clone(),
+    ));
+    let epoch = Arc::new(Epoch::open(Arc::clone(&database), enrolment.epoch)?);
+    let crl = database.load_crl()?.map(|der| Crl::read(der, &credentials.ca)).transpose()?.map(Arc::new);
     let offers = Arc::new(OfferStage {
         me: enrolment.machine,
         server: enrolment.server,
@@ -300,27 +305,27 @@ fn assemble(
         epoch: Arc::clone(&epoch),
         platform: banyan_proto::platform::platform(),
         folder: folders.content.clone(),
-        state: Arc::clone(&state),
+        database: Arc::clone(&database),
         orders: Arc::clone(&orders),
         trust: Arc::clone(&trust),
     });
-    let authenticate = Authenticate {
+    let authenticate = AuthenticateStage {
         me: enrolment.machine,
         keys: enrolment.keys,
         epoch,
         server: Arc::clone(&server),
-        state: Arc::clone(&state),
+        database: Arc::clone(&database),
         trust,
     };
-    let reporter = Reporter::start(Arc::clone(&state), Arc::clone(&server));
+    let reporter = Reporter::start(Arc::clone(&database), Arc::clone(&server));
     Ok(Arc::new_cyclic(|this| Agent {
         this: this.clone(),
         me: enrolment.machine,
         label,
         listen,
         max_children: args.max_children,
-        state,
-        people,
+        database,
+        user,
         orders,
         server,
         offers,
@@ -334,8 +339,8 @@ fn assemble(
         heard: AtomicU64::new(0),
         trouble: Mutex::default(),
         told: Mutex::default(),
-        leaves: Mutex::default(),
-        shelf: Shelf::default(),
+        install_permits: Mutex::default(),
+        catalogue_cache: CatalogueCache::default(),
     }))
 }
 
@@ -362,30 +367,30 @@ fn start(agent: &Arc<Agent>) -> anyhow::Result<NodeHandle> {
     let tls = TlsPair::for_peers(&agent.credentials(), crl.as_deref())?;
     let machine = Config::agent(agent.me, agent.offers.server, agent.max_children, u64::from_le_bytes(random()));
     let (node, _) = node::start(NodeConfig { machine, software: identity::software(), tls }, Arc::clone(agent));
-    agent.people.shared.counted_by(Arc::clone(node.giver()));
+    agent.user.quota.counted_by(Arc::clone(node.giver()));
     drop(agent.node.set(node.clone()));
     agent.look_at_disk();
     agent.clear_content()?;
-    let facts = agent.people.facts();
+    let facts = agent.user.facts();
     agent.decide_general(&facts);
-    for record in agent.state.orders()? {
+    for record in agent.database.load_orders()? {
         match agent.offers.restore(&record, UnixSeconds::now()) {
             // A higher epoch ended this order, but the agent stopped before that was stored.
-            Ok(held) if held.order.epoch < agent.offers.epoch.seen() && record.ended.is_none() => {}
-            Ok(held) => {
-                let described = held.described();
-                agent.people.seen(held.order.id, &held.order.package, &described.version);
+            Ok(active) if active.order.epoch < agent.offers.epoch.seen() && record.ended.is_none() => {}
+            Ok(active) => {
+                let described = active.described();
+                agent.user.seen(active.order.id, &active.order.package, &described.version);
                 if let Some(result) = record.ended {
-                    agent.people.had_ended(held.order.id, held.order.issued, result);
+                    agent.user.had_ended(active.order.id, active.order.issued, result);
                 }
-                // Decide before the state machine learns of the order; otherwise it would request chunks at once.
-                agent.decide_order(&facts, &held);
-                for stripe in held.offers().keys() {
-                    held.trusted(*stripe).into_iter().for_each(|trusted| node.input(Input::Restored(trusted)));
+                // Decide before the database machine learns of the order; otherwise it would request chunks at once.
+                agent.decide_order(&facts, &active);
+                for stripe in active.offers().keys() {
+                    active.trusted(*stripe).into_iter().for_each(|trusted| node.input(Input::Restored(trusted)));
                 }
                 if let Some(result) = record.ended {
-                    held.content.release();
-                    node.input(Input::InstallEnded(held.order.id, result));
+                    active.content.release();
+                    node.input(Input::InstallEnded(active.order.id, result));
                 }
             }
             Err(error) => warn!(%error, "order from an earlier run not resumed"),

@@ -68,12 +68,12 @@ impl Agent {
 
     async fn renew(&self) -> anyhow::Result<()> {
         let reply = self.server.renew(identity::signing_request(&self.key)?).await?;
-        let mut enrolment = self.state.enrolment()?.context("this machine is not enrolled")?;
+        let mut enrolment = self.database.load_enrolment()?.context("this machine is not enrolled")?;
         enrolment.certificate = reply.certificate;
         let credentials = identity::credentials(&enrolment, &self.key)?;
         // If the new certificate does not match the key, this fails and the previous one stays in use.
         self.server.set_credentials(&credentials)?;
-        self.state.set_certificate(&enrolment.certificate)?;
+        self.database.store_certificate(&enrolment.certificate)?;
         *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
         if let Some(crl) = lock(&self.crl).clone() {
             self.use_tls(&crl);

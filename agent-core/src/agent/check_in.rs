@@ -1,7 +1,7 @@
 //! The check-in: a long poll that reports this machine's status to the server and returns news, such as expected
 //! orders or a newer revocation list. An idle agent does nothing else.
 
-use crate::{agent::Agent, server::publishers::Followed};
+use crate::{agent::Agent, server::publishers::AnnouncedVersions};
 use banyan_proto::{
     OrderId, Reason,
     api::{CheckIn, Expected},
@@ -30,7 +30,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
     let mut expected: HashMap<OrderId, Instant> = HashMap::new();
     let mut crl_fetched = Instant::now();
     let mut first = true;
-    let mut followed = Followed::default();
+    let mut followed = AnnouncedVersions::default();
     let mut renewed = None;
     let mut told_expired = false;
     let mut last = 0;
@@ -38,8 +38,13 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
     let mut not_taken = 0;
     loop {
         agent.until_certified(told_expired).await;
-        let known: Vec<OrderId> =
-            agent.orders.all().iter().filter(|held| held.is_fully_offered()).map(|held| held.order.id).collect();
+        let known: Vec<OrderId> = agent
+            .orders
+            .all()
+            .iter()
+            .filter(|active| active.is_fully_offered())
+            .map(|active| active.order.id)
+            .collect();
         expected.retain(|order, _| !known.contains(order));
         // Expected orders count as known, so that they do not make the server answer at once.
         let told = known.iter().copied().chain(expected.keys().copied()).collect();
@@ -60,7 +65,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
             known: told,
             wait_seconds,
             publishers: Some(followed.known(&agent)),
-            policy: Some(agent.people.policy().number.max(not_taken)),
+            policy: Some(agent.user.policy().number.max(not_taken)),
         };
         match agent.server.check_in(&body).await {
             Ok(reply) => {

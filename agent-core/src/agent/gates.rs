@@ -2,8 +2,8 @@
 
 use super::Agent;
 use crate::{
-    local_backend::snapshot::Facts,
-    pipeline::active_orders::{HeldOrder, lock},
+    local_backend::snapshot::ScheduleInputs,
+    pipeline::active_orders::{ActiveOrder, lock},
     sensors::Sampler,
 };
 use banyan_proto::{
@@ -18,37 +18,37 @@ type May = Result<(), Reason>;
 
 /// The decisions passed on last.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct SentDecisions {
     orders: BTreeMap<OrderId, (May, May)>,
     forward: Option<May>,
     rates: Option<(Option<u64>, Option<u64>)>,
-    /// Orders received without yielding bandwidth, because a user is waiting or their deadline has passed.
+    /// ActiveOrders received without yielding bandwidth, because a user is waiting or their deadline has passed.
     hurry: BTreeSet<OrderId>,
 }
 
 impl Agent {
     /// Measures free disk space before the first offer is answered, in case the scheduler has not done so yet.
     pub(crate) fn look_at_disk(&self) {
-        let now = self.people.now();
-        let mut sampled = lock(&self.people.sampled).clone();
+        let now = self.user.now();
+        let mut sampled = lock(&self.user.sampled).clone();
         if sampled.signals().free_disk.get(now.mono).is_none() {
             Sampler::rest(&mut sampled, now, &self.offers.folder);
-            *lock(&self.people.sampled) = sampled;
+            *lock(&self.user.sampled) = sampled;
         }
     }
     /// Decides about one order and informs the state machine.
-    pub(crate) fn decide_order(&self, facts: &Facts, held: &HeldOrder) {
-        let id = held.order.id;
-        let notes = self.people.notes(id);
+    pub(crate) fn decide_order(&self, facts: &ScheduleInputs, active: &ActiveOrder) {
+        let id = active.order.id;
+        let notes = self.user.notes(id);
         if notes.ended.is_some() {
             let mut told = lock(&self.told);
             told.orders.remove(&id);
             told.hurry.remove(&id);
             return;
         }
-        let verdict = self.people.verdict(facts, held, &notes);
+        let verdict = self.user.verdict(facts, active, &notes);
         let full = matches!(verdict.receive, Gate::Open { limit } if limit.pace == Pace::Full);
-        if full && !held.content.is_whole() {
+        if full && !active.content.is_whole() {
             lock(&self.told).hurry.insert(id);
         } else {
             lock(&self.told).hurry.remove(&id);
@@ -68,19 +68,19 @@ impl Agent {
     }
     /// Returns whether receiving and installing this order are urgent: a deadline has passed, or the user said "now".
     /// Urgent work does not yield to other work.
-    pub(crate) fn is_waited_for(&self, facts: &Facts, held: &HeldOrder) -> (bool, bool) {
-        let notes = self.people.notes(held.order.id);
+    pub(crate) fn is_waited_for(&self, facts: &ScheduleInputs, active: &ActiveOrder) -> (bool, bool) {
+        let notes = self.user.notes(active.order.id);
         if notes.ended.is_some() {
             return (false, false);
         }
-        let verdict = self.people.verdict(facts, held, &notes);
+        let verdict = self.user.verdict(facts, active, &notes);
         let full = |gate: &Gate| matches!(gate, Gate::Open { limit } if limit.pace == Pace::Full);
-        (full(&verdict.receive) && !held.content.is_whole(), full(&verdict.install))
+        (full(&verdict.receive) && !active.content.is_whole(), full(&verdict.install))
     }
     /// Decides about forwarding and speed limits and informs the state machine and the node loop.
-    pub(crate) fn decide_general(&self, facts: &Facts) {
-        let people = &self.people;
-        let verdict = people.about(facts, None, |situation| decide(situation, facts.now));
+    pub(crate) fn decide_general(&self, facts: &ScheduleInputs) {
+        let user = &self.user;
+        let verdict = user.about(facts, None, |situation| decide(situation, facts.now));
         let forward = verdict.forward.reason(Stage::Forward).map_or(Ok(()), Err);
         let rates = rates(facts.choice.as_ref(), &facts.policy);
         let Some(node) = self.node.get() else { return };
@@ -95,19 +95,19 @@ impl Agent {
         }
     }
     /// Decides about forwarding, speed limits and every order.
-    pub(crate) fn decide_all(&self, facts: &Facts) {
+    pub(crate) fn decide_all(&self, facts: &ScheduleInputs) {
         self.decide_general(facts);
         let orders = self.orders.all();
-        let here = |id: &OrderId| orders.iter().any(|held| held.order.id == *id);
+        let here = |id: &OrderId| orders.iter().any(|active| active.order.id == *id);
         let mut told = lock(&self.told);
         told.orders.retain(|id, _| here(id));
         told.hurry.retain(here);
         drop(told);
-        orders.iter().for_each(|held| self.decide_order(facts, held));
+        orders.iter().for_each(|active| self.decide_order(facts, active));
         self.give_way(facts);
     }
     /// Sets which traffic to yield to. Urgent orders yield to none while they are received.
-    fn give_way(&self, facts: &Facts) {
+    fn give_way(&self, facts: &ScheduleInputs) {
         let Some(node) = self.node.get() else { return };
         let to = give_way(facts.choice.as_ref(), &facts.policy);
         let hurry = !lock(&self.told).hurry.is_empty();

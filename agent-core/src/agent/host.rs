@@ -42,12 +42,12 @@ impl Host for Agent {
         };
         let Some(agent) = self.this.upgrade() else { return };
         tokio::spawn(async move {
-            let Some(held) = agent.orders.get(order) else { return };
+            let Some(active) = agent.orders.get(order) else { return };
             let input = match action {
-                Action::VerifyArtifact(_) => agent.verify(&held).await,
-                Action::AskReceipt(_) => agent.receipt(&held).await,
-                Action::AskInstallPermit(_) => agent.leave(&held).await,
-                _ => agent.install(&held).await,
+                Action::VerifyArtifact(_) => agent.verify(&active).await,
+                Action::AskReceipt(_) => agent.receipt(&active).await,
+                Action::AskInstallPermit(_) => agent.request_install_permit(&active).await,
+                _ => agent.install(&active).await,
             };
             node.input(input);
         });
@@ -59,20 +59,20 @@ impl Host for Agent {
         self.reporter.report(None, Event::Refused { sender: peer, reason, detail: detail.to_owned() });
     }
     fn received(&self, order: OrderId, peer: Option<MachineId>, bytes: u64) {
-        if let (Some(held), Some(peer)) = (self.orders.get(order), peer) {
-            held.came_from(peer, bytes);
+        if let (Some(active), Some(peer)) = (self.orders.get(order), peer) {
+            active.came_from(peer, bytes);
         }
-        self.people.shared.received(&self.people.zone, bytes);
-        self.people.changed();
+        self.user.quota.received(&self.user.zone, bytes);
+        self.user.changed();
     }
     fn sent(&self, order: OrderId, peer: MachineId, bytes: u64) {
-        if let Some(held) = self.orders.get(order) {
-            held.went_to(peer, bytes);
+        if let Some(active) = self.orders.get(order) {
+            active.went_to(peer, bytes);
         }
-        self.people.changed();
+        self.user.changed();
     }
     async fn may_send(&self, bytes: u64) -> bool {
-        self.people.may_give(bytes, self.orders.still_to_come()).await
+        self.user.may_give(bytes, self.orders.still_to_come()).await
     }
     fn crl(&self) -> Option<Arc<Crl>> {
         lock(&self.crl).clone()

@@ -11,19 +11,19 @@ pub(crate) mod scheduler;
 mod stages;
 
 use crate::{
-    database::State,
+    database::Database,
     pipeline::{
-        active_orders::{Orders, lock},
-        authenticate::Authenticate,
-        install::Install,
+        active_orders::{ActiveOrders, lock},
+        authenticate::AuthenticateStage,
+        install::InstallStage,
         offer::OfferStage,
         report::Reporter,
     },
     server::{
         api::{CallError, ServerApi, bars},
-        catalogue::Shelf,
+        catalogue::CatalogueCache,
     },
-    user::People,
+    user::User,
 };
 use banyan_proto::{MachineId, OrderId, Reason, UnixSeconds, api::ApiError};
 use banyan_swarm::io::Input;
@@ -55,19 +55,19 @@ pub struct Agent {
     /// The address the agent listens on.
     pub listen: SocketAddr,
     /// The database.
-    pub state: Arc<State>,
+    pub database: Arc<Database>,
     /// Settings, history and quota of the users at this machine.
-    pub people: Arc<People>,
+    pub user: Arc<User>,
     /// The accepted orders.
-    pub orders: Arc<Orders>,
+    pub orders: Arc<ActiveOrders>,
     /// The client for the server's API.
     pub server: Arc<ServerApi>,
     /// The offer stage.
     pub offers: Arc<OfferStage>,
     /// The authenticate stage.
-    pub authenticate: Authenticate,
+    pub authenticate: AuthenticateStage,
     /// The install stage.
-    pub install: Install,
+    pub install: InstallStage,
     /// The report stage.
     pub reporter: Reporter,
     /// This machine's TLS credentials; renewed from time to time.
@@ -83,11 +83,11 @@ pub struct Agent {
     /// Why the server refuses this machine, while it does.
     pub trouble: Mutex<Option<ApiError>>,
     /// The scheduling decisions passed on last.
-    pub told: Mutex<gates::Told>,
+    pub told: Mutex<gates::SentDecisions>,
     /// Install permits, each with its artifact, that wait for their turn.
-    pub leaves: Mutex<HashMap<OrderId, crate::pipeline::authenticate::AuthenticArtifact>>,
+    pub install_permits: Mutex<HashMap<OrderId, crate::pipeline::authenticate::AuthenticArtifact>>,
     /// The server's last catalogue answer.
-    pub(crate) shelf: Shelf,
+    pub(crate) catalogue_cache: CatalogueCache,
 }
 
 impl Agent {
@@ -99,7 +99,7 @@ impl Agent {
     pub(crate) fn set_heard(&self) {
         self.heard.store(UnixSeconds::now().0, Ordering::Relaxed);
         *lock(&self.trouble) = None;
-        self.people.changed();
+        self.user.changed();
     }
     /// Returns why the server excludes this machine from everything, while it does.
     fn barred(&self) -> Option<Reason> {
@@ -114,7 +114,7 @@ impl Agent {
             warn!(next = refusal.reason.for_admin().advice, "the server refused this machine: {refusal}");
             *trouble = Some(refusal.clone());
             drop(trouble);
-            self.people.changed();
+            self.user.changed();
         }
     }
     /// Returns when the server last answered.
@@ -137,7 +137,7 @@ impl Agent {
         if current.as_ref().is_some_and(|current| current.number >= crl.number) {
             return;
         }
-        if let Err(error) = self.state.set_crl(&crl.der) {
+        if let Err(error) = self.database.store_crl(&crl.der) {
             return warn!(%error, "failed to store the revocation list");
         }
         *current = Some(Arc::new(crl.clone()));
@@ -159,23 +159,23 @@ impl Agent {
     }
     /// Drops an order that has ended. Deletes the file when no other order is for the same artifact.
     pub(crate) fn forget(&self, id: OrderId, reason: Reason) {
-        let Some(held) = self.orders.remove(id) else { return };
-        self.people.gone(id, &held.order.package, &held.described().version, reason);
-        let digest = held.content.artifact().digest;
+        let Some(active) = self.orders.remove(id) else { return };
+        self.user.gone(id, &active.order.package, &active.described().version, reason);
+        let digest = active.content.artifact().digest;
         if !self.orders.all().iter().any(|other| other.content.artifact().digest == digest) {
             drop(std::fs::remove_file(self.offers.folder.join(digest.to_string())));
         }
-        if let Err(error) = self.state.forget_order(id) {
+        if let Err(error) = self.database.delete_order(id) {
             warn!(%error, "failed to delete an ended order");
         }
     }
     /// Drops orders whose content no longer has to be kept.
     pub(crate) fn forget_old(&self, now: UnixSeconds) {
-        for held in self.orders.all().iter().filter(|held| held.order.keep_until <= now) {
+        for active in self.orders.all().iter().filter(|active| active.order.keep_until <= now) {
             if let Some(node) = self.node.get() {
-                node.input(Input::Dropped(held.order.id, Reason::OrderExpired));
+                node.input(Input::Dropped(active.order.id, Reason::OrderExpired));
             }
-            self.forget(held.order.id, Reason::OrderExpired);
+            self.forget(active.order.id, Reason::OrderExpired);
         }
     }
 }

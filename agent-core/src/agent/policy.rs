@@ -20,7 +20,7 @@ impl Agent {
             }
         };
         let number = policy.number;
-        self.people.take_policy(policy).map_err(|error| {
+        self.user.take_policy(policy).map_err(|error| {
             warn!(%error, "failed to store a policy; the previous one stays in force");
             number
         })

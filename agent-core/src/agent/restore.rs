@@ -21,7 +21,7 @@ impl Agent {
                 let detail = format!("the server's epoch was refused: {error}");
                 self.not_heard(&CallError::Refused(ApiError { reason: Reason::EpochBack, detail }));
             }
-            Err(EpochError::State(error)) => warn!(%error, "failed to store a higher epoch"),
+            Err(EpochError::Database(error)) => warn!(%error, "failed to store a higher epoch"),
         }
     }
 
@@ -33,11 +33,11 @@ impl Agent {
             return;
         }
         for id in self.orders.below(seen) {
-            lock(&self.leaves).remove(&id);
+            lock(&self.install_permits).remove(&id);
             if let Some(node) = self.node.get() {
                 node.input(Input::Dropped(id, Reason::EpochBack));
             }
-            let ended = self.state.update_order(id, |record| {
+            let ended = self.database.update_order(id, |record| {
                 record.ended.get_or_insert(Err(Reason::EpochBack));
             });
             if let Err(error) = ended {

@@ -6,8 +6,8 @@
 
 use crate::{agent::Agent, pipeline::active_orders::lock};
 use crate::{
-    sensors::{Sampled, Sampler},
-    user::People,
+    sensors::{Readings, Sampler},
+    user::User,
 };
 use banyan_proto::schedule::Window;
 use banyan_schedule::{ClockWatch, Wake, idleness::Thresholds, next_change};
@@ -23,86 +23,86 @@ const LOOK_REST: Duration = Duration::from_secs(20);
 
 /// Applies the schedule until the task is dropped.
 pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
-    let people = Arc::clone(&agent.people);
+    let user = Arc::clone(&agent.user);
     // A shorter required quiet time uses a proportionally shorter average.
     let average = Thresholds::default().average.min(idle_after / 6);
     let mut sampler = Sampler::new(Thresholds { enter_after: idle_after, average, ..Thresholds::default() });
-    let mut clock = ClockWatch::new(people.now());
+    let mut clock = ClockWatch::new(user.now());
     let (mut load_at, mut rest_at) = (Instant::now(), Instant::now());
     let mut waited_for = false;
     loop {
-        if let Some(step) = clock.look(people.now()) {
-            people.clock_stepped(step);
+        if let Some(step) = clock.look(user.now()) {
+            user.clock_stepped(step);
         }
         let work = has_work(&agent);
         let every = if idle_matters(&agent) { LOOK } else { LOOK_SELDOM };
         // Samples taken too close together carry no information.
         if work && Instant::now() >= load_at {
             load_at = Instant::now() + every;
-            let installing = agent.orders.all().iter().any(|held| people.notes(held.order.id).installing);
-            let mut sampled = lock(&people.sampled).clone();
-            sampler.load(&mut sampled, people.now(), installing);
+            let installing = agent.orders.all().iter().any(|active| user.notes(active.order.id).installing);
+            let mut sampled = lock(&user.sampled).clone();
+            sampler.load(&mut sampled, user.now(), installing);
             if Instant::now() >= rest_at {
                 rest_at = Instant::now() + LOOK_REST;
-                Sampler::rest(&mut sampled, people.now(), &agent.offers.folder);
+                Sampler::rest(&mut sampled, user.now(), &agent.offers.folder);
                 // The services report changes themselves; there is no need to wait here.
-                drop(people.ask_services());
+                drop(user.ask_services());
             }
-            put(&people, sampled);
+            put(&user, sampled);
         } else if !work {
             sampler.stop();
             (load_at, rest_at) = (Instant::now(), Instant::now());
         }
-        let quota = banyan_schedule::quota(people.choice().as_ref(), &people.policy()).is_some();
-        people.shared.write(people.state(), &people.zone, quota, !work);
+        let quota = banyan_schedule::quota(user.choice().as_ref(), &user.policy()).is_some();
+        user.quota.write(user.database(), &user.zone, quota, !work);
         let wake = decide_all(&agent);
-        let facts = people.facts();
-        let waits = agent.orders.all().iter().map(|held| agent.is_waited_for(&facts, held)).any(|(a, b)| a || b);
+        let facts = user.facts();
+        let waits = agent.orders.all().iter().map(|active| agent.is_waited_for(&facts, active)).any(|(a, b)| a || b);
         if std::mem::replace(&mut waited_for, waits) != waits {
             banyan_install_helper::priority::give_way(!waits);
         }
         let look = work.then(|| load_at.saturating_duration_since(Instant::now()));
         let wait = look.into_iter().chain(wake.map(|wake| wake.after)).min();
         match wait {
-            Some(wait) => drop(timeout(wait, people.replan.notified()).await),
-            None => people.replan.notified().await,
+            Some(wait) => drop(timeout(wait, user.replan.notified()).await),
+            None => user.replan.notified().await,
         }
     }
 }
 
-fn put(people: &People, sampled: Sampled) {
-    *lock(&people.sampled) = sampled;
-    people.changed();
+fn put(user: &User, sampled: Readings) {
+    *lock(&user.sampled) = sampled;
+    user.changed();
 }
 
 /// Returns whether an order is in progress, so that conditions matter.
 fn has_work(agent: &Agent) -> bool {
-    agent.orders.all().iter().any(|held| agent.people.notes(held.order.id).ended.is_none())
+    agent.orders.all().iter().any(|active| agent.user.notes(active.order.id).ended.is_none())
 }
 
 /// Returns whether any window requires an idle machine.
 fn idle_matters(agent: &Agent) -> bool {
-    let people = &agent.people;
-    let choice = people.choice();
-    let policy = people.policy();
+    let user = &agent.user;
+    let choice = user.choice();
+    let policy = user.policy();
     let chosen = choice.as_ref().unwrap_or(&policy.defaults);
     let mut windows = vec![&chosen.window, &chosen.install, &policy.window, &policy.install];
     let orders = agent.orders.all();
-    windows.extend(orders.iter().map(|held| &held.order.window));
+    windows.extend(orders.iter().map(|active| &active.order.window));
     windows.contains(&&Window::Idle)
 }
 
 /// Decides about every order and about forwarding. Returns when a decision is next due to change.
 fn decide_all(agent: &Agent) -> Option<Wake> {
-    let people = &agent.people;
-    let facts = people.facts();
+    let user = &agent.user;
+    let facts = user.facts();
     agent.decide_all(&facts);
-    let mut wakes = vec![people.about(&facts, None, |situation| next_change(situation, facts.now))];
-    for held in agent.orders.all() {
-        let notes = people.notes(held.order.id);
+    let mut wakes = vec![user.about(&facts, None, |situation| next_change(situation, facts.now))];
+    for active in agent.orders.all() {
+        let notes = user.notes(active.order.id);
         for wish in [notes.wishes.receive, notes.wishes.install] {
-            let task = crate::local_backend::snapshot::task(&held, &notes, wish);
-            wakes.push(people.about(&facts, Some(&task), |situation| next_change(situation, facts.now)));
+            let task = crate::local_backend::snapshot::task(&active, &notes, wish);
+            wakes.push(user.about(&facts, Some(&task), |situation| next_change(situation, facts.now)));
         }
     }
     wakes.into_iter().flatten().min_by_key(|wake| wake.after)

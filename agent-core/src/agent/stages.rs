@@ -3,7 +3,7 @@
 use super::Agent;
 use crate::{
     pipeline::{
-        active_orders::{HeldOrder, lock},
+        active_orders::{ActiveOrder, lock},
         authenticate::AuthenticateError,
     },
     server::api::CallError,
@@ -38,7 +38,7 @@ impl Agent {
         let before = self.offers.epoch.seen();
         let agent = self.this.upgrade();
         // The scheduling conditions must be known before the offer is answered.
-        self.people.ask_services().await;
+        self.user.ask_services().await;
         let checked = tokio::task::spawn_blocking(move || {
             agent.iter().for_each(|agent| agent.look_at_disk());
             offers.check(sender, offer, UnixSeconds::now())
@@ -54,10 +54,10 @@ impl Agent {
                     }
                 }
                 let order = accepted.trusted.stripe.order;
-                if let Some(held) = self.orders.get(order) {
-                    self.people.seen(order, &held.order.package, &held.described().version);
+                if let Some(active) = self.orders.get(order) {
+                    self.user.seen(order, &active.order.package, &active.described().version);
                     // Set the gates before the state machine learns of the offer.
-                    self.decide_order(&self.people.facts(), &held);
+                    self.decide_order(&self.user.facts(), &active);
                 }
                 Ok(accepted.trusted)
             }
@@ -72,26 +72,26 @@ impl Agent {
     }
 
     pub(super) fn report(&self, order: OrderId, event: Event) {
-        if let Some(held) = self.orders.get(order) {
-            self.people.happened(order, &held.order.package, &held.described().version, &event);
+        if let Some(active) = self.orders.get(order) {
+            self.user.happened(order, &active.order.package, &active.described().version, &event);
         }
         self.reporter.report(Some(order), event);
     }
 
-    pub(super) async fn verify(&self, held: &HeldOrder) -> Input {
-        let order = held.order.id;
-        let content = Arc::clone(&held.content);
+    pub(super) async fn verify(&self, active: &ActiveOrder) -> Input {
+        let order = active.order.id;
+        let content = Arc::clone(&active.content);
         match tokio::task::spawn_blocking(move || content.verify_whole()).await {
             Ok(Ok(verified)) => {
-                held.set_verified(verified);
-                if held.order.spread == Spread::Verified {
-                    held.content.release();
+                active.set_verified(verified);
+                if active.order.spread == Spread::Verified {
+                    active.content.release();
                 }
-                self.report(order, Event::Verified { sources: held.sources() });
+                self.report(order, Event::Verified { sources: active.sources() });
                 Input::ArtifactVerified(order)
             }
             failed => {
-                let content = Arc::clone(&held.content);
+                let content = Arc::clone(&active.content);
                 if let Ok(Err(error)) = &failed {
                     warn!(%order, %error, "the artifact on the disk no longer matches what was received");
                     if let ContentError::Disk(_) = error {
@@ -100,22 +100,22 @@ impl Agent {
                     }
                 }
                 let left = tokio::task::spawn_blocking(move || content.recount()).await;
-                let none = || vec![0; usize::from(held.content.stripes())];
+                let none = || vec![0; usize::from(active.content.stripes())];
                 Input::ArtifactDamaged(order, left.ok().and_then(Result::ok).unwrap_or_else(none))
             }
         }
     }
 
-    pub(super) async fn receipt(&self, held: &HeldOrder) -> Input {
-        let order = held.order.id;
-        match self.authenticate.receipt(held).await {
+    pub(super) async fn receipt(&self, active: &ActiveOrder) -> Input {
+        let order = active.order.id;
+        match self.authenticate.receipt(active).await {
             Ok(()) => Input::Receipted(order),
             // The server refuses this machine at the moment; the order is not the cause.
             Err(AuthenticateError::Call(error)) if error.is_about_this_machine() => Input::Later(order, error.reason()),
             Err(AuthenticateError::Call(CallError::Refused(error))) => {
                 warn!(%order, %error, "the server refused the receipt");
                 let (reason, detail) = (error.reason, error.detail);
-                self.end(held, Err(reason));
+                self.end(active, Err(reason));
                 self.report(order, Event::Failed { reason, detail, restored: true });
                 Input::ReceiptRefused(order, reason)
             }
@@ -123,14 +123,14 @@ impl Agent {
         }
     }
 
-    pub(super) async fn leave(&self, held: &HeldOrder) -> Input {
-        let order = held.order.id;
+    pub(super) async fn request_install_permit(&self, active: &ActiveOrder) -> Input {
+        let order = active.order.id;
         let before = self.offers.epoch.seen();
-        let left = self.authenticate.leave(held).await;
+        let left = self.authenticate.request_install_permit(active).await;
         self.end_orders_below(before);
         match left {
             Ok(artifact) => {
-                lock(&self.leaves).insert(order, artifact);
+                lock(&self.install_permits).insert(order, artifact);
                 Input::InstallPermit(order)
             }
             Err(error) if error.reason() == Reason::Withdrawn => {
@@ -144,28 +144,28 @@ impl Agent {
         }
     }
 
-    pub(super) async fn install(&self, held: &HeldOrder) -> Input {
-        let order = held.order.id;
-        let Some(artifact) = lock(&self.leaves).remove(&order) else {
+    pub(super) async fn install(&self, active: &ActiveOrder) -> Input {
+        let order = active.order.id;
+        let Some(artifact) = lock(&self.install_permits).remove(&order) else {
             return Input::Later(order, Reason::WaitsForPermit);
         };
         let begun = Instant::now();
-        let (_, urgent) = self.is_waited_for(&self.people.facts(), held);
+        let (_, urgent) = self.is_waited_for(&self.user.facts(), active);
         let finished = self.install.install(artifact, urgent).await;
         match finished.outcome {
             Outcome::Installed { already } => {
                 let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                info!(%order, package = held.order.package, already, milliseconds, "installed");
-                self.end(held, Ok(()));
-                self.people.has_installed(&held.order.package, &held.described().version, held.order.sequence);
-                held.content.release();
+                info!(%order, package = active.order.package, already, milliseconds, "installed");
+                self.end(active, Ok(()));
+                self.user.has_installed(&active.order.package, &active.described().version, active.order.sequence);
+                active.content.release();
                 self.report(order, Event::Installed { already, milliseconds });
                 Input::InstallEnded(order, Ok(()))
             }
             Outcome::Failed { reason, detail, restored } => {
                 warn!(%order, %reason, detail, "install failed");
                 let detail = format!("{detail}\n{}", finished.output).trim_end().to_owned();
-                self.end(held, Err(reason));
+                self.end(active, Err(reason));
                 self.report(order, Event::Failed { reason, detail, restored });
                 Input::InstallEnded(order, Err(reason))
             }
@@ -177,8 +177,8 @@ impl Agent {
         }
     }
 
-    fn end(&self, held: &HeldOrder, result: Result<(), Reason>) {
-        if let Err(error) = self.orders.ended(&self.state, held.order.id, result) {
+    fn end(&self, active: &ActiveOrder, result: Result<(), Reason>) {
+        if let Err(error) = self.orders.ended(&self.database, active.order.id, result) {
             warn!(%error, "failed to record the end of an order; it will be detected again after a restart");
         }
     }

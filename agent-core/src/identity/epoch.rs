@@ -3,7 +3,7 @@
 //!
 //! Only documents signed by the server raise the epoch, and it never falls. It is stored before it takes effect.
 
-use crate::database::{State, StateError};
+use crate::database::{Database, DatabaseError};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -25,13 +25,13 @@ pub enum EpochError {
     },
     /// A higher epoch could not be stored, so it does not take effect.
     #[error(transparent)]
-    State(#[from] StateError),
+    Database(#[from] DatabaseError),
 }
 
 /// The highest epoch seen, in memory and in the database.
 pub struct Epoch {
     seen: AtomicU64,
-    state: Arc<State>,
+    database: Arc<Database>,
 }
 
 impl Epoch {
@@ -39,9 +39,9 @@ impl Epoch {
     ///
     /// # Errors
     /// When the database fails or the record is damaged.
-    pub fn open(state: Arc<State>, enrolled: u64) -> Result<Self, StateError> {
-        let seen = AtomicU64::new(state.epoch()?.max(enrolled));
-        Ok(Self { seen, state })
+    pub fn open(database: Arc<Database>, enrolled: u64) -> Result<Self, DatabaseError> {
+        let seen = AtomicU64::new(database.load_epoch()?.max(enrolled));
+        Ok(Self { seen, database })
     }
     /// Returns the highest epoch seen.
     #[must_use]
@@ -51,14 +51,14 @@ impl Epoch {
     /// Checks the epoch of a verified document, and stores it when it is higher.
     ///
     /// # Errors
-    /// [`EpochError::Back`] for a lower epoch; [`EpochError::State`] when a higher one cannot be stored.
+    /// [`EpochError::Back`] for a lower epoch; [`EpochError::Database`] when a higher one cannot be stored.
     pub fn check(&self, signed: u64) -> Result<(), EpochError> {
         let seen = self.seen();
         if signed < seen {
             return Err(EpochError::Back { signed, seen });
         }
         if signed > seen {
-            self.state.raise_epoch(signed)?;
+            self.database.raise_epoch(signed)?;
             self.seen.fetch_max(signed, Ordering::AcqRel);
             tracing::info!(epoch = signed, "server epoch raised after a restore; earlier orders ended");
         }

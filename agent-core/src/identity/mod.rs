@@ -4,7 +4,7 @@
 pub mod epoch;
 
 use crate::{
-    database::{Enrolment, State},
+    database::{Database, Enrolment},
     server::api,
     sideload::standalone,
 };
@@ -72,7 +72,7 @@ pub fn signing_request(key: &KeyPair) -> anyhow::Result<String> {
 /// # Errors
 /// When the server cannot be reached, does not match the join code, or refuses it.
 pub async fn enrol(
-    state: &State,
+    database: &Database,
     key: &KeyPair,
     code: &JoinCode,
     label: &str,
@@ -93,7 +93,7 @@ pub async fn enrol(
     }
     let trust = TrustStore::enrol(&reply.root, code.root)
         .context("the server's publisher root does not match the join code")?;
-    let trust = standalone::learned(state, &reply.root)?.unwrap_or(trust);
+    let trust = standalone::learned(database, &reply.root)?.unwrap_or(trust);
     let enrolment = Enrolment {
         machine: reply.machine,
         certificate: reply.certificate,
@@ -104,8 +104,8 @@ pub async fn enrol(
         epoch: reply.epoch,
     };
     credentials(&enrolment, key)?;
-    state.set_trust(&trust)?;
-    state.set_enrolment(&enrolment)?;
+    database.store_trust(&trust)?;
+    database.store_enrolment(&enrolment)?;
     Ok(enrolment)
 }
 

@@ -6,10 +6,10 @@ mod speed_meter;
 
 use crate::{
     agent::Agent,
-    pipeline::active_orders::{HeldOrder, lock},
-    sideload::standalone::Alone,
+    pipeline::active_orders::{ActiveOrder, lock},
+    sideload::standalone::Standalone,
 };
-use crate::{local_backend::snapshot::Meters, sensors::screen, user::People};
+use crate::{local_backend::snapshot::SpeedMeters, sensors::screen, user::User};
 use banyan_local_api::{Backend, Body, Caller, Place, Report, Sessions, serve};
 use banyan_proto::{
     Digest, OrderId, Reason,
@@ -31,45 +31,45 @@ use tracing::warn;
 pub(crate) type Joining = (JoinCode, oneshot::Sender<Result<(), ApiError>>);
 
 /// The backend of the local API.
-pub(crate) struct Front {
-    people: Arc<People>,
+pub(crate) struct LocalBackend {
+    user: Arc<User>,
     label: String,
     mode: Mode,
     sessions: Sessions,
     agent: OnceLock<Arc<Agent>>,
     /// Installs packages without a server, until the agent runs.
-    alone: OnceLock<Arc<Alone>>,
+    alone: OnceLock<Arc<Standalone>>,
     joining: mpsc::Sender<Joining>,
-    meters: Meters,
+    meters: SpeedMeters,
     opened: AtomicBool,
 }
 
-impl Front {
-    /// Creates the backend before the agent runs. The receiver yields join codes until [`Front::stands`].
+impl LocalBackend {
+    /// Creates the backend before the agent runs. The receiver yields join codes until [`LocalBackend::stands`].
     pub(crate) fn new(
-        people: Arc<People>,
+        user: Arc<User>,
         label: String,
         mode: Mode,
         sessions: Sessions,
     ) -> (Arc<Self>, mpsc::Receiver<Joining>) {
         let (joining, codes) = mpsc::channel(1);
-        people.screens.know(mode, sessions.clone());
+        user.screens.know(mode, sessions.clone());
         let (agent, alone, meters, opened) =
-            (OnceLock::new(), OnceLock::new(), Meters::default(), AtomicBool::new(false));
-        (Arc::new(Self { people, label, mode, sessions, agent, alone, joining, meters, opened }), codes)
+            (OnceLock::new(), OnceLock::new(), SpeedMeters::default(), AtomicBool::new(false));
+        (Arc::new(Self { user, label, mode, sessions, agent, alone, joining, meters, opened }), codes)
     }
     /// Sets the standalone mode, for a machine that belongs to no server.
-    pub(crate) fn stands_alone(&self, alone: &Arc<Alone>) {
+    pub(crate) fn stands_alone(&self, alone: &Arc<Standalone>) {
         drop(self.alone.set(Arc::clone(alone)));
     }
     /// Returns the standalone mode while there is no agent.
-    fn alone(&self) -> Option<Arc<Alone>> {
+    fn alone(&self) -> Option<Arc<Standalone>> {
         if self.agent.get().is_some() { None } else { self.alone.get().cloned() }
     }
     /// Sets the running agent, and opens the API if it is not open yet.
     pub(crate) fn stands(self: &Arc<Self>, agent: &Arc<Agent>, data: &Path, shared: Option<&PathBuf>) {
         drop(self.agent.set(Arc::clone(agent)));
-        self.people.changed();
+        self.user.changed();
         self.open(data, shared);
     }
     /// Opens the API's addresses. The agent works without them, so a failure is only logged.
@@ -112,38 +112,38 @@ impl Front {
     }
 }
 
-impl Backend for Front {
+impl Backend for LocalBackend {
     fn software(&self) -> String {
         crate::identity::software()
     }
     fn rights(&self, caller: Caller) -> Vec<Right> {
-        caller.rights(self.mode, &self.sessions, &self.people.policy())
+        caller.rights(self.mode, &self.sessions, &self.user.policy())
     }
     fn status(&self) -> Result<Status, ApiError> {
         let detail = "this machine is not enrolled yet";
         self.agent
             .get()
-            .map(|agent| status(agent, &self.people))
+            .map(|agent| status(agent, &self.user))
             .ok_or(ApiError { reason: Reason::NotFound, detail: detail.into() })
     }
     fn snapshot(&self) -> Snapshot {
         let agent = self.agent.get().map(Arc::as_ref);
-        let mut snapshot = self.people.snapshot(agent, &self.meters, &self.label, self.mode);
+        let mut snapshot = self.user.snapshot(agent, &self.meters, &self.label, self.mode);
         if let Some(alone) = self.alone() {
             alone.show(&mut snapshot);
         }
         snapshot
     }
     fn changes(&self) -> watch::Receiver<u64> {
-        self.people.changes()
+        self.user.changes()
     }
     fn report(&self, caller: Caller, full_screen: Option<bool>) -> Report {
-        screen::say(&self.people, caller, full_screen)
+        screen::say(&self.user, caller, full_screen)
     }
     async fn carry_out(&self, request: Request) -> Result<(), ApiError> {
         match request {
             Request::Enrol { code } => self.enrol(&code).await,
-            Request::Wish { order, stage, wish } => self.people.wish(order, stage, wish),
+            Request::Wish { order, stage, wish } => self.user.wish(order, stage, wish),
             Request::ForgetSigner { root } => match self.alone() {
                 Some(alone) => alone.forget(root).await,
                 None => {
@@ -152,7 +152,7 @@ impl Backend for Front {
                     Err(ApiError { reason: Reason::NotAllowed, detail: detail.to_owned() })
                 }
             },
-            other => self.people.carry_out(other),
+            other => self.user.carry_out(other),
         }
     }
     async fn open_package(&self, rights: &[Right], head: Vec<u8>, size: u64) -> Result<Package, ApiError> {
@@ -185,24 +185,24 @@ impl Backend for Front {
     }
 }
 
-fn status(agent: &Agent, people: &People) -> Status {
+fn status(agent: &Agent, user: &User) -> Status {
     let mut orders = agent.orders.all();
-    orders.sort_by_key(|held| std::cmp::Reverse(held.order.number));
-    let ended = |held: &HeldOrder| {
-        let ended = people.notes(held.order.id).ended?;
+    orders.sort_by_key(|active| std::cmp::Reverse(active.order.number));
+    let ended = |active: &ActiveOrder| {
+        let ended = user.notes(active.order.id).ended?;
         Some(ended.failed.map_or(Ok(()), |(reason, ..)| Err(reason)))
     };
-    let order = |held: &Arc<HeldOrder>| OrderStatus {
-        order: held.order.id,
-        package: held.order.package.clone(),
-        sequence: held.order.sequence,
+    let order = |active: &Arc<ActiveOrder>| OrderStatus {
+        order: active.order.id,
+        package: active.order.package.clone(),
+        sequence: active.order.sequence,
         chunks: (
-            (0..held.content.stripes()).filter_map(|stripe| held.content.held(stripe)).sum(),
-            held.content.artifact().chunk_count(),
+            (0..active.content.stripes()).filter_map(|stripe| active.content.held(stripe)).sum(),
+            active.content.artifact().chunk_count(),
         ),
-        passed_on: held.content.served(),
-        authenticated: held.receipt().is_some(),
-        ended: ended(held),
+        passed_on: active.content.served(),
+        authenticated: active.receipt().is_some(),
+        ended: ended(active),
     };
     Status {
         machine: agent.me,

@@ -2,12 +2,12 @@
 
 use crate::{
     agent::Agent,
-    pipeline::active_orders::{HeldOrder, lock},
+    pipeline::active_orders::{ActiveOrder, lock},
 };
 use crate::{
-    local_backend::speed_meter::Meter,
-    sensors::Sampled,
-    user::{Ended, Notes, People},
+    local_backend::speed_meter::SpeedMeter,
+    sensors::Readings,
+    user::{OrderNotes, OrderOutcome, User},
 };
 use banyan_proto::{
     MachineId, OrderId, UnixSeconds,
@@ -27,28 +27,39 @@ const AWAY_AFTER: u64 = 330;
 const MOVED: Duration = Duration::from_secs(2);
 
 /// The speed meters of all orders: received and sent.
-pub(crate) type Meters = Mutex<HashMap<OrderId, (Meter, Meter)>>;
+pub(crate) type SpeedMeters = Mutex<HashMap<OrderId, (SpeedMeter, SpeedMeter)>>;
 
 /// Everything that a verdict depends on, captured once.
-pub(crate) struct Facts {
+pub(crate) struct ScheduleInputs {
     pub(crate) now: Moment,
-    pub(crate) sampled: Sampled,
+    pub(crate) sampled: Readings,
     pub(crate) ledger: Ledger,
     pub(crate) choice: Option<banyan_proto::schedule::Choice>,
     pub(crate) policy: Arc<Policy>,
 }
 
-impl People {
-    pub(crate) fn facts(&self) -> Facts {
+impl User {
+    pub(crate) fn facts(&self) -> ScheduleInputs {
         let (now, mut sampled) = (self.now(), lock(&self.sampled).clone());
-        (sampled.heard, sampled.full_screen) = (lock(&self.heard).clone(), self.screens.look());
+        (sampled.services, sampled.full_screen) = (lock(&self.service_readings).clone(), self.screens.look());
         // Measuring free space is cheap, so it is done even without work: otherwise a pause could hide behind an old
         // value.
         sampled.look_at_disk(now, &self.content);
-        Facts { now, sampled, ledger: self.shared.ledger(&self.zone), choice: self.choice(), policy: self.policy() }
+        ScheduleInputs {
+            now,
+            sampled,
+            ledger: self.quota.ledger(&self.zone),
+            choice: self.choice(),
+            policy: self.policy(),
+        }
     }
     /// Evaluates `ask` for one order, or for the machine in general.
-    pub(crate) fn about<T>(&self, facts: &Facts, task: Option<&Task>, ask: impl FnOnce(&Situation<'_>) -> T) -> T {
+    pub(crate) fn about<T>(
+        &self,
+        facts: &ScheduleInputs,
+        task: Option<&Task>,
+        ask: impl FnOnce(&Situation<'_>) -> T,
+    ) -> T {
         let signals = facts.sampled.signals();
         ask(&Situation {
             zone: &self.zone,
@@ -60,8 +71,8 @@ impl People {
         })
     }
     /// Returns the verdict on one order. Wishes about receiving and installing are separate; each gate uses its own.
-    pub(crate) fn verdict(&self, facts: &Facts, held: &HeldOrder, notes: &Notes) -> Verdict {
-        let on = |wish| self.about(facts, Some(&task(held, notes, wish)), |situation| decide(situation, facts.now));
+    pub(crate) fn verdict(&self, facts: &ScheduleInputs, active: &ActiveOrder, notes: &OrderNotes) -> Verdict {
+        let on = |wish| self.about(facts, Some(&task(active, notes, wish)), |situation| decide(situation, facts.now));
         let mut verdict = on(notes.wishes.receive);
         if notes.wishes.install != notes.wishes.receive {
             let other = on(notes.wishes.install);
@@ -72,30 +83,37 @@ impl People {
         verdict
     }
 
-    fn update(&self, facts: &Facts, held: &HeldOrder, meters: &Meters, held_labels: &Labels) -> Update {
-        let notes = self.notes(held.order.id);
-        let words = held.described();
-        let due =
-            |stage| self.about(facts, Some(&task(held, &notes, Wish::Unsaid)), |situation| deadline(situation, stage));
-        let state = state(held, &notes);
+    fn update(
+        &self,
+        facts: &ScheduleInputs,
+        active: &ActiveOrder,
+        meters: &SpeedMeters,
+        held_labels: &Labels,
+    ) -> Update {
+        let notes = self.notes(active.order.id);
+        let words = active.described();
+        let due = |stage| {
+            self.about(facts, Some(&task(active, &notes, Wish::Unsaid)), |situation| deadline(situation, stage))
+        };
+        let state = state(active, &notes);
         let install_deadline = due(Stage::Install);
         Update {
-            order: held.order.id,
-            number: held.order.number,
-            package: held.order.package.clone(),
+            order: active.order.id,
+            number: active.order.number,
+            package: active.order.package.clone(),
             version: words.version.clone(),
-            sequence: held.order.sequence,
+            sequence: active.order.sequence,
             publisher: words.publisher.clone(),
             notes: words.notes.clone(),
-            kind: held.content.artifact().install.kind,
-            size: held.content.artifact().size,
-            issued: held.order.issued,
+            kind: active.content.artifact().install.kind,
+            size: active.content.artifact().size,
+            issued: active.order.issued,
             seen: notes.seen,
             later: if state.is_over() { Vec::new() } else { self.later(install_deadline) },
             state,
             waits: notes.waits.clone(),
-            progress: progress(held, meters, held_labels),
-            verdict: self.verdict(facts, held, &notes),
+            progress: progress(active, meters, held_labels),
+            verdict: self.verdict(facts, active, &notes),
             receive_deadline: due(Stage::Receive),
             install_deadline,
             wishes: notes.wishes,
@@ -104,7 +122,7 @@ impl People {
     }
 
     /// Returns the scheduling state of the machine in general.
-    pub(crate) fn scheduling(&self, facts: &Facts) -> Scheduling {
+    pub(crate) fn scheduling(&self, facts: &ScheduleInputs) -> Scheduling {
         let over = facts.choice.as_ref().unwrap_or(&facts.policy.defaults).overrule.clone();
         Scheduling {
             choice: facts.choice.clone(),
@@ -114,7 +132,7 @@ impl People {
         }
     }
 
-    fn sharing(&self, facts: &Facts, updates: &[Update]) -> Sharing {
+    fn sharing(&self, facts: &ScheduleInputs, updates: &[Update]) -> Sharing {
         let today = banyan_schedule::day_name(facts.now.wall, &self.zone);
         let mut days = facts.ledger.days();
         days.reverse();
@@ -131,12 +149,12 @@ impl People {
     }
 
     /// Returns the full snapshot. Without an agent this machine is not enrolled yet.
-    pub(crate) fn snapshot(&self, agent: Option<&Agent>, meters: &Meters, label: &str, mode: Mode) -> Snapshot {
+    pub(crate) fn snapshot(&self, agent: Option<&Agent>, meters: &SpeedMeters, label: &str, mode: Mode) -> Snapshot {
         let facts = self.facts();
-        let held = agent.map(|agent| agent.orders.all()).unwrap_or_default();
-        lock(meters).retain(|order, _| held.iter().any(|held| held.order.id == *order));
+        let active = agent.map(|agent| agent.orders.all()).unwrap_or_default();
+        lock(meters).retain(|order, _| active.iter().any(|active| active.order.id == *order));
         let labels = Labels { server: agent.map(|agent| agent.offers.server) };
-        let updates: Vec<Update> = held.iter().map(|held| self.update(&facts, held, meters, &labels)).collect();
+        let updates: Vec<Update> = active.iter().map(|active| self.update(&facts, active, meters, &labels)).collect();
         let mut snapshot = Snapshot {
             about: about(agent, label, mode, &self.zone),
             link: agent.map_or(Link::NotEnrolled, |agent| link(agent.heard(), facts.now.wall)),
@@ -150,8 +168,8 @@ impl People {
     }
 }
 
-pub(crate) fn task(held: &HeldOrder, notes: &Notes, wish: Wish) -> Task {
-    let order = &held.order;
+pub(crate) fn task(active: &ActiveOrder, notes: &OrderNotes, wish: Wish) -> Task {
+    let order = &active.order;
     Task { issued: order.issued, seen: notes.seen, window: order.window.clone(), deadline: order.deadline, wish }
 }
 
@@ -184,15 +202,15 @@ fn link(heard: Option<UnixSeconds>, now: UnixSeconds) -> Link {
     }
 }
 
-fn state(held: &HeldOrder, notes: &Notes) -> UpdateState {
+fn state(active: &ActiveOrder, notes: &OrderNotes) -> UpdateState {
     match &notes.ended {
-        Some(Ended { at, failed: None }) => UpdateState::Installed { at: *at },
-        Some(Ended { at, failed: Some((reason, detail, restored)) }) => {
+        Some(OrderOutcome { at, failed: None }) => UpdateState::Installed { at: *at },
+        Some(OrderOutcome { at, failed: Some((reason, detail, restored)) }) => {
             UpdateState::Failed { at: *at, reason: *reason, detail: detail.clone(), restored: *restored }
         }
         None if notes.installing => UpdateState::Installing,
-        None if held.receipt().is_some() => UpdateState::Ready,
-        None if held.content.is_whole() => UpdateState::Checking,
+        None if active.receipt().is_some() => UpdateState::Ready,
+        None if active.content.is_whole() => UpdateState::Checking,
         None => UpdateState::Receiving,
     }
 }
@@ -208,8 +226,8 @@ impl Labels {
     }
 }
 
-fn progress(held: &HeldOrder, meters: &Meters, labels: &Labels) -> Progress {
-    let content = &held.content;
+fn progress(active: &ActiveOrder, meters: &SpeedMeters, labels: &Labels) -> Progress {
+    let content = &active.content;
     let (artifact, stripes) = (content.artifact(), content.stripes());
     let bytes_of = |stripe: u8| -> u64 {
         let chunks = content.held(stripe).unwrap_or(0);
@@ -220,7 +238,7 @@ fn progress(held: &HeldOrder, meters: &Meters, labels: &Labels) -> Progress {
         full - if has_last { u64::from(artifact.chunk_size - artifact.chunk_len(last)) } else { 0 }
     };
     let here: u64 = (0..stripes).map(bytes_of).sum();
-    let (came, went) = held.partners();
+    let (came, went) = active.partners();
     let partner = |(machine, bytes, at): (MachineId, u64, Option<Instant>)| Partner {
         machine,
         label: labels.of(machine),
@@ -234,7 +252,7 @@ fn progress(held: &HeldOrder, meters: &Meters, labels: &Labels) -> Progress {
     };
     let (now, passed_on) = (Instant::now(), content.served());
     let mut meters = lock(meters);
-    let (down, up) = meters.entry(held.order.id).or_default();
+    let (down, up) = meters.entry(active.order.id).or_default();
     Progress {
         held: here,
         of: artifact.size,

@@ -10,9 +10,9 @@ const WINDOW: Duration = Duration::from_secs(3);
 
 /// The recent values of one count.
 #[derive(Debug, Default)]
-pub(crate) struct Meter(VecDeque<(Instant, u64)>);
+pub(crate) struct SpeedMeter(VecDeque<(Instant, u64)>);
 
-impl Meter {
+impl SpeedMeter {
     /// Adds the current count and returns its rate (per second).
     pub(crate) fn look(&mut self, now: Instant, count: u64) -> u64 {
         self.0.push_back((now, count));
@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn it_follows_and_comes_to_rest() {
-        let (mut meter, start) = (Meter::default(), Instant::now());
+        let (mut meter, start) = (SpeedMeter::default(), Instant::now());
         let at = |ms: u64| start + Duration::from_millis(ms);
         assert_eq!(meter.look(at(0), 5_000), 0, "the initial count is not part of the rate");
         assert_eq!(meter.look(at(1000), 6_000), 1_000);

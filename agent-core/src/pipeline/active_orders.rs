@@ -1,6 +1,6 @@
 //! The orders that this machine has accepted, and the last known addresses of the machines in them.
 
-use crate::database::{OrderRecord, State, StateError, StripeOffer};
+use crate::database::{Database, DatabaseError, OrderRecord, StripeOffer};
 use banyan_proto::{
     AddressHint, AddresseeList, Artifact, KeyRing, MachineId, Membership, Order, OrderId, Proof, Reason, Receipt,
     Signed,
@@ -20,7 +20,7 @@ use std::{
 
 /// The publisher's description of a release, for people.
 #[derive(Debug, Clone, Default)]
-pub struct Described {
+pub struct ReleaseDescription {
     /// The version.
     pub version: String,
     /// The publisher's name.
@@ -33,7 +33,7 @@ pub struct Described {
 pub(crate) type Moved = Vec<(MachineId, u64, Option<Instant>)>;
 
 /// One accepted order.
-pub struct HeldOrder {
+pub struct ActiveOrder {
     /// The verified order.
     pub order: Order,
     /// The order as signed, for forwarding.
@@ -48,7 +48,7 @@ pub struct HeldOrder {
     came: Mutex<BTreeMap<MachineId, Instant>>,
     /// Bytes sent to each machine since the start, and the time of the last transfer.
     went: Mutex<BTreeMap<MachineId, (u64, Instant)>>,
-    described: OnceLock<Described>,
+    described: OnceLock<ReleaseDescription>,
     verified: Mutex<Option<VerifiedArtifact>>,
     receipt: Mutex<Option<Signed<Receipt>>>,
 }
@@ -57,7 +57,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl HeldOrder {
+impl ActiveOrder {
     /// Opens the file of an order that passed every check, and counts the chunks already here.
     ///
     /// # Errors
@@ -130,12 +130,12 @@ impl HeldOrder {
         (from, to)
     }
     /// Returns the publisher's description, from the verified manifest.
-    pub(crate) fn described(&self) -> &Described {
+    pub(crate) fn described(&self) -> &ReleaseDescription {
         self.described.get_or_init(|| {
             let manifest = banyan_proto::Manifest::parse(self.release.manifest.as_bytes());
             manifest.map_or_else(
-                |_| Described::default(),
-                |found| Described { version: found.version, publisher: found.publisher, notes: found.notes },
+                |_| ReleaseDescription::default(),
+                |found| ReleaseDescription { version: found.version, publisher: found.publisher, notes: found.notes },
             )
         })
     }
@@ -165,7 +165,7 @@ impl HeldOrder {
     pub fn receipt(&self) -> Option<Signed<Receipt>> {
         lock(&self.receipt).clone()
     }
-    /// Returns the offer of one stripe for the state machine.
+    /// Returns the offer of one stripe for the database machine.
     #[must_use]
     pub fn trusted(&self, stripe: u8) -> Option<TrustedOffer> {
         let offer = self.offer(stripe)?;
@@ -194,16 +194,16 @@ impl HeldOrder {
 }
 
 /// All accepted orders.
-pub struct Orders {
+pub struct ActiveOrders {
     me: MachineId,
     server: MachineId,
     server_address: SocketAddr,
     keys: KeyRing,
-    held: RwLock<HashMap<OrderId, Arc<HeldOrder>>>,
+    held: RwLock<HashMap<OrderId, Arc<ActiveOrder>>>,
     hints: Mutex<HashMap<MachineId, (AddressHint, Signed<AddressHint>)>>,
 }
 
-impl Orders {
+impl ActiveOrders {
     /// Creates an empty collection.
     #[must_use]
     pub fn new(me: MachineId, server: MachineId, server_address: SocketAddr, keys: KeyRing) -> Self {
@@ -211,28 +211,28 @@ impl Orders {
     }
     /// Returns one order.
     #[must_use]
-    pub fn get(&self, id: OrderId) -> Option<Arc<HeldOrder>> {
+    pub fn get(&self, id: OrderId) -> Option<Arc<ActiveOrder>> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
     /// Returns all orders.
     #[must_use]
-    pub fn all(&self) -> Vec<Arc<HeldOrder>> {
+    pub fn all(&self) -> Vec<Arc<ActiveOrder>> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
     /// Returns the missing content of all orders (bytes; the last chunk counts as a full one).
     pub(crate) fn still_to_come(&self) -> u64 {
-        let missing = |held: &Arc<HeldOrder>| {
-            let content = &held.content;
+        let missing = |active: &Arc<ActiveOrder>| {
+            let content = &active.content;
             let here: u32 = (0..content.stripes()).filter_map(|stripe| content.held(stripe)).sum();
             let artifact = content.artifact();
             u64::from(artifact.chunk_count().saturating_sub(here)) * u64::from(artifact.chunk_size)
         };
         self.held.read().unwrap_or_else(PoisonError::into_inner).values().map(missing).sum()
     }
-    pub(crate) fn insert(&self, order: Arc<HeldOrder>) {
+    pub(crate) fn insert(&self, order: Arc<ActiveOrder>) {
         self.held.write().unwrap_or_else(PoisonError::into_inner).insert(order.order.id, order);
     }
-    pub(crate) fn remove(&self, id: OrderId) -> Option<Arc<HeldOrder>> {
+    pub(crate) fn remove(&self, id: OrderId) -> Option<Arc<ActiveOrder>> {
         self.held.write().unwrap_or_else(PoisonError::into_inner).remove(&id)
     }
     /// Stores address hints that came with an offer. Hints without a valid signature are ignored.
@@ -260,20 +260,20 @@ impl Orders {
     /// # Errors
     /// When the order is no longer here.
     pub fn make_offer(&self, stripe: StripeId, sublist: &AddresseeList, proof: &Proof) -> Result<Offer, Reason> {
-        let held = self.get(stripe.order).ok_or(Reason::OrderExpired)?;
-        let mine = held.offer(stripe.stripe).ok_or(Reason::OrderExpired)?;
+        let active = self.get(stripe.order).ok_or(Reason::OrderExpired)?;
+        let mine = active.offer(stripe.stripe).ok_or(Reason::OrderExpired)?;
         let code = mine.code.child(sublist.head(), sublist.subtree(stripe.stripe).hash);
         let hints = lock(&self.hints);
         let hints = sublist.ids().chain(proof.ancestors()).filter_map(|id| Some(hints.get(&id)?.1.clone())).collect();
         Ok(Offer {
-            order: held.signed.clone(),
+            order: active.signed.clone(),
             stripe: stripe.stripe,
             sublist: sublist.clone(),
             proof: proof.clone(),
             path: mine.path.iter().copied().chain([self.me]).collect(),
             code,
             hints,
-            release: held.release.clone(),
+            release: active.release.clone(),
         })
     }
     /// Checks that a puller is on the order's list. Returns whether this machine is one of its ancestors (rules P6,
@@ -283,8 +283,8 @@ impl Orders {
     /// The reply, when the order is not here or the puller is not on the list.
     pub fn check_pull(&self, peer: MachineId, pull: &Pull) -> Result<bool, PullReply> {
         let refused = |reason| PullReply::Refused { reason };
-        let held = self.get(pull.order).ok_or(PullReply::NotHere)?;
-        let root = held.order.stripes.get(usize::from(pull.stripe)).ok_or(refused(Reason::ProtocolBroken))?;
+        let active = self.get(pull.order).ok_or(PullReply::NotHere)?;
+        let root = active.order.stripes.get(usize::from(pull.stripe)).ok_or(refused(Reason::ProtocolBroken))?;
         let proof = &pull.membership.proof;
         if proof.0.len() > banyan_proto::limits::LIST_DEPTH || pull.membership.root(pull.stripe, peer) != *root {
             return Err(refused(Reason::NotAddressed));
@@ -299,15 +299,20 @@ impl Orders {
     }
     /// Returns the orders with an epoch below this one.
     pub(crate) fn below(&self, epoch: u64) -> Vec<OrderId> {
-        self.all().iter().filter(|held| held.order.epoch < epoch).map(|held| held.order.id).collect()
+        self.all().iter().filter(|active| active.order.epoch < epoch).map(|active| active.order.id).collect()
     }
     /// Stores how an order ended here.
-    pub(crate) fn ended(&self, state: &State, id: OrderId, result: Result<(), Reason>) -> Result<(), StateError> {
-        state.update_order(id, |record| {
+    pub(crate) fn ended(
+        &self,
+        database: &Database,
+        id: OrderId,
+        result: Result<(), Reason>,
+    ) -> Result<(), DatabaseError> {
+        database.update_order(id, |record| {
             record.ended = Some(result);
-            if let Some(held) = self.get(id) {
-                record.receipt = held.receipt();
-                record.sources = held.sources();
+            if let Some(active) = self.get(id) {
+                record.receipt = active.receipt();
+                record.sources = active.sources();
             }
         })
     }

@@ -1,9 +1,9 @@
 //! The authenticate stage: from the verified artifact to the receipt, and to the install permit (rules A3–A7).
 
 use crate::{
-    database::{State, StateError},
+    database::{Database, DatabaseError},
     identity::epoch::{Epoch, EpochError},
-    pipeline::active_orders::HeldOrder,
+    pipeline::active_orders::ActiveOrder,
     server::api::{CallError, ServerApi},
 };
 use banyan_install_helper::{Job, WithoutRestore};
@@ -36,7 +36,7 @@ pub enum AuthenticateError {
     Trust(#[from] TrustError),
     /// This machine's database failed.
     #[error(transparent)]
-    State(#[from] StateError),
+    Database(#[from] DatabaseError),
     /// This machine's disk failed.
     #[error("cannot read the artifact: {0}")]
     Disk(#[from] std::io::Error),
@@ -51,13 +51,13 @@ impl AuthenticateError {
             Self::Answer(_) => Reason::OrderForged,
             Self::Trust(error) => error.reason(),
             Self::Epoch(EpochError::Back { .. }) => Reason::EpochBack,
-            Self::Epoch(EpochError::State(_)) | Self::State(_) | Self::Disk(_) => Reason::DiskFailed,
+            Self::Epoch(EpochError::Database(_)) | Self::Database(_) | Self::Disk(_) => Reason::DiskFailed,
         }
     }
 }
 
 /// An artifact that is complete and verified on this disk, acknowledged by the server, and permitted to be installed
-/// now. Nothing else can be installed, and only [`Authenticate::leave`] creates one:
+/// now. Nothing else can be installed, and only [`AuthenticateStage::request_install_permit`] creates one:
 ///
 /// ```compile_fail
 /// use agent_core::pipeline::authenticate::AuthenticArtifact;
@@ -89,7 +89,7 @@ impl AuthenticArtifact {
 }
 
 /// The authenticate stage.
-pub struct Authenticate {
+pub struct AuthenticateStage {
     /// This machine's identifier.
     pub me: MachineId,
     /// The keys that sign receipts and install permits.
@@ -99,29 +99,34 @@ pub struct Authenticate {
     /// The client for the server's API.
     pub server: Arc<ServerApi>,
     /// The database.
-    pub state: Arc<State>,
+    pub database: Arc<Database>,
     /// What this machine has learnt from publishers' metadata.
     pub trust: Arc<Mutex<TrustStore>>,
 }
 
-impl Authenticate {
+impl AuthenticateStage {
     /// Requests the receipt. Sends the path of each offer, proved by this machine's codes and bound to the TLS
     /// session.
     ///
     /// # Errors
     /// See [`AuthenticateError`].
-    pub async fn receipt(&self, held: &HeldOrder) -> Result<(), AuthenticateError> {
-        if held.receipt().is_some() {
+    pub async fn receipt(&self, active: &ActiveOrder) -> Result<(), AuthenticateError> {
+        if active.receipt().is_some() {
             return Ok(());
         }
-        let (order, artifact) = (held.order.id, held.verified()?.digest());
+        let (order, artifact) = (active.order.id, active.verified()?.digest());
         let request = |exporter: &[u8; 32]| {
             let way = |(&stripe, offer): (&u8, &crate::database::StripeOffer)| Way {
                 stripe,
                 path: offer.path.clone(),
                 proof: offer.code.prove(exporter, order, artifact),
             };
-            ReceiptRequest { order, artifact, ways: held.offers().iter().map(way).collect(), sources: held.sources() }
+            ReceiptRequest {
+                order,
+                artifact,
+                ways: active.offers().iter().map(way).collect(),
+                sources: active.sources(),
+            }
         };
         let signed = self.server.receipt(request).await?;
         let receipt: Receipt =
@@ -129,8 +134,8 @@ impl Authenticate {
         if (receipt.order, receipt.machine, receipt.artifact) != (order, self.me, artifact) {
             return Err(AuthenticateError::Answer("the receipt is for another order, machine or artifact".into()));
         }
-        self.state.update_order(order, |record| record.receipt = Some(signed.clone()))?;
-        held.set_receipt(signed);
+        self.database.update_order(order, |record| record.receipt = Some(signed.clone()))?;
+        active.set_receipt(signed);
         Ok(())
     }
 
@@ -138,44 +143,44 @@ impl Authenticate {
     ///
     /// # Errors
     /// See [`AuthenticateError`].
-    pub async fn leave(&self, held: &HeldOrder) -> Result<AuthenticArtifact, AuthenticateError> {
+    pub async fn request_install_permit(&self, active: &ActiveOrder) -> Result<AuthenticArtifact, AuthenticateError> {
         let answer = |detail: &str| AuthenticateError::Answer(detail.to_owned());
-        if held.receipt().is_none() {
+        if active.receipt().is_none() {
             return Err(answer("there is no receipt yet"));
         }
         let since = Instant::now();
-        let signed = self.server.install_permit(held.order.id).await?;
-        let go = self.read(&signed, &held.order)?;
+        let signed = self.server.install_permit(active.order.id).await?;
+        let go = self.read(&signed, &active.order)?;
         let now = UnixSeconds::now();
-        let cached = self.state.metadata();
+        let cached = self.database.load_metadata();
         // A6: nothing is installed with metadata older than the server's.
-        let checked = self.check(&held.release, cached.as_ref(), held.order.manifest, now, go.issued);
+        let checked = self.check(&active.release, cached.as_ref(), active.order.manifest, now, go.issued);
         let current = |release: &TrustedRelease| release.versions().at_least(go.timestamp_version, go.snapshot_version);
-        let manifest = || held.release.manifest.clone();
+        let manifest = || active.release.manifest.clone();
         let proof = match (checked, cached) {
             (Ok(release), Some(metadata)) if current(&release) && release.from_cache() => {
                 ReleaseProof { metadata, manifest: manifest() }
             }
-            (Ok(release), _) if current(&release) => held.release.clone(),
+            (Ok(release), _) if current(&release) => active.release.clone(),
             _ => {
                 let metadata = self.server.metadata().await?;
                 let proof = ReleaseProof { metadata: metadata.clone(), manifest: manifest() };
-                let release = self.check(&proof, None, held.order.manifest, now, go.issued)?;
+                let release = self.check(&proof, None, active.order.manifest, now, go.issued)?;
                 if !current(&release) {
                     return Err(answer("the metadata is older than the version stated in the install permit"));
                 }
-                self.state.set_metadata(&metadata)?;
+                self.database.store_metadata(&metadata)?;
                 proof
             }
         };
-        let verified = held.verified()?;
-        if verified.digest() != held.order.artifact {
+        let verified = active.verified()?;
+        if verified.digest() != active.order.artifact {
             return Err(answer("the artifact does not match the order"));
         }
-        let (stripe, offer) = held.offers().pop_first().ok_or_else(|| answer("no stripe has been offered"))?;
+        let (stripe, offer) = active.offers().pop_first().ok_or_else(|| answer("no stripe has been offered"))?;
         let job = Job {
             attempt: 0,
-            order: held.signed.clone(),
+            order: active.signed.clone(),
             stripe,
             membership: offer.sublist.membership(stripe, &offer.proof),
             install_permit: signed,
@@ -183,7 +188,7 @@ impl Authenticate {
             without_restore: WithoutRestore::Refuse,
             urgent: false,
         };
-        Ok(AuthenticArtifact { file: verified.into_file(), order: held.order.clone(), job, since })
+        Ok(AuthenticArtifact { file: verified.into_file(), order: active.order.clone(), job, since })
     }
 
     /// Checks that the server signed an install permit for this machine and order, and that neither was signed before
@@ -212,7 +217,7 @@ impl Authenticate {
         let (release, mut learned) = trust.check_or_cached(release, cached, manifest, now)?;
         learned.believe_time(signed_time);
         if learned != *trust {
-            self.state.set_trust(&learned)?;
+            self.database.store_trust(&learned)?;
             *trust = learned;
         }
         Ok(release)
@@ -229,10 +234,10 @@ mod tests {
     const ME: MachineId = MachineId([1; 16]);
 
     /// Returns the stage of a machine that has seen epoch 5, and its server's key.
-    fn stage(folder: &std::path::Path) -> (Authenticate, SigningKey) {
+    fn stage(folder: &std::path::Path) -> (AuthenticateStage, SigningKey) {
         let (key, _) = SigningKey::generate();
         let keys = KeyRing(vec![key.public()]);
-        let state = Arc::new(State::open(&folder.join("agent.redb")).unwrap());
+        let database = Arc::new(Database::open(&folder.join("agent.redb")).unwrap());
         let mine = identity::key(&folder.join("machine.key")).unwrap();
         let mut params = rcgen::CertificateParams::new(vec![banyan_wire::tls::machine_name(ME)]).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -249,12 +254,12 @@ mod tests {
         let credentials = identity::credentials(&enrolment, &mine).unwrap();
         let publishers = Signers::new(UnixSeconds::now());
         let trust = TrustStore::enrol(&publishers.roots[0], publishers.root_digest()).unwrap();
-        let stage = Authenticate {
+        let stage = AuthenticateStage {
             me: ME,
             keys,
-            epoch: Arc::new(Epoch::open(Arc::clone(&state), 5).unwrap()),
+            epoch: Arc::new(Epoch::open(Arc::clone(&database), 5).unwrap()),
             server: Arc::new(ServerApi::new(&enrolment, &credentials).unwrap()),
-            state,
+            database,
             trust: Arc::new(Mutex::new(trust)),
         };
         (stage, key)
@@ -300,7 +305,11 @@ mod tests {
         assert!(read(&go(5), &order(5)).is_ok());
         assert_eq!(read(&go(4), &order(5)), Err(Reason::EpochBack));
         assert_eq!(read(&go(6), &order(5)), Err(Reason::EpochBack));
-        assert_eq!((stage.epoch.seen(), stage.state.epoch().unwrap()), (6, 6), "the epoch was learnt and stored");
+        assert_eq!(
+            (stage.epoch.seen(), stage.database.load_epoch().unwrap()),
+            (6, 6),
+            "the epoch was learnt and stored"
+        );
         assert_eq!(read(&go(5), &order(6)), Err(Reason::EpochBack));
         assert!(read(&go(6), &order(6)).is_ok());
     }

@@ -14,12 +14,12 @@ use std::{ffi::OsString, io, path::Path, time::Duration};
 const BUSY: Duration = Duration::from_secs(1);
 
 /// The install stage.
-pub struct Install {
+pub struct InstallStage {
     /// How the installer process is started.
     pub launcher: Launcher,
 }
 
-impl Install {
+impl InstallStage {
     /// Tells the installer this machine's identity and root of trust. The installer keeps the first enrolment it
     /// receives. So this runs before the first connection to any machine but the server; later runs only check that
     /// both still agree.

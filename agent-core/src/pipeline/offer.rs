@@ -4,9 +4,9 @@
 //! accepted offer is stored in the database, synced, before it is answered, so it survives a crash.
 
 use crate::{
-    database::{State, StateError, StripeOffer},
+    database::{Database, DatabaseError, StripeOffer},
     identity::epoch::{Epoch, EpochError},
-    pipeline::active_orders::{HeldOrder, Orders},
+    pipeline::active_orders::{ActiveOrder, ActiveOrders},
 };
 use banyan_proto::{KeyRing, MachineId, Order, OrderId, Reason, UnixSeconds, limits, manifest::Manifest, peer::Offer};
 use banyan_swarm::io::TrustedOffer;
@@ -46,7 +46,7 @@ pub enum OfferError {
     Epoch(#[from] EpochError),
     /// This machine's database failed.
     #[error(transparent)]
-    State(#[from] StateError),
+    Database(#[from] DatabaseError),
     /// This machine's disk failed.
     #[error("cannot open the artifact's file: {0}")]
     Disk(#[from] std::io::Error),
@@ -63,7 +63,7 @@ impl OfferError {
             Self::Refused { reason, .. } | Self::Deferred { reason, .. } => *reason,
             Self::Trust(error) => error.reason(),
             Self::Epoch(EpochError::Back { .. }) => Reason::EpochBack,
-            Self::Epoch(EpochError::State(_)) | Self::State(_) | Self::Disk(_) => Reason::DiskFailed,
+            Self::Epoch(EpochError::Database(_)) | Self::Database(_) | Self::Disk(_) => Reason::DiskFailed,
         }
     }
     /// Returns the reply to the sender.
@@ -74,7 +74,7 @@ impl OfferError {
             Self::Refused { .. } | Self::Trust(_) | Self::Epoch(EpochError::Back { .. }) => {
                 OfferReply::Refused { reason: self.reason(), detail: self.to_string() }
             }
-            Self::Deferred { .. } | Self::Epoch(EpochError::State(_)) | Self::State(_) | Self::Disk(_) => {
+            Self::Deferred { .. } | Self::Epoch(EpochError::Database(_)) | Self::Database(_) | Self::Disk(_) => {
                 OfferReply::Deferred { reason: self.reason() }
             }
         }
@@ -96,16 +96,16 @@ pub struct OfferStage {
     /// The folder for artifact files.
     pub folder: PathBuf,
     /// The database.
-    pub state: Arc<State>,
+    pub database: Arc<Database>,
     /// The accepted orders.
-    pub orders: Arc<Orders>,
+    pub orders: Arc<ActiveOrders>,
     /// What this machine has learnt from publishers' metadata. Locked while an offer is checked, so offers are checked
     /// one at a time.
     pub trust: Arc<Mutex<TrustStore>>,
 }
 
 /// An accepted offer.
-pub struct Accepted {
+pub struct AcceptedOffer {
     /// The offer for the state machine.
     pub trusted: TrustedOffer,
     /// Older orders of the package, now superseded.
@@ -118,7 +118,7 @@ impl OfferStage {
     ///
     /// # Errors
     /// The first check that fails.
-    pub fn check(&self, sender: MachineId, offer: Offer, now: UnixSeconds) -> Result<Accepted, OfferError> {
+    pub fn check(&self, sender: MachineId, offer: Offer, now: UnixSeconds) -> Result<AcceptedOffer, OfferError> {
         let refused = OfferError::refused;
         // O1: the server signed the order.
         let order: Order = offer
@@ -138,10 +138,10 @@ impl OfferStage {
         self.check_list(sender, &offer, &order)?;
         // O6: no newer order of this package is here. A restored server continues counting from its backup, so epochs
         // come first.
-        let others = self.orders.all().into_iter().filter(|held| held.order.package == order.package);
+        let others = self.orders.all().into_iter().filter(|active| active.order.package == order.package);
         let (newer, older): (Vec<_>, Vec<_>) = others
-            .filter(|held| held.order.id != order.id)
-            .partition(|held| (held.order.epoch, held.order.number) > (order.epoch, order.number));
+            .filter(|active| active.order.id != order.id)
+            .partition(|active| (active.order.epoch, active.order.number) > (order.epoch, order.number));
         if let Some(newer) = newer.first() {
             return Err(refused(Reason::OrderSuperseded, &format!("order {} is newer", newer.order.number)));
         }
@@ -149,19 +149,19 @@ impl OfferStage {
         let stripe = offer.stripe;
         let (sublist, proof, path, code) = (offer.sublist, offer.proof, offer.path, offer.code);
         let part = StripeOffer { sublist, proof, path, code };
-        let held = match self.orders.get(order.id).filter(|held| held.signed == offer.order) {
+        let active = match self.orders.get(order.id).filter(|active| active.signed == offer.order) {
             // The release was checked with the first stripe's offer and is checked again before installing.
-            Some(held) => held,
+            Some(active) => active,
             None => Arc::new(self.open(&mut trust, order, offer.order, offer.release, now)?),
         };
-        if held.offer(stripe).as_ref() != Some(&part) {
-            held.add_offer(stripe, part);
-            self.state.set_order(held.order.id, &held.record())?;
+        if active.offer(stripe).as_ref() != Some(&part) {
+            active.add_offer(stripe, part);
+            self.database.store_order(active.order.id, &active.record())?;
         }
-        self.orders.insert(Arc::clone(&held));
+        self.orders.insert(Arc::clone(&active));
         let trusted =
-            held.trusted(stripe).ok_or_else(|| refused(Reason::InternalError, "the accepted offer is missing"))?;
-        Ok(Accepted { trusted, superseded: older.iter().map(|held| held.order.id).collect() })
+            active.trusted(stripe).ok_or_else(|| refused(Reason::InternalError, "the accepted offer is missing"))?;
+        Ok(AcceptedOffer { trusted, superseded: older.iter().map(|active| active.order.id).collect() })
     }
 
     fn check_list(&self, sender: MachineId, offer: &Offer, order: &Order) -> Result<(), OfferError> {
@@ -205,18 +205,18 @@ impl OfferStage {
         signed: banyan_proto::Signed<Order>,
         mut release: banyan_proto::peer::ReleaseProof,
         now: UnixSeconds,
-    ) -> Result<HeldOrder, OfferError> {
-        let cached = self.state.metadata();
+    ) -> Result<ActiveOrder, OfferError> {
+        let cached = self.database.load_metadata();
         let (trusted, learned) = trust.check_or_cached(&release, cached.as_ref(), order.manifest, now)?;
         let mut learned = learned;
         learned.believe_time(order.issued);
         if learned != *trust {
-            self.state.set_trust(&learned)?;
+            self.database.store_trust(&learned)?;
             *trust = learned;
         }
         match cached {
             Some(cached) if trusted.from_cache() => release.metadata = cached,
-            _ => self.state.set_metadata(&release.metadata)?,
+            _ => self.database.store_metadata(&release.metadata)?,
         }
         let artifact = trusted.fits(&order)?.clone();
         if artifact.platform != "any" && artifact.platform != self.platform {
@@ -228,7 +228,7 @@ impl OfferStage {
             let detail = format!("{} bytes are needed, but only {} are free", artifact.size + FLOOR, free.unwrap_or(0));
             return Err(OfferError::Deferred { reason: Reason::DiskFull, detail });
         }
-        Ok(HeldOrder::open(&self.folder, order, signed, release, artifact)?)
+        Ok(ActiveOrder::open(&self.folder, order, signed, release, artifact)?)
     }
 
     /// Reopens an order accepted before a restart. The order's signature and the manifest's hash are checked again.
@@ -240,7 +240,7 @@ impl OfferStage {
         &self,
         record: &crate::database::OrderRecord,
         now: UnixSeconds,
-    ) -> Result<Arc<HeldOrder>, OfferError> {
+    ) -> Result<Arc<ActiveOrder>, OfferError> {
         let refused = OfferError::refused;
         let order =
             record.order.verify(&self.keys).map_err(|error| refused(Reason::OrderForged, &error.to_string()))?;
@@ -253,19 +253,19 @@ impl OfferStage {
         let artifact = artifact.filter(|_| banyan_proto::Digest::of(text) == order.manifest);
         let artifact =
             artifact.ok_or_else(|| refused(Reason::NotPublished, "the manifest does not match the order"))?.clone();
-        let held = HeldOrder::open(&self.folder, order, record.order.clone(), record.release.clone(), artifact)?;
+        let active = ActiveOrder::open(&self.folder, order, record.order.clone(), record.release.clone(), artifact)?;
         for (&stripe, offer) in &record.offers {
-            held.add_offer(stripe, offer.clone());
+            active.add_offer(stripe, offer.clone());
         }
         for source in &record.sources {
-            held.add_bytes(source.machine, source.bytes);
+            active.add_bytes(source.machine, source.bytes);
         }
         if let Some(receipt) = &record.receipt {
-            held.set_receipt(receipt.clone());
+            active.set_receipt(receipt.clone());
         }
-        let held = Arc::new(held);
-        self.orders.insert(Arc::clone(&held));
-        Ok(held)
+        let active = Arc::new(active);
+        self.orders.insert(Arc::clone(&active));
+        Ok(active)
     }
 }
 

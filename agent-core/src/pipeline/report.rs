@@ -1,7 +1,7 @@
 //! The report stage: facts for the server, queued on disk while it cannot be reached, delivered in order, and counted
 //! once by their number.
 
-use crate::{database::State, server::api::ServerApi};
+use crate::{database::Database, server::api::ServerApi};
 use banyan_proto::{OrderId, UnixSeconds, api::Event};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
@@ -19,9 +19,9 @@ pub struct Reporter(mpsc::UnboundedSender<(Option<OrderId>, Event)>);
 impl Reporter {
     /// Starts the task that stores and delivers reports, including those of earlier runs.
     #[must_use]
-    pub fn start(state: Arc<State>, server: Arc<ServerApi>) -> Self {
+    pub fn start(database: Arc<Database>, server: Arc<ServerApi>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(deliver(state, server, receiver));
+        tokio::spawn(deliver(database, server, receiver));
         Self(sender)
     }
     /// Queues an event.
@@ -31,12 +31,12 @@ impl Reporter {
 }
 
 async fn deliver(
-    state: Arc<State>,
+    database: Arc<Database>,
     server: Arc<ServerApi>,
     mut events: mpsc::UnboundedReceiver<(Option<OrderId>, Event)>,
 ) {
     let mut retry = RETRY_FIRST;
-    let mut waiting = pending(&state).await;
+    let mut waiting = pending(&database).await;
     loop {
         // With nothing to deliver, sleep until an event arrives; otherwise try again after a pause.
         let pause = async {
@@ -53,11 +53,11 @@ async fn deliver(
                 while let Ok(more) = events.try_recv() {
                     batch.push(more);
                 }
-                keep(&state, batch).await;
+                keep(&database, batch).await;
             }
             () = pause => {}
         }
-        match send(&state, &server).await {
+        match send(&database, &server).await {
             Ok(more) => (waiting, retry) = (more, RETRY_FIRST),
             Err(error) => {
                 debug!(%error, "failed to deliver reports; trying again");
@@ -67,17 +67,17 @@ async fn deliver(
     }
 }
 
-async fn pending(state: &Arc<State>) -> bool {
-    let state = Arc::clone(state);
-    tokio::task::spawn_blocking(move || state.reports(1))
+async fn pending(database: &Arc<Database>) -> bool {
+    let database = Arc::clone(database);
+    tokio::task::spawn_blocking(move || database.load_reports(1))
         .await
         .is_ok_and(|left| left.is_ok_and(|left| !left.is_empty()))
 }
 
-async fn keep(state: &Arc<State>, batch: Vec<(Option<OrderId>, Event)>) {
-    let state = Arc::clone(state);
+async fn keep(database: &Arc<Database>, batch: Vec<(Option<OrderId>, Event)>) {
+    let database = Arc::clone(database);
     let kept = tokio::task::spawn_blocking(move || {
-        batch.into_iter().try_for_each(|(order, event)| state.queue_report(UnixSeconds::now(), order, event))
+        batch.into_iter().try_for_each(|(order, event)| database.queue_report(UnixSeconds::now(), order, event))
     });
     if let Ok(Err(error)) = kept.await {
         warn!(%error, "failed to store a report; it is lost");
@@ -85,12 +85,12 @@ async fn keep(state: &Arc<State>, batch: Vec<(Option<OrderId>, Event)>) {
 }
 
 /// Delivers one batch. Returns whether more reports are queued.
-async fn send(state: &Arc<State>, server: &ServerApi) -> anyhow::Result<bool> {
-    let reader = Arc::clone(state);
-    let reports = tokio::task::spawn_blocking(move || reader.reports(BATCH)).await??;
+async fn send(database: &Arc<Database>, server: &ServerApi) -> anyhow::Result<bool> {
+    let reader = Arc::clone(database);
+    let reports = tokio::task::spawn_blocking(move || reader.load_reports(BATCH)).await??;
     let Some(last) = reports.last().map(|report| report.number) else { return Ok(false) };
     server.reports(&reports).await?;
-    let (writer, more) = (Arc::clone(state), reports.len() == BATCH);
-    tokio::task::spawn_blocking(move || writer.reports_delivered(last)).await??;
+    let (writer, more) = (Arc::clone(database), reports.len() == BATCH);
+    tokio::task::spawn_blocking(move || writer.delete_reports_up_to(last)).await??;
     Ok(more)
 }

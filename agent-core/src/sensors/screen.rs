@@ -2,8 +2,8 @@
 //! it reports it over the local API. The report counts while its connection lives and its user's session is in front.
 //! It can do little harm: it only delays installs for a while.
 
-use super::Look;
-use crate::{pipeline::active_orders::lock, user::People};
+use super::Reading;
+use crate::{pipeline::active_orders::lock, user::User};
 use banyan_local_api::{Caller, Sessions};
 use banyan_proto::local::Mode;
 use std::{
@@ -13,7 +13,7 @@ use std::{
 
 /// The reports of all desktop programs.
 #[derive(Debug, Default)]
-pub(crate) struct Screens {
+pub(crate) struct ScreenReports {
     said: Mutex<Said>,
     /// The mode and sessions that decide whose reports count; until they are set, none do.
     who: OnceLock<(Mode, Sessions)>,
@@ -22,29 +22,29 @@ pub(crate) struct Screens {
 #[derive(Debug, Default)]
 struct Said {
     next: u64,
-    all: BTreeMap<u64, (Caller, Look<bool>)>,
+    all: BTreeMap<u64, (Caller, Reading<bool>)>,
 }
 
 /// One desktop program's report; it counts until this is dropped.
 struct Word {
-    people: Arc<People>,
+    user: Arc<User>,
     number: u64,
 }
 
 impl Drop for Word {
     fn drop(&mut self) {
-        lock(&self.people.screens.said).all.remove(&self.number);
-        self.people.replan();
+        lock(&self.user.screens.said).all.remove(&self.number);
+        self.user.replan();
     }
 }
 
-impl Screens {
+impl ScreenReports {
     /// Sets whose reports count.
     pub(crate) fn know(&self, mode: Mode, sessions: Sessions) {
         drop(self.who.set((mode, sessions)));
     }
     /// Returns the result of the reports that count: full screen if any user in front reports it.
-    pub(crate) fn look(&self) -> Option<Look<bool>> {
+    pub(crate) fn look(&self) -> Option<Reading<bool>> {
         let said = lock(&self.said);
         let counted = said.all.values().filter(|(caller, _)| self.counts(*caller)).map(|(_, look)| *look);
         counted.max_by_key(|look| (look.value, look.at.mono))
@@ -60,30 +60,30 @@ impl Screens {
 }
 
 /// Stores a desktop program's report; `None` means that it cannot tell. It counts until the returned value is dropped.
-pub(crate) fn say(people: &Arc<People>, caller: Caller, full_screen: Option<bool>) -> Box<dyn Send + Sync> {
+pub(crate) fn say(user: &Arc<User>, caller: Caller, full_screen: Option<bool>) -> Box<dyn Send + Sync> {
     let Some(value) = full_screen else { return Box::new(()) };
     let number = {
-        let mut said = lock(&people.screens.said);
+        let mut said = lock(&user.screens.said);
         said.next += 1;
         let number = said.next;
-        said.all.insert(number, (caller, Look::told(value, people.now())));
+        said.all.insert(number, (caller, Reading::told(value, user.now())));
         number
     };
-    people.replan();
-    Box::new(Word { people: Arc::clone(people), number })
+    user.replan();
+    Box::new(Word { user: Arc::clone(user), number })
 }
 
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::database::State;
+    use crate::database::Database;
     use std::fs;
 
-    fn people(folder: &std::path::Path, mode: Mode) -> Arc<People> {
-        let state = Arc::new(State::open(&folder.join("agent.redb")).unwrap());
-        let people = Arc::new(People::open(state, std::path::PathBuf::new()).unwrap());
-        people.screens.know(mode, Sessions::in_folder(&folder.join("sessions")));
-        people
+    fn user(folder: &std::path::Path, mode: Mode) -> Arc<User> {
+        let database = Arc::new(Database::open(&folder.join("agent.redb")).unwrap());
+        let user = Arc::new(User::open(database, std::path::PathBuf::new()).unwrap());
+        user.screens.know(mode, Sessions::in_folder(&folder.join("sessions")));
+        user
     }
 
     fn session(folder: &std::path::Path, user: u32, active: u8) {
@@ -92,42 +92,42 @@ mod tests {
         fs::write(folder.join(format!("sessions/{user}")), text).unwrap();
     }
 
-    fn seen(people: &People) -> Option<bool> {
-        people.screens.look().map(|look| look.value)
+    fn seen(user: &User) -> Option<bool> {
+        user.screens.look().map(|look| look.value)
     }
 
     #[test]
     fn a_word_counts_as_long_as_it_is_kept_and_its_user_is_in_front() {
         let folder = tempfile::tempdir().unwrap();
-        let people = people(folder.path(), Mode::System);
+        let user = user(folder.path(), Mode::System);
         let (mia, tom) = (Caller { user: Some(1000) }, Caller { user: Some(1001) });
         session(folder.path(), 1000, 1);
         session(folder.path(), 1001, 0);
-        let mias = say(&people, mia, Some(false));
-        let toms = say(&people, tom, Some(true));
-        assert_eq!(seen(&people), Some(false), "a session that is not in front does not count");
+        let mias = say(&user, mia, Some(false));
+        let toms = say(&user, tom, Some(true));
+        assert_eq!(seen(&user), Some(false), "a session that is not in front does not count");
         session(folder.path(), 1000, 0);
         session(folder.path(), 1001, 1);
-        assert_eq!(seen(&people), Some(true), "the other user's session is now in front");
+        assert_eq!(seen(&user), Some(true), "the other user's session is now in front");
         drop(toms);
-        assert_eq!(seen(&people), None);
+        assert_eq!(seen(&user), None);
         session(folder.path(), 1000, 1);
-        assert_eq!(seen(&people), Some(false));
+        assert_eq!(seen(&user), Some(false));
         // A second program of the same user detects more than the first.
-        let more = say(&people, mia, Some(true));
-        assert_eq!(seen(&people), Some(true));
-        drop(say(&people, mia, None));
+        let more = say(&user, mia, Some(true));
+        assert_eq!(seen(&user), Some(true));
+        drop(say(&user, mia, None));
         drop(more);
-        assert_eq!(seen(&people), Some(false));
+        assert_eq!(seen(&user), Some(false));
         drop(mias);
-        assert_eq!(seen(&people), None);
+        assert_eq!(seen(&user), None);
     }
 
     #[test]
     fn at_a_persons_own_agent_that_person_counts() {
         let folder = tempfile::tempdir().unwrap();
-        let people = people(folder.path(), Mode::User);
-        let _word = say(&people, Caller { user: Some(1000) }, Some(true));
-        assert_eq!(seen(&people), Some(true));
+        let user = user(folder.path(), Mode::User);
+        let _word = say(&user, Caller { user: Some(1000) }, Some(true));
+        assert_eq!(seen(&user), Some(true));
     }
 }

@@ -8,7 +8,7 @@
 use crate::{
     agent::Agent,
     server::{api::CallError, on_demand::refused},
-    user::People,
+    user::User,
 };
 use banyan_proto::{
     Digest, OrderId, Reason,
@@ -27,9 +27,9 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// The server's last answer. A caller waits while an earlier caller's request is running.
 #[derive(Debug, Default)]
-pub(crate) struct Shelf(Mutex<Option<(Instant, Vec<OfferedRelease>)>>);
+pub(crate) struct CatalogueCache(Mutex<Option<(Instant, Vec<OfferedRelease>)>>);
 
-impl Shelf {
+impl CatalogueCache {
     /// Returns the last answer while it is fresh; otherwise calls `ask`.
     async fn fresh(
         &self,
@@ -60,7 +60,7 @@ impl Agent {
     /// Returns the catalogue, with the versions installed here.
     pub(crate) async fn catalogue(&self) -> Result<Catalogue, ApiError> {
         let releases = self.offered().await?;
-        let item = |release: OfferedRelease| Item { installed: self.people.installed(&release.package), release };
+        let item = |release: OfferedRelease| Item { installed: self.user.installed(&release.package), release };
         Ok(Catalogue { items: releases.into_iter().map(item).collect() })
     }
 
@@ -71,18 +71,18 @@ impl Agent {
         manifest: Digest,
     ) -> Result<OrderId, ApiError> {
         // Check the policy here first: the server's catalogue answer alone is not sufficient.
-        if !self.people.policy().catalogue.offers(package) {
+        if !self.user.policy().catalogue.offers(package) {
             let detail = format!("your administrator does not offer {package} on this computer");
             return Err(refused(Reason::NotOffered, detail));
         }
         let releases = self.offered().await?;
         // A release that is no longer offered is requested anyway: the server knows the reason.
         if let Some(release) = releases.iter().find(|release| release.manifest == manifest) {
-            is_missing(&self.people, release)?;
+            is_missing(&self.user, release)?;
         }
         let on_its_way = |name: &str| {
-            let mut held = self.orders.all().into_iter().filter(|held| held.order.package == name);
-            held.any(|held| self.people.notes(held.order.id).ended.is_none())
+            let mut held = self.orders.all().into_iter().filter(|active| active.order.package == name);
+            held.any(|active| self.user.notes(active.order.id).ended.is_none())
         };
         if on_its_way(package) {
             return Err(refused(
@@ -98,13 +98,13 @@ impl Agent {
     /// Returns the catalogue, from the cache or from the server.
     async fn offered(&self) -> Result<Vec<OfferedRelease>, ApiError> {
         let ask = async || within_limits(self.server.catalogue().await.map_err(not_answered)?.releases);
-        self.shelf.fresh(Instant::now, ask).await
+        self.catalogue_cache.fresh(Instant::now, ask).await
     }
 }
 
 /// Checks that neither this version nor a newer one is installed.
-fn is_missing(people: &People, release: &OfferedRelease) -> Result<(), ApiError> {
-    let Some(there) = people.installed(&release.package).filter(|there| there.sequence >= release.sequence) else {
+fn is_missing(user: &User, release: &OfferedRelease) -> Result<(), ApiError> {
+    let Some(there) = user.installed(&release.package).filter(|there| there.sequence >= release.sequence) else {
         return Ok(());
     };
     let (name, version) = (&release.package, &there.version);
@@ -130,7 +130,7 @@ fn within_limits(releases: Vec<OfferedRelease>) -> Result<Vec<OfferedRelease>, A
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::State;
+    use crate::database::Database;
     use std::path::PathBuf;
 
     fn release(sequence: u64) -> OfferedRelease {
@@ -148,12 +148,12 @@ mod tests {
     #[test]
     fn what_is_there_in_this_or_a_newer_version_is_not_got_again() {
         let folder = tempfile::tempdir().unwrap();
-        let state = Arc::new(State::open(&folder.path().join("agent.redb")).unwrap());
-        let people = People::open(state, PathBuf::new()).unwrap();
-        assert_eq!(is_missing(&people, &release(1)), Ok(()));
-        people.has_installed("drawing", "1.2", 2);
+        let database = Arc::new(Database::open(&folder.path().join("agent.redb")).unwrap());
+        let user = User::open(database, PathBuf::new()).unwrap();
+        assert_eq!(is_missing(&user, &release(1)), Ok(()));
+        user.has_installed("drawing", "1.2", 2);
         for (sequence, missing) in [(1, false), (2, false), (3, true)] {
-            let found = is_missing(&people, &release(sequence));
+            let found = is_missing(&user, &release(sequence));
             assert_eq!(found.is_ok(), missing, "{sequence}");
             assert!(found.err().is_none_or(|error| error.reason == Reason::InstalledAlready));
         }
@@ -161,17 +161,17 @@ mod tests {
 
     #[tokio::test]
     async fn programs_at_the_machine_do_not_make_the_agent_ask_again_and_again() {
-        let (shelf, asked) = (Shelf::default(), std::cell::Cell::new(0));
+        let (catalogue_cache, asked) = (CatalogueCache::default(), std::cell::Cell::new(0));
         let ask = async || {
             asked.set(asked.get() + 1);
             if asked.get() == 1 { Err(refused(Reason::ServerAway, "no")) } else { Ok(vec![release(asked.get())]) }
         };
         let now = Instant::now();
-        assert!(shelf.fresh(|| now, ask).await.is_err(), "a failed call is not cached");
+        assert!(catalogue_cache.fresh(|| now, ask).await.is_err(), "a failed call is not cached");
         for _ in 0..100 {
-            assert_eq!(shelf.fresh(|| now, ask).await, Ok(vec![release(2)]));
+            assert_eq!(catalogue_cache.fresh(|| now, ask).await, Ok(vec![release(2)]));
         }
-        assert_eq!(shelf.fresh(|| now + FRESH, ask).await, Ok(vec![release(3)]));
+        assert_eq!(catalogue_cache.fresh(|| now + FRESH, ask).await, Ok(vec![release(3)]));
     }
 
     #[test]

@@ -40,9 +40,9 @@ impl Agent {
             let trusted = checked.map_err(not_taken)?;
             let id = *taken.get_or_insert(trusted.stripe.order);
             // Set the wish before the state machine learns of the order.
-            self.people.wish(id, Stage::Install, Wish::Now)?;
-            if let Some(held) = self.orders.get(id) {
-                self.decide_order(&self.people.facts(), &held);
+            self.user.wish(id, Stage::Install, Wish::Now)?;
+            if let Some(active) = self.orders.get(id) {
+                self.decide_order(&self.user.facts(), &active);
             }
             node.input(Input::Restored(trusted));
         }

@@ -1,7 +1,7 @@
 //! Follows changes that publishers sign, even while nothing is being installed: new roots (replaced or revoked keys)
 //! and withdrawn releases (rules T7, T8). The server only announces news; the signed metadata proves itself.
 
-use crate::{agent::Agent, database::StateError, pipeline::active_orders::lock, server::api::CallError};
+use crate::{agent::Agent, database::DatabaseError, pipeline::active_orders::lock, server::api::CallError};
 use banyan_proto::{
     OrderId, Reason, UnixSeconds,
     api::{Event, PublisherVersions},
@@ -25,18 +25,18 @@ enum CatchUpError {
     #[error("the server's metadata was refused: {0}")]
     Trust(#[from] TrustError),
     #[error(transparent)]
-    State(#[from] StateError),
+    Database(#[from] DatabaseError),
 }
 
 /// The versions announced by the server, and the time of the last attempt, so that one failure does not make the long
 /// poll spin.
 #[derive(Default)]
-pub(crate) struct Followed {
+pub(crate) struct AnnouncedVersions {
     told: PublisherVersions,
     tried: Option<Instant>,
 }
 
-impl Followed {
+impl AnnouncedVersions {
     /// Returns the versions to report to the server: those known here, or announced and being fetched.
     pub(crate) fn known(&self, agent: &Agent) -> PublisherVersions {
         let known = agent.publisher_versions();
@@ -87,7 +87,7 @@ impl Agent {
             let (trusted, learned) = trust.refresh(&metadata, UnixSeconds::now())?;
             Ok((learned, trusted))
         })?;
-        self.state.set_metadata(&metadata)?;
+        self.database.store_metadata(&metadata)?;
         self.drop_withdrawn(&trusted)?;
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Agent {
         let mut trust = lock(&self.offers.trust);
         let (learned, found) = check(&trust)?;
         if learned != *trust {
-            self.state.set_trust(&learned)?;
+            self.database.store_trust(&learned)?;
             *trust = learned;
         }
         Ok(found)
@@ -107,19 +107,19 @@ impl Agent {
     /// Ends the orders of withdrawn releases. Installed software stays; only a newer release changes that.
     fn drop_withdrawn(&self, metadata: &TrustedMetadata) -> Result<(), TrustError> {
         let withdrawn = metadata.withdrawn()?;
-        for held in self.orders.all() {
-            let name = format!("{}/{}.json", held.order.package, held.order.sequence);
+        for active in self.orders.all() {
+            let name = format!("{}/{}.json", active.order.package, active.order.sequence);
             if withdrawn.contains_key(&name) {
-                self.withdrawn(held.order.id, &format!("the publisher has withdrawn {name}"));
+                self.withdrawn(active.order.id, &format!("the publisher has withdrawn {name}"));
             }
         }
         Ok(())
     }
     /// Ends an order whose release was withdrawn: it is no longer installed or forwarded.
     pub(crate) fn withdrawn(&self, order: OrderId, detail: &str) {
-        let ended = self.state.order(order).ok().flatten().and_then(|record| record.ended);
+        let ended = self.database.load_order(order).ok().flatten().and_then(|record| record.ended);
         info!(%order, detail, "order ended: release withdrawn");
-        lock(&self.leaves).remove(&order);
+        lock(&self.install_permits).remove(&order);
         if ended.is_none() {
             let (reason, detail) = (Reason::Withdrawn, detail.to_owned());
             self.reporter.report(Some(order), Event::Failed { reason, detail, restored: true });

@@ -13,7 +13,7 @@ use banyan_proto::{
 use banyan_trust::{PersonalTrust, Published, TrustError, TrustStore, package::Head, signers};
 
 /// The result of inspecting a package file.
-pub(crate) struct Looked {
+pub(crate) struct Inspection {
     /// The description for the user.
     pub(crate) package: Package,
     /// The publisher's manifest.
@@ -34,7 +34,7 @@ pub(crate) fn look(
     cached: Option<&Metadata>,
     platform: &str,
     now: UnixSeconds,
-) -> Result<Looked, ApiError> {
+) -> Result<Inspection, ApiError> {
     let first = head.roots.first().ok_or_else(|| in_words(&TrustError::NoRoot))?;
     let root = Digest::of(first.as_bytes());
     let verdict = trust.look_at(head, cached, now);
@@ -64,12 +64,12 @@ pub(crate) fn look(
 
 /// Inspects a package head without a server. Publishers the user trusts are trusted; for others, the result asks the
 /// user whether to trust them.
-pub(crate) fn look_alone(
+pub(crate) fn inspect_standalone(
     trust: &PersonalTrust,
     head: &Head,
     platform: &str,
     now: UnixSeconds,
-) -> Result<Looked, ApiError> {
+) -> Result<Inspection, ApiError> {
     let known = trust.signer(head).map_err(|error| in_words(&error))?;
     let list = known.store.published(&head.targets).map_err(|error| in_words(&error))?;
     // Check as if the user had consented: faults in the file are reported before the user is asked.
@@ -110,7 +110,7 @@ fn signer(root: Digest, store: &TrustStore, head: &Head, list: &Published, trust
     Signer { root, keys, until: list.expires, trusted, asks: false }
 }
 
-fn describe(head: &Head, manifest: Manifest, signer: Signer, refused: Option<ApiError>, platform: &str) -> Looked {
+fn describe(head: &Head, manifest: Manifest, signer: Signer, refused: Option<ApiError>, platform: &str) -> Inspection {
     let artifact = manifest.artifact_for(platform).cloned();
     let none = || {
         let (package, version) = (manifest.package.clone(), manifest.version.clone());
@@ -135,7 +135,7 @@ fn describe(head: &Head, manifest: Manifest, signer: Signer, refused: Option<Api
         replaces: None,
         refused,
     };
-    Looked { package, manifest, artifact }
+    Inspection { package, manifest, artifact }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod inspect;
 mod receive;
 pub(crate) mod standalone;
 
-pub(crate) use inspect::{Looked, look, look_alone};
+pub(crate) use inspect::{Inspection, inspect_standalone, look};
 
 use crate::{
     agent::Agent,
@@ -35,15 +35,15 @@ impl Agent {
     pub(crate) fn look_at_package(&self, rights: &[Right], head: &[u8], size: u64) -> Result<Package, ApiError> {
         Ok(self.look(rights, head, size)?.package)
     }
-    fn look(&self, rights: &[Right], bytes: &[u8], size: u64) -> Result<Looked, ApiError> {
+    fn look(&self, rights: &[Right], bytes: &[u8], size: u64) -> Result<Inspection, ApiError> {
         let head = Head::read(&mut &*bytes).map_err(|error| refused(Reason::NotAPackage, error.to_string()))?;
-        let (trust, cached) = (lock(&self.offers.trust).clone(), self.state.metadata());
+        let (trust, cached) = (lock(&self.offers.trust).clone(), self.database.load_metadata());
         let mut looked = look(&trust, &head, cached.as_ref(), &self.offers.platform, UnixSeconds::now())?;
         let package = &mut looked.package;
-        package.replaces = self.people.installed(&package.package);
+        package.replaces = self.user.installed(&package.package);
         let name = &package.package;
         let more = match () {
-            () if !self.people.policy().by_hand.allows(name) => {
+            () if !self.user.policy().by_hand.allows(name) => {
                 let detail = format!("your administrator does not allow {name} to be installed manually");
                 Some(refused(Reason::NotAllowed, detail))
             }
@@ -103,14 +103,14 @@ impl Agent {
         incoming.put(&self.offers.folder.join(digest.to_string()))
     }
     pub(crate) fn holds(&self, digest: Digest) -> bool {
-        self.orders.all().iter().any(|held| held.content.artifact().digest == digest)
+        self.orders.all().iter().any(|active| active.content.artifact().digest == digest)
     }
     /// Removes leftovers of an earlier run from the content folder: incomplete package files, and files without an
     /// order. Must run before the first order is resumed.
     pub(crate) fn clear_content(&self) -> anyhow::Result<()> {
         let known: BTreeSet<String> = self
-            .state
-            .orders()?
+            .database
+            .load_orders()?
             .iter()
             .filter_map(|record| Some(record.order.verify(&self.offers.keys).ok()?.artifact.to_string()))
             .collect();

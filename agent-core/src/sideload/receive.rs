@@ -1,6 +1,6 @@
 //! Receives a package file from a local program and stores only signed content in the content folder.
 
-use crate::sideload::Looked;
+use crate::sideload::Inspection;
 use crate::{pipeline::offer::free_bytes, server::on_demand::refused};
 use banyan_local_api::Body;
 use banyan_proto::{Artifact, Digest, Manifest, OrderId, Reason, api::ApiError, limits};
@@ -52,7 +52,7 @@ pub(super) fn has_size(manifest: &Manifest, head: usize, size: u64) -> Result<()
 }
 
 /// Checks that this machine's artifact fits on the disk.
-pub(super) fn has_room(looked: &Looked, folder: &Path) -> Result<(), ApiError> {
+pub(super) fn has_room(looked: &Inspection, folder: &Path) -> Result<(), ApiError> {
     let file = looked.package.file.as_ref().map_or(0, |file| file.size);
     let free = free_bytes(folder).unwrap_or(u64::MAX);
     if free >= file.saturating_add(FLOOR) {
@@ -62,7 +62,7 @@ pub(super) fn has_room(looked: &Looked, folder: &Path) -> Result<(), ApiError> {
 }
 
 /// Returns this machine's artifact if the file contains the release that the user was shown.
-pub(super) fn wanted(looked: &Looked, wanted: Digest) -> Result<Artifact, ApiError> {
+pub(super) fn wanted(looked: &Inspection, wanted: Digest) -> Result<Artifact, ApiError> {
     if let Some(refused) = &looked.package.refused {
         return Err(refused.clone());
     }

@@ -6,9 +6,9 @@
 mod policy;
 mod upload_quota;
 
-use crate::sensors::{Asked, Heard, Sampled, screen::Screens};
+use crate::sensors::{Readings, RefreshRequest, ServiceReadings, screen::ScreenReports};
 use crate::{
-    database::{State, StateError},
+    database::{Database, DatabaseError},
     pipeline::active_orders::lock,
 };
 use banyan_proto::{
@@ -27,14 +27,14 @@ use std::{
     time::Instant,
 };
 use tokio::sync::{Notify, mpsc, watch};
-use upload_quota::Shared;
+use upload_quota::UploadQuota;
 
 /// Maximum number of history entries kept.
 const HISTORY: usize = 200;
 
 /// Settings, history and usage of the users at this machine.
-pub struct People {
-    state: Arc<State>,
+pub struct User {
+    database: Arc<Database>,
     /// The content folder, whose disk needs free space.
     pub(crate) content: PathBuf,
     /// The time zone of this machine's clock.
@@ -43,15 +43,15 @@ pub struct People {
     started: Instant,
     known: Mutex<Known>,
     /// Usage history and upload quota.
-    pub(crate) shared: Shared,
+    pub(crate) quota: UploadQuota,
     /// The conditions measured on this machine.
-    pub(crate) sampled: Mutex<Sampled>,
+    pub(crate) sampled: Mutex<Readings>,
     /// The conditions reported by system services.
-    pub(crate) heard: Mutex<Heard>,
+    pub(crate) service_readings: Mutex<ServiceReadings>,
     /// Asks the system services to report again.
-    pub(crate) asker: OnceLock<mpsc::Sender<Asked>>,
+    pub(crate) asker: OnceLock<mpsc::Sender<RefreshRequest>>,
     /// Desktop programs' reports about the screen.
-    pub(crate) screens: Screens,
+    pub(crate) screens: ScreenReports,
     changes: watch::Sender<u64>,
     pub(crate) replan: Notify,
 }
@@ -59,7 +59,7 @@ pub struct People {
 #[derive(Debug, Default)]
 struct Known {
     choice: Option<Choice>,
-    notes: BTreeMap<OrderId, Notes>,
+    notes: BTreeMap<OrderId, OrderNotes>,
     history: Vec<HistoryEntry>,
     /// What Banyan has installed, by package.
     installed: BTreeMap<String, Replaces>,
@@ -68,13 +68,13 @@ struct Known {
 /// The record about one order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Notes {
+pub(crate) struct OrderNotes {
     /// When this machine first accepted the order.
     pub(crate) seen: UnixSeconds,
     /// The user's wishes.
     pub(crate) wishes: Wishes,
     /// How the order ended.
-    pub(crate) ended: Option<Ended>,
+    pub(crate) ended: Option<OrderOutcome>,
     /// Whether the installer is running.
     #[serde(skip)]
     pub(crate) installing: bool,
@@ -85,55 +85,55 @@ pub(crate) struct Notes {
 
 /// How an order ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Ended {
+pub(crate) struct OrderOutcome {
     pub(crate) at: UnixSeconds,
     pub(crate) failed: Option<(Reason, String, bool)>,
 }
 
-fn failed(error: &StateError) -> ApiError {
+fn failed(error: &DatabaseError) -> ApiError {
     ApiError { reason: Reason::DiskFailed, detail: format!("nothing was changed: {error}") }
 }
 
-impl People {
+impl User {
     /// Loads the records of earlier runs. `content` is the content folder.
     ///
     /// # Errors
     /// When the database fails or a record is damaged.
-    pub fn open(state: Arc<State>, content: PathBuf) -> Result<Self, StateError> {
+    pub fn open(database: Arc<Database>, content: PathBuf) -> Result<Self, DatabaseError> {
         let mut known = Known {
-            choice: state.kept("choice")?,
-            notes: state.kept("notes")?.unwrap_or_default(),
-            history: state.kept("history")?.unwrap_or_default(),
-            installed: state.kept("installed")?.unwrap_or_default(),
+            choice: database.load("choice")?,
+            notes: database.load("notes")?.unwrap_or_default(),
+            history: database.load("history")?.unwrap_or_default(),
+            installed: database.load("installed")?.unwrap_or_default(),
         };
         if let Some(choice) = &mut known.choice
             && banyan_schedule::after_clock_step(choice, UnixSeconds::now(), 0)
         {
-            state.keep("choice", &known.choice)?;
+            database.store("choice", &known.choice)?;
         }
-        let policy: Policy = state.kept("policy")?.unwrap_or_default();
+        let policy: Policy = database.load("policy")?.unwrap_or_default();
         Ok(Self {
-            shared: Shared::open(&state)?,
-            state,
+            quota: UploadQuota::open(&database)?,
+            database,
             content,
             zone: TimeZone::system(),
             policy: RwLock::new(Arc::new(policy)),
             started: Instant::now(),
             known: Mutex::new(known),
             sampled: Mutex::default(),
-            heard: Mutex::default(),
+            service_readings: Mutex::default(),
             asker: OnceLock::new(),
-            screens: Screens::default(),
+            screens: ScreenReports::default(),
             changes: watch::Sender::new(0),
             replan: Notify::new(),
         })
     }
-    pub(crate) fn state(&self) -> &Arc<State> {
-        &self.state
+    pub(crate) fn database(&self) -> &Arc<Database> {
+        &self.database
     }
     /// Stores what is not stored yet, because the program ends.
     pub(crate) fn stop(&self) {
-        self.shared.close(&self.state);
+        self.quota.close(&self.database);
     }
     /// Returns the present time on both clocks.
     #[must_use]
@@ -145,11 +145,12 @@ impl People {
     pub(crate) async fn may_give(self: &Arc<Self>, bytes: u64, aside: u64) -> bool {
         loop {
             let quota = banyan_schedule::quota(self.choice().as_ref(), &self.policy());
-            match self.shared.take(&self.zone, bytes, quota, aside) {
+            match self.quota.take(&self.zone, bytes, quota, aside) {
                 Ok(()) => return true,
                 Err(Refusal::WriteFirst) => {
                     let this = Arc::clone(self);
-                    let written = tokio::task::spawn_blocking(move || this.shared.write_ahead(&this.state, &this.zone));
+                    let written =
+                        tokio::task::spawn_blocking(move || this.quota.write_ahead(&this.database, &this.zone));
                     match written.await {
                         Ok(Ok(())) => {}
                         // Forward nothing that might escape the quota after a crash.
@@ -194,14 +195,14 @@ impl People {
         let mut known = lock(&self.known);
         let now = Replaces { version: version.to_owned(), sequence, at: UnixSeconds::now() };
         known.installed.insert(package.to_owned(), now);
-        if let Err(error) = self.state.keep("installed", &known.installed) {
+        if let Err(error) = self.database.store("installed", &known.installed) {
             tracing::warn!(%error, "failed to record the installed version");
         }
     }
     pub(crate) fn history(&self) -> Vec<HistoryEntry> {
         lock(&self.known).history.clone()
     }
-    pub(crate) fn notes(&self, order: OrderId) -> Notes {
+    pub(crate) fn notes(&self, order: OrderId) -> OrderNotes {
         lock(&self.known).notes.get(&order).cloned().unwrap_or_default()
     }
     /// Adjusts the choice after the wall clock was stepped by this many seconds.
@@ -209,7 +210,7 @@ impl People {
         let mut known = lock(&self.known);
         let Some(choice) = &mut known.choice else { return };
         if banyan_schedule::after_clock_step(choice, UnixSeconds::now(), by)
-            && let Err(error) = self.state.keep("choice", &known.choice)
+            && let Err(error) = self.database.store("choice", &known.choice)
         {
             tracing::warn!(%error, "failed to store the adjusted choice after a clock step");
         }
@@ -223,7 +224,7 @@ impl People {
         change(&mut choice);
         check_choice(&choice, &policy.bounds)
             .map_err(|error| ApiError { reason: Reason::NotAllowed, detail: error.to_string() })?;
-        self.state.keep("choice", &Some(&choice)).map_err(|error| failed(&error))?;
+        self.database.store("choice", &Some(&choice)).map_err(|error| failed(&error))?;
         known.choice = Some(choice);
         drop(known);
         self.replan();
@@ -265,7 +266,7 @@ impl People {
             }),
             Request::ForgetChoice => {
                 let mut known = lock(&self.known);
-                self.state.keep("choice", &None::<Choice>).map_err(|error| failed(&error))?;
+                self.database.store("choice", &None::<Choice>).map_err(|error| failed(&error))?;
                 known.choice = None;
                 drop(known);
                 self.replan();
@@ -291,7 +292,7 @@ impl People {
             (Stage::Install, wish) => notes.wishes.install = wish,
             (Stage::Receive, wish) => notes.wishes.receive = wish,
         }
-        if let Err(error) = self.state.keep("notes", &known.notes) {
+        if let Err(error) = self.database.store("notes", &known.notes) {
             known.notes.entry(order).or_default().wishes = before;
             return Err(failed(&error));
         }
@@ -307,7 +308,7 @@ impl People {
             return;
         }
         let at = UnixSeconds::now();
-        known.notes.insert(order, Notes { seen: at, ..Notes::default() });
+        known.notes.insert(order, OrderNotes { seen: at, ..OrderNotes::default() });
         let (package, version) = (package.to_owned(), version.to_owned());
         self.tell(&mut known, HistoryEntry { at, order: Some(order), package, version, what: Happened::Incoming });
         drop(known);
@@ -368,12 +369,12 @@ impl People {
             }
             Event::Installed { already, .. } => {
                 (notes.installing, notes.waits) = (false, None);
-                notes.ended = Some(Ended { at, failed: None });
+                notes.ended = Some(OrderOutcome { at, failed: None });
                 Some(Happened::Installed { already: *already })
             }
             Event::Failed { reason, detail, restored } => {
                 (notes.installing, notes.waits) = (false, None);
-                notes.ended = Some(Ended { at, failed: Some((*reason, detail.clone(), *restored)) });
+                notes.ended = Some(OrderOutcome { at, failed: Some((*reason, detail.clone(), *restored)) });
                 Some(Happened::Failed { reason: *reason, detail: detail.clone(), restored: *restored })
             }
             Event::SteppedOver { .. }
@@ -392,9 +393,9 @@ impl People {
     /// Restores how an order of an earlier run ended; records from older versions lack it.
     pub(crate) fn had_ended(&self, order: OrderId, at: UnixSeconds, result: Result<(), Reason>) {
         let mut known = lock(&self.known);
-        let notes = known.notes.entry(order).or_insert_with(|| Notes { seen: at, ..Notes::default() });
+        let notes = known.notes.entry(order).or_insert_with(|| OrderNotes { seen: at, ..OrderNotes::default() });
         let failed = result.err().map(|reason| (reason, String::new(), true));
-        notes.ended.get_or_insert(Ended { at, failed });
+        notes.ended.get_or_insert(OrderOutcome { at, failed });
     }
     fn tell(&self, known: &mut Known, entry: HistoryEntry) {
         known.history.insert(0, entry);
@@ -403,7 +404,8 @@ impl People {
     }
     /// Stores notes and history. Losing them to a disk failure is tolerable, so an error is only logged.
     fn write(&self, known: &Known) {
-        let kept = self.state.keep("notes", &known.notes).and_then(|()| self.state.keep("history", &known.history));
+        let kept =
+            self.database.store("notes", &known.notes).and_then(|()| self.database.store("history", &known.history));
         if let Err(error) = kept {
             tracing::warn!(%error, "failed to store the history");
         }

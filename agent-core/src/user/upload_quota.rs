@@ -10,7 +10,7 @@
 //! ahead of the real use, and a killed machine loses the difference from its day.
 
 use crate::{
-    database::{State, StateError},
+    database::{Database, DatabaseError},
     pipeline::active_orders::lock,
 };
 use banyan_proto::{UnixSeconds, schedule::DayUse};
@@ -46,80 +46,80 @@ const QUIET: Duration = Duration::from_secs(10);
 const STALE: Duration = Duration::from_secs(60);
 
 /// The usage history and the upload quota.
-pub(crate) struct Shared {
-    book: Mutex<Book>,
+pub(crate) struct UploadQuota {
+    state: Mutex<QuotaState>,
     /// Serialises writes, so that the last stored value is the one assumed to be stored.
     disk: Mutex<()>,
     giver: OnceLock<Arc<Giver>>,
 }
 
-struct Book {
+struct QuotaState {
     ledger: Ledger,
-    unwritten: u64,
+    unstored: u64,
     /// Bytes counted as sent since the start.
-    given: u64,
+    sent: u64,
     /// When a chunk was last taken.
-    taken: Instant,
+    last_taken: Instant,
     /// When a chunk was last requested, which is also the age of the reservation for acknowledgements.
-    asked: Instant,
-    written: Instant,
+    last_request: Instant,
+    last_stored: Instant,
     /// Whether the program is ending, so that nothing more is sent.
     closed: bool,
 }
 
 /// Returns the size of this much content on the link (bytes).
-fn on_the_link(content: u64) -> u64 {
+fn link_bytes(content: u64) -> u64 {
     let inside = content + FRAME + (content + FRAME).div_ceil(RECORD) * RECORD_AROUND;
     inside + inside.div_ceil(PACKET) * HEADERS
 }
 
 /// Returns the size on the link of the acknowledgements for this much content (bytes).
-pub(crate) fn acknowledging(content: u64) -> u64 {
+pub(crate) fn acknowledgement_bytes(content: u64) -> u64 {
     content.div_ceil(ACKNOWLEDGED) * ACKNOWLEDGEMENT
 }
 
-impl Shared {
-    pub(super) fn open(state: &State) -> Result<Self, StateError> {
-        let days: Vec<DayUse> = state.kept("ledger")?.unwrap_or_default();
+impl UploadQuota {
+    pub(super) fn open(database: &Database) -> Result<Self, DatabaseError> {
+        let days: Vec<DayUse> = database.load("ledger")?.unwrap_or_default();
         let ledger = Ledger::restore(&days);
-        let book = Book {
+        let state = QuotaState {
             ledger,
-            unwritten: 0,
-            given: 0,
-            taken: Instant::now(),
-            asked: Instant::now(),
-            written: Instant::now(),
+            unstored: 0,
+            sent: 0,
+            last_taken: Instant::now(),
+            last_request: Instant::now(),
+            last_stored: Instant::now(),
             closed: false,
         };
-        Ok(Self { book: Mutex::new(book), disk: Mutex::new(()), giver: OnceLock::new() })
+        Ok(Self { state: Mutex::new(state), disk: Mutex::new(()), giver: OnceLock::new() })
     }
     /// Sets the counter of the traffic on the link.
     pub(crate) fn counted_by(&self, giver: Arc<Giver>) {
         drop(self.giver.set(giver));
     }
     /// Counts the traffic that exceeded the estimates.
-    fn catch_up(&self, book: &mut Book, zone: &TimeZone) {
-        let went = self.giver.get().map_or(0, |giver| giver.went());
-        book.catch_up(zone, went, book.taken.elapsed() >= QUIET);
+    fn catch_up(&self, state: &mut QuotaState, zone: &TimeZone) {
+        let link_total = self.giver.get().map_or(0, |giver| giver.went());
+        state.catch_up(zone, link_total, state.last_taken.elapsed() >= QUIET);
     }
     /// Returns a copy of the ledger.
     pub(crate) fn ledger(&self, zone: &TimeZone) -> Ledger {
         self.ledger_at(zone, Instant::now())
     }
     fn ledger_at(&self, zone: &TimeZone, now: Instant) -> Ledger {
-        let mut book = lock(&self.book);
-        self.catch_up(&mut book, zone);
-        if now.saturating_duration_since(book.asked) >= STALE {
-            book.ledger.set_aside(0);
+        let mut state = lock(&self.state);
+        self.catch_up(&mut state, zone);
+        if now.saturating_duration_since(state.last_request) >= STALE {
+            state.ledger.set_aside(0);
         }
-        book.ledger.clone()
+        state.ledger.clone()
     }
     /// Counts received content.
     pub(crate) fn received(&self, zone: &TimeZone, bytes: u64) {
-        let mut book = lock(&self.book);
-        book.ledger.received(zone, UnixSeconds::now(), bytes);
-        book.unwritten += bytes;
-        self.catch_up(&mut book, zone);
+        let mut state = lock(&self.state);
+        state.ledger.received(zone, UnixSeconds::now(), bytes);
+        state.unstored += bytes;
+        self.catch_up(&mut state, zone);
     }
     /// Takes a chunk that is about to be sent out of the day's quota; without a quota only counts it. `aside` is what
     /// is still to be received (bytes).
@@ -127,80 +127,80 @@ impl Shared {
     /// # Errors
     /// See [`Refusal`]; nothing has been taken then.
     pub(crate) fn take(&self, zone: &TimeZone, content: u64, quota: Option<u64>, aside: u64) -> Result<(), Refusal> {
-        let mut book = lock(&self.book);
-        self.catch_up(&mut book, zone);
-        if book.closed {
+        let mut state = lock(&self.state);
+        self.catch_up(&mut state, zone);
+        if state.closed {
             return Err(Refusal::Quota);
         }
-        book.ledger.set_aside(acknowledging(aside));
-        book.asked = Instant::now();
-        let bytes = on_the_link(content);
-        let reserved = book.ledger.reserve(zone, UnixSeconds::now(), bytes, quota)?;
-        book.ledger.settle(reserved, bytes);
-        (book.unwritten, book.given) = (book.unwritten + bytes, book.given + bytes);
-        book.taken = Instant::now();
+        state.ledger.set_aside(acknowledgement_bytes(aside));
+        state.last_request = Instant::now();
+        let bytes = link_bytes(content);
+        let reserved = state.ledger.reserve(zone, UnixSeconds::now(), bytes, quota)?;
+        state.ledger.settle(reserved, bytes);
+        (state.unstored, state.sent) = (state.unstored + bytes, state.sent + bytes);
+        state.last_taken = Instant::now();
         Ok(())
     }
     /// Stores an allowance ahead of use, synced, so that more chunks can be taken.
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) fn write_ahead(&self, state: &State, zone: &TimeZone) -> Result<(), StateError> {
+    pub(crate) fn write_ahead(&self, database: &Database, zone: &TimeZone) -> Result<(), DatabaseError> {
         let _one = lock(&self.disk);
         let (rows, stored) = {
-            let mut book = lock(&self.book);
-            (book.unwritten, book.written) = (0, Instant::now());
-            book.ledger.write_ahead(zone, UnixSeconds::now(), on_the_link(banyan_proto::limits::CHUNK_BYTES as u64))
+            let mut state = lock(&self.state);
+            (state.unstored, state.last_stored) = (0, Instant::now());
+            state.ledger.write_ahead(zone, UnixSeconds::now(), link_bytes(banyan_proto::limits::CHUNK_BYTES as u64))
         };
-        state.keep("ledger", &rows)?;
-        lock(&self.book).ledger.stored(stored);
+        database.store("ledger", &rows)?;
+        lock(&self.state).ledger.stored(stored);
         Ok(())
     }
     /// Stores the ledger when it is due or, with `now`, when anything is unstored. With a quota, stores more than was
     /// used.
-    pub(crate) fn write(&self, state: &State, zone: &TimeZone, quota: bool, now: bool) {
+    pub(crate) fn write(&self, database: &Database, zone: &TimeZone, quota: bool, now: bool) {
         let due = {
-            let book = lock(&self.book);
-            let due = now || book.unwritten >= WRITE_BYTES || book.written.elapsed() >= WRITE_AFTER;
-            due && book.unwritten > 0
+            let state = lock(&self.state);
+            let due = now || state.unstored >= WRITE_BYTES || state.last_stored.elapsed() >= WRITE_AFTER;
+            due && state.unstored > 0
         };
         let kept = match (due, quota) {
             (false, _) => Ok(()),
-            (true, true) => self.write_ahead(state, zone),
-            (true, false) => self.write_exactly(state),
+            (true, true) => self.write_ahead(database, zone),
+            (true, false) => self.write_exactly(database),
         };
         if let Err(error) = kept {
             tracing::warn!(%error, "failed to store the usage history");
         }
     }
-    fn write_exactly(&self, state: &State) -> Result<(), StateError> {
+    fn write_exactly(&self, database: &Database) -> Result<(), DatabaseError> {
         let _one = lock(&self.disk);
         let days = {
-            let mut book = lock(&self.book);
-            (book.unwritten, book.written) = (0, Instant::now());
+            let mut state = lock(&self.state);
+            (state.unstored, state.last_stored) = (0, Instant::now());
             // If a quota is set later, nothing is stored ahead for it.
-            book.ledger.nothing_stored();
-            book.ledger.days()
+            state.ledger.nothing_stored();
+            state.ledger.days()
         };
-        state.keep("ledger", &days)
+        database.store("ledger", &days)
     }
     /// Stops all sending, because the program ends, and stores the exact use.
-    pub(crate) fn close(&self, state: &State) {
-        lock(&self.book).closed = true;
-        if let Err(error) = self.write_exactly(state) {
+    pub(crate) fn close(&self, database: &Database) {
+        lock(&self.state).closed = true;
+        if let Err(error) = self.write_exactly(database) {
             tracing::warn!(%error, "failed to store the usage history");
         }
     }
 }
 
-impl Book {
-    /// Counts what the link has carried since the start (`went`; 0 when the system does not report it). After a quiet
+impl QuotaState {
+    /// Counts what the link has carried since the start (`link_total`; 0 when the system does not report it). After a quiet
     /// time, gives back what was counted but never sent.
-    fn catch_up(&mut self, zone: &TimeZone, went: u64, quiet: bool) {
-        self.take(zone, went.saturating_sub(self.given));
-        if quiet && went > 0 && self.given > went {
-            let back = self.ledger.give_back(zone, UnixSeconds::now(), self.given - went);
-            (self.given, self.unwritten) = (went, self.unwritten + back);
+    fn catch_up(&mut self, zone: &TimeZone, link_total: u64, quiet: bool) {
+        self.take(zone, link_total.saturating_sub(self.sent));
+        if quiet && link_total > 0 && self.sent > link_total {
+            let back = self.ledger.give_back(zone, UnixSeconds::now(), self.sent - link_total);
+            (self.sent, self.unstored) = (link_total, self.unstored + back);
         }
     }
     /// Counts traffic that was not taken beforehand.
@@ -212,7 +212,7 @@ impl Book {
         if let Ok(reserved) = self.ledger.reserve(zone, UnixSeconds::now(), bytes, None) {
             self.ledger.settle(reserved, bytes);
         }
-        (self.unwritten, self.given) = (self.unwritten + bytes, self.given + bytes);
+        (self.unstored, self.sent) = (self.unstored + bytes, self.sent + bytes);
     }
 }
 
@@ -225,12 +225,12 @@ mod tests {
     const CHUNK: u64 = 64 << 10;
 
     /// Takes chunks until the quota refuses, as the sender does. Returns their size on the link.
-    fn take_all(shared: &Shared, state: &State, most: u64, aside: u64) -> u64 {
+    fn take_all(quota: &UploadQuota, database: &Database, most: u64, aside: u64) -> u64 {
         let mut taken = 0;
         while taken < most {
-            match shared.take(&TimeZone::UTC, CHUNK, Some(QUOTA), aside) {
-                Ok(()) => taken += on_the_link(CHUNK),
-                Err(Refusal::WriteFirst) => shared.write_ahead(state, &TimeZone::UTC).unwrap(),
+            match quota.take(&TimeZone::UTC, CHUNK, Some(QUOTA), aside) {
+                Ok(()) => taken += link_bytes(CHUNK),
+                Err(Refusal::WriteFirst) => quota.write_ahead(database, &TimeZone::UTC).unwrap(),
                 Err(Refusal::Quota) => break,
             }
         }
@@ -240,48 +240,51 @@ mod tests {
     #[test]
     fn a_crash_gives_no_second_quota_and_an_orderly_end_loses_nothing() {
         let folder = TempDir::new().unwrap();
-        let state = State::open(&folder.path().join("redb")).unwrap();
-        let before = take_all(&Shared::open(&state).unwrap(), &state, QUOTA / 2, 0);
+        let database = Database::open(&folder.path().join("redb")).unwrap();
+        let before = take_all(&UploadQuota::open(&database).unwrap(), &database, QUOTA / 2, 0);
         // The program was killed: its memory is lost, the stored record is not.
-        let shared = Shared::open(&state).unwrap();
-        shared.write(&state, &TimeZone::UTC, true, true);
-        let after = take_all(&shared, &state, u64::MAX, 0);
+        let quota = UploadQuota::open(&database).unwrap();
+        quota.write(&database, &TimeZone::UTC, true, true);
+        let after = take_all(&quota, &database, u64::MAX, 0);
         assert!(before + after <= QUOTA, "{before} and {after} of {QUOTA}");
         assert!(before + after > QUOTA - (2 << 20), "a crash costs a little, not the whole day: {before} and {after}");
-        shared.close(&state);
-        assert_eq!(shared.take(&TimeZone::UTC, 1, None, 0), Err(Refusal::Quota), "nothing is sent after closing");
+        quota.close(&database);
+        assert_eq!(quota.take(&TimeZone::UTC, 1, None, 0), Err(Refusal::Quota), "nothing is sent after closing");
     }
 
     #[test]
     fn writing_now_and_then_never_takes_back_what_was_written_ahead() {
         let folder = TempDir::new().unwrap();
-        let state = State::open(&folder.path().join("redb")).unwrap();
-        let shared = Shared::open(&state).unwrap();
-        let first = take_all(&shared, &state, QUOTA / 2, 0);
-        shared.write(&state, &TimeZone::UTC, true, true);
-        let second = take_all(&shared, &state, 512 << 10, 0);
-        let after = take_all(&Shared::open(&state).unwrap(), &state, u64::MAX, 0);
+        let database = Database::open(&folder.path().join("redb")).unwrap();
+        let quota = UploadQuota::open(&database).unwrap();
+        let first = take_all(&quota, &database, QUOTA / 2, 0);
+        quota.write(&database, &TimeZone::UTC, true, true);
+        let second = take_all(&quota, &database, 512 << 10, 0);
+        let after = take_all(&UploadQuota::open(&database).unwrap(), &database, u64::MAX, 0);
         assert!(first + second + after <= QUOTA, "{first}, {second} and {after} of {QUOTA}");
     }
 
     #[test]
     fn acknowledging_what_is_still_to_come_is_kept_free() {
         let folder = TempDir::new().unwrap();
-        let state = State::open(&folder.path().join("redb")).unwrap();
+        let database = Database::open(&folder.path().join("redb")).unwrap();
         let aside = 64 << 20;
-        let taken = take_all(&Shared::open(&state).unwrap(), &state, u64::MAX, aside);
-        assert!(taken + acknowledging(aside) <= QUOTA && taken + acknowledging(aside) > QUOTA - 2 * CHUNK, "{taken}");
+        let taken = take_all(&UploadQuota::open(&database).unwrap(), &database, u64::MAX, aside);
+        assert!(
+            taken + acknowledgement_bytes(aside) <= QUOTA && taken + acknowledgement_bytes(aside) > QUOTA - 2 * CHUNK,
+            "{taken}"
+        );
     }
 
     #[test]
     fn what_was_set_aside_does_not_shut_the_gate_for_ever() {
         let folder = TempDir::new().unwrap();
-        let state = State::open(&folder.path().join("redb")).unwrap();
-        let shared = Shared::open(&state).unwrap();
+        let database = Database::open(&folder.path().join("redb")).unwrap();
+        let quota = UploadQuota::open(&database).unwrap();
         // Acknowledging this much would use up the quota alone.
-        assert_eq!(shared.take(&TimeZone::UTC, CHUNK, Some(QUOTA), 1 << 40), Err(Refusal::Quota));
+        assert_eq!(quota.take(&TimeZone::UTC, CHUNK, Some(QUOTA), 1 << 40), Err(Refusal::Quota));
         let used = |at| {
-            let mut ledger = shared.ledger_at(&TimeZone::UTC, at);
+            let mut ledger = quota.ledger_at(&TimeZone::UTC, at);
             ledger.reserve(&TimeZone::UTC, UnixSeconds::now(), CHUNK, Some(QUOTA)).err()
         };
         let now = Instant::now();
@@ -292,41 +295,41 @@ mod tests {
     #[test]
     fn a_crash_gives_no_second_quota_when_what_was_set_aside_has_become_less() {
         let folder = TempDir::new().unwrap();
-        let state = State::open(&folder.path().join("redb")).unwrap();
-        let shared = Shared::open(&state).unwrap();
-        let before = take_all(&shared, &state, CHUNK, 200 << 20);
+        let database = Database::open(&folder.path().join("redb")).unwrap();
+        let quota = UploadQuota::open(&database).unwrap();
+        let before = take_all(&quota, &database, CHUNK, 200 << 20);
         // The download has ended: its reservation is free.
-        let more = take_all(&shared, &state, QUOTA / 2, 0);
-        let after = take_all(&Shared::open(&state).unwrap(), &state, u64::MAX, 0);
+        let more = take_all(&quota, &database, QUOTA / 2, 0);
+        let after = take_all(&UploadQuota::open(&database).unwrap(), &database, u64::MAX, 0);
         assert!(before + more + after <= QUOTA, "{before}, {more} and {after} of {QUOTA}");
     }
 
     #[test]
     fn the_ledger_is_what_the_link_has_carried() {
         let folder = TempDir::new().unwrap();
-        let state = State::open(&folder.path().join("redb")).unwrap();
-        let shared = Shared::open(&state).unwrap();
-        let given = |book: &Book| book.ledger.days().first().map_or(0, |day| day.given);
-        let taken = take_all(&shared, &state, 1 << 20, 0);
-        let mut book = lock(&shared.book);
-        book.catch_up(&TimeZone::UTC, taken / 2, false);
-        assert_eq!(given(&book), taken, "the rest is still in transit");
-        book.catch_up(&TimeZone::UTC, taken + 5000, false);
-        assert_eq!(given(&book), taken + 5000, "acknowledgements count");
+        let database = Database::open(&folder.path().join("redb")).unwrap();
+        let quota = UploadQuota::open(&database).unwrap();
+        let sent = |state: &QuotaState| state.ledger.days().first().map_or(0, |day| day.given);
+        let taken = take_all(&quota, &database, 1 << 20, 0);
+        let mut state = lock(&quota.state);
+        state.catch_up(&TimeZone::UTC, taken / 2, false);
+        assert_eq!(sent(&state), taken, "the rest is still in transit");
+        state.catch_up(&TimeZone::UTC, taken + 5000, false);
+        assert_eq!(sent(&state), taken + 5000, "acknowledgements count");
         let after = taken + 5000;
-        drop(book);
-        take_all(&shared, &state, CHUNK, 0);
-        let mut book = lock(&shared.book);
-        book.catch_up(&TimeZone::UTC, after + 100, true);
-        assert_eq!(given(&book), after + 100, "what has not been sent by now never will be");
-        book.catch_up(&TimeZone::UTC, 0, true);
-        assert_eq!(given(&book), after + 100, "the system reports no count");
+        drop(state);
+        take_all(&quota, &database, CHUNK, 0);
+        let mut state = lock(&quota.state);
+        state.catch_up(&TimeZone::UTC, after + 100, true);
+        assert_eq!(sent(&state), after + 100, "what has not been sent by now never will be");
+        state.catch_up(&TimeZone::UTC, 0, true);
+        assert_eq!(sent(&state), after + 100, "the system reports no count");
     }
 
     #[test]
     fn a_chunk_on_the_link_is_what_such_links_carry() {
         // Measured: a plain flow puts 1.0456 bytes on the link for each byte of content.
-        let ratio = on_the_link(64 << 10) as f64 / f64::from(64 << 10);
+        let ratio = link_bytes(64 << 10) as f64 / f64::from(64 << 10);
         assert!((1.045..1.055).contains(&ratio), "{ratio}");
     }
 }

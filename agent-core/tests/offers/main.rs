@@ -17,11 +17,11 @@ mod stranger_addressed;
 mod true_offer;
 
 use agent_core::{
-    database::State,
+    database::Database,
     identity::epoch::Epoch,
     pipeline::{
-        active_orders::Orders,
-        offer::{Accepted, OfferError, OfferStage},
+        active_orders::ActiveOrders,
+        offer::{AcceptedOffer, OfferError, OfferStage},
     },
 };
 use banyan_proto::{
@@ -66,7 +66,7 @@ impl Stage {
         })
         .unwrap();
         let folder = TempDir::new().unwrap();
-        let state = Arc::new(State::open(&folder.path().join("agent.redb")).unwrap());
+        let database = Arc::new(Database::open(&folder.path().join("agent.redb")).unwrap());
         let keys = KeyRing(vec![server_key.public()]);
         let trust = TrustStore::enrol(&publishers.roots[0], publishers.root_digest()).unwrap();
         let address = ([127, 0, 0, 1], 1).into();
@@ -74,11 +74,11 @@ impl Stage {
             me: machines[ME],
             server: machines[0],
             keys: keys.clone(),
-            epoch: Arc::new(Epoch::open(Arc::clone(&state), 3).unwrap()),
+            epoch: Arc::new(Epoch::open(Arc::clone(&database), 3).unwrap()),
             platform: "linux-x86_64".into(),
             folder: folder.path().to_owned(),
-            state,
-            orders: Arc::new(Orders::new(machines[ME], machines[0], address, keys)),
+            database,
+            orders: Arc::new(ActiveOrders::new(machines[ME], machines[0], address, keys)),
             trust: Arc::new(Mutex::new(trust)),
         };
         Self { stage, server_key, publishers, machines, list, manifest, release, folder }
@@ -126,7 +126,7 @@ impl Stage {
         }
     }
     /// Checks the offer as if the head had sent it.
-    fn check(&self, offer: Offer) -> Result<Accepted, OfferError> {
+    fn check(&self, offer: Offer) -> Result<AcceptedOffer, OfferError> {
         self.stage.check(self.machines[1], offer, UnixSeconds::now())
     }
     /// Verifies that an offer is refused for this reason and that no space was reserved for its content.

@@ -46,7 +46,7 @@ fn the_epoch_of_an_order_is_learnt_and_outlives_a_restart() {
     let before = stage.order();
     assert_eq!(refusal(&stage, &before), Some(Reason::EpochBack));
     // The epoch in the database outlives a restart, although the enrolment still says 3.
-    let again = Epoch::open(Arc::clone(&stage.stage.state), 3).unwrap();
+    let again = Epoch::open(Arc::clone(&stage.stage.database), 3).unwrap();
     assert_eq!(again.seen(), 4);
     let stage = Stage { stage: OfferStage { epoch: Arc::new(again), ..stage.stage }, ..stage };
     assert_eq!(refusal(&stage, &before), Some(Reason::EpochBack));

@@ -16,7 +16,7 @@ fn is_refused_whoever_has_not_heard_of_it() {
     let mut trust = stage.stage.trust.lock().unwrap();
     *trust = trust.refresh(&news.metadata, UnixSeconds::now()).unwrap().1;
     drop(trust);
-    stage.stage.state.set_metadata(&news.metadata).unwrap();
+    stage.stage.database.store_metadata(&news.metadata).unwrap();
     stage.release = before;
     stage.assert_refused(stage.offer(&stage.order()), Reason::Withdrawn);
 }

@@ -2,7 +2,7 @@
 //! client library would make the agent 4 MiB larger (this adds 0.1 MiB) and start two threads.
 
 use super::{
-    message::{self, Call, HEAD, Heard},
+    message::{self, Call, HEAD, Message},
     value::{Properties, Value},
 };
 use std::{
@@ -33,7 +33,7 @@ const GREETING: usize = 512;
 const KEPT: usize = 64;
 
 /// A connection to the bus.
-pub(super) struct Line {
+pub(super) struct Connection {
     stream: UnixStream,
     read: Vec<u8>,
     serial: u32,
@@ -44,7 +44,7 @@ fn broken(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 
-impl Line {
+impl Connection {
     /// Connects to the system bus, or to the one in `DBUS_SYSTEM_BUS_ADDRESS`.
     pub(super) async fn connect() -> io::Result<Self> {
         let address = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or_else(|_| USUAL.to_owned());
@@ -107,8 +107,8 @@ impl Line {
         let answer = async {
             loop {
                 match self.next().await? {
-                    Heard::Answer { to, values } if to == serial => return Ok(values),
-                    Heard::Signal { path, member } if self.changes.len() < KEPT => {
+                    Message::Answer { to, values } if to == serial => return Ok(values),
+                    Message::Signal { path, member } if self.changes.len() < KEPT => {
                         self.changes.push_back((path, member));
                     }
                     // Late replies to earlier calls, among others.
@@ -127,12 +127,12 @@ impl Line {
             if let Some(change) = self.changes.pop_front() {
                 return Ok(change);
             }
-            if let Heard::Signal { path, member } = self.next().await? {
+            if let Message::Signal { path, member } = self.next().await? {
                 return Ok((path, member));
             }
         }
     }
-    async fn next(&mut self) -> io::Result<Heard> {
+    async fn next(&mut self) -> io::Result<Message> {
         loop {
             if self.read.len() >= HEAD {
                 let whole = message::whole(&self.read[..HEAD]).ok_or_else(|| broken("invalid or overlong message"))?;
@@ -140,7 +140,7 @@ impl Line {
                     let rest = self.read.split_off(whole);
                     let message = std::mem::replace(&mut self.read, rest);
                     // Ignore a message that cannot be parsed; its length is known, so the next one can still be read.
-                    return Ok(message::read(&message).unwrap_or(Heard::Other));
+                    return Ok(message::read(&message).unwrap_or(Message::Other));
                 }
             }
             if self.stream.read_buf(&mut self.read).await? == 0 {
@@ -196,7 +196,7 @@ mod tests {
             said
         });
         let address = format!("tcp:host=localhost,port=1;unix:path=/nonexistent/bus;unix:guid=1,path={escaped}");
-        let error = Line::connect_to(&address).await.err().unwrap();
+        let error = Connection::connect_to(&address).await.err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
         assert_eq!(refusing.await.unwrap(), b"\0AUTH EXTERNAL 3"[..16].to_vec());
     }
@@ -205,7 +205,7 @@ mod tests {
     async fn no_bus_is_an_error_at_once() {
         for address in ["", "unix:", "unix:path=/nonexistent/bus", "unix:abstract=banyan-nobody-is-here", "tcp:host=x"]
         {
-            assert!(Line::connect_to(address).await.is_err(), "{address}");
+            assert!(Connection::connect_to(address).await.is_err(), "{address}");
         }
     }
 }

@@ -73,7 +73,7 @@ fn string(bytes: &mut Vec<u8>, text: &str) {
 
 /// A received message.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Heard {
+pub(super) enum Message {
     /// The reply to a call; `None` when it is an error.
     Answer { to: u32, values: Option<Vec<Value>> },
     /// A signal.
@@ -96,7 +96,7 @@ pub(super) fn whole(head: &[u8]) -> Option<usize> {
 }
 
 /// Parses one complete message.
-pub(super) fn read(bytes: &[u8]) -> Option<Heard> {
+pub(super) fn read(bytes: &[u8]) -> Option<Message> {
     let big_endian = *bytes.first()? == b'B';
     let kind = *bytes.get(1)?;
     let fields_length = usize::try_from(Reader::new(bytes.get(12..HEAD)?, big_endian).u32()?).ok()?;
@@ -116,10 +116,10 @@ pub(super) fn read(bytes: &[u8]) -> Option<Heard> {
     }
     let body = bytes.get((HEAD + fields_length).next_multiple_of(8)..)?;
     Some(match (kind, answers, path, member) {
-        (RETURN, Some(to), ..) => Heard::Answer { to, values: Reader::new(body, big_endian).all(&signature) },
-        (ERROR, Some(to), ..) => Heard::Answer { to, values: None },
-        (SIGNAL, _, Some(path), Some(member)) => Heard::Signal { path, member },
-        _ => Heard::Other,
+        (RETURN, Some(to), ..) => Message::Answer { to, values: Reader::new(body, big_endian).all(&signature) },
+        (ERROR, Some(to), ..) => Message::Answer { to, values: None },
+        (SIGNAL, _, Some(path), Some(member)) => Message::Signal { path, member },
+        _ => Message::Other,
     })
 }
 
@@ -145,7 +145,7 @@ mod tests {
         // Only its type distinguishes this signal from a call.
         let mut bytes = call();
         bytes[1] = SIGNAL;
-        let expected = Heard::Signal { path: "/org/freedesktop/UPower".into(), member: "GetAll".into() };
+        let expected = Message::Signal { path: "/org/freedesktop/UPower".into(), member: "GetAll".into() };
         assert_eq!(read(&bytes), Some(expected));
         for cut in 0..bytes.len() {
             drop(read(&bytes[..cut]));

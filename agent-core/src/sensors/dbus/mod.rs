@@ -3,7 +3,7 @@
 //!
 //! The agent listens to the bus as long as it runs, because an offer must be judged before there is time to ask.
 //! Changes of these four are rare. Frequent changes, such as the battery's charge, are not listened to but read again
-//! while there is work ([`People::ask_services`]). The same goes for the idle times of terminals, which no service
+//! while there is work ([`User::ask_services`]). The same goes for the idle times of terminals, which no service
 //! announces. A missing bus or service means unknown values and is not reported.
 
 mod connection;
@@ -11,9 +11,9 @@ mod message;
 mod parse;
 mod value;
 
-use super::{Asked, Told};
-use crate::user::People;
-use connection::Line;
+use super::{RefreshRequest, ServiceValues};
+use crate::user::User;
+use connection::Connection;
 use message::Call;
 use std::{io, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
@@ -37,40 +37,44 @@ const SESSIONS: usize = 64;
 const TOGETHER: Duration = Duration::from_millis(50);
 
 /// Listens to the services until the channel closes, and reads their values again on request.
-pub(crate) async fn run(people: Arc<People>, mut asked: mpsc::Receiver<Asked>) {
-    let mut waiting = None;
+pub(crate) async fn run(user: Arc<User>, mut asked: mpsc::Receiver<RefreshRequest>) {
+    let mut pending = None;
     loop {
-        if let Err(error) = listen(&people, &mut asked, waiting).await {
+        if let Err(error) = listen(&user, &mut asked, pending).await {
             tracing::debug!(%error, "no connection to the system bus");
         }
         // The connection is lost or never existed: earlier reports no longer count. Reconnect at the next request.
-        people.told(Told::default());
-        waiting = asked.recv().await;
-        if waiting.is_none() {
+        user.set_service_values(ServiceValues::default());
+        pending = asked.recv().await;
+        if pending.is_none() {
             return;
         }
     }
 }
 
-/// Listens until the connection is lost. Drops `waiting` once all values have been read.
-async fn listen(people: &Arc<People>, asked: &mut mpsc::Receiver<Asked>, mut waiting: Option<Asked>) -> io::Result<()> {
-    let mut line = Line::connect().await?;
+/// Listens until the connection is lost. Drops `pending` once all values have been read.
+async fn listen(
+    user: &Arc<User>,
+    asked: &mut mpsc::Receiver<RefreshRequest>,
+    mut pending: Option<RefreshRequest>,
+) -> io::Result<()> {
+    let mut connection = Connection::connect().await?;
     for rule in rules() {
-        line.listen(&rule).await?;
+        connection.listen(&rule).await?;
     }
     loop {
-        people.told(look(&mut line).await?);
-        drop(waiting.take());
+        user.set_service_values(read_values(&mut connection).await?);
+        drop(pending.take());
         tokio::select! {
-            changed = line.change() => {
+            changed = connection.change() => {
                 changed?;
                 tokio::time::sleep(TOGETHER).await;
-                while let Ok(changed) = tokio::time::timeout(Duration::ZERO, line.change()).await {
+                while let Ok(changed) = tokio::time::timeout(Duration::ZERO, connection.change()).await {
                     changed?;
                 }
             }
             done = asked.recv() => match done {
-                Some(done) => waiting = Some(done),
+                Some(done) => pending = Some(done),
                 None => std::future::pending().await,
             },
         }
@@ -89,50 +93,50 @@ fn rules() -> impl Iterator<Item = String> {
         "{signal},sender='{}',path_namespace='{}/session',member='PropertiesChanged',arg0='{SESSION}'",
         LOGIND.0, LOGIND.1
     );
-    let came_and_went = ["SessionNew", "SessionRemoved"].map(move |member| {
+    let session_changes = ["SessionNew", "SessionRemoved"].map(move |member| {
         format!("{signal},sender='{}',path='{}',interface='{LOGIND_MANAGER}',member='{member}'", LOGIND.0, LOGIND.1)
     });
     let services = [UPOWER.0, PROFILES[0].0, PROFILES[1].0, NETWORK.0, LOGIND.0].map(move |service| {
         format!("{signal},sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='{service}'")
     });
-    own.into_iter().chain([sessions]).chain(came_and_went).chain(services)
+    own.into_iter().chain([sessions]).chain(session_changes).chain(services)
 }
 
-async fn look(line: &mut Line) -> io::Result<Told> {
-    let mut told = Told::default();
-    if let Some(manager) = line.properties(UPOWER.0, UPOWER.1, UPOWER.0).await? {
-        let display = line.properties(UPOWER.0, BATTERY.1, BATTERY.0).await?;
-        told.battery = parse::battery(&manager, display.as_ref());
+async fn read_values(connection: &mut Connection) -> io::Result<ServiceValues> {
+    let mut values = ServiceValues::default();
+    if let Some(manager) = connection.properties(UPOWER.0, UPOWER.1, UPOWER.0).await? {
+        let display = connection.properties(UPOWER.0, BATTERY.1, BATTERY.0).await?;
+        values.battery = parse::battery(&manager, display.as_ref());
     }
     for (service, path) in PROFILES {
-        if let Some(profiles) = line.properties(service, path, service).await? {
-            told.saver = parse::saver(&profiles);
+        if let Some(profiles) = connection.properties(service, path, service).await? {
+            values.saver = parse::saver(&profiles);
             break;
         }
     }
-    if let Some(manager) = line.properties(NETWORK.0, NETWORK.1, NETWORK.0).await?
+    if let Some(manager) = connection.properties(NETWORK.0, NETWORK.1, NETWORK.0).await?
         && let Some(path) = manager.text("PrimaryConnection").filter(|path| *path != "/")
-        && let Some(primary) = line.properties(NETWORK.0, path, PRIMARY).await?
+        && let Some(primary) = connection.properties(NETWORK.0, path, PRIMARY).await?
     {
-        told.network = parse::network(&manager, &primary);
+        values.network = parse::network(&manager, &primary);
     }
-    if let Some(sessions) = sessions(line).await? {
-        told.presence = parse::presence(&sessions);
+    if let Some(sessions) = sessions(connection).await? {
+        values.presence = parse::presence(&sessions);
     }
-    Ok(told)
+    Ok(values)
 }
 
 /// Returns logind's sessions; `None` when it does not run.
-async fn sessions(line: &mut Line) -> io::Result<Option<Vec<Properties>>> {
+async fn sessions(connection: &mut Connection) -> io::Result<Option<Vec<Properties>>> {
     let list = Call { to: LOGIND.0, path: LOGIND.1, interface: LOGIND_MANAGER, member: "ListSessions", arguments: &[] };
-    let Some(listed) = line.call(list).await? else { return Ok(None) };
+    let Some(listed) = connection.call(list).await? else { return Ok(None) };
     // Each entry is (id, user's number, user's name, seat, path).
     let path = |session: &Value| Some(session.list()?.get(4)?.text()?.to_owned());
     let listed = listed.first().and_then(Value::list).unwrap_or_default();
     let mut sessions = Vec::new();
     for path in listed.iter().filter_map(path).take(SESSIONS) {
         // A session that has ended since is skipped.
-        sessions.extend(line.properties(LOGIND.0, &path, SESSION).await?);
+        sessions.extend(connection.properties(LOGIND.0, &path, SESSION).await?);
     }
     Ok(Some(sessions))
 }

@@ -108,7 +108,7 @@ fn looking_teaches_nothing() {
 
 /// Inspects a package file without a server.
 fn alone(trust: &PersonalTrust, head: &Head) -> Result<Package, ApiError> {
-    look_alone(trust, head, "linux-x86_64", NOW).map(|looked| looked.package)
+    inspect_standalone(trust, head, "linux-x86_64", NOW).map(|looked| looked.package)
 }
 
 #[test]
@@ -154,6 +154,6 @@ fn without_a_server_nobody_is_asked_about_what_cannot_be_installed_anyway() {
     let head = Head { targets: release.metadata.targets, manifest: release.manifest, ..head };
     assert_eq!(refused(&alone(&trust, &head).unwrap()), Some(Reason::NeedsAdministrator));
     // After its expiry.
-    let late = look_alone(&trust, &head, "linux-x86_64", NOW.plus(400 * 86_400)).unwrap().package;
+    let late = inspect_standalone(&trust, &head, "linux-x86_64", NOW.plus(400 * 86_400)).unwrap().package;
     assert_eq!(refused(&late), Some(Reason::MetadataExpired));
 }

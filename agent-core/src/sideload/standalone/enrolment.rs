@@ -1,9 +1,9 @@
 //! Ends standalone mode when the machine enrols: version floors are carried over, nothing else is (rule N11).
 
-use crate::sideload::standalone::{ORDERS, TRUST, install::AloneOrder};
+use crate::sideload::standalone::{ORDERS, TRUST, install::StandaloneInstall};
 use crate::{
-    database::{State, StateError},
-    user::People,
+    database::{Database, DatabaseError},
+    user::User,
 };
 use banyan_proto::Reason;
 use banyan_trust::{PersonalTrust, TrustStore};
@@ -13,8 +13,8 @@ use banyan_trust::{PersonalTrust, TrustStore};
 ///
 /// # Errors
 /// When the database fails or the record is damaged.
-pub(crate) fn learned(state: &State, root: &str) -> Result<Option<TrustStore>, StateError> {
-    let trust: PersonalTrust = state.kept(TRUST)?.unwrap_or_default();
+pub(crate) fn learned(database: &Database, root: &str) -> Result<Option<TrustStore>, DatabaseError> {
+    let trust: PersonalTrust = database.load(TRUST)?.unwrap_or_default();
     Ok(trust.for_server(root))
 }
 
@@ -23,10 +23,10 @@ pub(crate) fn learned(state: &State, root: &str) -> Result<Option<TrustStore>, S
 ///
 /// # Errors
 /// When the database fails or the record is damaged.
-pub(crate) fn retire(people: &People) -> Result<(), StateError> {
-    let orders: Vec<AloneOrder> = people.state().kept(ORDERS)?.unwrap_or_default();
+pub(crate) fn retire(user: &User) -> Result<(), DatabaseError> {
+    let orders: Vec<StandaloneInstall> = user.database().load(ORDERS)?.unwrap_or_default();
     for order in &orders {
-        people.gone(order.id, &order.package, &order.version, Reason::OrderExpired);
+        user.gone(order.id, &order.package, &order.version, Reason::OrderExpired);
     }
-    if orders.is_empty() { Ok(()) } else { people.state().keep(ORDERS, &Vec::<AloneOrder>::new()) }
+    if orders.is_empty() { Ok(()) } else { user.database().store(ORDERS, &Vec::<StandaloneInstall>::new()) }
 }

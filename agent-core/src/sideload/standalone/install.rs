@@ -1,8 +1,8 @@
 //! One standalone install, from the user's consent to its result: the record that replaces an order, and the call to
 //! the installer.
 
-use crate::sideload::standalone::{Alone, ORDERS};
-use crate::{database::StateError, pipeline::active_orders::lock, sideload::Looked, user::People};
+use crate::sideload::standalone::{ORDERS, Standalone};
+use crate::{database::DatabaseError, pipeline::active_orders::lock, sideload::Inspection, user::User};
 use banyan_install_helper::{AloneJob, Finished, Outcome, client};
 use banyan_proto::{
     Artifact, Digest, OrderId, Reason, UnixSeconds,
@@ -31,7 +31,7 @@ const TRIES: u32 = 3;
 
 /// A package that the user wants installed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct AloneOrder {
+pub(super) struct StandaloneInstall {
     pub(super) id: OrderId,
     pub(super) number: u64,
     pub(super) package: String,
@@ -51,8 +51,8 @@ pub(super) struct AloneOrder {
     head: Option<Head>,
 }
 
-impl AloneOrder {
-    pub(super) fn new(looked: &Looked, artifact: &Artifact, head: Head) -> Self {
+impl StandaloneInstall {
+    pub(super) fn new(looked: &Inspection, artifact: &Artifact, head: Head) -> Self {
         let package = &looked.package;
         Self {
             id: OrderId::random(),
@@ -74,8 +74,8 @@ impl AloneOrder {
     }
 
     /// Returns the order as an update for the snapshot. All its content is here; it waits only for the installer.
-    pub(super) fn update(&self, people: &People, verdict: &Verdict) -> Update {
-        let state = match people.notes(self.id).ended {
+    pub(super) fn update(&self, user: &User, verdict: &Verdict) -> Update {
+        let state = match user.notes(self.id).ended {
             None => UpdateState::Installing,
             Some(ended) => match ended.failed {
                 None => UpdateState::Installed { at: ended.at },
@@ -107,28 +107,28 @@ impl AloneOrder {
     }
 }
 
-impl Alone {
+impl Standalone {
     pub(super) fn next_number(&self) -> u64 {
         lock(&self.orders).last().map_or(1, |last| last.number + 1)
     }
     /// Stores an order, synced, and drops the oldest that are no longer shown.
-    pub(super) fn keep_order(&self, order: AloneOrder) -> Result<(), StateError> {
+    pub(super) fn keep_order(&self, order: StandaloneInstall) -> Result<(), DatabaseError> {
         let mut orders = lock(&self.orders).clone();
         let surplus = (orders.len() + 1).saturating_sub(SHOWN);
-        let gone: Vec<AloneOrder> = orders.drain(..surplus).collect();
-        self.people.seen(order.id, &order.package, &order.version);
+        let gone: Vec<StandaloneInstall> = orders.drain(..surplus).collect();
+        self.user.seen(order.id, &order.package, &order.version);
         orders.push(order);
-        self.people.state().keep(ORDERS, &orders)?;
+        self.user.database().store(ORDERS, &orders)?;
         *lock(&self.orders) = orders;
         for old in gone {
-            self.people.gone(old.id, &old.package, &old.version, Reason::OrderExpired);
+            self.user.gone(old.id, &old.package, &old.version, Reason::OrderExpired);
         }
         Ok(())
     }
 
-    fn begun(&self) -> Vec<AloneOrder> {
+    fn begun(&self) -> Vec<StandaloneInstall> {
         let orders = lock(&self.orders);
-        orders.iter().filter(|order| self.people.notes(order.id).ended.is_none()).cloned().collect()
+        orders.iter().filter(|order| self.user.notes(order.id).ended.is_none()).cloned().collect()
     }
     /// Removes files left by an earlier run. Must run before the first caller is answered, because new files use the
     /// same folder.
@@ -145,15 +145,15 @@ impl Alone {
         for order in self.begun() {
             let work = Arc::clone(&self.work).lock_owned().await;
             info!(order = %order.id, package = order.package, "install resumed");
-            self.people.seen(order.id, &order.package, &order.version);
+            self.user.seen(order.id, &order.package, &order.version);
             Arc::clone(&self).carry_out(order, work).await;
         }
     }
 
     /// Runs the installer and records the result.
-    pub(super) async fn carry_out(self: Arc<Self>, order: AloneOrder, work: OwnedMutexGuard<()>) {
+    pub(super) async fn carry_out(self: Arc<Self>, order: StandaloneInstall, work: OwnedMutexGuard<()>) {
         let (id, begun) = (order.id, Instant::now());
-        let tell = |event: &Event| self.people.happened(id, &order.package, &order.version, event);
+        let tell = |event: &Event| self.user.happened(id, &order.package, &order.version, event);
         tell(&Event::Installing);
         let finished = self.ask_installer(&order).await;
         let failed = |reason, detail: &str, output: &str, restored| {
@@ -164,7 +164,7 @@ impl Alone {
             Outcome::Installed { already } => {
                 let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 info!(order = %id, package = order.package, already, milliseconds, "installed");
-                self.people.has_installed(&order.package, &order.version, order.sequence);
+                self.user.has_installed(&order.package, &order.version, order.sequence);
                 Event::Installed { already: *already, milliseconds }
             }
             Outcome::Failed { reason, detail, restored } => failed(*reason, detail, &finished.output, *restored),
@@ -185,7 +185,7 @@ impl Alone {
         drop(work);
     }
 
-    async fn ask_installer(&self, order: &AloneOrder) -> Finished {
+    async fn ask_installer(&self, order: &StandaloneInstall) -> Finished {
         let failed = |reason, detail: String| Finished {
             outcome: Outcome::Failed { reason, detail, restored: true },
             output: String::new(),
@@ -225,7 +225,7 @@ impl Alone {
     fn let_go(&self, id: OrderId) {
         let mut orders = lock(&self.orders);
         orders.iter_mut().filter(|order| order.id == id).for_each(|order| order.head = None);
-        if let Err(error) = self.people.state().keep(ORDERS, &*orders) {
+        if let Err(error) = self.user.database().store(ORDERS, &*orders) {
             warn!(%error, "could not record the result of an install");
         }
     }

@@ -6,7 +6,7 @@
 //! installer stores it separately and repeats every check. One package is installed at a time. After a crash, an
 //! unfinished install is given to the installer again and finished like every update ([`install`]).
 //!
-//! Standalone mode ends when the machine enrols: from then on the server's root and orders apply ([`Alone::end`]).
+//! Standalone mode ends when the machine enrols: from then on the server's root and orders apply ([`Standalone::end`]).
 
 mod availability;
 mod enrolment;
@@ -15,10 +15,10 @@ mod install;
 pub(crate) use enrolment::{learned, retire};
 
 use crate::sideload::{
-    Looked, look_alone,
+    Inspection, inspect_standalone,
     receive::{self, Incoming, has_room, has_size, head_of, turn},
 };
-use crate::{database::StateError, pipeline::active_orders::lock, server::on_demand::refused, user::People};
+use crate::{database::DatabaseError, pipeline::active_orders::lock, server::on_demand::refused, user::User};
 use banyan_install_helper::{
     client::{self, BelieveError, Launcher},
     has_privileges,
@@ -30,7 +30,7 @@ use banyan_proto::{
     local::{Mode, Package, Right, Snapshot, TrustedSigner},
 };
 use banyan_trust::{PersonalTrust, package::Head};
-use install::AloneOrder;
+use install::StandaloneInstall;
 use std::{
     path::PathBuf,
     sync::{
@@ -50,8 +50,8 @@ const ORDERS: &str = "personal orders";
 const SOON: Duration = Duration::from_secs(5);
 
 /// The agent in standalone mode.
-pub(crate) struct Alone {
-    people: Arc<People>,
+pub(crate) struct Standalone {
+    user: Arc<User>,
     /// The content folder.
     folder: PathBuf,
     platform: String,
@@ -60,7 +60,7 @@ pub(crate) struct Alone {
     closed: Option<ApiError>,
     trust: Mutex<PersonalTrust>,
     /// The orders, newest last.
-    orders: Mutex<Vec<AloneOrder>>,
+    orders: Mutex<Vec<StandaloneInstall>>,
     /// Locked while something is installed, or while the machine enrols.
     work: Arc<tokio::sync::Mutex<()>>,
     ended: AtomicBool,
@@ -69,24 +69,24 @@ pub(crate) struct Alone {
 /// Guard: nothing is installed while it exists.
 pub(crate) struct Quiet(#[expect(dead_code, reason = "held for its drop")] OwnedMutexGuard<()>);
 
-impl Alone {
+impl Standalone {
     /// Loads the state of an earlier run. The tuple holds the launcher and whether it may give the installer
     /// privileges.
     ///
     /// # Errors
     /// When the database fails or a record is damaged. Starting afresh would lose the known version floors.
     pub(crate) fn open(
-        people: Arc<People>,
+        user: Arc<User>,
         folder: PathBuf,
         (launcher, may_have_rights): (Launcher, bool),
         mode: Mode,
-    ) -> Result<Arc<Self>, StateError> {
-        let state = people.state();
-        let trust = Mutex::new(state.kept(TRUST)?.unwrap_or_default());
-        let orders = Mutex::new(state.kept(ORDERS)?.unwrap_or_default());
+    ) -> Result<Arc<Self>, DatabaseError> {
+        let database = user.database();
+        let trust = Mutex::new(database.load(TRUST)?.unwrap_or_default());
+        let orders = Mutex::new(database.load(ORDERS)?.unwrap_or_default());
         let closed = availability::closed(mode, may_have_rights, has_privileges());
         let (platform, work, ended) = (banyan_proto::platform::platform(), Arc::default(), AtomicBool::new(false));
-        Ok(Arc::new(Self { people, folder, platform, launcher, closed, trust, orders, work, ended }))
+        Ok(Arc::new(Self { user, folder, platform, launcher, closed, trust, orders, work, ended }))
     }
 
     /// Describes a package file and says whether a caller with these rights may install it. Blocks: it verifies
@@ -94,14 +94,14 @@ impl Alone {
     pub(crate) fn look_at_package(&self, rights: &[Right], head: &[u8], size: u64) -> Result<Package, ApiError> {
         Ok(self.look(rights, head, size)?.0.package)
     }
-    fn look(&self, rights: &[Right], bytes: &[u8], size: u64) -> Result<(Looked, Head), ApiError> {
+    fn look(&self, rights: &[Right], bytes: &[u8], size: u64) -> Result<(Inspection, Head), ApiError> {
         if let Some(closed) = &self.closed {
             return Err(closed.clone());
         }
         let head = Head::read(&mut &*bytes).map_err(|error| refused(Reason::NotAPackage, error.to_string()))?;
         let trust = lock(&self.trust).clone();
-        let mut looked = look_alone(&trust, &head, &self.platform, UnixSeconds::now())?;
-        looked.package.replaces = self.people.installed(&looked.package.package);
+        let mut looked = inspect_standalone(&trust, &head, &self.platform, UnixSeconds::now())?;
+        looked.package.replaces = self.user.installed(&looked.package.package);
         let may = || match rights.contains(&Right::Install) {
             true => None,
             false => Some(refused(
@@ -142,7 +142,7 @@ impl Alone {
         incoming.put(&self.folder.join(artifact.digest.to_string()))?;
         // From here on the install is recorded and will be finished, even if this process ends.
         let first = !trust.is_owned(&looked.package.package);
-        let mut order = AloneOrder::new(&looked, &artifact, head);
+        let mut order = StandaloneInstall::new(&looked, &artifact, head);
         (order.number, order.consent, order.first) = (self.next_number(), consent, first);
         self.keep_trust(learned).and_then(|()| self.keep_order(order.clone())).map_err(|error| not_kept(&error))?;
         info!(order = %order.id, package = order.package, "manual install without a server started");
@@ -161,7 +161,7 @@ impl Alone {
         client::stand_alone(&self.launcher).await.map_err(not_told)?;
         client::forget(&self.launcher, root).await.map_err(not_told)?;
         self.keep_trust(trust).map_err(|error| not_kept(&error))?;
-        self.people.changed();
+        self.user.changed();
         Ok(())
     }
 
@@ -186,13 +186,13 @@ impl Alone {
         let signer = |(root, name): (Digest, &str)| TrustedSigner { root, name: name.to_owned() };
         snapshot.about.signers = lock(&self.trust).trusted().map(signer).collect();
         let orders = lock(&self.orders);
-        snapshot.updates.extend(orders.iter().map(|order| order.update(&self.people, &snapshot.scheduling.verdict)));
+        snapshot.updates.extend(orders.iter().map(|order| order.update(&self.user, &snapshot.scheduling.verdict)));
         drop(orders);
         snapshot.sort();
     }
 
-    fn keep_trust(&self, trust: PersonalTrust) -> Result<(), StateError> {
-        self.people.state().keep(TRUST, &trust)?;
+    fn keep_trust(&self, trust: PersonalTrust) -> Result<(), DatabaseError> {
+        self.user.database().store(TRUST, &trust)?;
         *lock(&self.trust) = trust;
         Ok(())
     }
@@ -204,6 +204,6 @@ fn not_told(error: BelieveError) -> ApiError {
         BelieveError::Client(error) => refused(Reason::InternalError, format!("nothing was installed: {error}")),
     }
 }
-fn not_kept(error: &StateError) -> ApiError {
+fn not_kept(error: &DatabaseError) -> ApiError {
     refused(Reason::DiskFailed, format!("nothing was installed: {error}"))
 }
