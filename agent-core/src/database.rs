@@ -2,22 +2,23 @@
 //!
 //! Which chunks of an artifact are here is *not* stored: the file itself is hashed again (`banyan_wire::content`).
 
+use crate::sys;
 use banyan_proto::{
     AddresseeList, KeyRing, MachineId, Order, OrderId, Proof, Receipt, RollingCode, Signed, UnixSeconds,
     api::{ByteSource, Report},
     peer::{Metadata, ReleaseProof},
 };
-use banyan_trust::TrustStore;
+use banyan_trust::{PersonalTrust, TrustStore};
 use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
-const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
+const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
 const ORDERS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("orders");
 const REPORTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("reports");
 
 /// Maximum number of reports kept while the server cannot be reached; the oldest are dropped first.
-const REPORTS_KEPT: u64 = 10_000;
+const MAX_REPORTS: u64 = 10_000;
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -115,12 +116,10 @@ impl Database {
         // The file contains secret codes, so only this user may read it, whatever the folder's mode.
         let mut options = std::fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(path).map_err(redb::StorageError::Io)?;
+        let file = sys::owner_only(&mut options).open(path).map_err(redb::StorageError::Io)?;
         let database = redb::Builder::new().create_with_backend(redb::backends::FileBackend::new(file)?)?;
         let transaction = database.begin_write()?;
-        transaction.open_table(FACTS)?;
+        transaction.open_table(RECORDS)?;
         transaction.open_table(ORDERS)?;
         transaction.open_table(REPORTS)?;
         transaction.commit()?;
@@ -132,7 +131,7 @@ impl Database {
     /// # Errors
     /// When the database fails or the record is damaged.
     pub(crate) fn load<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, DatabaseError> {
-        let table = self.file.begin_read()?.open_table(FACTS)?;
+        let table = self.file.begin_read()?.open_table(RECORDS)?;
         table.get(name)?.map(|bytes| decode(name, bytes.value())).transpose()
     }
     /// Stores a record under its name, synced.
@@ -142,7 +141,7 @@ impl Database {
     pub(crate) fn store(&self, name: &'static str, value: &impl Serialize) -> Result<(), DatabaseError> {
         let bytes = encode(value)?;
         let transaction = self.file.begin_write()?;
-        transaction.open_table(FACTS)?.insert(name, bytes.as_slice())?;
+        transaction.open_table(RECORDS)?.insert(name, bytes.as_slice())?;
         Ok(transaction.commit()?)
     }
 
@@ -182,7 +181,7 @@ impl Database {
         const NAME: &str = "epoch";
         let transaction = self.file.begin_write()?;
         {
-            let mut table = transaction.open_table(FACTS)?;
+            let mut table = transaction.open_table(RECORDS)?;
             let seen = table.get(NAME)?.map(|bytes| decode::<u64>(NAME, bytes.value())).transpose()?;
             table.insert(NAME, encode(&epoch.max(seen.unwrap_or(0)))?.as_slice())?;
         }
@@ -192,7 +191,7 @@ impl Database {
         const NAME: &str = "enrolment";
         let transaction = self.file.begin_write()?;
         {
-            let mut table = transaction.open_table(FACTS)?;
+            let mut table = transaction.open_table(RECORDS)?;
             let mut enrolment = table
                 .get(NAME)?
                 .map(|bytes| decode::<Enrolment>(NAME, bytes.value()))
@@ -217,6 +216,20 @@ impl Database {
     /// When the database fails.
     pub fn store_trust(&self, trust: &TrustStore) -> Result<(), DatabaseError> {
         self.store("trust", trust)
+    }
+    /// Returns the publishers that the user trusts without a server.
+    ///
+    /// # Errors
+    /// When the database fails or the record is damaged.
+    pub(crate) fn load_personal_trust(&self) -> Result<PersonalTrust, DatabaseError> {
+        Ok(self.load("personal trust")?.unwrap_or_default())
+    }
+    /// Stores the publishers that the user trusts without a server, synced.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) fn store_personal_trust(&self, trust: &PersonalTrust) -> Result<(), DatabaseError> {
+        self.store("personal trust", trust)
     }
     /// Returns the newest metadata seen. It is a cache, so a damaged record counts as absent.
     #[must_use]
@@ -315,10 +328,10 @@ impl Database {
             let mut table = transaction.open_table(REPORTS)?;
             let report = Report { number: next, at, order, event };
             table.insert(next, encode(&report)?.as_slice())?;
-            if next > REPORTS_KEPT {
-                table.remove(next - REPORTS_KEPT)?;
+            if next > MAX_REPORTS {
+                table.remove(next - MAX_REPORTS)?;
             }
-            transaction.open_table(FACTS)?.insert("next report", encode(&(next + 1))?.as_slice())?;
+            transaction.open_table(RECORDS)?.insert("next report", encode(&(next + 1))?.as_slice())?;
         }
         Ok(transaction.commit()?)
     }

@@ -7,25 +7,43 @@
 //! | offer | [`pipeline::offer`] | bytes of an offer | `TrustedOffer`: every check passed before the first byte of content |
 //! | receive, verify, forward | `banyan_wire` | a trusted offer | verified chunks, at the end a `VerifiedArtifact` |
 //! | authenticate | [`pipeline::authenticate`] | `VerifiedArtifact` | a receipt, then an `AuthenticArtifact` with a fresh permit |
-//! | install | [`pipeline::install`] | `AuthenticArtifact` only | the installer process's result |
+//! | install | [`pipeline::install`] | `AuthenticArtifact` only | the install helper's result |
 //! | report | [`pipeline::report`] | events of all stages | facts for the server, queued while it cannot be reached |
 //!
-//! - `sideload`: installs package files that users open themselves (manual install)
-//! - `server::catalogue`: installs packages that users choose from the administrator's catalogue
-//! - `agent::check_in`: polls the server for news
-//! - `server::publishers`: follows new keys and withdrawn releases
-//! - [`agent`]: the program around the loop of `banyan_wire::node`
-//! - [`database`]: the database
-//! - [`user`]: settings, history and quota of the users at this machine
-//! - `local_backend`: the API for desktop programs
+//! | module | content |
+//! | --- | --- |
+//! | [`cli`], [`startup`], `accept`, `shutdown` | options; start and stop; connections from other machines |
+//! | `local_backend` | answers desktop programs: snapshot, status, requests |
+//! | `agent` | the running agent: carries out the state machine's actions and applies what the server says |
+//! | `scheduling` | when this machine may transfer and install |
+//! | `sideload` | installs package files that users open themselves, with a server's order or in standalone mode |
+//! | [`pipeline`] | the stages above, and the orders they work on |
+//! | [`server`] | the server as the agent sees it: API, enrolment, check-in, publishers' news, catalogue, on-demand orders |
+//! | `user` | preferences, history, policy and upload quota of the users at this machine |
+//! | `sensors` | processor, power, network, presence, screen, free disk |
+//! | [`identity`], [`publisher_trust`] | who this machine is, and whose signatures it accepts |
+//! | [`database`] | the agent's database |
+//!
+//! Modules import only those further down.
 
-pub mod agent;
+mod accept;
+mod agent;
+mod change_notifier;
+pub mod cli;
 pub mod database;
+mod folders;
 pub mod identity;
 mod local_backend;
+mod lock;
 pub mod pipeline;
-pub mod sensors;
+mod platform;
+pub mod publisher_trust;
+mod refusal;
+mod scheduling;
+mod sensors;
 pub mod server;
+mod shutdown;
 mod sideload;
 pub mod startup;
-pub mod user;
+mod sys;
+mod user;

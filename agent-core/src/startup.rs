@@ -1,99 +1,34 @@
-//! Starts and stops the agent, for the programs `banyan-agent` and `banyan agent`.
+//! Starts and stops the agent: opens what it needs, enrols the machine if necessary, and wires everything together.
 
 use crate::{
-    agent::{self, Agent, check_in, scheduler},
+    accept,
+    agent::{Agent, AgentParts, check_in, order_end, scheduler, start::NodeOptions},
+    change_notifier::ChangeNotifier,
+    cli::Args,
     database::{Database, Enrolment},
-    identity::{self, epoch::Epoch},
-    local_backend::{Joining, LocalBackend},
-    pipeline::{
-        active_orders::{ActiveOrders, lock},
-        authenticate::AuthenticateStage,
-        install::{self, InstallStage},
-        offer::OfferStage,
-        report::Reporter,
-    },
-    server::{api::ServerApi, catalogue::CatalogueCache},
-    sideload::standalone::{self, Standalone},
+    folders::Folders,
+    identity::{Identity, certificate, key},
+    local_backend::{JoinRequest, LocalAddresses, LocalBackend, LocalBackendConfig},
+    pipeline::install::{self, InstallStage},
+    platform,
+    publisher_trust::PublisherTrust,
+    refusal::refusal,
+    scheduling::Schedule,
+    sensors::Sensors,
+    server::{api::ServerApi, enrolment},
+    shutdown,
+    sideload::standalone::{self, Standalone, StandaloneConfig},
     user::User,
 };
 use anyhow::{Context, bail};
 use banyan_install_helper::client::Launcher;
-use banyan_local_api::{
-    Sessions,
-    folder::{self, Group},
-};
-use banyan_proto::{MachineId, Reason, UnixSeconds, api::ApiError, join::JoinCode, local::Mode};
-use banyan_swarm::{Config, io::Input};
-use banyan_wire::{
-    connection::{self, TlsPair},
-    node::{self, NodeConfig, NodeHandle},
-    tls::Crl,
-};
-use std::{
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, RwLock, atomic::AtomicU64},
-    time::Duration,
-};
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, mpsc},
-};
-use tracing::{debug, info, warn};
-
-/// Default for the number of machines served at once.
-const CHILDREN: usize = 8;
-/// Maximum number of concurrent handshakes; further connections wait.
-const HANDSHAKES: usize = 64;
-/// How often to check for orders whose content no longer has to be kept.
-const FORGET_EVERY: Duration = Duration::from_secs(3600);
-
-/// Command-line options of the agent.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Args {
-    /// Folder for this machine's identity, database and content
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// Address to listen on for other machines
-    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:7711")]
-    pub listen: SocketAddr,
-    /// Join code from `banyan tokens create`; needed once
-    #[arg(long, value_name = "CODE")]
-    pub join: Option<String>,
-    /// Folder to install into, as if it were the root of the system
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    pub install_root: PathBuf,
-    /// Command that starts the installer with rights the agent does not have, such as `sudo -n
-    /// /usr/lib/banyan/banyan-install-helper`
-    #[arg(long, value_name = "COMMAND")]
-    pub installer: Option<String>,
-    /// Data folder of the installer [default: DIR/installer of --data]
-    ///
-    /// If the agent has no privileges, only root may be able to change this folder and the folders above it.
-    #[arg(long, value_name = "DIR")]
-    pub installer_data: Option<PathBuf>,
-    /// Display name of this machine [default: host name]
-    #[arg(long, value_name = "LABEL")]
-    pub name: Option<String>,
-    /// Maximum number of machines to serve at once
-    #[arg(long, value_name = "N", default_value_t = CHILDREN)]
-    pub max_children: usize,
-    /// Additional socket for everyone with a session at this machine
-    ///
-    /// Services use /run/banyan/agent.sock. Without it, only the agent's own user and root can connect.
-    #[arg(long, value_name = "PATH")]
-    pub socket: Option<PathBuf>,
-    /// Seconds the processor must be quiet before the machine counts as idle
-    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
-    pub idle_after: u64,
-    /// Folder to read sessions from instead of logind's
-    #[arg(long, value_name = "DIR", hide = true)]
-    pub sessions: Option<PathBuf>,
-    /// Exit when standard input ends
-    #[arg(long, hide = true)]
-    pub exit_with_stdin: bool,
-}
+use banyan_local_api::Sessions;
+use banyan_proto::{MachineId, Reason, join::JoinCode, local::Mode};
+use banyan_wire::tls::Crl;
+use rcgen::KeyPair;
+use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::mpsc};
+use tracing::{info, warn};
 
 /// Runs the agent until it is asked to stop.
 ///
@@ -102,25 +37,16 @@ pub struct Args {
 pub async fn run(args: Args) -> anyhow::Result<()> {
     // Run at low priority until something is urgent.
     banyan_install_helper::priority::give_way(true);
-    let folders = Folders::make(&args)?;
-    let database = Arc::new(
-        Database::open(&folders.data.join("agent.redb"))
-            .context("cannot open the agent's database (is another agent running with the same --data folder?)")?,
-    );
-    let key = identity::key(&folders.data.join("machine.key"))?;
-    let listener =
-        TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {} (--listen)", args.listen))?;
+    let with_stdin = args.exit_with_stdin;
+    let idle_after = Duration::from_secs(args.idle_after);
+    let max_children = args.max_children;
+    let base = Base::open(args)?;
+    let listener = base.bind().await?;
     let listen = listener.local_addr()?;
-    let label = label(&args);
-    let user = User::open(Arc::clone(&database), folders.content.clone());
-    let user = Arc::new(user.context("cannot read the settings chosen at this machine")?);
-    let mode = if args.socket.is_some() { Mode::System } else { Mode::User };
-    let sessions = args.sessions.as_deref().map(Sessions::in_folder).unwrap_or_default();
-    let (front, mut codes) = LocalBackend::new(Arc::clone(&user), label.clone(), mode, sessions);
-    user.listen_to_services();
-    let mut stop = std::pin::pin!(stop_signal(args.exit_with_stdin));
-    let enroller = Enroller { database: &database, key: &key, label: &label, listen, user: &user };
-    let enrolment = match (database.load_enrolment()?, &args.join) {
+    let (services, mut join_requests) = Services::start(&base)?;
+    let mut stop = std::pin::pin!(shutdown::requested(with_stdin));
+    let enroller = Enroller { base: &base, user: &services.user, listen };
+    let enrolment = match (base.database.load_enrolment()?, &base.args.join) {
         (Some(enrolment), _) => enrolment,
         (None, Some(code)) => enroller.enrol(&code.parse()?).await?,
         (None, None) => {
@@ -128,137 +54,184 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
                 "this machine is not enrolled yet: enter a join code in the Banyan window, or restart with --join CODE \
                  (`banyan tokens create` creates one)"
             );
-            let installer = (launcher(&args, &folders)?, args.installer.is_some());
-            let alone = Standalone::open(Arc::clone(&user), folders.content.clone(), installer, mode);
-            let alone = alone.context("cannot read what was installed here without a server")?;
-            alone.clear();
-            front.stands_alone(&alone);
-            front.open(&folders.data, args.socket.as_ref());
-            tokio::spawn(Arc::clone(&alone).resume());
+            let standalone = start_standalone(&base, &services)?;
             tokio::select! {
-                enrolment = enroller.wait(&mut codes, &alone) => enrolment?,
+                enrolment = enroller.until_enrolled(&mut join_requests, &standalone) => enrolment?,
                 () = &mut stop => return Ok(()),
             }
         }
     };
-    drop(codes);
-    standalone::retire(&user).context("cannot record what was installed here without a server")?;
-    let agent = assemble(&args, &folders, Arc::clone(&user), key, enrolment.clone(), listen)?;
-    agent.look_at_disk();
+    drop(join_requests);
+    standalone::drop_installs(&base.database, &services.user)
+        .context("cannot record what was installed here without a server")?;
+    let addresses = base.local_addresses();
+    let agent = assemble(base, &services, &enrolment, listen)?;
+    services.sensors.measure_disk_once();
     // Local programs can now ask what this machine is waiting for.
-    front.stands(&agent, &folders.data, args.socket.as_ref());
-    let trust = lock(&agent.authenticate.trust).clone();
+    services.backend.set_agent(&agent);
+    services.backend.open(&addresses);
+    let trust = agent.trust.current();
     tokio::select! {
-        told = agent.install.introduce(&enrolment, &trust) => told.context("cannot enrol the installer")?,
+        introduced = agent.stages.install.introduce(&enrolment, &trust) => {
+            introduced.context("cannot enrol the install helper")?;
+        }
         () = &mut stop => return Ok(()),
     }
-    let certified = async {
-        agent.until_certified(false).await;
-        wait_for_crl(&agent).await;
-    };
     tokio::select! {
-        () = certified => {}
+        () = agent.until_trusted() => {}
         () = &mut stop => return Ok(()),
     }
-    agent.user.ask_services().await;
-    let node = start(&agent)?;
-    tokio::spawn(scheduler::run(Arc::clone(&agent), Duration::from_secs(args.idle_after)));
-    info!(machine = %agent.me, label = agent.label, %listen, "ready");
-    tokio::spawn(check_in::run(Arc::clone(&agent), u64::from_le_bytes(random())));
-    tokio::spawn(accept(listener, node.clone()));
-    tokio::spawn(forget(Arc::downgrade(&agent)));
+    services.sensors.refresh_services().await;
+    let node = agent.start_node(&NodeOptions { max_children, seed: random() })?;
+    tokio::spawn(scheduler::run(Arc::clone(&agent), idle_after));
+    info!(machine = %agent.identity.machine, label = agent.label, %listen, "ready");
+    tokio::spawn(check_in::run(Arc::clone(&agent), random()));
+    tokio::spawn(accept::run(listener, node.clone()));
+    tokio::spawn(order_end::drop_expired_orders(Arc::downgrade(&agent)));
     stop.await;
     info!("stopping");
-    agent.user.stop();
+    services.user.upload_quota.close();
     node.shutdown().await;
     Ok(())
 }
 
-struct Folders {
-    data: PathBuf,
-    content: PathBuf,
-    installer: PathBuf,
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&MachineId::random().0[..8]);
+    u64::from_le_bytes(bytes)
 }
 
-impl Folders {
-    fn make(args: &Args) -> anyhow::Result<Self> {
-        let data = folder::closed(&args.data, 0o711, Group::MyOwn)
-            .with_context(|| format!("cannot create the folder {} (--data)", args.data.display()))?;
-        let content = data.join("content");
-        // Other users may pass through to the programs that the installer keeps below, but may not list anything.
-        let made = |folder: &Path, mode| {
-            make_folder(folder, mode).with_context(|| format!("cannot create the folder {}", folder.display()))
-        };
-        made(&data, 0o711)?;
-        made(&content, 0o700)?;
-        let installer = match &args.installer_data {
-            // This folder was created for the installer alone, together with its privileges.
-            Some(folder) => std::path::absolute(folder).context("cannot resolve the --installer-data folder")?,
-            None => {
-                let installer = data.join("installer");
-                made(&installer, 0o755)?;
-                // The installer is another process: the path must not depend on this process's working directory.
-                installer.canonicalize().context("cannot resolve the installer's folder")?
-            }
-        };
-        Ok(Self { data, content, installer })
+/// What the agent has before it is enrolled: its options, its folders, its database and its key.
+struct Base {
+    args: Args,
+    folders: Folders,
+    database: Arc<Database>,
+    key: KeyPair,
+    /// The machine's display name.
+    label: String,
+    mode: Mode,
+}
+
+impl Base {
+    fn open(args: Args) -> anyhow::Result<Self> {
+        let folders = Folders::create(&args)?;
+        let database = Database::open(&folders.data.join("agent.redb"))
+            .context("cannot open the agent's database (is another agent running with the same --data folder?)")?;
+        let key = key::load_or_create(&folders.data.join("machine.key"))?;
+        let label = args.name.clone().or_else(sysinfo::System::host_name).unwrap_or_else(|| "unnamed".into());
+        let mode = if args.socket.is_some() { Mode::System } else { Mode::User };
+        Ok(Self { args, folders, database: Arc::new(database), key, label, mode })
+    }
+    async fn bind(&self) -> anyhow::Result<TcpListener> {
+        let listen = self.args.listen;
+        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (--listen)"))
+    }
+    fn local_addresses(&self) -> LocalAddresses {
+        LocalAddresses { data: self.folders.data.clone(), shared: self.args.socket.clone() }
+    }
+    /// Returns how to start the install helper.
+    fn launcher(&self) -> anyhow::Result<Launcher> {
+        let root = &self.args.install_root;
+        fs::create_dir_all(root)
+            .with_context(|| format!("cannot create the folder {} (--install-root)", root.display()))?;
+        let root = root.canonicalize().context("cannot resolve the --install-root folder")?;
+        let data = self.folders.data.canonicalize().context("cannot resolve the agent's data folder")?;
+        install::launcher(self.args.install_helper.as_deref(), &self.folders.install_helper, &root, &data)
+            .context("cannot find the install helper")
     }
 }
 
-#[cfg_attr(not(unix), expect(unused_variables, reason = "file modes exist on Unix only"))]
-fn make_folder(folder: &Path, mode: u32) -> std::io::Result<()> {
-    fs::create_dir_all(folder)?;
-    #[cfg(unix)]
-    fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
-    Ok(())
+/// What runs whether or not the machine is enrolled.
+struct Services {
+    notifier: Arc<ChangeNotifier>,
+    user: Arc<User>,
+    sensors: Arc<Sensors>,
+    schedule: Arc<Schedule>,
+    backend: Arc<LocalBackend>,
 }
 
-fn label(args: &Args) -> String {
-    args.name.clone().or_else(sysinfo::System::host_name).unwrap_or_else(|| "unnamed".into())
+impl Services {
+    /// Starts them. The receiver yields the join codes that users enter.
+    fn start(base: &Base) -> anyhow::Result<(Self, mpsc::Receiver<JoinRequest>)> {
+        let notifier = Arc::new(ChangeNotifier::default());
+        let user = User::open(&base.database, Arc::clone(&notifier));
+        let user = Arc::new(user.context("cannot read the settings chosen at this machine")?);
+        let sensors = Arc::new(Sensors::new(base.folders.content.clone(), Arc::clone(&notifier)));
+        let schedule = Arc::new(Schedule::new(Arc::clone(&user), Arc::clone(&sensors)));
+        let config = LocalBackendConfig {
+            label: base.label.clone(),
+            mode: base.mode,
+            sessions: base.args.sessions.as_deref().map(Sessions::in_folder).unwrap_or_default(),
+        };
+        let (backend, join_requests) = LocalBackend::new(
+            config,
+            Arc::clone(&user),
+            Arc::clone(&sensors),
+            Arc::clone(&schedule),
+            Arc::clone(&notifier),
+        );
+        sensors.listen_to_services();
+        Ok((Self { notifier, user, sensors, schedule, backend }, join_requests))
+    }
 }
 
-fn random() -> [u8; 8] {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&MachineId::random().0[..8]);
-    bytes
+/// Starts standalone mode and opens the local API for it.
+fn start_standalone(base: &Base, services: &Services) -> anyhow::Result<Arc<Standalone>> {
+    let config = StandaloneConfig {
+        folder: base.folders.content.clone(),
+        launcher: base.launcher()?,
+        may_have_privileges: base.args.install_helper.is_some(),
+        mode: base.mode,
+    };
+    let (user, notifier) = (Arc::clone(&services.user), Arc::clone(&services.notifier));
+    let standalone = Standalone::open(config, user, Arc::clone(&base.database), notifier)
+        .context("cannot read what was installed here without a server")?;
+    standalone.clear_leftovers();
+    services.backend.set_standalone(&standalone);
+    services.backend.open(&base.local_addresses());
+    tokio::spawn(Arc::clone(&standalone).resume());
+    Ok(standalone)
 }
 
 /// Enrols this machine with a server.
 struct Enroller<'a> {
-    database: &'a Database,
-    key: &'a rcgen::KeyPair,
-    label: &'a str,
-    listen: SocketAddr,
+    base: &'a Base,
     user: &'a User,
+    listen: SocketAddr,
 }
 
 impl Enroller<'_> {
     async fn enrol(&self, code: &JoinCode) -> anyhow::Result<Enrolment> {
-        let addresses = agent::addresses(self.listen, vec![code.server]);
-        let enrolment = identity::enrol(self.database, self.key, code, self.label, addresses).await?;
+        let Base { database, key, label, .. } = self.base;
+        let addresses = platform::reachable_addresses(self.listen, &[code.server]);
+        let enrolment = enrolment::enrol(database, key, code, label, addresses).await?;
         info!(machine = %enrolment.machine, server = %enrolment.server_address, "enrolled");
-        self.user.enrolled();
+        self.user.history.record_enrolment();
         Ok(enrolment)
     }
     /// Takes join codes from the local API until one succeeds. Reports each result to the caller who sent the code.
-    async fn wait(&self, codes: &mut mpsc::Receiver<Joining>, alone: &Standalone) -> anyhow::Result<Enrolment> {
-        while let Some((code, told)) = codes.recv().await {
-            let _quiet = match alone.quiet().await {
-                Ok(quiet) => quiet,
+    async fn until_enrolled(
+        &self,
+        requests: &mut mpsc::Receiver<JoinRequest>,
+        standalone: &Standalone,
+    ) -> anyhow::Result<Enrolment> {
+        while let Some(JoinRequest { code, answer }) = requests.recv().await {
+            let _pause = match standalone.pause_installs().await {
+                Ok(pause) => pause,
                 Err(busy) => {
-                    drop(told.send(Err(busy)));
+                    drop(answer.send(Err(busy)));
                     continue;
                 }
             };
             match self.enrol(&code).await {
                 Ok(enrolment) => {
-                    alone.end();
-                    drop(told.send(Ok(())));
+                    standalone.end();
+                    drop(answer.send(Ok(())));
                     return Ok(enrolment);
                 }
                 Err(error) => {
                     let detail = format!("could not enrol this computer: {error:#}");
-                    drop(told.send(Err(ApiError { reason: Reason::JoinRefused, detail })));
+                    drop(answer.send(Err(refusal(Reason::JoinRefused, detail))));
                 }
             }
         }
@@ -266,199 +239,29 @@ impl Enroller<'_> {
     }
 }
 
-fn launcher(args: &Args, folders: &Folders) -> anyhow::Result<Launcher> {
-    fs::create_dir_all(&args.install_root)
-        .with_context(|| format!("cannot create the folder {} (--install-root)", args.install_root.display()))?;
-    let root = args.install_root.canonicalize().context("cannot resolve the --install-root folder")?;
-    let data = folders.data.canonicalize().context("cannot resolve the agent's data folder")?;
-    install::launcher(args.installer.as_deref(), &folders.installer, &root, &data).context("cannot find the installer")
-}
-
-fn assemble(
-    args: &Args,
-    folders: &Folders,
-    user: Arc<User>,
-    key: rcgen::KeyPair,
-    enrolment: Enrolment,
-    listen: SocketAddr,
-) -> anyhow::Result<Arc<Agent>> {
-    let database = Arc::clone(user.database());
-    let label = label(args);
-    let credentials = identity::credentials(&enrolment, &key)?;
-    let server = Arc::new(ServerApi::new(&enrolment, &credentials)?);
-    let trust =
-        database.load_trust()?.context("the trusted publisher metadata is missing; enrol this machine again")?;
-    let trust = Arc::new(Mutex::new(trust));
-    let install = InstallStage { launcher: launcher(args, folders)? };
-    let orders = Arc::new(ActiveOrders::new(
-        enrolment.machine,
-        enrolment.server,
-        enrolment.server_address,
-        enrolment.keys.clone(),
-    ));
-    let epoch = Arc::new(Epoch::open(Arc::clone(&database), enrolment.epoch)?);
-    let crl = database.load_crl()?.map(|der| Crl::read(der, &credentials.ca)).transpose()?.map(Arc::new);
-    let offers = Arc::new(OfferStage {
-        me: enrolment.machine,
-        server: enrolment.server,
-        keys: enrolment.keys.clone(),
-        epoch: Arc::clone(&epoch),
-        platform: banyan_proto::platform::platform(),
-        folder: folders.content.clone(),
-        database: Arc::clone(&database),
-        orders: Arc::clone(&orders),
-        trust: Arc::clone(&trust),
-    });
-    let authenticate = AuthenticateStage {
-        me: enrolment.machine,
-        keys: enrolment.keys,
-        epoch,
-        server: Arc::clone(&server),
-        database: Arc::clone(&database),
-        trust,
-    };
-    let reporter = Reporter::start(Arc::clone(&database), Arc::clone(&server));
-    Ok(Arc::new_cyclic(|this| Agent {
-        this: this.clone(),
-        me: enrolment.machine,
+fn assemble(base: Base, services: &Services, enrolment: &Enrolment, listen: SocketAddr) -> anyhow::Result<Arc<Agent>> {
+    let install = InstallStage::new(base.launcher()?);
+    let Base { folders, database, key, label, .. } = base;
+    let credentials = certificate::to_credentials(enrolment, &key)?;
+    let api = Arc::new(ServerApi::new(enrolment.server_address, &credentials)?);
+    let trust = database.load_trust()?;
+    let trust = trust.context("the trusted publisher metadata is missing; enrol this machine again")?;
+    let crl = database.load_crl()?.map(|der| Crl::read(der, &credentials.ca)).transpose()?;
+    Ok(Agent::new(AgentParts {
+        identity: Arc::new(Identity::open(enrolment, Arc::clone(&database))?),
         label,
         listen,
-        max_children: args.max_children,
-        database,
-        user,
-        orders,
-        server,
-        offers,
-        authenticate,
+        content: folders.content,
+        notifier: Arc::clone(&services.notifier),
+        user: Arc::clone(&services.user),
+        sensors: Arc::clone(&services.sensors),
+        schedule: Arc::clone(&services.schedule),
+        api,
+        trust: Arc::new(PublisherTrust::new(Arc::clone(&database), trust)),
         install,
-        reporter,
-        credentials: RwLock::new(Arc::new(credentials)),
         key,
-        crl: Mutex::new(crl),
-        node: OnceLock::new(),
-        heard: AtomicU64::new(0),
-        trouble: Mutex::default(),
-        told: Mutex::default(),
-        install_permits: Mutex::default(),
-        catalogue_cache: CatalogueCache::default(),
+        credentials,
+        crl,
+        database,
     }))
-}
-
-/// Waits for a revocation list. Without one no peer can be trusted, so nothing starts before it is here.
-async fn wait_for_crl(agent: &Agent) {
-    let mut pause = Duration::from_millis(250);
-    while agent.crl_number() == 0 {
-        match agent.server.crl().await {
-            Ok(der) => agent.take_crl(der),
-            Err(error) => {
-                info!("waiting for the server's revocation list");
-                agent.not_heard(&error);
-                agent.until_certified(error.reason() == Reason::CertificateExpired).await;
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(30));
-            }
-        }
-    }
-}
-
-/// Starts the node loop and resumes the orders of earlier runs.
-fn start(agent: &Arc<Agent>) -> anyhow::Result<NodeHandle> {
-    let crl = banyan_wire::host::Host::crl(agent.as_ref());
-    let tls = TlsPair::for_peers(&agent.credentials(), crl.as_deref())?;
-    let machine = Config::agent(agent.me, agent.offers.server, agent.max_children, u64::from_le_bytes(random()));
-    let (node, _) = node::start(NodeConfig { machine, software: identity::software(), tls }, Arc::clone(agent));
-    agent.user.quota.counted_by(Arc::clone(node.giver()));
-    drop(agent.node.set(node.clone()));
-    agent.look_at_disk();
-    agent.clear_content()?;
-    let facts = agent.user.facts();
-    agent.decide_general(&facts);
-    for record in agent.database.load_orders()? {
-        match agent.offers.restore(&record, UnixSeconds::now()) {
-            // A higher epoch ended this order, but the agent stopped before that was stored.
-            Ok(active) if active.order.epoch < agent.offers.epoch.seen() && record.ended.is_none() => {}
-            Ok(active) => {
-                let described = active.described();
-                agent.user.seen(active.order.id, &active.order.package, &described.version);
-                if let Some(result) = record.ended {
-                    agent.user.had_ended(active.order.id, active.order.issued, result);
-                }
-                // Decide before the database machine learns of the order; otherwise it would request chunks at once.
-                agent.decide_order(&facts, &active);
-                for stripe in active.offers().keys() {
-                    active.trusted(*stripe).into_iter().for_each(|trusted| node.input(Input::Restored(trusted)));
-                }
-                if let Some(result) = record.ended {
-                    active.content.release();
-                    node.input(Input::InstallEnded(active.order.id, result));
-                }
-            }
-            Err(error) => warn!(%error, "order from an earlier run not resumed"),
-        }
-    }
-    Ok(node)
-}
-
-async fn accept(listener: TcpListener, node: NodeHandle) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
-    loop {
-        let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, from)) => {
-                let node = node.clone();
-                tokio::spawn(async move {
-                    match connection::handshake(stream, node.tls().acceptor).await {
-                        Ok(stream) => node.accept(stream),
-                        Err(error) => debug!(%from, %error, "handshake failed"),
-                    }
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                // Probably out of file handles: other connections must close first.
-                warn!(%error, "failed to accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-async fn forget(agent: std::sync::Weak<Agent>) {
-    while let Some(agent) = agent.upgrade() {
-        agent.forget_old(UnixSeconds::now());
-        drop(agent);
-        tokio::time::sleep(FORGET_EVERY).await;
-    }
-}
-
-/// Waits until this process is asked to stop.
-async fn stop_signal(with_stdin: bool) {
-    let (ended, stdin_ended) = tokio::sync::oneshot::channel::<()>();
-    // A separate thread: at shutdown the runtime would wait for a pending read.
-    let reader = with_stdin.then(|| {
-        std::thread::spawn(move || {
-            drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
-            drop(ended);
-        })
-    });
-    let stdin_ended = async move {
-        match reader {
-            Some(_) => drop(stdin_ended.await),
-            None => std::future::pending().await,
-        }
-    };
-    #[cfg(unix)]
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        () = stdin_ended => {}
-        () = terminated => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
 }

@@ -1,48 +1,26 @@
 //! Handles a higher server epoch, which means that the server was restored from a backup (rule O2).
 
 use super::Agent;
-use crate::{identity::epoch::EpochError, pipeline::active_orders::lock, server::api::CallError};
-use banyan_proto::{Reason, ServerEpoch, Signed, api::ApiError};
-use banyan_swarm::io::Input;
+use crate::{identity::epoch::EpochError, refusal::refusal};
+use banyan_proto::{Reason, ServerEpoch, Signed};
 use tracing::warn;
 
 impl Agent {
     /// Takes the epoch that the server reported at a check-in.
-    pub(crate) fn hear_epoch(&self, signed: &Signed<ServerEpoch>) {
-        let said = match signed.verify(&self.offers.keys) {
-            Ok(said) if said.server == self.offers.server => said,
+    pub(super) fn apply_epoch(&self, signed: &Signed<ServerEpoch>) {
+        let reported = match signed.verify(&self.identity.keys) {
+            Ok(reported) if reported.server == self.identity.server => reported,
             Ok(_) => return warn!("epoch of another server refused"),
             Err(error) => return warn!(%error, "server epoch refused"),
         };
-        let before = self.offers.epoch.seen();
-        match self.offers.epoch.check(said.epoch) {
-            Ok(()) => self.end_orders_below(before),
-            Err(error @ EpochError::Back { .. }) => {
+        let before = self.identity.epoch.seen();
+        match self.identity.epoch.check(reported.epoch) {
+            Ok(()) => self.end_orders_of_earlier_epochs(before),
+            Err(error @ EpochError::Lower { .. }) => {
                 let detail = format!("the server's epoch was refused: {error}");
-                self.not_heard(&CallError::Refused(ApiError { reason: Reason::EpochBack, detail }));
+                self.server.contact.record_refusal(&refusal(Reason::EpochBack, detail));
             }
             Err(EpochError::Database(error)) => warn!(%error, "failed to store a higher epoch"),
-        }
-    }
-
-    /// Ends orders of lower epochs if the epoch has risen above `before`. Their content stays until an order of the
-    /// same artifact has used it, or until it no longer has to be kept.
-    pub(super) fn end_orders_below(&self, before: u64) {
-        let seen = self.offers.epoch.seen();
-        if seen == before {
-            return;
-        }
-        for id in self.orders.below(seen) {
-            lock(&self.install_permits).remove(&id);
-            if let Some(node) = self.node.get() {
-                node.input(Input::Dropped(id, Reason::EpochBack));
-            }
-            let ended = self.database.update_order(id, |record| {
-                record.ended.get_or_insert(Err(Reason::EpochBack));
-            });
-            if let Err(error) = ended {
-                warn!(%error, "failed to record the end of an order; it will be detected again after a restart");
-            }
         }
     }
 }

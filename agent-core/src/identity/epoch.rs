@@ -17,7 +17,7 @@ pub enum EpochError {
         "signed under epoch {signed}, but this machine has seen {seen}: if the server was restored from a \
          backup, run `banyan-server raise-epoch` there"
     )]
-    Back {
+    Lower {
         /// The document's epoch.
         signed: u64,
         /// The highest epoch seen.
@@ -51,11 +51,11 @@ impl Epoch {
     /// Checks the epoch of a verified document, and stores it when it is higher.
     ///
     /// # Errors
-    /// [`EpochError::Back`] for a lower epoch; [`EpochError::Database`] when a higher one cannot be stored.
+    /// [`EpochError::Lower`] for a lower epoch; [`EpochError::Database`] when a higher one cannot be stored.
     pub fn check(&self, signed: u64) -> Result<(), EpochError> {
         let seen = self.seen();
         if signed < seen {
-            return Err(EpochError::Back { signed, seen });
+            return Err(EpochError::Lower { signed, seen });
         }
         if signed > seen {
             self.database.raise_epoch(signed)?;

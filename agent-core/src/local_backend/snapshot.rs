@@ -1,265 +1,157 @@
-//! Builds the snapshot that desktop programs show to the users.
+//! Builds the snapshot that desktop programs show to the users, and the short status.
 
-use crate::{
-    agent::Agent,
-    pipeline::active_orders::{ActiveOrder, lock},
+use super::{
+    LocalBackend,
+    order_progress::{MachineLabels, progress},
 };
 use crate::{
-    local_backend::speed_meter::SpeedMeter,
-    sensors::Readings,
-    user::{OrderNotes, OrderOutcome, User},
+    agent::Agent, pipeline::active_order::ActiveOrder, platform, scheduling::ScheduleInputs,
+    user::order_notes::OrderNotes,
 };
 use banyan_proto::{
-    MachineId, OrderId, UnixSeconds,
-    local::{About, Enrolled, Link, Mode, Partner, Progress, Scheduling, Sharing, Snapshot, Update, UpdateState},
-    schedule::{DayUse, Policy, Stage, Verdict, Wish},
+    UnixSeconds,
+    local::{About, Enrolled, Link, OrderStatus, Sharing, Snapshot, Status, Update, UpdateState},
+    schedule::{DayUse, Stage},
 };
-use banyan_schedule::{Moment, Situation, Task, deadline, decide, ledger::Ledger};
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use banyan_wire::tls;
+use std::{cmp::Reverse, sync::Arc};
 
 /// A server that has not answered for this long counts as away (seconds); the check-in's long poll takes five minutes.
 const AWAY_AFTER: u64 = 330;
-/// A partner is shown as transferring for this long after the last bytes.
-const MOVED: Duration = Duration::from_secs(2);
 
-/// The speed meters of all orders: received and sent.
-pub(crate) type SpeedMeters = Mutex<HashMap<OrderId, (SpeedMeter, SpeedMeter)>>;
-
-/// Everything that a verdict depends on, captured once.
-pub(crate) struct ScheduleInputs {
-    pub(crate) now: Moment,
-    pub(crate) sampled: Readings,
-    pub(crate) ledger: Ledger,
-    pub(crate) choice: Option<banyan_proto::schedule::Choice>,
-    pub(crate) policy: Arc<Policy>,
-}
-
-impl User {
-    pub(crate) fn facts(&self) -> ScheduleInputs {
-        let (now, mut sampled) = (self.now(), lock(&self.sampled).clone());
-        (sampled.services, sampled.full_screen) = (lock(&self.service_readings).clone(), self.screens.look());
-        // Measuring free space is cheap, so it is done even without work: otherwise a pause could hide behind an old
-        // value.
-        sampled.look_at_disk(now, &self.content);
-        ScheduleInputs {
-            now,
-            sampled,
-            ledger: self.quota.ledger(&self.zone),
-            choice: self.choice(),
-            policy: self.policy(),
-        }
-    }
-    /// Evaluates `ask` for one order, or for the machine in general.
-    pub(crate) fn about<T>(
-        &self,
-        facts: &ScheduleInputs,
-        task: Option<&Task>,
-        ask: impl FnOnce(&Situation<'_>) -> T,
-    ) -> T {
-        let signals = facts.sampled.signals();
-        ask(&Situation {
-            zone: &self.zone,
-            signals: &signals,
-            choice: facts.choice.as_ref(),
-            policy: &facts.policy,
-            ledger: &facts.ledger,
-            task,
-        })
-    }
-    /// Returns the verdict on one order. Wishes about receiving and installing are separate; each gate uses its own.
-    pub(crate) fn verdict(&self, facts: &ScheduleInputs, active: &ActiveOrder, notes: &OrderNotes) -> Verdict {
-        let on = |wish| self.about(facts, Some(&task(active, notes, wish)), |situation| decide(situation, facts.now));
-        let mut verdict = on(notes.wishes.receive);
-        if notes.wishes.install != notes.wishes.receive {
-            let other = on(notes.wishes.install);
-            verdict.install = other.install;
-            verdict.announce.retain(|announcement| announcement.stage != Stage::Install);
-            verdict.announce.extend(other.announce.into_iter().filter(|a| a.stage == Stage::Install));
-        }
-        verdict
-    }
-
-    fn update(
-        &self,
-        facts: &ScheduleInputs,
-        active: &ActiveOrder,
-        meters: &SpeedMeters,
-        held_labels: &Labels,
-    ) -> Update {
-        let notes = self.notes(active.order.id);
-        let words = active.described();
-        let due = |stage| {
-            self.about(facts, Some(&task(active, &notes, Wish::Unsaid)), |situation| deadline(situation, stage))
+impl LocalBackend {
+    /// Returns the full snapshot, without what was installed in standalone mode. Without an agent this machine is not
+    /// enrolled yet.
+    pub(super) fn build_snapshot(&self) -> Snapshot {
+        let agent = self.agent.get().map(Arc::as_ref);
+        let inputs = self.schedule.inputs();
+        let orders = agent.map(|agent| agent.orders.all()).unwrap_or_default();
+        self.speed_meters.retain(|order| orders.iter().any(|active| active.order.id == order));
+        let labels = MachineLabels { server: agent.map(|agent| agent.identity.server) };
+        let updates: Vec<Update> = orders.iter().map(|active| self.update(&inputs, active, &labels)).collect();
+        let mut snapshot = Snapshot {
+            about: self.about(agent),
+            link: agent.map_or(Link::NotEnrolled, |agent| link(agent.server.contact.last_answer(), inputs.now.wall)),
+            sharing: self.sharing(&inputs, &updates),
+            updates,
+            scheduling: inputs.overview(),
+            history: self.user.history.entries(),
         };
-        let state = state(active, &notes);
-        let install_deadline = due(Stage::Install);
+        snapshot.sort();
+        snapshot
+    }
+
+    fn update(&self, inputs: &ScheduleInputs, active: &ActiveOrder, labels: &MachineLabels) -> Update {
+        let notes = self.user.history.notes(active.order.id);
+        let description = &active.description;
+        let state = update_state(active, &notes);
+        let install_deadline = inputs.deadline(active, &notes, Stage::Install);
         Update {
             order: active.order.id,
             number: active.order.number,
             package: active.order.package.clone(),
-            version: words.version.clone(),
+            version: description.version.clone(),
             sequence: active.order.sequence,
-            publisher: words.publisher.clone(),
-            notes: words.notes.clone(),
+            publisher: description.publisher.clone(),
+            notes: description.notes.clone(),
             kind: active.content.artifact().install.kind,
             size: active.content.artifact().size,
             issued: active.order.issued,
             seen: notes.seen,
-            later: if state.is_over() { Vec::new() } else { self.later(install_deadline) },
+            later: if state.is_over() { Vec::new() } else { self.user.postponements(install_deadline) },
             state,
-            waits: notes.waits.clone(),
-            progress: progress(active, meters, held_labels),
-            verdict: self.verdict(facts, active, &notes),
-            receive_deadline: due(Stage::Receive),
+            progress: progress(active, &self.speed_meters, labels),
+            verdict: inputs.verdict(active, &notes),
+            receive_deadline: inputs.deadline(active, &notes, Stage::Receive),
             install_deadline,
             wishes: notes.wishes,
+            waits: notes.waits,
             alone: false,
         }
     }
 
-    /// Returns the scheduling state of the machine in general.
-    pub(crate) fn scheduling(&self, facts: &ScheduleInputs) -> Scheduling {
-        let over = facts.choice.as_ref().unwrap_or(&facts.policy.defaults).overrule.clone();
-        Scheduling {
-            choice: facts.choice.clone(),
-            policy: Policy::clone(&facts.policy),
-            verdict: self.about(facts, None, |situation| decide(situation, facts.now)),
-            signals: facts.sampled.seen(facts.now, &over, &facts.policy.bounds),
-        }
-    }
-
-    fn sharing(&self, facts: &ScheduleInputs, updates: &[Update]) -> Sharing {
-        let today = banyan_schedule::day_name(facts.now.wall, &self.zone);
-        let mut days = facts.ledger.days();
+    fn sharing(&self, inputs: &ScheduleInputs, updates: &[Update]) -> Sharing {
+        let today = banyan_schedule::day_name(inputs.now.wall, &self.user.zone);
+        let mut days = inputs.ledger.days();
         days.reverse();
         let nothing = DayUse { day: today.clone(), given: 0, received: 0 };
         let (now, before): (Vec<_>, Vec<_>) = days.into_iter().partition(|row| row.day == today);
-        let chosen = facts.choice.as_ref().unwrap_or(&facts.policy.defaults).daily_upload;
+        let chosen = inputs.choice.as_ref().unwrap_or(&inputs.policy.defaults).daily_upload;
         Sharing {
             today: now.into_iter().next().unwrap_or(nothing),
             days: before,
-            quota: chosen.into_iter().chain(facts.policy.daily_upload).min(),
+            quota: chosen.into_iter().chain(inputs.policy.daily_upload).min(),
             download: updates.iter().map(|update| update.progress.down).sum(),
             upload: updates.iter().map(|update| update.progress.up).sum(),
         }
     }
 
-    /// Returns the full snapshot. Without an agent this machine is not enrolled yet.
-    pub(crate) fn snapshot(&self, agent: Option<&Agent>, meters: &SpeedMeters, label: &str, mode: Mode) -> Snapshot {
-        let facts = self.facts();
-        let active = agent.map(|agent| agent.orders.all()).unwrap_or_default();
-        lock(meters).retain(|order, _| active.iter().any(|active| active.order.id == *order));
-        let labels = Labels { server: agent.map(|agent| agent.offers.server) };
-        let updates: Vec<Update> = active.iter().map(|active| self.update(&facts, active, meters, &labels)).collect();
-        let mut snapshot = Snapshot {
-            about: about(agent, label, mode, &self.zone),
-            link: agent.map_or(Link::NotEnrolled, |agent| link(agent.heard(), facts.now.wall)),
-            sharing: self.sharing(&facts, &updates),
-            updates,
-            scheduling: self.scheduling(&facts),
-            history: self.history(),
-        };
-        snapshot.sort();
-        snapshot
+    fn about(&self, agent: Option<&Agent>) -> About {
+        let zone = jiff::fmt::temporal::DateTimePrinter::new().time_zone_to_string(&self.user.zone);
+        About {
+            label: self.label.clone(),
+            software: platform::software(),
+            platform: banyan_proto::platform::platform(),
+            mode: self.mode,
+            listen: agent.map(|agent| agent.listen),
+            enrolled: agent.map(|agent| Enrolled {
+                machine: agent.identity.machine,
+                server: agent.identity.server,
+                server_address: agent.identity.server_address,
+                certificate_until: tls::valid_until(&agent.tls.credentials().certificate),
+                crl_number: agent.tls.crl_number(),
+            }),
+            // A zone loaded from a copied file has no name: desktop programs then use the computer's zone, which is
+            // the same.
+            zone: zone.unwrap_or_default(),
+            signers: Vec::new(),
+        }
+    }
+
+    /// Returns the short status of a running agent.
+    pub(super) fn build_status(&self, agent: &Agent) -> Status {
+        let mut orders = agent.orders.all();
+        orders.sort_by_key(|active| Reverse(active.order.number));
+        Status {
+            machine: agent.identity.machine,
+            label: self.label.clone(),
+            server: agent.identity.server_address,
+            heard: agent.server.contact.last_answer(),
+            trouble: agent.server.contact.refusal(),
+            certificate_until: tls::valid_until(&agent.tls.credentials().certificate),
+            crl_number: agent.tls.crl_number(),
+            orders: orders.iter().map(|active| self.order_status(active)).collect(),
+        }
+    }
+
+    fn order_status(&self, active: &ActiveOrder) -> OrderStatus {
+        let outcome = self.user.history.notes(active.order.id).outcome;
+        OrderStatus {
+            order: active.order.id,
+            package: active.order.package.clone(),
+            sequence: active.order.sequence,
+            chunks: (active.held_chunks(), active.content.artifact().chunk_count()),
+            passed_on: active.content.served(),
+            authenticated: active.receipt().is_some(),
+            ended: outcome.map(|outcome| outcome.failure.map_or(Ok(()), |failure| Err(failure.reason))),
+        }
     }
 }
 
-pub(crate) fn task(active: &ActiveOrder, notes: &OrderNotes, wish: Wish) -> Task {
-    let order = &active.order;
-    Task { issued: order.issued, seen: notes.seen, window: order.window.clone(), deadline: order.deadline, wish }
-}
-
-fn about(agent: Option<&Agent>, label: &str, mode: Mode, zone: &jiff::tz::TimeZone) -> About {
-    About {
-        label: label.to_owned(),
-        software: crate::identity::software(),
-        platform: banyan_proto::platform::platform(),
-        mode,
-        listen: agent.map(|agent| agent.listen),
-        enrolled: agent.map(|agent| Enrolled {
-            machine: agent.me,
-            server: agent.offers.server,
-            server_address: agent.server.address(),
-            certificate_until: banyan_wire::tls::valid_until(&agent.credentials().certificate),
-            crl_number: agent.crl_number(),
-        }),
-        // A zone loaded from a copied file has no name: desktop programs then use the computer's zone, which is the
-        // same.
-        zone: jiff::fmt::temporal::DateTimePrinter::new().time_zone_to_string(zone).unwrap_or_default(),
-        signers: Vec::new(),
-    }
-}
-
-fn link(heard: Option<UnixSeconds>, now: UnixSeconds) -> Link {
-    match heard {
+fn link(last_answer: Option<UnixSeconds>, now: UnixSeconds) -> Link {
+    match last_answer {
         None => Link::Connecting,
-        Some(heard) if heard.plus(AWAY_AFTER) < now => Link::Away { heard: Some(heard) },
+        Some(at) if at.plus(AWAY_AFTER) < now => Link::Away { heard: Some(at) },
         Some(_) => Link::Connected,
     }
 }
 
-fn state(active: &ActiveOrder, notes: &OrderNotes) -> UpdateState {
-    match &notes.ended {
-        Some(OrderOutcome { at, failed: None }) => UpdateState::Installed { at: *at },
-        Some(OrderOutcome { at, failed: Some((reason, detail, restored)) }) => {
-            UpdateState::Failed { at: *at, reason: *reason, detail: detail.clone(), restored: *restored }
-        }
-        None if notes.installing => UpdateState::Installing,
+fn update_state(active: &ActiveOrder, notes: &OrderNotes) -> UpdateState {
+    match &notes.outcome {
+        Some(outcome) => outcome.to_update_state(),
+        None if notes.is_installing => UpdateState::Installing,
         None if active.receipt().is_some() => UpdateState::Ready,
         None if active.content.is_whole() => UpdateState::Checking,
         None => UpdateState::Receiving,
-    }
-}
-
-/// Display names of machines. Offers carry no labels of other machines, so those are shown by their first digits.
-struct Labels {
-    server: Option<MachineId>,
-}
-
-impl Labels {
-    fn of(&self, machine: MachineId) -> String {
-        if Some(machine) == self.server { "server".to_owned() } else { machine.short() }
-    }
-}
-
-fn progress(active: &ActiveOrder, meters: &SpeedMeters, labels: &Labels) -> Progress {
-    let content = &active.content;
-    let (artifact, stripes) = (content.artifact(), content.stripes());
-    let bytes_of = |stripe: u8| -> u64 {
-        let chunks = content.held(stripe).unwrap_or(0);
-        let full = u64::from(chunks) * u64::from(artifact.chunk_size);
-        // The file's last chunk may be shorter.
-        let last = artifact.chunk_count().saturating_sub(1);
-        let has_last = chunks > 0 && content.index(stripe, chunks - 1) == last;
-        full - if has_last { u64::from(artifact.chunk_size - artifact.chunk_len(last)) } else { 0 }
-    };
-    let here: u64 = (0..stripes).map(bytes_of).sum();
-    let (came, went) = active.partners();
-    let partner = |(machine, bytes, at): (MachineId, u64, Option<Instant>)| Partner {
-        machine,
-        label: labels.of(machine),
-        bytes,
-        now: at.is_some_and(|at| at.elapsed() < MOVED),
-    };
-    let sorted = |all: Vec<(MachineId, u64, Option<Instant>)>| {
-        let mut all: Vec<Partner> = all.into_iter().map(partner).collect();
-        all.sort_by_key(|partner| (std::cmp::Reverse(partner.bytes), partner.machine));
-        all
-    };
-    let (now, passed_on) = (Instant::now(), content.served());
-    let mut meters = lock(meters);
-    let (down, up) = meters.entry(active.order.id).or_default();
-    Progress {
-        held: here,
-        of: artifact.size,
-        down: down.look(now, here),
-        up: up.look(now, passed_on),
-        passed_on,
-        from: sorted(came),
-        to: sorted(went),
     }
 }

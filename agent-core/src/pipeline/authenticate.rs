@@ -2,20 +2,21 @@
 
 use crate::{
     database::{Database, DatabaseError},
-    identity::epoch::{Epoch, EpochError},
-    pipeline::active_orders::ActiveOrder,
+    identity::{Identity, epoch::EpochError},
+    pipeline::active_order::ActiveOrder,
+    publisher_trust::PublisherTrust,
     server::api::{CallError, ServerApi},
 };
 use banyan_install_helper::{Job, WithoutRestore};
 use banyan_proto::{
-    InstallPermit, KeyRing, MachineId, Order, Reason, Receipt, Signed, UnixSeconds,
+    Digest, InstallPermit, Order, Reason, Receipt, Signed, UnixSeconds,
     api::{ReceiptRequest, Way},
-    peer::ReleaseProof,
+    peer::{Metadata, ReleaseProof},
 };
-use banyan_trust::{TrustError, TrustStore, TrustedRelease};
+use banyan_trust::{TrustError, TrustedRelease};
 use std::{
     fs::File,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -50,7 +51,7 @@ impl AuthenticateError {
             Self::Call(error) => error.reason(),
             Self::Answer(_) => Reason::OrderForged,
             Self::Trust(error) => error.reason(),
-            Self::Epoch(EpochError::Back { .. }) => Reason::EpochBack,
+            Self::Epoch(EpochError::Lower { .. }) => Reason::EpochBack,
             Self::Epoch(EpochError::Database(_)) | Self::Database(_) | Self::Disk(_) => Reason::DiskFailed,
         }
     }
@@ -90,18 +91,14 @@ impl AuthenticArtifact {
 
 /// The authenticate stage.
 pub struct AuthenticateStage {
-    /// This machine's identifier.
-    pub me: MachineId,
-    /// The keys that sign receipts and install permits.
-    pub keys: KeyRing,
-    /// The highest epoch seen; lower ones are refused.
-    pub epoch: Arc<Epoch>,
+    /// This machine and its server.
+    pub identity: Arc<Identity>,
     /// The client for the server's API.
     pub server: Arc<ServerApi>,
     /// The database.
     pub database: Arc<Database>,
     /// What this machine has learnt from publishers' metadata.
-    pub trust: Arc<Mutex<TrustStore>>,
+    pub trust: Arc<PublisherTrust>,
 }
 
 impl AuthenticateStage {
@@ -110,7 +107,7 @@ impl AuthenticateStage {
     ///
     /// # Errors
     /// See [`AuthenticateError`].
-    pub async fn receipt(&self, active: &ActiveOrder) -> Result<(), AuthenticateError> {
+    pub async fn request_receipt(&self, active: &ActiveOrder) -> Result<(), AuthenticateError> {
         if active.receipt().is_some() {
             return Ok(());
         }
@@ -130,8 +127,8 @@ impl AuthenticateStage {
         };
         let signed = self.server.receipt(request).await?;
         let receipt: Receipt =
-            signed.verify(&self.keys).map_err(|error| AuthenticateError::Answer(error.to_string()))?;
-        if (receipt.order, receipt.machine, receipt.artifact) != (order, self.me, artifact) {
+            signed.verify(&self.identity.keys).map_err(|error| AuthenticateError::Answer(error.to_string()))?;
+        if (receipt.order, receipt.machine, receipt.artifact) != (order, self.identity.machine, artifact) {
             return Err(AuthenticateError::Answer("the receipt is for another order, machine or artifact".into()));
         }
         self.database.update_order(order, |record| record.receipt = Some(signed.clone()))?;
@@ -150,12 +147,13 @@ impl AuthenticateStage {
         }
         let since = Instant::now();
         let signed = self.server.install_permit(active.order.id).await?;
-        let go = self.read(&signed, &active.order)?;
+        let permit = self.check_permit(&signed, &active.order)?;
         let now = UnixSeconds::now();
         let cached = self.database.load_metadata();
         // A6: nothing is installed with metadata older than the server's.
-        let checked = self.check(&active.release, cached.as_ref(), active.order.manifest, now, go.issued);
-        let current = |release: &TrustedRelease| release.versions().at_least(go.timestamp_version, go.snapshot_version);
+        let checked = self.check_release(&active.release, cached.as_ref(), active.order.manifest, now, permit.issued);
+        let current =
+            |release: &TrustedRelease| release.versions().at_least(permit.timestamp_version, permit.snapshot_version);
         let manifest = || active.release.manifest.clone();
         let proof = match (checked, cached) {
             (Ok(release), Some(metadata)) if current(&release) && release.from_cache() => {
@@ -165,7 +163,7 @@ impl AuthenticateStage {
             _ => {
                 let metadata = self.server.metadata().await?;
                 let proof = ReleaseProof { metadata: metadata.clone(), manifest: manifest() };
-                let release = self.check(&proof, None, active.order.manifest, now, go.issued)?;
+                let release = self.check_release(&proof, None, active.order.manifest, now, permit.issued)?;
                 if !current(&release) {
                     return Err(answer("the metadata is older than the version stated in the install permit"));
                 }
@@ -193,33 +191,30 @@ impl AuthenticateStage {
 
     /// Checks that the server signed an install permit for this machine and order, and that neither was signed before
     /// the server was restored.
-    fn read(&self, signed: &Signed<InstallPermit>, order: &Order) -> Result<InstallPermit, AuthenticateError> {
+    fn check_permit(&self, signed: &Signed<InstallPermit>, order: &Order) -> Result<InstallPermit, AuthenticateError> {
         let answer = |detail: &str| AuthenticateError::Answer(detail.to_owned());
-        let go = signed.verify(&self.keys).map_err(|error| answer(&error.to_string()))?;
-        if (go.order, go.machine) != (order.id, self.me) {
+        let permit = signed.verify(&self.identity.keys).map_err(|error| answer(&error.to_string()))?;
+        if (permit.order, permit.machine) != (order.id, self.identity.machine) {
             return Err(answer("the install permit is for another order or machine"));
         }
-        self.epoch.check(go.epoch)?;
+        self.identity.epoch.check(permit.epoch)?;
         // The permit's epoch may just have ended the order.
-        self.epoch.check(order.epoch)?;
-        Ok(go)
+        self.identity.epoch.check(order.epoch)?;
+        Ok(permit)
     }
 
-    fn check(
+    fn check_release(
         &self,
         release: &ReleaseProof,
-        cached: Option<&banyan_proto::peer::Metadata>,
-        manifest: banyan_proto::Digest,
+        cached: Option<&Metadata>,
+        manifest: Digest,
         now: UnixSeconds,
         signed_time: UnixSeconds,
     ) -> Result<TrustedRelease, AuthenticateError> {
-        let mut trust = crate::pipeline::active_orders::lock(&self.trust);
-        let (release, mut learned) = trust.check_or_cached(release, cached, manifest, now)?;
-        learned.believe_time(signed_time);
-        if learned != *trust {
-            self.database.store_trust(&learned)?;
-            *trust = learned;
-        }
+        let mut trust = self.trust.lock();
+        let (release, mut learnt) = trust.check_or_cached(release, cached, manifest, now)?;
+        learnt.believe_time(signed_time);
+        trust.learn(learnt)?;
         Ok(release)
     }
 }
@@ -227,18 +222,20 @@ impl AuthenticateStage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{database::Enrolment, identity};
-    use banyan_proto::{Digest, OrderId, SigningKey};
-    use banyan_trust::fixture::Signers;
+    use crate::{
+        database::Enrolment,
+        identity::{certificate, key},
+    };
+    use banyan_proto::{KeyRing, MachineId, OrderId, SigningKey};
+    use banyan_trust::{TrustStore, fixture::Signers};
 
     const ME: MachineId = MachineId([1; 16]);
 
     /// Returns the stage of a machine that has seen epoch 5, and its server's key.
     fn stage(folder: &std::path::Path) -> (AuthenticateStage, SigningKey) {
-        let (key, _) = SigningKey::generate();
-        let keys = KeyRing(vec![key.public()]);
+        let (server_key, _) = SigningKey::generate();
         let database = Arc::new(Database::open(&folder.join("agent.redb")).unwrap());
-        let mine = identity::key(&folder.join("machine.key")).unwrap();
+        let mine = key::load_or_create(&folder.join("machine.key")).unwrap();
         let mut params = rcgen::CertificateParams::new(vec![banyan_wire::tls::machine_name(ME)]).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&mine).unwrap().pem();
@@ -248,21 +245,19 @@ mod tests {
             certificate,
             server: MachineId([0; 16]),
             server_address: ([127, 0, 0, 1], 1).into(),
-            keys: keys.clone(),
+            keys: KeyRing(vec![server_key.public()]),
             epoch: 5,
         };
-        let credentials = identity::credentials(&enrolment, &mine).unwrap();
+        let credentials = certificate::to_credentials(&enrolment, &mine).unwrap();
         let publishers = Signers::new(UnixSeconds::now());
         let trust = TrustStore::enrol(&publishers.roots[0], publishers.root_digest()).unwrap();
         let stage = AuthenticateStage {
-            me: ME,
-            keys,
-            epoch: Arc::new(Epoch::open(Arc::clone(&database), 5).unwrap()),
-            server: Arc::new(ServerApi::new(&enrolment, &credentials).unwrap()),
+            identity: Arc::new(Identity::open(&enrolment, Arc::clone(&database)).unwrap()),
+            server: Arc::new(ServerApi::new(enrolment.server_address, &credentials).unwrap()),
+            trust: Arc::new(PublisherTrust::new(Arc::clone(&database), trust)),
             database,
-            trust: Arc::new(Mutex::new(trust)),
         };
-        (stage, key)
+        (stage, server_key)
     }
     fn order(epoch: u64) -> Order {
         let now = UnixSeconds::now();
@@ -286,7 +281,7 @@ mod tests {
             deadline: None,
         }
     }
-    fn go(epoch: u64) -> InstallPermit {
+    fn permit(epoch: u64) -> InstallPermit {
         InstallPermit {
             order: OrderId([2; 16]),
             machine: ME,
@@ -298,32 +293,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_install_permit_of_a_lower_epoch_is_refused_and_one_of_a_higher_epoch_ends_the_orders_before_it() {
+    async fn an_install_permit_of_a_lower_epoch_is_refused_and_one_of_a_higher_epoch_ends_earlier_orders() {
         let folder = tempfile::tempdir().unwrap();
         let (stage, key) = stage(folder.path());
-        let read = |go: &InstallPermit, order: &Order| stage.read(&key.sign(go), order).map_err(|error| error.reason());
-        assert!(read(&go(5), &order(5)).is_ok());
-        assert_eq!(read(&go(4), &order(5)), Err(Reason::EpochBack));
-        assert_eq!(read(&go(6), &order(5)), Err(Reason::EpochBack));
+        let check = |permit: &InstallPermit, order: &Order| {
+            stage.check_permit(&key.sign(permit), order).map_err(|error| error.reason())
+        };
+        assert!(check(&permit(5), &order(5)).is_ok());
+        assert_eq!(check(&permit(4), &order(5)), Err(Reason::EpochBack));
+        assert_eq!(check(&permit(6), &order(5)), Err(Reason::EpochBack));
         assert_eq!(
-            (stage.epoch.seen(), stage.database.load_epoch().unwrap()),
+            (stage.identity.epoch.seen(), stage.database.load_epoch().unwrap()),
             (6, 6),
             "the epoch was learnt and stored"
         );
-        assert_eq!(read(&go(5), &order(6)), Err(Reason::EpochBack));
-        assert!(read(&go(6), &order(6)).is_ok());
+        assert_eq!(check(&permit(5), &order(6)), Err(Reason::EpochBack));
+        assert!(check(&permit(6), &order(6)).is_ok());
     }
 
     #[tokio::test]
-    async fn a_install_permit_for_something_else_or_by_somebody_else_is_refused_and_teaches_nothing() {
+    async fn an_install_permit_for_another_order_or_by_another_signer_is_refused_and_raises_no_epoch() {
         let folder = tempfile::tempdir().unwrap();
         let (stage, key) = stage(folder.path());
         let (stranger, _) = SigningKey::generate();
-        let other_machine = InstallPermit { machine: MachineId([9; 16]), ..go(9) };
-        let other_order = InstallPermit { order: OrderId([9; 16]), ..go(9) };
-        for signed in [stranger.sign(&go(9)), key.sign(&other_machine), key.sign(&other_order)] {
-            assert_eq!(stage.read(&signed, &order(5)).map_err(|error| error.reason()), Err(Reason::OrderForged));
+        let other_machine = InstallPermit { machine: MachineId([9; 16]), ..permit(9) };
+        let other_order = InstallPermit { order: OrderId([9; 16]), ..permit(9) };
+        for signed in [stranger.sign(&permit(9)), key.sign(&other_machine), key.sign(&other_order)] {
+            assert_eq!(
+                stage.check_permit(&signed, &order(5)).map_err(|error| error.reason()),
+                Err(Reason::OrderForged)
+            );
         }
-        assert_eq!(stage.epoch.seen(), 5);
+        assert_eq!(stage.identity.epoch.seen(), 5);
     }
 }

@@ -1,25 +1,41 @@
 //! The install stage: gives the installer process the authentic artifact as an open file, with all signed documents
 //! about it, and returns its result. The installer checks everything itself.
 
-use crate::{database::Enrolment, pipeline::authenticate::AuthenticArtifact};
+use crate::{database::Enrolment, lock::lock, pipeline::authenticate::AuthenticArtifact};
 use banyan_install_helper::{
     Enrolled, Finished, Job, Outcome,
     client::{self, BelieveError, Launcher},
 };
-use banyan_proto::Reason;
+use banyan_proto::{OrderId, Reason};
 use banyan_trust::TrustStore;
-use std::{ffi::OsString, io, path::Path, time::Duration};
+use std::{collections::HashMap, ffi::OsString, io, path::Path, sync::Mutex, time::Duration};
 
 /// Retry interval while the installer is busy.
 const BUSY: Duration = Duration::from_secs(1);
 
 /// The install stage.
 pub struct InstallStage {
-    /// How the installer process is started.
-    pub launcher: Launcher,
+    /// How the install helper is started.
+    launcher: Launcher,
+    /// The artifacts with an install permit that wait for their turn.
+    permitted: Mutex<HashMap<OrderId, AuthenticArtifact>>,
 }
 
 impl InstallStage {
+    /// Creates the stage.
+    #[must_use]
+    pub fn new(launcher: Launcher) -> Self {
+        Self { launcher, permitted: Mutex::default() }
+    }
+    /// Keeps an artifact until it is its turn to be installed.
+    pub(crate) fn add_permitted(&self, artifact: AuthenticArtifact) {
+        lock(&self.permitted).insert(artifact.order().id, artifact);
+    }
+    /// Takes out the artifact of an order, to install or to drop it.
+    pub(crate) fn take_permitted(&self, order: OrderId) -> Option<AuthenticArtifact> {
+        lock(&self.permitted).remove(&order)
+    }
+
     /// Tells the installer this machine's identity and root of trust. The installer keeps the first enrolment it
     /// receives. So this runs before the first connection to any machine but the server; later runs only check that
     /// both still agree.
@@ -27,7 +43,7 @@ impl InstallStage {
     /// # Errors
     /// When the installer cannot be started, or belongs to another machine or server.
     pub async fn introduce(&self, enrolment: &Enrolment, trust: &TrustStore) -> Result<(), BelieveError> {
-        let said = Enrolled {
+        let enrolled = Enrolled {
             machine: enrolment.machine,
             server: enrolment.server,
             keys: enrolment.keys.clone(),
@@ -35,11 +51,11 @@ impl InstallStage {
             root: trust.root().to_owned(),
         };
         loop {
-            match client::believe(&self.launcher, said.clone()).await {
+            match client::believe(&self.launcher, enrolled.clone()).await {
                 // The installer is finishing a standalone install from before the enrolment; only its lock shows when
                 // it is done.
                 Err(BelieveError::Refused { reason: Reason::PackageManagerBusy, .. }) => tokio::time::sleep(BUSY).await,
-                told => return told,
+                result => return result,
             }
         }
     }
@@ -47,15 +63,15 @@ impl InstallStage {
     /// Installs an [`AuthenticArtifact`], the only accepted input, while its install permit is fresh. An `urgent`
     /// install runs at normal priority.
     pub async fn install(&self, artifact: AuthenticArtifact, urgent: bool) -> Finished {
-        let waits =
+        let deferred =
             |reason, detail: String| Finished { outcome: Outcome::Waits { reason, detail }, output: String::new() };
         let order = artifact.order().id;
         let Some((file, job)) = artifact.into_job() else {
-            return waits(Reason::WaitsForPermit, "the install permit has expired".into());
+            return deferred(Reason::WaitsForPermit, "the install permit has expired".into());
         };
         match client::run(&self.launcher, order, Job { urgent, ..job }, file).await {
             Ok(finished) => finished,
-            Err(error) => waits(Reason::InternalError, error.to_string()),
+            Err(error) => deferred(Reason::InternalError, error.to_string()),
         }
     }
 }

@@ -4,20 +4,20 @@
 //! accepted offer is stored in the database, synced, before it is answered, so it survives a crash.
 
 use crate::{
-    database::{Database, DatabaseError, StripeOffer},
-    identity::epoch::{Epoch, EpochError},
-    pipeline::active_orders::{ActiveOrder, ActiveOrders},
+    database::{Database, DatabaseError, OrderRecord, StripeOffer},
+    identity::{Identity, epoch::EpochError},
+    pipeline::{active_order::ActiveOrder, active_orders::ActiveOrders},
+    platform,
+    publisher_trust::{LockedTrust, PublisherTrust},
 };
-use banyan_proto::{KeyRing, MachineId, Order, OrderId, Reason, UnixSeconds, limits, manifest::Manifest, peer::Offer};
+use banyan_proto::{
+    Digest, MachineId, Order, OrderId, Reason, Signed, UnixSeconds, limits,
+    manifest::Manifest,
+    peer::{Offer, OfferReply, ReleaseProof},
+};
 use banyan_swarm::io::TrustedOffer;
-use banyan_trust::{TrustError, TrustStore};
-use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-};
-
-/// Free disk space that must remain after storing an artifact (bytes).
-const FLOOR: u64 = 64 << 20;
+use banyan_trust::TrustError;
+use std::{path::PathBuf, sync::Arc};
 
 /// Why an offer was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -62,16 +62,15 @@ impl OfferError {
         match self {
             Self::Refused { reason, .. } | Self::Deferred { reason, .. } => *reason,
             Self::Trust(error) => error.reason(),
-            Self::Epoch(EpochError::Back { .. }) => Reason::EpochBack,
+            Self::Epoch(EpochError::Lower { .. }) => Reason::EpochBack,
             Self::Epoch(EpochError::Database(_)) | Self::Database(_) | Self::Disk(_) => Reason::DiskFailed,
         }
     }
     /// Returns the reply to the sender.
     #[must_use]
-    pub fn reply(&self) -> banyan_proto::peer::OfferReply {
-        use banyan_proto::peer::OfferReply;
+    pub fn reply(&self) -> OfferReply {
         match self {
-            Self::Refused { .. } | Self::Trust(_) | Self::Epoch(EpochError::Back { .. }) => {
+            Self::Refused { .. } | Self::Trust(_) | Self::Epoch(EpochError::Lower { .. }) => {
                 OfferReply::Refused { reason: self.reason(), detail: self.to_string() }
             }
             Self::Deferred { .. } | Self::Epoch(EpochError::Database(_)) | Self::Database(_) | Self::Disk(_) => {
@@ -83,14 +82,8 @@ impl OfferError {
 
 /// The offer stage.
 pub struct OfferStage {
-    /// This machine's identifier.
-    pub me: MachineId,
-    /// The server's identifier: the root of every tree.
-    pub server: MachineId,
-    /// The keys that sign orders.
-    pub keys: KeyRing,
-    /// The highest epoch seen; lower ones are refused.
-    pub epoch: Arc<Epoch>,
+    /// This machine and its server.
+    pub identity: Arc<Identity>,
     /// This machine's platform.
     pub platform: String,
     /// The folder for artifact files.
@@ -99,9 +92,8 @@ pub struct OfferStage {
     pub database: Arc<Database>,
     /// The accepted orders.
     pub orders: Arc<ActiveOrders>,
-    /// What this machine has learnt from publishers' metadata. Locked while an offer is checked, so offers are checked
-    /// one at a time.
-    pub trust: Arc<Mutex<TrustStore>>,
+    /// What this machine has learnt from publishers' metadata. Locked while an offer is checked.
+    pub trust: Arc<PublisherTrust>,
 }
 
 /// An accepted offer.
@@ -123,14 +115,14 @@ impl OfferStage {
         // O1: the server signed the order.
         let order: Order = offer
             .order
-            .verify(&self.keys)
+            .verify(&self.identity.keys)
             .map_err(|error| refused(Reason::OrderForged, &format!("the order's signature is not valid: {error}")))?;
-        if order.server != self.server {
+        if order.server != self.identity.server {
             return Err(refused(Reason::OrderForged, "the order comes from another server"));
         }
-        let mut trust = crate::pipeline::active_orders::lock(&self.trust);
+        let mut trust = self.trust.lock();
         // O2: the order is of the current epoch and has not expired.
-        self.epoch.check(order.epoch)?;
+        self.identity.epoch.check(order.epoch)?;
         if order.expires <= trust.time(now) {
             return Err(refused(Reason::OrderExpired, &format!("the order expired at {}", order.expires)));
         }
@@ -145,7 +137,7 @@ impl OfferStage {
         if let Some(newer) = newer.first() {
             return Err(refused(Reason::OrderSuperseded, &format!("order {} is newer", newer.order.number)));
         }
-        self.orders.learn(&offer.hints);
+        self.orders.address_hints.learn(&offer.hints);
         let stripe = offer.stripe;
         let (sublist, proof, path, code) = (offer.sublist, offer.proof, offer.path, offer.code);
         let part = StripeOffer { sublist, proof, path, code };
@@ -156,11 +148,12 @@ impl OfferStage {
         };
         if active.offer(stripe).as_ref() != Some(&part) {
             active.add_offer(stripe, part);
-            self.database.store_order(active.order.id, &active.record())?;
+            self.database.store_order(active.order.id, &active.to_record())?;
         }
         self.orders.insert(Arc::clone(&active));
-        let trusted =
-            active.trusted(stripe).ok_or_else(|| refused(Reason::InternalError, "the accepted offer is missing"))?;
+        let trusted = active
+            .trusted_offer(stripe)
+            .ok_or_else(|| refused(Reason::InternalError, "the accepted offer is missing"))?;
         Ok(AcceptedOffer { trusted, superseded: older.iter().map(|active| active.order.id).collect() })
     }
 
@@ -168,7 +161,7 @@ impl OfferStage {
         let refused = OfferError::refused;
         let forged = |detail: &'static str| refused(Reason::ListForged, detail);
         // O3: the offer is for this machine.
-        if offer.sublist.head() != self.me {
+        if offer.sublist.head() != self.identity.machine {
             return Err(refused(Reason::NotAddressed, "this machine is not the head of the offered sublist"));
         }
         // O4: the list was not altered in transit.
@@ -182,7 +175,7 @@ impl OfferStage {
         }
         // O5: the sender is an ancestor, and the offer's stated path runs down the tree from the server to the sender.
         let ancestors: Vec<MachineId> = offer.proof.ancestors().collect();
-        if ancestors.first() != Some(&self.server) {
+        if ancestors.first() != Some(&self.identity.server) {
             return Err(forged("the server is not the head of the list"));
         }
         if !ancestors.contains(&sender) {
@@ -190,7 +183,7 @@ impl OfferStage {
         }
         let mut above = ancestors.iter();
         let goes_down = offer.path.iter().all(|hop| above.any(|ancestor| ancestor == hop));
-        if offer.path.first() != Some(&self.server) || offer.path.last() != Some(&sender) || !goes_down {
+        if offer.path.first() != Some(&self.identity.server) || offer.path.last() != Some(&sender) || !goes_down {
             return Err(refused(Reason::NotAncestor, "the offer's path does not lead down the tree to the sender"));
         }
         Ok(())
@@ -200,20 +193,16 @@ impl OfferStage {
     /// version floor, and fits on the disk.
     fn open(
         &self,
-        trust: &mut TrustStore,
+        trust: &mut LockedTrust<'_>,
         order: Order,
-        signed: banyan_proto::Signed<Order>,
-        mut release: banyan_proto::peer::ReleaseProof,
+        signed: Signed<Order>,
+        mut release: ReleaseProof,
         now: UnixSeconds,
     ) -> Result<ActiveOrder, OfferError> {
         let cached = self.database.load_metadata();
-        let (trusted, learned) = trust.check_or_cached(&release, cached.as_ref(), order.manifest, now)?;
-        let mut learned = learned;
-        learned.believe_time(order.issued);
-        if learned != *trust {
-            self.database.store_trust(&learned)?;
-            *trust = learned;
-        }
+        let (trusted, mut learnt) = trust.check_or_cached(&release, cached.as_ref(), order.manifest, now)?;
+        learnt.believe_time(order.issued);
+        trust.learn(learnt)?;
         match cached {
             Some(cached) if trusted.from_cache() => release.metadata = cached,
             _ => self.database.store_metadata(&release.metadata)?,
@@ -223,11 +212,8 @@ impl OfferStage {
             let detail = format!("the file is for {}, but this machine is {}", artifact.platform, self.platform);
             return Err(OfferError::refused(Reason::WrongPlatform, &detail));
         }
-        let free = free_bytes(&self.folder);
-        if free.is_some_and(|free| free < artifact.size + FLOOR) {
-            let detail = format!("{} bytes are needed, but only {} are free", artifact.size + FLOOR, free.unwrap_or(0));
-            return Err(OfferError::Deferred { reason: Reason::DiskFull, detail });
-        }
+        platform::check_free_space(&self.folder, artifact.size)
+            .map_err(|detail| OfferError::Deferred { reason: Reason::DiskFull, detail })?;
         Ok(ActiveOrder::open(&self.folder, order, signed, release, artifact)?)
     }
 
@@ -236,21 +222,19 @@ impl OfferStage {
     ///
     /// # Errors
     /// When the record no longer passes these checks, or the disk fails.
-    pub fn restore(
-        &self,
-        record: &crate::database::OrderRecord,
-        now: UnixSeconds,
-    ) -> Result<Arc<ActiveOrder>, OfferError> {
+    pub fn restore(&self, record: &OrderRecord, now: UnixSeconds) -> Result<Arc<ActiveOrder>, OfferError> {
         let refused = OfferError::refused;
-        let order =
-            record.order.verify(&self.keys).map_err(|error| refused(Reason::OrderForged, &error.to_string()))?;
+        let order = record
+            .order
+            .verify(&self.identity.keys)
+            .map_err(|error| refused(Reason::OrderForged, &error.to_string()))?;
         if order.keep_until <= now {
             return Err(refused(Reason::OrderExpired, "the order has expired"));
         }
         let text = record.release.manifest.as_bytes();
         let manifest = Manifest::parse(text).map_err(|error| refused(Reason::NotPublished, &error.to_string()))?;
         let artifact = manifest.artifact_for(&order.platform).filter(|artifact| artifact.digest == order.artifact);
-        let artifact = artifact.filter(|_| banyan_proto::Digest::of(text) == order.manifest);
+        let artifact = artifact.filter(|_| Digest::of(text) == order.manifest);
         let artifact =
             artifact.ok_or_else(|| refused(Reason::NotPublished, "the manifest does not match the order"))?.clone();
         let active = ActiveOrder::open(&self.folder, order, record.order.clone(), record.release.clone(), artifact)?;
@@ -258,7 +242,7 @@ impl OfferStage {
             active.add_offer(stripe, offer.clone());
         }
         for source in &record.sources {
-            active.add_bytes(source.machine, source.bytes);
+            active.restore_source(source);
         }
         if let Some(receipt) = &record.receipt {
             active.set_receipt(receipt.clone());
@@ -267,20 +251,4 @@ impl OfferStage {
         self.orders.insert(Arc::clone(&active));
         Ok(active)
     }
-}
-
-/// Returns the free bytes on the disk that contains a folder; `None` when the system does not report them.
-#[cfg(unix)]
-pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
-    // Ask the file system itself: tables of mounted disks omit some kinds.
-    let about = nix::sys::statvfs::statvfs(folder).ok()?;
-    Some(about.blocks_available().saturating_mul(about.fragment_size()))
-}
-/// Returns the free bytes on the disk that contains a folder; `None` when the system does not report them.
-#[cfg(not(unix))]
-pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
-    let folder = folder.canonicalize().ok()?;
-    let disks = sysinfo::Disks::new_with_refreshed_list();
-    let holding = disks.iter().filter(|disk| folder.starts_with(disk.mount_point()));
-    holding.max_by_key(|disk| disk.mount_point().as_os_str().len()).map(sysinfo::Disk::available_space)
 }

@@ -12,31 +12,33 @@ const BATCH: usize = 256;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MOST: Duration = Duration::from_secs(60);
 
+/// An event to report, of an order or of the machine.
+struct QueuedEvent {
+    order: Option<OrderId>,
+    event: Event,
+}
+
 /// Accepts reports without blocking.
 #[derive(Clone)]
-pub struct Reporter(mpsc::UnboundedSender<(Option<OrderId>, Event)>);
+pub struct Reporter(mpsc::UnboundedSender<QueuedEvent>);
 
 impl Reporter {
     /// Starts the task that stores and delivers reports, including those of earlier runs.
     #[must_use]
     pub fn start(database: Arc<Database>, server: Arc<ServerApi>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(deliver(database, server, receiver));
+        tokio::spawn(run(database, server, receiver));
         Self(sender)
     }
     /// Queues an event.
     pub fn report(&self, order: Option<OrderId>, event: Event) {
-        drop(self.0.send((order, event)));
+        drop(self.0.send(QueuedEvent { order, event }));
     }
 }
 
-async fn deliver(
-    database: Arc<Database>,
-    server: Arc<ServerApi>,
-    mut events: mpsc::UnboundedReceiver<(Option<OrderId>, Event)>,
-) {
+async fn run(database: Arc<Database>, server: Arc<ServerApi>, mut events: mpsc::UnboundedReceiver<QueuedEvent>) {
     let mut retry = RETRY_FIRST;
-    let mut waiting = pending(&database).await;
+    let mut waiting = has_queued(&database).await;
     loop {
         // With nothing to deliver, sleep until an event arrives; otherwise try again after a pause.
         let pause = async {
@@ -53,11 +55,11 @@ async fn deliver(
                 while let Ok(more) = events.try_recv() {
                     batch.push(more);
                 }
-                keep(&database, batch).await;
+                store(&database, batch).await;
             }
             () = pause => {}
         }
-        match send(&database, &server).await {
+        match deliver_batch(&database, &server).await {
             Ok(more) => (waiting, retry) = (more, RETRY_FIRST),
             Err(error) => {
                 debug!(%error, "failed to deliver reports; trying again");
@@ -67,25 +69,28 @@ async fn deliver(
     }
 }
 
-async fn pending(database: &Arc<Database>) -> bool {
+async fn has_queued(database: &Arc<Database>) -> bool {
     let database = Arc::clone(database);
     tokio::task::spawn_blocking(move || database.load_reports(1))
         .await
         .is_ok_and(|left| left.is_ok_and(|left| !left.is_empty()))
 }
 
-async fn keep(database: &Arc<Database>, batch: Vec<(Option<OrderId>, Event)>) {
+/// Stores a batch of events.
+async fn store(database: &Arc<Database>, batch: Vec<QueuedEvent>) {
     let database = Arc::clone(database);
-    let kept = tokio::task::spawn_blocking(move || {
-        batch.into_iter().try_for_each(|(order, event)| database.queue_report(UnixSeconds::now(), order, event))
+    let stored = tokio::task::spawn_blocking(move || {
+        batch
+            .into_iter()
+            .try_for_each(|QueuedEvent { order, event }| database.queue_report(UnixSeconds::now(), order, event))
     });
-    if let Ok(Err(error)) = kept.await {
+    if let Ok(Err(error)) = stored.await {
         warn!(%error, "failed to store a report; it is lost");
     }
 }
 
 /// Delivers one batch. Returns whether more reports are queued.
-async fn send(database: &Arc<Database>, server: &ServerApi) -> anyhow::Result<bool> {
+async fn deliver_batch(database: &Arc<Database>, server: &ServerApi) -> anyhow::Result<bool> {
     let reader = Arc::clone(database);
     let reports = tokio::task::spawn_blocking(move || reader.load_reports(BATCH)).await??;
     let Some(last) = reports.last().map(|report| report.number) else { return Ok(false) };

@@ -1,286 +1,126 @@
-//! The conditions that the schedule depends on. Measured while there is work: processor load (without low-priority
-//! work and the agent's own share), free disk space, and batteries that no service reports. Reported by system
-//! services as they change ([`dbus`]): power, networks, presence. Reported by desktop programs ([`screen`]):
-//! full-screen programs.
+//! The conditions that the schedule depends on. Measured while there is work ([`sampler`]): processor load (without
+//! low-priority work and the agent's own share), free disk space, and batteries that no service reports. Reported by
+//! system services as they change ([`services`], [`dbus`]): power, networks, presence. Reported by desktop programs
+//! ([`screen`]): full-screen programs.
 
 #[cfg(target_os = "linux")]
 mod dbus;
 mod power;
 mod processor;
+mod reading;
+pub(crate) mod readings;
+pub(crate) mod sampler;
 pub(crate) mod screen;
+mod services;
 
-use crate::user::User;
-use banyan_proto::{
-    UnixSeconds,
-    local::{Seen, SeenSignals},
-    schedule::{Bounds, Load, Network, Overrule, Power, Presence},
+use crate::{change_notifier::ChangeNotifier, lock::lock};
+use banyan_proto::UnixSeconds;
+use banyan_schedule::Moment;
+use readings::Readings;
+use sampler::Sampler;
+use screen::ScreenReports;
+use services::{ServiceReadings, ServiceValues};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, OnceLock},
+    time::{Duration, Instant},
 };
-use banyan_schedule::{
-    Moment, Signal, Signals,
-    idleness::{Idleness, Thresholds},
-};
-use processor::Processor;
-use std::{path::Path, sync::Arc, time::Duration};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-/// How long a measurement is valid; the scheduler measures more often while there is work.
-const GOOD_FOR: Duration = Duration::from_secs(60);
-/// How long a processor load is valid.
-const LOAD_GOOD_FOR: Duration = Duration::from_secs(15);
 /// Maximum wait for the system services' answers.
 const SERVICES_ANSWER: Duration = Duration::from_secs(2);
 
 /// A request to ask the services again; the requester waits until it is dropped.
-pub(crate) type RefreshRequest = oneshot::Sender<()>;
+type RefreshRequest = oneshot::Sender<()>;
 
-/// A value, when it was observed, and how long it is valid; without limit if changes are reported.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Reading<T> {
-    value: T,
-    at: Moment,
-    good_for: Option<Duration>,
+/// What this machine knows about its own conditions.
+pub(crate) struct Sensors {
+    started: Instant,
+    /// The content folder, whose disk needs free space.
+    content: PathBuf,
+    /// What was measured here last.
+    measured: Mutex<Readings>,
+    services: Mutex<ServiceReadings>,
+    /// Asks the system services to report again.
+    refresh: OnceLock<mpsc::Sender<RefreshRequest>>,
+    /// Desktop programs' reports about the screen.
+    pub(crate) screen: Arc<ScreenReports>,
+    notifier: Arc<ChangeNotifier>,
 }
 
-impl<T: Clone> Reading<T> {
-    fn looked(value: T, at: Moment, good_for: Duration) -> Self {
-        Self { value, at, good_for: Some(good_for) }
-    }
-    fn told(value: T, at: Moment) -> Self {
-        Self { value, at, good_for: None }
-    }
-    fn is_fresh(&self, now: Moment) -> bool {
-        self.good_for.is_none_or(|good_for| now.mono < self.at.mono + good_for)
-    }
-    fn signal(look: Option<&Self>) -> Signal<T> {
-        look.map_or_else(Signal::unknown, |look| {
-            let seen = Signal::seen(look.value.clone(), look.at.mono);
-            if let Some(good_for) = look.good_for { seen.good_for(good_for) } else { seen }
-        })
-    }
-    fn shown(look: Option<&Self>, now: Moment, overruled: bool, may_overrule: bool) -> Seen<T> {
-        let fresh = look.filter(|look| look.is_fresh(now));
-        Seen {
-            value: fresh.map(|look| look.value.clone()),
-            at: look.map(|look| look.at.wall),
-            overruled: overruled && may_overrule,
-            may_overrule,
+impl Sensors {
+    /// Creates the sensors; nothing is known yet. `content` is the content folder.
+    #[must_use]
+    pub(crate) fn new(content: PathBuf, notifier: Arc<ChangeNotifier>) -> Self {
+        Self {
+            started: Instant::now(),
+            content,
+            measured: Mutex::default(),
+            services: Mutex::default(),
+            refresh: OnceLock::new(),
+            screen: Arc::new(ScreenReports::new(Arc::clone(&notifier))),
+            notifier,
         }
     }
-}
-
-/// Whether the machine runs on battery, and the charge (percent).
-type Battery = (bool, Option<u8>);
-
-/// What the system services report. `None`: no such service, or it does not know.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct ServiceValues {
-    battery: Option<Battery>,
-    saver: Option<bool>,
-    network: Option<Network>,
-    presence: Option<Presence>,
-}
-
-/// The services' reports, each with the time of its last change.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct ServiceReadings {
-    battery: Option<Reading<Battery>>,
-    saver: Option<Reading<bool>>,
-    network: Option<Reading<Network>>,
-    presence: Option<Reading<Presence>>,
-}
-
-impl ServiceReadings {
-    /// Takes the services' present reports. Returns whether anything has changed.
-    fn take(&mut self, values: ServiceValues, now: Moment) -> bool {
-        fn since<T: Clone + PartialEq>(before: &mut Option<Reading<T>>, value: Option<T>, now: Moment) -> bool {
-            if before.as_ref().map(|look| &look.value) == value.as_ref() {
-                return false;
-            }
-            *before = value.map(|value| Reading::told(value, now));
-            true
-        }
-        // Evaluate all of them, without short-circuiting.
-        let changed = [
-            since(&mut self.battery, values.battery, now),
-            since(&mut self.saver, values.saver, now),
-            since(&mut self.network, values.network, now),
-            since(&mut self.presence, values.presence, now),
-        ];
-        changed.contains(&true)
+    /// Returns the present time on both clocks.
+    #[must_use]
+    pub(crate) fn now(&self) -> Moment {
+        Moment { wall: UnixSeconds::now(), mono: self.started.elapsed() }
     }
-}
-
-impl User {
+    /// Returns all present values.
+    pub(crate) fn readings(&self, now: Moment) -> Readings {
+        let mut readings = lock(&self.measured).clone();
+        readings.services = lock(&self.services).clone();
+        readings.full_screen = self.screen.reading();
+        // Measuring free space is cheap, so it is done even without work: otherwise a pause could hide behind an old
+        // value.
+        readings.measure_disk(now, &self.content);
+        readings
+    }
+    /// Measures processor load with `sampler` and, if `with_rest`, battery and disk.
+    pub(crate) fn measure(&self, sampler: &mut Sampler, installing: bool, with_rest: bool) {
+        let mut measured = lock(&self.measured).clone();
+        sampler.measure_load(&mut measured, self.now(), installing);
+        if with_rest {
+            sampler::measure_rest(&mut measured, self.now(), &self.content);
+            // The services report changes themselves; there is no need to wait here.
+            drop(self.refresh_services());
+        }
+        *lock(&self.measured) = measured;
+        self.notifier.notify_snapshot();
+    }
+    /// Measures free disk space before the first offer is answered, in case the scheduler has not done so yet.
+    pub(crate) fn measure_disk_once(&self) {
+        let now = self.now();
+        let mut measured = lock(&self.measured).clone();
+        if measured.signals().free_disk.get(now.mono).is_none() {
+            sampler::measure_rest(&mut measured, now, &self.content);
+            *lock(&self.measured) = measured;
+        }
+    }
     /// Starts listening to system services.
     pub(crate) fn listen_to_services(self: &Arc<Self>) {
         #[cfg(target_os = "linux")]
         {
-            let (asker, asked) = tokio::sync::mpsc::channel(4);
-            if self.asker.set(asker).is_ok() {
-                tokio::spawn(dbus::run(Arc::clone(self), asked));
+            let (refresh, requests) = mpsc::channel(4);
+            if self.refresh.set(refresh).is_ok() {
+                tokio::spawn(dbus::run(Arc::clone(self), requests));
             }
         }
     }
     /// Asks the services again, including for values they do not announce. The returned future completes with their
     /// answer, or after a short time limit.
-    pub(crate) fn ask_services(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub(crate) fn refresh_services(&self) -> impl Future<Output = ()> + Send + use<> {
         let (done, answered) = oneshot::channel::<()>();
         // If the request cannot be sent it is dropped, and there is no wait.
-        drop(self.asker.get().map(|asker| asker.try_send(done)));
+        drop(self.refresh.get().map(|refresh| refresh.try_send(done)));
         async move { drop(tokio::time::timeout(SERVICES_ANSWER, answered).await) }
     }
-    /// Takes the services' present reports.
+    /// Takes the services' present values.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "no services are listened to here yet"))]
-    pub(crate) fn set_service_values(&self, values: ServiceValues) {
-        if crate::pipeline::active_orders::lock(&self.service_readings).take(values, self.now()) {
-            self.replan();
+    fn set_service_values(&self, values: ServiceValues) {
+        if lock(&self.services).update(values, self.now()) {
+            self.notifier.notify_scheduler();
         }
-    }
-}
-
-/// The newest values.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Readings {
-    load: Option<Reading<Load>>,
-    quiet_since: Option<UnixSeconds>,
-    battery: Option<Reading<Battery>>,
-    free_disk: Option<Reading<u64>>,
-    /// Values reported by system services.
-    pub(crate) services: ServiceReadings,
-    /// Value reported by desktop programs.
-    pub(crate) full_screen: Option<Reading<bool>>,
-}
-
-impl Readings {
-    /// Measures free space on the disk that contains this folder.
-    pub(crate) fn look_at_disk(&mut self, now: Moment, folder: &Path) {
-        self.free_disk = crate::pipeline::offer::free_bytes(folder).map(|value| Reading::looked(value, now, GOOD_FOR));
-    }
-    /// Returns the power state, from the services if they report it, otherwise from the kernel.
-    fn power(&self) -> Option<Reading<Power>> {
-        let (battery, saver) = (self.services.battery.or(self.battery), self.services.saver);
-        let newest = battery.iter().map(|look| look.at).chain(saver.iter().map(|look| look.at));
-        let at = newest.max_by_key(|at| at.mono)?;
-        let (on_battery, charge) = battery.map_or((false, None), |look| look.value);
-        let value = Power { battery: on_battery, charge, saver: saver.is_some_and(|look| look.value) };
-        Some(Reading { value, at, good_for: battery.and_then(|look| look.good_for) })
-    }
-    /// Returns the values for decisions.
-    pub(crate) fn signals(&self) -> Signals {
-        Signals {
-            load: Reading::signal(self.load.as_ref()),
-            presence: Reading::signal(self.services.presence.as_ref()),
-            power: Reading::signal(self.power().as_ref()),
-            network: Reading::signal(self.services.network.as_ref()),
-            full_screen: Reading::signal(self.full_screen.as_ref()),
-            free_disk: Reading::signal(self.free_disk.as_ref()),
-        }
-    }
-    /// Returns the values for display.
-    pub(crate) fn seen(&self, now: Moment, over: &Overrule, bounds: &Bounds) -> SeenSignals {
-        let network = self.services.network.as_ref();
-        let used_all_the_same = network.is_some_and(|look| over.metered.contains(&look.value.id));
-        let load = Reading::shown(self.load.as_ref(), now, over.processor, bounds.idle);
-        SeenSignals {
-            quiet_since: self.quiet_since.filter(|_| load.value.is_some()),
-            load,
-            presence: Reading::shown(self.services.presence.as_ref(), now, over.presence, bounds.idle),
-            power: Reading::shown(self.power().as_ref(), now, over.battery, bounds.battery),
-            network: Reading::shown(network, now, used_all_the_same, bounds.metered),
-            full_screen: Reading::shown(self.full_screen.as_ref(), now, over.full_screen, bounds.full_screen),
-            free_disk: Reading::shown(self.free_disk.as_ref(), now, false, false),
-        }
-    }
-}
-
-/// Takes the measurements.
-pub(crate) struct Sampler {
-    processor: Processor,
-    idleness: Idleness,
-}
-
-impl Sampler {
-    pub(crate) fn new(thresholds: Thresholds) -> Self {
-        Self { processor: Processor::default(), idleness: Idleness::new(thresholds) }
-    }
-    /// Measures the processor load since the last call; the first call only starts the measurement.
-    pub(crate) fn load(&mut self, into: &mut Readings, now: Moment, installing: bool) {
-        let Some(percent) = self.processor.look(installing) else { return };
-        into.load = Some(Reading::looked(self.idleness.sample(now.mono, percent), now, LOAD_GOOD_FOR));
-        into.quiet_since = self
-            .idleness
-            .quiet_since()
-            .map(|since| UnixSeconds(now.wall.0.saturating_sub(now.mono.saturating_sub(since).as_secs())));
-    }
-    /// Measures battery and disk.
-    pub(crate) fn rest(into: &mut Readings, now: Moment, content: &Path) {
-        let battery = power::battery(Path::new("/sys/class/power_supply"));
-        into.battery = battery.map(|value| Reading::looked(value, now, GOOD_FOR));
-        into.look_at_disk(now, content);
-    }
-    /// Stops measuring: a gap between measurements is not quiet time.
-    pub(crate) fn stop(&mut self) {
-        self.processor.forget();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use banyan_proto::schedule::NetworkId;
-
-    fn at(seconds: u64) -> Moment {
-        Moment { wall: UnixSeconds(1000 + seconds), mono: Duration::from_secs(seconds) }
-    }
-
-    #[test]
-    fn what_is_too_old_is_unknown_and_still_has_an_age() {
-        let sampled = Readings { free_disk: Some(Reading::looked(7, at(0), GOOD_FOR)), ..Readings::default() };
-        let seen = |now| sampled.seen(now, &Overrule::default(), &Bounds::default()).free_disk;
-        assert_eq!((seen(at(59)).value, seen(at(61)).value, seen(at(61)).at), (Some(7), None, Some(UnixSeconds(1000))));
-        assert_eq!(sampled.signals().free_disk.get(at(61).mono), None);
-    }
-
-    #[test]
-    fn what_is_told_holds_until_something_else_is_told_and_its_age_is_that_of_the_change() {
-        let mut sampled = Readings::default();
-        let network = |metered| Network { id: NetworkId("f1".into()), name: "Phone".into(), metered };
-        let told = |metered| ServiceValues { network: Some(network(metered)), ..ServiceValues::default() };
-        assert!(sampled.services.take(told(true), at(0)));
-        assert!(!sampled.services.take(told(true), at(50)), "no change");
-        let mut over = Overrule::default();
-        over.metered.insert(NetworkId("another".into()));
-        let seen = sampled.seen(at(9000), &over, &Bounds::default()).network;
-        assert_eq!((seen.value, seen.at, seen.overruled), (Some(network(true)), Some(UnixSeconds(1000)), false));
-        over.metered.insert(NetworkId("f1".into()));
-        assert!(sampled.seen(at(9000), &over, &Bounds::default()).network.overruled);
-        let bounds = Bounds { metered: false, ..Bounds::default() };
-        assert!(
-            !sampled.seen(at(9000), &over, &bounds).network.overruled,
-            "the policy does not allow the user to overrule it"
-        );
-        assert!(sampled.services.take(told(false), at(60)));
-        assert_eq!(sampled.seen(at(61), &over, &bounds).network.at, Some(UnixSeconds(1060)));
-        assert!(sampled.services.take(ServiceValues::default(), at(70)));
-        assert_eq!(sampled.signals().network.get(at(71).mono), None, "the reporting service is gone");
-    }
-
-    #[test]
-    fn the_service_is_believed_before_the_kernel_and_the_power_saver_comes_from_another_one() {
-        let mut sampled =
-            Readings { battery: Some(Reading::looked((true, Some(9)), at(0), GOOD_FOR)), ..Default::default() };
-        let power = |sampled: &Readings, now: Moment| sampled.signals().power.get(now.mono).copied();
-        let expected = |battery, charge, saver| Some(Power { battery, charge, saver });
-        assert_eq!(power(&sampled, at(1)), expected(true, Some(9), false));
-        assert_eq!(power(&sampled, at(61)), None, "the measurement is too old");
-        sampled.services.take(ServiceValues { saver: Some(true), ..ServiceValues::default() }, at(5));
-        assert_eq!(power(&sampled, at(6)), expected(true, Some(9), true));
-        sampled
-            .services
-            .take(ServiceValues { saver: Some(true), battery: Some((false, None)), ..ServiceValues::default() }, at(6));
-        assert_eq!(power(&sampled, at(900)), expected(false, None, true));
-        sampled.battery = None;
-        sampled.services.take(ServiceValues { saver: Some(true), ..ServiceValues::default() }, at(7));
-        assert_eq!(power(&sampled, at(900)), expected(false, None, true), "no source reports a battery");
     }
 }

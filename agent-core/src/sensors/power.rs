@@ -2,8 +2,17 @@
 
 use std::path::Path;
 
-/// Returns whether the machine runs on battery, and the charge (percent); `None` when there is no battery.
-pub(super) fn battery(folder: &Path) -> Option<(bool, Option<u8>)> {
+/// The state of the machine's battery.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Battery {
+    /// Whether the machine runs on it.
+    pub(super) in_use: bool,
+    /// The charge (percent), if it is known.
+    pub(super) charge: Option<u8>,
+}
+
+/// Reads the battery's state from a folder like `/sys/class/power_supply`; `None` when there is no battery.
+pub(super) fn read_battery(folder: &Path) -> Option<Battery> {
     let read = |supply: &Path, name: &str| Some(std::fs::read_to_string(supply.join(name)).ok()?.trim().to_owned());
     let (mut on_mains, mut discharging, mut charges) = (false, false, Vec::new());
     for supply in std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()) {
@@ -19,7 +28,7 @@ pub(super) fn battery(folder: &Path) -> Option<(bool, Option<u8>)> {
     }
     // With several batteries the lowest charge counts; if one reports no charge, the charge is unknown.
     let charge = charges.iter().copied().min()?.map(|charge| charge.min(100));
-    Some((discharging && !on_mains, charge))
+    Some(Battery { in_use: discharging && !on_mains, charge })
 }
 
 #[cfg(test)]
@@ -27,7 +36,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn supplies(all: &[(&str, &[(&str, &str)])]) -> Option<(bool, Option<u8>)> {
+    fn supplies(all: &[(&str, &[(&str, &str)])]) -> Option<Battery> {
         let folder = tempfile::tempdir().unwrap();
         for (name, files) in all {
             fs::create_dir(folder.path().join(name)).unwrap();
@@ -35,7 +44,7 @@ mod tests {
                 fs::write(folder.path().join(name).join(file), format!("{text}\n")).unwrap();
             }
         }
-        battery(folder.path())
+        read_battery(folder.path())
     }
 
     #[test]
@@ -44,7 +53,7 @@ mod tests {
         let (discharging, charging) = (battery("Discharging"), battery("Charging"));
         let (off, on) =
             (("AC", vec![("type", "Mains"), ("online", "0")]), ("AC", vec![("type", "Mains"), ("online", "1")]));
-        let some = |battery| Some((battery, Some(57)));
+        let some = |in_use| Some(Battery { in_use, charge: Some(57) });
         assert_eq!(supplies(&[(discharging.0, &discharging.1), (off.0, &off.1)]), some(true));
         assert_eq!(supplies(&[(charging.0, &charging.1), (on.0, &on.1)]), some(false));
         assert_eq!(
@@ -56,6 +65,6 @@ mod tests {
         let mouse = [("type", "Battery"), ("scope", "Device"), ("status", "Discharging"), ("capacity", "5")];
         assert_eq!(supplies(&[("mouse", &mouse)]), None);
         let silent = [("type", "Battery"), ("status", "Discharging")];
-        assert_eq!(supplies(&[("BAT0", &silent)]), Some((true, None)));
+        assert_eq!(supplies(&[("BAT0", &silent)]), Some(Battery { in_use: true, charge: None }));
     }
 }

@@ -2,132 +2,160 @@
 //! it reports it over the local API. The report counts while its connection lives and its user's session is in front.
 //! It can do little harm: it only delays installs for a while.
 
-use super::Reading;
-use crate::{pipeline::active_orders::lock, user::User};
+use super::reading::Reading;
+use crate::{change_notifier::ChangeNotifier, lock::lock};
 use banyan_local_api::{Caller, Sessions};
 use banyan_proto::local::Mode;
+use banyan_schedule::Moment;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, OnceLock},
 };
 
 /// The reports of all desktop programs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ScreenReports {
-    said: Mutex<Said>,
-    /// The mode and sessions that decide whose reports count; until they are set, none do.
-    who: OnceLock<(Mode, Sessions)>,
+    table: Mutex<ReportTable>,
+    /// Whose reports count; until it is set, none do.
+    audience: OnceLock<Audience>,
+    notifier: Arc<ChangeNotifier>,
+}
+
+/// The mode and sessions that decide whose reports count.
+#[derive(Debug)]
+struct Audience {
+    mode: Mode,
+    sessions: Sessions,
 }
 
 #[derive(Debug, Default)]
-struct Said {
-    next: u64,
-    all: BTreeMap<u64, (Caller, Reading<bool>)>,
+struct ReportTable {
+    last_number: u64,
+    reports: BTreeMap<u64, ScreenReport>,
 }
 
-/// One desktop program's report; it counts until this is dropped.
-struct Word {
-    user: Arc<User>,
+#[derive(Debug)]
+struct ScreenReport {
+    caller: Caller,
+    full_screen: Reading<bool>,
+}
+
+/// Keeps one report: it counts until this is dropped.
+struct ReportGuard {
+    reports: Arc<ScreenReports>,
     number: u64,
 }
 
-impl Drop for Word {
+impl Drop for ReportGuard {
     fn drop(&mut self) {
-        lock(&self.user.screens.said).all.remove(&self.number);
-        self.user.replan();
+        lock(&self.reports.table).reports.remove(&self.number);
+        self.reports.notifier.notify_scheduler();
     }
 }
 
 impl ScreenReports {
+    /// Creates an empty collection.
+    pub(crate) fn new(notifier: Arc<ChangeNotifier>) -> Self {
+        Self { table: Mutex::default(), audience: OnceLock::new(), notifier }
+    }
     /// Sets whose reports count.
-    pub(crate) fn know(&self, mode: Mode, sessions: Sessions) {
-        drop(self.who.set((mode, sessions)));
+    pub(crate) fn set_audience(&self, mode: Mode, sessions: Sessions) {
+        drop(self.audience.set(Audience { mode, sessions }));
     }
     /// Returns the result of the reports that count: full screen if any user in front reports it.
-    pub(crate) fn look(&self) -> Option<Reading<bool>> {
-        let said = lock(&self.said);
-        let counted = said.all.values().filter(|(caller, _)| self.counts(*caller)).map(|(_, look)| *look);
-        counted.max_by_key(|look| (look.value, look.at.mono))
+    pub(super) fn reading(&self) -> Option<Reading<bool>> {
+        let table = lock(&self.table);
+        let counted = table.reports.values().filter(|report| self.counts(report.caller));
+        counted.map(|report| report.full_screen).max_by_key(|reading| (reading.value, reading.at.mono))
     }
     fn counts(&self, caller: Caller) -> bool {
-        match self.who.get() {
+        match self.audience.get() {
             // A personal agent answers only its own user.
-            Some((Mode::User, _)) => true,
-            Some((Mode::System, sessions)) => caller.user.is_some_and(|user| sessions.in_front(user)),
+            Some(Audience { mode: Mode::User, .. }) => true,
+            Some(Audience { mode: Mode::System, sessions }) => caller.user.is_some_and(|user| sessions.in_front(user)),
             None => false,
         }
     }
-}
-
-/// Stores a desktop program's report; `None` means that it cannot tell. It counts until the returned value is dropped.
-pub(crate) fn say(user: &Arc<User>, caller: Caller, full_screen: Option<bool>) -> Box<dyn Send + Sync> {
-    let Some(value) = full_screen else { return Box::new(()) };
-    let number = {
-        let mut said = lock(&user.screens.said);
-        said.next += 1;
-        let number = said.next;
-        said.all.insert(number, (caller, Reading::told(value, user.now())));
-        number
-    };
-    user.replan();
-    Box::new(Word { user: Arc::clone(user), number })
+    /// Stores a desktop program's report; `None` means that it cannot tell. It counts until the returned value is
+    /// dropped.
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        caller: Caller,
+        full_screen: Option<bool>,
+        now: Moment,
+    ) -> Box<dyn Send + Sync> {
+        let Some(value) = full_screen else { return Box::new(()) };
+        let number = {
+            let mut table = lock(&self.table);
+            table.last_number += 1;
+            let number = table.last_number;
+            table.reports.insert(number, ScreenReport { caller, full_screen: Reading::reported(value, now) });
+            number
+        };
+        self.notifier.notify_scheduler();
+        Box::new(ReportGuard { reports: Arc::clone(self), number })
+    }
 }
 
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::database::Database;
-    use std::fs;
+    use banyan_proto::UnixSeconds;
+    use std::{fs, path::Path, time::Duration};
 
-    fn user(folder: &std::path::Path, mode: Mode) -> Arc<User> {
-        let database = Arc::new(Database::open(&folder.join("agent.redb")).unwrap());
-        let user = Arc::new(User::open(database, std::path::PathBuf::new()).unwrap());
-        user.screens.know(mode, Sessions::in_folder(&folder.join("sessions")));
-        user
+    fn reports(folder: &Path, mode: Mode) -> Arc<ScreenReports> {
+        let reports = Arc::new(ScreenReports::new(Arc::default()));
+        reports.set_audience(mode, Sessions::in_folder(&folder.join("sessions")));
+        reports
     }
 
-    fn session(folder: &std::path::Path, user: u32, active: u8) {
+    fn session(folder: &Path, user: u32, active: u8) {
         fs::create_dir_all(folder.join("sessions")).unwrap();
         let text = format!("UID={user}\nACTIVE={active}\nSTATE=online\nREMOTE=0\nCLASS=user\n");
         fs::write(folder.join(format!("sessions/{user}")), text).unwrap();
     }
 
-    fn seen(user: &User) -> Option<bool> {
-        user.screens.look().map(|look| look.value)
+    fn add(reports: &Arc<ScreenReports>, user: u32, full_screen: Option<bool>) -> Box<dyn Send + Sync> {
+        let now = Moment { wall: UnixSeconds::now(), mono: Duration::ZERO };
+        reports.add(Caller { user: Some(user) }, full_screen, now)
+    }
+
+    fn seen(reports: &ScreenReports) -> Option<bool> {
+        reports.reading().map(|reading| reading.value)
     }
 
     #[test]
-    fn a_word_counts_as_long_as_it_is_kept_and_its_user_is_in_front() {
+    fn a_report_counts_as_long_as_it_is_kept_and_its_user_is_in_front() {
         let folder = tempfile::tempdir().unwrap();
-        let user = user(folder.path(), Mode::System);
-        let (mia, tom) = (Caller { user: Some(1000) }, Caller { user: Some(1001) });
-        session(folder.path(), 1000, 1);
-        session(folder.path(), 1001, 0);
-        let mias = say(&user, mia, Some(false));
-        let toms = say(&user, tom, Some(true));
-        assert_eq!(seen(&user), Some(false), "a session that is not in front does not count");
-        session(folder.path(), 1000, 0);
-        session(folder.path(), 1001, 1);
-        assert_eq!(seen(&user), Some(true), "the other user's session is now in front");
+        let reports = reports(folder.path(), Mode::System);
+        let (mia, tom) = (1000, 1001);
+        session(folder.path(), mia, 1);
+        session(folder.path(), tom, 0);
+        let mias = add(&reports, mia, Some(false));
+        let toms = add(&reports, tom, Some(true));
+        assert_eq!(seen(&reports), Some(false), "a session that is not in front does not count");
+        session(folder.path(), mia, 0);
+        session(folder.path(), tom, 1);
+        assert_eq!(seen(&reports), Some(true), "the other user's session is now in front");
         drop(toms);
-        assert_eq!(seen(&user), None);
-        session(folder.path(), 1000, 1);
-        assert_eq!(seen(&user), Some(false));
+        assert_eq!(seen(&reports), None);
+        session(folder.path(), mia, 1);
+        assert_eq!(seen(&reports), Some(false));
         // A second program of the same user detects more than the first.
-        let more = say(&user, mia, Some(true));
-        assert_eq!(seen(&user), Some(true));
-        drop(say(&user, mia, None));
+        let more = add(&reports, mia, Some(true));
+        assert_eq!(seen(&reports), Some(true));
+        drop(add(&reports, mia, None));
         drop(more);
-        assert_eq!(seen(&user), Some(false));
+        assert_eq!(seen(&reports), Some(false));
         drop(mias);
-        assert_eq!(seen(&user), None);
+        assert_eq!(seen(&reports), None);
     }
 
     #[test]
-    fn at_a_persons_own_agent_that_person_counts() {
+    fn at_a_personal_agent_its_users_reports_count() {
         let folder = tempfile::tempdir().unwrap();
-        let user = user(folder.path(), Mode::User);
-        let _word = say(&user, Caller { user: Some(1000) }, Some(true));
-        assert_eq!(seen(&user), Some(true));
+        let reports = reports(folder.path(), Mode::User);
+        let _report = add(&reports, 1000, Some(true));
+        assert_eq!(seen(&reports), Some(true));
     }
 }

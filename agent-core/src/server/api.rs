@@ -1,7 +1,6 @@
 //! The agent's client for the server API (`/v1`). All calls but one use an ordinary HTTPS client. The receipt uses a
 //! connection of its own, because its proof is bound to the TLS session and needs that session's exporter (rule A3).
 
-use crate::database::Enrolment;
 use banyan_proto::{
     ALPN_HTTP, OrderId, Reason,
     api::{
@@ -22,13 +21,13 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     net::SocketAddr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 use tokio::net::TcpStream;
 
-const CONNECT: Duration = Duration::from_secs(5);
-const ANSWER: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a call to the server failed.
 #[derive(Debug, thiserror::Error)]
@@ -58,10 +57,10 @@ impl CallError {
     /// Returns whether the server refuses this machine as a whole, whatever it asks for.
     #[must_use]
     pub fn is_about_this_machine(&self) -> bool {
-        bars(self.reason())
+        excludes_machine(self.reason())
     }
     /// Converts a transport error, in whose causes the TLS library's verdict is searched for.
-    fn of_transport(server: SocketAddr, error: &(dyn std::error::Error + 'static)) -> Self {
+    fn from_transport(server: SocketAddr, error: &(dyn std::error::Error + 'static)) -> Self {
         let refused = |reason, why: &str| {
             let detail = format!(
                 "the server at {server} refuses this machine: {why}; if it should still belong to the server, stop the \
@@ -69,8 +68,8 @@ impl CallError {
             );
             Self::Refused(ApiError { reason, detail })
         };
-        let words = chain(error);
-        match verdict(error) {
+        let words = with_causes(error);
+        match tls_error(error) {
             Some(TlsError::AlertReceived(AlertDescription::CertificateRevoked)) => {
                 refused(Reason::Revoked, "its certificate was revoked, or the machine has been enrolled again since")
             }
@@ -93,13 +92,13 @@ impl CallError {
 }
 
 /// Returns whether a machine that the server refuses for this reason is excluded from everything.
-pub(crate) fn bars(reason: Reason) -> bool {
+pub(crate) fn excludes_machine(reason: Reason) -> bool {
     matches!(reason, Reason::CertificateExpired | Reason::Revoked | Reason::Retired | Reason::Cloned)
 }
 
 /// Returns the TLS error among the causes, if there is one. An IO error that wraps it lists only its causes, not the
 /// error itself.
-fn verdict<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a TlsError> {
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a TlsError> {
     let inside = |error: &'a (dyn std::error::Error + 'static)| {
         error.downcast_ref().or_else(|| error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref())
     };
@@ -110,7 +109,7 @@ fn verdict<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a TlsEr
 pub struct ServerApi {
     address: SocketAddr,
     /// Replaced when the machine's certificate is renewed.
-    identity: RwLock<(Arc<ClientConfig>, reqwest::Client)>,
+    session: RwLock<ClientSession>,
 }
 
 fn client(address: SocketAddr, tls: ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
@@ -120,7 +119,7 @@ fn client(address: SocketAddr, tls: ClientConfig) -> Result<reqwest::Client, req
         .https_only(true)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT)
+        .connect_timeout(CONNECT_TIMEOUT)
         .pool_max_idle_per_host(1)
         .http1_only()
         .build()
@@ -138,19 +137,22 @@ pub async fn enrol(code: &JoinCode, request: &EnrolRequest) -> Result<EnrolReply
     let away = |detail: String| CallError::Away { server: code.server, detail };
     let tls = tls::pinned_client(code.ca, &[ALPN_HTTP]).map_err(|error| away(error.to_string()))?;
     let client = client(code.server, tls).map_err(|error| away(error.to_string()))?;
-    let request = client.post(url(code.server, "enrol")).json(request).timeout(ANSWER);
-    answer(code.server, request).await
+    let request = client.post(url(code.server, "enrol")).json(request).timeout(ANSWER_TIMEOUT);
+    receive_json(code.server, request).await
 }
 
-async fn answer<T: DeserializeOwned>(server: SocketAddr, request: reqwest::RequestBuilder) -> Result<T, CallError> {
-    let bytes = bytes(server, request).await?;
+async fn receive_json<T: DeserializeOwned>(
+    server: SocketAddr,
+    request: reqwest::RequestBuilder,
+) -> Result<T, CallError> {
+    let bytes = receive_bytes(server, request).await?;
     serde_json::from_slice(&bytes)
         .map_err(|error| CallError::Away { server, detail: format!("cannot parse the response: {error}") })
 }
 
-async fn bytes(server: SocketAddr, request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallError> {
+async fn receive_bytes(server: SocketAddr, request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallError> {
     let away = |detail: String| CallError::Away { server, detail };
-    let failed = |error: reqwest::Error| CallError::of_transport(server, &error);
+    let failed = |error: reqwest::Error| CallError::from_transport(server, &error);
     let mut response = request.send().await.map_err(failed)?;
     let status = response.status();
     let mut body = Vec::new();
@@ -160,10 +162,10 @@ async fn bytes(server: SocketAddr, request: reqwest::RequestBuilder) -> Result<V
             return Err(away("the response is longer than allowed".into()));
         }
     }
-    if status.is_success() { Ok(body) } else { Err(refusal(server, status.as_u16(), &body)) }
+    if status.is_success() { Ok(body) } else { Err(to_call_error(server, status.as_u16(), &body)) }
 }
 
-fn refusal(server: SocketAddr, status: u16, body: &[u8]) -> CallError {
+fn to_call_error(server: SocketAddr, status: u16, body: &[u8]) -> CallError {
     match serde_json::from_slice::<ApiError>(body) {
         Ok(error) => CallError::Refused(error),
         Err(_) => CallError::Away { server, detail: format!("the server responded with status {status}") },
@@ -171,7 +173,7 @@ fn refusal(server: SocketAddr, status: u16, body: &[u8]) -> CallError {
 }
 
 /// Formats an error with all its causes; the outermost one alone is not informative.
-fn chain(error: &dyn std::error::Error) -> String {
+fn with_causes(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -181,31 +183,37 @@ fn chain(error: &dyn std::error::Error) -> String {
     words
 }
 
+/// What calls with one certificate need.
+struct ClientSession {
+    tls: Arc<ClientConfig>,
+    http: reqwest::Client,
+}
+
+impl ClientSession {
+    fn new(address: SocketAddr, credentials: &tls::Credentials) -> anyhow::Result<Self> {
+        // No revocation list is needed here: it lists machines, and the server is identified by a name that only it
+        // has.
+        let tls = credentials.connector(None, &[ALPN_HTTP])?;
+        let http = client(address, ClientConfig::clone(&tls))?;
+        Ok(Self { tls, http })
+    }
+}
+
 impl ServerApi {
     /// Creates a client for an enrolled machine.
     ///
     /// # Errors
     /// When certificate and key do not match.
-    pub fn new(enrolment: &Enrolment, credentials: &tls::Credentials) -> anyhow::Result<Self> {
-        let address = enrolment.server_address;
-        Ok(Self { address, identity: RwLock::new(Self::identify(address, credentials)?) })
-    }
-    fn identify(
-        address: SocketAddr,
-        credentials: &tls::Credentials,
-    ) -> anyhow::Result<(Arc<ClientConfig>, reqwest::Client)> {
-        // No revocation list is needed here: it lists machines, and the server is identified by a name that only it
-        // has.
-        let tls = credentials.connector(None, &[ALPN_HTTP])?;
-        let client = client(address, ClientConfig::clone(&tls))?;
-        Ok((tls, client))
+    pub fn new(address: SocketAddr, credentials: &tls::Credentials) -> anyhow::Result<Self> {
+        Ok(Self { address, session: RwLock::new(ClientSession::new(address, credentials)?) })
     }
     /// Replaces the credentials used for later calls.
     ///
     /// # Errors
     /// When certificate and key do not match.
     pub fn set_credentials(&self, credentials: &tls::Credentials) -> anyhow::Result<()> {
-        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = Self::identify(self.address, credentials)?;
+        let session = ClientSession::new(self.address, credentials)?;
+        *self.session.write().unwrap_or_else(PoisonError::into_inner) = session;
         Ok(())
     }
     /// Returns the server's address.
@@ -213,12 +221,11 @@ impl ServerApi {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
-    fn tls(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.identity.read().unwrap_or_else(PoisonError::into_inner).0)
+    fn session(&self) -> RwLockReadGuard<'_, ClientSession> {
+        self.session.read().unwrap_or_else(PoisonError::into_inner)
     }
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let client = self.identity.read().unwrap_or_else(PoisonError::into_inner).1.clone();
-        client.request(method, url(self.address, path))
+        self.session().http.request(method, url(self.address, path))
     }
 
     async fn post<T: DeserializeOwned>(
@@ -227,7 +234,7 @@ impl ServerApi {
         body: &impl Serialize,
         patience: Duration,
     ) -> Result<T, CallError> {
-        answer(self.address, self.request(Method::POST, path).json(body).timeout(patience)).await
+        receive_json(self.address, self.request(Method::POST, path).json(body).timeout(patience)).await
     }
 
     /// Reports this machine's status and waits for news.
@@ -235,79 +242,79 @@ impl ServerApi {
     /// # Errors
     /// See [`CallError`].
     pub async fn check_in(&self, body: &CheckIn) -> Result<CheckInReply, CallError> {
-        self.post("check-in", body, ANSWER + Duration::from_secs(body.wait_seconds.into())).await
+        self.post("check-in", body, ANSWER_TIMEOUT + Duration::from_secs(body.wait_seconds.into())).await
     }
     /// Delivers reports.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn reports(&self, reports: &[Report]) -> Result<(), CallError> {
-        let request = self.request(Method::POST, "reports").json(reports).timeout(ANSWER);
-        bytes(self.address, request).await.map(drop)
+        let request = self.request(Method::POST, "reports").json(reports).timeout(ANSWER_TIMEOUT);
+        receive_bytes(self.address, request).await.map(drop)
     }
     /// Requests an install permit.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn install_permit(&self, order: OrderId) -> Result<InstallPermitReply, CallError> {
-        self.post("go-ahead", &InstallPermitRequest { order }, ANSWER).await
+        self.post("go-ahead", &InstallPermitRequest { order }, ANSWER_TIMEOUT).await
     }
     /// Requests a new certificate.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn renew(&self, csr: String) -> Result<RenewReply, CallError> {
-        self.post("renew", &RenewRequest { csr }, ANSWER).await
+        self.post("renew", &RenewRequest { csr }, ANSWER_TIMEOUT).await
     }
     /// Requests offers that did not arrive through the tree.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn help(&self, order: OrderId) -> Result<Help, CallError> {
-        let request = self.request(Method::GET, &format!("orders/{order}/help")).timeout(ANSWER);
-        answer(self.address, request).await
+        let request = self.request(Method::GET, &format!("orders/{order}/help")).timeout(ANSWER_TIMEOUT);
+        receive_json(self.address, request).await
     }
     /// Requests an order for this machine, for a package file that a user opened.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn order_package(&self, package: &PackageRequest) -> Result<Help, CallError> {
-        self.post("packages", package, ANSWER).await
+        self.post("packages", package, ANSWER_TIMEOUT).await
     }
     /// Requests the catalogue for this machine.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn catalogue(&self) -> Result<Catalogue, CallError> {
-        answer(self.address, self.request(Method::GET, "catalogue").timeout(ANSWER)).await
+        receive_json(self.address, self.request(Method::GET, "catalogue").timeout(ANSWER_TIMEOUT)).await
     }
     /// Requests an order for this machine, for a package chosen from the catalogue.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn order_offered(&self, wanted: &CatalogueRequest) -> Result<Help, CallError> {
-        self.post("catalogue", wanted, ANSWER).await
+        self.post("catalogue", wanted, ANSWER_TIMEOUT).await
     }
     /// Requests the current metadata.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn metadata(&self) -> Result<Metadata, CallError> {
-        answer(self.address, self.request(Method::GET, "metadata").timeout(ANSWER)).await
+        receive_json(self.address, self.request(Method::GET, "metadata").timeout(ANSWER_TIMEOUT)).await
     }
     /// Requests the roots that follow this version.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn roots(&self, version: u64) -> Result<Roots, CallError> {
-        answer(self.address, self.request(Method::GET, &format!("roots/{version}")).timeout(ANSWER)).await
+        receive_json(self.address, self.request(Method::GET, &format!("roots/{version}")).timeout(ANSWER_TIMEOUT)).await
     }
     /// Requests the current revocation list (DER).
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn crl(&self) -> Result<Vec<u8>, CallError> {
-        bytes(self.address, self.request(Method::GET, "crl").timeout(ANSWER)).await
+        receive_bytes(self.address, self.request(Method::GET, "crl").timeout(ANSWER_TIMEOUT)).await
     }
 
     /// Requests the receipt. `request` receives the exporter of the session that the request is sent over.
@@ -316,8 +323,8 @@ impl ServerApi {
     /// See [`CallError`].
     pub async fn receipt(&self, request: impl FnOnce(&[u8; 32]) -> ReceiptRequest) -> Result<ReceiptReply, CallError> {
         let server = self.address;
-        tokio::time::timeout(ANSWER, self.receipt_on_own_connection(request)).await.unwrap_or_else(|_| {
-            Err(CallError::Away { server, detail: format!("no response within {} seconds", ANSWER.as_secs()) })
+        tokio::time::timeout(ANSWER_TIMEOUT, self.receipt_on_own_connection(request)).await.unwrap_or_else(|_| {
+            Err(CallError::Away { server, detail: format!("no response within {} seconds", ANSWER_TIMEOUT.as_secs()) })
         })
     }
 
@@ -326,11 +333,11 @@ impl ServerApi {
         request: impl FnOnce(&[u8; 32]) -> ReceiptRequest,
     ) -> Result<ReceiptReply, CallError> {
         let server = self.address;
-        let away = |error: &(dyn std::error::Error + 'static)| CallError::of_transport(server, error);
+        let away = |error: &(dyn std::error::Error + 'static)| CallError::from_transport(server, error);
         let stream = TcpStream::connect(server).await.map_err(|error| away(&error))?;
         let name = ServerName::try_from(SERVER_NAME).map_err(|error| away(&error))?;
-        let stream =
-            tokio_rustls::TlsConnector::from(self.tls()).connect(name, stream).await.map_err(|error| away(&error))?;
+        let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.session().tls));
+        let stream = connector.connect(name, stream).await.map_err(|error| away(&error))?;
         let exporter =
             stream.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, None).map_err(|error| away(&error))?;
         let body = serde_json::to_vec(&request(&exporter)).map_err(|error| away(&error))?;
@@ -352,7 +359,7 @@ impl ServerApi {
         drop(sender);
         driver.abort();
         if !status.is_success() {
-            return Err(refusal(server, status.as_u16(), &body));
+            return Err(to_call_error(server, status.as_u16(), &body));
         }
         serde_json::from_slice(&body).map_err(|error| away(&error))
     }

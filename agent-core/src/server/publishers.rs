@@ -1,14 +1,15 @@
 //! Follows changes that publishers sign, even while nothing is being installed: new roots (replaced or revoked keys)
 //! and withdrawn releases (rules T7, T8). The server only announces news; the signed metadata proves itself.
 
-use crate::{agent::Agent, database::DatabaseError, pipeline::active_orders::lock, server::api::CallError};
-use banyan_proto::{
-    OrderId, Reason, UnixSeconds,
-    api::{Event, PublisherVersions},
+use super::api::{CallError, ServerApi};
+use crate::{
+    database::{Database, DatabaseError},
+    publisher_trust::PublisherTrust,
 };
-use banyan_swarm::io::Input;
-use banyan_trust::{TrustError, TrustStore, TrustedMetadata};
+use banyan_proto::{Reason, UnixSeconds, api::PublisherVersions};
+use banyan_trust::TrustError;
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,51 +29,63 @@ enum CatchUpError {
     Database(#[from] DatabaseError),
 }
 
-/// The versions announced by the server, and the time of the last attempt, so that one failure does not make the long
-/// poll spin.
-#[derive(Default)]
-pub(crate) struct AnnouncedVersions {
-    told: PublisherVersions,
-    tried: Option<Instant>,
+/// Follows the publishers' metadata. Remembers the versions announced by the server, and the time of the last attempt,
+/// so that one failure does not make the long poll spin.
+pub(crate) struct PublisherFollower {
+    database: Arc<Database>,
+    trust: Arc<PublisherTrust>,
+    server: Arc<ServerApi>,
+    announced: PublisherVersions,
+    last_attempt: Option<Instant>,
 }
 
-impl AnnouncedVersions {
-    /// Returns the versions to report to the server: those known here, or announced and being fetched.
-    pub(crate) fn known(&self, agent: &Agent) -> PublisherVersions {
-        let known = agent.publisher_versions();
-        PublisherVersions { root: known.root.max(self.told.root), targets: known.targets.max(self.told.targets) }
+impl PublisherFollower {
+    pub(crate) fn new(database: Arc<Database>, trust: Arc<PublisherTrust>, server: Arc<ServerApi>) -> Self {
+        Self { database, trust, server, announced: PublisherVersions::default(), last_attempt: None }
     }
-    /// Takes the versions announced by the server and catches up if they are news.
-    pub(crate) async fn hear(&mut self, agent: &Arc<Agent>, there_is: PublisherVersions) {
-        self.told = there_is;
-        let tried_just_now = self.tried.is_some_and(|at| at.elapsed() < RETRY);
-        if !there_is.is_news_to(agent.publisher_versions()) || tried_just_now {
-            return;
-        }
-        self.tried = Some(Instant::now());
-        match agent.catch_up().await {
-            Ok(()) => self.tried = None,
-            Err(error) => warn!(%error, "failed to fetch the publishers' new metadata; trying again later"),
+    /// Returns the versions to report to the server: those known here, or announced and being fetched.
+    pub(crate) fn versions_to_report(&self) -> PublisherVersions {
+        let known = self.trust.versions();
+        PublisherVersions {
+            root: known.root.max(self.announced.root),
+            targets: known.targets.max(self.announced.targets),
         }
     }
     /// Returns whether an announced version is still unknown here, so that the long poll is kept short.
-    pub(crate) fn is_behind(&self, agent: &Agent) -> bool {
-        self.told.is_news_to(agent.publisher_versions())
+    pub(crate) fn is_behind(&self) -> bool {
+        self.announced.is_news_to(self.trust.versions())
     }
-}
-
-impl Agent {
-    fn publisher_versions(&self) -> PublisherVersions {
-        let versions = lock(&self.offers.trust).versions();
-        PublisherVersions { root: versions.root, targets: versions.targets }
+    /// Takes the versions announced by the server and catches up if they are news. Returns the target names of the
+    /// releases that are withdrawn according to new metadata.
+    pub(crate) async fn follow(&mut self, announced: PublisherVersions) -> BTreeSet<String> {
+        self.announced = announced;
+        let has_tried_just_now = self.last_attempt.is_some_and(|at| at.elapsed() < RETRY);
+        if !self.is_behind() || has_tried_just_now {
+            return BTreeSet::new();
+        }
+        self.last_attempt = Some(Instant::now());
+        match self.catch_up().await {
+            Ok(withdrawn) => {
+                self.last_attempt = None;
+                withdrawn
+            }
+            Err(error) => {
+                warn!(%error, "failed to fetch the publishers' new metadata; trying again later");
+                BTreeSet::new()
+            }
+        }
     }
-    /// Follows the chain of roots to its end, then takes the current metadata. Stores each step, synced.
-    async fn catch_up(&self) -> Result<(), CatchUpError> {
+    /// Follows the chain of roots to its end, then takes the current metadata. Stores each step, synced. Returns the
+    /// withdrawn releases.
+    async fn catch_up(&self) -> Result<BTreeSet<String>, CatchUpError> {
         loop {
-            let roots = self.server.roots(self.publisher_versions().root).await?.roots;
-            let before = self.publisher_versions().root;
-            self.learn(|trust| Ok((trust.update_roots(&roots)?, ())))?;
-            let now = self.publisher_versions().root;
+            let before = self.trust.versions().root;
+            let roots = self.server.roots(before).await?.roots;
+            let mut trust = self.trust.lock();
+            let learnt = trust.update_roots(&roots)?;
+            trust.learn(learnt)?;
+            drop(trust);
+            let now = self.trust.versions().root;
             if now == before {
                 break;
             }
@@ -80,53 +93,14 @@ impl Agent {
         }
         let metadata = match self.server.metadata().await {
             // Nothing was ever published, or the publishers' signatures have expired: there are only roots.
-            Err(CallError::Refused(error)) if error.reason == Reason::NotPublished => return Ok(()),
+            Err(CallError::Refused(error)) if error.reason == Reason::NotPublished => return Ok(BTreeSet::new()),
             other => other?,
         };
-        let trusted = self.learn(|trust| {
-            let (trusted, learned) = trust.refresh(&metadata, UnixSeconds::now())?;
-            Ok((learned, trusted))
-        })?;
+        let mut trust = self.trust.lock();
+        let (trusted, learnt) = trust.refresh(&metadata, UnixSeconds::now())?;
+        trust.learn(learnt)?;
+        drop(trust);
         self.database.store_metadata(&metadata)?;
-        self.drop_withdrawn(&trusted)?;
-        Ok(())
-    }
-    /// Runs a check and stores what it learns before the result is used.
-    fn learn<T>(
-        &self,
-        check: impl FnOnce(&TrustStore) -> Result<(TrustStore, T), TrustError>,
-    ) -> Result<T, CatchUpError> {
-        let mut trust = lock(&self.offers.trust);
-        let (learned, found) = check(&trust)?;
-        if learned != *trust {
-            self.database.store_trust(&learned)?;
-            *trust = learned;
-        }
-        Ok(found)
-    }
-    /// Ends the orders of withdrawn releases. Installed software stays; only a newer release changes that.
-    fn drop_withdrawn(&self, metadata: &TrustedMetadata) -> Result<(), TrustError> {
-        let withdrawn = metadata.withdrawn()?;
-        for active in self.orders.all() {
-            let name = format!("{}/{}.json", active.order.package, active.order.sequence);
-            if withdrawn.contains_key(&name) {
-                self.withdrawn(active.order.id, &format!("the publisher has withdrawn {name}"));
-            }
-        }
-        Ok(())
-    }
-    /// Ends an order whose release was withdrawn: it is no longer installed or forwarded.
-    pub(crate) fn withdrawn(&self, order: OrderId, detail: &str) {
-        let ended = self.database.load_order(order).ok().flatten().and_then(|record| record.ended);
-        info!(%order, detail, "order ended: release withdrawn");
-        lock(&self.install_permits).remove(&order);
-        if ended.is_none() {
-            let (reason, detail) = (Reason::Withdrawn, detail.to_owned());
-            self.reporter.report(Some(order), Event::Failed { reason, detail, restored: true });
-        }
-        if let Some(node) = self.node.get() {
-            node.input(Input::Dropped(order, Reason::Withdrawn));
-        }
-        self.forget(order, Reason::Withdrawn);
+        Ok(trusted.withdrawn()?.into_keys().collect())
     }
 }

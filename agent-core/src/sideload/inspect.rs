@@ -13,29 +13,29 @@ use banyan_proto::{
 use banyan_trust::{PersonalTrust, Published, TrustError, TrustStore, package::Head, signers};
 
 /// The result of inspecting a package file.
-pub(crate) struct Inspection {
+pub(super) struct Inspection {
     /// The description for the user.
-    pub(crate) package: Package,
+    pub(super) package: Package,
     /// The publisher's manifest.
-    pub(crate) manifest: Manifest,
+    pub(super) manifest: Manifest,
     /// The file for this machine's platform.
-    pub(crate) artifact: Option<Artifact>,
+    pub(super) artifact: Option<Artifact>,
 }
 
-fn in_words(error: &TrustError) -> ApiError {
+fn to_refusal(error: &TrustError) -> ApiError {
     ApiError { reason: error.reason(), detail: error.to_string() }
 }
 
 /// Inspects a package head. [`Package::refused`] says what the publisher or this machine's version floors do not
 /// allow.
-pub(crate) fn look(
+pub(super) fn inspect(
     trust: &TrustStore,
     head: &Head,
     cached: Option<&Metadata>,
     platform: &str,
     now: UnixSeconds,
 ) -> Result<Inspection, ApiError> {
-    let first = head.roots.first().ok_or_else(|| in_words(&TrustError::NoRoot))?;
+    let first = head.roots.first().ok_or_else(|| to_refusal(&TrustError::NoRoot))?;
     let root = Digest::of(first.as_bytes());
     let verdict = trust.look_at(head, cached, now);
     // Use the trusted publisher if it signed the file; otherwise the publisher that the file names.
@@ -44,61 +44,65 @@ pub(crate) fn look(
         Ok(list) => (followed, list, true),
         Err(_) => {
             let named = TrustStore::enrol(first, root).and_then(|store| store.update_roots(&head.roots));
-            let named = named.map_err(|error| in_words(&error))?;
-            let list = named.published(&head.targets).map_err(|error| in_words(&error))?;
+            let named = named.map_err(|error| to_refusal(&error))?;
+            let list = named.published(&head.targets).map_err(|error| to_refusal(&error))?;
             (named, list, false)
         }
     };
     let verdict = verdict.map(|release| release.manifest().clone());
-    let signed = signed(verdict.as_ref(), head, &list)?;
+    let manifest = signed_manifest(verdict.as_ref(), head, &list)?;
     let refused = match verdict {
         Err(_) if !trusted => Some(ApiError {
             reason: Reason::MetadataForged,
             detail: "this computer does not trust this publisher; get the package from your administrator".into(),
         }),
-        verdict => verdict.err().map(|error| in_words(&error)),
+        verdict => verdict.err().map(|error| to_refusal(&error)),
     };
     let signer = signer(root, &store, head, &list, trusted);
-    Ok(describe(head, signed, signer, refused, platform))
+    Ok(describe(head, manifest, signer, refused, platform))
 }
 
 /// Inspects a package head without a server. Publishers the user trusts are trusted; for others, the result asks the
 /// user whether to trust them.
-pub(crate) fn inspect_standalone(
+pub(super) fn inspect_standalone(
     trust: &PersonalTrust,
     head: &Head,
     platform: &str,
     now: UnixSeconds,
 ) -> Result<Inspection, ApiError> {
-    let known = trust.signer(head).map_err(|error| in_words(&error))?;
-    let list = known.store.published(&head.targets).map_err(|error| in_words(&error))?;
+    let known = trust.signer(head).map_err(|error| to_refusal(&error))?;
+    let list = known.store.published(&head.targets).map_err(|error| to_refusal(&error))?;
     // Check as if the user had consented: faults in the file are reported before the user is asked.
     let verdict = trust.check(head, Some(known.root), now).map(|(release, _)| release.manifest().clone());
-    let signed = signed(verdict.as_ref(), head, &list)?;
-    let refused = verdict.err().map(|error| in_words(&error));
+    let manifest = signed_manifest(verdict.as_ref(), head, &list)?;
+    let refused = verdict.err().map(|error| to_refusal(&error));
     let trusted = known.trusted_as.is_some();
     let signer = Signer { asks: !trusted, ..signer(known.root, &known.store, head, &list, trusted) };
-    let mut looked = describe(head, signed, signer, refused, platform);
+    let mut inspection = describe(head, manifest, signer, refused, platform);
     if let Some(name) = known.trusted_as {
-        looked.package.publisher = name;
+        inspection.package.publisher = name;
     }
-    let kind = looked.artifact.as_ref().map(|artifact| artifact.install.kind);
-    if looked.package.refused.is_none() && kind.is_some_and(Kind::needs_administrator) {
+    let kind = inspection.artifact.as_ref().map(|artifact| artifact.install.kind);
+    if inspection.package.refused.is_none() && kind.is_some_and(Kind::needs_administrator) {
         let reason = Reason::NeedsAdministrator;
         let detail = "this is a system package, and this Banyan can only install into your own folders".to_owned();
-        looked.package.refused = Some(ApiError { reason, detail });
+        inspection.package.refused = Some(ApiError { reason, detail });
     }
-    Ok(looked)
+    Ok(inspection)
 }
 
 /// Returns the signed manifest, even of a refused release. Returns the error if the manifest is not signed.
-fn signed(verdict: Result<&Manifest, &TrustError>, head: &Head, list: &Published) -> Result<Manifest, ApiError> {
+fn signed_manifest(
+    verdict: Result<&Manifest, &TrustError>,
+    head: &Head,
+    list: &Published,
+) -> Result<Manifest, ApiError> {
     match verdict {
         Ok(manifest) => Ok(manifest.clone()),
         Err(error) => {
-            let manifest = Manifest::parse(head.manifest.as_bytes()).map_err(|_| in_words(error))?;
+            let manifest = Manifest::parse(head.manifest.as_bytes()).map_err(|_| to_refusal(error))?;
             if !list.lists(&manifest.target_name(), &head.manifest) {
-                return Err(in_words(error));
+                return Err(to_refusal(error));
             }
             Ok(manifest)
         }
@@ -114,7 +118,7 @@ fn describe(head: &Head, manifest: Manifest, signer: Signer, refused: Option<Api
     let artifact = manifest.artifact_for(platform).cloned();
     let none = || {
         let (package, version) = (manifest.package.clone(), manifest.version.clone());
-        in_words(&TrustError::WrongPlatform { package, version, platform: platform.to_owned() })
+        to_refusal(&TrustError::WrongPlatform { package, version, platform: platform.to_owned() })
     };
     let refused = refused.or_else(|| artifact.is_none().then(none));
     let file = artifact.as_ref().map(|artifact| PackageFile {

@@ -1,7 +1,7 @@
 //! Receives a package file from a local program and stores only signed content in the content folder.
 
-use crate::sideload::Inspection;
-use crate::{pipeline::offer::free_bytes, server::on_demand::refused};
+use super::inspect::Inspection;
+use crate::{platform, refusal::refusal};
 use banyan_local_api::Body;
 use banyan_proto::{Artifact, Digest, Manifest, OrderId, Reason, api::ApiError, limits};
 use banyan_trust::package::{MAGIC, artifacts};
@@ -19,110 +19,104 @@ use tokio::{
 
 /// Prefix of the names of files that are being received.
 const INCOMING: &str = "incoming-";
-/// Free disk space that must remain (bytes).
-const FLOOR: u64 = 64 << 20;
 /// Slowest acceptable sender (bytes per second), since others wait for their turn.
-const SLOWEST: u64 = 1 << 20;
+const MIN_SPEED: u64 = 1 << 20;
 /// Time limit for the part before the artifacts.
-const HEAD_TIME: Duration = Duration::from_secs(30);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// One package is received at a time.
-static TAKING: Semaphore = Semaphore::const_new(1);
+static RECEIVE_PERMIT: Semaphore = Semaphore::const_new(1);
 
 fn cut_off(error: &io::Error) -> ApiError {
-    refused(Reason::NotAPackage, format!("the file was not received completely: {error}"))
+    refusal(Reason::NotAPackage, format!("the file was not received completely: {error}"))
 }
-pub(super) fn disk(error: &io::Error) -> ApiError {
-    refused(Reason::DiskFailed, format!("cannot store the package: {error}; nothing was installed"))
+fn disk_failed(error: &io::Error) -> ApiError {
+    refusal(Reason::DiskFailed, format!("cannot store the package: {error}; nothing was installed"))
 }
 
 /// Takes the only permit for receiving a package, or fails at once.
-pub(super) fn turn() -> Result<SemaphorePermit<'static>, ApiError> {
-    let busy = || refused(Reason::Busy, "another package is being copied; try again when it has finished");
-    TAKING.try_acquire().map_err(|_| busy())
+pub(super) fn acquire_permit() -> Result<SemaphorePermit<'static>, ApiError> {
+    let busy = || refusal(Reason::Busy, "another package is being copied; try again when it has finished");
+    RECEIVE_PERMIT.try_acquire().map_err(|_| busy())
 }
 
 /// Checks that the whole file has the signed size; `head` is the number of bytes before the artifacts.
-pub(super) fn has_size(manifest: &Manifest, head: usize, size: u64) -> Result<(), ApiError> {
+pub(super) fn check_size(manifest: &Manifest, head: usize, size: u64) -> Result<(), ApiError> {
     let whole = artifacts(manifest).iter().fold(head as u64, |sum, artifact| sum.saturating_add(artifact.size));
     if whole == size {
         return Ok(());
     }
     let detail = format!("the file has {size} bytes, but its publisher signed {whole} bytes");
-    Err(refused(Reason::NotAPackage, detail))
+    Err(refusal(Reason::NotAPackage, detail))
 }
 
 /// Checks that this machine's artifact fits on the disk.
-pub(super) fn has_room(looked: &Inspection, folder: &Path) -> Result<(), ApiError> {
-    let file = looked.package.file.as_ref().map_or(0, |file| file.size);
-    let free = free_bytes(folder).unwrap_or(u64::MAX);
-    if free >= file.saturating_add(FLOOR) {
-        return Ok(());
-    }
-    Err(refused(Reason::DiskFull, format!("{} bytes are needed, but only {free} are free", file.saturating_add(FLOOR))))
+pub(super) fn check_free_space(inspection: &Inspection, folder: &Path) -> Result<(), ApiError> {
+    let bytes = inspection.package.file.as_ref().map_or(0, |file| file.size);
+    platform::check_free_space(folder, bytes).map_err(|detail| refusal(Reason::DiskFull, detail))
 }
 
 /// Returns this machine's artifact if the file contains the release that the user was shown.
-pub(super) fn wanted(looked: &Inspection, wanted: Digest) -> Result<Artifact, ApiError> {
-    if let Some(refused) = &looked.package.refused {
+pub(super) fn wanted_artifact(inspection: &Inspection, wanted: Digest) -> Result<Artifact, ApiError> {
+    if let Some(refused) = &inspection.package.refused {
         return Err(refused.clone());
     }
-    if looked.package.manifest != wanted {
+    if inspection.package.manifest != wanted {
         let detail = "the file has changed since it was shown; open it again and check it";
-        return Err(refused(Reason::BadRequest, detail));
+        return Err(refusal(Reason::BadRequest, detail));
     }
-    looked.artifact.clone().ok_or_else(|| refused(Reason::WrongPlatform, Reason::WrongPlatform.for_user().what))
+    inspection.artifact.clone().ok_or_else(|| refusal(Reason::WrongPlatform, Reason::WrongPlatform.for_user().what))
 }
 
 /// A received file; deleted on drop unless it was moved into place.
-pub(super) struct Incoming(PathBuf);
+pub(super) struct IncomingFile(PathBuf);
 
-impl Incoming {
+impl IncomingFile {
     /// Receives this machine's artifact and skips the others.
-    pub(super) async fn take(
+    pub(super) async fn receive(
         folder: &Path,
         body: &mut Body<'_>,
         manifest: &Manifest,
         ours: Digest,
     ) -> Result<Self, ApiError> {
         let incoming = Self(folder.join(format!("{INCOMING}{}", OrderId::random())));
-        let patience = Duration::from_secs(60 + body.left() / SLOWEST);
-        let taking = async {
+        let patience = Duration::from_secs(60 + body.left() / MIN_SPEED);
+        let receiving = async {
             for other in artifacts(manifest) {
                 if other.digest == ours {
-                    take(body, &incoming.0, other).await?;
+                    receive_artifact(body, &incoming.0, other).await?;
                 } else {
                     body.skip(other.size).await.map_err(|error| cut_off(&error))?;
                 }
             }
             Ok(())
         };
-        timeout(patience, taking).await.map_err(|_| cut_off(&io::ErrorKind::TimedOut.into()))??;
+        timeout(patience, receiving).await.map_err(|_| cut_off(&io::ErrorKind::TimedOut.into()))??;
         Ok(incoming)
     }
     /// Moves the file into place.
-    pub(super) fn put(&self, place: &Path) -> Result<(), ApiError> {
-        std::fs::rename(&self.0, place).map_err(|error| disk(&error))
+    pub(super) fn move_to(&self, place: &Path) -> Result<(), ApiError> {
+        std::fs::rename(&self.0, place).map_err(|error| disk_failed(&error))
     }
 }
-impl Drop for Incoming {
+impl Drop for IncomingFile {
     fn drop(&mut self) {
         drop(std::fs::remove_file(&self.0));
     }
 }
 
 /// Reads the part before the artifacts.
-pub(super) async fn head_of(body: &mut Body<'_>) -> Result<Vec<u8>, ApiError> {
+pub(super) async fn read_head(body: &mut Body<'_>) -> Result<Vec<u8>, ApiError> {
     // Others wait for their turn meanwhile.
-    let slow = || refused(Reason::NotAPackage, "the start of the file was not received in time; try again");
-    timeout(HEAD_TIME, read_head(body)).await.unwrap_or_else(|_| Err(slow()))
+    let slow = || refusal(Reason::NotAPackage, "the start of the file was not received in time; try again");
+    timeout(HEAD_TIMEOUT, read_whole_head(body)).await.unwrap_or_else(|_| Err(slow()))
 }
 
-async fn read_head(body: &mut Body<'_>) -> Result<Vec<u8>, ApiError> {
+async fn read_whole_head(body: &mut Body<'_>) -> Result<Vec<u8>, ApiError> {
     let mut bytes = vec![0; MAGIC.len() + 4];
     body.fill(&mut bytes).await.map_err(|error| cut_off(&error))?;
     let length = bytes.last_chunk::<4>().map_or(0, |length| u32::from_be_bytes(*length) as usize);
     if !bytes.starts_with(MAGIC) || length > limits::PACKAGE_HEAD_BYTES || length as u64 > body.left() {
-        return Err(refused(Reason::NotAPackage, Reason::NotAPackage.for_user().what));
+        return Err(refusal(Reason::NotAPackage, Reason::NotAPackage.for_user().what));
     }
     while bytes.len() < MAGIC.len() + 4 + length {
         let (from, more) = (bytes.len(), (MAGIC.len() + 4 + length - bytes.len()).min(64 << 10));
@@ -133,11 +127,11 @@ async fn read_head(body: &mut Body<'_>) -> Result<Vec<u8>, ApiError> {
 }
 
 /// Receives one artifact. Only verified chunks reach the disk (rule C3).
-async fn take(body: &mut Body<'_>, path: &Path, artifact: &Artifact) -> Result<(), ApiError> {
-    let file = ArtifactFile::resume(path, artifact.clone(), 1).map_err(|error| disk(&error))?;
+async fn receive_artifact(body: &mut Body<'_>, path: &Path, artifact: &Artifact) -> Result<(), ApiError> {
+    let file = ArtifactFile::resume(path, artifact.clone(), 1).map_err(|error| disk_failed(&error))?;
     let altered = || {
         let detail = format!("the content of {} does not match the publisher's signature", artifact.file_name);
-        refused(Reason::BadArtifact, detail)
+        refusal(Reason::BadArtifact, detail)
     };
     let file = Arc::new(file);
     for index in 0..artifact.chunk_count() {
@@ -146,10 +140,10 @@ async fn take(body: &mut Body<'_>, path: &Path, artifact: &Artifact) -> Result<(
         let chunk = VerifiedChunk::check(artifact, index, bytes).map_err(|_| altered())?;
         let file = Arc::clone(&file);
         let stored = tokio::task::spawn_blocking(move || file.store(0, &chunk)).await;
-        let stored = stored.map_err(|error| refused(Reason::InternalError, error.to_string()))?;
-        stored.map_err(|error| refused(Reason::DiskFailed, error.to_string()))?;
+        let stored = stored.map_err(|error| refusal(Reason::InternalError, error.to_string()))?;
+        stored.map_err(|error| refusal(Reason::DiskFailed, error.to_string()))?;
     }
     let whole = tokio::task::spawn_blocking(move || file.verify_whole().map(drop)).await;
-    let whole = whole.map_err(|error| refused(Reason::InternalError, error.to_string()))?;
+    let whole = whole.map_err(|error| refusal(Reason::InternalError, error.to_string()))?;
     whole.map_err(|_| altered())
 }

@@ -1,157 +1,79 @@
-//! Settings, history and usage of the users at this machine: their schedule choice, their wishes about updates, and
-//! the amounts transferred. Everything a user chooses is stored in the database before it takes effect.
-//!
-//! [`front`] serves it over the local API; [`keeper`] applies the schedule.
+//! The users at this machine: their preferences, their wishes about updates, the history shown to them, the
+//! administrator's policy that bounds what they may choose, and the amounts transferred. Everything a user chooses is
+//! stored in the database before it takes effect.
 
-mod policy;
+pub(crate) mod history;
+pub(crate) mod installed_versions;
+pub(crate) mod order_notes;
+pub(crate) mod policy;
+pub(crate) mod preferences;
 mod upload_quota;
 
-use crate::sensors::{Readings, RefreshRequest, ServiceReadings, screen::ScreenReports};
 use crate::{
+    change_notifier::ChangeNotifier,
     database::{Database, DatabaseError},
-    pipeline::active_orders::lock,
 };
 use banyan_proto::{
-    OrderId, Reason, UnixSeconds,
-    api::{ApiError, Event},
-    local::{Happened, HistoryEntry, Overruled, PauseFor, Replaces, Request, Wait, Wishes},
-    schedule::{Choice, Pause, Policy, Stage, Wish},
+    UnixSeconds,
+    local::{Later, When},
 };
-use banyan_schedule::{Moment, check_choice, ledger::Refusal, tomorrow};
+use banyan_schedule::{ledger::Refusal, tomorrow};
+use history::History;
+use installed_versions::InstalledVersions;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, RwLock},
-    time::Instant,
-};
-use tokio::sync::{Notify, mpsc, watch};
+use policy::AdminPolicy;
+use preferences::Preferences;
+use std::sync::Arc;
 use upload_quota::UploadQuota;
 
-/// Maximum number of history entries kept.
-const HISTORY: usize = 200;
-
 /// Settings, history and usage of the users at this machine.
-pub struct User {
-    database: Arc<Database>,
-    /// The content folder, whose disk needs free space.
-    pub(crate) content: PathBuf,
+pub(crate) struct User {
     /// The time zone of this machine's clock.
-    pub zone: TimeZone,
-    policy: RwLock<Arc<Policy>>,
-    started: Instant,
-    known: Mutex<Known>,
+    pub(crate) zone: TimeZone,
+    /// The administrator's policy.
+    pub(crate) policy: Arc<AdminPolicy>,
+    /// What a user has chosen.
+    pub(crate) preferences: Preferences,
+    /// What has happened to each order.
+    pub(crate) history: History,
+    /// What Banyan has installed.
+    pub(crate) installed: InstalledVersions,
     /// Usage history and upload quota.
-    pub(crate) quota: UploadQuota,
-    /// The conditions measured on this machine.
-    pub(crate) sampled: Mutex<Readings>,
-    /// The conditions reported by system services.
-    pub(crate) service_readings: Mutex<ServiceReadings>,
-    /// Asks the system services to report again.
-    pub(crate) asker: OnceLock<mpsc::Sender<RefreshRequest>>,
-    /// Desktop programs' reports about the screen.
-    pub(crate) screens: ScreenReports,
-    changes: watch::Sender<u64>,
-    pub(crate) replan: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    choice: Option<Choice>,
-    notes: BTreeMap<OrderId, OrderNotes>,
-    history: Vec<HistoryEntry>,
-    /// What Banyan has installed, by package.
-    installed: BTreeMap<String, Replaces>,
-}
-
-/// The record about one order.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct OrderNotes {
-    /// When this machine first accepted the order.
-    pub(crate) seen: UnixSeconds,
-    /// The user's wishes.
-    pub(crate) wishes: Wishes,
-    /// How the order ended.
-    pub(crate) ended: Option<OrderOutcome>,
-    /// Whether the installer is running.
-    #[serde(skip)]
-    pub(crate) installing: bool,
-    /// What the order waits for apart from the schedule.
-    #[serde(skip)]
-    pub(crate) waits: Option<Wait>,
-}
-
-/// How an order ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct OrderOutcome {
-    pub(crate) at: UnixSeconds,
-    pub(crate) failed: Option<(Reason, String, bool)>,
-}
-
-fn failed(error: &DatabaseError) -> ApiError {
-    ApiError { reason: Reason::DiskFailed, detail: format!("nothing was changed: {error}") }
+    pub(crate) upload_quota: Arc<UploadQuota>,
+    notifier: Arc<ChangeNotifier>,
 }
 
 impl User {
-    /// Loads the records of earlier runs. `content` is the content folder.
+    /// Loads the records of earlier runs.
     ///
     /// # Errors
     /// When the database fails or a record is damaged.
-    pub fn open(database: Arc<Database>, content: PathBuf) -> Result<Self, DatabaseError> {
-        let mut known = Known {
-            choice: database.load("choice")?,
-            notes: database.load("notes")?.unwrap_or_default(),
-            history: database.load("history")?.unwrap_or_default(),
-            installed: database.load("installed")?.unwrap_or_default(),
-        };
-        if let Some(choice) = &mut known.choice
-            && banyan_schedule::after_clock_step(choice, UnixSeconds::now(), 0)
-        {
-            database.store("choice", &known.choice)?;
-        }
-        let policy: Policy = database.load("policy")?.unwrap_or_default();
+    pub(crate) fn open(database: &Arc<Database>, notifier: Arc<ChangeNotifier>) -> Result<Self, DatabaseError> {
+        let zone = TimeZone::system();
+        let policy = Arc::new(AdminPolicy::open(Arc::clone(database), Arc::clone(&notifier))?);
         Ok(Self {
-            quota: UploadQuota::open(&database)?,
-            database,
-            content,
-            zone: TimeZone::system(),
-            policy: RwLock::new(Arc::new(policy)),
-            started: Instant::now(),
-            known: Mutex::new(known),
-            sampled: Mutex::default(),
-            service_readings: Mutex::default(),
-            asker: OnceLock::new(),
-            screens: ScreenReports::default(),
-            changes: watch::Sender::new(0),
-            replan: Notify::new(),
+            preferences: Preferences::open(Arc::clone(database), Arc::clone(&policy), Arc::clone(&notifier))?,
+            policy,
+            history: History::open(Arc::clone(database), Arc::clone(&notifier))?,
+            installed: InstalledVersions::open(Arc::clone(database))?,
+            upload_quota: Arc::new(UploadQuota::open(Arc::clone(database), zone.clone())?),
+            zone,
+            notifier,
         })
     }
-    pub(crate) fn database(&self) -> &Arc<Database> {
-        &self.database
+    /// Returns the daily upload quota (bytes), if there is one.
+    pub(crate) fn daily_quota(&self) -> Option<u64> {
+        banyan_schedule::quota(self.preferences.choice().as_ref(), &self.policy.current())
     }
-    /// Stores what is not stored yet, because the program ends.
-    pub(crate) fn stop(&self) {
-        self.quota.close(&self.database);
-    }
-    /// Returns the present time on both clocks.
-    #[must_use]
-    pub fn now(&self) -> Moment {
-        Moment { wall: UnixSeconds::now(), mono: self.started.elapsed() }
-    }
-    /// Returns whether a chunk may be forwarded now, and counts it if so. `aside` is what this machine still has to
-    /// receive (bytes).
-    pub(crate) async fn may_give(self: &Arc<Self>, bytes: u64, aside: u64) -> bool {
+    /// Returns whether a chunk may be forwarded now, and counts it if so. `to_receive` is what this machine still has
+    /// to receive (bytes).
+    pub(crate) async fn may_upload(&self, bytes: u64, to_receive: u64) -> bool {
         loop {
-            let quota = banyan_schedule::quota(self.choice().as_ref(), &self.policy());
-            match self.quota.take(&self.zone, bytes, quota, aside) {
+            match self.upload_quota.take(bytes, self.daily_quota(), to_receive) {
                 Ok(()) => return true,
                 Err(Refusal::WriteFirst) => {
-                    let this = Arc::clone(self);
-                    let written =
-                        tokio::task::spawn_blocking(move || this.quota.write_ahead(&this.database, &this.zone));
-                    match written.await {
+                    let quota = Arc::clone(&self.upload_quota);
+                    match tokio::task::spawn_blocking(move || quota.store_ahead()).await {
                         Ok(Ok(())) => {}
                         // Forward nothing that might escape the quota after a crash.
                         Ok(Err(error)) => {
@@ -162,260 +84,17 @@ impl User {
                     }
                 }
                 Err(Refusal::Quota) => {
-                    self.replan();
+                    self.notifier.notify_scheduler();
                     return false;
                 }
             }
         }
     }
-    /// Announces that the snapshot may have changed.
-    pub(crate) fn changed(&self) {
-        self.changes.send_modify(|number| *number += 1);
-    }
-    /// Requests a new scheduling decision.
-    pub(crate) fn replan(&self) {
-        self.replan.notify_one();
-        self.changed();
-    }
-    /// Returns a number that changes whenever the snapshot may have changed.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
-    }
-    /// Returns the user's choice; `None` until a user has chosen.
-    #[must_use]
-    pub fn choice(&self) -> Option<Choice> {
-        lock(&self.known).choice.clone()
-    }
-    /// Returns the version of a package that Banyan installed last.
-    pub(crate) fn installed(&self, package: &str) -> Option<Replaces> {
-        lock(&self.known).installed.get(package).cloned()
-    }
-    /// Records the version now installed.
-    pub(crate) fn has_installed(&self, package: &str, version: &str, sequence: u64) {
-        let mut known = lock(&self.known);
-        let now = Replaces { version: version.to_owned(), sequence, at: UnixSeconds::now() };
-        known.installed.insert(package.to_owned(), now);
-        if let Err(error) = self.database.store("installed", &known.installed) {
-            tracing::warn!(%error, "failed to record the installed version");
-        }
-    }
-    pub(crate) fn history(&self) -> Vec<HistoryEntry> {
-        lock(&self.known).history.clone()
-    }
-    pub(crate) fn notes(&self, order: OrderId) -> OrderNotes {
-        lock(&self.known).notes.get(&order).cloned().unwrap_or_default()
-    }
-    /// Adjusts the choice after the wall clock was stepped by this many seconds.
-    pub(crate) fn clock_stepped(&self, by: i64) {
-        let mut known = lock(&self.known);
-        let Some(choice) = &mut known.choice else { return };
-        if banyan_schedule::after_clock_step(choice, UnixSeconds::now(), by)
-            && let Err(error) = self.database.store("choice", &known.choice)
-        {
-            tracing::warn!(%error, "failed to store the adjusted choice after a clock step");
-        }
-    }
-
-    /// Changes the choice, within the policy.
-    fn choose(&self, change: impl FnOnce(&mut Choice)) -> Result<(), ApiError> {
-        let policy = self.policy();
-        let mut known = lock(&self.known);
-        let mut choice = known.choice.clone().unwrap_or_else(|| policy.defaults.clone());
-        change(&mut choice);
-        check_choice(&choice, &policy.bounds)
-            .map_err(|error| ApiError { reason: Reason::NotAllowed, detail: error.to_string() })?;
-        self.database.store("choice", &Some(&choice)).map_err(|error| failed(&error))?;
-        known.choice = Some(choice);
-        drop(known);
-        self.replan();
-        Ok(())
-    }
-
-    /// Carries out a request about the choice; refuses all others.
-    pub(crate) fn carry_out(&self, request: Request) -> Result<(), ApiError> {
-        let asked = UnixSeconds::now();
-        match request {
-            Request::SetWindow { window, night } => self.choose(|choice| {
-                choice.window = window;
-                choice.night = night.unwrap_or(choice.night);
-            }),
-            Request::SetInstallWindow { window } => self.choose(|choice| choice.install = window),
-            Request::SetLimits { download, upload, daily_upload, forward, free_disk } => self.choose(|choice| {
-                (choice.download, choice.upload, choice.daily_upload) = (download, upload, daily_upload);
-                (choice.forward, choice.free_disk) = (forward, free_disk);
-            }),
-            Request::SetGiveWay { give_way } => self.choose(|choice| choice.give_way = give_way),
-            Request::Pause { until } => self.choose(|choice| {
-                choice.pause = Some(match until {
-                    PauseFor::Seconds(seconds) => Pause::For { asked, seconds },
-                    PauseFor::UntilTomorrow => Pause::UntilTomorrow { asked },
-                    PauseFor::UntilResumed => Pause::UntilResumed { asked },
-                });
-            }),
-            Request::Resume => self.choose(|choice| choice.pause = None),
-            Request::Overrule { signal, on } => self.choose(|choice| {
-                let over = &mut choice.overrule;
-                match signal {
-                    Overruled::Metered(network) if on => drop(over.metered.insert(network)),
-                    Overruled::Metered(network) => drop(over.metered.remove(&network)),
-                    Overruled::Battery => over.battery = on,
-                    Overruled::FullScreen => over.full_screen = on,
-                    Overruled::Processor => over.processor = on,
-                    Overruled::Presence => over.presence = on,
-                }
-            }),
-            Request::ForgetChoice => {
-                let mut known = lock(&self.known);
-                self.database.store("choice", &None::<Choice>).map_err(|error| failed(&error))?;
-                known.choice = None;
-                drop(known);
-                self.replan();
-                Ok(())
-            }
-            other => {
-                let detail = format!("this agent does not support the request {other:?}");
-                Err(ApiError { reason: Reason::BadRequest, detail })
-            }
-        }
-    }
-    /// Sets the user's wish for one order. Installing now implies receiving now.
-    pub(crate) fn wish(&self, order: OrderId, stage: Stage, wish: Wish) -> Result<(), ApiError> {
-        let refused = |reason, detail: &str| Err(ApiError { reason, detail: detail.to_owned() });
-        let mut known = lock(&self.known);
-        let Some(notes) = known.notes.get_mut(&order).filter(|notes| notes.ended.is_none()) else {
-            return refused(Reason::NotFound, "this update is no longer in progress");
-        };
-        let before = notes.wishes;
-        match (stage, wish) {
-            (Stage::Forward, _) => return refused(Reason::BadRequest, "sharing cannot be set for a single update"),
-            (Stage::Install, Wish::Now) => notes.wishes = Wishes { receive: Wish::Now, install: Wish::Now },
-            (Stage::Install, wish) => notes.wishes.install = wish,
-            (Stage::Receive, wish) => notes.wishes.receive = wish,
-        }
-        if let Err(error) = self.database.store("notes", &known.notes) {
-            known.notes.entry(order).or_default().wishes = before;
-            return Err(failed(&error));
-        }
-        drop(known);
-        self.replan();
-        Ok(())
-    }
-
-    /// Records that an order was accepted.
-    pub(crate) fn seen(&self, order: OrderId, package: &str, version: &str) {
-        let mut known = lock(&self.known);
-        if known.notes.contains_key(&order) {
-            return;
-        }
-        let at = UnixSeconds::now();
-        known.notes.insert(order, OrderNotes { seen: at, ..OrderNotes::default() });
-        let (package, version) = (package.to_owned(), version.to_owned());
-        self.tell(&mut known, HistoryEntry { at, order: Some(order), package, version, what: Happened::Incoming });
-        drop(known);
-        self.replan();
-    }
-    /// Records that this machine was enrolled.
-    pub(crate) fn enrolled(&self) {
-        let (at, nothing) = (UnixSeconds::now(), String::new());
-        let what = Happened::Enrolled;
-        self.tell(
-            &mut lock(&self.known),
-            HistoryEntry { at, order: None, package: nothing.clone(), version: nothing, what },
-        );
-        self.changed();
-    }
-    /// Records that an order was dropped.
-    pub(crate) fn gone(&self, order: OrderId, package: &str, version: &str, reason: Reason) {
-        let mut known = lock(&self.known);
-        if known.notes.remove(&order).is_some_and(|notes| notes.ended.is_none()) {
-            let (at, what) = (UnixSeconds::now(), Happened::Dropped { reason });
-            let (package, version) = (package.to_owned(), version.to_owned());
-            self.tell(&mut known, HistoryEntry { at, order: Some(order), package, version, what });
-        } else {
-            self.write(&known);
-        }
-        drop(known);
-        self.replan();
-    }
-    /// Records an event of an order.
-    pub(crate) fn happened(&self, order: OrderId, package: &str, version: &str, event: &Event) {
-        let at = UnixSeconds::now();
-        let mut known = lock(&self.known);
-        let Some(notes) = known.notes.get_mut(&order) else { return };
-        let what = match event {
-            // The verdict states the schedule's own reasons; other machines waiting for a turn here do not concern the
-            // user.
-            Event::Waits { reason: Reason::NotNow | Reason::MayNotForward | Reason::Busy, .. } => None,
-            Event::Waits { reason, detail } => {
-                notes.installing = false;
-                let stage = if *reason == Reason::NoSource { Stage::Receive } else { Stage::Install };
-                let stage =
-                    if matches!(reason, Reason::DiskFull | Reason::DiskFailed) { Stage::Receive } else { stage };
-                let since = notes.waits.as_ref().filter(|wait| wait.reason == *reason).map_or(at, |wait| wait.since);
-                notes.waits = Some(Wait { stage, reason: *reason, detail: detail.clone(), since, next: None });
-                None
-            }
-            Event::Source { .. } | Event::Authenticated => {
-                notes.waits = None;
-                None
-            }
-            Event::Installing => {
-                (notes.installing, notes.waits) = (true, None);
-                None
-            }
-            Event::Verified { .. } => {
-                notes.waits = None;
-                Some(Happened::Received)
-            }
-            Event::Installed { already, .. } => {
-                (notes.installing, notes.waits) = (false, None);
-                notes.ended = Some(OrderOutcome { at, failed: None });
-                Some(Happened::Installed { already: *already })
-            }
-            Event::Failed { reason, detail, restored } => {
-                (notes.installing, notes.waits) = (false, None);
-                notes.ended = Some(OrderOutcome { at, failed: Some((*reason, detail.clone(), *restored)) });
-                Some(Happened::Failed { reason: *reason, detail: detail.clone(), restored: *restored })
-            }
-            Event::SteppedOver { .. }
-            | Event::Offered { .. }
-            | Event::Refused { .. }
-            | Event::BadChunk { .. }
-            | Event::Progress { .. } => None,
-        };
-        if let Some(what) = what {
-            let (package, version) = (package.to_owned(), version.to_owned());
-            self.tell(&mut known, HistoryEntry { at, order: Some(order), package, version, what });
-        }
-        drop(known);
-        self.replan();
-    }
-    /// Restores how an order of an earlier run ended; records from older versions lack it.
-    pub(crate) fn had_ended(&self, order: OrderId, at: UnixSeconds, result: Result<(), Reason>) {
-        let mut known = lock(&self.known);
-        let notes = known.notes.entry(order).or_insert_with(|| OrderNotes { seen: at, ..OrderNotes::default() });
-        let failed = result.err().map(|reason| (reason, String::new(), true));
-        notes.ended.get_or_insert(OrderOutcome { at, failed });
-    }
-    fn tell(&self, known: &mut Known, entry: HistoryEntry) {
-        known.history.insert(0, entry);
-        known.history.truncate(HISTORY);
-        self.write(known);
-    }
-    /// Stores notes and history. Losing them to a disk failure is tolerable, so an error is only logged.
-    fn write(&self, known: &Known) {
-        let kept =
-            self.database.store("notes", &known.notes).and_then(|()| self.database.store("history", &known.history));
-        if let Err(error) = kept {
-            tracing::warn!(%error, "failed to store the history");
-        }
-    }
-    /// Returns the times to which an install may be postponed: in an hour, tonight, or 06:00 tomorrow.
-    pub(crate) fn later(&self, until: Option<UnixSeconds>) -> Vec<banyan_proto::local::Later> {
-        use banyan_proto::local::{Later, When};
+    /// Returns the times before `until` to which an install may be postponed: in an hour, tonight, or 06:00 tomorrow.
+    pub(crate) fn postponements(&self, until: Option<UnixSeconds>) -> Vec<Later> {
         // Round to the minute, so that the offered times stay the same between two snapshots.
         let now = UnixSeconds(UnixSeconds::now().0 / 60 * 60);
-        let night = self.choice().map_or(self.policy().night, |choice| choice.night);
+        let night = self.preferences.choice().map_or(self.policy.current().night, |choice| choice.night);
         let all = [
             (When::InAnHour, now.plus(3600)),
             (When::Tonight, banyan_schedule::tonight(now, &self.zone, night)),

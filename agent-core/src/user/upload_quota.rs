@@ -11,7 +11,7 @@
 
 use crate::{
     database::{Database, DatabaseError},
-    pipeline::active_orders::lock,
+    lock::lock,
 };
 use banyan_proto::{UnixSeconds, schedule::DayUse};
 use banyan_schedule::ledger::{Ledger, Refusal};
@@ -23,30 +23,35 @@ use std::{
 };
 
 /// The history is stored when this much has moved since the last time (bytes) …
-const WRITE_BYTES: u64 = 8 << 20;
+const STORE_AFTER_BYTES: u64 = 8 << 20;
 /// … or after this time, whichever comes first.
-const WRITE_AFTER: Duration = Duration::from_secs(30);
+const STORE_AFTER: Duration = Duration::from_secs(30);
 /// Content of a packet, and the overhead around it (Ethernet, IPv4, TCP with timestamps; bytes).
-const PACKET: u64 = 1448;
-const HEADERS: u64 = 66;
+const PACKET_CONTENT: u64 = 1448;
+const PACKET_OVERHEAD: u64 = 66;
 /// Content of a TLS record, and the overhead around it (bytes).
-const RECORD: u64 = 16 << 10;
-const RECORD_AROUND: u64 = 22;
+const RECORD_CONTENT: u64 = 16 << 10;
+const RECORD_OVERHEAD: u64 = 22;
 /// A frame's header, with the chunk's index (bytes).
-const FRAME: u64 = 9;
+const FRAME_HEADER: u64 = 9;
 /// Every second packet is acknowledged, with selective acknowledgements for losses and now and then a message (bytes).
-const ACKNOWLEDGED: u64 = 2 * PACKET;
-const ACKNOWLEDGEMENT: u64 = HEADERS + 8;
+const ACKNOWLEDGED_CONTENT: u64 = 2 * PACKET_CONTENT;
+const ACKNOWLEDGEMENT: u64 = PACKET_OVERHEAD + 8;
 
 /// A chunk taken this long ago and not sent yet never will be: it was queued for a connection that has ended.
-const QUIET: Duration = Duration::from_secs(10);
+const LOST_AFTER: Duration = Duration::from_secs(10);
 
 /// A reservation for acknowledgements expires after this time, because the download or the day may have ended.
 /// Otherwise a gate that it closed would stay closed, since nothing asks again at a closed gate.
-const STALE: Duration = Duration::from_secs(60);
+const RESERVATION_EXPIRES: Duration = Duration::from_secs(60);
+
+/// Database key of the usage history.
+const KEY: &str = "ledger";
 
 /// The usage history and the upload quota.
 pub(crate) struct UploadQuota {
+    database: Arc<Database>,
+    zone: TimeZone,
     state: Mutex<QuotaState>,
     /// Serialises writes, so that the last stored value is the one assumed to be stored.
     disk: Mutex<()>,
@@ -69,18 +74,18 @@ struct QuotaState {
 
 /// Returns the size of this much content on the link (bytes).
 fn link_bytes(content: u64) -> u64 {
-    let inside = content + FRAME + (content + FRAME).div_ceil(RECORD) * RECORD_AROUND;
-    inside + inside.div_ceil(PACKET) * HEADERS
+    let inside = content + FRAME_HEADER + (content + FRAME_HEADER).div_ceil(RECORD_CONTENT) * RECORD_OVERHEAD;
+    inside + inside.div_ceil(PACKET_CONTENT) * PACKET_OVERHEAD
 }
 
 /// Returns the size on the link of the acknowledgements for this much content (bytes).
-pub(crate) fn acknowledgement_bytes(content: u64) -> u64 {
-    content.div_ceil(ACKNOWLEDGED) * ACKNOWLEDGEMENT
+fn acknowledgement_bytes(content: u64) -> u64 {
+    content.div_ceil(ACKNOWLEDGED_CONTENT) * ACKNOWLEDGEMENT
 }
 
 impl UploadQuota {
-    pub(super) fn open(database: &Database) -> Result<Self, DatabaseError> {
-        let days: Vec<DayUse> = database.load("ledger")?.unwrap_or_default();
+    pub(super) fn open(database: Arc<Database>, zone: TimeZone) -> Result<Self, DatabaseError> {
+        let days: Vec<DayUse> = database.load(KEY)?.unwrap_or_default();
         let ledger = Ledger::restore(&days);
         let state = QuotaState {
             ledger,
@@ -91,53 +96,54 @@ impl UploadQuota {
             last_stored: Instant::now(),
             closed: false,
         };
-        Ok(Self { state: Mutex::new(state), disk: Mutex::new(()), giver: OnceLock::new() })
+        Ok(Self { database, zone, state: Mutex::new(state), disk: Mutex::new(()), giver: OnceLock::new() })
     }
     /// Sets the counter of the traffic on the link.
-    pub(crate) fn counted_by(&self, giver: Arc<Giver>) {
+    pub(crate) fn set_link_counter(&self, giver: Arc<Giver>) {
         drop(self.giver.set(giver));
     }
     /// Counts the traffic that exceeded the estimates.
-    fn catch_up(&self, state: &mut QuotaState, zone: &TimeZone) {
+    fn catch_up(&self, state: &mut QuotaState) {
         let link_total = self.giver.get().map_or(0, |giver| giver.went());
-        state.catch_up(zone, link_total, state.last_taken.elapsed() >= QUIET);
+        state.catch_up(&self.zone, link_total, state.last_taken.elapsed() >= LOST_AFTER);
     }
     /// Returns a copy of the ledger.
-    pub(crate) fn ledger(&self, zone: &TimeZone) -> Ledger {
-        self.ledger_at(zone, Instant::now())
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.ledger_at(Instant::now())
     }
-    fn ledger_at(&self, zone: &TimeZone, now: Instant) -> Ledger {
+    fn ledger_at(&self, now: Instant) -> Ledger {
         let mut state = lock(&self.state);
-        self.catch_up(&mut state, zone);
-        if now.saturating_duration_since(state.last_request) >= STALE {
+        self.catch_up(&mut state);
+        if now.saturating_duration_since(state.last_request) >= RESERVATION_EXPIRES {
             state.ledger.set_aside(0);
         }
         state.ledger.clone()
     }
     /// Counts received content.
-    pub(crate) fn received(&self, zone: &TimeZone, bytes: u64) {
+    pub(crate) fn count_received(&self, bytes: u64) {
         let mut state = lock(&self.state);
-        state.ledger.received(zone, UnixSeconds::now(), bytes);
+        state.ledger.received(&self.zone, UnixSeconds::now(), bytes);
         state.unstored += bytes;
-        self.catch_up(&mut state, zone);
+        self.catch_up(&mut state);
     }
-    /// Takes a chunk that is about to be sent out of the day's quota; without a quota only counts it. `aside` is what
-    /// is still to be received (bytes).
+    /// Takes a chunk that is about to be sent out of the day's quota; without a quota only counts it. `to_receive` is
+    /// what is still to be received (bytes).
     ///
     /// # Errors
     /// See [`Refusal`]; nothing has been taken then.
-    pub(crate) fn take(&self, zone: &TimeZone, content: u64, quota: Option<u64>, aside: u64) -> Result<(), Refusal> {
+    pub(crate) fn take(&self, content: u64, quota: Option<u64>, to_receive: u64) -> Result<(), Refusal> {
         let mut state = lock(&self.state);
-        self.catch_up(&mut state, zone);
+        self.catch_up(&mut state);
         if state.closed {
             return Err(Refusal::Quota);
         }
-        state.ledger.set_aside(acknowledgement_bytes(aside));
+        state.ledger.set_aside(acknowledgement_bytes(to_receive));
         state.last_request = Instant::now();
         let bytes = link_bytes(content);
-        let reserved = state.ledger.reserve(zone, UnixSeconds::now(), bytes, quota)?;
+        let reserved = state.ledger.reserve(&self.zone, UnixSeconds::now(), bytes, quota)?;
         state.ledger.settle(reserved, bytes);
-        (state.unstored, state.sent) = (state.unstored + bytes, state.sent + bytes);
+        state.unstored += bytes;
+        state.sent += bytes;
         state.last_taken = Instant::now();
         Ok(())
     }
@@ -145,66 +151,75 @@ impl UploadQuota {
     ///
     /// # Errors
     /// When the database fails.
-    pub(crate) fn write_ahead(&self, database: &Database, zone: &TimeZone) -> Result<(), DatabaseError> {
-        let _one = lock(&self.disk);
+    pub(crate) fn store_ahead(&self) -> Result<(), DatabaseError> {
+        let _writing = lock(&self.disk);
         let (rows, stored) = {
             let mut state = lock(&self.state);
-            (state.unstored, state.last_stored) = (0, Instant::now());
-            state.ledger.write_ahead(zone, UnixSeconds::now(), link_bytes(banyan_proto::limits::CHUNK_BYTES as u64))
+            state.mark_stored();
+            state.ledger.write_ahead(
+                &self.zone,
+                UnixSeconds::now(),
+                link_bytes(banyan_proto::limits::CHUNK_BYTES as u64),
+            )
         };
-        database.store("ledger", &rows)?;
+        self.database.store(KEY, &rows)?;
         lock(&self.state).ledger.stored(stored);
         Ok(())
     }
     /// Stores the ledger when it is due or, with `now`, when anything is unstored. With a quota, stores more than was
     /// used.
-    pub(crate) fn write(&self, database: &Database, zone: &TimeZone, quota: bool, now: bool) {
+    pub(crate) fn store_when_due(&self, has_quota: bool, now: bool) {
         let due = {
             let state = lock(&self.state);
-            let due = now || state.unstored >= WRITE_BYTES || state.last_stored.elapsed() >= WRITE_AFTER;
+            let due = now || state.unstored >= STORE_AFTER_BYTES || state.last_stored.elapsed() >= STORE_AFTER;
             due && state.unstored > 0
         };
-        let kept = match (due, quota) {
+        let stored = match (due, has_quota) {
             (false, _) => Ok(()),
-            (true, true) => self.write_ahead(database, zone),
-            (true, false) => self.write_exactly(database),
+            (true, true) => self.store_ahead(),
+            (true, false) => self.store_exactly(),
         };
-        if let Err(error) = kept {
+        if let Err(error) = stored {
             tracing::warn!(%error, "failed to store the usage history");
         }
     }
-    fn write_exactly(&self, database: &Database) -> Result<(), DatabaseError> {
-        let _one = lock(&self.disk);
+    fn store_exactly(&self) -> Result<(), DatabaseError> {
+        let _writing = lock(&self.disk);
         let days = {
             let mut state = lock(&self.state);
-            (state.unstored, state.last_stored) = (0, Instant::now());
+            state.mark_stored();
             // If a quota is set later, nothing is stored ahead for it.
             state.ledger.nothing_stored();
             state.ledger.days()
         };
-        database.store("ledger", &days)
+        self.database.store(KEY, &days)
     }
     /// Stops all sending, because the program ends, and stores the exact use.
-    pub(crate) fn close(&self, database: &Database) {
+    pub(crate) fn close(&self) {
         lock(&self.state).closed = true;
-        if let Err(error) = self.write_exactly(database) {
+        if let Err(error) = self.store_exactly() {
             tracing::warn!(%error, "failed to store the usage history");
         }
     }
 }
 
 impl QuotaState {
+    fn mark_stored(&mut self) {
+        self.unstored = 0;
+        self.last_stored = Instant::now();
+    }
     /// Counts what the link has carried since the start (`link_total`; 0 when the system does not report it). After a quiet
     /// time, gives back what was counted but never sent.
     fn catch_up(&mut self, zone: &TimeZone, link_total: u64, quiet: bool) {
-        self.take(zone, link_total.saturating_sub(self.sent));
+        self.count_sent(zone, link_total.saturating_sub(self.sent));
         if quiet && link_total > 0 && self.sent > link_total {
             let back = self.ledger.give_back(zone, UnixSeconds::now(), self.sent - link_total);
-            (self.sent, self.unstored) = (link_total, self.unstored + back);
+            self.sent = link_total;
+            self.unstored += back;
         }
     }
     /// Counts traffic that was not taken beforehand.
-    fn take(&mut self, zone: &TimeZone, bytes: u64) {
+    fn count_sent(&mut self, zone: &TimeZone, bytes: u64) {
         if bytes == 0 {
             return;
         }
@@ -212,7 +227,8 @@ impl QuotaState {
         if let Ok(reserved) = self.ledger.reserve(zone, UnixSeconds::now(), bytes, None) {
             self.ledger.settle(reserved, bytes);
         }
-        (self.unstored, self.sent) = (self.unstored + bytes, self.sent + bytes);
+        self.unstored += bytes;
+        self.sent += bytes;
     }
 }
 
@@ -224,13 +240,21 @@ mod tests {
     const QUOTA: u64 = 8 << 20;
     const CHUNK: u64 = 64 << 10;
 
+    fn database(folder: &TempDir) -> Arc<Database> {
+        Arc::new(Database::open(&folder.path().join("redb")).unwrap())
+    }
+
+    fn open(database: &Arc<Database>) -> UploadQuota {
+        UploadQuota::open(Arc::clone(database), TimeZone::UTC).unwrap()
+    }
+
     /// Takes chunks until the quota refuses, as the sender does. Returns their size on the link.
-    fn take_all(quota: &UploadQuota, database: &Database, most: u64, aside: u64) -> u64 {
+    fn take_all(quota: &UploadQuota, most: u64, to_receive: u64) -> u64 {
         let mut taken = 0;
         while taken < most {
-            match quota.take(&TimeZone::UTC, CHUNK, Some(QUOTA), aside) {
+            match quota.take(CHUNK, Some(QUOTA), to_receive) {
                 Ok(()) => taken += link_bytes(CHUNK),
-                Err(Refusal::WriteFirst) => quota.write_ahead(database, &TimeZone::UTC).unwrap(),
+                Err(Refusal::WriteFirst) => quota.store_ahead().unwrap(),
                 Err(Refusal::Quota) => break,
             }
         }
@@ -240,77 +264,82 @@ mod tests {
     #[test]
     fn a_crash_gives_no_second_quota_and_an_orderly_end_loses_nothing() {
         let folder = TempDir::new().unwrap();
-        let database = Database::open(&folder.path().join("redb")).unwrap();
-        let before = take_all(&UploadQuota::open(&database).unwrap(), &database, QUOTA / 2, 0);
+        let database = database(&folder);
+        let before = take_all(&open(&database), QUOTA / 2, 0);
         // The program was killed: its memory is lost, the stored record is not.
-        let quota = UploadQuota::open(&database).unwrap();
-        quota.write(&database, &TimeZone::UTC, true, true);
-        let after = take_all(&quota, &database, u64::MAX, 0);
+        let quota = open(&database);
+        quota.store_when_due(true, true);
+        let after = take_all(&quota, u64::MAX, 0);
         assert!(before + after <= QUOTA, "{before} and {after} of {QUOTA}");
         assert!(before + after > QUOTA - (2 << 20), "a crash costs a little, not the whole day: {before} and {after}");
-        quota.close(&database);
-        assert_eq!(quota.take(&TimeZone::UTC, 1, None, 0), Err(Refusal::Quota), "nothing is sent after closing");
+        quota.close();
+        assert_eq!(quota.take(1, None, 0), Err(Refusal::Quota), "nothing is sent after closing");
     }
 
     #[test]
-    fn writing_now_and_then_never_takes_back_what_was_written_ahead() {
+    fn storing_never_takes_back_what_was_stored_ahead() {
         let folder = TempDir::new().unwrap();
-        let database = Database::open(&folder.path().join("redb")).unwrap();
-        let quota = UploadQuota::open(&database).unwrap();
-        let first = take_all(&quota, &database, QUOTA / 2, 0);
-        quota.write(&database, &TimeZone::UTC, true, true);
-        let second = take_all(&quota, &database, 512 << 10, 0);
-        let after = take_all(&UploadQuota::open(&database).unwrap(), &database, u64::MAX, 0);
+        let database = database(&folder);
+        let quota = open(&database);
+        let first = take_all(&quota, QUOTA / 2, 0);
+        quota.store_when_due(true, true);
+        let second = take_all(&quota, 512 << 10, 0);
+        let after = take_all(&open(&database), u64::MAX, 0);
         assert!(first + second + after <= QUOTA, "{first}, {second} and {after} of {QUOTA}");
     }
 
     #[test]
-    fn acknowledging_what_is_still_to_come_is_kept_free() {
+    fn a_reservation_is_made_for_acknowledging_what_is_still_to_come() {
         let folder = TempDir::new().unwrap();
-        let database = Database::open(&folder.path().join("redb")).unwrap();
-        let aside = 64 << 20;
-        let taken = take_all(&UploadQuota::open(&database).unwrap(), &database, u64::MAX, aside);
+        let database = database(&folder);
+        let to_receive = 64 << 20;
+        let taken = take_all(&open(&database), u64::MAX, to_receive);
         assert!(
-            taken + acknowledgement_bytes(aside) <= QUOTA && taken + acknowledgement_bytes(aside) > QUOTA - 2 * CHUNK,
+            taken + acknowledgement_bytes(to_receive) <= QUOTA
+                && taken + acknowledgement_bytes(to_receive) > QUOTA - 2 * CHUNK,
             "{taken}"
         );
     }
 
     #[test]
-    fn what_was_set_aside_does_not_shut_the_gate_for_ever() {
+    fn a_reservation_for_acknowledgements_expires() {
         let folder = TempDir::new().unwrap();
-        let database = Database::open(&folder.path().join("redb")).unwrap();
-        let quota = UploadQuota::open(&database).unwrap();
+        let database = database(&folder);
+        let quota = open(&database);
         // Acknowledging this much would use up the quota alone.
-        assert_eq!(quota.take(&TimeZone::UTC, CHUNK, Some(QUOTA), 1 << 40), Err(Refusal::Quota));
+        assert_eq!(quota.take(CHUNK, Some(QUOTA), 1 << 40), Err(Refusal::Quota));
         let used = |at| {
-            let mut ledger = quota.ledger_at(&TimeZone::UTC, at);
+            let mut ledger = quota.ledger_at(at);
             ledger.reserve(&TimeZone::UTC, UnixSeconds::now(), CHUNK, Some(QUOTA)).err()
         };
         let now = Instant::now();
         assert_eq!(used(now), Some(Refusal::Quota));
-        assert_eq!(used(now + 2 * STALE), Some(Refusal::WriteFirst), "the expired reservation frees the quota");
+        assert_eq!(
+            used(now + 2 * RESERVATION_EXPIRES),
+            Some(Refusal::WriteFirst),
+            "the expired reservation frees the quota"
+        );
     }
 
     #[test]
-    fn a_crash_gives_no_second_quota_when_what_was_set_aside_has_become_less() {
+    fn a_crash_gives_no_second_quota_when_the_reservation_has_shrunk() {
         let folder = TempDir::new().unwrap();
-        let database = Database::open(&folder.path().join("redb")).unwrap();
-        let quota = UploadQuota::open(&database).unwrap();
-        let before = take_all(&quota, &database, CHUNK, 200 << 20);
+        let database = database(&folder);
+        let quota = open(&database);
+        let before = take_all(&quota, CHUNK, 200 << 20);
         // The download has ended: its reservation is free.
-        let more = take_all(&quota, &database, QUOTA / 2, 0);
-        let after = take_all(&UploadQuota::open(&database).unwrap(), &database, u64::MAX, 0);
+        let more = take_all(&quota, QUOTA / 2, 0);
+        let after = take_all(&open(&database), u64::MAX, 0);
         assert!(before + more + after <= QUOTA, "{before}, {more} and {after} of {QUOTA}");
     }
 
     #[test]
-    fn the_ledger_is_what_the_link_has_carried() {
+    fn the_history_is_what_the_link_has_carried() {
         let folder = TempDir::new().unwrap();
-        let database = Database::open(&folder.path().join("redb")).unwrap();
-        let quota = UploadQuota::open(&database).unwrap();
+        let database = database(&folder);
+        let quota = open(&database);
         let sent = |state: &QuotaState| state.ledger.days().first().map_or(0, |day| day.given);
-        let taken = take_all(&quota, &database, 1 << 20, 0);
+        let taken = take_all(&quota, 1 << 20, 0);
         let mut state = lock(&quota.state);
         state.catch_up(&TimeZone::UTC, taken / 2, false);
         assert_eq!(sent(&state), taken, "the rest is still in transit");
@@ -318,7 +347,7 @@ mod tests {
         assert_eq!(sent(&state), taken + 5000, "acknowledgements count");
         let after = taken + 5000;
         drop(state);
-        take_all(&quota, &database, CHUNK, 0);
+        take_all(&quota, CHUNK, 0);
         let mut state = lock(&quota.state);
         state.catch_up(&TimeZone::UTC, after + 100, true);
         assert_eq!(sent(&state), after + 100, "what has not been sent by now never will be");
@@ -327,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_on_the_link_is_what_such_links_carry() {
+    fn the_estimate_for_a_chunk_matches_measurements() {
         // Measured: a plain flow puts 1.0456 bytes on the link for each byte of content.
         let ratio = link_bytes(64 << 10) as f64 / f64::from(64 << 10);
         assert!((1.045..1.055).contains(&ratio), "{ratio}");

@@ -18,11 +18,12 @@ mod true_offer;
 
 use agent_core::{
     database::Database,
-    identity::epoch::Epoch,
+    identity::{Identity, epoch::Epoch},
     pipeline::{
         active_orders::ActiveOrders,
         offer::{AcceptedOffer, OfferError, OfferStage},
     },
+    publisher_trust::PublisherTrust,
 };
 use banyan_proto::{
     AddresseeList, KeyRing, MachineId, Manifest, Order, OrderId, Reason, RollingCode, Signed, SigningKey, UnixSeconds,
@@ -32,7 +33,7 @@ use banyan_trust::{
     TrustStore,
     fixture::{Signers, manifest},
 };
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// The machine under test and all signers.
@@ -67,19 +68,21 @@ impl Stage {
         .unwrap();
         let folder = TempDir::new().unwrap();
         let database = Arc::new(Database::open(&folder.path().join("agent.redb")).unwrap());
-        let keys = KeyRing(vec![server_key.public()]);
         let trust = TrustStore::enrol(&publishers.roots[0], publishers.root_digest()).unwrap();
-        let address = ([127, 0, 0, 1], 1).into();
-        let stage = OfferStage {
-            me: machines[ME],
+        let identity = Arc::new(Identity {
+            machine: machines[ME],
             server: machines[0],
-            keys: keys.clone(),
-            epoch: Arc::new(Epoch::open(Arc::clone(&database), 3).unwrap()),
+            server_address: ([127, 0, 0, 1], 1).into(),
+            keys: KeyRing(vec![server_key.public()]),
+            epoch: Epoch::open(Arc::clone(&database), 3).unwrap(),
+        });
+        let stage = OfferStage {
+            orders: Arc::new(ActiveOrders::new(Arc::clone(&identity))),
+            identity,
             platform: "linux-x86_64".into(),
             folder: folder.path().to_owned(),
+            trust: Arc::new(PublisherTrust::new(Arc::clone(&database), trust)),
             database,
-            orders: Arc::new(ActiveOrders::new(machines[ME], machines[0], address, keys)),
-            trust: Arc::new(Mutex::new(trust)),
         };
         Self { stage, server_key, publishers, machines, list, manifest, release, folder }
     }
@@ -136,7 +139,7 @@ impl Stage {
     }
     #[track_caller]
     fn assert_refused_from(&self, sender: MachineId, offer: Offer, reason: Reason) {
-        let order: Order = offer.order.verify(&self.stage.keys).unwrap_or_else(|_| self.order());
+        let order: Order = offer.order.verify(&self.stage.identity.keys).unwrap_or_else(|_| self.order());
         match self.stage.check(sender, offer, UnixSeconds::now()) {
             Ok(_) => panic!("the offer was accepted"),
             Err(error) => assert_eq!(error.reason(), reason, "{error}"),

@@ -2,11 +2,10 @@
 //! client library would make the agent 4 MiB larger (this adds 0.1 MiB) and start two threads.
 
 use super::{
-    message::{self, Call, HEAD, Message},
+    message::{self, Call, HEADER_BYTES, Message},
     value::{Properties, Value},
 };
 use std::{
-    collections::VecDeque,
     io,
     os::{
         linux::net::SocketAddrExt,
@@ -24,39 +23,38 @@ use tokio::{
 };
 
 /// The default address of the bus (D-Bus specification, "System message bus").
-const USUAL: &str = "unix:path=/var/run/dbus/system_bus_socket";
+const DEFAULT_ADDRESS: &str = "unix:path=/var/run/dbus/system_bus_socket";
 /// A service that does not answer within this time counts as unknown.
 const ANSWER: Duration = Duration::from_secs(1);
 /// Maximum length of a line during authentication (bytes).
-const GREETING: usize = 512;
-/// Maximum number of changes queued during a call; more would carry no further information.
-const KEPT: usize = 64;
+const MAX_AUTH_LINE: usize = 512;
 
 /// A connection to the bus.
 pub(super) struct Connection {
     stream: UnixStream,
     read: Vec<u8>,
     serial: u32,
-    changes: VecDeque<(String, String)>,
+    /// Whether a signal arrived during a call. Which one does not matter: all values are read again.
+    has_changed: bool,
 }
 
-fn broken(what: &str) -> io::Error {
+fn invalid_data(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 
 impl Connection {
     /// Connects to the system bus, or to the one in `DBUS_SYSTEM_BUS_ADDRESS`.
     pub(super) async fn connect() -> io::Result<Self> {
-        let address = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or_else(|_| USUAL.to_owned());
+        let address = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or_else(|_| DEFAULT_ADDRESS.to_owned());
         Self::connect_to(&address).await
     }
     async fn connect_to(address: &str) -> io::Result<Self> {
-        let mut last = broken("no local bus address");
+        let mut last = invalid_data("no local bus address");
         for one in address.split(';') {
             match open(one).await {
                 Ok(stream) => {
-                    let mut line = Self { stream, read: Vec::new(), serial: 0, changes: VecDeque::new() };
-                    timeout(ANSWER, line.greet()).await.map_err(|_| io::ErrorKind::TimedOut)??;
+                    let mut line = Self { stream, read: Vec::new(), serial: 0, has_changed: false };
+                    timeout(ANSWER, line.authenticate()).await.map_err(|_| io::ErrorKind::TimedOut)??;
                     return Ok(line);
                 }
                 Err(error) => last = error,
@@ -66,12 +64,12 @@ impl Connection {
     }
     /// Authenticates with the user ID that the kernel reports to the bus (`EXTERNAL`), then obtains the connection's
     /// name.
-    async fn greet(&mut self) -> io::Result<()> {
+    async fn authenticate(&mut self) -> io::Result<()> {
         let user: String = nix::unistd::geteuid().to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
         self.stream.write_all(format!("\0AUTH EXTERNAL {user}\r\n").as_bytes()).await?;
         while !self.read.ends_with(b"\r\n") {
-            if self.read.len() > GREETING || self.stream.read_buf(&mut self.read).await? == 0 {
-                return Err(broken("the bus does not answer the authentication"));
+            if self.read.len() > MAX_AUTH_LINE || self.stream.read_buf(&mut self.read).await? == 0 {
+                return Err(invalid_data("the bus does not answer the authentication"));
             }
         }
         if !self.read.starts_with(b"OK ") {
@@ -79,16 +77,16 @@ impl Connection {
         }
         self.read.clear();
         self.stream.write_all(b"BEGIN\r\n").await?;
-        let named = self.bus("Hello", &[]).await?;
-        named.map(drop).ok_or_else(|| broken("the bus assigned no name"))
+        let named = self.call_bus("Hello", &[]).await?;
+        named.map(drop).ok_or_else(|| invalid_data("the bus assigned no name"))
     }
-    async fn bus(&mut self, member: &str, arguments: &[&str]) -> io::Result<Option<Vec<Value>>> {
+    async fn call_bus(&mut self, member: &str, arguments: &[&str]) -> io::Result<Option<Vec<Value>>> {
         let interface = "org.freedesktop.DBus";
         self.call(Call { to: interface, path: "/org/freedesktop/DBus", interface, member, arguments }).await
     }
     /// Subscribes to the signals that match this rule.
-    pub(super) async fn listen(&mut self, rule: &str) -> io::Result<()> {
-        self.bus("AddMatch", &[rule]).await.map(drop)
+    pub(super) async fn add_match(&mut self, rule: &str) -> io::Result<()> {
+        self.call_bus("AddMatch", &[rule]).await.map(drop)
     }
     /// Reads the properties of an object; `None` when its service does not run, does not know it, or does not answer.
     pub(super) async fn properties(&mut self, to: &str, path: &str, interface: &str) -> io::Result<Option<Properties>> {
@@ -103,14 +101,12 @@ impl Connection {
     pub(super) async fn call(&mut self, call: Call<'_>) -> io::Result<Option<Vec<Value>>> {
         self.serial += 1;
         let serial = self.serial;
-        self.stream.write_all(&call.bytes(serial)).await?;
+        self.stream.write_all(&call.encode(serial)).await?;
         let answer = async {
             loop {
-                match self.next().await? {
+                match self.next_message().await? {
                     Message::Answer { to, values } if to == serial => return Ok(values),
-                    Message::Signal { path, member } if self.changes.len() < KEPT => {
-                        self.changes.push_back((path, member));
-                    }
+                    Message::Signal => self.has_changed = true,
                     // Late replies to earlier calls, among others.
                     _ => {}
                 }
@@ -118,29 +114,26 @@ impl Connection {
         };
         timeout(ANSWER, answer).await.unwrap_or(Ok(None))
     }
-    /// Returns the path and name of the next change. It is cancel-safe.
+    /// Waits for the next change. It is cancel-safe.
     ///
     /// # Errors
     /// When the connection is lost.
-    pub(super) async fn change(&mut self) -> io::Result<(String, String)> {
-        loop {
-            if let Some(change) = self.changes.pop_front() {
-                return Ok(change);
-            }
-            if let Message::Signal { path, member } = self.next().await? {
-                return Ok((path, member));
-            }
+    pub(super) async fn next_change(&mut self) -> io::Result<()> {
+        while !std::mem::take(&mut self.has_changed) {
+            self.has_changed = self.next_message().await? == Message::Signal;
         }
+        Ok(())
     }
-    async fn next(&mut self) -> io::Result<Message> {
+    async fn next_message(&mut self) -> io::Result<Message> {
         loop {
-            if self.read.len() >= HEAD {
-                let whole = message::whole(&self.read[..HEAD]).ok_or_else(|| broken("invalid or overlong message"))?;
+            if self.read.len() >= HEADER_BYTES {
+                let whole = message::total_length(&self.read[..HEADER_BYTES])
+                    .ok_or_else(|| invalid_data("invalid or overlong message"))?;
                 if self.read.len() >= whole {
                     let rest = self.read.split_off(whole);
                     let message = std::mem::replace(&mut self.read, rest);
                     // Ignore a message that cannot be parsed; its length is known, so the next one can still be read.
-                    return Ok(message::read(&message).unwrap_or(Message::Other));
+                    return Ok(message::parse(&message).unwrap_or(Message::Other));
                 }
             }
             if self.stream.read_buf(&mut self.read).await? == 0 {
@@ -152,7 +145,7 @@ impl Connection {
 
 /// Connects to one address, `unix:path=…` or `unix:abstract=…` (D-Bus specification, "Server Addresses").
 async fn open(address: &str) -> io::Result<UnixStream> {
-    let keys = address.strip_prefix("unix:").ok_or_else(|| broken("not a local address"))?;
+    let keys = address.strip_prefix("unix:").ok_or_else(|| invalid_data("not a local address"))?;
     let value = |key: &str| {
         let mut pairs = keys.split(',').filter_map(|pair| pair.split_once('='));
         pairs.find(|(name, _)| *name == key).map(|(_, value)| unescape(value))
@@ -160,7 +153,7 @@ async fn open(address: &str) -> io::Result<UnixStream> {
     if let Some(path) = value("path") {
         return UnixStream::connect(std::ffi::OsString::from_vec(path)).await;
     }
-    let Some(name) = value("abstract") else { return Err(broken("the local address has no path")) };
+    let Some(name) = value("abstract") else { return Err(invalid_data("the local address has no path")) };
     let stream = Blocking::connect_addr(&SocketAddr::from_abstract_name(name)?)?;
     stream.set_nonblocking(true)?;
     UnixStream::from_std(stream)
@@ -183,17 +176,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_address_that_answers_is_taken_and_one_that_does_not_greet_is_left() {
+    async fn the_first_address_that_answers_is_used_and_a_failed_authentication_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a bus");
         let listener = tokio::net::UnixListener::bind(&path).unwrap();
         let escaped = path.to_str().unwrap().replace(' ', "%20");
         let refusing = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let mut said = vec![0; 16];
-            stream.read_exact(&mut said).await.unwrap();
+            let mut received = vec![0; 16];
+            stream.read_exact(&mut received).await.unwrap();
             stream.write_all(b"REJECTED EXTERNAL\r\n").await.unwrap();
-            said
+            received
         });
         let address = format!("tcp:host=localhost,port=1;unix:path=/nonexistent/bus;unix:guid=1,path={escaped}");
         let error = Connection::connect_to(&address).await.err().unwrap();

@@ -4,9 +4,9 @@ use super::value::{Reader, Value};
 
 /// Maximum message length (bytes). A longer one ends the connection. The bus allows 128 MiB, but the replies here have
 /// a few KiB.
-pub(super) const MOST: usize = 1 << 20;
+pub(super) const MAX_BYTES: usize = 1 << 20;
 /// Length of the start of a message, which contains the lengths of its parts (bytes).
-pub(super) const HEAD: usize = 16;
+pub(super) const HEADER_BYTES: usize = 16;
 
 const CALL: u8 = 1;
 const RETURN: u8 = 2;
@@ -27,7 +27,7 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     /// Encodes the call.
-    pub(super) fn bytes(&self, serial: u32) -> Vec<u8> {
+    pub(super) fn encode(&self, serial: u32) -> Vec<u8> {
         let mut body = Vec::new();
         self.arguments.iter().for_each(|text| string(&mut body, text));
         let mut bytes = vec![b'l', CALL, NO_AUTO_START, 1];
@@ -50,8 +50,8 @@ impl Call<'_> {
             bytes.extend(self.arguments.iter().map(|_| b's'));
             bytes.push(0);
         }
-        let fields = length(bytes.len() - HEAD);
-        bytes[12..HEAD].copy_from_slice(&fields);
+        let fields = length(bytes.len() - HEADER_BYTES);
+        bytes[12..HEADER_BYTES].copy_from_slice(&fields);
         pad(&mut bytes, 8);
         bytes.extend(body);
         bytes
@@ -77,31 +77,31 @@ pub(super) enum Message {
     /// The reply to a call; `None` when it is an error.
     Answer { to: u32, values: Option<Vec<Value>> },
     /// A signal.
-    Signal { path: String, member: String },
+    Signal,
     /// A message of no interest here.
     Other,
 }
 
-/// Returns the total length of a message from its first [`HEAD`] bytes; `None` when it is too long or invalid.
-pub(super) fn whole(head: &[u8]) -> Option<usize> {
+/// Returns the total length of a message from its first [`HEADER_BYTES`] bytes; `None` when it is too long or invalid.
+pub(super) fn total_length(head: &[u8]) -> Option<usize> {
     let big_endian = *head.first()? == b'B';
     let mut reader = Reader::new(head, big_endian);
     for _ in 0..4 {
         reader.u8()?;
     }
     let (body, _serial, fields) = (reader.u32()?, reader.u32()?, reader.u32()?);
-    let fields = usize::try_from(fields).ok().filter(|fields| *fields <= MOST)?;
-    let body = usize::try_from(body).ok().filter(|body| *body <= MOST)?;
-    Some((HEAD + fields).next_multiple_of(8) + body).filter(|whole| *whole <= MOST)
+    let fields = usize::try_from(fields).ok().filter(|fields| *fields <= MAX_BYTES)?;
+    let body = usize::try_from(body).ok().filter(|body| *body <= MAX_BYTES)?;
+    Some((HEADER_BYTES + fields).next_multiple_of(8) + body).filter(|whole| *whole <= MAX_BYTES)
 }
 
 /// Parses one complete message.
-pub(super) fn read(bytes: &[u8]) -> Option<Message> {
+pub(super) fn parse(bytes: &[u8]) -> Option<Message> {
     let big_endian = *bytes.first()? == b'B';
     let kind = *bytes.get(1)?;
-    let fields_length = usize::try_from(Reader::new(bytes.get(12..HEAD)?, big_endian).u32()?).ok()?;
+    let fields_length = usize::try_from(Reader::new(bytes.get(12..HEADER_BYTES)?, big_endian).u32()?).ok()?;
     // The fields are `a(yv)`: their length is aligned to four bytes, the first entry to eight.
-    let fields = bytes.get(HEAD..HEAD.checked_add(fields_length)?)?;
+    let fields = bytes.get(HEADER_BYTES..HEADER_BYTES.checked_add(fields_length)?)?;
     let (mut path, mut member, mut answers, mut signature) = (None, None, None, String::new());
     let mut reader = Reader::new(fields, big_endian);
     while reader.align(8).is_some() {
@@ -114,11 +114,11 @@ pub(super) fn read(bytes: &[u8]) -> Option<Message> {
             _ => {}
         }
     }
-    let body = bytes.get((HEAD + fields_length).next_multiple_of(8)..)?;
+    let body = bytes.get((HEADER_BYTES + fields_length).next_multiple_of(8)..)?;
     Some(match (kind, answers, path, member) {
         (RETURN, Some(to), ..) => Message::Answer { to, values: Reader::new(body, big_endian).all(&signature) },
         (ERROR, Some(to), ..) => Message::Answer { to, values: None },
-        (SIGNAL, _, Some(path), Some(member)) => Message::Signal { path, member },
+        (SIGNAL, _, Some(_), Some(_)) => Message::Signal,
         _ => Message::Other,
     })
 }
@@ -130,13 +130,13 @@ mod tests {
     fn call() -> Vec<u8> {
         let place = ("org.freedesktop.UPower", "/org/freedesktop/UPower");
         let interface = "org.freedesktop.DBus.Properties";
-        Call { to: place.0, path: place.1, interface, member: "GetAll", arguments: &[place.0] }.bytes(7)
+        Call { to: place.0, path: place.1, interface, member: "GetAll", arguments: &[place.0] }.encode(7)
     }
 
     #[test]
     fn a_call_is_as_long_as_it_says_and_starts_no_service() {
         let bytes = call();
-        assert_eq!(whole(&bytes[..HEAD]), Some(bytes.len()));
+        assert_eq!(total_length(&bytes[..HEADER_BYTES]), Some(bytes.len()));
         assert_eq!((bytes[1], bytes[2]), (CALL, NO_AUTO_START));
     }
 
@@ -145,25 +145,24 @@ mod tests {
         // Only its type distinguishes this signal from a call.
         let mut bytes = call();
         bytes[1] = SIGNAL;
-        let expected = Message::Signal { path: "/org/freedesktop/UPower".into(), member: "GetAll".into() };
-        assert_eq!(read(&bytes), Some(expected));
+        assert_eq!(parse(&bytes), Some(Message::Signal));
         for cut in 0..bytes.len() {
-            drop(read(&bytes[..cut]));
+            drop(parse(&bytes[..cut]));
         }
         for at in 0..bytes.len() {
             for byte in [0, 1, 0x42, 0x7f, 0xff] {
                 let mut changed = bytes.clone();
                 changed[at] = byte;
-                drop(read(&changed));
-                assert!(whole(&changed[..HEAD]).is_none_or(|length| length <= MOST));
+                drop(parse(&changed));
+                assert!(total_length(&changed[..HEADER_BYTES]).is_none_or(|length| length <= MAX_BYTES));
             }
         }
     }
 
     #[test]
-    fn what_is_too_long_is_not_waited_for() {
-        let mut head = call()[..HEAD].to_vec();
+    fn an_overlong_message_is_not_waited_for() {
+        let mut head = call()[..HEADER_BYTES].to_vec();
         head[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(whole(&head), None);
+        assert_eq!(total_length(&head), None);
     }
 }

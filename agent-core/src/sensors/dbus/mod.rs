@@ -3,7 +3,7 @@
 //!
 //! The agent listens to the bus as long as it runs, because an offer must be judged before there is time to ask.
 //! Changes of these four are rare. Frequent changes, such as the battery's charge, are not listened to but read again
-//! while there is work ([`User::ask_services`]). The same goes for the idle times of terminals, which no service
+//! while there is work ([`Sensors::refresh_services`]). The same goes for the idle times of terminals, which no service
 //! announces. A missing bus or service means unknown values and is not reported.
 
 mod connection;
@@ -11,41 +11,71 @@ mod message;
 mod parse;
 mod value;
 
-use super::{RefreshRequest, ServiceValues};
-use crate::user::User;
+use crate::sensors::{RefreshRequest, Sensors, services::ServiceValues};
 use connection::Connection;
 use message::Call;
 use std::{io, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use value::{Properties, Value};
 
-const UPOWER: (&str, &str) = ("org.freedesktop.UPower", "/org/freedesktop/UPower");
-const BATTERY: (&str, &str) = ("org.freedesktop.UPower.Device", "/org/freedesktop/UPower/devices/DisplayDevice");
-/// The current name, and the previous one.
-const PROFILES: [(&str, &str); 2] = [
-    ("org.freedesktop.UPower.PowerProfiles", "/org/freedesktop/UPower/PowerProfiles"),
-    ("net.hadess.PowerProfiles", "/net/hadess/PowerProfiles"),
+/// An object on the bus that this agent reads.
+#[derive(Clone, Copy)]
+struct BusObject {
+    service: &'static str,
+    path: &'static str,
+    interface: &'static str,
+}
+
+const UPOWER: BusObject = BusObject {
+    service: "org.freedesktop.UPower",
+    path: "/org/freedesktop/UPower",
+    interface: "org.freedesktop.UPower",
+};
+const BATTERY: BusObject = BusObject {
+    service: "org.freedesktop.UPower",
+    path: "/org/freedesktop/UPower/devices/DisplayDevice",
+    interface: "org.freedesktop.UPower.Device",
+};
+/// The power profiles by their current name, and by the previous one.
+const PROFILES: [BusObject; 2] = [
+    BusObject {
+        service: "org.freedesktop.UPower.PowerProfiles",
+        path: "/org/freedesktop/UPower/PowerProfiles",
+        interface: "org.freedesktop.UPower.PowerProfiles",
+    },
+    BusObject {
+        service: "net.hadess.PowerProfiles",
+        path: "/net/hadess/PowerProfiles",
+        interface: "net.hadess.PowerProfiles",
+    },
 ];
-const NETWORK: (&str, &str) = ("org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager");
-const PRIMARY: &str = "org.freedesktop.NetworkManager.Connection.Active";
-const LOGIND: (&str, &str) = ("org.freedesktop.login1", "/org/freedesktop/login1");
-const LOGIND_MANAGER: &str = "org.freedesktop.login1.Manager";
+const NETWORK: BusObject = BusObject {
+    service: "org.freedesktop.NetworkManager",
+    path: "/org/freedesktop/NetworkManager",
+    interface: "org.freedesktop.NetworkManager",
+};
+const ACTIVE_CONNECTION: &str = "org.freedesktop.NetworkManager.Connection.Active";
+const LOGIND: BusObject = BusObject {
+    service: "org.freedesktop.login1",
+    path: "/org/freedesktop/login1",
+    interface: "org.freedesktop.login1.Manager",
+};
 const SESSION: &str = "org.freedesktop.login1.Session";
 /// Maximum number of sessions read.
-const SESSIONS: usize = 64;
+const MAX_SESSIONS: usize = 64;
 /// Changes often come in groups: this is the wait before the values are read.
-const TOGETHER: Duration = Duration::from_millis(50);
+const SETTLE: Duration = Duration::from_millis(50);
 
 /// Listens to the services until the channel closes, and reads their values again on request.
-pub(crate) async fn run(user: Arc<User>, mut asked: mpsc::Receiver<RefreshRequest>) {
+pub(super) async fn run(sensors: Arc<Sensors>, mut requests: mpsc::Receiver<RefreshRequest>) {
     let mut pending = None;
     loop {
-        if let Err(error) = listen(&user, &mut asked, pending).await {
+        if let Err(error) = listen(&sensors, &mut requests, pending).await {
             tracing::debug!(%error, "no connection to the system bus");
         }
         // The connection is lost or never existed: earlier reports no longer count. Reconnect at the next request.
-        user.set_service_values(ServiceValues::default());
-        pending = asked.recv().await;
+        sensors.set_service_values(ServiceValues::default());
+        pending = requests.recv().await;
         if pending.is_none() {
             return;
         }
@@ -54,26 +84,26 @@ pub(crate) async fn run(user: Arc<User>, mut asked: mpsc::Receiver<RefreshReques
 
 /// Listens until the connection is lost. Drops `pending` once all values have been read.
 async fn listen(
-    user: &Arc<User>,
-    asked: &mut mpsc::Receiver<RefreshRequest>,
+    sensors: &Arc<Sensors>,
+    requests: &mut mpsc::Receiver<RefreshRequest>,
     mut pending: Option<RefreshRequest>,
 ) -> io::Result<()> {
     let mut connection = Connection::connect().await?;
     for rule in rules() {
-        connection.listen(&rule).await?;
+        connection.add_match(&rule).await?;
     }
     loop {
-        user.set_service_values(read_values(&mut connection).await?);
+        sensors.set_service_values(read_values(&mut connection).await?);
         drop(pending.take());
         tokio::select! {
-            changed = connection.change() => {
+            changed = connection.next_change() => {
                 changed?;
-                tokio::time::sleep(TOGETHER).await;
-                while let Ok(changed) = tokio::time::timeout(Duration::ZERO, connection.change()).await {
+                tokio::time::sleep(SETTLE).await;
+                while let Ok(changed) = tokio::time::timeout(Duration::ZERO, connection.next_change()).await {
                     changed?;
                 }
             }
-            done = asked.recv() => match done {
+            done = requests.recv() => match done {
                 Some(done) => pending = Some(done),
                 None => std::future::pending().await,
             },
@@ -84,19 +114,18 @@ async fn listen(
 /// Returns the match rules: changes of the objects that are read, and the start and end of these services.
 fn rules() -> impl Iterator<Item = String> {
     let signal = "type='signal'";
-    let of = move |(service, path): (&str, &str), interface: &str| {
+    let own = [UPOWER, PROFILES[0], PROFILES[1], NETWORK].map(move |BusObject { service, path, interface }| {
         let member = "interface='org.freedesktop.DBus.Properties',member='PropertiesChanged'";
         format!("{signal},sender='{service}',path='{path}',{member},arg0='{interface}'")
-    };
-    let own = [UPOWER, PROFILES[0], PROFILES[1], NETWORK].map(move |place| of(place, place.0));
+    });
+    let BusObject { service, path, interface } = LOGIND;
     let sessions = format!(
-        "{signal},sender='{}',path_namespace='{}/session',member='PropertiesChanged',arg0='{SESSION}'",
-        LOGIND.0, LOGIND.1
+        "{signal},sender='{service}',path_namespace='{path}/session',member='PropertiesChanged',arg0='{SESSION}'"
     );
     let session_changes = ["SessionNew", "SessionRemoved"].map(move |member| {
-        format!("{signal},sender='{}',path='{}',interface='{LOGIND_MANAGER}',member='{member}'", LOGIND.0, LOGIND.1)
+        format!("{signal},sender='{service}',path='{path}',interface='{interface}',member='{member}'")
     });
-    let services = [UPOWER.0, PROFILES[0].0, PROFILES[1].0, NETWORK.0, LOGIND.0].map(move |service| {
+    let services = [UPOWER, PROFILES[0], PROFILES[1], NETWORK, LOGIND].map(move |BusObject { service, .. }| {
         format!("{signal},sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='{service}'")
     });
     own.into_iter().chain([sessions]).chain(session_changes).chain(services)
@@ -104,39 +133,44 @@ fn rules() -> impl Iterator<Item = String> {
 
 async fn read_values(connection: &mut Connection) -> io::Result<ServiceValues> {
     let mut values = ServiceValues::default();
-    if let Some(manager) = connection.properties(UPOWER.0, UPOWER.1, UPOWER.0).await? {
-        let display = connection.properties(UPOWER.0, BATTERY.1, BATTERY.0).await?;
+    if let Some(manager) = read_object(connection, UPOWER).await? {
+        let display = read_object(connection, BATTERY).await?;
         values.battery = parse::battery(&manager, display.as_ref());
     }
-    for (service, path) in PROFILES {
-        if let Some(profiles) = connection.properties(service, path, service).await? {
-            values.saver = parse::saver(&profiles);
+    for profiles in PROFILES {
+        if let Some(profiles) = read_object(connection, profiles).await? {
+            values.saver = parse::power_saver(&profiles);
             break;
         }
     }
-    if let Some(manager) = connection.properties(NETWORK.0, NETWORK.1, NETWORK.0).await?
+    if let Some(manager) = read_object(connection, NETWORK).await?
         && let Some(path) = manager.text("PrimaryConnection").filter(|path| *path != "/")
-        && let Some(primary) = connection.properties(NETWORK.0, path, PRIMARY).await?
+        && let Some(primary) = connection.properties(NETWORK.service, path, ACTIVE_CONNECTION).await?
     {
         values.network = parse::network(&manager, &primary);
     }
-    if let Some(sessions) = sessions(connection).await? {
+    if let Some(sessions) = read_sessions(connection).await? {
         values.presence = parse::presence(&sessions);
     }
     Ok(values)
 }
 
+async fn read_object(connection: &mut Connection, object: BusObject) -> io::Result<Option<Properties>> {
+    connection.properties(object.service, object.path, object.interface).await
+}
+
 /// Returns logind's sessions; `None` when it does not run.
-async fn sessions(connection: &mut Connection) -> io::Result<Option<Vec<Properties>>> {
-    let list = Call { to: LOGIND.0, path: LOGIND.1, interface: LOGIND_MANAGER, member: "ListSessions", arguments: &[] };
+async fn read_sessions(connection: &mut Connection) -> io::Result<Option<Vec<Properties>>> {
+    let BusObject { service, path, interface } = LOGIND;
+    let list = Call { to: service, path, interface, member: "ListSessions", arguments: &[] };
     let Some(listed) = connection.call(list).await? else { return Ok(None) };
     // Each entry is (id, user's number, user's name, seat, path).
     let path = |session: &Value| Some(session.list()?.get(4)?.text()?.to_owned());
     let listed = listed.first().and_then(Value::list).unwrap_or_default();
     let mut sessions = Vec::new();
-    for path in listed.iter().filter_map(path).take(SESSIONS) {
+    for path in listed.iter().filter_map(path).take(MAX_SESSIONS) {
         // A session that has ended since is skipped.
-        sessions.extend(connection.properties(LOGIND.0, &path, SESSION).await?);
+        sessions.extend(connection.properties(LOGIND.service, &path, SESSION).await?);
     }
     Ok(Some(sessions))
 }

@@ -1,20 +1,21 @@
 //! Converts the properties of system services into conditions. Pure: needs no bus.
 
 use super::value::Properties;
+use crate::sensors::power::Battery;
 use banyan_proto::schedule::{Network, NetworkId, Presence};
 
-/// Returns whether the machine runs on battery, and the charge (percent).
-pub(super) fn battery(manager: &Properties, display: Option<&Properties>) -> Option<(bool, Option<u8>)> {
-    let on_battery = manager.bool("OnBattery")?;
+/// Returns the battery's state.
+pub(super) fn battery(manager: &Properties, display: Option<&Properties>) -> Option<Battery> {
+    let in_use = manager.bool("OnBattery")?;
     let present = display.filter(|display| display.bool("IsPresent").unwrap_or(false));
     let percent = present.and_then(|display| display.double("Percentage")).filter(|percent| percent.is_finite());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=100")]
     let charge = percent.map(|percent| percent.clamp(0.0, 100.0) as u8);
-    Some((on_battery, charge))
+    Some(Battery { in_use, charge })
 }
 
 /// Returns whether power saving is switched on.
-pub(super) fn saver(profiles: &Properties) -> Option<bool> {
+pub(super) fn power_saver(profiles: &Properties) -> Option<bool> {
     Some(profiles.text("ActiveProfile")? == "power-saver")
 }
 
@@ -29,7 +30,7 @@ pub(super) fn network(manager: &Properties, primary: &Properties) -> Option<Netw
 
 /// Returns whether a user is at the machine, from all its sessions; `None` when it cannot be determined.
 pub(super) fn presence(sessions: &[Properties]) -> Option<Presence> {
-    let here: Vec<_> = sessions.iter().filter(|session| counts(session)).map(uses_it).collect();
+    let here: Vec<_> = sessions.iter().filter(|session| is_active_user(session)).map(is_in_use).collect();
     if here.contains(&Some(true)) {
         return Some(Presence::Here);
     }
@@ -37,14 +38,14 @@ pub(super) fn presence(sessions: &[Properties]) -> Option<Presence> {
 }
 
 /// Returns whether a session belongs to a person, is at this machine, and is in front.
-fn counts(session: &Properties) -> bool {
+fn is_active_user(session: &Properties) -> bool {
     session.text("Class") == Some("user")
         && session.bool("Remote") == Some(false)
         && session.bool("Active") == Some(true)
 }
 
 /// Returns whether the session's user has been active recently; `None` when unknown.
-fn uses_it(session: &Properties) -> Option<bool> {
+fn is_in_use(session: &Properties) -> Option<bool> {
     if session.bool("LockedHint") == Some(true) || session.bool("IdleHint") == Some(true) {
         return Some(false);
     }
@@ -66,28 +67,29 @@ mod tests {
     }
 
     #[test]
-    fn battery_as_upower_says_it() {
+    fn battery_as_upower_reports_it() {
         let manager = |on| Properties::with(&[("OnBattery", Value::Bool(on))]);
         let display = |present, percent| {
             Properties::with(&[("IsPresent", Value::Bool(present)), ("Percentage", Value::Double(percent))])
         };
-        assert_eq!(battery(&manager(true), Some(&display(true, 57.9))), Some((true, Some(57))));
-        assert_eq!(battery(&manager(false), Some(&display(false, 0.0))), Some((false, None)), "no battery");
-        assert_eq!(battery(&manager(true), None), Some((true, None)));
-        assert_eq!(battery(&manager(true), Some(&display(true, f64::NAN))), Some((true, None)));
-        assert_eq!(battery(&manager(true), Some(&display(true, 1e9))), Some((true, Some(100))));
+        let state = |in_use, charge| Some(Battery { in_use, charge });
+        assert_eq!(battery(&manager(true), Some(&display(true, 57.9))), state(true, Some(57)));
+        assert_eq!(battery(&manager(false), Some(&display(false, 0.0))), state(false, None), "no battery");
+        assert_eq!(battery(&manager(true), None), state(true, None));
+        assert_eq!(battery(&manager(true), Some(&display(true, f64::NAN))), state(true, None));
+        assert_eq!(battery(&manager(true), Some(&display(true, 1e9))), state(true, Some(100)));
         assert_eq!(battery(&Properties::default(), Some(&display(true, 50.0))), None, "another program with that name");
     }
 
     #[test]
-    fn power_is_saved_when_the_profile_says_so() {
-        let profile = |name| saver(&Properties::with(&[("ActiveProfile", text(name))]));
+    fn power_saving_follows_the_active_profile() {
+        let profile = |name| power_saver(&Properties::with(&[("ActiveProfile", text(name))]));
         assert_eq!((profile("power-saver"), profile("balanced")), (Some(true), Some(false)));
-        assert_eq!(saver(&Properties::default()), None);
+        assert_eq!(power_saver(&Properties::default()), None);
     }
 
     #[test]
-    fn a_network_is_known_by_its_number_and_metered_also_by_guess() {
+    fn a_network_is_identified_by_its_uuid_and_metered_even_if_only_guessed() {
         let primary = Properties::with(&[("Uuid", text("f1-2")), ("Id", text("Phone"))]);
         let metered = |number| {
             network(&Properties::with(&[("Metered", Value::Number(number))]), &primary).map(|network| network.metered)
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_is_here_as_long_as_any_session_is_used() {
+    fn a_user_is_present_as_long_as_any_session_is_used() {
         let (yes, no, number) = (Value::Bool(true), Value::Bool(false), Value::Number);
         let used = session(&[]);
         let silent = session(&[("IdleSinceHint", number(0))]);

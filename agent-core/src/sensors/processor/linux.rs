@@ -28,7 +28,7 @@ impl Processor {
     /// Returns the load since the last call (percent of all processors), without this agent's share; `None` at the
     /// first call. While `installing`, subtracts this process and all processes below it; otherwise this process
     /// alone.
-    pub(in crate::sensors) fn look(&mut self, installing: bool) -> Option<f64> {
+    pub(in crate::sensors) fn measure_load(&mut self, installing: bool) -> Option<f64> {
         let (all, busy) = whole(&fs::read_to_string("/proc/stat").ok()?)?;
         let me = std::process::id();
         let table = if installing { everything() } else { one(me).into_iter().collect() };
@@ -147,9 +147,9 @@ mod tests {
     #[test]
     fn this_machine_can_be_read() {
         let mut processor = Processor::default();
-        assert_eq!(processor.look(false), None, "the first call only starts the measurement");
-        assert!(processor.look(true).is_some_and(|percent| (0.0..=100.0).contains(&percent)));
+        assert_eq!(processor.measure_load(false), None, "the first call only starts the measurement");
+        assert!(processor.measure_load(true).is_some_and(|percent| (0.0..=100.0).contains(&percent)));
         processor.forget();
-        assert_eq!(processor.look(false), None);
+        assert_eq!(processor.measure_load(false), None);
     }
 }

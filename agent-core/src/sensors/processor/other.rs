@@ -23,7 +23,7 @@ impl Processor {
     /// Returns the load since the last call (percent of all processors), without this agent's share; `None` at the
     /// first call. While `installing`, subtracts this process and all processes below it; otherwise this process
     /// alone.
-    pub(in crate::sensors) fn look(&mut self, installing: bool) -> Option<f64> {
+    pub(in crate::sensors) fn measure_load(&mut self, installing: bool) -> Option<f64> {
         self.system.refresh_cpu_usage();
         let which = self.me.map(|me| [me]);
         let which = match &which {

@@ -1,11 +1,14 @@
 //! Checks whether an agent may install packages without a server, before anyone sends a file. The installer repeats
 //! the check.
 
-use crate::server::on_demand::refused;
+use crate::refusal::refusal;
 use banyan_proto::{Reason, api::ApiError, local::Mode};
 
-/// Returns why an agent that runs like this may not install packages without an order; `None` when it may.
-pub(super) fn closed(mode: Mode, may_have_rights: bool, privileged: bool) -> Option<ApiError> {
+/// Checks whether an agent that runs like this may install packages without an order.
+///
+/// # Errors
+/// Why it may not.
+pub(super) fn check(mode: Mode, may_have_privileges: bool, has_privileges: bool) -> Result<(), ApiError> {
     let detail = match mode {
         Mode::System => {
             "this computer is not set up yet, so it does not know which publishers to trust; enter a join code, then \
@@ -14,13 +17,13 @@ pub(super) fn closed(mode: Mode, may_have_rights: bool, privileged: bool) -> Opt
         Mode::User if cfg!(windows) => {
             "on Windows, packages cannot be installed without a server yet; enrol with a join code"
         }
-        Mode::User if privileged || may_have_rights => {
+        Mode::User if has_privileges || may_have_privileges => {
             "without a server, only a Banyan that runs with your own rights can install packages; start it as an \
              ordinary user (`banyan-tray --own-agent`), or enrol this one with a join code"
         }
-        Mode::User => return None,
+        Mode::User => return Ok(()),
     };
-    Some(refused(Reason::NotAllowed, detail))
+    Err(refusal(Reason::NotAllowed, detail))
 }
 
 #[cfg(test)]
@@ -28,13 +31,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_without_an_order_is_open_to_nobody_with_rights() {
-        assert_eq!(closed(Mode::User, false, false), None);
+    fn an_agent_with_privileges_installs_nothing_without_an_order() {
+        assert_eq!(check(Mode::User, false, false), Ok(()));
         for (mode, fixed, privileged) in
             [(Mode::System, false, false), (Mode::User, true, false), (Mode::User, false, true)]
         {
-            let closed = closed(mode, fixed, privileged).expect("installing without a server is refused");
-            assert_eq!(closed.reason, Reason::NotAllowed, "{mode:?} {fixed} {privileged}");
+            let refused = check(mode, fixed, privileged).expect_err("installing without a server is refused");
+            assert_eq!(refused.reason, Reason::NotAllowed, "{mode:?} {fixed} {privileged}");
         }
     }
 }

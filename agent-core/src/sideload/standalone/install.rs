@@ -1,8 +1,8 @@
 //! One standalone install, from the user's consent to its result: the record that replaces an order, and the call to
 //! the installer.
 
-use crate::sideload::standalone::{ORDERS, Standalone};
-use crate::{database::DatabaseError, pipeline::active_orders::lock, sideload::Inspection, user::User};
+use super::{INSTALLS_KEY, Standalone};
+use crate::{database::DatabaseError, lock::lock, sideload::inspect::Inspection, user::User};
 use banyan_install_helper::{AloneJob, Finished, Outcome, client};
 use banyan_proto::{
     Artifact, Digest, OrderId, Reason, UnixSeconds,
@@ -23,11 +23,11 @@ use tokio::sync::OwnedMutexGuard;
 use tracing::{info, warn};
 
 /// Number of finished installs shown; the history lists all of them.
-const SHOWN: usize = 8;
+const MAX_SHOWN: usize = 8;
 /// Retry interval. An installer started by an earlier agent may still be running; only its lock shows when it ends.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_secs(1);
 /// How often an installer that does not answer is called.
-const TRIES: u32 = 3;
+const MAX_TRIES: u32 = 3;
 
 /// A package that the user wants installed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +52,8 @@ pub(super) struct StandaloneInstall {
 }
 
 impl StandaloneInstall {
-    pub(super) fn new(looked: &Inspection, artifact: &Artifact, head: Head) -> Self {
-        let package = &looked.package;
+    pub(super) fn new(inspection: &Inspection, artifact: &Artifact, head: Head) -> Self {
+        let package = &inspection.package;
         Self {
             id: OrderId::random(),
             number: 0,
@@ -74,14 +74,9 @@ impl StandaloneInstall {
     }
 
     /// Returns the order as an update for the snapshot. All its content is here; it waits only for the installer.
-    pub(super) fn update(&self, user: &User, verdict: &Verdict) -> Update {
-        let state = match user.notes(self.id).ended {
-            None => UpdateState::Installing,
-            Some(ended) => match ended.failed {
-                None => UpdateState::Installed { at: ended.at },
-                Some((reason, detail, restored)) => UpdateState::Failed { at: ended.at, reason, detail, restored },
-            },
-        };
+    pub(super) fn to_update(&self, user: &User, verdict: &Verdict) -> Update {
+        let outcome = user.history.notes(self.id).outcome;
+        let state = outcome.map_or(UpdateState::Installing, |outcome| outcome.to_update_state());
         Update {
             order: self.id,
             number: self.number,
@@ -109,31 +104,31 @@ impl StandaloneInstall {
 
 impl Standalone {
     pub(super) fn next_number(&self) -> u64 {
-        lock(&self.orders).last().map_or(1, |last| last.number + 1)
+        lock(&self.installs).last().map_or(1, |last| last.number + 1)
     }
-    /// Stores an order, synced, and drops the oldest that are no longer shown.
-    pub(super) fn keep_order(&self, order: StandaloneInstall) -> Result<(), DatabaseError> {
-        let mut orders = lock(&self.orders).clone();
-        let surplus = (orders.len() + 1).saturating_sub(SHOWN);
-        let gone: Vec<StandaloneInstall> = orders.drain(..surplus).collect();
-        self.user.seen(order.id, &order.package, &order.version);
-        orders.push(order);
-        self.user.database().store(ORDERS, &orders)?;
-        *lock(&self.orders) = orders;
-        for old in gone {
-            self.user.gone(old.id, &old.package, &old.version, Reason::OrderExpired);
+    /// Stores an install, synced, and drops the oldest that are no longer shown.
+    pub(super) fn store_install(&self, install: StandaloneInstall) -> Result<(), DatabaseError> {
+        let mut installs = lock(&self.installs).clone();
+        let surplus = (installs.len() + 1).saturating_sub(MAX_SHOWN);
+        let dropped: Vec<StandaloneInstall> = installs.drain(..surplus).collect();
+        self.user.history.record_accepted(install.id, &install.package, &install.version);
+        installs.push(install);
+        self.database.store(INSTALLS_KEY, &installs)?;
+        *lock(&self.installs) = installs;
+        for old in dropped {
+            self.user.history.record_dropped(old.id, &old.package, &old.version, Reason::OrderExpired);
         }
         Ok(())
     }
 
-    fn begun(&self) -> Vec<StandaloneInstall> {
-        let orders = lock(&self.orders);
-        orders.iter().filter(|order| self.user.notes(order.id).ended.is_none()).cloned().collect()
+    fn unfinished(&self) -> Vec<StandaloneInstall> {
+        let installs = lock(&self.installs);
+        installs.iter().filter(|install| !self.user.history.has_ended(install.id)).cloned().collect()
     }
     /// Removes files left by an earlier run. Must run before the first caller is answered, because new files use the
     /// same folder.
-    pub(crate) fn clear(&self) {
-        let known: BTreeSet<String> = self.begun().iter().map(|order| order.artifact.to_string()).collect();
+    pub(crate) fn clear_leftovers(&self) {
+        let known: BTreeSet<String> = self.unfinished().iter().map(|install| install.artifact.to_string()).collect();
         for entry in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
                 drop(std::fs::remove_file(entry.path()));
@@ -142,74 +137,75 @@ impl Standalone {
     }
     /// Resumes the installs that an earlier run started.
     pub(crate) async fn resume(self: Arc<Self>) {
-        for order in self.begun() {
+        for install in self.unfinished() {
             let work = Arc::clone(&self.work).lock_owned().await;
-            info!(order = %order.id, package = order.package, "install resumed");
-            self.user.seen(order.id, &order.package, &order.version);
-            Arc::clone(&self).carry_out(order, work).await;
+            info!(order = %install.id, package = install.package, "install resumed");
+            self.user.history.record_accepted(install.id, &install.package, &install.version);
+            Arc::clone(&self).carry_out(install, work).await;
         }
     }
 
     /// Runs the installer and records the result.
-    pub(super) async fn carry_out(self: Arc<Self>, order: StandaloneInstall, work: OwnedMutexGuard<()>) {
-        let (id, begun) = (order.id, Instant::now());
-        let tell = |event: &Event| self.user.happened(id, &order.package, &order.version, event);
-        tell(&Event::Installing);
-        let finished = self.ask_installer(&order).await;
+    pub(super) async fn carry_out(self: Arc<Self>, install: StandaloneInstall, work: OwnedMutexGuard<()>) {
+        let (id, started) = (install.id, Instant::now());
+        let record = |event: &Event| self.user.history.record_event(id, &install.package, &install.version, event);
+        record(&Event::Installing);
+        let finished = self.run_install_helper(&install).await;
         let failed = |reason, detail: &str, output: &str, restored| {
             warn!(order = %id, %reason, detail, "install failed");
             Event::Failed { reason, detail: format!("{detail}\n{output}").trim_end().to_owned(), restored }
         };
         let event = match &finished.outcome {
             Outcome::Installed { already } => {
-                let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                info!(order = %id, package = order.package, already, milliseconds, "installed");
-                self.user.has_installed(&order.package, &order.version, order.sequence);
+                let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                info!(order = %id, package = install.package, already, milliseconds, "installed");
+                self.user.installed.record(&install.package, &install.version, install.sequence);
                 Event::Installed { already: *already, milliseconds }
             }
             Outcome::Failed { reason, detail, restored } => failed(*reason, detail, &finished.output, *restored),
             // There is no automatic retry: the user can open the file again.
             Outcome::Waits { reason, detail } => failed(*reason, detail, &finished.output, true),
         };
-        if order.first && matches!(&event, Event::Failed { restored: true, .. }) {
+        if install.first && matches!(&event, Event::Failed { restored: true, .. }) {
             let mut trust = lock(&self.trust).clone();
-            trust.disown(&order.package);
-            if let Err(error) = self.keep_trust(trust) {
+            trust.disown(&install.package);
+            if let Err(error) = self.store_trust(trust) {
                 warn!(%error, "could not record that the first install of a package failed");
             }
         }
         // Record the result before removing anything that a retry would need.
-        tell(&event);
-        drop(std::fs::remove_file(self.folder.join(order.artifact.to_string())));
-        self.let_go(id);
+        record(&event);
+        drop(std::fs::remove_file(self.folder.join(install.artifact.to_string())));
+        self.drop_metadata(id);
         drop(work);
     }
 
-    async fn ask_installer(&self, order: &StandaloneInstall) -> Finished {
+    async fn run_install_helper(&self, install: &StandaloneInstall) -> Finished {
         let failed = |reason, detail: String| Finished {
             outcome: Outcome::Failed { reason, detail, restored: true },
             output: String::new(),
         };
-        let Some(head) = &order.head else {
+        let Some(head) = &install.head else {
             return failed(Reason::InternalError, "the package's signed metadata is missing".into());
         };
-        let mut left = TRIES;
+        let mut left = MAX_TRIES;
         loop {
-            let job = AloneJob { id: order.id, head: head.clone(), manifest: order.manifest, consent: order.consent };
-            let artifact = match File::open(self.folder.join(order.artifact.to_string())) {
+            let job =
+                AloneJob { id: install.id, head: head.clone(), manifest: install.manifest, consent: install.consent };
+            let artifact = match File::open(self.folder.join(install.artifact.to_string())) {
                 Ok(artifact) => artifact,
                 Err(error) => return failed(Reason::DiskFailed, format!("cannot open the package's file: {error}")),
             };
             match client::run_alone(&self.launcher, job, artifact).await {
                 Ok(Finished { outcome: Outcome::Waits { reason: Reason::PackageManagerBusy, .. }, .. }) => {
-                    tokio::time::sleep(ASK_AGAIN).await;
+                    tokio::time::sleep(RETRY).await;
                 }
                 Ok(finished) => return finished,
                 // The installer may have ended halfway. Given the same job again, it finds out from its journal.
                 Err(error) if left > 1 => {
-                    warn!(order = %order.id, %error, "installer failed; trying again");
+                    warn!(order = %install.id, %error, "installer failed; trying again");
                     left -= 1;
-                    tokio::time::sleep(ASK_AGAIN).await;
+                    tokio::time::sleep(RETRY).await;
                 }
                 Err(error) => {
                     // What is installed now is unknown.
@@ -222,10 +218,10 @@ impl Standalone {
     }
 
     /// Drops the signed metadata of a finished install.
-    fn let_go(&self, id: OrderId) {
-        let mut orders = lock(&self.orders);
-        orders.iter_mut().filter(|order| order.id == id).for_each(|order| order.head = None);
-        if let Err(error) = self.user.database().store(ORDERS, &*orders) {
+    fn drop_metadata(&self, id: OrderId) {
+        let mut installs = lock(&self.installs);
+        installs.iter_mut().filter(|install| install.id == id).for_each(|install| install.head = None);
+        if let Err(error) = self.database.store(INSTALLS_KEY, &*installs) {
             warn!(%error, "could not record the result of an install");
         }
     }

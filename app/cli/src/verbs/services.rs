@@ -32,7 +32,7 @@ pub(crate) struct ServerArgs {
     system's own places. Set RUST_LOG=debug for more detail.")]
 pub(crate) struct AgentArgs {
     #[command(flatten)]
-    inner: agent_core::startup::Args,
+    inner: agent_core::cli::Args,
 }
 
 /// Run the agent's installer process (started by the agent, not by users)

@@ -2,10 +2,7 @@
 
 use super::Agent;
 use crate::{
-    pipeline::{
-        active_orders::{ActiveOrder, lock},
-        authenticate::AuthenticateError,
-    },
+    pipeline::{active_order::ActiveOrder, authenticate::AuthenticateError},
     server::api::CallError,
 };
 use banyan_install_helper::Outcome;
@@ -22,49 +19,49 @@ use tracing::{info, warn};
 
 impl Agent {
     /// Takes an offer that the server sent directly, in answer to a call for help.
-    pub(crate) async fn helped(self: &Arc<Self>, offer: Offer) {
+    pub(super) async fn accept_help(&self, offer: Offer) {
         let Some(node) = self.node.get() else { return };
-        if let Ok(trusted) = self.check(self.offers.server, offer).await {
+        if let Ok(trusted) = self.accept_offer(self.identity.server, offer).await {
             node.input(Input::Restored(trusted));
         }
     }
-    pub(crate) async fn check(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
+    pub(super) async fn accept_offer(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
         // Defer: the sender then serves this machine's part of the list by another route, until the server accepts
         // this machine again.
-        if let Some(reason) = self.barred() {
+        if let Some(reason) = self.server.contact.exclusion() {
             return Err(OfferReply::Deferred { reason });
         }
-        let offers = Arc::clone(&self.offers);
-        let before = self.offers.epoch.seen();
-        let agent = self.this.upgrade();
+        let offers = Arc::clone(&self.stages.offer);
+        let epoch_before = self.identity.epoch.seen();
+        let sensors = Arc::clone(&self.sensors);
         // The scheduling conditions must be known before the offer is answered.
-        self.user.ask_services().await;
+        self.sensors.refresh_services().await;
         let checked = tokio::task::spawn_blocking(move || {
-            agent.iter().for_each(|agent| agent.look_at_disk());
+            sensors.measure_disk_once();
             offers.check(sender, offer, UnixSeconds::now())
         })
         .await;
-        self.end_orders_below(before);
+        self.end_orders_of_earlier_epochs(epoch_before);
         match checked {
             Ok(Ok(accepted)) => {
                 if let Some(node) = self.node.get() {
                     for older in accepted.superseded {
                         node.input(Input::Dropped(older, Reason::OrderSuperseded));
-                        self.forget(older, Reason::OrderSuperseded);
+                        self.forget_order(older, Reason::OrderSuperseded);
                     }
                 }
                 let order = accepted.trusted.stripe.order;
                 if let Some(active) = self.orders.get(order) {
-                    self.user.seen(order, &active.order.package, &active.described().version);
+                    self.user.history.record_accepted(order, &active.order.package, &active.description.version);
                     // Set the gates before the state machine learns of the offer.
-                    self.decide_order(&self.user.facts(), &active);
+                    self.gates.decide_order(&self.gates.schedule.inputs(), &active);
                 }
                 Ok(accepted.trusted)
             }
             Ok(Err(error)) => {
                 warn!(%sender, %error, "offer not accepted");
                 let (reason, detail) = (error.reason(), error.to_string());
-                self.reporter.report(None, Event::Refused { sender, reason, detail });
+                self.stages.reporter.report(None, Event::Refused { sender, reason, detail });
                 Err(error.reply())
             }
             Err(_) => Err(OfferReply::Deferred { reason: Reason::InternalError }),
@@ -73,9 +70,9 @@ impl Agent {
 
     pub(super) fn report(&self, order: OrderId, event: Event) {
         if let Some(active) = self.orders.get(order) {
-            self.user.happened(order, &active.order.package, &active.described().version, &event);
+            self.user.history.record_event(order, &active.order.package, &active.description.version, &event);
         }
-        self.reporter.report(Some(order), event);
+        self.stages.reporter.report(Some(order), event);
     }
 
     pub(super) async fn verify(&self, active: &ActiveOrder) -> Input {
@@ -99,23 +96,23 @@ impl Agent {
                         self.report(order, Event::Waits { reason: Reason::DiskFailed, detail });
                     }
                 }
-                let left = tokio::task::spawn_blocking(move || content.recount()).await;
+                let intact = tokio::task::spawn_blocking(move || content.recount()).await;
                 let none = || vec![0; usize::from(active.content.stripes())];
-                Input::ArtifactDamaged(order, left.ok().and_then(Result::ok).unwrap_or_else(none))
+                Input::ArtifactDamaged(order, intact.ok().and_then(Result::ok).unwrap_or_else(none))
             }
         }
     }
 
-    pub(super) async fn receipt(&self, active: &ActiveOrder) -> Input {
+    pub(super) async fn request_receipt(&self, active: &ActiveOrder) -> Input {
         let order = active.order.id;
-        match self.authenticate.receipt(active).await {
+        match self.stages.authenticate.request_receipt(active).await {
             Ok(()) => Input::Receipted(order),
             // The server refuses this machine at the moment; the order is not the cause.
             Err(AuthenticateError::Call(error)) if error.is_about_this_machine() => Input::Later(order, error.reason()),
             Err(AuthenticateError::Call(CallError::Refused(error))) => {
                 warn!(%order, %error, "the server refused the receipt");
                 let (reason, detail) = (error.reason, error.detail);
-                self.end(active, Err(reason));
+                self.store_outcome(active, Err(reason));
                 self.report(order, Event::Failed { reason, detail, restored: true });
                 Input::ReceiptRefused(order, reason)
             }
@@ -125,16 +122,16 @@ impl Agent {
 
     pub(super) async fn request_install_permit(&self, active: &ActiveOrder) -> Input {
         let order = active.order.id;
-        let before = self.offers.epoch.seen();
-        let left = self.authenticate.request_install_permit(active).await;
-        self.end_orders_below(before);
-        match left {
+        let epoch_before = self.identity.epoch.seen();
+        let permitted = self.stages.authenticate.request_install_permit(active).await;
+        self.end_orders_of_earlier_epochs(epoch_before);
+        match permitted {
             Ok(artifact) => {
-                lock(&self.install_permits).insert(order, artifact);
+                self.stages.install.add_permitted(artifact);
                 Input::InstallPermit(order)
             }
             Err(error) if error.reason() == Reason::Withdrawn => {
-                self.withdrawn(order, &error.to_string());
+                self.end_withdrawn_order(order, &error.to_string());
                 Input::InstallEnded(order, Err(Reason::Withdrawn))
             }
             Err(error) => {
@@ -146,18 +143,18 @@ impl Agent {
 
     pub(super) async fn install(&self, active: &ActiveOrder) -> Input {
         let order = active.order.id;
-        let Some(artifact) = lock(&self.install_permits).remove(&order) else {
+        let Some(artifact) = self.stages.install.take_permitted(order) else {
             return Input::Later(order, Reason::WaitsForPermit);
         };
-        let begun = Instant::now();
-        let (_, urgent) = self.is_waited_for(&self.user.facts(), active);
-        let finished = self.install.install(artifact, urgent).await;
+        let started = Instant::now();
+        let urgency = self.gates.schedule.urgency(&self.gates.schedule.inputs(), active);
+        let finished = self.stages.install.install(artifact, urgency.install).await;
         match finished.outcome {
             Outcome::Installed { already } => {
-                let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                 info!(%order, package = active.order.package, already, milliseconds, "installed");
-                self.end(active, Ok(()));
-                self.user.has_installed(&active.order.package, &active.described().version, active.order.sequence);
+                self.store_outcome(active, Ok(()));
+                self.user.installed.record(&active.order.package, &active.description.version, active.order.sequence);
                 active.content.release();
                 self.report(order, Event::Installed { already, milliseconds });
                 Input::InstallEnded(order, Ok(()))
@@ -165,7 +162,7 @@ impl Agent {
             Outcome::Failed { reason, detail, restored } => {
                 warn!(%order, %reason, detail, "install failed");
                 let detail = format!("{detail}\n{}", finished.output).trim_end().to_owned();
-                self.end(active, Err(reason));
+                self.store_outcome(active, Err(reason));
                 self.report(order, Event::Failed { reason, detail, restored });
                 Input::InstallEnded(order, Err(reason))
             }
@@ -177,8 +174,8 @@ impl Agent {
         }
     }
 
-    fn end(&self, active: &ActiveOrder, result: Result<(), Reason>) {
-        if let Err(error) = self.orders.ended(&self.database, active.order.id, result) {
+    fn store_outcome(&self, active: &ActiveOrder, result: Result<(), Reason>) {
+        if let Err(error) = self.orders.store_outcome(&self.database, active.order.id, result) {
             warn!(%error, "failed to record the end of an order; it will be detected again after a restart");
         }
     }

@@ -1,0 +1,75 @@
+//! Command-line options of the agent, for the programs `banyan-agent` and `banyan agent`.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Default for the number of machines served at once.
+const MAX_CHILDREN: usize = 8;
+
+/// Command-line options of the agent.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Folder for this machine's identity, database and content
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Address to listen on for other machines
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:7711")]
+    pub listen: SocketAddr,
+    /// Join code from `banyan tokens create`; needed once
+    #[arg(long, value_name = "CODE")]
+    pub join: Option<String>,
+    /// Folder to install into, as if it were the root of the system
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub install_root: PathBuf,
+    /// Command that starts the install helper with rights the agent does not have, such as `sudo -n
+    /// /usr/lib/banyan/banyan-install-helper`
+    #[arg(long, value_name = "COMMAND", alias = "installer")]
+    pub install_helper: Option<String>,
+    /// Data folder of the install helper [default: DIR/installer of --data]
+    ///
+    /// If the agent has no privileges, only root may be able to change this folder and the folders above it.
+    #[arg(long, value_name = "DIR", alias = "installer-data")]
+    pub install_helper_data: Option<PathBuf>,
+    /// Display name of this machine [default: host name]
+    #[arg(long, value_name = "LABEL")]
+    pub name: Option<String>,
+    /// Maximum number of machines to serve at once
+    #[arg(long, value_name = "N", default_value_t = MAX_CHILDREN)]
+    pub max_children: usize,
+    /// Additional socket for everyone with a session at this machine
+    ///
+    /// Services use /run/banyan/agent.sock. Without it, only the agent's own user and root can connect.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Seconds the processor must be quiet before the machine counts as idle
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    pub idle_after: u64,
+    /// Folder to read sessions from instead of logind's
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub sessions: Option<PathBuf>,
+    /// Exit when standard input ends
+    #[arg(long, hide = true)]
+    pub exit_with_stdin: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn the_options_of_the_install_helper_keep_their_old_names_too() {
+        let old = ["agent", "--data", "d", "--installer", "sudo -n helper", "--installer-data", "h"];
+        let new = ["agent", "--data", "d", "--install-helper", "sudo -n helper", "--install-helper-data", "h"];
+        for arguments in [old, new] {
+            let args = Command::parse_from(arguments).args;
+            assert_eq!(args.install_helper.as_deref(), Some("sudo -n helper"));
+            assert_eq!(args.install_helper_data, Some("h".into()));
+        }
+    }
+}
