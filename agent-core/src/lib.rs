@@ -4,35 +4,46 @@
 //!
 //! | stage | module | input | output |
 //! | --- | --- | --- | --- |
-//! | offer | [`offer`] | bytes of an offer | `TrustedOffer`: every check passed before the first byte of content |
+//! | offer | [`pipeline::offer`] | bytes of an offer | `TrustedOffer`: every check passed before the first byte of content |
 //! | receive, verify, forward | `banyan_wire` | a trusted offer | verified chunks, at the end a `VerifiedArtifact` |
-//! | authenticate | [`authenticate`] | `VerifiedArtifact` | a receipt, then an `AuthenticArtifact` with a fresh permit |
-//! | install | [`install`] | `AuthenticArtifact` only | the installer process's result |
-//! | report | [`report`] | events of all stages | facts for the server, queued while it cannot be reached |
+//! | authenticate | [`pipeline::authenticate`] | `VerifiedArtifact` | a receipt, then an `AuthenticArtifact` with a fresh permit |
+//! | install | [`pipeline::install`] | `AuthenticArtifact` only | the install helper's result |
+//! | report | [`pipeline::report`] | events of all stages | facts for the server, queued while it cannot be reached |
 //!
-//! - `by_hand`: installs package files that users open themselves (manual install)
-//! - `catalogue`: installs packages that users choose from the administrator's catalogue
-//! - `check_in`: polls the server for news
-//! - `publishers`: follows new keys and withdrawn releases
-//! - [`agent`]: the program around the loop of `banyan_wire::node`
-//! - [`state`]: the database
-//! - [`people`]: settings, history and quota of the users at this machine
-//! - [`local`]: the API for desktop programs
+//! | module | content |
+//! | --- | --- |
+//! | [`cli`], [`startup`], `accept`, `shutdown` | options; start and stop; connections from other machines |
+//! | `local_backend` | answers desktop programs: snapshot, status, requests |
+//! | `agent` | the running agent: carries out the state machine's actions and applies what the server says |
+//! | `scheduling` | when this machine may transfer and install |
+//! | `sideload` | installs package files that users open themselves, with a server's order or in standalone mode |
+//! | [`pipeline`] | the stages above, and the orders they work on |
+//! | [`server`] | the server as the agent sees it: API, enrolment, check-in, publishers' news, catalogue, on-demand orders |
+//! | `user` | preferences, history, policy and upload quota of the users at this machine |
+//! | `sensors` | processor, power, network, presence, screen, free disk |
+//! | [`identity`], [`publisher_trust`] | who this machine is, and whose signatures it accepts |
+//! | [`database`] | the agent's database |
+//!
+//! Modules import only those further down.
 
-pub mod agent;
-pub mod authenticate;
-mod by_hand;
-mod catalogue;
-mod check_in;
+mod accept;
+mod agent;
+mod change_notifier;
 pub mod cli;
-pub mod epoch;
-mod for_one;
+pub mod database;
+mod folders;
 pub mod identity;
-pub mod install;
-pub mod offer;
-pub mod orders;
-pub mod people;
-mod publishers;
-pub mod report;
-pub mod server_api;
-pub mod state;
+mod local_backend;
+mod lock;
+pub mod pipeline;
+mod platform;
+pub mod publisher_trust;
+mod refusal;
+mod scheduling;
+mod sensors;
+pub mod server;
+mod shutdown;
+mod sideload;
+pub mod startup;
+mod sys;
+mod user;

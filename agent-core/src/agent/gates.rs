@@ -1,115 +1,77 @@
 //! Passes the schedule's decisions to the state machine and the node loop, and only those that changed.
 
-use super::Agent;
+use super::NodeSlot;
 use crate::{
-    orders::{HeldOrder, lock},
-    people::{scene::Facts, signals::Sampler},
+    lock::lock,
+    pipeline::{active_order::ActiveOrder, active_orders::ActiveOrders},
+    scheduling::{
+        Schedule, ScheduleInputs,
+        decisions::{SentDecisions, SpeedLimits},
+    },
 };
-use banyan_proto::{
-    OrderId, Reason,
-    schedule::{Gate, GiveWay, Pace, Stage},
-};
-use banyan_schedule::{decide, give_way, rates};
+use banyan_proto::{OrderId, schedule::GiveWay};
 use banyan_swarm::io::Input;
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
-type May = Result<(), Reason>;
-
-/// The decisions passed on last.
-#[derive(Debug, Default)]
-pub struct Told {
-    orders: BTreeMap<OrderId, (May, May)>,
-    forward: Option<May>,
-    rates: Option<(Option<u64>, Option<u64>)>,
-    /// Orders received without yielding bandwidth, because a user is waiting or their deadline has passed.
-    hurry: BTreeSet<OrderId>,
+/// The gates of receiving, installing and forwarding.
+pub(super) struct Gates {
+    pub(super) schedule: Arc<Schedule>,
+    orders: Arc<ActiveOrders>,
+    node: NodeSlot,
+    sent: Mutex<SentDecisions>,
 }
 
-impl Agent {
-    /// Measures free disk space before the first offer is answered, in case the scheduler has not done so yet.
-    pub(crate) fn look_at_disk(&self) {
-        let now = self.people.now();
-        let mut sampled = lock(&self.people.sampled).clone();
-        if sampled.signals().free_disk.get(now.mono).is_none() {
-            Sampler::rest(&mut sampled, now, &self.offers.folder);
-            *lock(&self.people.sampled) = sampled;
-        }
+impl Gates {
+    pub(super) fn new(schedule: Arc<Schedule>, orders: Arc<ActiveOrders>, node: NodeSlot) -> Self {
+        Self { schedule, orders, node, sent: Mutex::default() }
     }
     /// Decides about one order and informs the state machine.
-    pub(crate) fn decide_order(&self, facts: &Facts, held: &HeldOrder) {
-        let id = held.order.id;
-        let notes = self.people.notes(id);
-        if notes.ended.is_some() {
-            let mut told = lock(&self.told);
-            told.orders.remove(&id);
-            told.hurry.remove(&id);
-            return;
-        }
-        let verdict = self.people.verdict(facts, held, &notes);
-        let full = matches!(verdict.receive, Gate::Open { limit } if limit.pace == Pace::Full);
-        if full && !held.content.is_whole() {
-            lock(&self.told).hurry.insert(id);
-        } else {
-            lock(&self.told).hurry.remove(&id);
-        }
-        let may = |reason: Option<Reason>| reason.map_or(Ok(()), Err);
-        let receive = may(verdict.receive.reason(Stage::Receive));
-        let install = may(verdict.install.reason(Stage::Install));
-        let before = lock(&self.told).orders.insert(id, (receive, install));
+    pub(super) fn decide_order(&self, inputs: &ScheduleInputs, active: &ActiveOrder) {
+        let id = active.order.id;
+        let Some(decision) = self.schedule.decide_order(inputs, active) else {
+            return lock(&self.sent).forget(id);
+        };
+        let mut sent = lock(&self.sent);
+        sent.set_urgent(id, decision.urgency.receive);
+        let changes = sent.update_order(id, decision.gates);
+        drop(sent);
         let Some(node) = self.node.get() else { return };
-        if before.map_or(receive.is_err(), |(before, _)| before != receive) {
+        if let Some(receive) = changes.receive {
             tracing::info!(order = %id, ?receive, "receiving");
             node.input(Input::MayReceive(id, receive));
         }
-        if before.map_or(install.is_err(), |(_, before)| before != install) {
+        if let Some(install) = changes.install {
             node.input(Input::MayInstall(id, install));
         }
     }
-    /// Returns whether receiving and installing this order are urgent: a deadline has passed, or the user said "now".
-    /// Urgent work does not yield to other work.
-    pub(crate) fn is_waited_for(&self, facts: &Facts, held: &HeldOrder) -> (bool, bool) {
-        let notes = self.people.notes(held.order.id);
-        if notes.ended.is_some() {
-            return (false, false);
-        }
-        let verdict = self.people.verdict(facts, held, &notes);
-        let full = |gate: &Gate| matches!(gate, Gate::Open { limit } if limit.pace == Pace::Full);
-        (full(&verdict.receive) && !held.content.is_whole(), full(&verdict.install))
-    }
     /// Decides about forwarding and speed limits and informs the state machine and the node loop.
-    pub(crate) fn decide_general(&self, facts: &Facts) {
-        let people = &self.people;
-        let verdict = people.about(facts, None, |situation| decide(situation, facts.now));
-        let forward = verdict.forward.reason(Stage::Forward).map_or(Ok(()), Err);
-        let rates = rates(facts.choice.as_ref(), &facts.policy);
+    pub(super) fn decide_general(&self, inputs: &ScheduleInputs) {
+        let forward = inputs.may_forward();
+        let (download, upload) = banyan_schedule::rates(inputs.choice.as_ref(), &inputs.policy);
         let Some(node) = self.node.get() else { return };
-        let mut told = lock(&self.told);
-        if told.forward.replace(forward).map_or(forward.is_err(), |before| before != forward) {
+        let mut sent = lock(&self.sent);
+        if let Some(forward) = sent.update_forward(forward) {
             tracing::info!(?forward, "forwarding");
             node.input(Input::MayForward(forward));
         }
-        if told.rates.replace(rates) != Some(rates) {
-            node.limits().down.set(rates.0);
-            node.limits().up.set(rates.1);
+        if let Some(limits) = sent.update_limits(SpeedLimits { download, upload }) {
+            node.limits().down.set(limits.download);
+            node.limits().up.set(limits.upload);
         }
     }
     /// Decides about forwarding, speed limits and every order.
-    pub(crate) fn decide_all(&self, facts: &Facts) {
-        self.decide_general(facts);
+    pub(super) fn decide_all(&self, inputs: &ScheduleInputs) {
+        self.decide_general(inputs);
         let orders = self.orders.all();
-        let here = |id: &OrderId| orders.iter().any(|held| held.order.id == *id);
-        let mut told = lock(&self.told);
-        told.orders.retain(|id, _| here(id));
-        told.hurry.retain(here);
-        drop(told);
-        orders.iter().for_each(|held| self.decide_order(facts, held));
-        self.give_way(facts);
+        lock(&self.sent).retain(|id: &OrderId| orders.iter().any(|active| active.order.id == *id));
+        orders.iter().for_each(|active| self.decide_order(inputs, active));
+        self.set_give_way(inputs);
     }
     /// Sets which traffic to yield to. Urgent orders yield to none while they are received.
-    fn give_way(&self, facts: &Facts) {
+    fn set_give_way(&self, inputs: &ScheduleInputs) {
         let Some(node) = self.node.get() else { return };
-        let to = give_way(facts.choice.as_ref(), &facts.policy);
-        let hurry = !lock(&self.told).hurry.is_empty();
-        node.giver().set(if hurry { GiveWay::Nobody } else { to }, to);
+        let to = banyan_schedule::give_way(inputs.choice.as_ref(), &inputs.policy);
+        let has_urgent = lock(&self.sent).has_urgent();
+        node.giver().set(if has_urgent { GiveWay::Nobody } else { to }, to);
     }
 }

@@ -1,7 +1,6 @@
 //! The agent's implementation of [`Host`], the interface of the node loop.
 
 use super::Agent;
-use crate::orders::lock;
 use banyan_proto::{
     Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
     api::Event,
@@ -14,13 +13,13 @@ use tracing::warn;
 
 impl Host for Agent {
     async fn check_offer(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
-        self.check(sender, offer).await
+        self.accept_offer(sender, offer).await
     }
     fn make_offer(&self, stripe: StripeId, sublist: &AddresseeList, proof: &Proof) -> Result<Offer, Reason> {
         self.orders.make_offer(stripe, sublist, proof)
     }
     fn addresses(&self, peer: MachineId) -> Vec<Address> {
-        self.orders.addresses(peer)
+        self.orders.address_hints.addresses(peer)
     }
     fn content(&self, order: OrderId) -> Option<Arc<ArtifactFile>> {
         Some(Arc::clone(&self.orders.get(order)?.content))
@@ -42,12 +41,12 @@ impl Host for Agent {
         };
         let Some(agent) = self.this.upgrade() else { return };
         tokio::spawn(async move {
-            let Some(held) = agent.orders.get(order) else { return };
+            let Some(active) = agent.orders.get(order) else { return };
             let input = match action {
-                Action::VerifyArtifact(_) => agent.verify(&held).await,
-                Action::AskReceipt(_) => agent.receipt(&held).await,
-                Action::AskInstallPermit(_) => agent.leave(&held).await,
-                _ => agent.install(&held).await,
+                Action::VerifyArtifact(_) => agent.verify(&active).await,
+                Action::AskReceipt(_) => agent.request_receipt(&active).await,
+                Action::AskInstallPermit(_) => agent.request_install_permit(&active).await,
+                _ => agent.install(&active).await,
             };
             node.input(input);
         });
@@ -56,28 +55,28 @@ impl Host for Agent {
         tracing::debug!(%peer, order = %confirm.order, "child confirmed that the artifact is complete");
     }
     fn refused(&self, peer: MachineId, reason: Reason, detail: &str) {
-        self.reporter.report(None, Event::Refused { sender: peer, reason, detail: detail.to_owned() });
+        self.stages.reporter.report(None, Event::Refused { sender: peer, reason, detail: detail.to_owned() });
     }
     fn received(&self, order: OrderId, peer: Option<MachineId>, bytes: u64) {
-        if let (Some(held), Some(peer)) = (self.orders.get(order), peer) {
-            held.came_from(peer, bytes);
+        if let (Some(active), Some(peer)) = (self.orders.get(order), peer) {
+            active.record_received(peer, bytes);
         }
-        self.people.shared.received(&self.people.zone, bytes);
-        self.people.changed();
+        self.user.upload_quota.count_received(bytes);
+        self.notifier.notify_snapshot();
     }
     fn sent(&self, order: OrderId, peer: MachineId, bytes: u64) {
-        if let Some(held) = self.orders.get(order) {
-            held.went_to(peer, bytes);
+        if let Some(active) = self.orders.get(order) {
+            active.record_sent(peer, bytes);
         }
-        self.people.changed();
+        self.notifier.notify_snapshot();
     }
     async fn may_send(&self, bytes: u64) -> bool {
-        self.people.may_give(bytes, self.orders.still_to_come()).await
+        self.user.may_upload(bytes, self.orders.missing_bytes()).await
     }
     fn crl(&self) -> Option<Arc<Crl>> {
-        lock(&self.crl).clone()
+        self.tls.crl()
     }
     fn offer_crl(&self, der: Vec<u8>, _: &NodeHandle) {
-        self.take_crl(der);
+        self.tls.accept_crl(der);
     }
 }

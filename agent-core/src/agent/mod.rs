@@ -1,192 +1,174 @@
-//! The running agent: holds what the stages need, carries out the state machine's actions, and serves as the node
+//! The running agent: carries out the state machine's actions, applies what the server says, and serves as the node
 //! loop's host.
 
-pub mod gates;
+mod certificate_renewal;
+pub(crate) mod check_in;
+mod gates;
 mod host;
-mod policy;
-mod renewal;
-mod restored;
-mod stages;
+mod on_demand;
+pub(crate) mod order_end;
+mod order_stages;
+mod peer_tls;
+mod restore;
+pub(crate) mod scheduler;
+pub(crate) mod start;
 
 use crate::{
-    authenticate::Authenticate,
-    catalogue::Shelf,
-    install::Install,
-    offer::OfferStage,
-    orders::{Orders, lock},
-    people::People,
-    report::Reporter,
-    server_api::{CallError, ServerApi, bars},
-    state::State,
+    change_notifier::ChangeNotifier,
+    database::Database,
+    identity::Identity,
+    pipeline::{
+        active_orders::ActiveOrders, authenticate::AuthenticateStage, install::InstallStage, offer::OfferStage,
+        report::Reporter,
+    },
+    publisher_trust::PublisherTrust,
+    scheduling::Schedule,
+    sensors::Sensors,
+    server::{api::ServerApi, catalogue::CatalogueCache, contact::ServerContact},
+    sideload::Sideload,
+    user::User,
 };
-use banyan_proto::{Address, MachineId, OrderId, Reason, UnixSeconds, api::ApiError};
-use banyan_swarm::io::Input;
 use banyan_wire::{
-    connection::TlsPair,
     node::NodeHandle,
     tls::{Credentials, Crl},
 };
+use certificate_renewal::CertificateRenewal;
+use gates::Gates;
+use peer_tls::PeerTls;
+use rcgen::KeyPair;
 use std::{
-    collections::HashMap,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError, RwLock, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    path::PathBuf,
+    sync::{Arc, OnceLock, Weak},
 };
-use tracing::{debug, warn};
+
+/// The handle of the node loop, once it runs.
+type NodeSlot = Arc<OnceLock<NodeHandle>>;
+
+/// What the agent is assembled from.
+pub(crate) struct AgentParts {
+    pub(crate) identity: Arc<Identity>,
+    /// The machine's display name.
+    pub(crate) label: String,
+    /// The address the agent listens on.
+    pub(crate) listen: SocketAddr,
+    /// The content folder.
+    pub(crate) content: PathBuf,
+    pub(crate) database: Arc<Database>,
+    pub(crate) notifier: Arc<ChangeNotifier>,
+    pub(crate) user: Arc<User>,
+    pub(crate) sensors: Arc<Sensors>,
+    pub(crate) schedule: Arc<Schedule>,
+    pub(crate) api: Arc<ServerApi>,
+    pub(crate) trust: Arc<PublisherTrust>,
+    pub(crate) install: InstallStage,
+    pub(crate) key: KeyPair,
+    pub(crate) credentials: Credentials,
+    /// The newest revocation list of earlier runs.
+    pub(crate) crl: Option<Crl>,
+}
+
+/// The stages of an order.
+pub(crate) struct Stages {
+    pub(crate) offer: Arc<OfferStage>,
+    pub(crate) authenticate: AuthenticateStage,
+    pub(crate) install: InstallStage,
+    pub(crate) reporter: Reporter,
+}
+
+/// The server, as the agent reaches it.
+pub(crate) struct ServerLink {
+    pub(crate) api: Arc<ServerApi>,
+    pub(crate) contact: Arc<ServerContact>,
+    pub(crate) catalogue: CatalogueCache,
+}
 
 /// The agent.
-pub struct Agent {
+pub(crate) struct Agent {
     /// A weak reference to itself, for the tasks it starts.
-    pub this: Weak<Self>,
-    /// This machine's identifier.
-    pub me: MachineId,
+    this: Weak<Self>,
+    pub(crate) identity: Arc<Identity>,
     /// The machine's display name.
-    pub label: String,
-    /// Maximum number of machines served at once.
-    pub max_children: usize,
+    pub(crate) label: String,
     /// The address the agent listens on.
-    pub listen: SocketAddr,
-    /// The database.
-    pub state: Arc<State>,
-    /// Settings, history and quota of the users at this machine.
-    pub people: Arc<People>,
+    pub(crate) listen: SocketAddr,
+    database: Arc<Database>,
+    notifier: Arc<ChangeNotifier>,
+    pub(crate) user: Arc<User>,
+    pub(crate) sensors: Arc<Sensors>,
     /// The accepted orders.
-    pub orders: Arc<Orders>,
-    /// The client for the server's API.
-    pub server: Arc<ServerApi>,
-    /// The offer stage.
-    pub offers: Arc<OfferStage>,
-    /// The authenticate stage.
-    pub authenticate: Authenticate,
-    /// The install stage.
-    pub install: Install,
-    /// The report stage.
-    pub reporter: Reporter,
-    /// This machine's TLS credentials; renewed from time to time.
-    pub credentials: RwLock<Arc<Credentials>>,
-    /// The machine's key.
-    pub key: rcgen::KeyPair,
-    /// The newest revocation list.
-    pub crl: Mutex<Option<Arc<Crl>>>,
-    /// The handle of the node loop, once it runs.
-    pub node: OnceLock<NodeHandle>,
-    /// When the server last answered (seconds since 1970; 0 for never).
-    pub heard: AtomicU64,
-    /// Why the server refuses this machine, while it does.
-    pub trouble: Mutex<Option<ApiError>>,
-    /// The scheduling decisions passed on last.
-    pub told: Mutex<gates::Told>,
-    /// Install permits, each with its artifact, that wait for their turn.
-    pub leaves: Mutex<HashMap<OrderId, crate::authenticate::AuthenticArtifact>>,
-    /// The server's last catalogue answer.
-    pub(crate) shelf: Shelf,
+    pub(crate) orders: Arc<ActiveOrders>,
+    pub(crate) trust: Arc<PublisherTrust>,
+    pub(crate) stages: Stages,
+    pub(crate) server: ServerLink,
+    pub(crate) tls: Arc<PeerTls>,
+    renewal: CertificateRenewal,
+    gates: Gates,
+    /// Manual install.
+    pub(crate) sideload: Arc<Sideload>,
+    node: NodeSlot,
 }
 
 impl Agent {
-    /// Returns the number of the newest revocation list; 0 when there is none.
-    pub(crate) fn crl_number(&self) -> u64 {
-        lock(&self.crl).as_ref().map_or(0, |crl| crl.number)
-    }
-    /// Records that the server has just answered.
-    pub(crate) fn set_heard(&self) {
-        self.heard.store(UnixSeconds::now().0, Ordering::Relaxed);
-        *lock(&self.trouble) = None;
-        self.people.changed();
-    }
-    /// Returns why the server excludes this machine from everything, while it does.
-    fn barred(&self) -> Option<Reason> {
-        lock(&self.trouble).as_ref().map(|trouble| trouble.reason).filter(|&reason| bars(reason))
-    }
-    /// Records a failed call to the server. A repeated refusal is logged once, because such calls are retried
-    /// endlessly.
-    pub(crate) fn not_heard(&self, error: &CallError) {
-        let CallError::Refused(refusal) = error else { return debug!(%error, "no response from the server") };
-        let mut trouble = lock(&self.trouble);
-        if trouble.as_ref() != Some(refusal) {
-            warn!(next = refusal.reason.for_admin().advice, "the server refused this machine: {refusal}");
-            *trouble = Some(refusal.clone());
-            drop(trouble);
-            self.people.changed();
-        }
-    }
-    /// Returns when the server last answered.
-    pub(crate) fn heard(&self) -> Option<UnixSeconds> {
-        Some(UnixSeconds(self.heard.load(Ordering::Relaxed))).filter(|at| at.0 > 0)
-    }
-    /// Returns the addresses at which other machines reach this one now: the listen address or, if that is
-    /// unspecified, the local address of the route to the server.
-    pub(crate) fn addresses_now(&self) -> Vec<Address> {
-        addresses(self.listen, &self.offers.orders.addresses(self.offers.server))
-    }
-    /// Accepts a revocation list if the server signed it and it is newer (rule I5). New handshakes with revoked
-    /// machines fail, and their open connections are cut.
-    pub(crate) fn take_crl(&self, der: Vec<u8>) {
-        let crl = match Crl::read(der, &self.credentials().ca) {
-            Ok(crl) => crl,
-            Err(error) => return warn!(%error, "revocation list refused"),
+    /// Assembles the agent. The node loop is started later, with [`Agent::start_node`].
+    pub(crate) fn new(parts: AgentParts) -> Arc<Self> {
+        let AgentParts { identity, database, user, sensors, trust, api, .. } = parts;
+        let node = NodeSlot::default();
+        let orders = Arc::new(ActiveOrders::new(Arc::clone(&identity)));
+        let platform = banyan_proto::platform::platform();
+        let offer = Arc::new(OfferStage {
+            identity: Arc::clone(&identity),
+            platform: platform.clone(),
+            folder: parts.content.clone(),
+            database: Arc::clone(&database),
+            orders: Arc::clone(&orders),
+            trust: Arc::clone(&trust),
+        });
+        let authenticate = AuthenticateStage {
+            identity: Arc::clone(&identity),
+            server: Arc::clone(&api),
+            database: Arc::clone(&database),
+            trust: Arc::clone(&trust),
         };
-        let mut current = lock(&self.crl);
-        if current.as_ref().is_some_and(|current| current.number >= crl.number) {
-            return;
-        }
-        if let Err(error) = self.state.set_crl(&crl.der) {
-            return warn!(%error, "failed to store the revocation list");
-        }
-        *current = Some(Arc::new(crl.clone()));
-        drop(current);
-        self.use_tls(&crl);
-        if let Some(node) = self.node.get() {
-            node.cut_revoked(crl);
-        }
+        let reporter = Reporter::start(Arc::clone(&database), Arc::clone(&api));
+        let sideload = Arc::new(Sideload {
+            identity: Arc::clone(&identity),
+            folder: parts.content,
+            platform,
+            database: Arc::clone(&database),
+            trust: Arc::clone(&trust),
+            user: Arc::clone(&user),
+            orders: Arc::clone(&orders),
+        });
+        let tls = PeerTls::new(parts.credentials, parts.crl, Arc::clone(&database), Arc::clone(&node));
+        let tls = Arc::new(tls);
+        let contact = Arc::new(ServerContact::new(Arc::clone(&parts.notifier)));
+        let renewal = CertificateRenewal {
+            key: parts.key,
+            database: Arc::clone(&database),
+            trust: Arc::clone(&trust),
+            api: Arc::clone(&api),
+            contact: Arc::clone(&contact),
+            tls: Arc::clone(&tls),
+        };
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            identity,
+            label: parts.label,
+            listen: parts.listen,
+            database,
+            notifier: parts.notifier,
+            user,
+            sensors,
+            gates: Gates::new(parts.schedule, Arc::clone(&orders), Arc::clone(&node)),
+            orders,
+            trust,
+            stages: Stages { offer, authenticate, install: parts.install, reporter },
+            server: ServerLink { api, contact, catalogue: CatalogueCache::default() },
+            tls,
+            renewal,
+            sideload,
+            node,
+        })
     }
-    fn use_tls(&self, crl: &Crl) {
-        let Some(node) = self.node.get() else { return };
-        match TlsPair::for_peers(&self.credentials(), Some(crl)) {
-            Ok(pair) => node.set_tls(pair),
-            Err(error) => warn!(%error, "failed to apply the revocation list or the certificate"),
-        }
-    }
-    pub(crate) fn credentials(&self) -> Arc<Credentials> {
-        Arc::clone(&self.credentials.read().unwrap_or_else(PoisonError::into_inner))
-    }
-    /// Drops an order that has ended. Deletes the file when no other order is for the same artifact.
-    pub(crate) fn forget(&self, id: OrderId, reason: Reason) {
-        let Some(held) = self.orders.remove(id) else { return };
-        self.people.gone(id, &held.order.package, &held.described().version, reason);
-        let digest = held.content.artifact().digest;
-        if !self.orders.all().iter().any(|other| other.content.artifact().digest == digest) {
-            drop(std::fs::remove_file(self.offers.folder.join(digest.to_string())));
-        }
-        if let Err(error) = self.state.forget_order(id) {
-            warn!(%error, "failed to delete an ended order");
-        }
-    }
-    /// Drops orders whose content no longer has to be kept.
-    pub(crate) fn forget_old(&self, now: UnixSeconds) {
-        for held in self.orders.all().iter().filter(|held| held.order.keep_until <= now) {
-            if let Some(node) = self.node.get() {
-                node.input(Input::Dropped(held.order.id, Reason::OrderExpired));
-            }
-            self.forget(held.order.id, Reason::OrderExpired);
-        }
-    }
-}
-
-/// Returns the addresses at which others reach a machine with this listen address and these server addresses. The
-/// unspecified address stands for one that only the server can see.
-pub(crate) fn addresses(listen: SocketAddr, server: &[Address]) -> Vec<Address> {
-    if !listen.ip().is_unspecified() {
-        return vec![listen.into()];
-    }
-    // Connecting a datagram socket sends nothing; it makes the system choose the local address.
-    let towards = |server: SocketAddr| {
-        let any: SocketAddr = if server.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-        let socket = std::net::UdpSocket::bind(any).ok()?;
-        socket.connect(server).ok()?;
-        Some(Address::from(SocketAddr::new(socket.local_addr().ok()?.ip(), listen.port())))
-    };
-    let local: Vec<Address> = Address::sockets(server).filter_map(towards).collect();
-    if local.is_empty() { vec![listen.into()] } else { local }
 }

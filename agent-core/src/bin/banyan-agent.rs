@@ -1,6 +1,6 @@
 //! The agent as a service, without GUI, server or signing code.
 
-use agent_core::cli::{Args, run};
+use agent_core::{cli::Args, startup::run};
 use clap::Parser;
 use std::process::ExitCode;
 

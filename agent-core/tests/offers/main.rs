@@ -18,10 +18,13 @@ mod stranger_addressed;
 mod true_offer;
 
 use agent_core::{
-    epoch::Epoch,
-    offer::{Accepted, OfferError, OfferStage},
-    orders::Orders,
-    state::State,
+    database::Database,
+    identity::{Identity, epoch::Epoch},
+    pipeline::{
+        active_orders::ActiveOrders,
+        offer::{AcceptedOffer, OfferError, OfferStage},
+    },
+    publisher_trust::PublisherTrust,
 };
 use banyan_proto::{
     AddresseeList, KeyRing, MachineId, Manifest, Order, OrderId, Reason, RollingCode, Signed, SigningKey, UnixSeconds,
@@ -32,7 +35,7 @@ use banyan_trust::{
     TrustStore,
     fixture::{Signers, manifest},
 };
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// The machine under test and all signers.
@@ -66,20 +69,22 @@ impl Stage {
         })
         .unwrap();
         let folder = TempDir::new().unwrap();
-        let state = Arc::new(State::open(&folder.path().join("agent.redb")).unwrap());
-        let keys = KeyRing(vec![server_key.public()]);
+        let database = Arc::new(Database::open(&folder.path().join("agent.redb")).unwrap());
         let trust = TrustStore::enrol(&publishers.roots[0], publishers.root_digest()).unwrap();
-        let address = vec!["127.0.0.1:1".parse().unwrap()];
-        let stage = OfferStage {
-            me: machines[ME],
+        let identity = Arc::new(Identity {
+            machine: machines[ME],
             server: machines[0],
-            keys: keys.clone(),
-            epoch: Arc::new(Epoch::open(Arc::clone(&state), 3).unwrap()),
+            server_addresses: vec!["127.0.0.1:1".parse().unwrap()],
+            keys: KeyRing(vec![server_key.public()]),
+            epoch: Epoch::open(Arc::clone(&database), 3).unwrap(),
+        });
+        let stage = OfferStage {
+            orders: Arc::new(ActiveOrders::new(Arc::clone(&identity))),
+            identity,
             platform: "linux-x86_64".into(),
             folder: folder.path().to_owned(),
-            state,
-            orders: Arc::new(Orders::new(machines[ME], machines[0], address, keys)),
-            trust: Arc::new(Mutex::new(trust)),
+            trust: Arc::new(PublisherTrust::new(Arc::clone(&database), trust)),
+            database,
         };
         Self { stage, server_key, publishers, machines, list, manifest, release, folder }
     }
@@ -127,7 +132,7 @@ impl Stage {
         }
     }
     /// Checks the offer as if the head had sent it.
-    fn check(&self, offer: Offer) -> Result<Accepted, OfferError> {
+    fn check(&self, offer: Offer) -> Result<AcceptedOffer, OfferError> {
         self.stage.check(self.machines[1], offer, UnixSeconds::now())
     }
     /// Verifies that an offer is refused for this reason and that no space was reserved for its content.
@@ -137,7 +142,7 @@ impl Stage {
     }
     #[track_caller]
     fn assert_refused_from(&self, sender: MachineId, offer: Offer, reason: Reason) {
-        let order: Order = offer.order.verify(&self.stage.keys).unwrap_or_else(|_| self.order());
+        let order: Order = offer.order.verify(&self.stage.identity.keys).unwrap_or_else(|_| self.order());
         match self.stage.check(sender, offer, UnixSeconds::now()) {
             Ok(_) => panic!("the offer was accepted"),
             Err(error) => assert_eq!(error.reason(), reason, "{error}"),

@@ -46,9 +46,17 @@ fn the_epoch_of_an_order_is_learnt_and_outlives_a_restart() {
     let before = stage.order();
     assert_eq!(refusal(&stage, &before), Some(Reason::EpochBack));
     // The epoch in the database outlives a restart, although the enrolment still says 3.
-    let again = Epoch::open(Arc::clone(&stage.stage.state), 3).unwrap();
-    assert_eq!(again.seen(), 4);
-    let stage = Stage { stage: OfferStage { epoch: Arc::new(again), ..stage.stage }, ..stage };
+    let epoch = Epoch::open(Arc::clone(&stage.stage.database), 3).unwrap();
+    assert_eq!(epoch.seen(), 4);
+    let before_restart = &stage.stage.identity;
+    let identity = Arc::new(Identity {
+        machine: before_restart.machine,
+        server: before_restart.server,
+        server_addresses: before_restart.server_addresses.clone(),
+        keys: before_restart.keys.clone(),
+        epoch,
+    });
+    let stage = Stage { stage: OfferStage { identity, ..stage.stage }, ..stage };
     assert_eq!(refusal(&stage, &before), Some(Reason::EpochBack));
 }
 

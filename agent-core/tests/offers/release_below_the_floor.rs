@@ -21,7 +21,7 @@ fn older_metadata_is_refused_after_newer() {
     stage.manifest = manifest("other", 1, 1);
     stage.check(stage.offer(&stage.order())).unwrap();
     // The cache of newer metadata is gone, but the minimum sequences in the database remain.
-    stage.stage.state.set_metadata(&older.metadata).unwrap();
+    stage.stage.database.store_metadata(&older.metadata).unwrap();
     (stage.manifest, stage.release) = (manifest("tool", 5, 5), older);
     let order = Order { number: 12, ..stage.order() };
     stage.assert_refused(stage.offer(&order), Reason::MetadataRolledBack);

@@ -14,8 +14,9 @@ fn is_refused_by_a_machine_that_has_heard_of_the_new_root() {
     stage.publishers.next_root(|signers| {
         signers.keys.insert("targets", vec![TestKey::generate()]);
     });
-    let mut trust = stage.stage.trust.lock().unwrap();
-    *trust = trust.update_roots(&stage.publishers.roots).unwrap();
+    let mut trust = stage.stage.trust.lock();
+    let learnt = trust.update_roots(&stage.publishers.roots).unwrap();
+    trust.learn(learnt).unwrap();
     drop(trust);
     (stage.manifest, stage.release) = (evil, forged);
     stage.assert_refused(stage.offer(&stage.order()), Reason::MetadataForged);

@@ -13,10 +13,11 @@ fn is_refused_whoever_has_not_heard_of_it() {
     stage.release.metadata = news.metadata.clone();
     stage.assert_refused(stage.offer(&stage.order()), Reason::Withdrawn);
     // Old metadata sent to a machine that has the new.
-    let mut trust = stage.stage.trust.lock().unwrap();
-    *trust = trust.refresh(&news.metadata, UnixSeconds::now()).unwrap().1;
+    let mut trust = stage.stage.trust.lock();
+    let (_, learnt) = trust.refresh(&news.metadata, UnixSeconds::now()).unwrap();
+    trust.learn(learnt).unwrap();
     drop(trust);
-    stage.stage.state.set_metadata(&news.metadata).unwrap();
+    stage.stage.database.store_metadata(&news.metadata).unwrap();
     stage.release = before;
     stage.assert_refused(stage.offer(&stage.order()), Reason::Withdrawn);
 }

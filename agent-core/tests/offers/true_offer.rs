@@ -12,7 +12,7 @@ fn is_taken_and_outlives_a_restart() {
     assert_eq!(accepted.trusted.sublist.head(), stage.machines[ME]);
     assert!(accepted.superseded.is_empty());
     stage.check(offer).unwrap();
-    let records = stage.stage.state.orders().unwrap();
+    let records = stage.stage.database.load_orders().unwrap();
     assert_eq!(records.len(), 1);
     stage.stage.restore(&records[0], UnixSeconds::now()).unwrap();
 }

@@ -1,7 +1,7 @@
 //! Verifies that a machine renews an expired certificate before anything else, whether it expired while the machine was
 //! off or running. A machine that is too late, or was revoked, shows the reason locally and keeps trying.
 
-use agent_core::state::State;
+use agent_core::database::Database;
 use banyan_proto::{Reason, UnixSeconds, local::Status};
 use banyan_tests::World;
 use banyan_wire::tls::machine_name;
@@ -14,8 +14,8 @@ const DAY: u64 = 24 * 3600;
 /// Gives a stopped machine a certificate of its CA that ends at this time.
 fn set_certificate_until(world: &World, which: usize, until: UnixSeconds) {
     let data = &world.agents[which].data;
-    let state = State::open(&data.join("agent.redb")).expect("the agent is off");
-    let enrolment = state.enrolment().expect("the database is readable").expect("the machine has enrolled");
+    let database = Database::open(&data.join("agent.redb")).expect("the agent is off");
+    let enrolment = database.load_enrolment().expect("the database is readable").expect("the machine has enrolled");
     let read = |path: &Path| KeyPair::from_pem(&fs::read_to_string(path).expect("a key")).expect("a key");
     let ca = CertificateDer::from_pem_slice(enrolment.ca.as_bytes()).expect("a certificate");
     let issuer = Issuer::from_ca_cert_der(&ca, read(world.path("server/keys/ca.key").as_ref())).expect("a CA");
@@ -24,7 +24,7 @@ fn set_certificate_until(world: &World, which: usize, until: UnixSeconds) {
     let at = |seconds: u64| date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
     (params.not_before, params.not_after) = (at(until.0 - 90 * DAY), at(until.0));
     let made = params.signed_by(&read(&data.join("machine.key")), &issuer).expect("the CA signs");
-    state.set_certificate(&made.pem()).expect("the database is readable");
+    database.store_certificate(&made.pem()).expect("the database is readable");
 }
 
 fn is_online(world: &World) -> bool {

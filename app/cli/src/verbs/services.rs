@@ -49,7 +49,7 @@ pub(crate) fn server(args: ServerArgs) -> Result<Exit, Failure> {
 }
 
 pub(crate) fn agent(args: AgentArgs) -> Result<Exit, Failure> {
-    serve("run the agent", agent_core::cli::run(args.inner))
+    serve("run the agent", agent_core::startup::run(args.inner))
 }
 
 /// Runs the installer. It has its own exit codes, which the agent interprets.

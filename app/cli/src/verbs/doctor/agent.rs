@@ -8,7 +8,7 @@ use crate::{
     output::{ago, count},
     system,
 };
-use agent_core::state::{Enrolment, State, StateError};
+use agent_core::database::{Database, DatabaseError, Enrolment};
 use banyan_proto::{Address, UnixSeconds, local::Status};
 use std::{path::Path, time::Duration};
 
@@ -34,7 +34,9 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
         }
     }
     let mut checks = vec![key(data)];
-    let opened = tokio::task::spawn_blocking(move || State::open(&database).and_then(|state| state.enrolment())).await;
+    let opened =
+        tokio::task::spawn_blocking(move || Database::open(&database).and_then(|database| database.load_enrolment()))
+            .await;
     match opened {
         Ok(Ok(enrolment)) => {
             checks.push(Check::doubtful(
@@ -117,8 +119,8 @@ fn broken(found: String, next: &str) -> Vec<Check> {
 }
 
 /// Returns whether another process, the agent, has the database open.
-fn in_use(error: &StateError) -> bool {
-    matches!(error, StateError::Database(redb) if redb.to_string().contains("already open"))
+fn in_use(error: &DatabaseError) -> bool {
+    matches!(error, DatabaseError::Storage(redb) if redb.to_string().contains("already open"))
 }
 
 /// Checks that only its owner can read the machine's key: anyone who can read it can impersonate the machine.
@@ -208,14 +210,14 @@ mod tests {
     #[tokio::test]
     async fn a_silent_agent_one_that_never_enrolled_and_one_that_does_not_run_are_told_apart() {
         let folder = folder();
-        let state = State::open(&folder.path().join("agent.redb")).unwrap();
+        let database = Database::open(&folder.path().join("agent.redb")).unwrap();
         // The test holds the database, as a running agent would, but nothing listens on the local socket.
         let silent = check(folder.path()).await;
         assert_eq!((verdict(&silent, "agent"), verdict(&silent, "agent: key")), (Verdict::Doubtful, Verdict::Good));
         assert!(silent.iter().any(|check| check.found.contains("running, but not responding")), "{silent:?}");
-        drop(state);
+        drop(database);
         assert_eq!(verdict(&check(folder.path()).await, "agent: enrolment"), Verdict::Bad);
-        let state = State::open(&folder.path().join("agent.redb")).unwrap();
+        let database = Database::open(&folder.path().join("agent.redb")).unwrap();
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let enrolment = Enrolment {
             machine: MachineId([1; 16]),
@@ -226,8 +228,8 @@ mod tests {
             keys: KeyRing::default(),
             epoch: 1,
         };
-        state.set_enrolment(&enrolment).unwrap();
-        drop(state);
+        database.store_enrolment(&enrolment).unwrap();
+        drop(database);
         let idle = check(folder.path()).await;
         let of = |what| verdict(&idle, what);
         let all = (of("agent"), of("agent: enrolment"), of("agent: connection"));

@@ -1,0 +1,96 @@
+//! Renews the machine's certificate: in the last third of its lifetime (rule I7) and, once it has expired, before
+//! anything else (rule I8).
+//!
+//! Expiry is checked again before every attempt, and the agent never gives up: the cause may be a wrong clock, here or
+//! at the server, and clocks get corrected. A refusal by the server counts only while the server repeats it.
+
+use super::peer_tls::PeerTls;
+use crate::{
+    database::Database,
+    identity::{certificate, key},
+    publisher_trust::PublisherTrust,
+    server::{
+        api::{CallError, ServerApi},
+        contact::ServerContact,
+    },
+};
+use anyhow::Context;
+use banyan_proto::UnixSeconds;
+use rcgen::KeyPair;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tracing::{info, warn};
+
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_MOST: Duration = Duration::from_secs(300);
+/// Minimum time between two renewals. A fast clock makes every certificate look old.
+const RENEW_EVERY: Duration = Duration::from_secs(3600);
+
+/// Renews the certificate.
+pub(super) struct CertificateRenewal {
+    pub(super) key: KeyPair,
+    pub(super) database: Arc<Database>,
+    pub(super) trust: Arc<PublisherTrust>,
+    pub(super) api: Arc<ServerApi>,
+    pub(super) contact: Arc<ServerContact>,
+    pub(super) tls: Arc<PeerTls>,
+}
+
+impl CertificateRenewal {
+    /// Returns once this machine's certificate is valid: at once, or after renewal. `server_says_expired` means that
+    /// the server called it expired, whatever the clock here says.
+    pub(super) async fn until_valid(&self, server_says_expired: bool) {
+        let mut pause = RETRY_FIRST;
+        while server_says_expired || self.has_expired() {
+            match self.renew().await {
+                // Do not check the clock again: with a wrong one the new certificate looks expired too.
+                Ok(()) => return info!("expired certificate renewed"),
+                Err(error) => self.record_failure(&error),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MOST);
+        }
+    }
+
+    /// Renews the certificate when it is due. `last` is the time of the last renewal.
+    pub(super) async fn renew_when_due(&self, last: &mut Option<Instant>) {
+        let was_renewed_lately = last.is_some_and(|at| at.elapsed() < RENEW_EVERY);
+        if was_renewed_lately || !certificate::is_due_for_renewal(&self.tls.credentials().certificate, self.time()) {
+            return;
+        }
+        match self.renew().await {
+            Ok(()) => {
+                *last = Some(Instant::now());
+                info!("certificate renewed");
+            }
+            Err(error) => warn!("failed to renew the certificate: {error:#}"),
+        }
+    }
+
+    fn has_expired(&self) -> bool {
+        certificate::has_expired(&self.tls.credentials().certificate, self.time())
+    }
+    fn time(&self) -> UnixSeconds {
+        self.trust.time(UnixSeconds::now())
+    }
+    fn record_failure(&self, error: &anyhow::Error) {
+        match error.downcast_ref() {
+            Some(refused @ CallError::Refused(_)) => self.contact.record_failure(refused),
+            _ => warn!("failed to renew the expired certificate: {error:#}; trying again"),
+        }
+    }
+
+    async fn renew(&self) -> anyhow::Result<()> {
+        let reply = self.api.renew(key::signing_request(&self.key)?).await?;
+        let mut enrolment = self.database.load_enrolment()?.context("this machine is not enrolled")?;
+        enrolment.certificate = reply.certificate;
+        let credentials = certificate::to_credentials(&enrolment, &self.key)?;
+        // If the new certificate does not match the key, this fails and the previous one stays in use.
+        self.api.set_credentials(&credentials)?;
+        self.database.store_certificate(&enrolment.certificate)?;
+        self.tls.set_credentials(credentials);
+        Ok(())
+    }
+}

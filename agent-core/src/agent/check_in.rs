@@ -1,0 +1,156 @@
+//! Checks in with the server and applies its answers: epoch, certificate, revocation list, publishers' news, policy,
+//! expected orders. An idle agent does nothing else.
+
+use super::Agent;
+use crate::{
+    platform,
+    server::{
+        check_in::{CheckInState, MachineStatus},
+        publishers::PublisherFollower,
+    },
+};
+use banyan_proto::{MachineId, OrderId, Reason, Signed, api::CheckInReply, schedule::Policy};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tracing::{info, warn};
+
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+const RETRY_MOST: Duration = Duration::from_secs(30);
+/// A revocation list is valid for 24 hours. Without news it is fetched again after this time.
+const CRL_REFRESH: Duration = Duration::from_secs(6 * 3600);
+
+/// Checks in until the task is dropped. `boot` is a random number that identifies this run.
+pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
+    let mut check_ins = CheckIns::new(agent, boot);
+    let mut retry = RETRY_FIRST;
+    let mut server_says_expired = false;
+    loop {
+        let agent = Arc::clone(&check_ins.agent);
+        agent.renewal.until_valid(server_says_expired).await;
+        let status = check_ins.machine_status();
+        let request = check_ins.state.next_request(status);
+        match agent.server.api.check_in(&request).await {
+            Ok(reply) => {
+                retry = RETRY_FIRST;
+                server_says_expired = false;
+                check_ins.apply(&reply).await;
+            }
+            Err(error) => {
+                agent.server.contact.record_failure(&error);
+                server_says_expired = error.reason() == Reason::CertificateExpired;
+                tokio::time::sleep(retry + jitter(retry)).await;
+                retry = (retry * 2).min(RETRY_MOST);
+            }
+        }
+    }
+}
+
+/// Returns a random duration up to `most`, so that machines that lost the server together do not all return together.
+fn jitter(most: Duration) -> Duration {
+    let random = u16::from_le_bytes([0, 1].map(|at| MachineId::random().0[at]));
+    most.mul_f64(f64::from(random) / f64::from(u16::MAX))
+}
+
+/// What the check-ins of one run have in common.
+struct CheckIns {
+    agent: Arc<Agent>,
+    state: CheckInState,
+    publishers: PublisherFollower,
+    crl_fetched: Instant,
+    certificate_renewed: Option<Instant>,
+}
+
+impl CheckIns {
+    fn new(agent: Arc<Agent>, boot: u64) -> Self {
+        let (database, trust) = (Arc::clone(&agent.database), Arc::clone(&agent.trust));
+        let publishers = PublisherFollower::new(database, trust, Arc::clone(&agent.server.api));
+        let state = CheckInState::new(boot);
+        Self { agent, state, publishers, crl_fetched: Instant::now(), certificate_renewed: None }
+    }
+
+    fn machine_status(&self) -> MachineStatus {
+        let agent = &self.agent;
+        let server = agent.orders.address_hints.addresses(agent.identity.server);
+        let orders = agent.orders.all();
+        let offered = orders.iter().filter(|active| active.is_fully_offered());
+        MachineStatus {
+            label: agent.label.clone(),
+            addresses: platform::reachable_addresses(agent.listen, &server),
+            software: platform::software(),
+            crl_number: agent.tls.crl_number(),
+            epoch: agent.identity.epoch.seen(),
+            offered_orders: offered.map(|active| active.order.id).collect(),
+            publishers: self.publishers.versions_to_report(),
+            is_behind_publishers: self.publishers.is_behind(),
+            policy: agent.user.policy.current().number,
+        }
+    }
+
+    async fn apply(&mut self, reply: &CheckInReply) {
+        self.state.record_reply(reply);
+        self.agent.server.contact.record_answer();
+        if let Some(epoch) = &reply.epoch {
+            self.agent.apply_epoch(epoch);
+        }
+        self.agent.renewal.renew_when_due(&mut self.certificate_renewed).await;
+        if reply.crl_number > self.agent.tls.crl_number() || self.crl_fetched.elapsed() > CRL_REFRESH {
+            self.crl_fetched = Instant::now();
+            self.agent.fetch_crl().await;
+        }
+        if let Some(announced) = reply.publishers {
+            let withdrawn = self.publishers.follow(announced).await;
+            self.agent.end_withdrawn_orders(&withdrawn);
+        }
+        if let Some(policy) = &reply.policy
+            && let Err(number) = self.agent.apply_policy(policy)
+        {
+            self.state.record_refused_policy(number);
+        }
+        for order in self.state.overdue_orders(&reply.orders) {
+            self.agent.request_help(order).await;
+        }
+    }
+}
+
+impl Agent {
+    async fn fetch_crl(&self) {
+        match self.server.api.crl().await {
+            Ok(der) => self.tls.accept_crl(der),
+            Err(error) => warn!(%error, "failed to fetch the revocation list"),
+        }
+    }
+    /// Takes the administrator's policy if the server signed it and it is newer (rule S2); it takes effect at once. It
+    /// is signed like an order, because it is stored and stays in force while the server is away.
+    ///
+    /// # Errors
+    /// The policy number to report at check-ins, so that a policy that was refused or not stored is not sent again at
+    /// once.
+    fn apply_policy(&self, signed: &Signed<Policy>) -> Result<(), u64> {
+        let policy = match signed.verify(&self.identity.keys) {
+            Ok(policy) => policy,
+            Err(error) => {
+                warn!(%error, "policy refused; the previous one stays in force");
+                return Err(u64::MAX);
+            }
+        };
+        let number = policy.number;
+        self.user.policy.replace(policy).map_err(|error| {
+            warn!(%error, "failed to store a policy; the previous one stays in force");
+            number
+        })
+    }
+    /// Requests the offers of an order directly from the server, because none arrived through the tree (rule L8).
+    async fn request_help(&self, order: OrderId) {
+        match self.server.api.help(order).await {
+            Ok(help) => {
+                info!(%order, "no offer arrived through the tree; offer fetched from the server");
+                for offer in help.offers {
+                    self.accept_help(offer).await;
+                }
+            }
+            Err(error) => warn!(%error, %order, "failed to fetch an offer from the server"),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Carries out the state machine's actions in the stages and returns their results to it.
+
+use super::Agent;
+use crate::{
+    pipeline::{active_order::ActiveOrder, authenticate::AuthenticateError},
+    server::api::CallError,
+};
+use banyan_install_helper::Outcome;
+use banyan_proto::{
+    MachineId, OrderId, Reason, UnixSeconds,
+    api::Event,
+    order::Spread,
+    peer::{Offer, OfferReply},
+};
+use banyan_swarm::io::{Input, TrustedOffer};
+use banyan_wire::content::ContentError;
+use std::{sync::Arc, time::Instant};
+use tracing::{info, warn};
+
+impl Agent {
+    /// Takes an offer that the server sent directly, in answer to a call for help.
+    pub(super) async fn accept_help(&self, offer: Offer) {
+        let Some(node) = self.node.get() else { return };
+        if let Ok(trusted) = self.accept_offer(self.identity.server, offer).await {
+            node.input(Input::Restored(trusted));
+        }
+    }
+    pub(super) async fn accept_offer(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
+        // Defer: the sender then serves this machine's part of the list by another route, until the server accepts
+        // this machine again.
+        if let Some(reason) = self.server.contact.exclusion() {
+            return Err(OfferReply::Deferred { reason });
+        }
+        let offers = Arc::clone(&self.stages.offer);
+        let epoch_before = self.identity.epoch.seen();
+        let sensors = Arc::clone(&self.sensors);
+        // The scheduling conditions must be known before the offer is answered.
+        self.sensors.refresh_services().await;
+        let checked = tokio::task::spawn_blocking(move || {
+            sensors.measure_disk_once();
+            offers.check(sender, offer, UnixSeconds::now())
+        })
+        .await;
+        self.end_orders_of_earlier_epochs(epoch_before);
+        match checked {
+            Ok(Ok(accepted)) => {
+                if let Some(node) = self.node.get() {
+                    for older in accepted.superseded {
+                        node.input(Input::Dropped(older, Reason::OrderSuperseded));
+                        self.forget_order(older, Reason::OrderSuperseded);
+                    }
+                }
+                let order = accepted.trusted.stripe.order;
+                if let Some(active) = self.orders.get(order) {
+                    self.user.history.record_accepted(order, &active.order.package, &active.description.version);
+                    // Set the gates before the state machine learns of the offer.
+                    self.gates.decide_order(&self.gates.schedule.inputs(), &active);
+                }
+                Ok(accepted.trusted)
+            }
+            Ok(Err(error)) => {
+                warn!(%sender, %error, "offer not accepted");
+                let (reason, detail) = (error.reason(), error.to_string());
+                self.stages.reporter.report(None, Event::Refused { sender, reason, detail });
+                Err(error.reply())
+            }
+            Err(_) => Err(OfferReply::Deferred { reason: Reason::InternalError }),
+        }
+    }
+
+    pub(super) fn report(&self, order: OrderId, event: Event) {
+        if let Some(active) = self.orders.get(order) {
+            self.user.history.record_event(order, &active.order.package, &active.description.version, &event);
+        }
+        self.stages.reporter.report(Some(order), event);
+    }
+
+    pub(super) async fn verify(&self, active: &ActiveOrder) -> Input {
+        let order = active.order.id;
+        let content = Arc::clone(&active.content);
+        match tokio::task::spawn_blocking(move || content.verify_whole()).await {
+            Ok(Ok(verified)) => {
+                active.set_verified(verified);
+                if active.order.spread == Spread::Verified {
+                    active.content.release();
+                }
+                self.report(order, Event::Verified { sources: active.sources() });
+                Input::ArtifactVerified(order)
+            }
+            failed => {
+                let content = Arc::clone(&active.content);
+                if let Ok(Err(error)) = &failed {
+                    warn!(%order, %error, "the artifact on the disk no longer matches what was received");
+                    if let ContentError::Disk(_) = error {
+                        let detail = error.to_string();
+                        self.report(order, Event::Waits { reason: Reason::DiskFailed, detail });
+                    }
+                }
+                let intact = tokio::task::spawn_blocking(move || content.recount()).await;
+                let none = || vec![0; usize::from(active.content.stripes())];
+                Input::ArtifactDamaged(order, intact.ok().and_then(Result::ok).unwrap_or_else(none))
+            }
+        }
+    }
+
+    pub(super) async fn request_receipt(&self, active: &ActiveOrder) -> Input {
+        let order = active.order.id;
+        match self.stages.authenticate.request_receipt(active).await {
+            Ok(()) => Input::Receipted(order),
+            // The server refuses this machine at the moment; the order is not the cause.
+            Err(AuthenticateError::Call(error)) if error.is_about_this_machine() => Input::Later(order, error.reason()),
+            Err(AuthenticateError::Call(CallError::Refused(error))) => {
+                warn!(%order, %error, "the server refused the receipt");
+                let (reason, detail) = (error.reason, error.detail);
+                self.store_outcome(active, Err(reason));
+                self.report(order, Event::Failed { reason, detail, restored: true });
+                Input::ReceiptRefused(order, reason)
+            }
+            Err(error) => Input::Later(order, error.reason()),
+        }
+    }
+
+    pub(super) async fn request_install_permit(&self, active: &ActiveOrder) -> Input {
+        let order = active.order.id;
+        let epoch_before = self.identity.epoch.seen();
+        let permitted = self.stages.authenticate.request_install_permit(active).await;
+        self.end_orders_of_earlier_epochs(epoch_before);
+        match permitted {
+            Ok(artifact) => {
+                self.stages.install.add_permitted(artifact);
+                Input::InstallPermit(order)
+            }
+            Err(error) if error.reason() == Reason::Withdrawn => {
+                self.end_withdrawn_order(order, &error.to_string());
+                Input::InstallEnded(order, Err(Reason::Withdrawn))
+            }
+            Err(error) => {
+                info!(%order, %error, "waiting for an install permit");
+                Input::Later(order, error.reason())
+            }
+        }
+    }
+
+    pub(super) async fn install(&self, active: &ActiveOrder) -> Input {
+        let order = active.order.id;
+        let Some(artifact) = self.stages.install.take_permitted(order) else {
+            return Input::Later(order, Reason::WaitsForPermit);
+        };
+        let started = Instant::now();
+        let urgency = self.gates.schedule.urgency(&self.gates.schedule.inputs(), active);
+        let finished = self.stages.install.install(artifact, urgency.install).await;
+        match finished.outcome {
+            Outcome::Installed { already } => {
+                let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                info!(%order, package = active.order.package, already, milliseconds, "installed");
+                self.store_outcome(active, Ok(()));
+                self.user.installed.record(&active.order.package, &active.description.version, active.order.sequence);
+                active.content.release();
+                self.report(order, Event::Installed { already, milliseconds });
+                Input::InstallEnded(order, Ok(()))
+            }
+            Outcome::Failed { reason, detail, restored } => {
+                warn!(%order, %reason, detail, "install failed");
+                let detail = format!("{detail}\n{}", finished.output).trim_end().to_owned();
+                self.store_outcome(active, Err(reason));
+                self.report(order, Event::Failed { reason, detail, restored });
+                Input::InstallEnded(order, Err(reason))
+            }
+            Outcome::Waits { reason, detail } => {
+                info!(%order, %reason, detail, "install deferred");
+                self.report(order, Event::Waits { reason, detail });
+                Input::Later(order, reason)
+            }
+        }
+    }
+
+    fn store_outcome(&self, active: &ActiveOrder, result: Result<(), Reason>) {
+        if let Err(error) = self.orders.store_outcome(&self.database, active.order.id, result) {
+            warn!(%error, "failed to record the end of an order; it will be detected again after a restart");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The folders that the agent keeps its data in.
+
+use crate::{cli::Args, sys};
+use anyhow::Context;
+use banyan_local_api::folder::{self, Group};
+use std::path::{Path, PathBuf};
+
+/// The agent's folders.
+pub(crate) struct Folders {
+    /// The data folder.
+    pub(crate) data: PathBuf,
+    /// The artifacts' files.
+    pub(crate) content: PathBuf,
+    /// The install helper's own data folder.
+    pub(crate) install_helper: PathBuf,
+}
+
+impl Folders {
+    /// Creates the folders that are missing.
+    pub(crate) fn create(args: &Args) -> anyhow::Result<Self> {
+        let data = folder::closed(&args.data, 0o711, Group::MyOwn)
+            .with_context(|| format!("cannot create the folder {} (--data)", args.data.display()))?;
+        let content = data.join("content");
+        // Other users may pass through to the programs that the install helper keeps below, but may not list anything.
+        let create = |folder: &Path, mode| {
+            sys::create_folder(folder, mode).with_context(|| format!("cannot create the folder {}", folder.display()))
+        };
+        create(&data, 0o711)?;
+        create(&content, 0o700)?;
+        let install_helper = match &args.install_helper_data {
+            // This folder was created for the install helper alone, together with its privileges.
+            Some(folder) => std::path::absolute(folder).context("cannot resolve the --install-helper-data folder")?,
+            None => {
+                let folder = data.join("installer");
+                create(&folder, 0o755)?;
+                // The install helper is another process: the path must not depend on this process's working directory.
+                folder.canonicalize().context("cannot resolve the install helper's folder")?
+            }
+        };
+        Ok(Self { data, content, install_helper })
+    }
+}

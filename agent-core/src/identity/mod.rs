@@ -1,0 +1,40 @@
+//! Who this machine is, and whose signatures it accepts: one value that all stages share.
+
+pub mod certificate;
+pub mod epoch;
+pub mod key;
+
+use crate::database::{Database, DatabaseError, Enrolment};
+use banyan_proto::{Address, KeyRing, MachineId};
+use epoch::Epoch;
+use std::sync::Arc;
+
+/// This machine and its server.
+pub struct Identity {
+    /// This machine's identifier.
+    pub machine: MachineId,
+    /// The server's identifier: the root of every tree.
+    pub server: MachineId,
+    /// The server's addresses, tried in turn.
+    pub server_addresses: Vec<Address>,
+    /// The server's keys, which sign orders, hints, receipts and install permits.
+    pub keys: KeyRing,
+    /// The highest epoch seen; lower ones are refused.
+    pub epoch: Epoch,
+}
+
+impl Identity {
+    /// Takes the identity from the enrolment, with the highest epoch that an earlier run has seen.
+    ///
+    /// # Errors
+    /// When the database fails or the epoch's record is damaged.
+    pub fn open(enrolment: &Enrolment, database: Arc<Database>) -> Result<Self, DatabaseError> {
+        Ok(Self {
+            machine: enrolment.machine,
+            server: enrolment.server,
+            server_addresses: enrolment.server_addresses.clone(),
+            keys: enrolment.keys.clone(),
+            epoch: Epoch::open(database, enrolment.epoch)?,
+        })
+    }
+}

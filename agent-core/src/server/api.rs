@@ -1,0 +1,395 @@
+//! The agent's client for the server API (`/v1`). All calls but one use an ordinary HTTPS client. The receipt uses a
+//! connection of its own, because its proof is bound to the TLS session and needs that session's exporter (rule A3).
+
+use banyan_proto::{
+    ALPN_HTTP, Address, Format, OrderId, Reason,
+    api::{
+        ApiError, Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, Help,
+        InstallPermitReply, InstallPermitRequest, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply,
+        RenewRequest, Report, Reports, Roots,
+    },
+    code::EXPORTER_LABEL,
+    format,
+    join::JoinCode,
+    limits,
+    peer::Metadata,
+};
+use banyan_wire::{
+    lookup::lookup,
+    tls::{self, SERVER_NAME},
+};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::TokioIo;
+use reqwest::{
+    Method,
+    dns::{Addrs, Name, Resolve, Resolving},
+    header::CONTENT_TYPE,
+};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError, pki_types::ServerName};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
+};
+use tokio::net::TcpStream;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a call to the server failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The server gave no usable answer; the call is made again later.
+    #[error("the call to the server at {server} failed: {detail}")]
+    Away {
+        /// The server's addresses.
+        server: String,
+        /// What went wrong.
+        detail: String,
+    },
+    /// The server refused the call.
+    #[error(transparent)]
+    Refused(#[from] ApiError),
+}
+
+impl CallError {
+    /// Returns the entry of the reason table.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Away { .. } => Reason::ServerAway,
+            Self::Refused(error) => error.reason,
+        }
+    }
+    /// Returns whether the server refuses this machine as a whole, whatever it asks for.
+    #[must_use]
+    pub fn is_about_this_machine(&self) -> bool {
+        excludes_machine(self.reason())
+    }
+    /// Converts a transport error, in whose causes the TLS library's verdict is searched for.
+    fn from_transport(servers: &[Address], error: &(dyn std::error::Error + 'static)) -> Self {
+        let server = Address::list(servers);
+        let refused = |reason, why: &str| {
+            let detail = format!(
+                "the server at {server} refuses this machine: {why}; if it should still belong to the server, stop the \
+                 agent, empty its --data folder and enrol it again with a join code (`banyan tokens create`)"
+            );
+            Self::Refused(ApiError { reason, detail })
+        };
+        let words = with_causes(error);
+        match tls_error(error) {
+            Some(TlsError::AlertReceived(AlertDescription::CertificateRevoked)) => {
+                refused(Reason::Revoked, "its certificate was revoked, or the machine has been enrolled again since")
+            }
+            Some(TlsError::AlertReceived(AlertDescription::CertificateExpired)) => {
+                refused(Reason::CertificateExpired, "its certificate expired more than 400 days ago")
+            }
+            Some(TlsError::InvalidCertificate(
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. },
+            )) => {
+                let detail =
+                    format!("its certificate is not valid at this machine's current time; check the clock ({words})");
+                Self::Away { server, detail }
+            }
+            _ => Self::Away { server, detail: words },
+        }
+    }
+}
+
+/// Returns whether a machine that the server refuses for this reason is excluded from everything.
+pub(crate) fn excludes_machine(reason: Reason) -> bool {
+    matches!(reason, Reason::CertificateExpired | Reason::Revoked | Reason::Retired | Reason::Cloned)
+}
+
+/// Returns the TLS error among the causes, if there is one. An IO error that wraps it lists only its causes, not the
+/// error itself.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a TlsError> {
+    let inside = |error: &'a (dyn std::error::Error + 'static)| {
+        error.downcast_ref().or_else(|| error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref())
+    };
+    std::iter::successors(Some(error), |error| error.source()).find_map(inside)
+}
+
+/// The client for an enrolled machine's calls to its server.
+pub struct ServerApi {
+    addresses: Vec<Address>,
+    /// Replaced when the machine's certificate is renewed.
+    session: RwLock<ClientSession>,
+}
+
+/// Adds a request's body, with the header that every request has.
+fn with_body(request: reqwest::RequestBuilder, body: &(impl Format + Serialize)) -> reqwest::RequestBuilder {
+    request.header(CONTENT_TYPE, "application/json").body(format::write(body))
+}
+
+/// Looks up the server's own name as the addresses at which it is known.
+struct ServerResolver(Arc<[Address]>);
+
+impl Resolve for ServerResolver {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses = Arc::clone(&self.0);
+        Box::pin(async move { Ok(Box::new(lookup(&addresses).await?.into_iter()) as Addrs) })
+    }
+}
+
+fn client(addresses: &[Address], tls: ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .dns_resolver(Arc::new(ServerResolver(addresses.into())))
+        .https_only(true)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_max_idle_per_host(1)
+        .http1_only()
+        .build()
+}
+
+/// Returns the URL of a path. It has no port, so that the port of the address in use applies.
+fn url(path: &str) -> String {
+    format!("https://{SERVER_NAME}/v1/{path}")
+}
+
+/// Enrols with a join code, over a connection that trusts only the CA in the code.
+///
+/// # Errors
+/// When the server cannot be reached, does not match the join code, or refuses it.
+pub async fn enrol(code: &JoinCode, request: &EnrolRequest) -> Result<EnrolReply, CallError> {
+    let away = |detail: String| CallError::Away { server: Address::list(&code.servers), detail };
+    let tls = tls::pinned_client(code.ca, &[ALPN_HTTP]).map_err(|error| away(error.to_string()))?;
+    let client = client(&code.servers, tls).map_err(|error| away(error.to_string()))?;
+    receive_json(&code.servers, with_body(client.post(url("enrol")), request).timeout(ANSWER_TIMEOUT)).await
+}
+
+async fn receive_json<T: DeserializeOwned>(
+    servers: &[Address],
+    request: reqwest::RequestBuilder,
+) -> Result<T, CallError> {
+    let bytes = receive_bytes(servers, request).await?;
+    serde_json::from_slice(&bytes).map_err(|error| CallError::Away {
+        server: Address::list(servers),
+        detail: format!("cannot parse the response: {error}"),
+    })
+}
+
+async fn receive_bytes(servers: &[Address], request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallError> {
+    let away = |detail: String| CallError::Away { server: Address::list(servers), detail };
+    let failed = |error: reqwest::Error| CallError::from_transport(servers, &error);
+    let mut response = request.send().await.map_err(failed)?;
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Some(part) = response.chunk().await.map_err(failed)? {
+        body.extend_from_slice(&part);
+        if body.len() > limits::HTTP_BODY_BYTES {
+            return Err(away("the response is longer than allowed".into()));
+        }
+    }
+    if status.is_success() { Ok(body) } else { Err(to_call_error(servers, status.as_u16(), &body)) }
+}
+
+fn to_call_error(servers: &[Address], status: u16, body: &[u8]) -> CallError {
+    match serde_json::from_slice::<ApiError>(body) {
+        Ok(error) => CallError::Refused(error),
+        Err(_) => CallError::Away {
+            server: Address::list(servers),
+            detail: format!("the server responded with status {status}"),
+        },
+    }
+}
+
+/// Formats an error with all its causes; the outermost one alone is not informative.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words = format!("{words}: {cause}");
+        source = cause.source();
+    }
+    words
+}
+
+/// What calls with one certificate need.
+struct ClientSession {
+    tls: Arc<ClientConfig>,
+    http: reqwest::Client,
+}
+
+impl ClientSession {
+    fn new(addresses: &[Address], credentials: &tls::Credentials) -> anyhow::Result<Self> {
+        // No revocation list is needed here: it lists machines, and the server is identified by a name that only it
+        // has.
+        let tls = credentials.connector(None, &[ALPN_HTTP])?;
+        let http = client(addresses, ClientConfig::clone(&tls))?;
+        Ok(Self { tls, http })
+    }
+}
+
+impl ServerApi {
+    /// Creates a client for an enrolled machine.
+    ///
+    /// # Errors
+    /// When certificate and key do not match.
+    pub fn new(addresses: &[Address], credentials: &tls::Credentials) -> anyhow::Result<Self> {
+        Ok(Self { addresses: addresses.to_vec(), session: RwLock::new(ClientSession::new(addresses, credentials)?) })
+    }
+    /// Replaces the credentials used for later calls.
+    ///
+    /// # Errors
+    /// When certificate and key do not match.
+    pub fn set_credentials(&self, credentials: &tls::Credentials) -> anyhow::Result<()> {
+        let session = ClientSession::new(&self.addresses, credentials)?;
+        *self.session.write().unwrap_or_else(PoisonError::into_inner) = session;
+        Ok(())
+    }
+    fn session(&self) -> RwLockReadGuard<'_, ClientSession> {
+        self.session.read().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.session().http.request(method, url(path))
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Format + Serialize),
+        patience: Duration,
+    ) -> Result<T, CallError> {
+        receive_json(&self.addresses, with_body(self.request(Method::POST, path), body).timeout(patience)).await
+    }
+
+    /// Reports this machine's status and waits for news.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn check_in(&self, body: &CheckIn) -> Result<CheckInReply, CallError> {
+        self.post("check-in", body, ANSWER_TIMEOUT + Duration::from_secs(body.wait_seconds.into())).await
+    }
+    /// Delivers reports.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn reports(&self, reports: Vec<Report>) -> Result<(), CallError> {
+        let request = with_body(self.request(Method::POST, "reports"), &Reports { reports }).timeout(ANSWER_TIMEOUT);
+        receive_bytes(&self.addresses, request).await.map(drop)
+    }
+    /// Requests an install permit.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn install_permit(&self, order: OrderId) -> Result<InstallPermitReply, CallError> {
+        self.post("go-ahead", &InstallPermitRequest { order }, ANSWER_TIMEOUT).await
+    }
+    /// Requests a new certificate.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn renew(&self, csr: String) -> Result<RenewReply, CallError> {
+        self.post("renew", &RenewRequest { csr }, ANSWER_TIMEOUT).await
+    }
+    /// Requests offers that did not arrive through the tree.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn help(&self, order: OrderId) -> Result<Help, CallError> {
+        let request = self.request(Method::GET, &format!("orders/{order}/help")).timeout(ANSWER_TIMEOUT);
+        receive_json(&self.addresses, request).await
+    }
+    /// Requests an order for this machine, for a package file that a user opened.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn order_package(&self, package: &PackageRequest) -> Result<Help, CallError> {
+        self.post("packages", package, ANSWER_TIMEOUT).await
+    }
+    /// Requests the catalogue for this machine.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn catalogue(&self) -> Result<Catalogue, CallError> {
+        receive_json(&self.addresses, self.request(Method::GET, "catalogue").timeout(ANSWER_TIMEOUT)).await
+    }
+    /// Requests an order for this machine, for a package chosen from the catalogue.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn order_offered(&self, wanted: &CatalogueRequest) -> Result<Help, CallError> {
+        self.post("catalogue", wanted, ANSWER_TIMEOUT).await
+    }
+    /// Requests the current metadata.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn metadata(&self) -> Result<Metadata, CallError> {
+        receive_json(&self.addresses, self.request(Method::GET, "metadata").timeout(ANSWER_TIMEOUT)).await
+    }
+    /// Requests the roots that follow this version.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn roots(&self, version: u64) -> Result<Roots, CallError> {
+        receive_json(&self.addresses, self.request(Method::GET, &format!("roots/{version}")).timeout(ANSWER_TIMEOUT))
+            .await
+    }
+    /// Requests the current revocation list (DER).
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn crl(&self) -> Result<Vec<u8>, CallError> {
+        receive_bytes(&self.addresses, self.request(Method::GET, "crl").timeout(ANSWER_TIMEOUT)).await
+    }
+
+    /// Requests the receipt. `request` receives the exporter of the session that the request is sent over.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn receipt(&self, request: impl FnOnce(&[u8; 32]) -> ReceiptRequest) -> Result<ReceiptReply, CallError> {
+        let servers = &self.addresses;
+        tokio::time::timeout(ANSWER_TIMEOUT, self.receipt_on_own_connection(request)).await.unwrap_or_else(|_| {
+            Err(CallError::Away {
+                server: Address::list(servers),
+                detail: format!("no response within {} seconds", ANSWER_TIMEOUT.as_secs()),
+            })
+        })
+    }
+
+    async fn receipt_on_own_connection(
+        &self,
+        request: impl FnOnce(&[u8; 32]) -> ReceiptRequest,
+    ) -> Result<ReceiptReply, CallError> {
+        let servers = &self.addresses;
+        let away = |error: &(dyn std::error::Error + 'static)| CallError::from_transport(servers, error);
+        let stream = TcpStream::connect(&*lookup(servers).await.map_err(|error| away(&error))?)
+            .await
+            .map_err(|error| away(&error))?;
+        let name = ServerName::try_from(SERVER_NAME).map_err(|error| away(&error))?;
+        let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.session().tls));
+        let stream = connector.connect(name, stream).await.map_err(|error| away(&error))?;
+        let exporter =
+            stream.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, None).map_err(|error| away(&error))?;
+        let body = format::write(&request(&exporter));
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| away(&error))?;
+        let driver = tokio::spawn(connection);
+        let request = hyper::Request::post("/v1/receipt")
+            .header("host", SERVER_NAME)
+            .header("content-type", "application/json")
+            .body(Full::new(bytes::Bytes::from(body)))
+            .map_err(|error| away(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| away(&error))?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), limits::CONTROL_BYTES)
+            .collect()
+            .await
+            .map_err(|error| CallError::Away { server: Address::list(servers), detail: error.to_string() })?
+            .to_bytes();
+        drop(sender);
+        driver.abort();
+        if !status.is_success() {
+            return Err(to_call_error(servers, status.as_u16(), &body));
+        }
+        serde_json::from_slice(&body).map_err(|error| away(&error))
+    }
+}

@@ -1,0 +1,267 @@
+//! Starts and stops the agent: opens what it needs, enrols the machine if necessary, and wires everything together.
+
+use crate::{
+    accept,
+    agent::{Agent, AgentParts, check_in, order_end, scheduler, start::NodeOptions},
+    change_notifier::ChangeNotifier,
+    cli::Args,
+    database::{Database, Enrolment},
+    folders::Folders,
+    identity::{Identity, certificate, key},
+    local_backend::{JoinRequest, LocalAddresses, LocalBackend, LocalBackendConfig},
+    pipeline::install::{self, InstallStage},
+    platform,
+    publisher_trust::PublisherTrust,
+    refusal::refusal,
+    scheduling::Schedule,
+    sensors::Sensors,
+    server::{api::ServerApi, enrolment},
+    shutdown,
+    sideload::standalone::{self, Standalone, StandaloneConfig},
+    user::User,
+};
+use anyhow::{Context, bail};
+use banyan_install_helper::client::Launcher;
+use banyan_local_api::Sessions;
+use banyan_proto::{Address, MachineId, Reason, join::JoinCode, local::Mode};
+use banyan_wire::tls::Crl;
+use rcgen::KeyPair;
+use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, sync::mpsc};
+use tracing::{info, warn};
+
+/// Runs the agent until it is asked to stop.
+///
+/// # Errors
+/// When the agent cannot start: folder, database, identity or address. The error says what was tried and what to do.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    // Run at low priority until something is urgent.
+    banyan_install_helper::priority::give_way(true);
+    let with_stdin = args.exit_with_stdin;
+    let idle_after = Duration::from_secs(args.idle_after);
+    let max_children = args.max_children;
+    let base = Base::open(args)?;
+    let listener = base.bind().await?;
+    let listen = listener.local_addr()?;
+    let (services, mut join_requests) = Services::start(&base)?;
+    let mut stop = std::pin::pin!(shutdown::requested(with_stdin));
+    let enroller = Enroller { base: &base, user: &services.user, listen };
+    let enrolment = match (base.database.load_enrolment()?, &base.args.join) {
+        (Some(enrolment), _) => enrolment,
+        (None, Some(code)) => enroller.enrol(&code.parse()?).await?,
+        (None, None) => {
+            warn!(
+                "this machine is not enrolled yet: enter a join code in the Banyan window, or restart with --join CODE \
+                 (`banyan tokens create` creates one)"
+            );
+            let standalone = start_standalone(&base, &services)?;
+            tokio::select! {
+                enrolment = enroller.until_enrolled(&mut join_requests, &standalone) => enrolment?,
+                () = &mut stop => return Ok(()),
+            }
+        }
+    };
+    drop(join_requests);
+    standalone::drop_installs(&base.database, &services.user)
+        .context("cannot record what was installed here without a server")?;
+    let addresses = base.local_addresses();
+    let agent = assemble(base, &services, &enrolment, listen)?;
+    services.sensors.measure_disk_once();
+    // Local programs can now ask what this machine is waiting for.
+    services.backend.set_agent(&agent);
+    services.backend.open(&addresses);
+    let trust = agent.trust.current();
+    tokio::select! {
+        introduced = agent.stages.install.introduce(&enrolment, &trust) => {
+            introduced.context("cannot enrol the install helper")?;
+        }
+        () = &mut stop => return Ok(()),
+    }
+    tokio::select! {
+        () = agent.until_trusted() => {}
+        () = &mut stop => return Ok(()),
+    }
+    services.sensors.refresh_services().await;
+    let node = agent.start_node(&NodeOptions { max_children, seed: random() })?;
+    tokio::spawn(scheduler::run(Arc::clone(&agent), idle_after));
+    info!(machine = %agent.identity.machine, label = agent.label, %listen, "ready");
+    tokio::spawn(check_in::run(Arc::clone(&agent), random()));
+    tokio::spawn(accept::run(listener, node.clone()));
+    tokio::spawn(order_end::drop_expired_orders(Arc::downgrade(&agent)));
+    stop.await;
+    info!("stopping");
+    services.user.upload_quota.close();
+    node.shutdown().await;
+    Ok(())
+}
+
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&MachineId::random().0[..8]);
+    u64::from_le_bytes(bytes)
+}
+
+/// What the agent has before it is enrolled: its options, its folders, its database and its key.
+struct Base {
+    args: Args,
+    folders: Folders,
+    database: Arc<Database>,
+    key: KeyPair,
+    /// The machine's display name.
+    label: String,
+    mode: Mode,
+}
+
+impl Base {
+    fn open(args: Args) -> anyhow::Result<Self> {
+        let folders = Folders::create(&args)?;
+        let database = Database::open(&folders.data.join("agent.redb"))
+            .context("cannot open the agent's database (is another agent running with the same --data folder?)")?;
+        let key = key::load_or_create(&folders.data.join("machine.key"))?;
+        let label = args.name.clone().or_else(sysinfo::System::host_name).unwrap_or_else(|| "unnamed".into());
+        let mode = if args.socket.is_some() { Mode::System } else { Mode::User };
+        Ok(Self { args, folders, database: Arc::new(database), key, label, mode })
+    }
+    async fn bind(&self) -> anyhow::Result<TcpListener> {
+        let listen = self.args.listen;
+        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (--listen)"))
+    }
+    fn local_addresses(&self) -> LocalAddresses {
+        LocalAddresses { data: self.folders.data.clone(), shared: self.args.socket.clone() }
+    }
+    /// Returns how to start the install helper.
+    fn launcher(&self) -> anyhow::Result<Launcher> {
+        let root = &self.args.install_root;
+        fs::create_dir_all(root)
+            .with_context(|| format!("cannot create the folder {} (--install-root)", root.display()))?;
+        let root = root.canonicalize().context("cannot resolve the --install-root folder")?;
+        let data = self.folders.data.canonicalize().context("cannot resolve the agent's data folder")?;
+        install::launcher(self.args.install_helper.as_deref(), &self.folders.install_helper, &root, &data)
+            .context("cannot find the install helper")
+    }
+}
+
+/// What runs whether or not the machine is enrolled.
+struct Services {
+    notifier: Arc<ChangeNotifier>,
+    user: Arc<User>,
+    sensors: Arc<Sensors>,
+    schedule: Arc<Schedule>,
+    backend: Arc<LocalBackend>,
+}
+
+impl Services {
+    /// Starts them. The receiver yields the join codes that users enter.
+    fn start(base: &Base) -> anyhow::Result<(Self, mpsc::Receiver<JoinRequest>)> {
+        let notifier = Arc::new(ChangeNotifier::default());
+        let user = User::open(&base.database, Arc::clone(&notifier));
+        let user = Arc::new(user.context("cannot read the settings chosen at this machine")?);
+        let sensors = Arc::new(Sensors::new(base.folders.content.clone(), Arc::clone(&notifier)));
+        let schedule = Arc::new(Schedule::new(Arc::clone(&user), Arc::clone(&sensors)));
+        let config = LocalBackendConfig {
+            label: base.label.clone(),
+            mode: base.mode,
+            sessions: base.args.sessions.as_deref().map(Sessions::in_folder).unwrap_or_default(),
+        };
+        let (backend, join_requests) = LocalBackend::new(
+            config,
+            Arc::clone(&user),
+            Arc::clone(&sensors),
+            Arc::clone(&schedule),
+            Arc::clone(&notifier),
+        );
+        sensors.listen_to_services();
+        Ok((Self { notifier, user, sensors, schedule, backend }, join_requests))
+    }
+}
+
+/// Starts standalone mode and opens the local API for it.
+fn start_standalone(base: &Base, services: &Services) -> anyhow::Result<Arc<Standalone>> {
+    let config = StandaloneConfig {
+        folder: base.folders.content.clone(),
+        launcher: base.launcher()?,
+        may_have_privileges: base.args.install_helper.is_some(),
+        mode: base.mode,
+    };
+    let (user, notifier) = (Arc::clone(&services.user), Arc::clone(&services.notifier));
+    let standalone = Standalone::open(config, user, Arc::clone(&base.database), notifier)
+        .context("cannot read what was installed here without a server")?;
+    standalone.clear_leftovers();
+    services.backend.set_standalone(&standalone);
+    services.backend.open(&base.local_addresses());
+    tokio::spawn(Arc::clone(&standalone).resume());
+    Ok(standalone)
+}
+
+/// Enrols this machine with a server.
+struct Enroller<'a> {
+    base: &'a Base,
+    user: &'a User,
+    listen: SocketAddr,
+}
+
+impl Enroller<'_> {
+    async fn enrol(&self, code: &JoinCode) -> anyhow::Result<Enrolment> {
+        let Base { database, key, label, .. } = self.base;
+        let addresses = platform::reachable_addresses(self.listen, &code.servers);
+        let enrolment = enrolment::enrol(database, key, code, label, addresses).await?;
+        info!(machine = %enrolment.machine, server = Address::list(&enrolment.server_addresses), "enrolled");
+        self.user.history.record_enrolment();
+        Ok(enrolment)
+    }
+    /// Takes join codes from the local API until one succeeds. Reports each result to the caller who sent the code.
+    async fn until_enrolled(
+        &self,
+        requests: &mut mpsc::Receiver<JoinRequest>,
+        standalone: &Standalone,
+    ) -> anyhow::Result<Enrolment> {
+        while let Some(JoinRequest { code, answer }) = requests.recv().await {
+            let _pause = match standalone.pause_installs().await {
+                Ok(pause) => pause,
+                Err(busy) => {
+                    drop(answer.send(Err(busy)));
+                    continue;
+                }
+            };
+            match self.enrol(&code).await {
+                Ok(enrolment) => {
+                    standalone.end();
+                    drop(answer.send(Ok(())));
+                    return Ok(enrolment);
+                }
+                Err(error) => {
+                    let detail = format!("could not enrol this computer: {error:#}");
+                    drop(answer.send(Err(refusal(Reason::JoinRefused, detail))));
+                }
+            }
+        }
+        bail!("the local API stopped before a valid join code arrived")
+    }
+}
+
+fn assemble(base: Base, services: &Services, enrolment: &Enrolment, listen: SocketAddr) -> anyhow::Result<Arc<Agent>> {
+    let install = InstallStage::new(base.launcher()?);
+    let Base { folders, database, key, label, .. } = base;
+    let credentials = certificate::to_credentials(enrolment, &key)?;
+    let api = Arc::new(ServerApi::new(&enrolment.server_addresses, &credentials)?);
+    let trust = database.load_trust()?;
+    let trust = trust.context("the trusted publisher metadata is missing; enrol this machine again")?;
+    let crl = database.load_crl()?.map(|der| Crl::read(der, &credentials.ca)).transpose()?;
+    Ok(Agent::new(AgentParts {
+        identity: Arc::new(Identity::open(enrolment, Arc::clone(&database))?),
+        label,
+        listen,
+        content: folders.content,
+        notifier: Arc::clone(&services.notifier),
+        user: Arc::clone(&services.user),
+        sensors: Arc::clone(&services.sensors),
+        schedule: Arc::clone(&services.schedule),
+        api,
+        trust: Arc::new(PublisherTrust::new(Arc::clone(&database), trust)),
+        install,
+        key,
+        credentials,
+        crl,
+        database,
+    }))
+}

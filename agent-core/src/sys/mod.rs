@@ -1,0 +1,11 @@
+//! Code that differs between operating systems. Each file has the same functions.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+pub(crate) use unix::{create_folder, free_bytes, owner_only, termination_request};
+
+#[cfg(not(unix))]
+mod other;
+#[cfg(not(unix))]
+pub(crate) use other::{create_folder, free_bytes, owner_only, termination_request};

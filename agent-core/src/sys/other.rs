@@ -1,0 +1,30 @@
+//! Windows.
+
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    path::Path,
+};
+
+/// Returns the free bytes on the disk that contains a folder; `None` when the system does not report them.
+pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
+    let folder = folder.canonicalize().ok()?;
+    let disks = sysinfo::Disks::new_with_refreshed_list();
+    let holding = disks.iter().filter(|disk| folder.starts_with(disk.mount_point()));
+    holding.max_by_key(|disk| disk.mount_point().as_os_str().len()).map(sysinfo::Disk::available_space)
+}
+
+/// Returns the options unchanged: who may read a file follows from its folder.
+pub(crate) fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+/// Creates a folder. File modes exist on Unix only.
+pub(crate) fn create_folder(folder: &Path, _mode: u32) -> io::Result<()> {
+    fs::create_dir_all(folder)
+}
+
+/// Never returns: Ctrl-C is the only request to stop.
+pub(crate) async fn termination_request() {
+    std::future::pending().await
+}

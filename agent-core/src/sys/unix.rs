@@ -1,0 +1,35 @@
+//! Linux and macOS.
+
+use std::{
+    fs::{self, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Returns the free bytes on the disk that contains a folder; `None` when the system does not report them.
+pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
+    // Ask the file system itself: tables of mounted disks omit some kinds.
+    let about = nix::sys::statvfs::statvfs(folder).ok()?;
+    Some(about.blocks_available().saturating_mul(about.fragment_size()))
+}
+
+/// Makes a file that is created with these options readable by this user only.
+pub(crate) fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(0o600)
+}
+
+/// Creates a folder and sets its mode.
+pub(crate) fn create_folder(folder: &Path, mode: u32) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(mode))
+}
+
+/// Waits until the system asks this process to stop.
+pub(crate) async fn termination_request() {
+    match signal(SignalKind::terminate()) {
+        Ok(mut signal) => drop(signal.recv().await),
+        Err(_) => std::future::pending().await,
+    }
+}
