@@ -5,9 +5,9 @@
 //! (A service manager that kills all of a service's processes must be told not to: `KillMode=process` in a systemd
 //! unit.)
 
-use super::{
+use crate::{
     command::OUTPUT_BYTES,
-    job::{AloneJob, Believes, Call, Enrolled, Finished, Job},
+    protocol::{AloneJob, Believes, Call, Enrolled, Finished, Job},
     sys,
 };
 use banyan_proto::{Digest, OrderId, Reason};

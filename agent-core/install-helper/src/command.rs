@@ -1,8 +1,8 @@
 //! Runs one program: no shell, a clean environment, bounded time and output. A timeout kills its whole process group.
 
-use super::{
+use crate::{
+    error::{Doing, Trouble},
     sys,
-    trouble::{Doing, Trouble},
 };
 use banyan_proto::manifest::CommandSpec;
 use std::{
@@ -19,45 +19,45 @@ use tokio::{
 };
 
 /// The number of bytes kept from the end of everything that programs print.
-pub(super) const OUTPUT_BYTES: usize = 8 << 10;
+pub(crate) const OUTPUT_BYTES: usize = 8 << 10;
 /// How long output is still read after a program ended: a process that it started may keep the pipe open for ever.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The end of a growing text.
 #[derive(Debug, Default)]
-pub(super) struct Talk(Vec<u8>);
+pub(crate) struct Talk(Vec<u8>);
 
 impl Talk {
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
         // Truncates only at twice the size, not at every byte.
         if self.0.len() > 2 * OUTPUT_BYTES {
             self.0.drain(..self.0.len() - OUTPUT_BYTES);
         }
     }
-    pub(super) fn line(&mut self, text: &str) {
+    pub(crate) fn line(&mut self, text: &str) {
         self.add(text.as_bytes());
         self.add(b"\n");
     }
     /// Returns the last [`OUTPUT_BYTES`] as text.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0[self.0.len().saturating_sub(OUTPUT_BYTES)..]).into_owned()
     }
 }
 
 /// A program with its arguments, folder, time limit and environment.
 #[derive(Debug)]
-pub(super) struct Line {
-    pub(super) argv: Vec<OsString>,
-    pub(super) folder: PathBuf,
-    pub(super) limit: Duration,
+pub(crate) struct Line {
+    pub(crate) argv: Vec<OsString>,
+    pub(crate) folder: PathBuf,
+    pub(crate) limit: Duration,
     /// Variables added to the clean environment.
-    pub(super) environment: Vec<(&'static str, &'static str)>,
+    pub(crate) environment: Vec<(&'static str, &'static str)>,
 }
 
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// It exited with this code; `None` when a signal ended it.
     Code(Option<i32>),
     /// It ran out of time and was killed with its whole group.
@@ -66,15 +66,15 @@ pub(super) enum Ended {
 
 /// A program that has ended, and the end of its output.
 #[derive(Debug)]
-pub(super) struct Ran {
-    pub(super) ended: Ended,
-    pub(super) output: String,
+pub(crate) struct Ran {
+    pub(crate) ended: Ended,
+    pub(crate) output: String,
 }
 
 impl Line {
     /// Prepares a publisher's command: `{dir}` in any argument stands for `folder`, which is also the working folder. A
     /// relative path to the program starts at `folder`; a bare name is looked up in the system's folders.
-    pub(super) fn publishers(spec: &CommandSpec, folder: &Path) -> Self {
+    pub(crate) fn publishers(spec: &CommandSpec, folder: &Path) -> Self {
         let dir = folder.display().to_string();
         let mut argv: Vec<OsString> = spec.argv.iter().map(|text| text.replace("{dir}", &dir).into()).collect();
         if let Some(program) = argv.first_mut() {
@@ -91,7 +91,7 @@ impl Line {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(super) fn run(&self, talk: &mut Talk) -> Result<Ran, Trouble> {
+    pub(crate) fn run(&self, talk: &mut Talk) -> Result<Ran, Trouble> {
         let shown = self.argv.iter().map(|word| word.display().to_string()).collect::<Vec<_>>().join(" ");
         talk.line(&format!("$ {shown}"));
         let doing = || format!("running {shown:?} in {}", self.folder.display());
@@ -132,11 +132,11 @@ impl Line {
 }
 
 impl Ran {
-    pub(super) fn succeeded(&self) -> bool {
+    pub(crate) fn succeeded(&self) -> bool {
         self.ended == Ended::Code(Some(0))
     }
     /// Describes how the program ended, for people.
-    pub(super) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         match self.ended {
             Ended::Code(Some(code)) => format!("exited with code {code}"),
             Ended::Code(None) => "was killed by a signal".into(),

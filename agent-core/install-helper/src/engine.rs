@@ -10,17 +10,18 @@
 //! that the release must be undone, so that a failed release is not tried again after a crash. The journal is cleared
 //! last.
 
-use super::{
-    check::AdmittedJob,
+use crate::{
     command::{Line, Talk},
-    job::{Job, Outcome, Release, outcome_of},
-    journal::{self, Intent, Phase, Verdict},
-    layout::{Folders, Layout, remove},
-    method::{Found, Method, Progress, method},
-    record::Record,
-    room::{self, FreeSpace},
-    staging,
-    trouble::{Trouble, passes},
+    error::{Trouble, passes},
+    methods::install_method::{Found, Method, Progress, method},
+    protocol::{Job, Outcome, Release, outcome_of},
+    storage::{
+        free_space::{self, FreeSpace},
+        journal::{self, Intent, Phase, Verdict},
+        layout::{Folders, Layout, remove},
+        staging,
+    },
+    verification::{AdmittedJob, trust_record::Record},
 };
 use banyan_proto::platform::platform;
 use banyan_proto::{Reason, UnixSeconds, manifest::CommandSpec};
@@ -31,7 +32,7 @@ use std::{
 
 /// The state of an install. Each step takes one state and returns the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     /// Check for an unfinished earlier run.
     Recover,
     /// Check whether the release is already installed.
@@ -59,13 +60,13 @@ pub(super) enum State {
 }
 
 /// A running job. Holds the lock, which is released when the process dies.
-pub(super) struct Engine<'a> {
+pub(crate) struct Engine<'a> {
     job: AdmittedJob,
     artifact: File,
     layout: Layout,
     disks: &'a dyn FreeSpace,
     /// The output of all programs.
-    pub(super) talk: Talk,
+    pub(crate) talk: Talk,
     _lock: File,
 }
 
@@ -74,7 +75,7 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// When the job fails verification, or another installer is running.
-    pub(super) fn open(
+    pub(crate) fn open(
         folders: &Folders,
         job: &Job,
         artifact: File,
@@ -88,7 +89,7 @@ impl<'a> Engine<'a> {
         Ok(Self::begin(layout, lock, job, artifact, disks))
     }
     /// Starts with a job that was admitted under this lock.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         layout: Layout,
         lock: File,
         job: AdmittedJob,
@@ -99,7 +100,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs all steps to the end.
-    pub(super) fn run(&mut self) -> Outcome {
+    pub(crate) fn run(&mut self) -> Outcome {
         let mut state = State::Recover;
         loop {
             match self.step(state) {
@@ -110,7 +111,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs one step.
-    pub(super) fn step(&mut self, state: State) -> State {
+    pub(crate) fn step(&mut self, state: State) -> State {
         let next = match state {
             State::Recover => self.recover(),
             State::Detect => self.detect(),
@@ -191,8 +192,13 @@ impl<'a> Engine<'a> {
     }
 
     fn room(&self) -> Result<State, Trouble> {
-        room::check(self.disks, self.layout.data(), self.job.release.size, "the installer's copy of the artifact")?;
-        room::check(self.disks, &self.method().target(), self.job.release.spec.needs_bytes, "the release")?;
+        free_space::check(
+            self.disks,
+            self.layout.data(),
+            self.job.release.size,
+            "the installer's copy of the artifact",
+        )?;
+        free_space::check(self.disks, &self.method().target(), self.job.release.spec.needs_bytes, "the release")?;
         Ok(State::Stage)
     }
 
@@ -210,7 +216,7 @@ impl<'a> Engine<'a> {
         let (staged, method) = (self.staged(), self.method());
         let inspected = method.inspect(&self.job, &self.job.release, &staged, &mut self.talk).and_then(|inspected| {
             let bytes = inspected.bytes.saturating_add(self.job.release.spec.needs_bytes);
-            room::check(self.disks, &method.target(), bytes, "the unpacked release").map(|()| inspected)
+            free_space::check(self.disks, &method.target(), bytes, "the unpacked release").map(|()| inspected)
         });
         match inspected {
             Err(trouble) => remove(&staged).and(Err(trouble)),

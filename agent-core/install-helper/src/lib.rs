@@ -21,25 +21,18 @@
 //! Each kind of package implements one trait (`method`): `archive` and `deb`. Code for each operating system is in
 //! `sys`.
 
-mod alone;
-mod archive;
-mod check;
 pub mod client;
 mod command;
-mod deb;
-mod dpkg;
 mod engine;
-mod job;
-mod journal;
-mod layout;
-mod method;
+mod error;
+mod methods;
 pub mod priority;
 pub mod process;
-mod record;
-mod room;
-mod staging;
+pub mod protocol;
+mod standalone;
+mod storage;
 mod sys;
-mod trouble;
+mod verification;
 
 /// Whether this process, and so an installer that it starts unchanged, has more privileges than the user who started
 /// it.
@@ -51,4 +44,4 @@ pub fn has_privileges() -> bool {
 #[cfg(all(test, unix))]
 mod tests;
 
-pub use job::{AloneJob, Believes, Call, Enrolled, Finished, Job, Outcome, WithoutRestore};
+pub use protocol::{AloneJob, Believes, Call, Enrolled, Finished, Job, Outcome, WithoutRestore};

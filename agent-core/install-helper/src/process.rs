@@ -7,15 +7,17 @@
 //! Administrators run `banyan-install-helper --data DIR --join CODE` before the agent's first start. From then on the
 //! installer accepts only the publishers' root in that join code.
 
-use super::{
-    alone,
+use crate::{
     engine::Engine,
-    job::{AloneJob, Believes, Call, Finished, Job, Outcome, outcome_of},
-    layout::{Folders, Layout},
-    record,
-    room::Disks,
+    error::Trouble,
+    protocol::{AloneJob, Believes, Call, Finished, Job, Outcome, outcome_of},
+    standalone,
+    storage::{
+        free_space::Disks,
+        layout::{Folders, Layout},
+    },
     sys,
-    trouble::Trouble,
+    verification::trust_record,
 };
 use banyan_proto::{Reason, UnixSeconds, join::JoinCode, limits};
 use serde::Serialize;
@@ -67,13 +69,17 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             finished(&install_alone(&folders, &job))
         }
         What::StandAlone => {
-            believed(Layout::open(&folders).and_then(|layout| alone::stand_alone(&layout, sys::has_privileges())))
+            believed(Layout::open(&folders).and_then(|layout| standalone::stand_alone(&layout, sys::has_privileges())))
         }
         What::Forget(root) => {
-            believed(Layout::open(&folders).and_then(|layout| alone::forget(&layout, sys::has_privileges(), root)))
+            believed(Layout::open(&folders).and_then(|layout| standalone::forget(&layout, sys::has_privileges(), root)))
         }
-        What::Believe(said) => believed(Layout::open(&folders).and_then(|layout| record::believe(&layout, &said))),
-        What::Join(code) => believed(Layout::open(&folders).and_then(|layout| record::name_root(&layout, code.root))),
+        What::Believe(said) => {
+            believed(Layout::open(&folders).and_then(|layout| trust_record::believe(&layout, &said)))
+        }
+        What::Join(code) => {
+            believed(Layout::open(&folders).and_then(|layout| trust_record::name_root(&layout, code.root)))
+        }
     }
 }
 
@@ -132,7 +138,7 @@ struct Asked {
 
 enum What {
     Install(Box<Job>),
-    Believe(super::job::Enrolled),
+    Believe(crate::protocol::Enrolled),
     StandAlone,
     InstallAlone(Box<AloneJob>),
     Forget(banyan_proto::Digest),
@@ -191,8 +197,9 @@ impl Asked {
 }
 
 fn install_alone(folders: &Folders, job: &AloneJob) -> Finished {
-    let ended = the_artifact()
-        .and_then(|artifact| alone::install(folders, job, artifact, sys::has_privileges(), UnixSeconds::now(), &Disks));
+    let ended = the_artifact().and_then(|artifact| {
+        standalone::install(folders, job, artifact, sys::has_privileges(), UnixSeconds::now(), &Disks)
+    });
     ended.unwrap_or_else(|trouble| Finished { outcome: outcome_of(&trouble, true), output: String::new() })
 }
 

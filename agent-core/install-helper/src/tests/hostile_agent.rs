@@ -2,13 +2,13 @@
 //! install something that publishers and server did not both sign for this machine, now. The installer is the real
 //! process.
 
-use super::{
-    super::job::{Job, Outcome},
-    papers::Papers,
-    process::launcher,
-    world::{NEW, Release, World, failed_and_restored, waits},
-};
 use crate::client::run;
+use crate::protocol::{Job, Outcome};
+use crate::tests::{
+    helper_process::launcher,
+    signed_documents::Papers,
+    test_machine::{NEW, Release, World, failed_and_restored, waits},
+};
 use banyan_proto::{
     Digest, InstallPermit, MachineId, OrderId, Reason, Signed, SigningKey, UnixSeconds, peer::ReleaseProof,
 };
