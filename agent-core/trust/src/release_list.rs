@@ -1,6 +1,6 @@
 //! The publishers' release list, for programs that extend it: signatures are verified, freshness is not.
 
-use crate::{TrustError, release::seconds};
+use crate::{TrustError, time::to_unix_seconds};
 use banyan_proto::UnixSeconds;
 use sigstore_tuf::{Metadata, Root, Targets};
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ impl Published {
         };
         Ok(Self {
             version: targets.version,
-            expires: seconds(targets.expires),
+            expires: to_unix_seconds(targets.expires),
             targets: targets.targets.into_iter().map(target).collect(),
             withdrawn,
         })

@@ -1,8 +1,9 @@
 //! Verified metadata, and the verified releases that it proves.
 
+use crate::time::to_unix_seconds;
 use crate::{
     TrustError, Versions,
-    published::{sha256_hex, withdrawn},
+    release_list::{sha256_hex, withdrawn},
 };
 use banyan_proto::{Artifact, Digest, Manifest, Order, UnixSeconds, limits, peer::ReleaseProof};
 use sigstore_tuf::TrustedMetadataSet;
@@ -35,14 +36,14 @@ impl TrustedMetadata {
     #[must_use]
     pub fn expires(&self) -> UnixSeconds {
         let online = [self.set.timestamp().map(|role| role.expires), self.set.snapshot().map(|role| role.expires)];
-        online.into_iter().flatten().map(seconds).fold(self.publisher_expires(), UnixSeconds::min)
+        online.into_iter().flatten().map(to_unix_seconds).fold(self.publisher_expires(), UnixSeconds::min)
     }
     /// Returns when the first of the publishers' roles (root, targets) expires. Only publishers can renew these, so
     /// warn early.
     #[must_use]
     pub fn publisher_expires(&self) -> UnixSeconds {
-        let root = seconds(self.set.root().expires);
-        self.set.targets_role("targets").map_or(root, |targets| root.min(seconds(targets.expires)))
+        let root = to_unix_seconds(self.set.root().expires);
+        self.set.targets_role("targets").map_or(root, |targets| root.min(to_unix_seconds(targets.expires)))
     }
 }
 
@@ -154,8 +155,4 @@ pub fn fingerprint(release: &ReleaseProof) -> Digest {
         summary.extend(Digest::of(part.as_bytes()).0);
     }
     Digest::of(&summary)
-}
-
-pub(crate) fn seconds(time: jiff::Timestamp) -> UnixSeconds {
-    UnixSeconds(u64::try_from(time.as_second()).unwrap_or(0))
 }

@@ -1,6 +1,7 @@
 //! The machine's persistent trust store, which protects it against rollback to an older state.
 
-use crate::{Published, TrustError, TrustedMetadata, TrustedRelease, root};
+use crate::time::to_timestamp;
+use crate::{Published, TrustError, TrustedMetadata, TrustedRelease, root_rules};
 use banyan_proto::{
     Digest, Manifest, UnixSeconds, limits,
     peer::{Metadata, ReleaseProof},
@@ -64,7 +65,7 @@ impl TrustStore {
         }
         let set = TrustedMetadataSet::from_root(root_json.as_bytes())
             .map_err(|source| TrustError::Forged { role: "root", source })?;
-        root::check_sound(set.root())?;
+        root_rules::check_sound(set.root())?;
         Ok(Self {
             root: root_json.to_owned(),
             versions: Versions { root: set.root().version, ..Versions::default() },
@@ -127,7 +128,7 @@ impl TrustStore {
         }
         let (mut set, mut store) = self.with_roots(&metadata.roots)?;
         let now = self.time(now);
-        let at = timestamp(now);
+        let at = to_timestamp(now);
         let failed = |role| move |error| TrustError::from_library(role, error, now);
         let not_below = |role, seen: u64, offered: u64| {
             if offered < seen { Err(TrustError::RolledBack { role, seen, offered }) } else { Ok(()) }
@@ -223,7 +224,7 @@ impl TrustStore {
             }
             let old = set.root().clone();
             set.update_root(text.as_bytes()).map_err(forged)?;
-            root::check_sound(set.root())?;
+            root_rules::check_sound(set.root())?;
             store.begin_anew_after(&old, set.root());
             store.root.clone_from(text);
             store.versions.root = offered;
@@ -253,16 +254,16 @@ impl TrustStore {
     }
     /// Returns an error if the trusted root has expired.
     pub(crate) fn root_is_fresh(&self, now: UnixSeconds) -> Result<(), TrustError> {
-        let checked = self.set()?.check_root_expired(timestamp(now));
+        let checked = self.set()?.check_root_expired(to_timestamp(now));
         checked.map_err(|error| TrustError::from_library("root", error, now))
     }
     /// Implements TUF 5.3.11, recovery from a fast-forward attack: versions reached under replaced keys do not bind the
     /// new keys. Package floors never fall.
     fn begin_anew_after(&mut self, old: &Root, new: &Root) {
-        if root::was_rotated(old, new, "timestamp") || root::was_rotated(old, new, "snapshot") {
+        if root_rules::was_rotated(old, new, "timestamp") || root_rules::was_rotated(old, new, "snapshot") {
             (self.versions.timestamp, self.versions.snapshot) = (0, 0);
         }
-        if root::was_rotated(old, new, "targets") {
+        if root_rules::was_rotated(old, new, "targets") {
             self.versions.targets = 0;
         }
     }
@@ -270,9 +271,4 @@ impl TrustStore {
 
 fn within(what: &'static str, found: usize, limit: usize) -> Result<(), TrustError> {
     if found > limit { Err(TrustError::TooLarge { what, found, limit }) } else { Ok(()) }
-}
-
-/// Converts a time for the library. A time beyond its range counts as later than every expiry.
-fn timestamp(now: UnixSeconds) -> jiff::Timestamp {
-    i64::try_from(now.0).ok().and_then(|s| jiff::Timestamp::from_second(s).ok()).unwrap_or(jiff::Timestamp::MAX)
 }
