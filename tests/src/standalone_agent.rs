@@ -2,8 +2,8 @@
 //! that user's. Requires root to switch users.
 
 use crate::{
-    by_hand,
     programs::{self, Service},
+    sideload,
 };
 use banyan_proto::{
     Digest, OrderId,
@@ -98,7 +98,7 @@ impl Alone {
     /// # Panics
     /// On an unexpected reply.
     pub fn open(&self, file: &[u8]) -> Result<Package, ApiError> {
-        match by_hand::open(&self.connect(), file) {
+        match sideload::open(&self.connect(), file) {
             Reply::Package(package) => Ok(*package),
             Reply::Error(error) => Err(error),
             other => panic!("{other:?}"),
@@ -113,7 +113,7 @@ impl Alone {
     /// On an unexpected reply.
     pub fn install(&self, file: &[u8], trust: Option<Digest>) -> Result<OrderId, ApiError> {
         let shown = self.open(file).map_or(Digest([7; 32]), |package| package.manifest);
-        match by_hand::install_trusting(&self.connect(), shown, trust, file) {
+        match sideload::install_trusting(&self.connect(), shown, trust, file) {
             Reply::Ordered { order } => Ok(order),
             Reply::Error(error) => Err(error),
             other => panic!("{other:?}"),
@@ -184,7 +184,7 @@ impl Alone {
     pub fn wait(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self) {
-            assert!(begun.elapsed() < crate::world::PATIENCE, "timed out waiting for: {what}\n{}", self.log());
+            assert!(begun.elapsed() < crate::test_network::PATIENCE, "timed out waiting for: {what}\n{}", self.log());
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     }

@@ -2,8 +2,8 @@
 //! programs.
 
 use crate::{
-    package::{self, Behaviour},
     programs::{self, Service, banyan},
+    test_package::{self, Behaviour},
 };
 use banyan_proto::{
     admin::{DeploymentStatus, Machine, Profile},
@@ -252,7 +252,7 @@ impl World {
     /// When the disk fails.
     #[must_use]
     pub fn write_package(&self, name: &str, version: &str, bytes: usize, behaviour: Behaviour) -> String {
-        let release = package::write(Path::new(&self.path("packages")), name, version, bytes, behaviour);
+        let release = test_package::write(Path::new(&self.path("packages")), name, version, bytes, behaviour);
         release.to_str().expect("the path is valid UTF-8").to_owned()
     }
     /// Sets a policy for all machines or for a group.

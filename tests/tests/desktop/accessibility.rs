@@ -1,6 +1,6 @@
 //! The window as assistive programs see it: elements with a role and a name that can be pressed.
 
-use banyan_tests::stage::{Stage, proxy, wait_for};
+use banyan_tests::test_desktop::{Stage, proxy, wait_for};
 use zbus::{
     blocking::{Connection, Proxy, connection::Builder},
     zvariant::OwnedObjectPath,

@@ -1,12 +1,12 @@
 //! Tests the catalogue in a real window: it is requested when its page is opened, a release is requested with the
 //! button of its name, and a refusal appears beside it.
 
-use crate::{access::Access, agent::Agent};
+use crate::{accessibility::Access, fake_agent::Agent};
 use banyan_proto::{
     Digest,
     local::{Catalogue, Request, Right, UpdateState},
 };
-use banyan_tests::stage::{Stage, wait_for};
+use banyan_tests::test_desktop::{Stage, wait_for};
 use banyan_ui_common::{Page, sample, texts};
 
 fn looks(agent: &Agent) -> usize {

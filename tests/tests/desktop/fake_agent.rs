@@ -2,7 +2,7 @@
 
 use banyan_fake_agent::{Fake, Scene};
 use banyan_proto::local::Snapshot;
-use banyan_tests::stage::Stage;
+use banyan_tests::test_desktop::Stage;
 use std::{ops::Deref, sync::Arc};
 use tokio::runtime::Runtime;
 

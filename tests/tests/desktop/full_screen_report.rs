@@ -1,8 +1,8 @@
 //! Verifies that the tray detects full-screen programs and reports their start and end to the agent.
 
-use crate::agent::Agent;
+use crate::fake_agent::Agent;
 use banyan_fake_agent::Scene;
-use banyan_tests::stage::{Stage, wait_for};
+use banyan_tests::test_desktop::{Stage, wait_for};
 use x11rb::{
     COPY_DEPTH_FROM_PARENT,
     connection::Connection,

@@ -1,11 +1,11 @@
 //! Tests the window without a mouse and without sight.
 
-use crate::{access::Access, agent::Agent};
+use crate::{accessibility::Access, fake_agent::Agent};
 use banyan_proto::{
     local::Request,
     schedule::{Stage as Of, Wish},
 };
-use banyan_tests::stage::{Stage, wait_for};
+use banyan_tests::test_desktop::{Stage, wait_for};
 use banyan_ui_common::{Page, sample, texts};
 
 #[test]
@@ -23,7 +23,7 @@ fn it_is_pressed_without_seeing_it() {
     // Each page is reached by its name, and every element on it that can be pressed has a name.
     for page in Page::ALL {
         access.press(texts::page(page));
-        access.find(crate::pages::sign(page));
+        access.find(crate::page_screenshots::sign(page));
         let nameless: Vec<_> =
             access.all().into_iter().filter(|thing| thing.can_be_pressed() && thing.name.is_empty()).collect();
         assert!(nameless.is_empty(), "{page:?}: {nameless:?}");

@@ -1,6 +1,6 @@
 //! A mock notification server that keeps its notifications as data: those now shown, and all that were ever shown.
 
-use banyan_tests::stage::Stage;
+use banyan_tests::test_desktop::Stage;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},

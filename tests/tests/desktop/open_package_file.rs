@@ -1,12 +1,12 @@
 //! Tests opening a package file, with the tray's command and in the window, until it is installed.
 
-use crate::{access::Access, agent::Agent, menu::Menu, pages};
+use crate::{accessibility::Access, fake_agent::Agent, page_screenshots, tray_menu::Menu};
 use banyan_fake_agent::{PackageScene, Scene, package_file};
 use banyan_proto::{
     Digest, UnixSeconds,
     local::{Request, UpdateState},
 };
-use banyan_tests::stage::{Stage, wait_for};
+use banyan_tests::test_desktop::{Stage, wait_for};
 use banyan_ui_common::{sample, texts};
 use std::{fs, path::PathBuf};
 
@@ -32,7 +32,7 @@ fn it_is_shown_installed_and_its_end_is_told() {
     stage.keep(window.args(["--look", "light", "--at", &sample::NOW.0.to_string()]));
     let shown = stage.window(texts::PRODUCT);
     access.find("drawing 3.1");
-    pages::picture(&stage, &shown, &pages::path(true, "package-light"));
+    page_screenshots::picture(&stage, &shown, &page_screenshots::path(true, "package-light"));
     access.press(texts::INSTALL);
     let asked = wait_for("the package reaches the agent", || {
         agent.asked().into_iter().find(|asked| matches!(asked, Request::InstallPackage { .. }))
@@ -84,7 +84,7 @@ fn nothing_is_installed_before_the_person_trusts_who_signed_it() {
     let install = || access.find(texts::INSTALL);
     assert!(access.find(&consent).is_enabled && !install().is_enabled);
     let _ = access.try_press(texts::INSTALL);
-    pages::picture(&stage, &shown, &pages::path(true, "package-trust-light"));
+    page_screenshots::picture(&stage, &shown, &page_screenshots::path(true, "package-trust-light"));
     let asked = || agent.asked().into_iter().find(|asked| matches!(asked, Request::InstallPackage { .. }));
     assert_eq!(asked(), None);
     access.press(&consent);

@@ -1,11 +1,11 @@
 //! Captures each page: light and dark, with a large scale for poor eyesight, and in a small window. Pictures that the
 //! documentation shows go into `docs/pictures`, the others beside the built programs for inspection.
 
-use crate::{access::Access, agent::Agent};
+use crate::{accessibility::Access, fake_agent::Agent};
 use banyan_proto::local::Snapshot;
 use banyan_tests::{
     programs,
-    stage::{Stage, wait_for},
+    test_desktop::{Stage, wait_for},
 };
 use banyan_ui_common::{Page, sample, texts};
 use std::{

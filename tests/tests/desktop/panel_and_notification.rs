@@ -1,13 +1,13 @@
 //! What users see without opening the window: the notification on a real desktop, and the icon's menu. Both are pressed
 //! as users press them, and captured.
 
-use crate::{access::Access, agent::Agent, menu::Menu, pages};
+use crate::{accessibility::Access, fake_agent::Agent, page_screenshots, tray_menu::Menu};
 use banyan_proto::{
     UnixSeconds,
     local::{Overruled, Request, Snapshot, UpdateState},
     schedule::{Gate, Why},
 };
-use banyan_tests::stage::{Stage, wait_for};
+use banyan_tests::test_desktop::{Stage, wait_for};
 use banyan_ui_common::{Clock, sample, texts};
 use std::path::Path;
 
@@ -29,10 +29,10 @@ fn snapshot() -> Snapshot {
 
 /// Captures this part of the screen for the documentation.
 fn picture(stage: &Stage, part: &str, name: &str) {
-    let whole = pages::path(false, &format!("screen-{name}"));
-    pages::picture(stage, "root", &whole);
+    let whole = page_screenshots::path(false, &format!("screen-{name}"));
+    page_screenshots::picture(stage, "root", &whole);
     let path = |path: &Path| path.to_str().expect("the path is valid UTF-8").to_owned();
-    let to = pages::path(true, name);
+    let to = page_screenshots::path(true, name);
     stage.run("convert", &[&path(&whole), "-crop", part, "+repage", "-strip", &path(&to)]);
     assert!(stage.colours(&to) > 16, "{name} is empty");
 }
@@ -82,7 +82,7 @@ fn the_menu_opens_where_people_press() {
     });
     let labels: Vec<_> = menu.entries().into_iter().map(|entry| entry.label).collect();
     assert!(labels.ends_with(&[texts::OPEN, texts::ABOUT, texts::QUIT].map(ToOwned::to_owned)), "{labels:?}");
-    pages::picture(&stage, &open, &pages::path(true, "menu"));
+    page_screenshots::picture(&stage, &open, &page_screenshots::path(true, "menu"));
     stage.run("xdotool", &["key", "Up", "Up", "Up", "Return"]);
     stage.window(texts::PRODUCT);
 }

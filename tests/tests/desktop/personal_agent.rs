@@ -4,8 +4,8 @@
 use banyan_proto::local::{Link, Mode, Request, UpdateState};
 use banyan_tests::{
     World,
-    package::Behaviour,
-    stage::{Stage, wait_for},
+    test_desktop::{Stage, wait_for},
+    test_package::Behaviour,
 };
 use banyan_ui_common::Line;
 use std::{fs, os::unix::net::UnixStream};

@@ -1,14 +1,14 @@
 //! Tests the icon in a real panel: every entry of its menu, its window, and what happens without a panel, without an
 //! agent, or beside another tray.
 
-use crate::{access::Access, agent::Agent, menu::Menu};
+use crate::{accessibility::Access, fake_agent::Agent, tray_menu::Menu};
 use banyan_fake_agent::Scene;
 use banyan_proto::{
     UnixSeconds,
     local::{PauseFor, Request, Snapshot, When},
     schedule::{Pause, Stage as Of, Window, Wish},
 };
-use banyan_tests::stage::{Stage, wait_for};
+use banyan_tests::test_desktop::{Stage, wait_for};
 use banyan_ui_common::{Clock, Page, sample, texts};
 use std::{
     collections::BTreeSet,
@@ -116,12 +116,12 @@ fn the_window_is_opened_from_the_menu_at_the_right_page() {
         [(texts::DETAILS, Page::Updates), (texts::MY_SCHEDULE, Page::Schedule), (texts::ABOUT, Page::Computer)]
     {
         menu.press(label);
-        access.find(crate::pages::sign(page));
+        access.find(crate::page_screenshots::sign(page));
     }
     // A second start asks the first one to show a page in the same window, and exits.
     let status = stage.ours("banyan-tray").args(["--open", "sharing"]).status().expect("the program can be started");
     assert!(status.success(), "a second tray exits successfully");
-    access.find(crate::pages::sign(Page::Sharing));
+    access.find(crate::page_screenshots::sign(Page::Sharing));
     assert_eq!(stage.window(texts::PRODUCT), shown, "there must be only one window");
     menu.press(texts::QUIT);
     wait_for("the tray has ended", || (!stage.runs(process)).then_some(()));
@@ -138,14 +138,14 @@ fn a_window_that_is_asked_for_while_it_closes_is_opened_again() {
     for page in [Page::Schedule, Page::Computer, Page::Sharing] {
         menu.press(texts::OPEN);
         let shown = stage.window(texts::PRODUCT);
-        access.find(crate::pages::sign(Page::Updates));
+        access.find(crate::page_screenshots::sign(Page::Updates));
         stage.run("xdotool", &["windowfocus", "--sync", &shown, "key", "alt+F4"]);
         // The window's process ends a moment later.
         wait_for("the window has left the screen", || stage.no_window(texts::PRODUCT).then_some(()));
         let second =
             stage.ours("banyan-tray").args(["--open", page.code()]).status().expect("the program can be started");
         assert!(second.success(), "a second tray exits successfully");
-        access.find(crate::pages::sign(page));
+        access.find(crate::page_screenshots::sign(page));
     }
 }
 

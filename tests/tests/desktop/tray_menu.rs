@@ -1,6 +1,6 @@
 //! The tray's menu as a panel sees it: entries with labels, pressed over the bus.
 
-use banyan_tests::stage::{Stage, proxy, wait_for};
+use banyan_tests::test_desktop::{Stage, proxy, wait_for};
 use std::collections::HashMap;
 use zbus::{
     blocking::{Connection, Proxy, fdo::DBusProxy},

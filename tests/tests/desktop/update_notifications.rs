@@ -1,9 +1,9 @@
 //! Tests notifications: what the desktop is asked to show, and what pressing their buttons does.
 
 use crate::{
-    agent::Agent,
-    menu::Menu,
-    notifications::{Notifications, Shown},
+    fake_agent::Agent,
+    mock_notification_server::{Notifications, Shown},
+    tray_menu::Menu,
 };
 use banyan_fake_agent::Scene;
 use banyan_proto::{
@@ -11,7 +11,7 @@ use banyan_proto::{
     local::{Request, UpdateState, When},
     schedule::{Stage as Of, Wish},
 };
-use banyan_tests::stage::{Stage, wait_for};
+use banyan_tests::test_desktop::{Stage, wait_for};
 use banyan_ui_common::{Preferences, texts};
 use jiff::tz::TimeZone;
 use std::fs;

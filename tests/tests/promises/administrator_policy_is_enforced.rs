@@ -7,7 +7,7 @@ use banyan_proto::{
     local::{PauseFor, Reply, Request},
     schedule::{By, Gate, Rate, Stage as Gated, Verdict, Week, Why, Window},
 };
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 
 /// Returns a week that is closed now and for at least a day, in any time zone.
 fn closed_now() -> Window {

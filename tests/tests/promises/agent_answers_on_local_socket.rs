@@ -5,7 +5,7 @@ use banyan_proto::{
     admin::DeploymentState,
     local::{Reply, Request},
 };
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 use std::{os::unix::fs::PermissionsExt, path::Path};
 
 #[test]

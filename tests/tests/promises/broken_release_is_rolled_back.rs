@@ -4,7 +4,7 @@ use banyan_proto::{
     Reason,
     admin::{DeploymentState, Stage},
 };
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 
 #[test]
 fn the_old_version_runs_again() {

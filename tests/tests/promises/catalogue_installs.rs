@@ -10,8 +10,8 @@ use banyan_proto::{
 };
 use banyan_tests::{
     World,
-    package::Behaviour,
-    users::{Mia, as_user},
+    session_user::{Mia, as_user},
+    test_package::Behaviour,
 };
 use std::{
     io::{BufRead, BufReader, Write},

@@ -2,7 +2,7 @@
 //! identity of its own and the administrator readmits the other. Repeated restarts do not count as a clone.
 
 use banyan_proto::{Reason, admin::DeploymentState};
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 
 fn says_cloned(world: &World, which: usize) -> bool {
     let status = world.try_ask(which);

@@ -2,7 +2,7 @@
 //! installed and running.
 
 use banyan_proto::admin::{DeploymentState, Stage};
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 
 #[test]
 fn one_machine() {

@@ -1,7 +1,7 @@
 //! Verifies that a halted deployment only reaches the disk: no machine installs it before it is resumed.
 
 use banyan_proto::admin::{DeploymentState, Stage};
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 
 #[test]
 fn until_it_is_resumed() {

@@ -6,10 +6,11 @@
 
 use banyan_proto::local::{LOCAL_VERSION, Reply, Request};
 use banyan_tests::{
-    World, by_hand,
-    package::Behaviour,
+    World,
     programs::{self, Service},
-    users::{Mia, as_user},
+    session_user::{Mia, as_user},
+    sideload,
+    test_package::Behaviour,
 };
 use nix::{
     sys::stat::{Mode, umask},
@@ -189,8 +190,8 @@ fn while_it_works_nothing_of_it_can_be_swapped_or_written_or_read() {
         world.banyan(&["publish", &path, "--key", &keys]);
         let file = fs::read(&path).expect("a package");
         let socket = || UnixStream::connect(world.agents[0].data.join("agent.sock")).expect("the agent listens");
-        let Reply::Package(package) = by_hand::open(&socket(), &file) else { panic!("no package") };
-        let reply = by_hand::install(&socket(), package.manifest, &file);
+        let Reply::Package(package) = sideload::open(&socket(), &file) else { panic!("no package") };
+        let reply = sideload::install(&socket(), package.manifest, &file);
         assert!(matches!(reply, Reply::Ordered { .. }), "{reply:?}");
         let says = format!("hello {version}.0");
         world.wait_until("the new version runs", |world| world.says(0, "hello").as_deref() == Some(&says));
@@ -202,7 +203,7 @@ fn while_it_works_nothing_of_it_can_be_swapped_or_written_or_read() {
     let own = world.agents[0].data.join("agent.sock");
     assert!(as_user(MALLORY, || UnixStream::connect(own)).is_err());
     let shared = as_user(MALLORY, || UnixStream::connect(&mia.socket)).expect("any user can connect");
-    let reply = by_hand::open(&shared, b"whatever");
+    let reply = sideload::open(&shared, b"whatever");
     assert!(matches!(&reply, Reply::Error(error) if error.detail.contains("session")), "{reply:?}");
 }
 

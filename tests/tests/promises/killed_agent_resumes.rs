@@ -2,7 +2,7 @@
 //! resumes from its stored chunks when it restarts.
 
 use banyan_proto::admin::{DeploymentState, Stage};
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 
 /// Large enough that the transfer takes a while even on loopback.
 const BYTES: usize = 150_000_000;

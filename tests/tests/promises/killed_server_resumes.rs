@@ -3,7 +3,7 @@
 //! is installed twice.
 
 use banyan_proto::admin::{DeploymentState, Stage};
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 
 /// Large enough that the transfer takes a while even on loopback.
 const BYTES: usize = 200_000_000;

@@ -7,7 +7,7 @@ use banyan_proto::{
     local::{PauseFor, Request},
     schedule::{Gate, Week, Why, Window},
 };
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 
 const BYTES: usize = 6_000_000;
 

@@ -2,7 +2,7 @@
 //! machines do not wait for it.
 
 use banyan_proto::admin::{DeploymentState, Stage};
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 
 #[test]
 fn from_the_tree_or_the_server() {

@@ -3,7 +3,7 @@
 //! them install what the new keys sign.
 
 use banyan_proto::admin::DeploymentState;
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 
 const FOLLOWS: &str = "publishers' new root accepted";
 

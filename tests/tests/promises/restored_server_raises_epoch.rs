@@ -5,7 +5,7 @@ use banyan_proto::{
     Reason,
     admin::{DeploymentState, Stage},
 };
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 
 /// Deploys to all machines and waits until every machine has the release.
 fn everyone_gets(world: &World, release: &str) {

@@ -1,7 +1,7 @@
 //! Verifies that a revoked machine gets nothing from the server or any machine, and that the others are not affected.
 
 use banyan_proto::admin::Stage;
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 
 #[test]
 fn it_gets_nothing_and_the_others_do() {

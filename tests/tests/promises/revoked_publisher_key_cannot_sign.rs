@@ -1,7 +1,7 @@
 //! Verifies that a stolen and revoked publisher's key cannot publish, and that releases continue with another key.
 
 use banyan_proto::admin::{DeploymentState, Release};
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 use std::fs;
 
 /// Returns the ids of the keys that may sign releases, from `banyan keys list`.

@@ -2,7 +2,7 @@
 //! for keys and for releases, and a package file carries a release that both signed.
 
 use banyan_proto::admin::DeploymentState;
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 use std::{fs, process::Output};
 
 /// The exit code for missing signatures of other publishers.

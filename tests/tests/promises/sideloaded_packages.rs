@@ -8,9 +8,10 @@ use banyan_proto::{
     local::{Package, Reply, Right, UpdateState},
 };
 use banyan_tests::{
-    World, by_hand,
-    package::Behaviour,
-    users::{Mia, as_user},
+    World,
+    session_user::{Mia, as_user},
+    sideload,
+    test_package::Behaviour,
 };
 use std::{fs, os::unix::net::UnixStream};
 
@@ -18,7 +19,7 @@ fn socket(world: &World, which: usize) -> UnixStream {
     UnixStream::connect(world.agents[which].data.join("agent.sock")).expect("the agent listens")
 }
 fn open(world: &World, file: &[u8]) -> Result<Package, Reason> {
-    match by_hand::open(&socket(world, 0), file) {
+    match sideload::open(&socket(world, 0), file) {
         Reply::Package(package) => Ok(*package),
         Reply::Error(error) => Err(error.reason),
         other => panic!("{other:?}"),
@@ -28,7 +29,7 @@ fn open(world: &World, file: &[u8]) -> Result<Package, Reason> {
 /// digest.
 fn install(world: &World, file: &[u8]) -> Result<banyan_proto::OrderId, Reason> {
     let shown = open(world, file).map_or(banyan_proto::Digest([7; 32]), |package| package.manifest);
-    match by_hand::install(&socket(world, 0), shown, file) {
+    match sideload::install(&socket(world, 0), shown, file) {
         Reply::Ordered { order } => Ok(order),
         Reply::Error(error) => Err(error.reason),
         other => panic!("{other:?}"),
@@ -61,7 +62,7 @@ fn it_is_installed_like_every_other_and_its_bytes_are_not_fetched_again() {
     assert_eq!((install(&world, &file), content(&world)), (Err(Reason::NotPublished), vec![]));
     world.banyan(&["publish", &path]);
     // A release other than the one that was shown.
-    let other = by_hand::install(&socket(&world, 0), banyan_proto::Digest([7; 32]), &file);
+    let other = sideload::install(&socket(&world, 0), banyan_proto::Digest([7; 32]), &file);
     assert!(matches!(other, Reply::Error(error) if error.reason == Reason::BadRequest));
 
     let order = install(&world, &file).expect("the server orders it");
@@ -171,7 +172,7 @@ fn who_may_is_the_administrators_to_say() {
     let (path, file) = build(&world, "hello", "1.0", 300_000);
     world.banyan(&["publish", &path]);
     let as_mia = || as_user(mia.user, || UnixStream::connect(&mia.socket)).expect("any user can connect");
-    let shown = |file: &[u8]| match by_hand::open(&as_mia(), file) {
+    let shown = |file: &[u8]| match sideload::open(&as_mia(), file) {
         Reply::Package(package) => *package,
         other => panic!("{other:?}"),
     };
@@ -179,7 +180,7 @@ fn who_may_is_the_administrators_to_say() {
     let package = shown(&file);
     assert!(package.signer.trusted);
     assert_eq!(reason(&package), Some(Reason::NotAllowed), "she may inspect it, but not install it");
-    let install = || by_hand::install(&as_mia(), package.manifest, &file);
+    let install = || sideload::install(&as_mia(), package.manifest, &file);
     let not_allowed = |reply: &Reply| matches!(reply, Reply::Error(error) if error.reason == Reason::NotAllowed);
     assert!(not_allowed(&install()));
     // Packages of other names are excluded for all users, including root.

@@ -9,8 +9,8 @@ use banyan_proto::{
 };
 use banyan_tests::{
     World,
-    alone::{Alone, NOBODY},
-    package::Behaviour,
+    standalone_agent::{Alone, NOBODY},
+    test_package::Behaviour,
 };
 use std::{fs, os::unix::fs::MetadataExt};
 

@@ -7,7 +7,7 @@ use banyan_proto::{
     local::{PauseFor, Request},
     schedule::{Week, Why, Window},
 };
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 use std::time::Instant;
 
 const BYTES: usize = 24_000_000;

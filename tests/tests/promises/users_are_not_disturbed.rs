@@ -2,14 +2,14 @@
 //! and it resumes when they have gone. The same applies outside the night hours, on battery, in power-saver mode, on a
 //! metered network, and during a full-screen program.
 
-use crate::system_bus::{Battery, HOME, Logind, Networks, PHONE, Profiles, SystemBus};
+use crate::mock_system_bus::{Battery, HOME, Logind, Networks, PHONE, Profiles, SystemBus};
 use banyan_proto::{
     UnixSeconds,
     admin::{DeploymentState, DeploymentStatus, Stage as Reached},
     local::{Happened, Overruled, Request, Update, UpdateState},
     schedule::{By, Gate, NetworkId, Night, Presence, Stage, Unquiet, Why, Window, Wish},
 };
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 use std::{
     fs,
     process::{Child, Command, Stdio},

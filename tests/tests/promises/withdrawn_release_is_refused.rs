@@ -5,7 +5,7 @@ use banyan_proto::{
     Reason,
     admin::{DeploymentState, Stage},
 };
-use banyan_tests::{World, package::Behaviour};
+use banyan_tests::{World, test_package::Behaviour};
 use std::{fs, path::Path};
 
 fn files(folder: &Path) -> usize {
