@@ -1,6 +1,6 @@
 //! A client of a machine's local API: sends choices to its agent and reads its state, as the desktop app does.
 
-use super::machine::Machine;
+use crate::lab::virtual_machine::Machine;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::{

@@ -1,11 +1,11 @@
 //! A server, and an agent on every machine, operated with the same commands that administrators use. These commands run
 //! on the server's host, so they are not part of the measured traffic.
 
-use super::{
-    content::Content,
-    local,
-    machine::Machine,
-    place::{Place, Process, read_on, wait_for},
+use crate::lab::{
+    agent_client,
+    environment::{Place, Process, read_on, wait_for},
+    test_files::Content,
+    virtual_machine::Machine,
 };
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -182,7 +182,7 @@ impl<'a> Site<'a> {
         let machine = &self.machines[index];
         wait_for("the agent to carry out the request", Duration::from_secs(30), || {
             // The agent may have been started just now.
-            Ok(local::tell(machine, request).ok())
+            Ok(agent_client::tell(machine, request).ok())
         })
         .with_context(|| request.to_owned())
     }
@@ -194,7 +194,7 @@ impl<'a> Site<'a> {
 
     /// Returns how much the machine has forwarded today according to its usage history (bytes).
     pub(crate) fn given_today(&self, index: usize) -> Result<u64> {
-        let snapshot = local::snapshot(&self.machines[index])?;
+        let snapshot = agent_client::snapshot(&self.machines[index])?;
         let given = snapshot.pointer("/sharing/today/given").and_then(serde_json::Value::as_u64);
         given.with_context(|| format!("the snapshot has no usage history: {snapshot}"))
     }

@@ -1,14 +1,15 @@
 //! `cargo xtask lab --beside`: measures a foreground flow, under CUBIC and under BBR, beside a transfer that yields to
 //! it, and the transfer alone. All ratios are from one run, with a control: the same transfer without yielding.
 
-use super::{
-    Options, content,
-    flow::Sender,
-    meter::Meter,
-    net::Host,
-    place::{Place, wait_every},
+use crate::lab::{
+    Options,
+    banyan_network::Site,
+    environment::{Place, wait_every},
     report::{Report, Row, Unit},
-    site::Site,
+    tcp_flow::Sender,
+    test_files,
+    traffic_meter::Meter,
+    virtual_network::Host,
 };
 use anyhow::{Context, Result};
 use std::{
@@ -80,9 +81,9 @@ struct Table<'a> {
 
 impl Table<'_> {
     /// Publishes a new file for each transfer, because a machine that holds a file does not download it again.
-    fn publish(&mut self, place: &Place, site: &Site<'_>) -> Result<content::Content> {
+    fn publish(&mut self, place: &Place, site: &Site<'_>) -> Result<test_files::Content> {
         self.seed += 1;
-        let file = content::archive(&place.dir, &format!("beside-{}", self.seed), self.options.size(), self.seed)?;
+        let file = test_files::archive(&place.dir, &format!("beside-{}", self.seed), self.options.size(), self.seed)?;
         site.publish(&file)?;
         std::fs::remove_file(&file.path)?;
         Ok(file)
@@ -125,7 +126,7 @@ impl Table<'_> {
         let began = Instant::now();
         let meter = Meter::start(&place.net)?;
         let deployment = site.deploy_to(&file.name, machines, stripes)?;
-        let moved = |reading: &super::meter::Reading| {
+        let moved = |reading: &crate::lab::traffic_meter::Reading| {
             let link = reading.machines[0];
             if case.sends { link.sent } else { link.received }
         };

@@ -1,10 +1,10 @@
 //! A real Debian package: downloaded with apt, sent like the other files, installed by the machines' own dpkg.
 
-use super::{
-    content::Content,
-    machine::{self, Machine},
-};
 use crate::command::{read, works};
+use crate::lab::{
+    test_files::Content,
+    virtual_machine::{self, Machine},
+};
 use anyhow::{Context, Result, bail};
 use std::{
     path::{Path, PathBuf},
@@ -20,7 +20,7 @@ pub(crate) const ROOM: u64 = 192 << 20;
 
 /// Downloads the package for this system's release, as signed by Debian.
 pub(crate) fn fetch(dir: &Path) -> Result<Content> {
-    let missing = |name: &&str| !machine::package_here(name).starts_with("installed ");
+    let missing = |name: &&str| !virtual_machine::package_here(name).starts_with("installed ");
     let Some(name) = PACKAGES.into_iter().find(missing) else {
         bail!("all of {} are installed here, so no machine would install one; remove one of them", PACKAGES.join(", "));
     };

@@ -1,15 +1,16 @@
 //! The runs with Banyan: one stripe, two stripes, two stripes with the head of the first killed half-way, and a Debian
 //! package.
 
-use super::{
+use crate::lab::{
     Options,
-    content::{self, Content},
-    deb, machine,
-    meter::{Meter, Reading},
-    net::Trace,
-    place::{Place, wait_every},
+    banyan_network::{Site, Status},
+    debian_package,
+    environment::{Place, wait_every},
     report::{Promise, Report, Row, Unit},
-    site::{Site, Status},
+    test_files::{self, Content},
+    traffic_meter::{Meter, Reading},
+    virtual_machine,
+    virtual_network::Trace,
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -67,8 +68,8 @@ fn archives(runs: &mut Runs, one: &Content, options: &Options, report: &mut Repo
     let (place, unit) = (runs.place, runs.unit);
     let limits = if options.short { SHORT_LIMITS } else { LIMITS };
     // A different file each time, because a machine that holds the content would not download it again.
-    let two = content::archive(&place.dir, "lab-two", options.size(), options.seed + 1)?;
-    let three = content::archive(&place.dir, "lab-three", options.size(), options.seed + 2)?;
+    let two = test_files::archive(&place.dir, "lab-two", options.size(), options.seed + 1)?;
+    let three = test_files::archive(&place.dir, "lab-three", options.size(), options.seed + 2)?;
 
     for file in [one, &two, &three] {
         runs.site.publish(file)?;
@@ -108,15 +109,15 @@ fn archives(runs: &mut Runs, one: &Content, options: &Options, report: &mut Repo
 /// agents.
 fn debian_package(runs: &mut Runs, package: &Content, report: &mut Report) -> Result<()> {
     println!("a Debian package …");
-    let (before, _) = deb::installed(package, runs.site.machines());
-    let here = machine::package_here(&package.name);
+    let (before, _) = debian_package::installed(package, runs.site.machines());
+    let here = virtual_machine::package_here(&package.name);
     if before > 0 {
         bail!("{before} machines had {} before it was sent", package.name);
     }
     runs.site.publish(package)?;
     let run = runs.undisturbed(package, 2)?;
     let title = format!("{} {}", package.name, package.version);
-    let (count, others) = deb::installed(package, runs.site.machines());
+    let (count, others) = debian_package::installed(package, runs.site.machines());
     // Not a row of the table: the first machines install while the last receive, so the figures are not comparable.
     let row = run.row(&title, package);
     report.notes.push(format!(
@@ -132,7 +133,7 @@ fn debian_package(runs: &mut Runs, package: &Content, report: &mut Report) -> Re
     if !others.is_empty() {
         bail!("{title} is not installed everywhere: {}", others.join(", "));
     }
-    if machine::package_here(&package.name) != here {
+    if virtual_machine::package_here(&package.name) != here {
         bail!("installing {title} on the machines changed the dpkg database of this system");
     }
     Ok(())
@@ -264,7 +265,7 @@ impl Runs<'_> {
 fn latest(
     status: &Status,
     but: Option<&str>,
-    when: impl Fn(&super::site::Addressee) -> Option<u64>,
+    when: impl Fn(&crate::lab::banyan_network::Addressee) -> Option<u64>,
 ) -> Option<Duration> {
     let counted = status.addressees.iter().filter(|addressee| Some(addressee.label.as_str()) != but);
     let times = counted.map(when).collect::<Option<Vec<_>>>()?;

@@ -1,11 +1,11 @@
 //! The environment of a lab: its network, its data folder (in memory if there is room) and its log folder (kept).
 
-use super::{
-    Options,
-    guard::Guard,
-    net::{Host, Net},
-};
 use crate::command::{read, target_dir};
+use crate::lab::{
+    Options,
+    cleanup_guard::Guard,
+    virtual_network::{Host, Net},
+};
 use anyhow::{Context, Result, bail};
 use std::{
     fs::File,
@@ -28,7 +28,7 @@ impl Place {
     pub(crate) fn up(options: &Options) -> Result<Self> {
         let prefix = format!("banyan-lab-{}", std::process::id());
         // The server's part. What machines write is in memory.
-        let dir = roomy(options.size() * 8 + super::deb::ROOM)?.join(&prefix);
+        let dir = roomy(options.size() * 8 + crate::lab::debian_package::ROOM)?.join(&prefix);
         if !options.plain {
             enough_memory(options.room() * u64::from(options.machines()))?;
         }

@@ -7,23 +7,23 @@
 //! traffic (`--beside`) and whether a daily quota is kept (`--quota`). Figures are computed from what the links
 //! carried, not from what the programs report.
 
-pub(crate) mod flow;
-pub(crate) mod guard;
+pub(crate) mod cleanup_guard;
+pub(crate) mod tcp_flow;
 
-mod baseline;
-mod beside;
-mod content;
-mod deb;
-mod local;
-mod machine;
-mod meter;
-mod net;
+mod agent_client;
+mod banyan_network;
+mod competing_traffic;
+mod debian_package;
+mod deployments;
+mod environment;
+mod nginx_baseline;
 mod options;
-mod place;
-mod quota;
 mod report;
-mod runs;
-mod site;
+mod test_files;
+mod traffic_meter;
+mod upload_quota;
+mod virtual_machine;
+mod virtual_network;
 
 pub(crate) use options::Options;
 
@@ -32,7 +32,7 @@ use crate::{
     system,
 };
 use anyhow::{Result, bail};
-use place::Place;
+use environment::Place;
 use report::Report;
 use std::path::{Path, PathBuf};
 
@@ -62,20 +62,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn measure(options: &Options, programs: Option<&Path>, report: &mut Report) -> Result<()> {
     let place = Place::up(options)?;
     if let Some(programs) = programs.filter(|_| options.beside || options.quota) {
-        let archive = content::archive(&place.dir, "lab-one", options.size(), options.seed)?;
-        baseline::measure(&place, &archive, options, report)?;
+        let archive = test_files::archive(&place.dir, "lab-one", options.size(), options.seed)?;
+        nginx_baseline::measure(&place, &archive, options, report)?;
         return match options.beside {
-            true => beside::measure(&place, programs, options, report),
-            false => quota::measure(&place, programs, options, report),
+            true => competing_traffic::measure(&place, programs, options, report),
+            false => upload_quota::measure(&place, programs, options, report),
         };
     }
     // First, so that a network without access to Debian fails at once.
-    let package = programs.map(|_| deb::fetch(&place.dir)).transpose()?;
-    let archive = content::archive(&place.dir, "lab-one", options.size(), options.seed)?;
+    let package = programs.map(|_| debian_package::fetch(&place.dir)).transpose()?;
+    let archive = test_files::archive(&place.dir, "lab-one", options.size(), options.seed)?;
     let plainly = package.as_ref().filter(|_| options.deb).unwrap_or(&archive);
-    baseline::measure(&place, plainly, options, report)?;
+    nginx_baseline::measure(&place, plainly, options, report)?;
     match (programs, &package) {
-        (Some(programs), Some(package)) => runs::measure(&place, programs, [&archive, package], options, report),
+        (Some(programs), Some(package)) => deployments::measure(&place, programs, [&archive, package], options, report),
         _ => Ok(()),
     }
 }

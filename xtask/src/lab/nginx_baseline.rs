@@ -1,15 +1,15 @@
 //! The baseline, with nginx on the server and curl on the machines. Measures what one flow carries (the unit for all
 //! other figures), with and without TLS, and what sending to each machine separately costs.
 
-use super::{
-    Options,
-    content::Content,
-    meter::Meter,
-    net::{Host, path},
-    place::{Place, wait_for},
-    report::{Report, Row, Unit},
-};
 use crate::command::{read, words};
+use crate::lab::{
+    Options,
+    environment::{Place, wait_for},
+    report::{Report, Row, Unit},
+    test_files::Content,
+    traffic_meter::Meter,
+    virtual_network::{Host, path},
+};
 use anyhow::{Context, Result, bail};
 use std::{
     path::Path,

@@ -65,7 +65,7 @@ impl Options {
     /// Returns the bytes of disk space for one machine. It holds the content and an unpacked version of each of three
     /// releases, one more while unpacking, and a Debian package.
     pub(crate) fn room(&self) -> u64 {
-        self.size() * 8 + super::deb::ROOM
+        self.size() * 8 + crate::lab::debian_package::ROOM
     }
     /// Returns the size of the file in bytes.
     pub(crate) fn size(&self) -> u64 {

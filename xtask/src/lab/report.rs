@@ -1,7 +1,7 @@
 //! The lab's report: turns readings into a Markdown table, with the conditions of measurement and the promises checked.
 
-use super::{Options, meter::Reading};
 use crate::command::{read, root};
+use crate::lab::{Options, traffic_meter::Reading};
 use anyhow::{Context, Result, bail};
 use std::{process::Command, time::Duration};
 

@@ -1,9 +1,9 @@
 //! Competing traffic: one TCP flow, as fast as its congestion control allows. Each end is this program, started again
 //! in a host's network.
 
-use super::{
-    net::Host,
-    place::{Place, Process, wait_for},
+use crate::lab::{
+    environment::{Place, Process, wait_for},
+    virtual_network::Host,
 };
 use anyhow::{Context, Result};
 use std::{

@@ -1,6 +1,6 @@
 //! Measures the traffic on the links and the load of the processors between two moments.
 
-use super::net::{Net, Traffic};
+use crate::lab::virtual_network::{Net, Traffic};
 use anyhow::{Context, Result};
 
 /// The counters at the start.

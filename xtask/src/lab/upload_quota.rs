@@ -3,12 +3,13 @@
 //! the machine's own usage history; every machine must still get the whole file. One machine is killed half-way and
 //! started again: it must not get a second quota.
 
-use super::{
-    Options, content,
-    meter::Meter,
-    place::{Place, wait_every},
+use crate::lab::{
+    Options,
+    banyan_network::Site,
+    environment::{Place, wait_every},
     report::Report,
-    site::Site,
+    test_files,
+    traffic_meter::Meter,
 };
 use anyhow::{Context, Result};
 use std::{path::Path, time::Duration};
@@ -28,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(250);
 pub(crate) fn measure(place: &Place, programs: &Path, options: &Options, report: &mut Report) -> Result<()> {
     println!("starting server, machines and agents …");
     let mut site = Site::up(place, programs, options.room())?;
-    let file = content::archive(&place.dir, "quota", options.size(), options.seed)?;
+    let file = test_files::archive(&place.dir, "quota", options.size(), options.seed)?;
     site.publish(&file)?;
     let count = place.net.machines.len();
     let limits = format!(

@@ -5,11 +5,11 @@
 //! invisible outside, and disappear with all written data when the last of those processes ends. So no unmounting is
 //! needed, however the lab ended.
 
-use super::{
-    net::{Host, path},
-    place::{Place, Process, wait_for},
-};
 use crate::command::{read, works};
+use crate::lab::{
+    environment::{Place, Process, wait_for},
+    virtual_network::{Host, path},
+};
 use anyhow::{Context, Result};
 use std::{
     path::{Path, PathBuf},
