@@ -21,15 +21,15 @@
 //!
 //! Commands take effect: a choice changes the verdicts, computed by the real `banyan-schedule`; *install now* installs.
 
-mod catalogue;
-mod package;
+mod package_scene;
+mod sample_catalogue;
 mod scene;
 
-pub use catalogue::offered;
-pub use package::{PackageScene, package_file};
+pub use package_scene::{PackageScene, package_file};
+pub use sample_catalogue::offered;
 pub use scene::Scene;
 
-use banyan_local_api::{Backend, Body, Caller, Place, Report, caller, serve};
+use banyan_local_api::{Backend, Body, Caller, Place, Report, access, serve};
 use banyan_proto::{
     Digest, OrderId, Reason, UnixSeconds,
     api::ApiError,
@@ -68,7 +68,7 @@ impl Fake {
     pub fn start(place: &Place, scene: Scene) -> io::Result<Arc<Self>> {
         let zone = TimeZone::system();
         let snapshot = Mutex::new(scene.snapshot(UnixSeconds::now(), &zone));
-        let rights = Mutex::new(caller::ALL.to_vec());
+        let rights = Mutex::new(access::ALL.to_vec());
         let (asked, package, changes) = (Mutex::default(), Mutex::default(), watch::Sender::new(0));
         let (stopped, reported) = (Mutex::default(), Mutex::default());
         let catalogue = Mutex::new(offered(UnixSeconds::now()));
@@ -280,12 +280,12 @@ impl Backend for Fake {
     async fn catalogue(&self) -> Result<Catalogue, ApiError> {
         lock(&self.asked).push(Request::Catalogue);
         let link = lock(&self.snapshot).link;
-        catalogue::out_of_reach(link).map_or_else(|| Ok(lock(&self.catalogue).clone()), Err)
+        sample_catalogue::out_of_reach(link).map_or_else(|| Ok(lock(&self.catalogue).clone()), Err)
     }
     async fn get_from_catalogue(&self, package: &str, manifest: Digest) -> Result<OrderId, ApiError> {
         lock(&self.asked).push(Request::GetFromCatalogue { package: package.to_owned(), manifest });
         let link = lock(&self.snapshot).link;
-        if let Some(refused) = catalogue::out_of_reach(link) {
+        if let Some(refused) = sample_catalogue::out_of_reach(link) {
             return Err(refused);
         }
         let wanted = |item: &&Item| item.release.package == package && item.release.manifest == manifest;

@@ -76,13 +76,13 @@ impl Place {
 
 #[cfg(unix)]
 fn prepare(path: &Path) -> io::Result<PathBuf> {
-    use crate::folder::{self, Group};
+    use crate::secure_directory::{self, Group};
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
     let wrong = |kind, detail: String| io::Error::new(kind, detail);
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(wrong(io::ErrorKind::InvalidInput, format!("{} is not a valid socket path", path.display())));
     };
-    let folder = folder::closed(folder, 0o755, Group::Nobody).map_err(|error| {
+    let folder = secure_directory::closed(folder, 0o755, Group::Nobody).map_err(|error| {
         wrong(error.kind(), format!("the socket's folder (--socket) is not safe from other users: {error}"))
     })?;
     let me = nix::unistd::geteuid().as_raw();

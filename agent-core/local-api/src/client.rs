@@ -1,8 +1,8 @@
 //! The client of the local API, used by the desktop programs and by `doctor`.
 
-use super::{
+use crate::{
     Place,
-    line::{Lines, write},
+    framing::{Lines, write},
 };
 use banyan_proto::{
     Digest, Reason,

@@ -1,6 +1,6 @@
 //! The bytes of a file that follow a request: counted, and read with time limits.
 
-use super::line::Lines;
+use crate::framing::Lines;
 use interprocess::local_socket::tokio::Stream;
 use std::{io, time::Duration};
 use tokio::{

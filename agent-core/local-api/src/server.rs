@@ -4,9 +4,9 @@
 //! receives an update once a second without any reported change, so that displayed speeds fall to zero. Otherwise the
 //! task sleeps.
 
-use super::{
+use crate::{
     Body, Caller,
-    line::{Lines, write},
+    framing::{Lines, write},
 };
 use banyan_proto::{
     Digest, OrderId, Reason,
