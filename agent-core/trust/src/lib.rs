@@ -32,6 +32,7 @@ mod signed_release;
 mod time;
 mod trust_store;
 mod trusted_release;
+mod versions;
 
 #[cfg(test)]
 mod attack_tests;
@@ -42,5 +43,6 @@ pub use error::TrustError;
 pub use personal_trust::{FileSigner, PersonalTrust};
 pub use release_list::{Published, Target, WITHDRAWN, signers};
 pub use signed_release::SignedRelease;
-pub use trust_store::{TrustStore, Versions};
+pub use trust_store::TrustStore;
 pub use trusted_release::{TrustedMetadata, TrustedRelease, fingerprint};
+pub use versions::Versions;

@@ -1,7 +1,6 @@
 //! The machine's persistent trust store, which protects it against rollback to an older state.
 
-use crate::time::to_timestamp;
-use crate::{Published, TrustError, TrustedMetadata, TrustedRelease, root_rules};
+use crate::{Published, TrustError, TrustedMetadata, TrustedRelease, Versions, root_rules, time::to_timestamp};
 use banyan_proto::{
     Digest, Manifest, UnixSeconds, limits,
     peer::{Metadata, ReleaseProof},
@@ -9,29 +8,6 @@ use banyan_proto::{
 use serde::{Deserialize, Serialize};
 use sigstore_tuf::{Metadata as SignedRole, Root, TrustedMetadataSet};
 use std::collections::BTreeMap;
-
-/// Versions of the four TUF metadata files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Versions {
-    /// The version of root.json.
-    pub root: u64,
-    /// The version of timestamp.json.
-    pub timestamp: u64,
-    /// The version of snapshot.json.
-    pub snapshot: u64,
-    /// The version of targets.json.
-    pub targets: u64,
-}
-
-impl Versions {
-    /// Returns whether these versions are at least those in an install permit (rule A6). Apply it to the release that
-    /// is about to be installed, not to the store: newer metadata than the metadata that proved the release may have
-    /// withdrawn it.
-    #[must_use]
-    pub fn at_least(&self, timestamp_version: u64, snapshot_version: u64) -> bool {
-        self.timestamp >= timestamp_version && self.snapshot >= snapshot_version
-    }
-}
 
 /// The machine's root of trust and its minimum versions (floors).
 ///

@@ -1,9 +1,9 @@
 //! Verified metadata, and the verified releases that it proves.
 
-use crate::time::to_unix_seconds;
 use crate::{
     TrustError, Versions,
     release_list::{sha256_hex, withdrawn},
+    time::to_unix_seconds,
 };
 use banyan_proto::{Artifact, Digest, Manifest, Order, UnixSeconds, limits, peer::ReleaseProof};
 use sigstore_tuf::TrustedMetadataSet;
