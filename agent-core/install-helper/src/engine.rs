@@ -13,8 +13,12 @@
 use crate::{
     command::{Line, Talk},
     error::{Trouble, passes},
-    methods::install_method::{Found, Method, Progress, method},
-    protocol::{Job, Outcome, Release, outcome_of},
+    methods::{
+        install_method::{Found, Method, Progress},
+        method,
+    },
+    protocol::{Job, Outcome},
+    release::Release,
     storage::{
         free_space::{self, FreeSpace},
         journal::{self, Intent, Phase, Verdict},
@@ -23,8 +27,7 @@ use crate::{
     },
     verification::{AdmittedJob, trust_record::Record},
 };
-use banyan_proto::platform::platform;
-use banyan_proto::{Reason, UnixSeconds, manifest::CommandSpec};
+use banyan_proto::{Reason, UnixSeconds, manifest::CommandSpec, platform::platform};
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -135,7 +138,7 @@ impl<'a> Engine<'a> {
         // the journal still contains the intent, and the next start resumes from there.
         next.unwrap_or_else(|trouble| {
             let changed = self.layout.journal().exists();
-            State::Ended(outcome_of(&trouble, !changed))
+            State::Ended(trouble.to_outcome(!changed))
         })
     }
 

@@ -29,6 +29,7 @@ mod methods;
 pub mod priority;
 pub mod process;
 pub mod protocol;
+mod release;
 mod standalone;
 mod storage;
 mod sys;

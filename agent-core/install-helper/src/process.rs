@@ -10,7 +10,7 @@
 use crate::{
     engine::Engine,
     error::Trouble,
-    protocol::{AloneJob, Believes, Call, Finished, Job, Outcome, outcome_of},
+    protocol::{AloneJob, Believes, Call, Finished, Job, Outcome},
     standalone,
     storage::{
         free_space::Disks,
@@ -200,13 +200,13 @@ fn install_alone(folders: &Folders, job: &AloneJob) -> Finished {
     let ended = the_artifact().and_then(|artifact| {
         standalone::install(folders, job, artifact, sys::has_privileges(), UnixSeconds::now(), &Disks)
     });
-    ended.unwrap_or_else(|trouble| Finished { outcome: outcome_of(&trouble, true), output: String::new() })
+    ended.unwrap_or_else(|trouble| Finished { outcome: trouble.to_outcome(true), output: String::new() })
 }
 
 fn install(folders: &Folders, job: &Job) -> Finished {
     let opened = the_artifact().and_then(|artifact| Engine::open(folders, job, artifact, UnixSeconds::now(), &Disks));
     match opened {
-        Err(trouble) => Finished { outcome: outcome_of(&trouble, true), output: String::new() },
+        Err(trouble) => Finished { outcome: trouble.to_outcome(true), output: String::new() },
         Ok(mut engine) => {
             let outcome = engine.run();
             Finished { outcome, output: engine.talk.text() }

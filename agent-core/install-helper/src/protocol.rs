@@ -3,10 +3,8 @@
 //! A job contains documents that publishers and server signed, not conclusions drawn from them, because the caller may
 //! have taken the agent over. `check` draws the conclusions from the installer's own record (`record`).
 
-use crate::error::{Trouble, passes};
 use banyan_proto::{
-    Digest, InstallPermit, KeyRing, MachineId, Membership, Order, OrderId, Reason, Signed, manifest::InstallSpec,
-    peer::ReleaseProof,
+    Digest, InstallPermit, KeyRing, MachineId, Membership, Order, OrderId, Reason, Signed, peer::ReleaseProof,
 };
 use banyan_trust::package::Head;
 use serde::{Deserialize, Serialize};
@@ -146,28 +144,4 @@ pub struct Finished {
     pub outcome: Outcome,
     /// The last 8 KiB that dpkg, detect, probe and undo commands printed.
     pub output: String,
-}
-
-/// The release of a verified job: the manifest without the fields that only the transfer needs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Release {
-    pub(crate) package: String,
-    pub(crate) version: String,
-    pub(crate) sequence: u64,
-    /// The BLAKE3 hash of the manifest.
-    pub(crate) manifest: Digest,
-    /// The BLAKE3 hash of the artifact.
-    pub(crate) artifact: Digest,
-    /// The artifact's size (bytes).
-    pub(crate) size: u64,
-    pub(crate) file_name: String,
-    /// The platform, as in the manifest.
-    pub(crate) platform: String,
-    pub(crate) spec: InstallSpec,
-}
-
-/// Returns the outcome of a job that cannot begin or continue.
-pub(crate) fn outcome_of(trouble: &Trouble, restored: bool) -> Outcome {
-    let (reason, detail) = (trouble.reason(), trouble.to_string());
-    if passes(reason) { Outcome::Waits { reason, detail } } else { Outcome::Failed { reason, detail, restored } }
 }

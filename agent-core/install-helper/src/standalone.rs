@@ -10,23 +10,15 @@ use crate::{
     protocol::{AloneJob, Finished, Outcome},
     storage::{
         free_space::FreeSpace,
-        layout::{Folders, Layout, write_synced},
+        layout::{Folders, Layout},
     },
-    verification::trust_record::{self, Record},
+    verification::{
+        personal_record::Alone,
+        trust_record::{self, Record},
+    },
 };
-use banyan_proto::platform::platform;
-use banyan_proto::{Digest, Reason, UnixSeconds};
-use banyan_trust::{PersonalTrust, TrustStore};
-use serde::{Deserialize, Serialize};
+use banyan_proto::{Digest, Reason, UnixSeconds, platform::platform};
 use std::fs::File;
-
-/// The record of a personal installer: the publishers whom the user trusts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Alone {
-    /// The user's trusted publishers.
-    pub(crate) trust: PersonalTrust,
-}
 
 /// Marks this installer as its user's own, or confirms that it already is.
 ///
@@ -99,28 +91,4 @@ fn may(layout: &Layout, privileged: bool) -> Result<(), Trouble> {
         return no("it belongs to a server and follows only that server's orders");
     }
     Ok(())
-}
-
-impl Alone {
-    pub(crate) fn find(layout: &Layout) -> Result<Option<Self>, Trouble> {
-        let path = layout.alone();
-        let way = || format!("to start over, remove {}; the minimum versions recorded there are lost", path.display());
-        trust_record::read(&path, way)
-    }
-    fn load(layout: &Layout) -> Result<Self, Trouble> {
-        Self::find(layout)?.ok_or_else(|| {
-            let detail = "this installer is not set up for personal use yet: open the package again while the agent is \
-                          running, which sets it up";
-            Trouble::because(Reason::NotAllowed, detail)
-        })
-    }
-    fn save(&self, layout: &Layout) -> Result<(), Trouble> {
-        let bytes = serde_json::to_vec(self)
-            .map_err(|error| Trouble::because(Reason::InternalError, format!("writing the record: {error}")))?;
-        write_synced(&layout.alone(), &bytes)
-    }
-    /// Returns what is known about these publishers, for the record of an installer that joins a server.
-    pub(crate) fn for_server(&self, root: &str) -> Option<TrustStore> {
-        self.trust.for_server(root)
-    }
 }

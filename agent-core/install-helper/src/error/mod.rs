@@ -2,8 +2,9 @@
 
 pub(crate) mod archive_refusal;
 
-use crate::error::archive_refusal::Refusal;
+use crate::{error::archive_refusal::Refusal, protocol::Outcome};
 use banyan_proto::Reason;
+use banyan_trust::TrustError;
 use std::io;
 
 /// Why an installation step failed.
@@ -37,6 +38,11 @@ impl Trouble {
             Self::Because { reason, .. } => *reason,
         }
     }
+    /// Returns the outcome of a job that cannot begin or continue.
+    pub(crate) fn to_outcome(&self, restored: bool) -> Outcome {
+        let (reason, detail) = (self.reason(), self.to_string());
+        if passes(reason) { Outcome::Waits { reason, detail } } else { Outcome::Failed { reason, detail, restored } }
+    }
 }
 
 /// Whether the condition is temporary, so that the job must be tried again.
@@ -58,5 +64,11 @@ pub(crate) trait Doing<T> {
 impl<T> Doing<T> for io::Result<T> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, Trouble> {
         self.map_err(|source| Trouble::Io { doing: what(), source })
+    }
+}
+
+impl From<TrustError> for Trouble {
+    fn from(error: TrustError) -> Self {
+        Trouble::because(error.reason(), error.to_string())
     }
 }

@@ -3,15 +3,10 @@
 use crate::{
     command::Talk,
     error::Trouble,
-    methods::{archive::Archive, deb::Deb},
-    protocol::Release,
-    storage::{
-        journal::{Intent, Plan},
-        layout::Layout,
-    },
+    release::Release,
+    storage::journal::{Intent, Plan},
     verification::AdmittedJob,
 };
-use banyan_proto::manifest::Kind;
 use std::path::{Path, PathBuf};
 
 /// Whether an operation has another step.
@@ -71,12 +66,4 @@ pub(crate) trait Method {
     fn undo(&self, intent: &Intent, step: u8, talk: &mut Talk) -> Result<Progress, Trouble>;
     /// Cleans up after the probe passed: keeps what is needed to undo the next release and removes older files.
     fn settle(&self, intent: &Intent) -> Result<(), Trouble>;
-}
-
-/// Returns the install method for a kind of package.
-pub(crate) fn method(kind: Kind, layout: &Layout) -> Box<dyn Method> {
-    match kind {
-        Kind::Archive => Box::new(Archive::new(layout)),
-        Kind::Deb => Box::new(Deb::new(layout)),
-    }
 }

@@ -3,7 +3,8 @@
 
 use crate::{
     error::{Doing, Trouble},
-    protocol::{Outcome, Release},
+    protocol::Outcome,
+    release::Release,
     storage::layout::{Layout, remove, write_synced},
 };
 use banyan_proto::{OrderId, Reason};

@@ -308,7 +308,7 @@ fn a_folder_that_others_can_write_is_not_used() {
     for folder in ["", "staging", "kept", "ended"].map(|name| world.data().join(name)) {
         let mode = fs::metadata(&folder).unwrap().permissions();
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
-        let outcome = crate::protocol::outcome_of(&world.refused(&world.job(&release), &release), true);
+        let outcome = world.refused(&world.job(&release), &release).to_outcome(true);
         assert!(matches!(outcome, Outcome::Failed { reason: Reason::DiskFailed, .. }), "{outcome:?}");
         fs::set_permissions(&folder, mode).unwrap();
     }

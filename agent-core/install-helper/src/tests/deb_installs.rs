@@ -4,7 +4,7 @@
 use crate::tests::test_machine::{
     ALREADY, NEW, PLENTY, Release, Room, World, failed_and_restored, is_root_for, noise, waits,
 };
-use crate::{methods::install_method::method, protocol::WithoutRestore};
+use crate::{methods::method, protocol::WithoutRestore};
 use banyan_proto::{Reason, manifest::Kind};
 use std::{
     fs::{self, File},

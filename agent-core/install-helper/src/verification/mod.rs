@@ -1,20 +1,19 @@
-//! The installer's own verification of a job: everything that makes code run must be signed by publishers and server,
-//! for this machine, now (rules N5–N8).
+//! The install helper's own verification of a job: everything that makes code run must be signed by publishers and
+//! server, for this machine, now (rules N5–N8).
 //!
-//! The agent has verified all of this already. The installer repeats it from its own record, because the agent talks to
-//! the whole network and the installer does not: taking over the agent must not mean taking over the installer.
-//! [`alone`] verifies the jobs that a personal installer accepts without an order.
+//! The agent has verified all of this already. The helper repeats it from its own record, because the agent talks to
+//! the whole network and the helper does not: taking over the agent must not mean taking over the helper.
+//! `ordered_job` verifies the jobs that a server ordered, from the `trust_record`. `standalone_job` verifies the jobs
+//! that a personal helper accepts without an order, from the `personal_record`.
 
+mod ordered_job;
+pub(crate) mod personal_record;
+mod record_file;
 mod standalone_job;
 pub(crate) mod trust_record;
 
-use crate::{
-    error::Trouble,
-    protocol::{Job, Release, WithoutRestore},
-    verification::trust_record::Record,
-};
-use banyan_proto::{Artifact, Digest, InstallPermit, Manifest, Order, OrderId, Reason, UnixSeconds, limits};
-use std::fmt::Display;
+use crate::{protocol::WithoutRestore, release::Release};
+use banyan_proto::{Artifact, Digest, Manifest, OrderId};
 
 /// A verified job: signed by publishers and server for this machine, or allowed for a personal installer without an
 /// order. Only [`Record::admit`] and [`crate::standalone::Alone::admit`] make one.
@@ -32,110 +31,6 @@ pub(crate) struct AdmittedJob {
     _checked: (),
 }
 
-impl Record {
-    /// Verifies a job. Save the returned record before acting on the job.
-    ///
-    /// # Errors
-    /// The first check that fails.
-    pub(crate) fn admit(&self, job: &Job, platform: &str, now: UnixSeconds) -> Result<(AdmittedJob, Self), Trouble> {
-        let now = self.trust.time(now);
-        let order = self.order(job, now)?;
-        let go = self.install_permit(job, &order, now)?;
-        let (release, trust) = self.release(job, &order, &go, platform, now)?;
-        let mut learned = self.clone();
-        learned.trust = trust;
-        learned.trust.believe_time(order.issued.max(go.issued));
-        learned.epoch = self.epoch.max(order.epoch).max(go.epoch);
-        learned.newest.insert(order.package.clone(), (order.epoch, order.number));
-        let (attempt, without_restore) = (job.attempt, job.without_restore);
-        Ok((AdmittedJob { order: order.id, attempt, without_restore, release, _checked: () }, learned))
-    }
-
-    /// N6: verifies the server's order: of this epoch, not expired, for this machine, and not older than a previous
-    /// order for the same package.
-    fn order(&self, job: &Job, now: UnixSeconds) -> Result<Order, Trouble> {
-        let order = job.order.verify(&self.keys).map_err(|error| forged("order", error))?;
-        if order.server != self.server {
-            return Err(forged("order", "it belongs to another server"));
-        }
-        if order.epoch < self.epoch {
-            let detail = format!("the order is from epoch {}, but the server is at {}", order.epoch, self.epoch);
-            return Err(Trouble::because(Reason::EpochBack, detail));
-        }
-        if order.expires <= now {
-            return Err(Trouble::because(Reason::OrderExpired, format!("the order expired at {}", order.expires)));
-        }
-        let root = order.stripes.get(usize::from(job.stripe));
-        let deep = job.membership.proof.0.len() > limits::LIST_DEPTH;
-        if deep || root != Some(&job.membership.root(job.stripe, self.machine)) {
-            return Err(Trouble::because(
-                Reason::NotAddressed,
-                "this machine is not one of the order's target machines",
-            ));
-        }
-        let newest = self.newest.get(&order.package).copied().unwrap_or_default();
-        if (order.epoch, order.number) < newest {
-            let detail = format!("order {} of {} is older than order {}", order.number, order.package, newest.1);
-            return Err(Trouble::because(Reason::OrderSuperseded, detail));
-        }
-        Ok(order)
-    }
-
-    /// N7: verifies the server's install permit: for this order on this machine, and fresh by this machine's clock.
-    fn install_permit(&self, job: &Job, order: &Order, now: UnixSeconds) -> Result<InstallPermit, Trouble> {
-        let go: InstallPermit =
-            job.install_permit.verify(&self.keys).map_err(|error| forged("install permit", error))?;
-        let no_leave = |detail: String| Err(Trouble::because(Reason::WaitsForPermit, detail));
-        if go.order != order.id {
-            return no_leave(format!("the install permit is for order {}, not for {}", go.order, order.id));
-        }
-        if go.machine != self.machine {
-            return no_leave(format!("the install permit is for machine {}, not for {}", go.machine, self.machine));
-        }
-        if go.epoch < self.epoch {
-            let detail = format!("the install permit is from epoch {}, but the server is at {}", go.epoch, self.epoch);
-            return Err(Trouble::because(Reason::EpochBack, detail));
-        }
-        if order.epoch < go.epoch {
-            let detail =
-                format!("the order is from epoch {}, but the install permit is from {}", order.epoch, go.epoch);
-            return Err(Trouble::because(Reason::EpochBack, detail));
-        }
-        if now >= go.issued.plus(InstallPermit::SECONDS) {
-            return no_leave(format!(
-                "the install permit is {} seconds old by this machine's clock and valid for {}; if this keeps \
-                 happening, set the clock",
-                now.0.saturating_sub(go.issued.0),
-                InstallPermit::SECONDS
-            ));
-        }
-        Ok(go)
-    }
-
-    /// N8: verifies the publishers' release: metadata at least as new as the server's, not below the minimum accepted
-    /// sequence, and exactly what the order names.
-    fn release(
-        &self,
-        job: &Job,
-        order: &Order,
-        go: &InstallPermit,
-        platform: &str,
-        now: UnixSeconds,
-    ) -> Result<(Release, banyan_trust::TrustStore), Trouble> {
-        let (trusted, trust) = self.trust.check(&job.release, order.manifest, now)?;
-        if !trusted.versions().at_least(go.timestamp_version, go.snapshot_version) {
-            let detail = "the metadata is older than the versions that the install permit names";
-            return Err(Trouble::because(Reason::MetadataRolledBack, detail));
-        }
-        let artifact = trusted.fits(order)?;
-        if artifact.platform != "any" && artifact.platform != platform {
-            let detail = format!("the file is for {}, but this machine is {platform}", artifact.platform);
-            return Err(Trouble::because(Reason::WrongPlatform, detail));
-        }
-        Ok((release(trusted.manifest(), trusted.manifest_digest(), artifact), trust))
-    }
-}
-
 fn release(manifest: &Manifest, digest: Digest, artifact: &Artifact) -> Release {
     Release {
         package: manifest.package.clone(),
@@ -148,8 +43,4 @@ fn release(manifest: &Manifest, digest: Digest, artifact: &Artifact) -> Release 
         platform: artifact.platform.clone(),
         spec: artifact.install.clone(),
     }
-}
-
-fn forged(what: &str, why: impl Display) -> Trouble {
-    Trouble::because(Reason::OrderForged, format!("the {what} was rejected: {why}"))
 }

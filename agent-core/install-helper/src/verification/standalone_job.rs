@@ -1,11 +1,10 @@
 //! Verifies a job that no server ordered: signed by publishers whom the user trusts, for this machine, and of a kind
 //! that installs without privileges (rule N10).
 
-use crate::verification::{AdmittedJob, release};
 use crate::{
     error::Trouble,
     protocol::{AloneJob, WithoutRestore},
-    standalone::Alone,
+    verification::{AdmittedJob, personal_record::Alone, release},
 };
 use banyan_proto::{Reason, UnixSeconds};
 

@@ -8,13 +8,16 @@
 use crate::{
     error::{Doing, Trouble},
     protocol::Enrolled,
-    standalone::Alone,
     storage::layout::{Layout, write_synced},
+    verification::{
+        personal_record::Alone,
+        record_file::{damaged, read},
+    },
 };
 use banyan_proto::{Digest, KeyRing, MachineId, Reason};
-use banyan_trust::{TrustError, TrustStore};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, fs, io, path::Path};
+use banyan_trust::TrustStore;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fs, io};
 
 /// The trust record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,18 +144,6 @@ impl Record {
     }
 }
 
-/// Reads a record; `None` when the file does not exist. `way` tells an administrator how to replace a damaged one.
-pub(crate) fn read<T: DeserializeOwned>(path: &Path, way: impl FnOnce() -> String) -> Result<Option<T>, Trouble> {
-    match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).doing(|| format!("reading {}", path.display())),
-        Ok(bytes) => match serde_json::from_slice(&bytes) {
-            Ok(record) => Ok(Some(record)),
-            Err(error) => Err(damaged(&format!("{}: {error}", path.display()), &way())),
-        },
-    }
-}
-
 /// Returns advice for an administrator.
 fn way(layout: &Layout) -> String {
     let (record, named) = (layout.record(), layout.named_root());
@@ -161,15 +152,4 @@ fn way(layout: &Layout) -> String {
         record.display(),
         named.display()
     )
-}
-
-fn damaged(what: &str, way: &str) -> Trouble {
-    let detail = format!("the installer's trust record is damaged ({what}), so it accepts no job; {way}");
-    Trouble::because(Reason::InternalError, detail)
-}
-
-impl From<TrustError> for Trouble {
-    fn from(error: TrustError) -> Self {
-        Trouble::because(error.reason(), error.to_string())
-    }
 }

@@ -15,7 +15,7 @@ use crate::{
     command::Talk,
     error::{Doing, Trouble},
     methods::install_method::{Found, Inspected, Method, Progress},
-    protocol::Release,
+    release::Release,
     storage::{
         journal::{Intent, Plan},
         layout::{Layout, remove, write_synced},

@@ -17,7 +17,8 @@ use crate::{
         deb::dpkg::Dpkg,
         install_method::{Found, Inspected, Method, Progress},
     },
-    protocol::{Release, WithoutRestore},
+    protocol::WithoutRestore,
+    release::Release,
     storage::{
         journal::{Intent, PackageState, Plan},
         layout::{Layout, remove},
