@@ -6,7 +6,7 @@ use crate::{
     server_api::{CallError, ServerApi},
     state::{State, StateError},
 };
-use banyan_install_helper::{Job, WithoutRestore};
+use banyan_install_helper::{InstallJob, WithoutRestore};
 use banyan_proto::{
     InstallPermit, KeyRing, MachineId, Order, Reason, Receipt, Signed, UnixSeconds,
     api::{ReceiptRequest, Way},
@@ -61,8 +61,8 @@ impl AuthenticateError {
 ///
 /// ```compile_fail
 /// use agent_core::authenticate::AuthenticArtifact;
-/// use banyan_install_helper::Job;
-/// fn forge(file: std::fs::File, order: banyan_proto::Order, job: Job, since: std::time::Instant) -> AuthenticArtifact {
+/// use banyan_install_helper::InstallJob;
+/// fn forge(file: std::fs::File, order: banyan_proto::Order, job: InstallJob, since: std::time::Instant) -> AuthenticArtifact {
 ///     AuthenticArtifact { file, order, job, since }
 /// }
 /// ```
@@ -70,7 +70,7 @@ pub struct AuthenticArtifact {
     file: File,
     order: Order,
     /// All signed documents about the artifact; the installer checks them again independently.
-    job: Job,
+    job: InstallJob,
     since: Instant,
 }
 
@@ -83,7 +83,7 @@ impl AuthenticArtifact {
     /// Returns the open file and the signed documents while the install permit is fresh (rule A5). The time is
     /// monotonic, so setting a clock cannot extend it.
     #[must_use]
-    pub fn into_job(self) -> Option<(File, Job)> {
+    pub fn into_job(self) -> Option<(File, InstallJob)> {
         (self.since.elapsed() < Duration::from_secs(InstallPermit::SECONDS)).then_some((self.file, self.job))
     }
 }
@@ -173,7 +173,7 @@ impl Authenticate {
             return Err(answer("the artifact does not match the order"));
         }
         let (stripe, offer) = held.offers().pop_first().ok_or_else(|| answer("no stripe has been offered"))?;
-        let job = Job {
+        let job = InstallJob {
             attempt: 0,
             order: held.signed.clone(),
             stripe,

@@ -105,7 +105,7 @@ pub struct Args {
 /// When the agent cannot start: folder, database, identity or address. The error says what was tried and what to do.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     // Run at low priority until something is urgent.
-    banyan_install_helper::priority::give_way(true);
+    banyan_install_helper::priority::set_low_priority(true);
     let folders = Folders::make(&args)?;
     let state = Arc::new(
         State::open(&folders.data.join("agent.redb"))

@@ -3,8 +3,8 @@
 
 use crate::{authenticate::AuthenticArtifact, state::Enrolment};
 use banyan_install_helper::{
-    Enrolled, Finished, Job, Outcome,
-    client::{self, BelieveError, Launcher},
+    EnrolledIdentity, InstallJob, InstallResult, Outcome,
+    client::{self, Launcher, SetTrustError},
 };
 use banyan_proto::Reason;
 use banyan_trust::TrustStore;
@@ -26,8 +26,8 @@ impl Install {
     ///
     /// # Errors
     /// When the installer cannot be started, or belongs to another machine or server.
-    pub async fn introduce(&self, enrolment: &Enrolment, trust: &TrustStore) -> Result<(), BelieveError> {
-        let said = Enrolled {
+    pub async fn introduce(&self, enrolment: &Enrolment, trust: &TrustStore) -> Result<(), SetTrustError> {
+        let said = EnrolledIdentity {
             machine: enrolment.machine,
             server: enrolment.server,
             keys: enrolment.keys.clone(),
@@ -35,10 +35,12 @@ impl Install {
             root: trust.root().to_owned(),
         };
         loop {
-            match client::believe(&self.launcher, said.clone()).await {
+            match client::set_trust(&self.launcher, said.clone()).await {
                 // The installer is finishing a standalone install from before the enrolment; only its lock shows when
                 // it is done.
-                Err(BelieveError::Refused { reason: Reason::PackageManagerBusy, .. }) => tokio::time::sleep(BUSY).await,
+                Err(SetTrustError::Refused { reason: Reason::PackageManagerBusy, .. }) => {
+                    tokio::time::sleep(BUSY).await
+                }
                 told => return told,
             }
         }
@@ -46,14 +48,16 @@ impl Install {
 
     /// Installs an [`AuthenticArtifact`], the only accepted input, while its install permit is fresh. An `urgent`
     /// install runs at normal priority.
-    pub async fn install(&self, artifact: AuthenticArtifact, urgent: bool) -> Finished {
-        let waits =
-            |reason, detail: String| Finished { outcome: Outcome::Waits { reason, detail }, output: String::new() };
+    pub async fn install(&self, artifact: AuthenticArtifact, urgent: bool) -> InstallResult {
+        let waits = |reason, detail: String| InstallResult {
+            outcome: Outcome::Waits { reason, detail },
+            output: String::new(),
+        };
         let order = artifact.order().id;
         let Some((file, job)) = artifact.into_job() else {
             return waits(Reason::WaitsForPermit, "the install permit has expired".into());
         };
-        match client::run(&self.launcher, order, Job { urgent, ..job }, file).await {
+        match client::install(&self.launcher, order, InstallJob { urgent, ..job }, file).await {
             Ok(finished) => finished,
             Err(error) => waits(Reason::InternalError, error.to_string()),
         }
@@ -76,8 +80,8 @@ pub fn launcher(command: Option<&str>, folder: &Path, root: &Path, jobs: &Path) 
     let (program, mut arguments): (_, Vec<OsString>) = match words.next() {
         Some(program) => (program.into(), words.map(OsString::from).collect()),
         None if beside.exists() => (beside, Vec::new()),
-        None => (this, vec!["installer-process".into()]),
+        None => (this, vec!["install-helper-process".into()]),
     };
     arguments.extend(["--data".into(), folder.into(), "--root".into(), root.into()]);
-    Ok(Launcher { program, arguments, jobs: jobs.to_owned() })
+    Ok(Launcher { program, arguments, requests: jobs.to_owned() })
 }

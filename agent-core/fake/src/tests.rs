@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 const NOW: UnixSeconds = UnixSeconds(1_795_000_000);
 
 #[test]
-fn every_scene_shows_what_it_is_named_after() {
+fn every_scene_shows_the_state_it_is_named_after() {
     for scene in Scene::ALL {
         let snapshot = scene.snapshot(NOW, &TimeZone::UTC);
         assert_eq!(snapshot, scene.snapshot(NOW, &TimeZone::UTC), "{scene} gives the same snapshot every time");
@@ -58,7 +58,7 @@ async fn until(client: &mut Client, snapshot: &mut Snapshot, holds: impl Fn(&Sna
 }
 
 #[tokio::test]
-async fn a_face_is_told_what_changes_and_its_commands_have_their_effect() {
+async fn a_subscriber_receives_changes_and_its_commands_take_effect() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::Own(folder.path().to_owned());
     let fake = Fake::start(&place, Scene::Receiving).unwrap();
@@ -88,7 +88,7 @@ async fn a_face_is_told_what_changes_and_its_commands_have_their_effect() {
 }
 
 #[tokio::test]
-async fn rights_are_asked_for_each_command() {
+async fn rights_are_checked_for_each_command() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::Own(folder.path().to_owned());
     let fake = Fake::start(&place, Scene::NotEnrolled).unwrap();
@@ -107,7 +107,7 @@ async fn rights_are_asked_for_each_command() {
 }
 
 #[tokio::test]
-async fn nobody_takes_all_the_places() {
+async fn the_number_of_connections_per_user_is_limited() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::Own(folder.path().to_owned());
     let _fake = Fake::start(&place, Scene::Idle).unwrap();
@@ -123,7 +123,7 @@ async fn nobody_takes_all_the_places() {
 }
 
 #[tokio::test]
-async fn a_package_is_shown_and_installed_or_refused_as_the_scene_says() {
+async fn a_package_is_shown_and_installed_or_refused_as_in_its_scene() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::Own(folder.path().to_owned());
     let fake = Fake::start(&place, Scene::Idle).unwrap();
@@ -182,7 +182,7 @@ async fn a_package_is_shown_and_installed_or_refused_as_the_scene_says() {
 }
 
 #[tokio::test]
-async fn what_is_offered_is_shown_and_got_as_the_scene_says() {
+async fn the_catalogue_is_shown_and_installed_from_as_in_the_scene() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::Own(folder.path().to_owned());
     let fake = Fake::start(&place, Scene::Idle).unwrap();

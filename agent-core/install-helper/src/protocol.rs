@@ -1,7 +1,8 @@
-//! The protocol between agent and installer: calls and answers.
+//! The protocol between agent and install helper: requests and answers.
 //!
-//! A job contains documents that publishers and server signed, not conclusions drawn from them, because the caller may
-//! have taken the agent over. `check` draws the conclusions from the installer's own record (`record`).
+//! A request is a JSON file, an answer one JSON line. A job contains documents that publishers and server signed, not
+//! conclusions drawn from them, because the caller may have taken the agent over. `verification` draws the conclusions
+//! from the helper's own records. The names in the JSON stay the same when types are renamed.
 
 use banyan_proto::{
     Digest, InstallPermit, KeyRing, MachineId, Membership, Order, OrderId, Reason, Signed, peer::ReleaseProof,
@@ -9,27 +10,31 @@ use banyan_proto::{
 use banyan_trust::package::Head;
 use serde::{Deserialize, Serialize};
 
-/// One call of the installer. It contains no secrets: any user may read the file that carries it.
+/// One request to the install helper. It contains no secrets: any user may read the file that carries it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Call {
-    /// Sets whom to trust from now on; answered with [`Believes`].
-    Believe(Enrolled),
-    /// Installs a release; answered with [`Finished`].
-    Install(Box<Job>),
-    /// Marks the installer as belonging to the user who runs it, and to no server; answered with [`Believes`].
-    StandAlone,
-    /// Installs a release that the user wants and no server ordered; answered with [`Finished`].
-    InstallAlone(Box<AloneJob>),
-    /// Stops trusting the publishers of this first root; answered with [`Believes`].
-    Forget(Digest),
+pub enum HelperRequest {
+    /// Sets whom to trust from now on; answered with [`TrustAnswer`].
+    #[serde(rename = "believe")]
+    SetTrust(EnrolledIdentity),
+    /// Installs a release; answered with [`InstallResult`].
+    Install(Box<InstallJob>),
+    /// Marks the helper as belonging to the user who runs it, and to no server; answered with [`TrustAnswer`].
+    #[serde(rename = "stand-alone")]
+    SetPersonal,
+    /// Installs a release that the user wants and no server ordered; answered with [`InstallResult`].
+    #[serde(rename = "install-alone")]
+    InstallStandalone(Box<StandaloneJob>),
+    /// Stops trusting the publishers of this first root; answered with [`TrustAnswer`].
+    #[serde(rename = "forget")]
+    ForgetPublisher(Digest),
 }
 
 /// This machine's identity and trusted keys, from its enrolment. The first one is kept; a different one is refused
 /// afterwards (rule N5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Enrolled {
+pub struct EnrolledIdentity {
     /// This machine's identifier.
     pub machine: MachineId,
     /// The server's identifier; the server is the head of every list.
@@ -42,14 +47,16 @@ pub struct Enrolled {
     pub root: String,
 }
 
-/// The answer to [`Call::Believe`]: one JSON line on the installer's standard output.
+/// The answer to a request about trust: one JSON line on the helper's standard output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Believes {
-    /// The installer trusts exactly these keys, from now on or already.
-    Yes,
-    /// The installer refuses.
-    No {
+pub enum TrustAnswer {
+    /// The helper trusts exactly this, from now on or already.
+    #[serde(rename = "yes")]
+    Accepted,
+    /// The helper refuses.
+    #[serde(rename = "no")]
+    Refused {
         /// The reason code.
         reason: Reason,
         /// The explanation for people.
@@ -60,9 +67,9 @@ pub enum Believes {
 /// One installation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Job {
+pub struct InstallJob {
     /// Raised when someone retries a failed order. If the same order and attempt already failed after changing
-    /// something, the installer returns the same answer without running again.
+    /// something, the install helper returns the same answer without running again.
     #[serde(default)]
     pub attempt: u32,
     /// The server's order.
@@ -83,11 +90,11 @@ pub struct Job {
     pub urgent: bool,
 }
 
-/// One installation without an order: the publishers' signature and the user's consent replace it. Only an installer
-/// without privileges and without a server accepts one (rule N10).
+/// One installation without an order: the publishers' signature and the user's consent replace it. Only an install
+/// helper without privileges and without a server accepts one (rule N10).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AloneJob {
+pub struct StandaloneJob {
     /// Identifies this installation, like an order's identifier.
     pub id: OrderId,
     /// The publishers' signed release.
@@ -98,7 +105,7 @@ pub struct AloneJob {
     pub consent: Option<Digest>,
 }
 
-/// What to do when a version is installed whose installer was not kept, and the manifest has no undo command.
+/// What to do when a version is installed whose package was not kept, and the manifest has no undo command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WithoutRestore {
@@ -106,7 +113,8 @@ pub enum WithoutRestore {
     #[default]
     Refuse,
     /// Someone decided to install the new version anyway.
-    GoOn,
+    #[serde(rename = "go-on")]
+    InstallAnyway,
 }
 
 /// How a job ended.
@@ -136,9 +144,9 @@ pub enum Outcome {
     },
 }
 
-/// The answer to an install: one JSON line on the installer's standard output.
+/// The answer to an install: one JSON line on the install helper's standard output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finished {
+pub struct InstallResult {
     /// How the job ended.
     #[serde(flatten)]
     pub outcome: Outcome,

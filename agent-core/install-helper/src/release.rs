@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The release of a verified job: the manifest without the fields that only the transfer needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Release {
+pub(crate) struct VerifiedRelease {
     pub(crate) package: String,
     pub(crate) version: String,
     pub(crate) sequence: u64,

@@ -1,51 +1,51 @@
-//! The personal installer's record, and the installs that a user wants and no server ordered (rules N10, N11).
+//! The installs that a user wants and no server ordered (rules N10, N11).
 //!
-//! Such an installer has no privileges and no server. Its record lies beside the trust record of a server's installer;
-//! the two are never used together. An installer that has privileges or belongs to a server refuses these calls from
-//! any caller. So the record is of no use to an attacker who has taken over a service's agent.
+//! A personal install helper has no privileges and no server. One that has privileges or belongs to a server refuses
+//! these requests from any caller. So a personal record is of no use to an attacker who has taken over a service's
+//! agent.
 
 use crate::{
-    engine::Engine,
-    error::Trouble,
-    protocol::{AloneJob, Finished, Outcome},
+    engine::InstallEngine,
+    error::InstallError,
+    protocol::{InstallResult, Outcome, StandaloneJob},
     storage::{
         free_space::FreeSpace,
-        layout::{Folders, Layout},
+        layout::{HelperFolders, Layout},
     },
     verification::{
-        personal_record::Alone,
-        trust_record::{self, Record},
+        personal_record::PersonalRecord,
+        trust_record::{self, TrustRecord},
     },
 };
 use banyan_proto::{Digest, Reason, UnixSeconds, platform::platform};
 use std::fs::File;
 
-/// Marks this installer as its user's own, or confirms that it already is.
+/// Marks this install helper as its user's own, or confirms that it already is.
 ///
 /// # Errors
 /// When it has privileges, or belongs to a server.
-pub(crate) fn stand_alone(layout: &Layout, privileged: bool) -> Result<(), Trouble> {
-    may(layout, privileged)?;
-    if Alone::find(layout)?.is_some() {
+pub(crate) fn set_personal(layout: &Layout, privileged: bool) -> Result<(), InstallError> {
+    check_allowed(layout, privileged)?;
+    if PersonalRecord::find(layout)?.is_some() {
         return Ok(());
     }
-    let _lock = layout.exclusively()?;
-    may(layout, privileged)?;
-    match Alone::find(layout)? {
+    let _lock = layout.lock_exclusively()?;
+    check_allowed(layout, privileged)?;
+    match PersonalRecord::find(layout)? {
         Some(_) => Ok(()),
-        None => Alone::default().save(layout),
+        None => PersonalRecord::default().save(layout),
     }
 }
 
 /// Removes the publishers with this first root from those the user trusts.
 ///
 /// # Errors
-/// As for [`stand_alone`], or when this is not a personal installer.
-pub(crate) fn forget(layout: &Layout, privileged: bool, root: Digest) -> Result<(), Trouble> {
-    may(layout, privileged)?;
-    let _lock = layout.exclusively()?;
-    let mut alone = Alone::load(layout)?;
-    if alone.trust.forget(root) { alone.save(layout) } else { Ok(()) }
+/// As for [`set_personal`], or when this is not a personal install helper.
+pub(crate) fn forget_publisher(layout: &Layout, privileged: bool, root: Digest) -> Result<(), InstallError> {
+    check_allowed(layout, privileged)?;
+    let _lock = layout.lock_exclusively()?;
+    let mut record = PersonalRecord::load(layout)?;
+    if record.trust.forget(root) { record.save(layout) } else { Ok(()) }
 }
 
 /// Carries out a job.
@@ -53,42 +53,42 @@ pub(crate) fn forget(layout: &Layout, privileged: bool, root: Digest) -> Result<
 /// # Errors
 /// When the job is refused before it begins.
 pub(crate) fn install(
-    folders: &Folders,
-    job: &AloneJob,
+    folders: &HelperFolders,
+    job: &StandaloneJob,
     artifact: File,
     privileged: bool,
     now: UnixSeconds,
     disks: &dyn FreeSpace,
-) -> Result<Finished, Trouble> {
+) -> Result<InstallResult, InstallError> {
     let layout = Layout::open(folders)?;
-    let lock = layout.exclusively()?;
-    may(&layout, privileged)?;
-    let before = Alone::load(&layout)?;
+    let lock = layout.lock_exclusively()?;
+    check_allowed(&layout, privileged)?;
+    let before = PersonalRecord::load(&layout)?;
     let (admitted, mut learned) = before.admit(job, &platform(), now)?;
     learned.save(&layout)?;
     let package = admitted.release.package.clone();
-    let mut engine = Engine::begin(layout.clone(), lock, admitted, artifact, disks);
+    let mut engine = InstallEngine::new(layout.clone(), lock, admitted, artifact, disks);
     let outcome = engine.run();
-    let nothing_came_of_it = !matches!(outcome, Outcome::Installed { .. } | Outcome::Failed { restored: false, .. });
-    if nothing_came_of_it && !before.trust.is_owned(&package) {
+    let nothing_installed = !matches!(outcome, Outcome::Installed { .. } | Outcome::Failed { restored: false, .. });
+    if nothing_installed && !before.trust.is_owned(&package) {
         learned.trust.disown(&package);
         // The engine still holds the lock here.
         learned.save(&layout)?;
     }
-    Ok(Finished { outcome, output: engine.talk.text() })
+    Ok(InstallResult { outcome, output: engine.log.tail() })
 }
 
 /// Verifies that installs without an order are allowed here.
-fn may(layout: &Layout, privileged: bool) -> Result<(), Trouble> {
-    let no = |why: &str| {
-        let detail = format!("this installer needs a server's order: {why}");
-        Err(Trouble::because(Reason::NotAllowed, detail))
+fn check_allowed(layout: &Layout, privileged: bool) -> Result<(), InstallError> {
+    let refused = |why: &str| {
+        let detail = format!("this install helper needs a server's order: {why}");
+        Err(InstallError::new(Reason::NotAllowed, detail))
     };
     if privileged {
-        return no("it has privileges that the person at the computer does not have");
+        return refused("it has privileges that the person at the computer does not have");
     }
-    if trust_record::named(layout)?.is_some() || Record::find(layout)?.is_some() {
-        return no("it belongs to a server and follows only that server's orders");
+    if trust_record::pinned_root(layout)?.is_some() || TrustRecord::find(layout)?.is_some() {
+        return refused("it belongs to a server and follows only that server's orders");
     }
     Ok(())
 }

@@ -144,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn who_has_a_session_here_may_see_choose_and_get_what_is_offered() {
+    fn a_user_with_a_session_may_see_choose_and_use_the_catalogue() {
         assert_eq!(rights(SESSION, Some(1000), Mode::System), [Right::See, Right::Choose, Right::Get]);
         let other_seat = SESSION.replace("STATE=active", "STATE=online");
         assert_eq!(rights(&other_seat, Some(1000), Mode::System).len(), 3, "switched to another user, still here");
     }
 
     #[test]
-    fn in_front_is_who_nobody_else_has_switched_away_from() {
+    fn only_the_active_session_is_in_front() {
         let folder = tempfile::tempdir().unwrap();
         let in_front = |session: &str, user| {
             fs::write(folder.path().join("c2"), session).unwrap();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_a_session_may_install_by_hand_only_where_the_policy_says_so() {
+    fn a_user_with_a_session_may_install_package_files_only_if_the_policy_allows() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("c2"), SESSION).unwrap();
         let sessions = Sessions::in_folder(folder.path());
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_a_session_may_get_what_is_offered_unless_the_policy_says_otherwise() {
+    fn a_user_with_a_session_may_use_the_catalogue_unless_the_policy_forbids() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("c2"), SESSION).unwrap();
         let sessions = Sessions::in_folder(folder.path());
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn root_and_the_agents_own_user_may_do_everything() {
+    fn root_and_the_agents_own_user_have_every_right() {
         for user in [0, own_user()] {
             assert_eq!(rights("", Some(user), Mode::System), ALL);
             assert_eq!(rights("", Some(user), Mode::User), ALL);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_else_may_nothing() {
+    fn everyone_else_has_no_right() {
         for (session, user, mode) in [
             (SESSION.to_owned(), Some(1001), Mode::System),
             (SESSION.to_owned(), Some(100), Mode::System),

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn everybody_can_knock_and_a_dead_agents_socket_is_replaced() {
+    async fn anyone_can_connect_and_a_dead_agents_socket_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::Shared(folder.path().join("run/agent.sock"));
         let first = place.listen().unwrap();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_that_others_can_change_is_no_place_for_it() {
+    async fn a_socket_folder_that_others_can_change_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("a/b");
         fs::create_dir_all(&inner).unwrap();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_but_a_socket_is_ever_removed() {
+    async fn only_a_socket_is_ever_removed() {
         let folder = tempfile::tempdir().unwrap();
         let (precious, path) = (folder.path().join("precious"), folder.path().join("agent.sock"));
         fs::write(&precious, "kept").unwrap();

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_line_that_comes_in_pieces_survives_a_wait_that_was_given_up() {
+    async fn a_line_received_in_pieces_survives_a_cancelled_wait() {
         let (near, mut far) = tokio::io::duplex(64);
         let (mut near, mut lines) = (near, Lines::default());
         far.write_all(b"{\"a\"").await.unwrap();
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_without_end_is_not_remembered_for_ever() {
+    async fn an_endless_line_is_refused() {
         let (near, mut far) = tokio::io::duplex(256);
         far.write_all(&[b'x'; 200]).await.unwrap();
         assert_eq!(Lines::default().next(near, 100).await.unwrap_err().kind(), io::ErrorKind::InvalidData);

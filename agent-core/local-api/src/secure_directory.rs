@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_made_and_own_links_are_followed() {
+    fn missing_folders_are_created_and_own_links_are_followed() {
         let folder = tempfile::tempdir().unwrap();
         let real = folder.path().canonicalize().unwrap();
         let data = folder.path().join("a/b/data");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_could_swap_a_step_of_the_way_makes_it_no_place() {
+    fn a_path_with_a_component_that_others_could_replace_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("a/data");
         assert!(kind(&data).is_ok());

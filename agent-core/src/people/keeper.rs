@@ -59,7 +59,7 @@ pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
         let facts = people.facts();
         let waits = agent.orders.all().iter().map(|held| agent.is_waited_for(&facts, held)).any(|(a, b)| a || b);
         if std::mem::replace(&mut waited_for, waits) != waits {
-            banyan_install_helper::priority::give_way(!waits);
+            banyan_install_helper::priority::set_low_priority(!waits);
         }
         let look = work.then(|| load_at.saturating_duration_since(Instant::now()));
         let wait = look.into_iter().chain(wake.map(|wake| wake.after)).min();

@@ -43,7 +43,7 @@ fn an_honest_release_is_trusted_and_a_newer_one_after_it() {
 }
 
 #[test]
-fn another_first_root_than_the_join_code_names() {
+fn a_first_root_that_the_join_code_does_not_name() {
     let (honest, thief) = (Signers::new(NOW), Signers::new(NOW));
     let error = TrustStore::enrol(&thief.roots[0], honest.root_digest()).unwrap_err();
     assert!(matches!(error, TrustError::WrongFirstRoot { .. }));
@@ -74,7 +74,7 @@ fn a_root_that_lets_the_servers_key_sign_targets() {
 }
 
 #[test]
-fn a_root_that_could_never_be_met() {
+fn a_root_whose_threshold_cannot_be_reached() {
     let signers = Signers::new(NOW);
     let mut body = signers.root_body();
     body["roles"]["targets"]["threshold"] = json!(2);
@@ -98,7 +98,7 @@ fn expired_metadata() {
 }
 
 #[test]
-fn freeze_by_a_clock_set_back() {
+fn freeze_attack_by_setting_the_clock_back() {
     let (mut signers, store) = world();
     let proof = signers.publish(&manifest("hello", 1, 0));
     let mut store = check(&store, &proof, NOW).unwrap();
@@ -143,7 +143,7 @@ fn rolled_back_release_with_a_valid_signature() {
 }
 
 #[test]
-fn damaged_cache_then_older_repository() {
+fn rollback_after_the_cache_was_damaged() {
     let (mut signers, store) = world();
     let older = signers.publish(&manifest("hello", 1, 0));
     let newer = signers.publish(&manifest("hello", 2, 2));
@@ -166,7 +166,7 @@ fn damaged_cache_then_older_repository() {
 }
 
 #[test]
-fn an_honest_sender_that_is_behind_is_served_from_the_cache() {
+fn an_honest_sender_with_older_metadata_is_accepted_from_the_cache() {
     let (mut signers, store) = world();
     let behind = signers.publish(&manifest("hello", 1, 0));
     let ahead = signers.publish(&manifest("other", 1, 0));
@@ -346,7 +346,7 @@ fn endless_root_chain() {
 }
 
 #[test]
-fn root_chain_with_a_gap_or_by_a_thief() {
+fn root_chain_with_a_gap_or_a_stolen_key() {
     let (mut signers, store) = world();
     signers.next_root(|_| ());
     signers.next_root(|_| ());
@@ -371,7 +371,7 @@ fn root_chain_with_a_gap_or_by_a_thief() {
 }
 
 #[test]
-fn fast_forward_by_a_stolen_server_is_undone_by_new_online_keys_only() {
+fn a_fast_forward_attack_is_undone_by_new_online_keys_only() {
     let (mut signers, store) = world();
     let first = signers.publish(&manifest("hello", 3, 2));
     (signers.versions.timestamp, signers.versions.snapshot) = (u64::MAX, u64::MAX);
@@ -396,7 +396,7 @@ fn fast_forward_by_a_stolen_server_is_undone_by_new_online_keys_only() {
 }
 
 #[test]
-fn fingerprints_tell_every_part_apart() {
+fn a_fingerprint_covers_every_part() {
     let (mut signers, _) = world();
     let proof = signers.publish(&manifest("hello", 1, 0));
     let mut others = vec![proof.clone(), proof.clone(), proof.clone(), proof.clone(), proof.clone(), proof.clone()];

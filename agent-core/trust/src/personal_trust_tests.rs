@@ -26,7 +26,7 @@ fn reason(trust: &PersonalTrust, head: &Head, consent: Option<Digest>) -> Reason
 }
 
 #[test]
-fn nobody_is_trusted_before_the_person_says_so_and_names_them() {
+fn no_publisher_is_trusted_without_the_users_consent() {
     let (mut signers, mut others) = (Signers::new(NOW), Signers::new(NOW));
     let (first, root) = (head(&mut signers, "tool", 1, 0), signers.root_digest());
     let trust = PersonalTrust::default();
@@ -43,7 +43,7 @@ fn nobody_is_trusted_before_the_person_says_so_and_names_them() {
 }
 
 #[test]
-fn consent_does_not_make_good_what_is_badly_signed() {
+fn consent_does_not_replace_a_valid_signature() {
     let (mut signers, trust) = world();
     let good = head(&mut signers, "tool", 6, 3);
     let mut strangers = Signers::new(NOW);
@@ -60,7 +60,7 @@ fn consent_does_not_make_good_what_is_badly_signed() {
 }
 
 #[test]
-fn a_name_belongs_to_whoever_was_first() {
+fn a_package_name_belongs_to_its_first_publisher() {
     let (signers, trust) = world();
     let mut others = Signers::new(NOW);
     let theirs = others.root_digest();
@@ -80,7 +80,7 @@ fn a_name_belongs_to_whoever_was_first() {
 }
 
 #[test]
-fn an_older_file_is_judged_by_the_newest_list_that_was_seen() {
+fn an_older_file_is_checked_against_the_newest_list_seen() {
     let (mut signers, trust) = world();
     let (old, still) = (head(&mut signers, "tool", 6, 3), head(&mut signers, "still-good", 1, 0));
     let gone = head(&mut signers, "gone", 1, 0);
@@ -98,7 +98,7 @@ fn an_older_file_is_judged_by_the_newest_list_that_was_seen() {
 }
 
 #[test]
-fn keys_that_were_replaced_sign_nothing_any_more() {
+fn signatures_of_replaced_keys_are_refused() {
     let (mut signers, trust) = world();
     let with_old_keys = head(&mut signers, "tool", 6, 3);
     signers.next_root(|signers| drop(signers.keys.insert("targets", vec![crate::fixture::TestKey::generate()])));
@@ -108,7 +108,7 @@ fn keys_that_were_replaced_sign_nothing_any_more() {
 }
 
 #[test]
-fn a_server_of_the_same_publishers_finds_root_and_floors_but_not_the_list_of_a_file() {
+fn joining_a_server_keeps_root_and_minimum_sequences_but_not_a_files_list() {
     let (mut signers, trust) = world();
     let first = signers.roots[0].clone();
     // The server's list is older than the file's; the machine must accept it anyway.

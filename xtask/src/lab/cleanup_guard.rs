@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mount_in_the_folder_is_seen_and_one_around_it_is_not() {
+    fn only_mounts_inside_the_folder_are_found() {
         let text = "22 1 254:0 / / rw - ext4 /dev/vda rw\n27 22 0:24 / /dev/shm rw - tmpfs tmpfs rw\n\
                     30 27 0:30 / /dev/shm/lab-1/m01/root rw - overlay overlay rw\n";
         assert_eq!(mounted_below(text, Path::new("/dev/shm/lab-1")), Some("/dev/shm/lab-1/m01/root"));

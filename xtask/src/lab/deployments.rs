@@ -277,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_machine_counts_and_an_unfinished_one_means_not_yet() {
+    fn the_latest_time_counts_and_an_unfinished_machine_gives_none() {
         let status: Status = serde_json::from_str(
             r#"{"server":"s","addressees":[
                 {"label":"m01","stage":"installed","reason":null,"detail":null,"planned":["s"],"verified_after":900,"installed_after":1000},

@@ -176,7 +176,7 @@ fn available(meminfo: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn free_memory_is_what_can_be_had_not_what_is_unused() {
+    fn available_memory_is_more_than_unused_memory() {
         let text = "MemTotal:       24684096 kB\nMemFree:          100000 kB\nMemAvailable:   23000000 kB\n";
         assert_eq!(super::available(text), Some(23_000_000 << 10));
         assert_eq!(super::available("MemTotal: 1 kB\n"), None);

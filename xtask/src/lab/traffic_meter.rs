@@ -77,7 +77,7 @@ mod tests {
     use super::Cpu;
 
     #[test]
-    fn waiting_for_the_disk_is_idle_and_guests_are_not_counted_twice() {
+    fn disk_wait_counts_as_idle_and_guest_time_is_not_counted_twice() {
         let then = Cpu::parse("cpu  10 0 10 70 10 0 0 0 5 0\ncpu0 1 1 1 1").unwrap();
         assert_eq!(then, Cpu { all: 100, idle: 80 });
         let now = Cpu::parse("cpu  85 0 10 90 15 0 0 0 80 0").unwrap();

@@ -5,15 +5,15 @@ pub(crate) mod deb;
 pub(crate) mod install_method;
 
 use crate::storage::layout::Layout;
-use archive::Archive;
+use archive::ArchiveMethod;
 use banyan_proto::manifest::Kind;
-use deb::Deb;
-use install_method::Method;
+use deb::DebMethod;
+use install_method::InstallMethod;
 
 /// Returns the install method for a kind of package.
-pub(crate) fn method(kind: Kind, layout: &Layout) -> Box<dyn Method> {
+pub(crate) fn install_method_for(kind: Kind, layout: &Layout) -> Box<dyn InstallMethod> {
     match kind {
-        Kind::Archive => Box::new(Archive::new(layout)),
-        Kind::Deb => Box::new(Deb::new(layout)),
+        Kind::Archive => Box::new(ArchiveMethod::new(layout)),
+        Kind::Deb => Box::new(DebMethod::new(layout)),
     }
 }

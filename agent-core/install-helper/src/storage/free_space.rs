@@ -1,7 +1,7 @@
 //! Checks free disk space before anything is written.
 
 use crate::{
-    error::{Doing, Trouble},
+    error::{InstallError, IoContext},
     sys,
 };
 use banyan_proto::Reason;
@@ -14,23 +14,23 @@ pub(crate) trait FreeSpace {
 }
 
 /// The real disks.
-pub(crate) struct Disks;
+pub(crate) struct RealDisks;
 
-impl FreeSpace for Disks {
+impl FreeSpace for RealDisks {
     fn free_bytes(&self, at: &Path) -> io::Result<u64> {
         sys::free_bytes(at)
     }
 }
 
 /// Verifies that `bytes` fit on the disk where `folder` is or will be.
-pub(crate) fn check(disks: &dyn FreeSpace, folder: &Path, bytes: u64, what_for: &str) -> Result<(), Trouble> {
+pub(crate) fn require(disks: &dyn FreeSpace, folder: &Path, bytes: u64, what_for: &str) -> Result<(), InstallError> {
     let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(folder);
-    let free = disks.free_bytes(existing).doing(|| format!("checking the free space at {}", existing.display()))?;
+    let free = disks.free_bytes(existing).context(|| format!("checking the free space at {}", existing.display()))?;
     if free >= bytes {
         return Ok(());
     }
     let place = existing.display();
-    Err(Trouble::because(
+    Err(InstallError::new(
         Reason::DiskFull,
         format!("{what_for} needs {bytes} bytes at {place}, but only {free} are free"),
     ))

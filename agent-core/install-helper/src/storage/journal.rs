@@ -2,10 +2,13 @@
 //! recover.
 
 use crate::{
-    error::{Doing, Trouble},
+    error::{InstallError, IoContext},
     protocol::Outcome,
-    release::Release,
-    storage::layout::{Layout, remove, write_synced},
+    release::VerifiedRelease,
+    storage::{
+        files::{remove_path, write_synced},
+        layout::Layout,
+    },
 };
 use banyan_proto::{OrderId, Reason};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -15,17 +18,17 @@ use std::{
 };
 
 /// How many failed orders are remembered.
-const ENDED_KEPT: usize = 64;
+const MAX_FAILED_ORDERS: usize = 64;
 
 /// Everything needed to finish or undo an install without the job that began it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Intent {
+pub(crate) struct InstallIntent {
     pub(crate) order: OrderId,
     pub(crate) attempt: u32,
     pub(crate) install_root: PathBuf,
     /// The verified copy of the artifact.
     pub(crate) staged: PathBuf,
-    pub(crate) release: Release,
+    pub(crate) release: VerifiedRelease,
     pub(crate) plan: Plan,
 }
 
@@ -64,7 +67,7 @@ pub(crate) struct PackageState {
 
 /// Why an install is being undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Verdict {
+pub(crate) struct UndoCause {
     pub(crate) reason: Reason,
     pub(crate) detail: String,
 }
@@ -78,81 +81,82 @@ pub(crate) enum Phase {
     /// The release is being removed for good.
     Undoing {
         /// Why it is being undone.
-        verdict: Verdict,
+        #[serde(rename = "verdict")]
+        cause: UndoCause,
     },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Entry {
-    intent: Intent,
+struct JournalEntry {
+    intent: InstallIntent,
     phase: Phase,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct EndedEntry {
+struct FailedOrder {
     attempt: u32,
     outcome: Outcome,
 }
 
 /// Writes and syncs the intent, so that the next start can recover it.
-pub(crate) fn write(layout: &Layout, intent: &Intent, phase: &Phase) -> Result<(), Trouble> {
-    let entry = Entry { intent: intent.clone(), phase: phase.clone() };
+pub(crate) fn write(layout: &Layout, intent: &InstallIntent, phase: &Phase) -> Result<(), InstallError> {
+    let entry = JournalEntry { intent: intent.clone(), phase: phase.clone() };
     write_synced(&layout.journal(), &to_json(&entry)?)
 }
 
 /// Reads the intent of an unfinished run. A journal that cannot be parsed is moved aside and counts as missing: only a
 /// damaged disk produces one, because journals are renamed into place whole. Detection alone then decides what is
 /// installed.
-pub(crate) fn read(layout: &Layout) -> Result<Option<(Intent, Phase)>, Trouble> {
+pub(crate) fn read(layout: &Layout) -> Result<Option<(InstallIntent, Phase)>, InstallError> {
     let path = layout.journal();
-    Ok(load::<Entry>(&path)?.map(|entry| (entry.intent, entry.phase)))
+    Ok(load::<JournalEntry>(&path)?.map(|entry| (entry.intent, entry.phase)))
 }
 
 /// Clears the journal at the end of an install.
-pub(crate) fn clear(layout: &Layout) -> Result<(), Trouble> {
-    remove(&layout.journal())
+pub(crate) fn clear(layout: &Layout) -> Result<(), InstallError> {
+    remove_path(&layout.journal())
 }
 
 /// Records a failure that changed something.
-pub(crate) fn remember(layout: &Layout, intent: &Intent, outcome: &Outcome) -> Result<(), Trouble> {
-    forget_oldest(&layout.ended()).doing(|| "cleaning up the list of failed orders".into())?;
-    let entry = EndedEntry { attempt: intent.attempt, outcome: outcome.clone() };
-    write_synced(&ended_path(layout, intent.order), &to_json(&entry)?)
+pub(crate) fn record_failure(layout: &Layout, intent: &InstallIntent, outcome: &Outcome) -> Result<(), InstallError> {
+    remove_oldest(&layout.failed_orders()).context(|| "cleaning up the list of failed orders".into())?;
+    let entry = FailedOrder { attempt: intent.attempt, outcome: outcome.clone() };
+    write_synced(&failed_order_path(layout, intent.order), &to_json(&entry)?)
 }
 
 /// Returns the recorded outcome of the same attempt at the same order, if there is one.
-pub(crate) fn remembered(layout: &Layout, order: OrderId, attempt: u32) -> Result<Option<Outcome>, Trouble> {
-    let entry = load::<EndedEntry>(&ended_path(layout, order))?;
+pub(crate) fn recorded_failure(layout: &Layout, order: OrderId, attempt: u32) -> Result<Option<Outcome>, InstallError> {
+    let entry = load::<FailedOrder>(&failed_order_path(layout, order))?;
     Ok(entry.filter(|entry| entry.attempt == attempt).map(|entry| entry.outcome))
 }
 
-fn ended_path(layout: &Layout, order: OrderId) -> PathBuf {
-    layout.ended().join(format!("{order}.json"))
+fn failed_order_path(layout: &Layout, order: OrderId) -> PathBuf {
+    layout.failed_orders().join(format!("{order}.json"))
 }
 
-fn to_json(value: &impl Serialize) -> Result<Vec<u8>, Trouble> {
-    serde_json::to_vec(value).map_err(|error| Trouble::because(Reason::InternalError, error.to_string()))
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>, InstallError> {
+    serde_json::to_vec(value).map_err(|error| InstallError::new(Reason::InternalError, error.to_string()))
 }
 
-fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Trouble> {
-    let doing = || format!("reading {}", path.display());
+fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, InstallError> {
+    let context = || format!("reading {}", path.display());
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).doing(doing),
+        Err(error) => Err(error).context(context),
         Ok(bytes) => match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Some(value)),
-            Err(_) => fs::rename(path, path.with_extension("damaged")).doing(doing).map(|()| None),
+            Err(_) => fs::rename(path, path.with_extension("damaged")).context(context).map(|()| None),
         },
     }
 }
 
-fn forget_oldest(folder: &Path) -> io::Result<()> {
+fn remove_oldest(folder: &Path) -> io::Result<()> {
     let mut files = Vec::new();
     for file in fs::read_dir(folder)? {
         let file = file?;
         files.push((file.metadata()?.modified()?, file.path()));
     }
     files.sort();
-    let surplus = (files.len() + 1).saturating_sub(ENDED_KEPT);
+    let surplus = (files.len() + 1).saturating_sub(MAX_FAILED_ORDERS);
     files.iter().take(surplus).try_for_each(|(_, path)| fs::remove_file(path))
 }

@@ -1,8 +1,8 @@
 //! All signers of a test: publishers with their root, and the server. The documents for a job can be changed before
 //! they are signed, so that a test makes exactly the forgery in its name.
 
-use crate::protocol::{Enrolled, Job, WithoutRestore};
-use crate::tests::test_machine::Release;
+use crate::protocol::{EnrolledIdentity, InstallJob, WithoutRestore};
+use crate::tests::test_machine::TestRelease;
 use banyan_proto::{
     AddresseeList, Digest, InstallPermit, KeyRing, MachineId, Membership, Order, SigningKey, UnixSeconds,
     peer::ReleaseProof,
@@ -17,7 +17,7 @@ const STRIPE: u8 = 0;
 /// The server's epoch at enrolment.
 pub(crate) const EPOCH: u64 = 3;
 
-pub(crate) struct Signatories {
+pub(crate) struct TestSigners {
     pub(crate) me: MachineId,
     pub(crate) server: MachineId,
     pub(crate) server_key: SigningKey,
@@ -27,14 +27,14 @@ pub(crate) struct Signatories {
 
 /// The documents to sign for one job.
 #[derive(Clone)]
-pub(crate) struct Papers {
+pub(crate) struct SignedDocuments {
     pub(crate) order: Order,
     pub(crate) membership: Membership,
     pub(crate) install_permit: InstallPermit,
     pub(crate) release: ReleaseProof,
 }
 
-impl Signatories {
+impl TestSigners {
     pub(crate) fn new() -> Self {
         Self {
             me: MachineId::random(),
@@ -47,9 +47,9 @@ impl Signatories {
     pub(crate) fn publishers(&self) -> MutexGuard<'_, Signers> {
         self.publishers.lock().unwrap()
     }
-    /// Returns what the agent tells the installer after enrolment.
-    pub(crate) fn enrolled(&self) -> Enrolled {
-        Enrolled {
+    /// Returns what the agent tells the install helper after enrolment.
+    pub(crate) fn identity(&self) -> EnrolledIdentity {
+        EnrolledIdentity {
             machine: self.me,
             server: self.server,
             keys: KeyRing(vec![self.server_key.public()]),
@@ -58,7 +58,7 @@ impl Signatories {
         }
     }
     /// Publishes the release and orders it for a list that includes this machine.
-    pub(crate) fn papers(&self, release: &Release) -> Papers {
+    pub(crate) fn documents(&self, release: &TestRelease) -> SignedDocuments {
         let mut publishers = self.publishers();
         let proof = publishers.publish(&release.manifest);
         let versions = publishers.versions;
@@ -92,7 +92,7 @@ impl Signatories {
             timestamp_version: versions.timestamp,
             snapshot_version: versions.snapshot,
         };
-        Papers { order, membership, install_permit, release: proof }
+        SignedDocuments { order, membership, install_permit, release: proof }
     }
     /// Returns a list with this machine in the middle, and the machine's membership proof.
     pub(crate) fn list(&self, machine: MachineId) -> (AddresseeList, Membership) {
@@ -103,14 +103,14 @@ impl Signatories {
     }
 }
 
-impl Papers {
-    pub(crate) fn job(&self, signatories: &Signatories) -> Job {
-        Job {
+impl SignedDocuments {
+    pub(crate) fn job(&self, signers: &TestSigners) -> InstallJob {
+        InstallJob {
             attempt: 0,
-            order: signatories.server_key.sign(&self.order),
+            order: signers.server_key.sign(&self.order),
             stripe: STRIPE,
             membership: self.membership.clone(),
-            install_permit: signatories.server_key.sign(&self.install_permit),
+            install_permit: signers.server_key.sign(&self.install_permit),
             release: self.release.clone(),
             without_restore: WithoutRestore::Refuse,
             urgent: false,

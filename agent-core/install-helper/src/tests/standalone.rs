@@ -1,14 +1,16 @@
-//! Verifies which jobs a personal installer accepts without an order, and that no other installer accepts any. Whether
-//! the process has privileges is an argument here; the real process asks the system.
+//! Verifies which jobs a personal install helper accepts without an order, and that no other install helper accepts
+//! any. Whether the process has privileges is an argument here; the real process asks the system.
 
 use crate::tests::{
     helper_process::launcher,
-    test_machine::{ALREADY, NEW, PLENTY, Release, World, failed_and_restored, is_root_for},
+    test_machine::{
+        ALREADY_INSTALLED, NEWLY_INSTALLED, TestMachine, TestRelease, UNLIMITED_SPACE, failed_and_restored, is_root_for,
+    },
 };
 use crate::{
-    client::{BelieveError, forget, run_alone, stand_alone},
-    error::Trouble,
-    protocol::{AloneJob, Enrolled, Finished, Outcome},
+    client::{SetTrustError, forget_publisher, install_standalone, set_personal},
+    error::InstallError,
+    protocol::{EnrolledIdentity, InstallResult, Outcome, StandaloneJob},
     standalone,
     storage::layout::Layout,
     verification::trust_record,
@@ -18,110 +20,115 @@ use banyan_trust::{fixture::Signers, package::Head};
 use std::{fs, path::PathBuf};
 
 /// Returns a personal machine.
-fn world() -> World {
-    let world = World::before_enrolment();
-    standalone::stand_alone(&layout(&world), false).map_err(|trouble| trouble.to_string()).unwrap();
-    world
+fn machine() -> TestMachine {
+    let machine = TestMachine::before_enrolment();
+    standalone::set_personal(&layout(&machine), false).map_err(|error| error.to_string()).unwrap();
+    machine
 }
-fn layout(world: &World) -> Layout {
-    Layout::open(&world.folders()).map_err(|trouble| trouble.to_string()).unwrap()
+fn layout(machine: &TestMachine) -> Layout {
+    Layout::open(&machine.folders()).map_err(|error| error.to_string()).unwrap()
 }
 /// Returns the job for a release signed by these publishers, with the user's consent to trust them.
-fn job_of(publishers: &mut Signers, release: &Release) -> AloneJob {
+fn job_of(publishers: &mut Signers, release: &TestRelease) -> StandaloneJob {
     let proof = publishers.publish(&release.manifest);
     let manifest = Digest::of(proof.manifest.as_bytes());
     let head = Head { roots: publishers.roots.clone(), targets: proof.metadata.targets, manifest: proof.manifest };
-    AloneJob { id: OrderId::random(), head, manifest, consent: Some(publishers.root_digest()) }
+    StandaloneJob { id: OrderId::random(), head, manifest, consent: Some(publishers.root_digest()) }
 }
-fn job(world: &World, release: &Release) -> AloneJob {
-    job_of(&mut world.signatories.publishers(), release)
+fn job(machine: &TestMachine, release: &TestRelease) -> StandaloneJob {
+    job_of(&mut machine.signers.publishers(), release)
 }
-fn give(world: &World, job: &AloneJob, release: &Release, privileged: bool) -> Result<Finished, Trouble> {
+fn send(
+    machine: &TestMachine,
+    job: &StandaloneJob,
+    release: &TestRelease,
+    privileged: bool,
+) -> Result<InstallResult, InstallError> {
     loop {
-        let (folders, artifact) = (world.folders(), world.artifact(release));
-        match standalone::install(&folders, job, artifact, privileged, UnixSeconds::now(), &PLENTY) {
+        let (folders, artifact) = (machine.folders(), machine.artifact(release));
+        match standalone::install(&folders, job, artifact, privileged, UnixSeconds::now(), &UNLIMITED_SPACE) {
             // Another test's child process may hold a copy of the lock's handle until it executes its program.
-            Err(trouble) if trouble.reason() == Reason::PackageManagerBusy => {
-                fs::File::open(world.data().join("lock")).unwrap().lock().unwrap();
+            Err(error) if error.reason() == Reason::PackageManagerBusy => {
+                fs::File::open(machine.data().join("lock")).unwrap().lock().unwrap();
             }
             given => return given,
         }
     }
 }
 #[track_caller]
-fn install(world: &World, job: &AloneJob, release: &Release) -> Outcome {
-    give(world, job, release, false).map_err(|trouble| trouble.to_string()).unwrap().outcome
+fn install(machine: &TestMachine, job: &StandaloneJob, release: &TestRelease) -> Outcome {
+    send(machine, job, release, false).map_err(|error| error.to_string()).unwrap().outcome
 }
 #[track_caller]
-fn refused(world: &World, job: &AloneJob, release: &Release) -> Reason {
-    let record = || fs::read(world.data().join("alone.json")).ok();
-    let before = (record(), world.versions("tool"));
-    let reason = give(world, job, release, false).expect_err("the job was accepted").reason();
-    assert!((record(), world.versions("tool")) == before, "a refused job changed something");
+fn refused(machine: &TestMachine, job: &StandaloneJob, release: &TestRelease) -> Reason {
+    let record = || fs::read(machine.data().join("alone.json")).ok();
+    let before = (record(), machine.versions("tool"));
+    let reason = send(machine, job, release, false).expect_err("the job was accepted").reason();
+    assert!((record(), machine.versions("tool")) == before, "a refused job changed something");
     reason
 }
-fn no_longer(job: AloneJob) -> AloneJob {
-    AloneJob { consent: None, ..job }
+fn without_consent(job: StandaloneJob) -> StandaloneJob {
+    StandaloneJob { consent: None, ..job }
 }
 
 #[test]
-fn what_a_person_wants_of_those_they_trust_is_installed() {
-    let world = world();
-    let first = Release::archive("1.0", 1).probe(&["{dir}/bin/tool"]);
-    let asked = job(&world, &first);
-    assert_eq!(refused(&world, &no_longer(asked.clone()), &first), Reason::NotConsented);
-    assert_eq!(install(&world, &asked, &first), NEW);
-    assert_eq!(world.current("tool").as_deref(), Some("1.0-1"));
+fn packages_from_publishers_whom_the_user_trusts_are_installed() {
+    let machine = machine();
+    let first = TestRelease::archive("1.0", 1).probe(&["{dir}/bin/tool"]);
+    let asked = job(&machine, &first);
+    assert_eq!(refused(&machine, &without_consent(asked.clone()), &first), Reason::NotConsented);
+    assert_eq!(install(&machine, &asked, &first), NEWLY_INSTALLED);
+    assert_eq!(machine.current("tool").as_deref(), Some("1.0-1"));
     // The same job again, as after a crash, then the next version without new consent.
-    assert_eq!(install(&world, &asked, &first), ALREADY);
-    let second = Release::archive("2.0", 2);
-    assert_eq!(install(&world, &no_longer(job(&world, &second)), &second), NEW);
+    assert_eq!(install(&machine, &asked, &first), ALREADY_INSTALLED);
+    let second = TestRelease::archive("2.0", 2);
+    assert_eq!(install(&machine, &without_consent(job(&machine, &second)), &second), NEWLY_INSTALLED);
     // A version that does not work.
-    let broken = Release::archive("3.0", 3).probe(&["/bin/false"]);
-    let outcome = install(&world, &no_longer(job(&world, &broken)), &broken);
+    let broken = TestRelease::archive("3.0", 3).probe(&["/bin/false"]);
+    let outcome = install(&machine, &without_consent(job(&machine, &broken)), &broken);
     assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
-    assert_eq!(world.current("tool").as_deref(), Some("2.0-2"));
-    world.assert_tidy();
+    assert_eq!(machine.current("tool").as_deref(), Some("2.0-2"));
+    machine.assert_tidy();
 }
 
 #[test]
-fn an_installer_of_a_server_takes_nothing_without_an_order() {
-    let world = World::new();
-    let release = Release::archive("1.0", 1);
-    let job = job(&world, &release);
-    let said = standalone::stand_alone(&layout(&world), false).unwrap_err();
+fn a_helper_of_a_server_refuses_jobs_without_an_order() {
+    let machine = TestMachine::new();
+    let release = TestRelease::archive("1.0", 1);
+    let job = job(&machine, &release);
+    let said = standalone::set_personal(&layout(&machine), false).unwrap_err();
     assert_eq!(said.reason(), Reason::NotAllowed);
-    assert_eq!(refused(&world, &job, &release), Reason::NotAllowed);
+    assert_eq!(refused(&machine, &job, &release), Reason::NotAllowed);
     // A record that grants it does not help.
-    fs::write(world.data().join("alone.json"), r#"{"trust":{"signers":{},"owners":{}}}"#).unwrap();
-    assert_eq!(refused(&world, &job, &release), Reason::NotAllowed);
-    // An installer whose administrator has set the root of a future server refuses, too.
-    let named = self::world();
-    trust_record::name_root(&layout(&named), named.signatories.publishers().root_digest())
+    fs::write(machine.data().join("alone.json"), r#"{"trust":{"signers":{},"owners":{}}}"#).unwrap();
+    assert_eq!(refused(&machine, &job, &release), Reason::NotAllowed);
+    // An install helper whose administrator has set the root of a future server refuses, too.
+    let named = self::machine();
+    trust_record::pin_root(&layout(&named), named.signers.publishers().root_digest())
         .map_err(|t| t.to_string())
         .unwrap();
     let job = self::job(&named, &release);
     assert_eq!(refused(&named, &job, &release), Reason::NotAllowed);
-    assert_eq!(standalone::stand_alone(&layout(&named), false).unwrap_err().reason(), Reason::NotAllowed);
+    assert_eq!(standalone::set_personal(&layout(&named), false).unwrap_err().reason(), Reason::NotAllowed);
     // So does one whose trust record cannot be parsed: it may belong to a server.
-    let damaged = self::world();
+    let damaged = self::machine();
     fs::write(damaged.data().join("trust.json"), "{").unwrap();
     let job = self::job(&damaged, &release);
     assert_eq!(refused(&damaged, &job, &release), Reason::InternalError);
 }
 
 #[test]
-fn an_installer_with_privileges_takes_nothing_without_an_order() {
-    let fresh = World::before_enrolment();
-    assert_eq!(standalone::stand_alone(&layout(&fresh), true).unwrap_err().reason(), Reason::NotAllowed);
+fn a_helper_with_privileges_refuses_jobs_without_an_order() {
+    let fresh = TestMachine::before_enrolment();
+    assert_eq!(standalone::set_personal(&layout(&fresh), true).unwrap_err().reason(), Reason::NotAllowed);
     assert!(!fresh.data().join("alone.json").exists());
     // Even when a record says that it belongs to a user.
-    let world = world();
-    let release = Release::archive("1.0", 1);
-    let trouble = give(&world, &job(&world, &release), &release, true).expect_err("the job was accepted");
-    assert_eq!((trouble.reason(), world.versions("tool")), (Reason::NotAllowed, vec![]));
-    let root = world.signatories.publishers().root_digest();
-    assert_eq!(standalone::forget(&layout(&world), true, root).unwrap_err().reason(), Reason::NotAllowed);
+    let machine = machine();
+    let release = TestRelease::archive("1.0", 1);
+    let error = send(&machine, &job(&machine, &release), &release, true).expect_err("the job was accepted");
+    assert_eq!((error.reason(), machine.versions("tool")), (Reason::NotAllowed, vec![]));
+    let root = machine.signers.publishers().root_digest();
+    assert_eq!(standalone::forget_publisher(&layout(&machine), true, root).unwrap_err().reason(), Reason::NotAllowed);
 }
 
 #[tokio::test]
@@ -129,99 +136,103 @@ async fn the_process_asks_the_system_whether_it_has_privileges() {
     if !is_root_for("having privileges") {
         return;
     }
-    let (fresh, world) = (World::before_enrolment(), world());
-    let no = |said: Result<(), BelieveError>| match said {
-        Err(BelieveError::Refused { reason, detail }) => assert_eq!(reason, Reason::NotAllowed, "{detail}"),
+    let (fresh, machine) = (TestMachine::before_enrolment(), machine());
+    let assert_refused = |said: Result<(), SetTrustError>| match said {
+        Err(SetTrustError::Refused { reason, detail }) => assert_eq!(reason, Reason::NotAllowed, "{detail}"),
         other => panic!("not refused: {other:?}"),
     };
-    no(stand_alone(&launcher(&fresh)).await);
-    no(forget(&launcher(&world), Digest([1; 32])).await);
-    let release = Release::archive("1.0", 1);
-    let finished = run_alone(&launcher(&world), job(&world, &release), world.artifact(&release)).await.unwrap();
+    assert_refused(set_personal(&launcher(&fresh)).await);
+    assert_refused(forget_publisher(&launcher(&machine), Digest([1; 32])).await);
+    let release = TestRelease::archive("1.0", 1);
+    let finished =
+        install_standalone(&launcher(&machine), job(&machine, &release), machine.artifact(&release)).await.unwrap();
     assert_eq!(failed_and_restored(&finished.outcome).0, Reason::NotAllowed);
     assert!(!fresh.data().join("alone.json").exists());
-    assert_eq!(world.versions("tool"), [""; 0]);
+    assert_eq!(machine.versions("tool"), [""; 0]);
 }
 
 #[test]
-fn an_installer_that_was_not_told_whose_it_is_takes_nothing() {
-    let world = World::before_enrolment();
-    let release = Release::archive("1.0", 1);
-    assert_eq!(refused(&world, &job(&world, &release), &release), Reason::NotAllowed);
+fn a_helper_without_a_personal_record_refuses_jobs_without_an_order() {
+    let machine = TestMachine::before_enrolment();
+    let release = TestRelease::archive("1.0", 1);
+    assert_eq!(refused(&machine, &job(&machine, &release), &release), Reason::NotAllowed);
     // A damaged record does not count as missing.
-    let path: PathBuf = world.data().join("alone.json");
+    let path: PathBuf = machine.data().join("alone.json");
     fs::write(&path, "{}").unwrap();
-    assert_eq!(refused(&world, &job(&world, &release), &release), Reason::InternalError);
-    assert_eq!(standalone::stand_alone(&layout(&world), false).unwrap_err().reason(), Reason::InternalError);
+    assert_eq!(refused(&machine, &job(&machine, &release), &release), Reason::InternalError);
+    assert_eq!(standalone::set_personal(&layout(&machine), false).unwrap_err().reason(), Reason::InternalError);
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_not_made_good_by_trust() {
-    let world = world();
-    let (first, second) = (Release::archive("1.0", 1), Release::archive("2.0", 2));
-    assert_eq!(install(&world, &job(&world, &first), &first), NEW);
-    let good = job(&world, &second);
+fn a_bad_file_is_refused_even_from_a_trusted_publisher() {
+    let machine = machine();
+    let (first, second) = (TestRelease::archive("1.0", 1), TestRelease::archive("2.0", 2));
+    assert_eq!(install(&machine, &job(&machine, &first), &first), NEWLY_INSTALLED);
+    let good = job(&machine, &second);
     // A release other than the one shown, a manifest that is not signed, and a file that does not match the manifest.
-    let shown = AloneJob { manifest: Digest([7; 32]), ..good.clone() };
-    assert_eq!(refused(&world, &shown, &second), Reason::NotAllowed);
+    let shown = StandaloneJob { manifest: Digest([7; 32]), ..good.clone() };
+    assert_eq!(refused(&machine, &shown, &second), Reason::NotAllowed);
     let mut altered = good.clone();
     altered.head.manifest = altered.head.manifest.replace("2.0", "6.6");
     altered.manifest = Digest::of(altered.head.manifest.as_bytes());
-    assert_eq!(refused(&world, &altered, &second), Reason::NotPublished);
-    let evil = Release { content: Release::archive("6.6", 2).content, ..second.clone() };
-    assert_eq!(failed_and_restored(&install(&world, &good, &evil)).0, Reason::BadArtifact);
+    assert_eq!(refused(&machine, &altered, &second), Reason::NotPublished);
+    let evil = TestRelease { content: TestRelease::archive("6.6", 2).content, ..second.clone() };
+    assert_eq!(failed_and_restored(&install(&machine, &good, &evil)).0, Reason::BadArtifact);
     // For another platform, and of a kind that needs privileges.
-    let mut elsewhere = Release::archive("2.1", 3);
+    let mut elsewhere = TestRelease::archive("2.1", 3);
     elsewhere.manifest.artifacts[0].platform = "plan9-mips".into();
-    assert_eq!(refused(&world, &job(&world, &elsewhere), &elsewhere), Reason::WrongPlatform);
-    let deb = Release::new(Kind::Deb, "2.2", 4, b"a deb".to_vec());
-    assert_eq!(refused(&world, &job(&world, &deb), &deb), Reason::NeedsAdministrator);
+    assert_eq!(refused(&machine, &job(&machine, &elsewhere), &elsewhere), Reason::WrongPlatform);
+    let deb = TestRelease::new(Kind::Deb, "2.2", 4, b"a deb".to_vec());
+    assert_eq!(refused(&machine, &job(&machine, &deb), &deb), Reason::NeedsAdministrator);
     // Below the minimum sequence set by an earlier install, and from other publishers with the same package name.
-    let mut floor = Release::archive("3.0", 5);
+    let mut floor = TestRelease::archive("3.0", 5);
     floor.manifest.min_sequence = 5;
-    assert_eq!(install(&world, &job(&world, &floor), &floor), NEW);
-    assert_eq!(refused(&world, &good, &second), Reason::BelowFloor);
+    assert_eq!(install(&machine, &job(&machine, &floor), &floor), NEWLY_INSTALLED);
+    assert_eq!(refused(&machine, &good, &second), Reason::BelowFloor);
     let mut others = Signers::new(UnixSeconds::now());
-    let theirs = Release::archive("9.0", 90);
-    assert_eq!(refused(&world, &job_of(&mut others, &theirs), &theirs), Reason::OtherSigner);
-    assert_eq!(world.current("tool").as_deref(), Some("3.0-5"));
+    let theirs = TestRelease::archive("9.0", 90);
+    assert_eq!(refused(&machine, &job_of(&mut others, &theirs), &theirs), Reason::OtherSigner);
+    assert_eq!(machine.current("tool").as_deref(), Some("3.0-5"));
 }
 
 #[test]
-fn a_name_is_nobodys_when_nothing_came_of_it_and_free_when_its_publishers_are_forgotten() {
-    let world = world();
-    let broken = Release::archive("1.0", 1).probe(&["/bin/false"]);
-    assert_eq!(failed_and_restored(&install(&world, &job(&world, &broken), &broken)).0, Reason::ProbeFailed);
+fn a_package_name_is_free_after_a_failed_install_or_when_its_publisher_is_forgotten() {
+    let machine = machine();
+    let broken = TestRelease::archive("1.0", 1).probe(&["/bin/false"]);
+    assert_eq!(failed_and_restored(&install(&machine, &job(&machine, &broken), &broken)).0, Reason::ProbeFailed);
     let mut others = Signers::new(UnixSeconds::now());
-    let theirs = Release::archive("9.0", 90);
-    assert_eq!(install(&world, &job_of(&mut others, &theirs), &theirs), NEW);
-    let ours = Release::archive("2.0", 2);
-    assert_eq!(refused(&world, &job(&world, &ours), &ours), Reason::OtherSigner);
-    standalone::forget(&layout(&world), false, others.root_digest()).map_err(|trouble| trouble.to_string()).unwrap();
-    let again = Release::archive("9.1", 91);
-    assert_eq!(refused(&world, &no_longer(job_of(&mut others, &again)), &again), Reason::NotConsented);
-    assert_eq!(install(&world, &job(&world, &ours), &ours), NEW);
+    let theirs = TestRelease::archive("9.0", 90);
+    assert_eq!(install(&machine, &job_of(&mut others, &theirs), &theirs), NEWLY_INSTALLED);
+    let ours = TestRelease::archive("2.0", 2);
+    assert_eq!(refused(&machine, &job(&machine, &ours), &ours), Reason::OtherSigner);
+    standalone::forget_publisher(&layout(&machine), false, others.root_digest())
+        .map_err(|error| error.to_string())
+        .unwrap();
+    let again = TestRelease::archive("9.1", 91);
+    assert_eq!(refused(&machine, &without_consent(job_of(&mut others, &again)), &again), Reason::NotConsented);
+    assert_eq!(install(&machine, &job(&machine, &ours), &ours), NEWLY_INSTALLED);
 }
 
 #[test]
-fn when_the_machine_enrols_floors_stay_and_the_servers_orders_are_the_only_way() {
-    let world = world();
-    let mut floor = Release::archive("3.0", 3);
+fn after_enrolment_minimum_sequences_stay_and_only_the_servers_orders_install() {
+    let machine = machine();
+    let mut floor = TestRelease::archive("3.0", 3);
     floor.manifest.min_sequence = 3;
-    assert_eq!(install(&world, &job(&world, &floor), &floor), NEW);
+    assert_eq!(install(&machine, &job(&machine, &floor), &floor), NEWLY_INSTALLED);
     let mut others = Signers::new(UnixSeconds::now());
-    let mut other = Release::archive("1.0", 1);
+    let mut other = TestRelease::archive("1.0", 1);
     other.manifest.package = "other".into();
-    assert_eq!(install(&world, &job_of(&mut others, &other), &other), NEW);
-    let believe = |said: &Enrolled| trust_record::believe(&layout(&world), said).map_err(|trouble| trouble.to_string());
-    believe(&world.signatories.enrolled()).unwrap();
-    believe(&world.signatories.enrolled()).unwrap();
+    assert_eq!(install(&machine, &job_of(&mut others, &other), &other), NEWLY_INSTALLED);
+    let set_trust =
+        |said: &EnrolledIdentity| trust_record::set_trust(&layout(&machine), said).map_err(|error| error.to_string());
+    set_trust(&machine.signers.identity()).unwrap();
+    set_trust(&machine.signers.identity()).unwrap();
     // Below the minimum sequence set before there was a server. The user's consent no longer counts either.
-    let old = Release::archive("2.0", 2);
-    assert_eq!(world.refused(&world.job(&old), &old).reason(), Reason::BelowFloor);
-    let next = Release::archive("4.0", 4);
-    assert_eq!(refused(&world, &job(&world, &next), &next), Reason::NotAllowed);
-    assert_eq!(world.install(&next).outcome, NEW);
+    let old = TestRelease::archive("2.0", 2);
+    assert_eq!(machine.refused(&machine.job(&old), &old).reason(), Reason::BelowFloor);
+    let next = TestRelease::archive("4.0", 4);
+    assert_eq!(refused(&machine, &job(&machine, &next), &next), Reason::NotAllowed);
+    assert_eq!(machine.install(&next).outcome, NEWLY_INSTALLED);
     // Packages from other publishers stay unchanged.
-    assert_eq!(World::names(&world.package("other").join("versions")), ["1.0-1"]);
+    assert_eq!(TestMachine::names(&machine.package("other").join("versions")), ["1.0-1"]);
 }

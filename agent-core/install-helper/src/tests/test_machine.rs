@@ -1,14 +1,14 @@
-//! The machine of one test: the installer's folder, a root, generated packages, and all signers.
+//! The machine of one test: the install helper's folder, a root, generated packages, and all signers.
 
-use crate::tests::signed_documents::{Papers, Signatories};
+use crate::tests::signed_documents::{SignedDocuments, TestSigners};
 use crate::{
-    engine::{Engine, State},
-    error::Trouble,
+    engine::{InstallEngine, InstallState},
+    error::InstallError,
     methods::archive::tests::archive_builder::Tar,
-    protocol::{Finished, Job, Outcome},
+    protocol::{InstallJob, InstallResult, Outcome},
     storage::{
         free_space::FreeSpace,
-        layout::{Folders, Layout},
+        layout::{HelperFolders, Layout},
     },
     verification::trust_record,
 };
@@ -25,43 +25,43 @@ use std::{
 };
 
 /// A disk with this much free space (bytes).
-pub(crate) struct Room(pub(super) u64);
+pub(crate) struct FreeBytes(pub(super) u64);
 
-impl FreeSpace for Room {
+impl FreeSpace for FreeBytes {
     fn free_bytes(&self, _at: &Path) -> io::Result<u64> {
         Ok(self.0)
     }
 }
 
 /// A disk that always reports enough space.
-pub(crate) const PLENTY: Room = Room(u64::MAX);
+pub(crate) const UNLIMITED_SPACE: FreeBytes = FreeBytes(u64::MAX);
 
-pub(crate) struct World {
+pub(crate) struct TestMachine {
     dir: tempfile::TempDir,
     pub(crate) root: PathBuf,
-    pub(crate) signatories: Signatories,
+    pub(crate) signers: TestSigners,
 }
 
-impl World {
-    /// Creates a machine with a root of its own, whose installer has a trust record.
+impl TestMachine {
+    /// Creates a machine with a root of its own, whose install helper has a trust record.
     pub(crate) fn new() -> Self {
-        let world = Self::before_enrolment();
-        let layout = Layout::open(&world.folders()).map_err(|trouble| trouble.to_string()).unwrap();
-        trust_record::believe(&layout, &world.signatories.enrolled()).map_err(|trouble| trouble.to_string()).unwrap();
+        let machine = Self::before_enrolment();
+        let layout = Layout::open(&machine.folders()).map_err(|error| error.to_string()).unwrap();
+        trust_record::set_trust(&layout, &machine.signers.identity()).map_err(|error| error.to_string()).unwrap();
         // Another test's child process may hold a copy of the lock's handle until it executes its program.
-        let lock = File::open(world.data().join("lock")).unwrap();
+        let lock = File::open(machine.data().join("lock")).unwrap();
         lock.lock().and_then(|()| lock.unlock()).unwrap();
-        world
+        machine
     }
-    /// Creates a machine whose installer has never been started.
+    /// Creates a machine whose install helper has never been started.
     pub(crate) fn before_enrolment() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         fs::create_dir(&root).unwrap();
-        Self { dir, root, signatories: Signatories::new() }
+        Self { dir, root, signers: TestSigners::new() }
     }
-    pub(crate) fn folders(&self) -> Folders {
-        Folders { data: self.data(), root: self.root.clone() }
+    pub(crate) fn folders(&self) -> HelperFolders {
+        HelperFolders { data: self.data(), root: self.root.clone() }
     }
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -85,63 +85,81 @@ impl World {
     }
     /// Returns the target of `current`.
     pub(crate) fn current(&self, name: &str) -> Option<String> {
-        crate::sys::current(&self.package(name)).unwrap()
+        crate::sys::read_current(&self.package(name)).unwrap()
     }
     /// Returns a valid job with a newer order than all before and a fresh install permit.
-    pub(crate) fn job(&self, release: &Release) -> Job {
-        self.papers(release).job(&self.signatories)
+    pub(crate) fn job(&self, release: &TestRelease) -> InstallJob {
+        self.documents(release).job(&self.signers)
     }
     /// Returns the documents of such a job, to be changed before signing.
-    pub(crate) fn papers(&self, release: &Release) -> Papers {
-        self.signatories.papers(release)
+    pub(crate) fn documents(&self, release: &TestRelease) -> SignedDocuments {
+        self.signers.documents(release)
     }
     /// Returns the artifact as an open file.
-    pub(crate) fn artifact(&self, release: &Release) -> File {
+    pub(crate) fn artifact(&self, release: &TestRelease) -> File {
         let path = self.path("artifact");
         fs::write(&path, &release.content).unwrap();
         File::open(path).unwrap()
     }
-    /// Opens the engine. A dead installer's lock is free at once, but another test's child process may hold a copy of
-    /// this process's handle until it executes its program, so this retries.
-    pub(crate) fn engine<'a>(&self, job: &Job, release: &Release, disks: &'a dyn FreeSpace) -> Engine<'a> {
+    /// Opens the engine. A dead install helper's lock is free at once, but another test's child process may hold a copy
+    /// of this process's handle until it executes its program, so this retries.
+    pub(crate) fn engine<'a>(
+        &self,
+        job: &InstallJob,
+        release: &TestRelease,
+        disks: &'a dyn FreeSpace,
+    ) -> InstallEngine<'a> {
         self.engine_in(&self.folders(), job, release, disks)
     }
-    fn engine_in<'a>(&self, folders: &Folders, job: &Job, release: &Release, disks: &'a dyn FreeSpace) -> Engine<'a> {
+    fn engine_in<'a>(
+        &self,
+        folders: &HelperFolders,
+        job: &InstallJob,
+        release: &TestRelease,
+        disks: &'a dyn FreeSpace,
+    ) -> InstallEngine<'a> {
         loop {
-            match Engine::open(folders, job, self.artifact(release), UnixSeconds::now(), disks) {
-                Err(trouble) if trouble.reason() == Reason::PackageManagerBusy => {
+            match InstallEngine::open(folders, job, self.artifact(release), UnixSeconds::now(), disks) {
+                Err(error) if error.reason() == Reason::PackageManagerBusy => {
                     File::open(self.data().join("lock")).unwrap().lock().unwrap();
                 }
-                opened => return opened.map_err(|trouble| trouble.to_string()).unwrap(),
+                opened => return opened.map_err(|error| error.to_string()).unwrap(),
             }
         }
     }
     /// Returns the error of a job that is refused before it begins.
     #[track_caller]
-    pub(crate) fn refused(&self, job: &Job, release: &Release) -> Trouble {
-        let opened = Engine::open(&self.folders(), job, self.artifact(release), UnixSeconds::now(), &PLENTY);
+    pub(crate) fn refused(&self, job: &InstallJob, release: &TestRelease) -> InstallError {
+        let opened =
+            InstallEngine::open(&self.folders(), job, self.artifact(release), UnixSeconds::now(), &UNLIMITED_SPACE);
         opened.err().expect("the job was accepted")
     }
     /// Runs the whole job.
-    pub(crate) fn install(&self, release: &Release) -> Finished {
-        self.run(&self.job(release), release, &PLENTY)
+    pub(crate) fn install(&self, release: &TestRelease) -> InstallResult {
+        self.run(&self.job(release), release, &UNLIMITED_SPACE)
     }
-    pub(crate) fn run(&self, job: &Job, release: &Release, disks: &dyn FreeSpace) -> Finished {
+    pub(crate) fn run(&self, job: &InstallJob, release: &TestRelease, disks: &dyn FreeSpace) -> InstallResult {
         self.run_in(&self.folders(), job, release, disks)
     }
-    pub(crate) fn run_in(&self, folders: &Folders, job: &Job, release: &Release, disks: &dyn FreeSpace) -> Finished {
+    pub(crate) fn run_in(
+        &self,
+        folders: &HelperFolders,
+        job: &InstallJob,
+        release: &TestRelease,
+        disks: &dyn FreeSpace,
+    ) -> InstallResult {
         let mut engine = self.engine_in(folders, job, release, disks);
         let outcome = engine.run();
-        Finished { outcome, output: engine.talk.text() }
+        InstallResult { outcome, output: engine.log.tail() }
     }
     /// Runs this many steps of the job and stops, as if the process were killed. Returns the outcome if the job
     /// finished.
-    pub(crate) fn die_after(&self, steps: usize, release: &Release) -> Option<Outcome> {
-        let mut engine = self.engine(&self.job(release), release, &PLENTY);
-        let mut state = State::Recover;
+    pub(crate) fn stop_after(&self, steps: usize, release: &TestRelease) -> Option<Outcome> {
+        let mut engine = self.engine(&self.job(release), release, &UNLIMITED_SPACE);
+        let mut state = InstallState::Recover;
         for _ in 0..steps {
             state = engine.step(state);
-            if let State::Ended(outcome) = state {
+            if let InstallState::Finished(outcome) = state {
                 return Some(outcome);
             }
         }
@@ -157,7 +175,7 @@ impl World {
         std::mem::forget(disk);
         None
     }
-    /// Verifies that the installer left no temporary files.
+    /// Verifies that the install helper left no temporary files.
     pub(crate) fn assert_tidy(&self) {
         assert_eq!(Self::names(&self.data().join("staging")), [""; 0]);
         assert!(!self.data().join("journal.json").exists());
@@ -196,13 +214,13 @@ pub(crate) fn noise() -> Vec<u8> {
 
 /// A release and its file.
 #[derive(Clone)]
-pub(crate) struct Release {
+pub(crate) struct TestRelease {
     pub(crate) order: OrderId,
     pub(crate) manifest: Manifest,
     pub(crate) content: Vec<u8>,
 }
 
-impl Release {
+impl TestRelease {
     pub(crate) fn new(kind: Kind, version: &str, sequence: u64, content: Vec<u8>) -> Self {
         let size = content.len() as u64;
         let chunk_size = Artifact::chunk_size_for(size);
@@ -259,8 +277,8 @@ pub(crate) fn command(argv: &[&str]) -> CommandSpec {
     CommandSpec { argv: argv.iter().map(|word| (*word).to_owned()).collect(), timeout_seconds: 20 }
 }
 
-pub(crate) const NEW: Outcome = Outcome::Installed { already: false };
-pub(crate) const ALREADY: Outcome = Outcome::Installed { already: true };
+pub(crate) const NEWLY_INSTALLED: Outcome = Outcome::Installed { already: false };
+pub(crate) const ALREADY_INSTALLED: Outcome = Outcome::Installed { already: true };
 
 /// Returns the reason and detail of a failure after which the machine was restored.
 #[track_caller]
@@ -272,7 +290,7 @@ pub(crate) fn failed_and_restored(outcome: &Outcome) -> (Reason, &str) {
 }
 
 #[track_caller]
-pub(crate) fn waits(outcome: &Outcome) -> Reason {
+pub(crate) fn reason_to_wait(outcome: &Outcome) -> Reason {
     match outcome {
         Outcome::Waits { reason, .. } => *reason,
         other => panic!("not waiting: {other:?}"),

@@ -12,27 +12,27 @@ mod record_file;
 mod standalone_job;
 pub(crate) mod trust_record;
 
-use crate::{protocol::WithoutRestore, release::Release};
+use crate::{protocol::WithoutRestore, release::VerifiedRelease};
 use banyan_proto::{Artifact, Digest, Manifest, OrderId};
 
-/// A verified job: signed by publishers and server for this machine, or allowed for a personal installer without an
-/// order. Only [`Record::admit`] and [`crate::standalone::Alone::admit`] make one.
+/// A verified job: signed by publishers and server for this machine, or allowed for a personal install helper without
+/// an order. Only [`trust_record::TrustRecord::admit`] and [`crate::standalone::PersonalRecord::admit`] make one.
 #[derive(Debug)]
 pub(crate) struct AdmittedJob {
     /// The order's identifier.
     pub(crate) order: OrderId,
-    /// See [`Job::attempt`].
+    /// See [`InstallJob::attempt`].
     pub(crate) attempt: u32,
-    /// See [`Job::without_restore`].
+    /// See [`InstallJob::without_restore`].
     pub(crate) without_restore: WithoutRestore,
     /// The release to install.
-    pub(crate) release: Release,
+    pub(crate) release: VerifiedRelease,
     /// Prevents construction outside this module and its submodules.
     _checked: (),
 }
 
-fn release(manifest: &Manifest, digest: Digest, artifact: &Artifact) -> Release {
-    Release {
+fn verified_release(manifest: &Manifest, digest: Digest, artifact: &Artifact) -> VerifiedRelease {
+    VerifiedRelease {
         package: manifest.package.clone(),
         version: manifest.version.clone(),
         sequence: manifest.sequence,

@@ -1,29 +1,34 @@
 //! Verifies a job that the server ordered: order, install permit and release (rules N6–N8).
 
 use crate::{
-    error::Trouble,
-    protocol::Job,
-    release::Release,
-    verification::{AdmittedJob, release, trust_record::Record},
+    error::InstallError,
+    protocol::InstallJob,
+    release::VerifiedRelease,
+    verification::{AdmittedJob, trust_record::TrustRecord, verified_release},
 };
 use banyan_proto::{InstallPermit, Order, Reason, UnixSeconds, limits};
 use banyan_trust::TrustStore;
 use std::fmt::Display;
 
-impl Record {
+impl TrustRecord {
     /// Verifies a job. Save the returned record before acting on the job.
     ///
     /// # Errors
     /// The first check that fails.
-    pub(crate) fn admit(&self, job: &Job, platform: &str, now: UnixSeconds) -> Result<(AdmittedJob, Self), Trouble> {
+    pub(crate) fn admit(
+        &self,
+        job: &InstallJob,
+        platform: &str,
+        now: UnixSeconds,
+    ) -> Result<(AdmittedJob, Self), InstallError> {
         let now = self.trust.time(now);
-        let order = self.order(job, now)?;
-        let go = self.install_permit(job, &order, now)?;
-        let (release, trust) = self.release(job, &order, &go, platform, now)?;
+        let order = self.verify_order(job, now)?;
+        let permit = self.verify_install_permit(job, &order, now)?;
+        let (release, trust) = self.verify_release(job, &order, &permit, platform, now)?;
         let mut learned = self.clone();
         learned.trust = trust;
-        learned.trust.believe_time(order.issued.max(go.issued));
-        learned.epoch = self.epoch.max(order.epoch).max(go.epoch);
+        learned.trust.believe_time(order.issued.max(permit.issued));
+        learned.epoch = self.epoch.max(order.epoch).max(permit.epoch);
         learned.newest.insert(order.package.clone(), (order.epoch, order.number));
         let (attempt, without_restore) = (job.attempt, job.without_restore);
         Ok((AdmittedJob { order: order.id, attempt, without_restore, release, _checked: () }, learned))
@@ -31,22 +36,22 @@ impl Record {
 
     /// N6: verifies the server's order: of this epoch, not expired, for this machine, and not older than a previous
     /// order for the same package.
-    fn order(&self, job: &Job, now: UnixSeconds) -> Result<Order, Trouble> {
+    fn verify_order(&self, job: &InstallJob, now: UnixSeconds) -> Result<Order, InstallError> {
         let order = job.order.verify(&self.keys).map_err(|error| forged("order", error))?;
         if order.server != self.server {
             return Err(forged("order", "it belongs to another server"));
         }
         if order.epoch < self.epoch {
             let detail = format!("the order is from epoch {}, but the server is at {}", order.epoch, self.epoch);
-            return Err(Trouble::because(Reason::EpochBack, detail));
+            return Err(InstallError::new(Reason::EpochBack, detail));
         }
         if order.expires <= now {
-            return Err(Trouble::because(Reason::OrderExpired, format!("the order expired at {}", order.expires)));
+            return Err(InstallError::new(Reason::OrderExpired, format!("the order expired at {}", order.expires)));
         }
         let root = order.stripes.get(usize::from(job.stripe));
         let deep = job.membership.proof.0.len() > limits::LIST_DEPTH;
         if deep || root != Some(&job.membership.root(job.stripe, self.machine)) {
-            return Err(Trouble::because(
+            return Err(InstallError::new(
                 Reason::NotAddressed,
                 "this machine is not one of the order's target machines",
             ));
@@ -54,66 +59,75 @@ impl Record {
         let newest = self.newest.get(&order.package).copied().unwrap_or_default();
         if (order.epoch, order.number) < newest {
             let detail = format!("order {} of {} is older than order {}", order.number, order.package, newest.1);
-            return Err(Trouble::because(Reason::OrderSuperseded, detail));
+            return Err(InstallError::new(Reason::OrderSuperseded, detail));
         }
         Ok(order)
     }
 
     /// N7: verifies the server's install permit: for this order on this machine, and fresh by this machine's clock.
-    fn install_permit(&self, job: &Job, order: &Order, now: UnixSeconds) -> Result<InstallPermit, Trouble> {
-        let go: InstallPermit =
+    fn verify_install_permit(
+        &self,
+        job: &InstallJob,
+        order: &Order,
+        now: UnixSeconds,
+    ) -> Result<InstallPermit, InstallError> {
+        let permit: InstallPermit =
             job.install_permit.verify(&self.keys).map_err(|error| forged("install permit", error))?;
-        let no_leave = |detail: String| Err(Trouble::because(Reason::WaitsForPermit, detail));
-        if go.order != order.id {
-            return no_leave(format!("the install permit is for order {}, not for {}", go.order, order.id));
+        let no_permit = |detail: String| Err(InstallError::new(Reason::WaitsForPermit, detail));
+        if permit.order != order.id {
+            return no_permit(format!("the install permit is for order {}, not for {}", permit.order, order.id));
         }
-        if go.machine != self.machine {
-            return no_leave(format!("the install permit is for machine {}, not for {}", go.machine, self.machine));
+        if permit.machine != self.machine {
+            return no_permit(format!(
+                "the install permit is for machine {}, not for {}",
+                permit.machine, self.machine
+            ));
         }
-        if go.epoch < self.epoch {
-            let detail = format!("the install permit is from epoch {}, but the server is at {}", go.epoch, self.epoch);
-            return Err(Trouble::because(Reason::EpochBack, detail));
-        }
-        if order.epoch < go.epoch {
+        if permit.epoch < self.epoch {
             let detail =
-                format!("the order is from epoch {}, but the install permit is from {}", order.epoch, go.epoch);
-            return Err(Trouble::because(Reason::EpochBack, detail));
+                format!("the install permit is from epoch {}, but the server is at {}", permit.epoch, self.epoch);
+            return Err(InstallError::new(Reason::EpochBack, detail));
         }
-        if now >= go.issued.plus(InstallPermit::SECONDS) {
-            return no_leave(format!(
+        if order.epoch < permit.epoch {
+            let detail =
+                format!("the order is from epoch {}, but the install permit is from {}", order.epoch, permit.epoch);
+            return Err(InstallError::new(Reason::EpochBack, detail));
+        }
+        if now >= permit.issued.plus(InstallPermit::SECONDS) {
+            return no_permit(format!(
                 "the install permit is {} seconds old by this machine's clock and valid for {}; if this keeps \
                  happening, set the clock",
-                now.0.saturating_sub(go.issued.0),
+                now.0.saturating_sub(permit.issued.0),
                 InstallPermit::SECONDS
             ));
         }
-        Ok(go)
+        Ok(permit)
     }
 
     /// N8: verifies the publishers' release: metadata at least as new as the server's, not below the minimum accepted
     /// sequence, and exactly what the order names.
-    fn release(
+    fn verify_release(
         &self,
-        job: &Job,
+        job: &InstallJob,
         order: &Order,
-        go: &InstallPermit,
+        permit: &InstallPermit,
         platform: &str,
         now: UnixSeconds,
-    ) -> Result<(Release, TrustStore), Trouble> {
+    ) -> Result<(VerifiedRelease, TrustStore), InstallError> {
         let (trusted, trust) = self.trust.check(&job.release, order.manifest, now)?;
-        if !trusted.versions().at_least(go.timestamp_version, go.snapshot_version) {
+        if !trusted.versions().at_least(permit.timestamp_version, permit.snapshot_version) {
             let detail = "the metadata is older than the versions that the install permit names";
-            return Err(Trouble::because(Reason::MetadataRolledBack, detail));
+            return Err(InstallError::new(Reason::MetadataRolledBack, detail));
         }
         let artifact = trusted.fits(order)?;
         if artifact.platform != "any" && artifact.platform != platform {
             let detail = format!("the file is for {}, but this machine is {platform}", artifact.platform);
-            return Err(Trouble::because(Reason::WrongPlatform, detail));
+            return Err(InstallError::new(Reason::WrongPlatform, detail));
         }
-        Ok((release(trusted.manifest(), trusted.manifest_digest(), artifact), trust))
+        Ok((verified_release(trusted.manifest(), trusted.manifest_digest(), artifact), trust))
     }
 }
 
-fn forged(what: &str, why: impl Display) -> Trouble {
-    Trouble::because(Reason::OrderForged, format!("the {what} was rejected: {why}"))
+fn forged(what: &str, why: impl Display) -> InstallError {
+    InstallError::new(Reason::OrderForged, format!("the {what} was rejected: {why}"))
 }

@@ -2,38 +2,38 @@
 //! that installs without privileges (rule N10).
 
 use crate::{
-    error::Trouble,
-    protocol::{AloneJob, WithoutRestore},
-    verification::{AdmittedJob, personal_record::Alone, release},
+    error::InstallError,
+    protocol::{StandaloneJob, WithoutRestore},
+    verification::{AdmittedJob, personal_record::PersonalRecord, verified_release},
 };
 use banyan_proto::{Reason, UnixSeconds};
 
-impl Alone {
+impl PersonalRecord {
     /// Verifies a job. Save the returned record before acting on the job.
     ///
     /// # Errors
     /// The first check that fails.
     pub(crate) fn admit(
         &self,
-        job: &AloneJob,
+        job: &StandaloneJob,
         platform: &str,
         now: UnixSeconds,
-    ) -> Result<(AdmittedJob, Self), Trouble> {
+    ) -> Result<(AdmittedJob, Self), InstallError> {
         let (signed, trust) = self.trust.check(&job.head, job.consent, now)?;
         let manifest = signed.manifest();
         if signed.manifest_digest() != job.manifest {
             let detail = "the release is not the one that the person was shown";
-            return Err(Trouble::because(Reason::NotAllowed, detail));
+            return Err(InstallError::new(Reason::NotAllowed, detail));
         }
         let artifact = manifest.artifact_for(platform).ok_or_else(|| {
             let detail = format!("{} {} has no file for {platform}", manifest.package, manifest.version);
-            Trouble::because(Reason::WrongPlatform, detail)
+            InstallError::new(Reason::WrongPlatform, detail)
         })?;
         if artifact.install.kind.needs_administrator() {
             let detail = format!("{} is a system package", artifact.file_name);
-            return Err(Trouble::because(Reason::NeedsAdministrator, detail));
+            return Err(InstallError::new(Reason::NeedsAdministrator, detail));
         }
-        let release = release(manifest, signed.manifest_digest(), artifact);
+        let release = verified_release(manifest, signed.manifest_digest(), artifact);
         let without_restore = WithoutRestore::Refuse;
         let admitted = AdmittedJob { order: job.id, attempt: 0, without_restore, release, _checked: () };
         Ok((admitted, Self { trust }))

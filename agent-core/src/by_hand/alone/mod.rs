@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{for_one::refused, orders::lock, people::People, state::StateError};
 use banyan_install_helper::{
-    client::{self, BelieveError, Launcher},
+    client::{self, Launcher, SetTrustError},
     has_privileges,
 };
 use banyan_local_api::Body;
@@ -138,7 +138,7 @@ impl Alone {
         let checked = trust.check(&head, consent, UnixSeconds::now());
         let (_, learned) = checked.map_err(|error| refused(error.reason(), error.to_string()))?;
         let incoming = Incoming::take(&self.folder, body, &looked.manifest, artifact.digest).await?;
-        client::stand_alone(&self.launcher).await.map_err(not_told)?;
+        client::set_personal(&self.launcher).await.map_err(not_told)?;
         incoming.put(&self.folder.join(artifact.digest.to_string()))?;
         // From here on the install is recorded and will be finished, even if this process ends.
         let first = !trust.is_owned(&looked.package.package);
@@ -158,8 +158,8 @@ impl Alone {
         if !trust.forget(root) {
             return Err(refused(Reason::NotFound, "this computer does not trust this publisher"));
         }
-        client::stand_alone(&self.launcher).await.map_err(not_told)?;
-        client::forget(&self.launcher, root).await.map_err(not_told)?;
+        client::set_personal(&self.launcher).await.map_err(not_told)?;
+        client::forget_publisher(&self.launcher, root).await.map_err(not_told)?;
         self.keep_trust(trust).map_err(|error| not_kept(&error))?;
         self.people.changed();
         Ok(())
@@ -198,10 +198,10 @@ impl Alone {
     }
 }
 
-fn not_told(error: BelieveError) -> ApiError {
+fn not_told(error: SetTrustError) -> ApiError {
     match error {
-        BelieveError::Refused { reason, detail } => refused(reason, detail),
-        BelieveError::Client(error) => refused(Reason::InternalError, format!("nothing was installed: {error}")),
+        SetTrustError::Refused { reason, detail } => refused(reason, detail),
+        SetTrustError::Helper(error) => refused(Reason::InternalError, format!("nothing was installed: {error}")),
     }
 }
 fn not_kept(error: &StateError) -> ApiError {

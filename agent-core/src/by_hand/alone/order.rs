@@ -3,7 +3,7 @@
 
 use super::{Alone, ORDERS};
 use crate::{by_hand::Looked, orders::lock, people::People, state::StateError};
-use banyan_install_helper::{AloneJob, Finished, Outcome, client};
+use banyan_install_helper::{InstallResult, Outcome, StandaloneJob, client};
 use banyan_proto::{
     Artifact, Digest, OrderId, Reason, UnixSeconds,
     api::Event,
@@ -185,8 +185,8 @@ impl Alone {
         drop(work);
     }
 
-    async fn ask_installer(&self, order: &AloneOrder) -> Finished {
-        let failed = |reason, detail: String| Finished {
+    async fn ask_installer(&self, order: &AloneOrder) -> InstallResult {
+        let failed = |reason, detail: String| InstallResult {
             outcome: Outcome::Failed { reason, detail, restored: true },
             output: String::new(),
         };
@@ -195,13 +195,14 @@ impl Alone {
         };
         let mut left = TRIES;
         loop {
-            let job = AloneJob { id: order.id, head: head.clone(), manifest: order.manifest, consent: order.consent };
+            let job =
+                StandaloneJob { id: order.id, head: head.clone(), manifest: order.manifest, consent: order.consent };
             let artifact = match File::open(self.folder.join(order.artifact.to_string())) {
                 Ok(artifact) => artifact,
                 Err(error) => return failed(Reason::DiskFailed, format!("cannot open the package's file: {error}")),
             };
-            match client::run_alone(&self.launcher, job, artifact).await {
-                Ok(Finished { outcome: Outcome::Waits { reason: Reason::PackageManagerBusy, .. }, .. }) => {
+            match client::install_standalone(&self.launcher, job, artifact).await {
+                Ok(InstallResult { outcome: Outcome::Waits { reason: Reason::PackageManagerBusy, .. }, .. }) => {
                     tokio::time::sleep(ASK_AGAIN).await;
                 }
                 Ok(finished) => return finished,
@@ -215,7 +216,7 @@ impl Alone {
                     // What is installed now is unknown.
                     let outcome =
                         Outcome::Failed { reason: Reason::InternalError, detail: error.to_string(), restored: false };
-                    return Finished { outcome, output: String::new() };
+                    return InstallResult { outcome, output: String::new() };
                 }
             }
         }

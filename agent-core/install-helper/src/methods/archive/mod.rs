@@ -12,19 +12,20 @@ mod validation;
 mod zip_reader;
 
 use crate::{
-    command::Talk,
-    error::{Doing, Trouble},
-    methods::install_method::{Found, Inspected, Method, Progress},
-    release::Release,
+    command::OutputLog,
+    error::{InstallError, IoContext},
+    methods::install_method::{Inspection, InstallMethod, InstallStatus, StepResult},
+    release::VerifiedRelease,
     storage::{
-        journal::{Intent, Plan},
-        layout::{Layout, remove, write_synced},
+        files::{remove_path, write_synced},
+        journal::{InstallIntent, Plan},
+        layout::Layout,
     },
     sys,
     verification::AdmittedJob,
 };
 use banyan_proto::{Digest, Reason, UnixSeconds};
-use safe_path::Rules;
+use safe_path::NameRules;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, DirBuilder},
@@ -32,11 +33,11 @@ use std::{
 };
 
 /// The number of version folders kept besides `current` and the previous version.
-const OLDER_KEPT: usize = 1;
+const MAX_OLDER_VERSIONS: usize = 1;
 
 /// Identifies the release in a version folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
+struct VersionRecord {
     version: String,
     sequence: u64,
     /// The BLAKE3 hash of the manifest.
@@ -48,25 +49,25 @@ struct Record {
 }
 
 /// The install method for archives.
-pub(crate) struct Archive {
+pub(crate) struct ArchiveMethod {
     packages: PathBuf,
 }
 
 /// The folders of one package.
-struct Places {
+struct PackageFolders {
     package: PathBuf,
 }
 
-impl Archive {
+impl ArchiveMethod {
     pub(crate) fn new(layout: &Layout) -> Self {
         Self { packages: layout.packages() }
     }
-    fn places(&self, package: &str) -> Places {
-        Places { package: self.packages.join(package) }
+    fn package_folders(&self, package: &str) -> PackageFolders {
+        PackageFolders { package: self.packages.join(package) }
     }
 }
 
-impl Places {
+impl PackageFolders {
     fn versions(&self) -> PathBuf {
         self.package.join("versions")
     }
@@ -81,17 +82,18 @@ impl Places {
     fn record(&self, folder: &str) -> PathBuf {
         self.package.join("records").join(format!("{folder}.json"))
     }
-    fn current(&self) -> Result<Option<String>, Trouble> {
-        sys::current(&self.package).doing(|| format!("reading {}", self.package.join("current").display()))
+    fn current(&self) -> Result<Option<String>, InstallError> {
+        sys::read_current(&self.package).context(|| format!("reading {}", self.package.join("current").display()))
     }
-    fn switch(&self, folder: Option<&str>) -> Result<(), Trouble> {
-        sys::switch(&self.package, folder).doing(|| format!("switching {}", self.package.join("current").display()))
+    fn switch(&self, folder: Option<&str>) -> Result<(), InstallError> {
+        sys::switch_current(&self.package, folder)
+            .context(|| format!("switching {}", self.package.join("current").display()))
     }
-    fn read_record(&self, folder: &str) -> Option<Record> {
+    fn read_record(&self, folder: &str) -> Option<VersionRecord> {
         serde_json::from_slice(&fs::read(self.record(folder)).ok()?).ok()
     }
     /// Returns an unused folder name for the release: a folder that was kept is never written to again.
-    fn free_folder(&self, release: &Release) -> String {
+    fn unused_folder_name(&self, release: &VerifiedRelease) -> String {
         // Some systems forbid colons in folder names. The sequence keeps the names distinct.
         let name = format!("{}-{}", release.version.replace(':', "_"), release.sequence);
         let numbered = (2..).map(|number| format!("{name}.{number}"));
@@ -100,50 +102,55 @@ impl Places {
     }
 }
 
-impl Method for Archive {
-    fn is_there(&self, release: &Release) -> Result<bool, Trouble> {
-        Ok(self.folder_of(release)?.is_some())
+impl InstallMethod for ArchiveMethod {
+    fn is_installed(&self, release: &VerifiedRelease) -> Result<bool, InstallError> {
+        Ok(self.installed_folder(release)?.is_some())
     }
 
-    fn folder_of(&self, release: &Release) -> Result<Option<PathBuf>, Trouble> {
-        let places = self.places(&release.package);
-        let Some(current) = places.current()? else { return Ok(None) };
-        let same = places.read_record(&current).is_some_and(|record| record.artifact == release.artifact);
-        let folder = places.version(&current);
+    fn installed_folder(&self, release: &VerifiedRelease) -> Result<Option<PathBuf>, InstallError> {
+        let folders = self.package_folders(&release.package);
+        let Some(current) = folders.current()? else { return Ok(None) };
+        let same = folders.read_record(&current).is_some_and(|record| record.artifact == release.artifact);
+        let folder = folders.version(&current);
         Ok((same && folder.is_dir()).then_some(folder))
     }
 
-    fn target(&self) -> PathBuf {
+    fn target_folder(&self) -> PathBuf {
         self.packages.clone()
     }
 
     fn inspect(
         &self,
         _job: &AdmittedJob,
-        release: &Release,
+        release: &VerifiedRelease,
         staged: &Path,
-        _talk: &mut Talk,
-    ) -> Result<Inspected, Trouble> {
-        let bytes = unpack::look(staged, &release.file_name, Rules::for_platform(&release.platform))?;
-        let places = self.places(&release.package);
-        let plan = Plan::Archive { folder: places.free_folder(release), previous: places.current()? };
-        Ok(Inspected { plan, bytes })
+        _talk: &mut OutputLog,
+    ) -> Result<Inspection, InstallError> {
+        let bytes = unpack::inspect(staged, &release.file_name, NameRules::for_platform(&release.platform))?;
+        let folders = self.package_folders(&release.package);
+        let plan = Plan::Archive { folder: folders.unused_folder_name(release), previous: folders.current()? };
+        Ok(Inspection { plan, bytes })
     }
 
-    fn apply(&self, intent: &Intent, step: u8, _talk: &mut Talk) -> Result<Progress, Trouble> {
-        let (places, folder, _) = self.planned(intent)?;
+    fn apply(&self, intent: &InstallIntent, step: u8, _talk: &mut OutputLog) -> Result<StepResult, InstallError> {
+        let (folders, folder, _) = self.archive_plan(intent)?;
         let release = &intent.release;
         match step {
             0 => {
-                let unpacking = places.unpacking(folder);
-                remove(&unpacking)?;
-                make_folders(&places.package.join("records"))?;
-                make_folders(&unpacking)?;
-                unpack::unpack(&intent.staged, &release.file_name, Rules::for_platform(&release.platform), &unpacking)?;
-                Ok(Progress::More)
+                let unpacking = folders.unpacking(folder);
+                remove_path(&unpacking)?;
+                create_folders(&folders.package.join("records"))?;
+                create_folders(&unpacking)?;
+                unpack::unpack(
+                    &intent.staged,
+                    &release.file_name,
+                    NameRules::for_platform(&release.platform),
+                    &unpacking,
+                )?;
+                Ok(StepResult::More)
             }
             1 => {
-                let record = Record {
+                let record = VersionRecord {
                     version: release.version.clone(),
                     sequence: release.sequence,
                     manifest: release.manifest,
@@ -151,96 +158,100 @@ impl Method for Archive {
                     placed: UnixSeconds::now(),
                 };
                 let json = serde_json::to_vec(&record)
-                    .map_err(|error| Trouble::because(Reason::InternalError, error.to_string()))?;
-                write_synced(&places.record(folder), &json)?;
-                let to = places.version(folder);
-                fs::rename(places.unpacking(folder), &to)
-                    .and_then(|()| sys::sync_folder(&places.versions()))
-                    .doing(|| format!("renaming the unpacked release to {}", to.display()))?;
-                Ok(Progress::More)
+                    .map_err(|error| InstallError::new(Reason::InternalError, error.to_string()))?;
+                write_synced(&folders.record(folder), &json)?;
+                let to = folders.version(folder);
+                fs::rename(folders.unpacking(folder), &to)
+                    .and_then(|()| sys::sync_folder(&folders.versions()))
+                    .context(|| format!("renaming the unpacked release to {}", to.display()))?;
+                Ok(StepResult::More)
             }
-            _ => places.switch(Some(folder)).map(|()| Progress::Done),
+            _ => folders.switch(Some(folder)).map(|()| StepResult::Done),
         }
     }
 
-    fn found(&self, intent: &Intent) -> Result<Found, Trouble> {
-        let (places, folder, previous) = self.planned(intent)?;
-        let current = places.current()?;
-        let begun = [places.version(folder), places.unpacking(folder), places.record(folder)];
-        Ok(if current.as_deref() == Some(folder) && places.version(folder).is_dir() {
-            Found::Complete
-        } else if current.as_deref() == previous && !begun.iter().any(|path| path.exists()) {
-            Found::Untouched
+    fn status(&self, intent: &InstallIntent) -> Result<InstallStatus, InstallError> {
+        let (folders, folder, previous) = self.archive_plan(intent)?;
+        let current = folders.current()?;
+        let parts = [folders.version(folder), folders.unpacking(folder), folders.record(folder)];
+        Ok(if current.as_deref() == Some(folder) && folders.version(folder).is_dir() {
+            InstallStatus::Complete
+        } else if current.as_deref() == previous && !parts.iter().any(|path| path.exists()) {
+            InstallStatus::Untouched
         } else {
-            Found::Half
+            InstallStatus::Partial
         })
     }
 
-    fn folder(&self, intent: &Intent) -> Result<PathBuf, Trouble> {
-        let (places, folder, _) = self.planned(intent)?;
-        Ok(places.version(folder))
+    fn release_folder(&self, intent: &InstallIntent) -> Result<PathBuf, InstallError> {
+        let (folders, folder, _) = self.archive_plan(intent)?;
+        Ok(folders.version(folder))
     }
 
-    fn undo(&self, intent: &Intent, step: u8, _talk: &mut Talk) -> Result<Progress, Trouble> {
-        let (places, folder, previous) = self.planned(intent)?;
+    fn undo(&self, intent: &InstallIntent, step: u8, _talk: &mut OutputLog) -> Result<StepResult, InstallError> {
+        let (folders, folder, previous) = self.archive_plan(intent)?;
         if step == 0 {
-            if places.current()?.as_deref() == Some(folder) {
-                if let Some(previous) = previous.filter(|previous| !places.version(previous).is_dir()) {
+            if folders.current()?.as_deref() == Some(folder) {
+                if let Some(previous) = previous.filter(|previous| !folders.version(previous).is_dir()) {
                     let detail = format!("the folder of the previous version, {previous}, is missing");
-                    return Err(Trouble::because(Reason::UndoFailed, detail));
+                    return Err(InstallError::new(Reason::UndoFailed, detail));
                 }
-                places.switch(previous)?;
+                folders.switch(previous)?;
             }
-            return Ok(Progress::More);
+            return Ok(StepResult::More);
         }
-        for path in [places.unpacking(folder), places.version(folder), places.record(folder)] {
-            remove(&path)?;
+        for path in [folders.unpacking(folder), folders.version(folder), folders.record(folder)] {
+            remove_path(&path)?;
         }
-        Ok(Progress::Done)
+        Ok(StepResult::Done)
     }
 
-    fn settle(&self, intent: &Intent) -> Result<(), Trouble> {
-        let (places, folder, previous) = self.planned(intent)?;
+    fn clean_up(&self, intent: &InstallIntent) -> Result<(), InstallError> {
+        let (folders, folder, previous) = self.archive_plan(intent)?;
         let mut older = Vec::new();
-        let versions = places.versions();
-        let doing = || format!("reading {}", versions.display());
-        for entry in fs::read_dir(&versions).doing(doing)? {
-            let name = entry.doing(doing)?.file_name();
+        let versions = folders.versions();
+        let context = || format!("reading {}", versions.display());
+        for entry in fs::read_dir(&versions).context(context)? {
+            let name = entry.context(context)?.file_name();
             let name = name.to_string_lossy().into_owned();
             if name != folder && Some(name.as_str()) != previous {
-                older.push((places.read_record(&name).map(|record| record.placed), name));
+                older.push((folders.read_record(&name).map(|record| record.placed), name));
             }
         }
         older.sort();
-        let surplus = older.len().saturating_sub(OLDER_KEPT);
+        let surplus = older.len().saturating_sub(MAX_OLDER_VERSIONS);
         older.into_iter().take(surplus).try_for_each(|(_, name)| {
-            remove(&places.version(&name))?;
-            remove(&places.record(&name))
+            remove_path(&folders.version(&name))?;
+            remove_path(&folders.record(&name))
         })
     }
 }
 
-impl Archive {
-    fn planned<'a>(&self, intent: &'a Intent) -> Result<(Places, &'a str, Option<&'a str>), Trouble> {
+impl ArchiveMethod {
+    fn archive_plan<'a>(
+        &self,
+        intent: &'a InstallIntent,
+    ) -> Result<(PackageFolders, &'a str, Option<&'a str>), InstallError> {
         match &intent.plan {
             Plan::Archive { folder, previous } => {
-                Ok((self.places(&intent.release.package), folder, previous.as_deref()))
+                Ok((self.package_folders(&intent.release.package), folder, previous.as_deref()))
             }
             Plan::Deb { .. } => {
-                Err(Trouble::because(Reason::InternalError, "the journal's plan is for another kind of package"))
+                Err(InstallError::new(Reason::InternalError, "the journal's plan is for another kind of package"))
             }
         }
     }
 }
 
 /// Creates folders that all users can read: they use the programs installed there.
-fn make_folders(path: &Path) -> Result<(), Trouble> {
+fn create_folders(path: &Path) -> Result<(), InstallError> {
     let missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
-    let doing = |path: &Path| format!("creating the folder {}", path.display());
+    let context = |path: &Path| format!("creating the folder {}", path.display());
     for folder in missing.into_iter().rev() {
         let made = DirBuilder::new().create(folder);
-        let made = made.and_then(|()| sys::mode(true).map_or(Ok(()), |mode| fs::set_permissions(folder, mode)));
-        made.doing(|| doing(folder))?;
+        let made =
+            made.and_then(|()| sys::unpacked_mode(true).map_or(Ok(()), |mode| fs::set_permissions(folder, mode)));
+        made.context(|| context(folder))?;
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Reads archives as a sequence of entries. `tar`, `zip` and `zstd` serve as parsers only: nothing here writes.
 
-use crate::error::{Doing, Trouble};
+use crate::error::{InstallError, IoContext};
 use crate::{
-    error::archive_refusal::Refusal,
-    methods::archive::{tar_reader, validation::most_bytes, zip_reader},
+    error::archive_refusal::ArchiveRefusal,
+    methods::archive::{tar_reader, validation::max_unpacked_bytes, zip_reader},
 };
 use flate2::read::MultiGzDecoder;
 use std::{
@@ -18,14 +18,14 @@ use std::{
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) path: Vec<u8>,
-    pub(super) what: What,
+    pub(super) kind: EntryKind,
     /// The Unix mode bits.
     pub(super) mode: u32,
 }
 
 /// The entry's declared type.
 #[derive(Debug)]
-pub(super) enum What {
+pub(super) enum EntryKind {
     File { size: u64 },
     Folder,
     Symlink(Vec<u8>),
@@ -34,7 +34,7 @@ pub(super) enum What {
 }
 
 /// A callback that receives each entry and its content, in the archive's order.
-pub(super) type Visit<'a> = dyn FnMut(&Entry, &mut dyn Read) -> Result<(), Trouble> + 'a;
+pub(super) type Visitor<'a> = dyn FnMut(&Entry, &mut dyn Read) -> Result<(), InstallError> + 'a;
 
 /// The archive format, detected from the first bytes, or from the file name's extension where those are inconclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,34 +50,34 @@ enum Format {
 /// # Errors
 /// Any error of `visit`. Also when the archive is damaged or unpacks to too much: decompressed bytes are counted as
 /// they are read, whatever the headers claim.
-pub(super) fn walk(archive: &Path, file_name: &str, visit: &mut Visit<'_>) -> Result<(), Trouble> {
-    let doing = || format!("reading {}", archive.display());
-    let mut file = File::open(archive).doing(doing)?;
-    let size = file.metadata().doing(doing)?.len();
-    let format = recognise(&mut file, file_name).doing(doing)??;
-    let budget = Budget::new(most_bytes(size));
+pub(super) fn read_entries(archive: &Path, file_name: &str, visit: &mut Visitor<'_>) -> Result<(), InstallError> {
+    let context = || format!("reading {}", archive.display());
+    let mut file = File::open(archive).context(context)?;
+    let size = file.metadata().context(context)?.len();
+    let format = detect_format(&mut file, file_name).context(context)??;
+    let budget = SizeBudget::new(max_unpacked_bytes(size));
     let input = BufReader::with_capacity(128 << 10, file);
-    let walked = match format {
-        Format::Zip => zip_reader::walk(input, &budget, visit),
-        Format::Tar => tar(input, &budget, visit),
-        Format::TarGz => tar(MultiGzDecoder::new(input), &budget, visit),
+    let result = match format {
+        Format::Zip => zip_reader::read_entries(input, &budget, visit),
+        Format::Tar => read_tar(input, &budget, visit),
+        Format::TarGz => read_tar(MultiGzDecoder::new(input), &budget, visit),
         Format::TarZst => match zstd::Decoder::with_buffer(input) {
-            Ok(decoder) => tar(decoder, &budget, visit),
-            Err(error) => Err(broken(error).into()),
+            Ok(decoder) => read_tar(decoder, &budget, visit),
+            Err(error) => Err(damaged(error).into()),
         },
     };
     // The parsers wrap the budget's error in a message of their own.
-    if budget.is_spent() { Err(Refusal::TooLarge(budget.0.limit).into()) } else { walked }
+    if budget.is_spent() { Err(ArchiveRefusal::TooLarge(budget.0.limit).into()) } else { result }
 }
 
-fn tar(input: impl Read, budget: &Budget, visit: &mut Visit<'_>) -> Result<(), Trouble> {
+fn read_tar(input: impl Read, budget: &SizeBudget, visit: &mut Visitor<'_>) -> Result<(), InstallError> {
     let mut counted = budget.count(input);
-    tar_reader::walk(&mut counted, visit)?;
-    io::copy(&mut counted, &mut io::sink()).map_err(broken)?;
+    tar_reader::read_entries(&mut counted, visit)?;
+    io::copy(&mut counted, &mut io::sink()).map_err(damaged)?;
     Ok(())
 }
 
-fn recognise(file: &mut File, name: &str) -> io::Result<Result<Format, Refusal>> {
+fn detect_format(file: &mut File, name: &str) -> io::Result<Result<Format, ArchiveRefusal>> {
     let mut start = Vec::new();
     file.by_ref().take(512).read_to_end(&mut start)?;
     file.seek(SeekFrom::Start(0))?;
@@ -95,24 +95,24 @@ fn recognise(file: &mut File, name: &str) -> io::Result<Result<Format, Refusal>>
     // Very old tar files have no magic number.
     let by_name = || name.to_ascii_lowercase().ends_with(".tar").then_some(Format::Tar);
     let known = "it is not a tar, tar.gz, tar.zst or zip file";
-    Ok(by_content.or_else(by_name).ok_or_else(|| Refusal::Unsupported(known.into())))
+    Ok(by_content.or_else(by_name).ok_or_else(|| ArchiveRefusal::Unsupported(known.into())))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "passed to map_err")]
-pub(super) fn broken(error: io::Error) -> Refusal {
-    Refusal::Broken(error.to_string())
+pub(super) fn damaged(error: io::Error) -> ArchiveRefusal {
+    ArchiveRefusal::Damaged(error.to_string())
 }
 
 /// The number of bytes that may still be decompressed.
 #[derive(Clone)]
-pub(super) struct Budget(Rc<Counter>);
+pub(super) struct SizeBudget(Rc<Counter>);
 
 struct Counter {
     limit: u64,
     used: Cell<u64>,
 }
 
-impl Budget {
+impl SizeBudget {
     fn new(limit: u64) -> Self {
         Self(Rc::new(Counter { limit, used: Cell::new(0) }))
     }
@@ -120,17 +120,17 @@ impl Budget {
         self.0.used.get() > self.0.limit
     }
     /// Wraps a reader: counts all bytes read through it, and fails once the limit is reached.
-    pub(super) fn count<R: Read>(&self, inner: R) -> Counted<R> {
-        Counted { inner, budget: self.clone() }
+    pub(super) fn count<R: Read>(&self, inner: R) -> CountedReader<R> {
+        CountedReader { inner, budget: self.clone() }
     }
 }
 
-pub(super) struct Counted<R> {
+pub(super) struct CountedReader<R> {
     inner: R,
-    budget: Budget,
+    budget: SizeBudget,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for CountedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         let counter = &self.budget.0;
@@ -144,8 +144,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bomb_is_not_read_to_its_end() {
-        let budget = Budget::new(100_000);
+    fn a_decompression_bomb_is_not_read_to_its_end() {
+        let budget = SizeBudget::new(100_000);
         let read = io::copy(&mut budget.count(io::repeat(0).take(1 << 30)), &mut io::sink());
         assert!(read.is_err() && budget.is_spent());
         assert!(budget.0.used.get() < 1 << 20, "{} bytes were read", budget.0.used.get());

@@ -1,30 +1,30 @@
 //! Validates names inside archives. Only this module makes a [`SafePath`], and only from a name that stays inside the
 //! folder.
 
-use crate::error::archive_refusal::Refusal;
+use crate::error::archive_refusal::ArchiveRefusal;
 
 /// Maximum length of one file or folder name (bytes); the limit of most file systems.
-const NAME_BYTES: usize = 255;
+const MAX_NAME_BYTES: usize = 255;
 /// Maximum length of a path (bytes).
-const PATH_BYTES: usize = 4096;
+const MAX_PATH_BYTES: usize = 4096;
 /// Maximum depth of a path (names).
-const DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// How strictly names are validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Rules {
+pub(super) struct NameRules {
     /// Whether the tree must also work on Windows: no reserved names, no `:`, no two names that differ only in case.
     pub(super) portable: bool,
     /// Whether this system can create links.
     pub(super) links: bool,
 }
 
-impl Rules {
+impl NameRules {
     /// Returns the rules for an artifact of this platform, unpacked on this machine. Trees for Linux only may contain
     /// names such as `aux.c` and `Foo::Bar.3pm`, which occur in real packages.
     pub(super) fn for_platform(platform: &str) -> Self {
         let portable = cfg!(windows) || !platform.starts_with("linux");
-        Self { portable, links: crate::sys::LINKS }
+        Self { portable, links: crate::sys::SUPPORTS_LINKS }
     }
 }
 
@@ -37,21 +37,21 @@ impl SafePath {
     ///
     /// # Errors
     /// When the name is absolute, contains `..`, or breaks the rules.
-    pub(super) fn parse(raw: &[u8], rules: Rules) -> Result<Self, Refusal> {
-        let text = text(raw)?;
+    pub(super) fn parse(raw: &[u8], rules: NameRules) -> Result<Self, ArchiveRefusal> {
+        let text = check_text(raw)?;
         if text.starts_with('/') {
-            return Err(Refusal::Absolute(text.into()));
+            return Err(ArchiveRefusal::Absolute(text.into()));
         }
         let mut names = Vec::new();
         for name in text.split('/').filter(|name| !name.is_empty() && *name != ".") {
             if name == ".." {
-                return Err(Refusal::Climbs(text.into()));
+                return Err(ArchiveRefusal::ParentFolder(text.into()));
             }
             check_name(text, name, rules)?;
             names.push(name);
         }
-        if names.len() > DEPTH {
-            return Err(Refusal::Name { path: text.into(), why: "it is nested too deeply" });
+        if names.len() > MAX_DEPTH {
+            return Err(ArchiveRefusal::Name { path: text.into(), why: "it is nested too deeply" });
         }
         Ok(Self(names.join("/")))
     }
@@ -76,9 +76,9 @@ impl SafePath {
 /// This form is safe without knowing the other links. The `..` start from the folder that contains the link, and that
 /// folder is real because nothing is written through links. A path down through another link ends only where that link
 /// may point. A `..` after a name is refused: it would start from wherever a link of that name leads.
-pub(super) fn link_target(at: &SafePath, raw: &[u8], rules: Rules) -> Result<String, Refusal> {
-    let target = text(raw)?;
-    let leaves = || Refusal::LinkLeaves { path: at.as_str().into(), target: target.into() };
+pub(super) fn check_link_target(at: &SafePath, raw: &[u8], rules: NameRules) -> Result<String, ArchiveRefusal> {
+    let target = check_text(raw)?;
+    let leaves = || ArchiveRefusal::LinkEscapes { path: at.as_str().into(), target: target.into() };
     if target.is_empty() || target.starts_with('/') {
         return Err(leaves());
     }
@@ -97,11 +97,11 @@ pub(super) fn link_target(at: &SafePath, raw: &[u8], rules: Rules) -> Result<Str
     Ok(target.to_owned())
 }
 
-fn text(raw: &[u8]) -> Result<&str, Refusal> {
+fn check_text(raw: &[u8]) -> Result<&str, ArchiveRefusal> {
     let shown = || String::from_utf8_lossy(&raw[..raw.len().min(200)]).into_owned();
-    let text = std::str::from_utf8(raw).map_err(|_| Refusal::Name { path: shown(), why: "it is not UTF-8" })?;
-    let refuse = |why| Err(Refusal::Name { path: shown(), why });
-    if text.len() > PATH_BYTES {
+    let text = std::str::from_utf8(raw).map_err(|_| ArchiveRefusal::Name { path: shown(), why: "it is not UTF-8" })?;
+    let refuse = |why| Err(ArchiveRefusal::Name { path: shown(), why });
+    if text.len() > MAX_PATH_BYTES {
         return refuse("it is too long");
     }
     if text.chars().any(char::is_control) {
@@ -117,9 +117,9 @@ fn text(raw: &[u8]) -> Result<&str, Refusal> {
     Ok(text)
 }
 
-fn check_name(path: &str, name: &str, rules: Rules) -> Result<(), Refusal> {
-    let refuse = |why| Err(Refusal::Name { path: path.into(), why });
-    if name.len() > NAME_BYTES {
+fn check_name(path: &str, name: &str, rules: NameRules) -> Result<(), ArchiveRefusal> {
+    let refuse = |why| Err(ArchiveRefusal::Name { path: path.into(), why });
+    if name.len() > MAX_NAME_BYTES {
         return refuse("one of its names is too long");
     }
     if !rules.portable {

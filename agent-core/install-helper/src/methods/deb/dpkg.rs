@@ -1,8 +1,8 @@
 //! Runs dpkg and interprets its output.
 
 use crate::{
-    command::{Line, Ran, Talk},
-    error::{Doing, Trouble},
+    command::{ExternalCommand, FinishedCommand, OutputLog},
+    error::{InstallError, IoContext},
     storage::journal::PackageState,
 };
 use banyan_proto::Reason;
@@ -14,9 +14,9 @@ use std::{
 };
 
 /// Time limit for installing or removing one package. It also ends scripts that wait for input.
-const WORK: Duration = Duration::from_secs(30 * 60);
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Time limit for a query.
-const QUESTION: Duration = Duration::from_secs(60);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// dpkg for one root folder.
 pub(crate) struct Dpkg {
@@ -25,7 +25,7 @@ pub(crate) struct Dpkg {
 
 /// The control fields of a deb.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Described {
+pub(crate) struct DebFields {
     pub(crate) package: String,
     pub(crate) version: String,
     pub(crate) architecture: String,
@@ -38,7 +38,7 @@ pub(crate) fn is_installed(state: &PackageState) -> bool {
 }
 
 /// Picks the state of the package for one architecture. A package may switch between `all` and a real architecture.
-pub(crate) fn pick(states: Vec<PackageState>, architecture: &str) -> PackageState {
+pub(crate) fn select_state(states: Vec<PackageState>, architecture: &str) -> PackageState {
     let nothing = PackageState { status: "not-installed".into(), version: String::new(), architecture: String::new() };
     let rank = |state: &PackageState| (state.architecture == architecture, is_installed(state));
     states.into_iter().filter(|state| state.status != "not-installed").max_by_key(rank).unwrap_or(nothing)
@@ -54,23 +54,29 @@ impl Dpkg {
     }
 
     /// Creates an empty database below a root that has none yet.
-    pub(crate) fn make_database(&self) -> Result<(), Trouble> {
-        let doing = || format!("creating an empty package database in {}", self.database().display());
+    pub(crate) fn create_database(&self) -> Result<(), InstallError> {
+        let context = || format!("creating an empty package database in {}", self.database().display());
         for folder in ["info", "updates", "triggers"] {
-            fs::create_dir_all(self.database().join(folder)).doing(doing)?;
+            fs::create_dir_all(self.database().join(folder)).context(context)?;
         }
         for file in ["status", "available"] {
-            File::options().create(true).append(true).open(self.database().join(file)).doing(doing)?;
+            File::options().create(true).append(true).open(self.database().join(file)).context(context)?;
         }
         Ok(())
     }
 
-    fn run(&self, program: &str, arguments: Vec<OsString>, limit: Duration, talk: &mut Talk) -> Result<Ran, Trouble> {
+    fn run(
+        &self,
+        program: &str,
+        arguments: Vec<OsString>,
+        limit: Duration,
+        log: &mut OutputLog,
+    ) -> Result<FinishedCommand, InstallError> {
         let mut argv = vec![program.into()];
         argv.extend(arguments);
         let environment = vec![("DEBIAN_FRONTEND", "noninteractive"), ("DEBCONF_NONINTERACTIVE_SEEN", "true")];
-        Line { argv, folder: "/".into(), limit, environment }.run(talk).map_err(|trouble| match trouble {
-            Trouble::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Trouble::because(
+        ExternalCommand { argv, folder: "/".into(), limit, environment }.run(log).map_err(|error| match error {
+            InstallError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => InstallError::new(
                 Reason::InstallFailed,
                 format!("this machine has no {program}, so it cannot install debs"),
             ),
@@ -79,7 +85,7 @@ impl Dpkg {
     }
 
     /// Returns the database's entries for a package, one for each architecture. Needs no lock.
-    pub(crate) fn query(&self, package: &str) -> Result<Vec<PackageState>, Trouble> {
+    pub(crate) fn query(&self, package: &str) -> Result<Vec<PackageState>, InstallError> {
         if !self.database().join("status").exists() && self.root != Path::new("/") {
             return Ok(Vec::new());
         }
@@ -88,60 +94,60 @@ impl Dpkg {
         let format = "--showformat=${db:Status-Status}|${Version}|${Architecture}\\n";
         let arguments = vec![admin, "--show".into(), format.into(), package.into()];
         // This query runs often, and its relevant result is reported elsewhere, so its output is not logged.
-        let ran = self.run("dpkg-query", arguments, QUESTION, &mut Talk::default())?;
-        match ran.ended {
-            crate::command::Ended::Code(Some(0)) => Ok(ran.output.lines().filter_map(parse_state).collect()),
+        let finished = self.run("dpkg-query", arguments, QUERY_TIMEOUT, &mut OutputLog::default())?;
+        match finished.exit {
+            crate::command::ExitKind::Code(Some(0)) => Ok(finished.output.lines().filter_map(parse_state).collect()),
             // There is no such package.
-            crate::command::Ended::Code(Some(1)) => Ok(Vec::new()),
+            crate::command::ExitKind::Code(Some(1)) => Ok(Vec::new()),
             _ => {
-                let detail = format!("dpkg-query {}: {}", ran.words(), ran.output.trim());
-                Err(Trouble::because(Reason::InstallFailed, detail))
+                let detail = format!("dpkg-query {}: {}", finished.describe_exit(), finished.output.trim());
+                Err(InstallError::new(Reason::InstallFailed, detail))
             }
         }
     }
 
     /// Reads the control fields of a deb.
-    pub(crate) fn describe(&self, deb: &Path, talk: &mut Talk) -> Result<Described, Trouble> {
+    pub(crate) fn read_fields(&self, deb: &Path, log: &mut OutputLog) -> Result<DebFields, InstallError> {
         let fields = ["Package", "Version", "Architecture", "Installed-Size"];
         let arguments = ["--field".into(), deb.into()].into_iter().chain(fields.map(OsString::from)).collect();
-        let ran = self.run("dpkg-deb", arguments, QUESTION, talk)?;
+        let finished = self.run("dpkg-deb", arguments, QUERY_TIMEOUT, log)?;
         let field = |name: &str| {
             let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned());
-            ran.output.lines().find_map(value).unwrap_or_default()
+            finished.output.lines().find_map(value).unwrap_or_default()
         };
         let kib: u64 = field("Installed-Size").parse().unwrap_or(0);
-        let described = Described {
+        let fields = DebFields {
             package: field("Package"),
             version: field("Version"),
             architecture: field("Architecture"),
             installed_bytes: kib.saturating_mul(1024),
         };
-        if !ran.succeeded() || described.package.is_empty() {
-            let detail = format!("dpkg cannot read the file as a deb: {}", ran.output.trim());
-            return Err(Trouble::because(Reason::InstallFailed, detail));
+        if !finished.is_success() || fields.package.is_empty() {
+            let detail = format!("dpkg cannot read the file as a deb: {}", finished.output.trim());
+            return Err(InstallError::new(Reason::InstallFailed, detail));
         }
-        Ok(described)
+        Ok(fields)
     }
 
     /// Unpacks and configures a deb, even one that is older than the installed version.
-    pub(crate) fn install(&self, deb: &Path, talk: &mut Talk) -> Result<(), Trouble> {
-        self.work(&["--force-confdef", "--force-confold", "--force-downgrade", "--install"], deb.into(), talk)
+    pub(crate) fn install(&self, deb: &Path, log: &mut OutputLog) -> Result<(), InstallError> {
+        self.run_dpkg(&["--force-confdef", "--force-confold", "--force-downgrade", "--install"], deb.into(), log)
     }
 
     /// Removes a package in any state, with or without its settings.
-    pub(crate) fn take_off(
+    pub(crate) fn remove(
         &self,
         package: &str,
         architecture: &str,
         keep_settings: bool,
-        talk: &mut Talk,
-    ) -> Result<(), Trouble> {
+        log: &mut OutputLog,
+    ) -> Result<(), InstallError> {
         let name = if architecture == "all" { package.to_owned() } else { format!("{package}:{architecture}") };
         let verb = if keep_settings { "--remove" } else { "--purge" };
-        self.work(&["--force-remove-reinstreq", verb], name.into(), talk)
+        self.run_dpkg(&["--force-remove-reinstreq", verb], name.into(), log)
     }
 
-    fn work(&self, options: &[&str], what: OsString, talk: &mut Talk) -> Result<(), Trouble> {
+    fn run_dpkg(&self, options: &[&str], argument: OsString, log: &mut OutputLog) -> Result<(), InstallError> {
         let mut root = OsString::from("--root=");
         root.push(&self.root);
         let mut arguments: Vec<OsString> = vec!["--no-pager".into()];
@@ -149,9 +155,9 @@ impl Dpkg {
             arguments.push(root);
         }
         arguments.extend(options.iter().map(OsString::from));
-        arguments.push(what);
-        let ran = self.run("dpkg", arguments, WORK, talk)?;
-        if ran.succeeded() { Ok(()) } else { Err(explain(&ran)) }
+        arguments.push(argument);
+        let finished = self.run("dpkg", arguments, INSTALL_TIMEOUT, log)?;
+        if finished.is_success() { Ok(()) } else { Err(to_error(&finished)) }
     }
 }
 
@@ -161,28 +167,28 @@ fn parse_state(line: &str) -> Option<PackageState> {
 }
 
 /// Maps dpkg's output to a reason. dpkg has one exit code for all errors, so the (untranslated) text decides.
-fn explain(ran: &Ran) -> Trouble {
-    let has = |text: &str| ran.output.contains(text);
+fn to_error(finished: &FinishedCommand) -> InstallError {
+    let has = |text: &str| finished.output.contains(text);
     if has("lock was locked by another process") || has("unable to lock") || has("is locked by another process") {
-        return Trouble::because(Reason::PackageManagerBusy, "another program holds dpkg's lock");
+        return InstallError::new(Reason::PackageManagerBusy, "another program holds dpkg's lock");
     }
     if has("No space left on device") || has("Disk quota exceeded") {
-        return Trouble::because(Reason::DiskFull, "dpkg ran out of disk space");
+        return InstallError::new(Reason::DiskFull, "dpkg ran out of disk space");
     }
-    let missing = unmet(&ran.output);
+    let missing = unmet_dependencies(&finished.output);
     let detail = if missing.is_empty() {
-        let errors: Vec<_> = ran.output.lines().filter(|line| line.starts_with("dpkg: error")).collect();
-        let said = errors.last().copied().or_else(|| ran.output.lines().last()).unwrap_or_default();
-        format!("dpkg {}: {}", ran.words(), said.trim())
+        let errors: Vec<_> = finished.output.lines().filter(|line| line.starts_with("dpkg: error")).collect();
+        let said = errors.last().copied().or_else(|| finished.output.lines().last()).unwrap_or_default();
+        format!("dpkg {}: {}", finished.describe_exit(), said.trim())
     } else {
         format!("it needs packages that are not installed: {}", missing.join("; "))
     };
-    Trouble::because(Reason::InstallFailed, detail)
+    InstallError::new(Reason::InstallFailed, detail)
 }
 
 /// Returns each dependency from lines like `a depends on b (>= 2); however:`, with the next line, which explains the
 /// problem.
-fn unmet(output: &str) -> Vec<String> {
+fn unmet_dependencies(output: &str) -> Vec<String> {
     let lines: Vec<_> = output.lines().map(str::trim).collect();
     let mut found = Vec::new();
     for (index, line) in lines.iter().enumerate() {

@@ -11,17 +11,18 @@
 pub(crate) mod dpkg;
 
 use crate::{
-    command::Talk,
-    error::{Doing, Trouble},
+    command::OutputLog,
+    error::{InstallError, IoContext},
     methods::{
         deb::dpkg::Dpkg,
-        install_method::{Found, Inspected, Method, Progress},
+        install_method::{Inspection, InstallMethod, InstallStatus, StepResult},
     },
     protocol::WithoutRestore,
-    release::Release,
+    release::VerifiedRelease,
     storage::{
-        journal::{Intent, PackageState, Plan},
-        layout::{Layout, remove},
+        files::remove_path,
+        journal::{InstallIntent, PackageState, Plan},
+        layout::Layout,
         staging,
     },
     verification::AdmittedJob,
@@ -34,29 +35,37 @@ use std::{
 };
 
 /// The install method for debs.
-pub(crate) struct Deb {
+pub(crate) struct DebMethod {
     layout: Layout,
     dpkg: Dpkg,
 }
 
-impl Deb {
+impl DebMethod {
     pub(crate) fn new(layout: &Layout) -> Self {
         Self { layout: layout.clone(), dpkg: Dpkg::new(layout.root()) }
     }
 
-    fn planned<'a>(&self, intent: &'a Intent) -> Result<(&'a str, &'a PackageState, Option<&'a Path>), Trouble> {
+    fn deb_plan<'a>(
+        &self,
+        intent: &'a InstallIntent,
+    ) -> Result<(&'a str, &'a PackageState, Option<&'a Path>), InstallError> {
         match &intent.plan {
             Plan::Deb { architecture, before, restore } => Ok((architecture, before, restore.as_deref())),
             Plan::Archive { .. } => {
-                Err(Trouble::because(Reason::InternalError, "the journal's plan is for another kind of package"))
+                Err(InstallError::new(Reason::InternalError, "the journal's plan is for another kind of package"))
             }
         }
     }
 
     /// Finds a deb of exactly this version: a kept one, or else a copy of the one in apt's cache.
-    fn find_kept(&self, package: &str, state: &PackageState, talk: &mut Talk) -> Result<Option<PathBuf>, Trouble> {
-        let name = file_name(package, &state.version, &state.architecture);
-        let kept = self.layout.kept().join(&name);
+    fn find_previous_deb(
+        &self,
+        package: &str,
+        state: &PackageState,
+        log: &mut OutputLog,
+    ) -> Result<Option<PathBuf>, InstallError> {
+        let name = deb_file_name(package, &state.version, &state.architecture);
+        let kept = self.layout.kept_debs().join(&name);
         if kept.is_file() {
             return Ok(Some(kept));
         }
@@ -64,149 +73,151 @@ impl Deb {
         if !cached.is_file() {
             return Ok(None);
         }
-        let told = self.dpkg.describe(&cached, talk)?;
-        if (told.package.as_str(), &told.version) != (package, &state.version) {
+        let fields = self.dpkg.read_fields(&cached, log)?;
+        if (fields.package.as_str(), &fields.version) != (package, &state.version) {
             return Ok(None);
         }
-        fs::copy(&cached, &kept).doing(|| format!("keeping {}", cached.display()))?;
+        fs::copy(&cached, &kept).context(|| format!("keeping {}", cached.display()))?;
         Ok(Some(kept))
     }
 }
 
-impl Method for Deb {
-    fn is_there(&self, release: &Release) -> Result<bool, Trouble> {
+impl InstallMethod for DebMethod {
+    fn is_installed(&self, release: &VerifiedRelease) -> Result<bool, InstallError> {
         let states = self.dpkg.query(&release.package)?;
         Ok(states.iter().any(|state| dpkg::is_installed(state) && state.version == release.version))
     }
 
-    fn folder_of(&self, _release: &Release) -> Result<Option<PathBuf>, Trouble> {
+    fn installed_folder(&self, _release: &VerifiedRelease) -> Result<Option<PathBuf>, InstallError> {
         Ok(Some(self.layout.root().to_owned()))
     }
 
-    fn target(&self) -> PathBuf {
+    fn target_folder(&self) -> PathBuf {
         self.layout.root().to_owned()
     }
 
     fn inspect(
         &self,
         job: &AdmittedJob,
-        release: &Release,
+        release: &VerifiedRelease,
         staged: &Path,
-        talk: &mut Talk,
-    ) -> Result<Inspected, Trouble> {
-        let told = self.dpkg.describe(staged, talk)?;
-        if (&told.package, &told.version) != (&release.package, &release.version) {
+        log: &mut OutputLog,
+    ) -> Result<Inspection, InstallError> {
+        let fields = self.dpkg.read_fields(staged, log)?;
+        if (&fields.package, &fields.version) != (&release.package, &release.version) {
             let detail = format!(
                 "the deb is {} {}, but the manifest says {} {}",
-                told.package, told.version, release.package, release.version
+                fields.package, fields.version, release.package, release.version
             );
-            return Err(Trouble::because(Reason::InstallFailed, detail));
+            return Err(InstallError::new(Reason::InstallFailed, detail));
         }
-        let before = dpkg::pick(self.dpkg.query(&release.package)?, &told.architecture);
+        let before = dpkg::select_state(self.dpkg.query(&release.package)?, &fields.architecture);
         let mut restore = None;
         if dpkg::is_installed(&before) && before.version != release.version {
-            restore = self.find_kept(&release.package, &before, talk)?;
+            restore = self.find_previous_deb(&release.package, &before, log)?;
             let refused = job.without_restore == WithoutRestore::Refuse && release.spec.undo.is_none();
             if restore.is_none() && refused {
                 let detail = format!(
                     "{} {} is installed but its deb was not kept, so it could not be restored if {} does not work",
                     release.package, before.version, release.version
                 );
-                return Err(Trouble::because(Reason::CannotRestore, detail));
+                return Err(InstallError::new(Reason::CannotRestore, detail));
             }
         }
-        let plan = Plan::Deb { architecture: told.architecture, before, restore };
-        Ok(Inspected { plan, bytes: told.installed_bytes })
+        let plan = Plan::Deb { architecture: fields.architecture, before, restore };
+        Ok(Inspection { plan, bytes: fields.installed_bytes })
     }
 
-    fn apply(&self, intent: &Intent, _step: u8, talk: &mut Talk) -> Result<Progress, Trouble> {
-        if !self.layout.is_whole_machine() {
-            self.dpkg.make_database()?;
+    fn apply(&self, intent: &InstallIntent, _step: u8, log: &mut OutputLog) -> Result<StepResult, InstallError> {
+        if !self.layout.is_this_machine() {
+            self.dpkg.create_database()?;
         }
-        self.dpkg.install(&intent.staged, talk)?;
-        match self.found(intent)? {
-            Found::Complete => Ok(Progress::Done),
+        self.dpkg.install(&intent.staged, log)?;
+        match self.status(intent)? {
+            InstallStatus::Complete => Ok(StepResult::Done),
             _ => {
-                Err(Trouble::because(Reason::InstallFailed, "dpkg reported success, but the package is not installed"))
+                Err(InstallError::new(Reason::InstallFailed, "dpkg reported success, but the package is not installed"))
             }
         }
     }
 
-    fn found(&self, intent: &Intent) -> Result<Found, Trouble> {
-        let (architecture, before, _) = self.planned(intent)?;
-        let now = dpkg::pick(self.dpkg.query(&intent.release.package)?, architecture);
+    fn status(&self, intent: &InstallIntent) -> Result<InstallStatus, InstallError> {
+        let (architecture, before, _) = self.deb_plan(intent)?;
+        let now = dpkg::select_state(self.dpkg.query(&intent.release.package)?, architecture);
         Ok(if dpkg::is_installed(&now) && now.version == intent.release.version {
-            Found::Complete
+            InstallStatus::Complete
         } else if now == *before {
-            Found::Untouched
-        } else if staging::is_whole(&intent.staged, intent.release.artifact)? {
-            Found::Resumable
+            InstallStatus::Untouched
+        } else if staging::is_intact(&intent.staged, intent.release.artifact)? {
+            InstallStatus::Resumable
         } else {
-            Found::Half
+            InstallStatus::Partial
         })
     }
 
-    fn folder(&self, _intent: &Intent) -> Result<PathBuf, Trouble> {
+    fn release_folder(&self, _intent: &InstallIntent) -> Result<PathBuf, InstallError> {
         Ok(self.layout.root().to_owned())
     }
 
-    fn undo(&self, intent: &Intent, _step: u8, talk: &mut Talk) -> Result<Progress, Trouble> {
-        let (architecture, before, restore) = self.planned(intent)?;
+    fn undo(&self, intent: &InstallIntent, _step: u8, log: &mut OutputLog) -> Result<StepResult, InstallError> {
+        let (architecture, before, restore) = self.deb_plan(intent)?;
         let package = &intent.release.package;
-        let now = || -> Result<PackageState, Trouble> { Ok(dpkg::pick(self.dpkg.query(package)?, architecture)) };
+        let now = || -> Result<PackageState, InstallError> {
+            Ok(dpkg::select_state(self.dpkg.query(package)?, architecture))
+        };
         if now()? == *before {
-            return Ok(Progress::Done);
+            return Ok(StepResult::Done);
         }
         if dpkg::is_installed(before) {
             match (restore, &intent.release.spec.undo) {
-                (Some(old), _) => self.dpkg.install(old, talk)?,
+                (Some(old), _) => self.dpkg.install(old, log)?,
                 (None, Some(undo)) => {
-                    let ran = crate::command::Line::publishers(undo, self.layout.root()).run(talk)?;
-                    if ran.succeeded() {
-                        return Ok(Progress::Done);
+                    let finished = crate::command::ExternalCommand::from_manifest(undo, self.layout.root()).run(log)?;
+                    if finished.is_success() {
+                        return Ok(StepResult::Done);
                     }
-                    let detail = format!("the undo command {}", ran.words());
-                    return Err(Trouble::because(Reason::UndoFailed, detail));
+                    let detail = format!("the undo command {}", finished.describe_exit());
+                    return Err(InstallError::new(Reason::UndoFailed, detail));
                 }
                 (None, None) => {
                     let detail = format!("the deb of {package} {} was not kept", before.version);
-                    return Err(Trouble::because(Reason::UndoFailed, detail));
+                    return Err(InstallError::new(Reason::UndoFailed, detail));
                 }
             }
         } else {
             // Settings that were there before the job are kept.
             let keep_settings = before.status == "config-files";
-            self.dpkg.take_off(package, architecture, keep_settings, talk)?;
+            self.dpkg.remove(package, architecture, keep_settings, log)?;
         }
         let after = now()?;
         if dpkg::is_installed(before) == dpkg::is_installed(&after)
             && (!dpkg::is_installed(before) || before.version == after.version)
         {
-            return Ok(Progress::Done);
+            return Ok(StepResult::Done);
         }
         let detail = format!(
             "{package} is now {} {}; before it was {} {}",
             after.status, after.version, before.status, before.version
         );
-        Err(Trouble::because(Reason::UndoFailed, detail))
+        Err(InstallError::new(Reason::UndoFailed, detail))
     }
 
-    fn settle(&self, intent: &Intent) -> Result<(), Trouble> {
-        let (architecture, _, restore) = self.planned(intent)?;
+    fn clean_up(&self, intent: &InstallIntent) -> Result<(), InstallError> {
+        let (architecture, _, restore) = self.deb_plan(intent)?;
         let package = &intent.release.package;
-        let kept = self.layout.kept().join(file_name(package, &intent.release.version, architecture));
+        let kept = self.layout.kept_debs().join(deb_file_name(package, &intent.release.version, architecture));
         // After a crash between the move and the end of the job, there is nothing left to move.
         if intent.staged.exists() {
-            fs::rename(&intent.staged, &kept).doing(|| format!("keeping {}", kept.display()))?;
+            fs::rename(&intent.staged, &kept).context(|| format!("keeping {}", kept.display()))?;
         }
         // Keeps one deb to roll back to and the deb of this version; older ones have no use.
         let ours = format!("{package}_");
-        let doing = || "tidying the kept debs".to_owned();
-        for file in fs::read_dir(self.layout.kept()).doing(doing)? {
-            let path = file.doing(doing)?.path();
+        let context = || "tidying the kept debs".to_owned();
+        for file in fs::read_dir(self.layout.kept_debs()).context(context)? {
+            let path = file.context(context)?.path();
             let of_this = path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(&ours));
             if of_this && path != kept && Some(path.as_path()) != restore {
-                remove(&path)?;
+                remove_path(&path)?;
             }
         }
         Ok(())
@@ -214,6 +225,6 @@ impl Method for Deb {
 }
 
 /// Returns the deb's file name in apt's style.
-fn file_name(package: &str, version: &str, architecture: &str) -> String {
+fn deb_file_name(package: &str, version: &str, architecture: &str) -> String {
     format!("{package}_{}_{architecture}.deb", version.replace(':', "%3a"))
 }

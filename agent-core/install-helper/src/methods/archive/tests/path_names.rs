@@ -1,20 +1,20 @@
 //! Tests single names under both sets of rules.
 
 use crate::{
-    error::archive_refusal::Refusal,
-    methods::archive::safe_path::{Rules, SafePath, link_target},
+    error::archive_refusal::ArchiveRefusal,
+    methods::archive::safe_path::{NameRules, SafePath, check_link_target},
 };
 
-const LINUX: Rules = Rules { portable: false, links: true };
-const ANY: Rules = Rules { portable: true, links: true };
+const LINUX: NameRules = NameRules { portable: false, links: true };
+const ANY: NameRules = NameRules { portable: true, links: true };
 
 #[test]
-fn names_that_are_nowhere_allowed() {
+fn names_that_are_never_allowed() {
     let bad: [&[u8]; 10] =
         [b"a\0b", b"a\nb", b"\x1b[2J", b"a\\b", b"C:x", b"c:", b"C:/x", b"\xff\xfe", "a\u{85}".as_bytes(), b"a/\x7f"];
     for raw in bad {
         for rules in [LINUX, ANY] {
-            assert!(matches!(SafePath::parse(raw, rules), Err(Refusal::Name { .. })), "{raw:?}");
+            assert!(matches!(SafePath::parse(raw, rules), Err(ArchiveRefusal::Name { .. })), "{raw:?}");
         }
     }
 }
@@ -38,7 +38,7 @@ fn names_that_only_linux_allows() {
     ];
     for name in only {
         assert!(SafePath::parse(name.as_bytes(), LINUX).is_ok(), "{name}");
-        assert!(matches!(SafePath::parse(name.as_bytes(), ANY), Err(Refusal::Name { .. })), "{name}");
+        assert!(matches!(SafePath::parse(name.as_bytes(), ANY), Err(ArchiveRefusal::Name { .. })), "{name}");
     }
 }
 
@@ -55,14 +55,14 @@ fn ordinary_names() {
 }
 
 #[test]
-fn targets_of_links() {
+fn link_targets() {
     let at = SafePath::parse(b"lib/deep/link", LINUX).unwrap();
     for inside in ["x", "../x", "../../x/y", "./../y", ".."] {
-        assert!(link_target(&at, inside.as_bytes(), LINUX).is_ok(), "{inside}");
+        assert!(check_link_target(&at, inside.as_bytes(), LINUX).is_ok(), "{inside}");
     }
     for outside in ["../../../x", "x/../y", "/x", ""] {
-        let refused = link_target(&at, outside.as_bytes(), LINUX);
-        assert!(matches!(refused, Err(Refusal::LinkLeaves { .. })), "{outside}");
+        let refused = check_link_target(&at, outside.as_bytes(), LINUX);
+        assert!(matches!(refused, Err(ArchiveRefusal::LinkEscapes { .. })), "{outside}");
     }
-    assert!(matches!(link_target(&at, b"a\\b", LINUX), Err(Refusal::Name { .. })));
+    assert!(matches!(check_link_target(&at, b"a\\b", LINUX), Err(ArchiveRefusal::Name { .. })));
 }

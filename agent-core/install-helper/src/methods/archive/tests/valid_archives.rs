@@ -2,20 +2,20 @@
 
 use crate::methods::archive::tests::archive_builder::{Tar, zip};
 use crate::methods::archive::{
-    safe_path::Rules,
-    unpack::{look, unpack},
+    safe_path::NameRules,
+    unpack::{inspect, unpack},
 };
 use std::{fs, path::Path};
 use tar::EntryType;
 
-const RULES: Rules = Rules { portable: true, links: true };
+const RULES: NameRules = NameRules { portable: true, links: true };
 
 fn unpacked(archive: &[u8], name: &str) -> tempfile::TempDir {
     let world = tempfile::tempdir().unwrap();
     let (file, into) = (world.path().join("archive"), world.path().join("in"));
     fs::write(&file, archive).unwrap();
     fs::create_dir(&into).unwrap();
-    let room = look(&file, name, RULES).unwrap();
+    let room = inspect(&file, name, RULES).unwrap();
     assert_eq!(fs::read_dir(&into).unwrap().count(), 0, "the first pass wrote something");
     assert!(room >= 4);
     unpack(&file, name, RULES, &into).unwrap();
@@ -96,12 +96,12 @@ fn long_names_in_both_dialects() {
 }
 
 #[test]
-fn a_tree_for_linux_alone_may_hold_what_windows_cannot() {
+fn a_tree_for_linux_may_contain_names_that_windows_cannot_store() {
     let world = tempfile::tempdir().unwrap();
     let file = world.path().join("archive");
     fs::write(&file, Tar::new().file("xt_MARK.c", b"").file("xt_mark.c", b"").file("aux.c", b"").gz()).unwrap();
-    assert!(look(&file, "a", Rules { portable: false, links: true }).is_ok());
-    assert!(look(&file, "a", RULES).is_err());
+    assert!(inspect(&file, "a", NameRules { portable: false, links: true }).is_ok());
+    assert!(inspect(&file, "a", RULES).is_err());
 }
 
 #[test]
