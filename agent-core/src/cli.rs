@@ -24,7 +24,7 @@ use anyhow::{Context, bail};
 use banyan_install_helper::client::Launcher;
 use banyan_local_api::{
     Sessions,
-    secure_directory::{self, Group},
+    secure_directory::{self, GroupAccess},
 };
 use banyan_proto::{MachineId, Reason, UnixSeconds, api::ApiError, join::JoinCode, local::Mode};
 use banyan_swarm::{Config, io::Input};
@@ -186,7 +186,7 @@ struct Folders {
 
 impl Folders {
     fn make(args: &Args) -> anyhow::Result<Self> {
-        let data = secure_directory::closed(&args.data, 0o711, Group::MyOwn)
+        let data = secure_directory::ensure_private(&args.data, 0o711, GroupAccess::OwnPrimary)
             .with_context(|| format!("cannot create the folder {} (--data)", args.data.display()))?;
         let content = data.join("content");
         // Other users may pass through to the programs that the installer keeps below, but may not list anything.

@@ -4,27 +4,16 @@
 //! an agent that runs as a service, users with a session at this machine may see and choose. They may also install
 //! from the catalogue, as far as the policy allows. All others have no access: service users, users logged in only
 //! over the network, and any other user of a personal agent.
-//!
-//! Sessions come from logind's files in `/run/systemd/sessions`, which only the system can write. A session counts
-//! when it belongs to a person (`CLASS=user`), is at this machine (`REMOTE=0`) and is not closing. The files are read
-//! again for every request, so a user who logs out loses the rights. On a system without logind only root and the
-//! agent's user have access.
 
+use crate::{sessions::Sessions, sys};
 use banyan_proto::{
     local::{Mode, Right},
     schedule::{Policy, Who},
 };
-use interprocess::local_socket::tokio::{Stream, prelude::*};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
-
-/// The folder of logind's session files.
-const LOGIND: &str = "/run/systemd/sessions";
+use interprocess::local_socket::tokio::Stream;
 
 /// All rights.
-pub const ALL: [Right; 5] = [Right::See, Right::Choose, Right::Get, Right::Install, Right::Administer];
+pub const ALL_RIGHTS: [Right; 5] = [Right::See, Right::Choose, Right::Get, Right::Install, Right::Administer];
 
 /// The user at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,29 +26,21 @@ impl Caller {
     /// Asks the system for the user at the other end.
     #[must_use]
     pub fn of(stream: &Stream) -> Self {
-        #[cfg(unix)]
-        let user = stream.peer_creds().ok().and_then(|credentials| credentials.euid());
-        #[cfg(not(unix))]
-        let user = {
-            let _ = stream;
-            None
-        };
-        Self { user }
+        Self { user: sys::peer_user(stream) }
     }
 
     /// Returns the caller's rights at an agent in this mode, under the administrator's policy.
     #[must_use]
     pub fn rights(self, mode: Mode, sessions: &Sessions, policy: &Policy) -> Vec<Right> {
-        // The named pipe admits only the agent's user, administrators and the system.
-        if cfg!(windows) {
-            return ALL.to_vec();
+        if !sys::CHECKS_CALLERS {
+            return ALL_RIGHTS.to_vec();
         }
         match self.user {
-            Some(user) if user == 0 || user == own_user() => ALL.to_vec(),
-            Some(user) if mode == Mode::System && sessions.has(user) => {
+            Some(user) if user == 0 || user == sys::own_user() => ALL_RIGHTS.to_vec(),
+            Some(user) if mode == Mode::System && sessions.has_session(user) => {
                 let mut rights = vec![Right::See, Right::Choose];
-                rights.extend(for_everyone(policy.catalogue.who).then_some(Right::Get));
-                rights.extend(for_everyone(policy.by_hand.who).then_some(Right::Install));
+                rights.extend(is_everyone(policy.catalogue.who).then_some(Right::Get));
+                rights.extend(is_everyone(policy.by_hand.who).then_some(Right::Install));
                 rights
             }
             _ => Vec::new(),
@@ -67,72 +48,18 @@ impl Caller {
     }
 }
 
-fn for_everyone(who: Who) -> bool {
+fn is_everyone(who: Who) -> bool {
     match who {
         Who::Everyone => true,
         Who::Nobody | Who::Administrators => false,
     }
 }
 
-#[cfg(unix)]
-fn own_user() -> u32 {
-    nix::unistd::geteuid().as_raw()
-}
-#[cfg(not(unix))]
-fn own_user() -> u32 {
-    0
-}
-
-/// The folder of session files.
-#[derive(Debug, Clone)]
-pub struct Sessions(PathBuf);
-
-impl Default for Sessions {
-    fn default() -> Self {
-        Self(LOGIND.into())
-    }
-}
-
-impl Sessions {
-    /// Uses this folder instead of logind's.
-    #[must_use]
-    pub fn in_folder(folder: &Path) -> Self {
-        Self(folder.to_owned())
-    }
-    /// Returns whether this user has a session at this machine.
-    #[must_use]
-    pub fn has(&self, user: u32) -> bool {
-        self.any(|session| counts(session, user))
-    }
-    /// Returns whether this user has an active session at this machine, which means no other user has switched to
-    /// theirs.
-    #[must_use]
-    pub fn in_front(&self, user: u32) -> bool {
-        self.any(|session| counts(session, user) && value(session, "ACTIVE") == Some("1"))
-    }
-    fn any(&self, holds: impl Fn(&str) -> bool) -> bool {
-        let Ok(entries) = fs::read_dir(&self.0) else { return false };
-        entries.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok()).any(|text| holds(&text))
-    }
-}
-
-fn value<'a>(session: &'a str, key: &str) -> Option<&'a str> {
-    let mut values = session.lines().filter_map(|line| line.split_once('=')).filter(|(name, _)| *name == key);
-    values.next().map(|(_, value)| value.trim())
-}
-
-fn counts(session: &str, user: u32) -> bool {
-    let value = |key| value(session, key);
-    value("UID").and_then(|uid| uid.parse().ok()) == Some(user)
-        && value("CLASS") == Some("user")
-        && value("REMOTE") == Some("0")
-        && value("STATE").is_some_and(|state| state != "closing")
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use banyan_proto::schedule::{ByHand, Catalogue};
+    use std::{fs, path::Path};
 
     const SESSION: &str =
         "# Do not parse.\nUID=1000\nUSER=mia\nACTIVE=1\nSTATE=active\nREMOTE=0\nCLASS=user\nSEAT=seat0\n";
@@ -148,20 +75,6 @@ mod tests {
         assert_eq!(rights(SESSION, Some(1000), Mode::System), [Right::See, Right::Choose, Right::Get]);
         let other_seat = SESSION.replace("STATE=active", "STATE=online");
         assert_eq!(rights(&other_seat, Some(1000), Mode::System).len(), 3, "switched to another user, still here");
-    }
-
-    #[test]
-    fn only_the_active_session_is_in_front() {
-        let folder = tempfile::tempdir().unwrap();
-        let in_front = |session: &str, user| {
-            fs::write(folder.path().join("c2"), session).unwrap();
-            Sessions::in_folder(folder.path()).in_front(user)
-        };
-        assert!(in_front(SESSION, 1000));
-        assert!(!in_front(SESSION, 1001));
-        assert!(!in_front(&SESSION.replace("ACTIVE=1", "ACTIVE=0"), 1000));
-        assert!(!in_front(&SESSION.replace("ACTIVE=1\n", ""), 1000));
-        assert!(!in_front(&SESSION.replace("REMOTE=0", "REMOTE=1"), 1000));
     }
 
     #[test]
@@ -194,9 +107,9 @@ mod tests {
 
     #[test]
     fn root_and_the_agents_own_user_have_every_right() {
-        for user in [0, own_user()] {
-            assert_eq!(rights("", Some(user), Mode::System), ALL);
-            assert_eq!(rights("", Some(user), Mode::User), ALL);
+        for user in [0, sys::own_user()] {
+            assert_eq!(rights("", Some(user), Mode::System), ALL_RIGHTS);
+            assert_eq!(rights("", Some(user), Mode::User), ALL_RIGHTS);
         }
     }
 

@@ -14,14 +14,21 @@
 
 pub mod access;
 pub mod address;
+mod backend;
 pub mod client;
+mod connection_limit;
 mod framing;
 mod request_body;
 pub mod secure_directory;
 pub mod server;
+mod sessions;
+mod subscription;
+mod sys;
 
-pub use access::{Caller, Sessions};
-pub use address::{Place, SYSTEM_SOCKET};
-pub use client::{Client, ask};
-pub use request_body::Body;
-pub use server::{Backend, Report, serve};
+pub use access::{ALL_RIGHTS, Caller};
+pub use address::{LocalAddress, SYSTEM_SOCKET};
+pub use backend::{Backend, Report};
+pub use client::{Client, query_status};
+pub use request_body::RequestBody;
+pub use server::serve;
+pub use sessions::Sessions;

@@ -1,6 +1,6 @@
 //! The bytes of a file that follow a request: counted, and read with time limits.
 
-use crate::framing::Lines;
+use crate::framing::{LineReader, STALL_TIMEOUT};
 use interprocess::local_socket::tokio::Stream;
 use std::{io, time::Duration};
 use tokio::{
@@ -8,26 +8,24 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-/// A caller that sends nothing for this long is dropped.
-const STUCK: Duration = Duration::from_secs(10);
 /// How long to keep reading unwanted bytes, so that the caller reaches the reply.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// The bytes still to be read from a caller.
-pub struct Body<'a> {
-    lines: &'a mut Lines,
+pub struct RequestBody<'a> {
+    lines: &'a mut LineReader,
     from: &'a Stream,
-    left: u64,
+    remaining: u64,
 }
 
-impl<'a> Body<'a> {
-    pub(super) fn new(lines: &'a mut Lines, from: &'a Stream, left: u64) -> Self {
-        Self { lines, from, left }
+impl<'a> RequestBody<'a> {
+    pub(crate) fn new(lines: &'a mut LineReader, from: &'a Stream, remaining: u64) -> Self {
+        Self { lines, from, remaining }
     }
     /// Returns the number of bytes still to be read.
     #[must_use]
-    pub fn left(&self) -> u64 {
-        self.left
+    pub fn remaining(&self) -> u64 {
+        self.remaining
     }
     /// Fills the buffer with the next bytes.
     ///
@@ -35,13 +33,13 @@ impl<'a> Body<'a> {
     /// When fewer bytes remain, or they do not arrive in time.
     pub async fn fill(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         let wanted = buffer.len() as u64;
-        if wanted > self.left {
+        if wanted > self.remaining {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let mut got = self.lines.take(buffer);
+        let mut got = self.lines.take_buffered(buffer);
         while got < buffer.len() {
             let mut from = self.from;
-            match timeout(STUCK, from.read(&mut buffer[got..]))
+            match timeout(STALL_TIMEOUT, from.read(&mut buffer[got..]))
                 .await
                 .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??
             {
@@ -49,20 +47,20 @@ impl<'a> Body<'a> {
                 more => got += more,
             }
         }
-        self.left -= wanted;
+        self.remaining -= wanted;
         Ok(())
     }
-    /// Reads all remaining bytes, up to `most`. Memory grows as bytes arrive, so a false length costs nothing.
+    /// Reads all remaining bytes, up to `max_bytes`. Memory grows as bytes arrive, so a false length costs nothing.
     ///
     /// # Errors
-    /// When more than `most` bytes remain, or they do not arrive in time.
-    pub async fn all(&mut self, most: u64) -> io::Result<Vec<u8>> {
-        if self.left > most {
+    /// When more than `max_bytes` bytes remain, or they do not arrive in time.
+    pub async fn read_all(&mut self, max_bytes: u64) -> io::Result<Vec<u8>> {
+        if self.remaining > max_bytes {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "more bytes are announced than allowed"));
         }
         let mut all = Vec::new();
-        while self.left > 0 {
-            let (before, more) = (all.len(), usize::try_from(self.left.min(64 << 10)).unwrap_or(64 << 10));
+        while self.remaining > 0 {
+            let (before, more) = (all.len(), usize::try_from(self.remaining.min(64 << 10)).unwrap_or(64 << 10));
             all.resize(before + more, 0);
             self.fill(&mut all[before..]).await?;
         }
@@ -82,9 +80,9 @@ impl<'a> Body<'a> {
         Ok(())
     }
     /// Reads and discards the rest for a while, until the caller disconnects.
-    pub(super) async fn drain(mut self) {
-        let end = Instant::now() + DRAIN;
-        let left = self.left;
-        drop(timeout_at(end, self.skip(left)).await);
+    pub(crate) async fn drain(mut self) {
+        let end = Instant::now() + DRAIN_TIME;
+        let remaining = self.remaining;
+        drop(timeout_at(end, self.skip(remaining)).await);
     }
 }

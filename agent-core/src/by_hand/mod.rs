@@ -15,7 +15,7 @@ mod take;
 pub(crate) use look::{Looked, look, look_alone};
 
 use crate::{agent::Agent, for_one::refused, orders::lock, server_api::CallError};
-use banyan_local_api::Body;
+use banyan_local_api::RequestBody;
 use banyan_proto::{
     Digest, OrderId, Reason, UnixSeconds,
     api::{ApiError, PackageRequest},
@@ -61,14 +61,14 @@ impl Agent {
         self: &Arc<Self>,
         wanted: Digest,
         trust: Option<Digest>,
-        body: &mut Body<'_>,
+        body: &mut RequestBody<'_>,
     ) -> Result<OrderId, ApiError> {
         if trust.is_some() {
             let detail = "this computer belongs to a server, so its administrator decides which publishers it trusts";
             return Err(refused(Reason::NotAllowed, detail));
         }
         let _turn = turn()?;
-        let size = body.left();
+        let size = body.remaining();
         let bytes = head_of(body).await?;
         let this = Arc::clone(self);
         // The caller has checked the right to install.

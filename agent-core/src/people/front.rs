@@ -7,7 +7,7 @@ use crate::{
     by_hand::alone::Alone,
     orders::{HeldOrder, lock},
 };
-use banyan_local_api::{Backend, Body, Caller, Place, Report, Sessions, serve};
+use banyan_local_api::{Backend, Caller, LocalAddress, Report, RequestBody, Sessions, serve};
 use banyan_proto::{
     Digest, OrderId, Reason,
     api::ApiError,
@@ -74,8 +74,8 @@ impl Front {
         if self.opened.swap(true, Ordering::Relaxed) {
             return;
         }
-        let own = std::iter::once(Place::Own(data.to_owned()));
-        for place in own.chain(shared.cloned().map(Place::Shared)) {
+        let own = std::iter::once(LocalAddress::Own(data.to_owned()));
+        for place in own.chain(shared.cloned().map(LocalAddress::Shared)) {
             match place.listen() {
                 Ok(listener) => drop(tokio::spawn(serve(Arc::clone(self), listener))),
                 Err(error) => warn!(%error, ?place, "failed to open the local API; desktop programs cannot connect"),
@@ -167,7 +167,7 @@ impl Backend for Front {
         &self,
         wanted: Digest,
         trust: Option<Digest>,
-        file: &mut Body<'_>,
+        file: &mut RequestBody<'_>,
     ) -> Result<OrderId, ApiError> {
         match self.alone() {
             Some(alone) => alone.install(wanted, trust, file).await,

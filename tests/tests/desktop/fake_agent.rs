@@ -17,7 +17,7 @@ impl Agent {
     pub(crate) fn plays(stage: &Stage, scene: Scene) -> Self {
         let runtime = Runtime::new().expect("the runtime can be created");
         let inside = runtime.enter();
-        let fake = Fake::start(&banyan_local_api::Place::Own(stage.folder().to_owned()), scene);
+        let fake = Fake::start(&banyan_local_api::LocalAddress::Own(stage.folder().to_owned()), scene);
         drop(inside);
         Self { fake: fake.expect("the socket is free"), _runtime: runtime }
     }

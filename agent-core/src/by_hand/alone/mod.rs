@@ -23,7 +23,7 @@ use banyan_install_helper::{
     client::{self, Launcher, SetTrustError},
     has_privileges,
 };
-use banyan_local_api::Body;
+use banyan_local_api::RequestBody;
 use banyan_proto::{
     Digest, OrderId, Reason, UnixSeconds,
     api::ApiError,
@@ -120,14 +120,14 @@ impl Alone {
         self: &Arc<Self>,
         wanted: Digest,
         consent: Option<Digest>,
-        body: &mut Body<'_>,
+        body: &mut RequestBody<'_>,
     ) -> Result<OrderId, ApiError> {
         let _turn = turn()?;
         let work = self.my_turn().await?;
         if self.ended.load(Ordering::Relaxed) {
             return Err(refused(Reason::Busy, "this computer is joining a server; try again in a minute"));
         }
-        let size = body.left();
+        let size = body.remaining();
         let bytes = head_of(body).await?;
         let this = Arc::clone(self);
         let looking = tokio::task::spawn_blocking(move || this.look(&[Right::Install], &bytes, size));

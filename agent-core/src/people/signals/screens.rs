@@ -53,7 +53,7 @@ impl Screens {
         match self.who.get() {
             // A personal agent answers only its own user.
             Some((Mode::User, _)) => true,
-            Some((Mode::System, sessions)) => caller.user.is_some_and(|user| sessions.in_front(user)),
+            Some((Mode::System, sessions)) => caller.user.is_some_and(|user| sessions.is_active(user)),
             None => false,
         }
     }
