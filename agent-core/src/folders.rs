@@ -2,7 +2,7 @@
 
 use crate::{cli::Args, sys};
 use anyhow::Context;
-use banyan_local_api::folder::{self, Group};
+use banyan_local_api::secure_directory::{self, GroupAccess};
 use std::path::{Path, PathBuf};
 
 /// The agent's folders.
@@ -18,7 +18,7 @@ pub(crate) struct Folders {
 impl Folders {
     /// Creates the folders that are missing.
     pub(crate) fn create(args: &Args) -> anyhow::Result<Self> {
-        let data = folder::closed(&args.data, 0o711, Group::MyOwn)
+        let data = secure_directory::ensure_private(&args.data, 0o711, GroupAccess::OwnPrimary)
             .with_context(|| format!("cannot create the folder {} (--data)", args.data.display()))?;
         let content = data.join("content");
         // Other users may pass through to the programs that the install helper keeps below, but may not list anything.

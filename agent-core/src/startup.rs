@@ -36,7 +36,7 @@ use tracing::{info, warn};
 /// When the agent cannot start: folder, database, identity or address. The error says what was tried and what to do.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     // Run at low priority until something is urgent.
-    banyan_install_helper::priority::give_way(true);
+    banyan_install_helper::priority::set_low_priority(true);
     let with_stdin = args.exit_with_stdin;
     let idle_after = Duration::from_secs(args.idle_after);
     let max_children = args.max_children;

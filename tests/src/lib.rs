@@ -1,13 +1,13 @@
-//! The tools for writing promise tests: a [`World`] of real processes on loopback, and a [`stage`] for real windows.
+//! The tools for writing promise tests: a [`World`] of real processes on loopback, and a [`test_desktop`] for real windows.
 
-pub mod alone;
-pub mod by_hand;
-pub mod package;
-pub mod process;
+pub mod process_cost;
 pub mod programs;
+pub mod session_user;
+pub mod sideload;
+pub mod standalone_agent;
 #[cfg(target_os = "linux")]
-pub mod stage;
-pub mod users;
-pub mod world;
+pub mod test_desktop;
+pub mod test_network;
+pub mod test_package;
 
-pub use world::{Agent, World};
+pub use test_network::{Agent, World};

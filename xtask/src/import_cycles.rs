@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_planted_cycle_is_named_with_both_places() {
+    fn a_cycle_is_reported_with_both_places() {
         for back in [
             "use crate::{store::Row};",
             "fn f() { drop(crate::store::Row) }",

@@ -29,10 +29,10 @@ enum Task {
     Lab(lab::Options),
     /// Take a lab down once its process has ended, for whatever reason (started by `lab`)
     #[command(hide = true)]
-    LabGuard(lab::guard::Options),
+    LabGuard(lab::cleanup_guard::Options),
     /// Run one end of competing traffic (started by `lab --beside`)
     #[command(hide = true)]
-    LabFlow(lab::flow::Options),
+    LabFlow(lab::tcp_flow::Options),
 }
 
 fn main() -> ExitCode {
@@ -40,8 +40,8 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::ImportCycles => import_cycles::check(command::root()),
         Task::Lab(options) => lab::run(&options),
-        Task::LabGuard(options) => lab::guard::run(&options),
-        Task::LabFlow(options) => lab::flow::run(&options),
+        Task::LabGuard(options) => lab::cleanup_guard::run(&options),
+        Task::LabFlow(options) => lab::tcp_flow::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

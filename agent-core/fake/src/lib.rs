@@ -5,12 +5,12 @@
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
-//! use banyan_local_api::{Client, Place};
+//! use banyan_local_api::{Client, LocalAddress};
 //! use banyan_fake_agent::{Fake, Scene};
 //!
-//! let place = Place::Own("/tmp/some-folder".into());
-//! let fake = Fake::start(&place, Scene::Receiving)?; // inside a tokio runtime
-//! let mut client = Client::connect(&place).await?; // or the tray or window, connected to the same place
+//! let address = LocalAddress::Own("/tmp/some-folder".into());
+//! let fake = Fake::start(&address, Scene::Receiving)?; // inside a tokio runtime
+//! let mut client = Client::connect(&address).await?; // or the tray or window, connected to the same address
 //! fake.show(Scene::Ready); // subscribers receive what changed
 //! fake.change(|snapshot| snapshot.about.label = "another".into());
 //! let asked = fake.asked(); // every command that clients have sent
@@ -21,15 +21,15 @@
 //!
 //! Commands take effect: a choice changes the verdicts, computed by the real `banyan-schedule`; *install now* installs.
 
-mod catalogue;
-mod package;
+mod package_scene;
+mod sample_catalogue;
 mod scene;
 
-pub use catalogue::offered;
-pub use package::{PackageScene, package_file};
+pub use package_scene::{PackageScene, package_file};
+pub use sample_catalogue::offered;
 pub use scene::Scene;
 
-use banyan_local_api::{Backend, Body, Caller, Place, Report, caller, serve};
+use banyan_local_api::{ALL_RIGHTS, Backend, Caller, LocalAddress, Report, RequestBody, serve};
 use banyan_proto::{
     Digest, OrderId, Reason, UnixSeconds,
     api::ApiError,
@@ -61,19 +61,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Fake {
-    /// Serves a scene at this place to callers with every right. Must be called inside a tokio runtime.
+    /// Serves a scene at this address to callers with every right. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// When the place cannot be opened.
-    pub fn start(place: &Place, scene: Scene) -> io::Result<Arc<Self>> {
+    /// When the address cannot be opened.
+    pub fn start(address: &LocalAddress, scene: Scene) -> io::Result<Arc<Self>> {
         let zone = TimeZone::system();
         let snapshot = Mutex::new(scene.snapshot(UnixSeconds::now(), &zone));
-        let rights = Mutex::new(caller::ALL.to_vec());
+        let rights = Mutex::new(ALL_RIGHTS.to_vec());
         let (asked, package, changes) = (Mutex::default(), Mutex::default(), watch::Sender::new(0));
         let (stopped, reported) = (Mutex::default(), Mutex::default());
         let catalogue = Mutex::new(offered(UnixSeconds::now()));
         let fake = Arc::new(Self { snapshot, asked, reported, rights, package, catalogue, stopped, zone, changes });
-        tokio::spawn(serve(Arc::clone(&fake), place.listen()?));
+        tokio::spawn(serve(Arc::clone(&fake), address.listen()?));
         Ok(fake)
     }
     /// Switches to another scene.
@@ -260,9 +260,9 @@ impl Backend for Fake {
         &self,
         wanted: Digest,
         trust: Option<Digest>,
-        file: &mut Body<'_>,
+        file: &mut RequestBody<'_>,
     ) -> Result<OrderId, ApiError> {
-        lock(&self.asked).push(Request::InstallPackage { manifest: wanted, size: file.left(), trust });
+        lock(&self.asked).push(Request::InstallPackage { manifest: wanted, size: file.remaining(), trust });
         let now = self.now();
         let answer = lock(&self.package).answer(now);
         let package = answer?;
@@ -274,18 +274,18 @@ impl Backend for Fake {
             return Err(ApiError { reason: Reason::NotConsented, detail });
         }
         let broken = |error: io::Error| ApiError { reason: Reason::NotAPackage, detail: error.to_string() };
-        file.skip(file.left()).await.map_err(broken)?;
+        file.skip(file.remaining()).await.map_err(broken)?;
         Ok(self.take_up(scene::by_hand(&package, now)))
     }
     async fn catalogue(&self) -> Result<Catalogue, ApiError> {
         lock(&self.asked).push(Request::Catalogue);
         let link = lock(&self.snapshot).link;
-        catalogue::out_of_reach(link).map_or_else(|| Ok(lock(&self.catalogue).clone()), Err)
+        sample_catalogue::out_of_reach(link).map_or_else(|| Ok(lock(&self.catalogue).clone()), Err)
     }
     async fn get_from_catalogue(&self, package: &str, manifest: Digest) -> Result<OrderId, ApiError> {
         lock(&self.asked).push(Request::GetFromCatalogue { package: package.to_owned(), manifest });
         let link = lock(&self.snapshot).link;
-        if let Some(refused) = catalogue::out_of_reach(link) {
+        if let Some(refused) = sample_catalogue::out_of_reach(link) {
             return Err(refused);
         }
         let wanted = |item: &&Item| item.release.package == package && item.release.manifest == manifest;

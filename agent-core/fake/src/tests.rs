@@ -1,7 +1,7 @@
 //! Tests that every scene shows the state it is named after, and that the fake agent answers as the real agent does.
 
 use crate::{Fake, PackageScene, Scene, package_file};
-use banyan_local_api::{Client, Place};
+use banyan_local_api::{Client, LocalAddress};
 use banyan_proto::{
     Reason, UnixSeconds,
     api::ApiError,
@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 const NOW: UnixSeconds = UnixSeconds(1_795_000_000);
 
 #[test]
-fn every_scene_shows_what_it_is_named_after() {
+fn every_scene_shows_the_state_it_is_named_after() {
     for scene in Scene::ALL {
         let snapshot = scene.snapshot(NOW, &TimeZone::UTC);
         assert_eq!(snapshot, scene.snapshot(NOW, &TimeZone::UTC), "{scene} gives the same snapshot every time");
@@ -58,11 +58,11 @@ async fn until(client: &mut Client, snapshot: &mut Snapshot, holds: impl Fn(&Sna
 }
 
 #[tokio::test]
-async fn a_face_is_told_what_changes_and_its_commands_have_their_effect() {
+async fn a_subscriber_receives_changes_and_its_commands_take_effect() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::Own(folder.path().to_owned());
-    let fake = Fake::start(&place, Scene::Receiving).unwrap();
-    let mut client = Client::connect(&place).await.unwrap();
+    let address = LocalAddress::Own(folder.path().to_owned());
+    let fake = Fake::start(&address, Scene::Receiving).unwrap();
+    let mut client = Client::connect(&address).await.unwrap();
     assert!(client.rights.contains(&Right::Administer));
     let mut snapshot = first(&mut client).await;
     assert!(matches!(snapshot.headline(), Headline::Receiving(_)));
@@ -88,11 +88,11 @@ async fn a_face_is_told_what_changes_and_its_commands_have_their_effect() {
 }
 
 #[tokio::test]
-async fn rights_are_asked_for_each_command() {
+async fn rights_are_checked_for_each_command() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::Own(folder.path().to_owned());
-    let fake = Fake::start(&place, Scene::NotEnrolled).unwrap();
-    let mut client = Client::connect(&place).await.unwrap();
+    let address = LocalAddress::Own(folder.path().to_owned());
+    let fake = Fake::start(&address, Scene::NotEnrolled).unwrap();
+    let mut client = Client::connect(&address).await.unwrap();
     fake.set_rights(&[Right::See]);
     for request in [Request::Resume, Request::Enrol { code: "good".into() }] {
         let reply = client.request(&request).await.unwrap();
@@ -103,37 +103,37 @@ async fn rights_are_asked_for_each_command() {
     let reply = client.request(&Request::Subscribe).await.unwrap();
     assert!(matches!(reply, Reply::Error(error) if error.reason == Reason::NotAllowed));
     assert!(client.request(&Request::Status).await.is_err(), "the connection is closed");
-    assert!(Client::connect(&place).await.is_err(), "refused before the greeting");
+    assert!(Client::connect(&address).await.is_err(), "refused before the greeting");
 }
 
 #[tokio::test]
-async fn nobody_takes_all_the_places() {
+async fn the_number_of_connections_per_user_is_limited() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::Own(folder.path().to_owned());
-    let _fake = Fake::start(&place, Scene::Idle).unwrap();
+    let address = LocalAddress::Own(folder.path().to_owned());
+    let _fake = Fake::start(&address, Scene::Idle).unwrap();
     let mut clients = Vec::new();
     for _ in 0..16 {
-        clients.push(Client::connect(&place).await.unwrap());
+        clients.push(Client::connect(&address).await.unwrap());
     }
-    assert!(Client::connect(&place).await.is_err());
+    assert!(Client::connect(&address).await.is_err());
     drop(clients.pop());
-    while Client::connect(&place).await.is_err() {
+    while Client::connect(&address).await.is_err() {
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test]
-async fn a_package_is_shown_and_installed_or_refused_as_the_scene_says() {
+async fn a_package_is_shown_and_installed_or_refused_as_in_its_scene() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::Own(folder.path().to_owned());
-    let fake = Fake::start(&place, Scene::Idle).unwrap();
+    let address = LocalAddress::Own(folder.path().to_owned());
+    let fake = Fake::start(&address, Scene::Idle).unwrap();
     let path = folder.path().join("drawing-3.1.banyan");
     // The file is larger than the socket buffers, so that an early answer arrives while bytes are still being sent.
     std::fs::write(&path, package_file(3 << 20)).unwrap();
     let mut file = tokio::fs::File::open(&path).await.unwrap();
     for scene in PackageScene::ALL {
         fake.set_package(scene);
-        let mut client = Client::connect(&place).await.unwrap();
+        let mut client = Client::connect(&address).await.unwrap();
         let reply = client.open_package(&mut file).await.unwrap();
         let may = match (scene, &reply) {
             (PackageScene::Altered, Reply::Error(error)) if error.reason == Reason::MetadataForged => false,
@@ -145,7 +145,7 @@ async fn a_package_is_shown_and_installed_or_refused_as_the_scene_says() {
         let Reply::Package(package) = reply else { continue };
         let (mut sent, trust) = (0, package.signer.asks.then_some(package.signer.root));
         if trust.is_some() {
-            let mut client = Client::connect(&place).await.unwrap();
+            let mut client = Client::connect(&address).await.unwrap();
             let early = client.install_package(package.manifest, None, &mut file, &mut |_| {}).await.unwrap();
             assert!(matches!(early, Reply::Error(ApiError { reason: Reason::NotConsented, .. })), "{early:?}");
         }
@@ -169,24 +169,24 @@ async fn a_package_is_shown_and_installed_or_refused_as_the_scene_says() {
     }
     fake.set_rights(&[Right::See, Right::Choose]);
     fake.set_package(PackageScene::New);
-    let mut client = Client::connect(&place).await.unwrap();
+    let mut client = Client::connect(&address).await.unwrap();
     let Reply::Package(package) = client.open_package(&mut file).await.unwrap() else { panic!("expected a package") };
     assert_eq!(package.refused.as_ref().map(|refused| refused.reason), Some(Reason::NotAllowed));
     let refused = client.install_package(package.manifest, None, &mut file, &mut |_| {}).await.unwrap();
     assert!(matches!(refused, Reply::Error(ApiError { reason: Reason::NotAllowed, .. })), "{refused:?}");
     std::fs::write(&path, "a text").unwrap();
-    let mut client = Client::connect(&place).await.unwrap();
+    let mut client = Client::connect(&address).await.unwrap();
     let mut file = tokio::fs::File::open(&path).await.unwrap();
     let refused = client.open_package(&mut file).await.unwrap();
     assert!(matches!(refused, Reply::Error(ApiError { reason: Reason::NotAPackage, .. })), "{refused:?}");
 }
 
 #[tokio::test]
-async fn what_is_offered_is_shown_and_got_as_the_scene_says() {
+async fn the_catalogue_is_shown_and_installed_from_as_in_the_scene() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::Own(folder.path().to_owned());
-    let fake = Fake::start(&place, Scene::Idle).unwrap();
-    let mut client = Client::connect(&place).await.unwrap();
+    let address = LocalAddress::Own(folder.path().to_owned());
+    let fake = Fake::start(&address, Scene::Idle).unwrap();
+    let mut client = Client::connect(&address).await.unwrap();
     let Reply::Catalogue(catalogue) = client.request(&Request::Catalogue).await.unwrap() else {
         panic!("expected a catalogue")
     };
@@ -222,7 +222,7 @@ async fn what_is_offered_is_shown_and_got_as_the_scene_says() {
 async fn a_request_that_requires_something_unknown_is_refused_by_name() {
     use std::io::{BufRead as _, BufReader, Write as _};
     let folder = tempfile::tempdir().unwrap();
-    let _fake = Fake::start(&Place::Own(folder.path().to_owned()), Scene::Idle).unwrap();
+    let _fake = Fake::start(&LocalAddress::Own(folder.path().to_owned()), Scene::Idle).unwrap();
     let socket = folder.path().join("agent.sock");
     let answers = tokio::task::spawn_blocking(move || {
         let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();

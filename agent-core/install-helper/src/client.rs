@@ -1,16 +1,16 @@
-//! The agent's side of the installer protocol: starts the installer for one call and waits for its answer.
+//! The agent's side of the install helper protocol: starts the install helper for one request and waits for its answer.
 //!
-//! An install outlives the agent: dropping the future does not kill the installer, and a process group of its own
+//! An install outlives the agent: dropping the future does not kill the install helper, and a process group of its own
 //! shields it from a Ctrl-C meant for the agent. A restarted agent sends the same job again and receives its outcome.
 //! (A service manager that kills all of a service's processes must be told not to: `KillMode=process` in a systemd
 //! unit.)
 
-use super::{
+use crate::{
     command::OUTPUT_BYTES,
-    job::{AloneJob, Believes, Call, Enrolled, Finished, Job},
+    protocol::{EnrolledIdentity, HelperRequest, InstallJob, InstallResult, StandaloneJob, TrustAnswer},
     sys,
 };
-use banyan_proto::{Digest, OrderId, Reason};
+use banyan_proto::{Digest, OrderId, Reason, format};
 use serde::de::DeserializeOwned;
 use std::{
     ffi::OsString,
@@ -27,53 +27,53 @@ use tokio::{
 /// Maximum length of an answer (bytes): the end of the output, escaped, and the outcome.
 const ANSWER_BYTES: u64 = 128 << 10;
 
-/// How the installer is started.
+/// How the install helper is started.
 #[derive(Debug, Clone)]
 pub struct Launcher {
     /// `banyan-install-helper`, a program that starts it with privileges, or this program itself.
     pub program: PathBuf,
-    /// Arguments before the path of the call's file: a command, the folders.
+    /// Arguments before the path of the request file: a command, the folders.
     pub arguments: Vec<OsString>,
-    /// The agent's folder for the files that carry calls.
-    pub jobs: PathBuf,
+    /// The agent's folder for the files that carry requests.
+    pub requests: PathBuf,
 }
 
 /// Why there is no answer. The outcome of the install is unknown then; the same job can be sent again.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The call's file could not be written. Typically a full disk.
-    #[error("could not write the installer's call {path}: {source}")]
-    Job {
+pub enum HelperError {
+    /// The request file could not be written. Typically a full disk.
+    #[error("could not write the install helper's request {path}: {source}")]
+    WriteRequest {
         /// The file's path.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
     },
     /// The program is missing or must not be executed.
-    #[error("could not start the installer {program}: {source}")]
+    #[error("could not start the install helper {program}: {source}")]
     Start {
         /// The program's path.
         program: PathBuf,
         /// The operating system's error.
         source: io::Error,
     },
-    /// The installer ended without an answer: it was killed, or called incorrectly.
-    #[error("the installer ended without an answer ({status}): {said}")]
+    /// The install helper ended without an answer: it was killed, or called incorrectly.
+    #[error("the install helper ended without an answer ({status}): {stderr}")]
     NoAnswer {
         /// The exit status.
         status: String,
         /// The end of its standard error output.
-        said: String,
+        stderr: String,
     },
 }
 
-/// Why the installer does not trust what the agent's enrolment says.
+/// Why the install helper does not trust what the agent's enrolment says.
 #[derive(Debug, thiserror::Error)]
-pub enum BelieveError {
-    /// The installer could not be called.
+pub enum SetTrustError {
+    /// The install helper did not answer.
     #[error(transparent)]
-    Client(#[from] ClientError),
-    /// The installer refused.
+    Helper(#[from] HelperError),
+    /// The install helper refused.
     #[error("{detail} [{code}]", code = .reason.code())]
     Refused {
         /// The reason code.
@@ -83,91 +83,99 @@ pub enum BelieveError {
     },
 }
 
-/// Runs a job in the installer. Passes the artifact as an open file, whose position does not matter. `order` only names
-/// the call's file.
+/// Runs a job in the install helper. Passes the artifact as an open file, whose position does not matter. `order` only
+/// names the request file.
 ///
 /// Dropping the future stops the wait, not the install.
 ///
 /// # Errors
-/// When the installer cannot be started, or dies.
-pub async fn run(launcher: &Launcher, order: OrderId, job: Job, artifact: File) -> Result<Finished, ClientError> {
-    ask(launcher, &format!("install-{order}"), &Call::Install(Box::new(job)), Stdio::from(artifact)).await
+/// When the install helper cannot be started, or dies.
+pub async fn install(
+    launcher: &Launcher,
+    order: OrderId,
+    job: InstallJob,
+    artifact: File,
+) -> Result<InstallResult, HelperError> {
+    send(launcher, &format!("install-{order}"), &HelperRequest::Install(Box::new(job)), Stdio::from(artifact)).await
 }
 
-/// Tells the installer which machine this is and which keys to trust. The first such call is kept.
+/// Tells the install helper which machine this is and which keys to trust. The first such request is kept.
 ///
 /// # Errors
 /// When it cannot be started, or already trusts different keys.
-pub async fn believe(launcher: &Launcher, said: Enrolled) -> Result<(), BelieveError> {
-    told(launcher, "believe", &Call::Believe(said)).await
+pub async fn set_trust(launcher: &Launcher, identity: EnrolledIdentity) -> Result<(), SetTrustError> {
+    change_trust(launcher, "believe", &HelperRequest::SetTrust(identity)).await
 }
 
-/// Tells the installer that it belongs to the user who runs it, and to no server.
+/// Tells the install helper that it belongs to the user who runs it, and to no server.
 ///
 /// # Errors
 /// When it cannot be started, has privileges, or belongs to a server.
-pub async fn stand_alone(launcher: &Launcher) -> Result<(), BelieveError> {
-    told(launcher, "stand-alone", &Call::StandAlone).await
+pub async fn set_personal(launcher: &Launcher) -> Result<(), SetTrustError> {
+    change_trust(launcher, "stand-alone", &HelperRequest::SetPersonal).await
 }
 
-/// Installs what the user wants without a server's order; otherwise like [`run`].
+/// Installs what the user wants without a server's order; otherwise like [`install`].
 ///
 /// # Errors
-/// When the installer cannot be started, or dies.
-pub async fn run_alone(launcher: &Launcher, job: AloneJob, artifact: File) -> Result<Finished, ClientError> {
+/// When the install helper cannot be started, or dies.
+pub async fn install_standalone(
+    launcher: &Launcher,
+    job: StandaloneJob,
+    artifact: File,
+) -> Result<InstallResult, HelperError> {
     let name = format!("install-{}", job.id);
-    ask(launcher, &name, &Call::InstallAlone(Box::new(job)), Stdio::from(artifact)).await
+    send(launcher, &name, &HelperRequest::InstallStandalone(Box::new(job)), Stdio::from(artifact)).await
 }
 
-/// Tells the installer that the user no longer trusts these publishers.
+/// Tells the install helper that the user no longer trusts these publishers.
 ///
 /// # Errors
-/// When it cannot be started, or is not a personal installer.
-pub async fn forget(launcher: &Launcher, root: Digest) -> Result<(), BelieveError> {
-    told(launcher, "forget", &Call::Forget(root)).await
+/// When it cannot be started, or is not a personal install helper.
+pub async fn forget_publisher(launcher: &Launcher, root: Digest) -> Result<(), SetTrustError> {
+    change_trust(launcher, "forget", &HelperRequest::ForgetPublisher(root)).await
 }
 
-async fn told(launcher: &Launcher, name: &str, call: &Call) -> Result<(), BelieveError> {
-    match ask(launcher, name, call, Stdio::null()).await? {
-        Believes::Yes => Ok(()),
-        Believes::No { reason, detail } => Err(BelieveError::Refused { reason, detail }),
+async fn change_trust(launcher: &Launcher, name: &str, request: &HelperRequest) -> Result<(), SetTrustError> {
+    match send(launcher, name, request, Stdio::null()).await? {
+        TrustAnswer::Accepted => Ok(()),
+        TrustAnswer::Refused { reason, detail } => Err(SetTrustError::Refused { reason, detail }),
     }
 }
 
-async fn ask<T: DeserializeOwned>(
+async fn send<T: DeserializeOwned>(
     launcher: &Launcher,
     name: &str,
-    call: &Call,
+    request: &HelperRequest,
     input: Stdio,
-) -> Result<T, ClientError> {
-    let path = launcher.jobs.join(format!("{name}.json"));
-    if let Err(source) = write_call(&path, call) {
-        return Err(ClientError::Job { path, source });
+) -> Result<T, HelperError> {
+    let path = launcher.requests.join(format!("{name}.json"));
+    if let Err(source) = write_request(&path, request) {
+        return Err(HelperError::WriteRequest { path, source });
     }
     let mut command = Command::new(&launcher.program);
     command.args(&launcher.arguments).arg(&path).env_clear().envs(sys::clean_environment()).kill_on_drop(false);
     command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
-    sys::own_group(&mut command);
-    let failed = |source| ClientError::Start { program: launcher.program.clone(), source };
+    sys::set_process_group(&mut command);
+    let failed = |source| HelperError::Start { program: launcher.program.clone(), source };
     let mut child = command.spawn().map_err(failed)?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let (answer, said, status) = tokio::join!(read_bounded(out), read_bounded(err), child.wait());
-    // The installer reads the file once at its start. If it cannot be removed, the next call overwrites it.
+    let (answer, stderr, status) = tokio::join!(read_bounded(out), read_bounded(err), child.wait());
+    // The install helper reads the file once at its start. If it cannot be removed, the next request overwrites it.
     let _ = fs::remove_file(&path);
     answer.lines().rev().find_map(|line| serde_json::from_str(line).ok()).ok_or_else(|| {
-        let start = said.len().saturating_sub(OUTPUT_BYTES);
-        let said = String::from_utf8_lossy(&said.as_bytes()[start..]).trim().to_owned();
-        ClientError::NoAnswer { status: status.map_or_else(|error| error.to_string(), |s| s.to_string()), said }
+        let start = stderr.len().saturating_sub(OUTPUT_BYTES);
+        let stderr = String::from_utf8_lossy(&stderr.as_bytes()[start..]).trim().to_owned();
+        HelperError::NoAnswer { status: status.map_or_else(|error| error.to_string(), |s| s.to_string()), stderr }
     })
 }
 
-fn write_call(path: &PathBuf, call: &Call) -> io::Result<()> {
+fn write_request(path: &PathBuf, request: &HelperRequest) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let json = serde_json::to_vec(call)?;
-    sys::private_file(path)?.write_all(&json)
+    sys::create_private_file(path)?.write_all(format::write(request).as_bytes())
 }
 
 /// Reads a pipe up to a limit, then reads and drops the rest so that the writer does not block.

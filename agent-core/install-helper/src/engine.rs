@@ -1,29 +1,34 @@
 //! The state machine of an install. Each step can be the last one before the machine loses power.
 //!
 //! ```text
-//! Recover ─▶ Detect ─▶ Room ─▶ Stage ─▶ Inspect ─▶ Intend ─▶ Apply… ─▶ Probe ─▶ Settle ─▶ Ended(Installed)
-//!    │          └ there: ─▶ Ended(Installed already)          │          │
-//!    └ journal: ─▶ Probe / Apply / Undo                       └──────────┴─▶ Condemn ─▶ Undo… ─▶ Ended(Failed)
+//! Recover ─▶ Detect ─▶ CheckSpace ─▶ Stage ─▶ Inspect ─▶ WriteIntent ─▶ Apply… ─▶ Probe ─▶ CleanUp ─▶ Finished(Installed)
+//!    │          └ installed: ─▶ Finished(Installed already)    │          │
+//!    └ journal: ─▶ Probe / Apply / Undo                        └──────────┴─▶ RecordFailure ─▶ Undo… ─▶ Finished(Failed)
 //! ```
 //!
-//! `Intend` writes the journal before the first change outside the installer's own folder. `Condemn` adds the verdict
-//! that the release must be undone, so that a failed release is not tried again after a crash. The journal is cleared
-//! last.
+//! `WriteIntent` writes the journal before the first change outside the install helper's own folder. `RecordFailure`
+//! adds the reason why the release must be undone, so that a failed release is not tried again after a crash. The
+//! journal is cleared last.
 
-use super::{
-    check::AdmittedJob,
-    command::{Line, Talk},
-    job::{Job, Outcome, Release, outcome_of},
-    journal::{self, Intent, Phase, Verdict},
-    layout::{Folders, Layout, remove},
-    method::{Found, Method, Progress, method},
-    record::Record,
-    room::{self, FreeSpace},
-    staging,
-    trouble::{Trouble, passes},
+use crate::{
+    command::{ExternalCommand, OutputLog},
+    error::{InstallError, is_temporary},
+    methods::{
+        install_method::{InstallMethod, InstallStatus, StepResult},
+        install_method_for,
+    },
+    protocol::{InstallJob, Outcome},
+    release::VerifiedRelease,
+    storage::{
+        files::remove_path,
+        free_space::{self, FreeSpace},
+        journal::{self, InstallIntent, Phase, UndoCause},
+        layout::{HelperFolders, Layout},
+        staging,
+    },
+    verification::{AdmittedJob, trust_record::TrustRecord},
 };
-use banyan_proto::platform::platform;
-use banyan_proto::{Reason, UnixSeconds, manifest::CommandSpec};
+use banyan_proto::{Reason, UnixSeconds, manifest::CommandSpec, platform::platform};
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -31,156 +36,152 @@ use std::{
 
 /// The state of an install. Each step takes one state and returns the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum InstallState {
     /// Check for an unfinished earlier run.
     Recover,
     /// Check whether the release is already installed.
     Detect,
     /// Check for disk space for the artifact.
-    Room,
+    CheckSpace,
     /// Copy and verify the artifact.
     Stage,
     /// Read the copy from end to end and plan the install.
     Inspect,
     /// Write the plan to the journal.
-    Intend(Intent),
+    WriteIntent(InstallIntent),
     /// Change the machine, step by step.
-    Apply(Intent, u8),
+    Apply(InstallIntent, u8),
     /// Check that the new version works.
-    Probe(Intent),
+    Probe(InstallIntent),
     /// The probe passed: clean up.
-    Settle(Intent),
-    /// The probe failed: write the verdict to the journal.
-    Condemn(Intent, Verdict),
-    /// Restore everything, step by step. Without a verdict the install was only interrupted and starts over afterwards.
-    Undo(Intent, Option<Verdict>, u8),
-    /// Finished.
-    Ended(Outcome),
+    CleanUp(InstallIntent),
+    /// The install or the probe failed: write to the journal why it must be undone.
+    RecordFailure(InstallIntent, UndoCause),
+    /// Restore everything, step by step. Without a cause the install was only interrupted and starts over afterwards.
+    Undo(InstallIntent, Option<UndoCause>, u8),
+    /// InstallResult.
+    Finished(Outcome),
 }
 
 /// A running job. Holds the lock, which is released when the process dies.
-pub(super) struct Engine<'a> {
+pub(crate) struct InstallEngine<'a> {
     job: AdmittedJob,
     artifact: File,
     layout: Layout,
     disks: &'a dyn FreeSpace,
     /// The output of all programs.
-    pub(super) talk: Talk,
+    pub(crate) log: OutputLog,
     _lock: File,
 }
 
-impl<'a> Engine<'a> {
+impl<'a> InstallEngine<'a> {
     /// Takes the lock and verifies the job. Saves what was learned from the job before anything else happens.
     ///
     /// # Errors
-    /// When the job fails verification, or another installer is running.
-    pub(super) fn open(
-        folders: &Folders,
-        job: &Job,
+    /// When the job fails verification, or another install helper is running.
+    pub(crate) fn open(
+        folders: &HelperFolders,
+        job: &InstallJob,
         artifact: File,
         now: UnixSeconds,
         disks: &'a dyn FreeSpace,
-    ) -> Result<Self, Trouble> {
+    ) -> Result<Self, InstallError> {
         let layout = Layout::open(folders)?;
-        let lock = layout.exclusively()?;
-        let (job, learned) = Record::load(&layout)?.admit(job, &platform(), now)?;
+        let lock = layout.lock_exclusively()?;
+        let (job, learned) = TrustRecord::load(&layout)?.admit(job, &platform(), now)?;
         learned.save(&layout)?;
-        Ok(Self::begin(layout, lock, job, artifact, disks))
+        Ok(Self::new(layout, lock, job, artifact, disks))
     }
     /// Starts with a job that was admitted under this lock.
-    pub(super) fn begin(
-        layout: Layout,
-        lock: File,
-        job: AdmittedJob,
-        artifact: File,
-        disks: &'a dyn FreeSpace,
-    ) -> Self {
-        Self { job, artifact, layout, disks, talk: Talk::default(), _lock: lock }
+    pub(crate) fn new(layout: Layout, lock: File, job: AdmittedJob, artifact: File, disks: &'a dyn FreeSpace) -> Self {
+        Self { job, artifact, layout, disks, log: OutputLog::default(), _lock: lock }
     }
 
     /// Runs all steps to the end.
-    pub(super) fn run(&mut self) -> Outcome {
-        let mut state = State::Recover;
+    pub(crate) fn run(&mut self) -> Outcome {
+        let mut state = InstallState::Recover;
         loop {
             match self.step(state) {
-                State::Ended(outcome) => return outcome,
+                InstallState::Finished(outcome) => return outcome,
                 next => state = next,
             }
         }
     }
 
     /// Runs one step.
-    pub(super) fn step(&mut self, state: State) -> State {
+    pub(crate) fn step(&mut self, state: InstallState) -> InstallState {
         let next = match state {
-            State::Recover => self.recover(),
-            State::Detect => self.detect(),
-            State::Room => self.room(),
-            State::Stage => self.stage(),
-            State::Inspect => self.inspect(),
-            State::Intend(intent) => {
-                journal::write(&self.layout, &intent, &Phase::Applying).map(|()| State::Apply(intent, 0))
+            InstallState::Recover => self.recover(),
+            InstallState::Detect => self.detect(),
+            InstallState::CheckSpace => self.check_space(),
+            InstallState::Stage => self.stage(),
+            InstallState::Inspect => self.inspect(),
+            InstallState::WriteIntent(intent) => {
+                journal::write(&self.layout, &intent, &Phase::Applying).map(|()| InstallState::Apply(intent, 0))
             }
-            State::Apply(intent, step) => self.apply(intent, step),
-            State::Probe(intent) => self.probe(intent),
-            State::Settle(intent) => self.settle(&intent),
-            State::Condemn(intent, verdict) => {
-                let phase = Phase::Undoing { verdict: verdict.clone() };
-                journal::write(&self.layout, &intent, &phase).map(|()| State::Undo(intent, Some(verdict), 0))
+            InstallState::Apply(intent, step) => self.apply(intent, step),
+            InstallState::Probe(intent) => self.probe(intent),
+            InstallState::CleanUp(intent) => self.clean_up(&intent),
+            InstallState::RecordFailure(intent, cause) => {
+                let phase = Phase::Undoing { cause: cause.clone() };
+                journal::write(&self.layout, &intent, &phase).map(|()| InstallState::Undo(intent, Some(cause), 0))
             }
-            State::Undo(intent, verdict, step) => self.undo(intent, verdict, step),
-            State::Ended(_) => Ok(state),
+            InstallState::Undo(intent, cause, step) => self.undo(intent, cause, step),
+            InstallState::Finished(_) => Ok(state),
         };
         // An error here means that nothing was changed, or that the journal could not be written. In the second case
         // the journal still contains the intent, and the next start resumes from there.
-        next.unwrap_or_else(|trouble| {
+        next.unwrap_or_else(|error| {
             let changed = self.layout.journal().exists();
-            State::Ended(outcome_of(&trouble, !changed))
+            InstallState::Finished(error.to_outcome(!changed))
         })
     }
 
-    fn method(&self) -> Result<Box<dyn Method>, Trouble> {
-        method(self.job.release.spec.kind, &self.layout)
+    fn method(&self) -> Result<Box<dyn InstallMethod>, InstallError> {
+        install_method_for(self.job.release.spec.kind, &self.layout)
     }
-    fn method_for(&self, intent: &Intent) -> Result<Box<dyn Method>, Trouble> {
-        method(intent.release.spec.kind, &self.layout.with_root(&intent.install_root))
+    fn method_for(&self, intent: &InstallIntent) -> Result<Box<dyn InstallMethod>, InstallError> {
+        install_method_for(intent.release.spec.kind, &self.layout.with_root(&intent.install_root))
     }
 
-    fn recover(&mut self) -> Result<State, Trouble> {
+    fn recover(&mut self) -> Result<InstallState, InstallError> {
         let Some((intent, phase)) = journal::read(&self.layout)? else {
             // Without a journal, no staged copy belongs to an install.
             self.layout.clear_staging()?;
-            let remembered = journal::remembered(&self.layout, self.job.order, self.job.attempt)?;
-            return Ok(remembered.map_or(State::Detect, State::Ended));
+            let remembered = journal::recorded_failure(&self.layout, self.job.order, self.job.attempt)?;
+            return Ok(remembered.map_or(InstallState::Detect, InstallState::Finished));
         };
-        self.talk
-            .line(&format!("found an unfinished install of {} {}", intent.release.package, intent.release.version));
-        if let Phase::Undoing { verdict } = phase {
-            return Ok(State::Undo(intent, Some(verdict), 0));
+        self.log.append_line(&format!(
+            "found an unfinished install of {} {}",
+            intent.release.package, intent.release.version
+        ));
+        if let Phase::Undoing { cause } = phase {
+            return Ok(InstallState::Undo(intent, Some(cause), 0));
         }
-        Ok(match self.method_for(&intent)?.found(&intent)? {
-            Found::Complete => State::Probe(intent),
-            Found::Resumable => State::Apply(intent, 0),
+        Ok(match self.method_for(&intent)?.status(&intent)? {
+            InstallStatus::Complete => InstallState::Probe(intent),
+            InstallStatus::Resumable => InstallState::Apply(intent, 0),
             // Even if nothing was changed, the journal and the copy must be removed.
-            Found::Untouched | Found::Half => State::Undo(intent, None, 0),
+            InstallStatus::Untouched | InstallStatus::Partial => InstallState::Undo(intent, None, 0),
         })
     }
 
-    fn detect(&mut self) -> Result<State, Trouble> {
+    fn detect(&mut self) -> Result<InstallState, InstallError> {
         let method = self.method()?;
-        let folder = method.folder_of(&self.job.release)?;
-        let there = match &self.job.release.spec.detect {
-            None => method.is_there(&self.job.release)?,
-            Some(command) => match place_for(command, folder.as_deref(), self.layout.data()) {
+        let folder = method.installed_folder(&self.job.release)?;
+        let is_installed = match &self.job.release.spec.detect {
+            None => method.is_installed(&self.job.release)?,
+            Some(command) => match detect_folder(command, folder.as_deref(), self.layout.data()) {
                 None => false,
-                Some(place) => Line::publishers(command, &place).run(&mut self.talk)?.succeeded(),
+                Some(place) => ExternalCommand::from_manifest(command, &place).run(&mut self.log)?.is_success(),
             },
         };
-        if !there {
-            return Ok(State::Room);
+        if !is_installed {
+            return Ok(InstallState::CheckSpace);
         }
         let folder = folder.unwrap_or_else(|| self.layout.data().to_owned());
         let release = self.job.release.clone();
-        Ok(State::Ended(match self.ask_probe(&release, &folder) {
+        Ok(InstallState::Finished(match self.run_probe(&release, &folder) {
             Ok(()) => Outcome::Installed { already: true },
             Err(why) => Outcome::Failed {
                 reason: Reason::ProbeFailed,
@@ -190,31 +191,41 @@ impl<'a> Engine<'a> {
         }))
     }
 
-    fn room(&self) -> Result<State, Trouble> {
-        room::check(self.disks, self.layout.data(), self.job.release.size, "the installer's copy of the artifact")?;
-        room::check(self.disks, &self.method()?.target(), self.job.release.spec.needs_bytes, "the release")?;
-        Ok(State::Stage)
+    fn check_space(&self) -> Result<InstallState, InstallError> {
+        free_space::require(
+            self.disks,
+            self.layout.data(),
+            self.job.release.size,
+            "the install helper's copy of the artifact",
+        )?;
+        free_space::require(
+            self.disks,
+            &self.method()?.target_folder(),
+            self.job.release.spec.needs_bytes,
+            "the release",
+        )?;
+        Ok(InstallState::Stage)
     }
 
-    fn staged(&self) -> PathBuf {
-        self.layout.staged(self.job.order, self.job.release.spec.kind)
+    fn staged_path(&self) -> PathBuf {
+        self.layout.staged_artifact(self.job.order, self.job.release.spec.kind)
     }
 
-    fn stage(&mut self) -> Result<State, Trouble> {
-        let to = self.staged();
-        staging::copy_checked(&self.artifact, &to, self.job.release.size, self.job.release.artifact)?;
-        Ok(State::Inspect)
+    fn stage(&mut self) -> Result<InstallState, InstallError> {
+        let to = self.staged_path();
+        staging::copy_verified(&self.artifact, &to, self.job.release.size, self.job.release.artifact)?;
+        Ok(InstallState::Inspect)
     }
 
-    fn inspect(&mut self) -> Result<State, Trouble> {
-        let (staged, method) = (self.staged(), self.method()?);
-        let inspected = method.inspect(&self.job, &self.job.release, &staged, &mut self.talk).and_then(|inspected| {
+    fn inspect(&mut self) -> Result<InstallState, InstallError> {
+        let (staged, method) = (self.staged_path(), self.method()?);
+        let inspected = method.inspect(&self.job, &self.job.release, &staged, &mut self.log).and_then(|inspected| {
             let bytes = inspected.bytes.saturating_add(self.job.release.spec.needs_bytes);
-            room::check(self.disks, &method.target(), bytes, "the unpacked release").map(|()| inspected)
+            free_space::require(self.disks, &method.target_folder(), bytes, "the unpacked release").map(|()| inspected)
         });
         match inspected {
-            Err(trouble) => remove(&staged).and(Err(trouble)),
-            Ok(inspected) => Ok(State::Intend(Intent {
+            Err(error) => remove_path(&staged).and(Err(error)),
+            Ok(inspected) => Ok(InstallState::WriteIntent(InstallIntent {
                 order: self.job.order,
                 attempt: self.job.attempt,
                 install_root: self.layout.root().to_owned(),
@@ -225,101 +236,106 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn apply(&mut self, intent: Intent, step: u8) -> Result<State, Trouble> {
+    fn apply(&mut self, intent: InstallIntent, step: u8) -> Result<InstallState, InstallError> {
         let method = self.method_for(&intent)?;
-        let trouble = match method.apply(&intent, step, &mut self.talk) {
-            Ok(Progress::More) => return Ok(State::Apply(intent, step + 1)),
-            Ok(Progress::Done) => return Ok(State::Probe(intent)),
-            Err(trouble) => trouble,
+        let error = match method.apply(&intent, step, &mut self.log) {
+            Ok(StepResult::More) => return Ok(InstallState::Apply(intent, step + 1)),
+            Ok(StepResult::Done) => return Ok(InstallState::Probe(intent)),
+            Err(error) => error,
         };
-        if trouble.reason() == Reason::PackageManagerBusy {
+        if error.reason() == Reason::PackageManagerBusy {
             // dpkg did not begin. A half-finished earlier run stays in the journal until the lock is free.
-            if method.found(&intent)? == Found::Untouched {
+            if method.status(&intent)? == InstallStatus::Untouched {
                 journal::clear(&self.layout)?;
-                remove(&intent.staged)?;
+                remove_path(&intent.staged)?;
             }
-            return Err(trouble);
+            return Err(error);
         }
-        let verdict = Verdict { reason: trouble.reason(), detail: trouble.to_string() };
-        Ok(State::Condemn(intent, verdict))
+        let cause = UndoCause { reason: error.reason(), detail: error.to_string() };
+        Ok(InstallState::RecordFailure(intent, cause))
     }
 
-    fn probe(&mut self, intent: Intent) -> Result<State, Trouble> {
+    fn probe(&mut self, intent: InstallIntent) -> Result<InstallState, InstallError> {
         let method = self.method_for(&intent)?;
-        let asked = match method.found(&intent)? {
-            Found::Complete => self.ask_probe(&intent.release, &method.folder(&intent)?),
+        let probed = match method.status(&intent)? {
+            InstallStatus::Complete => self.run_probe(&intent.release, &method.release_folder(&intent)?),
             _ => Err("the release is no longer in place".into()),
         };
-        Ok(match asked {
-            Ok(()) => State::Settle(intent),
-            Err(detail) => State::Condemn(intent, Verdict { reason: Reason::ProbeFailed, detail }),
+        Ok(match probed {
+            Ok(()) => InstallState::CleanUp(intent),
+            Err(detail) => InstallState::RecordFailure(intent, UndoCause { reason: Reason::ProbeFailed, detail }),
         })
     }
 
     /// Runs the probe; without one, being in place is enough. `Err` explains why it failed.
-    fn ask_probe(&mut self, release: &Release, folder: &Path) -> Result<(), String> {
+    fn run_probe(&mut self, release: &VerifiedRelease, folder: &Path) -> Result<(), String> {
         let Some(probe) = &release.spec.probe else { return Ok(()) };
-        match Line::publishers(probe, folder).run(&mut self.talk) {
-            Ok(ran) if ran.succeeded() => Ok(()),
-            Ok(ran) => Err(format!("the probe {}", ran.words())),
-            Err(trouble) => Err(format!("the probe could not be started: {trouble}")),
+        match ExternalCommand::from_manifest(probe, folder).run(&mut self.log) {
+            Ok(finished) if finished.is_success() => Ok(()),
+            Ok(finished) => Err(format!("the probe {}", finished.describe_exit())),
+            Err(error) => Err(format!("the probe could not be started: {error}")),
         }
     }
 
-    fn settle(&mut self, intent: &Intent) -> Result<State, Trouble> {
+    fn clean_up(&mut self, intent: &InstallIntent) -> Result<InstallState, InstallError> {
         // The new version works. A failed clean-up does not change that.
-        if let Err(trouble) = self.method_for(intent).and_then(|method| method.settle(intent)) {
-            self.talk.line(&format!("clean-up failed: {trouble}"));
+        if let Err(error) = self.method_for(intent).and_then(|method| method.clean_up(intent)) {
+            self.log.append_line(&format!("clean-up failed: {error}"));
         }
-        self.conclude(intent, Outcome::Installed { already: false })
+        self.finish(intent, Outcome::Installed { already: false })
     }
 
-    fn undo(&mut self, intent: Intent, verdict: Option<Verdict>, step: u8) -> Result<State, Trouble> {
-        let why = verdict.as_ref().map_or("the install was interrupted", |verdict| verdict.detail.as_str()).to_owned();
-        let trouble = match self.method_for(&intent).and_then(|method| method.undo(&intent, step, &mut self.talk)) {
-            Ok(Progress::More) => return Ok(State::Undo(intent, verdict, step + 1)),
-            Ok(Progress::Done) => {
-                return match verdict {
+    fn undo(
+        &mut self,
+        intent: InstallIntent,
+        cause: Option<UndoCause>,
+        step: u8,
+    ) -> Result<InstallState, InstallError> {
+        let why = cause.as_ref().map_or("the install was interrupted", |cause| cause.detail.as_str()).to_owned();
+        let error = match self.method_for(&intent).and_then(|method| method.undo(&intent, step, &mut self.log)) {
+            Ok(StepResult::More) => return Ok(InstallState::Undo(intent, cause, step + 1)),
+            Ok(StepResult::Done) => {
+                return match cause {
                     None => {
                         journal::clear(&self.layout)?;
-                        remove(&intent.staged)?;
-                        Ok(State::Detect)
+                        remove_path(&intent.staged)?;
+                        Ok(InstallState::Detect)
                     }
-                    Some(Verdict { reason, detail }) if passes(reason) => {
-                        self.conclude(&intent, Outcome::Waits { reason, detail })
+                    Some(UndoCause { reason, detail }) if is_temporary(reason) => {
+                        self.finish(&intent, Outcome::Waits { reason, detail })
                     }
-                    Some(Verdict { reason, detail }) => {
-                        self.conclude(&intent, Outcome::Failed { reason, detail, restored: true })
+                    Some(UndoCause { reason, detail }) => {
+                        self.finish(&intent, Outcome::Failed { reason, detail, restored: true })
                     }
                 };
             }
-            Err(trouble) => trouble,
+            Err(error) => error,
         };
-        if passes(trouble.reason()) {
-            return Err(trouble);
+        if is_temporary(error.reason()) {
+            return Err(error);
         }
-        let detail = format!("{why}; restoring failed: {trouble}");
-        self.conclude(&intent, Outcome::Failed { reason: Reason::UndoFailed, detail, restored: false })
+        let detail = format!("{why}; restoring failed: {error}");
+        self.finish(&intent, Outcome::Failed { reason: Reason::UndoFailed, detail, restored: false })
     }
 
     /// Finishes the install in the journal. If it was another job's, this job starts now.
-    fn conclude(&mut self, intent: &Intent, outcome: Outcome) -> Result<State, Trouble> {
+    fn finish(&mut self, intent: &InstallIntent, outcome: Outcome) -> Result<InstallState, InstallError> {
         if matches!(outcome, Outcome::Failed { .. }) {
-            journal::remember(&self.layout, intent, &outcome)?;
+            journal::record_failure(&self.layout, intent, &outcome)?;
         }
-        remove(&intent.staged)?;
+        remove_path(&intent.staged)?;
         journal::clear(&self.layout)?;
         if (intent.order, intent.attempt) == (self.job.order, self.job.attempt) {
-            return Ok(State::Ended(outcome));
+            return Ok(InstallState::Finished(outcome));
         }
-        self.talk.line(&format!("the unfinished install ended: {outcome:?}"));
-        Ok(State::Detect)
+        self.log.append_line(&format!("the unfinished install ended: {outcome:?}"));
+        Ok(InstallState::Detect)
     }
 }
 
 /// Returns the folder in which a detect command runs: the release's folder, or `elsewhere` when the command does not
 /// name it. Returns `None` when the command names a folder that does not exist.
-fn place_for(command: &CommandSpec, folder: Option<&Path>, elsewhere: &Path) -> Option<PathBuf> {
+fn detect_folder(command: &CommandSpec, folder: Option<&Path>, elsewhere: &Path) -> Option<PathBuf> {
     let named = command.argv.iter().any(|word| word.contains("{dir}"));
     match folder {
         Some(folder) => Some(folder.to_owned()),

@@ -1,48 +1,50 @@
-//! The installer: a small separate process, the only one with privileges, started for one job.
+//! The install helper: a small separate process, the only one with privileges, started for one job.
 //!
 //! ```text
-//! agent ──(stdin = the artifact's open file, one argument = the call's file)──▶ banyan-install-helper ──(one JSON line)──▶ agent
+//! agent ──(stdin = the artifact's open file, one argument = the request file)──▶ banyan-install-helper ──(JSON line)──▶ agent
 //! ```
 //!
-//! The agent may have fewer privileges than the installer, and an attacker may have taken it over. So the installer
-//! trusts nothing the agent says. A job consists of documents signed by publishers and server. `check` verifies them
-//! against the installer's own `record` of trusted keys, minimum sequences and the newest order.
+//! The agent may have fewer privileges than the helper, and an attacker may have taken it over. So the helper trusts
+//! nothing the agent says. A job consists of documents signed by publishers and server. `verification` checks them
+//! against the helper's own records of trusted keys, minimum sequences and the newest order.
 //!
-//! The agent may still be able to write to the artifact through the handle, so the installer reads the handle only
-//! once. It hashes the bytes while it copies them into its own folder, and then works on the copy.
+//! The agent may still be able to write to the artifact through the handle, so the helper reads the handle only once. It
+//! hashes the bytes while it copies them into its own folder, and then works on the copy.
 //!
-//! The steps (`engine` has the state machine): recover what an earlier run left → detect → room → stage → inspect →
-//! write the intent (synced) → apply → probe → settle, or undo. A run killed between or inside any of these leaves its
-//! `journal`. The next start then finds the install complete, finishes it, or undoes it.
+//! The steps (`engine` has the state machine): recover what an earlier run left → detect → check free space → stage →
+//! inspect → write the intent (synced) → apply → probe → clean up, or undo. A run killed between or inside any of these
+//! leaves its journal. The next start then finds the install complete, finishes it, or undoes it.
 //!
-//! A personal installer, without privileges and without a server, also installs what its user wants and no server
-//! ordered (`alone`).
-//!
-//! Each kind of package implements one trait (`method`): `archive` and `deb`. Code for each operating system is in
-//! `sys`.
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`process`], `command_line` | the process: one request in, one answer out |
+//! | [`client`] | the agent's side: starts the process |
+//! | [`protocol`] | what both sides say to each other |
+//! | `engine` | the state machine of one install |
+//! | `standalone` | a personal helper, without privileges and without a server: installs what its user wants |
+//! | `verification` | jobs and the records they are checked against |
+//! | `methods` | one install method for each kind of package: archives, Debian packages |
+//! | `storage` | the helper's own folder: layout, journal, staged copy, free space |
+//! | `command` | runs publishers' commands and dpkg |
+//! | `sys` | code for each operating system |
 
-mod alone;
-mod archive;
-mod check;
 pub mod client;
 mod command;
-mod deb;
-mod dpkg;
+mod command_line;
 mod engine;
-mod job;
-mod journal;
-mod layout;
-mod method;
+mod error;
+mod methods;
 pub mod priority;
 pub mod process;
-mod record;
-mod room;
-mod staging;
+pub mod protocol;
+mod release;
+mod standalone;
+mod storage;
 mod sys;
-mod trouble;
+mod verification;
 
-/// Whether this process, and so an installer that it starts unchanged, has more privileges than the user who started
-/// it.
+/// Whether this process, and so a helper that it starts unchanged, has more privileges than the user who
+/// started it.
 #[must_use]
 pub fn has_privileges() -> bool {
     sys::has_privileges()
@@ -51,4 +53,6 @@ pub fn has_privileges() -> bool {
 #[cfg(all(test, unix))]
 mod tests;
 
-pub use job::{AloneJob, Believes, Call, Enrolled, Finished, Job, Outcome, WithoutRestore};
+pub use protocol::{
+    EnrolledIdentity, HelperRequest, InstallJob, InstallResult, Outcome, StandaloneJob, TrustAnswer, WithoutRestore,
+};

@@ -1,8 +1,8 @@
 //! The client of the local API, used by the desktop programs and by `doctor`.
 
-use super::{
-    Place,
-    line::{Lines, write_line},
+use crate::{
+    LocalAddress,
+    framing::{LineReader, write_line},
 };
 use banyan_proto::{
     Digest, Reason,
@@ -10,7 +10,7 @@ use banyan_proto::{
     format,
     local::{Event, LOCAL_VERSION, MESSAGE_BYTES, Message, Reply, Request, Right, Status},
 };
-use banyan_trust::package::MAGIC;
+use banyan_trust::package::{MAGIC, PREFIX_BYTES};
 use interprocess::local_socket::tokio::Stream;
 use std::{
     collections::VecDeque,
@@ -25,9 +25,9 @@ use tokio::{
 /// A connection to an agent, after the handshake.
 pub struct Client {
     stream: Stream,
-    lines: Lines,
+    lines: LineReader,
     /// Events that arrived while waiting for a reply.
-    early: VecDeque<Event>,
+    queued_events: VecDeque<Event>,
     /// The agent's program name and version.
     pub software: String,
     /// This user's rights at the agent.
@@ -43,9 +43,9 @@ impl Client {
     ///
     /// # Errors
     /// When no agent answers, this user has no access, or the agent speaks another version.
-    pub async fn connect(place: &Place) -> io::Result<Self> {
-        let (stream, lines, early) = (place.connect().await?, Lines::default(), VecDeque::new());
-        let mut client = Self { stream, lines, early, software: String::new(), rights: Vec::new() };
+    pub async fn connect(address: &LocalAddress) -> io::Result<Self> {
+        let (stream, lines, queued_events) = (address.connect().await?, LineReader::default(), VecDeque::new());
+        let mut client = Self { stream, lines, queued_events, software: String::new(), rights: Vec::new() };
         match client.request(&Request::Hello { version: LOCAL_VERSION }).await? {
             Reply::Hello { version, software, .. } if version != LOCAL_VERSION => {
                 let detail = format!(
@@ -70,7 +70,7 @@ impl Client {
         loop {
             match self.message().await? {
                 Message::Reply(reply) => return Ok(reply),
-                Message::Event(event) => self.early.push_back(event),
+                Message::Event(event) => self.queued_events.push_back(event),
             }
         }
     }
@@ -82,18 +82,18 @@ impl Client {
     pub async fn open_package(&mut self, file: &mut File) -> io::Result<Reply> {
         let size = file.seek(SeekFrom::End(0)).await?;
         file.rewind().await?;
-        let mut begin = [0; MAGIC.len() + 4];
-        let shorter = size < begin.len() as u64;
-        if !shorter {
-            file.read_exact(&mut begin).await?;
+        let mut prefix = [0; PREFIX_BYTES];
+        let is_too_short = size < prefix.len() as u64;
+        if !is_too_short {
+            file.read_exact(&mut prefix).await?;
             file.rewind().await?;
         }
-        let (magic, length) = (&begin[..MAGIC.len()], &begin[MAGIC.len()..]);
-        let Some(length) = length.first_chunk::<4>().filter(|_| !shorter && magic == MAGIC) else {
+        let (magic, length) = (&prefix[..MAGIC.len()], &prefix[MAGIC.len()..]);
+        let Some(length) = length.first_chunk::<4>().filter(|_| !is_too_short && magic == MAGIC) else {
             let detail = "the file does not start like a package file of this version of Banyan".to_owned();
             return Ok(Reply::Error(ApiError { reason: Reason::NotAPackage, detail }));
         };
-        let head = (begin.len() as u64 + u64::from(u32::from_be_bytes(*length))).min(size);
+        let head = (prefix.len() as u64 + u64::from(u32::from_be_bytes(*length))).min(size);
         self.send(&Request::OpenPackage { head, size }, file, head, &mut |_| {}).await
     }
     /// Installs the release in a package file that [`banyan_proto::local::Package::manifest`] named. `sent` is called
@@ -137,11 +137,11 @@ impl Client {
                         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return self.reply().await,
                         Err(error) => return Err(error),
                     },
-                    line = self.lines.next(&self.stream, MESSAGE_BYTES) => {
+                    line = self.lines.next_line(&self.stream, MESSAGE_BYTES) => {
                         let line = line?.ok_or(io::ErrorKind::UnexpectedEof)?;
                         match serde_json::from_str(&line)? {
                             Message::Reply(reply) => return Ok(reply),
-                            Message::Event(event) => self.early.push_back(event),
+                            Message::Event(event) => self.queued_events.push_back(event),
                         }
                     }
                 }
@@ -157,7 +157,7 @@ impl Client {
     /// # Errors
     /// When the agent is gone or sends an invalid message.
     pub async fn event(&mut self) -> io::Result<Event> {
-        if let Some(event) = self.early.pop_front() {
+        if let Some(event) = self.queued_events.pop_front() {
             return Ok(event);
         }
         match self.message().await? {
@@ -166,7 +166,7 @@ impl Client {
         }
     }
     async fn message(&mut self) -> io::Result<Message> {
-        let line = self.lines.next(&self.stream, MESSAGE_BYTES).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let line = self.lines.next_line(&self.stream, MESSAGE_BYTES).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
         Ok(serde_json::from_str(&line)?)
     }
 }
@@ -175,8 +175,8 @@ impl Client {
 ///
 /// # Errors
 /// When no agent runs there, this user has no access, or the answer is not a status.
-pub async fn ask(data: &Path) -> io::Result<Status> {
-    let mut client = Client::connect(&Place::Own(data.to_owned())).await?;
+pub async fn query_status(data: &Path) -> io::Result<Status> {
+    let mut client = Client::connect(&LocalAddress::Own(data.to_owned())).await?;
     match client.request(&Request::Status).await? {
         Reply::Status(status) => Ok(status),
         other => Err(invalid(format!("unexpected answer from the agent: {other:?}"))),

@@ -4,7 +4,7 @@
 //!
 //! - `DATA/agent.sock` is for its own user and root. It always exists, and a per-user agent has only this one.
 //! - `--socket` adds one for everyone at the machine. A service uses [`SYSTEM_SOCKET`], in a separate folder, so that
-//!   the data folder does not have to be readable. The system identifies the caller, and [`caller`] decides the
+//!   the data folder does not have to be readable. The system identifies the caller, and [`access`] decides the
 //!   rights.
 //!
 //! On Windows both are named pipes that only the agent's own user, administrators and the system can write to.
@@ -12,16 +12,23 @@
 //! [`serve`] speaks the protocol for any [`Backend`]: the agent, or the fake agent that desktop programs are tested
 //! with.
 
-mod body;
-pub mod caller;
+pub mod access;
+pub mod address;
+mod backend;
 pub mod client;
-pub mod folder;
-mod line;
-pub mod serve;
-pub mod socket;
+mod connection_limit;
+mod framing;
+mod request_body;
+pub mod secure_directory;
+pub mod server;
+mod sessions;
+mod subscription;
+mod sys;
 
-pub use body::Body;
-pub use caller::{Caller, Sessions};
-pub use client::{Client, ask};
-pub use serve::{Backend, Report, serve};
-pub use socket::{Place, SYSTEM_SOCKET};
+pub use access::{ALL_RIGHTS, Caller};
+pub use address::{LocalAddress, SYSTEM_SOCKET};
+pub use backend::{Backend, Report};
+pub use client::{Client, query_status};
+pub use request_body::RequestBody;
+pub use server::serve;
+pub use sessions::Sessions;

@@ -5,7 +5,7 @@ use crate::{
     refusal::refusal,
     server::{api::CallError, catalogue, on_demand},
 };
-use banyan_local_api::Body;
+use banyan_local_api::RequestBody;
 use banyan_proto::{
     Digest, OrderId, Reason,
     api::{ApiError, CatalogueRequest, Help, OfferedRelease, PackageRequest},
@@ -22,7 +22,7 @@ impl Agent {
         &self,
         wanted: Digest,
         consent: Option<Digest>,
-        body: &mut Body<'_>,
+        body: &mut RequestBody<'_>,
     ) -> Result<OrderId, ApiError> {
         let received = self.sideload.receive(wanted, consent, body).await?;
         let ordered = self.order_package(&received.request).await;

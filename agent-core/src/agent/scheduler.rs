@@ -34,7 +34,7 @@ pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
         let urgencies = agent.orders.all().into_iter().map(|active| schedule.urgency(&inputs, &active));
         let is_urgent = urgencies.into_iter().any(|urgency| urgency.receive || urgency.install);
         if std::mem::replace(&mut was_urgent, is_urgent) != is_urgent {
-            banyan_install_helper::priority::give_way(!is_urgent);
+            banyan_install_helper::priority::set_low_priority(!is_urgent);
         }
         let until_measurement = has_work.then(|| measuring.time_until_due());
         let wait = until_measurement.into_iter().chain(next_change.map(|wake| wake.after)).min();

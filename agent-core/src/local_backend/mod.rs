@@ -15,7 +15,7 @@ use crate::{
     sideload::{standalone::Standalone, trust_is_the_administrators},
     user::User,
 };
-use banyan_local_api::{Backend, Body, Caller, Place, Report, Sessions, serve};
+use banyan_local_api::{Backend, Caller, LocalAddress, Report, RequestBody, Sessions, serve};
 use banyan_proto::{
     Digest, OrderId, Reason,
     api::ApiError,
@@ -115,8 +115,8 @@ impl LocalBackend {
         if self.is_open.swap(true, Ordering::Relaxed) {
             return;
         }
-        let own = std::iter::once(Place::Own(addresses.data.clone()));
-        for place in own.chain(addresses.shared.clone().map(Place::Shared)) {
+        let own = std::iter::once(LocalAddress::Own(addresses.data.clone()));
+        for place in own.chain(addresses.shared.clone().map(LocalAddress::Shared)) {
             match place.listen() {
                 Ok(listener) => drop(tokio::spawn(serve(Arc::clone(self), listener))),
                 Err(error) => warn!(%error, ?place, "failed to open the local API; desktop programs cannot connect"),
@@ -205,7 +205,7 @@ impl Backend for LocalBackend {
         &self,
         wanted: Digest,
         trust: Option<Digest>,
-        file: &mut Body<'_>,
+        file: &mut RequestBody<'_>,
     ) -> Result<OrderId, ApiError> {
         match self.standalone() {
             Some(standalone) => standalone.install(wanted, trust, file).await,

@@ -7,7 +7,7 @@ use crate::{
     publisher_trust::PublisherTrust,
     server::api::{CallError, ServerApi},
 };
-use banyan_install_helper::{Job, WithoutRestore};
+use banyan_install_helper::{InstallJob, WithoutRestore};
 use banyan_proto::{
     Digest, InstallPermit, Order, Reason, Receipt, Signed, UnixSeconds,
     api::{ReceiptRequest, Way},
@@ -67,8 +67,8 @@ impl AuthenticateError {
 ///
 /// ```compile_fail
 /// use agent_core::pipeline::authenticate::AuthenticArtifact;
-/// use banyan_install_helper::Job;
-/// fn forge(file: std::fs::File, order: banyan_proto::Order, job: Job, since: std::time::Instant) -> AuthenticArtifact {
+/// use banyan_install_helper::InstallJob;
+/// fn forge(file: std::fs::File, order: banyan_proto::Order, job: InstallJob, since: std::time::Instant) -> AuthenticArtifact {
 ///     AuthenticArtifact { file, order, job, since }
 /// }
 /// ```
@@ -76,7 +76,7 @@ pub struct AuthenticArtifact {
     file: File,
     order: Order,
     /// All signed documents about the artifact; the installer checks them again independently.
-    job: Job,
+    job: InstallJob,
     since: Instant,
 }
 
@@ -89,7 +89,7 @@ impl AuthenticArtifact {
     /// Returns the open file and the signed documents while the install permit is fresh (rule A5). The time is
     /// monotonic, so setting a clock cannot extend it.
     #[must_use]
-    pub fn into_job(self) -> Option<(File, Job)> {
+    pub fn into_job(self) -> Option<(File, InstallJob)> {
         (self.since.elapsed() < Duration::from_secs(InstallPermit::SECONDS)).then_some((self.file, self.job))
     }
 }
@@ -180,7 +180,7 @@ impl AuthenticateStage {
             return Err(answer("the artifact does not match the order"));
         }
         let (stripe, offer) = active.offers().pop_first().ok_or_else(|| answer("no stripe has been offered"))?;
-        let job = Job {
+        let job = InstallJob {
             attempt: 0,
             order: active.signed.clone(),
             stripe,

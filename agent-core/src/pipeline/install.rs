@@ -3,8 +3,8 @@
 
 use crate::{database::Enrolment, lock::lock, pipeline::authenticate::AuthenticArtifact};
 use banyan_install_helper::{
-    Enrolled, Finished, Job, Outcome,
-    client::{self, BelieveError, Launcher},
+    EnrolledIdentity, InstallJob, InstallResult, Outcome,
+    client::{self, Launcher, SetTrustError},
 };
 use banyan_proto::{OrderId, Reason};
 use banyan_trust::TrustStore;
@@ -42,8 +42,8 @@ impl InstallStage {
     ///
     /// # Errors
     /// When the installer cannot be started, or belongs to another machine or server.
-    pub async fn introduce(&self, enrolment: &Enrolment, trust: &TrustStore) -> Result<(), BelieveError> {
-        let enrolled = Enrolled {
+    pub async fn introduce(&self, enrolment: &Enrolment, trust: &TrustStore) -> Result<(), SetTrustError> {
+        let enrolled = EnrolledIdentity {
             machine: enrolment.machine,
             server: enrolment.server,
             keys: enrolment.keys.clone(),
@@ -51,10 +51,12 @@ impl InstallStage {
             root: trust.root().to_owned(),
         };
         loop {
-            match client::believe(&self.launcher, enrolled.clone()).await {
+            match client::set_trust(&self.launcher, enrolled.clone()).await {
                 // The installer is finishing a standalone install from before the enrolment; only its lock shows when
                 // it is done.
-                Err(BelieveError::Refused { reason: Reason::PackageManagerBusy, .. }) => tokio::time::sleep(BUSY).await,
+                Err(SetTrustError::Refused { reason: Reason::PackageManagerBusy, .. }) => {
+                    tokio::time::sleep(BUSY).await
+                }
                 result => return result,
             }
         }
@@ -62,14 +64,16 @@ impl InstallStage {
 
     /// Installs an [`AuthenticArtifact`], the only accepted input, while its install permit is fresh. An `urgent`
     /// install runs at normal priority.
-    pub async fn install(&self, artifact: AuthenticArtifact, urgent: bool) -> Finished {
-        let deferred =
-            |reason, detail: String| Finished { outcome: Outcome::Waits { reason, detail }, output: String::new() };
+    pub async fn install(&self, artifact: AuthenticArtifact, urgent: bool) -> InstallResult {
+        let deferred = |reason, detail: String| InstallResult {
+            outcome: Outcome::Waits { reason, detail },
+            output: String::new(),
+        };
         let order = artifact.order().id;
         let Some((file, job)) = artifact.into_job() else {
             return deferred(Reason::WaitsForPermit, "the install permit has expired".into());
         };
-        match client::run(&self.launcher, order, Job { urgent, ..job }, file).await {
+        match client::install(&self.launcher, order, InstallJob { urgent, ..job }, file).await {
             Ok(finished) => finished,
             Err(error) => deferred(Reason::InternalError, error.to_string()),
         }
@@ -85,15 +89,15 @@ impl InstallStage {
 ///
 /// # Errors
 /// When the system does not report the path of this program.
-pub fn launcher(command: Option<&str>, folder: &Path, root: &Path, jobs: &Path) -> io::Result<Launcher> {
+pub fn launcher(command: Option<&str>, folder: &Path, root: &Path, requests: &Path) -> io::Result<Launcher> {
     let this = std::env::current_exe()?;
     let beside = this.with_file_name(format!("banyan-install-helper{}", std::env::consts::EXE_SUFFIX));
     let mut words = command.unwrap_or_default().split_whitespace();
     let (program, mut arguments): (_, Vec<OsString>) = match words.next() {
         Some(program) => (program.into(), words.map(OsString::from).collect()),
         None if beside.exists() => (beside, Vec::new()),
-        None => (this, vec!["installer-process".into()]),
+        None => (this, vec!["install-helper-process".into()]),
     };
     arguments.extend(["--data".into(), folder.into(), "--root".into(), root.into()]);
-    Ok(Launcher { program, arguments, jobs: jobs.to_owned() })
+    Ok(Launcher { program, arguments, requests: requests.to_owned() })
 }

@@ -72,7 +72,7 @@ impl ScreenReports {
         match self.audience.get() {
             // A personal agent answers only its own user.
             Some(Audience { mode: Mode::User, .. }) => true,
-            Some(Audience { mode: Mode::System, sessions }) => caller.user.is_some_and(|user| sessions.in_front(user)),
+            Some(Audience { mode: Mode::System, sessions }) => caller.user.is_some_and(|user| sessions.is_active(user)),
             None => false,
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     database::Database, identity::Identity, pipeline::active_orders::ActiveOrders, publisher_trust::PublisherTrust,
     refusal::refusal, user::User,
 };
-use banyan_local_api::Body;
+use banyan_local_api::RequestBody;
 use banyan_proto::{
     Digest, Reason, UnixSeconds,
     api::{ApiError, PackageRequest},
@@ -88,13 +88,13 @@ impl Sideload {
         self: &Arc<Self>,
         wanted: Digest,
         consent: Option<Digest>,
-        body: &mut Body<'_>,
+        body: &mut RequestBody<'_>,
     ) -> Result<ReceivedPackage, ApiError> {
         if consent.is_some() {
             return Err(trust_is_the_administrators());
         }
         let permit = receive::acquire_permit()?;
-        let size = body.left();
+        let size = body.remaining();
         let bytes = receive::read_head(body).await?;
         let this = Arc::clone(self);
         let inspecting = tokio::task::spawn_blocking(move || this.inspect(&[Right::Install], &bytes, size));

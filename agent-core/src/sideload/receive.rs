@@ -2,7 +2,7 @@
 
 use super::inspect::Inspection;
 use crate::{platform, refusal::refusal};
-use banyan_local_api::Body;
+use banyan_local_api::RequestBody;
 use banyan_proto::{Artifact, Digest, Manifest, OrderId, Reason, api::ApiError, limits};
 use banyan_trust::package::{MAGIC, artifacts};
 use banyan_wire::{content::ArtifactFile, verify::VerifiedChunk};
@@ -74,12 +74,12 @@ impl IncomingFile {
     /// Receives this machine's artifact and skips the others.
     pub(super) async fn receive(
         folder: &Path,
-        body: &mut Body<'_>,
+        body: &mut RequestBody<'_>,
         manifest: &Manifest,
         ours: Digest,
     ) -> Result<Self, ApiError> {
         let incoming = Self(folder.join(format!("{INCOMING}{}", OrderId::random())));
-        let patience = Duration::from_secs(60 + body.left() / MIN_SPEED);
+        let patience = Duration::from_secs(60 + body.remaining() / MIN_SPEED);
         let receiving = async {
             for other in artifacts(manifest) {
                 if other.digest == ours {
@@ -105,17 +105,17 @@ impl Drop for IncomingFile {
 }
 
 /// Reads the part before the artifacts.
-pub(super) async fn read_head(body: &mut Body<'_>) -> Result<Vec<u8>, ApiError> {
+pub(super) async fn read_head(body: &mut RequestBody<'_>) -> Result<Vec<u8>, ApiError> {
     // Others wait for their turn meanwhile.
     let slow = || refusal(Reason::NotAPackage, "the start of the file was not received in time; try again");
     timeout(HEAD_TIMEOUT, read_whole_head(body)).await.unwrap_or_else(|_| Err(slow()))
 }
 
-async fn read_whole_head(body: &mut Body<'_>) -> Result<Vec<u8>, ApiError> {
+async fn read_whole_head(body: &mut RequestBody<'_>) -> Result<Vec<u8>, ApiError> {
     let mut bytes = vec![0; MAGIC.len() + 4];
     body.fill(&mut bytes).await.map_err(|error| cut_off(&error))?;
     let length = bytes.last_chunk::<4>().map_or(0, |length| u32::from_be_bytes(*length) as usize);
-    if !bytes.starts_with(MAGIC) || length > limits::PACKAGE_HEAD_BYTES || length as u64 > body.left() {
+    if !bytes.starts_with(MAGIC) || length > limits::PACKAGE_HEAD_BYTES || length as u64 > body.remaining() {
         return Err(refusal(Reason::NotAPackage, Reason::NotAPackage.for_user().what));
     }
     while bytes.len() < MAGIC.len() + 4 + length {
@@ -127,7 +127,7 @@ async fn read_whole_head(body: &mut Body<'_>) -> Result<Vec<u8>, ApiError> {
 }
 
 /// Receives one artifact. Only verified chunks reach the disk (rule C3).
-async fn receive_artifact(body: &mut Body<'_>, path: &Path, artifact: &Artifact) -> Result<(), ApiError> {
+async fn receive_artifact(body: &mut RequestBody<'_>, path: &Path, artifact: &Artifact) -> Result<(), ApiError> {
     let file = ArtifactFile::resume(path, artifact.clone(), 1).map_err(|error| disk_failed(&error))?;
     let altered = || {
         let detail = format!("the content of {} does not match the publisher's signature", artifact.file_name);

@@ -3,7 +3,7 @@
 
 use crate::{
     Versions,
-    published::{WITHDRAWN, sha256_hex},
+    release_list::{WITHDRAWN, sha256_hex},
 };
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use banyan_proto::{

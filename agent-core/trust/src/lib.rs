@@ -25,21 +25,24 @@ mod error;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
 pub mod package;
-mod personal;
-mod published;
-mod release;
-mod root;
+mod personal_trust;
+mod release_list;
+mod root_rules;
 mod signed_release;
-mod store;
+mod time;
+mod trust_store;
+mod trusted_release;
+mod versions;
 
 #[cfg(test)]
-mod attacks;
+mod attack_tests;
 #[cfg(test)]
-mod personal_tests;
+mod personal_trust_tests;
 
 pub use error::TrustError;
-pub use personal::{FileSigner, PersonalTrust};
-pub use published::{Published, Target, WITHDRAWN, signers};
-pub use release::{TrustedMetadata, TrustedRelease, fingerprint};
+pub use personal_trust::{FileSigner, PersonalTrust};
+pub use release_list::{Published, Target, WITHDRAWN, signers};
 pub use signed_release::SignedRelease;
-pub use store::{TrustStore, Versions};
+pub use trust_store::TrustStore;
+pub use trusted_release::{TrustedMetadata, TrustedRelease, fingerprint};
+pub use versions::Versions;

@@ -19,6 +19,9 @@ use std::{collections::BTreeSet, io::Read};
 /// The bytes at the start of every package file of this format.
 pub const MAGIC: &[u8; 17] = b"banyan package 1\n";
 
+/// Length of the bytes before the head: the magic bytes and the length of the head.
+pub const PREFIX_BYTES: usize = MAGIC.len() + 4;
+
 /// File extension of a package file, without the dot.
 pub const ENDING: &str = "banyan";
 
@@ -61,7 +64,7 @@ impl Head {
     /// # Errors
     /// See [`PackageError`].
     pub fn read(from: &mut impl Read) -> Result<Self, PackageError> {
-        let mut begin = [0; MAGIC.len() + 4];
+        let mut begin = [0; PREFIX_BYTES];
         from.read_exact(&mut begin)?;
         let Some((magic, length)) = begin.split_last_chunk::<4>() else { return Err(PackageError::NotOne) };
         if magic != MAGIC {

@@ -62,7 +62,7 @@ enum Verb {
     Server(verbs::services::ServerArgs),
     Agent(verbs::services::AgentArgs),
     #[command(hide = true)]
-    InstallerProcess(verbs::services::InstallerArgs),
+    InstallHelperProcess(verbs::services::InstallHelperArgs),
     Completions(verbs::completions::Args),
     #[command(hide = true)]
     Man(verbs::man::Args),
@@ -89,7 +89,7 @@ impl Cli {
             Verb::Doctor(args) => wait(verbs::doctor::run(&args, profile)),
             Verb::Server(args) => verbs::services::server(args),
             Verb::Agent(args) => verbs::services::agent(args),
-            Verb::InstallerProcess(args) => return Ok(verbs::services::installer_process(args)),
+            Verb::InstallHelperProcess(args) => return Ok(verbs::services::install_helper_process(args)),
             Verb::Completions(args) => verbs::completions::run(&args),
             Verb::Man(args) => verbs::man::run(&args),
         };

@@ -14,9 +14,9 @@ fn main() {
 #[cfg(target_os = "linux")]
 mod linux {
     use banyan_tests::{
-        process::{Memory, WakeUps, mib, ticks},
+        process_cost::{Memory, WakeUps, mib, ticks},
         programs,
-        stage::{Stage, wait_for},
+        test_desktop::{Stage, wait_for},
     };
     use banyan_ui_common::texts;
     use std::{fs, time::Duration};

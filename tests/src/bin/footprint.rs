@@ -8,9 +8,9 @@
 
 use banyan_tests::{
     World,
-    package::Behaviour,
-    process::{Memory, WakeUps, mib, ticks},
+    process_cost::{Memory, WakeUps, mib, ticks},
     programs,
+    test_package::Behaviour,
 };
 use std::{
     fs,

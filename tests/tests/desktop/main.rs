@@ -3,17 +3,17 @@
 //! into `docs/pictures`.
 #![cfg(target_os = "linux")]
 
-mod access;
-mod agent;
-mod catalogue;
-mod menu;
-mod notifications;
+mod accessibility;
+mod catalogue_page;
+mod fake_agent;
+mod mock_notification_server;
+mod tray_menu;
 
-mod full_screen;
-mod keyboard;
-mod notices;
-mod own_agent;
-mod package;
-mod pages;
-mod panel;
-mod tray;
+mod full_screen_report;
+mod keyboard_only;
+mod open_package_file;
+mod page_screenshots;
+mod panel_and_notification;
+mod personal_agent;
+mod tray_icon;
+mod update_notifications;

@@ -65,7 +65,7 @@ impl Options {
     /// Returns the bytes of disk space for one machine. It holds the content and an unpacked version of each of three
     /// releases, one more while unpacking, and a Debian package.
     pub(crate) fn room(&self) -> u64 {
-        self.size() * 8 + super::deb::ROOM
+        self.size() * 8 + crate::lab::debian_package::ROOM
     }
     /// Returns the size of the file in bytes.
     pub(crate) fn size(&self) -> u64 {
@@ -94,7 +94,7 @@ mod tests {
     use super::bytes;
 
     #[test]
-    fn sizes_are_read_as_people_write_them() {
+    fn sizes_are_parsed_with_their_suffix() {
         assert_eq!(bytes("64M"), Ok(64 << 20));
         assert_eq!(bytes("1048576"), Ok(1 << 20));
         for wrong in ["", "M", "-1M", "64m", "5G", "99999999999999999999G", "1K"] {

@@ -1,7 +1,7 @@
 //! The lab's report: turns readings into a Markdown table, with the conditions of measurement and the promises checked.
 
-use super::{Options, meter::Reading};
 use crate::command::{read, root};
+use crate::lab::{Options, traffic_meter::Reading};
 use anyhow::{Context, Result, bail};
 use std::{process::Command, time::Duration};
 
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_takes_the_place_of_the_one_before() {
+    fn a_new_table_replaces_the_previous_one() {
         let first = replaced("# Numbers\n\nWords.\n", "old");
         let second = replaced(&format!("{first}More.\n"), "new");
         assert!(second.starts_with("# Numbers\n\nWords.\n\n## The lab\n\n<!-- lab: begin -->\nnew\n"), "{second}");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_counted_in_copies_and_time_in_units() {
+    fn traffic_is_reported_in_copies_and_time_in_units() {
         let unit = Unit { goodput: 1000.0, wire_per_payload: 1.25 };
         let row = Row {
             title: String::new(),

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use banyan_fake_agent::{Fake, Scene};
-use banyan_local_api::Place;
+use banyan_local_api::LocalAddress;
 use clap::Parser;
 use std::{path::PathBuf, time::Duration};
 
@@ -27,8 +27,8 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     std::fs::create_dir_all(&args.data)
         .with_context(|| format!("creating the folder {} (--data)", args.data.display()))?;
-    let place = Place::Own(args.data.clone());
-    let fake = Fake::start(&place, args.scene).with_context(|| format!("listening in {}", args.data.display()))?;
+    let address = LocalAddress::Own(args.data.clone());
+    let fake = Fake::start(&address, args.scene).with_context(|| format!("listening in {}", args.data.display()))?;
     let mut next = Scene::ALL.into_iter().cycle().skip_while(|scene| *scene != args.scene).skip(1);
     let (mut shown, mut second) = (0, tokio::time::interval(Duration::from_secs(1)));
     loop {

@@ -1,5 +1,6 @@
 //! The functions for Linux and other Unix systems.
 
+use cap_std::fs::Dir;
 use nix::{
     libc,
     sys::{
@@ -18,9 +19,9 @@ use std::{
 use tokio::process::{Child, Command};
 
 /// Whether archives may contain symbolic and hard links here.
-pub(crate) const LINKS: bool = true;
+pub(crate) const SUPPORTS_LINKS: bool = true;
 /// Whether [`sync_disk`] works here.
-pub(crate) const SYNCS_DISKS: bool = cfg!(target_os = "linux");
+pub(crate) const CAN_SYNC_DISK: bool = cfg!(target_os = "linux");
 
 /// Whether this process has more privileges than the user who started it: root, another user's or group's rights, or
 /// capabilities. Whatever cannot be determined counts as yes.
@@ -46,47 +47,47 @@ fn has_capabilities() -> bool {
 ///
 /// With privileges, the folders above it must pass the same check. A user who could rename one of them could substitute
 /// another folder with another trust record.
-pub(crate) fn own_folder(path: &Path, open: bool) -> io::Result<()> {
+pub(crate) fn ensure_own_folder(path: &Path, open: bool) -> io::Result<()> {
     let above: Vec<&Path> = path.ancestors().skip(1).take_while(|_| geteuid().is_root()).collect();
     for folder in above.into_iter().rev().filter(|folder| folder.exists()) {
-        check_own(folder, true)?;
+        check_owner(folder, true)?;
     }
     DirBuilder::new().recursive(true).mode(if open { 0o755 } else { 0o700 }).create(path)?;
-    check_own(path, false)
+    check_owner(path, false)
 }
 
 /// Verifies one folder. With the sticky bit (as in `/tmp`), others may write but not rename what is not theirs, so our
 /// folder stays in its place.
-fn check_own(path: &Path, sticky_will_do: bool) -> io::Result<()> {
+fn check_owner(path: &Path, may_be_sticky: bool) -> io::Result<()> {
     let found = fs::symlink_metadata(path)?;
     let own = found.uid() == geteuid().as_raw() || found.uid() == 0;
-    let others_write = found.mode() & 0o022 != 0 && !(sticky_will_do && found.mode() & 0o1000 != 0);
+    let others_write = found.mode() & 0o022 != 0 && !(may_be_sticky && found.mode() & 0o1000 != 0);
     if own && found.is_dir() && !others_write {
         return Ok(());
     }
-    let why = "it is a link, belongs to another user, or other users can write it; give the installer a folder of its \
-               own below folders that only root (or this user) can change";
+    let why = "it is a link, belongs to another user, or other users can write it; give the install helper a folder of \
+               its own below folders that only root (or this user) can change";
     Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{}: {why}", path.display())))
 }
 
 /// Resets the umask inherited from the caller, so that new files are not writable for all users.
-pub(crate) fn forget_callers_mask() {
+pub(crate) fn reset_umask() {
     umask(Mode::from_bits_truncate(0o022));
 }
 
 /// Opens a file named by a user with fewer privileges. Refuses symbolic links, and pipes, which might block for ever.
-pub(crate) fn open_named(path: &Path) -> io::Result<File> {
+pub(crate) fn open_plain_file(path: &Path) -> io::Result<File> {
     let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a plain file")) }
 }
 
 /// Creates a file that only this user can read and write.
-pub(crate) fn private_file(path: &Path) -> io::Result<File> {
+pub(crate) fn create_private_file(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Opens the lock file. A user who cannot open it cannot hold the lock.
-pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
+pub(crate) fn open_lock_file(path: &Path) -> io::Result<File> {
     File::options().append(true).create(true).mode(0o600).open(path)
 }
 
@@ -111,14 +112,14 @@ pub(crate) fn sync_disk(folder: &Path) -> io::Result<()> {
     Ok(nix::unistd::syncfs(File::open(folder)?)?)
 }
 
-/// Fails: this system has no such call.
+/// Fails: this system has no such system call.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn sync_disk(_folder: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Returns the mode of an unpacked file or folder: 0755, or 0644 for files that are not programs.
-pub(crate) fn mode(executable: bool) -> Option<Permissions> {
+pub(crate) fn unpacked_mode(executable: bool) -> Option<Permissions> {
     Some(Permissions::from_mode(if executable { 0o755 } else { 0o644 }))
 }
 
@@ -130,7 +131,7 @@ pub(crate) fn free_bytes(at: &Path) -> io::Result<u64> {
 }
 
 /// Returns the version folder to which `current` points in a package's folder.
-pub(crate) fn current(package: &Path) -> io::Result<Option<String>> {
+pub(crate) fn read_current(package: &Path) -> io::Result<Option<String>> {
     match fs::read_link(package.join("current")) {
         Ok(target) => Ok(target.strip_prefix("versions").ok().and_then(Path::to_str).map(str::to_owned)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -139,7 +140,7 @@ pub(crate) fn current(package: &Path) -> io::Result<Option<String>> {
 }
 
 /// Points `current` to another version folder atomically: a link is created beside it and renamed over it.
-pub(crate) fn switch(package: &Path, folder: Option<&str>) -> io::Result<()> {
+pub(crate) fn switch_current(package: &Path, folder: Option<&str>) -> io::Result<()> {
     let (current, new) = (package.join("current"), package.join(".current.new"));
     let gone = |result: io::Result<()>| match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -157,20 +158,30 @@ pub(crate) fn switch(package: &Path, folder: Option<&str>) -> io::Result<()> {
 }
 
 /// Starts the program in its own process group, whose number is its process id.
-pub(crate) fn own_group(command: &mut Command) {
+pub(crate) fn set_process_group(command: &mut Command) {
     command.process_group(0);
 }
 
 /// Kills the program and its group. The program has not been waited for, so its process id has not been reused.
-pub(crate) fn kill_group(child: &mut Child) {
+pub(crate) fn kill_process_group(child: &mut Child) {
     if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
         // A group that has already ended is fine. Remaining processes are not searched for.
         let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
     }
 }
 
-/// Returns the whole environment of programs that the installer starts.
+/// Returns the whole environment of programs that the install helper starts.
 pub(crate) fn clean_environment() -> Vec<(&'static str, String)> {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     vec![("PATH", path.into()), ("HOME", "/".into()), ("LC_ALL", "C.UTF-8".into())]
+}
+
+/// Returns standard input as a file.
+pub(crate) fn stdin_as_file() -> io::Result<File> {
+    Ok(std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned()?.into())
+}
+
+/// Creates a symbolic link at `path`, below the folder.
+pub(crate) fn create_symlink(folder: &Dir, target: &str, path: &str) -> io::Result<()> {
+    folder.symlink(target, path)
 }

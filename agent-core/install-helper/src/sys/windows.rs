@@ -1,5 +1,6 @@
 //! The functions for Windows.
 
+use cap_std::fs::Dir;
 use std::{
     fs::{self, File, Permissions},
     io,
@@ -9,10 +10,11 @@ use std::{
 };
 use tokio::process::{Child, Command};
 
-/// Whether archives may contain links. They may not: creating links needs a privilege that a personal installer lacks.
-pub(crate) const LINKS: bool = false;
+/// Whether archives may contain links. They may not: creating links needs a privilege that a personal install helper
+/// lacks.
+pub(crate) const SUPPORTS_LINKS: bool = false;
 /// Whether [`sync_disk`] works here.
-pub(crate) const SYNCS_DISKS: bool = false;
+pub(crate) const CAN_SYNC_DISK: bool = false;
 
 /// `CREATE_NEW_PROCESS_GROUP`: Ctrl-C in the agent's console does not reach the program.
 const NEW_PROCESS_GROUP: u32 = 0x0000_0200;
@@ -23,32 +25,32 @@ pub(crate) fn has_privileges() -> bool {
     true
 }
 
-/// Creates a folder for the installer. It inherits the access list of the parent folder, which the set-up restricts to
-/// administrators.
-pub(crate) fn own_folder(path: &Path, _open: bool) -> io::Result<()> {
+/// Creates a folder for the install helper. It inherits the access list of the parent folder, which the set-up
+/// restricts to administrators.
+pub(crate) fn ensure_own_folder(path: &Path, _open: bool) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
 /// Does nothing: Windows has no umask, access lists come from the folder.
-pub(crate) fn forget_callers_mask() {}
+pub(crate) fn reset_umask() {}
 
 /// Opens a file named by the caller.
-pub(crate) fn open_named(path: &Path) -> io::Result<File> {
+pub(crate) fn open_plain_file(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
 /// Creates a file with the access list of its folder.
-pub(crate) fn private_file(path: &Path) -> io::Result<File> {
+pub(crate) fn create_private_file(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).open(path)
 }
 
 /// Opens the lock file.
-pub(crate) fn lock_file(path: &Path) -> io::Result<File> {
+pub(crate) fn open_lock_file(path: &Path) -> io::Result<File> {
     File::options().append(true).create(true).open(path)
 }
 
 /// Reads at an explicit offset. This moves the handle's position, so the agent opens the file separately for the
-/// installer.
+/// helper.
 pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     file.seek_read(buffer, offset)
 }
@@ -58,13 +60,13 @@ pub(crate) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Fails: this system has no such call.
+/// Fails: this system has no such system call.
 pub(crate) fn sync_disk(_folder: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Returns `None`: Windows recognises programs by their names.
-pub(crate) fn mode(_executable: bool) -> Option<Permissions> {
+pub(crate) fn unpacked_mode(_executable: bool) -> Option<Permissions> {
     None
 }
 
@@ -83,8 +85,8 @@ pub(crate) fn free_bytes(at: &Path) -> io::Result<u64> {
 }
 
 /// Returns the version folder to which `current` points. It is a small file with the folder's name: links need a
-/// privilege that a personal installer lacks, and a junction cannot be replaced atomically.
-pub(crate) fn current(package: &Path) -> io::Result<Option<String>> {
+/// privilege that a personal install helper lacks, and a junction cannot be replaced atomically.
+pub(crate) fn read_current(package: &Path) -> io::Result<Option<String>> {
     match fs::read_to_string(package.join("current")) {
         Ok(text) => Ok(text.trim_end().strip_prefix(r"versions\").map(str::to_owned)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -93,7 +95,7 @@ pub(crate) fn current(package: &Path) -> io::Result<Option<String>> {
 }
 
 /// Points `current` to another version folder atomically: a new file is renamed over it.
-pub(crate) fn switch(package: &Path, folder: Option<&str>) -> io::Result<()> {
+pub(crate) fn switch_current(package: &Path, folder: Option<&str>) -> io::Result<()> {
     let (current, new) = (package.join("current"), package.join("current.new"));
     let Some(folder) = folder else {
         return match fs::remove_file(&current) {
@@ -107,12 +109,12 @@ pub(crate) fn switch(package: &Path, folder: Option<&str>) -> io::Result<()> {
 }
 
 /// Shields the program from Ctrl-C in the agent's console.
-pub(crate) fn own_group(command: &mut Command) {
+pub(crate) fn set_process_group(command: &mut Command) {
     command.creation_flags(NEW_PROCESS_GROUP);
 }
 
 /// Kills the program and all processes it started.
-pub(crate) fn kill_group(child: &mut Child) {
+pub(crate) fn kill_process_group(child: &mut Child) {
     if let Some(id) = child.id() {
         let taskkill = system_root().join(r"System32\taskkill.exe");
         let _ = std::process::Command::new(taskkill)
@@ -126,7 +128,7 @@ pub(crate) fn kill_group(child: &mut Child) {
     let _ = child.start_kill();
 }
 
-/// Returns the whole environment of programs that the installer starts.
+/// Returns the whole environment of programs that the install helper starts.
 pub(crate) fn clean_environment() -> Vec<(&'static str, String)> {
     let root = system_root();
     let text = |path: PathBuf| path.display().to_string();
@@ -140,4 +142,14 @@ pub(crate) fn clean_environment() -> Vec<(&'static str, String)> {
 
 fn system_root() -> PathBuf {
     std::env::var_os("SystemRoot").map_or_else(|| PathBuf::from(r"C:\Windows"), PathBuf::from)
+}
+
+/// Returns standard input as a file.
+pub(crate) fn stdin_as_file() -> io::Result<File> {
+    Ok(std::os::windows::io::AsHandle::as_handle(&io::stdin()).try_clone_to_owned()?.into())
+}
+
+/// Fails: archives with links have been refused before.
+pub(crate) fn create_symlink(_folder: &Dir, _target: &str, _path: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }

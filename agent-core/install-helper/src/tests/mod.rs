@@ -1,12 +1,12 @@
 //! Tests whole jobs, in folders that exist for one test.
 
-mod alone;
-mod archives;
-mod commands;
-mod crashes;
-mod debs;
+mod archive_installs;
+mod crash_recovery;
+mod deb_installs;
+mod external_commands;
+mod helper_process;
 mod hostile_agent;
-mod papers;
-mod process;
-mod whom_to_believe;
-mod world;
+mod signed_documents;
+mod standalone;
+mod test_machine;
+mod trust_setup;

@@ -3,7 +3,7 @@
 
 use super::{INSTALLS_KEY, Standalone};
 use crate::{database::DatabaseError, lock::lock, sideload::inspect::Inspection, user::User};
-use banyan_install_helper::{AloneJob, Finished, Outcome, client};
+use banyan_install_helper::{InstallResult, Outcome, StandaloneJob, client};
 use banyan_proto::{
     Artifact, Digest, OrderId, Reason, UnixSeconds,
     api::Event,
@@ -180,8 +180,8 @@ impl Standalone {
         drop(work);
     }
 
-    async fn run_install_helper(&self, install: &StandaloneInstall) -> Finished {
-        let failed = |reason, detail: String| Finished {
+    async fn run_install_helper(&self, install: &StandaloneInstall) -> InstallResult {
+        let failed = |reason, detail: String| InstallResult {
             outcome: Outcome::Failed { reason, detail, restored: true },
             output: String::new(),
         };
@@ -190,14 +190,18 @@ impl Standalone {
         };
         let mut left = MAX_TRIES;
         loop {
-            let job =
-                AloneJob { id: install.id, head: head.clone(), manifest: install.manifest, consent: install.consent };
+            let job = StandaloneJob {
+                id: install.id,
+                head: head.clone(),
+                manifest: install.manifest,
+                consent: install.consent,
+            };
             let artifact = match File::open(self.folder.join(install.artifact.to_string())) {
                 Ok(artifact) => artifact,
                 Err(error) => return failed(Reason::DiskFailed, format!("cannot open the package's file: {error}")),
             };
-            match client::run_alone(&self.launcher, job, artifact).await {
-                Ok(Finished { outcome: Outcome::Waits { reason: Reason::PackageManagerBusy, .. }, .. }) => {
+            match client::install_standalone(&self.launcher, job, artifact).await {
+                Ok(InstallResult { outcome: Outcome::Waits { reason: Reason::PackageManagerBusy, .. }, .. }) => {
                     tokio::time::sleep(RETRY).await;
                 }
                 Ok(finished) => return finished,
@@ -211,7 +215,7 @@ impl Standalone {
                     // What is installed now is unknown.
                     let outcome =
                         Outcome::Failed { reason: Reason::InternalError, detail: error.to_string(), restored: false };
-                    return Finished { outcome, output: String::new() };
+                    return InstallResult { outcome, output: String::new() };
                 }
             }
         }

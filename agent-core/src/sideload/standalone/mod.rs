@@ -26,10 +26,10 @@ use crate::{
     user::User,
 };
 use banyan_install_helper::{
-    client::{self, BelieveError, Launcher},
+    client::{self, Launcher, SetTrustError},
     has_privileges,
 };
-use banyan_local_api::Body;
+use banyan_local_api::RequestBody;
 use banyan_proto::{
     Digest, OrderId, Reason, UnixSeconds,
     api::ApiError,
@@ -149,14 +149,14 @@ impl Standalone {
         self: &Arc<Self>,
         wanted: Digest,
         consent: Option<Digest>,
-        body: &mut Body<'_>,
+        body: &mut RequestBody<'_>,
     ) -> Result<OrderId, ApiError> {
         let _permit = receive::acquire_permit()?;
         let work = self.wait_for_work().await?;
         if self.has_ended.load(Ordering::Relaxed) {
             return Err(refusal(Reason::Busy, "this computer is joining a server; try again in a minute"));
         }
-        let size = body.left();
+        let size = body.remaining();
         let bytes = receive::read_head(body).await?;
         let this = Arc::clone(self);
         let inspecting = tokio::task::spawn_blocking(move || this.inspect(&[Right::Install], &bytes, size));
@@ -167,7 +167,7 @@ impl Standalone {
         let checked = trust.check(&head, consent, UnixSeconds::now());
         let (_, learnt) = checked.map_err(|error| refusal(error.reason(), error.to_string()))?;
         let incoming = IncomingFile::receive(&self.folder, body, &inspection.manifest, artifact.digest).await?;
-        client::stand_alone(&self.launcher).await.map_err(helper_refused)?;
+        client::set_personal(&self.launcher).await.map_err(helper_refused)?;
         incoming.move_to(&self.folder.join(artifact.digest.to_string()))?;
         // From here on the install is recorded and will be finished, even if this process ends.
         let first = !trust.is_owned(&inspection.package.package);
@@ -191,8 +191,8 @@ impl Standalone {
         if !trust.forget(root) {
             return Err(refusal(Reason::NotFound, "this computer does not trust this publisher"));
         }
-        client::stand_alone(&self.launcher).await.map_err(helper_refused)?;
-        client::forget(&self.launcher, root).await.map_err(helper_refused)?;
+        client::set_personal(&self.launcher).await.map_err(helper_refused)?;
+        client::forget_publisher(&self.launcher, root).await.map_err(helper_refused)?;
         self.store_trust(trust).map_err(|error| not_stored(&error))?;
         self.notifier.notify_snapshot();
         Ok(())
@@ -233,10 +233,10 @@ impl Standalone {
     }
 }
 
-fn helper_refused(error: BelieveError) -> ApiError {
+fn helper_refused(error: SetTrustError) -> ApiError {
     match error {
-        BelieveError::Refused { reason, detail } => refusal(reason, detail),
-        BelieveError::Client(error) => refusal(Reason::InternalError, format!("nothing was installed: {error}")),
+        SetTrustError::Refused { reason, detail } => refusal(reason, detail),
+        SetTrustError::Helper(error) => refusal(Reason::InternalError, format!("nothing was installed: {error}")),
     }
 }
 fn not_stored(error: &DatabaseError) -> ApiError {

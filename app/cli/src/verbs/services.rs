@@ -35,11 +35,11 @@ pub(crate) struct AgentArgs {
     inner: agent_core::cli::Args,
 }
 
-/// Run the agent's installer process (started by the agent, not by users)
+/// Run the agent's install helper process (started by the agent, not by users)
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  banyan installer-process --data DIR --root DIR CALL")]
-pub(crate) struct InstallerArgs {
-    /// Arguments of the installer
+#[command(after_help = "Example:\n  banyan install-helper-process --data DIR --root DIR REQUEST")]
+pub(crate) struct InstallHelperArgs {
+    /// Arguments of the install helper
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
@@ -52,8 +52,8 @@ pub(crate) fn agent(args: AgentArgs) -> Result<Exit, Failure> {
     serve("run the agent", agent_core::startup::run(args.inner))
 }
 
-/// Runs the installer. It has its own exit codes, which the agent interprets.
-pub(crate) fn installer_process(args: InstallerArgs) -> ExitCode {
+/// Runs the install helper. It has its own exit codes, which the agent interprets.
+pub(crate) fn install_helper_process(args: InstallHelperArgs) -> ExitCode {
     banyan_install_helper::process::run(args.arguments.into_iter())
 }
 

@@ -70,7 +70,7 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
 
 /// Asks a running agent for its status.
 async fn running(data: &Path) -> Vec<Check> {
-    match tokio::time::timeout(CONNECT, banyan_local_api::ask(data)).await {
+    match tokio::time::timeout(CONNECT, banyan_local_api::query_status(data)).await {
         Ok(Ok(status)) => told(&status, UnixSeconds::now()),
         Ok(Err(error)) => {
             let next = "run this again as the agent's user or as root, and check the agent's log";

@@ -1,0 +1,78 @@
+//! Errors of an install, and the reason code of each.
+
+pub(crate) mod archive_refusal;
+
+use crate::{error::archive_refusal::ArchiveRefusal, protocol::Outcome};
+use banyan_proto::Reason;
+use banyan_trust::TrustError;
+use std::io;
+
+/// Why an installation step failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InstallError {
+    /// The operating system returned an error. Typically a full disk or missing permissions.
+    #[error("{context}: {source}")]
+    Io {
+        /// What was attempted, for people.
+        context: String,
+        source: io::Error,
+    },
+    /// The archive must not, or cannot, be unpacked.
+    #[error("the archive was rejected: {0}")]
+    Archive(#[from] ArchiveRefusal),
+    /// Any other error that has a reason code.
+    #[error("{detail}")]
+    Other { reason: Reason, detail: String },
+}
+
+impl InstallError {
+    pub(crate) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self::Other { reason, detail: detail.into() }
+    }
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Io { source, .. } if is_full(source) => Reason::DiskFull,
+            Self::Io { .. } => Reason::DiskFailed,
+            Self::Archive(refusal) if refusal.is_attack() => Reason::ArchiveUnsafe,
+            Self::Archive(_) => Reason::InstallFailed,
+            Self::Other { reason, .. } => *reason,
+        }
+    }
+    /// Returns the outcome of a job that cannot begin or continue.
+    pub(crate) fn to_outcome(&self, restored: bool) -> Outcome {
+        let (reason, detail) = (self.reason(), self.to_string());
+        if is_temporary(reason) {
+            Outcome::Waits { reason, detail }
+        } else {
+            Outcome::Failed { reason, detail, restored }
+        }
+    }
+}
+
+/// Whether the condition is temporary, so that the job must be tried again.
+pub(crate) fn is_temporary(reason: Reason) -> bool {
+    // The agent fetches a new install permit and new metadata before it sends the job again.
+    let renewed = matches!(reason, Reason::WaitsForPermit | Reason::MetadataExpired);
+    renewed || matches!(reason, Reason::DiskFull | Reason::PackageManagerBusy)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Adds what was attempted to an error of the operating system.
+pub(crate) trait IoContext<T> {
+    fn context(self, what: impl FnOnce() -> String) -> Result<T, InstallError>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn context(self, what: impl FnOnce() -> String) -> Result<T, InstallError> {
+        self.map_err(|source| InstallError::Io { context: what(), source })
+    }
+}
+
+impl From<TrustError> for InstallError {
+    fn from(error: TrustError) -> Self {
+        InstallError::new(error.reason(), error.to_string())
+    }
+}

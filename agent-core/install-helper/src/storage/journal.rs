@@ -1,0 +1,162 @@
+//! The install journal: the intent is written and synced before anything is changed, so that the next start can
+//! recover.
+
+use crate::{
+    error::{InstallError, IoContext},
+    protocol::Outcome,
+    release::VerifiedRelease,
+    storage::{
+        files::{remove_path, write_synced},
+        layout::Layout,
+    },
+};
+use banyan_proto::{OrderId, Reason};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// How many failed orders are remembered.
+const MAX_FAILED_ORDERS: usize = 64;
+
+/// Everything needed to finish or undo an install without the job that began it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InstallIntent {
+    pub(crate) order: OrderId,
+    pub(crate) attempt: u32,
+    pub(crate) install_root: PathBuf,
+    /// The verified copy of the artifact.
+    pub(crate) staged: PathBuf,
+    pub(crate) release: VerifiedRelease,
+    pub(crate) plan: Plan,
+}
+
+/// The planned change and the state before it, for each kind of package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(crate) enum Plan {
+    /// An archive.
+    Archive {
+        /// The new folder below `versions`. It did not exist before.
+        folder: String,
+        /// The previous target of `current`.
+        previous: Option<String>,
+    },
+    /// A Debian package.
+    Deb {
+        /// `amd64`, `all`, …
+        architecture: String,
+        /// The package's state before the install.
+        before: PackageState,
+        /// The deb of the installed version, if one was kept.
+        restore: Option<PathBuf>,
+    },
+}
+
+/// One entry of dpkg's database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PackageState {
+    /// `installed`, `half-configured`, `config-files`, `not-installed`, …
+    pub(crate) status: String,
+    /// Empty when there is none.
+    pub(crate) version: String,
+    /// Empty when there is none.
+    pub(crate) architecture: String,
+}
+
+/// Why an install is being undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UndoCause {
+    pub(crate) reason: Reason,
+    pub(crate) detail: String,
+}
+
+/// The phase of an install.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "kebab-case")]
+pub(crate) enum Phase {
+    /// The release is being installed and probed.
+    Applying,
+    /// The release is being removed for good.
+    Undoing {
+        /// Why it is being undone.
+        #[serde(rename = "verdict")]
+        cause: UndoCause,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct JournalEntry {
+    intent: InstallIntent,
+    phase: Phase,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FailedOrder {
+    attempt: u32,
+    outcome: Outcome,
+}
+
+/// Writes and syncs the intent, so that the next start can recover it.
+pub(crate) fn write(layout: &Layout, intent: &InstallIntent, phase: &Phase) -> Result<(), InstallError> {
+    let entry = JournalEntry { intent: intent.clone(), phase: phase.clone() };
+    write_synced(&layout.journal(), &to_json(&entry)?)
+}
+
+/// Reads the intent of an unfinished run. A journal that cannot be parsed is moved aside and counts as missing: only a
+/// damaged disk produces one, because journals are renamed into place whole. Detection alone then decides what is
+/// installed.
+pub(crate) fn read(layout: &Layout) -> Result<Option<(InstallIntent, Phase)>, InstallError> {
+    let path = layout.journal();
+    Ok(load::<JournalEntry>(&path)?.map(|entry| (entry.intent, entry.phase)))
+}
+
+/// Clears the journal at the end of an install.
+pub(crate) fn clear(layout: &Layout) -> Result<(), InstallError> {
+    remove_path(&layout.journal())
+}
+
+/// Records a failure that changed something.
+pub(crate) fn record_failure(layout: &Layout, intent: &InstallIntent, outcome: &Outcome) -> Result<(), InstallError> {
+    remove_oldest(&layout.failed_orders()).context(|| "cleaning up the list of failed orders".into())?;
+    let entry = FailedOrder { attempt: intent.attempt, outcome: outcome.clone() };
+    write_synced(&failed_order_path(layout, intent.order), &to_json(&entry)?)
+}
+
+/// Returns the recorded outcome of the same attempt at the same order, if there is one.
+pub(crate) fn recorded_failure(layout: &Layout, order: OrderId, attempt: u32) -> Result<Option<Outcome>, InstallError> {
+    let entry = load::<FailedOrder>(&failed_order_path(layout, order))?;
+    Ok(entry.filter(|entry| entry.attempt == attempt).map(|entry| entry.outcome))
+}
+
+fn failed_order_path(layout: &Layout, order: OrderId) -> PathBuf {
+    layout.failed_orders().join(format!("{order}.json"))
+}
+
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>, InstallError> {
+    serde_json::to_vec(value).map_err(|error| InstallError::new(Reason::InternalError, error.to_string()))
+}
+
+fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, InstallError> {
+    let context = || format!("reading {}", path.display());
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).context(context),
+        Ok(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => fs::rename(path, path.with_extension("damaged")).context(context).map(|()| None),
+        },
+    }
+}
+
+fn remove_oldest(folder: &Path) -> io::Result<()> {
+    let mut files = Vec::new();
+    for file in fs::read_dir(folder)? {
+        let file = file?;
+        files.push((file.metadata()?.modified()?, file.path()));
+    }
+    files.sort();
+    let surplus = (files.len() + 1).saturating_sub(MAX_FAILED_ORDERS);
+    files.iter().take(surplus).try_for_each(|(_, path)| fs::remove_file(path))
+}

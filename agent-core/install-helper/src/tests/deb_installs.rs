@@ -1,0 +1,395 @@
+//! Tests debs with the real dpkg in a root of their own. They need root and dpkg, and print a notice when they are
+//! skipped.
+
+use crate::tests::test_machine::{
+    ALREADY_INSTALLED, FreeBytes, NEWLY_INSTALLED, TestMachine, TestRelease, UNLIMITED_SPACE, failed_and_restored,
+    is_root_for, noise, reason_to_wait,
+};
+use crate::{methods::install_method_for, protocol::WithoutRestore};
+use banyan_proto::{Reason, manifest::Kind};
+use std::{
+    fs::{self, File},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Command,
+};
+
+/// The contents of a test deb.
+#[derive(Default)]
+pub(crate) struct DebContents<'a> {
+    /// Additional fields of the control file, each with its newline.
+    pub(crate) control: &'a str,
+    /// The script that runs after unpacking. The root must then have a shell ([`give_shell`]).
+    pub(crate) postinst: Option<&'a str>,
+    /// The content of an extra file, `/usr/share/bulk`.
+    pub(crate) bulk: &'a [u8],
+}
+
+pub(crate) fn can_install(what: &str) -> bool {
+    if !Path::new("/usr/bin/dpkg-deb").exists() {
+        println!("skipped: {what} needs dpkg");
+        return false;
+    }
+    is_root_for(what)
+}
+
+/// Returns a release of the package `tool`: one file, `/usr/share/tool/VERSION`, and one setting, `/etc/tool.conf`.
+pub(crate) fn deb(version: &str, sequence: u64, recipe: &DebContents<'_>) -> TestRelease {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    let write = |path: &str, text: &str, mode| {
+        let path = tree.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    write(&format!("usr/share/tool/{version}"), version, 0o644);
+    write("etc/tool.conf", &format!("written by {version}\n"), 0o644);
+    write("DEBIAN/conffiles", "/etc/tool.conf\n", 0o644);
+    let control = format!(
+        "Package: tool\nVersion: {version}\nArchitecture: all\nMaintainer: A <a@example.org>\n\
+         Installed-Size: 100\n{}Description: for tests\n",
+        recipe.control
+    );
+    write("DEBIAN/control", &control, 0o644);
+    if !recipe.bulk.is_empty() {
+        fs::write(tree.join("usr/share/bulk"), recipe.bulk).unwrap();
+    }
+    if let Some(script) = recipe.postinst {
+        write("DEBIAN/postinst", &format!("#!/bin/sh\n{script}\n"), 0o755);
+    }
+    let out = dir.path().join("tool.deb");
+    let built = Command::new("dpkg-deb").args(["--root-owner-group", "-b"]).args([&tree, &out]).output().unwrap();
+    assert!(built.status.success(), "{built:?}");
+    TestRelease::new(Kind::Deb, version, sequence, fs::read(out).unwrap())
+}
+
+fn plain(version: &str, sequence: u64) -> TestRelease {
+    deb(version, sequence, &DebContents::default())
+}
+
+/// Returns status and version from dpkg's database.
+pub(crate) fn state(machine: &TestMachine) -> String {
+    let mut query = Command::new("dpkg-query");
+    query.arg(format!("--admindir={}/var/lib/dpkg", machine.root.display()));
+    let out = query.args(["-W", "-f=${db:Status-Status} ${Version}", "tool"]).output().unwrap();
+    String::from_utf8(out.stdout).unwrap()
+}
+
+/// Returns the package's files that exist.
+fn files(machine: &TestMachine) -> Vec<String> {
+    TestMachine::names(&machine.root.join("usr/share/tool"))
+}
+
+/// Puts a shell into the root, for packages' scripts.
+pub(crate) fn give_shell(machine: &TestMachine) {
+    let libraries = Command::new("ldd").arg("/bin/sh").output().unwrap().stdout;
+    let libraries = String::from_utf8(libraries).unwrap();
+    let paths = libraries.split_whitespace().filter(|word| word.starts_with('/'));
+    for path in paths.chain(["/bin/sh"]) {
+        let to = machine.root.join(path.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(path, to).unwrap();
+    }
+}
+
+#[test]
+fn a_deb_is_installed_upgraded_and_found() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    let (one, two) = (plain("1.0", 1).probe(&["/bin/ls", "{dir}/usr/share/tool/1.0"]), plain("1:2.0-1", 2));
+    assert_eq!(machine.install(&one).outcome, NEWLY_INSTALLED);
+    assert_eq!((state(&machine), files(&machine)), ("installed 1.0".into(), vec!["1.0".into()]));
+    assert_eq!(machine.install(&one).outcome, ALREADY_INSTALLED);
+    assert_eq!(machine.install(&two).outcome, NEWLY_INSTALLED);
+    assert_eq!((state(&machine), files(&machine)), ("installed 1:2.0-1".into(), vec!["1:2.0-1".into()]));
+    assert_eq!(TestMachine::names(&machine.data().join("kept")), ["tool_1%3a2.0-1_all.deb", "tool_1.0_all.deb"]);
+    assert_eq!(machine.install(&two).outcome, ALREADY_INSTALLED);
+    // A release that deliberately restores older content.
+    assert_eq!(machine.install(&TestRelease { order: plain("1.0", 3).order, ..one.clone() }).outcome, NEWLY_INSTALLED);
+    assert_eq!(state(&machine), "installed 1.0");
+    machine.assert_tidy();
+}
+
+#[test]
+fn a_failing_probe_restores_the_previous_deb() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    assert_eq!(machine.install(&plain("1.0", 1)).outcome, NEWLY_INSTALLED);
+    let finished = machine.install(&plain("2.0", 2).probe(&["/bin/sh", "-c", "ls usr/share/tool; exit 1"]));
+    assert_eq!(failed_and_restored(&finished.outcome).0, Reason::ProbeFailed);
+    assert!(finished.output.contains("\n2.0\n"), "the probe did not see the new version: {}", finished.output);
+    assert_eq!((state(&machine), files(&machine)), ("installed 1.0".into(), vec!["1.0".into()]));
+    machine.assert_tidy();
+    // The previous deb is still kept for rollback.
+    assert_eq!(TestMachine::names(&machine.data().join("kept")), ["tool_1.0_all.deb"]);
+}
+
+#[test]
+fn a_failing_probe_of_the_first_deb_removes_it() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    let outcome = machine.install(&plain("1.0", 1).probe(&["/bin/false"])).outcome;
+    assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
+    assert_eq!((state(&machine), files(&machine)), (String::new(), vec![]));
+    assert!(!machine.root.join("etc/tool.conf").exists());
+}
+
+#[test]
+fn existing_settings_are_kept() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    assert_eq!(machine.install(&plain("1.0", 1)).outcome, NEWLY_INSTALLED);
+    let settings = machine.root.join("etc/tool.conf");
+    fs::write(&settings, "mine\n").unwrap();
+    assert_eq!(machine.install(&plain("1.1", 2)).outcome, NEWLY_INSTALLED);
+    assert_eq!(fs::read_to_string(&settings).unwrap(), "mine\n");
+    let root = format!("--root={}", machine.root.display());
+    assert!(Command::new("dpkg").args([&root, "--remove", "tool"]).output().unwrap().status.success());
+    let outcome = machine.install(&plain("2.0", 3).probe(&["/bin/false"])).outcome;
+    assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
+    assert!(state(&machine).starts_with("config-files"), "{}", state(&machine));
+    assert_eq!(fs::read_to_string(&settings).unwrap(), "mine\n");
+}
+
+#[test]
+fn unmet_dependencies_are_named_and_leave_dpkg_clean() {
+    if !can_install("installing debs") {
+        return;
+    }
+    for field in ["Depends", "Pre-Depends"] {
+        let machine = TestMachine::new();
+        let control = format!("{field}: libfrobnicate3 (>= 3.1), other-thing\n");
+        let outcome =
+            machine.install(&deb("1.0", 1, &DebContents { control: &control, ..DebContents::default() })).outcome;
+        let (reason, detail) = failed_and_restored(&outcome);
+        assert_eq!(reason, Reason::InstallFailed);
+        assert!(detail.contains("libfrobnicate3 (>= 3.1)"), "{field}: {detail}");
+        assert!(["", "not-installed "].contains(&state(&machine).as_str()), "{field}: {}", state(&machine));
+        let root = format!("--root={}", machine.root.display());
+        let audit = Command::new("dpkg").args([&root, "--audit"]).output().unwrap();
+        assert!(audit.status.success() && audit.stdout.is_empty(), "{audit:?}");
+    }
+}
+
+#[test]
+fn a_failing_script_is_undone() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    give_shell(&machine);
+    assert_eq!(machine.install(&plain("1.0", 1)).outcome, NEWLY_INSTALLED);
+    let bad = deb("2.0", 2, &DebContents { postinst: Some("echo no licence found; exit 7"), ..DebContents::default() });
+    let finished = machine.install(&bad);
+    assert_eq!(failed_and_restored(&finished.outcome).0, Reason::InstallFailed);
+    assert!(finished.output.contains("no licence found"), "{}", finished.output);
+    assert_eq!(state(&machine), "installed 1.0");
+}
+
+#[test]
+fn a_deb_that_does_not_match_the_manifest_is_refused() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    let mut other = plain("1.0", 1);
+    other.manifest.version = "9.0".into();
+    let outcome = machine.install(&other).outcome;
+    assert_eq!(
+        failed_and_restored(&outcome),
+        (Reason::InstallFailed, "the deb is tool 1.0, but the manifest says tool 9.0")
+    );
+    let outcome = machine.install(&TestRelease::new(Kind::Deb, "1.0", 1, b"no deb at all".to_vec())).outcome;
+    assert_eq!(failed_and_restored(&outcome).0, Reason::InstallFailed);
+    assert_eq!(state(&machine), "");
+}
+
+#[test]
+fn a_version_that_cannot_be_restored_is_replaced_only_when_allowed() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    assert_eq!(machine.install(&plain("1.0", 1)).outcome, NEWLY_INSTALLED);
+    let forget = || fs::remove_file(machine.data().join("kept/tool_1.0_all.deb")).unwrap();
+    forget();
+    let outcome = machine.install(&plain("2.0", 2)).outcome;
+    assert_eq!(failed_and_restored(&outcome).0, Reason::CannotRestore);
+    assert_eq!(state(&machine), "installed 1.0");
+
+    // A deb in apt's cache is as good as a kept one.
+    let cache = machine.root.join("var/cache/apt/archives");
+    fs::create_dir_all(&cache).unwrap();
+    fs::write(cache.join("tool_1.0_all.deb"), plain("1.0", 1).content).unwrap();
+    let outcome = machine.install(&plain("2.0", 2).probe(&["/bin/false"])).outcome;
+    assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
+    assert_eq!(state(&machine), "installed 1.0");
+    fs::remove_dir_all(cache).unwrap();
+    forget();
+
+    // The publisher supplies an undo command.
+    let undo = format!("echo undone > {}/undone", machine.root.display());
+    let outcome = machine.install(&plain("2.0", 2).probe(&["/bin/false"]).undo(&["/bin/sh", "-c", &undo])).outcome;
+    assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
+    assert!(machine.root.join("undone").exists());
+
+    // The administrator decides to proceed.
+    let last = plain("3.0", 3);
+    let mut job = machine.job(&last);
+    job.without_restore = WithoutRestore::InstallAnyway;
+    fs::remove_dir_all(machine.data().join("kept")).unwrap();
+    assert_eq!(machine.run(&job, &last, &UNLIMITED_SPACE).outcome, NEWLY_INSTALLED);
+}
+
+#[test]
+fn a_deb_waits_for_another_programs_dpkg_lock() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    assert_eq!(machine.install(&plain("1.0", 1)).outcome, NEWLY_INSTALLED);
+    let two = plain("2.0", 2);
+    let held = hold_lock(&machine);
+    let outcome = machine.install(&two).outcome;
+    assert_eq!((reason_to_wait(&outcome), state(&machine)), (Reason::PackageManagerBusy, "installed 1.0".into()));
+    machine.assert_tidy();
+    drop(held);
+    assert_eq!(machine.install(&two).outcome, NEWLY_INSTALLED);
+}
+
+/// Takes dpkg's own lock; this process holds it until the file is dropped.
+pub(crate) fn hold_lock(machine: &TestMachine) -> File {
+    let file =
+        File::options().write(true).create(true).truncate(false).open(machine.root.join("var/lib/dpkg/lock")).unwrap();
+    lock(&file, false);
+    file
+}
+
+/// Waits until no other process has dpkg's lock.
+pub(crate) fn await_lock(machine: &TestMachine) {
+    lock(&File::options().write(true).open(machine.root.join("var/lib/dpkg/lock")).unwrap(), true);
+}
+
+fn lock(file: &File, wait: bool) {
+    use nix::{
+        fcntl::{FcntlArg, fcntl},
+        libc,
+    };
+    let whole = libc::flock {
+        l_type: i16::try_from(libc::F_WRLCK).unwrap(),
+        l_whence: i16::try_from(libc::SEEK_SET).unwrap(),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    fcntl(file, if wait { FcntlArg::F_SETLKW(&whole) } else { FcntlArg::F_SETLK(&whole) }).unwrap();
+}
+
+#[test]
+fn the_installed_size_of_a_deb_must_be_free() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    let release = plain("1.0", 1);
+    // Enough for the copy of the deb, but not for the 100 KiB that it unpacks to.
+    assert_eq!(
+        reason_to_wait(&machine.run(&machine.job(&release), &release, &FreeBytes(99 << 10)).outcome),
+        Reason::DiskFull
+    );
+    assert_eq!(state(&machine), "");
+    assert_eq!(machine.run(&machine.job(&release), &release, &FreeBytes(101 << 10)).outcome, NEWLY_INSTALLED);
+}
+
+#[test]
+fn a_disk_that_fills_up_during_dpkg_is_cleaned_up_and_waited_for() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    let Some(disk) = machine.small_disk() else { return };
+    assert_eq!(machine.install(&plain("1.0", 1)).outcome, NEWLY_INSTALLED);
+    // The deb declares 100 KiB but takes 3 MiB.
+    let two = deb("2.0", 2, &DebContents { bulk: &noise(), ..DebContents::default() });
+    let filled = machine.install(&two).outcome;
+    let left = state(&machine);
+    disk.grow();
+    let then = machine.install(&two).outcome;
+    drop(disk);
+    assert_eq!((reason_to_wait(&filled), left), (Reason::DiskFull, "installed 1.0".into()));
+    assert_eq!(then, NEWLY_INSTALLED);
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_deb_upgrade_does_not_change_its_end() {
+    if !can_install("installing debs") {
+        return;
+    }
+    for (probe, version) in [("exit 0", "2.0"), ("exit 1", "1.0")] {
+        for steps in 0..12 {
+            let machine = TestMachine::new();
+            assert_eq!(machine.install(&plain("1.0", 1)).outcome, NEWLY_INSTALLED);
+            let two = plain("2.0", 2).probe(&["/bin/sh", "-c", probe]);
+            machine.stop_after(steps, &two);
+            let last = machine.install(&two).outcome;
+            match version {
+                "2.0" => assert!([NEWLY_INSTALLED, ALREADY_INSTALLED].contains(&last), "died after {steps}: {last:?}"),
+                _ => assert_eq!(failed_and_restored(&last).0, Reason::ProbeFailed, "died after {steps}"),
+            }
+            assert_eq!(state(&machine), format!("installed {version}"), "died after {steps}");
+            machine.assert_tidy();
+        }
+    }
+}
+
+#[test]
+fn a_half_configured_deb_is_finished_at_the_next_start() {
+    if !can_install("installing debs") {
+        return;
+    }
+    let machine = TestMachine::new();
+    let release = plain("1.0", 1);
+    // As after a power cut in the middle of dpkg: unpacked, not configured, with the intent in the journal.
+    let intended = (0..20).find(|steps| {
+        machine.stop_after(*steps, &release);
+        machine.data().join("journal.json").exists()
+    });
+    assert!(intended.is_some());
+    let layout = crate::storage::layout::Layout::open(&machine.folders()).unwrap();
+    let (intent, _) = crate::storage::journal::read(&layout).unwrap().unwrap();
+    assert!(!install_method_for(Kind::Deb, &layout).unwrap().is_installed(&intent.release).unwrap());
+    crate::methods::deb::dpkg::Dpkg::new(&machine.root).create_database().unwrap();
+    let staged = layout.staged_artifact(release.order, Kind::Deb);
+    let root = format!("--root={}", machine.root.display());
+    assert!(Command::new("dpkg").args([&root, "--unpack"]).arg(&staged).output().unwrap().status.success());
+    assert_eq!(state(&machine), "unpacked 1.0");
+    assert_eq!(machine.install(&release).outcome, NEWLY_INSTALLED);
+    assert_eq!(state(&machine), "installed 1.0");
+
+    // The same with a damaged copy: the package is removed and installed again from the artifact.
+    let two = plain("2.0", 2);
+    (0..20).find(|steps| {
+        machine.stop_after(*steps, &two);
+        machine.data().join("journal.json").exists()
+    });
+    let staged = layout.staged_artifact(two.order, Kind::Deb);
+    assert!(Command::new("dpkg").args([&root, "--unpack"]).arg(&staged).output().unwrap().status.success());
+    fs::write(&staged, b"damaged").unwrap();
+    let finished = machine.install(&two);
+    assert_eq!(finished.outcome, NEWLY_INSTALLED);
+    assert!(
+        finished.output.contains("tool_1.0_all.deb"),
+        "the previous version was not restored first: {}",
+        finished.output
+    );
+    assert_eq!(state(&machine), "installed 2.0");
+}

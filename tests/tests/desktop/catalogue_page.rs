@@ -1,0 +1,58 @@
+//! Tests the catalogue in a real window: it is requested when its page is opened, a release is requested with the
+//! button of its name, and a refusal appears beside it.
+
+use crate::{accessibility::Access, fake_agent::Agent};
+use banyan_proto::{
+    Digest,
+    local::{Catalogue, Request, Right, UpdateState},
+};
+use banyan_tests::test_desktop::{Stage, wait_for};
+use banyan_ui_common::{Page, sample, texts};
+
+fn looks(agent: &Agent) -> usize {
+    agent.asked().iter().filter(|asked| **asked == Request::Catalogue).count()
+}
+
+#[test]
+fn a_release_is_got_without_seeing_the_button() {
+    let mut stage = Stage::bare();
+    let agent = Agent::shows(&stage, sample::quiet());
+    let access = Access::on(&stage);
+    stage.keep(&mut stage.ours("banyan-window"));
+    stage.window(texts::PRODUCT);
+    access.find(texts::NO_UPDATES);
+    assert_eq!(looks(&agent), 0, "the page has not been opened yet");
+    access.press(texts::page(Page::Catalogue));
+    access.press("Get Drawing 3.1");
+    let get = Request::GetFromCatalogue { package: "Drawing".into(), manifest: Digest([2; 32]) };
+    wait_for("the agent is asked", || agent.asked().contains(&get).then_some(()));
+    access.find(texts::RECEIVING);
+    assert!(
+        !access.all().into_iter().any(|thing| thing.name == "Get Drawing 3.1"),
+        "the button is still shown during the download"
+    );
+    agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: sample::NOW });
+    access.find(texts::IS_INSTALLED);
+    assert_eq!(looks(&agent), 1, "the catalogue must be updated by events, without a second request");
+
+    // A release that the administrator has withdrawn meanwhile is refused beside its button.
+    agent.set_catalogue(Catalogue::default());
+    access.press("Update Chart View to 2.1");
+    access.find("not-offered");
+    access.press(texts::LOOK_AGAIN);
+    access.find(texts::CATALOGUE);
+    assert_eq!(looks(&agent), 2);
+}
+
+#[test]
+fn who_may_not_get_anything_may_look() {
+    let mut stage = Stage::bare();
+    let agent = Agent::shows(&stage, sample::quiet());
+    agent.set_rights(&[Right::See, Right::Choose]);
+    let access = Access::on(&stage);
+    let mut window = stage.ours("banyan-window");
+    stage.keep(window.args(["--page", "catalogue"]));
+    access.find("Drawing 3.1");
+    access.find(texts::MAY_NOT_GET);
+    assert!(!access.all().into_iter().any(|thing| thing.name == "Get Drawing 3.1"));
+}

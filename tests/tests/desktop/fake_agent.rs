@@ -1,0 +1,42 @@
+//! The simulated agent on a stage.
+
+use banyan_fake_agent::{Fake, Scene};
+use banyan_proto::local::Snapshot;
+use banyan_tests::test_desktop::Stage;
+use std::{ops::Deref, sync::Arc};
+use tokio::runtime::Runtime;
+
+/// The simulated agent; it answers at the stage's socket until the value is dropped.
+pub(crate) struct Agent {
+    fake: Arc<Fake>,
+    _runtime: Runtime,
+}
+
+impl Agent {
+    /// Starts an agent that shows a scene.
+    pub(crate) fn plays(stage: &Stage, scene: Scene) -> Self {
+        let runtime = Runtime::new().expect("the runtime can be created");
+        let inside = runtime.enter();
+        let fake = Fake::start(&banyan_local_api::LocalAddress::Own(stage.folder().to_owned()), scene);
+        drop(inside);
+        Self { fake: fake.expect("the socket is free"), _runtime: runtime }
+    }
+    /// Starts an agent that shows a given snapshot.
+    pub(crate) fn shows(stage: &Stage, snapshot: Snapshot) -> Self {
+        let agent = Self::plays(stage, Scene::Idle);
+        agent.change(|shown| *shown = snapshot);
+        agent.set_catalogue(banyan_ui_common::sample::catalogue());
+        agent
+    }
+    /// Returns the agent's current snapshot.
+    pub(crate) fn now(&self) -> Snapshot {
+        banyan_local_api::Backend::snapshot(&*self.fake)
+    }
+}
+
+impl Deref for Agent {
+    type Target = Fake;
+    fn deref(&self) -> &Fake {
+        &self.fake
+    }
+}

@@ -1,0 +1,41 @@
+//! Tests the window without a mouse and without sight.
+
+use crate::{accessibility::Access, fake_agent::Agent};
+use banyan_proto::{
+    local::Request,
+    schedule::{Stage as Of, Wish},
+};
+use banyan_tests::test_desktop::{Stage, wait_for};
+use banyan_ui_common::{Page, sample, texts};
+
+#[test]
+fn it_is_pressed_without_seeing_it() {
+    let mut stage = Stage::bare();
+    let agent = Agent::shows(&stage, sample::busy());
+    let access = Access::on(&stage);
+    stage.keep(&mut stage.ours("banyan-window"));
+    let shown = stage.window(texts::PRODUCT);
+    access.press(texts::INSTALL_NOW);
+    let update = sample::ready().order;
+    let wish = Request::Wish { order: update, stage: Of::Install, wish: Wish::Now };
+    wait_for("the agent is asked", || (agent.asked() == [wish.clone()]).then_some(()));
+
+    // Each page is reached by its name, and every element on it that can be pressed has a name.
+    for page in Page::ALL {
+        access.press(texts::page(page));
+        access.find(crate::page_screenshots::sign(page));
+        let nameless: Vec<_> =
+            access.all().into_iter().filter(|thing| thing.can_be_pressed() && thing.name.is_empty()).collect();
+        assert!(nameless.is_empty(), "{page:?}: {nameless:?}");
+    }
+
+    // With the keyboard alone: Tab until the button has the focus, then Space.
+    stage.run("xdotool", &["windowfocus", "--sync", &shown]);
+    let page = texts::page(Page::Sharing);
+    wait_for("the button has the focus", || {
+        stage.run("xdotool", &["key", "Tab"]);
+        access.all().into_iter().find(|thing| thing.has_focus && thing.name == page)
+    });
+    stage.run("xdotool", &["key", "space"]);
+    access.find(texts::WHY_SHARE);
+}

@@ -1,0 +1,88 @@
+//! What users see without opening the window: the notification on a real desktop, and the icon's menu. Both are pressed
+//! as users press them, and captured.
+
+use crate::{accessibility::Access, fake_agent::Agent, page_screenshots, tray_menu::Menu};
+use banyan_proto::{
+    UnixSeconds,
+    local::{Overruled, Request, Snapshot, UpdateState},
+    schedule::{Gate, Why},
+};
+use banyan_tests::test_desktop::{Stage, wait_for};
+use banyan_ui_common::{Clock, sample, texts};
+use std::path::Path;
+
+/// The centre of the only icon in the panel (pixels).
+const ICON: [&str; 2] = ["33", "1384"];
+
+/// Returns a state in which one update is ready and waiting for mains power while another is being received. It
+/// contains no times, so that the pictures do not change.
+fn snapshot() -> Snapshot {
+    let mut snapshot = sample::busy();
+    snapshot.updates.retain(|update| matches!(update.state, UpdateState::Ready | UpdateState::Receiving));
+    snapshot.updates.retain(|update| matches!(update.verdict.receive, Gate::Open { .. }));
+    for update in snapshot.updates.iter_mut().filter(|update| update.state == UpdateState::Ready) {
+        let because = Why::Battery { charge: Some(58), least: None, may_overrule: true };
+        update.verdict.install = Gate::Closed { because, until: None };
+    }
+    snapshot
+}
+
+/// Captures this part of the screen for the documentation.
+fn picture(stage: &Stage, part: &str, name: &str) {
+    let whole = page_screenshots::path(false, &format!("screen-{name}"));
+    page_screenshots::picture(stage, "root", &whole);
+    let path = |path: &Path| path.to_str().expect("the path is valid UTF-8").to_owned();
+    let to = page_screenshots::path(true, name);
+    stage.run("convert", &[&path(&whole), "-crop", part, "+repage", "-strip", &path(&to)]);
+    assert!(stage.colours(&to) > 16, "{name} is empty");
+}
+
+/// Returns the window of the icon's menu: the only wide window of the panel's plugins.
+fn menu_of_the_panel(stage: &Stage) -> Option<String> {
+    let found = stage.run("xdotool", &["search", "--onlyvisible", "--name", "^wrapper-2.0$"]);
+    let width = |window: &str| {
+        let shell = stage.run("xdotool", &["getwindowgeometry", "--shell", window]);
+        shell.lines().find_map(|line| line.strip_prefix("WIDTH=")?.parse::<u32>().ok())
+    };
+    found.lines().find(|window| width(window) > Some(250)).map(ToOwned::to_owned)
+}
+
+#[test]
+fn a_real_desktop_shows_the_notice_and_its_buttons_work() {
+    let mut stage = Stage::with_panel();
+    let agent = Agent::shows(&stage, snapshot());
+    let access = Access::on(&stage);
+    let mut tray = stage.ours("banyan-tray");
+    stage.keep(&mut tray);
+    access.find(texts::USE_BATTERY);
+    let details = access.all().into_iter().filter(|thing| thing.name == texts::DETAILS && thing.can_be_pressed());
+    assert_eq!(details.count(), 1, "a desktop with a button for the notification itself must show it once");
+    picture(&stage, "440x119+1465+15", "notice");
+    access.press(texts::USE_BATTERY);
+    let wanted = Request::Overrule { signal: Overruled::Battery, on: true };
+    wait_for("the agent is asked", || agent.asked().contains(&wanted).then_some(()));
+}
+
+#[test]
+fn the_menu_opens_where_people_press() {
+    let mut stage = Stage::with_panel();
+    let _agent = Agent::shows(&stage, snapshot());
+    let mut tray = stage.ours("banyan-tray");
+    let process = stage.keep(&mut tray);
+    let menu = Menu::of(&stage, process);
+    let clock = Clock::of(Some(&snapshot()), UnixSeconds::now());
+    wait_for("the agent's update", || (menu.status() == texts::headline(&snapshot(), &clock)).then_some(()));
+    // Assistive programs do not see a panel's menus, but users do. The icon is placed a moment after it is registered;
+    // before that, the same spot opens the panel's own menu, a narrow one.
+    let open = wait_for("the menu", || {
+        stage.run("xdotool", &["key", "Escape"]);
+        stage.run("xdotool", &["mousemove", ICON[0], ICON[1], "click", "3"]);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        menu_of_the_panel(&stage)
+    });
+    let labels: Vec<_> = menu.entries().into_iter().map(|entry| entry.label).collect();
+    assert!(labels.ends_with(&[texts::OPEN, texts::ABOUT, texts::QUIT].map(ToOwned::to_owned)), "{labels:?}");
+    page_screenshots::picture(&stage, &open, &page_screenshots::path(true, "menu"));
+    stage.run("xdotool", &["key", "Up", "Up", "Up", "Return"]);
+    stage.window(texts::PRODUCT);
+}

@@ -1,0 +1,194 @@
+//! Tests the icon in a real panel: every entry of its menu, its window, and what happens without a panel, without an
+//! agent, or beside another tray.
+
+use crate::{accessibility::Access, fake_agent::Agent, tray_menu::Menu};
+use banyan_fake_agent::Scene;
+use banyan_proto::{
+    UnixSeconds,
+    local::{PauseFor, Request, Snapshot, When},
+    schedule::{Pause, Stage as Of, Window, Wish},
+};
+use banyan_tests::test_desktop::{Stage, wait_for};
+use banyan_ui_common::{Clock, Page, sample, texts};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+/// Returns whether the agent has applied the request of the entry with this label, or `None` if that entry sends no
+/// request.
+fn effect(label: &str, asked: &Request, after: &Snapshot) -> Option<bool> {
+    let choice = after.scheduling.effective();
+    let wished = |stage, wish: &dyn Fn(Wish) -> bool| {
+        let Request::Wish { order, stage: asked, wish: said } = asked else { return false };
+        let update = after.updates.iter().find(|update| update.order == *order).expect("the update exists");
+        let held = if stage == Of::Install { update.wishes.install } else { update.wishes.receive };
+        *asked == stage && held == *said && wish(held)
+    };
+    let until = |when: When| {
+        wished(Of::Install, &|wish| {
+            let all = after.updates.iter().flat_map(|update| &update.later);
+            all.filter(|later| later.when == when).any(|later| wish == Wish::After(later.at))
+        })
+    };
+    let window = |wanted: &Window| matches!(asked, Request::SetWindow { window, .. } if window == wanted && choice.window == *wanted);
+    let pause = |wanted: PauseFor, held: fn(&Pause) -> bool| {
+        *asked == Request::Pause { until: wanted } && choice.pause.as_ref().is_some_and(held)
+    };
+    Some(match label {
+        texts::INSTALL_NOW | texts::INSTALL_WHEN_HERE => wished(Of::Install, &|wish| wish == Wish::Now),
+        texts::RECEIVE_NOW => wished(Of::Receive, &|wish| wish == Wish::Now),
+        "In an hour" => until(When::InAnHour),
+        "Tonight" => until(When::Tonight),
+        "Tomorrow" | texts::NOT_TODAY => until(When::Tomorrow),
+        texts::USE_NETWORK => !choice.overrule.metered.is_empty(),
+        texts::USE_BATTERY => choice.overrule.battery,
+        texts::BELOW_FULL_SCREEN => choice.overrule.full_screen,
+        texts::WHEN_IDLE => window(&Window::Idle),
+        texts::ANY_TIME => window(&Window::Any),
+        _ if label.starts_with(texts::NIGHT_ONLY) => window(&Window::Night),
+        texts::AN_HOUR => pause(PauseFor::Seconds(3600), |pause| matches!(pause, Pause::For { seconds: 3600, .. })),
+        texts::UNTIL_TOMORROW => pause(PauseFor::UntilTomorrow, |pause| matches!(pause, Pause::UntilTomorrow { .. })),
+        texts::UNTIL_RESUMED => pause(PauseFor::UntilResumed, |pause| matches!(pause, Pause::UntilResumed { .. })),
+        texts::RESUME => *asked == Request::Resume && choice.pause.is_none(),
+        _ => return None,
+    })
+}
+
+/// Entries that open the window, and the one that ends the tray.
+const OPEN: [&str; 5] = [texts::DETAILS, texts::MY_SCHEDULE, texts::OPEN, texts::ABOUT, texts::QUIT];
+/// The number of entries that send a request, over all scenes.
+const ASK: usize = 17;
+
+#[test]
+fn every_entry_of_the_menu_does_what_it_says() {
+    let mut stage = Stage::with_panel();
+    let agent = Agent::plays(&stage, Scene::Idle);
+    let mut tray = stage.ours("banyan-tray");
+    let process = stage.keep(&mut tray);
+    let menu = Menu::of(&stage, process);
+    let show = |scene: Scene| {
+        agent.show(scene);
+        wait_for(scene.name(), || {
+            let now = agent.now();
+            (menu.status() == texts::headline(&now, &Clock::of(Some(&now), UnixSeconds::now()))).then_some(())
+        });
+        menu.settled()
+    };
+    let mut pressed = BTreeSet::new();
+    for scene in Scene::ALL {
+        let labels: Vec<_> = show(scene).into_iter().filter(|entry| entry.does).map(|entry| entry.label).collect();
+        for label in labels.into_iter().filter(|label| !OPEN.contains(&label.as_str())) {
+            let kind = label.split(" (").next().expect("a label is not empty").to_owned();
+            if !pressed.insert(kind) {
+                continue;
+            }
+            show(scene);
+            let before = agent.asked().len();
+            menu.press(&label);
+            let asked = wait_for(&label, || agent.asked().get(before).cloned());
+            wait_for(&format!("the effect of {label:?} in scene {scene}, after {asked:?}"), || {
+                let held = effect(&label, &asked, &agent.now());
+                held.unwrap_or_else(|| panic!("the test does not know the effect of {label:?}")).then_some(())
+            });
+            if matches!(asked, Request::SetWindow { .. }) {
+                wait_for("the menu marks it", || {
+                    menu.entries().into_iter().any(|entry| entry.holds && entry.label == label).then_some(())
+                });
+            }
+        }
+    }
+    assert_eq!(pressed.len(), ASK, "{pressed:?}");
+}
+
+#[test]
+fn the_window_is_opened_from_the_menu_at_the_right_page() {
+    let mut stage = Stage::with_panel();
+    let _agent = Agent::shows(&stage, sample::busy());
+    let mut tray = stage.ours("banyan-tray");
+    let process = stage.keep(&mut tray);
+    let menu = Menu::of(&stage, process);
+    wait_for("the agent's update", || menu.status().starts_with("Printer Driver").then_some(()));
+    let access = Access::on(&stage);
+    menu.press(texts::OPEN);
+    let shown = stage.window(texts::PRODUCT);
+    for (label, page) in
+        [(texts::DETAILS, Page::Updates), (texts::MY_SCHEDULE, Page::Schedule), (texts::ABOUT, Page::Computer)]
+    {
+        menu.press(label);
+        access.find(crate::page_screenshots::sign(page));
+    }
+    // A second start asks the first one to show a page in the same window, and exits.
+    let status = stage.ours("banyan-tray").args(["--open", "sharing"]).status().expect("the program can be started");
+    assert!(status.success(), "a second tray exits successfully");
+    access.find(crate::page_screenshots::sign(Page::Sharing));
+    assert_eq!(stage.window(texts::PRODUCT), shown, "there must be only one window");
+    menu.press(texts::QUIT);
+    wait_for("the tray has ended", || (!stage.runs(process)).then_some(()));
+}
+
+#[test]
+fn a_window_that_is_asked_for_while_it_closes_is_opened_again() {
+    let mut stage = Stage::with_panel();
+    let _agent = Agent::shows(&stage, sample::busy());
+    let mut tray = stage.ours("banyan-tray");
+    let process = stage.keep(&mut tray);
+    let menu = Menu::of(&stage, process);
+    let access = Access::on(&stage);
+    for page in [Page::Schedule, Page::Computer, Page::Sharing] {
+        menu.press(texts::OPEN);
+        let shown = stage.window(texts::PRODUCT);
+        access.find(crate::page_screenshots::sign(Page::Updates));
+        stage.run("xdotool", &["windowfocus", "--sync", &shown, "key", "alt+F4"]);
+        // The window's process ends a moment later.
+        wait_for("the window has left the screen", || stage.no_window(texts::PRODUCT).then_some(()));
+        let second =
+            stage.ours("banyan-tray").args(["--open", page.code()]).status().expect("the program can be started");
+        assert!(second.success(), "a second tray exits successfully");
+        access.find(crate::page_screenshots::sign(page));
+    }
+}
+
+#[test]
+fn without_a_panel_the_window_is_opened_and_says_so() {
+    let mut stage = Stage::bare();
+    let _agent = Agent::shows(&stage, sample::quiet());
+    let access = Access::on(&stage);
+    let mut tray = stage.ours("banyan-tray");
+    stage.keep(tray.args(["--panel-within", "1"]));
+    stage.window(texts::PRODUCT);
+    access.find(texts::NO_TRAY);
+}
+
+#[test]
+fn a_panel_that_comes_late_is_waited_for() {
+    let mut stage = Stage::bare();
+    let _agent = Agent::shows(&stage, sample::quiet());
+    let mut tray = stage.ours("banyan-tray");
+    let begun = Instant::now();
+    let process = stage.keep(tray.args(["--panel-within", "2"]));
+    stage.start_panel();
+    let menu = Menu::of(&stage, process);
+    wait_for("the tray has found its agent", || (menu.status() == texts::UP_TO_DATE).then_some(()));
+    // No event marks that nothing happens, so this waits until the tray's time limit has passed.
+    while begun.elapsed() < Duration::from_secs(4) {
+        assert!(stage.no_window(texts::PRODUCT), "a window opened although there is an icon");
+    }
+}
+
+#[test]
+fn it_comes_back_to_its_agent_for_ever() {
+    let mut stage = Stage::with_panel();
+    let mut tray = stage.ours("banyan-tray");
+    let process = stage.keep(&mut tray);
+    let menu = Menu::of(&stage, process);
+    for scene in [Scene::Idle, Scene::NotEnrolled] {
+        wait_for("the tray reports that there is no agent", || (menu.status() == texts::NO_AGENT).then_some(()));
+        let program = banyan_tests::programs::folder().join("banyan-fake-agent");
+        let mut agent = stage.command(program);
+        let agent = stage.keep(agent.arg("--data").arg(stage.folder()).args(["--scene", scene.name()]));
+        let words = if scene == Scene::Idle { texts::UP_TO_DATE } else { "Not set up yet: enter a join code" };
+        wait_for("the tray has found the agent", || (menu.status() == words).then_some(()));
+        stage.close(agent);
+    }
+}

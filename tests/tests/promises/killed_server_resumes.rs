@@ -1,0 +1,49 @@
+//! Verifies recovery from a server killed in the middle of a deployment. Chunks that machines hold keep spreading. The
+//! restarted server resumes without sending anything twice, receipts wait for it, every machine finishes, and nothing
+//! is installed twice.
+
+use banyan_proto::admin::{DeploymentState, Stage};
+use banyan_tests::{World, test_package::Behaviour};
+
+/// Large enough that the transfer takes a while even on loopback.
+const BYTES: usize = 200_000_000;
+
+#[test]
+fn machines_go_on_among_themselves_and_the_server_from_where_it_was() {
+    let mut world = World::start(5);
+    world.publish("hello", "1.0", BYTES, Behaviour::Works);
+    let deployment = world.deploy("hello", "all", 2);
+    world.wait_for_status(&deployment, "every machine receives", |status| {
+        status.addressees.iter().all(|machine| machine.stage >= Stage::Receiving)
+    });
+    world.kill_server();
+
+    let held = |world: &World| (0..5).map(|which| world.ask(which).orders[0].chunks).collect::<Vec<_>>();
+    let at_death = held(&world);
+    // The machine nearest to the server holds the most. Its chunks reach the last machine without the server.
+    let most = |held: &[(u32, u32)]| held.iter().map(|(chunks, _)| *chunks).max();
+    let least = |held: &[(u32, u32)]| held.iter().map(|(chunks, _)| *chunks).min();
+    world.wait_until("all machines hold the same", |world| {
+        let now = held(world);
+        most(&now) == least(&now)
+    });
+    let without = held(&world);
+    println!("chunks held when the server was killed: {at_death:?}, and before it came back: {without:?}");
+    assert!(least(&at_death) < least(&without), "nothing was left to spread: {at_death:?}");
+    assert!(without.iter().all(|(chunks, all)| chunks < all), "the server had sent everything before it was killed");
+
+    world.start_server();
+    let status =
+        world.wait_for_status(&deployment, "every machine has it", |status| status.state == DeploymentState::Finished);
+    assert!(status.addressees.iter().all(|machine| machine.stage == Stage::Installed), "{status:#?}");
+    for which in 0..5 {
+        assert_eq!(world.says(which, "hello").as_deref(), Some("hello 1.0"));
+        let installs = world.log_of(which).matches("already=false").count();
+        assert_eq!(installs, 1, "{} installed {installs} times", world.agents[which].label);
+    }
+    // By the machines' count, the server sent one copy in total, before and after the kill.
+    let sources = status.addressees.iter().flat_map(|machine| &machine.sources);
+    let sent: u64 = sources.filter(|source| source.machine == status.server).map(|source| source.bytes).sum();
+    println!("the machines had {sent} bytes from the server, the file has {}", status.size);
+    assert_eq!(sent, status.size, "the server sent something twice, or another machine sent for it");
+}

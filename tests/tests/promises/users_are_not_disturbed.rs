@@ -1,0 +1,346 @@
+//! Verifies that users are not disturbed: while the machine is in use nothing is transferred, the machine reports why,
+//! and it resumes when they have gone. The same applies outside the night hours, on battery, in power-saver mode, on a
+//! metered network, and during a full-screen program.
+
+use crate::mock_system_bus::{Battery, HOME, Logind, Networks, PHONE, Profiles, SystemBus};
+use banyan_proto::{
+    UnixSeconds,
+    admin::{DeploymentState, DeploymentStatus, Stage as Reached},
+    local::{Happened, Overruled, Request, Update, UpdateState},
+    schedule::{By, Gate, NetworkId, Night, Presence, Stage, Unquiet, Why, Window, Wish},
+};
+use banyan_tests::{World, test_package::Behaviour};
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// How long the processor must be quiet (seconds).
+const IDLE_AFTER: u64 = 3;
+/// How soon after that the machine must notice: a check each second, the averaging, and the time to ask it.
+const NOTICED: Duration = Duration::from_secs(12);
+/// The limit for conditions that are reported at once: 2 s, and the time to ask the agent.
+const AT_ONCE: Duration = Duration::from_secs(3);
+const SMALL: usize = 300_000;
+
+/// Simulates a user at work: keeps each processor busy until the value is dropped.
+struct Work(Vec<Child>);
+
+impl Work {
+    fn begin() -> Self {
+        let cores = std::thread::available_parallelism().expect("the number of processors is known").get();
+        let busy = |_| {
+            let mut command = Command::new("sh");
+            command.args(["-c", "while :; do :; done"]).stdin(Stdio::null());
+            command.spawn().expect("sh can be run")
+        };
+        let work = Self((0..cores).map(busy).collect());
+        // Runs at normal priority, however the tests were started: low-priority work does not count as activity.
+        let mut renice = Command::new("renice");
+        renice.args(["-n", "0", "-p"]).args(work.0.iter().map(|child| child.id().to_string())).stdout(Stdio::null());
+        assert!(
+            renice.status().expect("renice can be run").success(),
+            "renice failed, so the work would not count as activity"
+        );
+        work
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+fn installed(status: &DeploymentStatus) -> usize {
+    status.addressees.iter().filter(|machine| machine.stage == Reached::Installed).count()
+}
+
+/// Returns the update on the first machine.
+fn update(world: &World) -> Option<Update> {
+    world.snapshot(0).updates.into_iter().find(|update| !update.state.is_over())
+}
+
+fn because(gate: &Gate) -> Option<&Why> {
+    match gate {
+        Gate::Closed { because, .. } => Some(because),
+        Gate::Open { .. } => None,
+    }
+}
+
+/// Starts a world of two machines: the first with the test's arguments, the second without restrictions.
+fn world(arguments: &[&str], environment: &[(String, String)]) -> World {
+    let mut world = World::start(2);
+    world.agents[0].arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+    world.agents[0].environment = environment.to_vec();
+    world.restart_agent(0);
+    world
+}
+
+fn when_idle() -> World {
+    let world = world(&["--idle-after", &IDLE_AFTER.to_string()], &[]);
+    world.tell(0, &Request::SetWindow { window: Window::Idle, night: None });
+    world
+}
+
+/// Waits for something that is noticed as it happens, not at the next check.
+fn at_once(world: &World, what: &str, holds: impl Fn(&World) -> bool) {
+    let since = Instant::now();
+    world.wait_until(what, holds);
+    let took = since.elapsed();
+    assert!(took <= AT_ONCE, "{what}: only after {took:?}");
+}
+
+/// Deploys a release. Waits until the second machine has it and the first reports this reason for not receiving.
+/// Verifies that the first has received nothing.
+fn waits(world: &World, version: &str, why: impl Fn(&Why) -> bool) -> String {
+    world.publish("hello", version, SMALL, Behaviour::Works);
+    let deployment = world.deploy(&format!("hello@{version}"), "all", 2);
+    world.wait_for_status(&deployment, "the other has it", |status| installed(status) == 1);
+    let holds = |world: &World| update(world).is_some_and(|update| because(&update.verdict.receive).is_some_and(&why));
+    world.wait_until("the machine reports why it is waiting", holds);
+    let update = update(world).expect("the update is still there");
+    assert_eq!((update.progress.held, world.says(0, "hello")), (0, None), "the machine received something");
+    deployment
+}
+
+fn finishes(world: &World, deployment: &str) -> usize {
+    // Asks the machine first, over its socket: repeated requests to the server would count as activity here.
+    let over = |update: &Update| update.order.to_string() == deployment && update.state.is_over();
+    world.wait_until("the update has ended on this machine", |world| world.snapshot(0).updates.iter().any(over));
+    let finished = |status: &DeploymentStatus| status.state == DeploymentState::Finished;
+    installed(&world.wait_for_status(deployment, "the deployment has finished", finished))
+}
+
+fn arrives(world: &World, deployment: &str) {
+    assert_eq!(finishes(world, deployment), 2, "both machines must have it");
+}
+
+#[test]
+fn while_somebody_works_nothing_moves_and_afterwards_it_does() {
+    let world = when_idle();
+    let work = Work::begin();
+    let busy = |why: &Why| matches!(why, Why::NotIdle { unquiet: Unquiet::Processor(percent), .. } if *percent >= 40);
+    let deployment = waits(&world, "1.0", busy);
+    let snapshot = world.snapshot(0);
+    let load = &snapshot.scheduling.signals.load;
+    assert!(load.at.is_some() && load.value.is_some_and(|load| !load.idle), "{load:?}");
+    drop(work);
+    let since = Instant::now();
+    world
+        .wait_until("the transfer makes progress", |world| update(world).is_none_or(|update| update.progress.held > 0));
+    let took = since.elapsed();
+    assert!(took <= Duration::from_secs(IDLE_AFTER) + NOTICED, "it took {took:?}");
+    arrives(&world, &deployment);
+}
+
+#[test]
+fn who_comes_back_in_the_middle_is_made_room_for_and_it_goes_on_from_where_it_was() {
+    const RATE: u64 = 1_000_000;
+    // One chunk in transit in each of two stripes.
+    const SLACK: u64 = 512 << 10;
+    let world = when_idle();
+    let limits =
+        |download| Request::SetLimits { download, upload: None, daily_upload: None, forward: true, free_disk: 0 };
+    world.tell(0, &limits(Some(RATE)));
+    world.publish("hello", "1.0", 30_000_000, Behaviour::Works);
+    let deployment = world.deploy("hello", "all", 2);
+    let held = |world: &World| update(world).map_or(0, |update| update.progress.held);
+    world.wait_until("the machine is idle and has received something", |world| held(world) > 0);
+    let work = Work::begin();
+    let closed = |world: &World| {
+        update(world).is_some_and(|update| matches!(because(&update.verdict.receive), Some(Why::NotIdle { .. })))
+    };
+    at_once(&world, "transfers stop", closed);
+    let (stopped_at, stood) =
+        (held(&world), world.snapshot(0).scheduling.signals.load.at.expect("the load was measured"));
+    // The machine keeps measuring, and nothing is transferred meanwhile.
+    world.wait_until("the machine has measured three more times", |world| {
+        world.snapshot(0).scheduling.signals.load.at.is_some_and(|at| at >= stood.plus(3))
+    });
+    let still = held(&world);
+    assert!(still - stopped_at <= SLACK, "{stopped_at} bytes when it stopped, {still} bytes later");
+    drop(work);
+    world.tell(0, &limits(None));
+    arrives(&world, &deployment);
+    let (received, size) = (world.snapshot(0).sharing.today.received, world.status(&deployment).size);
+    assert!(received >= size && received <= size + 2 * SLACK, "{received} bytes were received for a file of {size}");
+}
+
+#[test]
+fn its_own_work_is_nobodys() {
+    let world = when_idle();
+    // Only the machine is measured. The server gets low priority here, so that its work on the same processor does not
+    // count as activity.
+    let mut renice = Command::new("renice");
+    renice.args(["-n", "10", "-p", &world.server_id().to_string()]).stdout(Stdio::null());
+    assert!(renice.status().expect("renice can be run").success());
+    let agent = world.service(0).expect("the agent is running").id();
+    let stat = |field: usize| -> u64 {
+        let text = fs::read_to_string(format!("/proc/{agent}/stat")).expect("the agent is running");
+        text.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(field)?.parse().ok()).expect("proc(5)")
+    };
+    // User and system time, in hundredths of a second.
+    let ticks = || stat(11) + stat(12);
+    assert!(stat(16) >= 10, "the agent does not run at low priority");
+    let before = ticks();
+    world.publish("hello", "1.0", 100_000_000, Behaviour::Works);
+    let deployment = world.deploy("hello", "machine:m0", 2);
+    assert_eq!(finishes(&world, &deployment), 1);
+    let used = ticks() - before;
+    assert!(used >= 20, "the agent has worked for only {used} hundredths of a second");
+    let log = world.log_of(0);
+    let stopped = log.lines().filter(|line| line.contains("receive=Err")).count();
+    assert!(stopped <= 1, "the agent's own work counted as activity:\n{}", world.logs());
+}
+
+#[test]
+fn at_night_only_means_from_the_evening_on() {
+    /// Seconds until the night begins: enough to deploy something before.
+    const UNTIL_NIGHT: u64 = 25;
+    let mut world = World::start(2);
+    world.publish("hello", "1.0", SMALL, Behaviour::Works);
+    world.tell(0, &Request::SetWindow { window: Window::Night, night: Some(Night::default()) });
+    // A time zone in which it is shortly before 22:00. POSIX time zones count westward.
+    let begins = UnixSeconds::now().plus(UNTIL_NIGHT);
+    let east = (22 * 3600 + 86_400 - begins.0 % 86_400) % 86_400;
+    let zone = format!("XXX-{:02}:{:02}:{:02}", east / 3600, east / 60 % 60, east % 60);
+    world.agents[0].environment = vec![("TZ".to_owned(), zone)];
+    world.restart_agent(0);
+    let deployment = world.deploy("hello", "all", 2);
+    world.wait_until("the machine knows the order", |world| update(world).is_some());
+    let waiting = update(&world).expect("the update is still there");
+    let expected = Gate::Closed { because: Why::Window { window: Window::Night, by: By::User }, until: Some(begins) };
+    assert_eq!((waiting.progress.held, waiting.verdict.receive), (0, expected));
+    arrives(&world, &deployment);
+    let history = world.snapshot(0).history;
+    let received = history.iter().find(|entry| entry.what == Happened::Received).expect("the update was received");
+    assert!(received.at >= begins, "{} seconds before the night", begins.0 - received.at.0);
+}
+
+#[test]
+fn a_metered_network_is_left_alone_until_the_person_says_so_about_this_one() {
+    let bus = SystemBus::start();
+    let networks = Networks::start(&bus);
+    let world = world(&[], &[bus.environment()]);
+    let over = |id: &'static str| move |why: &Why| matches!(why, Why::Metered { network, may_overrule: true } if network.id.0 == id);
+    let deployment = waits(&world, "1.0", over(PHONE));
+    let seen = world.snapshot(0).scheduling.signals.network;
+    assert!(seen.value.is_some_and(|network| network.metered && network.name == "Phone") && seen.at.is_some());
+    let id = NetworkId(PHONE.to_owned());
+    world.tell(0, &Request::Overrule { signal: Overruled::Metered(id), on: true });
+    arrives(&world, &deployment);
+    assert!(world.snapshot(0).scheduling.signals.network.overruled);
+
+    // Choosing to ignore one network does not apply to another network of the same name.
+    networks.at_home();
+    at_once(&world, "the machine has noticed the other network", |world| {
+        world.snapshot(0).scheduling.signals.network.value.is_some_and(|network| network.id.0 == HOME)
+    });
+    assert!(!world.snapshot(0).scheduling.signals.network.overruled);
+    world.publish("hello", "2.0", SMALL, Behaviour::Works);
+    let deployment = world.deploy("hello@2.0", "all", 2);
+    world.wait_until("the machine reports why it is waiting", |world| {
+        update(world).is_some_and(|update| because(&update.verdict.receive).is_some_and(over(HOME)))
+    });
+    networks.set_metered(4);
+    at_once(&world, "the machine has noticed that this network is not metered", |world| {
+        world.snapshot(0).scheduling.signals.network.value.is_some_and(|network| !network.metered)
+    });
+    arrives(&world, &deployment);
+    // Without the service, nothing is known about the network.
+    drop(networks);
+    at_once(&world, "the machine has noticed that the service is gone", |world| {
+        world.snapshot(0).scheduling.signals.network.value.is_none()
+    });
+}
+
+#[test]
+fn on_battery_and_while_power_is_saved_nothing_moves() {
+    let bus = SystemBus::start();
+    let battery = Battery::start(&bus, 25.0);
+    let world = world(&[], &[bus.environment()]);
+    let low = |why: &Why| matches!(why, Why::Battery { charge: Some(25), least: Some(40), .. });
+    let deployment = waits(&world, "1.0", low);
+    // First power-saver mode starts, then mains power returns: now only the profile is in the way.
+    let profiles = Profiles::start(&bus, "power-saver");
+    let power = |world: &World| world.snapshot(0).scheduling.signals.power.value;
+    at_once(&world, "the machine has noticed the profile", |world| power(world).is_some_and(|power| power.saver));
+    battery.set(false);
+    at_once(&world, "the machine has noticed the mains power", |world| {
+        power(world).is_some_and(|power| !power.battery)
+    });
+    let waiting = update(&world).expect("the update is waiting");
+    assert!(matches!(because(&waiting.verdict.receive), Some(Why::PowerSaver { .. })), "{waiting:?}");
+    assert_eq!(update(&world).expect("the update is waiting").progress.held, 0);
+    profiles.set("balanced");
+    arrives(&world, &deployment);
+}
+
+#[test]
+fn somebody_at_the_machine_keeps_it_from_being_idle_until_they_have_gone() {
+    let bus = SystemBus::start();
+    let logind = Logind::start(&bus);
+    let world = world(&[], &[bus.environment()]);
+    world.tell(0, &Request::SetWindow { window: Window::Idle, night: None });
+    // Only the user's presence counts here, not the other work of this computer.
+    world.tell(0, &Request::Overrule { signal: Overruled::Processor, on: true });
+    let deployment = waits(&world, "1.0", |why| matches!(why, Why::NotIdle { unquiet: Unquiet::Person, .. }));
+    assert_eq!(world.snapshot(0).scheduling.signals.presence.value, Some(Presence::Here));
+    logind.lock();
+    at_once(&world, "the machine has noticed that the user has gone", |world| {
+        world.snapshot(0).scheduling.signals.presence.value == Some(Presence::Away)
+    });
+    arrives(&world, &deployment);
+}
+
+/// Waits until the first machine holds the whole release, and returns the update.
+fn ready(world: &World) -> Update {
+    world.wait_until("the release has arrived", |world| {
+        update(world).is_some_and(|update| update.state == UpdateState::Ready)
+    });
+    update(world).expect("the update is still there")
+}
+
+#[test]
+fn below_a_full_screen_program_nothing_is_installed_until_it_has_ended() {
+    let world = World::start(2);
+    let film = world.keep_saying(0, &Request::Report { full_screen: Some(true) });
+    world.publish("hello", "1.0", SMALL, Behaviour::Works);
+    let deployment = world.deploy("hello", "all", 2);
+    world.wait_for_status(&deployment, "the other has it", |status| installed(status) == 1);
+    let waiting = ready(&world);
+    assert!(matches!(because(&waiting.verdict.install), Some(Why::FullScreen { may_overrule: true })), "{waiting:?}");
+    assert_eq!((world.snapshot(0).scheduling.signals.full_screen.value, world.says(0, "hello")), (Some(true), None));
+    // The program that reported the film has ended, so its report no longer applies.
+    drop(film);
+    arrives(&world, &deployment);
+    assert_eq!(world.snapshot(0).scheduling.signals.full_screen.value, None);
+}
+
+#[test]
+fn an_install_gives_way_unless_somebody_waits_for_it() {
+    assert!(nix::unistd::geteuid().is_root(), "only root can raise its priority again");
+    let world = World::start(1);
+    let _film = world.keep_saying(0, &Request::Report { full_screen: Some(true) });
+    let deploy = |version: &str| {
+        world.publish("hello", version, SMALL, Behaviour::TellsItsPriority);
+        (world.deploy(&format!("hello@{version}"), "all", 2), ready(&world).order)
+    };
+    let priority = || {
+        let written = world.agents[0].root.join("opt/banyan/packages/hello/current/share/priority");
+        fs::read_to_string(written).expect("the probe has written the file").trim().to_owned()
+    };
+    let (deployment, order) = deploy("1.0");
+    world.tell(0, &Request::Wish { order, stage: Stage::Install, wish: Wish::Now });
+    finishes(&world, &deployment);
+    assert_eq!(priority(), "0", "the install must run at normal priority while a user waits");
+    let (deployment, _) = deploy("2.0");
+    world.tell(0, &Request::Overrule { signal: Overruled::FullScreen, on: true });
+    finishes(&world, &deployment);
+    assert_eq!(priority(), "10");
+}
