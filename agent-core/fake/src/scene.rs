@@ -13,7 +13,7 @@ use banyan_proto::{
         Window, Wish,
     },
 };
-use banyan_schedule::{Moment, Signal, Signals, Situation, Task, decide, ledger::Ledger};
+use banyan_schedule::{Moment, Signal, Signals, Situation, Task, decide, upload_quota::Ledger};
 use jiff::tz::TimeZone;
 use std::{fmt, str::FromStr, time::Duration};
 

@@ -4,7 +4,7 @@
 //! (`timerfd` with `TFD_TIMER_CANCEL_ON_SET`, `WM_TIMECHANGE`) uses that. Any other driver checks with [`ClockWatch`]
 //! whenever it is awake.
 
-use crate::{Seconds, local};
+use crate::{Seconds, local_time};
 use banyan_proto::{
     UnixSeconds,
     schedule::{Choice, Night, Pause},
@@ -89,7 +89,7 @@ pub(crate) fn pause_end(pause: Pause, most: Option<u32>, zone: &TimeZone) -> Opt
     let asked = seconds(pause.asked());
     let end = match pause {
         Pause::For { seconds, .. } => Some(asked + i64::from(seconds)),
-        Pause::UntilTomorrow { .. } => Some(local::tomorrow_morning(zone, asked)),
+        Pause::UntilTomorrow { .. } => Some(local_time::tomorrow_morning(zone, asked)),
         Pause::UntilResumed { .. } => None,
     };
     let most = most.map(|most| asked + i64::from(most));
@@ -100,19 +100,19 @@ pub(crate) fn pause_end(pause: Pause, most: Option<u32>, zone: &TimeZone) -> Opt
 #[must_use]
 pub fn tonight(now: UnixSeconds, zone: &TimeZone, night: Night) -> UnixSeconds {
     let now = seconds(now);
-    unix(local::next_open(&night.week(), zone, now).unwrap_or(now))
+    unix(local_time::next_open(&night.week(), zone, now).unwrap_or(now))
 }
 
 /// Returns "tomorrow": 06:00 on the next day.
 #[must_use]
 pub fn tomorrow(now: UnixSeconds, zone: &TimeZone) -> UnixSeconds {
-    unix(local::tomorrow_morning(zone, seconds(now)))
+    unix(local_time::tomorrow_morning(zone, seconds(now)))
 }
 
 /// Returns the local day that contains this time, as in the usage history: `2026-11-23`.
 #[must_use]
 pub fn day_name(now: UnixSeconds, zone: &TimeZone) -> String {
-    local::day_name(local::day(zone, seconds(now)))
+    local_time::day_name(local_time::day(zone, seconds(now)))
 }
 
 #[cfg(test)]

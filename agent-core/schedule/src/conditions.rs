@@ -3,8 +3,8 @@
 use crate::{
     Seconds, Situation,
     clock::{pause_end, seconds},
-    local,
-    settle::Settled,
+    effective_settings::Settled,
+    local_time,
 };
 use banyan_proto::limits::CHUNK_BYTES;
 use banyan_proto::schedule::{By, Kind, Night, Presence, Stage, Unquiet, Week, Why, Window, Wish};
@@ -101,7 +101,7 @@ impl View<'_> {
             let chunk = CHUNK_BYTES as u64 * 17 / 16;
             let used = self.s.ledger.used(self.s.zone, at).saturating_add(quota.min(chunk));
             if used > quota || quota == 0 {
-                let tomorrow = local::day_after_begins(self.s.zone, at, local::day(self.s.zone, at));
+                let tomorrow = local_time::day_after_begins(self.s.zone, at, local_time::day(self.s.zone, at));
                 all.push(Shut::until(Why::QuotaUsed { quota, by }, Some(tomorrow).filter(|_| quota > 0)));
             }
         }
@@ -187,7 +187,7 @@ impl View<'_> {
     /// single window: their intersection.
     pub(crate) fn windows_open(&self, stage: Stage, at: Seconds) -> Option<Seconds> {
         let weeks = self.windows_in_force(stage).filter_map(|frame| frame.week());
-        local::next_open(&weeks.fold(Week::ALWAYS, Week::and), self.s.zone, at)
+        local_time::next_open(&weeks.fold(Week::ALWAYS, Week::and), self.s.zone, at)
     }
     fn wants_now(&self, stage: Stage) -> bool {
         stage != Stage::Forward && self.s.task.is_some_and(|task| task.wish == Wish::Now)
@@ -198,10 +198,10 @@ impl View<'_> {
             let unquiet = self.unquiet().filter(|_| *frame.window == Window::Idle)?;
             return Some(Shut::held(Why::NotIdle { unquiet, by }));
         };
-        if local::is_open(&week, self.s.zone, at) {
+        if local_time::is_open(&week, self.s.zone, at) {
             return None;
         }
-        let opens = local::next_open(&week, self.s.zone, at);
+        let opens = local_time::next_open(&week, self.s.zone, at);
         let why =
             if opens.is_some() { Why::Window { window: frame.window.clone(), by } } else { Why::NeverOpens { by } };
         Some(Shut { why, opens, window: opens.is_some() })

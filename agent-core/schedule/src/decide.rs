@@ -4,8 +4,8 @@ use crate::{
     Seconds, Situation,
     clock::{Moment, pause_end, seconds, unix},
     conditions::{Shut, View},
-    local,
-    settle::{self, settle},
+    effective_settings::{self, settle},
+    local_time,
 };
 use banyan_proto::{
     UnixSeconds,
@@ -109,7 +109,7 @@ fn limit(view: &View<'_>, stage: Stage, at: Seconds) -> Limit {
     };
     let deadline = view.deadline(stage).filter(|deadline| at >= *deadline && view.held_without_deadline(stage, at));
     let wanted_now = stage != Stage::Forward && view.s.task.is_some_and(|task| task.wish == Wish::Now);
-    let to_nobody = settle::give_way(view.s.choice, view.s.policy) == GiveWay::Nobody;
+    let to_nobody = effective_settings::give_way(view.s.choice, view.s.policy) == GiveWay::Nobody;
     let pace = if wanted_now || deadline.is_some() || to_nobody { Pace::Full } else { Pace::Yielding };
     Limit { rate, pace, deadline: deadline.map(unix) }
 }
@@ -128,7 +128,7 @@ pub fn next_change(situation: &Situation<'_>, now: Moment) -> Option<Wake> {
     let mut times = Vec::new();
     for stage in STAGES {
         let weeks = view.windows(stage).into_iter().filter_map(|frame| frame.week());
-        times.extend(weeks.filter_map(|week| local::next_edge(&week, situation.zone, at)));
+        times.extend(weeks.filter_map(|week| local_time::next_edge(&week, situation.zone, at)));
         if let Some(deadline) = view.deadline(stage) {
             times.push(deadline);
             times.extend(situation.policy.deadline.announce.iter().map(|before| deadline - i64::from(*before)));
@@ -139,7 +139,7 @@ pub fn next_change(situation: &Situation<'_>, now: Moment) -> Option<Wake> {
         times.push(seconds(time));
     }
     if view.settled.quota.is_some() {
-        times.push(local::day_after_begins(situation.zone, at, local::day(situation.zone, at)));
+        times.push(local_time::day_after_begins(situation.zone, at, local_time::day(situation.zone, at)));
     }
     let by_wall = times.into_iter().filter(|time| *time > at).min();
     let by_wall = by_wall.map(|time| Duration::from_secs((time - at).unsigned_abs()));

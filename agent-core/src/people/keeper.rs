@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{agent::Agent, orders::lock};
 use banyan_proto::schedule::Window;
-use banyan_schedule::{ClockWatch, Wake, idleness::Thresholds, next_change};
+use banyan_schedule::{ClockWatch, Wake, idle_detector::Thresholds, next_change};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 

@@ -14,8 +14,8 @@ use crate::{
     state::{State, StateError},
 };
 use banyan_proto::{UnixSeconds, schedule::DayUse};
-use banyan_schedule::ledger::{Ledger, Refusal};
-use banyan_wire::give_way::Giver;
+use banyan_schedule::upload_quota::{Ledger, Refusal};
+use banyan_wire::bandwidth_yield::Giver;
 use jiff::tz::TimeZone;
 use std::{
     sync::{Arc, Mutex, OnceLock},

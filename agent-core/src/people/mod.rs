@@ -21,7 +21,7 @@ use banyan_proto::{
     local::{Happened, HistoryEntry, Overruled, PauseFor, Replaces, Request, Wait, Wishes},
     schedule::{Choice, Pause, Policy, Stage, Wish},
 };
-use banyan_schedule::{Moment, check_choice, ledger::Refusal, tomorrow};
+use banyan_schedule::{Moment, check_choice, tomorrow, upload_quota::Refusal};
 use jiff::tz::TimeZone;
 use ledger::Shared;
 use serde::{Deserialize, Serialize};

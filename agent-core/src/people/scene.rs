@@ -10,7 +10,7 @@ use banyan_proto::{
     local::{About, Enrolled, Link, Mode, Partner, Progress, Scheduling, Sharing, Snapshot, Update, UpdateState},
     schedule::{DayUse, Policy, Stage, Verdict, Wish},
 };
-use banyan_schedule::{Moment, Situation, Task, deadline, decide, ledger::Ledger};
+use banyan_schedule::{Moment, Situation, Task, deadline, decide, upload_quota::Ledger};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},

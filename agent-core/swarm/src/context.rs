@@ -6,7 +6,7 @@
 use crate::{
     config::Config,
     io::{Action, Link, Now, StripeId},
-    pause::Jitter,
+    retry_delay::Jitter,
 };
 use banyan_proto::{MachineId, OrderId, Reason, api::Event};
 use std::collections::{BTreeMap, VecDeque};

@@ -7,21 +7,21 @@
 //! time ([`Machine::next_wake`]). The agent and the server run the same code; the server heads every list, holds all
 //! content and never pulls. `STATE.md` lists the invariants of every state and the code that may change it.
 
-mod admission;
-mod check;
+mod admission_control;
 mod config;
 mod context;
-mod gates;
-mod handing;
+mod delegation;
+mod invariants;
 pub mod io;
-mod life;
-mod machine;
 mod order;
-mod pause;
-mod serving;
+mod order_state;
+mod retry_delay;
+mod schedule_gates;
 mod source;
 mod stripe;
+mod swarm_state;
+mod upload_slots;
 
 pub use config::{Config, Timings};
 pub use io::{Action, Input, Link, Now, StripeId, TrustedOffer};
-pub use machine::Machine;
+pub use swarm_state::Machine;

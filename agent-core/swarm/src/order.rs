@@ -3,10 +3,10 @@
 use crate::{
     config::Timings,
     context::{Context, End},
-    gates::Gates,
     io::{Action, Link, Now, TrustedOffer},
-    life::{Ask, Life},
-    source::seek::Banned,
+    order_state::{Ask, Life},
+    schedule_gates::Gates,
+    source::select_source::Banned,
     stripe::Stripe,
 };
 use banyan_proto::{MachineId, OrderId, Reason, api::Event, peer::OfferReply};

@@ -4,9 +4,9 @@
 use crate::{
     config::Timings,
     context::Context,
-    handing::Handing,
+    delegation::Handing,
     io::{Action, Link, Now, StripeId, TrustedOffer},
-    source::{Source, seek::Banned, stream::Kind},
+    source::{Source, select_source::Banned, stream::Kind},
 };
 use banyan_proto::{AddresseeList, MachineId, Proof, Reason, api::Event, peer::OfferReply};
 use std::{collections::BTreeMap, time::Duration};

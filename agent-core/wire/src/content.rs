@@ -5,7 +5,7 @@
 //! after kill -9 at any moment and after a power cut.
 
 use crate::{
-    positioned,
+    positional_io,
     verify::{BadChunk, VerifiedArtifact, VerifiedChunk, VerifyError},
 };
 use banyan_proto::Artifact;
@@ -204,7 +204,7 @@ impl ArtifactFile {
     /// When the disk fails or has changed the bytes.
     pub fn read(&self, index: u32) -> Result<VerifiedChunk, ContentError> {
         let mut bytes = vec![0; self.artifact.chunk_len(index) as usize];
-        positioned::read_exact_at(&self.file, &mut bytes, u64::from(index) * u64::from(self.artifact.chunk_size))?;
+        positional_io::read_exact_at(&self.file, &mut bytes, u64::from(index) * u64::from(self.artifact.chunk_size))?;
         Ok(VerifiedChunk::check(&self.artifact, index, bytes)?)
     }
     /// Stores the next chunk of a stripe. Returns how many chunks are held afterwards.
@@ -221,7 +221,11 @@ impl ArtifactFile {
         if chunk.index() != wanted || count >= self.chunks(stripe) {
             return Err(ContentError::OutOfTurn { got: chunk.index(), wanted });
         }
-        positioned::write_all_at(&self.file, chunk.bytes(), u64::from(wanted) * u64::from(self.artifact.chunk_size))?;
+        positional_io::write_all_at(
+            &self.file,
+            chunk.bytes(),
+            u64::from(wanted) * u64::from(self.artifact.chunk_size),
+        )?;
         self.set_held(stripe, count + 1);
         self.sync_sometimes();
         Ok(count + 1)
@@ -293,7 +297,7 @@ mod tests {
         drop(file);
         let file = ArtifactFile::resume(&path, artifact.clone(), 2).unwrap();
         assert_eq!((file.held(0), file.held(1), file.held(2)), (Some(4), Some(2), None));
-        positioned::write_all_at(&file.file, &[0xff; 3], 4 * size as u64).unwrap();
+        positional_io::write_all_at(&file.file, &[0xff; 3], 4 * size as u64).unwrap();
         assert!(
             matches!(file.read(4), Err(ContentError::Bad(BadChunk(4)))),
             "bytes that changed on disk are not forwarded"
@@ -306,7 +310,7 @@ mod tests {
         }
         assert!(file.is_whole());
         file.verify_whole().unwrap();
-        positioned::write_all_at(&file.file, &[0xff; 3], 0).unwrap();
+        positional_io::write_all_at(&file.file, &[0xff; 3], 0).unwrap();
         assert!(file.verify_whole().is_err());
         std::fs::remove_file(&path).unwrap();
     }

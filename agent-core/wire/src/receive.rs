@@ -2,9 +2,9 @@
 //! slows the sender down instead of filling memory.
 
 use crate::{
+    bandwidth_yield::Giver,
     content::{ArtifactFile, ContentError},
-    give_way::Giver,
-    limit::Bucket,
+    rate_limit::Bucket,
     socket::Expected,
     verify::VerifiedChunk,
 };

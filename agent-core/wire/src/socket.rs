@@ -5,7 +5,7 @@
 //! would spend more time on wake-ups than on everything else. So while a chunk is expected, the kernel wakes this
 //! process only when a larger piece of it has arrived.
 
-use crate::give_way::{Giver, Handle, Holds, Rein, handle};
+use crate::bandwidth_yield::{Giver, Handle, Holds, Rein, handle};
 use std::{
     io,
     net::IpAddr,

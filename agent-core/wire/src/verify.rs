@@ -2,7 +2,7 @@
 //!
 //! The types of this module enforce that: each can only be made by hashing.
 
-use crate::positioned;
+use crate::positional_io;
 use banyan_proto::{Artifact, Digest};
 use std::fs::File;
 
@@ -85,7 +85,7 @@ impl VerifiedArtifact {
         let mut at = 0;
         while at < artifact.size {
             let step = (artifact.size - at).min(bytes.len() as u64) as usize;
-            positioned::read_exact_at(&file, &mut bytes[..step], at)?;
+            positional_io::read_exact_at(&file, &mut bytes[..step], at)?;
             hasher.update(&bytes[..step]);
             at += step as u64;
         }

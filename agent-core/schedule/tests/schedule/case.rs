@@ -4,7 +4,7 @@ use banyan_proto::{
     UnixSeconds,
     schedule::{Choice, Gate, Load, Network, NetworkId, Policy, Power, Presence, Verdict, Window},
 };
-use banyan_schedule::{Moment, Signal, Signals, Situation, Task, Wake, decide, ledger::Ledger, next_change};
+use banyan_schedule::{Moment, Signal, Signals, Situation, Task, Wake, decide, next_change, upload_quota::Ledger};
 use jiff::tz::TimeZone;
 use std::time::Duration;
 

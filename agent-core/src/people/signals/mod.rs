@@ -17,7 +17,7 @@ use banyan_proto::{
 };
 use banyan_schedule::{
     Moment, Signal, Signals,
-    idleness::{Idleness, Thresholds},
+    idle_detector::{Idleness, Thresholds},
 };
 use processor::Processor;
 use std::{path::Path, sync::Arc, time::Duration};

@@ -1,24 +1,24 @@
 //! The source of one stripe's chunks: one at a time, dropped only for a reason (rules P7, P8).
 //!
-//! Events on links (`hear.rs`) and drops (`leave.rs`) only change the [`Seat`]. A new source is chosen in `seek.rs`,
+//! Events on links (`on_message.rs`) and drops (`drop_source.rs`) only change the [`Seat`]. A new source is chosen in `select_source.rs`,
 //! once per call, after all events are processed.
 
-mod hear;
-mod leave;
-mod rate;
-pub(crate) mod seek;
+mod delivery_rate;
+mod drop_source;
+mod on_message;
+mod peer_backoff;
+pub(crate) mod select_source;
 pub(crate) mod stream;
-mod suspects;
 
 use crate::{
     context::Context,
     io::{Link, Now, StripeId},
-    pause::Pause,
+    retry_delay::Pause,
 };
 use banyan_proto::{MachineId, Reason};
-use rate::Rate;
+use delivery_rate::Rate;
+use peer_backoff::Suspects;
 use stream::{Kind, Stream};
-use suspects::Suspects;
 
 /// A candidate source that has not proven useful yet.
 #[derive(Debug, Clone, Copy, PartialEq)]

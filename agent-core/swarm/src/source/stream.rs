@@ -3,7 +3,7 @@
 use crate::{
     config::Timings,
     io::{Link, Now},
-    source::rate::Rate,
+    source::delivery_rate::Rate,
 };
 use banyan_proto::{MachineId, Reason};
 

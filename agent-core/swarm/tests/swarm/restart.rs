@@ -1,8 +1,8 @@
 //! Machines and servers that restart continue where they stopped.
 
 use crate::{
-    plan::children,
-    world::{Fault, Plan, World},
+    address_lists::children,
+    simulated_network::{Fault, Plan, World},
 };
 use std::time::Duration;
 

@@ -1,23 +1,23 @@
 //! Forwards content over one connection. Only verified chunks are sent, while more are still being received.
 
-pub mod turns;
+pub mod fair_scheduler;
 
 use crate::{
     content::{ArtifactFile, ContentError},
-    limit::Bucket,
+    rate_limit::Bucket,
 };
 use banyan_proto::{
     OrderId, Reason,
     frame::{self, Frame},
     peer::{Control, PullReply},
 };
+use fair_scheduler::{Seat, Turns};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
-use turns::{Seat, Turns};
 
 /// The interval at which the serving side sends heartbeats (rule C9).
 const HEARTBEAT: Duration = Duration::from_secs(1);

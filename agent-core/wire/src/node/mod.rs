@@ -1,15 +1,15 @@
 //! The event loop: turns events into inputs of the pure state machine, and its actions into messages, dials and calls
 //! of the [`Host`]. The loop itself makes no decisions.
 
-mod act;
-mod links;
+mod actions;
+mod peer_links;
 
 use crate::{
+    bandwidth_yield::Giver,
     connection::{Connection, TlsPair},
-    forward::{Out, turns::Turns},
-    give_way::Giver,
+    forward::{Out, fair_scheduler::Turns},
     host::Host,
-    limit::Limits,
+    rate_limit::Limits,
     receive::{In, Inbox, Pulling},
     socket::Socket,
 };

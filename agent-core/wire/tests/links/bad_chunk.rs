@@ -1,7 +1,7 @@
 //! A sender delivers bytes that do not match the publisher's hash: they are not stored, and the sender is dropped and
 //! reported.
 
-use crate::machine::{PATIENCE, SERVER, Victim};
+use crate::victim::{PATIENCE, SERVER, Victim};
 use banyan_proto::{api::Event, frame::Frame};
 use tokio::time::timeout;
 

@@ -2,8 +2,8 @@
 //! renew it.
 
 use crate::{
-    machine::{SERVER, VICTIM, Victim, hello},
     pki::Pki,
+    victim::{SERVER, VICTIM, Victim, hello},
 };
 use banyan_proto::Reason;
 use banyan_wire::connection::{self, TlsPair};

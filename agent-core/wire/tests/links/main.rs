@@ -2,8 +2,8 @@
 
 mod bad_chunk;
 mod expired;
-mod machine;
 mod pki;
 mod revoked;
 mod truncated_stream;
+mod victim;
 mod wrong_certificate;

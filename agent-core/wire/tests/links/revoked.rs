@@ -1,8 +1,8 @@
 //! A revoked machine is refused at the handshake, whichever side dials; with an expired list every machine is.
 
 use crate::{
-    machine::{SERVER, VICTIM, Victim, hello},
     pki::Pki,
+    victim::{SERVER, VICTIM, Victim, hello},
 };
 use banyan_proto::{MachineId, Reason};
 use banyan_wire::connection::{self, TlsPair};

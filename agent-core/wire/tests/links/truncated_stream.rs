@@ -1,6 +1,6 @@
 //! A connection ends in the middle of a chunk: complete chunks are kept, and the next pull starts after them.
 
-use crate::machine::Victim;
+use crate::victim::Victim;
 use banyan_proto::frame::Frame;
 
 #[tokio::test]

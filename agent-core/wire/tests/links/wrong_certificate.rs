@@ -1,8 +1,8 @@
 //! Another machine answers at the right address, or a machine whose certificate is from another CA.
 
 use crate::{
-    machine::{SERVER, VICTIM, Victim, hello},
     pki::Pki,
+    victim::{SERVER, VICTIM, Victim, hello},
 };
 use banyan_proto::{MachineId, Reason};
 use banyan_wire::connection::{self, TlsPair};
