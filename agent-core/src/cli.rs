@@ -27,7 +27,7 @@ use banyan_local_api::{
     folder::{self, Group},
 };
 use banyan_proto::{MachineId, Reason, UnixSeconds, api::ApiError, join::JoinCode, local::Mode};
-use banyan_swarm::{Config, io::Input};
+use banyan_swarm::{Config, io::OrderInput};
 use banyan_wire::{
     connection::{self, TlsPair},
     node::{self, NodeConfig, NodeHandle},
@@ -365,8 +365,8 @@ fn start(agent: &Arc<Agent>) -> anyhow::Result<NodeHandle> {
     let crl = banyan_wire::host::Host::crl(agent.as_ref());
     let tls = TlsPair::for_peers(&agent.credentials(), crl.as_deref())?;
     let machine = Config::agent(agent.me, agent.offers.server, agent.max_children, u64::from_le_bytes(random()));
-    let (node, _) = node::start(NodeConfig { machine, software: identity::software(), tls }, Arc::clone(agent));
-    agent.people.shared.counted_by(Arc::clone(node.giver()));
+    let (node, _) = node::start(NodeConfig { swarm: machine, software: identity::software(), tls }, Arc::clone(agent));
+    agent.people.shared.counted_by(Arc::clone(node.bandwidth_yield()));
     drop(agent.node.set(node.clone()));
     agent.look_at_disk();
     agent.clear_content()?;
@@ -385,11 +385,11 @@ fn start(agent: &Arc<Agent>) -> anyhow::Result<NodeHandle> {
                 // Decide before the state machine learns of the order; otherwise it would request chunks at once.
                 agent.decide_order(&facts, &held);
                 for stripe in held.offers().keys() {
-                    held.trusted(*stripe).into_iter().for_each(|trusted| node.input(Input::Restored(trusted)));
+                    held.trusted(*stripe).into_iter().for_each(|trusted| node.input(OrderInput::Restored(trusted)));
                 }
                 if let Some(result) = record.ended {
                     held.content.release();
-                    node.input(Input::InstallEnded(held.order.id, result));
+                    node.input(OrderInput::InstallEnded(held.order.id, result));
                 }
             }
             Err(error) => warn!(%error, "order from an earlier run not resumed"),

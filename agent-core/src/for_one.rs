@@ -9,7 +9,7 @@ use banyan_proto::{
     peer::OfferReply,
     schedule::{Stage, Wish},
 };
-use banyan_swarm::io::Input;
+use banyan_swarm::io::OrderInput;
 use std::sync::Arc;
 use tracing::{info, warn};
 
@@ -44,7 +44,7 @@ impl Agent {
             if let Some(held) = self.orders.get(id) {
                 self.decide_order(&self.people.facts(), &held);
             }
-            node.input(Input::Restored(trusted));
+            node.input(OrderInput::Restored(trusted));
         }
         let id = taken.ok_or_else(|| refused(Reason::InternalError, "the server's answer contains no order"))?;
         info!(order = %id, package, "on-demand order accepted");

@@ -6,7 +6,7 @@ use banyan_proto::{
     OrderId, Reason, UnixSeconds,
     api::{Event, PublisherVersions},
 };
-use banyan_swarm::io::Input;
+use banyan_swarm::io::OrderInput;
 use banyan_trust::{TrustError, TrustStore, TrustedMetadata};
 use std::{
     sync::Arc,
@@ -125,7 +125,7 @@ impl Agent {
             self.reporter.report(Some(order), Event::Failed { reason, detail, restored: true });
         }
         if let Some(node) = self.node.get() {
-            node.input(Input::Dropped(order, Reason::Withdrawn));
+            node.input(OrderInput::Dropped(order, Reason::Withdrawn));
         }
         self.forget(order, Reason::Withdrawn);
     }

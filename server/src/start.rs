@@ -193,7 +193,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     });
     let seed = u64::from_le_bytes(*MachineId::random().0.first_chunk().unwrap_or(&[0; 8]));
     let config =
-        NodeConfig { machine: Config::server(nms.id, seed), software: SOFTWARE.to_owned(), tls: nms.doors.pair() };
+        NodeConfig { swarm: Config::server(nms.id, seed), software: SOFTWARE.to_owned(), tls: nms.doors.pair() };
     let (handle, node) = node::start(config, Arc::new(Swarm(Arc::clone(&nms))));
     drop(nms.node.set(handle));
     nms.replant().await.map_err(|refusal: Refusal| StartError::Orders(refusal.to_string()))?;

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_does_not_get_longer_by_a_step_back() {
+    fn a_clock_step_back_does_not_lengthen_a_pause() {
         let mut choice = Choice { pause: Some(Pause::an_hour(UnixSeconds(100_000))), ..Choice::default() };
         // Ten minutes in, the clock is set back by two hours.
         assert!(after_clock_step(&mut choice, UnixSeconds(100_600 - 7200), -7200));

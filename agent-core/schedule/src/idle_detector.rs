@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn looked_at_each_second_a_person_who_comes_back_is_noticed_within_two() {
+    fn with_a_sample_each_second_a_returning_user_is_detected_within_two_seconds() {
         // The user returns between two samples, so only part of the first sample after that is theirs.
         for part in [0.01, 0.3, 0.7, 1.0] {
             let mut idleness = Idleness::new(Thresholds::default());
@@ -134,14 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn between_the_thresholds_it_stays_what_it_is() {
+    fn between_the_thresholds_the_state_does_not_change() {
         assert_eq!(turns(vec![30.0; 200]), []);
         let quiet_then_between = (0..200).map(|n| if n < 50 { 5.0 } else { 30.0 });
         assert_eq!(turns(quiet_then_between), [(180, true)]);
     }
 
     #[test]
-    fn a_gap_in_the_samples_is_no_quiet_time() {
+    fn a_gap_in_the_samples_is_not_quiet_time() {
         let mut idleness = Idleness::new(Thresholds::default());
         for n in 0..34 {
             assert!(!idleness.sample(Duration::from_secs(5 * n), 1.0).idle);

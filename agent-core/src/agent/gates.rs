@@ -10,7 +10,7 @@ use banyan_proto::{
     schedule::{Gate, GiveWay, Pace, Stage},
 };
 use banyan_schedule::{decide, give_way, rates};
-use banyan_swarm::io::Input;
+use banyan_swarm::io::{Input, OrderInput};
 use std::collections::{BTreeMap, BTreeSet};
 
 type May = Result<(), Reason>;
@@ -59,10 +59,10 @@ impl Agent {
         let Some(node) = self.node.get() else { return };
         if before.map_or(receive.is_err(), |(before, _)| before != receive) {
             tracing::info!(order = %id, ?receive, "receiving");
-            node.input(Input::MayReceive(id, receive));
+            node.input(OrderInput::MayReceive(id, receive));
         }
         if before.map_or(install.is_err(), |(_, before)| before != install) {
-            node.input(Input::MayInstall(id, install));
+            node.input(OrderInput::MayInstall(id, install));
         }
     }
     /// Returns whether receiving and installing this order are urgent: a deadline has passed, or the user said "now".
@@ -110,6 +110,6 @@ impl Agent {
         let Some(node) = self.node.get() else { return };
         let to = give_way(facts.choice.as_ref(), &facts.policy);
         let hurry = !lock(&self.told).hurry.is_empty();
-        node.giver().set(if hurry { GiveWay::Nobody } else { to }, to);
+        node.bandwidth_yield().set(if hurry { GiveWay::Nobody } else { to }, to);
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     state::State,
 };
 use banyan_proto::{MachineId, OrderId, Reason, UnixSeconds, api::ApiError};
-use banyan_swarm::io::Input;
+use banyan_swarm::io::OrderInput;
 use banyan_wire::{
     connection::TlsPair,
     node::NodeHandle,
@@ -167,7 +167,7 @@ impl Agent {
     pub(crate) fn forget_old(&self, now: UnixSeconds) {
         for held in self.orders.all().iter().filter(|held| held.order.keep_until <= now) {
             if let Some(node) = self.node.get() {
-                node.input(Input::Dropped(held.order.id, Reason::OrderExpired));
+                node.input(OrderInput::Dropped(held.order.id, Reason::OrderExpired));
             }
             self.forget(held.order.id, Reason::OrderExpired);
         }

@@ -3,7 +3,7 @@
 use super::Agent;
 use crate::{epoch::EpochError, orders::lock, server_api::CallError};
 use banyan_proto::{Reason, ServerEpoch, Signed, api::ApiError};
-use banyan_swarm::io::Input;
+use banyan_swarm::io::OrderInput;
 use tracing::warn;
 
 impl Agent {
@@ -35,7 +35,7 @@ impl Agent {
         for id in self.orders.below(seen) {
             lock(&self.leaves).remove(&id);
             if let Some(node) = self.node.get() {
-                node.input(Input::Dropped(id, Reason::EpochBack));
+                node.input(OrderInput::Dropped(id, Reason::EpochBack));
             }
             let ended = self.state.update_order(id, |record| {
                 record.ended.get_or_insert(Err(Reason::EpochBack));

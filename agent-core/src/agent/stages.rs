@@ -13,7 +13,7 @@ use banyan_proto::{
     order::Spread,
     peer::{Offer, OfferReply},
 };
-use banyan_swarm::io::{Input, TrustedOffer};
+use banyan_swarm::io::{OrderInput, TrustedOffer};
 use banyan_wire::content::ContentError;
 use std::{sync::Arc, time::Instant};
 use tracing::{info, warn};
@@ -23,7 +23,7 @@ impl Agent {
     pub(crate) async fn helped(self: &Arc<Self>, offer: Offer) {
         let Some(node) = self.node.get() else { return };
         if let Ok(trusted) = self.check(self.offers.server, offer).await {
-            node.input(Input::Restored(trusted));
+            node.input(OrderInput::Restored(trusted));
         }
     }
     pub(crate) async fn check(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
@@ -47,7 +47,7 @@ impl Agent {
             Ok(Ok(accepted)) => {
                 if let Some(node) = self.node.get() {
                     for older in accepted.superseded {
-                        node.input(Input::Dropped(older, Reason::OrderSuperseded));
+                        node.input(OrderInput::Dropped(older, Reason::OrderSuperseded));
                         self.forget(older, Reason::OrderSuperseded);
                     }
                 }
@@ -76,7 +76,7 @@ impl Agent {
         self.reporter.report(Some(order), event);
     }
 
-    pub(super) async fn verify(&self, held: &HeldOrder) -> Input {
+    pub(super) async fn verify(&self, held: &HeldOrder) -> OrderInput {
         let order = held.order.id;
         let content = Arc::clone(&held.content);
         match tokio::task::spawn_blocking(move || content.verify_whole()).await {
@@ -86,7 +86,7 @@ impl Agent {
                     held.content.release();
                 }
                 self.report(order, Event::Verified { sources: held.sources() });
-                Input::ArtifactVerified(order)
+                OrderInput::ArtifactVerified(order)
             }
             failed => {
                 let content = Arc::clone(&held.content);
@@ -99,29 +99,31 @@ impl Agent {
                 }
                 let left = tokio::task::spawn_blocking(move || content.recount()).await;
                 let none = || vec![0; usize::from(held.content.stripes())];
-                Input::ArtifactDamaged(order, left.ok().and_then(Result::ok).unwrap_or_else(none))
+                OrderInput::ArtifactDamaged(order, left.ok().and_then(Result::ok).unwrap_or_else(none))
             }
         }
     }
 
-    pub(super) async fn receipt(&self, held: &HeldOrder) -> Input {
+    pub(super) async fn receipt(&self, held: &HeldOrder) -> OrderInput {
         let order = held.order.id;
         match self.authenticate.receipt(held).await {
-            Ok(()) => Input::Receipted(order),
+            Ok(()) => OrderInput::Receipted(order),
             // The server refuses this machine at the moment; the order is not the cause.
-            Err(AuthenticateError::Call(error)) if error.is_about_this_machine() => Input::Later(order, error.reason()),
+            Err(AuthenticateError::Call(error)) if error.is_about_this_machine() => {
+                OrderInput::RetryLater(order, error.reason())
+            }
             Err(AuthenticateError::Call(CallError::Refused(error))) => {
                 warn!(%order, %error, "the server refused the receipt");
                 let (reason, detail) = (error.reason, error.detail);
                 self.end(held, Err(reason));
                 self.report(order, Event::Failed { reason, detail, restored: true });
-                Input::ReceiptRefused(order, reason)
+                OrderInput::ReceiptRefused(order, reason)
             }
-            Err(error) => Input::Later(order, error.reason()),
+            Err(error) => OrderInput::RetryLater(order, error.reason()),
         }
     }
 
-    pub(super) async fn leave(&self, held: &HeldOrder) -> Input {
+    pub(super) async fn leave(&self, held: &HeldOrder) -> OrderInput {
         let order = held.order.id;
         let before = self.offers.epoch.seen();
         let left = self.authenticate.leave(held).await;
@@ -129,23 +131,23 @@ impl Agent {
         match left {
             Ok(artifact) => {
                 lock(&self.leaves).insert(order, artifact);
-                Input::InstallPermit(order)
+                OrderInput::InstallPermit(order)
             }
             Err(error) if error.reason() == Reason::Withdrawn => {
                 self.withdrawn(order, &error.to_string());
-                Input::InstallEnded(order, Err(Reason::Withdrawn))
+                OrderInput::InstallEnded(order, Err(Reason::Withdrawn))
             }
             Err(error) => {
                 info!(%order, %error, "waiting for an install permit");
-                Input::Later(order, error.reason())
+                OrderInput::RetryLater(order, error.reason())
             }
         }
     }
 
-    pub(super) async fn install(&self, held: &HeldOrder) -> Input {
+    pub(super) async fn install(&self, held: &HeldOrder) -> OrderInput {
         let order = held.order.id;
         let Some(artifact) = lock(&self.leaves).remove(&order) else {
-            return Input::Later(order, Reason::WaitsForPermit);
+            return OrderInput::RetryLater(order, Reason::WaitsForPermit);
         };
         let begun = Instant::now();
         let (_, urgent) = self.is_waited_for(&self.people.facts(), held);
@@ -158,19 +160,19 @@ impl Agent {
                 self.people.has_installed(&held.order.package, &held.described().version, held.order.sequence);
                 held.content.release();
                 self.report(order, Event::Installed { already, milliseconds });
-                Input::InstallEnded(order, Ok(()))
+                OrderInput::InstallEnded(order, Ok(()))
             }
             Outcome::Failed { reason, detail, restored } => {
                 warn!(%order, %reason, detail, "install failed");
                 let detail = format!("{detail}\n{}", finished.output).trim_end().to_owned();
                 self.end(held, Err(reason));
                 self.report(order, Event::Failed { reason, detail, restored });
-                Input::InstallEnded(order, Err(reason))
+                OrderInput::InstallEnded(order, Err(reason))
             }
             Outcome::Waits { reason, detail } => {
                 info!(%order, %reason, detail, "install deferred");
                 self.report(order, Event::Waits { reason, detail });
-                Input::Later(order, reason)
+                OrderInput::RetryLater(order, reason)
             }
         }
     }

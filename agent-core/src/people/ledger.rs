@@ -15,7 +15,7 @@ use crate::{
 };
 use banyan_proto::{UnixSeconds, schedule::DayUse};
 use banyan_schedule::upload_quota::{Ledger, Refusal};
-use banyan_wire::bandwidth_yield::Giver;
+use banyan_wire::{bandwidth_yield::BandwidthYield, packet};
 use jiff::tz::TimeZone;
 use std::{
     sync::{Arc, Mutex, OnceLock},
@@ -27,10 +27,10 @@ const WRITE_BYTES: u64 = 8 << 20;
 /// … or after this time, whichever comes first.
 const WRITE_AFTER: Duration = Duration::from_secs(30);
 /// Content of a packet, and the overhead around it (Ethernet, IPv4, TCP with timestamps; bytes).
-const PACKET: u64 = 1448;
-const HEADERS: u64 = 66;
+const PACKET: u64 = packet::PAYLOAD;
+const HEADERS: u64 = packet::HEADERS;
 /// Content of a TLS record, and the overhead around it (bytes).
-const RECORD: u64 = 16 << 10;
+const RECORD: u64 = packet::TLS_RECORD;
 const RECORD_AROUND: u64 = 22;
 /// A frame's header, with the chunk's index (bytes).
 const FRAME: u64 = 9;
@@ -50,7 +50,7 @@ pub(crate) struct Shared {
     book: Mutex<Book>,
     /// Serialises writes, so that the last stored value is the one assumed to be stored.
     disk: Mutex<()>,
-    giver: OnceLock<Arc<Giver>>,
+    giver: OnceLock<Arc<BandwidthYield>>,
 }
 
 struct Book {
@@ -94,12 +94,12 @@ impl Shared {
         Ok(Self { book: Mutex::new(book), disk: Mutex::new(()), giver: OnceLock::new() })
     }
     /// Sets the counter of the traffic on the link.
-    pub(crate) fn counted_by(&self, giver: Arc<Giver>) {
+    pub(crate) fn counted_by(&self, giver: Arc<BandwidthYield>) {
         drop(self.giver.set(giver));
     }
     /// Counts the traffic that exceeded the estimates.
     fn catch_up(&self, book: &mut Book, zone: &TimeZone) {
-        let went = self.giver.get().map_or(0, |giver| giver.went());
+        let went = self.giver.get().map_or(0, |giver| giver.sent_bytes());
         book.catch_up(zone, went, book.taken.elapsed() >= QUIET);
     }
     /// Returns a copy of the ledger.

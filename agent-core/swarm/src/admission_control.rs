@@ -1,13 +1,13 @@
 //! Decides which offers and pulls this machine accepts. Everything else is answered with a reason.
 
 use crate::{
-    context::End,
+    context::LinkInfo,
     io::{Action, Link, TrustedOffer},
     order::Order,
-    order_state::Life,
-    schedule_gates::Gates,
-    swarm_state::Machine,
-    upload_slots::{Turn, refuse},
+    order_state::OrderState,
+    schedule_gates::ScheduleGates,
+    swarm_state::SwarmState,
+    upload_slots::{PullRequest, refuse_pull},
 };
 use banyan_proto::{
     MachineId, OrderId, Reason,
@@ -15,42 +15,42 @@ use banyan_proto::{
 };
 
 /// The most orders held at once; further offers are deferred. Finished orders count until they are dropped.
-const ORDERS: usize = 1024;
+const MAX_ORDERS: usize = 1024;
 
-impl Machine {
-    pub(crate) fn without_link(&mut self, mut offer: TrustedOffer, life: Life) {
-        if !self.is_for_me(&offer) || (life == Life::Root) != (self.config.me == self.config.server) {
+impl SwarmState {
+    pub(crate) fn accept_without_link(&mut self, mut offer: TrustedOffer, state: OrderState) {
+        if !self.is_for_me(&offer) || (state == OrderState::Root) != (self.config.me == self.config.server) {
             return;
         }
-        if life == Life::Root {
+        if state == OrderState::Root {
             offer.held = offer.chunks;
         }
         let id = offer.stripe.order;
         let gates = self.gates_of(id);
         let (mut ctx, orders, _) = self.split();
-        let order = orders.entry(id).or_insert_with(|| Order::new(id, offer.stripes, life, gates));
-        if order.fits(&offer) {
-            order.take(&mut ctx, offer);
+        let order = orders.entry(id).or_insert_with(|| Order::new(id, offer.stripes, state, gates));
+        if order.is_consistent_with(&offer) {
+            order.accept_without_link(&mut ctx, offer);
         }
     }
-    fn gates_of(&self, order: OrderId) -> Gates {
-        self.gates.get(&order).copied().unwrap_or(Gates::OPEN)
+    fn gates_of(&self, order: OrderId) -> ScheduleGates {
+        self.gates.get(&order).copied().unwrap_or(ScheduleGates::OPEN)
     }
     fn is_for_me(&self, offer: &TrustedOffer) -> bool {
         let id = offer.stripe.order;
         offer.sublist.head() == self.config.me
             && offer.stripe.stripe < offer.stripes
-            && self.orders.get(&id).is_none_or(|order| order.fits(offer))
-            && (self.orders.len() < ORDERS || self.orders.contains_key(&id))
+            && self.orders.get(&id).is_none_or(|order| order.is_consistent_with(offer))
+            && (self.orders.len() < MAX_ORDERS || self.orders.contains_key(&id))
     }
-    pub(crate) fn offered(&mut self, link: Link, sender: MachineId, offer: TrustedOffer) {
+    pub(crate) fn on_offer(&mut self, link: Link, sender: MachineId, offer: TrustedOffer) {
         let stripe = offer.stripe;
         let refuse = |reason, detail: &str| OfferReply::Refused { reason, detail: detail.to_owned() };
-        let refusal = if !self.is_free_or(link, End { peer: sender, stripe }) {
+        let refusal = if !self.is_free_or(link, LinkInfo { peer: sender, stripe }) {
             Some(refuse(Reason::ProtocolBroken, "a connection carries only one stripe of one order"))
         } else if self.config.me == self.config.server || offer.sublist.head() != self.config.me {
             Some(refuse(Reason::NotAddressed, "this machine is not the head of the offered part of the list"))
-        } else if self.orders.len() >= ORDERS && !self.orders.contains_key(&stripe.order) {
+        } else if self.orders.len() >= MAX_ORDERS && !self.orders.contains_key(&stripe.order) {
             Some(OfferReply::Deferred { reason: Reason::Busy })
         } else if !self.is_for_me(&offer) {
             Some(refuse(Reason::ProtocolBroken, "the offer's stripes do not match the order"))
@@ -58,31 +58,31 @@ impl Machine {
             None
         };
         if let Some(reply) = refusal {
-            return self.out.actions.push_back(Action::AnswerOffer(link, reply));
+            return self.effects.actions.push_back(Action::AnswerOffer(link, reply));
         }
         let (may_forward, gates) = (self.may_forward, self.gates_of(stripe.order));
         let (mut ctx, orders, _) = self.split();
-        ctx.out.links.insert(link, End { peer: sender, stripe });
+        ctx.effects.links.insert(link, LinkInfo { peer: sender, stripe });
         let order = orders
             .entry(stripe.order)
-            .or_insert_with(|| Order::new(stripe.order, offer.stripes, Life::Receiving, gates));
-        order.offered(&mut ctx, (link, sender), offer, may_forward);
+            .or_insert_with(|| Order::new(stripe.order, offer.stripes, OrderState::Receiving, gates));
+        order.on_offer(&mut ctx, link, sender, offer, may_forward);
     }
-    /// Returns whether the link is new, or already known to lead to `end`. An odd link that is not known was given up
+    /// Returns whether the link is new, or already known to lead to `info`. An odd link that is not known was given up
     /// by this machine.
-    fn is_free_or(&self, link: Link, end: End) -> bool {
-        self.out.links.get(&link).map_or(link.0.is_multiple_of(2), |known| *known == end)
+    fn is_free_or(&self, link: Link, info: LinkInfo) -> bool {
+        self.effects.links.get(&link).map_or(link.0.is_multiple_of(2), |known| *known == info)
     }
-    pub(crate) fn pulled(&mut self, end: End, link: Link, from: u32, ancestor: bool) {
-        let held = self.orders.get(&end.stripe.order).map(|order| {
-            order.stripe(end.stripe.stripe).map(|stripe| (stripe.source().held(), stripe.source().chunks()))
+    pub(crate) fn on_pull(&mut self, info: LinkInfo, link: Link, from: u32, ancestor: bool) {
+        let held = self.orders.get(&info.stripe.order).map(|order| {
+            order.stripe(info.stripe.stripe).map(|stripe| (stripe.source().held(), stripe.source().chunks()))
         });
         // While receiving is closed, peers may not wait here for new chunks; chunks that are here are still served.
-        let comes = self.gates_of(end.stripe.order).receive.is_ok();
-        let may_wait = ancestor && (comes || held.flatten().is_some_and(|(held, chunks)| held == chunks));
+        let is_open = self.gates_of(info.stripe.order).receive.is_ok();
+        let may_wait = ancestor && (is_open || held.flatten().is_some_and(|(held, chunks)| held == chunks));
         let refused = |reason| Some(PullReply::Refused { reason });
         let refusal = match (held, self.may_forward) {
-            _ if !self.is_free_or(link, end) => refused(Reason::ProtocolBroken),
+            _ if !self.is_free_or(link, info) => refused(Reason::ProtocolBroken),
             (None, _) => refused(Reason::OrderExpired),
             (_, Err(reason)) => refused(reason),
             // The order is known, but this stripe's offer has not arrived yet.
@@ -91,12 +91,12 @@ impl Machine {
             (Some(Some((held, _))), Ok(())) if !may_wait && held <= from => Some(PullReply::NotHere),
             (Some(Some(_)), Ok(())) => None,
         };
-        let (mut ctx, _, serving) = self.split();
+        let (mut ctx, _, upload_slots) = self.split();
         match refusal {
-            Some(reply) => refuse(&mut ctx, link, reply),
+            Some(reply) => refuse_pull(&mut ctx, link, reply),
             None => {
-                ctx.out.links.insert(link, end);
-                serving.pulled(&mut ctx, link, Turn { end, from, wait: may_wait });
+                ctx.effects.links.insert(link, info);
+                upload_slots.enqueue(&mut ctx, link, PullRequest { info, from, wait: may_wait });
             }
         }
     }

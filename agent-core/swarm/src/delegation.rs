@@ -16,13 +16,13 @@ use std::time::Duration;
 
 /// The most dials and unanswered offers of one stripe at once, so that many dead heads do not cause a flood of
 /// connections.
-const IN_FLIGHT: usize = 32;
+const MAX_IN_FLIGHT: usize = 32;
 /// How often a head may disconnect after taking its part, or be late, before it is skipped.
-const LOSSES: u32 = 3;
+const MAX_LOSSES: u32 = 3;
 
 /// The progress of one part: what this machine waits for from its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum PartState {
     /// Waiting for the time to dial the head.
     Due(Now),
     /// Waiting for the connection, until the deadline.
@@ -33,7 +33,7 @@ pub(crate) enum Step {
     Taken(Link, Now),
 }
 
-impl Step {
+impl PartState {
     pub(crate) fn link(&self) -> Option<Link> {
         match self {
             Self::Due(_) => None,
@@ -44,152 +44,161 @@ impl Step {
 
 /// A part that this machine is responsible for.
 #[derive(Debug)]
-pub(crate) struct Task {
+pub(crate) struct DelegatedPart {
     pub(crate) sublist: AddresseeList,
     pub(crate) proof: Proof,
-    pub(crate) step: Step,
+    pub(crate) state: PartState,
     /// How often the head disconnected after taking its part, or was late.
     losses: u32,
 }
 
 /// The parts of one stripe that this machine is responsible for. A part is removed once its head has delegated it.
 #[derive(Debug)]
-pub(crate) struct Handing {
+pub(crate) struct Delegation {
     id: StripeId,
-    tasks: Vec<Task>,
+    parts: Vec<DelegatedPart>,
 }
 
-impl Handing {
+impl Delegation {
     /// Takes responsibility for the parts of `sublist`, which is found at `proof`.
     pub(crate) fn new(id: StripeId, sublist: &AddresseeList, proof: &Proof, now: Now) -> Self {
-        let mut handing = Self { id, tasks: Vec::new() };
-        handing.take_on(sublist, proof, now);
-        handing
+        let mut delegation = Self { id, parts: Vec::new() };
+        delegation.add_parts(sublist, proof, now);
+        delegation
     }
-    fn take_on(&mut self, sublist: &AddresseeList, proof: &Proof, now: Now) {
-        let parts = sublist.hand_on(self.id.stripe).into_iter();
-        self.tasks.extend(parts.map(|(_, sublist, step)| Task {
+    fn add_parts(&mut self, sublist: &AddresseeList, proof: &Proof, now: Now) {
+        let split = sublist.hand_on(self.id.stripe).into_iter();
+        self.parts.extend(split.map(|(_, sublist, step)| DelegatedPart {
             sublist,
             proof: proof.then(step),
-            step: Step::Due(now),
+            state: PartState::Due(now),
             losses: 0,
         }));
     }
-    pub(crate) fn tasks(&self) -> &[Task] {
-        &self.tasks
+    pub(crate) fn parts(&self) -> &[DelegatedPart] {
+        &self.parts
     }
     /// Returns whether every part has been taken by a head.
-    pub(crate) fn is_handed_on(&self) -> bool {
-        self.tasks.iter().all(|task| matches!(task.step, Step::Taken(..)))
+    pub(crate) fn is_fully_delegated(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part.state, PartState::Taken(..)))
     }
     fn find(&mut self, link: Link) -> Option<usize> {
-        self.tasks.iter().position(|task| task.step.link() == Some(link))
+        self.parts.iter().position(|part| part.state.link() == Some(link))
     }
     /// Sends the offer over a dialled link that is now connected.
-    pub(crate) fn connected(&mut self, ctx: &mut Context<'_>, link: Link) {
-        let Some(task) = self.find(link).map(|at| &mut self.tasks[at]) else { return };
-        if matches!(task.step, Step::Dialling(..)) {
-            task.step = Step::Offered(link, ctx.now + ctx.config.timings.offer);
-            let (sublist, proof) = (task.sublist.clone(), task.proof.clone());
-            ctx.act(Action::Offer { link, stripe: self.id, sublist, proof });
+    pub(crate) fn on_connected(&mut self, ctx: &mut Context<'_>, link: Link) {
+        let Some(part) = self.find(link).map(|at| &mut self.parts[at]) else { return };
+        if matches!(part.state, PartState::Dialling(..)) {
+            part.state = PartState::Offered(link, ctx.now + ctx.config.timings.offer_timeout);
+            let (sublist, proof) = (part.sublist.clone(), part.proof.clone());
+            ctx.emit(Action::Offer { link, stripe: self.id, sublist, proof });
         }
     }
     /// Processes the head's answer to the offer.
-    pub(crate) fn answered(&mut self, ctx: &mut Context<'_>, link: Link, reply: &OfferReply) {
-        let Some(at) = self.find(link).filter(|at| matches!(self.tasks[*at].step, Step::Offered(..))) else { return };
+    pub(crate) fn on_offer_answer(&mut self, ctx: &mut Context<'_>, link: Link, reply: &OfferReply) {
+        let Some(at) = self.find(link).filter(|at| matches!(self.parts[*at].state, PartState::Offered(..))) else {
+            return;
+        };
         match reply {
             // A leaf has nothing to delegate.
-            OfferReply::Accepted if self.tasks[at].sublist.len() == 1 => drop(self.tasks.swap_remove(at)),
-            OfferReply::Accepted if self.tasks[at].losses > LOSSES => self.step_over(ctx, at, Reason::Busy),
-            OfferReply::Accepted => self.tasks[at].step = Step::Taken(link, ctx.now + ctx.config.timings.handed),
+            OfferReply::Accepted if self.parts[at].sublist.len() == 1 => drop(self.parts.swap_remove(at)),
+            OfferReply::Accepted if self.parts[at].losses > MAX_LOSSES => self.skip_head(ctx, at, Reason::Busy),
+            OfferReply::Accepted => {
+                self.parts[at].state = PartState::Taken(link, ctx.now + ctx.config.timings.delegation_timeout)
+            }
             OfferReply::ReceivesOnly { .. } => {
-                let task = self.tasks.swap_remove(at);
-                self.take_on(&task.sublist, &task.proof, ctx.now);
+                let part = self.parts.swap_remove(at);
+                self.add_parts(&part.sublist, &part.proof, ctx.now);
             }
             OfferReply::Deferred { reason } | OfferReply::Refused { reason, .. } => {
                 ctx.close(link, Reason::Done);
-                self.step_over(ctx, at, *reason);
+                self.skip_head(ctx, at, *reason);
             }
         }
     }
     /// Removes a part whose head has delegated its own parts.
-    pub(crate) fn parts_accepted(&mut self, link: Link) {
+    pub(crate) fn on_parts_accepted(&mut self, link: Link) {
         if let Some(at) = self.find(link)
-            && matches!(self.tasks[at].step, Step::Taken(..))
+            && matches!(self.parts[at].state, PartState::Taken(..))
         {
-            self.tasks.swap_remove(at);
+            self.parts.swap_remove(at);
         }
     }
     /// Handles a closed link: redials a head that had taken its part, or skips it.
-    pub(crate) fn gone(&mut self, ctx: &mut Context<'_>, link: Link, why: Reason) {
+    pub(crate) fn on_link_lost(&mut self, ctx: &mut Context<'_>, link: Link, why: Reason) {
         let Some(at) = self.find(link) else { return };
-        let task = &mut self.tasks[at];
-        if matches!(task.step, Step::Taken(..)) && task.losses < LOSSES {
-            task.step = Step::Due(ctx.now + ctx.config.timings.redial * task.losses);
-            task.losses += 1;
+        let part = &mut self.parts[at];
+        if matches!(part.state, PartState::Taken(..)) && part.losses < MAX_LOSSES {
+            part.state = PartState::Due(ctx.now + ctx.config.timings.redial_delay * part.losses);
+            part.losses += 1;
         } else {
-            self.step_over(ctx, at, why);
+            self.skip_head(ctx, at, why);
         }
     }
-    fn step_over(&mut self, ctx: &mut Context<'_>, at: usize, reason: Reason) {
-        let task = self.tasks.swap_remove(at);
-        let machine = task.sublist.head();
+    fn skip_head(&mut self, ctx: &mut Context<'_>, at: usize, reason: Reason) {
+        let part = self.parts.swap_remove(at);
+        let machine = part.sublist.head();
         ctx.report(self.id.order, Event::SteppedOver { stripe: self.id.stripe, machine, reason });
-        self.take_on(&task.sublist, &task.proof, ctx.now);
+        self.add_parts(&part.sublist, &part.proof, ctx.now);
     }
     /// Handles timeouts: skips overdue heads and dials the heads that are due.
     pub(crate) fn run(&mut self, ctx: &mut Context<'_>) {
-        let overdue = |task: &Task| match task.step {
-            Step::Dialling(link, deadline) | Step::Offered(link, deadline) if ctx.now >= deadline => Some(link),
+        let overdue = |part: &DelegatedPart| match part.state {
+            PartState::Dialling(link, deadline) | PartState::Offered(link, deadline) if ctx.now >= deadline => {
+                Some(link)
+            }
             _ => None,
         };
-        let overdue: Vec<Link> = self.tasks.iter().filter_map(overdue).collect();
+        let overdue: Vec<Link> = self.parts.iter().filter_map(overdue).collect();
         for link in overdue {
             ctx.close(link, Reason::Unreachable);
-            self.gone(ctx, link, Reason::Unreachable);
+            self.on_link_lost(ctx, link, Reason::Unreachable);
         }
-        for task in &mut self.tasks {
-            if let Step::Taken(_, deadline) = task.step
+        for part in &mut self.parts {
+            if let PartState::Taken(_, deadline) = part.state
                 && ctx.now >= deadline
             {
                 // The head is slow, or gone without notice. It may still be pulling over the old link, so that link
                 // stays open.
-                task.step = Step::Due(ctx.now);
-                task.losses += 1;
+                part.state = PartState::Due(ctx.now);
+                part.losses += 1;
             }
         }
-        let mut free = IN_FLIGHT.saturating_sub(self.in_flight());
-        for task in &mut self.tasks {
+        let mut free = MAX_IN_FLIGHT.saturating_sub(self.in_flight());
+        for part in &mut self.parts {
             if free > 0
-                && let Step::Due(at) = task.step
+                && let PartState::Due(at) = part.state
                 && at <= ctx.now
             {
                 free -= 1;
-                let link = ctx.dial(task.sublist.head(), self.id);
-                task.step = Step::Dialling(link, ctx.now + ctx.config.timings.dial);
+                let link = ctx.dial(part.sublist.head(), self.id);
+                part.state = PartState::Dialling(link, ctx.now + ctx.config.timings.dial_timeout);
             }
         }
     }
     fn in_flight(&self) -> usize {
-        self.tasks.iter().filter(|task| matches!(task.step, Step::Dialling(..) | Step::Offered(..))).count()
+        self.parts.iter().filter(|part| matches!(part.state, PartState::Dialling(..) | PartState::Offered(..))).count()
     }
     /// Returns whether the number of dials and offers in flight is within the limit.
     pub(crate) fn is_bounded(&self) -> bool {
-        self.in_flight() <= IN_FLIGHT
+        self.in_flight() <= MAX_IN_FLIGHT
     }
     /// Returns when this part has to act next if no event arrives.
-    pub(crate) fn wake(&self) -> Option<Now> {
-        let full = self.in_flight() >= IN_FLIGHT;
-        let wake = |task: &Task| match task.step {
-            Step::Due(at) => (!full).then_some(at),
-            Step::Dialling(_, deadline) | Step::Offered(_, deadline) | Step::Taken(_, deadline) => Some(deadline),
+    pub(crate) fn next_wake(&self) -> Option<Now> {
+        let full = self.in_flight() >= MAX_IN_FLIGHT;
+        let wake = |part: &DelegatedPart| match part.state {
+            PartState::Due(at) => (!full).then_some(at),
+            PartState::Dialling(_, deadline) | PartState::Offered(_, deadline) | PartState::Taken(_, deadline) => {
+                Some(deadline)
+            }
         };
-        self.tasks.iter().filter_map(wake).min()
+        self.parts.iter().filter_map(wake).min()
     }
     /// Extends all deadlines by the time during which this machine itself was not running.
-    pub(crate) fn slept(&mut self, by: Duration) {
-        for task in &mut self.tasks {
-            if let Step::Dialling(_, deadline) | Step::Offered(_, deadline) | Step::Taken(_, deadline) = &mut task.step
+    pub(crate) fn extend_deadlines(&mut self, by: Duration) {
+        for part in &mut self.parts {
+            if let PartState::Dialling(_, deadline) | PartState::Offered(_, deadline) | PartState::Taken(_, deadline) =
+                &mut part.state
             {
                 *deadline += by;
             }
@@ -197,9 +206,9 @@ impl Handing {
     }
     /// Closes the dials and offers in flight because the lists were replanned. Links of heads that took their parts
     /// stay open, since they may be pulling over them.
-    pub(crate) fn revised(self, ctx: &mut Context<'_>) {
-        for task in self.tasks {
-            if let Step::Dialling(link, _) | Step::Offered(link, _) = task.step {
+    pub(crate) fn cancel_in_flight(self, ctx: &mut Context<'_>) {
+        for part in self.parts {
+            if let PartState::Dialling(link, _) | PartState::Offered(link, _) = part.state {
                 ctx.close(link, Reason::Done);
             }
         }

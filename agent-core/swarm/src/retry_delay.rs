@@ -23,17 +23,17 @@ impl Jitter {
     }
 }
 
-/// A backoff pause that doubles each time, up to a bound.
+/// A retry delay that doubles each time, up to a bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Pause {
-    taken: u32,
+pub(crate) struct RetryDelay {
+    retries: u32,
 }
 
-impl Pause {
-    /// Returns the next pause: a random time between half and all of `first · 2^taken`, capped at `most`.
+impl RetryDelay {
+    /// Returns the next delay: a random time between half and all of `first · 2^retries`, capped at `most`.
     pub(crate) fn next(&mut self, first: Duration, most: Duration, jitter: &mut Jitter) -> Duration {
-        let whole = first.saturating_mul(1 << self.taken.min(20)).min(most);
-        self.taken = self.taken.saturating_add(1);
+        let whole = first.saturating_mul(1 << self.retries.min(20)).min(most);
+        self.retries = self.retries.saturating_add(1);
         whole / 2 + jitter.up_to(whole / 2)
     }
 }
@@ -43,17 +43,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_their_bound_and_differ() {
+    fn delays_double_up_to_their_bound_and_differ() {
         let (first, most) = (Duration::from_secs(1), Duration::from_secs(15));
-        let (mut pause, mut jitter) = (Pause::default(), Jitter::new(7));
-        let all: Vec<_> = (0..8).map(|_| pause.next(first, most, &mut jitter)).collect();
+        let (mut delay, mut jitter) = (RetryDelay::default(), Jitter::new(7));
+        let all: Vec<_> = (0..8).map(|_| delay.next(first, most, &mut jitter)).collect();
         for (n, got) in all.iter().enumerate() {
             let whole = Duration::from_secs(1 << n).min(most);
-            assert!((whole / 2..=whole).contains(got), "pause {n} was {got:?}");
+            assert!((whole / 2..=whole).contains(got), "delay {n} was {got:?}");
         }
         assert_ne!(all[6], all[7]);
         for _ in 0..100 {
-            pause.next(first, most, &mut jitter);
+            delay.next(first, most, &mut jitter);
         }
     }
 }

@@ -5,11 +5,11 @@ use banyan_proto::Reason;
 
 /// Whether each stage is open, or the reason for being closed that is reported to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Gates {
+pub(crate) struct ScheduleGates {
     pub(crate) receive: Result<(), Reason>,
     pub(crate) install: Result<(), Reason>,
 }
 
-impl Gates {
+impl ScheduleGates {
     pub(crate) const OPEN: Self = Self { receive: Ok(()), install: Ok(()) };
 }

@@ -1,7 +1,7 @@
 //! A connection to one other machine: dialled or accepted, its identity verified, the greetings exchanged.
 
 use crate::{
-    socket::{Expected, Socket},
+    socket::{Socket, SocketControl},
     tls::{self, machine_name, machine_of},
 };
 use banyan_proto::{
@@ -42,7 +42,7 @@ pub struct Connection {
     pub hello: Hello,
     pub(crate) read: ReadHalf<TlsStream<Socket>>,
     pub(crate) write: WriteHalf<TlsStream<Socket>>,
-    pub(crate) expected: Expected,
+    pub(crate) control: SocketControl,
 }
 
 /// The reason why no connection was established.
@@ -132,7 +132,7 @@ pub async fn accept(stream: tokio_rustls::server::TlsStream<Socket>, hello: Hell
 async fn greet(stream: TlsStream<Socket>, mine: Hello) -> Result<Connection, NoConnection> {
     let broken = |detail: String| NoConnection::new(Reason::ProtocolBroken, detail);
     let (socket, session) = stream.get_ref();
-    let expected = socket.expected();
+    let control = socket.control();
     if session.alpn_protocol() != Some(ALPN_PEER) {
         return Err(broken("the peer does not speak this protocol".into()));
     }
@@ -156,7 +156,7 @@ async fn greet(stream: TlsStream<Socket>, mine: Hello) -> Result<Connection, NoC
     read.read_exact(&mut body).await?;
     match frame::parse_body(kind, body) {
         Ok(Frame::Control(Control::Hello(hello))) if hello.versions.contains(&PROTOCOL_VERSION) => {
-            Ok(Connection { peer, certificate, hello, read, write, expected })
+            Ok(Connection { peer, certificate, hello, read, write, control })
         }
         Ok(Frame::Control(Control::Hello(hello))) => {
             Err(broken(format!("{} supports versions {:?}, not {PROTOCOL_VERSION}", hello.software, hello.versions)))

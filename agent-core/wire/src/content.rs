@@ -5,6 +5,7 @@
 //! after kill -9 at any moment and after a power cut.
 
 use crate::{
+    lock::lock,
     positional_io,
     verify::{BadChunk, VerifiedArtifact, VerifiedChunk, VerifyError},
 };
@@ -14,7 +15,7 @@ use std::{
     io,
     path::Path,
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -35,7 +36,7 @@ pub enum ContentError {
     Bad(#[from] BadChunk),
     /// The chunk is not the next one of its stripe.
     #[error("chunk {got} arrived where chunk {wanted} was expected")]
-    OutOfTurn {
+    OutOfOrder {
         /// The index of the chunk that arrived.
         got: u32,
         /// The index of the chunk that was expected.
@@ -47,7 +48,7 @@ impl From<VerifyError> for ContentError {
     fn from(error: VerifyError) -> Self {
         match error {
             VerifyError::Disk(error) => Self::Disk(error),
-            VerifyError::Other => Self::Bad(BadChunk(u32::MAX)),
+            VerifyError::Mismatch => Self::Bad(BadChunk(u32::MAX)),
         }
     }
 }
@@ -212,14 +213,14 @@ impl ArtifactFile {
     /// # Errors
     /// When it is not the next chunk, or the disk fails.
     pub fn store(&self, stripe: u8, chunk: &VerifiedChunk) -> Result<u32, ContentError> {
-        let no_such = ContentError::OutOfTurn { got: chunk.index(), wanted: u32::MAX };
+        let no_such = ContentError::OutOfOrder { got: chunk.index(), wanted: u32::MAX };
         let at = usize::from(stripe);
         let (Some(storing), Some(held)) = (self.storing.get(at), self.held.get(at)) else { return Err(no_such) };
-        let _turn = storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(storing);
         let count = *held.borrow();
         let wanted = self.index(stripe, count);
         if chunk.index() != wanted || count >= self.chunks(stripe) {
-            return Err(ContentError::OutOfTurn { got: chunk.index(), wanted });
+            return Err(ContentError::OutOfOrder { got: chunk.index(), wanted });
         }
         positional_io::write_all_at(
             &self.file,
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_keeps_what_is_good_and_believes_nothing_else() {
+    fn a_restart_keeps_only_chunks_whose_hash_matches() {
         let bytes: Vec<u8> = (0..200_000_u32).map(|i| (i * 31 % 251) as u8).collect();
         let artifact = sample(&bytes);
         let path = std::env::temp_dir().join(format!("banyan-content-{}", std::process::id()));
@@ -290,7 +291,7 @@ mod tests {
             let start = index as usize * size;
             VerifiedChunk::check(&artifact, index, bytes[start..(start + size).min(bytes.len())].to_vec()).unwrap()
         };
-        assert!(matches!(file.store(0, &chunk(2)), Err(ContentError::OutOfTurn { got: 2, wanted: 0 })));
+        assert!(matches!(file.store(0, &chunk(2)), Err(ContentError::OutOfOrder { got: 2, wanted: 0 })));
         for index in [0, 1, 2, 3, 4, 6] {
             file.store((index % 2) as u8, &chunk(index)).unwrap();
         }

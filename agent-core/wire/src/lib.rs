@@ -10,14 +10,18 @@
 //! | [`forward`] | outgoing verified chunks, in fair turns |
 //! | [`rate_limit`] | the owner's speed limits, over all streams |
 //! | [`bandwidth_yield`] | yielding to other traffic, and counting the bytes on the link |
-//! | [`node`] | the event loop: events into the state machine, actions out of it |
+//! | [`node`], `node_handle` | the event loop: events into the state machine, actions out of it; its handle |
+//! | [`packet`], [`lock`] | sizes of packets; locking a mutex |
 
 pub mod bandwidth_yield;
 pub mod connection;
 pub mod content;
 pub mod forward;
 pub mod host;
+pub mod lock;
 pub mod node;
+mod node_handle;
+pub mod packet;
 mod positional_io;
 pub mod rate_limit;
 mod receive;

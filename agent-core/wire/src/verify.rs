@@ -56,7 +56,7 @@ pub enum VerifyError {
     Disk(#[from] std::io::Error),
     /// The length or the hash differs.
     #[error("the file on disk does not match the artifact's length and hash")]
-    Other,
+    Mismatch,
 }
 
 /// An artifact that is complete on this disk and has the manifest's hash. It keeps the open file that was hashed, so
@@ -91,7 +91,7 @@ impl VerifiedArtifact {
         }
         let digest = Digest(*hasher.finalize().as_bytes());
         if digest != artifact.digest || file.metadata()?.len() != artifact.size {
-            return Err(VerifyError::Other);
+            return Err(VerifyError::Mismatch);
         }
         Ok(Self { digest, file })
     }

@@ -2,7 +2,7 @@
 
 use crate::case::{Case, unix};
 use banyan_proto::schedule::{Gate, GiveWay, Pace};
-use banyan_schedule::cross_traffic::Others;
+use banyan_schedule::cross_traffic::CrossTraffic;
 use std::time::Duration;
 
 const STEP: Duration = Duration::from_millis(100);
@@ -11,7 +11,7 @@ const LINK: f64 = 2_500_000.0;
 /// Other traffic: how much it wants in a step, given what it got in the last one.
 type Wants = fn(second: f64, got: f64) -> f64;
 
-struct Seen {
+struct Measured {
     ours: f64,
     theirs: f64,
     /// Steps without a limit.
@@ -21,14 +21,14 @@ struct Seen {
 
 /// Runs for `seconds`, and counts from `from` on. `late` of our bytes are counted by us a step before the interface
 /// does.
-fn run(slack: u64, seconds: u32, from: f64, late: f64, wants: Wants) -> Seen {
-    let mut others = Others::new(Duration::from_millis(slack), Duration::ZERO);
-    let mut seen = Seen { ours: 0.0, theirs: 0.0, free: 0, steps: 0 };
+fn run(slack: u64, seconds: u32, from: f64, late: f64, wants: Wants) -> Measured {
+    let mut traffic = CrossTraffic::new(Duration::from_millis(slack), Duration::ZERO);
+    let mut measured = Measured { ours: 0.0, theirs: 0.0, free: 0, steps: 0 };
     let (mut got, mut queued) = (0.0, 0.0);
     for step in 1..=seconds * 10 {
         let now = STEP * step;
         let second = now.as_secs_f64();
-        let may = others.limit().map_or(LINK, |limit| (limit as f64).min(LINK)) / 10.0;
+        let may = traffic.limit().map_or(LINK, |limit| (limit as f64).min(LINK)) / 10.0;
         let theirs = wants(second, got);
         let over = ((may + theirs) / (LINK / 10.0)).max(1.0);
         let (ours, theirs) = (may / over, theirs / over);
@@ -37,29 +37,29 @@ fn run(slack: u64, seconds: u32, from: f64, late: f64, wants: Wants) -> Seen {
         let hold = if late > 0.0 && (second as u32).is_multiple_of(2) { late.min(ours) } else { 0.0 };
         let passed = ours + queued - hold + theirs;
         queued = hold;
-        others.moved(now, ours as u64, passed as u64);
+        traffic.record(now, ours as u64, passed as u64);
         if second > from {
-            seen.ours += ours;
-            seen.theirs += theirs;
-            seen.free += u32::from(others.limit().is_none());
-            seen.steps += 1;
+            measured.ours += ours;
+            measured.theirs += theirs;
+            measured.free += u32::from(traffic.limit().is_none());
+            measured.steps += 1;
         }
     }
-    seen
+    measured
 }
 
 #[test]
-fn alone_there_is_no_limit_whatever_stands_in_our_own_queue() {
-    let seen = run(80, 30, 0.0, 0.0, |_, _| 0.0);
-    assert_eq!(seen.free, seen.steps);
-    let seen = run(100, 30, 0.0, 0.08 * LINK, |_, _| 0.0);
-    assert_eq!(seen.free, seen.steps, "our own queue was mistaken for other traffic");
+fn without_other_traffic_there_is_no_limit_despite_our_own_queue() {
+    let measured = run(80, 30, 0.0, 0.0, |_, _| 0.0);
+    assert_eq!(measured.free, measured.steps);
+    let measured = run(100, 30, 0.0, 0.08 * LINK, |_, _| 0.0);
+    assert_eq!(measured.free, measured.steps, "our own queue was mistaken for other traffic");
 }
 
 /// With busy processors we learn of bytes late, sometimes of many, and then of all at once.
 #[test]
-fn what_we_count_late_is_not_others() {
-    let mut others = Others::new(Duration::from_millis(80), Duration::ZERO);
+fn bytes_counted_late_are_not_mistaken_for_other_traffic() {
+    let mut traffic = CrossTraffic::new(Duration::from_millis(80), Duration::ZERO);
     let mut owed = 0.0;
     for step in 1..=600_u32 {
         let came = LINK / 10.0;
@@ -69,8 +69,8 @@ fn what_we_count_late_is_not_others() {
             _ => came + owed,
         };
         owed = owed + came - ours;
-        others.moved(STEP * step, ours as u64, came as u64);
-        assert_eq!(others.limit(), None, "at step {step}");
+        traffic.record(STEP * step, ours as u64, came as u64);
+        assert_eq!(traffic.limit(), None, "at step {step}");
     }
 }
 
@@ -89,32 +89,36 @@ fn a_flow_that_takes_everything_keeps_nearly_everything() {
                     if second < 10.0 { 0.0 } else { (1.02 * got).clamp(LINK / 100.0, LINK / 10.0) }
                 },
             );
-        for (seen, least) in [(quick, 0.93), (slow, 0.87)] {
-            let kept = seen.theirs / (LINK * f64::from(seen.steps) / 10.0);
+        for (measured, least) in [(quick, 0.93), (slow, 0.87)] {
+            let kept = measured.theirs / (LINK * f64::from(measured.steps) / 10.0);
             assert!(kept >= least, "{kept:.3} with slack {slack}");
-            assert!(seen.ours > 0.0, "connections must stay alive");
+            assert!(measured.ours > 0.0, "connections must stay alive");
         }
     }
 }
 
 #[test]
-fn a_video_gets_all_it_wants_and_we_take_most_of_the_rest() {
+fn a_video_gets_all_it_wants_and_the_transfer_most_of_the_rest() {
     const VIDEO: f64 = 0.25 * LINK;
-    let seen = run(80, 90, 10.0, 0.0, |second, _| if second < 10.0 { 0.0 } else { VIDEO / 10.0 });
-    let seconds = f64::from(seen.steps) / 10.0;
-    assert!(seen.theirs >= 0.98 * VIDEO * seconds, "{:.3}", seen.theirs / VIDEO / seconds);
+    let measured = run(80, 90, 10.0, 0.0, |second, _| if second < 10.0 { 0.0 } else { VIDEO / 10.0 });
+    let seconds = f64::from(measured.steps) / 10.0;
+    assert!(measured.theirs >= 0.98 * VIDEO * seconds, "{:.3}", measured.theirs / VIDEO / seconds);
     let rest = (LINK - VIDEO) * seconds;
-    assert!(seen.ours >= 0.6 * rest, "{:.3} of the rest", seen.ours / rest);
+    assert!(measured.ours >= 0.6 * rest, "{:.3} of the rest", measured.ours / rest);
 }
 
 #[test]
-fn when_the_other_has_gone_the_link_is_ours_again_soon() {
-    let seen = run(80, 60, 35.0, 0.0, |second, _| if (10.0..30.0).contains(&second) { LINK / 10.0 } else { 0.0 });
-    assert!(seen.free + 200 >= seen.steps && seen.ours >= 0.80 * LINK * 25.0, "{:.3}", seen.ours / LINK / 25.0);
+fn the_limit_is_lifted_soon_after_other_traffic_ends() {
+    let measured = run(80, 60, 35.0, 0.0, |second, _| if (10.0..30.0).contains(&second) { LINK / 10.0 } else { 0.0 });
+    assert!(
+        measured.free + 200 >= measured.steps && measured.ours >= 0.80 * LINK * 25.0,
+        "{:.3}",
+        measured.ours / LINK / 25.0
+    );
 }
 
 #[test]
-fn to_nobody_only_where_the_policy_does_not_ask_for_more() {
+fn transfers_yield_to_nothing_only_if_choice_and_policy_allow_it() {
     let mut case = Case::default();
     let pace = |case: &Case| match case.decide(unix("2026-01-14T12:00Z")).receive {
         Gate::Open { limit } => limit.pace,

@@ -122,7 +122,7 @@ proptest! {
     #![proptest_config(config(60))]
 
     #[test]
-    fn woken_is_as_good_as_asking_every_minute((case, start) in cases()) {
+    fn asking_at_next_change_equals_asking_every_minute((case, start) in cases()) {
         let at = |minute: u64| Moment { wall: start.plus(60 * minute), mono: Duration::from_secs(60 * minute) };
         let mut known = case.decide_at(at(0));
         let mut wake = case.wake(at(0));
@@ -204,7 +204,7 @@ proptest! {
     #![proptest_config(config(60))]
 
     #[test]
-    fn a_window_is_open_when_the_clock_on_the_wall_says_so(
+    fn a_window_follows_the_wall_clock(
         zone in zones(),
         spans in prop::collection::vec(spans(), 1..4),
         start in prop::sample::select(MOMENTS.to_vec()).prop_flat_map(near),
@@ -221,7 +221,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_week_says_of_itself_is_that_week(week in weeks()) {
+    fn a_week_is_formatted_and_parsed_without_loss(week in weeks()) {
         let window = Window::Weekly(week);
         prop_assert_eq!(window.to_string().parse::<Window>().unwrap(), window);
     }

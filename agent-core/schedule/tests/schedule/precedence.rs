@@ -46,7 +46,7 @@ fn unknown_signals_count_as_documented() {
 }
 
 #[test]
-fn an_old_signal_is_unknown_again_and_that_is_foretold() {
+fn a_stale_signal_counts_as_unknown_and_next_change_predicts_it() {
     let mut case = Case::choosing("idle");
     let idle = Load { percent: 3, idle: true };
     case.signals.load = Signal::seen(idle, Duration::from_secs(100)).good_for(Duration::from_secs(60));
@@ -59,7 +59,7 @@ fn an_old_signal_is_unknown_again_and_that_is_foretold() {
 }
 
 #[test]
-fn idle_means_a_quiet_processor_and_nobody_there() {
+fn idle_means_a_quiet_processor_and_no_user_present() {
     let mut case = Case::choosing("idle");
     case.signals.presence = seen(Presence::Here);
     assert_eq!(because(&case.at(NOON).receive), &Why::NotIdle { unquiet: Unquiet::Person, by: By::User });
@@ -73,7 +73,7 @@ fn idle_means_a_quiet_processor_and_nobody_there() {
 }
 
 #[test]
-fn a_metered_network_is_used_only_where_that_was_said_for_it() {
+fn a_metered_network_is_used_only_if_the_user_allowed_it_for_that_network() {
     let mut case = Case::default();
     let phone = Network { name: "Phone".into(), metered: true, ..wired() };
     case.signals.network = seen(phone.clone());
@@ -109,7 +109,7 @@ fn battery_and_power_saver() {
 }
 
 #[test]
-fn a_full_screen_program_keeps_installs_away_and_nothing_else() {
+fn a_full_screen_program_delays_installs_and_nothing_else() {
     let mut case = Case::default();
     case.signals.full_screen = seen(true);
     assert_eq!(open(&case), (true, false, true));
@@ -119,7 +119,7 @@ fn a_full_screen_program_keeps_installs_away_and_nothing_else() {
 }
 
 #[test]
-fn the_larger_floor_of_free_disk_counts_and_a_deadline_overrides_the_persons_own_only() {
+fn the_larger_free_disk_minimum_applies_and_a_deadline_overrides_only_the_users() {
     let mut case = Case::default();
     case.policy.free_disk = 10 << 30;
     case.choice().free_disk = 20 << 30;
@@ -177,7 +177,7 @@ fn the_earlier_deadline_counts_and_late_machines_get_their_grace_before_installs
 }
 
 #[test]
-fn now_lifts_ones_own_windows_and_the_administrators_only_where_the_policy_says_so() {
+fn now_overrides_the_users_windows_and_the_administrators_only_if_the_policy_allows_it() {
     let mut case = Case::choosing("never");
     case.choice().install = "never".parse().unwrap();
     case.choice().pause = Some(Pause::an_hour(unix("2026-01-14T11:30+01:00")));
@@ -197,7 +197,7 @@ fn now_lifts_ones_own_windows_and_the_administrators_only_where_the_policy_says_
 }
 
 #[test]
-fn pauses_end_as_they_were_meant() {
+fn every_kind_of_pause_ends_on_time() {
     let mut case = Case::default();
     let mut told = |pause| {
         case.choice().pause = Some(pause);
@@ -234,7 +234,7 @@ fn a_pause_and_a_window_together_open_when_both_do() {
 }
 
 #[test]
-fn limits_are_the_lower_of_both_and_a_limit_of_nothing_closes() {
+fn the_lower_limit_applies_and_a_limit_of_zero_closes_the_gate() {
     let mut case = Case::default();
     let mut limits = |own: Option<u64>, laid_down: Option<u64>, least: u64| {
         case.choice().upload = own;
@@ -262,7 +262,7 @@ fn limits_are_the_lower_of_both_and_a_limit_of_nothing_closes() {
 }
 
 #[test]
-fn a_choice_out_of_bounds_is_refused_and_the_defaults_stand_in_for_it() {
+fn a_choice_out_of_bounds_is_refused_and_the_defaults_apply() {
     let mut case = Case::choosing("night");
     case.policy.defaults.window = "Mon-Fri 12:00-13:00".parse().unwrap();
     case.policy.bounds.windows = vec![Kind::Any, Kind::Weekly];
@@ -300,7 +300,7 @@ fn a_choice_out_of_bounds_is_refused_and_the_defaults_stand_in_for_it() {
 }
 
 #[test]
-fn what_is_stored_and_signed_is_read_again() {
+fn stored_and_signed_settings_are_parsed_again() {
     let mut case = Case::choosing("Mon-Fri 22:00-06:00");
     case.choice().pause = Some(Pause::an_hour(unix(NOON)));
     case.choice().overrule.metered.insert(wired().id);

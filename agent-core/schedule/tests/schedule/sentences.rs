@@ -14,7 +14,7 @@ fn closed(case: &Case, at: &str) -> String {
 }
 
 #[test]
-fn the_window_as_people_say_it() {
+fn windows_and_pauses_read_naturally() {
     let mut case = Case::choosing("night");
     assert_eq!(closed(&case, NOON), "Scheduled for tonight at 22:00");
     let Gate::Closed { because, .. } = case.at(NOON).receive else { panic!() };
@@ -33,7 +33,7 @@ fn the_window_as_people_say_it() {
 }
 
 #[test]
-fn times_as_people_say_them() {
+fn times_read_naturally() {
     let case = Case::default();
     for (now, at, said) in [
         (NOON, "2026-01-14T14:30+01:00", "14:30"),

@@ -81,7 +81,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_stricter_wins((case, now) in situations(), policy in policies(), choice in choices()) {
+    fn the_stricter_limit_wins((case, now) in situations(), policy in policies(), choice in choices()) {
         let with = |policy: &Policy, choice: &Choice| {
             let case = Case { policy: policy.clone(), choice: Some(choice.clone()), ..case.clone() };
             case.decide(now)

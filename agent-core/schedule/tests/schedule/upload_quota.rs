@@ -45,7 +45,7 @@ fn send_all(ledger: &mut Ledger, zone: &TimeZone, now: UnixSeconds, quota: u64) 
 }
 
 #[test]
-fn what_is_in_flight_counts() {
+fn bytes_given_back_are_available_again() {
     let (mut ledger, mut disk, now) = (Ledger::default(), vec![], unix("2026-01-14T12:00Z"));
     let mut reserve = |ledger: &mut Ledger| reserve(ledger, &mut disk, &TimeZone::UTC, now, MIB, 3 * MIB);
     let (first, second) = (reserve(&mut ledger).unwrap(), reserve(&mut ledger).unwrap());
@@ -88,7 +88,7 @@ fn days_are_local_and_change_with_daylight_saving() {
 }
 
 #[test]
-fn a_clock_that_is_put_back_gives_nothing() {
+fn setting_the_clock_back_gives_no_second_quota() {
     for back in
         ["2026-01-14T23:50Z", "2026-01-13T12:00Z", "2026-01-12T12:00Z", "2020-01-01T12:00Z", "1970-01-02T00:00Z"]
     {
@@ -113,7 +113,7 @@ fn a_clock_that_was_far_ahead_costs_one_day_only() {
 }
 
 #[test]
-fn the_verdict_closes_when_no_chunk_fits_and_a_quota_of_nothing_never_opens() {
+fn the_gate_closes_when_no_chunk_fits_the_quota_and_a_quota_of_zero_never_opens() {
     let (mut case, now) = (Case::default(), unix("2026-01-14T12:00+01:00"));
     case.choice().daily_upload = Some(5 * MIB);
     let mut disk = vec![];
@@ -129,7 +129,7 @@ fn the_verdict_closes_when_no_chunk_fits_and_a_quota_of_nothing_never_opens() {
 }
 
 #[test]
-fn history_is_kept_for_a_while_and_read_again() {
+fn history_is_kept_for_92_days_and_restored() {
     let mut ledger = Ledger::default();
     for day in 0..200u64 {
         ledger.received(&TimeZone::UTC, unix("2026-01-14T12:00Z").plus(day * 86_400), day + 1);
@@ -167,7 +167,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_day_gets_more_than_its_quota(steps in steps(), quota in MIB..30 * MIB) {
+    fn no_day_exceeds_its_quota(steps in steps(), quota in MIB..30 * MIB) {
         let zone = crate::case::berlin();
         let (mut ledger, mut disk, mut now) = (Ledger::default(), vec![], unix("2026-03-28T12:00+01:00"));
         let mut open: Vec<(String, u64, Reservation)> = vec![];

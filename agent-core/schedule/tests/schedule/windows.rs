@@ -14,7 +14,7 @@ fn check(name: &str, case: &Case, rows: &[(&str, &str, &str)]) {
 }
 
 #[test]
-fn the_night_goes_over_midnight() {
+fn the_night_spans_midnight() {
     let rows = [
         ("2026-01-14T21:59:59+01:00", "until 2026-01-14T22:00+01:00", "2026-01-14T22:00+01:00"),
         ("2026-01-14T22:00:00+01:00", "open", "2026-01-15T06:00+01:00"),
@@ -49,7 +49,7 @@ fn the_night_is_seven_hours_in_spring_and_nine_in_autumn() {
 }
 
 #[test]
-fn a_window_in_the_hour_that_is_left_out() {
+fn a_window_in_the_skipped_hour() {
     let rows = [
         ("2026-03-28T12:00+01:00", "until 2026-03-29T03:00+02:00", "2026-03-29T03:00+02:00"),
         ("2026-03-29T01:59:59+01:00", "until 2026-03-29T03:00+02:00", "2026-03-29T03:00+02:00"),
@@ -64,7 +64,7 @@ fn a_window_in_the_hour_that_is_left_out() {
 }
 
 #[test]
-fn a_window_in_the_hour_that_comes_twice() {
+fn a_window_in_the_repeated_hour() {
     let rows = [
         ("2026-10-25T01:00+02:00", "until 2026-10-25T02:00+02:00", "2026-10-25T02:00+02:00"),
         ("2026-10-25T02:00+02:00", "open", "2026-10-25T02:30+02:00"),
@@ -78,7 +78,7 @@ fn a_window_in_the_hour_that_comes_twice() {
 }
 
 #[test]
-fn half_an_hour_of_daylight_saving_and_a_day_that_does_not_exist() {
+fn half_an_hour_of_daylight_saving_and_a_skipped_day() {
     // Lord Howe Island sets its clocks forward by half an hour, at 02:00.
     let case = Case { zone: zone("<+1030>-10:30<+11>-11,M10.1.0,M4.1.0"), ..Case::choosing("Sun 02:00-03:00") };
     let rows = [("2026-10-04T01:59+10:30", "until 2026-10-04T02:30+11:00", "2026-10-04T02:30+11:00")];
@@ -90,7 +90,7 @@ fn half_an_hour_of_daylight_saving_and_a_day_that_does_not_exist() {
 }
 
 #[test]
-fn a_clock_that_is_stepped_back_is_believed_at_once() {
+fn a_clock_stepped_back_takes_effect_at_once() {
     let mut case = Case::choosing("night");
     let rows = [
         ("2026-01-14T22:10+01:00", "open", "2026-01-15T06:00+01:00"),
@@ -105,7 +105,7 @@ fn a_clock_that_is_stepped_back_is_believed_at_once() {
 }
 
 #[test]
-fn an_empty_week_says_that_it_never_opens_and_a_full_one_never_asks() {
+fn an_empty_week_never_opens_and_a_full_one_never_changes() {
     let empty = Case::choosing("never");
     check("empty", &empty, &[("2026-01-14T12:00+01:00", "closed", "never")]);
     let expected = Gate::Closed { because: Why::NeverOpens { by: By::User }, until: None };
@@ -117,7 +117,7 @@ fn an_empty_week_says_that_it_never_opens_and_a_full_one_never_asks() {
 }
 
 #[test]
-fn windows_that_have_nothing_in_common_say_so() {
+fn windows_that_never_overlap_are_reported() {
     let mut case = Case::choosing("Mon-Fri 08:00-16:00");
     case.policy.window = "Mon-Fri 16:00-08:00".parse().unwrap();
     let verdict = case.at("2026-01-14T12:00+01:00");

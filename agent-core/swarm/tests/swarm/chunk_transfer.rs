@@ -5,7 +5,7 @@ use crate::{
     simulated_host::{Character, Serve},
     simulated_network::{Happening, World},
 };
-use banyan_swarm::{Input, Link};
+use banyan_swarm::{Link, LinkInput};
 use std::time::Duration;
 
 /// A chunk in transit.
@@ -65,21 +65,21 @@ impl World {
             let (serve, link) = (*serve, there.link);
             let over = if serve.wait { self.chunks_of(stripe.stripe) } else { serve.until };
             if serve.active && serve.in_flight == 0 && serve.next >= over && self.hosts[there.host].up {
-                self.give(there.host, Input::Sent(link));
+                self.give(there.host, LinkInput::Sent(link));
             }
         }
         self.send_chunk(there.host);
         let held = self.hosts[n].disk.held[usize::from(stripe.stripe)];
         if chunk.bad {
-            return self.give(n, Input::BadChunk(here.link, chunk.ordinal));
+            return self.give(n, LinkInput::BadChunk(here.link, chunk.ordinal));
         }
         assert!(chunk.ordinal <= held, "machine {n} received chunk {} but holds {held}", chunk.ordinal);
         if chunk.ordinal < held {
-            return self.give(n, Input::Alive(here.link));
+            return self.give(n, LinkInput::Alive(here.link));
         }
         self.hosts[n].disk.held[usize::from(stripe.stripe)] = held + 1;
         self.hosts[n].last_chunk = self.now;
-        self.give(n, Input::Stored { link: here.link, stripe, held: held + 1 });
+        self.give(n, LinkInput::Stored { link: here.link, stripe, held: held + 1 });
         self.send_chunk(n);
     }
 }

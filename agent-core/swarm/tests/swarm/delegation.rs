@@ -13,7 +13,7 @@ fn over(world: &World, by: usize, who: usize) -> usize {
 }
 
 #[test]
-fn an_unreachable_head_is_stepped_over_and_gets_help_later() {
+fn an_unreachable_head_is_skipped_and_gets_help_later() {
     let mut world = World::new(Plan { chunks: 64, ..Plan::default() });
     let head = children(&world.lists[0], 0)[0];
     world.hosts[head].unreachable = true;
@@ -37,7 +37,7 @@ fn dead_subtrees_do_not_hold_up_the_living() {
 }
 
 #[test]
-fn a_machine_that_may_not_hand_on_receives_and_sends_nothing() {
+fn a_machine_that_may_not_forward_receives_and_sends_nothing() {
     let mut world = World::new(Plan { chunks: 64, ..Plan::default() });
     let head = children(&world.lists[0], 0)[0];
     world.fault(Fault::Forward(head, false));
@@ -48,16 +48,16 @@ fn a_machine_that_may_not_hand_on_receives_and_sends_nothing() {
 }
 
 #[test]
-fn a_machine_that_may_not_hand_on_any_more_sends_its_children_away() {
+fn a_machine_that_may_no_longer_forward_sends_its_children_away() {
     let mut world = World::new(Plan { chunks: 400, ..Plan::default() });
     let head = children(&world.lists[0], 0)[0];
     let half = world.file_time() / 2;
     world.fault_at(half, Fault::Forward(head, false));
     world.plant();
     assert!(world.run_until(Duration::from_secs(120), World::all_installed));
-    let told = |event: &Event| matches!(event, Event::Source { left: Some(Reason::MayNotForward), .. });
+    let refused = |event: &Event| matches!(event, Event::Source { left: Some(Reason::MayNotForward), .. });
     for child in children(&world.lists[0], head) {
-        assert!(world.hosts[child].reports.iter().any(told));
+        assert!(world.hosts[child].reports.iter().any(refused));
     }
 }
 

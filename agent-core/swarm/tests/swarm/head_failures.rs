@@ -3,13 +3,13 @@
 
 use crate::address_lists::{id, number};
 use banyan_proto::{AddresseeList, MachineId, Proof, Reason, api::Event, peer::OfferReply};
-use banyan_swarm::{Action, Config, Input, Link, Machine, Now, StripeId, TrustedOffer};
+use banyan_swarm::{Action, Config, Input, Link, LinkInput, Now, OrderInput, StripeId, SwarmState, TrustedOffer};
 use std::time::Duration;
 
 const STRIPE: StripeId = StripeId { order: crate::simulated_network::ORDER, stripe: 0 };
 
 struct Server {
-    machine: Machine,
+    machine: SwarmState,
     now: Now,
     seen: Vec<Action>,
 }
@@ -21,10 +21,10 @@ fn list(machines: usize) -> AddresseeList {
 impl Server {
     /// Starts with seven machines: `1 (2 (3), 4)` and `5 (6, 7)`.
     fn planted(sublist: AddresseeList) -> Self {
-        let machine = Machine::new(Config::server(id(0), 1));
+        let machine = SwarmState::new(Config::server(id(0), 1));
         let mut server = Self { machine, now: Duration::from_secs(1), seen: Vec::new() };
         let proof = Proof::default();
-        server.give(Input::Plant(TrustedOffer {
+        server.give(OrderInput::StartRoot(TrustedOffer {
             stripe: STRIPE,
             revision: 1,
             stripes: 1,
@@ -35,7 +35,7 @@ impl Server {
         }));
         server
     }
-    fn give(&mut self, input: Input) {
+    fn give(&mut self, input: impl Into<Input>) {
         self.machine.handle(self.now, input);
         assert_eq!(self.machine.broken_invariant(), None);
         self.seen = std::iter::from_fn(|| self.machine.poll_action()).collect();
@@ -52,8 +52,8 @@ impl Server {
     }
     /// Lets the head take its part.
     fn takes(&mut self, link: Link) {
-        self.give(Input::Connected(link));
-        self.give(Input::OfferAnswered(link, OfferReply::Accepted));
+        self.give(LinkInput::Connected(link));
+        self.give(LinkInput::OfferAnswered(link, OfferReply::Accepted));
     }
     fn wake(&mut self) {
         self.now = self.machine.next_wake().expect("a wake time is set");
@@ -66,21 +66,21 @@ impl Server {
 }
 
 #[test]
-fn both_heads_are_dialled_at_once_and_a_part_handed_on_is_no_business_of_ours() {
+fn both_heads_are_dialled_at_once_and_a_delegated_part_is_forgotten() {
     let mut server = Server::planted(list(7));
     let dialled = server.dialled();
     assert_eq!(server.whom(), [1, 5]);
     for (_, link) in &dialled {
         server.takes(*link);
-        server.give(Input::PartsAccepted(*link));
+        server.give(LinkInput::PartsAccepted(*link));
     }
     assert_eq!(server.machine.next_wake(), None);
-    server.give(Input::Lost(dialled[0].1, Reason::Unreachable));
+    server.give(LinkInput::Lost(dialled[0].1, Reason::Unreachable));
     assert_eq!(server.seen, []);
 }
 
 #[test]
-fn a_head_that_cannot_be_reached_defers_or_refuses_is_stepped_over() {
+fn a_head_that_cannot_be_reached_defers_or_refuses_is_skipped() {
     let detail = String::new;
     for (answer, reason) in [
         (None, Reason::Unreachable),
@@ -90,10 +90,10 @@ fn a_head_that_cannot_be_reached_defers_or_refuses_is_stepped_over() {
         let mut server = Server::planted(list(7));
         let (who, link) = server.dialled()[0];
         match answer {
-            None => server.give(Input::Lost(link, Reason::Unreachable)),
+            None => server.give(LinkInput::Lost(link, Reason::Unreachable)),
             Some(answer) => {
-                server.give(Input::Connected(link));
-                server.give(Input::OfferAnswered(link, answer));
+                server.give(LinkInput::Connected(link));
+                server.give(LinkInput::OfferAnswered(link, answer));
                 assert!(server.seen.contains(&Action::Close(link, Reason::Done)));
             }
         }
@@ -103,13 +103,13 @@ fn a_head_that_cannot_be_reached_defers_or_refuses_is_stepped_over() {
 }
 
 #[test]
-fn an_offer_that_is_not_answered_in_time_counts_as_not_made() {
+fn an_offer_that_is_not_answered_in_time_is_withdrawn() {
     let mut server = Server::planted(list(7));
     let [(_, one), (_, five)] = server.dialled()[..] else { panic!("expected two parts") };
     server.takes(five);
-    server.give(Input::PartsAccepted(five));
+    server.give(LinkInput::PartsAccepted(five));
     let asked = server.now;
-    server.give(Input::Connected(one));
+    server.give(LinkInput::Connected(one));
     server.wake();
     assert_eq!(server.now - asked, Duration::from_secs(15));
     assert!(server.seen.contains(&Action::Close(one, Reason::Unreachable)));
@@ -120,36 +120,36 @@ fn an_offer_that_is_not_answered_in_time_counts_as_not_made() {
 fn a_head_that_only_receives_keeps_its_link_and_gives_its_parts_back() {
     let mut server = Server::planted(list(7));
     let (_, link) = server.dialled()[0];
-    server.give(Input::Connected(link));
-    server.give(Input::OfferAnswered(link, OfferReply::ReceivesOnly { reason: Reason::MayNotForward }));
+    server.give(LinkInput::Connected(link));
+    server.give(LinkInput::OfferAnswered(link, OfferReply::ReceivesOnly { reason: Reason::MayNotForward }));
     assert_eq!(server.whom(), [2, 4]);
     assert!(!server.seen.iter().any(|action| matches!(action, Action::Close(..) | Action::Report(..))));
 }
 
 #[test]
-fn a_head_that_took_its_part_and_went_away_is_dialled_again_and_stepped_over_when_that_fails() {
+fn a_head_that_took_its_part_and_disconnected_is_redialled_and_then_skipped() {
     let mut server = Server::planted(list(7));
     let (_, link) = server.dialled()[0];
     server.takes(link);
-    server.give(Input::Lost(link, Reason::Unreachable));
+    server.give(LinkInput::Lost(link, Reason::Unreachable));
     assert_eq!(server.whom(), [1], "at once");
     assert!(!server.stepped_over(id(1), Reason::Unreachable));
     let (_, link) = server.dialled()[0];
-    server.give(Input::Lost(link, Reason::Unreachable));
+    server.give(LinkInput::Lost(link, Reason::Unreachable));
     assert!(server.stepped_over(id(1), Reason::Unreachable));
     assert_eq!(server.whom(), [2, 4]);
 }
 
 #[test]
-fn a_head_that_comes_and_goes_is_stepped_over_in_the_end() {
+fn a_head_that_disconnects_repeatedly_is_skipped_in_the_end() {
     let mut server = Server::planted(list(7));
     let [(_, mut link), (_, five)] = server.dialled()[..] else { panic!("expected two parts") };
     server.takes(five);
-    server.give(Input::PartsAccepted(five));
+    server.give(LinkInput::PartsAccepted(five));
     let mut times = 0;
     loop {
         server.takes(link);
-        server.give(Input::Lost(link, Reason::Unreachable));
+        server.give(LinkInput::Lost(link, Reason::Unreachable));
         times += 1;
         if server.stepped_over(id(1), Reason::Unreachable) {
             break;
@@ -164,11 +164,11 @@ fn a_head_that_comes_and_goes_is_stepped_over_in_the_end() {
 }
 
 #[test]
-fn a_head_that_does_not_hand_on_is_asked_again_and_keeps_its_link() {
+fn a_head_that_does_not_delegate_is_asked_again_and_keeps_its_link() {
     let mut server = Server::planted(list(7));
     let [(_, mut link), (_, five)] = server.dialled()[..] else { panic!("expected two parts") };
     server.takes(five);
-    server.give(Input::PartsAccepted(five));
+    server.give(LinkInput::PartsAccepted(five));
     for _ in 0..4 {
         server.takes(link);
         let taken = server.now;
@@ -186,7 +186,7 @@ fn a_head_that_does_not_hand_on_is_asked_again_and_keeps_its_link() {
 }
 
 #[test]
-fn many_dead_heads_are_no_storm_of_connections() {
+fn many_dead_heads_cause_a_bounded_number_of_dials() {
     // Every machine below the server is in one long chain of parts of one: the worst possible shape.
     let names: Vec<MachineId> = (0..=600).map(id).collect();
     let mut server = Server::planted(AddresseeList::build(&names, |rest| rest.len() / 2).unwrap());
@@ -194,7 +194,7 @@ fn many_dead_heads_are_no_storm_of_connections() {
     let (mut tried, mut most) = (0, 0);
     while let Some((_, link)) = open.pop() {
         tried += 1;
-        server.give(Input::Lost(link, Reason::Unreachable));
+        server.give(LinkInput::Lost(link, Reason::Unreachable));
         open.splice(0..0, server.dialled());
         most = most.max(open.len());
     }
@@ -204,13 +204,13 @@ fn many_dead_heads_are_no_storm_of_connections() {
 
 #[test]
 fn a_newer_revision_moves_the_machine_and_an_older_one_is_refused() {
-    let mut machine = Machine::new(Config::agent(id(1), id(0), 8, 1));
+    let mut machine = SwarmState::new(Config::agent(id(1), id(0), 8, 1));
     let offer = |revision, machines| {
         let (sublist, proof) = list(machines).locate(0, id(1)).unwrap();
         TrustedOffer { stripe: STRIPE, revision, stripes: 1, chunks: 8, sublist, proof, held: 0 }
     };
     let mut give = |link, offer| {
-        machine.handle(Duration::ZERO, Input::Offered { link: Link(link), sender: id(0), offer });
+        machine.handle(Duration::ZERO, LinkInput::Offered { link: Link(link), sender: id(0), offer });
         assert_eq!(machine.broken_invariant(), None);
         std::iter::from_fn(|| machine.poll_action()).collect::<Vec<_>>()
     };

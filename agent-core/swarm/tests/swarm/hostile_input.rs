@@ -6,7 +6,9 @@ use banyan_proto::{
     OrderId, Reason,
     peer::{OfferReply, PullReply},
 };
-use banyan_swarm::{Action, Config, Input, Link, Machine, Now, StripeId, TrustedOffer};
+use banyan_swarm::{
+    Action, Config, Input, Link, LinkInput, Now, OrderInput, OrderTask, StripeId, SwarmState, TrustedOffer,
+};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -44,37 +46,45 @@ fn inputs() -> impl Strategy<Value = Input> {
         reason().prop_map(|reason| PullReply::Refused { reason }),
     ];
     let of_links = prop_oneof![
-        6 => (link(), who(), offers()).prop_map(|(link, sender, offer)| Input::Offered { link, sender, offer }),
-        8 => link().prop_map(Input::Connected),
-        6 => (link(), offer_reply).prop_map(|(link, reply)| Input::OfferAnswered(link, reply)),
-        3 => link().prop_map(Input::PartsAccepted),
-        6 => (link(), pull_reply).prop_map(|(link, reply)| Input::PullAnswered(link, reply)),
-        8 => (link(), stripe(), number()).prop_map(|(link, stripe, held)| Input::Stored { link, stripe, held }),
-        1 => (link(), number()).prop_map(|(link, index)| Input::BadChunk(link, index)),
-        6 => (link(), number()).prop_map(|(link, watermark)| Input::Heartbeat(link, watermark)),
-        2 => link().prop_map(Input::Alive),
-        2 => link().prop_map(Input::Sent),
+        6 => (link(), who(), offers()).prop_map(|(link, sender, offer)| LinkInput::Offered { link, sender, offer }),
+        8 => link().prop_map(LinkInput::Connected),
+        6 => (link(), offer_reply).prop_map(|(link, reply)| LinkInput::OfferAnswered(link, reply)),
+        3 => link().prop_map(LinkInput::PartsAccepted),
+        6 => (link(), pull_reply).prop_map(|(link, reply)| LinkInput::PullAnswered(link, reply)),
+        8 => (link(), stripe(), number()).prop_map(|(link, stripe, held)| LinkInput::Stored { link, stripe, held }),
+        1 => (link(), number()).prop_map(|(link, index)| LinkInput::BadChunk(link, index)),
+        6 => (link(), number()).prop_map(|(link, watermark)| LinkInput::Heartbeat(link, watermark)),
+        2 => link().prop_map(LinkInput::Alive),
+        2 => link().prop_map(LinkInput::Sent),
         6 => (link(), who(), stripe(), number(), any::<bool>())
-            .prop_map(|(link, peer, stripe, from, ancestor)| Input::Pulled { link, peer, stripe, from, ancestor }),
-        6 => (link(), reason()).prop_map(|(link, reason)| Input::Lost(link, reason)),
+            .prop_map(|(link, peer, stripe, from, ancestor)| LinkInput::Pulled { link, peer, stripe, from, ancestor }),
+        6 => (link(), reason()).prop_map(|(link, reason)| LinkInput::Lost(link, reason)),
     ];
     let of_orders = prop_oneof![
-        offers().prop_map(Input::Restored),
-        offers().prop_map(Input::Plant),
-        order().prop_map(Input::ArtifactVerified),
-        (order(), prop::collection::vec(number(), 0..4)).prop_map(|(order, held)| Input::ArtifactDamaged(order, held)),
-        order().prop_map(Input::Receipted),
-        order().prop_map(Input::InstallPermit),
-        (order(), reason()).prop_map(|(order, reason)| Input::Later(order, reason)),
+        offers().prop_map(OrderInput::Restored),
+        offers().prop_map(OrderInput::StartRoot),
+        order().prop_map(OrderInput::ArtifactVerified),
+        (order(), prop::collection::vec(number(), 0..4))
+            .prop_map(|(order, held)| OrderInput::ArtifactDamaged(order, held)),
+        order().prop_map(OrderInput::Receipted),
+        order().prop_map(OrderInput::InstallPermit),
+        (order(), reason()).prop_map(|(order, reason)| OrderInput::RetryLater(order, reason)),
+    ];
+    let of_machine = prop_oneof![
         Just(Input::MayForward(Ok(()))),
         reason().prop_map(|reason| Input::MayForward(Err(reason))),
         Just(Input::Tick),
     ];
-    prop_oneof![4 => of_links, 1 => of_orders]
+    // The weights keep every input as likely as its neighbours.
+    prop_oneof![
+        40 => of_links.prop_map(Input::Link),
+        7 => of_orders.prop_map(Input::Order),
+        3 => of_machine,
+    ]
 }
 
 /// Simulates a server that connects, serves and answers at once, while every other machine is unreachable.
-fn behave(machine: &mut Machine, mut now: Now) -> bool {
+fn behave(machine: &mut SwarmState, mut now: Now) -> bool {
     let mut installed = 0;
     let mut dials: BTreeMap<Link, bool> = BTreeMap::new();
     for _ in 0..20_000 {
@@ -84,21 +94,22 @@ fn behave(machine: &mut Machine, mut now: Now) -> bool {
             machine.handle(now, Input::Tick);
             continue;
         };
-        let inputs = match action {
+        let inputs: Vec<Input> = match action {
             Action::Dial { link, peer, .. } if peer == id(0) => {
                 dials.insert(link, true);
-                vec![Input::Connected(link)]
+                vec![LinkInput::Connected(link).into()]
             }
-            Action::Dial { link, .. } => vec![Input::Lost(link, Reason::Unreachable)],
-            Action::Pull { link, stripe, .. } if dials.contains_key(&link) => {
-                vec![Input::PullAnswered(link, PullReply::Serving), Input::Stored { link, stripe, held: 20 }]
-            }
-            Action::VerifyArtifact(order) => vec![Input::ArtifactVerified(order)],
-            Action::AskReceipt(order) => vec![Input::Receipted(order)],
-            Action::AskInstallPermit(order) => vec![Input::InstallPermit(order)],
-            Action::Install(order) => {
+            Action::Dial { link, .. } => vec![LinkInput::Lost(link, Reason::Unreachable).into()],
+            Action::Pull { link, stripe, .. } if dials.contains_key(&link) => vec![
+                LinkInput::PullAnswered(link, PullReply::Serving).into(),
+                LinkInput::Stored { link, stripe, held: 20 }.into(),
+            ],
+            Action::Run(order, OrderTask::VerifyArtifact) => vec![OrderInput::ArtifactVerified(order).into()],
+            Action::Run(order, OrderTask::RequestReceipt) => vec![OrderInput::Receipted(order).into()],
+            Action::Run(order, OrderTask::RequestInstallPermit) => vec![OrderInput::InstallPermit(order).into()],
+            Action::Run(order, OrderTask::Install) => {
                 installed += 1;
-                vec![Input::InstallEnded(order, Ok(()))]
+                vec![OrderInput::InstallEnded(order, Ok(())).into()]
             }
             _ => vec![],
         };
@@ -113,11 +124,11 @@ fn behave(machine: &mut Machine, mut now: Now) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: crate::cases(150), failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn nothing_that_comes_from_outside_breaks_or_wedges_it(
+    fn hostile_input_breaks_no_invariant_and_blocks_nothing(
         happenings in prop::collection::vec((inputs(), 0u64..3000), 0..120),
         max_children in 0usize..3,
     ) {
-        let mut machine = Machine::new(Config::agent(id(ME), id(0), max_children, 5));
+        let mut machine = SwarmState::new(Config::agent(id(ME), id(0), max_children, 5));
         let mut now = Duration::from_secs(1);
         for (input, pause) in happenings {
             now += Duration::from_millis(pause);
@@ -131,31 +142,36 @@ proptest! {
         }
         // Links with pending answers are lost and the order starts again.
         for link in 0..1500 {
-            machine.handle(now, Input::Lost(Link(link), Reason::Unreachable));
+            machine.handle(now, LinkInput::Lost(Link(link), Reason::Unreachable));
         }
-        machine.handle(now, Input::Dropped(OrderId([1; 16]), Reason::OrderSuperseded));
+        machine.handle(now, OrderInput::Dropped(OrderId([1; 16]), Reason::OrderSuperseded));
         while machine.poll_action().is_some() {}
         prop_assert_eq!(machine.next_wake(), None, "a dropped order leaves nothing pending");
         for stripe in 0..2 {
-            machine.handle(now, Input::Restored(offer(stripe, 9, 0, ME)));
+            machine.handle(now, OrderInput::Restored(offer(stripe, 9, 0, ME)));
         }
         prop_assert!(behave(&mut machine, now));
     }
     /// The same without restarting: hostile input to an order must not prevent it from finishing.
     #[test]
-    fn an_order_survives_what_comes_from_outside(
+    fn an_order_finishes_despite_hostile_input(
         happenings in prop::collection::vec((inputs(), 0u64..3000), 0..60),
     ) {
-        let mut machine = Machine::new(Config::agent(id(ME), id(0), 2, 5));
+        let mut machine = SwarmState::new(Config::agent(id(ME), id(0), 2, 5));
         let mut now = Duration::from_secs(1);
         for stripe in 0..2 {
-            machine.handle(now, Input::Restored(offer(stripe, 9, 0, ME)));
+            machine.handle(now, OrderInput::Restored(offer(stripe, 9, 0, ME)));
         }
         for (input, pause) in happenings {
             // Inputs that only the driver itself can produce; the driver is trusted.
             let own = matches!(
                 input,
-                Input::ArtifactVerified(_) | Input::Receipted(_) | Input::InstallPermit(_) | Input::Later(..)
+                Input::Order(
+                    OrderInput::ArtifactVerified(_)
+                        | OrderInput::Receipted(_)
+                        | OrderInput::InstallPermit(_)
+                        | OrderInput::RetryLater(..)
+                )
             );
             if own {
                 continue;
@@ -166,14 +182,14 @@ proptest! {
             // The hash is requested at most once; the request is remembered for the end.
             let mut verify = false;
             while let Some(action) = machine.poll_action() {
-                verify |= matches!(action, Action::VerifyArtifact(_));
+                verify |= matches!(action, Action::Run(_, OrderTask::VerifyArtifact));
             }
             if verify {
-                machine.handle(now, Input::ArtifactDamaged(OrderId([1; 16]), vec![]));
+                machine.handle(now, OrderInput::ArtifactDamaged(OrderId([1; 16]), vec![]));
             }
         }
         for link in 0..1500 {
-            machine.handle(now, Input::Lost(Link(link), Reason::Unreachable));
+            machine.handle(now, LinkInput::Lost(Link(link), Reason::Unreachable));
         }
         prop_assert!(behave(&mut machine, now));
     }

@@ -18,7 +18,7 @@ fn with_liar(character: Character) -> (World, usize) {
 }
 
 #[test]
-fn whoever_sends_bad_bytes_is_named_and_never_used_again() {
+fn a_sender_of_bad_bytes_is_reported_and_never_used_again() {
     let (world, liar) = with_liar(Character::Forger);
     let liars = |event: &&Event| matches!(event, Event::BadChunk { source, .. } if world.number(*source) == liar);
     for child in children(&world.lists[0], liar) {
@@ -29,7 +29,7 @@ fn whoever_sends_bad_bytes_is_named_and_never_used_again() {
 }
 
 #[test]
-fn whoever_claims_to_hold_everything_and_sends_nothing_is_left() {
+fn a_source_that_claims_everything_and_sends_nothing_is_dropped() {
     let (world, liar) = with_liar(Character::Boaster);
     let left = |event: &Event| matches!(event, Event::Source { left: Some(Reason::Busy), .. });
     for child in children(&world.lists[0], liar) {
@@ -39,13 +39,13 @@ fn whoever_claims_to_hold_everything_and_sends_nothing_is_left() {
 }
 
 #[test]
-fn whoever_keeps_everything_for_itself_is_found_out_by_asking_above() {
+fn a_source_that_withholds_chunks_is_detected_by_probing_an_ancestor() {
     let (world, liar) = with_liar(Character::Miser);
     assert_eq!(world.fled(), children(&world.lists[0], liar), "only the liar's children change their source");
 }
 
 #[test]
-fn whoever_refuses_everything_is_stepped_over() {
+fn a_machine_that_refuses_everything_is_skipped() {
     let (world, liar) = with_liar(Character::Refuser);
     let over = |event: &Event| matches!(event, Event::SteppedOver { machine, reason: Reason::NotAddressed, .. } if world.number(*machine) == liar);
     assert!(world.hosts[0].reports.iter().any(over));

@@ -4,6 +4,7 @@ use crate::{
     address_lists::children,
     simulated_network::{Fault, Plan, World},
 };
+use banyan_proto::api::Event;
 
 /// Returns the machines that feed others and are not fed by the server.
 fn interior(world: &World) -> Vec<usize> {
@@ -62,4 +63,16 @@ fn the_head_of_a_stripe_may_die() {
 fn a_cut_connection_is_made_again() {
     let (world, _) = dies(|_| 0, 2, |_| Fault::Cut(3));
     assert!(world.copies(0) < 1.3, "{}", world.copies(0));
+    let mut affected: Vec<usize> = world.lists.iter().flat_map(|list| children(list, 3)).chain([3]).collect();
+    affected.sort_unstable();
+    affected.dedup();
+    assert_eq!(world.fled(), affected, "only machine 3 and the machines it feeds lost a connection");
+    for n in affected {
+        for event in &world.hosts[n].reports {
+            if let Event::Source { stripe, source, .. } = event {
+                let parent = world.offer_for(n, *stripe).proof.ancestors().next_back();
+                assert_eq!(Some(*source), parent, "machine {n} asks its parent again, and no other machine");
+            }
+        }
+    }
 }

@@ -22,7 +22,7 @@ fn held(world: &World, n: usize) -> u32 {
 }
 
 #[test]
-fn closed_in_the_middle_it_stands_still_and_goes_on_from_where_it_was() {
+fn receiving_closed_in_the_middle_stops_and_resumes_from_the_held_chunks() {
     let (mut world, head) = world();
     world.plant();
     world.run_until(world.file_time() / 2, |_| false);
@@ -41,7 +41,7 @@ fn closed_in_the_middle_it_stands_still_and_goes_on_from_where_it_was() {
 }
 
 #[test]
-fn an_offer_that_comes_while_it_is_closed_is_deferred_and_taken_up_when_it_opens() {
+fn an_offer_that_arrives_while_receiving_is_closed_is_deferred_and_used_when_it_opens() {
     let (mut world, head) = world();
     world.fault(Fault::Receive(head, false));
     world.plant();

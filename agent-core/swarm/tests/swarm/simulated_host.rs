@@ -10,7 +10,7 @@ use banyan_proto::{
     api::Event,
     peer::{OfferReply, PullReply},
 };
-use banyan_swarm::{Action, Input, Link, Machine, Now, StripeId};
+use banyan_swarm::{Action, Input, Link, LinkInput, Now, OrderInput, OrderTask, StripeId, SwarmState};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
@@ -70,7 +70,7 @@ pub(crate) enum Timer {
     Heartbeat,
     CheckIn,
     Hashed,
-    Answer(Action),
+    Answer(OrderTask),
     Installed,
 }
 
@@ -99,7 +99,7 @@ impl Dice {
 }
 
 pub(crate) struct Host {
-    pub(crate) machine: Machine,
+    pub(crate) machine: SwarmState,
     pub(crate) boot: u32,
     pub(crate) up: bool,
     /// No connection reaches this host; it can still connect to others.
@@ -122,12 +122,12 @@ pub(crate) struct Host {
     pub(crate) left_a_source: bool,
     pub(crate) chunks_sent: u64,
     pub(crate) last_chunk: Now,
-    pub(crate) waits_for_leave: bool,
+    pub(crate) permit_is_withheld: bool,
     history: VecDeque<(Now, Step)>,
 }
 
 impl Host {
-    pub(crate) fn new(machine: Machine, plan: &Plan) -> Self {
+    pub(crate) fn new(machine: SwarmState, plan: &Plan) -> Self {
         let k = usize::from(plan.stripes);
         Self {
             machine,
@@ -151,12 +151,12 @@ impl Host {
             left_a_source: false,
             chunks_sent: 0,
             last_chunk: Duration::ZERO,
-            waits_for_leave: false,
+            permit_is_withheld: false,
             history: VecDeque::new(),
         }
     }
     /// Restarts the host with only its disk.
-    pub(crate) fn restart(&mut self, machine: Machine, boot: u32) {
+    pub(crate) fn restart(&mut self, machine: SwarmState, boot: u32) {
         self.machine = machine;
         self.boot = boot;
         self.up = true;
@@ -208,7 +208,7 @@ impl World {
                 }
                 self.say(n, link, Message::OfferReply(reply));
             }
-            Action::TellPartsAccepted(link) => self.say(n, link, Message::PartsAccepted),
+            Action::SendPartsAccepted(link) => self.say(n, link, Message::PartsAccepted),
             Action::Pull { link, stripe, from } => {
                 assert_eq!(from, self.held(n, stripe.stripe), "pulls begin at the first missing chunk");
                 self.say(n, link, Message::Pull(from));
@@ -225,11 +225,11 @@ impl World {
                     self.hosts[n].serves.insert(link, serve);
                     self.say(n, link, Message::PullReply(PullReply::Serving));
                     if !wait && from >= until {
-                        self.give(n, Input::Sent(link));
+                        self.give(n, LinkInput::Sent(link));
                     }
                     self.send_chunk(n);
                 } else {
-                    self.give(n, Input::Lost(link, Reason::Unreachable));
+                    self.give(n, LinkInput::Lost(link, Reason::Unreachable));
                 }
             }
             Action::RefusePull(link, reply) => {
@@ -246,13 +246,13 @@ impl World {
                     self.hosts[n].gave_up.insert(link);
                 }
             }
-            Action::VerifyArtifact(_) => {
+            Action::Run(_, OrderTask::VerifyArtifact) => {
                 self.after(Duration::from_millis(1), Happening::Timer(n, boot, Timer::Hashed));
             }
-            Action::AskReceipt(_) | Action::AskInstallPermit(_) => {
-                self.after(round_trip, Happening::Timer(n, boot, Timer::Answer(action)));
+            Action::Run(_, task @ (OrderTask::RequestReceipt | OrderTask::RequestInstallPermit)) => {
+                self.after(round_trip, Happening::Timer(n, boot, Timer::Answer(task)));
             }
-            Action::Install(_) => {
+            Action::Run(_, OrderTask::Install) => {
                 assert_eq!(self.hosts[n].disk.installs, 0, "machine {n} installed twice");
                 self.after(Duration::from_millis(300), Happening::Timer(n, boot, Timer::Installed));
             }
@@ -289,10 +289,10 @@ impl World {
                 let offer = self.offer(n, stripe.stripe, sublist, proof);
                 assert_eq!(offer.sublist, self.offer_for(n, stripe.stripe).sublist, "the list was altered in transit");
                 assert_eq!(offer.proof, self.offer_for(n, stripe.stripe).proof);
-                self.give(n, Input::Offered { link, sender: crate::address_lists::id(peer), offer });
+                self.give(n, LinkInput::Offered { link, sender: crate::address_lists::id(peer), offer });
             }
-            Message::OfferReply(reply) => self.give(n, Input::OfferAnswered(link, reply)),
-            Message::PartsAccepted => self.give(n, Input::PartsAccepted(link)),
+            Message::OfferReply(reply) => self.give(n, LinkInput::OfferAnswered(link, reply)),
+            Message::PartsAccepted => self.give(n, LinkInput::PartsAccepted(link)),
             Message::Pull(_) if self.hosts[n].character == Character::Refuser => {
                 let reply = PullReply::Refused { reason: Reason::NotAddressed };
                 self.say(n, link, Message::PullReply(reply));
@@ -302,15 +302,15 @@ impl World {
                 assert!(ancestor || !self.is_above(stripe.stripe, peer, n), "a machine pulled from a descendant");
                 let serve = Serve { stripe, next: from, wait: ancestor, until: 0, active: false, in_flight: 0 };
                 self.hosts[n].serves.insert(link, serve);
-                self.give(n, Input::Pulled { link, peer: crate::address_lists::id(peer), stripe, from, ancestor });
+                self.give(n, LinkInput::Pulled { link, peer: crate::address_lists::id(peer), stripe, from, ancestor });
             }
-            Message::PullReply(reply) => self.give(n, Input::PullAnswered(link, reply)),
+            Message::PullReply(reply) => self.give(n, LinkInput::PullAnswered(link, reply)),
             Message::Chunk(chunk) => {
                 if self.hosts[n].links.contains_key(&link) {
                     self.take_chunk(connection, side, chunk);
                 }
             }
-            Message::Heartbeat(watermark) => self.give(n, Input::Heartbeat(link, watermark)),
+            Message::Heartbeat(watermark) => self.give(n, LinkInput::Heartbeat(link, watermark)),
             Message::Confirm => {
                 assert!(self.is_verified(peer), "a confirmation was sent before the artifact was verified");
                 self.hosts[peer].confirmed_to.push(n);
@@ -344,31 +344,31 @@ impl World {
             Timer::Hashed => {
                 let now = self.now;
                 self.hosts[n].disk.verified.get_or_insert(now);
-                self.give(n, Input::ArtifactVerified(ORDER));
+                self.give(n, OrderInput::ArtifactVerified(ORDER));
             }
-            Timer::Answer(question) => {
-                let answer = match question {
-                    _ if !self.hosts[0].up => Input::Later(ORDER, Reason::ServerAway),
-                    Action::AskReceipt(order) => Input::Receipted(order),
-                    _ if self.hosts[n].waits_for_leave => Input::Later(ORDER, Reason::Halted),
-                    _ => Input::InstallPermit(ORDER),
+            Timer::Answer(task) => {
+                let answer = match task {
+                    _ if !self.hosts[0].up => OrderInput::RetryLater(ORDER, Reason::ServerAway),
+                    OrderTask::RequestReceipt => OrderInput::Receipted(ORDER),
+                    _ if self.hosts[n].permit_is_withheld => OrderInput::RetryLater(ORDER, Reason::Halted),
+                    _ => OrderInput::InstallPermit(ORDER),
                 };
                 self.give(n, answer);
             }
             Timer::Installed => {
                 self.hosts[n].disk.installs += 1;
-                self.give(n, Input::InstallEnded(ORDER, Ok(())));
+                self.give(n, OrderInput::InstallEnded(ORDER, Ok(())));
             }
         }
     }
     fn help(&mut self, n: usize) {
-        if self.hosts[n].machine.known().next().is_some() {
+        if self.hosts[n].machine.complete_offers().next().is_some() {
             return;
         }
         for stripe in 0..self.plan.stripes {
             self.hosts[n].disk.accepted[usize::from(stripe)] = true;
             let offer = self.offer_for(n, stripe);
-            self.give(n, Input::Restored(offer));
+            self.give(n, OrderInput::Restored(offer));
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     simulated_host::{Host, Message, Step, Timer},
 };
 use banyan_proto::{AddresseeList, OrderId, Proof, Reason};
-use banyan_swarm::{Config, Input, Link, Machine, Now, StripeId, Timings, TrustedOffer};
+use banyan_swarm::{Config, Input, Link, LinkInput, Now, OrderInput, StripeId, SwarmState, Timings, TrustedOffer};
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 pub(crate) const ORDER: OrderId = OrderId([7; 16]);
@@ -147,8 +147,8 @@ impl World {
         }
         world
     }
-    fn machine(plan: &Plan, n: usize, boot: u32) -> Machine {
-        Machine::new(Config {
+    fn machine(plan: &Plan, n: usize, boot: u32) -> SwarmState {
+        SwarmState::new(Config {
             me: id(n),
             server: id(0),
             max_children: if n == 0 { usize::MAX } else { plan.max_children },
@@ -160,7 +160,7 @@ impl World {
     pub(crate) fn plant(&mut self) {
         for stripe in 0..self.plan.stripes {
             let offer = self.offer_for(0, stripe);
-            self.give(0, Input::Plant(offer));
+            self.give(0, OrderInput::StartRoot(offer));
         }
     }
     pub(crate) fn stripe(&self, stripe: u8) -> StripeId {
@@ -267,7 +267,7 @@ impl World {
     fn dialled(&mut self, from: EndOf, to: usize, stripe: StripeId) {
         let reachable = self.hosts[to].up && !self.hosts[to].unreachable;
         if !reachable {
-            return self.give(from.host, Input::Lost(from.link, Reason::Unreachable));
+            return self.give(from.host, LinkInput::Lost(from.link, Reason::Unreachable));
         }
         if self.hosts[from.host].gave_up.remove(&from.link) {
             return;
@@ -278,7 +278,7 @@ impl World {
         self.connections.push(Connection { ends: [from, other], stripe, up: true, arrival: [self.now; 2] });
         self.hosts[from.host].links.insert(from.link, (connection, 0));
         self.hosts[to].links.insert(other.link, (connection, 1));
-        self.give(from.host, Input::Connected(from.link));
+        self.give(from.host, LinkInput::Connected(from.link));
     }
     /// Sends a message from this side of the connection.
     pub(crate) fn send(&mut self, connection: usize, side: usize, message: Message) {
@@ -298,7 +298,7 @@ impl World {
                 self.hosts[end.host].links.remove(&end.link);
                 self.hosts[end.host].serves.remove(&end.link);
                 if knows != Some(side) {
-                    self.give(end.host, Input::Lost(end.link, reason));
+                    self.give(end.host, LinkInput::Lost(end.link, reason));
                 }
             }
         }
@@ -333,11 +333,11 @@ impl World {
                 for stripe in 0..self.plan.stripes {
                     if self.hosts[n].disk.accepted[usize::from(stripe)] {
                         let offer = self.offer_for(n, stripe);
-                        self.give(n, Input::Restored(offer));
+                        self.give(n, OrderInput::Restored(offer));
                     }
                 }
                 if self.hosts[n].disk.installs > 0 {
-                    self.give(n, Input::InstallEnded(ORDER, Ok(())));
+                    self.give(n, OrderInput::InstallEnded(ORDER, Ok(())));
                 }
             }
             Fault::Start(_) => {}
@@ -346,8 +346,12 @@ impl World {
                     self.break_connection(connection, None, Reason::Unreachable);
                 }
             }
-            Fault::Receive(n, may) => self.give(n, Input::MayReceive(ORDER, may.then_some(()).ok_or(Reason::NotNow))),
-            Fault::Install(n, may) => self.give(n, Input::MayInstall(ORDER, may.then_some(()).ok_or(Reason::NotNow))),
+            Fault::Receive(n, may) => {
+                self.give(n, OrderInput::MayReceive(ORDER, may.then_some(()).ok_or(Reason::NotNow)))
+            }
+            Fault::Install(n, may) => {
+                self.give(n, OrderInput::MayInstall(ORDER, may.then_some(()).ok_or(Reason::NotNow)))
+            }
             Fault::Forward(n, may) => {
                 self.hosts[n].may_forward = may;
                 if self.hosts[n].up {
@@ -358,7 +362,8 @@ impl World {
         }
     }
     /// Gives the state machine an input, carries out its actions, and checks every invariant.
-    pub(crate) fn give(&mut self, n: usize, input: Input) {
+    pub(crate) fn give(&mut self, n: usize, input: impl Into<Input>) {
+        let input = input.into();
         if !self.hosts[n].up {
             return;
         }

@@ -9,13 +9,13 @@ use banyan_proto::{
     api::Event,
     peer::{OfferReply, PullReply},
 };
-use banyan_swarm::{Action, Config, Input, Link, Machine, Now, StripeId, TrustedOffer};
+use banyan_swarm::{Action, Config, Input, Link, LinkInput, Now, OrderInput, StripeId, SwarmState, TrustedOffer};
 use std::time::Duration;
 
 const CHUNKS: u32 = 10_000;
 
 struct One {
-    machine: Machine,
+    machine: SwarmState,
     now: Now,
     seen: Vec<Action>,
 }
@@ -35,20 +35,20 @@ fn offer(number: u8) -> TrustedOffer {
 impl One {
     fn new() -> Self {
         let config = Config::agent(id(9), id(0), 8, 3);
-        Self { machine: Machine::new(config), now: Duration::from_secs(100), seen: Vec::new() }
+        Self { machine: SwarmState::new(config), now: Duration::from_secs(100), seen: Vec::new() }
     }
     /// Starts with the offer of stripe 0 over link 2 from machine 3, which serves.
     fn fed() -> Self {
         let mut one = Self::new();
-        one.give(Input::Offered { link: Link(2), sender: id(3), offer: offer(0) });
+        one.give(LinkInput::Offered { link: Link(2), sender: id(3), offer: offer(0) });
         assert!(one.seen.contains(&Action::AnswerOffer(Link(2), OfferReply::Accepted)));
         assert!(one.seen.contains(&Action::Pull { link: Link(2), stripe: stripe(0), from: 0 }));
-        one.give(Input::PullAnswered(Link(2), PullReply::Serving));
-        one.give(Input::Heartbeat(Link(2), 0));
+        one.give(LinkInput::PullAnswered(Link(2), PullReply::Serving));
+        one.give(LinkInput::Heartbeat(Link(2), 0));
         assert_eq!(one.source(), Some(3));
         one
     }
-    fn give(&mut self, input: Input) {
+    fn give(&mut self, input: impl Into<Input>) {
         self.machine.handle(self.now, input);
         assert_eq!(self.machine.broken_invariant(), None);
         self.seen = std::iter::from_fn(|| self.machine.poll_action()).collect();
@@ -76,15 +76,15 @@ impl One {
         panic!("the machine keeps asking to be woken but does nothing")
     }
     fn serves(&mut self, link: Link) {
-        self.give(Input::Connected(link));
-        self.give(Input::PullAnswered(link, PullReply::Serving));
+        self.give(LinkInput::Connected(link));
+        self.give(LinkInput::PullAnswered(link, PullReply::Serving));
     }
     /// Advances time in steps of a second, with a heartbeat reporting `watermark` chunks at each. Returns whether the
     /// source was kept.
     fn beats(&mut self, seconds: u64, link: Link, watermark: u32) -> bool {
         for _ in 0..seconds {
             self.now += Duration::from_secs(1);
-            self.give(Input::Heartbeat(link, watermark));
+            self.give(LinkInput::Heartbeat(link, watermark));
             if self.seen.iter().any(|action| matches!(action, Action::Close(closed, _) if *closed == link)) {
                 return false;
             }
@@ -96,34 +96,34 @@ impl One {
         for tick in 0..seconds * 10 {
             self.now += Duration::from_millis(100);
             *held += 1;
-            self.give(Input::Stored { link, stripe: stripe(0), held: *held });
+            self.give(LinkInput::Stored { link, stripe: stripe(0), held: *held });
             if tick % 10 == 0 {
-                self.give(Input::Heartbeat(link, watermark));
+                self.give(LinkInput::Heartbeat(link, watermark));
             }
         }
     }
 }
 
 #[test]
-fn the_nearest_ancestor_first_then_the_cousin_then_the_server() {
+fn the_nearest_ancestor_first_then_the_alternate_parent_then_the_server() {
     let mut one = One::fed();
-    one.give(Input::Offered { link: Link(4), sender: id(4), offer: offer(1) });
-    one.give(Input::Lost(Link(2), Reason::Unreachable));
+    one.give(LinkInput::Offered { link: Link(4), sender: id(4), offer: offer(1) });
+    one.give(LinkInput::Lost(Link(2), Reason::Unreachable));
     // The connection may merely have broken.
     let (who, link) = one.dials();
     assert_eq!(who, 3);
-    one.give(Input::Lost(link, Reason::Unreachable));
+    one.give(LinkInput::Lost(link, Reason::Unreachable));
     let (who, link) = one.dials();
     assert_eq!(who, 2);
-    one.give(Input::Lost(link, Reason::Unreachable));
+    one.give(LinkInput::Lost(link, Reason::Unreachable));
     let (who, link) = one.dials();
     assert_eq!(who, 1);
-    one.give(Input::Lost(link, Reason::Unreachable));
+    one.give(LinkInput::Lost(link, Reason::Unreachable));
     // In the other stripe, 3 stands below 11. Machine 11 stands below this machine there, but not here.
     let (who, link) = one.dials();
     assert_eq!(who, 11);
-    one.give(Input::Connected(link));
-    one.give(Input::PullAnswered(link, PullReply::NotHere));
+    one.give(LinkInput::Connected(link));
+    one.give(LinkInput::PullAnswered(link, PullReply::NotHere));
     let (who, link) = one.dials();
     assert_eq!(who, 0);
     one.serves(link);
@@ -137,76 +137,76 @@ fn the_nearest_ancestor_first_then_the_cousin_then_the_server() {
 }
 
 #[test]
-fn heads_that_the_sender_stepped_over_are_not_tried_first() {
+fn heads_that_the_sender_skipped_are_not_tried_first() {
     let mut one = One::new();
     // Machine 1 offers: it could not reach 2 and 3.
-    one.give(Input::Offered { link: Link(2), sender: id(1), offer: offer(0) });
-    one.give(Input::PullAnswered(Link(2), PullReply::Serving));
-    one.give(Input::Lost(Link(2), Reason::NotNow));
+    one.give(LinkInput::Offered { link: Link(2), sender: id(1), offer: offer(0) });
+    one.give(LinkInput::PullAnswered(Link(2), PullReply::Serving));
+    one.give(LinkInput::Lost(Link(2), Reason::NotNow));
     assert_eq!(one.dials().0, 0);
 }
 
 #[test]
-fn who_waits_for_us_is_no_source() {
+fn a_machine_below_this_one_is_never_a_source() {
     let mut one = One::new();
     // 10 stands below this machine in stripe 0 and is the parent of 3 in stripe 1.
     let (sublist, proof) = chain(&[0, 4, 9, 10, 3]).locate(1, id(9)).unwrap();
-    one.give(Input::Offered { link: Link(4), sender: id(4), offer: TrustedOffer { sublist, proof, ..offer(1) } });
-    one.give(Input::Offered { link: Link(2), sender: id(3), offer: offer(0) });
-    one.give(Input::Lost(Link(2), Reason::NotNow));
+    one.give(LinkInput::Offered { link: Link(4), sender: id(4), offer: TrustedOffer { sublist, proof, ..offer(1) } });
+    one.give(LinkInput::Offered { link: Link(2), sender: id(3), offer: offer(0) });
+    one.give(LinkInput::Lost(Link(2), Reason::NotNow));
     for expected in [2, 1, 0] {
         let (who, link) = one.dials();
         assert_eq!(who, expected);
-        one.give(Input::Lost(link, Reason::Unreachable));
+        one.give(LinkInput::Lost(link, Reason::Unreachable));
     }
 }
 
 #[test]
-fn a_source_that_serves_only_what_it_holds_is_left_when_it_has_no_more() {
+fn a_source_without_waiting_is_dropped_when_it_has_no_more_chunks() {
     let mut one = One::fed();
-    one.give(Input::Offered { link: Link(4), sender: id(4), offer: offer(1) });
-    one.give(Input::Lost(Link(2), Reason::MayNotForward));
+    one.give(LinkInput::Offered { link: Link(4), sender: id(4), offer: offer(1) });
+    one.give(LinkInput::Lost(Link(2), Reason::MayNotForward));
     for expected in [2, 1] {
         let (who, link) = one.dials();
         assert_eq!(who, expected);
-        one.give(Input::Lost(link, Reason::Unreachable));
+        one.give(LinkInput::Lost(link, Reason::Unreachable));
     }
     let (who, link) = one.dials();
     assert_eq!(who, 11);
     one.serves(link);
-    one.give(Input::Stored { link, stripe: stripe(0), held: 5 });
+    one.give(LinkInput::Stored { link, stripe: stripe(0), held: 5 });
     assert!(one.beats(1, link, 5));
     assert!(!one.beats(1, link, 5), "waiting there is not allowed");
     assert_eq!(one.dials().0, 0);
 }
 
 #[test]
-fn a_broken_connection_is_forgiven_once_in_a_while() {
+fn a_broken_connection_is_retried_at_once_but_not_twice() {
     let mut one = One::fed();
     let mut held = 0;
     one.flows(1, Link(2), &mut held, 10);
-    one.give(Input::Lost(Link(2), Reason::Unreachable));
+    one.give(LinkInput::Lost(Link(2), Reason::Unreachable));
     let (who, link) = one.dials();
     assert_eq!(who, 3);
     one.serves(link);
     one.flows(1, link, &mut held, 20);
-    one.give(Input::Lost(link, Reason::Unreachable));
+    one.give(LinkInput::Lost(link, Reason::Unreachable));
     assert_eq!(one.dials().0, 2, "a second redial within a short time is not allowed");
 }
 
 #[test]
-fn a_silent_source_is_left_after_three_seconds_and_tried_again_much_later() {
+fn a_silent_source_is_dropped_after_three_seconds_and_retried_much_later() {
     let mut one = One::fed();
     let heard = one.now;
     let (who, link) = one.dials();
     assert_eq!((who, one.now - heard), (2, Duration::from_secs(3)));
     one.serves(link);
-    one.give(Input::Lost(link, Reason::NotNow));
+    one.give(LinkInput::Lost(link, Reason::NotNow));
     let (who, link) = one.dials();
     assert_eq!(who, 1, "3 was silent a moment ago");
     one.serves(link);
     assert!(one.beats(31, link, 0));
-    one.give(Input::Lost(link, Reason::NotNow));
+    one.give(LinkInput::Lost(link, Reason::NotNow));
     assert_eq!(one.dials().0, 3);
 }
 
@@ -215,7 +215,7 @@ fn bytes_of_a_large_chunk_are_a_sign_of_life() {
     let mut one = One::fed();
     for _ in 0..20 {
         one.now += Duration::from_secs(2);
-        one.give(Input::Alive(Link(2)));
+        one.give(LinkInput::Alive(Link(2)));
     }
     assert_eq!(one.source(), Some(3));
 }
@@ -230,7 +230,7 @@ fn a_starving_source_is_kept() {
 }
 
 #[test]
-fn a_source_that_holds_and_does_not_deliver_is_left() {
+fn a_source_that_holds_chunks_and_does_not_deliver_is_dropped() {
     let mut one = One::fed();
     let mut held = 0;
     one.flows(20, Link(2), &mut held, 200);
@@ -241,7 +241,7 @@ fn a_source_that_holds_and_does_not_deliver_is_left() {
 }
 
 #[test]
-fn a_source_that_delivers_a_third_of_the_usual_rate_is_kept_and_one_that_delivers_a_tenth_is_left() {
+fn a_source_at_a_third_of_the_usual_rate_is_kept_and_one_at_a_tenth_is_dropped() {
     for (every, kept) in [(3, true), (10, false)] {
         let mut one = One::fed();
         let mut held = 0;
@@ -250,10 +250,10 @@ fn a_source_that_delivers_a_third_of_the_usual_rate_is_kept_and_one_that_deliver
             one.now += Duration::from_millis(100);
             if tick % every == 0 && one.source() == Some(3) {
                 held += 1;
-                one.give(Input::Stored { link: Link(2), stripe: stripe(0), held });
+                one.give(LinkInput::Stored { link: Link(2), stripe: stripe(0), held });
             }
             if tick % 10 == 0 {
-                one.give(Input::Heartbeat(Link(2), CHUNKS));
+                one.give(LinkInput::Heartbeat(Link(2), CHUNKS));
             }
         }
         assert_eq!(one.source() == Some(3), kept, "a chunk every {every} ticks");
@@ -261,9 +261,9 @@ fn a_source_that_delivers_a_third_of_the_usual_rate_is_kept_and_one_that_deliver
 }
 
 #[test]
-fn a_queue_is_borne_for_fifteen_seconds() {
+fn a_queued_pull_waits_for_fifteen_seconds() {
     let mut one = One::new();
-    one.give(Input::Offered { link: Link(2), sender: id(3), offer: offer(0) });
+    one.give(LinkInput::Offered { link: Link(2), sender: id(3), offer: offer(0) });
     let asked = one.now;
     assert!(!one.beats(60, Link(2), 500));
     assert!((15..=17).contains(&(one.now - asked).as_secs()), "{:?}", one.now - asked);
@@ -271,7 +271,7 @@ fn a_queue_is_borne_for_fifteen_seconds() {
 }
 
 #[test]
-fn when_nothing_comes_for_long_somebody_above_is_asked_and_the_source_kept_unless_that_one_delivers() {
+fn a_starving_machine_probes_an_ancestor_and_keeps_its_source_unless_the_ancestor_delivers() {
     for delivers in [false, true] {
         let mut one = One::fed();
         let started = one.now;
@@ -290,12 +290,12 @@ fn when_nothing_comes_for_long_somebody_above_is_asked_and_the_source_kept_unles
         one.serves(link);
         assert_eq!(one.source(), Some(3));
         if delivers {
-            one.give(Input::Heartbeat(link, 7));
+            one.give(LinkInput::Heartbeat(link, 7));
             assert_eq!(one.source(), Some(3), "claims are not enough");
-            one.give(Input::Stored { link, stripe: stripe(0), held: 1 });
+            one.give(LinkInput::Stored { link, stripe: stripe(0), held: 1 });
             assert_eq!(one.source(), Some(2));
         } else {
-            one.give(Input::Heartbeat(link, 0));
+            one.give(LinkInput::Heartbeat(link, 0));
             assert!(one.seen.contains(&Action::Close(link, Reason::Done)));
             assert_eq!(one.source(), Some(3));
         }
@@ -303,29 +303,29 @@ fn when_nothing_comes_for_long_somebody_above_is_asked_and_the_source_kept_unles
 }
 
 #[test]
-fn bad_bytes_end_it_with_that_machine_in_every_stripe() {
+fn a_sender_of_bad_bytes_is_dropped_in_every_stripe() {
     let mut one = One::new();
     let mut second = offer(1);
     (second.sublist, second.proof) = chain(&[0, 3, 9]).locate(1, id(9)).unwrap();
-    one.give(Input::Offered { link: Link(4), sender: id(3), offer: second });
-    one.give(Input::Offered { link: Link(2), sender: id(3), offer: offer(0) });
-    one.give(Input::BadChunk(Link(2), 17));
+    one.give(LinkInput::Offered { link: Link(4), sender: id(3), offer: second });
+    one.give(LinkInput::Offered { link: Link(2), sender: id(3), offer: offer(0) });
+    one.give(LinkInput::BadChunk(Link(2), 17));
     let event = Event::BadChunk { source: id(3), index: 17 };
     assert_eq!(one.seen[0], Action::Report(crate::simulated_network::ORDER, event));
     for link in [Link(2), Link(4)] {
         assert!(one.seen.contains(&Action::Close(link, Reason::BadChunk)));
     }
     // Not even when it offers again.
-    one.give(Input::Offered { link: Link(6), sender: id(3), offer: offer(0) });
+    one.give(LinkInput::Offered { link: Link(6), sender: id(3), offer: offer(0) });
     assert!(one.seen.contains(&Action::AnswerOffer(Link(6), OfferReply::Accepted)));
     assert!(!one.seen.iter().any(|action| matches!(action, Action::Pull { .. })));
 }
 
 #[test]
-fn the_server_is_asked_again_for_ever_after_longer_and_longer_pauses() {
+fn the_server_is_retried_forever_after_growing_pauses() {
     let mut one = One::new();
     let (sublist, proof) = chain(&[0, 9]).locate(0, id(9)).unwrap();
-    one.give(Input::Restored(TrustedOffer { sublist, proof, ..offer(0) }));
+    one.give(OrderInput::Restored(TrustedOffer { sublist, proof, ..offer(0) }));
     let mut pauses = Vec::new();
     let mut complaints = 0;
     for _ in 0..30 {
@@ -333,7 +333,7 @@ fn the_server_is_asked_again_for_ever_after_longer_and_longer_pauses() {
         let (who, link) = one.dials();
         assert_eq!(who, 0);
         pauses.push(one.now - before);
-        one.give(Input::Lost(link, Reason::Unreachable));
+        one.give(LinkInput::Lost(link, Reason::Unreachable));
         let waits =
             |action: &&Action| matches!(action, Action::Report(_, Event::Waits { reason: Reason::NoSource, .. }));
         complaints += one.seen.iter().filter(waits).count();
@@ -344,54 +344,54 @@ fn the_server_is_asked_again_for_ever_after_longer_and_longer_pauses() {
 }
 
 #[test]
-fn a_new_offer_brings_a_source_to_whoever_has_none_and_changes_nothing_for_others() {
+fn a_new_offer_gives_a_source_to_a_machine_without_one_and_changes_nothing_otherwise() {
     let mut one = One::fed();
-    one.give(Input::Offered { link: Link(6), sender: id(2), offer: offer(0) });
+    one.give(LinkInput::Offered { link: Link(6), sender: id(2), offer: offer(0) });
     assert!(one.seen.contains(&Action::AnswerOffer(Link(6), OfferReply::Accepted)));
     assert!(!one.seen.iter().any(|action| matches!(action, Action::Pull { .. })));
     let reported = one.seen.iter().any(|action| matches!(action, Action::Report(..)));
     assert!(!reported, "a known offer is not reported again");
-    one.give(Input::Lost(Link(2), Reason::NotNow));
-    one.give(Input::Offered { link: Link(8), sender: id(1), offer: offer(0) });
+    one.give(LinkInput::Lost(Link(2), Reason::NotNow));
+    one.give(LinkInput::Offered { link: Link(8), sender: id(1), offer: offer(0) });
     assert!(one.seen.contains(&Action::Pull { link: Link(8), stripe: stripe(0), from: 0 }));
 }
 
 #[test]
-fn an_offer_over_the_link_that_was_dialled_is_as_good_as_any() {
+fn an_offer_over_the_dialled_link_is_accepted() {
     let mut one = One::new();
-    one.give(Input::Restored(offer(0)));
+    one.give(OrderInput::Restored(offer(0)));
     let (who, link) = one.dials();
-    one.give(Input::Offered { link, sender: id(who), offer: offer(0) });
+    one.give(LinkInput::Offered { link, sender: id(who), offer: offer(0) });
     assert!(one.seen.contains(&Action::Pull { link, stripe: stripe(0), from: 0 }));
     assert!(!one.seen.iter().any(|action| matches!(action, Action::Close(..))));
 }
 
 #[test]
-fn a_machine_that_slept_blames_nobody() {
+fn a_machine_that_was_suspended_drops_no_source() {
     let mut one = One::fed();
     one.now += Duration::from_secs(3600);
     one.give(Input::Tick);
     assert_eq!(one.source(), Some(3));
     one.now += Duration::from_secs(1);
-    one.give(Input::Heartbeat(Link(2), 0));
+    one.give(LinkInput::Heartbeat(Link(2), 0));
     assert_eq!(one.source(), Some(3));
 }
 
 #[test]
-fn the_sender_is_told_when_the_part_is_taken() {
+fn the_sender_is_informed_when_the_part_is_taken() {
     let mut one = One::new();
-    one.give(Input::Offered { link: Link(2), sender: id(3), offer: offer(0) });
+    one.give(LinkInput::Offered { link: Link(2), sender: id(3), offer: offer(0) });
     let child = one.seen.iter().find_map(|action| match action {
         Action::Dial { link, peer, .. } if *peer == id(10) => Some(*link),
         _ => None,
     });
     let child = child.expect("the head of the part is dialled at once");
-    one.give(Input::Connected(child));
+    one.give(LinkInput::Connected(child));
     let (list, way) = chain(&[0, 1, 2, 3, 9, 10]).locate(0, id(10)).unwrap();
     assert_eq!(one.seen, [Action::Offer { link: child, stripe: stripe(0), sublist: list, proof: way }]);
-    one.give(Input::OfferAnswered(child, OfferReply::Accepted));
-    assert_eq!(one.seen, [Action::TellPartsAccepted(Link(2))]);
+    one.give(LinkInput::OfferAnswered(child, OfferReply::Accepted));
+    assert_eq!(one.seen, [Action::SendPartsAccepted(Link(2))]);
     // The same applies to any machine that offers the same again.
-    one.give(Input::Offered { link: Link(6), sender: id(2), offer: offer(0) });
-    assert!(one.seen.contains(&Action::TellPartsAccepted(Link(6))));
+    one.give(LinkInput::Offered { link: Link(6), sender: id(2), offer: offer(0) });
+    assert!(one.seen.contains(&Action::SendPartsAccepted(Link(6))));
 }

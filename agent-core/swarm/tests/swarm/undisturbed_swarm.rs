@@ -16,7 +16,7 @@ fn run(machines: usize, stripes: u8) -> World {
 }
 
 #[test]
-fn the_server_sends_one_copy_and_nobody_sends_more_than_one() {
+fn the_server_sends_one_copy_and_no_machine_sends_more_than_one() {
     for machines in 1..=33 {
         let world = run(machines, 2);
         assert_eq!(world.hosts[0].chunks_sent, u64::from(world.plan.chunks), "{machines} machines");

@@ -1,24 +1,25 @@
 //! Traffic counters of the network interfaces in use, for the bytes of all programs as the system counts them.
 
+use super::ByteCounts;
 use std::{collections::BTreeMap, net::IpAddr};
 
 /// The interfaces that connections have used, each with its number of current connections and its last counters.
 #[derive(Debug, Default)]
-pub(crate) struct Interfaces(BTreeMap<String, Used>);
+pub(crate) struct Interfaces(BTreeMap<String, InterfaceUse>);
 
 /// The bytes that passed since the last reading.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Passed {
-    /// Over interfaces with current connections: received, sent.
-    pub(crate) in_use: (u64, u64),
+pub(crate) struct InterfaceTraffic {
+    /// Over interfaces with current connections.
+    pub(crate) in_use: ByteCounts,
     /// Sent over all of them, because a connection's last bytes leave after it has ended.
-    pub(crate) went: u64,
+    pub(crate) sent: u64,
 }
 
 #[derive(Debug, Default)]
-struct Used {
-    by: usize,
-    counted: Option<(u64, u64)>,
+struct InterfaceUse {
+    connections: usize,
+    last: Option<ByteCounts>,
 }
 
 impl Interfaces {
@@ -28,31 +29,33 @@ impl Interfaces {
     }
     /// Adds a connection to an interface.
     pub(crate) fn add(&mut self, name: &str) {
-        self.0.entry(name.to_owned()).or_default().by += 1;
+        self.0.entry(name.to_owned()).or_default().connections += 1;
     }
     /// Removes a connection from an interface.
     pub(crate) fn remove(&mut self, name: &str) {
-        if let Some(used) = self.0.get_mut(name) {
-            used.by -= 1;
+        if let Some(interface) = self.0.get_mut(name) {
+            interface.connections -= 1;
         }
     }
     /// Returns what has passed since the last reading; `None` where the system provides no counters, or no interface
     /// was ever used.
-    pub(crate) fn passed(&mut self) -> Option<Passed> {
+    pub(crate) fn traffic_since_last(&mut self) -> Option<InterfaceTraffic> {
         if self.0.is_empty() {
             return None;
         }
-        Some(self.look(&read()?))
+        Some(self.update(&read_table()?))
     }
-    fn look(&mut self, text: &str) -> Passed {
-        let mut sum = Passed::default();
-        for (name, came, went) in text.lines().filter_map(counters) {
-            let Some(used) = self.0.get_mut(name) else { continue };
-            let (was_in, was_out) = used.counted.replace((came, went)).unwrap_or((came, went));
-            let (came, went) = (came.saturating_sub(was_in), went.saturating_sub(was_out));
-            sum.went += went;
-            if used.by > 0 {
-                sum.in_use = (sum.in_use.0 + came, sum.in_use.1 + went);
+    fn update(&mut self, table: &str) -> InterfaceTraffic {
+        let mut sum = InterfaceTraffic::default();
+        for (name, now) in table.lines().filter_map(parse_line) {
+            let Some(interface) = self.0.get_mut(name) else { continue };
+            let last = interface.last.replace(now).unwrap_or(now);
+            let received = now.received.saturating_sub(last.received);
+            let sent = now.sent.saturating_sub(last.sent);
+            sum.sent += sent;
+            if interface.connections > 0 {
+                sum.in_use.received += received;
+                sum.in_use.sent += sent;
             }
         }
         sum
@@ -60,26 +63,26 @@ impl Interfaces {
 }
 
 /// Parses a line of the form `  eth0: bytes packets errs drop fifo frame compressed multicast bytes …` (proc(5)).
-fn counters(line: &str) -> Option<(&str, u64, u64)> {
+fn parse_line(line: &str) -> Option<(&str, ByteCounts)> {
     let (name, rest) = line.split_once(':')?;
     let mut numbers = rest.split_whitespace();
-    let came = numbers.next()?.parse().ok()?;
-    let went = numbers.nth(7)?.parse().ok()?;
-    Some((name.trim(), came, went))
+    let received = numbers.next()?.parse().ok()?;
+    let sent = numbers.nth(7)?.parse().ok()?;
+    Some((name.trim(), ByteCounts { received, sent }))
 }
 
 #[cfg(target_os = "linux")]
-fn read() -> Option<String> {
+fn read_table() -> Option<String> {
     std::fs::read_to_string("/proc/self/net/dev").ok()
 }
 #[cfg(not(target_os = "linux"))]
-fn read() -> Option<String> {
+fn read_table() -> Option<String> {
     None
 }
 
 /// Returns the interface with this address; `None` for loopback, and where the system does not provide it.
 #[cfg(target_os = "linux")]
-pub(crate) fn of(address: IpAddr) -> Option<String> {
+pub(crate) fn interface_of(address: IpAddr) -> Option<String> {
     let address = address.to_canonical();
     if address.is_loopback() {
         return None;
@@ -92,7 +95,7 @@ pub(crate) fn of(address: IpAddr) -> Option<String> {
     all.find(|one| one.address.as_ref().is_some_and(has)).map(|one| one.interface_name)
 }
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn of(_: IpAddr) -> Option<String> {
+pub(crate) fn interface_of(_: IpAddr) -> Option<String> {
     None
 }
 
@@ -101,25 +104,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_leaves_after_a_connection_has_ended_is_counted_but_is_nobodys_activity() {
-        let text = |came: u64, went: u64| {
-            format!("  eth0: {came} 1 0 0 0 0 0 0 {went} 1 0 0 0 0 0 0\n lo: 9 1 0 0 0 0 0 0 9 1")
+    fn bytes_sent_after_a_connection_ended_are_counted_but_are_not_other_traffic() {
+        let text = |received: u64, sent: u64| {
+            format!("  eth0: {received} 1 0 0 0 0 0 0 {sent} 1 0 0 0 0 0 0\n lo: 9 1 0 0 0 0 0 0 9 1")
         };
         let mut interfaces = Interfaces::default();
         interfaces.add("eth0");
-        assert_eq!(interfaces.look(&text(100, 50)), Passed::default(), "earlier traffic does not count");
-        assert_eq!(interfaces.look(&text(110, 70)), Passed { in_use: (10, 20), went: 20 });
+        assert_eq!(interfaces.update(&text(100, 50)), InterfaceTraffic::default(), "earlier traffic does not count");
+        assert_eq!(
+            interfaces.update(&text(110, 70)),
+            InterfaceTraffic { in_use: ByteCounts { received: 10, sent: 20 }, sent: 20 }
+        );
         interfaces.remove("eth0");
-        assert_eq!(interfaces.look(&text(115, 75)), Passed { in_use: (0, 0), went: 5 });
+        assert_eq!(
+            interfaces.update(&text(115, 75)),
+            InterfaceTraffic { in_use: ByteCounts { received: 0, sent: 0 }, sent: 5 }
+        );
         interfaces.add("eth0");
-        assert_eq!(interfaces.look(&text(116, 76)), Passed { in_use: (1, 1), went: 1 });
+        assert_eq!(
+            interfaces.update(&text(116, 76)),
+            InterfaceTraffic { in_use: ByteCounts { received: 1, sent: 1 }, sent: 1 }
+        );
     }
 
     #[test]
-    fn the_systems_table_is_read_and_its_heading_is_not() {
+    fn the_interface_table_is_parsed_without_its_heading() {
         let line = "  eth0: 1500 10 0 0 0 0 0 0 66 1 0 0 0 0 0 0";
-        assert_eq!(counters(line), Some(("eth0", 1500, 66)));
-        assert_eq!(counters(" face |bytes    packets errs drop fifo frame compressed multicast|bytes"), None);
-        assert_eq!(counters("Inter-|   Receive  |  Transmit"), None);
+        assert_eq!(parse_line(line), Some(("eth0", ByteCounts { received: 1500, sent: 66 })));
+        assert_eq!(parse_line(" face |bytes    packets errs drop fifo frame compressed multicast|bytes"), None);
+        assert_eq!(parse_line("Inter-|   Receive  |  Transmit"), None);
     }
 }

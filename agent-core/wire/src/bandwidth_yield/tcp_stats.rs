@@ -3,34 +3,32 @@
 
 use std::time::Duration;
 
-/// The headers of one packet on the link (bytes): Ethernet, IPv4, TCP with timestamps.
-pub(crate) const HEADERS: u64 = 14 + 20 + 32;
-
 /// The most SACK bytes that acknowledgements can carry.
 #[cfg(target_os = "linux")]
-const BLOCKS_MOST: u64 = 40;
+const MAX_SACK_BYTES: u64 = 40;
 
 /// The average size of the SACK blocks in acknowledgements, which report losses (bytes; measured behind a full queue).
 #[cfg(target_os = "linux")]
-const BLOCKS: u64 = 4;
+const USUAL_SACK_BYTES: u64 = 4;
 
 /// The bytes that one connection has moved so far, and its current round-trip time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct TcpSample {
     /// Received on the link, with headers (bytes). An upper bound: data that arrived out of order or twice is counted
     /// by its packets.
-    pub(crate) came: u64,
+    pub(crate) received: u64,
     /// Sent on the link, with headers and retransmissions (bytes).
-    pub(crate) went: u64,
-    /// The upper bound of `went`, with the most that acknowledgements can carry.
-    pub(crate) went_at_most: u64,
+    pub(crate) sent: u64,
+    /// The upper bound of `sent`, with the most that acknowledgements can carry.
+    pub(crate) sent_at_most: u64,
     /// The round-trip time seen by the receiver of data; `None` until it is measured.
-    pub(crate) receiving: Option<Duration>,
+    pub(crate) receiver_round_trip: Option<Duration>,
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::{BLOCKS, BLOCKS_MOST, HEADERS, Seen};
+    use super::{MAX_SACK_BYTES, TcpSample, USUAL_SACK_BYTES};
+    use crate::packet;
     use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
     use std::{os::fd::AsFd, sync::OnceLock, time::Duration};
     use tokio::net::TcpStream;
@@ -73,9 +71,9 @@ mod linux {
     );
 
     /// Returns whether the kernel fills all of [`Info`]; older kernels are not queried.
-    fn tells() -> bool {
-        static TELLS: OnceLock<bool> = OnceLock::new();
-        *TELLS.get_or_init(|| {
+    fn is_supported() -> bool {
+        static SUPPORTED: OnceLock<bool> = OnceLock::new();
+        *SUPPORTED.get_or_init(|| {
             let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
             let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
             let version = (numbers.next().and_then(Result::ok), numbers.next().and_then(Result::ok));
@@ -84,28 +82,28 @@ mod linux {
     }
 
     /// A duplicate of the socket's descriptor, for queries; it must be closed before the connection can end.
-    pub(crate) type Handle = std::os::fd::OwnedFd;
+    pub(crate) type SocketHandle = std::os::fd::OwnedFd;
 
-    pub(crate) fn handle(stream: &TcpStream) -> Option<Handle> {
-        tells().then(|| stream.as_fd().try_clone_to_owned().ok()).flatten()
+    pub(crate) fn duplicate_handle(stream: &TcpStream) -> Option<SocketHandle> {
+        is_supported().then(|| stream.as_fd().try_clone_to_owned().ok()).flatten()
     }
 
-    pub(crate) fn look(socket: &Handle) -> Option<Seen> {
+    pub(crate) fn read_sample(socket: &SocketHandle) -> Option<TcpSample> {
         let info = nix::sys::socket::getsockopt(socket, TcpInfo).ok()?;
         let took = |micros: u32| Some(Duration::from_micros(u64::from(micros))).filter(|took| !took.is_zero());
         // The kernel counts content once it is in order; after a loss that is much later than the interface counts it.
         let content = info.bytes_received.max(u64::from(info.data_segs_in) * u64::from(info.rcv_mss));
         let acknowledgements = u64::from(info.segs_out.saturating_sub(info.data_segs_out));
-        let sent = info.bytes_sent + HEADERS * u64::from(info.segs_out);
-        Some(Seen {
-            came: content + HEADERS * u64::from(info.segs_in),
-            went: sent + BLOCKS * acknowledgements,
-            went_at_most: sent + BLOCKS_MOST * acknowledgements,
-            receiving: took(info.rcv_rtt),
+        let bytes = info.bytes_sent + packet::HEADERS * u64::from(info.segs_out);
+        Some(TcpSample {
+            received: content + packet::HEADERS * u64::from(info.segs_in),
+            sent: bytes + USUAL_SACK_BYTES * acknowledgements,
+            sent_at_most: bytes + MAX_SACK_BYTES * acknowledgements,
+            receiver_round_trip: took(info.rcv_rtt),
         })
     }
 
-    pub(crate) fn set_window(socket: &Handle, bytes: u64) {
+    pub(crate) fn set_window(socket: &SocketHandle, bytes: u64) {
         let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
         // A connection that has just ended refuses the option, which is harmless.
         let _ended = nix::sys::socket::setsockopt(socket, WindowClamp, &bytes);
@@ -113,26 +111,26 @@ mod linux {
 }
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{Handle, handle, look, set_window};
+pub(crate) use linux::{SocketHandle, duplicate_handle, read_sample, set_window};
 
 #[cfg(not(target_os = "linux"))]
 mod other {
-    use super::Seen;
+    use super::TcpSample;
     use tokio::net::TcpStream;
 
     /// Never constructed: this system provides no statistics.
     #[derive(Debug)]
-    pub(crate) enum Handle {}
+    pub(crate) enum SocketHandle {}
 
-    pub(crate) fn handle(_: &TcpStream) -> Option<Handle> {
+    pub(crate) fn duplicate_handle(_: &TcpStream) -> Option<SocketHandle> {
         None
     }
-    pub(crate) fn look(socket: &Handle) -> Option<Seen> {
+    pub(crate) fn read_sample(socket: &SocketHandle) -> Option<TcpSample> {
         match *socket {}
     }
-    pub(crate) fn set_window(socket: &Handle, _: u64) {
+    pub(crate) fn set_window(socket: &SocketHandle, _: u64) {
         match *socket {}
     }
 }
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{Handle, handle, look, set_window};
+pub(crate) use other::{SocketHandle, duplicate_handle, read_sample, set_window};

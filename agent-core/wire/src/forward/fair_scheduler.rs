@@ -6,9 +6,10 @@
 //! stream whose receiver is slow (its turn takes much longer than usual) is not waited for, so that the link never
 //! idles because of it. A stream that returns, or starts late, begins at the others' count.
 
+use crate::lock::lock;
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 use tokio::sync::Notify;
@@ -21,86 +22,83 @@ const SLOW_TURNS: u32 = 4;
 const SLOW_AT_LEAST: Duration = Duration::from_millis(60);
 
 #[derive(Default)]
-struct Table {
-    seats: HashMap<u64, State>,
-    next: u64,
-    usual: Duration,
+struct SchedulerState {
+    slots: HashMap<u64, SlotState>,
+    next_number: u64,
+    usual_turn: Duration,
 }
 
-struct State {
-    given: u64,
-    /// The stream wants a turn, or has one.
-    contends: bool,
+struct SlotState {
+    sent_bytes: u64,
+    /// Whether the stream wants a turn, or has one.
+    is_contending: bool,
     /// When the current turn began.
-    turn: Option<Instant>,
+    turn_began: Option<Instant>,
 }
 
-impl Table {
+impl SchedulerState {
     /// Returns the bytes given to the least advanced stream that must be waited for.
-    fn least(&self, now: Instant) -> Option<u64> {
-        let patience = (self.usual * SLOW_TURNS).max(SLOW_AT_LEAST);
-        let counts = |state: &&State| {
-            state.contends && state.turn.is_none_or(|since| now.saturating_duration_since(since) < patience)
+    fn least_sent(&self, now: Instant) -> Option<u64> {
+        let patience = (self.usual_turn * SLOW_TURNS).max(SLOW_AT_LEAST);
+        let counts = |entry: &&SlotState| {
+            entry.is_contending && entry.turn_began.is_none_or(|since| now.saturating_duration_since(since) < patience)
         };
-        self.seats.values().filter(counts).map(|state| state.given).min()
+        self.slots.values().filter(counts).map(|entry| entry.sent_bytes).min()
     }
-    fn may(&self, seat: u64, now: Instant) -> bool {
-        let given = self.seats.get(&seat).map_or(0, |state| state.given);
-        self.least(now).is_none_or(|least| given <= least + LEAD)
+    fn may_send(&self, slot: u64, now: Instant) -> bool {
+        let sent_bytes = self.slots.get(&slot).map_or(0, |entry| entry.sent_bytes);
+        self.least_sent(now).is_none_or(|least| sent_bytes <= least + LEAD)
     }
 }
 
 /// The scheduler shared by all streams of a sender.
 #[derive(Clone, Default)]
-pub struct Turns {
-    table: Arc<Mutex<Table>>,
+pub struct FairScheduler {
+    state: Arc<Mutex<SchedulerState>>,
     changed: Arc<Notify>,
 }
 
-impl Turns {
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+impl FairScheduler {
     /// Registers a stream.
     #[must_use]
-    pub fn sit(&self) -> Seat {
-        let mut table = self.lock();
-        table.next += 1;
-        let number = table.next;
-        table.seats.insert(number, State { given: 0, contends: false, turn: None });
-        drop(table);
-        Seat { turns: self.clone(), number }
+    pub fn register(&self) -> Slot {
+        let mut state = lock(&self.state);
+        state.next_number += 1;
+        let number = state.next_number;
+        state.slots.insert(number, SlotState { sent_bytes: 0, is_contending: false, turn_began: None });
+        drop(state);
+        Slot { scheduler: self.clone(), number }
     }
 }
 
 /// A registered stream. Dropping it stops the others from waiting for it.
-pub struct Seat {
-    turns: Turns,
+pub struct Slot {
+    scheduler: FairScheduler,
     number: u64,
 }
 
-impl Drop for Seat {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.turns.lock().seats.remove(&self.number);
-        self.turns.changed.notify_waiters();
+        lock(&self.scheduler.state).slots.remove(&self.number);
+        self.scheduler.changed.notify_waiters();
     }
 }
 
 /// Permission to send one chunk now. Lasts until it is dropped.
-pub struct Turn<'a> {
-    seat: &'a Seat,
+pub struct SendPermit<'a> {
+    slot: &'a Slot,
     bytes: u64,
 }
 
-impl Seat {
+impl Slot {
     /// Waits until this stream may send `bytes` more. Cancelling the wait withdraws the claim.
-    pub async fn turn(&self, bytes: u64) -> Turn<'_> {
-        let claim = Claim::make(self);
+    pub async fn acquire(&self, bytes: u64) -> SendPermit<'_> {
+        let claim = SlotClaim::make(self);
         loop {
-            let changed = self.turns.changed.notified();
-            if claim.take() {
+            let changed = self.scheduler.changed.notified();
+            if claim.try_begin() {
                 std::mem::forget(claim);
-                return Turn { seat: self, bytes };
+                return SendPermit { slot: self, bytes };
             }
             // The timer detects streams that have become slow since; all other changes are notified.
             drop(tokio::time::timeout(SLOW_AT_LEAST / 4, changed).await);
@@ -109,68 +107,68 @@ impl Seat {
 }
 
 /// A claim for a turn, withdrawn when the wait is cancelled.
-struct Claim<'a>(&'a Seat);
+struct SlotClaim<'a>(&'a Slot);
 
-impl<'a> Claim<'a> {
-    fn make(seat: &'a Seat) -> Self {
-        let mut table = seat.turns.lock();
-        let least = table.least(Instant::now());
-        if let Some(state) = table.seats.get_mut(&seat.number) {
-            if !state.contends {
-                state.given = state.given.max(least.unwrap_or(0));
+impl<'a> SlotClaim<'a> {
+    fn make(slot: &'a Slot) -> Self {
+        let mut state = lock(&slot.scheduler.state);
+        let least = state.least_sent(Instant::now());
+        if let Some(entry) = state.slots.get_mut(&slot.number) {
+            if !entry.is_contending {
+                entry.sent_bytes = entry.sent_bytes.max(least.unwrap_or(0));
             }
-            state.contends = true;
+            entry.is_contending = true;
         }
-        drop(table);
-        Self(seat)
+        drop(state);
+        Self(slot)
     }
-    fn take(&self) -> bool {
+    fn try_begin(&self) -> bool {
         let now = Instant::now();
-        let mut table = self.0.turns.lock();
-        if !table.may(self.0.number, now) {
+        let mut state = lock(&self.0.scheduler.state);
+        if !state.may_send(self.0.number, now) {
             return false;
         }
-        if let Some(state) = table.seats.get_mut(&self.0.number) {
-            state.turn = Some(now);
+        if let Some(entry) = state.slots.get_mut(&self.0.number) {
+            entry.turn_began = Some(now);
         }
         true
     }
 }
-impl Drop for Claim<'_> {
+impl Drop for SlotClaim<'_> {
     fn drop(&mut self) {
-        if let Some(state) = self.0.turns.lock().seats.get_mut(&self.0.number) {
-            state.contends = false;
+        if let Some(entry) = lock(&self.0.scheduler.state).slots.get_mut(&self.0.number) {
+            entry.is_contending = false;
         }
-        self.0.turns.changed.notify_waiters();
+        self.0.scheduler.changed.notify_waiters();
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for SendPermit<'_> {
     fn drop(&mut self) {
-        let mut table = self.seat.turns.lock();
-        if let Some(state) = table.seats.get_mut(&self.seat.number) {
-            state.given += self.bytes;
+        let mut state = lock(&self.slot.scheduler.state);
+        if let Some(entry) = state.slots.get_mut(&self.slot.number) {
+            entry.sent_bytes += self.bytes;
             // The stream stays a contender for a moment: the writer either claims its next turn at once, or reports
-            // with `rest` that it has no chunk.
-            if let Some(since) = state.turn.take() {
+            // with `set_idle` that it has no chunk.
+            if let Some(since) = entry.turn_began.take() {
                 let took = since.elapsed();
-                table.usual = if table.usual.is_zero() { took } else { (table.usual * 7 + took) / 8 };
+                state.usual_turn = if state.usual_turn.is_zero() { took } else { (state.usual_turn * 7 + took) / 8 };
             }
         }
-        drop(table);
-        self.seat.turns.changed.notify_waiters();
+        drop(state);
+        self.slot.scheduler.changed.notify_waiters();
     }
 }
 
-impl Seat {
+impl Slot {
     /// Reports that this stream has nothing to send at the moment, so that no other stream waits for it.
-    pub fn rest(&self) {
-        let mut table = self.turns.lock();
-        if let Some(state) = table.seats.get_mut(&self.number) {
-            state.contends = false;
+    pub fn set_idle(&self) {
+        let mut state = lock(&self.scheduler.state);
+        if let Some(entry) = state.slots.get_mut(&self.number) {
+            entry.is_contending = false;
         }
-        drop(table);
-        self.turns.changed.notify_waiters();
+        drop(state);
+        self.scheduler.changed.notify_waiters();
     }
 }
 
@@ -182,16 +180,16 @@ mod tests {
     /// Two streams share equally while both have data, even if one could be five times as fast.
     #[tokio::test]
     async fn a_fast_stream_does_not_run_ahead_of_a_slower_one() {
-        let turns = Turns::default();
+        let scheduler = FairScheduler::default();
         let sent: Arc<[AtomicU64; 2]> = Arc::default();
         let send = |which: usize, pause: u64| {
-            let (seat, sent) = (turns.sit(), Arc::clone(&sent));
+            let (slot, sent) = (scheduler.register(), Arc::clone(&sent));
             async move {
                 for _ in 0..40 {
-                    let turn = seat.turn(LEAD).await;
+                    let permit = slot.acquire(LEAD).await;
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                     sent[which].fetch_add(1, Relaxed);
-                    drop(turn);
+                    drop(permit);
                     let (mine, other) = (sent[which].load(Relaxed), sent[1 - which].load(Relaxed));
                     assert!(mine <= other + 3, "{mine} chunks against {other}");
                 }
@@ -203,11 +201,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_stuck_stream_is_not_waited_for() {
-        let turns = Turns::default();
-        let (stuck, lively) = (turns.sit(), turns.sit());
-        let _never_ends = stuck.turn(1).await;
+        let scheduler = FairScheduler::default();
+        let (stuck, lively) = (scheduler.register(), scheduler.register());
+        let _never_ends = stuck.acquire(1).await;
         for _ in 0..20 {
-            drop(lively.turn(LEAD).await);
+            drop(lively.acquire(LEAD).await);
         }
     }
 }

@@ -1,19 +1,20 @@
 //! The links of a node: how they are established, what arrives over them, and how they end.
 
-use super::{ANSWERS_WAITING, Event, LINKS_PER_PEER, Loop, Peer};
+use super::{ANSWERS_WAITING, LINKS_PER_PEER, Loop, Peer};
 use crate::{
     connection::{self, Connection},
-    forward::{self, Ended, Out, fair_scheduler::Turns},
+    forward::{self, WriterCommand, WriterEnd, WriterLink, fair_scheduler::FairScheduler},
     host::Host,
-    rate_limit::Bucket,
-    receive::{self, In, Pulling},
+    node_handle::NodeEvent,
+    rate_limit::TokenBucket,
+    receive::{self, ActivePull, PeerEvent},
     socket::Socket,
 };
 use banyan_proto::{
-    OrderId, Reason,
+    MachineId, OrderId, Reason,
     peer::{Control, Pull},
 };
-use banyan_swarm::io::{Input, Link, StripeId};
+use banyan_swarm::io::{Input, Link, LinkInput, StripeId};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
@@ -22,17 +23,17 @@ impl<H: Host> Loop<H> {
     /// Greets an incoming connection. The state machine learns of it when an offer or a pull arrives over it.
     pub(super) fn greet(&mut self, stream: tokio_rustls::server::TlsStream<Socket>) {
         self.incoming += 2;
-        let (link, hello, events) = (Link(self.incoming), self.hello(), self.handle.events.clone());
+        let (link, hello, events) = (Link(self.incoming), self.hello(), self.handle.events());
         tokio::spawn(async move {
             match connection::accept(stream, hello).await {
-                Ok(connection) => drop(events.send(Event::Up { link, connection: Box::new(connection) })),
+                Ok(connection) => drop(events.send(NodeEvent::Connected { link, connection: Box::new(connection) })),
                 Err(error) => debug!(reason = %error.reason, %error, "incoming connection refused"),
             }
         });
     }
 
-    pub(super) fn up(&mut self, link: Link, connection: Connection) {
-        let Connection { peer: id, certificate, hello, read, write, expected } = connection;
+    pub(super) fn on_connected(&mut self, link: Link, connection: Connection) {
+        let Connection { peer: id, certificate, hello, read, write, control } = connection;
         let dialled = self.dialling.remove(&link).is_some();
         let ours = link.0 % 2 == 1;
         if ours && !dialled {
@@ -43,114 +44,114 @@ impl<H: Host> Loop<H> {
         if revoked || (!ours && self.links.values().filter(|peer| peer.id == id).count() >= LINKS_PER_PEER) {
             warn!(peer = %id, revoked, "connection refused");
             if ours {
-                self.input(Input::Lost(link, Reason::Revoked));
+                self.input(LinkInput::Lost(link, Reason::Revoked));
             }
             return;
         }
-        expected.join(&self.handle.giver);
-        let (out, orders) = mpsc::channel(ANSWERS_WAITING);
-        let pulling: Pulling = Arc::new(Mutex::new(None));
+        control.register(self.handle.bandwidth_yield());
+        let (writer, commands) = mpsc::channel(ANSWERS_WAITING);
+        let active_pull: ActivePull = Arc::new(Mutex::new(None));
         let reader = tokio::spawn(receive::run(
             link,
             read,
-            expected,
-            Arc::clone(&pulling),
+            control,
+            Arc::clone(&active_pull),
             self.inbox.clone(),
-            (Arc::clone(&self.handle.limits.down), Arc::clone(&self.handle.giver)),
+            Arc::clone(&self.handle.limits().down),
+            Arc::clone(self.handle.bandwidth_yield()),
         ))
         .abort_handle();
-        let host = Arc::clone(&self.host);
-        let asked = Arc::clone(&self.host);
-        let may = move |bytes| {
-            let host = Arc::clone(&asked);
-            async move { host.may_send(bytes).await }
-        };
-        let passed_on = move |order, bytes| host.sent(order, id, bytes);
-        let pacing = (self.turns.clone(), Arc::clone(&self.handle.limits.up));
-        tokio::spawn(run_writer(link, write, orders, pacing, self.handle.events.clone(), (may, passed_on)));
+        let writer_link = HostLink { host: Arc::clone(&self.host), link, peer: id, events: self.handle.events() };
+        let (scheduler, limit) = (self.scheduler.clone(), Arc::clone(&self.handle.limits().up));
+        tokio::spawn(run_writer(writer_link, write, commands, scheduler, limit));
         if let Some(crl) = crl.filter(|crl| crl.number > hello.crl_number) {
             let der = data_encoding::BASE64.encode(&crl.der);
-            drop(out.try_send(Out::Send(Control::Crl { der })));
+            drop(writer.try_send(WriterCommand::Send(Control::Crl { der })));
         }
-        self.links.insert(link, Peer { id, certificate, out, checking: false, pulling, reader });
+        self.links.insert(link, Peer { id, certificate, writer, is_checking_offer: false, active_pull, reader });
         if ours {
-            self.input(Input::Connected(link));
+            self.input(LinkInput::Connected(link));
         }
     }
 
-    pub(super) fn came(&mut self, link: Link, what: In) {
+    pub(super) fn on_peer_event(&mut self, link: Link, what: PeerEvent) {
         // A source that is slow because this machine throttles it must not be dropped for slowness.
-        let slowly = self.handle.limits.down.is_limited() || self.handle.giver.holds_down();
-        if std::mem::replace(&mut self.slowly, slowly) != slowly {
-            self.input(Input::TakesSlowly(slowly));
+        let receives_slowly =
+            self.handle.limits().down.is_limited() || self.handle.bandwidth_yield().is_throttling_receive();
+        if std::mem::replace(&mut self.receives_slowly, receives_slowly) != receives_slowly {
+            self.input(Input::ReceivesSlowly(receives_slowly));
         }
         match what {
-            In::Control(control) => self.received(link, control),
-            In::Stored { stripe, held, bytes } => {
+            PeerEvent::Control(control) => self.on_message(link, control),
+            PeerEvent::Stored { stripe, held, bytes } => {
                 // This counts even if the connection has just ended, because the chunk is stored.
                 self.host.received(stripe.order, self.links.get(&link).map(|peer| peer.id), bytes);
-                self.input(Input::Stored { link, stripe, held });
+                self.input(LinkInput::Stored { link, stripe, held });
             }
-            In::Bad(index) => self.input(Input::BadChunk(link, index)),
-            In::Heartbeat(watermark) => self.input(Input::Heartbeat(link, watermark)),
-            In::Alive => self.input(Input::Alive(link)),
-            In::Ended(reason, detail) => self.down(link, reason, &detail),
+            PeerEvent::BadChunk(index) => self.input(LinkInput::BadChunk(link, index)),
+            PeerEvent::Heartbeat(watermark) => self.input(LinkInput::Heartbeat(link, watermark)),
+            PeerEvent::Alive => self.input(LinkInput::Alive(link)),
+            PeerEvent::Ended(reason, detail) => self.on_link_down(link, reason, &detail),
         }
     }
 
-    pub(super) fn received(&mut self, link: Link, control: Control) {
+    pub(super) fn on_message(&mut self, link: Link, control: Control) {
         let Some(peer) = self.links.get_mut(&link) else { return };
         let sender = peer.id;
         match control {
-            Control::Offer(_) if peer.checking => {
-                self.down(link, Reason::ProtocolBroken, "the peer sent a second offer before the first was answered");
+            Control::Offer(_) if peer.is_checking_offer => {
+                self.on_link_down(
+                    link,
+                    Reason::ProtocolBroken,
+                    "the peer sent a second offer before the first was answered",
+                );
             }
             Control::Offer(offer) => {
-                peer.checking = true;
-                let (host, events) = (Arc::clone(&self.host), self.handle.events.clone());
+                peer.is_checking_offer = true;
+                let (host, events) = (Arc::clone(&self.host), self.handle.events());
                 tokio::spawn(async move {
                     let result = host.check_offer(sender, *offer).await.map(Box::new);
-                    drop(events.send(Event::Checked { link, result }));
+                    drop(events.send(NodeEvent::OfferChecked { link, result }));
                 });
             }
-            Control::OfferReply(reply) => self.input(Input::OfferAnswered(link, reply)),
-            Control::PartsAccepted => self.input(Input::PartsAccepted(link)),
-            Control::Pull(pull) => self.pulled(link, &pull),
-            Control::PullReply(reply) => self.input(Input::PullAnswered(link, reply)),
+            Control::OfferReply(reply) => self.input(LinkInput::OfferAnswered(link, reply)),
+            Control::PartsAccepted => self.input(LinkInput::PartsAccepted(link)),
+            Control::Pull(pull) => self.on_pull(link, &pull),
+            Control::PullReply(reply) => self.input(LinkInput::PullAnswered(link, reply)),
             Control::Confirm(confirm) => self.host.confirmed(sender, &confirm),
             Control::Crl { der } => match data_encoding::BASE64.decode(der.as_bytes()) {
                 Ok(der) => self.host.offer_crl(der, &self.handle),
-                Err(_) => self.down(link, Reason::ProtocolBroken, "the revocation list is not base64"),
+                Err(_) => self.on_link_down(link, Reason::ProtocolBroken, "the revocation list is not base64"),
             },
-            Control::Bye { reason } => self.down(link, reason, "the peer closed the connection"),
-            Control::Hello(_) => self.down(link, Reason::ProtocolBroken, "the peer sent a second greeting"),
+            Control::Bye { reason } => self.on_link_down(link, reason, "the peer closed the connection"),
+            Control::Hello(_) => self.on_link_down(link, Reason::ProtocolBroken, "the peer sent a second greeting"),
         }
     }
 
-    pub(super) fn pulled(&mut self, link: Link, pull: &Pull) {
+    pub(super) fn on_pull(&mut self, link: Link, pull: &Pull) {
         let Some(peer) = self.links.get(&link) else { return };
         let stripe = StripeId { order: pull.order, stripe: pull.stripe };
         match self.host.check_pull(peer.id, pull) {
             Ok(ancestor) => {
                 let peer = peer.id;
                 if let Some(content) = self.host.content(pull.order) {
-                    self.send(link, Out::Beat(content, pull.stripe));
+                    self.send(link, WriterCommand::StartHeartbeats(content, pull.stripe));
                 }
-                self.input(Input::Pulled { link, peer, stripe, from: pull.from, ancestor });
+                self.input(LinkInput::Pulled { link, peer, stripe, from: pull.from, ancestor });
             }
-            Err(reply) => self.send(link, Out::Send(Control::PullReply(reply))),
+            Err(reply) => self.send(link, WriterCommand::Send(Control::PullReply(reply))),
         }
     }
 
     /// Handles a link that ended without this machine closing it.
-    pub(super) fn down(&mut self, link: Link, reason: Reason, detail: &str) {
+    pub(super) fn on_link_down(&mut self, link: Link, reason: Reason, detail: &str) {
         let Some(peer) = self.links.remove(&link) else { return };
         debug!(?link, peer = %peer.id, %reason, detail, "connection ended");
         peer.reader.abort();
         if matches!(reason, Reason::ProtocolBroken | Reason::BadChunk) {
             self.host.refused(peer.id, reason, detail);
         }
-        self.input(Input::Lost(link, reason));
+        self.input(LinkInput::Lost(link, reason));
     }
 
     /// Closes a link on behalf of the state machine or a revocation.
@@ -159,32 +160,50 @@ impl<H: Host> Loop<H> {
             dial.abort();
         }
         if let Some(peer) = self.links.remove(&link) {
-            drop(peer.out.try_send(Out::Close(reason)));
+            drop(peer.writer.try_send(WriterCommand::Close(reason)));
             peer.reader.abort();
         }
     }
 
-    pub(super) fn send(&mut self, link: Link, out: Out) {
-        let full = |peer: &Peer| matches!(peer.out.try_send(out), Err(mpsc::error::TrySendError::Full(_)));
+    pub(super) fn send(&mut self, link: Link, command: WriterCommand) {
+        let full = |peer: &Peer| matches!(peer.writer.try_send(command), Err(mpsc::error::TrySendError::Full(_)));
         if self.links.get(&link).is_some_and(full) {
-            self.down(link, Reason::ProtocolBroken, "the peer does not read the answers it requested");
+            self.on_link_down(link, Reason::ProtocolBroken, "the peer does not read the answers it requested");
         }
     }
 }
 
-async fn run_writer<M: Future<Output = bool>>(
+/// The link of a writer: passes the host's answers to it, and its reports to the host and the loop.
+struct HostLink<H> {
+    host: Arc<H>,
     link: Link,
+    peer: MachineId,
+    events: mpsc::UnboundedSender<NodeEvent>,
+}
+
+impl<H: Host> WriterLink for &HostLink<H> {
+    fn on_sent(&self) {
+        drop(self.events.send(NodeEvent::Input(LinkInput::Sent(self.link).into())));
+    }
+    fn may_send(&self, bytes: u64) -> impl Future<Output = bool> + Send {
+        self.host.may_send(bytes)
+    }
+    fn count_sent(&self, order: OrderId, bytes: u64) {
+        self.host.sent(order, self.peer, bytes);
+    }
+}
+
+async fn run_writer<H: Host>(
+    link: HostLink<H>,
     to: impl tokio::io::AsyncWrite + Unpin,
-    orders: mpsc::Receiver<Out>,
-    pacing: (Turns, Arc<Bucket>),
-    events: mpsc::UnboundedSender<Event>,
-    told: (impl Fn(u64) -> M, impl Fn(OrderId, u64)),
+    commands: mpsc::Receiver<WriterCommand>,
+    scheduler: FairScheduler,
+    limit: Arc<TokenBucket>,
 ) {
-    let sent = || drop(events.send(Event::Input(Input::Sent(link))));
-    let (reason, detail) = match forward::write(to, orders, pacing, sent, told).await {
-        Ended::Closed => return,
-        Ended::Broken(error) => (Reason::Unreachable, error.to_string()),
-        Ended::Content(error) => (Reason::DiskFailed, error.to_string()),
+    let (reason, detail) = match forward::write(to, commands, scheduler, limit, &link).await {
+        WriterEnd::Closed => return,
+        WriterEnd::Broken(error) => (Reason::Unreachable, error.to_string()),
+        WriterEnd::Content(error) => (Reason::DiskFailed, error.to_string()),
     };
-    drop(events.send(Event::Down { link, reason, detail }));
+    drop(link.events.send(NodeEvent::LinkDown { link: link.link, reason, detail }));
 }

@@ -11,7 +11,7 @@ use banyan_proto::{
 };
 use banyan_swarm::{
     Config,
-    io::{Action, StripeId, TrustedOffer},
+    io::{OrderTask, StripeId, TrustedOffer},
 };
 use banyan_wire::{
     connection::{self, Connection, TlsPair},
@@ -53,14 +53,14 @@ fn proof() -> Proof {
     Proof(vec![Step { head: SERVER, part: Part::First, sibling: Subtree::EMPTY }])
 }
 
-fn alone() -> AddresseeList {
+fn list_of_one() -> AddresseeList {
     AddresseeList::build(&[VICTIM], |_| 0).unwrap()
 }
 
 impl Host for VictimHost {
     async fn check_offer(&self, _: MachineId, _: Offer) -> Result<TrustedOffer, OfferReply> {
         let (chunks, held) = (self.content.chunks(0), self.content.held(0).unwrap());
-        let (sublist, proof) = (alone(), proof());
+        let (sublist, proof) = (list_of_one(), proof());
         Ok(TrustedOffer { stripe: STRIPE, revision: 0, stripes: 1, chunks, sublist, proof, held })
     }
     fn make_offer(&self, _: StripeId, _: &AddresseeList, _: &Proof) -> Result<Offer, Reason> {
@@ -76,12 +76,11 @@ impl Host for VictimHost {
         Ok(false)
     }
     fn membership(&self, _: StripeId) -> Option<Membership> {
-        Some(alone().membership(0, &proof()))
+        Some(list_of_one().membership(0, &proof()))
     }
-    fn perform(&self, action: Action, _: &NodeHandle) {
-        if let Action::Report(_, event) = action {
-            drop(self.events.send(event));
-        }
+    fn run_task(&self, _: OrderId, _: OrderTask, _: &NodeHandle) {}
+    fn report_event(&self, _: OrderId, event: Event) {
+        drop(self.events.send(event));
     }
     fn confirmed(&self, _: MachineId, _: &Confirm) {}
     fn refused(&self, sender: MachineId, reason: Reason, detail: &str) {
@@ -121,8 +120,8 @@ impl Victim {
         let (sender, events) = mpsc::unbounded_channel();
         let tls = TlsPair::for_peers(&pki.machine(VICTIM), Some(&crl)).unwrap();
         let host = VictimHost { content: Arc::clone(&content), events: sender, crl };
-        let machine = Config::agent(VICTIM, SERVER, 8, 1);
-        let (node, _) = node::start(NodeConfig { machine, software: "victim".into(), tls }, Arc::new(host));
+        let swarm = Config::agent(VICTIM, SERVER, 8, 1);
+        let (node, _) = node::start(NodeConfig { swarm, software: "victim".into(), tls }, Arc::new(host));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let accepting = node.clone();
@@ -156,7 +155,7 @@ impl Victim {
         self.bytes.chunks(16 << 10).nth(index as usize).unwrap().to_vec()
     }
     /// Waits until this many chunks are held.
-    pub(crate) async fn holds(&self, chunks: u32) {
+    pub(crate) async fn wait_for_chunks(&self, chunks: u32) {
         let mut held = self.content.watch(0).unwrap();
         drop(timeout(PATIENCE, held.wait_for(|held| *held == chunks)).await.expect("the chunks arrive").unwrap());
     }
@@ -197,7 +196,7 @@ fn any_offer() -> Offer {
     Offer {
         order: key.sign(&order),
         stripe: 0,
-        sublist: alone(),
+        sublist: list_of_one(),
         proof: proof(),
         path: vec![SERVER],
         code: banyan_proto::RollingCode::root(&[0; 32], ORDER, 0, Digest([0; 32])),
