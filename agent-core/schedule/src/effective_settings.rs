@@ -90,51 +90,58 @@ fn window_allowed(window: &Window, night: Night, bounds: &Bounds) -> Result<(), 
 /// Returns the maximum download and upload rates (bytes a second), each the stricter of choice and policy; `None` for
 /// no limit.
 #[must_use]
-pub fn rates(choice: Option<&Choice>, policy: &Policy) -> (Option<u64>, Option<u64>) {
-    let settled = settle(choice, policy);
+pub fn effective_rates(choice: Option<&Choice>, policy: &Policy) -> (Option<u64>, Option<u64>) {
+    let effective = effective_settings(choice, policy);
     let bytes = |rate: Option<Rate>| rate.map(|rate| rate.bytes_per_second);
-    (bytes(settled.download), bytes(settled.upload))
+    (bytes(effective.download), bytes(effective.upload))
 }
 
 /// Returns what transfers yield to: the stricter of choice and policy.
 #[must_use]
-pub fn give_way(choice: Option<&Choice>, policy: &Policy) -> GiveWay {
+pub fn effective_give_way(choice: Option<&Choice>, policy: &Policy) -> GiveWay {
     choice.unwrap_or(&policy.defaults).give_way.max(policy.give_way)
 }
 
 /// Returns the daily upload quota (bytes), the stricter of choice and policy; `None` for no quota.
 #[must_use]
-pub fn quota(choice: Option<&Choice>, policy: &Policy) -> Option<u64> {
-    settle(choice, policy).quota.map(|(bytes, _)| bytes)
+pub fn effective_quota(choice: Option<&Choice>, policy: &Policy) -> Option<u64> {
+    effective_settings(choice, policy).quota.map(|limit| limit.bytes)
 }
 
 /// A window, its definition of night, and who set it.
 #[derive(Debug, Clone)]
-pub(crate) struct Hours {
+pub(crate) struct EffectiveWindow {
     pub(crate) window: Window,
     pub(crate) night: Night,
     pub(crate) by: By,
 }
 
+/// A number of bytes, and who set it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ByteLimit {
+    pub(crate) bytes: u64,
+    pub(crate) by: By,
+}
+
 /// The settings in effect.
 #[derive(Debug)]
-pub(crate) struct Settled<'a> {
+pub(crate) struct EffectiveSettings<'a> {
     /// The user's choice, or the policy's defaults.
     pub(crate) choice: &'a Choice,
     /// The window for transfers: the chosen one if it is within bounds.
-    pub(crate) window: Hours,
+    pub(crate) window: EffectiveWindow,
     /// The window for installs, likewise.
-    pub(crate) install: Hours,
+    pub(crate) install: EffectiveWindow,
     pub(crate) download: Option<Rate>,
     pub(crate) upload: Option<Rate>,
-    pub(crate) quota: Option<(u64, By)>,
+    pub(crate) quota: Option<ByteLimit>,
     pub(crate) forward_off: Option<By>,
-    pub(crate) free_disk: (u64, By),
+    pub(crate) free_disk: ByteLimit,
     /// The conditions that the user ignores and may ignore.
     pub(crate) overrule: Overrule,
 }
 
-pub(crate) fn settle<'a>(choice: Option<&'a Choice>, policy: &'a Policy) -> Settled<'a> {
+pub(crate) fn effective_settings<'a>(choice: Option<&'a Choice>, policy: &'a Policy) -> EffectiveSettings<'a> {
     let bounds = &policy.bounds;
     // The defaults count as the administrator's until the user has chosen.
     let by = if choice.is_some() { By::User } else { By::Policy };
@@ -142,20 +149,20 @@ pub(crate) fn settle<'a>(choice: Option<&'a Choice>, policy: &'a Policy) -> Sett
     let hours = |of: fn(&Choice) -> &Window| {
         let fits = choice.is_none() || window_allowed(of(chosen), chosen.night, bounds).is_ok();
         let (from, by) = if fits { (chosen, by) } else { (&policy.defaults, By::Policy) };
-        Hours { window: of(from).clone(), night: from.night, by }
+        EffectiveWindow { window: of(from).clone(), night: from.night, by }
     };
     // Lower bounds apply to the user, not to the administrator's own defaults.
     let raised =
         |limit: Option<u64>, least: u64| limit.map(|limit| if by == By::User { limit.max(least) } else { limit });
-    let stricter = |chosen: Option<u64>, laid_down: Option<u64>| match (chosen, laid_down) {
-        (Some(chosen), Some(laid_down)) if chosen < laid_down => Some((chosen, by)),
-        (_, Some(laid_down)) => Some((laid_down, By::Policy)),
-        (Some(chosen), None) => Some((chosen, by)),
+    let stricter = |chosen: Option<u64>, policy_limit: Option<u64>| match (chosen, policy_limit) {
+        (Some(bytes), Some(policy_limit)) if bytes < policy_limit => Some(ByteLimit { bytes, by }),
+        (_, Some(bytes)) => Some(ByteLimit { bytes, by: By::Policy }),
+        (Some(bytes), None) => Some(ByteLimit { bytes, by }),
         (None, None) => None,
     };
-    let rate = |(bytes_per_second, by)| Rate { bytes_per_second, by };
+    let rate = |limit: ByteLimit| Rate { bytes_per_second: limit.bytes, by: limit.by };
     let over = &chosen.overrule;
-    Settled {
+    EffectiveSettings {
         choice: chosen,
         window: hours(|choice| &choice.window),
         install: hours(|choice| &choice.install),
@@ -168,9 +175,9 @@ pub(crate) fn settle<'a>(choice: Option<&'a Choice>, policy: &'a Policy) -> Sett
             () => None,
         },
         free_disk: if chosen.free_disk > policy.free_disk {
-            (chosen.free_disk, by)
+            ByteLimit { bytes: chosen.free_disk, by }
         } else {
-            (policy.free_disk, By::Policy)
+            ByteLimit { bytes: policy.free_disk, by: By::Policy }
         },
         overrule: Overrule {
             metered: if bounds.metered { over.metered.clone() } else { std::collections::BTreeSet::new() },

@@ -26,9 +26,9 @@ mod signals;
 pub mod upload_quota;
 
 pub use banyan_proto::schedule::Verdict;
-pub use clock::{ClockWatch, Moment, after_clock_step, day_name, tomorrow, tonight};
+pub use clock::{ClockWatch, Moment, adjust_to_clock_step, day_name, tomorrow, tonight};
 pub use decide::{Wake, deadline, decide, next_change};
-pub use effective_settings::{OutOfBounds, check_choice, give_way, quota, rates};
+pub use effective_settings::{OutOfBounds, check_choice, effective_give_way, effective_quota, effective_rates};
 pub use signals::{Signal, Signals};
 
 use banyan_proto::{
@@ -36,7 +36,7 @@ use banyan_proto::{
     schedule::{Choice, Policy, Window, Wish},
 };
 use jiff::tz::TimeZone;
-use upload_quota::Ledger;
+use upload_quota::DailyUsage;
 
 /// Seconds since 1970, signed for arithmetic.
 pub(crate) type Seconds = i64;
@@ -53,7 +53,7 @@ pub struct Situation<'a> {
     /// The administrator's policy.
     pub policy: &'a Policy,
     /// The usage history with today's uploads.
-    pub ledger: &'a Ledger,
+    pub usage: &'a DailyUsage,
     /// The order in question; `None` for the machine in general.
     pub task: Option<&'a Task>,
 }

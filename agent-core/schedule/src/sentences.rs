@@ -6,13 +6,13 @@
 use crate::{clock::seconds, local_time};
 use banyan_proto::{
     UnixSeconds, format_size,
-    schedule::{Announcement, By, Pause, Stage, Unquiet, Why, Window},
+    schedule::{By, Pause, Stage, Unquiet, Why, Window},
 };
 use jiff::tz::TimeZone;
 
 /// The reader's local time.
 #[derive(Debug, Clone, Copy)]
-pub struct Here<'a> {
+pub struct ReaderTime<'a> {
     /// The reader's time zone.
     pub zone: &'a TimeZone,
     /// The current time.
@@ -21,8 +21,8 @@ pub struct Here<'a> {
 
 /// Returns why a gate is closed and until when: "Scheduled for tonight at 22:00".
 #[must_use]
-pub fn closed(because: &Why, until: Option<UnixSeconds>, here: Here<'_>) -> String {
-    let when = |otherwise: &str| until.map_or_else(|| otherwise.to_owned(), |until| moment(until, here));
+pub fn closed_gate(because: &Why, until: Option<UnixSeconds>, reader: ReaderTime<'_>) -> String {
+    let when = |otherwise: &str| until.map_or_else(|| otherwise.to_owned(), |until| format_time(until, reader));
     match because {
         Why::DiskLow { free, least, .. } => {
             format!("Waiting for free disk space: {} free, {} needed", format_size(*free), format_size(*least))
@@ -67,7 +67,7 @@ pub fn closed(because: &Why, until: Option<UnixSeconds>, here: Here<'_>) -> Stri
 
 /// Returns a sentence about the setting that closes a gate: "Downloads on this computer run only at night."
 #[must_use]
-pub fn setting(because: &Why, stage: Stage) -> Option<String> {
+pub fn closing_setting(because: &Why, stage: Stage) -> Option<String> {
     let (window, by) = match because {
         Why::Window { window, by } => (window, *by),
         Why::NotIdle { by, .. } => (&Window::Idle, *by),
@@ -93,27 +93,16 @@ pub fn setting(because: &Why, stage: Stage) -> Option<String> {
     Some(format!("{whose} {when}."))
 }
 
-/// Returns the announcement of a deadline: "Will install by tonight at 22:00".
-#[must_use]
-pub fn announcement(announcement: &Announcement, here: Here<'_>) -> String {
-    let does = match announcement.stage {
-        Stage::Receive => "Will download by",
-        Stage::Install => "Will install by",
-        Stage::Forward => "Will share by",
-    };
-    format!("{does} {}", moment(announcement.at, here))
-}
-
 /// Formats a time: "14:30" (today), "tonight at 22:00", "tomorrow at 06:00", "Friday at 22:00", "2026-12-24 at 22:00".
 #[must_use]
-pub fn moment(at: UnixSeconds, here: Here<'_>) -> String {
-    let (now, at) = (seconds(here.now), seconds(at));
-    let (today, day) = (local_time::day(here.zone, now), local_time::day(here.zone, at));
-    let (hour, minute) = local_time::clock(here.zone, at);
+pub fn format_time(at: UnixSeconds, reader: ReaderTime<'_>) -> String {
+    let (now, at) = (seconds(reader.now), seconds(at));
+    let (today, day) = (local_time::day(reader.zone, now), local_time::day(reader.zone, at));
+    let (hour, minute) = local_time::clock(reader.zone, at);
     let clock = format!("{hour:02}:{minute:02}");
     // The hours before 05:00 count as part of the previous evening.
     let night = if hour < 5 { day - 1 } else { day };
-    let this_night = if local_time::clock(here.zone, now).0 < 5 { today - 1 } else { today };
+    let this_night = if local_time::clock(reader.zone, now).0 < 5 { today - 1 } else { today };
     match day - today {
         _ if !(5..18).contains(&hour) && night == this_night => format!("tonight at {clock}"),
         0 => clock,

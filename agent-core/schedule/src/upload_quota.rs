@@ -1,9 +1,9 @@
 //! The usage history: bytes uploaded and downloaded per day, and the daily upload quota.
 //!
-//! **Never more than the quota.** A sender must first reserve bytes. Reserved bytes count as sent until they are
-//! settled. Nothing is granted unless it is already on disk: [`Ledger::write_ahead`] stores slightly more than has been
-//! used, and grants are taken from that reserve. A machine that crashes therefore loses a little of the day's quota
-//! instead of forgetting what it sent.
+//! **Never more than the quota.** A sender must first take the bytes out of the quota; bytes that were not sent after all
+//! are given back. Nothing is granted unless it is already on disk: [`DailyUsage::write_ahead`] stores slightly more than
+//! has been used, and grants are taken from that reserve. A machine that crashes therefore loses a little of the day's
+//! quota instead of forgetting what it sent.
 //!
 //! **Days** are local days, 23 or 25 hours long when daylight saving time begins or ends. An upload is booked on the
 //! day that the wall clock shows. Bookings on the next day count against a day's quota, too. Setting the clock back
@@ -24,179 +24,168 @@ const AHEAD: u64 = 1 << 20;
 
 /// The bytes uploaded and downloaded per day.
 #[derive(Debug, Clone, Default)]
-pub struct Ledger {
-    days: BTreeMap<i64, Use>,
+pub struct DailyUsage {
+    days: BTreeMap<i64, DayTotals>,
     /// The latest day with a booking.
-    open: Option<i64>,
-    /// Uploads from a later day, carried to this day when the clock was set back.
-    carried: Option<(i64, u64)>,
-    /// The day, and the maximum upload on it that is stored on disk (sent or reserved, without `aside`).
-    stored: Option<(i64, u64)>,
+    latest: Option<i64>,
+    /// Uploads from a later day, which count against an earlier one because the clock was set back.
+    carried: Option<Carried>,
+    /// What is stored on disk for a day.
+    stored: Option<StoredAhead>,
     /// Bytes that will be sent even if the quota refuses more.
-    aside: u64,
+    set_aside: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Use {
-    given: u64,
-    received: u64,
-    reserved: u64,
+struct DayTotals {
+    uploaded: u64,
+    downloaded: u64,
 }
 
-impl Use {
-    /// Returns the bytes that were sent or may have been.
-    fn out(self) -> u64 {
-        self.given.saturating_add(self.reserved)
-    }
-}
-
-/// Permission to send a number of bytes. Return it with [`Ledger::settle`]; a dropped reservation stays counted.
-#[derive(Debug, PartialEq, Eq)]
-#[must_use = "an unsettled reservation stays counted"]
-pub struct Reservation {
-    day: i64,
+#[derive(Debug, Clone, Copy)]
+struct Carried {
+    to: i64,
     bytes: u64,
 }
 
-/// Why nothing was reserved.
+/// Why the quota granted nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum QuotaRefusal {
     /// Today's quota does not have that much left.
     Quota,
-    /// First store the result of [`Ledger::write_ahead`], confirm it with [`Ledger::stored`], then ask again.
+    /// First store the result of [`DailyUsage::write_ahead`], confirm it with [`DailyUsage::confirm_stored`], then ask
+    /// again.
     WriteFirst,
 }
 
-impl Ledger {
+impl DailyUsage {
     /// Restores the history from stored rows. Unreadable days are skipped.
     #[must_use]
     pub fn restore(days: &[DayUse]) -> Self {
-        let mut ledger = Self::default();
+        let mut usage = Self::default();
         for row in days {
             if let Some(day) = local_time::day_of_name(&row.day) {
-                let entry = ledger.days.entry(day).or_default();
-                entry.given = entry.given.saturating_add(row.given);
-                entry.received = entry.received.saturating_add(row.received);
+                let totals = usage.days.entry(day).or_default();
+                totals.uploaded = totals.uploaded.saturating_add(row.given);
+                totals.downloaded = totals.downloaded.saturating_add(row.received);
             }
         }
-        ledger.forget(i64::MAX);
-        ledger
+        usage.forget_old_days(i64::MAX);
+        usage
     }
-    /// Returns the days, oldest first, for display and for storing at an orderly shutdown. Reserved bytes count as
-    /// sent.
+    /// Returns the days, oldest first, for display and for storing at an orderly shutdown.
     #[must_use]
     pub fn days(&self) -> Vec<DayUse> {
-        let rows = self.days.iter().filter(|(_, of)| of.out() > 0 || of.received > 0);
-        rows.map(|(day, of)| DayUse { day: local_time::day_name(*day), given: of.out(), received: of.received })
-            .collect()
+        let rows = self.days.iter().filter(|(_, totals)| totals.uploaded > 0 || totals.downloaded > 0);
+        rows.map(|(day, totals)| DayUse {
+            day: local_time::day_name(*day),
+            given: totals.uploaded,
+            received: totals.downloaded,
+        })
+        .collect()
     }
     /// Returns the bytes that count against the quota of the day that contains this time.
     pub(crate) fn used(&self, zone: &TimeZone, at: Seconds) -> u64 {
         self.used_on(local_time::day(zone, at))
     }
     fn used_on(&self, day: i64) -> u64 {
-        let put_back = self.open.filter(|open| *open > day + 1).map_or(0, |open| self.booked(open));
-        self.booked(day).saturating_add(self.entry(day + 1).out()).saturating_add(put_back).saturating_add(self.aside)
+        let after_step_back = self.latest.filter(|latest| *latest > day + 1).map_or(0, |latest| self.booked(latest));
+        self.booked(day)
+            .saturating_add(self.uploaded_on(day + 1))
+            .saturating_add(after_step_back)
+            .saturating_add(self.set_aside)
     }
     fn booked(&self, day: i64) -> u64 {
-        let carried = self.carried.filter(|(to, _)| *to == day).map_or(0, |(_, bytes)| bytes);
-        self.entry(day).out().saturating_add(carried)
+        let carried = self.carried.filter(|carried| carried.to == day).map_or(0, |carried| carried.bytes);
+        self.uploaded_on(day).saturating_add(carried)
     }
-    fn entry(&self, day: i64) -> Use {
-        self.days.get(&day).copied().unwrap_or_default()
+    fn uploaded_on(&self, day: i64) -> u64 {
+        self.days.get(&day).map_or(0, |totals| totals.uploaded)
     }
-    /// Reserves bytes of today's quota before they are sent. Without a quota it only counts them.
+    /// Takes bytes out of today's quota before they are sent. Without a quota it only counts them.
     ///
     /// # Errors
-    /// See [`Refusal`]. Nothing is reserved then.
-    pub fn reserve(
+    /// See [`QuotaRefusal`]. Nothing is taken then.
+    pub fn take(
         &mut self,
         zone: &TimeZone,
         now: UnixSeconds,
         bytes: u64,
         quota: Option<u64>,
-    ) -> Result<Reservation, Refusal> {
-        let day = self.open_day(zone, now);
+    ) -> Result<(), QuotaRefusal> {
+        let day = self.begin_day(zone, now);
         let used = self.used_on(day).saturating_add(bytes);
         if let Some(quota) = quota {
             if used > quota {
-                return Err(Refusal::Quota);
+                return Err(QuotaRefusal::Quota);
             }
-            // `aside` is not part of the stored amount, because it shrinks as actual bookings replace it.
-            let out = used.saturating_sub(self.aside);
-            if self.stored.is_none_or(|(stored, most)| stored != day || out > most) {
-                return Err(Refusal::WriteFirst);
+            // Bytes set aside are not part of the stored amount, because they shrink as actual bookings replace them.
+            let uploaded = used.saturating_sub(self.set_aside);
+            if self.stored.is_none_or(|stored| stored.day != day || uploaded > stored.uploaded) {
+                return Err(QuotaRefusal::WriteFirst);
             }
         }
-        let entry = self.days.entry(day).or_default();
-        entry.reserved = entry.reserved.saturating_add(bytes);
-        Ok(Reservation { day, bytes })
+        let totals = self.days.entry(day).or_default();
+        totals.uploaded = totals.uploaded.saturating_add(bytes);
+        Ok(())
     }
-    /// Settles a reservation: `sent` of its bytes were sent, and the rest is released. The bytes count on the day of
-    /// the reservation.
-    #[expect(clippy::needless_pass_by_value, reason = "a reservation is settled once")]
-    pub fn settle(&mut self, reservation: Reservation, sent: u64) {
-        let entry = self.days.entry(reservation.day).or_default();
-        entry.reserved = entry.reserved.saturating_sub(reservation.bytes);
-        entry.given = entry.given.saturating_add(sent);
-    }
-    /// Takes back bytes that were settled as sent today but were not sent. Returns how many could be taken back.
+    /// Gives back bytes that were taken today but were not sent. Returns how many could be given back.
     pub fn give_back(&mut self, zone: &TimeZone, now: UnixSeconds, bytes: u64) -> u64 {
-        let day = self.open_day(zone, now);
-        let entry = self.days.entry(day).or_default();
-        let back = bytes.min(entry.given);
-        entry.given -= back;
+        let day = self.begin_day(zone, now);
+        let totals = self.days.entry(day).or_default();
+        let back = bytes.min(totals.uploaded);
+        totals.uploaded -= back;
         back
     }
     /// Counts downloaded content (bytes).
-    pub fn received(&mut self, zone: &TimeZone, now: UnixSeconds, bytes: u64) {
-        let day = self.open_day(zone, now);
-        let entry = self.days.entry(day).or_default();
-        entry.received = entry.received.saturating_add(bytes);
+    pub fn count_download(&mut self, zone: &TimeZone, now: UnixSeconds, bytes: u64) {
+        let day = self.begin_day(zone, now);
+        let totals = self.days.entry(day).or_default();
+        totals.downloaded = totals.downloaded.saturating_add(bytes);
     }
-    /// Returns what to store before more can be reserved: all days, with slightly more for today than has been used.
+    /// Returns what to store before more can be taken: all days, with slightly more for today than has been used.
     #[must_use]
-    pub fn write_ahead(&mut self, zone: &TimeZone, now: UnixSeconds, bytes: u64) -> (Vec<DayUse>, Stored) {
-        let day = self.open_day(zone, now);
-        let most = self.used_on(day).saturating_sub(self.aside).saturating_add(bytes.max(AHEAD));
-        let given = most - self.entry(day + 1).out();
+    pub fn write_ahead(&mut self, zone: &TimeZone, now: UnixSeconds, bytes: u64) -> (Vec<DayUse>, StoredAhead) {
+        let day = self.begin_day(zone, now);
+        let uploaded = self.used_on(day).saturating_sub(self.set_aside).saturating_add(bytes.max(AHEAD));
+        let given = uploaded - self.uploaded_on(day + 1);
         let mut rows = self.days();
         let name = local_time::day_name(day);
         match rows.iter_mut().find(|row| row.day == name) {
             Some(row) => row.given = given,
             None => rows.push(DayUse { day: name, given, received: 0 }),
         }
-        (rows, Stored { day, most })
+        (rows, StoredAhead { day, uploaded })
     }
     /// Counts bytes as used that will be sent today in any event (acknowledgements), until actual bookings replace
     /// them.
     pub fn set_aside(&mut self, bytes: u64) {
-        self.aside = bytes;
+        self.set_aside = bytes;
     }
     /// Records that the stored rows contain no reserve.
-    pub fn nothing_stored(&mut self) {
+    pub fn clear_stored(&mut self) {
         self.stored = None;
     }
-    /// Confirms that the result of [`Ledger::write_ahead`] is stored and synced.
-    pub fn stored(&mut self, stored: Stored) {
-        self.stored = Some((stored.day, stored.most));
+    /// Confirms that the result of [`DailyUsage::write_ahead`] is stored and synced.
+    pub fn confirm_stored(&mut self, stored: StoredAhead) {
+        self.stored = Some(stored);
     }
-    /// Returns today, and opens it.
-    fn open_day(&mut self, zone: &TimeZone, now: UnixSeconds) -> i64 {
+    /// Returns today, and makes it the latest day.
+    fn begin_day(&mut self, zone: &TimeZone, now: UnixSeconds) -> i64 {
         let day = local_time::day(zone, seconds(now));
-        match self.open {
-            Some(open) if open > day + 1 => {
-                self.carried = Some((day, self.booked(open)));
-                self.open = Some(day);
+        match self.latest {
+            Some(latest) if latest > day + 1 => {
+                self.carried = Some(Carried { to: day, bytes: self.booked(latest) });
+                self.latest = Some(day);
             }
-            open => self.open = open.max(Some(day)),
+            latest => self.latest = latest.max(Some(day)),
         }
         self.days.entry(day).or_default();
-        self.forget(day);
+        self.forget_old_days(day);
         day
     }
     /// Removes the oldest days, but never today, which can be the oldest after the clock was set back.
-    fn forget(&mut self, today: i64) {
+    fn forget_old_days(&mut self, today: i64) {
         while self.days.len() > DAYS
             && let Some(oldest) = self.days.keys().copied().find(|day| *day != today)
         {
@@ -205,9 +194,9 @@ impl Ledger {
     }
 }
 
-/// The reserve that was stored ahead.
+/// The maximum upload of a day that is stored on disk, ahead of actual use and without the bytes set aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredAhead {
     day: i64,
-    most: u64,
+    uploaded: u64,
 }

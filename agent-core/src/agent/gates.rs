@@ -7,9 +7,9 @@ use crate::{
 };
 use banyan_proto::{
     OrderId, Reason,
-    schedule::{Gate, GiveWay, Pace, Stage},
+    schedule::{Gate, GiveWay, Priority, Stage},
 };
-use banyan_schedule::{decide, give_way, rates};
+use banyan_schedule::{decide, effective_give_way, effective_rates};
 use banyan_swarm::io::{Input, OrderInput};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,7 @@ impl Agent {
             return;
         }
         let verdict = self.people.verdict(facts, held, &notes);
-        let full = matches!(verdict.receive, Gate::Open { limit } if limit.pace == Pace::Full);
+        let full = matches!(verdict.receive, Gate::Open { limit } if limit.priority == Priority::Full);
         if full && !held.content.is_whole() {
             lock(&self.told).hurry.insert(id);
         } else {
@@ -73,7 +73,7 @@ impl Agent {
             return (false, false);
         }
         let verdict = self.people.verdict(facts, held, &notes);
-        let full = |gate: &Gate| matches!(gate, Gate::Open { limit } if limit.pace == Pace::Full);
+        let full = |gate: &Gate| matches!(gate, Gate::Open { limit } if limit.priority == Priority::Full);
         (full(&verdict.receive) && !held.content.is_whole(), full(&verdict.install))
     }
     /// Decides about forwarding and speed limits and informs the state machine and the node loop.
@@ -81,7 +81,7 @@ impl Agent {
         let people = &self.people;
         let verdict = people.about(facts, None, |situation| decide(situation, facts.now));
         let forward = verdict.forward.reason(Stage::Forward).map_or(Ok(()), Err);
-        let rates = rates(facts.choice.as_ref(), &facts.policy);
+        let rates = effective_rates(facts.choice.as_ref(), &facts.policy);
         let Some(node) = self.node.get() else { return };
         let mut told = lock(&self.told);
         if told.forward.replace(forward).map_or(forward.is_err(), |before| before != forward) {
@@ -108,7 +108,7 @@ impl Agent {
     /// Sets which traffic to yield to. Urgent orders yield to none while they are received.
     fn give_way(&self, facts: &Facts) {
         let Some(node) = self.node.get() else { return };
-        let to = give_way(facts.choice.as_ref(), &facts.policy);
+        let to = effective_give_way(facts.choice.as_ref(), &facts.policy);
         let hurry = !lock(&self.told).hurry.is_empty();
         node.bandwidth_yield().set(if hurry { GiveWay::Nobody } else { to }, to);
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{agent::Agent, orders::lock};
 use banyan_proto::schedule::Window;
-use banyan_schedule::{ClockWatch, Wake, idle_detector::Thresholds, next_change};
+use banyan_schedule::{ClockWatch, Wake, idle_detector::IdleThresholds, next_change};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
@@ -25,13 +25,13 @@ const LOOK_REST: Duration = Duration::from_secs(20);
 pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
     let people = Arc::clone(&agent.people);
     // A shorter required quiet time uses a proportionally shorter average.
-    let average = Thresholds::default().average.min(idle_after / 6);
-    let mut sampler = Sampler::new(Thresholds { enter_after: idle_after, average, ..Thresholds::default() });
+    let average = IdleThresholds::default().average.min(idle_after / 6);
+    let mut sampler = Sampler::new(IdleThresholds { idle_after: idle_after, average, ..IdleThresholds::default() });
     let mut clock = ClockWatch::new(people.now());
     let (mut load_at, mut rest_at) = (Instant::now(), Instant::now());
     let mut waited_for = false;
     loop {
-        if let Some(step) = clock.look(people.now()) {
+        if let Some(step) = clock.detect_step(people.now()) {
             people.clock_stepped(step);
         }
         let work = has_work(&agent);
@@ -53,7 +53,7 @@ pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
             sampler.stop();
             (load_at, rest_at) = (Instant::now(), Instant::now());
         }
-        let quota = banyan_schedule::quota(people.choice().as_ref(), &people.policy()).is_some();
+        let quota = banyan_schedule::effective_quota(people.choice().as_ref(), &people.policy()).is_some();
         people.shared.write(people.state(), &people.zone, quota, !work);
         let wake = decide_all(&agent);
         let facts = people.facts();

@@ -14,7 +14,7 @@ use crate::{
     state::{State, StateError},
 };
 use banyan_proto::{UnixSeconds, schedule::DayUse};
-use banyan_schedule::upload_quota::{Ledger, Refusal};
+use banyan_schedule::upload_quota::{DailyUsage, QuotaRefusal};
 use banyan_wire::{bandwidth_yield::BandwidthYield, packet};
 use jiff::tz::TimeZone;
 use std::{
@@ -54,7 +54,7 @@ pub(crate) struct Shared {
 }
 
 struct Book {
-    ledger: Ledger,
+    ledger: DailyUsage,
     unwritten: u64,
     /// Bytes counted as sent since the start.
     given: u64,
@@ -81,7 +81,7 @@ pub(crate) fn acknowledging(content: u64) -> u64 {
 impl Shared {
     pub(super) fn open(state: &State) -> Result<Self, StateError> {
         let days: Vec<DayUse> = state.kept("ledger")?.unwrap_or_default();
-        let ledger = Ledger::restore(&days);
+        let ledger = DailyUsage::restore(&days);
         let book = Book {
             ledger,
             unwritten: 0,
@@ -103,10 +103,10 @@ impl Shared {
         book.catch_up(zone, went, book.taken.elapsed() >= QUIET);
     }
     /// Returns a copy of the ledger.
-    pub(crate) fn ledger(&self, zone: &TimeZone) -> Ledger {
+    pub(crate) fn ledger(&self, zone: &TimeZone) -> DailyUsage {
         self.ledger_at(zone, Instant::now())
     }
-    fn ledger_at(&self, zone: &TimeZone, now: Instant) -> Ledger {
+    fn ledger_at(&self, zone: &TimeZone, now: Instant) -> DailyUsage {
         let mut book = lock(&self.book);
         self.catch_up(&mut book, zone);
         if now.saturating_duration_since(book.asked) >= STALE {
@@ -117,7 +117,7 @@ impl Shared {
     /// Counts received content.
     pub(crate) fn received(&self, zone: &TimeZone, bytes: u64) {
         let mut book = lock(&self.book);
-        book.ledger.received(zone, UnixSeconds::now(), bytes);
+        book.ledger.count_download(zone, UnixSeconds::now(), bytes);
         book.unwritten += bytes;
         self.catch_up(&mut book, zone);
     }
@@ -125,18 +125,23 @@ impl Shared {
     /// is still to be received (bytes).
     ///
     /// # Errors
-    /// See [`Refusal`]; nothing has been taken then.
-    pub(crate) fn take(&self, zone: &TimeZone, content: u64, quota: Option<u64>, aside: u64) -> Result<(), Refusal> {
+    /// See [`QuotaRefusal`]; nothing has been taken then.
+    pub(crate) fn take(
+        &self,
+        zone: &TimeZone,
+        content: u64,
+        quota: Option<u64>,
+        aside: u64,
+    ) -> Result<(), QuotaRefusal> {
         let mut book = lock(&self.book);
         self.catch_up(&mut book, zone);
         if book.closed {
-            return Err(Refusal::Quota);
+            return Err(QuotaRefusal::Quota);
         }
         book.ledger.set_aside(acknowledging(aside));
         book.asked = Instant::now();
         let bytes = on_the_link(content);
-        let reserved = book.ledger.reserve(zone, UnixSeconds::now(), bytes, quota)?;
-        book.ledger.settle(reserved, bytes);
+        book.ledger.take(zone, UnixSeconds::now(), bytes, quota)?;
         (book.unwritten, book.given) = (book.unwritten + bytes, book.given + bytes);
         book.taken = Instant::now();
         Ok(())
@@ -153,7 +158,7 @@ impl Shared {
             book.ledger.write_ahead(zone, UnixSeconds::now(), on_the_link(banyan_proto::limits::CHUNK_BYTES as u64))
         };
         state.keep("ledger", &rows)?;
-        lock(&self.book).ledger.stored(stored);
+        lock(&self.book).ledger.confirm_stored(stored);
         Ok(())
     }
     /// Stores the ledger when it is due or, with `now`, when anything is unstored. With a quota, stores more than was
@@ -179,7 +184,7 @@ impl Shared {
             let mut book = lock(&self.book);
             (book.unwritten, book.written) = (0, Instant::now());
             // If a quota is set later, nothing is stored ahead for it.
-            book.ledger.nothing_stored();
+            book.ledger.clear_stored();
             book.ledger.days()
         };
         state.keep("ledger", &days)
@@ -209,9 +214,7 @@ impl Book {
             return;
         }
         // Without a quota nothing is refused.
-        if let Ok(reserved) = self.ledger.reserve(zone, UnixSeconds::now(), bytes, None) {
-            self.ledger.settle(reserved, bytes);
-        }
+        let _granted = self.ledger.take(zone, UnixSeconds::now(), bytes, None);
         (self.unwritten, self.given) = (self.unwritten + bytes, self.given + bytes);
     }
 }
@@ -230,8 +233,8 @@ mod tests {
         while taken < most {
             match shared.take(&TimeZone::UTC, CHUNK, Some(QUOTA), aside) {
                 Ok(()) => taken += on_the_link(CHUNK),
-                Err(Refusal::WriteFirst) => shared.write_ahead(state, &TimeZone::UTC).unwrap(),
-                Err(Refusal::Quota) => break,
+                Err(QuotaRefusal::WriteFirst) => shared.write_ahead(state, &TimeZone::UTC).unwrap(),
+                Err(QuotaRefusal::Quota) => break,
             }
         }
         taken
@@ -249,7 +252,7 @@ mod tests {
         assert!(before + after <= QUOTA, "{before} and {after} of {QUOTA}");
         assert!(before + after > QUOTA - (2 << 20), "a crash costs a little, not the whole day: {before} and {after}");
         shared.close(&state);
-        assert_eq!(shared.take(&TimeZone::UTC, 1, None, 0), Err(Refusal::Quota), "nothing is sent after closing");
+        assert_eq!(shared.take(&TimeZone::UTC, 1, None, 0), Err(QuotaRefusal::Quota), "nothing is sent after closing");
     }
 
     #[test]
@@ -279,14 +282,14 @@ mod tests {
         let state = State::open(&folder.path().join("redb")).unwrap();
         let shared = Shared::open(&state).unwrap();
         // Acknowledging this much would use up the quota alone.
-        assert_eq!(shared.take(&TimeZone::UTC, CHUNK, Some(QUOTA), 1 << 40), Err(Refusal::Quota));
+        assert_eq!(shared.take(&TimeZone::UTC, CHUNK, Some(QUOTA), 1 << 40), Err(QuotaRefusal::Quota));
         let used = |at| {
             let mut ledger = shared.ledger_at(&TimeZone::UTC, at);
-            ledger.reserve(&TimeZone::UTC, UnixSeconds::now(), CHUNK, Some(QUOTA)).err()
+            ledger.take(&TimeZone::UTC, UnixSeconds::now(), CHUNK, Some(QUOTA)).err()
         };
         let now = Instant::now();
-        assert_eq!(used(now), Some(Refusal::Quota));
-        assert_eq!(used(now + 2 * STALE), Some(Refusal::WriteFirst), "the expired reservation frees the quota");
+        assert_eq!(used(now), Some(QuotaRefusal::Quota));
+        assert_eq!(used(now + 2 * STALE), Some(QuotaRefusal::WriteFirst), "the expired reservation frees the quota");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use banyan_proto::{
     local::{Happened, HistoryEntry, Overruled, PauseFor, Replaces, Request, Wait, Wishes},
     schedule::{Choice, Pause, Policy, Stage, Wish},
 };
-use banyan_schedule::{Moment, check_choice, tomorrow, upload_quota::Refusal};
+use banyan_schedule::{Moment, check_choice, tomorrow, upload_quota::QuotaRefusal};
 use jiff::tz::TimeZone;
 use ledger::Shared;
 use serde::{Deserialize, Serialize};
@@ -112,7 +112,7 @@ impl People {
             installed: state.kept("installed")?.unwrap_or_default(),
         };
         if let Some(choice) = &mut known.choice
-            && banyan_schedule::after_clock_step(choice, UnixSeconds::now(), 0)
+            && banyan_schedule::adjust_to_clock_step(choice, UnixSeconds::now(), 0)
         {
             state.keep("choice", &known.choice)?;
         }
@@ -149,10 +149,10 @@ impl People {
     /// receive (bytes).
     pub(crate) async fn may_give(self: &Arc<Self>, bytes: u64, aside: u64) -> bool {
         loop {
-            let quota = banyan_schedule::quota(self.choice().as_ref(), &self.policy());
+            let quota = banyan_schedule::effective_quota(self.choice().as_ref(), &self.policy());
             match self.shared.take(&self.zone, bytes, quota, aside) {
                 Ok(()) => return true,
-                Err(Refusal::WriteFirst) => {
+                Err(QuotaRefusal::WriteFirst) => {
                     let this = Arc::clone(self);
                     let written = tokio::task::spawn_blocking(move || this.shared.write_ahead(&this.state, &this.zone));
                     match written.await {
@@ -165,7 +165,7 @@ impl People {
                         Err(_) => return false,
                     }
                 }
-                Err(Refusal::Quota) => {
+                Err(QuotaRefusal::Quota) => {
                     self.replan();
                     return false;
                 }
@@ -213,7 +213,7 @@ impl People {
     pub(crate) fn clock_stepped(&self, by: i64) {
         let mut known = lock(&self.known);
         let Some(choice) = &mut known.choice else { return };
-        if banyan_schedule::after_clock_step(choice, UnixSeconds::now(), by)
+        if banyan_schedule::adjust_to_clock_step(choice, UnixSeconds::now(), by)
             && let Err(error) = self.state.keep("choice", &known.choice)
         {
             tracing::warn!(%error, "failed to store the adjusted choice after a clock step");

@@ -10,7 +10,7 @@ use banyan_proto::{
     local::{About, Enrolled, Link, Mode, Partner, Progress, Scheduling, Sharing, Snapshot, Update, UpdateState},
     schedule::{DayUse, Policy, Stage, Verdict, Wish},
 };
-use banyan_schedule::{Moment, Situation, Task, deadline, decide, upload_quota::Ledger};
+use banyan_schedule::{Moment, Situation, Task, deadline, decide, upload_quota::DailyUsage};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -29,7 +29,7 @@ pub(crate) type Meters = Mutex<HashMap<OrderId, (Meter, Meter)>>;
 pub(crate) struct Facts {
     pub(crate) now: Moment,
     pub(crate) sampled: Sampled,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: DailyUsage,
     pub(crate) choice: Option<banyan_proto::schedule::Choice>,
     pub(crate) policy: Arc<Policy>,
 }
@@ -51,7 +51,7 @@ impl People {
             signals: &signals,
             choice: facts.choice.as_ref(),
             policy: &facts.policy,
-            ledger: &facts.ledger,
+            usage: &facts.ledger,
             task,
         })
     }

@@ -73,7 +73,7 @@ fn state(update: &Update, clock: &Clock) -> (Tone, String, String) {
         wait.map(|wait| (Tone::Waiting, texts::WAITS.to_owned(), texts::wait(wait, clock)))
     };
     let closed = |stage: Stage, because: &Why, until: Option<UnixSeconds>, before: &str| {
-        let more = sentences::setting(because, stage).unwrap_or_default();
+        let more = sentences::closing_setting(because, stage).unwrap_or_default();
         // Once a deadline is what opens the gate, it is the state: a sentence about the wait would repeat it.
         let by_the_clock = matches!(because, Why::Window { .. } | Why::PutOff | Why::NeverOpens { .. });
         let deadline = update.verdict.announce.iter().find(|announced| announced.stage == stage);
@@ -82,7 +82,7 @@ fn state(update: &Update, clock: &Clock) -> (Tone, String, String) {
         }
         let state = format!(
             "{before}{}",
-            texts::lower_if(!before.is_empty(), &sentences::closed(because, until, clock.here()))
+            texts::lower_if(!before.is_empty(), &sentences::closed_gate(because, until, clock.here()))
         );
         (Tone::Waiting, state, more)
     };
@@ -141,7 +141,7 @@ fn offers(update: &Update, clock: &Clock) -> Vec<Offer> {
     if update.state == UpdateState::Ready {
         offers.extend(update.later.iter().map(|later| Offer {
             label: texts::when(later.when).to_owned(),
-            exact: sentences::moment(later.at, clock.here()),
+            exact: sentences::format_time(later.at, clock.here()),
             request: wish(Stage::Install, Wish::After(later.at)),
         }));
     }

@@ -246,9 +246,11 @@ pub fn headline(snapshot: &Snapshot, clock: &Clock) -> String {
         Headline::Forwarding(order) => format!("Sharing {}", name(order)),
         Headline::NotConnected => away(snapshot.link, clock),
         Headline::Paused { until: None } => "Paused until you resume".to_owned(),
-        Headline::Paused { until: Some(until) } => format!("Paused until {}", sentences::moment(until, clock.here())),
+        Headline::Paused { until: Some(until) } => {
+            format!("Paused until {}", sentences::format_time(until, clock.here()))
+        }
         Headline::Waiting { order, because, until } => {
-            format!("{}: {}", name(order), lower_if(true, &sentences::closed(&because, until, clock.here())))
+            format!("{}: {}", name(order), lower_if(true, &sentences::closed_gate(&because, until, clock.here())))
         }
         Headline::Working(order) => format!("{} is on its way", name(order)),
         Headline::Idle => UP_TO_DATE.to_owned(),
@@ -276,7 +278,7 @@ pub fn at(at: UnixSeconds, clock: &Clock) -> String {
         left @ 61..=3600 => return format!("in {} minutes", left.div_ceil(60)),
         _ => {}
     }
-    let moment = sentences::moment(at, clock.here());
+    let moment = sentences::format_time(at, clock.here());
     let is_number = moment.starts_with(|first: char| first.is_ascii_digit());
     match is_number.then(|| moment.contains(' ')) {
         Some(true) => format!("on {moment}"),
@@ -318,7 +320,7 @@ pub fn told_ready(update: &Update) -> String {
 #[must_use]
 pub fn told_why(update: &Update, clock: &Clock) -> String {
     match &update.verdict.install {
-        Gate::Closed { because, until } => format!("{}.", sentences::closed(because, *until, clock.here())),
+        Gate::Closed { because, until } => format!("{}.", sentences::closed_gate(because, *until, clock.here())),
         Gate::Open { .. } => String::new(),
     }
 }
@@ -738,7 +740,7 @@ pub fn amount(bytes: u64) -> String {
 pub fn may_transfer(gate: &Gate, clock: &Clock) -> String {
     match gate {
         Gate::Open { .. } => OPEN_NOW.to_owned(),
-        Gate::Closed { because, until } => sentences::closed(because, *until, clock.here()),
+        Gate::Closed { because, until } => sentences::closed_gate(because, *until, clock.here()),
     }
 }
 

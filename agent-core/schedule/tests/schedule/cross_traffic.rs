@@ -1,7 +1,7 @@
 //! Yielding to other programs on this machine, on a link that is shared in proportion to demand.
 
 use crate::case::{Case, unix};
-use banyan_proto::schedule::{Gate, GiveWay, Pace};
+use banyan_proto::schedule::{Gate, GiveWay, Priority};
 use banyan_schedule::cross_traffic::CrossTraffic;
 use std::time::Duration;
 
@@ -120,13 +120,13 @@ fn the_limit_is_lifted_soon_after_other_traffic_ends() {
 #[test]
 fn transfers_yield_to_nothing_only_if_choice_and_policy_allow_it() {
     let mut case = Case::default();
-    let pace = |case: &Case| match case.decide(unix("2026-01-14T12:00Z")).receive {
-        Gate::Open { limit } => limit.pace,
+    let priority = |case: &Case| match case.decide(unix("2026-01-14T12:00Z")).receive {
+        Gate::Open { limit } => limit.priority,
         Gate::Closed { because, .. } => panic!("{because:?}"),
     };
-    assert_eq!(pace(&case), Pace::Yielding, "it yields by default");
+    assert_eq!(priority(&case), Priority::Yielding, "it yields by default");
     case.choice().give_way = GiveWay::Nobody;
-    assert_eq!(pace(&case), Pace::Full);
+    assert_eq!(priority(&case), Priority::Full);
     case.policy.give_way = GiveWay::Programs;
-    assert_eq!(pace(&case), Pace::Yielding);
+    assert_eq!(priority(&case), Priority::Yielding);
 }

@@ -103,8 +103,7 @@ fn cases() -> impl Strategy<Value = (Case, UnixSeconds)> {
                 case.signals.load = Signal::seen(Load { percent: 9, idle }, at).good_for(Duration::from_secs(stale));
                 case.signals.presence = Signal::seen(if here { Presence::Here } else { Presence::Away }, at);
                 case.signals.network = Signal::seen(Network { metered, ..crate::case::wired() }, at);
-                let reserved = case.ledger.reserve(&case.zone, start, 30_000_000, None).unwrap();
-                case.ledger.settle(reserved, 30_000_000);
+                case.usage.take(&case.zone, start, 30_000_000, None).unwrap();
                 (case, start)
             },
         )

@@ -4,7 +4,7 @@ use crate::case::{Case, MAINS, unix, wired};
 use banyan_proto::{
     Reason,
     schedule::{
-        By, Choice, Gate, Kind, Limit, Load, Network, Overrule, Pace, Pause, Power, Presence, Rate, Stage, Unquiet,
+        By, Choice, Gate, Kind, Limit, Load, Network, Overrule, Pause, Power, Presence, Priority, Rate, Stage, Unquiet,
         Why, Window, Wish,
     },
 };
@@ -55,7 +55,6 @@ fn a_stale_signal_counts_as_unknown_and_next_change_predicts_it() {
     assert!(case.decide_at(at(159)).receive.is_open());
     assert!(!case.decide_at(at(160)).receive.is_open());
     assert_eq!(case.wake(at(160)), None);
-    assert_eq!(case.signals.load.age(Duration::from_secs(160)), Some(Duration::from_secs(60)));
 }
 
 #[test]
@@ -147,7 +146,7 @@ fn a_deadline_overrides_windows_and_pauses_but_no_check_and_no_limit() {
     *case.task() = Task { deadline: Some(unix(NOON)), wish: Wish::After(unix("2026-02-01T00:00Z")), ..Task::default() };
     assert_eq!(open(&case), (true, true, false));
     let rate = Some(Rate { bytes_per_second: 5000, by: By::User });
-    let limit = Limit { rate, pace: Pace::Full, deadline: Some(unix(NOON)) };
+    let limit = Limit { rate, priority: Priority::Full, deadline: Some(unix(NOON)) };
     assert_eq!(case.at(NOON).receive, Gate::Open { limit });
     case.signals.network = seen(Network { metered: true, ..wired() });
     assert_eq!(open(&case), (false, true, false));
@@ -183,7 +182,7 @@ fn now_overrides_the_users_windows_and_the_administrators_only_if_the_policy_all
     case.choice().pause = Some(Pause::an_hour(unix("2026-01-14T11:30+01:00")));
     case.task().wish = Wish::Now;
     assert_eq!(open(&case), (true, true, false), "the wish concerns this computer, not others");
-    assert!(matches!(case.at(NOON).receive, Gate::Open { limit: Limit { pace: Pace::Full, .. } }));
+    assert!(matches!(case.at(NOON).receive, Gate::Open { limit: Limit { priority: Priority::Full, .. } }));
     case.policy.bounds.windows = vec![Kind::Weekly];
     assert_eq!(open(&case), (false, false, false), "a wish of now does not exceed the bounds");
     case.policy.bounds.windows = Kind::ALL.to_vec();

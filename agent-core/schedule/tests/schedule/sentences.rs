@@ -1,14 +1,16 @@
 //! Every verdict can be turned into a complete sentence.
 
 use crate::case::{Case, unix, wired};
-use banyan_proto::schedule::{Announcement, By, Gate, Network, Pause, Stage, Unquiet, Why, Window};
-use banyan_schedule::sentences::{self, Here};
+use banyan_proto::schedule::{By, Gate, Network, Pause, Stage, Unquiet, Why, Window};
+use banyan_schedule::sentences::{self, ReaderTime};
 
 const NOON: &str = "2026-01-14T12:00+01:00";
 
 fn closed(case: &Case, at: &str) -> String {
     match case.at(at).receive {
-        Gate::Closed { because, until } => sentences::closed(&because, until, Here { zone: &case.zone, now: unix(at) }),
+        Gate::Closed { because, until } => {
+            sentences::closed_gate(&because, until, ReaderTime { zone: &case.zone, now: unix(at) })
+        }
         Gate::Open { .. } => "open".to_owned(),
     }
 }
@@ -18,7 +20,10 @@ fn windows_and_pauses_read_naturally() {
     let mut case = Case::choosing("night");
     assert_eq!(closed(&case, NOON), "Scheduled for tonight at 22:00");
     let Gate::Closed { because, .. } = case.at(NOON).receive else { panic!() };
-    assert_eq!(sentences::setting(&because, Stage::Receive).unwrap(), "Downloads on this computer run only at night.");
+    assert_eq!(
+        sentences::closing_setting(&because, Stage::Receive).unwrap(),
+        "Downloads on this computer run only at night."
+    );
     case.choice().window = "Fri 08:00-12:00".parse().unwrap();
     assert_eq!(closed(&case, NOON), "Scheduled for Friday at 08:00");
     case.choice().window = "never".parse().unwrap();
@@ -35,7 +40,7 @@ fn windows_and_pauses_read_naturally() {
 #[test]
 fn times_read_naturally() {
     let case = Case::default();
-    for (now, at, said) in [
+    for (now, at, expected) in [
         (NOON, "2026-01-14T14:30+01:00", "14:30"),
         (NOON, "2026-01-14T22:00+01:00", "tonight at 22:00"),
         (NOON, "2026-01-15T01:00+01:00", "tonight at 01:00"),
@@ -48,17 +53,21 @@ fn times_read_naturally() {
         ("2026-01-14T01:00+01:00", "2026-01-14T22:00+01:00", "22:00"),
         ("2026-03-28T23:00+01:00", "2026-03-29T03:00+02:00", "tonight at 03:00"),
     ] {
-        assert_eq!(sentences::moment(unix(at), Here { zone: &case.zone, now: unix(now) }), said, "{at} at {now}");
+        assert_eq!(
+            sentences::format_time(unix(at), ReaderTime { zone: &case.zone, now: unix(now) }),
+            expected,
+            "{at} at {now}"
+        );
     }
 }
 
 #[test]
 fn every_reason_is_a_sentence_without_gaps() {
     let case = Case::default();
-    let here = Here { zone: &case.zone, now: unix(NOON) };
+    let reader = ReaderTime { zone: &case.zone, now: unix(NOON) };
     let later = unix("2026-01-14T22:00+01:00");
     let by = By::Policy;
-    for (why, until, said) in [
+    for (why, until, expected) in [
         (
             Why::DiskLow { free: 512_000_000, least: 3_000_000_000, by },
             None,
@@ -100,8 +109,6 @@ fn every_reason_is_a_sentence_without_gaps() {
             "Today's sharing limit (500 MB) is used up; resumes tonight at 00:00",
         ),
     ] {
-        assert_eq!(sentences::closed(&why, until, here), said);
+        assert_eq!(sentences::closed_gate(&why, until, reader), expected);
     }
-    let announcement = Announcement { stage: Stage::Install, at: later, before: 14_400 };
-    assert_eq!(sentences::announcement(&announcement, here), "Will install by tonight at 22:00");
 }

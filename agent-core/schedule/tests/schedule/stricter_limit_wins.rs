@@ -67,8 +67,7 @@ fn situations() -> impl Strategy<Value = (Case, UnixSeconds)> {
         case.signals.power = Signal::seen(Power { battery, charge: Some(charge), saver }, at);
         case.signals.full_screen = Signal::seen(full_screen, at);
         case.signals.free_disk = Signal::seen(free, at);
-        let reserved = case.ledger.reserve(&case.zone, now, given, None).unwrap();
-        case.ledger.settle(reserved, given);
+        case.usage.take(&case.zone, now, given, None).unwrap();
         (case, now)
     })
 }

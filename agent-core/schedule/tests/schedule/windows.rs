@@ -2,7 +2,7 @@
 //! back, weeks that are empty, full or disjoint, and days that do not exist.
 
 use crate::case::{Case, unix, zone};
-use banyan_proto::schedule::{Announcement, By, Gate, Limit, Pace, Stage, Why, Window};
+use banyan_proto::schedule::{Announcement, By, Gate, Limit, Priority, Stage, Why, Window};
 
 /// Checks the receive gate at each time, and when the verdict is next asked for (local time).
 fn check(name: &str, case: &Case, rows: &[(&str, &str, &str)]) {
@@ -165,7 +165,7 @@ fn a_deadline_in_a_closed_window_opens_receiving_and_installing() {
     ];
     check("deadline", &case, &rows);
     let after = case.at("2026-01-14T14:00+01:00");
-    let forced = Limit { rate: None, pace: Pace::Full, deadline: Some(deadline) };
+    let forced = Limit { rate: None, priority: Priority::Full, deadline: Some(deadline) };
     assert_eq!(after.receive, Gate::Open { limit: forced });
     assert!(after.install.is_open());
     assert_eq!(case.told(&after.forward), "until 2026-01-14T22:00+01:00", "sharing has no deadline");

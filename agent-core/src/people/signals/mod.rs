@@ -17,7 +17,7 @@ use banyan_proto::{
 };
 use banyan_schedule::{
     Moment, Signal, Signals,
-    idle_detector::{Idleness, Thresholds},
+    idle_detector::{IdleDetector, IdleThresholds},
 };
 use processor::Processor;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -196,12 +196,12 @@ impl Sampled {
 /// Takes the measurements.
 pub(crate) struct Sampler {
     processor: Processor,
-    idleness: Idleness,
+    idleness: IdleDetector,
 }
 
 impl Sampler {
-    pub(crate) fn new(thresholds: Thresholds) -> Self {
-        Self { processor: Processor::default(), idleness: Idleness::new(thresholds) }
+    pub(crate) fn new(thresholds: IdleThresholds) -> Self {
+        Self { processor: Processor::default(), idleness: IdleDetector::new(thresholds) }
     }
     /// Measures the processor load since the last call; the first call only starts the measurement.
     pub(crate) fn load(&mut self, into: &mut Sampled, now: Moment, installing: bool) {
