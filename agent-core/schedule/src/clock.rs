@@ -59,8 +59,8 @@ impl ClockWatch {
     }
 }
 
-/// Adjusts the choice after the clock was stepped by this many seconds (the result of [`ClockWatch::detect_step`]; 0 at the
-/// start). Returns whether the choice changed and must be stored.
+/// Adjusts the choice after the clock was stepped by this many seconds (the result of [`ClockWatch::detect_step`]; 0 at
+/// the start). Returns whether the choice changed and must be stored.
 ///
 /// After a step back, an earlier pause moves back with the clock, so that it does not become longer. After a step
 /// forward or a sleep, the pause ends by the wall clock. A pause from the future is dropped: the clock was set back

@@ -1,10 +1,10 @@
 //! The schedule: when a machine may download, install and share, and how fast.
 //!
 //! Everything here is pure. The inputs are signals, the user's choice, the administrator's policy, the order, the time
-//! and the time zone. [`decide()`] returns a [`Verdict`], and [`next_change`] returns when to ask again, so that an idle
-//! machine can sleep. [`upload_quota`] keeps the daily upload quota, [`idle_detector`] detects idleness from processor samples,
-//! [`cross_traffic`] lets a transfer yield to other programs on this machine, and [`sentences`] turns a verdict into a
-//! sentence. The types are defined in `banyan_proto::schedule`.
+//! and the time zone. [`decide()`] returns a [`Verdict`], and [`next_change`] returns when to ask again, so that an
+//! idle machine can sleep. [`upload_quota`] keeps the daily upload quota, [`idle_detector`] detects idleness from
+//! processor samples, [`cross_traffic`] lets a transfer yield to other programs on this machine, and [`sentences`]
+//! turns a verdict into a sentence. The types are defined in `banyan_proto::schedule`.
 //!
 //! The stricter limit wins, and the verdict says who set it. A deadline overrides windows, wishes, pauses and
 //! full-screen programs, but never checks: disk, battery, power saver, metered networks and rate limits still apply

@@ -1,9 +1,9 @@
 //! The usage history: bytes uploaded and downloaded per day, and the daily upload quota.
 //!
-//! **Never more than the quota.** A sender must first take the bytes out of the quota; bytes that were not sent after all
-//! are given back. Nothing is granted unless it is already on disk: [`DailyUsage::write_ahead`] stores slightly more than
-//! has been used, and grants are taken from that reserve. A machine that crashes therefore loses a little of the day's
-//! quota instead of forgetting what it sent.
+//! **Never more than the quota.** A sender must first take the bytes out of the quota; bytes that were not sent after
+//! all are given back. Nothing is granted unless it is already on disk: [`DailyUsage::write_ahead`] stores slightly
+//! more than has been used, and grants are taken from that reserve. A machine that crashes therefore loses a little of
+//! the day's quota instead of forgetting what it sent.
 //!
 //! **Days** are local days, 23 or 25 hours long when daylight saving time begins or ends. An upload is booked on the
 //! day that the wall clock shows. Bookings on the next day count against a day's quota, too. Setting the clock back

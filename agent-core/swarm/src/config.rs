@@ -45,7 +45,7 @@ pub struct Timings {
     /// After being late for the fourth time, it is skipped. Default 60 s.
     pub delegation_timeout: Duration,
     /// The pause before redialling a child that disconnected after accepting, times the number of earlier disconnects.
-    /// The first redial_delay is immediate. Default 1 s.
+    /// The first redial is immediate. Default 1 s.
     pub redial_delay: Duration,
     /// A source that sends nothing at all for this long is dropped (rule P8). Default 3 s.
     pub silence_timeout: Duration,
@@ -73,7 +73,8 @@ pub struct Timings {
     pub server_retry: Duration,
     /// The longest pause before the server is asked for content again. Default 15 s.
     pub server_retry_max: Duration,
-    /// The first pause before a receipt or an install permit is requested again; doubles up to `request_retry_max`. Default 2 s.
+    /// The first pause before a receipt or an install permit is requested again; doubles up to `request_retry_max`.
+    /// Default 2 s.
     pub request_retry: Duration,
     /// The longest pause before a receipt or an install permit is requested again. Default 60 s.
     pub request_retry_max: Duration,

@@ -3,9 +3,9 @@
 //! serve, when to ask the server and when to install.
 //!
 //! [`SwarmState`] has no IO, no clock and no randomness of its own. A driver passes in events with the time
-//! ([`SwarmState::handle`]), carries out the resulting actions ([`SwarmState::poll_action`]), and wakes it at the requested
-//! time ([`SwarmState::next_wake`]). The agent and the server run the same code; the server heads every list, holds all
-//! content and never pulls. `STATE.md` lists the invariants of every state and the code that may change it.
+//! ([`SwarmState::handle`]), carries out the resulting actions ([`SwarmState::poll_action`]), and wakes it at the
+//! requested time ([`SwarmState::next_wake`]). The agent and the server run the same code; the server heads every list,
+//! holds all content and never pulls. `STATE.md` lists the invariants of every state and the code that may change it.
 
 mod admission_control;
 mod config;

@@ -62,8 +62,8 @@ impl UploadSlots {
             }
         }
     }
-    /// Frees the slot after everything requested was sent. A peer that may not wait is told to look elsewhere for the
-    /// rest.
+    /// Frees the slot after everything requested was sent. A peer that may not wait is refused, so that it looks
+    /// elsewhere for the rest.
     pub(crate) fn on_sent(&mut self, ctx: &mut Context<'_>, link: Link) {
         if let Some(pull) = self.active.remove(&link)
             && !pull.wait

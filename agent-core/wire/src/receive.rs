@@ -178,8 +178,8 @@ async fn next_frame(
         socket_control.expect_bytes(length - body.len());
         let most = if context.limit.is_limited() { LIMITED_PIECE } else { length };
         let mut rest = (&mut *from).take((length - body.len()).min(most) as u64);
-        let came = match timeout(ALIVE, rest.read_buf(&mut body)).await {
-            Ok(came) => came.map_err(ReadError::Io)?,
+        let bytes = match timeout(ALIVE, rest.read_buf(&mut body)).await {
+            Ok(bytes) => bytes.map_err(ReadError::Io)?,
             Err(_) if context.bandwidth_yield.is_throttling_receive() => {
                 reported_alive = Instant::now();
                 context.deliver(PeerEvent::Alive).await;
@@ -191,10 +191,10 @@ async fn next_frame(
                 with_idle_timeout(rest.read_buf(&mut body)).await?
             }
         };
-        if came == 0 {
+        if bytes == 0 {
             return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
-        context.limit.charge(came as u64);
+        context.limit.charge(bytes as u64);
         // This wait is caused by this machine's own limit, so the sender is alive.
         while timeout(ALIVE, context.limit.until_ready()).await.is_err() {
             reported_alive = Instant::now();
@@ -220,8 +220,8 @@ async fn read_header(
     while read < header.len() {
         match timeout(ALIVE, from.read(&mut header[read..])).await {
             Ok(Ok(0)) => return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into())),
-            Ok(came) => {
-                read += came.map_err(ReadError::Io)?;
+            Ok(bytes) => {
+                read += bytes.map_err(ReadError::Io)?;
                 last_read = Instant::now();
             }
             Err(_) if context.bandwidth_yield.is_throttling_receive() => {

@@ -61,8 +61,8 @@ pub enum Action {
     /// Confirm to the parent that the whole artifact is here.
     Confirm(Link, OrderId),
     /// Close the link with this reason, after everything requested earlier on it has been sent, except chunks still
-    /// waiting for their turn. Report no further events for it; an [`super::LinkInput::Lost`] does no harm. [`Reason::Done`] is
-    /// the normal end.
+    /// waiting for their turn. Report no further events for it; an [`super::LinkInput::Lost`] does no harm.
+    /// [`Reason::Done`] is the normal end.
     Close(Link, Reason),
     /// Carry out this task of the order. The host answers with an [`super::OrderInput`].
     Run(OrderId, OrderTask),

@@ -70,8 +70,8 @@ pub enum LinkInput {
     /// The sender on this link is alive: bytes of an incomplete frame are arriving. A large chunk on a slow link delays
     /// heartbeats. Report this at most once a second for each link.
     Alive(Link),
-    /// All chunks requested by [`super::Action::Serve`] on this link have been written: the whole stripe, or, without `wait`,
-    /// the chunks held. The slot passes to the next pull in the queue.
+    /// All chunks requested by [`super::Action::Serve`] on this link have been written: the whole stripe, or, without
+    /// `wait`, the chunks held. The slot passes to the next pull in the queue.
     Sent(Link),
     /// The peer asks for the stripe, starting at this chunk. Its membership has been checked.
     Pulled {
@@ -116,8 +116,8 @@ pub enum OrderInput {
     /// The server granted the install permit.
     InstallPermit(OrderId),
     /// Not possible now; the request has to be repeated. Possible causes: the server is unreachable, the deployment is
-    /// halted or waits for approval, the package manager is busy. Answers
-    /// [`super::OrderTask::RequestReceipt`], [`super::OrderTask::RequestInstallPermit`] or [`super::OrderTask::Install`].
+    /// halted or waits for approval, the package manager is busy. Answers [`super::OrderTask::RequestReceipt`],
+    /// [`super::OrderTask::RequestInstallPermit`] or [`super::OrderTask::Install`].
     RetryLater(OrderId, Reason),
     /// The installer finished. `Err` is final.
     InstallEnded(OrderId, Result<(), Reason>),

@@ -57,11 +57,11 @@ impl Rate {
     /// Returns whether fewer chunks arrived in the last `window` than at a quarter of the usual rate.
     pub(crate) fn is_slow(&self, now: Now, window: Duration) -> bool {
         let since = now.saturating_sub(window);
-        let came: u64 =
+        let arrived: u64 =
             self.arrivals.iter().rev().take_while(|(at, _)| *at >= since).map(|(_, chunks)| u64::from(*chunks)).sum();
         match self.usual {
-            Some(usual) => (came as f64) < usual / SLOW_DIVISOR * window.as_secs_f64(),
-            None => came == 0,
+            Some(usual) => (arrived as f64) < usual / SLOW_DIVISOR * window.as_secs_f64(),
+            None => arrived == 0,
         }
     }
     /// Halves the expected rate after a source was dropped for slowness, so that sources are not changed endlessly in
@@ -86,8 +86,8 @@ mod tests {
         let now = Duration::from_secs(10);
         assert_eq!(rate.observation_window(SPAN), Some(SPAN));
         assert!(!rate.is_slow(now, SPAN));
-        assert!(!rate.is_slow(now + SPAN * 2 / 3, SPAN), "a third of the usual amount came in the window");
-        assert!(rate.is_slow(now + SPAN * 4 / 5, SPAN), "a fifth came");
+        assert!(!rate.is_slow(now + SPAN * 2 / 3, SPAN), "a third of the usual amount arrived in the window");
+        assert!(rate.is_slow(now + SPAN * 4 / 5, SPAN), "a fifth arrived");
         assert!(rate.arrivals.len() < 64);
     }
 

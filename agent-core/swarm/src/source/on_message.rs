@@ -146,11 +146,11 @@ impl Source {
         if self.is_complete() {
             return;
         }
-        let came = held.saturating_sub(self.held);
+        let arrived = held.saturating_sub(self.held);
         self.held = self.held.max(held);
         if let SourceState::Probing(stream, Attempt::Requested(probe), _) = self.state
             && probe.link == link
-            && came > 0
+            && arrived > 0
         {
             // The probed machine does have more: the current source withheld chunks, or was cut off itself.
             ctx.close(stream.link, Reason::NoSource);
@@ -163,8 +163,8 @@ impl Source {
             stream.watermark = stream.watermark.max(held);
             stream.has_nothing_new = false;
         });
-        if came > 0 {
-            self.rate.record(now, came, ctx.config.timings.stall_timeout);
+        if arrived > 0 {
+            self.rate.record(now, arrived, ctx.config.timings.stall_timeout);
             self.reset_probe_timer(ctx);
             if let SourceState::Probing(stream, attempt, _) = self.state {
                 ctx.close(attempt.link(), Reason::Done);
