@@ -9,13 +9,13 @@ use banyan_proto::schedule::Week;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 const DAY: i64 = 86_400;
-const CELL: i64 = 1_800;
+const HALF_HOUR: i64 = 1_800;
 /// How far ahead to search for an edge. A weekly window can miss two weeks in a row (its hour is skipped in one, its
 /// day in the other). A window that does not open for three weeks never opens.
 const HORIZON: Seconds = 22 * DAY;
 
 /// Returns the UTC offset (seconds), and until when it applies.
-fn stretch(zone: &TimeZone, at: Seconds) -> (i64, Seconds) {
+fn offset_and_end(zone: &TimeZone, at: Seconds) -> (i64, Seconds) {
     let at = timestamp(at);
     let until = zone.following(at).next().map_or(Seconds::MAX, |change| change.timestamp().as_second());
     (i64::from(zone.to_offset(at).seconds()), until)
@@ -29,21 +29,21 @@ fn timestamp(at: Seconds) -> Timestamp {
 }
 
 /// Returns local seconds since 1970-01-01T00:00 local time.
-fn wall(zone: &TimeZone, at: Seconds) -> i64 {
+fn local_seconds(zone: &TimeZone, at: Seconds) -> i64 {
     let at = timestamp(at);
     at.as_second() + i64::from(zone.to_offset(at).seconds())
 }
 
-fn open_on_the_wall(week: &Week, wall: i64) -> bool {
+fn is_open_at_local(week: &Week, local: i64) -> bool {
     // 1970-01-01 was a Thursday: day 3 when Monday is 0.
-    let day = (wall.div_euclid(DAY) + 3).rem_euclid(7);
-    let cell = wall.rem_euclid(DAY) / CELL;
-    week.is_open(usize::try_from(day).unwrap_or(0), usize::try_from(cell).unwrap_or(0))
+    let day = (local.div_euclid(DAY) + 3).rem_euclid(7);
+    let half_hour = local.rem_euclid(DAY) / HALF_HOUR;
+    week.is_open(usize::try_from(day).unwrap_or(0), usize::try_from(half_hour).unwrap_or(0))
 }
 
 /// Returns whether the week is open at this time.
 pub(crate) fn is_open(week: &Week, zone: &TimeZone, at: Seconds) -> bool {
-    open_on_the_wall(week, wall(zone, at))
+    is_open_at_local(week, local_seconds(zone, at))
 }
 
 /// Returns when the week next opens or closes after this time; `None` if it never does.
@@ -54,19 +54,19 @@ pub(crate) fn next_edge(week: &Week, zone: &TimeZone, at: Seconds) -> Option<Sec
     let before = is_open(week, zone, at);
     let mut from = at;
     while from < at.saturating_add(HORIZON) {
-        let (offset, until) = stretch(zone, from);
-        let mut cell = (from + offset).div_euclid(CELL) * CELL;
-        while cell - offset < until && cell < from + offset + HORIZON {
+        let (offset, until) = offset_and_end(zone, from);
+        let mut half_hour = (from + offset).div_euclid(HALF_HOUR) * HALF_HOUR;
+        while half_hour - offset < until && half_hour < from + offset + HORIZON {
             // The half-hour that contains `from` has the same state as before.
-            if open_on_the_wall(week, cell) != before {
-                return Some(cell - offset);
+            if is_open_at_local(week, half_hour) != before {
+                return Some(half_hour - offset);
             }
-            cell += CELL;
+            half_hour += HALF_HOUR;
         }
         if until == Seconds::MAX {
             return None;
         }
-        if open_on_the_wall(week, wall(zone, until)) != before {
+        if is_open_at_local(week, local_seconds(zone, until)) != before {
             return Some(until);
         }
         from = until;
@@ -81,24 +81,24 @@ pub(crate) fn next_open(week: &Week, zone: &TimeZone, at: Seconds) -> Option<Sec
 
 /// Returns the local day, as days since 1970-01-01.
 pub(crate) fn day(zone: &TimeZone, at: Seconds) -> i64 {
-    wall(zone, at).div_euclid(DAY)
+    local_seconds(zone, at).div_euclid(DAY)
 }
 
 /// Returns the first instant whose local day is after the given one, searching from `at`.
 pub(crate) fn day_after_begins(zone: &TimeZone, at: Seconds, day_number: i64) -> Seconds {
-    reaches(zone, at, (day_number + 1) * DAY)
+    first_at(zone, at, (day_number + 1) * DAY)
 }
 
 /// Returns 06:00 on the day after the one that contains `at`.
 pub(crate) fn tomorrow_morning(zone: &TimeZone, at: Seconds) -> Seconds {
-    reaches(zone, at, (day(zone, at) + 1) * DAY + 6 * 3600)
+    first_at(zone, at, (day(zone, at) + 1) * DAY + 6 * 3600)
 }
 
 /// Returns the first instant, from `at` on, at which the wall clock shows this local time or a later one.
-fn reaches(zone: &TimeZone, at: Seconds, local: i64) -> Seconds {
+fn first_at(zone: &TimeZone, at: Seconds, local: i64) -> Seconds {
     let mut from = at;
     loop {
-        let (offset, until) = stretch(zone, from);
+        let (offset, until) = offset_and_end(zone, from);
         let there = (local - offset).max(from);
         if there < until || until == Seconds::MAX {
             return there;
@@ -120,7 +120,7 @@ pub(crate) fn day_of_name(name: &str) -> Option<i64> {
 
 /// Returns the local hour and minute.
 pub(crate) fn clock(zone: &TimeZone, at: Seconds) -> (i64, i64) {
-    let minutes = wall(zone, at).rem_euclid(DAY) / 60;
+    let minutes = local_seconds(zone, at).rem_euclid(DAY) / 60;
     (minutes / 60, minutes % 60)
 }
 

@@ -18,9 +18,9 @@ use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 
 /// Number of days to keep.
-const DAYS: usize = 92;
+const MAX_DAYS: usize = 92;
 /// How much is stored ahead of actual use (bytes). A crash costs this much of the day's quota.
-const AHEAD: u64 = 1 << 20;
+const WRITE_AHEAD_BYTES: u64 = 1 << 20;
 
 /// The bytes uploaded and downloaded per day.
 #[derive(Debug, Clone, Default)]
@@ -147,7 +147,7 @@ impl DailyUsage {
     #[must_use]
     pub fn write_ahead(&mut self, zone: &TimeZone, now: UnixSeconds, bytes: u64) -> (Vec<DayUse>, StoredAhead) {
         let day = self.begin_day(zone, now);
-        let uploaded = self.used_on(day).saturating_sub(self.set_aside).saturating_add(bytes.max(AHEAD));
+        let uploaded = self.used_on(day).saturating_sub(self.set_aside).saturating_add(bytes.max(WRITE_AHEAD_BYTES));
         let given = uploaded - self.uploaded_on(day + 1);
         let mut rows = self.days();
         let name = local_time::day_name(day);
@@ -186,7 +186,7 @@ impl DailyUsage {
     }
     /// Removes the oldest days, but never today, which can be the oldest after the clock was set back.
     fn forget_old_days(&mut self, today: i64) {
-        while self.days.len() > DAYS
+        while self.days.len() > MAX_DAYS
             && let Some(oldest) = self.days.keys().copied().find(|day| *day != today)
         {
             self.days.remove(&oldest);

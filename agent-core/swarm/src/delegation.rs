@@ -104,7 +104,7 @@ impl Delegation {
             OfferReply::Accepted if self.parts[at].sublist.len() == 1 => drop(self.parts.swap_remove(at)),
             OfferReply::Accepted if self.parts[at].losses > MAX_LOSSES => self.skip_head(ctx, at, Reason::Busy),
             OfferReply::Accepted => {
-                self.parts[at].state = PartState::Taken(link, ctx.now + ctx.config.timings.delegation_timeout)
+                self.parts[at].state = PartState::Taken(link, ctx.now + ctx.config.timings.delegation_timeout);
             }
             OfferReply::ReceivesOnly { .. } => {
                 let part = self.parts.swap_remove(at);

@@ -62,12 +62,12 @@ pub struct ArtifactFile {
     held: Vec<watch::Sender<u32>>,
     /// For each stripe, how many chunks other machines may have: all that are held, unless [`ArtifactFile::hold_back`]
     /// was called.
-    shown: Vec<watch::Sender<u32>>,
-    held_back: AtomicBool,
+    visible: Vec<watch::Sender<u32>>,
+    is_held_back: AtomicBool,
     /// One lock for each stripe, so that chunks are stored one at a time, even while the last chunk of a dropped source
     /// is still being written.
     storing: Vec<Mutex<()>>,
-    synced: Mutex<Instant>,
+    last_sync: Mutex<Instant>,
     served: AtomicU64,
 }
 
@@ -78,7 +78,7 @@ impl ArtifactFile {
     /// When the disk fails.
     pub fn resume(path: &Path, artifact: Artifact, stripes: u8) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let this = Self::over(file, artifact, stripes);
+        let this = Self::with_file(file, artifact, stripes);
         this.recount()?;
         Ok(this)
     }
@@ -93,22 +93,22 @@ impl ArtifactFile {
             let wrong = format!("{} has {bytes} bytes instead of {}", path.display(), artifact.size);
             return Err(io::Error::new(io::ErrorKind::InvalidData, wrong));
         }
-        let this = Self::over(file, artifact, stripes);
+        let this = Self::with_file(file, artifact, stripes);
         for stripe in 0..stripes {
             this.set_held(stripe, this.chunks(stripe));
         }
         Ok(this)
     }
-    fn over(file: File, artifact: Artifact, stripes: u8) -> Self {
+    fn with_file(file: File, artifact: Artifact, stripes: u8) -> Self {
         Self {
             artifact,
             stripes,
             file,
             held: (0..stripes).map(|_| watch::Sender::new(0)).collect(),
-            shown: (0..stripes).map(|_| watch::Sender::new(0)).collect(),
-            held_back: AtomicBool::new(false),
+            visible: (0..stripes).map(|_| watch::Sender::new(0)).collect(),
+            is_held_back: AtomicBool::new(false),
             storing: (0..stripes).map(|_| Mutex::new(())).collect(),
-            synced: Mutex::new(Instant::now()),
+            last_sync: Mutex::new(Instant::now()),
             served: AtomicU64::new(0),
         }
     }
@@ -162,28 +162,28 @@ impl ArtifactFile {
     /// Returns a watch on how many of a stripe's chunks other machines may have; `None` if the stripe does not exist.
     #[must_use]
     pub fn watch(&self, stripe: u8) -> Option<watch::Receiver<u32>> {
-        self.shown.get(usize::from(stripe)).map(watch::Sender::subscribe)
+        self.visible.get(usize::from(stripe)).map(watch::Sender::subscribe)
     }
     fn set_held(&self, stripe: u8, count: u32) {
         let at = usize::from(stripe);
         self.held[at].send_replace(count);
-        if !self.held_back.load(Ordering::Acquire) {
-            self.shown[at].send_replace(count);
+        if !self.is_held_back.load(Ordering::Acquire) {
+            self.visible[at].send_replace(count);
         }
     }
     /// Withholds all chunks from other machines until [`Self::release`], because the order's spread is `verified` or
     /// `proven` (rule C10).
     pub fn hold_back(&self) {
-        self.held_back.store(true, Ordering::Release);
-        for shown in &self.shown {
-            shown.send_replace(0);
+        self.is_held_back.store(true, Ordering::Release);
+        for visible in &self.visible {
+            visible.send_replace(0);
         }
     }
     /// Lets other machines have the held chunks from now on.
     pub fn release(&self) {
-        self.held_back.store(false, Ordering::Release);
-        for (shown, held) in self.shown.iter().zip(&self.held) {
-            shown.send_replace(*held.borrow());
+        self.is_held_back.store(false, Ordering::Release);
+        for (visible, held) in self.visible.iter().zip(&self.held) {
+            visible.send_replace(*held.borrow());
         }
     }
     /// Returns whether every chunk is held.
@@ -213,9 +213,9 @@ impl ArtifactFile {
     /// # Errors
     /// When it is not the next chunk, or the disk fails.
     pub fn store(&self, stripe: u8, chunk: &VerifiedChunk) -> Result<u32, ContentError> {
-        let no_such = ContentError::OutOfOrder { got: chunk.index(), wanted: u32::MAX };
+        let unknown_stripe = ContentError::OutOfOrder { got: chunk.index(), wanted: u32::MAX };
         let at = usize::from(stripe);
-        let (Some(storing), Some(held)) = (self.storing.get(at), self.held.get(at)) else { return Err(no_such) };
+        let (Some(storing), Some(held)) = (self.storing.get(at), self.held.get(at)) else { return Err(unknown_stripe) };
         let _one_at_a_time = lock(storing);
         let count = *held.borrow();
         let wanted = self.index(stripe, count);
@@ -228,17 +228,17 @@ impl ArtifactFile {
             u64::from(wanted) * u64::from(self.artifact.chunk_size),
         )?;
         self.set_held(stripe, count + 1);
-        self.sync_sometimes();
+        self.sync_if_due();
         Ok(count + 1)
     }
     /// Syncs the file every few seconds during the transfer, never per chunk. A power cut therefore costs at most the
     /// last five seconds.
-    fn sync_sometimes(&self) {
-        let Ok(mut synced) = self.synced.try_lock() else { return };
-        if synced.elapsed() < SYNC_EVERY {
+    fn sync_if_due(&self) {
+        let Ok(mut last_sync) = self.last_sync.try_lock() else { return };
+        if last_sync.elapsed() < SYNC_EVERY {
             return;
         }
-        *synced = Instant::now();
+        *last_sync = Instant::now();
         if let Ok(file) = self.file.try_clone() {
             // A failed sync is detected when the whole artifact is hashed and synced at the end.
             let sync = move || drop(file.sync_data());

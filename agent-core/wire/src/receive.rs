@@ -28,11 +28,11 @@ use tokio::{
 };
 
 /// A connection that has received nothing for this long is dead.
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// The most bytes read at once under a speed limit, so that the flow stays even.
 const LIMITED_PIECE: usize = packet::TLS_RECORD as usize;
 /// How often a sender in the middle of a long chunk is reported as alive.
-const ALIVE: Duration = Duration::from_secs(1);
+const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An event from the connection.
 #[derive(Debug)]
@@ -157,7 +157,7 @@ impl ReadError {
     fn reason(self) -> (Reason, String) {
         match self {
             Self::Io(error) => (Reason::Unreachable, error.to_string()),
-            Self::Idle => (Reason::Unreachable, format!("nothing received for {} seconds", IDLE.as_secs())),
+            Self::Idle => (Reason::Unreachable, format!("nothing received for {} seconds", IDLE_TIMEOUT.as_secs())),
             Self::Frame(error) => (Reason::ProtocolBroken, error.to_string()),
         }
     }
@@ -178,7 +178,7 @@ async fn next_frame(
         socket_control.expect_bytes(length - body.len());
         let most = if context.limit.is_limited() { LIMITED_PIECE } else { length };
         let mut rest = (&mut *from).take((length - body.len()).min(most) as u64);
-        let bytes = match timeout(ALIVE, rest.read_buf(&mut body)).await {
+        let bytes = match timeout(ALIVE_INTERVAL, rest.read_buf(&mut body)).await {
             Ok(bytes) => bytes.map_err(ReadError::Io)?,
             Err(_) if context.bandwidth_yield.is_throttling_receive() => {
                 reported_alive = Instant::now();
@@ -196,11 +196,11 @@ async fn next_frame(
         }
         context.limit.charge(bytes as u64);
         // This wait is caused by this machine's own limit, so the sender is alive.
-        while timeout(ALIVE, context.limit.until_ready()).await.is_err() {
+        while timeout(ALIVE_INTERVAL, context.limit.until_ready()).await.is_err() {
             reported_alive = Instant::now();
             context.deliver(PeerEvent::Alive).await;
         }
-        if reported_alive.elapsed() > ALIVE {
+        if reported_alive.elapsed() > ALIVE_INTERVAL {
             reported_alive = Instant::now();
             context.deliver(PeerEvent::Alive).await;
         }
@@ -218,7 +218,7 @@ async fn read_header(
     let mut read = 0;
     let mut last_read = Instant::now();
     while read < header.len() {
-        match timeout(ALIVE, from.read(&mut header[read..])).await {
+        match timeout(ALIVE_INTERVAL, from.read(&mut header[read..])).await {
             Ok(Ok(0)) => return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into())),
             Ok(bytes) => {
                 read += bytes.map_err(ReadError::Io)?;
@@ -228,7 +228,7 @@ async fn read_header(
                 last_read = Instant::now();
                 context.deliver(PeerEvent::Alive).await;
             }
-            Err(_) if last_read.elapsed() >= IDLE => return Err(ReadError::Idle),
+            Err(_) if last_read.elapsed() >= IDLE_TIMEOUT => return Err(ReadError::Idle),
             Err(_) => {}
         }
     }
@@ -236,7 +236,7 @@ async fn read_header(
 }
 
 async fn with_idle_timeout<T>(step: impl Future<Output = io::Result<T>>) -> Result<T, ReadError> {
-    match timeout(IDLE, step).await {
+    match timeout(IDLE_TIMEOUT, step).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(ReadError::Io(error)),
         Err(_) => Err(ReadError::Idle),
@@ -268,11 +268,11 @@ mod tests {
             slow.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
             for _ in 0..10 {
                 slow.write_all(&[7; 1 << 10]).await.unwrap();
-                sleep(ALIVE / 4).await;
+                sleep(ALIVE_INTERVAL / 4).await;
             }
             std::future::pending::<()>().await;
         };
-        let first = timeout(20 * ALIVE, received.recv());
+        let first = timeout(20 * ALIVE_INTERVAL, received.recv());
         let (_, event) = tokio::select! {
             () = sending => panic!("the sender stopped"),
             event = first => event.expect("a sign of life").unwrap(),
@@ -296,7 +296,7 @@ mod tests {
             tokio::spawn(run(Link(1), socket, control, ActivePull::default(), events, Arc::default(), bandwidth_yield));
         sender.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
         sender.write_all(&[7; 8 << 10]).await.unwrap();
-        let event = timeout(6 * ALIVE, received.recv()).await.expect("a sign of life").unwrap();
+        let event = timeout(6 * ALIVE_INTERVAL, received.recv()).await.expect("a sign of life").unwrap();
         assert!(matches!(event, (_, PeerEvent::Alive)), "{event:?}");
         reading.abort();
     }

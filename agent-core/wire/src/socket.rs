@@ -27,13 +27,13 @@ use tokio::{
 };
 
 /// The limit of unsent bytes in the kernel: with more, the order of sending would be decided long before it happens.
-const UNSENT_BYTES: u32 = 64 << 10;
+const MAX_UNSENT_BYTES: u32 = 64 << 10;
 /// A connection without an acknowledgement for this long is dead.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
+const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The piece size worth a wake-up (bytes).
-const PIECE: usize = packet::TLS_RECORD as usize;
+const WAKE_UP_BYTES: usize = packet::TLS_RECORD as usize;
 /// What may have been read from the socket without the reader having seen it: an incomplete TLS record (bytes).
-const UNSEEN: usize = PIECE + (1 << 10);
+const MAX_UNSEEN_BYTES: usize = WAKE_UP_BYTES + (1 << 10);
 
 /// State shared between a socket and the layers above TLS: how much a reader still expects for certain, and the
 /// throttle.
@@ -55,7 +55,7 @@ impl SocketControl {
     /// Sets how many more bytes the peer must send before anything that needs an immediate answer. Zero when nothing is
     /// known.
     pub(crate) fn expect_bytes(&self, bytes: usize) {
-        self.0.wake_threshold.store(if bytes >= PIECE + UNSEEN { PIECE } else { 1 }, Relaxed);
+        self.0.wake_threshold.store(if bytes >= WAKE_UP_BYTES + MAX_UNSEEN_BYTES { WAKE_UP_BYTES } else { 1 }, Relaxed);
     }
     fn wake_threshold(&self) -> usize {
         self.0.wake_threshold.load(Relaxed).max(1)
@@ -90,14 +90,14 @@ impl Socket {
         let socket = socket2::SockRef::from(&self.stream);
         #[cfg(any(target_os = "linux", target_os = "android"))]
         {
-            socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
-            socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+            socket.set_tcp_notsent_lowat(MAX_UNSENT_BYTES)?;
+            socket.set_tcp_user_timeout(Some(ACKNOWLEDGEMENT_TIMEOUT))?;
         }
         // On other systems a small send buffer has the same effect as the option.
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         {
-            socket.set_send_buffer_size(4 * UNSENT_BYTES as usize)?;
-            socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(UNACKNOWLEDGED))?;
+            socket.set_send_buffer_size(4 * MAX_UNSENT_BYTES as usize)?;
+            socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(ACKNOWLEDGEMENT_TIMEOUT))?;
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ impl Source {
                     self.close_and_drop(ctx, stream, why);
                 }
                 Assessment::Slow(_) => {
-                    self.state = SourceState::Streaming(Stream { ahead_since: Some(ctx.now), ..stream })
+                    self.state = SourceState::Streaming(Stream { ahead_since: Some(ctx.now), ..stream });
                 }
                 Assessment::Good if ctx.now >= self.probe_at => self.start_probe(ctx, stream, banned),
                 Assessment::Good => {}

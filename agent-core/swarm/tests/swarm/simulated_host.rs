@@ -65,7 +65,7 @@ pub(crate) enum Message {
     Bye(Reason),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Timer {
     Heartbeat,
     CheckIn,

@@ -347,10 +347,10 @@ impl World {
                 }
             }
             Fault::Receive(n, may) => {
-                self.give(n, OrderInput::MayReceive(ORDER, may.then_some(()).ok_or(Reason::NotNow)))
+                self.give(n, OrderInput::MayReceive(ORDER, may.then_some(()).ok_or(Reason::NotNow)));
             }
             Fault::Install(n, may) => {
-                self.give(n, OrderInput::MayInstall(ORDER, may.then_some(()).ok_or(Reason::NotNow)))
+                self.give(n, OrderInput::MayInstall(ORDER, may.then_some(()).ok_or(Reason::NotNow)));
             }
             Fault::Forward(n, may) => {
                 self.hosts[n].may_forward = may;

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 /// The interval at which the serving side sends heartbeats (rule C9).
-const HEARTBEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A command from the loop to the writer of a connection.
 pub(crate) enum WriterCommand {
@@ -87,7 +87,7 @@ pub(crate) async fn write(
 ) -> WriterEnd {
     let mut watermark: Option<watch::Receiver<u32>> = None;
     let mut serving: Option<ServedPull> = None;
-    let mut heartbeat = interval(HEARTBEAT);
+    let mut heartbeat = interval(HEARTBEAT_INTERVAL);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let written = tokio::select! {

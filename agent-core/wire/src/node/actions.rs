@@ -1,6 +1,6 @@
 //! Carries out the actions of the state machine.
 
-use super::Loop;
+use super::NodeLoop;
 use crate::{
     connection,
     forward::{PullToServe, WriterCommand},
@@ -14,7 +14,7 @@ use banyan_proto::{
 };
 use banyan_swarm::io::{Action, Link, LinkInput, StripeId};
 
-impl<H: Host> Loop<H> {
+impl<H: Host> NodeLoop<H> {
     pub(super) fn carry_out(&mut self, action: Action) {
         match action {
             Action::Dial { link, peer, .. } => self.dial(link, peer),

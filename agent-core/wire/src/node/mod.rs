@@ -31,12 +31,12 @@ use tokio::{
 use tracing::{debug, info};
 
 /// The most connections from one machine at once: two stripes of a few orders, and late redials.
-const LINKS_PER_PEER: usize = 16;
+const MAX_LINKS_PER_PEER: usize = 16;
 
 /// The most peer events queued for the loop. A peer that sends more is slowed down.
-const EVENTS_WAITING: usize = 256;
+const MAX_QUEUED_EVENTS: usize = 256;
 /// The most messages queued for one peer. A peer that causes so many answers without reading them is disconnected.
-const ANSWERS_WAITING: usize = 64;
+const MAX_QUEUED_MESSAGES: usize = 64;
 
 /// The configuration of a node.
 pub struct NodeConfig {
@@ -58,7 +58,7 @@ struct Peer {
     reader: AbortHandle,
 }
 
-struct Loop<H> {
+struct NodeLoop<H> {
     host: Arc<H>,
     swarm: SwarmState,
     software: String,
@@ -81,9 +81,9 @@ struct Loop<H> {
 #[must_use]
 pub fn start<H: Host>(config: NodeConfig, host: Arc<H>) -> (NodeHandle, JoinHandle<()>) {
     let (sender, events) = mpsc::unbounded_channel();
-    let (inbox, from_peers) = mpsc::channel(EVENTS_WAITING);
+    let (inbox, from_peers) = mpsc::channel(MAX_QUEUED_EVENTS);
     let handle = NodeHandle::new(sender, config.tls);
-    let node = Loop {
+    let node = NodeLoop {
         host,
         swarm: SwarmState::new(config.swarm),
         software: config.software,
@@ -101,7 +101,7 @@ pub fn start<H: Host>(config: NodeConfig, host: Arc<H>) -> (NodeHandle, JoinHand
     (handle, tokio::spawn(node.run()))
 }
 
-impl<H: Host> Loop<H> {
+impl<H: Host> NodeLoop<H> {
     async fn run(mut self) {
         loop {
             while let Some(action) = self.swarm.poll_action() {

@@ -1,6 +1,6 @@
 //! The links of a node: how they are established, what arrives over them, and how they end.
 
-use super::{ANSWERS_WAITING, LINKS_PER_PEER, Loop, Peer};
+use super::{MAX_LINKS_PER_PEER, MAX_QUEUED_MESSAGES, NodeLoop, Peer};
 use crate::{
     connection::{self, Connection},
     forward::{self, WriterCommand, WriterEnd, WriterLink, fair_scheduler::FairScheduler},
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-impl<H: Host> Loop<H> {
+impl<H: Host> NodeLoop<H> {
     /// Greets an incoming connection. The state machine learns of it when an offer or a pull arrives over it.
     pub(super) fn greet(&mut self, stream: tokio_rustls::server::TlsStream<Socket>) {
         self.incoming += 2;
@@ -41,7 +41,7 @@ impl<H: Host> Loop<H> {
         }
         let crl = self.host.crl();
         let revoked = crl.as_ref().is_some_and(|crl| crl.revokes(&certificate));
-        if revoked || (!ours && self.links.values().filter(|peer| peer.id == id).count() >= LINKS_PER_PEER) {
+        if revoked || (!ours && self.links.values().filter(|peer| peer.id == id).count() >= MAX_LINKS_PER_PEER) {
             warn!(peer = %id, revoked, "connection refused");
             if ours {
                 self.input(LinkInput::Lost(link, Reason::Revoked));
@@ -49,7 +49,7 @@ impl<H: Host> Loop<H> {
             return;
         }
         control.register(self.handle.bandwidth_yield());
-        let (writer, commands) = mpsc::channel(ANSWERS_WAITING);
+        let (writer, commands) = mpsc::channel(MAX_QUEUED_MESSAGES);
         let active_pull: ActivePull = Arc::new(Mutex::new(None));
         let reader = tokio::spawn(receive::run(
             link,
