@@ -34,7 +34,6 @@ pub mod database;
 mod folders;
 pub mod identity;
 mod local_backend;
-mod lock;
 pub mod pipeline;
 mod platform;
 pub mod publisher_trust;

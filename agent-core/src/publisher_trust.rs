@@ -1,12 +1,10 @@
 //! What this machine has learnt from publishers' metadata: trusted root, versions and version floors. Whatever a check
 //! learns is stored, synced, before the check's result is used.
 
-use crate::{
-    database::{Database, DatabaseError},
-    lock::lock,
-};
+use crate::database::{Database, DatabaseError};
 use banyan_proto::{UnixSeconds, api::PublisherVersions};
 use banyan_trust::TrustStore;
+use banyan_wire::lock::lock;
 use std::{
     ops::Deref,
     sync::{Arc, Mutex, MutexGuard},

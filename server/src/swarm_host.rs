@@ -14,7 +14,7 @@ use banyan_proto::{
     limits,
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
 };
-use banyan_swarm::io::{Action, StripeId, TrustedOffer};
+use banyan_swarm::io::{OrderTask, StripeId, TrustedOffer};
 use banyan_wire::{content::ArtifactFile, host::Host, node::NodeHandle, tls::Crl};
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
@@ -67,9 +67,13 @@ impl Host for SwarmHost {
     fn membership(&self, _: StripeId) -> Option<Membership> {
         None
     }
-    fn perform(&self, action: Action, _: &NodeHandle) {
-        match action {
-            Action::Report(order, Event::SteppedOver { stripe, machine, reason }) => {
+    /// Ignored: tasks concern receiving and installing, which the server does not do.
+    fn run_task(&self, order: OrderId, task: OrderTask, _: &NodeHandle) {
+        debug!(%order, ?task, "task ignored");
+    }
+    fn report_event(&self, order: OrderId, event: Event) {
+        match event {
+            Event::SteppedOver { stripe, machine, reason } => {
                 debug!(%order, stripe, %machine, %reason, "machine skipped");
                 let store = Arc::clone(&self.store);
                 self.tasks.spawn(async move {
@@ -79,8 +83,18 @@ impl Host for SwarmHost {
                     }
                 });
             }
-            // All other actions concern receiving and installing, which the server does not do.
-            other => debug!(?other, "action ignored"),
+            // All other events concern receiving and installing, which the server does not do.
+            Event::Offered { .. }
+            | Event::Refused { .. }
+            | Event::Source { .. }
+            | Event::BadChunk { .. }
+            | Event::Progress { .. }
+            | Event::Verified { .. }
+            | Event::Authenticated
+            | Event::Installing
+            | Event::Installed { .. }
+            | Event::Waits { .. }
+            | Event::Failed { .. } => debug!(?event, "event ignored"),
         }
     }
     fn confirmed(&self, peer: MachineId, confirm: &Confirm) {

@@ -9,11 +9,11 @@ use banyan_proto::{
     },
     manifest::Kind,
     schedule::{
-        Choice, DayUse, Gate, Limit, Load, Network, NetworkId, Pace, Pause, Policy, Power, Presence, Stage, Verdict,
-        Window, Wish,
+        Choice, DayUse, Gate, Limit, Load, Network, NetworkId, Pause, Policy, Power, Presence, Priority, Stage,
+        Verdict, Window, Wish,
     },
 };
-use banyan_schedule::{Moment, Signal, Signals, Situation, Task, decide, ledger::Ledger};
+use banyan_schedule::{Moment, Signal, Signals, Situation, Task, decide, upload_quota::DailyUsage};
 use jiff::tz::TimeZone;
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -235,11 +235,11 @@ pub(crate) fn decide_all(s: &mut Snapshot, now: UnixSeconds, zone: &TimeZone) {
         full_screen: signal(seen.full_screen.value, mono),
         free_disk: signal(seen.free_disk.value, mono),
     };
-    let ledger = Ledger::restore(std::slice::from_ref(&s.sharing.today));
+    let usage = DailyUsage::restore(std::slice::from_ref(&s.sharing.today));
     let (choice, policy) = (s.scheduling.choice.clone(), s.scheduling.policy.clone());
     let ask = |task: Option<&Task>| {
         let choice = choice.as_ref();
-        decide(&Situation { zone, signals: &signals, choice, policy: &policy, ledger: &ledger, task }, moment)
+        decide(&Situation { zone, signals: &signals, choice, policy: &policy, usage: &usage, task }, moment)
     };
     s.scheduling.verdict = ask(None);
     for update in &mut s.updates {
@@ -271,7 +271,7 @@ fn signal<T>(value: Option<T>, at: Duration) -> Signal<T> {
 }
 
 fn open() -> Gate {
-    Gate::Open { limit: Limit { rate: None, pace: Pace::Yielding, deadline: None } }
+    Gate::Open { limit: Limit { rate: None, priority: Priority::Yielding, deadline: None } }
 }
 
 fn base(now: UnixSeconds, zone: &TimeZone) -> Snapshot {

@@ -3,13 +3,13 @@
 use crate::{
     Seconds, Situation,
     clock::{Moment, pause_end, seconds, unix},
-    conditions::{Shut, View},
-    local,
-    settle::{self, settle},
+    conditions::{Evaluation, Obstacle},
+    effective_settings::{effective_give_way, effective_settings},
+    local_time,
 };
 use banyan_proto::{
     UnixSeconds,
-    schedule::{Announcement, Gate, GiveWay, Limit, Pace, Stage, Verdict, Why, Wish},
+    schedule::{Announcement, Gate, GiveWay, Limit, Priority, Stage, Verdict, Why, Wish},
 };
 use std::time::Duration;
 
@@ -27,12 +27,12 @@ pub struct Wake {
 /// was stepped.
 #[must_use]
 pub fn decide(situation: &Situation<'_>, now: Moment) -> Verdict {
-    let (view, at) = (view(situation, now), seconds(now.wall));
-    let [receive, install, forward] = STAGES.map(|stage| gate(&view, stage, at));
+    let (evaluation, at) = (evaluation(situation, now), seconds(now.wall));
+    let [receive, install, forward] = STAGES.map(|stage| gate(&evaluation, stage, at));
     let announce = [(Stage::Receive, &receive), (Stage::Install, &install)]
         .into_iter()
         .filter(|(_, gate)| !gate.is_open())
-        .filter_map(|(stage, _)| announcement(&view, stage, at))
+        .filter_map(|(stage, _)| announcement(&evaluation, stage, at))
         .collect();
     Verdict { receive, install, forward, announce }
 }
@@ -41,21 +41,21 @@ pub fn decide(situation: &Situation<'_>, now: Moment) -> Verdict {
 #[must_use]
 pub fn deadline(situation: &Situation<'_>, stage: Stage) -> Option<UnixSeconds> {
     let now = Moment { wall: UnixSeconds::default(), mono: Duration::ZERO };
-    view(situation, now).deadline(stage).map(unix)
+    evaluation(situation, now).deadline(stage).map(unix)
 }
 
 const STAGES: [Stage; 3] = [Stage::Receive, Stage::Install, Stage::Forward];
 /// Maximum number of consecutive closings to examine. Windows, pause, quota and a wish need only a few.
-const TURNS: usize = 64;
+const MAX_CLOSINGS: usize = 64;
 
-fn view<'a>(s: &'a Situation<'a>, now: Moment) -> View<'a> {
-    View { s, settled: settle(s.choice, s.policy), mono: now.mono }
+fn evaluation<'a>(situation: &'a Situation<'a>, now: Moment) -> Evaluation<'a> {
+    Evaluation { situation, settings: effective_settings(situation.choice, situation.policy), mono: now.mono }
 }
 
-fn gate(view: &View<'_>, stage: Stage, at: Seconds) -> Gate {
-    let shut = view.shut(stage, at);
-    let Some(strictest) = strictest(&shut) else { return Gate::Open { limit: limit(view, stage, at) } };
-    match opening(view, stage, at) {
+fn gate(evaluation: &Evaluation<'_>, stage: Stage, at: Seconds) -> Gate {
+    let obstacles = evaluation.obstacles(stage, at);
+    let Some(strictest) = strictest(&obstacles) else { return Gate::Open { limit: limit(evaluation, stage, at) } };
+    match opening(evaluation, stage, at) {
         Opening::At(until) => Gate::Closed { because: strictest.why.clone(), until: Some(unix(until)) },
         Opening::Unforeseen => Gate::Closed { because: strictest.why.clone(), until: None },
         Opening::Never => Gate::Closed { because: Why::NeverMeet, until: None },
@@ -64,8 +64,8 @@ fn gate(view: &View<'_>, stage: Stage, at: Seconds) -> Gate {
 
 /// Returns the obstacle to report. One without a foreseeable end ranks first, then the one that ends last, then the one
 /// listed first.
-fn strictest(shut: &[Shut]) -> Option<&Shut> {
-    shut.iter().rev().max_by_key(|shut| shut.opens.unwrap_or(Seconds::MAX))
+fn strictest(obstacles: &[Obstacle]) -> Option<&Obstacle> {
+    obstacles.iter().rev().max_by_key(|obstacle| obstacle.ends.unwrap_or(Seconds::MAX))
 }
 
 enum Opening {
@@ -77,20 +77,21 @@ enum Opening {
 }
 
 /// Returns when no obstacle is left, if the signals stay the same.
-fn opening(view: &View<'_>, stage: Stage, from: Seconds) -> Opening {
+fn opening(evaluation: &Evaluation<'_>, stage: Stage, from: Seconds) -> Opening {
     let mut at = from;
-    for _ in 0..TURNS {
-        let shut = view.shut(stage, at);
-        if shut.is_empty() {
+    for _ in 0..MAX_CLOSINGS {
+        let obstacles = evaluation.obstacles(stage, at);
+        if obstacles.is_empty() {
             return Opening::At(at);
         }
-        if shut.iter().any(|shut| shut.opens.is_none()) {
+        if obstacles.iter().any(|obstacle| obstacle.ends.is_none()) {
             return Opening::Unforeseen;
         }
-        let other = shut.iter().filter(|shut| !shut.window).filter_map(|shut| shut.opens).max();
-        let deadline = view.deadline(stage).filter(|deadline| *deadline > at);
-        let windows = if shut.iter().any(|shut| shut.window) {
-            let together = view.windows_open(stage, at).into_iter().chain(deadline).min();
+        let other =
+            obstacles.iter().filter(|obstacle| !obstacle.follows_clock).filter_map(|obstacle| obstacle.ends).max();
+        let deadline = evaluation.deadline(stage).filter(|deadline| *deadline > at);
+        let windows = if obstacles.iter().any(|obstacle| obstacle.follows_clock) {
+            let together = evaluation.windows_open(stage, at).into_iter().chain(deadline).min();
             let Some(together) = together else { return Opening::Never };
             Some(together)
         } else {
@@ -101,22 +102,25 @@ fn opening(view: &View<'_>, stage: Stage, from: Seconds) -> Opening {
     Opening::Unforeseen
 }
 
-fn limit(view: &View<'_>, stage: Stage, at: Seconds) -> Limit {
+fn limit(evaluation: &Evaluation<'_>, stage: Stage, at: Seconds) -> Limit {
     let rate = match stage {
-        Stage::Receive => view.settled.download,
-        Stage::Forward => view.settled.upload,
+        Stage::Receive => evaluation.settings.download,
+        Stage::Forward => evaluation.settings.upload,
         Stage::Install => None,
     };
-    let deadline = view.deadline(stage).filter(|deadline| at >= *deadline && view.held_without_deadline(stage, at));
-    let wanted_now = stage != Stage::Forward && view.s.task.is_some_and(|task| task.wish == Wish::Now);
-    let to_nobody = settle::give_way(view.s.choice, view.s.policy) == GiveWay::Nobody;
-    let pace = if wanted_now || deadline.is_some() || to_nobody { Pace::Full } else { Pace::Yielding };
-    Limit { rate, pace, deadline: deadline.map(unix) }
+    let deadline = evaluation
+        .deadline(stage)
+        .filter(|deadline| at >= *deadline && evaluation.is_closed_without_deadline(stage, at));
+    let wanted_now = stage != Stage::Forward && evaluation.situation.task.is_some_and(|task| task.wish == Wish::Now);
+    let to_nobody = effective_give_way(evaluation.situation.choice, evaluation.situation.policy) == GiveWay::Nobody;
+    let priority = if wanted_now || deadline.is_some() || to_nobody { Priority::Full } else { Priority::Yielding };
+    Limit { rate, priority, deadline: deadline.map(unix) }
 }
 
-fn announcement(view: &View<'_>, stage: Stage, at: Seconds) -> Option<Announcement> {
-    let deadline = view.deadline(stage).filter(|deadline| at < *deadline)?;
-    let due = view.s.policy.deadline.announce.iter().filter(|before| at >= deadline - i64::from(**before));
+fn announcement(evaluation: &Evaluation<'_>, stage: Stage, at: Seconds) -> Option<Announcement> {
+    let deadline = evaluation.deadline(stage).filter(|deadline| at < *deadline)?;
+    let due =
+        evaluation.situation.policy.deadline.announce.iter().filter(|before| at >= deadline - i64::from(**before));
     Some(Announcement { stage, at: unix(deadline), before: *due.min()? })
 }
 
@@ -124,22 +128,24 @@ fn announcement(view: &View<'_>, stage: Stage, at: Seconds) -> Option<Announceme
 /// means never, as long as the situation stays the same.
 #[must_use]
 pub fn next_change(situation: &Situation<'_>, now: Moment) -> Option<Wake> {
-    let (view, at) = (view(situation, now), seconds(now.wall));
+    let (evaluation, at) = (evaluation(situation, now), seconds(now.wall));
     let mut times = Vec::new();
     for stage in STAGES {
-        let weeks = view.windows(stage).into_iter().filter_map(|frame| frame.week());
-        times.extend(weeks.filter_map(|week| local::next_edge(&week, situation.zone, at)));
-        if let Some(deadline) = view.deadline(stage) {
+        let weeks = evaluation.windows(stage).into_iter().filter_map(|window| window.week());
+        times.extend(weeks.filter_map(|week| local_time::next_edge(&week, situation.zone, at)));
+        if let Some(deadline) = evaluation.deadline(stage) {
             times.push(deadline);
             times.extend(situation.policy.deadline.announce.iter().map(|before| deadline - i64::from(*before)));
         }
     }
-    times.extend(view.settled.choice.pause.and_then(|p| pause_end(p, situation.policy.bounds.pause, situation.zone)));
+    times.extend(
+        evaluation.settings.choice.pause.and_then(|p| pause_end(p, situation.policy.bounds.pause, situation.zone)),
+    );
     if let Some(Wish::After(time)) = situation.task.map(|task| task.wish) {
         times.push(seconds(time));
     }
-    if view.settled.quota.is_some() {
-        times.push(local::day_after_begins(situation.zone, at, local::day(situation.zone, at)));
+    if evaluation.settings.quota.is_some() {
+        times.push(local_time::day_after_begins(situation.zone, at, local_time::day(situation.zone, at)));
     }
     let by_wall = times.into_iter().filter(|time| *time > at).min();
     let by_wall = by_wall.map(|time| Duration::from_secs((time - at).unsigned_abs()));

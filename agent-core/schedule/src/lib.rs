@@ -1,10 +1,10 @@
 //! The schedule: when a machine may download, install and share, and how fast.
 //!
 //! Everything here is pure. The inputs are signals, the user's choice, the administrator's policy, the order, the time
-//! and the time zone. [`decide()`] returns a [`Verdict`], and [`next_change`] returns when to ask again, so that an idle
-//! machine can sleep. [`ledger`] keeps the daily upload quota, [`idleness`] detects idleness from processor samples,
-//! [`pace::others`] lets a transfer yield to other programs on this machine, and [`say`] turns a verdict into a
-//! sentence. The types are defined in `banyan_proto::schedule`.
+//! and the time zone. [`decide()`] returns a [`Verdict`], and [`next_change`] returns when to ask again, so that an
+//! idle machine can sleep. [`upload_quota`] keeps the daily upload quota, [`idle_detector`] detects idleness from
+//! processor samples, [`cross_traffic`] lets a transfer yield to other programs on this machine, and [`sentences`]
+//! turns a verdict into a sentence. The types are defined in `banyan_proto::schedule`.
 //!
 //! The stricter limit wins, and the verdict says who set it. A deadline overrides windows, wishes, pauses and
 //! full-screen programs, but never checks: disk, battery, power saver, metered networks and rate limits still apply
@@ -16,19 +16,19 @@
 
 mod clock;
 mod conditions;
+pub mod cross_traffic;
 mod decide;
-pub mod idleness;
-pub mod ledger;
-mod local;
-pub mod pace;
-pub mod say;
-mod settle;
+mod effective_settings;
+pub mod idle_detector;
+mod local_time;
+pub mod sentences;
 mod signals;
+pub mod upload_quota;
 
 pub use banyan_proto::schedule::Verdict;
-pub use clock::{ClockWatch, Moment, after_clock_step, day_name, tomorrow, tonight};
+pub use clock::{ClockWatch, Moment, adjust_to_clock_step, day_name, tomorrow, tonight};
 pub use decide::{Wake, deadline, decide, next_change};
-pub use settle::{OutOfBounds, check_choice, give_way, quota, rates};
+pub use effective_settings::{OutOfBounds, check_choice, effective_give_way, effective_quota, effective_rates};
 pub use signals::{Signal, Signals};
 
 use banyan_proto::{
@@ -36,7 +36,7 @@ use banyan_proto::{
     schedule::{Choice, Policy, Window, Wish},
 };
 use jiff::tz::TimeZone;
-use ledger::Ledger;
+use upload_quota::DailyUsage;
 
 /// Seconds since 1970, signed for arithmetic.
 pub(crate) type Seconds = i64;
@@ -53,7 +53,7 @@ pub struct Situation<'a> {
     /// The administrator's policy.
     pub policy: &'a Policy,
     /// The usage history with today's uploads.
-    pub ledger: &'a Ledger,
+    pub usage: &'a DailyUsage,
     /// The order in question; `None` for the machine in general.
     pub task: Option<&'a Task>,
 }

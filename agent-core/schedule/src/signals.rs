@@ -41,11 +41,6 @@ impl<T> Signal<T> {
         let (value, _) = self.seen.as_ref()?;
         self.stale_at().is_none_or(|stale| now < stale).then_some(value)
     }
-    /// Returns the age of the value.
-    #[must_use]
-    pub fn age(&self, now: Duration) -> Option<Duration> {
-        self.seen.as_ref().map(|(_, at)| now.saturating_sub(*at))
-    }
     /// Returns when the value becomes stale.
     #[must_use]
     pub fn stale_at(&self) -> Option<Duration> {

@@ -2,7 +2,6 @@
 
 use super::NodeSlot;
 use crate::{
-    lock::lock,
     pipeline::{active_order::ActiveOrder, active_orders::ActiveOrders},
     scheduling::{
         Schedule, ScheduleInputs,
@@ -10,7 +9,8 @@ use crate::{
     },
 };
 use banyan_proto::{OrderId, schedule::GiveWay};
-use banyan_swarm::io::Input;
+use banyan_swarm::io::{Input, OrderInput};
+use banyan_wire::lock::lock;
 use std::sync::{Arc, Mutex};
 
 /// The gates of receiving, installing and forwarding.
@@ -38,16 +38,16 @@ impl Gates {
         let Some(node) = self.node.get() else { return };
         if let Some(receive) = changes.receive {
             tracing::info!(order = %id, ?receive, "receiving");
-            node.input(Input::MayReceive(id, receive));
+            node.input(OrderInput::MayReceive(id, receive));
         }
         if let Some(install) = changes.install {
-            node.input(Input::MayInstall(id, install));
+            node.input(OrderInput::MayInstall(id, install));
         }
     }
     /// Decides about forwarding and speed limits and informs the state machine and the node loop.
     pub(super) fn decide_general(&self, inputs: &ScheduleInputs) {
         let forward = inputs.may_forward();
-        let (download, upload) = banyan_schedule::rates(inputs.choice.as_ref(), &inputs.policy);
+        let (download, upload) = banyan_schedule::effective_rates(inputs.choice.as_ref(), &inputs.policy);
         let Some(node) = self.node.get() else { return };
         let mut sent = lock(&self.sent);
         if let Some(forward) = sent.update_forward(forward) {
@@ -70,8 +70,8 @@ impl Gates {
     /// Sets which traffic to yield to. Urgent orders yield to none while they are received.
     fn set_give_way(&self, inputs: &ScheduleInputs) {
         let Some(node) = self.node.get() else { return };
-        let to = banyan_schedule::give_way(inputs.choice.as_ref(), &inputs.policy);
+        let to = banyan_schedule::effective_give_way(inputs.choice.as_ref(), &inputs.policy);
         let has_urgent = lock(&self.sent).has_urgent();
-        node.giver().set(if has_urgent { GiveWay::Nobody } else { to }, to);
+        node.bandwidth_yield().set(if has_urgent { GiveWay::Nobody } else { to }, to);
     }
 }

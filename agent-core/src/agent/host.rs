@@ -6,10 +6,9 @@ use banyan_proto::{
     api::Event,
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
 };
-use banyan_swarm::io::{Action, StripeId, TrustedOffer};
+use banyan_swarm::io::{OrderTask, StripeId, TrustedOffer};
 use banyan_wire::{content::ArtifactFile, host::Host, node::NodeHandle, tls::Crl};
 use std::sync::Arc;
-use tracing::warn;
 
 impl Host for Agent {
     async fn check_offer(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
@@ -30,26 +29,21 @@ impl Host for Agent {
     fn membership(&self, stripe: StripeId) -> Option<Membership> {
         self.orders.membership(stripe)
     }
-    fn perform(&self, action: Action, node: &NodeHandle) {
-        let (order, node) = match &action {
-            Action::VerifyArtifact(order)
-            | Action::AskReceipt(order)
-            | Action::AskInstallPermit(order)
-            | Action::Install(order) => (*order, node.clone()),
-            Action::Report(order, event) => return self.report(*order, event.clone()),
-            other => return warn!(?other, "the host received an action that belongs to the loop"),
-        };
-        let Some(agent) = self.this.upgrade() else { return };
+    fn run_task(&self, order: OrderId, task: OrderTask, node: &NodeHandle) {
+        let (Some(agent), node) = (self.this.upgrade(), node.clone()) else { return };
         tokio::spawn(async move {
             let Some(active) = agent.orders.get(order) else { return };
-            let input = match action {
-                Action::VerifyArtifact(_) => agent.verify(&active).await,
-                Action::AskReceipt(_) => agent.request_receipt(&active).await,
-                Action::AskInstallPermit(_) => agent.request_install_permit(&active).await,
-                _ => agent.install(&active).await,
+            let input = match task {
+                OrderTask::VerifyArtifact => agent.verify(&active).await,
+                OrderTask::RequestReceipt => agent.request_receipt(&active).await,
+                OrderTask::RequestInstallPermit => agent.request_install_permit(&active).await,
+                OrderTask::Install => agent.install(&active).await,
             };
             node.input(input);
         });
+    }
+    fn report_event(&self, order: OrderId, event: Event) {
+        self.report(order, event);
     }
     fn confirmed(&self, peer: MachineId, confirm: &Confirm) {
         tracing::debug!(%peer, order = %confirm.order, "child confirmed that the artifact is complete");

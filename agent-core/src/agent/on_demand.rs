@@ -12,7 +12,7 @@ use banyan_proto::{
     local::{Catalogue, Item},
     schedule::{Stage, Wish},
 };
-use banyan_swarm::io::Input;
+use banyan_swarm::io::OrderInput;
 use tracing::{info, warn};
 
 impl Agent {
@@ -95,7 +95,7 @@ impl Agent {
             if let Some(active) = self.orders.get(id) {
                 self.gates.decide_order(&self.gates.schedule.inputs(), &active);
             }
-            node.input(Input::Restored(trusted));
+            node.input(OrderInput::Restored(trusted));
         }
         let id = accepted.ok_or_else(|| refusal(Reason::InternalError, "the server's answer contains no order"))?;
         info!(order = %id, package, "on-demand order accepted");

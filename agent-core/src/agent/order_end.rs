@@ -3,7 +3,7 @@
 
 use super::Agent;
 use banyan_proto::{OrderId, Reason, UnixSeconds, api::Event};
-use banyan_swarm::io::Input;
+use banyan_swarm::io::OrderInput;
 use std::{collections::BTreeSet, sync::Weak, time::Duration};
 use tracing::{info, warn};
 
@@ -22,7 +22,7 @@ pub(crate) async fn drop_expired_orders(agent: Weak<Agent>) {
 impl Agent {
     fn drop_from_loop(&self, order: OrderId, reason: Reason) {
         if let Some(node) = self.node.get() {
-            node.input(Input::Dropped(order, reason));
+            node.input(OrderInput::Dropped(order, reason));
         }
     }
     /// Drops an order that has ended. Deletes the file when no other order is for the same artifact.

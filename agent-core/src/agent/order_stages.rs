@@ -12,7 +12,7 @@ use banyan_proto::{
     order::Spread,
     peer::{Offer, OfferReply},
 };
-use banyan_swarm::io::{Input, TrustedOffer};
+use banyan_swarm::io::{OrderInput, TrustedOffer};
 use banyan_wire::content::ContentError;
 use std::{sync::Arc, time::Instant};
 use tracing::{info, warn};
@@ -22,7 +22,7 @@ impl Agent {
     pub(super) async fn accept_help(&self, offer: Offer) {
         let Some(node) = self.node.get() else { return };
         if let Ok(trusted) = self.accept_offer(self.identity.server, offer).await {
-            node.input(Input::Restored(trusted));
+            node.input(OrderInput::Restored(trusted));
         }
     }
     pub(super) async fn accept_offer(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
@@ -46,7 +46,7 @@ impl Agent {
             Ok(Ok(accepted)) => {
                 if let Some(node) = self.node.get() {
                     for older in accepted.superseded {
-                        node.input(Input::Dropped(older, Reason::OrderSuperseded));
+                        node.input(OrderInput::Dropped(older, Reason::OrderSuperseded));
                         self.forget_order(older, Reason::OrderSuperseded);
                     }
                 }
@@ -75,7 +75,7 @@ impl Agent {
         self.stages.reporter.report(Some(order), event);
     }
 
-    pub(super) async fn verify(&self, active: &ActiveOrder) -> Input {
+    pub(super) async fn verify(&self, active: &ActiveOrder) -> OrderInput {
         let order = active.order.id;
         let content = Arc::clone(&active.content);
         match tokio::task::spawn_blocking(move || content.verify_whole()).await {
@@ -85,7 +85,7 @@ impl Agent {
                     active.content.release();
                 }
                 self.report(order, Event::Verified { sources: active.sources() });
-                Input::ArtifactVerified(order)
+                OrderInput::ArtifactVerified(order)
             }
             failed => {
                 let content = Arc::clone(&active.content);
@@ -98,29 +98,31 @@ impl Agent {
                 }
                 let intact = tokio::task::spawn_blocking(move || content.recount()).await;
                 let none = || vec![0; usize::from(active.content.stripes())];
-                Input::ArtifactDamaged(order, intact.ok().and_then(Result::ok).unwrap_or_else(none))
+                OrderInput::ArtifactDamaged(order, intact.ok().and_then(Result::ok).unwrap_or_else(none))
             }
         }
     }
 
-    pub(super) async fn request_receipt(&self, active: &ActiveOrder) -> Input {
+    pub(super) async fn request_receipt(&self, active: &ActiveOrder) -> OrderInput {
         let order = active.order.id;
         match self.stages.authenticate.request_receipt(active).await {
-            Ok(()) => Input::Receipted(order),
+            Ok(()) => OrderInput::Receipted(order),
             // The server refuses this machine at the moment; the order is not the cause.
-            Err(AuthenticateError::Call(error)) if error.is_about_this_machine() => Input::Later(order, error.reason()),
+            Err(AuthenticateError::Call(error)) if error.is_about_this_machine() => {
+                OrderInput::RetryLater(order, error.reason())
+            }
             Err(AuthenticateError::Call(CallError::Refused(error))) => {
                 warn!(%order, %error, "the server refused the receipt");
                 let (reason, detail) = (error.reason, error.detail);
                 self.store_outcome(active, Err(reason));
                 self.report(order, Event::Failed { reason, detail, restored: true });
-                Input::ReceiptRefused(order, reason)
+                OrderInput::ReceiptRefused(order, reason)
             }
-            Err(error) => Input::Later(order, error.reason()),
+            Err(error) => OrderInput::RetryLater(order, error.reason()),
         }
     }
 
-    pub(super) async fn request_install_permit(&self, active: &ActiveOrder) -> Input {
+    pub(super) async fn request_install_permit(&self, active: &ActiveOrder) -> OrderInput {
         let order = active.order.id;
         let epoch_before = self.identity.epoch.seen();
         let permitted = self.stages.authenticate.request_install_permit(active).await;
@@ -128,23 +130,23 @@ impl Agent {
         match permitted {
             Ok(artifact) => {
                 self.stages.install.add_permitted(artifact);
-                Input::InstallPermit(order)
+                OrderInput::InstallPermit(order)
             }
             Err(error) if error.reason() == Reason::Withdrawn => {
                 self.end_withdrawn_order(order, &error.to_string());
-                Input::InstallEnded(order, Err(Reason::Withdrawn))
+                OrderInput::InstallEnded(order, Err(Reason::Withdrawn))
             }
             Err(error) => {
                 info!(%order, %error, "waiting for an install permit");
-                Input::Later(order, error.reason())
+                OrderInput::RetryLater(order, error.reason())
             }
         }
     }
 
-    pub(super) async fn install(&self, active: &ActiveOrder) -> Input {
+    pub(super) async fn install(&self, active: &ActiveOrder) -> OrderInput {
         let order = active.order.id;
         let Some(artifact) = self.stages.install.take_permitted(order) else {
-            return Input::Later(order, Reason::WaitsForPermit);
+            return OrderInput::RetryLater(order, Reason::WaitsForPermit);
         };
         let started = Instant::now();
         let urgency = self.gates.schedule.urgency(&self.gates.schedule.inputs(), active);
@@ -157,19 +159,19 @@ impl Agent {
                 self.user.installed.record(&active.order.package, &active.description.version, active.order.sequence);
                 active.content.release();
                 self.report(order, Event::Installed { already, milliseconds });
-                Input::InstallEnded(order, Ok(()))
+                OrderInput::InstallEnded(order, Ok(()))
             }
             Outcome::Failed { reason, detail, restored } => {
                 warn!(%order, %reason, detail, "install failed");
                 let detail = format!("{detail}\n{}", finished.output).trim_end().to_owned();
                 self.store_outcome(active, Err(reason));
                 self.report(order, Event::Failed { reason, detail, restored });
-                Input::InstallEnded(order, Err(reason))
+                OrderInput::InstallEnded(order, Err(reason))
             }
             Outcome::Waits { reason, detail } => {
                 info!(%order, %reason, detail, "install deferred");
                 self.report(order, Event::Waits { reason, detail });
-                Input::Later(order, reason)
+                OrderInput::RetryLater(order, reason)
             }
         }
     }

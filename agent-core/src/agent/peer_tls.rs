@@ -1,7 +1,8 @@
 //! How this machine identifies itself to its peers, and whom it refuses: the certificate and the revocation list.
 
 use super::NodeSlot;
-use crate::{database::Database, lock::lock};
+use crate::database::Database;
+use banyan_wire::lock::lock;
 use banyan_wire::{
     connection::TlsPair,
     tls::{Credentials, Crl},

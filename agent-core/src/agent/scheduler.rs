@@ -17,7 +17,7 @@ pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
     let mut clock = ClockWatch::new(agent.sensors.now());
     let mut was_urgent = false;
     loop {
-        if let Some(step) = clock.look(agent.sensors.now()) {
+        if let Some(step) = clock.detect_step(agent.sensors.now()) {
             user.preferences.adjust_to_clock_step(step);
         }
         let orders = agent.orders.all();

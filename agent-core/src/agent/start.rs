@@ -4,7 +4,7 @@
 use super::Agent;
 use crate::{database::OrderRecord, pipeline::active_order::ActiveOrder, platform, scheduling::ScheduleInputs};
 use banyan_proto::{Reason, UnixSeconds};
-use banyan_swarm::{Config, io::Input};
+use banyan_swarm::{Config, io::OrderInput};
 use banyan_wire::node::{self, NodeConfig, NodeHandle};
 use std::{sync::Arc, time::Duration};
 use tracing::{info, warn};
@@ -44,10 +44,10 @@ impl Agent {
     pub(crate) fn start_node(self: &Arc<Self>, options: &NodeOptions) -> anyhow::Result<NodeHandle> {
         let tls = self.tls.pair()?;
         let identity = &self.identity;
-        let machine = Config::agent(identity.machine, identity.server, options.max_children, options.seed);
-        let config = NodeConfig { machine, software: platform::software(), tls };
+        let swarm = Config::agent(identity.machine, identity.server, options.max_children, options.seed);
+        let config = NodeConfig { swarm, software: platform::software(), tls };
         let (node, _) = node::start(config, Arc::clone(self));
-        self.user.upload_quota.set_link_counter(Arc::clone(node.giver()));
+        self.user.upload_quota.set_link_counter(Arc::clone(node.bandwidth_yield()));
         drop(self.node.set(node.clone()));
         self.sensors.measure_disk_once();
         self.sideload.clear_leftovers()?;
@@ -73,11 +73,11 @@ impl Agent {
         // Decide before the state machine learns of the order; otherwise it would request chunks at once.
         self.gates.decide_order(inputs, active);
         for stripe in active.offers().into_keys() {
-            active.trusted_offer(stripe).into_iter().for_each(|trusted| node.input(Input::Restored(trusted)));
+            active.trusted_offer(stripe).into_iter().for_each(|trusted| node.input(OrderInput::Restored(trusted)));
         }
         if let Some(result) = record.ended {
             active.content.release();
-            node.input(Input::InstallEnded(id, result));
+            node.input(OrderInput::InstallEnded(id, result));
         }
     }
 }

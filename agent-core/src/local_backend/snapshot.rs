@@ -72,7 +72,7 @@ impl LocalBackend {
 
     fn sharing(&self, inputs: &ScheduleInputs, updates: &[Update]) -> Sharing {
         let today = banyan_schedule::day_name(inputs.now.wall, &self.user.zone);
-        let mut days = inputs.ledger.days();
+        let mut days = inputs.usage.days();
         days.reverse();
         let nothing = DayUse { day: today.clone(), given: 0, received: 0 };
         let (now, before): (Vec<_>, Vec<_>) = days.into_iter().partition(|row| row.day == today);

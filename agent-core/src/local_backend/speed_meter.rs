@@ -1,7 +1,7 @@
 //! Measures the rate of a growing count over the last few seconds, so that displayed speeds do not jump.
 
-use crate::lock::lock;
 use banyan_proto::OrderId;
+use banyan_wire::lock::lock;
 use std::{
     collections::{HashMap, VecDeque},
     sync::Mutex,

@@ -1,13 +1,11 @@
 //! One accepted order: what is fixed about it, and its progress on this machine.
 
-use crate::{
-    database::{OrderRecord, StripeOffer},
-    lock::lock,
-};
+use crate::database::{OrderRecord, StripeOffer};
 use banyan_proto::{
     Artifact, MachineId, Manifest, Order, Receipt, Signed, api::ByteSource, order::Spread, peer::ReleaseProof,
 };
 use banyan_swarm::io::{StripeId, TrustedOffer};
+use banyan_wire::lock::lock;
 use banyan_wire::{content::ArtifactFile, verify::VerifiedArtifact};
 use std::{
     collections::BTreeMap,

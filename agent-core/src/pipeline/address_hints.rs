@@ -1,7 +1,8 @@
 //! The last known addresses of the machines in the accepted orders, as the server signed them.
 
-use crate::{identity::Identity, lock::lock};
+use crate::identity::Identity;
 use banyan_proto::{Address, AddressHint, MachineId, Signed, limits};
+use banyan_wire::lock::lock;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},

@@ -1,13 +1,14 @@
 //! The install stage: gives the installer process the authentic artifact as an open file, with all signed documents
 //! about it, and returns its result. The installer checks everything itself.
 
-use crate::{database::Enrolment, lock::lock, pipeline::authenticate::AuthenticArtifact};
+use crate::{database::Enrolment, pipeline::authenticate::AuthenticArtifact};
 use banyan_install_helper::{
     EnrolledIdentity, InstallJob, InstallResult, Outcome,
     client::{self, Launcher, SetTrustError},
 };
 use banyan_proto::{OrderId, Reason};
 use banyan_trust::TrustStore;
+use banyan_wire::lock::lock;
 use std::{collections::HashMap, ffi::OsString, io, path::Path, sync::Mutex, time::Duration};
 
 /// Retry interval while the installer is busy.

@@ -7,7 +7,7 @@ use banyan_proto::{
     local::Scheduling,
     schedule::{Choice, Policy, Stage, Verdict, Wish},
 };
-use banyan_schedule::{Moment, Situation, Task, deadline, decide, ledger::Ledger};
+use banyan_schedule::{Moment, Situation, Task, deadline, decide, upload_quota::DailyUsage};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(crate) struct ScheduleInputs {
     pub(crate) now: Moment,
     pub(crate) readings: Readings,
-    pub(crate) ledger: Ledger,
+    pub(crate) usage: DailyUsage,
     pub(crate) choice: Option<Choice>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) zone: TimeZone,
@@ -30,7 +30,7 @@ impl ScheduleInputs {
             signals: &signals,
             choice: self.choice.as_ref(),
             policy: &self.policy,
-            ledger: &self.ledger,
+            usage: &self.usage,
             task,
         })
     }

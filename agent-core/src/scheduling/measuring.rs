@@ -1,7 +1,7 @@
 //! Measures conditions while there is work, no more often than a decision needs.
 
 use crate::sensors::{Sensors, sampler::Sampler};
-use banyan_schedule::idleness::Thresholds;
+use banyan_schedule::idle_detector::IdleThresholds;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -35,8 +35,8 @@ impl Measuring {
     /// Starts with everything due. `idle_after` is the quiet time after which the machine counts as idle.
     pub(crate) fn new(sensors: Arc<Sensors>, idle_after: Duration) -> Self {
         // A shorter required quiet time uses a proportionally shorter average.
-        let average = Thresholds::default().average.min(idle_after / 6);
-        let sampler = Sampler::new(Thresholds { enter_after: idle_after, average, ..Thresholds::default() });
+        let average = IdleThresholds::default().average.min(idle_after / 6);
+        let sampler = Sampler::new(IdleThresholds { idle_after: idle_after, average, ..IdleThresholds::default() });
         Self { sensors, sampler, load_due: Instant::now(), rest_due: Instant::now() }
     }
     /// Measures what is due.

@@ -14,7 +14,7 @@ use crate::{
     sensors::Sensors,
     user::User,
 };
-use banyan_proto::schedule::{Gate, Pace, Stage, Window};
+use banyan_proto::schedule::{Gate, Priority, Stage, Window};
 use banyan_schedule::{Wake, next_change};
 use decisions::{OrderGates, to_gate};
 use inputs::to_task;
@@ -51,7 +51,7 @@ impl Schedule {
         ScheduleInputs {
             now,
             readings: self.sensors.readings(now),
-            ledger: self.user.upload_quota.ledger(),
+            usage: self.user.upload_quota.usage(),
             choice: self.user.preferences.choice(),
             policy: self.user.policy.current(),
             zone: self.user.zone.clone(),
@@ -64,7 +64,7 @@ impl Schedule {
             return None;
         }
         let verdict = inputs.verdict(active, &notes);
-        let is_full = |gate: &Gate| matches!(gate, Gate::Open { limit } if limit.pace == Pace::Full);
+        let is_full = |gate: &Gate| matches!(gate, Gate::Open { limit } if limit.priority == Priority::Full);
         Some(OrderDecision {
             gates: OrderGates {
                 receive: to_gate(verdict.receive.reason(Stage::Receive)),

@@ -13,9 +13,10 @@ pub(crate) mod sampler;
 pub(crate) mod screen;
 mod services;
 
-use crate::{change_notifier::ChangeNotifier, lock::lock};
+use crate::change_notifier::ChangeNotifier;
 use banyan_proto::UnixSeconds;
 use banyan_schedule::Moment;
+use banyan_wire::lock::lock;
 use readings::Readings;
 use sampler::Sampler;
 use screen::ScreenReports;

@@ -4,7 +4,7 @@ use super::{power, processor::Processor, reading::Reading, readings::Readings};
 use banyan_proto::UnixSeconds;
 use banyan_schedule::{
     Moment,
-    idleness::{Idleness, Thresholds},
+    idle_detector::{IdleDetector, IdleThresholds},
 };
 use std::{path::Path, time::Duration};
 
@@ -16,12 +16,12 @@ const LOAD_VALID_FOR: Duration = Duration::from_secs(15);
 /// Measures the processor load over time.
 pub(crate) struct Sampler {
     processor: Processor,
-    idleness: Idleness,
+    idleness: IdleDetector,
 }
 
 impl Sampler {
-    pub(crate) fn new(thresholds: Thresholds) -> Self {
-        Self { processor: Processor::default(), idleness: Idleness::new(thresholds) }
+    pub(crate) fn new(thresholds: IdleThresholds) -> Self {
+        Self { processor: Processor::default(), idleness: IdleDetector::new(thresholds) }
     }
     /// Measures the processor load since the last call; the first call only starts the measurement.
     pub(super) fn measure_load(&mut self, into: &mut Readings, now: Moment, installing: bool) {

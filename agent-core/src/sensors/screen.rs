@@ -3,10 +3,11 @@
 //! It can do little harm: it only delays installs for a while.
 
 use super::reading::Reading;
-use crate::{change_notifier::ChangeNotifier, lock::lock};
+use crate::change_notifier::ChangeNotifier;
 use banyan_local_api::{Caller, Sessions};
 use banyan_proto::local::Mode;
 use banyan_schedule::Moment;
+use banyan_wire::lock::lock;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, OnceLock},

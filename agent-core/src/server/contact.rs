@@ -1,8 +1,9 @@
 //! Whether the server answers, and whether it refuses this machine.
 
 use super::api::{CallError, excludes_machine};
-use crate::{change_notifier::ChangeNotifier, lock::lock};
+use crate::change_notifier::ChangeNotifier;
 use banyan_proto::{Reason, UnixSeconds, api::ApiError};
+use banyan_wire::lock::lock;
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU64, Ordering},

@@ -7,7 +7,6 @@ use super::{
 use crate::{
     change_notifier::ChangeNotifier,
     database::{Database, DatabaseError},
-    lock::lock,
 };
 use banyan_proto::{
     OrderId, Reason, UnixSeconds,
@@ -15,6 +14,7 @@ use banyan_proto::{
     local::{Happened, HistoryEntry, Wishes},
     schedule::{Stage, Wish},
 };
+use banyan_wire::lock::lock;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},

@@ -1,10 +1,8 @@
 //! The version of each package that Banyan has installed on this machine.
 
-use crate::{
-    database::{Database, DatabaseError},
-    lock::lock,
-};
+use crate::database::{Database, DatabaseError};
 use banyan_proto::{UnixSeconds, local::Replaces};
+use banyan_wire::lock::lock;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},

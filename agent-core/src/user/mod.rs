@@ -17,7 +17,7 @@ use banyan_proto::{
     UnixSeconds,
     local::{Later, When},
 };
-use banyan_schedule::{ledger::Refusal, tomorrow};
+use banyan_schedule::{tomorrow, upload_quota::QuotaRefusal};
 use history::History;
 use installed_versions::InstalledVersions;
 use jiff::tz::TimeZone;
@@ -63,7 +63,7 @@ impl User {
     }
     /// Returns the daily upload quota (bytes), if there is one.
     pub(crate) fn daily_quota(&self) -> Option<u64> {
-        banyan_schedule::quota(self.preferences.choice().as_ref(), &self.policy.current())
+        banyan_schedule::effective_quota(self.preferences.choice().as_ref(), &self.policy.current())
     }
     /// Returns whether a chunk may be forwarded now, and counts it if so. `to_receive` is what this machine still has
     /// to receive (bytes).
@@ -71,7 +71,7 @@ impl User {
         loop {
             match self.upload_quota.take(bytes, self.daily_quota(), to_receive) {
                 Ok(()) => return true,
-                Err(Refusal::WriteFirst) => {
+                Err(QuotaRefusal::WriteFirst) => {
                     let quota = Arc::clone(&self.upload_quota);
                     match tokio::task::spawn_blocking(move || quota.store_ahead()).await {
                         Ok(Ok(())) => {}
@@ -83,7 +83,7 @@ impl User {
                         Err(_) => return false,
                     }
                 }
-                Err(Refusal::Quota) => {
+                Err(QuotaRefusal::Quota) => {
                     self.notifier.notify_scheduler();
                     return false;
                 }

@@ -3,7 +3,6 @@
 use crate::{
     change_notifier::ChangeNotifier,
     database::{Database, DatabaseError},
-    lock::lock,
     user::policy::AdminPolicy,
 };
 use banyan_proto::{
@@ -13,6 +12,7 @@ use banyan_proto::{
     schedule::{Choice, Pause},
 };
 use banyan_schedule::check_choice;
+use banyan_wire::lock::lock;
 use std::sync::{Arc, Mutex};
 
 /// Database key of the choice.
@@ -42,7 +42,7 @@ impl Preferences {
     ) -> Result<Self, DatabaseError> {
         let mut choice: Option<Choice> = database.load(KEY)?;
         if let Some(chosen) = &mut choice
-            && banyan_schedule::after_clock_step(chosen, UnixSeconds::now(), 0)
+            && banyan_schedule::adjust_to_clock_step(chosen, UnixSeconds::now(), 0)
         {
             database.store(KEY, &choice)?;
         }
@@ -56,7 +56,7 @@ impl Preferences {
     pub(crate) fn adjust_to_clock_step(&self, by: i64) {
         let mut choice = lock(&self.choice);
         let Some(chosen) = choice.as_mut() else { return };
-        if banyan_schedule::after_clock_step(chosen, UnixSeconds::now(), by)
+        if banyan_schedule::adjust_to_clock_step(chosen, UnixSeconds::now(), by)
             && let Err(error) = self.database.store(KEY, &*choice)
         {
             tracing::warn!(%error, "failed to store the adjusted choice after a clock step");

@@ -9,13 +9,11 @@
 //! **A crash gives no second quota.** With a quota, every byte is stored as sent before it is sent. The record runs
 //! ahead of the real use, and a killed machine loses the difference from its day.
 
-use crate::{
-    database::{Database, DatabaseError},
-    lock::lock,
-};
+use crate::database::{Database, DatabaseError};
 use banyan_proto::{UnixSeconds, schedule::DayUse};
-use banyan_schedule::ledger::{Ledger, Refusal};
-use banyan_wire::give_way::Giver;
+use banyan_schedule::upload_quota::{DailyUsage, QuotaRefusal};
+use banyan_wire::bandwidth_yield::BandwidthYield;
+use banyan_wire::lock::lock;
 use jiff::tz::TimeZone;
 use std::{
     sync::{Arc, Mutex, OnceLock},
@@ -46,7 +44,7 @@ const LOST_AFTER: Duration = Duration::from_secs(10);
 const RESERVATION_EXPIRES: Duration = Duration::from_secs(60);
 
 /// Database key of the usage history.
-const KEY: &str = "ledger";
+const KEY: &str = "usage";
 
 /// The usage history and the upload quota.
 pub(crate) struct UploadQuota {
@@ -55,11 +53,11 @@ pub(crate) struct UploadQuota {
     state: Mutex<QuotaState>,
     /// Serialises writes, so that the last stored value is the one assumed to be stored.
     disk: Mutex<()>,
-    giver: OnceLock<Arc<Giver>>,
+    giver: OnceLock<Arc<BandwidthYield>>,
 }
 
 struct QuotaState {
-    ledger: Ledger,
+    usage: DailyUsage,
     unstored: u64,
     /// Bytes counted as sent since the start.
     sent: u64,
@@ -86,9 +84,9 @@ fn acknowledgement_bytes(content: u64) -> u64 {
 impl UploadQuota {
     pub(super) fn open(database: Arc<Database>, zone: TimeZone) -> Result<Self, DatabaseError> {
         let days: Vec<DayUse> = database.load(KEY)?.unwrap_or_default();
-        let ledger = Ledger::restore(&days);
+        let usage = DailyUsage::restore(&days);
         let state = QuotaState {
-            ledger,
+            usage,
             unstored: 0,
             sent: 0,
             last_taken: Instant::now(),
@@ -99,30 +97,30 @@ impl UploadQuota {
         Ok(Self { database, zone, state: Mutex::new(state), disk: Mutex::new(()), giver: OnceLock::new() })
     }
     /// Sets the counter of the traffic on the link.
-    pub(crate) fn set_link_counter(&self, giver: Arc<Giver>) {
+    pub(crate) fn set_link_counter(&self, giver: Arc<BandwidthYield>) {
         drop(self.giver.set(giver));
     }
     /// Counts the traffic that exceeded the estimates.
     fn catch_up(&self, state: &mut QuotaState) {
-        let link_total = self.giver.get().map_or(0, |giver| giver.went());
+        let link_total = self.giver.get().map_or(0, |giver| giver.sent_bytes());
         state.catch_up(&self.zone, link_total, state.last_taken.elapsed() >= LOST_AFTER);
     }
-    /// Returns a copy of the ledger.
-    pub(crate) fn ledger(&self) -> Ledger {
-        self.ledger_at(Instant::now())
+    /// Returns a copy of the usage.
+    pub(crate) fn usage(&self) -> DailyUsage {
+        self.usage_at(Instant::now())
     }
-    fn ledger_at(&self, now: Instant) -> Ledger {
+    fn usage_at(&self, now: Instant) -> DailyUsage {
         let mut state = lock(&self.state);
         self.catch_up(&mut state);
         if now.saturating_duration_since(state.last_request) >= RESERVATION_EXPIRES {
-            state.ledger.set_aside(0);
+            state.usage.set_aside(0);
         }
-        state.ledger.clone()
+        state.usage.clone()
     }
     /// Counts received content.
     pub(crate) fn count_received(&self, bytes: u64) {
         let mut state = lock(&self.state);
-        state.ledger.received(&self.zone, UnixSeconds::now(), bytes);
+        state.usage.count_download(&self.zone, UnixSeconds::now(), bytes);
         state.unstored += bytes;
         self.catch_up(&mut state);
     }
@@ -131,17 +129,16 @@ impl UploadQuota {
     ///
     /// # Errors
     /// See [`Refusal`]; nothing has been taken then.
-    pub(crate) fn take(&self, content: u64, quota: Option<u64>, to_receive: u64) -> Result<(), Refusal> {
+    pub(crate) fn take(&self, content: u64, quota: Option<u64>, to_receive: u64) -> Result<(), QuotaRefusal> {
         let mut state = lock(&self.state);
         self.catch_up(&mut state);
         if state.closed {
-            return Err(Refusal::Quota);
+            return Err(QuotaRefusal::Quota);
         }
-        state.ledger.set_aside(acknowledgement_bytes(to_receive));
+        state.usage.set_aside(acknowledgement_bytes(to_receive));
         state.last_request = Instant::now();
         let bytes = link_bytes(content);
-        let reserved = state.ledger.reserve(&self.zone, UnixSeconds::now(), bytes, quota)?;
-        state.ledger.settle(reserved, bytes);
+        state.usage.take(&self.zone, UnixSeconds::now(), bytes, quota)?;
         state.unstored += bytes;
         state.sent += bytes;
         state.last_taken = Instant::now();
@@ -156,17 +153,17 @@ impl UploadQuota {
         let (rows, stored) = {
             let mut state = lock(&self.state);
             state.mark_stored();
-            state.ledger.write_ahead(
+            state.usage.write_ahead(
                 &self.zone,
                 UnixSeconds::now(),
                 link_bytes(banyan_proto::limits::CHUNK_BYTES as u64),
             )
         };
         self.database.store(KEY, &rows)?;
-        lock(&self.state).ledger.stored(stored);
+        lock(&self.state).usage.confirm_stored(stored);
         Ok(())
     }
-    /// Stores the ledger when it is due or, with `now`, when anything is unstored. With a quota, stores more than was
+    /// Stores the usage when it is due or, with `now`, when anything is unstored. With a quota, stores more than was
     /// used.
     pub(crate) fn store_when_due(&self, has_quota: bool, now: bool) {
         let due = {
@@ -189,8 +186,8 @@ impl UploadQuota {
             let mut state = lock(&self.state);
             state.mark_stored();
             // If a quota is set later, nothing is stored ahead for it.
-            state.ledger.nothing_stored();
-            state.ledger.days()
+            state.usage.clear_stored();
+            state.usage.days()
         };
         self.database.store(KEY, &days)
     }
@@ -213,7 +210,7 @@ impl QuotaState {
     fn catch_up(&mut self, zone: &TimeZone, link_total: u64, quiet: bool) {
         self.count_sent(zone, link_total.saturating_sub(self.sent));
         if quiet && link_total > 0 && self.sent > link_total {
-            let back = self.ledger.give_back(zone, UnixSeconds::now(), self.sent - link_total);
+            let back = self.usage.give_back(zone, UnixSeconds::now(), self.sent - link_total);
             self.sent = link_total;
             self.unstored += back;
         }
@@ -224,9 +221,7 @@ impl QuotaState {
             return;
         }
         // Without a quota nothing is refused.
-        if let Ok(reserved) = self.ledger.reserve(zone, UnixSeconds::now(), bytes, None) {
-            self.ledger.settle(reserved, bytes);
-        }
+        let _granted = self.usage.take(zone, UnixSeconds::now(), bytes, None);
         self.unstored += bytes;
         self.sent += bytes;
     }
@@ -254,8 +249,8 @@ mod tests {
         while taken < most {
             match quota.take(CHUNK, Some(QUOTA), to_receive) {
                 Ok(()) => taken += link_bytes(CHUNK),
-                Err(Refusal::WriteFirst) => quota.store_ahead().unwrap(),
-                Err(Refusal::Quota) => break,
+                Err(QuotaRefusal::WriteFirst) => quota.store_ahead().unwrap(),
+                Err(QuotaRefusal::Quota) => break,
             }
         }
         taken
@@ -273,7 +268,7 @@ mod tests {
         assert!(before + after <= QUOTA, "{before} and {after} of {QUOTA}");
         assert!(before + after > QUOTA - (2 << 20), "a crash costs a little, not the whole day: {before} and {after}");
         quota.close();
-        assert_eq!(quota.take(1, None, 0), Err(Refusal::Quota), "nothing is sent after closing");
+        assert_eq!(quota.take(1, None, 0), Err(QuotaRefusal::Quota), "nothing is sent after closing");
     }
 
     #[test]
@@ -307,16 +302,16 @@ mod tests {
         let database = database(&folder);
         let quota = open(&database);
         // Acknowledging this much would use up the quota alone.
-        assert_eq!(quota.take(CHUNK, Some(QUOTA), 1 << 40), Err(Refusal::Quota));
+        assert_eq!(quota.take(CHUNK, Some(QUOTA), 1 << 40), Err(QuotaRefusal::Quota));
         let used = |at| {
-            let mut ledger = quota.ledger_at(at);
-            ledger.reserve(&TimeZone::UTC, UnixSeconds::now(), CHUNK, Some(QUOTA)).err()
+            let mut usage = quota.usage_at(at);
+            usage.take(&TimeZone::UTC, UnixSeconds::now(), CHUNK, Some(QUOTA)).err()
         };
         let now = Instant::now();
-        assert_eq!(used(now), Some(Refusal::Quota));
+        assert_eq!(used(now), Some(QuotaRefusal::Quota));
         assert_eq!(
             used(now + 2 * RESERVATION_EXPIRES),
-            Some(Refusal::WriteFirst),
+            Some(QuotaRefusal::WriteFirst),
             "the expired reservation frees the quota"
         );
     }
@@ -338,7 +333,7 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let database = database(&folder);
         let quota = open(&database);
-        let sent = |state: &QuotaState| state.ledger.days().first().map_or(0, |day| day.given);
+        let sent = |state: &QuotaState| state.usage.days().first().map_or(0, |day| day.given);
         let taken = take_all(&quota, 1 << 20, 0);
         let mut state = lock(&quota.state);
         state.catch_up(&TimeZone::UTC, taken / 2, false);

@@ -1,4 +1,4 @@
-//! The configuration of a [`crate::Machine`]: identities, limits and timeouts.
+//! The configuration of a [`crate::SwarmState`]: identities, limits and timeouts.
 
 use banyan_proto::MachineId;
 use std::time::Duration;
@@ -37,76 +37,77 @@ impl Config {
 pub struct Timings {
     /// A dial that the driver has not finished within this time counts as failed. The driver itself gives up after two
     /// seconds; this is a safeguard. Default 5 s.
-    pub dial: Duration,
+    pub dial_timeout: Duration,
     /// A head that has not answered an offer within this time is skipped. It first has to check signatures on a list of
     /// many names. Default 15 s.
-    pub offer: Duration,
+    pub offer_timeout: Duration,
     /// A head that took its part but has not delegated it within this time is asked again over a new connection.
     /// After being late for the fourth time, it is skipped. Default 60 s.
-    pub handed: Duration,
+    pub delegation_timeout: Duration,
     /// The pause before redialling a child that disconnected after accepting, times the number of earlier disconnects.
     /// The first redial is immediate. Default 1 s.
-    pub redial: Duration,
+    pub redial_delay: Duration,
     /// A source that sends nothing at all for this long is dropped (rule P8). Default 3 s.
-    pub silent: Duration,
+    pub silence_timeout: Duration,
     /// A source that has chunks this machine lacks, but delivers less than a quarter of the usual rate for this long,
     /// is dropped (rule P8). Default 5 s.
-    pub stalled: Duration,
+    pub stall_timeout: Duration,
     /// The same limit while the usual rate is still unknown: slow links and large chunks need time. Default 30 s.
-    pub first_chunk: Duration,
+    pub first_chunk_timeout: Duration,
     /// How long to wait in the queue of a holder that is alive and ahead before trying another source. Default 15 s.
-    pub queued: Duration,
+    pub queue_timeout: Duration,
     /// When a living source reports for this long that it has nothing new, another source is asked as a check. The
     /// current source is kept until the other one delivers. A quarter is added for every ancestor, so that machines
-    /// next to a break ask first; the interval doubles up to `starved_most`. Default 60 s.
-    pub starved: Duration,
+    /// next to a break ask first; the interval doubles up to `probe_interval_max`. Default 60 s.
+    pub probe_interval: Duration,
     /// The longest interval between two such checks. Default 10 min.
-    pub starved_most: Duration,
-    /// How long a failed ancestor is avoided; doubles with every failure up to `suspect_most`. Default 30 s.
-    pub suspect: Duration,
+    pub probe_interval_max: Duration,
+    /// How long a failed ancestor is avoided; doubles with every failure up to `peer_backoff_max`. Default 30 s.
+    pub peer_backoff: Duration,
     /// The longest time for which an ancestor is avoided. Default 5 min.
-    pub suspect_most: Duration,
+    pub peer_backoff_max: Duration,
     /// Machines that lose their source at the same moment spread their requests to the server over this time. Default
     /// 400 ms.
     pub server_jitter: Duration,
-    /// The first pause before the server is asked for content again; doubles up to `server_most`. Default 1 s.
+    /// The first pause before the server is asked for content again; doubles up to `server_retry_max`. Default 1 s.
     pub server_retry: Duration,
     /// The longest pause before the server is asked for content again. Default 15 s.
-    pub server_most: Duration,
-    /// The first pause before a receipt or an install permit is requested again; doubles up to `ask_most`. Default 2 s.
-    pub ask_retry: Duration,
+    pub server_retry_max: Duration,
+    /// The first pause before a receipt or an install permit is requested again; doubles up to `request_retry_max`.
+    /// Default 2 s.
+    pub request_retry: Duration,
     /// The longest pause before a receipt or an install permit is requested again. Default 60 s.
-    pub ask_most: Duration,
+    pub request_retry_max: Duration,
     /// An install permit that has waited this long behind other installs is requested again. Default 10 min (a permit
     /// is valid for 15).
-    pub install_permit_fresh: Duration,
+    pub install_permit_max_age: Duration,
     /// The shortest interval between two progress reports of one order. Default 2 s.
-    pub progress: Duration,
+    pub progress_interval: Duration,
 }
 
 impl Default for Timings {
     fn default() -> Self {
         let (ms, s) = (Duration::from_millis, Duration::from_secs);
         Self {
-            dial: s(5),
-            offer: s(15),
-            handed: s(60),
-            redial: s(1),
-            silent: s(3),
-            stalled: s(5),
-            first_chunk: s(30),
-            queued: s(15),
-            starved: s(60),
-            starved_most: s(600),
-            suspect: s(30),
-            suspect_most: s(300),
+            dial_timeout: s(5),
+            offer_timeout: s(15),
+            delegation_timeout: s(60),
+            redial_delay: s(1),
+            silence_timeout: s(3),
+            stall_timeout: s(5),
+            first_chunk_timeout: s(30),
+            queue_timeout: s(15),
+            probe_interval: s(60),
+            probe_interval_max: s(600),
+            peer_backoff: s(30),
+            peer_backoff_max: s(300),
             server_jitter: ms(400),
             server_retry: s(1),
-            server_most: s(15),
-            ask_retry: s(2),
-            ask_most: s(60),
-            install_permit_fresh: s(600),
-            progress: s(2),
+            server_retry_max: s(15),
+            request_retry: s(2),
+            request_retry_max: s(60),
+            install_permit_max_age: s(600),
+            progress_interval: s(2),
         }
     }
 }

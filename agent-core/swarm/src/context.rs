@@ -6,39 +6,39 @@
 use crate::{
     config::Config,
     io::{Action, Link, Now, StripeId},
-    pause::Jitter,
+    retry_delay::Jitter,
 };
 use banyan_proto::{MachineId, OrderId, Reason, api::Event};
 use std::collections::{BTreeMap, VecDeque};
 
-/// The other end of a link.
+/// The machine at the other end of a link, and the stripe that the link is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct End {
+pub(crate) struct LinkInfo {
     pub(crate) peer: MachineId,
     pub(crate) stripe: StripeId,
 }
 
 /// The state that outlives one call: the pending actions and the link table.
 #[derive(Debug)]
-pub(crate) struct Out {
+pub(crate) struct Effects {
     pub(crate) actions: VecDeque<Action>,
-    pub(crate) links: BTreeMap<Link, End>,
+    pub(crate) links: BTreeMap<Link, LinkInfo>,
     /// Links closed during this call, which the other modules still have to forget.
-    pub(crate) closed: Vec<(Link, End)>,
+    pub(crate) closed: Vec<(Link, LinkInfo)>,
     pub(crate) jitter: Jitter,
     /// This machine receives slowly on purpose, so no source is blamed for being slow.
-    pub(crate) takes_slowly: bool,
+    pub(crate) receives_slowly: bool,
     next_link: u64,
 }
 
-impl Out {
+impl Effects {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             actions: VecDeque::new(),
             links: BTreeMap::new(),
             closed: Vec::new(),
             jitter: Jitter::new(seed),
-            takes_slowly: false,
+            receives_slowly: false,
             next_link: 1,
         }
     }
@@ -48,29 +48,29 @@ impl Out {
 pub(crate) struct Context<'a> {
     pub(crate) now: Now,
     pub(crate) config: &'a Config,
-    pub(crate) out: &'a mut Out,
+    pub(crate) effects: &'a mut Effects,
 }
 
 impl Context<'_> {
-    pub(crate) fn act(&mut self, action: Action) {
-        self.out.actions.push_back(action);
+    pub(crate) fn emit(&mut self, action: Action) {
+        self.effects.actions.push_back(action);
     }
     pub(crate) fn report(&mut self, order: OrderId, event: Event) {
-        self.act(Action::Report(order, event));
+        self.emit(Action::Report(order, event));
     }
     /// Requests a connection and returns its new, odd link number.
     pub(crate) fn dial(&mut self, peer: MachineId, stripe: StripeId) -> Link {
-        let link = Link(self.out.next_link);
-        self.out.next_link += 2;
-        self.out.links.insert(link, End { peer, stripe });
-        self.act(Action::Dial { link, peer, stripe });
+        let link = Link(self.effects.next_link);
+        self.effects.next_link += 2;
+        self.effects.links.insert(link, LinkInfo { peer, stripe });
+        self.emit(Action::Dial { link, peer, stripe });
         link
     }
     /// Closes the link unless it is already gone.
     pub(crate) fn close(&mut self, link: Link, reason: Reason) {
-        if let Some(end) = self.out.links.remove(&link) {
-            self.out.closed.push((link, end));
-            self.act(Action::Close(link, reason));
+        if let Some(info) = self.effects.links.remove(&link) {
+            self.effects.closed.push((link, info));
+            self.emit(Action::Close(link, reason));
         }
     }
 }

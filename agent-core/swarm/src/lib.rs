@@ -2,26 +2,27 @@
 //! offer to which machine and which source to use for chunks. It also decides when to drop a source, which pulls to
 //! serve, when to ask the server and when to install.
 //!
-//! [`Machine`] has no IO, no clock and no randomness of its own. A driver passes in events with the time
-//! ([`Machine::handle`]), carries out the resulting actions ([`Machine::poll_action`]), and wakes it at the requested
-//! time ([`Machine::next_wake`]). The agent and the server run the same code; the server heads every list, holds all
-//! content and never pulls. `STATE.md` lists the invariants of every state and the code that may change it.
+//! [`SwarmState`] has no IO, no clock and no randomness of its own. A driver passes in events with the time
+//! ([`SwarmState::handle`]), carries out the resulting actions ([`SwarmState::poll_action`]), and wakes it at the
+//! requested time ([`SwarmState::next_wake`]). The agent and the server run the same code; the server heads every list,
+//! holds all content and never pulls. `STATE.md` lists the invariants of every state and the code that may change it.
 
-mod admission;
-mod check;
+mod admission_control;
 mod config;
 mod context;
-mod gates;
-mod handing;
+mod delegation;
+mod inspect;
+mod invariants;
 pub mod io;
-mod life;
-mod machine;
 mod order;
-mod pause;
-mod serving;
+mod order_state;
+mod retry_delay;
+mod schedule_gates;
 mod source;
 mod stripe;
+mod swarm_state;
+mod upload_slots;
 
 pub use config::{Config, Timings};
-pub use io::{Action, Input, Link, Now, StripeId, TrustedOffer};
-pub use machine::Machine;
+pub use io::{Action, Input, Link, LinkInput, Now, OrderInput, OrderTask, StripeId, TrustedOffer};
+pub use swarm_state::SwarmState;

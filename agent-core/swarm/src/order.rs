@@ -2,11 +2,11 @@
 
 use crate::{
     config::Timings,
-    context::{Context, End},
-    gates::Gates,
-    io::{Action, Link, Now, TrustedOffer},
-    life::{Ask, Life},
-    source::seek::Banned,
+    context::{Context, LinkInfo},
+    io::{Action, Link, Now, OrderTask, TrustedOffer},
+    order_state::{OrderState, Transition},
+    schedule_gates::ScheduleGates,
+    source::select_source::BannedPeers,
     stripe::Stripe,
 };
 use banyan_proto::{MachineId, OrderId, Reason, api::Event, peer::OfferReply};
@@ -17,25 +17,25 @@ pub(crate) struct Order {
     id: OrderId,
     /// One entry for each stripe of the order; `None` until the stripe's offer arrives.
     stripes: Vec<Option<Stripe>>,
-    banned: Banned,
-    life: Life,
-    gates: Gates,
+    banned: BannedPeers,
+    state: OrderState,
+    gates: ScheduleGates,
     /// The reason for waiting that was last reported.
-    waits: Option<Reason>,
+    reported_wait: Option<Reason>,
     /// When progress was last reported, and how many chunks were held then.
     progress: (Now, u64),
 }
 
 impl Order {
     /// Creates an order without any stripes.
-    pub(crate) fn new(id: OrderId, stripes: u8, life: Life, gates: Gates) -> Self {
+    pub(crate) fn new(id: OrderId, stripes: u8, state: OrderState, gates: ScheduleGates) -> Self {
         let stripes = (0..stripes).map(|_| None).collect();
-        Self { id, stripes, banned: Banned::new(), life, gates, waits: None, progress: (Now::ZERO, 0) }
+        Self { id, stripes, banned: BannedPeers::new(), state, gates, reported_wait: None, progress: (Now::ZERO, 0) }
     }
-    pub(crate) fn life(&self) -> &Life {
-        &self.life
+    pub(crate) fn state(&self) -> &OrderState {
+        &self.state
     }
-    pub(crate) fn banned(&self) -> &Banned {
+    pub(crate) fn banned(&self) -> &BannedPeers {
         &self.banned
     }
     pub(crate) fn stripe(&self, stripe: u8) -> Option<&Stripe> {
@@ -52,59 +52,60 @@ impl Order {
         self.stripes.iter().all(Option::is_some)
     }
     /// Returns whether every chunk of every stripe is here.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.stripes.iter().all(|stripe| stripe.as_ref().is_some_and(|stripe| stripe.source().is_whole()))
+    pub(crate) fn is_complete(&self) -> bool {
+        self.stripes.iter().all(|stripe| stripe.as_ref().is_some_and(|stripe| stripe.source().is_complete()))
     }
     /// Returns whether the offer is consistent with this order.
-    pub(crate) fn fits(&self, offer: &TrustedOffer) -> bool {
+    pub(crate) fn is_consistent_with(&self, offer: &TrustedOffer) -> bool {
         usize::from(offer.stripes) == self.stripes.len()
             && offer.stripe.stripe < offer.stripes
             && self.stripe(offer.stripe.stripe).is_none_or(|stripe| stripe.source().chunks() == offer.chunks)
     }
     /// Accepts an offer that arrived without a link.
-    pub(crate) fn take(&mut self, ctx: &mut Context<'_>, offer: TrustedOffer) {
-        let Some(place) = self.stripes.get_mut(usize::from(offer.stripe.stripe)) else { return };
-        match place {
-            None => *place = Some(Stripe::new(ctx, offer, true, self.gates.receive.is_ok())),
+    pub(crate) fn accept_without_link(&mut self, ctx: &mut Context<'_>, offer: TrustedOffer) {
+        let Some(slot) = self.stripes.get_mut(usize::from(offer.stripe.stripe)) else { return };
+        match slot {
+            None => *slot = Some(Stripe::new(ctx, offer, true, self.gates.receive.is_ok())),
             Some(stripe) => stripe.revise(ctx, offer),
         }
     }
     /// Processes an offer that arrived over a link.
-    pub(crate) fn offered(
+    pub(crate) fn on_offer(
         &mut self,
         ctx: &mut Context<'_>,
-        (link, sender): (Link, MachineId),
+        link: Link,
+        sender: MachineId,
         offer: TrustedOffer,
         may_forward: Result<(), Reason>,
     ) {
-        let Some(place) = self.stripes.get_mut(usize::from(offer.stripe.stripe)) else { return };
-        let known = place.as_ref().map(Stripe::revision);
+        let Some(slot) = self.stripes.get_mut(usize::from(offer.stripe.stripe)) else { return };
+        let known = slot.as_ref().map(Stripe::revision);
         if known.is_some_and(|known| offer.revision < known) {
             let detail = "a newer revision of the order's lists has already arrived".to_owned();
-            ctx.act(Action::AnswerOffer(link, OfferReply::Refused { reason: Reason::OrderSuperseded, detail }));
+            ctx.emit(Action::AnswerOffer(link, OfferReply::Refused { reason: Reason::OrderSuperseded, detail }));
             return;
         }
-        let is_news = known.is_none_or(|known| offer.revision > known);
-        let stripe = match place {
+        let is_new = known.is_none_or(|known| offer.revision > known);
+        let stripe = match slot {
             None => {
                 let receives = self.gates.receive.is_ok();
-                place.insert(Stripe::new(ctx, offer, may_forward.is_ok() && receives, receives))
+                slot.insert(Stripe::new(ctx, offer, may_forward.is_ok() && receives, receives))
             }
             Some(stripe) => {
                 stripe.revise(ctx, offer);
                 stripe
             }
         };
-        stripe.offered(ctx, (link, sender), (self.gates.receive, may_forward), &self.banned);
-        if is_news {
+        stripe.on_offer(ctx, link, sender, self.gates.receive, may_forward, &self.banned);
+        if is_new {
             stripe.report_offered(ctx, sender);
-            self.tell_closed(ctx);
+            self.report_closed_gate(ctx);
         }
     }
     /// Records a stored chunk.
-    pub(crate) fn stored(&mut self, ctx: &mut Context<'_>, link: Link, stripe: u8, held: u32) {
+    pub(crate) fn on_stored(&mut self, ctx: &mut Context<'_>, link: Link, stripe: u8, held: u32) {
         if let Some(stripe) = self.stripe_mut(stripe) {
-            stripe.source_mut().stored(ctx, link, held);
+            stripe.source_mut().on_stored(ctx, link, held);
             self.report_progress(ctx);
         }
     }
@@ -114,7 +115,7 @@ impl Order {
         let sum = |count: fn(&Stripe) -> u32| self.stripes().map(|stripe| u64::from(count(stripe))).sum::<u64>();
         let (held, of) = (sum(|stripe| stripe.source().held()), sum(|stripe| stripe.source().chunks()));
         let (at, before) = self.progress;
-        let due = ctx.now.saturating_sub(at) >= ctx.config.timings.progress;
+        let due = ctx.now.saturating_sub(at) >= ctx.config.timings.progress_interval;
         if self.has_every_offer() && due && held < of && held.saturating_sub(before) >= of.div_ceil(10) {
             self.progress = (ctx.now, held);
             let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
@@ -123,55 +124,55 @@ impl Order {
     }
     /// Handles a chunk that does not match the publisher's hash. The sender is never used again, in any stripe. The
     /// server is the exception, because it cannot be replaced: it is dropped and asked again after a pause.
-    pub(crate) fn bad_chunk(&mut self, ctx: &mut Context<'_>, link: Link, end: End, index: u32) {
-        ctx.report(self.id, Event::BadChunk { source: end.peer, index });
-        if end.peer == ctx.config.server {
-            if let Some(stripe) = self.stripe_mut(end.stripe.stripe) {
+    pub(crate) fn on_bad_chunk(&mut self, ctx: &mut Context<'_>, link: Link, info: LinkInfo, index: u32) {
+        ctx.report(self.id, Event::BadChunk { source: info.peer, index });
+        if info.peer == ctx.config.server {
+            if let Some(stripe) = self.stripe_mut(info.stripe.stripe) {
                 ctx.close(link, Reason::BadChunk);
-                stripe.gone(ctx, link, Reason::BadChunk);
+                stripe.on_link_lost(ctx, link, Reason::BadChunk);
             }
             return;
         }
-        self.banned.insert(end.peer);
+        self.banned.insert(info.peer);
         for stripe in self.stripes.iter_mut().flatten() {
-            stripe.source_mut().banned(ctx, end.peer);
+            stripe.source_mut().ban(ctx, info.peer);
         }
         // This also closes a link that is not the source: nothing from that sender is accepted any more.
-        if let Some(stripe) = self.stripe_mut(end.stripe.stripe) {
+        if let Some(stripe) = self.stripe_mut(info.stripe.stripe) {
             ctx.close(link, Reason::BadChunk);
-            stripe.gone(ctx, link, Reason::BadChunk);
+            stripe.on_link_lost(ctx, link, Reason::BadChunk);
         }
     }
     /// Applies that the whole artifact is verified.
-    pub(crate) fn verified(&mut self, ctx: &mut Context<'_>) {
-        let (life, ask) = self.life.verified();
-        if ask.is_some() {
+    pub(crate) fn on_artifact_verified(&mut self, ctx: &mut Context<'_>) {
+        let transition = self.state.on_artifact_verified();
+        if transition.task.is_some() {
             self.stripes.iter_mut().flatten().for_each(|stripe| stripe.confirm(ctx));
         }
-        self.advance(ctx, (life, ask));
+        self.advance(ctx, transition);
     }
     /// Applies that the artifact on disk is damaged.
-    pub(crate) fn damaged(&mut self, ctx: &mut Context<'_>, held: &[u32]) {
-        if let Some(life) = self.life.damaged() {
-            self.life = life;
+    pub(crate) fn on_artifact_damaged(&mut self, ctx: &mut Context<'_>, held: &[u32]) {
+        if let Some(state) = self.state.on_artifact_damaged() {
+            self.state = state;
             for (at, stripe) in self.stripes.iter_mut().enumerate() {
                 let held = held.get(at).copied().unwrap_or(0);
-                stripe.iter_mut().for_each(|stripe| stripe.source_mut().set_back(ctx, held));
+                stripe.iter_mut().for_each(|stripe| stripe.source_mut().lose_chunks(ctx, held));
             }
         }
     }
     /// Applies the server's receipt.
-    pub(crate) fn receipted(&mut self, ctx: &mut Context<'_>) {
-        let (life, ask) = self.life.receipted();
-        if ask.is_some() {
-            self.waits = None;
+    pub(crate) fn on_receipt(&mut self, ctx: &mut Context<'_>) {
+        let transition = self.state.on_receipt();
+        if transition.task.is_some() {
+            self.reported_wait = None;
             ctx.report(self.id, Event::Authenticated);
         }
-        self.advance(ctx, (life, ask));
+        self.advance(ctx, transition);
     }
     /// Applies the install permit.
-    pub(crate) fn install_permit(&mut self, now: Now) {
-        self.life = self.life.install_permit(now);
+    pub(crate) fn on_install_permit(&mut self, now: Now) {
+        self.state = self.state.on_install_permit(now);
     }
     /// Opens or closes receiving, as the schedule decides.
     pub(crate) fn set_may_receive(&mut self, ctx: &mut Context<'_>, may: Result<(), Reason>) {
@@ -179,83 +180,78 @@ impl Order {
         for stripe in self.stripes.iter_mut().flatten() {
             stripe.source_mut().set_open(ctx, may);
         }
-        self.tell_closed(ctx);
+        self.report_closed_gate(ctx);
     }
     /// Opens or closes installing, as the schedule decides.
     pub(crate) fn set_may_install(&mut self, ctx: &mut Context<'_>, may: Result<(), Reason>) {
         self.gates.install = may;
         if may.is_ok() {
-            let step = self.life.opened();
-            self.advance(ctx, step);
+            self.advance(ctx, self.state.on_install_opened());
         }
     }
     /// Reports that receiving is closed, or clears the last reported reason.
-    fn tell_closed(&mut self, ctx: &mut Context<'_>) {
-        if self.life == Life::Receiving {
-            self.tell_whether(ctx, self.gates.receive.err());
+    fn report_closed_gate(&mut self, ctx: &mut Context<'_>) {
+        if self.state == OrderState::Receiving {
+            self.report_waiting(ctx, self.gates.receive.err());
         }
     }
     /// Reports a reason for waiting, once while it stays the same.
-    fn tell_whether(&mut self, ctx: &mut Context<'_>, reason: Option<Reason>) {
-        if let Some(reason) = reason.filter(|reason| self.waits != Some(*reason)) {
+    fn report_waiting(&mut self, ctx: &mut Context<'_>, reason: Option<Reason>) {
+        if let Some(reason) = reason.filter(|reason| self.reported_wait != Some(*reason)) {
             ctx.report(self.id, Event::Waits { reason, detail: reason.for_admin().advice.to_owned() });
         }
-        self.waits = reason;
+        self.reported_wait = reason;
     }
     /// Starts the install, since it is this order's turn.
-    pub(crate) fn turn(&mut self, ctx: &mut Context<'_>) {
+    pub(crate) fn start_install(&mut self, ctx: &mut Context<'_>) {
         if let Err(reason) = self.gates.install {
             // Installing was closed after the permit was requested; a new one is requested when it opens.
-            self.life = Life::Closed;
-            return self.tell_whether(ctx, Some(reason));
+            self.state = OrderState::Closed;
+            return self.report_waiting(ctx, Some(reason));
         }
-        let step = self.life.turn(ctx.now, &ctx.config.timings);
-        self.advance(ctx, step);
-        if matches!(self.life, Life::Installing(_)) {
-            self.waits = None;
-            ctx.report(self.id, Event::Installing);
-            ctx.act(Action::Install(self.id));
-        }
+        self.advance(ctx, self.state.start_install(ctx.now, &ctx.config.timings));
     }
     /// Handles the answer "not now" from the server or the installer.
-    pub(crate) fn later(&mut self, ctx: &mut Context<'_>, reason: Reason) {
-        let (life, answered) = self.life.later(ctx);
-        self.life = life;
-        if answered && self.waits != Some(reason) {
-            self.waits = Some(reason);
-            ctx.report(self.id, Event::Waits { reason, detail: reason.for_admin().advice.to_owned() });
-        }
+    pub(crate) fn on_retry_later(&mut self, ctx: &mut Context<'_>, reason: Reason) {
+        let Some(state) = self.state.on_retry_later(ctx) else { return };
+        self.state = state;
+        self.report_waiting(ctx, Some(reason));
     }
     /// Finishes the order; its content is still served.
-    pub(crate) fn ended(&mut self, outcome: Result<(), Reason>) {
-        self.life = self.life.ended(outcome);
+    pub(crate) fn finish(&mut self, outcome: Result<(), Reason>) {
+        self.state = self.state.finish(outcome);
     }
-    fn advance(&mut self, ctx: &mut Context<'_>, (life, ask): (Life, Option<Ask>)) {
-        self.life = life;
-        if let (Some(Ask::InstallPermit), Err(reason)) = (ask, self.gates.install) {
-            self.life = Life::Closed;
-            return self.tell_whether(ctx, Some(reason));
+    /// Enters the next state and requests its task. While installing is closed, no install permit is requested.
+    fn advance(&mut self, ctx: &mut Context<'_>, transition: Transition) {
+        self.state = transition.state;
+        let Some(task) = transition.task else { return };
+        match task {
+            OrderTask::RequestInstallPermit => {
+                if let Err(reason) = self.gates.install {
+                    self.state = OrderState::Closed;
+                    return self.report_waiting(ctx, Some(reason));
+                }
+            }
+            OrderTask::Install => {
+                self.reported_wait = None;
+                ctx.report(self.id, Event::Installing);
+            }
+            OrderTask::VerifyArtifact | OrderTask::RequestReceipt => {}
         }
-        if let Some(ask) = ask {
-            ctx.act(match ask {
-                Ask::Verify => Action::VerifyArtifact(self.id),
-                Ask::Receipt => Action::AskReceipt(self.id),
-                Ask::InstallPermit => Action::AskInstallPermit(self.id),
-            });
-        }
+        ctx.emit(Action::Run(self.id, task));
     }
     /// Handles a closed link.
-    pub(crate) fn gone(&mut self, ctx: &mut Context<'_>, link: Link, stripe: u8, why: Reason) {
+    pub(crate) fn on_link_lost(&mut self, ctx: &mut Context<'_>, link: Link, stripe: u8, why: Reason) {
         if let Some(stripe) = self.stripe_mut(stripe) {
-            stripe.gone(ctx, link, why);
+            stripe.on_link_lost(ctx, link, why);
         }
     }
     /// Finds an alternate source for stripes whose source failed: the failed machine's parent in another stripe. It
     /// must not be below this machine in the affected stripe (it would wait for this machine) or above (it is asked
     /// anyway).
-    fn find_cousins(&mut self, me: MachineId, server: MachineId) {
+    fn find_alternate_parents(&mut self, me: MachineId, server: MachineId) {
         for at in 0..self.stripes.len() {
-            let Some(failed) = self.stripes[at].as_mut().and_then(|stripe| stripe.source_mut().take_orphaned_by())
+            let Some(failed) = self.stripes[at].as_mut().and_then(|stripe| stripe.source_mut().take_failed_source())
             else {
                 continue;
             };
@@ -268,31 +264,29 @@ impl Order {
                     && stripe.sublist().ids().all(|below| below != *id)
                     && stripe.proof().ancestors().all(|above| above != *id)
             };
-            if let Some(cousin) = parents.into_iter().find(may_help) {
-                stripe.source_mut().set_cousin(Some(cousin));
+            if let Some(alternate_parent) = parents.into_iter().find(may_help) {
+                stripe.source_mut().set_alternate_parent(Some(alternate_parent));
             }
         }
     }
     /// Runs the timers, and advances the stage where everything needed is here.
     pub(crate) fn run(&mut self, ctx: &mut Context<'_>) {
-        self.find_cousins(ctx.config.me, ctx.config.server);
+        self.find_alternate_parents(ctx.config.me, ctx.config.server);
         for stripe in self.stripes.iter_mut().flatten() {
             stripe.run(ctx, &self.banned);
         }
-        self.find_cousins(ctx.config.me, ctx.config.server);
-        if self.is_whole() {
-            let step = self.life.whole();
-            self.advance(ctx, step);
+        self.find_alternate_parents(ctx.config.me, ctx.config.server);
+        if self.is_complete() {
+            self.advance(ctx, self.state.on_complete());
         }
-        let step = self.life.run(ctx.now);
-        self.advance(ctx, step);
+        self.advance(ctx, self.state.run(ctx.now));
     }
     /// Returns when to act next if no event arrives.
-    pub(crate) fn wake(&self, now: Now, timings: &Timings) -> Option<Now> {
-        self.stripes().filter_map(|stripe| stripe.wake(now, timings)).chain(self.life.wake()).min()
+    pub(crate) fn next_wake(&self, now: Now, timings: &Timings) -> Option<Now> {
+        self.stripes().filter_map(|stripe| stripe.next_wake(now, timings)).chain(self.state.next_wake()).min()
     }
     /// Extends all deadlines by the time during which this machine was not running.
-    pub(crate) fn slept(&mut self, by: Duration) {
-        self.stripes.iter_mut().flatten().for_each(|stripe| stripe.slept(by));
+    pub(crate) fn extend_deadlines(&mut self, by: Duration) {
+        self.stripes.iter_mut().flatten().for_each(|stripe| stripe.extend_deadlines(by));
     }
 }

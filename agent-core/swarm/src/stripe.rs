@@ -4,9 +4,9 @@
 use crate::{
     config::Timings,
     context::Context,
-    handing::Handing,
+    delegation::Delegation,
     io::{Action, Link, Now, StripeId, TrustedOffer},
-    source::{Source, seek::Banned, stream::Kind},
+    source::{Source, select_source::BannedPeers, stream::SourceKind},
 };
 use banyan_proto::{AddresseeList, MachineId, Proof, Reason, api::Event, peer::OfferReply};
 use std::{collections::BTreeMap, time::Duration};
@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, time::Duration};
 struct Sender {
     link: Link,
     /// It must still be informed that the parts are delegated.
-    owed: bool,
+    is_owed_answer: bool,
 }
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Stripe {
     /// than ancestors.
     senders: BTreeMap<MachineId, Sender>,
     /// `None`: this machine only receives, and its senders keep responsibility for its parts.
-    handing: Option<Handing>,
+    delegation: Option<Delegation>,
     source: Source,
 }
 
@@ -40,46 +40,48 @@ fn ancestors(proof: &Proof, server: MachineId) -> Vec<MachineId> {
 
 impl Stripe {
     /// Creates a stripe from its first offer. A stripe whose content is already complete needs no source.
-    pub(crate) fn new(ctx: &Context<'_>, offer: TrustedOffer, hands_on: bool, receives: bool) -> Self {
+    pub(crate) fn new(ctx: &Context<'_>, offer: TrustedOffer, may_delegate: bool, may_receive: bool) -> Self {
         let TrustedOffer { stripe: id, revision, chunks, sublist, proof, held, .. } = offer;
-        let source = Source::new(id, ancestors(&proof, ctx.config.server), chunks, held, ctx.now, receives);
-        let handing = hands_on.then(|| Handing::new(id, &sublist, &proof, ctx.now));
-        Self { id, revision, sublist, proof, senders: BTreeMap::new(), handing, source }
+        let source = Source::new(id, ancestors(&proof, ctx.config.server), chunks, held, ctx.now, may_receive);
+        let delegation = may_delegate.then(|| Delegation::new(id, &sublist, &proof, ctx.now));
+        Self { id, revision, sublist, proof, senders: BTreeMap::new(), delegation, source }
     }
     /// Processes an offer that arrived over a link: answers it, records the sender, and uses it as the source if there
     /// is none.
-    pub(crate) fn offered(
+    pub(crate) fn on_offer(
         &mut self,
         ctx: &mut Context<'_>,
-        (link, sender): (Link, MachineId),
-        (may_receive, may_forward): (Result<(), Reason>, Result<(), Reason>),
-        banned: &Banned,
+        link: Link,
+        sender: MachineId,
+        may_receive: Result<(), Reason>,
+        may_forward: Result<(), Reason>,
+        banned: &BannedPeers,
     ) {
         // A machine that has everything has nothing left to receive.
-        let may_receive = if self.source.is_whole() { Ok(()) } else { may_receive };
-        let reply = match (&self.handing, may_receive.and(may_forward)) {
+        let may_receive = if self.source.is_complete() { Ok(()) } else { may_receive };
+        let reply = match (&self.delegation, may_receive.and(may_forward)) {
             // The sender bypasses this machine. The offer is kept: when receiving opens, the ancestors are asked for
             // the chunks.
             (None, Err(reason)) if may_receive.is_err() => OfferReply::Deferred { reason },
             (None, Err(reason)) => OfferReply::ReceivesOnly { reason },
             (None, Ok(())) => {
-                self.handing = Some(Handing::new(self.id, &self.sublist, &self.proof, ctx.now));
+                self.delegation = Some(Delegation::new(self.id, &self.sublist, &self.proof, ctx.now));
                 OfferReply::Accepted
             }
             (Some(_), _) => OfferReply::Accepted,
         };
-        let older = self.senders.insert(sender, Sender { link, owed: self.handing.is_some() });
-        if let Some(older) = older.filter(|older| older.link != link && !self.source.uses(older.link)) {
+        let older = self.senders.insert(sender, Sender { link, is_owed_answer: self.delegation.is_some() });
+        if let Some(older) = older.filter(|older| older.link != link && !self.source.uses_link(older.link)) {
             ctx.close(older.link, Reason::Done);
         }
-        ctx.act(Action::AnswerOffer(link, reply));
+        ctx.emit(Action::AnswerOffer(link, reply));
         let server = ctx.config.server;
         if !banned.contains(&sender) && self.proof.ancestors().any(|above| above == sender) {
             // Heads between the sender and this machine were skipped.
             let between = self.proof.ancestors().rev().take_while(|id| *id != sender);
-            self.source.suspect(ctx, between.filter(|id| *id != server));
-            let kind = if sender == server { Kind::Server } else { Kind::Ancestor };
-            self.source.offered(ctx, link, sender, kind);
+            self.source.back_off_from(ctx, between.filter(|id| *id != server));
+            let kind = if sender == server { SourceKind::Server } else { SourceKind::Ancestor };
+            self.source.on_offer(ctx, link, sender, kind);
         }
     }
     /// Applies a new revision of the lists: a new place in the tree and new parts; chunks already here are kept.
@@ -91,10 +93,10 @@ impl Stripe {
         self.revision = offer.revision;
         self.sublist = offer.sublist;
         self.proof = offer.proof;
-        if let Some(old) = self.handing.take() {
-            old.revised(ctx);
-            self.handing = Some(Handing::new(self.id, &self.sublist, &self.proof, ctx.now));
-            self.senders.values_mut().for_each(|sender| sender.owed = true);
+        if let Some(old) = self.delegation.take() {
+            old.cancel_in_flight(ctx);
+            self.delegation = Some(Delegation::new(self.id, &self.sublist, &self.proof, ctx.now));
+            self.senders.values_mut().for_each(|sender| sender.is_owed_answer = true);
         }
     }
     /// Reports that the offer was accepted.
@@ -120,29 +122,29 @@ impl Stripe {
     pub(crate) fn source_mut(&mut self) -> &mut Source {
         &mut self.source
     }
-    pub(crate) fn handing(&self) -> Option<&Handing> {
-        self.handing.as_ref()
+    pub(crate) fn delegation(&self) -> Option<&Delegation> {
+        self.delegation.as_ref()
     }
-    pub(crate) fn handing_mut(&mut self) -> Option<&mut Handing> {
-        self.handing.as_mut()
+    pub(crate) fn delegation_mut(&mut self) -> Option<&mut Delegation> {
+        self.delegation.as_mut()
     }
     /// Handles a dialled link that is now connected.
-    pub(crate) fn connected(&mut self, ctx: &mut Context<'_>, link: Link) {
-        self.source.connected(ctx, link);
-        if let Some(handing) = &mut self.handing {
-            handing.connected(ctx, link);
+    pub(crate) fn on_connected(&mut self, ctx: &mut Context<'_>, link: Link) {
+        self.source.on_connected(ctx, link);
+        if let Some(delegation) = &mut self.delegation {
+            delegation.on_connected(ctx, link);
         }
     }
     /// Handles a closed link.
-    pub(crate) fn gone(&mut self, ctx: &mut Context<'_>, link: Link, why: Reason) {
-        self.forget(link);
-        self.source.gone(ctx, link, why);
-        if let Some(handing) = &mut self.handing {
-            handing.gone(ctx, link, why);
+    pub(crate) fn on_link_lost(&mut self, ctx: &mut Context<'_>, link: Link, why: Reason) {
+        self.forget_link(link);
+        self.source.on_link_lost(ctx, link, why);
+        if let Some(delegation) = &mut self.delegation {
+            delegation.on_link_lost(ctx, link, why);
         }
     }
     /// Forgets a link that this machine closed; the module that closed it has updated its own state.
-    pub(crate) fn forget(&mut self, link: Link) {
+    pub(crate) fn forget_link(&mut self, link: Link) {
         self.senders.retain(|_, sender| sender.link != link);
     }
     /// Returns the parent, in this stripe, of this machine or of a machine below it, as far as this machine knows it.
@@ -155,50 +157,51 @@ impl Stripe {
     }
     /// Confirms the verified artifact to the machine that sent the last chunk.
     pub(crate) fn confirm(&mut self, ctx: &mut Context<'_>) {
-        if let Some(link) = self.source.release() {
-            ctx.act(Action::Confirm(link, self.id.order));
+        if let Some(link) = self.source.take_confirm_link() {
+            ctx.emit(Action::Confirm(link, self.id.order));
             if self.senders.values().all(|sender| sender.link != link) {
                 ctx.close(link, Reason::Done);
             }
         }
     }
     /// Runs the timers, informs senders whose parts are delegated, and closes links that are no longer needed.
-    pub(crate) fn run(&mut self, ctx: &mut Context<'_>, banned: &Banned) {
+    pub(crate) fn run(&mut self, ctx: &mut Context<'_>, banned: &BannedPeers) {
         self.source.run(ctx, banned);
-        if let Some(handing) = &mut self.handing {
-            handing.run(ctx);
-            if handing.is_handed_on() {
-                for sender in self.senders.values_mut().filter(|sender| sender.owed) {
-                    sender.owed = false;
-                    ctx.act(Action::TellPartsAccepted(sender.link));
+        if let Some(delegation) = &mut self.delegation {
+            delegation.run(ctx);
+            if delegation.is_fully_delegated() {
+                for sender in self.senders.values_mut().filter(|sender| sender.is_owed_answer) {
+                    sender.is_owed_answer = false;
+                    ctx.emit(Action::SendPartsAccepted(sender.link));
                 }
             }
         }
-        self.hang_up(ctx);
+        self.close_idle_links(ctx);
     }
     /// Closes the links of senders that wait for nothing and deliver nothing.
-    fn hang_up(&mut self, ctx: &mut Context<'_>) {
-        let idle = |sender: &Sender| !sender.owed && !self.source.uses(sender.link);
+    fn close_idle_links(&mut self, ctx: &mut Context<'_>) {
+        let idle = |sender: &Sender| !sender.is_owed_answer && !self.source.uses_link(sender.link);
         let links: Vec<Link> = self.senders.values().filter(|sender| idle(sender)).map(|sender| sender.link).collect();
         for link in links {
-            self.forget(link);
+            self.forget_link(link);
             ctx.close(link, Reason::Done);
         }
     }
     /// Returns whether every part is delegated but a sender has not been informed.
-    pub(crate) fn owes(&self) -> bool {
-        self.handing.as_ref().is_some_and(Handing::is_handed_on) && self.senders.values().any(|sender| sender.owed)
+    pub(crate) fn owes_answer(&self) -> bool {
+        self.delegation.as_ref().is_some_and(Delegation::is_fully_delegated)
+            && self.senders.values().any(|sender| sender.is_owed_answer)
     }
     /// Returns when to act next if no event arrives.
-    pub(crate) fn wake(&self, now: Now, timings: &Timings) -> Option<Now> {
-        let handing = self.handing.as_ref().and_then(Handing::wake);
-        self.source.wake(now, timings).into_iter().chain(handing).min()
+    pub(crate) fn next_wake(&self, now: Now, timings: &Timings) -> Option<Now> {
+        let delegation = self.delegation.as_ref().and_then(Delegation::next_wake);
+        self.source.next_wake(now, timings).into_iter().chain(delegation).min()
     }
     /// Extends all deadlines by the time during which this machine was not running.
-    pub(crate) fn slept(&mut self, by: Duration) {
-        self.source.slept(by);
-        if let Some(handing) = &mut self.handing {
-            handing.slept(by);
+    pub(crate) fn extend_deadlines(&mut self, by: Duration) {
+        self.source.extend_deadlines(by);
+        if let Some(delegation) = &mut self.delegation {
+            delegation.extend_deadlines(by);
         }
     }
 }

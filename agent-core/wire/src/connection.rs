@@ -1,7 +1,7 @@
 //! A connection to one other machine: dialled or accepted, its identity verified, the greetings exchanged.
 
 use crate::{
-    socket::{Expected, Socket},
+    socket::{Socket, SocketControl},
     tls::{self, machine_name, machine_of},
 };
 use banyan_proto::{
@@ -23,14 +23,14 @@ use tokio::{
 use tokio_rustls::{TlsConnector, TlsStream};
 
 /// How long a machine may take to answer a dial; all its addresses are tried at once (rule L7).
-pub const DIAL: Duration = Duration::from_secs(2);
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the greetings may take on an accepted connection.
-const GREETING: Duration = Duration::from_secs(5);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long, and for how many bytes, a refused client may take to disconnect.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: u64 = 64 << 10;
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+const MAX_LINGER_BYTES: u64 = 64 << 10;
 /// The largest greeting (bytes).
-const GREETING_BYTES: usize = 4 << 10;
+const MAX_GREETING_BYTES: usize = 4 << 10;
 
 /// An open connection to an identified machine.
 pub struct Connection {
@@ -42,25 +42,25 @@ pub struct Connection {
     pub hello: Hello,
     pub(crate) read: ReadHalf<TlsStream<Socket>>,
     pub(crate) write: WriteHalf<TlsStream<Socket>>,
-    pub(crate) expected: Expected,
+    pub(crate) control: SocketControl,
 }
 
 /// The reason why no connection was established.
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
-pub struct NoConnection {
+pub struct ConnectionError {
     /// The reason code for the state machine and the report.
     pub reason: Reason,
     /// A description for log readers.
     pub detail: String,
 }
 
-impl NoConnection {
+impl ConnectionError {
     fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
     }
 }
-impl From<io::Error> for NoConnection {
+impl From<io::Error> for ConnectionError {
     /// Distinguishes a wrong or revoked machine from an unreachable one.
     fn from(error: io::Error) -> Self {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
@@ -81,13 +81,13 @@ impl From<io::Error> for NoConnection {
 /// Connects to a machine at all its addresses at once. The first connection that proves to be that machine wins.
 ///
 /// # Errors
-/// When none succeeds within [`DIAL`].
+/// When none succeeds within [`DIAL_TIMEOUT`].
 pub async fn dial(
     peer: MachineId,
     addresses: Vec<Address>,
     tls: Arc<ClientConfig>,
     hello: Hello,
-) -> Result<Connection, NoConnection> {
+) -> Result<Connection, ConnectionError> {
     let mut attempts: JoinSet<_> = addresses
         .into_iter()
         .map(|address| {
@@ -97,25 +97,25 @@ pub async fn dial(
                 let stream = Socket::from(TcpStream::connect(address.to_string()).await?);
                 stream.prepare()?;
                 let name = ServerName::try_from(machine_name(peer))
-                    .map_err(|_| NoConnection::new(Reason::InternalError, "the name is not a DNS name"))?;
+                    .map_err(|_| ConnectionError::new(Reason::InternalError, "the name is not a DNS name"))?;
                 let stream = TlsConnector::from(tls).connect(name, stream).await?;
                 greet(TlsStream::Client(stream), hello).await
             }
         })
         .collect();
     let first = async {
-        let mut last = NoConnection::new(Reason::Unreachable, "no address of this machine is known");
+        let mut last = ConnectionError::new(Reason::Unreachable, "no address of this machine is known");
         while let Some(attempt) = attempts.join_next().await {
             match attempt {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => last = error,
-                Err(error) => last = NoConnection::new(Reason::InternalError, error.to_string()),
+                Err(error) => last = ConnectionError::new(Reason::InternalError, error.to_string()),
             }
         }
         Err(last)
     };
-    timeout(DIAL, first).await.unwrap_or_else(|_| {
-        Err(NoConnection::new(Reason::Unreachable, format!("no answer in {} seconds", DIAL.as_secs())))
+    timeout(DIAL_TIMEOUT, first).await.unwrap_or_else(|_| {
+        Err(ConnectionError::new(Reason::Unreachable, format!("no answer in {} seconds", DIAL_TIMEOUT.as_secs())))
     })
 }
 
@@ -123,47 +123,51 @@ pub async fn dial(
 ///
 /// # Errors
 /// When the peer presents no machine certificate, or does not greet.
-pub async fn accept(stream: tokio_rustls::server::TlsStream<Socket>, hello: Hello) -> Result<Connection, NoConnection> {
+pub async fn accept(
+    stream: tokio_rustls::server::TlsStream<Socket>,
+    hello: Hello,
+) -> Result<Connection, ConnectionError> {
     stream.get_ref().0.prepare()?;
-    timeout(GREETING, greet(TlsStream::Server(stream), hello))
+    timeout(GREETING_TIMEOUT, greet(TlsStream::Server(stream), hello))
         .await
-        .unwrap_or_else(|_| Err(NoConnection::new(Reason::ProtocolBroken, "no greeting received")))
+        .unwrap_or_else(|_| Err(ConnectionError::new(Reason::ProtocolBroken, "no greeting received")))
 }
 
-async fn greet(stream: TlsStream<Socket>, mine: Hello) -> Result<Connection, NoConnection> {
-    let broken = |detail: String| NoConnection::new(Reason::ProtocolBroken, detail);
+async fn greet(stream: TlsStream<Socket>, mine: Hello) -> Result<Connection, ConnectionError> {
+    let broken = |detail: String| ConnectionError::new(Reason::ProtocolBroken, detail);
     let (socket, session) = stream.get_ref();
-    let expected = socket.expected();
+    let control = socket.control();
     if session.alpn_protocol() != Some(ALPN_PEER) {
         return Err(broken("the peer does not speak this protocol".into()));
     }
     let certificate = session
         .peer_certificates()
         .and_then(<[_]>::first)
-        .ok_or_else(|| NoConnection::new(Reason::WrongIdentity, "the peer presented no certificate"))?
+        .ok_or_else(|| ConnectionError::new(Reason::WrongIdentity, "the peer presented no certificate"))?
         .clone()
         .into_owned();
-    let peer = machine_of(&certificate).map_err(|error| NoConnection::new(Reason::WrongIdentity, error.to_string()))?;
+    let peer =
+        machine_of(&certificate).map_err(|error| ConnectionError::new(Reason::WrongIdentity, error.to_string()))?;
     let (mut read, mut write) = tokio::io::split(stream);
     write.write_all(&Frame::Control(Control::Hello(mine.clone())).encode()).await?;
     write.flush().await?;
     let mut header = [0; frame::HEADER];
     read.read_exact(&mut header).await?;
-    let wrong = |error: frame::FrameError| NoConnection::new(error.reason(), error.to_string());
+    let wrong = |error: frame::FrameError| ConnectionError::new(error.reason(), error.to_string());
     let (kind, length) = frame::parse_header(header).map_err(wrong)?;
-    if length > GREETING_BYTES {
+    if length > MAX_GREETING_BYTES {
         return Err(broken(format!("the greeting has {length} bytes, which is too many")));
     }
     let mut body = vec![0; length];
     read.read_exact(&mut body).await?;
     match frame::parse_body(kind, body) {
         Ok(Frame::Control(Control::Hello(hello))) if mine.common_version(&hello).is_some() => {
-            Ok(Connection { peer, certificate, hello, read, write, expected })
+            Ok(Connection { peer, certificate, hello, read, write, control })
         }
         Ok(Frame::Control(Control::Hello(hello))) => {
             let (theirs, ours) = (&hello.versions, &mine.versions);
             let detail = format!("{} supports the protocol versions {theirs:?}, this side {ours:?}", hello.software);
-            Err(NoConnection::new(Reason::NoCommonVersion, detail))
+            Err(ConnectionError::new(Reason::NoCommonVersion, detail))
         }
         Ok(_) => Err(broken("the peer sent another message before the greeting".into())),
         Err(error) => Err(wrong(error)),
@@ -178,7 +182,7 @@ pub async fn handshake(
     stream: TcpStream,
     config: Arc<rustls::ServerConfig>,
 ) -> io::Result<tokio_rustls::server::TlsStream<Socket>> {
-    let shaken = async {
+    let handshaken = async {
         let accepting = tokio_rustls::TlsAcceptor::from(config).accept(Socket::from(stream)).into_fallible();
         match accepting.await {
             Ok(stream) => Ok(stream),
@@ -188,7 +192,7 @@ pub async fn handshake(
             }
         }
     };
-    timeout(GREETING, shaken)
+    timeout(GREETING_TIMEOUT, handshaken)
         .await
         .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long")))
 }
@@ -198,9 +202,9 @@ pub async fn handshake(
 async fn linger(mut stream: Socket) {
     let drained = async {
         stream.shutdown().await?;
-        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+        tokio::io::copy(&mut stream.take(MAX_LINGER_BYTES), &mut tokio::io::sink()).await
     };
-    drop(timeout(LINGER, drained).await);
+    drop(timeout(LINGER_TIMEOUT, drained).await);
 }
 
 /// The TLS configurations of a node; replaced as a whole when the revocation list changes.

@@ -5,7 +5,8 @@
 //! after kill -9 at any moment and after a power cut.
 
 use crate::{
-    positioned,
+    lock::lock,
+    positional_io,
     verify::{BadChunk, VerifiedArtifact, VerifiedChunk, VerifyError},
 };
 use banyan_proto::Artifact;
@@ -14,7 +15,7 @@ use std::{
     io,
     path::Path,
     sync::{
-        Mutex, PoisonError,
+        Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -35,7 +36,7 @@ pub enum ContentError {
     Bad(#[from] BadChunk),
     /// The chunk is not the next one of its stripe.
     #[error("chunk {got} arrived where chunk {wanted} was expected")]
-    OutOfTurn {
+    OutOfOrder {
         /// The index of the chunk that arrived.
         got: u32,
         /// The index of the chunk that was expected.
@@ -47,7 +48,7 @@ impl From<VerifyError> for ContentError {
     fn from(error: VerifyError) -> Self {
         match error {
             VerifyError::Disk(error) => Self::Disk(error),
-            VerifyError::Other => Self::Bad(BadChunk(u32::MAX)),
+            VerifyError::Mismatch => Self::Bad(BadChunk(u32::MAX)),
         }
     }
 }
@@ -61,12 +62,12 @@ pub struct ArtifactFile {
     held: Vec<watch::Sender<u32>>,
     /// For each stripe, how many chunks other machines may have: all that are held, unless [`ArtifactFile::hold_back`]
     /// was called.
-    shown: Vec<watch::Sender<u32>>,
-    held_back: AtomicBool,
+    visible: Vec<watch::Sender<u32>>,
+    is_held_back: AtomicBool,
     /// One lock for each stripe, so that chunks are stored one at a time, even while the last chunk of a dropped source
     /// is still being written.
     storing: Vec<Mutex<()>>,
-    synced: Mutex<Instant>,
+    last_sync: Mutex<Instant>,
     served: AtomicU64,
 }
 
@@ -77,7 +78,7 @@ impl ArtifactFile {
     /// When the disk fails.
     pub fn resume(path: &Path, artifact: Artifact, stripes: u8) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let this = Self::over(file, artifact, stripes);
+        let this = Self::with_file(file, artifact, stripes);
         this.recount()?;
         Ok(this)
     }
@@ -92,22 +93,22 @@ impl ArtifactFile {
             let wrong = format!("{} has {bytes} bytes instead of {}", path.display(), artifact.size);
             return Err(io::Error::new(io::ErrorKind::InvalidData, wrong));
         }
-        let this = Self::over(file, artifact, stripes);
+        let this = Self::with_file(file, artifact, stripes);
         for stripe in 0..stripes {
             this.set_held(stripe, this.chunks(stripe));
         }
         Ok(this)
     }
-    fn over(file: File, artifact: Artifact, stripes: u8) -> Self {
+    fn with_file(file: File, artifact: Artifact, stripes: u8) -> Self {
         Self {
             artifact,
             stripes,
             file,
             held: (0..stripes).map(|_| watch::Sender::new(0)).collect(),
-            shown: (0..stripes).map(|_| watch::Sender::new(0)).collect(),
-            held_back: AtomicBool::new(false),
+            visible: (0..stripes).map(|_| watch::Sender::new(0)).collect(),
+            is_held_back: AtomicBool::new(false),
             storing: (0..stripes).map(|_| Mutex::new(())).collect(),
-            synced: Mutex::new(Instant::now()),
+            last_sync: Mutex::new(Instant::now()),
             served: AtomicU64::new(0),
         }
     }
@@ -161,28 +162,28 @@ impl ArtifactFile {
     /// Returns a watch on how many of a stripe's chunks other machines may have; `None` if the stripe does not exist.
     #[must_use]
     pub fn watch(&self, stripe: u8) -> Option<watch::Receiver<u32>> {
-        self.shown.get(usize::from(stripe)).map(watch::Sender::subscribe)
+        self.visible.get(usize::from(stripe)).map(watch::Sender::subscribe)
     }
     fn set_held(&self, stripe: u8, count: u32) {
         let at = usize::from(stripe);
         self.held[at].send_replace(count);
-        if !self.held_back.load(Ordering::Acquire) {
-            self.shown[at].send_replace(count);
+        if !self.is_held_back.load(Ordering::Acquire) {
+            self.visible[at].send_replace(count);
         }
     }
     /// Withholds all chunks from other machines until [`Self::release`], because the order's spread is `verified` or
     /// `proven` (rule C10).
     pub fn hold_back(&self) {
-        self.held_back.store(true, Ordering::Release);
-        for shown in &self.shown {
-            shown.send_replace(0);
+        self.is_held_back.store(true, Ordering::Release);
+        for visible in &self.visible {
+            visible.send_replace(0);
         }
     }
     /// Lets other machines have the held chunks from now on.
     pub fn release(&self) {
-        self.held_back.store(false, Ordering::Release);
-        for (shown, held) in self.shown.iter().zip(&self.held) {
-            shown.send_replace(*held.borrow());
+        self.is_held_back.store(false, Ordering::Release);
+        for (visible, held) in self.visible.iter().zip(&self.held) {
+            visible.send_replace(*held.borrow());
         }
     }
     /// Returns whether every chunk is held.
@@ -204,7 +205,7 @@ impl ArtifactFile {
     /// When the disk fails or has changed the bytes.
     pub fn read(&self, index: u32) -> Result<VerifiedChunk, ContentError> {
         let mut bytes = vec![0; self.artifact.chunk_len(index) as usize];
-        positioned::read_exact_at(&self.file, &mut bytes, u64::from(index) * u64::from(self.artifact.chunk_size))?;
+        positional_io::read_exact_at(&self.file, &mut bytes, u64::from(index) * u64::from(self.artifact.chunk_size))?;
         Ok(VerifiedChunk::check(&self.artifact, index, bytes)?)
     }
     /// Stores the next chunk of a stripe. Returns how many chunks are held afterwards.
@@ -212,28 +213,32 @@ impl ArtifactFile {
     /// # Errors
     /// When it is not the next chunk, or the disk fails.
     pub fn store(&self, stripe: u8, chunk: &VerifiedChunk) -> Result<u32, ContentError> {
-        let no_such = ContentError::OutOfTurn { got: chunk.index(), wanted: u32::MAX };
+        let unknown_stripe = ContentError::OutOfOrder { got: chunk.index(), wanted: u32::MAX };
         let at = usize::from(stripe);
-        let (Some(storing), Some(held)) = (self.storing.get(at), self.held.get(at)) else { return Err(no_such) };
-        let _turn = storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(storing), Some(held)) = (self.storing.get(at), self.held.get(at)) else { return Err(unknown_stripe) };
+        let _one_at_a_time = lock(storing);
         let count = *held.borrow();
         let wanted = self.index(stripe, count);
         if chunk.index() != wanted || count >= self.chunks(stripe) {
-            return Err(ContentError::OutOfTurn { got: chunk.index(), wanted });
+            return Err(ContentError::OutOfOrder { got: chunk.index(), wanted });
         }
-        positioned::write_all_at(&self.file, chunk.bytes(), u64::from(wanted) * u64::from(self.artifact.chunk_size))?;
+        positional_io::write_all_at(
+            &self.file,
+            chunk.bytes(),
+            u64::from(wanted) * u64::from(self.artifact.chunk_size),
+        )?;
         self.set_held(stripe, count + 1);
-        self.sync_sometimes();
+        self.sync_if_due();
         Ok(count + 1)
     }
     /// Syncs the file every few seconds during the transfer, never per chunk. A power cut therefore costs at most the
     /// last five seconds.
-    fn sync_sometimes(&self) {
-        let Ok(mut synced) = self.synced.try_lock() else { return };
-        if synced.elapsed() < SYNC_EVERY {
+    fn sync_if_due(&self) {
+        let Ok(mut last_sync) = self.last_sync.try_lock() else { return };
+        if last_sync.elapsed() < SYNC_EVERY {
             return;
         }
-        *synced = Instant::now();
+        *last_sync = Instant::now();
         if let Ok(file) = self.file.try_clone() {
             // A failed sync is detected when the whole artifact is hashed and synced at the end.
             let sync = move || drop(file.sync_data());
@@ -276,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_keeps_what_is_good_and_believes_nothing_else() {
+    fn a_restart_keeps_only_chunks_whose_hash_matches() {
         let bytes: Vec<u8> = (0..200_000_u32).map(|i| (i * 31 % 251) as u8).collect();
         let artifact = sample(&bytes);
         let path = std::env::temp_dir().join(format!("banyan-content-{}", std::process::id()));
@@ -287,14 +292,14 @@ mod tests {
             let start = index as usize * size;
             VerifiedChunk::check(&artifact, index, bytes[start..(start + size).min(bytes.len())].to_vec()).unwrap()
         };
-        assert!(matches!(file.store(0, &chunk(2)), Err(ContentError::OutOfTurn { got: 2, wanted: 0 })));
+        assert!(matches!(file.store(0, &chunk(2)), Err(ContentError::OutOfOrder { got: 2, wanted: 0 })));
         for index in [0, 1, 2, 3, 4, 6] {
             file.store((index % 2) as u8, &chunk(index)).unwrap();
         }
         drop(file);
         let file = ArtifactFile::resume(&path, artifact.clone(), 2).unwrap();
         assert_eq!((file.held(0), file.held(1), file.held(2)), (Some(4), Some(2), None));
-        positioned::write_all_at(&file.file, &[0xff; 3], 4 * size as u64).unwrap();
+        positional_io::write_all_at(&file.file, &[0xff; 3], 4 * size as u64).unwrap();
         assert!(
             matches!(file.read(4), Err(ContentError::Bad(BadChunk(4)))),
             "bytes that changed on disk are not forwarded"
@@ -307,7 +312,7 @@ mod tests {
         }
         assert!(file.is_whole());
         file.verify_whole().unwrap();
-        positioned::write_all_at(&file.file, &[0xff; 3], 0).unwrap();
+        positional_io::write_all_at(&file.file, &[0xff; 3], 0).unwrap();
         assert!(file.verify_whole().is_err());
         std::fs::remove_file(&path).unwrap();
     }

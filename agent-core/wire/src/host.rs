@@ -1,14 +1,15 @@
-//! The interface between the event loop ([`crate::node`]) and its program: the agent or the server.
+//! The interface between the event loop (`crate::node`) and its program: the agent or the server.
 //!
 //! The loop moves offers and chunks and asks the pure state machine what to do. Everything that needs trust, secrets, a
 //! database or the server's API is behind this trait.
 
-use crate::{content::ArtifactFile, node::NodeHandle};
+use crate::{content::ArtifactFile, node_handle::NodeHandle};
 use banyan_proto::{
     Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
+    api::Event,
     peer::{Offer, OfferReply, Pull, PullReply},
 };
-use banyan_swarm::io::{Action, StripeId, TrustedOffer};
+use banyan_swarm::io::{OrderTask, StripeId, TrustedOffer};
 use std::{future::Future, sync::Arc};
 
 /// The program around the event loop.
@@ -46,9 +47,12 @@ pub trait Host: Send + Sync + 'static {
     /// Returns this machine's own membership, for its pulls; `None` when the order is unknown (the server never pulls).
     fn membership(&self, stripe: StripeId) -> Option<Membership>;
 
-    /// Carries out an action that is not the loop's own: `VerifyArtifact`, `AskReceipt`, `AskInstallPermit`, `Install`,
-    /// `Report`. Must not block; results are passed back through the handle.
-    fn perform(&self, action: Action, node: &NodeHandle);
+    /// Starts a task of an order. Must not block; the result is passed back through the handle as an
+    /// [`banyan_swarm::OrderInput`].
+    fn run_task(&self, order: OrderId, task: OrderTask, node: &NodeHandle);
+
+    /// Reports an event of an order to the server.
+    fn report_event(&self, order: OrderId, event: Event);
 
     /// Records a child's confirmation that the whole artifact arrived (rule C7).
     fn confirmed(&self, peer: MachineId, confirm: &banyan_proto::peer::Confirm);
@@ -64,7 +68,7 @@ pub trait Host: Send + Sync + 'static {
     fn sent(&self, order: OrderId, peer: MachineId, bytes: u64);
 
     /// Returns whether this many content bytes may be sent now. Called before each chunk; a yes counts them as sent.
-    /// After a no the stream pauses until the state machine is told the reason.
+    /// After a no the stream pauses until the state machine receives the reason.
     fn may_send(&self, bytes: u64) -> impl Future<Output = bool> + Send {
         let _unlimited = bytes;
         std::future::ready(true)

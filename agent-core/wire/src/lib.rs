@@ -8,19 +8,23 @@
 //! | `receive` | incoming frames; chunks are verified and stored before the next is read |
 //! | [`verify`], [`content`] | the types that only hashing can make; the artifact's file |
 //! | [`forward`] | outgoing verified chunks, in fair turns |
-//! | [`limit`] | the owner's speed limits, over all streams |
-//! | [`give_way`] | yielding to other traffic, and counting the bytes on the link |
-//! | [`node`] | the event loop: events into the state machine, actions out of it |
+//! | [`rate_limit`] | the owner's speed limits, over all streams |
+//! | [`bandwidth_yield`] | yielding to other traffic, and counting the bytes on the link |
+//! | [`node`], `node_handle` | the event loop: events into the state machine, actions out of it; its handle |
+//! | [`packet`], [`lock`] | sizes of packets; locking a mutex |
 
+pub mod bandwidth_yield;
 pub mod connection;
 pub mod content;
 pub mod forward;
-pub mod give_way;
 pub mod host;
-pub mod limit;
+pub mod lock;
 pub mod lookup;
 pub mod node;
-mod positioned;
+mod node_handle;
+pub mod packet;
+mod positional_io;
+pub mod rate_limit;
 mod receive;
 pub mod socket;
 pub mod tls;

@@ -2,10 +2,12 @@
 //! slows the sender down instead of filling memory.
 
 use crate::{
+    bandwidth_yield::BandwidthYield,
     content::{ArtifactFile, ContentError},
-    give_way::Giver,
-    limit::Bucket,
-    socket::Expected,
+    lock::lock,
+    packet,
+    rate_limit::TokenBucket,
+    socket::SocketControl,
     verify::VerifiedChunk,
 };
 use banyan_proto::{
@@ -16,7 +18,7 @@ use banyan_proto::{
 use banyan_swarm::io::{Link, StripeId};
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
@@ -26,21 +28,21 @@ use tokio::{
 };
 
 /// A connection that has received nothing for this long is dead.
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// The most bytes read at once under a speed limit, so that the flow stays even.
-const LIMITED_PIECE: usize = 16 << 10;
+const LIMITED_PIECE: usize = packet::TLS_RECORD as usize;
 /// How often a sender in the middle of a long chunk is reported as alive.
-const ALIVE: Duration = Duration::from_secs(1);
+const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An event from the connection.
 #[derive(Debug)]
-pub(crate) enum In {
+pub(crate) enum PeerEvent {
     /// A control message.
     Control(Control),
     /// A chunk was verified and stored; `held` chunks of the stripe are now held.
     Stored { stripe: StripeId, held: u32, bytes: u64 },
     /// A chunk with this index does not match the publisher's hash.
-    Bad(u32),
+    BadChunk(u32),
     /// The sender is alive and holds this many chunks.
     Heartbeat(u32),
     /// Bytes of a long frame are arriving.
@@ -50,68 +52,70 @@ pub(crate) enum In {
 }
 
 /// The stripe being pulled over a connection. The loop sets it before it sends the pull.
-pub(crate) type Pulling = Arc<Mutex<Option<(StripeId, Arc<ArtifactFile>)>>>;
+pub(crate) type ActivePull = Arc<Mutex<Option<(StripeId, Arc<ArtifactFile>)>>>;
 
 /// The queue that events are delivered to, with their link. Delivery may wait: a peer that sends faster than this
 /// machine can process is slowed down, and its messages do not pile up in memory.
-pub(crate) type Inbox = mpsc::Sender<(Link, In)>;
+pub(crate) type PeerEventSender = mpsc::Sender<(Link, PeerEvent)>;
 
 /// Reads one connection until it ends, and delivers the end as well.
 pub(crate) async fn run(
     link: Link,
     from: impl AsyncRead + Unpin,
-    expected: Expected,
-    pulling: Pulling,
-    inbox: Inbox,
-    (limit, giver): (Arc<Bucket>, Arc<Giver>),
+    socket_control: SocketControl,
+    active_pull: ActivePull,
+    events: PeerEventSender,
+    limit: Arc<TokenBucket>,
+    bandwidth_yield: Arc<BandwidthYield>,
 ) {
-    let deliver = Deliver { link, inbox, limit, giver };
-    let (reason, detail) = read(from, &expected, pulling, &deliver).await;
-    deliver.deliver(In::Ended(reason, detail)).await;
+    let context = ReadContext { link, events, limit, bandwidth_yield };
+    let (reason, detail) = read(from, &socket_control, active_pull, &context).await;
+    context.deliver(PeerEvent::Ended(reason, detail)).await;
 }
 
-struct Deliver {
+/// What reading needs besides the socket: where events go, and what limits the rate.
+struct ReadContext {
     link: Link,
-    inbox: Inbox,
-    limit: Arc<Bucket>,
-    giver: Arc<Giver>,
+    events: PeerEventSender,
+    limit: Arc<TokenBucket>,
+    bandwidth_yield: Arc<BandwidthYield>,
 }
 
-impl Deliver {
+impl ReadContext {
     /// Delivers an event. If the receiver is gone, the loop has ended and this task will too.
-    async fn deliver(&self, what: In) {
-        drop(self.inbox.send((self.link, what)).await);
+    async fn deliver(&self, event: PeerEvent) {
+        drop(self.events.send((self.link, event)).await);
     }
 }
 
 async fn read(
     mut from: impl AsyncRead + Unpin,
-    expected: &Expected,
-    pulling: Pulling,
-    to: &Deliver,
+    socket_control: &SocketControl,
+    active_pull: ActivePull,
+    context: &ReadContext,
 ) -> (Reason, String) {
     loop {
-        let frame = match next_frame(&mut from, expected, to).await {
+        let frame = match next_frame(&mut from, socket_control, context).await {
             Ok(frame) => frame,
             Err(ended) => return ended.reason(),
         };
         match frame {
-            Frame::Control(control) => to.deliver(In::Control(control)).await,
-            Frame::Heartbeat { watermark } => to.deliver(In::Heartbeat(watermark)).await,
+            Frame::Control(control) => context.deliver(PeerEvent::Control(control)).await,
+            Frame::Heartbeat { watermark } => context.deliver(PeerEvent::Heartbeat(watermark)).await,
             Frame::Chunk { index, bytes } => {
-                let pulling = pulling.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let Some((stripe, content)) = pulling else {
+                let active_pull = lock(&active_pull).clone();
+                let Some((stripe, content)) = active_pull else {
                     return (Reason::ProtocolBroken, "the peer sent a chunk that was not requested".into());
                 };
                 let length = bytes.len() as u64;
-                match take(&content, stripe, index, bytes) {
-                    Ok(Some(held)) => to.deliver(In::Stored { stripe, held, bytes: length }).await,
+                match verify_and_store(&content, stripe, index, bytes) {
+                    Ok(Some(held)) => context.deliver(PeerEvent::Stored { stripe, held, bytes: length }).await,
                     Ok(None) => {}
                     Err(ContentError::Bad(bad)) => {
-                        to.deliver(In::Bad(bad.0)).await;
+                        context.deliver(PeerEvent::BadChunk(bad.0)).await;
                         return (Reason::BadChunk, bad.to_string());
                     }
-                    Err(error @ ContentError::OutOfTurn { .. }) => return (Reason::ProtocolBroken, error.to_string()),
+                    Err(error @ ContentError::OutOfOrder { .. }) => return (Reason::ProtocolBroken, error.to_string()),
                     Err(ContentError::Disk(error)) => {
                         let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
                         return (if full { Reason::DiskFull } else { Reason::DiskFailed }, error.to_string());
@@ -123,7 +127,12 @@ async fn read(
 }
 
 /// Verifies and stores a chunk. Returns `None` for a chunk that is already here (the last one of a dropped source).
-fn take(content: &ArtifactFile, stripe: StripeId, index: u32, bytes: Vec<u8>) -> Result<Option<u32>, ContentError> {
+fn verify_and_store(
+    content: &ArtifactFile,
+    stripe: StripeId,
+    index: u32,
+    bytes: Vec<u8>,
+) -> Result<Option<u32>, ContentError> {
     let stripes = u32::from(content.stripes());
     let mine = index % stripes == u32::from(stripe.stripe);
     if mine && index / stripes < content.held(stripe.stripe).unwrap_or(0) {
@@ -133,7 +142,7 @@ fn take(content: &ArtifactFile, stripe: StripeId, index: u32, bytes: Vec<u8>) ->
     match content.store(stripe.stripe, &chunk) {
         Ok(held) => Ok(Some(held)),
         // Another connection stored the chunk between the check and the store.
-        Err(ContentError::OutOfTurn { got, wanted }) if mine && got < wanted => Ok(None),
+        Err(ContentError::OutOfOrder { got, wanted }) if mine && got < wanted => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -148,7 +157,7 @@ impl ReadError {
     fn reason(self) -> (Reason, String) {
         match self {
             Self::Io(error) => (Reason::Unreachable, error.to_string()),
-            Self::Idle => (Reason::Unreachable, format!("nothing received for {} seconds", IDLE.as_secs())),
+            Self::Idle => (Reason::Unreachable, format!("nothing received for {} seconds", IDLE_TIMEOUT.as_secs())),
             Self::Frame(error) => (error.reason(), error.to_string()),
         }
     }
@@ -157,70 +166,77 @@ impl ReadError {
 /// Reads the next frame. While a long one is arriving, the sender is reported as alive from time to time.
 async fn next_frame(
     from: &mut (impl AsyncRead + Unpin),
-    expected: &Expected,
-    to: &Deliver,
+    socket_control: &SocketControl,
+    context: &ReadContext,
 ) -> Result<Frame, ReadError> {
-    let header = header(from, to).await?;
+    let header = read_header(from, context).await?;
     let (kind, length) = frame::parse_header(header).map_err(ReadError::Frame)?;
     // Memory is allocated as bytes arrive, not as the header claims.
     let mut body = Vec::with_capacity(length.min(banyan_proto::limits::CHUNK_BYTES + 4));
-    let mut said = Instant::now();
+    let mut reported_alive = Instant::now();
     while body.len() < length {
-        expected.set(length - body.len());
-        let most = if to.limit.is_limited() { LIMITED_PIECE } else { length };
+        socket_control.expect_bytes(length - body.len());
+        let most = if context.limit.is_limited() { LIMITED_PIECE } else { length };
         let mut rest = (&mut *from).take((length - body.len()).min(most) as u64);
-        let came = match timeout(ALIVE, rest.read_buf(&mut body)).await {
-            Ok(came) => came.map_err(ReadError::Io)?,
-            Err(_) if to.giver.holds_down() => {
-                said = Instant::now();
-                to.deliver(In::Alive).await;
+        let bytes = match timeout(ALIVE_INTERVAL, rest.read_buf(&mut body)).await {
+            Ok(bytes) => bytes.map_err(ReadError::Io)?,
+            Err(_) if context.bandwidth_yield.is_throttling_receive() => {
+                reported_alive = Instant::now();
+                context.deliver(PeerEvent::Alive).await;
                 continue;
             }
             // A slow link: even less than the wake-up threshold in all this time is a sign of life.
             Err(_) => {
-                expected.set(0);
-                timed(rest.read_buf(&mut body)).await?
+                socket_control.expect_bytes(0);
+                with_idle_timeout(rest.read_buf(&mut body)).await?
             }
         };
-        if came == 0 {
+        if bytes == 0 {
             return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
-        to.limit.spend(came as u64);
+        context.limit.charge(bytes as u64);
         // This wait is caused by this machine's own limit, so the sender is alive.
-        while timeout(ALIVE, to.limit.ready()).await.is_err() {
-            said = Instant::now();
-            to.deliver(In::Alive).await;
+        while timeout(ALIVE_INTERVAL, context.limit.until_ready()).await.is_err() {
+            reported_alive = Instant::now();
+            context.deliver(PeerEvent::Alive).await;
         }
-        if said.elapsed() > ALIVE {
-            said = Instant::now();
-            to.deliver(In::Alive).await;
+        if reported_alive.elapsed() > ALIVE_INTERVAL {
+            reported_alive = Instant::now();
+            context.deliver(PeerEvent::Alive).await;
         }
     }
-    expected.set(0);
+    socket_control.expect_bytes(0);
     frame::parse_body(kind, body).map_err(ReadError::Frame)
 }
 
 /// Reads a frame's header. A delay caused by this machine's yielding does not make the sender dead.
-async fn header(from: &mut (impl AsyncRead + Unpin), to: &Deliver) -> Result<[u8; frame::HEADER], ReadError> {
+async fn read_header(
+    from: &mut (impl AsyncRead + Unpin),
+    context: &ReadContext,
+) -> Result<[u8; frame::HEADER], ReadError> {
     let mut header = [0; frame::HEADER];
-    let (mut here, mut heard) = (0, Instant::now());
-    while here < header.len() {
-        match timeout(ALIVE, from.read(&mut header[here..])).await {
+    let mut read = 0;
+    let mut last_read = Instant::now();
+    while read < header.len() {
+        match timeout(ALIVE_INTERVAL, from.read(&mut header[read..])).await {
             Ok(Ok(0)) => return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into())),
-            Ok(came) => (here, heard) = (here + came.map_err(ReadError::Io)?, Instant::now()),
-            Err(_) if to.giver.holds_down() => {
-                heard = Instant::now();
-                to.deliver(In::Alive).await;
+            Ok(bytes) => {
+                read += bytes.map_err(ReadError::Io)?;
+                last_read = Instant::now();
             }
-            Err(_) if heard.elapsed() >= IDLE => return Err(ReadError::Idle),
+            Err(_) if context.bandwidth_yield.is_throttling_receive() => {
+                last_read = Instant::now();
+                context.deliver(PeerEvent::Alive).await;
+            }
+            Err(_) if last_read.elapsed() >= IDLE_TIMEOUT => return Err(ReadError::Idle),
             Err(_) => {}
         }
     }
     Ok(header)
 }
 
-async fn timed<T>(step: impl Future<Output = io::Result<T>>) -> Result<T, ReadError> {
-    match timeout(IDLE, step).await {
+async fn with_idle_timeout<T>(step: impl Future<Output = io::Result<T>>) -> Result<T, ReadError> {
+    match timeout(IDLE_TIMEOUT, step).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(ReadError::Io(error)),
         Err(_) => Err(ReadError::Idle),
@@ -244,43 +260,44 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut slow = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let socket = Socket::from(listener.accept().await.unwrap().0);
-        let (inbox, mut came) = mpsc::channel(4);
-        let expected = socket.expected();
-        let reading = tokio::spawn(run(Link(1), socket, expected, Pulling::default(), inbox, Default::default()));
+        let (events, mut received) = mpsc::channel(4);
+        let control = socket.control();
+        let reading =
+            tokio::spawn(run(Link(1), socket, control, ActivePull::default(), events, Arc::default(), Arc::default()));
         let sending = async {
             slow.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
             for _ in 0..10 {
                 slow.write_all(&[7; 1 << 10]).await.unwrap();
-                sleep(ALIVE / 4).await;
+                sleep(ALIVE_INTERVAL / 4).await;
             }
             std::future::pending::<()>().await;
         };
-        let heard = timeout(20 * ALIVE, came.recv());
-        let (_, heard) = tokio::select! {
+        let first = timeout(20 * ALIVE_INTERVAL, received.recv());
+        let (_, event) = tokio::select! {
             () = sending => panic!("the sender stopped"),
-            heard = heard => heard.expect("a sign of life").unwrap(),
+            event = first => event.expect("a sign of life").unwrap(),
         };
-        assert!(matches!(heard, In::Alive), "{heard:?}");
+        assert!(matches!(event, PeerEvent::Alive), "{event:?}");
         reading.abort();
     }
 
     /// The sender has sent everything; this machine reads one packet in 15 s because it yields.
     #[tokio::test]
-    async fn a_sender_that_is_held_up_here_is_alive() {
+    async fn a_sender_throttled_by_the_receiver_is_alive() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut sender = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let socket = Socket::from(listener.accept().await.unwrap().0);
-        let giver = Arc::new(Giver::default());
-        giver.down.set(Some(100));
-        let (inbox, mut came) = mpsc::channel(4);
-        let expected = socket.expected();
-        expected.join(&giver);
-        let limits = (Arc::default(), giver);
-        let reading = tokio::spawn(run(Link(1), socket, expected, Pulling::default(), inbox, limits));
+        let bandwidth_yield = Arc::new(BandwidthYield::default());
+        bandwidth_yield.down.set(Some(100));
+        let (events, mut received) = mpsc::channel(4);
+        let control = socket.control();
+        control.register(&bandwidth_yield);
+        let reading =
+            tokio::spawn(run(Link(1), socket, control, ActivePull::default(), events, Arc::default(), bandwidth_yield));
         sender.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
         sender.write_all(&[7; 8 << 10]).await.unwrap();
-        let heard = timeout(6 * ALIVE, came.recv()).await.expect("a sign of life").unwrap();
-        assert!(matches!(heard, (_, In::Alive)), "{heard:?}");
+        let event = timeout(6 * ALIVE_INTERVAL, received.recv()).await.expect("a sign of life").unwrap();
+        assert!(matches!(event, (_, PeerEvent::Alive)), "{event:?}");
         reading.abort();
     }
 }

@@ -1,17 +1,21 @@
-//! The socket below TLS. Fair sending needs little unsent data in the kernel, and an expected chunk is read in larger
+//! The socket below TLS. Fair sending needs little unsent data in the kernel, and an control chunk is read in larger
 //! pieces to save wake-ups. Differences between operating systems are handled here.
 //!
 //! A link of 20 Mbit/s delivers a packet every 0.6 ms. If they were woken for each packet, sixteen machines on one host
-//! would spend more time on wake-ups than on everything else. So while a chunk is expected, the kernel wakes this
+//! would spend more time on wake-ups than on everything else. So while a chunk is control, the kernel wakes this
 //! process only when a larger piece of it has arrived.
 
-use crate::give_way::{Giver, Handle, Holds, Rein, handle};
+use crate::{
+    bandwidth_yield::{BandwidthYield, ConnectionThrottle, SocketHandle, Waits, duplicate_handle},
+    lock::lock,
+    packet,
+};
 use std::{
     io,
     net::IpAddr,
     pin::Pin,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -23,46 +27,46 @@ use tokio::{
 };
 
 /// The limit of unsent bytes in the kernel: with more, the order of sending would be decided long before it happens.
-const UNSENT_BYTES: u32 = 64 << 10;
+const MAX_UNSENT_BYTES: u32 = 64 << 10;
 /// A connection without an acknowledgement for this long is dead.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
+const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The piece size worth a wake-up (bytes).
-const PIECE: usize = 16 << 10;
+const WAKE_UP_BYTES: usize = packet::TLS_RECORD as usize;
 /// What may have been read from the socket without the reader having seen it: an incomplete TLS record (bytes).
-const UNSEEN: usize = 17 << 10;
+const MAX_UNSEEN_BYTES: usize = WAKE_UP_BYTES + (1 << 10);
 
 /// State shared between a socket and the layers above TLS: how much a reader still expects for certain, and the
 /// throttle.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Expected(Arc<Told>);
+pub(crate) struct SocketControl(Arc<SocketState>);
 
 #[derive(Debug, Default)]
-struct Told {
-    least: AtomicUsize,
+struct SocketState {
+    wake_threshold: AtomicUsize,
     local: Option<IpAddr>,
     /// The socket is closed and can no longer join.
-    ended: AtomicBool,
+    is_closed: AtomicBool,
     /// The descriptor, until the socket joins.
-    handle: Mutex<Option<Handle>>,
-    rein: OnceLock<Rein>,
+    handle: Mutex<Option<SocketHandle>>,
+    throttle: OnceLock<ConnectionThrottle>,
 }
 
-impl Expected {
+impl SocketControl {
     /// Sets how many more bytes the peer must send before anything that needs an immediate answer. Zero when nothing is
     /// known.
-    pub(crate) fn set(&self, bytes: usize) {
-        self.0.least.store(if bytes >= PIECE + UNSEEN { PIECE } else { 1 }, Relaxed);
+    pub(crate) fn expect_bytes(&self, bytes: usize) {
+        self.0.wake_threshold.store(if bytes >= WAKE_UP_BYTES + MAX_UNSEEN_BYTES { WAKE_UP_BYTES } else { 1 }, Relaxed);
     }
-    fn least(&self) -> usize {
-        self.0.least.load(Relaxed).max(1)
+    fn wake_threshold(&self) -> usize {
+        self.0.wake_threshold.load(Relaxed).max(1)
     }
     /// Registers the socket with its node's yielding, which throttles and counts it from now on.
-    pub(crate) fn join(&self, giver: &Arc<Giver>) {
-        if self.0.ended.load(Relaxed) {
+    pub(crate) fn register(&self, bandwidth_yield: &Arc<BandwidthYield>) {
+        if self.0.is_closed.load(Relaxed) {
             return;
         }
-        let handle = || self.0.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.0.rein.get_or_init(|| giver.rein(self.0.local, handle()));
+        let handle = || lock(&self.0.handle).take();
+        self.0.throttle.get_or_init(|| bandwidth_yield.track(self.0.local, handle()));
     }
 }
 
@@ -70,10 +74,10 @@ impl Expected {
 #[derive(Debug)]
 pub struct Socket {
     stream: TcpStream,
-    expected: Expected,
+    control: SocketControl,
     /// The wake-up threshold set in the kernel (bytes).
-    wakes_at: usize,
-    holds: Holds,
+    wake_threshold: usize,
+    waits: Waits,
 }
 
 impl Socket {
@@ -86,14 +90,14 @@ impl Socket {
         let socket = socket2::SockRef::from(&self.stream);
         #[cfg(any(target_os = "linux", target_os = "android"))]
         {
-            socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
-            socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+            socket.set_tcp_notsent_lowat(MAX_UNSENT_BYTES)?;
+            socket.set_tcp_user_timeout(Some(ACKNOWLEDGEMENT_TIMEOUT))?;
         }
         // On other systems a small send buffer has the same effect as the option.
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         {
-            socket.set_send_buffer_size(4 * UNSENT_BYTES as usize)?;
-            socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(UNACKNOWLEDGED))?;
+            socket.set_send_buffer_size(4 * MAX_UNSENT_BYTES as usize)?;
+            socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(ACKNOWLEDGEMENT_TIMEOUT))?;
         }
         Ok(())
     }
@@ -102,36 +106,36 @@ impl Socket {
     pub fn tcp(&self) -> &TcpStream {
         &self.stream
     }
-    pub(crate) fn expected(&self) -> Expected {
-        self.expected.clone()
+    pub(crate) fn control(&self) -> SocketControl {
+        self.control.clone()
     }
 }
 
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
         let local = stream.local_addr().ok().map(|address| address.ip());
-        let handle = Mutex::new(handle(&stream));
-        let expected = Expected(Arc::new(Told { local, handle, ..Told::default() }));
-        Self { stream, expected, wakes_at: 1, holds: Holds::default() }
+        let handle = Mutex::new(duplicate_handle(&stream));
+        let control = SocketControl(Arc::new(SocketState { local, handle, ..SocketState::default() }));
+        Self { stream, control, wake_threshold: 1, waits: Waits::default() }
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.expected.0.ended.store(true, Relaxed);
+        self.control.0.is_closed.store(true, Relaxed);
         // A second handle on the socket would keep the connection open.
-        drop(self.expected.0.handle.lock().unwrap_or_else(PoisonError::into_inner).take());
-        if let Some(rein) = self.expected.0.rein.get() {
-            rein.ends();
+        drop(lock(&self.control.0.handle).take());
+        if let Some(throttle) = self.control.0.throttle.get() {
+            throttle.end();
         }
     }
 }
 
 impl Socket {
-    fn wake_at(&mut self, least: usize) -> io::Result<()> {
-        if least != self.wakes_at {
-            wake_at(&self.stream, least)?;
-            self.wakes_at = least;
+    fn set_wake_threshold(&mut self, bytes: usize) -> io::Result<()> {
+        if bytes != self.wake_threshold {
+            wake_at(&self.stream, bytes)?;
+            self.wake_threshold = bytes;
         }
         Ok(())
     }
@@ -140,22 +144,22 @@ impl Socket {
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let told = Arc::clone(&this.expected.0);
-        let Some(rein) = told.rein.get() else {
-            this.wake_at(told.least.load(Relaxed).max(1))?;
+        let shared = Arc::clone(&this.control.0);
+        let Some(throttle) = shared.throttle.get() else {
+            this.set_wake_threshold(shared.wake_threshold.load(Relaxed).max(1))?;
             return Pin::new(&mut this.stream).poll_read(cx, buf);
         };
-        let Some(most) = ready!(rein.poll_read(&mut this.holds, cx)) else {
-            this.wake_at(this.expected.least())?;
+        let Some(most) = ready!(throttle.poll_read(&mut this.waits, cx)) else {
+            this.set_wake_threshold(this.control.wake_threshold())?;
             return Pin::new(&mut this.stream).poll_read(cx, buf);
         };
-        this.wake_at(1)?;
+        this.set_wake_threshold(1)?;
         let most = most.min(buf.remaining());
         let mut piece = ReadBuf::new(buf.initialize_unfilled_to(most));
         ready!(Pin::new(&mut this.stream).poll_read(cx, &mut piece))?;
-        let came = piece.filled().len();
-        buf.advance(came);
-        rein.has_read(came);
+        let read = piece.filled().len();
+        buf.advance(read);
+        throttle.charge_read(read);
         Poll::Ready(Ok(()))
     }
 }
@@ -163,12 +167,12 @@ impl AsyncRead for Socket {
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        let told = Arc::clone(&this.expected.0);
-        let Some(rein) = told.rein.get() else { return Pin::new(&mut this.stream).poll_write(cx, buf) };
-        let most = ready!(rein.poll_write(&mut this.holds, cx)).unwrap_or(buf.len()).min(buf.len());
-        let went = ready!(Pin::new(&mut this.stream).poll_write(cx, &buf[..most]))?;
-        rein.has_written(went);
-        Poll::Ready(Ok(went))
+        let shared = Arc::clone(&this.control.0);
+        let Some(throttle) = shared.throttle.get() else { return Pin::new(&mut this.stream).poll_write(cx, buf) };
+        let most = ready!(throttle.poll_write(&mut this.waits, cx)).unwrap_or(buf.len()).min(buf.len());
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, &buf[..most]))?;
+        throttle.charge_written(written);
+        Poll::Ready(Ok(written))
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)
@@ -182,17 +186,19 @@ impl AsyncWrite for Socket {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        let told = Arc::clone(&this.expected.0);
-        let Some(rein) = told.rein.get() else { return Pin::new(&mut this.stream).poll_write_vectored(cx, bufs) };
-        let went = match ready!(rein.poll_write(&mut this.holds, cx)) {
+        let shared = Arc::clone(&this.control.0);
+        let Some(throttle) = shared.throttle.get() else {
+            return Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        };
+        let written = match ready!(throttle.poll_write(&mut this.waits, cx)) {
             None => ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, bufs))?,
             Some(most) => {
                 let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| &buf[..most.min(buf.len())]);
                 ready!(Pin::new(&mut this.stream).poll_write(cx, first))?
             }
         };
-        rein.has_written(went);
-        Poll::Ready(Ok(went))
+        throttle.charge_written(written);
+        Poll::Ready(Ok(written))
     }
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
@@ -232,35 +238,39 @@ mod tests {
     const BYTES: usize = 500_000;
 
     /// Returns how long `BYTES` take from one socket to another, one of which yields.
-    async fn takes(reader_gives_way: bool) -> Duration {
+    async fn takes(reader_yields: bool) -> Duration {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let one = Socket::from(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
         let other = Socket::from(listener.accept().await.unwrap().0);
-        let giver = Arc::new(Giver::default());
-        giver.down.set(Some(1_000_000));
-        giver.up.set(Some(1_000_000));
+        let bandwidth_yield = Arc::new(BandwidthYield::default());
+        bandwidth_yield.down.set(Some(1_000_000));
+        bandwidth_yield.up.set(Some(1_000_000));
         let (mut writer, mut reader) = (one, other);
-        if reader_gives_way {
-            reader.expected().join(&giver);
+        if reader_yields {
+            reader.control().register(&bandwidth_yield);
         } else {
-            writer.expected().join(&giver);
+            writer.control().register(&bandwidth_yield);
         }
         let began = Instant::now();
         let writing = async {
             writer.write_all(&[1; BYTES]).await.unwrap();
             writer.shutdown().await.unwrap();
         };
-        let mut came = Vec::new();
-        let (_, read) = tokio::join!(writing, reader.read_to_end(&mut came));
-        assert_eq!((read.unwrap(), came.len()), (BYTES, BYTES));
+        let mut content = Vec::new();
+        let ((), read) = tokio::join!(writing, reader.read_to_end(&mut content));
+        assert_eq!((read.unwrap(), content.len()), (BYTES, BYTES));
         let took = began.elapsed();
         drop((writer, reader));
-        assert!(reader_gives_way || giver.went() > BYTES as u64, "{} bytes sent", giver.went());
+        assert!(
+            reader_yields || bandwidth_yield.sent_bytes() > BYTES as u64,
+            "{} bytes sent",
+            bandwidth_yield.sent_bytes()
+        );
         took
     }
 
     #[tokio::test]
-    async fn a_socket_that_gives_way_reads_and_writes_no_faster_than_it_may() {
+    async fn a_throttled_socket_reads_and_writes_no_faster_than_its_rate() {
         for reader in [true, false] {
             let took = takes(reader).await;
             assert!(took >= Duration::from_millis(480), "{took:?}");

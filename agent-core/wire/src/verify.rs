@@ -2,7 +2,7 @@
 //!
 //! The types of this module enforce that: each can only be made by hashing.
 
-use crate::positioned;
+use crate::positional_io;
 use banyan_proto::{Artifact, Digest};
 use std::fs::File;
 
@@ -56,7 +56,7 @@ pub enum VerifyError {
     Disk(#[from] std::io::Error),
     /// The length or the hash differs.
     #[error("the file on disk does not match the artifact's length and hash")]
-    Other,
+    Mismatch,
 }
 
 /// An artifact that is complete on this disk and has the manifest's hash. It keeps the open file that was hashed, so
@@ -85,13 +85,13 @@ impl VerifiedArtifact {
         let mut at = 0;
         while at < artifact.size {
             let step = (artifact.size - at).min(bytes.len() as u64) as usize;
-            positioned::read_exact_at(&file, &mut bytes[..step], at)?;
+            positional_io::read_exact_at(&file, &mut bytes[..step], at)?;
             hasher.update(&bytes[..step]);
             at += step as u64;
         }
         let digest = Digest(*hasher.finalize().as_bytes());
         if digest != artifact.digest || file.metadata()?.len() != artifact.size {
-            return Err(VerifyError::Other);
+            return Err(VerifyError::Mismatch);
         }
         Ok(Self { digest, file })
     }

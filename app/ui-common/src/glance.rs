@@ -7,7 +7,7 @@ use banyan_proto::{
     local::{Overruled, Request, Update, UpdateState},
     schedule::{Gate, Stage, Why, Wish},
 };
-use banyan_schedule::say;
+use banyan_schedule::sentences;
 
 /// The kind of a state, which decides its colour. The window shows an icon and a word beside the colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,15 +73,17 @@ fn state(update: &Update, clock: &Clock) -> (Tone, String, String) {
         wait.map(|wait| (Tone::Waiting, texts::WAITS.to_owned(), texts::wait(wait, clock)))
     };
     let closed = |stage: Stage, because: &Why, until: Option<UnixSeconds>, before: &str| {
-        let more = say::setting(because, stage).unwrap_or_default();
+        let more = sentences::closing_setting(because, stage).unwrap_or_default();
         // Once a deadline is what opens the gate, it is the state: a sentence about the wait would repeat it.
         let by_the_clock = matches!(because, Why::Window { .. } | Why::PutOff | Why::NeverOpens { .. });
         let deadline = update.verdict.announce.iter().find(|announced| announced.stage == stage);
         if let Some(deadline) = deadline.filter(|deadline| by_the_clock && until == Some(deadline.at)) {
             return (Tone::NeedsYou, texts::announced(deadline, clock), more);
         }
-        let state =
-            format!("{before}{}", texts::lower_if(!before.is_empty(), &say::closed(because, until, clock.here())));
+        let state = format!(
+            "{before}{}",
+            texts::lower_if(!before.is_empty(), &sentences::closed_gate(because, until, clock.here()))
+        );
         (Tone::Waiting, state, more)
     };
     match &update.state {
@@ -139,7 +141,7 @@ fn offers(update: &Update, clock: &Clock) -> Vec<Offer> {
     if update.state == UpdateState::Ready {
         offers.extend(update.later.iter().map(|later| Offer {
             label: texts::when(later.when).to_owned(),
-            exact: say::moment(later.at, clock.here()),
+            exact: sentences::format_time(later.at, clock.here()),
             request: wish(Stage::Install, Wish::After(later.at)),
         }));
     }

@@ -19,7 +19,7 @@ pub use preferences::Preferences;
 pub use show::{SHOWN, Show};
 
 use banyan_proto::{UnixSeconds, local::Snapshot};
-use banyan_schedule::say::Here;
+use banyan_schedule::sentences::ReaderTime;
 use jiff::{Timestamp, Zoned, fmt::temporal::DateTimeParser, tz::TimeZone};
 use std::path::PathBuf;
 
@@ -102,10 +102,10 @@ impl Clock {
         let part = |number: i8| usize::try_from(number).unwrap_or_default();
         (part(now.weekday().to_monday_zero_offset()), part(now.hour()))
     }
-    /// Returns the clock in the form that [`banyan_schedule::say`] takes.
+    /// Returns the clock in the form that [`banyan_schedule::sentences`] takes.
     #[must_use]
-    pub fn here(&self) -> Here<'_> {
-        Here { zone: &self.zone, now: self.now }
+    pub fn here(&self) -> ReaderTime<'_> {
+        ReaderTime { zone: &self.zone, now: self.now }
     }
 }
 

@@ -10,8 +10,8 @@ use banyan_proto::{
     },
     manifest::Kind,
     schedule::{
-        By, Choice, DayUse, Gate, Limit, Load, Network, NetworkId, Pace, Policy, Power, Presence, Verdict, Why, Window,
-        Wish,
+        By, Choice, DayUse, Gate, Limit, Load, Network, NetworkId, Policy, Power, Presence, Priority, Verdict, Why,
+        Window, Wish,
     },
 };
 use jiff::tz::TimeZone;
@@ -93,7 +93,7 @@ fn installed() -> Update {
 }
 
 fn open() -> Verdict {
-    let gate = Gate::Open { limit: Limit { rate: None, pace: Pace::Yielding, deadline: None } };
+    let gate = Gate::Open { limit: Limit { rate: None, priority: Priority::Yielding, deadline: None } };
     Verdict { receive: gate.clone(), install: gate.clone(), forward: gate, announce: vec![] }
 }
 

@@ -1,5 +1,5 @@
 //! The texts of the tray and the window, in one place so that they can be translated. Two kinds of text are shared with
-//! other programs and live elsewhere: sentences about verdicts in [`banyan_schedule::say`], and the table of reasons.
+//! other programs and live elsewhere: sentences about verdicts in [`banyan_schedule::sentences`], and the table of reasons.
 //!
 //! Style: sentence case, no exclamation marks, no jargon. Now is the present continuous ("Downloading"), later is "will",
 //! finished is the past. People read "computer", "update", "download" and "share".
@@ -14,7 +14,7 @@ use banyan_proto::{
     local::{Happened, Headline, Link, Mode, Overruled, Package, Partner, Snapshot, Update, Wait, When},
     schedule::{Announcement, Gate, Load, Network, Night, Power, Presence, Stage, Window},
 };
-use banyan_schedule::say;
+use banyan_schedule::sentences;
 
 pub const PRODUCT: &str = "Banyan";
 
@@ -246,9 +246,11 @@ pub fn headline(snapshot: &Snapshot, clock: &Clock) -> String {
         Headline::Forwarding(order) => format!("Sharing {}", name(order)),
         Headline::NotConnected => away(snapshot.link, clock),
         Headline::Paused { until: None } => "Paused until you resume".to_owned(),
-        Headline::Paused { until: Some(until) } => format!("Paused until {}", say::moment(until, clock.here())),
+        Headline::Paused { until: Some(until) } => {
+            format!("Paused until {}", sentences::format_time(until, clock.here()))
+        }
         Headline::Waiting { order, because, until } => {
-            format!("{}: {}", name(order), lower_if(true, &say::closed(&because, until, clock.here())))
+            format!("{}: {}", name(order), lower_if(true, &sentences::closed_gate(&because, until, clock.here())))
         }
         Headline::Working(order) => format!("{} is on its way", name(order)),
         Headline::Idle => UP_TO_DATE.to_owned(),
@@ -276,7 +278,7 @@ pub fn at(at: UnixSeconds, clock: &Clock) -> String {
         left @ 61..=3600 => return format!("in {} minutes", left.div_ceil(60)),
         _ => {}
     }
-    let moment = say::moment(at, clock.here());
+    let moment = sentences::format_time(at, clock.here());
     let is_number = moment.starts_with(|first: char| first.is_ascii_digit());
     match is_number.then(|| moment.contains(' ')) {
         Some(true) => format!("on {moment}"),
@@ -318,7 +320,7 @@ pub fn told_ready(update: &Update) -> String {
 #[must_use]
 pub fn told_why(update: &Update, clock: &Clock) -> String {
     match &update.verdict.install {
-        Gate::Closed { because, until } => format!("{}.", say::closed(because, *until, clock.here())),
+        Gate::Closed { because, until } => format!("{}.", sentences::closed_gate(because, *until, clock.here())),
         Gate::Open { .. } => String::new(),
     }
 }
@@ -738,7 +740,7 @@ pub fn amount(bytes: u64) -> String {
 pub fn may_transfer(gate: &Gate, clock: &Clock) -> String {
     match gate {
         Gate::Open { .. } => OPEN_NOW.to_owned(),
-        Gate::Closed { because, until } => say::closed(because, *until, clock.here()),
+        Gate::Closed { because, until } => sentences::closed_gate(because, *until, clock.here()),
     }
 }
 

@@ -13,7 +13,7 @@ use banyan_proto::{
     Digest, MachineId, OrderId, Reason, UnixSeconds,
     admin::{DeploymentState, Stage},
 };
-use banyan_swarm::io::Input;
+use banyan_swarm::io::OrderInput;
 use std::{collections::HashSet, sync::Arc};
 use tokio::sync::MutexGuard;
 use tracing::{error, info};
@@ -43,13 +43,13 @@ impl OrderLifecycle {
             error!(order = %open.id(), "order not forwarded: its artifact is missing from the store");
             return;
         }
-        open.offers().into_iter().for_each(|offer| node.input(Input::Plant(offer)));
+        open.offers().into_iter().for_each(|offer| node.input(OrderInput::StartRoot(offer)));
     }
 
     /// Stops forwarding an order.
     pub(crate) fn stop_forwarding(&self, id: OrderId, reason: Reason) {
         if let Some(node) = self.node.get() {
-            node.input(Input::Dropped(id, reason));
+            node.input(OrderInput::Dropped(id, reason));
         }
     }
 

@@ -90,7 +90,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let services = Services::connect(&opened, advertised.clone(), now).await?;
     let seed = u64::from_le_bytes(*MachineId::random().0.first_chunk().unwrap_or(&[0; 8]));
     let config = NodeConfig {
-        machine: Config::server(opened.server.id, seed),
+        swarm: Config::server(opened.server.id, seed),
         software: SOFTWARE.to_owned(),
         tls: services.server.tls.pair(),
     };

@@ -4,11 +4,11 @@ use super::*;
 use crate::{
     Reason, UnixSeconds,
     manifest::Kind,
-    schedule::{Choice, DayUse, Gate, Limit, Load, Pace, Policy, Verdict, Why},
+    schedule::{Choice, DayUse, Gate, Limit, Load, Policy, Priority, Verdict, Why},
 };
 
 fn open() -> Gate {
-    Gate::Open { limit: Limit { rate: None, pace: Pace::Yielding, deadline: None } }
+    Gate::Open { limit: Limit { rate: None, priority: Priority::Yielding, deadline: None } }
 }
 fn verdict() -> Verdict {
     Verdict { receive: open(), install: open(), forward: open(), announce: vec![] }

@@ -13,6 +13,6 @@ mod window;
 pub use choice::{Choice, GiveWay, Overrule, Pause, Wish};
 pub use policy::{Bounds, ByHand, Catalogue, Charge, Deadline, Kind, Policy, Rules, Who};
 pub use signal::{Load, Network, NetworkId, Power, Presence};
-pub use verdict::{Announcement, By, DayUse, Gate, Limit, Pace, Rate, Stage, Unquiet, Verdict, Why};
+pub use verdict::{Announcement, By, DayUse, Gate, Limit, Priority, Rate, Stage, Unquiet, Verdict, Why};
 pub use week::{Night, Week};
 pub use window::{Window, WindowError};

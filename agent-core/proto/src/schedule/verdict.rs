@@ -88,7 +88,8 @@ pub struct Limit {
     /// The speed limit, if any.
     pub rate: Option<Rate>,
     /// Whether it gives way to other traffic.
-    pub pace: Pace,
+    #[serde(rename = "pace")]
+    pub priority: Priority,
     /// The deadline that has passed and opened the gate; `None` if the gate is open without one.
     pub deadline: Option<UnixSeconds>,
 }
@@ -105,7 +106,7 @@ pub struct Rate {
 /// Whether a transfer gives way to other traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Pace {
+pub enum Priority {
     /// It gives way to all other traffic.
     Yielding,
     /// It gives way to nothing, because a user is waiting for it or its deadline has passed.

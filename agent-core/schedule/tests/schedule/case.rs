@@ -4,7 +4,7 @@ use banyan_proto::{
     UnixSeconds,
     schedule::{Choice, Gate, Load, Network, NetworkId, Policy, Power, Presence, Verdict, Window},
 };
-use banyan_schedule::{Moment, Signal, Signals, Situation, Task, Wake, decide, ledger::Ledger, next_change};
+use banyan_schedule::{Moment, Signal, Signals, Situation, Task, Wake, decide, next_change, upload_quota::DailyUsage};
 use jiff::tz::TimeZone;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(crate) struct Case {
     pub(crate) signals: Signals,
     pub(crate) choice: Option<Choice>,
     pub(crate) policy: Policy,
-    pub(crate) ledger: Ledger,
+    pub(crate) usage: DailyUsage,
     pub(crate) task: Option<Task>,
 }
 
@@ -50,7 +50,14 @@ impl Default for Case {
             full_screen: Signal::seen(false, now),
             free_disk: Signal::seen(100 << 30, now),
         };
-        Self { zone: berlin(), signals, choice: None, policy: Policy::default(), ledger: Ledger::default(), task: None }
+        Self {
+            zone: berlin(),
+            signals,
+            choice: None,
+            policy: Policy::default(),
+            usage: DailyUsage::default(),
+            task: None,
+        }
     }
 }
 
@@ -71,7 +78,7 @@ impl Case {
             signals: &self.signals,
             choice: self.choice.as_ref(),
             policy: &self.policy,
-            ledger: &self.ledger,
+            usage: &self.usage,
             task: self.task.as_ref(),
         }
     }

@@ -2,11 +2,11 @@
 //! up the situation. Time zones are given as rules, so that nothing depends on this computer's time zone.
 
 mod case;
-mod pace;
+mod cross_traffic;
 
-mod every_minute;
-mod quota;
-mod said;
-mod stricter_wins;
-mod whose_will;
-mod window_table;
+mod next_change;
+mod precedence;
+mod sentences;
+mod stricter_limit_wins;
+mod upload_quota;
+mod windows;

@@ -2,7 +2,7 @@
 //! the installer.
 
 use super::{INSTALLS_KEY, Standalone};
-use crate::{database::DatabaseError, lock::lock, sideload::inspect::Inspection, user::User};
+use crate::{database::DatabaseError, sideload::inspect::Inspection, user::User};
 use banyan_install_helper::{InstallResult, Outcome, StandaloneJob, client};
 use banyan_proto::{
     Artifact, Digest, OrderId, Reason, UnixSeconds,
@@ -12,6 +12,7 @@ use banyan_proto::{
     schedule::{Verdict, Wish},
 };
 use banyan_trust::package::Head;
+use banyan_wire::lock::lock;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,

@@ -21,7 +21,6 @@ use super::{
 use crate::{
     change_notifier::ChangeNotifier,
     database::{Database, DatabaseError},
-    lock::lock,
     refusal::refusal,
     user::User,
 };
@@ -36,6 +35,7 @@ use banyan_proto::{
     local::{Mode, Package, Right, Snapshot, TrustedSigner},
 };
 use banyan_trust::{PersonalTrust, package::Head};
+use banyan_wire::lock::lock;
 use install::StandaloneInstall;
 use std::{
     path::PathBuf,

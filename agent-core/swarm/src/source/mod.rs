@@ -1,62 +1,77 @@
 //! The source of one stripe's chunks: one at a time, dropped only for a reason (rules P7, P8).
 //!
-//! Events on links (`hear.rs`) and drops (`leave.rs`) only change the [`Seat`]. A new source is chosen in `seek.rs`,
-//! once per call, after all events are processed.
+//! Events on links (`on_message.rs`) and drops (`drop_source.rs`) only change the [`SourceState`]. A new source is
+//! chosen in `select_source.rs`, once per call, after all events are processed.
 
-mod hear;
-mod leave;
-mod rate;
-pub(crate) mod seek;
+mod delivery_rate;
+mod drop_source;
+mod on_message;
+mod peer_backoff;
+pub(crate) mod select_source;
 pub(crate) mod stream;
-mod suspects;
 
 use crate::{
+    config::Timings,
     context::Context,
     io::{Link, Now, StripeId},
-    pause::Pause,
+    retry_delay::RetryDelay,
 };
 use banyan_proto::{MachineId, Reason};
-use rate::Rate;
-use stream::{Kind, Stream};
-use suspects::Suspects;
+use delivery_rate::Rate;
+use peer_backoff::PeerBackoff;
+use stream::{SourceKind, Stream};
 
-/// A candidate source that has not proven useful yet.
+/// A machine that may be asked for chunks, and its relation to this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) peer: MachineId,
+    pub(crate) kind: SourceKind,
+}
+
+/// A candidate that is being asked and has not delivered yet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Attempt {
     /// Waiting for the connection, until the deadline.
-    Dialling { link: Link, peer: MachineId, kind: Kind, deadline: Now },
+    Dialling { link: Link, candidate: Candidate, deadline: Now },
     /// Connected, and the pull is sent.
-    Asked(Stream),
+    Requested(Stream),
 }
 
 impl Attempt {
     pub(crate) fn link(&self) -> Link {
         match self {
             Self::Dialling { link, .. } => *link,
-            Self::Asked(stream) => stream.link,
+            Self::Requested(stream) => stream.link,
         }
     }
-    pub(crate) fn peer(&self) -> (MachineId, Kind) {
+    pub(crate) fn candidate(&self) -> Candidate {
         match self {
-            Self::Dialling { peer, kind, .. } => (*peer, *kind),
-            Self::Asked(stream) => (stream.peer, stream.kind),
+            Self::Dialling { candidate, .. } => *candidate,
+            Self::Requested(stream) => stream.candidate(),
+        }
+    }
+    /// Returns when the attempt has failed if nothing arrives.
+    fn deadline(&self, timings: &Timings) -> Now {
+        match self {
+            Self::Dialling { deadline, .. } => *deadline,
+            Self::Requested(stream) => stream.last_heard + timings.silence_timeout,
         }
     }
 }
 
 /// The state of a stripe's source.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Seat {
+pub(crate) enum SourceState {
     /// No source; a new one is chosen at `next`. `server_due`: the pause before asking the server is over by then.
-    Empty { next: Now, server_due: bool },
+    Searching { next: Now, server_due: bool },
     /// No source yet; one candidate is being tried.
-    Trying(Attempt),
+    Connecting(Attempt),
     /// A living source.
-    Fed(Stream),
+    Streaming(Stream),
     /// A living source that has delivered nothing for long, and a candidate that may have more.
     Probing(Stream, Attempt, Now),
     /// All chunks are here. The sender of the last one is informed when the artifact is verified.
-    Whole(Option<Stream>),
+    Complete(Option<Stream>),
 }
 
 /// The receiving side of one stripe.
@@ -69,50 +84,54 @@ pub(crate) struct Source {
     held: u32,
     /// The schedule allows this machine to receive.
     open: bool,
-    seat: Seat,
-    suspects: Suspects,
+    state: SourceState,
+    backoff: PeerBackoff,
     /// A source that failed, and whose parent in another stripe may help. The order takes it to look that parent up.
-    orphaned_by: Option<MachineId>,
+    failed_source: Option<MachineId>,
     /// The parent of the failed source in another stripe.
-    cousin: Option<MachineId>,
-    server_pause: Pause,
-    server_at: Now,
+    alternate_parent: Option<MachineId>,
+    server_delay: RetryDelay,
+    server_retry_at: Now,
     rate: Rate,
     /// When to check with another source whether more chunks exist, and the pause between checks.
     probe_at: Now,
-    probe_pause: Pause,
+    probe_delay: RetryDelay,
     probed: Vec<MachineId>,
     /// The source that was last reported, and the reason for dropping the previous one.
-    reported: Option<MachineId>,
-    left: Option<Reason>,
+    reported_source: Option<MachineId>,
+    drop_reason: Option<Reason>,
     /// The lack of a source has been reported.
-    complained: bool,
+    no_source_reported: bool,
 }
 
 impl Source {
     /// Creates the receiving side. `ancestors` are ordered nearest first, without the server.
     pub(crate) fn new(id: StripeId, ancestors: Vec<MachineId>, chunks: u32, held: u32, now: Now, open: bool) -> Self {
         let held = held.min(chunks);
-        let seat = if held == chunks { Seat::Whole(None) } else { Seat::Empty { next: now, server_due: false } };
+        let state = if held == chunks {
+            SourceState::Complete(None)
+        } else {
+            SourceState::Searching { next: now, server_due: false }
+        };
         Self {
             id,
             ancestors,
             chunks,
             held,
             open,
-            seat,
-            suspects: Suspects::default(),
-            orphaned_by: None,
-            cousin: None,
-            server_pause: Pause::default(),
-            server_at: Now::ZERO,
+            state,
+            backoff: PeerBackoff::default(),
+            failed_source: None,
+            alternate_parent: None,
+            server_delay: RetryDelay::default(),
+            server_retry_at: Now::ZERO,
             rate: Rate::default(),
             probe_at: now,
-            probe_pause: Pause::default(),
+            probe_delay: RetryDelay::default(),
             probed: Vec::new(),
-            reported: None,
-            left: None,
-            complained: false,
+            reported_source: None,
+            drop_reason: None,
+            no_source_reported: false,
         }
     }
     pub(crate) fn chunks(&self) -> u32 {
@@ -121,32 +140,32 @@ impl Source {
     pub(crate) fn held(&self) -> u32 {
         self.held
     }
-    pub(crate) fn is_whole(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.held == self.chunks
     }
     /// Returns whether the schedule allows this machine to receive.
     pub(crate) fn is_open(&self) -> bool {
         self.open
     }
-    pub(crate) fn seat(&self) -> &Seat {
-        &self.seat
+    pub(crate) fn state(&self) -> &SourceState {
+        &self.state
     }
     /// Returns the living source, or the machine that sent the last chunk.
-    pub(crate) fn feeder(&self) -> Option<MachineId> {
-        match &self.seat {
-            Seat::Empty { .. } | Seat::Trying(_) => None,
-            Seat::Fed(stream) | Seat::Probing(stream, ..) => Some(stream.peer),
-            Seat::Whole(last) => last.map(|stream| stream.peer),
+    pub(crate) fn current_peer(&self) -> Option<MachineId> {
+        match &self.state {
+            SourceState::Searching { .. } | SourceState::Connecting(_) => None,
+            SourceState::Streaming(stream) | SourceState::Probing(stream, ..) => Some(stream.peer),
+            SourceState::Complete(last) => last.map(|stream| stream.peer),
         }
     }
     /// Returns whether the link is used for pulling, or is needed to confirm the verified artifact.
-    pub(crate) fn uses(&self, link: Link) -> bool {
-        match &self.seat {
-            Seat::Empty { .. } => false,
-            Seat::Trying(attempt) => attempt.link() == link,
-            Seat::Fed(stream) => stream.link == link,
-            Seat::Probing(stream, attempt, _) => stream.link == link || attempt.link() == link,
-            Seat::Whole(last) => last.is_some_and(|stream| stream.link == link),
+    pub(crate) fn uses_link(&self, link: Link) -> bool {
+        match &self.state {
+            SourceState::Searching { .. } => false,
+            SourceState::Connecting(attempt) => attempt.link() == link,
+            SourceState::Streaming(stream) => stream.link == link,
+            SourceState::Probing(stream, attempt, _) => stream.link == link || attempt.link() == link,
+            SourceState::Complete(last) => last.is_some_and(|stream| stream.link == link),
         }
     }
     /// Replaces the ancestors after the lists were replanned.
@@ -154,14 +173,14 @@ impl Source {
         self.ancestors = ancestors;
     }
     /// Returns, once, the failed machine whose parent in another stripe should be looked up.
-    pub(crate) fn take_orphaned_by(&mut self) -> Option<MachineId> {
-        self.orphaned_by.take()
+    pub(crate) fn take_failed_source(&mut self) -> Option<MachineId> {
+        self.failed_source.take()
     }
-    pub(crate) fn set_cousin(&mut self, cousin: Option<MachineId>) {
-        self.cousin = cousin;
+    pub(crate) fn set_alternate_parent(&mut self, alternate_parent: Option<MachineId>) {
+        self.alternate_parent = alternate_parent;
     }
     /// Avoids these ancestors for a while, because a sender skipped them.
-    pub(crate) fn suspect(&mut self, ctx: &Context<'_>, who: impl Iterator<Item = MachineId>) {
-        who.for_each(|who| self.suspects.failed(who, ctx.now, &ctx.config.timings));
+    pub(crate) fn back_off_from(&mut self, ctx: &Context<'_>, who: impl Iterator<Item = MachineId>) {
+        who.for_each(|who| self.backoff.record_failure(who, ctx.now, &ctx.config.timings));
     }
 }

@@ -3,13 +3,13 @@
 use crate::{
     config::Timings,
     io::{Link, Now},
-    source::rate::Rate,
+    source::{Candidate, delivery_rate::Rate},
 };
 use banyan_proto::{MachineId, Reason};
 
 /// The source's relation to this machine; it decides whether the source lets this machine wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum SourceKind {
     /// Above this machine in the stripe's tree: this machine may also wait there for chunks it lacks.
     Ancestor,
     /// Holds everything, lets every machine wait, and is asked last.
@@ -23,22 +23,22 @@ pub(crate) enum Kind {
 pub(crate) struct Stream {
     pub(crate) link: Link,
     pub(crate) peer: MachineId,
-    pub(crate) kind: Kind,
+    pub(crate) kind: SourceKind,
     /// The source answered that it serves, or a chunk arrived; until then the pull is in its queue.
     pub(crate) serving: bool,
     /// When the source last sent anything (or when it was asked).
-    pub(crate) heard: Now,
+    pub(crate) last_heard: Now,
     /// How many chunks the source reports to hold.
     pub(crate) watermark: u32,
     /// Since when the source has continuously held chunks that this machine lacks.
     pub(crate) ahead_since: Option<Now>,
     /// A heartbeat reported that the source has nothing for this machine.
-    pub(crate) dry: bool,
+    pub(crate) has_nothing_new: bool,
 }
 
 /// The assessment of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Assessment {
     /// The source is kept.
     Good,
     /// Nothing at all arrives: the source is dropped.
@@ -48,36 +48,51 @@ pub(crate) enum Verdict {
 }
 
 impl Stream {
-    pub(crate) fn new(link: Link, peer: MachineId, kind: Kind, now: Now) -> Self {
-        Self { link, peer, kind, serving: false, heard: now, watermark: 0, ahead_since: None, dry: false }
+    pub(crate) fn new(link: Link, candidate: Candidate, now: Now) -> Self {
+        let Candidate { peer, kind } = candidate;
+        Self {
+            link,
+            peer,
+            kind,
+            serving: false,
+            last_heard: now,
+            watermark: 0,
+            ahead_since: None,
+            has_nothing_new: false,
+        }
+    }
+    pub(crate) fn candidate(&self) -> Candidate {
+        Candidate { peer: self.peer, kind: self.kind }
     }
     /// Updates the time since when the source is ahead of this machine.
-    pub(crate) fn compare(&mut self, held: u32, now: Now) {
+    pub(crate) fn update_ahead(&mut self, held: u32, now: Now) {
         self.ahead_since = (self.watermark > held).then(|| self.ahead_since.unwrap_or(now));
     }
     /// Returns how long the source may be ahead without delivering.
-    fn patience(&self, rate: &Rate, timings: &Timings) -> std::time::Duration {
+    fn stall_limit(&self, rate: &Rate, timings: &Timings) -> std::time::Duration {
         match self.serving {
-            false => timings.queued,
-            true => rate.window(timings.stalled).unwrap_or(timings.first_chunk),
+            false => timings.queue_timeout,
+            true => rate.observation_window(timings.stall_timeout).unwrap_or(timings.first_chunk_timeout),
         }
     }
-    pub(crate) fn judge(&self, rate: &Rate, now: Now, timings: &Timings) -> Verdict {
-        if now.saturating_sub(self.heard) >= timings.silent {
-            return Verdict::Silent;
+    pub(crate) fn assess(&self, rate: &Rate, now: Now, timings: &Timings) -> Assessment {
+        if now.saturating_sub(self.last_heard) >= timings.silence_timeout {
+            return Assessment::Silent;
         }
-        let patience = self.patience(rate, timings);
+        let stall_limit = self.stall_limit(rate, timings);
         match self.ahead_since {
-            Some(since) if now.saturating_sub(since) >= patience && (!self.serving || rate.slow(now, patience)) => {
-                Verdict::Slow(Reason::Busy)
+            Some(since)
+                if now.saturating_sub(since) >= stall_limit && (!self.serving || rate.is_slow(now, stall_limit)) =>
+            {
+                Assessment::Slow(Reason::Busy)
             }
-            _ => Verdict::Good,
+            _ => Assessment::Good,
         }
     }
     /// Returns when to assess the source again if nothing arrives.
-    pub(crate) fn wake(&self, rate: &Rate, now: Now, timings: &Timings) -> Now {
-        let silent = self.heard + timings.silent;
-        match self.ahead_since.map(|since| since + self.patience(rate, timings)) {
+    pub(crate) fn next_wake(&self, rate: &Rate, now: Now, timings: &Timings) -> Now {
+        let silent = self.last_heard + timings.silence_timeout;
+        match self.ahead_since.map(|since| since + self.stall_limit(rate, timings)) {
             Some(slow) if slow > now => silent.min(slow),
             _ => silent,
         }

@@ -1,24 +1,24 @@
 //! Swarm tests: many machines and the server, driven over a simulated network with a virtual clock. Each module tests
 //! one promise, using `World`.
 
-mod content;
-mod host;
-mod plan;
-mod world;
+mod address_lists;
+mod chunk_transfer;
+mod simulated_host;
+mod simulated_network;
 
-mod choosing;
-mod everyone_gets_it;
-mod foreign_input;
-mod handing_on;
-mod install_order;
-mod liars;
+mod delegation;
+mod head_failures;
+mod hostile_input;
+mod install_stages;
 mod makespan;
-mod may_not_receive;
-mod parent_dies;
-mod responsibility;
+mod malicious_peers;
+mod parent_failure;
+mod random_faults;
+mod receiving_closed;
 mod restart;
-mod turns;
-mod undisturbed;
+mod source_selection;
+mod undisturbed_swarm;
+mod upload_slots;
 
 /// Returns the number of cases for a property test: `PROPTEST_CASES`, or `usual`.
 fn cases(usual: u32) -> u32 {

@@ -2,8 +2,8 @@
 //! `cargo nextest run -p banyan-swarm --cargo-profile ci --no-capture makespan`.
 
 use crate::{
-    plan::children,
-    world::{Fault, Plan, World},
+    address_lists::children,
+    simulated_network::{Fault, Plan, World},
 };
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Machines and servers that restart continue where they stopped.
 
 use crate::{
-    plan::children,
-    world::{Fault, Plan, World},
+    address_lists::children,
+    simulated_network::{Fault, Plan, World},
 };
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn the_server_may_restart_in_the_middle() {
 
 /// While the server is away for long, every machine asks an ancestor now and then, and keeps its source.
 #[test]
-fn a_long_absence_of_the_server_does_not_scatter_the_tree() {
+fn a_long_absence_of_the_server_does_not_break_up_the_tree() {
     let mut world = World::new(Plan { chunks: 400, ..Plan::default() });
     let half = world.file_time() / 2;
     world.fault_at(half, Fault::Kill(0));
@@ -61,7 +61,7 @@ fn everyone_restarts_at_once() {
 }
 
 #[test]
-fn what_is_installed_is_not_installed_again_after_a_restart() {
+fn an_installed_order_is_not_installed_again_after_a_restart() {
     let mut world = World::new(Plan { machines: 3, chunks: 16, ..Plan::default() });
     world.plant();
     assert!(world.run_until(Duration::from_secs(60), World::all_installed));

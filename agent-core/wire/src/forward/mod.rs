@@ -1,43 +1,43 @@
 //! Forwards content over one connection. Only verified chunks are sent, while more are still being received.
 
-pub mod turns;
+pub mod fair_scheduler;
 
 use crate::{
     content::{ArtifactFile, ContentError},
-    limit::Bucket,
+    rate_limit::TokenBucket,
 };
 use banyan_proto::{
     OrderId, Reason,
     frame::{self, Frame},
     peer::{Control, PullReply},
 };
+use fair_scheduler::{FairScheduler, Slot};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::{mpsc, watch},
     time::{MissedTickBehavior, interval},
 };
-use turns::{Seat, Turns};
 
 /// The interval at which the serving side sends heartbeats (rule C9).
-const HEARTBEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A command from the loop to the writer of a connection.
-pub(crate) enum Out {
+pub(crate) enum WriterCommand {
     /// Send this message.
     Send(Control),
     /// A pull of this stripe has arrived: send a heartbeat every second, even while the pull is queued.
-    Beat(Arc<ArtifactFile>, u8),
+    StartHeartbeats(Arc<ArtifactFile>, u8),
     /// Serve the pull.
-    Serve(Serving),
+    Serve(PullToServe),
     /// Stop serving.
-    Stop,
+    StopServing,
     /// Send the reason and close the connection.
     Close(Reason),
 }
 
 /// A pull that is being served.
-pub(crate) struct Serving {
+pub(crate) struct PullToServe {
     /// The artifact's file.
     pub(crate) content: Arc<ArtifactFile>,
     /// The order's identifier.
@@ -52,7 +52,7 @@ pub(crate) struct Serving {
 
 /// The reason why the writer stopped.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum WriterEnd {
     /// The loop closed the connection.
     Closed,
     /// Writing to the peer failed.
@@ -61,111 +61,128 @@ pub(crate) enum Ended {
     Content(ContentError),
 }
 
-impl From<std::io::Error> for Ended {
+impl From<std::io::Error> for WriterEnd {
     fn from(error: std::io::Error) -> Self {
         Self::Broken(error)
     }
 }
 
-/// Writes to one connection until it is closed or breaks. Calls `sent` when everything a pull requested has been
-/// written, `may` with each chunk's length before it is sent, and `passed_on` after it.
-pub(crate) async fn write<M: Future<Output = bool>>(
+/// What the writer asks of its link, and reports to it.
+pub(crate) trait WriterLink {
+    /// Reports that everything a pull requested has been written.
+    fn on_sent(&self);
+    /// Returns whether a chunk of this many bytes may be sent now.
+    fn may_send(&self, bytes: u64) -> impl Future<Output = bool> + Send;
+    /// Counts the bytes of a chunk that was sent.
+    fn count_sent(&self, order: OrderId, bytes: u64);
+}
+
+/// Writes to one connection until it is closed or breaks.
+pub(crate) async fn write(
     mut to: impl AsyncWrite + Unpin,
-    mut orders: mpsc::Receiver<Out>,
-    (turns, limit): (Turns, Arc<Bucket>),
-    sent: impl Fn(),
-    (may, passed_on): (impl Fn(u64) -> M, impl Fn(OrderId, u64)),
-) -> Ended {
-    let mut beating: Option<watch::Receiver<u32>> = None;
-    let mut serving: Option<Stream> = None;
-    let mut beat = interval(HEARTBEAT);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    mut commands: mpsc::Receiver<WriterCommand>,
+    scheduler: FairScheduler,
+    limit: Arc<TokenBucket>,
+    link: impl WriterLink,
+) -> WriterEnd {
+    let mut watermark: Option<watch::Receiver<u32>> = None;
+    let mut serving: Option<ServedPull> = None;
+    let mut heartbeat = interval(HEARTBEAT_INTERVAL);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let step = tokio::select! {
+        let written = tokio::select! {
             biased;
-            order = orders.recv() => match order {
-                None => return Ended::Closed,
-                Some(Out::Send(control)) => send(&mut to, &Frame::Control(control)).await,
-                Some(Out::Beat(content, stripe)) => { beating = content.watch(stripe); Ok(()) }
-                Some(Out::Serve(pull)) => {
-                    serving = pull.content.watch(pull.stripe).map(|held| Stream { pull, held, seat: turns.sit() });
+            command = commands.recv() => match command {
+                None => return WriterEnd::Closed,
+                Some(WriterCommand::Send(control)) => send(&mut to, &Frame::Control(control)).await,
+                Some(WriterCommand::StartHeartbeats(content, stripe)) => {
+                    watermark = content.watch(stripe);
+                    Ok(())
+                }
+                Some(WriterCommand::Serve(pull)) => {
+                    let held = pull.content.watch(pull.stripe);
+                    serving = held.map(|held| ServedPull { pull, held, slot: scheduler.register() });
                     send(&mut to, &Frame::Control(Control::PullReply(PullReply::Serving))).await
                 }
-                Some(Out::Stop) => { (serving, beating) = (None, None); Ok(()) }
-                Some(Out::Close(reason)) => {
+                Some(WriterCommand::StopServing) => {
+                    serving = None;
+                    watermark = None;
+                    Ok(())
+                }
+                Some(WriterCommand::Close(reason)) => {
                     // Best effort: the peer may be gone already.
                     drop(send(&mut to, &Frame::Control(Control::Bye { reason })).await);
                     drop(to.shutdown().await);
-                    return Ended::Closed;
+                    return WriterEnd::Closed;
                 }
             },
-            _ = beat.tick(), if beating.is_some() => {
-                let watermark = beating.as_ref().map_or(0, |held| *held.borrow());
+            _ = heartbeat.tick(), if watermark.is_some() => {
+                let watermark = watermark.as_ref().map_or(0, |held| *held.borrow());
                 send(&mut to, &Frame::Heartbeat { watermark }).await
             }
-            chunk = next_chunk(&mut serving, &limit) => match chunk {
-                Next::Chunk(turn_bytes) if !may(turn_bytes).await => { serving = None; Ok(()) }
-                Next::Chunk(turn_bytes) => match send_chunk(&mut to, &mut serving, turn_bytes).await {
-                    Ok(order) => { limit.spend(turn_bytes); passed_on(order, turn_bytes); Ok(()) }
-                    Err(ended) => return ended,
+            next = next_chunk(&mut serving, &limit) => match next {
+                NextChunk::Ready(bytes) if !link.may_send(bytes).await => { serving = None; Ok(()) }
+                NextChunk::Ready(bytes) => match send_chunk(&mut to, &mut serving, bytes).await {
+                    Ok(order) => { limit.charge(bytes); link.count_sent(order, bytes); Ok(()) }
+                    Err(end) => return end,
                 },
-                Next::End => { serving = None; sent(); Ok(()) }
+                NextChunk::None => { serving = None; link.on_sent(); Ok(()) }
             },
         };
-        if let Err(error) = step {
-            return Ended::Broken(error);
+        if let Err(error) = written {
+            return WriterEnd::Broken(error);
         }
     }
 }
 
-struct Stream {
-    pull: Serving,
+struct ServedPull {
+    pull: PullToServe,
     held: watch::Receiver<u32>,
-    seat: Seat,
+    slot: Slot,
 }
 
-enum Next {
+enum NextChunk {
     /// A chunk of this many bytes is ready to send.
-    Chunk(u64),
+    Ready(u64),
     /// No more chunks will follow.
-    End,
+    None,
 }
 
 /// Waits until the next chunk is here. Cancelling loses nothing.
-async fn next_chunk(serving: &mut Option<Stream>, limit: &Bucket) -> Next {
-    let Some(Stream { pull, held, seat }) = serving else { return std::future::pending().await };
+async fn next_chunk(serving: &mut Option<ServedPull>, limit: &TokenBucket) -> NextChunk {
+    let Some(ServedPull { pull, held, slot }) = serving else { return std::future::pending().await };
     if pull.next >= pull.content.chunks(pull.stripe) {
-        return Next::End;
+        return NextChunk::None;
     }
     if pull.next >= *held.borrow_and_update() {
-        seat.rest();
+        slot.set_idle();
         if !pull.wait {
-            return Next::End;
+            return NextChunk::None;
         }
         while pull.next >= *held.borrow_and_update() {
             if held.changed().await.is_err() {
-                return Next::End;
+                return NextChunk::None;
             }
         }
     }
-    limit.ready().await;
-    Next::Chunk(u64::from(pull.content.artifact().chunk_len(pull.content.index(pull.stripe, pull.next))))
+    limit.until_ready().await;
+    NextChunk::Ready(u64::from(pull.content.artifact().chunk_len(pull.content.index(pull.stripe, pull.next))))
 }
 
 /// Takes a turn and sends the next chunk.
 async fn send_chunk(
     to: &mut (impl AsyncWrite + Unpin),
-    serving: &mut Option<Stream>,
+    serving: &mut Option<ServedPull>,
     bytes: u64,
-) -> Result<OrderId, Ended> {
-    let Some(Stream { pull, seat, .. }) = serving else { return Err(Ended::Closed) };
+) -> Result<OrderId, WriterEnd> {
+    let Some(ServedPull { pull, slot, .. }) = serving else { return Err(WriterEnd::Closed) };
     let index = pull.content.index(pull.stripe, pull.next);
-    let chunk = pull.content.read(index).map_err(Ended::Content)?;
-    let turn = seat.turn(bytes).await;
+    let chunk = pull.content.read(index).map_err(WriterEnd::Content)?;
+    let permit = slot.acquire(bytes).await;
     to.write_all(&frame::chunk_header(index, chunk.bytes().len())).await?;
     to.write_all(chunk.bytes()).await?;
     to.flush().await?;
-    drop(turn);
+    drop(permit);
     pull.content.count_served(chunk.bytes().len());
     pull.next += 1;
     Ok(pull.order)

@@ -2,8 +2,8 @@
 //! renew it.
 
 use crate::{
-    machine::{SERVER, VICTIM, Victim, hello},
     pki::Pki,
+    victim::{SERVER, VICTIM, Victim, hello},
 };
 use banyan_proto::Reason;
 use banyan_wire::connection::{self, TlsPair};
@@ -12,10 +12,10 @@ use tokio::net::TcpListener;
 #[tokio::test]
 async fn is_refused_when_it_dials() {
     let victim = Victim::start(1).await;
-    for (until, spoken_to) in [(2100, true), (2024, false)] {
+    for (until, accepted) in [(2100, true), (2024, false)] {
         let tls = TlsPair::for_peers(&victim.pki.machine_until(SERVER, until), None).unwrap();
         let dialled = connection::dial(VICTIM, vec![victim.address.into()], tls.connector, hello()).await;
-        assert_eq!(dialled.is_ok(), spoken_to, "a certificate that expires in {until}");
+        assert_eq!(dialled.is_ok(), accepted, "a certificate that expires in {until}");
         if let Err(refused) = dialled {
             assert_eq!(refused.reason, Reason::CertificateExpired, "{refused}");
         }

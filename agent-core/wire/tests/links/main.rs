@@ -2,9 +2,9 @@
 
 mod bad_chunk;
 mod expired;
-mod machine;
 mod newer_version;
 mod pki;
 mod revoked;
 mod truncated_stream;
+mod victim;
 mod wrong_certificate;

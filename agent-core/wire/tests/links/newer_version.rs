@@ -1,6 +1,6 @@
 //! A peer sends a message that requires something unknown: this side says so by name before it closes the connection.
 
-use crate::machine::{PATIENCE, Victim};
+use crate::victim::{PATIENCE, Victim};
 use banyan_proto::{Reason, frame::Frame, peer::Control};
 use tokio::time::timeout;
 

@@ -1,15 +1,15 @@
 //! A revoked machine is refused at the handshake, whichever side dials; with an expired list every machine is.
 
 use crate::{
-    machine::{SERVER, VICTIM, Victim, hello},
     pki::Pki,
+    victim::{SERVER, VICTIM, Victim, hello},
 };
 use banyan_proto::{MachineId, Reason};
 use banyan_wire::connection::{self, TlsPair};
 use tokio::net::TcpListener;
 
 /// Returns whether a machine with this revocation list, valid until that year, accepts a connection from `peer`.
-async fn speaks(pki: &Pki, revoked: &[MachineId], until: i32, peer: MachineId) -> bool {
+async fn is_accepted(pki: &Pki, revoked: &[MachineId], until: i32, peer: MachineId) -> bool {
     let acceptor = TlsPair::for_peers(&pki.machine(VICTIM), Some(&pki.crl(revoked, until))).unwrap().acceptor;
     let connector = TlsPair::for_peers(&pki.machine(peer), None).unwrap().connector;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -30,10 +30,10 @@ async fn speaks(pki: &Pki, revoked: &[MachineId], until: i32, peer: MachineId) -
 #[tokio::test]
 async fn is_refused_when_it_dials() {
     let pki = Pki::new();
-    assert!(speaks(&pki, &[], 2100, SERVER).await);
-    assert!(speaks(&pki, &[MachineId([9; 16])], 2100, SERVER).await);
-    assert!(!speaks(&pki, &[SERVER], 2100, SERVER).await);
-    assert!(!speaks(&pki, &[], 2021, SERVER).await, "the list has expired");
+    assert!(is_accepted(&pki, &[], 2100, SERVER).await);
+    assert!(is_accepted(&pki, &[MachineId([9; 16])], 2100, SERVER).await);
+    assert!(!is_accepted(&pki, &[SERVER], 2100, SERVER).await);
+    assert!(!is_accepted(&pki, &[], 2021, SERVER).await, "the list has expired");
 }
 
 #[tokio::test]

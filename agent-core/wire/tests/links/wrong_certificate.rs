@@ -1,14 +1,14 @@
 //! Another machine answers at the right address, or a machine whose certificate is from another CA.
 
 use crate::{
-    machine::{SERVER, VICTIM, Victim, hello},
     pki::Pki,
+    victim::{SERVER, VICTIM, Victim, hello},
 };
 use banyan_proto::{MachineId, Reason};
 use banyan_wire::connection::{self, TlsPair};
 
 #[tokio::test]
-async fn another_machine_at_the_right_address_is_not_spoken_to() {
+async fn another_machine_at_the_right_address_is_refused() {
     let victim = Victim::start(1).await;
     let tls = TlsPair::for_peers(&victim.pki.machine(SERVER), None).unwrap();
     let expected = MachineId([5; 16]);
@@ -19,7 +19,7 @@ async fn another_machine_at_the_right_address_is_not_spoken_to() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_another_ca_is_worth_nothing() {
+async fn a_certificate_of_another_ca_is_refused() {
     let victim = Victim::start(1).await;
     let stranger = Pki::new();
     let tls = TlsPair::for_peers(&stranger.machine(SERVER), None).unwrap();

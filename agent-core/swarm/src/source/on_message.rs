@@ -1,0 +1,196 @@
+//! Source events: processes messages that arrive over links and updates the source's state.
+
+use super::{
+    Attempt, Candidate, Source, SourceState,
+    stream::{SourceKind, Stream},
+};
+use crate::{
+    context::Context,
+    io::{Action, Link},
+    retry_delay::RetryDelay,
+};
+use banyan_proto::{MachineId, Reason, api::Event, peer::PullReply};
+
+impl Source {
+    /// Handles an offer: its sender is alive, and becomes the source if there is none.
+    pub(crate) fn on_offer(&mut self, ctx: &mut Context<'_>, link: Link, sender: MachineId, kind: SourceKind) {
+        self.backoff.clear(sender);
+        if !self.open {
+            return;
+        }
+        match self.state {
+            // The offer may arrive over the same link that was dialled.
+            SourceState::Connecting(dialling @ Attempt::Dialling { .. }) if dialling.link() != link => {
+                ctx.close(dialling.link(), Reason::Done);
+            }
+            SourceState::Connecting(Attempt::Dialling { .. }) | SourceState::Searching { .. } => {}
+            SourceState::Connecting(Attempt::Requested(_))
+            | SourceState::Streaming(_)
+            | SourceState::Probing(..)
+            | SourceState::Complete(_) => return,
+        }
+        self.state = SourceState::Connecting(self.send_pull(ctx, link, Candidate { peer: sender, kind }));
+    }
+    pub(super) fn send_pull(&self, ctx: &mut Context<'_>, link: Link, candidate: Candidate) -> Attempt {
+        ctx.emit(Action::Pull { link, stripe: self.id, from: self.held });
+        Attempt::Requested(Stream::new(link, candidate, ctx.now))
+    }
+    /// Sends the pull over a dialled link that is now connected.
+    pub(crate) fn on_connected(&mut self, ctx: &mut Context<'_>, link: Link) {
+        match self.state {
+            SourceState::Connecting(Attempt::Dialling { link: own, candidate, .. }) if own == link => {
+                self.state = SourceState::Connecting(self.send_pull(ctx, link, candidate));
+            }
+            SourceState::Probing(stream, Attempt::Dialling { link: own, candidate, .. }, until) if own == link => {
+                self.state = SourceState::Probing(stream, self.send_pull(ctx, link, candidate), until);
+            }
+            _ => {}
+        }
+    }
+    /// Handles a link that is gone, or on which the peer delivers nothing.
+    pub(crate) fn on_link_lost(&mut self, ctx: &mut Context<'_>, link: Link, why: Reason) {
+        match self.state {
+            SourceState::Connecting(attempt) if attempt.link() == link => self.drop_attempt(ctx, attempt, why),
+            SourceState::Streaming(stream) if stream.link == link => self.drop_source(ctx, stream, why),
+            SourceState::Probing(stream, attempt, _) if attempt.link() == link => {
+                self.record_failure(ctx, attempt.candidate());
+                self.state = SourceState::Streaming(stream);
+            }
+            SourceState::Probing(stream, attempt, _) if stream.link == link => {
+                self.drop_source(ctx, stream, why);
+                self.state = SourceState::Connecting(attempt);
+            }
+            SourceState::Complete(Some(stream)) if stream.link == link => self.state = SourceState::Complete(None),
+            _ => {}
+        }
+    }
+    /// Processes the peer's answer to the pull.
+    pub(crate) fn on_pull_answer(&mut self, ctx: &mut Context<'_>, link: Link, reply: &PullReply) {
+        let why = match reply {
+            PullReply::Serving => {
+                return self.record_alive(ctx, link, |stream| stream.serving = true);
+            }
+            PullReply::NotHere => Reason::NoSource,
+            PullReply::Refused { reason } => *reason,
+        };
+        if self.uses_link(link) && !matches!(self.state, SourceState::Complete(_)) {
+            ctx.close(link, Reason::Done);
+            self.on_link_lost(ctx, link, why);
+        }
+    }
+    /// Processes a heartbeat: the sender is alive and holds `watermark` chunks.
+    pub(crate) fn on_heartbeat(&mut self, ctx: &mut Context<'_>, link: Link, watermark: u32) {
+        let (watermark, held) = (watermark.min(self.chunks), self.held);
+        if let SourceState::Probing(stream, Attempt::Requested(probe), _) = self.state
+            && probe.link == link
+            && watermark <= held
+        {
+            // The probed machine has no more than this one, so the current source is not to blame.
+            ctx.close(link, Reason::Done);
+            self.state = SourceState::Streaming(stream);
+            return;
+        }
+        let now = ctx.now;
+        self.record_alive(ctx, link, |stream| {
+            stream.watermark = watermark;
+            stream.update_ahead(held, now);
+        });
+        if let SourceState::Streaming(mut stream) = self.state
+            && stream.link == link
+            && stream.kind == SourceKind::Holder
+        {
+            let had_nothing_before = std::mem::replace(&mut stream.has_nothing_new, watermark <= held);
+            self.state = SourceState::Streaming(stream);
+            if had_nothing_before && stream.has_nothing_new {
+                ctx.close(link, Reason::Done);
+                self.drop_source(ctx, stream, Reason::NoSource);
+            }
+        }
+    }
+    /// Records a sign of life on the link; `note` updates the source with the details.
+    pub(crate) fn record_alive(&mut self, ctx: &mut Context<'_>, link: Link, note: impl FnOnce(&mut Stream)) {
+        let hear = |mut stream: Stream| {
+            stream.last_heard = ctx.now;
+            note(&mut stream);
+            stream
+        };
+        match self.state {
+            SourceState::Connecting(Attempt::Requested(stream)) if stream.link == link => {
+                let stream = hear(stream);
+                self.use_stream(ctx, stream);
+            }
+            SourceState::Streaming(stream) if stream.link == link => self.state = SourceState::Streaming(hear(stream)),
+            SourceState::Probing(stream, attempt, until) if stream.link == link => {
+                self.state = SourceState::Probing(hear(stream), attempt, until);
+            }
+            SourceState::Probing(stream, Attempt::Requested(probe), until) if probe.link == link => {
+                self.state = SourceState::Probing(stream, Attempt::Requested(hear(probe)), until);
+            }
+            _ => {}
+        }
+    }
+    /// Makes this stream the source.
+    fn use_stream(&mut self, ctx: &mut Context<'_>, stream: Stream) {
+        self.state = SourceState::Streaming(stream);
+        self.no_source_reported = false;
+        self.reset_probe_timer(ctx);
+        let left = self.drop_reason.take();
+        if self.reported_source != Some(stream.peer) || left.is_some() {
+            self.reported_source = Some(stream.peer);
+            ctx.report(self.id.order, Event::Source { stripe: self.id.stripe, source: stream.peer, left });
+        }
+    }
+    /// Records that chunks up to `held` are stored.
+    pub(crate) fn on_stored(&mut self, ctx: &mut Context<'_>, link: Link, held: u32) {
+        let held = held.min(self.chunks);
+        if self.is_complete() {
+            return;
+        }
+        let arrived = held.saturating_sub(self.held);
+        self.held = self.held.max(held);
+        if let SourceState::Probing(stream, Attempt::Requested(probe), _) = self.state
+            && probe.link == link
+            && arrived > 0
+        {
+            // The probed machine does have more: the current source withheld chunks, or was cut off itself.
+            ctx.close(stream.link, Reason::NoSource);
+            self.drop_source(ctx, stream, Reason::NoSource);
+            self.state = SourceState::Connecting(Attempt::Requested(probe));
+        }
+        let (held, now) = (self.held, ctx.now);
+        self.record_alive(ctx, link, |stream| {
+            stream.serving = true;
+            stream.watermark = stream.watermark.max(held);
+            stream.has_nothing_new = false;
+        });
+        if arrived > 0 {
+            self.rate.record(now, arrived, ctx.config.timings.stall_timeout);
+            self.reset_probe_timer(ctx);
+            if let SourceState::Probing(stream, attempt, _) = self.state {
+                ctx.close(attempt.link(), Reason::Done);
+                self.state = SourceState::Streaming(stream);
+            }
+            if let SourceState::Streaming(mut stream) = self.state {
+                stream.update_ahead(held, now);
+                self.state = SourceState::Streaming(stream);
+                self.backoff.clear(stream.peer);
+                if stream.kind == SourceKind::Server {
+                    self.server_delay = RetryDelay::default();
+                }
+            }
+        }
+        if self.is_complete() {
+            self.state = SourceState::Complete(self.take_stream(ctx));
+        }
+    }
+    /// Resets the starvation timers, because chunks arrived or the source changed.
+    pub(super) fn reset_probe_timer(&mut self, ctx: &mut Context<'_>) {
+        let timings = &ctx.config.timings;
+        self.probed.clear();
+        self.probe_delay = RetryDelay::default();
+        // Machines nearer to the root ask first: what they find reaches those below before they ask.
+        let step = timings.probe_interval / 4;
+        let depth = u32::try_from(self.ancestors.len()).unwrap_or(u32::MAX);
+        self.probe_at = ctx.now + timings.probe_interval + step.saturating_mul(depth) + ctx.effects.jitter.up_to(step);
+    }
+}

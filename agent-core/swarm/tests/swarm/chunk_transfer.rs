@@ -1,0 +1,85 @@
+//! Chunk transfer in the simulated network: one chunk at a time on each uplink, to the least advanced child first. Each
+//! link holds two chunks at most.
+
+use crate::{
+    simulated_host::{Character, Serve},
+    simulated_network::{Happening, World},
+};
+use banyan_swarm::{Link, LinkInput};
+use std::time::Duration;
+
+/// A chunk in transit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sent {
+    pub(crate) ordinal: u32,
+    pub(crate) bad: bool,
+}
+
+/// The most chunks in transit on one link.
+const IN_FLIGHT: u32 = 2;
+
+impl World {
+    /// Sends the next chunk, if the uplink is free and a puller can take one.
+    pub(crate) fn send_chunk(&mut self, n: usize) {
+        if self.hosts[n].uplink_busy || matches!(self.hosts[n].character, Character::Miser | Character::Boaster) {
+            return;
+        }
+        let Some((link, serve)) = self.next_to_serve(n) else { return };
+        let Some((connection, side)) = self.hosts[n].links.get(&link).copied() else { return };
+        let chunk_time = Duration::from_secs_f64(1.0 / self.plan.rate);
+        let other = self.connections[connection].ends[1 - side].host;
+        let tx_end = self.now + chunk_time;
+        let arrival = (tx_end + self.plan.latency).max(self.hosts[other].downlink_free + chunk_time);
+        self.hosts[other].downlink_free = arrival;
+        let bad = self.hosts[n].character == Character::Forger;
+        self.arrives(arrival, connection, 1 - side, Sent { ordinal: serve.next, bad });
+        self.hosts[n].chunks_sent += 1;
+        self.hosts[n].uplink_busy = true;
+        let boot = self.hosts[n].boot;
+        self.at(tx_end, Happening::UplinkFree(n, boot));
+        if let Some(serve) = self.hosts[n].serves.get_mut(&link) {
+            serve.next += 1;
+            serve.in_flight += 1;
+        }
+    }
+    fn next_to_serve(&mut self, n: usize) -> Option<(Link, Serve)> {
+        let can = |serve: &Serve| serve.active && serve.in_flight < IN_FLIGHT && serve.next < self.limit(n, serve);
+        let serves = self.hosts[n].serves.iter().filter(|(_, serve)| can(serve));
+        serves.min_by_key(|(link, serve)| (serve.next, **link)).map(|(link, serve)| (*link, *serve))
+    }
+    /// Returns the chunk up to which this pull can be served now.
+    fn limit(&self, n: usize, serve: &Serve) -> u32 {
+        let held = self.held(n, serve.stripe.stripe);
+        if serve.wait { held } else { held.min(serve.until) }
+    }
+    pub(crate) fn held(&self, n: usize, stripe: u8) -> u32 {
+        if n == 0 { self.chunks_of(stripe) } else { self.hosts[n].disk.held[usize::from(stripe)] }
+    }
+    /// Delivers a chunk to its receiver.
+    pub(crate) fn take_chunk(&mut self, connection: usize, side: usize, chunk: Sent) {
+        let stripe = self.connections[connection].stripe;
+        let (here, there) = (self.connections[connection].ends[side], self.connections[connection].ends[1 - side]);
+        let n = here.host;
+        if let Some(serve) = self.hosts[there.host].serves.get_mut(&there.link) {
+            serve.in_flight = serve.in_flight.saturating_sub(1);
+            let (serve, link) = (*serve, there.link);
+            let over = if serve.wait { self.chunks_of(stripe.stripe) } else { serve.until };
+            if serve.active && serve.in_flight == 0 && serve.next >= over && self.hosts[there.host].up {
+                self.give(there.host, LinkInput::Sent(link));
+            }
+        }
+        self.send_chunk(there.host);
+        let held = self.hosts[n].disk.held[usize::from(stripe.stripe)];
+        if chunk.bad {
+            return self.give(n, LinkInput::BadChunk(here.link, chunk.ordinal));
+        }
+        assert!(chunk.ordinal <= held, "machine {n} received chunk {} but holds {held}", chunk.ordinal);
+        if chunk.ordinal < held {
+            return self.give(n, LinkInput::Alive(here.link));
+        }
+        self.hosts[n].disk.held[usize::from(stripe.stripe)] = held + 1;
+        self.hosts[n].last_chunk = self.now;
+        self.give(n, LinkInput::Stored { link: here.link, stripe, held: held + 1 });
+        self.send_chunk(n);
+    }
+}

@@ -1,0 +1,198 @@
+//! From the last chunk to the installer: verification, receipt, install permit, one install at a time.
+
+use banyan_proto::{AddresseeList, MachineId, OrderId, Proof, Reason, api::Event};
+use banyan_swarm::{Action, Config, Input, Now, OrderInput, OrderTask, StripeId, SwarmState, TrustedOffer};
+use std::time::Duration;
+
+struct Driver {
+    machine: SwarmState,
+    now: Now,
+}
+
+impl Driver {
+    fn new() -> Self {
+        let config = Config::agent(MachineId([1; 16]), MachineId([0; 16]), 8, 1);
+        Self { machine: SwarmState::new(config), now: Duration::ZERO }
+    }
+    fn give(&mut self, input: impl Into<Input>) -> Vec<Action> {
+        self.machine.handle(self.now, input);
+        assert_eq!(self.machine.broken_invariant(), None);
+        std::iter::from_fn(|| self.machine.poll_action()).collect()
+    }
+    /// Restores an order whose chunks are all here.
+    fn restore(&mut self, order: u8) -> (OrderId, Vec<Action>) {
+        self.restore_with(order, 4)
+    }
+    /// Restores an order of four chunks, `held` of which are here.
+    fn restore_with(&mut self, order: u8, held: u32) -> (OrderId, Vec<Action>) {
+        let id = OrderId([order; 16]);
+        let sublist = AddresseeList::build(&[MachineId([1; 16])], |_| 0).unwrap();
+        let stripe = StripeId { order: id, stripe: 0 };
+        let offer = TrustedOffer { stripe, revision: 1, stripes: 1, chunks: 4, sublist, proof: Proof::default(), held };
+        (id, self.give(OrderInput::Restored(offer)))
+    }
+    /// Restores an order and advances it until the install permit is requested.
+    fn authenticated(&mut self, order: u8) -> OrderId {
+        let (id, actions) = self.restore(order);
+        assert_eq!(actions, [Action::Run(id, OrderTask::VerifyArtifact)]);
+        assert_eq!(self.give(OrderInput::ArtifactVerified(id)), [Action::Run(id, OrderTask::RequestReceipt)]);
+        assert_eq!(
+            self.give(OrderInput::Receipted(id)),
+            [Action::Report(id, Event::Authenticated), Action::Run(id, OrderTask::RequestInstallPermit)]
+        );
+        id
+    }
+    /// Advances the time to the next wake-up.
+    fn wake(&mut self) -> Vec<Action> {
+        self.now = self.machine.next_wake().expect("a wake time is set");
+        self.give(Input::Tick)
+    }
+}
+
+fn install(id: OrderId) -> [Action; 2] {
+    [Action::Report(id, Event::Installing), Action::Run(id, OrderTask::Install)]
+}
+
+#[test]
+fn nothing_is_installed_without_receipt_and_install_permit() {
+    let mut driver = Driver::new();
+    let (id, _) = driver.restore(1);
+    // Answers that were not requested change nothing.
+    assert_eq!(driver.give(OrderInput::InstallPermit(id)), []);
+    assert_eq!(driver.give(OrderInput::Receipted(id)), []);
+    assert_eq!(driver.give(OrderInput::ArtifactVerified(id)), [Action::Run(id, OrderTask::RequestReceipt)]);
+    assert_eq!(driver.give(OrderInput::InstallPermit(id)), []);
+    driver.give(OrderInput::Receipted(id));
+    assert_eq!(driver.give(OrderInput::InstallPermit(id)), install(id));
+    assert_eq!(driver.give(OrderInput::InstallPermit(id)), [], "once");
+    assert_eq!(driver.give(OrderInput::InstallEnded(id, Ok(()))), []);
+    assert_eq!(driver.give(OrderInput::InstallPermit(id)), []);
+    assert_eq!(driver.machine.next_wake(), None);
+}
+
+#[test]
+fn nothing_is_verified_before_every_chunk_is_here() {
+    let mut driver = Driver::new();
+    let (id, actions) = driver.restore_with(1, 3);
+    assert!(!actions.contains(&Action::Run(id, OrderTask::VerifyArtifact)));
+    assert_eq!(driver.give(OrderInput::ArtifactVerified(id)), []);
+    assert_eq!(driver.give(OrderInput::Receipted(id)), []);
+}
+
+#[test]
+fn installs_are_one_at_a_time_in_the_order_of_their_install_permits() {
+    let mut driver = Driver::new();
+    let ids = [3, 1, 2].map(|n| driver.authenticated(n));
+    assert_eq!(driver.give(OrderInput::InstallPermit(ids[0])), install(ids[0]));
+    driver.now += Duration::from_secs(1);
+    assert_eq!(driver.give(OrderInput::InstallPermit(ids[1])), []);
+    driver.now += Duration::from_secs(1);
+    assert_eq!(driver.give(OrderInput::InstallPermit(ids[2])), []);
+    assert_eq!(driver.give(OrderInput::InstallEnded(ids[0], Err(Reason::ProbeFailed))), install(ids[1]));
+    assert_eq!(driver.give(OrderInput::InstallEnded(ids[1], Ok(()))), install(ids[2]));
+}
+
+#[test]
+fn an_install_permit_that_expired_in_the_queue_is_requested_again() {
+    let mut driver = Driver::new();
+    let (first, second) = (driver.authenticated(1), driver.authenticated(2));
+    driver.give(OrderInput::InstallPermit(first));
+    driver.give(OrderInput::InstallPermit(second));
+    driver.now += Duration::from_secs(11 * 60);
+    assert_eq!(
+        driver.give(OrderInput::InstallEnded(first, Ok(()))),
+        [Action::Run(second, OrderTask::RequestInstallPermit)]
+    );
+    assert_eq!(driver.give(OrderInput::InstallPermit(second)), install(second));
+}
+
+#[test]
+fn postponed_requests_are_retried_after_growing_pauses_and_reported_when_the_reason_changes() {
+    let mut driver = Driver::new();
+    let id = driver.authenticated(1);
+    let waits =
+        |reason: Reason| Action::Report(id, Event::Waits { reason, detail: reason.for_admin().advice.to_owned() });
+    let mut pauses = Vec::new();
+    for round in 0..12 {
+        let reason = if round < 6 { Reason::Halted } else { Reason::ServerAway };
+        let expected = if round == 0 || round == 6 { vec![waits(reason)] } else { vec![] };
+        assert_eq!(driver.give(OrderInput::RetryLater(id, reason)), expected, "round {round}");
+        assert_eq!(driver.give(OrderInput::RetryLater(id, reason)), [], "an unrequested answer changes nothing");
+        let before = driver.now;
+        assert_eq!(driver.wake(), [Action::Run(id, OrderTask::RequestInstallPermit)]);
+        pauses.push(driver.now - before);
+    }
+    assert!(pauses[0] <= Duration::from_secs(2));
+    assert!(pauses[11] >= Duration::from_secs(30) && pauses[11] <= Duration::from_secs(60), "{pauses:?}");
+    // An order that waits does not hold up another.
+    let other = driver.authenticated(2);
+    assert_eq!(driver.give(OrderInput::InstallPermit(other)), install(other));
+}
+
+#[test]
+fn an_installer_that_cannot_start_lets_the_next_one_go_first() {
+    let mut driver = Driver::new();
+    let (first, second) = (driver.authenticated(1), driver.authenticated(2));
+    driver.give(OrderInput::InstallPermit(first));
+    driver.give(OrderInput::InstallPermit(second));
+    let actions = driver.give(OrderInput::RetryLater(first, Reason::PackageManagerBusy));
+    assert!(actions.ends_with(&install(second)), "{actions:?}");
+    assert_eq!(driver.wake(), [Action::Run(first, OrderTask::RequestInstallPermit)]);
+}
+
+#[test]
+fn a_damaged_artifact_is_fetched_again() {
+    let mut driver = Driver::new();
+    let (id, _) = driver.restore(1);
+    driver.give(OrderInput::ArtifactVerified(id));
+    assert_eq!(driver.give(OrderInput::ArtifactDamaged(id, vec![1, 99])), []);
+    let actions = driver.wake();
+    assert!(matches!(actions[..], [Action::Dial { peer: MachineId([0, ..]), .. }]), "{actions:?}");
+    assert_eq!(driver.give(OrderInput::Receipted(id)), [], "the receipt was for content that is no longer here");
+}
+
+#[test]
+fn a_refused_receipt_is_final_and_a_dropped_order_is_forgotten() {
+    let mut driver = Driver::new();
+    let (id, _) = driver.restore(1);
+    driver.give(OrderInput::ArtifactVerified(id));
+    assert_eq!(driver.give(OrderInput::ReceiptRefused(id, Reason::CodeWrong)), []);
+    assert_eq!(driver.give(OrderInput::Receipted(id)), []);
+    assert_eq!(driver.machine.complete_offers().count(), 1);
+    driver.give(OrderInput::Dropped(id, Reason::OrderSuperseded));
+    assert_eq!(driver.machine.complete_offers().count(), 0);
+    assert_eq!(driver.give(OrderInput::InstallPermit(id)), []);
+}
+
+#[test]
+fn while_installing_is_closed_no_install_permit_is_requested() {
+    let mut driver = Driver::new();
+    let (id, _) = driver.restore(1);
+    let waits = Action::Report(
+        id,
+        Event::Waits { reason: Reason::NotNow, detail: Reason::NotNow.for_admin().advice.to_owned() },
+    );
+    assert_eq!(driver.give(OrderInput::MayInstall(id, Err(Reason::NotNow))), []);
+    driver.give(OrderInput::ArtifactVerified(id));
+    assert_eq!(driver.give(OrderInput::Receipted(id)), [Action::Report(id, Event::Authenticated), waits.clone()]);
+    assert_eq!(driver.machine.next_wake(), None, "the machine has no wake time");
+    assert_eq!(driver.give(OrderInput::InstallPermit(id)), []);
+    assert_eq!(driver.give(OrderInput::MayInstall(id, Ok(()))), [Action::Run(id, OrderTask::RequestInstallPermit)]);
+    // Closed again before the answer: a permit that arrives too late is not used.
+    assert_eq!(driver.give(OrderInput::MayInstall(id, Err(Reason::NotNow))), []);
+    assert_eq!(driver.give(OrderInput::InstallPermit(id)), []);
+    assert_eq!(driver.give(OrderInput::MayInstall(id, Ok(()))), [Action::Run(id, OrderTask::RequestInstallPermit)]);
+    assert_eq!(driver.give(OrderInput::InstallPermit(id)), install(id));
+    // An install that has begun is completed.
+    assert_eq!(driver.give(OrderInput::MayInstall(id, Err(Reason::NotNow))), []);
+    assert_eq!(driver.give(OrderInput::InstallEnded(id, Ok(()))), []);
+}
+
+#[test]
+fn an_order_whose_installing_is_closed_holds_up_no_other() {
+    let mut driver = Driver::new();
+    let (first, second) = (driver.authenticated(1), driver.authenticated(2));
+    driver.give(OrderInput::MayInstall(first, Err(Reason::NotNow)));
+    driver.give(OrderInput::InstallPermit(first));
+    assert_eq!(driver.give(OrderInput::InstallPermit(second)), install(second));
+}

@@ -1,0 +1,374 @@
+//! One simulated host: a state machine, the driver around it, its disk, and its character.
+
+use crate::{
+    address_lists::number,
+    chunk_transfer::Sent,
+    simulated_network::{Happening, ORDER, Plan, World},
+};
+use banyan_proto::{
+    AddresseeList, Proof, Reason,
+    api::Event,
+    peer::{OfferReply, PullReply},
+};
+use banyan_swarm::{Action, Input, Link, LinkInput, Now, OrderInput, OrderTask, StripeId, SwarmState};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+/// How a host behaves towards others. Its own state machine always works correctly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Character {
+    Honest,
+    /// Every chunk it sends is wrong.
+    Forger,
+    /// Claims to hold everything and more; sends nothing.
+    Boaster,
+    /// Claims to hold nothing; sends nothing.
+    Miser,
+    /// Refuses every offer and every pull.
+    Refuser,
+}
+
+/// The state that survives a crash.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Disk {
+    pub(crate) accepted: Vec<bool>,
+    pub(crate) held: Vec<u32>,
+    pub(crate) verified: Option<Now>,
+    pub(crate) installs: u32,
+}
+
+/// A pull that was not refused.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Serve {
+    pub(crate) stripe: StripeId,
+    pub(crate) next: u32,
+    pub(crate) wait: bool,
+    /// The chunks held when a pull that may not wait was accepted.
+    pub(crate) until: u32,
+    /// Whether the pull has a slot.
+    pub(crate) active: bool,
+    pub(crate) in_flight: u32,
+}
+
+#[derive(Debug)]
+pub(crate) enum Message {
+    Offer(AddresseeList, Proof),
+    OfferReply(OfferReply),
+    PartsAccepted,
+    Pull(u32),
+    PullReply(PullReply),
+    Chunk(Sent),
+    Heartbeat(u32),
+    Confirm,
+    Bye(Reason),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Timer {
+    Heartbeat,
+    CheckIn,
+    Hashed,
+    Answer(OrderTask),
+    Installed,
+}
+
+/// An input to a state machine, or an action from it.
+#[derive(Debug)]
+#[expect(dead_code, reason = "used when a failure is printed")]
+pub(crate) enum Step {
+    In(Input),
+    Out(Action),
+}
+
+/// A small separate generator, so that the machines' seeds and the network's randomness are independent.
+#[derive(Debug)]
+pub(crate) struct Dice(u64);
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed ^ 0x5851_f42d_4c95_7f2d)
+    }
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        (self.0 >> 33) % sides.max(1)
+    }
+    pub(crate) fn up_to(&mut self, most: Duration) -> Duration {
+        Duration::from_nanos(self.roll(most.as_nanos() as u64 + 1))
+    }
+}
+
+pub(crate) struct Host {
+    pub(crate) machine: SwarmState,
+    pub(crate) boot: u32,
+    pub(crate) up: bool,
+    /// No connection reaches this host; it can still connect to others.
+    pub(crate) unreachable: bool,
+    /// The host is down, and nothing at its address answers.
+    pub(crate) dark: bool,
+    pub(crate) may_forward: bool,
+    pub(crate) character: Character,
+    pub(crate) disk: Disk,
+    pub(crate) links: BTreeMap<Link, (usize, usize)>,
+    pub(crate) gave_up: BTreeSet<Link>,
+    pub(crate) next_link: u64,
+    pub(crate) serves: BTreeMap<Link, Serve>,
+    pub(crate) uplink_busy: bool,
+    pub(crate) downlink_free: Now,
+    pub(crate) wake: Option<Now>,
+    pub(crate) dice: Dice,
+    pub(crate) reports: Vec<Event>,
+    pub(crate) confirmed_to: Vec<usize>,
+    pub(crate) left_a_source: bool,
+    pub(crate) chunks_sent: u64,
+    pub(crate) last_chunk: Now,
+    pub(crate) permit_is_withheld: bool,
+    history: VecDeque<(Now, Step)>,
+}
+
+impl Host {
+    pub(crate) fn new(machine: SwarmState, plan: &Plan) -> Self {
+        let k = usize::from(plan.stripes);
+        Self {
+            machine,
+            boot: 0,
+            up: true,
+            unreachable: false,
+            dark: false,
+            may_forward: true,
+            character: Character::Honest,
+            disk: Disk { accepted: vec![false; k], held: vec![0; k], ..Disk::default() },
+            links: BTreeMap::new(),
+            gave_up: BTreeSet::new(),
+            next_link: 0,
+            serves: BTreeMap::new(),
+            uplink_busy: false,
+            downlink_free: Duration::ZERO,
+            wake: None,
+            dice: Dice::new(plan.seed),
+            reports: Vec::new(),
+            confirmed_to: Vec::new(),
+            left_a_source: false,
+            chunks_sent: 0,
+            last_chunk: Duration::ZERO,
+            permit_is_withheld: false,
+            history: VecDeque::new(),
+        }
+    }
+    /// Restarts the host with only its disk.
+    pub(crate) fn restart(&mut self, machine: SwarmState, boot: u32) {
+        self.machine = machine;
+        self.boot = boot;
+        self.up = true;
+        self.dark = false;
+        self.links.clear();
+        self.gave_up.clear();
+        self.serves.clear();
+        self.uplink_busy = false;
+        self.wake = None;
+    }
+    pub(crate) fn is_up(&self, boot: u32) -> bool {
+        self.up && self.boot == boot
+    }
+    pub(crate) fn log(&mut self, now: Now, step: Step) {
+        if self.history.len() >= 60 {
+            self.history.pop_front();
+        }
+        self.history.push_back((now, step));
+    }
+    /// Returns the last events on this host, for failure messages.
+    pub(crate) fn history(&self) -> String {
+        let line = |(now, step): &(Now, Step)| {
+            let line = format!("{:.3} {step:?}", now.as_secs_f64());
+            line.chars().take(300).chain(['\n']).collect::<String>()
+        };
+        self.history.iter().map(line).collect()
+    }
+}
+
+impl World {
+    /// Carries out an action, as the driver would.
+    pub(crate) fn act(&mut self, n: usize, action: Action) {
+        let boot = self.hosts[n].boot;
+        let round_trip = self.plan.latency * 2;
+        match action {
+            Action::Dial { link, peer, stripe } => {
+                let to = number(peer);
+                assert_ne!(to, n, "a machine dialled itself");
+                let there = &self.hosts[to];
+                let pause = if there.dark || there.unreachable { Duration::from_secs(2) } else { round_trip };
+                self.after(pause, Happening::Dialled { from: n, boot, link, to, stripe });
+            }
+            Action::Offer { link, sublist, proof, .. } => self.say(n, link, Message::Offer(sublist, proof)),
+            Action::AnswerOffer(link, reply) => {
+                if let Some(stripe) = self.stripe_of(n, link)
+                    && matches!(reply, OfferReply::Accepted | OfferReply::ReceivesOnly { .. })
+                {
+                    self.hosts[n].disk.accepted[usize::from(stripe.stripe)] = true;
+                }
+                self.say(n, link, Message::OfferReply(reply));
+            }
+            Action::SendPartsAccepted(link) => self.say(n, link, Message::PartsAccepted),
+            Action::Pull { link, stripe, from } => {
+                assert_eq!(from, self.held(n, stripe.stripe), "pulls begin at the first missing chunk");
+                self.say(n, link, Message::Pull(from));
+            }
+            Action::Serve { link, stripe, from, wait } => {
+                let until = self.held(n, stripe.stripe);
+                if let Some((connection, side)) = self.hosts[n].links.get(&link).copied() {
+                    let puller = self.connections[connection].ends[1 - side].host;
+                    let may_wait = n == 0 || self.is_above(stripe.stripe, n, puller);
+                    assert!(!wait || may_wait, "{puller} waits at {n}, which is not above it: a cycle is possible");
+                }
+                let serve = Serve { stripe, next: from, wait, until, active: true, in_flight: 0 };
+                if self.hosts[n].links.contains_key(&link) {
+                    self.hosts[n].serves.insert(link, serve);
+                    self.say(n, link, Message::PullReply(PullReply::Serving));
+                    if !wait && from >= until {
+                        self.give(n, LinkInput::Sent(link));
+                    }
+                    self.send_chunk(n);
+                } else {
+                    self.give(n, LinkInput::Lost(link, Reason::Unreachable));
+                }
+            }
+            Action::RefusePull(link, reply) => {
+                self.hosts[n].serves.remove(&link);
+                self.say(n, link, Message::PullReply(reply));
+            }
+            Action::Confirm(link, _) => self.say(n, link, Message::Confirm),
+            Action::Close(link, reason) => {
+                self.hosts[n].serves.remove(&link);
+                if self.hosts[n].links.contains_key(&link) {
+                    self.say(n, link, Message::Bye(reason));
+                    self.hosts[n].links.remove(&link);
+                } else {
+                    self.hosts[n].gave_up.insert(link);
+                }
+            }
+            Action::Run(_, OrderTask::VerifyArtifact) => {
+                self.after(Duration::from_millis(1), Happening::Timer(n, boot, Timer::Hashed));
+            }
+            Action::Run(_, task @ (OrderTask::RequestReceipt | OrderTask::RequestInstallPermit)) => {
+                self.after(round_trip, Happening::Timer(n, boot, Timer::Answer(task)));
+            }
+            Action::Run(_, OrderTask::Install) => {
+                assert_eq!(self.hosts[n].disk.installs, 0, "machine {n} installed twice");
+                self.after(Duration::from_millis(300), Happening::Timer(n, boot, Timer::Installed));
+            }
+            Action::Report(_, event) => {
+                self.hosts[n].left_a_source |= matches!(event, Event::Source { left: Some(_), .. });
+                self.hosts[n].reports.push(event);
+            }
+        }
+    }
+    fn stripe_of(&self, n: usize, link: Link) -> Option<StripeId> {
+        self.hosts[n].links.get(&link).map(|(connection, _)| self.connections[*connection].stripe)
+    }
+    fn say(&mut self, n: usize, link: Link, message: Message) {
+        if let Some((connection, side)) = self.hosts[n].links.get(&link).copied()
+            && self.connections[connection].up
+        {
+            self.send(connection, side, message);
+        }
+    }
+    pub(crate) fn receive(&mut self, connection: usize, side: usize, message: Message) {
+        let stripe = self.connections[connection].stripe;
+        let (here, there) = (self.connections[connection].ends[side], self.connections[connection].ends[1 - side]);
+        let (n, link, peer) = (here.host, here.link, there.host);
+        if !self.hosts[n].links.contains_key(&link) && !matches!(message, Message::Chunk(_)) {
+            return;
+        }
+        match message {
+            Message::Offer(..) if self.hosts[n].character == Character::Refuser => {
+                let reply = OfferReply::Refused { reason: Reason::NotAddressed, detail: "no".into() };
+                self.say(n, link, Message::OfferReply(reply));
+            }
+            Message::Offer(sublist, proof) => {
+                assert!(self.is_above(stripe.stripe, peer, n), "the offer came from below");
+                let offer = self.offer(n, stripe.stripe, sublist, proof);
+                assert_eq!(offer.sublist, self.offer_for(n, stripe.stripe).sublist, "the list was altered in transit");
+                assert_eq!(offer.proof, self.offer_for(n, stripe.stripe).proof);
+                self.give(n, LinkInput::Offered { link, sender: crate::address_lists::id(peer), offer });
+            }
+            Message::OfferReply(reply) => self.give(n, LinkInput::OfferAnswered(link, reply)),
+            Message::PartsAccepted => self.give(n, LinkInput::PartsAccepted(link)),
+            Message::Pull(_) if self.hosts[n].character == Character::Refuser => {
+                let reply = PullReply::Refused { reason: Reason::NotAddressed };
+                self.say(n, link, Message::PullReply(reply));
+            }
+            Message::Pull(from) => {
+                let ancestor = n == 0 || self.is_above(stripe.stripe, n, peer);
+                assert!(ancestor || !self.is_above(stripe.stripe, peer, n), "a machine pulled from a descendant");
+                let serve = Serve { stripe, next: from, wait: ancestor, until: 0, active: false, in_flight: 0 };
+                self.hosts[n].serves.insert(link, serve);
+                self.give(n, LinkInput::Pulled { link, peer: crate::address_lists::id(peer), stripe, from, ancestor });
+            }
+            Message::PullReply(reply) => self.give(n, LinkInput::PullAnswered(link, reply)),
+            Message::Chunk(chunk) => {
+                if self.hosts[n].links.contains_key(&link) {
+                    self.take_chunk(connection, side, chunk);
+                }
+            }
+            Message::Heartbeat(watermark) => self.give(n, LinkInput::Heartbeat(link, watermark)),
+            Message::Confirm => {
+                assert!(self.is_verified(peer), "a confirmation was sent before the artifact was verified");
+                self.hosts[peer].confirmed_to.push(n);
+            }
+            Message::Bye(reason) => self.break_connection(connection, Some(1 - side), reason),
+        }
+    }
+    pub(crate) fn timer(&mut self, n: usize, timer: Timer) {
+        let boot = self.hosts[n].boot;
+        match timer {
+            Timer::Heartbeat => {
+                let beats: Vec<(Link, u8)> =
+                    self.hosts[n].serves.iter().map(|(link, serve)| (*link, serve.stripe.stripe)).collect();
+                for (link, stripe) in beats {
+                    let watermark = match self.hosts[n].character {
+                        Character::Boaster => u32::MAX,
+                        Character::Miser => 0,
+                        _ => self.held(n, stripe),
+                    };
+                    self.say(n, link, Message::Heartbeat(watermark));
+                }
+                self.after(Duration::from_secs(1), Happening::Timer(n, boot, Timer::Heartbeat));
+            }
+            // A machine without every offer asks the server for help.
+            Timer::CheckIn => {
+                if n > 0 && self.hosts[0].up && self.now > Duration::from_secs(20) {
+                    self.help(n);
+                }
+                self.after(Duration::from_secs(10), Happening::Timer(n, boot, Timer::CheckIn));
+            }
+            Timer::Hashed => {
+                let now = self.now;
+                self.hosts[n].disk.verified.get_or_insert(now);
+                self.give(n, OrderInput::ArtifactVerified(ORDER));
+            }
+            Timer::Answer(task) => {
+                let answer = match task {
+                    _ if !self.hosts[0].up => OrderInput::RetryLater(ORDER, Reason::ServerAway),
+                    OrderTask::RequestReceipt => OrderInput::Receipted(ORDER),
+                    _ if self.hosts[n].permit_is_withheld => OrderInput::RetryLater(ORDER, Reason::Halted),
+                    _ => OrderInput::InstallPermit(ORDER),
+                };
+                self.give(n, answer);
+            }
+            Timer::Installed => {
+                self.hosts[n].disk.installs += 1;
+                self.give(n, OrderInput::InstallEnded(ORDER, Ok(())));
+            }
+        }
+    }
+    fn help(&mut self, n: usize) {
+        if self.hosts[n].machine.complete_offers().next().is_some() {
+            return;
+        }
+        for stripe in 0..self.plan.stripes {
+            self.hosts[n].disk.accepted[usize::from(stripe)] = true;
+            let offer = self.offer_for(n, stripe);
+            self.give(n, OrderInput::Restored(offer));
+        }
+    }
+}

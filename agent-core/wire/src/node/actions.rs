@@ -1,0 +1,88 @@
+//! Carries out the actions of the state machine.
+
+use super::NodeLoop;
+use crate::{
+    connection,
+    forward::{PullToServe, WriterCommand},
+    host::Host,
+    lock::lock,
+    node_handle::NodeEvent,
+};
+use banyan_proto::{
+    MachineId, Reason,
+    peer::{Confirm, Control, Pull},
+};
+use banyan_swarm::io::{Action, Link, LinkInput, StripeId};
+
+impl<H: Host> NodeLoop<H> {
+    pub(super) fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Dial { link, peer, .. } => self.dial(link, peer),
+            Action::Offer { link, stripe, sublist, proof } => match self.host.make_offer(stripe, &sublist, &proof) {
+                Ok(offer) => self.send(link, WriterCommand::Send(Control::Offer(Box::new(offer)))),
+                Err(reason) => {
+                    self.close(link, reason);
+                    self.input(LinkInput::Lost(link, reason));
+                }
+            },
+            Action::AnswerOffer(link, reply) => self.send(link, WriterCommand::Send(Control::OfferReply(reply))),
+            Action::SendPartsAccepted(link) => self.send(link, WriterCommand::Send(Control::PartsAccepted)),
+            Action::Pull { link, stripe, from } => self.pull(link, stripe, from),
+            Action::Serve { link, stripe, from, wait } => match self.host.content(stripe.order) {
+                Some(content) => {
+                    self.send(
+                        link,
+                        WriterCommand::Serve(PullToServe {
+                            content,
+                            order: stripe.order,
+                            stripe: stripe.stripe,
+                            next: from,
+                            wait,
+                        }),
+                    );
+                }
+                None => {
+                    self.close(link, Reason::OrderExpired);
+                    self.input(LinkInput::Lost(link, Reason::OrderExpired));
+                }
+            },
+            Action::RefusePull(link, reply) => {
+                self.send(link, WriterCommand::StopServing);
+                self.send(link, WriterCommand::Send(Control::PullReply(reply)));
+            }
+            Action::Confirm(link, order) => {
+                if let Some(content) = self.host.content(order) {
+                    let confirm = Confirm { order, artifact: content.artifact().digest };
+                    self.send(link, WriterCommand::Send(Control::Confirm(confirm)));
+                }
+            }
+            Action::Close(link, reason) => self.close(link, reason),
+            Action::Run(order, task) => self.host.run_task(order, task, &self.handle),
+            Action::Report(order, event) => self.host.report_event(order, event),
+        }
+    }
+
+    fn dial(&mut self, link: Link, peer: MachineId) {
+        let (addresses, tls, hello) = (self.host.addresses(peer), self.handle.tls().connector, self.hello());
+        let events = self.handle.events();
+        let task = tokio::spawn(async move {
+            drop(match connection::dial(peer, addresses, tls, hello).await {
+                Ok(connection) => events.send(NodeEvent::Connected { link, connection: Box::new(connection) }),
+                Err(error) => events.send(NodeEvent::DialFailed { link, reason: error.reason, detail: error.detail }),
+            });
+        });
+        self.dialling.insert(link, task.abort_handle());
+    }
+
+    fn pull(&mut self, link: Link, stripe: StripeId, from: u32) {
+        let Some(peer) = self.links.get(&link) else { return };
+        let (Some(membership), Some(content)) = (self.host.membership(stripe), self.host.content(stripe.order)) else {
+            self.close(link, Reason::OrderExpired);
+            self.input(LinkInput::Lost(link, Reason::OrderExpired));
+            return;
+        };
+        *lock(&peer.active_pull) = Some((stripe, content));
+        let pull = Pull { order: stripe.order, stripe: stripe.stripe, from, membership };
+        self.send(link, WriterCommand::Send(Control::Pull(Box::new(pull))));
+    }
+}

@@ -1,0 +1,213 @@
+//! The links of a node: how they are established, what arrives over them, and how they end.
+
+use super::{MAX_LINKS_PER_PEER, MAX_QUEUED_MESSAGES, NodeLoop, Peer};
+use crate::{
+    connection::{self, Connection},
+    forward::{self, WriterCommand, WriterEnd, WriterLink, fair_scheduler::FairScheduler},
+    host::Host,
+    node_handle::NodeEvent,
+    rate_limit::TokenBucket,
+    receive::{self, ActivePull, PeerEvent},
+    socket::Socket,
+};
+use banyan_proto::{
+    MachineId, OrderId, Reason,
+    peer::{Control, Pull},
+};
+use banyan_swarm::io::{Input, Link, LinkInput, StripeId};
+use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+impl<H: Host> NodeLoop<H> {
+    /// Greets an incoming connection. The state machine learns of it when an offer or a pull arrives over it.
+    pub(super) fn greet(&mut self, stream: tokio_rustls::server::TlsStream<Socket>) {
+        self.incoming += 2;
+        let (link, hello, events) = (Link(self.incoming), self.hello(), self.handle.events());
+        tokio::spawn(async move {
+            match connection::accept(stream, hello).await {
+                Ok(connection) => drop(events.send(NodeEvent::Connected { link, connection: Box::new(connection) })),
+                Err(error) => debug!(reason = %error.reason, %error, "incoming connection refused"),
+            }
+        });
+    }
+
+    pub(super) fn on_connected(&mut self, link: Link, connection: Connection) {
+        let Connection { peer: id, certificate, hello, read, write, control } = connection;
+        let dialled = self.dialling.remove(&link).is_some();
+        let ours = link.0 % 2 == 1;
+        if ours && !dialled {
+            return; // The state machine gave the link up while it was being established.
+        }
+        let crl = self.host.crl();
+        let revoked = crl.as_ref().is_some_and(|crl| crl.revokes(&certificate));
+        if revoked || (!ours && self.links.values().filter(|peer| peer.id == id).count() >= MAX_LINKS_PER_PEER) {
+            warn!(peer = %id, revoked, "connection refused");
+            if ours {
+                self.input(LinkInput::Lost(link, Reason::Revoked));
+            }
+            return;
+        }
+        control.register(self.handle.bandwidth_yield());
+        let (writer, commands) = mpsc::channel(MAX_QUEUED_MESSAGES);
+        let active_pull: ActivePull = Arc::new(Mutex::new(None));
+        let reader = tokio::spawn(receive::run(
+            link,
+            read,
+            control,
+            Arc::clone(&active_pull),
+            self.inbox.clone(),
+            Arc::clone(&self.handle.limits().down),
+            Arc::clone(self.handle.bandwidth_yield()),
+        ))
+        .abort_handle();
+        let writer_link = HostLink { host: Arc::clone(&self.host), link, peer: id, events: self.handle.events() };
+        let (scheduler, limit) = (self.scheduler.clone(), Arc::clone(&self.handle.limits().up));
+        tokio::spawn(run_writer(writer_link, write, commands, scheduler, limit));
+        if let Some(crl) = crl.filter(|crl| crl.number > hello.crl_number) {
+            let der = data_encoding::BASE64.encode(&crl.der);
+            drop(writer.try_send(WriterCommand::Send(Control::Crl { der })));
+        }
+        self.links.insert(link, Peer { id, certificate, writer, is_checking_offer: false, active_pull, reader });
+        if ours {
+            self.input(LinkInput::Connected(link));
+        }
+    }
+
+    pub(super) fn on_peer_event(&mut self, link: Link, what: PeerEvent) {
+        // A source that is slow because this machine throttles it must not be dropped for slowness.
+        let receives_slowly =
+            self.handle.limits().down.is_limited() || self.handle.bandwidth_yield().is_throttling_receive();
+        if std::mem::replace(&mut self.receives_slowly, receives_slowly) != receives_slowly {
+            self.input(Input::ReceivesSlowly(receives_slowly));
+        }
+        match what {
+            PeerEvent::Control(control) => self.on_message(link, control),
+            PeerEvent::Stored { stripe, held, bytes } => {
+                // This counts even if the connection has just ended, because the chunk is stored.
+                self.host.received(stripe.order, self.links.get(&link).map(|peer| peer.id), bytes);
+                self.input(LinkInput::Stored { link, stripe, held });
+            }
+            PeerEvent::BadChunk(index) => self.input(LinkInput::BadChunk(link, index)),
+            PeerEvent::Heartbeat(watermark) => self.input(LinkInput::Heartbeat(link, watermark)),
+            PeerEvent::Alive => self.input(LinkInput::Alive(link)),
+            PeerEvent::Ended(reason, detail) => self.on_link_down(link, reason, &detail),
+        }
+    }
+
+    pub(super) fn on_message(&mut self, link: Link, control: Control) {
+        let Some(peer) = self.links.get_mut(&link) else { return };
+        let sender = peer.id;
+        match control {
+            Control::Offer(_) if peer.is_checking_offer => {
+                self.on_link_down(
+                    link,
+                    Reason::ProtocolBroken,
+                    "the peer sent a second offer before the first was answered",
+                );
+            }
+            Control::Offer(offer) => {
+                peer.is_checking_offer = true;
+                let (host, events) = (Arc::clone(&self.host), self.handle.events());
+                tokio::spawn(async move {
+                    let result = host.check_offer(sender, *offer).await.map(Box::new);
+                    drop(events.send(NodeEvent::OfferChecked { link, result }));
+                });
+            }
+            Control::OfferReply(reply) => self.input(LinkInput::OfferAnswered(link, reply)),
+            Control::PartsAccepted => self.input(LinkInput::PartsAccepted(link)),
+            Control::Pull(pull) => self.on_pull(link, &pull),
+            Control::PullReply(reply) => self.input(LinkInput::PullAnswered(link, reply)),
+            Control::Confirm(confirm) => self.host.confirmed(sender, &confirm),
+            Control::Crl { der } => match data_encoding::BASE64.decode(der.as_bytes()) {
+                Ok(der) => self.host.offer_crl(der, &self.handle),
+                Err(_) => self.on_link_down(link, Reason::ProtocolBroken, "the revocation list is not base64"),
+            },
+            Control::Bye { reason } => self.on_link_down(link, reason, "the peer closed the connection"),
+            Control::Hello(_) => self.on_link_down(link, Reason::ProtocolBroken, "the peer sent a second greeting"),
+        }
+    }
+
+    pub(super) fn on_pull(&mut self, link: Link, pull: &Pull) {
+        let Some(peer) = self.links.get(&link) else { return };
+        let stripe = StripeId { order: pull.order, stripe: pull.stripe };
+        match self.host.check_pull(peer.id, pull) {
+            Ok(ancestor) => {
+                let peer = peer.id;
+                if let Some(content) = self.host.content(pull.order) {
+                    self.send(link, WriterCommand::StartHeartbeats(content, pull.stripe));
+                }
+                self.input(LinkInput::Pulled { link, peer, stripe, from: pull.from, ancestor });
+            }
+            Err(reply) => self.send(link, WriterCommand::Send(Control::PullReply(reply))),
+        }
+    }
+
+    /// Handles a link that ended without this machine closing it.
+    pub(super) fn on_link_down(&mut self, link: Link, reason: Reason, detail: &str) {
+        let Some(peer) = self.links.remove(&link) else { return };
+        debug!(?link, peer = %peer.id, %reason, detail, "connection ended");
+        peer.reader.abort();
+        if reason == Reason::NotUnderstood {
+            // The peer learns why; its administrator may have to update this side.
+            drop(peer.writer.try_send(WriterCommand::Close(reason)));
+        }
+        if matches!(reason, Reason::ProtocolBroken | Reason::BadChunk | Reason::NotUnderstood) {
+            self.host.refused(peer.id, reason, detail);
+        }
+        self.input(LinkInput::Lost(link, reason));
+    }
+
+    /// Closes a link on behalf of the state machine or a revocation.
+    pub(super) fn close(&mut self, link: Link, reason: Reason) {
+        if let Some(dial) = self.dialling.remove(&link) {
+            dial.abort();
+        }
+        if let Some(peer) = self.links.remove(&link) {
+            drop(peer.writer.try_send(WriterCommand::Close(reason)));
+            peer.reader.abort();
+        }
+    }
+
+    pub(super) fn send(&mut self, link: Link, command: WriterCommand) {
+        let full = |peer: &Peer| matches!(peer.writer.try_send(command), Err(mpsc::error::TrySendError::Full(_)));
+        if self.links.get(&link).is_some_and(full) {
+            self.on_link_down(link, Reason::ProtocolBroken, "the peer does not read the answers it requested");
+        }
+    }
+}
+
+/// The link of a writer: passes the host's answers to it, and its reports to the host and the loop.
+struct HostLink<H> {
+    host: Arc<H>,
+    link: Link,
+    peer: MachineId,
+    events: mpsc::UnboundedSender<NodeEvent>,
+}
+
+impl<H: Host> WriterLink for &HostLink<H> {
+    fn on_sent(&self) {
+        drop(self.events.send(NodeEvent::Input(LinkInput::Sent(self.link).into())));
+    }
+    fn may_send(&self, bytes: u64) -> impl Future<Output = bool> + Send {
+        self.host.may_send(bytes)
+    }
+    fn count_sent(&self, order: OrderId, bytes: u64) {
+        self.host.sent(order, self.peer, bytes);
+    }
+}
+
+async fn run_writer<H: Host>(
+    link: HostLink<H>,
+    to: impl tokio::io::AsyncWrite + Unpin,
+    commands: mpsc::Receiver<WriterCommand>,
+    scheduler: FairScheduler,
+    limit: Arc<TokenBucket>,
+) {
+    let (reason, detail) = match forward::write(to, commands, scheduler, limit, &link).await {
+        WriterEnd::Closed => return,
+        WriterEnd::Broken(error) => (Reason::Unreachable, error.to_string()),
+        WriterEnd::Content(error) => (Reason::DiskFailed, error.to_string()),
+    };
+    drop(link.events.send(NodeEvent::LinkDown { link: link.link, reason, detail }));
+}
