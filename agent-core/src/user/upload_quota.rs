@@ -155,7 +155,7 @@ impl UploadQuota {
         let _writing = lock(&self.disk);
         let (rows, stored) = {
             let mut state = lock(&self.state);
-            state.mark_stored();
+            state.reset_unstored();
             state.ledger.write_ahead(
                 &self.zone,
                 UnixSeconds::now(),
@@ -187,7 +187,7 @@ impl UploadQuota {
         let _writing = lock(&self.disk);
         let days = {
             let mut state = lock(&self.state);
-            state.mark_stored();
+            state.reset_unstored();
             // If a quota is set later, nothing is stored ahead for it.
             state.ledger.nothing_stored();
             state.ledger.days()
@@ -204,7 +204,7 @@ impl UploadQuota {
 }
 
 impl QuotaState {
-    fn mark_stored(&mut self) {
+    fn reset_unstored(&mut self) {
         self.unstored = 0;
         self.last_stored = Instant::now();
     }

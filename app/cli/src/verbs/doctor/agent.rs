@@ -34,7 +34,9 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
         }
     }
     let mut checks = vec![key(data)];
-    let opened = tokio::task::spawn_blocking(move || Database::open(&database).and_then(|database| database.load_enrolment())).await;
+    let opened =
+        tokio::task::spawn_blocking(move || Database::open(&database).and_then(|database| database.load_enrolment()))
+            .await;
     match opened {
         Ok(Ok(enrolment)) => {
             checks.push(Check::doubtful(
