@@ -37,7 +37,7 @@ pub struct Args {
     pub max_children: usize,
     /// Additional socket for everyone with a session at this machine
     ///
-    /// Services use /run/banyan/agent.sock. Without it, only the agent's own user and root can connect.
+    /// LocalServices use /run/banyan/agent.sock. Without it, only the agent's own user and root can connect.
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
     /// Seconds the processor must be quiet before the machine counts as idle

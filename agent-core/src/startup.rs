@@ -40,13 +40,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let with_stdin = args.exit_with_stdin;
     let idle_after = Duration::from_secs(args.idle_after);
     let max_children = args.max_children;
-    let base = Base::open(args)?;
-    let listener = base.bind().await?;
+    let setup = LocalSetup::open(args)?;
+    let listener = setup.bind().await?;
     let listen = listener.local_addr()?;
-    let (services, mut join_requests) = Services::start(&base)?;
+    let (services, mut join_requests) = LocalServices::start(&setup)?;
     let mut stop = std::pin::pin!(shutdown::requested(with_stdin));
-    let enroller = Enroller { base: &base, user: &services.user, listen };
-    let enrolment = match (base.database.load_enrolment()?, &base.args.join) {
+    let enroller = Enroller { setup: &setup, user: &services.user, listen };
+    let enrolment = match (setup.database.load_enrolment()?, &setup.args.join) {
         (Some(enrolment), _) => enrolment,
         (None, Some(code)) => enroller.enrol(&code.parse()?).await?,
         (None, None) => {
@@ -54,7 +54,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
                 "this machine is not enrolled yet: enter a join code in the Banyan window, or restart with --join CODE \
                  (`banyan tokens create` creates one)"
             );
-            let standalone = start_standalone(&base, &services)?;
+            let standalone = start_standalone(&setup, &services)?;
             tokio::select! {
                 enrolment = enroller.until_enrolled(&mut join_requests, &standalone) => enrolment?,
                 () = &mut stop => return Ok(()),
@@ -62,10 +62,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         }
     };
     drop(join_requests);
-    standalone::drop_installs(&base.database, &services.user)
+    standalone::drop_installs(&setup.database, &services.user)
         .context("cannot record what was installed here without a server")?;
-    let addresses = base.local_addresses();
-    let agent = assemble(base, &services, &enrolment, listen)?;
+    let addresses = setup.local_addresses();
+    let agent = assemble(setup, &services, &enrolment, listen)?;
     services.sensors.measure_disk_once();
     // Local programs can now ask what this machine is waiting for.
     services.backend.set_agent(&agent);
@@ -102,7 +102,7 @@ fn random() -> u64 {
 }
 
 /// What the agent has before it is enrolled: its options, its folders, its database and its key.
-struct Base {
+struct LocalSetup {
     args: Args,
     folders: Folders,
     database: Arc<Database>,
@@ -112,7 +112,7 @@ struct Base {
     mode: Mode,
 }
 
-impl Base {
+impl LocalSetup {
     fn open(args: Args) -> anyhow::Result<Self> {
         let folders = Folders::create(&args)?;
         let database = Database::open(&folders.data.join("agent.redb"))
@@ -142,7 +142,7 @@ impl Base {
 }
 
 /// What runs whether or not the machine is enrolled.
-struct Services {
+struct LocalServices {
     notifier: Arc<ChangeNotifier>,
     user: Arc<User>,
     sensors: Arc<Sensors>,
@@ -150,18 +150,18 @@ struct Services {
     backend: Arc<LocalBackend>,
 }
 
-impl Services {
+impl LocalServices {
     /// Starts them. The receiver yields the join codes that users enter.
-    fn start(base: &Base) -> anyhow::Result<(Self, mpsc::Receiver<JoinRequest>)> {
+    fn start(setup: &LocalSetup) -> anyhow::Result<(Self, mpsc::Receiver<JoinRequest>)> {
         let notifier = Arc::new(ChangeNotifier::default());
-        let user = User::open(&base.database, Arc::clone(&notifier));
+        let user = User::open(&setup.database, Arc::clone(&notifier));
         let user = Arc::new(user.context("cannot read the settings chosen at this machine")?);
-        let sensors = Arc::new(Sensors::new(base.folders.content.clone(), Arc::clone(&notifier)));
+        let sensors = Arc::new(Sensors::new(setup.folders.content.clone(), Arc::clone(&notifier)));
         let schedule = Arc::new(Schedule::new(Arc::clone(&user), Arc::clone(&sensors)));
         let config = LocalBackendConfig {
-            label: base.label.clone(),
-            mode: base.mode,
-            sessions: base.args.sessions.as_deref().map(Sessions::in_folder).unwrap_or_default(),
+            label: setup.label.clone(),
+            mode: setup.mode,
+            sessions: setup.args.sessions.as_deref().map(Sessions::in_folder).unwrap_or_default(),
         };
         let (backend, join_requests) = LocalBackend::new(
             config,
@@ -176,33 +176,33 @@ impl Services {
 }
 
 /// Starts standalone mode and opens the local API for it.
-fn start_standalone(base: &Base, services: &Services) -> anyhow::Result<Arc<Standalone>> {
+fn start_standalone(setup: &LocalSetup, services: &LocalServices) -> anyhow::Result<Arc<Standalone>> {
     let config = StandaloneConfig {
-        folder: base.folders.content.clone(),
-        launcher: base.launcher()?,
-        may_have_privileges: base.args.install_helper.is_some(),
-        mode: base.mode,
+        folder: setup.folders.content.clone(),
+        launcher: setup.launcher()?,
+        may_have_privileges: setup.args.install_helper.is_some(),
+        mode: setup.mode,
     };
     let (user, notifier) = (Arc::clone(&services.user), Arc::clone(&services.notifier));
-    let standalone = Standalone::open(config, user, Arc::clone(&base.database), notifier)
+    let standalone = Standalone::open(config, user, Arc::clone(&setup.database), notifier)
         .context("cannot read what was installed here without a server")?;
     standalone.clear_leftovers();
     services.backend.set_standalone(&standalone);
-    services.backend.open(&base.local_addresses());
+    services.backend.open(&setup.local_addresses());
     tokio::spawn(Arc::clone(&standalone).resume());
     Ok(standalone)
 }
 
 /// Enrols this machine with a server.
 struct Enroller<'a> {
-    base: &'a Base,
+    setup: &'a LocalSetup,
     user: &'a User,
     listen: SocketAddr,
 }
 
 impl Enroller<'_> {
     async fn enrol(&self, code: &JoinCode) -> anyhow::Result<Enrolment> {
-        let Base { database, key, label, .. } = self.base;
+        let LocalSetup { database, key, label, .. } = self.setup;
         let addresses = platform::reachable_addresses(self.listen, &code.servers);
         let enrolment = enrolment::enrol(database, key, code, label, addresses).await?;
         info!(machine = %enrolment.machine, server = Address::list(&enrolment.server_addresses), "enrolled");
@@ -239,9 +239,14 @@ impl Enroller<'_> {
     }
 }
 
-fn assemble(base: Base, services: &Services, enrolment: &Enrolment, listen: SocketAddr) -> anyhow::Result<Arc<Agent>> {
-    let install = InstallStage::new(base.launcher()?);
-    let Base { folders, database, key, label, .. } = base;
+fn assemble(
+    setup: LocalSetup,
+    services: &LocalServices,
+    enrolment: &Enrolment,
+    listen: SocketAddr,
+) -> anyhow::Result<Arc<Agent>> {
+    let install = InstallStage::new(setup.launcher()?);
+    let LocalSetup { folders, database, key, label, .. } = setup;
     let credentials = certificate::to_credentials(enrolment, &key)?;
     let api = Arc::new(ServerApi::new(&enrolment.server_addresses, &credentials)?);
     let trust = database.load_trust()?;

@@ -80,7 +80,7 @@ impl CheckIns {
             addresses: platform::reachable_addresses(agent.listen, &server),
             software: platform::software(),
             crl_number: agent.tls.crl_number(),
-            epoch: agent.identity.epoch.seen(),
+            epoch: agent.identity.epoch.highest(),
             offered_orders: offered.map(|active| active.order.id).collect(),
             publishers: self.publishers.versions_to_report(),
             is_behind_publishers: self.publishers.is_behind(),

@@ -66,7 +66,7 @@ impl Agent {
     /// Ends orders of lower epochs if the epoch has risen above `before`. Their content stays until an order of the
     /// same artifact has used it, or until it no longer has to be kept.
     pub(super) fn end_orders_of_earlier_epochs(&self, before: u64) {
-        let seen = self.identity.epoch.seen();
+        let seen = self.identity.epoch.highest();
         if seen == before {
             return;
         }

@@ -32,7 +32,7 @@ impl Agent {
             return Err(OfferReply::Deferred { reason });
         }
         let offers = Arc::clone(&self.stages.offer);
-        let epoch_before = self.identity.epoch.seen();
+        let epoch_before = self.identity.epoch.highest();
         let sensors = Arc::clone(&self.sensors);
         // The scheduling conditions must be known before the offer is answered.
         self.sensors.refresh_services().await;
@@ -108,7 +108,7 @@ impl Agent {
         match self.stages.authenticate.request_receipt(active).await {
             Ok(()) => OrderInput::Receipted(order),
             // The server refuses this machine at the moment; the order is not the cause.
-            Err(AuthenticateError::Call(error)) if error.is_about_this_machine() => {
+            Err(AuthenticateError::Call(error)) if error.concerns_whole_machine() => {
                 OrderInput::RetryLater(order, error.reason())
             }
             Err(AuthenticateError::Call(CallError::Refused(error))) => {
@@ -124,7 +124,7 @@ impl Agent {
 
     pub(super) async fn request_install_permit(&self, active: &ActiveOrder) -> OrderInput {
         let order = active.order.id;
-        let epoch_before = self.identity.epoch.seen();
+        let epoch_before = self.identity.epoch.highest();
         let permitted = self.stages.authenticate.request_install_permit(active).await;
         self.end_orders_of_earlier_epochs(epoch_before);
         match permitted {

@@ -13,7 +13,7 @@ impl Agent {
             Ok(_) => return warn!("epoch of another server refused"),
             Err(error) => return warn!(%error, "server epoch refused"),
         };
-        let before = self.identity.epoch.seen();
+        let before = self.identity.epoch.highest();
         match self.identity.epoch.check(reported.epoch) {
             Ok(()) => self.end_orders_of_earlier_epochs(before),
             Err(error @ EpochError::Lower { .. }) => {

@@ -56,7 +56,7 @@ impl Agent {
         for record in self.database.load_orders()? {
             match self.stages.offer.restore(&record, UnixSeconds::now()) {
                 // A higher epoch ended this order, but the agent stopped before that was stored.
-                Ok(active) if active.order.epoch < identity.epoch.seen() && record.ended.is_none() => {}
+                Ok(active) if active.order.epoch < identity.epoch.highest() && record.ended.is_none() => {}
                 Ok(active) => self.resume_order(&active, &record, &inputs, &node),
                 Err(error) => warn!(%error, "order from an earlier run not resumed"),
             }

@@ -45,7 +45,7 @@ impl Epoch {
     }
     /// Returns the highest epoch seen.
     #[must_use]
-    pub fn seen(&self) -> u64 {
+    pub fn highest(&self) -> u64 {
         self.seen.load(Ordering::Acquire)
     }
     /// Checks the epoch of a verified document, and stores it when it is higher.
@@ -53,7 +53,7 @@ impl Epoch {
     /// # Errors
     /// [`EpochError::Lower`] for a lower epoch; [`EpochError::Database`] when a higher one cannot be stored.
     pub fn check(&self, signed: u64) -> Result<(), EpochError> {
-        let seen = self.seen();
+        let seen = self.highest();
         if signed < seen {
             return Err(EpochError::Lower { signed, seen });
         }

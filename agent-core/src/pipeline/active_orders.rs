@@ -53,7 +53,7 @@ impl ActiveOrders {
         self.read().values().map(|active| active.missing_bytes()).sum()
     }
     /// Returns whether an order is for this artifact.
-    pub(crate) fn need_artifact(&self, digest: Digest) -> bool {
+    pub(crate) fn has_order_for(&self, digest: Digest) -> bool {
         self.read().values().any(|active| active.content.artifact().digest == digest)
     }
     pub(crate) fn insert(&self, active: Arc<ActiveOrder>) {

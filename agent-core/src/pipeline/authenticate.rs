@@ -75,7 +75,7 @@ impl AuthenticateError {
 pub struct AuthenticArtifact {
     file: File,
     order: Order,
-    /// All signed documents about the artifact; the installer checks them again independently.
+    /// All signed documents about the artifact; the install helper checks them again independently.
     job: InstallJob,
     since: Instant,
 }
@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(check(&permit(4), &order(5)), Err(Reason::EpochBack));
         assert_eq!(check(&permit(6), &order(5)), Err(Reason::EpochBack));
         assert_eq!(
-            (stage.identity.epoch.seen(), stage.database.load_epoch().unwrap()),
+            (stage.identity.epoch.highest(), stage.database.load_epoch().unwrap()),
             (6, 6),
             "the epoch was learnt and stored"
         );
@@ -329,6 +329,6 @@ mod tests {
                 Err(Reason::OrderForged)
             );
         }
-        assert_eq!(stage.identity.epoch.seen(), 5);
+        assert_eq!(stage.identity.epoch.highest(), 5);
     }
 }

@@ -1,5 +1,5 @@
-//! The install stage: gives the installer process the authentic artifact as an open file, with all signed documents
-//! about it, and returns its result. The installer checks everything itself.
+//! The install stage: gives the install helper the authentic artifact as an open file, with all signed documents
+//! about it, and returns its result. The install helper checks everything itself.
 
 use crate::{database::Enrolment, pipeline::authenticate::AuthenticArtifact};
 use banyan_install_helper::{
@@ -11,7 +11,7 @@ use banyan_trust::TrustStore;
 use banyan_wire::lock::lock;
 use std::{collections::HashMap, ffi::OsString, io, path::Path, sync::Mutex, time::Duration};
 
-/// Retry interval while the installer is busy.
+/// Retry interval while the install helper is busy.
 const BUSY: Duration = Duration::from_secs(1);
 
 /// The install stage.
@@ -37,12 +37,12 @@ impl InstallStage {
         lock(&self.permitted).remove(&order)
     }
 
-    /// Tells the installer this machine's identity and root of trust. The installer keeps the first enrolment it
+    /// Tells the install helper this machine's identity and root of trust. The install helper keeps the first enrolment it
     /// receives. So this runs before the first connection to any machine but the server; later runs only check that
     /// both still agree.
     ///
     /// # Errors
-    /// When the installer cannot be started, or belongs to another machine or server.
+    /// When the install helper cannot be started, or belongs to another machine or server.
     pub async fn introduce(&self, enrolment: &Enrolment, trust: &TrustStore) -> Result<(), SetTrustError> {
         let enrolled = EnrolledIdentity {
             machine: enrolment.machine,
@@ -53,7 +53,7 @@ impl InstallStage {
         };
         loop {
             match client::set_trust(&self.launcher, enrolled.clone()).await {
-                // The installer is finishing a standalone install from before the enrolment; only its lock shows when
+                // The install helper is finishing a standalone install from before the enrolment; only its lock shows when
                 // it is done.
                 Err(SetTrustError::Refused { reason: Reason::PackageManagerBusy, .. }) => {
                     tokio::time::sleep(BUSY).await
@@ -81,11 +81,11 @@ impl InstallStage {
     }
 }
 
-/// Returns how to start the installer: with `command`, split at spaces, which starts it with privileges that this
-/// program does not have. Without a command it is the installer program next to this one or, if that is missing, this
+/// Returns how to start the install helper: with `command`, split at spaces, which starts it with privileges that this
+/// program does not have. Without a command it is the install helper next to this one or, if that is missing, this
 /// program itself with a hidden command.
 ///
-/// `folder` is the installer's own folder and `root` the root of the system to install into (`/` is this one), both as
+/// `folder` is the install helper's own folder and `root` the root of the system to install into (`/` is this one), both as
 /// absolute paths.
 ///
 /// # Errors

@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn mains_and_batteries_as_the_kernel_shows_them() {
+    fn mains_and_batteries_are_read_as_the_kernel_shows_them() {
         let battery = |status| ("BAT0", vec![("type", "Battery"), ("status", status), ("capacity", "57")]);
         let (discharging, charging) = (battery("Discharging"), battery("Charging"));
         let (off, on) =

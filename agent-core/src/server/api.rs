@@ -63,7 +63,7 @@ impl CallError {
     }
     /// Returns whether the server refuses this machine as a whole, whatever it asks for.
     #[must_use]
-    pub fn is_about_this_machine(&self) -> bool {
+    pub fn concerns_whole_machine(&self) -> bool {
         excludes_machine(self.reason())
     }
     /// Converts a transport error, in whose causes the TLS library's verdict is searched for.

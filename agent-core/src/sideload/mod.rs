@@ -102,7 +102,7 @@ impl Sideload {
         let artifact = receive::wanted_artifact(&inspection, wanted)?.digest;
         let file = IncomingFile::receive(&self.folder, body, &inspection.manifest, artifact).await?;
         // If an order already has this artifact, the missing chunks are downloaded.
-        if !self.orders.need_artifact(artifact) {
+        if !self.orders.has_order_for(artifact) {
             file.move_to(&self.content_path(artifact))?;
         }
         let request = PackageRequest {
@@ -119,7 +119,7 @@ impl Sideload {
     }
     /// Deletes an artifact's file unless an order is for this artifact.
     pub(crate) fn delete_unneeded_content(&self, digest: Digest) {
-        if !self.orders.need_artifact(digest) {
+        if !self.orders.has_order_for(digest) {
             drop(fs::remove_file(self.content_path(digest)));
         }
     }

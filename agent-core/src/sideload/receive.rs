@@ -26,7 +26,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// One package is received at a time.
 static RECEIVE_PERMIT: Semaphore = Semaphore::const_new(1);
 
-fn cut_off(error: &io::Error) -> ApiError {
+fn incomplete_file(error: &io::Error) -> ApiError {
     refusal(Reason::NotAPackage, format!("the file was not received completely: {error}"))
 }
 fn disk_failed(error: &io::Error) -> ApiError {
@@ -85,12 +85,12 @@ impl IncomingFile {
                 if other.digest == ours {
                     receive_artifact(body, &incoming.0, other).await?;
                 } else {
-                    body.skip(other.size).await.map_err(|error| cut_off(&error))?;
+                    body.skip(other.size).await.map_err(|error| incomplete_file(&error))?;
                 }
             }
             Ok(())
         };
-        timeout(patience, receiving).await.map_err(|_| cut_off(&io::ErrorKind::TimedOut.into()))??;
+        timeout(patience, receiving).await.map_err(|_| incomplete_file(&io::ErrorKind::TimedOut.into()))??;
         Ok(incoming)
     }
     /// Moves the file into place.
@@ -113,7 +113,7 @@ pub(super) async fn read_head(body: &mut RequestBody<'_>) -> Result<Vec<u8>, Api
 
 async fn read_whole_head(body: &mut RequestBody<'_>) -> Result<Vec<u8>, ApiError> {
     let mut bytes = vec![0; MAGIC.len() + 4];
-    body.fill(&mut bytes).await.map_err(|error| cut_off(&error))?;
+    body.fill(&mut bytes).await.map_err(|error| incomplete_file(&error))?;
     let length = bytes.last_chunk::<4>().map_or(0, |length| u32::from_be_bytes(*length) as usize);
     if !bytes.starts_with(MAGIC) || length > limits::PACKAGE_HEAD_BYTES || length as u64 > body.remaining() {
         return Err(refusal(Reason::NotAPackage, Reason::NotAPackage.for_user().what));
@@ -121,7 +121,7 @@ async fn read_whole_head(body: &mut RequestBody<'_>) -> Result<Vec<u8>, ApiError
     while bytes.len() < MAGIC.len() + 4 + length {
         let (from, more) = (bytes.len(), (MAGIC.len() + 4 + length - bytes.len()).min(64 << 10));
         bytes.resize(from + more, 0);
-        body.fill(&mut bytes[from..]).await.map_err(|error| cut_off(&error))?;
+        body.fill(&mut bytes[from..]).await.map_err(|error| incomplete_file(&error))?;
     }
     Ok(bytes)
 }
@@ -136,7 +136,7 @@ async fn receive_artifact(body: &mut RequestBody<'_>, path: &Path, artifact: &Ar
     let file = Arc::new(file);
     for index in 0..artifact.chunk_count() {
         let mut bytes = vec![0; artifact.chunk_len(index) as usize];
-        body.fill(&mut bytes).await.map_err(|error| cut_off(&error))?;
+        body.fill(&mut bytes).await.map_err(|error| incomplete_file(&error))?;
         let chunk = VerifiedChunk::check(artifact, index, bytes).map_err(|_| altered())?;
         let file = Arc::clone(&file);
         let stored = tokio::task::spawn_blocking(move || file.store(0, &chunk)).await;

@@ -152,7 +152,7 @@ impl UploadQuota {
         let _writing = lock(&self.disk);
         let (rows, stored) = {
             let mut state = lock(&self.state);
-            state.mark_stored();
+            state.reset_unstored();
             state.usage.write_ahead(
                 &self.zone,
                 UnixSeconds::now(),
@@ -184,7 +184,7 @@ impl UploadQuota {
         let _writing = lock(&self.disk);
         let days = {
             let mut state = lock(&self.state);
-            state.mark_stored();
+            state.reset_unstored();
             // If a quota is set later, nothing is stored ahead for it.
             state.usage.clear_stored();
             state.usage.days()
@@ -201,7 +201,7 @@ impl UploadQuota {
 }
 
 impl QuotaState {
-    fn mark_stored(&mut self) {
+    fn reset_unstored(&mut self) {
         self.unstored = 0;
         self.last_stored = Instant::now();
     }

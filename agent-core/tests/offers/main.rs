@@ -6,16 +6,16 @@
 
 mod list_grown;
 mod list_trimmed;
-mod offer_by_no_ancestor;
-mod order_by_a_server_without_publishers_key;
+mod offer_for_another_machine;
 mod order_forged;
 mod order_of_a_newer_version;
-mod order_of_the_past;
+mod outdated_order;
 mod release_below_the_floor;
 mod release_signed_with_a_revoked_key;
 mod release_withdrawn;
-mod stranger_addressed;
-mod true_offer;
+mod sender_not_an_ancestor;
+mod server_without_publishers_key;
+mod valid_offer;
 
 use agent_core::{
     database::Database,

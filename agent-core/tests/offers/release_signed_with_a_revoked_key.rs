@@ -5,7 +5,7 @@ use crate::*;
 use banyan_trust::fixture::TestKey;
 
 #[test]
-fn is_refused_by_a_machine_that_has_heard_of_the_new_root() {
+fn is_refused_by_a_machine_that_knows_the_new_root() {
     let mut stage = Stage::new();
     let evil = manifest("tool", 6, 5);
     // The thief's metadata, from the state before the key was revoked.

@@ -3,7 +3,7 @@
 use crate::*;
 
 #[test]
-fn is_refused_whoever_has_not_heard_of_it() {
+fn is_refused_even_if_the_sender_does_not_know_of_it() {
     let mut stage = Stage::new();
     let before = stage.release.clone();
     stage.publishers.targets.clear();

@@ -92,7 +92,7 @@ impl Connection {
     pub(super) async fn properties(&mut self, to: &str, path: &str, interface: &str) -> io::Result<Option<Properties>> {
         let all = "org.freedesktop.DBus.Properties";
         let values = self.call(Call { to, path, interface: all, member: "GetAll", arguments: &[interface] }).await?;
-        Ok(values.as_deref().and_then(<[Value]>::first).map(Properties::of))
+        Ok(values.as_deref().and_then(<[Value]>::first).map(Properties::from_dictionary))
     }
     /// Calls a method. Returns `None` for an error reply, or when no reply arrives in time.
     ///
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_bus_is_an_error_at_once() {
+    async fn a_missing_bus_is_an_error_at_once() {
         for address in ["", "unix:", "unix:path=/nonexistent/bus", "unix:abstract=banyan-nobody-is-here", "tcp:host=x"]
         {
             assert!(Connection::connect_to(address).await.is_err(), "{address}");

@@ -106,7 +106,7 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Message> {
     let mut reader = Reader::new(fields, big_endian);
     while reader.align(8).is_some() {
         let Some(code) = reader.u8() else { break };
-        match (code, reader.all("v")?.pop()?) {
+        match (code, reader.read_all("v")?.pop()?) {
             (1, Value::Text(text)) => path = Some(text),
             (3, Value::Text(text)) => member = Some(text),
             (5, Value::Number(serial)) => answers = u32::try_from(serial).ok(),
@@ -116,7 +116,7 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Message> {
     }
     let body = bytes.get((HEADER_BYTES + fields_length).next_multiple_of(8)..)?;
     Some(match (kind, answers, path, member) {
-        (RETURN, Some(to), ..) => Message::Answer { to, values: Reader::new(body, big_endian).all(&signature) },
+        (RETURN, Some(to), ..) => Message::Answer { to, values: Reader::new(body, big_endian).read_all(&signature) },
         (ERROR, Some(to), ..) => Message::Answer { to, values: None },
         (SIGNAL, _, Some(_), Some(_)) => Message::Signal,
         _ => Message::Other,
@@ -134,14 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_as_long_as_it_says_and_starts_no_service() {
+    fn a_call_states_its_length_and_starts_no_service() {
         let bytes = call();
         assert_eq!(total_length(&bytes[..HEADER_BYTES]), Some(bytes.len()));
         assert_eq!((bytes[1], bytes[2]), (CALL, NO_AUTO_START));
     }
 
     #[test]
-    fn a_signal_is_read_and_a_damaged_one_is_no_panic() {
+    fn a_signal_is_parsed_and_a_damaged_one_rejected_without_a_panic() {
         // Only its type distinguishes this signal from a call.
         let mut bytes = call();
         bytes[1] = SIGNAL;

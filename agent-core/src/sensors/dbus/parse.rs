@@ -68,9 +68,9 @@ mod tests {
 
     #[test]
     fn battery_as_upower_reports_it() {
-        let manager = |on| Properties::with(&[("OnBattery", Value::Bool(on))]);
+        let manager = |on| Properties::from_pairs(&[("OnBattery", Value::Bool(on))]);
         let display = |present, percent| {
-            Properties::with(&[("IsPresent", Value::Bool(present)), ("Percentage", Value::Double(percent))])
+            Properties::from_pairs(&[("IsPresent", Value::Bool(present)), ("Percentage", Value::Double(percent))])
         };
         let state = |in_use, charge| Some(Battery { in_use, charge });
         assert_eq!(battery(&manager(true), Some(&display(true, 57.9))), state(true, Some(57)));
@@ -83,20 +83,21 @@ mod tests {
 
     #[test]
     fn power_saving_follows_the_active_profile() {
-        let profile = |name| power_saver(&Properties::with(&[("ActiveProfile", text(name))]));
+        let profile = |name| power_saver(&Properties::from_pairs(&[("ActiveProfile", text(name))]));
         assert_eq!((profile("power-saver"), profile("balanced")), (Some(true), Some(false)));
         assert_eq!(power_saver(&Properties::default()), None);
     }
 
     #[test]
     fn a_network_is_identified_by_its_uuid_and_metered_even_if_only_guessed() {
-        let primary = Properties::with(&[("Uuid", text("f1-2")), ("Id", text("Phone"))]);
+        let primary = Properties::from_pairs(&[("Uuid", text("f1-2")), ("Id", text("Phone"))]);
         let metered = |number| {
-            network(&Properties::with(&[("Metered", Value::Number(number))]), &primary).map(|network| network.metered)
+            network(&Properties::from_pairs(&[("Metered", Value::Number(number))]), &primary)
+                .map(|network| network.metered)
         };
         let all: Vec<_> = (0..5).map(metered).collect();
         assert_eq!(all, [Some(false), Some(true), Some(false), Some(true), Some(false)]);
-        let manager = Properties::with(&[("Metered", Value::Number(1))]);
+        let manager = Properties::from_pairs(&[("Metered", Value::Number(1))]);
         let expected = Network { id: NetworkId("f1-2".into()), name: "Phone".into(), metered: true };
         assert_eq!(network(&manager, &primary), Some(expected));
         assert_eq!(network(&manager, &Properties::default()), None, "no primary network");
@@ -114,7 +115,7 @@ mod tests {
         ];
         // If a name occurs twice, the later value counts.
         all.extend(changes.iter().cloned());
-        Properties::with(&all)
+        Properties::from_pairs(&all)
     }
 
     #[test]

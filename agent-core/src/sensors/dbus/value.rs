@@ -31,7 +31,7 @@ pub(super) struct Properties(BTreeMap<String, Value>);
 
 impl Properties {
     /// Takes the properties from an `a{sv}`.
-    pub(super) fn of(dictionary: &Value) -> Self {
+    pub(super) fn from_dictionary(dictionary: &Value) -> Self {
         let pair = |entry: &Value| match entry.list()? {
             [Value::Text(name), value] => Some((name.clone(), value.clone())),
             _ => None,
@@ -39,7 +39,7 @@ impl Properties {
         Self(dictionary.list().unwrap_or_default().iter().filter_map(pair).collect())
     }
     #[cfg(test)]
-    pub(super) fn with(all: &[(&str, Value)]) -> Self {
+    pub(super) fn from_pairs(all: &[(&str, Value)]) -> Self {
         Self(all.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
     }
     pub(super) fn bool(&self, name: &str) -> Option<bool> {
@@ -107,13 +107,13 @@ impl<'a> Reader<'a> {
         self.text(length.into())
     }
     /// Parses the values of a whole signature.
-    pub(super) fn all(&mut self, signature: &str) -> Option<Vec<Value>> {
-        self.several(signature.as_bytes(), 0)
+    pub(super) fn read_all(&mut self, signature: &str) -> Option<Vec<Value>> {
+        self.read_values(signature.as_bytes(), 0)
     }
-    fn several(&mut self, mut types: &[u8], depth: usize) -> Option<Vec<Value>> {
+    fn read_values(&mut self, mut types: &[u8], depth: usize) -> Option<Vec<Value>> {
         let mut values = Vec::new();
         while !types.is_empty() {
-            let (first, rest) = types.split_at(one(types, 0)?);
+            let (first, rest) = types.split_at(type_length(types, 0)?);
             values.push(self.value(first, depth)?);
             types = rest;
         }
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
             b"g" => Value::Text(self.signature()?),
             b"v" => {
                 let inner = self.signature()?;
-                if one(inner.as_bytes(), 0)? != inner.len() {
+                if type_length(inner.as_bytes(), 0)? != inner.len() {
                     return None;
                 }
                 self.value(inner.as_bytes(), depth + 1)?
@@ -158,7 +158,7 @@ impl<'a> Reader<'a> {
             }
             [b'(', of @ .., b')'] | [b'{', of @ .., b'}'] => {
                 self.align(8)?;
-                Value::List(self.several(of, depth + 1)?)
+                Value::List(self.read_values(of, depth + 1)?)
             }
             _ => return None,
         })
@@ -175,17 +175,17 @@ fn alignment(kind: &[u8]) -> usize {
 }
 
 /// Returns the length of the first complete type.
-fn one(types: &[u8], depth: usize) -> Option<usize> {
+fn type_length(types: &[u8], depth: usize) -> Option<usize> {
     if depth > DEPTH {
         return None;
     }
     match types.first()? {
-        b'a' => Some(1 + one(&types[1..], depth + 1)?),
+        b'a' => Some(1 + type_length(&types[1..], depth + 1)?),
         open @ (b'(' | b'{') => {
             let close = if *open == b'(' { b')' } else { b'}' };
             let mut at = 1;
             while *types.get(at)? != close {
-                at += one(&types[at..], depth + 1)?;
+                at += type_length(&types[at..], depth + 1)?;
             }
             // Empty brackets would be a value without bytes, and a list of those would never end.
             (at > 1).then_some(at + 1)
@@ -220,41 +220,41 @@ mod tests {
     }
 
     #[test]
-    fn properties_are_read() {
+    fn properties_are_parsed() {
         let bytes = properties();
-        let read = Reader::new(&bytes, false).all("a{sv}").unwrap();
-        let read = Properties::of(&read[0]);
+        let read = Reader::new(&bytes, false).read_all("a{sv}").unwrap();
+        let read = Properties::from_dictionary(&read[0]);
         assert_eq!((read.double("Percentage"), read.bool("OnBattery")), (Some(57.5), Some(true)));
         assert_eq!((read.number("Percentage"), read.text("OnBattery"), read.bool("x")), (None, None, None));
     }
 
     #[test]
-    fn damaged_values_are_no_values_and_no_panic() {
+    fn damaged_values_are_rejected_without_a_panic() {
         let bytes = properties();
         for cut in 0..bytes.len() {
-            assert_eq!(Reader::new(&bytes[..cut], false).all("a{sv}"), None, "cut to {cut}");
+            assert_eq!(Reader::new(&bytes[..cut], false).read_all("a{sv}"), None, "cut to {cut}");
         }
         for at in 0..bytes.len() {
             for byte in [0, 1, 0x7f, 0xff] {
                 let mut changed = bytes.clone();
                 changed[at] = byte;
                 // Any result is fine as long as parsing ends.
-                drop(Reader::new(&changed, false).all("a{sv}"));
+                drop(Reader::new(&changed, false).read_all("a{sv}"));
             }
         }
-        drop(Reader::new(&bytes, true).all("a{sv}"));
+        drop(Reader::new(&bytes, true).read_all("a{sv}"));
         for signature in ["a", "(", "()", "a()", "a{sv", "z", ")", &"a".repeat(100), &"(".repeat(100)] {
-            assert_eq!(Reader::new(&bytes, false).all(signature), None, "{signature}");
+            assert_eq!(Reader::new(&bytes, false).read_all(signature), None, "{signature}");
         }
     }
 
     #[test]
-    fn variants_in_variants_end_somewhere() {
+    fn nested_variants_have_a_maximum_depth() {
         let nested = |depth| [[1, b'v', 0].repeat(depth), vec![1, b'y', 0, 7]].concat();
-        assert_eq!(Reader::new(&nested(5), false).all("v"), Some(vec![Value::Number(7)]));
-        assert_eq!(Reader::new(&nested(100), false).all("v"), None);
+        assert_eq!(Reader::new(&nested(5), false).read_all("v"), Some(vec![Value::Number(7)]));
+        assert_eq!(Reader::new(&nested(100), false).read_all("v"), None);
         let brackets = |depth: usize| format!("{}y{}", "(".repeat(depth), ")".repeat(depth));
-        assert!(Reader::new(&[7], false).all(&brackets(5)).is_some());
-        assert_eq!(Reader::new(&[7], false).all(&brackets(100)), None);
+        assert!(Reader::new(&[7], false).read_all(&brackets(5)).is_some());
+        assert_eq!(Reader::new(&[7], false).read_all(&brackets(100)), None);
     }
 }

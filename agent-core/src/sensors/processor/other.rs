@@ -7,7 +7,7 @@ pub(in crate::sensors) struct Processor {
     system: System,
     me: Option<Pid>,
     cores: f64,
-    looked: bool,
+    has_measured: bool,
 }
 
 impl Default for Processor {
@@ -15,7 +15,7 @@ impl Default for Processor {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         #[expect(clippy::cast_precision_loss, reason = "the number of cores is small")]
         let cores = cores as f64;
-        Self { system: System::new(), me: sysinfo::get_current_pid().ok(), cores, looked: false }
+        Self { system: System::new(), me: sysinfo::get_current_pid().ok(), cores, has_measured: false }
     }
 }
 
@@ -31,18 +31,18 @@ impl Processor {
             _ => ProcessesToUpdate::All,
         };
         self.system.refresh_processes_specifics(which, true, ProcessRefreshKind::nothing().with_cpu());
-        if !std::mem::replace(&mut self.looked, true) {
+        if !std::mem::replace(&mut self.has_measured, true) {
             return None;
         }
-        let own: f64 = self.own().map(|process| f64::from(process.cpu_usage())).sum();
+        let own: f64 = self.own_processes().map(|process| f64::from(process.cpu_usage())).sum();
         Some((f64::from(self.system.global_cpu_usage()) - own / self.cores).max(0.0))
     }
     /// Forgets the last measurement, because there was a gap.
     pub(in crate::sensors) fn forget(&mut self) {
-        self.looked = false;
+        self.has_measured = false;
     }
     /// Returns this process and the processes below it.
-    fn own(&self) -> impl Iterator<Item = &sysinfo::Process> {
+    fn own_processes(&self) -> impl Iterator<Item = &sysinfo::Process> {
         self.system.processes().values().filter(|process| {
             let mut at = Some(process.pid());
             // The chain of parents is short; limit it in case the table is damaged.

@@ -1,4 +1,4 @@
-//! Checks whether an agent may install packages without a server, before anyone sends a file. The installer repeats
+//! Checks whether an agent may install packages without a server, before anyone sends a file. The install helper repeats
 //! the check.
 
 use crate::refusal::refusal;

@@ -1,5 +1,5 @@
 //! One standalone install, from the user's consent to its result: the record that replaces an order, and the call to
-//! the installer.
+//! the install helper.
 
 use super::{INSTALLS_KEY, Standalone};
 use crate::{database::DatabaseError, sideload::inspect::Inspection, user::User};
@@ -25,9 +25,9 @@ use tracing::{info, warn};
 
 /// Number of finished installs shown; the history lists all of them.
 const MAX_SHOWN: usize = 8;
-/// Retry interval. An installer started by an earlier agent may still be running; only its lock shows when it ends.
+/// Retry interval. An install helper started by an earlier agent may still be running; only its lock shows when it ends.
 const RETRY: Duration = Duration::from_secs(1);
-/// How often an installer that does not answer is called.
+/// How often an install helper that does not answer is called.
 const MAX_TRIES: u32 = 3;
 
 /// A package that the user wants installed.
@@ -74,7 +74,7 @@ impl StandaloneInstall {
         }
     }
 
-    /// Returns the order as an update for the snapshot. All its content is here; it waits only for the installer.
+    /// Returns the order as an update for the snapshot. All its content is here; it waits only for the install helper.
     pub(super) fn to_update(&self, user: &User, verdict: &Verdict) -> Update {
         let outcome = user.history.notes(self.id).outcome;
         let state = outcome.map_or(UpdateState::Installing, |outcome| outcome.to_update_state());
@@ -146,7 +146,7 @@ impl Standalone {
         }
     }
 
-    /// Runs the installer and records the result.
+    /// Runs the install helper and records the result.
     pub(super) async fn carry_out(self: Arc<Self>, install: StandaloneInstall, work: OwnedMutexGuard<()>) {
         let (id, started) = (install.id, Instant::now());
         let record = |event: &Event| self.user.history.record_event(id, &install.package, &install.version, event);
@@ -206,9 +206,9 @@ impl Standalone {
                     tokio::time::sleep(RETRY).await;
                 }
                 Ok(finished) => return finished,
-                // The installer may have ended halfway. Given the same job again, it finds out from its journal.
+                // The install helper may have ended halfway. Given the same job again, it finds out from its journal.
                 Err(error) if left > 1 => {
-                    warn!(order = %install.id, %error, "installer failed; trying again");
+                    warn!(order = %install.id, %error, "install helper failed; trying again");
                     left -= 1;
                     tokio::time::sleep(RETRY).await;
                 }

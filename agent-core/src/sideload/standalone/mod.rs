@@ -3,8 +3,8 @@
 //!
 //! This works in per-user mode only, without root and without any other way to privileges. A package opened here can
 //! do no more than a program the user starts. The user's consent is stored, synced, before anything relies on it. The
-//! installer stores it separately and repeats every check. One package is installed at a time. After a crash, an
-//! unfinished install is given to the installer again and finished like every update ([`install`]).
+//! install helper stores it separately and repeats every check. One package is installed at a time. After a crash, an
+//! unfinished install is given to the install helper again and finished like every update ([`install`]).
 //!
 //! Standalone mode ends when the machine enrols: from then on the server's root and orders apply ([`Standalone::end`]).
 

@@ -14,7 +14,7 @@ fn is_refused() {
 }
 
 #[test]
-fn a_way_that_does_not_go_down_the_tree_to_the_sender_is_refused() {
+fn a_path_that_does_not_lead_down_the_tree_to_the_sender_is_refused() {
     let stage = Stage::new();
     let offer = stage.offer(&stage.order());
     let [server, head, other] = [stage.machines[0], stage.machines[1], stage.machines[7]];

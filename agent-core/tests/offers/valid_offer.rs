@@ -3,7 +3,7 @@
 use crate::*;
 
 #[test]
-fn is_taken_and_outlives_a_restart() {
+fn is_accepted_and_survives_a_restart() {
     let stage = Stage::new();
     let order = stage.order();
     let offer = stage.offer(&order);

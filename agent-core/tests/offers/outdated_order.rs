@@ -18,7 +18,7 @@ fn a_clock_set_back_does_not_bring_an_expired_order_back() {
     let now = UnixSeconds::now();
     let expired = Order { number: 11, expires: UnixSeconds(now.0 - 10), ..stage.order() };
     let long_ago = UnixSeconds(now.0 - 1_000_000);
-    let Err(error) = stage.stage.check(stage.machines[1], stage.offer(&expired), long_ago) else { panic!("taken") };
+    let Err(error) = stage.stage.check(stage.machines[1], stage.offer(&expired), long_ago) else { panic!("accepted") };
     assert_eq!(error.reason(), Reason::OrderExpired);
 }
 
@@ -27,7 +27,7 @@ fn an_older_order_of_the_package_is_refused() {
     let stage = Stage::new();
     stage.check(stage.offer(&stage.order())).unwrap();
     let older = Order { number: 9, ..stage.order() };
-    let Err(error) = stage.check(stage.offer(&older)) else { panic!("taken") };
+    let Err(error) = stage.check(stage.offer(&older)) else { panic!("accepted") };
     assert_eq!(error.reason(), Reason::OrderSuperseded);
 }
 
@@ -39,7 +39,7 @@ fn an_order_of_a_lower_epoch_is_refused() {
 }
 
 #[test]
-fn the_epoch_of_an_order_is_learnt_and_outlives_a_restart() {
+fn the_epoch_of_an_order_is_learnt_and_survives_a_restart() {
     let stage = Stage::new();
     let restored = Order { epoch: 4, ..stage.order() };
     stage.check(stage.offer(&restored)).unwrap();
@@ -47,7 +47,7 @@ fn the_epoch_of_an_order_is_learnt_and_outlives_a_restart() {
     assert_eq!(refusal(&stage, &before), Some(Reason::EpochBack));
     // The epoch in the database outlives a restart, although the enrolment still says 3.
     let epoch = Epoch::open(Arc::clone(&stage.stage.database), 3).unwrap();
-    assert_eq!(epoch.seen(), 4);
+    assert_eq!(epoch.highest(), 4);
     let before_restart = &stage.stage.identity;
     let identity = Arc::new(Identity {
         machine: before_restart.machine,
@@ -65,7 +65,7 @@ fn refusal(stage: &Stage, order: &Order) -> Option<Reason> {
 }
 
 #[test]
-fn an_order_that_anybody_else_signed_teaches_no_epoch() {
+fn an_order_signed_with_another_key_raises_no_epoch() {
     let stage = Stage::new();
     let (stranger, _) = SigningKey::generate();
     let forged = stranger.sign(&Order { epoch: 9, ..stage.order() });
