@@ -1,6 +1,6 @@
 //! Bandwidth yielding: transfers leave room for other traffic, and sent bytes are counted as the link carries them.
 //!
-//! One [`BandwidthYield`] serves all connections of a node. Whenever a socket moves data ([`ConnectionThrottle`]), but
+//! One [`BandwidthYield`] serves all connections of a node. Whenever a socket moves data (`ConnectionThrottle`), but
 //! at a limited rate, the statistics of all connections and of the interface are read together. If one were read later
 //! than the other, the difference would look like other traffic. The decision is pure
 //! (`banyan_schedule::cross_traffic`). It is carried out in two ways. A socket is read and written no faster than

@@ -2,7 +2,7 @@
 //! of a sender.
 //!
 //! On its own, TCP gives parallel streams unequal shares, and the tree is as slow as its slowest branch. So no stream
-//! may run ahead: it gets a turn only while it is at most [`LEAD`] bytes ahead of the stream that was given least. A
+//! may run ahead: it gets a turn only while it is at most `LEAD` bytes ahead of the stream that was given least. A
 //! stream whose receiver is slow (its turn takes much longer than usual) is not waited for, so that the link never
 //! idles because of it. A stream that returns, or starts late, begins at the others' count.
 
