@@ -1,10 +1,9 @@
 //! The command line: every command, and the options that all commands share.
 
 use crate::{
-    exit::Exit,
-    failure::{Failure, Tried as _},
+    commands, demo,
+    output::{Exit, Failure, Tried as _},
     profile::ProfileArg,
-    verbs,
 };
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -42,30 +41,30 @@ fn long_help() -> String {
     )
 }
 
-/// Every command. Each has its own file in `verbs/`.
+/// Every command. Each has its own file in `commands/`.
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Demo(verbs::demo::Args),
-    Publish(verbs::publish::Args),
-    Deploy(verbs::deploy::Args),
-    Status(verbs::status::Args),
-    Halt(verbs::intervene::HaltArgs),
-    Resume(verbs::intervene::ResumeArgs),
-    Retry(verbs::intervene::RetryArgs),
-    Releases(verbs::releases::Args),
-    Machines(verbs::machines::Args),
-    Tokens(verbs::tokens::Args),
-    Keys(verbs::keys::Args),
-    Policy(verbs::policy::Args),
-    Package(verbs::package::Args),
-    Doctor(verbs::doctor::Args),
-    Server(verbs::services::ServerArgs),
-    Agent(verbs::services::AgentArgs),
+    Demo(demo::args::Args),
+    Publish(commands::publish::Args),
+    Deploy(commands::deploy::Args),
+    Status(commands::status::Args),
+    Halt(commands::deployment_control::HaltArgs),
+    Resume(commands::deployment_control::ResumeArgs),
+    Retry(commands::deployment_control::RetryArgs),
+    Releases(commands::releases::Args),
+    Machines(commands::machines::Args),
+    Tokens(commands::tokens::Args),
+    Keys(commands::keys::Args),
+    Policy(commands::policy::Args),
+    Package(commands::package::Args),
+    Doctor(commands::doctor::Args),
+    Server(commands::services::ServerArgs),
+    Agent(commands::services::AgentArgs),
     #[command(hide = true)]
-    InstallerProcess(verbs::services::InstallerArgs),
-    Completions(verbs::completions::Args),
+    InstallerProcess(commands::services::InstallerArgs),
+    Completions(commands::completions::Args),
     #[command(hide = true)]
-    Man(verbs::man::Args),
+    Man(commands::man_pages::Args),
 }
 
 impl Cli {
@@ -73,25 +72,25 @@ impl Cli {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let profile = &self.profile;
         let done = match self.verb {
-            Verb::Demo(args) => wait(verbs::demo::run(&args)),
-            Verb::Publish(args) => wait(verbs::publish::run(&args, profile)),
-            Verb::Deploy(args) => wait(verbs::deploy::run(&args, profile)),
-            Verb::Status(args) => wait(verbs::status::run(&args, profile)),
-            Verb::Halt(args) => wait(verbs::intervene::halt(&args, profile)),
-            Verb::Resume(args) => wait(verbs::intervene::resume(&args, profile)),
-            Verb::Retry(args) => wait(verbs::intervene::retry(&args, profile)),
-            Verb::Releases(args) => wait(verbs::releases::run(&args, profile)),
-            Verb::Machines(args) => wait(verbs::machines::run(&args, profile)),
-            Verb::Tokens(args) => wait(verbs::tokens::run(&args, profile)),
-            Verb::Keys(args) => wait(verbs::keys::run(&args, profile)),
-            Verb::Policy(args) => wait(verbs::policy::run(&args, profile)),
-            Verb::Package(args) => wait(verbs::package::run(&args, profile)),
-            Verb::Doctor(args) => wait(verbs::doctor::run(&args, profile)),
-            Verb::Server(args) => verbs::services::server(args),
-            Verb::Agent(args) => verbs::services::agent(args),
-            Verb::InstallerProcess(args) => return Ok(verbs::services::installer_process(args)),
-            Verb::Completions(args) => verbs::completions::run(&args),
-            Verb::Man(args) => verbs::man::run(&args),
+            Verb::Demo(args) => wait(demo::run(&args)),
+            Verb::Publish(args) => wait(commands::publish::run(&args, profile)),
+            Verb::Deploy(args) => wait(commands::deploy::run(&args, profile)),
+            Verb::Status(args) => wait(commands::status::run(&args, profile)),
+            Verb::Halt(args) => wait(commands::deployment_control::halt(&args, profile)),
+            Verb::Resume(args) => wait(commands::deployment_control::resume(&args, profile)),
+            Verb::Retry(args) => wait(commands::deployment_control::retry(&args, profile)),
+            Verb::Releases(args) => wait(commands::releases::run(&args, profile)),
+            Verb::Machines(args) => wait(commands::machines::run(&args, profile)),
+            Verb::Tokens(args) => wait(commands::tokens::run(&args, profile)),
+            Verb::Keys(args) => wait(commands::keys::run(&args, profile)),
+            Verb::Policy(args) => wait(commands::policy::run(&args, profile)),
+            Verb::Package(args) => wait(commands::package::run(&args, profile)),
+            Verb::Doctor(args) => wait(commands::doctor::run(&args, profile)),
+            Verb::Server(args) => commands::services::server(args),
+            Verb::Agent(args) => commands::services::agent(args),
+            Verb::InstallerProcess(args) => return Ok(commands::services::installer_process(args)),
+            Verb::Completions(args) => commands::completions::run(&args),
+            Verb::Man(args) => commands::man_pages::run(&args),
         };
         done.map(ExitCode::from)
     }

@@ -1,10 +1,7 @@
 //! The administrator's profile: the server's address, its CA, the admin token and the TUF root. The TOML file holds a
 //! secret.
 
-use crate::{
-    exit::Exit,
-    failure::{Explain, with_causes},
-};
+use crate::output::{Exit, Explain, with_causes};
 use banyan_proto::admin::Profile;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use std::{
@@ -120,7 +117,7 @@ mod tests {
         let with_root = Profile { root: Some(Digest([9; 32])), ..profile() };
         save(&path, &with_root).unwrap();
         assert_eq!(load(&ProfileArg { profile: Some(path.clone()) }).unwrap(), (path.clone(), with_root));
-        assert!(crate::system::is_private(&path).unwrap());
+        assert!(crate::platform::is_private(&path).unwrap());
     }
 
     #[test]

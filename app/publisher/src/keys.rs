@@ -13,7 +13,7 @@
 //!
 //! Root keys are needed only to create roots. They can be moved to a safe after `init`.
 
-use super::{PublisherError, files};
+use crate::{PublisherError, private_files};
 use banyan_proto::SigningKey;
 use banyan_tuf_signing::Ed25519KeyPair;
 use serde::{Deserialize, Serialize};
@@ -76,7 +76,7 @@ impl Public {
         if path.is_dir() {
             return Self::of_folder(path);
         }
-        let text = std::fs::read_to_string(path).map_err(files::failed("read", path))?;
+        let text = std::fs::read_to_string(path).map_err(private_files::failed("read", path))?;
         serde_json::from_str(&text)
             .map_err(|error| PublisherError::NotPublicKeys { path: path.to_owned(), why: error.to_string() })
     }
@@ -105,7 +105,7 @@ pub fn generate(out: &Path, keys: usize, threshold: u64) -> Result<Vec<PathBuf>,
     if threshold == 0 || threshold > keys as u64 {
         return Err(PublisherError::Threshold { threshold, keys });
     }
-    files::make_folder(out)?;
+    private_files::make_folder(out)?;
     let settings = out.join("keys.toml");
     let there = |role| files_of(role, out).map(|files| !files.is_empty());
     if settings.exists() || there(Role::Root)? || there(Role::Targets)? {
@@ -119,7 +119,7 @@ pub fn generate(out: &Path, keys: usize, threshold: u64) -> Result<Vec<PathBuf>,
     }
     let text =
         toml::to_string(&Settings { threshold }).map_err(|error| PublisherError::Unwritable(error.to_string()))?;
-    files::write_new(&settings, text.as_bytes())?;
+    private_files::write_new(&settings, text.as_bytes())?;
     write_public(out)?;
     Ok(made)
 }
@@ -129,7 +129,7 @@ pub fn generate(out: &Path, keys: usize, threshold: u64) -> Result<Vec<PathBuf>,
 /// # Errors
 /// Returns an error when the disk fails.
 pub fn make_one(folder: &Path, role: Role) -> Result<(PathBuf, Ed25519KeyPair), PublisherError> {
-    files::make_folder(folder)?;
+    private_files::make_folder(folder)?;
     let path = make(folder, role)?;
     write_public(folder)?;
     let pair = read(&path)?;
@@ -141,14 +141,14 @@ fn make(folder: &Path, role: Role) -> Result<PathBuf, PublisherError> {
     let taken = |number: &usize| folder.join(name(*number)).exists() || folder.join("old").join(name(*number)).exists();
     let number = (1..).find(|number| !taken(number)).unwrap_or(usize::MAX);
     let path = folder.join(name(number));
-    files::write_new(&path, &SigningKey::generate().1)?;
+    private_files::write_new(&path, &SigningKey::generate().1)?;
     Ok(path)
 }
 
 fn write_public(folder: &Path) -> Result<(), PublisherError> {
     let text = serde_json::to_vec_pretty(&Public::of_folder(folder)?)
         .map_err(|error| PublisherError::Unwritable(error.to_string()))?;
-    files::write(&folder.join("public.json"), &text)
+    private_files::write(&folder.join("public.json"), &text)
 }
 
 /// Loads the keys of a role from a folder, with their paths. There may be none, for example when they are in a safe.
@@ -160,7 +160,7 @@ pub fn load(role: Role, folder: &Path) -> Result<Vec<(PathBuf, Ed25519KeyPair)>,
 }
 
 fn read(path: &Path) -> Result<Ed25519KeyPair, PublisherError> {
-    let bytes = std::fs::read(path).map_err(files::failed("read", path))?;
+    let bytes = std::fs::read(path).map_err(private_files::failed("read", path))?;
     let why = || "not an Ed25519 key in PKCS#8 format".to_owned();
     Ed25519KeyPair::from_pkcs8(&bytes).map_err(|_| PublisherError::Damaged { path: path.to_owned(), why: why() })
 }
@@ -172,17 +172,17 @@ fn read(path: &Path) -> Result<Ed25519KeyPair, PublisherError> {
 pub fn retire(path: &Path) -> Result<(), PublisherError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let old = folder.join("old");
-    files::make_folder(&old)?;
+    private_files::make_folder(&old)?;
     let to = old.join(path.file_name().unwrap_or_default());
-    std::fs::rename(path, &to).map_err(files::failed("write", &to))?;
+    std::fs::rename(path, &to).map_err(private_files::failed("write", &to))?;
     write_public(folder)
 }
 
 /// Returns the paths of `ROLE-….key` files, sorted by name.
 fn files_of(role: Role, folder: &Path) -> Result<Vec<PathBuf>, PublisherError> {
     let mut paths = vec![];
-    for entry in std::fs::read_dir(folder).map_err(files::failed("read", folder))? {
-        let entry = entry.map_err(files::failed("read", folder))?;
+    for entry in std::fs::read_dir(folder).map_err(private_files::failed("read", folder))? {
+        let entry = entry.map_err(private_files::failed("read", folder))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(&format!("{}-", role.name())) && name.ends_with(".key") {
@@ -200,7 +200,7 @@ fn files_of(role: Role, folder: &Path) -> Result<Vec<PathBuf>, PublisherError> {
 pub fn threshold(folder: &Path) -> Result<NonZeroU64, PublisherError> {
     let path = folder.join("keys.toml");
     let damaged = |why: String| PublisherError::Damaged { path: path.clone(), why };
-    let text = files::read(&path)?.ok_or_else(|| damaged("it is missing".into()))?;
+    let text = private_files::read(&path)?.ok_or_else(|| damaged("it is missing".into()))?;
     let settings: Settings = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
     NonZeroU64::new(settings.threshold).ok_or_else(|| damaged("the threshold is 0".into()))
 }

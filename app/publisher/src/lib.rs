@@ -5,26 +5,26 @@
 //! signs it, it verifies the list against the root in the key folder.
 //!
 //! ```text
-//! trusted::known() ─► roots::next(), lists::with() … ─► Request::sign() ─► remember(), after the server accepted it
+//! verified_state::known() ─► roots::next(), release_list::with() … ─► Request::sign() ─► remember(), after the server accepted it
 //! ```
 
-pub mod describe;
+mod artifact_hash;
+mod derived_properties;
 mod error;
-mod files;
-pub mod first;
-mod guess;
-mod hash;
+pub mod first_root;
 pub mod keys;
-pub mod lists;
-pub mod package;
-mod release_file;
-pub mod request;
+pub mod package_file;
+mod private_files;
+mod release_description;
+pub mod release_draft;
+pub mod release_list;
 pub mod roots;
-pub mod trusted;
+pub mod signing_request;
+pub mod verified_state;
 
 #[cfg(test)]
 mod tests;
 
 pub use banyan_trust::Published;
 pub use error::PublisherError;
-pub use request::Request;
+pub use signing_request::Request;

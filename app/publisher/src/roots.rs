@@ -1,7 +1,7 @@
 //! Creates roots: the first one, and each next one from its predecessor. Only this module changes which keys a role
 //! has.
 
-use super::{
+use crate::{
     PublisherError,
     keys::{self, Public, Role},
 };

@@ -7,27 +7,27 @@
 
 #[cfg(target_os = "linux")]
 mod full_screen;
-mod instance;
-#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems have no tray icon yet"))]
-mod model;
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems have no notifications yet"))]
-mod notices;
-mod own_agent;
+mod notifications;
+mod personal_agent;
+mod single_instance;
 #[cfg(target_os = "linux")]
-mod sni;
-mod window;
+mod status_notifier;
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems have no tray icon yet"))]
+mod tray_model;
+mod window_process;
 
 use banyan_proto::{UnixSeconds, local::Right};
 use banyan_ui_common::{Clock, Line, Page, Preferences, Show, View, texts};
 use clap::{Parser, Subcommand};
-use instance::Start;
+use single_instance::Start;
 use std::{
     path::PathBuf,
     process::ExitCode,
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     time::Duration,
 };
-use window::Ended;
+use window_process::Ended;
 
 /// Show the Banyan tray icon, with its menu and notifications
 #[derive(Parser)]
@@ -82,7 +82,7 @@ enum Heard {
     /// The data from the agent changed, or the connection was lost.
     Agent,
     #[cfg(target_os = "linux")]
-    Icon(sni::Said),
+    Icon(status_notifier::Said),
     /// Another start of this program, the menu or a window that closed too early asks for this.
     Open(Show),
     WindowFailed(String),
@@ -110,7 +110,7 @@ fn main() -> ExitCode {
 
 fn run(mut cli: Cli) -> anyhow::Result<()> {
     let show = cli.show()?;
-    let lock = match instance::start(&folder(), show.as_ref().unwrap_or(&Show::Page(Page::Updates)))? {
+    let lock = match single_instance::start(&folder(), show.as_ref().unwrap_or(&Show::Page(Page::Updates)))? {
         Start::First(lock) => lock,
         Start::Told => return Ok(()),
     };
@@ -119,7 +119,7 @@ fn run(mut cli: Cli) -> anyhow::Result<()> {
     lock.listen(move |show| drop(open.send(Heard::Open(show))))?;
     let changed = say.clone();
     if cli.own_agent {
-        cli.socket = own_agent::start(&own_agent::folder()?)?;
+        cli.socket = personal_agent::start(&personal_agent::folder()?)?;
     }
     let line = Line::start(cli.socket.clone(), move || drop(changed.send(Heard::Agent)));
     #[cfg(target_os = "linux")]
@@ -151,20 +151,20 @@ fn folder() -> PathBuf {
 #[cfg(target_os = "linux")]
 fn serve(cli: &Cli, line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -> anyhow::Result<()> {
     use anyhow::Context;
-    use model::Action;
-    use sni::Said;
+    use status_notifier::Said;
+    use tray_model::Action;
 
-    let windows = &mut window::Windows::new(cli.socket.clone());
+    let windows = &mut window_process::Windows::new(cli.socket.clone());
     let shown = |view: &View, notice: Option<&str>| {
         let clock = Clock::of(view.snapshot.as_ref(), UnixSeconds::now());
-        model::tray(view, notice, cli.own_agent, &clock)
+        tray_model::tray(view, notice, cli.own_agent, &clock)
     };
     let (icon_says, icon_said) = channel();
     let pass_on = say.clone();
     std::thread::spawn(move || icon_said.into_iter().for_each(|said| drop(pass_on.send(Heard::Icon(said)))));
     let mut notice: Option<String> = None;
     let mut now = shown(&line.view(), None);
-    let icon = sni::show(now.clone(), icon_says).context(
+    let icon = status_notifier::show(now.clone(), icon_says).context(
         "cannot show a tray icon: this session has no D-Bus message bus; run `banyan-window` to open the window",
     )?;
     // At the start of a session the panel may start later than the tray, and a restarted panel is gone for a moment.
@@ -175,8 +175,8 @@ fn serve(cli: &Cli, line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -
         drop(late.send(Heard::NoPanelYet));
     });
     let mut panel = true;
-    let mut notices = notices::show::Notices::new(pressed_in(say));
-    let mut told = notices::Told::default();
+    let mut notices = notifications::desktop::Notices::new(pressed_in(say));
+    let mut told = notifications::Told::default();
     let mut news: Option<std::time::Instant> = None;
     loop {
         let said = heard.recv_timeout(if news.is_some() { PIECES } else { REFRESH });
@@ -212,24 +212,24 @@ fn serve(cli: &Cli, line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -
             let clock = Clock::of(Some(snapshot), UnixSeconds::now());
             let (may, incoming) = (view.may(Right::Choose), || Preferences::load().tell_incoming);
             let says;
-            (told, says) = notices::next(&told, snapshot, may, incoming, &clock);
+            (told, says) = notifications::next(&told, snapshot, may, incoming, &clock);
             says.into_iter().for_each(|say| notices.carry_out(say));
         }
         let next = shown(&view, notice.as_deref());
         if next != now {
             now = next.clone();
-            sni::update(&icon, next);
+            status_notifier::update(&icon, next);
         }
     }
 }
 
 /// Returns the channel for pressed notification buttons, which act like menu entries.
 #[cfg(target_os = "linux")]
-fn pressed_in(say: &Sender<Heard>) -> Sender<model::Action> {
+fn pressed_in(say: &Sender<Heard>) -> Sender<tray_model::Action> {
     let (pressed, all) = channel();
     let say = say.clone();
     std::thread::spawn(move || {
-        all.into_iter().for_each(|action| drop(say.send(Heard::Icon(sni::Said::Pressed(action)))));
+        all.into_iter().for_each(|action| drop(say.send(Heard::Icon(status_notifier::Said::Pressed(action)))));
     });
     pressed
 }
@@ -238,7 +238,7 @@ fn pressed_in(say: &Sender<Heard>) -> Sender<model::Action> {
 #[cfg(not(target_os = "linux"))]
 fn serve(cli: &Cli, _line: &Line, say: &Sender<Heard>, heard: &Receiver<Heard>) -> anyhow::Result<()> {
     eprintln!("{}", texts::NO_TRAY);
-    let windows = &mut window::Windows::new(cli.socket.clone());
+    let windows = &mut window_process::Windows::new(cli.socket.clone());
     windows.no_tray = true;
     drop(say.send(Heard::Open(Show::Page(Page::Updates))));
     for heard in heard {

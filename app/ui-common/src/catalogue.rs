@@ -5,9 +5,8 @@
 //! Whether a release is on its way comes from the snapshot, which is always current.
 
 use crate::{
-    Clock,
-    glance::{Tone, glance},
-    line, texts,
+    Clock, agent_client, texts,
+    update_summary::{Tone, glance},
 };
 use banyan_proto::{
     Digest, OrderId, Reason,
@@ -74,7 +73,7 @@ impl Shelf {
 pub fn look(socket: &Path) -> Result<Catalogue, ApiError> {
     match ask(socket, &Request::Catalogue)? {
         Reply::Catalogue(catalogue) => Ok(catalogue),
-        other => Err(no_answer(&line::unexpected(&other))),
+        other => Err(no_answer(&agent_client::unexpected(&other))),
     }
 }
 
@@ -85,17 +84,17 @@ pub fn look(socket: &Path) -> Result<Catalogue, ApiError> {
 pub fn get(socket: &Path, package: String, manifest: Digest) -> Result<OrderId, ApiError> {
     match ask(socket, &Request::GetFromCatalogue { package, manifest })? {
         Reply::Ordered { order } => Ok(order),
-        other => Err(no_answer(&line::unexpected(&other))),
+        other => Err(no_answer(&agent_client::unexpected(&other))),
     }
 }
 
 fn ask(socket: &Path, request: &Request) -> Result<Reply, ApiError> {
     let answer = || {
-        let stream = line::connect(socket)?;
+        let stream = agent_client::connect(socket)?;
         let mut from = BufReader::new(&stream);
-        line::greet(&stream, &mut from)?;
-        line::write(&stream, request)?;
-        line::reply(&mut from)
+        agent_client::greet(&stream, &mut from)?;
+        agent_client::write(&stream, request)?;
+        agent_client::reply(&mut from)
     };
     match answer().map_err(|error| no_answer(&error))? {
         Reply::Error(refused) => Err(refused),
@@ -192,15 +191,15 @@ fn rest(item: &Item, updates: &[&Update]) -> (Option<(Tone, String)>, Option<Act
 #[cfg(all(test, feature = "sample"))]
 mod tests {
     use super::*;
-    use crate::sample;
+    use crate::sample_data;
 
     fn rows(got: &BTreeMap<Digest, Got>, snapshot: &Snapshot) -> Vec<(String, String, String)> {
         let row = |item: &Item| {
-            let row = row(item, got.get(&item.release.manifest), snapshot, &sample::clock());
+            let row = row(item, got.get(&item.release.manifest), snapshot, &sample_data::clock());
             let state = row.state.map(|(_, words)| words).unwrap_or_default();
             (row.title, state, row.action.map(|action| action.name).unwrap_or_default())
         };
-        sample::catalogue().items.iter().map(row).collect()
+        sample_data::catalogue().items.iter().map(row).collect()
     }
     fn expect(rows: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
         rows.iter().map(|(a, b, c)| ((*a).to_owned(), (*b).to_owned(), (*c).to_owned())).collect()
@@ -208,7 +207,7 @@ mod tests {
 
     #[test]
     fn each_row_says_whether_it_is_here_and_what_can_be_done() {
-        let seen = rows(&BTreeMap::new(), &sample::busy());
+        let seen = rows(&BTreeMap::new(), &sample_data::busy());
         let wanted = expect(&[
             ("Chart View 2.1", "Version 2.0 is installed", "Update Chart View to 2.1"),
             ("Drawing 3.1", "", "Get Drawing 3.1"),
@@ -221,9 +220,9 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_has_no_button_until_it_is_answered_and_a_refusal_says_why() {
-        let drawing = sample::catalogue().items[1].clone();
-        let with = |got: Got, snapshot: &Snapshot| row(&drawing, Some(&got), snapshot, &sample::clock());
-        let quiet = sample::quiet();
+        let drawing = sample_data::catalogue().items[1].clone();
+        let with = |got: Got, snapshot: &Snapshot| row(&drawing, Some(&got), snapshot, &sample_data::clock());
+        let quiet = sample_data::quiet();
         assert!(with(Got::Asked, &quiet).action.is_none());
         let order = OrderId([9; 16]);
         assert!(with(Got::Ordered(order), &quiet).action.is_none(), "the snapshot does not contain the order yet");
@@ -233,20 +232,24 @@ mod tests {
         assert!(refused.more.starts_with("Your administrator does not offer it."), "{}", refused.more);
         // The release was installed after the catalogue was requested, so the row shows it as installed.
         let mut after = quiet;
-        let state = UpdateState::Installed { at: sample::NOW };
+        let state = UpdateState::Installed { at: sample_data::NOW };
         let release = &drawing.release;
         let (package, version) = (release.package.clone(), release.version.clone());
-        after.updates.push(Update { order, package, version, sequence: release.sequence, state, ..sample::ready() });
+        after.updates.push(Update { order, package, version, sequence: release.sequence, state, ..sample_data::ready() });
         let row = with(Got::Ordered(order), &after);
         assert_eq!((row.state.map(|(tone, _)| tone), row.action), (Some(Tone::Done), None));
     }
 
     #[test]
     fn an_older_release_than_what_is_here_is_not_to_be_had() {
-        let mut item = sample::catalogue().items[0].clone();
+        let mut item = sample_data::catalogue().items[0].clone();
         for (sequence, button) in [(20, true), (21, false), (22, false)] {
             item.installed.as_mut().unwrap().sequence = sequence;
-            assert_eq!(row(&item, None, &sample::quiet(), &sample::clock()).action.is_some(), button, "{sequence}");
+            assert_eq!(
+                row(&item, None, &sample_data::quiet(), &sample_data::clock()).action.is_some(),
+                button,
+                "{sequence}"
+            );
         }
     }
 

@@ -1,22 +1,22 @@
 //! The code that the tray and the window share: the connection to the agent ([`Line`]), the texts ([`texts`]), the summary
-//! of an update ([`glance`]), the icon ([`crown`]) and the person's preferences ([`Preferences`]). It contains no GUI
+//! of an update ([`update_summary`]), the icon ([`tray_icon`]) and the person's preferences ([`Preferences`]). It contains no GUI
 //! code: everything is data and is tested as data.
 
+mod agent_client;
 pub mod catalogue;
-pub mod choices;
-pub mod crown;
-pub mod glance;
-mod line;
-pub mod package;
+mod open_request;
+pub mod package_file;
 mod preferences;
 #[cfg(feature = "sample")]
-pub mod sample;
-mod show;
+pub mod sample_data;
+pub mod schedule_choices;
 pub mod texts;
+pub mod tray_icon;
+pub mod update_summary;
 
-pub use line::{Line, View};
+pub use agent_client::{Line, View};
+pub use open_request::{SHOWN, Show};
 pub use preferences::Preferences;
-pub use show::{SHOWN, Show};
 
 use banyan_proto::{UnixSeconds, local::Snapshot};
 use banyan_schedule::say::Here;
@@ -117,7 +117,7 @@ mod tests {
     fn times_are_said_in_the_agents_zone_however_it_is_named() {
         // 23 November 2026, 12:00 UTC, and half a year earlier.
         let (winter, summer) = (UnixSeconds(1_795_435_200), UnixSeconds(1_779_710_400));
-        let mut snapshot = sample::quiet();
+        let mut snapshot = sample_data::quiet();
         for (zone, hours) in [
             ("Europe/Berlin", (13, 14)),
             ("CET-1CEST,M3.5.0,M10.5.0/3", (13, 14)),

@@ -1,4 +1,4 @@
-//! `banyan-window`: the window for people at a computer. [`state`] holds the data of the pages, [`pages`] draws them. The
+//! `banyan-window`: the window for people at a computer. [`window_state`] holds the data of the pages, [`pages`] draws them. The
 //! person's choices are collected as requests and sent to the agent after each frame.
 //!
 //! The window repaints when the agent sends something, when the person does something, and once a minute to update
@@ -6,25 +6,23 @@
 
 #![cfg_attr(not(unix), windows_subsystem = "windows")]
 
-mod frame;
+mod layout;
 mod pages;
-mod state;
 #[cfg(test)]
 mod tests;
 mod theme;
-mod week;
+mod week_editor;
 mod widgets;
+mod window_state;
 
 use banyan_proto::UnixSeconds;
 use banyan_ui_common::{
     Clock, Line, Page, Preferences, SHOWN, Show,
     catalogue::{self, Got},
-    crown,
-    package::{self, Opening, Step},
-    texts,
+    package_file::{self, Opening, Step},
+    texts, tray_icon,
 };
 use clap::Parser;
-use state::State;
 use std::{
     io::BufRead,
     path::{Path, PathBuf},
@@ -32,6 +30,7 @@ use std::{
     sync::mpsc::{Receiver, Sender, channel},
     time::Duration,
 };
+use window_state::State;
 
 /// Open the Banyan window: updates, schedule, sharing and settings
 #[derive(Parser)]
@@ -79,7 +78,7 @@ const REFRESH: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let icon = crown::draw(crown::Crown { filled: Some(100), sign: None }, ICON);
+    let icon = tray_icon::draw(tray_icon::Crown { filled: Some(100), sign: None }, ICON);
     let viewport = egui::ViewportBuilder::default()
         .with_title(texts::PRODUCT)
         .with_app_id("banyan")
@@ -155,7 +154,7 @@ impl Window {
         self.state.opening = Some(Opening::new(path.clone()));
         let (tell, ctx, socket) = (self.step.clone(), ctx.clone(), self.socket.clone());
         std::thread::spawn(move || {
-            let step = package::open(&socket, &path);
+            let step = package_file::open(&socket, &path);
             let _ = tell.send((path, step));
             ctx.request_repaint();
         });
@@ -166,7 +165,7 @@ impl Window {
         let (path, shown, consent) = (path.clone(), shown.clone(), *consent && shown.signer.asks);
         let (tell, ctx, socket) = (self.step.clone(), ctx.clone(), self.socket.clone());
         std::thread::spawn(move || {
-            package::install(&socket, &path, shown, consent, |step| {
+            package_file::install(&socket, &path, shown, consent, |step| {
                 let _ = tell.send((path.clone(), step));
                 ctx.request_repaint();
             });
@@ -239,7 +238,7 @@ impl eframe::App for Window {
         self.take_steps();
         let view = self.line.view();
         let clock = Clock::of(view.snapshot.as_ref(), self.at.unwrap_or_else(UnixSeconds::now));
-        for request in frame::draw(ui, &view, &mut self.state, &clock) {
+        for request in layout::draw(ui, &view, &mut self.state, &clock) {
             self.line.ask(&request);
         }
         if std::mem::take(&mut self.state.install) {

@@ -184,7 +184,7 @@ fn dress(colours: &Palette, mut visuals: Visuals) -> Visuals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use banyan_ui_common::crown::contrast;
+    use banyan_ui_common::tray_icon::contrast;
 
     fn rgb(colour: Color32) -> [u8; 3] {
         [colour.r(), colour.g(), colour.b()]

@@ -1,7 +1,7 @@
 //! The widgets that all pages share.
 
 use crate::theme::{self, palette};
-use banyan_ui_common::glance::Tone;
+use banyan_ui_common::update_summary::Tone;
 use egui::{Button, Color32, FontFamily, FontId, Response, RichText, Role, Sense, Ui, WidgetInfo, vec2};
 use lucide_icons::Icon;
 

@@ -7,7 +7,7 @@ use banyan_proto::{
     local::{Catalogue, Request, Right, UpdateState},
 };
 use banyan_tests::stage::{Stage, wait_for};
-use banyan_ui_common::{Page, sample, texts};
+use banyan_ui_common::{Page, sample_data, texts};
 
 fn looks(agent: &Agent) -> usize {
     agent.asked().iter().filter(|asked| **asked == Request::Catalogue).count()
@@ -16,7 +16,7 @@ fn looks(agent: &Agent) -> usize {
 #[test]
 fn a_release_is_got_without_seeing_the_button() {
     let mut stage = Stage::bare();
-    let agent = Agent::shows(&stage, sample::quiet());
+    let agent = Agent::shows(&stage, sample_data::quiet());
     let access = Access::on(&stage);
     stage.keep(&mut stage.ours("banyan-window"));
     stage.window(texts::PRODUCT);
@@ -31,7 +31,7 @@ fn a_release_is_got_without_seeing_the_button() {
         !access.all().into_iter().any(|thing| thing.name == "Get Drawing 3.1"),
         "the button is still shown during the download"
     );
-    agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: sample::NOW });
+    agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: sample_data::NOW });
     access.find(texts::IS_INSTALLED);
     assert_eq!(looks(&agent), 1, "the catalogue must be updated by events, without a second request");
 
@@ -47,7 +47,7 @@ fn a_release_is_got_without_seeing_the_button() {
 #[test]
 fn who_may_not_get_anything_may_look() {
     let mut stage = Stage::bare();
-    let agent = Agent::shows(&stage, sample::quiet());
+    let agent = Agent::shows(&stage, sample_data::quiet());
     agent.set_rights(&[Right::See, Right::Choose]);
     let access = Access::on(&stage);
     let mut window = stage.ours("banyan-window");

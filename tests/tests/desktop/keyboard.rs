@@ -6,17 +6,17 @@ use banyan_proto::{
     schedule::{Stage as Of, Wish},
 };
 use banyan_tests::stage::{Stage, wait_for};
-use banyan_ui_common::{Page, sample, texts};
+use banyan_ui_common::{Page, sample_data, texts};
 
 #[test]
 fn it_is_pressed_without_seeing_it() {
     let mut stage = Stage::bare();
-    let agent = Agent::shows(&stage, sample::busy());
+    let agent = Agent::shows(&stage, sample_data::busy());
     let access = Access::on(&stage);
     stage.keep(&mut stage.ours("banyan-window"));
     let shown = stage.window(texts::PRODUCT);
     access.press(texts::INSTALL_NOW);
-    let update = sample::ready().order;
+    let update = sample_data::ready().order;
     let wish = Request::Wish { order: update, stage: Of::Install, wish: Wish::Now };
     wait_for("the agent is asked", || (agent.asked() == [wish.clone()]).then_some(()));
 

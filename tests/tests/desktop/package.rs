@@ -7,7 +7,7 @@ use banyan_proto::{
     local::{Request, UpdateState},
 };
 use banyan_tests::stage::{Stage, wait_for};
-use banyan_ui_common::{sample, texts};
+use banyan_ui_common::{sample_data, texts};
 use std::{fs, path::PathBuf};
 
 /// Larger than the buffers of the sockets in between.
@@ -23,13 +23,13 @@ fn file(stage: &Stage) -> PathBuf {
 fn it_is_shown_installed_and_its_end_is_told() {
     let mut stage = Stage::bare();
     let agent = Agent::plays(&stage, Scene::Idle);
-    agent.stop_clock(sample::NOW);
-    agent.change(|snapshot| snapshot.about.zone = sample::quiet().about.zone);
+    agent.stop_clock(sample_data::NOW);
+    agent.change(|snapshot| snapshot.about.zone = sample_data::quiet().about.zone);
     agent.set_package(PackageScene::Newer);
     let access = Access::on(&stage);
     let mut window = stage.ours("banyan-window");
     window.arg("--package").arg(file(&stage));
-    stage.keep(window.args(["--look", "light", "--at", &sample::NOW.0.to_string()]));
+    stage.keep(window.args(["--look", "light", "--at", &sample_data::NOW.0.to_string()]));
     let shown = stage.window(texts::PRODUCT);
     access.find("drawing 3.1");
     pages::picture(&stage, &shown, &pages::path(true, "package-light"));
@@ -39,7 +39,9 @@ fn it_is_shown_installed_and_its_end_is_told() {
     });
     assert!(matches!(asked, Request::InstallPackage { size, .. } if size == SIZE as u64), "{asked:?}");
     access.find(texts::INSTALLING);
-    agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample::NOW.0 - 60) });
+    agent.change(|snapshot| {
+        snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample_data::NOW.0 - 60) }
+    });
     access.find("Installed today at 14:29");
     access.press(texts::CLOSE);
     access.find(texts::page(banyan_ui_common::Page::Updates));
@@ -70,13 +72,13 @@ fn one_that_is_not_trusted_is_refused_with_a_reason() {
 fn nothing_is_installed_before_the_person_trusts_who_signed_it() {
     let mut stage = Stage::bare();
     let agent = Agent::plays(&stage, Scene::NotEnrolled);
-    agent.stop_clock(sample::NOW);
-    agent.change(|snapshot| snapshot.about.zone = sample::quiet().about.zone);
+    agent.stop_clock(sample_data::NOW);
+    agent.change(|snapshot| snapshot.about.zone = sample_data::quiet().about.zone);
     agent.set_package(PackageScene::Asks);
     let access = Access::on(&stage);
     let mut window = stage.ours("banyan-window");
     window.arg("--package").arg(file(&stage));
-    stage.keep(window.args(["--look", "light", "--at", &sample::NOW.0.to_string()]));
+    stage.keep(window.args(["--look", "light", "--at", &sample_data::NOW.0.to_string()]));
     let shown = stage.window(texts::PRODUCT);
     let root = Digest([0x5e; 32]);
     access.find(&root.grouped());
@@ -94,6 +96,8 @@ fn nothing_is_installed_before_the_person_trusts_who_signed_it() {
     let asked = wait_for("the package reaches the agent", asked);
     assert!(matches!(asked, Request::InstallPackage { trust: Some(trust), .. } if trust == root), "{asked:?}");
     access.find(texts::INSTALLING);
-    agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample::NOW.0 - 60) });
+    agent.change(|snapshot| {
+        snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample_data::NOW.0 - 60) }
+    });
     access.find("Installed today at 14:29");
 }

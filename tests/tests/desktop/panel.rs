@@ -8,7 +8,7 @@ use banyan_proto::{
     schedule::{Gate, Why},
 };
 use banyan_tests::stage::{Stage, wait_for};
-use banyan_ui_common::{Clock, sample, texts};
+use banyan_ui_common::{Clock, sample_data, texts};
 use std::path::Path;
 
 /// The centre of the only icon in the panel (pixels).
@@ -17,7 +17,7 @@ const ICON: [&str; 2] = ["33", "1384"];
 /// Returns a state in which one update is ready and waiting for mains power while another is being received. It
 /// contains no times, so that the pictures do not change.
 fn snapshot() -> Snapshot {
-    let mut snapshot = sample::busy();
+    let mut snapshot = sample_data::busy();
     snapshot.updates.retain(|update| matches!(update.state, UpdateState::Ready | UpdateState::Receiving));
     snapshot.updates.retain(|update| matches!(update.verdict.receive, Gate::Open { .. }));
     for update in snapshot.updates.iter_mut().filter(|update| update.state == UpdateState::Ready) {

@@ -9,7 +9,7 @@ use banyan_proto::{
     schedule::{Pause, Stage as Of, Window, Wish},
 };
 use banyan_tests::stage::{Stage, wait_for};
-use banyan_ui_common::{Clock, Page, sample, texts};
+use banyan_ui_common::{Clock, Page, sample_data, texts};
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
@@ -104,7 +104,7 @@ fn every_entry_of_the_menu_does_what_it_says() {
 #[test]
 fn the_window_is_opened_from_the_menu_at_the_right_page() {
     let mut stage = Stage::with_panel();
-    let _agent = Agent::shows(&stage, sample::busy());
+    let _agent = Agent::shows(&stage, sample_data::busy());
     let mut tray = stage.ours("banyan-tray");
     let process = stage.keep(&mut tray);
     let menu = Menu::of(&stage, process);
@@ -130,7 +130,7 @@ fn the_window_is_opened_from_the_menu_at_the_right_page() {
 #[test]
 fn a_window_that_is_asked_for_while_it_closes_is_opened_again() {
     let mut stage = Stage::with_panel();
-    let _agent = Agent::shows(&stage, sample::busy());
+    let _agent = Agent::shows(&stage, sample_data::busy());
     let mut tray = stage.ours("banyan-tray");
     let process = stage.keep(&mut tray);
     let menu = Menu::of(&stage, process);
@@ -152,7 +152,7 @@ fn a_window_that_is_asked_for_while_it_closes_is_opened_again() {
 #[test]
 fn without_a_panel_the_window_is_opened_and_says_so() {
     let mut stage = Stage::bare();
-    let _agent = Agent::shows(&stage, sample::quiet());
+    let _agent = Agent::shows(&stage, sample_data::quiet());
     let access = Access::on(&stage);
     let mut tray = stage.ours("banyan-tray");
     stage.keep(tray.args(["--panel-within", "1"]));
@@ -163,7 +163,7 @@ fn without_a_panel_the_window_is_opened_and_says_so() {
 #[test]
 fn a_panel_that_comes_late_is_waited_for() {
     let mut stage = Stage::bare();
-    let _agent = Agent::shows(&stage, sample::quiet());
+    let _agent = Agent::shows(&stage, sample_data::quiet());
     let mut tray = stage.ours("banyan-tray");
     let begun = Instant::now();
     let process = stage.keep(tray.args(["--panel-within", "2"]));

@@ -4,21 +4,20 @@
 //! of the commands. The processes and the folder are removed in every case: at the end of [`run`], or, if this process
 //! is killed, because the children's standard input is then closed.
 
-mod debian;
-mod file;
-mod fleet;
-mod sample;
-mod story;
+pub(crate) mod args;
+mod debian_requirements;
+mod input_file;
+mod processes;
+mod sample_package;
+mod scenario;
 mod summary;
 
 use crate::{
-    exit::Exit,
-    failure::{Failure, Tried as _},
-    output::{clean, say},
-    system,
-    verbs::demo::Args,
+    demo::args::Args,
+    output::{Exit, Failure, Tried as _, clean, say},
+    platform,
 };
-use fleet::{Ended, Fleet};
+use processes::{Ended, Fleet};
 use std::path::Path;
 
 /// A demo that failed.
@@ -43,9 +42,9 @@ pub(crate) async fn run(args: &Args) -> Result<Exit, Failure> {
     let (mut fleet, mut ends) = Fleet::new(folder.path());
     let outcome = tokio::select! {
         biased;
-        Ok(()) = system::interrupted() => Err(interrupted(args.keep)),
+        Ok(()) = platform::interrupted() => Err(interrupted(args.keep)),
         Some(ended) = ends.recv() => Err(died(ended)),
-        outcome = story::tell(args, folder.path(), &mut fleet) => outcome,
+        outcome = scenario::tell(args, folder.path(), &mut fleet) => outcome,
     };
     if outcome.is_err() && console::Term::stderr().is_term() {
         // Start below the drawn tree.
@@ -74,7 +73,7 @@ fn died(Ended { name, status }: Ended) -> Broken {
 
 /// Prints the end of a child's log to standard error.
 fn show_log(folder: &Path, name: &str) {
-    let Ok(text) = std::fs::read(fleet::log_of(folder, name)) else { return };
+    let Ok(text) = std::fs::read(processes::log_of(folder, name)) else { return };
     let text = clean(&console::strip_ansi_codes(&String::from_utf8_lossy(&text)));
     let lines: Vec<&str> = text.lines().collect();
     say(&format!("end of the log of {name}:"));

@@ -1,8 +1,8 @@
 //! The demo's summary: durations, how much the server sent, who downloaded from whom, where the software was installed.
 
 use crate::{
+    deployment_tree::{From, Share, TreeView, copies, seconds, shares_words},
     output::table,
-    tree::{From, Share, TreeView, copies, seconds, shares_words},
 };
 use banyan_proto::{MachineId, admin::DeploymentStatus, format_size};
 use serde::Serialize;
@@ -149,7 +149,7 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::fixture::{Plan, id, status};
+    use crate::deployment_tree::fixture::{Plan, id, status};
     use banyan_proto::{admin::Stage, api::ByteSource};
 
     #[test]

@@ -2,10 +2,9 @@
 //! the policy changes or the connection to the server returns while it is open, and when the person presses Refresh.
 
 use crate::{
-    state::{Looked, State},
-    theme,
-    theme::palette,
+    theme::{self, palette},
     widgets,
+    window_state::{Looked, State},
 };
 use banyan_proto::{
     api::ApiError,
@@ -14,8 +13,8 @@ use banyan_proto::{
 use banyan_ui_common::{
     Clock, View,
     catalogue::{Row, row},
-    glance::Tone,
     texts,
+    update_summary::Tone,
 };
 use egui::{RichText, Ui};
 use lucide_icons::Icon;

@@ -1,6 +1,6 @@
 //! The page "This computer": identity and server, which can be copied for support staff, and joining a server.
 
-use crate::{state::State, theme, widgets};
+use crate::{theme, widgets, window_state::State};
 use banyan_proto::local::{Request, Right, Snapshot};
 use banyan_ui_common::{Clock, View, texts};
 use egui::{RichText, TextEdit, Ui};

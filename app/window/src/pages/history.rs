@@ -2,7 +2,7 @@
 
 use crate::{theme, theme::palette, widgets};
 use banyan_proto::local::{Happened, Snapshot};
-use banyan_ui_common::{Clock, glance::Tone, texts};
+use banyan_ui_common::{Clock, texts, update_summary::Tone};
 use egui::{Align, Layout, RichText, Ui, vec2};
 use lucide_icons::Icon;
 

@@ -2,16 +2,16 @@
 
 mod catalogue;
 mod computer;
-mod grid;
+mod conditions;
 mod history;
-pub(crate) mod package;
+pub(crate) mod package_file;
 mod schedule;
 mod settings;
 mod sharing;
-mod signals;
 mod updates;
+mod week_grid;
 
-use crate::state::State;
+use crate::window_state::State;
 use banyan_proto::local::{Request, Right, Snapshot};
 use banyan_ui_common::{Clock, Page, View};
 use egui::Ui;

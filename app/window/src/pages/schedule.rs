@@ -1,18 +1,18 @@
 //! The Schedule page: when this computer downloads, shares and installs, pauses, night and weekly hours, and the current
 //! conditions.
 
-use super::{grid, signals};
+use crate::pages::{conditions, week_grid};
 use crate::{
-    state::{self, State},
     theme,
-    week::Preset,
+    week_editor::Preset,
     widgets,
+    window_state::{self, State},
 };
 use banyan_proto::{
     local::{Request, Scheduling, Snapshot},
     schedule::{Choice, Kind, Window},
 };
-use banyan_ui_common::{Clock, choices, glance::Tone, texts};
+use banyan_ui_common::{Clock, schedule_choices, texts, update_summary::Tone};
 use egui::{ComboBox, RadioButton, RichText, Ui};
 
 pub(super) fn draw(
@@ -37,10 +37,10 @@ pub(super) fn draw(
     ui.add_space(theme::NEAR);
     ui.add_enabled_ui(may && weekly, |ui| {
         presets(ui, choice, state);
-        let before = state.painted.unwrap_or_else(|| state::hours(choice));
+        let before = state.painted.unwrap_or_else(|| window_state::hours(choice));
         let mut painted = before;
         // A fixed id: widgets above may appear or vanish while the mouse button is down.
-        ui.push_id("week", |ui| grid::draw(ui, &mut painted, clock));
+        ui.push_id("week", |ui| week_grid::draw(ui, &mut painted, clock));
         if painted != before {
             state.painted = Some(painted);
         }
@@ -50,11 +50,11 @@ pub(super) fn draw(
     widgets::section(ui, texts::INSTALLS);
     installs(ui, scheduling, may, asked);
     widgets::section(ui, texts::SIGNALS);
-    signals::draw(ui, &scheduling.signals, may, clock, asked);
+    conditions::draw(ui, &scheduling.signals, may, clock, asked);
 }
 
 fn pause(ui: &mut Ui, scheduling: &Scheduling, may: bool, asked: &mut Vec<Request>) {
-    let offers = choices::pauses(scheduling);
+    let offers = schedule_choices::pauses(scheduling);
     if !may || offers.is_empty() {
         return;
     }
@@ -98,7 +98,7 @@ fn transfers(ui: &mut Ui, scheduling: &Scheduling, may: bool, state: &mut State,
         let allowed = may && scheduling.policy.bounds.windows.contains(&Kind::Weekly);
         let radio = RadioButton::new(painting || now == Kind::Weekly, texts::OWN_HOURS);
         if ui.add_enabled(allowed, radio).clicked() && state.painted.is_none() {
-            state.painted = Some(state::hours(choice));
+            state.painted = Some(window_state::hours(choice));
         }
     });
 }
@@ -123,11 +123,12 @@ fn installs(ui: &mut Ui, scheduling: &Scheduling, may: bool, asked: &mut Vec<Req
 
 /// Draws the start and end of the night.
 fn night(ui: &mut Ui, choice: &Choice, may: bool, asked: &mut Vec<Request>) {
-    let (from, to) = choices::night_hours(choice.night);
+    let (from, to) = schedule_choices::night_hours(choice.night);
     ui.add_enabled_ui(may, |ui| {
         ui.horizontal_wrapped(|ui| {
-            let chosen = time(ui, texts::NIGHT_FROM, &from, false).and_then(|from| choices::night(&from, &to));
-            let chosen = time(ui, texts::NIGHT_TO, &to, true).and_then(|to| choices::night(&from, &to)).or(chosen);
+            let chosen = time(ui, texts::NIGHT_FROM, &from, false).and_then(|from| schedule_choices::night(&from, &to));
+            let chosen =
+                time(ui, texts::NIGHT_TO, &to, true).and_then(|to| schedule_choices::night(&from, &to)).or(chosen);
             if let Some(night) = chosen {
                 asked.push(Request::SetWindow { window: Window::Night, night: Some(night) });
             }
@@ -144,7 +145,7 @@ fn time(ui: &mut Ui, name: &str, now: &str, end: bool) -> Option<String> {
     let list = ComboBox::from_id_salt(name).selected_text(now).width(theme::TIME).height(theme::LIST);
     let shown = list.show_ui(ui, |ui| {
         open = true;
-        for time in choices::half_hours(end) {
+        for time in schedule_choices::half_hours(end) {
             let here = ui.selectable_label(time == now, RichText::new(&time));
             if time == now && !was_open {
                 // The list opens at the current time.
@@ -171,7 +172,7 @@ fn presets(ui: &mut Ui, choice: &Choice, state: &mut State) {
                 Preset::None => texts::PRESET_NONE,
             };
             if ui.button(words).clicked() {
-                let mut painted = state.painted.unwrap_or_else(|| state::hours(choice));
+                let mut painted = state.painted.unwrap_or_else(|| window_state::hours(choice));
                 painted.week = preset.week();
                 state.painted = Some(painted);
             }

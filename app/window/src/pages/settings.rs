@@ -1,10 +1,9 @@
 //! The Settings page: limits, slowing down for other apps, resetting to the administrator's settings, and notifications.
 
 use crate::{
-    state::{Limits, State, bytes},
-    theme,
-    theme::palette,
+    theme::{self, palette},
     widgets,
+    window_state::{Limits, State, bytes},
 };
 use banyan_proto::{
     local::{Request, Snapshot},

@@ -6,9 +6,8 @@ use banyan_proto::{
     schedule::Wish,
 };
 use banyan_ui_common::{
-    Clock,
-    glance::{Glance, glance},
-    texts,
+    Clock, texts,
+    update_summary::{Glance, glance},
 };
 use egui::{RichText, Ui};
 use lucide_icons::Icon;

@@ -1,0 +1,167 @@
+//! `banyan tokens create`: creates a join code for new machines.
+//!
+//! The CA and TUF root in the code come from the administrator's profile, not from the server. A compromised server
+//! therefore cannot make machines trust another publisher.
+
+use crate::commands::{connect, machines};
+use crate::{
+    api_client::{Client, ClientError},
+    duration,
+    output::{Exit, Failure, Json, Tried as _, say},
+    profile::{self, ProfileArg},
+};
+use banyan_proto::{
+    Digest, MachineId,
+    admin::{NewToken, Profile},
+    join::JoinCode,
+};
+use serde::Serialize;
+use std::{net::SocketAddr, time::Duration};
+
+/// Create join codes for enrolling machines
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  banyan tokens create\n  \
+                  # For 20 machines in the group lab\n  \
+                  banyan tokens create --uses 20 --group lab",
+    arg_required_else_help = true
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Create(CreateArgs),
+}
+
+/// Create a join code and print it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    # One machine, valid for a week\n  \
+    banyan tokens create\n  \
+    # A room full of machines\n  \
+    banyan tokens create --uses 20 --expires 12h --group lab\n  \
+    # A computer that was reinstalled\n  \
+    banyan tokens create --replaces till-3\n\n\
+    On the machine: banyan-agent --data DIR --listen IP:PORT --join CODE (for\n\
+    testing: banyan agent …). A join code contains a secret: handle it like a\n\
+    password.")]
+pub(crate) struct CreateArgs {
+    /// Number of machines that may enrol with it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    uses: u32,
+    /// Time until it expires: 90s, 30m, 12h, 7d, 2w
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration::parse)]
+    expires: Duration,
+    /// Group that the machines join
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// Machine that the new one replaces (label, or first digits of its id)
+    ///
+    /// The machine is retired when the code is used.
+    #[arg(long, value_name = "MACHINE", conflicts_with = "uses")]
+    replaces: Option<String>,
+    /// Server address as the machines see it [default: as in the profile]
+    #[arg(long, value_name = "IP:PORT")]
+    server: Option<SocketAddr>,
+    #[command(flatten)]
+    json: Json,
+}
+
+/// The JSON result.
+#[derive(Debug, Serialize)]
+struct Created {
+    code: String,
+    uses: u32,
+    expires_seconds: u64,
+    group: Option<String>,
+    replaces: Option<MachineId>,
+}
+
+pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure> {
+    let Verb::Create(args) = &args.verb;
+    let tried = || "create a join code".to_owned();
+    let (_, profile) = profile::load(given).tried(tried)?;
+    let client = connect(given, tried)?;
+    let root = root(&profile)?;
+    let server = args.server.unwrap_or(profile.server);
+    if server.ip().is_unspecified() {
+        return Err(Failure::new(
+            tried(),
+            format!("machines cannot connect to {server}"),
+            "pass --server with the server's address as the machines see it",
+        )
+        .ending(Exit::Usage));
+    }
+    let replaces = match &args.replaces {
+        Some(name) => Some(machines::which(&client, name, tried).await?),
+        None => None,
+    };
+    let token =
+        NewToken { uses: args.uses, expires_seconds: args.expires.as_secs(), group: args.group.clone(), replaces };
+    let code = create(&client, &profile, server, root, &token).await.tried(tried)?.to_string();
+    let NewToken { uses, expires_seconds, group, replaces } = token;
+    args.json.answer(&Created { code, uses, expires_seconds, group, replaces }, |created| created.code.clone())?;
+    if server.ip().is_loopback() {
+        say("this code works on this computer only, because its server address is a loopback address (see --server)");
+    }
+    Ok(Exit::Success)
+}
+
+/// Returns the root that machines will trust. Enrolling requires one.
+pub(crate) fn root(profile: &Profile) -> Result<Digest, Failure> {
+    profile.root.ok_or_else(|| {
+        Failure::new(
+            "create a join code",
+            "the profile names no TUF root, so machines would not know which publisher to trust",
+            "create keys and the root first: run `banyan keys generate --out DIR`, then `banyan keys init --key DIR`",
+        )
+        .ending(Exit::NoProfile)
+    })
+}
+
+/// Creates a join code on the server.
+pub(crate) async fn create(
+    client: &Client,
+    profile: &Profile,
+    server: SocketAddr,
+    root: Digest,
+    token: &NewToken,
+) -> Result<JoinCode, ClientError> {
+    let created = client.create_token(token).await?;
+    let secret = data_encoding::HEXLOWER_PERMISSIVE.decode(created.secret.as_bytes()).ok();
+    let secret = secret.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+    let secret =
+        secret.ok_or_else(|| ClientError::Unreadable("a join secret must have 32 hexadecimal digits".into()))?;
+    Ok(JoinCode { server, ca: profile.ca, root, secret })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::test_args::parse;
+
+    #[test]
+    fn arguments() {
+        let args: CreateArgs = parse("--uses 20 --expires 12h --group lab --server 10.0.0.1:7700").unwrap();
+        assert_eq!((args.uses, args.expires.as_secs()), (20, 43_200));
+        let args: CreateArgs = parse("").unwrap();
+        assert_eq!((args.uses, args.expires.as_secs(), args.group), (1, 604_800, None));
+        let args: CreateArgs = parse("--replaces till-3").unwrap();
+        assert_eq!((args.uses, args.replaces.as_deref()), (1, Some("till-3")));
+        for wrong in ["--uses 0", "--uses 2 --replaces till-3", "--expires 7", "--server here"] {
+            assert!(parse::<CreateArgs>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn without_a_root_the_next_step_is_named() {
+        let profile =
+            Profile { server: "127.0.0.1:1".parse().unwrap(), ca: Digest([0; 32]), token: String::new(), root: None };
+        let failure = root(&profile).unwrap_err();
+        assert!(failure.next.contains("banyan keys init"), "{failure}");
+        assert_eq!(root(&Profile { root: Some(Digest([1; 32])), ..profile }).unwrap(), Digest([1; 32]));
+    }
+}

@@ -1,0 +1,70 @@
+//! Parses `release.toml`, in which publishers describe a release with several files or with commands.
+
+use crate::{PublisherError, private_files::failed};
+use banyan_proto::manifest::{CommandSpec, Kind};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// The content of a release.toml.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReleaseFile {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) sequence: Option<u64>,
+    #[serde(default)]
+    pub(crate) min_sequence: u64,
+    pub(crate) rollback_to: Option<u64>,
+    #[serde(default)]
+    pub(crate) publisher: String,
+    #[serde(default)]
+    pub(crate) notes: String,
+    pub(crate) platform: BTreeMap<String, PlatformFile>,
+}
+
+/// A table `[platform.linux-x86_64]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlatformFile {
+    /// The path, relative to the release.toml.
+    pub(crate) file: PathBuf,
+    /// The kind; `None` for the one that the extension suggests.
+    pub(crate) kind: Option<Kind>,
+    pub(crate) detect: Option<CommandText>,
+    pub(crate) probe: Option<CommandText>,
+    pub(crate) undo: Option<CommandText>,
+    #[serde(default)]
+    pub(crate) needs_bytes: u64,
+}
+
+/// `["program", "argument"]`, or a table with `argv` and `timeout_seconds`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a command is a list of strings, or a table with argv and timeout_seconds")]
+pub(crate) enum CommandText {
+    List(Vec<String>),
+    Table(CommandSpec),
+}
+
+impl From<CommandText> for CommandSpec {
+    fn from(text: CommandText) -> Self {
+        match text {
+            CommandText::List(argv) => CommandSpec { argv, timeout_seconds: 60 },
+            CommandText::Table(command) => command,
+        }
+    }
+}
+
+impl ReleaseFile {
+    /// Returns whether a path has the extension of a release.toml.
+    pub(crate) fn is_one(path: &Path) -> bool {
+        path.extension().is_some_and(|ending| ending == "toml")
+    }
+    pub(crate) fn read(path: &Path) -> Result<Self, PublisherError> {
+        let text = std::fs::read_to_string(path).map_err(failed("read", path))?;
+        toml::from_str(&text)
+            .map_err(|error| PublisherError::Description { path: path.to_owned(), why: error.to_string() })
+    }
+}
