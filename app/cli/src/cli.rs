@@ -2,7 +2,7 @@
 
 use crate::{
     commands, demo,
-    output::{Exit, Failure, Tried as _},
+    output::{Exit, Failure, WithContext as _},
     profile::ProfileArg,
 };
 use clap::{Parser, Subcommand};
@@ -24,7 +24,7 @@ pub(crate) struct Cli {
     #[command(flatten)]
     profile: ProfileArg,
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 fn long_help() -> String {
@@ -43,7 +43,7 @@ fn long_help() -> String {
 
 /// Every command. Each has its own file in `commands/`.
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum Command {
     Demo(demo::args::Args),
     Publish(commands::publish::Args),
     Deploy(commands::deploy::Args),
@@ -71,39 +71,39 @@ impl Cli {
     /// Runs the chosen command.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let profile = &self.profile;
-        let done = match self.verb {
-            Verb::Demo(args) => wait(demo::run(&args)),
-            Verb::Publish(args) => wait(commands::publish::run(&args, profile)),
-            Verb::Deploy(args) => wait(commands::deploy::run(&args, profile)),
-            Verb::Status(args) => wait(commands::status::run(&args, profile)),
-            Verb::Halt(args) => wait(commands::deployment_control::halt(&args, profile)),
-            Verb::Resume(args) => wait(commands::deployment_control::resume(&args, profile)),
-            Verb::Retry(args) => wait(commands::deployment_control::retry(&args, profile)),
-            Verb::Releases(args) => wait(commands::releases::run(&args, profile)),
-            Verb::Machines(args) => wait(commands::machines::run(&args, profile)),
-            Verb::Tokens(args) => wait(commands::tokens::run(&args, profile)),
-            Verb::Keys(args) => wait(commands::keys::run(&args, profile)),
-            Verb::Policy(args) => wait(commands::policy::run(&args, profile)),
-            Verb::Package(args) => wait(commands::package::run(&args, profile)),
-            Verb::Doctor(args) => wait(commands::doctor::run(&args, profile)),
-            Verb::Server(args) => commands::services::server(args),
-            Verb::Agent(args) => commands::services::agent(args),
-            Verb::InstallerProcess(args) => return Ok(commands::services::installer_process(args)),
-            Verb::Completions(args) => commands::completions::run(&args),
-            Verb::Man(args) => commands::man_pages::run(&args),
+        let done = match self.command {
+            Command::Demo(args) => wait(demo::run(&args)),
+            Command::Publish(args) => wait(commands::publish::run(&args, profile)),
+            Command::Deploy(args) => wait(commands::deploy::run(&args, profile)),
+            Command::Status(args) => wait(commands::status::run(&args, profile)),
+            Command::Halt(args) => wait(commands::deployment_control::halt(&args, profile)),
+            Command::Resume(args) => wait(commands::deployment_control::resume(&args, profile)),
+            Command::Retry(args) => wait(commands::deployment_control::retry(&args, profile)),
+            Command::Releases(args) => wait(commands::releases::run(&args, profile)),
+            Command::Machines(args) => wait(commands::machines::run(&args, profile)),
+            Command::Tokens(args) => wait(commands::tokens::run(&args, profile)),
+            Command::Keys(args) => wait(commands::keys::run(&args, profile)),
+            Command::Policy(args) => wait(commands::policy::run(&args, profile)),
+            Command::Package(args) => wait(commands::package::run(&args, profile)),
+            Command::Doctor(args) => wait(commands::doctor::run(&args, profile)),
+            Command::Server(args) => commands::services::server(args),
+            Command::Agent(args) => commands::services::agent(args),
+            Command::InstallerProcess(args) => return Ok(commands::services::installer_process(args)),
+            Command::Completions(args) => commands::completions::run(&args),
+            Command::Man(args) => commands::man_pages::run(&args),
         };
         done.map(ExitCode::from)
     }
 }
 
 /// Runs an async command to completion.
-fn wait(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .tried(|| "start".to_owned())?;
-    runtime.block_on(verb)
+        .with_context(|| "start".to_owned())?;
+    runtime.block_on(command)
 }
 
 #[cfg(test)]
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn examples_in_the_help_can_be_typed() {
-        let mut tried = 0;
+        let mut action = 0;
         for (name, mut verb) in verbs() {
             let help = verb.render_long_help().to_string();
             let examples = help.split_once("Example").map_or("", |(_, examples)| examples);
@@ -171,10 +171,10 @@ mod tests {
                 if let Err(error) = Cli::try_parse_from(words) {
                     panic!("`{line}` in the help of `{name}`: {error}");
                 }
-                tried += 1;
+                action += 1;
             }
         }
-        assert!(tried >= verbs().len());
+        assert!(action >= verbs().len());
     }
 
     #[test]

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match cli::Cli::parse().run() {
         Ok(exit) => exit,
         Err(failure) => {
-            output::say(&failure.to_string());
+            output::print_note(&failure.to_string());
             failure.exit.into()
         }
     }

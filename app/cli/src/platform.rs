@@ -7,7 +7,7 @@ use std::path::Path;
 /// # Errors
 /// Returns an error when no signal handler can be installed.
 #[cfg(unix)]
-pub(crate) async fn interrupted() -> std::io::Result<()> {
+pub(crate) async fn wait_for_interrupt() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate, mut hangup) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
@@ -23,7 +23,7 @@ pub(crate) async fn interrupted() -> std::io::Result<()> {
 /// # Errors
 /// Returns an error when no signal handler can be installed.
 #[cfg(windows)]
-pub(crate) async fn interrupted() -> std::io::Result<()> {
+pub(crate) async fn wait_for_interrupt() -> std::io::Result<()> {
     use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
     let (mut interrupt, mut stop, mut close) = (ctrl_c()?, ctrl_break()?, ctrl_close()?);
     tokio::select! {
@@ -36,7 +36,7 @@ pub(crate) async fn interrupted() -> std::io::Result<()> {
 
 /// Puts a child into its own process group. Ctrl-C in the terminal then reaches this process only, which stops the
 /// child in an orderly way.
-pub(crate) fn apart(command: &mut tokio::process::Command) {
+pub(crate) fn put_into_own_process_group(command: &mut tokio::process::Command) {
     #[cfg(unix)]
     command.process_group(0);
     #[cfg(windows)]

@@ -1,6 +1,6 @@
 //! Hashes a file and its chunks in one pass.
 
-use crate::{PublisherError, private_files::failed};
+use crate::{PublisherError, private_files::disk_error};
 use banyan_proto::{
     Artifact, Digest, limits,
     manifest::{ChunkHashes, InstallSpec},
@@ -8,9 +8,9 @@ use banyan_proto::{
 use std::{fs::File, io::Read as _, path::Path};
 
 /// Returns the size of a file (bytes). Returns an error if the file cannot be an artifact.
-pub(crate) fn size(path: &Path) -> Result<u64, PublisherError> {
-    let about = std::fs::metadata(path).map_err(failed("read", path))?;
-    let refused = |why| Err(PublisherError::NotAFile { path: path.to_owned(), why });
+pub(crate) fn artifact_size(path: &Path) -> Result<u64, PublisherError> {
+    let about = std::fs::metadata(path).map_err(disk_error("read", path))?;
+    let refused = |why| Err(PublisherError::UnsuitableFile { path: path.to_owned(), why });
     match about.len() {
         _ if !about.is_file() => refused("not a file"),
         0 => refused("the file is empty"),
@@ -20,20 +20,21 @@ pub(crate) fn size(path: &Path) -> Result<u64, PublisherError> {
 }
 
 /// Reads a file and describes it as an artifact. Calls `progress` with the size of each chunk (bytes).
-pub(crate) fn artifact(
+pub(crate) fn hash_artifact(
     path: &Path,
     platform: String,
     install: InstallSpec,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Artifact, PublisherError> {
-    let size = size(path)?;
+    let size = artifact_size(path)?;
     let chunk_size = Artifact::chunk_size_for(size);
-    let mut file = File::open(path).map_err(failed("read", path))?;
+    let mut file = File::open(path).map_err(disk_error("read", path))?;
     let (mut whole, mut chunks, mut read) = (blake3::Hasher::new(), vec![], 0);
     let mut chunk = Vec::with_capacity(chunk_size as usize);
     loop {
         chunk.clear();
-        let length = file.by_ref().take(u64::from(chunk_size)).read_to_end(&mut chunk).map_err(failed("read", path))?;
+        let length =
+            file.by_ref().take(u64::from(chunk_size)).read_to_end(&mut chunk).map_err(disk_error("read", path))?;
         if length == 0 {
             break;
         }
@@ -43,7 +44,7 @@ pub(crate) fn artifact(
         progress(length as u64);
     }
     if read != size {
-        return Err(PublisherError::NotAFile { path: path.to_owned(), why: "it changed while being read" });
+        return Err(PublisherError::UnsuitableFile { path: path.to_owned(), why: "it changed while being read" });
     }
     Ok(Artifact {
         platform,

@@ -11,14 +11,14 @@ const PLATFORMS: [&str; 3] = ["linux-x86_64", "linux-aarch64", "windows-x86_64"]
 
 /// The derived properties.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Guess {
+pub(crate) struct DerivedProperties {
     pub(crate) name: Option<String>,
     pub(crate) version: Option<String>,
     pub(crate) platform: Option<String>,
 }
 
 /// Returns the kind of file, by its extension.
-pub(crate) fn kind(path: &Path) -> Option<Kind> {
+pub(crate) fn kind_from_extension(path: &Path) -> Option<Kind> {
     let name = file_name(path).to_lowercase();
     if name.ends_with(".deb") {
         Some(Kind::Deb)
@@ -30,10 +30,12 @@ pub(crate) fn kind(path: &Path) -> Option<Kind> {
 }
 
 /// Parses `NAME-VERSION[-PLATFORM].EXTENSION`. The version begins at the first digit after a hyphen or underscore.
-pub(crate) fn archive(path: &Path) -> Guess {
+pub(crate) fn from_archive_name(path: &Path) -> DerivedProperties {
     let whole = file_name(path);
     let lower = whole.to_lowercase();
-    let Some(ending) = ARCHIVES.iter().find(|ending| lower.ends_with(*ending)) else { return Guess::default() };
+    let Some(ending) = ARCHIVES.iter().find(|ending| lower.ends_with(*ending)) else {
+        return DerivedProperties::default();
+    };
     let mut stem = &whole[..whole.len() - ending.len()];
     let platform = PLATFORMS.iter().find(|platform| stem.ends_with(&format!("-{platform}")));
     if let Some(platform) = platform {
@@ -46,14 +48,14 @@ pub(crate) fn archive(path: &Path) -> Guess {
         Some((at, _)) if at > 0 => {
             let version = &stem[at + 1..];
             let version = version.strip_prefix('v').unwrap_or(version).to_owned();
-            Guess { name: Some(stem[..at].to_lowercase()), version: Some(version), platform }
+            DerivedProperties { name: Some(stem[..at].to_lowercase()), version: Some(version), platform }
         }
-        _ => Guess { platform, ..Guess::default() },
+        _ => DerivedProperties { platform, ..DerivedProperties::default() },
     }
 }
 
 /// Reads the package's control file with `dpkg-deb`. Returns no properties if `dpkg-deb` is not installed.
-pub(crate) fn deb(path: &Path) -> Result<Guess, PublisherError> {
+pub(crate) fn from_deb_control(path: &Path) -> Result<DerivedProperties, PublisherError> {
     // An absolute path cannot be mistaken for an option.
     let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let output = match Command::new("dpkg-deb")
@@ -62,13 +64,13 @@ pub(crate) fn deb(path: &Path) -> Result<Guess, PublisherError> {
         .args(["Package", "Version", "Architecture"])
         .output()
     {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Guess::default()),
-        Err(error) => return Err(PublisherError::BadDeb { file: path.to_owned(), why: error.to_string() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(DerivedProperties::default()),
+        Err(error) => return Err(PublisherError::InvalidDeb { file: path.to_owned(), why: error.to_string() }),
         Ok(output) => output,
     };
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(PublisherError::BadDeb { file: path.to_owned(), why });
+        return Err(PublisherError::InvalidDeb { file: path.to_owned(), why });
     }
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let field = |name: &str| {
@@ -80,7 +82,7 @@ pub(crate) fn deb(path: &Path) -> Result<Guess, PublisherError> {
         "arm64" => "linux-aarch64".to_owned(),
         other => format!("linux-{other}"),
     });
-    Ok(Guess { name: field("Package"), version: field("Version"), platform })
+    Ok(DerivedProperties { name: field("Package"), version: field("Version"), platform })
 }
 
 fn file_name(path: &Path) -> String {

@@ -1,9 +1,9 @@
 //! Creates the first root of a key folder. It is created once, for one server, and never changes afterwards.
 
 use crate::{
-    PublisherError, Request,
-    keys::{self, Public},
-    roots::{self, online_keys},
+    PublisherError, SigningRequest,
+    keys::{self, PublicKeys},
+    roots::{self, parse_online_keys},
     verified_state,
 };
 use banyan_proto::{UnixSeconds, admin::Info};
@@ -13,7 +13,7 @@ use tough::schema::RoleType;
 
 /// Additional signers, and the threshold.
 #[derive(Debug, Default)]
-pub struct Wanted<'a> {
+pub struct RootOptions<'a> {
     /// Files with the public keys of the other signers.
     pub with: &'a [PathBuf],
     /// The threshold of each role; `None` for the one given to `banyan keys generate`.
@@ -25,25 +25,25 @@ pub struct Wanted<'a> {
 /// # Errors
 /// Returns an error when keys are missing or damaged, the server's keys are unusable, or root.json belongs to another
 /// server.
-pub fn first(
+pub fn request_first_root(
     folders: &[PathBuf],
-    wanted: &Wanted<'_>,
+    wanted: &RootOptions<'_>,
     info: &Info,
     now: UnixSeconds,
-) -> Result<Request, PublisherError> {
+) -> Result<SigningRequest, PublisherError> {
     let Some(folder) = folders.first() else { return Err(PublisherError::NoRoot(PathBuf::new())) };
-    let [snapshot, timestamp] = online_keys(info)?;
-    if let Some(text) = verified_state::first_root(folder)? {
+    let [snapshot, timestamp] = parse_online_keys(info)?;
+    if let Some(text) = verified_state::read_first_root(folder)? {
         let root = signing::parse_root(&text)?;
-        let names = |role, key| root.keys(role).any(|known| known == key);
+        let names = |role, key| root.keys(role).any(|state| state == key);
         if !names(RoleType::Snapshot, &snapshot) || !names(RoleType::Timestamp, &timestamp) {
-            return Err(PublisherError::OtherServer(folder.join("root.json")));
+            return Err(PublisherError::RootOfOtherServer(folder.join("root.json")));
         }
-        return Ok(Request::first_again(text));
+        return Ok(SigningRequest::for_signed_first_root(text));
     }
-    let public = folders.iter().chain(wanted.with).map(|path| Public::read(path));
+    let public = folders.iter().chain(wanted.with).map(|path| PublicKeys::read(path));
     let public = public.collect::<Result<Vec<_>, _>>()?;
     let threshold = wanted.threshold.and_then(NonZeroU64::new);
-    let threshold = threshold.map_or_else(|| keys::threshold(folder), Ok)?;
-    Request::first(roots::first(&public, threshold, info, now)?)
+    let threshold = threshold.map_or_else(|| keys::read_threshold(folder), Ok)?;
+    SigningRequest::for_first_root(roots::create_first_root(&public, threshold, info, now)?)
 }

@@ -1,11 +1,11 @@
 //! The publisher's side: signing keys, release descriptions and signatures. The keys never leave the publisher's
 //! computer.
 //!
-//! This module does not use the network and does not trust the server. Before it adds anything to the server's list and
+//! This crate does not use the network and does not trust the server. Before it adds anything to the server's list and
 //! signs it, it verifies the list against the root in the key folder.
 //!
 //! ```text
-//! verified_state::known() ─► roots::next(), release_list::with() … ─► Request::sign() ─► remember(), after the server accepted it
+//! verify_state() ─► create_next_root(), add_release() … ─► SigningRequest::sign() ─► record_accepted(), after the server accepted it
 //! ```
 
 mod artifact_hash;
@@ -27,4 +27,4 @@ mod tests;
 
 pub use banyan_trust::Published;
 pub use error::PublisherError;
-pub use signing_request::Request;
+pub use signing_request::SigningRequest;

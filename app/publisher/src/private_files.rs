@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Creates a folder that only its owner can enter. An existing folder keeps its permissions.
-pub(crate) fn make_folder(path: &Path) -> Result<(), PublisherError> {
+pub(crate) fn create_private_folder(path: &Path) -> Result<(), PublisherError> {
     if path.is_dir() {
         return Ok(());
     }
@@ -18,11 +18,11 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), PublisherError> {
         fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
         Ok(())
     };
-    make().map_err(failed("write", path))
+    make().map_err(disk_error("write", path))
 }
 
 /// Writes a file (mode 600) atomically. Replaces an existing one.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), PublisherError> {
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), PublisherError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || {
         // `NamedTempFile` creates the file with mode 600.
@@ -32,7 +32,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), PublisherError> {
         file.persist(path)?;
         sync_folder(folder)
     };
-    write().map_err(failed("write", path))
+    write().map_err(disk_error("write", path))
 }
 
 /// Writes a file (mode 600) that must not exist yet.
@@ -47,20 +47,20 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), PublisherError>
         file.sync_all()?;
         sync_folder(path.parent().unwrap_or(Path::new(".")))
     };
-    write().map_err(failed("write", path))
+    write().map_err(disk_error("write", path))
 }
 
 /// Reads a text file. Returns `None` if it does not exist.
-pub(crate) fn read(path: &Path) -> Result<Option<String>, PublisherError> {
+pub(crate) fn read_optional(path: &Path) -> Result<Option<String>, PublisherError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed("read", path)(error)),
+        Err(error) => Err(disk_error("read", path)(error)),
     }
 }
 
 /// Returns a closure for `map_err` that names the operation and the path.
-pub(crate) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PublisherError + use<> {
+pub(crate) fn disk_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PublisherError + use<> {
     let path = path.to_owned();
     move |source| PublisherError::Disk { doing, path, source }
 }

@@ -1,9 +1,9 @@
-//! Turns a file or a release.toml into a manifest.
+//! Drafts a release: turns a file or a release.toml into a manifest.
 
 use crate::{
     Published, PublisherError, artifact_hash,
-    derived_properties::{self, Guess},
-    release_description::{PlatformFile, ReleaseFile},
+    derived_properties::{self, DerivedProperties},
+    release_description::{PlatformSection, ReleaseDescription},
 };
 use banyan_proto::{
     Digest, Manifest,
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Properties given on the command line. They override derived ones.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Given {
+pub struct ReleaseOverrides {
     /// The package name.
     pub name: Option<String>,
     /// The version.
@@ -28,43 +28,53 @@ pub struct Given {
     pub notes: Option<String>,
 }
 
+/// A file of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Its BLAKE3 hash.
+    pub digest: Digest,
+    /// Its path.
+    pub path: PathBuf,
+}
+
 /// An unsigned release.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
+pub struct ReleaseDraft {
     /// The manifest.
     pub manifest: Manifest,
     /// The files by hash, without duplicates.
-    pub files: Vec<(Digest, PathBuf)>,
+    pub files: Vec<SourceFile>,
     /// Whether it was derived from a bare file. The derived properties are shown before signing.
-    pub derived: bool,
+    pub is_derived: bool,
 }
 
-/// Describes the release of a file, or of a `release.toml`. Calls `progress` with the bytes read and the total.
+/// Drafts the release of a file, or of a `release.toml`. Calls `progress` with the bytes read and the total.
 ///
 /// # Errors
 /// Returns an error when the file cannot be read or published, or when a property cannot be derived.
-pub fn describe(
+pub fn draft_release(
     path: &Path,
-    given: &Given,
+    overrides: &ReleaseOverrides,
     published: &Published,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Draft, PublisherError> {
-    let derived = !ReleaseFile::is_one(path);
-    let (description, files) = if derived { bare(path, given)? } else { written(path, given)? };
+) -> Result<ReleaseDraft, PublisherError> {
+    let is_derived = !ReleaseDescription::is_description(path);
+    let (manifest, files) =
+        if is_derived { draft_from_file(path, overrides)? } else { draft_from_description(path, overrides)? };
     let mut total = 0;
-    for (_, file, _) in &files {
-        total += artifact_hash::size(file)?;
+    for file in &files {
+        total += artifact_hash::artifact_size(&file.path)?;
     }
     let mut done = 0;
-    let mut draft = Draft { manifest: description, files: vec![], derived };
-    for (platform, file, install) in files {
+    let mut draft = ReleaseDraft { manifest, files: vec![], is_derived };
+    for PlatformFile { platform, path, install } in files {
         let mut read = |bytes| {
             done += bytes;
             progress(done, total);
         };
-        let artifact = artifact_hash::artifact(&file, platform, install, &mut read)?;
-        if draft.files.iter().all(|(digest, _)| *digest != artifact.digest) {
-            draft.files.push((artifact.digest, file));
+        let artifact = artifact_hash::hash_artifact(&path, platform, install, &mut read)?;
+        if draft.files.iter().all(|file| file.digest != artifact.digest) {
+            draft.files.push(SourceFile { digest: artifact.digest, path });
         }
         draft.manifest.artifacts.push(artifact);
     }
@@ -76,51 +86,59 @@ pub fn describe(
     Ok(draft)
 }
 
-type Files = Vec<(String, PathBuf, InstallSpec)>;
+/// A file with its platform and what machines do with it.
+struct PlatformFile {
+    platform: String,
+    path: PathBuf,
+    install: InstallSpec,
+}
 
-fn bare(path: &Path, given: &Given) -> Result<(Manifest, Files), PublisherError> {
-    let cannot = |what, option| PublisherError::CannotTell { what, file: path.to_owned(), option };
-    artifact_hash::size(path)?;
-    let kind = given
+fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<(Manifest, Vec<PlatformFile>), PublisherError> {
+    let cannot = |what, option| PublisherError::CannotDerive { what, file: path.to_owned(), option };
+    artifact_hash::artifact_size(path)?;
+    let kind = overrides
         .kind
-        .or_else(|| derived_properties::kind(path))
+        .or_else(|| derived_properties::kind_from_extension(path))
         .ok_or_else(|| cannot("kind", "--kind archive or --kind deb"))?;
-    let everything_given = given.name.is_some() && given.version.is_some() && given.platform.is_some();
-    let guess = match kind {
-        _ if everything_given => Guess::default(),
-        Kind::Archive => derived_properties::archive(path),
-        Kind::Deb => derived_properties::deb(path)?,
+    let nothing_to_derive = overrides.name.is_some() && overrides.version.is_some() && overrides.platform.is_some();
+    let derived = match kind {
+        _ if nothing_to_derive => DerivedProperties::default(),
+        Kind::Archive => derived_properties::from_archive_name(path),
+        Kind::Deb => derived_properties::from_deb_control(path)?,
     };
-    let name = given.name.clone().or(guess.name).ok_or_else(|| cannot("name", "--name"))?;
-    let version = given.version.clone().or(guess.version).ok_or_else(|| cannot("version", "--version"))?;
-    let platform = given.platform.clone().or(guess.platform).ok_or_else(|| cannot("platform", "--platform"))?;
+    let name = overrides.name.clone().or(derived.name).ok_or_else(|| cannot("name", "--name"))?;
+    let version = overrides.version.clone().or(derived.version).ok_or_else(|| cannot("version", "--version"))?;
+    let platform = overrides.platform.clone().or(derived.platform).ok_or_else(|| cannot("platform", "--platform"))?;
     let install = InstallSpec { kind, detect: None, probe: None, undo: None, needs_bytes: 0 };
     let manifest = Manifest {
         format: 1,
         package: name,
         version,
-        sequence: given.sequence.unwrap_or(0),
+        sequence: overrides.sequence.unwrap_or(0),
         min_sequence: 0,
         rollback_to: None,
         publisher: String::new(),
-        notes: given.notes.clone().unwrap_or_default(),
+        notes: overrides.notes.clone().unwrap_or_default(),
         artifacts: vec![],
     };
-    Ok((manifest, vec![(platform, path.to_owned(), install)]))
+    Ok((manifest, vec![PlatformFile { platform, path: path.to_owned(), install }]))
 }
 
-fn written(path: &Path, given: &Given) -> Result<(Manifest, Files), PublisherError> {
-    for (is_given, option) in [(given.kind.is_some(), "--kind"), (given.platform.is_some(), "--platform")] {
+fn draft_from_description(
+    path: &Path,
+    overrides: &ReleaseOverrides,
+) -> Result<(Manifest, Vec<PlatformFile>), PublisherError> {
+    for (is_given, option) in [(overrides.kind.is_some(), "--kind"), (overrides.platform.is_some(), "--platform")] {
         if is_given {
-            return Err(PublisherError::NotWithDescription { option });
+            return Err(PublisherError::OptionWithDescription { option });
         }
     }
-    let release = ReleaseFile::read(path)?;
+    let release = ReleaseDescription::read(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    let file = |(platform, described): (String, PlatformFile)| {
+    let file = |(platform, described): (String, PlatformSection)| {
         let path = folder.join(&described.file);
-        let kind = described.kind.or_else(|| derived_properties::kind(&path));
-        let what = || PublisherError::CannotTell {
+        let kind = described.kind.or_else(|| derived_properties::kind_from_extension(&path));
+        let what = || PublisherError::CannotDerive {
             what: "kind",
             file: path.clone(),
             option: "`kind` in the release description",
@@ -132,18 +150,18 @@ fn written(path: &Path, given: &Given) -> Result<(Manifest, Files), PublisherErr
             undo: described.undo.map(Into::into),
             needs_bytes: described.needs_bytes,
         };
-        Ok((platform, path, install))
+        Ok(PlatformFile { platform, path, install })
     };
-    let files = release.platform.into_iter().map(file).collect::<Result<Files, PublisherError>>()?;
+    let files = release.platform.into_iter().map(file).collect::<Result<Vec<_>, PublisherError>>()?;
     let manifest = Manifest {
         format: 1,
-        package: given.name.clone().unwrap_or(release.name),
-        version: given.version.clone().unwrap_or(release.version),
-        sequence: given.sequence.or(release.sequence).unwrap_or(0),
+        package: overrides.name.clone().unwrap_or(release.name),
+        version: overrides.version.clone().unwrap_or(release.version),
+        sequence: overrides.sequence.or(release.sequence).unwrap_or(0),
         min_sequence: release.min_sequence,
         rollback_to: release.rollback_to,
         publisher: release.publisher,
-        notes: given.notes.clone().unwrap_or(release.notes),
+        notes: overrides.notes.clone().unwrap_or(release.notes),
         artifacts: vec![],
     };
     Ok((manifest, files))

@@ -1,18 +1,18 @@
 //! The ways in which a request to the server can fail, and advice for each.
 
-use crate::output::{Exit, Explain};
+use crate::output::{Advice, Exit};
 use banyan_proto::{Reason, admin::Profile, api::ApiError};
 use std::net::SocketAddr;
 
 /// A failed request to the server.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
+pub(crate) enum ApiClientError {
     /// This machine could not create a TLS configuration or HTTP client.
     #[error("cannot prepare a secure connection on this computer: {0}")]
     Setup(String),
     /// The address does not respond.
     #[error("no response from {server}: {why}")]
-    Away {
+    Unreachable {
         /// The server's address.
         server: SocketAddr,
         /// The innermost cause.
@@ -20,7 +20,7 @@ pub(crate) enum ClientError {
     },
     /// The server at the address is not the one that the profile names.
     #[error("the server at {server} does not match this profile: {why}")]
-    Stranger {
+    WrongServer {
         /// The server's address.
         server: SocketAddr,
         /// The TLS library's message.
@@ -36,93 +36,93 @@ pub(crate) enum ClientError {
     },
     /// The server rejected the token.
     #[error("the server rejected this profile's token")]
-    Token,
+    TokenRejected,
     /// Not found, with an empty body: the answer to a HEAD request, or to an unknown path.
     #[error("not found on the server")]
-    NotThere,
+    NotFound,
     /// The server refused the request and gave a reason.
     #[error("{}", .0.detail)]
     Refused(ApiError),
     /// The answer is malformed: the server has another version, or there is a bug.
     #[error("cannot read the server's answer: {0}")]
-    Unreadable(String),
+    MalformedResponse(String),
     /// The file to upload cannot be read.
     #[error("cannot read the file")]
     File(#[from] std::io::Error),
 }
 
-impl Explain for ClientError {
+impl Advice for ApiClientError {
     fn next(&self) -> String {
         match self {
             Self::Setup(_) => "report this bug in Banyan with the output of `banyan --version`".into(),
-            Self::Away { .. } => {
+            Self::Unreachable { .. } => {
                 "check that the server is running and that the profile has the right address; `banyan doctor` checks both"
                     .into()
             }
-            Self::Stranger { .. } => {
+            Self::WrongServer { .. } => {
                 "if the server was set up again, copy its admin.toml again; otherwise find out what is running at that address".into()
             }
             Self::Stalled { .. } => "check the server's log and the network, then try again".into(),
-            Self::Token => "copy admin.toml from the server's data folder again".into(),
-            Self::NotThere => "compare the versions: `banyan --version` here and on the server".into(),
+            Self::TokenRejected => "copy admin.toml from the server's data folder again".into(),
+            Self::NotFound => "compare the versions: `banyan --version` here and on the server".into(),
             Self::Refused(error) if matches!(error.reason, Reason::Unknown | Reason::BadRequest) => {
                 "correct the request as the server describes, then try again".into()
             }
             Self::Refused(error) => error.reason.for_admin().advice.into(),
-            Self::Unreadable(_) => "compare the versions: `banyan --version` here and on the server".into(),
+            Self::MalformedResponse(_) => "compare the versions: `banyan --version` here and on the server".into(),
             Self::File(error) => error.next(),
         }
     }
     fn reason(&self) -> Option<Reason> {
         match self {
-            Self::Away { .. } | Self::Stalled { .. } => Some(Reason::ServerAway),
-            Self::Stranger { .. } => Some(Reason::WrongIdentity),
+            Self::Unreachable { .. } | Self::Stalled { .. } => Some(Reason::ServerAway),
+            Self::WrongServer { .. } => Some(Reason::WrongIdentity),
             Self::Refused(error) if error.reason != Reason::Unknown => Some(error.reason),
-            Self::Unreadable(_) => Some(Reason::ProtocolBroken),
+            Self::MalformedResponse(_) => Some(Reason::ProtocolBroken),
             Self::File(error) => error.reason(),
-            Self::Token => Some(Reason::NotAllowed),
-            Self::Setup(_) | Self::NotThere | Self::Refused(_) => None,
+            Self::TokenRejected => Some(Reason::NotAllowed),
+            Self::Setup(_) | Self::NotFound | Self::Refused(_) => None,
         }
     }
     fn exit(&self) -> Exit {
         match self {
-            Self::Away { .. } | Self::Stranger { .. } | Self::Stalled { .. } => Exit::Unreachable,
-            Self::Token | Self::Refused(_) => Exit::Refused,
-            Self::Setup(_) | Self::NotThere | Self::Unreadable(_) | Self::File(_) => Exit::Failed,
+            Self::Unreachable { .. } | Self::WrongServer { .. } | Self::Stalled { .. } => Exit::Unreachable,
+            Self::TokenRejected | Self::Refused(_) => Exit::Refused,
+            Self::Setup(_) | Self::NotFound | Self::MalformedResponse(_) | Self::File(_) => Exit::Failed,
         }
     }
 }
 
-impl ClientError {
+impl ApiClientError {
     /// Returns whether retrying later can help, because the server is only temporarily unreachable.
-    pub(crate) fn passes(&self) -> bool {
-        matches!(self, Self::Away { .. } | Self::Stalled { .. })
+    pub(crate) fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Stalled { .. })
     }
     /// Classifies a failure below HTTP. The TLS library's verdict is somewhere in the chain of causes.
-    pub(super) fn of_transport(error: &reqwest::Error, profile: &Profile) -> Self {
+    pub(super) fn from_transport(error: &reqwest::Error, profile: &Profile) -> Self {
         let server = profile.server;
         let mut deepest = error.to_string();
         let mut cause = std::error::Error::source(error);
         while let Some(inner) = cause {
             if let Some(tls @ rustls::Error::InvalidCertificate(_)) = inner.downcast_ref() {
-                return Self::Stranger { server, why: tls.to_string() };
+                return Self::WrongServer { server, why: tls.to_string() };
             }
             deepest = inner.to_string();
-            cause = below(inner);
+            cause = inner_cause(inner);
         }
         if error.is_builder() {
             Self::Setup(deepest)
         } else if error.is_decode() || error.is_body() && !error.is_timeout() {
-            Self::Unreadable(deepest)
+            Self::MalformedResponse(deepest)
         } else {
-            Self::Away { server, why: deepest }
+            Self::Unreachable { server, why: deepest }
         }
     }
 }
 
 /// Returns the cause of an error. The `source` of an IO error skips the error that it wraps, so that one is returned
 /// instead.
-fn below<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+fn inner_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
     match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
         Some(inner) => Some(inner),
         None => error.source(),
@@ -132,7 +132,7 @@ fn below<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::Tried as _;
+    use crate::output::WithContext as _;
 
     #[test]
     fn the_tls_librarys_verdict_is_found_however_deep_it_lies() {
@@ -140,7 +140,7 @@ mod tests {
         let outer = std::io::Error::other(std::io::Error::other(tls));
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&outer);
         while let Some(error) = cause.filter(|error| !error.is::<rustls::Error>()) {
-            cause = below(error);
+            cause = inner_cause(error);
         }
         assert!(cause.is_some());
     }
@@ -150,14 +150,14 @@ mod tests {
         let server = "127.0.0.1:1".parse().unwrap();
         let refused = ApiError { reason: Reason::NotPublished, detail: "no release of \"hello\" here".into() };
         for (error, exit, code) in [
-            (ClientError::Away { server, why: "refused".into() }, Exit::Unreachable, Some("server-away")),
-            (ClientError::Stranger { server, why: "x".into() }, Exit::Unreachable, Some("wrong-identity")),
-            (ClientError::Stalled { server, seconds: 60 }, Exit::Unreachable, Some("server-away")),
-            (ClientError::Token, Exit::Refused, Some("not-allowed")),
-            (ClientError::Refused(refused), Exit::Refused, Some("not-published")),
-            (ClientError::Unreadable("x".into()), Exit::Failed, Some("protocol-broken")),
+            (ApiClientError::Unreachable { server, why: "refused".into() }, Exit::Unreachable, Some("server-away")),
+            (ApiClientError::WrongServer { server, why: "x".into() }, Exit::Unreachable, Some("wrong-identity")),
+            (ApiClientError::Stalled { server, seconds: 60 }, Exit::Unreachable, Some("server-away")),
+            (ApiClientError::TokenRejected, Exit::Refused, Some("not-allowed")),
+            (ApiClientError::Refused(refused), Exit::Refused, Some("not-published")),
+            (ApiClientError::MalformedResponse("x".into()), Exit::Failed, Some("protocol-broken")),
         ] {
-            let failure = Err::<(), _>(error).tried(|| "deploy hello".into()).unwrap_err();
+            let failure = Err::<(), _>(error).with_context(|| "deploy hello".into()).unwrap_err();
             assert_eq!((failure.exit, failure.reason.map(Reason::code)), (exit, code));
             assert!(failure.next.len() > 10 && failure.to_string().starts_with("error: cannot deploy hello\n"));
         }
@@ -168,8 +168,8 @@ mod tests {
         // A port that was free a moment ago, where nothing listens.
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let profile = Profile { server, ca: banyan_proto::Digest([0; 32]), token: "t".into(), root: None };
-        let error = crate::api_client::Client::new(&profile).unwrap().info().await.unwrap_err();
-        assert!(matches!(&error, ClientError::Away { server: at, .. } if *at == server), "{error:?}");
-        assert!(error.passes());
+        let error = crate::api_client::ApiClient::new(&profile).unwrap().info().await.unwrap_err();
+        assert!(matches!(&error, ApiClientError::Unreachable { server: at, .. } if *at == server), "{error:?}");
+        assert!(error.is_temporary());
     }
 }

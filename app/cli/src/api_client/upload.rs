@@ -1,8 +1,8 @@
 //! Uploads artifacts: streams them from disk, and fails when no data moves any more.
 
-use crate::api_client::{Client, ClientError, SILENCE, ignored};
+use crate::api_client::{ApiClient, ApiClientError, REQUEST_TIMEOUT, discard};
 use banyan_proto::Digest;
-use banyan_publisher::package_file::Section;
+use banyan_publisher::package_file::ArtifactSection;
 use reqwest::{Method, header};
 use std::{
     sync::{
@@ -16,14 +16,14 @@ use tokio_util::io::{InspectReader, ReaderStream};
 
 /// Timeout after the last byte. The server hashes and syncs the file before it answers, which takes longer for large
 /// files.
-const SETTLING: Duration = Duration::from_secs(600);
+const COMPLETION_TIMEOUT: Duration = Duration::from_secs(600);
 
-impl Client {
+impl ApiClient {
     /// Returns whether the server already has this artifact.
-    pub(crate) async fn has_artifact(&self, artifact: Digest) -> Result<bool, ClientError> {
-        match self.send(self.request(Method::HEAD, &format!("artifacts/{artifact}")).timeout(SILENCE)).await {
+    pub(crate) async fn has_artifact(&self, artifact: Digest) -> Result<bool, ApiClientError> {
+        match self.send(self.request(Method::HEAD, &format!("artifacts/{artifact}")).timeout(REQUEST_TIMEOUT)).await {
             Ok(_) => Ok(true),
-            Err(ClientError::NotThere) => Ok(false),
+            Err(ApiClientError::NotFound) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -31,9 +31,9 @@ impl Client {
     /// read since the last call.
     pub(crate) async fn upload(
         &self,
-        section: &Section,
+        section: &ArtifactSection,
         progress: impl Fn(u64) + Send + Sync + 'static,
-    ) -> Result<(), ClientError> {
+    ) -> Result<(), ApiClientError> {
         let (artifact, size) = (section.digest, section.size);
         let mut file = tokio::fs::File::open(&section.path).await?;
         file.seek(std::io::SeekFrom::Start(section.offset)).await?;
@@ -50,20 +50,20 @@ impl Client {
             self.request(Method::PUT, &format!("artifacts/{artifact}")).header(header::CONTENT_LENGTH, size).body(body);
         let answer = async {
             let response = self.send(request).await?;
-            self.read(response).await.map(ignored)
+            self.read(response).await.map(discard)
         };
         tokio::select! {
             done = answer => done,
-            seconds = stalled(&sent, size) => Err(ClientError::Stalled { server: self.profile.server, seconds }),
+            seconds = wait_until_stalled(&sent, size) => Err(ApiClientError::Stalled { server: self.profile.server, seconds }),
         }
     }
 }
 
 /// Completes when no data has moved for too long. Returns that time (seconds).
-async fn stalled(sent: &AtomicU64, size: u64) -> u64 {
+async fn wait_until_stalled(sent: &AtomicU64, size: u64) -> u64 {
     let mut before = sent.load(Ordering::Relaxed);
     loop {
-        let patience = if before >= size { SETTLING } else { SILENCE };
+        let patience = if before >= size { COMPLETION_TIMEOUT } else { REQUEST_TIMEOUT };
         tokio::time::sleep(patience).await;
         let now = sent.load(Ordering::Relaxed);
         if now == before {

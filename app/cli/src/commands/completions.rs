@@ -2,7 +2,7 @@
 
 use crate::{
     cli::Cli,
-    output::{Exit, Failure, print},
+    output::{Exit, Failure, print_text},
 };
 use clap::CommandFactory as _;
 use clap_complete::Shell;
@@ -19,11 +19,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    print(&text(args.shell))?;
+    print_text(&generate_completions(args.shell))?;
     Ok(Exit::Success)
 }
 
-fn text(shell: Shell) -> String {
+fn generate_completions(shell: Shell) -> String {
     let mut written = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "banyan", &mut written);
     String::from_utf8_lossy(&written).into_owned()
@@ -36,7 +36,7 @@ mod tests {
     #[test]
     fn every_shell_gets_every_verb() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish] {
-            let text = text(shell);
+            let text = generate_completions(shell);
             for verb in ["demo", "publish", "deploy", "machines", "doctor", "completions"] {
                 assert!(text.contains(verb), "{shell}: {verb} is missing");
             }

@@ -2,13 +2,13 @@
 
 use crate::commands::{
     connect,
-    watch_deployment::{self, Limit, Show, Watched, watch},
+    watch_deployment::{self, WatchDisplay, WatchLimit, WatchResult, watch},
 };
 use crate::{
-    api_client::{Client, ClientError},
-    deployment_tree::Live,
+    api_client::{ApiClient, ApiClientError},
+    deployment_tree::LiveTree,
     duration,
-    output::{Exit, Failure, Json, Tried as _, json_line, print, say},
+    output::{Exit, Failure, OutputArgs, WithContext as _, print_json, print_note, print_text},
     profile::ProfileArg,
 };
 use banyan_proto::{
@@ -38,10 +38,10 @@ use std::{str::FromStr, time::Duration};
 pub(crate) struct Args {
     /// Package to deploy, optionally with a version [default: the highest sequence]
     #[arg(value_name = "PACKAGE[@VERSION]")]
-    release: Wanted,
+    release: ReleaseSelector,
     /// Target machines: `all`, `group:NAME`, or `machine:LABEL-OR-ID[,…]`
     #[arg(long, value_name = "WHO")]
-    to: To,
+    to: TargetSelection,
     /// Number of stripes; each travels its own tree
     ///
     /// With 2 stripes, no machine uploads more than one copy.
@@ -59,7 +59,7 @@ pub(crate) struct Args {
     ///
     /// The release is then transferred and installed in any window; people are warned first. A duration (12h, 7d) or a
     /// time (2026-12-01T06:00+01:00).
-    #[arg(long, value_name = "TIME", value_parser = deadline)]
+    #[arg(long, value_name = "TIME", value_parser = parse_deadline)]
     deadline: Option<UnixSeconds>,
     /// Wait until the deployment finishes, showing the tree
     #[arg(long)]
@@ -70,19 +70,19 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", requires = "wait", value_parser = duration::parse)]
     timeout: Option<Duration>,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// A package, optionally with a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct ReleaseSelector {
     /// The package name.
     pub(crate) package: String,
     /// The requested version; `None` for the newest.
     pub(crate) version: Option<String>,
 }
 
-impl FromStr for Wanted {
+impl FromStr for ReleaseSelector {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let (package, version) = match text.split_once('@') {
@@ -105,9 +105,9 @@ impl FromStr for Wanted {
 
 /// A selection of machines as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct To(Selection);
+struct TargetSelection(Selection);
 
-impl FromStr for To {
+impl FromStr for TargetSelection {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is not a valid selection; use all, group:NAME, or machine:LABEL-OR-ID[,…]");
@@ -151,36 +151,36 @@ impl From<SpreadArg> for Spread {
 }
 
 pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
-    let tried = || match &args.release.version {
+    let action = || match &args.release.version {
         Some(version) => format!("deploy {} {version}", args.release.package),
         None => format!("deploy {}", args.release.package),
     };
-    let client = connect(profile, tried)?;
-    let id = start(&client, &request(args)).await.tried(tried)?;
+    let client = connect(profile, action)?;
+    let id = start_deployment(&client, &request(args)).await.with_context(action)?;
     if !args.wait {
-        args.json.answer(&Deployed { id }, |deployed| deployed.id.to_string())?;
-        say(&format!("deployment started; follow it with `banyan status {} --watch`", id.short()));
+        args.json.print(&Deployed { id }, |deployed| deployed.id.to_string())?;
+        print_note(&format!("deployment started; follow it with `banyan status {} --watch`", id.short()));
         return Ok(Exit::Success);
     }
     let show = if args.json.json {
-        Show::Nothing
+        WatchDisplay::Hidden
     } else {
-        print(&id.to_string())?;
-        Show::Picture(Live::progress())
+        print_text(&id.to_string())?;
+        WatchDisplay::Tree(LiveTree::on_stderr())
     };
-    match watch(&client, id, Limit { total: args.timeout, still: None }, show)
+    match watch(&client, id, WatchLimit { total: args.timeout, without_change: None }, show)
         .await
-        .tried(|| format!("watch deployment {}", id.short()))?
+        .with_context(|| format!("watch deployment {}", id.short()))?
     {
-        Watched::Ended(status) => {
-            watch_deployment::shortfall(&status).iter().for_each(|line| say(line));
+        WatchResult::Stopped(status) => {
+            watch_deployment::describe_unfinished(&status).iter().for_each(|line| print_note(line));
             if args.json.json {
-                json_line(&status)?;
+                print_json(&status)?;
             }
-            Ok(watch_deployment::outcome(&status))
+            Ok(watch_deployment::exit_for(&status))
         }
-        Watched::Interrupted => {
-            say(&format!(
+        WatchResult::Interrupted => {
+            print_note(&format!(
                 "the deployment continues; follow it with `banyan status {} --watch`, halt it with `banyan halt {0}`",
                 id.short()
             ));
@@ -203,7 +203,7 @@ fn request(args: &Args) -> Deploy {
 }
 
 /// Parses a deadline: a duration from now, or a time.
-fn deadline(text: &str) -> Result<UnixSeconds, String> {
+fn parse_deadline(text: &str) -> Result<UnixSeconds, String> {
     let now = UnixSeconds::now();
     if let Ok(length) = duration::parse(text) {
         return Ok(now.plus(length.as_secs()));
@@ -215,7 +215,7 @@ fn deadline(text: &str) -> Result<UnixSeconds, String> {
 }
 
 /// Asks the server to start a deployment. Returns its id.
-pub(crate) async fn start(client: &Client, deploy: &Deploy) -> Result<OrderId, ClientError> {
+pub(crate) async fn start_deployment(client: &ApiClient, deploy: &Deploy) -> Result<OrderId, ApiClientError> {
     client.deploy(deploy).await.map(|deployed| deployed.id)
 }
 
@@ -255,7 +255,7 @@ mod tests {
         }
     }
     fn deadline_of(text: &str) -> Result<UnixSeconds, String> {
-        deadline(text)
+        parse_deadline(text)
     }
 
     #[test]

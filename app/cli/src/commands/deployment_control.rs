@@ -2,11 +2,11 @@
 
 use crate::commands::{
     connect,
-    resolve::{self, Which},
+    resolve::{self, DeploymentSelector},
 };
 use crate::{
-    api_client::Intervention,
-    output::{Exit, Failure, Json, Tried as _, json_line, say},
+    api_client::DeploymentControl,
+    output::{Exit, Failure, OutputArgs, WithContext as _, print_json, print_note},
     profile::ProfileArg,
 };
 use serde::Serialize;
@@ -20,7 +20,7 @@ use serde::Serialize;
     the deployment from there.")]
 pub(crate) struct HaltArgs {
     #[command(flatten)]
-    common: Common,
+    common: ControlArgs,
 }
 
 /// Resume a halted deployment
@@ -28,7 +28,7 @@ pub(crate) struct HaltArgs {
 #[command(after_help = "Examples:\n  banyan resume 1f3a\n  banyan resume latest")]
 pub(crate) struct ResumeArgs {
     #[command(flatten)]
-    common: Common,
+    common: ControlArgs,
 }
 
 /// Deploy again to the machines where it failed
@@ -40,51 +40,55 @@ pub(crate) struct ResumeArgs {
     deployment.")]
 pub(crate) struct RetryArgs {
     #[command(flatten)]
-    common: Common,
+    common: ControlArgs,
 }
 
 #[derive(Debug, clap::Args)]
-struct Common {
+struct ControlArgs {
     /// Deployment: the first digits of its id, or `latest`
-    deployment: Which,
+    deployment: DeploymentSelector,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 pub(crate) async fn halt(args: &HaltArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
-    intervene(Intervention::Halt, &args.common, profile).await
+    control_deployment(DeploymentControl::Halt, &args.common, profile).await
 }
 pub(crate) async fn resume(args: &ResumeArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
-    intervene(Intervention::Resume, &args.common, profile).await
+    control_deployment(DeploymentControl::Resume, &args.common, profile).await
 }
 pub(crate) async fn retry(args: &RetryArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
-    let tried = || "retry the deployment".to_owned();
-    let client = connect(profile, tried)?;
-    let id = resolve::deployment(&client, &args.common.deployment, tried).await?;
-    let again = client.retry(id).await.tried(tried)?;
-    args.common.json.answer(&again, |again| again.id.to_string())?;
-    say(&format!("deployment started; follow it with `banyan status {} --watch`", again.id.short()));
+    let action = || "retry the deployment".to_owned();
+    let client = connect(profile, action)?;
+    let id = resolve::resolve_deployment(&client, &args.common.deployment, action).await?;
+    let again = client.retry(id).await.with_context(action)?;
+    args.common.json.print(&again, |again| again.id.to_string())?;
+    print_note(&format!("deployment started; follow it with `banyan status {} --watch`", again.id.short()));
     Ok(Exit::Success)
 }
 
 /// The JSON result.
 #[derive(Debug, Serialize)]
-struct Done {
+struct ControlResult {
     id: banyan_proto::OrderId,
     done: &'static str,
 }
 
-async fn intervene(what: Intervention, args: &Common, profile: &ProfileArg) -> Result<Exit, Failure> {
-    let tried = || format!("{} the deployment", what.verb());
-    let client = connect(profile, tried)?;
-    let id = resolve::deployment(&client, &args.deployment, tried).await?;
-    client.intervene(id, what).await.tried(tried)?;
+async fn control_deployment(
+    control: DeploymentControl,
+    args: &ControlArgs,
+    profile: &ProfileArg,
+) -> Result<Exit, Failure> {
+    let action = || format!("{} the deployment", control.name());
+    let client = connect(profile, action)?;
+    let id = resolve::resolve_deployment(&client, &args.deployment, action).await?;
+    client.control_deployment(id, control).await.with_context(action)?;
     if args.json.json {
-        json_line(&Done { id, done: what.verb() })?;
+        print_json(&ControlResult { id, done: control.name() })?;
     }
-    say(&match what {
-        Intervention::Halt => format!("halted {}; resume it with `banyan resume {0}`", id.short()),
-        Intervention::Resume => format!("resumed {}; follow it with `banyan status {0} --watch`", id.short()),
+    print_note(&match control {
+        DeploymentControl::Halt => format!("halted {}; resume it with `banyan resume {0}`", id.short()),
+        DeploymentControl::Resume => format!("resumed {}; follow it with `banyan status {0} --watch`", id.short()),
     });
     Ok(Exit::Success)
 }
@@ -98,6 +102,6 @@ mod tests {
     fn a_deployment_must_be_named() {
         assert!(parse::<HaltArgs>("").is_err());
         assert!(parse::<RetryArgs>("everything").is_err());
-        assert_eq!(parse::<ResumeArgs>("latest").unwrap().common.deployment, Which::Latest);
+        assert_eq!(parse::<ResumeArgs>("latest").unwrap().common.deployment, DeploymentSelector::Latest);
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::commands::{connect, resolve};
 use crate::{
-    api_client::Client,
-    output::{Exit, Failure, Json, Tried as _, ago, clean, json_line, say, table},
+    api_client::ApiClient,
+    output::{Exit, Failure, OutputArgs, WithContext as _, format_age, format_table, print_json, print_note, sanitise},
     profile::ProfileArg,
 };
 use banyan_proto::{MachineId, Reason, UnixSeconds, admin::Machine};
@@ -25,13 +25,13 @@ use serde::Serialize;
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
-    verb: Option<Verb>,
+    command: Option<Command>,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Verb {
+enum Command {
     Revoke(RevokeArgs),
     Readmit(ReadmitArgs),
 }
@@ -47,7 +47,7 @@ pub(crate) struct ReadmitArgs {
     /// Machine: its label, or the first digits of its id
     machine: String,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// Revoke a machine's certificate; it is cut off within a minute
@@ -61,61 +61,67 @@ pub(crate) struct RevokeArgs {
     /// Machine: its label, or the first digits of its id
     machine: String,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// The JSON result of `revoke`.
 #[derive(Debug, Serialize)]
-struct Revoked {
+struct RevokeResult {
     revoked: MachineId,
 }
 
 /// The JSON result of `readmit`.
 #[derive(Debug, Serialize)]
-struct Readmitted {
+struct ReadmitResult {
     readmitted: MachineId,
 }
 
 pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
-    match &args.verb {
+    match &args.command {
         None => {
-            let tried = || "list the machines".to_owned();
-            let mut machines = connect(profile, tried)?.machines().await.tried(tried)?;
+            let action = || "list the machines".to_owned();
+            let mut machines = connect(profile, action)?.machines().await.with_context(action)?;
             machines.sort_by(|a, b| (&a.label, a.id).cmp(&(&b.label, b.id)));
-            args.json.answer(&machines, |machines| list(machines, UnixSeconds::now()))?;
+            args.json.print(&machines, |machines| format_machines(machines, UnixSeconds::now()))?;
         }
-        Some(Verb::Revoke(args)) => {
-            let tried = || format!("revoke {:?}", args.machine);
-            let client = connect(profile, tried)?;
-            let id = which(&client, &args.machine, tried).await?;
-            client.revoke(id).await.tried(tried)?;
+        Some(Command::Revoke(args)) => {
+            let action = || format!("revoke {:?}", args.machine);
+            let client = connect(profile, action)?;
+            let id = find_machine(&client, &args.machine, action).await?;
+            client.revoke(id).await.with_context(action)?;
             if args.json.json {
-                json_line(&Revoked { revoked: id })?;
+                print_json(&RevokeResult { revoked: id })?;
             }
-            say(&format!("revoked {id}; it is cut off within a minute"));
+            print_note(&format!("revoked {id}; it is cut off within a minute"));
         }
-        Some(Verb::Readmit(args)) => {
-            let tried = || format!("readmit {:?}", args.machine);
-            let client = connect(profile, tried)?;
-            let id = which(&client, &args.machine, tried).await?;
-            client.readmit(id).await.tried(tried)?;
+        Some(Command::Readmit(args)) => {
+            let action = || format!("readmit {:?}", args.machine);
+            let client = connect(profile, action)?;
+            let id = find_machine(&client, &args.machine, action).await?;
+            client.readmit(id).await.with_context(action)?;
             if args.json.json {
-                json_line(&Readmitted { readmitted: id })?;
+                print_json(&ReadmitResult { readmitted: id })?;
             }
-            say(&format!("readmitted {id}; if two computers still use the identity, it is quarantined again at once"));
+            print_note(&format!(
+                "readmitted {id}; if two computers still use the identity, it is quarantined again at once"
+            ));
         }
     }
     Ok(Exit::Success)
 }
 
 /// Finds the machine with this label or id.
-pub(crate) async fn which(client: &Client, name: &str, tried: impl Fn() -> String) -> Result<MachineId, Failure> {
-    let all = client.machines().await.tried(&tried)?;
-    resolve::machine(&all, name)
-        .map_err(|wrong| Failure::new(tried(), wrong, "use the machine's id; `banyan machines` lists all machines"))
+pub(crate) async fn find_machine(
+    client: &ApiClient,
+    name: &str,
+    action: impl Fn() -> String,
+) -> Result<MachineId, Failure> {
+    let all = client.machines().await.with_context(&action)?;
+    resolve::resolve_machine(&all, name)
+        .map_err(|wrong| Failure::new(action(), wrong, "use the machine's id; `banyan machines` lists all machines"))
 }
 
-fn list(machines: &[Machine], now: UnixSeconds) -> String {
+fn format_machines(machines: &[Machine], now: UnixSeconds) -> String {
     if machines.is_empty() {
         return "no machines yet; create a join code with `banyan tokens create`".into();
     }
@@ -127,7 +133,7 @@ fn list(machines: &[Machine], now: UnixSeconds) -> String {
             Machine { revoked: true, .. } => "revoked".into(),
             Machine { out: Some(_), .. } => "quarantined".into(),
             Machine { online: true, .. } => "online".into(),
-            Machine { seen, .. } => ago(now.0.saturating_sub(seen.0)),
+            Machine { seen, .. } => format_age(now.0.saturating_sub(seen.0)),
         };
         let addresses: Vec<String> = machine.addresses.iter().map(ToString::to_string).collect();
         rows.push(vec![
@@ -141,13 +147,15 @@ fn list(machines: &[Machine], now: UnixSeconds) -> String {
         ]);
     }
     let aside = machines.iter().filter_map(|machine| Some((machine, machine.out.filter(|_| !machine.revoked)?)));
-    std::iter::once(table(&rows)).chain(aside.map(|(machine, reason)| set_aside(machine, reason))).collect()
+    std::iter::once(format_table(&rows))
+        .chain(aside.map(|(machine, reason)| describe_quarantine(machine, reason)))
+        .collect()
 }
 
 /// Formats why a machine is quarantined and how to readmit it.
-fn set_aside(machine: &Machine, reason: Reason) -> String {
+fn describe_quarantine(machine: &Machine, reason: Reason) -> String {
     let (id, next) = (machine.id.short(), reason.for_admin().advice);
-    let label = clean(&machine.label);
+    let label = sanitise(&machine.label);
     format!("\n{label} ({id}) is quarantined: {} [{}]\n  next: {next}\n", reason.for_admin().what, reason.code())
 }
 
@@ -182,7 +190,7 @@ mod tests {
             Machine { out: Some(Reason::Cloned), online: true, ..machine.clone() },
         ];
         let all: Vec<Machine> = [machine].into_iter().chain(changed).collect();
-        let text = list(&all, UnixSeconds(160));
+        let text = format_machines(&all, UnixSeconds(160));
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[1].starts_with("desk   01010101  -") && lines[1].contains("60 s ago"), "{text}");
         assert!(lines[2].contains("revoked") && !lines[2].contains("online"), "{text}");
@@ -193,17 +201,17 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.matches("next: ").count(), 1, "{text}");
-        assert!(list(&[], UnixSeconds(0)).contains("tokens create"));
+        assert!(format_machines(&[], UnixSeconds(0)).contains("tokens create"));
     }
 
     #[test]
     fn arguments() {
         assert!(parse::<Args>("--json").unwrap().json.json);
         assert!(
-            matches!(parse::<Args>("revoke desk").unwrap().verb, Some(Verb::Revoke(args)) if args.machine == "desk")
+            matches!(parse::<Args>("revoke desk").unwrap().command, Some(Command::Revoke(args)) if args.machine == "desk")
         );
         assert!(
-            matches!(parse::<Args>("readmit desk").unwrap().verb, Some(Verb::Readmit(args)) if args.machine == "desk")
+            matches!(parse::<Args>("readmit desk").unwrap().command, Some(Command::Readmit(args)) if args.machine == "desk")
         );
         assert!(parse::<Args>("revoke").is_err());
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     cli::Cli,
-    output::{Exit, Failure, Tried as _, say},
+    output::{Exit, Failure, WithContext as _, print_note},
 };
 use clap::CommandFactory as _;
 use std::path::PathBuf;
@@ -17,10 +17,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    let tried = || format!("write the manual pages to {}", args.out.display());
-    std::fs::create_dir_all(&args.out).tried(tried)?;
-    clap_mangen::generate_to(Cli::command(), &args.out).tried(tried)?;
-    say(&format!("wrote the manual pages to {}", args.out.display()));
+    let action = || format!("write the manual pages to {}", args.out.display());
+    std::fs::create_dir_all(&args.out).with_context(action)?;
+    clap_mangen::generate_to(Cli::command(), &args.out).with_context(action)?;
+    print_note(&format!("wrote the manual pages to {}", args.out.display()));
     Ok(Exit::Success)
 }
 

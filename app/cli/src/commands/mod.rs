@@ -21,15 +21,15 @@ pub(crate) mod tokens;
 pub(crate) mod watch_deployment;
 
 use crate::{
-    api_client::Client,
-    output::{Failure, Tried as _},
+    api_client::ApiClient,
+    output::{Failure, WithContext as _},
     profile::{self, ProfileArg},
 };
 
 /// Creates a client for the profile's server.
-fn connect(given: &ProfileArg, what: impl Fn() -> String) -> Result<Client, Failure> {
-    let (_, profile) = profile::load(given).tried(&what)?;
-    Client::new(&profile).tried(&what)
+fn connect(given: &ProfileArg, what: impl Fn() -> String) -> Result<ApiClient, Failure> {
+    let (_, profile) = profile::load(given).with_context(&what)?;
+    ApiClient::new(&profile).with_context(&what)
 }
 
 #[cfg(test)]

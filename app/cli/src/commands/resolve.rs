@@ -1,8 +1,8 @@
 //! Resolves deployments and machines from what the user typed. Short forms must be unambiguous.
 
 use crate::{
-    api_client::Client,
-    output::{Failure, Tried as _},
+    api_client::ApiClient,
+    output::{Failure, WithContext as _},
 };
 use banyan_proto::{
     MachineId, OrderId,
@@ -10,20 +10,20 @@ use banyan_proto::{
 };
 
 /// The minimum length of an id prefix.
-const SHORTEST: usize = 4;
+const MIN_PREFIX_DIGITS: usize = 4;
 
 /// A deployment as typed: its id, a prefix of it, or `latest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Which {
+pub(super) enum DeploymentSelector {
     /// The complete id.
     Id(OrderId),
     /// A prefix of the id.
-    Starts(String),
+    Prefix(String),
     /// The most recently started deployment.
     Latest,
 }
 
-impl std::str::FromStr for Which {
+impl std::str::FromStr for DeploymentSelector {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "latest" {
@@ -33,35 +33,39 @@ impl std::str::FromStr for Which {
             return Ok(Self::Id(id));
         }
         let text = text.to_ascii_lowercase();
-        if (SHORTEST..32).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit()) {
-            Ok(Self::Starts(text))
+        if (MIN_PREFIX_DIGITS..32).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit()) {
+            Ok(Self::Prefix(text))
         } else {
             Err(format!(
-                "not a valid deployment id: use its first {SHORTEST} or more digits, or `latest`; `banyan status` lists all ids"
+                "not a valid deployment id: use its first {MIN_PREFIX_DIGITS} or more digits, or `latest`; `banyan status` lists all ids"
             ))
         }
     }
 }
 
 /// Finds the deployment that the user typed.
-pub(super) async fn deployment(client: &Client, which: &Which, tried: impl Fn() -> String) -> Result<OrderId, Failure> {
-    if let Which::Id(id) = which {
+pub(super) async fn resolve_deployment(
+    client: &ApiClient,
+    selector: &DeploymentSelector,
+    action: impl Fn() -> String,
+) -> Result<OrderId, Failure> {
+    if let DeploymentSelector::Id(id) = selector {
         return Ok(*id);
     }
-    let all = client.deployments().await.tried(&tried)?;
-    pick(&all, which)
-        .map_err(|wrong| Failure::new(tried(), wrong, "list all deployments and their ids with `banyan status`"))
+    let all = client.deployments().await.with_context(&action)?;
+    select_deployment(&all, selector)
+        .map_err(|wrong| Failure::new(action(), wrong, "list all deployments and their ids with `banyan status`"))
 }
 
-fn pick(all: &[DeploymentStatus], which: &Which) -> Result<OrderId, String> {
-    match which {
-        Which::Id(id) => Ok(*id),
-        Which::Latest => {
+fn select_deployment(all: &[DeploymentStatus], selector: &DeploymentSelector) -> Result<OrderId, String> {
+    match selector {
+        DeploymentSelector::Id(id) => Ok(*id),
+        DeploymentSelector::Latest => {
             // The server lists the newest first. Of several in the same second, this takes the first one listed.
             let newest = all.iter().rev().max_by_key(|deployment| deployment.accepted);
             newest.map(|deployment| deployment.id).ok_or_else(|| "there are no deployments yet".into())
         }
-        Which::Starts(start) => {
+        DeploymentSelector::Prefix(start) => {
             let mut found = all.iter().map(|deployment| deployment.id).filter(|id| id.to_string().starts_with(start));
             match (found.next(), found.next()) {
                 (Some(id), None) => Ok(id),
@@ -74,11 +78,12 @@ fn pick(all: &[DeploymentStatus], which: &Which) -> Result<OrderId, String> {
 
 /// Finds a machine by its id, a prefix of it, or its label. Among several machines with one label, the one that is not
 /// revoked wins, because a computer that enrols again keeps its label.
-pub(super) fn machine(all: &[Machine], typed: &str) -> Result<MachineId, String> {
+pub(super) fn resolve_machine(all: &[Machine], typed: &str) -> Result<MachineId, String> {
     let of_label = |machine: &&Machine| machine.label == typed;
     let all_revoked = all.iter().filter(of_label).all(|machine| machine.revoked);
     let labelled = all.iter().filter(of_label).filter(|machine| all_revoked || !machine.revoked);
-    let started = all.iter().filter(|machine| typed.len() >= SHORTEST && machine.id.to_string().starts_with(typed));
+    let started =
+        all.iter().filter(|machine| typed.len() >= MIN_PREFIX_DIGITS && machine.id.to_string().starts_with(typed));
     let mut found: Vec<MachineId> = labelled.chain(started).map(|machine| machine.id).collect();
     found.sort_unstable();
     found.dedup();
@@ -111,13 +116,13 @@ mod tests {
     #[test]
     fn deployments_are_found_by_short_forms_that_fit_one_only() {
         let all = deployments();
-        assert_eq!(pick(&all, &"0102".parse().unwrap()), Ok(all[0].id));
-        assert_eq!(pick(&all, &"latest".parse().unwrap()), Ok(all[1].id));
-        assert!(pick(&all, &"0103".parse().unwrap()).unwrap_err().contains("several"));
-        assert!(pick(&all, &"0104".parse().unwrap()).unwrap_err().contains("no deployment"));
-        assert!(pick(&[], &Which::Latest).is_err());
+        assert_eq!(select_deployment(&all, &"0102".parse().unwrap()), Ok(all[0].id));
+        assert_eq!(select_deployment(&all, &"latest".parse().unwrap()), Ok(all[1].id));
+        assert!(select_deployment(&all, &"0103".parse().unwrap()).unwrap_err().contains("several"));
+        assert!(select_deployment(&all, &"0104".parse().unwrap()).unwrap_err().contains("no deployment"));
+        assert!(select_deployment(&[], &DeploymentSelector::Latest).is_err());
         for bad in ["", "01", "hello", &"0".repeat(33)] {
-            assert!(bad.parse::<Which>().is_err(), "{bad:?}");
+            assert!(bad.parse::<DeploymentSelector>().is_err(), "{bad:?}");
         }
     }
 
@@ -137,12 +142,16 @@ mod tests {
             software: String::new(),
         };
         let all = [with(1, "desk"), with(2, "lab"), with(3, "lab")];
-        assert_eq!(machine(&all, "desk"), Ok(all[0].id));
-        assert_eq!(machine(&all, "0202"), Ok(all[1].id));
-        assert!(machine(&all, "lab").unwrap_err().contains("several"));
+        assert_eq!(resolve_machine(&all, "desk"), Ok(all[0].id));
+        assert_eq!(resolve_machine(&all, "0202"), Ok(all[1].id));
+        assert!(resolve_machine(&all, "lab").unwrap_err().contains("several"));
         let replaced = [Machine { revoked: true, ..with(1, "desk") }, with(2, "desk")];
-        assert_eq!(machine(&replaced, "desk"), Ok(replaced[1].id));
-        assert_eq!(machine(&replaced[..1], "desk"), Ok(replaced[0].id));
-        assert!(machine(&all, "des").is_err() && machine(&all, "02").is_err() && machine(&all, "").is_err());
+        assert_eq!(resolve_machine(&replaced, "desk"), Ok(replaced[1].id));
+        assert_eq!(resolve_machine(&replaced[..1], "desk"), Ok(replaced[0].id));
+        assert!(
+            resolve_machine(&all, "des").is_err()
+                && resolve_machine(&all, "02").is_err()
+                && resolve_machine(&all, "").is_err()
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! `banyan server`, `banyan agent` and the hidden installer process: runs the other programs from this binary.
 
-use crate::output::{Exit, Failure, Tried as _};
+use crate::output::{Exit, Failure, WithContext as _};
 use std::{ffi::OsString, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
@@ -42,11 +42,11 @@ pub(crate) struct InstallerArgs {
 }
 
 pub(crate) fn server(args: ServerArgs) -> Result<Exit, Failure> {
-    serve("run the server", async { Ok(banyan_server::cli::run(args.inner).await?) })
+    run_service("run the server", async { Ok(banyan_server::cli::run(args.inner).await?) })
 }
 
 pub(crate) fn agent(args: AgentArgs) -> Result<Exit, Failure> {
-    serve("run the agent", agent_core::cli::run(args.inner))
+    run_service("run the agent", agent_core::cli::run(args.inner))
 }
 
 /// Runs the installer. It has its own exit codes, which the agent interprets.
@@ -55,11 +55,11 @@ pub(crate) fn installer_process(args: InstallerArgs) -> ExitCode {
 }
 
 /// Runs a service until it stops.
-fn serve(what: &str, service: impl Future<Output = anyhow::Result<()>>) -> Result<Exit, Failure> {
+fn run_service(what: &str, service: impl Future<Output = anyhow::Result<()>>) -> Result<Exit, Failure> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().tried(|| what.to_owned())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().with_context(|| what.to_owned())?;
     let ended = runtime.block_on(service);
     runtime.shutdown_background();
     match ended {

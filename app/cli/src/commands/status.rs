@@ -2,12 +2,12 @@
 
 use crate::commands::{
     connect,
-    resolve::{self, Which},
-    watch_deployment::{self, Limit, Show, Watched, watch},
+    resolve::{self, DeploymentSelector},
+    watch_deployment::{self, WatchDisplay, WatchLimit, WatchResult, watch},
 };
 use crate::{
-    deployment_tree::{Live, TreeView, draw, look},
-    output::{Exit, Failure, Json, Tried as _, ago, say, table},
+    deployment_tree::{LiveTree, TreeView, detect_terminal, draw_tree},
+    output::{Exit, Failure, OutputArgs, WithContext as _, format_age, format_table, print_note},
     profile::ProfileArg,
 };
 use banyan_proto::{
@@ -30,47 +30,51 @@ use banyan_proto::{
     otherwise. With --watch and --json, each change is one line of JSON.")]
 pub(crate) struct Args {
     /// Deployment: the first digits of its id, or `latest`
-    deployment: Option<Which>,
+    deployment: Option<DeploymentSelector>,
     /// Keep watching until it ends [default deployment: the newest one]
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
-    let tried = || "show the status".to_owned();
-    let client = connect(profile, tried)?;
-    let which = match (&args.deployment, args.watch) {
-        (Some(which), _) => which,
-        (None, true) => &Which::Latest,
+    let action = || "show the status".to_owned();
+    let client = connect(profile, action)?;
+    let selector = match (&args.deployment, args.watch) {
+        (Some(selector), _) => selector,
+        (None, true) => &DeploymentSelector::Latest,
         (None, false) => {
-            let mut all = client.deployments().await.tried(tried)?;
+            let mut all = client.deployments().await.with_context(action)?;
             all.sort_by_key(|deployment| std::cmp::Reverse(deployment.accepted));
-            args.json.answer(&all, |all| list(all, UnixSeconds::now()))?;
+            args.json.print(&all, |all| format_deployments(all, UnixSeconds::now()))?;
             return Ok(Exit::Success);
         }
     };
-    let id = resolve::deployment(&client, which, tried).await?;
+    let id = resolve::resolve_deployment(&client, selector, action).await?;
     if !args.watch {
-        let status = client.deployment(id).await.tried(tried)?;
-        let picture =
-            |status: &DeploymentStatus| draw(&TreeView::of(status), look(&console::Term::stdout(), false)).join("\n");
-        args.json.answer(&status, picture)?;
+        let status = client.deployment(id).await.with_context(action)?;
+        let picture = |status: &DeploymentStatus| {
+            draw_tree(&TreeView::from_status(status), detect_terminal(&console::Term::stdout(), false)).join("\n")
+        };
+        args.json.print(&status, picture)?;
         return Ok(Exit::Success);
     }
-    let show = if args.json.json { Show::Json } else { Show::Picture(Live::answer()) };
-    match watch(&client, id, Limit::default(), show).await.tried(|| format!("watch deployment {}", id.short()))? {
-        Watched::Ended(status) => {
-            watch_deployment::shortfall(&status).iter().for_each(|line| say(line));
-            Ok(watch_deployment::outcome(&status))
+    let show = if args.json.json { WatchDisplay::OutputArgs } else { WatchDisplay::Tree(LiveTree::on_stdout()) };
+    match watch(&client, id, WatchLimit::default(), show)
+        .await
+        .with_context(|| format!("watch deployment {}", id.short()))?
+    {
+        WatchResult::Stopped(status) => {
+            watch_deployment::describe_unfinished(&status).iter().for_each(|line| print_note(line));
+            Ok(watch_deployment::exit_for(&status))
         }
-        Watched::Interrupted => Ok(Exit::Interrupted),
+        WatchResult::Interrupted => Ok(Exit::Interrupted),
     }
 }
 
 /// Formats the deployments as a table, newest first.
-fn list(all: &[DeploymentStatus], now: UnixSeconds) -> String {
+fn format_deployments(all: &[DeploymentStatus], now: UnixSeconds) -> String {
     if all.is_empty() {
         return "no deployments yet; start one with `banyan deploy`".into();
     }
@@ -89,12 +93,12 @@ fn list(all: &[DeploymentStatus], now: UnixSeconds) -> String {
             one.id.short(),
             format!("{} {}", one.package, one.version),
             state.into(),
-            ago(now.0.saturating_sub(one.accepted.0)),
+            format_age(now.0.saturating_sub(one.accepted.0)),
             format!("{} of {total}", at(Stage::Installed)),
             at(Stage::Failed).to_string(),
         ]);
     }
-    table(&rows)
+    format_table(&rows)
 }
 
 #[cfg(test)]
@@ -106,19 +110,19 @@ mod tests {
     fn the_list_says_how_far_each_is() {
         let mut one = status(&[]);
         one.counts = vec![(Stage::Installed, 6), (Stage::Failed, 1)];
-        let text = list(&[one], UnixSeconds(1_700_000_060));
+        let text = format_deployments(&[one], UnixSeconds(1_700_000_060));
         let line = text.lines().nth(1).unwrap();
         assert_eq!(
             line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim).collect::<Vec<_>>(),
             ["abababab", "hello 1.0", "running", "60 s ago", "6 of 7", "1"]
         );
-        assert!(list(&[], UnixSeconds(0)).contains("banyan deploy"));
+        assert!(format_deployments(&[], UnixSeconds(0)).contains("banyan deploy"));
     }
 
     #[test]
     fn arguments() {
         let args: Args = parse("latest --watch --json").unwrap();
-        assert_eq!((args.deployment, args.watch, args.json.json), (Some(Which::Latest), true, true));
+        assert_eq!((args.deployment, args.watch, args.json.json), (Some(DeploymentSelector::Latest), true, true));
         assert!(parse::<Args>("hello").is_err(), "a package name is not a deployment");
     }
 }

@@ -5,9 +5,9 @@
 
 use crate::commands::{connect, machines};
 use crate::{
-    api_client::{Client, ClientError},
+    api_client::{ApiClient, ApiClientError},
     duration,
-    output::{Exit, Failure, Json, Tried as _, say},
+    output::{Exit, Failure, OutputArgs, WithContext as _, print_note},
     profile::{self, ProfileArg},
 };
 use banyan_proto::{
@@ -28,11 +28,11 @@ use std::{net::SocketAddr, time::Duration};
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Verb {
+enum Command {
     Create(CreateArgs),
 }
 
@@ -67,12 +67,12 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "IP:PORT")]
     server: Option<SocketAddr>,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// The JSON result.
 #[derive(Debug, Serialize)]
-struct Created {
+struct JoinCodeResult {
     code: String,
     uses: u32,
     expires_seconds: u64,
@@ -81,60 +81,63 @@ struct Created {
 }
 
 pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure> {
-    let Verb::Create(args) = &args.verb;
-    let tried = || "create a join code".to_owned();
-    let (_, profile) = profile::load(given).tried(tried)?;
-    let client = connect(given, tried)?;
-    let root = root(&profile)?;
+    let Command::Create(args) = &args.command;
+    let action = || "create a join code".to_owned();
+    let (_, profile) = profile::load(given).with_context(action)?;
+    let client = connect(given, action)?;
+    let root = trusted_root(&profile)?;
     let server = args.server.unwrap_or(profile.server);
     if server.ip().is_unspecified() {
         return Err(Failure::new(
-            tried(),
+            action(),
             format!("machines cannot connect to {server}"),
             "pass --server with the server's address as the machines see it",
         )
-        .ending(Exit::Usage));
+        .with_exit(Exit::Usage));
     }
     let replaces = match &args.replaces {
-        Some(name) => Some(machines::which(&client, name, tried).await?),
+        Some(name) => Some(machines::find_machine(&client, name, action).await?),
         None => None,
     };
     let token =
         NewToken { uses: args.uses, expires_seconds: args.expires.as_secs(), group: args.group.clone(), replaces };
-    let code = create(&client, &profile, server, root, &token).await.tried(tried)?.to_string();
+    let code = create_join_code(&client, &profile, server, root, &token).await.with_context(action)?.to_string();
     let NewToken { uses, expires_seconds, group, replaces } = token;
-    args.json.answer(&Created { code, uses, expires_seconds, group, replaces }, |created| created.code.clone())?;
+    args.json
+        .print(&JoinCodeResult { code, uses, expires_seconds, group, replaces }, |created| created.code.clone())?;
     if server.ip().is_loopback() {
-        say("this code works on this computer only, because its server address is a loopback address (see --server)");
+        print_note(
+            "this code works on this computer only, because its server address is a loopback address (see --server)",
+        );
     }
     Ok(Exit::Success)
 }
 
 /// Returns the root that machines will trust. Enrolling requires one.
-pub(crate) fn root(profile: &Profile) -> Result<Digest, Failure> {
+pub(crate) fn trusted_root(profile: &Profile) -> Result<Digest, Failure> {
     profile.root.ok_or_else(|| {
         Failure::new(
             "create a join code",
             "the profile names no TUF root, so machines would not know which publisher to trust",
             "create keys and the root first: run `banyan keys generate --out DIR`, then `banyan keys init --key DIR`",
         )
-        .ending(Exit::NoProfile)
+        .with_exit(Exit::NoProfile)
     })
 }
 
 /// Creates a join code on the server.
-pub(crate) async fn create(
-    client: &Client,
+pub(crate) async fn create_join_code(
+    client: &ApiClient,
     profile: &Profile,
     server: SocketAddr,
     root: Digest,
     token: &NewToken,
-) -> Result<JoinCode, ClientError> {
+) -> Result<JoinCode, ApiClientError> {
     let created = client.create_token(token).await?;
     let secret = data_encoding::HEXLOWER_PERMISSIVE.decode(created.secret.as_bytes()).ok();
     let secret = secret.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-    let secret =
-        secret.ok_or_else(|| ClientError::Unreadable("a join secret must have 32 hexadecimal digits".into()))?;
+    let secret = secret
+        .ok_or_else(|| ApiClientError::MalformedResponse("a join secret must have 32 hexadecimal digits".into()))?;
     Ok(JoinCode { server, ca: profile.ca, root, secret })
 }
 
@@ -160,8 +163,8 @@ mod tests {
     fn without_a_root_the_next_step_is_named() {
         let profile =
             Profile { server: "127.0.0.1:1".parse().unwrap(), ca: Digest([0; 32]), token: String::new(), root: None };
-        let failure = root(&profile).unwrap_err();
+        let failure = trusted_root(&profile).unwrap_err();
         assert!(failure.next.contains("banyan keys init"), "{failure}");
-        assert_eq!(root(&Profile { root: Some(Digest([1; 32])), ..profile }).unwrap(), Digest([1; 32]));
+        assert_eq!(trusted_root(&Profile { root: Some(Digest([1; 32])), ..profile }).unwrap(), Digest([1; 32]));
     }
 }

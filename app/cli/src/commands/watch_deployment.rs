@@ -2,9 +2,9 @@
 //! have not succeeded and why.
 
 use crate::{
-    api_client::{Client, ClientError},
-    deployment_tree::{Live, TreeView},
-    output::{Exit, clean, say},
+    api_client::{ApiClient, ApiClientError},
+    deployment_tree::{LiveTree, TreeView},
+    output::{Exit, print_note, sanitise},
     platform,
 };
 use banyan_proto::{
@@ -14,57 +14,62 @@ use banyan_proto::{
 use std::time::{Duration, Instant};
 
 /// How long an unreachable server is polled before watching fails.
-const PATIENCE: Duration = Duration::from_secs(300);
+const MAX_OUTAGE: Duration = Duration::from_secs(300);
 
 /// How the progress is shown.
-pub(crate) enum Show {
+pub(crate) enum WatchDisplay {
     /// As a tree on a terminal, or as log lines elsewhere.
-    Picture(Live),
+    Tree(LiveTree),
     /// One JSON value on standard output for each change.
-    Json,
+    OutputArgs,
     /// Not at all.
-    Nothing,
+    Hidden,
 }
 
 /// How long to watch at most; unlimited by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Limit {
+pub(crate) struct WatchLimit {
     /// The total time.
     pub(crate) total: Option<Duration>,
     /// The time without any change.
-    pub(crate) still: Option<Duration>,
+    pub(crate) without_change: Option<Duration>,
 }
 
 /// The outcome of watching.
 #[derive(Debug)]
-pub(crate) enum Watched {
+pub(crate) enum WatchResult {
     /// The deployment has ended, or a time limit was reached.
-    Ended(DeploymentStatus),
+    Stopped(DeploymentStatus),
     /// Interrupted by Ctrl-C.
     Interrupted,
 }
 
 /// Watches until the deployment has ended, a limit is reached, or Ctrl-C is pressed.
-pub(crate) async fn watch(client: &Client, id: OrderId, limit: Limit, mut show: Show) -> Result<Watched, ClientError> {
+pub(crate) async fn watch(
+    client: &ApiClient,
+    id: OrderId,
+    limit: WatchLimit,
+    mut display: WatchDisplay,
+) -> Result<WatchResult, ApiClientError> {
     let mut last: Option<DeploymentStatus> = None;
     let outcome = tokio::select! {
-        outcome = follow(client, id, limit, &mut last, &mut show) => outcome.map(Watched::Ended),
+        outcome = follow(client, id, limit, &mut last, &mut display) => outcome.map(WatchResult::Stopped),
         // If signals cannot be caught, watching continues without Ctrl-C.
-        Ok(()) = platform::interrupted() => Ok(Watched::Interrupted),
+        Ok(()) = platform::wait_for_interrupt() => Ok(WatchResult::Interrupted),
     };
-    if let Show::Picture(live) = show {
+    if let WatchDisplay::Tree(live) = display {
         live.finish();
     }
     outcome
 }
 
 async fn follow(
-    client: &Client,
+    client: &ApiClient,
     id: OrderId,
-    limit: Limit,
+    limit: WatchLimit,
     last: &mut Option<DeploymentStatus>,
-    show: &mut Show,
-) -> Result<DeploymentStatus, ClientError> {
+    display: &mut WatchDisplay,
+) -> Result<DeploymentStatus, ApiClientError> {
     let began = Instant::now();
     let mut changed = began;
     let mut away_since: Option<Instant> = None;
@@ -74,44 +79,48 @@ async fn follow(
                 away_since = None;
                 if last.as_ref() != Some(&status) {
                     changed = Instant::now();
-                    match show {
-                        Show::Picture(live) => live.show(TreeView::of(&status)),
+                    match display {
+                        WatchDisplay::Tree(live) => live.show(TreeView::from_status(&status)),
                         // A closed pipe is noticed when the final result is written.
-                        Show::Json => drop(crate::output::json_line(&status)),
-                        Show::Nothing => {}
+                        WatchDisplay::OutputArgs => drop(crate::output::print_json(&status)),
+                        WatchDisplay::Hidden => {}
                     }
                 }
-                if ended(&status) || over(limit.total, began) || over(limit.still, changed) {
+                if has_ended(&status) || is_over(limit.total, began) || is_over(limit.without_change, changed) {
                     return Ok(status);
                 }
                 *last = Some(status);
             }
             // A server restart does not end the watch: the deployment continues.
-            Err(error) if error.passes() && last.is_some() => {
+            Err(error) if error.is_temporary() && last.is_some() => {
                 let since = *away_since.get_or_insert_with(|| {
-                    if let Show::Picture(live) = show {
+                    if let WatchDisplay::Tree(live) = display {
                         live.clear();
                     }
-                    say(&format!("{}; retrying for {} minutes", clean(&error.to_string()), PATIENCE.as_secs() / 60));
+                    print_note(&format!(
+                        "{}; retrying for {} minutes",
+                        sanitise(&error.to_string()),
+                        MAX_OUTAGE.as_secs() / 60
+                    ));
                     Instant::now()
                 });
-                if since.elapsed() > PATIENCE {
+                if since.elapsed() > MAX_OUTAGE {
                     return Err(error);
                 }
             }
             Err(error) => return Err(error),
         }
         let addressees = last.as_ref().map_or(0, |status| status.addressees.len());
-        tokio::time::sleep(pause(addressees)).await;
+        tokio::time::sleep(polling_interval(addressees)).await;
     }
 }
 
-fn over(limit: Option<Duration>, since: Instant) -> bool {
+fn is_over(limit: Option<Duration>, since: Instant) -> bool {
     limit.is_some_and(|limit| since.elapsed() >= limit)
 }
 
 /// Returns the polling interval. It grows with the number of machines, as the answer does.
-fn pause(addressees: usize) -> Duration {
+fn polling_interval(addressees: usize) -> Duration {
     Duration::from_millis(match addressees {
         0..100 => 200,
         100..1000 => 1000,
@@ -120,7 +129,7 @@ fn pause(addressees: usize) -> Duration {
 }
 
 /// Returns whether nothing more will happen without an administrator.
-fn ended(status: &DeploymentStatus) -> bool {
+fn has_ended(status: &DeploymentStatus) -> bool {
     match status.state {
         DeploymentState::Halted | DeploymentState::Superseded | DeploymentState::Finished => true,
         DeploymentState::Running => {
@@ -131,13 +140,13 @@ fn ended(status: &DeploymentStatus) -> bool {
 }
 
 /// Returns the exit code after waiting: success only if every target machine succeeded.
-pub(crate) fn outcome(status: &DeploymentStatus) -> Exit {
+pub(crate) fn exit_for(status: &DeploymentStatus) -> Exit {
     let all = status.addressees.iter().all(|machine| machine.stage == Stage::Installed);
     if all && !status.addressees.is_empty() { Exit::Success } else { Exit::Incomplete }
 }
 
 /// Returns a line for each machine that has not succeeded: the problem and the next step. Empty if all have.
-pub(crate) fn shortfall(status: &DeploymentStatus) -> Vec<String> {
+pub(crate) fn describe_unfinished(status: &DeploymentStatus) -> Vec<String> {
     let unfinished = status.addressees.iter().filter(|machine| machine.stage != Stage::Installed);
     let line = |machine: &banyan_proto::admin::AddresseeStatus| {
         let detail = machine.detail.as_deref().filter(|detail| !detail.is_empty());
@@ -147,7 +156,7 @@ pub(crate) fn shortfall(status: &DeploymentStatus) -> Vec<String> {
             (None, Some(detail)) => detail.to_owned(),
             (None, None) => "not finished".into(),
         };
-        clean(&format!("{}: {text}", machine.label)).replace('\n', "\n    ")
+        sanitise(&format!("{}: {text}", machine.label)).replace('\n', "\n    ")
     };
     unfinished.map(line).collect()
 }
@@ -161,16 +170,16 @@ mod tests {
     #[test]
     fn zero_is_for_complete_success_only() {
         let mut status = status(&[("a", Plan::Server), ("b", Plan::Of("a"))]);
-        assert!(!ended(&status));
-        assert_eq!(outcome(&status), Exit::Incomplete);
+        assert!(!has_ended(&status));
+        assert_eq!(exit_for(&status), Exit::Incomplete);
         status.addressees[0].stage = Stage::Installed;
         status.addressees[1].stage = Stage::Failed;
-        assert!(ended(&status), "nothing is left to wait for");
-        assert_eq!(outcome(&status), Exit::Incomplete);
+        assert!(has_ended(&status), "nothing is left to wait for");
+        assert_eq!(exit_for(&status), Exit::Incomplete);
         status.addressees[1].stage = Stage::Installed;
-        assert_eq!(outcome(&status), Exit::Success);
+        assert_eq!(exit_for(&status), Exit::Success);
         status.addressees.clear();
-        assert_eq!(outcome(&status), Exit::Incomplete, "an empty list is not a success");
+        assert_eq!(exit_for(&status), Exit::Incomplete, "an empty list is not a success");
     }
 
     #[test]
@@ -183,7 +192,7 @@ mod tests {
             (DeploymentState::Finished, true),
         ] {
             status.state = state;
-            assert_eq!(ended(&status), over, "{state:?}");
+            assert_eq!(has_ended(&status), over, "{state:?}");
         }
     }
 
@@ -194,7 +203,7 @@ mod tests {
         status.addressees[1].stage = Stage::Failed;
         status.addressees[1].reason = Some(Reason::ProbeFailed);
         status.addressees[1].detail = Some("exit code 7".into());
-        let lines = shortfall(&status);
+        let lines = describe_unfinished(&status);
         assert_eq!(lines.len(), 1);
         assert!(
             lines[0].starts_with("b: ") && lines[0].contains("(probe-failed): exit code 7; next: test on one machine")

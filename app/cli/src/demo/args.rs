@@ -1,6 +1,6 @@
 //! The arguments of `banyan demo`.
 
-use crate::output::Json;
+use crate::output::OutputArgs;
 use std::path::PathBuf;
 
 /// Watch Banyan deliver a package to a simulated fleet on this computer
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) keep: bool,
     #[command(flatten)]
-    pub(crate) json: Json,
+    pub(crate) json: OutputArgs,
 }
 
 #[cfg(test)]

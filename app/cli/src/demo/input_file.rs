@@ -2,60 +2,60 @@
 //! package's name does not matter in a demo.
 
 use crate::demo::debian_requirements;
-use crate::output::{Failure, Tried as _};
+use crate::output::{Failure, WithContext as _};
 use banyan_proto::manifest::{Kind, ManifestError};
 use banyan_publisher::{
     Published, PublisherError,
-    release_draft::{Draft, Given, describe},
+    release_draft::{ReleaseDraft, ReleaseOverrides, draft_release},
 };
 use std::path::{Path, PathBuf};
 
 /// A file that the demo can deploy.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Shown {
+pub(super) struct DemoFile {
     /// The file, or its release description.
     pub(super) path: PathBuf,
     /// The properties that cannot be derived from it.
-    pub(super) given: Given,
+    pub(super) given: ReleaseOverrides,
     /// The kind of file.
     pub(super) kind: Kind,
 }
 
 /// Inspects a file. Reads all of it, so call it on a thread for blocking work.
-pub(super) fn look_at(path: &Path) -> Result<Shown, Failure> {
-    let tried = || format!("use {} in the demo", path.display());
-    let mut given = Given::default();
+pub(super) fn inspect_file(path: &Path) -> Result<DemoFile, Failure> {
+    let action = || format!("use {} in the demo", path.display());
+    let mut given = ReleaseOverrides::default();
     let draft = loop {
-        match describe(path, &given, &Published::default(), &mut |_, _| {}) {
+        match draft_release(path, &given, &Published::default(), &mut |_, _| {}) {
             Ok(draft) => break draft,
-            Err(error) => match missing(&error) {
+            Err(error) => match missing_property(&error) {
                 Some("package") if given.name.is_none() => given.name = Some(package_name(path)),
                 Some("version") if given.version.is_none() => given.version = Some("1".into()),
-                _ => return Err(error).tried(tried),
+                _ => return Err(error).with_context(action),
             },
         }
     };
-    let kind = kind(&draft).ok_or_else(|| {
-        Failure::new(tried(), "the release description has several kinds of files", "use one of the files instead")
+    let kind = common_kind(&draft).ok_or_else(|| {
+        Failure::new(action(), "the release description has several kinds of files", "use one of the files instead")
     })?;
     if kind == Kind::Deb {
-        draft.files.iter().try_for_each(|(_, file)| debian_requirements::check(file))?;
+        draft.files.iter().try_for_each(|file| debian_requirements::check_requirements(&file.path))?;
     }
-    Ok(Shown { path: path.to_owned(), given, kind })
+    Ok(DemoFile { path: path.to_owned(), given, kind })
 }
 
 /// Returns the missing property, if that is the error.
-fn missing(error: &PublisherError) -> Option<&'static str> {
+fn missing_property(error: &PublisherError) -> Option<&'static str> {
     match error {
-        PublisherError::CannotTell { what: "name", .. } => Some("package"),
-        PublisherError::CannotTell { what: "version", .. } => Some("version"),
+        PublisherError::CannotDerive { what: "name", .. } => Some("package"),
+        PublisherError::CannotDerive { what: "version", .. } => Some("version"),
         PublisherError::Manifest(ManifestError::Field { field, .. }) => Some(field),
         _ => None,
     }
 }
 
 /// Returns the kind that all its files share.
-fn kind(draft: &Draft) -> Option<Kind> {
+fn common_kind(draft: &ReleaseDraft) -> Option<Kind> {
     let mut kinds = draft.manifest.artifacts.iter().map(|artifact| artifact.install.kind);
     let first = kinds.next()?;
     kinds.all(|kind| kind == first).then_some(first)
@@ -73,11 +73,11 @@ fn package_name(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn look(name: &str) -> Result<Shown, Failure> {
+    fn detect_terminal(name: &str) -> Result<DemoFile, Failure> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, "some bytes").unwrap();
-        look_at(&path)
+        inspect_file(&path)
     }
 
     #[test]
@@ -88,7 +88,7 @@ mod tests {
             ("überall-2.0.tgz", Some("berall2"), None),
             ("___.tar", Some("package"), Some("1")),
         ] {
-            let shown = look(file).unwrap_or_else(|failure| panic!("{file}: {failure}"));
+            let shown = detect_terminal(file).unwrap_or_else(|failure| panic!("{file}: {failure}"));
             assert_eq!((shown.given.name.as_deref(), shown.given.version.as_deref()), (name, version), "{file}");
             assert_eq!(shown.kind, Kind::Archive);
         }
@@ -97,9 +97,9 @@ mod tests {
     #[test]
     fn what_is_neither_archive_nor_package_is_refused_before_anything_starts() {
         for file in ["notes.txt", "no-package.deb"] {
-            let failure = look(file).unwrap_err();
-            assert!(failure.tried.contains(file), "{failure}");
+            let failure = detect_terminal(file).unwrap_err();
+            assert!(failure.action.contains(file), "{failure}");
         }
-        assert!(look_at(Path::new("nowhere/a.tar.gz")).unwrap_err().to_string().contains("nowhere"));
+        assert!(inspect_file(Path::new("nowhere/a.tar.gz")).unwrap_err().to_string().contains("nowhere"));
     }
 }

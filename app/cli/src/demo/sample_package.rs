@@ -12,17 +12,17 @@ const NAME: &str = "banyan-sample";
 const VERSION: &str = "1.0.0";
 
 /// Writes the package and its release description into the folder. Returns the path of the description.
-pub(super) fn write(folder: &Path) -> io::Result<PathBuf> {
+pub(super) fn write_sample(folder: &Path) -> io::Result<PathBuf> {
     let folder = folder.join("sample");
     std::fs::create_dir_all(&folder)?;
     let file = format!("{NAME}-{VERSION}.tar.gz");
-    archive(&folder.join(&file))?;
+    write_archive(&folder.join(&file))?;
     let description = folder.join("release.toml");
-    std::fs::write(&description, release(&file))?;
+    std::fs::write(&description, release_description(&file))?;
     Ok(description)
 }
 
-fn archive(path: &Path) -> io::Result<()> {
+fn write_archive(path: &Path) -> io::Result<()> {
     let gzip =
         flate2::write::GzEncoder::new(io::BufWriter::new(std::fs::File::create(path)?), flate2::Compression::default());
     let mut tar = tar::Builder::new(gzip);
@@ -75,7 +75,7 @@ const PROBE: &str = r#"["{dir}/hello"]"#;
 #[cfg(windows)]
 const PROBE: &str = r#"["cmd.exe", "/D", "/C", "{dir}\\hello.cmd"]"#;
 
-fn release(file: &str) -> String {
+fn release_description(file: &str) -> String {
     format!(
         "name = \"{NAME}\"\nversion = \"{VERSION}\"\nsequence = 1\nnotes = \"Banyan's sample package: prints a greeting.\"\n\n\
          [platform.any]\nfile = \"{file}\"\nkind = \"archive\"\nprobe = {PROBE}\n"
@@ -87,14 +87,15 @@ mod tests {
     use super::*;
     use banyan_publisher::{
         Published,
-        release_draft::{Given, describe},
+        release_draft::{ReleaseOverrides, draft_release},
     };
 
     #[test]
     fn the_sample_can_be_published_and_has_a_probe() {
         let folder = tempfile::tempdir().unwrap();
-        let description = write(folder.path()).unwrap();
-        let draft = describe(&description, &Given::default(), &Published::default(), &mut |_, _| {}).unwrap();
+        let description = write_sample(folder.path()).unwrap();
+        let draft =
+            draft_release(&description, &ReleaseOverrides::default(), &Published::default(), &mut |_, _| {}).unwrap();
         let artifact = draft.manifest.artifact_for("any").unwrap();
         assert_eq!((draft.manifest.package.as_str(), draft.manifest.version.as_str()), (NAME, VERSION));
         assert!(artifact.size > PAYLOAD as u64 && artifact.size < PAYLOAD as u64 * 101 / 100, "{}", artifact.size);

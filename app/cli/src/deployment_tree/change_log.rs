@@ -2,16 +2,16 @@
 //! of a machine's stage or reason is reported once.
 
 use crate::deployment_tree::{
-    draw::{seconds, shares_words, stage_words, state_words},
-    view::{From, Row, TreeView},
+    draw::{format_seconds, format_shares, stage_text, state_text},
+    view::{ContentSources, Problem, Row, TreeView},
 };
-use crate::output::count;
+use crate::output::format_count;
 
 /// Returns the lines to append. Progress in chunks is not reported, because it would flood a log.
-pub(super) fn changes(before: Option<&TreeView>, now: &TreeView) -> Vec<String> {
+pub(super) fn describe_changes(before: Option<&TreeView>, now: &TreeView) -> Vec<String> {
     let mut lines = Vec::new();
     if before.is_none() {
-        lines.push(format!("{}: deployment {} to {}", now.release, now.id, count(now.rows.len(), "machine")));
+        lines.push(format!("{}: deployment {} to {}", now.release, now.id, format_count(now.rows.len(), "machine")));
     }
     // Rows change places only when the lists are split again. Then every row is reported.
     let earlier = |place: usize, row: &Row| {
@@ -22,27 +22,27 @@ pub(super) fn changes(before: Option<&TreeView>, now: &TreeView) -> Vec<String> 
         let news = |of: fn(&Row) -> bool| of(row) && !earlier.is_some_and(of);
         let moved =
             earlier.map_or(row.stage != banyan_proto::admin::Stage::Expected, |earlier| earlier.stage != row.stage);
-        let troubled = news(|row| row.trouble.is_some())
-            || earlier.is_some_and(|earlier| row.trouble.is_some() && earlier.trouble != row.trouble);
+        let troubled = news(|row| row.problem.is_some())
+            || earlier.is_some_and(|earlier| row.problem.is_some() && earlier.problem != row.problem);
         if moved || troubled {
-            lines.push(said(row));
+            lines.push(describe_row(row));
         }
     }
     if before.is_some_and(|before| before.state != now.state) {
-        lines.push(format!("{}: deployment {} is {}", now.release, now.id, state_words(now.state)));
+        lines.push(format!("{}: deployment {} is {}", now.release, now.id, state_text(now.state)));
     }
     lines
 }
 
-fn said(row: &Row) -> String {
-    let mut line = format!("{}: {}", row.name, stage_words(row.stage));
+fn describe_row(row: &Row) -> String {
+    let mut line = format!("{}: {}", row.name, stage_text(row.stage));
     if let Some(milliseconds) = row.installed_after {
-        line.push_str(&format!(" after {}", seconds(milliseconds)));
+        line.push_str(&format!(" after {}", format_seconds(milliseconds)));
     }
-    if let From::Sent(shares) = &row.from {
-        line.push_str(&format!(", from {}", shares_words(shares)));
+    if let ContentSources::Sent(shares) = &row.sources {
+        line.push_str(&format!(", from {}", format_shares(shares)));
     }
-    if let Some((reason, detail)) = &row.trouble {
+    if let Some(Problem { reason, detail }) = &row.problem {
         line.push_str(&format!(": {reason}"));
         if !detail.is_empty() {
             line.push_str(&format!(": {}", detail.replace('\n', " | ")));
@@ -63,22 +63,22 @@ mod tests {
     #[test]
     fn each_change_is_said_once_and_chunks_are_not() {
         let mut status = status(&[("a", Plan::Server), ("b", Plan::Of("a"))]);
-        let first = TreeView::of(&status);
-        assert_eq!(changes(None, &first), ["hello 1.0: deployment abababab to 2 machines"]);
+        let first = TreeView::from_status(&status);
+        assert_eq!(describe_changes(None, &first), ["hello 1.0: deployment abababab to 2 machines"]);
         status.addressees[0].stage = Stage::Receiving;
-        let second = TreeView::of(&status);
-        assert_eq!(changes(Some(&first), &second), ["a: receiving"]);
+        let second = TreeView::from_status(&status);
+        assert_eq!(describe_changes(Some(&first), &second), ["a: receiving"]);
         status.addressees[0].chunks.0 = 50;
-        let third = TreeView::of(&status);
-        assert_eq!(changes(Some(&second), &third), Vec::<String>::new());
+        let third = TreeView::from_status(&status);
+        assert_eq!(describe_changes(Some(&second), &third), Vec::<String>::new());
         status.addressees[1].reason = Some(Reason::NotNow);
         status.state = DeploymentState::Halted;
-        let fourth = TreeView::of(&status);
+        let fourth = TreeView::from_status(&status);
         let expected = [
             "b: waiting: the machine may not transfer at this time (not-now)",
             "hello 1.0: deployment abababab is halted",
         ];
-        assert_eq!(changes(Some(&third), &fourth), expected);
-        assert_eq!(changes(Some(&fourth), &fourth), Vec::<String>::new());
+        assert_eq!(describe_changes(Some(&third), &fourth), expected);
+        assert_eq!(describe_changes(Some(&fourth), &fourth), Vec::<String>::new());
     }
 }

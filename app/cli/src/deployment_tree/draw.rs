@@ -1,7 +1,7 @@
 //! Formats a [`TreeView`] as lines of text. Does not access a terminal.
 
-use crate::deployment_tree::view::{From, Row, Share, TreeView, percent};
-use crate::output::count;
+use crate::deployment_tree::view::{ContentSources, Problem, Row, SourceShare, TreeView, rounded_percent};
+use crate::output::format_count;
 use banyan_proto::{
     admin::{DeploymentState, Stage},
     format_size,
@@ -9,11 +9,11 @@ use banyan_proto::{
 use console::{Style, measure_text_width, truncate_str};
 
 /// Width of a progress bar (cells).
-const BAR: usize = 10;
+const BAR_CELLS: usize = 10;
 
 /// What the output can display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Look {
+pub(crate) struct TerminalFeatures {
     /// Cells in a line; `None` for no limit.
     pub(crate) width: Option<usize>,
     /// Lines on the screen; `None` for no limit.
@@ -24,13 +24,13 @@ pub(crate) struct Look {
     pub(crate) unicode: bool,
 }
 
-impl Look {
+impl TerminalFeatures {
     /// The setting for files and pipes.
     pub(crate) const PLAIN: Self = Self { width: None, height: None, colour: false, unicode: true };
 }
 
 /// Returns the text for a stage.
-pub(crate) fn stage_words(stage: Stage) -> &'static str {
+pub(crate) fn stage_text(stage: Stage) -> &'static str {
     match stage {
         Stage::Expected => "waiting",
         Stage::Receiving => "receiving",
@@ -43,7 +43,7 @@ pub(crate) fn stage_words(stage: Stage) -> &'static str {
 }
 
 /// Returns the text for a deployment's state.
-pub(crate) fn state_words(state: DeploymentState) -> &'static str {
+pub(crate) fn state_text(state: DeploymentState) -> &'static str {
     match state {
         DeploymentState::Running => "running",
         DeploymentState::Halted => "halted",
@@ -53,23 +53,23 @@ pub(crate) fn state_words(state: DeploymentState) -> &'static str {
 }
 
 /// Formats the whole tree, one string a line, without line ends.
-pub(crate) fn draw(view: &TreeView, look: Look) -> Vec<String> {
-    let paint = Paint(look);
-    let stripes = count(usize::from(view.stripes), "stripe");
-    let facts =
-        format!("{} · {stripes} · deployment {} · {}", format_size(view.size), view.id, state_words(view.state));
-    let head = format!("{}  {}", paint.bold(&view.release), paint.dim(&facts));
-    let sent = format!("server  {}", paint.dim(&format!("has sent {}", copies(view.server_sent, view.size))));
-    let names = view.rows.iter().map(|row| indent(row, look).chars().count() + measure_text_width(&row.name)).max();
-    let shown = visible(view, look.height.map(|height| height.saturating_sub(5)));
+pub(crate) fn draw_tree(view: &TreeView, features: TerminalFeatures) -> Vec<String> {
+    let styler = Styler(features);
+    let stripes = format_count(usize::from(view.stripes), "stripe");
+    let facts = format!("{} · {stripes} · deployment {} · {}", format_size(view.size), view.id, state_text(view.state));
+    let head = format!("{}  {}", styler.bold(&view.release), styler.dim(&facts));
+    let sent = format!("server  {}", styler.dim(&format!("has sent {}", format_copies(view.server_sent, view.size))));
+    let names =
+        view.rows.iter().map(|row| branch_prefix(row, features).chars().count() + measure_text_width(&row.name)).max();
+    let shown = visible_rows(view, features.height.map(|height| height.saturating_sub(5)));
     let mut lines = vec![head, sent];
-    lines.extend(shown.iter().map(|row| line(row, names.unwrap_or(0), &paint)));
+    lines.extend(shown.iter().map(|row| format_row(row, names.unwrap_or(0), &styler)));
     if shown.len() < view.rows.len() {
-        lines.push(paint.dim(&format!("   and {} more", view.rows.len() - shown.len())));
+        lines.push(styler.dim(&format!("   and {} more", view.rows.len() - shown.len())));
     }
-    lines.push(summary(view, &paint));
-    let lines = lines.into_iter().map(|line| if look.unicode { line } else { ascii(&line) });
-    match look.width {
+    lines.push(format_summary(view, &styler));
+    let lines = lines.into_iter().map(|line| if features.unicode { line } else { to_ascii(&line) });
+    match features.width {
         Some(width) => lines.map(|line| truncate_str(&line, width, "").into_owned()).collect(),
         None => lines.collect(),
     }
@@ -77,23 +77,23 @@ pub(crate) fn draw(view: &TreeView, look: Look) -> Vec<String> {
 
 /// Formats bytes sent as multiples of the artifact's size.
 #[expect(clippy::cast_precision_loss, reason = "shown with two decimals")]
-pub(crate) fn copies(sent: u64, size: u64) -> String {
+pub(crate) fn format_copies(sent: u64, size: u64) -> String {
     format!("{:.2} copies", sent as f64 / size.max(1) as f64)
 }
 
 /// Formats "6 of 7 installed · 1 receiving".
-fn summary(view: &TreeView, paint: &Paint) -> String {
+fn format_summary(view: &TreeView, styler: &Styler) -> String {
     let counts = view.counts();
     let installed = counts.iter().find(|(stage, _)| *stage == Stage::Installed).map_or(0, |(_, count)| *count);
     let mut text = format!("{installed} of {} installed", view.rows.len());
     for (stage, count) in counts.into_iter().filter(|(stage, _)| *stage != Stage::Installed) {
-        text.push_str(&format!(" · {count} {}", stage_words(stage)));
+        text.push_str(&format!(" · {count} {}", stage_text(stage)));
     }
-    paint.bold(&text)
+    styler.bold(&text)
 }
 
 /// Selects the rows that fit: finished machines are left out first, then the end of the list.
-fn visible(view: &TreeView, room: Option<usize>) -> Vec<&Row> {
+fn visible_rows(view: &TreeView, room: Option<usize>) -> Vec<&Row> {
     let room = room.unwrap_or(usize::MAX).max(1);
     if view.rows.len() <= room {
         return view.rows.iter().collect();
@@ -108,14 +108,14 @@ fn visible(view: &TreeView, room: Option<usize>) -> Vec<&Row> {
     view.rows.iter().filter(keep).take(room).collect()
 }
 
-fn indent(row: &Row, look: Look) -> String {
-    let (own, above) = row.last.split_last().map_or((true, [].as_slice()), |(own, above)| (*own, above));
-    let rail = |last: &bool| match (last, look.unicode) {
+fn branch_prefix(row: &Row, features: TerminalFeatures) -> String {
+    let (own, above) = row.is_last.split_last().map_or((true, [].as_slice()), |(own, above)| (*own, above));
+    let rail = |is_last: &bool| match (is_last, features.unicode) {
         (true, _) => "   ",
         (false, true) => "│  ",
         (false, false) => "|  ",
     };
-    let knee = match (own, look.unicode) {
+    let knee = match (own, features.unicode) {
         (true, true) => "└─ ",
         (false, true) => "├─ ",
         (true, false) => "`- ",
@@ -124,57 +124,59 @@ fn indent(row: &Row, look: Look) -> String {
     above.iter().map(rail).collect::<String>() + knee
 }
 
-fn line(row: &Row, names: usize, paint: &Paint) -> String {
-    let rails = indent(row, paint.0);
+fn format_row(row: &Row, names: usize, styler: &Styler) -> String {
+    let rails = branch_prefix(row, styler.0);
     let gap = " ".repeat(names.saturating_sub(rails.chars().count() + measure_text_width(&row.name)));
-    let (held, of) = (u64::from(row.chunks.0), u64::from(row.chunks.1));
+    let (received, total) = (u64::from(row.chunks_received), u64::from(row.chunks_total));
     let share = match row.stage {
         // From this stage on all chunks are here, whatever the last progress report was.
         Stage::Verified | Stage::Authenticated | Stage::Installing | Stage::Installed => 100,
         // Rounded down: 100% appears only when everything is here.
-        Stage::Expected | Stage::Receiving | Stage::Failed if held < of => percent(held, of).min(99),
-        Stage::Expected | Stage::Receiving | Stage::Failed => percent(held, of),
+        Stage::Expected | Stage::Receiving | Stage::Failed if received < total => {
+            rounded_percent(received, total).min(99)
+        }
+        Stage::Expected | Stage::Receiving | Stage::Failed => rounded_percent(received, total),
     };
-    let stage = paint.stage(row.stage, &format!("{:<13}", stage_words(row.stage)));
+    let stage = styler.stage(row.stage, &format!("{:<13}", stage_text(row.stage)));
     let took = match row.installed_after {
-        Some(milliseconds) => seconds(milliseconds),
+        Some(milliseconds) => format_seconds(milliseconds),
         None => String::new(),
     };
     let text = format!(
         "{}{}{gap}  {} {share:>3}%  {stage} {took:>7}  {}",
-        paint.dim(&rails),
+        styler.dim(&rails),
         row.name,
-        paint.bar(share, row.stage),
-        senders(&row.from, paint)
+        styler.bar(share, row.stage),
+        format_sources(&row.sources, styler)
     );
     let text = text.trim_end().to_owned();
-    match &row.trouble {
-        Some((reason, detail)) => {
+    match &row.problem {
+        Some(Problem { reason, detail }) => {
             let detail = detail.lines().next().filter(|line| !line.is_empty());
             let why = format!("{} [{}]", detail.unwrap_or(reason.for_admin().what), reason.code());
-            format!("{text}  {}", paint.trouble(row.stage, &why))
+            format!("{text}  {}", styler.problem(row.stage, &why))
         }
         None => text,
     }
 }
 
 /// Formats milliseconds as seconds.
-pub(crate) fn seconds(milliseconds: u64) -> String {
+pub(crate) fn format_seconds(milliseconds: u64) -> String {
     format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100)
 }
 
 /// Formats "from server", with shares if there are several sources.
-fn senders(from: &From, paint: &Paint) -> String {
-    match from {
-        From::Planned(names) if names.is_empty() => String::new(),
-        From::Planned(names) => paint.dim(&format!("planned from {}", names.join(" + "))),
-        From::Sent(shares) => paint.dim(&format!("from {}", shares_words(shares))),
+fn format_sources(sources: &ContentSources, styler: &Styler) -> String {
+    match sources {
+        ContentSources::Planned(names) if names.is_empty() => String::new(),
+        ContentSources::Planned(names) => styler.dim(&format!("planned from {}", names.join(" + "))),
+        ContentSources::Sent(shares) => styler.dim(&format!("from {}", format_shares(shares))),
     }
 }
 
 /// Formats "a 60% + b 40%". A substitute for the planned source is marked.
-pub(crate) fn shares_words(shares: &[Share]) -> String {
-    let word = |share: &Share| {
+pub(crate) fn format_shares(shares: &[SourceShare]) -> String {
+    let word = |share: &SourceShare| {
         let mark = if share.stand_in { " (stand-in)" } else { "" };
         match shares.len() {
             1 => format!("{}{mark}", share.name),
@@ -185,7 +187,7 @@ pub(crate) fn shares_words(shares: &[Share]) -> String {
 }
 
 /// Replaces characters for terminals that support ASCII only. Other letters in names become `?`.
-fn ascii(line: &str) -> String {
+fn to_ascii(line: &str) -> String {
     let plain = |c: char| match c {
         '·' => '-',
         '…' => '~',
@@ -196,9 +198,9 @@ fn ascii(line: &str) -> String {
 }
 
 /// Applies colours, or none.
-struct Paint(Look);
+struct Styler(TerminalFeatures);
 
-impl Paint {
+impl Styler {
     fn with(&self, style: Style, text: &str) -> String {
         if self.0.colour { style.force_styling(true).apply_to(text).to_string() } else { text.to_owned() }
     }
@@ -218,14 +220,14 @@ impl Paint {
             Stage::Failed => self.with(Style::new().red(), text),
         }
     }
-    fn trouble(&self, stage: Stage, text: &str) -> String {
+    fn problem(&self, stage: Stage, text: &str) -> String {
         let style = if stage == Stage::Failed { Style::new().red() } else { Style::new().yellow() };
         self.with(style, text)
     }
     fn bar(&self, share: u8, stage: Stage) -> String {
-        let full = usize::from(share) * BAR / 100;
+        let full = usize::from(share) * BAR_CELLS / 100;
         let (done, left) = if self.0.unicode { ("█", "░") } else { ("#", ".") };
-        format!("{}{}", self.stage(stage, &done.repeat(full)), self.dim(&left.repeat(BAR - full)))
+        format!("{}{}", self.stage(stage, &done.repeat(full)), self.dim(&left.repeat(BAR_CELLS - full)))
     }
 }
 
@@ -252,7 +254,7 @@ mod tests {
 
     #[test]
     fn the_picture() {
-        let lines = draw(&TreeView::of(&example()), Look::PLAIN);
+        let lines = draw_tree(&TreeView::from_status(&example()), TerminalFeatures::PLAIN);
         let expected = [
             "hello 1.0  1000 B · 1 stripe · deployment abababab · running",
             "server  has sent 1.00 copies",
@@ -267,19 +269,19 @@ mod tests {
 
     #[test]
     fn plain_terminals_get_plain_characters_and_narrow_ones_short_lines() {
-        let look = Look { width: Some(40), height: None, colour: false, unicode: false };
-        let lines = draw(&TreeView::of(&example()), look);
+        let features = TerminalFeatures { width: Some(40), height: None, colour: false, unicode: false };
+        let lines = draw_tree(&TreeView::from_status(&example()), features);
         assert!(lines.iter().all(|line| line.is_ascii() && line.len() <= 40), "{lines:#?}");
         assert!(lines[3].starts_with("   |- b     ####......  40%"), "{lines:#?}");
     }
 
     #[test]
     fn colours_change_nothing_but_colours() {
-        let view = TreeView::of(&example());
-        let coloured = draw(&view, Look { colour: true, ..Look::PLAIN });
+        let view = TreeView::from_status(&example());
+        let coloured = draw_tree(&view, TerminalFeatures { colour: true, ..TerminalFeatures::PLAIN });
         assert!(coloured.iter().any(|line| line.contains("\u{1b}[32m")), "no green for what is installed");
         let stripped: Vec<_> = coloured.iter().map(|line| console::strip_ansi_codes(line).into_owned()).collect();
-        assert_eq!(stripped, draw(&view, Look::PLAIN));
+        assert_eq!(stripped, draw_tree(&view, TerminalFeatures::PLAIN));
     }
 
     #[test]
@@ -290,7 +292,10 @@ mod tests {
         for machine in &mut status.addressees[..48] {
             machine.stage = Stage::Installed;
         }
-        let lines = draw(&TreeView::of(&status), Look { height: Some(12), ..Look::PLAIN });
+        let lines = draw_tree(
+            &TreeView::from_status(&status),
+            TerminalFeatures { height: Some(12), ..TerminalFeatures::PLAIN },
+        );
         assert!(lines.len() < 12, "{lines:#?}");
         assert!(lines.iter().any(|line| line.contains("m48")) && lines.iter().any(|line| line.contains("m49")));
         assert!(lines.iter().any(|line| line.contains("and 43 more")), "{lines:#?}");
@@ -301,6 +306,6 @@ mod tests {
     fn nearly_all_chunks_are_not_shown_as_all() {
         let mut status = status(&[("a", Plan::Server)]);
         (status.addressees[0].stage, status.addressees[0].chunks) = (Stage::Receiving, (999, 1000));
-        assert!(draw(&TreeView::of(&status), Look::PLAIN)[2].contains(" 99%"));
+        assert!(draw_tree(&TreeView::from_status(&status), TerminalFeatures::PLAIN)[2].contains(" 99%"));
     }
 }

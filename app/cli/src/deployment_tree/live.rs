@@ -1,47 +1,47 @@
 //! Keeps the displayed tree up to date: redraws it in place on a terminal, appends changes as lines elsewhere.
 
 use crate::deployment_tree::{
-    change_log::changes,
-    draw::{Look, draw},
+    change_log::describe_changes,
+    draw::{TerminalFeatures, draw_tree},
     view::TreeView,
 };
 use console::Term;
 
 /// A tree displayed on one of the standard streams.
-pub(crate) struct Live {
+pub(crate) struct LiveTree {
     term: Term,
     /// The number of lines that are currently drawn.
     drawn: usize,
-    last: Option<TreeView>,
+    is_last: Option<TreeView>,
 }
 
-impl Live {
+impl LiveTree {
     /// Displays on standard error, because the tree is progress.
-    pub(crate) fn progress() -> Self {
-        Self { term: Term::stderr(), drawn: 0, last: None }
+    pub(crate) fn on_stderr() -> Self {
+        Self { term: Term::stderr(), drawn: 0, is_last: None }
     }
     /// Displays on standard output, because the tree is the requested result.
-    pub(crate) fn answer() -> Self {
-        Self { term: Term::stdout(), drawn: 0, last: None }
+    pub(crate) fn on_stdout() -> Self {
+        Self { term: Term::stdout(), drawn: 0, is_last: None }
     }
     /// Displays the current state. Write errors are ignored.
     pub(crate) fn show(&mut self, view: TreeView) {
-        if self.last.as_ref() == Some(&view) {
+        if self.is_last.as_ref() == Some(&view) {
             return;
         }
         if self.term.is_term() {
-            self.redraw(&draw(&view, look(&self.term, true)));
+            self.redraw(&draw_tree(&view, detect_terminal(&self.term, true)));
         } else {
-            for line in changes(self.last.as_ref(), &view) {
+            for line in describe_changes(self.is_last.as_ref(), &view) {
                 let _ = self.term.write_line(&line);
             }
         }
-        self.last = Some(view);
+        self.is_last = Some(view);
     }
     /// Draws the final tree in full, even if it is higher than the screen.
     pub(crate) fn finish(mut self) {
-        let Some(view) = self.last.take() else { return };
-        let lines = draw(&view, look(&self.term, false));
+        let Some(view) = self.is_last.take() else { return };
+        let lines = draw_tree(&view, detect_terminal(&self.term, false));
         if self.term.is_term() {
             self.redraw(&lines);
         } else {
@@ -52,7 +52,7 @@ impl Live {
     pub(crate) fn clear(&mut self) {
         if self.drawn > 0 {
             self.redraw(&[]);
-            self.last = None;
+            self.is_last = None;
         }
     }
     /// Redraws the tree in a single write, to avoid flicker.
@@ -73,12 +73,12 @@ impl Live {
 }
 
 /// Returns what a stream can display.
-pub(crate) fn look(term: &Term, fit: bool) -> Look {
+pub(crate) fn detect_terminal(term: &Term, fit: bool) -> TerminalFeatures {
     if !term.is_term() {
-        return Look::PLAIN;
+        return TerminalFeatures::PLAIN;
     }
     let size = term.size_checked();
-    Look {
+    TerminalFeatures {
         // One cell stays free, because some terminals wrap after writing the last one.
         width: size.map(|(_, columns)| usize::from(columns).saturating_sub(1)),
         height: size.filter(|_| fit).map(|(rows, _)| usize::from(rows)),

@@ -1,7 +1,7 @@
 //! The displayed state of a deployment: the planned tree of the first stripe, each machine's progress, and the actual
 //! sources of its content.
 
-use crate::output::clean;
+use crate::output::sanitise;
 use banyan_proto::{
     MachineId, Reason,
     admin::{AddresseeStatus, DeploymentState, DeploymentStatus, Stage},
@@ -11,7 +11,7 @@ use banyan_proto::{
 use std::collections::{HashMap, HashSet};
 
 /// Maximum length of a displayed name (characters).
-const NAME: usize = 24;
+const MAX_NAME_CHARS: usize = 24;
 
 /// A deployment as displayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,35 +36,45 @@ pub(crate) struct TreeView {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Row {
     /// For each level from the server down to this machine: whether it is the last entry of that level.
-    pub(crate) last: Vec<bool>,
+    pub(crate) is_last: Vec<bool>,
     /// The machine's identifier.
     pub(crate) id: MachineId,
     /// The machine's name, cleaned and shortened.
     pub(crate) name: String,
     /// The machine's progress.
     pub(crate) stage: Stage,
-    /// Chunks received, and chunks in total.
-    pub(crate) chunks: (u32, u32),
+    /// Chunks received.
+    pub(crate) chunks_received: u32,
+    /// Chunks in total.
+    pub(crate) chunks_total: u32,
     /// The actual sources, largest first; the planned ones before any content has arrived.
-    pub(crate) from: From,
-    /// What holds the machine up, with details.
-    pub(crate) trouble: Option<(Reason, String)>,
+    pub(crate) sources: ContentSources,
+    /// What holds the machine up.
+    pub(crate) problem: Option<Problem>,
     /// Time from the acceptance of the deployment to the successful install here (milliseconds).
     pub(crate) installed_after: Option<u64>,
 }
 
+/// What holds a machine up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) reason: Reason,
+    /// Details; may be empty.
+    pub(crate) detail: String,
+}
+
 /// Where a machine's content comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum ContentSources {
     /// Nothing has arrived yet; these machines are planned, one name a stripe.
     Planned(Vec<String>),
     /// These machines sent it.
-    Sent(Vec<Share>),
+    Sent(Vec<SourceShare>),
 }
 
 /// One source's share.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Share {
+pub(crate) struct SourceShare {
     /// The source's name.
     pub(crate) name: String,
     /// Its share of all bytes received (percent).
@@ -76,14 +86,14 @@ pub(crate) struct Share {
 impl TreeView {
     /// Builds the view. Accepts any status, even if the plan names unknown machines or contains a cycle: such machines
     /// appear directly below the server.
-    pub(crate) fn of(status: &DeploymentStatus) -> Self {
-        let names = Names::of(status);
-        let rows = preorder(&status.addressees)
+    pub(crate) fn from_status(status: &DeploymentStatus) -> Self {
+        let names = MachineNames::from_status(status);
+        let rows = in_tree_order(&status.addressees)
             .into_iter()
-            .map(|(index, last)| row(&status.addressees[index], last, &names))
+            .map(|(index, last)| build_row(&status.addressees[index], last, &names))
             .collect();
         Self {
-            release: clean(&format!("{} {}", status.package, status.version)),
+            release: sanitise(&format!("{} {}", status.package, status.version)),
             id: status.id.short(),
             state: status.state,
             size: status.size,
@@ -111,13 +121,13 @@ impl TreeView {
 }
 
 /// The names of the machines in one deployment.
-pub(crate) struct Names<'a> {
+pub(crate) struct MachineNames<'a> {
     server: MachineId,
     labels: HashMap<MachineId, &'a str>,
 }
 
-impl<'a> Names<'a> {
-    pub(crate) fn of(status: &'a DeploymentStatus) -> Self {
+impl<'a> MachineNames<'a> {
+    pub(crate) fn from_status(status: &'a DeploymentStatus) -> Self {
         let labels = status.addressees.iter().map(|machine| (machine.id, machine.label.as_str())).collect();
         Self { server: status.server, labels }
     }
@@ -127,26 +137,30 @@ impl<'a> Names<'a> {
             return "server".into();
         }
         match self.labels.get(&id) {
-            Some(label) if !label.trim().is_empty() => shortened(label),
+            Some(label) if !label.trim().is_empty() => shorten(label),
             _ => id.short(),
         }
     }
 }
 
-fn shortened(label: &str) -> String {
-    let label = clean(label).replace('\n', " ");
-    if label.chars().count() <= NAME { label } else { label.chars().take(NAME - 1).chain(['…']).collect() }
+fn shorten(label: &str) -> String {
+    let label = sanitise(label).replace('\n', " ");
+    if label.chars().count() <= MAX_NAME_CHARS {
+        label
+    } else {
+        label.chars().take(MAX_NAME_CHARS - 1).chain(['…']).collect()
+    }
 }
 
-/// Returns the machines in tree order, each with the `last` flags of its levels.
-fn preorder(addressees: &[AddresseeStatus]) -> Vec<(usize, Vec<bool>)> {
+/// Returns the machines in tree order, each with the `is_last` flags of its levels.
+fn in_tree_order(addressees: &[AddresseeStatus]) -> Vec<(usize, Vec<bool>)> {
     let index: HashMap<MachineId, usize> = addressees.iter().enumerate().map(|(i, machine)| (machine.id, i)).collect();
     let mut children: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
     for (i, machine) in addressees.iter().enumerate() {
         let parent = machine.planned.first().and_then(|parent| index.get(parent)).copied();
         children.entry(parent).or_default().push(i);
     }
-    let roots = below_server(addressees.len(), &children);
+    let roots = find_roots(addressees.len(), &children);
     let mut rows = Vec::with_capacity(addressees.len());
     let mut seen = HashSet::new();
     let mut open: Vec<(usize, Vec<bool>)> = Vec::new();
@@ -171,7 +185,7 @@ fn preorder(addressees: &[AddresseeStatus]) -> Vec<(usize, Vec<bool>)> {
 }
 
 /// Returns the machines directly below the server: those planned there, and one of every cycle.
-fn below_server(count: usize, children: &HashMap<Option<usize>, Vec<usize>>) -> Vec<usize> {
+fn find_roots(count: usize, children: &HashMap<Option<usize>, Vec<usize>>) -> Vec<usize> {
     let mut roots = children.get(&None).cloned().unwrap_or_default();
     let mut reached = vec![false; count];
     let mut open = roots.clone();
@@ -189,38 +203,39 @@ fn below_server(count: usize, children: &HashMap<Option<usize>, Vec<usize>>) -> 
     roots
 }
 
-fn row(machine: &AddresseeStatus, last: Vec<bool>, names: &Names<'_>) -> Row {
+fn build_row(machine: &AddresseeStatus, is_last: Vec<bool>, names: &MachineNames<'_>) -> Row {
     let total: u64 = machine.sources.iter().map(|source| source.bytes).sum();
-    let from = if total == 0 {
+    let sources = if total == 0 {
         let mut planned: Vec<String> = machine.planned.iter().map(|id| names.name(*id)).collect();
         planned.dedup();
-        From::Planned(planned)
+        ContentSources::Planned(planned)
     } else {
         let mut sources: Vec<&ByteSource> = machine.sources.iter().filter(|source| source.bytes > 0).collect();
         sources.sort_by_key(|source| (std::cmp::Reverse(source.bytes), source.machine));
-        let share = |source: &&ByteSource| Share {
+        let share = |source: &&ByteSource| SourceShare {
             name: names.name(source.machine),
-            percent: percent(source.bytes, total),
+            percent: rounded_percent(source.bytes, total),
             stand_in: !machine.planned.contains(&source.machine),
         };
-        From::Sent(sources.iter().map(share).collect())
+        ContentSources::Sent(sources.iter().map(share).collect())
     };
-    let detail = machine.detail.as_deref().map(clean).unwrap_or_default();
+    let detail = machine.detail.as_deref().map(sanitise).unwrap_or_default();
     Row {
-        last,
+        is_last,
         id: machine.id,
         name: names.name(machine.id),
         stage: machine.stage,
-        chunks: machine.chunks,
-        from,
+        chunks_received: machine.chunks.0,
+        chunks_total: machine.chunks.1,
+        sources,
         // The reason no longer matters once a machine has succeeded.
-        trouble: machine.reason.filter(|_| machine.stage != Stage::Installed).map(|reason| (reason, detail)),
+        problem: machine.reason.filter(|_| machine.stage != Stage::Installed).map(|reason| Problem { reason, detail }),
         installed_after: machine.installed_after,
     }
 }
 
 /// Returns a share in percent, rounded to the nearest.
-pub(crate) fn percent(part: u64, whole: u64) -> u8 {
+pub(crate) fn rounded_percent(part: u64, whole: u64) -> u8 {
     let percent = (u128::from(part) * 200 + u128::from(whole)) / (u128::from(whole.max(1)) * 2);
     u8::try_from(percent.min(100)).unwrap_or(100)
 }
@@ -232,19 +247,19 @@ mod tests {
 
     /// Returns names and depths, in display order.
     fn shape(view: &TreeView) -> Vec<(&str, usize)> {
-        view.rows.iter().map(|row| (row.name.as_str(), row.last.len())).collect()
+        view.rows.iter().map(|row| (row.name.as_str(), row.is_last.len())).collect()
     }
 
     #[test]
     fn machines_stand_below_their_planned_senders_in_the_order_of_the_list() {
-        let view = TreeView::of(&status(&[
+        let view = TreeView::from_status(&status(&[
             ("a", Plan::Server),
             ("b", Plan::Of("a")),
             ("c", Plan::Of("b")),
             ("d", Plan::Of("a")),
         ]));
         assert_eq!(shape(&view), [("a", 1), ("b", 2), ("c", 3), ("d", 2)]);
-        let last: Vec<_> = view.rows.iter().map(|row| row.last.clone()).collect();
+        let last: Vec<_> = view.rows.iter().map(|row| row.is_last.clone()).collect();
         assert_eq!(last, [vec![true], vec![true, false], vec![true, false, true], vec![true, true]]);
     }
 
@@ -257,7 +272,7 @@ mod tests {
             ("d", Plan::Nobody),
             ("e", Plan::Stranger),
         ];
-        let view = TreeView::of(&status(&circle));
+        let view = TreeView::from_status(&status(&circle));
         let mut names: Vec<_> = view.rows.iter().map(|row| row.name.as_str()).collect();
         names.sort_unstable();
         assert_eq!(names, ["a", "b", "c", "d", "e"]);
@@ -271,37 +286,40 @@ mod tests {
             .enumerate()
             .map(|(i, label)| (label.as_str(), if i == 0 { Plan::Server } else { Plan::Of(&labels[i - 1]) }))
             .collect();
-        let view = TreeView::of(&status(&plan));
+        let view = TreeView::from_status(&status(&plan));
         assert_eq!(view.rows.len(), 10_000);
-        assert!(view.rows.iter().all(|row| row.last.len() <= limits::LIST_DEPTH));
+        assert!(view.rows.iter().all(|row| row.is_last.len() <= limits::LIST_DEPTH));
     }
 
     #[test]
     fn sources_are_real_senders_with_their_shares_and_stand_ins_are_marked() {
         let mut status = status(&[("a", Plan::Server), ("b", Plan::Of("a"))]);
-        assert_eq!(TreeView::of(&status).rows[1].from, From::Planned(vec!["a".into()]));
+        assert_eq!(TreeView::from_status(&status).rows[1].sources, ContentSources::Planned(vec!["a".into()]));
         status.addressees[1].sources =
             vec![ByteSource { machine: id("server"), bytes: 1 }, ByteSource { machine: id("a"), bytes: 2 }];
-        let share = |name: &str, percent, stand_in| Share { name: name.into(), percent, stand_in };
-        let expected = From::Sent(vec![share("a", 67, false), share("server", 33, true)]);
-        assert_eq!(TreeView::of(&status).rows[1].from, expected);
+        let share = |name: &str, percent, stand_in| SourceShare { name: name.into(), percent, stand_in };
+        let expected = ContentSources::Sent(vec![share("a", 67, false), share("server", 33, true)]);
+        assert_eq!(TreeView::from_status(&status).rows[1].sources, expected);
     }
 
     #[test]
     fn labels_cannot_steer_the_terminal_or_flood_it() {
-        let view = TreeView::of(&status(&[
+        let view = TreeView::from_status(&status(&[
             ("x\u{1b}[2J\ny", Plan::Server),
             (&"long".repeat(20), Plan::Server),
             (" ", Plan::Server),
         ]));
         assert_eq!(view.rows[0].name, "x\u{fffd}[2J y");
-        assert_eq!(view.rows[1].name.chars().count(), NAME);
+        assert_eq!(view.rows[1].name.chars().count(), MAX_NAME_CHARS);
         assert_eq!(view.rows[2].name, id(" ").short());
     }
 
     #[test]
     fn percentages_are_rounded_and_never_overflow() {
-        assert_eq!([percent(0, 0), percent(1, 3), percent(2, 3), percent(9, 3)], [0, 33, 67, 100]);
-        assert_eq!(percent(u64::MAX, u64::MAX), 100);
+        assert_eq!(
+            [rounded_percent(0, 0), rounded_percent(1, 3), rounded_percent(2, 3), rounded_percent(9, 3)],
+            [0, 33, 67, 100]
+        );
+        assert_eq!(rounded_percent(u64::MAX, u64::MAX), 100);
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! Each stage has its own error enum. This module turns any of them into text and an exit code.
 
-use crate::output::{Exit, clean};
+use crate::output::{Exit, sanitise};
 use banyan_proto::Reason;
 use std::fmt;
 
 /// An error that carries advice for the user.
-pub(crate) trait Explain: std::error::Error {
+pub(crate) trait Advice: std::error::Error {
     /// Returns what to do next, as an imperative without a full stop.
     fn next(&self) -> String;
     /// Returns the matching entry of the table of reasons, if any.
@@ -24,7 +24,7 @@ pub(crate) trait Explain: std::error::Error {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// What was tried. Completes "cannot …".
-    pub(crate) tried: String,
+    pub(crate) action: String,
     /// What went wrong.
     pub(crate) wrong: String,
     /// What to do next.
@@ -37,36 +37,36 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// Creates a failure that does not stem from an error value.
-    pub(crate) fn new(tried: impl Into<String>, wrong: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { tried: tried.into(), wrong: wrong.into(), next: next.into(), reason: None, exit: Exit::Failed }
+    pub(crate) fn new(action: impl Into<String>, wrong: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { action: action.into(), wrong: wrong.into(), next: next.into(), reason: None, exit: Exit::Failed }
     }
     /// Replaces the exit code.
-    pub(crate) fn ending(self, exit: Exit) -> Self {
+    pub(crate) fn with_exit(self, exit: Exit) -> Self {
         Self { exit, ..self }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: cannot {}\n  why:  {}", clean(&self.tried), clean(&self.wrong))?;
+        write!(f, "error: cannot {}\n  why:  {}", sanitise(&self.action), sanitise(&self.wrong))?;
         if let Some(reason) = self.reason {
             write!(f, " [{}]", reason.code())?;
         }
-        write!(f, "\n  next: {}", clean(&self.next))
+        write!(f, "\n  next: {}", sanitise(&self.next))
     }
 }
 
 /// Adds what was being tried to an error.
-pub(crate) trait Tried<T> {
+pub(crate) trait WithContext<T> {
     /// Turns the error into a [`Failure`]. `what` completes "cannot …".
-    fn tried(self, what: impl FnOnce() -> String) -> Result<T, Failure>;
+    fn with_context(self, what: impl FnOnce() -> String) -> Result<T, Failure>;
 }
 
-impl<T, E: Explain> Tried<T> for Result<T, E> {
-    fn tried(self, what: impl FnOnce() -> String) -> Result<T, Failure> {
+impl<T, E: Advice> WithContext<T> for Result<T, E> {
+    fn with_context(self, what: impl FnOnce() -> String) -> Result<T, Failure> {
         self.map_err(|error| Failure {
-            tried: what(),
-            wrong: with_causes(&error),
+            action: what(),
+            wrong: format_error_chain(&error),
             next: error.next(),
             reason: error.reason(),
             exit: error.exit(),
@@ -74,7 +74,7 @@ impl<T, E: Explain> Tried<T> for Result<T, E> {
     }
 }
 
-impl Explain for std::io::Error {
+impl Advice for std::io::Error {
     fn next(&self) -> String {
         match self.kind() {
             std::io::ErrorKind::NotFound => "check the path".into(),
@@ -89,7 +89,7 @@ impl Explain for std::io::Error {
 }
 
 /// Formats an error and its causes on one line. Causes that the text already contains are left out.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn format_error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn io_errors_get_advice_and_the_reason_of_a_full_disk() {
         let full: Result<(), _> = Err(std::io::Error::from(std::io::ErrorKind::StorageFull));
-        let failure = full.tried(|| "write the file".into()).unwrap_err();
+        let failure = full.with_context(|| "write the file".into()).unwrap_err();
         assert_eq!(failure.reason, Some(Reason::DiskFull));
         assert_eq!(failure.exit, Exit::Failed);
         assert!(failure.next.contains("free some"));

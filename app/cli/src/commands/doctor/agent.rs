@@ -4,7 +4,7 @@
 
 use crate::commands::doctor::Check;
 use crate::{
-    output::{Explain as _, ago, count, with_causes},
+    output::{Advice as _, format_age, format_count, format_error_chain},
     platform,
 };
 use agent_core::state::{Enrolment, State, StateError};
@@ -12,10 +12,10 @@ use banyan_proto::{UnixSeconds, local::Status};
 use std::{path::Path, time::Duration};
 
 /// Timeout for connecting.
-const CONNECT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An agent contacts the server every five minutes. A longer silence (seconds) is reported.
-const SILENT: u64 = 900;
+const MAX_SILENCE_SECONDS: u64 = 900;
 
 const AFTER_FOLDER: [&str; 2] = ["agent: enrolment", "agent: connection"];
 
@@ -25,14 +25,14 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
     match std::fs::metadata(&database) {
         Ok(found) if found.is_file() => {}
         Ok(_) => {
-            return broken("agent.redb in this folder is not a file".into(), "pass an agent's data folder");
+            return unusable_folder("agent.redb in this folder is not a file".into(), "pass an agent's data folder");
         }
         Err(error) => {
             let next = format!("{}; an agent's data folder contains agent.redb after its first start", error.next());
-            return broken(format!("{}: {error}", database.display()), &next);
+            return unusable_folder(format!("{}: {error}", database.display()), &next);
         }
     }
-    let mut checks = vec![key(data)];
+    let mut checks = vec![check_key_file(data)];
     let opened = tokio::task::spawn_blocking(move || State::open(&database).and_then(|state| state.enrolment())).await;
     match opened {
         Ok(Ok(enrolment)) => {
@@ -42,7 +42,7 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
                 "start banyan-agent with this --data folder",
             ));
             match enrolment {
-                Some(enrolment) => checks.extend(enrolled(&enrolment).await),
+                Some(enrolment) => checks.extend(check_enrolled(&enrolment).await),
                 None => checks.push(Check::bad(
                     AFTER_FOLDER[0],
                     "the agent has not enrolled with any server",
@@ -50,10 +50,10 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
                 )),
             }
         }
-        Ok(Err(error)) if in_use(&error) => checks.extend(running(data).await),
+        Ok(Err(error)) if is_in_use(&error) => checks.extend(check_running(data).await),
         Ok(Err(error)) => checks.push(Check::bad(
             "agent",
-            with_causes(&error),
+            format_error_chain(&error),
             "check the disk and the folder's permissions, or enrol the machine again with an empty data folder",
         )),
         Err(error) => checks.push(Check::bad(
@@ -66,29 +66,29 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
 }
 
 /// Asks a running agent for its status.
-async fn running(data: &Path) -> Vec<Check> {
-    match tokio::time::timeout(CONNECT, banyan_local_api::ask(data)).await {
-        Ok(Ok(status)) => told(&status, UnixSeconds::now()),
+async fn check_running(data: &Path) -> Vec<Check> {
+    match tokio::time::timeout(TIMEOUT, banyan_local_api::ask(data)).await {
+        Ok(Ok(status)) => evaluate_status(&status, UnixSeconds::now()),
         Ok(Err(error)) => {
             let next = "run this again as the agent's user or as root, and check the agent's log";
             vec![Check::doubtful("agent", format!("the agent is running, but not responding: {error}"), next)]
         }
         Err(_) => {
-            let found = format!("the agent is running, but did not respond within {} seconds", CONNECT.as_secs());
+            let found = format!("the agent is running, but did not respond within {} seconds", TIMEOUT.as_secs());
             vec![Check::bad("agent", found, "check the agent's log, then restart the agent")]
         }
     }
 }
 
 /// Evaluates the status of a running agent.
-fn told(status: &Status, now: UnixSeconds) -> Vec<Check> {
+fn evaluate_status(status: &Status, now: UnixSeconds) -> Vec<Check> {
     let enrolment = format!("machine {} ({}), server at {}", status.machine, status.label, status.server);
-    let way = match (&status.trouble, status.heard) {
+    let connection = match (&status.trouble, status.heard) {
         (Some(trouble), _) => Check::bad(AFTER_FOLDER[1], trouble.to_string(), trouble.reason.for_admin().advice),
         (None, Some(at)) => {
             let since = now.0.saturating_sub(at.0);
-            let found = format!("last contact with the server: {}", ago(since));
-            if since < SILENT {
+            let found = format!("last contact with the server: {}", format_age(since));
+            if since < MAX_SILENCE_SECONDS {
                 Check::good(AFTER_FOLDER[1], found)
             } else {
                 Check::doubtful(
@@ -105,22 +105,23 @@ fn told(status: &Status, now: UnixSeconds) -> Vec<Check> {
         ),
     };
     let done = status.orders.iter().filter(|order| order.ended.is_some()).count();
-    let found = format!("running and responding; {}, of which {done} ended", count(status.orders.len(), "order"));
-    vec![Check::good("agent", found), Check::good(AFTER_FOLDER[0], enrolment), way]
+    let found =
+        format!("running and responding; {}, of which {done} ended", format_count(status.orders.len(), "order"));
+    vec![Check::good("agent", found), Check::good(AFTER_FOLDER[0], enrolment), connection]
 }
 
-fn broken(found: String, next: &str) -> Vec<Check> {
+fn unusable_folder(found: String, next: &str) -> Vec<Check> {
     let skipped = AFTER_FOLDER.map(|what| Check::skipped(what, "not an agent's data folder"));
     std::iter::once(Check::bad("agent", found, next)).chain(skipped).collect()
 }
 
 /// Returns whether another process, the agent, has the database open.
-fn in_use(error: &StateError) -> bool {
+fn is_in_use(error: &StateError) -> bool {
     matches!(error, StateError::Database(redb) if redb.to_string().contains("already open"))
 }
 
 /// Checks that only its owner can read the machine's key: anyone who can read it can impersonate the machine.
-fn key(data: &Path) -> Check {
+fn check_key_file(data: &Path) -> Check {
     let path = data.join("machine.key");
     match platform::is_private(&path) {
         Ok(true) => Check::good("agent: key", "only its owner can read it"),
@@ -133,9 +134,9 @@ fn key(data: &Path) -> Check {
     }
 }
 
-async fn enrolled(enrolment: &Enrolment) -> Vec<Check> {
+async fn check_enrolled(enrolment: &Enrolment) -> Vec<Check> {
     let server = enrolment.server_address;
-    let way = match tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect(server)).await {
+    let connection = match tokio::time::timeout(TIMEOUT, tokio::net::TcpStream::connect(server)).await {
         Ok(Ok(_)) => Check::good(AFTER_FOLDER[1], format!("{server} accepts connections")),
         Ok(Err(error)) => Check::bad(
             AFTER_FOLDER[1],
@@ -144,11 +145,11 @@ async fn enrolled(enrolment: &Enrolment) -> Vec<Check> {
         ),
         Err(_) => Check::bad(
             AFTER_FOLDER[1],
-            format!("{server} did not respond within {} seconds", CONNECT.as_secs()),
+            format!("{server} did not respond within {} seconds", TIMEOUT.as_secs()),
             "check the network and the firewall between agent and server",
         ),
     };
-    vec![Check::good(AFTER_FOLDER[0], format!("machine {}, server at {server}", enrolment.machine)), way]
+    vec![Check::good(AFTER_FOLDER[0], format!("machine {}, server at {server}", enrolment.machine)), connection]
 }
 
 #[cfg(test)]
@@ -191,11 +192,14 @@ mod tests {
             crl_number: 1,
             orders: vec![],
         };
-        let way = |heard| verdict(&told(&status(heard), UnixSeconds(10_000)), "agent: connection");
-        assert_eq!([way(Some(9_700)), way(Some(100)), way(None)], [Verdict::Good, Verdict::Doubtful, Verdict::Bad]);
-        assert_eq!(verdict(&told(&status(None), UnixSeconds(0)), "agent"), Verdict::Good);
+        let connection = |heard| verdict(&evaluate_status(&status(heard), UnixSeconds(10_000)), "agent: connection");
+        assert_eq!(
+            [connection(Some(9_700)), connection(Some(100)), connection(None)],
+            [Verdict::Good, Verdict::Doubtful, Verdict::Bad]
+        );
+        assert_eq!(verdict(&evaluate_status(&status(None), UnixSeconds(0)), "agent"), Verdict::Good);
         let trouble = ApiError { reason: Reason::CertificateExpired, detail: "too long ago".into() };
-        let refused = told(&Status { trouble: Some(trouble), ..status(Some(9_900)) }, UnixSeconds(10_000));
+        let refused = evaluate_status(&Status { trouble: Some(trouble), ..status(Some(9_900)) }, UnixSeconds(10_000));
         assert_eq!(verdict(&refused, "agent: connection"), Verdict::Bad);
     }
 

@@ -4,7 +4,7 @@ mod agent;
 mod server;
 
 use crate::{
-    output::{Exit, Failure, Json, clean},
+    output::{Exit, Failure, OutputArgs, sanitise},
     profile::ProfileArg,
 };
 use serde::Serialize;
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// The result of one check.
@@ -76,12 +76,12 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     if let Some(data) = &args.data {
         checks.extend(agent::check(data).await);
     }
-    args.json.answer(&checks, |checks| report(checks))?;
-    Ok(verdict(&checks))
+    args.json.print(&checks, |checks| format_report(checks))?;
+    Ok(exit_for(&checks))
 }
 
 /// Formats the report as text.
-fn report(checks: &[Check]) -> String {
+fn format_report(checks: &[Check]) -> String {
     let line = |check: &Check| {
         let mark = match check.verdict {
             Verdict::Good => "ok  ",
@@ -90,12 +90,12 @@ fn report(checks: &[Check]) -> String {
             Verdict::Skipped => "-   ",
         };
         let next = check.next.as_ref().map(|next| format!("\n      next: {next}")).unwrap_or_default();
-        clean(&format!("{mark}  {}: {}{next}", check.what, check.found))
+        sanitise(&format!("{mark}  {}: {}{next}", check.what, check.found))
     };
     checks.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn verdict(checks: &[Check]) -> Exit {
+fn exit_for(checks: &[Check]) -> Exit {
     let fine = checks.iter().all(|check| matches!(check.verdict, Verdict::Good | Verdict::Skipped));
     if fine { Exit::Success } else { Exit::Unhealthy }
 }
@@ -110,12 +110,12 @@ mod tests {
         let good = Check::good("profile", "fine");
         let bad = Check::bad("server", "no response", "start it");
         assert_eq!(
-            report(&[good.clone(), bad.clone()]),
+            format_report(&[good.clone(), bad.clone()]),
             "ok    profile: fine\nFAIL  server: no response\n      next: start it"
         );
-        assert_eq!(verdict(std::slice::from_ref(&good)), Exit::Success);
-        assert_eq!(verdict(&[good.clone(), Check::doubtful("clocks", "far", "look")]), Exit::Unhealthy);
-        assert_eq!(verdict(&[good, bad]), Exit::Unhealthy);
+        assert_eq!(exit_for(std::slice::from_ref(&good)), Exit::Success);
+        assert_eq!(exit_for(&[good.clone(), Check::doubtful("clocks", "far", "look")]), Exit::Unhealthy);
+        assert_eq!(exit_for(&[good, bad]), Exit::Unhealthy);
     }
 
     #[tokio::test]

@@ -2,9 +2,9 @@
 
 use crate::commands::doctor::Check;
 use crate::{
-    api_client::{Client, ClientError},
+    api_client::{ApiClient, ApiClientError},
     commands::signature_expiry,
-    output::{Explain as _, with_causes},
+    output::{Advice as _, format_error_chain},
     platform,
     profile::{self, ProfileArg},
 };
@@ -25,8 +25,8 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
     let (path, profile) = match profile::load(given) {
         Ok(loaded) => loaded,
         Err(error) => {
-            return failed(
-                Check::bad("profile", with_causes(&error), error.next()),
+            return failed_with_dependents(
+                Check::bad("profile", format_error_chain(&error), error.next()),
                 &AFTER_PROFILE,
                 "no usable profile",
             );
@@ -40,10 +40,10 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
         ),
         Ok(true) | Err(_) => Check::good("profile", format!("{}, server {}", path.display(), profile.server)),
     }];
-    let client = match Client::new(&profile) {
+    let client = match ApiClient::new(&profile) {
         Ok(client) => client,
         Err(error) => {
-            checks.extend(failed(
+            checks.extend(failed_with_dependents(
                 Check::bad("server", error.to_string(), error.next()),
                 &AFTER_PROFILE[1..],
                 "no TLS configuration",
@@ -51,24 +51,28 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
             return checks;
         }
     };
-    checks.extend(of_answer(&profile, client.info_and_clock().await, UnixSeconds::now()));
+    checks.extend(evaluate_answer(&profile, client.info_and_clock().await, UnixSeconds::now()));
     // A second request is sent only to a server that answered the first.
     if checks.iter().any(|check| check.what == "token" && check.verdict == crate::commands::doctor::Verdict::Good) {
         let targets = client.targets().await;
-        checks.extend(targets.as_ref().ok().map(|current| signatures(current, UnixSeconds::now())));
-        checks.push(root(&profile, targets));
-        checks.push(machines(&client).await);
+        checks.extend(targets.as_ref().ok().map(|current| check_signatures(current, UnixSeconds::now())));
+        checks.push(check_root(&profile, targets));
+        checks.push(check_machines(&client).await);
     }
     checks
 }
 
 /// Returns a failed check, and the checks that depend on it as skipped.
-fn failed(check: Check, others: &[&'static str], because: &str) -> Vec<Check> {
+fn failed_with_dependents(check: Check, others: &[&'static str], because: &str) -> Vec<Check> {
     std::iter::once(check).chain(others.iter().map(|what| Check::skipped(what, because))).collect()
 }
 
 /// Evaluates the first answer, or its absence: server, CA, token and clocks.
-fn of_answer(profile: &Profile, answer: Result<(Info, Option<i64>), ClientError>, now: UnixSeconds) -> Vec<Check> {
+fn evaluate_answer(
+    profile: &Profile,
+    answer: Result<(Info, Option<i64>), ApiClientError>,
+    now: UnixSeconds,
+) -> Vec<Check> {
     let server = format!("responding at {}", profile.server);
     let ca = || Check::good("ca", "matches the profile");
     match answer {
@@ -76,26 +80,31 @@ fn of_answer(profile: &Profile, answer: Result<(Info, Option<i64>), ClientError>
             Check::good("server", format!("{server} ({}, epoch {})", info.software, info.epoch)),
             ca(),
             Check::good("token", "accepted"),
-            clocks(clock, now),
+            compare_clocks(clock, now),
         ],
         Err(error) => {
             let bad = |what| Check::bad(what, error.to_string(), error.next());
             match &error {
-                ClientError::Stranger { .. } => {
-                    let checks = failed(bad("ca"), &AFTER_PROFILE[2..], "the server does not match the profile");
+                ApiClientError::WrongServer { .. } => {
+                    let checks =
+                        failed_with_dependents(bad("ca"), &AFTER_PROFILE[2..], "the server does not match the profile");
                     std::iter::once(Check::good("server", server)).chain(checks).collect()
                 }
-                ClientError::Token | ClientError::Refused(_) => {
-                    let checks = failed(bad("token"), &AFTER_PROFILE[3..], "the server did not accept the token");
+                ApiClientError::TokenRejected | ApiClientError::Refused(_) => {
+                    let checks = failed_with_dependents(
+                        bad("token"),
+                        &AFTER_PROFILE[3..],
+                        "the server did not accept the token",
+                    );
                     [Check::good("server", server), ca()].into_iter().chain(checks).collect()
                 }
-                _ => failed(bad("server"), &AFTER_PROFILE[1..], "no response from the server"),
+                _ => failed_with_dependents(bad("server"), &AFTER_PROFILE[1..], "no response from the server"),
             }
         }
     }
 }
 
-fn clocks(server: Option<i64>, now: UnixSeconds) -> Check {
+fn compare_clocks(server: Option<i64>, now: UnixSeconds) -> Check {
     let Some(server) = server.and_then(|seconds| u64::try_from(seconds).ok()) else {
         return Check::skipped("clocks", "the server's answer has no date");
     };
@@ -109,10 +118,10 @@ fn clocks(server: Option<i64>, now: UnixSeconds) -> Check {
     }
 }
 
-fn root(profile: &Profile, targets: Result<CurrentTargets, ClientError>) -> Check {
+fn check_root(profile: &Profile, targets: Result<CurrentTargets, ApiClientError>) -> Check {
     let init = "run `banyan keys init --key DIR`";
     match (profile.root, targets) {
-        (_, Err(ClientError::Refused(error))) => {
+        (_, Err(ApiClientError::Refused(error))) => {
             Check::bad("root", format!("no root is registered: {}", error.detail), init)
         }
         (_, Err(error)) => Check::bad("root", error.to_string(), error.next()),
@@ -133,19 +142,21 @@ fn root(profile: &Profile, targets: Result<CurrentTargets, ClientError>) -> Chec
 }
 
 /// Checks how long the publisher's signatures remain valid.
-fn signatures(current: &CurrentTargets, now: UnixSeconds) -> Check {
-    let Some((root, list)) = signature_expiry::shown(current) else {
+fn check_signatures(current: &CurrentTargets, now: UnixSeconds) -> Check {
+    let Some((root, list)) = signature_expiry::read_expiry(current) else {
         return Check::bad("signatures", "the server's root cannot be read", "check the server's log");
     };
-    let warnings = signature_expiry::warnings(root, list, now);
+    let warnings = signature_expiry::expiry_warnings(root, list, now);
     let expired = list.map_or(root, |list| list.min(root)) <= now;
     let split: Vec<(&str, &str)> = warnings.iter().filter_map(|line| line.split_once("; next: ")).collect();
     let (found, next): (Vec<&str>, Vec<&str>) = split.into_iter().unzip();
     match (warnings.is_empty(), expired) {
         (true, _) => {
-            let list = list
-                .map_or_else(|| "no list yet".into(), |list| format!("list until {}", signature_expiry::date(list)));
-            Check::good("signatures", format!("root until {}, {list}", signature_expiry::date(root)))
+            let list = list.map_or_else(
+                || "no list yet".into(),
+                |list| format!("list until {}", signature_expiry::format_date(list)),
+            );
+            Check::good("signatures", format!("root until {}, {list}", signature_expiry::format_date(root)))
         }
         (false, false) => Check::doubtful("signatures", found.join("; "), next.join("; ")),
         (false, true) => Check::bad("signatures", found.join("; "), next.join("; ")),
@@ -156,7 +167,7 @@ fn version(root: &str) -> Option<u64> {
     serde_json::from_str::<serde_json::Value>(root).ok()?.get("signed")?.get("version")?.as_u64()
 }
 
-async fn machines(client: &Client) -> Check {
+async fn check_machines(client: &ApiClient) -> Check {
     match client.machines().await {
         Ok(machines) => {
             let enrolled = machines.iter().filter(|machine| !machine.revoked);
@@ -178,7 +189,7 @@ mod tests {
 
     #[test]
     fn clocks_far_apart_are_told() {
-        let verdict = |server| clocks(server, UnixSeconds(1000)).verdict;
+        let verdict = |server| compare_clocks(server, UnixSeconds(1000)).verdict;
         assert_eq!(
             [verdict(Some(1010)), verdict(Some(940)), verdict(Some(100)), verdict(None)],
             [Verdict::Good, Verdict::Doubtful, Verdict::Bad, Verdict::Skipped]
@@ -187,23 +198,27 @@ mod tests {
 
     #[test]
     fn another_ca_and_a_wrong_token_are_told_apart() {
-        let stranger = ClientError::Stranger { server: "127.0.0.1:1".parse().unwrap(), why: "unknown issuer".into() };
+        let stranger =
+            ApiClientError::WrongServer { server: "127.0.0.1:1".parse().unwrap(), why: "unknown issuer".into() };
         let of = |error, what: &str| {
-            let checks = of_answer(&profile(None), Err(error), UnixSeconds(0));
+            let checks = evaluate_answer(&profile(None), Err(error), UnixSeconds(0));
             checks.iter().find(|check| check.what == what).unwrap().verdict
         };
         assert_eq!(of(stranger, "ca"), Verdict::Bad);
-        assert_eq!((of(ClientError::Token, "ca"), of(ClientError::Token, "token")), (Verdict::Good, Verdict::Bad));
+        assert_eq!(
+            (of(ApiClientError::TokenRejected, "ca"), of(ApiClientError::TokenRejected, "token")),
+            (Verdict::Good, Verdict::Bad)
+        );
     }
 
     #[test]
     fn a_root_of_somebody_else_is_noticed() {
         let text = r#"{"signed":{"version":1}}"#;
         let current = |root: &str| Ok(CurrentTargets { root: root.into(), targets: None, roots: vec![] });
-        assert_eq!(root(&profile(Some(Digest::of(text.as_bytes()))), current(text)).verdict, Verdict::Good);
-        assert_eq!(root(&profile(Some(Digest([1; 32]))), current(text)).verdict, Verdict::Bad);
-        assert_eq!(root(&profile(None), current(text)).verdict, Verdict::Bad);
+        assert_eq!(check_root(&profile(Some(Digest::of(text.as_bytes()))), current(text)).verdict, Verdict::Good);
+        assert_eq!(check_root(&profile(Some(Digest([1; 32]))), current(text)).verdict, Verdict::Bad);
+        assert_eq!(check_root(&profile(None), current(text)).verdict, Verdict::Bad);
         let newer = r#"{"signed":{"version":2}}"#;
-        assert_eq!(root(&profile(Some(Digest([1; 32]))), current(newer)).verdict, Verdict::Good);
+        assert_eq!(check_root(&profile(Some(Digest([1; 32]))), current(newer)).verdict, Verdict::Good);
     }
 }

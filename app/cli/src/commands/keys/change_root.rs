@@ -1,20 +1,19 @@
 //! `banyan keys add|rotate|revoke|renew`: derives the next root of trust from the current one.
 
-use crate::commands::keys::complete_request::{Signing, finish, known};
+use crate::commands::keys::complete_request::{SigningArgs, fetch_verified_state, sign_and_submit};
 use crate::{
-    api_client::Client,
-    output::{Exit, Failure, Json, Tried as _, say},
+    api_client::ApiClient,
+    output::{Exit, Failure, OutputArgs, WithContext as _, print_note},
 };
 use banyan_proto::UnixSeconds;
 use banyan_publisher::{
-    PublisherError, Request,
-    keys::{self, Public, Role},
+    PublisherError, SigningRequest,
+    keys::{self, PublicKeys, Role},
     release_list,
-    roots::{self, Change, holders, kind},
-    verified_state::Known,
+    roots::{self, RootChange, keys_of_role},
+    verified_state::VerifiedState,
 };
 use std::path::PathBuf;
-use tough::sign::Sign as _;
 
 /// Add a signing key
 #[derive(Debug, clap::Args)]
@@ -38,14 +37,14 @@ pub(crate) struct AddArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     threshold: Option<u8>,
     #[command(flatten)]
-    signing: Signing,
+    signing: SigningArgs,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// The keys to replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Rotated {
+enum RotatedKeys {
     /// Keys that sign releases
     Targets,
     /// Keys that sign roots
@@ -70,12 +69,12 @@ enum Rotated {
     stolen, see `banyan keys revoke --help`.")]
 pub(crate) struct RotateArgs {
     /// Keys to replace
-    #[arg(long, value_enum, default_value_t = Rotated::All)]
-    role: Rotated,
+    #[arg(long, value_enum, default_value_t = RotatedKeys::All)]
+    role: RotatedKeys,
     #[command(flatten)]
-    signing: Signing,
+    signing: SigningArgs,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// Revoke keys that were lost, stolen or belonged to someone who has left
@@ -98,9 +97,9 @@ pub(crate) struct RevokeArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     threshold: Option<u8>,
     #[command(flatten)]
-    signing: Signing,
+    signing: SigningArgs,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// Sign the root and the list of releases again, for another year
@@ -118,125 +117,125 @@ pub(crate) struct RenewArgs {
     #[arg(long, value_enum, value_name = "ROLE")]
     only: Option<Role>,
     #[command(flatten)]
-    signing: Signing,
+    signing: SigningArgs,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
-pub(super) async fn add(client: &Client, args: &AddArgs) -> Result<Exit, Failure> {
-    let tried = || format!("add a {} key", args.role.name());
-    let known = known(client, &args.signing, tried).await?;
+pub(super) async fn add(client: &ApiClient, args: &AddArgs) -> Result<Exit, Failure> {
+    let action = || format!("add a {} key", args.role.name());
+    let state = fetch_verified_state(client, &args.signing, action).await?;
     let mut changes = match &args.from {
         Some(path) => {
-            let public = Public::read(path).tried(tried)?;
-            let keys = public.of(args.role).to_vec();
+            let public = PublicKeys::read(path).with_context(action)?;
+            let keys = public.for_role(args.role).to_vec();
             if keys.is_empty() {
                 let wrong = format!("{} contains no {} key", path.display(), args.role.name());
-                return Err(Failure::new(tried(), wrong, "pass a public.json that `banyan keys generate` wrote"));
+                return Err(Failure::new(action(), wrong, "pass a public.json that `banyan keys generate` wrote"));
             }
-            keys.into_iter().map(|key| Change::Add(args.role, key)).collect()
+            keys.into_iter().map(|key| RootChange::Add(args.role, key)).collect()
         }
         None => {
-            let (path, pair) = keys::make_one(args.signing.first(), args.role).tried(tried)?;
-            say(&format!("created {}; keep a copy in a safe place", path.display()));
-            vec![Change::Add(args.role, pair.tuf_key())]
+            let key = keys::create_key(args.signing.trusted_folder(), args.role).with_context(action)?;
+            print_note(&format!("created {}; keep a copy in a safe place", key.path.display()));
+            vec![RootChange::Add(args.role, key.public_key())]
         }
     };
-    changes.extend(args.threshold.map(|threshold| Change::Threshold(args.role, threshold.into())));
-    let done = change(client, &known, &changes, false, &args.signing, tried).await?;
-    done.answer(args.json, "the key can now sign")
+    changes.extend(args.threshold.map(|threshold| RootChange::Threshold(args.role, threshold.into())));
+    let done = change(client, &state, &changes, false, &args.signing, action).await?;
+    done.print(args.json, "the key can now sign")
 }
 
-pub(super) async fn rotate(client: &Client, args: &RotateArgs) -> Result<Exit, Failure> {
-    let tried = || "replace keys".to_owned();
-    let known = known(client, &args.signing, tried).await?;
+pub(super) async fn rotate(client: &ApiClient, args: &RotateArgs) -> Result<Exit, Failure> {
+    let action = || "replace keys".to_owned();
+    let state = fetch_verified_state(client, &args.signing, action).await?;
     let roles: &[Role] = match args.role {
-        Rotated::Targets => &[Role::Targets],
-        Rotated::Root => &[Role::Root],
-        Rotated::All => &[Role::Root, Role::Targets],
-        Rotated::Online => &[],
+        RotatedKeys::Targets => &[Role::Targets],
+        RotatedKeys::Root => &[Role::Root],
+        RotatedKeys::All => &[Role::Root, Role::Targets],
+        RotatedKeys::Online => &[],
     };
     let mut changes = vec![];
-    if args.role == Rotated::Online {
-        let info = client.info().await.tried(tried)?;
-        changes.push(Change::Online(roots::online_keys(&info).tried(tried)?));
+    if args.role == RotatedKeys::Online {
+        let info = client.info().await.with_context(action)?;
+        changes.push(RootChange::Online(roots::parse_online_keys(&info).with_context(action)?));
     }
     for folder in &args.signing.keys {
         for &role in roles {
-            let present = holders(&known.root, kind(role)).0;
-            for (_, pair) in keys::load(role, folder).tried(tried)? {
-                let id = keys::id(&pair.tuf_key()).tried(tried)?;
+            let present = keys_of_role(&state.root, role.role_type()).ids;
+            for old in keys::load_keys(role, folder).with_context(action)? {
+                let id = old.id().with_context(action)?;
                 if present.contains(&id) {
-                    let (path, new) = keys::make_one(folder, role).tried(tried)?;
-                    say(&format!("created {}; keep a copy in a safe place", path.display()));
-                    changes.extend([Change::Add(role, new.tuf_key()), Change::Remove(id)]);
+                    let new = keys::create_key(folder, role).with_context(action)?;
+                    print_note(&format!("created {}; keep a copy in a safe place", new.path.display()));
+                    changes.extend([RootChange::Add(role, new.public_key()), RootChange::Remove(id)]);
                 }
             }
         }
     }
     if changes.is_empty() {
         let wrong = "the root names none of the keys in these folders";
-        return Err(Failure::new(tried(), wrong, "check which keys the root names with `banyan keys list --key DIR`"));
+        return Err(Failure::new(action(), wrong, "check which keys the root names with `banyan keys list --key DIR`"));
     }
-    let done = change(client, &known, &changes, false, &args.signing, tried).await?;
-    done.answer(args.json, "the new keys are now in use")
+    let done = change(client, &state, &changes, false, &args.signing, action).await?;
+    done.print(args.json, "the new keys are now in use")
 }
 
-pub(super) async fn revoke(client: &Client, args: &RevokeArgs) -> Result<Exit, Failure> {
-    let tried = || format!("revoke {}", args.ids.join(", "));
-    let known = known(client, &args.signing, tried).await?;
-    let mut changes: Vec<Change> = args.ids.iter().cloned().map(Change::Remove).collect();
+pub(super) async fn revoke(client: &ApiClient, args: &RevokeArgs) -> Result<Exit, Failure> {
+    let action = || format!("revoke {}", args.ids.join(", "));
+    let state = fetch_verified_state(client, &args.signing, action).await?;
+    let mut changes: Vec<RootChange> = args.ids.iter().cloned().map(RootChange::Remove).collect();
     if let Some(threshold) = args.threshold {
         let of = |role: Role| {
-            let ids = holders(&known.root, kind(role)).0;
+            let ids = keys_of_role(&state.root, role.role_type()).ids;
             ids.iter().any(|id| args.ids.iter().any(|wanted| id.starts_with(&wanted.to_lowercase())))
         };
         let roles = [Role::Root, Role::Targets].into_iter().filter(|role| of(*role));
-        changes.extend(roles.map(|role| Change::Threshold(role, threshold.into())));
+        changes.extend(roles.map(|role| RootChange::Threshold(role, threshold.into())));
     }
-    let done = change(client, &known, &changes, false, &args.signing, tried).await?;
-    done.answer(args.json, "revoked; new signatures by it are refused")
+    let done = change(client, &state, &changes, false, &args.signing, action).await?;
+    done.print(args.json, "revoked; new signatures by it are refused")
 }
 
-pub(super) async fn renew(client: &Client, args: &RenewArgs) -> Result<Exit, Failure> {
-    let tried = || "sign again".to_owned();
-    let known = known(client, &args.signing, tried).await?;
+pub(super) async fn renew(client: &ApiClient, args: &RenewArgs) -> Result<Exit, Failure> {
+    let action = || "sign again".to_owned();
+    let state = fetch_verified_state(client, &args.signing, action).await?;
     let done = match args.only {
         Some(Role::Targets) => {
-            let list = release_list::again(&known, UnixSeconds::now()).tried(tried)?;
-            let request = Request::next(&known, None, Some(list)).tried(tried)?;
-            finish(client, request, &args.signing, tried).await?
+            let list = release_list::renew_list(&state, UnixSeconds::now()).with_context(action)?;
+            let request = SigningRequest::for_changes(&state, None, Some(list)).with_context(action)?;
+            sign_and_submit(client, request, &args.signing, action).await?
         }
-        only => change(client, &known, &[], only.is_none(), &args.signing, tried).await?,
+        only => change(client, &state, &[], only.is_none(), &args.signing, action).await?,
     };
-    done.answer(args.json, "renewed for another year")
+    done.print(args.json, "renewed for another year")
 }
 
 /// Creates the next root. Signs the list of releases again on request, or if the new root would reject its signatures.
 async fn change(
-    client: &Client,
-    known: &Known,
-    changes: &[Change],
+    client: &ApiClient,
+    state: &VerifiedState,
+    changes: &[RootChange],
     with_list: bool,
-    signing: &Signing,
-    tried: impl Fn() -> String,
-) -> Result<crate::commands::keys::complete_request::Finished, Failure> {
-    let make = || -> Result<Request, PublisherError> {
+    signing: &SigningArgs,
+    action: impl Fn() -> String,
+) -> Result<crate::commands::keys::complete_request::SigningOutcome, Failure> {
+    let make = || -> Result<SigningRequest, PublisherError> {
         let now = UnixSeconds::now();
-        let next = roots::next(&known.root, changes, now)?;
-        let list = match &known.list {
-            Some(list) if with_list || !is_signed_under(&next, list)? => Some(release_list::again(known, now)?),
+        let next = roots::create_next_root(&state.root, changes, now)?;
+        let list = match &state.list {
+            Some(list) if with_list || !is_signed_under(&next, list)? => Some(release_list::renew_list(state, now)?),
             _ => None,
         };
-        Request::next(known, Some(next), list)
+        SigningRequest::for_changes(state, Some(next), list)
     };
-    let request = make().tried(&tried)?;
-    finish(client, request, signing, tried).await
+    let request = make().with_context(&action)?;
+    sign_and_submit(client, request, signing, action).await
 }
 
 /// Returns whether a list has enough signatures by the keys that a root names.
 fn is_signed_under(root: &tough::schema::Root, list: &str) -> Result<bool, PublisherError> {
     let text = banyan_tuf_signing::unsigned(root.clone())?;
     let signed = banyan_trust::signers(&text, Role::Targets.name(), list).map_err(PublisherError::Untrusted)?;
-    Ok(signed.len() as u64 >= holders(root, kind(Role::Targets)).1)
+    Ok(signed.len() as u64 >= keys_of_role(root, Role::Targets.role_type()).threshold)
 }

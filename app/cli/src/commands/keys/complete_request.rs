@@ -2,24 +2,24 @@
 //! other signers.
 
 use crate::{
-    api_client::{Client, ClientError},
-    output::{Exit, Explain, Failure, Json, Tried as _, count, say},
+    api_client::{ApiClient, ApiClientError},
+    output::{Advice, Exit, Failure, OutputArgs, WithContext as _, format_count, print_note},
 };
 use banyan_proto::{
     OrderId, Reason,
     admin::{CurrentTargets, Publish, RegisterRoot, ReplaceTargets, Replaced},
 };
 use banyan_publisher::{
-    PublisherError, Request,
-    signing_request::Missing,
-    verified_state::{self, Known},
+    PublisherError, SigningRequest,
+    signing_request::DocumentSignatures,
+    verified_state::{self, VerifiedState},
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// The key folders to sign with, and the file for an incomplete signing request.
 #[derive(Debug, Clone, PartialEq, Eq, Default, clap::Args)]
-pub(crate) struct Signing {
+pub(crate) struct SigningArgs {
     /// Folder with keys; repeat the option to sign with several folders
     #[arg(long = "key", value_name = "DIR", required = true)]
     pub(crate) keys: Vec<PathBuf>,
@@ -28,9 +28,9 @@ pub(crate) struct Signing {
     pub(crate) out: Option<PathBuf>,
 }
 
-impl Signing {
+impl SigningArgs {
     /// Returns the first key folder. Its root decides what is trusted.
-    pub(crate) fn first(&self) -> &Path {
+    pub(crate) fn trusted_folder(&self) -> &Path {
         self.keys.first().map_or(Path::new("."), PathBuf::as_path)
     }
 }
@@ -38,7 +38,7 @@ impl Signing {
 /// The outcome, as JSON for scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "signing")]
-pub(crate) enum Finished {
+pub(crate) enum SigningOutcome {
     /// The server accepted it.
     Done {
         /// The version of the new root.
@@ -56,11 +56,11 @@ pub(crate) enum Finished {
         /// The file with the signing request.
         file: PathBuf,
         /// The missing signatures.
-        missing: Vec<Missing>,
+        missing: Vec<DocumentSignatures>,
     },
 }
 
-impl Finished {
+impl SigningOutcome {
     /// Returns the exit code of the process.
     pub(crate) fn exit(&self) -> Exit {
         match self {
@@ -69,25 +69,25 @@ impl Finished {
         }
     }
     /// Prints the result, and the next step on standard error.
-    pub(crate) fn answer(&self, json: Json, done: &str) -> Result<Exit, Failure> {
+    pub(crate) fn print(&self, json: OutputArgs, done: &str) -> Result<Exit, Failure> {
         match self {
             Self::Done { stopped, retired, .. } => {
-                json.answer(self, |_| done.to_owned())?;
+                json.print(self, |_| done.to_owned())?;
                 for path in retired {
-                    say(&format!(
+                    print_note(&format!(
                         "moved {} into the folder old beside it, because no root names it any more",
                         path.display()
                     ));
                 }
                 if !stopped.is_empty() {
                     let ids: Vec<String> = stopped.iter().map(OrderId::short).collect();
-                    say(&format!("stopped: {} ({})", count(stopped.len(), "deployment"), ids.join(", ")));
+                    print_note(&format!("stopped: {} ({})", format_count(stopped.len(), "deployment"), ids.join(", ")));
                 }
             }
             Self::Unsigned { file, missing } => {
-                json.answer(self, |_| file.display().to_string())?;
-                missing.iter().for_each(|one| say(&lacks(one)));
-                say(&format!(
+                json.print(self, |_| file.display().to_string())?;
+                missing.iter().for_each(|one| print_note(&describe_missing(one)));
+                print_note(&format!(
                     "nothing has changed yet; next: run `banyan keys sign {0} --key DIR` where the other keys are, then `banyan keys send {0} --key DIR` here",
                     file.display()
                 ));
@@ -98,8 +98,8 @@ impl Finished {
 }
 
 /// Describes the missing signatures.
-pub(super) fn lacks(missing: &Missing) -> String {
-    let may: Vec<&str> = missing.may_sign.iter().map(|id| short(id)).collect();
+pub(super) fn describe_missing(missing: &DocumentSignatures) -> String {
+    let may: Vec<&str> = missing.may_sign.iter().map(|id| short_key_id(id)).collect();
     format!(
         "{}: {} of {} signatures; keys that can still sign: {}",
         missing.what,
@@ -110,48 +110,52 @@ pub(super) fn lacks(missing: &Missing) -> String {
 }
 
 /// Returns the first 12 digits of a key id, enough to distinguish keys.
-pub(super) fn short(id: &str) -> &str {
+pub(super) fn short_key_id(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
 /// Returns the current signed state of the server, verified against the first folder's root.
-pub(crate) async fn known(client: &Client, signing: &Signing, tried: impl Fn() -> String) -> Result<Known, Failure> {
-    let current: CurrentTargets = client.targets().await.tried(&tried)?;
-    verified_state::known(signing.first(), &current).tried(tried)
+pub(crate) async fn fetch_verified_state(
+    client: &ApiClient,
+    signing: &SigningArgs,
+    action: impl Fn() -> String,
+) -> Result<VerifiedState, Failure> {
+    let current: CurrentTargets = client.targets().await.with_context(&action)?;
+    verified_state::verify_state(signing.trusted_folder(), &current).with_context(action)
 }
 
 /// Signs the request and sends it if it is complete; otherwise writes it to a file.
-pub(crate) async fn finish(
-    client: &Client,
-    mut request: Request,
-    signing: &Signing,
-    tried: impl Fn() -> String,
-) -> Result<Finished, Failure> {
-    request.sign(&signing.keys).tried(&tried)?;
-    let missing = request.missing().tried(&tried)?;
+pub(crate) async fn sign_and_submit(
+    client: &ApiClient,
+    mut request: SigningRequest,
+    signing: &SigningArgs,
+    action: impl Fn() -> String,
+) -> Result<SigningOutcome, Failure> {
+    request.sign(&signing.keys).with_context(&action)?;
+    let missing = request.missing_signatures().with_context(&action)?;
     if missing.is_empty() {
-        return send(client, &request, &signing.keys, tried).await;
+        return submit_complete(client, &request, &signing.keys, action).await;
     }
     let file = signing.out.clone().unwrap_or_else(|| request.file_name().into());
-    request.write(&file).tried(tried)?;
-    Ok(Finished::Unsigned { file, missing })
+    request.write(&file).with_context(action)?;
+    Ok(SigningOutcome::Unsigned { file, missing })
 }
 
 /// Sends a complete request, and records the accepted state in the folders.
-pub(super) async fn send(
-    client: &Client,
-    request: &Request,
+pub(super) async fn submit_complete(
+    client: &ApiClient,
+    request: &SigningRequest,
     folders: &[PathBuf],
-    tried: impl Fn() -> String,
-) -> Result<Finished, Failure> {
-    request.would_be_trusted().tried(&tried)?;
-    let replaced = submit(client, request).await.tried(&tried)?;
-    let retired = request.remember(folders).tried(|| "record what the server has accepted".into())?;
+    action: impl Fn() -> String,
+) -> Result<SigningOutcome, Failure> {
+    request.verify_as_machine().with_context(&action)?;
+    let replaced = submit(client, request).await.with_context(&action)?;
+    let retired = request.record_accepted(folders).with_context(|| "record what the server has accepted".into())?;
     let root = (request.root.is_some()).then_some(request.roots.len() as u64 + 1);
-    Ok(Finished::Done { root, withdrawn: replaced.withdrawn, stopped: replaced.stopped, retired })
+    Ok(SigningOutcome::Done { root, withdrawn: replaced.withdrawn, stopped: replaced.stopped, retired })
 }
 
-async fn submit(client: &Client, request: &Request) -> Result<Replaced, ClientError> {
+async fn submit(client: &ApiClient, request: &SigningRequest) -> Result<Replaced, ApiClientError> {
     let nothing = Replaced { withdrawn: vec![], stopped: vec![] };
     match (request.root.clone(), request.targets.clone(), request.manifest.clone()) {
         (Some(root), targets, _) => client.register_root(&RegisterRoot { root, targets }).await.map(|()| nothing),
@@ -161,7 +165,7 @@ async fn submit(client: &Client, request: &Request) -> Result<Replaced, ClientEr
     }
 }
 
-impl Explain for PublisherError {
+impl Advice for PublisherError {
     fn next(&self) -> String {
         "fix the problem above and try again; nothing has been changed".into()
     }

@@ -6,18 +6,18 @@ mod list;
 mod sign_and_send;
 
 use crate::{
-    api_client::Client,
+    api_client::ApiClient,
     commands::connect,
-    output::{Exit, Failure, Json, Tried as _, say},
+    output::{Exit, Failure, OutputArgs, WithContext as _, print_note},
     profile::{self, ProfileArg},
 };
 use banyan_proto::{Digest, UnixSeconds, admin::Profile};
 use banyan_publisher::{
     self,
-    first_root::{Wanted, first},
+    first_root::{RootOptions, request_first_root},
     verified_state,
 };
-use complete_request::{Finished, Signing};
+use complete_request::{SigningArgs, SigningOutcome};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -39,11 +39,11 @@ use std::path::{Path, PathBuf};
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Verb {
+enum Command {
     Generate(GenerateArgs),
     Init(InitArgs),
     List(list::ListArgs),
@@ -75,7 +75,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     threshold: u8,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// Create the root of trust, register it, and record it in the profile
@@ -89,7 +89,7 @@ pub(crate) struct GenerateArgs {
     the others.")]
 pub(crate) struct InitArgs {
     #[command(flatten)]
-    signing: Signing,
+    signing: SigningArgs,
     /// Another signer's public keys: the public.json that `banyan keys generate` wrote
     #[arg(long = "with", value_name = "FILE")]
     with: Vec<PathBuf>,
@@ -97,106 +97,105 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
     threshold: Option<u8>,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// The JSON result of `generate`.
 #[derive(Debug, Serialize)]
-struct Generated {
+struct GenerateResult {
     keys: Vec<PathBuf>,
 }
 
 /// The JSON result of `init`.
 #[derive(Debug, Serialize)]
-struct Initialised {
+struct InitResult {
     root: Digest,
     profile: PathBuf,
 }
 
 pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure> {
-    let client = |tried: &str| connect(given, || tried.to_owned());
-    match &args.verb {
-        Verb::Generate(args) => {
-            let keys = generate(&args.out, args.keys, args.threshold)?;
-            let text = |made: &Generated| {
+    let client = |action: &str| connect(given, || action.to_owned());
+    match &args.command {
+        Command::Generate(args) => {
+            let keys = generate_keys(&args.out, args.keys, args.threshold)?;
+            let text = |made: &GenerateResult| {
                 made.keys.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n")
             };
-            args.json.answer(&Generated { keys }, text)?;
-            say(&format!(
+            args.json.print(&GenerateResult { keys }, text)?;
+            print_note(&format!(
                 "keep a copy of {} in a safe place; next: run `banyan keys init --key {0}`",
                 args.out.display()
             ));
             Ok(Exit::Success)
         }
-        Verb::Init(args) => {
-            let tried = || "register the root".to_owned();
-            let (path, profile) = profile::load(given).tried(tried)?;
-            let client = Client::new(&profile).tried(tried)?;
-            let wanted = Wanted { with: &args.with, threshold: args.threshold.map(u64::from) };
-            match init(&client, &profile, &path, &args.signing, &wanted).await? {
+        Command::Init(args) => {
+            let action = || "register the root".to_owned();
+            let (path, profile) = profile::load(given).with_context(action)?;
+            let client = ApiClient::new(&profile).with_context(action)?;
+            let wanted = RootOptions { with: &args.with, threshold: args.threshold.map(u64::from) };
+            match init_root(&client, &profile, &path, &args.signing, &wanted).await? {
                 Ok(profile) => {
                     let root = profile.root.unwrap_or(Digest([0; 32]));
-                    args.json.answer(&Initialised { root, profile: path.clone() }, |done| done.root.to_string())?;
-                    say(&format!(
+                    args.json.print(&InitResult { root, profile: path.clone() }, |done| done.root.to_string())?;
+                    print_note(&format!(
                         "registered the root and recorded it in {}; next: run `banyan tokens create`",
                         path.display()
                     ));
                     Ok(Exit::Success)
                 }
-                Err(unsigned) => unsigned.answer(args.json, ""),
+                Err(unsigned) => unsigned.print(args.json, ""),
             }
         }
-        Verb::List(args) => list::run(&client("list the keys")?, args).await,
-        Verb::Add(args) => change_root::add(&client("add a key")?, args).await,
-        Verb::Rotate(args) => change_root::rotate(&client("replace keys")?, args).await,
-        Verb::Revoke(args) => change_root::revoke(&client("revoke keys")?, args).await,
-        Verb::Renew(args) => change_root::renew(&client("sign again")?, args).await,
-        Verb::Sign(args) => sign_and_send::sign(args),
-        Verb::Send(args) => sign_and_send::send(args, given).await,
+        Command::List(args) => list::run(&client("list the keys")?, args).await,
+        Command::Add(args) => change_root::add(&client("add a key")?, args).await,
+        Command::Rotate(args) => change_root::rotate(&client("replace keys")?, args).await,
+        Command::Revoke(args) => change_root::revoke(&client("revoke keys")?, args).await,
+        Command::Renew(args) => change_root::renew(&client("sign again")?, args).await,
+        Command::Sign(args) => sign_and_send::sign(args),
+        Command::Send(args) => sign_and_send::send(args, given).await,
     }
 }
 
 /// Creates keys for every role. Returns the paths of the key files.
-pub(crate) fn generate(out: &Path, keys: u8, threshold: u8) -> Result<Vec<PathBuf>, Failure> {
-    let tried = || format!("create keys in {}", out.display());
+pub(crate) fn generate_keys(out: &Path, keys: u8, threshold: u8) -> Result<Vec<PathBuf>, Failure> {
+    let action = || format!("create keys in {}", out.display());
     if threshold > keys {
         let wrong = format!("a threshold of {threshold} needs more than {keys} keys");
-        return Err(
-            Failure::new(tried(), wrong, "choose a threshold no higher than the number of keys").ending(Exit::Usage)
-        );
+        return Err(Failure::new(action(), wrong, "choose a threshold no higher than the number of keys")
+            .with_exit(Exit::Usage));
     }
-    banyan_publisher::keys::generate(out, usize::from(keys), u64::from(threshold)).tried(tried)
+    banyan_publisher::keys::generate_keys(out, usize::from(keys), u64::from(threshold)).with_context(action)
 }
 
 /// Creates the root, registers it and records it in the profile. Returns the changed profile, or what still needs
 /// signatures. Repeating it is harmless.
-pub(crate) async fn init(
-    client: &Client,
+pub(crate) async fn init_root(
+    client: &ApiClient,
     profile: &Profile,
     path: &Path,
-    signing: &Signing,
-    wanted: &Wanted<'_>,
-) -> Result<Result<Profile, Finished>, Failure> {
-    let tried = || "register the root".to_owned();
-    let info = client.info().await.tried(tried)?;
-    let make = || format!("create the root from {}", signing.first().display());
-    let mut request = first(&signing.keys, wanted, &info, UnixSeconds::now()).tried(make)?;
-    request.sign(&signing.keys).tried(make)?;
-    let missing = request.missing().tried(make)?;
+    signing: &SigningArgs,
+    wanted: &RootOptions<'_>,
+) -> Result<Result<Profile, SigningOutcome>, Failure> {
+    let action = || "register the root".to_owned();
+    let info = client.info().await.with_context(action)?;
+    let make = || format!("create the root from {}", signing.trusted_folder().display());
+    let mut request = request_first_root(&signing.keys, wanted, &info, UnixSeconds::now()).with_context(make)?;
+    request.sign(&signing.keys).with_context(make)?;
+    let missing = request.missing_signatures().with_context(make)?;
     if !missing.is_empty() {
         let file = signing.out.clone().unwrap_or_else(|| request.file_name().into());
-        request.write(&file).tried(make)?;
-        return Ok(Err(Finished::Unsigned { file, missing }));
+        request.write(&file).with_context(make)?;
+        return Ok(Err(SigningOutcome::Unsigned { file, missing }));
     }
-    let digest = request.first_digest().unwrap_or(Digest([0; 32]));
-    sign_and_send::note_root(profile, digest, tried)?;
+    let digest = request.first_root_digest().unwrap_or(Digest([0; 32]));
+    sign_and_send::check_root_of_profile(profile, digest, action)?;
     // The root is stored before it is registered. Otherwise a failure could leave the only copy on the server.
     for folder in &signing.keys {
-        verified_state::remember(folder, request.root.as_slice(), None).tried(make)?;
+        verified_state::record_state(folder, request.root.as_slice(), None).with_context(make)?;
     }
-    complete_request::send(client, &request, &signing.keys, tried).await?;
+    complete_request::submit_complete(client, &request, &signing.keys, action).await?;
     let profile = Profile { root: Some(digest), ..profile.clone() };
-    profile::save(path, &profile).tried(|| "record the root in the profile".into())?;
+    profile::save(path, &profile).with_context(|| "record the root in the profile".into())?;
     Ok(Ok(profile))
 }
 
@@ -209,7 +208,7 @@ mod tests {
     fn a_threshold_that_cannot_be_met_is_refused_before_any_key_is_made() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("keys");
-        let failure = generate(&out, 2, 3).unwrap_err();
+        let failure = generate_keys(&out, 2, 3).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(!out.exists(), "a key was created");
     }

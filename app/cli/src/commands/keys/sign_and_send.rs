@@ -1,10 +1,10 @@
 //! `banyan keys sign|send`: signs a signing request that several people sign in turn, and sends it once it is complete.
 
-use crate::commands::keys::complete_request::{self, lacks, short};
+use crate::commands::keys::complete_request::{self, describe_missing, short_key_id};
 use crate::{
-    api_client::Client,
-    commands::{connect, publish::description, signature_expiry},
-    output::{Exit, Failure, Json, Tried as _, clean, say},
+    api_client::ApiClient,
+    commands::{connect, publish::describe_release, signature_expiry},
+    output::{Exit, Failure, OutputArgs, WithContext as _, print_note, sanitise},
     profile::{self, ProfileArg},
 };
 use banyan_proto::{
@@ -12,9 +12,9 @@ use banyan_proto::{
     admin::{Profile, RegisterRoot},
 };
 use banyan_publisher::{
-    Request,
-    roots::holders,
-    signing_request::{Judged, Missing},
+    SigningRequest,
+    roots::{RoleKeyIds, keys_of_role},
+    signing_request::{DocumentSignatures, RequestReview},
     verified_state,
 };
 use serde::Serialize;
@@ -39,7 +39,7 @@ pub(crate) struct SignArgs {
     #[arg(long = "key", value_name = "DIR")]
     keys: Vec<PathBuf>,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// Send a complete signing request to the server
@@ -57,43 +57,43 @@ pub(crate) struct SendArgs {
     #[arg(long = "key", value_name = "DIR", required = true)]
     keys: Vec<PathBuf>,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// The JSON result of `sign`.
 #[derive(Debug, Serialize)]
-struct Signed {
+struct SignResult {
     changes: Vec<String>,
-    signatures: Vec<Missing>,
+    signatures: Vec<DocumentSignatures>,
     complete: bool,
     added: usize,
 }
 
 pub(super) fn sign(args: &SignArgs) -> Result<Exit, Failure> {
-    let tried = || format!("sign {}", args.file.display());
-    let mut request = Request::read(&args.file).tried(tried)?;
+    let action = || format!("sign {}", args.file.display());
+    let mut request = SigningRequest::read(&args.file).with_context(action)?;
     let changes = match args.keys.first() {
-        Some(folder) => told(&request.judge(folder).tried(tried)?),
+        Some(folder) => describe_changes(&request.review(folder).with_context(action)?),
         None => vec!["pass --key DIR to see what it changes; that folder contains the root that you trust".into()],
     };
     if !args.json.json {
-        say(&clean(&changes.join("\n")));
+        print_note(&sanitise(&changes.join("\n")));
     }
-    let added = if args.keys.is_empty() { 0 } else { request.sign(&args.keys).tried(tried)? };
+    let added = if args.keys.is_empty() { 0 } else { request.sign(&args.keys).with_context(action)? };
     if !args.keys.is_empty() && added == 0 {
         let wrong = "no key in these folders can add a signature: none may sign, or all have signed already";
-        return Err(Failure::new(tried(), wrong, "pass the folder of a key listed above as one that can still sign"));
+        return Err(Failure::new(action(), wrong, "pass the folder of a key listed above as one that can still sign"));
     }
     if added > 0 {
-        request.write(&args.file).tried(tried)?;
+        request.write(&args.file).with_context(action)?;
     }
-    let signatures = request.signatures().tried(tried)?;
-    let complete = request.missing().tried(tried)?.is_empty();
-    args.json.answer(&Signed { changes, signatures, complete, added }, |signed| {
-        signed.signatures.iter().map(|one| lacks(one) + "\n").collect()
+    let signatures = request.signatures().with_context(action)?;
+    let complete = request.missing_signatures().with_context(action)?.is_empty();
+    args.json.print(&SignResult { changes, signatures, complete, added }, |signed| {
+        signed.signatures.iter().map(|one| describe_missing(one) + "\n").collect()
     })?;
     let file = args.file.display();
-    say(&match complete {
+    print_note(&match complete {
         true => format!("complete; next: run `banyan keys send {file} --key DIR`"),
         false => format!("not complete yet; next: give {file} to another signer"),
     });
@@ -101,27 +101,28 @@ pub(super) fn sign(args: &SignArgs) -> Result<Exit, Failure> {
 }
 
 /// Lists what a request changes, derived from the trusted state.
-fn told(judged: &Judged) -> Vec<String> {
+fn describe_changes(review: &RequestReview) -> Vec<String> {
     let mut lines = vec![];
-    match (&judged.before, &judged.root) {
+    match (&review.current_root, &review.next_root) {
         (None, Some(root)) => {
             lines.push("the first root: check the key ids with their owners".into());
-            lines.extend(roles(root, |_, _| "key"));
+            lines.extend(describe_roles(root, |_, _| "key"));
         }
         (Some(before), Some(root)) => {
             let from = before.version;
             lines.push(format!(
                 "root {} after {from}, valid until {}",
                 root.version,
-                signature_expiry::date(signature_expiry::of_root(root))
+                signature_expiry::format_date(signature_expiry::root_expiry(root))
             ));
-            lines
-                .extend(roles(root, |role, id| if holders(before, role).0.contains(id) { "unchanged" } else { "NEW" }));
-            for role in ALL {
-                let left = holders(root, role).0;
-                let gone = holders(before, role).0.into_iter().filter(|id| !left.contains(id));
-                lines.extend(gone.map(|id| format!("  {role}: REMOVED {}", short(&id))));
-                let (was, is) = (holders(before, role).1, holders(root, role).1);
+            lines.extend(describe_roles(root, |role, id| {
+                if keys_of_role(before, role).ids.contains(id) { "unchanged" } else { "NEW" }
+            }));
+            for role in ALL_ROLES {
+                let left = keys_of_role(root, role).ids;
+                let gone = keys_of_role(before, role).ids.into_iter().filter(|id| !left.contains(id));
+                lines.extend(gone.map(|id| format!("  {role}: REMOVED {}", short_key_id(&id))));
+                let (was, is) = (keys_of_role(before, role).threshold, keys_of_role(root, role).threshold);
                 if was != is {
                     lines.push(format!("  {role}: {is} must sign instead of {was}"));
                 }
@@ -129,62 +130,66 @@ fn told(judged: &Judged) -> Vec<String> {
         }
         (_, None) => {}
     }
-    if let Some(next) = &judged.targets {
-        lines.push(format!("list of releases {} after {}", next.version, judged.list.version));
-        let gone = judged.list.targets.keys().filter(|name| !next.targets.contains_key(*name));
+    if let Some(next) = &review.next_list {
+        lines.push(format!("list of releases {} after {}", next.version, review.current_list.version));
+        let gone = review.current_list.targets.keys().filter(|name| !next.targets.contains_key(*name));
         lines.extend(gone.map(|name| format!("  WITHDRAWS {name}")));
-        if let Some(manifest) = &judged.manifest {
+        if let Some(manifest) = &review.manifest {
             lines.push(format!("  ADDS {}:", manifest.target_name()));
-            lines.push(description(manifest, false));
+            lines.push(describe_release(manifest, false));
         }
     }
     lines
 }
 
-const ALL: [RoleType; 4] = [RoleType::Root, RoleType::Targets, RoleType::Snapshot, RoleType::Timestamp];
+const ALL_ROLES: [RoleType; 4] = [RoleType::Root, RoleType::Targets, RoleType::Snapshot, RoleType::Timestamp];
 
-fn roles(root: &Root, say: impl Fn(RoleType, &String) -> &'static str) -> Vec<String> {
+fn describe_roles(root: &Root, label: impl Fn(RoleType, &String) -> &'static str) -> Vec<String> {
     let role = |role| {
-        let (ids, threshold) = holders(root, role);
-        let ids: Vec<String> = ids.iter().map(|id| format!("{} {}", say(role, id), short(id))).collect();
+        let RoleKeyIds { ids, threshold } = keys_of_role(root, role);
+        let ids: Vec<String> = ids.iter().map(|id| format!("{} {}", label(role, id), short_key_id(id))).collect();
         format!("  {role}: {} ({threshold} must sign)", ids.join(", "))
     };
-    ALL.into_iter().map(role).collect()
+    ALL_ROLES.into_iter().map(role).collect()
 }
 
 pub(super) async fn send(args: &SendArgs, given: &ProfileArg) -> Result<Exit, Failure> {
-    let Some(file) = &args.file else { return give_back(args, given).await };
-    let tried = || format!("send {}", file.display());
-    let (path, profile) = profile::load(given).tried(tried)?;
-    let client = Client::new(&profile).tried(tried)?;
-    let request = Request::read(file).tried(tried)?;
-    let missing = request.missing().tried(tried)?;
+    let Some(file) = &args.file else { return restore_roots(args, given).await };
+    let action = || format!("send {}", file.display());
+    let (path, profile) = profile::load(given).with_context(action)?;
+    let client = ApiClient::new(&profile).with_context(action)?;
+    let request = SigningRequest::read(file).with_context(action)?;
+    let missing = request.missing_signatures().with_context(action)?;
     if !missing.is_empty() {
-        let wrong = missing.iter().map(lacks).collect::<Vec<_>>().join("; ");
+        let wrong = missing.iter().map(describe_missing).collect::<Vec<_>>().join("; ");
         let next = format!("have it signed first: banyan keys sign {} --key DIR", file.display());
-        return Err(Failure::new(tried(), wrong, next).ending(Exit::Unsigned));
+        return Err(Failure::new(action(), wrong, next).with_exit(Exit::Unsigned));
     }
     for folder in &args.keys {
         // A folder that has not recorded anything yet may have no root. The file is then about the first root.
-        request.judge(folder).tried(tried)?;
+        request.review(folder).with_context(action)?;
     }
-    if let Some(first) = request.first_digest() {
-        note_root(&profile, first, tried)?;
+    if let Some(first) = request.first_root_digest() {
+        check_root_of_profile(&profile, first, action)?;
     }
-    let done = complete_request::send(&client, &request, &args.keys, tried).await?;
-    if let Some(first) = request.first_digest() {
+    let done = complete_request::submit_complete(&client, &request, &args.keys, action).await?;
+    if let Some(first) = request.first_root_digest() {
         let profile = Profile { root: Some(first), ..profile };
-        profile::save(&path, &profile).tried(|| "note the root in the profile".into())?;
+        profile::save(&path, &profile).with_context(|| "note the root in the profile".into())?;
     }
-    done.answer(args.json, "accepted by the server")
+    done.print(args.json, "accepted by the server")
 }
 
 /// Checks that the profile has no root yet, or the same one.
-pub(super) fn note_root(profile: &Profile, first: Digest, tried: impl Fn() -> String) -> Result<(), Failure> {
+pub(super) fn check_root_of_profile(
+    profile: &Profile,
+    first: Digest,
+    action: impl Fn() -> String,
+) -> Result<(), Failure> {
     match profile.root.filter(|root| *root != first) {
         None => Ok(()),
         Some(other) => Err(Failure::new(
-            tried(),
+            action(),
             format!("the profile already names another root ({})", other.short()),
             "use the key folder that the other root was created from; enrolled machines trust only that root",
         )),
@@ -192,23 +197,27 @@ pub(super) fn note_root(profile: &Profile, first: Digest, tried: impl Fn() -> St
 }
 
 /// Registers the roots that the folder has recorded and a restored server has lost.
-async fn give_back(args: &SendArgs, given: &ProfileArg) -> Result<Exit, Failure> {
-    let tried = || "restore the server's missing roots".to_owned();
-    let client = connect(given, tried)?;
-    let known = verified_state::remembered(args.keys.first().map_or(std::path::Path::new("."), PathBuf::as_path))
-        .tried(tried)?;
-    let shown = client.targets().await.tried(tried)?.roots.len();
-    let last = known.roots.len();
-    for (version, root) in known.roots.iter().enumerate().skip(shown) {
-        let list = known.list.clone().filter(|_| version + 1 == last);
+async fn restore_roots(args: &SendArgs, given: &ProfileArg) -> Result<Exit, Failure> {
+    let action = || "restore the server's missing roots".to_owned();
+    let client = connect(given, action)?;
+    let state =
+        verified_state::load_recorded_state(args.keys.first().map_or(std::path::Path::new("."), PathBuf::as_path))
+            .with_context(action)?;
+    let shown = client.targets().await.with_context(action)?.roots.len();
+    let last = state.roots.len();
+    for (version, root) in state.roots.iter().enumerate().skip(shown) {
+        let list = state.list.clone().filter(|_| version + 1 == last);
         let alone = client.register_root(&RegisterRoot { root: root.clone(), targets: None }).await;
         if let (Err(_), Some(list)) = (&alone, list) {
-            client.register_root(&RegisterRoot { root: root.clone(), targets: Some(list) }).await.tried(tried)?;
+            client
+                .register_root(&RegisterRoot { root: root.clone(), targets: Some(list) })
+                .await
+                .with_context(action)?;
         } else {
-            alone.tried(tried)?;
+            alone.with_context(action)?;
         }
     }
     let given = last.saturating_sub(shown);
-    args.json.answer(&given, |given| format!("{given} restored"))?;
+    args.json.print(&given, |given| format!("{given} restored"))?;
     Ok(Exit::Success)
 }

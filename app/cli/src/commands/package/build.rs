@@ -2,13 +2,13 @@
 
 use crate::{
     commands::{
-        keys::complete_request::{Finished, Signing},
-        publish::{About, Progress, bar, blocking, description, read},
+        keys::complete_request::{SigningArgs, SigningOutcome},
+        publish::{ProgressMode, ReleaseArgs, describe_release, progress_bar, read_release, run_blocking},
     },
-    output::{Exit, Failure, Json, Tried as _, say},
+    output::{Exit, Failure, OutputArgs, WithContext as _, print_note},
 };
 use banyan_proto::{Digest, UnixSeconds, format_size};
-use banyan_publisher::{Request, package_file, release_list, verified_state};
+use banyan_publisher::{SigningRequest, package_file, release_list, verified_state};
 use banyan_trust::package::{Head, file_name};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -34,16 +34,16 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     signed: Option<PathBuf>,
     #[command(flatten)]
-    signing: Signing,
+    signing: SigningArgs,
     #[command(flatten)]
-    about: About,
+    release_args: ReleaseArgs,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// The JSON result.
 #[derive(Debug, Serialize)]
-struct Built {
+struct BuildResult {
     file: PathBuf,
     package: String,
     version: String,
@@ -53,38 +53,38 @@ struct Built {
 }
 
 pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
-    let tried = || format!("build a package from {}", args.file.display());
-    let known = verified_state::remembered(args.signing.first()).tried(tried)?;
-    let progress = if args.json.json { Progress::Hidden } else { Progress::Shown };
-    let draft = read(&args.file, args.about.given(), known.published.clone(), progress).await?;
-    if progress == Progress::Shown {
-        say(&description(&draft.manifest, draft.derived));
+    let action = || format!("build a package from {}", args.file.display());
+    let state = verified_state::load_recorded_state(args.signing.trusted_folder()).with_context(action)?;
+    let progress = if args.json.json { ProgressMode::Hidden } else { ProgressMode::Shown };
+    let draft = read_release(&args.file, args.release_args.to_overrides(), state.published.clone(), progress).await?;
+    if progress == ProgressMode::Shown {
+        print_note(&describe_release(&draft.manifest, draft.is_derived));
     }
-    let list = release_list::with(&known, &draft.manifest, UnixSeconds::now()).tried(tried)?;
+    let list = release_list::add_release(&state, &draft.manifest, UnixSeconds::now()).with_context(action)?;
     let mut request = match &args.signed {
-        None => Request::next(&known, None, Some(list)).tried(tried)?,
+        None => SigningRequest::for_changes(&state, None, Some(list)).with_context(action)?,
         Some(path) => {
-            let request = Request::read(path).tried(tried)?;
-            request.judge(args.signing.first()).tried(tried)?;
+            let request = SigningRequest::read(path).with_context(action)?;
+            request.review(args.signing.trusted_folder()).with_context(action)?;
             let other = request.manifest != list.manifest || request.root.is_some();
             if other {
-                Err(banyan_publisher::PublisherError::OtherRelease(path.clone())).tried(tried)?
+                Err(banyan_publisher::PublisherError::RequestForOtherRelease(path.clone())).with_context(action)?
             } else {
                 request
             }
         }
     };
-    request.sign(&args.signing.keys).tried(tried)?;
-    let missing = request.missing().tried(tried)?;
+    request.sign(&args.signing.keys).with_context(action)?;
+    let missing = request.missing_signatures().with_context(action)?;
     if !missing.is_empty() {
         let file = args.signing.out.clone().unwrap_or_else(|| request.file_name().into());
-        request.write(&file).tried(tried)?;
-        return Finished::Unsigned { file, missing }.answer(args.json, "");
+        request.write(&file).with_context(action)?;
+        return SigningOutcome::Unsigned { file, missing }.print(args.json, "");
     }
-    request.would_be_trusted().tried(tried)?;
+    request.verify_as_machine().with_context(action)?;
     let (Some(targets), Some(text)) = (request.targets, request.manifest) else {
         return Err(Failure::new(
-            tried(),
+            action(),
             "the signed release is incomplete",
             "report this bug in Banyan with the output of `banyan --version`",
         ));
@@ -92,20 +92,20 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     let manifest = Digest::of(text.as_bytes());
     let head = Head { roots: request.roots, targets, manifest: text };
     let file = args.to.clone().unwrap_or_else(|| file_name(&draft.manifest).into());
-    let (to, what) = (file.clone(), tried());
+    let (to, what) = (file.clone(), action());
     let (described, sources) = (draft.manifest.clone(), draft.files);
-    blocking(move || {
-        let bar = bar(progress, "packing");
+    run_blocking(move || {
+        let bar = progress_bar(progress, "packing");
         bar.set_length(described.artifacts.iter().map(|artifact| artifact.size).sum());
-        let done = package_file::write(&to, &head, &described, &sources, &mut |bytes| bar.inc(bytes));
+        let done = package_file::write_package(&to, &head, &described, &sources, &mut |bytes| bar.inc(bytes));
         bar.finish_and_clear();
-        done.tried(|| what)
+        done.with_context(|| what)
     })
     .await?;
-    let size = std::fs::metadata(&file).tried(tried)?.len();
+    let size = std::fs::metadata(&file).with_context(action)?.len();
     let banyan_proto::Manifest { package, version, sequence, .. } = draft.manifest;
-    let built = Built { file, package, version, sequence, manifest, bytes: size };
-    args.json.answer(&built, |built| built.file.display().to_string())?;
-    say(&format!("{}; next: run `banyan publish {}`", format_size(size), built.file.display()));
+    let built = BuildResult { file, package, version, sequence, manifest, bytes: size };
+    args.json.print(&built, |built| built.file.display().to_string())?;
+    print_note(&format!("{}; next: run `banyan publish {}`", format_size(size), built.file.display()));
     Ok(Exit::Success)
 }

@@ -3,14 +3,14 @@
 
 use crate::{
     commands::{
-        publish::{About, Progress, bar, blocking, description, is_package},
+        publish::{ProgressMode, ReleaseArgs, describe_release, is_package_file, progress_bar, run_blocking},
         signature_expiry,
     },
-    output::{Exit, Failure, Json, Tried as _, clean},
+    output::{Exit, Failure, OutputArgs, WithContext as _, sanitise},
     profile::{self, ProfileArg},
 };
 use banyan_proto::{Digest, Manifest, UnixSeconds, format_size};
-use banyan_publisher::{Published, package_file, release_draft::describe};
+use banyan_publisher::{Published, package_file, release_draft::draft_release};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -35,14 +35,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "HASH")]
     root: Option<Digest>,
     #[command(flatten)]
-    about: About,
+    release_args: ReleaseArgs,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// The JSON result for a package file.
 #[derive(Debug, Serialize)]
-struct Inspected {
+struct InspectResult {
     /// Hash of the publisher's first root.
     root: Digest,
     /// Whether the root is the expected one; absent if nothing was compared.
@@ -60,28 +60,29 @@ struct Inspected {
 }
 
 pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
-    let tried = || format!("inspect {}", args.file.display());
-    if !is_package(&args.file) {
-        let draft = describe(&args.file, &args.about.given(), &Published::default(), &mut |_, _| {}).tried(tried)?;
-        args.json.answer(&draft.manifest, |manifest| description(manifest, draft.derived))?;
+    let action = || format!("inspect {}", args.file.display());
+    if !is_package_file(&args.file) {
+        let draft = draft_release(&args.file, &args.release_args.to_overrides(), &Published::default(), &mut |_, _| {})
+            .with_context(action)?;
+        args.json.print(&draft.manifest, |manifest| describe_release(manifest, draft.is_derived))?;
         return Ok(Exit::Success);
     }
     let expected = args.root.or_else(|| profile::load(profile).ok().and_then(|(_, profile)| profile.root));
-    let (file, what) = (args.file.clone(), tried());
-    let progress = if args.json.json { Progress::Hidden } else { Progress::Shown };
-    let opened = blocking(move || {
-        let opened = package_file::open(&file, expected, UnixSeconds::now()).tried(|| what.clone())?;
-        let bar = bar(progress, "checking");
+    let (file, what) = (args.file.clone(), action());
+    let progress = if args.json.json { ProgressMode::Hidden } else { ProgressMode::Shown };
+    let opened = run_blocking(move || {
+        let opened = package_file::open_package(&file, expected, UnixSeconds::now()).with_context(|| what.clone())?;
+        let bar = progress_bar(progress, "checking");
         bar.set_length(opened.sections.iter().map(|section| section.size).sum());
-        let checked = package_file::check_contents(&opened, &mut |bytes| bar.inc(bytes));
+        let checked = package_file::verify_contents(&opened, &mut |bytes| bar.inc(bytes));
         bar.finish_and_clear();
-        checked.tried(|| what).map(|()| opened)
+        checked.with_context(|| what).map(|()| opened)
     })
     .await?;
     let versions = opened.release.versions();
-    let inspected = Inspected {
-        root: opened.root,
-        root_expected: expected.map(|expected| expected == opened.root),
+    let inspected = InspectResult {
+        root: opened.root_hash,
+        root_expected: expected.map(|expected| expected == opened.root_hash),
         root_version: versions.root,
         list_version: versions.targets,
         expires: opened.release.expires(),
@@ -89,11 +90,11 @@ pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         bytes: opened.sections.iter().map(|section| section.size).sum(),
         manifest: opened.release.manifest().clone(),
     };
-    args.json.answer(&inspected, text)?;
+    args.json.print(&inspected, format_result)?;
     Ok(Exit::Success)
 }
 
-fn text(inspected: &Inspected) -> String {
+fn format_result(inspected: &InspectResult) -> String {
     let who = match inspected.root_expected {
         Some(_) => "matches the profile (or --root)",
         None => "NOT COMPARED: pass --root HASH, or set up a profile",
@@ -101,17 +102,17 @@ fn text(inspected: &Inspected) -> String {
     let publisher = &inspected.manifest.publisher;
     let keys: Vec<&str> = inspected.signed_by.iter().map(|id| id.get(..12).unwrap_or(id)).collect();
     let mut lines = vec![
-        description(&inspected.manifest, false),
+        describe_release(&inspected.manifest, false),
         format!("  {} in total, every byte matches the signature", format_size(inspected.bytes)),
         format!("signed by: {} (targets keys of root {})", keys.join(", "), inspected.root_version),
         format!("publisher: root {}, {who}", inspected.root),
         format!("  for comparison by eye: {}", inspected.root.grouped()),
-        format!("valid until: {}", signature_expiry::date(inspected.expires)),
+        format!("valid until: {}", signature_expiry::format_date(inspected.expires)),
     ];
     if !publisher.is_empty() {
         lines.push(format!("claims to be: {publisher} (not verified)"));
     }
-    clean(&lines.join("\n"))
+    sanitise(&lines.join("\n"))
 }
 
 #[cfg(test)]
@@ -121,8 +122,8 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_is_not_there_is_named() {
         for name in ["nowhere/x.tar.gz", "nowhere/x-1.banyan"] {
-            let about = About::default();
-            let args = Args { file: name.into(), root: None, about, json: Json::default() };
+            let release_args = ReleaseArgs::default();
+            let args = Args { file: name.into(), root: None, release_args, json: OutputArgs::default() };
             let failure = run(&args, &ProfileArg::default()).await.unwrap_err();
             assert!(failure.to_string().contains("nowhere"), "{failure}");
         }

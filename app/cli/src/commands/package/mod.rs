@@ -22,18 +22,18 @@ use crate::{
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Verb {
+enum Command {
     Build(build::Args),
     Inspect(inspect::Args),
 }
 
 pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
-    match &args.verb {
-        Verb::Build(args) => build::run(args).await,
-        Verb::Inspect(args) => inspect::run(args, profile).await,
+    match &args.command {
+        Command::Build(args) => build::run(args).await,
+        Command::Inspect(args) => inspect::run(args, profile).await,
     }
 }

@@ -3,9 +3,9 @@
 //! The catalogue is part of the policy, so that `banyan policy show` shows everything that applies to a machine in one
 //! text. This module therefore reads the current policy, changes the catalogue in it, and the caller sets it again.
 
-use crate::commands::policy::{connect, of};
+use crate::commands::policy::{connect, scope_name};
 use crate::{
-    output::{Failure, Tried as _, say},
+    output::{Failure, WithContext as _, print_note},
     profile::ProfileArg,
 };
 use banyan_proto::schedule::Policy;
@@ -15,18 +15,18 @@ use std::collections::BTreeSet;
 const NONE: &str = "none";
 
 /// Returns the given names, sorted and without duplicates.
-pub(super) fn named(given: &[String]) -> Vec<String> {
+pub(super) fn parse_names(given: &[String]) -> Vec<String> {
     let names: BTreeSet<&str> = given.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
     if names.iter().eq([&NONE]) { Vec::new() } else { names.into_iter().map(str::to_owned).collect() }
 }
 
 /// Fetches the policy that currently applies.
-pub(super) async fn present(group: Option<&str>, profile: &ProfileArg) -> Result<Policy, Failure> {
-    let tried = || format!("read the policy for {}, to change its catalogue", of(group));
-    let policies = connect(profile, tried)?.policies().await.tried(tried)?;
+pub(super) async fn current_policy(group: Option<&str>, profile: &ProfileArg) -> Result<Policy, Failure> {
+    let action = || format!("read the policy for {}, to change its catalogue", scope_name(group));
+    let policies = connect(profile, action)?.policies().await.with_context(action)?;
     let found = policies.iter().find(|one| one.group.as_deref() == group);
     if let Some(group) = group.filter(|_| found.is_none_or(|one| !one.own)) {
-        say(&format!(
+        print_note(&format!(
             "the group {group} gets a policy of its own, a copy of the one for all machines with this catalogue; \
              later changes to the policy for all machines do not apply to it"
         ));
@@ -36,17 +36,20 @@ pub(super) async fn present(group: Option<&str>, profile: &ProfileArg) -> Result
 }
 
 /// Warns about names of which nothing has been published, because they may be typing errors.
-pub(super) async fn mention_unpublished(policy: &Policy, profile: &ProfileArg) -> Result<(), Failure> {
+pub(super) async fn warn_of_unpublished(policy: &Policy, profile: &ProfileArg) -> Result<(), Failure> {
     let names = &policy.catalogue.packages;
     if names.is_empty() {
         return Ok(());
     }
-    let tried = || "check which of these packages are published".to_owned();
-    let releases = connect(profile, tried)?.releases().await.tried(tried)?;
+    let action = || "check which of these packages are published".to_owned();
+    let releases = connect(profile, action)?.releases().await.with_context(action)?;
     let unknown: Vec<&str> =
         names.iter().map(String::as_str).filter(|name| !releases.iter().any(|one| one.package == *name)).collect();
     if !unknown.is_empty() {
-        say(&format!("not published yet: {}; users can install it as soon as it is published", unknown.join(", ")));
+        print_note(&format!(
+            "not published yet: {}; users can install it as soon as it is published",
+            unknown.join(", ")
+        ));
     }
     Ok(())
 }
@@ -65,7 +68,7 @@ mod tests {
             (&["none", "drawing"], &["drawing", "none"]),
         ] {
             let given: Vec<String> = given.iter().map(|name| (*name).to_owned()).collect();
-            assert_eq!(named(&given), names);
+            assert_eq!(parse_names(&given), names);
         }
     }
 }

@@ -5,7 +5,7 @@ mod policy_file;
 
 use crate::commands::connect;
 use crate::{
-    output::{Exit, Failure, Json, Tried as _, clean, count, print, say},
+    output::{Exit, Failure, OutputArgs, WithContext as _, format_count, print_note, print_text, sanitise},
     profile::ProfileArg,
 };
 use banyan_proto::{
@@ -33,11 +33,11 @@ use std::path::PathBuf;
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Verb {
+enum Command {
     Show(ShowArgs),
     Set(SetArgs),
     Reset(ResetArgs),
@@ -55,7 +55,7 @@ struct ShowArgs {
     #[arg(long, value_name = "G")]
     group: Option<String>,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// Set the policy for all machines or a group
@@ -98,56 +98,56 @@ struct ResetArgs {
 }
 
 pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
-    match &args.verb {
-        Verb::Show(args) => show(args, profile).await,
-        Verb::Set(args) => set(args, profile).await,
-        Verb::Reset(args) => change(args.group.as_deref(), None, profile).await,
+    match &args.command {
+        Command::Show(args) => show(args, profile).await,
+        Command::Set(args) => set(args, profile).await,
+        Command::Reset(args) => send_policy(args.group.as_deref(), None, profile).await,
     }
 }
 
-fn of(group: Option<&str>) -> String {
+fn scope_name(group: Option<&str>) -> String {
     group.map_or_else(|| "all machines".to_owned(), |group| format!("the group {group}"))
 }
 
 async fn set(args: &SetArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
     let group = args.group.as_deref();
     let mut policy = match &args.file {
-        Some(file) => policy_file::read(file)?,
-        None => catalogue::present(group, profile).await?,
+        Some(file) => policy_file::read_policy(file)?,
+        None => catalogue::current_policy(group, profile).await?,
     };
     if let Some(names) = &args.catalogue {
-        policy.catalogue.packages = catalogue::named(names);
-        catalogue::mention_unpublished(&policy, profile).await?;
+        policy.catalogue.packages = catalogue::parse_names(names);
+        catalogue::warn_of_unpublished(&policy, profile).await?;
     }
-    change(group, Some(policy), profile).await
+    send_policy(group, Some(policy), profile).await
 }
 
 async fn show(args: &ShowArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
     let group = args.group.as_deref();
-    let tried = || format!("show the policy for {}", of(group));
-    let policies = connect(profile, tried)?.policies().await.tried(tried)?;
+    let action = || format!("show the policy for {}", scope_name(group));
+    let policies = connect(profile, action)?.policies().await.with_context(action)?;
     if args.json.json {
         let wanted: Vec<&GroupPolicy> =
             policies.iter().filter(|one| group.is_none() || one.group.as_deref() == group).collect();
-        args.json.answer(&wanted, |_| String::new())?;
+        args.json.print(&wanted, |_| String::new())?;
         return Ok(Exit::Success);
     }
     let all = policies.iter().find(|one| one.group.is_none());
     let found = policies.iter().find(|one| one.group.as_deref() == group).or(all);
     let Some(found) = found else {
         return Err(Failure::new(
-            tried(),
+            action(),
             "the server's answer does not contain it",
             "compare `banyan --version` here and on the server",
         ));
     };
-    print(&clean(&text(found, group, &policies)))?;
+    print_text(&sanitise(&format_policy(found, group, &policies)))?;
     Ok(Exit::Success)
 }
 
 /// Formats the policy as a file that can be set again, with explanatory comments.
-fn text(found: &GroupPolicy, group: Option<&str>, all: &[GroupPolicy]) -> String {
-    let mut lines = vec![format!("# Policy for {}.", of(group))];
+fn format_policy(found: &GroupPolicy, group: Option<&str>, all: &[GroupPolicy]) -> String {
+    let mut lines = vec![format!("# Policy for {}.", scope_name(group))];
     lines.push(match (found.policy.number, group) {
         (0, _) => "# No policy has been set; these are the defaults.".to_owned(),
         (_, Some(_)) if !found.own => {
@@ -159,25 +159,25 @@ fn text(found: &GroupPolicy, group: Option<&str>, all: &[GroupPolicy]) -> String
         let own: Vec<String> = all
             .iter()
             .filter(|one| one.own)
-            .filter_map(|one| Some(format!("{} ({})", one.group.as_ref()?, count(one.machines, "machine"))))
+            .filter_map(|one| Some(format!("{} ({})", one.group.as_ref()?, format_count(one.machines, "machine"))))
             .collect();
         if !own.is_empty() {
             lines.push(format!("# Groups with a policy of their own: {}.", own.join(", ")));
         }
     }
     lines.push(String::new());
-    lines.push(policy_file::write(&found.policy));
+    lines.push(policy_file::format_policy(&found.policy));
     lines.join("\n")
 }
 
-async fn change(group: Option<&str>, policy: Option<Policy>, profile: &ProfileArg) -> Result<Exit, Failure> {
+async fn send_policy(group: Option<&str>, policy: Option<Policy>, profile: &ProfileArg) -> Result<Exit, Failure> {
     let verb = if policy.is_some() { "set" } else { "reset" };
-    let tried = || format!("{verb} the policy for {}", of(group));
+    let action = || format!("{verb} the policy for {}", scope_name(group));
     let asked = SetPolicy { group: group.map(str::to_owned), policy };
-    connect(profile, tried)?.set_policy(&asked).await.tried(tried)?;
-    say(&format!(
+    connect(profile, action)?.set_policy(&asked).await.with_context(action)?;
+    print_note(&format!(
         "the policy for {} was {verb}; connected machines follow it at once, the others when they next check in",
-        of(group)
+        scope_name(group)
     ));
     Ok(Exit::Success)
 }
@@ -196,9 +196,9 @@ mod tests {
             machines: 2,
         };
         let all = [entry(None, true), entry(Some("lab"), true), entry(Some("office"), false)];
-        let shown = text(&all[0], None, &all);
+        let shown = format_policy(&all[0], None, &all);
         assert!(shown.contains("all machines") && shown.contains("lab (2 machines)") && !shown.contains("office"));
-        assert!(text(&all[2], Some("office"), &all).contains("no policy of its own"));
-        assert_eq!(policy_file::parse(&shown).unwrap(), Policy { number: 0, ..policy });
+        assert!(format_policy(&all[2], Some("office"), &all).contains("no policy of its own"));
+        assert_eq!(policy_file::parse_policy(&shown).unwrap(), Policy { number: 0, ..policy });
     }
 }

@@ -2,12 +2,12 @@
 
 use crate::commands::connect;
 use crate::{
-    api_client::Client,
+    api_client::ApiClient,
     commands::{
-        keys::complete_request::{self, Finished, Signing},
+        keys::complete_request::{self, SigningArgs, SigningOutcome},
         signature_expiry,
     },
-    output::{Exit, Failure, Json, Tried as _, clean, count, say},
+    output::{Exit, Failure, OutputArgs, WithContext as _, format_count, print_note, sanitise},
     profile::ProfileArg,
 };
 use banyan_proto::{
@@ -17,9 +17,9 @@ use banyan_proto::{
     manifest::{CommandSpec, Kind, Manifest},
 };
 use banyan_publisher::{
-    self, Request,
-    package_file::{self, Section},
-    release_draft::{Draft, Given, describe},
+    self, SigningRequest,
+    package_file::{self, ArtifactSection},
+    release_draft::{ReleaseDraft, ReleaseOverrides, SourceFile, draft_release},
     release_list,
 };
 use banyan_trust::package::{ENDING, Head};
@@ -64,14 +64,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    about: About,
+    release_args: ReleaseArgs,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 /// Properties given on the command line instead of derived from the file.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(crate) struct About {
+pub(crate) struct ReleaseArgs {
     /// Package name [default: derived from the file]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -101,10 +101,10 @@ enum KindArg {
     Deb,
 }
 
-impl About {
+impl ReleaseArgs {
     /// Converts to the publisher module's type.
-    pub(crate) fn given(&self) -> Given {
-        Given {
+    pub(crate) fn to_overrides(&self) -> ReleaseOverrides {
+        ReleaseOverrides {
             name: self.name.clone(),
             version: self.version.clone(),
             kind: self.kind.map(|kind| match kind {
@@ -120,7 +120,7 @@ impl About {
 
 /// The JSON result, also used by the demo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Published {
+pub(crate) struct PublishResult {
     /// The package name.
     pub(crate) package: String,
     /// The version.
@@ -134,48 +134,52 @@ pub(crate) struct Published {
 }
 
 /// When a release is signed.
-pub(crate) enum Signed<'a> {
+pub(crate) enum SigningMode<'a> {
     /// Now, with these keys.
-    Now(&'a Signing),
+    Sign(&'a SigningArgs),
     /// Earlier, when the package file was built.
-    Before,
+    AlreadySigned,
 }
 
 pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
-    let tried = || format!("publish {}", args.file.display());
-    let signing = Signing { keys: args.keys.clone(), out: args.out.clone() };
-    let signed = if signing.keys.is_empty() { Signed::Before } else { Signed::Now(&signing) };
-    if matches!(signed, Signed::Before) && !is_package(&args.file) {
+    let action = || format!("publish {}", args.file.display());
+    let signing = SigningArgs { keys: args.keys.clone(), out: args.out.clone() };
+    let signed = if signing.keys.is_empty() { SigningMode::AlreadySigned } else { SigningMode::Sign(&signing) };
+    if matches!(signed, SigningMode::AlreadySigned) && !is_package_file(&args.file) {
         let next = "pass the folder with the publisher's keys: --key DIR";
-        return Err(Failure::new(tried(), "without keys the release cannot be signed", next).ending(Exit::Usage));
+        return Err(Failure::new(action(), "without keys the release cannot be signed", next).with_exit(Exit::Usage));
     }
-    let client = connect(profile, tried)?;
-    let progress = if args.json.json { Progress::Hidden } else { Progress::Shown };
-    let (published, finished) = publish(&client, &signed, &args.file, args.about.given(), progress).await?;
-    if let Finished::Unsigned { .. } = finished {
-        return finished.answer(args.json, "");
+    let client = connect(profile, action)?;
+    let progress = if args.json.json { ProgressMode::Hidden } else { ProgressMode::Shown };
+    let (published, finished) =
+        publish_release(&client, &signed, &args.file, args.release_args.to_overrides(), progress).await?;
+    if let SigningOutcome::Unsigned { .. } = finished {
+        return finished.print(args.json, "");
     }
-    args.json.answer(&published, |release| format!("{} {}", release.package, release.version))?;
-    say(&format!("published; next: run `banyan deploy {}@{} --to all --wait`", published.package, published.version));
+    args.json.print(&published, |release| format!("{} {}", release.package, release.version))?;
+    print_note(&format!(
+        "published; next: run `banyan deploy {}@{} --to all --wait`",
+        published.package, published.version
+    ));
     warn_of_expiry(&client).await;
     Ok(Exit::Success)
 }
 
 /// Returns whether a path has the extension of a package file.
-pub(crate) fn is_package(path: &Path) -> bool {
+pub(crate) fn is_package_file(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == ENDING)
 }
 
 /// Warns about signatures that expire soon. Publishing has just renewed the list; the root is easily forgotten.
-async fn warn_of_expiry(client: &Client) {
+async fn warn_of_expiry(client: &ApiClient) {
     let Ok(current) = client.targets().await else { return };
-    let Some((root, list)) = signature_expiry::shown(&current) else { return };
-    signature_expiry::warnings(root, list, UnixSeconds::now()).iter().for_each(|line| say(line));
+    let Some((root, list)) = signature_expiry::read_expiry(&current) else { return };
+    signature_expiry::expiry_warnings(root, list, UnixSeconds::now()).iter().for_each(|line| print_note(line));
 }
 
 /// Whether to show progress. Bars are drawn on a terminal only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub(crate) enum ProgressMode {
     /// Show bars, and the derived properties.
     Shown,
     /// Show neither.
@@ -183,54 +187,54 @@ pub(crate) enum Progress {
 }
 
 /// Describes, uploads, signs and registers a release.
-pub(crate) async fn publish(
-    client: &Client,
-    signed: &Signed<'_>,
+pub(crate) async fn publish_release(
+    client: &ApiClient,
+    signed: &SigningMode<'_>,
     file: &Path,
-    given: Given,
-    progress: Progress,
-) -> Result<(Published, Finished), Failure> {
-    let tried = || format!("publish {}", file.display());
-    let known = match signed {
-        Signed::Now(signing) => Some(complete_request::known(client, signing, tried).await?),
-        Signed::Before => None,
+    given: ReleaseOverrides,
+    progress: ProgressMode,
+) -> Result<(PublishResult, SigningOutcome), Failure> {
+    let action = || format!("publish {}", file.display());
+    let state = match signed {
+        SigningMode::Sign(signing) => Some(complete_request::fetch_verified_state(client, signing, action).await?),
+        SigningMode::AlreadySigned => None,
     };
-    let (manifest, sections, package) = if is_package(file) {
-        let (file, what) = (file.to_owned(), tried());
+    let (manifest, sections, package) = if is_package_file(file) {
+        let (file, what) = (file.to_owned(), action());
         // A publisher with keys knows the expected root. For everyone else the server checks it.
-        let root = known.as_ref().and_then(|known| known.roots.first()).map(|root| Digest::of(root.as_bytes()));
-        let open = move || package_file::open(&file, root, UnixSeconds::now()).tried(|| what);
-        let opened = blocking(open).await?;
-        if progress == Progress::Shown {
-            say(&description(opened.release.manifest(), false));
+        let root = state.as_ref().and_then(|state| state.roots.first()).map(|root| Digest::of(root.as_bytes()));
+        let open = move || package_file::open_package(&file, root, UnixSeconds::now()).with_context(|| what);
+        let opened = run_blocking(open).await?;
+        if progress == ProgressMode::Shown {
+            print_note(&describe_release(opened.release.manifest(), false));
         }
         (opened.release.manifest().clone(), opened.sections, Some(opened.head))
     } else {
-        let published = known.as_ref().map(|known| known.published.clone()).unwrap_or_default();
-        let draft = read(file, given, published, progress).await?;
-        if progress == Progress::Shown {
-            say(&description(&draft.manifest, draft.derived));
+        let published = state.as_ref().map(|state| state.published.clone()).unwrap_or_default();
+        let draft = read_release(file, given, published, progress).await?;
+        if progress == ProgressMode::Shown {
+            print_note(&describe_release(&draft.manifest, draft.is_derived));
         }
         let sections = sections(&draft);
         (draft.manifest, sections, None)
     };
-    upload(client, &sections, progress).await.tried(|| format!("upload {}", file.display()))?;
-    let (text, finished) = match (signed, known, package) {
-        (Signed::Now(signing), Some(known), _) => {
-            let list = release_list::with(&known, &manifest, UnixSeconds::now()).tried(tried)?;
+    upload(client, &sections, progress).await.with_context(|| format!("upload {}", file.display()))?;
+    let (text, finished) = match (signed, state, package) {
+        (SigningMode::Sign(signing), Some(state), _) => {
+            let list = release_list::add_release(&state, &manifest, UnixSeconds::now()).with_context(action)?;
             let text = list.manifest.clone().unwrap_or_default();
-            let request = Request::next(&known, None, Some(list)).tried(tried)?;
-            (text, complete_request::finish(client, request, signing, tried).await?)
+            let request = SigningRequest::for_changes(&state, None, Some(list)).with_context(action)?;
+            (text, complete_request::sign_and_submit(client, request, signing, action).await?)
         }
         (_, _, Some(Head { targets, manifest, .. })) => {
             let release = Publish { targets, manifest };
-            client.publish(&release).await.tried(tried)?;
-            let done = Finished::Done { root: None, withdrawn: vec![], stopped: vec![], retired: vec![] };
+            client.publish(&release).await.with_context(action)?;
+            let done = SigningOutcome::Done { root: None, withdrawn: vec![], stopped: vec![], retired: vec![] };
             (release.manifest, done)
         }
         _ => {
             return Err(Failure::new(
-                tried(),
+                action(),
                 "the release is not signed",
                 "pass the folder with the publisher's keys: --key DIR",
             ));
@@ -239,51 +243,51 @@ pub(crate) async fn publish(
     let Manifest { package, version, sequence, artifacts, .. } = manifest;
     let files = artifacts.into_iter().map(|artifact| (artifact.platform, artifact.file_name, artifact.size)).collect();
     let manifest = Digest::of(text.as_bytes());
-    Ok((Published { package, version, sequence, manifest, files }, finished))
+    Ok((PublishResult { package, version, sequence, manifest, files }, finished))
 }
 
 /// Describes a file or a release.toml.
-pub(crate) async fn read(
+pub(crate) async fn read_release(
     file: &Path,
-    given: Given,
+    given: ReleaseOverrides,
     published: banyan_publisher::Published,
-    progress: Progress,
-) -> Result<Draft, Failure> {
+    progress: ProgressMode,
+) -> Result<ReleaseDraft, Failure> {
     let file = file.to_owned();
-    blocking(move || {
-        let bar = bar(progress, "reading");
+    run_blocking(move || {
+        let bar = progress_bar(progress, "reading");
         let mut hashed = |done: u64, of: u64| {
             bar.set_length(of);
             bar.set_position(done);
         };
-        let draft = describe(&file, &given, &published, &mut hashed);
+        let draft = draft_release(&file, &given, &published, &mut hashed);
         bar.finish_and_clear();
-        draft.tried(|| format!("read {}", file.display()))
+        draft.with_context(|| format!("read {}", file.display()))
     })
     .await
 }
 
 /// Returns the draft's files, each as one section.
-fn sections(draft: &Draft) -> Vec<Section> {
+fn sections(draft: &ReleaseDraft) -> Vec<ArtifactSection> {
     let size = |digest: Digest| {
         let artifact = draft.manifest.artifacts.iter().find(|artifact| artifact.digest == digest);
         artifact.map_or(0, |artifact| artifact.size)
     };
-    let section = |(digest, path): &(Digest, PathBuf)| Section {
-        digest: *digest,
-        path: path.clone(),
+    let section = |file: &SourceFile| ArtifactSection {
+        digest: file.digest,
+        path: file.path.clone(),
         offset: 0,
-        size: size(*digest),
+        size: size(file.digest),
     };
     draft.files.iter().map(section).collect()
 }
 
 async fn upload(
-    client: &Client,
-    sections: &[Section],
-    progress: Progress,
-) -> Result<(), crate::api_client::ClientError> {
-    let bar = bar(progress, "uploading");
+    client: &ApiClient,
+    sections: &[ArtifactSection],
+    progress: ProgressMode,
+) -> Result<(), crate::api_client::ApiClientError> {
+    let bar = progress_bar(progress, "uploading");
     bar.set_length(sections.iter().map(|section| section.size).sum());
     for section in sections {
         if client.has_artifact(section.digest).await? {
@@ -298,10 +302,10 @@ async fn upload(
 }
 
 /// Creates a progress bar on standard error. Nothing is drawn without a terminal.
-pub(crate) fn bar(progress: Progress, doing: &'static str) -> ProgressBar {
+pub(crate) fn progress_bar(progress: ProgressMode, doing: &'static str) -> ProgressBar {
     let target = match progress {
-        Progress::Shown => ProgressDrawTarget::stderr(),
-        Progress::Hidden => ProgressDrawTarget::hidden(),
+        ProgressMode::Shown => ProgressDrawTarget::stderr(),
+        ProgressMode::Hidden => ProgressDrawTarget::hidden(),
     };
     let bar = ProgressBar::with_draw_target(Some(0), target).with_message(doing);
     if let Ok(style) = ProgressStyle::with_template("{msg:10} {bar:30} {done} of {size}  {eta}") {
@@ -316,7 +320,7 @@ pub(crate) fn bar(progress: Progress, doing: &'static str) -> ProgressBar {
 }
 
 /// Runs work that hashes, signs or reads large files on a thread for blocking work.
-pub(crate) async fn blocking<T: Send + 'static>(
+pub(crate) async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
@@ -330,7 +334,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 /// Describes a release: what machines will do with it.
-pub(crate) fn description(manifest: &Manifest, derived: bool) -> String {
+pub(crate) fn describe_release(manifest: &Manifest, derived: bool) -> String {
     let how = if derived { "derived from the file" } else { "as described" };
     let mut lines = vec![format!("{} {}, sequence {} ({how})", manifest.package, manifest.version, manifest.sequence)];
     for artifact in &manifest.artifacts {
@@ -338,7 +342,7 @@ pub(crate) fn description(manifest: &Manifest, derived: bool) -> String {
             Kind::Archive => "archive",
             Kind::Deb => "deb",
         };
-        let chunks = count(artifact.chunks.0.len(), "chunk");
+        let chunks = format_count(artifact.chunks.0.len(), "chunk");
         lines.push(format!(
             "  {}: {} ({kind}, {}, {chunks})",
             artifact.platform,
@@ -365,7 +369,7 @@ pub(crate) fn description(manifest: &Manifest, derived: bool) -> String {
     if let Some(back) = manifest.rollback_to {
         lines.push(format!("  this release restores the content of sequence {back}"));
     }
-    clean(&lines.join("\n"))
+    sanitise(&lines.join("\n"))
 }
 
 #[cfg(test)]
@@ -378,7 +382,7 @@ mod tests {
     fn arguments() {
         let args: Args =
             parse("a.tgz --key k --name tool --version 1 --kind archive --platform any --sequence 7").unwrap();
-        let given = args.about.given();
+        let given = args.release_args.to_overrides();
         assert_eq!((given.name.as_deref(), given.kind, given.sequence), (Some("tool"), Some(Kind::Archive), Some(7)));
         assert_eq!(parse::<Args>("a.tgz --key k --key l").unwrap().keys.len(), 2);
         assert!(parse::<Args>("a.tgz --key k --kind rpm").is_err());
@@ -422,9 +426,9 @@ mod tests {
                 },
             }],
         };
-        let text = description(&manifest, true);
+        let text = describe_release(&manifest, true);
         assert!(text.contains("probe: {dir}/tool --version (at most 60 s)") && text.contains("2.0 kB"), "{text}");
         manifest.artifacts[0].install.probe = None;
-        assert!(description(&manifest, false).contains("no probe"));
+        assert!(describe_release(&manifest, false).contains("no probe"));
     }
 }

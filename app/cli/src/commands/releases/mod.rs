@@ -4,7 +4,7 @@ mod withdraw;
 
 use crate::commands::connect;
 use crate::{
-    output::{Exit, Failure, Json, Tried as _, table},
+    output::{Exit, Failure, OutputArgs, WithContext as _, format_table},
     profile::ProfileArg,
 };
 use banyan_proto::{admin::Release, format_size};
@@ -22,28 +22,28 @@ use banyan_proto::{admin::Release, format_size};
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
-    verb: Option<Verb>,
+    command: Option<Command>,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Verb {
+enum Command {
     Withdraw(withdraw::Args),
 }
 
 pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
-    if let Some(Verb::Withdraw(args)) = &args.verb {
+    if let Some(Command::Withdraw(args)) = &args.command {
         return withdraw::run(args, profile).await;
     }
-    let tried = || "list the releases".to_owned();
-    let mut releases = connect(profile, tried)?.releases().await.tried(tried)?;
+    let action = || "list the releases".to_owned();
+    let mut releases = connect(profile, action)?.releases().await.with_context(action)?;
     releases.sort_by(|a, b| (&a.package, b.sequence).cmp(&(&b.package, a.sequence)));
-    args.json.answer(&releases, |releases| list(releases))?;
+    args.json.print(&releases, |releases| format_releases(releases))?;
     Ok(Exit::Success)
 }
 
-fn list(releases: &[Release]) -> String {
+fn format_releases(releases: &[Release]) -> String {
     if releases.is_empty() {
         return "no releases yet; publish one with `banyan publish`".into();
     }
@@ -58,7 +58,7 @@ fn list(releases: &[Release]) -> String {
             files.join(", "),
         ]);
     }
-    table(&rows)
+    format_table(&rows)
 }
 
 #[cfg(test)]
@@ -74,9 +74,9 @@ mod tests {
             artifacts: vec![("any".into(), 2048), ("windows-x86_64".into(), 4096)],
         };
         assert_eq!(
-            list(&[release]).lines().nth(1).unwrap(),
+            format_releases(&[release]).lines().nth(1).unwrap(),
             "hello    1.0      3         any (2.0 kB), windows-x86_64 (4.1 kB)"
         );
-        assert!(list(&[]).contains("banyan publish"));
+        assert!(format_releases(&[]).contains("banyan publish"));
     }
 }

@@ -4,17 +4,17 @@
 //! withdrawn. The manifest is therefore fetched and compared with the publisher's own signed list first.
 
 use crate::{
-    api_client::Client,
+    api_client::ApiClient,
     commands::{
         connect,
-        deploy::Wanted,
-        keys::complete_request::{Signing, finish, known},
+        deploy::ReleaseSelector,
+        keys::complete_request::{SigningArgs, fetch_verified_state, sign_and_submit},
     },
-    output::{Exit, Failure, Json, Tried as _, clean, say},
+    output::{Exit, Failure, OutputArgs, WithContext as _, print_note, sanitise},
     profile::ProfileArg,
 };
 use banyan_proto::{Manifest, Reason, UnixSeconds};
-use banyan_publisher::{Published, Request, release_list, verified_state::Known};
+use banyan_publisher::{Published, SigningRequest, release_list, verified_state::VerifiedState};
 
 /// Withdraw a release so it can no longer be installed
 #[derive(Debug, clap::Args)]
@@ -30,49 +30,54 @@ use banyan_publisher::{Published, Request, release_list, verified_state::Known};
 pub(super) struct Args {
     /// Release to withdraw: PACKAGE@VERSION
     #[arg(value_name = "PACKAGE@VERSION")]
-    release: Wanted,
+    release: ReleaseSelector,
     #[command(flatten)]
-    signing: Signing,
+    signing: SigningArgs,
     #[command(flatten)]
-    json: Json,
+    json: OutputArgs,
 }
 
 pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
-    let Wanted { package, version } = &args.release;
-    let tried = || format!("withdraw {package} {}", version.as_deref().unwrap_or_default());
+    let ReleaseSelector { package, version } = &args.release;
+    let action = || format!("withdraw {package} {}", version.as_deref().unwrap_or_default());
     let Some(version) = version else {
         let next = format!("name the version: banyan releases withdraw {package}@VERSION --key DIR");
-        return Err(Failure::new(tried(), "only a single release can be withdrawn", next).ending(Exit::Usage));
+        return Err(Failure::new(action(), "only a single release can be withdrawn", next).with_exit(Exit::Usage));
     };
-    let client = connect(profile, tried)?;
-    let known = known(&client, &args.signing, tried).await?;
-    let names = names(&client, &known, package, version).await?;
+    let client = connect(profile, action)?;
+    let state = fetch_verified_state(&client, &args.signing, action).await?;
+    let names = verified_target_names(&client, &state, package, version).await?;
     if !args.json.json {
-        say(&clean(&format!("withdrawing {}", names.join(", "))));
+        print_note(&sanitise(&format!("withdrawing {}", names.join(", "))));
     }
-    let list = release_list::without(&known, &names, UnixSeconds::now()).tried(tried)?;
-    let request = Request::next(&known, None, Some(list)).tried(tried)?;
-    let done = finish(&client, request, &args.signing, tried).await?;
-    done.answer(args.json, &format!("{package} {version} is withdrawn"))
+    let list = release_list::withdraw_releases(&state, &names, UnixSeconds::now()).with_context(action)?;
+    let request = SigningRequest::for_changes(&state, None, Some(list)).with_context(action)?;
+    let done = sign_and_submit(&client, request, &args.signing, action).await?;
+    done.print(args.json, &format!("{package} {version} is withdrawn"))
 }
 
 /// Returns the target names of all releases with this version, after checking each against the publisher's list.
-async fn names(client: &Client, known: &Known, package: &str, version: &str) -> Result<Vec<String>, Failure> {
-    let tried = || format!("withdraw {package} {version}");
-    let releases = client.releases().await.tried(tried)?;
+async fn verified_target_names(
+    client: &ApiClient,
+    state: &VerifiedState,
+    package: &str,
+    version: &str,
+) -> Result<Vec<String>, Failure> {
+    let action = || format!("withdraw {package} {version}");
+    let releases = client.releases().await.with_context(action)?;
     let mut names = vec![];
     for release in releases.iter().filter(|release| release.package == package && release.version == version) {
-        let text = client.manifest(package, release.sequence).await.tried(tried)?;
-        let Some(name) = name_on_the_list(&known.published, (package, version), &text) else {
+        let text = client.manifest(package, release.sequence).await.with_context(action)?;
+        let Some(name) = name_on_the_list(&state.published, (package, version), &text) else {
             let wrong = format!("the server's manifest of {package} {version} differs from what the publisher signed");
             let next = "investigate the server before you sign anything else";
-            return Err(Failure { reason: Some(Reason::MetadataForged), ..Failure::new(tried(), wrong, next) });
+            return Err(Failure { reason: Some(Reason::MetadataForged), ..Failure::new(action(), wrong, next) });
         };
         names.push(name);
     }
     if names.is_empty() {
         let wrong = format!("{package} {version} is not on the publisher's list of releases");
-        let missing = Failure::new(tried(), wrong, "list the published releases with `banyan releases`");
+        let missing = Failure::new(action(), wrong, "list the published releases with `banyan releases`");
         return Err(Failure { reason: Some(Reason::NotPublished), ..missing });
     }
     Ok(names)
