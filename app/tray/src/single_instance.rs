@@ -4,7 +4,7 @@
 //! The system releases the lock however the process ends, so no leftover file can keep a tray from starting.
 
 use anyhow::{Context, Result};
-use banyan_ui_common::Show;
+use banyan_ui_common::OpenRequest;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, Name, Stream, ToFsName, prelude::*};
 use std::{
     fs::{File, TryLockError},
@@ -18,15 +18,15 @@ use std::{
 const MESSAGE_BYTES: u64 = 16 << 10;
 
 /// The result of starting.
-pub(crate) enum Start {
+pub(crate) enum StartResult {
     /// This is the first tray. It holds the lock as long as this value lives.
-    First(Lock),
+    First(InstanceLock),
     /// Another tray is running; it was asked to open the window.
-    Told,
+    AlreadyRunning,
 }
 
 /// The lock of the only tray.
-pub(crate) struct Lock {
+pub(crate) struct InstanceLock {
     _file: File,
     folder: PathBuf,
 }
@@ -35,23 +35,23 @@ pub(crate) struct Lock {
 ///
 /// # Errors
 /// Fails when the folder cannot be used, or when the running tray does not respond.
-pub(crate) fn start(folder: &Path, show: &Show) -> Result<Start> {
+pub(crate) fn acquire(folder: &Path, request: &OpenRequest) -> Result<StartResult> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
     let path = folder.join("banyan-tray.lock");
     let file = File::options().create(true).write(true).truncate(false).open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
     match file.try_lock() {
-        Ok(()) => Ok(Start::First(Lock { _file: file, folder: folder.to_owned() })),
+        Ok(()) => Ok(StartResult::First(InstanceLock { _file: file, folder: folder.to_owned() })),
         Err(TryLockError::WouldBlock) => {
-            tell(folder, show)
+            send_to_running_tray(folder, request)
                 .context("another Banyan tray is running but does not respond; end it, then start again")?;
-            Ok(Start::Told)
+            Ok(StartResult::AlreadyRunning)
         }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
 }
 
-fn name(folder: &Path) -> std::io::Result<Name<'static>> {
+fn socket_name(folder: &Path) -> std::io::Result<Name<'static>> {
     #[cfg(unix)]
     return folder.join("banyan-tray.sock").to_fs_name::<GenericFilePath>();
     #[cfg(not(unix))]
@@ -59,14 +59,14 @@ fn name(folder: &Path) -> std::io::Result<Name<'static>> {
         .to_fs_name::<GenericFilePath>();
 }
 
-fn tell(folder: &Path, show: &Show) -> std::io::Result<()> {
-    let line = show
-        .line()
+fn send_to_running_tray(folder: &Path, request: &OpenRequest) -> std::io::Result<()> {
+    let line = request
+        .to_line()
         .ok_or_else(|| std::io::Error::other("the file name contains a line break or is not valid Unicode"))?;
     // The first tray takes the lock a moment before it listens.
     let mut last = Ok(());
     for _ in 0..20 {
-        match Stream::connect(name(folder)?) {
+        match Stream::connect(socket_name(folder)?) {
             Ok(mut stream) => return writeln!(stream, "{line}"),
             Err(error) => last = Err(error),
         }
@@ -75,13 +75,13 @@ fn tell(folder: &Path, show: &Show) -> std::io::Result<()> {
     last
 }
 
-impl Lock {
+impl InstanceLock {
     /// Listens for further starts of the tray and calls `open` with what they want to show.
     ///
     /// # Errors
     /// Fails when the socket cannot be created.
-    pub(crate) fn listen(&self, open: impl Fn(Show) + Send + 'static) -> Result<()> {
-        let options = ListenerOptions::new().name(name(&self.folder)?).try_overwrite(true);
+    pub(crate) fn listen(&self, open: impl Fn(OpenRequest) + Send + 'static) -> Result<()> {
+        let options = ListenerOptions::new().name(socket_name(&self.folder)?).try_overwrite(true);
         #[cfg(unix)]
         let options = interprocess::os::unix::local_socket::ListenerOptionsExt::mode(options, 0o600);
         let listener = options.create_sync().context("cannot listen for further starts of the tray")?;
@@ -89,8 +89,8 @@ impl Lock {
             for stream in listener.incoming().flatten() {
                 let mut line = String::new();
                 let read = BufReader::new(stream).take(MESSAGE_BYTES).read_line(&mut line);
-                if let (Ok(_), Some(show)) = (read, Show::of(&line)) {
-                    open(show);
+                if let (Ok(_), Some(request)) = (read, OpenRequest::from_line(&line)) {
+                    open(request);
                 }
             }
         });

@@ -1,6 +1,6 @@
 //! The tray icon on Linux: a StatusNotifierItem on the session bus. It draws what [`crate::tray_model`] describes.
 
-use crate::tray_model::{Action, Item, Tray as Model};
+use crate::tray_model::{MenuEntry, TrayAction, TrayModel};
 use banyan_ui_common::{texts, tray_icon};
 use ksni::{
     Category, Icon, MenuItem, OfflineReason, Status, ToolTip,
@@ -14,42 +14,45 @@ const SIZES: [u32; 4] = [16, 22, 32, 48];
 
 /// An event of the icon.
 #[derive(Debug)]
-pub(crate) enum Said {
+pub(crate) enum IconEvent {
     /// A menu entry or the icon was pressed.
-    Pressed(Action),
+    Pressed(TrayAction),
     /// No panel shows the icon any more.
-    NoPanel,
+    PanelGone,
     /// A panel shows the icon again.
-    Panel,
+    PanelBack,
 }
 
 /// The icon on the bus.
-pub(crate) struct Shown {
-    model: Model,
-    said: Sender<Said>,
+pub(crate) struct StatusNotifierTray {
+    model: TrayModel,
+    events: Sender<IconEvent>,
 }
 
-impl Shown {
-    fn say(&self, said: Said) {
+impl StatusNotifierTray {
+    fn send(&self, event: IconEvent) {
         // The receiver exists until the program ends.
-        drop(self.said.send(said));
+        drop(self.events.send(event));
     }
 }
 
 /// Puts the icon on the bus.
 ///
 /// # Errors
-/// Fails when there is no session bus. Without a panel it reports [`Said::NoPanel`] and waits for one.
-pub(crate) fn show(model: Model, said: Sender<Said>) -> Result<Handle<Shown>, ksni::Error> {
-    Shown { model, said }.assume_sni_available(true).spawn()
+/// Fails when there is no session bus. Without a panel it reports [`IconEvent::PanelGone`] and waits for one.
+pub(crate) fn show_icon(
+    model: TrayModel,
+    events: Sender<IconEvent>,
+) -> Result<Handle<StatusNotifierTray>, ksni::Error> {
+    StatusNotifierTray { model, events }.assume_sni_available(true).spawn()
 }
 
 /// Replaces icon and menu.
-pub(crate) fn update(handle: &Handle<Shown>, model: Model) {
+pub(crate) fn update_icon(handle: &Handle<StatusNotifierTray>, model: TrayModel) {
     handle.update(|shown| shown.model = model);
 }
 
-impl ksni::Tray for Shown {
+impl ksni::Tray for StatusNotifierTray {
     fn id(&self) -> String {
         "banyan".to_owned()
     }
@@ -60,10 +63,10 @@ impl ksni::Tray for Shown {
         texts::PRODUCT.to_owned()
     }
     fn status(&self) -> Status {
-        if self.model.attention { Status::NeedsAttention } else { Status::Active }
+        if self.model.needs_attention { Status::NeedsAttention } else { Status::Active }
     }
     fn icon_pixmap(&self) -> Vec<Icon> {
-        SIZES.map(|size| picture(self.model.icon, size)).into()
+        SIZES.map(|size| draw_pixmap(self.model.icon, size)).into()
     }
     fn attention_icon_pixmap(&self) -> Vec<Icon> {
         self.icon_pixmap()
@@ -72,38 +75,43 @@ impl ksni::Tray for Shown {
         ToolTip { title: texts::PRODUCT.to_owned(), description: self.model.status.clone(), ..ToolTip::default() }
     }
     fn activate(&mut self, _x: i32, _y: i32) {
-        self.say(Said::Pressed(Action::Open(banyan_ui_common::Page::Updates)));
+        self.send(IconEvent::Pressed(TrayAction::OpenPage(banyan_ui_common::Page::Updates)));
     }
     fn menu(&self) -> Vec<MenuItem<Self>> {
-        self.model.menu.iter().map(entry).collect()
+        self.model.menu.iter().map(menu_item).collect()
     }
     fn watcher_online(&self) {
-        self.say(Said::Panel);
+        self.send(IconEvent::PanelBack);
     }
     fn watcher_offline(&self, _reason: OfflineReason) -> bool {
-        self.say(Said::NoPanel);
+        self.send(IconEvent::PanelGone);
         true
     }
 }
 
-fn entry(item: &Item) -> MenuItem<Shown> {
+fn menu_item(item: &MenuEntry) -> MenuItem<StatusNotifierTray> {
     match item {
-        Item::Text(text) => StandardItem { label: label(text), enabled: false, ..StandardItem::default() }.into(),
-        Item::Line => MenuItem::Separator,
-        Item::Do { label: text, action } => {
+        MenuEntry::Text(text) => {
+            StandardItem { label: escape_label(text), enabled: false, ..StandardItem::default() }.into()
+        }
+        MenuEntry::AgentClient => MenuItem::Separator,
+        MenuEntry::Button { label: text, action } => {
             let action = action.clone();
-            let activate = Box::new(move |shown: &mut Shown| shown.say(Said::Pressed(action.clone())));
-            StandardItem { label: label(text), activate, ..StandardItem::default() }.into()
+            let activate =
+                Box::new(move |shown: &mut StatusNotifierTray| shown.send(IconEvent::Pressed(action.clone())));
+            StandardItem { label: escape_label(text), activate, ..StandardItem::default() }.into()
         }
-        Item::Sub { label: text, items } => {
-            SubMenu { label: label(text), submenu: items.iter().map(entry).collect(), ..SubMenu::default() }.into()
+        MenuEntry::Submenu { label: text, items } => {
+            SubMenu { label: escape_label(text), submenu: items.iter().map(menu_item).collect(), ..SubMenu::default() }
+                .into()
         }
-        Item::Choice { selected, options } => {
-            let radio = |(text, _): &(String, Action)| RadioItem { label: label(text), ..RadioItem::default() };
+        MenuEntry::RadioGroup { selected, options } => {
+            let radio =
+                |(text, _): &(String, TrayAction)| RadioItem { label: escape_label(text), ..RadioItem::default() };
             let actions: Vec<_> = options.iter().map(|(_, action)| action.clone()).collect();
-            let select = Box::new(move |shown: &mut Shown, index: usize| {
+            let select = Box::new(move |shown: &mut StatusNotifierTray, index: usize| {
                 if let Some(action) = actions.get(index) {
-                    shown.say(Said::Pressed(action.clone()));
+                    shown.send(IconEvent::Pressed(action.clone()));
                 }
             });
             RadioGroup { selected: *selected, select, options: options.iter().map(radio).collect() }.into()
@@ -112,14 +120,14 @@ fn entry(item: &Item) -> MenuItem<Shown> {
 }
 
 /// Escapes underscores, which mark access keys in the menus of this protocol.
-fn label(text: &str) -> String {
+fn escape_label(text: &str) -> String {
     text.replace('_', "__")
 }
 
 /// Draws the icon in the byte order of the protocol: alpha first.
-fn picture(icon: tray_icon::Crown, size: u32) -> Icon {
+fn draw_pixmap(icon: tray_icon::TrayIcon, size: u32) -> Icon {
     let data =
-        tray_icon::draw(icon, size).chunks(4).flat_map(|pixel| [pixel[3], pixel[0], pixel[1], pixel[2]]).collect();
+        tray_icon::draw_icon(icon, size).chunks(4).flat_map(|pixel| [pixel[3], pixel[0], pixel[1], pixel[2]]).collect();
     let side = size.cast_signed();
     Icon { width: side, height: side, data }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// A page or a package file to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Show {
+pub enum OpenRequest {
     /// A page.
     Page(Page),
     /// A package file, by its absolute path.
@@ -15,14 +15,14 @@ pub enum Show {
 
 /// The line that the window prints on its standard error for each request it has shown. A window that is closing accepts
 /// requests without showing them; the tray then opens a new window.
-pub const SHOWN: &str = "shown";
+pub const SHOWN_MARKER: &str = "shown";
 /// The prefix of a line with the path of a package file.
 const PACKAGE: &str = "package ";
 
-impl Show {
+impl OpenRequest {
     /// Returns the request as one line without a line end; none for a path that is not UTF-8 or contains a line break.
     #[must_use]
-    pub fn line(&self) -> Option<String> {
+    pub fn to_line(&self) -> Option<String> {
         match self {
             Self::Page(page) => Some(page.code().to_owned()),
             Self::Package(path) => {
@@ -33,13 +33,13 @@ impl Show {
     }
     /// Parses such a line.
     #[must_use]
-    pub fn of(line: &str) -> Option<Self> {
+    pub fn from_line(line: &str) -> Option<Self> {
         let line = line.trim_end_matches(['\n', '\r']);
         match line.strip_prefix(PACKAGE) {
             Some(path) => {
                 Some(Self::Package(PathBuf::from(path))).filter(|_| path.starts_with(['/', '\\']) || path.contains(':'))
             }
-            None => Page::named(line).map(Self::Page),
+            None => Page::from_code(line).map(Self::Page),
         }
     }
 }
@@ -50,12 +50,13 @@ mod tests {
 
     #[test]
     fn lines_come_back_as_they_were_and_others_are_nothing() {
-        for show in [Show::Page(Page::Sharing), Show::Package("/home/mia/My files/ä b.banyan ".into())] {
-            assert_eq!(Show::of(&format!("{}\n", show.line().unwrap())), Some(show));
+        for request in [OpenRequest::Page(Page::Sharing), OpenRequest::Package("/home/mia/My files/ä b.banyan ".into())]
+        {
+            assert_eq!(OpenRequest::from_line(&format!("{}\n", request.to_line().unwrap())), Some(request));
         }
-        assert_eq!(Show::Package("/tmp/a\nquit".into()).line(), None);
+        assert_eq!(OpenRequest::Package("/tmp/a\nquit".into()).to_line(), None);
         for line in ["", "package ", "package relative", "nothing"] {
-            assert_eq!(Show::of(line), None, "{line:?}");
+            assert_eq!(OpenRequest::from_line(line), None, "{line:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The choices that the tray and the window share: pauses and the hours of the night.
 
-use crate::{texts, update_summary::Offer};
+use crate::{texts, update_summary::UserAction};
 use banyan_proto::{
     local::{PauseFor, Request, Scheduling},
     schedule::Night,
@@ -8,23 +8,23 @@ use banyan_proto::{
 
 /// Returns the pauses that the policy allows, or the end of the current pause.
 #[must_use]
-pub fn pauses(scheduling: &Scheduling) -> Vec<Offer> {
-    let offer = |label: &str, request| Offer { label: label.to_owned(), exact: String::new(), request };
+pub fn pause_actions(scheduling: &Scheduling) -> Vec<UserAction> {
+    let offer = |label: &str, request| UserAction { label: label.to_owned(), tooltip: String::new(), request };
     if scheduling.effective().pause.is_some() {
-        return vec![offer(texts::RESUME, Request::Resume)];
+        return vec![offer(texts::schedule::RESUME, Request::Resume)];
     }
     let longest = scheduling.policy.bounds.pause;
     let fits = |seconds: u32| longest.is_none_or(|longest| longest >= seconds);
     let pause = |label, until| offer(label, Request::Pause { until });
     let mut pauses = Vec::new();
     if fits(3600) {
-        pauses.push(pause(texts::AN_HOUR, PauseFor::Seconds(3600)));
+        pauses.push(pause(texts::schedule::PAUSE_ONE_HOUR, PauseFor::Seconds(3600)));
     }
     if fits(24 * 3600) {
-        pauses.push(pause(texts::UNTIL_TOMORROW, PauseFor::UntilTomorrow));
+        pauses.push(pause(texts::schedule::PAUSE_UNTIL_TOMORROW, PauseFor::UntilTomorrow));
     }
     if longest.is_none() {
-        pauses.push(pause(texts::UNTIL_RESUMED, PauseFor::UntilResumed));
+        pauses.push(pause(texts::schedule::PAUSE_UNTIL_RESUMED, PauseFor::UntilResumed));
     }
     pauses
 }

@@ -5,16 +5,16 @@
 
 /// The variable parts of the icon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Crown {
+pub struct TrayIcon {
     /// The filled part of the crown, from below (percent); none: outline only.
-    pub filled: Option<u8>,
+    pub filled_percent: Option<u8>,
     /// The badge in the corner.
-    pub sign: Option<Sign>,
+    pub badge: Option<Badge>,
 }
 
 /// A badge in the corner. Badges differ in shape, not only in colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sign {
+pub enum Badge {
     /// Two bars: paused.
     Pause,
     /// A moon: an update is waiting for its scheduled time.
@@ -51,22 +51,22 @@ type Point = (f32, f32);
 
 /// Draws the icon: `size` × `size` pixels in rows of red, green, blue and alpha (not premultiplied).
 #[must_use]
-pub fn draw(crown: Crown, size: u32) -> Vec<u8> {
+pub fn draw_icon(icon: TrayIcon, size: u32) -> Vec<u8> {
     let mut pixels = Vec::with_capacity((size * size * 4) as usize);
     for y in 0..size {
         for x in 0..size {
-            pixels.extend(pixel(crown, size, x, y));
+            pixels.extend(blend_pixel(icon, size, x, y));
         }
     }
     pixels
 }
 
-fn pixel(crown: Crown, size: u32, x: u32, y: u32) -> [u8; 4] {
+fn blend_pixel(icon: TrayIcon, size: u32, x: u32, y: u32) -> [u8; 4] {
     let (mut sum, mut hits) = ([0_u32; 3], 0_u32);
     for sample in 0..SAMPLES * SAMPLES {
         let inside = |n: u32| (n as f32 + 0.5) / SAMPLES as f32;
         let at = |pixel: u32, n: u32| (pixel as f32 + inside(n)) / size as f32;
-        if let Some(colour) = ink(crown, size, (at(x, sample % SAMPLES), at(y, sample / SAMPLES))) {
+        if let Some(colour) = colour_at(icon, size, (at(x, sample % SAMPLES), at(y, sample / SAMPLES))) {
             hits += 1;
             sum.iter_mut().zip(colour).for_each(|(sum, part)| *sum += u32::from(part));
         }
@@ -80,9 +80,9 @@ fn pixel(crown: Crown, size: u32, x: u32, y: u32) -> [u8; 4] {
 }
 
 /// Returns the colour of a point; none where nothing is drawn.
-fn ink(crown: Crown, size: u32, at: Point) -> Option<Rgb> {
-    if let Some(sign) = crown.sign {
-        let (distance, colour) = sign_distance(sign, at);
+fn colour_at(icon: TrayIcon, size: u32, at: Point) -> Option<Rgb> {
+    if let Some(badge) = icon.badge {
+        let (distance, colour) = distance_to_badge(badge, at);
         if distance <= 0.0 {
             return Some(colour);
         }
@@ -91,61 +91,73 @@ fn ink(crown: Crown, size: u32, at: Point) -> Option<Rgb> {
             return None;
         }
     }
-    let tree = if crown.sign == Some(Sign::Crossed) { GREY } else { GREEN };
+    let tree = if icon.badge == Some(Badge::Crossed) { GREY } else { GREEN };
     let line = (1.3 / size as f32).max(0.055);
-    let leaves = leaves(at);
-    let filled = crown.filled.is_some_and(|percent| {
+    let leaves = distance_to_leaves(at);
+    let filled_percent = icon.filled_percent.is_some_and(|percent| {
         let (top, bottom) = (0.08, 0.66);
         at.1 >= bottom - (bottom - top) * f32::from(percent.min(100)) / 100.0
     });
     let drawn = match leaves {
-        inside if inside <= -line => filled,
+        inside if inside <= -line => filled_percent,
         edge if edge <= 0.0 => true,
-        _ => roots(at, line) <= 0.0,
+        _ => distance_to_roots(at, line) <= 0.0,
     };
     drawn.then_some(tree)
 }
 
 /// Returns the distance to the leaves, three circles on a flat base. Negative inside.
-fn leaves(at: Point) -> f32 {
+fn distance_to_leaves(at: Point) -> f32 {
     let rounds = [((0.27, 0.44), 0.21), ((0.5, 0.31), 0.25), ((0.73, 0.44), 0.21)];
-    let rounds = rounds.iter().map(|&(centre, radius)| circle(at, centre, radius)).fold(f32::MAX, f32::min);
-    rounds.min(bar(at, (0.27, 0.5), (0.73, 0.5), 0.14))
+    let rounds = rounds.iter().map(|&(centre, radius)| distance_to_circle(at, centre, radius)).fold(f32::MAX, f32::min);
+    rounds.min(distance_to_bar(at, (0.27, 0.5), (0.73, 0.5), 0.14))
 }
 
 /// Returns the distance to the trunk and the hanging roots.
-fn roots(at: Point, line: f32) -> f32 {
+fn distance_to_roots(at: Point, line: f32) -> f32 {
     let thin = line * 0.5;
-    bar(at, (0.5, 0.6), (0.5, 0.94), line.max(0.06)).min(bar(at, (0.27, 0.6), (0.27, 0.94 - thin), thin)).min(bar(
-        at,
-        (0.73, 0.6),
-        (0.73, 0.94 - thin),
-        thin,
-    ))
+    distance_to_bar(at, (0.5, 0.6), (0.5, 0.94), line.max(0.06))
+        .min(distance_to_bar(at, (0.27, 0.6), (0.27, 0.94 - thin), thin))
+        .min(distance_to_bar(at, (0.73, 0.6), (0.73, 0.94 - thin), thin))
 }
 
-fn sign_distance(sign: Sign, at: Point) -> (f32, Rgb) {
-    match sign {
-        Sign::Pause => {
-            (bar(at, (0.66, 0.66), (0.66, 0.92), 0.055).min(bar(at, (0.86, 0.66), (0.86, 0.92), 0.055)), GREY)
+fn distance_to_badge(badge: Badge, at: Point) -> (f32, Rgb) {
+    match badge {
+        Badge::Pause => (
+            distance_to_bar(at, (0.66, 0.66), (0.66, 0.92), 0.055).min(distance_to_bar(
+                at,
+                (0.86, 0.66),
+                (0.86, 0.92),
+                0.055,
+            )),
+            GREY,
+        ),
+        Badge::Moon => {
+            (distance_to_circle(at, (0.76, 0.76), 0.22).max(-distance_to_circle(at, (0.86, 0.68), 0.17)), BLUE)
         }
-        Sign::Moon => (circle(at, (0.76, 0.76), 0.22).max(-circle(at, (0.86, 0.68), 0.17)), BLUE),
-        Sign::Arrow => {
-            let head = bar(at, (0.76, 0.6), (0.92, 0.76), 0.055).min(bar(at, (0.76, 0.92), (0.92, 0.76), 0.055));
-            (head.min(bar(at, (0.56, 0.76), (0.9, 0.76), 0.055)), BLUE)
+        Badge::Arrow => {
+            let head = distance_to_bar(at, (0.76, 0.6), (0.92, 0.76), 0.055).min(distance_to_bar(
+                at,
+                (0.76, 0.92),
+                (0.92, 0.76),
+                0.055,
+            ));
+            (head.min(distance_to_bar(at, (0.56, 0.76), (0.9, 0.76), 0.055)), BLUE)
         }
-        Sign::Dot => (circle(at, (0.77, 0.77), 0.2), AMBER),
-        Sign::Mark => (bar(at, (0.82, 0.5), (0.82, 0.73), 0.07).min(circle(at, (0.82, 0.91), 0.075)), RED),
-        Sign::Crossed => (bar(at, (0.1, 0.1), (0.9, 0.9), 0.05), RED),
+        Badge::Dot => (distance_to_circle(at, (0.77, 0.77), 0.2), AMBER),
+        Badge::Mark => {
+            (distance_to_bar(at, (0.82, 0.5), (0.82, 0.73), 0.07).min(distance_to_circle(at, (0.82, 0.91), 0.075)), RED)
+        }
+        Badge::Crossed => (distance_to_bar(at, (0.1, 0.1), (0.9, 0.9), 0.05), RED),
     }
 }
 
-fn circle(at: Point, centre: Point, radius: f32) -> f32 {
+fn distance_to_circle(at: Point, centre: Point, radius: f32) -> f32 {
     (at.0 - centre.0).hypot(at.1 - centre.1) - radius
 }
 
 /// Returns the distance to a line with round ends.
-fn bar(at: Point, from: Point, to: Point, half_width: f32) -> f32 {
+fn distance_to_bar(at: Point, from: Point, to: Point, half_width: f32) -> f32 {
     let (along, to_at) = ((to.0 - from.0, to.1 - from.1), (at.0 - from.0, at.1 - from.1));
     let length = along.0 * along.0 + along.1 * along.1;
     let part = ((to_at.0 * along.0 + to_at.1 * along.1) / length).clamp(0.0, 1.0);
@@ -171,20 +183,20 @@ fn luminance(colour: Rgb) -> f32 {
 mod tests {
     use super::*;
 
-    const SIGNS: [Sign; 6] = [Sign::Pause, Sign::Moon, Sign::Arrow, Sign::Dot, Sign::Mark, Sign::Crossed];
+    const SIGNS: [Badge; 6] = [Badge::Pause, Badge::Moon, Badge::Arrow, Badge::Dot, Badge::Mark, Badge::Crossed];
 
-    fn shape(crown: Crown, size: u32) -> Vec<bool> {
-        draw(crown, size).chunks(4).map(|pixel| pixel[3] > 127).collect()
+    fn shape(icon: TrayIcon, size: u32) -> Vec<bool> {
+        draw_icon(icon, size).chunks(4).map(|pixel| pixel[3] > 127).collect()
     }
-    fn covered(crown: Crown, size: u32) -> usize {
-        shape(crown, size).iter().filter(|on| **on).count()
+    fn covered(icon: TrayIcon, size: u32) -> usize {
+        shape(icon, size).iter().filter(|on| **on).count()
     }
 
     #[test]
     fn every_sign_differs_in_shape_at_every_size() {
         for size in [16, 22, 32] {
-            let mut shapes = vec![shape(Crown { filled: None, sign: None }, size)];
-            shapes.extend(SIGNS.map(|sign| shape(Crown { filled: None, sign: Some(sign) }, size)));
+            let mut shapes = vec![shape(TrayIcon { filled_percent: None, badge: None }, size)];
+            shapes.extend(SIGNS.map(|badge| shape(TrayIcon { filled_percent: None, badge: Some(badge) }, size)));
             for (n, one) in shapes.iter().enumerate() {
                 for other in &shapes[n + 1..] {
                     let differ = one.iter().zip(other).filter(|(a, b)| a != b).count();
@@ -197,11 +209,12 @@ mod tests {
     #[test]
     fn it_fills_from_below() {
         for size in [16, 22, 32] {
-            let steps = [None, Some(25), Some(50), Some(75), Some(100)].map(|filled| Crown { filled, sign: None });
-            let areas = steps.map(|crown| covered(crown, size));
+            let steps = [None, Some(25), Some(50), Some(75), Some(100)]
+                .map(|filled_percent| TrayIcon { filled_percent, badge: None });
+            let areas = steps.map(|icon| covered(icon, size));
             assert!(areas.is_sorted_by(|less, more| less < more), "{size}: {areas:?}");
         }
-        let half = shape(Crown { filled: Some(50), sign: None }, 32);
+        let half = shape(TrayIcon { filled_percent: Some(50), badge: None }, 32);
         assert!(half[17 * 32 + 16] && !half[8 * 32 + 16], "the lower part is filled, the upper part is not");
     }
 

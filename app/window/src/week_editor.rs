@@ -16,14 +16,14 @@ pub(crate) type Cell = (usize, usize);
 
 /// A week being edited, with the keyboard cursor and the state of the mouse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Painted {
+pub(crate) struct WeekEditor {
     pub(crate) week: Week,
     pub(crate) cursor: Cell,
     /// Set while the mouse button is down: whether it opens or closes the cells it touches.
     brush: Option<bool>,
 }
 
-impl Painted {
+impl WeekEditor {
     pub(crate) fn new(week: Week) -> Self {
         Self { week, cursor: (0, 0), brush: None }
     }
@@ -58,7 +58,7 @@ impl Painted {
         self.set(self.cursor, !self.is_open(self.cursor));
     }
     /// Moves the cursor (an arrow key); stops at the edges.
-    pub(crate) fn go(&mut self, days: isize, hours: isize) {
+    pub(crate) fn move_cursor(&mut self, days: isize, hours: isize) {
         let step = |at: usize, by: isize, of: usize| at.saturating_add_signed(by).min(of - 1);
         self.cursor = (step(self.cursor.0, days, DAYS), step(self.cursor.1, hours, HOURS));
     }
@@ -102,41 +102,41 @@ mod tests {
 
     #[test]
     fn the_first_cell_decides_whether_the_mouse_opens_or_closes() {
-        let mut painted = Painted::new(Preset::Nights.week());
-        painted.press((0, 12));
-        painted.drag((0, 13));
-        painted.drag((0, 23));
-        assert!(painted.is_open((0, 12)) && painted.is_open((0, 13)) && painted.is_open((0, 23)));
-        painted.release();
-        painted.drag((0, 14));
-        assert!(!painted.is_open((0, 14)), "the button is up");
-        painted.press((0, 23));
-        painted.drag((0, 9));
-        painted.drag((0, 12));
-        assert!(!painted.is_open((0, 23)) && !painted.is_open((0, 9)) && !painted.is_open((0, 12)));
+        let mut editor = WeekEditor::new(Preset::Nights.week());
+        editor.press((0, 12));
+        editor.drag((0, 13));
+        editor.drag((0, 23));
+        assert!(editor.is_open((0, 12)) && editor.is_open((0, 13)) && editor.is_open((0, 23)));
+        editor.release();
+        editor.drag((0, 14));
+        assert!(!editor.is_open((0, 14)), "the button is up");
+        editor.press((0, 23));
+        editor.drag((0, 9));
+        editor.drag((0, 12));
+        assert!(!editor.is_open((0, 23)) && !editor.is_open((0, 9)) && !editor.is_open((0, 12)));
     }
 
     #[test]
     fn arrows_stop_at_the_edges_and_space_turns() {
-        let mut painted = Painted::new(Week::NEVER);
-        painted.go(-1, -1);
-        assert_eq!(painted.cursor, (0, 0));
-        painted.go(9, 40);
-        assert_eq!(painted.cursor, (6, 23));
-        painted.toggle();
-        assert_eq!((painted.week.open_half_hours(), painted.is_open((6, 23))), (2, true));
-        painted.toggle();
-        assert_eq!(painted.week, Week::NEVER);
+        let mut editor = WeekEditor::new(Week::NEVER);
+        editor.move_cursor(-1, -1);
+        assert_eq!(editor.cursor, (0, 0));
+        editor.move_cursor(9, 40);
+        assert_eq!(editor.cursor, (6, 23));
+        editor.toggle();
+        assert_eq!((editor.week.open_half_hours(), editor.is_open((6, 23))), (2, true));
+        editor.toggle();
+        assert_eq!(editor.week, Week::NEVER);
     }
 
     #[test]
     fn an_hour_that_is_half_open_is_opened_whole() {
         let mut week = Week::NEVER;
         week.set(2, 17, true);
-        let mut painted = Painted::new(week);
-        assert!(!painted.is_open((2, 8)));
-        painted.press((2, 8));
-        assert!(painted.is_open((2, 8)));
+        let mut editor = WeekEditor::new(week);
+        assert!(!editor.is_open((2, 8)));
+        editor.press((2, 8));
+        assert!(editor.is_open((2, 8)));
     }
 
     #[test]

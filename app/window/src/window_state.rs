@@ -1,187 +1,80 @@
 //! The state of the window: the open page, and edits that are not saved yet. All other data comes from the agent.
 
-use crate::week_editor::Painted;
+use crate::{limits_form::LimitsForm, week_editor::WeekEditor};
 use banyan_proto::{
     Digest,
-    local::Request,
-    schedule::{Choice, Window},
+    schedule::{Choice, Week, Window},
 };
-use banyan_ui_common::{Page, Preferences, catalogue::Shelf, package_file::Opening};
+use banyan_ui_common::{Page, Preferences, catalogue::CatalogueState, package_file::OpenedPackage};
 
 /// The state of the window.
-pub(crate) struct State {
+pub(crate) struct WindowState {
     pub(crate) page: Page,
     pub(crate) no_tray: bool,
     /// Hours being edited; none while they equal the saved ones.
-    pub(crate) painted: Option<Painted>,
+    pub(crate) week_editor: Option<WeekEditor>,
     /// Limits being edited; none while they equal the saved ones.
-    pub(crate) limits: Option<Limits>,
+    pub(crate) limits: Option<LimitsForm>,
     pub(crate) join_code: String,
     /// This person's preferences; saved when they change.
     pub(crate) preferences: Preferences,
     /// Why the preferences could not be saved.
-    pub(crate) not_kept: Option<String>,
+    pub(crate) save_error: Option<String>,
     /// The package file that is open; it is shown instead of the page.
-    pub(crate) opening: Option<Opening>,
+    pub(crate) opened_package: Option<OpenedPackage>,
     /// The person pressed Install.
-    pub(crate) install: bool,
+    pub(crate) should_install: bool,
     /// The catalogue.
-    pub(crate) shelf: Shelf,
+    pub(crate) catalogue: CatalogueState,
     /// The conditions of the last catalogue request; none while the page is not open.
-    pub(crate) looked: Option<Looked>,
+    pub(crate) catalogue_basis: Option<CatalogueBasis>,
     /// The catalogue should be requested.
-    pub(crate) look: bool,
-    /// The release that the person chose: package and manifest.
-    pub(crate) get: Option<(String, Digest)>,
+    pub(crate) should_load_catalogue: bool,
+    /// The release of the catalogue that the person chose.
+    pub(crate) chosen_release: Option<ChosenRelease>,
+}
+
+/// A release that the person chose from the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ChosenRelease {
+    pub(crate) package: String,
+    pub(crate) manifest: Digest,
 }
 
 /// The conditions that cause a new catalogue request when they change while the page is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Looked {
+pub(crate) struct CatalogueBasis {
     /// The number of the administrator's policy.
     pub(crate) policy: u64,
     /// The agent is connected to its server.
-    pub(crate) connected: bool,
+    pub(crate) is_connected: bool,
 }
 
-impl State {
+impl WindowState {
     pub(crate) fn new(page: Page, no_tray: bool) -> Self {
         Self {
             page,
             no_tray,
-            painted: None,
+            week_editor: None,
             limits: None,
             join_code: String::new(),
             preferences: Preferences::default(),
-            not_kept: None,
-            opening: None,
-            install: false,
-            shelf: Shelf::default(),
-            looked: None,
-            look: false,
-            get: None,
+            save_error: None,
+            opened_package: None,
+            should_install: false,
+            catalogue: CatalogueState::default(),
+            catalogue_basis: None,
+            should_load_catalogue: false,
+            chosen_release: None,
         }
     }
 }
 
 /// Returns the hours of a transfer window of any kind, for editing.
-pub(crate) fn hours(choice: &Choice) -> Painted {
-    use banyan_proto::schedule::Week;
-    Painted::new(match choice.window {
+pub(crate) fn edited_hours(choice: &Choice) -> WeekEditor {
+    WeekEditor::new(match choice.window {
         Window::Any | Window::Idle => Week::ALWAYS,
         Window::Night => choice.night.week(),
         Window::Weekly(week) => week,
     })
-}
-
-/// The limits as texts in the fields.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Limits {
-    /// Download limit (MB/s).
-    pub(crate) download: String,
-    /// Sharing speed limit (MB/s).
-    pub(crate) upload: String,
-    /// Daily sharing limit (MB).
-    pub(crate) daily: String,
-    /// Disk space to keep free (GB).
-    pub(crate) free_disk: String,
-    pub(crate) forward: bool,
-}
-
-const MEGA: u64 = 1_000_000;
-const GIGA: u64 = 1_000_000_000;
-
-impl Limits {
-    /// Returns the limits of a choice.
-    pub(crate) fn of(choice: &Choice) -> Self {
-        let text = |value: Option<u64>, unit: u64| value.map_or(String::new(), |value| in_units(value, unit));
-        Self {
-            download: text(choice.download, MEGA),
-            upload: text(choice.upload, MEGA),
-            daily: text(choice.daily_upload, MEGA),
-            free_disk: text(Some(choice.free_disk).filter(|bytes| *bytes > 0), GIGA),
-            forward: choice.forward,
-        }
-    }
-    /// Returns the request that saves the limits; none while a field is not a number.
-    pub(crate) fn request(&self) -> Option<Request> {
-        Some(Request::SetLimits {
-            download: bytes(&self.download, MEGA)?,
-            upload: bytes(&self.upload, MEGA)?,
-            daily_upload: bytes(&self.daily, MEGA)?,
-            forward: self.forward,
-            free_disk: bytes(&self.free_disk, GIGA)?.unwrap_or(0),
-        })
-    }
-}
-
-/// Formats a value as `1.5`, with at most three decimals.
-fn in_units(value: u64, unit: u64) -> String {
-    let text = format!("{}.{:03}", value / unit, value % unit / (unit / 1000));
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-/// Parses a field: none when it is not a number, `Some(None)` (no limit) when it is empty.
-pub(crate) fn bytes(text: &str, unit: u64) -> Option<Option<u64>> {
-    let text = text.trim().replace(',', ".");
-    if text.is_empty() {
-        return Some(None);
-    }
-    let (whole, part) = text.split_once('.').unwrap_or((&text, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(part) || part.len() > 3 || (whole.is_empty() && part.is_empty()) {
-        return None;
-    }
-    let thousandths: u64 = format!("{part:0<3}").parse().ok()?;
-    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    Some(Some(whole.checked_mul(unit)?.checked_add(thousandths * (unit / 1000))?))
-}
-
-#[cfg(test)]
-mod limits_tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_read_as_people_write_them() {
-        for (text, value) in [
-            ("", Some(None)),
-            (" 2 ", Some(Some(2 * MEGA))),
-            ("1.5", Some(Some(1_500_000))),
-            ("0,25", Some(Some(250_000))),
-            (".5", Some(Some(500_000))),
-            ("0", Some(Some(0))),
-            ("-1", None),
-            ("fast", None),
-            ("1.5.2", None),
-            (".", None),
-            ("1.2345", None),
-            ("99999999999999999999", None),
-            ("18446744073709551615", None),
-        ] {
-            assert_eq!(bytes(text, MEGA), value, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_shown_is_what_is_asked_for_again() {
-        let choice = Choice {
-            download: Some(1_500_000),
-            upload: None,
-            daily_upload: Some(50 * MEGA),
-            free_disk: 2 * GIGA,
-            ..Choice::default()
-        };
-        let limits = Limits::of(&choice);
-        assert_eq!((limits.download.as_str(), limits.upload.as_str(), limits.daily.as_str()), ("1.5", "", "50"));
-        let asked = limits.request();
-        let wanted = Request::SetLimits {
-            download: choice.download,
-            upload: None,
-            daily_upload: choice.daily_upload,
-            forward: true,
-            free_disk: choice.free_disk,
-        };
-        assert_eq!(asked, Some(wanted));
-        assert_eq!(Limits { upload: "much".to_owned(), ..limits }.request(), None);
-    }
 }

@@ -7,7 +7,7 @@ use banyan_tests::{
     package::Behaviour,
     stage::{Stage, wait_for},
 };
-use banyan_ui_common::Line;
+use banyan_ui_common::AgentClient;
 use std::{fs, os::unix::net::UnixStream};
 
 /// The user id of Debian's `nobody`: a bus requires its user to have a name.
@@ -23,7 +23,7 @@ fn it_joins_and_installs_without_any_rights_and_ends_with_the_tray() {
 
     let data = stage.path(".local/share/banyan/agent");
     let socket = data.join("agent.sock");
-    let line = Line::start(socket.clone(), || {});
+    let line = AgentClient::start(socket.clone(), || {});
     let snapshot = || line.view().snapshot;
     wait_for("the user's own agent answers", snapshot);
     let about = snapshot().expect("the agent has answered").about;

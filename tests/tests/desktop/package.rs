@@ -33,18 +33,18 @@ fn it_is_shown_installed_and_its_end_is_told() {
     let shown = stage.window(texts::PRODUCT);
     access.find("drawing 3.1");
     pages::picture(&stage, &shown, &pages::path(true, "package-light"));
-    access.press(texts::INSTALL);
+    access.press(texts::package_file::INSTALL);
     let asked = wait_for("the package reaches the agent", || {
         agent.asked().into_iter().find(|asked| matches!(asked, Request::InstallPackage { .. }))
     });
     assert!(matches!(asked, Request::InstallPackage { size, .. } if size == SIZE as u64), "{asked:?}");
-    access.find(texts::INSTALLING);
+    access.find(texts::updates::INSTALLING);
     agent.change(|snapshot| {
         snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample_data::NOW.0 - 60) }
     });
     access.find("Installed today at 14:29");
-    access.press(texts::CLOSE);
-    access.find(texts::page(banyan_ui_common::Page::Updates));
+    access.press(texts::package_file::CLOSE);
+    access.find(texts::page_name(banyan_ui_common::Page::Updates));
 }
 
 #[test]
@@ -56,9 +56,9 @@ fn one_that_is_not_trusted_is_refused_with_a_reason() {
     let path = file(&stage);
     let mut tray = stage.ours("banyan-tray");
     let process = stage.keep(tray.current_dir(stage.folder()).args(["open", "drawing-3.1.banyan"]));
-    access.find(texts::NOT_TRUSTED);
-    access.find(texts::REFUSED);
-    assert!(!access.all().into_iter().any(|thing| thing.name == texts::INSTALL));
+    access.find(texts::package_file::UNTRUSTED_PUBLISHER);
+    access.find(texts::package_file::NOT_INSTALLABLE);
+    assert!(!access.all().into_iter().any(|thing| thing.name == texts::package_file::INSTALL));
     // A file that is not a package, passed by a second start to the first.
     Menu::of(&stage, process);
     fs::write(&path, "a text").expect("the file can be written");
@@ -82,20 +82,20 @@ fn nothing_is_installed_before_the_person_trusts_who_signed_it() {
     let shown = stage.window(texts::PRODUCT);
     let root = Digest([0x5e; 32]);
     access.find(&root.grouped());
-    let consent = texts::i_trust("Lakeside School IT");
-    let install = || access.find(texts::INSTALL);
+    let consent = texts::package_file::consent_label("Lakeside School IT");
+    let install = || access.find(texts::package_file::INSTALL);
     assert!(access.find(&consent).is_enabled && !install().is_enabled);
-    let _ = access.try_press(texts::INSTALL);
+    let _ = access.try_press(texts::package_file::INSTALL);
     pages::picture(&stage, &shown, &pages::path(true, "package-trust-light"));
     let asked = || agent.asked().into_iter().find(|asked| matches!(asked, Request::InstallPackage { .. }));
     assert_eq!(asked(), None);
     access.press(&consent);
     wait_for("the install button is enabled", || install().is_enabled.then_some(()));
     assert_eq!(asked(), None, "trusting alone must not install anything");
-    access.press(texts::INSTALL);
+    access.press(texts::package_file::INSTALL);
     let asked = wait_for("the package reaches the agent", asked);
     assert!(matches!(asked, Request::InstallPackage { trust: Some(trust), .. } if trust == root), "{asked:?}");
-    access.find(texts::INSTALLING);
+    access.find(texts::updates::INSTALLING);
     agent.change(|snapshot| {
         snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample_data::NOW.0 - 60) }
     });

@@ -18,12 +18,12 @@ use std::{
 pub(crate) fn sign(page: Page) -> &'static str {
     match page {
         Page::Updates => "School Browser 12.1",
-        Page::Schedule => texts::SIGNALS,
-        Page::Sharing => texts::WHY_SHARE,
+        Page::Schedule => texts::conditions::CURRENT_CONDITIONS,
+        Page::Sharing => texts::sharing::WHY_SHARE,
         Page::History => "Downloaded and checked",
         Page::Catalogue => "Drawing 3.1",
-        Page::Settings => texts::DOWNLOAD,
-        Page::Computer => texts::COPY,
+        Page::Settings => texts::settings::DOWNLOAD_LIMIT,
+        Page::Computer => texts::computer::COPY_DETAILS,
     }
 }
 

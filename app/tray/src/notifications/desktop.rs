@@ -1,11 +1,13 @@
 //! Notifications on Linux: `org.freedesktop.Notifications`, through `notify-rust`. Applies the changes from
-//! [`crate::notifications::next`].
+//! [`crate::notifications::next_changes`].
 //!
 //! Each notification has a thread that waits for the answer on a connection of its own: some desktops send the answer
 //! only to the connection that showed the notification. No thread runs while nothing is shown.
 
-use crate::notifications::{Kind, Notice, Say, Weight};
-use crate::tray_model::Action;
+use crate::{
+    notifications::{Importance, NotificationChange, NotificationKind, UpdateNotification},
+    tray_model::TrayAction,
+};
 use async_channel::{Receiver, Sender};
 use banyan_proto::OrderId;
 use banyan_ui_common::{Page, texts};
@@ -14,37 +16,38 @@ use notify_rust::{Hint, Notification, NotificationHandle, NotificationResponse, 
 use std::{collections::BTreeMap, thread};
 
 /// The notifications on the screen.
-pub(crate) struct Notices {
-    standing: BTreeMap<OrderId, Sender<Say>>,
-    pressed: std::sync::mpsc::Sender<Action>,
+pub(crate) struct NotificationDisplay {
+    /// The channel to each notification's thread.
+    open: BTreeMap<OrderId, Sender<NotificationChange>>,
+    pressed: std::sync::mpsc::Sender<TrayAction>,
 }
 
-impl Notices {
+impl NotificationDisplay {
     /// Returns an empty set. Pressed buttons are sent to `pressed`.
-    pub(crate) fn new(pressed: std::sync::mpsc::Sender<Action>) -> Self {
-        Self { standing: BTreeMap::new(), pressed }
+    pub(crate) fn new(pressed: std::sync::mpsc::Sender<TrayAction>) -> Self {
+        Self { open: BTreeMap::new(), pressed }
     }
 
     /// Applies a change.
-    pub(crate) fn carry_out(&mut self, say: Say) {
-        let order = match &say {
-            Say::Show(notice) => notice.order,
-            Say::Close(order) => *order,
+    pub(crate) fn apply(&mut self, change: NotificationChange) {
+        let order = match &change {
+            NotificationChange::Show(notification) => notification.order,
+            NotificationChange::Close(order) => *order,
         };
-        let left = match self.standing.get(&order) {
-            Some(thread) => thread.try_send(say).err().map(async_channel::TrySendError::into_inner),
-            None => Some(say),
+        let undelivered = match self.open.get(&order) {
+            Some(thread) => thread.try_send(change).err().map(async_channel::TrySendError::into_inner),
+            None => Some(change),
         };
-        match left {
+        match undelivered {
             None => {}
             // The notification is already gone.
-            Some(Say::Close(_)) => drop(self.standing.remove(&order)),
-            Some(Say::Show(notice)) => {
-                let (tell, told) = async_channel::unbounded();
-                self.standing.insert(order, tell);
+            Some(NotificationChange::Close(_)) => drop(self.open.remove(&order)),
+            Some(NotificationChange::Show(notification)) => {
+                let (sender, changes) = async_channel::unbounded();
+                self.open.insert(order, sender);
                 let pressed = self.pressed.clone();
                 thread::spawn(move || {
-                    if let Err(error) = block_on(stand(notice, &told, &pressed)) {
+                    if let Err(error) = block_on(show_until_closed(notification, &changes, &pressed)) {
                         eprintln!("cannot show a notification: {error}; the tray menu has the same information");
                     }
                 });
@@ -54,37 +57,38 @@ impl Notices {
 }
 
 /// An event for a notification.
-enum Heard {
+enum NotificationEvent {
     /// The person pressed the button with this key; none: they dismissed the notification.
-    Answer(Option<String>),
-    Said(Option<Say>),
+    Answered(Option<String>),
+    /// The tray wants a change; none: the tray has ended.
+    Changed(Option<NotificationChange>),
 }
 
 /// Shows a notification and its replacements until it is answered, dismissed or closed.
-async fn stand(
-    mut notice: Notice,
-    told: &Receiver<Say>,
-    pressed: &std::sync::mpsc::Sender<Action>,
+async fn show_until_closed(
+    mut notification: UpdateNotification,
+    changes: &Receiver<NotificationChange>,
+    pressed: &std::sync::mpsc::Sender<TrayAction>,
 ) -> notify_rust::error::Result<()> {
-    let mut handle = dressed(&notice).show_async().await?;
+    let mut handle = to_desktop(&notification).show_async().await?;
     loop {
-        match or(answer(&handle), async { Heard::Said(told.recv().await.ok()) }).await {
-            Heard::Answer(key) => {
-                if let Some(action) = key.and_then(|key| action(&notice, &key)) {
+        match or(wait_for_answer(&handle), async { NotificationEvent::Changed(changes.recv().await.ok()) }).await {
+            NotificationEvent::Answered(key) => {
+                if let Some(action) = key.and_then(|key| action_for_key(&notification, &key)) {
                     // The receiver exists until the program ends.
                     drop(pressed.send(action));
                 }
                 // A replacement may have arrived while the notification was dismissed.
-                let Ok(Say::Show(next)) = told.try_recv() else { return Ok(()) };
-                handle = dressed(&next).show_async().await?;
-                notice = next;
+                let Ok(NotificationChange::Show(next)) = changes.try_recv() else { return Ok(()) };
+                handle = to_desktop(&next).show_async().await?;
+                notification = next;
             }
-            Heard::Said(Some(Say::Show(next))) => {
-                *handle = dressed(&next);
+            NotificationEvent::Changed(Some(NotificationChange::Show(next))) => {
+                *handle = to_desktop(&next);
                 handle.update()?;
-                notice = next;
+                notification = next;
             }
-            Heard::Said(Some(Say::Close(_)) | None) => {
+            NotificationEvent::Changed(Some(NotificationChange::Close(_)) | None) => {
                 handle.close_async().await;
                 return Ok(());
             }
@@ -92,7 +96,7 @@ async fn stand(
     }
 }
 
-async fn answer(handle: &NotificationHandle) -> Heard {
+async fn wait_for_answer(handle: &NotificationHandle) -> NotificationEvent {
     let mut key = None;
     handle
         .wait_for_action_async(|response: &NotificationResponse| match response {
@@ -101,42 +105,42 @@ async fn answer(handle: &NotificationHandle) -> Heard {
             NotificationResponse::Reply(_) | NotificationResponse::Closed(_) => {}
         })
         .await;
-    Heard::Answer(key)
+    NotificationEvent::Answered(key)
 }
 
 /// The key for a press on the notification itself, outside its buttons.
 const DEFAULT: &str = "default";
 /// The action of that key.
-const DETAILS: Action = Action::Open(Page::Updates);
+const DETAILS: TrayAction = TrayAction::OpenPage(Page::Updates);
 
-fn action(notice: &Notice, key: &str) -> Option<Action> {
+fn action_for_key(notification: &UpdateNotification, key: &str) -> Option<TrayAction> {
     if key == DEFAULT {
         return Some(DETAILS);
     }
-    let (_, action) = notice.buttons.get(key.parse::<usize>().ok()?)?;
+    let (_, action) = notification.buttons.get(key.parse::<usize>().ok()?)?;
     Some(action.clone())
 }
 
-fn dressed(notice: &Notice) -> Notification {
+fn to_desktop(notification: &UpdateNotification) -> Notification {
     let mut shown = Notification::new();
     // The notification server interprets markup; texts of packages must not contain any.
-    let body = notice.body.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    shown.appname(texts::PRODUCT).summary(&notice.title).body(&body);
+    let body = notification.body.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    shown.appname(texts::PRODUCT).summary(&notification.title).body(&body);
     shown.hint(Hint::DesktopEntry("banyan".to_owned()));
-    shown.icon(match notice.kind {
-        Kind::Failed => "dialog-warning",
-        Kind::Countdown { .. } => "software-update-urgent",
-        Kind::Incoming | Kind::Ready | Kind::Done => "software-update-available",
+    shown.icon(match notification.kind {
+        NotificationKind::Failed => "dialog-warning",
+        NotificationKind::Countdown { .. } => "software-update-urgent",
+        NotificationKind::Incoming | NotificationKind::Ready | NotificationKind::Done => "software-update-available",
     });
-    shown.urgency(match notice.weight {
-        Weight::Low => Urgency::Low,
-        Weight::Normal => Urgency::Normal,
-        Weight::High => Urgency::Critical,
+    shown.urgency(match notification.importance {
+        Importance::Low => Urgency::Low,
+        Importance::Normal => Urgency::Normal,
+        Importance::High => Urgency::Critical,
     });
-    if notice.weight == Weight::High {
+    if notification.importance == Importance::High {
         shown.timeout(Timeout::Never);
     }
-    for (n, (label, action)) in notice.buttons.iter().enumerate() {
+    for (n, (label, action)) in notification.buttons.iter().enumerate() {
         // Some desktops draw a button for the default key, so a second key for the same action would show it twice.
         let key = if *action == DETAILS { DEFAULT.to_owned() } else { n.to_string() };
         shown.action(&key, label);

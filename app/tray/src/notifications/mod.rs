@@ -9,7 +9,7 @@ pub(crate) mod desktop;
 #[cfg(test)]
 mod tests;
 
-use crate::tray_model::Action;
+use crate::tray_model::TrayAction;
 use banyan_proto::{
     OrderId, UnixSeconds,
     local::{Snapshot, Update, UpdateState, When},
@@ -17,13 +17,13 @@ use banyan_proto::{
 };
 use banyan_ui_common::{
     Clock, Page, texts,
-    update_summary::{Offer, glance},
+    update_summary::{UserAction, summarise_update},
 };
 use std::collections::BTreeMap;
 
 /// The kind of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum NotificationKind {
     /// A new update is on its way; only for people who enabled this.
     Incoming,
     /// The update is downloaded but held, and the person has not chosen when to install it.
@@ -38,7 +38,7 @@ pub(crate) enum Kind {
 
 /// The urgency of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Weight {
+pub(crate) enum Importance {
     Low,
     Normal,
     /// Stays until it is answered: the person may have to save their work.
@@ -47,117 +47,132 @@ pub(crate) enum Weight {
 
 /// One notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Notice {
+pub(crate) struct UpdateNotification {
     pub(crate) order: OrderId,
-    pub(crate) kind: Kind,
-    pub(crate) weight: Weight,
+    pub(crate) kind: NotificationKind,
+    pub(crate) importance: Importance,
     pub(crate) title: String,
     pub(crate) body: String,
     /// The buttons, the most likely one first.
-    pub(crate) buttons: Vec<(String, Action)>,
+    pub(crate) buttons: Vec<(String, TrayAction)>,
 }
 
 /// A change to the notifications on the screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Say {
+pub(crate) enum NotificationChange {
     /// Show this notification, in place of an earlier one about the same update.
-    Show(Notice),
+    Show(UpdateNotification),
     /// Close the notification about this update.
     Close(OrderId),
 }
 
 /// The notifications shown so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Told {
-    updates: BTreeMap<OrderId, Memory>,
+pub(crate) struct NotificationHistory {
+    updates: BTreeMap<OrderId, UpdateHistory>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Memory {
+struct UpdateHistory {
     /// The update was seen before it ended, so its end is news.
-    under_way: bool,
-    told: Vec<Kind>,
-    shown: Option<Kind>,
+    was_under_way: bool,
+    /// The kinds shown so far.
+    kinds: Vec<NotificationKind>,
+    /// The kind on the screen.
+    shown: Option<NotificationKind>,
 }
 
 /// An announcement with at most this lead time (seconds) stays until it is answered.
-const LAST_CALL: u32 = 15 * 60;
+const FINAL_WARNING: u32 = 15 * 60;
 
 /// Returns the changes to make now. `incoming` is called when an update is first seen, and returns whether the person
 /// wants notifications of new updates.
-pub(crate) fn next(
-    told: &Told,
+pub(crate) fn next_changes(
+    history: &NotificationHistory,
     snapshot: &Snapshot,
     may_choose: bool,
     incoming: impl Fn() -> bool,
     clock: &Clock,
-) -> (Told, Vec<Say>) {
+) -> (NotificationHistory, Vec<NotificationChange>) {
     let full_screen = snapshot.scheduling.signals.full_screen.value == Some(true);
-    let (mut next, mut says) = (Told::default(), Vec::new());
+    let (mut next, mut changes) = (NotificationHistory::default(), Vec::new());
     for update in &snapshot.updates {
-        let before = told.updates.get(&update.order);
-        let mut memory = before.cloned().unwrap_or_default();
-        memory.under_way |= !update.state.is_over();
+        let before = history.updates.get(&update.order);
+        let mut past = before.cloned().unwrap_or_default();
+        past.was_under_way |= !update.state.is_over();
         let first = before.is_none() && incoming();
-        match topic(update, &memory, first) {
-            Some(kind) if !memory.told.contains(&kind) && !full_screen => {
-                memory.told.push(kind);
-                memory.shown = Some(kind);
-                says.push(Say::Show(notice(update, kind, may_choose, clock)));
+        match due_kind(update, &past, first) {
+            Some(kind) if !past.kinds.contains(&kind) && !full_screen => {
+                past.kinds.push(kind);
+                past.shown = Some(kind);
+                changes.push(NotificationChange::Show(build_notification(update, kind, may_choose, clock)));
             }
-            kind if kind.is_some() && kind == memory.shown => {}
-            _ => says.extend(memory.shown.take().map(|_| Say::Close(update.order))),
+            kind if kind.is_some() && kind == past.shown => {}
+            _ => changes.extend(past.shown.take().map(|_| NotificationChange::Close(update.order))),
         }
-        next.updates.insert(update.order, memory);
+        next.updates.insert(update.order, past);
     }
-    let gone =
-        told.updates.iter().filter(|(order, memory)| !next.updates.contains_key(order) && memory.shown.is_some());
-    says.extend(gone.map(|(order, _)| Say::Close(*order)));
-    (next, says)
+    let gone = history.updates.iter().filter(|(order, past)| !next.updates.contains_key(order) && past.shown.is_some());
+    changes.extend(gone.map(|(order, _)| NotificationChange::Close(*order)));
+    (next, changes)
 }
 
 /// Returns the kind of notification that applies to an update now.
-fn topic(update: &Update, memory: &Memory, wanted: bool) -> Option<Kind> {
-    let forced = update.verdict.announce.iter().find(|announced| announced.stage == Stage::Install);
+fn due_kind(update: &Update, past: &UpdateHistory, wanted: bool) -> Option<NotificationKind> {
+    let deadline = update.verdict.announce.iter().find(|announced| announced.stage == Stage::Install);
     match &update.state {
-        UpdateState::Installed { .. } => memory.under_way.then_some(Kind::Done),
-        UpdateState::Failed { .. } => memory.under_way.then_some(Kind::Failed),
+        UpdateState::Installed { .. } => past.was_under_way.then_some(NotificationKind::Done),
+        UpdateState::Failed { .. } => past.was_under_way.then_some(NotificationKind::Failed),
         UpdateState::Installing => None,
-        UpdateState::Ready | UpdateState::Receiving | UpdateState::Checking if forced.is_some() => {
-            forced.map(|forced| Kind::Countdown { before: forced.before })
+        UpdateState::Ready | UpdateState::Receiving | UpdateState::Checking if deadline.is_some() => {
+            deadline.map(|deadline| NotificationKind::Countdown { before: deadline.before })
         }
-        UpdateState::Ready => held(update).then_some(Kind::Ready),
+        UpdateState::Ready => is_held(update).then_some(NotificationKind::Ready),
         UpdateState::Receiving | UpdateState::Checking => {
-            (wanted || memory.told.contains(&Kind::Incoming)).then_some(Kind::Incoming)
+            (wanted || past.kinds.contains(&NotificationKind::Incoming)).then_some(NotificationKind::Incoming)
         }
     }
 }
 
 /// Returns whether the update does not install automatically and the person has not chosen when to install it.
-fn held(update: &Update) -> bool {
+fn is_held(update: &Update) -> bool {
     matches!(update.verdict.install, Gate::Closed { .. }) && update.wishes.install == Wish::Unsaid
 }
 
-fn notice(update: &Update, kind: Kind, may_choose: bool, clock: &Clock) -> Notice {
-    let glance = glance(update, clock);
-    let forced = update.verdict.announce.iter().find(|announced| announced.stage == Stage::Install);
-    let at = forced.map_or(UnixSeconds::default(), |forced| forced.at);
+fn build_notification(update: &Update, kind: NotificationKind, may_choose: bool, clock: &Clock) -> UpdateNotification {
+    let summary = summarise_update(update, clock);
+    let deadline = update.verdict.announce.iter().find(|announced| announced.stage == Stage::Install);
+    let at = deadline.map_or(UnixSeconds::default(), |deadline| deadline.at);
     let first_line = || update.notes.lines().next().unwrap_or_default().to_owned();
-    let (weight, title, body) = match kind {
-        Kind::Incoming => (Weight::Low, texts::told_incoming(update), texts::origin(update)),
-        Kind::Ready => (Weight::Normal, texts::told_ready(update), texts::told_why(update, clock)),
-        Kind::Countdown { before } => {
-            let weight = if before <= LAST_CALL { Weight::High } else { Weight::Normal };
-            (weight, texts::told_countdown(update, at, clock), texts::TOLD_IN_ANY_CASE.to_owned())
+    let (importance, title, body) = match kind {
+        NotificationKind::Incoming => {
+            (Importance::Low, texts::notifications::new_update_title(update), texts::updates::origin(update))
         }
-        Kind::Done => (Weight::Low, texts::told_done(update), first_line()),
-        Kind::Failed => (Weight::Normal, texts::told_failed(update), glance.more),
+        NotificationKind::Ready => (
+            Importance::Normal,
+            texts::notifications::ready_title(update),
+            texts::notifications::ready_body(update, clock),
+        ),
+        NotificationKind::Countdown { before } => {
+            let importance = if before <= FINAL_WARNING { Importance::High } else { Importance::Normal };
+            (
+                importance,
+                texts::notifications::deadline_title(update, at, clock),
+                texts::notifications::DEADLINE_BODY.to_owned(),
+            )
+        }
+        NotificationKind::Done => (Importance::Low, texts::notifications::installed_title(update), first_line()),
+        NotificationKind::Failed => {
+            (Importance::Normal, texts::notifications::failed_title(update), summary.explanation)
+        }
     };
-    let asks = may_choose && !matches!(kind, Kind::Incoming | Kind::Done | Kind::Failed);
+    let asks =
+        may_choose && !matches!(kind, NotificationKind::Incoming | NotificationKind::Done | NotificationKind::Failed);
     // Few buttons fit on a notification.
-    let in_an_hour = texts::when(When::InAnHour);
-    let offers = glance.offers.into_iter().filter(|offer| asks && offer.label != in_an_hour);
-    let mut buttons: Vec<_> = offers.map(|Offer { label, request, .. }| (label, Action::Ask(request))).collect();
-    buttons.push((texts::DETAILS.to_owned(), Action::Open(Page::Updates)));
-    Notice { order: update.order, kind, weight, title, body, buttons }
+    let in_an_hour = texts::updates::postpone_label(When::InAnHour);
+    let offers = summary.actions.into_iter().filter(|offer| asks && offer.label != in_an_hour);
+    let mut buttons: Vec<_> =
+        offers.map(|UserAction { label, request, .. }| (label, TrayAction::Send(request))).collect();
+    buttons.push((texts::updates::DETAILS.to_owned(), TrayAction::OpenPage(Page::Updates)));
+    UpdateNotification { order: update.order, kind, importance, title, body, buttons }
 }

@@ -9,7 +9,7 @@ use banyan_proto::{
 use banyan_ui_common::sample_data;
 
 /// One step: state, install gate, seconds to the deadline, whether a program is in full screen, and what is shown.
-struct Step(UpdateState, Gate, Option<u32>, bool, &'static [&'static str]);
+struct TestStep(UpdateState, Gate, Option<u32>, bool, &'static [&'static str]);
 
 fn open() -> Gate {
     sample_data::ready().verdict.install
@@ -46,23 +46,23 @@ fn snapshot(state: UpdateState, install: Gate, forced_in: Option<u32>, full_scre
     snapshot
 }
 
-fn words(say: &Say) -> String {
+fn words(say: &NotificationChange) -> String {
     match say {
-        Say::Show(notice) => {
+        NotificationChange::Show(notice) => {
             let buttons: Vec<_> = notice.buttons.iter().map(|(label, _)| label.as_str()).collect();
             format!("{} [{}]", notice.title, buttons.join(", "))
         }
-        Say::Close(_) => "closed".to_owned(),
+        NotificationChange::Close(_) => "closed".to_owned(),
     }
 }
 
-fn walk(name: &str, incoming: bool, steps: Vec<Step>) {
-    let mut told = Told::default();
-    for (n, Step(state, install, forced_in, full_screen, wanted)) in steps.into_iter().enumerate() {
+fn walk(name: &str, incoming: bool, steps: Vec<TestStep>) {
+    let mut history = NotificationHistory::default();
+    for (n, TestStep(state, install, forced_in, full_screen, wanted)) in steps.into_iter().enumerate() {
         let now = snapshot(state, install, forced_in, full_screen);
-        let says;
-        (told, says) = next(&told, &now, true, || incoming, &sample_data::clock());
-        assert_eq!(says.iter().map(words).collect::<Vec<_>>(), wanted, "{name}, step {n}");
+        let changes;
+        (history, changes) = next_changes(&history, &now, true, || incoming, &sample_data::clock());
+        assert_eq!(changes.iter().map(words).collect::<Vec<_>>(), wanted, "{name}, step {n}");
     }
 }
 
@@ -80,111 +80,118 @@ fn one_update_from_its_coming_to_its_end() {
         "by default new updates cause no notification",
         false,
         vec![
-            Step(Receiving, night(), None, false, &[]),
-            Step(Checking, night(), None, false, &[]),
-            Step(Ready, night(), None, false, &[READY]),
-            Step(Ready, night(), None, false, &[]),
-            Step(Installing, open(), None, false, &["closed"]),
-            Step(installed(), open(), None, false, &[DONE]),
-            Step(installed(), open(), None, false, &[]),
+            TestStep(Receiving, night(), None, false, &[]),
+            TestStep(Checking, night(), None, false, &[]),
+            TestStep(Ready, night(), None, false, &[READY]),
+            TestStep(Ready, night(), None, false, &[]),
+            TestStep(Installing, open(), None, false, &["closed"]),
+            TestStep(installed(), open(), None, false, &[DONE]),
+            TestStep(installed(), open(), None, false, &[]),
         ],
     );
     walk(
         "people who want notifications of new updates get one",
         true,
         vec![
-            Step(Receiving, open(), None, false, &[COMES]),
-            Step(Receiving, open(), None, false, &[]),
-            Step(Ready, open(), None, false, &["closed"]),
-            Step(Installing, open(), None, false, &[]),
-            Step(failed(), open(), None, false, &[FAILED]),
+            TestStep(Receiving, open(), None, false, &[COMES]),
+            TestStep(Receiving, open(), None, false, &[]),
+            TestStep(Ready, open(), None, false, &["closed"]),
+            TestStep(Installing, open(), None, false, &[]),
+            TestStep(failed(), open(), None, false, &[FAILED]),
         ],
     );
     walk(
         "an update that installs automatically is not announced as ready",
         false,
         vec![
-            Step(Ready, open(), None, false, &[]),
-            Step(Ready, night(), None, false, &[READY]),
-            Step(Ready, open(), None, false, &["closed"]),
-            Step(Ready, night(), None, false, &[]),
+            TestStep(Ready, open(), None, false, &[]),
+            TestStep(Ready, night(), None, false, &[READY]),
+            TestStep(Ready, open(), None, false, &["closed"]),
+            TestStep(Ready, night(), None, false, &[]),
         ],
     );
     walk(
         "the countdown replaces the earlier notification",
         false,
         vec![
-            Step(Ready, night(), None, false, &[READY]),
-            Step(Ready, night(), Some(4 * 3600), false, &[TONIGHT]),
-            Step(Ready, night(), Some(4 * 3600), false, &[]),
-            Step(Ready, night(), Some(900), false, &[SOON]),
-            Step(Installing, open(), None, false, &["closed"]),
+            TestStep(Ready, night(), None, false, &[READY]),
+            TestStep(Ready, night(), Some(4 * 3600), false, &[TONIGHT]),
+            TestStep(Ready, night(), Some(4 * 3600), false, &[]),
+            TestStep(Ready, night(), Some(900), false, &[SOON]),
+            TestStep(Installing, open(), None, false, &["closed"]),
         ],
     );
     walk(
         "nothing during a full-screen program; afterwards what still applies",
         true,
         vec![
-            Step(Receiving, open(), None, true, &[]),
-            Step(Ready, full_screen(), None, true, &[]),
-            Step(Ready, night(), Some(900), true, &[]),
-            Step(Ready, night(), Some(900), false, &[SOON]),
-            Step(failed(), open(), None, true, &["closed"]),
-            Step(failed(), open(), None, false, &[FAILED]),
+            TestStep(Receiving, open(), None, true, &[]),
+            TestStep(Ready, full_screen(), None, true, &[]),
+            TestStep(Ready, night(), Some(900), true, &[]),
+            TestStep(Ready, night(), Some(900), false, &[SOON]),
+            TestStep(failed(), open(), None, true, &["closed"]),
+            TestStep(failed(), open(), None, false, &[FAILED]),
         ],
     );
     walk(
         "an update that ended before is not news",
         true,
-        vec![Step(installed(), open(), None, false, &[]), Step(failed(), open(), None, false, &[])],
+        vec![TestStep(installed(), open(), None, false, &[]), TestStep(failed(), open(), None, false, &[])],
     );
 }
 
 #[test]
 fn a_notice_goes_with_its_update() {
     let ready = snapshot(UpdateState::Ready, night(), None, false);
-    let (told, says) = next(&Told::default(), &ready, true, || false, &sample_data::clock());
-    assert_eq!(says.len(), 1);
-    let (told, says) = next(&told, &sample_data::quiet(), true, || false, &sample_data::clock());
-    assert_eq!(says, [Say::Close(sample_data::ready().order)]);
-    assert_eq!(told, Told::default());
+    let (history, changes) =
+        next_changes(&NotificationHistory::default(), &ready, true, || false, &sample_data::clock());
+    assert_eq!(changes.len(), 1);
+    let (history, changes) = next_changes(&history, &sample_data::quiet(), true, || false, &sample_data::clock());
+    assert_eq!(changes, [NotificationChange::Close(sample_data::ready().order)]);
+    assert_eq!(history, NotificationHistory::default());
 }
 
 #[test]
 fn what_was_put_off_is_not_told_again() {
     let mut put_off = snapshot(UpdateState::Ready, night(), None, false);
     put_off.updates[0].wishes.install = Wish::After(sample_data::ready().later[0].at);
-    assert_eq!(next(&Told::default(), &put_off, true, || false, &sample_data::clock()).1, []);
+    assert_eq!(next_changes(&NotificationHistory::default(), &put_off, true, || false, &sample_data::clock()).1, []);
 }
 
 #[test]
 fn buttons_ask_for_what_they_say_and_only_those_who_may() {
     let ready = snapshot(UpdateState::Ready, night(), None, false);
-    let shown = |may| match next(&Told::default(), &ready, may, || false, &sample_data::clock()).1.remove(0) {
-        Say::Show(notice) => notice,
-        Say::Close(_) => panic!("nothing was shown"),
+    let shown = |may| match next_changes(&NotificationHistory::default(), &ready, may, || false, &sample_data::clock())
+        .1
+        .remove(0)
+    {
+        NotificationChange::Show(notice) => notice,
+        NotificationChange::Close(_) => panic!("nothing was shown"),
     };
     let update = sample_data::ready();
-    let wish = |wish| Action::Ask(Request::Wish { order: update.order, stage: Stage::Install, wish });
+    let wish = |wish| TrayAction::Send(Request::Wish { order: update.order, stage: Stage::Install, wish });
     let notice = shown(true);
     let actions: Vec<_> = notice.buttons.into_iter().map(|(_, action)| action).collect();
     let (tonight, tomorrow) = (wish(Wish::After(update.later[0].at)), wish(Wish::After(update.later[1].at)));
-    assert_eq!(actions, [wish(Wish::Now), tonight, tomorrow, Action::Open(Page::Updates)]);
+    assert_eq!(actions, [wish(Wish::Now), tonight, tomorrow, TrayAction::OpenPage(Page::Updates)]);
     assert_eq!(notice.body, "Scheduled for tonight at 22:00.");
-    assert_eq!(shown(false).buttons, [(texts::DETAILS.to_owned(), Action::Open(Page::Updates))]);
+    assert_eq!(shown(false).buttons, [(texts::updates::DETAILS.to_owned(), TrayAction::OpenPage(Page::Updates))]);
     let below = snapshot(UpdateState::Ready, full_screen(), None, false);
-    let (_, says) = next(&Told::default(), &below, true, || false, &sample_data::clock());
-    let overrule = Action::Ask(Request::Overrule { signal: Overruled::FullScreen, on: true });
-    assert!(matches!(&says[..], [Say::Show(notice)] if notice.buttons[0].1 == overrule));
+    let (_, changes) = next_changes(&NotificationHistory::default(), &below, true, || false, &sample_data::clock());
+    let overrule = TrayAction::Send(Request::Overrule { signal: Overruled::FullScreen, on: true });
+    assert!(matches!(&changes[..], [NotificationChange::Show(notice)] if notice.buttons[0].1 == overrule));
 }
 
 #[test]
 fn only_the_last_call_stays_until_it_is_answered() {
-    for (before, weight) in
-        [(24 * 3600, Weight::Normal), (901, Weight::Normal), (900, Weight::High), (60, Weight::High)]
+    for (before, importance) in
+        [(24 * 3600, Importance::Normal), (901, Importance::Normal), (900, Importance::High), (60, Importance::High)]
     {
         let soon = snapshot(UpdateState::Ready, night(), Some(before), false);
-        let (_, says) = next(&Told::default(), &soon, true, || false, &sample_data::clock());
-        assert!(matches!(&says[..], [Say::Show(notice)] if notice.weight == weight), "{before}: {says:?}");
+        let (_, changes) = next_changes(&NotificationHistory::default(), &soon, true, || false, &sample_data::clock());
+        assert!(
+            matches!(&changes[..], [NotificationChange::Show(notice)] if notice.importance == importance),
+            "{before}: {changes:?}"
+        );
     }
 }

@@ -7,28 +7,28 @@ use banyan_proto::{
 };
 use banyan_ui_common::sample_data;
 
-fn view(snapshot: Snapshot) -> View {
-    View { snapshot: Some(snapshot), rights: vec![Right::See, Right::Choose], ..View::default() }
+fn view(snapshot: Snapshot) -> AgentView {
+    AgentView { snapshot: Some(snapshot), rights: vec![Right::See, Right::Choose], ..AgentView::default() }
 }
-fn shown(snapshot: Snapshot) -> Tray {
-    tray(&view(snapshot), None, false, &sample_data::clock())
+fn shown(snapshot: Snapshot) -> TrayModel {
+    build_tray(&view(snapshot), None, false, &sample_data::clock())
 }
 fn with(update: Update) -> Snapshot {
     Snapshot { updates: vec![update], ..sample_data::quiet() }
 }
 /// Returns all labels, with a dot for each level of submenus.
-fn labels(items: &[Item], depth: usize) -> Vec<String> {
+fn labels(items: &[MenuEntry], depth: usize) -> Vec<String> {
     let dots = ".".repeat(depth);
-    let one = |item: &Item| match item {
-        Item::Text(text) => vec![format!("{dots}{text}")],
-        Item::Line => vec![],
-        Item::Do { label, .. } => vec![format!("{dots}{label}")],
-        Item::Sub { label, items } => {
+    let one = |item: &MenuEntry| match item {
+        MenuEntry::Text(text) => vec![format!("{dots}{text}")],
+        MenuEntry::AgentClient => vec![],
+        MenuEntry::Button { label, .. } => vec![format!("{dots}{label}")],
+        MenuEntry::Submenu { label, items } => {
             let mut all = vec![format!("{dots}{label}")];
             all.extend(labels(items, depth + 1));
             all
         }
-        Item::Choice { selected, options } => {
+        MenuEntry::RadioGroup { selected, options } => {
             let mark = |n: usize| if n == *selected { "(x)" } else { "( )" };
             options.iter().enumerate().map(|(n, (label, _))| format!("{dots}{} {label}", mark(n))).collect()
         }
@@ -38,7 +38,7 @@ fn labels(items: &[Item], depth: usize) -> Vec<String> {
 
 #[test]
 fn each_state_has_its_icon_and_its_words() {
-    let crown = |filled, sign| Crown { filled, sign };
+    let crown = |filled_percent, badge| TrayIcon { filled_percent, badge };
     let mut forwarding = sample_data::receiving();
     forwarding.state = UpdateState::Installed { at: sample_data::NOW };
     forwarding.progress.held = forwarding.progress.of;
@@ -52,21 +52,21 @@ fn each_state_has_its_icon_and_its_words() {
     for (snapshot, icon, words) in [
         (sample_data::quiet(), crown(None, None), "You're up to date"),
         (with(sample_data::receiving()), crown(Some(64), None), "Downloading LibreOffice 26.2 · 64% · 2 min left"),
-        (with(forwarding), crown(Some(100), Some(Sign::Arrow)), "Sharing LibreOffice 26.2"),
+        (with(forwarding), crown(Some(100), Some(Badge::Arrow)), "Sharing LibreOffice 26.2"),
         (
             with(sample_data::waiting()),
-            crown(None, Some(Sign::Moon)),
+            crown(None, Some(Badge::Moon)),
             "Maths Tools 4.0: scheduled for tonight at 22:00",
         ),
-        (with(full_screen), crown(None, Some(Sign::Dot)), "School Browser 12.1 is ready to install"),
-        (with(sample_data::failed()), crown(None, Some(Sign::Mark)), "Printer Driver 7.3 couldn't be installed"),
-        (paused, crown(None, Some(Sign::Pause)), "Paused until you resume"),
-        (away, crown(None, Some(Sign::Crossed)), "Offline · last contact today at 14:30"),
-        (alone, crown(None, Some(Sign::Dot)), "Not set up yet: enter a join code"),
+        (with(full_screen), crown(None, Some(Badge::Dot)), "School Browser 12.1 is ready to install"),
+        (with(sample_data::failed()), crown(None, Some(Badge::Mark)), "Printer Driver 7.3 couldn't be installed"),
+        (paused, crown(None, Some(Badge::Pause)), "Paused until you resume"),
+        (away, crown(None, Some(Badge::Crossed)), "Offline · last contact today at 14:30"),
+        (alone, crown(None, Some(Badge::Dot)), "Not set up yet: enter a join code"),
     ] {
         let shown = shown(snapshot);
         assert_eq!((shown.icon, shown.status.as_str()), (icon, words));
-        assert_eq!(shown.menu[0], Item::Text(words.to_owned()));
+        assert_eq!(shown.menu[0], MenuEntry::Text(words.to_owned()));
     }
 }
 
@@ -123,19 +123,19 @@ fn who_may_only_look_is_offered_nothing() {
     let clock = sample_data::clock();
     let mut may_see = view(sample_data::busy());
     may_see.rights = vec![Right::See];
-    let asks = |items: &[Item]| {
-        fn count(item: &Item) -> usize {
+    let asks = |items: &[MenuEntry]| {
+        fn count(item: &MenuEntry) -> usize {
             match item {
-                Item::Do { action: Action::Ask(_), .. } => 1,
-                Item::Sub { items, .. } => items.iter().map(count).sum(),
-                Item::Choice { options, .. } => options.len(),
+                MenuEntry::Button { action: TrayAction::Send(_), .. } => 1,
+                MenuEntry::Submenu { items, .. } => items.iter().map(count).sum(),
+                MenuEntry::RadioGroup { options, .. } => options.len(),
                 _ => 0,
             }
         }
         items.iter().map(count).sum::<usize>()
     };
-    assert_eq!(asks(&tray(&may_see, None, false, &clock).menu), 0);
-    assert!(asks(&tray(&view(sample_data::busy()), None, false, &clock).menu) > 5);
+    assert_eq!(asks(&build_tray(&may_see, None, false, &clock).menu), 0);
+    assert!(asks(&build_tray(&view(sample_data::busy()), None, false, &clock).menu) > 5);
 }
 
 #[test]
@@ -149,13 +149,13 @@ fn a_pause_is_ended_from_the_same_place() {
 
 #[test]
 fn without_an_agent_it_says_so_and_still_opens_the_window() {
-    let shown = tray(&View::default(), Some(texts::NO_TRAY), false, &sample_data::clock());
-    assert_eq!(shown.icon.sign, Some(Sign::Crossed));
+    let shown = build_tray(&AgentView::default(), Some(texts::tray_menu::NO_TRAY), false, &sample_data::clock());
+    assert_eq!(shown.icon.badge, Some(Badge::Crossed));
     assert_eq!(
         labels(&shown.menu, 0),
-        [texts::NO_AGENT, texts::NO_TRAY, "Open Banyan", "About this computer", "Hide this icon"]
+        [texts::status::NO_AGENT, texts::tray_menu::NO_TRAY, "Open Banyan", "About this computer", "Hide this icon"]
     );
     // In personal mode the agent ends with the tray, and the menu says so.
-    let personal = tray(&View::default(), None, true, &sample_data::clock());
+    let personal = build_tray(&AgentView::default(), None, true, &sample_data::clock());
     assert_eq!(labels(&personal.menu, 0).last().map(String::as_str), Some("Quit Banyan"));
 }

@@ -7,7 +7,7 @@
 use crate::{
     theme::{self, palette},
     widgets,
-    window_state::State,
+    window_state::WindowState,
 };
 use banyan_proto::{
     OrderId,
@@ -15,132 +15,136 @@ use banyan_proto::{
     local::{Package, UpdateState},
 };
 use banyan_ui_common::{
-    Clock, View,
-    package_file::{Opening, Step},
+    AgentView, Clock,
+    package_file::{OpenedPackage, PackageStage},
     texts,
-    update_summary::{Tone, glance},
+    update_summary::{Tone, summarise_update},
 };
 use egui::{RichText, Ui};
 
-pub(crate) fn draw(ui: &mut Ui, view: &View, state: &mut State, clock: &Clock) {
-    let Some(Opening { path, step, consent }) = &mut state.opening else { return };
+pub(crate) fn draw(ui: &mut Ui, view: &AgentView, state: &mut WindowState, clock: &Clock) {
+    let Some(OpenedPackage { path, stage, consent }) = &mut state.opened_package else { return };
     let (mut close, mut install) = (false, false);
     let file = path.file_name().unwrap_or_default().to_string_lossy();
-    match step {
-        Step::Asked => {
-            widgets::title(ui, &file);
-            widgets::state(ui, Tone::Moving, texts::LOOKED_AT);
+    match stage {
+        PackageStage::Checking => {
+            widgets::page_title(ui, &file);
+            widgets::state_label(ui, Tone::Moving, texts::package_file::CHECKING);
         }
-        Step::Refused(error) => {
-            widgets::title(ui, &file);
-            refused(ui, texts::REFUSED, error);
-            close = leave(ui, texts::CLOSE);
+        PackageStage::Invalid(error) => {
+            widgets::page_title(ui, &file);
+            draw_refusal(ui, texts::package_file::NOT_INSTALLABLE, error);
+            close = draw_close_button(ui, texts::package_file::CLOSE);
         }
-        Step::Shown(package) => {
-            shown(ui, package, clock);
+        PackageStage::Checked(package) => {
+            draw_package(ui, package, clock);
             if let Some(error) = &package.refused {
-                refused(ui, texts::REFUSED, error);
-                close = leave(ui, texts::CLOSE);
+                draw_refusal(ui, texts::package_file::NOT_INSTALLABLE, error);
+                close = draw_close_button(ui, texts::package_file::CLOSE);
             } else {
-                let asks = package.signer.asks;
-                if asks {
-                    ask(ui, package, consent);
+                let asks_for_trust = package.signer.asks;
+                if asks_for_trust {
+                    draw_trust_question(ui, package, consent);
                 }
                 ui.add_space(theme::NEAR);
                 ui.horizontal_wrapped(|ui| {
-                    let words = if texts::is_older(package) { texts::INSTALL_OLDER } else { texts::INSTALL };
-                    install = if !asks || *consent {
-                        widgets::primary(ui, words).clicked()
+                    let words = if texts::package_file::is_older(package) {
+                        texts::package_file::INSTALL_OLDER
+                    } else {
+                        texts::package_file::INSTALL
+                    };
+                    install = if !asks_for_trust || *consent {
+                        widgets::primary_button(ui, words).clicked()
                     } else {
                         // Disabled and not the primary button: the person should check the key above it first.
                         ui.add_enabled(false, egui::Button::new(words)).clicked()
                     };
-                    close = ui.button(texts::CANCEL).clicked();
+                    close = ui.button(texts::package_file::CANCEL).clicked();
                 });
             }
         }
-        Step::Sent(package, sent, of) => {
-            shown(ui, package, clock);
+        PackageStage::Copying { package, copied, size } => {
+            draw_package(ui, package, clock);
             ui.add_space(theme::NEAR);
-            let part = *sent as f32 / (*of).max(1) as f32;
-            widgets::bar(ui, part, palette(ui).moving, &texts::package(package));
-            ui.label(texts::handed_over(*sent, *of));
+            let part = *copied as f32 / (*size).max(1) as f32;
+            widgets::progress_bar(ui, part, palette(ui).moving, &texts::package_file::title(package));
+            ui.label(texts::package_file::copy_progress(*copied, *size));
         }
-        Step::NotTaken(package, error) => {
-            shown(ui, package, clock);
-            refused(ui, texts::NOT_TAKEN, error);
-            close = leave(ui, texts::CLOSE);
+        PackageStage::InstallRefused(package, error) => {
+            draw_package(ui, package, clock);
+            draw_refusal(ui, texts::package_file::INSTALL_FAILED, error);
+            close = draw_close_button(ui, texts::package_file::CLOSE);
         }
-        Step::Ordered(package, order) => {
-            widgets::title(ui, &texts::package(package));
-            ordered(ui, view, *order, clock);
-            close = leave(ui, texts::CLOSE);
+        PackageStage::Ordered(package, order) => {
+            widgets::page_title(ui, &texts::package_file::title(package));
+            draw_installation(ui, view, *order, clock);
+            close = draw_close_button(ui, texts::package_file::CLOSE);
         }
     }
-    state.install |= install;
+    state.should_install |= install;
     if close {
-        state.opening = None;
+        state.opened_package = None;
     }
 }
 
 /// Draws the facts about a package before it is installed.
-fn shown(ui: &mut Ui, package: &Package, clock: &Clock) {
-    widgets::title(ui, &texts::package(package));
+fn draw_package(ui: &mut Ui, package: &Package, clock: &Clock) {
+    widgets::page_title(ui, &texts::package_file::title(package));
     let (tone, words) = match &package.signer {
-        signer if signer.trusted => (Tone::Done, texts::TRUSTED),
-        signer if signer.asks => (Tone::NeedsYou, texts::NOT_YET_TRUSTED),
-        _ => (Tone::Failed, texts::NOT_TRUSTED),
+        signer if signer.trusted => (Tone::Done, texts::package_file::TRUSTED_PUBLISHER),
+        signer if signer.asks => (Tone::NeedsYou, texts::package_file::UNKNOWN_PUBLISHER),
+        _ => (Tone::Failed, texts::package_file::UNTRUSTED_PUBLISHER),
     };
-    widgets::state(ui, tone, words);
+    widgets::state_label(ui, tone, words);
     ui.add_space(theme::NEAR);
-    widgets::facts(ui, &texts::package_facts(package, clock));
+    widgets::fact_rows(ui, &texts::package_file::facts(package, clock));
     if let Some(file) = &package.file {
-        widgets::section(ui, texts::DOES);
+        widgets::section_title(ui, texts::package_file::INSTALL_STEPS);
         for (n, does) in file.does().into_iter().enumerate() {
             ui.label(format!("{}. {does}", n + 1));
         }
     }
     if !package.notes.is_empty() {
-        widgets::section(ui, texts::RELEASE_NOTES);
+        widgets::section_title(ui, texts::updates::RELEASE_NOTES);
         ui.label(&package.notes);
     }
 }
 
 /// Asks whether the person trusts the publisher.
-fn ask(ui: &mut Ui, package: &Package, consent: &mut bool) {
-    widgets::section(ui, texts::DO_YOU_TRUST);
-    ui.label(texts::WHAT_TRUST_MEANS);
+fn draw_trust_question(ui: &mut Ui, package: &Package, consent: &mut bool) {
+    widgets::section_title(ui, texts::package_file::TRUST_QUESTION);
+    ui.label(texts::package_file::TRUST_EXPLANATION);
     ui.add_space(theme::NEAR);
     ui.label(RichText::new(package.signer.root.grouped()).monospace());
-    widgets::quiet(ui, texts::COMPARE_KEY);
+    widgets::secondary_text(ui, texts::package_file::COMPARE_KEY);
     ui.add_space(theme::NEAR);
-    ui.checkbox(consent, texts::i_trust(&package.publisher));
+    ui.checkbox(consent, texts::package_file::consent_label(&package.publisher));
 }
 
-fn refused(ui: &mut Ui, title: &str, error: &ApiError) {
+fn draw_refusal(ui: &mut Ui, title: &str, error: &ApiError) {
     ui.add_space(theme::APART);
-    widgets::state(ui, Tone::Failed, title);
-    ui.label(texts::refused(error));
+    widgets::state_label(ui, Tone::Failed, title);
+    ui.label(texts::package_file::refusal(error));
     ui.label(RichText::new(error.reason.code()).size(theme::NOTE).color(palette(ui).quiet));
 }
 
-fn leave(ui: &mut Ui, words: &str) -> bool {
+fn draw_close_button(ui: &mut Ui, words: &str) -> bool {
     ui.add_space(theme::NEAR);
     ui.button(words).clicked()
 }
 
 /// Draws the state of the update that the package became, until it ends.
-fn ordered(ui: &mut Ui, view: &View, order: OrderId, clock: &Clock) {
+fn draw_installation(ui: &mut Ui, view: &AgentView, order: OrderId, clock: &Clock) {
     let updates = view.snapshot.iter().flat_map(|snapshot| &snapshot.updates);
     let Some(update) = updates.into_iter().find(|update| update.order == order) else {
-        return widgets::quiet(ui, texts::TAKEN);
+        return widgets::secondary_text(ui, texts::package_file::CONTINUES_IN_BACKGROUND);
     };
-    let glance = glance(update, clock);
-    widgets::state(ui, glance.tone, &glance.state);
-    if !glance.more.is_empty() {
-        ui.label(&glance.more);
+    let summary = summarise_update(update, clock);
+    widgets::state_label(ui, summary.tone, &summary.state);
+    if !summary.explanation.is_empty() {
+        ui.label(&summary.explanation);
     }
     if !matches!(update.state, UpdateState::Installed { .. } | UpdateState::Failed { .. }) {
-        widgets::quiet(ui, texts::TAKEN);
+        widgets::secondary_text(ui, texts::package_file::CONTINUES_IN_BACKGROUND);
     }
 }

@@ -1,11 +1,14 @@
 //! Tests of the window without a screen. Pages are drawn, read and pressed through the accessibility tree.
 
-use crate::{layout, theme, window_state::State};
+use crate::{
+    layout, theme,
+    window_state::{ChosenRelease, WindowState},
+};
 use banyan_proto::{
     local::{Catalogue, Request, Right, Snapshot},
     schedule::{GiveWay, Stage, Window, Wish},
 };
-use banyan_ui_common::{Page, View, sample_data, texts};
+use banyan_ui_common::{AgentView, Page, sample_data, texts};
 use egui::{Key, accesskit::Toggled, vec2};
 use egui_kittest::{
     Harness,
@@ -13,9 +16,9 @@ use egui_kittest::{
 };
 
 struct Seen {
-    view: View,
-    state: State,
-    asked: Vec<Request>,
+    view: AgentView,
+    state: WindowState,
+    requests: Vec<Request>,
 }
 
 /// Tall enough to show every page whole: the mouse cannot press what is scrolled out of view.
@@ -25,18 +28,18 @@ fn window(page: Page, snapshot: Snapshot) -> Harness<'static, Seen> {
     at(page, snapshot, vec2(900.0, 600.0), egui::Theme::Light)
 }
 
-fn at(page: Page, snapshot: Snapshot, size: egui::Vec2, look: egui::Theme) -> Harness<'static, Seen> {
+fn at(page: Page, snapshot: Snapshot, size: egui::Vec2, theme: egui::Theme) -> Harness<'static, Seen> {
     let rights = vec![Right::See, Right::Choose, Right::Get, Right::Administer];
-    let view = View { snapshot: Some(snapshot), rights, ..View::default() };
+    let view = AgentView { snapshot: Some(snapshot), rights, ..AgentView::default() };
     let quiet = view.snapshot.as_ref().is_some_and(|snapshot| snapshot.updates.is_empty());
-    let mut state = State::new(page, false);
-    state.shelf.answer = Some(Ok(if quiet { Catalogue::default() } else { sample_data::catalogue() }));
-    let seen = Seen { view, state, asked: vec![] };
-    let builder = Harness::builder().with_size(size).with_theme(look).with_context_setup(theme::install);
+    let mut state = WindowState::new(page, false);
+    state.catalogue.answer = Some(Ok(if quiet { Catalogue::default() } else { sample_data::catalogue() }));
+    let seen = Seen { view, state, requests: vec![] };
+    let builder = Harness::builder().with_size(size).with_theme(theme).with_context_setup(theme::install);
     let mut harness = builder.build_ui_state(
         |ui, seen: &mut Seen| {
-            let asked = layout::draw(ui, &seen.view, &mut seen.state, &sample_data::clock());
-            seen.asked.extend(asked);
+            let requests = layout::draw(ui, &seen.view, &mut seen.state, &sample_data::clock());
+            seen.requests.extend(requests);
         },
         seen,
     );
@@ -55,16 +58,16 @@ fn updates_say_what_they_are_and_ask_for_what_is_pressed() {
     harness.get_by_label("Install now").click();
     harness.run();
     let order = sample_data::ready().order;
-    assert_eq!(harness.state().asked, [Request::Wish { order, stage: Stage::Install, wish: Wish::Now }]);
+    assert_eq!(harness.state().requests, [Request::Wish { order, stage: Stage::Install, wish: Wish::Now }]);
 }
 
 #[test]
 fn empty_pages_say_what_will_appear() {
     for (page, words) in [
-        (Page::Updates, texts::NO_UPDATES_MORE),
-        (Page::History, texts::NO_HISTORY_MORE),
-        (Page::Catalogue, texts::CATALOGUE_MORE),
-        (Page::Sharing, texts::NO_LEDGER),
+        (Page::Updates, texts::updates::NO_UPDATES_HINT),
+        (Page::History, texts::history::NO_HISTORY_HINT),
+        (Page::Catalogue, texts::catalogue::EMPTY_HINT),
+        (Page::Sharing, texts::sharing::NO_PREVIOUS_DAYS),
     ] {
         window(page, sample_data::quiet()).get_by_label(words);
     }
@@ -74,7 +77,7 @@ fn empty_pages_say_what_will_appear() {
 fn pages_are_reached_by_their_names() {
     let mut harness = window(Page::Updates, sample_data::busy());
     for page in Page::ALL {
-        harness.get_all_by_label(texts::page(page)).next().expect("the page is in the navigation").click();
+        harness.get_all_by_label(texts::page_name(page)).next().expect("the page is in the navigation").click();
         harness.run();
         assert_eq!(harness.state().state.page, page);
     }
@@ -93,8 +96,8 @@ fn hours_are_painted_with_the_keyboard_and_saved() {
     assert_eq!(cell.accesskit_node().toggled(), Some(Toggled::False), "the hour was open as part of the night");
     harness.get_by_label(texts::SAVE).click();
     harness.run();
-    let [Request::SetWindow { window: Window::Weekly(week), night: None }] = &harness.state().asked[..] else {
-        panic!("{:?}", harness.state().asked)
+    let [Request::SetWindow { window: Window::Weekly(week), night: None }] = &harness.state().requests[..] else {
+        panic!("{:?}", harness.state().requests)
     };
     assert!(!week.is_open(1, 4) && !week.is_open(1, 5) && week.is_open(1, 3) && week.is_open(0, 4));
 }
@@ -113,44 +116,44 @@ fn hours_are_painted_with_the_mouse() {
     harness.run();
     harness.drop_at(point(11.0));
     harness.run();
-    let painted = harness.state().state.painted.expect("hours were painted");
-    let open: Vec<_> = (8..13).map(|hour| painted.is_open((6, hour))).collect();
+    let editor = harness.state().state.week_editor.expect("hours were painted");
+    let open: Vec<_> = (8..13).map(|hour| editor.is_open((6, hour))).collect();
     assert_eq!(open, [false, true, true, true, false]);
 }
 
 #[test]
 fn limits_are_saved_only_when_they_are_numbers() {
     let mut harness = window(Page::Settings, sample_data::busy());
-    harness.get_by_label(texts::DOWNLOAD);
-    harness.state_mut().state.limits = Some(crate::window_state::Limits {
+    harness.get_by_label(texts::settings::DOWNLOAD_LIMIT);
+    harness.state_mut().state.limits = Some(crate::limits_form::LimitsForm {
         upload: "fast".into(),
-        ..crate::window_state::Limits::of(&Default::default())
+        ..crate::limits_form::LimitsForm::of(&Default::default())
     });
     harness.run();
     assert!(harness.query_by_label(texts::SAVE).is_none());
-    harness.get_by_label(texts::NOT_A_NUMBER);
+    harness.get_by_label(texts::settings::NOT_A_NUMBER);
     harness.get_by_label(texts::DISCARD).click();
     harness.run();
-    assert!(harness.state().state.limits.is_none() && harness.state().asked.is_empty());
+    assert!(harness.state().state.limits.is_none() && harness.state().requests.is_empty());
 }
 
 #[test]
 fn room_for_other_programs_is_a_choice_unless_it_is_laid_down() {
     let mut harness = at(Page::Settings, sample_data::busy(), TALL, egui::Theme::Light);
-    harness.get_by_label(texts::MAKE_ROOM).click();
+    harness.get_by_label(texts::settings::SLOW_DOWN_FOR_OTHERS).click();
     harness.run();
     assert_eq!(
-        harness.state().asked,
+        harness.state().requests,
         [Request::SetGiveWay { give_way: GiveWay::Nobody }],
         "the setting is on by default"
     );
     let mut laid = sample_data::busy();
     laid.scheduling.policy.give_way = GiveWay::Programs;
     let mut harness = at(Page::Settings, laid, TALL, egui::Theme::Light);
-    harness.get_by_label(texts::MAKE_ROOM_LAID);
-    harness.get_by_label(texts::MAKE_ROOM).click();
+    harness.get_by_label(texts::settings::SET_BY_ADMINISTRATOR);
+    harness.get_by_label(texts::settings::SLOW_DOWN_FOR_OTHERS).click();
     harness.run();
-    assert!(harness.state().asked.is_empty());
+    assert!(harness.state().requests.is_empty());
 }
 
 #[test]
@@ -178,9 +181,9 @@ fn every_page_settles_at_every_size_and_look() {
 #[test]
 fn without_an_agent_the_window_says_so() {
     let mut harness = window(Page::Schedule, sample_data::busy());
-    harness.state_mut().view = View { trouble: Some("no such file".into()), ..View::default() };
+    harness.state_mut().view = AgentView { connection_error: Some("no such file".into()), ..AgentView::default() };
     harness.run();
-    harness.get_by_label(texts::NO_AGENT);
+    harness.get_by_label(texts::status::NO_AGENT);
     harness.get_by_label("no such file");
 }
 
@@ -235,29 +238,29 @@ fn every_control_has_a_name_and_is_reached_with_the_keyboard() {
 fn the_hours_of_the_night_are_chosen() {
     let mut harness = at(Page::Schedule, sample_data::busy(), TALL, egui::Theme::Light);
     harness.get_by_label("At night (22:00–06:00)");
-    harness.get_by_role_and_label(egui::accesskit::Role::ComboBox, texts::NIGHT_FROM).click();
+    harness.get_by_role_and_label(egui::accesskit::Role::ComboBox, texts::schedule::NIGHT_FROM).click();
     harness.run();
     harness.get_by_label("21:30").click();
     harness.run();
     let night = "21:30-06:00".parse().ok();
-    assert_eq!(harness.state().asked, [Request::SetWindow { window: Window::Night, night }]);
+    assert_eq!(harness.state().requests, [Request::SetWindow { window: Window::Night, night }]);
 }
 
 #[test]
 fn a_pause_and_its_end_are_on_the_schedule() {
     use banyan_proto::{local::PauseFor, schedule::Pause};
     let mut harness = window(Page::Schedule, sample_data::busy());
-    harness.get_by_label(texts::UNTIL_TOMORROW).click();
+    harness.get_by_label(texts::schedule::PAUSE_UNTIL_TOMORROW).click();
     harness.run();
-    assert_eq!(harness.state_mut().asked.pop(), Some(Request::Pause { until: PauseFor::UntilTomorrow }));
+    assert_eq!(harness.state_mut().requests.pop(), Some(Request::Pause { until: PauseFor::UntilTomorrow }));
     let mut choice = sample_data::busy().scheduling.effective().clone();
     choice.pause = Some(Pause::an_hour(sample_data::NOW));
     harness.state_mut().view.snapshot.as_mut().expect("there is a snapshot").scheduling.choice = Some(choice);
     harness.run();
-    assert!(harness.query_by_label(texts::UNTIL_TOMORROW).is_none());
-    harness.get_by_label(texts::RESUME).click();
+    assert!(harness.query_by_label(texts::schedule::PAUSE_UNTIL_TOMORROW).is_none());
+    harness.get_by_label(texts::schedule::RESUME).click();
     harness.run();
-    assert_eq!(harness.state().asked, [Request::Resume]);
+    assert_eq!(harness.state().requests, [Request::Resume]);
 }
 
 #[test]
@@ -265,34 +268,34 @@ fn updates_are_installed_when_the_person_says() {
     let mut harness = at(Page::Schedule, sample_data::busy(), TALL, egui::Theme::Light);
     harness.get_by_label("When to install: When idle").click();
     harness.run();
-    assert_eq!(harness.state().asked, [Request::SetInstallWindow { window: Window::Idle }]);
+    assert_eq!(harness.state().requests, [Request::SetInstallWindow { window: Window::Idle }]);
 }
 
 #[test]
 fn notices_of_what_comes_are_for_those_who_want_them() {
     let mut harness = window(Page::Settings, sample_data::busy());
-    assert!(!harness.state().state.preferences.tell_incoming);
-    harness.get_by_label(texts::TELL_INCOMING).click();
+    assert!(!harness.state().state.preferences.notify_of_new_updates);
+    harness.get_by_label(texts::settings::NOTIFY_OF_NEW_UPDATES).click();
     harness.run();
-    assert!(harness.state().state.preferences.tell_incoming && harness.state().asked.is_empty());
+    assert!(harness.state().state.preferences.notify_of_new_updates && harness.state().requests.is_empty());
 }
 
 /// Opens a package file at this step.
-fn opened(step: banyan_ui_common::package_file::Step) -> Harness<'static, Seen> {
+fn opened(stage: banyan_ui_common::package_file::PackageStage) -> Harness<'static, Seen> {
     let mut harness = at(Page::Updates, sample_data::busy(), TALL, egui::Theme::Light);
-    harness.state_mut().state.opening = Some(banyan_ui_common::package_file::Opening {
-        step,
-        ..banyan_ui_common::package_file::Opening::new("/home/mia/drawing-3.1.banyan".into())
+    harness.state_mut().state.opened_package = Some(banyan_ui_common::package_file::OpenedPackage {
+        stage,
+        ..banyan_ui_common::package_file::OpenedPackage::new("/home/mia/drawing-3.1.banyan".into())
     });
     harness.run();
     harness
 }
 
-fn answer(scene: banyan_fake_agent::PackageScene) -> banyan_ui_common::package_file::Step {
-    use banyan_ui_common::package_file::Step;
+fn answer(scene: banyan_fake_agent::PackageScene) -> banyan_ui_common::package_file::PackageStage {
+    use banyan_ui_common::package_file::PackageStage;
     match scene.answer(sample_data::NOW) {
-        Ok(package) => Step::Shown(Box::new(package)),
-        Err(error) => Step::Refused(error),
+        Ok(package) => PackageStage::Checked(Box::new(package)),
+        Err(error) => PackageStage::Invalid(error),
     }
 }
 
@@ -307,10 +310,14 @@ fn only_a_package_that_may_be_installed_has_a_button_for_it() {
             PackageScene::Older => (false, true),
             _ => (false, false),
         };
-        assert_eq!((has(texts::INSTALL), has(texts::INSTALL_OLDER)), (install, older), "{scene:?}");
-        assert_eq!(has(texts::REFUSED), !install && !older, "{scene:?}");
+        assert_eq!(
+            (has(texts::package_file::INSTALL), has(texts::package_file::INSTALL_OLDER)),
+            (install, older),
+            "{scene:?}"
+        );
+        assert_eq!(has(texts::package_file::NOT_INSTALLABLE), !install && !older, "{scene:?}");
         let trusted = !matches!(scene, PackageScene::Untrusted | PackageScene::Asks | PackageScene::Altered);
-        assert_eq!(has(texts::TRUSTED), trusted, "{scene:?}");
+        assert_eq!(has(texts::package_file::TRUSTED_PUBLISHER), trusted, "{scene:?}");
         // The name that an untrusted publisher claims is not shown as its name.
         assert_eq!(has("Lakeside School IT"), trusted, "{scene:?}");
     }
@@ -322,24 +329,26 @@ fn a_signer_is_trusted_by_a_step_of_its_own() {
     use banyan_fake_agent::PackageScene;
     let mut harness = opened(answer(PackageScene::Asks));
     let root = banyan_proto::Digest([0x5e; 32]);
-    for words in [texts::NOT_YET_TRUSTED, root.grouped().as_str()] {
+    for words in [texts::package_file::UNKNOWN_PUBLISHER, root.grouped().as_str()] {
         harness.get_by_label(words);
     }
-    harness.get_by_label(texts::INSTALL).click();
+    harness.get_by_label(texts::package_file::INSTALL).click();
     harness.run();
-    assert!(harness.get_by_label(texts::INSTALL).accesskit_node().is_disabled());
-    assert!(!harness.state().state.install);
-    harness.get_by_label(&texts::i_trust("Lakeside School IT")).click();
+    assert!(harness.get_by_label(texts::package_file::INSTALL).accesskit_node().is_disabled());
+    assert!(!harness.state().state.should_install);
+    harness.get_by_label(&texts::package_file::consent_label("Lakeside School IT")).click();
     harness.run();
-    harness.get_by_label(texts::INSTALL).click();
+    harness.get_by_label(texts::package_file::INSTALL).click();
     harness.run();
     let state = &harness.state().state;
-    assert!(state.install && state.opening.as_ref().is_some_and(|opening| opening.consent));
+    assert!(state.should_install && state.opened_package.as_ref().is_some_and(|opening| opening.consent));
     // The consent does not carry over to another file.
-    assert!(!banyan_ui_common::package_file::Opening::new("other".into()).consent);
+    assert!(!banyan_ui_common::package_file::OpenedPackage::new("other".into()).consent);
     // There is no such step when the agent does not ask for consent.
     for scene in [PackageScene::New, PackageScene::Untrusted] {
-        assert!(opened(answer(scene)).query_by_label(&texts::i_trust("Lakeside School IT")).is_none());
+        assert!(
+            opened(answer(scene)).query_by_label(&texts::package_file::consent_label("Lakeside School IT")).is_none()
+        );
     }
 }
 
@@ -352,13 +361,13 @@ fn whom_the_person_trusts_is_listed_and_can_be_forgotten() {
     let mut harness = at(Page::Computer, alone, TALL, egui::Theme::Light);
     harness.get_by_label("Mia's tools");
     harness.get_by_label(&root.grouped());
-    let button = texts::forget_signer("Mia's tools");
+    let button = texts::computer::stop_trusting("Mia's tools");
     assert!(harness.query_by_label(&button).is_none(), "people without the right to install have no button");
     harness.state_mut().view.rights.push(Right::Install);
     harness.run();
     harness.get_by_label(&button).click();
     harness.run();
-    assert_eq!(harness.state().asked, [Request::ForgetSigner { root }]);
+    assert_eq!(harness.state().requests, [Request::ForgetSigner { root }]);
 }
 
 #[test]
@@ -373,69 +382,71 @@ fn what_a_package_does_is_said_before_it_is_installed() {
     ] {
         harness.get_by_label(words);
     }
-    assert!(!harness.state().state.install);
-    harness.get_by_label(texts::INSTALL).click();
+    assert!(!harness.state().state.should_install);
+    harness.get_by_label(texts::package_file::INSTALL).click();
     harness.run();
-    assert!(harness.state().state.install);
-    harness.get_by_label(texts::CANCEL).click();
+    assert!(harness.state().state.should_install);
+    harness.get_by_label(texts::package_file::CANCEL).click();
     harness.run();
-    assert!(harness.state().state.opening.is_none());
+    assert!(harness.state().state.opened_package.is_none());
 }
 
 #[test]
 fn the_way_of_a_package_is_seen_to_its_end() {
     use banyan_proto::local::UpdateState;
-    use banyan_ui_common::package_file::Step;
+    use banyan_ui_common::package_file::PackageStage;
     let package =
         Box::new(banyan_fake_agent::PackageScene::New.answer(sample_data::NOW).expect("the scene has a package"));
-    opened(Step::Sent(package.clone(), 37_000_000, 74_000_000)).get_by_label("Copied 37 MB of 74 MB");
-    let mut harness = opened(Step::Ordered(package, sample_data::ready().order));
+    opened(PackageStage::Copying { package: package.clone(), copied: 37_000_000, size: 74_000_000 })
+        .get_by_label("Copied 37 MB of 74 MB");
+    let mut harness = opened(PackageStage::Ordered(package, sample_data::ready().order));
     for (state, words) in [
-        (UpdateState::Installing, texts::INSTALLING),
+        (UpdateState::Installing, texts::updates::INSTALLING),
         (UpdateState::Installed { at: sample_data::NOW }, "Installed today at 14:30"),
     ] {
         harness.state_mut().view.snapshot.as_mut().expect("there is a snapshot").updates[0].state = state;
         harness.run();
         harness.get_by_label(words);
     }
-    assert!(harness.query_by_label(texts::TAKEN).is_none());
+    assert!(harness.query_by_label(texts::package_file::CONTINUES_IN_BACKGROUND).is_none());
 }
 
 #[test]
 fn the_catalogue_is_asked_for_when_it_is_opened_and_not_again_by_itself() {
     let mut harness = at(Page::Updates, sample_data::busy(), TALL, egui::Theme::Light);
-    let asked = |harness: &mut Harness<'static, Seen>| std::mem::take(&mut harness.state_mut().state.look);
-    assert!(!asked(&mut harness));
+    let take_request =
+        |harness: &mut Harness<'static, Seen>| std::mem::take(&mut harness.state_mut().state.should_load_catalogue);
+    assert!(!take_request(&mut harness));
     let open = |harness: &mut Harness<'static, Seen>, page| {
-        harness.get_all_by_label(texts::page(page)).next().expect("the page is in the navigation").click();
+        harness.get_all_by_label(texts::page_name(page)).next().expect("the page is in the navigation").click();
         harness.run();
     };
     open(&mut harness, Page::Catalogue);
-    assert!(asked(&mut harness));
+    assert!(take_request(&mut harness));
     harness.run();
-    assert!(!asked(&mut harness), "nothing has changed");
+    assert!(!take_request(&mut harness), "nothing has changed");
     // New requests: after a policy change, when the server is back, on Refresh, and when the page is opened again.
     let snapshot = |harness: &mut Harness<'static, Seen>, change: fn(&mut Snapshot)| {
         change(harness.state_mut().view.snapshot.as_mut().expect("there is a snapshot"));
         harness.run();
     };
     snapshot(&mut harness, |snapshot| snapshot.scheduling.policy.number += 1);
-    assert!(asked(&mut harness));
+    assert!(take_request(&mut harness));
     snapshot(&mut harness, |snapshot| snapshot.link = banyan_proto::local::Link::Away { heard: None });
-    assert!(!asked(&mut harness), "the last answer stays on the page");
+    assert!(!take_request(&mut harness), "the last answer stays on the page");
     snapshot(&mut harness, |snapshot| snapshot.link = banyan_proto::local::Link::Connected);
-    assert!(asked(&mut harness));
-    harness.get_by_label(texts::LOOK_AGAIN).click();
+    assert!(take_request(&mut harness));
+    harness.get_by_label(texts::catalogue::REFRESH).click();
     harness.run();
-    assert!(asked(&mut harness));
-    harness.state_mut().state.shelf.asking = true;
+    assert!(take_request(&mut harness));
+    harness.state_mut().state.catalogue.is_loading = true;
     harness.run();
-    harness.get_by_label(texts::LOOK_AGAIN).click();
+    harness.get_by_label(texts::catalogue::REFRESH).click();
     harness.run();
-    assert!(!asked(&mut harness), "one request at a time");
+    assert!(!take_request(&mut harness), "one request at a time");
     open(&mut harness, Page::Updates);
     open(&mut harness, Page::Catalogue);
-    assert!(asked(&mut harness));
+    assert!(take_request(&mut harness));
 }
 
 #[test]
@@ -449,41 +460,53 @@ fn what_is_offered_is_shown_and_the_very_release_that_is_shown_is_asked_for() {
     harness.get_by_label("What's new in Drawing 3.1").click();
     harness.run();
     harness.get_by_label("Opens drawings in the new format.\nKeeps colours when you save.");
-    assert!(harness.state().state.get.is_none());
+    assert!(harness.state().state.chosen_release.is_none());
     harness.get_by_label("Get Drawing 3.1").click();
     harness.run();
-    assert_eq!(harness.state().state.get, Some(("Drawing".to_owned(), Digest([2; 32]))));
+    assert_eq!(
+        harness.state().state.chosen_release,
+        Some(ChosenRelease { package: "Drawing".to_owned(), manifest: Digest([2; 32]) })
+    );
     harness.get_by_label("Update Chart View to 2.1");
     for on_its_way_or_here in ["Get LibreOffice 26.2", "Get Time Sync 2.8"] {
         assert!(harness.query_by_label(on_its_way_or_here).is_none());
     }
     // A requested release has no button; a refused one shows why.
-    harness.state_mut().state.shelf.got.insert(Digest([2; 32]), banyan_ui_common::catalogue::Got::Asked);
+    harness
+        .state_mut()
+        .state
+        .catalogue
+        .requests
+        .insert(Digest([2; 32]), banyan_ui_common::catalogue::ReleaseRequest::Pending);
     harness.run();
     assert!(harness.query_by_label("Get Drawing 3.1").is_none());
     let detail = "the publishers have withdrawn this release of Drawing".to_owned();
     let error = banyan_proto::api::ApiError { reason: banyan_proto::Reason::Withdrawn, detail };
-    harness.state_mut().state.shelf.take(banyan_ui_common::catalogue::Told::Got(Digest([2; 32]), Err(error)));
+    harness
+        .state_mut()
+        .state
+        .catalogue
+        .apply(banyan_ui_common::catalogue::CatalogueReply::Release(Digest([2; 32]), Err(error)));
     harness.run();
     harness.get_by_label("withdrawn");
     harness.get_by_label("The publishers have withdrawn this release of Drawing. Refresh to see what's available now.");
     harness.state_mut().view.rights = vec![Right::See, Right::Choose];
     harness.run();
-    harness.get_by_label(texts::MAY_NOT_GET);
+    harness.get_by_label(texts::catalogue::NOT_ALLOWED);
     assert!(harness.query_by_label("Get Drawing 3.1").is_none());
 }
 
 #[test]
 fn without_an_answer_the_catalogue_says_why() {
     let mut harness = window(Page::Catalogue, sample_data::busy());
-    harness.state_mut().state.shelf.answer = None;
+    harness.state_mut().state.catalogue.answer = None;
     harness.run();
-    harness.get_by_label(texts::LOOKED_FOR);
+    harness.get_by_label(texts::catalogue::LOADING);
     let detail = "the server has to say what is offered, and cannot be asked now".to_owned();
     let error = banyan_proto::api::ApiError { reason: banyan_proto::Reason::ServerAway, detail };
-    harness.state_mut().state.shelf.answer = Some(Err(error));
+    harness.state_mut().state.catalogue.answer = Some(Err(error));
     harness.run();
-    harness.get_by_label(texts::CATALOGUE_FAILED);
+    harness.get_by_label(texts::catalogue::LOAD_FAILED);
     harness.get_by_label("server-away");
-    harness.get_by_label(texts::LOOK_AGAIN);
+    harness.get_by_label(texts::catalogue::REFRESH);
 }
