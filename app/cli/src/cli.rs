@@ -5,7 +5,7 @@ use crate::{
     output::{Exit, Failure, WithContext as _},
     profile::ProfileArg,
 };
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Distribute software from one server to any number of machines, peer to peer
@@ -89,8 +89,8 @@ impl Cli {
             Command::Server(args) => commands::services::server(args),
             Command::Agent(args) => commands::services::agent(args),
             Command::InstallerProcess(args) => return Ok(commands::services::installer_process(args)),
-            Command::Completions(args) => commands::completions::run(&args),
-            Command::Man(args) => commands::man_pages::run(&args),
+            Command::Completions(args) => commands::completions::run(&args, &mut Self::command()),
+            Command::Man(args) => commands::man_pages::run(&args, Self::command()),
         };
         done.map(ExitCode::from)
     }
@@ -109,7 +109,6 @@ fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Fa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     /// Collects a command and all its subcommands, with their full names.
     fn all(command: &clap::Command, name: &str, found: &mut Vec<(String, clap::Command)>) {

@@ -37,14 +37,14 @@ pub(crate) enum ProfileError {
 }
 
 impl Advice for ProfileError {
-    fn next(&self) -> String {
+    fn next_step(&self) -> String {
         match self {
             Self::Missing(path) => format!(
                 "pass --profile with the server's admin.toml, or copy that file to {}; `banyan server` writes it at its first start",
                 path.display()
             ),
             Self::NoConfigFolder => "pass --profile with the server's admin.toml, or set BANYAN_PROFILE".into(),
-            Self::Io(_, error) => error.next(),
+            Self::Io(_, error) => error.next_step(),
             Self::Malformed(..) => "copy admin.toml from the server's data folder again".into(),
         }
     }

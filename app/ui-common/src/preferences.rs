@@ -9,6 +9,7 @@ use std::{fs, io, path::PathBuf};
 #[serde(default, rename_all = "kebab-case")]
 pub struct Preferences {
     /// Show a notification for each new update.
+    #[serde(rename = "tell-incoming")]
     pub notify_of_new_updates: bool,
 }
 

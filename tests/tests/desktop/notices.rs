@@ -118,14 +118,14 @@ fn one_update_has_one_notice_at_a_time() {
 
 #[test]
 fn what_comes_is_told_only_to_those_who_want_to_know() {
-    for tell_incoming in [false, true] {
-        let world = World::start(Preferences { tell_incoming });
+    for notify_of_new_updates in [false, true] {
+        let world = World::start(Preferences { notify_of_new_updates });
         world.show(Scene::Waiting, "maths-tools");
         world.seen("maths-tools 4.0: scheduled for");
         let (reason, detail) = (Reason::ProbeFailed, String::new());
         world.becomes(UpdateState::Failed { at: UnixSeconds::now(), reason, detail, restored: true });
         let mut wanted = vec!["maths-tools 4.0 is on its way", "maths-tools 4.0 couldn't be installed"];
-        wanted.drain(..usize::from(!tell_incoming));
+        wanted.drain(..usize::from(!notify_of_new_updates));
         wait_for("the notifications", || (world.notifications.all() == wanted).then_some(()));
     }
 }

@@ -1,6 +1,6 @@
 //! The ways in which a request to the server can fail, and advice for each.
 
-use crate::output::{Advice, Exit};
+use crate::output::{Advice, Exit, REPORT_BUG};
 use banyan_proto::{Reason, admin::Profile, api::ApiError};
 use std::net::SocketAddr;
 
@@ -52,9 +52,9 @@ pub(crate) enum ApiClientError {
 }
 
 impl Advice for ApiClientError {
-    fn next(&self) -> String {
+    fn next_step(&self) -> String {
         match self {
-            Self::Setup(_) => "report this bug in Banyan with the output of `banyan --version`".into(),
+            Self::Setup(_) => REPORT_BUG.into(),
             Self::Unreachable { .. } => {
                 "check that the server is running and that the profile has the right address; `banyan doctor` checks both"
                     .into()
@@ -70,7 +70,7 @@ impl Advice for ApiClientError {
             }
             Self::Refused(error) => error.reason.for_admin().advice.into(),
             Self::MalformedResponse(_) => "compare the versions: `banyan --version` here and on the server".into(),
-            Self::File(error) => error.next(),
+            Self::File(error) => error.next_step(),
         }
     }
     fn reason(&self) -> Option<Reason> {
@@ -159,7 +159,7 @@ mod tests {
         ] {
             let failure = Err::<(), _>(error).with_context(|| "deploy hello".into()).unwrap_err();
             assert_eq!((failure.exit, failure.reason.map(Reason::code)), (exit, code));
-            assert!(failure.next.len() > 10 && failure.to_string().starts_with("error: cannot deploy hello\n"));
+            assert!(failure.next_step.len() > 10 && failure.to_string().starts_with("error: cannot deploy hello\n"));
         }
     }
 

@@ -70,7 +70,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", requires = "wait", value_parser = duration::parse)]
     timeout: Option<Duration>,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 /// A package, optionally with a version.
@@ -158,11 +158,11 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     let client = connect(profile, action)?;
     let id = start_deployment(&client, &request(args)).await.with_context(action)?;
     if !args.wait {
-        args.json.print(&Deployed { id }, |deployed| deployed.id.to_string())?;
+        args.output.print(&Deployed { id }, |deployed| deployed.id.to_string())?;
         print_note(&format!("deployment started; follow it with `banyan status {} --watch`", id.short()));
         return Ok(Exit::Success);
     }
-    let show = if args.json.json {
+    let show = if args.output.json {
         WatchDisplay::Hidden
     } else {
         print_text(&id.to_string())?;
@@ -174,7 +174,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     {
         WatchResult::Stopped(status) => {
             watch_deployment::describe_unfinished(&status).iter().for_each(|line| print_note(line));
-            if args.json.json {
+            if args.output.json {
                 print_json(&status)?;
             }
             Ok(watch_deployment::exit_for(&status))

@@ -48,7 +48,7 @@ struct ControlArgs {
     /// Deployment: the first digits of its id, or `latest`
     deployment: DeploymentSelector,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 pub(crate) async fn halt(args: &HaltArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
@@ -62,7 +62,7 @@ pub(crate) async fn retry(args: &RetryArgs, profile: &ProfileArg) -> Result<Exit
     let client = connect(profile, action)?;
     let id = resolve::resolve_deployment(&client, &args.common.deployment, action).await?;
     let again = client.retry(id).await.with_context(action)?;
-    args.common.json.print(&again, |again| again.id.to_string())?;
+    args.common.output.print(&again, |again| again.id.to_string())?;
     print_note(&format!("deployment started; follow it with `banyan status {} --watch`", again.id.short()));
     Ok(Exit::Success)
 }
@@ -83,7 +83,7 @@ async fn control_deployment(
     let client = connect(profile, action)?;
     let id = resolve::resolve_deployment(&client, &args.deployment, action).await?;
     client.control_deployment(id, control).await.with_context(action)?;
-    if args.json.json {
+    if args.output.json {
         print_json(&ControlResult { id, done: control.name() })?;
     }
     print_note(&match control {

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -47,7 +47,7 @@ pub(crate) struct ReadmitArgs {
     /// Machine: its label, or the first digits of its id
     machine: String,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 /// Revoke a machine's certificate; it is cut off within a minute
@@ -61,7 +61,7 @@ pub(crate) struct RevokeArgs {
     /// Machine: its label, or the first digits of its id
     machine: String,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 /// The JSON result of `revoke`.
@@ -82,14 +82,14 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
             let action = || "list the machines".to_owned();
             let mut machines = connect(profile, action)?.machines().await.with_context(action)?;
             machines.sort_by(|a, b| (&a.label, a.id).cmp(&(&b.label, b.id)));
-            args.json.print(&machines, |machines| format_machines(machines, UnixSeconds::now()))?;
+            args.output.print(&machines, |machines| format_machines(machines, UnixSeconds::now()))?;
         }
         Some(Command::Revoke(args)) => {
             let action = || format!("revoke {:?}", args.machine);
             let client = connect(profile, action)?;
             let id = find_machine(&client, &args.machine, action).await?;
             client.revoke(id).await.with_context(action)?;
-            if args.json.json {
+            if args.output.json {
                 print_json(&RevokeResult { revoked: id })?;
             }
             print_note(&format!("revoked {id}; it is cut off within a minute"));
@@ -99,7 +99,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
             let client = connect(profile, action)?;
             let id = find_machine(&client, &args.machine, action).await?;
             client.readmit(id).await.with_context(action)?;
-            if args.json.json {
+            if args.output.json {
                 print_json(&ReadmitResult { readmitted: id })?;
             }
             print_note(&format!(
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn arguments() {
-        assert!(parse::<Args>("--json").unwrap().json.json);
+        assert!(parse::<Args>("--json").unwrap().output.json);
         assert!(
             matches!(parse::<Args>("revoke desk").unwrap().command, Some(Command::Revoke(args)) if args.machine == "desk")
         );

@@ -1,10 +1,6 @@
 //! `banyan man` (hidden, for packagers): writes the manual pages from the same definition as `--help`.
 
-use crate::{
-    cli::Cli,
-    output::{Exit, Failure, WithContext as _, print_note},
-};
-use clap::CommandFactory as _;
+use crate::output::{Exit, Failure, WithContext as _, print_note};
 use std::path::PathBuf;
 
 /// Write the manual pages to a folder
@@ -16,10 +12,11 @@ pub(crate) struct Args {
     out: PathBuf,
 }
 
-pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+/// Writes a page for each visible command of `command`, the whole command line.
+pub(crate) fn run(args: &Args, command: clap::Command) -> Result<Exit, Failure> {
     let action = || format!("write the manual pages to {}", args.out.display());
     std::fs::create_dir_all(&args.out).with_context(action)?;
-    clap_mangen::generate_to(Cli::command(), &args.out).with_context(action)?;
+    clap_mangen::generate_to(command, &args.out).with_context(action)?;
     print_note(&format!("wrote the manual pages to {}", args.out.display()));
     Ok(Exit::Success)
 }
@@ -27,11 +24,13 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Cli;
+    use clap::CommandFactory as _;
 
     #[test]
     fn there_is_a_page_for_every_visible_verb() {
         let folder = tempfile::tempdir().unwrap();
-        run(&Args { out: folder.path().join("man") }).unwrap();
+        run(&Args { out: folder.path().join("man") }, Cli::command()).unwrap();
         let page = |name: &str| std::fs::read_to_string(folder.path().join("man").join(name));
         for name in ["banyan.1", "banyan-deploy.1", "banyan-tokens-create.1", "banyan-machines-revoke.1"] {
             assert!(page(name).unwrap().contains(".TH "), "{name}");

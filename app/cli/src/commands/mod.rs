@@ -11,7 +11,10 @@ pub(crate) mod machines;
 pub(crate) mod man_pages;
 pub(crate) mod package;
 pub(crate) mod policy;
+pub(crate) mod progress_bar;
 pub(crate) mod publish;
+mod release_args;
+mod release_summary;
 pub(crate) mod releases;
 mod resolve;
 pub(crate) mod services;
@@ -30,6 +33,18 @@ use crate::{
 fn connect(given: &ProfileArg, what: impl Fn() -> String) -> Result<ApiClient, Failure> {
     let (_, profile) = profile::load(given).with_context(&what)?;
     ApiClient::new(&profile).with_context(&what)
+}
+
+/// Runs work that hashes, signs or reads large files on a thread for blocking work. `action` completes "cannot …", should
+/// that thread panic.
+pub(crate) async fn run_blocking<T: Send + 'static>(
+    action: &str,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(Failure::bug(action, error.to_string())),
+    }
 }
 
 #[cfg(test)]

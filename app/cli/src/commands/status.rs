@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         (None, false) => {
             let mut all = client.deployments().await.with_context(action)?;
             all.sort_by_key(|deployment| std::cmp::Reverse(deployment.accepted));
-            args.json.print(&all, |all| format_deployments(all, UnixSeconds::now()))?;
+            args.output.print(&all, |all| format_deployments(all, UnixSeconds::now()))?;
             return Ok(Exit::Success);
         }
     };
@@ -57,10 +57,10 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         let picture = |status: &DeploymentStatus| {
             draw_tree(&TreeView::from_status(status), detect_terminal(&console::Term::stdout(), false)).join("\n")
         };
-        args.json.print(&status, picture)?;
+        args.output.print(&status, picture)?;
         return Ok(Exit::Success);
     }
-    let show = if args.json.json { WatchDisplay::OutputArgs } else { WatchDisplay::Tree(LiveTree::on_stdout()) };
+    let show = if args.output.json { WatchDisplay::OutputArgs } else { WatchDisplay::Tree(LiveTree::on_stdout()) };
     match watch(&client, id, WatchLimit::default(), show)
         .await
         .with_context(|| format!("watch deployment {}", id.short()))?
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn arguments() {
         let args: Args = parse("latest --watch --json").unwrap();
-        assert_eq!((args.deployment, args.watch, args.json.json), (Some(DeploymentSelector::Latest), true, true));
+        assert_eq!((args.deployment, args.watch, args.output.json), (Some(DeploymentSelector::Latest), true, true));
         assert!(parse::<Args>("hello").is_err(), "a package name is not a deployment");
     }
 }

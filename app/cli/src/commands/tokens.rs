@@ -67,7 +67,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "IP:PORT")]
     server: Option<SocketAddr>,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 /// The JSON result.
@@ -103,7 +103,7 @@ pub(crate) async fn run(args: &Args, given: &ProfileArg) -> Result<Exit, Failure
         NewToken { uses: args.uses, expires_seconds: args.expires.as_secs(), group: args.group.clone(), replaces };
     let code = create_join_code(&client, &profile, server, root, &token).await.with_context(action)?.to_string();
     let NewToken { uses, expires_seconds, group, replaces } = token;
-    args.json
+    args.output
         .print(&JoinCodeResult { code, uses, expires_seconds, group, replaces }, |created| created.code.clone())?;
     if server.ip().is_loopback() {
         print_note(
@@ -164,7 +164,7 @@ mod tests {
         let profile =
             Profile { server: "127.0.0.1:1".parse().unwrap(), ca: Digest([0; 32]), token: String::new(), root: None };
         let failure = trusted_root(&profile).unwrap_err();
-        assert!(failure.next.contains("banyan keys init"), "{failure}");
+        assert!(failure.next_step.contains("banyan keys init"), "{failure}");
         assert_eq!(trusted_root(&Profile { root: Some(Digest([1; 32])), ..profile }).unwrap(), Digest([1; 32]));
     }
 }

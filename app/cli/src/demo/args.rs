@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) keep: bool,
     #[command(flatten)]
-    pub(crate) json: OutputArgs,
+    pub(crate) output: OutputArgs,
 }
 
 #[cfg(test)]

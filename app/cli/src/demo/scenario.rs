@@ -11,9 +11,14 @@ use crate::{
     api_client::ApiClient,
     commands::{
         deploy,
-        keys::{self, complete_request::SigningArgs},
-        publish::{self, ProgressMode, SigningMode},
-        tokens,
+        keys::{
+            complete_request::SigningArgs,
+            generate,
+            init::{self, RootRegistration},
+        },
+        progress_bar::ProgressMode,
+        publish::{self, SigningMode},
+        run_blocking, tokens,
         watch_deployment::{self, WatchDisplay, WatchLimit, WatchResult},
     },
     demo::args::Args,
@@ -48,10 +53,11 @@ pub(super) async fn run_scenario(
         Some(path) => path.clone(),
         None => sample_package::write_sample(folder).with_context(|| "create the sample package".into())?,
     };
-    let DemoFile { path, given, kind } = inspect_file(path).await?;
+    let DemoFile { path, given, kind } =
+        run_blocking("inspect the file", move || input_file::inspect_file(&path)).await?;
     let (client, profile) = start_server(folder, processes).await?;
     start_agents(args.agents, folder, &client, &profile, processes).await?;
-    let progress = if args.json.json { ProgressMode::Hidden } else { ProgressMode::Shown };
+    let progress = if args.output.json { ProgressMode::Hidden } else { ProgressMode::Shown };
     let signing = SigningArgs { keys: vec![folder.join("keys")], out: None };
     let (release, _) = publish::publish_release(&client, &SigningMode::Sign(&signing), &path, given, progress).await?;
     print_note(&format!("published  {} {}, signed with the publisher's key", release.package, release.version));
@@ -75,20 +81,8 @@ pub(super) async fn run_scenario(
     let places =
         status.addressees.iter().map(|machine| InstallLocation { machine: machine.id, path: place(&machine.label) });
     let summary = Summary::of(&status, &places.collect::<Vec<_>>());
-    args.json.print(&summary, |summary| summary.text(args.keep))?;
+    args.output.print(&summary, |summary| summary.text(args.keep))?;
     Ok(Exit::Success)
-}
-
-/// Calls [`input_file::inspect_file`] on a thread for blocking work.
-async fn inspect_file(path: PathBuf) -> Result<DemoFile, Failure> {
-    match tokio::task::spawn_blocking(move || input_file::inspect_file(&path)).await {
-        Ok(shown) => shown,
-        Err(error) => Err(Failure::new(
-            "inspect the file",
-            error.to_string(),
-            "report this bug in Banyan with the output of `banyan --version`",
-        )),
-    }
 }
 
 /// Starts the server, and creates keys and root.
@@ -109,19 +103,12 @@ async fn start_server(folder: &Path, processes: &mut DemoProcesses) -> Result<(A
     .await?;
     let client = ApiClient::new(&profile).with_context(|| "reach the server".into())?;
     let keys = folder.join("keys");
-    keys::generate_keys(&keys, 1, 1)?;
+    generate::generate_keys(&keys, 1, 1)?;
     let signing = SigningArgs { keys: vec![keys], out: None };
-    let profile = match keys::init_root(&client, &profile, &path, &signing, &RootOptions::default()).await? {
-        Ok(profile) => profile,
+    let profile = match init::init_root(&client, &profile, &path, &signing, &RootOptions::default()).await? {
+        RootRegistration::Registered(profile) => profile,
         // The threshold is one of one keys, so no signature can be missing.
-        Err(_) => {
-            return Err(Failure::new(
-                "create the root",
-                "it is not signed",
-                "report this bug in Banyan with the output of `banyan --version`",
-            )
-            .into());
-        }
+        RootRegistration::Unsigned(_) => return Err(Failure::bug("create the root", "it is not signed").into()),
     };
     print_note(&format!("server     {}, with the publisher's root of trust", profile.server));
     Ok((client, profile))
@@ -183,7 +170,7 @@ fn install_root(folder: &Path, name: &str) -> PathBuf {
 async fn deploy_and_watch(client: &ApiClient, request: &Deploy, args: &Args) -> Result<DeploymentStatus, DemoFailure> {
     let action = || format!("deploy {}", request.package);
     let id = deploy::start_deployment(client, request).await.with_context(action)?;
-    let show = if args.json.json { WatchDisplay::Hidden } else { WatchDisplay::Tree(LiveTree::on_stderr()) };
+    let show = if args.output.json { WatchDisplay::Hidden } else { WatchDisplay::Tree(LiveTree::on_stderr()) };
     let limit = WatchLimit { total: None, without_change: Some(STALL_LIMIT) };
     match watch_deployment::watch(client, id, limit, show).await.with_context(action)? {
         WatchResult::Stopped(status) => Ok(status),

@@ -9,7 +9,7 @@ use std::fmt;
 /// An error that carries advice for the user.
 pub(crate) trait Advice: std::error::Error {
     /// Returns what to do next, as an imperative without a full stop.
-    fn next(&self) -> String;
+    fn next_step(&self) -> String;
     /// Returns the matching entry of the table of reasons, if any.
     fn reason(&self) -> Option<Reason> {
         None
@@ -20,15 +20,18 @@ pub(crate) trait Advice: std::error::Error {
     }
 }
 
+/// What to do about a bug in Banyan.
+pub(crate) const REPORT_BUG: &str = "report this bug in Banyan with the output of `banyan --version`";
+
 /// A failed command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// What was tried. Completes "cannot …".
     pub(crate) action: String,
     /// What went wrong.
-    pub(crate) wrong: String,
+    pub(crate) cause: String,
     /// What to do next.
-    pub(crate) next: String,
+    pub(crate) next_step: String,
     /// The matching entry of the table of reasons, if any.
     pub(crate) reason: Option<Reason>,
     /// The exit code of the process.
@@ -37,8 +40,18 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// Creates a failure that does not stem from an error value.
-    pub(crate) fn new(action: impl Into<String>, wrong: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { action: action.into(), wrong: wrong.into(), next: next.into(), reason: None, exit: Exit::Failed }
+    pub(crate) fn new(action: impl Into<String>, cause: impl Into<String>, next_step: impl Into<String>) -> Self {
+        Self {
+            action: action.into(),
+            cause: cause.into(),
+            next_step: next_step.into(),
+            reason: None,
+            exit: Exit::Failed,
+        }
+    }
+    /// Creates a failure that only a bug in Banyan can cause.
+    pub(crate) fn bug(action: impl Into<String>, cause: impl Into<String>) -> Self {
+        Self::new(action, cause, REPORT_BUG)
     }
     /// Replaces the exit code.
     pub(crate) fn with_exit(self, exit: Exit) -> Self {
@@ -48,11 +61,11 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: cannot {}\n  why:  {}", sanitise(&self.action), sanitise(&self.wrong))?;
+        write!(f, "error: cannot {}\n  why:  {}", sanitise(&self.action), sanitise(&self.cause))?;
         if let Some(reason) = self.reason {
             write!(f, " [{}]", reason.code())?;
         }
-        write!(f, "\n  next: {}", sanitise(&self.next))
+        write!(f, "\n  next: {}", sanitise(&self.next_step))
     }
 }
 
@@ -66,8 +79,8 @@ impl<T, E: Advice> WithContext<T> for Result<T, E> {
     fn with_context(self, what: impl FnOnce() -> String) -> Result<T, Failure> {
         self.map_err(|error| Failure {
             action: what(),
-            wrong: format_error_chain(&error),
-            next: error.next(),
+            cause: format_error_chain(&error),
+            next_step: error.next_step(),
             reason: error.reason(),
             exit: error.exit(),
         })
@@ -75,7 +88,7 @@ impl<T, E: Advice> WithContext<T> for Result<T, E> {
 }
 
 impl Advice for std::io::Error {
-    fn next(&self) -> String {
+    fn next_step(&self) -> String {
         match self.kind() {
             std::io::ErrorKind::NotFound => "check the path".into(),
             std::io::ErrorKind::PermissionDenied => "check the permissions of that path".into(),
@@ -131,6 +144,6 @@ mod tests {
         let failure = full.with_context(|| "write the file".into()).unwrap_err();
         assert_eq!(failure.reason, Some(Reason::DiskFull));
         assert_eq!(failure.exit, Exit::Failed);
-        assert!(failure.next.contains("free some"));
+        assert!(failure.next_step.contains("free some"));
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::commands::doctor::Check;
 use crate::{
-    output::{Advice as _, format_age, format_count, format_error_chain},
+    output::{Advice as _, REPORT_BUG, format_age, format_count, format_error_chain},
     platform,
 };
 use agent_core::state::{Enrolment, State, StateError};
@@ -28,7 +28,8 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
             return unusable_folder("agent.redb in this folder is not a file".into(), "pass an agent's data folder");
         }
         Err(error) => {
-            let next = format!("{}; an agent's data folder contains agent.redb after its first start", error.next());
+            let next =
+                format!("{}; an agent's data folder contains agent.redb after its first start", error.next_step());
             return unusable_folder(format!("{}: {error}", database.display()), &next);
         }
     }
@@ -56,11 +57,7 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
             format_error_chain(&error),
             "check the disk and the folder's permissions, or enrol the machine again with an empty data folder",
         )),
-        Err(error) => checks.push(Check::bad(
-            "agent",
-            error.to_string(),
-            "report this bug in Banyan with the output of `banyan --version`",
-        )),
+        Err(error) => checks.push(Check::bad("agent", error.to_string(), REPORT_BUG)),
     }
     checks
 }
@@ -130,7 +127,7 @@ fn check_key_file(data: &Path) -> Check {
             format!("others can read {}, and so impersonate this machine", path.display()),
             "revoke the machine, run `chmod 600` on its key, and enrol the machine again",
         ),
-        Err(error) => Check::bad("agent: key", format!("{}: {error}", path.display()), error.next()),
+        Err(error) => Check::bad("agent: key", format!("{}: {error}", path.display()), error.next_step()),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 /// The result of one check.
@@ -76,7 +76,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     if let Some(data) = &args.data {
         checks.extend(agent::check(data).await);
     }
-    args.json.print(&checks, |checks| format_report(checks))?;
+    args.output.print(&checks, |checks| format_report(checks))?;
     Ok(exit_for(&checks))
 }
 

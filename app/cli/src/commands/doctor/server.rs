@@ -26,7 +26,7 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
         Ok(loaded) => loaded,
         Err(error) => {
             return failed_with_dependents(
-                Check::bad("profile", format_error_chain(&error), error.next()),
+                Check::bad("profile", format_error_chain(&error), error.next_step()),
                 &AFTER_PROFILE,
                 "no usable profile",
             );
@@ -44,7 +44,7 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
         Ok(client) => client,
         Err(error) => {
             checks.extend(failed_with_dependents(
-                Check::bad("server", error.to_string(), error.next()),
+                Check::bad("server", error.to_string(), error.next_step()),
                 &AFTER_PROFILE[1..],
                 "no TLS configuration",
             ));
@@ -83,7 +83,7 @@ fn evaluate_answer(
             compare_clocks(clock, now),
         ],
         Err(error) => {
-            let bad = |what| Check::bad(what, error.to_string(), error.next());
+            let bad = |what| Check::bad(what, error.to_string(), error.next_step());
             match &error {
                 ApiClientError::WrongServer { .. } => {
                     let checks =
@@ -124,7 +124,7 @@ fn check_root(profile: &Profile, targets: Result<CurrentTargets, ApiClientError>
         (_, Err(ApiClientError::Refused(error))) => {
             Check::bad("root", format!("no root is registered: {}", error.detail), init)
         }
-        (_, Err(error)) => Check::bad("root", error.to_string(), error.next()),
+        (_, Err(error)) => Check::bad("root", error.to_string(), error.next_step()),
         (None, Ok(_)) => Check::bad("root", "the profile names no root, so no join codes can be created", init),
         // A newer root has a different hash. The publisher's tool and the machines verify its chain back to the first
         // root.
@@ -174,7 +174,7 @@ async fn check_machines(client: &ApiClient) -> Check {
             let online = enrolled.clone().filter(|machine| machine.online).count();
             Check::good("machines", format!("{online} of {} online", enrolled.count()))
         }
-        Err(error) => Check::bad("machines", error.to_string(), error.next()),
+        Err(error) => Check::bad("machines", error.to_string(), error.next_step()),
     }
 }
 

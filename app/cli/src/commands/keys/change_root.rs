@@ -39,7 +39,7 @@ pub(crate) struct AddArgs {
     #[command(flatten)]
     signing: SigningArgs,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 /// The keys to replace.
@@ -74,7 +74,7 @@ pub(crate) struct RotateArgs {
     #[command(flatten)]
     signing: SigningArgs,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 /// Revoke keys that were lost, stolen or belonged to someone who has left
@@ -99,7 +99,7 @@ pub(crate) struct RevokeArgs {
     #[command(flatten)]
     signing: SigningArgs,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 /// Sign the root and the list of releases again, for another year
@@ -119,7 +119,7 @@ pub(crate) struct RenewArgs {
     #[command(flatten)]
     signing: SigningArgs,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 pub(super) async fn add(client: &ApiClient, args: &AddArgs) -> Result<Exit, Failure> {
@@ -143,7 +143,7 @@ pub(super) async fn add(client: &ApiClient, args: &AddArgs) -> Result<Exit, Fail
     };
     changes.extend(args.threshold.map(|threshold| RootChange::Threshold(args.role, threshold.into())));
     let done = change(client, &state, &changes, false, &args.signing, action).await?;
-    done.print(args.json, "the key can now sign")
+    done.print(args.output, "the key can now sign")
 }
 
 pub(super) async fn rotate(client: &ApiClient, args: &RotateArgs) -> Result<Exit, Failure> {
@@ -178,7 +178,7 @@ pub(super) async fn rotate(client: &ApiClient, args: &RotateArgs) -> Result<Exit
         return Err(Failure::new(action(), wrong, "check which keys the root names with `banyan keys list --key DIR`"));
     }
     let done = change(client, &state, &changes, false, &args.signing, action).await?;
-    done.print(args.json, "the new keys are now in use")
+    done.print(args.output, "the new keys are now in use")
 }
 
 pub(super) async fn revoke(client: &ApiClient, args: &RevokeArgs) -> Result<Exit, Failure> {
@@ -194,7 +194,7 @@ pub(super) async fn revoke(client: &ApiClient, args: &RevokeArgs) -> Result<Exit
         changes.extend(roles.map(|role| RootChange::Threshold(role, threshold.into())));
     }
     let done = change(client, &state, &changes, false, &args.signing, action).await?;
-    done.print(args.json, "revoked; new signatures by it are refused")
+    done.print(args.output, "revoked; new signatures by it are refused")
 }
 
 pub(super) async fn renew(client: &ApiClient, args: &RenewArgs) -> Result<Exit, Failure> {
@@ -208,7 +208,7 @@ pub(super) async fn renew(client: &ApiClient, args: &RenewArgs) -> Result<Exit, 
         }
         only => change(client, &state, &[], only.is_none(), &args.signing, action).await?,
     };
-    done.print(args.json, "renewed for another year")
+    done.print(args.output, "renewed for another year")
 }
 
 /// Creates the next root. Signs the list of releases again on request, or if the new root would reject its signatures.

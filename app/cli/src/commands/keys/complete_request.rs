@@ -69,10 +69,10 @@ impl SigningOutcome {
         }
     }
     /// Prints the result, and the next step on standard error.
-    pub(crate) fn print(&self, json: OutputArgs, done: &str) -> Result<Exit, Failure> {
+    pub(crate) fn print(&self, output: OutputArgs, done: &str) -> Result<Exit, Failure> {
         match self {
             Self::Done { stopped, retired, .. } => {
-                json.print(self, |_| done.to_owned())?;
+                output.print(self, |_| done.to_owned())?;
                 for path in retired {
                     print_note(&format!(
                         "moved {} into the folder old beside it, because no root names it any more",
@@ -85,7 +85,7 @@ impl SigningOutcome {
                 }
             }
             Self::Unsigned { file, missing } => {
-                json.print(self, |_| file.display().to_string())?;
+                output.print(self, |_| file.display().to_string())?;
                 missing.iter().for_each(|one| print_note(&describe_missing(one)));
                 print_note(&format!(
                     "nothing has changed yet; next: run `banyan keys sign {0} --key DIR` where the other keys are, then `banyan keys send {0} --key DIR` here",
@@ -166,7 +166,7 @@ async fn submit(client: &ApiClient, request: &SigningRequest) -> Result<Replaced
 }
 
 impl Advice for PublisherError {
-    fn next(&self) -> String {
+    fn next_step(&self) -> String {
         "fix the problem above and try again; nothing has been changed".into()
     }
     fn reason(&self) -> Option<Reason> {

@@ -28,7 +28,7 @@ pub(crate) struct ListArgs {
     #[arg(long = "key", value_name = "DIR", required = true)]
     keys: Vec<PathBuf>,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 /// The JSON result.
@@ -68,7 +68,7 @@ pub(super) async fn run(client: &ApiClient, args: &ListArgs) -> Result<Exit, Fai
         }
     }
     let listed = build_list(&state, &here);
-    args.json.print(&listed, format_list)?;
+    args.output.print(&listed, format_list)?;
     signature_expiry::expiry_warnings(listed.root_expires, listed.list_expires, UnixSeconds::now())
         .iter()
         .for_each(|line| print_note(line));

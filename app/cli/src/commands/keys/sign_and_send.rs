@@ -3,7 +3,7 @@
 use crate::commands::keys::complete_request::{self, describe_missing, short_key_id};
 use crate::{
     api_client::ApiClient,
-    commands::{connect, publish::describe_release, signature_expiry},
+    commands::{connect, release_summary::describe_release, signature_expiry},
     output::{Exit, Failure, OutputArgs, WithContext as _, print_note, sanitise},
     profile::{self, ProfileArg},
 };
@@ -39,7 +39,7 @@ pub(crate) struct SignArgs {
     #[arg(long = "key", value_name = "DIR")]
     keys: Vec<PathBuf>,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 /// Send a complete signing request to the server
@@ -57,7 +57,7 @@ pub(crate) struct SendArgs {
     #[arg(long = "key", value_name = "DIR", required = true)]
     keys: Vec<PathBuf>,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 /// The JSON result of `sign`.
@@ -76,7 +76,7 @@ pub(super) fn sign(args: &SignArgs) -> Result<Exit, Failure> {
         Some(folder) => describe_changes(&request.review(folder).with_context(action)?),
         None => vec!["pass --key DIR to see what it changes; that folder contains the root that you trust".into()],
     };
-    if !args.json.json {
+    if !args.output.json {
         print_note(&sanitise(&changes.join("\n")));
     }
     let added = if args.keys.is_empty() { 0 } else { request.sign(&args.keys).with_context(action)? };
@@ -89,7 +89,7 @@ pub(super) fn sign(args: &SignArgs) -> Result<Exit, Failure> {
     }
     let signatures = request.signatures().with_context(action)?;
     let complete = request.missing_signatures().with_context(action)?.is_empty();
-    args.json.print(&SignResult { changes, signatures, complete, added }, |signed| {
+    args.output.print(&SignResult { changes, signatures, complete, added }, |signed| {
         signed.signatures.iter().map(|one| describe_missing(one) + "\n").collect()
     })?;
     let file = args.file.display();
@@ -177,7 +177,7 @@ pub(super) async fn send(args: &SendArgs, given: &ProfileArg) -> Result<Exit, Fa
         let profile = Profile { root: Some(first), ..profile };
         profile::save(&path, &profile).with_context(|| "note the root in the profile".into())?;
     }
-    done.print(args.json, "accepted by the server")
+    done.print(args.output, "accepted by the server")
 }
 
 /// Checks that the profile has no root yet, or the same one.
@@ -218,6 +218,6 @@ async fn restore_roots(args: &SendArgs, given: &ProfileArg) -> Result<Exit, Fail
         }
     }
     let given = last.saturating_sub(shown);
-    args.json.print(&given, |given| format!("{given} restored"))?;
+    args.output.print(&given, |given| format!("{given} restored"))?;
     Ok(Exit::Success)
 }

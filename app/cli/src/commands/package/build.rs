@@ -3,7 +3,11 @@
 use crate::{
     commands::{
         keys::complete_request::{SigningArgs, SigningOutcome},
-        publish::{ProgressMode, ReleaseArgs, describe_release, progress_bar, read_release, run_blocking},
+        progress_bar::{ProgressMode, progress_bar},
+        publish::read_release,
+        release_args::ReleaseArgs,
+        release_summary::describe_release,
+        run_blocking,
     },
     output::{Exit, Failure, OutputArgs, WithContext as _, print_note},
 };
@@ -38,7 +42,7 @@ pub(super) struct Args {
     #[command(flatten)]
     release_args: ReleaseArgs,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 /// The JSON result.
@@ -55,7 +59,7 @@ struct BuildResult {
 pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     let action = || format!("build a package from {}", args.file.display());
     let state = verified_state::load_recorded_state(args.signing.trusted_folder()).with_context(action)?;
-    let progress = if args.json.json { ProgressMode::Hidden } else { ProgressMode::Shown };
+    let progress = if args.output.json { ProgressMode::Hidden } else { ProgressMode::Shown };
     let draft = read_release(&args.file, args.release_args.to_overrides(), state.published.clone(), progress).await?;
     if progress == ProgressMode::Shown {
         print_note(&describe_release(&draft.manifest, draft.is_derived));
@@ -79,22 +83,18 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     if !missing.is_empty() {
         let file = args.signing.out.clone().unwrap_or_else(|| request.file_name().into());
         request.write(&file).with_context(action)?;
-        return SigningOutcome::Unsigned { file, missing }.print(args.json, "");
+        return SigningOutcome::Unsigned { file, missing }.print(args.output, "");
     }
     request.verify_as_machine().with_context(action)?;
     let (Some(targets), Some(text)) = (request.targets, request.manifest) else {
-        return Err(Failure::new(
-            action(),
-            "the signed release is incomplete",
-            "report this bug in Banyan with the output of `banyan --version`",
-        ));
+        return Err(Failure::bug(action(), "the signed release is incomplete"));
     };
     let manifest = Digest::of(text.as_bytes());
     let head = Head { roots: request.roots, targets, manifest: text };
     let file = args.to.clone().unwrap_or_else(|| file_name(&draft.manifest).into());
     let (to, what) = (file.clone(), action());
     let (described, sources) = (draft.manifest.clone(), draft.files);
-    run_blocking(move || {
+    run_blocking("prepare the release", move || {
         let bar = progress_bar(progress, "packing");
         bar.set_length(described.artifacts.iter().map(|artifact| artifact.size).sum());
         let done = package_file::write_package(&to, &head, &described, &sources, &mut |bytes| bar.inc(bytes));
@@ -105,7 +105,7 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     let size = std::fs::metadata(&file).with_context(action)?.len();
     let banyan_proto::Manifest { package, version, sequence, .. } = draft.manifest;
     let built = BuildResult { file, package, version, sequence, manifest, bytes: size };
-    args.json.print(&built, |built| built.file.display().to_string())?;
+    args.output.print(&built, |built| built.file.display().to_string())?;
     print_note(&format!("{}; next: run `banyan publish {}`", format_size(size), built.file.display()));
     Ok(Exit::Success)
 }

@@ -3,8 +3,11 @@
 
 use crate::{
     commands::{
-        publish::{ProgressMode, ReleaseArgs, describe_release, is_package_file, progress_bar, run_blocking},
-        signature_expiry,
+        progress_bar::{ProgressMode, progress_bar},
+        publish::is_package_file,
+        release_args::ReleaseArgs,
+        release_summary::describe_release,
+        run_blocking, signature_expiry,
     },
     output::{Exit, Failure, OutputArgs, WithContext as _, sanitise},
     profile::{self, ProfileArg},
@@ -37,7 +40,7 @@ pub(super) struct Args {
     #[command(flatten)]
     release_args: ReleaseArgs,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 /// The JSON result for a package file.
@@ -64,13 +67,13 @@ pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     if !is_package_file(&args.file) {
         let draft = draft_release(&args.file, &args.release_args.to_overrides(), &Published::default(), &mut |_, _| {})
             .with_context(action)?;
-        args.json.print(&draft.manifest, |manifest| describe_release(manifest, draft.is_derived))?;
+        args.output.print(&draft.manifest, |manifest| describe_release(manifest, draft.is_derived))?;
         return Ok(Exit::Success);
     }
     let expected = args.root.or_else(|| profile::load(profile).ok().and_then(|(_, profile)| profile.root));
     let (file, what) = (args.file.clone(), action());
-    let progress = if args.json.json { ProgressMode::Hidden } else { ProgressMode::Shown };
-    let opened = run_blocking(move || {
+    let progress = if args.output.json { ProgressMode::Hidden } else { ProgressMode::Shown };
+    let opened = run_blocking("prepare the release", move || {
         let opened = package_file::open_package(&file, expected, UnixSeconds::now()).with_context(|| what.clone())?;
         let bar = progress_bar(progress, "checking");
         bar.set_length(opened.sections.iter().map(|section| section.size).sum());
@@ -90,7 +93,7 @@ pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         bytes: opened.sections.iter().map(|section| section.size).sum(),
         manifest: opened.release.manifest().clone(),
     };
-    args.json.print(&inspected, format_result)?;
+    args.output.print(&inspected, format_result)?;
     Ok(Exit::Success)
 }
 
@@ -123,7 +126,7 @@ mod tests {
     async fn a_file_that_is_not_there_is_named() {
         for name in ["nowhere/x.tar.gz", "nowhere/x-1.banyan"] {
             let release_args = ReleaseArgs::default();
-            let args = Args { file: name.into(), root: None, release_args, json: OutputArgs::default() };
+            let args = Args { file: name.into(), root: None, release_args, output: OutputArgs::default() };
             let failure = run(&args, &ProfileArg::default()).await.unwrap_err();
             assert!(failure.to_string().contains("nowhere"), "{failure}");
         }

@@ -55,7 +55,7 @@ struct ShowArgs {
     #[arg(long, value_name = "G")]
     group: Option<String>,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 /// Set the policy for all machines or a group
@@ -126,10 +126,10 @@ async fn show(args: &ShowArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
     let group = args.group.as_deref();
     let action = || format!("show the policy for {}", scope_name(group));
     let policies = connect(profile, action)?.policies().await.with_context(action)?;
-    if args.json.json {
+    if args.output.json {
         let wanted: Vec<&GroupPolicy> =
             policies.iter().filter(|one| group.is_none() || one.group.as_deref() == group).collect();
-        args.json.print(&wanted, |_| String::new())?;
+        args.output.print(&wanted, |_| String::new())?;
         return Ok(Exit::Success);
     }
     let all = policies.iter().find(|one| one.group.is_none());

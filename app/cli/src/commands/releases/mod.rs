@@ -24,7 +24,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -39,7 +39,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     let action = || "list the releases".to_owned();
     let mut releases = connect(profile, action)?.releases().await.with_context(action)?;
     releases.sort_by(|a, b| (&a.package, b.sequence).cmp(&(&b.package, a.sequence)));
-    args.json.print(&releases, |releases| format_releases(releases))?;
+    args.output.print(&releases, |releases| format_releases(releases))?;
     Ok(Exit::Success)
 }
 

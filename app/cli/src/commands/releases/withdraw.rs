@@ -34,7 +34,7 @@ pub(super) struct Args {
     #[command(flatten)]
     signing: SigningArgs,
     #[command(flatten)]
-    json: OutputArgs,
+    output: OutputArgs,
 }
 
 pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
@@ -47,13 +47,13 @@ pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     let client = connect(profile, action)?;
     let state = fetch_verified_state(&client, &args.signing, action).await?;
     let names = verified_target_names(&client, &state, package, version).await?;
-    if !args.json.json {
+    if !args.output.json {
         print_note(&sanitise(&format!("withdrawing {}", names.join(", "))));
     }
     let list = release_list::withdraw_releases(&state, &names, UnixSeconds::now()).with_context(action)?;
     let request = SigningRequest::for_changes(&state, None, Some(list)).with_context(action)?;
     let done = sign_and_submit(&client, request, &args.signing, action).await?;
-    done.print(args.json, &format!("{package} {version} is withdrawn"))
+    done.print(args.output, &format!("{package} {version} is withdrawn"))
 }
 
 /// Returns the target names of all releases with this version, after checking each against the publisher's list.

@@ -1,21 +1,19 @@
 //! `banyan publish`: describes a release, uploads its files, signs it with the publisher's keys and registers it.
 
-use crate::commands::connect;
 use crate::{
     api_client::ApiClient,
     commands::{
+        connect,
         keys::complete_request::{self, SigningArgs, SigningOutcome},
-        signature_expiry,
+        progress_bar::{ProgressMode, progress_bar},
+        release_args::ReleaseArgs,
+        release_summary::describe_release,
+        run_blocking, signature_expiry,
     },
-    output::{Exit, Failure, OutputArgs, WithContext as _, format_count, print_note, sanitise},
+    output::{Exit, Failure, OutputArgs, WithContext as _, print_note},
     profile::ProfileArg,
 };
-use banyan_proto::{
-    Digest, UnixSeconds,
-    admin::Publish,
-    format_size,
-    manifest::{CommandSpec, Kind, Manifest},
-};
+use banyan_proto::{Digest, UnixSeconds, admin::Publish, manifest::Manifest};
 use banyan_publisher::{
     self, SigningRequest,
     package_file::{self, ArtifactSection},
@@ -23,7 +21,6 @@ use banyan_publisher::{
     release_list,
 };
 use banyan_trust::package::{ENDING, Head};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -66,56 +63,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     release_args: ReleaseArgs,
     #[command(flatten)]
-    json: OutputArgs,
-}
-
-/// Properties given on the command line instead of derived from the file.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub(crate) struct ReleaseArgs {
-    /// Package name [default: derived from the file]
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
-    /// Version [default: derived from the file]
-    #[arg(long, value_name = "VERSION")]
-    version: Option<String>,
-    /// Kind of file [default: derived from its extension]
-    #[arg(long, value_enum)]
-    kind: Option<KindArg>,
-    /// Platform of the file: linux-x86_64, windows-x86_64, …, any
-    #[arg(long, value_name = "PLATFORM")]
-    platform: Option<String>,
-    /// Position in the order of releases [default: one above the last]
-    #[arg(long, value_name = "N")]
-    sequence: Option<u64>,
-    /// Release notes
-    #[arg(long, value_name = "TEXT")]
-    notes: Option<String>,
-}
-
-/// [`Kind`] as typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum KindArg {
-    /// Archive: tar.gz, tar.zst, tar or zip
-    Archive,
-    /// Debian package
-    Deb,
-}
-
-impl ReleaseArgs {
-    /// Converts to the publisher module's type.
-    pub(crate) fn to_overrides(&self) -> ReleaseOverrides {
-        ReleaseOverrides {
-            name: self.name.clone(),
-            version: self.version.clone(),
-            kind: self.kind.map(|kind| match kind {
-                KindArg::Archive => Kind::Archive,
-                KindArg::Deb => Kind::Deb,
-            }),
-            platform: self.platform.clone(),
-            sequence: self.sequence,
-            notes: self.notes.clone(),
-        }
-    }
+    output: OutputArgs,
 }
 
 /// The JSON result, also used by the demo.
@@ -150,13 +98,13 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         return Err(Failure::new(action(), "without keys the release cannot be signed", next).with_exit(Exit::Usage));
     }
     let client = connect(profile, action)?;
-    let progress = if args.json.json { ProgressMode::Hidden } else { ProgressMode::Shown };
+    let progress = if args.output.json { ProgressMode::Hidden } else { ProgressMode::Shown };
     let (published, finished) =
         publish_release(&client, &signed, &args.file, args.release_args.to_overrides(), progress).await?;
     if let SigningOutcome::Unsigned { .. } = finished {
-        return finished.print(args.json, "");
+        return finished.print(args.output, "");
     }
-    args.json.print(&published, |release| format!("{} {}", release.package, release.version))?;
+    args.output.print(&published, |release| format!("{} {}", release.package, release.version))?;
     print_note(&format!(
         "published; next: run `banyan deploy {}@{} --to all --wait`",
         published.package, published.version
@@ -177,15 +125,6 @@ async fn warn_of_expiry(client: &ApiClient) {
     signature_expiry::expiry_warnings(root, list, UnixSeconds::now()).iter().for_each(|line| print_note(line));
 }
 
-/// Whether to show progress. Bars are drawn on a terminal only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ProgressMode {
-    /// Show bars, and the derived properties.
-    Shown,
-    /// Show neither.
-    Hidden,
-}
-
 /// Describes, uploads, signs and registers a release.
 pub(crate) async fn publish_release(
     client: &ApiClient,
@@ -204,7 +143,7 @@ pub(crate) async fn publish_release(
         // A publisher with keys knows the expected root. For everyone else the server checks it.
         let root = state.as_ref().and_then(|state| state.roots.first()).map(|root| Digest::of(root.as_bytes()));
         let open = move || package_file::open_package(&file, root, UnixSeconds::now()).with_context(|| what);
-        let opened = run_blocking(open).await?;
+        let opened = run_blocking("prepare the release", open).await?;
         if progress == ProgressMode::Shown {
             print_note(&describe_release(opened.release.manifest(), false));
         }
@@ -254,7 +193,7 @@ pub(crate) async fn read_release(
     progress: ProgressMode,
 ) -> Result<ReleaseDraft, Failure> {
     let file = file.to_owned();
-    run_blocking(move || {
+    run_blocking("prepare the release", move || {
         let bar = progress_bar(progress, "reading");
         let mut hashed = |done: u64, of: u64| {
             bar.set_length(of);
@@ -301,82 +240,11 @@ async fn upload(
     Ok(())
 }
 
-/// Creates a progress bar on standard error. Nothing is drawn without a terminal.
-pub(crate) fn progress_bar(progress: ProgressMode, doing: &'static str) -> ProgressBar {
-    let target = match progress {
-        ProgressMode::Shown => ProgressDrawTarget::stderr(),
-        ProgressMode::Hidden => ProgressDrawTarget::hidden(),
-    };
-    let bar = ProgressBar::with_draw_target(Some(0), target).with_message(doing);
-    if let Ok(style) = ProgressStyle::with_template("{msg:10} {bar:30} {done} of {size}  {eta}") {
-        let write = |out: &mut dyn std::fmt::Write, bytes| out.write_str(&format_size(bytes)).unwrap_or(());
-        let style =
-            style.with_key("done", move |state: &ProgressState, out: &mut dyn std::fmt::Write| write(out, state.pos()));
-        let size =
-            move |state: &ProgressState, out: &mut dyn std::fmt::Write| write(out, state.len().unwrap_or_default());
-        bar.set_style(style.with_key("size", size));
-    }
-    bar
-}
-
-/// Runs work that hashes, signs or reads large files on a thread for blocking work.
-pub(crate) async fn run_blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => Err(Failure::new(
-            "prepare the release",
-            error.to_string(),
-            "report this bug in Banyan with the output of `banyan --version`",
-        )),
-    }
-}
-
-/// Describes a release: what machines will do with it.
-pub(crate) fn describe_release(manifest: &Manifest, derived: bool) -> String {
-    let how = if derived { "derived from the file" } else { "as described" };
-    let mut lines = vec![format!("{} {}, sequence {} ({how})", manifest.package, manifest.version, manifest.sequence)];
-    for artifact in &manifest.artifacts {
-        let kind = match artifact.install.kind {
-            Kind::Archive => "archive",
-            Kind::Deb => "deb",
-        };
-        let chunks = format_count(artifact.chunks.0.len(), "chunk");
-        lines.push(format!(
-            "  {}: {} ({kind}, {}, {chunks})",
-            artifact.platform,
-            artifact.file_name,
-            format_size(artifact.size)
-        ));
-        let commands = [
-            ("detect", &artifact.install.detect),
-            ("probe", &artifact.install.probe),
-            ("undo", &artifact.install.undo),
-        ];
-        for (name, command) in commands {
-            if let Some(CommandSpec { argv, timeout_seconds }) = command {
-                lines.push(format!("    {name}: {} (at most {timeout_seconds} s)", argv.join(" ")));
-            }
-        }
-        if artifact.install.probe.is_none() {
-            lines.push("    no probe: nothing will check that the new version works".into());
-        }
-    }
-    if manifest.min_sequence > 0 {
-        lines.push(format!("  from then on machines refuse anything below sequence {}", manifest.min_sequence));
-    }
-    if let Some(back) = manifest.rollback_to {
-        lines.push(format!("  this release restores the content of sequence {back}"));
-    }
-    sanitise(&lines.join("\n"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::commands::test_args::parse;
-    use banyan_proto::manifest::{Artifact, ChunkHashes, InstallSpec};
+    use banyan_proto::manifest::Kind;
 
     #[test]
     fn arguments() {
@@ -396,39 +264,5 @@ mod tests {
         let args: Args = parse("a-1.banyan").unwrap();
         let failure = run(&args, &ProfileArg { profile: Some("nowhere".into()) }).await.unwrap_err();
         assert_eq!(failure.exit, Exit::NoProfile, "{failure}");
-    }
-
-    #[test]
-    fn the_description_shows_what_will_run_on_machines() {
-        let probe = CommandSpec { argv: vec!["{dir}/tool".into(), "--version".into()], timeout_seconds: 60 };
-        let mut manifest = Manifest {
-            format: 1,
-            package: "tool".into(),
-            version: "1.4".into(),
-            sequence: 14,
-            min_sequence: 0,
-            rollback_to: None,
-            publisher: String::new(),
-            notes: String::new(),
-            artifacts: vec![Artifact {
-                platform: "any".into(),
-                file_name: "tool.tar.gz".into(),
-                size: 2048,
-                digest: Digest([0; 32]),
-                chunk_size: 16384,
-                chunks: ChunkHashes(vec![Digest([0; 32])]),
-                install: InstallSpec {
-                    kind: Kind::Archive,
-                    detect: None,
-                    probe: Some(probe),
-                    undo: None,
-                    needs_bytes: 0,
-                },
-            }],
-        };
-        let text = describe_release(&manifest, true);
-        assert!(text.contains("probe: {dir}/tool --version (at most 60 s)") && text.contains("2.0 kB"), "{text}");
-        manifest.artifacts[0].install.probe = None;
-        assert!(describe_release(&manifest, false).contains("no probe"));
     }
 }
