@@ -1,12 +1,11 @@
 //! The command line: every command, and the options that all commands share.
 
 use crate::{
-    exit::Exit,
-    failure::{Failure, Tried as _},
+    commands, demo,
+    output::{Exit, Failure, WithContext as _},
     profile::ProfileArg,
-    verbs,
 };
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Distribute software from one server to any number of machines, peer to peer
@@ -25,7 +24,7 @@ pub(crate) struct Cli {
     #[command(flatten)]
     profile: ProfileArg,
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 fn long_help() -> String {
@@ -42,75 +41,74 @@ fn long_help() -> String {
     )
 }
 
-/// Every command. Each has its own file in `verbs/`.
+/// Every command. Each has its own file in `commands/`.
 #[derive(Debug, Subcommand)]
-enum Verb {
-    Demo(verbs::demo::Args),
-    Publish(verbs::publish::Args),
-    Deploy(verbs::deploy::Args),
-    Status(verbs::status::Args),
-    Halt(verbs::intervene::HaltArgs),
-    Resume(verbs::intervene::ResumeArgs),
-    Retry(verbs::intervene::RetryArgs),
-    Releases(verbs::releases::Args),
-    Machines(verbs::machines::Args),
-    Tokens(verbs::tokens::Args),
-    Keys(verbs::keys::Args),
-    Policy(verbs::policy::Args),
-    Package(verbs::package::Args),
-    Doctor(verbs::doctor::Args),
-    Server(verbs::services::ServerArgs),
-    Agent(verbs::services::AgentArgs),
+enum Command {
+    Demo(demo::args::Args),
+    Publish(commands::publish::Args),
+    Deploy(commands::deploy::Args),
+    Status(commands::status::Args),
+    Halt(commands::deployment_control::HaltArgs),
+    Resume(commands::deployment_control::ResumeArgs),
+    Retry(commands::deployment_control::RetryArgs),
+    Releases(commands::releases::Args),
+    Machines(commands::machines::Args),
+    Tokens(commands::tokens::Args),
+    Keys(commands::keys::Args),
+    Policy(commands::policy::Args),
+    Package(commands::package::Args),
+    Doctor(commands::doctor::Args),
+    Server(commands::services::ServerArgs),
+    Agent(commands::services::AgentArgs),
     #[command(hide = true)]
-    InstallHelperProcess(verbs::services::InstallHelperArgs),
-    Completions(verbs::completions::Args),
+    InstallHelperProcess(commands::services::InstallHelperArgs),
+    Completions(commands::completions::Args),
     #[command(hide = true)]
-    Man(verbs::man::Args),
+    Man(commands::man_pages::Args),
 }
 
 impl Cli {
     /// Runs the chosen command.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         let profile = &self.profile;
-        let done = match self.verb {
-            Verb::Demo(args) => wait(verbs::demo::run(&args)),
-            Verb::Publish(args) => wait(verbs::publish::run(&args, profile)),
-            Verb::Deploy(args) => wait(verbs::deploy::run(&args, profile)),
-            Verb::Status(args) => wait(verbs::status::run(&args, profile)),
-            Verb::Halt(args) => wait(verbs::intervene::halt(&args, profile)),
-            Verb::Resume(args) => wait(verbs::intervene::resume(&args, profile)),
-            Verb::Retry(args) => wait(verbs::intervene::retry(&args, profile)),
-            Verb::Releases(args) => wait(verbs::releases::run(&args, profile)),
-            Verb::Machines(args) => wait(verbs::machines::run(&args, profile)),
-            Verb::Tokens(args) => wait(verbs::tokens::run(&args, profile)),
-            Verb::Keys(args) => wait(verbs::keys::run(&args, profile)),
-            Verb::Policy(args) => wait(verbs::policy::run(&args, profile)),
-            Verb::Package(args) => wait(verbs::package::run(&args, profile)),
-            Verb::Doctor(args) => wait(verbs::doctor::run(&args, profile)),
-            Verb::Server(args) => verbs::services::server(args),
-            Verb::Agent(args) => verbs::services::agent(args),
-            Verb::InstallHelperProcess(args) => return Ok(verbs::services::install_helper_process(args)),
-            Verb::Completions(args) => verbs::completions::run(&args),
-            Verb::Man(args) => verbs::man::run(&args),
+        let done = match self.command {
+            Command::Demo(args) => wait(demo::run(&args)),
+            Command::Publish(args) => wait(commands::publish::run(&args, profile)),
+            Command::Deploy(args) => wait(commands::deploy::run(&args, profile)),
+            Command::Status(args) => wait(commands::status::run(&args, profile)),
+            Command::Halt(args) => wait(commands::deployment_control::halt(&args, profile)),
+            Command::Resume(args) => wait(commands::deployment_control::resume(&args, profile)),
+            Command::Retry(args) => wait(commands::deployment_control::retry(&args, profile)),
+            Command::Releases(args) => wait(commands::releases::run(&args, profile)),
+            Command::Machines(args) => wait(commands::machines::run(&args, profile)),
+            Command::Tokens(args) => wait(commands::tokens::run(&args, profile)),
+            Command::Keys(args) => wait(commands::keys::run(&args, profile)),
+            Command::Policy(args) => wait(commands::policy::run(&args, profile)),
+            Command::Package(args) => wait(commands::package::run(&args, profile)),
+            Command::Doctor(args) => wait(commands::doctor::run(&args, profile)),
+            Command::Server(args) => commands::services::server(args),
+            Command::Agent(args) => commands::services::agent(args),
+            Command::InstallHelperProcess(args) => return Ok(commands::services::install_helper_process(args)),
+            Command::Completions(args) => commands::completions::run(&args, &mut Self::command()),
+            Command::Man(args) => commands::man_pages::run(&args, Self::command()),
         };
         done.map(ExitCode::from)
     }
 }
 
 /// Runs an async command to completion.
-fn wait(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .tried(|| "start".to_owned())?;
-    runtime.block_on(verb)
+        .with_context(|| "start".to_owned())?;
+    runtime.block_on(command)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     /// Collects a command and all its subcommands, with their full names.
     fn all(command: &clap::Command, name: &str, found: &mut Vec<(String, clap::Command)>) {
@@ -160,7 +158,7 @@ mod tests {
 
     #[test]
     fn examples_in_the_help_can_be_typed() {
-        let mut tried = 0;
+        let mut action = 0;
         for (name, mut verb) in verbs() {
             let help = verb.render_long_help().to_string();
             let examples = help.split_once("Example").map_or("", |(_, examples)| examples);
@@ -172,10 +170,10 @@ mod tests {
                 if let Err(error) = Cli::try_parse_from(words) {
                     panic!("`{line}` in the help of `{name}`: {error}");
                 }
-                tried += 1;
+                action += 1;
             }
         }
-        assert!(tried >= verbs().len());
+        assert!(action >= verbs().len());
     }
 
     #[test]

@@ -1,19 +1,17 @@
 //! `banyan`, the command-line program: publish, deploy, watch, and try everything on one computer.
 //!
-//! Each command has its own file in `verbs/`. Shared parts are beside it: the admin API client, the profile, the
+//! Each command has its own file in `commands/`. Shared parts are beside it: the admin API client, the profile, the
 //! deployment tree, error reports and exit codes.
 
+mod api_client;
 mod cli;
-mod client;
+mod commands;
 mod demo;
+mod deployment_tree;
 mod duration;
-mod exit;
-mod failure;
 mod output;
+mod platform;
 mod profile;
-mod system;
-mod tree;
-mod verbs;
 
 use clap::Parser as _;
 use std::process::ExitCode;
@@ -22,7 +20,7 @@ fn main() -> ExitCode {
     match cli::Cli::parse().run() {
         Ok(exit) => exit,
         Err(failure) => {
-            output::say(&failure.to_string());
+            output::print_note(&failure.to_string());
             failure.exit.into()
         }
     }

@@ -1,10 +1,7 @@
 //! The administrator's profile: the server's address, its CA, the admin token and the TUF root. The TOML file holds a
 //! secret.
 
-use crate::{
-    exit::Exit,
-    failure::{Explain, with_causes},
-};
+use crate::output::{Advice, Exit, format_error_chain};
 use banyan_proto::admin::Profile;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use std::{
@@ -27,28 +24,28 @@ pub(crate) struct ProfileArg {
 pub(crate) enum ProfileError {
     /// No profile was given, and the user's configuration folder has none.
     #[error("no profile was given and there is none at {}", .0.display())]
-    None(PathBuf),
+    Missing(PathBuf),
     /// No profile was given, and this user has no home folder, so no configuration folder.
     #[error("no profile was given and this user has no configuration folder")]
-    NoFolder,
+    NoConfigFolder,
     /// The file cannot be read or written.
     #[error("cannot read or write the profile {}", .0.display())]
     Io(PathBuf, #[source] std::io::Error),
     /// The file is not a valid profile.
     #[error("{path} is not a valid profile: {why}", path = .0.display(), why = .1)]
-    Unreadable(PathBuf, String),
+    Malformed(PathBuf, String),
 }
 
-impl Explain for ProfileError {
-    fn next(&self) -> String {
+impl Advice for ProfileError {
+    fn next_step(&self) -> String {
         match self {
-            Self::None(path) => format!(
+            Self::Missing(path) => format!(
                 "pass --profile with the server's admin.toml, or copy that file to {}; `banyan server` writes it at its first start",
                 path.display()
             ),
-            Self::NoFolder => "pass --profile with the server's admin.toml, or set BANYAN_PROFILE".into(),
-            Self::Io(_, error) => error.next(),
-            Self::Unreadable(..) => "copy admin.toml from the server's data folder again".into(),
+            Self::NoConfigFolder => "pass --profile with the server's admin.toml, or set BANYAN_PROFILE".into(),
+            Self::Io(_, error) => error.next_step(),
+            Self::Malformed(..) => "copy admin.toml from the server's data folder again".into(),
         }
     }
     fn exit(&self) -> Exit {
@@ -62,7 +59,7 @@ pub(crate) fn locate(given: &ProfileArg) -> Result<PathBuf, ProfileError> {
     if let Some(path) = given.profile.as_ref().filter(|_| is_given(given)) {
         return Ok(path.clone());
     }
-    let folders = directories::ProjectDirs::from("", "", "banyan").ok_or(ProfileError::NoFolder)?;
+    let folders = directories::ProjectDirs::from("", "", "banyan").ok_or(ProfileError::NoConfigFolder)?;
     Ok(folders.config_dir().join("profile.toml"))
 }
 
@@ -76,13 +73,13 @@ pub(crate) fn load(given: &ProfileArg) -> Result<(PathBuf, Profile), ProfileErro
     let path = locate(given)?;
     let text = match std::fs::read_to_string(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_given(given) => {
-            return Err(ProfileError::None(path));
+            return Err(ProfileError::Missing(path));
         }
         other => other.map_err(|error| ProfileError::Io(path.clone(), error))?,
     };
     match parse(&text) {
         Ok(profile) => Ok((path, profile)),
-        Err(why) => Err(ProfileError::Unreadable(path, why)),
+        Err(why) => Err(ProfileError::Malformed(path, why)),
     }
 }
 
@@ -93,8 +90,8 @@ fn parse(text: &str) -> Result<Profile, String> {
 /// Writes the profile atomically, readable by this user only. A reader sees either the previous or the new content.
 pub(crate) fn save(path: &Path, profile: &Profile) -> Result<(), ProfileError> {
     let io = |error| ProfileError::Io(path.to_owned(), error);
-    let text =
-        toml::to_string(profile).map_err(|error| ProfileError::Unreadable(path.to_owned(), with_causes(&error)))?;
+    let text = toml::to_string(profile)
+        .map_err(|error| ProfileError::Malformed(path.to_owned(), format_error_chain(&error)))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // `NamedTempFile` creates the file with mode 600 on Unix.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
@@ -125,7 +122,7 @@ mod tests {
         let with_root = Profile { root: Some(Digest([9; 32])), ..profile() };
         save(&path, &with_root).unwrap();
         assert_eq!(load(&ProfileArg { profile: Some(path.clone()) }).unwrap(), (path.clone(), with_root));
-        assert!(crate::system::is_private(&path).unwrap());
+        assert!(crate::platform::is_private(&path).unwrap());
     }
 
     #[test]

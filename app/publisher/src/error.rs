@@ -20,7 +20,7 @@ pub enum PublisherError {
     },
     /// Keys are never overwritten. Without the root keys every machine would have to enrol again.
     #[error("{0} already contains keys; use them, or choose another folder")]
-    KeysThere(PathBuf),
+    KeysExist(PathBuf),
     /// The threshold is 0, or higher than the number of keys.
     #[error("a threshold of {threshold} does not fit {keys} keys; choose one from 1 to the number of keys")]
     Threshold {
@@ -44,7 +44,7 @@ pub enum PublisherError {
     #[error(
         "{found} keys of the root have ids that begin with {wanted:?}; list them with `banyan keys list`, and pass more digits of one"
     )]
-    NotOneKey {
+    NoUniqueKey {
         /// The given prefix.
         wanted: String,
         /// The number of matching keys.
@@ -70,7 +70,7 @@ pub enum PublisherError {
     },
     /// Not a package file, a damaged one, or one of the wrong length.
     #[error("{path} is not a valid package file: {why}")]
-    NotAPackage {
+    InvalidPackage {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -86,10 +86,10 @@ pub enum PublisherError {
     },
     /// The signing request is about another release.
     #[error("{0} is for a different release; create the signing request again from these files")]
-    OtherRelease(PathBuf),
+    RequestForOtherRelease(PathBuf),
     /// The file is not a signing request.
     #[error("{path} is not a valid signing request: {why}")]
-    NotARequest {
+    InvalidRequest {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -97,10 +97,10 @@ pub enum PublisherError {
     },
     /// The signing request contradicts itself or the current state.
     #[error("the signing request is inconsistent: {0}; do not sign it, and ask its author")]
-    OddRequest(String),
+    InconsistentRequest(String),
     /// The release is not on the list.
     #[error("{0} is not on the publisher's list of releases; `banyan releases` shows what is")]
-    NotListed(String),
+    ReleaseNotListed(String),
     /// Verification with the machines' own code failed.
     #[error("machines would not trust this: {0}")]
     Untrusted(#[source] TrustError),
@@ -119,7 +119,7 @@ pub enum PublisherError {
     #[error(
         "{0} gives the snapshot and timestamp roles to another server's keys; use another key folder for this server"
     )]
-    OtherServer(PathBuf),
+    RootOfOtherServer(PathBuf),
     /// The key folder has no root yet.
     #[error(
         "{0} contains no root yet; create it with `banyan keys init`, or copy root.json there from where it was created"
@@ -130,30 +130,30 @@ pub enum PublisherError {
     ServerUntrusted(#[source] TrustError),
     /// The server shows an older list than the one it accepted before.
     #[error(
-        "the server shows version {shown} of the list of releases, but accepted version {remembered} before; either it was restored from an older backup, or it is hiding releases. Publishing now would withdraw them. If that is intended, remove published.json from the key folder"
+        "the server shows version {shown} of the list of releases, but accepted version {accepted} before; either it was restored from an older backup, or it is hiding releases. Publishing now would withdraw them. If that is intended, remove published.json from the key folder"
     )]
-    ServerBehind {
+    ServerListOutdated {
         /// The version it shows.
         shown: u64,
         /// The version it accepted before.
-        remembered: u64,
+        accepted: u64,
     },
     /// The server shows an older root than the one it accepted before.
     #[error(
-        "the server shows version {shown} of the root, but accepted version {remembered} before; either it was restored from an older backup, or it is hiding that keys were replaced. Restore the missing roots with `banyan keys send --key DIR`"
+        "the server shows version {shown} of the root, but accepted version {accepted} before; either it was restored from an older backup, or it is hiding that keys were replaced. Restore the missing roots with `banyan keys send --key DIR`"
     )]
-    ServerBehindRoot {
+    ServerRootOutdated {
         /// The version it shows.
         shown: u64,
         /// The version it accepted before.
-        remembered: u64,
+        accepted: u64,
     },
     /// Signing failed; usually there are too few keys.
     #[error(transparent)]
     Signing(#[from] SigningError),
     /// The release.toml is malformed.
     #[error("{path} is not a release description: {why}")]
-    Description {
+    InvalidDescription {
         /// The file.
         path: PathBuf,
         /// The position and the problem.
@@ -161,13 +161,13 @@ pub enum PublisherError {
     },
     /// The option contradicts the release.toml, which must contain the property itself.
     #[error("{option} cannot be used with a release description; set the property in the file")]
-    NotWithDescription {
+    OptionWithDescription {
         /// The option.
         option: &'static str,
     },
     /// A property cannot be derived.
     #[error("cannot work out the {what} of {file}; pass {option}")]
-    CannotTell {
+    CannotDerive {
         /// The property.
         what: &'static str,
         /// The file.
@@ -177,7 +177,7 @@ pub enum PublisherError {
     },
     /// dpkg-deb could not read the file.
     #[error("{file} is not a Debian package that dpkg-deb can read: {why}")]
-    BadDeb {
+    InvalidDeb {
         /// The file.
         file: PathBuf,
         /// The output of dpkg-deb.
@@ -185,7 +185,7 @@ pub enum PublisherError {
     },
     /// A folder, a device, an empty file or one that is too large.
     #[error("{path} cannot be published: {why}")]
-    NotAFile {
+    UnsuitableFile {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -196,7 +196,7 @@ pub enum PublisherError {
     Manifest(#[from] ManifestError),
     /// A new release needs a sequence above all published ones.
     #[error("sequence {sequence} of {package} is too low; the highest published one is {highest}")]
-    NotAboveLast {
+    SequenceTooLow {
         /// The package name.
         package: String,
         /// The sequence of the new release.

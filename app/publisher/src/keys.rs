@@ -13,7 +13,7 @@
 //!
 //! Root keys are needed only to create roots. They can be moved to a safe after `init`.
 
-use super::{PublisherError, files};
+use crate::{PublisherError, private_files};
 use banyan_proto::SigningKey;
 use banyan_tuf_signing::Ed25519KeyPair;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,10 @@ use std::{
     num::NonZeroU64,
     path::{Path, PathBuf},
 };
-use tough::{schema::key::Key, sign::Sign as _};
+use tough::{
+    schema::{RoleType, key::Key},
+    sign::Sign as _,
+};
 
 /// The roles whose keys the publisher holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -41,11 +44,18 @@ impl Role {
             Self::Targets => "targets",
         }
     }
+    /// Converts to TUF's role type.
+    pub fn role_type(self) -> RoleType {
+        match self {
+            Self::Root => RoleType::Root,
+            Self::Targets => RoleType::Targets,
+        }
+    }
 }
 
 /// The content of keys.toml.
 #[derive(Serialize, Deserialize)]
-struct Settings {
+struct KeySettings {
     /// How many keys of a role must sign.
     threshold: u64,
 }
@@ -53,16 +63,16 @@ struct Settings {
 /// The content of public.json.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Public {
+pub struct PublicKeys {
     /// The public root keys, as TUF key objects.
     pub root: Vec<Key>,
     /// The public targets keys.
     pub targets: Vec<Key>,
 }
 
-impl Public {
+impl PublicKeys {
     /// Returns the keys of a role.
-    pub fn of(&self, role: Role) -> &[Key] {
+    pub fn for_role(&self, role: Role) -> &[Key] {
         match role {
             Role::Root => &self.root,
             Role::Targets => &self.targets,
@@ -74,17 +84,39 @@ impl Public {
     /// Returns an error when the file does not exist or is malformed.
     pub fn read(path: &Path) -> Result<Self, PublisherError> {
         if path.is_dir() {
-            return Self::of_folder(path);
+            return Self::from_folder(path);
         }
-        let text = std::fs::read_to_string(path).map_err(files::failed("read", path))?;
+        let text = std::fs::read_to_string(path).map_err(private_files::disk_error("read", path))?;
         serde_json::from_str(&text)
             .map_err(|error| PublisherError::NotPublicKeys { path: path.to_owned(), why: error.to_string() })
     }
-    fn of_folder(folder: &Path) -> Result<Self, PublisherError> {
+    fn from_folder(folder: &Path) -> Result<Self, PublisherError> {
         let keys = |role| -> Result<Vec<Key>, PublisherError> {
-            Ok(load(role, folder)?.iter().map(|(_, pair)| pair.tuf_key()).collect())
+            Ok(load_keys(role, folder)?.iter().map(KeyFile::public_key).collect())
         };
         Ok(Self { root: keys(Role::Root)?, targets: keys(Role::Targets)? })
+    }
+}
+
+/// A private key and the file it is in.
+pub struct KeyFile {
+    /// The file.
+    pub path: PathBuf,
+    /// The key.
+    pub pair: Ed25519KeyPair,
+}
+
+impl KeyFile {
+    /// Returns the public half, as a TUF key object.
+    pub fn public_key(&self) -> Key {
+        self.pair.tuf_key()
+    }
+    /// Returns the id of the key, as roots list it (hexadecimal).
+    ///
+    /// # Errors
+    /// Returns an error when the key has no canonical form.
+    pub fn id(&self) -> Result<String, PublisherError> {
+        key_id(&self.public_key())
     }
 }
 
@@ -92,35 +124,35 @@ impl Public {
 ///
 /// # Errors
 /// Returns an error when the key has no canonical form.
-pub fn id(key: &Key) -> Result<String, PublisherError> {
+pub fn key_id(key: &Key) -> Result<String, PublisherError> {
     let id = key.key_id().map_err(|error| PublisherError::Unwritable(error.to_string()))?;
     Ok(data_encoding::HEXLOWER.encode(&id))
 }
 
-/// Creates `keys` keys of each offline role, of which `threshold` must sign. Returns the paths of the key files.
+/// Creates `keys` keys of each offline role, of which `read_threshold` must sign. Returns the paths of the key files.
 ///
 /// # Errors
 /// Returns an error when the folder already has keys, the threshold cannot be met, or the disk fails.
-pub fn generate(out: &Path, keys: usize, threshold: u64) -> Result<Vec<PathBuf>, PublisherError> {
+pub fn generate_keys(out: &Path, keys: usize, threshold: u64) -> Result<Vec<PathBuf>, PublisherError> {
     if threshold == 0 || threshold > keys as u64 {
         return Err(PublisherError::Threshold { threshold, keys });
     }
-    files::make_folder(out)?;
+    private_files::create_private_folder(out)?;
     let settings = out.join("keys.toml");
-    let there = |role| files_of(role, out).map(|files| !files.is_empty());
-    if settings.exists() || there(Role::Root)? || there(Role::Targets)? {
-        return Err(PublisherError::KeysThere(out.to_owned()));
+    let has_keys = |role| list_key_files(role, out).map(|files| !files.is_empty());
+    if settings.exists() || has_keys(Role::Root)? || has_keys(Role::Targets)? {
+        return Err(PublisherError::KeysExist(out.to_owned()));
     }
     let mut made = vec![];
     for role in [Role::Root, Role::Targets] {
         for _ in 0..keys {
-            made.push(make(out, role)?);
+            made.push(write_new_key(out, role)?);
         }
     }
     let text =
-        toml::to_string(&Settings { threshold }).map_err(|error| PublisherError::Unwritable(error.to_string()))?;
-    files::write_new(&settings, text.as_bytes())?;
-    write_public(out)?;
+        toml::to_string(&KeySettings { threshold }).map_err(|error| PublisherError::Unwritable(error.to_string()))?;
+    private_files::write_new(&settings, text.as_bytes())?;
+    write_public_keys(out)?;
     Ok(made)
 }
 
@@ -128,61 +160,65 @@ pub fn generate(out: &Path, keys: usize, threshold: u64) -> Result<Vec<PathBuf>,
 ///
 /// # Errors
 /// Returns an error when the disk fails.
-pub fn make_one(folder: &Path, role: Role) -> Result<(PathBuf, Ed25519KeyPair), PublisherError> {
-    files::make_folder(folder)?;
-    let path = make(folder, role)?;
-    write_public(folder)?;
-    let pair = read(&path)?;
-    Ok((path, pair))
+pub fn create_key(folder: &Path, role: Role) -> Result<KeyFile, PublisherError> {
+    private_files::create_private_folder(folder)?;
+    let path = write_new_key(folder, role)?;
+    write_public_keys(folder)?;
+    read_key(path)
 }
 
-fn make(folder: &Path, role: Role) -> Result<PathBuf, PublisherError> {
+fn write_new_key(folder: &Path, role: Role) -> Result<PathBuf, PublisherError> {
     let name = |number: usize| format!("{}-{number}.key", role.name());
     let taken = |number: &usize| folder.join(name(*number)).exists() || folder.join("old").join(name(*number)).exists();
     let number = (1..).find(|number| !taken(number)).unwrap_or(usize::MAX);
     let path = folder.join(name(number));
-    files::write_new(&path, &SigningKey::generate().1)?;
+    private_files::write_new(&path, &SigningKey::generate().1)?;
     Ok(path)
 }
 
-fn write_public(folder: &Path) -> Result<(), PublisherError> {
-    let text = serde_json::to_vec_pretty(&Public::of_folder(folder)?)
+fn write_public_keys(folder: &Path) -> Result<(), PublisherError> {
+    let text = serde_json::to_vec_pretty(&PublicKeys::from_folder(folder)?)
         .map_err(|error| PublisherError::Unwritable(error.to_string()))?;
-    files::write(&folder.join("public.json"), &text)
+    private_files::write_atomically(&folder.join("public.json"), &text)
 }
 
 /// Loads the keys of a role from a folder, with their paths. There may be none, for example when they are in a safe.
 ///
 /// # Errors
 /// Returns an error when the folder or a key cannot be read.
-pub fn load(role: Role, folder: &Path) -> Result<Vec<(PathBuf, Ed25519KeyPair)>, PublisherError> {
-    files_of(role, folder)?.into_iter().map(|path| read(&path).map(|pair| (path, pair))).collect()
+pub fn load_keys(role: Role, folder: &Path) -> Result<Vec<KeyFile>, PublisherError> {
+    list_key_files(role, folder)?.into_iter().map(read_key).collect()
 }
 
-fn read(path: &Path) -> Result<Ed25519KeyPair, PublisherError> {
-    let bytes = std::fs::read(path).map_err(files::failed("read", path))?;
-    let why = || "not an Ed25519 key in PKCS#8 format".to_owned();
-    Ed25519KeyPair::from_pkcs8(&bytes).map_err(|_| PublisherError::Damaged { path: path.to_owned(), why: why() })
+fn read_key(path: PathBuf) -> Result<KeyFile, PublisherError> {
+    let bytes = std::fs::read(&path).map_err(private_files::disk_error("read", &path))?;
+    match Ed25519KeyPair::from_pkcs8(&bytes) {
+        Ok(pair) => Ok(KeyFile { path, pair }),
+        Err(_) => {
+            let why = "not an Ed25519 key in PKCS#8 format".to_owned();
+            Err(PublisherError::Damaged { path, why })
+        }
+    }
 }
 
 /// Moves a key that no root names any more into `old/`. It is not deleted: that is the owner's decision.
 ///
 /// # Errors
 /// Returns an error when the disk fails.
-pub fn retire(path: &Path) -> Result<(), PublisherError> {
+pub fn retire_key(path: &Path) -> Result<(), PublisherError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let old = folder.join("old");
-    files::make_folder(&old)?;
+    private_files::create_private_folder(&old)?;
     let to = old.join(path.file_name().unwrap_or_default());
-    std::fs::rename(path, &to).map_err(files::failed("write", &to))?;
-    write_public(folder)
+    std::fs::rename(path, &to).map_err(private_files::disk_error("write", &to))?;
+    write_public_keys(folder)
 }
 
 /// Returns the paths of `ROLE-….key` files, sorted by name.
-fn files_of(role: Role, folder: &Path) -> Result<Vec<PathBuf>, PublisherError> {
+fn list_key_files(role: Role, folder: &Path) -> Result<Vec<PathBuf>, PublisherError> {
     let mut paths = vec![];
-    for entry in std::fs::read_dir(folder).map_err(files::failed("read", folder))? {
-        let entry = entry.map_err(files::failed("read", folder))?;
+    for entry in std::fs::read_dir(folder).map_err(private_files::disk_error("read", folder))? {
+        let entry = entry.map_err(private_files::disk_error("read", folder))?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(&format!("{}-", role.name())) && name.ends_with(".key") {
@@ -197,10 +233,10 @@ fn files_of(role: Role, folder: &Path) -> Result<Vec<PathBuf>, PublisherError> {
 ///
 /// # Errors
 /// Returns an error when keys.toml is missing or damaged.
-pub fn threshold(folder: &Path) -> Result<NonZeroU64, PublisherError> {
+pub fn read_threshold(folder: &Path) -> Result<NonZeroU64, PublisherError> {
     let path = folder.join("keys.toml");
     let damaged = |why: String| PublisherError::Damaged { path: path.clone(), why };
-    let text = files::read(&path)?.ok_or_else(|| damaged("it is missing".into()))?;
-    let settings: Settings = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+    let text = private_files::read_optional(&path)?.ok_or_else(|| damaged("it is missing".into()))?;
+    let settings: KeySettings = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
     NonZeroU64::new(settings.threshold).ok_or_else(|| damaged("the threshold is 0".into()))
 }

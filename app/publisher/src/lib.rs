@@ -1,30 +1,30 @@
 //! The publisher's side: signing keys, release descriptions and signatures. The keys never leave the publisher's
 //! computer.
 //!
-//! This module does not use the network and does not trust the server. Before it adds anything to the server's list and
+//! This crate does not use the network and does not trust the server. Before it adds anything to the server's list and
 //! signs it, it verifies the list against the root in the key folder.
 //!
 //! ```text
-//! trusted::known() ─► roots::next(), lists::with() … ─► Request::sign() ─► remember(), after the server accepted it
+//! verify_state() ─► create_next_root(), add_release() … ─► SigningRequest::sign() ─► record_accepted(), after the server accepted it
 //! ```
 
-pub mod describe;
+mod artifact_hash;
+mod derived_properties;
 mod error;
-mod files;
-pub mod first;
-mod guess;
-mod hash;
+pub mod first_root;
 pub mod keys;
-pub mod lists;
-pub mod package;
-mod release_file;
-pub mod request;
+pub mod package_file;
+mod private_files;
+mod release_description;
+pub mod release_draft;
+pub mod release_list;
 pub mod roots;
-pub mod trusted;
+pub mod signing_request;
+pub mod verified_state;
 
 #[cfg(test)]
 mod tests;
 
 pub use banyan_trust::Published;
 pub use error::PublisherError;
-pub use request::Request;
+pub use signing_request::SigningRequest;

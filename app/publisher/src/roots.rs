@@ -1,9 +1,9 @@
 //! Creates roots: the first one, and each next one from its predecessor. Only this module changes which keys a role
 //! has.
 
-use super::{
+use crate::{
     PublisherError,
-    keys::{self, Public, Role},
+    keys::{self, PublicKeys, Role},
 };
 use banyan_proto::{UnixSeconds, admin::Info};
 use banyan_tuf_signing as signing;
@@ -15,7 +15,7 @@ pub const YEAR: u64 = 365 * 24 * 3600;
 
 /// One change in a new root. Every new root also renews its expiry.
 #[derive(Debug, Clone)]
-pub enum Change {
+pub enum RootChange {
     /// Adds a key.
     Add(Role, Key),
     /// Removes a key: its id in hexadecimal, or a prefix of it.
@@ -31,8 +31,13 @@ pub enum Change {
 ///
 /// # Errors
 /// Returns an error when keys are missing, the threshold cannot be met, or the server's keys are unusable.
-pub fn first(public: &[Public], threshold: NonZeroU64, info: &Info, now: UnixSeconds) -> Result<Root, PublisherError> {
-    let [snapshot, timestamp] = online_keys(info)?;
+pub fn create_first_root(
+    public: &[PublicKeys],
+    threshold: NonZeroU64,
+    info: &Info,
+    now: UnixSeconds,
+) -> Result<Root, PublisherError> {
+    let [snapshot, timestamp] = parse_online_keys(info)?;
     let mut root = Root {
         spec_version: signing::SPEC.into(),
         consistent_snapshot: false,
@@ -47,11 +52,11 @@ pub fn first(public: &[Public], threshold: NonZeroU64, info: &Info, now: UnixSec
         root.roles.insert(role, keys);
     }
     for public in public {
-        public.root.iter().try_for_each(|key| put(&mut root, RoleType::Root, key.clone()))?;
-        public.targets.iter().try_for_each(|key| put(&mut root, RoleType::Targets, key.clone()))?;
+        public.root.iter().try_for_each(|key| add_key(&mut root, RoleType::Root, key.clone()))?;
+        public.targets.iter().try_for_each(|key| add_key(&mut root, RoleType::Targets, key.clone()))?;
     }
-    put(&mut root, RoleType::Snapshot, snapshot)?;
-    put(&mut root, RoleType::Timestamp, timestamp)?;
+    add_key(&mut root, RoleType::Snapshot, snapshot)?;
+    add_key(&mut root, RoleType::Timestamp, timestamp)?;
     for role in [Role::Root, Role::Targets] {
         set_threshold(&mut root, role, threshold.get())?;
     }
@@ -62,33 +67,33 @@ pub fn first(public: &[Public], threshold: NonZeroU64, info: &Info, now: UnixSec
 ///
 /// # Errors
 /// Returns an error when a key is unknown or already present, or too few keys are left.
-pub fn next(root: &Root, changes: &[Change], now: UnixSeconds) -> Result<Root, PublisherError> {
+pub fn create_next_root(root: &Root, changes: &[RootChange], now: UnixSeconds) -> Result<Root, PublisherError> {
     let mut root = root.clone();
     root.version = root.version.saturating_add(1);
     root.expires = signing::time(now.plus(YEAR))?;
     for change in changes {
         match change {
-            Change::Add(role, key) => put(&mut root, kind(*role), key.clone())?,
-            Change::Remove(id) => remove(&mut root, id)?,
+            RootChange::Add(role, key) => add_key(&mut root, role.role_type(), key.clone())?,
+            RootChange::Remove(id) => remove_key(&mut root, id)?,
             // Applied last, because it depends on the number of keys.
-            Change::Threshold(..) => {}
-            Change::Online([snapshot, timestamp]) => {
+            RootChange::Threshold(..) => {}
+            RootChange::Online([snapshot, timestamp]) => {
                 for (role, key) in [(RoleType::Snapshot, snapshot), (RoleType::Timestamp, timestamp)] {
                     if let Some(keys) = root.roles.get_mut(&role) {
                         keys.keyids.clear();
                     }
-                    put(&mut root, role, key.clone())?;
+                    add_key(&mut root, role, key.clone())?;
                 }
             }
         }
     }
     for change in changes {
-        if let Change::Threshold(role, threshold) = change {
+        if let RootChange::Threshold(role, threshold) = change {
             set_threshold(&mut root, *role, *threshold)?;
         }
     }
     for role in [Role::Root, Role::Targets] {
-        let threshold = root.roles.get(&kind(role)).map_or(1, |keys| keys.threshold.get());
+        let threshold = root.roles.get(&role.role_type()).map_or(1, |keys| keys.threshold.get());
         set_threshold(&mut root, role, threshold)?;
     }
     let used: Vec<_> = root.roles.values().flat_map(|keys| keys.keyids.clone()).collect();
@@ -96,18 +101,20 @@ pub fn next(root: &Root, changes: &[Change], now: UnixSeconds) -> Result<Root, P
     Ok(root)
 }
 
-/// Converts to TUF's role type.
-pub fn kind(role: Role) -> RoleType {
-    match role {
-        Role::Root => RoleType::Root,
-        Role::Targets => RoleType::Targets,
-    }
+/// The keys of a role.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RoleKeyIds {
+    /// Their ids (hexadecimal).
+    pub ids: Vec<String>,
+    /// How many of them must sign.
+    pub threshold: u64,
 }
 
-/// Returns the key ids (hexadecimal) and the threshold of a role.
-pub fn holders(root: &Root, role: RoleType) -> (Vec<String>, u64) {
-    root.roles.get(&role).map_or((vec![], 0), |keys| {
-        (keys.keyids.iter().map(|id| data_encoding::HEXLOWER.encode(id)).collect(), keys.threshold.get())
+/// Returns the keys that a root gives to a role.
+pub fn keys_of_role(root: &Root, role: RoleType) -> RoleKeyIds {
+    root.roles.get(&role).map_or_else(RoleKeyIds::default, |keys| RoleKeyIds {
+        ids: keys.keyids.iter().map(|id| data_encoding::HEXLOWER.encode(id)).collect(),
+        threshold: keys.threshold.get(),
     })
 }
 
@@ -115,7 +122,7 @@ pub fn holders(root: &Root, role: RoleType) -> (Vec<String>, u64) {
 ///
 /// # Errors
 /// Returns an error when there are not exactly two valid keys.
-pub fn online_keys(info: &Info) -> Result<[Key; 2], PublisherError> {
+pub fn parse_online_keys(info: &Info) -> Result<[Key; 2], PublisherError> {
     let parse = |key: &serde_json::Value| {
         serde_json::from_value::<Key>(key.clone()).map_err(|error| PublisherError::OnlineKeys(error.to_string()))
     };
@@ -124,10 +131,10 @@ pub fn online_keys(info: &Info) -> Result<[Key; 2], PublisherError> {
         .map_err(|keys| PublisherError::OnlineKeys(format!("there are {}, but two are needed", keys.len())))
 }
 
-fn put(root: &mut Root, role: RoleType, key: Key) -> Result<(), PublisherError> {
+fn add_key(root: &mut Root, role: RoleType, key: Key) -> Result<(), PublisherError> {
     let id = key.key_id().map_err(|error| PublisherError::Unwritable(error.to_string()))?;
     if root.roles.values().any(|keys| keys.keyids.contains(&id)) {
-        return Err(PublisherError::KeyInUse(keys::id(&key)?));
+        return Err(PublisherError::KeyInUse(keys::key_id(&key)?));
     }
     root.keys.insert(id.clone(), key);
     if let Some(keys) = root.roles.get_mut(&role) {
@@ -136,24 +143,24 @@ fn put(root: &mut Root, role: RoleType, key: Key) -> Result<(), PublisherError> 
     Ok(())
 }
 
-fn remove(root: &mut Root, wanted: &str) -> Result<(), PublisherError> {
+fn remove_key(root: &mut Root, wanted: &str) -> Result<(), PublisherError> {
     let wanted = wanted.to_lowercase();
     let offline = [RoleType::Root, RoleType::Targets];
-    let all = offline.iter().flat_map(|role| holders(root, *role).0);
+    let all = offline.iter().flat_map(|role| keys_of_role(root, *role).ids);
     let found: Vec<String> = all.filter(|id| id.starts_with(&wanted)).collect();
     let [id] = found.as_slice() else {
-        return Err(PublisherError::NotOneKey { wanted, found: found.len() });
+        return Err(PublisherError::NoUniqueKey { wanted, found: found.len() });
     };
     for role in offline {
         if let Some(keys) = root.roles.get_mut(&role) {
-            keys.keyids.retain(|known| data_encoding::HEXLOWER.encode(known) != *id);
+            keys.keyids.retain(|state| data_encoding::HEXLOWER.encode(state) != *id);
         }
     }
     Ok(())
 }
 
 fn set_threshold(root: &mut Root, role: Role, threshold: u64) -> Result<(), PublisherError> {
-    let Some(found) = root.roles.get_mut(&kind(role)) else { return Ok(()) };
+    let Some(found) = root.roles.get_mut(&role.role_type()) else { return Ok(()) };
     let keys = found.keyids.len();
     match NonZeroU64::new(threshold) {
         Some(number) if threshold <= keys as u64 => found.threshold = number,

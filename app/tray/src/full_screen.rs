@@ -5,7 +5,7 @@
 //! Wayland only X11 programs are detected, so there "no full-screen program" means "unknown".
 
 use banyan_proto::local::Request;
-use banyan_ui_common::Line;
+use banyan_ui_common::AgentClient;
 use std::thread;
 use x11rb::{
     connection::Connection,
@@ -21,22 +21,22 @@ use x11rb::{
 const STATES: u32 = 64;
 
 /// Reports to the agent on a thread of its own. Reports nothing when there is no X server.
-pub(crate) fn watch(line: Line) {
+pub(crate) fn watch(line: AgentClient) {
     thread::spawn(move || {
         let only_some_are_seen = std::env::var_os("WAYLAND_DISPLAY").is_some();
         let tell = |seen: Option<bool>| {
             let full_screen = seen.filter(|full| *full || !only_some_are_seen);
-            line.keep_telling(Request::Report { full_screen });
+            line.set_report(Request::Report { full_screen });
         };
         let Ok((x, screen)) = x11rb::connect(None) else { return };
-        let ended = Screen::new(&x, screen).and_then(|mut screen| screen.watch(&tell));
+        let ended = FullScreenWatcher::new(&x, screen).and_then(|mut screen| screen.watch(&tell));
         // The watch ends when the X server is gone; the state is then unknown.
         drop(ended);
         tell(None);
     });
 }
 
-struct Screen<'a> {
+struct FullScreenWatcher<'a> {
     x: &'a RustConnection,
     root: Window,
     active: Atom,
@@ -46,29 +46,29 @@ struct Screen<'a> {
     watched: Option<Window>,
 }
 
-impl<'a> Screen<'a> {
+impl<'a> FullScreenWatcher<'a> {
     fn new(x: &'a RustConnection, screen: usize) -> Result<Self, ReplyOrIdError> {
         let root = x.setup().roots[screen].root;
         let atom = |name: &str| Ok::<_, ReplyOrIdError>(x.intern_atom(false, name.as_bytes())?.reply()?.atom);
         let (active, states) = (atom("_NET_ACTIVE_WINDOW")?, atom("_NET_WM_STATE")?);
         let full = atom("_NET_WM_STATE_FULLSCREEN")?;
-        hear_changes(x, root, true)?;
+        select_events(x, root, true)?;
         Ok(Self { x, root, active, states, full, watched: None })
     }
     fn watch(&mut self, tell: &dyn Fn(Option<bool>)) -> Result<(), ReplyOrIdError> {
-        let mut told = None;
+        let mut reported = None;
         loop {
-            let seen = self.look()?;
-            if told != Some(seen) {
-                told = Some(seen);
+            let seen = self.is_active_window_full_screen()?;
+            if reported != Some(seen) {
+                reported = Some(seen);
                 tell(seen);
             }
-            while !self.matters(&self.x.wait_for_event()?) {}
+            while !self.is_relevant(&self.x.wait_for_event()?) {}
             // Several changes at once need only one look.
             while self.x.poll_for_event()?.is_some() {}
         }
     }
-    fn matters(&self, event: &Event) -> bool {
+    fn is_relevant(&self, event: &Event) -> bool {
         match event {
             Event::PropertyNotify(change) => [self.active, self.states].contains(&change.atom),
             // Not every window manager updates the active window when the last window closes.
@@ -78,16 +78,16 @@ impl<'a> Screen<'a> {
         }
     }
     /// Returns whether the active window is in full screen; none when the window manager does not name an active window.
-    fn look(&mut self) -> Result<Option<bool>, ReplyOrIdError> {
+    fn is_active_window_full_screen(&mut self) -> Result<Option<bool>, ReplyOrIdError> {
         let active = self.x.get_property(false, self.root, self.active, AtomEnum::WINDOW, 0, 1)?.reply()?;
         let Some(active) = active.value32().and_then(|mut ids| ids.next()) else { return Ok(None) };
         if self.watched != Some(active) {
             if let Some(before) = self.watched.take() {
-                hear_changes(self.x, before, false)?;
+                select_events(self.x, before, false)?;
             }
             if active != 0 {
                 // Select changes before reading the state, so that none is missed in between.
-                hear_changes(self.x, active, true)?;
+                select_events(self.x, active, true)?;
                 self.watched = Some(active);
             }
         }
@@ -104,7 +104,7 @@ impl<'a> Screen<'a> {
 }
 
 /// Selects or deselects events for a window's property changes and its end. A window that has closed is not an error.
-fn hear_changes(x: &RustConnection, window: Window, hear: bool) -> Result<(), ReplyOrIdError> {
+fn select_events(x: &RustConnection, window: Window, hear: bool) -> Result<(), ReplyOrIdError> {
     let mask = if hear { EventMask::PROPERTY_CHANGE | EventMask::STRUCTURE_NOTIFY } else { EventMask::NO_EVENT };
     x.change_window_attributes(window, &ChangeWindowAttributesAux::new().event_mask(mask))?.ignore_error();
     Ok(())

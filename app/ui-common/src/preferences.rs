@@ -9,7 +9,8 @@ use std::{fs, io, path::PathBuf};
 #[serde(default, rename_all = "kebab-case")]
 pub struct Preferences {
     /// Show a notification for each new update.
-    pub tell_incoming: bool,
+    #[serde(rename = "tell-incoming")]
+    pub notify_of_new_updates: bool,
 }
 
 impl Preferences {

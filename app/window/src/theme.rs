@@ -132,7 +132,7 @@ fn style(colours: &Palette, visuals: Visuals) -> Style {
             (TextStyle::Heading, font(TITLE)),
             (TextStyle::Monospace, FontId::new(BODY, FontFamily::Monospace)),
         ]),
-        visuals: dress(colours, visuals),
+        visuals: style_visuals(colours, visuals),
         ..Style::default()
     };
     style.spacing.item_spacing = Vec2::splat(NEAR);
@@ -149,7 +149,7 @@ fn style(colours: &Palette, visuals: Visuals) -> Style {
     style
 }
 
-fn dress(colours: &Palette, mut visuals: Visuals) -> Visuals {
+fn style_visuals(colours: &Palette, mut visuals: Visuals) -> Visuals {
     let corner_radius = CornerRadius::same(CORNER);
     let widget = |fill, border| WidgetVisuals {
         bg_fill: fill,
@@ -184,7 +184,7 @@ fn dress(colours: &Palette, mut visuals: Visuals) -> Visuals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use banyan_ui_common::crown::contrast;
+    use banyan_ui_common::tray_icon::contrast;
 
     fn rgb(colour: Color32) -> [u8; 3] {
         [colour.r(), colour.g(), colour.b()]

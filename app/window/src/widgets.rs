@@ -1,7 +1,7 @@
 //! The widgets that all pages share.
 
 use crate::theme::{self, palette};
-use banyan_ui_common::glance::Tone;
+use banyan_ui_common::update_summary::Tone;
 use egui::{Button, Color32, FontFamily, FontId, Response, RichText, Role, Sense, Ui, WidgetInfo, vec2};
 use lucide_icons::Icon;
 
@@ -12,7 +12,7 @@ pub(crate) fn icon(ui: &mut Ui, icon: Icon, size: f32, colour: Color32) {
     ui.painter().text(rect.center(), egui::Align2::CENTER_CENTER, char::from(icon), font, colour);
 }
 
-pub(crate) fn colour(ui: &Ui, tone: Tone) -> Color32 {
+pub(crate) fn tone_colour(ui: &Ui, tone: Tone) -> Color32 {
     let colours = palette(ui);
     match tone {
         Tone::Waiting => colours.waiting,
@@ -34,8 +34,8 @@ fn tone_icon(tone: Tone) -> Icon {
 }
 
 /// Draws a state: icon and text in its colour. The icon comes first in right-aligned layouts too.
-pub(crate) fn state(ui: &mut Ui, tone: Tone, words: &str) {
-    let colour = colour(ui, tone);
+pub(crate) fn state_label(ui: &mut Ui, tone: Tone, words: &str) {
+    let colour = tone_colour(ui, tone);
     let text = RichText::new(words).color(colour);
     if ui.layout().prefer_right_to_left() {
         ui.spacing_mut().item_spacing.x = theme::TIGHT;
@@ -51,7 +51,7 @@ pub(crate) fn state(ui: &mut Ui, tone: Tone, words: &str) {
 }
 
 /// Draws a title with its state at the right, or below when both do not fit in one line.
-pub(crate) fn title_and_state(ui: &mut Ui, words: &str, tone: Tone, said: &str) {
+pub(crate) fn title_with_state(ui: &mut Ui, words: &str, tone: Tone, said: &str) {
     let width = |text: &str, size| {
         ui.painter().layout_no_wrap(text.to_owned(), FontId::proportional(size), Color32::PLACEHOLDER).size().x
     };
@@ -60,22 +60,22 @@ pub(crate) fn title_and_state(ui: &mut Ui, words: &str, tone: Tone, said: &str) 
     if both <= ui.available_width() {
         ui.horizontal(|ui| {
             ui.label(title);
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| state(ui, tone, said));
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| state_label(ui, tone, said));
         });
     } else {
         ui.label(title);
-        state(ui, tone, said);
+        state_label(ui, tone, said);
     }
 }
 
 /// Sets the accessible name of a control.
-pub(crate) fn named(response: Response, name: &str) -> Response {
+pub(crate) fn with_accessible_name(response: Response, name: &str) -> Response {
     response.ctx.accesskit_node_builder(response.id, |node| node.set_label(name));
     response
 }
 
 /// Draws names and values as dense rows.
-pub(crate) fn facts(ui: &mut Ui, facts: &[(&str, String)]) {
+pub(crate) fn fact_rows(ui: &mut Ui, facts: &[(&str, String)]) {
     let names = theme::SIDE.min(ui.available_width() / 3.0);
     ui.scope(|ui| {
         ui.spacing_mut().interact_size.y = theme::DENSE;
@@ -85,7 +85,7 @@ pub(crate) fn facts(ui: &mut Ui, facts: &[(&str, String)]) {
                 let layout = egui::Layout::left_to_right(egui::Align::Center);
                 ui.allocate_ui_with_layout(vec2(names, theme::DENSE), layout, |ui| {
                     ui.set_min_width(names);
-                    quiet(ui, name);
+                    secondary_text(ui, name);
                 });
                 ui.add(egui::Label::new(value).wrap());
             });
@@ -94,7 +94,7 @@ pub(crate) fn facts(ui: &mut Ui, facts: &[(&str, String)]) {
 }
 
 /// Draws a focus ring around a control whose background would hide the usual one.
-pub(crate) fn ring(ui: &Ui, response: &Response) {
+pub(crate) fn focus_ring(ui: &Ui, response: &Response) {
     if response.has_focus() {
         let line = egui::Stroke::new(theme::FOCUS, palette(ui).text);
         ui.painter().rect_stroke(response.rect, theme::CORNER, line, egui::StrokeKind::Outside);
@@ -102,50 +102,51 @@ pub(crate) fn ring(ui: &Ui, response: &Response) {
 }
 
 /// Draws the page's title.
-pub(crate) fn title(ui: &mut Ui, words: &str) {
+pub(crate) fn page_title(ui: &mut Ui, words: &str) {
     ui.label(RichText::new(words).size(theme::TITLE));
     ui.add_space(theme::NEAR);
 }
 
 /// Draws a section's title, with space before it.
-pub(crate) fn section(ui: &mut Ui, words: &str) {
+pub(crate) fn section_title(ui: &mut Ui, words: &str) {
     ui.add_space(theme::APART);
     ui.label(RichText::new(words).size(theme::SECTION));
 }
 
 /// Draws secondary text.
-pub(crate) fn quiet(ui: &mut Ui, words: &str) {
+pub(crate) fn secondary_text(ui: &mut Ui, words: &str) {
     ui.label(RichText::new(words).color(palette(ui).quiet));
 }
 
 /// Draws the primary button of a page.
-pub(crate) fn primary(ui: &mut Ui, words: &str) -> Response {
+pub(crate) fn primary_button(ui: &mut Ui, words: &str) -> Response {
     let colours = palette(ui);
     let button = ui.add(Button::new(RichText::new(words).color(colours.on_accent)).fill(colours.accent));
-    ring(ui, &button);
+    focus_ring(ui, &button);
     button
 }
 
 /// Draws an empty page: an icon, a title and one sentence.
-pub(crate) fn empty(ui: &mut Ui, which: Icon, words: &str, more: &str) {
+pub(crate) fn empty_page(ui: &mut Ui, which: Icon, words: &str, hint: &str) {
     ui.add_space(theme::EDGE * 2.0);
     ui.vertical_centered(|ui| {
         icon(ui, which, theme::EDGE * 2.0, palette(ui).quiet);
         ui.add_space(theme::NEAR);
         ui.label(RichText::new(words).size(theme::SECTION));
-        quiet(ui, more);
+        secondary_text(ui, hint);
     });
 }
 
 /// Draws a progress bar with an accessible name.
-pub(crate) fn bar(ui: &mut Ui, part: f32, colour: Color32, name: &str) {
+pub(crate) fn progress_bar(ui: &mut Ui, part: f32, colour: Color32, name: &str) {
     let width = ui.available_width();
     let (rect, response) = ui.allocate_exact_size(vec2(width, theme::BAR), Sense::hover());
     let rounding = theme::BAR / 2.0;
     ui.painter().rect_filled(rect, rounding, palette(ui).line);
     if part > 0.0 {
-        let filled = egui::Rect::from_min_size(rect.min, vec2((width * part.min(1.0)).max(theme::BAR), theme::BAR));
-        ui.painter().rect_filled(filled, rounding, colour);
+        let filled_percent =
+            egui::Rect::from_min_size(rect.min, vec2((width * part.min(1.0)).max(theme::BAR), theme::BAR));
+        ui.painter().rect_filled(filled_percent, rounding, colour);
     }
     response.widget_info(|| {
         let mut info = WidgetInfo::labeled(Role::ProgressIndicator, true, name);
@@ -155,7 +156,7 @@ pub(crate) fn bar(ui: &mut Ui, part: f32, colour: Color32, name: &str) {
 }
 
 /// Draws a notice above a page.
-pub(crate) fn notice(ui: &mut Ui, tone: Tone, words: &str) {
+pub(crate) fn banner(ui: &mut Ui, tone: Tone, words: &str) {
     let colours = palette(ui);
     egui::Frame::new()
         .fill(colours.raised)
@@ -164,7 +165,7 @@ pub(crate) fn notice(ui: &mut Ui, tone: Tone, words: &str) {
         .inner_margin(theme::NEAR)
         .show(ui, |ui| {
             ui.set_width(ui.available_width());
-            state(ui, tone, words);
+            state_label(ui, tone, words);
         });
     ui.add_space(theme::APART);
 }

@@ -7,7 +7,7 @@ use banyan_proto::{
     local::{Catalogue, Request, Right, UpdateState},
 };
 use banyan_tests::test_desktop::{Stage, wait_for};
-use banyan_ui_common::{Page, sample, texts};
+use banyan_ui_common::{Page, sample_data, texts};
 
 fn looks(agent: &Agent) -> usize {
     agent.asked().iter().filter(|asked| **asked == Request::Catalogue).count()
@@ -16,43 +16,43 @@ fn looks(agent: &Agent) -> usize {
 #[test]
 fn a_release_is_got_without_seeing_the_button() {
     let mut stage = Stage::bare();
-    let agent = Agent::shows(&stage, sample::quiet());
+    let agent = Agent::shows(&stage, sample_data::quiet());
     let access = Access::on(&stage);
     stage.keep(&mut stage.ours("banyan-window"));
     stage.window(texts::PRODUCT);
-    access.find(texts::NO_UPDATES);
+    access.find(texts::updates::NO_UPDATES);
     assert_eq!(looks(&agent), 0, "the page has not been opened yet");
-    access.press(texts::page(Page::Catalogue));
+    access.press(texts::page_name(Page::Catalogue));
     access.press("Get Drawing 3.1");
     let get = Request::GetFromCatalogue { package: "Drawing".into(), manifest: Digest([2; 32]) };
     wait_for("the agent is asked", || agent.asked().contains(&get).then_some(()));
-    access.find(texts::RECEIVING);
+    access.find(texts::updates::DOWNLOADING);
     assert!(
         !access.all().into_iter().any(|thing| thing.name == "Get Drawing 3.1"),
         "the button is still shown during the download"
     );
-    agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: sample::NOW });
-    access.find(texts::IS_INSTALLED);
+    agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: sample_data::NOW });
+    access.find(texts::catalogue::INSTALLED);
     assert_eq!(looks(&agent), 1, "the catalogue must be updated by events, without a second request");
 
     // A release that the administrator has withdrawn meanwhile is refused beside its button.
     agent.set_catalogue(Catalogue::default());
     access.press("Update Chart View to 2.1");
     access.find("not-offered");
-    access.press(texts::LOOK_AGAIN);
-    access.find(texts::CATALOGUE);
+    access.press(texts::catalogue::REFRESH);
+    access.find(texts::catalogue::EMPTY);
     assert_eq!(looks(&agent), 2);
 }
 
 #[test]
 fn who_may_not_get_anything_may_look() {
     let mut stage = Stage::bare();
-    let agent = Agent::shows(&stage, sample::quiet());
+    let agent = Agent::shows(&stage, sample_data::quiet());
     agent.set_rights(&[Right::See, Right::Choose]);
     let access = Access::on(&stage);
     let mut window = stage.ours("banyan-window");
     stage.keep(window.args(["--page", "catalogue"]));
     access.find("Drawing 3.1");
-    access.find(texts::MAY_NOT_GET);
+    access.find(texts::catalogue::NOT_ALLOWED);
     assert!(!access.all().into_iter().any(|thing| thing.name == "Get Drawing 3.1"));
 }

@@ -25,7 +25,7 @@ impl Agent {
     pub(crate) fn shows(stage: &Stage, snapshot: Snapshot) -> Self {
         let agent = Self::plays(stage, Scene::Idle);
         agent.change(|shown| *shown = snapshot);
-        agent.set_catalogue(banyan_ui_common::sample::catalogue());
+        agent.set_catalogue(banyan_ui_common::sample_data::catalogue());
         agent
     }
     /// Returns the agent's current snapshot.

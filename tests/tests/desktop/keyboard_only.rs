@@ -6,23 +6,23 @@ use banyan_proto::{
     schedule::{Stage as Of, Wish},
 };
 use banyan_tests::test_desktop::{Stage, wait_for};
-use banyan_ui_common::{Page, sample, texts};
+use banyan_ui_common::{Page, sample_data, texts};
 
 #[test]
 fn it_is_pressed_without_seeing_it() {
     let mut stage = Stage::bare();
-    let agent = Agent::shows(&stage, sample::busy());
+    let agent = Agent::shows(&stage, sample_data::busy());
     let access = Access::on(&stage);
     stage.keep(&mut stage.ours("banyan-window"));
     let shown = stage.window(texts::PRODUCT);
-    access.press(texts::INSTALL_NOW);
-    let update = sample::ready().order;
+    access.press(texts::updates::INSTALL_NOW);
+    let update = sample_data::ready().order;
     let wish = Request::Wish { order: update, stage: Of::Install, wish: Wish::Now };
     wait_for("the agent is asked", || (agent.asked() == [wish.clone()]).then_some(()));
 
     // Each page is reached by its name, and every element on it that can be pressed has a name.
     for page in Page::ALL {
-        access.press(texts::page(page));
+        access.press(texts::page_name(page));
         access.find(crate::page_screenshots::sign(page));
         let nameless: Vec<_> =
             access.all().into_iter().filter(|thing| thing.can_be_pressed() && thing.name.is_empty()).collect();
@@ -31,11 +31,11 @@ fn it_is_pressed_without_seeing_it() {
 
     // With the keyboard alone: Tab until the button has the focus, then Space.
     stage.run("xdotool", &["windowfocus", "--sync", &shown]);
-    let page = texts::page(Page::Sharing);
+    let page = texts::page_name(Page::Sharing);
     wait_for("the button has the focus", || {
         stage.run("xdotool", &["key", "Tab"]);
         access.all().into_iter().find(|thing| thing.has_focus && thing.name == page)
     });
     stage.run("xdotool", &["key", "space"]);
-    access.find(texts::WHY_SHARE);
+    access.find(texts::sharing::WHY_SHARE);
 }

@@ -7,7 +7,7 @@ use banyan_proto::{
     local::{Request, UpdateState},
 };
 use banyan_tests::test_desktop::{Stage, wait_for};
-use banyan_ui_common::{sample, texts};
+use banyan_ui_common::{sample_data, texts};
 use std::{fs, path::PathBuf};
 
 /// Larger than the buffers of the sockets in between.
@@ -23,26 +23,28 @@ fn file(stage: &Stage) -> PathBuf {
 fn it_is_shown_installed_and_its_end_is_told() {
     let mut stage = Stage::bare();
     let agent = Agent::plays(&stage, Scene::Idle);
-    agent.stop_clock(sample::NOW);
-    agent.change(|snapshot| snapshot.about.zone = sample::quiet().about.zone);
+    agent.stop_clock(sample_data::NOW);
+    agent.change(|snapshot| snapshot.about.zone = sample_data::quiet().about.zone);
     agent.set_package(PackageScene::Newer);
     let access = Access::on(&stage);
     let mut window = stage.ours("banyan-window");
     window.arg("--package").arg(file(&stage));
-    stage.keep(window.args(["--look", "light", "--at", &sample::NOW.0.to_string()]));
+    stage.keep(window.args(["--look", "light", "--at", &sample_data::NOW.0.to_string()]));
     let shown = stage.window(texts::PRODUCT);
     access.find("drawing 3.1");
     page_screenshots::picture(&stage, &shown, &page_screenshots::path(true, "package-light"));
-    access.press(texts::INSTALL);
+    access.press(texts::package_file::INSTALL);
     let asked = wait_for("the package reaches the agent", || {
         agent.asked().into_iter().find(|asked| matches!(asked, Request::InstallPackage { .. }))
     });
     assert!(matches!(asked, Request::InstallPackage { size, .. } if size == SIZE as u64), "{asked:?}");
-    access.find(texts::INSTALLING);
-    agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample::NOW.0 - 60) });
+    access.find(texts::updates::INSTALLING);
+    agent.change(|snapshot| {
+        snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample_data::NOW.0 - 60) }
+    });
     access.find("Installed today at 14:29");
-    access.press(texts::CLOSE);
-    access.find(texts::page(banyan_ui_common::Page::Updates));
+    access.press(texts::package_file::CLOSE);
+    access.find(texts::page_name(banyan_ui_common::Page::Updates));
 }
 
 #[test]
@@ -54,9 +56,9 @@ fn one_that_is_not_trusted_is_refused_with_a_reason() {
     let path = file(&stage);
     let mut tray = stage.ours("banyan-tray");
     let process = stage.keep(tray.current_dir(stage.folder()).args(["open", "drawing-3.1.banyan"]));
-    access.find(texts::NOT_TRUSTED);
-    access.find(texts::REFUSED);
-    assert!(!access.all().into_iter().any(|thing| thing.name == texts::INSTALL));
+    access.find(texts::package_file::UNTRUSTED_PUBLISHER);
+    access.find(texts::package_file::NOT_INSTALLABLE);
+    assert!(!access.all().into_iter().any(|thing| thing.name == texts::package_file::INSTALL));
     // A file that is not a package, passed by a second start to the first.
     Menu::of(&stage, process);
     fs::write(&path, "a text").expect("the file can be written");
@@ -70,30 +72,32 @@ fn one_that_is_not_trusted_is_refused_with_a_reason() {
 fn nothing_is_installed_before_the_person_trusts_who_signed_it() {
     let mut stage = Stage::bare();
     let agent = Agent::plays(&stage, Scene::NotEnrolled);
-    agent.stop_clock(sample::NOW);
-    agent.change(|snapshot| snapshot.about.zone = sample::quiet().about.zone);
+    agent.stop_clock(sample_data::NOW);
+    agent.change(|snapshot| snapshot.about.zone = sample_data::quiet().about.zone);
     agent.set_package(PackageScene::Asks);
     let access = Access::on(&stage);
     let mut window = stage.ours("banyan-window");
     window.arg("--package").arg(file(&stage));
-    stage.keep(window.args(["--look", "light", "--at", &sample::NOW.0.to_string()]));
+    stage.keep(window.args(["--look", "light", "--at", &sample_data::NOW.0.to_string()]));
     let shown = stage.window(texts::PRODUCT);
     let root = Digest([0x5e; 32]);
     access.find(&root.grouped());
-    let consent = texts::i_trust("Lakeside School IT");
-    let install = || access.find(texts::INSTALL);
+    let consent = texts::package_file::consent_label("Lakeside School IT");
+    let install = || access.find(texts::package_file::INSTALL);
     assert!(access.find(&consent).is_enabled && !install().is_enabled);
-    let _ = access.try_press(texts::INSTALL);
+    let _ = access.try_press(texts::package_file::INSTALL);
     page_screenshots::picture(&stage, &shown, &page_screenshots::path(true, "package-trust-light"));
     let asked = || agent.asked().into_iter().find(|asked| matches!(asked, Request::InstallPackage { .. }));
     assert_eq!(asked(), None);
     access.press(&consent);
     wait_for("the install button is enabled", || install().is_enabled.then_some(()));
     assert_eq!(asked(), None, "trusting alone must not install anything");
-    access.press(texts::INSTALL);
+    access.press(texts::package_file::INSTALL);
     let asked = wait_for("the package reaches the agent", asked);
     assert!(matches!(asked, Request::InstallPackage { trust: Some(trust), .. } if trust == root), "{asked:?}");
-    access.find(texts::INSTALLING);
-    agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample::NOW.0 - 60) });
+    access.find(texts::updates::INSTALLING);
+    agent.change(|snapshot| {
+        snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds(sample_data::NOW.0 - 60) }
+    });
     access.find("Installed today at 14:29");
 }

@@ -7,7 +7,7 @@ use banyan_tests::{
     programs,
     test_desktop::{Stage, wait_for},
 };
-use banyan_ui_common::{Page, sample, texts};
+use banyan_ui_common::{Page, sample_data, texts};
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -18,12 +18,12 @@ use std::{
 pub(crate) fn sign(page: Page) -> &'static str {
     match page {
         Page::Updates => "School Browser 12.1",
-        Page::Schedule => texts::SIGNALS,
-        Page::Sharing => texts::WHY_SHARE,
+        Page::Schedule => texts::conditions::CURRENT_CONDITIONS,
+        Page::Sharing => texts::sharing::WHY_SHARE,
         Page::History => "Downloaded and checked",
         Page::Catalogue => "Drawing 3.1",
-        Page::Settings => texts::DOWNLOAD,
-        Page::Computer => texts::COPY,
+        Page::Settings => texts::settings::DOWNLOAD_LIMIT,
+        Page::Computer => texts::computer::COPY_DETAILS,
     }
 }
 
@@ -54,7 +54,7 @@ fn photograph(snapshot: Snapshot, look: &str, scale: &str, size: &str, pages: &[
     let _agent = Agent::shows(&stage, snapshot);
     let access = Access::on(&stage);
     let mut command = stage.ours("banyan-window");
-    command.args(["--look", look, "--told-by-stdin", "--at", &sample::NOW.0.to_string()]);
+    command.args(["--look", look, "--told-by-stdin", "--at", &sample_data::NOW.0.to_string()]);
     command.env("WINIT_X11_SCALE_FACTOR", scale).stdin(Stdio::piped());
     let process = stage.keep(&mut command);
     let mut pages_to = stage.stdin(process);
@@ -88,30 +88,30 @@ pub(crate) fn picture(stage: &Stage, window: &str, path: &Path) {
 
 #[test]
 fn light() {
-    photograph(sample::busy(), "light", "1", "", &Page::ALL);
+    photograph(sample_data::busy(), "light", "1", "", &Page::ALL);
 }
 
 #[test]
 fn dark() {
-    photograph(sample::busy(), "dark", "1", "", &Page::ALL);
+    photograph(sample_data::busy(), "dark", "1", "", &Page::ALL);
 }
 
 #[test]
 fn at_125_percent() {
-    photograph(sample::busy(), "light", "1.25", "", &[Page::Updates, Page::Schedule]);
+    photograph(sample_data::busy(), "light", "1.25", "", &[Page::Updates, Page::Schedule]);
 }
 
 #[test]
 fn at_150_percent_in_a_small_window() {
-    photograph(sample::busy(), "light", "1.5", "900x600", &Page::ALL);
+    photograph(sample_data::busy(), "light", "1.5", "900x600", &Page::ALL);
 }
 
 #[test]
 fn at_200_percent() {
-    photograph(sample::busy(), "dark", "2", "", &Page::ALL);
+    photograph(sample_data::busy(), "dark", "2", "", &Page::ALL);
 }
 
 #[test]
 fn in_a_small_window() {
-    photograph(sample::busy(), "light", "1", "900x600", &Page::ALL);
+    photograph(sample_data::busy(), "light", "1", "900x600", &Page::ALL);
 }

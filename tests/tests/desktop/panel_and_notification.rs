@@ -8,7 +8,7 @@ use banyan_proto::{
     schedule::{Gate, Why},
 };
 use banyan_tests::test_desktop::{Stage, wait_for};
-use banyan_ui_common::{Clock, sample, texts};
+use banyan_ui_common::{Clock, sample_data, texts};
 use std::path::Path;
 
 /// The centre of the only icon in the panel (pixels).
@@ -17,7 +17,7 @@ const ICON: [&str; 2] = ["33", "1384"];
 /// Returns a state in which one update is ready and waiting for mains power while another is being received. It
 /// contains no times, so that the pictures do not change.
 fn snapshot() -> Snapshot {
-    let mut snapshot = sample::busy();
+    let mut snapshot = sample_data::busy();
     snapshot.updates.retain(|update| matches!(update.state, UpdateState::Ready | UpdateState::Receiving));
     snapshot.updates.retain(|update| matches!(update.verdict.receive, Gate::Open { .. }));
     for update in snapshot.updates.iter_mut().filter(|update| update.state == UpdateState::Ready) {
@@ -54,11 +54,12 @@ fn a_real_desktop_shows_the_notice_and_its_buttons_work() {
     let access = Access::on(&stage);
     let mut tray = stage.ours("banyan-tray");
     stage.keep(&mut tray);
-    access.find(texts::USE_BATTERY);
-    let details = access.all().into_iter().filter(|thing| thing.name == texts::DETAILS && thing.can_be_pressed());
+    access.find(texts::updates::USE_BATTERY);
+    let details =
+        access.all().into_iter().filter(|thing| thing.name == texts::updates::DETAILS && thing.can_be_pressed());
     assert_eq!(details.count(), 1, "a desktop with a button for the notification itself must show it once");
     picture(&stage, "440x119+1465+15", "notice");
-    access.press(texts::USE_BATTERY);
+    access.press(texts::updates::USE_BATTERY);
     let wanted = Request::Overrule { signal: Overruled::Battery, on: true };
     wait_for("the agent is asked", || agent.asked().contains(&wanted).then_some(()));
 }
@@ -71,7 +72,7 @@ fn the_menu_opens_where_people_press() {
     let process = stage.keep(&mut tray);
     let menu = Menu::of(&stage, process);
     let clock = Clock::of(Some(&snapshot()), UnixSeconds::now());
-    wait_for("the agent's update", || (menu.status() == texts::headline(&snapshot(), &clock)).then_some(()));
+    wait_for("the agent's update", || (menu.status() == texts::status::headline(&snapshot(), &clock)).then_some(()));
     // Assistive programs do not see a panel's menus, but users do. The icon is placed a moment after it is registered;
     // before that, the same spot opens the panel's own menu, a narrow one.
     let open = wait_for("the menu", || {
@@ -81,7 +82,13 @@ fn the_menu_opens_where_people_press() {
         menu_of_the_panel(&stage)
     });
     let labels: Vec<_> = menu.entries().into_iter().map(|entry| entry.label).collect();
-    assert!(labels.ends_with(&[texts::OPEN, texts::ABOUT, texts::QUIT].map(ToOwned::to_owned)), "{labels:?}");
+    assert!(
+        labels.ends_with(
+            &[texts::tray_menu::OPEN_BANYAN, texts::tray_menu::ABOUT_COMPUTER, texts::tray_menu::HIDE_ICON]
+                .map(ToOwned::to_owned)
+        ),
+        "{labels:?}"
+    );
     page_screenshots::picture(&stage, &open, &page_screenshots::path(true, "menu"));
     stage.run("xdotool", &["key", "Up", "Up", "Up", "Return"]);
     stage.window(texts::PRODUCT);

@@ -7,7 +7,7 @@ use banyan_tests::{
     test_desktop::{Stage, wait_for},
     test_package::Behaviour,
 };
-use banyan_ui_common::Line;
+use banyan_ui_common::AgentClient;
 use std::{fs, os::unix::net::UnixStream};
 
 /// The user id of Debian's `nobody`: a bus requires its user to have a name.
@@ -23,13 +23,13 @@ fn it_joins_and_installs_without_any_rights_and_ends_with_the_tray() {
 
     let data = stage.path(".local/share/banyan/agent");
     let socket = data.join("agent.sock");
-    let line = Line::start(socket.clone(), || {});
-    let snapshot = || line.view().snapshot;
+    let client = AgentClient::start(socket.clone(), || {});
+    let snapshot = || client.view().snapshot;
     wait_for("the user's own agent answers", snapshot);
     let about = snapshot().expect("the agent has answered").about;
     assert_eq!((about.mode, about.enrolled), (Mode::User, None));
 
-    line.ask(&Request::Enrol { code: world.join_code(1) });
+    client.send(&Request::Enrol { code: world.join_code(1) });
     wait_for("the agent has joined", || (snapshot()?.link == Link::Connected).then_some(()));
     let _ = world.deploy("hello", "all", 2);
     wait_for("the agent has installed the release", || {

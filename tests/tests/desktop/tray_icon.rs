@@ -9,7 +9,7 @@ use banyan_proto::{
     schedule::{Pause, Stage as Of, Window, Wish},
 };
 use banyan_tests::test_desktop::{Stage, wait_for};
-use banyan_ui_common::{Clock, Page, sample, texts};
+use banyan_ui_common::{Clock, Page, sample_data, texts};
 use std::{
     collections::BTreeSet,
     time::{Duration, Instant},
@@ -36,27 +36,41 @@ fn effect(label: &str, asked: &Request, after: &Snapshot) -> Option<bool> {
         *asked == Request::Pause { until: wanted } && choice.pause.as_ref().is_some_and(held)
     };
     Some(match label {
-        texts::INSTALL_NOW | texts::INSTALL_WHEN_HERE => wished(Of::Install, &|wish| wish == Wish::Now),
-        texts::RECEIVE_NOW => wished(Of::Receive, &|wish| wish == Wish::Now),
+        texts::updates::INSTALL_NOW | texts::updates::INSTALL_WHEN_DOWNLOADED => {
+            wished(Of::Install, &|wish| wish == Wish::Now)
+        }
+        texts::updates::DOWNLOAD_NOW => wished(Of::Receive, &|wish| wish == Wish::Now),
         "In an hour" => until(When::InAnHour),
         "Tonight" => until(When::Tonight),
-        "Tomorrow" | texts::NOT_TODAY => until(When::Tomorrow),
-        texts::USE_NETWORK => !choice.overrule.metered.is_empty(),
-        texts::USE_BATTERY => choice.overrule.battery,
-        texts::BELOW_FULL_SCREEN => choice.overrule.full_screen,
-        texts::WHEN_IDLE => window(&Window::Idle),
-        texts::ANY_TIME => window(&Window::Any),
-        _ if label.starts_with(texts::NIGHT_ONLY) => window(&Window::Night),
-        texts::AN_HOUR => pause(PauseFor::Seconds(3600), |pause| matches!(pause, Pause::For { seconds: 3600, .. })),
-        texts::UNTIL_TOMORROW => pause(PauseFor::UntilTomorrow, |pause| matches!(pause, Pause::UntilTomorrow { .. })),
-        texts::UNTIL_RESUMED => pause(PauseFor::UntilResumed, |pause| matches!(pause, Pause::UntilResumed { .. })),
-        texts::RESUME => *asked == Request::Resume && choice.pause.is_none(),
+        "Tomorrow" | texts::updates::NOT_TODAY => until(When::Tomorrow),
+        texts::updates::USE_NETWORK => !choice.overrule.metered.is_empty(),
+        texts::updates::USE_BATTERY => choice.overrule.battery,
+        texts::updates::INSTALL_DESPITE_FULL_SCREEN => choice.overrule.full_screen,
+        texts::schedule::WHEN_IDLE => window(&Window::Idle),
+        texts::schedule::ANY_TIME => window(&Window::Any),
+        _ if label.starts_with(texts::schedule::AT_NIGHT) => window(&Window::Night),
+        texts::schedule::PAUSE_ONE_HOUR => {
+            pause(PauseFor::Seconds(3600), |pause| matches!(pause, Pause::For { seconds: 3600, .. }))
+        }
+        texts::schedule::PAUSE_UNTIL_TOMORROW => {
+            pause(PauseFor::UntilTomorrow, |pause| matches!(pause, Pause::UntilTomorrow { .. }))
+        }
+        texts::schedule::PAUSE_UNTIL_RESUMED => {
+            pause(PauseFor::UntilResumed, |pause| matches!(pause, Pause::UntilResumed { .. }))
+        }
+        texts::schedule::RESUME => *asked == Request::Resume && choice.pause.is_none(),
         _ => return None,
     })
 }
 
 /// Entries that open the window, and the one that ends the tray.
-const OPEN: [&str; 5] = [texts::DETAILS, texts::MY_SCHEDULE, texts::OPEN, texts::ABOUT, texts::QUIT];
+const OPEN: [&str; 5] = [
+    texts::updates::DETAILS,
+    texts::tray_menu::EDIT_MY_SCHEDULE,
+    texts::tray_menu::OPEN_BANYAN,
+    texts::tray_menu::ABOUT_COMPUTER,
+    texts::tray_menu::HIDE_ICON,
+];
 /// The number of entries that send a request, over all scenes.
 const ASK: usize = 17;
 
@@ -71,7 +85,7 @@ fn every_entry_of_the_menu_does_what_it_says() {
         agent.show(scene);
         wait_for(scene.name(), || {
             let now = agent.now();
-            (menu.status() == texts::headline(&now, &Clock::of(Some(&now), UnixSeconds::now()))).then_some(())
+            (menu.status() == texts::status::headline(&now, &Clock::of(Some(&now), UnixSeconds::now()))).then_some(())
         });
         menu.settled()
     };
@@ -104,17 +118,19 @@ fn every_entry_of_the_menu_does_what_it_says() {
 #[test]
 fn the_window_is_opened_from_the_menu_at_the_right_page() {
     let mut stage = Stage::with_panel();
-    let _agent = Agent::shows(&stage, sample::busy());
+    let _agent = Agent::shows(&stage, sample_data::busy());
     let mut tray = stage.ours("banyan-tray");
     let process = stage.keep(&mut tray);
     let menu = Menu::of(&stage, process);
     wait_for("the agent's update", || menu.status().starts_with("Printer Driver").then_some(()));
     let access = Access::on(&stage);
-    menu.press(texts::OPEN);
+    menu.press(texts::tray_menu::OPEN_BANYAN);
     let shown = stage.window(texts::PRODUCT);
-    for (label, page) in
-        [(texts::DETAILS, Page::Updates), (texts::MY_SCHEDULE, Page::Schedule), (texts::ABOUT, Page::Computer)]
-    {
+    for (label, page) in [
+        (texts::updates::DETAILS, Page::Updates),
+        (texts::tray_menu::EDIT_MY_SCHEDULE, Page::Schedule),
+        (texts::tray_menu::ABOUT_COMPUTER, Page::Computer),
+    ] {
         menu.press(label);
         access.find(crate::page_screenshots::sign(page));
     }
@@ -123,20 +139,20 @@ fn the_window_is_opened_from_the_menu_at_the_right_page() {
     assert!(status.success(), "a second tray exits successfully");
     access.find(crate::page_screenshots::sign(Page::Sharing));
     assert_eq!(stage.window(texts::PRODUCT), shown, "there must be only one window");
-    menu.press(texts::QUIT);
+    menu.press(texts::tray_menu::HIDE_ICON);
     wait_for("the tray has ended", || (!stage.runs(process)).then_some(()));
 }
 
 #[test]
 fn a_window_that_is_asked_for_while_it_closes_is_opened_again() {
     let mut stage = Stage::with_panel();
-    let _agent = Agent::shows(&stage, sample::busy());
+    let _agent = Agent::shows(&stage, sample_data::busy());
     let mut tray = stage.ours("banyan-tray");
     let process = stage.keep(&mut tray);
     let menu = Menu::of(&stage, process);
     let access = Access::on(&stage);
     for page in [Page::Schedule, Page::Computer, Page::Sharing] {
-        menu.press(texts::OPEN);
+        menu.press(texts::tray_menu::OPEN_BANYAN);
         let shown = stage.window(texts::PRODUCT);
         access.find(crate::page_screenshots::sign(Page::Updates));
         stage.run("xdotool", &["windowfocus", "--sync", &shown, "key", "alt+F4"]);
@@ -152,24 +168,24 @@ fn a_window_that_is_asked_for_while_it_closes_is_opened_again() {
 #[test]
 fn without_a_panel_the_window_is_opened_and_says_so() {
     let mut stage = Stage::bare();
-    let _agent = Agent::shows(&stage, sample::quiet());
+    let _agent = Agent::shows(&stage, sample_data::quiet());
     let access = Access::on(&stage);
     let mut tray = stage.ours("banyan-tray");
     stage.keep(tray.args(["--panel-within", "1"]));
     stage.window(texts::PRODUCT);
-    access.find(texts::NO_TRAY);
+    access.find(texts::tray_menu::NO_TRAY);
 }
 
 #[test]
 fn a_panel_that_comes_late_is_waited_for() {
     let mut stage = Stage::bare();
-    let _agent = Agent::shows(&stage, sample::quiet());
+    let _agent = Agent::shows(&stage, sample_data::quiet());
     let mut tray = stage.ours("banyan-tray");
     let begun = Instant::now();
     let process = stage.keep(tray.args(["--panel-within", "2"]));
     stage.start_panel();
     let menu = Menu::of(&stage, process);
-    wait_for("the tray has found its agent", || (menu.status() == texts::UP_TO_DATE).then_some(()));
+    wait_for("the tray has found its agent", || (menu.status() == texts::status::UP_TO_DATE).then_some(()));
     // No event marks that nothing happens, so this waits until the tray's time limit has passed.
     while begun.elapsed() < Duration::from_secs(4) {
         assert!(stage.no_window(texts::PRODUCT), "a window opened although there is an icon");
@@ -183,11 +199,13 @@ fn it_comes_back_to_its_agent_for_ever() {
     let process = stage.keep(&mut tray);
     let menu = Menu::of(&stage, process);
     for scene in [Scene::Idle, Scene::NotEnrolled] {
-        wait_for("the tray reports that there is no agent", || (menu.status() == texts::NO_AGENT).then_some(()));
+        wait_for("the tray reports that there is no agent", || {
+            (menu.status() == texts::status::NO_AGENT).then_some(())
+        });
         let program = banyan_tests::programs::folder().join("banyan-fake-agent");
         let mut agent = stage.command(program);
         let agent = stage.keep(agent.arg("--data").arg(stage.folder()).args(["--scene", scene.name()]));
-        let words = if scene == Scene::Idle { texts::UP_TO_DATE } else { "Not set up yet: enter a join code" };
+        let words = if scene == Scene::Idle { texts::status::UP_TO_DATE } else { "Not set up yet: enter a join code" };
         wait_for("the tray has found the agent", || (menu.status() == words).then_some(()));
         stage.close(agent);
     }

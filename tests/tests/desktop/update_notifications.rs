@@ -37,7 +37,7 @@ impl World {
         let process = stage.keep(&mut tray);
         let menu = Menu::of(&stage, process);
         let world = Self { menu, notifications, agent, _stage: stage };
-        world.seen(texts::UP_TO_DATE);
+        world.seen(texts::status::UP_TO_DATE);
         world
     }
     /// Waits until the tray has seen the agent's state: it merges quick changes into one.
@@ -70,10 +70,10 @@ fn each_button_of_a_notice_does_what_it_says() {
     let world = World::start(Preferences::default());
     let (agent, notifications) = (&world.agent, &world.notifications);
     for (label, wanted) in
-        [(texts::INSTALL_NOW, None), ("Tonight", Some(When::Tonight)), ("Tomorrow", Some(When::Tomorrow))]
+        [(texts::updates::INSTALL_NOW, None), ("Tonight", Some(When::Tonight)), ("Tomorrow", Some(When::Tomorrow))]
     {
         agent.show(Scene::Idle);
-        world.seen(texts::UP_TO_DATE);
+        world.seen(texts::status::UP_TO_DATE);
         world.show(Scene::Ready, "school-browser");
         let (id, shown) =
             wait_for("the notification is shown", || notifications.only("school-browser 12.1 is ready to install"));
@@ -105,7 +105,7 @@ fn one_update_has_one_notice_at_a_time() {
     world.show(Scene::Ready, "school-browser");
     let (first, shown) =
         wait_for("the notification is shown", || notifications.only("school-browser 12.1 is ready to install"));
-    key(&shown, texts::INSTALL_NOW);
+    key(&shown, texts::updates::INSTALL_NOW);
     world.show(Scene::Deadline, "school-browser");
     let (second, shown) = wait_for("the countdown", || notifications.only("school-browser 12.1 will install in"));
     assert_eq!((first, shown.urgency), (second, 2), "it must replace the first and stay until it is answered");
@@ -118,14 +118,14 @@ fn one_update_has_one_notice_at_a_time() {
 
 #[test]
 fn what_comes_is_told_only_to_those_who_want_to_know() {
-    for tell_incoming in [false, true] {
-        let world = World::start(Preferences { tell_incoming });
+    for notify_of_new_updates in [false, true] {
+        let world = World::start(Preferences { notify_of_new_updates });
         world.show(Scene::Waiting, "maths-tools");
         world.seen("maths-tools 4.0: scheduled for");
         let (reason, detail) = (Reason::ProbeFailed, String::new());
         world.becomes(UpdateState::Failed { at: UnixSeconds::now(), reason, detail, restored: true });
         let mut wanted = vec!["maths-tools 4.0 is on its way", "maths-tools 4.0 couldn't be installed"];
-        wanted.drain(..usize::from(!tell_incoming));
+        wanted.drain(..usize::from(!notify_of_new_updates));
         wait_for("the notifications", || (world.notifications.all() == wanted).then_some(()));
     }
 }

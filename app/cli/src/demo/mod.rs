@@ -4,91 +4,93 @@
 //! of the commands. The processes and the folder are removed in every case: at the end of [`run`], or, if this process
 //! is killed, because the children's standard input is then closed.
 
-mod debian;
-mod file;
-mod fleet;
-mod sample;
-mod story;
+pub(crate) mod args;
+mod debian_requirements;
+mod input_file;
+mod processes;
+mod sample_package;
+mod scenario;
 mod summary;
 
 use crate::{
-    exit::Exit,
-    failure::{Failure, Tried as _},
-    output::{clean, say},
-    system,
-    verbs::demo::Args,
+    demo::args::Args,
+    output::{Exit, Failure, WithContext as _, print_note, sanitise},
+    platform,
 };
-use fleet::{Ended, Fleet};
+use processes::{DemoProcesses, UnexpectedExit};
 use std::path::Path;
 
 /// A demo that failed.
-struct Broken {
+struct DemoFailure {
     failure: Failure,
     /// The process whose log may contain the cause.
-    guilty: Option<String>,
+    suspect: Option<String>,
 }
 
-impl From<Failure> for Broken {
+impl From<Failure> for DemoFailure {
     fn from(failure: Failure) -> Self {
-        Self { failure, guilty: None }
+        Self { failure, suspect: None }
     }
 }
 
 /// The number of log lines shown after a failure.
-const TAIL: usize = 20;
+const LOG_LINES: usize = 20;
 
 pub(crate) async fn run(args: &Args) -> Result<Exit, Failure> {
     let folder =
-        tempfile::Builder::new().prefix("banyan-demo-").tempdir().tried(|| "make a temporary folder".into())?;
-    let (mut fleet, mut ends) = Fleet::new(folder.path());
+        tempfile::Builder::new().prefix("banyan-demo-").tempdir().with_context(|| "make a temporary folder".into())?;
+    let (mut processes, mut ends) = DemoProcesses::new(folder.path());
     let outcome = tokio::select! {
         biased;
-        Ok(()) = system::interrupted() => Err(interrupted(args.keep)),
-        Some(ended) = ends.recv() => Err(died(ended)),
-        outcome = story::tell(args, folder.path(), &mut fleet) => outcome,
+        Ok(()) = platform::wait_for_interrupt() => Err(interrupted(args.keep)),
+        Some(ended) = ends.recv() => Err(unexpected_exit(ended)),
+        outcome = scenario::run_scenario(args, folder.path(), &mut processes) => outcome,
     };
     if outcome.is_err() && console::Term::stderr().is_term() {
         // Start below the drawn tree.
-        say("");
+        print_note("");
     }
-    fleet.stop().await;
-    if let Err(Broken { guilty: Some(name), .. }) = &outcome {
+    processes.stop().await;
+    if let Err(DemoFailure { suspect: Some(name), .. }) = &outcome {
         show_log(folder.path(), name);
     }
-    put_away(folder, args.keep)?;
+    remove_folder(folder, args.keep)?;
     outcome.map_err(|broken| broken.failure)
 }
 
-fn interrupted(keep: bool) -> Broken {
+fn interrupted(keep: bool) -> DemoFailure {
     let next = if keep { "start it again" } else { "start it again; all temporary files were removed" };
-    Failure::new("finish the demo", "it was interrupted", next).ending(Exit::Interrupted).into()
+    Failure::new("finish the demo", "it was interrupted", next).with_exit(Exit::Interrupted).into()
 }
 
-fn died(Ended { name, status }: Ended) -> Broken {
+fn unexpected_exit(UnexpectedExit { name, status }: UnexpectedExit) -> DemoFailure {
     let next = "check the end of its log above; `banyan demo --keep` keeps all logs";
-    Broken {
+    DemoFailure {
         failure: Failure::new("finish the demo", format!("{name} exited unexpectedly ({status})"), next),
-        guilty: Some(name),
+        suspect: Some(name),
     }
 }
 
 /// Prints the end of a child's log to standard error.
 fn show_log(folder: &Path, name: &str) {
-    let Ok(text) = std::fs::read(fleet::log_of(folder, name)) else { return };
-    let text = clean(&console::strip_ansi_codes(&String::from_utf8_lossy(&text)));
+    let Ok(text) = std::fs::read(processes::log_path(folder, name)) else { return };
+    let text = sanitise(&console::strip_ansi_codes(&String::from_utf8_lossy(&text)));
     let lines: Vec<&str> = text.lines().collect();
-    say(&format!("end of the log of {name}:"));
-    for line in &lines[lines.len().saturating_sub(TAIL)..] {
-        say(&format!("  | {line}"));
+    print_note(&format!("end of the log of {name}:"));
+    for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
+        print_note(&format!("  | {line}"));
     }
 }
 
-fn put_away(folder: tempfile::TempDir, keep: bool) -> Result<(), Failure> {
+fn remove_folder(folder: tempfile::TempDir, keep: bool) -> Result<(), Failure> {
     if keep {
         let path = folder.keep();
-        say(&format!("all data and logs are in {}; remove that folder when you no longer need it", path.display()));
+        print_note(&format!(
+            "all data and logs are in {}; remove that folder when you no longer need it",
+            path.display()
+        ));
         return Ok(());
     }
     let path = folder.path().display().to_string();
-    folder.close().tried(|| format!("remove the temporary folder {path}"))
+    folder.close().with_context(|| format!("remove the temporary folder {path}"))
 }

@@ -1,15 +1,15 @@
 //! The demo's summary: durations, how much the server sent, who downloaded from whom, where the software was installed.
 
 use crate::{
-    output::table,
-    tree::{From, Share, TreeView, copies, seconds, shares_words},
+    deployment_tree::{ContentSources, SourceShare, TreeView, format_copies, format_seconds, format_shares},
+    output::format_table,
 };
 use banyan_proto::{MachineId, admin::DeploymentStatus, format_size};
 use serde::Serialize;
 use std::{collections::HashMap, path::PathBuf};
 
 /// Where the release is installed on one machine.
-pub(super) struct Place {
+pub(super) struct InstallLocation {
     pub(super) machine: MachineId,
     pub(super) path: PathBuf,
 }
@@ -29,7 +29,7 @@ pub(super) struct Summary {
     server_sent: u64,
     /// The machine that sent the most content bytes, if any machine sent some.
     largest_upload: Option<Upload>,
-    machines: Vec<Got>,
+    machines: Vec<MachineResult>,
 }
 
 /// How much one machine sent.
@@ -41,7 +41,7 @@ struct Upload {
 
 /// The results of one machine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-struct Got {
+struct MachineResult {
     machine: String,
     from: Vec<Source>,
     /// Content bytes that other machines received from it.
@@ -60,25 +60,25 @@ struct Source {
 }
 
 impl Summary {
-    pub(super) fn of(status: &DeploymentStatus, places: &[Place]) -> Self {
+    pub(super) fn of(status: &DeploymentStatus, places: &[InstallLocation]) -> Self {
         let mut sent: HashMap<MachineId, u64> = HashMap::new();
         for source in status.addressees.iter().flat_map(|machine| &machine.sources) {
             *sent.entry(source.machine).or_default() += source.bytes;
         }
         let sent_by = |id: MachineId| sent.get(&id).copied().unwrap_or(0);
         // The view's rows are in tree order and have names that are safe for a terminal.
-        let view = TreeView::of(status);
-        let machines: Vec<Got> = view
+        let view = TreeView::from_status(status);
+        let machines: Vec<MachineResult> = view
             .rows
             .iter()
             .filter_map(|row| {
                 let machine = status.addressees.iter().find(|machine| machine.id == row.id)?;
-                let from = match &row.from {
-                    From::Sent(shares) => shares.iter().map(Source::of).collect(),
-                    From::Planned(_) => Vec::new(),
+                let from = match &row.sources {
+                    ContentSources::Sent(shares) => shares.iter().map(Source::of).collect(),
+                    ContentSources::Planned(_) => Vec::new(),
                 };
                 let place = places.iter().find(|place| place.machine == machine.id);
-                Some(Got {
+                Some(MachineResult {
                     machine: row.name.clone(),
                     from,
                     sent: sent_by(machine.id),
@@ -102,20 +102,20 @@ impl Summary {
     }
     /// Formats the summary. `kept`: the folders still exist afterwards.
     pub(super) fn text(&self, kept: bool) -> String {
-        let time = |milliseconds: Option<u64>| milliseconds.map_or_else(|| "-".into(), seconds);
+        let time = |milliseconds: Option<u64>| milliseconds.map_or_else(|| "-".into(), format_seconds);
         let mut rows = vec![
             ["MACHINE", "DOWNLOADED FROM", "SHARED", "COMPLETE AFTER", "INSTALLED AFTER"].map(str::to_owned).to_vec(),
         ];
         for machine in &self.machines {
-            let shares: Vec<Share> = machine.from.iter().map(Source::share).collect();
-            let from = if shares.is_empty() { "-".into() } else { shares_words(&shares) };
-            let row = [machine.machine.clone(), from, copies(machine.sent, self.size)];
+            let shares: Vec<SourceShare> = machine.from.iter().map(Source::share).collect();
+            let from = if shares.is_empty() { "-".into() } else { format_shares(&shares) };
+            let row = [machine.machine.clone(), from, format_copies(machine.sent, self.size)];
             rows.push(row.into_iter().chain([time(machine.verified_after), time(machine.installed_after)]).collect());
         }
         let count = self.machines.len();
         let everybody = if count == 1 { "the one machine".into() } else { format!("all {count} machines") };
         let upload = match &self.largest_upload {
-            Some(upload) => format!("{}, by {}", copies(upload.bytes, self.size), upload.machine),
+            Some(upload) => format!("{}, by {}", format_copies(upload.bytes, self.size), upload.machine),
             None => "none: every machine downloaded from the server".into(),
         };
         let after =
@@ -130,26 +130,26 @@ impl Summary {
             self.version,
             format_size(self.size),
             time(self.installed_after),
-            table(&rows).lines().map(|line| format!("  {line}\n")).collect::<String>(),
-            copies(self.server_sent, self.size),
+            format_table(&rows).lines().map(|line| format!("  {line}\n")).collect::<String>(),
+            format_copies(self.server_sent, self.size),
             if count > 1 { ", and so on" } else { "" },
         )
     }
 }
 
 impl Source {
-    fn of(share: &Share) -> Self {
+    fn of(share: &SourceShare) -> Self {
         Self { machine: share.name.clone(), percent: share.percent, stand_in: share.stand_in }
     }
-    fn share(&self) -> Share {
-        Share { name: self.machine.clone(), percent: self.percent, stand_in: self.stand_in }
+    fn share(&self) -> SourceShare {
+        SourceShare { name: self.machine.clone(), percent: self.percent, stand_in: self.stand_in }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::fixture::{Plan, id, status};
+    use crate::deployment_tree::fixture::{Plan, id, status};
     use banyan_proto::{admin::Stage, api::ByteSource};
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
             machine.sources = vec![ByteSource { machine: id(source), bytes: 1000 }];
             (machine.verified_after, machine.installed_after) = (Some(after - 100), Some(after));
         }
-        let place = Place { machine: id("a"), path: "/tmp/a/root".into() };
+        let place = InstallLocation { machine: id("a"), path: "/tmp/a/root".into() };
         let summary = Summary::of(&status, &[place]);
         assert_eq!(summary.largest_upload, Some(Upload { machine: "a".into(), bytes: 2000 }));
         assert_eq!((summary.verified_after, summary.installed_after), (Some(1400), Some(1500)));

@@ -2,37 +2,37 @@
 
 mod catalogue;
 mod computer;
-mod grid;
+mod conditions;
 mod history;
-pub(crate) mod package;
+pub(crate) mod package_file;
 mod schedule;
 mod settings;
 mod sharing;
-mod signals;
 mod updates;
+mod week_grid;
 
-use crate::state::State;
+use crate::window_state::WindowState;
 use banyan_proto::local::{Request, Right, Snapshot};
-use banyan_ui_common::{Clock, Page, View};
+use banyan_ui_common::{AgentView, Clock, Page};
 use egui::Ui;
 
 /// Draws the open page.
 pub(crate) fn draw(
     ui: &mut Ui,
-    view: &View,
+    view: &AgentView,
     snapshot: &Snapshot,
-    state: &mut State,
+    state: &mut WindowState,
     clock: &Clock,
-    asked: &mut Vec<Request>,
+    requests: &mut Vec<Request>,
 ) {
     let may = view.may(Right::Choose);
     match state.page {
-        Page::Updates => updates::draw(ui, snapshot, may, clock, asked),
-        Page::Schedule => schedule::draw(ui, snapshot, may, state, clock, asked),
+        Page::Updates => updates::draw(ui, snapshot, may, clock, requests),
+        Page::Schedule => schedule::draw(ui, snapshot, may, state, clock, requests),
         Page::Sharing => sharing::draw(ui, snapshot, clock),
         Page::History => history::draw(ui, snapshot, clock),
         Page::Catalogue => catalogue::draw(ui, view, snapshot, state, clock),
-        Page::Settings => settings::draw(ui, snapshot, may, state, asked),
-        Page::Computer => computer::draw(ui, view, snapshot, state, clock, asked),
+        Page::Settings => settings::draw(ui, snapshot, may, state, requests),
+        Page::Computer => computer::draw(ui, view, snapshot, state, clock, requests),
     }
 }

@@ -1,118 +1,124 @@
 //! The Schedule page: when this computer downloads, shares and installs, pauses, night and weekly hours, and the current
 //! conditions.
 
-use super::{grid, signals};
+use crate::pages::{conditions, week_grid};
 use crate::{
-    state::{self, State},
     theme,
-    week::Preset,
+    week_editor::Preset,
     widgets,
+    window_state::{self, WindowState},
 };
 use banyan_proto::{
     local::{Request, Scheduling, Snapshot},
     schedule::{Choice, Kind, Window},
 };
-use banyan_ui_common::{Clock, choices, glance::Tone, texts};
+use banyan_ui_common::{Clock, schedule_choices, texts, update_summary::Tone};
 use egui::{ComboBox, RadioButton, RichText, Ui};
 
 pub(super) fn draw(
     ui: &mut Ui,
     snapshot: &Snapshot,
     may: bool,
-    state: &mut State,
+    state: &mut WindowState,
     clock: &Clock,
-    asked: &mut Vec<Request>,
+    requests: &mut Vec<Request>,
 ) {
     let scheduling = &snapshot.scheduling;
     let (choice, weekly) = (scheduling.effective(), scheduling.policy.bounds.windows.contains(&Kind::Weekly));
     let gate = &scheduling.verdict.receive;
     let tone = if gate.is_open() { Tone::Done } else { Tone::Waiting };
-    widgets::state(ui, tone, &texts::may_transfer(gate, clock));
-    pause(ui, scheduling, may, asked);
-    widgets::section(ui, texts::TRANSFERS);
-    transfers(ui, scheduling, may, state, asked);
+    widgets::state_label(ui, tone, &texts::schedule::transfer_status(gate, clock));
+    draw_pause(ui, scheduling, may, requests);
+    widgets::section_title(ui, texts::schedule::TRANSFER_WINDOW);
+    draw_transfer_window(ui, scheduling, may, state, requests);
     if Kind::of(&choice.window) == Kind::Night {
-        night(ui, choice, may && state.painted.is_none(), asked);
+        draw_night_hours(ui, choice, may && state.week_editor.is_none(), requests);
     }
     ui.add_space(theme::NEAR);
     ui.add_enabled_ui(may && weekly, |ui| {
-        presets(ui, choice, state);
-        let before = state.painted.unwrap_or_else(|| state::hours(choice));
-        let mut painted = before;
+        draw_presets(ui, choice, state);
+        let before = state.week_editor.unwrap_or_else(|| window_state::edited_hours(choice));
+        let mut editor = before;
         // A fixed id: widgets above may appear or vanish while the mouse button is down.
-        ui.push_id("week", |ui| grid::draw(ui, &mut painted, clock));
-        if painted != before {
-            state.painted = Some(painted);
+        ui.push_id("week", |ui| week_grid::draw(ui, &mut editor, clock));
+        if editor != before {
+            state.week_editor = Some(editor);
         }
-        widgets::quiet(ui, texts::GRID_HINT);
+        widgets::secondary_text(ui, texts::schedule::GRID_HINT);
     });
-    save(ui, choice, state, asked);
-    widgets::section(ui, texts::INSTALLS);
-    installs(ui, scheduling, may, asked);
-    widgets::section(ui, texts::SIGNALS);
-    signals::draw(ui, &scheduling.signals, may, clock, asked);
+    draw_save_buttons(ui, choice, state, requests);
+    widgets::section_title(ui, texts::schedule::INSTALL_WINDOW);
+    draw_install_window(ui, scheduling, may, requests);
+    widgets::section_title(ui, texts::conditions::CURRENT_CONDITIONS);
+    conditions::draw(ui, &scheduling.signals, may, clock, requests);
 }
 
-fn pause(ui: &mut Ui, scheduling: &Scheduling, may: bool, asked: &mut Vec<Request>) {
-    let offers = choices::pauses(scheduling);
+fn draw_pause(ui: &mut Ui, scheduling: &Scheduling, may: bool, requests: &mut Vec<Request>) {
+    let offers = schedule_choices::pause_actions(scheduling);
     if !may || offers.is_empty() {
         return;
     }
     ui.horizontal_wrapped(|ui| {
         if scheduling.effective().pause.is_none() {
-            ui.label(texts::PAUSE);
+            ui.label(texts::schedule::PAUSE);
         }
         for offer in offers {
             if ui.button(offer.label).clicked() {
-                asked.push(offer.request);
+                requests.push(offer.request);
             }
         }
     });
 }
 
 /// Returns the kinds of transfer window without hours of their own, and whether the policy allows each.
-fn plain(scheduling: &Scheduling) -> impl Iterator<Item = (Kind, Window, bool)> {
+fn fixed_windows(scheduling: &Scheduling) -> impl Iterator<Item = (Kind, Window, bool)> {
     [(Kind::Night, Window::Night), (Kind::Idle, Window::Idle), (Kind::Any, Window::Any)]
         .map(|(kind, window)| (kind, window, scheduling.policy.bounds.windows.contains(&kind)))
         .into_iter()
 }
 
-fn words(kind: Kind, window: &Window, choice: &Choice) -> String {
+fn window_label(kind: Kind, window: &Window, choice: &Choice) -> String {
     match kind {
-        Kind::Night => format!("{} ({})", texts::NIGHT_ONLY, texts::night(choice.night)),
-        _ => texts::window(window).to_owned(),
+        Kind::Night => format!("{} ({})", texts::schedule::AT_NIGHT, texts::schedule::night_hours(choice.night)),
+        _ => texts::schedule::window_name(window).to_owned(),
     }
 }
 
-fn transfers(ui: &mut Ui, scheduling: &Scheduling, may: bool, state: &mut State, asked: &mut Vec<Request>) {
+fn draw_transfer_window(
+    ui: &mut Ui,
+    scheduling: &Scheduling,
+    may: bool,
+    state: &mut WindowState,
+    requests: &mut Vec<Request>,
+) {
     let choice = scheduling.effective();
-    let (now, painting) = (Kind::of(&choice.window), state.painted.is_some());
+    let (now, painting) = (Kind::of(&choice.window), state.week_editor.is_some());
     ui.horizontal_wrapped(|ui| {
-        for (kind, window, allowed) in plain(scheduling) {
-            let radio = RadioButton::new(!painting && now == kind, words(kind, &window, choice));
+        for (kind, window, allowed) in fixed_windows(scheduling) {
+            let radio = RadioButton::new(!painting && now == kind, window_label(kind, &window, choice));
             if ui.add_enabled(may && allowed, radio).clicked() {
-                state.painted = None;
-                asked.push(Request::SetWindow { window, night: None });
+                state.week_editor = None;
+                requests.push(Request::SetWindow { window, night: None });
             }
         }
         let allowed = may && scheduling.policy.bounds.windows.contains(&Kind::Weekly);
-        let radio = RadioButton::new(painting || now == Kind::Weekly, texts::OWN_HOURS);
-        if ui.add_enabled(allowed, radio).clicked() && state.painted.is_none() {
-            state.painted = Some(state::hours(choice));
+        let radio = RadioButton::new(painting || now == Kind::Weekly, texts::schedule::MY_SCHEDULE);
+        if ui.add_enabled(allowed, radio).clicked() && state.week_editor.is_none() {
+            state.week_editor = Some(window_state::edited_hours(choice));
         }
     });
 }
 
 /// Draws the choice for installs. Weekly install hours are shown when they are set, but cannot be edited here.
-fn installs(ui: &mut Ui, scheduling: &Scheduling, may: bool, asked: &mut Vec<Request>) {
+fn draw_install_window(ui: &mut Ui, scheduling: &Scheduling, may: bool, requests: &mut Vec<Request>) {
     let choice = scheduling.effective();
     ui.horizontal_wrapped(|ui| {
-        for (kind, window, allowed) in plain(scheduling) {
-            let radio = RadioButton::new(Kind::of(&choice.install) == kind, words(kind, &window, choice));
-            let name = format!("{}: {}", texts::INSTALLS, texts::window(&window));
-            let radio = widgets::named(ui.add_enabled(may && allowed, radio), &name);
+        for (kind, window, allowed) in fixed_windows(scheduling) {
+            let radio = RadioButton::new(Kind::of(&choice.install) == kind, window_label(kind, &window, choice));
+            let name = format!("{}: {}", texts::schedule::INSTALL_WINDOW, texts::schedule::window_name(&window));
+            let radio = widgets::with_accessible_name(ui.add_enabled(may && allowed, radio), &name);
             if radio.clicked() {
-                asked.push(Request::SetInstallWindow { window });
+                requests.push(Request::SetInstallWindow { window });
             }
         }
         if let Window::Weekly(week) = &choice.install {
@@ -122,21 +128,24 @@ fn installs(ui: &mut Ui, scheduling: &Scheduling, may: bool, asked: &mut Vec<Req
 }
 
 /// Draws the start and end of the night.
-fn night(ui: &mut Ui, choice: &Choice, may: bool, asked: &mut Vec<Request>) {
-    let (from, to) = choices::night_hours(choice.night);
+fn draw_night_hours(ui: &mut Ui, choice: &Choice, may: bool, requests: &mut Vec<Request>) {
+    let (from, to) = schedule_choices::night_hours(choice.night);
     ui.add_enabled_ui(may, |ui| {
         ui.horizontal_wrapped(|ui| {
-            let chosen = time(ui, texts::NIGHT_FROM, &from, false).and_then(|from| choices::night(&from, &to));
-            let chosen = time(ui, texts::NIGHT_TO, &to, true).and_then(|to| choices::night(&from, &to)).or(chosen);
+            let chosen = draw_time_list(ui, texts::schedule::NIGHT_FROM, &from, false)
+                .and_then(|from| schedule_choices::night(&from, &to));
+            let chosen = draw_time_list(ui, texts::schedule::NIGHT_TO, &to, true)
+                .and_then(|to| schedule_choices::night(&from, &to))
+                .or(chosen);
             if let Some(night) = chosen {
-                asked.push(Request::SetWindow { window: Window::Night, night: Some(night) });
+                requests.push(Request::SetWindow { window: Window::Night, night: Some(night) });
             }
         });
     });
 }
 
 /// Draws a drop-down list of times; returns the time that the person chose.
-fn time(ui: &mut Ui, name: &str, now: &str, end: bool) -> Option<String> {
+fn draw_time_list(ui: &mut Ui, name: &str, now: &str, end: bool) -> Option<String> {
     let label = ui.label(name);
     let (mut chosen, mut open) = (None, false);
     let remembered = ui.scope_id().with(name);
@@ -144,7 +153,7 @@ fn time(ui: &mut Ui, name: &str, now: &str, end: bool) -> Option<String> {
     let list = ComboBox::from_id_salt(name).selected_text(now).width(theme::TIME).height(theme::LIST);
     let shown = list.show_ui(ui, |ui| {
         open = true;
-        for time in choices::half_hours(end) {
+        for time in schedule_choices::half_hours(end) {
             let here = ui.selectable_label(time == now, RichText::new(&time));
             if time == now && !was_open {
                 // The list opens at the current time.
@@ -160,39 +169,39 @@ fn time(ui: &mut Ui, name: &str, now: &str, end: bool) -> Option<String> {
     chosen
 }
 
-fn presets(ui: &mut Ui, choice: &Choice, state: &mut State) {
+fn draw_presets(ui: &mut Ui, choice: &Choice, state: &mut WindowState) {
     ui.horizontal_wrapped(|ui| {
         for preset in Preset::ALL {
             let words = match preset {
-                Preset::Nights => texts::PRESET_NIGHTS,
-                Preset::NightsAndWeekends => texts::PRESET_WEEKENDS,
-                Preset::OutsideWork => texts::PRESET_EVENINGS,
-                Preset::All => texts::PRESET_ALL,
-                Preset::None => texts::PRESET_NONE,
+                Preset::Nights => texts::schedule::PRESET_NIGHTS,
+                Preset::NightsAndWeekends => texts::schedule::PRESET_WEEKENDS,
+                Preset::OutsideWork => texts::schedule::PRESET_OUTSIDE_WORK,
+                Preset::All => texts::schedule::PRESET_ALL,
+                Preset::None => texts::schedule::PRESET_NONE,
             };
             if ui.button(words).clicked() {
-                let mut painted = state.painted.unwrap_or_else(|| state::hours(choice));
-                painted.week = preset.week();
-                state.painted = Some(painted);
+                let mut editor = state.week_editor.unwrap_or_else(|| window_state::edited_hours(choice));
+                editor.week = preset.week();
+                state.week_editor = Some(editor);
             }
         }
     });
 }
 
 /// Draws Save and Discard while edited hours differ from the saved ones.
-fn save(ui: &mut Ui, choice: &Choice, state: &mut State, asked: &mut Vec<Request>) {
-    let Some(painted) = state.painted else { return };
-    let window = Window::Weekly(painted.week);
+fn draw_save_buttons(ui: &mut Ui, choice: &Choice, state: &mut WindowState, requests: &mut Vec<Request>) {
+    let Some(editor) = state.week_editor else { return };
+    let window = Window::Weekly(editor.week);
     if choice.window == window {
         return;
     }
     ui.horizontal(|ui| {
-        if widgets::primary(ui, texts::SAVE).clicked() {
-            asked.push(Request::SetWindow { window, night: None });
-            state.painted = None;
+        if widgets::primary_button(ui, texts::SAVE).clicked() {
+            requests.push(Request::SetWindow { window, night: None });
+            state.week_editor = None;
         }
         if ui.button(texts::DISCARD).clicked() {
-            state.painted = None;
+            state.week_editor = None;
         }
     });
 }

@@ -7,21 +7,21 @@ use egui::{Align, Layout, RichText, Ui};
 
 pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, clock: &Clock) {
     let sharing = &snapshot.sharing;
-    widgets::quiet(ui, texts::WHY_SHARE);
+    widgets::secondary_text(ui, texts::sharing::WHY_SHARE);
     ui.add_space(theme::APART);
-    ui.label(RichText::new(texts::shared_today(sharing.today.given)).size(theme::SECTION));
+    ui.label(RichText::new(texts::sharing::shared_today(sharing.today.given)).size(theme::SECTION));
     if let Some(quota) = sharing.quota {
         let part = sharing.today.given as f32 / quota.max(1) as f32;
-        widgets::bar(ui, part, palette(ui).accent, texts::PASSED_ON);
-        widgets::quiet(ui, &texts::of_quota(sharing.today.given, quota));
+        widgets::progress_bar(ui, part, palette(ui).accent, texts::sharing::SHARED);
+        widgets::secondary_text(ui, &texts::sharing::quota_left(sharing.today.given, quota));
     }
-    widgets::quiet(ui, &texts::received_today(sharing.today.received));
+    widgets::secondary_text(ui, &texts::sharing::downloaded_today(sharing.today.received));
     if sharing.upload > 0 || sharing.download > 0 {
-        widgets::quiet(ui, &texts::speeds(sharing.download, sharing.upload));
+        widgets::secondary_text(ui, &texts::sharing::current_speeds(sharing.download, sharing.upload));
     }
-    widgets::section(ui, texts::LEDGER);
+    widgets::section_title(ui, texts::sharing::PREVIOUS_DAYS);
     if sharing.days.is_empty() {
-        return widgets::quiet(ui, texts::NO_LEDGER);
+        return widgets::secondary_text(ui, texts::sharing::NO_PREVIOUS_DAYS);
     }
     let column = theme::SIDE.min((ui.available_width() - theme::EDGE) / 3.0);
     let row = |ui: &mut Ui, cells: [&str; 3], quiet: bool| {
@@ -39,8 +39,16 @@ pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, clock: &Clock) {
         });
     };
     ui.spacing_mut().item_spacing.y = 0.0;
-    row(ui, [texts::DAY, texts::PASSED_ON, texts::RECEIVED], true);
+    row(ui, [texts::sharing::DAY, texts::sharing::SHARED, texts::sharing::DOWNLOADED], true);
     for day in &sharing.days {
-        row(ui, [&texts::ledger_day(&day.day, clock), &texts::amount(day.given), &texts::amount(day.received)], false);
+        row(
+            ui,
+            [
+                &texts::sharing::day_title(&day.day, clock),
+                &texts::sharing::amount(day.given),
+                &texts::sharing::amount(day.received),
+            ],
+            false,
+        );
     }
 }

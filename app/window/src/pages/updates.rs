@@ -6,65 +6,76 @@ use banyan_proto::{
     schedule::Wish,
 };
 use banyan_ui_common::{
-    Clock,
-    glance::{Glance, glance},
-    texts,
+    Clock, texts,
+    update_summary::{UpdateSummary, summarise_update},
 };
 use egui::{RichText, Ui};
 use lucide_icons::Icon;
 
-pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, may: bool, clock: &Clock, asked: &mut Vec<Request>) {
+pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, may: bool, clock: &Clock, requests: &mut Vec<Request>) {
     if snapshot.updates.is_empty() {
-        return widgets::empty(ui, Icon::PackageCheck, texts::NO_UPDATES, texts::NO_UPDATES_MORE);
+        return widgets::empty_page(
+            ui,
+            Icon::PackageCheck,
+            texts::updates::NO_UPDATES,
+            texts::updates::NO_UPDATES_HINT,
+        );
     }
     for (n, update) in snapshot.updates.iter().enumerate() {
         if n > 0 {
             ui.add_space(theme::APART);
         }
-        ui.push_id(update.order, |ui| card(ui, update, &glance(update, clock), may, clock, asked));
+        ui.push_id(update.order, |ui| draw_update(ui, update, &summarise_update(update, clock), may, clock, requests));
     }
 }
 
-fn card(ui: &mut Ui, update: &Update, glance: &Glance, may: bool, clock: &Clock, asked: &mut Vec<Request>) {
+fn draw_update(
+    ui: &mut Ui,
+    update: &Update,
+    summary: &UpdateSummary,
+    may: bool,
+    clock: &Clock,
+    requests: &mut Vec<Request>,
+) {
     ui.spacing_mut().item_spacing.y = theme::TIGHT;
-    widgets::title_and_state(ui, &glance.title, glance.tone, &glance.state);
-    widgets::quiet(ui, &texts::origin(update));
-    if let Some(percent) = glance.percent.filter(|_| update.progress.held > 0) {
-        let progress = texts::progress(update);
-        widgets::bar(ui, f32::from(percent) / 100.0, widgets::colour(ui, glance.tone), &glance.title);
+    widgets::title_with_state(ui, &summary.title, summary.tone, &summary.state);
+    widgets::secondary_text(ui, &texts::updates::origin(update));
+    if let Some(percent) = summary.percent.filter(|_| update.progress.held > 0) {
+        let progress = texts::updates::progress(update);
+        widgets::progress_bar(ui, f32::from(percent) / 100.0, widgets::tone_colour(ui, summary.tone), &summary.title);
         ui.label(progress);
     }
-    let partners = texts::partners(update);
+    let partners = texts::updates::partners(update);
     if !partners.is_empty() {
-        widgets::quiet(ui, &partners);
+        widgets::secondary_text(ui, &partners);
     }
-    if !glance.more.is_empty() {
-        ui.label(&glance.more);
+    if !summary.explanation.is_empty() {
+        ui.label(&summary.explanation);
     }
-    if !glance.code.is_empty() {
-        ui.label(RichText::new(glance.code).size(theme::NOTE).color(palette(ui).quiet));
+    if !summary.code.is_empty() {
+        ui.label(RichText::new(summary.code).size(theme::NOTE).color(palette(ui).quiet));
     }
-    let deadlines = update.verdict.announce.iter().map(|announcement| texts::announced(announcement, clock));
+    let deadlines = update.verdict.announce.iter().map(|announcement| texts::updates::deadline(announcement, clock));
     // A deadline that is the state is shown above.
-    for deadline in deadlines.filter(|deadline| *deadline != glance.state) {
+    for deadline in deadlines.filter(|deadline| *deadline != summary.state) {
         ui.label(RichText::new(deadline).color(palette(ui).needs_you));
     }
-    if may && !glance.offers.is_empty() {
+    if may && !summary.actions.is_empty() {
         ui.add_space(theme::TIGHT);
         ui.horizontal_wrapped(|ui| {
-            for (n, offer) in glance.offers.iter().enumerate() {
+            for (n, offer) in summary.actions.iter().enumerate() {
                 // The primary button installs what is ready; putting it off is never the primary action.
                 let puts_off = matches!(offer.request, Request::Wish { wish: Wish::After(_), .. });
                 let first = n == 0 && update.state == UpdateState::Ready && !puts_off;
-                let button = if first { widgets::primary(ui, &offer.label) } else { ui.button(&offer.label) };
-                let button = if offer.exact.is_empty() { button } else { button.on_hover_text(&offer.exact) };
+                let button = if first { widgets::primary_button(ui, &offer.label) } else { ui.button(&offer.label) };
+                let button = if offer.tooltip.is_empty() { button } else { button.on_hover_text(&offer.tooltip) };
                 if button.clicked() {
-                    asked.push(offer.request.clone());
+                    requests.push(offer.request.clone());
                 }
             }
         });
     }
     if !update.notes.is_empty() {
-        egui::CollapsingHeader::new(texts::RELEASE_NOTES).show(ui, |ui| ui.label(&update.notes));
+        egui::CollapsingHeader::new(texts::updates::RELEASE_NOTES).show(ui, |ui| ui.label(&update.notes));
     }
 }

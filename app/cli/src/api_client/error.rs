@@ -1,0 +1,186 @@
+//! The ways in which a request to the server can fail, and advice for each.
+
+use crate::output::{Advice, Exit, REPORT_BUG};
+use banyan_proto::{Address, Reason, admin::Profile, api::ApiError};
+
+/// A failed request to the server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiClientError {
+    /// This machine could not create a TLS configuration or HTTP client.
+    #[error("cannot prepare a secure connection on this computer: {0}")]
+    Setup(String),
+    /// The address does not respond.
+    #[error("no response from {server}: {why}")]
+    Unreachable {
+        /// The server's addresses.
+        server: String,
+        /// The innermost cause.
+        why: String,
+    },
+    /// The server at the address is not the one that the profile names.
+    #[error("the server at {server} does not match this profile: {why}")]
+    WrongServer {
+        /// The server's addresses.
+        server: String,
+        /// The TLS library's message.
+        why: String,
+    },
+    /// The connection was made, but then no data moved for this long.
+    #[error("the server at {server} stopped responding for {seconds} seconds")]
+    Stalled {
+        /// The server's addresses.
+        server: String,
+        /// How long the client waited (seconds).
+        seconds: u64,
+    },
+    /// The server rejected the token.
+    #[error("the server rejected this profile's token")]
+    TokenRejected,
+    /// Not found, with an empty body: the answer to a HEAD request, or to an unknown path.
+    #[error("not found on the server")]
+    NotFound,
+    /// The server refused the request and gave a reason.
+    #[error("{}", .0.detail)]
+    Refused(ApiError),
+    /// The answer is malformed: the server has another version, or there is a bug.
+    #[error("cannot read the server's answer: {0}")]
+    MalformedResponse(String),
+    /// The file to upload cannot be read.
+    #[error("cannot read the file")]
+    File(#[from] std::io::Error),
+}
+
+impl Advice for ApiClientError {
+    fn next_step(&self) -> String {
+        match self {
+            Self::Setup(_) => REPORT_BUG.into(),
+            Self::Unreachable { .. } => {
+                "check that the server is running and that the profile has the right address; `banyan doctor` checks both"
+                    .into()
+            }
+            Self::WrongServer { .. } => {
+                "if the server was set up again, copy its admin.toml again; otherwise find out what is running at that address".into()
+            }
+            Self::Stalled { .. } => "check the server's log and the network, then try again".into(),
+            Self::TokenRejected => "copy admin.toml from the server's data folder again".into(),
+            Self::NotFound => "compare the versions: `banyan --version` here and on the server".into(),
+            Self::Refused(error) if matches!(error.reason, Reason::Unknown | Reason::BadRequest) => {
+                "correct the request as the server describes, then try again".into()
+            }
+            Self::Refused(error) => error.reason.for_admin().advice.into(),
+            Self::MalformedResponse(_) => "compare the versions: `banyan --version` here and on the server".into(),
+            Self::File(error) => error.next_step(),
+        }
+    }
+    fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Unreachable { .. } | Self::Stalled { .. } => Some(Reason::ServerAway),
+            Self::WrongServer { .. } => Some(Reason::WrongIdentity),
+            Self::Refused(error) if error.reason != Reason::Unknown => Some(error.reason),
+            Self::MalformedResponse(_) => Some(Reason::ProtocolBroken),
+            Self::File(error) => error.reason(),
+            Self::TokenRejected => Some(Reason::NotAllowed),
+            Self::Setup(_) | Self::NotFound | Self::Refused(_) => None,
+        }
+    }
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Unreachable { .. } | Self::WrongServer { .. } | Self::Stalled { .. } => Exit::Unreachable,
+            Self::TokenRejected | Self::Refused(_) => Exit::Refused,
+            Self::Setup(_) | Self::NotFound | Self::MalformedResponse(_) | Self::File(_) => Exit::Failed,
+        }
+    }
+}
+
+impl ApiClientError {
+    /// Returns whether retrying later can help, because the server is only temporarily unreachable.
+    pub(crate) fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Stalled { .. })
+    }
+    /// Classifies a failure below HTTP. The TLS library's verdict is somewhere in the chain of causes.
+    pub(super) fn from_transport(error: &reqwest::Error, profile: &Profile) -> Self {
+        let server = Address::list(&profile.servers);
+        let mut deepest = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(inner) = cause {
+            if let Some(tls @ rustls::Error::InvalidCertificate(_)) = inner.downcast_ref() {
+                return Self::WrongServer { server, why: tls.to_string() };
+            }
+            deepest = inner.to_string();
+            cause = inner_cause(inner);
+        }
+        if error.is_builder() {
+            Self::Setup(deepest)
+        } else if error.is_decode() || error.is_body() && !error.is_timeout() {
+            Self::MalformedResponse(deepest)
+        } else {
+            Self::Unreachable { server, why: deepest }
+        }
+    }
+}
+
+/// Returns the cause of an error. The `source` of an IO error skips the error that it wraps, so that one is returned
+/// instead.
+fn inner_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::WithContext as _;
+
+    #[test]
+    fn the_tls_librarys_verdict_is_found_however_deep_it_lies() {
+        let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let outer = std::io::Error::other(std::io::Error::other(tls));
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&outer);
+        while let Some(error) = cause.filter(|error| !error.is::<rustls::Error>()) {
+            cause = inner_cause(error);
+        }
+        assert!(cause.is_some());
+    }
+
+    #[test]
+    fn every_refusal_ends_with_its_own_code_and_says_what_to_do() {
+        let server = || "127.0.0.1:1".to_owned();
+        let refused = ApiError { reason: Reason::NotPublished, detail: "no release of \"hello\" here".into() };
+        for (error, exit, code) in [
+            (
+                ApiClientError::Unreachable { server: server(), why: "refused".into() },
+                Exit::Unreachable,
+                Some("server-away"),
+            ),
+            (
+                ApiClientError::WrongServer { server: server(), why: "x".into() },
+                Exit::Unreachable,
+                Some("wrong-identity"),
+            ),
+            (ApiClientError::Stalled { server: server(), seconds: 60 }, Exit::Unreachable, Some("server-away")),
+            (ApiClientError::TokenRejected, Exit::Refused, Some("not-allowed")),
+            (ApiClientError::Refused(refused), Exit::Refused, Some("not-published")),
+            (ApiClientError::MalformedResponse("x".into()), Exit::Failed, Some("protocol-broken")),
+        ] {
+            let failure = Err::<(), _>(error).with_context(|| "deploy hello".into()).unwrap_err();
+            assert_eq!((failure.exit, failure.reason.map(Reason::code)), (exit, code));
+            assert!(failure.next_step.len() > 10 && failure.to_string().starts_with("error: cannot deploy hello\n"));
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_at_the_address_is_told_as_such() {
+        // A port that was free a moment ago, where nothing listens.
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let profile =
+            Profile { servers: vec![server.into()], ca: banyan_proto::Digest([0; 32]), token: "t".into(), root: None };
+        let error = crate::api_client::ApiClient::new(&profile).unwrap().info().await.unwrap_err();
+        assert!(
+            matches!(&error, ApiClientError::Unreachable { server: at, .. } if *at == server.to_string()),
+            "{error:?}"
+        );
+        assert!(error.is_temporary());
+    }
+}

@@ -1,0 +1,269 @@
+//! The client of the server's admin API (`/api/v1`).
+//!
+//! It uses one TLS connection that trusts only the CA pinned in the profile, and a bearer token. It uses no proxies and
+//! follows no redirects. Every wait and the size of every answer are limited.
+
+mod error;
+mod upload;
+
+pub(crate) use error::ApiClientError;
+
+use banyan_proto::{
+    ALPN_HTTP, Address, Format, MachineId, OrderId,
+    admin::{
+        CurrentTargets, Deploy, Deployed, DeploymentStatus, GroupPolicy, Info, Machine, NewToken, Profile, Publish,
+        RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, TokenCreated,
+    },
+    api::ApiError,
+    format,
+};
+use banyan_wire::{
+    lookup::lookup,
+    tls::{SERVER_NAME, pinned_client},
+};
+use reqwest::{
+    Method, StatusCode,
+    dns::{Addrs, Name, Resolve, Resolving},
+    header::CONTENT_TYPE,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{sync::Arc, time::Duration};
+
+/// Timeout for connecting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout of a request. For an upload: how long no data may move.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Maximum size of an answer (bytes). The status of the largest deployment fits.
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
+
+/// A connection to one server with one admin token.
+pub(crate) struct ApiClient {
+    http: reqwest::Client,
+    profile: Profile,
+}
+
+/// An administrator's action on a running deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeploymentControl {
+    /// Stop issuing install permits.
+    Halt,
+    /// Issue install permits again.
+    Resume,
+}
+
+impl DeploymentControl {
+    /// Returns its name, as in the path and on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Halt => "halt",
+            Self::Resume => "resume",
+        }
+    }
+}
+
+impl ApiClient {
+    /// Creates a client. Sends nothing yet.
+    pub(crate) fn new(profile: &Profile) -> Result<Self, ApiClientError> {
+        let tls = pinned_client(profile.ca, &[ALPN_HTTP]).map_err(|error| ApiClientError::Setup(error.to_string()))?;
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .dns_resolver(Arc::new(ServerResolver(profile.servers.as_slice().into())))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .https_only(true)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .build()
+            .map_err(|error| ApiClientError::from_transport(&error, profile))?;
+        Ok(Self { http, profile: profile.clone() })
+    }
+    /// Fetches the server's software version and keys.
+    pub(crate) async fn info(&self) -> Result<Info, ApiClientError> {
+        self.get("info").await
+    }
+    /// Returns [`Self::info`] and the server's clock (seconds since 1970), if the answer has a date.
+    pub(crate) async fn info_and_clock(&self) -> Result<(Info, Option<i64>), ApiClientError> {
+        let response = self.send(self.request(Method::GET, "info").timeout(REQUEST_TIMEOUT)).await?;
+        let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
+        let clock =
+            date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()).map(|zoned| zoned.timestamp().as_second());
+        Ok((self.read(response).await?, clock))
+    }
+    /// Registers the publisher's root.
+    pub(crate) async fn register_root(&self, root: &RegisterRoot) -> Result<(), ApiClientError> {
+        self.post("root", root).await.map(discard)
+    }
+    /// Fetches the current root and list of releases.
+    pub(crate) async fn targets(&self) -> Result<CurrentTargets, ApiClientError> {
+        self.get("targets").await
+    }
+    /// Replaces the publisher's list of releases. This can withdraw releases.
+    pub(crate) async fn replace_targets(&self, list: &ReplaceTargets) -> Result<Replaced, ApiClientError> {
+        self.post("targets", list).await
+    }
+    /// Fetches the manifest of a published release. The caller must compare it with the publisher's list before
+    /// trusting it.
+    pub(crate) async fn manifest(&self, package: &str, sequence: u64) -> Result<String, ApiClientError> {
+        let found: ReleaseManifest = self.get(&format!("releases/{package}/{sequence}")).await?;
+        Ok(found.manifest)
+    }
+    /// Creates a join secret.
+    pub(crate) async fn create_token(&self, token: &NewToken) -> Result<TokenCreated, ApiClientError> {
+        self.post("tokens", token).await
+    }
+    /// Registers a signed release. Its artifacts must have been uploaded before.
+    pub(crate) async fn publish(&self, release: &Publish) -> Result<(), ApiClientError> {
+        self.post("releases", release).await.map(discard)
+    }
+    /// Lists all releases.
+    pub(crate) async fn releases(&self) -> Result<Vec<Release>, ApiClientError> {
+        self.get("releases").await
+    }
+    /// Lists all enrolled machines.
+    pub(crate) async fn machines(&self) -> Result<Vec<Machine>, ApiClientError> {
+        self.get("machines").await
+    }
+    /// Revokes a machine's certificate.
+    pub(crate) async fn revoke(&self, machine: MachineId) -> Result<(), ApiClientError> {
+        self.post_path(&format!("machines/{machine}/revoke")).await.map(discard)
+    }
+    /// Readmits a quarantined machine.
+    pub(crate) async fn readmit(&self, machine: MachineId) -> Result<(), ApiClientError> {
+        self.post_path(&format!("machines/{machine}/readmit")).await.map(discard)
+    }
+    /// Lists the policies of all groups.
+    pub(crate) async fn policies(&self) -> Result<Vec<GroupPolicy>, ApiClientError> {
+        self.get("policies").await
+    }
+    /// Sets or removes a policy.
+    pub(crate) async fn set_policy(&self, policy: &SetPolicy) -> Result<(), ApiClientError> {
+        self.post("policies", policy).await.map(discard)
+    }
+    /// Starts a deployment.
+    pub(crate) async fn deploy(&self, deploy: &Deploy) -> Result<Deployed, ApiClientError> {
+        self.post("deployments", deploy).await
+    }
+    /// Lists all deployments, without their target machines.
+    pub(crate) async fn deployments(&self) -> Result<Vec<DeploymentStatus>, ApiClientError> {
+        self.get("deployments").await
+    }
+    /// Fetches one deployment with its target machines.
+    pub(crate) async fn deployment(&self, id: OrderId) -> Result<DeploymentStatus, ApiClientError> {
+        self.get(&format!("deployments/{id}")).await
+    }
+    /// Starts a new deployment of the same release to the machines on which this one failed.
+    pub(crate) async fn retry(&self, id: OrderId) -> Result<Deployed, ApiClientError> {
+        self.post_path(&format!("deployments/{id}/retry")).await
+    }
+    /// Halts or resumes a deployment.
+    pub(crate) async fn control_deployment(
+        &self,
+        id: OrderId,
+        control: DeploymentControl,
+    ) -> Result<(), ApiClientError> {
+        self.post_path(&format!("deployments/{id}/{}", control.name())).await.map(discard)
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        // No port: that of the address in use applies.
+        let url = format!("https://{SERVER_NAME}/api/v1/{path}");
+        self.http.request(method, url).bearer_auth(&self.profile.token)
+    }
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiClientError> {
+        let response = self.send(self.request(Method::GET, path).timeout(REQUEST_TIMEOUT)).await?;
+        self.read(response).await
+    }
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &(impl Format + Serialize),
+    ) -> Result<T, ApiClientError> {
+        let request = self.request(Method::POST, path).header(CONTENT_TYPE, "application/json");
+        self.read(self.send(request.body(format::write(body)).timeout(REQUEST_TIMEOUT)).await?).await
+    }
+    /// Sends a request that consists of its path alone.
+    async fn post_path<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiClientError> {
+        self.read(self.send(self.request(Method::POST, path).timeout(REQUEST_TIMEOUT)).await?).await
+    }
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ApiClientError> {
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) if error.is_timeout() && !error.is_connect() => {
+                return Err(ApiClientError::Stalled {
+                    server: Address::list(&self.profile.servers),
+                    seconds: REQUEST_TIMEOUT.as_secs(),
+                });
+            }
+            Err(error) => return Err(ApiClientError::from_transport(&error, &self.profile)),
+        };
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = self.body(response).await?;
+        Err(error_of_response(status, &body))
+    }
+    /// Parses the answer. An empty body is read as `null`, for requests without a result.
+    async fn read<T: DeserializeOwned>(&self, response: reqwest::Response) -> Result<T, ApiClientError> {
+        let body = self.body(response).await?;
+        let body = if body.is_empty() { b"null".as_slice() } else { &body };
+        serde_json::from_slice(body).map_err(|error| ApiClientError::MalformedResponse(error.to_string()))
+    }
+    async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ApiClientError> {
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > MAX_RESPONSE_BYTES => {
+                    return Err(ApiClientError::MalformedResponse(format!("longer than {MAX_RESPONSE_BYTES} bytes")));
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(body),
+                Err(error) => return Err(ApiClientError::from_transport(&error, &self.profile)),
+            }
+        }
+    }
+}
+
+/// Looks up the server's own name as the addresses in the profile.
+struct ServerResolver(Arc<[Address]>);
+
+impl Resolve for ServerResolver {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses = Arc::clone(&self.0);
+        Box::pin(async move { Ok(Box::new(lookup(&addresses).await?.into_iter()) as Addrs) })
+    }
+}
+
+/// Discards the answer of a request without a result.
+fn discard(_: serde_json::Value) {}
+
+/// Turns an unsuccessful answer into an error.
+fn error_of_response(status: StatusCode, body: &[u8]) -> ApiClientError {
+    match (status, serde_json::from_slice::<ApiError>(body)) {
+        (StatusCode::UNAUTHORIZED, _) => ApiClientError::TokenRejected,
+        (_, Ok(error)) => ApiClientError::Refused(error),
+        (StatusCode::NOT_FOUND, Err(_)) if body.is_empty() => ApiClientError::NotFound,
+        (_, Err(_)) => {
+            let text: String = String::from_utf8_lossy(body).chars().take(200).collect();
+            ApiClientError::MalformedResponse(format!("HTTP {status} {text:?}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use banyan_proto::Reason;
+
+    #[test]
+    fn refusals_are_told_in_the_servers_words() {
+        let said = ApiError { reason: Reason::BelowFloor, detail: "sequence 3 is below 5".into() };
+        let body = serde_json::to_vec(&said).unwrap();
+        assert!(
+            matches!(error_of_response(StatusCode::CONFLICT, &body), ApiClientError::Refused(error) if error == said)
+        );
+        assert!(matches!(error_of_response(StatusCode::UNAUTHORIZED, &body), ApiClientError::TokenRejected));
+        assert!(matches!(error_of_response(StatusCode::NOT_FOUND, b""), ApiClientError::NotFound));
+        let error = error_of_response(StatusCode::BAD_GATEWAY, b"<html>");
+        assert!(error.to_string().contains("502") && error.to_string().contains("<html>"), "{error}");
+    }
+}

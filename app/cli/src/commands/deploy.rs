@@ -1,0 +1,282 @@
+//! `banyan deploy`: starts a deployment and, with `--wait`, follows it until it has ended.
+
+use crate::commands::{
+    connect,
+    watch_deployment::{self, WatchDisplay, WatchLimit, WatchResult, watch},
+};
+use crate::{
+    api_client::{ApiClient, ApiClientError},
+    deployment_tree::LiveTree,
+    duration,
+    output::{Exit, Failure, OutputArgs, WithContext as _, print_json, print_note, print_text},
+    profile::ProfileArg,
+};
+use banyan_proto::{
+    OrderId, UnixSeconds,
+    admin::{Deploy, Deployed, Selection},
+    manifest::{is_package_name, is_version},
+    order::{Spread, Window},
+};
+use std::{str::FromStr, time::Duration};
+
+/// Deploy a published release to machines
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    # The newest release to every machine; watch the tree\n  \
+    banyan deploy hello --to all --wait\n  \
+    # One version, to a group\n  \
+    banyan deploy hello@1.2 --to group:lab\n  \
+    # Two machines\n  \
+    banyan deploy hello --to machine:desk,till-3 --wait\n  \
+    # At night, and in a week at the latest\n  \
+    banyan deploy hello --to all --window night --deadline 7d\n  \
+    # For scripts: wait until it has ended, then print the result as JSON\n  \
+    banyan deploy hello --to all --wait --json\n\n\
+    Without --wait, the command prints the deployment's id and ends; follow it with\n\
+    `banyan status ID --watch`. With --wait, the exit code is 0 only if every target\n\
+    machine succeeded, and 3 otherwise.")]
+pub(crate) struct Args {
+    /// Package to deploy, optionally with a version [default: the highest sequence]
+    #[arg(value_name = "PACKAGE[@VERSION]")]
+    release: ReleaseSelector,
+    /// Target machines: `all`, `group:NAME`, or `machine:LABEL-OR-ID[,…]`
+    #[arg(long, value_name = "WHO")]
+    to: TargetSelection,
+    /// Number of stripes; each travels its own tree
+    ///
+    /// With 2 stripes, no machine uploads more than one copy.
+    #[arg(long, value_name = "1|2", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    stripes: u8,
+    /// When a machine may share it with others
+    #[arg(long, value_enum, default_value_t = SpreadArg::CutThrough)]
+    spread: SpreadArg,
+    /// Hours for transfers: any, idle, night, or hours of the week
+    ///
+    /// Stricter user choices and policies still apply.
+    #[arg(long, value_name = "WINDOW", default_value = "any")]
+    window: Window,
+    /// Deadline, after which schedules and user choices no longer apply
+    ///
+    /// The release is then transferred and installed in any window; people are warned first. A duration (12h, 7d) or a
+    /// time (2026-12-01T06:00+01:00).
+    #[arg(long, value_name = "TIME", value_parser = parse_deadline)]
+    deadline: Option<UnixSeconds>,
+    /// Wait until the deployment finishes, showing the tree
+    #[arg(long)]
+    wait: bool,
+    /// Longest time to wait with --wait (30m, 12h, 7d)
+    ///
+    /// The command then ends with exit code 3, and the deployment continues.
+    #[arg(long, value_name = "TIME", requires = "wait", value_parser = duration::parse)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// A package, optionally with a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReleaseSelector {
+    /// The package name.
+    pub(crate) package: String,
+    /// The requested version; `None` for the newest.
+    pub(crate) version: Option<String>,
+}
+
+impl FromStr for ReleaseSelector {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (package, version) = match text.split_once('@') {
+            Some((package, version)) => (package, Some(version)),
+            None => (text, None),
+        };
+        if !is_package_name(package) {
+            return Err(format!(
+                "{package:?} is not a valid package name: use lower-case letters, digits, + . - (at most 64 characters)"
+            ));
+        }
+        if let Some(version) = version.filter(|version| !is_version(version)) {
+            return Err(format!(
+                "{version:?} is not a valid version: use letters, digits, . + ~ : - _ (at most 64 characters)"
+            ));
+        }
+        Ok(Self { package: package.into(), version: version.map(str::to_owned) })
+    }
+}
+
+/// A selection of machines as typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct TargetSelection(Selection);
+
+impl FromStr for TargetSelection {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a valid selection; use all, group:NAME, or machine:LABEL-OR-ID[,…]");
+        if text == "all" {
+            return Ok(Self(Selection::All));
+        }
+        match text.split_once(':') {
+            Some(("group", group)) if !group.is_empty() => Ok(Self(Selection::Group(group.into()))),
+            Some(("machine", machines)) => {
+                let machines: Vec<String> = machines.split(',').map(|name| name.trim().to_owned()).collect();
+                if machines.iter().any(String::is_empty) {
+                    Err(wrong())
+                } else {
+                    Ok(Self(Selection::Machines(machines)))
+                }
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// [`Spread`] as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SpreadArg {
+    /// Each chunk as soon as it is verified (fastest)
+    CutThrough,
+    /// Once the whole file is verified
+    Verified,
+    /// Once the new version has passed its probe on that machine (safest)
+    Proven,
+}
+
+impl From<SpreadArg> for Spread {
+    fn from(spread: SpreadArg) -> Self {
+        match spread {
+            SpreadArg::CutThrough => Self::CutThrough,
+            SpreadArg::Verified => Self::Verified,
+            SpreadArg::Proven => Self::Proven,
+        }
+    }
+}
+
+pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
+    let action = || match &args.release.version {
+        Some(version) => format!("deploy {} {version}", args.release.package),
+        None => format!("deploy {}", args.release.package),
+    };
+    let client = connect(profile, action)?;
+    let id = start_deployment(&client, &request(args)).await.with_context(action)?;
+    if !args.wait {
+        args.output.print(&Deployed { id }, |deployed| deployed.id.to_string())?;
+        print_note(&format!("deployment started; follow it with `banyan status {} --watch`", id.short()));
+        return Ok(Exit::Success);
+    }
+    let show = if args.output.json {
+        WatchDisplay::Hidden
+    } else {
+        print_text(&id.to_string())?;
+        WatchDisplay::Tree(LiveTree::on_stderr())
+    };
+    match watch(&client, id, WatchLimit { total: args.timeout, without_change: None }, show)
+        .await
+        .with_context(|| format!("watch deployment {}", id.short()))?
+    {
+        WatchResult::Stopped(status) => {
+            watch_deployment::describe_unfinished(&status).iter().for_each(|line| print_note(line));
+            if args.output.json {
+                print_json(&status)?;
+            }
+            Ok(watch_deployment::exit_for(&status))
+        }
+        WatchResult::Interrupted => {
+            print_note(&format!(
+                "the deployment continues; follow it with `banyan status {} --watch`, halt it with `banyan halt {0}`",
+                id.short()
+            ));
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+/// Builds the request to the server.
+fn request(args: &Args) -> Deploy {
+    Deploy {
+        package: args.release.package.clone(),
+        version: args.release.version.clone(),
+        to: args.to.0.clone(),
+        stripes: args.stripes,
+        spread: args.spread.into(),
+        window: args.window.clone(),
+        deadline: args.deadline,
+    }
+}
+
+/// Parses a deadline: a duration from now, or a time.
+fn parse_deadline(text: &str) -> Result<UnixSeconds, String> {
+    let now = UnixSeconds::now();
+    if let Ok(length) = duration::parse(text) {
+        return Ok(now.plus(length.as_secs()));
+    }
+    let wrong = || format!("{text:?} is not a valid deadline; write it like 12h, 7d or 2026-12-01T06:00+01:00");
+    let at: jiff::Timestamp = text.parse().map_err(|_| wrong())?;
+    let at = u64::try_from(at.as_second()).map(UnixSeconds).map_err(|_| wrong())?;
+    if at <= now { Err(format!("{text} is in the past")) } else { Ok(at) }
+}
+
+/// Asks the server to start a deployment. Returns its id.
+pub(crate) async fn start_deployment(client: &ApiClient, deploy: &Deploy) -> Result<OrderId, ApiClientError> {
+    client.deploy(deploy).await.map(|deployed| deployed.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::test_args::parse;
+
+    #[test]
+    fn what_is_typed_is_what_is_asked_for() {
+        let asked = request(&parse("hello@1.2 --to machine:a,b --stripes 1 --spread proven").unwrap());
+        let expected = Deploy {
+            package: "hello".into(),
+            version: Some("1.2".into()),
+            to: Selection::Machines(vec!["a".into(), "b".into()]),
+            stripes: 1,
+            spread: Spread::Proven,
+            window: Window::Any,
+            deadline: None,
+        };
+        assert_eq!(asked, expected);
+        let asked = request(&parse("hello --to group:lab").unwrap());
+        let defaults = (asked.version, asked.to, asked.stripes, asked.spread);
+        assert_eq!(defaults, (None, Selection::Group("lab".into()), 2, Spread::CutThrough));
+        assert_eq!((asked.window, asked.deadline), (Window::Any, None));
+    }
+
+    #[test]
+    fn a_deadline_is_a_length_of_time_or_a_time_to_come() {
+        let asked = request(&parse("hello --to all --window night --deadline 7d").unwrap());
+        let (week, deadline) = (UnixSeconds::now().plus(7 * 86_400), asked.deadline.unwrap());
+        assert!(asked.window == Window::Night && (week.0 - 60..=week.0).contains(&deadline.0));
+        assert_eq!(deadline_of("2099-12-01T06:00+01:00"), Ok(UnixSeconds(4_099_784_400)));
+        assert_eq!(deadline_of("2099-12-01T05:00:00Z"), Ok(UnixSeconds(4_099_784_400)));
+        for wrong in ["2020-01-01T00:00Z", "tomorrow", "7", "2099-12-01"] {
+            assert!(deadline_of(wrong).is_err(), "{wrong}");
+        }
+    }
+    fn deadline_of(text: &str) -> Result<UnixSeconds, String> {
+        parse_deadline(text)
+    }
+
+    #[test]
+    fn wrong_words_are_refused_before_the_server_is_asked() {
+        for wrong in [
+            "hello",
+            "--to all",
+            "Hello --to all",
+            "hello@ --to all",
+            "hello --to everyone",
+            "hello --to group:",
+            "hello --to machine:a,,b",
+            "hello --to all --stripes 3",
+            "hello --to all --stripes 0",
+            "hello --to all --timeout 5m",
+            "hello --to all --wait --timeout 5",
+            "hello --to all --spread fast",
+            "hello --to all --window sometimes",
+            "hello --to all --deadline 2020-01-01T00:00Z",
+        ] {
+            assert!(parse::<Args>(wrong).is_err(), "{wrong:?} was accepted");
+        }
+    }
+}

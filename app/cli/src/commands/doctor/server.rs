@@ -1,0 +1,226 @@
+//! Checks the server with the administrator's profile.
+
+use crate::commands::doctor::Check;
+use crate::{
+    api_client::{ApiClient, ApiClientError},
+    commands::signature_expiry,
+    output::{Advice as _, format_error_chain},
+    platform,
+    profile::{self, ProfileArg},
+};
+use banyan_proto::{
+    Address, Digest, UnixSeconds,
+    admin::{CurrentTargets, Info, Profile},
+};
+
+/// A difference between the clocks that is reported (seconds).
+const CLOCKS_APART: u64 = 30;
+/// A difference between the clocks that makes machines refuse signed documents (seconds). Install permits are valid for
+/// 15 minutes.
+const CLOCKS_WRONG: u64 = 300;
+
+const AFTER_PROFILE: [&str; 7] = ["server", "ca", "token", "root", "signatures", "clocks", "machines"];
+
+pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
+    let (path, profile) = match profile::load(given) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            return failed_with_dependents(
+                Check::bad("profile", format_error_chain(&error), error.next_step()),
+                &AFTER_PROFILE,
+                "no usable profile",
+            );
+        }
+    };
+    let mut checks = vec![match platform::is_private(&path) {
+        Ok(false) => Check::doubtful(
+            "profile",
+            format!("others can read {}, which contains the admin token", path.display()),
+            format!("run `chmod 600 {}`", path.display()),
+        ),
+        Ok(true) | Err(_) => {
+            Check::good("profile", format!("{}, server {}", path.display(), Address::list(&profile.servers)))
+        }
+    }];
+    let client = match ApiClient::new(&profile) {
+        Ok(client) => client,
+        Err(error) => {
+            checks.extend(failed_with_dependents(
+                Check::bad("server", error.to_string(), error.next_step()),
+                &AFTER_PROFILE[1..],
+                "no TLS configuration",
+            ));
+            return checks;
+        }
+    };
+    checks.extend(evaluate_answer(&profile, client.info_and_clock().await, UnixSeconds::now()));
+    // A second request is sent only to a server that answered the first.
+    if checks.iter().any(|check| check.what == "token" && check.verdict == crate::commands::doctor::Verdict::Good) {
+        let targets = client.targets().await;
+        checks.extend(targets.as_ref().ok().map(|current| check_signatures(current, UnixSeconds::now())));
+        checks.push(check_root(&profile, targets));
+        checks.push(check_machines(&client).await);
+    }
+    checks
+}
+
+/// Returns a failed check, and the checks that depend on it as skipped.
+fn failed_with_dependents(check: Check, others: &[&'static str], because: &str) -> Vec<Check> {
+    std::iter::once(check).chain(others.iter().map(|what| Check::skipped(what, because))).collect()
+}
+
+/// Evaluates the first answer, or its absence: server, CA, token and clocks.
+fn evaluate_answer(
+    profile: &Profile,
+    answer: Result<(Info, Option<i64>), ApiClientError>,
+    now: UnixSeconds,
+) -> Vec<Check> {
+    let server = format!("responding at {}", Address::list(&profile.servers));
+    let ca = || Check::good("ca", "matches the profile");
+    match answer {
+        Ok((info, clock)) => vec![
+            Check::good("server", format!("{server} ({}, epoch {})", info.software, info.epoch)),
+            ca(),
+            Check::good("token", "accepted"),
+            compare_clocks(clock, now),
+        ],
+        Err(error) => {
+            let bad = |what| Check::bad(what, error.to_string(), error.next_step());
+            match &error {
+                ApiClientError::WrongServer { .. } => {
+                    let checks =
+                        failed_with_dependents(bad("ca"), &AFTER_PROFILE[2..], "the server does not match the profile");
+                    std::iter::once(Check::good("server", server)).chain(checks).collect()
+                }
+                ApiClientError::TokenRejected | ApiClientError::Refused(_) => {
+                    let checks = failed_with_dependents(
+                        bad("token"),
+                        &AFTER_PROFILE[3..],
+                        "the server did not accept the token",
+                    );
+                    [Check::good("server", server), ca()].into_iter().chain(checks).collect()
+                }
+                _ => failed_with_dependents(bad("server"), &AFTER_PROFILE[1..], "no response from the server"),
+            }
+        }
+    }
+}
+
+fn compare_clocks(server: Option<i64>, now: UnixSeconds) -> Check {
+    let Some(server) = server.and_then(|seconds| u64::try_from(seconds).ok()) else {
+        return Check::skipped("clocks", "the server's answer has no date");
+    };
+    let apart = now.0.abs_diff(server);
+    let found = format!("{apart} s apart");
+    let next = "synchronise both clocks with the same time server";
+    match apart {
+        0..CLOCKS_APART => Check::good("clocks", found),
+        CLOCKS_APART..CLOCKS_WRONG => Check::doubtful("clocks", found, next),
+        _ => Check::bad("clocks", format!("{found}: machines will refuse signed documents"), next),
+    }
+}
+
+fn check_root(profile: &Profile, targets: Result<CurrentTargets, ApiClientError>) -> Check {
+    let init = "run `banyan keys init --key DIR`";
+    match (profile.root, targets) {
+        (_, Err(ApiClientError::Refused(error))) => {
+            Check::bad("root", format!("no root is registered: {}", error.detail), init)
+        }
+        (_, Err(error)) => Check::bad("root", error.to_string(), error.next_step()),
+        (None, Ok(_)) => Check::bad("root", "the profile names no root, so no join codes can be created", init),
+        // A newer root has a different hash. The publisher's tool and the machines verify its chain back to the first
+        // root.
+        (Some(expected), Ok(current))
+            if version(&current.root) == Some(1) && Digest::of(current.root.as_bytes()) != expected =>
+        {
+            Check::bad(
+                "root",
+                "the server's root differs from the one in this profile",
+                "find out who registered the other root; new machines would refuse everything from this server",
+            )
+        }
+        (Some(expected), Ok(_)) => Check::good("root", format!("registered ({})", expected.short())),
+    }
+}
+
+/// Checks how long the publisher's signatures remain valid.
+fn check_signatures(current: &CurrentTargets, now: UnixSeconds) -> Check {
+    let Some((root, list)) = signature_expiry::read_expiry(current) else {
+        return Check::bad("signatures", "the server's root cannot be read", "check the server's log");
+    };
+    let warnings = signature_expiry::expiry_warnings(root, list, now);
+    let expired = list.map_or(root, |list| list.min(root)) <= now;
+    let split: Vec<(&str, &str)> = warnings.iter().filter_map(|line| line.split_once("; next: ")).collect();
+    let (found, next): (Vec<&str>, Vec<&str>) = split.into_iter().unzip();
+    match (warnings.is_empty(), expired) {
+        (true, _) => {
+            let list = list.map_or_else(
+                || "no list yet".into(),
+                |list| format!("list until {}", signature_expiry::format_date(list)),
+            );
+            Check::good("signatures", format!("root until {}, {list}", signature_expiry::format_date(root)))
+        }
+        (false, false) => Check::doubtful("signatures", found.join("; "), next.join("; ")),
+        (false, true) => Check::bad("signatures", found.join("; "), next.join("; ")),
+    }
+}
+
+fn version(root: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(root).ok()?.get("signed")?.get("version")?.as_u64()
+}
+
+async fn check_machines(client: &ApiClient) -> Check {
+    match client.machines().await {
+        Ok(machines) => {
+            let enrolled = machines.iter().filter(|machine| !machine.revoked);
+            let online = enrolled.clone().filter(|machine| machine.online).count();
+            Check::good("machines", format!("{online} of {} online", enrolled.count()))
+        }
+        Err(error) => Check::bad("machines", error.to_string(), error.next_step()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::Verdict;
+
+    fn profile(root: Option<Digest>) -> Profile {
+        Profile { servers: vec!["127.0.0.1:1".parse().unwrap()], ca: Digest([0; 32]), token: String::new(), root }
+    }
+
+    #[test]
+    fn clocks_far_apart_are_told() {
+        let verdict = |server| compare_clocks(server, UnixSeconds(1000)).verdict;
+        assert_eq!(
+            [verdict(Some(1010)), verdict(Some(940)), verdict(Some(100)), verdict(None)],
+            [Verdict::Good, Verdict::Doubtful, Verdict::Bad, Verdict::Skipped]
+        );
+    }
+
+    #[test]
+    fn another_ca_and_a_wrong_token_are_told_apart() {
+        let stranger =
+            ApiClientError::WrongServer { server: "127.0.0.1:1".parse().unwrap(), why: "unknown issuer".into() };
+        let of = |error, what: &str| {
+            let checks = evaluate_answer(&profile(None), Err(error), UnixSeconds(0));
+            checks.iter().find(|check| check.what == what).unwrap().verdict
+        };
+        assert_eq!(of(stranger, "ca"), Verdict::Bad);
+        assert_eq!(
+            (of(ApiClientError::TokenRejected, "ca"), of(ApiClientError::TokenRejected, "token")),
+            (Verdict::Good, Verdict::Bad)
+        );
+    }
+
+    #[test]
+    fn a_root_of_somebody_else_is_noticed() {
+        let text = r#"{"signed":{"version":1}}"#;
+        let current = |root: &str| Ok(CurrentTargets { root: root.into(), targets: None, roots: vec![] });
+        assert_eq!(check_root(&profile(Some(Digest::of(text.as_bytes()))), current(text)).verdict, Verdict::Good);
+        assert_eq!(check_root(&profile(Some(Digest([1; 32]))), current(text)).verdict, Verdict::Bad);
+        assert_eq!(check_root(&profile(None), current(text)).verdict, Verdict::Bad);
+        let newer = r#"{"signed":{"version":2}}"#;
+        assert_eq!(check_root(&profile(Some(Digest([1; 32]))), current(newer)).verdict, Verdict::Good);
+    }
+}

@@ -1,0 +1,218 @@
+//! `banyan machines`: lists the enrolled machines, revokes one, or readmits a quarantined one.
+
+use crate::commands::{connect, resolve};
+use crate::{
+    api_client::ApiClient,
+    output::{Exit, Failure, OutputArgs, WithContext as _, format_age, format_table, print_json, print_note, sanitise},
+    profile::ProfileArg,
+};
+use banyan_proto::{MachineId, Reason, UnixSeconds, admin::Machine};
+use serde::Serialize;
+
+/// List the enrolled machines, revoke one, or readmit one
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  \
+                  # Which machines are enrolled and online\n  \
+                  banyan machines\n  \
+                  # For scripts\n  \
+                  banyan machines --json\n  \
+                  # Cut a machine off: no other machine connects to it any more\n  \
+                  banyan machines revoke till-3\n  \
+                  # Readmit a machine whose disk had been cloned\n  \
+                  banyan machines readmit till-3"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Revoke(RevokeArgs),
+    Readmit(ReadmitArgs),
+}
+
+/// Readmit a machine quarantined because two computers used its identity
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  \
+    banyan machines readmit till-3\n\n\
+    First make sure that only one computer has the identity. On the other one (the\n\
+    clone), stop the agent, empty its data folder and enrol it with a new join code.\n\
+    If both still run, the identity is quarantined again at once.")]
+pub(crate) struct ReadmitArgs {
+    /// Machine: its label, or the first digits of its id
+    machine: String,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Revoke a machine's certificate; it is cut off within a minute
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    banyan machines revoke till-3\n  \
+    banyan machines revoke 1f3a90c2\n\n\
+    This cannot be undone. To restore a machine revoked by mistake, enrol it again\n\
+    with a new join code.")]
+pub(crate) struct RevokeArgs {
+    /// Machine: its label, or the first digits of its id
+    machine: String,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// The JSON result of `revoke`.
+#[derive(Debug, Serialize)]
+struct RevokeResult {
+    revoked: MachineId,
+}
+
+/// The JSON result of `readmit`.
+#[derive(Debug, Serialize)]
+struct ReadmitResult {
+    readmitted: MachineId,
+}
+
+pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
+    match &args.command {
+        None => {
+            let action = || "list the machines".to_owned();
+            let mut machines = connect(profile, action)?.machines().await.with_context(action)?;
+            machines.sort_by(|a, b| (&a.label, a.id).cmp(&(&b.label, b.id)));
+            args.output.print(&machines, |machines| format_machines(machines, UnixSeconds::now()))?;
+        }
+        Some(Command::Revoke(args)) => {
+            let action = || format!("revoke {:?}", args.machine);
+            let client = connect(profile, action)?;
+            let id = find_machine(&client, &args.machine, action).await?;
+            client.revoke(id).await.with_context(action)?;
+            if args.output.json {
+                print_json(&RevokeResult { revoked: id })?;
+            }
+            print_note(&format!("revoked {id}; it is cut off within a minute"));
+        }
+        Some(Command::Readmit(args)) => {
+            let action = || format!("readmit {:?}", args.machine);
+            let client = connect(profile, action)?;
+            let id = find_machine(&client, &args.machine, action).await?;
+            client.readmit(id).await.with_context(action)?;
+            if args.output.json {
+                print_json(&ReadmitResult { readmitted: id })?;
+            }
+            print_note(&format!(
+                "readmitted {id}; if two computers still use the identity, it is quarantined again at once"
+            ));
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// Finds the machine with this label or id.
+pub(crate) async fn find_machine(
+    client: &ApiClient,
+    name: &str,
+    action: impl Fn() -> String,
+) -> Result<MachineId, Failure> {
+    let all = client.machines().await.with_context(&action)?;
+    resolve::resolve_machine(&all, name)
+        .map_err(|wrong| Failure::new(action(), wrong, "use the machine's id; `banyan machines` lists all machines"))
+}
+
+fn format_machines(machines: &[Machine], now: UnixSeconds) -> String {
+    if machines.is_empty() {
+        return "no machines yet; create a join code with `banyan tokens create`".into();
+    }
+    let mut rows =
+        vec![["LABEL", "ID", "GROUP", "PLATFORM", "SEEN", "ADDRESSES", "SOFTWARE"].map(str::to_owned).to_vec()];
+    for machine in machines {
+        let seen = match machine {
+            Machine { replaced_by: Some(new), .. } => format!("replaced by {}", new.short()),
+            Machine { revoked: true, .. } => "revoked".into(),
+            Machine { out: Some(_), .. } => "quarantined".into(),
+            Machine { online: true, .. } => "online".into(),
+            Machine { seen, .. } => format_age(now.0.saturating_sub(seen.0)),
+        };
+        let addresses: Vec<String> = machine.addresses.iter().map(ToString::to_string).collect();
+        rows.push(vec![
+            machine.label.clone(),
+            machine.id.short(),
+            machine.group.clone().unwrap_or_else(|| "-".into()),
+            machine.platform.clone(),
+            seen,
+            addresses.join(" "),
+            machine.software.clone(),
+        ]);
+    }
+    let aside = machines.iter().filter_map(|machine| Some((machine, machine.out.filter(|_| !machine.revoked)?)));
+    std::iter::once(format_table(&rows))
+        .chain(aside.map(|(machine, reason)| describe_quarantine(machine, reason)))
+        .collect()
+}
+
+/// Formats why a machine is quarantined and how to readmit it.
+fn describe_quarantine(machine: &Machine, reason: Reason) -> String {
+    let (id, next) = (machine.id.short(), reason.for_admin().advice);
+    let label = sanitise(&machine.label);
+    format!("\n{label} ({id}) is quarantined: {} [{}]\n  next: {next}\n", reason.for_admin().what, reason.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::test_args::parse;
+
+    #[test]
+    fn the_list_says_who_is_there() {
+        let machine = Machine {
+            id: banyan_proto::MachineId([1; 16]),
+            label: "desk".into(),
+            group: None,
+            platform: "linux-x86_64".into(),
+            addresses: vec!["10.0.0.7:7701".parse().unwrap()],
+            seen: UnixSeconds(100),
+            online: false,
+            revoked: false,
+            out: None,
+            replaced_by: None,
+            software: "banyan 0.1".into(),
+        };
+        let changed = [
+            Machine { revoked: true, out: Some(Reason::Revoked), online: true, ..machine.clone() },
+            Machine {
+                revoked: true,
+                out: Some(Reason::Retired),
+                replaced_by: Some(MachineId([2; 16])),
+                ..machine.clone()
+            },
+            Machine { out: Some(Reason::Cloned), online: true, ..machine.clone() },
+        ];
+        let all: Vec<Machine> = [machine].into_iter().chain(changed).collect();
+        let text = format_machines(&all, UnixSeconds(160));
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[1].starts_with("desk   01010101  -") && lines[1].contains("60 s ago"), "{text}");
+        assert!(lines[2].contains("revoked") && !lines[2].contains("online"), "{text}");
+        assert!(lines[3].contains("replaced by 02020202"), "{text}");
+        assert!(lines[4].contains("quarantined") && !lines[4].contains("online"), "{text}");
+        assert!(
+            text.contains("[cloned]") && text.contains("next: ") && text.contains("banyan machines readmit"),
+            "{text}"
+        );
+        assert_eq!(text.matches("next: ").count(), 1, "{text}");
+        assert!(format_machines(&[], UnixSeconds(0)).contains("tokens create"));
+    }
+
+    #[test]
+    fn arguments() {
+        assert!(parse::<Args>("--json").unwrap().output.json);
+        assert!(
+            matches!(parse::<Args>("revoke desk").unwrap().command, Some(Command::Revoke(args)) if args.machine == "desk")
+        );
+        assert!(
+            matches!(parse::<Args>("readmit desk").unwrap().command, Some(Command::Readmit(args)) if args.machine == "desk")
+        );
+        assert!(parse::<Args>("revoke").is_err());
+    }
+}

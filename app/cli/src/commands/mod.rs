@@ -1,0 +1,66 @@
+//! The commands, one file each: arguments, behaviour and output.
+//!
+//! What the demo needs too is in functions that return data; each `run` prints it.
+
+pub(crate) mod completions;
+pub(crate) mod deploy;
+pub(crate) mod deployment_control;
+pub(crate) mod doctor;
+pub(crate) mod keys;
+pub(crate) mod machines;
+pub(crate) mod man_pages;
+pub(crate) mod package;
+pub(crate) mod policy;
+pub(crate) mod progress_bar;
+pub(crate) mod publish;
+mod release_args;
+mod release_summary;
+pub(crate) mod releases;
+mod resolve;
+pub(crate) mod services;
+pub(crate) mod signature_expiry;
+pub(crate) mod status;
+pub(crate) mod tokens;
+pub(crate) mod watch_deployment;
+
+use crate::{
+    api_client::ApiClient,
+    output::{Failure, WithContext as _},
+    profile::{self, ProfileArg},
+};
+
+/// Creates a client for the profile's server.
+fn connect(given: &ProfileArg, what: impl Fn() -> String) -> Result<ApiClient, Failure> {
+    let (_, profile) = profile::load(given).with_context(&what)?;
+    ApiClient::new(&profile).with_context(&what)
+}
+
+/// Runs work that hashes, signs or reads large files on a thread for blocking work. `action` completes "cannot …", should
+/// that thread panic.
+pub(crate) async fn run_blocking<T: Send + 'static>(
+    action: &str,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(Failure::bug(action, error.to_string())),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod test_args {
+    //! Parses one command's arguments on their own.
+
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    #[command(no_binary_name = true)]
+    struct Only<A: clap::Args> {
+        #[command(flatten)]
+        args: A,
+    }
+
+    pub(crate) fn parse<A: clap::Args>(words: &str) -> Result<A, clap::Error> {
+        Only::try_parse_from(words.split_whitespace()).map(|only| only.args)
+    }
+}

@@ -1,0 +1,204 @@
+//! `banyan policy`: shows and changes the administrator's policies for machines.
+
+mod catalogue;
+mod policy_file;
+
+use crate::commands::connect;
+use crate::{
+    output::{Exit, Failure, OutputArgs, WithContext as _, format_count, print_note, print_text, sanitise},
+    profile::ProfileArg,
+};
+use banyan_proto::{
+    admin::{GroupPolicy, SetPolicy},
+    schedule::Policy,
+};
+use std::path::PathBuf;
+
+/// Show, set or remove policies for transfers, installs and the catalogue
+///
+/// A policy applies on every machine, and limits what its users can choose.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  \
+        # The policy for all machines, and which groups have their own\n  \
+        banyan policy show\n  \
+        # The policy of a group, to edit and set again\n  \
+        banyan policy show --group lab > lab.toml\n  \
+        banyan policy set lab.toml --group lab\n  \
+        # What users in the group can install themselves; the rest of the policy stays\n  \
+        banyan policy set --catalogue drawing,maths-tools --group lab\n  \
+        # The group follows the policy for all machines again\n  \
+        banyan policy reset --group lab",
+    arg_required_else_help = true
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Show(ShowArgs),
+    Set(SetArgs),
+    Reset(ResetArgs),
+}
+
+/// Show the policy for all machines, or for a group
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    banyan policy show\n  \
+    banyan policy show --group lab > lab.toml\n  \
+    # Every group, for scripts\n  \
+    banyan policy show --json")]
+struct ShowArgs {
+    /// Group [default: all machines]
+    #[arg(long, value_name = "G")]
+    group: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Set the policy for all machines or a group
+///
+/// Connected machines follow it at once, the others when they next check in.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    banyan policy set policy.toml\n  \
+    banyan policy set lab.toml --group lab\n  \
+    banyan policy set --catalogue drawing,maths-tools\n  \
+    banyan policy set --catalogue none --group lab\n\n\
+    The file has the format that `banyan policy show` writes; omitted keys get their\n\
+    defaults. A group's policy replaces the one for all machines entirely. Of two\n\
+    limits, the policy's and the user's, the stricter one applies.")]
+struct SetArgs {
+    /// Policy file
+    #[arg(value_name = "FILE", required_unless_present = "catalogue")]
+    file: Option<PathBuf>,
+    /// Packages that users can install themselves; `none` offers nothing
+    ///
+    /// Users get the newest release of each package. Without FILE, the rest of the current policy stays.
+    #[arg(long, value_name = "NAME[,NAME…]|none", value_delimiter = ',')]
+    catalogue: Option<Vec<String>>,
+    /// Group [default: all machines]
+    #[arg(long, value_name = "G")]
+    group: Option<String>,
+}
+
+/// Remove a policy
+///
+/// A group then follows the policy for all machines again. If that one is removed, no policy applies.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    banyan policy reset\n  \
+    banyan policy reset --group lab")]
+struct ResetArgs {
+    /// Group [default: all machines]
+    #[arg(long, value_name = "G")]
+    group: Option<String>,
+}
+
+pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
+    match &args.command {
+        Command::Show(args) => show(args, profile).await,
+        Command::Set(args) => set(args, profile).await,
+        Command::Reset(args) => send_policy(args.group.as_deref(), None, profile).await,
+    }
+}
+
+fn scope_name(group: Option<&str>) -> String {
+    group.map_or_else(|| "all machines".to_owned(), |group| format!("the group {group}"))
+}
+
+async fn set(args: &SetArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
+    let group = args.group.as_deref();
+    let mut policy = match &args.file {
+        Some(file) => policy_file::read_policy(file)?,
+        None => catalogue::current_policy(group, profile).await?,
+    };
+    if let Some(names) = &args.catalogue {
+        policy.catalogue.packages = catalogue::parse_names(names);
+        catalogue::warn_of_unpublished(&policy, profile).await?;
+    }
+    send_policy(group, Some(policy), profile).await
+}
+
+async fn show(args: &ShowArgs, profile: &ProfileArg) -> Result<Exit, Failure> {
+    let group = args.group.as_deref();
+    let action = || format!("show the policy for {}", scope_name(group));
+    let policies = connect(profile, action)?.policies().await.with_context(action)?;
+    if args.output.json {
+        let wanted: Vec<&GroupPolicy> =
+            policies.iter().filter(|one| group.is_none() || one.group.as_deref() == group).collect();
+        args.output.print(&wanted, |_| String::new())?;
+        return Ok(Exit::Success);
+    }
+    let all = policies.iter().find(|one| one.group.is_none());
+    let found = policies.iter().find(|one| one.group.as_deref() == group).or(all);
+    let Some(found) = found else {
+        return Err(Failure::new(
+            action(),
+            "the server's answer does not contain it",
+            "compare `banyan --version` here and on the server",
+        ));
+    };
+    print_text(&sanitise(&format_policy(found, group, &policies)))?;
+    Ok(Exit::Success)
+}
+
+/// Formats the policy as a file that can be set again, with explanatory comments.
+fn format_policy(found: &GroupPolicy, group: Option<&str>, all: &[GroupPolicy]) -> String {
+    let mut lines = vec![format!("# Policy for {}.", scope_name(group))];
+    lines.push(match (found.policy.number, group) {
+        (0, _) => "# No policy has been set; these are the defaults.".to_owned(),
+        (_, Some(_)) if !found.own => {
+            "# The group has no policy of its own; this is the one for all machines.".to_owned()
+        }
+        (number, _) => format!("# Change number {number}."),
+    });
+    if group.is_none() {
+        let own: Vec<String> = all
+            .iter()
+            .filter(|one| one.own)
+            .filter_map(|one| Some(format!("{} ({})", one.group.as_ref()?, format_count(one.machines, "machine"))))
+            .collect();
+        if !own.is_empty() {
+            lines.push(format!("# Groups with a policy of their own: {}.", own.join(", ")));
+        }
+    }
+    lines.push(String::new());
+    lines.push(policy_file::format_policy(&found.policy));
+    lines.join("\n")
+}
+
+async fn send_policy(group: Option<&str>, policy: Option<Policy>, profile: &ProfileArg) -> Result<Exit, Failure> {
+    let verb = if policy.is_some() { "set" } else { "reset" };
+    let action = || format!("{verb} the policy for {}", scope_name(group));
+    let asked = SetPolicy { group: group.map(str::to_owned), policy };
+    connect(profile, action)?.set_policy(&asked).await.with_context(action)?;
+    print_note(&format!(
+        "the policy for {} was {verb}; connected machines follow it at once, the others when they next check in",
+        scope_name(group)
+    ));
+    Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_says_whose_it_is_and_can_be_set_again() {
+        let policy = Policy { upload: Some(5), number: 3, ..Policy::default() };
+        let entry = |group: Option<&str>, own| GroupPolicy {
+            group: group.map(str::to_owned),
+            own,
+            policy: policy.clone(),
+            machines: 2,
+        };
+        let all = [entry(None, true), entry(Some("lab"), true), entry(Some("office"), false)];
+        let shown = format_policy(&all[0], None, &all);
+        assert!(shown.contains("all machines") && shown.contains("lab (2 machines)") && !shown.contains("office"));
+        assert!(format_policy(&all[2], Some("office"), &all).contains("no policy of its own"));
+        assert_eq!(policy_file::parse_policy(&shown).unwrap(), Policy { number: 0, ..policy });
+    }
+}

@@ -1,0 +1,157 @@
+//! Resolves deployments and machines from what the user typed. Short forms must be unambiguous.
+
+use crate::{
+    api_client::ApiClient,
+    output::{Failure, WithContext as _},
+};
+use banyan_proto::{
+    MachineId, OrderId,
+    admin::{DeploymentStatus, Machine},
+};
+
+/// The minimum length of an id prefix.
+const MIN_PREFIX_DIGITS: usize = 4;
+
+/// A deployment as typed: its id, a prefix of it, or `latest`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum DeploymentSelector {
+    /// The complete id.
+    Id(OrderId),
+    /// A prefix of the id.
+    Prefix(String),
+    /// The most recently started deployment.
+    Latest,
+}
+
+impl std::str::FromStr for DeploymentSelector {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "latest" {
+            return Ok(Self::Latest);
+        }
+        if let Ok(id) = text.parse() {
+            return Ok(Self::Id(id));
+        }
+        let text = text.to_ascii_lowercase();
+        if (MIN_PREFIX_DIGITS..32).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit()) {
+            Ok(Self::Prefix(text))
+        } else {
+            Err(format!(
+                "not a valid deployment id: use its first {MIN_PREFIX_DIGITS} or more digits, or `latest`; `banyan status` lists all ids"
+            ))
+        }
+    }
+}
+
+/// Finds the deployment that the user typed.
+pub(super) async fn resolve_deployment(
+    client: &ApiClient,
+    selector: &DeploymentSelector,
+    action: impl Fn() -> String,
+) -> Result<OrderId, Failure> {
+    if let DeploymentSelector::Id(id) = selector {
+        return Ok(*id);
+    }
+    let all = client.deployments().await.with_context(&action)?;
+    select_deployment(&all, selector)
+        .map_err(|wrong| Failure::new(action(), wrong, "list all deployments and their ids with `banyan status`"))
+}
+
+fn select_deployment(all: &[DeploymentStatus], selector: &DeploymentSelector) -> Result<OrderId, String> {
+    match selector {
+        DeploymentSelector::Id(id) => Ok(*id),
+        DeploymentSelector::Latest => {
+            // The server lists the newest first. Of several in the same second, this takes the first one listed.
+            let newest = all.iter().rev().max_by_key(|deployment| deployment.accepted);
+            newest.map(|deployment| deployment.id).ok_or_else(|| "there are no deployments yet".into())
+        }
+        DeploymentSelector::Prefix(start) => {
+            let mut found = all.iter().map(|deployment| deployment.id).filter(|id| id.to_string().starts_with(start));
+            match (found.next(), found.next()) {
+                (Some(id), None) => Ok(id),
+                (None, _) => Err(format!("no deployment's id starts with {start}")),
+                (Some(_), Some(_)) => Err(format!("several deployments' ids start with {start}")),
+            }
+        }
+    }
+}
+
+/// Finds a machine by its id, a prefix of it, or its label. Among several machines with one label, the one that is not
+/// revoked wins, because a computer that enrols again keeps its label.
+pub(super) fn resolve_machine(all: &[Machine], typed: &str) -> Result<MachineId, String> {
+    let of_label = |machine: &&Machine| machine.label == typed;
+    let all_revoked = all.iter().filter(of_label).all(|machine| machine.revoked);
+    let labelled = all.iter().filter(of_label).filter(|machine| all_revoked || !machine.revoked);
+    let started =
+        all.iter().filter(|machine| typed.len() >= MIN_PREFIX_DIGITS && machine.id.to_string().starts_with(typed));
+    let mut found: Vec<MachineId> = labelled.chain(started).map(|machine| machine.id).collect();
+    found.sort_unstable();
+    found.dedup();
+    match found.as_slice() {
+        [id] => Ok(*id),
+        [] => Err(format!("no machine has the label {typed:?} or an id that starts with it")),
+        several => {
+            let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
+            Err(format!("several machines match {typed:?}: {}", ids.join(", ")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deployment_tree::fixture::status;
+    use banyan_proto::UnixSeconds;
+
+    fn deployments() -> Vec<DeploymentStatus> {
+        let with = |first: [u8; 2], accepted| {
+            let mut one = status(&[]);
+            one.id.0[..2].copy_from_slice(&first);
+            one.accepted = UnixSeconds(accepted);
+            one
+        };
+        vec![with([1, 2], 10), with([1, 3], 30), with([1, 3], 20)]
+    }
+
+    #[test]
+    fn deployments_are_found_by_short_forms_that_fit_one_only() {
+        let all = deployments();
+        assert_eq!(select_deployment(&all, &"0102".parse().unwrap()), Ok(all[0].id));
+        assert_eq!(select_deployment(&all, &"latest".parse().unwrap()), Ok(all[1].id));
+        assert!(select_deployment(&all, &"0103".parse().unwrap()).unwrap_err().contains("several"));
+        assert!(select_deployment(&all, &"0104".parse().unwrap()).unwrap_err().contains("no deployment"));
+        assert!(select_deployment(&[], &DeploymentSelector::Latest).is_err());
+        for bad in ["", "01", "hello", &"0".repeat(33)] {
+            assert!(bad.parse::<DeploymentSelector>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn machines_are_found_by_label_or_id_and_never_guessed() {
+        let with = |first: u8, label: &str| Machine {
+            id: MachineId([first; 16]),
+            label: label.into(),
+            group: None,
+            platform: "any".into(),
+            addresses: vec![],
+            seen: UnixSeconds(0),
+            online: true,
+            revoked: false,
+            out: None,
+            replaced_by: None,
+            software: String::new(),
+        };
+        let all = [with(1, "desk"), with(2, "lab"), with(3, "lab")];
+        assert_eq!(resolve_machine(&all, "desk"), Ok(all[0].id));
+        assert_eq!(resolve_machine(&all, "0202"), Ok(all[1].id));
+        assert!(resolve_machine(&all, "lab").unwrap_err().contains("several"));
+        let replaced = [Machine { revoked: true, ..with(1, "desk") }, with(2, "desk")];
+        assert_eq!(resolve_machine(&replaced, "desk"), Ok(replaced[1].id));
+        assert_eq!(resolve_machine(&replaced[..1], "desk"), Ok(replaced[0].id));
+        assert!(
+            resolve_machine(&all, "des").is_err()
+                && resolve_machine(&all, "02").is_err()
+                && resolve_machine(&all, "").is_err()
+        );
+    }
+}

@@ -1,0 +1,311 @@
+//! Formats a [`TreeView`] as lines of text. Does not access a terminal.
+
+use crate::deployment_tree::view::{ContentSources, Problem, Row, SourceShare, TreeView, rounded_percent};
+use crate::output::format_count;
+use banyan_proto::{
+    admin::{DeploymentState, Stage},
+    format_size,
+};
+use console::{Style, measure_text_width, truncate_str};
+
+/// Width of a progress bar (cells).
+const BAR_CELLS: usize = 10;
+
+/// What the output can display.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TerminalFeatures {
+    /// Cells in a line; `None` for no limit.
+    pub(crate) width: Option<usize>,
+    /// Lines on the screen; `None` for no limit.
+    pub(crate) height: Option<usize>,
+    /// Whether to use colours.
+    pub(crate) colour: bool,
+    /// Whether box-drawing characters can be displayed.
+    pub(crate) unicode: bool,
+}
+
+impl TerminalFeatures {
+    /// The setting for files and pipes.
+    pub(crate) const PLAIN: Self = Self { width: None, height: None, colour: false, unicode: true };
+}
+
+/// Returns the text for a stage.
+pub(crate) fn stage_text(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Expected => "waiting",
+        Stage::Receiving => "receiving",
+        Stage::Verified => "verified",
+        Stage::Authenticated => "authenticated",
+        Stage::Installing => "installing",
+        Stage::Installed => "installed",
+        Stage::Failed => "failed",
+    }
+}
+
+/// Returns the text for a deployment's state.
+pub(crate) fn state_text(state: DeploymentState) -> &'static str {
+    match state {
+        DeploymentState::Running => "running",
+        DeploymentState::Halted => "halted",
+        DeploymentState::Superseded => "superseded by a newer deployment",
+        DeploymentState::Finished => "finished",
+    }
+}
+
+/// Formats the whole tree, one string a line, without line ends.
+pub(crate) fn draw_tree(view: &TreeView, features: TerminalFeatures) -> Vec<String> {
+    let styler = Styler(features);
+    let stripes = format_count(usize::from(view.stripes), "stripe");
+    let facts = format!("{} · {stripes} · deployment {} · {}", format_size(view.size), view.id, state_text(view.state));
+    let head = format!("{}  {}", styler.bold(&view.release), styler.dim(&facts));
+    let sent = format!("server  {}", styler.dim(&format!("has sent {}", format_copies(view.server_sent, view.size))));
+    let names =
+        view.rows.iter().map(|row| branch_prefix(row, features).chars().count() + measure_text_width(&row.name)).max();
+    let shown = visible_rows(view, features.height.map(|height| height.saturating_sub(5)));
+    let mut lines = vec![head, sent];
+    lines.extend(shown.iter().map(|row| format_row(row, names.unwrap_or(0), &styler)));
+    if shown.len() < view.rows.len() {
+        lines.push(styler.dim(&format!("   and {} more", view.rows.len() - shown.len())));
+    }
+    lines.push(format_summary(view, &styler));
+    let lines = lines.into_iter().map(|line| if features.unicode { line } else { to_ascii(&line) });
+    match features.width {
+        Some(width) => lines.map(|line| truncate_str(&line, width, "").into_owned()).collect(),
+        None => lines.collect(),
+    }
+}
+
+/// Formats bytes sent as multiples of the artifact's size.
+#[expect(clippy::cast_precision_loss, reason = "shown with two decimals")]
+pub(crate) fn format_copies(sent: u64, size: u64) -> String {
+    format!("{:.2} copies", sent as f64 / size.max(1) as f64)
+}
+
+/// Formats "6 of 7 installed · 1 receiving".
+fn format_summary(view: &TreeView, styler: &Styler) -> String {
+    let counts = view.counts();
+    let installed = counts.iter().find(|(stage, _)| *stage == Stage::Installed).map_or(0, |(_, count)| *count);
+    let mut text = format!("{installed} of {} installed", view.rows.len());
+    for (stage, count) in counts.into_iter().filter(|(stage, _)| *stage != Stage::Installed) {
+        text.push_str(&format!(" · {count} {}", stage_text(stage)));
+    }
+    styler.bold(&text)
+}
+
+/// Selects the rows that fit: finished machines are left out first, then the end of the list.
+fn visible_rows(view: &TreeView, room: Option<usize>) -> Vec<&Row> {
+    let room = room.unwrap_or(usize::MAX).max(1);
+    if view.rows.len() <= room {
+        return view.rows.iter().collect();
+    }
+    let unfinished = |row: &&Row| row.stage != Stage::Installed;
+    let spare = room.saturating_sub(view.rows.iter().filter(unfinished).count());
+    let mut finished = 0;
+    let keep = |row: &&Row| {
+        finished += usize::from(!unfinished(row));
+        unfinished(row) || finished <= spare
+    };
+    view.rows.iter().filter(keep).take(room).collect()
+}
+
+fn branch_prefix(row: &Row, features: TerminalFeatures) -> String {
+    let (own, above) = row.is_last.split_last().map_or((true, [].as_slice()), |(own, above)| (*own, above));
+    let rail = |is_last: &bool| match (is_last, features.unicode) {
+        (true, _) => "   ",
+        (false, true) => "│  ",
+        (false, false) => "|  ",
+    };
+    let knee = match (own, features.unicode) {
+        (true, true) => "└─ ",
+        (false, true) => "├─ ",
+        (true, false) => "`- ",
+        (false, false) => "|- ",
+    };
+    above.iter().map(rail).collect::<String>() + knee
+}
+
+fn format_row(row: &Row, names: usize, styler: &Styler) -> String {
+    let rails = branch_prefix(row, styler.0);
+    let gap = " ".repeat(names.saturating_sub(rails.chars().count() + measure_text_width(&row.name)));
+    let (received, total) = (u64::from(row.chunks_received), u64::from(row.chunks_total));
+    let share = match row.stage {
+        // From this stage on all chunks are here, whatever the last progress report was.
+        Stage::Verified | Stage::Authenticated | Stage::Installing | Stage::Installed => 100,
+        // Rounded down: 100% appears only when everything is here.
+        Stage::Expected | Stage::Receiving | Stage::Failed if received < total => {
+            rounded_percent(received, total).min(99)
+        }
+        Stage::Expected | Stage::Receiving | Stage::Failed => rounded_percent(received, total),
+    };
+    let stage = styler.stage(row.stage, &format!("{:<13}", stage_text(row.stage)));
+    let took = match row.installed_after {
+        Some(milliseconds) => format_seconds(milliseconds),
+        None => String::new(),
+    };
+    let text = format!(
+        "{}{}{gap}  {} {share:>3}%  {stage} {took:>7}  {}",
+        styler.dim(&rails),
+        row.name,
+        styler.bar(share, row.stage),
+        format_sources(&row.sources, styler)
+    );
+    let text = text.trim_end().to_owned();
+    match &row.problem {
+        Some(Problem { reason, detail }) => {
+            let detail = detail.lines().next().filter(|line| !line.is_empty());
+            let why = format!("{} [{}]", detail.unwrap_or(reason.for_admin().what), reason.code());
+            format!("{text}  {}", styler.problem(row.stage, &why))
+        }
+        None => text,
+    }
+}
+
+/// Formats milliseconds as seconds.
+pub(crate) fn format_seconds(milliseconds: u64) -> String {
+    format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100)
+}
+
+/// Formats "from server", with shares if there are several sources.
+fn format_sources(sources: &ContentSources, styler: &Styler) -> String {
+    match sources {
+        ContentSources::Planned(names) if names.is_empty() => String::new(),
+        ContentSources::Planned(names) => styler.dim(&format!("planned from {}", names.join(" + "))),
+        ContentSources::Sent(shares) => styler.dim(&format!("from {}", format_shares(shares))),
+    }
+}
+
+/// Formats "a 60% + b 40%". A substitute for the planned source is marked.
+pub(crate) fn format_shares(shares: &[SourceShare]) -> String {
+    let word = |share: &SourceShare| {
+        let mark = if share.stand_in { " (stand-in)" } else { "" };
+        match shares.len() {
+            1 => format!("{}{mark}", share.name),
+            _ => format!("{} {}%{mark}", share.name, share.percent),
+        }
+    };
+    shares.iter().map(word).collect::<Vec<_>>().join(" + ")
+}
+
+/// Replaces characters for terminals that support ASCII only. Other letters in names become `?`.
+fn to_ascii(line: &str) -> String {
+    let plain = |c: char| match c {
+        '·' => '-',
+        '…' => '~',
+        c if c.is_ascii() => c,
+        _ => '?',
+    };
+    line.chars().map(plain).collect()
+}
+
+/// Applies colours, or none.
+struct Styler(TerminalFeatures);
+
+impl Styler {
+    fn with(&self, style: Style, text: &str) -> String {
+        if self.0.colour { style.force_styling(true).apply_to(text).to_string() } else { text.to_owned() }
+    }
+    fn bold(&self, text: &str) -> String {
+        self.with(Style::new().bold(), text)
+    }
+    fn dim(&self, text: &str) -> String {
+        self.with(Style::new().dim(), text)
+    }
+    fn stage(&self, stage: Stage, text: &str) -> String {
+        match stage {
+            Stage::Expected => self.dim(text),
+            Stage::Receiving | Stage::Verified | Stage::Authenticated | Stage::Installing => {
+                self.with(Style::new().cyan(), text)
+            }
+            Stage::Installed => self.with(Style::new().green(), text),
+            Stage::Failed => self.with(Style::new().red(), text),
+        }
+    }
+    fn problem(&self, stage: Stage, text: &str) -> String {
+        let style = if stage == Stage::Failed { Style::new().red() } else { Style::new().yellow() };
+        self.with(style, text)
+    }
+    fn bar(&self, share: u8, stage: Stage) -> String {
+        let full = usize::from(share) * BAR_CELLS / 100;
+        let (done, left) = if self.0.unicode { ("█", "░") } else { ("#", ".") };
+        format!("{}{}", self.stage(stage, &done.repeat(full)), self.dim(&left.repeat(BAR_CELLS - full)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deployment_tree::fixture::{Plan, id, status};
+    use banyan_proto::{Reason, admin::DeploymentStatus, api::ByteSource};
+
+    fn example() -> DeploymentStatus {
+        let mut status =
+            status(&[("a", Plan::Server), ("b", Plan::Of("a")), ("c", Plan::Of("b")), ("d", Plan::Of("a"))]);
+        status.server_sent = 1000;
+        let [a, b, c, d] = status.addressees.as_mut_slice() else { panic!("four machines") };
+        (a.stage, a.installed_after) = (Stage::Installed, Some(1234));
+        a.sources = vec![ByteSource { machine: id("server"), bytes: 1000 }];
+        (b.stage, b.chunks) = (Stage::Receiving, (40, 100));
+        b.sources = vec![ByteSource { machine: id("a"), bytes: 300 }, ByteSource { machine: id("server"), bytes: 100 }];
+        (c.reason, c.detail) = (Some(Reason::NotNow), Some(String::new()));
+        (d.stage, d.reason) = (Stage::Failed, Some(Reason::ProbeFailed));
+        d.detail = Some("exit code 7\nsecond line".into());
+        status
+    }
+
+    #[test]
+    fn the_picture() {
+        let lines = draw_tree(&TreeView::from_status(&example()), TerminalFeatures::PLAIN);
+        let expected = [
+            "hello 1.0  1000 B · 1 stripe · deployment abababab · running",
+            "server  has sent 1.00 copies",
+            "└─ a        ██████████ 100%  installed       1.2 s  from server",
+            "   ├─ b     ████░░░░░░  40%  receiving              from a 75% + server 25% (stand-in)",
+            "   │  └─ c  ░░░░░░░░░░   0%  waiting                planned from b  the machine may not transfer at this time [not-now]",
+            "   └─ d     ░░░░░░░░░░   0%  failed                 planned from a  exit code 7 [probe-failed]",
+            "1 of 4 installed · 1 receiving · 1 waiting · 1 failed",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn plain_terminals_get_plain_characters_and_narrow_ones_short_lines() {
+        let features = TerminalFeatures { width: Some(40), height: None, colour: false, unicode: false };
+        let lines = draw_tree(&TreeView::from_status(&example()), features);
+        assert!(lines.iter().all(|line| line.is_ascii() && line.len() <= 40), "{lines:#?}");
+        assert!(lines[3].starts_with("   |- b     ####......  40%"), "{lines:#?}");
+    }
+
+    #[test]
+    fn colours_change_nothing_but_colours() {
+        let view = TreeView::from_status(&example());
+        let coloured = draw_tree(&view, TerminalFeatures { colour: true, ..TerminalFeatures::PLAIN });
+        assert!(coloured.iter().any(|line| line.contains("\u{1b}[32m")), "no green for what is installed");
+        let stripped: Vec<_> = coloured.iter().map(|line| console::strip_ansi_codes(line).into_owned()).collect();
+        assert_eq!(stripped, draw_tree(&view, TerminalFeatures::PLAIN));
+    }
+
+    #[test]
+    fn a_tree_higher_than_the_screen_shows_who_is_not_finished() {
+        let labels: Vec<String> = (0..50).map(|i| format!("m{i:02}")).collect();
+        let plan: Vec<_> = labels.iter().map(|label| (label.as_str(), Plan::Server)).collect();
+        let mut status = status(&plan);
+        for machine in &mut status.addressees[..48] {
+            machine.stage = Stage::Installed;
+        }
+        let lines = draw_tree(
+            &TreeView::from_status(&status),
+            TerminalFeatures { height: Some(12), ..TerminalFeatures::PLAIN },
+        );
+        assert!(lines.len() < 12, "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains("m48")) && lines.iter().any(|line| line.contains("m49")));
+        assert!(lines.iter().any(|line| line.contains("and 43 more")), "{lines:#?}");
+        assert_eq!(lines.last().unwrap(), "48 of 50 installed · 2 waiting");
+    }
+
+    #[test]
+    fn nearly_all_chunks_are_not_shown_as_all() {
+        let mut status = status(&[("a", Plan::Server)]);
+        (status.addressees[0].stage, status.addressees[0].chunks) = (Stage::Receiving, (999, 1000));
+        assert!(draw_tree(&TreeView::from_status(&status), TerminalFeatures::PLAIN)[2].contains(" 99%"));
+    }
+}
