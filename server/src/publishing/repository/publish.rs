@@ -103,7 +103,8 @@ impl Repository {
         self.disk.write_manifest(&parsed, manifest)?;
         self.disk.write_targets(list.published.version, targets)?;
         self.index(&parsed, manifest);
-        (self.trust, self.list) = (Some(trust), Some(list));
+        self.trust = Some(trust);
+        self.list = Some(list);
         self.activate(set)?;
         Ok(parsed)
     }
