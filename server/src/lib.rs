@@ -2,10 +2,11 @@
 //!
 //! | folder or file | does |
 //! | --- | --- |
-//! | [`start`], [`cli`] | starts the server from its data folder, and stops it |
+//! | [`cli`] | the command line |
 //! | [`restore`] | raises the epoch after a backup was restored |
-//! | `server` | holds the services that the API calls |
+//! | [`start`] | opens the data folder, connects the services, and stops them again |
 //! | `api` | translates HTTP requests and answers; decides nothing |
+//! | `server` | holds the services that the API calls |
 //! | `swarm_host` | sends orders and content to the first machines, with the same loop that machines run |
 //! | `machines` | check-ins, receipts, install permits, reports, overdue machines |
 //! | `deployments` | turns "this release to those machines" into signed orders and their lists; policies, the catalogue and manual installs |

@@ -122,17 +122,13 @@ impl MachineCatalogues {
             Err(refusal) => return refusal,
         };
         let (name, now) = (&request.package, offered.map(|release| release.version.as_str()));
-        match known {
-            Some(sequence) if self.repository.has_withdrawn(name, sequence) => {
-                let detail = format!("the publishers have withdrawn this release of {name}");
-                Refusal::conflict(Reason::Withdrawn, detail)
-            }
-            _ => {
-                let now = now.map_or_else(|| "nothing".to_owned(), |version| format!("{name} {version}"));
-                let detail = format!("this release of {name} is not offered to this machine; currently offered: {now}");
-                Refusal::conflict(Reason::NotOffered, detail)
-            }
+        if known.is_some_and(|sequence| self.repository.has_withdrawn(name, sequence)) {
+            let detail = format!("the publishers have withdrawn this release of {name}");
+            return Refusal::conflict(Reason::Withdrawn, detail);
         }
+        let now = now.map_or_else(|| "nothing".to_owned(), |version| format!("{name} {version}"));
+        let detail = format!("this release of {name} is not offered to this machine; currently offered: {now}");
+        Refusal::conflict(Reason::NotOffered, detail)
     }
 }
 

@@ -54,9 +54,9 @@ impl Deployments {
         if !(1..=2).contains(&request.stripes) {
             return Err(Refusal::bad(format!("{} stripes requested; the number must be 1 or 2", request.stripes)));
         }
-        let one = self.orders.lock().await;
+        let accepting = self.orders.lock().await;
         let (manifest, text) = self.find_release(&request.package, request.version.as_deref()).await?;
-        self.accept(&one, request, &manifest, text).await
+        self.accept(&accepting, request, &manifest, text).await
     }
 
     /// Accepts a deployment of this release. The guard ensures that one is accepted at a time.
@@ -215,7 +215,7 @@ impl Deployments {
     pub(crate) async fn retry(&self, id: OrderId) -> Result<Deployed, Refusal> {
         let old = self.store.deployment(id).await?;
         let old = old.ok_or_else(|| Refusal::not_found(format!("there is no deployment {id}")))?;
-        let again = |row: &AddresseeRow| {
+        let has_failed = |row: &AddresseeRow| {
             row.stage == Stage::Failed
                 && row.reason != Some(Reason::OrderSuperseded)
                 && self.registry.exclusion(row.machine).is_none()
@@ -225,7 +225,7 @@ impl Deployments {
             .addressees(id)
             .await?
             .iter()
-            .filter(|row| again(row))
+            .filter(|row| has_failed(row))
             .map(|row| row.machine.to_string())
             .collect();
         if failed.is_empty() {
@@ -252,7 +252,7 @@ fn pick_artifact(
     };
     let (fitting, others): (Vec<_>, Vec<_>) =
         machines.into_iter().partition(|row| manifest.artifact_for(&row.platform) == Some(artifact));
-    let left_out = |row: MachineRow| AddresseeRow {
+    let excluded_row = |row: MachineRow| AddresseeRow {
         stage: Stage::Failed,
         reason: Some(Reason::WrongPlatform),
         detail: Some(match manifest.artifact_for(&row.platform) {
@@ -264,5 +264,5 @@ fn pick_artifact(
         }),
         ..AddresseeRow::expected(row.id)
     };
-    Ok((artifact, fitting, others.into_iter().map(left_out).collect()))
+    Ok((artifact, fitting, others.into_iter().map(excluded_row).collect()))
 }

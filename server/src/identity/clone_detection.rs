@@ -60,7 +60,8 @@ impl AgentStarts {
         let overtaken = !self.is_newest(id);
         let number = u64::from_le_bytes(*MachineId::random().0.first_chunk().unwrap_or(&[0; 8]));
         if let Some(start) = self.0.iter_mut().find(|start| start.id == id) {
-            (start.answer, start.overtaken) = (number, overtaken);
+            start.answer = number;
+            start.overtaken = overtaken;
         }
         number
     }

@@ -171,7 +171,9 @@ impl Registry {
         }
         let changed =
             (&row.label, &row.software, &row.addresses) != (&reported.label, &reported.software, &reported.addresses);
-        (row.label, row.software, row.addresses) = (reported.label, reported.software, reported.addresses);
+        row.label = reported.label;
+        row.software = reported.software;
+        row.addresses = reported.addresses;
         row.seen = reported.seen;
         let store = changed || row.seen.0 >= machine.stored.0 + STORE_SEEN_EVERY;
         if store {

@@ -149,7 +149,7 @@ impl Monitor {
         self.orders.store_bytes_sent().await?;
         let unfinished = self.store.unfinished().await?;
         let now = Instant::now();
-        let mut still = WatchList::new();
+        let mut still_watched = WatchList::new();
         for (id, row) in unfinished {
             let Some(open) = self.orders.active.get(id) else { continue };
             let key = (id, row.machine);
@@ -172,9 +172,9 @@ impl Monitor {
                     self.store.note(id, row.machine, Reason::Unreachable, detail).await?;
                 }
             }
-            still.insert(key, watched);
+            still_watched.insert(key, watched);
         }
-        *watch = still;
+        *watch = still_watched;
         Ok(())
     }
 

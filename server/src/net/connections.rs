@@ -41,20 +41,20 @@ struct PerIpCounter {
 }
 
 impl PerIpCounter {
-    fn add(&mut self, from: IpAddr, most: usize) -> Result<(), TooMany> {
-        let of = self.per_ip.get(&from).copied().unwrap_or(0);
-        if self.total >= most || of >= MAX_PER_IP {
+    fn add(&mut self, from: IpAddr, limit: usize) -> Result<(), TooMany> {
+        let count = self.per_ip.get(&from).copied().unwrap_or(0);
+        if self.total >= limit || count >= MAX_PER_IP {
             return Err(TooMany);
         }
         self.total += 1;
-        self.per_ip.insert(from, of + 1);
+        self.per_ip.insert(from, count + 1);
         Ok(())
     }
     fn remove(&mut self, from: IpAddr) {
         self.total -= 1;
-        if let Some(of) = self.per_ip.get_mut(&from) {
-            *of -= 1;
-            if *of == 0 {
+        if let Some(count) = self.per_ip.get_mut(&from) {
+            *count -= 1;
+            if *count == 0 {
                 self.per_ip.remove(&from);
             }
         }

@@ -22,10 +22,10 @@ async fn offer(world: &World, group: Option<&str>, who: Who, packages: &[&str]) 
     let asked = SetPolicy { group: group.map(str::to_owned), policy };
     world.admin().await.post::<()>("/api/v1/policies", &asked).await.unwrap();
 }
-async fn look(agent: &Agent) -> Catalogue {
+async fn fetch_catalogue(agent: &Agent) -> Catalogue {
     agent.session().await.get("/v1/catalogue").await.unwrap()
 }
-async fn get(agent: &Agent, package: &str, manifest: Digest) -> Result<Help, Refused> {
+async fn place_order(agent: &Agent, package: &str, manifest: Digest) -> Result<Help, Refused> {
     let asked = CatalogueRequest { package: package.into(), manifest };
     agent.session().await.post("/v1/catalogue", &asked).await
 }
@@ -44,33 +44,33 @@ async fn what_is_offered_is_the_groups_and_one_order_comes_of_asking() {
     world.publish("secret", 1, old).await;
     let newest = digest("drawing", 2, new);
     let not_offered = async |package, manifest| {
-        assert_refused(get(&agent, package, manifest).await, StatusCode::FORBIDDEN, Reason::NotOffered);
+        assert_refused(place_order(&agent, package, manifest).await, StatusCode::FORBIDDEN, Reason::NotOffered);
     };
     // Without a policy, with one for another group, and with one that offers to no one.
-    assert_eq!(look(&agent).await, Catalogue::default());
+    assert_eq!(fetch_catalogue(&agent).await, Catalogue::default());
     not_offered("drawing", newest).await;
     offer(&world, Some("lab"), Who::Everyone, &["drawing"]).await;
     offer(&world, None, Who::Nobody, &["drawing"]).await;
-    assert_eq!(look(&agent).await, Catalogue::default());
+    assert_eq!(fetch_catalogue(&agent).await, Catalogue::default());
     not_offered("drawing", newest).await;
 
     offer(&world, Some("office"), Who::Everyone, &["drawing", "never-published"]).await;
-    let releases = look(&agent).await.releases;
+    let releases = fetch_catalogue(&agent).await.releases;
     let seen: Vec<_> = releases.iter().map(|one| (one.package.as_str(), one.version.as_str(), one.size)).collect();
     assert_eq!(seen, [("drawing", "1.2", 30_000)]);
     assert_eq!((releases[0].manifest, releases[0].publisher.as_str()), (newest, "tests"));
     not_offered("secret", digest("secret", 1, old)).await;
     // Not offered: an older release, one that was never published, and one of another package.
     for wrong in [digest("drawing", 1, old), digest("secret", 1, old), Digest([7; 32])] {
-        assert_refused(get(&agent, "drawing", wrong).await, StatusCode::CONFLICT, Reason::NotOffered);
+        assert_refused(place_order(&agent, "drawing", wrong).await, StatusCode::CONFLICT, Reason::NotOffered);
     }
-    assert_refused(get(&agent, "never-published", newest).await, StatusCode::CONFLICT, Reason::NotOffered);
+    assert_refused(place_order(&agent, "never-published", newest).await, StatusCode::CONFLICT, Reason::NotOffered);
 
-    let help = get(&agent, "drawing", newest).await.unwrap();
+    let help = place_order(&agent, "drawing", newest).await.unwrap();
     let order = help.offers[0].order.verify(&agent.keys).unwrap();
     assert_eq!((help.offers.len(), help.offers[0].sublist.len(), help.offers[0].sublist.head()), (1, 1, agent.id));
     assert_eq!((order.package.as_str(), order.manifest), ("drawing", newest));
-    let again = get(&agent, "drawing", newest).await.unwrap();
+    let again = place_order(&agent, "drawing", newest).await.unwrap();
     assert_eq!(again.offers[0].order.verify(&agent.keys).unwrap().id, order.id, "the same order");
     assert_eq!(world.status(order.id).await.state, DeploymentState::Running);
     // A release that is no longer offered cannot be ordered, even if the machine saw it before.
@@ -85,16 +85,16 @@ async fn a_machine_is_offered_what_has_a_file_for_it_and_the_administrators_orde
     let files: Files = &[("windows-x86_64", &[1; 20_000])];
     world.publish("drawing", 1, files).await;
     offer(&world, None, Who::Everyone, &["drawing"]).await;
-    assert_eq!((look(&linux).await.releases.len(), look(&windows).await.releases.len()), (0, 1));
+    assert_eq!((fetch_catalogue(&linux).await.releases.len(), fetch_catalogue(&windows).await.releases.len()), (0, 1));
     let offered = digest("drawing", 1, files);
-    assert_refused(get(&linux, "drawing", offered).await, StatusCode::CONFLICT, Reason::NotOffered);
+    assert_refused(place_order(&linux, "drawing", offered).await, StatusCode::CONFLICT, Reason::NotOffered);
     // A newer release is published while an administrator's deployment of the older one is under way there.
     world.deploy("drawing", Selection::Machines(vec![windows.id.to_string()]), 1).await;
     let newer: Files = &[("windows-x86_64", &[2; 20_000])];
     world.publish("drawing", 2, newer).await;
-    assert_refused(get(&windows, "drawing", offered).await, StatusCode::CONFLICT, Reason::NotOffered);
+    assert_refused(place_order(&windows, "drawing", offered).await, StatusCode::CONFLICT, Reason::NotOffered);
     assert_refused(
-        get(&windows, "drawing", digest("drawing", 2, newer)).await,
+        place_order(&windows, "drawing", digest("drawing", 2, newer)).await,
         StatusCode::CONFLICT,
         Reason::OrderSuperseded,
     );
@@ -111,12 +111,12 @@ async fn nobody_has_orders_made_without_end() {
     }
     offer(&world, None, Who::Everyone, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
     for name in &names[..20] {
-        get(&agent, name, digest(name, 1, files)).await.unwrap();
+        place_order(&agent, name, digest(name, 1, files)).await.unwrap();
     }
-    let last = get(&agent, &names[20], digest(&names[20], 1, files)).await;
+    let last = place_order(&agent, &names[20], digest(&names[20], 1, files)).await;
     assert_refused(last, StatusCode::CONFLICT, Reason::Busy);
     // A package that is already ordered does not count as a further order.
-    get(&agent, &names[0], digest(&names[0], 1, files)).await.unwrap();
+    place_order(&agent, &names[0], digest(&names[0], 1, files)).await.unwrap();
 }
 
 #[tokio::test]

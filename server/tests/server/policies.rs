@@ -18,11 +18,12 @@ async fn set(world: &World, group: Option<&str>, policy: Option<Policy>) {
     let asked = SetPolicy { group: group.map(str::to_owned), policy };
     world.admin().await.post::<()>("/api/v1/policies", &asked).await.unwrap();
 }
-fn knows(agent: &Agent, policy: Option<u64>, wait_seconds: u32) -> CheckIn {
+fn check_in_with_policy(agent: &Agent, policy: Option<u64>, wait_seconds: u32) -> CheckIn {
     CheckIn { policy, ..agent.check_in(vec![], u64::MAX, wait_seconds) }
 }
-async fn told(agent: &Agent, known: Option<u64>) -> Option<Signed<Policy>> {
-    let reply: CheckInReply = agent.session().await.post("/v1/check-in", &knows(agent, known, 0)).await.unwrap();
+async fn newer_policy(agent: &Agent, known: Option<u64>) -> Option<Signed<Policy>> {
+    let reply: CheckInReply =
+        agent.session().await.post("/v1/check-in", &check_in_with_policy(agent, known, 0)).await.unwrap();
     reply.policy
 }
 
@@ -30,22 +31,22 @@ async fn told(agent: &Agent, known: Option<u64>) -> Option<Signed<Policy>> {
 async fn a_policy_reaches_machines_signed_at_once_and_outlives_a_restart() {
     let mut world = World::new().await;
     let agent = world.agent("a").await; // in the group `office`
-    assert!(told(&agent, Some(0)).await.is_none(), "no policy was set");
+    assert!(newer_policy(&agent, Some(0)).await.is_none(), "no policy was set");
     let mut session = agent.session().await;
-    let waiting = knows(&agent, Some(0), 60);
+    let waiting = check_in_with_policy(&agent, Some(0), 60);
     let poll = tokio::spawn(async move { session.post::<CheckInReply>("/v1/check-in", &waiting).await });
     set(&world, Some("office"), Some(Policy { upload: Some(7), number: 99, ..Policy::default() })).await;
     let reply = timeout(PATIENCE, poll).await.expect("the poll was not answered at once").unwrap().unwrap();
     let policy = reply.policy.expect("the reply must contain a policy").verify(&agent.keys).unwrap();
     assert_eq!((policy.upload, policy.number), (Some(7), 1), "the server assigns the number");
-    assert!(told(&agent, Some(1)).await.is_none(), "a policy is delivered once");
-    assert!(told(&agent, None).await.is_none(), "an older agent must not receive it");
+    assert!(newer_policy(&agent, Some(1)).await.is_none(), "a policy is delivered once");
+    assert!(newer_policy(&agent, None).await.is_none(), "an older agent must not receive it");
     set(&world, None, Some(Policy { upload: Some(5), ..Policy::default() })).await;
     world.restart().await;
-    let of_group = told(&agent, Some(0)).await.unwrap().verify(&agent.keys).unwrap();
+    let of_group = newer_policy(&agent, Some(0)).await.unwrap().verify(&agent.keys).unwrap();
     assert_eq!((of_group.upload, of_group.number), (Some(7), 2));
     set(&world, Some("office"), None).await;
-    let of_all = told(&agent, Some(2)).await.unwrap().verify(&agent.keys).unwrap();
+    let of_all = newer_policy(&agent, Some(2)).await.unwrap().verify(&agent.keys).unwrap();
     assert_eq!((of_all.upload, of_all.number), (Some(5), 3));
     let shown: Vec<GroupPolicy> = world.admin().await.get("/api/v1/policies").await.unwrap();
     let shown: Vec<_> = shown.iter().map(|one| (one.group.as_deref(), one.own, one.policy.upload)).collect();
@@ -53,7 +54,7 @@ async fn a_policy_reaches_machines_signed_at_once_and_outlives_a_restart() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_not_laid_down_and_strangers_lay_down_nothing() {
+async fn an_invalid_policy_is_refused_and_strangers_set_none() {
     let world = World::new().await;
     let mut policy = Policy::default();
     policy.bounds.windows.clear();
@@ -79,15 +80,15 @@ async fn a_package_is_ordered_for_the_machine_that_holds_it_as_far_as_the_policy
     };
     let ask =
         async |agent: &Agent, asked: &PackageRequest| agent.session().await.post::<Help>("/v1/packages", asked).await;
-    let by_hand = |who, packages: &[&str]| {
+    let manual_installs = |who, packages: &[&str]| {
         let packages = packages.iter().map(|name| (*name).to_owned()).collect();
         Some(Policy { by_hand: ByHand { who, packages }, ..Policy::default() })
     };
-    set(&world, None, by_hand(Who::Nobody, &[])).await;
+    set(&world, None, manual_installs(Who::Nobody, &[])).await;
     assert_refused(ask(&one, &asked).await, StatusCode::FORBIDDEN, Reason::NotAllowed);
-    set(&world, None, by_hand(Who::Everyone, &["other"])).await;
+    set(&world, None, manual_installs(Who::Everyone, &["other"])).await;
     assert_refused(ask(&one, &asked).await, StatusCode::FORBIDDEN, Reason::NotAllowed);
-    set(&world, None, by_hand(Who::Administrators, &["hello"])).await;
+    set(&world, None, manual_installs(Who::Administrators, &["hello"])).await;
     // A release that was never published here, or different content for it.
     let never = PackageRequest { manifest: Digest([7; 32]), ..asked.clone() };
     assert_refused(ask(&one, &never).await, StatusCode::CONFLICT, Reason::NotPublished);

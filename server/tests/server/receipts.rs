@@ -11,14 +11,14 @@ use hyper::StatusCode;
 
 const CONTENT: &[u8] = &[7; 50_000];
 
-struct Stage3 {
+struct ThreeMachines {
     world: World,
     agents: Vec<Agent>,
     order: OrderId,
 }
 
 /// Creates three machines and a deployment to all of them.
-async fn three() -> Stage3 {
+async fn deploy_to_three() -> ThreeMachines {
     let mut world = World::new().await;
     let mut agents = Vec::new();
     for label in ["a", "b", "c"] {
@@ -26,7 +26,7 @@ async fn three() -> Stage3 {
     }
     world.publish("hello", 1, &[("any", CONTENT)]).await;
     let order = world.deploy("hello", Selection::All, 2).await;
-    Stage3 { world, agents, order }
+    ThreeMachines { world, agents, order }
 }
 
 async fn offers(agent: &Agent, order: OrderId) -> Vec<Offer> {
@@ -48,7 +48,7 @@ async fn ask(session: &mut Session, request: &ReceiptRequest) -> Result<Signed<R
 
 /// Returns a machine that holds an order's artifact and has its receipt.
 pub(crate) async fn authenticated() -> (World, Agent, OrderId) {
-    let Stage3 { world, mut agents, order } = three().await;
+    let ThreeMachines { world, mut agents, order } = deploy_to_three().await;
     let agent = agents.remove(0);
     let offers = offers(&agent, order).await;
     let mut session = agent.session().await;
@@ -58,8 +58,8 @@ pub(crate) async fn authenticated() -> (World, Agent, OrderId) {
 }
 
 #[tokio::test]
-async fn the_right_proof_gives_a_receipt_that_counts_once_and_then_a_install_permit() {
-    let Stage3 { mut world, agents, order } = three().await;
+async fn the_right_proof_gives_a_receipt_that_counts_once_and_then_an_install_permit() {
+    let ThreeMachines { mut world, agents, order } = deploy_to_three().await;
     let agent = &agents[0];
     let mut session = agent.session().await;
     assert_refused(
@@ -96,7 +96,7 @@ async fn the_right_proof_gives_a_receipt_that_counts_once_and_then_a_install_per
 
 #[tokio::test]
 async fn the_way_through_an_ancestor_is_recomputed_and_any_other_way_is_refused() {
-    let Stage3 { world, agents, order } = three().await;
+    let ThreeMachines { world, agents, order } = deploy_to_three().await;
     let by_id = |id: MachineId| agents.iter().find(|agent| agent.id == id).unwrap();
     let status = world.status(order).await;
     // The planned tree of stripe 0: the server, its head, and two machines below that.
@@ -134,7 +134,7 @@ async fn the_way_through_an_ancestor_is_recomputed_and_any_other_way_is_refused(
 
 #[tokio::test]
 async fn a_proof_replayed_from_another_connection_is_refused() {
-    let Stage3 { agents, order, .. } = three().await;
+    let ThreeMachines { agents, order, .. } = deploy_to_three().await;
     let offers = offers(&agents[0], order).await;
     let (first, mut second) = (agents[0].session().await, agents[0].session().await);
     let replayed = request(order, vec![way(&offers[0], &first, order)]);
@@ -143,7 +143,7 @@ async fn a_proof_replayed_from_another_connection_is_refused() {
 
 #[tokio::test]
 async fn the_code_of_another_machine_is_refused() {
-    let Stage3 { agents, order, .. } = three().await;
+    let ThreeMachines { agents, order, .. } = deploy_to_three().await;
     let stolen = offers(&agents[0], order).await;
     let mut session = agents[1].session().await;
     let ways = stolen.iter().map(|offer| way(offer, &session, order)).collect();
@@ -152,7 +152,7 @@ async fn the_code_of_another_machine_is_refused() {
 
 #[tokio::test]
 async fn another_artifact_than_the_orders_is_refused() {
-    let Stage3 { agents, order, .. } = three().await;
+    let ThreeMachines { agents, order, .. } = deploy_to_three().await;
     let offers = offers(&agents[0], order).await;
     let mut session = agents[0].session().await;
     let other = Digest::of(b"another file");
@@ -166,7 +166,7 @@ async fn another_artifact_than_the_orders_is_refused() {
 
 #[tokio::test]
 async fn a_machine_that_the_order_is_not_for_gets_neither_help_nor_receipt() {
-    let Stage3 { world, agents, order } = three().await;
+    let ThreeMachines { world, agents, order } = deploy_to_three().await;
     let late = world.agent("late").await;
     let mut session = late.session().await;
     let help = session.get::<Help>(&format!("/v1/orders/{order}/help")).await;
@@ -178,7 +178,7 @@ async fn a_machine_that_the_order_is_not_for_gets_neither_help_nor_receipt() {
 
 #[tokio::test]
 async fn a_halted_deployment_gives_no_install_permit_until_it_is_resumed() {
-    let Stage3 { world, agents, order } = three().await;
+    let ThreeMachines { world, agents, order } = deploy_to_three().await;
     let mut session = agents[0].session().await;
     let offers = offers(&agents[0], order).await;
     let wanted = request(order, vec![way(&offers[0], &session, order)]);

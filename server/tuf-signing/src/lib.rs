@@ -57,16 +57,16 @@ pub fn parse_root(text: &str) -> Result<Root, SigningError> {
 /// # Errors
 /// Returns [`SigningError::NotEnoughKeys`] if these are fewer than the root requires, or [`SigningError::Unwritable`].
 pub fn sign<T: Role + Serialize>(root: &Root, role: T, pairs: &[&Ed25519KeyPair]) -> Result<String, SigningError> {
-    let may = may_sign(root, T::TYPE, pairs);
+    let permitted = permitted_pairs(root, T::TYPE, pairs);
     let wanted = root.roles.get(&T::TYPE).map_or(1, |keys| keys.threshold.get());
-    if (may.len() as u64) < wanted {
-        return Err(SigningError::NotEnoughKeys { role: T::TYPE.to_string(), wanted, found: may.len() });
+    if (permitted.len() as u64) < wanted {
+        return Err(SigningError::NotEnoughKeys { role: T::TYPE.to_string(), wanted, found: permitted.len() });
     }
     let unwritable = |why: String| SigningError::Unwritable { role: T::TYPE.to_string(), why };
     let text = role.canonical_form().map_err(|error| unwritable(error.to_string()))?;
     let signature =
         |(keyid, pair): (_, &Ed25519KeyPair)| Signature { keyid, sig: pair.sign(&text).as_ref().to_vec().into() };
-    let signed = Signed { signed: role, signatures: may.into_iter().map(signature).collect() };
+    let signed = Signed { signed: role, signatures: permitted.into_iter().map(signature).collect() };
     serde_json::to_string(&signed).map_err(|error| unwritable(error.to_string()))
 }
 
@@ -92,12 +92,12 @@ pub fn add<T: Role + Serialize + DeserializeOwned>(
     let unwritable = |why: String| SigningError::Unwritable { role: T::TYPE.to_string(), why };
     let mut signed: Signed<T> = serde_json::from_str(text).map_err(|error| unwritable(error.to_string()))?;
     let form = signed.signed.canonical_form().map_err(|error| unwritable(error.to_string()))?;
-    let mut may: Vec<_> = roots.iter().flat_map(|root| may_sign(root, T::TYPE, pairs)).collect();
+    let mut permitted: Vec<_> = roots.iter().flat_map(|root| permitted_pairs(root, T::TYPE, pairs)).collect();
     // A key that both roots name must sign once: a duplicate signature would make the whole text invalid.
-    may.sort_by(|(a, _), (b, _)| a.cmp(b));
-    may.dedup_by(|(a, _), (b, _)| a == b);
+    permitted.sort_by(|(a, _), (b, _)| a.cmp(b));
+    permitted.dedup_by(|(a, _), (b, _)| a == b);
     let mut added = 0;
-    for (keyid, pair) in &may {
+    for (keyid, pair) in &permitted {
         let signature =
             Signature { keyid: keyid.clone(), sig: Ed25519KeyPair::sign(pair, &form).as_ref().to_vec().into() };
         if !signed.signatures.contains(&signature) {
@@ -117,7 +117,7 @@ pub fn add<T: Role + Serialize + DeserializeOwned>(
 /// Returns whether these keys are enough to sign a role.
 #[must_use]
 pub fn can_sign(root: &Root, role: RoleType, pairs: &[&Ed25519KeyPair]) -> bool {
-    root.roles.get(&role).is_some_and(|keys| may_sign(root, role, pairs).len() as u64 >= keys.threshold.get())
+    root.roles.get(&role).is_some_and(|keys| permitted_pairs(root, role, pairs).len() as u64 >= keys.threshold.get())
 }
 
 /// Converts a time to TUF's form.
@@ -138,7 +138,7 @@ pub fn sha256(bytes: &[u8]) -> Vec<u8> {
 type KeyId = tough::schema::decoded::Decoded<tough::schema::decoded::Hex>;
 
 /// Returns those of the keys that the root names for a role, with their ids.
-fn may_sign<'a>(root: &Root, role: RoleType, pairs: &[&'a Ed25519KeyPair]) -> Vec<(KeyId, &'a Ed25519KeyPair)> {
+fn permitted_pairs<'a>(root: &Root, role: RoleType, pairs: &[&'a Ed25519KeyPair]) -> Vec<(KeyId, &'a Ed25519KeyPair)> {
     let Some(keys) = root.roles.get(&role) else { return vec![] };
     let id_of = |pair: &Ed25519KeyPair| {
         let public = pair.tuf_key();

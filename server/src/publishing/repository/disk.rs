@@ -1,10 +1,12 @@
 //! The repository's folder.
 //!
 //! ```text
-//! snapshot.pk8 timestamp.pk8      the online keys (mode 600) roots/1.json …                  every root targets/1.json
-//! …                every list of releases; the highest number is the current one targets/next.json               a
-//! list that comes with a root, until both are written manifests/PACKAGE/SEQUENCE.json snapshot.json timestamp.json
-//! over the current list; signed again when they do not match it
+//! snapshot.pk8 timestamp.pk8      the online keys (mode 600)
+//! roots/1.json …                  every root
+//! targets/1.json …                every list of releases; the highest number is the current one
+//! targets/next.json               a list that comes with a root, until both are written
+//! manifests/PACKAGE/SEQUENCE.json
+//! snapshot.json timestamp.json    over the current list; signed again when they do not match it
 //! ```
 //!
 //! Each write is atomic. The order of writes leaves a usable repository whenever the power fails: the manifest before

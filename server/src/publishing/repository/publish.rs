@@ -81,7 +81,7 @@ impl Repository {
         // Also compared with withdrawn releases: machines may have seen them.
         match self.releases.get(&name) {
             Some(known) if known.manifest != Digest::of(manifest.as_bytes()) => Err(RepositoryError::Changed(name)),
-            _ => Ok(parsed),
+            None | Some(_) => Ok(parsed),
         }
     }
     /// Publishes a release: the publishers' new targets.json and the manifest that it adds. Publishing the same release
@@ -103,7 +103,8 @@ impl Repository {
         self.disk.write_manifest(&parsed, manifest)?;
         self.disk.write_targets(list.published.version, targets)?;
         self.index(&parsed, manifest);
-        (self.trust, self.list) = (Some(trust), Some(list));
+        self.trust = Some(trust);
+        self.list = Some(list);
         self.activate(set)?;
         Ok(parsed)
     }
@@ -206,7 +207,7 @@ impl Repository {
             match offered.targets.get(name) {
                 None if !offered.withdrawn.contains_key(name) => gone.push(name.clone()),
                 Some(other) if other != target => return Err(RepositoryError::Changed(name.clone())),
-                _ => {}
+                None | Some(_) => {}
             }
         }
         if !gone.is_empty() {

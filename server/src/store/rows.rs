@@ -1,0 +1,208 @@
+//! What the store keeps: one type for each kind of row, and the results of changing them.
+
+use banyan_proto::{
+    Address, AddresseeList, Digest, MachineId, Order, OrderId, Reason, Receipt, Signed, UnixSeconds,
+    admin::{Deploy, DeploymentState, Stage},
+    api::{ByteSource, Report},
+    schedule::Policy,
+};
+
+/// The server's identity and epoch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServerIdentity {
+    /// The server's identifier.
+    pub(crate) id: MachineId,
+    /// The epoch; raised after a restore from a backup.
+    pub(crate) epoch: u64,
+}
+
+/// The result of raising the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RaisedEpoch {
+    /// The previous epoch.
+    pub from: u64,
+    /// The new epoch.
+    pub to: u64,
+    /// The number of open deployments that ended.
+    pub ended: usize,
+}
+
+/// Numbers that only rise.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Counter {
+    /// The number of the last order.
+    Order,
+    /// The number of the last revocation list.
+    Crl,
+}
+
+/// A machine.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct MachineRow {
+    pub(crate) id: MachineId,
+    pub(crate) label: String,
+    pub(crate) group: Option<String>,
+    pub(crate) platform: String,
+    pub(crate) software: String,
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) enrolled: UnixSeconds,
+    pub(crate) seen: UnixSeconds,
+    pub(crate) revoked: Option<UnixSeconds>,
+    /// Why the machine is quarantined until an administrator readmits it.
+    pub(crate) quarantined: Option<Reason>,
+    /// The machine enrolled in its place; set only if this one is revoked.
+    pub(crate) replaced_by: Option<MachineId>,
+}
+
+impl MachineRow {
+    /// Returns why the machine is excluded, or `None` if it is not.
+    pub(crate) fn exclusion(&self) -> Option<Reason> {
+        match (self.revoked, self.replaced_by) {
+            (Some(_), Some(_)) => Some(Reason::Retired),
+            (Some(_), None) => Some(Reason::Revoked),
+            (None, _) => self.quarantined,
+        }
+    }
+}
+
+/// A join secret, stored as its hash.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TokenRow<'a> {
+    pub(crate) hash: Digest,
+    pub(crate) uses: u32,
+    pub(crate) expires: UnixSeconds,
+    pub(crate) group: Option<&'a str>,
+    /// The machine that is retired when the secret is used.
+    pub(crate) replaces: Option<MachineId>,
+}
+
+/// An issued certificate.
+#[derive(Debug, Clone)]
+pub(crate) struct CertificateRow {
+    pub(crate) serial: Vec<u8>,
+    pub(crate) machine: MachineId,
+    pub(crate) issued: UnixSeconds,
+    pub(crate) expires: UnixSeconds,
+}
+
+/// The result of an enrolment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EnrolmentOutcome {
+    /// The machine is enrolled.
+    Enrolled {
+        /// The group that it joined.
+        group: Option<String>,
+        /// The machine that was retired for it.
+        retired: Option<MachineId>,
+    },
+    /// The secret is unknown.
+    UnknownSecret,
+    /// The secret has no uses left.
+    UsedUp,
+    /// The secret has expired.
+    Expired,
+}
+
+/// A deployment.
+#[derive(Debug, Clone)]
+pub(crate) struct DeploymentRow {
+    pub(crate) order: Order,
+    pub(crate) signed: Signed<Order>,
+    pub(crate) version: String,
+    pub(crate) state: DeploymentState,
+    /// When it was accepted, in milliseconds since 1970.
+    pub(crate) accepted_ms: u64,
+    pub(crate) size: u64,
+    pub(crate) chunks: u32,
+    /// The original request, for a retry.
+    pub(crate) request: Deploy,
+    pub(crate) server_sent: u64,
+}
+
+/// A deployment that is being accepted.
+#[derive(Debug)]
+pub(crate) struct NewDeployment<'a> {
+    pub(crate) row: &'a DeploymentRow,
+    pub(crate) lists: &'a [AddresseeList],
+    /// The target machines in the order of the first list, then those that cannot take part.
+    pub(crate) addressees: &'a [AddresseeRow],
+}
+
+/// One machine's progress in one deployment.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AddresseeRow {
+    pub(crate) machine: MachineId,
+    pub(crate) stage: Stage,
+    pub(crate) held: u32,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) detail: Option<String>,
+    pub(crate) sources: Vec<ByteSource>,
+    pub(crate) verified_after: Option<u64>,
+    pub(crate) installed_after: Option<u64>,
+}
+
+impl AddresseeRow {
+    pub(crate) fn expected(machine: MachineId) -> Self {
+        Self {
+            machine,
+            stage: Stage::Expected,
+            held: 0,
+            reason: None,
+            detail: None,
+            sources: vec![],
+            verified_after: None,
+            installed_after: None,
+        }
+    }
+    /// Returns whether the machine has finished or failed.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Installed | Stage::Failed)
+    }
+}
+
+/// A report, and how long after the deployment's acceptance it arrived (milliseconds).
+#[derive(Debug, Clone)]
+pub(crate) struct ArrivedReport {
+    pub(crate) report: Report,
+    pub(crate) after_ms: u64,
+}
+
+/// A suspicious event that administrators should see.
+#[derive(Debug, Clone)]
+pub(crate) struct Suspicion {
+    pub(crate) at: UnixSeconds,
+    pub(crate) machine: Option<MachineId>,
+    pub(crate) deployment: Option<OrderId>,
+    pub(crate) reason: Reason,
+    pub(crate) detail: String,
+}
+
+/// An administrator's policy.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PolicyRow {
+    /// The group it applies to; `None` for all machines whose group has no policy of its own.
+    pub(crate) group: Option<String>,
+    /// The number of this change; rises across all groups.
+    pub(crate) number: u64,
+    pub(crate) at: UnixSeconds,
+    /// The policy; `None` if it was removed.
+    pub(crate) policy: Option<Policy>,
+}
+
+/// A certificate on the revocation list.
+#[derive(Debug, Clone)]
+pub(crate) struct RevokedCertificate {
+    pub(crate) serial: Vec<u8>,
+    pub(crate) since: UnixSeconds,
+}
+
+/// A receipt to store.
+#[derive(Debug)]
+pub(crate) struct NewReceipt<'a> {
+    pub(crate) receipt: &'a Receipt,
+    pub(crate) signed: &'a Signed<Receipt>,
+    /// The sources of the bytes, as the machine reports them.
+    pub(crate) sources: &'a [ByteSource],
+    /// How long after the deployment's acceptance the request arrived (milliseconds).
+    pub(crate) after_ms: u64,
+}
