@@ -216,3 +216,20 @@ async fn the_catalogue_is_shown_and_installed_from_as_in_the_scene() {
     );
     assert_eq!(error(client.request(&get(wanted.manifest)).await.unwrap()), Reason::NotAllowed);
 }
+
+#[tokio::test]
+async fn a_wish_to_install_now_also_receives_now_and_sharing_takes_no_wish() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = LocalAddress::Own(folder.path().to_owned());
+    let _fake = Fake::start(&address, Scene::Waiting).unwrap();
+    let mut client = Client::connect(&address).await.unwrap();
+    let mut snapshot = first(&mut client).await;
+    let order = snapshot.updates[0].order;
+    let wish = |stage| Request::Wish { order, stage, wish: Wish::Now };
+    let refused = client.request(&wish(Stage::Forward)).await.unwrap();
+    assert!(matches!(refused, Reply::Error(ApiError { reason: Reason::BadRequest, .. })), "{refused:?}");
+    assert_eq!(client.request(&wish(Stage::Install)).await.unwrap(), Reply::Done);
+    until(&mut client, &mut snapshot, |snapshot| snapshot.updates[0].wishes.install == Wish::Now).await;
+    assert_eq!(snapshot.updates[0].wishes.receive, Wish::Now);
+    assert!(snapshot.updates[0].verdict.receive.is_open(), "it is received outside its hours");
+}

@@ -24,12 +24,14 @@ pub mod pace;
 pub mod say;
 mod settle;
 mod signals;
+mod user_request;
 
 pub use banyan_proto::schedule::Verdict;
 pub use clock::{ClockWatch, Moment, after_clock_step, day_name, tomorrow, tonight};
 pub use decide::{Wake, deadline, decide, next_change};
 pub use settle::{OutOfBounds, check_choice, give_way, quota, rates};
 pub use signals::{Signal, Signals};
+pub use user_request::{RequestError, apply_to_choice, apply_wish};
 
 use banyan_proto::{
     UnixSeconds,

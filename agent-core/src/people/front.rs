@@ -149,7 +149,7 @@ impl Backend for Front {
                     Err(ApiError { reason: Reason::NotAllowed, detail: detail.to_owned() })
                 }
             },
-            other => self.people.carry_out(other),
+            other => self.people.carry_out(&other),
         }
     }
     async fn open_package(&self, rights: &[Right], head: Vec<u8>, size: u64) -> Result<Package, ApiError> {

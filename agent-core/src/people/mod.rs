@@ -18,10 +18,10 @@ use crate::{
 use banyan_proto::{
     OrderId, Reason, UnixSeconds,
     api::{ApiError, Event},
-    local::{Happened, HistoryEntry, Overruled, PauseFor, Replaces, Request, Wait, Wishes},
-    schedule::{Choice, Pause, Policy, Stage, Wish},
+    local::{Happened, HistoryEntry, Replaces, Request, Wait, Wishes},
+    schedule::{Choice, Policy, Stage, Wish},
 };
-use banyan_schedule::{Moment, check_choice, ledger::Refusal, tomorrow};
+use banyan_schedule::{Moment, apply_to_choice, apply_wish, ledger::Refusal, tomorrow};
 use jiff::tz::TimeZone;
 use ledger::Shared;
 use serde::{Deserialize, Serialize};
@@ -220,82 +220,27 @@ impl People {
         }
     }
 
-    /// Changes the choice, within the policy.
-    fn choose(&self, change: impl FnOnce(&mut Choice)) -> Result<(), ApiError> {
+    /// Carries out a request about the choice; refuses all others.
+    pub(crate) fn carry_out(&self, request: &Request) -> Result<(), ApiError> {
         let policy = self.policy();
         let mut known = lock(&self.known);
-        let mut choice = known.choice.clone().unwrap_or_else(|| policy.defaults.clone());
-        change(&mut choice);
-        check_choice(&choice, &policy.bounds)
-            .map_err(|error| ApiError { reason: Reason::NotAllowed, detail: error.to_string() })?;
-        self.state.keep("choice", &Some(&choice)).map_err(|error| failed(&error))?;
-        known.choice = Some(choice);
+        let choice = apply_to_choice(request, known.choice.as_ref(), &policy, UnixSeconds::now())
+            .map_err(|error| error.to_api_error())?;
+        self.state.keep("choice", &choice).map_err(|error| failed(&error))?;
+        known.choice = choice;
         drop(known);
         self.replan();
         Ok(())
     }
-
-    /// Carries out a request about the choice; refuses all others.
-    pub(crate) fn carry_out(&self, request: Request) -> Result<(), ApiError> {
-        let asked = UnixSeconds::now();
-        match request {
-            Request::SetWindow { window, night } => self.choose(|choice| {
-                choice.window = window;
-                choice.night = night.unwrap_or(choice.night);
-            }),
-            Request::SetInstallWindow { window } => self.choose(|choice| choice.install = window),
-            Request::SetLimits { download, upload, daily_upload, forward, free_disk } => self.choose(|choice| {
-                (choice.download, choice.upload, choice.daily_upload) = (download, upload, daily_upload);
-                (choice.forward, choice.free_disk) = (forward, free_disk);
-            }),
-            Request::SetGiveWay { give_way } => self.choose(|choice| choice.give_way = give_way),
-            Request::Pause { until } => self.choose(|choice| {
-                choice.pause = Some(match until {
-                    PauseFor::Seconds(seconds) => Pause::For { asked, seconds },
-                    PauseFor::UntilTomorrow => Pause::UntilTomorrow { asked },
-                    PauseFor::UntilResumed => Pause::UntilResumed { asked },
-                });
-            }),
-            Request::Resume => self.choose(|choice| choice.pause = None),
-            Request::Overrule { signal, on } => self.choose(|choice| {
-                let over = &mut choice.overrule;
-                match signal {
-                    Overruled::Metered(network) if on => drop(over.metered.insert(network)),
-                    Overruled::Metered(network) => drop(over.metered.remove(&network)),
-                    Overruled::Battery => over.battery = on,
-                    Overruled::FullScreen => over.full_screen = on,
-                    Overruled::Processor => over.processor = on,
-                    Overruled::Presence => over.presence = on,
-                }
-            }),
-            Request::ForgetChoice => {
-                let mut known = lock(&self.known);
-                self.state.keep("choice", &None::<Choice>).map_err(|error| failed(&error))?;
-                known.choice = None;
-                drop(known);
-                self.replan();
-                Ok(())
-            }
-            other => {
-                let detail = format!("this agent does not support the request {other:?}");
-                Err(ApiError { reason: Reason::BadRequest, detail })
-            }
-        }
-    }
     /// Sets the user's wish for one order. Installing now implies receiving now.
     pub(crate) fn wish(&self, order: OrderId, stage: Stage, wish: Wish) -> Result<(), ApiError> {
-        let refused = |reason, detail: &str| Err(ApiError { reason, detail: detail.to_owned() });
         let mut known = lock(&self.known);
         let Some(notes) = known.notes.get_mut(&order).filter(|notes| notes.ended.is_none()) else {
-            return refused(Reason::NotFound, "this update is no longer in progress");
+            let detail = "this update is no longer in progress".to_owned();
+            return Err(ApiError { reason: Reason::NotFound, detail });
         };
         let before = notes.wishes;
-        match (stage, wish) {
-            (Stage::Forward, _) => return refused(Reason::BadRequest, "sharing cannot be set for a single update"),
-            (Stage::Install, Wish::Now) => notes.wishes = Wishes { receive: Wish::Now, install: Wish::Now },
-            (Stage::Install, wish) => notes.wishes.install = wish,
-            (Stage::Receive, wish) => notes.wishes.receive = wish,
-        }
+        notes.wishes = apply_wish(before, stage, wish).map_err(|error| error.to_api_error())?;
         if let Err(error) = self.state.keep("notes", &known.notes) {
             known.notes.entry(order).or_default().wishes = before;
             return Err(failed(&error));
