@@ -210,7 +210,7 @@ impl Authenticate {
     ) -> Result<TrustedRelease, AuthenticateError> {
         let mut trust = crate::orders::lock(&self.trust);
         let (release, mut learned) = trust.check_or_cached(release, cached, manifest, now)?;
-        learned.believe_time(signed_time);
+        learned.record_signed_time(signed_time);
         if learned != *trust {
             self.state.set_trust(&learned)?;
             *trust = learned;

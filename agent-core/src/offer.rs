@@ -209,7 +209,7 @@ impl OfferStage {
         let cached = self.state.metadata();
         let (trusted, learned) = trust.check_or_cached(&release, cached.as_ref(), order.manifest, now)?;
         let mut learned = learned;
-        learned.believe_time(order.issued);
+        learned.record_signed_time(order.issued);
         if learned != *trust {
             self.state.set_trust(&learned)?;
             *trust = learned;
@@ -218,7 +218,7 @@ impl OfferStage {
             Some(cached) if trusted.from_cache() => release.metadata = cached,
             _ => self.state.set_metadata(&release.metadata)?,
         }
-        let artifact = trusted.fits(&order)?.clone();
+        let artifact = trusted.artifact_for(&order)?.clone();
         if artifact.platform != "any" && artifact.platform != self.platform {
             let detail = format!("the file is for {}, but this machine is {}", artifact.platform, self.platform);
             return Err(OfferError::refused(Reason::WrongPlatform, &detail));

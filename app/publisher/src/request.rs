@@ -183,7 +183,7 @@ impl Request {
     pub fn signatures(&self) -> Result<Vec<Missing>, PublisherError> {
         let of = |what, root: &str, role: Role, text: &str| -> Result<Missing, PublisherError> {
             let (ids, wanted) = holders(&signing::parse_root(root)?, kind(role));
-            let signed = banyan_trust::signers(root, role.name(), text).map_err(PublisherError::Untrusted)?;
+            let signed = banyan_trust::valid_signers(root, role.name(), text).map_err(PublisherError::Untrusted)?;
             let may_sign = ids.into_iter().filter(|id| !signed.contains(id)).collect();
             Ok(Missing { what, signed, may_sign, wanted })
         };
