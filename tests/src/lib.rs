@@ -1,4 +1,5 @@
-//! The tools for writing promise tests: a [`World`] of real processes on loopback, and a [`test_desktop`] for real windows.
+//! The tools for writing promise tests: a [`TestNetwork`] of real processes on loopback, and a [`test_desktop`] for
+//! real windows.
 
 pub mod process_cost;
 pub mod programs;
@@ -10,4 +11,4 @@ pub mod test_desktop;
 pub mod test_network;
 pub mod test_package;
 
-pub use test_network::{Agent, World};
+pub use test_network::{Agent, TestNetwork};

@@ -1,6 +1,6 @@
 //! Other users of the test machine. Only root can switch to them.
 
-use crate::World;
+use crate::TestNetwork;
 use banyan_proto::local::{LOCAL_VERSION, Reply, Request, Right};
 use nix::unistd::{Gid, Uid, geteuid, setegid, seteuid};
 use std::{
@@ -26,7 +26,7 @@ pub fn as_user<T>(user: u32, what: impl FnOnce() -> T) -> T {
 }
 
 /// A user with a session on a machine whose agent is a service.
-pub struct Mia {
+pub struct SessionUser {
     /// Her user id.
     pub user: u32,
     /// The shared socket of the agent.
@@ -35,13 +35,13 @@ pub struct Mia {
     pub folder: TempDir,
 }
 
-impl Mia {
+impl SessionUser {
     /// Restarts the machine's agent as a service for all users, with her session.
     ///
     /// # Panics
     /// When the agent does not start.
     #[must_use]
-    pub fn sits_at(world: &mut World, which: usize) -> Self {
+    pub fn log_in_at(network: &mut TestNetwork, which: usize) -> Self {
         let user = 41_001;
         let folder = TempDir::with_prefix("banyan-swarm-").expect("a temporary folder can be created");
         fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("the folder's mode can be set");
@@ -53,12 +53,12 @@ impl Mia {
             fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("the folder's mode can be set");
         }
         let text = |path: &PathBuf| path.to_str().expect("the path is valid UTF-8").to_owned();
-        world.agents[which].arguments =
+        network.agents[which].arguments =
             ["--socket", &text(&socket), "--sessions", &text(&sessions)].map(str::to_owned).to_vec();
-        world.kill_agent(which);
-        world.start_agent(which);
-        world.wait_until("the agent answers all users", |_| UnixStream::connect(&socket).is_ok());
-        world.wait_until("the agent is ready", |world| world.log_of(which).matches("ready").count() >= 2);
+        network.kill_agent(which);
+        network.start_agent(which);
+        network.wait_until("the agent answers all users", |_| UnixStream::connect(&socket).is_ok());
+        network.wait_until("the agent is ready", |network| network.log_of(which).matches("ready").count() >= 2);
         Self { user, socket, folder }
     }
     /// Returns her current rights.

@@ -28,14 +28,14 @@ use tempfile::TempDir;
 pub const NOBODY: u32 = 65_534;
 
 /// The agent and its folders.
-pub struct Alone {
+pub struct StandaloneAgent {
     folder: TempDir,
     service: Option<Service>,
     /// Extra arguments, used from its next start on.
     pub arguments: Vec<String>,
 }
 
-impl Alone {
+impl StandaloneAgent {
     /// Starts the agent as this user.
     ///
     /// # Panics
@@ -51,9 +51,9 @@ impl Alone {
         let home = folder.path().join("home");
         fs::create_dir(&home).expect("the folder is accessible");
         chown(&home, Some(NOBODY), Some(NOBODY)).expect("the test runs as root");
-        let mut alone = Self { folder, service: None, arguments: Vec::new() };
-        alone.start_again();
-        alone
+        let mut agent = Self { folder, service: None, arguments: Vec::new() };
+        agent.start_again();
+        agent
     }
     /// Starts the agent again after it was killed.
     ///
@@ -68,7 +68,7 @@ impl Alone {
             .args(&self.arguments);
         command.env("HOME", self.folder.path().join("home")).current_dir("/").uid(NOBODY).gid(NOBODY);
         self.service = Some(Service::start(command, &self.folder.path().join("log")));
-        self.wait("the agent answers", |alone| UnixStream::connect(alone.socket()).is_ok());
+        self.wait("the agent answers", |agent| UnixStream::connect(agent.socket()).is_ok());
     }
     /// Kills the agent with `kill -9`.
     pub fn kill(&mut self) {
@@ -158,11 +158,11 @@ impl Alone {
     /// When it does not end in time.
     #[must_use]
     pub fn end_of(&self, order: OrderId) -> UpdateState {
-        let state = |alone: &Self| {
-            let update = alone.snapshot().updates.into_iter().find(|update| update.order == order);
+        let state = |agent: &Self| {
+            let update = agent.snapshot().updates.into_iter().find(|update| update.order == order);
             update.map(|update| update.state).filter(UpdateState::is_over)
         };
-        self.wait("the install ends", |alone| state(alone).is_some());
+        self.wait("the install ends", |agent| state(agent).is_some());
         state(self).expect("the install has ended")
     }
     /// Returns the folder of an installed package.

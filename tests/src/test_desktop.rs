@@ -40,7 +40,7 @@ const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </channel>"#;
 
 /// The desktop.
-pub struct Stage {
+pub struct TestDesktop {
     children: Vec<Child>,
     folder: TempDir,
     display: String,
@@ -48,45 +48,45 @@ pub struct Stage {
     user: Option<u32>,
 }
 
-impl Stage {
+impl TestDesktop {
     /// Creates a desktop with a screen, a bus and a window manager, but no panel.
-    pub fn bare() -> Self {
+    pub fn without_panel() -> Self {
         Self::begin(None)
     }
     /// Creates a desktop on which everything runs as this user, without special rights. Our programs are copied to
     /// `programs`, because that user may not read the build folder. Requires root.
-    pub fn of_user(user: u32) -> Self {
-        let stage = Self::begin(Some(user));
-        let folder = stage.path("programs");
+    pub fn for_user(user: u32) -> Self {
+        let desktop = Self::begin(Some(user));
+        let folder = desktop.path("programs");
         fs::create_dir(&folder).expect("the folder is accessible");
         for name in ["banyan-tray", "banyan-window", "banyan-agent", "banyan-install-helper"] {
             fs::copy(programs::folder().join(name), folder.join(name)).expect("the programs are built");
         }
-        stage
+        desktop
     }
     fn begin(user: Option<u32>) -> Self {
         let folder = TempDir::with_prefix("banyan-desktop-").expect("a temporary folder can be created");
         let runtime = folder.path().join("run");
         fs::create_dir(&runtime).expect("the folder is accessible");
         fs::set_permissions(&runtime, fs::Permissions::from_mode(0o700)).expect("the folder's mode can be set");
-        let mut stage = Self { children: vec![], folder, display: String::new(), address: String::new(), user };
+        let mut desktop = Self { children: vec![], folder, display: String::new(), address: String::new(), user };
         if user.is_some() {
-            for path in [stage.folder.path(), &runtime] {
+            for path in [desktop.folder.path(), &runtime] {
                 chown(path, user, user).expect("the test runs as root");
             }
         }
         let screen = ["-displayfd", "1", "-screen", "0", "1920x1400x24", "-nolisten", "tcp", "-noreset"];
-        stage.display = format!(":{}", stage.start_and_hear("Xvfb", &screen));
+        desktop.display = format!(":{}", desktop.start_and_read_line("Xvfb", &screen));
         let bus = ["--session", "--nofork", "--nopidfile", "--print-address=1"];
-        stage.address = stage.start_and_hear("dbus-daemon", &bus);
-        stage.start("openbox", &[]);
-        stage
+        desktop.address = desktop.start_and_read_line("dbus-daemon", &bus);
+        desktop.start("openbox", &[]);
+        desktop
     }
     /// Creates a desktop with a panel that shows tray icons.
     pub fn with_panel() -> Self {
-        let mut stage = Self::bare();
-        stage.start_panel();
-        stage
+        let mut desktop = Self::without_panel();
+        desktop.start_panel();
+        desktop
     }
     /// Starts that panel.
     pub fn start_panel(&mut self) {
@@ -95,12 +95,12 @@ impl Stage {
         fs::write(config.join("xfce4-panel.xml"), PANEL).expect("the configuration can be written");
         self.start("xfce4-panel", &["--disable-wm-check"]);
     }
-    /// Returns the stage's folder: home of its programs, data folder of its agent.
+    /// Returns the desktop's folder: home of its programs, data folder of its agent.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
-    /// Returns a path in the stage's folder.
+    /// Returns a path in the desktop's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -138,26 +138,26 @@ impl Stage {
         command.arg("--socket").arg(self.path("agent.sock"));
         command
     }
-    /// Starts a program that ends with the stage. Returns its process id.
+    /// Starts a program that ends with the desktop. Returns its process id.
     pub fn keep(&mut self, command: &mut Command) -> u32 {
         let child = command.spawn().unwrap_or_else(|error| panic!("could not start {command:?}: {error}"));
         let id = child.id();
         self.children.push(child);
         id
     }
-    /// Takes the standard input of a program started with [`Stage::keep`] and a pipe.
+    /// Takes the standard input of a program started with [`TestDesktop::keep`] and a pipe.
     pub fn stdin(&mut self, id: u32) -> std::process::ChildStdin {
         let child =
             self.children.iter_mut().find(|child| child.id() == id).expect("the program was started with `keep`");
         child.stdin.take().expect("standard input is a pipe")
     }
-    /// Whether a program started with [`Stage::keep`] is still running.
+    /// Whether a program started with [`TestDesktop::keep`] is still running.
     pub fn runs(&mut self, id: u32) -> bool {
         let child =
             self.children.iter_mut().find(|child| child.id() == id).expect("the program was started with `keep`");
         child.try_wait().expect("the process status is available").is_none()
     }
-    /// Ends a program started with [`Stage::keep`].
+    /// Ends a program started with [`TestDesktop::keep`].
     pub fn close(&mut self, id: u32) {
         let at = self.children.iter().position(|child| child.id() == id).expect("the program was started with `keep`");
         let mut child = self.children.remove(at);
@@ -176,7 +176,7 @@ impl Stage {
         let mut command = self.command(program);
         self.keep(command.args(arguments).stdout(Stdio::null()).stderr(log));
     }
-    fn start_and_hear(&mut self, program: &str, arguments: &[&str]) -> String {
+    fn start_and_read_line(&mut self, program: &str, arguments: &[&str]) -> String {
         let mut command = self.command(program);
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap_or_else(|error| {
@@ -199,7 +199,7 @@ impl Stage {
         wait_for("a window with that title", found)
     }
     /// Takes a screenshot of a window, or of the whole screen (`root`).
-    pub fn photograph(&self, window: &str, path: &Path) {
+    pub fn take_screenshot(&self, window: &str, path: &Path) {
         // Moves the pointer away, because it changes how elements below it look.
         self.run("xdotool", &["mousemove", "0", "0"]);
         fs::create_dir_all(path.parent().expect("a file in a folder")).expect("the folder is accessible");
@@ -222,7 +222,7 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for TestDesktop {
     fn drop(&mut self) {
         // Ends clients before the screen they use.
         for child in self.children.iter_mut().rev() {

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 /// How long a test waits for anything before it fails. No test depends on how long things really take.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One machine of the world.
+/// One machine of the network.
 pub struct Agent {
     /// The machine's label.
     pub label: String,
@@ -40,7 +40,7 @@ pub struct Agent {
 }
 
 /// The server, the machines and their folder.
-pub struct World {
+pub struct TestNetwork {
     /// The machines, `m0`, `m1`, …
     pub agents: Vec<Agent>,
     folder: TempDir,
@@ -48,7 +48,7 @@ pub struct World {
     listen: SocketAddr,
 }
 
-impl World {
+impl TestNetwork {
     /// Starts a server with registered publisher's keys and `agents` enrolled machines.
     ///
     /// # Panics
@@ -57,21 +57,21 @@ impl World {
     pub fn start(agents: usize) -> Self {
         let folder = TempDir::with_prefix("banyan-world-").expect("a temporary folder can be created");
         let listen = ([127, 0, 0, 1], 0).into();
-        let mut world = Self { agents: Vec::new(), folder, server: None, listen };
-        world.start_server();
-        world.listen = world.profile().servers[0].as_socket().expect("the server has an IP address");
-        let keys = world.path("keys");
-        world.banyan(&["keys", "generate", "--out", &keys]);
-        world.banyan(&["keys", "init", "--key", &keys]);
+        let mut network = Self { agents: Vec::new(), folder, server: None, listen };
+        network.start_server();
+        network.listen = network.profile().servers[0].as_socket().expect("the server has an IP address");
+        let keys = network.path("keys");
+        network.banyan(&["keys", "generate", "--out", &keys]);
+        network.banyan(&["keys", "init", "--key", &keys]);
         for _ in 0..agents {
-            world.add_agent();
+            network.add_agent();
         }
-        world.wait_until("every machine is online", |world| {
-            world.machines().iter().filter(|machine| machine.online).count() == agents
+        network.wait_until("every machine is online", |network| {
+            network.machines().iter().filter(|machine| machine.online).count() == agents
         });
-        world
+        network
     }
-    /// Returns a path in the world's folder, as text.
+    /// Returns a path in the network's folder, as text.
     #[must_use]
     pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().expect("the path is valid UTF-8").to_owned()
@@ -143,7 +143,7 @@ impl World {
         let before = self.log_of(which).matches("ready").count();
         self.kill_agent(which);
         self.start_agent(which);
-        self.wait_until("the agent is back", |world| world.log_of(which).matches("ready").count() > before);
+        self.wait_until("the agent is back", |network| network.log_of(which).matches("ready").count() > before);
     }
     /// Copies the folder of the stopped server.
     pub fn back_up_server(&self) {

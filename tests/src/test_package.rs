@@ -10,7 +10,7 @@ pub enum Behaviour {
     Works,
     /// Its probe fails.
     Broken,
-    /// Its probe passes, and records the priority with which the installer started it (`share/priority`).
+    /// Its probe passes, and records the priority with which the install helper started it (`share/priority`).
     TellsItsPriority,
 }
 

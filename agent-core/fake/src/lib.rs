@@ -33,8 +33,8 @@ use banyan_local_api::{ALL_RIGHTS, Backend, Caller, LocalAddress, Report, Reques
 use banyan_proto::{
     Digest, OrderId, Reason, UnixSeconds,
     api::ApiError,
-    local::{Catalogue, Item, Overruled, Package, PauseFor, Request, Right, Snapshot, Status, Update, UpdateState},
-    schedule::{Choice, Pause, Stage, Wish},
+    local::{Catalogue, Item, Package, Request, Right, Snapshot, Status, Update, UpdateState},
+    schedule::{Stage, Wish},
 };
 use jiff::tz::TimeZone;
 use std::{
@@ -127,19 +127,17 @@ impl Fake {
             }
         });
     }
-    fn choose(&self, change: impl FnOnce(&mut Choice)) -> Result<(), ApiError> {
+    fn change_choice(&self, request: &Request) -> Result<(), ApiError> {
         let mut snapshot = lock(&self.snapshot);
-        let mut choice = snapshot.scheduling.effective().clone();
-        change(&mut choice);
-        banyan_schedule::check_choice(&choice, &snapshot.scheduling.policy.bounds)
-            .map_err(|error| ApiError { reason: Reason::NotAllowed, detail: error.to_string() })?;
-        snapshot.scheduling.choice = Some(choice);
+        let (choice, policy) = (snapshot.scheduling.choice.as_ref(), &snapshot.scheduling.policy);
+        snapshot.scheduling.choice = banyan_schedule::apply_to_choice(request, choice, policy, UnixSeconds::now())
+            .map_err(|error| error.to_api_error())?;
         drop(snapshot);
         self.decide();
         Ok(())
     }
     /// Adds an update, replacing one of the same order, and returns its order.
-    fn take_up(&self, update: Update) -> OrderId {
+    fn add_update(&self, update: Update) -> OrderId {
         let order = update.order;
         self.change(|snapshot| {
             snapshot.updates.retain(|update| update.order != order);
@@ -152,15 +150,13 @@ impl Fake {
     fn decide(&self) {
         self.change(|snapshot| scene::decide_all(snapshot, UnixSeconds::now(), &self.zone));
     }
-    fn wish(&self, order: banyan_proto::OrderId, stage: Stage, wish: Wish) -> Result<(), ApiError> {
+    fn set_wish(&self, order: OrderId, stage: Stage, wish: Wish) -> Result<(), ApiError> {
         let mut snapshot = lock(&self.snapshot);
         let unknown = || ApiError { reason: Reason::NotFound, detail: "this update is no longer in progress".into() };
         let update = snapshot.updates.iter_mut().find(|update| update.order == order && !update.state.is_over());
         let update = update.ok_or_else(unknown)?;
-        match stage {
-            Stage::Install => update.wishes.install = wish,
-            Stage::Receive | Stage::Forward => update.wishes.receive = wish,
-        }
+        update.wishes =
+            banyan_schedule::apply_wish(update.wishes, stage, wish).map_err(|error| error.to_api_error())?;
         if (stage, wish, &update.state) == (Stage::Install, Wish::Now, &UpdateState::Ready) {
             update.state = UpdateState::Installing;
         }
@@ -195,40 +191,16 @@ impl Backend for Fake {
     }
     async fn carry_out(&self, request: Request) -> Result<(), ApiError> {
         lock(&self.asked).push(request.clone());
-        let asked = UnixSeconds::now();
         match request {
-            Request::SetWindow { window, night } => self.choose(|choice| {
-                choice.window = window;
-                choice.night = night.unwrap_or(choice.night);
-            }),
-            Request::SetInstallWindow { window } => self.choose(|choice| choice.install = window),
-            Request::SetLimits { download, upload, daily_upload, forward, free_disk } => self.choose(|choice| {
-                (choice.download, choice.upload, choice.daily_upload) = (download, upload, daily_upload);
-                (choice.forward, choice.free_disk) = (forward, free_disk);
-            }),
-            Request::SetGiveWay { give_way } => self.choose(|choice| choice.give_way = give_way),
-            Request::Pause { until } => self.choose(|choice| {
-                choice.pause = Some(match until {
-                    PauseFor::Seconds(seconds) => Pause::For { asked, seconds },
-                    PauseFor::UntilTomorrow => Pause::UntilTomorrow { asked },
-                    PauseFor::UntilResumed => Pause::UntilResumed { asked },
-                });
-            }),
-            Request::Resume => self.choose(|choice| choice.pause = None),
-            Request::Overrule { signal, on } => self.choose(|choice| match signal {
-                Overruled::Metered(network) if on => drop(choice.overrule.metered.insert(network)),
-                Overruled::Metered(network) => drop(choice.overrule.metered.remove(&network)),
-                Overruled::Battery => choice.overrule.battery = on,
-                Overruled::FullScreen => choice.overrule.full_screen = on,
-                Overruled::Processor => choice.overrule.processor = on,
-                Overruled::Presence => choice.overrule.presence = on,
-            }),
-            Request::ForgetChoice => {
-                lock(&self.snapshot).scheduling.choice = None;
-                self.decide();
-                Ok(())
-            }
-            Request::Wish { order, stage, wish } => self.wish(order, stage, wish),
+            Request::SetWindow { .. }
+            | Request::SetInstallWindow { .. }
+            | Request::SetLimits { .. }
+            | Request::SetGiveWay { .. }
+            | Request::Pause { .. }
+            | Request::Resume
+            | Request::Overrule { .. }
+            | Request::ForgetChoice => self.change_choice(&request),
+            Request::Wish { order, stage, wish } => self.set_wish(order, stage, wish),
             Request::Enrol { code } if code.trim() == "good" => {
                 self.show(Scene::Idle);
                 Ok(())
@@ -275,7 +247,7 @@ impl Backend for Fake {
         }
         let broken = |error: io::Error| ApiError { reason: Reason::NotAPackage, detail: error.to_string() };
         file.skip(file.remaining()).await.map_err(broken)?;
-        Ok(self.take_up(scene::by_hand(&package, now)))
+        Ok(self.add_update(scene::by_hand(&package, now)))
     }
     async fn catalogue(&self) -> Result<Catalogue, ApiError> {
         lock(&self.asked).push(Request::Catalogue);
@@ -292,7 +264,7 @@ impl Backend for Fake {
         let item = lock(&self.catalogue).items.iter().find(wanted).cloned();
         let detail = format!("your administrator does not offer {package} on this computer");
         let item = item.ok_or(ApiError { reason: Reason::NotOffered, detail })?;
-        Ok(self.take_up(scene::chosen(&item.release, self.now())))
+        Ok(self.add_update(scene::chosen(&item.release, self.now())))
     }
 }
 

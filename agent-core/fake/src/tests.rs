@@ -234,3 +234,20 @@ async fn a_request_that_requires_something_unknown_is_refused_by_name() {
     let answers = answers.await.unwrap();
     assert!(answers[1].contains("not-understood") && answers[1].contains("until-payday"), "{answers:?}");
 }
+
+#[tokio::test]
+async fn a_wish_to_install_now_also_receives_now_and_sharing_takes_no_wish() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = LocalAddress::Own(folder.path().to_owned());
+    let _fake = Fake::start(&address, Scene::Waiting).unwrap();
+    let mut client = Client::connect(&address).await.unwrap();
+    let mut snapshot = first(&mut client).await;
+    let order = snapshot.updates[0].order;
+    let wish = |stage| Request::Wish { order, stage, wish: Wish::Now };
+    let refused = client.request(&wish(Stage::Forward)).await.unwrap();
+    assert!(matches!(refused, Reply::Error(ApiError { reason: Reason::BadRequest, .. })), "{refused:?}");
+    assert_eq!(client.request(&wish(Stage::Install)).await.unwrap(), Reply::Done);
+    until(&mut client, &mut snapshot, |snapshot| snapshot.updates[0].wishes.install == Wish::Now).await;
+    assert_eq!(snapshot.updates[0].wishes.receive, Wish::Now);
+    assert!(snapshot.updates[0].verdict.receive.is_open(), "it is received outside its hours");
+}

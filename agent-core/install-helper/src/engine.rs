@@ -1,9 +1,10 @@
 //! The state machine of an install. Each step can be the last one before the machine loses power.
 //!
 //! ```text
-//! Recover ─▶ Detect ─▶ CheckSpace ─▶ Stage ─▶ Inspect ─▶ WriteIntent ─▶ Apply… ─▶ Probe ─▶ CleanUp ─▶ Finished(Installed)
-//!    │          └ installed: ─▶ Finished(Installed already)    │          │
-//!    └ journal: ─▶ Probe / Apply / Undo                        └──────────┴─▶ RecordFailure ─▶ Undo… ─▶ Finished(Failed)
+//! Recover ─▶ Detect ─▶ CheckSpace ─▶ Stage ─▶ Inspect ─▶ WriteIntent ─▶ Apply… ─▶ Probe ─▶ CleanUp ─▶ Finished
+//!    │          └ installed already: ─▶ Finished               │          │                    (Installed)
+//!    └ journal: ─▶ Probe / Apply / Undo                        └──────────┴─▶ RecordFailure ─▶ Undo… ─▶ Finished
+//!                                                                                                      (Failed)
 //! ```
 //!
 //! `WriteIntent` writes the journal before the first change outside the install helper's own folder. `RecordFailure`

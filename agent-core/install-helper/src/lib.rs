@@ -1,15 +1,15 @@
 //! The install helper: a small separate process, the only one with privileges, started for one job.
 //!
 //! ```text
-//! agent ──(stdin = the artifact's open file, one argument = the request file)──▶ banyan-install-helper ──(JSON line)──▶ agent
+//! agent ──(stdin = the artifact, one argument = the request file)──▶ banyan-install-helper ──(JSON line)──▶ agent
 //! ```
 //!
 //! The agent may have fewer privileges than the helper, and an attacker may have taken it over. So the helper trusts
 //! nothing the agent says. A job consists of documents signed by publishers and server. `verification` checks them
 //! against the helper's own records of trusted keys, minimum sequences and the newest order.
 //!
-//! The agent may still be able to write to the artifact through the handle, so the helper reads the handle only once. It
-//! hashes the bytes while it copies them into its own folder, and then works on the copy.
+//! The agent may still be able to write to the artifact through the handle, so the helper reads the handle only once.
+//! It hashes the bytes while it copies them into its own folder, and then works on the copy.
 //!
 //! The steps (`engine` has the state machine): recover what an earlier run left → detect → check free space → stage →
 //! inspect → write the intent (synced) → apply → probe → clean up, or undo. A run killed between or inside any of these

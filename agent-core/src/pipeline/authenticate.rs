@@ -217,7 +217,7 @@ impl AuthenticateStage {
     ) -> Result<TrustedRelease, AuthenticateError> {
         let mut trust = self.trust.lock();
         let (release, mut learnt) = trust.check_or_cached(release, cached, manifest, now)?;
-        learnt.believe_time(signed_time);
+        learnt.record_signed_time(signed_time);
         trust.learn(learnt)?;
         Ok(release)
     }

@@ -200,13 +200,13 @@ impl OfferStage {
     ) -> Result<ActiveOrder, OfferError> {
         let cached = self.database.load_metadata();
         let (trusted, mut learnt) = trust.check_or_cached(&release, cached.as_ref(), order.manifest, now)?;
-        learnt.believe_time(order.issued);
+        learnt.record_signed_time(order.issued);
         trust.learn(learnt)?;
         match cached {
             Some(cached) if trusted.from_cache() => release.metadata = cached,
             _ => self.database.store_metadata(&release.metadata)?,
         }
-        let artifact = trusted.fits(&order)?.clone();
+        let artifact = trusted.artifact_for(&order)?.clone();
         if artifact.platform != "any" && artifact.platform != self.platform {
             let detail = format!("the file is for {}, but this machine is {}", artifact.platform, self.platform);
             return Err(OfferError::refused(Reason::WrongPlatform, &detail));

@@ -10,7 +10,7 @@ use banyan_proto::{
     manifest::Kind,
     peer::Metadata,
 };
-use banyan_trust::{PersonalTrust, Published, TrustError, TrustStore, package::Head, signers};
+use banyan_trust::{PersonalTrust, Published, TrustError, TrustStore, package::Head, valid_signers};
 
 /// The result of inspecting a package file.
 pub(super) struct Inspection {
@@ -37,7 +37,7 @@ pub(super) fn inspect(
 ) -> Result<Inspection, ApiError> {
     let first = head.roots.first().ok_or_else(|| to_refusal(&TrustError::NoRoot))?;
     let root = Digest::of(first.as_bytes());
-    let verdict = trust.look_at(head, cached, now);
+    let verdict = trust.check_package_file(head, cached, now);
     // Use the trusted publisher if it signed the file; otherwise the publisher that the file names.
     let followed = trust.update_roots(&head.roots).unwrap_or_else(|_| trust.clone());
     let (store, list, trusted) = match followed.published(&head.targets) {
@@ -110,7 +110,7 @@ fn signed_manifest(
 }
 
 fn signer(root: Digest, store: &TrustStore, head: &Head, list: &Published, trusted: bool) -> Signer {
-    let keys = signers(store.root(), "targets", &head.targets).unwrap_or_default();
+    let keys = valid_signers(store.root(), "targets", &head.targets).unwrap_or_default();
     Signer { root, keys, until: list.expires, trusted, asks: false }
 }
 

@@ -103,8 +103,8 @@ fn freeze_attack_by_setting_the_clock_back() {
     let proof = signers.publish(&manifest("hello", 1, 0));
     let mut store = check(&store, &proof, NOW).unwrap();
     // The machine learned of a signed time two days later. Then its clock was set back.
-    store.believe_time(NOW.plus(2 * DAY));
-    store.believe_time(NOW);
+    store.record_signed_time(NOW.plus(2 * DAY));
+    store.record_signed_time(NOW);
     refused(check(&store, &proof, NOW), Reason::MetadataExpired);
     assert_eq!(store.time(UnixSeconds(0)), NOW.plus(2 * DAY));
 }

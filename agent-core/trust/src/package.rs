@@ -23,7 +23,7 @@ pub const MAGIC: &[u8; 17] = b"banyan package 1\n";
 pub const PREFIX_BYTES: usize = MAGIC.len() + 4;
 
 /// File extension of a package file, without the dot.
-pub const ENDING: &str = "banyan";
+pub const EXTENSION: &str = "banyan";
 
 /// Everything in a package file except the artifacts. It is untrusted until [`crate::TrustStore::check_signed`] has
 /// verified it.
@@ -106,5 +106,5 @@ pub fn artifacts(manifest: &Manifest) -> Vec<&Artifact> {
 #[must_use]
 pub fn file_name(manifest: &Manifest) -> String {
     // Some systems do not allow a colon (the epoch of a Debian version) in file names.
-    format!("{}-{}.{ENDING}", manifest.package, manifest.version.replace(':', "_"))
+    format!("{}-{}.{EXTENSION}", manifest.package, manifest.version.replace(':', "_"))
 }

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 pub struct PersonalTrust {
     /// The known publishers, by the hash of their first root. A publisher that is no longer trusted stays here with its
     /// floors.
-    signers: BTreeMap<Digest, Known>,
+    signers: BTreeMap<Digest, KnownPublisher>,
     /// For each package, the publisher that installed it first.
     owners: BTreeMap<String, Digest>,
 }
@@ -28,7 +28,7 @@ pub struct PersonalTrust {
 /// What is known about one publisher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Known {
+struct KnownPublisher {
     store: TrustStore,
     /// The publisher's newest list seen (targets.json); empty before the first one.
     list: String,
@@ -84,7 +84,7 @@ impl PersonalTrust {
         let name = if known.trusted { known.name } else { manifest.publisher.clone() };
         let mut learned = self.clone();
         learned.owners.insert(manifest.package.clone(), root);
-        learned.signers.insert(root, Known { store, list, name, trusted: true });
+        learned.signers.insert(root, KnownPublisher { store, list, name, trusted: true });
         Ok((release, learned))
     }
 
@@ -121,18 +121,18 @@ impl PersonalTrust {
         first.or_else(later).map(|store| store.for_server())
     }
 
-    fn known(&self, head: &Head) -> Result<(Digest, Known), TrustError> {
+    fn known(&self, head: &Head) -> Result<(Digest, KnownPublisher), TrustError> {
         let first = head.roots.first().ok_or(TrustError::NoRoot)?;
         let root = Digest::of(first.as_bytes());
         if let Some(known) = self.signers.get(&root) {
             return Ok((root, known.clone()));
         }
         let store = TrustStore::enrol(first, root)?;
-        Ok((root, Known { store, list: String::new(), name: String::new(), trusted: false }))
+        Ok((root, KnownPublisher { store, list: String::new(), name: String::new(), trusted: false }))
     }
 }
 
-impl Known {
+impl KnownPublisher {
     /// Verifies the release and returns it with the store to keep and the newest list. If the file's own list has
     /// expired or is older than the newest one seen, the newest one may prove the release. That list also contains
     /// later floors and withdrawals (T9).

@@ -88,7 +88,7 @@ pub(crate) fn withdrawn(targets: &Targets) -> Result<BTreeMap<String, u64>, Trus
 ///
 /// # Errors
 /// [`TrustError::Forged`] when either text is malformed.
-pub fn signers(root: &str, role: &'static str, signed: &str) -> Result<Vec<String>, TrustError> {
+pub fn valid_signers(root: &str, role: &'static str, signed: &str) -> Result<Vec<String>, TrustError> {
     let forged = |source| TrustError::Forged { role, source };
     let root =
         Metadata::<Root>::from_slice(root.as_bytes()).map_err(|source| TrustError::Forged { role: "root", source })?;

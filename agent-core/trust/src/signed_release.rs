@@ -67,9 +67,9 @@ impl TrustStore {
             return Err(TrustError::Expired { role: "targets".into(), ago: now.0 - list.expires.0 });
         }
         // Rule T4, for the only role that a package file contains.
-        store.saw_targets(list.version)?;
+        store.record_targets_version(list.version)?;
         let manifest = listed(&list, manifest)?;
-        store.take_floor(&manifest.0)?;
+        store.check_floor(&manifest.0)?;
         let versions = Versions { root: store.versions().root, targets: list.version, ..Versions::default() };
         let release = SignedRelease { manifest: manifest.0, digest: manifest.1, versions, expires: list.expires };
         Ok((release, store))
@@ -82,7 +82,7 @@ impl TrustStore {
     ///
     /// # Errors
     /// Of two errors, the more specific one: the error about the release if either check got that far.
-    pub fn look_at(
+    pub fn check_package_file(
         &self,
         head: &Head,
         cached: Option<&Metadata>,
@@ -93,13 +93,13 @@ impl TrustStore {
             verdict => {
                 // The machine's metadata may show a later withdrawal or a higher floor.
                 let (release, _) = verdict?;
-                return match self.by_cache(head, cached, now) {
+                return match self.check_with_cached(head, cached, now) {
                     Some(Err(error @ (TrustError::Withdrawn { .. } | TrustError::BelowFloor { .. }))) => Err(error),
                     _ => Ok(release),
                 };
             }
         };
-        match self.by_cache(head, cached, now) {
+        match self.check_with_cached(head, cached, now) {
             None => Err(refused),
             Some(Err(error)) if error.is_about_metadata() => Err(refused),
             // If the file is only old, report the error from the newer list. If it is forged, report that.
@@ -112,7 +112,7 @@ impl TrustStore {
         }
     }
 
-    fn by_cache(
+    fn check_with_cached(
         &self,
         head: &Head,
         cached: Option<&Metadata>,

@@ -34,7 +34,7 @@ impl TrustStore {
     /// [`TrustError::WrongFirstRoot`] for another root. [`TrustError::Forged`] or [`TrustError::UnsoundRoot`] for a
     /// root that is not signed by its own keys or that mixes roles.
     pub fn enrol(root_json: &str, expected: Digest) -> Result<Self, TrustError> {
-        within("root.json", root_json.len(), limits::METADATA_BYTES)?;
+        check_limit("root.json", root_json.len(), limits::METADATA_BYTES)?;
         let found = Digest::of(root_json.as_bytes());
         if found != expected {
             return Err(TrustError::WrongFirstRoot { expected, found });
@@ -62,7 +62,7 @@ impl TrustStore {
     ) -> Result<(TrustedRelease, Self), TrustError> {
         let (metadata, mut store) = self.refresh(&release.metadata, now)?;
         let release = TrustedRelease::find(&metadata, &release.manifest, wanted)?;
-        store.take_floor(release.manifest())?;
+        store.check_floor(release.manifest())?;
         Ok((release, store))
     }
     /// Verifies a release as [`TrustStore::check`] does, with a fallback for stale metadata. If the offered metadata
@@ -100,9 +100,9 @@ impl TrustStore {
             ("snapshot.json", &metadata.snapshot),
             ("targets.json", &metadata.targets),
         ] {
-            within(what, text.len(), limits::METADATA_BYTES)?;
+            check_limit(what, text.len(), limits::METADATA_BYTES)?;
         }
-        let (mut set, mut store) = self.with_roots(&metadata.roots)?;
+        let (mut set, mut store) = self.follow_roots(&metadata.roots)?;
         let now = self.time(now);
         let at = to_timestamp(now);
         let failed = |role| move |error| TrustError::from_library(role, error, now);
@@ -130,7 +130,7 @@ impl TrustStore {
     /// # Errors
     /// [`TrustError::TooLarge`], [`TrustError::RootGap`], [`TrustError::Forged`], [`TrustError::UnsoundRoot`].
     pub fn update_roots(&self, roots: &[String]) -> Result<Self, TrustError> {
-        Ok(self.with_roots(roots)?.1)
+        Ok(self.follow_roots(roots)?.1)
     }
     /// Returns the contents of a targets.json that the trusted root's targets keys signed. It ignores expiry: it is for
     /// the publisher and the server, who renew the file, and never for a decision to install.
@@ -138,11 +138,11 @@ impl TrustStore {
     /// # Errors
     /// [`TrustError::TooLarge`] or [`TrustError::Forged`].
     pub fn published(&self, targets_json: &str) -> Result<Published, TrustError> {
-        within("targets.json", targets_json.len(), limits::METADATA_BYTES)?;
-        Published::verify(self.set()?.root(), targets_json)
+        check_limit("targets.json", targets_json.len(), limits::METADATA_BYTES)?;
+        Published::verify(self.verifier()?.root(), targets_json)
     }
     /// Records the time in a document that the server signed. The caller has already verified the signature.
-    pub fn believe_time(&mut self, signed: UnixSeconds) {
+    pub fn record_signed_time(&mut self, signed: UnixSeconds) {
         self.signed_time = self.signed_time.max(signed);
     }
     /// Returns the time for decisions: this machine's clock, but never before the latest signed time (rule T6).
@@ -176,7 +176,7 @@ impl TrustStore {
 
     /// Creates a verifier that trusts the stored root. Each check uses a new one, so that it has no floors of its own
     /// that could differ from ours.
-    fn set(&self) -> Result<TrustedMetadataSet, TrustError> {
+    fn verifier(&self) -> Result<TrustedMetadataSet, TrustError> {
         let set = TrustedMetadataSet::from_root(self.root.as_bytes())
             .map_err(|error| TrustError::StoreDamaged(error.to_string()))?;
         if set.root().version != self.versions.root {
@@ -184,11 +184,11 @@ impl TrustStore {
         }
         Ok(set)
     }
-    fn with_roots(&self, roots: &[String]) -> Result<(TrustedMetadataSet, Self), TrustError> {
-        within("the chain of roots", roots.len(), limits::ROOTS)?;
-        let (mut set, mut store) = (self.set()?, self.clone());
+    fn follow_roots(&self, roots: &[String]) -> Result<(TrustedMetadataSet, Self), TrustError> {
+        check_limit("the chain of roots", roots.len(), limits::ROOTS)?;
+        let (mut set, mut store) = (self.verifier()?, self.clone());
         for text in roots {
-            within("root.json", text.len(), limits::METADATA_BYTES)?;
+            check_limit("root.json", text.len(), limits::METADATA_BYTES)?;
             let forged = |source| TrustError::Forged { role: "root", source };
             let (trusted, offered) =
                 (set.root().version, SignedRole::<Root>::from_slice(text.as_bytes()).map_err(forged)?.signed().version);
@@ -201,7 +201,7 @@ impl TrustStore {
             let old = set.root().clone();
             set.update_root(text.as_bytes()).map_err(forged)?;
             root_rules::check_sound(set.root())?;
-            store.begin_anew_after(&old, set.root());
+            store.reset_versions_after(&old, set.root());
             store.root.clone_from(text);
             store.versions.root = offered;
         }
@@ -209,7 +209,7 @@ impl TrustStore {
     }
     /// Refuses a release below its package's floor, and records the floor that the release sets (rule T5). There is no
     /// exception: a release that restores older content has a higher sequence.
-    pub(crate) fn take_floor(&mut self, manifest: &Manifest) -> Result<(), TrustError> {
+    pub(crate) fn check_floor(&mut self, manifest: &Manifest) -> Result<(), TrustError> {
         let floor = self.floor(&manifest.package);
         if manifest.sequence < floor {
             let (package, sequence) = (manifest.package.clone(), manifest.sequence);
@@ -221,7 +221,7 @@ impl TrustStore {
         Ok(())
     }
     /// Records a list's version; refuses a list older than the newest one seen.
-    pub(crate) fn saw_targets(&mut self, version: u64) -> Result<(), TrustError> {
+    pub(crate) fn record_targets_version(&mut self, version: u64) -> Result<(), TrustError> {
         if version < self.versions.targets {
             return Err(TrustError::RolledBack { role: "targets", seen: self.versions.targets, offered: version });
         }
@@ -230,12 +230,12 @@ impl TrustStore {
     }
     /// Returns an error if the trusted root has expired.
     pub(crate) fn root_is_fresh(&self, now: UnixSeconds) -> Result<(), TrustError> {
-        let checked = self.set()?.check_root_expired(to_timestamp(now));
+        let checked = self.verifier()?.check_root_expired(to_timestamp(now));
         checked.map_err(|error| TrustError::from_library("root", error, now))
     }
     /// Implements TUF 5.3.11, recovery from a fast-forward attack: versions reached under replaced keys do not bind the
     /// new keys. Package floors never fall.
-    fn begin_anew_after(&mut self, old: &Root, new: &Root) {
+    fn reset_versions_after(&mut self, old: &Root, new: &Root) {
         if root_rules::was_rotated(old, new, "timestamp") || root_rules::was_rotated(old, new, "snapshot") {
             (self.versions.timestamp, self.versions.snapshot) = (0, 0);
         }
@@ -245,6 +245,6 @@ impl TrustStore {
     }
 }
 
-fn within(what: &'static str, found: usize, limit: usize) -> Result<(), TrustError> {
+fn check_limit(what: &'static str, found: usize, limit: usize) -> Result<(), TrustError> {
     if found > limit { Err(TrustError::TooLarge { what, found, limit }) } else { Ok(()) }
 }

@@ -127,7 +127,7 @@ impl TrustedRelease {
     /// # Errors
     /// [`TrustError::NotOrdered`] or [`TrustError::WrongPlatform`]; [`TrustError::Manifest`] when installing the artifact
     /// needs a newer version of Banyan.
-    pub fn fits(&self, order: &Order) -> Result<&Artifact, TrustError> {
+    pub fn artifact_for(&self, order: &Order) -> Result<&Artifact, TrustError> {
         let same = |what, same: bool| if same { Ok(()) } else { Err(TrustError::NotOrdered { what }) };
         same("manifest", order.manifest == self.digest)?;
         same("package", order.package == self.manifest.package)?;

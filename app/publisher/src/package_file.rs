@@ -5,7 +5,7 @@ use banyan_proto::{Artifact, Digest, Manifest, UnixSeconds};
 use banyan_trust::{
     SignedRelease, TrustStore,
     package::{Head, artifacts},
-    signers,
+    valid_signers,
 };
 use std::{
     fs::File,
@@ -97,7 +97,7 @@ pub fn open_package(path: &Path, expected: Option<Digest>, now: UnixSeconds) -> 
     let untrusted = |error| PublisherError::PackageUntrusted { path: path.to_owned(), source: error };
     let trust = TrustStore::enrol(first, expected.unwrap_or(root_hash)).map_err(untrusted)?;
     let (release, trust) = trust.check_signed(&head.roots, &head.targets, &head.manifest, now).map_err(untrusted)?;
-    let signed_by = signers(trust.root(), "targets", &head.targets).map_err(untrusted)?;
+    let signed_by = valid_signers(trust.root(), "targets", &head.targets).map_err(untrusted)?;
     let mut sections = vec![];
     for artifact in artifacts(release.manifest()) {
         sections.push(ArtifactSection { digest: artifact.digest, path: path.to_owned(), offset, size: artifact.size });

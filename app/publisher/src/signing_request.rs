@@ -188,7 +188,7 @@ impl SigningRequest {
     pub fn signatures(&self) -> Result<Vec<DocumentSignatures>, PublisherError> {
         let of = |what, root: &str, role: Role, text: &str| -> Result<DocumentSignatures, PublisherError> {
             let RoleKeyIds { ids, threshold: wanted } = keys_of_role(&signing::parse_root(root)?, role.role_type());
-            let signed = banyan_trust::signers(root, role.name(), text).map_err(PublisherError::Untrusted)?;
+            let signed = banyan_trust::valid_signers(root, role.name(), text).map_err(PublisherError::Untrusted)?;
             let may_sign = ids.into_iter().filter(|id| !signed.contains(id)).collect();
             Ok(DocumentSignatures { what, signed, may_sign, wanted })
         };

@@ -16,7 +16,7 @@ mod linux {
     use banyan_tests::{
         process_cost::{Memory, WakeUps, mib, ticks},
         programs,
-        test_desktop::{Stage, wait_for},
+        test_desktop::{TestDesktop, wait_for},
     };
     use banyan_ui_common::texts;
     use std::{fs, time::Duration};
@@ -34,26 +34,26 @@ mod linux {
             let bytes = fs::metadata(programs::folder().join(program)).expect("the program is built").len();
             println!("| size of `{program}` (MiB) | {:.1} |", mib(bytes));
         }
-        let mut stage = Stage::with_panel();
-        let mut agent = stage.command(programs::folder().join("banyan-fake-agent"));
-        stage.keep(agent.arg("--data").arg(stage.folder()).args(["--scene", "ready"]));
-        wait_for("the agent", || stage.path("agent.sock").exists().then_some(()));
-        let mut command = stage.ours("banyan-tray");
-        let tray = stage.keep(&mut command);
+        let mut desktop = TestDesktop::with_panel();
+        let mut agent = desktop.command(programs::folder().join("banyan-fake-agent"));
+        desktop.keep(agent.arg("--data").arg(desktop.folder()).args(["--scene", "ready"]));
+        wait_for("the agent", || desktop.path("agent.sock").exists().then_some(()));
+        let mut command = desktop.ours("banyan-tray");
+        let tray = desktop.keep(&mut command);
         std::thread::sleep(SETTLE);
         idle("tray", tray);
         for time in 0..TIMES {
-            let opened = stage.ours("banyan-tray").args(["--open", "updates"]).status();
+            let opened = desktop.ours("banyan-tray").args(["--open", "updates"]).status();
             assert!(opened.expect("the program can be started").success(), "a second tray exits successfully");
-            let window = stage.window(texts::PRODUCT);
+            let window = desktop.window(texts::PRODUCT);
             let process =
-                stage.run("xdotool", &["getwindowpid", &window]).parse().expect("the window has a process id");
+                desktop.run("xdotool", &["getwindowpid", &window]).parse().expect("the window has a process id");
             std::thread::sleep(SETTLE);
             if time == 0 {
                 idle("window", process);
             }
-            stage.run("xdotool", &["windowfocus", "--sync", &window, "key", "alt+F4"]);
-            wait_for("the window has closed", || stage.no_window(texts::PRODUCT).then_some(()));
+            desktop.run("xdotool", &["windowfocus", "--sync", &window, "key", "alt+F4"]);
+            wait_for("the window has closed", || desktop.no_window(texts::PRODUCT).then_some(()));
         }
         std::thread::sleep(SETTLE);
         println!(

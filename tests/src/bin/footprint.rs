@@ -7,7 +7,7 @@
 //! loopback, which is faster than any real link.
 
 use banyan_tests::{
-    World,
+    TestNetwork,
     process_cost::{Memory, WakeUps, mib, ticks},
     programs,
     test_package::Behaviour,
@@ -27,14 +27,14 @@ const LOOK: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(600);
 
 fn main() {
-    let mut world = World::start(3);
+    let mut network = TestNetwork::start(3);
     println!("| what | figure |\n| --- | ---: |");
     for program in ["banyan-agent", "banyan-install-helper", "banyan", "banyan-server"] {
         let bytes = fs::metadata(programs::folder().join(program)).expect("the program is built").len();
         println!("| size of `{program}` (MiB) | {:.1} |", mib(bytes));
     }
     std::thread::sleep(SETTLE);
-    let id = world.service(0).expect("the agent runs").id();
+    let id = network.service(0).expect("the agent runs").id();
     let (woke, spent) = (WakeUps::of(id), ticks(id));
     std::thread::sleep(IDLE);
     let seconds = IDLE.as_secs_f64();
@@ -42,7 +42,7 @@ fn main() {
     println!("| idle: wake-ups per minute | {:.1} |", WakeUps::of(id).since(&woke) as f64 * 60.0 / seconds);
     println!("| idle: processor time per minute (ms) | {:.0} |", (ticks(id) - spent) as f64 * 10.0 * 60.0 / seconds);
     for (name, bytes) in [("64 MiB", 64_usize << 20), ("1 GiB", 1 << 30)] {
-        let most = transfer(&mut world, &format!("file-{}", bytes >> 20), bytes);
+        let most = transfer(&mut network, &format!("file-{}", bytes >> 20), bytes);
         println!("| in the middle of {name}: peak resident memory (MiB), of which private | {most} |");
     }
     std::thread::sleep(SETTLE);
@@ -51,22 +51,22 @@ fn main() {
 
 /// Deploys a file of `bytes` bytes to all machines. Returns the peak memory of the first machine until it holds the
 /// file.
-fn transfer(world: &mut World, name: &str, bytes: usize) -> Memory {
-    world.publish(name, "1", bytes, Behaviour::Works);
-    let id = world.service(0).expect("the agent runs").id();
-    let deployment = world.deploy(&format!("{name}@1"), "all", 2);
+fn transfer(network: &mut TestNetwork, name: &str, bytes: usize) -> Memory {
+    network.publish(name, "1", bytes, Behaviour::Works);
+    let id = network.service(0).expect("the agent runs").id();
+    let deployment = network.deploy(&format!("{name}@1"), "all", 2);
     let mut most = Memory::default();
     let (begun, mut asked) = (Instant::now(), Instant::now());
     loop {
         most = most.max(Memory::of(id));
         if asked.elapsed() > Duration::from_secs(1) {
-            let status = world.status(&deployment);
+            let status = network.status(&deployment);
             if status.addressees.iter().all(|addressee| addressee.verified_after.is_some()) {
                 return most;
             }
             asked = Instant::now();
         }
-        assert!(begun.elapsed() < PATIENCE, "{name} did not arrive:\n{}", world.logs());
+        assert!(begun.elapsed() < PATIENCE, "{name} did not arrive:\n{}", network.logs());
         std::thread::sleep(LOOK);
     }
 }

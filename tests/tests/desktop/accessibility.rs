@@ -1,6 +1,6 @@
 //! The window as assistive programs see it: elements with a role and a name that can be pressed.
 
-use banyan_tests::test_desktop::{Stage, proxy, wait_for};
+use banyan_tests::test_desktop::{TestDesktop, proxy, wait_for};
 use zbus::{
     blocking::{Connection, Proxy, connection::Builder},
     zvariant::OwnedObjectPath,
@@ -39,8 +39,8 @@ pub(crate) struct Access {
 
 impl Access {
     /// Enables accessibility, as a screen reader does when it starts.
-    pub(crate) fn on(stage: &Stage) -> Self {
-        let session = stage.bus();
+    pub(crate) fn on(desktop: &TestDesktop) -> Self {
+        let session = desktop.bus();
         let place = ("org.a11y.Bus", "/org/a11y/bus");
         let status = proxy(&session, place.0, place.1, "org.a11y.Status").expect("the bus answers");
         status.set_property("IsEnabled", true).expect("accessibility can be enabled");

@@ -6,7 +6,7 @@ use banyan_proto::{
     Digest,
     local::{Catalogue, Request, Right, UpdateState},
 };
-use banyan_tests::test_desktop::{Stage, wait_for};
+use banyan_tests::test_desktop::{TestDesktop, wait_for};
 use banyan_ui_common::{Page, sample_data, texts};
 
 fn looks(agent: &Agent) -> usize {
@@ -14,12 +14,12 @@ fn looks(agent: &Agent) -> usize {
 }
 
 #[test]
-fn a_release_is_got_without_seeing_the_button() {
-    let mut stage = Stage::bare();
-    let agent = Agent::shows(&stage, sample_data::quiet());
-    let access = Access::on(&stage);
-    stage.keep(&mut stage.ours("banyan-window"));
-    stage.window(texts::PRODUCT);
+fn a_release_is_requested_through_the_accessibility_bus() {
+    let mut desktop = TestDesktop::without_panel();
+    let agent = Agent::show_snapshot(&desktop, sample_data::quiet());
+    let access = Access::on(&desktop);
+    desktop.keep(&mut desktop.ours("banyan-window"));
+    desktop.window(texts::PRODUCT);
     access.find(texts::updates::NO_UPDATES);
     assert_eq!(looks(&agent), 0, "the page has not been opened yet");
     access.press(texts::page_name(Page::Catalogue));
@@ -45,13 +45,13 @@ fn a_release_is_got_without_seeing_the_button() {
 }
 
 #[test]
-fn who_may_not_get_anything_may_look() {
-    let mut stage = Stage::bare();
-    let agent = Agent::shows(&stage, sample_data::quiet());
+fn a_user_who_may_not_install_can_still_see_the_catalogue() {
+    let mut desktop = TestDesktop::without_panel();
+    let agent = Agent::show_snapshot(&desktop, sample_data::quiet());
     agent.set_rights(&[Right::See, Right::Choose]);
-    let access = Access::on(&stage);
-    let mut window = stage.ours("banyan-window");
-    stage.keep(window.args(["--page", "catalogue"]));
+    let access = Access::on(&desktop);
+    let mut window = desktop.ours("banyan-window");
+    desktop.keep(window.args(["--page", "catalogue"]));
     access.find("Drawing 3.1");
     access.find(texts::catalogue::NOT_ALLOWED);
     assert!(!access.all().into_iter().any(|thing| thing.name == "Get Drawing 3.1"));

@@ -2,7 +2,7 @@
 
 use crate::fake_agent::Agent;
 use banyan_fake_agent::Scene;
-use banyan_tests::test_desktop::{Stage, wait_for};
+use banyan_tests::test_desktop::{TestDesktop, wait_for};
 use x11rb::{
     COPY_DEPTH_FROM_PARENT,
     connection::Connection,
@@ -13,11 +13,11 @@ use x11rb::{
 };
 
 #[test]
-fn a_program_that_fills_the_screen_is_reported_as_long_as_it_does() {
-    let mut stage = Stage::with_panel();
-    let agent = Agent::plays(&stage, Scene::Idle);
-    let mut tray = stage.ours("banyan-tray");
-    stage.keep(&mut tray);
+fn a_full_screen_program_is_reported_while_it_lasts() {
+    let mut desktop = TestDesktop::with_panel();
+    let agent = Agent::show_scene(&desktop, Scene::Idle);
+    let mut tray = desktop.ours("banyan-tray");
+    desktop.keep(&mut tray);
     // If no window is in front, a window manager may report that or report nothing at all.
     let reported = |wanted: bool| {
         let last = || agent.reported().last().copied();
@@ -27,7 +27,7 @@ fn a_program_that_fills_the_screen_is_reported_as_long_as_it_does() {
     reported(false);
 
     // A film begins …
-    let (x, screen) = x11rb::connect(Some(stage.display())).expect("the screen answers");
+    let (x, screen) = x11rb::connect(Some(desktop.display())).expect("the screen answers");
     let root = x.setup().roots[screen].root;
     let atom = |name: &str| -> Atom { x.intern_atom(false, name.as_bytes()).unwrap().reply().unwrap().atom };
     // A window that existed before its window manager is never brought to the front.

@@ -5,16 +5,16 @@ use banyan_proto::{
     local::Request,
     schedule::{Stage as Of, Wish},
 };
-use banyan_tests::test_desktop::{Stage, wait_for};
+use banyan_tests::test_desktop::{TestDesktop, wait_for};
 use banyan_ui_common::{Page, sample_data, texts};
 
 #[test]
-fn it_is_pressed_without_seeing_it() {
-    let mut stage = Stage::bare();
-    let agent = Agent::shows(&stage, sample_data::busy());
-    let access = Access::on(&stage);
-    stage.keep(&mut stage.ours("banyan-window"));
-    let shown = stage.window(texts::PRODUCT);
+fn the_window_is_operated_without_sight() {
+    let mut desktop = TestDesktop::without_panel();
+    let agent = Agent::show_snapshot(&desktop, sample_data::busy());
+    let access = Access::on(&desktop);
+    desktop.keep(&mut desktop.ours("banyan-window"));
+    let shown = desktop.window(texts::PRODUCT);
     access.press(texts::updates::INSTALL_NOW);
     let update = sample_data::ready().order;
     let wish = Request::Wish { order: update, stage: Of::Install, wish: Wish::Now };
@@ -30,12 +30,12 @@ fn it_is_pressed_without_seeing_it() {
     }
 
     // With the keyboard alone: Tab until the button has the focus, then Space.
-    stage.run("xdotool", &["windowfocus", "--sync", &shown]);
+    desktop.run("xdotool", &["windowfocus", "--sync", &shown]);
     let page = texts::page_name(Page::Sharing);
     wait_for("the button has the focus", || {
-        stage.run("xdotool", &["key", "Tab"]);
+        desktop.run("xdotool", &["key", "Tab"]);
         access.all().into_iter().find(|thing| thing.has_focus && thing.name == page)
     });
-    stage.run("xdotool", &["key", "space"]);
+    desktop.run("xdotool", &["key", "space"]);
     access.find(texts::sharing::WHY_SHARE);
 }

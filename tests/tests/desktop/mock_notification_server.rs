@@ -1,6 +1,6 @@
 //! A mock notification server that keeps its notifications as data: those now shown, and all that were ever shown.
 
-use banyan_tests::test_desktop::Stage;
+use banyan_tests::test_desktop::TestDesktop;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -80,10 +80,10 @@ pub(crate) struct Notifications {
 }
 
 impl Notifications {
-    /// Takes the server's name on the bus of this stage.
-    pub(crate) fn on(stage: &Stage) -> Self {
+    /// Takes the server's name on the bus of this desktop.
+    pub(crate) fn on(desktop: &TestDesktop) -> Self {
         let server = Server::default();
-        let built = Builder::address(stage.address())
+        let built = Builder::address(desktop.address())
             .and_then(|builder| builder.serve_at(PATH, server.clone()))
             .and_then(|builder| builder.name(NAME))
             .and_then(Builder::build);

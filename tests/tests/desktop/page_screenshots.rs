@@ -5,7 +5,7 @@ use crate::{accessibility::Access, fake_agent::Agent};
 use banyan_proto::local::Snapshot;
 use banyan_tests::{
     programs,
-    test_desktop::{Stage, wait_for},
+    test_desktop::{TestDesktop, wait_for},
 };
 use banyan_ui_common::{Page, sample_data, texts};
 use std::{
@@ -49,18 +49,18 @@ pub(crate) fn path(shown: bool, name: &str) -> PathBuf {
 }
 
 /// Opens one window and captures its pages one after the other.
-fn photograph(snapshot: Snapshot, look: &str, scale: &str, size: &str, pages: &[Page]) {
-    let mut stage = Stage::bare();
-    let _agent = Agent::shows(&stage, snapshot);
-    let access = Access::on(&stage);
-    let mut command = stage.ours("banyan-window");
+fn take_screenshot(snapshot: Snapshot, look: &str, scale: &str, size: &str, pages: &[Page]) {
+    let mut desktop = TestDesktop::without_panel();
+    let _agent = Agent::show_snapshot(&desktop, snapshot);
+    let access = Access::on(&desktop);
+    let mut command = desktop.ours("banyan-window");
     command.args(["--look", look, "--told-by-stdin", "--at", &sample_data::NOW.0.to_string()]);
     command.env("WINIT_X11_SCALE_FACTOR", scale).stdin(Stdio::piped());
-    let process = stage.keep(&mut command);
-    let mut pages_to = stage.stdin(process);
-    let window = stage.window(texts::PRODUCT);
+    let process = desktop.keep(&mut command);
+    let mut pages_to = desktop.stdin(process);
+    let window = desktop.window(texts::PRODUCT);
     if let Some((width, height)) = size.split_once('x') {
-        stage.run("xdotool", &["windowsize", "--sync", &window, width, height]);
+        desktop.run("xdotool", &["windowsize", "--sync", &window, width, height]);
     }
     for page in pages {
         writeln!(pages_to, "{}", page.code()).expect("the window reads its input");
@@ -70,48 +70,48 @@ fn photograph(snapshot: Snapshot, look: &str, scale: &str, size: &str, pages: &[
             .filter(|(usual, is)| usual != is)
             .fold(String::new(), |text, (_, is)| text + "-" + is);
         let path = path(is_shown(*page, look, scale, size), &format!("{}-{look}{extra}", page.code()));
-        picture(&stage, &window, &path);
+        picture(&desktop, &window, &path);
     }
 }
 
 /// Captures a window once it has finished drawing: elements appear on the screen shortly after they appear in the tree.
-pub(crate) fn picture(stage: &Stage, window: &str, path: &Path) {
+pub(crate) fn picture(desktop: &TestDesktop, window: &str, path: &Path) {
     let read = || std::fs::read(path).expect("the file exists");
     wait_for("the window has finished drawing", || {
-        stage.photograph(window, path);
+        desktop.take_screenshot(window, path);
         let before = read();
-        stage.photograph(window, path);
+        desktop.take_screenshot(window, path);
         (read() == before).then_some(())
     });
-    assert!(stage.colours(path) > 50, "{} was not drawn", path.display());
+    assert!(desktop.colours(path) > 50, "{} was not drawn", path.display());
 }
 
 #[test]
-fn light() {
-    photograph(sample_data::busy(), "light", "1", "", &Page::ALL);
+fn pages_in_light_colours() {
+    take_screenshot(sample_data::busy(), "light", "1", "", &Page::ALL);
 }
 
 #[test]
-fn dark() {
-    photograph(sample_data::busy(), "dark", "1", "", &Page::ALL);
+fn pages_in_dark_colours() {
+    take_screenshot(sample_data::busy(), "dark", "1", "", &Page::ALL);
 }
 
 #[test]
-fn at_125_percent() {
-    photograph(sample_data::busy(), "light", "1.25", "", &[Page::Updates, Page::Schedule]);
+fn pages_at_125_percent() {
+    take_screenshot(sample_data::busy(), "light", "1.25", "", &[Page::Updates, Page::Schedule]);
 }
 
 #[test]
-fn at_150_percent_in_a_small_window() {
-    photograph(sample_data::busy(), "light", "1.5", "900x600", &Page::ALL);
+fn pages_at_150_percent_in_a_small_window() {
+    take_screenshot(sample_data::busy(), "light", "1.5", "900x600", &Page::ALL);
 }
 
 #[test]
-fn at_200_percent() {
-    photograph(sample_data::busy(), "dark", "2", "", &Page::ALL);
+fn pages_at_200_percent() {
+    take_screenshot(sample_data::busy(), "dark", "2", "", &Page::ALL);
 }
 
 #[test]
-fn in_a_small_window() {
-    photograph(sample_data::busy(), "light", "1", "900x600", &Page::ALL);
+fn pages_in_a_small_window() {
+    take_screenshot(sample_data::busy(), "light", "1", "900x600", &Page::ALL);
 }

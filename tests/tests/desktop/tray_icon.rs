@@ -8,7 +8,7 @@ use banyan_proto::{
     local::{PauseFor, Request, Snapshot, When},
     schedule::{Pause, Stage as Of, Window, Wish},
 };
-use banyan_tests::test_desktop::{Stage, wait_for};
+use banyan_tests::test_desktop::{TestDesktop, wait_for};
 use banyan_ui_common::{Clock, Page, sample_data, texts};
 use std::{
     collections::BTreeSet,
@@ -76,11 +76,11 @@ const ASK: usize = 17;
 
 #[test]
 fn every_entry_of_the_menu_does_what_it_says() {
-    let mut stage = Stage::with_panel();
-    let agent = Agent::plays(&stage, Scene::Idle);
-    let mut tray = stage.ours("banyan-tray");
-    let process = stage.keep(&mut tray);
-    let menu = Menu::of(&stage, process);
+    let mut desktop = TestDesktop::with_panel();
+    let agent = Agent::show_scene(&desktop, Scene::Idle);
+    let mut tray = desktop.ours("banyan-tray");
+    let process = desktop.keep(&mut tray);
+    let menu = Menu::of(&desktop, process);
     let show = |scene: Scene| {
         agent.show(scene);
         wait_for(scene.name(), || {
@@ -117,15 +117,15 @@ fn every_entry_of_the_menu_does_what_it_says() {
 
 #[test]
 fn the_window_is_opened_from_the_menu_at_the_right_page() {
-    let mut stage = Stage::with_panel();
-    let _agent = Agent::shows(&stage, sample_data::busy());
-    let mut tray = stage.ours("banyan-tray");
-    let process = stage.keep(&mut tray);
-    let menu = Menu::of(&stage, process);
+    let mut desktop = TestDesktop::with_panel();
+    let _agent = Agent::show_snapshot(&desktop, sample_data::busy());
+    let mut tray = desktop.ours("banyan-tray");
+    let process = desktop.keep(&mut tray);
+    let menu = Menu::of(&desktop, process);
     wait_for("the agent's update", || menu.status().starts_with("Printer Driver").then_some(()));
-    let access = Access::on(&stage);
+    let access = Access::on(&desktop);
     menu.press(texts::tray_menu::OPEN_BANYAN);
-    let shown = stage.window(texts::PRODUCT);
+    let shown = desktop.window(texts::PRODUCT);
     for (label, page) in [
         (texts::updates::DETAILS, Page::Updates),
         (texts::tray_menu::EDIT_MY_SCHEDULE, Page::Schedule),
@@ -135,31 +135,31 @@ fn the_window_is_opened_from_the_menu_at_the_right_page() {
         access.find(crate::page_screenshots::sign(page));
     }
     // A second start asks the first one to show a page in the same window, and exits.
-    let status = stage.ours("banyan-tray").args(["--open", "sharing"]).status().expect("the program can be started");
+    let status = desktop.ours("banyan-tray").args(["--open", "sharing"]).status().expect("the program can be started");
     assert!(status.success(), "a second tray exits successfully");
     access.find(crate::page_screenshots::sign(Page::Sharing));
-    assert_eq!(stage.window(texts::PRODUCT), shown, "there must be only one window");
+    assert_eq!(desktop.window(texts::PRODUCT), shown, "there must be only one window");
     menu.press(texts::tray_menu::HIDE_ICON);
-    wait_for("the tray has ended", || (!stage.runs(process)).then_some(()));
+    wait_for("the tray has ended", || (!desktop.runs(process)).then_some(()));
 }
 
 #[test]
-fn a_window_that_is_asked_for_while_it_closes_is_opened_again() {
-    let mut stage = Stage::with_panel();
-    let _agent = Agent::shows(&stage, sample_data::busy());
-    let mut tray = stage.ours("banyan-tray");
-    let process = stage.keep(&mut tray);
-    let menu = Menu::of(&stage, process);
-    let access = Access::on(&stage);
+fn a_window_requested_while_closing_is_opened_again() {
+    let mut desktop = TestDesktop::with_panel();
+    let _agent = Agent::show_snapshot(&desktop, sample_data::busy());
+    let mut tray = desktop.ours("banyan-tray");
+    let process = desktop.keep(&mut tray);
+    let menu = Menu::of(&desktop, process);
+    let access = Access::on(&desktop);
     for page in [Page::Schedule, Page::Computer, Page::Sharing] {
         menu.press(texts::tray_menu::OPEN_BANYAN);
-        let shown = stage.window(texts::PRODUCT);
+        let shown = desktop.window(texts::PRODUCT);
         access.find(crate::page_screenshots::sign(Page::Updates));
-        stage.run("xdotool", &["windowfocus", "--sync", &shown, "key", "alt+F4"]);
+        desktop.run("xdotool", &["windowfocus", "--sync", &shown, "key", "alt+F4"]);
         // The window's process ends a moment later.
-        wait_for("the window has left the screen", || stage.no_window(texts::PRODUCT).then_some(()));
+        wait_for("the window has left the screen", || desktop.no_window(texts::PRODUCT).then_some(()));
         let second =
-            stage.ours("banyan-tray").args(["--open", page.code()]).status().expect("the program can be started");
+            desktop.ours("banyan-tray").args(["--open", page.code()]).status().expect("the program can be started");
         assert!(second.success(), "a second tray exits successfully");
         access.find(crate::page_screenshots::sign(page));
     }
@@ -167,46 +167,46 @@ fn a_window_that_is_asked_for_while_it_closes_is_opened_again() {
 
 #[test]
 fn without_a_panel_the_window_is_opened_and_says_so() {
-    let mut stage = Stage::bare();
-    let _agent = Agent::shows(&stage, sample_data::quiet());
-    let access = Access::on(&stage);
-    let mut tray = stage.ours("banyan-tray");
-    stage.keep(tray.args(["--panel-within", "1"]));
-    stage.window(texts::PRODUCT);
+    let mut desktop = TestDesktop::without_panel();
+    let _agent = Agent::show_snapshot(&desktop, sample_data::quiet());
+    let access = Access::on(&desktop);
+    let mut tray = desktop.ours("banyan-tray");
+    desktop.keep(tray.args(["--panel-within", "1"]));
+    desktop.window(texts::PRODUCT);
     access.find(texts::tray_menu::NO_TRAY);
 }
 
 #[test]
-fn a_panel_that_comes_late_is_waited_for() {
-    let mut stage = Stage::bare();
-    let _agent = Agent::shows(&stage, sample_data::quiet());
-    let mut tray = stage.ours("banyan-tray");
+fn the_tray_waits_for_a_panel_that_starts_late() {
+    let mut desktop = TestDesktop::without_panel();
+    let _agent = Agent::show_snapshot(&desktop, sample_data::quiet());
+    let mut tray = desktop.ours("banyan-tray");
     let begun = Instant::now();
-    let process = stage.keep(tray.args(["--panel-within", "2"]));
-    stage.start_panel();
-    let menu = Menu::of(&stage, process);
+    let process = desktop.keep(tray.args(["--panel-within", "2"]));
+    desktop.start_panel();
+    let menu = Menu::of(&desktop, process);
     wait_for("the tray has found its agent", || (menu.status() == texts::status::UP_TO_DATE).then_some(()));
     // No event marks that nothing happens, so this waits until the tray's time limit has passed.
     while begun.elapsed() < Duration::from_secs(4) {
-        assert!(stage.no_window(texts::PRODUCT), "a window opened although there is an icon");
+        assert!(desktop.no_window(texts::PRODUCT), "a window opened although there is an icon");
     }
 }
 
 #[test]
-fn it_comes_back_to_its_agent_for_ever() {
-    let mut stage = Stage::with_panel();
-    let mut tray = stage.ours("banyan-tray");
-    let process = stage.keep(&mut tray);
-    let menu = Menu::of(&stage, process);
+fn the_tray_reconnects_to_its_agent() {
+    let mut desktop = TestDesktop::with_panel();
+    let mut tray = desktop.ours("banyan-tray");
+    let process = desktop.keep(&mut tray);
+    let menu = Menu::of(&desktop, process);
     for scene in [Scene::Idle, Scene::NotEnrolled] {
         wait_for("the tray reports that there is no agent", || {
             (menu.status() == texts::status::NO_AGENT).then_some(())
         });
         let program = banyan_tests::programs::folder().join("banyan-fake-agent");
-        let mut agent = stage.command(program);
-        let agent = stage.keep(agent.arg("--data").arg(stage.folder()).args(["--scene", scene.name()]));
+        let mut agent = desktop.command(program);
+        let agent = desktop.keep(agent.arg("--data").arg(desktop.folder()).args(["--scene", scene.name()]));
         let words = if scene == Scene::Idle { texts::status::UP_TO_DATE } else { "Not set up yet: enter a join code" };
         wait_for("the tray has found the agent", || (menu.status() == words).then_some(()));
-        stage.close(agent);
+        desktop.close(agent);
     }
 }

@@ -1,6 +1,6 @@
 //! The tray's menu as a panel sees it: entries with labels, pressed over the bus.
 
-use banyan_tests::test_desktop::{Stage, proxy, wait_for};
+use banyan_tests::test_desktop::{TestDesktop, proxy, wait_for};
 use std::collections::HashMap;
 use zbus::{
     blocking::{Connection, Proxy, fdo::DBusProxy},
@@ -29,8 +29,8 @@ pub(crate) struct Menu {
 
 impl Menu {
     /// Waits until the panel shows the icon of this process.
-    pub(crate) fn of(stage: &Stage, process: u32) -> Self {
-        let bus = stage.bus();
+    pub(crate) fn of(desktop: &TestDesktop, process: u32) -> Self {
+        let bus = desktop.bus();
         let name = format!("org.kde.StatusNotifierItem-{process}-1");
         let watcher = "org.kde.StatusNotifierWatcher";
         wait_for("the panel shows the icon", || {

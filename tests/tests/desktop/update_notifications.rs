@@ -11,34 +11,34 @@ use banyan_proto::{
     local::{Request, UpdateState, When},
     schedule::{Stage as Of, Wish},
 };
-use banyan_tests::test_desktop::{Stage, wait_for};
+use banyan_tests::test_desktop::{TestDesktop, wait_for};
 use banyan_ui_common::{Preferences, texts};
 use jiff::tz::TimeZone;
 use std::fs;
 
-/// A tray on its stage, and an agent without updates.
-struct World {
+/// A tray on its desktop, and an agent without updates.
+struct TestNetwork {
     menu: Menu,
     notifications: Notifications,
     agent: Agent,
-    _stage: Stage,
+    _desktop: TestDesktop,
 }
 
-impl World {
+impl TestNetwork {
     fn start(preferences: Preferences) -> Self {
-        let mut stage = Stage::with_panel();
-        let folder = stage.path(".config/banyan");
+        let mut desktop = TestDesktop::with_panel();
+        let folder = desktop.path(".config/banyan");
         fs::create_dir_all(&folder).expect("the folder is accessible");
         let text = serde_json::to_vec(&preferences).expect("the preferences can be serialised");
         fs::write(folder.join("faces.json"), text).expect("the preferences can be written");
-        let notifications = Notifications::on(&stage);
-        let agent = Agent::plays(&stage, Scene::Idle);
-        let mut tray = stage.ours("banyan-tray");
-        let process = stage.keep(&mut tray);
-        let menu = Menu::of(&stage, process);
-        let world = Self { menu, notifications, agent, _stage: stage };
-        world.seen(texts::status::UP_TO_DATE);
-        world
+        let notifications = Notifications::on(&desktop);
+        let agent = Agent::show_scene(&desktop, Scene::Idle);
+        let mut tray = desktop.ours("banyan-tray");
+        let process = desktop.keep(&mut tray);
+        let menu = Menu::of(&desktop, process);
+        let network = Self { menu, notifications, agent, _desktop: desktop };
+        network.seen(texts::status::UP_TO_DATE);
+        network
     }
     /// Waits until the tray has seen the agent's state: it merges quick changes into one.
     fn seen(&self, status: &str) {
@@ -66,15 +66,15 @@ fn key(shown: &Shown, label: &str) -> String {
 }
 
 #[test]
-fn each_button_of_a_notice_does_what_it_says() {
-    let world = World::start(Preferences::default());
-    let (agent, notifications) = (&world.agent, &world.notifications);
+fn each_button_of_a_notification_does_what_it_says() {
+    let network = TestNetwork::start(Preferences::default());
+    let (agent, notifications) = (&network.agent, &network.notifications);
     for (label, wanted) in
         [(texts::updates::INSTALL_NOW, None), ("Tonight", Some(When::Tonight)), ("Tomorrow", Some(When::Tomorrow))]
     {
         agent.show(Scene::Idle);
-        world.seen(texts::status::UP_TO_DATE);
-        world.show(Scene::Ready, "school-browser");
+        network.seen(texts::status::UP_TO_DATE);
+        network.show(Scene::Ready, "school-browser");
         let (id, shown) =
             wait_for("the notification is shown", || notifications.only("school-browser 12.1 is ready to install"));
         let before = agent.asked().len();
@@ -96,36 +96,36 @@ fn each_button_of_a_notice_does_what_it_says() {
 }
 
 #[test]
-fn one_update_has_one_notice_at_a_time() {
-    let world = World::start(Preferences::default());
-    let notifications = &world.notifications;
+fn an_update_has_one_notification_at_a_time() {
+    let network = TestNetwork::start(Preferences::default());
+    let notifications = &network.notifications;
     // During a full-screen program no notification is shown. When it has ended, the current state is shown.
-    world.show(Scene::NeedsYou, "school-browser");
-    world.seen("school-browser 12.1 is ready to install");
-    world.show(Scene::Ready, "school-browser");
+    network.show(Scene::NeedsYou, "school-browser");
+    network.seen("school-browser 12.1 is ready to install");
+    network.show(Scene::Ready, "school-browser");
     let (first, shown) =
         wait_for("the notification is shown", || notifications.only("school-browser 12.1 is ready to install"));
     key(&shown, texts::updates::INSTALL_NOW);
-    world.show(Scene::Deadline, "school-browser");
+    network.show(Scene::Deadline, "school-browser");
     let (second, shown) = wait_for("the countdown", || notifications.only("school-browser 12.1 will install in"));
     assert_eq!((first, shown.urgency), (second, 2), "it must replace the first and stay until it is answered");
-    world.becomes(UpdateState::Installing);
+    network.becomes(UpdateState::Installing);
     wait_for("the notification disappears", || notifications.standing().is_empty().then_some(()));
-    world.becomes(UpdateState::Installed { at: UnixSeconds::now() });
+    network.becomes(UpdateState::Installed { at: UnixSeconds::now() });
     wait_for("the final notification", || notifications.only("school-browser 12.1 was installed"));
     assert_eq!(notifications.all().len(), 3, "{:?}", notifications.all());
 }
 
 #[test]
-fn what_comes_is_told_only_to_those_who_want_to_know() {
+fn incoming_updates_are_announced_only_if_the_user_wants_it() {
     for notify_of_new_updates in [false, true] {
-        let world = World::start(Preferences { notify_of_new_updates });
-        world.show(Scene::Waiting, "maths-tools");
-        world.seen("maths-tools 4.0: scheduled for");
+        let network = TestNetwork::start(Preferences { notify_of_new_updates });
+        network.show(Scene::Waiting, "maths-tools");
+        network.seen("maths-tools 4.0: scheduled for");
         let (reason, detail) = (Reason::ProbeFailed, String::new());
-        world.becomes(UpdateState::Failed { at: UnixSeconds::now(), reason, detail, restored: true });
+        network.becomes(UpdateState::Failed { at: UnixSeconds::now(), reason, detail, restored: true });
         let mut wanted = vec!["maths-tools 4.0 is on its way", "maths-tools 4.0 couldn't be installed"];
         wanted.drain(..usize::from(!notify_of_new_updates));
-        wait_for("the notifications", || (world.notifications.all() == wanted).then_some(()));
+        wait_for("the notifications", || (network.notifications.all() == wanted).then_some(()));
     }
 }

@@ -3,7 +3,7 @@
 
 use agent_core::database::Database;
 use banyan_proto::{Reason, UnixSeconds, local::Status};
-use banyan_tests::World;
+use banyan_tests::TestNetwork;
 use banyan_wire::tls::machine_name;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -12,13 +12,13 @@ use std::{fs, path::Path, time::Duration};
 const DAY: u64 = 24 * 3600;
 
 /// Gives a stopped machine a certificate of its CA that ends at this time.
-fn set_certificate_until(world: &World, which: usize, until: UnixSeconds) {
-    let data = &world.agents[which].data;
+fn set_certificate_until(network: &TestNetwork, which: usize, until: UnixSeconds) {
+    let data = &network.agents[which].data;
     let database = Database::open(&data.join("agent.redb")).expect("the agent is off");
     let enrolment = database.load_enrolment().expect("the database is readable").expect("the machine has enrolled");
     let read = |path: &Path| KeyPair::from_pem(&fs::read_to_string(path).expect("a key")).expect("a key");
     let ca = CertificateDer::from_pem_slice(enrolment.ca.as_bytes()).expect("a certificate");
-    let issuer = Issuer::from_ca_cert_der(&ca, read(world.path("server/keys/ca.key").as_ref())).expect("a CA");
+    let issuer = Issuer::from_ca_cert_der(&ca, read(network.path("server/keys/ca.key").as_ref())).expect("a CA");
     let mut params = CertificateParams::new(vec![machine_name(enrolment.machine)]).expect("a DNS name");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     let at = |seconds: u64| date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
@@ -27,8 +27,8 @@ fn set_certificate_until(world: &World, which: usize, until: UnixSeconds) {
     database.store_certificate(&made.pem()).expect("the database is readable");
 }
 
-fn is_online(world: &World) -> bool {
-    world.machines().iter().all(|machine| machine.online)
+fn is_online(network: &TestNetwork) -> bool {
+    network.machines().iter().all(|machine| machine.online)
 }
 
 fn ago(seconds: u64) -> UnixSeconds {
@@ -36,58 +36,58 @@ fn ago(seconds: u64) -> UnixSeconds {
 }
 
 /// Waits until the agent's own status meets a condition.
-fn wait_for_status(world: &World, what: &str, as_wanted: impl Fn(&Status) -> bool) -> Status {
-    let ask = |world: &World| world.try_ask(0).filter(|status| as_wanted(status));
-    world.wait_until(what, |world| ask(world).is_some());
-    ask(world).expect("the status is unchanged")
+fn wait_for_status(network: &TestNetwork, what: &str, as_wanted: impl Fn(&Status) -> bool) -> Status {
+    let ask = |network: &TestNetwork| network.try_ask(0).filter(|status| as_wanted(status));
+    network.wait_until(what, |network| ask(network).is_some());
+    ask(network).expect("the status is unchanged")
 }
 
 #[test]
-fn from_the_drawer() {
-    let mut world = World::start(1);
-    world.kill_agent(0);
-    world.wait_until("the server has noticed that the machine is off", |world| !is_online(world));
-    set_certificate_until(&world, 0, ago(300 * DAY));
-    world.start_agent(0);
-    world.wait_until("the agent is back", is_online);
-    let status = wait_for_status(&world, "the server has answered the agent", |status| status.heard.is_some());
+fn a_certificate_that_expired_while_the_machine_was_off_is_renewed() {
+    let mut network = TestNetwork::start(1);
+    network.kill_agent(0);
+    network.wait_until("the server has noticed that the machine is off", |network| !is_online(network));
+    set_certificate_until(&network, 0, ago(300 * DAY));
+    network.start_agent(0);
+    network.wait_until("the agent is back", is_online);
+    let status = wait_for_status(&network, "the server has answered the agent", |status| status.heard.is_some());
     assert!(status.certificate_until.is_some_and(|until| until > UnixSeconds::now()), "{status:?}");
     assert_eq!(status.trouble, None);
 }
 
 #[test]
-fn while_it_runs() {
-    let mut world = World::start(1);
-    world.kill_agent(0);
-    world.kill_server();
+fn a_certificate_that_expires_while_the_machine_runs_is_renewed() {
+    let mut network = TestNetwork::start(1);
+    network.kill_agent(0);
+    network.kill_server();
     let until = UnixSeconds::now().plus(3);
-    set_certificate_until(&world, 0, until);
-    world.start_agent(0);
-    world.wait_until("the agent is running with an expired certificate", |world| {
-        world.try_ask(0).is_some() && until < UnixSeconds::now()
+    set_certificate_until(&network, 0, until);
+    network.start_agent(0);
+    network.wait_until("the agent is running with an expired certificate", |network| {
+        network.try_ask(0).is_some() && until < UnixSeconds::now()
     });
-    world.start_server();
-    world.wait_until("the agent is back", is_online);
-    let status = wait_for_status(&world, "the server has answered the agent", |status| status.heard.is_some());
+    network.start_server();
+    network.wait_until("the agent is back", is_online);
+    let status = wait_for_status(&network, "the server has answered the agent", |status| status.heard.is_some());
     assert!(status.certificate_until.is_some_and(|now| now > until), "{status:?}");
 }
 
 #[test]
-fn too_late_or_revoked_a_person_is_told_what_to_do() {
-    let mut world = World::start(1);
-    world.kill_agent(0);
-    set_certificate_until(&world, 0, ago(401 * DAY));
-    world.start_agent(0);
+fn a_machine_that_is_too_late_or_revoked_shows_what_to_do() {
+    let mut network = TestNetwork::start(1);
+    network.kill_agent(0);
+    set_certificate_until(&network, 0, ago(401 * DAY));
+    network.start_agent(0);
     let refused = |reason| move |status: &Status| status.trouble.as_ref().is_some_and(|it| it.reason == reason);
-    let status = wait_for_status(&world, "the agent reports why", refused(Reason::CertificateExpired));
+    let status = wait_for_status(&network, "the agent reports why", refused(Reason::CertificateExpired));
     assert!(status.trouble.expect("the status names a problem").detail.contains("join code"));
     // Nothing is deleted because of the failure: its cause could be a wrong clock.
-    world.kill_agent(0);
-    set_certificate_until(&world, 0, ago(399 * DAY));
-    world.start_agent(0);
-    world.wait_until("the agent is back", is_online);
+    network.kill_agent(0);
+    set_certificate_until(&network, 0, ago(399 * DAY));
+    network.start_agent(0);
+    network.wait_until("the agent is back", is_online);
 
-    world.banyan(&["machines", "revoke", "m0"]);
-    let status = wait_for_status(&world, "the agent reports why", refused(Reason::Revoked));
+    network.banyan(&["machines", "revoke", "m0"]);
+    let status = wait_for_status(&network, "the agent reports why", refused(Reason::Revoked));
     assert!(status.trouble.expect("the status names a problem").detail.contains("join code"));
 }

@@ -6,9 +6,9 @@
 
 use banyan_proto::local::{LOCAL_VERSION, Reply, Request};
 use banyan_tests::{
-    World,
+    TestNetwork,
     programs::{self, Service},
-    session_user::{Mia, as_user},
+    session_user::{SessionUser, as_user},
     sideload,
     test_package::Behaviour,
 };
@@ -85,7 +85,7 @@ fn names(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn nothing_of_theirs_becomes_the_agents_folder_whenever_it_is_put_there() {
+fn another_users_folder_never_becomes_the_agents() {
     const STARTS: usize = 60;
     umask(Mode::empty());
     let (open, precious, logs) = (folder(0o1777), folder(0o755), folder(0o755));
@@ -138,15 +138,15 @@ fn nothing_of_theirs_becomes_the_agents_folder_whenever_it_is_put_there() {
 }
 
 #[test]
-fn while_it_works_nothing_of_it_can_be_swapped_or_written_or_read() {
-    let mut world = World::start(0);
+fn a_running_agents_files_cannot_be_replaced_written_or_read() {
+    let mut network = TestNetwork::start(0);
     umask(Mode::empty());
-    world.add_agent();
-    world.wait_until("the agent is ready", |world| world.log_of(0).contains("ready"));
-    let mia = Mia::sits_at(&mut world, 0);
+    network.add_agent();
+    network.wait_until("the agent is ready", |network| network.log_of(0).contains("ready"));
+    let user = SessionUser::log_in_at(&mut network, 0);
     // The folders are readable like on a badly kept disk, so only what the agent protects is protected.
-    fs::set_permissions(world.path(""), PermissionsExt::from_mode(0o755)).expect("the folder's mode can be set");
-    let data = world.agents[0].data.clone();
+    fs::set_permissions(network.path(""), PermissionsExt::from_mode(0o755)).expect("the folder's mode can be set");
+    let data = network.agents[0].data.clone();
     let outside = folder(0o1777);
     let decoy = outside.path().join("decoy");
     let made = decoy.clone();
@@ -161,7 +161,7 @@ fn while_it_works_nothing_of_it_can_be_swapped_or_written_or_read() {
         "installer/trust.json",
     ];
     let mut targets: Vec<PathBuf> = inside.iter().map(|name| data.join(name)).collect();
-    targets.extend([data, mia.socket.clone(), mia.folder.path().join("run"), mia.folder.path().join("sessions")]);
+    targets.extend([data, user.socket.clone(), user.folder.path().join("run"), user.folder.path().join("sessions")]);
     let attacker = Attacker::start(move |round| {
         let target = &targets[usize::try_from(round).unwrap_or(0) % targets.len()];
         let aside = outside.path().join("aside");
@@ -180,36 +180,36 @@ fn while_it_works_nothing_of_it_can_be_swapped_or_written_or_read() {
             .or_else(|| won("opened up", fs::set_permissions(target, PermissionsExt::from_mode(0o777))))
             .or_else(|| won("looked into", looked).filter(|_| secret))
     });
-    let keys = world.path("keys");
+    let keys = network.path("keys");
     let mut version = 0;
     while version < 3 || !attacker.has_tried_enough() {
         version += 1;
-        let release = world.write_package("hello", &format!("{version}.0"), 1_000_000, Behaviour::Works);
-        let path = world.path(&format!("hello-{version}.banyan"));
-        world.banyan(&["package", "build", &release, "--key", &keys, "--to", &path]);
-        world.banyan(&["publish", &path, "--key", &keys]);
+        let release = network.write_package("hello", &format!("{version}.0"), 1_000_000, Behaviour::Works);
+        let path = network.path(&format!("hello-{version}.banyan"));
+        network.banyan(&["package", "build", &release, "--key", &keys, "--to", &path]);
+        network.banyan(&["publish", &path, "--key", &keys]);
         let file = fs::read(&path).expect("a package");
-        let socket = || UnixStream::connect(world.agents[0].data.join("agent.sock")).expect("the agent listens");
+        let socket = || UnixStream::connect(network.agents[0].data.join("agent.sock")).expect("the agent listens");
         let Reply::Package(package) = sideload::open(&socket(), &file) else { panic!("no package") };
         let reply = sideload::install(&socket(), package.manifest, &file);
         assert!(matches!(reply, Reply::Ordered { .. }), "{reply:?}");
         let says = format!("hello {version}.0");
-        world.wait_until("the new version runs", |world| world.says(0, "hello").as_deref() == Some(&says));
+        network.wait_until("the new version runs", |network| network.says(0, "hello").as_deref() == Some(&says));
     }
     let tried = attacker.rounds.load(Ordering::Relaxed);
     let won = attacker.stop();
     assert!(won.is_empty(), "{} of {tried} times: {:#?}", won.len(), &won[..won.len().min(10)]);
     // Only the agent's user may connect to its own socket; at the shared one, the attacker learns nothing.
-    let own = world.agents[0].data.join("agent.sock");
+    let own = network.agents[0].data.join("agent.sock");
     assert!(as_user(MALLORY, || UnixStream::connect(own)).is_err());
-    let shared = as_user(MALLORY, || UnixStream::connect(&mia.socket)).expect("any user can connect");
+    let shared = as_user(MALLORY, || UnixStream::connect(&user.socket)).expect("any user can connect");
     let reply = sideload::open(&shared, b"whatever");
     assert!(matches!(&reply, Reply::Error(error) if error.detail.contains("session")), "{reply:?}");
 }
 
 #[test]
-fn whoever_squats_at_the_sockets_place_is_left_alone_there() {
-    let mut world = World::start(1);
+fn another_users_socket_is_neither_used_nor_removed() {
+    let mut network = TestNetwork::start(1);
     let place = folder(0o1777);
     let theirs = place.path().join("run");
     let socket = theirs.join("agent.sock");
@@ -220,18 +220,18 @@ fn whoever_squats_at_the_sockets_place_is_left_alone_there() {
     squatter.set_nonblocking(true).expect("the socket can be made non-blocking");
     let written_by_all = folder(0o777);
     for path in [socket.clone(), written_by_all.path().join("agent.sock")] {
-        let before = world.log_of(0).matches("failed to open the local API").count();
-        world.agents[0].arguments =
+        let before = network.log_of(0).matches("failed to open the local API").count();
+        network.agents[0].arguments =
             ["--socket", path.to_str().expect("the path is valid UTF-8")].map(str::to_owned).to_vec();
-        world.kill_agent(0);
-        world.start_agent(0);
-        world.wait_until("the agent logs that it does not listen there", |world| {
-            world.log_of(0).matches("failed to open the local API").count() > before
+        network.kill_agent(0);
+        network.start_agent(0);
+        network.wait_until("the agent logs that it does not listen there", |network| {
+            network.log_of(0).matches("failed to open the local API").count() > before
         });
         // The agent still works for users of its own socket.
         let hello = Request::Hello { version: LOCAL_VERSION };
-        world.wait_until("the agent answers", |world| world.try_ask(0).is_some());
-        assert!(matches!(world.say(0, &[hello])[..], [Reply::Hello { .. }]));
+        network.wait_until("the agent answers", |network| network.try_ask(0).is_some());
+        assert!(matches!(network.say(0, &[hello])[..], [Reply::Hello { .. }]));
     }
     assert_eq!(owner(&socket), Some(MALLORY), "the socket no longer belongs to the attacker");
     assert!(squatter.accept().is_err(), "the agent connected to the attacker's socket");

@@ -3,43 +3,43 @@
 //! is installed twice.
 
 use banyan_proto::admin::{DeploymentState, Stage};
-use banyan_tests::{World, test_package::Behaviour};
+use banyan_tests::{TestNetwork, test_package::Behaviour};
 
 /// Large enough that the transfer takes a while even on loopback.
 const BYTES: usize = 200_000_000;
 
 #[test]
-fn machines_go_on_among_themselves_and_the_server_from_where_it_was() {
-    let mut world = World::start(5);
-    world.publish("hello", "1.0", BYTES, Behaviour::Works);
-    let deployment = world.deploy("hello", "all", 2);
-    world.wait_for_status(&deployment, "every machine receives", |status| {
+fn machines_continue_without_the_server_which_resumes_where_it_was() {
+    let mut network = TestNetwork::start(5);
+    network.publish("hello", "1.0", BYTES, Behaviour::Works);
+    let deployment = network.deploy("hello", "all", 2);
+    network.wait_for_status(&deployment, "every machine receives", |status| {
         status.addressees.iter().all(|machine| machine.stage >= Stage::Receiving)
     });
-    world.kill_server();
+    network.kill_server();
 
-    let held = |world: &World| (0..5).map(|which| world.ask(which).orders[0].chunks).collect::<Vec<_>>();
-    let at_death = held(&world);
+    let held = |network: &TestNetwork| (0..5).map(|which| network.ask(which).orders[0].chunks).collect::<Vec<_>>();
+    let at_death = held(&network);
     // The machine nearest to the server holds the most. Its chunks reach the last machine without the server.
     let most = |held: &[(u32, u32)]| held.iter().map(|(chunks, _)| *chunks).max();
     let least = |held: &[(u32, u32)]| held.iter().map(|(chunks, _)| *chunks).min();
-    world.wait_until("all machines hold the same", |world| {
-        let now = held(world);
+    network.wait_until("all machines hold the same", |network| {
+        let now = held(network);
         most(&now) == least(&now)
     });
-    let without = held(&world);
+    let without = held(&network);
     println!("chunks held when the server was killed: {at_death:?}, and before it came back: {without:?}");
     assert!(least(&at_death) < least(&without), "nothing was left to spread: {at_death:?}");
     assert!(without.iter().all(|(chunks, all)| chunks < all), "the server had sent everything before it was killed");
 
-    world.start_server();
-    let status =
-        world.wait_for_status(&deployment, "every machine has it", |status| status.state == DeploymentState::Finished);
+    network.start_server();
+    let status = network
+        .wait_for_status(&deployment, "every machine has it", |status| status.state == DeploymentState::Finished);
     assert!(status.addressees.iter().all(|machine| machine.stage == Stage::Installed), "{status:#?}");
     for which in 0..5 {
-        assert_eq!(world.says(which, "hello").as_deref(), Some("hello 1.0"));
-        let installs = world.log_of(which).matches("already=false").count();
-        assert_eq!(installs, 1, "{} installed {installs} times", world.agents[which].label);
+        assert_eq!(network.says(which, "hello").as_deref(), Some("hello 1.0"));
+        let installs = network.log_of(which).matches("already=false").count();
+        assert_eq!(installs, 1, "{} installed {installs} times", network.agents[which].label);
     }
     // By the machines' count, the server sent one copy in total, before and after the kill.
     let sources = status.addressees.iter().flat_map(|machine| &machine.sources);

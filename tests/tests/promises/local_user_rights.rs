@@ -5,7 +5,7 @@ use banyan_proto::{
     Reason,
     local::{Headline, LOCAL_VERSION, PauseFor, Reply, Request, Right},
 };
-use banyan_tests::World;
+use banyan_tests::TestNetwork;
 use nix::unistd::{Uid, geteuid, seteuid};
 use std::{
     fs,
@@ -34,9 +34,9 @@ fn say_as(user: u32, socket: &Path, requests: &[Request]) -> Vec<Reply> {
 }
 
 #[test]
-fn who_has_a_session_may_choose_and_nobody_else_anything() {
+fn a_user_with_a_session_may_choose_and_others_have_no_right() {
     assert!(geteuid().is_root(), "this test switches users, so it must run as root");
-    let mut world = World::start(1);
+    let mut network = TestNetwork::start(1);
     let open = tempfile::tempdir().expect("a temporary folder can be created");
     fs::set_permissions(open.path(), PermissionsExt::from_mode(0o755)).expect("the folder's mode can be set");
     let (socket, sessions) = (open.path().join("banyan/agent.sock"), open.path().join("sessions"));
@@ -44,11 +44,11 @@ fn who_has_a_session_may_choose_and_nobody_else_anything() {
     let session = format!("UID={MIA}\nSTATE=active\nREMOTE=0\nCLASS=user\n");
     fs::write(sessions.join("c1"), session).expect("the file can be written");
     let text = |path: &Path| path.to_str().expect("the path is valid UTF-8").to_owned();
-    world.agents[0].arguments =
+    network.agents[0].arguments =
         ["--socket", &text(&socket), "--sessions", &text(&sessions)].map(str::to_owned).to_vec();
-    world.kill_agent(0);
-    world.start_agent(0);
-    world.wait_until("the agent answers", |_| UnixStream::connect(&socket).is_ok());
+    network.kill_agent(0);
+    network.start_agent(0);
+    network.wait_until("the agent answers", |_| UnixStream::connect(&socket).is_ok());
 
     let hello = Request::Hello { version: LOCAL_VERSION };
     let pause = Request::Pause { until: PauseFor::Seconds(60) };
@@ -61,42 +61,42 @@ fn who_has_a_session_may_choose_and_nobody_else_anything() {
         }
         other => panic!("{other:?}"),
     }
-    let snapshot = world.snapshot(0);
+    let snapshot = network.snapshot(0);
     assert!(matches!(snapshot.headline(), Headline::Paused { until: Some(_) }), "{snapshot:?}");
     match &say_as(DAEMON, &socket, &[hello.clone(), Request::Resume])[..] {
         [refused] => assert!(not_allowed(refused), "{refused:?}"),
         other => panic!("{other:?}"),
     }
-    assert!(matches!(world.snapshot(0).headline(), Headline::Paused { .. }), "a refused request changed something");
+    assert!(matches!(network.snapshot(0).headline(), Headline::Paused { .. }), "a refused request changed something");
     // A user who logs out loses the right, on open connections, too.
     fs::remove_file(sessions.join("c1")).expect("the session file exists");
     assert!(not_allowed(&say_as(MIA, &socket, &[hello, Request::Resume])[0]));
     // The data folder was not opened to other users.
     seteuid(Uid::from_raw(MIA)).expect("root can change its user");
     let inside =
-        [fs::read_dir(&world.agents[0].data).is_err(), fs::read(world.agents[0].data.join("agent.redb")).is_err()];
+        [fs::read_dir(&network.agents[0].data).is_err(), fs::read(network.agents[0].data.join("agent.redb")).is_err()];
     seteuid(Uid::from_raw(0)).expect("the user can be changed back to root");
     assert_eq!(inside, [true, true]);
 }
 
 #[test]
-fn a_machine_that_waits_is_enrolled_with_a_join_code() {
-    let mut world = World::start(0);
-    world.add_waiting_agent();
-    let socket = world.agents[0].data.join("agent.sock");
-    world.wait_until("the agent answers", |_| UnixStream::connect(&socket).is_ok());
-    assert_eq!(world.snapshot(0).headline(), Headline::NotEnrolled);
+fn a_waiting_machine_is_enrolled_with_a_join_code() {
+    let mut network = TestNetwork::start(0);
+    network.add_waiting_agent();
+    let socket = network.agents[0].data.join("agent.sock");
+    network.wait_until("the agent answers", |_| UnixStream::connect(&socket).is_ok());
+    assert_eq!(network.snapshot(0).headline(), Headline::NotEnrolled);
     let hello = Request::Hello { version: LOCAL_VERSION };
     let enrol = |code: &str| Request::Enrol { code: code.to_owned() };
-    let spent = world.join_code(1).replace(|digit: char| digit.is_ascii_digit(), "0");
+    let spent = network.join_code(1).replace(|digit: char| digit.is_ascii_digit(), "0");
     for bad in ["nonsense", &spent] {
-        let replies = world.say(0, &[hello.clone(), enrol(bad)]);
+        let replies = network.say(0, &[hello.clone(), enrol(bad)]);
         assert!(matches!(&replies[1], Reply::Error(error) if error.reason == Reason::JoinRefused), "{replies:?}");
     }
-    world.tell(0, &enrol(&world.join_code(1)));
-    world.wait_until("the machine is online", |world| world.machines().iter().any(|machine| machine.online));
-    let snapshot = world.snapshot(0);
+    network.tell(0, &enrol(&network.join_code(1)));
+    network.wait_until("the machine is online", |network| network.machines().iter().any(|machine| machine.online));
+    let snapshot = network.snapshot(0);
     assert!(snapshot.about.enrolled.is_some() && !snapshot.history.is_empty(), "{snapshot:?}");
-    let again = world.say(0, &[hello, enrol(&world.join_code(1))]);
+    let again = network.say(0, &[hello, enrol(&network.join_code(1))]);
     assert!(matches!(again[1], Reply::Error(_)), "once");
 }

@@ -9,7 +9,7 @@ use banyan_proto::{
     local::{Happened, Overruled, Request, Update, UpdateState},
     schedule::{By, Gate, NetworkId, Night, Presence, Stage, Unquiet, Why, Window, Wish},
 };
-use banyan_tests::{World, test_package::Behaviour};
+use banyan_tests::{TestNetwork, test_package::Behaviour};
 use std::{
     fs,
     process::{Child, Command, Stdio},
@@ -61,8 +61,8 @@ fn installed(status: &DeploymentStatus) -> usize {
 }
 
 /// Returns the update on the first machine.
-fn update(world: &World) -> Option<Update> {
-    world.snapshot(0).updates.into_iter().find(|update| !update.state.is_over())
+fn update(network: &TestNetwork) -> Option<Update> {
+    network.snapshot(0).updates.into_iter().find(|update| !update.state.is_over())
 }
 
 fn because(gate: &Gate) -> Option<&Why> {
@@ -72,114 +72,117 @@ fn because(gate: &Gate) -> Option<&Why> {
     }
 }
 
-/// Starts a world of two machines: the first with the test's arguments, the second without restrictions.
-fn world(arguments: &[&str], environment: &[(String, String)]) -> World {
-    let mut world = World::start(2);
-    world.agents[0].arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-    world.agents[0].environment = environment.to_vec();
-    world.restart_agent(0);
-    world
+/// Starts a network of two machines: the first with the test's arguments, the second without restrictions.
+fn network(arguments: &[&str], environment: &[(String, String)]) -> TestNetwork {
+    let mut network = TestNetwork::start(2);
+    network.agents[0].arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+    network.agents[0].environment = environment.to_vec();
+    network.restart_agent(0);
+    network
 }
 
-fn when_idle() -> World {
-    let world = world(&["--idle-after", &IDLE_AFTER.to_string()], &[]);
-    world.tell(0, &Request::SetWindow { window: Window::Idle, night: None });
-    world
+fn when_idle() -> TestNetwork {
+    let network = network(&["--idle-after", &IDLE_AFTER.to_string()], &[]);
+    network.tell(0, &Request::SetWindow { window: Window::Idle, night: None });
+    network
 }
 
 /// Waits for something that is noticed as it happens, not at the next check.
-fn at_once(world: &World, what: &str, holds: impl Fn(&World) -> bool) {
+fn at_once(network: &TestNetwork, what: &str, holds: impl Fn(&TestNetwork) -> bool) {
     let since = Instant::now();
-    world.wait_until(what, holds);
+    network.wait_until(what, holds);
     let took = since.elapsed();
     assert!(took <= AT_ONCE, "{what}: only after {took:?}");
 }
 
 /// Deploys a release. Waits until the second machine has it and the first reports this reason for not receiving.
 /// Verifies that the first has received nothing.
-fn waits(world: &World, version: &str, why: impl Fn(&Why) -> bool) -> String {
-    world.publish("hello", version, SMALL, Behaviour::Works);
-    let deployment = world.deploy(&format!("hello@{version}"), "all", 2);
-    world.wait_for_status(&deployment, "the other has it", |status| installed(status) == 1);
-    let holds = |world: &World| update(world).is_some_and(|update| because(&update.verdict.receive).is_some_and(&why));
-    world.wait_until("the machine reports why it is waiting", holds);
-    let update = update(world).expect("the update is still there");
-    assert_eq!((update.progress.held, world.says(0, "hello")), (0, None), "the machine received something");
+fn waits(network: &TestNetwork, version: &str, why: impl Fn(&Why) -> bool) -> String {
+    network.publish("hello", version, SMALL, Behaviour::Works);
+    let deployment = network.deploy(&format!("hello@{version}"), "all", 2);
+    network.wait_for_status(&deployment, "the other has it", |status| installed(status) == 1);
+    let holds = |network: &TestNetwork| {
+        update(network).is_some_and(|update| because(&update.verdict.receive).is_some_and(&why))
+    };
+    network.wait_until("the machine reports why it is waiting", holds);
+    let update = update(network).expect("the update is still there");
+    assert_eq!((update.progress.held, network.says(0, "hello")), (0, None), "the machine received something");
     deployment
 }
 
-fn finishes(world: &World, deployment: &str) -> usize {
+fn finishes(network: &TestNetwork, deployment: &str) -> usize {
     // Asks the machine first, over its socket: repeated requests to the server would count as activity here.
     let over = |update: &Update| update.order.to_string() == deployment && update.state.is_over();
-    world.wait_until("the update has ended on this machine", |world| world.snapshot(0).updates.iter().any(over));
+    network.wait_until("the update has ended on this machine", |network| network.snapshot(0).updates.iter().any(over));
     let finished = |status: &DeploymentStatus| status.state == DeploymentState::Finished;
-    installed(&world.wait_for_status(deployment, "the deployment has finished", finished))
+    installed(&network.wait_for_status(deployment, "the deployment has finished", finished))
 }
 
-fn arrives(world: &World, deployment: &str) {
-    assert_eq!(finishes(world, deployment), 2, "both machines must have it");
+fn arrives(network: &TestNetwork, deployment: &str) {
+    assert_eq!(finishes(network, deployment), 2, "both machines must have it");
 }
 
 #[test]
-fn while_somebody_works_nothing_moves_and_afterwards_it_does() {
-    let world = when_idle();
+fn nothing_is_transferred_while_the_computer_is_in_use() {
+    let network = when_idle();
     let work = Work::begin();
     let busy = |why: &Why| matches!(why, Why::NotIdle { unquiet: Unquiet::Processor(percent), .. } if *percent >= 40);
-    let deployment = waits(&world, "1.0", busy);
-    let snapshot = world.snapshot(0);
+    let deployment = waits(&network, "1.0", busy);
+    let snapshot = network.snapshot(0);
     let load = &snapshot.scheduling.signals.load;
     assert!(load.at.is_some() && load.value.is_some_and(|load| !load.idle), "{load:?}");
     drop(work);
     let since = Instant::now();
-    world
-        .wait_until("the transfer makes progress", |world| update(world).is_none_or(|update| update.progress.held > 0));
+    network.wait_until("the transfer makes progress", |network| {
+        update(network).is_none_or(|update| update.progress.held > 0)
+    });
     let took = since.elapsed();
     assert!(took <= Duration::from_secs(IDLE_AFTER) + NOTICED, "it took {took:?}");
-    arrives(&world, &deployment);
+    arrives(&network, &deployment);
 }
 
 #[test]
-fn who_comes_back_in_the_middle_is_made_room_for_and_it_goes_on_from_where_it_was() {
+fn a_transfer_stops_when_the_user_returns_and_resumes_where_it_was() {
     const RATE: u64 = 1_000_000;
     // One chunk in transit in each of two stripes.
     const SLACK: u64 = 512 << 10;
-    let world = when_idle();
+    let network = when_idle();
     let limits =
         |download| Request::SetLimits { download, upload: None, daily_upload: None, forward: true, free_disk: 0 };
-    world.tell(0, &limits(Some(RATE)));
-    world.publish("hello", "1.0", 30_000_000, Behaviour::Works);
-    let deployment = world.deploy("hello", "all", 2);
-    let held = |world: &World| update(world).map_or(0, |update| update.progress.held);
-    world.wait_until("the machine is idle and has received something", |world| held(world) > 0);
+    network.tell(0, &limits(Some(RATE)));
+    network.publish("hello", "1.0", 30_000_000, Behaviour::Works);
+    let deployment = network.deploy("hello", "all", 2);
+    let held = |network: &TestNetwork| update(network).map_or(0, |update| update.progress.held);
+    network.wait_until("the machine is idle and has received something", |network| held(network) > 0);
     let work = Work::begin();
-    let closed = |world: &World| {
-        update(world).is_some_and(|update| matches!(because(&update.verdict.receive), Some(Why::NotIdle { .. })))
+    let closed = |network: &TestNetwork| {
+        update(network).is_some_and(|update| matches!(because(&update.verdict.receive), Some(Why::NotIdle { .. })))
     };
-    at_once(&world, "transfers stop", closed);
+    at_once(&network, "transfers stop", closed);
     let (stopped_at, stood) =
-        (held(&world), world.snapshot(0).scheduling.signals.load.at.expect("the load was measured"));
+        (held(&network), network.snapshot(0).scheduling.signals.load.at.expect("the load was measured"));
     // The machine keeps measuring, and nothing is transferred meanwhile.
-    world.wait_until("the machine has measured three more times", |world| {
-        world.snapshot(0).scheduling.signals.load.at.is_some_and(|at| at >= stood.plus(3))
+    network.wait_until("the machine has measured three more times", |network| {
+        network.snapshot(0).scheduling.signals.load.at.is_some_and(|at| at >= stood.plus(3))
     });
-    let still = held(&world);
+    let still = held(&network);
     assert!(still - stopped_at <= SLACK, "{stopped_at} bytes when it stopped, {still} bytes later");
     drop(work);
-    world.tell(0, &limits(None));
-    arrives(&world, &deployment);
-    let (received, size) = (world.snapshot(0).sharing.today.received, world.status(&deployment).size);
+    network.tell(0, &limits(None));
+    arrives(&network, &deployment);
+    let (received, size) = (network.snapshot(0).sharing.today.received, network.status(&deployment).size);
     assert!(received >= size && received <= size + 2 * SLACK, "{received} bytes were received for a file of {size}");
 }
 
 #[test]
-fn its_own_work_is_nobodys() {
-    let world = when_idle();
+fn the_agents_own_work_does_not_count_as_use() {
+    let network = when_idle();
     // Only the machine is measured. The server gets low priority here, so that its work on the same processor does not
     // count as activity.
     let mut renice = Command::new("renice");
-    renice.args(["-n", "10", "-p", &world.server_id().to_string()]).stdout(Stdio::null());
+    renice.args(["-n", "10", "-p", &network.server_id().to_string()]).stdout(Stdio::null());
     assert!(renice.status().expect("renice can be run").success());
-    let agent = world.service(0).expect("the agent is running").id();
+    let agent = network.service(0).expect("the agent is running").id();
     let stat = |field: usize| -> u64 {
         let text = fs::read_to_string(format!("/proc/{agent}/stat")).expect("the agent is running");
         text.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(field)?.parse().ok()).expect("proc(5)")
@@ -188,159 +191,162 @@ fn its_own_work_is_nobodys() {
     let ticks = || stat(11) + stat(12);
     assert!(stat(16) >= 10, "the agent does not run at low priority");
     let before = ticks();
-    world.publish("hello", "1.0", 100_000_000, Behaviour::Works);
-    let deployment = world.deploy("hello", "machine:m0", 2);
-    assert_eq!(finishes(&world, &deployment), 1);
+    network.publish("hello", "1.0", 100_000_000, Behaviour::Works);
+    let deployment = network.deploy("hello", "machine:m0", 2);
+    assert_eq!(finishes(&network, &deployment), 1);
     let used = ticks() - before;
     assert!(used >= 20, "the agent has worked for only {used} hundredths of a second");
-    let log = world.log_of(0);
+    let log = network.log_of(0);
     let stopped = log.lines().filter(|line| line.contains("receive=Err")).count();
-    assert!(stopped <= 1, "the agent's own work counted as activity:\n{}", world.logs());
+    assert!(stopped <= 1, "the agent's own work counted as activity:\n{}", network.logs());
 }
 
 #[test]
-fn at_night_only_means_from_the_evening_on() {
+fn at_night_begins_in_the_evening() {
     /// Seconds until the night begins: enough to deploy something before.
     const UNTIL_NIGHT: u64 = 25;
-    let mut world = World::start(2);
-    world.publish("hello", "1.0", SMALL, Behaviour::Works);
-    world.tell(0, &Request::SetWindow { window: Window::Night, night: Some(Night::default()) });
+    let mut network = TestNetwork::start(2);
+    network.publish("hello", "1.0", SMALL, Behaviour::Works);
+    network.tell(0, &Request::SetWindow { window: Window::Night, night: Some(Night::default()) });
     // A time zone in which it is shortly before 22:00. POSIX time zones count westward.
     let begins = UnixSeconds::now().plus(UNTIL_NIGHT);
     let east = (22 * 3600 + 86_400 - begins.0 % 86_400) % 86_400;
     let zone = format!("XXX-{:02}:{:02}:{:02}", east / 3600, east / 60 % 60, east % 60);
-    world.agents[0].environment = vec![("TZ".to_owned(), zone)];
-    world.restart_agent(0);
-    let deployment = world.deploy("hello", "all", 2);
-    world.wait_until("the machine knows the order", |world| update(world).is_some());
-    let waiting = update(&world).expect("the update is still there");
+    network.agents[0].environment = vec![("TZ".to_owned(), zone)];
+    network.restart_agent(0);
+    let deployment = network.deploy("hello", "all", 2);
+    network.wait_until("the machine knows the order", |network| update(network).is_some());
+    let waiting = update(&network).expect("the update is still there");
     let expected = Gate::Closed { because: Why::Window { window: Window::Night, by: By::User }, until: Some(begins) };
     assert_eq!((waiting.progress.held, waiting.verdict.receive), (0, expected));
-    arrives(&world, &deployment);
-    let history = world.snapshot(0).history;
+    arrives(&network, &deployment);
+    let history = network.snapshot(0).history;
     let received = history.iter().find(|entry| entry.what == Happened::Received).expect("the update was received");
     assert!(received.at >= begins, "{} seconds before the night", begins.0 - received.at.0);
 }
 
 #[test]
-fn a_metered_network_is_left_alone_until_the_person_says_so_about_this_one() {
+fn a_metered_network_is_not_used_until_the_user_allows_this_one() {
     let bus = SystemBus::start();
     let networks = Networks::start(&bus);
-    let world = world(&[], &[bus.environment()]);
+    let network = network(&[], &[bus.environment()]);
     let over = |id: &'static str| move |why: &Why| matches!(why, Why::Metered { network, may_overrule: true } if network.id.0 == id);
-    let deployment = waits(&world, "1.0", over(PHONE));
-    let seen = world.snapshot(0).scheduling.signals.network;
+    let deployment = waits(&network, "1.0", over(PHONE));
+    let seen = network.snapshot(0).scheduling.signals.network;
     assert!(seen.value.is_some_and(|network| network.metered && network.name == "Phone") && seen.at.is_some());
     let id = NetworkId(PHONE.to_owned());
-    world.tell(0, &Request::Overrule { signal: Overruled::Metered(id), on: true });
-    arrives(&world, &deployment);
-    assert!(world.snapshot(0).scheduling.signals.network.overruled);
+    network.tell(0, &Request::Overrule { signal: Overruled::Metered(id), on: true });
+    arrives(&network, &deployment);
+    assert!(network.snapshot(0).scheduling.signals.network.overruled);
 
     // Choosing to ignore one network does not apply to another network of the same name.
     networks.at_home();
-    at_once(&world, "the machine has noticed the other network", |world| {
-        world.snapshot(0).scheduling.signals.network.value.is_some_and(|network| network.id.0 == HOME)
+    at_once(&network, "the machine has noticed the other network", |network| {
+        network.snapshot(0).scheduling.signals.network.value.is_some_and(|network| network.id.0 == HOME)
     });
-    assert!(!world.snapshot(0).scheduling.signals.network.overruled);
-    world.publish("hello", "2.0", SMALL, Behaviour::Works);
-    let deployment = world.deploy("hello@2.0", "all", 2);
-    world.wait_until("the machine reports why it is waiting", |world| {
-        update(world).is_some_and(|update| because(&update.verdict.receive).is_some_and(over(HOME)))
+    assert!(!network.snapshot(0).scheduling.signals.network.overruled);
+    network.publish("hello", "2.0", SMALL, Behaviour::Works);
+    let deployment = network.deploy("hello@2.0", "all", 2);
+    network.wait_until("the machine reports why it is waiting", |network| {
+        update(network).is_some_and(|update| because(&update.verdict.receive).is_some_and(over(HOME)))
     });
     networks.set_metered(4);
-    at_once(&world, "the machine has noticed that this network is not metered", |world| {
-        world.snapshot(0).scheduling.signals.network.value.is_some_and(|network| !network.metered)
+    at_once(&network, "the machine has noticed that this network is not metered", |network| {
+        network.snapshot(0).scheduling.signals.network.value.is_some_and(|network| !network.metered)
     });
-    arrives(&world, &deployment);
+    arrives(&network, &deployment);
     // Without the service, nothing is known about the network.
     drop(networks);
-    at_once(&world, "the machine has noticed that the service is gone", |world| {
-        world.snapshot(0).scheduling.signals.network.value.is_none()
+    at_once(&network, "the machine has noticed that the service is gone", |network| {
+        network.snapshot(0).scheduling.signals.network.value.is_none()
     });
 }
 
 #[test]
-fn on_battery_and_while_power_is_saved_nothing_moves() {
+fn nothing_is_transferred_on_battery_or_in_power_saver_mode() {
     let bus = SystemBus::start();
     let battery = Battery::start(&bus, 25.0);
-    let world = world(&[], &[bus.environment()]);
+    let network = network(&[], &[bus.environment()]);
     let low = |why: &Why| matches!(why, Why::Battery { charge: Some(25), least: Some(40), .. });
-    let deployment = waits(&world, "1.0", low);
+    let deployment = waits(&network, "1.0", low);
     // First power-saver mode starts, then mains power returns: now only the profile is in the way.
     let profiles = Profiles::start(&bus, "power-saver");
-    let power = |world: &World| world.snapshot(0).scheduling.signals.power.value;
-    at_once(&world, "the machine has noticed the profile", |world| power(world).is_some_and(|power| power.saver));
+    let power = |network: &TestNetwork| network.snapshot(0).scheduling.signals.power.value;
+    at_once(&network, "the machine has noticed the profile", |network| power(network).is_some_and(|power| power.saver));
     battery.set(false);
-    at_once(&world, "the machine has noticed the mains power", |world| {
-        power(world).is_some_and(|power| !power.battery)
+    at_once(&network, "the machine has noticed the mains power", |network| {
+        power(network).is_some_and(|power| !power.battery)
     });
-    let waiting = update(&world).expect("the update is waiting");
+    let waiting = update(&network).expect("the update is waiting");
     assert!(matches!(because(&waiting.verdict.receive), Some(Why::PowerSaver { .. })), "{waiting:?}");
-    assert_eq!(update(&world).expect("the update is waiting").progress.held, 0);
+    assert_eq!(update(&network).expect("the update is waiting").progress.held, 0);
     profiles.set("balanced");
-    arrives(&world, &deployment);
+    arrives(&network, &deployment);
 }
 
 #[test]
-fn somebody_at_the_machine_keeps_it_from_being_idle_until_they_have_gone() {
+fn a_present_user_keeps_the_machine_from_being_idle() {
     let bus = SystemBus::start();
     let logind = Logind::start(&bus);
-    let world = world(&[], &[bus.environment()]);
-    world.tell(0, &Request::SetWindow { window: Window::Idle, night: None });
+    let network = network(&[], &[bus.environment()]);
+    network.tell(0, &Request::SetWindow { window: Window::Idle, night: None });
     // Only the user's presence counts here, not the other work of this computer.
-    world.tell(0, &Request::Overrule { signal: Overruled::Processor, on: true });
-    let deployment = waits(&world, "1.0", |why| matches!(why, Why::NotIdle { unquiet: Unquiet::Person, .. }));
-    assert_eq!(world.snapshot(0).scheduling.signals.presence.value, Some(Presence::Here));
+    network.tell(0, &Request::Overrule { signal: Overruled::Processor, on: true });
+    let deployment = waits(&network, "1.0", |why| matches!(why, Why::NotIdle { unquiet: Unquiet::Person, .. }));
+    assert_eq!(network.snapshot(0).scheduling.signals.presence.value, Some(Presence::Here));
     logind.lock();
-    at_once(&world, "the machine has noticed that the user has gone", |world| {
-        world.snapshot(0).scheduling.signals.presence.value == Some(Presence::Away)
+    at_once(&network, "the machine has noticed that the user has gone", |network| {
+        network.snapshot(0).scheduling.signals.presence.value == Some(Presence::Away)
     });
-    arrives(&world, &deployment);
+    arrives(&network, &deployment);
 }
 
 /// Waits until the first machine holds the whole release, and returns the update.
-fn ready(world: &World) -> Update {
-    world.wait_until("the release has arrived", |world| {
-        update(world).is_some_and(|update| update.state == UpdateState::Ready)
+fn ready(network: &TestNetwork) -> Update {
+    network.wait_until("the release has arrived", |network| {
+        update(network).is_some_and(|update| update.state == UpdateState::Ready)
     });
-    update(world).expect("the update is still there")
+    update(network).expect("the update is still there")
 }
 
 #[test]
-fn below_a_full_screen_program_nothing_is_installed_until_it_has_ended() {
-    let world = World::start(2);
-    let film = world.keep_saying(0, &Request::Report { full_screen: Some(true) });
-    world.publish("hello", "1.0", SMALL, Behaviour::Works);
-    let deployment = world.deploy("hello", "all", 2);
-    world.wait_for_status(&deployment, "the other has it", |status| installed(status) == 1);
-    let waiting = ready(&world);
+fn nothing_is_installed_during_a_full_screen_program() {
+    let network = TestNetwork::start(2);
+    let film = network.keep_saying(0, &Request::Report { full_screen: Some(true) });
+    network.publish("hello", "1.0", SMALL, Behaviour::Works);
+    let deployment = network.deploy("hello", "all", 2);
+    network.wait_for_status(&deployment, "the other has it", |status| installed(status) == 1);
+    let waiting = ready(&network);
     assert!(matches!(because(&waiting.verdict.install), Some(Why::FullScreen { may_overrule: true })), "{waiting:?}");
-    assert_eq!((world.snapshot(0).scheduling.signals.full_screen.value, world.says(0, "hello")), (Some(true), None));
+    assert_eq!(
+        (network.snapshot(0).scheduling.signals.full_screen.value, network.says(0, "hello")),
+        (Some(true), None)
+    );
     // The program that reported the film has ended, so its report no longer applies.
     drop(film);
-    arrives(&world, &deployment);
-    assert_eq!(world.snapshot(0).scheduling.signals.full_screen.value, None);
+    arrives(&network, &deployment);
+    assert_eq!(network.snapshot(0).scheduling.signals.full_screen.value, None);
 }
 
 #[test]
-fn an_install_gives_way_unless_somebody_waits_for_it() {
+fn an_install_runs_at_low_priority_unless_a_user_waits_for_it() {
     assert!(nix::unistd::geteuid().is_root(), "only root can raise its priority again");
-    let world = World::start(1);
-    let _film = world.keep_saying(0, &Request::Report { full_screen: Some(true) });
+    let network = TestNetwork::start(1);
+    let _film = network.keep_saying(0, &Request::Report { full_screen: Some(true) });
     let deploy = |version: &str| {
-        world.publish("hello", version, SMALL, Behaviour::TellsItsPriority);
-        (world.deploy(&format!("hello@{version}"), "all", 2), ready(&world).order)
+        network.publish("hello", version, SMALL, Behaviour::TellsItsPriority);
+        (network.deploy(&format!("hello@{version}"), "all", 2), ready(&network).order)
     };
     let priority = || {
-        let written = world.agents[0].root.join("opt/banyan/packages/hello/current/share/priority");
+        let written = network.agents[0].root.join("opt/banyan/packages/hello/current/share/priority");
         fs::read_to_string(written).expect("the probe has written the file").trim().to_owned()
     };
     let (deployment, order) = deploy("1.0");
-    world.tell(0, &Request::Wish { order, stage: Stage::Install, wish: Wish::Now });
-    finishes(&world, &deployment);
+    network.tell(0, &Request::Wish { order, stage: Stage::Install, wish: Wish::Now });
+    finishes(&network, &deployment);
     assert_eq!(priority(), "0", "the install must run at normal priority while a user waits");
     let (deployment, _) = deploy("2.0");
-    world.tell(0, &Request::Overrule { signal: Overruled::FullScreen, on: true });
-    finishes(&world, &deployment);
+    network.tell(0, &Request::Overrule { signal: Overruled::FullScreen, on: true });
+    finishes(&network, &deployment);
     assert_eq!(priority(), "10");
 }

@@ -3,9 +3,9 @@
 
 use crate::lab::{
     agent_client,
-    environment::{Place, Process, read_on, wait_for},
-    test_files::Content,
-    virtual_machine::Machine,
+    environment::{LabEnvironment, Process, run_on_host, wait_for},
+    lab_machine::LabMachine,
+    test_files::TestFile,
 };
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -18,19 +18,19 @@ const SERVER_PORT: u16 = 7443;
 const AGENT_PORT: u16 = 7400;
 
 /// Free disk space that a machine keeps by default (bytes). It is never written, so it needs no memory.
-const LEFT_FREE: u64 = 1 << 30;
+const FREE_DISK_BYTES: u64 = 1 << 30;
 
 /// Time limit of an administrator's command (seconds).
 const COMMAND_SECONDS: u64 = 120;
 
 /// The programs that run on the hosts.
-pub(crate) struct Site<'a> {
-    place: &'a Place,
+pub(crate) struct BanyanNetwork<'a> {
+    lab: &'a LabEnvironment,
     programs: &'a Path,
     server: Process,
     agents: Vec<Process>,
     // After the agents: programs on a machine must end before it does.
-    machines: Vec<Machine>,
+    machines: Vec<LabMachine>,
 }
 
 /// The fields read from `banyan status --json`.
@@ -71,56 +71,56 @@ impl Status {
     }
 }
 
-impl<'a> Site<'a> {
+impl<'a> BanyanNetwork<'a> {
     /// Starts server, machines and agents, with `room` bytes of disk space per machine. Waits until every machine has
     /// enrolled and is connected.
-    pub(crate) fn up(place: &'a Place, programs: &'a Path, room: u64) -> Result<Self> {
-        let host = &place.net.server;
-        let data = place.dir.join("server");
+    pub(crate) fn start(lab: &'a LabEnvironment, programs: &'a Path, room: u64) -> Result<Self> {
+        let host = &lab.net.server;
+        let data = lab.dir.join("server");
         let mut command = host.command(programs.join("banyan"));
         command.args(["server", "--listen", &format!("{}:{SERVER_PORT}", host.address), "--data"]).arg(&data);
-        let mut server = place.spawn("server", &mut command)?;
+        let mut server = lab.spawn("server", &mut command)?;
         wait_for("the server to write admin.toml", Duration::from_secs(60), || {
-            server.must_live()?;
+            server.check_running()?;
             Ok(data.join("admin.toml").is_file().then_some(()))
         })?;
-        let mut site = Self { place, programs, server, agents: Vec::new(), machines: Vec::new() };
+        let mut banyan = Self { lab, programs, server, agents: Vec::new(), machines: Vec::new() };
 
-        let keys = site.keys();
-        site.banyan(&["keys", "generate", "--out", &keys])?;
-        site.banyan(&["keys", "init", "--key", &keys])?;
-        let count = place.net.machines.len();
-        let join = site.banyan(&["tokens", "create", "--uses", &count.to_string()])?;
-        for (index, host) in place.net.machines.iter().enumerate() {
-            let machine = Machine::up(place, host, room + LEFT_FREE, programs);
-            site.machines.push(machine.with_context(|| format!("cannot start the machine {}", host.label))?);
-            let agent = site.agent(index, Some(&join))?;
-            site.agents.push(agent);
+        let keys = banyan.keys();
+        banyan.banyan(&["keys", "generate", "--out", &keys])?;
+        banyan.banyan(&["keys", "init", "--key", &keys])?;
+        let count = lab.net.machines.len();
+        let join = banyan.banyan(&["tokens", "create", "--uses", &count.to_string()])?;
+        for (index, host) in lab.net.machines.iter().enumerate() {
+            let machine = LabMachine::start(lab, host, room + FREE_DISK_BYTES, programs);
+            banyan.machines.push(machine.with_context(|| format!("cannot start the machine {}", host.label))?);
+            let agent = banyan.agent(index, Some(&join))?;
+            banyan.agents.push(agent);
         }
         wait_for("every machine to be enrolled and connected", Duration::from_secs(120), || {
-            site.must_live(None)?;
-            let machines: Vec<Listed> = site.ask(&["machines", "--json"])?;
+            banyan.check_running(None)?;
+            let machines: Vec<Listed> = banyan.query(&["machines", "--json"])?;
             Ok((machines.iter().filter(|machine| machine.online).count() == count).then_some(()))
         })?;
-        Ok(site)
+        Ok(banyan)
     }
 
     /// Starts the agent of this machine, with a join code the first time.
     fn agent(&self, index: usize, join: Option<&str>) -> Result<Process> {
-        let host = &self.place.net.machines[index];
+        let host = &self.lab.net.machines[index];
         let mut command = self.machines[index].program("banyan-agent");
         command.args(["--name", &host.label, "--listen", &format!("{}:{AGENT_PORT}", host.address)]);
-        command.args(["--data", &Machine::data()]);
+        command.args(["--data", &LabMachine::data()]);
         command.args(join.into_iter().flat_map(|code| ["--join", code]));
-        self.place.spawn(&host.label, &mut command)
+        self.lab.spawn(&host.label, &mut command)
     }
 
     /// Fails if a program has ended unexpectedly. `but` names a machine that may be down.
-    pub(crate) fn must_live(&mut self, but: Option<usize>) -> Result<()> {
-        self.server.must_live()?;
-        self.machines.iter_mut().try_for_each(Machine::must_live)?;
+    pub(crate) fn check_running(&mut self, but: Option<usize>) -> Result<()> {
+        self.server.check_running()?;
+        self.machines.iter_mut().try_for_each(LabMachine::check_running)?;
         let mut agents = self.agents.iter_mut().enumerate().filter(|(index, _)| Some(*index) != but);
-        agents.try_for_each(|(_, agent)| agent.must_live())
+        agents.try_for_each(|(_, agent)| agent.check_running())
     }
 
     /// Kills the machine's agent (SIGKILL).
@@ -135,16 +135,16 @@ impl<'a> Site<'a> {
 
     /// Returns the index of the machine with this label.
     pub(crate) fn index(&self, label: &str) -> Result<usize> {
-        let found = self.place.net.machines.iter().position(|host| host.label == label);
+        let found = self.lab.net.machines.iter().position(|host| host.label == label);
         found.with_context(|| format!("the status names a machine {label:?} that the lab does not have"))
     }
 
     /// Returns the machines with their labels.
-    pub(crate) fn machines(&self) -> impl Iterator<Item = (&str, &Machine)> {
-        self.place.net.machines.iter().map(|host| host.label.as_str()).zip(&self.machines)
+    pub(crate) fn machines(&self) -> impl Iterator<Item = (&str, &LabMachine)> {
+        self.lab.net.machines.iter().map(|host| host.label.as_str()).zip(&self.machines)
     }
 
-    pub(crate) fn publish(&self, file: &Content) -> Result<()> {
+    pub(crate) fn publish(&self, file: &TestFile) -> Result<()> {
         let (path, keys) = (file.path.to_string_lossy(), self.keys());
         self.banyan(&[
             "publish",
@@ -173,23 +173,23 @@ impl<'a> Site<'a> {
             id: String,
         }
         let answer: Deployed =
-            self.ask(&["deploy", package, "--to", to, "--stripes", &stripes.to_string(), "--json"])?;
+            self.query(&["deploy", package, "--to", to, "--stripes", &stripes.to_string(), "--json"])?;
         Ok(answer.id)
     }
 
     /// Sends a request to a machine's agent, as people at the machine could.
-    pub(crate) fn tell(&self, index: usize, request: &str) -> Result<()> {
+    pub(crate) fn send_request(&self, index: usize, request: &str) -> Result<()> {
         let machine = &self.machines[index];
         wait_for("the agent to carry out the request", Duration::from_secs(30), || {
             // The agent may have been started just now.
-            Ok(agent_client::tell(machine, request).ok())
+            Ok(agent_client::send_request(machine, request).ok())
         })
         .with_context(|| request.to_owned())
     }
 
     /// Sets what the machine's transfers yield to: `nobody` or `programs`.
     pub(crate) fn give_way(&self, index: usize, to: &str) -> Result<()> {
-        self.tell(index, &format!(r#"{{"request":"set-give-way","give_way":"{to}"}}"#))
+        self.send_request(index, &format!(r#"{{"request":"set-give-way","give_way":"{to}"}}"#))
     }
 
     /// Returns how much the machine has forwarded today according to its usage history (bytes).
@@ -201,29 +201,29 @@ impl<'a> Site<'a> {
 
     /// Returns the deployment's status. Fails if a machine has failed.
     pub(crate) fn status(&self, deployment: &str) -> Result<Status> {
-        let status: Status = self.ask(&["status", deployment, "--json"])?;
+        let status: Status = self.query(&["status", deployment, "--json"])?;
         if let Some(failed) = status.addressees.iter().find(|addressee| addressee.stage == "failed") {
             let why = failed.detail.as_deref().unwrap_or("no detail");
-            bail!("{} failed: {why} (see {})", failed.label, self.place.log(&failed.label).display());
+            bail!("{} failed: {why} (see {})", failed.label, self.lab.log(&failed.label).display());
         }
         Ok(status)
     }
 
-    fn ask<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
+    fn query<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
         let said = self.banyan(arguments)?;
         serde_json::from_str(&said).with_context(|| format!("`banyan {}` printed: {said}", arguments.join(" ")))
     }
 
     /// Runs the command line as the administrator and returns its output.
     fn banyan(&self, arguments: &[&str]) -> Result<String> {
-        let profile = self.place.dir.join("server/admin.toml");
+        let profile = self.lab.dir.join("server/admin.toml");
         let profile = profile.to_string_lossy();
         let all = [&["--profile", &profile], arguments].concat();
-        read_on(&self.place.net.server, COMMAND_SECONDS, &self.programs.join("banyan"), &all)
+        run_on_host(&self.lab.net.server, COMMAND_SECONDS, &self.programs.join("banyan"), &all)
     }
 
     fn keys(&self) -> String {
-        let keys: PathBuf = self.place.dir.join("keys");
+        let keys: PathBuf = self.lab.dir.join("keys");
         keys.to_string_lossy().into_owned()
     }
 }

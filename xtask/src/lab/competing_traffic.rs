@@ -3,12 +3,12 @@
 
 use crate::lab::{
     Options,
-    banyan_network::Site,
-    environment::{Place, wait_every},
+    banyan_network::BanyanNetwork,
+    environment::{LabEnvironment, wait_at_interval},
     report::{Report, Row, Unit},
-    tcp_flow::Sender,
+    tcp_flow::FlowSender,
     test_files,
-    traffic_meter::Meter,
+    traffic_meter::TrafficMeter,
     virtual_network::Host,
 };
 use anyhow::{Context, Result};
@@ -18,13 +18,13 @@ use std::{
 };
 
 /// The share of its solo rate that the flow must keep, and the share of an idle link that the transfer must use.
-const KEPT: f64 = 0.90;
-const USED: f64 = 0.90;
+const MIN_KEPT_SHARE: f64 = 0.90;
+const MIN_USED_SHARE: f64 = 0.90;
 /// How long a flow is measured (seconds).
-const FLOW: u64 = 30;
+const FLOW_SECONDS: u64 = 30;
 /// The transfer counts as under way once this many bytes have moved.
-const UNDER_WAY: u64 = 3 << 20;
-const LOOK: Duration = Duration::from_millis(250);
+const STARTED_BYTES: u64 = 3 << 20;
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Where flow and transfer compete.
 struct Case {
@@ -51,93 +51,109 @@ const CASES: [Case; 3] = [
     Case { what: "a program of the sending machine", give_way: "programs", flow: [1, 2], sends: true, promised: true },
 ];
 
-pub(crate) fn measure(place: &Place, programs: &Path, options: &Options, report: &mut Report) -> Result<()> {
+pub(crate) fn measure(lab: &LabEnvironment, programs: &Path, options: &Options, report: &mut Report) -> Result<()> {
     let unit = report.unit.context("the baseline has not been measured")?;
-    let host = |number: usize| if number == 0 { &place.net.server } else { &place.net.machines[number - 1] };
+    let host = |number: usize| if number == 0 { &lab.net.server } else { &lab.net.machines[number - 1] };
     println!("starting server, machines and agents …");
-    let mut site = Site::up(place, programs, options.room() * 3)?;
-    let mut table = Table { unit, seed: options.seed, options, lines: Vec::new() };
+    let mut banyan = BanyanNetwork::start(lab, programs, options.room() * 3)?;
+    let mut measurements = Measurements { unit, seed: options.seed, options, lines: Vec::new() };
     for give_way in ["nobody", "programs"] {
-        site.give_way(0, give_way)?;
-        table.alone(place, &mut site, give_way, report)?;
+        banyan.give_way(0, give_way)?;
+        measurements.measure_alone(lab, &mut banyan, give_way, report)?;
     }
     for case in &CASES {
         for congestion in ["cubic", "bbr"] {
-            let sender = Sender::start(place, host(case.flow[0]), congestion)?;
-            let solo = sender.to(host(case.flow[1]), FLOW)?.rate()?;
-            table.beside(place, &mut site, case, congestion, solo, (&sender, host(case.flow[1])), report)?;
+            let sender = FlowSender::start(lab, host(case.flow[0]), congestion)?;
+            let solo = sender.to(host(case.flow[1]), FLOW_SECONDS)?.rate()?;
+            measurements.measure_beside(
+                lab,
+                &mut banyan,
+                case,
+                congestion,
+                solo,
+                &sender,
+                host(case.flow[1]),
+                report,
+            )?;
         }
     }
-    report.notes.extend(table.lines);
+    report.notes.extend(measurements.lines);
     Ok(())
 }
 
-struct Table<'a> {
+struct Measurements<'a> {
     unit: Unit,
     seed: u64,
     options: &'a Options,
     lines: Vec<String>,
 }
 
-impl Table<'_> {
-    /// Publishes a new file for each transfer, because a machine that holds a file does not download it again.
-    fn publish(&mut self, place: &Place, site: &Site<'_>) -> Result<test_files::Content> {
+impl Measurements<'_> {
+    /// Publishes a new file for each transfer, because a machine that holds a file does not download it recovery.
+    fn publish(&mut self, lab: &LabEnvironment, banyan: &BanyanNetwork<'_>) -> Result<test_files::TestFile> {
         self.seed += 1;
-        let file = test_files::archive(&place.dir, &format!("beside-{}", self.seed), self.options.size(), self.seed)?;
-        site.publish(&file)?;
+        let file = test_files::archive(&lab.dir, &format!("beside-{}", self.seed), self.options.size(), self.seed)?;
+        banyan.publish(&file)?;
         std::fs::remove_file(&file.path)?;
         Ok(file)
     }
-    fn alone(&mut self, place: &Place, site: &mut Site<'_>, give_way: &str, report: &mut Report) -> Result<()> {
+    fn measure_alone(
+        &mut self,
+        lab: &LabEnvironment,
+        banyan: &mut BanyanNetwork<'_>,
+        give_way: &str,
+        report: &mut Report,
+    ) -> Result<()> {
         println!("alone, yielding to: {give_way} …");
-        let file = self.publish(place, site)?;
-        let meter = Meter::start(&place.net)?;
-        let deployment = site.deploy_to(&file.name, "machine:m01", 1)?;
-        let took = finished(site, &deployment)?;
-        let row = Row::of(&format!("alone, yielding to {give_way}"), took, file.size, &meter.read(&place.net)?);
+        let file = self.publish(lab, banyan)?;
+        let meter = TrafficMeter::start(&lab.net)?;
+        let deployment = banyan.deploy_to(&file.name, "machine:m01", 1)?;
+        let took = wait_until_finished(banyan, &deployment)?;
+        let row = Row::of(&format!("alone, yielding to {give_way}"), took, file.size, &meter.read(&lab.net)?);
         let used = 1.0 / row.units(&self.unit);
         report.rows.push(row);
-        self.judge(
+        self.record_share(
             &format!("alone, yielding to {give_way}: the transfer uses {used:.3} of the link"),
             used,
-            USED,
+            MIN_USED_SHARE,
             report,
         );
         Ok(())
     }
     #[expect(clippy::too_many_arguments, reason = "the parts of one case")]
-    fn beside(
+    fn measure_beside(
         &mut self,
-        place: &Place,
-        site: &mut Site<'_>,
+        lab: &LabEnvironment,
+        banyan: &mut BanyanNetwork<'_>,
         case: &Case,
         congestion: &str,
         solo: f64,
-        (sender, to): (&Sender<'_>, &Host),
+        sender: &FlowSender<'_>,
+        to: &Host,
         report: &mut Report,
     ) -> Result<()> {
         println!("{congestion} beside the transfer: {} …", case.what);
         // With two stripes, each of two machines sends the other the stripe that the server sent to it alone.
         let (machines, stripes) = if case.sends { ("machine:m01,m03", 2) } else { ("machine:m01", 1) };
         for machine in 0..3 {
-            site.give_way(machine, case.give_way)?;
+            banyan.give_way(machine, case.give_way)?;
         }
-        let file = self.publish(place, site)?;
+        let file = self.publish(lab, banyan)?;
         let began = Instant::now();
-        let meter = Meter::start(&place.net)?;
-        let deployment = site.deploy_to(&file.name, machines, stripes)?;
+        let meter = TrafficMeter::start(&lab.net)?;
+        let deployment = banyan.deploy_to(&file.name, machines, stripes)?;
         let moved = |reading: &crate::lab::traffic_meter::Reading| {
             let link = reading.machines[0];
             if case.sends { link.sent } else { link.received }
         };
-        wait_every(LOOK, "the transfer to be under way", Duration::from_secs(60), || {
-            Ok((moved(&meter.read(&place.net)?) > UNDER_WAY).then_some(()))
+        wait_at_interval(POLL_INTERVAL, "the transfer to be under way", Duration::from_secs(60), || {
+            Ok((moved(&meter.read(&lab.net)?) > STARTED_BYTES).then_some(()))
         })?;
-        let meter = Meter::start(&place.net)?;
-        let rate = sender.to(to, FLOW)?.rate()?;
-        let reading = meter.read(&place.net)?;
+        let meter = TrafficMeter::start(&lab.net)?;
+        let rate = sender.to(to, FLOW_SECONDS)?.rate()?;
+        let reading = meter.read(&lab.net)?;
         let kept = rate / solo;
-        finished(site, &deployment)?;
+        wait_until_finished(banyan, &deployment)?;
         let line = format!(
             "{congestion}, {} (yielding to {}): {:.2} Mbit/s alone, {:.2} beside the transfer, keeps {kept:.3}; processors {:.0} % busy; the transfer took {:.0} s in all",
             case.what,
@@ -148,13 +164,13 @@ impl Table<'_> {
             began.elapsed().as_secs_f64(),
         );
         if case.promised {
-            self.judge(&line, kept, KEPT, report);
+            self.record_share(&line, kept, MIN_KEPT_SHARE, report);
         } else {
             self.lines.push(line);
         }
         Ok(())
     }
-    fn judge(&mut self, line: &str, value: f64, least: f64, report: &mut Report) {
+    fn record_share(&mut self, line: &str, value: f64, least: f64, report: &mut Report) {
         let verdict = if value >= least { "held" } else { "**missed**" };
         println!("{line}");
         self.lines.push(format!("{line}; at least {least:.2}: {verdict}"));
@@ -163,10 +179,10 @@ impl Table<'_> {
 }
 
 /// Waits until every machine has finished. Returns the time since the deployment was accepted.
-fn finished(site: &mut Site<'_>, deployment: &str) -> Result<Duration> {
-    wait_every(Duration::from_millis(1500), "the transfer to finish", Duration::from_secs(400), || {
-        site.must_live(None)?;
-        let status = site.status(deployment)?;
+fn wait_until_finished(banyan: &mut BanyanNetwork<'_>, deployment: &str) -> Result<Duration> {
+    wait_at_interval(Duration::from_millis(1500), "the transfer to finish", Duration::from_secs(400), || {
+        banyan.check_running(None)?;
+        let status = banyan.status(deployment)?;
         let times = status.addressees.iter().map(|one| one.verified_after.filter(|_| one.installed_after.is_some()));
         Ok(times.collect::<Option<Vec<_>>>().map(|all| Duration::from_millis(all.into_iter().max().unwrap_or(0))))
     })

@@ -2,8 +2,8 @@
 
 use crate::command::{read, works};
 use crate::lab::{
-    test_files::Content,
-    virtual_machine::{self, Machine},
+    lab_machine::{self, LabMachine},
+    test_files::TestFile,
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -12,15 +12,15 @@ use std::{
 };
 
 /// Candidates: a few MiB each, for every architecture, without dependencies and without scripts that ask or start
-/// anything. The first that this system does not have is used, because an installed one would not be installed again.
+/// anything. The first that this system does not have is used, because an installed one would not be installed recovery.
 const PACKAGES: [&str; 3] = ["geoip-database", "unicode-data", "sqlite3-doc"];
 
 /// Bytes that such a package may take on a machine: three copies of the file, its contents, dpkg's database.
 pub(crate) const ROOM: u64 = 192 << 20;
 
 /// Downloads the package for this system's release, as signed by Debian.
-pub(crate) fn fetch(dir: &Path) -> Result<Content> {
-    let missing = |name: &&str| !virtual_machine::package_here(name).starts_with("installed ");
+pub(crate) fn fetch(dir: &Path) -> Result<TestFile> {
+    let missing = |name: &&str| !lab_machine::package_here(name).starts_with("installed ");
     let Some(name) = PACKAGES.into_iter().find(missing) else {
         bail!("all of {} are installed here, so no machine would install one; remove one of them", PACKAGES.join(", "));
     };
@@ -41,7 +41,7 @@ pub(crate) fn fetch(dir: &Path) -> Result<Content> {
     let path = only_file(&folder)?;
     let version = read(Command::new("dpkg-deb").arg("--field").arg(&path).arg("Version"))?;
     let size = path.metadata()?.len();
-    Ok(Content { name: name.to_owned(), version, kind: "deb", path, size })
+    Ok(TestFile { name: name.to_owned(), version, kind: "deb", path, size })
 }
 
 fn only_file(folder: &Path) -> Result<PathBuf> {
@@ -51,8 +51,8 @@ fn only_file(folder: &Path) -> Result<PathBuf> {
 
 /// Counts the machines whose dpkg database lists the package as installed in this version. Returns the others' states.
 pub(crate) fn installed<'a>(
-    package: &Content,
-    machines: impl Iterator<Item = (&'a str, &'a Machine)>,
+    package: &TestFile,
+    machines: impl Iterator<Item = (&'a str, &'a LabMachine)>,
 ) -> (usize, Vec<String>) {
     let wanted = format!("installed {}", package.version);
     let (mut count, mut others) = (0, Vec::new());

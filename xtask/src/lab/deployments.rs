@@ -3,14 +3,14 @@
 
 use crate::lab::{
     Options,
-    banyan_network::{Site, Status},
+    banyan_network::{BanyanNetwork, Status},
     debian_package,
-    environment::{Place, wait_every},
+    environment::{LabEnvironment, wait_at_interval},
+    lab_machine,
     report::{Promise, Report, Row, Unit},
-    test_files::{self, Content},
-    traffic_meter::{Meter, Reading},
-    virtual_machine,
-    virtual_network::Trace,
+    test_files::{self, TestFile},
+    traffic_meter::{Reading, TrafficMeter},
+    virtual_network::TrafficTrace,
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -37,51 +37,52 @@ const LIMITS: Limits = Limits { makespan: 1.25, server: 1.05, upload: 1.10, kill
 const SHORT_LIMITS: Limits = Limits { makespan: 4.0, server: 1.5, upload: 1.5, killed: 6.0 };
 
 pub(crate) fn measure(
-    place: &Place,
+    lab: &LabEnvironment,
     programs: &Path,
-    [archive, package]: [&Content; 2],
+    archive: &TestFile,
+    package: &TestFile,
     options: &Options,
     report: &mut Report,
 ) -> Result<()> {
     let unit = report.unit.context("the baseline has not been measured")?;
     println!("starting server, machines and agents …");
-    let mut runs = Runs { place, site: Site::up(place, programs, options.room())?, unit };
+    let mut runs = DeploymentRuns { lab, banyan: BanyanNetwork::start(lab, programs, options.room())?, unit };
     if let Some(to) = &options.give_way {
-        (0..place.net.machines.len()).try_for_each(|machine| runs.site.give_way(machine, to))?;
+        (0..lab.net.machines.len()).try_for_each(|machine| runs.banyan.give_way(machine, to))?;
     }
     if options.tune {
-        runs.site.publish(archive)?;
-        let trace = Trace::start(&place.net, &place.log("links").with_extension("csv"))?;
-        let striped = runs.undisturbed(archive, 2)?;
+        runs.banyan.publish(archive)?;
+        let trace = TrafficTrace::start(&lab.net, &lab.log("links").with_extension("csv"))?;
+        let striped = runs.deploy_undisturbed(archive, 2)?;
         trace.stop()?;
         report.rows.push(striped.row("banyan, two stripes", archive));
         return Ok(());
     }
     if !options.deb {
-        archives(&mut runs, archive, options, report)?;
+        measure_archives(&mut runs, archive, options, report)?;
     }
-    debian_package(&mut runs, package, report)
+    measure_debian_package(&mut runs, package, report)
 }
 
 /// Runs and measures the archives.
-fn archives(runs: &mut Runs, one: &Content, options: &Options, report: &mut Report) -> Result<()> {
-    let (place, unit) = (runs.place, runs.unit);
+fn measure_archives(runs: &mut DeploymentRuns, one: &TestFile, options: &Options, report: &mut Report) -> Result<()> {
+    let (lab, unit) = (runs.lab, runs.unit);
     let limits = if options.short { SHORT_LIMITS } else { LIMITS };
-    // A different file each time, because a machine that holds the content would not download it again.
-    let two = test_files::archive(&place.dir, "lab-two", options.size(), options.seed + 1)?;
-    let three = test_files::archive(&place.dir, "lab-three", options.size(), options.seed + 2)?;
+    // A different file each time, because a machine that holds the content would not download it recovery.
+    let two = test_files::archive(&lab.dir, "lab-two", options.size(), options.seed + 1)?;
+    let three = test_files::archive(&lab.dir, "lab-three", options.size(), options.seed + 2)?;
 
     for file in [one, &two, &three] {
-        runs.site.publish(file)?;
+        runs.banyan.publish(file)?;
     }
 
     println!("one stripe …");
-    let tree = runs.undisturbed(one, 1)?;
+    let tree = runs.deploy_undisturbed(one, 1)?;
     report.rows.push(tree.row("banyan, one stripe (binary tree)", one));
     report.notes.push(tree.installed("With one stripe"));
 
     println!("two stripes …");
-    let striped = runs.undisturbed(&two, 2)?;
+    let striped = runs.deploy_undisturbed(&two, 2)?;
     let row = striped.row("banyan, two stripes", &two);
     report.promises.extend([
         Promise { what: "makespan, two stripes (units)", value: row.units(&unit), limit: limits.makespan },
@@ -92,39 +93,39 @@ fn archives(runs: &mut Runs, one: &Content, options: &Options, report: &mut Repo
     report.notes.push(striped.installed("With two stripes"));
 
     println!("two stripes, a head killed half-way …");
-    let (others, again) = runs.head_killed(&three, striped.makespan / 2)?;
+    let (others, recovery) = runs.deploy_and_kill_head(&three, striped.makespan / 2)?;
     let value = others.makespan.as_secs_f64() / striped.makespan.as_secs_f64();
     let what = "makespan of the others when the head of stripe 0 is killed, divided by the undisturbed one";
     report.promises.push(Promise { what, value, limit: limits.killed });
     report.rows.push(others.row("the same, head of stripe 0 killed half-way: the others", &three));
     report.notes.push(format!(
         "The killed head, restarted after the others had finished, held the artifact after {:.2} s and {:.3} copies received.",
-        again.took.as_secs_f64(),
-        again.received as f64 / unit.wire_per_payload / three.size as f64
+        recovery.took.as_secs_f64(),
+        recovery.received as f64 / unit.wire_per_payload / three.size as f64
     ));
     Ok(())
 }
 
 /// Runs the Debian package. Whether it is installed is read from every machine's own dpkg database, not from the
 /// agents.
-fn debian_package(runs: &mut Runs, package: &Content, report: &mut Report) -> Result<()> {
+fn measure_debian_package(runs: &mut DeploymentRuns, package: &TestFile, report: &mut Report) -> Result<()> {
     println!("a Debian package …");
-    let (before, _) = debian_package::installed(package, runs.site.machines());
-    let here = virtual_machine::package_here(&package.name);
+    let (before, _) = debian_package::installed(package, runs.banyan.machines());
+    let here = lab_machine::package_here(&package.name);
     if before > 0 {
         bail!("{before} machines had {} before it was sent", package.name);
     }
-    runs.site.publish(package)?;
-    let run = runs.undisturbed(package, 2)?;
+    runs.banyan.publish(package)?;
+    let run = runs.deploy_undisturbed(package, 2)?;
     let title = format!("{} {}", package.name, package.version);
-    let (count, others) = debian_package::installed(package, runs.site.machines());
+    let (count, others) = debian_package::installed(package, runs.banyan.machines());
     // Not a row of the table: the first machines install while the last receive, so the figures are not comparable.
     let row = run.row(&title, package);
     report.notes.push(format!(
         "Debian package {title}, {:.2} MiB, two stripes: the dpkg databases of {count} of {} machines list it as \
          installed. The last machine held it after {:.2} s ({:.2} units); the server sent {:.3} copies. {}",
         package.size as f64 / f64::from(1 << 20),
-        runs.place.net.machines.len(),
+        runs.lab.net.machines.len(),
         run.makespan.as_secs_f64(),
         row.units(&runs.unit),
         row.copies(&runs.unit),
@@ -133,7 +134,7 @@ fn debian_package(runs: &mut Runs, package: &Content, report: &mut Report) -> Re
     if !others.is_empty() {
         bail!("{title} is not installed everywhere: {}", others.join(", "));
     }
-    if virtual_machine::package_here(&package.name) != here {
+    if lab_machine::package_here(&package.name) != here {
         bail!("installing {title} on the machines changed the dpkg database of this system");
     }
     Ok(())
@@ -150,7 +151,7 @@ struct Run {
 }
 
 impl Run {
-    fn row(&self, title: &str, file: &Content) -> Row {
+    fn row(&self, title: &str, file: &TestFile) -> Row {
         Row::of(title, self.makespan, file.size, &self.reading)
     }
     /// Returns a sentence with the installation time.
@@ -163,29 +164,29 @@ impl Run {
 }
 
 /// The recovery of a machine that was killed.
-struct Again {
+struct Recovery {
     /// From its restart until it held the verified artifact.
     took: Duration,
     /// The bytes that its link received in that time.
     received: u64,
 }
 
-struct Runs<'a> {
-    place: &'a Place,
-    site: Site<'a>,
+struct DeploymentRuns<'a> {
+    lab: &'a LabEnvironment,
+    banyan: BanyanNetwork<'a>,
     unit: Unit,
 }
 
-impl Runs<'_> {
+impl DeploymentRuns<'_> {
     /// Deploys to all machines and waits until all hold the artifact, then until it is installed.
-    fn undisturbed(&mut self, file: &Content, stripes: u8) -> Result<Run> {
-        let meter = Meter::start(&self.place.net)?;
-        let deployment = self.site.deploy(&file.name, stripes)?;
+    fn deploy_undisturbed(&mut self, file: &TestFile, stripes: u8) -> Result<Run> {
+        let meter = TrafficMeter::start(&self.lab.net)?;
+        let deployment = self.banyan.deploy(&file.name, stripes)?;
         let status = self.wait_until(file, &deployment, None, "every machine to hold the artifact", |status| {
             latest(status, None, |a| a.verified_after).is_some()
         })?;
-        let reading = meter.read(&self.place.net)?;
-        self.believable(&reading, file, None)?;
+        let reading = meter.read(&self.lab.net)?;
+        self.check_traffic(&reading, file, None)?;
         let makespan = latest(&status, None, |a| a.verified_after).unwrap_or_default();
         let status = self.wait_until(file, &deployment, None, "every machine to have installed it", |status| {
             latest(status, None, |a| a.installed_after).is_some()
@@ -195,39 +196,40 @@ impl Runs<'_> {
 
     /// Deploys to all, kills the head of stripe 0 after `half`, waits for the others, restarts the head and waits for
     /// it.
-    fn head_killed(&mut self, file: &Content, half: Duration) -> Result<(Run, Again)> {
-        let meter = Meter::start(&self.place.net)?;
-        let deployment = self.site.deploy(&file.name, 2)?;
+    fn deploy_and_kill_head(&mut self, file: &TestFile, half: Duration) -> Result<(Run, Recovery)> {
+        let meter = TrafficMeter::start(&self.lab.net)?;
+        let deployment = self.banyan.deploy(&file.name, 2)?;
         let accepted = Instant::now();
-        let status = self.site.status(&deployment)?;
+        let status = self.banyan.status(&deployment)?;
         let head = status.addressees.iter().find(|a| a.planned.first() == Some(&status.server));
         let label = head.context("the server plans to send stripe 0 to no machine")?.label.clone();
-        let index = self.site.index(&label)?;
+        let index = self.banyan.index(&label)?;
         std::thread::sleep(half.saturating_sub(accepted.elapsed()));
-        self.site.kill(index)?;
+        self.banyan.kill(index)?;
         println!("killed {label} after {:.2} s", accepted.elapsed().as_secs_f64());
 
         let status = self.wait_until(file, &deployment, Some(index), "the others to hold the artifact", |status| {
             latest(status, Some(&label), |a| a.verified_after).is_some()
         })?;
-        let reading = meter.read(&self.place.net)?;
-        self.believable(&reading, file, Some(index))?;
+        let reading = meter.read(&self.lab.net)?;
+        self.check_traffic(&reading, file, Some(index))?;
         let makespan = latest(&status, Some(&label), |a| a.verified_after).unwrap_or_default();
 
-        let meter = Meter::start(&self.place.net)?;
-        self.site.restart(index)?;
+        let meter = TrafficMeter::start(&self.lab.net)?;
+        self.banyan.restart(index)?;
         let began = Instant::now();
         self.wait_until(file, &deployment, None, "the killed machine to hold the artifact", |status| {
             latest(status, None, |a| a.verified_after).is_some()
         })?;
-        let again = Again { took: began.elapsed(), received: meter.read(&self.place.net)?.machines[index].received };
-        Ok((Run { makespan, installed: None, reading }, again))
+        let recovery =
+            Recovery { took: began.elapsed(), received: meter.read(&self.lab.net)?.machines[index].received };
+        Ok((Run { makespan, installed: None, reading }, recovery))
     }
 
     /// Fails unless each machine that reports the file received at least its size over its link: else the measurement
     /// is wrong.
-    fn believable(&self, reading: &Reading, file: &Content, killed: Option<usize>) -> Result<()> {
-        for (index, (host, traffic)) in self.place.net.machines.iter().zip(&reading.machines).enumerate() {
+    fn check_traffic(&self, reading: &Reading, file: &TestFile, killed: Option<usize>) -> Result<()> {
+        for (index, (host, traffic)) in self.lab.net.machines.iter().zip(&reading.machines).enumerate() {
             if Some(index) != killed && traffic.received < file.size {
                 bail!(
                     "{} reports that it holds {} bytes, but its link carried only {}",
@@ -243,17 +245,17 @@ impl Runs<'_> {
     /// Asks for the status until it is as wanted, for at most as long as sending to each machine separately would take.
     fn wait_until(
         &mut self,
-        file: &Content,
+        file: &TestFile,
         deployment: &str,
         killed: Option<usize>,
         what: &str,
         wanted: impl Fn(&Status) -> bool,
     ) -> Result<Status> {
-        let patience = self.unit.seconds(file.size) * self.place.net.machines.len() as f64 + 60.0;
+        let patience = self.unit.seconds(file.size) * self.lab.net.machines.len() as f64 + 60.0;
         let mut unfinished = String::new();
-        wait_every(STATUS, what, Duration::from_secs_f64(patience), || {
-            self.site.must_live(killed)?;
-            let status = self.site.status(deployment)?;
+        wait_at_interval(STATUS, what, Duration::from_secs_f64(patience), || {
+            self.banyan.check_running(killed)?;
+            let status = self.banyan.status(deployment)?;
             unfinished = status.unfinished();
             Ok(wanted(&status).then_some(status))
         })

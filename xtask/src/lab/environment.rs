@@ -4,7 +4,7 @@ use crate::command::{read, target_dir};
 use crate::lab::{
     Options,
     cleanup_guard::Guard,
-    virtual_network::{Host, Net},
+    virtual_network::{Host, VirtualNetwork},
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -15,8 +15,8 @@ use std::{
 };
 
 /// A running lab.
-pub(crate) struct Place {
-    pub(crate) net: Net,
+pub(crate) struct LabEnvironment {
+    pub(crate) net: VirtualNetwork,
     /// The data folder; removed with the lab.
     pub(crate) dir: PathBuf,
     logs: PathBuf,
@@ -24,8 +24,8 @@ pub(crate) struct Place {
     _guard: Guard,
 }
 
-impl Place {
-    pub(crate) fn up(options: &Options) -> Result<Self> {
+impl LabEnvironment {
+    pub(crate) fn start(options: &Options) -> Result<Self> {
         let prefix = format!("banyan-lab-{}", std::process::id());
         // The server's part. What machines write is in memory.
         let dir = roomy(options.size() * 8 + crate::lab::debian_package::ROOM)?.join(&prefix);
@@ -46,7 +46,7 @@ impl Place {
             dir.display(),
             logs.display()
         );
-        let net = Net::up(&prefix, options.machines(), &options.rate)?;
+        let net = VirtualNetwork::start(&prefix, options.machines(), &options.rate)?;
         Ok(Self { net, dir, logs, _guard: guard })
     }
 
@@ -78,7 +78,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Fails with the last lines of the log if the process has ended.
-    pub(crate) fn must_live(&mut self) -> Result<()> {
+    pub(crate) fn check_running(&mut self) -> Result<()> {
         let Some(status) = self.child.try_wait()? else { return Ok(()) };
         bail!("{} ended ({status}). Last lines of its log:\n{}", self.name, last_lines(&self.log));
     }
@@ -108,7 +108,7 @@ fn last_lines(log: &Path) -> String {
 }
 
 /// Runs a program on a host for at most `seconds` seconds and returns its standard output.
-pub(crate) fn read_on(host: &Host, seconds: u64, program: &Path, arguments: &[&str]) -> Result<String> {
+pub(crate) fn run_on_host(host: &Host, seconds: u64, program: &Path, arguments: &[&str]) -> Result<String> {
     let limit = seconds.to_string();
     let mut command = host.command("timeout");
     read(command.args(["--kill-after=5", &limit]).arg(program).args(arguments))
@@ -117,12 +117,12 @@ pub(crate) fn read_on(host: &Host, seconds: u64, program: &Path, arguments: &[&s
 
 /// Calls `ask` ten times a second until it returns a value.
 pub(crate) fn wait_for<T>(what: &str, limit: Duration, ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    wait_every(Duration::from_millis(100), what, limit, ask)
+    wait_at_interval(Duration::from_millis(100), what, limit, ask)
 }
 
 /// Calls `ask` at this interval until it returns a value. Choose a long interval while measuring: each call costs
 /// processor time.
-pub(crate) fn wait_every<T>(
+pub(crate) fn wait_at_interval<T>(
     pause: Duration,
     what: &str,
     limit: Duration,

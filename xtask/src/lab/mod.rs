@@ -16,13 +16,13 @@ mod competing_traffic;
 mod debian_package;
 mod deployments;
 mod environment;
+mod lab_machine;
 mod nginx_baseline;
 mod options;
 mod report;
 mod test_files;
 mod traffic_meter;
 mod upload_quota;
-mod virtual_machine;
 mod virtual_network;
 
 pub(crate) use options::Options;
@@ -32,7 +32,7 @@ use crate::{
     system,
 };
 use anyhow::{Result, bail};
-use environment::Place;
+use environment::LabEnvironment;
 use report::Report;
 use std::path::{Path, PathBuf};
 
@@ -60,22 +60,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn measure(options: &Options, programs: Option<&Path>, report: &mut Report) -> Result<()> {
-    let place = Place::up(options)?;
+    let lab = LabEnvironment::start(options)?;
     if let Some(programs) = programs.filter(|_| options.beside || options.quota) {
-        let archive = test_files::archive(&place.dir, "lab-one", options.size(), options.seed)?;
-        nginx_baseline::measure(&place, &archive, options, report)?;
+        let archive = test_files::archive(&lab.dir, "lab-one", options.size(), options.seed)?;
+        nginx_baseline::measure(&lab, &archive, options, report)?;
         return match options.beside {
-            true => competing_traffic::measure(&place, programs, options, report),
-            false => upload_quota::measure(&place, programs, options, report),
+            true => competing_traffic::measure(&lab, programs, options, report),
+            false => upload_quota::measure(&lab, programs, options, report),
         };
     }
     // First, so that a network without access to Debian fails at once.
-    let package = programs.map(|_| debian_package::fetch(&place.dir)).transpose()?;
-    let archive = test_files::archive(&place.dir, "lab-one", options.size(), options.seed)?;
-    let plainly = package.as_ref().filter(|_| options.deb).unwrap_or(&archive);
-    nginx_baseline::measure(&place, plainly, options, report)?;
+    let package = programs.map(|_| debian_package::fetch(&lab.dir)).transpose()?;
+    let archive = test_files::archive(&lab.dir, "lab-one", options.size(), options.seed)?;
+    let baseline_file = package.as_ref().filter(|_| options.deb).unwrap_or(&archive);
+    nginx_baseline::measure(&lab, baseline_file, options, report)?;
     match (programs, &package) {
-        (Some(programs), Some(package)) => deployments::measure(&place, programs, [&archive, package], options, report),
+        (Some(programs), Some(package)) => deployments::measure(&lab, programs, &archive, package, options, report),
         _ => Ok(()),
     }
 }
@@ -86,7 +86,8 @@ fn programs(options: &Options) -> Result<PathBuf> {
         Some(folder) => std::path::absolute(folder)?,
         None => {
             let profile = format!("--profile={}", options.profile);
-            show(cargo().args(["build", "--locked", &profile, "--package=banyan", "--package=agent-core", "--bins"]))?;
+            let packages = ["--package=banyan", "--package=agent-core", "--package=banyan-install-helper"];
+            show(cargo().args(["build", "--locked", &profile, "--bins"]).args(packages))?;
             target_dir()?.join(&options.profile)
         }
     };

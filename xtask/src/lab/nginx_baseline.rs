@@ -4,10 +4,10 @@
 use crate::command::{read, words};
 use crate::lab::{
     Options,
-    environment::{Place, wait_for},
+    environment::{LabEnvironment, wait_for},
     report::{Report, Row, Unit},
-    test_files::Content,
-    traffic_meter::Meter,
+    test_files::TestFile,
+    traffic_meter::TrafficMeter,
     virtual_network::{Host, path},
 };
 use anyhow::{Context, Result, bail};
@@ -18,34 +18,34 @@ use std::{
 };
 
 /// How many machines download at once unless all do (`--full`); the time for all of them is then calculated.
-const FEW: usize = 4;
+const MAX_MEASURED_MACHINES: usize = 4;
 
-pub(crate) fn measure(place: &Place, file: &Content, options: &Options, report: &mut Report) -> Result<()> {
-    let mut nginx = place.spawn("nginx", &mut nginx(place, &file.path)?)?;
-    let address = place.net.server.address;
+pub(crate) fn measure(lab: &LabEnvironment, file: &TestFile, options: &Options, report: &mut Report) -> Result<()> {
+    let mut nginx = lab.spawn("nginx", &mut nginx(lab, &file.path)?)?;
+    let address = lab.net.server.address;
     let name = file.path.file_name().unwrap_or_default().to_string_lossy();
     let plain = format!("http://{address}/{name}");
     let tls = format!("https://{address}/{name}");
     wait_for("nginx to answer", Duration::from_secs(10), || {
-        nginx.must_live()?;
-        Ok(fetch(place, &place.net.server, &tls, 2).status().is_ok_and(|s| s.success()).then_some(()))
+        nginx.check_running()?;
+        Ok(fetch(lab, &lab.net.server, &tls, 2).status().is_ok_and(|s| s.success()).then_some(()))
     })?;
 
     println!("one flow …");
-    let (row, unit) = one_flow(place, file, &plain, "nginx + curl, one machine")?;
+    let (row, unit) = one_flow(lab, file, &plain, "nginx + curl, one machine")?;
     report.unit = Some(unit);
     report.rows.push(row);
     if options.deb || options.tune || options.beside || options.quota {
         return Ok(());
     }
-    let (row, _) = one_flow(place, file, &tls, "the same with TLS 1.3")?;
+    let (row, _) = one_flow(lab, file, &tls, "the same with TLS 1.3")?;
     report.rows.push(row);
 
-    let machines = &place.net.machines;
-    let count = if options.full { machines.len() } else { FEW.min(machines.len()) };
+    let machines = &lab.net.machines;
+    let count = if options.full { machines.len() } else { MAX_MEASURED_MACHINES.min(machines.len()) };
     println!("{count} flows at once …");
     let limit = 60 + (unit.seconds(file.size) * count as f64 * 3.0) as u64;
-    report.rows.push(at_once(place, file, &machines[..count], &plain, limit)?);
+    report.rows.push(at_once(lab, file, &machines[..count], &plain, limit)?);
     if count < machines.len() {
         report.notes.push(format!(
             "nginx + curl to all {} machines was not measured; the calculated time is {} units.",
@@ -57,22 +57,22 @@ pub(crate) fn measure(place: &Place, file: &Content, options: &Options, report: 
 }
 
 /// Measures one machine downloading the file over an idle network.
-fn one_flow(place: &Place, file: &Content, url: &str, title: &str) -> Result<(Row, Unit)> {
-    let meter = Meter::start(&place.net)?;
-    let seconds = fetched(&mut fetch(place, &place.net.machines[0], url, 600), file.size)?;
-    let reading = meter.read(&place.net)?;
+fn one_flow(lab: &LabEnvironment, file: &TestFile, url: &str, title: &str) -> Result<(Row, Unit)> {
+    let meter = TrafficMeter::start(&lab.net)?;
+    let seconds = fetched(&mut fetch(lab, &lab.net.machines[0], url, 600), file.size)?;
+    let reading = meter.read(&lab.net)?;
     let unit =
         Unit { goodput: file.size as f64 / seconds, wire_per_payload: reading.server.sent as f64 / file.size as f64 };
     Ok((Row::of(title, Duration::from_secs_f64(seconds), file.size, &reading), unit))
 }
 
 /// Measures several machines downloading the file at the same time.
-fn at_once(place: &Place, file: &Content, machines: &[Host], url: &str, limit: u64) -> Result<Row> {
-    let meter = Meter::start(&place.net)?;
+fn at_once(lab: &LabEnvironment, file: &TestFile, machines: &[Host], url: &str, limit: u64) -> Result<Row> {
+    let meter = TrafficMeter::start(&lab.net)?;
     let began = Instant::now();
     let running = machines
         .iter()
-        .map(|host| fetch(place, host, url, limit).stdout(Stdio::null()).spawn().context("cannot start curl"))
+        .map(|host| fetch(lab, host, url, limit).stdout(Stdio::null()).spawn().context("cannot start curl"))
         .collect::<Result<Vec<_>>>()?;
     for mut one in running {
         let status = one.wait()?;
@@ -82,15 +82,15 @@ fn at_once(place: &Place, file: &Content, machines: &[Host], url: &str, limit: u
     }
     let took = began.elapsed();
     let title = format!("nginx + curl, {} machines at once", machines.len());
-    Ok(Row::of(&title, took, file.size, &meter.read(&place.net)?))
+    Ok(Row::of(&title, took, file.size, &meter.read(&lab.net)?))
 }
 
 /// Returns a curl on this host that prints how many bytes it received, and in how many seconds.
-fn fetch(place: &Place, host: &Host, url: &str, seconds: u64) -> Command {
+fn fetch(lab: &LabEnvironment, host: &Host, url: &str, seconds: u64) -> Command {
     let mut command = host.command("curl");
     command.args(["--silent", "--show-error", "--fail", "--output", "/dev/null", "--max-time", &seconds.to_string()]);
     command.args(["--noproxy", "*", "--write-out", "%{size_download} %{time_total}", "--cacert"]);
-    command.arg(place.dir.join("nginx.crt")).arg(url).stdout(Stdio::null()).stderr(Stdio::null());
+    command.arg(lab.dir.join("nginx.crt")).arg(url).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 
@@ -105,11 +105,11 @@ fn fetched(command: &mut Command, size: u64) -> Result<f64> {
 
 /// Returns an nginx with this configuration only. It is a single process, so that killing it leaves none behind; one
 /// process serves many times a link's rate.
-fn nginx(place: &Place, file: &Path) -> Result<Command> {
-    let dir = place.dir.join("nginx");
+fn nginx(lab: &LabEnvironment, file: &Path) -> Result<Command> {
+    let dir = lab.dir.join("nginx");
     std::fs::create_dir(&dir)?;
-    let host = &place.net.server;
-    let (key, certificate) = (place.dir.join("nginx.key"), place.dir.join("nginx.crt"));
+    let host = &lab.net.server;
+    let (key, certificate) = (lab.dir.join("nginx.key"), lab.dir.join("nginx.crt"));
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]);
     openssl.args(["-subj", "/CN=lab", "-addext", &format!("subjectAltName=IP:{}", host.address)]);

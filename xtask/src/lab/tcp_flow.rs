@@ -2,7 +2,7 @@
 //! in a host's network.
 
 use crate::lab::{
-    environment::{Place, Process, wait_for},
+    environment::{LabEnvironment, Process, wait_for},
     virtual_network::Host,
 };
 use anyhow::{Context, Result};
@@ -61,34 +61,34 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// The sending end on a host.
-pub(crate) struct Sender<'a> {
+pub(crate) struct FlowSender<'a> {
     host: &'a Host,
     _process: Process,
 }
 
-impl<'a> Sender<'a> {
-    pub(crate) fn start(place: &Place, host: &'a Host, congestion: &str) -> Result<Self> {
+impl<'a> FlowSender<'a> {
+    pub(crate) fn start(lab: &LabEnvironment, host: &'a Host, congestion: &str) -> Result<Self> {
         let mut command = host.command(std::env::current_exe()?);
         command.args(["lab-flow", "--serve", &format!("{}:{PORT}", host.address), "--congestion", congestion]);
-        Ok(Self { host, _process: place.spawn(&format!("flow-{}", host.label), &mut command)? })
+        Ok(Self { host, _process: lab.spawn(&format!("flow-{}", host.label), &mut command)? })
     }
     /// Starts to receive on another host, for `seconds` seconds.
-    pub(crate) fn to(&self, host: &Host, seconds: u64) -> Result<Receiving> {
+    pub(crate) fn to(&self, host: &Host, seconds: u64) -> Result<RunningFlow> {
         let mut command: Command = host.command(std::env::current_exe()?);
         let from = format!("{}:{PORT}", self.host.address);
         command.args(["lab-flow", "--fetch", &from, "--seconds", &seconds.to_string()]);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start a flow")?;
-        Ok(Receiving { child, seconds })
+        Ok(RunningFlow { child, seconds })
     }
 }
 
 /// A flow in progress.
-pub(crate) struct Receiving {
+pub(crate) struct RunningFlow {
     child: Child,
     seconds: u64,
 }
 
-impl Receiving {
+impl RunningFlow {
     /// Waits until the flow ends. Returns its payload rate in bytes per second.
     pub(crate) fn rate(self) -> Result<f64> {
         let output = self.child.wait_with_output()?;

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// A file to publish.
-pub(crate) struct Content {
+pub(crate) struct TestFile {
     /// The file's and the package's name.
     pub(crate) name: String,
     pub(crate) version: String,
@@ -23,7 +23,7 @@ pub(crate) struct Content {
 }
 
 /// Creates `NAME.tar.gz` with one file of `size` random bytes.
-pub(crate) fn archive(dir: &Path, name: &str, size: u64, seed: u64) -> Result<Content> {
+pub(crate) fn archive(dir: &Path, name: &str, size: u64, seed: u64) -> Result<TestFile> {
     let payload = dir.join("payload.bin");
     random(&payload, size, seed).context("cannot write the file to send")?;
     let path = dir.join(format!("{name}.tar.gz"));
@@ -32,7 +32,7 @@ pub(crate) fn archive(dir: &Path, name: &str, size: u64, seed: u64) -> Result<Co
     read(tar.arg("--file").arg(&path).arg("--directory").arg(dir).arg("payload.bin"))?;
     std::fs::remove_file(&payload)?;
     let size = path.metadata()?.len();
-    Ok(Content { name: name.to_owned(), version: "1.0.0".to_owned(), kind: "archive", path, size })
+    Ok(TestFile { name: name.to_owned(), version: "1.0.0".to_owned(), kind: "archive", path, size })
 }
 
 fn random(path: &Path, size: u64, seed: u64) -> std::io::Result<()> {

@@ -1,10 +1,10 @@
 //! Measures the traffic on the links and the load of the processors between two moments.
 
-use crate::lab::virtual_network::{Net, Traffic};
+use crate::lab::virtual_network::{Traffic, VirtualNetwork};
 use anyhow::{Context, Result};
 
 /// The counters at the start.
-pub(crate) struct Meter {
+pub(crate) struct TrafficMeter {
     server: Traffic,
     machines: Vec<Traffic>,
     cpu: Cpu,
@@ -18,12 +18,12 @@ pub(crate) struct Reading {
     pub(crate) busy: f64,
 }
 
-impl Meter {
-    pub(crate) fn start(net: &Net) -> Result<Self> {
+impl TrafficMeter {
+    pub(crate) fn start(net: &VirtualNetwork) -> Result<Self> {
         let (server, machines) = net.traffic()?;
         Ok(Self { server, machines, cpu: Cpu::now()? })
     }
-    pub(crate) fn read(&self, net: &Net) -> Result<Reading> {
+    pub(crate) fn read(&self, net: &VirtualNetwork) -> Result<Reading> {
         let (server, machines) = net.traffic()?;
         let since = |now: Traffic, then: &Traffic| Traffic {
             sent: now.sent - then.sent,

@@ -5,11 +5,11 @@
 
 use crate::lab::{
     Options,
-    banyan_network::Site,
-    environment::{Place, wait_every},
+    banyan_network::BanyanNetwork,
+    environment::{LabEnvironment, wait_at_interval},
     report::Report,
     test_files,
-    traffic_meter::Meter,
+    traffic_meter::TrafficMeter,
 };
 use anyhow::{Context, Result};
 use std::{path::Path, time::Duration};
@@ -17,52 +17,53 @@ use std::{path::Path, time::Duration};
 /// How much each machine may forward (bytes).
 const QUOTA: u64 = 50_000_000;
 /// Tolerated difference from the count, as a share of the quota: reports to the server, names, clocks.
-const MISCOUNT: f64 = 0.01;
+const TOLERANCE: f64 = 0.01;
 /// How much more a killed machine may count (bytes): what is recorded in advance, and what was in transit.
 const LOST: f64 = 2.5e6;
 /// How long to wait before the usage is read, so that nothing is in transit any more.
-const QUIET: Duration = Duration::from_secs(12);
+const SETTLE_TIME: Duration = Duration::from_secs(12);
 /// A machine is killed once it has sent this much (bytes).
 const KILL_AT: u64 = 20_000_000;
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-pub(crate) fn measure(place: &Place, programs: &Path, options: &Options, report: &mut Report) -> Result<()> {
+pub(crate) fn measure(lab: &LabEnvironment, programs: &Path, options: &Options, report: &mut Report) -> Result<()> {
     println!("starting server, machines and agents …");
-    let mut site = Site::up(place, programs, options.room())?;
-    let file = test_files::archive(&place.dir, "quota", options.size(), options.seed)?;
-    site.publish(&file)?;
-    let count = place.net.machines.len();
+    let mut banyan = BanyanNetwork::start(lab, programs, options.room())?;
+    let file = test_files::archive(&lab.dir, "quota", options.size(), options.seed)?;
+    banyan.publish(&file)?;
+    let count = lab.net.machines.len();
     let limits = format!(
         r#"{{"request":"set-limits","download":null,"upload":null,"daily_upload":{QUOTA},"forward":true,"free_disk":0}}"#
     );
     for machine in 0..count {
-        site.tell(machine, &limits)?;
+        banyan.send_request(machine, &limits)?;
     }
-    let meter = Meter::start(&place.net)?;
-    let deployment = site.deploy_to(&file.name, "all", 2)?;
-    let killed = wait_every(LOOK, "a machine to have forwarded enough", Duration::from_secs(120), || {
-        let reading = meter.read(&place.net)?;
-        Ok(reading.machines.iter().position(|link| link.sent > KILL_AT))
-    })?;
-    println!("killing {} and starting it again …", place.net.machines[killed].label);
-    site.kill(killed)?;
-    site.restart(killed)?;
-    wait_every(Duration::from_millis(1500), "every machine to hold the file", Duration::from_secs(600), || {
-        site.must_live(None)?;
-        let status = site.status(&deployment)?;
+    let meter = TrafficMeter::start(&lab.net)?;
+    let deployment = banyan.deploy_to(&file.name, "all", 2)?;
+    let killed =
+        wait_at_interval(POLL_INTERVAL, "a machine to have forwarded enough", Duration::from_secs(120), || {
+            let reading = meter.read(&lab.net)?;
+            Ok(reading.machines.iter().position(|link| link.sent > KILL_AT))
+        })?;
+    println!("killing {} and starting it again …", lab.net.machines[killed].label);
+    banyan.kill(killed)?;
+    banyan.restart(killed)?;
+    wait_at_interval(Duration::from_millis(1500), "every machine to hold the file", Duration::from_secs(600), || {
+        banyan.check_running(None)?;
+        let status = banyan.status(&deployment)?;
         Ok(status.addressees.iter().all(|one| one.installed_after.is_some()).then_some(()))
     })?;
-    std::thread::sleep(QUIET);
-    let reading = meter.read(&place.net)?;
+    std::thread::sleep(SETTLE_TIME);
+    let reading = meter.read(&lab.net)?;
     report.notes.push(format!(
         "{count} machines, {QUOTA} bytes a day each, a file of {} bytes: all machines received it; the server sent {} bytes.",
         file.size, reading.server.sent
     ));
     let mut used_up = 0;
-    for (index, host) in place.net.machines.iter().enumerate() {
+    for (index, host) in lab.net.machines.iter().enumerate() {
         let counted = reading.machines[index].sent;
-        let ledger = site.given_today(index).with_context(|| format!("the usage of {}", host.label))?;
-        let slack = MISCOUNT * QUOTA as f64;
+        let ledger = banyan.given_today(index).with_context(|| format!("the usage of {}", host.label))?;
+        let slack = TOLERANCE * QUOTA as f64;
         let lost = if index == killed { LOST } else { 0.0 };
         let within = counted as f64 <= QUOTA as f64 + slack;
         let miscount = ledger as f64 - counted as f64;

@@ -41,7 +41,7 @@ impl Host {
 }
 
 /// The whole network.
-pub(crate) struct Net {
+pub(crate) struct VirtualNetwork {
     bridge: String,
     pub(crate) server: Host,
     pub(crate) machines: Vec<Host>,
@@ -54,9 +54,9 @@ pub(crate) struct Traffic {
     pub(crate) received: u64,
 }
 
-impl Net {
+impl VirtualNetwork {
     /// Creates the network. The guard takes it down by its prefix, even if this fails.
-    pub(crate) fn up(prefix: &str, machines: u8, rate: &str) -> Result<Self> {
+    pub(crate) fn start(prefix: &str, machines: u8, rate: &str) -> Result<Self> {
         let bridge = format!("{prefix}-bridge");
         run(&["ip", "netns", "add", &bridge])?;
         run(&["ip", "-n", &bridge, "link", "add", "name", "bridge", "type", "bridge"])?;
@@ -72,7 +72,8 @@ impl Net {
         let host = |label: String, last| {
             let namespace = format!("{prefix}-{label}");
             let host = Host { label, address: Ipv4Addr::new(10, 77, 0, last), namespace };
-            plug(&host, &bridge, rate).with_context(|| format!("cannot create the network of {}", host.label))?;
+            connect_host(&host, &bridge, rate)
+                .with_context(|| format!("cannot create the network of {}", host.label))?;
             anyhow::Ok(host)
         };
         let server = host("server".into(), 1)?;
@@ -89,13 +90,13 @@ impl Net {
 }
 
 /// Records the traffic of every link, four times a second, until stopped.
-pub(crate) struct Trace {
+pub(crate) struct TrafficTrace {
     stop: mpsc::Sender<()>,
     writer: JoinHandle<Result<()>>,
 }
 
-impl Trace {
-    pub(crate) fn start(net: &Net, to: &Path) -> Result<Self> {
+impl TrafficTrace {
+    pub(crate) fn start(net: &VirtualNetwork, to: &Path) -> Result<Self> {
         let mut file = BufWriter::new(File::create(to)?);
         let bridge = net.bridge.clone();
         let labels: Vec<_> = std::iter::once(&net.server).chain(&net.machines).map(|host| host.label.clone()).collect();
@@ -121,11 +122,11 @@ impl Trace {
 }
 
 fn links(bridge: &str) -> Result<HashMap<String, Traffic>> {
-    by_name(&read(Command::new("ip").args(["-n", bridge, "-json", "-statistics", "link"]))?)
+    parse_traffic(&read(Command::new("ip").args(["-n", bridge, "-json", "-statistics", "link"]))?)
 }
 
 /// Creates a namespace for the host and a shaped link to the bridge.
-fn plug(host: &Host, bridge: &str, rate: &str) -> Result<()> {
+fn connect_host(host: &Host, bridge: &str, rate: &str) -> Result<()> {
     let (own, port) = (host.namespace.as_str(), host.label.as_str());
     run(&["ip", "netns", "add", own])?;
     // IPv4 only: neighbour and router discovery would add traffic.
@@ -154,7 +155,7 @@ pub(crate) fn path() -> String {
 }
 
 /// Parses the traffic of each link of the bridge. What the bridge's end received, the host sent.
-fn by_name(json: &str) -> Result<HashMap<String, Traffic>> {
+fn parse_traffic(json: &str) -> Result<HashMap<String, Traffic>> {
     #[derive(Deserialize)]
     struct Link {
         ifname: String,
@@ -183,6 +184,6 @@ mod tests {
     #[test]
     fn what_the_bridge_receives_is_what_the_host_sent() {
         let json = r#"[{"ifname":"m01","stats64":{"rx":{"bytes":7,"packets":1},"tx":{"bytes":9}},"mtu":1500}]"#;
-        assert_eq!(by_name(json).unwrap()["m01"], Traffic { sent: 7, received: 9 });
+        assert_eq!(parse_traffic(json).unwrap()["m01"], Traffic { sent: 7, received: 9 });
     }
 }

@@ -54,7 +54,7 @@ fn a_crash_at_any_step_of_a_rollback_still_rolls_back() {
 
 #[test]
 fn a_failed_release_is_not_tried_again_after_a_crash() {
-    let mut condemned = 0;
+    let mut failures_recorded = 0;
     for steps in 0..STEPS {
         let machine = TestMachine::new();
         let release = counting(&machine, TestRelease::archive("1.0", 1), "exit 1");
@@ -64,12 +64,12 @@ fn a_failed_release_is_not_tried_again_after_a_crash() {
         let before = probed();
         assert_eq!(failed_and_restored(&machine.install(&release).outcome).0, Reason::ProbeFailed);
         let written = journal.contains("undoing");
-        condemned += usize::from(written);
+        failures_recorded += usize::from(written);
         if ended || written {
             assert_eq!((before, probed()), (1, 1), "the release was installed and probed again after {steps} steps");
         }
     }
-    assert!(condemned >= 2, "no run died after the verdict was written");
+    assert!(failures_recorded >= 2, "no run died after the cause of the failure was written");
 }
 
 #[test]

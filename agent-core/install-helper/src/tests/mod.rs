@@ -6,6 +6,7 @@ mod deb_installs;
 mod external_commands;
 mod helper_process;
 mod hostile_agent;
+mod request_format;
 mod signed_documents;
 mod standalone;
 mod test_machine;

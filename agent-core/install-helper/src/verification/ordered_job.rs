@@ -27,7 +27,7 @@ impl TrustRecord {
         let (release, trust) = self.verify_release(job, &order, &permit, platform, now)?;
         let mut learned = self.clone();
         learned.trust = trust;
-        learned.trust.believe_time(order.issued.max(permit.issued));
+        learned.trust.record_signed_time(order.issued.max(permit.issued));
         learned.epoch = self.epoch.max(order.epoch).max(permit.epoch);
         learned.newest.insert(order.package.clone(), (order.epoch, order.number));
         let (attempt, without_restore) = (job.attempt, job.without_restore);
@@ -119,7 +119,7 @@ impl TrustRecord {
             let detail = "the metadata is older than the versions that the install permit names";
             return Err(InstallError::new(Reason::MetadataRolledBack, detail));
         }
-        let artifact = trusted.fits(order)?;
+        let artifact = trusted.artifact_for(order)?;
         if artifact.platform != "any" && artifact.platform != platform {
             let detail = format!("the file is for {}, but this machine is {platform}", artifact.platform);
             return Err(InstallError::new(Reason::WrongPlatform, detail));

@@ -20,7 +20,7 @@ use banyan_publisher::{
     release_draft::{ReleaseDraft, ReleaseOverrides, SourceFile, draft_release},
     release_list,
 };
-use banyan_trust::package::{ENDING, Head};
+use banyan_trust::package::{EXTENSION, Head};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -115,7 +115,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
 
 /// Returns whether a path has the extension of a package file.
 pub(crate) fn is_package_file(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == ENDING)
+    path.extension().is_some_and(|ending| ending == EXTENSION)
 }
 
 /// Warns about signatures that expire soon. Publishing has just renewed the list; the root is easily forgotten.

@@ -2,6 +2,7 @@
 //!
 //! The previous version's folder is kept for rollback, with a few older ones. Undoing a release removes its folder.
 
+mod package_folders;
 mod reader;
 mod safe_path;
 mod tar_reader;
@@ -24,38 +25,20 @@ use crate::{
     sys,
     verification::AdmittedJob,
 };
-use banyan_proto::{Digest, Reason, UnixSeconds};
+use banyan_proto::{Reason, UnixSeconds};
+use package_folders::{PackageFolders, VersionRecord, create_folders};
 use safe_path::NameRules;
-use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, DirBuilder},
+    fs,
     path::{Path, PathBuf},
 };
 
 /// The number of version folders kept besides `current` and the previous version.
 const MAX_OLDER_VERSIONS: usize = 1;
 
-/// Identifies the release in a version folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct VersionRecord {
-    version: String,
-    sequence: u64,
-    /// The BLAKE3 hash of the manifest.
-    manifest: Digest,
-    /// The BLAKE3 hash of the artifact.
-    artifact: Digest,
-    /// When the release was installed.
-    placed: UnixSeconds,
-}
-
 /// The install method for archives.
 pub(crate) struct ArchiveMethod {
     packages: PathBuf,
-}
-
-/// The folders of one package.
-struct PackageFolders {
-    package: PathBuf,
 }
 
 impl ArchiveMethod {
@@ -64,41 +47,6 @@ impl ArchiveMethod {
     }
     fn package_folders(&self, package: &str) -> PackageFolders {
         PackageFolders { package: self.packages.join(package) }
-    }
-}
-
-impl PackageFolders {
-    fn versions(&self) -> PathBuf {
-        self.package.join("versions")
-    }
-    fn version(&self, folder: &str) -> PathBuf {
-        self.versions().join(folder)
-    }
-    /// Returns the temporary folder in which a version is unpacked. It cannot clash with a version's folder: those
-    /// names end in digits.
-    fn unpacking(&self, folder: &str) -> PathBuf {
-        self.versions().join(format!("{folder}.tmp"))
-    }
-    fn record(&self, folder: &str) -> PathBuf {
-        self.package.join("records").join(format!("{folder}.json"))
-    }
-    fn current(&self) -> Result<Option<String>, InstallError> {
-        sys::read_current(&self.package).context(|| format!("reading {}", self.package.join("current").display()))
-    }
-    fn switch(&self, folder: Option<&str>) -> Result<(), InstallError> {
-        sys::switch_current(&self.package, folder)
-            .context(|| format!("switching {}", self.package.join("current").display()))
-    }
-    fn read_record(&self, folder: &str) -> Option<VersionRecord> {
-        serde_json::from_slice(&fs::read(self.record(folder)).ok()?).ok()
-    }
-    /// Returns an unused folder name for the release: a folder that was kept is never written to again.
-    fn unused_folder_name(&self, release: &VerifiedRelease) -> String {
-        // Some systems forbid colons in folder names. The sequence keeps the names distinct.
-        let name = format!("{}-{}", release.version.replace(':', "_"), release.sequence);
-        let numbered = (2..).map(|number| format!("{name}.{number}"));
-        let mut names = std::iter::once(name.clone()).chain(numbered);
-        names.find(|name| !self.version(name).exists()).unwrap_or(name)
     }
 }
 
@@ -241,17 +189,4 @@ impl ArchiveMethod {
             }
         }
     }
-}
-
-/// Creates folders that all users can read: they use the programs installed there.
-fn create_folders(path: &Path) -> Result<(), InstallError> {
-    let missing: Vec<_> = path.ancestors().take_while(|path| !path.exists()).collect();
-    let context = |path: &Path| format!("creating the folder {}", path.display());
-    for folder in missing.into_iter().rev() {
-        let made = DirBuilder::new().create(folder);
-        let made =
-            made.and_then(|()| sys::unpacked_mode(true).map_or(Ok(()), |mode| fs::set_permissions(folder, mode)));
-        made.context(|| context(folder))?;
-    }
-    Ok(())
 }

@@ -236,6 +236,6 @@ async fn change(
 /// Returns whether a list has enough signatures by the keys that a root names.
 fn is_signed_under(root: &tough::schema::Root, list: &str) -> Result<bool, PublisherError> {
     let text = banyan_tuf_signing::unsigned(root.clone())?;
-    let signed = banyan_trust::signers(&text, Role::Targets.name(), list).map_err(PublisherError::Untrusted)?;
+    let signed = banyan_trust::valid_signers(&text, Role::Targets.name(), list).map_err(PublisherError::Untrusted)?;
     Ok(signed.len() as u64 >= keys_of_role(root, Role::Targets.role_type()).threshold)
 }

@@ -7,7 +7,7 @@
 
 use crate::command::{read, works};
 use crate::lab::{
-    environment::{Place, Process, wait_for},
+    environment::{LabEnvironment, Process, wait_for},
     virtual_network::{Host, path},
 };
 use anyhow::{Context, Result};
@@ -38,23 +38,23 @@ mkdir ".$4/up"
 exec sleep infinity"#;
 
 /// A running machine. Dropping it ends its first process.
-pub(crate) struct Machine {
+pub(crate) struct LabMachine {
     /// The machine's root, as seen from within its mount namespace.
     root: PathBuf,
     first: Process,
 }
 
-impl Machine {
+impl LabMachine {
     /// Starts the machine with `room` bytes for written data, and waits until everything is mounted.
-    pub(crate) fn up(place: &Place, host: &Host, room: u64, programs: &Path) -> Result<Self> {
-        let folder = place.dir.join(&host.label);
+    pub(crate) fn start(lab: &LabEnvironment, host: &Host, room: u64, programs: &Path) -> Result<Self> {
+        let folder = lab.dir.join(&host.label);
         std::fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let mut command = host.command("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT, "machine"]);
         command.arg(&folder).arg(room.to_string()).arg(programs).arg(HOME).env("PATH", path());
-        let mut machine = Self { root: folder.join("root"), first: place.spawn(&host.label, &mut command)? };
+        let mut machine = Self { root: folder.join("root"), first: lab.spawn(&host.label, &mut command)? };
         wait_for("the machine's root to be mounted", Duration::from_secs(30), || {
-            machine.first.must_live()?;
+            machine.first.check_running()?;
             Ok(works(machine.command("test").args(["-d", &format!("{HOME}/up")])).then_some(()))
         })?;
         Ok(machine)
@@ -94,8 +94,8 @@ impl Machine {
     }
 
     /// Fails if the machine is down.
-    pub(crate) fn must_live(&mut self) -> Result<()> {
-        self.first.must_live()
+    pub(crate) fn check_running(&mut self) -> Result<()> {
+        self.first.check_running()
     }
 }
 
