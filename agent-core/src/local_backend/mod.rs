@@ -187,7 +187,7 @@ impl Backend for LocalBackend {
                 Some(standalone) => standalone.stop_trusting(root).await,
                 None => Err(trust_is_the_administrators()),
             },
-            other => self.user.preferences.carry_out(other),
+            other => self.user.preferences.carry_out(&other),
         }
     }
     async fn open_package(&self, rights: &[Right], head: Vec<u8>, size: u64) -> Result<Package, ApiError> {

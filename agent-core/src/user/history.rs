@@ -68,18 +68,13 @@ impl History {
 
     /// Sets the user's wish for one order. Installing now implies receiving now.
     pub(crate) fn set_wish(&self, order: OrderId, stage: Stage, wish: Wish) -> Result<(), ApiError> {
-        let refused = |reason, detail: &str| Err(ApiError { reason, detail: detail.to_owned() });
         let mut records = lock(&self.records);
         let Some(notes) = records.notes.get_mut(&order).filter(|notes| notes.outcome.is_none()) else {
-            return refused(Reason::NotFound, "this update is no longer in progress");
+            let detail = "this update is no longer in progress".to_owned();
+            return Err(ApiError { reason: Reason::NotFound, detail });
         };
         let before = notes.wishes;
-        match (stage, wish) {
-            (Stage::Forward, _) => return refused(Reason::BadRequest, "sharing cannot be set for a single update"),
-            (Stage::Install, Wish::Now) => notes.wishes = Wishes { receive: Wish::Now, install: Wish::Now },
-            (Stage::Install, wish) => notes.wishes.install = wish,
-            (Stage::Receive, wish) => notes.wishes.receive = wish,
-        }
+        notes.wishes = banyan_schedule::apply_wish(before, stage, wish).map_err(|error| error.to_api_error())?;
         if let Err(error) = self.database.store(NOTES_KEY, &records.notes) {
             records.notes.entry(order).or_default().wishes = before;
             return Err(not_stored(&error));
