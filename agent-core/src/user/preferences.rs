@@ -5,12 +5,7 @@ use crate::{
     database::{Database, DatabaseError},
     user::policy::AdminPolicy,
 };
-use banyan_proto::{
-    Reason, UnixSeconds,
-    api::ApiError,
-    local::Request,
-    schedule::Choice,
-};
+use banyan_proto::{Reason, UnixSeconds, api::ApiError, local::Request, schedule::Choice};
 use banyan_schedule::apply_to_choice;
 use banyan_wire::lock::lock;
 use std::sync::{Arc, Mutex};
