@@ -6,14 +6,14 @@
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
 //! use banyan_local_api::{Client, LocalAddress};
-//! use banyan_fake_agent::{Fake, Scene};
+//! use banyan_fake_agent::{FakeAgent, Scene};
 //!
 //! let address = LocalAddress::Own("/tmp/some-folder".into());
-//! let fake = Fake::start(&address, Scene::Receiving)?; // inside a tokio runtime
+//! let fake = FakeAgent::start(&address, Scene::Receiving)?; // inside a tokio runtime
 //! let mut client = Client::connect(&address).await?; // or the tray or window, connected to the same address
 //! fake.show(Scene::Ready); // subscribers receive what changed
 //! fake.change(|snapshot| snapshot.about.label = "another".into());
-//! let asked = fake.asked(); // every command that clients have sent
+//! let asked = fake.requests(); // every command that clients have sent
 //! # Ok(()) }
 //! ```
 //!
@@ -23,7 +23,9 @@
 
 mod package_scene;
 mod sample_catalogue;
+mod sample_updates;
 mod scene;
+mod verdicts;
 
 pub use package_scene::{PackageScene, package_file};
 pub use sample_catalogue::offered;
@@ -44,14 +46,14 @@ use std::{
 use tokio::sync::watch;
 
 /// An agent that serves simulated data over the local API.
-pub struct Fake {
+pub struct FakeAgent {
     snapshot: Mutex<Snapshot>,
-    asked: Mutex<Vec<Request>>,
-    reported: Mutex<Vec<Option<bool>>>,
+    requests: Mutex<Vec<Request>>,
+    screen_reports: Mutex<Vec<Option<bool>>>,
     rights: Mutex<Vec<Right>>,
     package: Mutex<PackageScene>,
     catalogue: Mutex<Catalogue>,
-    stopped: Mutex<Option<UnixSeconds>>,
+    clock: Mutex<Option<UnixSeconds>>,
     zone: TimeZone,
     changes: watch::Sender<u64>,
 }
@@ -60,7 +62,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Fake {
+impl FakeAgent {
     /// Serves a scene at this address to callers with every right. Must be called inside a tokio runtime.
     ///
     /// # Errors
@@ -69,10 +71,11 @@ impl Fake {
         let zone = TimeZone::system();
         let snapshot = Mutex::new(scene.snapshot(UnixSeconds::now(), &zone));
         let rights = Mutex::new(ALL_RIGHTS.to_vec());
-        let (asked, package, changes) = (Mutex::default(), Mutex::default(), watch::Sender::new(0));
-        let (stopped, reported) = (Mutex::default(), Mutex::default());
+        let (requests, package, changes) = (Mutex::default(), Mutex::default(), watch::Sender::new(0));
+        let (clock, screen_reports) = (Mutex::default(), Mutex::default());
         let catalogue = Mutex::new(offered(UnixSeconds::now()));
-        let fake = Arc::new(Self { snapshot, asked, reported, rights, package, catalogue, stopped, zone, changes });
+        let fake =
+            Arc::new(Self { snapshot, requests, screen_reports, rights, package, catalogue, clock, zone, changes });
         tokio::spawn(serve(Arc::clone(&fake), address.listen()?));
         Ok(fake)
     }
@@ -99,21 +102,21 @@ impl Fake {
         *lock(&self.catalogue) = catalogue;
     }
     /// Fixes the clock used for package files, so that screenshots of them stay the same.
-    pub fn stop_clock(&self, at: UnixSeconds) {
-        *lock(&self.stopped) = Some(at);
+    pub fn set_clock(&self, at: UnixSeconds) {
+        *lock(&self.clock) = Some(at);
     }
     fn now(&self) -> UnixSeconds {
-        lock(&self.stopped).unwrap_or_else(UnixSeconds::now)
+        lock(&self.clock).unwrap_or_else(UnixSeconds::now)
     }
     /// Returns the commands that clients have sent, oldest first.
     #[must_use]
-    pub fn asked(&self) -> Vec<Request> {
-        lock(&self.asked).clone()
+    pub fn requests(&self) -> Vec<Request> {
+        lock(&self.requests).clone()
     }
     /// Returns the reported screen states, oldest first. Reports do not change the scene.
     #[must_use]
-    pub fn reported(&self) -> Vec<Option<bool>> {
-        lock(&self.reported).clone()
+    pub fn screen_reports(&self) -> Vec<Option<bool>> {
+        lock(&self.screen_reports).clone()
     }
     /// Advances the simulation by one second: updates that are downloading make progress.
     pub fn tick(&self) {
@@ -133,7 +136,7 @@ impl Fake {
         snapshot.scheduling.choice = banyan_schedule::apply_to_choice(request, choice, policy, UnixSeconds::now())
             .map_err(|error| error.to_api_error())?;
         drop(snapshot);
-        self.decide();
+        self.update_verdicts();
         Ok(())
     }
     /// Adds an update, replacing one of the same order, and returns its order.
@@ -144,11 +147,11 @@ impl Fake {
             snapshot.updates.push(update);
             snapshot.sort();
         });
-        self.decide();
+        self.update_verdicts();
         order
     }
-    fn decide(&self) {
-        self.change(|snapshot| scene::decide_all(snapshot, UnixSeconds::now(), &self.zone));
+    fn update_verdicts(&self) {
+        self.change(|snapshot| verdicts::update_all(snapshot, UnixSeconds::now(), &self.zone));
     }
     fn set_wish(&self, order: OrderId, stage: Stage, wish: Wish) -> Result<(), ApiError> {
         let mut snapshot = lock(&self.snapshot);
@@ -161,12 +164,12 @@ impl Fake {
             update.state = UpdateState::Installing;
         }
         drop(snapshot);
-        self.decide();
+        self.update_verdicts();
         Ok(())
     }
 }
 
-impl Backend for Fake {
+impl Backend for FakeAgent {
     fn software(&self) -> String {
         format!("banyan-fake-agent {}", env!("CARGO_PKG_VERSION"))
     }
@@ -186,11 +189,11 @@ impl Backend for Fake {
         self.changes.subscribe()
     }
     fn report(&self, _: Caller, full_screen: Option<bool>) -> Report {
-        lock(&self.reported).push(full_screen);
+        lock(&self.screen_reports).push(full_screen);
         Box::new(())
     }
     async fn carry_out(&self, request: Request) -> Result<(), ApiError> {
-        lock(&self.asked).push(request.clone());
+        lock(&self.requests).push(request.clone());
         match request {
             Request::SetWindow { .. }
             | Request::SetInstallWindow { .. }
@@ -224,7 +227,7 @@ impl Backend for Fake {
         }
     }
     async fn open_package(&self, rights: &[Right], _: Vec<u8>, size: u64) -> Result<Package, ApiError> {
-        lock(&self.asked).push(Request::OpenPackage { head: 0, size });
+        lock(&self.requests).push(Request::OpenPackage { head: 0, size });
         let scene = if rights.contains(&Right::Install) { *lock(&self.package) } else { PackageScene::NotAllowed };
         scene.answer(self.now())
     }
@@ -234,7 +237,7 @@ impl Backend for Fake {
         trust: Option<Digest>,
         file: &mut RequestBody<'_>,
     ) -> Result<OrderId, ApiError> {
-        lock(&self.asked).push(Request::InstallPackage { manifest: wanted, size: file.remaining(), trust });
+        lock(&self.requests).push(Request::InstallPackage { manifest: wanted, size: file.remaining(), trust });
         let now = self.now();
         let answer = lock(&self.package).answer(now);
         let package = answer?;
@@ -247,24 +250,24 @@ impl Backend for Fake {
         }
         let broken = |error: io::Error| ApiError { reason: Reason::NotAPackage, detail: error.to_string() };
         file.skip(file.remaining()).await.map_err(broken)?;
-        Ok(self.add_update(scene::by_hand(&package, now)))
+        Ok(self.add_update(sample_updates::of_package_file(&package, now)))
     }
     async fn catalogue(&self) -> Result<Catalogue, ApiError> {
-        lock(&self.asked).push(Request::Catalogue);
+        lock(&self.requests).push(Request::Catalogue);
         let link = lock(&self.snapshot).link;
-        sample_catalogue::out_of_reach(link).map_or_else(|| Ok(lock(&self.catalogue).clone()), Err)
+        sample_catalogue::unreachable_server(link).map_or_else(|| Ok(lock(&self.catalogue).clone()), Err)
     }
     async fn get_from_catalogue(&self, package: &str, manifest: Digest) -> Result<OrderId, ApiError> {
-        lock(&self.asked).push(Request::GetFromCatalogue { package: package.to_owned(), manifest });
+        lock(&self.requests).push(Request::GetFromCatalogue { package: package.to_owned(), manifest });
         let link = lock(&self.snapshot).link;
-        if let Some(refused) = sample_catalogue::out_of_reach(link) {
+        if let Some(refused) = sample_catalogue::unreachable_server(link) {
             return Err(refused);
         }
         let wanted = |item: &&Item| item.release.package == package && item.release.manifest == manifest;
         let item = lock(&self.catalogue).items.iter().find(wanted).cloned();
         let detail = format!("your administrator does not offer {package} on this computer");
         let item = item.ok_or(ApiError { reason: Reason::NotOffered, detail })?;
-        Ok(self.add_update(scene::chosen(&item.release, self.now())))
+        Ok(self.add_update(sample_updates::of_catalogue(&item.release, self.now())))
     }
 }
 

@@ -38,7 +38,7 @@ pub fn offered(now: UnixSeconds) -> Catalogue {
 }
 
 /// Returns the error that the real agent gives when it cannot ask its server, or `None` when the server is reachable.
-pub(crate) fn out_of_reach(link: Link) -> Option<ApiError> {
+pub(crate) fn unreachable_server(link: Link) -> Option<ApiError> {
     let (reason, detail) = match link {
         Link::NotEnrolled => (Reason::NotAllowed, "this computer is not set up yet; enter a join code, then try again"),
         Link::Away { .. } => {

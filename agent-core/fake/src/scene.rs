@@ -1,21 +1,21 @@
 //! The scenes: one sample snapshot for each state that the tray and the window must be able to show.
 
-use banyan_proto::{
-    MachineId, OrderId, Reason, UnixSeconds,
-    api::OfferedRelease,
-    local::{
-        About, Enrolled, Happened, HistoryEntry, Later, Link, Mode, Package, Partner, Progress, Scheduling, Seen,
-        SeenSignals, Sharing, Snapshot, Update, UpdateState, Wait, When, Wishes,
+use crate::{
+    sample_updates::{
+        browser, installed, maths, office, open, partly_received, partners, ready, transferring, waiting_for_permit,
     },
-    manifest::Kind,
-    schedule::{
-        Choice, DayUse, Gate, Limit, Load, Network, NetworkId, Pause, Policy, Power, Presence, Priority, Stage,
-        Verdict, Window, Wish,
-    },
+    verdicts,
 };
-use banyan_schedule::{Moment, Signal, Signals, Situation, Task, decide, upload_quota::DailyUsage};
+use banyan_proto::{
+    MachineId, Reason, UnixSeconds,
+    local::{
+        About, Enrolled, Happened, HistoryEntry, Link, Mode, Scheduling, Seen, SeenSignals, Sharing, Snapshot, Update,
+        UpdateState,
+    },
+    schedule::{Choice, DayUse, Load, Network, NetworkId, Pause, Policy, Power, Presence, Verdict, Window},
+};
 use jiff::tz::TimeZone;
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr};
 
 /// The state that the fake agent simulates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,24 +96,24 @@ impl Scene {
     #[must_use]
     pub fn snapshot(self, now: UnixSeconds, zone: &TimeZone) -> Snapshot {
         let mut s = base(now, zone);
-        self.set(&mut s, now, zone);
+        self.apply_to(&mut s, now, zone);
         s.sort();
-        decide_all(&mut s, now, zone);
+        verdicts::update_all(&mut s, now, zone);
         s
     }
 
-    fn set(self, s: &mut Snapshot, now: UnixSeconds, zone: &TimeZone) {
+    fn apply_to(self, s: &mut Snapshot, now: UnixSeconds, zone: &TimeZone) {
         let choose = |s: &mut Snapshot, choice: Choice| s.scheduling.choice = Some(choice);
         match self {
             Self::Idle => {}
             Self::Receiving => {
-                s.updates.push(moving(office(now)));
-                s.updates.push(Update { waits: Some(no_leave(now)), ..ready(browser(now)) });
+                s.updates.push(transferring(office(now)));
+                s.updates.push(Update { waits: Some(waiting_for_permit(now)), ..ready(browser(now)) });
                 s.sharing.download = 3_100_000;
                 s.sharing.upload = 1_900_000;
             }
             Self::Forwarding => {
-                let mut update = done(office(now), now);
+                let mut update = installed(office(now), now);
                 update.progress.up = 2_400_000;
                 update.progress.to = partners(true);
                 s.sharing.upload = 2_400_000;
@@ -133,11 +133,11 @@ impl Scene {
                 choose(s, Choice { window: Window::Idle, ..Choice::default() });
                 s.scheduling.signals.load.value = Some(Load { percent: 83, idle: false });
                 s.scheduling.signals.quiet_since = None;
-                s.updates.push(Update { progress: part(office(now).size, 31), ..office(now) });
+                s.updates.push(Update { progress: partly_received(office(now).size, 31), ..office(now) });
             }
             Self::Ready => {
                 // Nothing is installed before the night unless the user asks for it.
-                let night = rare(now);
+                let night = rare_window(now);
                 choose(s, Choice { install: night, ..Choice::default() });
                 s.updates.extend([ready(browser(now)), ready(office(now))]);
             }
@@ -152,12 +152,12 @@ impl Scene {
                     "browser --version: exit code 127\nerror while loading shared libraries: libnss3.so".into();
                 let at = UnixSeconds(now.0 - 600);
                 let state = UpdateState::Failed { at, reason, detail, restored: true };
-                s.updates.extend([Update { state, ..ready(browser(now)) }, done(office(now), now)]);
+                s.updates.extend([Update { state, ..ready(browser(now)) }, installed(office(now), now)]);
             }
             Self::Paused => {
                 let pause = Pause::For { asked: UnixSeconds(now.0 - 600), seconds: 3600 };
                 choose(s, Choice { pause: Some(pause), ..Choice::default() });
-                s.updates.push(Update { progress: part(office(now).size, 64), ..office(now) });
+                s.updates.push(Update { progress: partly_received(office(now).size, 64), ..office(now) });
             }
             Self::Metered => {
                 let network = Network { id: NetworkId("3f1c".into()), name: "Mia's phone".into(), metered: true };
@@ -178,7 +178,7 @@ impl Scene {
             }
             Self::NotConnected => {
                 s.link = Link::Away { heard: Some(UnixSeconds(now.0 - 3 * 3600)) };
-                s.updates.push(done(office(now), now));
+                s.updates.push(installed(office(now), now));
             }
             Self::NotEnrolled => {
                 s.link = Link::NotEnrolled;
@@ -192,7 +192,7 @@ impl Scene {
 }
 
 /// Returns a window that is open for one half-hour of the week, two days before `now`.
-fn rare(now: UnixSeconds) -> Window {
+fn rare_window(now: UnixSeconds) -> Window {
     let mut week = banyan_proto::schedule::Week::NEVER;
     // 1970-01-01 was a Thursday: day 3 when Monday is 0. Two days away, so that it is not today in any time zone.
     let day = usize::try_from(now.0 / 86_400 + 3 + 5).unwrap_or(0) % 7;
@@ -220,58 +220,6 @@ impl FromStr for Scene {
             .find(|scene| scene.name() == text)
             .ok_or_else(|| format!("unknown scene; choose one of: {}", all()))
     }
-}
-
-/// Computes the verdicts of the machine and of every update with the real scheduling rules.
-pub(crate) fn decide_all(s: &mut Snapshot, now: UnixSeconds, zone: &TimeZone) {
-    let mono = Duration::from_secs(3600);
-    let moment = Moment { wall: now, mono };
-    let seen = &s.scheduling.signals;
-    let signals = Signals {
-        load: signal(seen.load.value, mono),
-        presence: signal(seen.presence.value, mono),
-        power: signal(seen.power.value, mono),
-        network: signal(seen.network.value.clone(), mono),
-        full_screen: signal(seen.full_screen.value, mono),
-        free_disk: signal(seen.free_disk.value, mono),
-    };
-    let usage = DailyUsage::restore(std::slice::from_ref(&s.sharing.today));
-    let (choice, policy) = (s.scheduling.choice.clone(), s.scheduling.policy.clone());
-    let ask = |task: Option<&Task>| {
-        let choice = choice.as_ref();
-        decide(&Situation { zone, signals: &signals, choice, policy: &policy, usage: &usage, task }, moment)
-    };
-    s.scheduling.verdict = ask(None);
-    for update in &mut s.updates {
-        let on = |wish| {
-            ask(Some(&Task { issued: update.issued, seen: update.seen, window: Window::Any, deadline: None, wish }))
-        };
-        let (mut verdict, other) = (on(update.wishes.receive), on(update.wishes.install));
-        verdict.install = other.install;
-        verdict.announce.retain(|announcement| announcement.stage != Stage::Install);
-        verdict.announce.extend(other.announce.into_iter().filter(|a| a.stage == Stage::Install));
-        update.verdict = verdict;
-        if !update.verdict.receive.is_open() {
-            (update.progress.down, update.progress.from) = (0, resting(&update.progress.from));
-        }
-        if !update.verdict.forward.is_open() {
-            (update.progress.up, update.progress.to) = (0, resting(&update.progress.to));
-        }
-    }
-    s.sharing.download = s.updates.iter().map(|update| update.progress.down).sum();
-    s.sharing.upload = s.updates.iter().map(|update| update.progress.up).sum();
-}
-
-fn resting(partners: &[Partner]) -> Vec<Partner> {
-    partners.iter().cloned().map(|partner| Partner { now: false, ..partner }).collect()
-}
-
-fn signal<T>(value: Option<T>, at: Duration) -> Signal<T> {
-    value.map_or_else(Signal::unknown, |value| Signal::seen(value, at))
-}
-
-fn open() -> Gate {
-    Gate::Open { limit: Limit { rate: None, priority: Priority::Yielding, deadline: None } }
 }
 
 fn base(now: UnixSeconds, zone: &TimeZone) -> Snapshot {
@@ -351,107 +299,4 @@ fn history(now: UnixSeconds) -> Vec<HistoryEntry> {
             what: Happened::Enrolled,
         },
     ]
-}
-
-fn part(size: u64, percent: u64) -> Progress {
-    Progress { held: size / 100 * percent, of: size, ..Progress::default() }
-}
-
-fn update(now: UnixSeconds, number: u8, package: &str, version: &str, size: u64, notes: &str) -> Update {
-    let tonight = UnixSeconds(now.0 / 3600 * 3600 + 6 * 3600);
-    Update {
-        order: OrderId([number; 16]),
-        number: number.into(),
-        package: package.into(),
-        version: version.into(),
-        sequence: 26,
-        publisher: "Lakeside School IT".into(),
-        notes: notes.into(),
-        kind: Kind::Deb,
-        size,
-        issued: UnixSeconds(now.0 - 900),
-        seen: UnixSeconds(now.0 - 840),
-        state: UpdateState::Receiving,
-        waits: None,
-        progress: part(size, 0),
-        verdict: Verdict { receive: open(), install: open(), forward: open(), announce: Vec::new() },
-        receive_deadline: None,
-        install_deadline: None,
-        wishes: Wishes::default(),
-        later: vec![
-            Later { when: When::InAnHour, at: UnixSeconds(now.0 / 60 * 60 + 3600) },
-            Later { when: When::Tonight, at: tonight },
-            Later { when: When::Tomorrow, at: UnixSeconds(tonight.0 + 8 * 3600) },
-        ],
-        alone: false,
-    }
-}
-
-/// Returns the update that a manually opened package becomes: fully received and installing.
-pub(crate) fn by_hand(package: &Package, now: UnixSeconds) -> Update {
-    let size = package.file.as_ref().map_or(0, |file| file.size);
-    let made = update(now, 31, &package.package, &package.version, size, &package.notes);
-    let made = Update { sequence: package.sequence, publisher: package.publisher.clone(), seen: now, ..made };
-    let progress = Progress { held: size, of: size, ..Progress::default() };
-    let wishes = Wishes { receive: Wish::Now, install: Wish::Now };
-    let alone = package.signer.asks;
-    Update { issued: now, state: UpdateState::Installing, progress, wishes, kind: Kind::Archive, alone, ..made }
-}
-
-/// Returns the update that a release chosen from the catalogue becomes: downloading from the server.
-pub(crate) fn chosen(release: &OfferedRelease, now: UnixSeconds) -> Update {
-    let number = u8::try_from(release.sequence).unwrap_or(u8::MAX);
-    let made = update(now, number, &release.package, &release.version, release.size, &release.notes);
-    let progress = Progress { down: 3_100_000, ..part(release.size, 1) };
-    let wishes = Wishes { receive: Wish::Now, install: Wish::Now };
-    let (sequence, publisher) = (release.sequence, release.publisher.clone());
-    Update { sequence, publisher, seen: now, issued: now, progress, wishes, kind: Kind::Archive, ..made }
-}
-
-fn office(now: UnixSeconds) -> Update {
-    update(now, 9, "libreoffice", "26.2", 655_000_000, "Opens large tables faster.\nFixes label printing.")
-}
-fn browser(now: UnixSeconds) -> Update {
-    update(now, 8, "school-browser", "12.1", 84_000_000, "Fixes three security holes that let pages read files.")
-}
-fn maths(now: UnixSeconds) -> Update {
-    update(now, 7, "maths-tools", "4.0", 231_000_000, "")
-}
-
-fn ready(update: Update) -> Update {
-    let progress = Progress { held: update.size, from: resting(&partners(false)), ..part(update.size, 100) };
-    Update { state: UpdateState::Ready, progress, ..update }
-}
-fn done(update: Update, now: UnixSeconds) -> Update {
-    Update { state: UpdateState::Installed { at: UnixSeconds(now.0 - 300) }, later: Vec::new(), ..ready(update) }
-}
-fn moving(update: Update) -> Update {
-    let progress = Progress {
-        down: 3_100_000,
-        up: 1_900_000,
-        passed_on: 250_000_000,
-        from: partners(false),
-        to: partners(true),
-        ..part(update.size, 64)
-    };
-    Update { progress, ..update }
-}
-fn no_leave(now: UnixSeconds) -> Wait {
-    Wait {
-        stage: Stage::Install,
-        reason: Reason::WaitsForPermit,
-        detail: "the deployment is waiting for approval".into(),
-        since: UnixSeconds(now.0 - 120),
-        next: Some(UnixSeconds(now.0 + 40)),
-    }
-}
-
-fn partners(to: bool) -> Vec<Partner> {
-    let partner =
-        |id: u8, label: &str, bytes| Partner { machine: MachineId([id; 16]), label: label.into(), bytes, now: true };
-    if to {
-        vec![partner(11, "room-204-11", 140_000_000), partner(12, "room-204-12", 110_000_000)]
-    } else {
-        vec![partner(3, "room-204-03", 300_000_000), partner(5, "room-204-05", 119_000_000)]
-    }
 }

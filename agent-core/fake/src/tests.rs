@@ -1,6 +1,6 @@
 //! Tests that every scene shows the state it is named after, and that the fake agent answers as the real agent does.
 
-use crate::{Fake, PackageScene, Scene, package_file};
+use crate::{FakeAgent, PackageScene, Scene, package_file};
 use banyan_local_api::{Client, LocalAddress};
 use banyan_proto::{
     Reason, UnixSeconds,
@@ -61,7 +61,7 @@ async fn until(client: &mut Client, snapshot: &mut Snapshot, holds: impl Fn(&Sna
 async fn a_subscriber_receives_changes_and_its_commands_take_effect() {
     let folder = tempfile::tempdir().unwrap();
     let address = LocalAddress::Own(folder.path().to_owned());
-    let fake = Fake::start(&address, Scene::Receiving).unwrap();
+    let fake = FakeAgent::start(&address, Scene::Receiving).unwrap();
     let mut client = Client::connect(&address).await.unwrap();
     assert!(client.rights.contains(&Right::Administer));
     let mut snapshot = first(&mut client).await;
@@ -74,7 +74,7 @@ async fn a_subscriber_receives_changes_and_its_commands_take_effect() {
     until(&mut client, &mut snapshot, |snapshot| snapshot.headline() == Headline::Paused { until: None }).await;
     assert_eq!(client.request(&Request::Resume).await.unwrap(), Reply::Done);
     until(&mut client, &mut snapshot, |snapshot| snapshot.scheduling.verdict.receive.is_open()).await;
-    assert_eq!(fake.asked(), [pause, Request::Resume]);
+    assert_eq!(fake.requests(), [pause, Request::Resume]);
     fake.show(Scene::Ready);
     until(&mut client, &mut snapshot, |now| {
         *now == Scene::Ready.snapshot(UnixSeconds::now(), &TimeZone::system())
@@ -91,14 +91,14 @@ async fn a_subscriber_receives_changes_and_its_commands_take_effect() {
 async fn rights_are_checked_for_each_command() {
     let folder = tempfile::tempdir().unwrap();
     let address = LocalAddress::Own(folder.path().to_owned());
-    let fake = Fake::start(&address, Scene::NotEnrolled).unwrap();
+    let fake = FakeAgent::start(&address, Scene::NotEnrolled).unwrap();
     let mut client = Client::connect(&address).await.unwrap();
     fake.set_rights(&[Right::See]);
     for request in [Request::Resume, Request::Enrol { code: "good".into() }] {
         let reply = client.request(&request).await.unwrap();
         assert!(matches!(reply, Reply::Error(error) if error.reason == Reason::NotAllowed));
     }
-    assert_eq!(fake.asked(), []);
+    assert_eq!(fake.requests(), []);
     fake.set_rights(&[]);
     let reply = client.request(&Request::Subscribe).await.unwrap();
     assert!(matches!(reply, Reply::Error(error) if error.reason == Reason::NotAllowed));
@@ -110,7 +110,7 @@ async fn rights_are_checked_for_each_command() {
 async fn the_number_of_connections_per_user_is_limited() {
     let folder = tempfile::tempdir().unwrap();
     let address = LocalAddress::Own(folder.path().to_owned());
-    let _fake = Fake::start(&address, Scene::Idle).unwrap();
+    let _fake = FakeAgent::start(&address, Scene::Idle).unwrap();
     let mut clients = Vec::new();
     for _ in 0..16 {
         clients.push(Client::connect(&address).await.unwrap());
@@ -126,7 +126,7 @@ async fn the_number_of_connections_per_user_is_limited() {
 async fn a_package_is_shown_and_installed_or_refused_as_in_its_scene() {
     let folder = tempfile::tempdir().unwrap();
     let address = LocalAddress::Own(folder.path().to_owned());
-    let fake = Fake::start(&address, Scene::Idle).unwrap();
+    let fake = FakeAgent::start(&address, Scene::Idle).unwrap();
     let path = folder.path().join("drawing-3.1.banyan");
     // The file is larger than the socket buffers, so that an early answer arrives while bytes are still being sent.
     std::fs::write(&path, package_file(3 << 20)).unwrap();
@@ -185,7 +185,7 @@ async fn a_package_is_shown_and_installed_or_refused_as_in_its_scene() {
 async fn the_catalogue_is_shown_and_installed_from_as_in_the_scene() {
     let folder = tempfile::tempdir().unwrap();
     let address = LocalAddress::Own(folder.path().to_owned());
-    let fake = Fake::start(&address, Scene::Idle).unwrap();
+    let fake = FakeAgent::start(&address, Scene::Idle).unwrap();
     let mut client = Client::connect(&address).await.unwrap();
     let Reply::Catalogue(catalogue) = client.request(&Request::Catalogue).await.unwrap() else {
         panic!("expected a catalogue")
@@ -222,7 +222,7 @@ async fn the_catalogue_is_shown_and_installed_from_as_in_the_scene() {
 async fn a_request_that_requires_something_unknown_is_refused_by_name() {
     use std::io::{BufRead as _, BufReader, Write as _};
     let folder = tempfile::tempdir().unwrap();
-    let _fake = Fake::start(&LocalAddress::Own(folder.path().to_owned()), Scene::Idle).unwrap();
+    let _fake = FakeAgent::start(&LocalAddress::Own(folder.path().to_owned()), Scene::Idle).unwrap();
     let socket = folder.path().join("agent.sock");
     let answers = tokio::task::spawn_blocking(move || {
         let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
@@ -239,7 +239,7 @@ async fn a_request_that_requires_something_unknown_is_refused_by_name() {
 async fn a_wish_to_install_now_also_receives_now_and_sharing_takes_no_wish() {
     let folder = tempfile::tempdir().unwrap();
     let address = LocalAddress::Own(folder.path().to_owned());
-    let _fake = Fake::start(&address, Scene::Waiting).unwrap();
+    let _fake = FakeAgent::start(&address, Scene::Waiting).unwrap();
     let mut client = Client::connect(&address).await.unwrap();
     let mut snapshot = first(&mut client).await;
     let order = snapshot.updates[0].order;

@@ -11,7 +11,7 @@ use crate::{
 use banyan_proto::{
     OrderId, Reason, UnixSeconds,
     api::{ApiError, Event},
-    local::{Happened, HistoryEntry, Wishes},
+    local::{Happened, HistoryEntry},
     schedule::{Stage, Wish},
 };
 use banyan_wire::lock::lock;

@@ -10,7 +10,7 @@ use banyan_tests::test_desktop::{TestDesktop, wait_for};
 use banyan_ui_common::{Page, sample_data, texts};
 
 fn looks(agent: &Agent) -> usize {
-    agent.asked().iter().filter(|asked| **asked == Request::Catalogue).count()
+    agent.requests().iter().filter(|asked| **asked == Request::Catalogue).count()
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn a_release_is_requested_through_the_accessibility_bus() {
     access.press(texts::page_name(Page::Catalogue));
     access.press("Get Drawing 3.1");
     let get = Request::GetFromCatalogue { package: "Drawing".into(), manifest: Digest([2; 32]) };
-    wait_for("the agent is asked", || agent.asked().contains(&get).then_some(()));
+    wait_for("the agent is asked", || agent.requests().contains(&get).then_some(()));
     access.find(texts::updates::DOWNLOADING);
     assert!(
         !access.all().into_iter().any(|thing| thing.name == "Get Drawing 3.1"),

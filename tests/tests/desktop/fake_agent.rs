@@ -1,6 +1,6 @@
 //! The simulated agent on a desktop.
 
-use banyan_fake_agent::{Fake, Scene};
+use banyan_fake_agent::{FakeAgent, Scene};
 use banyan_proto::local::Snapshot;
 use banyan_tests::test_desktop::TestDesktop;
 use std::{ops::Deref, sync::Arc};
@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 /// The simulated agent; it answers at the desktop's socket until the value is dropped.
 pub(crate) struct Agent {
-    fake: Arc<Fake>,
+    fake: Arc<FakeAgent>,
     _runtime: Runtime,
 }
 
@@ -17,7 +17,7 @@ impl Agent {
     pub(crate) fn show_scene(desktop: &TestDesktop, scene: Scene) -> Self {
         let runtime = Runtime::new().expect("the runtime can be created");
         let inside = runtime.enter();
-        let fake = Fake::start(&banyan_local_api::LocalAddress::Own(desktop.folder().to_owned()), scene);
+        let fake = FakeAgent::start(&banyan_local_api::LocalAddress::Own(desktop.folder().to_owned()), scene);
         drop(inside);
         Self { fake: fake.expect("the socket is free"), _runtime: runtime }
     }
@@ -35,8 +35,8 @@ impl Agent {
 }
 
 impl Deref for Agent {
-    type Target = Fake;
-    fn deref(&self) -> &Fake {
+    type Target = FakeAgent;
+    fn deref(&self) -> &FakeAgent {
         &self.fake
     }
 }

@@ -20,7 +20,7 @@ fn a_full_screen_program_is_reported_while_it_lasts() {
     desktop.keep(&mut tray);
     // If no window is in front, a window manager may report that or report nothing at all.
     let reported = |wanted: bool| {
-        let last = || agent.reported().last().copied();
+        let last = || agent.screen_reports().last().copied();
         let as_wanted = || last().is_some_and(|seen| (seen == Some(true)) == wanted).then_some(());
         wait_for(&format!("{wanted} is reported"), as_wanted);
     };

@@ -18,7 +18,7 @@ fn the_window_is_operated_without_sight() {
     access.press(texts::updates::INSTALL_NOW);
     let update = sample_data::ready().order;
     let wish = Request::Wish { order: update, stage: Of::Install, wish: Wish::Now };
-    wait_for("the agent is asked", || (agent.asked() == [wish.clone()]).then_some(()));
+    wait_for("the agent is asked", || (agent.requests() == [wish.clone()]).then_some(()));
 
     // Each page is reached by its name, and every element on it that can be pressed has a name.
     for page in Page::ALL {

@@ -23,7 +23,7 @@ fn file(desktop: &TestDesktop) -> PathBuf {
 fn a_package_is_shown_installed_and_its_result_is_notified() {
     let mut desktop = TestDesktop::without_panel();
     let agent = Agent::show_scene(&desktop, Scene::Idle);
-    agent.stop_clock(sample_data::NOW);
+    agent.set_clock(sample_data::NOW);
     agent.change(|snapshot| snapshot.about.zone = sample_data::quiet().about.zone);
     agent.set_package(PackageScene::Newer);
     let access = Access::on(&desktop);
@@ -35,7 +35,7 @@ fn a_package_is_shown_installed_and_its_result_is_notified() {
     page_screenshots::picture(&desktop, &shown, &page_screenshots::path(true, "package-light"));
     access.press(texts::package_file::INSTALL);
     let asked = wait_for("the package reaches the agent", || {
-        agent.asked().into_iter().find(|asked| matches!(asked, Request::InstallPackage { .. }))
+        agent.requests().into_iter().find(|asked| matches!(asked, Request::InstallPackage { .. }))
     });
     assert!(matches!(asked, Request::InstallPackage { size, .. } if size == SIZE as u64), "{asked:?}");
     access.find(texts::updates::INSTALLING);
@@ -72,7 +72,7 @@ fn an_untrusted_package_is_refused_with_a_reason() {
 fn nothing_is_installed_before_the_user_trusts_the_publisher() {
     let mut desktop = TestDesktop::without_panel();
     let agent = Agent::show_scene(&desktop, Scene::NotEnrolled);
-    agent.stop_clock(sample_data::NOW);
+    agent.set_clock(sample_data::NOW);
     agent.change(|snapshot| snapshot.about.zone = sample_data::quiet().about.zone);
     agent.set_package(PackageScene::Asks);
     let access = Access::on(&desktop);
@@ -87,7 +87,7 @@ fn nothing_is_installed_before_the_user_trusts_the_publisher() {
     assert!(access.find(&consent).is_enabled && !install().is_enabled);
     let _ = access.try_press(texts::package_file::INSTALL);
     page_screenshots::picture(&desktop, &shown, &page_screenshots::path(true, "package-trust-light"));
-    let asked = || agent.asked().into_iter().find(|asked| matches!(asked, Request::InstallPackage { .. }));
+    let asked = || agent.requests().into_iter().find(|asked| matches!(asked, Request::InstallPackage { .. }));
     assert_eq!(asked(), None);
     access.press(&consent);
     wait_for("the install button is enabled", || install().is_enabled.then_some(()));

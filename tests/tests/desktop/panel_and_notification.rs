@@ -61,7 +61,7 @@ fn a_real_desktop_shows_the_notification_and_its_buttons_work() {
     picture(&desktop, "440x119+1465+15", "notice");
     access.press(texts::updates::USE_BATTERY);
     let wanted = Request::Overrule { signal: Overruled::Battery, on: true };
-    wait_for("the agent is asked", || agent.asked().contains(&wanted).then_some(()));
+    wait_for("the agent is asked", || agent.requests().contains(&wanted).then_some(()));
 }
 
 #[test]

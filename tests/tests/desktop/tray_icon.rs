@@ -98,9 +98,9 @@ fn every_entry_of_the_menu_does_what_it_says() {
                 continue;
             }
             show(scene);
-            let before = agent.asked().len();
+            let before = agent.requests().len();
             menu.press(&label);
-            let asked = wait_for(&label, || agent.asked().get(before).cloned());
+            let asked = wait_for(&label, || agent.requests().get(before).cloned());
             wait_for(&format!("the effect of {label:?} in scene {scene}, after {asked:?}"), || {
                 let held = effect(&label, &asked, &agent.now());
                 held.unwrap_or_else(|| panic!("the test does not know the effect of {label:?}")).then_some(())

@@ -77,11 +77,11 @@ fn each_button_of_a_notification_does_what_it_says() {
         network.show(Scene::Ready, "school-browser");
         let (id, shown) =
             wait_for("the notification is shown", || notifications.only("school-browser 12.1 is ready to install"));
-        let before = agent.asked().len();
+        let before = agent.requests().len();
         // Presses repeatedly: a test presses faster than a user, before the tray listens.
         let asked = wait_for(label, || {
             notifications.press(id, &key(&shown, label));
-            agent.asked().get(before).cloned()
+            agent.requests().get(before).cloned()
         });
         let update = wait_for("the agent has stored the choice", || {
             agent.now().updates.into_iter().find(|update| update.wishes.install != Wish::Unsaid)

@@ -1,7 +1,7 @@
 //! The fake agent as a program, for trying out the tray and the window.
 
 use anyhow::Context;
-use banyan_fake_agent::{Fake, Scene};
+use banyan_fake_agent::{FakeAgent, Scene};
 use banyan_local_api::LocalAddress;
 use clap::Parser;
 use std::{path::PathBuf, time::Duration};
@@ -28,7 +28,8 @@ async fn main() -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.data)
         .with_context(|| format!("creating the folder {} (--data)", args.data.display()))?;
     let address = LocalAddress::Own(args.data.clone());
-    let fake = Fake::start(&address, args.scene).with_context(|| format!("listening in {}", args.data.display()))?;
+    let fake =
+        FakeAgent::start(&address, args.scene).with_context(|| format!("listening in {}", args.data.display()))?;
     let mut next = Scene::ALL.into_iter().cycle().skip_while(|scene| *scene != args.scene).skip(1);
     let (mut shown, mut second) = (0, tokio::time::interval(Duration::from_secs(1)));
     loop {
