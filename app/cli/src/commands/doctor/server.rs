@@ -1,9 +1,8 @@
 //! Checks the server with the administrator's profile.
 
-use crate::commands::doctor::Check;
 use crate::{
     api_client::{ApiClient, ApiClientError},
-    commands::signature_expiry,
+    commands::{doctor::Check, signature_expiry},
     output::{Advice as _, format_error_chain},
     platform,
     profile::{self, ProfileArg},
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_far_apart_are_told() {
+    fn clocks_far_apart_are_reported() {
         let verdict = |server| compare_clocks(server, UnixSeconds(1000)).verdict;
         assert_eq!(
             [verdict(Some(1010)), verdict(Some(940)), verdict(Some(100)), verdict(None)],
