@@ -130,7 +130,10 @@ fn available_actions(update: &Update, clock: &Clock) -> Vec<UserAction> {
     let gate = match update.state {
         UpdateState::Receiving => &update.verdict.receive,
         UpdateState::Ready => &update.verdict.install,
-        _ => return actions,
+        UpdateState::Checking
+        | UpdateState::Installing
+        | UpdateState::Installed { .. }
+        | UpdateState::Failed { .. } => return actions,
     };
     let waits = update.waits.as_ref().is_some_and(|wait| wait.stage == Stage::Install);
     match (&update.state, gate) {

@@ -80,7 +80,7 @@ fn fixed_windows(scheduling: &Scheduling) -> impl Iterator<Item = (Kind, Window,
 fn window_label(kind: Kind, window: &Window, choice: &Choice) -> String {
     match kind {
         Kind::Night => format!("{} ({})", texts::schedule::AT_NIGHT, texts::schedule::night_hours(choice.night)),
-        _ => texts::schedule::window_name(window).to_owned(),
+        Kind::Any | Kind::Idle | Kind::Weekly => texts::schedule::window_name(window).to_owned(),
     }
 }
 

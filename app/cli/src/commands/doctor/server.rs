@@ -97,7 +97,14 @@ fn evaluate_answer(
                     );
                     [Check::good("server", server), ca()].into_iter().chain(checks).collect()
                 }
-                _ => failed_with_dependents(bad("server"), &AFTER_PROFILE[1..], "no response from the server"),
+                ApiClientError::Setup(_)
+                | ApiClientError::Unreachable { .. }
+                | ApiClientError::Stalled { .. }
+                | ApiClientError::NotFound
+                | ApiClientError::MalformedResponse(_)
+                | ApiClientError::File(_) => {
+                    failed_with_dependents(bad("server"), &AFTER_PROFILE[1..], "no response from the server")
+                }
             }
         }
     }
