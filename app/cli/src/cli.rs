@@ -112,13 +112,13 @@ mod tests {
 
     /// Collects a command and all its subcommands, with their full names.
     fn all(command: &clap::Command, name: &str, found: &mut Vec<(String, clap::Command)>) {
-        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
-            let name = format!("{name} {}", verb.get_name());
-            all(verb, &name, found);
-            found.push((name, verb.clone()));
+        for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
+            let name = format!("{name} {}", command.get_name());
+            all(command, &name, found);
+            found.push((name, command.clone()));
         }
     }
-    fn verbs() -> Vec<(String, clap::Command)> {
+    fn commands_with_names() -> Vec<(String, clap::Command)> {
         let mut command = Cli::command();
         command.build();
         let mut found = Vec::new();
@@ -132,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn the_help_of_every_verb_explains_it_and_shows_an_example() {
-        for (name, mut verb) in verbs() {
-            assert!(verb.get_about().is_some(), "`{name}` has no description");
-            let help = verb.render_long_help().to_string();
+    fn the_help_of_every_command_explains_it_and_shows_an_example() {
+        for (name, mut command) in commands_with_names() {
+            assert!(command.get_about().is_some(), "`{name}` has no description");
+            let help = command.render_long_help().to_string();
             let examples = help.split_once("Example").map(|(_, examples)| examples);
             let shown = examples.is_some_and(|examples| examples.contains(&name));
             assert!(shown, "the help of `{name}` shows no example:\n{help}");
-            for argument in verb.get_arguments() {
+            for argument in command.get_arguments() {
                 assert!(argument.get_help().is_some(), "`{name}`: {} has no help text", argument.get_id());
             }
         }
@@ -159,8 +159,8 @@ mod tests {
     #[test]
     fn examples_in_the_help_can_be_typed() {
         let mut action = 0;
-        for (name, mut verb) in verbs() {
-            let help = verb.render_long_help().to_string();
+        for (name, mut command) in commands_with_names() {
+            let help = command.render_long_help().to_string();
             let examples = help.split_once("Example").map_or("", |(_, examples)| examples);
             for line in examples.lines().map(str::trim).filter(|line| line.starts_with("banyan ")) {
                 // Cut off shell syntax (pipes, redirections) and any explanation after two spaces.
@@ -173,7 +173,7 @@ mod tests {
                 action += 1;
             }
         }
-        assert!(action >= verbs().len());
+        assert!(action >= commands_with_names().len());
     }
 
     #[test]

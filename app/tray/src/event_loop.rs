@@ -25,7 +25,7 @@ use {
 };
 
 /// What the loop needs to know of the command line.
-pub(crate) struct Options {
+pub(crate) struct TrayOptions {
     /// The agent's socket.
     pub(crate) socket: PathBuf,
     /// The agent ends with the tray.
@@ -75,7 +75,7 @@ fn report_window_exit(events: &Sender<TrayEvent>) -> impl FnOnce(WindowExit) + S
 /// Fails when this session cannot show an icon.
 #[cfg(target_os = "linux")]
 pub(crate) fn run(
-    options: &Options,
+    options: &TrayOptions,
     agent: &AgentClient,
     sender: &Sender<TrayEvent>,
     events: &Receiver<TrayEvent>,
@@ -181,7 +181,7 @@ fn forward_pressed_buttons(events: &Sender<TrayEvent>) -> Sender<TrayAction> {
 /// Fails when the window does.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn run(
-    options: &Options,
+    options: &TrayOptions,
     _agent: &AgentClient,
     sender: &Sender<TrayEvent>,
     events: &Receiver<TrayEvent>,

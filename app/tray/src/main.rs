@@ -94,8 +94,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     if let Some(request) = request {
         drop(sender.send(TrayEvent::Open(request)));
     }
-    let options =
-        event_loop::Options { socket, is_personal: cli.personal, panel_timeout: Duration::from_secs(cli.panel_within) };
+    let options = event_loop::TrayOptions {
+        socket,
+        is_personal: cli.personal,
+        panel_timeout: Duration::from_secs(cli.panel_within),
+    };
     event_loop::run(&options, &agent, &sender, &events)
 }
 

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_window_did_not_show_before_it_closed_is_shown_by_the_next() {
+    fn a_request_that_a_closing_window_missed_goes_to_the_next() {
         let missed = end_of("read first");
         assert!(
             matches!(missed, Some(WindowExit::NotShown(OpenRequest::Page(Page::Schedule)))),

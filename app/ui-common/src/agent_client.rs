@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_only_while_the_line_is_up_is_told_again_on_the_next_one() {
+    fn a_report_is_sent_again_after_every_reconnect() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("agent.sock");
         let listener = UnixListener::bind(&socket).unwrap();

@@ -61,10 +61,10 @@ impl CatalogueState {
         match reply {
             CatalogueReply::Catalogue(answer) => (self.is_loading, self.answer) = (false, Some(answer)),
             CatalogueReply::Release(manifest, Ok(order)) => {
-                drop(self.requests.insert(manifest, ReleaseRequest::Ordered(order)))
+                drop(self.requests.insert(manifest, ReleaseRequest::Ordered(order)));
             }
             CatalogueReply::Release(manifest, Err(error)) => {
-                drop(self.requests.insert(manifest, ReleaseRequest::Refused(error)))
+                drop(self.requests.insert(manifest, ReleaseRequest::Refused(error)));
             }
         }
     }
@@ -284,13 +284,13 @@ mod tests {
 
     #[test]
     fn looking_again_forgets_refusals_and_no_open_question() {
-        let mut shelf = CatalogueState::default();
+        let mut catalogue = CatalogueState::default();
         let refused = ApiError { reason: Reason::Withdrawn, detail: "gone".into() };
-        shelf.apply(CatalogueReply::Release(Digest([1; 32]), Err(refused)));
-        shelf.requests.insert(Digest([2; 32]), ReleaseRequest::Pending);
-        shelf.begin_loading();
+        catalogue.apply(CatalogueReply::Release(Digest([1; 32]), Err(refused)));
+        catalogue.requests.insert(Digest([2; 32]), ReleaseRequest::Pending);
+        catalogue.begin_loading();
         assert_eq!(
-            (shelf.is_loading, shelf.requests.into_values().collect::<Vec<_>>()),
+            (catalogue.is_loading, catalogue.requests.into_values().collect::<Vec<_>>()),
             (true, vec![ReleaseRequest::Pending])
         );
     }

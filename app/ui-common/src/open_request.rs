@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_come_back_as_they_were_and_others_are_nothing() {
+    fn requests_survive_as_lines_and_other_lines_are_nothing() {
         for request in [OpenRequest::Page(Page::Sharing), OpenRequest::Package("/home/mia/My files/ä b.banyan ".into())]
         {
             assert_eq!(OpenRequest::from_line(&format!("{}\n", request.to_line().unwrap())), Some(request));

@@ -24,7 +24,7 @@ const BLOCK_BYTES: usize = 256 << 10;
 
 /// A package file that was opened, and how far its installation is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenedPackage {
+pub struct PackageFile {
     /// The path of the file.
     pub path: PathBuf,
     /// The current stage.
@@ -57,7 +57,7 @@ pub enum PackageStage {
     InstallRefused(Box<Package>, ApiError),
 }
 
-impl OpenedPackage {
+impl PackageFile {
     /// Returns the state of a file that was just opened.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {

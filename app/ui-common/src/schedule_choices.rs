@@ -9,13 +9,13 @@ use banyan_proto::{
 /// Returns the pauses that the policy allows, or the end of the current pause.
 #[must_use]
 pub fn pause_actions(scheduling: &Scheduling) -> Vec<UserAction> {
-    let offer = |label: &str, request| UserAction { label: label.to_owned(), tooltip: String::new(), request };
+    let action = |label: &str, request| UserAction { label: label.to_owned(), tooltip: String::new(), request };
     if scheduling.effective().pause.is_some() {
-        return vec![offer(texts::schedule::RESUME, Request::Resume)];
+        return vec![action(texts::schedule::RESUME, Request::Resume)];
     }
     let longest = scheduling.policy.bounds.pause;
     let fits = |seconds: u32| longest.is_none_or(|longest| longest >= seconds);
-    let pause = |label, until| offer(label, Request::Pause { until });
+    let pause = |label, until| action(label, Request::Pause { until });
     let mut pauses = Vec::new();
     if fits(3600) {
         pauses.push(pause(texts::schedule::PAUSE_ONE_HOUR, PauseFor::Seconds(3600)));

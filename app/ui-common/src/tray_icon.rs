@@ -94,12 +94,12 @@ fn colour_at(icon: TrayIcon, size: u32, at: Point) -> Option<Rgb> {
     let tree = if icon.badge == Some(Badge::Crossed) { GREY } else { GREEN };
     let line = (1.3 / size as f32).max(0.055);
     let leaves = distance_to_leaves(at);
-    let filled_percent = icon.filled_percent.is_some_and(|percent| {
+    let is_filled = icon.filled_percent.is_some_and(|percent| {
         let (top, bottom) = (0.08, 0.66);
         at.1 >= bottom - (bottom - top) * f32::from(percent.min(100)) / 100.0
     });
     let drawn = match leaves {
-        inside if inside <= -line => filled_percent,
+        inside if inside <= -line => is_filled,
         edge if edge <= 0.0 => true,
         _ => distance_to_roots(at, line) <= 0.0,
     };
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn every_sign_differs_in_shape_at_every_size() {
+    fn every_badge_differs_in_shape_at_every_size() {
         for size in [16, 22, 32] {
             let mut shapes = vec![shape(TrayIcon { filled_percent: None, badge: None }, size)];
             shapes.extend(SIGNS.map(|badge| shape(TrayIcon { filled_percent: None, badge: Some(badge) }, size)));

@@ -57,7 +57,7 @@ pub struct UpdateSummary {
 /// Returns the summary of an update.
 #[must_use]
 pub fn summarise_update(update: &Update, clock: &Clock) -> UpdateSummary {
-    let (tone, state, explanation) = state(update, clock);
+    let (tone, state, explanation) = describe_state(update, clock);
     let percent = matches!(update.state, UpdateState::Receiving).then(|| update.progress.percent());
     let code = match (&update.state, &update.waits) {
         (UpdateState::Failed { reason, .. }, _) => reason.code(),
@@ -75,7 +75,7 @@ pub fn summarise_update(update: &Update, clock: &Clock) -> UpdateSummary {
     }
 }
 
-fn state(update: &Update, clock: &Clock) -> (Tone, String, String) {
+fn describe_state(update: &Update, clock: &Clock) -> (Tone, String, String) {
     let waits = |stage: Stage| {
         let wait = update.waits.as_ref().filter(|wait| wait.stage == stage);
         wait.map(|wait| {
@@ -125,33 +125,36 @@ fn state(update: &Update, clock: &Clock) -> (Tone, String, String) {
 
 fn available_actions(update: &Update, clock: &Clock) -> Vec<UserAction> {
     let wish = |stage, wish| Request::Wish { order: update.order, stage, wish };
-    let offer = |label: &str, request| UserAction { label: label.to_owned(), tooltip: String::new(), request };
+    let action = |label: &str, request| UserAction { label: label.to_owned(), tooltip: String::new(), request };
     let mut actions = Vec::new();
     let gate = match update.state {
         UpdateState::Receiving => &update.verdict.receive,
         UpdateState::Ready => &update.verdict.install,
-        _ => return actions,
+        UpdateState::Checking
+        | UpdateState::Installing
+        | UpdateState::Installed { .. }
+        | UpdateState::Failed { .. } => return actions,
     };
     let waits = update.waits.as_ref().is_some_and(|wait| wait.stage == Stage::Install);
     match (&update.state, gate) {
         (_, Gate::Closed { because, .. }) if may_ignore(because) => {
             actions.extend(
                 condition_to_ignore(because)
-                    .map(|(label, signal)| offer(label, Request::Overrule { signal, on: true })),
+                    .map(|(label, signal)| action(label, Request::Overrule { signal, on: true })),
             );
         }
         // The person cannot change these conditions, so no button claims to.
         (_, Gate::Closed { because: Why::DiskLow { .. } | Why::DiskUnknown | Why::SwitchedOff { .. }, .. }) => {}
         (UpdateState::Receiving, Gate::Closed { .. }) if update.wishes.receive != Wish::Now => {
-            actions.push(offer(texts::updates::DOWNLOAD_NOW, wish(Stage::Receive, Wish::Now)));
+            actions.push(action(texts::updates::DOWNLOAD_NOW, wish(Stage::Receive, Wish::Now)));
         }
         (UpdateState::Receiving, Gate::Open { .. }) if update.wishes.install != Wish::Now => {
-            actions.push(offer(texts::updates::INSTALL_WHEN_DOWNLOADED, wish(Stage::Install, Wish::Now)));
+            actions.push(action(texts::updates::INSTALL_WHEN_DOWNLOADED, wish(Stage::Install, Wish::Now)));
         }
         // The update installs as soon as the server permits it, so "Install now" would change nothing.
         (UpdateState::Ready, Gate::Open { .. }) if waits => {}
         (UpdateState::Ready, _) if update.wishes.install != Wish::Now => {
-            actions.push(offer(texts::updates::INSTALL_NOW, wish(Stage::Install, Wish::Now)));
+            actions.push(action(texts::updates::INSTALL_NOW, wish(Stage::Install, Wish::Now)));
         }
         _ => {}
     }
@@ -192,14 +195,14 @@ mod tests {
     use crate::sample_data;
 
     #[test]
-    fn each_sample_says_what_it_is_and_what_can_be_done() {
+    fn each_update_has_a_state_and_actions() {
         let clock = sample_data::clock();
         let seen: Vec<_> = sample_data::busy()
             .updates
             .iter()
             .map(|update| {
                 let summary = summarise_update(update, &clock);
-                let labels: Vec<_> = summary.actions.into_iter().map(|offer| offer.label).collect();
+                let labels: Vec<_> = summary.actions.into_iter().map(|action| action.label).collect();
                 (summary.title, summary.tone, summary.state, labels.join(" | "))
             })
             .collect();
@@ -217,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_that_may_not_be_overruled_is_not_offered_so() {
+    fn a_condition_that_may_not_be_ignored_has_no_action() {
         let clock = sample_data::clock();
         let mut update = sample_data::busy().updates[1].clone();
         for may_overrule in [true, false] {
@@ -225,13 +228,13 @@ mod tests {
             let battery = summarise_update(&update, &clock)
                 .actions
                 .iter()
-                .any(|offer| offer.label == texts::updates::USE_BATTERY);
+                .any(|action| action.label == texts::updates::USE_BATTERY);
             assert_eq!(battery, may_overrule);
         }
     }
 
     #[test]
-    fn a_deadline_that_opens_the_gate_is_the_state_and_is_said_once() {
+    fn a_deadline_that_opens_the_gate_is_the_state_and_appears_once() {
         use banyan_proto::schedule::{Announcement, By};
         let (clock, mut update) = (sample_data::clock(), sample_data::ready());
         let at = UnixSeconds(clock.now.0 + 14 * 60);
@@ -247,7 +250,7 @@ mod tests {
     fn an_update_that_waits_for_permission_has_no_install_button() {
         let (clock, mut update) = (sample_data::clock(), sample_data::ready());
         let now = |update: &Update| {
-            summarise_update(update, &clock).actions.iter().any(|offer| offer.label == texts::updates::INSTALL_NOW)
+            summarise_update(update, &clock).actions.iter().any(|action| action.label == texts::updates::INSTALL_NOW)
         };
         assert!(now(&update));
         update.waits = Some(banyan_proto::local::Wait {

@@ -12,7 +12,7 @@ use banyan_proto::UnixSeconds;
 use banyan_ui_common::{
     AgentClient, Clock, OpenRequest, Page, Preferences, SHOWN_MARKER,
     catalogue::{self, CatalogueReply, ReleaseRequest},
-    package_file::{self, OpenedPackage, PackageStage},
+    package_file::{self, PackageFile, PackageStage},
 };
 use std::{
     io::BufRead,
@@ -25,7 +25,7 @@ use std::{
 const REFRESH: Duration = Duration::from_secs(60);
 
 /// What the window starts with.
-pub(crate) struct Start {
+pub(crate) struct StartOptions {
     pub(crate) socket: PathBuf,
     pub(crate) page: Page,
     /// A package file to open.
@@ -62,7 +62,7 @@ pub(crate) struct WindowApp {
 }
 
 impl WindowApp {
-    pub(crate) fn new(start: Start, creation: &eframe::CreationContext<'_>) -> Self {
+    pub(crate) fn new(start: StartOptions, creation: &eframe::CreationContext<'_>) -> Self {
         theme::install(&creation.egui_ctx);
         creation.egui_ctx.set_theme(start.theme);
         let ctx = creation.egui_ctx.clone();
@@ -94,7 +94,7 @@ impl WindowApp {
     }
     /// Asks the agent to describe a package file. Runs on a thread, since files and agents may be slow.
     fn open_package(&mut self, path: PathBuf, ctx: &egui::Context) {
-        self.state.opened_package = Some(OpenedPackage::new(path.clone()));
+        self.state.opened_package = Some(PackageFile::new(path.clone()));
         let (sender, ctx, socket) = (self.package_sender.clone(), ctx.clone(), self.socket.clone());
         std::thread::spawn(move || {
             let stage = package_file::inspect_package(&socket, &path);
@@ -104,7 +104,7 @@ impl WindowApp {
     }
     /// Has the agent install the package file that is shown.
     fn install_package(&mut self, ctx: &egui::Context) {
-        let Some(OpenedPackage { path, stage: PackageStage::Checked(package), consent }) = &self.state.opened_package
+        let Some(PackageFile { path, stage: PackageStage::Checked(package), consent }) = &self.state.opened_package
         else {
             return;
         };

@@ -14,7 +14,7 @@ mod week_editor;
 mod widgets;
 mod window_state;
 
-use app::{Start, WindowApp};
+use app::{StartOptions, WindowApp};
 use banyan_proto::UnixSeconds;
 use banyan_ui_common::{Page, texts, tray_icon};
 use clap::Parser;
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
         .with_inner_size(theme::WINDOW)
         .with_min_inner_size(theme::SMALLEST);
     let options = eframe::NativeOptions { viewport, renderer: eframe::Renderer::Glow, ..Default::default() };
-    let start = Start {
+    let start = StartOptions {
         socket: cli.socket,
         page: cli.page,
         package: cli.package,

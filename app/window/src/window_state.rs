@@ -5,7 +5,7 @@ use banyan_proto::{
     Digest,
     schedule::{Choice, Week, Window},
 };
-use banyan_ui_common::{Page, Preferences, catalogue::CatalogueState, package_file::OpenedPackage};
+use banyan_ui_common::{Page, Preferences, catalogue::CatalogueState, package_file::PackageFile};
 
 /// The state of the window.
 pub(crate) struct WindowState {
@@ -21,7 +21,7 @@ pub(crate) struct WindowState {
     /// Why the preferences could not be saved.
     pub(crate) save_error: Option<String>,
     /// The package file that is open; it is shown instead of the page.
-    pub(crate) opened_package: Option<OpenedPackage>,
+    pub(crate) opened_package: Option<PackageFile>,
     /// The person pressed Install.
     pub(crate) should_install: bool,
     /// The catalogue.

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_at_the_address_is_told_as_such() {
+    async fn an_address_where_nothing_listens_is_unreachable() {
         // A port that was free a moment ago, where nothing listens.
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let profile =

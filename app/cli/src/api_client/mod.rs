@@ -255,7 +255,7 @@ mod tests {
     use banyan_proto::Reason;
 
     #[test]
-    fn refusals_are_told_in_the_servers_words() {
+    fn refusals_are_reported_in_the_servers_words() {
         let said = ApiError { reason: Reason::BelowFloor, detail: "sequence 3 is below 5".into() };
         let body = serde_json::to_vec(&said).unwrap();
         assert!(

@@ -33,11 +33,11 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn every_shell_gets_every_verb() {
+    fn every_shell_gets_every_command() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell, Shell::Elvish] {
             let text = generate_completions(shell, &mut Cli::command());
-            for verb in ["demo", "publish", "deploy", "machines", "doctor", "completions"] {
-                assert!(text.contains(verb), "{shell}: {verb} is missing");
+            for name in ["demo", "publish", "deploy", "machines", "doctor", "completions"] {
+                assert!(text.contains(name), "{shell}: {name} is missing");
             }
         }
     }

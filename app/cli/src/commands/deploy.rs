@@ -1,11 +1,11 @@
 //! `banyan deploy`: starts a deployment and, with `--wait`, follows it until it has ended.
 
-use crate::commands::{
-    connect,
-    watch_deployment::{self, WatchDisplay, WatchLimit, WatchResult, watch},
-};
 use crate::{
     api_client::{ApiClient, ApiClientError},
+    commands::{
+        connect,
+        watch_deployment::{self, WatchDisplay, WatchLimit, WatchResult, watch},
+    },
     deployment_tree::LiveTree,
     duration,
     output::{Exit, Failure, OutputArgs, WithContext as _, print_json, print_note, print_text},

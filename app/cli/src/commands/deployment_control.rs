@@ -1,11 +1,11 @@
 //! `banyan halt`, `resume` and `retry`: controls a running deployment.
 
-use crate::commands::{
-    connect,
-    resolve::{self, DeploymentSelector},
-};
 use crate::{
     api_client::DeploymentControl,
+    commands::{
+        connect,
+        resolve::{self, DeploymentSelector},
+    },
     output::{Exit, Failure, OutputArgs, WithContext as _, print_json, print_note},
     profile::ProfileArg,
 };

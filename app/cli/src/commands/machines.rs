@@ -1,8 +1,8 @@
 //! `banyan machines`: lists the enrolled machines, revokes one, or readmits a quarantined one.
 
-use crate::commands::{connect, resolve};
 use crate::{
     api_client::ApiClient,
+    commands::{connect, resolve},
     output::{Exit, Failure, OutputArgs, WithContext as _, format_age, format_table, print_json, print_note, sanitise},
     profile::ProfileArg,
 };

@@ -28,7 +28,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     #[test]
-    fn there_is_a_page_for_every_visible_verb() {
+    fn there_is_a_page_for_every_visible_command() {
         let folder = tempfile::tempdir().unwrap();
         run(&Args { out: folder.path().join("man") }, Cli::command()).unwrap();
         let page = |name: &str| std::fs::read_to_string(folder.path().join("man").join(name));

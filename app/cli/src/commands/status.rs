@@ -1,11 +1,11 @@
 //! `banyan status`: lists all deployments, or shows one and its tree, once or until it ends.
 
-use crate::commands::{
-    connect,
-    resolve::{self, DeploymentSelector},
-    watch_deployment::{self, WatchDisplay, WatchLimit, WatchResult, watch},
-};
 use crate::{
+    commands::{
+        connect,
+        resolve::{self, DeploymentSelector},
+        watch_deployment::{self, WatchDisplay, WatchLimit, WatchResult, watch},
+    },
     deployment_tree::{LiveTree, TreeView, detect_terminal, draw_tree},
     output::{Exit, Failure, OutputArgs, WithContext as _, format_age, format_table, print_note},
     profile::ProfileArg,

@@ -3,9 +3,9 @@
 //! The CA and TUF root in the code come from the administrator's profile, not from the server. A compromised server
 //! therefore cannot make machines trust another publisher.
 
-use crate::commands::{connect, machines};
 use crate::{
     api_client::{ApiClient, ApiClientError},
+    commands::{connect, machines},
     duration,
     output::{Exit, Failure, OutputArgs, WithContext as _, print_note},
     profile::{self, ProfileArg},

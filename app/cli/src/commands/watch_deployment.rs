@@ -164,12 +164,12 @@ pub(crate) fn describe_unfinished(status: &DeploymentStatus) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deployment_tree::fixture::{Plan, status};
+    use crate::deployment_tree::fixture::{PlannedSource, status};
     use banyan_proto::Reason;
 
     #[test]
     fn zero_is_for_complete_success_only() {
-        let mut status = status(&[("a", Plan::Server), ("b", Plan::Of("a"))]);
+        let mut status = status(&[("a", PlannedSource::Server), ("b", PlannedSource::Of("a"))]);
         assert!(!has_ended(&status));
         assert_eq!(exit_for(&status), Exit::Incomplete);
         status.addressees[0].stage = Stage::Installed;
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_deployment_that_a_person_stopped_is_not_waited_for() {
-        let mut status = status(&[("a", Plan::Server)]);
+        let mut status = status(&[("a", PlannedSource::Server)]);
         for (state, over) in [
             (DeploymentState::Running, false),
             (DeploymentState::Halted, true),
@@ -197,8 +197,8 @@ mod tests {
     }
 
     #[test]
-    fn who_has_not_succeeded_is_named_with_reason_and_next_step() {
-        let mut status = status(&[("a", Plan::Server), ("b", Plan::Of("a"))]);
+    fn unfinished_machines_are_named_with_reason_and_next_step() {
+        let mut status = status(&[("a", PlannedSource::Server), ("b", PlannedSource::Of("a"))]);
         status.addressees[0].stage = Stage::Installed;
         status.addressees[1].stage = Stage::Failed;
         status.addressees[1].reason = Some(Reason::ProbeFailed);

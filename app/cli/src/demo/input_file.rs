@@ -1,8 +1,10 @@
 //! Inspects the user's file before the demo starts. Properties that cannot be derived from its name are made up: the
 //! package's name does not matter in a demo.
 
-use crate::demo::debian_requirements;
-use crate::output::{Failure, WithContext as _};
+use crate::{
+    demo::debian_requirements,
+    output::{Failure, WithContext as _},
+};
 use banyan_proto::manifest::{Kind, ManifestError};
 use banyan_publisher::{
     Published, PublisherError,

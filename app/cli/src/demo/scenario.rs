@@ -1,12 +1,5 @@
 //! The steps of the demo. They are an administrator's steps, and call the same functions.
 
-use crate::demo::{
-    DemoFailure,
-    input_file::{self, DemoFile},
-    processes::DemoProcesses,
-    sample_package,
-    summary::{InstallLocation, Summary},
-};
 use crate::{
     api_client::ApiClient,
     commands::{
@@ -21,7 +14,14 @@ use crate::{
         run_blocking, tokens,
         watch_deployment::{self, WatchDisplay, WatchLimit, WatchResult},
     },
-    demo::args::Args,
+    demo::{
+        DemoFailure,
+        args::Args,
+        input_file::{self, DemoFile},
+        processes::DemoProcesses,
+        sample_package,
+        summary::{InstallLocation, Summary},
+    },
     deployment_tree::LiveTree,
     output::{Exit, Failure, WithContext as _, print_note},
     profile,

@@ -149,12 +149,13 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deployment_tree::fixture::{Plan, id, status};
+    use crate::deployment_tree::fixture::{PlannedSource, id, status};
     use banyan_proto::{admin::Stage, api::ByteSource};
 
     #[test]
     fn uploads_are_what_others_report_to_have_received() {
-        let mut status = status(&[("a", Plan::Server), ("b", Plan::Of("a")), ("c", Plan::Of("a"))]);
+        let mut status =
+            status(&[("a", PlannedSource::Server), ("b", PlannedSource::Of("a")), ("c", PlannedSource::Of("a"))]);
         status.server_sent = 1050;
         for (machine, source, after) in [(0, "server", 900), (1, "a", 1500), (2, "a", 1300)] {
             let machine = &mut status.addressees[machine];

@@ -1,11 +1,13 @@
 //! Reports changes between two snapshots of a deployment as log lines, for output that is not a terminal. Each change
 //! of a machine's stage or reason is reported once.
 
-use crate::deployment_tree::{
-    draw::{format_seconds, format_shares, stage_text, state_text},
-    view::{ContentSources, Problem, Row, TreeView},
+use crate::{
+    deployment_tree::{
+        draw::{format_seconds, format_shares, stage_text, state_text},
+        view::{ContentSources, MachineRow, Problem, TreeView},
+    },
+    output::format_count,
 };
-use crate::output::format_count;
 
 /// Returns the lines to append. Progress in chunks is not reported, because it would flood a log.
 pub(super) fn describe_changes(before: Option<&TreeView>, now: &TreeView) -> Vec<String> {
@@ -14,12 +16,12 @@ pub(super) fn describe_changes(before: Option<&TreeView>, now: &TreeView) -> Vec
         lines.push(format!("{}: deployment {} to {}", now.release, now.id, format_count(now.rows.len(), "machine")));
     }
     // Rows change places only when the lists are split again. Then every row is reported.
-    let earlier = |place: usize, row: &Row| {
+    let earlier = |place: usize, row: &MachineRow| {
         before.and_then(|before| before.rows.get(place)).filter(|earlier| earlier.id == row.id)
     };
     for (place, row) in now.rows.iter().enumerate() {
         let earlier = earlier(place, row);
-        let news = |of: fn(&Row) -> bool| of(row) && !earlier.is_some_and(of);
+        let news = |of: fn(&MachineRow) -> bool| of(row) && !earlier.is_some_and(of);
         let moved =
             earlier.map_or(row.stage != banyan_proto::admin::Stage::Expected, |earlier| earlier.stage != row.stage);
         let troubled = news(|row| row.problem.is_some())
@@ -34,7 +36,7 @@ pub(super) fn describe_changes(before: Option<&TreeView>, now: &TreeView) -> Vec
     lines
 }
 
-fn describe_row(row: &Row) -> String {
+fn describe_row(row: &MachineRow) -> String {
     let mut line = format!("{}: {}", row.name, stage_text(row.stage));
     if let Some(milliseconds) = row.installed_after {
         line.push_str(&format!(" after {}", format_seconds(milliseconds)));
@@ -54,15 +56,15 @@ fn describe_row(row: &Row) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deployment_tree::fixture::{Plan, status};
+    use crate::deployment_tree::fixture::{PlannedSource, status};
     use banyan_proto::{
         Reason,
         admin::{DeploymentState, Stage},
     };
 
     #[test]
-    fn each_change_is_said_once_and_chunks_are_not() {
-        let mut status = status(&[("a", Plan::Server), ("b", Plan::Of("a"))]);
+    fn each_change_is_reported_once_and_chunks_are_not() {
+        let mut status = status(&[("a", PlannedSource::Server), ("b", PlannedSource::Of("a"))]);
         let first = TreeView::from_status(&status);
         assert_eq!(describe_changes(None, &first), ["hello 1.0: deployment abababab to 2 machines"]);
         status.addressees[0].stage = Stage::Receiving;

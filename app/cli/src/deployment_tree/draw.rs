@@ -1,7 +1,9 @@
 //! Formats a [`TreeView`] as lines of text. Does not access a terminal.
 
-use crate::deployment_tree::view::{ContentSources, Problem, Row, SourceShare, TreeView, rounded_percent};
-use crate::output::format_count;
+use crate::{
+    deployment_tree::view::{ContentSources, MachineRow, Problem, SourceShare, TreeView, rounded_percent},
+    output::format_count,
+};
 use banyan_proto::{
     admin::{DeploymentState, Stage},
     format_size,
@@ -93,22 +95,22 @@ fn format_summary(view: &TreeView, styler: &Styler) -> String {
 }
 
 /// Selects the rows that fit: finished machines are left out first, then the end of the list.
-fn visible_rows(view: &TreeView, room: Option<usize>) -> Vec<&Row> {
+fn visible_rows(view: &TreeView, room: Option<usize>) -> Vec<&MachineRow> {
     let room = room.unwrap_or(usize::MAX).max(1);
     if view.rows.len() <= room {
         return view.rows.iter().collect();
     }
-    let unfinished = |row: &&Row| row.stage != Stage::Installed;
+    let unfinished = |row: &&MachineRow| row.stage != Stage::Installed;
     let spare = room.saturating_sub(view.rows.iter().filter(unfinished).count());
     let mut finished = 0;
-    let keep = |row: &&Row| {
+    let keep = |row: &&MachineRow| {
         finished += usize::from(!unfinished(row));
         unfinished(row) || finished <= spare
     };
     view.rows.iter().filter(keep).take(room).collect()
 }
 
-fn branch_prefix(row: &Row, features: TerminalFeatures) -> String {
+fn branch_prefix(row: &MachineRow, features: TerminalFeatures) -> String {
     let (own, above) = row.is_last.split_last().map_or((true, [].as_slice()), |(own, above)| (*own, above));
     let rail = |is_last: &bool| match (is_last, features.unicode) {
         (true, _) => "   ",
@@ -124,7 +126,7 @@ fn branch_prefix(row: &Row, features: TerminalFeatures) -> String {
     above.iter().map(rail).collect::<String>() + knee
 }
 
-fn format_row(row: &Row, names: usize, styler: &Styler) -> String {
+fn format_row(row: &MachineRow, names: usize, styler: &Styler) -> String {
     let rails = branch_prefix(row, styler.0);
     let gap = " ".repeat(names.saturating_sub(rails.chars().count() + measure_text_width(&row.name)));
     let (received, total) = (u64::from(row.chunks_received), u64::from(row.chunks_total));
@@ -234,12 +236,16 @@ impl Styler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deployment_tree::fixture::{Plan, id, status};
+    use crate::deployment_tree::fixture::{PlannedSource, id, status};
     use banyan_proto::{Reason, admin::DeploymentStatus, api::ByteSource};
 
     fn example() -> DeploymentStatus {
-        let mut status =
-            status(&[("a", Plan::Server), ("b", Plan::Of("a")), ("c", Plan::Of("b")), ("d", Plan::Of("a"))]);
+        let mut status = status(&[
+            ("a", PlannedSource::Server),
+            ("b", PlannedSource::Of("a")),
+            ("c", PlannedSource::Of("b")),
+            ("d", PlannedSource::Of("a")),
+        ]);
         status.server_sent = 1000;
         let [a, b, c, d] = status.addressees.as_mut_slice() else { panic!("four machines") };
         (a.stage, a.installed_after) = (Stage::Installed, Some(1234));
@@ -253,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_picture() {
+    fn a_tree_is_drawn_line_by_line() {
         let lines = draw_tree(&TreeView::from_status(&example()), TerminalFeatures::PLAIN);
         let expected = [
             "hello 1.0  1000 B · 1 stripe · deployment abababab · running",
@@ -287,7 +293,7 @@ mod tests {
     #[test]
     fn a_tree_higher_than_the_screen_shows_who_is_not_finished() {
         let labels: Vec<String> = (0..50).map(|i| format!("m{i:02}")).collect();
-        let plan: Vec<_> = labels.iter().map(|label| (label.as_str(), Plan::Server)).collect();
+        let plan: Vec<_> = labels.iter().map(|label| (label.as_str(), PlannedSource::Server)).collect();
         let mut status = status(&plan);
         for machine in &mut status.addressees[..48] {
             machine.stage = Stage::Installed;
@@ -304,7 +310,7 @@ mod tests {
 
     #[test]
     fn nearly_all_chunks_are_not_shown_as_all() {
-        let mut status = status(&[("a", Plan::Server)]);
+        let mut status = status(&[("a", PlannedSource::Server)]);
         (status.addressees[0].stage, status.addressees[0].chunks) = (Stage::Receiving, (999, 1000));
         assert!(draw_tree(&TreeView::from_status(&status), TerminalFeatures::PLAIN)[2].contains(" 99%"));
     }

@@ -7,7 +7,7 @@ use banyan_proto::{
 
 /// The planned source of a machine's first stripe.
 #[derive(Clone, Copy)]
-pub(crate) enum Plan<'a> {
+pub(crate) enum PlannedSource<'a> {
     /// The server.
     Server,
     /// Another target machine, by label.
@@ -24,8 +24,8 @@ pub(crate) fn id(label: &str) -> MachineId {
 }
 
 /// Returns a deployment of `hello 1.0` (100 chunks, 1000 bytes) that has not started.
-pub(crate) fn status(plan: &[(&str, Plan<'_>)]) -> DeploymentStatus {
-    let addressee = |&(label, plan): &(&str, Plan<'_>)| AddresseeStatus {
+pub(crate) fn status(plan: &[(&str, PlannedSource<'_>)]) -> DeploymentStatus {
+    let addressee = |&(label, plan): &(&str, PlannedSource<'_>)| AddresseeStatus {
         id: id(label),
         label: label.into(),
         stage: Stage::Expected,
@@ -33,10 +33,10 @@ pub(crate) fn status(plan: &[(&str, Plan<'_>)]) -> DeploymentStatus {
         reason: None,
         detail: None,
         planned: match plan {
-            Plan::Server => vec![id("server")],
-            Plan::Of(label) => vec![id(label)],
-            Plan::Stranger => vec![id("stranger")],
-            Plan::Nobody => vec![],
+            PlannedSource::Server => vec![id("server")],
+            PlannedSource::Of(label) => vec![id(label)],
+            PlannedSource::Stranger => vec![id("stranger")],
+            PlannedSource::Nobody => vec![],
         },
         sources: vec![],
         verified_after: None,

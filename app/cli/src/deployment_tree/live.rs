@@ -12,35 +12,35 @@ pub(crate) struct LiveTree {
     term: Term,
     /// The number of lines that are currently drawn.
     drawn: usize,
-    is_last: Option<TreeView>,
+    last_view: Option<TreeView>,
 }
 
 impl LiveTree {
     /// Displays on standard error, because the tree is progress.
     pub(crate) fn on_stderr() -> Self {
-        Self { term: Term::stderr(), drawn: 0, is_last: None }
+        Self { term: Term::stderr(), drawn: 0, last_view: None }
     }
     /// Displays on standard output, because the tree is the requested result.
     pub(crate) fn on_stdout() -> Self {
-        Self { term: Term::stdout(), drawn: 0, is_last: None }
+        Self { term: Term::stdout(), drawn: 0, last_view: None }
     }
     /// Displays the current state. Write errors are ignored.
     pub(crate) fn show(&mut self, view: TreeView) {
-        if self.is_last.as_ref() == Some(&view) {
+        if self.last_view.as_ref() == Some(&view) {
             return;
         }
         if self.term.is_term() {
             self.redraw(&draw_tree(&view, detect_terminal(&self.term, true)));
         } else {
-            for line in describe_changes(self.is_last.as_ref(), &view) {
+            for line in describe_changes(self.last_view.as_ref(), &view) {
                 let _ = self.term.write_line(&line);
             }
         }
-        self.is_last = Some(view);
+        self.last_view = Some(view);
     }
     /// Draws the final tree in full, even if it is higher than the screen.
     pub(crate) fn finish(mut self) {
-        let Some(view) = self.is_last.take() else { return };
+        let Some(view) = self.last_view.take() else { return };
         let lines = draw_tree(&view, detect_terminal(&self.term, false));
         if self.term.is_term() {
             self.redraw(&lines);
@@ -52,7 +52,7 @@ impl LiveTree {
     pub(crate) fn clear(&mut self) {
         if self.drawn > 0 {
             self.redraw(&[]);
-            self.is_last = None;
+            self.last_view = None;
         }
     }
     /// Redraws the tree in a single write, to avoid flicker.

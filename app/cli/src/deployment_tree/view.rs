@@ -29,12 +29,12 @@ pub(crate) struct TreeView {
     /// Content bytes sent by the server itself.
     pub(crate) server_sent: u64,
     /// The machines, each below its planned source of the first stripe.
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Vec<MachineRow>,
 }
 
 /// One machine's line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Row {
+pub(crate) struct MachineRow {
     /// For each level from the server down to this machine: whether it is the last entry of that level.
     pub(crate) is_last: Vec<bool>,
     /// The machine's identifier.
@@ -203,7 +203,7 @@ fn find_roots(count: usize, children: &HashMap<Option<usize>, Vec<usize>>) -> Ve
     roots
 }
 
-fn build_row(machine: &AddresseeStatus, is_last: Vec<bool>, names: &MachineNames<'_>) -> Row {
+fn build_row(machine: &AddresseeStatus, is_last: Vec<bool>, names: &MachineNames<'_>) -> MachineRow {
     let total: u64 = machine.sources.iter().map(|source| source.bytes).sum();
     let sources = if total == 0 {
         let mut planned: Vec<String> = machine.planned.iter().map(|id| names.name(*id)).collect();
@@ -220,7 +220,7 @@ fn build_row(machine: &AddresseeStatus, is_last: Vec<bool>, names: &MachineNames
         ContentSources::Sent(sources.iter().map(share).collect())
     };
     let detail = machine.detail.as_deref().map(sanitise).unwrap_or_default();
-    Row {
+    MachineRow {
         is_last,
         id: machine.id,
         name: names.name(machine.id),
@@ -243,7 +243,7 @@ pub(crate) fn rounded_percent(part: u64, whole: u64) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deployment_tree::fixture::{Plan, id, status};
+    use crate::deployment_tree::fixture::{PlannedSource, id, status};
 
     /// Returns names and depths, in display order.
     fn shape(view: &TreeView) -> Vec<(&str, usize)> {
@@ -253,10 +253,10 @@ mod tests {
     #[test]
     fn machines_stand_below_their_planned_senders_in_the_order_of_the_list() {
         let view = TreeView::from_status(&status(&[
-            ("a", Plan::Server),
-            ("b", Plan::Of("a")),
-            ("c", Plan::Of("b")),
-            ("d", Plan::Of("a")),
+            ("a", PlannedSource::Server),
+            ("b", PlannedSource::Of("a")),
+            ("c", PlannedSource::Of("b")),
+            ("d", PlannedSource::Of("a")),
         ]));
         assert_eq!(shape(&view), [("a", 1), ("b", 2), ("c", 3), ("d", 2)]);
         let last: Vec<_> = view.rows.iter().map(|row| row.is_last.clone()).collect();
@@ -266,11 +266,11 @@ mod tests {
     #[test]
     fn plans_that_make_no_sense_lose_nobody() {
         let circle = [
-            ("a", Plan::Of("b")),
-            ("b", Plan::Of("a")),
-            ("c", Plan::Of("c")),
-            ("d", Plan::Nobody),
-            ("e", Plan::Stranger),
+            ("a", PlannedSource::Of("b")),
+            ("b", PlannedSource::Of("a")),
+            ("c", PlannedSource::Of("c")),
+            ("d", PlannedSource::Nobody),
+            ("e", PlannedSource::Stranger),
         ];
         let view = TreeView::from_status(&status(&circle));
         let mut names: Vec<_> = view.rows.iter().map(|row| row.name.as_str()).collect();
@@ -281,10 +281,12 @@ mod tests {
     #[test]
     fn a_plan_of_ten_thousand_in_one_chain_is_drawn_with_bounded_depth() {
         let labels: Vec<String> = (0..10_000).map(|i| format!("m{i}")).collect();
-        let plan: Vec<(&str, Plan<'_>)> = labels
+        let plan: Vec<(&str, PlannedSource<'_>)> = labels
             .iter()
             .enumerate()
-            .map(|(i, label)| (label.as_str(), if i == 0 { Plan::Server } else { Plan::Of(&labels[i - 1]) }))
+            .map(|(i, label)| {
+                (label.as_str(), if i == 0 { PlannedSource::Server } else { PlannedSource::Of(&labels[i - 1]) })
+            })
             .collect();
         let view = TreeView::from_status(&status(&plan));
         assert_eq!(view.rows.len(), 10_000);
@@ -293,7 +295,7 @@ mod tests {
 
     #[test]
     fn sources_are_real_senders_with_their_shares_and_stand_ins_are_marked() {
-        let mut status = status(&[("a", Plan::Server), ("b", Plan::Of("a"))]);
+        let mut status = status(&[("a", PlannedSource::Server), ("b", PlannedSource::Of("a"))]);
         assert_eq!(TreeView::from_status(&status).rows[1].sources, ContentSources::Planned(vec!["a".into()]));
         status.addressees[1].sources =
             vec![ByteSource { machine: id("server"), bytes: 1 }, ByteSource { machine: id("a"), bytes: 2 }];
@@ -305,9 +307,9 @@ mod tests {
     #[test]
     fn labels_cannot_steer_the_terminal_or_flood_it() {
         let view = TreeView::from_status(&status(&[
-            ("x\u{1b}[2J\ny", Plan::Server),
-            (&"long".repeat(20), Plan::Server),
-            (" ", Plan::Server),
+            ("x\u{1b}[2J\ny", PlannedSource::Server),
+            (&"long".repeat(20), PlannedSource::Server),
+            (" ", PlannedSource::Server),
         ]));
         assert_eq!(view.rows[0].name, "x\u{fffd}[2J y");
         assert_eq!(view.rows[1].name.chars().count(), MAX_NAME_CHARS);

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_in_the_unit_people_would_use() {
+    fn ages_are_in_the_unit_people_would_use() {
         let told: Vec<_> = [0, 59, 600, 10_000, 1_000_000].map(format_age).to_vec();
         assert_eq!(told, ["just now", "59 s ago", "10 min ago", "2 h ago", "11 days ago"]);
     }

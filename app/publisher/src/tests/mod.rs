@@ -230,10 +230,10 @@ fn files_are_hashed_whole_and_by_chunk_in_one_pass() {
     let content: Vec<u8> = (0..5_000_001_u32).map(|i| (i % 251) as u8).collect();
     let path = folder.path().join("big-1.tar");
     std::fs::write(&path, &content).unwrap();
-    let mut heard = vec![];
+    let mut progress = vec![];
     let ReleaseDraft { manifest, files, is_derived } =
         draft_release(&path, &ReleaseOverrides::default(), &Published::default(), &mut |done, of| {
-            heard.push((done, of))
+            progress.push((done, of));
         })
         .unwrap();
     let artifact = &manifest.artifacts[0];
@@ -241,8 +241,8 @@ fn files_are_hashed_whole_and_by_chunk_in_one_pass() {
     assert_eq!((artifact.size, artifact.digest), (5_000_001, Digest::of(&content)));
     let chunks: Vec<Digest> = content.chunks(artifact.chunk_size as usize).map(Digest::of).collect();
     assert_eq!(artifact.chunks.0, chunks);
-    assert_eq!(heard.last(), Some(&(5_000_001, 5_000_001)));
-    assert_eq!(heard.len(), chunks.len());
+    assert_eq!(progress.last(), Some(&(5_000_001, 5_000_001)));
+    assert_eq!(progress.len(), chunks.len());
 }
 
 #[test]

@@ -170,9 +170,9 @@ fn build_notification(update: &Update, kind: NotificationKind, may_choose: bool,
         may_choose && !matches!(kind, NotificationKind::Incoming | NotificationKind::Done | NotificationKind::Failed);
     // Few buttons fit on a notification.
     let in_an_hour = texts::updates::postpone_label(When::InAnHour);
-    let offers = summary.actions.into_iter().filter(|offer| asks && offer.label != in_an_hour);
+    let actions = summary.actions.into_iter().filter(|action| asks && action.label != in_an_hour);
     let mut buttons: Vec<_> =
-        offers.map(|UserAction { label, request, .. }| (label, TrayAction::Send(request))).collect();
+        actions.map(|UserAction { label, request, .. }| (label, TrayAction::Send(request))).collect();
     buttons.push((texts::updates::DETAILS.to_owned(), TrayAction::OpenPage(Page::Updates)));
     UpdateNotification { order: update.order, kind, importance, title, body, buttons }
 }

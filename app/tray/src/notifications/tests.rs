@@ -141,7 +141,7 @@ fn one_update_from_its_coming_to_its_end() {
 }
 
 #[test]
-fn a_notice_goes_with_its_update() {
+fn a_notification_closes_with_its_update() {
     let ready = snapshot(UpdateState::Ready, night(), None, false);
     let (history, changes) =
         next_changes(&NotificationHistory::default(), &ready, true, || false, &sample_data::clock());
@@ -152,7 +152,7 @@ fn a_notice_goes_with_its_update() {
 }
 
 #[test]
-fn what_was_put_off_is_not_told_again() {
+fn a_postponed_update_is_not_announced_again() {
     let mut put_off = snapshot(UpdateState::Ready, night(), None, false);
     put_off.updates[0].wishes.install = Wish::After(sample_data::ready().later[0].at);
     assert_eq!(next_changes(&NotificationHistory::default(), &put_off, true, || false, &sample_data::clock()).1, []);

@@ -130,7 +130,7 @@ fn update_entry(update: &Update, clock: &Clock, may: bool) -> MenuEntry {
     let ask = |label: String, request| MenuEntry::Button { label, action: TrayAction::Send(request) };
     let mut items = Vec::new();
     if may {
-        items.extend(summary.actions.into_iter().map(|offer| ask(offer.label, offer.request)));
+        items.extend(summary.actions.into_iter().map(|action| ask(action.label, action.request)));
         let tomorrow = update.later.iter().find(|later| later.when == When::Tomorrow);
         if let (UpdateState::Receiving, Some(tomorrow)) = (&update.state, tomorrow) {
             let wish = Wish::After(tomorrow.at);
@@ -180,7 +180,7 @@ fn schedule_entries(snapshot: &Snapshot) -> Vec<MenuEntry> {
     }];
     let ask = |label, request| MenuEntry::Button { label, action: TrayAction::Send(request) };
     let mut pauses: Vec<_> =
-        pause_actions(scheduling).into_iter().map(|offer| ask(offer.label, offer.request)).collect();
+        pause_actions(scheduling).into_iter().map(|action| ask(action.label, action.request)).collect();
     match (&effective.pause, pauses.len()) {
         (Some(_), _) => items.append(&mut pauses),
         (None, 0) => {}

@@ -37,8 +37,8 @@ fn labels(items: &[MenuEntry], depth: usize) -> Vec<String> {
 }
 
 #[test]
-fn each_state_has_its_icon_and_its_words() {
-    let crown = |filled_percent, badge| TrayIcon { filled_percent, badge };
+fn each_state_has_its_icon_and_its_text() {
+    let icon_with = |filled_percent, badge| TrayIcon { filled_percent, badge };
     let mut forwarding = sample_data::receiving();
     forwarding.state = UpdateState::Installed { at: sample_data::NOW };
     forwarding.progress.held = forwarding.progress.of;
@@ -50,19 +50,19 @@ fn each_state_has_its_icon_and_its_words() {
     let mut full_screen = sample_data::ready();
     full_screen.verdict.install = Gate::Closed { because: Why::FullScreen { may_overrule: true }, until: None };
     for (snapshot, icon, words) in [
-        (sample_data::quiet(), crown(None, None), "You're up to date"),
-        (with(sample_data::receiving()), crown(Some(64), None), "Downloading LibreOffice 26.2 · 64% · 2 min left"),
-        (with(forwarding), crown(Some(100), Some(Badge::Arrow)), "Sharing LibreOffice 26.2"),
+        (sample_data::quiet(), icon_with(None, None), "You're up to date"),
+        (with(sample_data::receiving()), icon_with(Some(64), None), "Downloading LibreOffice 26.2 · 64% · 2 min left"),
+        (with(forwarding), icon_with(Some(100), Some(Badge::Arrow)), "Sharing LibreOffice 26.2"),
         (
             with(sample_data::waiting()),
-            crown(None, Some(Badge::Moon)),
+            icon_with(None, Some(Badge::Moon)),
             "Maths Tools 4.0: scheduled for tonight at 22:00",
         ),
-        (with(full_screen), crown(None, Some(Badge::Dot)), "School Browser 12.1 is ready to install"),
-        (with(sample_data::failed()), crown(None, Some(Badge::Mark)), "Printer Driver 7.3 couldn't be installed"),
-        (paused, crown(None, Some(Badge::Pause)), "Paused until you resume"),
-        (away, crown(None, Some(Badge::Crossed)), "Offline · last contact today at 14:30"),
-        (alone, crown(None, Some(Badge::Dot)), "Not set up yet: enter a join code"),
+        (with(full_screen), icon_with(None, Some(Badge::Dot)), "School Browser 12.1 is ready to install"),
+        (with(sample_data::failed()), icon_with(None, Some(Badge::Mark)), "Printer Driver 7.3 couldn't be installed"),
+        (paused, icon_with(None, Some(Badge::Pause)), "Paused until you resume"),
+        (away, icon_with(None, Some(Badge::Crossed)), "Offline · last contact today at 14:30"),
+        (alone, icon_with(None, Some(Badge::Dot)), "Not set up yet: enter a join code"),
     ] {
         let shown = shown(snapshot);
         assert_eq!((shown.icon, shown.status.as_str()), (icon, words));
@@ -148,7 +148,7 @@ fn a_pause_is_ended_from_the_same_place() {
 }
 
 #[test]
-fn without_an_agent_it_says_so_and_still_opens_the_window() {
+fn without_an_agent_the_tray_says_so_and_still_opens_the_window() {
     let shown = build_tray(&AgentView::default(), Some(texts::tray_menu::NO_TRAY), false, &sample_data::clock());
     assert_eq!(shown.icon.badge, Some(Badge::Crossed));
     assert_eq!(

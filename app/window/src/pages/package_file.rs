@@ -16,14 +16,14 @@ use banyan_proto::{
 };
 use banyan_ui_common::{
     AgentView, Clock,
-    package_file::{OpenedPackage, PackageStage},
+    package_file::{PackageFile, PackageStage},
     texts,
     update_summary::{Tone, summarise_update},
 };
 use egui::{RichText, Ui};
 
 pub(crate) fn draw(ui: &mut Ui, view: &AgentView, state: &mut WindowState, clock: &Clock) {
-    let Some(OpenedPackage { path, stage, consent }) = &mut state.opened_package else { return };
+    let Some(PackageFile { path, stage, consent }) = &mut state.opened_package else { return };
     let (mut close, mut install) = (false, false);
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     match stage {

@@ -1,8 +1,8 @@
 //! The Schedule page: when this computer downloads, shares and installs, pauses, night and weekly hours, and the current
 //! conditions.
 
-use crate::pages::{conditions, week_grid};
 use crate::{
+    pages::{conditions, week_grid},
     theme,
     week_editor::Preset,
     widgets,
@@ -54,17 +54,17 @@ pub(super) fn draw(
 }
 
 fn draw_pause(ui: &mut Ui, scheduling: &Scheduling, may: bool, requests: &mut Vec<Request>) {
-    let offers = schedule_choices::pause_actions(scheduling);
-    if !may || offers.is_empty() {
+    let actions = schedule_choices::pause_actions(scheduling);
+    if !may || actions.is_empty() {
         return;
     }
     ui.horizontal_wrapped(|ui| {
         if scheduling.effective().pause.is_none() {
             ui.label(texts::schedule::PAUSE);
         }
-        for offer in offers {
-            if ui.button(offer.label).clicked() {
-                requests.push(offer.request);
+        for action in actions {
+            if ui.button(action.label).clicked() {
+                requests.push(action.request);
             }
         }
     });
@@ -80,7 +80,7 @@ fn fixed_windows(scheduling: &Scheduling) -> impl Iterator<Item = (Kind, Window,
 fn window_label(kind: Kind, window: &Window, choice: &Choice) -> String {
     match kind {
         Kind::Night => format!("{} ({})", texts::schedule::AT_NIGHT, texts::schedule::night_hours(choice.night)),
-        _ => texts::schedule::window_name(window).to_owned(),
+        Kind::Any | Kind::Idle | Kind::Weekly => texts::schedule::window_name(window).to_owned(),
     }
 }
 

@@ -63,14 +63,14 @@ fn draw_update(
     if may && !summary.actions.is_empty() {
         ui.add_space(theme::TIGHT);
         ui.horizontal_wrapped(|ui| {
-            for (n, offer) in summary.actions.iter().enumerate() {
+            for (n, action) in summary.actions.iter().enumerate() {
                 // The primary button installs what is ready; putting it off is never the primary action.
-                let puts_off = matches!(offer.request, Request::Wish { wish: Wish::After(_), .. });
+                let puts_off = matches!(action.request, Request::Wish { wish: Wish::After(_), .. });
                 let first = n == 0 && update.state == UpdateState::Ready && !puts_off;
-                let button = if first { widgets::primary_button(ui, &offer.label) } else { ui.button(&offer.label) };
-                let button = if offer.tooltip.is_empty() { button } else { button.on_hover_text(&offer.tooltip) };
+                let button = if first { widgets::primary_button(ui, &action.label) } else { ui.button(&action.label) };
+                let button = if action.tooltip.is_empty() { button } else { button.on_hover_text(&action.tooltip) };
                 if button.clicked() {
-                    requests.push(offer.request.clone());
+                    requests.push(action.request.clone());
                 }
             }
         });

@@ -15,7 +15,7 @@ use egui_kittest::{
     kittest::{NodeT, Queryable},
 };
 
-struct Seen {
+struct TestWindow {
     view: AgentView,
     state: WindowState,
     requests: Vec<Request>,
@@ -24,20 +24,20 @@ struct Seen {
 /// Tall enough to show every page whole: the mouse cannot press what is scrolled out of view.
 const TALL: egui::Vec2 = vec2(900.0, 1400.0);
 
-fn window(page: Page, snapshot: Snapshot) -> Harness<'static, Seen> {
+fn window(page: Page, snapshot: Snapshot) -> Harness<'static, TestWindow> {
     at(page, snapshot, vec2(900.0, 600.0), egui::Theme::Light)
 }
 
-fn at(page: Page, snapshot: Snapshot, size: egui::Vec2, theme: egui::Theme) -> Harness<'static, Seen> {
+fn at(page: Page, snapshot: Snapshot, size: egui::Vec2, theme: egui::Theme) -> Harness<'static, TestWindow> {
     let rights = vec![Right::See, Right::Choose, Right::Get, Right::Administer];
     let view = AgentView { snapshot: Some(snapshot), rights, ..AgentView::default() };
     let quiet = view.snapshot.as_ref().is_some_and(|snapshot| snapshot.updates.is_empty());
     let mut state = WindowState::new(page, false);
     state.catalogue.answer = Some(Ok(if quiet { Catalogue::default() } else { sample_data::catalogue() }));
-    let seen = Seen { view, state, requests: vec![] };
+    let seen = TestWindow { view, state, requests: vec![] };
     let builder = Harness::builder().with_size(size).with_theme(theme).with_context_setup(theme::install);
     let mut harness = builder.build_ui_state(
-        |ui, seen: &mut Seen| {
+        |ui, seen: &mut TestWindow| {
             let requests = layout::draw(ui, &seen.view, &mut seen.state, &sample_data::clock());
             seen.requests.extend(requests);
         },
@@ -84,7 +84,7 @@ fn pages_are_reached_by_their_names() {
 }
 
 #[test]
-fn hours_are_painted_with_the_keyboard_and_saved() {
+fn hours_are_edited_with_the_keyboard_and_saved() {
     let mut harness = at(Page::Schedule, sample_data::busy(), TALL, egui::Theme::Light);
     harness.get_by_label("Monday, 00:00 to 01:00").focus();
     harness.run();
@@ -103,7 +103,7 @@ fn hours_are_painted_with_the_keyboard_and_saved() {
 }
 
 #[test]
-fn hours_are_painted_with_the_mouse() {
+fn hours_are_edited_with_the_mouse() {
     let mut harness = at(Page::Schedule, sample_data::busy(), TALL, egui::Theme::Light);
     let grid = harness.get_by_label("Monday, 00:00 to 01:00").rect();
     let hour = (grid.width() - theme::DAY_NAME) / 24.0;
@@ -138,7 +138,7 @@ fn limits_are_saved_only_when_they_are_numbers() {
 }
 
 #[test]
-fn room_for_other_programs_is_a_choice_unless_it_is_laid_down() {
+fn slowing_down_for_other_apps_is_a_choice_unless_the_policy_sets_it() {
     let mut harness = at(Page::Settings, sample_data::busy(), TALL, egui::Theme::Light);
     harness.get_by_label(texts::settings::SLOW_DOWN_FOR_OTHERS).click();
     harness.run();
@@ -188,7 +188,7 @@ fn without_an_agent_the_window_says_so() {
 }
 
 /// Returns the names of the controls that Tab reaches, until it returns to the first.
-fn reached(harness: &mut Harness<'static, Seen>) -> Vec<String> {
+fn reached(harness: &mut Harness<'static, TestWindow>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let mut first = None;
     for _ in 0..200 {
@@ -272,7 +272,7 @@ fn updates_are_installed_when_the_person_says() {
 }
 
 #[test]
-fn notices_of_what_comes_are_for_those_who_want_them() {
+fn notifications_of_new_updates_are_a_preference() {
     let mut harness = window(Page::Settings, sample_data::busy());
     assert!(!harness.state().state.preferences.notify_of_new_updates);
     harness.get_by_label(texts::settings::NOTIFY_OF_NEW_UPDATES).click();
@@ -281,11 +281,11 @@ fn notices_of_what_comes_are_for_those_who_want_them() {
 }
 
 /// Opens a package file at this step.
-fn opened(stage: banyan_ui_common::package_file::PackageStage) -> Harness<'static, Seen> {
+fn opened(stage: banyan_ui_common::package_file::PackageStage) -> Harness<'static, TestWindow> {
     let mut harness = at(Page::Updates, sample_data::busy(), TALL, egui::Theme::Light);
-    harness.state_mut().state.opened_package = Some(banyan_ui_common::package_file::OpenedPackage {
+    harness.state_mut().state.opened_package = Some(banyan_ui_common::package_file::PackageFile {
         stage,
-        ..banyan_ui_common::package_file::OpenedPackage::new("/home/mia/drawing-3.1.banyan".into())
+        ..banyan_ui_common::package_file::PackageFile::new("/home/mia/drawing-3.1.banyan".into())
     });
     harness.run();
     harness
@@ -343,7 +343,7 @@ fn a_signer_is_trusted_by_a_step_of_its_own() {
     let state = &harness.state().state;
     assert!(state.should_install && state.opened_package.as_ref().is_some_and(|opening| opening.consent));
     // The consent does not carry over to another file.
-    assert!(!banyan_ui_common::package_file::OpenedPackage::new("other".into()).consent);
+    assert!(!banyan_ui_common::package_file::PackageFile::new("other".into()).consent);
     // There is no such step when the agent does not ask for consent.
     for scene in [PackageScene::New, PackageScene::Untrusted] {
         assert!(
@@ -392,7 +392,7 @@ fn what_a_package_does_is_said_before_it_is_installed() {
 }
 
 #[test]
-fn the_way_of_a_package_is_seen_to_its_end() {
+fn a_package_is_followed_from_copying_to_installed() {
     use banyan_proto::local::UpdateState;
     use banyan_ui_common::package_file::PackageStage;
     let package =
@@ -414,10 +414,11 @@ fn the_way_of_a_package_is_seen_to_its_end() {
 #[test]
 fn the_catalogue_is_asked_for_when_it_is_opened_and_not_again_by_itself() {
     let mut harness = at(Page::Updates, sample_data::busy(), TALL, egui::Theme::Light);
-    let take_request =
-        |harness: &mut Harness<'static, Seen>| std::mem::take(&mut harness.state_mut().state.should_load_catalogue);
+    let take_request = |harness: &mut Harness<'static, TestWindow>| {
+        std::mem::take(&mut harness.state_mut().state.should_load_catalogue)
+    };
     assert!(!take_request(&mut harness));
-    let open = |harness: &mut Harness<'static, Seen>, page| {
+    let open = |harness: &mut Harness<'static, TestWindow>, page| {
         harness.get_all_by_label(texts::page_name(page)).next().expect("the page is in the navigation").click();
         harness.run();
     };
@@ -426,7 +427,7 @@ fn the_catalogue_is_asked_for_when_it_is_opened_and_not_again_by_itself() {
     harness.run();
     assert!(!take_request(&mut harness), "nothing has changed");
     // New requests: after a policy change, when the server is back, on Refresh, and when the page is opened again.
-    let snapshot = |harness: &mut Harness<'static, Seen>, change: fn(&mut Snapshot)| {
+    let snapshot = |harness: &mut Harness<'static, TestWindow>, change: fn(&mut Snapshot)| {
         change(harness.state_mut().view.snapshot.as_mut().expect("there is a snapshot"));
         harness.run();
     };

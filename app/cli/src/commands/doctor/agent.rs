@@ -2,8 +2,8 @@
 //!
 //! A running agent locks its database, so the check then asks the agent itself over its local API.
 
-use crate::commands::doctor::Check;
 use crate::{
+    commands::doctor::Check,
     output::{Advice as _, REPORT_BUG, format_age, format_count, format_error_chain},
     platform,
 };
@@ -178,14 +178,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_without_an_agent_is_told_and_left_as_it_is() {
+    async fn a_folder_without_an_agent_is_reported_and_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(verdict(&check(folder.path()).await, "agent"), Verdict::Bad);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the check created a file");
     }
 
     #[test]
-    fn an_agent_that_has_not_heard_from_its_server_is_told() {
+    fn an_agent_without_contact_to_its_server_is_reported() {
         let status = |heard: Option<u64>| Status {
             machine: MachineId([1; 16]),
             label: "desk".into(),

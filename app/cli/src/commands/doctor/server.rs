@@ -1,9 +1,8 @@
 //! Checks the server with the administrator's profile.
 
-use crate::commands::doctor::Check;
 use crate::{
     api_client::{ApiClient, ApiClientError},
-    commands::signature_expiry,
+    commands::{doctor::Check, signature_expiry},
     output::{Advice as _, format_error_chain},
     platform,
     profile::{self, ProfileArg},
@@ -100,7 +99,14 @@ fn evaluate_answer(
                     );
                     [Check::good("server", server), ca()].into_iter().chain(checks).collect()
                 }
-                _ => failed_with_dependents(bad("server"), &AFTER_PROFILE[1..], "no response from the server"),
+                ApiClientError::Setup(_)
+                | ApiClientError::Unreachable { .. }
+                | ApiClientError::Stalled { .. }
+                | ApiClientError::NotFound
+                | ApiClientError::MalformedResponse(_)
+                | ApiClientError::File(_) => {
+                    failed_with_dependents(bad("server"), &AFTER_PROFILE[1..], "no response from the server")
+                }
             }
         }
     }
@@ -190,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_far_apart_are_told() {
+    fn clocks_far_apart_are_reported() {
         let verdict = |server| compare_clocks(server, UnixSeconds(1000)).verdict;
         assert_eq!(
             [verdict(Some(1010)), verdict(Some(940)), verdict(Some(100)), verdict(None)],

@@ -1,8 +1,8 @@
 //! `banyan keys add|rotate|revoke|renew`: derives the next root of trust from the current one.
 
-use crate::commands::keys::complete_request::{SigningArgs, fetch_verified_state, sign_and_submit};
 use crate::{
     api_client::ApiClient,
+    commands::keys::complete_request::{SigningArgs, fetch_verified_state, sign_and_submit},
     output::{Exit, Failure, OutputArgs, WithContext as _, print_note},
 };
 use banyan_proto::UnixSeconds;

@@ -1,9 +1,11 @@
 //! `banyan keys list`: who may sign what, until when, and which of these keys are on this computer.
 
-use crate::commands::keys::complete_request::{SigningArgs, fetch_verified_state, short_key_id};
 use crate::{
     api_client::ApiClient,
-    commands::signature_expiry,
+    commands::{
+        keys::complete_request::{SigningArgs, fetch_verified_state, short_key_id},
+        signature_expiry,
+    },
     output::{Exit, Failure, OutputArgs, WithContext as _, format_table, print_note},
 };
 use banyan_proto::UnixSeconds;

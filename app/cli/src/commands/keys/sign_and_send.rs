@@ -1,9 +1,13 @@
 //! `banyan keys sign|send`: signs a signing request that several people sign in turn, and sends it once it is complete.
 
-use crate::commands::keys::complete_request::{self, describe_missing, short_key_id};
 use crate::{
     api_client::ApiClient,
-    commands::{connect, release_summary::describe_release, signature_expiry},
+    commands::{
+        connect,
+        keys::complete_request::{self, describe_missing, short_key_id},
+        release_summary::describe_release,
+        signature_expiry,
+    },
     output::{Exit, Failure, OutputArgs, WithContext as _, print_note, sanitise},
     profile::{self, ProfileArg},
 };

@@ -3,8 +3,8 @@
 //! The catalogue is part of the policy, so that `banyan policy show` shows everything that applies to a machine in one
 //! text. This module therefore reads the current policy, changes the catalogue in it, and the caller sets it again.
 
-use crate::commands::policy::{connect, scope_name};
 use crate::{
+    commands::policy::{connect, scope_name},
     output::{Failure, WithContext as _, print_note},
     profile::ProfileArg,
 };

@@ -3,8 +3,8 @@
 mod catalogue;
 mod policy_file;
 
-use crate::commands::connect;
 use crate::{
+    commands::connect,
     output::{Exit, Failure, OutputArgs, WithContext as _, format_count, print_note, print_text, sanitise},
     profile::ProfileArg,
 };

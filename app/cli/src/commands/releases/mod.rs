@@ -2,8 +2,8 @@
 
 mod withdraw;
 
-use crate::commands::connect;
 use crate::{
+    commands::connect,
     output::{Exit, Failure, OutputArgs, WithContext as _, format_table},
     profile::ProfileArg,
 };
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_told_with_their_platforms_and_sizes() {
+    fn files_are_listed_with_their_platforms_and_sizes() {
         let release = Release {
             package: "hello".into(),
             version: "1.0".into(),
