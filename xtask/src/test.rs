@@ -2,6 +2,7 @@
 
 use crate::{
     command::{cargo, root, show, target_dir},
+    import_cycles,
     steps::Steps,
     system, windows,
 };
@@ -47,6 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     })?;
 
     steps.run("formatting", || show(cargo().args(["fmt", "--all", "--check"])))?;
+    steps.run("imports between folders", || import_cycles::check(root()))?;
     steps.run("dependencies: bans, licences, sources", || {
         show(cargo().args(["deny", "--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))
     })?;

@@ -56,7 +56,7 @@ impl InstallStage {
                 // The install helper is finishing a standalone install from before the enrolment; only its lock shows when
                 // it is done.
                 Err(SetTrustError::Refused { reason: Reason::PackageManagerBusy, .. }) => {
-                    tokio::time::sleep(BUSY).await
+                    tokio::time::sleep(BUSY).await;
                 }
                 result => return result,
             }

@@ -36,7 +36,7 @@ impl Measuring {
     pub(crate) fn new(sensors: Arc<Sensors>, idle_after: Duration) -> Self {
         // A shorter required quiet time uses a proportionally shorter average.
         let average = IdleThresholds::default().average.min(idle_after / 6);
-        let sampler = Sampler::new(IdleThresholds { idle_after: idle_after, average, ..IdleThresholds::default() });
+        let sampler = Sampler::new(IdleThresholds { idle_after, average, ..IdleThresholds::default() });
         Self { sensors, sampler, load_due: Instant::now(), rest_due: Instant::now() }
     }
     /// Measures what is due.

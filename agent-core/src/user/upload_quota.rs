@@ -12,8 +12,7 @@
 use crate::database::{Database, DatabaseError};
 use banyan_proto::{UnixSeconds, schedule::DayUse};
 use banyan_schedule::upload_quota::{DailyUsage, QuotaRefusal};
-use banyan_wire::bandwidth_yield::BandwidthYield;
-use banyan_wire::lock::lock;
+use banyan_wire::{bandwidth_yield::BandwidthYield, lock::lock, packet};
 use jiff::tz::TimeZone;
 use std::{
     sync::{Arc, Mutex, OnceLock},
@@ -25,10 +24,10 @@ const STORE_AFTER_BYTES: u64 = 8 << 20;
 /// … or after this time, whichever comes first.
 const STORE_AFTER: Duration = Duration::from_secs(30);
 /// Content of a packet, and the overhead around it (Ethernet, IPv4, TCP with timestamps; bytes).
-const PACKET_CONTENT: u64 = 1448;
-const PACKET_OVERHEAD: u64 = 66;
+const PACKET_CONTENT: u64 = packet::PAYLOAD;
+const PACKET_OVERHEAD: u64 = packet::HEADERS;
 /// Content of a TLS record, and the overhead around it (bytes).
-const RECORD_CONTENT: u64 = 16 << 10;
+const RECORD_CONTENT: u64 = packet::TLS_RECORD;
 const RECORD_OVERHEAD: u64 = 22;
 /// A frame's header, with the chunk's index (bytes).
 const FRAME_HEADER: u64 = 9;
@@ -44,7 +43,7 @@ const LOST_AFTER: Duration = Duration::from_secs(10);
 const RESERVATION_EXPIRES: Duration = Duration::from_secs(60);
 
 /// Database key of the usage history.
-const KEY: &str = "usage";
+const KEY: &str = "ledger";
 
 /// The usage history and the upload quota.
 pub(crate) struct UploadQuota {

@@ -36,10 +36,10 @@ pub(super) fn read_entries(input: impl Read, visit: &mut Visitor<'_>) -> Result<
         let size = header.entry_size().map_err(damaged)?;
         match header.entry_type() {
             EntryType::GNULongName => {
-                extended.long_path = Some(truncate_at_nul(read_extended_header(&mut entry, size)?))
+                extended.long_path = Some(truncate_at_nul(read_extended_header(&mut entry, size)?));
             }
             EntryType::GNULongLink => {
-                extended.long_target = Some(truncate_at_nul(read_extended_header(&mut entry, size)?))
+                extended.long_target = Some(truncate_at_nul(read_extended_header(&mut entry, size)?));
             }
             EntryType::XHeader => extended.pax = Pax::parse(&read_extended_header(&mut entry, size)?)?,
             EntryType::XGlobalHeader => {

@@ -118,7 +118,7 @@ impl Validator {
             PlannedEntry::Root => {}
             PlannedEntry::Folder(path) => self.add_to_tree(path, Node::Folder)?,
             PlannedEntry::File { path, .. } | PlannedEntry::HardLink { path, .. } => {
-                self.add_to_tree(path, Node::File)?
+                self.add_to_tree(path, Node::File)?;
             }
             PlannedEntry::Symlink { path, .. } => self.add_to_tree(path, Node::Link)?,
         }
