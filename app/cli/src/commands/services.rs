@@ -1,4 +1,4 @@
-//! `banyan server`, `banyan agent` and the hidden installer process: runs the other programs from this binary.
+//! `banyan server`, `banyan agent` and the hidden install helper process: runs the other programs from this binary.
 
 use crate::output::{Exit, Failure, WithContext as _};
 use std::{ffi::OsString, process::ExitCode};
