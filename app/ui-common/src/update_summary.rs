@@ -185,7 +185,16 @@ fn condition_to_ignore(because: &Why) -> Option<(&'static str, Overruled)> {
         Why::Metered { network, .. } => Some((texts::updates::USE_NETWORK, Overruled::Metered(network.id.clone()))),
         Why::PowerSaver { .. } | Why::Battery { .. } => Some((texts::updates::USE_BATTERY, Overruled::Battery)),
         Why::FullScreen { .. } => Some((texts::updates::INSTALL_DESPITE_FULL_SCREEN, Overruled::FullScreen)),
-        _ => None,
+        Why::DiskLow { .. }
+        | Why::DiskUnknown
+        | Why::SwitchedOff { .. }
+        | Why::Paused { .. }
+        | Why::NotIdle { .. }
+        | Why::Window { .. }
+        | Why::NeverOpens { .. }
+        | Why::NeverMeet
+        | Why::PutOff
+        | Why::QuotaUsed { .. } => None,
     }
 }
 

@@ -169,8 +169,8 @@ mod tests {
         assert_eq!((summary.verified_after, summary.installed_after), (Some(1400), Some(1500)));
         let text = summary.text(false);
         for words in [
-            "hello 1.0 (1000 B) is installed on all 3 machines, 1.5 s after",
-            "a        server       2.00 copies  0.8 s",
+            "hello 1.0 (1.0 kB) is installed on all 3 machines, 1.5 s after",
+            "a        server           2.00 copies  0.8 s",
             "the server sent      1.05 copies (without the tree: 3)",
             "the largest upload   2.00 copies, by a",
             "/tmp/a/root, and so on",

@@ -262,7 +262,7 @@ mod tests {
     fn a_tree_is_drawn_line_by_line() {
         let lines = draw_tree(&TreeView::from_status(&example()), TerminalFeatures::PLAIN);
         let expected = [
-            "hello 1.0  1000 B · 1 stripe · deployment abababab · running",
+            "hello 1.0  1.0 kB · 1 stripe · deployment abababab · running",
             "server  has sent 1.00 copies",
             "└─ a        ██████████ 100%  installed       1.2 s  from server",
             "   ├─ b     ████░░░░░░  40%  receiving              from a 75% + server 25% (stand-in)",
