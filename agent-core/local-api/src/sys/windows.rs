@@ -3,7 +3,7 @@
 use crate::sys::GroupAccess;
 use interprocess::local_socket::{
     GenericFilePath, ListenerOptions, Name, ToFsName,
-    tokio::{Listener, Stream, prelude::*},
+    tokio::{Listener, Stream},
 };
 use std::{
     fs, io,
