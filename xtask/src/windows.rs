@@ -33,7 +33,8 @@ pub(crate) fn toolchain() -> Result<Toolchain, String> {
 /// Type-checks what runs on Windows. Compiles the C code in dependencies for real, with mingw's gcc.
 pub(crate) fn check(toolchain: &Toolchain) -> Result<()> {
     let mut command = cargo();
-    command.args(["check", "--locked", "--profile=ci", "--target", TARGET, "--package=agent-core", "--package=banyan"]);
+    command.args(["check", "--locked", "--profile=ci", "--target", TARGET]);
+    command.args(["--package=agent-core", "--package=banyan-install-helper", "--package=banyan"]);
     command.env("CC_x86_64_pc_windows_gnu", "x86_64-w64-mingw32-gcc");
     command.env("CXX_x86_64_pc_windows_gnu", "x86_64-w64-mingw32-g++");
     command.env("AR_x86_64_pc_windows_gnu", "x86_64-w64-mingw32-ar");

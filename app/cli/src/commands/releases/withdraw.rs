@@ -104,7 +104,7 @@ mod tests {
             let artifact = r#"{"platform":"any","file_name":"a.tar","size":1,"digest":"D","chunk_size":16384,"chunks":"C","install":{"kind":"archive"}}"#;
             let artifact = artifact.replace('D', &"00".repeat(32)).replace('C', &format!("{}=", "A".repeat(43)));
             format!(
-                r#"{{"format":1,"package":"hello","version":"{version}","sequence":{sequence},"min_sequence":0,"artifacts":[{artifact}]}}"#
+                r#"{{"format":2,"package":"hello","version":"{version}","sequence":{sequence},"min_sequence":0,"artifacts":[{artifact}]}}"#
             )
         };
         let texts = [manifest("1.0", 1), manifest("1.1", 2)];
