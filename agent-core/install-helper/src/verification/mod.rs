@@ -16,14 +16,14 @@ use crate::{protocol::WithoutRestore, release::VerifiedRelease};
 use banyan_proto::{Artifact, Digest, Manifest, OrderId};
 
 /// A verified job: signed by publishers and server for this machine, or allowed for a personal install helper without
-/// an order. Only [`trust_record::TrustRecord::admit`] and [`crate::standalone::PersonalRecord::admit`] make one.
+/// an order. Only [`trust_record::TrustRecord::admit`] and [`personal_record::PersonalRecord::admit`] make one.
 #[derive(Debug)]
 pub(crate) struct AdmittedJob {
     /// The order's identifier.
     pub(crate) order: OrderId,
-    /// See [`InstallJob::attempt`].
+    /// See [`crate::protocol::InstallJob::attempt`].
     pub(crate) attempt: u32,
-    /// See [`InstallJob::without_restore`].
+    /// See [`crate::protocol::InstallJob::without_restore`].
     pub(crate) without_restore: WithoutRestore,
     /// The release to install.
     pub(crate) release: VerifiedRelease,
