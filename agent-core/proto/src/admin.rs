@@ -5,7 +5,7 @@
 use crate::{
     Address, Digest, MachineId, OrderId, Reason, UnixSeconds,
     api::ByteSource,
-    format::Format,
+    format::requests,
     order::{Spread, Window},
     schedule::Policy,
     signed::KeyRing,
@@ -315,14 +315,6 @@ pub struct DeploymentStatus {
     pub server_sent: u64,
     /// All target machines, in the list order of stripe 0.
     pub addressees: Vec<AddresseeStatus>,
-}
-
-macro_rules! requests {
-    ($($request:ident = $kind:literal;)*) => {
-        $(impl Format for $request {
-            const KIND: &'static str = $kind;
-        })*
-    };
 }
 
 requests! {

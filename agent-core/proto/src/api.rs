@@ -4,7 +4,7 @@
 
 use crate::{
     Address, Digest, InstallPermit, KeyRing, MachineId, OrderId, Reason, Receipt, ServerEpoch, Signed, UnixSeconds,
-    format::Format, peer::Offer, schedule::Policy,
+    format::requests, peer::Offer, schedule::Policy,
 };
 use serde::{Deserialize, Serialize};
 
@@ -377,14 +377,6 @@ pub struct ApiError {
     pub reason: Reason,
     /// A message for people: what was tried, what is wrong and what to do.
     pub detail: String,
-}
-
-macro_rules! requests {
-    ($($request:ident = $kind:literal;)*) => {
-        $(impl Format for $request {
-            const KIND: &'static str = $kind;
-        })*
-    };
 }
 
 requests! {

@@ -28,6 +28,16 @@ pub trait Format {
     }
 }
 
+/// Gives requests their header; each line is a type and its name in refusals.
+macro_rules! requests {
+    ($($request:ident = $kind:literal;)*) => {
+        $(impl $crate::format::Format for $request {
+            const KIND: &'static str = $kind;
+        })*
+    };
+}
+pub(crate) use requests;
+
 /// Why a text was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
