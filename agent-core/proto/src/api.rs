@@ -362,7 +362,7 @@ pub enum Event {
     Failed {
         /// The reason.
         reason: Reason,
-        /// An explanation for people: the output of the installer or the probe.
+        /// An explanation for people: the output of the package manager or the probe.
         detail: String,
         /// Whether the previous version was restored or never changed.
         restored: bool,

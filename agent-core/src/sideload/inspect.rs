@@ -10,7 +10,7 @@ use banyan_proto::{
     manifest::Kind,
     peer::Metadata,
 };
-use banyan_trust::{PersonalTrust, Published, TrustError, TrustStore, package::Head, valid_signers};
+use banyan_trust::{PersonalTrust, ReleaseList, TrustError, TrustStore, package::Head, valid_signers};
 
 /// The result of inspecting a package file.
 pub(super) struct Inspection {
@@ -95,7 +95,7 @@ pub(super) fn inspect_standalone(
 fn signed_manifest(
     verdict: Result<&Manifest, &TrustError>,
     head: &Head,
-    list: &Published,
+    list: &ReleaseList,
 ) -> Result<Manifest, ApiError> {
     match verdict {
         Ok(manifest) => Ok(manifest.clone()),
@@ -109,7 +109,7 @@ fn signed_manifest(
     }
 }
 
-fn signer(root: Digest, store: &TrustStore, head: &Head, list: &Published, trusted: bool) -> Signer {
+fn signer(root: Digest, store: &TrustStore, head: &Head, list: &ReleaseList, trusted: bool) -> Signer {
     let keys = valid_signers(store.root(), "targets", &head.targets).unwrap_or_default();
     Signer { root, keys, until: list.expires, trusted, asks: false }
 }

@@ -211,7 +211,7 @@ impl Order {
         }
         self.advance(ctx, self.state.start_install(ctx.now, &ctx.config.timings));
     }
-    /// Handles the answer "not now" from the server or the installer.
+    /// Handles the answer "not now" from the server or the install helper.
     pub(crate) fn on_retry_later(&mut self, ctx: &mut Context<'_>, reason: Reason) {
         let Some(state) = self.state.on_retry_later(ctx) else { return };
         self.state = state;

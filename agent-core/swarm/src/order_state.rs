@@ -41,7 +41,7 @@ pub(crate) enum OrderState {
     InstallPermit(ServerRequest),
     /// The install permit was granted at this time; other orders install first.
     Ready(Now, RetryDelay),
-    /// The installer is running. The delay applies if it answers "later".
+    /// The install helper is running. The delay applies if it answers "later".
     Installing(RetryDelay),
     /// The order is finished; only its content is still served.
     Ended(Result<(), Reason>),
@@ -78,8 +78,8 @@ impl OrderState {
             other => other.unchanged(),
         }
     }
-    /// Applies that the artifact's hash is wrong. A running installer has its own open file, and a finished order needs
-    /// no content.
+    /// Applies that the artifact's hash is wrong. A running install helper has its own open file, and a finished order
+    /// needs no content.
     pub(crate) fn on_artifact_damaged(self) -> Option<Self> {
         match self {
             Self::Verifying | Self::Receipt(_) | Self::Closed | Self::InstallPermit(_) | Self::Ready(..) => {

@@ -41,7 +41,7 @@ mod personal_trust_tests;
 
 pub use error::TrustError;
 pub use personal_trust::{FileSigner, PersonalTrust};
-pub use release_list::{Published, Target, WITHDRAWN, valid_signers};
+pub use release_list::{ReleaseList, Target, WITHDRAWN, valid_signers};
 pub use signed_release::SignedRelease;
 pub use trust_store::TrustStore;
 pub use trusted_release::{TrustedMetadata, TrustedRelease, fingerprint};

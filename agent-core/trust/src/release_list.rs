@@ -13,7 +13,7 @@ pub const WITHDRAWN: &str = "withdrawn";
 /// The contents of a targets.json whose signatures have been verified. The default is the list before the first
 /// release.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Published {
+pub struct ReleaseList {
     /// The list's version; 0 before the first release.
     pub version: u64,
     /// When the list expires.
@@ -33,7 +33,7 @@ pub struct Target {
     pub sha256: String,
 }
 
-impl Published {
+impl ReleaseList {
     pub(crate) fn verify(root: &Root, text: &str) -> Result<Self, TrustError> {
         let forged = |source| TrustError::Forged { role: "targets", source };
         let metadata = Metadata::<Targets>::from_slice(text.as_bytes()).map_err(forged)?;

@@ -5,7 +5,7 @@
 //! floors. The type differs from [`crate::TrustedRelease`], so that code that requires both signers (rule T3) cannot
 //! accept this one by accident.
 
-use crate::{Published, TrustError, TrustStore, Versions, package::Head};
+use crate::{ReleaseList, TrustError, TrustStore, Versions, package::Head};
 use banyan_proto::{
     Digest, Manifest, UnixSeconds, limits,
     peer::{Metadata, ReleaseProof},
@@ -130,7 +130,7 @@ impl TrustStore {
 }
 
 /// Returns the manifest if its text is a target of the list (rule T2).
-fn listed(list: &Published, text: &str) -> Result<(Manifest, Digest), TrustError> {
+fn listed(list: &ReleaseList, text: &str) -> Result<(Manifest, Digest), TrustError> {
     if text.len() > limits::MANIFEST_BYTES {
         let (found, limit) = (text.len(), limits::MANIFEST_BYTES);
         return Err(TrustError::TooLarge { what: "the manifest", found, limit });

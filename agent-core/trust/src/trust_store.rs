@@ -1,6 +1,6 @@
 //! The machine's persistent trust store, which protects it against rollback to an older state.
 
-use crate::{Published, TrustError, TrustedMetadata, TrustedRelease, Versions, root_rules, time::to_timestamp};
+use crate::{ReleaseList, TrustError, TrustedMetadata, TrustedRelease, Versions, root_rules, time::to_timestamp};
 use banyan_proto::{
     Digest, Manifest, UnixSeconds, limits,
     peer::{Metadata, ReleaseProof},
@@ -137,9 +137,9 @@ impl TrustStore {
     ///
     /// # Errors
     /// [`TrustError::TooLarge`] or [`TrustError::Forged`].
-    pub fn published(&self, targets_json: &str) -> Result<Published, TrustError> {
+    pub fn published(&self, targets_json: &str) -> Result<ReleaseList, TrustError> {
         check_limit("targets.json", targets_json.len(), limits::METADATA_BYTES)?;
-        Published::verify(self.verifier()?.root(), targets_json)
+        ReleaseList::verify(self.verifier()?.root(), targets_json)
     }
     /// Records the time in a document that the server signed. The caller has already verified the signature.
     pub fn record_signed_time(&mut self, signed: UnixSeconds) {

@@ -25,6 +25,6 @@ pub mod verified_state;
 #[cfg(test)]
 mod tests;
 
-pub use banyan_trust::Published;
+pub use banyan_trust::ReleaseList;
 pub use error::PublisherError;
 pub use signing_request::SigningRequest;

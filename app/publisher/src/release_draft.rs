@@ -1,7 +1,7 @@
 //! Drafts a release: turns a file or a release.toml into a manifest.
 
 use crate::{
-    Published, PublisherError, artifact_hash,
+    PublisherError, ReleaseList, artifact_hash,
     derived_properties::{self, DerivedProperties},
     release_description::{PlatformSection, ReleaseDescription},
 };
@@ -55,7 +55,7 @@ pub struct ReleaseDraft {
 pub fn draft_release(
     path: &Path,
     overrides: &ReleaseOverrides,
-    published: &Published,
+    published: &ReleaseList,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<ReleaseDraft, PublisherError> {
     let is_derived = !ReleaseDescription::is_description(path);

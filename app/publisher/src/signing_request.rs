@@ -6,7 +6,7 @@
 //! against the root in their own key folder, and sees the changes derived from there.
 
 use crate::{
-    Published, PublisherError,
+    PublisherError, ReleaseList,
     keys::{self, Role},
     private_files,
     release_list::UnsignedList,
@@ -67,9 +67,9 @@ pub struct RequestReview {
     /// The next root.
     pub next_root: Option<Root>,
     /// The current list.
-    pub current_list: Published,
+    pub current_list: ReleaseList,
     /// The next list.
-    pub next_list: Option<Published>,
+    pub next_list: Option<ReleaseList>,
     /// The manifest that the next list adds.
     pub manifest: Option<Manifest>,
 }
@@ -307,7 +307,7 @@ impl SigningRequest {
 }
 
 /// Parses a list whose signatures may be incomplete. Only for display and comparison.
-fn parse_unverified(text: &str) -> Result<Published, PublisherError> {
+fn parse_unverified(text: &str) -> Result<ReleaseList, PublisherError> {
     let wrong =
         |error: serde_json::Error| PublisherError::InconsistentRequest(format!("its list cannot be read: {error}"));
     let list: tough::schema::Signed<Targets> = serde_json::from_str(text).map_err(wrong)?;
@@ -316,7 +316,7 @@ fn parse_unverified(text: &str) -> Result<Published, PublisherError> {
         let sha256 = data_encoding::HEXLOWER.encode(&target.hashes.sha256);
         (name.raw().to_owned(), banyan_trust::Target { length: target.length, sha256 })
     };
-    Ok(Published {
+    Ok(ReleaseList {
         version: list.signed.version.get(),
         expires: banyan_proto::UnixSeconds(u64::try_from(list.signed.expires.as_second()).unwrap_or(0)),
         targets: list.signed.targets.iter().map(target).collect(),

@@ -1,6 +1,6 @@
 //! The publisher's verified view of the server. Everything must follow from the root in the key folder.
 
-use crate::{Published, PublisherError, private_files};
+use crate::{PublisherError, ReleaseList, private_files};
 use banyan_proto::{Digest, admin::CurrentTargets, limits};
 use banyan_trust::TrustStore;
 use banyan_tuf_signing as signing;
@@ -17,7 +17,7 @@ pub struct VerifiedState {
     /// The text of the list; `None` before the first release.
     pub list: Option<String>,
     /// The content of the list.
-    pub published: Published,
+    pub published: ReleaseList,
 }
 
 /// Verifies what the server shows against the root in the folder, and against the state recorded there.
@@ -42,7 +42,7 @@ pub fn verify_state(keys: &Path, current: &CurrentTargets) -> Result<VerifiedSta
     }
     let published = match &current.targets {
         Some(targets) => trust.published(targets).map_err(PublisherError::ServerUntrusted)?,
-        None => Published::default(),
+        None => ReleaseList::default(),
     };
     let path = keys.join("published.json");
     if let Some(text) = private_files::read_optional(&path)? {

@@ -70,7 +70,7 @@ pub enum Headline {
     Problem(OrderId),
     /// An update is ready, and only a full-screen program or battery power, which the user can override, holds it back.
     NeedsYou(OrderId),
-    /// The installer is running.
+    /// The install helper is running.
     Installing(OrderId),
     /// Content is being received.
     Receiving(OrderId),

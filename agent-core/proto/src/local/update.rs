@@ -78,7 +78,7 @@ pub enum UpdateState {
     Checking,
     /// The content is genuine. `verdict.install` and `waits` say what the install is waiting for.
     Ready,
-    /// The installer is running.
+    /// The install helper is running.
     Installing,
     /// The new version works, or was already installed.
     Installed {
@@ -91,7 +91,7 @@ pub enum UpdateState {
         at: UnixSeconds,
         /// The reason. Its table entry has the text and the next step.
         reason: Reason,
-        /// Output of the installer or the probe.
+        /// Output of the package manager or the probe.
         detail: String,
         /// Whether the previous version was restored or never changed.
         restored: bool,
@@ -203,7 +203,7 @@ pub enum Happened {
     Failed {
         /// The reason.
         reason: Reason,
-        /// Output of the installer or the probe.
+        /// Output of the package manager or the probe.
         detail: String,
         /// Whether the previous version was restored or never changed.
         restored: bool,

@@ -119,7 +119,7 @@ pub enum OrderInput {
     /// halted or waits for approval, the package manager is busy. Answers [`super::OrderTask::RequestReceipt`],
     /// [`super::OrderTask::RequestInstallPermit`] or [`super::OrderTask::Install`].
     RetryLater(OrderId, Reason),
-    /// The installer finished. `Err` is final.
+    /// The install helper finished. `Err` is final.
     InstallEnded(OrderId, Result<(), Reason>),
     /// The order has expired, was superseded or cancelled: all its state is dropped.
     Dropped(OrderId, Reason),

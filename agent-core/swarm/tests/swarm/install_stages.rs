@@ -1,4 +1,4 @@
-//! From the last chunk to the installer: verification, receipt, install permit, one install at a time.
+//! From the last chunk to the install helper: verification, receipt, install permit, one install at a time.
 
 use banyan_proto::{AddresseeList, MachineId, OrderId, Proof, Reason, api::Event};
 use banyan_swarm::{Action, Config, Input, Now, OrderInput, OrderTask, StripeId, SwarmState, TrustedOffer};
@@ -130,7 +130,7 @@ fn postponed_requests_are_retried_after_growing_pauses_and_reported_when_the_rea
 }
 
 #[test]
-fn an_installer_that_cannot_start_lets_the_next_one_go_first() {
+fn an_install_helper_that_cannot_start_lets_the_next_one_go_first() {
     let mut driver = Driver::new();
     let (first, second) = (driver.authenticated(1), driver.authenticated(2));
     driver.give(OrderInput::InstallPermit(first));

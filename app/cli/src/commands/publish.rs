@@ -189,7 +189,7 @@ pub(crate) async fn publish_release(
 pub(crate) async fn read_release(
     file: &Path,
     given: ReleaseOverrides,
-    published: banyan_publisher::Published,
+    published: banyan_publisher::ReleaseList,
     progress: ProgressMode,
 ) -> Result<ReleaseDraft, Failure> {
     let file = file.to_owned();

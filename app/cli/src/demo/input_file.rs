@@ -7,7 +7,7 @@ use crate::{
 };
 use banyan_proto::manifest::{Kind, ManifestError};
 use banyan_publisher::{
-    Published, PublisherError,
+    PublisherError, ReleaseList,
     release_draft::{ReleaseDraft, ReleaseOverrides, draft_release},
 };
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub(super) fn inspect_file(path: &Path) -> Result<DemoFile, Failure> {
     let action = || format!("use {} in the demo", path.display());
     let mut given = ReleaseOverrides::default();
     let draft = loop {
-        match draft_release(path, &given, &Published::default(), &mut |_, _| {}) {
+        match draft_release(path, &given, &ReleaseList::default(), &mut |_, _| {}) {
             Ok(draft) => break draft,
             Err(error) => match missing_property(&error) {
                 Some("package") if given.name.is_none() => given.name = Some(package_name(path)),

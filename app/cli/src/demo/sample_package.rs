@@ -86,7 +86,7 @@ fn release_description(file: &str) -> String {
 mod tests {
     use super::*;
     use banyan_publisher::{
-        Published,
+        ReleaseList,
         release_draft::{ReleaseOverrides, draft_release},
     };
 
@@ -95,7 +95,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let description = write_sample(folder.path()).unwrap();
         let draft =
-            draft_release(&description, &ReleaseOverrides::default(), &Published::default(), &mut |_, _| {}).unwrap();
+            draft_release(&description, &ReleaseOverrides::default(), &ReleaseList::default(), &mut |_, _| {}).unwrap();
         let artifact = draft.manifest.artifact_for("any").unwrap();
         assert_eq!((draft.manifest.package.as_str(), draft.manifest.version.as_str()), (NAME, VERSION));
         assert!(artifact.size > PAYLOAD as u64 && artifact.size < PAYLOAD as u64 * 101 / 100, "{}", artifact.size);

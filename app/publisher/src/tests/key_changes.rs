@@ -129,7 +129,7 @@ fn a_request_is_passed_round_until_enough_have_signed() {
     let manifest = draft_release(
         &world.file("hello-2.zip", b"two"),
         &ReleaseOverrides::default(),
-        &Published::default(),
+        &ReleaseList::default(),
         &mut |_, _| {},
     );
     let manifest = Manifest { sequence: 2, ..manifest.unwrap().manifest };

@@ -2,7 +2,7 @@
 //! attacks.
 
 use crate::{
-    Published, PublisherError, SigningRequest,
+    PublisherError, ReleaseList, SigningRequest,
     first_root::{RootOptions, request_first_root},
     keys::{self, Role},
     release_draft::{ReleaseDraft, ReleaseOverrides, SourceFile, draft_release},
@@ -180,7 +180,7 @@ fn two_of_three_publishers_must_sign() {
     let path = folder.path().join("hello-1.zip");
     std::fs::write(&path, "content").unwrap();
     let manifest =
-        draft_release(&path, &ReleaseOverrides::default(), &Published::default(), &mut |_, _| {}).unwrap().manifest;
+        draft_release(&path, &ReleaseOverrides::default(), &ReleaseList::default(), &mut |_, _| {}).unwrap().manifest;
     std::fs::remove_file(keys.join("targets-1.key")).unwrap();
     let two = signed(&keys, &current(&repository), &manifest, NOW).unwrap();
     assert!(two.missing_signatures().unwrap().is_empty());
@@ -232,7 +232,7 @@ fn files_are_hashed_whole_and_by_chunk_in_one_pass() {
     std::fs::write(&path, &content).unwrap();
     let mut progress = vec![];
     let ReleaseDraft { manifest, files, is_derived } =
-        draft_release(&path, &ReleaseOverrides::default(), &Published::default(), &mut |done, of| {
+        draft_release(&path, &ReleaseOverrides::default(), &ReleaseList::default(), &mut |done, of| {
             progress.push((done, of));
         })
         .unwrap();
@@ -269,7 +269,7 @@ fn a_release_description_says_everything() {
         detect = { argv = ["x"], timeout_seconds = 5 }
     "#;
     std::fs::write(&path, text).unwrap();
-    let read = |given: &ReleaseOverrides| draft_release(&path, given, &Published::default(), &mut |_, _| {});
+    let read = |given: &ReleaseOverrides| draft_release(&path, given, &ReleaseList::default(), &mut |_, _| {});
     let ReleaseDraft { manifest, files, is_derived } = read(&ReleaseOverrides::default()).unwrap();
     assert!(!is_derived && files.len() == 2);
     assert_eq!((manifest.sequence, manifest.min_sequence, manifest.notes.as_str()), (14, 3, "Faster."));
@@ -299,7 +299,7 @@ fn bare_files_say_what_they_are_or_what_is_missing() {
     let of = |name: &str, given: &ReleaseOverrides| {
         let path = folder.path().join(name);
         std::fs::write(&path, "content").unwrap();
-        draft_release(&path, given, &Published::default(), &mut |_, _| {})
+        draft_release(&path, given, &ReleaseList::default(), &mut |_, _| {})
     };
     let none = ReleaseOverrides::default();
     for (file, package, version, platform) in [
@@ -327,9 +327,9 @@ fn bare_files_say_what_they_are_or_what_is_missing() {
         ..none.clone()
     };
     assert_eq!(of("whatever", &all).unwrap().manifest.package, "tool");
-    assert!(draft_release(&folder.path().join("nowhere.zip"), &none, &Published::default(), &mut |_, _| {}).is_err());
+    assert!(draft_release(&folder.path().join("nowhere.zip"), &none, &ReleaseList::default(), &mut |_, _| {}).is_err());
     std::fs::write(folder.path().join("empty-1.zip"), "").unwrap();
-    let empty = draft_release(&folder.path().join("empty-1.zip"), &none, &Published::default(), &mut |_, _| {});
+    let empty = draft_release(&folder.path().join("empty-1.zip"), &none, &ReleaseList::default(), &mut |_, _| {});
     assert!(matches!(empty, Err(PublisherError::UnsuitableFile { .. })));
 }
 
@@ -344,7 +344,8 @@ fn a_deb_is_read_by_dpkg() {
     std::fs::write(tree.join("DEBIAN/control"), control).unwrap();
     let path = folder.path().join("some.deb");
     let built = std::process::Command::new("dpkg-deb").arg("--build").arg(&tree).arg(&path).output();
-    let draft = |path: &Path| draft_release(path, &ReleaseOverrides::default(), &Published::default(), &mut |_, _| {});
+    let draft =
+        |path: &Path| draft_release(path, &ReleaseOverrides::default(), &ReleaseList::default(), &mut |_, _| {});
     match built {
         Ok(output) => assert!(output.status.success(), "{output:?}"),
         Err(error) => {

@@ -27,7 +27,7 @@ use banyan_proto::{
     Digest, Manifest, UnixSeconds, limits,
     peer::{Metadata, ReleaseProof},
 };
-use banyan_trust::{Published, TrustError, TrustStore, Versions};
+use banyan_trust::{ReleaseList, TrustError, TrustStore, Versions};
 use disk::Disk;
 use online_keys::OnlineKeys;
 use std::{
@@ -55,7 +55,7 @@ pub struct Repository {
 /// A targets.json with verified signatures.
 struct TargetsList {
     text: String,
-    published: Published,
+    published: ReleaseList,
 }
 
 /// The current signed set.

@@ -5,7 +5,7 @@ use banyan_proto::{
     Digest, Manifest, UnixSeconds, limits,
     peer::{Metadata, ReleaseProof},
 };
-use banyan_trust::{Published, TrustError, TrustStore};
+use banyan_trust::{ReleaseList, TrustError, TrustStore};
 use banyan_tuf_signing as signing;
 use std::sync::Arc;
 
@@ -174,7 +174,7 @@ impl Repository {
         Ok(Some((list, set)))
     }
     /// Parses an offered list and verifies its signatures and expiry.
-    fn parse_offered(&self, targets: &str, now: UnixSeconds) -> Result<Published, RepositoryError> {
+    fn parse_offered(&self, targets: &str, now: UnixSeconds) -> Result<ReleaseList, RepositoryError> {
         let trust = self.trust.as_ref().ok_or(RepositoryError::NoRoot)?;
         let offered = trust.published(targets).map_err(RepositoryError::Untrusted)?;
         if offered.expires <= now {
@@ -191,8 +191,13 @@ impl Repository {
 
     /// Compares an offered list with the current one. Releases disappear only if named as withdrawn, withdrawn ones
     /// never return, none change, and only `added` is new.
-    fn check_successor(&self, offered: &Published, targets: &str, added: Option<&str>) -> Result<(), RepositoryError> {
-        let nothing = Published::default();
+    fn check_successor(
+        &self,
+        offered: &ReleaseList,
+        targets: &str,
+        added: Option<&str>,
+    ) -> Result<(), RepositoryError> {
+        let nothing = ReleaseList::default();
         let current = match &self.list {
             Some(list) if list.text == targets => return Ok(()),
             Some(list) => &list.published,
@@ -241,7 +246,7 @@ impl Repository {
 }
 
 /// Verifies that an offered list's withdrawals follow from the current list.
-fn check_withdrawals(current: &Published, offered: &Published) -> Result<(), RepositoryError> {
+fn check_withdrawals(current: &ReleaseList, offered: &ReleaseList) -> Result<(), RepositoryError> {
     let returned = |(name, since): &(&String, &u64)| {
         offered.withdrawn.get(*name) != Some(since) || offered.targets.contains_key(*name)
     };

@@ -13,7 +13,7 @@ use crate::{
     profile::{self, ProfileArg},
 };
 use banyan_proto::{Digest, Manifest, UnixSeconds, format_size};
-use banyan_publisher::{Published, package_file, release_draft::draft_release};
+use banyan_publisher::{ReleaseList, package_file, release_draft::draft_release};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -65,8 +65,9 @@ struct InspectResult {
 pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
     let action = || format!("inspect {}", args.file.display());
     if !is_package_file(&args.file) {
-        let draft = draft_release(&args.file, &args.release_args.to_overrides(), &Published::default(), &mut |_, _| {})
-            .with_context(action)?;
+        let draft =
+            draft_release(&args.file, &args.release_args.to_overrides(), &ReleaseList::default(), &mut |_, _| {})
+                .with_context(action)?;
         args.output.print(&draft.manifest, |manifest| describe_release(manifest, draft.is_derived))?;
         return Ok(Exit::Success);
     }

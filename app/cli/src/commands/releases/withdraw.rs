@@ -14,7 +14,7 @@ use crate::{
     profile::ProfileArg,
 };
 use banyan_proto::{Manifest, Reason, UnixSeconds};
-use banyan_publisher::{Published, SigningRequest, release_list, verified_state::VerifiedState};
+use banyan_publisher::{ReleaseList, SigningRequest, release_list, verified_state::VerifiedState};
 
 /// Withdraw a release so it can no longer be installed
 #[derive(Debug, clap::Args)]
@@ -85,7 +85,7 @@ async fn verified_target_names(
 
 /// Returns the target name of a manifest, if the publisher's list contains this exact text and it is the requested
 /// release.
-fn name_on_the_list(list: &Published, wanted: (&str, &str), text: &str) -> Option<String> {
+fn name_on_the_list(list: &ReleaseList, wanted: (&str, &str), text: &str) -> Option<String> {
     let manifest = Manifest::parse(text.as_bytes()).ok()?;
     let name = manifest.target_name();
     ((manifest.package.as_str(), manifest.version.as_str()) == wanted && list.lists(&name, text)).then_some(name)
@@ -113,7 +113,7 @@ mod tests {
             sha256: data_encoding::HEXLOWER.encode(&sha256(text.as_bytes())),
         };
         let targets = ["hello/1.json", "hello/2.json"].map(str::to_owned).into_iter().zip(texts.iter().map(target));
-        let list = Published { targets: targets.collect(), ..Published::default() };
+        let list = ReleaseList { targets: targets.collect(), ..ReleaseList::default() };
         let name = |text: &str| name_on_the_list(&list, ("hello", "1.1"), text);
         assert_eq!(name(&texts[1]).as_deref(), Some("hello/2.json"));
         assert_eq!(name(&texts[0]), None, "another version");
