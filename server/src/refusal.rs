@@ -39,7 +39,7 @@ impl Refusal {
     }
     /// The requesting machine is excluded: revoked, quarantined or replaced.
     pub(crate) fn excluded(reason: Reason) -> Self {
-        Self::forbidden(reason, format!("{}; what to do: {}", reason.for_admin().what, reason.for_admin().advice))
+        Self::forbidden(reason, "the server takes no requests from this machine")
     }
     /// An internal error (500). The response gives no details; the log does.
     pub(crate) fn internal(what: &dyn std::fmt::Display) -> Self {

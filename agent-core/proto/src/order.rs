@@ -73,17 +73,32 @@ pub enum OrderAction {
     Unknown,
 }
 
-/// When a machine may start to forward chunks.
+/// When a machine may start to forward chunks, and how the server gives install permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Spread {
     /// Each chunk as soon as the machine has verified it.
     #[default]
     CutThrough,
-    /// After the machine has verified the whole artifact.
+    /// After the machine has verified the whole artifact. Needs one stripe.
     Verified,
-    /// After the probe has passed on this machine.
+    /// Each chunk as soon as the machine has verified it, as in [`Self::CutThrough`]. The server limits the install
+    /// permits until the release has proved itself, and stops them after a failure (rule A9).
     Proven,
+    /// After the release was installed on this machine, or its installation was put off or failed. Needs one stripe.
+    /// The server stops the install permits after a failure (rule A9).
+    AfterInstall,
+}
+impl Spread {
+    /// Returns whether a machine withholds the content from others until it has all of it. Such an order has one
+    /// stripe: with two, machines would wait in a circle for content that the others withhold.
+    #[must_use]
+    pub fn withholds(self) -> bool {
+        match self {
+            Self::CutThrough | Self::Proven => false,
+            Self::Verified | Self::AfterInstall => true,
+        }
+    }
 }
 
 /// The last known addresses of a machine. A hint needs no trust: the peer at an address must prove its identity.

@@ -251,6 +251,21 @@ reasons! {
             => "resume it, or keep it halted",
         user: "your administrator has paused this update"
             => "nothing to do: it continues when your administrator resumes it";
+    WaitsForProof = "waits-for-proof", Nobody,
+        admin: "other machines install this release first, until it has proved itself there"
+            => "nothing to do: every machine where it passes its check lets further machines install it",
+        user: "a few other computers install this update first"
+            => "nothing to do: Banyan will install it once it works there";
+    FailedElsewhere = "failed-elsewhere", Publisher,
+        admin: "the release has failed on another machine, so no further machine installs it"
+            => "look at the failed machine; then deploy a corrected release, or this one again with `banyan deploy --spread cut-through`",
+        user: "this update didn't work on another computer"
+            => "nothing to do: your administrator decides whether it continues";
+    NeedsOneStripe = "needs-one-stripe", Nobody,
+        admin: "with this spread, machines withhold the content from each other until they have all of it, so it must travel in one stripe"
+            => "leave out `--stripes`, or use `banyan deploy --spread cut-through` or `--spread proven`",
+        user: "an update can't be sent in this way"
+            => "ask your administrator";
     NotConsented = "not-consented", Nobody,
         admin: "this publisher is not trusted on this computer yet"
             => "compare the key shown with the one the publisher tells you; if they match, trust the publisher",
@@ -356,6 +371,15 @@ reasons! {
             => "this is a bug in Banyan; report it with the log of this machine",
         user: "something went wrong inside Banyan"
             => "try again; if it happens again, tell your administrator";
+}
+
+impl Reason {
+    /// Returns whether a machine that failed for this reason ran the release and found it not to work. Other failures
+    /// are about the machine, or come before anything of the release runs.
+    #[must_use]
+    pub fn tells_against_release(self) -> bool {
+        matches!(self, Self::InstallFailed | Self::ProbeFailed | Self::UndoFailed)
+    }
 }
 
 impl fmt::Display for Reason {

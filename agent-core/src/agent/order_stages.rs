@@ -71,6 +71,9 @@ impl Agent {
     pub(super) fn report(&self, order: OrderId, event: Event) {
         if let Some(active) = self.orders.get(order) {
             self.user.history.record_event(order, &active.order.package, &active.description.version, &event);
+            if active.order.spread == Spread::AfterInstall && ends_withholding(&event) && active.verified().is_ok() {
+                active.content.release();
+            }
         }
         self.stages.reporter.report(Some(order), event);
     }
@@ -108,9 +111,7 @@ impl Agent {
         match self.stages.authenticate.request_receipt(active).await {
             Ok(()) => OrderInput::Receipted(order),
             // The server refuses this machine at the moment; the order is not the cause.
-            Err(AuthenticateError::Call(error)) if error.concerns_whole_machine() => {
-                OrderInput::RetryLater(order, error.reason())
-            }
+            Err(AuthenticateError::Call(error)) if error.concerns_whole_machine() => retry_later(order, &error),
             Err(AuthenticateError::Call(CallError::Refused(error))) => {
                 warn!(%order, %error, "the server refused the receipt");
                 let (reason, detail) = (error.reason, error.detail);
@@ -118,7 +119,7 @@ impl Agent {
                 self.report(order, Event::Failed { reason, detail, restored: true });
                 OrderInput::ReceiptRefused(order, reason)
             }
-            Err(error) => OrderInput::RetryLater(order, error.reason()),
+            Err(error) => retry_later(order, &error),
         }
     }
 
@@ -138,7 +139,7 @@ impl Agent {
             }
             Err(error) => {
                 info!(%order, %error, "waiting for an install permit");
-                OrderInput::RetryLater(order, error.reason())
+                retry_later(order, &error)
             }
         }
     }
@@ -146,7 +147,7 @@ impl Agent {
     pub(super) async fn install(&self, active: &ActiveOrder) -> OrderInput {
         let order = active.order.id;
         let Some(artifact) = self.stages.install.take_permitted(order) else {
-            return OrderInput::RetryLater(order, Reason::WaitsForPermit);
+            return OrderInput::RetryLater(order, Reason::WaitsForPermit, String::new());
         };
         let started = Instant::now();
         let urgency = self.gates.schedule.urgency(&self.gates.schedule.inputs(), active);
@@ -157,7 +158,6 @@ impl Agent {
                 info!(%order, package = active.order.package, already, milliseconds, "installed");
                 self.store_outcome(active, Ok(()));
                 self.user.installed.record(&active.order.package, &active.description.version, active.order.sequence);
-                active.content.release();
                 self.report(order, Event::Installed { already, milliseconds });
                 OrderInput::InstallEnded(order, Ok(()))
             }
@@ -170,8 +170,7 @@ impl Agent {
             }
             Outcome::Waits { reason, detail } => {
                 info!(%order, %reason, detail, "install deferred");
-                self.report(order, Event::Waits { reason, detail });
-                OrderInput::RetryLater(order, reason)
+                OrderInput::RetryLater(order, reason, detail)
             }
         }
     }
@@ -180,5 +179,29 @@ impl Agent {
         if let Err(error) = self.orders.store_outcome(&self.database, active.order.id, result) {
             warn!(%error, "failed to record the end of an order; it will be detected again after a restart");
         }
+    }
+}
+
+/// Asks for a repetition of what the server has not granted yet.
+fn retry_later(order: OrderId, error: &AuthenticateError) -> OrderInput {
+    OrderInput::RetryLater(order, error.reason(), error.detail())
+}
+
+/// Returns whether a machine may show others the content after this event, in an order with spread `after-install`: its
+/// installation has ended or was put off (rule C10). Machines never wait for one that itself waits for a person. While
+/// the server is away, nothing is decided.
+fn ends_withholding(event: &Event) -> bool {
+    match event {
+        Event::Installed { .. } | Event::Failed { .. } => true,
+        Event::Waits { reason, .. } => *reason != Reason::ServerAway,
+        Event::Offered { .. }
+        | Event::Progress { .. }
+        | Event::Verified { .. }
+        | Event::Authenticated
+        | Event::Installing
+        | Event::Refused { .. }
+        | Event::SteppedOver { .. }
+        | Event::Source { .. }
+        | Event::BadChunk { .. } => false,
     }
 }

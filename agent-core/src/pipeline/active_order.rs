@@ -2,7 +2,7 @@
 
 use crate::database::{OrderRecord, StripeOffer};
 use banyan_proto::{
-    Artifact, MachineId, Manifest, Order, Receipt, Signed, api::ByteSource, order::Spread, peer::ReleaseProof,
+    Artifact, MachineId, Manifest, Order, Receipt, Signed, api::ByteSource, peer::ReleaseProof,
 };
 use banyan_swarm::io::{StripeId, TrustedOffer};
 use banyan_wire::lock::lock;
@@ -110,7 +110,7 @@ impl ActiveOrder {
         let path = folder.join(artifact.digest.to_string());
         let stripes = u8::try_from(order.stripes.len()).unwrap_or(1);
         let content = Arc::new(ArtifactFile::resume(&path, artifact, stripes)?);
-        if order.spread != Spread::CutThrough {
+        if order.spread.withholds() {
             content.hold_back();
         }
         let description = ReleaseDescription::of_manifest(&release.manifest);

@@ -48,6 +48,14 @@ pub enum AuthenticateError {
 }
 
 impl AuthenticateError {
+    /// Returns what the reason's own text does not say.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Call(CallError::Refused(error)) => error.detail.clone(),
+            error => error.to_string(),
+        }
+    }
     /// Returns the entry of the reason table.
     #[must_use]
     pub fn reason(&self) -> Reason {

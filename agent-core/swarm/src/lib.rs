@@ -16,6 +16,7 @@ mod invariants;
 pub mod io;
 mod order;
 mod order_state;
+pub mod permit_limit;
 mod retry_delay;
 mod schedule_gates;
 mod source;

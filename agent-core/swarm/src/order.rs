@@ -192,13 +192,13 @@ impl Order {
     /// Reports that receiving is closed, or clears the last reported reason.
     fn report_closed_gate(&mut self, ctx: &mut Context<'_>) {
         if self.state == OrderState::Receiving {
-            self.report_waiting(ctx, self.gates.receive.err());
+            self.report_waiting(ctx, self.gates.receive.err(), String::new());
         }
     }
-    /// Reports a reason for waiting, once while it stays the same.
-    fn report_waiting(&mut self, ctx: &mut Context<'_>, reason: Option<Reason>) {
+    /// Reports a reason for waiting, once while it stays the same. The detail says what the reason's text does not.
+    fn report_waiting(&mut self, ctx: &mut Context<'_>, reason: Option<Reason>, detail: String) {
         if let Some(reason) = reason.filter(|reason| self.reported_wait != Some(*reason)) {
-            ctx.report(self.id, Event::Waits { reason, detail: reason.for_admin().advice.to_owned() });
+            ctx.report(self.id, Event::Waits { reason, detail });
         }
         self.reported_wait = reason;
     }
@@ -207,15 +207,15 @@ impl Order {
         if let Err(reason) = self.gates.install {
             // Installing was closed after the permit was requested; a new one is requested when it opens.
             self.state = OrderState::Closed;
-            return self.report_waiting(ctx, Some(reason));
+            return self.report_waiting(ctx, Some(reason), String::new());
         }
         self.advance(ctx, self.state.start_install(ctx.now, &ctx.config.timings));
     }
     /// Handles the answer "not now" from the server or the install helper.
-    pub(crate) fn on_retry_later(&mut self, ctx: &mut Context<'_>, reason: Reason) {
+    pub(crate) fn on_retry_later(&mut self, ctx: &mut Context<'_>, reason: Reason, detail: String) {
         let Some(state) = self.state.on_retry_later(ctx) else { return };
         self.state = state;
-        self.report_waiting(ctx, Some(reason));
+        self.report_waiting(ctx, Some(reason), detail);
     }
     /// Finishes the order; its content is still served.
     pub(crate) fn finish(&mut self, outcome: Result<(), Reason>) {
@@ -229,7 +229,7 @@ impl Order {
             OrderTask::RequestInstallPermit => {
                 if let Err(reason) = self.gates.install {
                     self.state = OrderState::Closed;
-                    return self.report_waiting(ctx, Some(reason));
+                    return self.report_waiting(ctx, Some(reason), String::new());
                 }
             }
             OrderTask::Install => {

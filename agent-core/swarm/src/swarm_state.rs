@@ -129,7 +129,9 @@ impl SwarmState {
             OrderInput::Receipted(id) => self.with_order(id, |ctx, order| order.on_receipt(ctx)),
             OrderInput::ReceiptRefused(id, reason) => self.with_order(id, |_, order| order.finish(Err(reason))),
             OrderInput::InstallPermit(id) => self.with_order(id, |ctx, order| order.on_install_permit(ctx.now)),
-            OrderInput::RetryLater(id, reason) => self.with_order(id, |ctx, order| order.on_retry_later(ctx, reason)),
+            OrderInput::RetryLater(id, reason, detail) => {
+                self.with_order(id, |ctx, order| order.on_retry_later(ctx, reason, detail));
+            }
             OrderInput::InstallEnded(id, outcome) => self.with_order(id, |ctx, order| {
                 order.finish(outcome);
                 // After a restart the outcome follows the restored offers, so an artifact installed earlier need not be

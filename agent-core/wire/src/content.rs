@@ -172,7 +172,7 @@ impl ArtifactFile {
         }
     }
     /// Withholds all chunks from other machines until [`Self::release`], because the order's spread is `verified` or
-    /// `proven` (rule C10).
+    /// `after-install` (rule C10).
     pub fn hold_back(&self) {
         self.is_held_back.store(true, Ordering::Release);
         for visible in &self.visible {

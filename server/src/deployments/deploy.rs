@@ -54,6 +54,14 @@ impl Deployments {
         if !(1..=2).contains(&request.stripes) {
             return Err(Refusal::bad(format!("{} stripes requested; the number must be 1 or 2", request.stripes)));
         }
+        if request.stripes > 1 && request.spread.withholds() {
+            let detail = format!(
+                "{} stripes do not work with this spread: machines would wait for each other, since each withholds \
+                 the content until it has all of it",
+                request.stripes
+            );
+            return Err(unprocessable(Reason::NeedsOneStripe, detail));
+        }
         let accepting = self.orders.lock().await;
         let (manifest, text) = self.find_release(&request.package, request.version.as_deref()).await?;
         self.accept(&accepting, request, &manifest, text).await
@@ -165,11 +173,7 @@ impl Deployments {
                 for name in names {
                     let row = self.registry.find_one(name)?;
                     if let Some(reason) = row.exclusion() {
-                        let detail = format!(
-                            "{name}: {}; exclude it, or: {}",
-                            reason.for_admin().what,
-                            reason.for_admin().advice
-                        );
+                        let detail = format!("{name} cannot be a target; leave it out, or readmit it first");
                         return Err(unprocessable(reason, detail));
                     }
                     if !machines.iter().any(|other: &MachineRow| other.id == row.id) {

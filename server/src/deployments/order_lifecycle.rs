@@ -18,6 +18,11 @@ use std::{collections::HashSet, sync::Arc};
 use tokio::sync::MutexGuard;
 use tracing::{error, info};
 
+/// What happened to the machines that had not finished when an order expired.
+const EXPIRED: &str = "the machine had not finished by then";
+/// What happened to the machines that had not finished when a release was withdrawn.
+const WITHDRAWN: &str = "the machine had not installed it before";
+
 /// Starts, resumes and ends orders.
 pub(crate) struct OrderLifecycle {
     pub(crate) server: ServerIdentity,
@@ -64,12 +69,12 @@ impl OrderLifecycle {
             }
             if row.order.expires <= now {
                 if matches!(state, DeploymentState::Running | DeploymentState::Halted) {
-                    self.store.end(id, Reason::OrderExpired, Reason::OrderExpired.for_admin().advice).await?;
+                    self.store.end(id, Reason::OrderExpired, EXPIRED).await?;
                 }
                 continue;
             }
             if self.repository.has_withdrawn(&row.order.package, row.order.sequence) {
-                self.store.end(id, Reason::Withdrawn, Reason::Withdrawn.for_admin().advice).await?;
+                self.store.end(id, Reason::Withdrawn, WITHDRAWN).await?;
                 continue;
             }
             let lists = self.store.lists(id).await?;
@@ -103,7 +108,7 @@ impl OrderLifecycle {
 
     /// Ends an order that has expired.
     pub(crate) async fn expire(&self, open: &Arc<ActiveOrder>) -> Result<(), Refusal> {
-        self.store.end(open.id(), Reason::OrderExpired, Reason::OrderExpired.for_admin().advice).await?;
+        self.store.end(open.id(), Reason::OrderExpired, EXPIRED).await?;
         self.stop_forwarding(open.id(), Reason::OrderExpired);
         self.active.remove(open.id());
         Ok(())
@@ -144,7 +149,7 @@ impl OpenDeployments for OrderLifecycle {
             if !self.repository.has_withdrawn(&order.package, order.sequence) {
                 continue;
             }
-            if self.store.end(id, Reason::Withdrawn, Reason::Withdrawn.for_admin().advice).await? {
+            if self.store.end(id, Reason::Withdrawn, WITHDRAWN).await? {
                 info!(order = %id, package = order.package, version = open.row.version, "deployment ended: withdrawn");
                 ended.push(id);
             }

@@ -54,7 +54,7 @@ impl Revocation {
             node.cut(machine);
         }
         self.wake_ups.wake(machine);
-        let detail = format!("quarantined; what to do: {}", reason.for_admin().advice);
+        let detail = "the machine is quarantined until it is readmitted".to_owned();
         for order in self.store.expected(machine).await? {
             self.store.note(order, machine, reason, &detail).await?;
         }

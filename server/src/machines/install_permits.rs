@@ -1,14 +1,19 @@
-//! Install permits, which a machine must have before it installs (rules A5, A6).
+//! Install permits, which a machine must have before it installs (rules A5, A6, A9).
 
 use crate::{
-    identity::secrets::Secrets,
+    identity::{registry::Registry, secrets::Secrets},
     publishing::repository_cache::RepositoryCache,
     refusal::Refusal,
-    store::{ServerIdentity, Store},
+    store::{AddresseeRow, DeploymentRow, ServerIdentity, Store},
     suspicion_log::SuspicionLog,
 };
 use axum::http::StatusCode;
-use banyan_proto::{InstallPermit, MachineId, OrderId, Reason, Signed, UnixSeconds, admin::DeploymentState};
+use banyan_proto::{
+    InstallPermit, MachineId, OrderId, Reason, Signed, UnixSeconds,
+    admin::{DeploymentState, Stage},
+    order::Spread,
+};
+use banyan_swarm::permit_limit::{ReleaseProof, may_install as may_install_release};
 use std::sync::Arc;
 use tracing::info;
 
@@ -19,6 +24,9 @@ pub(crate) struct InstallPermits {
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) repository: Arc<RepositoryCache>,
     pub(crate) suspicions: SuspicionLog,
+    pub(crate) registry: Arc<Registry>,
+    /// Held while a permit with a limited number is decided.
+    pub(crate) limited: tokio::sync::Mutex<()>,
 }
 
 impl InstallPermits {
@@ -64,10 +72,21 @@ impl InstallPermits {
         if !self.repository.lists(deployment.order.manifest) {
             return Err(Refusal::conflict(Reason::NotPublished, "this release is not on the publishers' list"));
         }
+        let limited = match deployment.order.spread {
+            Spread::CutThrough | Spread::Verified => None,
+            // Held until the permit is recorded, so that permits never exceed the limit together.
+            Spread::Proven | Spread::AfterInstall => Some(self.limited.lock().await),
+        };
+        if limited.is_some() {
+            self.check_limit(&deployment, machine).await?;
+        }
         let versions = self.repository.snapshot().versions.ok_or_else(|| {
             let detail = "the server's signed metadata has expired; see the server's log";
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Reason::MetadataExpired, detail)
         })?;
+        if limited.is_some() {
+            self.store.record_permit(id, machine, UnixSeconds::now()).await?;
+        }
         info!(order = %id, %machine, "install permit issued");
         Ok(self.secrets.orders.sign(&InstallPermit {
             order: id,
@@ -78,4 +97,47 @@ impl InstallPermits {
             snapshot_version: versions.snapshot,
         }))
     }
+
+    /// Refuses while enough machines install the release unproven, or after it has failed on one (rule A9).
+    async fn check_limit(&self, deployment: &DeploymentRow, machine: MachineId) -> Result<(), Refusal> {
+        let evidence = self.store.evidence(deployment).await?;
+        let now = UnixSeconds::now();
+        let may_install = |row: &&AddresseeRow| row.machine != machine && self.may_be_installing(row, now);
+        let installing: Vec<&AddresseeRow> = evidence.permitted.iter().filter(may_install).collect();
+        let proof = ReleaseProof {
+            proven: evidence.proven,
+            failed: evidence.failures.iter().filter(|reason| reason.tells_against_release()).count(),
+            installing: installing.len(),
+        };
+        may_install_release(deployment.order.spread, proof).map_err(|reason| {
+            let detail = match reason {
+                Reason::WaitsForProof => {
+                    let names: Vec<String> =
+                        installing.iter().take(NAMED).map(|row| self.registry.label(row.machine)).collect();
+                    let more = installing.len().saturating_sub(NAMED);
+                    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                    format!("passed on {}; being installed on {}{more}", machines(proof.proven), names.join(", "))
+                }
+                _ => format!("deployment {}", deployment.order.id.short()),
+            };
+            Refusal::conflict(reason, detail)
+        })
+    }
+
+    /// Returns whether a machine with a permit may be installing. A machine that fell silent after it got the permit
+    /// counts until it is heard of again: the release may be what silenced it.
+    fn may_be_installing(&self, row: &AddresseeRow, now: UnixSeconds) -> bool {
+        let Some(machine) = self.registry.get(row.machine).filter(|machine| machine.exclusion().is_none()) else {
+            return false;
+        };
+        let expiry = row.permitted.unwrap_or_default().plus(InstallPermit::SECONDS);
+        row.stage == Stage::Installing || now < expiry || machine.seen < expiry
+    }
+}
+
+/// The most machines that a refusal names.
+const NAMED: usize = 3;
+
+fn machines(count: usize) -> String {
+    if count == 1 { "1 machine".into() } else { format!("{count} machines") }
 }

@@ -3,6 +3,7 @@
 
 use crate::store::AddresseeRow;
 use banyan_proto::{
+    Reason, UnixSeconds,
     admin::Stage,
     api::{ByteSource, Event},
 };
@@ -28,7 +29,13 @@ pub(crate) fn apply_event(row: &mut AddresseeRow, event: &Event, after_ms: u64) 
             raise_stage(row, Stage::Verified);
         }
         Event::Authenticated => raise_stage(row, Stage::Authenticated),
-        Event::Installing => raise_stage(row, Stage::Installing),
+        Event::Installing => {
+            raise_stage(row, Stage::Installing);
+            if !row.is_over() {
+                (row.reason, row.detail) = (None, None);
+                row.permitted.get_or_insert(UnixSeconds(0));
+            }
+        }
         Event::Installed { .. } => {
             row.stage = Stage::Installed;
             (row.reason, row.detail) = (None, None);
@@ -39,7 +46,11 @@ pub(crate) fn apply_event(row: &mut AddresseeRow, event: &Event, after_ms: u64) 
             (row.reason, row.detail) = (Some(*reason), Some(shorten(detail)));
         }
         Event::Waits { reason, detail } if !row.is_over() => {
-            (row.reason, row.detail) = (Some(*reason), Some(shorten(detail)));
+            (row.reason, row.detail) = (Some(*reason), Some(shorten(detail)).filter(|detail| !detail.is_empty()));
+            // It does not install now. Other machines waiting for their turn here do not concern the installation.
+            if *reason != Reason::Busy {
+                row.permitted = None;
+            }
         }
         // Facts about other machines or about the route: stored as reports, with no change here.
         Event::Waits { .. }
@@ -83,7 +94,7 @@ fn shorten(detail: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use banyan_proto::{MachineId, Reason};
+    use banyan_proto::MachineId;
 
     #[test]
     fn late_reports_change_nothing_and_the_end_is_what_was_said_last() {
@@ -108,5 +119,18 @@ mod tests {
         assert!(row.detail.as_ref().is_some_and(|detail| detail.len() <= DETAIL_BYTES));
         assert!(apply_event(&mut row, &Event::Progress { held: 3, of: 9 }, 2));
         assert_eq!((row.stage, row.held, row.reason), (Stage::Receiving, 3, None));
+    }
+
+    #[test]
+    fn a_machine_that_puts_the_installation_off_gives_its_permit_back() {
+        let permitted = AddresseeRow { permitted: Some(UnixSeconds(9)), ..AddresseeRow::expected(MachineId([1; 16])) };
+        let waits = |reason| Event::Waits { reason, detail: String::new() };
+        let mut row = permitted.clone();
+        apply_event(&mut row, &waits(Reason::Busy), 1);
+        assert_eq!(row.permitted, Some(UnixSeconds(9)), "it serves others while it installs");
+        apply_event(&mut row, &waits(Reason::PackageManagerBusy), 2);
+        assert_eq!((row.permitted, row.detail.as_deref()), (None, None));
+        apply_event(&mut row, &Event::Installing, 3);
+        assert!(row.permitted.is_some() && row.reason.is_none(), "it installs now");
     }
 }

@@ -251,6 +251,8 @@ impl Services {
             suspicions: suspicions.clone(),
         };
         let install_permits = InstallPermits {
+            registry: Arc::clone(&registry),
+            limited: tokio::sync::Mutex::default(),
             server,
             store: Arc::clone(&store),
             secrets: Arc::clone(secrets),

@@ -13,7 +13,7 @@ mod sqlite;
 pub use rows::RaisedEpoch;
 pub(crate) use rows::{
     AddresseeRow, ArrivedReport, CertificateRow, Counter, DeploymentRow, EnrolmentOutcome, MachineRow, NewDeployment,
-    NewReceipt, PolicyRow, RevokedCertificate, ServerIdentity, Suspicion, TokenRow,
+    NewReceipt, PolicyRow, ReleaseEvidence, RevokedCertificate, ServerIdentity, Suspicion, TokenRow,
 };
 pub(crate) use sqlite::Sqlite;
 
@@ -140,6 +140,10 @@ pub(crate) trait ProgressStore {
     /// Stores the receipt unless the machine already has one, and applies it. Returns the one that is valid.
     async fn store_receipt(&self, new: NewReceipt<'_>, apply: ApplyReceipt) -> StoreResult<Signed<Receipt>>;
     async fn receipt(&self, id: OrderId, machine: MachineId) -> StoreResult<Option<Signed<Receipt>>>;
+    /// Returns what the deployment's machines have shown of its release.
+    async fn evidence(&self, row: &DeploymentRow) -> StoreResult<ReleaseEvidence>;
+    /// Records that the machine may install now.
+    async fn record_permit(&self, id: OrderId, machine: MachineId, now: UnixSeconds) -> StoreResult<()>;
     /// Records why a machine is not progressing, unless it has succeeded or failed.
     async fn note(&self, id: OrderId, machine: MachineId, reason: Reason, detail: &str) -> StoreResult<()>;
 }

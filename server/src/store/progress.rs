@@ -1,7 +1,8 @@
 //! Progress, receipts and reports in SQLite.
 
 use super::{
-    AddresseeRow, ApplyEvent, ApplyReceipt, ArrivedReport, NewReceipt, ProgressStore, StoreResult,
+    AddresseeRow, ApplyEvent, ApplyReceipt, ArrivedReport, DeploymentRow, NewReceipt, ProgressStore, ReleaseEvidence,
+    StoreResult,
     sqlite::{Columns, Sqlite, enum_text, json, signed},
 };
 use async_trait::async_trait;
@@ -22,6 +23,7 @@ fn read(row: &SqliteRow) -> StoreResult<AddresseeRow> {
         sources: columns.json("sources")?,
         verified_after: columns.optional_number("verified_after")?,
         installed_after: columns.optional_number("installed_after")?,
+        permitted: columns.optional_number("permitted")?.map(UnixSeconds),
     })
 }
 
@@ -60,7 +62,7 @@ async fn find(from: &mut SqliteConnection, id: OrderId, machine: MachineId) -> S
 async fn write(to: &mut SqliteConnection, id: OrderId, row: &AddresseeRow) -> StoreResult<()> {
     query(
         "UPDATE addressees SET stage = ?, held = ?, reason = ?, detail = ?, sources = ?, verified_after = ?, \
-         installed_after = ? WHERE deployment = ? AND machine = ?",
+         installed_after = ?, permitted = ? WHERE deployment = ? AND machine = ?",
     )
     .bind(enum_text(&row.stage)?)
     .bind(i64::from(row.held))
@@ -69,6 +71,7 @@ async fn write(to: &mut SqliteConnection, id: OrderId, row: &AddresseeRow) -> St
     .bind(json(&row.sources)?)
     .bind(row.verified_after.map(signed))
     .bind(row.installed_after.map(signed))
+    .bind(row.permitted.map(|at| signed(at.0)))
     .bind(id.0.as_slice())
     .bind(row.machine.0.as_slice())
     .execute(to)
@@ -216,6 +219,46 @@ impl ProgressStore for Sqlite {
             .fetch_optional(&self.pool)
             .await?;
         row.map(|row| Columns(&row).json("signed")).transpose()
+    }
+
+    async fn evidence(&self, row: &DeploymentRow) -> StoreResult<ReleaseEvidence> {
+        let id = row.order.id.0.as_slice();
+        let proven = query(
+            "SELECT COUNT(DISTINCT machine) AS number FROM addressees \
+             JOIN deployments ON deployments.id = addressees.deployment \
+             WHERE package = ? AND sequence = ? AND stage = 'installed'",
+        )
+        .bind(&row.order.package)
+        .bind(signed(row.order.sequence))
+        .fetch_one(&self.pool)
+        .await?;
+        let failures =
+            query("SELECT DISTINCT reason FROM addressees WHERE deployment = ? AND stage = 'failed' AND reason IS NOT NULL")
+                .bind(id)
+                .fetch_all(&self.pool)
+                .await?;
+        let permitted = query(
+            "SELECT * FROM addressees WHERE deployment = ? AND permitted IS NOT NULL \
+             AND stage NOT IN ('installed', 'failed')",
+        )
+        .bind(id)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(ReleaseEvidence {
+            proven: Columns(&proven).number("number").map(|number| usize::try_from(number).unwrap_or(usize::MAX))?,
+            failures: failures.iter().map(|row| Columns(row).enum_value("reason")).collect::<StoreResult<_>>()?,
+            permitted: permitted.iter().map(read).collect::<StoreResult<_>>()?,
+        })
+    }
+
+    async fn record_permit(&self, id: OrderId, machine: MachineId, now: UnixSeconds) -> StoreResult<()> {
+        query("UPDATE addressees SET permitted = ? WHERE deployment = ? AND machine = ?")
+            .bind(signed(now.0))
+            .bind(id.0.as_slice())
+            .bind(machine.0.as_slice())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
     }
 
     async fn note(&self, id: OrderId, machine: MachineId, reason: Reason, detail: &str) -> StoreResult<()> {

@@ -139,6 +139,19 @@ pub(crate) struct AddresseeRow {
     pub(crate) sources: Vec<ByteSource>,
     pub(crate) verified_after: Option<u64>,
     pub(crate) installed_after: Option<u64>,
+    /// When the machine was last permitted to install; `None` if it has put the installation off since.
+    pub(crate) permitted: Option<UnixSeconds>,
+}
+
+/// What a deployment's machines have shown of its release.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ReleaseEvidence {
+    /// The number of machines on which the release is installed, in any deployment.
+    pub(crate) proven: usize,
+    /// The reasons why machines of this deployment have failed.
+    pub(crate) failures: Vec<Reason>,
+    /// The unfinished machines of this deployment that have an install permit.
+    pub(crate) permitted: Vec<AddresseeRow>,
 }
 
 impl AddresseeRow {
@@ -152,6 +165,7 @@ impl AddresseeRow {
             sources: vec![],
             verified_after: None,
             installed_after: None,
+            permitted: None,
         }
     }
     /// Returns whether the machine has finished or failed.

@@ -115,10 +115,10 @@ pub enum OrderInput {
     ReceiptRefused(OrderId, Reason),
     /// The server granted the install permit.
     InstallPermit(OrderId),
-    /// Not possible now; the request has to be repeated. Possible causes: the server is unreachable, the deployment is
+    /// Not possible now; the request has to be repeated. The text says what the reason does not. Possible causes: the server is unreachable, the deployment is
     /// halted or waits for approval, the package manager is busy. Answers [`super::OrderTask::RequestReceipt`],
     /// [`super::OrderTask::RequestInstallPermit`] or [`super::OrderTask::Install`].
-    RetryLater(OrderId, Reason),
+    RetryLater(OrderId, Reason, String),
     /// The install helper finished. `Err` is final.
     InstallEnded(OrderId, Result<(), Reason>),
     /// The order has expired, was superseded or cancelled: all its state is dropped.

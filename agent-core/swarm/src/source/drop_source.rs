@@ -93,7 +93,7 @@ impl Source {
     /// Reports, once, that no source is left. The server is the last resort.
     pub(super) fn report_no_source(&mut self, ctx: &mut Context<'_>, kind: SourceKind, why: Reason) {
         if kind == SourceKind::Server && !std::mem::replace(&mut self.no_source_reported, true) {
-            let detail = format!("{}; {}", why.for_admin().what, Reason::NoSource.for_admin().advice);
+            let detail = why.for_admin().what.to_owned();
             ctx.report(self.id.order, Event::Waits { reason: Reason::NoSource, detail });
         }
     }

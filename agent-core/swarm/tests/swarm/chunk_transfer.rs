@@ -49,8 +49,12 @@ impl World {
     }
     /// Returns the chunk up to which this pull can be served now.
     fn limit(&self, n: usize, serve: &Serve) -> u32 {
-        let held = self.held(n, serve.stripe.stripe);
-        if serve.wait { held } else { held.min(serve.until) }
+        let shown = self.shown(n, serve.stripe.stripe);
+        if serve.wait { shown } else { shown.min(serve.until) }
+    }
+    /// Returns how many chunks of a stripe other machines may have.
+    pub(crate) fn shown(&self, n: usize, stripe: u8) -> u32 {
+        if n == 0 || self.hosts[n].shows_content || !self.plan.spread.withholds() { self.held(n, stripe) } else { 0 }
     }
     pub(crate) fn held(&self, n: usize, stripe: u8) -> u32 {
         if n == 0 { self.chunks_of(stripe) } else { self.hosts[n].disk.held[usize::from(stripe)] }

@@ -68,7 +68,7 @@ fn inputs() -> impl Strategy<Value = Input> {
             .prop_map(|(order, held)| OrderInput::ArtifactDamaged(order, held)),
         order().prop_map(OrderInput::Receipted),
         order().prop_map(OrderInput::InstallPermit),
-        (order(), reason()).prop_map(|(order, reason)| OrderInput::RetryLater(order, reason)),
+        (order(), reason()).prop_map(|(order, reason)| OrderInput::RetryLater(order, reason, String::new())),
     ];
     let of_machine = prop_oneof![
         Just(Input::MayForward(Ok(()))),

@@ -110,14 +110,14 @@ fn an_install_permit_that_expired_in_the_queue_is_requested_again() {
 fn postponed_requests_are_retried_after_growing_pauses_and_reported_when_the_reason_changes() {
     let mut driver = Driver::new();
     let id = driver.authenticated(1);
-    let waits =
-        |reason: Reason| Action::Report(id, Event::Waits { reason, detail: reason.for_admin().advice.to_owned() });
+    let waits = |reason: Reason| Action::Report(id, Event::Waits { reason, detail: reason.code().to_owned() });
     let mut pauses = Vec::new();
     for round in 0..12 {
         let reason = if round < 6 { Reason::Halted } else { Reason::ServerAway };
         let expected = if round == 0 || round == 6 { vec![waits(reason)] } else { vec![] };
-        assert_eq!(driver.give(OrderInput::RetryLater(id, reason)), expected, "round {round}");
-        assert_eq!(driver.give(OrderInput::RetryLater(id, reason)), [], "an unrequested answer changes nothing");
+        let later = || OrderInput::RetryLater(id, reason, reason.code().to_owned());
+        assert_eq!(driver.give(later()), expected, "round {round}");
+        assert_eq!(driver.give(later()), [], "an unrequested answer changes nothing");
         let before = driver.now;
         assert_eq!(driver.wake(), [Action::Run(id, OrderTask::RequestInstallPermit)]);
         pauses.push(driver.now - before);
@@ -135,7 +135,7 @@ fn an_install_helper_that_cannot_start_lets_the_next_one_go_first() {
     let (first, second) = (driver.authenticated(1), driver.authenticated(2));
     driver.give(OrderInput::InstallPermit(first));
     driver.give(OrderInput::InstallPermit(second));
-    let actions = driver.give(OrderInput::RetryLater(first, Reason::PackageManagerBusy));
+    let actions = driver.give(OrderInput::RetryLater(first, Reason::PackageManagerBusy, String::new()));
     assert!(actions.ends_with(&install(second)), "{actions:?}");
     assert_eq!(driver.wake(), [Action::Run(first, OrderTask::RequestInstallPermit)]);
 }
@@ -170,7 +170,7 @@ fn while_installing_is_closed_no_install_permit_is_requested() {
     let (id, _) = driver.restore(1);
     let waits = Action::Report(
         id,
-        Event::Waits { reason: Reason::NotNow, detail: Reason::NotNow.for_admin().advice.to_owned() },
+        Event::Waits { reason: Reason::NotNow, detail: String::new() },
     );
     assert_eq!(driver.give(OrderInput::MayInstall(id, Err(Reason::NotNow))), []);
     driver.give(OrderInput::ArtifactVerified(id));

@@ -17,6 +17,7 @@ mod random_faults;
 mod receiving_closed;
 mod restart;
 mod source_selection;
+mod spreads;
 mod undisturbed_swarm;
 mod upload_slots;
 

@@ -8,9 +8,13 @@ use crate::{
 use banyan_proto::{
     AddresseeList, Proof, Reason,
     api::Event,
+    order::Spread,
     peer::{OfferReply, PullReply},
 };
-use banyan_swarm::{Action, Input, Link, LinkInput, Now, OrderInput, OrderTask, StripeId, SwarmState};
+use banyan_swarm::{
+    Action, Input, Link, LinkInput, Now, OrderInput, OrderTask, StripeId, SwarmState,
+    permit_limit::{ReleaseProof, may_install},
+};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
@@ -37,6 +41,9 @@ pub(crate) struct Disk {
     pub(crate) held: Vec<u32>,
     pub(crate) verified: Option<Now>,
     pub(crate) installs: u32,
+    pub(crate) outcome: Option<Result<(), Reason>>,
+    /// Whether the server knows that this machine has a permit, and may be installing.
+    pub(crate) has_permit: bool,
 }
 
 /// A pull that was not refused.
@@ -123,6 +130,12 @@ pub(crate) struct Host {
     pub(crate) chunks_sent: u64,
     pub(crate) last_chunk: Now,
     pub(crate) permit_is_withheld: bool,
+    /// What installing ends with on this machine.
+    pub(crate) outcome: Result<(), Reason>,
+    /// Whether others get the content although the order's spread withholds it at first.
+    pub(crate) shows_content: bool,
+    /// The reason for waiting that was last reported.
+    pub(crate) waits: Option<Reason>,
     history: VecDeque<(Now, Step)>,
 }
 
@@ -152,6 +165,9 @@ impl Host {
             chunks_sent: 0,
             last_chunk: Duration::ZERO,
             permit_is_withheld: false,
+            outcome: Ok(()),
+            shows_content: false,
+            waits: None,
             history: VecDeque::new(),
         }
     }
@@ -166,6 +182,7 @@ impl Host {
         self.serves.clear();
         self.uplink_busy = false;
         self.wake = None;
+        self.shows_content = false;
     }
     pub(crate) fn is_up(&self, boot: u32) -> bool {
         self.up && self.boot == boot
@@ -214,7 +231,7 @@ impl World {
                 self.say(n, link, Message::Pull(from));
             }
             Action::Serve { link, stripe, from, wait } => {
-                let until = self.held(n, stripe.stripe);
+                let until = self.shown(n, stripe.stripe);
                 if let Some((connection, side)) = self.hosts[n].links.get(&link).copied() {
                     let puller = self.connections[connection].ends[1 - side].host;
                     let may_wait = n == 0 || self.is_above(stripe.stripe, n, puller);
@@ -257,6 +274,7 @@ impl World {
                 self.after(Duration::from_millis(300), Happening::Timer(n, boot, Timer::Installed));
             }
             Action::Report(_, event) => {
+                self.follow_install(n, &event);
                 self.hosts[n].left_a_source |= matches!(event, Event::Source { left: Some(_), .. });
                 self.hosts[n].reports.push(event);
             }
@@ -328,7 +346,7 @@ impl World {
                     let watermark = match self.hosts[n].character {
                         Character::Boaster => u32::MAX,
                         Character::Miser => 0,
-                        _ => self.held(n, stripe),
+                        _ => self.shown(n, stripe),
                     };
                     self.say(n, link, Message::Heartbeat(watermark));
                 }
@@ -344,22 +362,74 @@ impl World {
             Timer::Hashed => {
                 let now = self.now;
                 self.hosts[n].disk.verified.get_or_insert(now);
+                if self.plan.spread == Spread::Verified {
+                    self.show_content(n);
+                }
                 self.give(n, OrderInput::ArtifactVerified(ORDER));
             }
             Timer::Answer(task) => {
                 let answer = match task {
-                    _ if !self.hosts[0].up => OrderInput::RetryLater(ORDER, Reason::ServerAway),
+                    _ if !self.hosts[0].up => OrderInput::RetryLater(ORDER, Reason::ServerAway, String::new()),
                     OrderTask::RequestReceipt => OrderInput::Receipted(ORDER),
-                    _ if self.hosts[n].permit_is_withheld => OrderInput::RetryLater(ORDER, Reason::Halted),
-                    _ => OrderInput::InstallPermit(ORDER),
+                    _ if self.hosts[n].permit_is_withheld => {
+                        OrderInput::RetryLater(ORDER, Reason::Halted, String::new())
+                    }
+                    _ => match self.request_permit(n) {
+                        Ok(()) => OrderInput::InstallPermit(ORDER),
+                        Err(reason) => OrderInput::RetryLater(ORDER, reason, String::new()),
+                    },
                 };
                 self.give(n, answer);
             }
             Timer::Installed => {
-                self.hosts[n].disk.installs += 1;
-                self.give(n, OrderInput::InstallEnded(ORDER, Ok(())));
+                let outcome = self.hosts[n].outcome;
+                self.hosts[n].disk.installs += u32::from(outcome.is_ok());
+                self.hosts[n].disk.outcome = Some(outcome);
+                self.hosts[n].disk.has_permit = false;
+                if self.plan.spread == Spread::AfterInstall {
+                    self.show_content(n);
+                }
+                self.give(n, OrderInput::InstallEnded(ORDER, outcome));
             }
         }
+    }
+    /// Decides about an install permit as the server does. Its record of permits survives a restart.
+    fn request_permit(&mut self, n: usize) -> Result<(), Reason> {
+        let others = |what: &dyn Fn(&Host) -> bool| {
+            self.hosts.iter().enumerate().skip(1).filter(|(other, host)| *other != n && what(host)).count()
+        };
+        let tells = |host: &Host| matches!(host.disk.outcome, Some(Err(reason)) if reason.tells_against_release());
+        let proof = ReleaseProof {
+            proven: others(&|host| host.disk.installs > 0),
+            failed: others(&tells),
+            installing: others(&|host| host.disk.has_permit),
+        };
+        may_install(self.plan.spread, proof)?;
+        self.hosts[n].disk.has_permit = true;
+        if self.plan.spread == Spread::Proven {
+            assert!(proof.installing < proof.proven.max(2), "{} install unproven", proof.installing + 1);
+        }
+        Ok(())
+    }
+    /// Does what agent and server do when the machine reports that it waits or installs.
+    fn follow_install(&mut self, n: usize, event: &Event) {
+        match event {
+            Event::Waits { reason: Reason::Busy, .. } => {}
+            Event::Waits { reason, .. } => {
+                self.hosts[n].waits = Some(*reason);
+                self.hosts[n].disk.has_permit = false;
+                let decided = *reason != Reason::ServerAway && self.hosts[n].disk.verified.is_some();
+                if self.plan.spread == Spread::AfterInstall && decided {
+                    self.show_content(n);
+                }
+            }
+            Event::Installing => self.hosts[n].waits = None,
+            _ => {}
+        }
+    }
+    fn show_content(&mut self, n: usize) {
+        self.hosts[n].shows_content = true;
+        self.send_chunk(n);
     }
     fn help(&mut self, n: usize) {
         if self.hosts[n].machine.complete_offers().next().is_some() {

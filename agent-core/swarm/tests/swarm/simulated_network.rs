@@ -5,7 +5,7 @@ use crate::{
     chunk_transfer::Sent,
     simulated_host::{Host, Message, Step, Timer},
 };
-use banyan_proto::{AddresseeList, OrderId, Proof, Reason};
+use banyan_proto::{AddresseeList, OrderId, Proof, Reason, order::Spread};
 use banyan_swarm::{Config, Input, Link, LinkInput, Now, OrderInput, StripeId, SwarmState, Timings, TrustedOffer};
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
@@ -23,6 +23,7 @@ pub(crate) struct Plan {
     pub(crate) latency: Duration,
     pub(crate) seed: u64,
     pub(crate) max_children: usize,
+    pub(crate) spread: Spread,
 }
 
 impl Default for Plan {
@@ -35,6 +36,7 @@ impl Default for Plan {
             latency: Duration::from_millis(5),
             seed: 1,
             max_children: 8,
+            spread: Spread::CutThrough,
         }
     }
 }
@@ -336,8 +338,9 @@ impl World {
                         self.give(n, OrderInput::Restored(offer));
                     }
                 }
-                if self.hosts[n].disk.installs > 0 {
-                    self.give(n, OrderInput::InstallEnded(ORDER, Ok(())));
+                if let Some(outcome) = self.hosts[n].disk.outcome {
+                    self.hosts[n].shows_content = true;
+                    self.give(n, OrderInput::InstallEnded(ORDER, outcome));
                 }
             }
             Fault::Start(_) => {}

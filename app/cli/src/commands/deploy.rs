@@ -44,10 +44,14 @@ pub(crate) struct Args {
     to: TargetSelection,
     /// Number of stripes; each travels its own tree
     ///
-    /// With 2 stripes, no machine uploads more than one copy.
-    #[arg(long, value_name = "1|2", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
-    stripes: u8,
-    /// When a machine may share it with others
+    /// With 2 stripes, no machine uploads more than one copy. `--spread verified` and `--spread after-install` need 1.
+    /// [default: 2 where possible]
+    #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
+    stripes: Option<u8>,
+    /// When a machine may share it with others, and how many may install it unproven
+    ///
+    /// With `proven`, at most two machines install at first, and then as many at a time as have passed the check
+    /// before. With `proven` and `after-install`, one failed installation or check stops all further installations.
     #[arg(long, value_enum, default_value_t = SpreadArg::CutThrough)]
     spread: SpreadArg,
     /// Hours for transfers: any, idle, night, or hours of the week
@@ -134,10 +138,12 @@ impl FromStr for TargetSelection {
 enum SpreadArg {
     /// Each chunk as soon as it is verified (fastest)
     CutThrough,
-    /// Once the whole file is verified
+    /// Once the whole file is verified (slower; one stripe)
     Verified,
-    /// Once the new version has passed its probe on that machine (safest)
+    /// Each chunk as soon as it is verified; few machines install until the release has proved itself (careful and fast)
     Proven,
+    /// Once the release is installed on that machine (slowest; one stripe)
+    AfterInstall,
 }
 
 impl From<SpreadArg> for Spread {
@@ -146,6 +152,7 @@ impl From<SpreadArg> for Spread {
             SpreadArg::CutThrough => Self::CutThrough,
             SpreadArg::Verified => Self::Verified,
             SpreadArg::Proven => Self::Proven,
+            SpreadArg::AfterInstall => Self::AfterInstall,
         }
     }
 }
@@ -191,12 +198,14 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
 
 /// Builds the request to the server.
 fn request(args: &Args) -> Deploy {
+    let spread = Spread::from(args.spread);
     Deploy {
         package: args.release.package.clone(),
         version: args.release.version.clone(),
         to: args.to.0.clone(),
-        stripes: args.stripes,
-        spread: args.spread.into(),
+        // Stripes that a person asked for are sent as they are; the server says why they do not fit.
+        stripes: args.stripes.unwrap_or(if spread.withholds() { 1 } else { 2 }),
+        spread,
         window: args.window.clone(),
         deadline: args.deadline,
     }
@@ -241,6 +250,21 @@ mod tests {
         let defaults = (asked.version, asked.to, asked.stripes, asked.spread);
         assert_eq!(defaults, (None, Selection::Group("lab".into()), 2, Spread::CutThrough));
         assert_eq!((asked.window, asked.deadline), (Window::Any, None));
+    }
+
+    #[test]
+    fn a_spread_that_withholds_content_takes_one_stripe_unless_two_are_asked_for() {
+        for (typed, spread, stripes) in [
+            ("cut-through", Spread::CutThrough, 2),
+            ("proven", Spread::Proven, 2),
+            ("verified", Spread::Verified, 1),
+            ("after-install", Spread::AfterInstall, 1),
+        ] {
+            let asked = request(&parse(&format!("hello --to all --spread {typed}")).unwrap());
+            assert_eq!((asked.spread, asked.stripes), (spread, stripes), "{typed}");
+            let asked = request(&parse(&format!("hello --to all --spread {typed} --stripes 2")).unwrap());
+            assert_eq!(asked.stripes, 2, "the server refuses it, with a reason");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     platform,
 };
 use banyan_proto::{
-    OrderId,
+    OrderId, Reason,
     admin::{DeploymentState, DeploymentStatus, Stage},
 };
 use std::time::{Duration, Instant};
@@ -134,7 +134,10 @@ fn has_ended(status: &DeploymentStatus) -> bool {
         DeploymentState::Halted | DeploymentState::Superseded | DeploymentState::Finished => true,
         DeploymentState::Running => {
             !status.addressees.is_empty()
-                && status.addressees.iter().all(|machine| matches!(machine.stage, Stage::Installed | Stage::Failed))
+                && status.addressees.iter().all(|machine| {
+                    matches!(machine.stage, Stage::Installed | Stage::Failed)
+                        || machine.reason == Some(Reason::FailedElsewhere)
+                })
         }
     }
 }
@@ -149,7 +152,11 @@ pub(crate) fn exit_for(status: &DeploymentStatus) -> Exit {
 pub(crate) fn describe_unfinished(status: &DeploymentStatus) -> Vec<String> {
     let unfinished = status.addressees.iter().filter(|machine| machine.stage != Stage::Installed);
     let line = |machine: &banyan_proto::admin::AddresseeStatus| {
-        let detail = machine.detail.as_deref().filter(|detail| !detail.is_empty());
+        let texts = machine.reason.map(Reason::for_admin);
+        let is_new = |detail: &&str| {
+            !detail.is_empty() && texts.is_none_or(|texts| *detail != texts.what && *detail != texts.advice)
+        };
+        let detail = machine.detail.as_deref().filter(is_new);
         let text = match (machine.reason, detail) {
             (Some(reason), Some(detail)) => format!("{reason}: {detail}; next: {}", reason.for_admin().advice),
             (Some(reason), None) => format!("{reason}; next: {}", reason.for_admin().advice),
@@ -165,7 +172,6 @@ pub(crate) fn describe_unfinished(status: &DeploymentStatus) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::deployment_tree::fixture::{PlannedSource, status};
-    use banyan_proto::Reason;
 
     #[test]
     fn zero_is_for_complete_success_only() {

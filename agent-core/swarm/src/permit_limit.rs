@@ -1,0 +1,63 @@
+//! How many machines may install a release that has not proved itself yet (rule A9).
+//!
+//! The server asks before it gives an install permit; the simulated swarm asks the same function.
+
+use banyan_proto::{Reason, order::Spread};
+
+/// The machines that may always install before any machine has proved the release.
+const FIRST_INSTALLS: usize = 2;
+
+/// What is known of a release when a machine asks for its install permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReleaseProof {
+    /// Machines on which the release is installed and has passed its check.
+    pub proven: usize,
+    /// Machines of this order on which the release failed while it was installed or checked.
+    pub failed: usize,
+    /// Other machines of this order that have a permit and may be installing.
+    pub installing: usize,
+}
+
+/// Decides whether one more machine may install.
+///
+/// # Errors
+/// Why it may not: the release failed elsewhere, or enough machines are installing it unproven.
+pub fn may_install(spread: Spread, proof: ReleaseProof) -> Result<(), Reason> {
+    let limit = match spread {
+        Spread::CutThrough | Spread::Verified => return Ok(()),
+        Spread::Proven => FIRST_INSTALLS.max(proof.proven),
+        // The tree is the limit: content goes on only after an installation.
+        Spread::AfterInstall => usize::MAX,
+    };
+    if proof.failed > 0 {
+        return Err(Reason::FailedElsewhere);
+    }
+    if proof.installing < limit { Ok(()) } else { Err(Reason::WaitsForProof) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twice_as_many_may_install_after_each_round() {
+        let may = |proven, installing| may_install(Spread::Proven, ReleaseProof { proven, failed: 0, installing });
+        assert_eq!(may(0, 1), Ok(()));
+        assert_eq!(may(0, 2), Err(Reason::WaitsForProof));
+        assert_eq!(may(1, 2), Err(Reason::WaitsForProof));
+        assert_eq!((may(5, 4), may(5, 5)), (Ok(()), Err(Reason::WaitsForProof)));
+    }
+
+    #[test]
+    fn one_failure_stops_all_further_installs_of_a_careful_spread() {
+        let failed = ReleaseProof { proven: 50, failed: 1, installing: 0 };
+        for (spread, expected) in [
+            (Spread::CutThrough, Ok(())),
+            (Spread::Verified, Ok(())),
+            (Spread::Proven, Err(Reason::FailedElsewhere)),
+            (Spread::AfterInstall, Err(Reason::FailedElsewhere)),
+        ] {
+            assert_eq!(may_install(spread, failed), expected, "{spread:?}");
+        }
+    }
+}
