@@ -111,7 +111,9 @@ impl Agent {
         match self.stages.authenticate.request_receipt(active).await {
             Ok(()) => OrderInput::Receipted(order),
             // The server refuses this machine at the moment; the order is not the cause.
-            Err(AuthenticateError::Call(error)) if error.concerns_whole_machine() => retry_later(order, &error),
+            Err(error) if matches!(&error, AuthenticateError::Call(call) if call.concerns_whole_machine()) => {
+                retry_later(order, &error)
+            }
             Err(AuthenticateError::Call(CallError::Refused(error))) => {
                 warn!(%order, %error, "the server refused the receipt");
                 let (reason, detail) = (error.reason, error.detail);

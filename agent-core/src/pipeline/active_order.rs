@@ -1,9 +1,7 @@
 //! One accepted order: what is fixed about it, and its progress on this machine.
 
 use crate::database::{OrderRecord, StripeOffer};
-use banyan_proto::{
-    Artifact, MachineId, Manifest, Order, Receipt, Signed, api::ByteSource, peer::ReleaseProof,
-};
+use banyan_proto::{Artifact, MachineId, Manifest, Order, Receipt, Signed, api::ByteSource, peer::ReleaseProof};
 use banyan_swarm::io::{StripeId, TrustedOffer};
 use banyan_wire::lock::lock;
 use banyan_wire::{content::ArtifactFile, verify::VerifiedArtifact};

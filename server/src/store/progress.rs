@@ -232,11 +232,12 @@ impl ProgressStore for Sqlite {
         .bind(signed(row.order.sequence))
         .fetch_one(&self.pool)
         .await?;
-        let failures =
-            query("SELECT DISTINCT reason FROM addressees WHERE deployment = ? AND stage = 'failed' AND reason IS NOT NULL")
-                .bind(id)
-                .fetch_all(&self.pool)
-                .await?;
+        let failures = query(
+            "SELECT DISTINCT reason FROM addressees WHERE deployment = ? AND stage = 'failed' AND reason IS NOT NULL",
+        )
+        .bind(id)
+        .fetch_all(&self.pool)
+        .await?;
         let permitted = query(
             "SELECT * FROM addressees WHERE deployment = ? AND permitted IS NOT NULL \
              AND stage NOT IN ('installed', 'failed')",

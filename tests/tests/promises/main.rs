@@ -22,6 +22,7 @@ mod revoked_publisher_key_cannot_sign;
 mod several_publishers_must_sign;
 mod sideloaded_packages;
 mod standalone_installs;
+mod unproven_release_is_held_back;
 mod user_schedule_is_enforced;
 mod users_are_not_disturbed;
 mod withdrawn_release_is_refused;

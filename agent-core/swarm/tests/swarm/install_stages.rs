@@ -168,10 +168,7 @@ fn a_refused_receipt_is_final_and_a_dropped_order_is_forgotten() {
 fn while_installing_is_closed_no_install_permit_is_requested() {
     let mut driver = Driver::new();
     let (id, _) = driver.restore(1);
-    let waits = Action::Report(
-        id,
-        Event::Waits { reason: Reason::NotNow, detail: String::new() },
-    );
+    let waits = Action::Report(id, Event::Waits { reason: Reason::NotNow, detail: String::new() });
     assert_eq!(driver.give(OrderInput::MayInstall(id, Err(Reason::NotNow))), []);
     driver.give(OrderInput::ArtifactVerified(id));
     assert_eq!(driver.give(OrderInput::Receipted(id)), [Action::Report(id, Event::Authenticated), waits.clone()]);

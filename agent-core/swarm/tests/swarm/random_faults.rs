@@ -21,12 +21,7 @@ struct Case {
 }
 
 fn spreads() -> impl Strategy<Value = Spread> {
-    prop_oneof![
-        Just(Spread::CutThrough),
-        Just(Spread::Verified),
-        Just(Spread::Proven),
-        Just(Spread::AfterInstall)
-    ]
+    prop_oneof![Just(Spread::CutThrough), Just(Spread::Verified), Just(Spread::Proven), Just(Spread::AfterInstall)]
 }
 
 fn cases() -> impl Strategy<Value = Case> {

@@ -108,10 +108,8 @@ impl Case {
 
 /// Returns whether nothing more happens without an administrator, and every machine says why.
 fn is_over(world: &World) -> bool {
-    let failed = world
-        .hosts
-        .iter()
-        .any(|host| matches!(host.disk.outcome, Some(Err(reason)) if reason.tells_against_release()));
+    let failed =
+        world.hosts.iter().any(|host| matches!(host.disk.outcome, Some(Err(reason)) if reason.tells_against_release()));
     world.everyone(|host| {
         !host.up || host.disk.outcome.is_some() || (failed && host.waits == Some(Reason::FailedElsewhere))
     })
@@ -120,12 +118,15 @@ fn is_over(world: &World) -> bool {
 #[test]
 fn no_spread_hangs_whatever_fails() {
     for (spread, stripes) in SPREADS {
-        for machines in 1..=40 {
+        for machines in (1..=17).chain([24, 31, 32, 33, 40]) {
             for failure in FAILURES {
-                let case = Case { spread, stripes, machines, failure, seed: 1000 * machines as u64 + u64::from(stripes) };
+                let case =
+                    Case { spread, stripes, machines, failure, seed: 1000 * machines as u64 + u64::from(stripes) };
                 let mut world = case.start();
                 let lasts = if failure == Failure::InstallPutOff { 660 } else { 240 };
-                let over = world.run_until(Duration::from_secs(lasts), |world| is_over(world) && world.now > Duration::from_secs(1));
+                let over = world.run_until(Duration::from_secs(lasts), |world| {
+                    is_over(world) && world.now > Duration::from_secs(1)
+                });
                 assert!(over, "{case:?} hangs: {}", unfinished(&world));
                 check_outcomes(&world, case);
             }
@@ -161,11 +162,12 @@ fn unfinished(world: &World) -> String {
         .collect()
 }
 
-/// A withheld stripe never moves while the other one is withheld, too: this is why the server refuses two stripes.
+/// A withheld stripe does not move while the other one is withheld, too, until machines give up waiting: this is why the
+/// server refuses two stripes.
 #[test]
-fn two_stripes_hang_with_a_spread_that_withholds() {
+fn two_stripes_stand_still_with_a_spread_that_withholds() {
     for spread in [Spread::Verified, Spread::AfterInstall] {
         let mut world = Case { spread, stripes: 2, machines: 7, failure: Failure::Nothing, seed: 1 }.start();
-        assert!(!world.run_until(Duration::from_secs(600), World::all_installed), "{spread:?} may take two stripes");
+        assert!(!world.run_until(Duration::from_secs(30), World::all_installed), "{spread:?} may take two stripes");
     }
 }
