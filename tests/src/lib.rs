@@ -5,6 +5,7 @@ pub mod process_cost;
 pub mod programs;
 pub mod session_user;
 pub mod sideload;
+pub mod simulated_processor;
 pub mod standalone_agent;
 #[cfg(target_os = "linux")]
 pub mod test_desktop;

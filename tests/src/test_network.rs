@@ -3,6 +3,7 @@
 
 use crate::{
     programs::{self, Service, banyan},
+    simulated_processor::SimulatedProcessor,
     test_package::{self, Behaviour},
 };
 use banyan_proto::{
@@ -35,6 +36,8 @@ pub struct Agent {
     pub arguments: Vec<String>,
     /// Extra environment variables for its agent, from its next start on.
     pub environment: Vec<(String, String)>,
+    /// The counters of a [`SimulatedProcessor`] for its agent, from its next start on.
+    pub processor: Option<PathBuf>,
     join: Option<String>,
     service: Option<Service>,
 }
@@ -186,7 +189,7 @@ impl TestNetwork {
         let (data, root) = (self.path(&label).into(), self.path(&format!("{label}-root")).into());
         fs::create_dir_all(&root).expect("the folder is accessible");
         let (arguments, environment) = (Vec::new(), Vec::new());
-        self.agents.push(Agent { label, data, root, arguments, environment, join, service: None });
+        self.agents.push(Agent { label, data, root, arguments, environment, processor: None, join, service: None });
         self.agents.len() - 1
     }
     fn add_machine(&mut self, join: Option<String>) {
@@ -207,6 +210,9 @@ impl TestNetwork {
             command.args(["--join", join]);
         }
         command.args(&agent.arguments);
+        if let Some(counters) = &agent.processor {
+            command = SimulatedProcessor::command(counters, &command);
+        }
         // The battery and network of the real computer must not affect the test's machines.
         command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/system-bus");
         command.envs(agent.environment.iter().cloned());

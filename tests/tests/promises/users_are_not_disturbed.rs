@@ -9,10 +9,10 @@ use banyan_proto::{
     local::{Happened, Overruled, Request, Update, UpdateState},
     schedule::{By, Gate, NetworkId, Night, Presence, Stage, Unquiet, Why, Window, Wish},
 };
-use banyan_tests::{TestNetwork, test_package::Behaviour};
+use banyan_tests::{TestNetwork, simulated_processor::SimulatedProcessor, test_package::Behaviour};
 use std::{
     fs,
-    process::{Child, Command, Stdio},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -23,38 +23,6 @@ const NOTICED: Duration = Duration::from_secs(12);
 /// The limit for conditions that are reported at once: 2 s, and the time to ask the agent.
 const AT_ONCE: Duration = Duration::from_secs(3);
 const SMALL: usize = 300_000;
-
-/// Simulates a user at work: keeps each processor busy until the value is dropped.
-struct Work(Vec<Child>);
-
-impl Work {
-    fn begin() -> Self {
-        let cores = std::thread::available_parallelism().expect("the number of processors is known").get();
-        let busy = |_| {
-            let mut command = Command::new("sh");
-            command.args(["-c", "while :; do :; done"]).stdin(Stdio::null());
-            command.spawn().expect("sh can be run")
-        };
-        let work = Self((0..cores).map(busy).collect());
-        // Runs at normal priority, however the tests were started: low-priority work does not count as activity.
-        let mut renice = Command::new("renice");
-        renice.args(["-n", "0", "-p"]).args(work.0.iter().map(|child| child.id().to_string())).stdout(Stdio::null());
-        assert!(
-            renice.status().expect("renice can be run").success(),
-            "renice failed, so the work would not count as activity"
-        );
-        work
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            drop(child.kill());
-            drop(child.wait());
-        }
-    }
-}
 
 fn installed(status: &DeploymentStatus) -> usize {
     status.addressees.iter().filter(|machine| machine.stage == Reached::Installed).count()
@@ -81,10 +49,15 @@ fn network(arguments: &[&str], environment: &[(String, String)]) -> TestNetwork 
     network
 }
 
-fn when_idle() -> TestNetwork {
-    let network = network(&["--idle-after", &IDLE_AFTER.to_string()], &[]);
+/// Starts a network of two machines. The first transfers only when its simulated processor is idle.
+fn when_idle() -> (TestNetwork, SimulatedProcessor) {
+    let mut network = TestNetwork::start(2);
+    let processor = SimulatedProcessor::start(Path::new(&network.path("m0.processor")));
+    network.agents[0].processor = Some(processor.file().to_owned());
+    network.agents[0].arguments = vec!["--idle-after".to_owned(), IDLE_AFTER.to_string()];
+    network.restart_agent(0);
     network.tell(0, &Request::SetWindow { window: Window::Idle, night: None });
-    network
+    (network, processor)
 }
 
 /// Waits for something that is noticed as it happens, not at the next check.
@@ -111,7 +84,6 @@ fn waits(network: &TestNetwork, version: &str, why: impl Fn(&Why) -> bool) -> St
 }
 
 fn finishes(network: &TestNetwork, deployment: &str) -> usize {
-    // Asks the machine first, over its socket: repeated requests to the server would count as activity here.
     let over = |update: &Update| update.order.to_string() == deployment && update.state.is_over();
     network.wait_until("the update has ended on this machine", |network| network.snapshot(0).updates.iter().any(over));
     let finished = |status: &DeploymentStatus| status.state == DeploymentState::Finished;
@@ -124,14 +96,14 @@ fn arrives(network: &TestNetwork, deployment: &str) {
 
 #[test]
 fn nothing_is_transferred_while_the_computer_is_in_use() {
-    let network = when_idle();
-    let work = Work::begin();
+    let (network, processor) = when_idle();
+    processor.set_in_use(true);
     let busy = |why: &Why| matches!(why, Why::NotIdle { unquiet: Unquiet::Processor(percent), .. } if *percent >= 40);
     let deployment = waits(&network, "1.0", busy);
     let snapshot = network.snapshot(0);
     let load = &snapshot.scheduling.signals.load;
     assert!(load.at.is_some() && load.value.is_some_and(|load| !load.idle), "{load:?}");
-    drop(work);
+    processor.set_in_use(false);
     let since = Instant::now();
     network.wait_until("the transfer makes progress", |network| {
         update(network).is_none_or(|update| update.progress.held > 0)
@@ -146,7 +118,7 @@ fn a_transfer_stops_when_the_user_returns_and_resumes_where_it_was() {
     const RATE: u64 = 1_000_000;
     // One chunk in transit in each of two stripes.
     const SLACK: u64 = 512 << 10;
-    let network = when_idle();
+    let (network, processor) = when_idle();
     let limits =
         |download| Request::SetLimits { download, upload: None, daily_upload: None, forward: true, free_disk: 0 };
     network.tell(0, &limits(Some(RATE)));
@@ -154,7 +126,7 @@ fn a_transfer_stops_when_the_user_returns_and_resumes_where_it_was() {
     let deployment = network.deploy("hello", "all", 2);
     let held = |network: &TestNetwork| update(network).map_or(0, |update| update.progress.held);
     network.wait_until("the machine is idle and has received something", |network| held(network) > 0);
-    let work = Work::begin();
+    processor.set_in_use(true);
     let closed = |network: &TestNetwork| {
         update(network).is_some_and(|update| matches!(because(&update.verdict.receive), Some(Why::NotIdle { .. })))
     };
@@ -167,7 +139,7 @@ fn a_transfer_stops_when_the_user_returns_and_resumes_where_it_was() {
     });
     let still = held(&network);
     assert!(still - stopped_at <= SLACK, "{stopped_at} bytes when it stopped, {still} bytes later");
-    drop(work);
+    processor.set_in_use(false);
     network.tell(0, &limits(None));
     arrives(&network, &deployment);
     let (received, size) = (network.snapshot(0).sharing.today.received, network.status(&deployment).size);
@@ -176,12 +148,7 @@ fn a_transfer_stops_when_the_user_returns_and_resumes_where_it_was() {
 
 #[test]
 fn the_agents_own_work_does_not_count_as_use() {
-    let network = when_idle();
-    // Only the machine is measured. The server gets low priority here, so that its work on the same processor does not
-    // count as activity.
-    let mut renice = Command::new("renice");
-    renice.args(["-n", "10", "-p", &network.server_id().to_string()]).stdout(Stdio::null());
-    assert!(renice.status().expect("renice can be run").success());
+    let (network, processor) = when_idle();
     let agent = network.service(0).expect("the agent is running").id();
     let stat = |field: usize| -> u64 {
         let text = fs::read_to_string(format!("/proc/{agent}/stat")).expect("the agent is running");
@@ -190,6 +157,7 @@ fn the_agents_own_work_does_not_count_as_use() {
     // User and system time, in hundredths of a second.
     let ticks = || stat(11) + stat(12);
     assert!(stat(16) >= 10, "the agent does not run at low priority");
+    processor.add_process(agent);
     let before = ticks();
     network.publish("hello", "1.0", 100_000_000, Behaviour::Works);
     let deployment = network.deploy("hello", "machine:m0", 2);
