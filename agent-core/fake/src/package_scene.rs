@@ -106,11 +106,9 @@ fn key(byte: u8) -> String {
 fn drawing(now: UnixSeconds) -> Package {
     let command = |line: &str| CommandSpec { argv: line.split(' ').map(str::to_owned).collect(), timeout_seconds: 60 };
     let install = InstallSpec {
-        kind: Kind::Archive,
-        detect: None,
         probe: Some(command("{dir}/bin/drawing --version")),
-        undo: None,
         needs_bytes: 210_000_000,
+        ..InstallSpec::new(Kind::Archive)
     };
     let name = "drawing-3.1-linux.tar.zst".to_owned();
     Package {

@@ -1,4 +1,7 @@
 //! Runs one program: no shell, a clean environment, bounded time and output. A timeout kills its whole process group.
+//!
+//! Programs that run scripts of their own, such as dpkg, announce them in their output ([`ScriptWatch`]). A script that
+//! runs too long is ended with everything that it started; the program itself goes on and records what happened.
 
 use crate::{
     error::{InstallError, IoContext},
@@ -10,18 +13,22 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    process::Command,
-    time::timeout,
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    process::{Child, Command},
+    time::{sleep, timeout},
 };
 
 /// The number of bytes kept from the end of everything that programs print.
 pub(crate) const OUTPUT_BYTES: usize = 8 << 10;
 /// How long output is still read after a program ended: a process that it started may keep the pipe open for ever.
 const OUTPUT_GRACE: Duration = Duration::from_secs(1);
+/// How often a running script's time is checked.
+const SCRIPT_CHECK: Duration = Duration::from_millis(250);
+/// How long a script may take to end after it was asked to.
+const SCRIPT_GRACE: Duration = Duration::from_secs(5);
 
 /// The end of a growing text.
 #[derive(Debug, Default)]
@@ -53,6 +60,20 @@ pub(crate) struct ExternalCommand {
     pub(crate) limit: Duration,
     /// Variables added to the clean environment.
     pub(crate) environment: Vec<(&'static str, &'static str)>,
+    /// Standard input.
+    pub(crate) input: Vec<u8>,
+    /// The time limit of each script that the program runs.
+    pub(crate) scripts: Option<ScriptWatch>,
+}
+
+/// How to notice the scripts of a program, and how long each may run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScriptWatch {
+    pub(crate) limit: Duration,
+    /// What the lines begin with that only serve this watch. They are left out of the output.
+    pub(crate) hidden: &'static str,
+    /// Returns the name of the script that a line announces.
+    pub(crate) name_in: fn(&str) -> Option<String>,
 }
 
 /// How a program ended.
@@ -69,6 +90,22 @@ pub(crate) enum ExitKind {
 pub(crate) struct FinishedCommand {
     pub(crate) exit: ExitKind,
     pub(crate) output: String,
+    /// Which script ran too long and was stopped, for people.
+    pub(crate) stopped_script: Option<String>,
+}
+
+/// What is read from a program while it runs.
+#[derive(Debug, Default)]
+struct Progress {
+    end: OutputLog,
+    /// The last script that was announced, and when.
+    script: Option<(String, Instant)>,
+}
+
+type SharedProgress = Arc<Mutex<Progress>>;
+
+fn locked(progress: &SharedProgress) -> std::sync::MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ExternalCommand {
@@ -84,7 +121,7 @@ impl ExternalCommand {
             }
         }
         let limit = Duration::from_secs(spec.timeout_seconds.into());
-        Self { argv, folder: folder.to_owned(), limit, environment: Vec::new() }
+        Self { argv, folder: folder.to_owned(), limit, environment: Vec::new(), input: Vec::new(), scripts: None }
     }
 
     /// Runs the program to its end or its time limit. Its output also goes to `log`.
@@ -99,35 +136,41 @@ impl ExternalCommand {
             return Err(std::io::Error::other("the command names no program")).context(context);
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context(context)?;
-        let output_end = Arc::new(Mutex::new(OutputLog::default()));
-        let exit = runtime
+        let progress = SharedProgress::default();
+        let (exit, stopped_script) = runtime
             .block_on(async {
                 let mut command = Command::new(program);
                 command.args(arguments).current_dir(&self.folder).env_clear().envs(sys::clean_environment());
                 command.envs(self.environment.iter().copied());
-                command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+                command.stdin(if self.input.is_empty() { Stdio::null() } else { Stdio::piped() });
+                command.stdout(Stdio::piped()).stderr(Stdio::piped());
                 sys::set_process_group(&mut command);
                 let mut child = command.spawn()?;
-                let out = tokio::spawn(collect_output(child.stdout.take(), Arc::clone(&output_end)));
-                let err = tokio::spawn(collect_output(child.stderr.take(), Arc::clone(&output_end)));
-                let exit = match timeout(self.limit, child.wait()).await {
-                    Ok(status) => ExitKind::Code(status?.code()),
+                if let Some(mut stdin) = child.stdin.take() {
+                    // A program that does not read its input says so itself.
+                    let _ = stdin.write_all(&self.input).await;
+                }
+                let out = tokio::spawn(collect_output(child.stdout.take(), Arc::clone(&progress), self.scripts));
+                let err = tokio::spawn(collect_output(child.stderr.take(), Arc::clone(&progress), self.scripts));
+                let waited = timeout(self.limit, wait_watching(&mut child, self.scripts, &progress)).await;
+                let (exit, stopped) = match waited {
+                    Ok(ended) => ended?,
                     Err(_) => {
                         sys::kill_process_group(&mut child);
                         child.wait().await?;
-                        ExitKind::TimedOut
+                        (ExitKind::TimedOut, None)
                     }
                 };
                 let _ = timeout(OUTPUT_GRACE, async { tokio::join!(out, err) }).await;
-                Ok(exit)
+                Ok((exit, stopped))
             })
             .context(context)?;
-        let output = output_end.lock().unwrap_or_else(PoisonError::into_inner).tail();
+        let output = locked(&progress).end.tail();
         log.append(output.as_bytes());
         if !output.is_empty() && !output.ends_with('\n') {
             log.append_line("");
         }
-        Ok(FinishedCommand { exit, output })
+        Ok(FinishedCommand { exit, output, stopped_script })
     }
 }
 
@@ -145,10 +188,68 @@ impl FinishedCommand {
     }
 }
 
-async fn collect_output(pipe: Option<impl AsyncRead + Unpin>, output_end: Arc<Mutex<OutputLog>>) {
+/// Waits for the program. Ends scripts that run too long; the program notices, and goes on.
+async fn wait_watching(
+    child: &mut Child,
+    scripts: Option<ScriptWatch>,
+    progress: &SharedProgress,
+) -> std::io::Result<(ExitKind, Option<String>)> {
+    let Some(watch) = scripts else { return Ok((ExitKind::Code(child.wait().await?.code()), None)) };
+    let mut stopped: Option<String> = None;
+    loop {
+        if let Ok(status) = timeout(SCRIPT_CHECK, child.wait()).await {
+            return Ok((ExitKind::Code(status?.code()), stopped));
+        }
+        let script = locked(progress).script.clone();
+        let Some((name, since)) = script.filter(|(_, since)| since.elapsed() > watch.limit) else { continue };
+        // The script may have ended long ago: then the program itself is at work.
+        let processes = sys::script_processes(child);
+        if processes.is_empty() {
+            continue;
+        }
+        sys::end_processes(&processes, false);
+        stopped.get_or_insert_with(|| format!("{name} ran longer than {} s and was stopped", watch.limit.as_secs()));
+        let asked = Instant::now();
+        while asked.elapsed() < SCRIPT_GRACE && sys::is_any_alive(&processes) {
+            sleep(Duration::from_millis(50)).await;
+        }
+        sys::end_processes(&processes, true);
+        let mut progress = locked(progress);
+        if progress.script.as_ref().is_some_and(|(_, started)| *started == since) {
+            progress.script = None;
+        }
+    }
+}
+
+async fn collect_output(pipe: Option<impl AsyncRead + Unpin>, progress: SharedProgress, scripts: Option<ScriptWatch>) {
     let Some(mut pipe) = pipe else { return };
-    let mut buffer = [0; 4096];
+    let (mut buffer, mut line) = ([0; 4096], Vec::new());
     while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
-        output_end.lock().unwrap_or_else(PoisonError::into_inner).append(&buffer[..count]);
+        let mut progress = locked(&progress);
+        let Some(watch) = &scripts else {
+            progress.end.append(&buffer[..count]);
+            continue;
+        };
+        for byte in &buffer[..count] {
+            line.push(*byte);
+            if *byte == b'\n' || line.len() >= OUTPUT_BYTES {
+                progress.take_line(&line, watch);
+                line.clear();
+            }
+        }
+    }
+    if let (Some(watch), false) = (&scripts, line.is_empty()) {
+        locked(&progress).take_line(&line, watch);
+    }
+}
+
+impl Progress {
+    fn take_line(&mut self, line: &[u8], watch: &ScriptWatch) {
+        if !line.starts_with(watch.hidden.as_bytes()) {
+            return self.end.append(line);
+        }
+        if let Some(name) = (watch.name_in)(String::from_utf8_lossy(line).trim_end()) {
+            self.script = Some((name, Instant::now()));
+        }
     }
 }

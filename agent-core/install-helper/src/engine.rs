@@ -15,14 +15,14 @@ use crate::{
     command::{ExternalCommand, OutputLog},
     error::{InstallError, is_temporary},
     methods::{
-        install_method::{InstallMethod, InstallStatus, StepResult},
+        install_method::{Inspection, InstallMethod, InstallStatus, StepResult},
         install_method_for,
     },
     protocol::{InstallJob, Outcome},
     release::VerifiedRelease,
     storage::{
         files::remove_path,
-        free_space::{self, FreeSpace},
+        free_space::{self, FreeSpace, RoomNeed},
         journal::{self, InstallIntent, Phase, UndoCause},
         layout::{HelperFolders, Layout},
         staging,
@@ -72,6 +72,8 @@ pub(crate) struct InstallEngine<'a> {
     disks: &'a dyn FreeSpace,
     /// The output of all programs.
     pub(crate) log: OutputLog,
+    /// The lock that keeps other programs from changing the machine's packages, once it was needed.
+    machine_lock: Option<File>,
     _lock: File,
 }
 
@@ -88,14 +90,18 @@ impl<'a> InstallEngine<'a> {
         disks: &'a dyn FreeSpace,
     ) -> Result<Self, InstallError> {
         let layout = Layout::open(folders)?;
-        let lock = layout.lock_exclusively()?;
+        let record = layout.lock_record()?;
         let (job, learned) = TrustRecord::load(&layout)?.admit(job, &platform(), now)?;
         learned.save(&layout)?;
-        Ok(Self::new(layout, lock, job, artifact, disks))
+        let layout = layout.for_kind(job.release.spec.kind);
+        // Taken while the record is locked, so that an older order cannot be admitted first and run last.
+        let lane = layout.lock_lane()?;
+        drop(record);
+        Ok(Self::new(layout, lane, job, artifact, disks))
     }
     /// Starts with a job that was admitted under this lock.
     pub(crate) fn new(layout: Layout, lock: File, job: AdmittedJob, artifact: File, disks: &'a dyn FreeSpace) -> Self {
-        Self { job, artifact, layout, disks, log: OutputLog::default(), _lock: lock }
+        Self { job, artifact, layout, disks, log: OutputLog::default(), machine_lock: None, _lock: lock }
     }
 
     /// Runs all steps to the end.
@@ -156,15 +162,24 @@ impl<'a> InstallEngine<'a> {
             "found an unfinished install of {} {}",
             intent.release.package, intent.release.version
         ));
+        let method = self.method_for(&intent)?;
+        self.lock_machine(&*method)?;
         if let Phase::Undoing { cause } = phase {
             return Ok(InstallState::Undo(intent, Some(cause), 0));
         }
-        Ok(match self.method_for(&intent)?.status(&intent)? {
+        Ok(match method.status(&intent)? {
             InstallStatus::Complete => InstallState::Probe(intent),
             InstallStatus::Resumable => InstallState::Apply(intent, 0),
             // Even if nothing was changed, the journal and the copy must be removed.
             InstallStatus::Untouched | InstallStatus::Partial => InstallState::Undo(intent, None, 0),
         })
+    }
+
+    fn lock_machine(&mut self, method: &dyn InstallMethod) -> Result<(), InstallError> {
+        if self.machine_lock.is_none() {
+            self.machine_lock = method.lock_machine()?;
+        }
+        Ok(())
     }
 
     fn detect(&mut self) -> Result<InstallState, InstallError> {
@@ -180,16 +195,21 @@ impl<'a> InstallEngine<'a> {
         if !is_installed {
             return Ok(InstallState::CheckSpace);
         }
-        let folder = folder.unwrap_or_else(|| self.layout.data().to_owned());
+        Ok(self.finish_installed(folder.as_deref()))
+    }
+
+    /// Ends a job whose release was installed before: only its probe runs.
+    fn finish_installed(&mut self, folder: Option<&Path>) -> InstallState {
+        let folder = folder.unwrap_or(self.layout.data()).to_owned();
         let release = self.job.release.clone();
-        Ok(InstallState::Finished(match self.run_probe(&release, &folder) {
-            Ok(()) => Outcome::Installed { already: true },
+        InstallState::Finished(match self.run_probe(&release, &folder) {
+            Ok(()) => Outcome::Installed { already: true, remark: None },
             Err(why) => Outcome::Failed {
                 reason: Reason::ProbeFailed,
-                detail: format!("the release was already installed but does not work: {why}"),
+                detail: format!("the release was already installed but does not work: {why}; nothing was changed"),
                 restored: true,
             },
-        }))
+        })
     }
 
     fn check_space(&self) -> Result<InstallState, InstallError> {
@@ -220,19 +240,31 @@ impl<'a> InstallEngine<'a> {
 
     fn inspect(&mut self) -> Result<InstallState, InstallError> {
         let (staged, method) = (self.staged_path(), self.method()?);
-        let inspected = method.inspect(&self.job, &self.job.release, &staged, &mut self.log).and_then(|inspected| {
-            let bytes = inspected.bytes.saturating_add(self.job.release.spec.needs_bytes);
-            free_space::require(self.disks, &method.target_folder(), bytes, "the unpacked release").map(|()| inspected)
-        });
+        let inspected = self
+            .lock_machine(&*method)
+            .and_then(|()| method.inspect(&self.job, &self.job.release, &staged, &mut self.log))
+            .and_then(|inspected| match inspected {
+                Inspection::InPlace => Ok(None),
+                Inspection::Planned(plan, mut needs) => {
+                    let (folder, bytes) = (method.target_folder(), self.job.release.spec.needs_bytes);
+                    needs.push(RoomNeed { folder, bytes });
+                    free_space::require_all(self.disks, &needs, "the unpacked release").map(|()| Some(plan))
+                }
+            });
         match inspected {
-            Err(error) => remove_path(&staged).and(Err(error)),
-            Ok(inspected) => Ok(InstallState::WriteIntent(InstallIntent {
+            Err(error) => self.layout.clear_staging().and(Err(error)),
+            Ok(None) => {
+                remove_path(&staged)?;
+                let folder = method.installed_folder(&self.job.release)?;
+                Ok(self.finish_installed(folder.as_deref()))
+            }
+            Ok(Some(plan)) => Ok(InstallState::WriteIntent(InstallIntent {
                 order: self.job.order,
                 attempt: self.job.attempt,
                 install_root: self.layout.root().to_owned(),
                 staged,
                 release: self.job.release.clone(),
-                plan: inspected.plan,
+                plan,
             })),
         }
     }
@@ -274,16 +306,18 @@ impl<'a> InstallEngine<'a> {
         match ExternalCommand::from_manifest(probe, folder).run(&mut self.log) {
             Ok(finished) if finished.is_success() => Ok(()),
             Ok(finished) => Err(format!("the probe {}", finished.describe_exit())),
-            Err(error) => Err(format!("the probe could not be started: {error}")),
+            Err(error) => Err(describe_start_error(probe, &error)),
         }
     }
 
     fn clean_up(&mut self, intent: &InstallIntent) -> Result<InstallState, InstallError> {
         // The new version works. A failed clean-up does not change that.
-        if let Err(error) = self.method_for(intent).and_then(|method| method.clean_up(intent)) {
+        let method = self.method_for(intent)?;
+        let remark = method.remark(intent).unwrap_or_else(|error| Some(error.to_string()));
+        if let Err(error) = method.clean_up(intent) {
             self.log.append_line(&format!("clean-up failed: {error}"));
         }
-        self.finish(intent, Outcome::Installed { already: false })
+        self.finish(intent, Outcome::Installed { already: false, remark })
     }
 
     fn undo(
@@ -293,7 +327,9 @@ impl<'a> InstallEngine<'a> {
         step: u8,
     ) -> Result<InstallState, InstallError> {
         let why = cause.as_ref().map_or("the install was interrupted", |cause| cause.detail.as_str()).to_owned();
-        let error = match self.method_for(&intent).and_then(|method| method.undo(&intent, step, &mut self.log)) {
+        let method = self.method_for(&intent)?;
+        let undone = self.lock_machine(&*method).and_then(|()| method.undo(&intent, step, &mut self.log));
+        let error = match undone {
             Ok(StepResult::More) => return Ok(InstallState::Undo(intent, cause, step + 1)),
             Ok(StepResult::Done) => {
                 return match cause {
@@ -306,6 +342,7 @@ impl<'a> InstallEngine<'a> {
                         self.finish(&intent, Outcome::Waits { reason, detail })
                     }
                     Some(UndoCause { reason, detail }) => {
+                        let detail = format!("{detail}; {}", method.describe_restored(&intent));
                         self.finish(&intent, Outcome::Failed { reason, detail, restored: true })
                     }
                 };
@@ -324,13 +361,28 @@ impl<'a> InstallEngine<'a> {
         if matches!(outcome, Outcome::Failed { .. }) {
             journal::record_failure(&self.layout, intent, &outcome)?;
         }
-        remove_path(&intent.staged)?;
+        self.layout.clear_staging()?;
         journal::clear(&self.layout)?;
         if (intent.order, intent.attempt) == (self.job.order, self.job.attempt) {
             return Ok(InstallState::Finished(outcome));
         }
         self.log.append_line(&format!("the unfinished install ended: {outcome:?}"));
         Ok(InstallState::Detect)
+    }
+}
+
+/// Says why a probe could not be started; a missing permission to execute it is the most common cause.
+fn describe_start_error(probe: &CommandSpec, error: &InstallError) -> String {
+    let program = probe.argv.first().map_or("", String::as_str);
+    match error {
+        InstallError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => format!(
+            "the probe {program} must not be executed (permission denied): make it executable (chmod +x) in the \
+             package, or check that its disk allows programs (noexec)"
+        ),
+        InstallError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            format!("the probe {program}, or the interpreter that it names, does not exist on this machine")
+        }
+        _ => format!("the probe could not be started: {error}"),
     }
 }
 

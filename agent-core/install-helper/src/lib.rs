@@ -11,6 +11,8 @@
 //! The agent may still be able to write to the artifact through the handle, so the helper reads the handle only once.
 //! It hashes the bytes while it copies them into its own folder, and then works on the copy.
 //!
+//! Archives and debs are separate lanes: one job of each runs at a time, and an archive never waits for dpkg.
+//!
 //! The steps (`engine` has the state machine): recover what an earlier run left → detect → check free space → stage →
 //! inspect → write the intent (synced) → apply → probe → clean up, or undo. A run killed between or inside any of these
 //! leaves its journal. The next start then finds the install complete, finishes it, or undoes it.
@@ -24,6 +26,7 @@
 //! | `standalone` | a personal helper, without privileges and without a server: installs what its user wants |
 //! | `verification` | jobs and the records they are checked against |
 //! | `methods` | one install method for each kind of package: archives, Debian packages |
+//! | `package_state` | dpkg's words for the state of a package |
 //! | `storage` | the helper's own folder: layout, journal, staged copy, free space |
 //! | `command` | runs publishers' commands and dpkg |
 //! | `sys` | code for each operating system |
@@ -34,6 +37,7 @@ mod command_line;
 mod engine;
 mod error;
 mod methods;
+mod package_state;
 pub mod priority;
 pub mod process;
 pub mod protocol;
@@ -53,6 +57,4 @@ pub fn has_privileges() -> bool {
 #[cfg(all(test, unix))]
 mod tests;
 
-pub use protocol::{
-    EnrolledIdentity, HelperRequest, InstallJob, InstallResult, Outcome, StandaloneJob, TrustAnswer, WithoutRestore,
-};
+pub use protocol::{EnrolledIdentity, HelperRequest, InstallJob, InstallResult, Outcome, StandaloneJob, TrustAnswer};

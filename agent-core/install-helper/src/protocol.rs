@@ -86,9 +86,6 @@ pub struct InstallJob {
     pub install_permit: Signed<InstallPermit>,
     /// The publishers' signed release. It covers everything that runs.
     pub release: ReleaseProof,
-    /// What to do when an installed version cannot be restored.
-    #[serde(default)]
-    pub without_restore: WithoutRestore,
     /// Whether someone is waiting for it. If so, the install does not yield to other work on the machine.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub urgent: bool,
@@ -109,18 +106,6 @@ pub struct StandaloneJob {
     pub consent: Option<Digest>,
 }
 
-/// What to do when a version is installed whose package was not kept, and the manifest has no undo command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WithoutRestore {
-    /// Changes nothing; the outcome is [`Reason::CannotRestore`].
-    #[default]
-    Refuse,
-    /// Someone decided to install the new version anyway.
-    #[serde(rename = "go-on")]
-    InstallAnyway,
-}
-
 /// How a job ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
@@ -129,6 +114,9 @@ pub enum Outcome {
     Installed {
         /// Whether it was already installed, so that nothing was changed.
         already: bool,
+        /// What the administrator should know about the machine all the same, such as another package's failure.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remark: Option<String>,
     },
     /// The release is not installed. Final for this order and attempt.
     Failed {

@@ -9,6 +9,9 @@ pub(crate) struct VerifiedRelease {
     pub(crate) package: String,
     pub(crate) version: String,
     pub(crate) sequence: u64,
+    /// Whether the release deliberately restores older content.
+    #[serde(default)]
+    pub(crate) is_rollback: bool,
     /// The BLAKE3 hash of the manifest.
     pub(crate) manifest: Digest,
     /// The BLAKE3 hash of the artifact.

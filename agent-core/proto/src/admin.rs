@@ -6,7 +6,7 @@ use crate::{
     Address, Digest, MachineId, OrderId, Reason, UnixSeconds,
     api::ByteSource,
     format::requests,
-    order::{Spread, Window},
+    order::{Allowance, Spread, Window},
     schedule::Policy,
     signed::KeyRing,
 };
@@ -220,6 +220,9 @@ pub struct Deploy {
     pub window: Window,
     /// The time from which the deployment goes ahead regardless of windows.
     pub deadline: Option<UnixSeconds>,
+    /// What machines may do in this deployment that they refuse otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<Allowance>,
 }
 
 /// The reply to [`Deploy`].

@@ -350,6 +350,9 @@ pub enum Event {
         already: bool,
         /// Milliseconds from the install permit to the passed probe.
         milliseconds: u64,
+        /// What the administrator should know about the machine all the same, such as another package's failure.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remark: Option<String>,
     },
     /// The machine is waiting, and will try again.
     Waits {

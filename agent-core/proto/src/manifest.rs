@@ -106,6 +106,24 @@ pub struct InstallSpec {
     /// Free disk space that the installed files need, in bytes.
     #[serde(default)]
     pub needs_bytes: u64,
+    /// Seconds that each of the package's own scripts may run, such as a deb's postinst;
+    /// [`InstallSpec::SCRIPT_TIMEOUT_SECONDS`] if missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script_timeout_seconds: Option<u32>,
+}
+
+impl InstallSpec {
+    /// How long a package's script may run unless the manifest says otherwise (seconds). Scripts that build kernel
+    /// modules or indexes take minutes.
+    pub const SCRIPT_TIMEOUT_SECONDS: u32 = 15 * 60;
+    /// Longest time that a manifest may give a script (seconds): a day.
+    pub const MAX_SCRIPT_TIMEOUT_SECONDS: u32 = 24 * 3600;
+
+    /// Returns how to install a file of this kind, without commands or needs of its own.
+    #[must_use]
+    pub const fn new(kind: Kind) -> Self {
+        Self { kind, detect: None, probe: None, undo: None, needs_bytes: 0, script_timeout_seconds: None }
+    }
 }
 
 /// The kinds of artifact that Banyan can install.
@@ -294,6 +312,10 @@ impl Artifact {
                 return bad("command", "a command needs a program and a timeout of 1 to 3600 seconds".into());
             }
         }
+        let longest = InstallSpec::MAX_SCRIPT_TIMEOUT_SECONDS;
+        if self.install.script_timeout_seconds.is_some_and(|seconds| !(1..=longest).contains(&seconds)) {
+            return bad("script_timeout_seconds", format!("use 1 to {longest} seconds"));
+        }
         Ok(())
     }
     /// Returns the chunk size for a file (rule C1): a power of two from 16 to 256 KiB that gives 1024 or more chunks if
@@ -337,7 +359,7 @@ mod tests {
     fn artifact(size: u64) -> Artifact {
         let chunk_size = Artifact::chunk_size_for(size);
         let chunks = ChunkHashes(vec![Digest([0; 32]); usize::try_from(size.div_ceil(u64::from(chunk_size))).unwrap()]);
-        let install = InstallSpec { kind: Kind::Archive, detect: None, probe: None, undo: None, needs_bytes: 0 };
+        let install = InstallSpec::new(Kind::Archive);
         Artifact {
             must_understand: vec![],
             platform: "any".into(),

@@ -47,6 +47,24 @@ pub struct Order {
     pub window: Window,
     /// The time from which the order goes ahead regardless of windows. It never overrides checks.
     pub deadline: Option<UnixSeconds>,
+    /// What the administrator allows for this order only. A reader that does not know the field refuses the install.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<Allowance>,
+}
+
+/// Something that install helpers refuse unless the administrator allows it for one deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Allowance {
+    /// Change software that could not be restored afterwards.
+    NoRestore,
+    /// Replace a package that the machine's administrator has put on hold. The hold stays.
+    Held,
+    /// Replace a newer version that did not come through Banyan.
+    Downgrade,
+    /// Something that this version does not know, and so does not allow.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Format for Order {

@@ -301,24 +301,59 @@ reasons! {
             => "make the archive without that entry and publish again",
         user: "the package contains a file that isn't safe to unpack"
             => "ask the publisher for a corrected package";
+    PackageHeld = "package-held", Nobody,
+        admin: "the package is on hold on this machine"
+            => "release the hold with `apt-mark unhold` on the machine, or deploy again with --allow-held",
+        user: "this software is set to stay at its present version on this computer"
+            => "nothing to do: your administrator can change this";
+    DependencyMissing = "dependency-missing", Machine,
+        admin: "the package needs other packages that are not installed on this machine"
+            => "install them on the machine, then deploy again",
+        user: "other software that this needs is missing on this computer"
+            => "ask your administrator to install it";
+    BreaksOthers = "breaks-others", Publisher,
+        admin: "installing the package would break other packages on this machine"
+            => "deploy versions of the other packages that fit, or remove them from the machine",
+        user: "this version doesn't fit other software on this computer"
+            => "nothing to do: the present version stays; your administrator can see this";
+    PackageConflict = "package-conflict", Publisher,
+        admin: "the package conflicts with another package on this machine"
+            => "remove the other package from the machine, or leave the machine out of the deployment",
+        user: "this can't be installed beside other software on this computer"
+            => "ask your administrator which of the two to keep";
+    PackagesUnfinished = "packages-unfinished", Machine,
+        admin: "an earlier run of dpkg on this machine was interrupted"
+            => "run `dpkg --configure -a` on the machine, then deploy again",
+        user: "an earlier installation on this computer was interrupted"
+            => "ask your administrator to finish it";
+    NewerInstalled = "newer-installed", Nobody,
+        admin: "a newer version that did not come through Banyan is installed on this machine"
+            => "publish a newer version, or deploy again with --allow-downgrade",
+        user: "a newer version is already installed"
+            => "nothing to do: the newer version stays";
+    ScriptTimeout = "script-timeout", Publisher,
+        admin: "a script of the package ran longer than it may"
+            => "find out what the script waits for, or publish again with a longer script_timeout_seconds",
+        user: "the installation took too long and was stopped"
+            => "ask the publisher or your administrator for help";
     InstallFailed = "install-failed", Publisher,
         admin: "the installation failed"
-            => "read the installation's output in the machine's report",
+            => "read the output below the detail; `banyan status` shows it again",
         user: "the installation failed"
             => "ask the publisher or your administrator for help";
     ProbeFailed = "probe-failed", Publisher,
-        admin: "the new version failed its check, so the previous version was restored"
+        admin: "the new version failed its check"
             => "test on one machine and read the probe's output",
-        user: "the new version failed its check, so the previous version was restored"
-            => "nothing to do: the previous version keeps working";
+        user: "the new version failed its check"
+            => "nothing to do: your administrator and the publisher can see this";
     UndoFailed = "undo-failed", Machine,
         admin: "the new version failed its check and the previous version could not be restored"
             => "repair the package on this machine manually",
         user: "the new version failed its check and the previous version couldn't be restored"
             => "ask for help before you use this software again";
     CannotRestore = "cannot-restore", Publisher,
-        admin: "there is no previous version that could be restored"
-            => "keep an installer of the previous version, or deploy without undo",
+        admin: "the present state of the machine could not be restored afterwards"
+            => "publish and deploy the installed version first, so that its deb is kept, or deploy again with --allow-no-restore",
         user: "there is no previous version to go back to"
             => "ask the publisher or your administrator for help";
     NotAPackage = "not-a-package", Publisher,

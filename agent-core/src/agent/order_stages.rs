@@ -155,12 +155,12 @@ impl Agent {
         let urgency = self.gates.schedule.urgency(&self.gates.schedule.inputs(), active);
         let finished = self.stages.install.install(artifact, urgency.install).await;
         match finished.outcome {
-            Outcome::Installed { already } => {
+            Outcome::Installed { already, remark } => {
                 let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                 info!(%order, package = active.order.package, already, milliseconds, "installed");
                 self.store_outcome(active, Ok(()));
                 self.user.installed.record(&active.order.package, &active.description.version, active.order.sequence);
-                self.report(order, Event::Installed { already, milliseconds });
+                self.report(order, Event::Installed { already, milliseconds, remark });
                 OrderInput::InstallEnded(order, Ok(()))
             }
             Outcome::Failed { reason, detail, restored } => {

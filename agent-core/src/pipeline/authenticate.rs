@@ -7,7 +7,7 @@ use crate::{
     publisher_trust::PublisherTrust,
     server::api::{CallError, ServerApi},
 };
-use banyan_install_helper::{InstallJob, WithoutRestore};
+use banyan_install_helper::InstallJob;
 use banyan_proto::{
     Digest, InstallPermit, Order, Reason, Receipt, Signed, UnixSeconds,
     api::{ReceiptRequest, Way},
@@ -195,7 +195,6 @@ impl AuthenticateStage {
             membership: offer.sublist.membership(stripe, &offer.proof),
             install_permit: signed,
             release: proof,
-            without_restore: WithoutRestore::Refuse,
             urgent: false,
         };
         Ok(AuthenticArtifact { file: verified.into_file(), order: active.order.clone(), job, since })
@@ -292,6 +291,7 @@ mod tests {
             spread: Default::default(),
             window: Default::default(),
             deadline: None,
+            allow: vec![],
         }
     }
     fn permit(epoch: u64) -> InstallPermit {

@@ -63,6 +63,7 @@ mod tests {
             spread: Spread::default(),
             window: Window::Any,
             deadline: None,
+            allow: vec![],
         };
         let right = order("drawing", Digest([7; 32]));
         assert_eq!(check(&server.sign(&right)), Ok(()));

@@ -112,6 +112,7 @@ impl Stage {
             spread: Default::default(),
             window: Default::default(),
             deadline: None,
+            allow: vec![],
         }
     }
     /// Returns the valid offer of an order to the machine under test, through the head.

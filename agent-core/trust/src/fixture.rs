@@ -173,7 +173,7 @@ pub fn manifest(package: &str, sequence: u64, min_sequence: u64) -> Manifest {
         digest,
         chunk_size: Artifact::chunk_size_for(content.len() as u64),
         chunks: ChunkHashes(vec![digest]),
-        install: InstallSpec { kind: Kind::Archive, detect: None, probe: None, undo: None, needs_bytes: 0 },
+        install: InstallSpec::new(Kind::Archive),
     };
     Manifest {
         format: Manifest::FORMAT,

@@ -276,7 +276,7 @@ mod tests {
             digest: Digest::of(bytes),
             chunk_size,
             chunks: ChunkHashes(bytes.chunks(chunk_size as usize).map(Digest::of).collect()),
-            install: InstallSpec { kind: Kind::Archive, detect: None, probe: None, undo: None, needs_bytes: 0 },
+            install: InstallSpec::new(Kind::Archive),
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct PlatformSection {
     pub(crate) undo: Option<CommandEntry>,
     #[serde(default)]
     pub(crate) needs_bytes: u64,
+    /// The seconds that each script of a deb may run; `None` for the default.
+    pub(crate) script_timeout_seconds: Option<u32>,
 }
 
 /// `["program", "argument"]`, or a table with `argv` and `timeout_seconds`.

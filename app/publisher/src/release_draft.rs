@@ -119,7 +119,7 @@ fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<(Manifes
     let name = overrides.name.clone().or(derived.name).ok_or_else(|| cannot("name", "--name"))?;
     let version = overrides.version.clone().or(derived.version).ok_or_else(|| cannot("version", "--version"))?;
     let platform = overrides.platform.clone().or(derived.platform).ok_or_else(|| cannot("platform", "--platform"))?;
-    let install = InstallSpec { kind, detect: None, probe: None, undo: None, needs_bytes: 0 };
+    let install = InstallSpec::new(kind);
     let manifest = Manifest {
         format: Manifest::FORMAT,
         must_understand: vec![],
@@ -161,6 +161,7 @@ fn draft_from_description(
             probe: described.probe.map(Into::into),
             undo: described.undo.map(Into::into),
             needs_bytes: described.needs_bytes,
+            script_timeout_seconds: described.script_timeout_seconds,
         };
         Ok(PlatformFile { platform, path, install })
     };

@@ -108,6 +108,7 @@ impl Deployments {
             spread: request.spread,
             window: request.window.clone(),
             deadline: request.deadline,
+            allow: request.allow.clone(),
         };
         let row = DeploymentRow {
             signed: self.secrets.orders.sign(&order),

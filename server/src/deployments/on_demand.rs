@@ -109,6 +109,7 @@ impl OnDemandOrders {
             spread: Spread::default(),
             window: Window::Any,
             deadline: None,
+            allow: vec![],
         };
         let deployed = self.deployments.accept(&accepting, request, manifest, text).await?;
         drop(accepting);

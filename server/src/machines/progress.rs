@@ -36,9 +36,9 @@ pub(crate) fn apply_event(row: &mut AddresseeRow, event: &Event, after_ms: u64) 
                 row.permitted.get_or_insert(UnixSeconds(0));
             }
         }
-        Event::Installed { .. } => {
+        Event::Installed { remark, .. } => {
             row.stage = Stage::Installed;
-            (row.reason, row.detail) = (None, None);
+            (row.reason, row.detail) = (None, remark.as_deref().map(shorten));
             row.installed_after.get_or_insert(after_ms);
         }
         Event::Failed { reason, detail, .. } => {
@@ -107,7 +107,7 @@ mod tests {
         assert!(apply_event(&mut row, &failed, 70));
         assert!(!apply_event(&mut row, &Event::Installing, 80));
         assert_eq!((row.stage, row.reason), (Stage::Failed, Some(Reason::ProbeFailed)));
-        assert!(apply_event(&mut row, &Event::Installed { already: false, milliseconds: 1 }, 90));
+        assert!(apply_event(&mut row, &Event::Installed { already: false, milliseconds: 1, remark: None }, 90));
         assert_eq!((row.stage, row.reason, row.installed_after), (Stage::Installed, None, Some(90)));
     }
 

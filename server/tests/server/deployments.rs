@@ -80,7 +80,7 @@ async fn reports_move_a_machine_on_and_count_once() {
         status.addressees.iter().find(|found| found.label == label).map(|found| found.stage).unwrap()
     };
     a.report(1, order, Event::Progress { held: 2, of: 4 }).await;
-    a.report(2, order, Event::Installed { already: false, milliseconds: 5 }).await;
+    a.report(2, order, Event::Installed { already: false, milliseconds: 5, remark: None }).await;
     // A report with a number that was already used is ignored, whatever it contains.
     a.report(2, order, Event::Failed { reason: Reason::ProbeFailed, detail: String::new(), restored: true }).await;
     let status = world.status(order).await;
@@ -133,7 +133,7 @@ async fn a_newer_order_of_the_package_supersedes_the_older_for_the_machines_it_a
     let (a, _b) = (world.agent("a").await, world.agent("b").await);
     world.publish("hello", 1, &[("any", &[1; 20_000])]).await;
     let first = world.deploy("hello", Selection::All, 2).await;
-    a.report(1, first, Event::Installed { already: false, milliseconds: 5 }).await;
+    a.report(1, first, Event::Installed { already: false, milliseconds: 5, remark: None }).await;
     world.publish("hello", 2, &[("any", &[2; 20_000])]).await;
     let second = world.deploy("hello", Selection::Machines(vec!["a".into()]), 2).await;
     assert_eq!(world.status(first).await.state, DeploymentState::Running, "b has not finished");

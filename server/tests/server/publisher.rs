@@ -87,7 +87,7 @@ pub(crate) fn manifest(package: &str, sequence: u64, files: &[(&str, &[u8])]) ->
             digest: Digest::of(bytes),
             chunk_size,
             chunks: ChunkHashes(bytes.chunks(chunk_size as usize).map(Digest::of).collect()),
-            install: InstallSpec { kind: Kind::Archive, detect: None, probe: None, undo: None, needs_bytes: 0 },
+            install: InstallSpec::new(Kind::Archive),
         }
     };
     Manifest {

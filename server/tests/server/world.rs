@@ -250,6 +250,7 @@ impl World {
             spread: Spread::CutThrough,
             window: Window::Any,
             deadline: None,
+            allow: vec![],
         };
         Ok(self.admin().await.post::<Deployed>("/api/v1/deployments", &request).await?.id)
     }

@@ -64,6 +64,7 @@ impl Words {
             spread: Spread::CutThrough,
             window: Window::Any,
             deadline: Some(NOW.plus(3600)),
+            allow: vec![],
         };
         let addresses = vec!["192.0.2.1:7700".parse().expect("an address"), "[::1]:1".parse().expect("an address")];
         Self {

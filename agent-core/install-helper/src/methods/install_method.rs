@@ -4,10 +4,16 @@ use crate::{
     command::OutputLog,
     error::InstallError,
     release::VerifiedRelease,
-    storage::journal::{InstallIntent, Plan},
+    storage::{
+        free_space::RoomNeed,
+        journal::{InstallIntent, Plan},
+    },
     verification::AdmittedJob,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 /// Whether an operation has another step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +39,11 @@ pub(crate) enum InstallStatus {
 
 /// The result of inspecting the staged artifact.
 #[derive(Debug)]
-pub(crate) struct Inspection {
-    pub(crate) plan: Plan,
-    /// Disk space that the content will take at [`InstallMethod::target_folder`] (bytes).
-    pub(crate) bytes: u64,
+pub(crate) enum Inspection {
+    /// What to change, and the room that it takes on each disk.
+    Planned(Plan, Vec<RoomNeed>),
+    /// Exactly this content is installed already, without Banyan. The copy was kept to undo a later release.
+    InPlace,
 }
 
 /// One kind of package.
@@ -48,6 +55,10 @@ pub(crate) trait InstallMethod {
     fn installed_folder(&self, release: &VerifiedRelease) -> Result<Option<PathBuf>, InstallError>;
     /// Returns a folder on the disk that will receive the content. It need not exist yet.
     fn target_folder(&self) -> PathBuf;
+    /// Keeps other programs from changing what the plan is about, until the file is dropped.
+    fn lock_machine(&self) -> Result<Option<File>, InstallError> {
+        Ok(None)
+    }
     /// Reads the staged artifact from end to end, refuses unsafe content and returns the plan. Changes nothing.
     fn inspect(
         &self,
@@ -64,6 +75,12 @@ pub(crate) trait InstallMethod {
     fn release_folder(&self, intent: &InstallIntent) -> Result<PathBuf, InstallError>;
     /// Restores the machine's previous state, step by step; skips what is already restored.
     fn undo(&self, intent: &InstallIntent, step: u8, log: &mut OutputLog) -> Result<StepResult, InstallError>;
+    /// Says what is installed after [`InstallMethod::undo`], for the end of a sentence.
+    fn describe_restored(&self, intent: &InstallIntent) -> String;
+    /// Returns what the administrator should know although the release works: what else changed on the machine.
+    fn remark(&self, _intent: &InstallIntent) -> Result<Option<String>, InstallError> {
+        Ok(None)
+    }
     /// Cleans up after the probe passed: keeps what is needed to undo the next release and removes older files.
     fn clean_up(&self, intent: &InstallIntent) -> Result<(), InstallError>;
 }

@@ -4,8 +4,12 @@ use crate::{
     error::{InstallError, IoContext},
     sys,
 };
-use banyan_proto::Reason;
-use std::{io, path::Path};
+use banyan_proto::{Reason, size::format_size};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Reports the free space of a disk. A trait, so that tests can simulate disks of any size.
 pub(crate) trait FreeSpace {
@@ -22,16 +26,42 @@ impl FreeSpace for RealDisks {
     }
 }
 
+/// Room that files need on the disk where `folder` is or will be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RoomNeed {
+    pub(crate) folder: PathBuf,
+    pub(crate) bytes: u64,
+}
+
 /// Verifies that `bytes` fit on the disk where `folder` is or will be.
 pub(crate) fn require(disks: &dyn FreeSpace, folder: &Path, bytes: u64, what_for: &str) -> Result<(), InstallError> {
-    let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(folder);
-    let free = disks.free_bytes(existing).context(|| format!("checking the free space at {}", existing.display()))?;
-    if free >= bytes {
-        return Ok(());
+    require_all(disks, &[RoomNeed { folder: folder.to_owned(), bytes }], what_for)
+}
+
+/// Verifies that everything fits on its disk. What goes to the same disk is counted together.
+pub(crate) fn require_all(disks: &dyn FreeSpace, needs: &[RoomNeed], what_for: &str) -> Result<(), InstallError> {
+    let mut by_disk: BTreeMap<u64, RoomNeed> = BTreeMap::new();
+    for need in needs {
+        let existing = need.folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(&need.folder);
+        let disk = sys::disk_of(existing).context(|| format!("checking the disk of {}", existing.display()))?;
+        let sum = by_disk.entry(disk).or_insert_with(|| RoomNeed { folder: existing.to_owned(), bytes: 0 });
+        sum.bytes = sum.bytes.saturating_add(need.bytes);
+        if existing.components().count() < sum.folder.components().count() {
+            existing.clone_into(&mut sum.folder);
+        }
     }
-    let place = existing.display();
-    Err(InstallError::new(
-        Reason::DiskFull,
-        format!("{what_for} needs {bytes} bytes at {place}, but only {free} are free"),
-    ))
+    for need in by_disk.values() {
+        let place = need.folder.display();
+        let free = disks.free_bytes(&need.folder).context(|| format!("checking the free space at {place}"))?;
+        if free < need.bytes {
+            let (wanted, is_free) = (format_size(need.bytes), format_size(free));
+            let detail = format!(
+                "{what_for} needs {wanted} ({} bytes) on the disk of {place}, but only {is_free} ({free} bytes) are free \
+                 there",
+                need.bytes
+            );
+            return Err(InstallError::new(Reason::DiskFull, detail));
+        }
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 
 use crate::{
     error::{InstallError, IoContext},
+    package_state::{Status, Want},
     protocol::Outcome,
     release::VerifiedRelease,
     storage::{
@@ -10,9 +11,10 @@ use crate::{
         layout::Layout,
     },
 };
-use banyan_proto::{OrderId, Reason};
+use banyan_proto::{Digest, OrderId, Reason};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -44,25 +46,46 @@ pub(crate) enum Plan {
         previous: Option<String>,
     },
     /// A Debian package.
-    Deb {
-        /// `amd64`, `all`, …
-        architecture: String,
-        /// The package's state before the install.
-        before: PackageState,
-        /// The deb of the installed version, if one was kept.
-        restore: Option<PathBuf>,
-    },
+    Deb(DebPlan),
+}
+
+/// What installing a deb changes, and the state before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DebPlan {
+    /// `amd64`, `all`, …
+    pub(crate) architecture: String,
+    /// Whether dpkg removes the package only when it is forced to.
+    pub(crate) is_essential: bool,
+    /// The package itself.
+    pub(crate) package: TouchedPackage,
+    /// The packages that dpkg removes in favour of it.
+    pub(crate) removed: Vec<TouchedPackage>,
+    /// The settings of the package that were on the disk although it was not installed.
+    pub(crate) own_settings: Vec<String>,
+    /// Status and version of every package, by name and architecture.
+    pub(crate) machine: BTreeMap<String, String>,
+}
+
+/// A package that an install changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TouchedPackage {
+    pub(crate) name: String,
+    pub(crate) before: PackageState,
+    /// The deb of the version before, if one is at hand.
+    pub(crate) restore: Option<PathBuf>,
 }
 
 /// One entry of dpkg's database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct PackageState {
-    /// `installed`, `half-configured`, `config-files`, `not-installed`, …
-    pub(crate) status: String,
+    pub(crate) status: Status,
+    pub(crate) want: Want,
     /// Empty when there is none.
     pub(crate) version: String,
     /// Empty when there is none.
     pub(crate) architecture: String,
+    /// A hash that tells the content of a version from another one; `None` when dpkg knows none.
+    pub(crate) content: Option<Digest>,
 }
 
 /// Why an install is being undone.
@@ -154,9 +177,14 @@ fn remove_oldest(folder: &Path) -> io::Result<()> {
     let mut files = Vec::new();
     for file in fs::read_dir(folder)? {
         let file = file?;
-        files.push((file.metadata()?.modified()?, file.path()));
+        // The other lane may have removed it.
+        let Ok(metadata) = file.metadata() else { continue };
+        files.push((metadata.modified()?, file.path()));
     }
     files.sort();
     let surplus = (files.len() + 1).saturating_sub(MAX_FAILED_ORDERS);
-    files.iter().take(surplus).try_for_each(|(_, path)| fs::remove_file(path))
+    files.iter().take(surplus).try_for_each(|(_, path)| match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    })
 }

@@ -4,11 +4,14 @@
 //! DATA/trust.json              trust record: trusted keys, minimum sequences, other rising counters (`trust_record`)
 //! DATA/root                    hash of the publishers' root, if the administrator set it
 //! DATA/alone.json              for a personal helper, instead of both: the user's trusted publishers (`personal_record`)
-//! DATA/lock                    held while an install helper runs, to serialise installs
-//! DATA/journal.json            the intent of the running install; absent otherwise
+//! DATA/lock                    held while a trust record is read and changed
+//! DATA/lock-archive, lock-deb  held while an install helper runs, to serialise the installs of one kind
+//! DATA/journal.json            the intent of the running install of an archive; absent otherwise
+//! DATA/journal-deb.json        the same for a deb
 //! DATA/ended/ORDER.json        failures that changed something, recorded so that they are not repeated
 //! DATA/staging/ORDER.EXT       the install helper's own copy of the artifact
-//! DATA/kept/NAME_VER_ARCH.deb  installed debs, kept for rollback
+//! DATA/kept/NAME_VER_ARCH.deb  debs that Banyan installed or found installed, kept for rollback
+//! DATA/restore/NAME_VER_ARCH.deb  copies of other debs, for the undo of the running install
 //! PACKAGES/NAME/versions/VERSION-SEQUENCE/    an archive's content
 //! PACKAGES/NAME/records/VERSION-SEQUENCE.json identifies the release in that folder
 //! PACKAGES/NAME/current                       → versions/VERSION-SEQUENCE
@@ -25,6 +28,7 @@ use banyan_proto::{OrderId, Reason, manifest::Kind};
 use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 /// The folders, set where the install helper is started and never by a job.
@@ -42,14 +46,42 @@ pub(crate) struct HelperFolders {
 pub(crate) struct Layout {
     data: PathBuf,
     root: PathBuf,
+    /// The kind of package whose journal and lock these are.
+    lane: Lane,
 }
+
+/// Installs of one lane run one after the other, and lanes beside each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    Archive,
+    Deb,
+}
+
+impl Lane {
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Deb => Self::Deb,
+            Kind::Archive | Kind::Unknown => Self::Archive,
+        }
+    }
+    /// The extension of its staged copies.
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Deb => "deb",
+        }
+    }
+}
+
+/// How long to wait for another install helper to finish with the trust record.
+const RECORD_WAIT: Duration = Duration::from_secs(10);
 
 impl Layout {
     /// Creates the install helper's missing folders, writable only for the install helper's user.
     pub(crate) fn open(folders: &HelperFolders) -> Result<Self, InstallError> {
-        let layout = Self { data: folders.data.clone(), root: folders.root.clone() };
-        let private =
-            [layout.failed_orders(), layout.data.join("staging"), layout.kept_debs()].map(|folder| (folder, false));
+        let layout = Self { data: folders.data.clone(), root: folders.root.clone(), lane: Lane::Archive };
+        let private = [layout.failed_orders(), layout.data.join("staging"), layout.kept_debs(), layout.restore_debs()]
+            .map(|folder| (folder, false));
         // All users may read the data folder, because installed programs are below it.
         for (folder, open) in [(layout.data.clone(), true)].into_iter().chain(private) {
             sys::ensure_own_folder(&folder, open)
@@ -59,12 +91,16 @@ impl Layout {
     }
     /// Returns the same layout with another root, to finish what an earlier job began there.
     pub(crate) fn with_root(&self, root: &Path) -> Self {
-        Self { data: self.data.clone(), root: root.to_owned() }
+        Self { root: root.to_owned(), ..self.clone() }
     }
-    /// Takes the lock that serialises installs. Returns `None` while another install helper holds it. Released when
-    /// dropped, or when the process dies.
-    fn try_lock(&self) -> Result<Option<File>, InstallError> {
-        let path = self.data.join("lock");
+    /// Returns the same layout for jobs with this kind of package.
+    pub(crate) fn for_kind(&self, kind: Kind) -> Self {
+        Self { lane: Lane::of(kind), ..self.clone() }
+    }
+    /// Takes a lock. Returns `None` while another install helper holds it. Released when dropped, or when the process
+    /// dies.
+    fn try_lock(&self, name: &str) -> Result<Option<File>, InstallError> {
+        let path = self.data.join(name);
         let context = || format!("locking {}", path.display());
         let file = sys::open_lock_file(&path).context(context)?;
         match file.try_lock() {
@@ -73,10 +109,31 @@ impl Layout {
             Err(TryLockError::Error(error)) => Err(error).context(context),
         }
     }
-    /// Takes the lock, or returns an error while another install helper holds it.
+    /// Takes the lock of the trust record, or returns an error while another install helper holds it.
     pub(crate) fn lock_exclusively(&self) -> Result<File, InstallError> {
         let busy = || InstallError::new(Reason::PackageManagerBusy, "another Banyan installation is in progress");
-        self.try_lock()?.ok_or_else(busy)
+        self.try_lock("lock")?.ok_or_else(busy)
+    }
+    /// Takes the lock of the trust record. Other jobs hold it for a moment only, so this waits for them.
+    pub(crate) fn lock_record(&self) -> Result<File, InstallError> {
+        let began = Instant::now();
+        loop {
+            match self.lock_exclusively() {
+                Err(error) if error.reason() == Reason::PackageManagerBusy && began.elapsed() < RECORD_WAIT => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                result => return result,
+            }
+        }
+    }
+    /// Takes the lock that serialises the installs of this kind, or returns an error while another one runs.
+    pub(crate) fn lock_lane(&self) -> Result<File, InstallError> {
+        let kind = self.lane.extension();
+        let busy = || {
+            let detail = format!("Banyan is installing another {kind} on this machine");
+            InstallError::new(Reason::PackageManagerBusy, detail)
+        };
+        self.try_lock(&format!("lock-{kind}"))?.ok_or_else(busy)
     }
     /// Returns the path of the trust record.
     pub(crate) fn trust_record(&self) -> PathBuf {
@@ -101,31 +158,38 @@ impl Layout {
         self.root == Path::new("/")
     }
     pub(crate) fn journal(&self) -> PathBuf {
-        self.data.join("journal.json")
+        self.data.join(match self.lane {
+            Lane::Archive => "journal.json",
+            Lane::Deb => "journal-deb.json",
+        })
     }
     pub(crate) fn failed_orders(&self) -> PathBuf {
         self.data.join("ended")
     }
     /// Returns the path for the copy of an order's artifact. Tools that inspect the file need the extension.
     pub(crate) fn staged_artifact(&self, order: OrderId, kind: Kind) -> PathBuf {
-        let extension = match kind {
-            Kind::Archive => "archive",
-            Kind::Deb => "deb",
-            Kind::Unknown => "unknown",
-        };
-        self.data.join("staging").join(format!("{order}.{extension}"))
+        self.data.join("staging").join(format!("{order}.{}", Lane::of(kind).extension()))
     }
-    /// Removes copies from runs that died before they wrote the journal.
+    /// Removes this lane's copies from runs that died before they wrote the journal.
     pub(crate) fn clear_staging(&self) -> Result<(), InstallError> {
-        let folder = self.data.join("staging");
-        let context = || format!("reading {}", folder.display());
-        for file in fs::read_dir(&folder).context(context)? {
-            remove_path(&file.context(context)?.path())?;
+        let of_lane = |path: &Path| path.extension().is_some_and(|extension| extension == self.lane.extension());
+        for folder in [self.data.join("staging"), self.restore_debs()] {
+            let context = || format!("reading {}", folder.display());
+            for file in fs::read_dir(&folder).context(context)? {
+                let path = file.context(context)?.path();
+                if of_lane(&path) {
+                    remove_path(&path)?;
+                }
+            }
         }
         Ok(())
     }
     pub(crate) fn kept_debs(&self) -> PathBuf {
         self.data.join("kept")
+    }
+    /// Returns the folder for copies of debs that only the running install needs, to undo it.
+    pub(crate) fn restore_debs(&self) -> PathBuf {
+        self.data.join("restore")
     }
     /// Returns the folder of all archives.
     pub(crate) fn packages(&self) -> PathBuf {

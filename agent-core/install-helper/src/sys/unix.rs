@@ -130,6 +130,11 @@ pub(crate) fn free_bytes(at: &Path) -> io::Result<u64> {
     Ok(u64::from(disk.blocks_available()).saturating_mul(u64::from(disk.fragment_size())))
 }
 
+/// Returns a number for the disk that contains `at`.
+pub(crate) fn disk_of(at: &Path) -> io::Result<u64> {
+    Ok(fs::metadata(at)?.dev())
+}
+
 /// Returns the version folder to which `current` points in a package's folder.
 pub(crate) fn read_current(package: &Path) -> io::Result<Option<String>> {
     match fs::read_link(package.join("current")) {
@@ -168,6 +173,79 @@ pub(crate) fn kill_process_group(child: &mut Child) {
         // A group that has already ended is fine. Remaining processes are not searched for.
         let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
     }
+}
+
+/// A process, from `/proc/ID/stat`.
+#[cfg(target_os = "linux")]
+struct ProcessEntry {
+    id: i32,
+    name: String,
+    parent: i32,
+    group: i32,
+}
+
+#[cfg(target_os = "linux")]
+fn processes() -> Vec<ProcessEntry> {
+    let read = |entry: fs::DirEntry| -> Option<ProcessEntry> {
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (start, rest) = stat.rsplit_once(')')?;
+        let name = start.split_once('(')?.1.to_owned();
+        let mut words = rest.split_whitespace();
+        let state = words.next()?;
+        let (parent, group) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        // A zombie has ended already.
+        (state != "Z").then_some(ProcessEntry { id, name, parent, group })
+    };
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(read).collect()
+}
+
+/// What dpkg runs for itself, without scripts.
+#[cfg(target_os = "linux")]
+const DPKG_HELPERS: [&str; 4] = ["dpkg", "dpkg-deb", "dpkg-split", "rm"];
+
+/// Returns the processes of the script that a program runs now: the descendants of the program, and what it left in
+/// the background of the program's group. Empty while the program works without a script.
+#[cfg(target_os = "linux")]
+pub(crate) fn script_processes(child: &Child) -> Vec<i32> {
+    let Some(program) = child.id().and_then(|id| i32::try_from(id).ok()) else { return Vec::new() };
+    let all = processes();
+    let is_helper = |process: &&ProcessEntry| DPKG_HELPERS.contains(&process.name.as_str());
+    let mut own: Vec<i32> = Vec::new();
+    let mut parents = vec![program];
+    while let Some(parent) = parents.pop() {
+        for process in all.iter().filter(|process| process.parent == parent) {
+            if !own.contains(&process.id) && (parent != program || !is_helper(&process)) {
+                own.push(process.id);
+                parents.push(process.id);
+            }
+        }
+    }
+    if !own.is_empty() {
+        let adopted = all.iter().filter(|process| process.group == program && process.id != program);
+        let adopted: Vec<i32> = adopted.filter(|process| !is_helper(process)).map(|process| process.id).collect();
+        own.extend(adopted);
+    }
+    own
+}
+
+/// Only Linux shows which processes belong to a script.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn script_processes(_child: &Child) -> Vec<i32> {
+    Vec::new()
+}
+
+/// Asks processes to end, or kills them. One that has ended meanwhile is left out.
+pub(crate) fn end_processes(ids: &[i32], kill: bool) {
+    let signal = if kill { Signal::SIGKILL } else { Signal::SIGTERM };
+    for id in ids {
+        let _ = nix::sys::signal::kill(Pid::from_raw(*id), signal);
+    }
+}
+
+/// Whether one of the processes is still there.
+pub(crate) fn is_any_alive(ids: &[i32]) -> bool {
+    ids.iter().any(|id| nix::sys::signal::kill(Pid::from_raw(*id), None).is_ok())
 }
 
 /// Returns the whole environment of programs that the install helper starts.

@@ -113,6 +113,24 @@ pub(crate) fn set_process_group(command: &mut Command) {
     command.creation_flags(NEW_PROCESS_GROUP);
 }
 
+/// Returns a number for the disk that contains `at`: all folders of one job are on one disk here.
+pub(crate) fn disk_of(_at: &Path) -> io::Result<u64> {
+    Ok(0)
+}
+
+/// There is no dpkg here, whose scripts would have to be found.
+pub(crate) fn script_processes(_child: &Child) -> Vec<i32> {
+    Vec::new()
+}
+
+/// See [`script_processes`].
+pub(crate) fn end_processes(_ids: &[i32], _kill: bool) {}
+
+/// See [`script_processes`].
+pub(crate) fn is_any_alive(_ids: &[i32]) -> bool {
+    false
+}
+
 /// Kills the program and all processes it started.
 pub(crate) fn kill_process_group(child: &mut Child) {
     if let Some(id) = child.id() {

@@ -85,7 +85,10 @@ fn a_failing_probe_restores_the_previous_version() {
     let bad = TestRelease::archive("2.0", 2).probe(&["/bin/sh", "-c", "echo cannot find libfoo >&2; exit 3"]);
     let finished = machine.install(&bad);
     let (reason, detail) = failed_and_restored(&finished.outcome);
-    assert_eq!((reason, detail), (Reason::ProbeFailed, "the probe exited with code 3"));
+    assert_eq!(
+        (reason, detail),
+        (Reason::ProbeFailed, "the probe exited with code 3; 1.0-1 is the current version again")
+    );
     assert!(finished.output.contains("cannot find libfoo"), "{}", finished.output);
     assert_eq!(machine.current("tool").unwrap(), "1.0-1");
     assert_eq!(machine.versions("tool"), ["1.0-1"]);

@@ -25,7 +25,7 @@ fn a_crash_at_any_step_of_an_install_still_installs_once() {
             ends += usize::from(ended[0].is_some());
             let last = machine.install(&release).outcome;
             let already = ended.iter().any(Option::is_some);
-            assert_eq!(last, Outcome::Installed { already }, "died after {first} and {second} steps");
+            assert_eq!(last, Outcome::Installed { already, remark: None }, "died after {first} and {second} steps");
             assert_eq!(machine.current("tool").unwrap(), "2.0-2");
             assert_eq!(machine.versions("tool"), ["1.0-1", "2.0-2"]);
             machine.assert_tidy();

@@ -1,12 +1,13 @@
 //! Tests debs with the real dpkg in a root of their own. They need root and dpkg, and print a notice when they are
 //! skipped.
 
+use crate::methods::install_method_for;
+use crate::protocol::Outcome;
 use crate::tests::test_machine::{
-    ALREADY_INSTALLED, FreeBytes, NEWLY_INSTALLED, TestMachine, TestRelease, UNLIMITED_SPACE, failed_and_restored,
-    is_root_for, noise, reason_to_wait,
+    ALREADY_INSTALLED, FreeBytes, NEWLY_INSTALLED, TestMachine, TestRelease, failed_and_restored, is_root_for, noise,
+    reason_to_wait,
 };
-use crate::{methods::install_method_for, protocol::WithoutRestore};
-use banyan_proto::{Reason, manifest::Kind};
+use banyan_proto::{Reason, manifest::Kind, order::Allowance};
 use std::{
     fs::{self, File},
     os::unix::fs::PermissionsExt,
@@ -171,9 +172,9 @@ fn unmet_dependencies_are_named_and_leave_dpkg_clean() {
         let outcome =
             machine.install(&deb("1.0", 1, &DebContents { control: &control, ..DebContents::default() })).outcome;
         let (reason, detail) = failed_and_restored(&outcome);
-        assert_eq!(reason, Reason::InstallFailed);
-        assert!(detail.contains("libfrobnicate3 (>= 3.1)"), "{field}: {detail}");
-        assert!(["", "not-installed "].contains(&state(&machine).as_str()), "{field}: {}", state(&machine));
+        assert_eq!(reason, Reason::DependencyMissing);
+        assert_eq!(detail, "tool 1.0 needs libfrobnicate3 (>= 3.1); other-thing", "{field}");
+        assert_eq!(state(&machine), "", "{field}");
         let root = format!("--root={}", machine.root.display());
         let audit = Command::new("dpkg").args([&root, "--audit"]).output().unwrap();
         assert!(audit.status.success() && audit.stdout.is_empty(), "{audit:?}");
@@ -220,8 +221,7 @@ fn a_version_that_cannot_be_restored_is_replaced_only_when_allowed() {
     }
     let machine = TestMachine::new();
     assert_eq!(machine.install(&plain("1.0", 1)).outcome, NEWLY_INSTALLED);
-    let forget = || fs::remove_file(machine.data().join("kept/tool_1.0_all.deb")).unwrap();
-    forget();
+    fs::remove_file(machine.data().join("kept/tool_1.0_all.deb")).unwrap();
     let outcome = machine.install(&plain("2.0", 2)).outcome;
     assert_eq!(failed_and_restored(&outcome).0, Reason::CannotRestore);
     assert_eq!(state(&machine), "installed 1.0");
@@ -234,20 +234,30 @@ fn a_version_that_cannot_be_restored_is_replaced_only_when_allowed() {
     assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
     assert_eq!(state(&machine), "installed 1.0");
     fs::remove_dir_all(cache).unwrap();
-    forget();
 
     // The publisher supplies an undo command.
-    let undo = format!("echo undone > {}/undone", machine.root.display());
+    let old = machine.path("old.deb");
+    fs::write(&old, plain("1.0", 1).content).unwrap();
+    let root = machine.root.display();
+    let undo = format!("dpkg --root={root} --force-downgrade --install {} && touch {root}/undone", old.display());
     let outcome = machine.install(&plain("2.0", 2).probe(&["/bin/false"]).undo(&["/bin/sh", "-c", &undo])).outcome;
     assert_eq!(failed_and_restored(&outcome).0, Reason::ProbeFailed);
     assert!(machine.root.join("undone").exists());
 
+    // An undo command that does nothing is not believed.
+    let outcome = machine.install(&plain("2.0", 4).probe(&["/bin/false"]).undo(&["/bin/true"])).outcome;
+    let Outcome::Failed { reason: Reason::UndoFailed, detail, restored: false } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(detail.contains("tool is now installed 2.0; before it was installed 1.0"), "{detail}");
+
     // The administrator decides to proceed.
-    let last = plain("3.0", 3);
-    let mut job = machine.job(&last);
-    job.without_restore = WithoutRestore::InstallAnyway;
-    fs::remove_dir_all(machine.data().join("kept")).unwrap();
-    assert_eq!(machine.run(&job, &last, &UNLIMITED_SPACE).outcome, NEWLY_INSTALLED);
+    let last = plain("3.0", 5);
+    assert_eq!(failed_and_restored(&machine.install(&last).outcome).0, Reason::CannotRestore);
+    let allowed = last.clone().probe(&["/bin/false"]);
+    let outcome = machine.install_allowing(&allowed, &[Allowance::NoRestore]).outcome;
+    assert!(matches!(outcome, Outcome::Failed { reason: Reason::UndoFailed, restored: false, .. }), "{outcome:?}");
+    assert_eq!(machine.install_allowing(&plain("4.0", 6), &[Allowance::NoRestore]).outcome, NEWLY_INSTALLED);
 }
 
 #[test]
@@ -258,28 +268,47 @@ fn a_deb_waits_for_another_programs_dpkg_lock() {
     let machine = TestMachine::new();
     assert_eq!(machine.install(&plain("1.0", 1)).outcome, NEWLY_INSTALLED);
     let two = plain("2.0", 2);
-    let held = hold_lock(&machine);
-    let outcome = machine.install(&two).outcome;
-    assert_eq!((reason_to_wait(&outcome), state(&machine)), (Reason::PackageManagerBusy, "installed 1.0".into()));
-    machine.assert_tidy();
-    drop(held);
+    // apt holds the first one, also between two runs of dpkg.
+    for name in ["lock-frontend", "lock"] {
+        let held = hold_lock(&machine, name);
+        let outcome = machine.install(&two).outcome;
+        let Outcome::Waits { reason: Reason::PackageManagerBusy, detail } = outcome else { panic!("{outcome:?}") };
+        assert!(
+            detail.contains(&format!("perl (process {}) holds", held.0.id())) && detail.ends_with(name),
+            "{detail}"
+        );
+        assert_eq!(state(&machine), "installed 1.0");
+        machine.assert_tidy();
+    }
     assert_eq!(machine.install(&two).outcome, NEWLY_INSTALLED);
 }
 
-/// Takes dpkg's own lock; this process holds it until the file is dropped.
-pub(crate) fn hold_lock(machine: &TestMachine) -> File {
-    let file =
-        File::options().write(true).create(true).truncate(false).open(machine.root.join("var/lib/dpkg/lock")).unwrap();
-    lock(&file, false);
-    file
+/// Another program that holds a lock of dpkg's, until it is dropped.
+pub(crate) struct LockHolder(std::process::Child);
+
+impl Drop for LockHolder {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Takes one of dpkg's locks in another process.
+pub(crate) fn hold_lock(machine: &TestMachine, name: &str) -> LockHolder {
+    let script = "use Fcntl; open(my $f, '>>', $ARGV[0]) or die; \
+                  fcntl($f, F_SETLK, pack('s s l! l! i', F_WRLCK, 0, 0, 0, 0)) or die; print \"held\\n\"; \
+                  close(STDOUT); sleep 1000";
+    let mut command = Command::new("perl");
+    command.args(["-e", script]).arg(machine.root.join("var/lib/dpkg").join(name)).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let said = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
+    assert_eq!(said, "held\n");
+    LockHolder(child)
 }
 
 /// Waits until no other process has dpkg's lock.
 pub(crate) fn await_lock(machine: &TestMachine) {
-    lock(&File::options().write(true).open(machine.root.join("var/lib/dpkg/lock")).unwrap(), true);
-}
-
-fn lock(file: &File, wait: bool) {
+    let file = File::options().write(true).open(machine.root.join("var/lib/dpkg/lock")).unwrap();
     use nix::{
         fcntl::{FcntlArg, fcntl},
         libc,
@@ -291,23 +320,23 @@ fn lock(file: &File, wait: bool) {
         l_len: 0,
         l_pid: 0,
     };
-    fcntl(file, if wait { FcntlArg::F_SETLKW(&whole) } else { FcntlArg::F_SETLK(&whole) }).unwrap();
+    fcntl(&file, FcntlArg::F_SETLKW(&whole)).unwrap();
 }
 
 #[test]
-fn the_installed_size_of_a_deb_must_be_free() {
+fn the_room_for_a_debs_files_must_be_free() {
     if !can_install("installing debs") {
         return;
     }
     let machine = TestMachine::new();
-    let release = plain("1.0", 1);
-    // Enough for the copy of the deb, but not for the 100 KiB that it unpacks to.
-    assert_eq!(
-        reason_to_wait(&machine.run(&machine.job(&release), &release, &FreeBytes(99 << 10)).outcome),
-        Reason::DiskFull
-    );
+    // The file takes 1 MiB, whatever the deb declares.
+    let release = deb("1.0", 1, &DebContents { bulk: &[0; 1 << 20], ..DebContents::default() });
+    let outcome = machine.run(&machine.job(&release), &release, &FreeBytes(900 << 10)).outcome;
+    let Outcome::Waits { reason: Reason::DiskFull, detail } = outcome else { panic!("{outcome:?}") };
+    assert!(detail.contains("needs 1.1 MB (1") && detail.contains(" bytes) on the disk of "), "{detail}");
+    assert!(detail.contains("only 922 kB (921600 bytes) are free"), "{detail}");
     assert_eq!(state(&machine), "");
-    assert_eq!(machine.run(&machine.job(&release), &release, &FreeBytes(101 << 10)).outcome, NEWLY_INSTALLED);
+    assert_eq!(machine.run(&machine.job(&release), &release, &FreeBytes(2 << 20)).outcome, NEWLY_INSTALLED);
 }
 
 #[test]
@@ -361,13 +390,13 @@ fn a_half_configured_deb_is_finished_at_the_next_start() {
     // As after a power cut in the middle of dpkg: unpacked, not configured, with the intent in the journal.
     let intended = (0..20).find(|steps| {
         machine.stop_after(*steps, &release);
-        machine.data().join("journal.json").exists()
+        machine.data().join("journal-deb.json").exists()
     });
     assert!(intended.is_some());
-    let layout = crate::storage::layout::Layout::open(&machine.folders()).unwrap();
+    let layout = crate::storage::layout::Layout::open(&machine.folders()).unwrap().for_kind(Kind::Deb);
     let (intent, _) = crate::storage::journal::read(&layout).unwrap().unwrap();
     assert!(!install_method_for(Kind::Deb, &layout).unwrap().is_installed(&intent.release).unwrap());
-    crate::methods::deb::dpkg::Dpkg::new(&machine.root).create_database().unwrap();
+    crate::methods::deb::database::create(&machine.root).unwrap();
     let staged = layout.staged_artifact(release.order, Kind::Deb);
     let root = format!("--root={}", machine.root.display());
     assert!(Command::new("dpkg").args([&root, "--unpack"]).arg(&staged).output().unwrap().status.success());
@@ -379,7 +408,7 @@ fn a_half_configured_deb_is_finished_at_the_next_start() {
     let two = plain("2.0", 2);
     (0..20).find(|steps| {
         machine.stop_after(*steps, &two);
-        machine.data().join("journal.json").exists()
+        machine.data().join("journal-deb.json").exists()
     });
     let staged = layout.staged_artifact(two.order, Kind::Deb);
     assert!(Command::new("dpkg").args([&root, "--unpack"]).arg(&staged).output().unwrap().status.success());

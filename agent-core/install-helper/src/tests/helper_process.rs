@@ -130,7 +130,7 @@ async fn dropping_the_wait_does_not_stop_the_install() {
     assert_eq!(reason_to_wait(&install(&machine, &release).await.unwrap().outcome), Reason::PackageManagerBusy);
     release_reader(&gate).await;
     // The install helper has exited once the lock is free.
-    let lock = fs::File::open(machine.data().join("lock")).unwrap();
+    let lock = fs::File::open(machine.data().join("lock-archive")).unwrap();
     tokio::task::spawn_blocking(move || lock.lock()).await.unwrap().unwrap();
     machine.assert_tidy();
     assert_eq!(machine.current("tool").unwrap(), "1.0-1");
@@ -185,7 +185,7 @@ async fn kill_9_while_dpkg_continues() {
     let outcome = install(&machine, &release).await.unwrap().outcome;
     assert_eq!(reason_to_wait(&outcome), Reason::PackageManagerBusy);
     assert_eq!(state(&machine), "half-configured 1.0");
-    assert!(machine.data().join("journal.json").exists(), "the journal of the unfinished install was removed");
+    assert!(machine.data().join("journal-deb.json").exists(), "the journal of the unfinished install was removed");
     release_reader(&gate).await;
     await_lock(&machine);
     assert_eq!(install(&machine, &release).await.unwrap().outcome, NEWLY_INSTALLED);

@@ -1,7 +1,7 @@
 //! All signers of a test: publishers with their root, and the server. The documents for a job can be changed before
 //! they are signed, so that a test makes exactly the forgery in its name.
 
-use crate::protocol::{EnrolledIdentity, InstallJob, WithoutRestore};
+use crate::protocol::{EnrolledIdentity, InstallJob};
 use crate::tests::test_machine::TestRelease;
 use banyan_proto::{
     AddresseeList, Digest, InstallPermit, KeyRing, MachineId, Membership, Order, SigningKey, UnixSeconds,
@@ -84,6 +84,7 @@ impl TestSigners {
             spread: Default::default(),
             window: Default::default(),
             deadline: None,
+            allow: vec![],
         };
         let install_permit = InstallPermit {
             order: release.order,
@@ -113,7 +114,6 @@ impl SignedDocuments {
             membership: self.membership.clone(),
             install_permit: signers.server_key.sign(&self.install_permit),
             release: self.release.clone(),
-            without_restore: WithoutRestore::Refuse,
             urgent: false,
         }
     }

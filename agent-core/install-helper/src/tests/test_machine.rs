@@ -17,6 +17,7 @@ use banyan_proto::{
     Artifact, Digest, Manifest, OrderId, Reason, UnixSeconds,
     format::Format as _,
     manifest::{ChunkHashes, CommandSpec, InstallSpec, Kind},
+    order::Allowance,
 };
 use std::{
     fs::{self, File},
@@ -122,7 +123,9 @@ impl TestMachine {
         loop {
             match InstallEngine::open(folders, job, self.artifact(release), UnixSeconds::now(), disks) {
                 Err(error) if error.reason() == Reason::PackageManagerBusy => {
-                    File::open(self.data().join("lock")).unwrap().lock().unwrap();
+                    for name in ["lock", "lock-archive", "lock-deb"] {
+                        File::options().append(true).create(true).open(self.data().join(name)).unwrap().lock().unwrap();
+                    }
                 }
                 opened => return opened.map_err(|error| error.to_string()).unwrap(),
             }
@@ -134,6 +137,12 @@ impl TestMachine {
         let opened =
             InstallEngine::open(&self.folders(), job, self.artifact(release), UnixSeconds::now(), &UNLIMITED_SPACE);
         opened.err().expect("the job was accepted")
+    }
+    /// Runs the whole job, with an order that allows something.
+    pub(crate) fn install_allowing(&self, release: &TestRelease, allow: &[Allowance]) -> InstallResult {
+        let mut documents = self.documents(release);
+        documents.order.allow = allow.to_vec();
+        self.run(&documents.job(&self.signers), release, &UNLIMITED_SPACE)
     }
     /// Runs the whole job.
     pub(crate) fn install(&self, release: &TestRelease) -> InstallResult {
@@ -179,7 +188,8 @@ impl TestMachine {
     /// Verifies that the install helper left no temporary files.
     pub(crate) fn assert_tidy(&self) {
         assert_eq!(Self::names(&self.data().join("staging")), [""; 0]);
-        assert!(!self.data().join("journal.json").exists());
+        assert_eq!(Self::names(&self.data().join("restore")), [""; 0]);
+        assert!(!self.data().join("journal.json").exists() && !self.data().join("journal-deb.json").exists());
         for folder in Self::names(&self.root.join("opt/banyan/packages")) {
             let left: Vec<_> = self.versions(&folder).into_iter().filter(|name| name.ends_with(".tmp")).collect();
             assert_eq!(left, [""; 0]);
@@ -234,7 +244,7 @@ impl TestRelease {
             digest: Digest::of(&content),
             chunk_size,
             chunks: ChunkHashes(chunks),
-            install: InstallSpec { kind, detect: None, probe: None, undo: None, needs_bytes: 0 },
+            install: InstallSpec::new(kind),
         };
         let manifest = Manifest {
             format: Manifest::FORMAT,
@@ -281,8 +291,8 @@ pub(crate) fn command(argv: &[&str]) -> CommandSpec {
     CommandSpec { argv: argv.iter().map(|word| (*word).to_owned()).collect(), timeout_seconds: 20 }
 }
 
-pub(crate) const NEWLY_INSTALLED: Outcome = Outcome::Installed { already: false };
-pub(crate) const ALREADY_INSTALLED: Outcome = Outcome::Installed { already: true };
+pub(crate) const NEWLY_INSTALLED: Outcome = Outcome::Installed { already: false, remark: None };
+pub(crate) const ALREADY_INSTALLED: Outcome = Outcome::Installed { already: true, remark: None };
 
 /// Returns the reason and detail of a failure after which the machine was restored.
 #[track_caller]

@@ -12,8 +12,8 @@ mod record_file;
 mod standalone_job;
 pub(crate) mod trust_record;
 
-use crate::{protocol::WithoutRestore, release::VerifiedRelease};
-use banyan_proto::{Artifact, Digest, Manifest, OrderId};
+use crate::release::VerifiedRelease;
+use banyan_proto::{Artifact, Digest, Manifest, OrderId, order::Allowance};
 
 /// A verified job: signed by publishers and server for this machine, or allowed for a personal install helper without
 /// an order. Only [`trust_record::TrustRecord::admit`] and [`personal_record::PersonalRecord::admit`] make one.
@@ -23,8 +23,8 @@ pub(crate) struct AdmittedJob {
     pub(crate) order: OrderId,
     /// See [`crate::protocol::InstallJob::attempt`].
     pub(crate) attempt: u32,
-    /// See [`crate::protocol::InstallJob::without_restore`].
-    pub(crate) without_restore: WithoutRestore,
+    /// What the order allows.
+    pub(crate) allow: Vec<Allowance>,
     /// The release to install.
     pub(crate) release: VerifiedRelease,
     /// Prevents construction outside this module and its submodules.
@@ -36,6 +36,7 @@ fn verified_release(manifest: &Manifest, digest: Digest, artifact: &Artifact) ->
         package: manifest.package.clone(),
         version: manifest.version.clone(),
         sequence: manifest.sequence,
+        is_rollback: manifest.rollback_to.is_some(),
         manifest: digest,
         artifact: artifact.digest,
         size: artifact.size,

@@ -30,8 +30,8 @@ impl TrustRecord {
         learned.trust.record_signed_time(order.issued.max(permit.issued));
         learned.epoch = self.epoch.max(order.epoch).max(permit.epoch);
         learned.newest.insert(order.package.clone(), (order.epoch, order.number));
-        let (attempt, without_restore) = (job.attempt, job.without_restore);
-        Ok((AdmittedJob { order: order.id, attempt, without_restore, release, _checked: () }, learned))
+        let admitted = AdmittedJob { order: order.id, attempt: job.attempt, allow: order.allow, release, _checked: () };
+        Ok((admitted, learned))
     }
 
     /// N6: verifies the server's order: of this epoch, not expired, for this machine, and not older than a previous

@@ -3,7 +3,7 @@
 
 use crate::{
     error::InstallError,
-    protocol::{StandaloneJob, WithoutRestore},
+    protocol::StandaloneJob,
     verification::{AdmittedJob, personal_record::PersonalRecord, verified_release},
 };
 use banyan_proto::{Reason, UnixSeconds};
@@ -37,8 +37,7 @@ impl PersonalRecord {
             return Err(InstallError::new(Reason::NeedsAdministrator, detail));
         }
         let release = verified_release(manifest, signed.manifest_digest(), artifact);
-        let without_restore = WithoutRestore::Refuse;
-        let admitted = AdmittedJob { order: job.id, attempt: 0, without_restore, release, _checked: () };
+        let admitted = AdmittedJob { order: job.id, attempt: 0, allow: vec![], release, _checked: () };
         Ok((admitted, Self { trust }))
     }
 }

@@ -157,11 +157,11 @@ impl Standalone {
             Event::Failed { reason, detail: format!("{detail}\n{output}").trim_end().to_owned(), restored }
         };
         let event = match &finished.outcome {
-            Outcome::Installed { already } => {
+            Outcome::Installed { already, remark } => {
                 let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                 info!(order = %id, package = install.package, already, milliseconds, "installed");
                 self.user.installed.record(&install.package, &install.version, install.sequence);
-                Event::Installed { already: *already, milliseconds }
+                Event::Installed { already: *already, milliseconds, remark: remark.clone() }
             }
             Outcome::Failed { reason, detail, restored } => failed(*reason, detail, &finished.output, *restored),
             // There is no automatic retry: the user can open the file again.

@@ -105,7 +105,7 @@ impl Victim {
         let folder = TempDir::new().unwrap();
         let bytes: Vec<u8> = (0..chunks * (16 << 10)).map(|i| (i * 7 % 251) as u8).collect();
         let hashes = bytes.chunks(16 << 10).map(Digest::of).collect();
-        let install = InstallSpec { kind: Kind::Archive, detect: None, probe: None, undo: None, needs_bytes: 0 };
+        let install = InstallSpec::new(Kind::Archive);
         let artifact = Artifact {
             must_understand: vec![],
             platform: "any".into(),
@@ -189,6 +189,7 @@ fn any_offer() -> Offer {
         spread: banyan_proto::order::Spread::CutThrough,
         window: banyan_proto::order::Window::Any,
         deadline: None,
+        allow: vec![],
     };
     let metadata = banyan_proto::peer::Metadata {
         roots: vec![],

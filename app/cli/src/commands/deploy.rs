@@ -15,7 +15,7 @@ use banyan_proto::{
     OrderId, UnixSeconds,
     admin::{Deploy, Deployed, Selection},
     manifest::{is_package_name, is_version},
-    order::{Spread, Window},
+    order::{Allowance, Spread, Window},
 };
 use std::{str::FromStr, time::Duration};
 
@@ -65,6 +65,8 @@ pub(crate) struct Args {
     /// time (2026-12-01T06:00+01:00).
     #[arg(long, value_name = "TIME", value_parser = parse_deadline)]
     deadline: Option<UnixSeconds>,
+    #[command(flatten)]
+    allow: AllowArgs,
     /// Wait until the deployment finishes, showing the tree
     #[arg(long)]
     wait: bool,
@@ -75,6 +77,34 @@ pub(crate) struct Args {
     timeout: Option<Duration>,
     #[command(flatten)]
     output: OutputArgs,
+}
+
+/// What machines may do in this deployment that they refuse otherwise.
+#[derive(Debug, clap::Args)]
+struct AllowArgs {
+    /// Install even where the present state could not be restored
+    ///
+    /// Without it, a machine refuses (cannot-restore) when the new version replaces software of which no deb was kept.
+    /// With it, a new version that does not work stays, or is removed.
+    #[arg(long)]
+    allow_no_restore: bool,
+    /// Replace packages on hold; the hold stays
+    #[arg(long)]
+    allow_held: bool,
+    /// Replace newer versions that were not installed by Banyan
+    #[arg(long)]
+    allow_downgrade: bool,
+}
+
+impl AllowArgs {
+    fn allowances(&self) -> Vec<Allowance> {
+        let all = [
+            (self.allow_no_restore, Allowance::NoRestore),
+            (self.allow_held, Allowance::Held),
+            (self.allow_downgrade, Allowance::Downgrade),
+        ];
+        all.into_iter().filter_map(|(is_given, allowance)| is_given.then_some(allowance)).collect()
+    }
 }
 
 /// A package, optionally with a version.
@@ -208,6 +238,7 @@ fn request(args: &Args) -> Deploy {
         spread,
         window: args.window.clone(),
         deadline: args.deadline,
+        allow: args.allow.allowances(),
     }
 }
 
@@ -244,8 +275,11 @@ mod tests {
             spread: Spread::Proven,
             window: Window::Any,
             deadline: None,
+            allow: vec![],
         };
         assert_eq!(asked, expected);
+        let asked = request(&parse("hello --to all --allow-no-restore --allow-downgrade --allow-held").unwrap());
+        assert_eq!(asked.allow, [Allowance::NoRestore, Allowance::Held, Allowance::Downgrade]);
         let asked = request(&parse("hello --to group:lab").unwrap());
         let defaults = (asked.version, asked.to, asked.stripes, asked.spread);
         assert_eq!(defaults, (None, Selection::Group("lab".into()), 2, Spread::CutThrough));

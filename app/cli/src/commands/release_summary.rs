@@ -79,13 +79,7 @@ mod tests {
                 digest: Digest([0; 32]),
                 chunk_size: 16384,
                 chunks: ChunkHashes(vec![Digest([0; 32])]),
-                install: InstallSpec {
-                    kind: Kind::Archive,
-                    detect: None,
-                    probe: Some(probe),
-                    undo: None,
-                    needs_bytes: 0,
-                },
+                install: InstallSpec { probe: Some(probe), ..InstallSpec::new(Kind::Archive) },
             }],
         };
         let text = describe_release(&manifest, true);

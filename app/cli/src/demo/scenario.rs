@@ -70,6 +70,7 @@ pub(super) async fn run_scenario(
         spread: Spread::CutThrough,
         window: Window::Any,
         deadline: None,
+        allow: vec![],
     };
     let status = deploy_and_watch(&client, &deploy, args).await?;
     if watch_deployment::exit_for(&status) != Exit::Success {

@@ -19,7 +19,7 @@ pub fn event(what: &Happened) -> String {
         }
         Happened::Failed { reason, restored, .. } => {
             let old = if *restored {
-                "the previous version was restored"
+                "this computer is as it was before"
             } else {
                 "the previous version couldn't be restored"
             };

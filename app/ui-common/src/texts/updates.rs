@@ -107,7 +107,7 @@ pub fn failure(reason: Reason, detail: &str, restored: bool, alone: bool) -> Str
     let old = if reason_states_restoration(reason) {
         ""
     } else if restored {
-        " The previous version has been restored."
+        " This computer is as it was before."
     } else {
         " The previous version couldn't be restored."
     };
@@ -121,7 +121,7 @@ pub fn failure(reason: Reason, detail: &str, restored: bool, alone: bool) -> Str
 
 /// Returns whether the reason itself says if the previous version was restored.
 pub(super) fn reason_states_restoration(reason: Reason) -> bool {
-    matches!(reason, Reason::ProbeFailed | Reason::UndoFailed)
+    matches!(reason, Reason::UndoFailed)
 }
 
 /// Returns when an update was installed: `Installed yesterday at 16:05`.

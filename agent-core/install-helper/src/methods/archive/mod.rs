@@ -19,6 +19,7 @@ use crate::{
     release::VerifiedRelease,
     storage::{
         files::{remove_path, write_synced},
+        free_space::RoomNeed,
         journal::{InstallIntent, Plan},
         layout::Layout,
     },
@@ -77,7 +78,7 @@ impl InstallMethod for ArchiveMethod {
         let bytes = unpack::inspect(staged, &release.file_name, NameRules::for_platform(&release.platform))?;
         let folders = self.package_folders(&release.package);
         let plan = Plan::Archive { folder: folders.unused_folder_name(release), previous: folders.current()? };
-        Ok(Inspection { plan, bytes })
+        Ok(Inspection::Planned(plan, vec![RoomNeed { folder: self.packages.clone(), bytes }]))
     }
 
     fn apply(&self, intent: &InstallIntent, step: u8, _talk: &mut OutputLog) -> Result<StepResult, InstallError> {
@@ -152,6 +153,13 @@ impl InstallMethod for ArchiveMethod {
             remove_path(&path)?;
         }
         Ok(StepResult::Done)
+    }
+
+    fn describe_restored(&self, intent: &InstallIntent) -> String {
+        match self.archive_plan(intent) {
+            Ok((_, _, Some(previous))) => format!("{previous} is the current version again"),
+            _ => "it was removed again; there was no version before".into(),
+        }
     }
 
     fn clean_up(&self, intent: &InstallIntent) -> Result<(), InstallError> {

@@ -1,81 +1,56 @@
 //! Runs dpkg and interprets its output.
 
 use crate::{
-    command::{ExternalCommand, FinishedCommand, OutputLog},
-    error::{InstallError, IoContext},
-    storage::journal::PackageState,
+    command::{ExternalCommand, FinishedCommand, OutputLog, ScriptWatch},
+    error::InstallError,
+    methods::deb::package::Package,
+    package_state::Want,
 };
 use banyan_proto::Reason;
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fmt::Write as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-/// Time limit for installing or removing one package. It also ends scripts that wait for input.
-const INSTALL_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// Time limit of one run of dpkg as a whole. Its scripts have limits of their own; this one ends a dpkg that hangs on a
+/// dead file system.
+const RUN_TIMEOUT: Duration = Duration::from_secs(48 * 3600);
 /// Time limit for a query.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How dpkg announces each script with `-D2`.
+const SCRIPT_STARTS: &str = "fork/exec ";
+/// What dpkg's debugging lines begin with.
+const DEBUG_LINE: &str = "D000002: ";
 
 /// dpkg for one root folder.
 pub(crate) struct Dpkg {
     root: PathBuf,
-}
-
-/// The control fields of a deb.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct DebFields {
-    pub(crate) package: String,
-    pub(crate) version: String,
-    pub(crate) architecture: String,
-    pub(crate) installed_bytes: u64,
-}
-
-/// Whether a package counts as installed. Pending triggers of other packages do not matter.
-pub(crate) fn is_installed(state: &PackageState) -> bool {
-    matches!(state.status.as_str(), "installed" | "triggers-awaited" | "triggers-pending")
-}
-
-/// Picks the state of the package for one architecture. A package may switch between `all` and a real architecture.
-pub(crate) fn select_state(states: Vec<PackageState>, architecture: &str) -> PackageState {
-    let nothing = PackageState { status: "not-installed".into(), version: String::new(), architecture: String::new() };
-    let rank = |state: &PackageState| (state.architecture == architecture, is_installed(state));
-    states.into_iter().filter(|state| state.status != "not-installed").max_by_key(rank).unwrap_or(nothing)
+    /// How long each script may run.
+    script_limit: Duration,
 }
 
 impl Dpkg {
-    pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+    pub(crate) fn new(root: &Path, script_limit: Duration) -> Self {
+        Self { root: root.to_owned(), script_limit }
     }
 
-    fn database(&self) -> PathBuf {
-        self.root.join("var/lib/dpkg")
-    }
-
-    /// Creates an empty database below a root that has none yet.
-    pub(crate) fn create_database(&self) -> Result<(), InstallError> {
-        let context = || format!("creating an empty package database in {}", self.database().display());
-        for folder in ["info", "updates", "triggers"] {
-            fs::create_dir_all(self.database().join(folder)).context(context)?;
-        }
-        for file in ["status", "available"] {
-            File::options().create(true).append(true).open(self.database().join(file)).context(context)?;
-        }
-        Ok(())
-    }
-
-    fn run(
-        &self,
-        program: &str,
-        arguments: Vec<OsString>,
-        limit: Duration,
-        log: &mut OutputLog,
-    ) -> Result<FinishedCommand, InstallError> {
+    fn command(&self, program: &str, arguments: Vec<OsString>, limit: Duration) -> ExternalCommand {
         let mut argv = vec![program.into()];
         argv.extend(arguments);
-        let environment = vec![("DEBIAN_FRONTEND", "noninteractive"), ("DEBCONF_NONINTERACTIVE_SEEN", "true")];
-        ExternalCommand { argv, folder: "/".into(), limit, environment }.run(log).map_err(|error| match error {
+        let environment = vec![
+            ("DEBIAN_FRONTEND", "noninteractive"),
+            ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
+            ("APT_LISTCHANGES_FRONTEND", "none"),
+            // The install helper holds this lock from the plan to the end.
+            ("DPKG_FRONTEND_LOCKED", "true"),
+        ];
+        ExternalCommand { argv, folder: "/".into(), limit, environment, input: Vec::new(), scripts: None }
+    }
+
+    fn start(command: &ExternalCommand, program: &str, log: &mut OutputLog) -> Result<FinishedCommand, InstallError> {
+        command.run(log).map_err(|error| match error {
             InstallError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => InstallError::new(
                 Reason::InstallFailed,
                 format!("this machine has no {program}, so it cannot install debs"),
@@ -84,121 +59,185 @@ impl Dpkg {
         })
     }
 
-    /// Returns the database's entries for a package, one for each architecture. Needs no lock.
-    pub(crate) fn query(&self, package: &str) -> Result<Vec<PackageState>, InstallError> {
-        if !self.database().join("status").exists() && self.root != Path::new("/") {
-            return Ok(Vec::new());
+    /// Returns the architecture that dpkg was built for.
+    ///
+    /// # Errors
+    /// When there is no dpkg.
+    pub(crate) fn native_architecture(&self) -> Result<String, InstallError> {
+        let command = self.command("dpkg", vec!["--print-architecture".into()], QUERY_TIMEOUT);
+        let finished = Self::start(&command, "dpkg", &mut OutputLog::default())?;
+        let name = finished.output.trim();
+        if finished.is_success() && !name.is_empty() {
+            return Ok(name.to_owned());
         }
-        let mut admin = OsString::from("--admindir=");
-        admin.push(self.database());
-        let format = "--showformat=${db:Status-Status}|${Version}|${Architecture}\\n";
-        let arguments = vec![admin, "--show".into(), format.into(), package.into()];
-        // This query runs often, and its relevant result is reported elsewhere, so its output is not logged.
-        let finished = self.run("dpkg-query", arguments, QUERY_TIMEOUT, &mut OutputLog::default())?;
-        match finished.exit {
-            crate::command::ExitKind::Code(Some(0)) => Ok(finished.output.lines().filter_map(parse_state).collect()),
-            // There is no such package.
-            crate::command::ExitKind::Code(Some(1)) => Ok(Vec::new()),
-            _ => {
-                let detail = format!("dpkg-query {}: {}", finished.describe_exit(), finished.output.trim());
-                Err(InstallError::new(Reason::InstallFailed, detail))
-            }
-        }
+        Err(InstallError::new(Reason::InstallFailed, format!("dpkg {}: {name}", finished.describe_exit())))
     }
 
-    /// Reads the control fields of a deb.
-    pub(crate) fn read_fields(&self, deb: &Path, log: &mut OutputLog) -> Result<DebFields, InstallError> {
-        let fields = ["Package", "Version", "Architecture", "Installed-Size"];
-        let arguments = ["--field".into(), deb.into()].into_iter().chain(fields.map(OsString::from)).collect();
-        let finished = self.run("dpkg-deb", arguments, QUERY_TIMEOUT, log)?;
-        let field = |name: &str| {
-            let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned());
-            finished.output.lines().find_map(value).unwrap_or_default()
-        };
-        let kib: u64 = field("Installed-Size").parse().unwrap_or(0);
-        let fields = DebFields {
-            package: field("Package"),
-            version: field("Version"),
-            architecture: field("Architecture"),
-            installed_bytes: kib.saturating_mul(1024),
-        };
-        if !finished.is_success() || fields.package.is_empty() {
-            let detail = format!("dpkg cannot read the file as a deb: {}", finished.output.trim());
-            return Err(InstallError::new(Reason::InstallFailed, detail));
-        }
-        Ok(fields)
+    /// Lets dpkg itself simulate the installation. It notices what the plan cannot know, such as a deb in a format that
+    /// this dpkg does not read.
+    ///
+    /// # Errors
+    /// When dpkg would refuse the deb.
+    pub(crate) fn simulate(&self, deb: &Path, log: &mut OutputLog) -> Result<(), InstallError> {
+        let mut arguments = self.arguments(&["--no-act", "--force-downgrade", "--force-hold"]);
+        arguments.extend(["--install".into(), deb.into()]);
+        let finished = Self::start(&self.command("dpkg", arguments, QUERY_TIMEOUT), "dpkg", log)?;
+        if finished.is_success() { Ok(()) } else { Err(to_error(&finished)) }
     }
 
-    /// Unpacks and configures a deb, even one that is older than the installed version.
+    /// Unpacks and configures a deb, even one that is older than the installed version. An error says what dpkg
+    /// reported; the package may be installed all the same.
+    ///
+    /// # Errors
+    /// What dpkg reported.
     pub(crate) fn install(&self, deb: &Path, log: &mut OutputLog) -> Result<(), InstallError> {
-        self.run_dpkg(&["--force-confdef", "--force-confold", "--force-downgrade", "--install"], deb.into(), log)
+        self.run_dpkg(
+            &["--force-confdef", "--force-confold", "--force-downgrade", "--force-hold"],
+            "--install",
+            deb.into(),
+            log,
+        )
     }
 
     /// Removes a package in any state, with or without its settings.
+    ///
+    /// # Errors
+    /// What dpkg reported.
     pub(crate) fn remove(
         &self,
-        package: &str,
-        architecture: &str,
+        package: &Package,
         keep_settings: bool,
         log: &mut OutputLog,
     ) -> Result<(), InstallError> {
-        let name = if architecture == "all" { package.to_owned() } else { format!("{package}:{architecture}") };
-        let verb = if keep_settings { "--remove" } else { "--purge" };
-        self.run_dpkg(&["--force-remove-reinstreq", verb], name.into(), log)
+        let name = if package.architecture == "all" { package.name.clone() } else { package.id() };
+        let mut options = vec!["--force-remove-reinstreq", "--force-hold"];
+        if package.is_essential {
+            options.extend(["--force-remove-essential", "--force-remove-protected"]);
+        }
+        self.run_dpkg(&options, if keep_settings { "--remove" } else { "--purge" }, name.into(), log)
     }
 
-    fn run_dpkg(&self, options: &[&str], argument: OsString, log: &mut OutputLog) -> Result<(), InstallError> {
-        let mut root = OsString::from("--root=");
-        root.push(&self.root);
+    /// Sets what the administrator wants of a package, such as the hold that was there before.
+    ///
+    /// # Errors
+    /// When dpkg fails.
+    pub(crate) fn set_want(&self, package: &Package, want: Want, log: &mut OutputLog) -> Result<(), InstallError> {
+        let name = if package.architecture == "all" { package.name.clone() } else { package.id() };
+        let mut admin = OsString::from("--admindir=");
+        admin.push(self.root.join("var/lib/dpkg"));
+        let mut command = self.command("dpkg", vec![admin, "--set-selections".into()], QUERY_TIMEOUT);
+        command.input = format!("{name} {}\n", want.word()).into_bytes();
+        let finished = Self::start(&command, "dpkg", log)?;
+        if finished.is_success() { Ok(()) } else { Err(to_error(&finished)) }
+    }
+
+    fn arguments(&self, options: &[&str]) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["--no-pager".into()];
         if self.root != Path::new("/") {
+            let mut root = OsString::from("--root=");
+            root.push(&self.root);
             arguments.push(root);
         }
         arguments.extend(options.iter().map(OsString::from));
-        arguments.push(argument);
-        let finished = self.run("dpkg", arguments, INSTALL_TIMEOUT, log)?;
+        arguments
+    }
+
+    fn run_dpkg(
+        &self,
+        options: &[&str],
+        verb: &str,
+        argument: OsString,
+        log: &mut OutputLog,
+    ) -> Result<(), InstallError> {
+        let mut arguments = self.arguments(&[&["-D2"], options].concat());
+        arguments.extend([verb.into(), argument]);
+        let mut command = self.command("dpkg", arguments, RUN_TIMEOUT);
+        command.scripts = Some(ScriptWatch { limit: self.script_limit, hidden: DEBUG_LINE, name_in: script_in });
+        let finished = Self::start(&command, "dpkg", log)?;
         if finished.is_success() { Ok(()) } else { Err(to_error(&finished)) }
     }
 }
 
-fn parse_state(line: &str) -> Option<PackageState> {
-    let mut parts = line.split('|').map(str::to_owned);
-    Some(PackageState { status: parts.next()?, version: parts.next()?, architecture: parts.next()? })
+/// Returns the script that a debugging line of dpkg announces: `tool.postinst`.
+fn script_in(line: &str) -> Option<String> {
+    let path = line.strip_prefix(DEBUG_LINE)?.strip_prefix(SCRIPT_STARTS)?.split(" (").next()?;
+    let path = Path::new(path.trim());
+    let name = path.file_name()?.to_str()?;
+    // A script of a deb that is being unpacked has no name of its own yet.
+    let is_new = path.parent().is_some_and(|folder| folder.ends_with("tmp.ci"));
+    Some(if is_new { format!("the new version's {name}") } else { name.to_owned() })
 }
 
 /// Maps dpkg's output to a reason. dpkg has one exit code for all errors, so the (untranslated) text decides.
 fn to_error(finished: &FinishedCommand) -> InstallError {
     let has = |text: &str| finished.output.contains(text);
+    if let Some(hung) = &finished.stopped_script {
+        return InstallError::new(Reason::ScriptTimeout, hung.clone());
+    }
     if has("lock was locked by another process") || has("unable to lock") || has("is locked by another process") {
         return InstallError::new(Reason::PackageManagerBusy, "another program holds dpkg's lock");
     }
     if has("No space left on device") || has("Disk quota exceeded") {
-        return InstallError::new(Reason::DiskFull, "dpkg ran out of disk space");
+        let place =
+            finished.output.lines().find(|line| line.contains("No space left") || line.contains("quota exceeded"));
+        let detail = format!("dpkg ran out of disk space: {}", place.unwrap_or_default().trim());
+        return InstallError::new(Reason::DiskFull, detail);
     }
-    let missing = unmet_dependencies(&finished.output);
-    let detail = if missing.is_empty() {
-        let errors: Vec<_> = finished.output.lines().filter(|line| line.starts_with("dpkg: error")).collect();
-        let said = errors.last().copied().or_else(|| finished.output.lines().last()).unwrap_or_default();
-        format!("dpkg {}: {}", finished.describe_exit(), said.trim())
-    } else {
-        format!("it needs packages that are not installed: {}", missing.join("; "))
+    let detail = match describe_error(&finished.output) {
+        Some(cause) => format!("dpkg {}: {cause}", finished.describe_exit()),
+        None => format!("dpkg {}", finished.describe_exit()),
     };
     InstallError::new(Reason::InstallFailed, detail)
 }
 
-/// Returns each dependency from lines like `a depends on b (>= 2); however:`, with the next line, which explains the
-/// problem.
-fn unmet_dependencies(output: &str) -> Vec<String> {
-    let lines: Vec<_> = output.lines().map(str::trim).collect();
-    let mut found = Vec::new();
-    for (index, line) in lines.iter().enumerate() {
-        if let Some((who, what)) = line.split_once(" depends on ").or_else(|| line.split_once(" pre-depends on "))
-            && !who.contains(' ')
-        {
-            let what = what.trim_end_matches("; however:");
-            let why = lines.get(index + 1).map_or("", |next| next.trim_end_matches('.'));
-            found.push(format!("{what} ({why})"));
-        }
+/// Returns dpkg's first error with its cause in one line: the indented lines after it, and what a script printed last.
+fn describe_error(output: &str) -> Option<String> {
+    let lines: Vec<&str> = output.lines().collect();
+    let at = lines.iter().position(|line| line.starts_with("dpkg: error") || line.starts_with("dpkg-deb: error"));
+    let Some(at) = at else {
+        return lines.iter().rev().find(|line| !line.trim().is_empty()).map(|line| line.trim().into());
+    };
+    let mut cause = lines[at].trim_start_matches("dpkg: ").trim().to_owned();
+    for line in lines[at + 1..].iter().take_while(|line| line.starts_with(' ')) {
+        let _ = write!(cause, " {}", line.trim());
     }
-    found
+    let printed = lines[..at].last().map(|line| line.trim());
+    let by_dpkg =
+        ["dpkg", "Setting up ", "Unpacking ", "Preparing ", "Removing ", "Processing triggers ", "$ ", "(Reading"];
+    if let Some(printed) =
+        printed.filter(|line| !line.is_empty() && !by_dpkg.iter().any(|start| line.starts_with(start)))
+        && cause.contains("script")
+    {
+        let _ = write!(cause, "; it printed last: {printed}");
+    }
+    Some(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_of_an_error_is_in_its_summary() {
+        let output = "Setting up tool (2) ...\nno licence found\ndpkg: error processing package tool (--install):\n \
+                      installed tool package post-installation script subprocess returned error exit status 7\n\
+                      Errors were encountered while processing:\n tool\n";
+        assert_eq!(
+            describe_error(output).unwrap(),
+            "error processing package tool (--install): installed tool package post-installation script subprocess \
+             returned error exit status 7; it printed last: no licence found"
+        );
+        assert_eq!(describe_error("one\ntwo\n").unwrap(), "two");
+        assert_eq!(describe_error(""), None);
+    }
+
+    #[test]
+    fn the_running_script_is_named() {
+        let line = "D000002: fork/exec /root/var/lib/dpkg/info/tool.postinst ( configure  )";
+        assert_eq!(script_in(line).as_deref(), Some("tool.postinst"));
+        let line = "D000002: fork/exec /var/lib/dpkg/tmp.ci/preinst ( install )";
+        assert_eq!(script_in(line).as_deref(), Some("the new version's preinst"));
+        assert_eq!(script_in("D000002: maintscript_new nonexistent preinst"), None);
+        assert_eq!(script_in("fork/exec x"), None);
+    }
 }

@@ -1,91 +1,199 @@
 //! The install method for Debian packages. It runs the real dpkg, whose database is authoritative about what is
 //! installed.
 //!
-//! dpkg cannot roll back, so every installed deb is kept. Undoing installs the previous deb again, or removes the
-//! package when there was none. When a version is installed whose deb is neither kept here nor in apt's cache, the job
-//! is refused before anything changes. The exceptions: the manifest has an undo command, or the job says to proceed.
+//! Everything is decided before anything changes, while no other program may use dpkg: `plan` names the packages that
+//! change, or refuses. Success is what dpkg's database and the probe say afterwards, not dpkg's exit code: that also
+//! reports the troubles of other packages.
 //!
-//! Not undone: what a package's scripts did outside its files, and the removal of other packages that conflict with the
-//! new one.
+//! dpkg cannot roll back, so every installed deb is kept. Undoing installs the previous debs again, removes the package
+//! when there was none, and sets holds as they were. When a package changes whose deb is neither kept here nor in apt's
+//! cache, the job is refused before anything changes. The exceptions: the manifest has an undo command, or the order
+//! allows it.
+//!
+//! Not undone: what a package's scripts did outside its files.
+//!
+//! | file | content |
+//! | --- | --- |
+//! | `version`, `relation`, `package` | versions, dependency fields and entries as data |
+//! | `database` | dpkg's database below a root, and its locks |
+//! | `contents` | a deb as data |
+//! | `plan` | what installing it changes, or why it must not be installed |
+//! | `room` | the disks that its files go to |
+//! | `kept` | the debs to go back to |
+//! | `dpkg` | runs dpkg |
+//! | `undo` | restores what the run changed |
 
+mod contents;
+pub(crate) mod database;
 pub(crate) mod dpkg;
+mod kept;
+mod package;
+mod plan;
+mod relation;
+mod room;
+mod root_path;
+mod undo;
+mod version;
 
 use crate::{
     command::OutputLog,
-    error::{InstallError, IoContext},
+    error::InstallError,
     methods::{
-        deb::dpkg::Dpkg,
+        deb::{
+            contents::Deb,
+            database::Database,
+            dpkg::Dpkg,
+            package::Package,
+            plan::{Changes, Circumstances},
+        },
         install_method::{Inspection, InstallMethod, InstallStatus, StepResult},
     },
-    protocol::WithoutRestore,
+    package_state::Want,
     release::VerifiedRelease,
     storage::{
-        files::remove_path,
-        journal::{InstallIntent, PackageState, Plan},
+        journal::{DebPlan, InstallIntent, PackageState, Plan, TouchedPackage},
         layout::Layout,
         staging,
     },
     verification::AdmittedJob,
 };
-use banyan_proto::Reason;
+use banyan_proto::{Reason, manifest::InstallSpec, order::Allowance};
+use kept::KeptDebs;
 use std::{
-    ffi::OsStr,
-    fs,
+    fs::File,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// The install method for debs.
 pub(crate) struct DebMethod {
     layout: Layout,
-    dpkg: Dpkg,
+    kept: KeptDebs,
 }
 
 impl DebMethod {
     pub(crate) fn new(layout: &Layout) -> Self {
-        Self { layout: layout.clone(), dpkg: Dpkg::new(layout.root()) }
+        Self { layout: layout.clone(), kept: KeptDebs::new(layout) }
     }
 
-    fn deb_plan<'a>(
-        &self,
-        intent: &'a InstallIntent,
-    ) -> Result<(&'a str, &'a PackageState, Option<&'a Path>), InstallError> {
+    fn dpkg(&self, release: &VerifiedRelease) -> Dpkg {
+        let seconds = release.spec.script_timeout_seconds.unwrap_or(InstallSpec::SCRIPT_TIMEOUT_SECONDS);
+        Dpkg::new(self.layout.root(), Duration::from_secs(seconds.into()))
+    }
+
+    fn deb_plan(intent: &InstallIntent) -> Result<&DebPlan, InstallError> {
         match &intent.plan {
-            Plan::Deb { architecture, before, restore } => Ok((architecture, before, restore.as_deref())),
+            Plan::Deb(plan) => Ok(plan),
             Plan::Archive { .. } => {
                 Err(InstallError::new(Reason::InternalError, "the journal's plan is for another kind of package"))
             }
         }
     }
 
-    /// Finds a deb of exactly this version: a kept one, or else a copy of the one in apt's cache.
-    fn find_previous_deb(
-        &self,
-        package: &str,
-        state: &PackageState,
-        log: &mut OutputLog,
-    ) -> Result<Option<PathBuf>, InstallError> {
-        let name = deb_file_name(package, &state.version, &state.architecture);
-        let kept = self.layout.kept_debs().join(&name);
-        if kept.is_file() {
-            return Ok(Some(kept));
+    /// Whether the release's content is what is installed under its version.
+    fn is_complete(&self, intent: &InstallIntent, database: &Database) -> Result<bool, InstallError> {
+        let plan = Self::deb_plan(intent)?;
+        let Some(now) = database.entry(&intent.release.package, &plan.architecture) else { return Ok(false) };
+        if !now.status.is_installed() || now.version != intent.release.version {
+            return Ok(false);
         }
-        let cached = self.layout.root().join("var/cache/apt/archives").join(&name);
-        if !cached.is_file() {
-            return Ok(None);
+        let before = &plan.package.before;
+        if before.version != now.version || database.state_of(now).content != before.content {
+            return Ok(true);
         }
-        let fields = self.dpkg.read_fields(&cached, log)?;
-        if (fields.package.as_str(), &fields.version) != (package, &state.version) {
-            return Ok(None);
+        if !staging::is_intact(&intent.staged, intent.release.artifact)? {
+            return Ok(false);
         }
-        fs::copy(&cached, &kept).context(|| format!("keeping {}", cached.display()))?;
-        Ok(Some(kept))
+        Deb::read(&intent.staged)?.is_in_place(&intent.staged, self.layout.root(), database, now)
     }
+
+    /// Decides what changes, and finds the debs to go back to.
+    fn plan(
+        &self,
+        job: &AdmittedJob,
+        deb: &Deb,
+        database: &Database,
+        native: &str,
+    ) -> Result<(DebPlan, Changes), InstallError> {
+        let (owners, emptied) = plan::file_owners(database, deb);
+        let installed = database.entry(&deb.package.name, &deb.package.architecture);
+        let came_through_banyan = installed.is_some_and(|installed| self.kept.kept(installed).is_some());
+        let circumstances = Circumstances {
+            native,
+            allow: &job.allow,
+            may_downgrade: job.release.is_rollback || came_through_banyan,
+            owners: &owners,
+            emptied: &emptied,
+        };
+        let changes = plan::plan(database, deb, &circumstances)?;
+        let may_lose = job.allow.contains(&Allowance::NoRestore);
+        let touched = |package: &Package, has_undo: bool| -> Result<TouchedPackage, InstallError> {
+            let restore = if package.status.has_files() { self.kept.find(package)? } else { None };
+            let is_lost = package.status.has_files() && restore.is_none() && !has_undo;
+            if is_lost && !may_lose {
+                return Err(no_way_back(package));
+            }
+            Ok(TouchedPackage { name: package.name.clone(), before: database.state_of(package), restore })
+        };
+        let package = match &changes.before {
+            Some(before) => touched(before, job.release.spec.undo.is_some())?,
+            None => TouchedPackage { name: deb.package.name.clone(), before: PackageState::default(), restore: None },
+        };
+        let removed = changes.removed.iter().map(|gone| touched(gone, false)).collect::<Result<_, _>>()?;
+        let own_settings = match package.before.status.has_files() {
+            true => Vec::new(),
+            false => contents::existing_settings(deb, self.layout.root())?,
+        };
+        let plan = DebPlan {
+            architecture: deb.package.architecture.clone(),
+            is_essential: deb.package.is_essential,
+            package,
+            removed,
+            own_settings,
+            machine: database.summary(),
+        };
+        Ok((plan, changes))
+    }
+
+    fn set_holds(&self, intent: &InstallIntent, log: &mut OutputLog) -> Result<(), InstallError> {
+        let (plan, database) = (Self::deb_plan(intent)?, Database::read(self.layout.root())?);
+        for touched in plan.removed.iter().chain([&plan.package]).filter(|touched| touched.before.want == Want::Hold) {
+            let now = database.entry(&touched.name, &touched.before.architecture);
+            if let Some(now) = now.filter(|now| now.want != Want::Hold && now.status.has_files()) {
+                self.dpkg(&intent.release).set_want(now, Want::Hold, log)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The error for a package that changes although its state could not be restored.
+fn no_way_back(package: &Package) -> InstallError {
+    let label = package.label();
+    if package.status.is_installed() {
+        let detail = format!(
+            "{label} is installed, but its deb was not kept and is not in apt's cache, so it could not be restored if \
+             the new version does not work"
+        );
+        return InstallError::new(Reason::CannotRestore, detail);
+    }
+    let detail = format!("{label} is {}, and there is no deb of it to complete or restore it with", package.status);
+    InstallError::new(Reason::PackagesUnfinished, detail)
 }
 
 impl InstallMethod for DebMethod {
     fn is_installed(&self, release: &VerifiedRelease) -> Result<bool, InstallError> {
-        let states = self.dpkg.query(&release.package)?;
-        Ok(states.iter().any(|state| dpkg::is_installed(state) && state.version == release.version))
+        let database = Database::read(self.layout.root())?;
+        let mut found = database.packages.iter().filter(|package| package.name == release.package);
+        let Some(installed) = found.find(|found| found.status.is_installed() && found.version == release.version)
+        else {
+            return Ok(false);
+        };
+        // The same version can have other content. What Banyan did not install is compared once the deb is here.
+        match self.kept.kept(installed) {
+            Some(kept) => staging::is_intact(&kept, release.artifact),
+            None => Ok(false),
+        }
     }
 
     fn installed_folder(&self, _release: &VerifiedRelease) -> Result<Option<PathBuf>, InstallError> {
@@ -96,6 +204,10 @@ impl InstallMethod for DebMethod {
         self.layout.root().to_owned()
     }
 
+    fn lock_machine(&self) -> Result<Option<File>, InstallError> {
+        database::lock(self.layout.root())
+    }
+
     fn inspect(
         &self,
         job: &AdmittedJob,
@@ -103,50 +215,58 @@ impl InstallMethod for DebMethod {
         staged: &Path,
         log: &mut OutputLog,
     ) -> Result<Inspection, InstallError> {
-        let fields = self.dpkg.read_fields(staged, log)?;
-        if (&fields.package, &fields.version) != (&release.package, &release.version) {
-            let detail = format!(
-                "the deb is {} {}, but the manifest says {} {}",
-                fields.package, fields.version, release.package, release.version
-            );
+        let deb = Deb::read(staged)?;
+        let new = &deb.package;
+        if (&new.name, &new.version) != (&release.package, &release.version) {
+            let detail =
+                format!("the deb is {}, but the manifest says {} {}", new.label(), release.package, release.version);
             return Err(InstallError::new(Reason::InstallFailed, detail));
         }
-        let before = dpkg::select_state(self.dpkg.query(&release.package)?, &fields.architecture);
-        let mut restore = None;
-        if dpkg::is_installed(&before) && before.version != release.version {
-            restore = self.find_previous_deb(&release.package, &before, log)?;
-            let refused = job.without_restore == WithoutRestore::Refuse && release.spec.undo.is_none();
-            if restore.is_none() && refused {
-                let detail = format!(
-                    "{} {} is installed but its deb was not kept, so it could not be restored if {} does not work",
-                    release.package, before.version, release.version
-                );
-                return Err(InstallError::new(Reason::CannotRestore, detail));
-            }
+        let dpkg = self.dpkg(release);
+        let native = dpkg.native_architecture()?;
+        let database = Database::read(self.layout.root())?;
+        let same = database
+            .entry(&new.name, &new.architecture)
+            .filter(|installed| installed.status.is_installed() && installed.version == new.version);
+        if let Some(installed) = same
+            && deb.is_in_place(staged, self.layout.root(), &database, installed)?
+        {
+            self.kept.keep(staged, installed)?;
+            return Ok(Inspection::InPlace);
         }
-        let plan = Plan::Deb { architecture: fields.architecture, before, restore };
-        Ok(Inspection { plan, bytes: fields.installed_bytes })
+        let (plan, changes) = self.plan(job, &deb, &database, &native)?;
+        if database.exists() {
+            dpkg.simulate(staged, log)?;
+        }
+        log.append_line(&changes.describe(&deb));
+        let needs = room::needs(&deb, self.layout.root(), &database)?;
+        Ok(Inspection::Planned(Plan::Deb(plan), needs))
     }
 
     fn apply(&self, intent: &InstallIntent, _step: u8, log: &mut OutputLog) -> Result<StepResult, InstallError> {
         if !self.layout.is_this_machine() {
-            self.dpkg.create_database()?;
+            database::create(self.layout.root())?;
         }
-        self.dpkg.install(&intent.staged, log)?;
-        match self.status(intent)? {
-            InstallStatus::Complete => Ok(StepResult::Done),
-            _ => {
-                Err(InstallError::new(Reason::InstallFailed, "dpkg reported success, but the package is not installed"))
+        let reported = self.dpkg(&intent.release).install(&intent.staged, log);
+        if matches!(&reported, Err(error) if error.reason() == Reason::PackageManagerBusy) {
+            return reported.map(|()| StepResult::Done);
+        }
+        if self.is_complete(intent, &Database::read(self.layout.root())?)? {
+            if let Err(error) = reported {
+                log.append_line(&format!("the package is installed, although {error}"));
             }
+            self.set_holds(intent, log)?;
+            return Ok(StepResult::Done);
         }
+        reported?;
+        Err(InstallError::new(Reason::InstallFailed, "dpkg reported success, but the package is not installed"))
     }
 
     fn status(&self, intent: &InstallIntent) -> Result<InstallStatus, InstallError> {
-        let (architecture, before, _) = self.deb_plan(intent)?;
-        let now = dpkg::select_state(self.dpkg.query(&intent.release.package)?, architecture);
-        Ok(if dpkg::is_installed(&now) && now.version == intent.release.version {
+        let database = Database::read(self.layout.root())?;
+        Ok(if self.is_complete(intent, &database)? {
             InstallStatus::Complete
-        } else if now == *before {
+        } else if undo::is_untouched(Self::deb_plan(intent)?, &database) {
             InstallStatus::Untouched
         } else if staging::is_intact(&intent.staged, intent.release.artifact)? {
             InstallStatus::Resumable
@@ -160,71 +280,33 @@ impl InstallMethod for DebMethod {
     }
 
     fn undo(&self, intent: &InstallIntent, _step: u8, log: &mut OutputLog) -> Result<StepResult, InstallError> {
-        let (architecture, before, restore) = self.deb_plan(intent)?;
-        let package = &intent.release.package;
-        let now = || -> Result<PackageState, InstallError> {
-            Ok(dpkg::select_state(self.dpkg.query(package)?, architecture))
-        };
-        if now()? == *before {
-            return Ok(StepResult::Done);
-        }
-        if dpkg::is_installed(before) {
-            match (restore, &intent.release.spec.undo) {
-                (Some(old), _) => self.dpkg.install(old, log)?,
-                (None, Some(undo)) => {
-                    let finished = crate::command::ExternalCommand::from_manifest(undo, self.layout.root()).run(log)?;
-                    if finished.is_success() {
-                        return Ok(StepResult::Done);
-                    }
-                    let detail = format!("the undo command {}", finished.describe_exit());
-                    return Err(InstallError::new(Reason::UndoFailed, detail));
-                }
-                (None, None) => {
-                    let detail = format!("the deb of {package} {} was not kept", before.version);
-                    return Err(InstallError::new(Reason::UndoFailed, detail));
-                }
-            }
-        } else {
-            // Settings that were there before the job are kept.
-            let keep_settings = before.status == "config-files";
-            self.dpkg.remove(package, architecture, keep_settings, log)?;
-        }
-        let after = now()?;
-        if dpkg::is_installed(before) == dpkg::is_installed(&after)
-            && (!dpkg::is_installed(before) || before.version == after.version)
-        {
-            return Ok(StepResult::Done);
-        }
-        let detail = format!(
-            "{package} is now {} {}; before it was {} {}",
-            after.status, after.version, before.status, before.version
-        );
-        Err(InstallError::new(Reason::UndoFailed, detail))
+        let plan = Self::deb_plan(intent)?;
+        undo::restore(plan, intent, self.layout.root(), &self.dpkg(&intent.release), log)?;
+        self.set_holds(intent, log)?;
+        undo::verify(plan, &Database::read(self.layout.root())?)?;
+        Ok(StepResult::Done)
+    }
+
+    fn describe_restored(&self, intent: &InstallIntent) -> String {
+        Self::deb_plan(intent).map_or_else(|error| error.to_string(), undo::describe)
+    }
+
+    fn remark(&self, intent: &InstallIntent) -> Result<Option<String>, InstallError> {
+        Ok(undo::describe_side_effects(Self::deb_plan(intent)?, &Database::read(self.layout.root())?))
     }
 
     fn clean_up(&self, intent: &InstallIntent) -> Result<(), InstallError> {
-        let (architecture, _, restore) = self.deb_plan(intent)?;
-        let package = &intent.release.package;
-        let kept = self.layout.kept_debs().join(deb_file_name(package, &intent.release.version, architecture));
+        let plan = Self::deb_plan(intent)?;
+        let installed = Package {
+            name: intent.release.package.clone(),
+            version: intent.release.version.clone(),
+            architecture: plan.architecture.clone(),
+            ..Package::default()
+        };
         // After a crash between the move and the end of the job, there is nothing left to move.
         if intent.staged.exists() {
-            fs::rename(&intent.staged, &kept).context(|| format!("keeping {}", kept.display()))?;
+            self.kept.keep(&intent.staged, &installed)?;
         }
-        // Keeps one deb to roll back to and the deb of this version; older ones have no use.
-        let ours = format!("{package}_");
-        let context = || "tidying the kept debs".to_owned();
-        for file in fs::read_dir(self.layout.kept_debs()).context(context)? {
-            let path = file.context(context)?.path();
-            let of_this = path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(&ours));
-            if of_this && path != kept && Some(path.as_path()) != restore {
-                remove_path(&path)?;
-            }
-        }
-        Ok(())
+        self.kept.tidy(&installed, plan.package.restore.as_deref())
     }
-}
-
-/// Returns the deb's file name in apt's style.
-fn deb_file_name(package: &str, version: &str, architecture: &str) -> String {
-    format!("{package}_{}_{architecture}.deb", version.replace(':', "%3a"))
 }

@@ -1,0 +1,213 @@
+//! What a deb contains, read with `dpkg-deb` as a stream: its control file, scripts and files.
+
+use crate::{
+    error::{InstallError, IoContext},
+    methods::deb::{
+        database::Database,
+        package::{Package, Paragraph},
+        root_path::resolve,
+    },
+    sys,
+};
+use banyan_proto::Reason;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{self, Read},
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+/// Most files that a deb may have.
+const MAX_FILES: usize = 1_000_000;
+/// Longest control member that is read (bytes).
+const MAX_CONTROL_BYTES: u64 = 16 << 20;
+/// Folders that dpkg can be told to leave out, as in container images.
+const LEFT_OUT: [&str; 5] =
+    ["/usr/share/doc/", "/usr/share/man/", "/usr/share/info/", "/usr/share/locale/", "/usr/share/help/"];
+
+/// A deb as data.
+#[derive(Debug, Default)]
+pub(crate) struct Deb {
+    /// From its control file; the state is `not-installed`.
+    pub(crate) package: Package,
+    pub(crate) files: Vec<DebFile>,
+    /// Absolute paths of settings.
+    pub(crate) conffiles: BTreeSet<String>,
+    /// The scripts by name, such as `postinst`.
+    scripts: BTreeMap<String, Vec<u8>>,
+}
+
+/// One file of a deb.
+#[derive(Debug)]
+pub(crate) struct DebFile {
+    /// The absolute path.
+    pub(crate) path: String,
+    pub(crate) is_folder: bool,
+    /// Size in bytes; 0 for what is not a plain file.
+    pub(crate) size: u64,
+}
+
+fn unreadable(deb: &Path, error: impl std::fmt::Display) -> InstallError {
+    let file = deb.file_name().unwrap_or_default().display();
+    InstallError::new(Reason::InstallFailed, format!("dpkg cannot read {file} as a deb: {error}"))
+}
+
+/// A tar stream that `dpkg-deb` writes.
+struct Stream {
+    child: Child,
+    archive: tar::Archive<ChildStdout>,
+}
+
+impl Stream {
+    fn open(option: &str, deb: &Path) -> Result<Self, InstallError> {
+        let mut command = Command::new("dpkg-deb");
+        command.arg(option).arg(deb).env_clear().envs(sys::clean_environment());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                let detail = "this machine has no dpkg-deb, so it cannot install debs";
+                InstallError::new(Reason::InstallFailed, detail)
+            }
+            _ => unreadable(deb, error),
+        })?;
+        let out = child.stdout.take().ok_or_else(|| unreadable(deb, "there is no output"))?;
+        Ok(Self { child, archive: tar::Archive::new(out) })
+    }
+    fn each(
+        mut self,
+        deb: &Path,
+        mut visit: impl FnMut(&str, &mut tar::Entry<'_, ChildStdout>) -> io::Result<bool>,
+    ) -> Result<bool, InstallError> {
+        let mut visit_all = || -> io::Result<bool> {
+            for (count, entry) in self.archive.entries()?.enumerate() {
+                let mut entry = entry?;
+                if count >= MAX_FILES {
+                    return Err(io::Error::other("it has too many files"));
+                }
+                let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+                let path = format!("/{}", path.trim_start_matches("./").trim_matches('/'));
+                if !visit(&path, &mut entry)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        let visited = visit_all();
+        // A stream that was not read to its end ends dpkg-deb with an error, which says nothing.
+        drop(self.archive);
+        let status = self.child.wait();
+        match (visited, status) {
+            (Ok(true), Ok(status)) if !status.success() => Err(unreadable(deb, "its archive is damaged")),
+            (Ok(all), _) => Ok(all),
+            (Err(error), _) => Err(unreadable(deb, error)),
+        }
+    }
+}
+
+impl Deb {
+    /// Reads a deb from end to end.
+    ///
+    /// # Errors
+    /// When it is not a deb, or is damaged.
+    pub(crate) fn read(path: &Path) -> Result<Self, InstallError> {
+        let mut deb = Self::default();
+        let (mut control, mut settings) = (String::new(), String::new());
+        Stream::open("--ctrl-tarfile", path)?.each(path, |name, entry| {
+            let mut bytes = Vec::new();
+            match name {
+                "/control" | "/conffiles" | "/preinst" | "/postinst" | "/prerm" | "/postrm" | "/config" => {
+                    entry.take(MAX_CONTROL_BYTES).read_to_end(&mut bytes)?;
+                }
+                _ => return Ok(true),
+            }
+            match name {
+                "/control" => control = String::from_utf8_lossy(&bytes).into_owned(),
+                "/conffiles" => settings = String::from_utf8_lossy(&bytes).into_owned(),
+                script => drop(deb.scripts.insert(script.trim_start_matches('/').to_owned(), bytes)),
+            }
+            Ok(true)
+        })?;
+        let package = Package::from_paragraph(&Paragraph::parse(&control));
+        deb.package = package.ok_or_else(|| unreadable(path, "its control file names no package"))?;
+        let named = |line: &str| line.split_whitespace().find(|word| word.starts_with('/')).map(str::to_owned);
+        deb.conffiles =
+            settings.lines().filter(|line| !line.starts_with("remove-on-upgrade")).filter_map(named).collect();
+        Stream::open("--fsys-tarfile", path)?.each(path, |name, entry| {
+            let kind = entry.header().entry_type();
+            let size = if kind.is_file() { entry.size() } else { 0 };
+            if name != "/" {
+                deb.files.push(DebFile { path: name.to_owned(), is_folder: kind.is_dir(), size });
+            }
+            Ok(true)
+        })?;
+        Ok(deb)
+    }
+
+    /// Whether exactly this content is installed: scripts and files, but not settings, which belong to the machine.
+    ///
+    /// # Errors
+    /// When the deb cannot be read.
+    pub(crate) fn is_in_place(
+        &self,
+        path: &Path,
+        root: &Path,
+        database: &Database,
+        installed: &Package,
+    ) -> Result<bool, InstallError> {
+        let script_differs =
+            |name: &str| database.info_file(installed, name).as_deref() != self.scripts.get(name).map(Vec::as_slice);
+        if ["preinst", "postinst", "prerm", "postrm", "config"].into_iter().any(script_differs) {
+            return Ok(false);
+        }
+        let diversions = database.diversions(&self.package.name);
+        Stream::open("--fsys-tarfile", path)?.each(path, |name, entry| {
+            if self.conffiles.contains(name) {
+                return Ok(true);
+            }
+            let place = resolve(root, diversions.get(name).map_or(name, String::as_str));
+            let Ok(found) = fs::symlink_metadata(&place) else {
+                return Ok(LEFT_OUT.iter().any(|folder| name.starts_with(folder)));
+            };
+            let kind = entry.header().entry_type();
+            if kind.is_symlink() {
+                let wanted = entry.link_name()?.map(|link| link.into_owned());
+                return Ok(fs::read_link(&place).ok() == wanted);
+            }
+            if !kind.is_file() {
+                return Ok(true);
+            }
+            Ok(found.is_file() && found.len() == entry.size() && has_same_bytes(&mut fs::File::open(&place)?, entry)?)
+        })
+    }
+}
+
+fn has_same_bytes(one: &mut impl Read, other: &mut impl Read) -> io::Result<bool> {
+    let (mut a, mut b) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    loop {
+        let count = one.read(&mut a)?;
+        if count == 0 {
+            return Ok(other.read(&mut b)? == 0);
+        }
+        if other.read_exact(&mut b[..count]).is_err() || a[..count] != b[..count] {
+            return Ok(false);
+        }
+    }
+}
+
+/// Returns the settings of a deb that are on the disk although its package is not installed: the machine's own files.
+///
+/// # Errors
+/// When a file's state cannot be read.
+pub(crate) fn existing_settings(deb: &Deb, root: &Path) -> Result<Vec<String>, InstallError> {
+    let mut existing = Vec::new();
+    for name in &deb.conffiles {
+        let place = resolve(root, name);
+        match fs::symlink_metadata(&place) {
+            Ok(_) => existing.push(name.clone()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(error) => return Err(error).context(|| format!("looking at {}", place.display())),
+        }
+    }
+    Ok(existing)
+}

@@ -1,0 +1,48 @@
+//! The room that a deb needs, on each disk that its files go to.
+//!
+//! dpkg writes all new files beside the old ones before it replaces any. `Installed-Size` is not used: it is an estimate
+//! of the publisher's build, for one disk of an unknown block size.
+
+use crate::{
+    error::{InstallError, IoContext},
+    methods::deb::{contents::Deb, database::Database, root_path::resolve},
+    storage::free_space::RoomNeed,
+};
+use std::{collections::BTreeMap, io, path::Path};
+
+/// Files take whole blocks of this size (bytes); a folder takes one.
+const BLOCK: u64 = 4096;
+/// What dpkg itself writes beside its copies of the database (bytes).
+const DATABASE_EXTRA: u64 = 64 << 10;
+
+/// Returns what goes where.
+///
+/// # Errors
+/// When dpkg's database cannot be read.
+pub(crate) fn needs(deb: &Deb, root: &Path, database: &Database) -> Result<Vec<RoomNeed>, InstallError> {
+    let diversions = database.diversions(&deb.package.name);
+    let mut by_folder: BTreeMap<&str, u64> = BTreeMap::new();
+    for file in &deb.files {
+        let path = diversions.get(&file.path).unwrap_or(&file.path);
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let blocks = if file.is_folder { 1 } else { file.size.div_ceil(BLOCK) };
+        let sum = by_folder.entry(folder).or_default();
+        *sum = sum.saturating_add(blocks.saturating_mul(BLOCK));
+    }
+    // The folder itself may be a link, so that a name below it is looked up.
+    let need = |(folder, bytes): (&str, u64)| {
+        let place = resolve(root, &format!("{folder}/."));
+        let place = place.parent().map_or(root.to_owned(), Path::to_owned);
+        RoomNeed { folder: place, bytes }
+    };
+    let mut needs: Vec<RoomNeed> = by_folder.into_iter().map(need).collect();
+    // dpkg writes its whole database anew, beside the old one.
+    let status = root.join("var/lib/dpkg/status");
+    let size = match status.metadata() {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error).context(|| format!("looking at {}", status.display())),
+    };
+    needs.push(RoomNeed { folder: root.join("var/lib/dpkg"), bytes: size.saturating_add(DATABASE_EXTRA) });
+    Ok(needs)
+}
