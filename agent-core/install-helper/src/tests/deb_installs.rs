@@ -296,7 +296,7 @@ impl Drop for LockHolder {
 /// Takes one of dpkg's locks in another process.
 pub(crate) fn hold_lock(machine: &TestMachine, name: &str) -> LockHolder {
     let script = "use Fcntl; open(my $f, '>>', $ARGV[0]) or die; \
-                  fcntl($f, F_SETLK, pack('s s l! l! i', F_WRLCK, 0, 0, 0, 0)) or die; print \"held\\n\"; \
+                  my $l = pack('s s l! l! i', F_WRLCK, 0, 0, 0, 0); fcntl($f, F_SETLK, $l) or die; print \"held\\n\"; \
                   close(STDOUT); sleep 1000";
     let mut command = Command::new("perl");
     command.args(["-e", script]).arg(machine.root.join("var/lib/dpkg").join(name)).stdout(std::process::Stdio::piped());

@@ -24,6 +24,9 @@ const SCRIPT_STARTS: &str = "fork/exec ";
 /// What dpkg's debugging lines begin with.
 const DEBUG_LINE: &str = "D000002: ";
 
+/// Tells dpkg that its caller holds `lock-frontend`, which the install helper does from the plan to the end.
+pub(crate) const FRONTEND_LOCKED: (&str, &str) = ("DPKG_FRONTEND_LOCKED", "true");
+
 /// dpkg for one root folder.
 pub(crate) struct Dpkg {
     root: PathBuf,
@@ -43,8 +46,7 @@ impl Dpkg {
             ("DEBIAN_FRONTEND", "noninteractive"),
             ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
             ("APT_LISTCHANGES_FRONTEND", "none"),
-            // The install helper holds this lock from the plan to the end.
-            ("DPKG_FRONTEND_LOCKED", "true"),
+            FRONTEND_LOCKED,
         ];
         ExternalCommand { argv, folder: "/".into(), limit, environment, input: Vec::new(), scripts: None }
     }

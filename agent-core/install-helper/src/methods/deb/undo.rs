@@ -4,7 +4,7 @@
 use crate::{
     command::{ExternalCommand, OutputLog},
     error::{InstallError, IoContext},
-    methods::deb::{database::Database, dpkg::Dpkg, package::Package, root_path::resolve},
+    methods::deb::{database::Database, dpkg::{self, Dpkg}, package::Package, root_path::resolve},
     package_state::Status,
     storage::journal::{DebPlan, InstallIntent, PackageState, TouchedPackage},
 };
@@ -94,7 +94,9 @@ fn run_undo_command(
     root: &Path,
     log: &mut OutputLog,
 ) -> Result<(), InstallError> {
-    let finished = ExternalCommand::from_manifest(undo, root).run(log)?;
+    // The install helper holds the lock, so a dpkg in the command must not ask for it.
+    let environment = vec![dpkg::FRONTEND_LOCKED];
+    let finished = ExternalCommand { environment, ..ExternalCommand::from_manifest(undo, root) }.run(log)?;
     if finished.is_success() { Ok(()) } else { Err(failed(format!("the undo command {}", finished.describe_exit()))) }
 }
 
