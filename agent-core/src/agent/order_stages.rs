@@ -9,10 +9,11 @@ use banyan_install_helper::Outcome;
 use banyan_proto::{
     MachineId, OrderId, Reason, UnixSeconds,
     api::Event,
+    manifest::Kind,
     order::Spread,
     peer::{Offer, OfferReply},
 };
-use banyan_swarm::io::{OrderInput, TrustedOffer};
+use banyan_swarm::io::{InstallLane, OrderInput, TrustedOffer};
 use banyan_wire::content::ContentError;
 use std::{sync::Arc, time::Instant};
 use tracing::{info, warn};
@@ -132,8 +133,12 @@ impl Agent {
         self.end_orders_of_earlier_epochs(epoch_before);
         match permitted {
             Ok(artifact) => {
+                let lane = match active.content.artifact().install.kind {
+                    Kind::Deb => InstallLane::System,
+                    Kind::Archive | Kind::Unknown => InstallLane::Own,
+                };
                 self.stages.install.add_permitted(artifact);
-                OrderInput::InstallPermit(order)
+                OrderInput::InstallPermit(order, lane)
             }
             Err(error) if error.reason() == Reason::Withdrawn => {
                 self.end_withdrawn_order(order, &error.to_string());

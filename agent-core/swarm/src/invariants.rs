@@ -2,7 +2,7 @@
 
 use crate::{
     delegation::PartState,
-    io::Link,
+    io::{InstallLane, Link},
     order::Order,
     order_state::OrderState,
     source::{Candidate, SourceState, stream::SourceKind},
@@ -101,13 +101,17 @@ impl SwarmState {
             .then(|| "T3: serves although forwarding is closed".to_owned())
     }
     fn order_state_broken(&self) -> Option<String> {
-        let count = |of: fn(&OrderState) -> bool| self.orders.values().filter(|order| of(order.state())).count();
-        let (installing, ready) = (
-            count(|state| matches!(state, OrderState::Installing(_))),
-            count(|state| matches!(state, OrderState::Ready(..))),
-        );
-        if installing > 1 || (ready > 0 && installing == 0) {
-            return Some(format!("O1: {installing} installing at once, {ready} waiting"));
+        for lane in [InstallLane::Own, InstallLane::System] {
+            let count = |of: fn(&OrderState) -> bool| {
+                self.orders.values().filter(|order| order.lane() == lane && of(order.state())).count()
+            };
+            let (installing, ready) = (
+                count(|state| matches!(state, OrderState::Installing(_))),
+                count(|state| matches!(state, OrderState::Ready(..))),
+            );
+            if installing > 1 || (ready > 0 && installing == 0) {
+                return Some(format!("O1: {installing} installing at once, {ready} waiting"));
+            }
         }
         let astray = self.orders.values().find(|order| match order.state() {
             OrderState::Root | OrderState::Ended(_) => false,

@@ -25,5 +25,5 @@ mod swarm_state;
 mod upload_slots;
 
 pub use config::{Config, Timings};
-pub use io::{Action, Input, Link, LinkInput, Now, OrderInput, OrderTask, StripeId, TrustedOffer};
+pub use io::{Action, Input, InstallLane, Link, LinkInput, Now, OrderInput, OrderTask, StripeId, TrustedOffer};
 pub use swarm_state::SwarmState;

@@ -3,7 +3,7 @@
 use crate::{
     config::Timings,
     context::{Context, LinkInfo},
-    io::{Action, Link, Now, OrderTask, TrustedOffer},
+    io::{Action, InstallLane, Link, Now, OrderTask, TrustedOffer},
     order_state::{OrderState, Transition},
     schedule_gates::ScheduleGates,
     source::select_source::BannedPeers,
@@ -20,6 +20,8 @@ pub(crate) struct Order {
     banned: BannedPeers,
     state: OrderState,
     gates: ScheduleGates,
+    /// Where it waits for its turn; known once it has an install permit.
+    lane: InstallLane,
     /// The reason for waiting that was last reported.
     reported_wait: Option<Reason>,
     /// When progress was last reported, and how many chunks were held then.
@@ -30,7 +32,19 @@ impl Order {
     /// Creates an order without any stripes.
     pub(crate) fn new(id: OrderId, stripes: u8, state: OrderState, gates: ScheduleGates) -> Self {
         let stripes = (0..stripes).map(|_| None).collect();
-        Self { id, stripes, banned: BannedPeers::new(), state, gates, reported_wait: None, progress: (Now::ZERO, 0) }
+        Self {
+            id,
+            stripes,
+            banned: BannedPeers::new(),
+            state,
+            gates,
+            lane: InstallLane::default(),
+            reported_wait: None,
+            progress: (Now::ZERO, 0),
+        }
+    }
+    pub(crate) fn lane(&self) -> InstallLane {
+        self.lane
     }
     pub(crate) fn state(&self) -> &OrderState {
         &self.state
@@ -171,7 +185,8 @@ impl Order {
         self.advance(ctx, transition);
     }
     /// Applies the install permit.
-    pub(crate) fn on_install_permit(&mut self, now: Now) {
+    pub(crate) fn on_install_permit(&mut self, now: Now, lane: InstallLane) {
+        self.lane = lane;
         self.state = self.state.on_install_permit(now);
     }
     /// Opens or closes receiving, as the schedule decides.

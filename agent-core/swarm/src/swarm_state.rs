@@ -4,7 +4,7 @@
 use crate::{
     config::Config,
     context::{Context, Effects, LinkInfo},
-    io::{Action, Input, Link, LinkInput, Now, OrderInput, OrderTask},
+    io::{Action, Input, InstallLane, Link, LinkInput, Now, OrderInput, OrderTask},
     order::Order,
     order_state::OrderState,
     schedule_gates::ScheduleGates,
@@ -128,7 +128,9 @@ impl SwarmState {
             }
             OrderInput::Receipted(id) => self.with_order(id, |ctx, order| order.on_receipt(ctx)),
             OrderInput::ReceiptRefused(id, reason) => self.with_order(id, |_, order| order.finish(Err(reason))),
-            OrderInput::InstallPermit(id) => self.with_order(id, |ctx, order| order.on_install_permit(ctx.now)),
+            OrderInput::InstallPermit(id, lane) => {
+                self.with_order(id, |ctx, order| order.on_install_permit(ctx.now, lane));
+            }
             OrderInput::RetryLater(id, reason, detail) => {
                 self.with_order(id, |ctx, order| order.on_retry_later(ctx, reason, detail));
             }
@@ -219,14 +221,18 @@ impl SwarmState {
             }
         }
         upload_slots.run(&mut ctx);
-        self.start_next_install();
+        for lane in [InstallLane::Own, InstallLane::System] {
+            self.start_next_install(lane);
+        }
     }
-    /// Starts the next install: one at a time, the longest waiting order first.
-    fn start_next_install(&mut self) {
+    /// Starts the next install of a lane: one at a time, the longest waiting order first.
+    fn start_next_install(&mut self, lane: InstallLane) {
         let (mut ctx, orders, _) = self.split();
-        while orders.values().all(|order| !matches!(order.state(), OrderState::Installing(_)))
+        let is_installing = |order: &Order| matches!(order.state(), OrderState::Installing(_)) && order.lane() == lane;
+        while !orders.values().any(is_installing)
             && let Some((_, next)) = orders
                 .values_mut()
+                .filter(|order| order.lane() == lane)
                 .filter_map(|order| order.state().ready_since().map(|since| (since, order)))
                 .min_by_key(|(since, _)| *since)
         {

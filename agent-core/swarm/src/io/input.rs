@@ -113,8 +113,8 @@ pub enum OrderInput {
     Receipted(OrderId),
     /// The server refused the receipt. This is final.
     ReceiptRefused(OrderId, Reason),
-    /// The server granted the install permit.
-    InstallPermit(OrderId),
+    /// The server granted the install permit; the order waits for its turn in this lane.
+    InstallPermit(OrderId, InstallLane),
     /// Not possible now; the request has to be repeated. The text says what the reason does not. Possible causes: the server is unreachable, the deployment is
     /// halted or waits for approval, the package manager is busy. Answers [`super::OrderTask::RequestReceipt`],
     /// [`super::OrderTask::RequestInstallPermit`] or [`super::OrderTask::Install`].
@@ -129,4 +129,15 @@ pub enum OrderInput {
     MayReceive(OrderId, Result<(), Reason>),
     /// Whether this machine may install this order now. While closed, no install permit is requested.
     MayInstall(OrderId, Result<(), Reason>),
+}
+
+/// Installs of one lane run one after the other, and lanes beside each other: an archive does not wait for a package
+/// manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InstallLane {
+    /// Packages that Banyan unpacks itself.
+    #[default]
+    Own,
+    /// Packages that the system's package manager installs.
+    System,
 }

@@ -8,7 +8,7 @@ mod action;
 mod input;
 
 pub use action::{Action, OrderTask};
-pub use input::{Input, LinkInput, OrderInput};
+pub use input::{Input, InstallLane, LinkInput, OrderInput};
 
 use banyan_proto::{AddresseeList, OrderId, Proof};
 use std::time::Duration;

@@ -7,7 +7,7 @@ use banyan_proto::{
     peer::{OfferReply, PullReply},
 };
 use banyan_swarm::{
-    Action, Config, Input, Link, LinkInput, Now, OrderInput, OrderTask, StripeId, SwarmState, TrustedOffer,
+    Action, Config, Input, InstallLane, Link, LinkInput, Now, OrderInput, OrderTask, StripeId, SwarmState, TrustedOffer,
 };
 use proptest::prelude::*;
 use std::{collections::BTreeMap, time::Duration};
@@ -106,7 +106,9 @@ fn behave(machine: &mut SwarmState, mut now: Now) -> bool {
             ],
             Action::Run(order, OrderTask::VerifyArtifact) => vec![OrderInput::ArtifactVerified(order).into()],
             Action::Run(order, OrderTask::RequestReceipt) => vec![OrderInput::Receipted(order).into()],
-            Action::Run(order, OrderTask::RequestInstallPermit) => vec![OrderInput::InstallPermit(order).into()],
+            Action::Run(order, OrderTask::RequestInstallPermit) => {
+                vec![OrderInput::InstallPermit(order, InstallLane::Own).into()]
+            }
             Action::Run(order, OrderTask::Install) => {
                 installed += 1;
                 vec![OrderInput::InstallEnded(order, Ok(())).into()]
@@ -169,7 +171,7 @@ proptest! {
                 Input::Order(
                     OrderInput::ArtifactVerified(_)
                         | OrderInput::Receipted(_)
-                        | OrderInput::InstallPermit(_)
+                        | OrderInput::InstallPermit(..)
                         | OrderInput::RetryLater(..)
                 )
             );

@@ -1,7 +1,9 @@
 //! From the last chunk to the install helper: verification, receipt, install permit, one install at a time.
 
 use banyan_proto::{AddresseeList, MachineId, OrderId, Proof, Reason, api::Event};
-use banyan_swarm::{Action, Config, Input, Now, OrderInput, OrderTask, StripeId, SwarmState, TrustedOffer};
+use banyan_swarm::{
+    Action, Config, Input, InstallLane, Now, OrderInput, OrderTask, StripeId, SwarmState, TrustedOffer,
+};
 use std::time::Duration;
 
 struct Driver {
@@ -58,15 +60,15 @@ fn nothing_is_installed_without_receipt_and_install_permit() {
     let mut driver = Driver::new();
     let (id, _) = driver.restore(1);
     // Answers that were not requested change nothing.
-    assert_eq!(driver.give(OrderInput::InstallPermit(id)), []);
+    assert_eq!(driver.give(OrderInput::InstallPermit(id, InstallLane::Own)), []);
     assert_eq!(driver.give(OrderInput::Receipted(id)), []);
     assert_eq!(driver.give(OrderInput::ArtifactVerified(id)), [Action::Run(id, OrderTask::RequestReceipt)]);
-    assert_eq!(driver.give(OrderInput::InstallPermit(id)), []);
+    assert_eq!(driver.give(OrderInput::InstallPermit(id, InstallLane::Own)), []);
     driver.give(OrderInput::Receipted(id));
-    assert_eq!(driver.give(OrderInput::InstallPermit(id)), install(id));
-    assert_eq!(driver.give(OrderInput::InstallPermit(id)), [], "once");
+    assert_eq!(driver.give(OrderInput::InstallPermit(id, InstallLane::Own)), install(id));
+    assert_eq!(driver.give(OrderInput::InstallPermit(id, InstallLane::Own)), [], "once");
     assert_eq!(driver.give(OrderInput::InstallEnded(id, Ok(()))), []);
-    assert_eq!(driver.give(OrderInput::InstallPermit(id)), []);
+    assert_eq!(driver.give(OrderInput::InstallPermit(id, InstallLane::Own)), []);
     assert_eq!(driver.machine.next_wake(), None);
 }
 
@@ -83,27 +85,38 @@ fn nothing_is_verified_before_every_chunk_is_here() {
 fn installs_are_one_at_a_time_in_the_order_of_their_install_permits() {
     let mut driver = Driver::new();
     let ids = [3, 1, 2].map(|n| driver.authenticated(n));
-    assert_eq!(driver.give(OrderInput::InstallPermit(ids[0])), install(ids[0]));
+    assert_eq!(driver.give(OrderInput::InstallPermit(ids[0], InstallLane::Own)), install(ids[0]));
     driver.now += Duration::from_secs(1);
-    assert_eq!(driver.give(OrderInput::InstallPermit(ids[1])), []);
+    assert_eq!(driver.give(OrderInput::InstallPermit(ids[1], InstallLane::Own)), []);
     driver.now += Duration::from_secs(1);
-    assert_eq!(driver.give(OrderInput::InstallPermit(ids[2])), []);
+    assert_eq!(driver.give(OrderInput::InstallPermit(ids[2], InstallLane::Own)), []);
     assert_eq!(driver.give(OrderInput::InstallEnded(ids[0], Err(Reason::ProbeFailed))), install(ids[1]));
     assert_eq!(driver.give(OrderInput::InstallEnded(ids[1], Ok(()))), install(ids[2]));
+}
+
+#[test]
+fn an_archive_does_not_wait_for_a_system_package() {
+    let mut driver = Driver::new();
+    let [slow, next, archive] = [1, 2, 3].map(|n| driver.authenticated(n));
+    assert_eq!(driver.give(OrderInput::InstallPermit(slow, InstallLane::System)), install(slow));
+    assert_eq!(driver.give(OrderInput::InstallPermit(next, InstallLane::System)), []);
+    assert_eq!(driver.give(OrderInput::InstallPermit(archive, InstallLane::Own)), install(archive));
+    assert_eq!(driver.give(OrderInput::InstallEnded(archive, Ok(()))), []);
+    assert_eq!(driver.give(OrderInput::InstallEnded(slow, Ok(()))), install(next));
 }
 
 #[test]
 fn an_install_permit_that_expired_in_the_queue_is_requested_again() {
     let mut driver = Driver::new();
     let (first, second) = (driver.authenticated(1), driver.authenticated(2));
-    driver.give(OrderInput::InstallPermit(first));
-    driver.give(OrderInput::InstallPermit(second));
+    driver.give(OrderInput::InstallPermit(first, InstallLane::Own));
+    driver.give(OrderInput::InstallPermit(second, InstallLane::Own));
     driver.now += Duration::from_secs(11 * 60);
     assert_eq!(
         driver.give(OrderInput::InstallEnded(first, Ok(()))),
         [Action::Run(second, OrderTask::RequestInstallPermit)]
     );
-    assert_eq!(driver.give(OrderInput::InstallPermit(second)), install(second));
+    assert_eq!(driver.give(OrderInput::InstallPermit(second, InstallLane::Own)), install(second));
 }
 
 #[test]
@@ -126,15 +139,15 @@ fn postponed_requests_are_retried_after_growing_pauses_and_reported_when_the_rea
     assert!(pauses[11] >= Duration::from_secs(30) && pauses[11] <= Duration::from_secs(60), "{pauses:?}");
     // An order that waits does not hold up another.
     let other = driver.authenticated(2);
-    assert_eq!(driver.give(OrderInput::InstallPermit(other)), install(other));
+    assert_eq!(driver.give(OrderInput::InstallPermit(other, InstallLane::Own)), install(other));
 }
 
 #[test]
 fn an_install_helper_that_cannot_start_lets_the_next_one_go_first() {
     let mut driver = Driver::new();
     let (first, second) = (driver.authenticated(1), driver.authenticated(2));
-    driver.give(OrderInput::InstallPermit(first));
-    driver.give(OrderInput::InstallPermit(second));
+    driver.give(OrderInput::InstallPermit(first, InstallLane::Own));
+    driver.give(OrderInput::InstallPermit(second, InstallLane::Own));
     let actions = driver.give(OrderInput::RetryLater(first, Reason::PackageManagerBusy, String::new()));
     assert!(actions.ends_with(&install(second)), "{actions:?}");
     assert_eq!(driver.wake(), [Action::Run(first, OrderTask::RequestInstallPermit)]);
@@ -161,7 +174,7 @@ fn a_refused_receipt_is_final_and_a_dropped_order_is_forgotten() {
     assert_eq!(driver.machine.complete_offers().count(), 1);
     driver.give(OrderInput::Dropped(id, Reason::OrderSuperseded));
     assert_eq!(driver.machine.complete_offers().count(), 0);
-    assert_eq!(driver.give(OrderInput::InstallPermit(id)), []);
+    assert_eq!(driver.give(OrderInput::InstallPermit(id, InstallLane::Own)), []);
 }
 
 #[test]
@@ -173,13 +186,13 @@ fn while_installing_is_closed_no_install_permit_is_requested() {
     driver.give(OrderInput::ArtifactVerified(id));
     assert_eq!(driver.give(OrderInput::Receipted(id)), [Action::Report(id, Event::Authenticated), waits.clone()]);
     assert_eq!(driver.machine.next_wake(), None, "the machine has no wake time");
-    assert_eq!(driver.give(OrderInput::InstallPermit(id)), []);
+    assert_eq!(driver.give(OrderInput::InstallPermit(id, InstallLane::Own)), []);
     assert_eq!(driver.give(OrderInput::MayInstall(id, Ok(()))), [Action::Run(id, OrderTask::RequestInstallPermit)]);
     // Closed again before the answer: a permit that arrives too late is not used.
     assert_eq!(driver.give(OrderInput::MayInstall(id, Err(Reason::NotNow))), []);
-    assert_eq!(driver.give(OrderInput::InstallPermit(id)), []);
+    assert_eq!(driver.give(OrderInput::InstallPermit(id, InstallLane::Own)), []);
     assert_eq!(driver.give(OrderInput::MayInstall(id, Ok(()))), [Action::Run(id, OrderTask::RequestInstallPermit)]);
-    assert_eq!(driver.give(OrderInput::InstallPermit(id)), install(id));
+    assert_eq!(driver.give(OrderInput::InstallPermit(id, InstallLane::Own)), install(id));
     // An install that has begun is completed.
     assert_eq!(driver.give(OrderInput::MayInstall(id, Err(Reason::NotNow))), []);
     assert_eq!(driver.give(OrderInput::InstallEnded(id, Ok(()))), []);
@@ -190,6 +203,6 @@ fn an_order_whose_installing_is_closed_holds_up_no_other() {
     let mut driver = Driver::new();
     let (first, second) = (driver.authenticated(1), driver.authenticated(2));
     driver.give(OrderInput::MayInstall(first, Err(Reason::NotNow)));
-    driver.give(OrderInput::InstallPermit(first));
-    assert_eq!(driver.give(OrderInput::InstallPermit(second)), install(second));
+    driver.give(OrderInput::InstallPermit(first, InstallLane::Own));
+    assert_eq!(driver.give(OrderInput::InstallPermit(second, InstallLane::Own)), install(second));
 }

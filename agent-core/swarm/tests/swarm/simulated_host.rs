@@ -12,7 +12,7 @@ use banyan_proto::{
     peer::{OfferReply, PullReply},
 };
 use banyan_swarm::{
-    Action, Input, Link, LinkInput, Now, OrderInput, OrderTask, StripeId, SwarmState,
+    Action, Input, InstallLane, Link, LinkInput, Now, OrderInput, OrderTask, StripeId, SwarmState,
     permit_limit::{ReleaseProof, may_install},
 };
 use std::{
@@ -375,7 +375,7 @@ impl World {
                         OrderInput::RetryLater(ORDER, Reason::Halted, String::new())
                     }
                     _ => match self.request_permit(n) {
-                        Ok(()) => OrderInput::InstallPermit(ORDER),
+                        Ok(()) => OrderInput::InstallPermit(ORDER, InstallLane::Own),
                         Err(reason) => OrderInput::RetryLater(ORDER, reason, String::new()),
                     },
                 };

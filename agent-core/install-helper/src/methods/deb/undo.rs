@@ -4,7 +4,12 @@
 use crate::{
     command::{ExternalCommand, OutputLog},
     error::{InstallError, IoContext},
-    methods::deb::{database::Database, dpkg::{self, Dpkg}, package::Package, root_path::resolve},
+    methods::deb::{
+        database::Database,
+        dpkg::{self, Dpkg},
+        package::Package,
+        root_path::resolve,
+    },
     package_state::Status,
     storage::journal::{DebPlan, InstallIntent, PackageState, TouchedPackage},
 };
