@@ -67,7 +67,9 @@ fn inputs() -> impl Strategy<Value = Input> {
         (order(), prop::collection::vec(number(), 0..4))
             .prop_map(|(order, held)| OrderInput::ArtifactDamaged(order, held)),
         order().prop_map(OrderInput::Receipted),
-        order().prop_map(OrderInput::InstallPermit),
+        (order(), any::<bool>()).prop_map(|(order, system)| {
+            OrderInput::InstallPermit(order, if system { InstallLane::System } else { InstallLane::Own })
+        }),
         (order(), reason()).prop_map(|(order, reason)| OrderInput::RetryLater(order, reason, String::new())),
     ];
     let of_machine = prop_oneof![
