@@ -264,7 +264,7 @@ impl<'a> InstallEngine<'a> {
                 install_root: self.layout.root().to_owned(),
                 staged,
                 release: self.job.release.clone(),
-                plan,
+                plan: *plan,
             })),
         }
     }

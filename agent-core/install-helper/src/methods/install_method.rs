@@ -41,7 +41,7 @@ pub(crate) enum InstallStatus {
 #[derive(Debug)]
 pub(crate) enum Inspection {
     /// What to change, and the room that it takes on each disk.
-    Planned(Plan, Vec<RoomNeed>),
+    Planned(Box<Plan>, Vec<RoomNeed>),
     /// Exactly this content is installed already, without Banyan. The copy was kept to undo a later release.
     InPlace,
 }

@@ -78,7 +78,7 @@ impl InstallMethod for ArchiveMethod {
         let bytes = unpack::inspect(staged, &release.file_name, NameRules::for_platform(&release.platform))?;
         let folders = self.package_folders(&release.package);
         let plan = Plan::Archive { folder: folders.unused_folder_name(release), previous: folders.current()? };
-        Ok(Inspection::Planned(plan, vec![RoomNeed { folder: self.packages.clone(), bytes }]))
+        Ok(Inspection::Planned(Box::new(plan), vec![RoomNeed { folder: self.packages.clone(), bytes }]))
     }
 
     fn apply(&self, intent: &InstallIntent, step: u8, _talk: &mut OutputLog) -> Result<StepResult, InstallError> {

@@ -202,14 +202,14 @@ pub(crate) fn lock(root: &Path) -> Result<Option<fs::File>, InstallError> {
         let mut found = whole();
         let asked = fcntl(file, FcntlArg::F_GETLK(&mut found));
         let holder = match asked {
-            Ok(_) if i32::from(found.l_type) != libc::F_UNLCK as i32 => process_name(found.l_pid),
+            Ok(_) if i64::from(found.l_type) != i64::from(libc::F_UNLCK) => process_name(found.l_pid),
             _ => "another program".into(),
         };
         let path = folder.join(name);
         InstallError::new(Reason::PackageManagerBusy, format!("{holder} holds {}", path.display()))
     };
     let mut found = whole();
-    if fcntl(&inner, FcntlArg::F_GETLK(&mut found)).is_ok() && i32::from(found.l_type) != libc::F_UNLCK as i32 {
+    if fcntl(&inner, FcntlArg::F_GETLK(&mut found)).is_ok() && i64::from(found.l_type) != i64::from(libc::F_UNLCK) {
         return Err(busy("lock", &inner));
     }
     match fcntl(&frontend, FcntlArg::F_SETLK(&whole())) {

@@ -240,7 +240,7 @@ impl InstallMethod for DebMethod {
         }
         log.append_line(&changes.describe(&deb));
         let needs = room::needs(&deb, self.layout.root(), &database)?;
-        Ok(Inspection::Planned(Plan::Deb(plan), needs))
+        Ok(Inspection::Planned(Box::new(Plan::Deb(plan)), needs))
     }
 
     fn apply(&self, intent: &InstallIntent, _step: u8, log: &mut OutputLog) -> Result<StepResult, InstallError> {

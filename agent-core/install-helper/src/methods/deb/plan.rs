@@ -62,7 +62,8 @@ pub(crate) fn plan(database: &Database, deb: &Deb, given: &Circumstances<'_>) ->
     check_lockstep(&others, new)?;
     let removed = removed_in_favour(&others, new, given)?;
     let is_removed = |package: &Package| removed.iter().any(|gone| gone.id() == package.id());
-    for held in removed.iter().filter(|gone| gone.want == Want::Hold && !given.allow.contains(&Allowance::Held)) {
+    let held = removed.iter().find(|gone| gone.want == Want::Hold);
+    if let Some(held) = held.filter(|_| !given.allow.contains(&Allowance::Held)) {
         return refuse(Reason::PackageHeld, format!("{} replaces {}, which is on hold", new.label(), held.label()));
     }
     let mut after: Vec<Package> =
@@ -149,11 +150,10 @@ fn removed_in_favour(
         } else if replaces && given.emptied.contains(&other.id()) {
             removed.push((*other).clone());
         }
-        if let Some(relation) = new.breaks.iter().find(|relation| excludes(new, relation, other)) {
-            if conflict.is_none() {
-                let detail = format!("{} breaks {relation}; {} is installed", new.label(), other.label());
-                return refuse(Reason::PackageConflict, detail);
-            }
+        let broken = new.breaks.iter().find(|relation| excludes(new, relation, other));
+        if let Some(relation) = broken.filter(|_| conflict.is_none()) {
+            let detail = format!("{} breaks {relation}; {} is installed", new.label(), other.label());
+            return refuse(Reason::PackageConflict, detail);
         }
         let excluding = other.conflicts.iter().chain(&other.breaks).find(|relation| excludes(other, relation, new));
         if let Some(relation) = excluding.filter(|_| !removed.iter().any(|gone| gone.id() == other.id())) {
