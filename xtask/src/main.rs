@@ -4,6 +4,7 @@
 mod command;
 mod import_cycles;
 mod lab;
+mod packages;
 mod steps;
 mod system;
 mod test;
@@ -27,6 +28,8 @@ enum Task {
     ImportCycles,
     /// Measure on a network of shaped network namespaces, with nginx and curl as the baseline (as root)
     Lab(lab::Options),
+    /// Install Debian packages picked at random, fail and restore them (as root; takes about an hour)
+    Packages(packages::Options),
     /// Take a lab down once its process has ended, for whatever reason (started by `lab`)
     #[command(hide = true)]
     LabGuard(lab::cleanup_guard::Options),
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Task::Test(options) => test::run(&options),
         Task::ImportCycles => import_cycles::check(command::root()),
         Task::Lab(options) => lab::run(&options),
+        Task::Packages(options) => packages::run(&options),
         Task::LabGuard(options) => lab::cleanup_guard::run(&options),
         Task::LabFlow(options) => lab::tcp_flow::run(&options),
     };
