@@ -5,7 +5,7 @@ use crate::{
     agent::{Agent, AgentParts, check_in, order_end, scheduler, start::NodeOptions},
     change_notifier::ChangeNotifier,
     cli::Args,
-    database::{Database, Enrolment},
+    database::{Database, DatabaseError, Enrolment},
     folders::Folders,
     identity::{Identity, certificate, key},
     local_backend::{JoinRequest, LocalAddresses, LocalBackend, LocalBackendConfig},
@@ -21,10 +21,11 @@ use crate::{
     user::User,
 };
 use anyhow::{Context, bail};
-use banyan_install_helper::client::Launcher;
+use banyan_install_helper::client::{Launcher, SetTrustError};
 use banyan_local_api::Sessions;
 use banyan_proto::{Address, MachineId, Reason, join::JoinCode, local::Mode};
-use banyan_wire::tls::Crl;
+use banyan_trust::TrustStore;
+use banyan_wire::{open_files, rare_log::RareLog, tls::Crl};
 use rcgen::KeyPair;
 use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc};
@@ -37,14 +38,19 @@ use tracing::{info, warn};
 pub async fn run(args: Args) -> anyhow::Result<()> {
     // Run at low priority until something is urgent.
     banyan_install_helper::priority::set_low_priority(true);
+    open_files::raise_limit();
     let with_stdin = args.exit_with_stdin;
     let idle_after = Duration::from_secs(args.idle_after);
     let max_children = args.max_children;
-    let setup = LocalSetup::open(args)?;
+    let mut stop = std::pin::pin!(shutdown::requested(with_stdin));
+    let opened = tokio::select! {
+        opened = with_room(|| LocalSetup::open(args.clone())) => opened,
+        () = &mut stop => return Ok(()),
+    };
+    let setup = opened?;
     let listener = setup.bind().await?;
     let listen = listener.local_addr()?;
     let (services, mut join_requests) = LocalServices::start(&setup)?;
-    let mut stop = std::pin::pin!(shutdown::requested(with_stdin));
     let enroller = Enroller { setup: &setup, user: &services.user, listen };
     let enrolment = match (setup.database.load_enrolment()?, &setup.args.join) {
         (Some(enrolment), _) => enrolment,
@@ -62,8 +68,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         }
     };
     drop(join_requests);
-    standalone::drop_installs(&setup.database, &services.user)
-        .context("cannot record what was installed here without a server")?;
+    let drop_installs = || {
+        standalone::drop_installs(&setup.database, &services.user)
+            .context("cannot record what was installed here without a server")
+    };
+    tokio::select! {
+        dropped = with_room(drop_installs) => dropped?,
+        () = &mut stop => return Ok(()),
+    }
     let addresses = setup.local_addresses();
     let agent = assemble(setup, &services, &enrolment, listen)?;
     services.sensors.measure_disk_once();
@@ -72,9 +84,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     services.backend.open(&addresses);
     let trust = agent.trust.current();
     tokio::select! {
-        introduced = agent.stages.install.introduce(&enrolment, &trust) => {
-            introduced.context("cannot enrol the install helper")?;
-        }
+        introduced = introduce_helper(&agent, &enrolment, &trust) => introduced?,
         () = &mut stop => return Ok(()),
     }
     tokio::select! {
@@ -93,6 +103,54 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     services.user.upload_quota.close();
     node.shutdown().await;
     Ok(())
+}
+
+/// How long to wait before something is tried again that needs room on the disk.
+const WAIT_FOR_ROOM: Duration = Duration::from_secs(2);
+
+/// Does something that writes to the disk. While the disk is full, says so and tries again.
+async fn with_room<T>(attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    static FULL: RareLog = RareLog::each_minute();
+    loop {
+        match attempt() {
+            Err(error) if is_disk_full(&error) => {
+                if let Some(more) = FULL.due() {
+                    warn!(more, "the disk is full [disk-full]: {error:#}; the agent starts as soon as there is room");
+                }
+                tokio::time::sleep(WAIT_FOR_ROOM).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Returns whether an error has a full disk among its causes.
+fn is_disk_full(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let of_disk = cause.downcast_ref::<std::io::Error>().map(Reason::of_disk_error);
+        let of_database = cause.downcast_ref::<DatabaseError>().map(DatabaseError::reason);
+        let of_helper = match cause.downcast_ref::<SetTrustError>() {
+            Some(SetTrustError::Refused { reason, .. }) => Some(*reason),
+            Some(SetTrustError::Helper(_)) | None => None,
+        };
+        of_disk.or(of_database).or(of_helper) == Some(Reason::DiskFull)
+    })
+}
+
+/// Tells the install helper whom to trust. It writes to its own folder, so a full disk is waited for here, too.
+async fn introduce_helper(agent: &Agent, enrolment: &Enrolment, trust: &TrustStore) -> anyhow::Result<()> {
+    static FULL: RareLog = RareLog::each_minute();
+    loop {
+        match agent.stages.install.introduce(enrolment, trust).await.context("cannot enrol the install helper") {
+            Err(error) if is_disk_full(&error) => {
+                if let Some(more) = FULL.due() {
+                    warn!(more, "the disk is full [disk-full]: {error:#}; the agent starts as soon as there is room");
+                }
+                tokio::time::sleep(WAIT_FOR_ROOM).await;
+            }
+            introduced => return introduced,
+        }
+    }
 }
 
 fn random() -> u64 {

@@ -9,6 +9,11 @@ use std::{
     path::Path,
 };
 
+/// Returns whether an operation failed because the disk, or the user's share of it, is full.
+pub(crate) fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Creates a folder that only its owner can enter.
 pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;

@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use banyan_proto::{Reason, api::ApiError};
+use banyan_wire::rare_log::RareLog;
 use tracing::error;
 
 /// An error response.
@@ -41,6 +42,19 @@ impl Refusal {
     pub(crate) fn excluded(reason: Reason) -> Self {
         Self::forbidden(reason, "the server takes no requests from this machine")
     }
+    /// The machine has sent more than its share (429).
+    pub(crate) fn too_many_requests() -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, Reason::TooManyRequests, Reason::TooManyRequests.for_admin().what)
+    }
+    /// The server's disk is full (507).
+    pub(crate) fn disk_full() -> Self {
+        static FULL: RareLog = RareLog::each_minute();
+        if let Some(more) = FULL.due() {
+            error!(more, "a request failed: the server's disk is full; free some space for its data folder");
+        }
+        let detail = "the server's disk is full; free some space for its data folder";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, Reason::ServerDiskFull, detail)
+    }
     /// An internal error (500). The response gives no details; the log does.
     pub(crate) fn internal(what: &dyn std::fmt::Display) -> Self {
         error!("a request failed: {what}");
@@ -57,6 +71,6 @@ impl IntoResponse for Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        Self::internal(&error)
+        if error.is_disk_full() { Self::disk_full() } else { Self::internal(&error) }
     }
 }

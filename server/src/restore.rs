@@ -5,7 +5,7 @@
 pub use crate::store::RaisedEpoch;
 
 use crate::{
-    start::{StartError, lock},
+    start::{StartError, check_complete, lock},
     store::{MachineStore as _, Sqlite},
 };
 use banyan_proto::UnixSeconds;
@@ -18,11 +18,12 @@ use std::path::Path;
 pub async fn raise_epoch(data: &Path) -> Result<RaisedEpoch, StartError> {
     let database = data.join("server.sqlite");
     // Opening the database would create it.
-    if !database.is_file() {
+    if std::fs::metadata(&database).map_or(0, |found| found.len()) == 0 {
         return Err(StartError::NoServer(data.to_owned()));
     }
     let lock = lock(data)?;
     let store = Sqlite::open(&database).await?;
+    check_complete(&database, &data.join("keys"), store.age().await?)?;
     store.identity().await?;
     let raised = store.raise_epoch(UnixSeconds::now()).await?;
     store.close().await;

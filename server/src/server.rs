@@ -7,7 +7,10 @@ use crate::{
     },
     identity::{enrolment::Enrolment, registry::Registry, revocation::Revocation, secrets::Secrets},
     machines::{check_in::CheckIns, install_permits::InstallPermits, receipts::Receipts, reports::Reports},
-    net::{connections::Connections, tls_configuration::TlsConfiguration},
+    net::{
+        connections::Connections, failed_attempts::FailedAttempts, machine_quotas::MachineQuotas,
+        tls_configuration::TlsConfiguration,
+    },
     publishing::{artifacts::ArtifactStore, publication::Publication, repository_cache::RepositoryCache},
     store::ServerIdentity,
 };
@@ -22,6 +25,8 @@ pub(crate) struct Server {
     // Network and identities.
     pub(crate) tls: Arc<TlsConfiguration>,
     pub(crate) connections: Connections,
+    pub(crate) quotas: Arc<MachineQuotas>,
+    pub(crate) failed_attempts: FailedAttempts,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) enrolment: Enrolment,

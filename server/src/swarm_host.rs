@@ -6,7 +6,7 @@ use crate::{
     identity::registry::Registry,
     net::tls_configuration::TlsConfiguration,
     store::Store,
-    suspicion_log::SuspicionLog,
+    suspicion_log::{self, SuspicionLog},
 };
 use banyan_proto::{
     Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
@@ -15,7 +15,12 @@ use banyan_proto::{
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
 };
 use banyan_swarm::io::{OrderTask, StripeId, TrustedOffer};
-use banyan_wire::{content::ArtifactFile, host::Host, node::NodeHandle, tls::Crl};
+use banyan_wire::{
+    content::{ArtifactFile, ContentError},
+    host::Host,
+    node::NodeHandle,
+    tls::Crl,
+};
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error};
@@ -35,7 +40,7 @@ pub(crate) struct SwarmHost {
 impl Host for SwarmHost {
     async fn check_offer(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
         let detail = format!("the server received an offer of stripe {}", offer.stripe);
-        self.suspicions.record(Some(sender), None, Reason::NotAddressed, detail.clone()).await;
+        self.suspicions.record(suspicion_log::Event::of(sender, None, Reason::NotAddressed, detail.clone()));
         Err(OfferReply::Refused { reason: Reason::NotAddressed, detail })
     }
     fn make_offer(&self, stripe: StripeId, sublist: &AddresseeList, proof: &Proof) -> Result<Offer, Reason> {
@@ -59,7 +64,7 @@ impl Host for SwarmHost {
         if pull.membership.proof.0.len() > limits::LIST_DEPTH || pull.membership.root(pull.stripe, peer) != tree.root()
         {
             let detail = "a pull's membership proof belongs to another list";
-            self.suspicions.record_later(Some(peer), Some(pull.order), Reason::NotAddressed, detail.into());
+            self.suspicions.record(suspicion_log::Event::of(peer, Some(pull.order), Reason::NotAddressed, detail));
             return refused(Reason::NotAddressed);
         }
         Ok(true)
@@ -103,11 +108,16 @@ impl Host for SwarmHost {
             debug!(order = %confirm.order, machine = %peer, "machine confirmed that the artifact is complete");
         } else {
             let detail = format!("the machine confirmed {} instead of {}", confirm.artifact, open.artifact.digest);
-            self.suspicions.record_later(Some(peer), Some(confirm.order), Reason::BadArtifact, detail);
+            self.suspicions.record(suspicion_log::Event::of(peer, Some(confirm.order), Reason::BadArtifact, detail));
         }
     }
     fn refused(&self, peer: MachineId, reason: Reason, detail: &str) {
-        self.suspicions.record_later(Some(peer), None, reason, detail.to_owned());
+        self.suspicions.record(suspicion_log::Event::of(peer, None, reason, detail));
+    }
+    fn content_failed(&self, order: OrderId, _: MachineId, error: &ContentError) {
+        if let Some(open) = self.active_orders.get(order) {
+            open.record_content_failure(error);
+        }
     }
     fn received(&self, _: OrderId, _: Option<MachineId>, _: u64) {}
     fn sent(&self, _: OrderId, _: MachineId, _: u64) {}

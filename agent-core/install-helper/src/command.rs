@@ -7,9 +7,10 @@ use crate::{
     error::{InstallError, IoContext},
     sys,
 };
-use banyan_proto::manifest::CommandSpec;
+use banyan_proto::{Reason, manifest::CommandSpec};
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
+    io,
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
@@ -164,7 +165,9 @@ impl ExternalCommand {
                 let _ = timeout(OUTPUT_GRACE, async { tokio::join!(out, err) }).await;
                 Ok((exit, stopped))
             })
-            .context(context)?;
+            .map_err(|error| {
+                why_not_started(program, &error).unwrap_or(InstallError::Io { context: context(), source: error })
+            })?;
         let output = locked(&progress).end.tail();
         log.append(output.as_bytes());
         if !output.is_empty() && !output.ends_with('\n') {
@@ -172,6 +175,20 @@ impl ExternalCommand {
         }
         Ok(FinishedCommand { exit, output, stopped_script })
     }
+}
+
+/// Explains why a program could not be started, where "permission denied" alone would not help.
+fn why_not_started(program: &OsStr, error: &io::Error) -> Option<InstallError> {
+    let path = Path::new(program);
+    if error.kind() != io::ErrorKind::PermissionDenied || !path.is_file() {
+        return None;
+    }
+    let shown = path.display();
+    (sys::is_executable(path) && sys::forbids_programs(path)).then(|| {
+        let detail =
+            format!("{shown} is on a file system that is mounted with noexec, so no program can be started there");
+        InstallError::new(Reason::NoExec, detail)
+    })
 }
 
 impl FinishedCommand {

@@ -204,8 +204,8 @@ impl<'a> InstallEngine<'a> {
         let release = self.job.release.clone();
         InstallState::Finished(match self.run_probe(&release, &folder) {
             Ok(()) => Outcome::Installed { already: true, remark: None },
-            Err(why) => Outcome::Failed {
-                reason: Reason::ProbeFailed,
+            Err(UndoCause { reason, detail: why }) => Outcome::Failed {
+                reason,
                 detail: format!("the release was already installed but does not work: {why}; nothing was changed"),
                 restored: true,
             },
@@ -292,21 +292,24 @@ impl<'a> InstallEngine<'a> {
         let method = self.method_for(&intent)?;
         let probed = match method.status(&intent)? {
             InstallStatus::Complete => self.run_probe(&intent.release, &method.release_folder(&intent)?),
-            _ => Err("the release is no longer in place".into()),
+            _ => Err(UndoCause::probe("the release is no longer in place".into())),
         };
         Ok(match probed {
             Ok(()) => InstallState::CleanUp(intent),
-            Err(detail) => InstallState::RecordFailure(intent, UndoCause { reason: Reason::ProbeFailed, detail }),
+            Err(cause) => InstallState::RecordFailure(intent, cause),
         })
     }
 
     /// Runs the probe; without one, being in place is enough. `Err` explains why it failed.
-    fn run_probe(&mut self, release: &VerifiedRelease, folder: &Path) -> Result<(), String> {
+    fn run_probe(&mut self, release: &VerifiedRelease, folder: &Path) -> Result<(), UndoCause> {
         let Some(probe) = &release.spec.probe else { return Ok(()) };
         match ExternalCommand::from_manifest(probe, folder).run(&mut self.log) {
             Ok(finished) if finished.is_success() => Ok(()),
-            Ok(finished) => Err(format!("the probe {}", finished.describe_exit())),
-            Err(error) => Err(describe_start_error(probe, &error)),
+            Ok(finished) => Err(UndoCause::probe(format!("the probe {}", finished.describe_exit()))),
+            Err(error) if error.reason() == Reason::NoExec => {
+                Err(UndoCause { reason: Reason::NoExec, detail: format!("the probe could not be started: {error}") })
+            }
+            Err(error) => Err(UndoCause::probe(describe_start_error(probe, &error))),
         }
     }
 

@@ -47,6 +47,7 @@ pub fn main() -> ExitCode {
 #[must_use]
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     sys::reset_umask();
+    sys::limit_open_files();
     let parsed = Arguments::parse(arguments).and_then(|arguments| Ok((arguments.folders()?, arguments.into_task()?)));
     let (folders, task) = match parsed {
         Ok(parsed) => parsed,

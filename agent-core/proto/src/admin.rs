@@ -44,6 +44,22 @@ pub struct Info {
     pub keys: KeyRing,
     /// Whether a TUF root has been registered. No machine can enrol before that.
     pub has_root: bool,
+    /// How many connections the server can take. Older servers omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
+}
+
+/// How many connections a server can take, limited by the open files that its system allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// The limit of open files.
+    pub open_files: usize,
+    /// Connections of machines that the server takes at most.
+    pub machine_places: usize,
+    /// Machines that are connected.
+    pub machines: usize,
+    /// Connections of machines that were refused for lack of places, since the server started.
+    pub refused: u64,
 }
 
 /// `POST /api/v1/root`: registers the first TUF root, or a newer version that the previous root's keys also signed.

@@ -4,7 +4,7 @@
 
 use crate::{
     Address, Digest, InstallPermit, KeyRing, MachineId, OrderId, Reason, Receipt, ServerEpoch, Signed, UnixSeconds,
-    format::requests, peer::Offer, schedule::Policy,
+    format::requests, limits, peer::Offer, schedule::Policy, text,
 };
 use serde::{Deserialize, Serialize};
 
@@ -370,6 +370,28 @@ pub enum Event {
         /// Whether the previous version was restored or never changed.
         restored: bool,
     },
+}
+
+impl Event {
+    /// Escapes and cuts the explanations, which can repeat what another machine wrote, and cuts the list of sources.
+    pub fn bound_texts(&mut self) {
+        match self {
+            Self::Refused { detail, .. } | Self::Waits { detail, .. } => {
+                *detail = text::bounded(detail, text::DETAIL_BYTES);
+            }
+            // The output of a package manager: the only long text that helps an administrator.
+            Self::Failed { detail, .. } => *detail = text::bounded(detail, limits::FAILURE_DETAIL_BYTES),
+            Self::Verified { sources } => sources.truncate(limits::SOURCES),
+            Self::Offered { .. }
+            | Self::SteppedOver { .. }
+            | Self::Source { .. }
+            | Self::BadChunk { .. }
+            | Self::Progress { .. }
+            | Self::Authenticated
+            | Self::Installing
+            | Self::Installed { .. } => {}
+        }
+    }
 }
 
 /// The body of every error reply. The HTTP status matches the reason.

@@ -3,12 +3,19 @@
 //! A reader that does not know the format, or an item on the list, refuses the text instead of acting on half of it.
 //! It ignores every other field that it does not know, so a newer sender can add hints without breaking older readers.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use crate::text;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor},
+};
+use std::fmt;
 
 /// Most items a list may have. A longer list is refused.
 const ITEMS: usize = 32;
 /// Longest item (bytes). A longer one is refused.
 const ITEM_BYTES: usize = 64;
+/// Longest report of a JSON reader that is kept (bytes).
+const WHY_BYTES: usize = 300;
 
 /// A kind of text with a header.
 pub trait Format {
@@ -60,16 +67,20 @@ pub enum FormatError {
         item: String,
     },
     /// The text is not JSON of its kind.
-    #[error("the {kind} cannot be read: {source}")]
+    #[error("the {kind} cannot be read: {why}")]
     Unreadable {
         /// The kind of text.
         kind: &'static str,
-        /// What the JSON reader reports.
-        source: serde_json::Error,
+        /// What the JSON reader reports, escaped and cut: it repeats what the sender wrote.
+        why: String,
     },
 }
 
 impl FormatError {
+    /// Reports a text that is not JSON of its kind.
+    pub(crate) fn unreadable(kind: &'static str, error: &serde_json::Error) -> Self {
+        Self::Unreadable { kind, why: text::bounded(&error.to_string(), WHY_BYTES) }
+    }
     /// Returns whether an update of this program would help, because the text comes from a newer version.
     #[must_use]
     pub fn is_newer(&self) -> bool {
@@ -84,8 +95,30 @@ impl FormatError {
 struct Header {
     #[serde(default = "first")]
     format: u32,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "first_items")]
     must_understand: Vec<String>,
+}
+
+/// Reads a list, but keeps only as many items as it takes to refuse it: each would take more memory than text.
+fn first_items<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    struct Items;
+    impl<'de> Visitor<'de> for Items {
+        type Value = Vec<String>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of items")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+            let mut items = Vec::new();
+            while items.len() <= ITEMS
+                && let Some(item) = list.next_element()?
+            {
+                items.push(item);
+            }
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(items)
+        }
+    }
+    from.deserialize_seq(Items)
 }
 
 fn first() -> u32 {
@@ -107,17 +140,14 @@ struct Written<'a, T> {
 /// When the text is not JSON, its format is newer, or it requires an item that `T` does not understand.
 pub fn check<T: Format>(text: &[u8]) -> Result<(), FormatError> {
     let kind = T::KIND;
-    let header: Header = serde_json::from_slice(text).map_err(|source| FormatError::Unreadable { kind, source })?;
+    let header: Header = serde_json::from_slice(text).map_err(|error| FormatError::unreadable(kind, &error))?;
     if !(1..=T::FORMAT).contains(&header.format) {
         return Err(FormatError::Format { kind, found: header.format, newest: T::FORMAT });
     }
     let known = |item: &&String| T::UNDERSTOOD.contains(&item.as_str());
     match header.must_understand.iter().enumerate().find(|(at, item)| *at >= ITEMS || !known(item)) {
         None => Ok(()),
-        Some((_, item)) => {
-            let end = item.floor_char_boundary(ITEM_BYTES);
-            Err(FormatError::Item { kind, item: item[..end].to_owned() })
-        }
+        Some((_, item)) => Err(FormatError::Item { kind, item: text::bounded(item, ITEM_BYTES) }),
     }
 }
 
@@ -128,7 +158,7 @@ pub fn check<T: Format>(text: &[u8]) -> Result<(), FormatError> {
 /// knows ([`Format::unknown_value`]).
 pub fn read<T: Format + DeserializeOwned>(text: &[u8]) -> Result<T, FormatError> {
     check::<T>(text)?;
-    let value: T = serde_json::from_slice(text).map_err(|source| FormatError::Unreadable { kind: T::KIND, source })?;
+    let value: T = serde_json::from_slice(text).map_err(|error| FormatError::unreadable(T::KIND, &error))?;
     match value.unknown_value() {
         None => Ok(value),
         Some(field) => Err(FormatError::Item { kind: T::KIND, item: field.to_owned() }),

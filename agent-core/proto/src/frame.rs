@@ -70,15 +70,16 @@ const CONTROL: u8 = 0;
 const CHUNK: u8 = 1;
 const HEARTBEAT: u8 = 2;
 
-/// Parses a frame header and returns the kind and the body's length in bytes.
+/// Parses a frame header and returns the kind and the body's length in bytes. `most` is the longest control message
+/// expected at this point of the connection (bytes), at most [`limits::CONTROL_BYTES`].
 ///
 /// # Errors
 /// When the kind is unknown, or when the length is impossible or above the kind's limit.
-pub fn parse_header(header: [u8; HEADER]) -> Result<(u8, usize), FrameError> {
+pub fn parse_header(header: [u8; HEADER], most: usize) -> Result<(u8, usize), FrameError> {
     let [a, b, c, d, kind] = header;
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
     let limit = match kind {
-        CONTROL => limits::CONTROL_BYTES,
+        CONTROL => most.min(limits::CONTROL_BYTES),
         CHUNK => limits::CHUNK_BYTES + 4,
         HEARTBEAT => 4,
         other => return Err(FrameError::UnknownKind(other)),
@@ -90,6 +91,12 @@ pub fn parse_header(header: [u8; HEADER]) -> Result<(u8, usize), FrameError> {
     }
 }
 
+/// Returns whether frames of this kind carry content.
+#[must_use]
+pub fn is_chunk(kind: u8) -> bool {
+    kind == CHUNK
+}
+
 /// Parses a frame's body.
 ///
 /// # Errors
@@ -97,7 +104,10 @@ pub fn parse_header(header: [u8; HEADER]) -> Result<(u8, usize), FrameError> {
 pub fn parse_body(kind: u8, mut body: Vec<u8>) -> Result<Frame, FrameError> {
     let number = |body: &[u8]| body.first_chunk().copied().map(u32::from_be_bytes).ok_or(FrameError::TooShort(kind));
     match kind {
-        CONTROL => Ok(Frame::Control(format::read(&body)?)),
+        CONTROL => {
+            let length = body.len() + 1;
+            Ok(Frame::Control(Control::read(&body)?.ok_or(FrameError::TooLong { kind, length })?))
+        }
         CHUNK => {
             let index = number(&body)?;
             body.drain(..4);
@@ -152,7 +162,7 @@ mod tests {
             Frame::Heartbeat { watermark: 9 },
         ] {
             let bytes = frame.encode();
-            let (kind, length) = parse_header(*bytes.first_chunk().unwrap()).unwrap();
+            let (kind, length) = parse_header(*bytes.first_chunk().unwrap(), limits::CONTROL_BYTES).unwrap();
             assert_eq!(length, bytes.len() - HEADER);
             assert_eq!(parse_body(kind, bytes[HEADER..].to_vec()).unwrap(), frame);
         }
@@ -170,9 +180,38 @@ mod tests {
 
     #[test]
     fn lengths_are_limited_before_anything_is_read() {
-        assert!(matches!(parse_header([0xff, 0xff, 0xff, 0xff, CONTROL]), Err(FrameError::TooLong { .. })));
-        assert!(matches!(parse_header([0, 8, 0, 0, CHUNK]), Err(FrameError::TooLong { .. })));
-        assert!(matches!(parse_header([0, 0, 0, 0, CONTROL]), Err(FrameError::TooShort(_))));
-        assert!(matches!(parse_header([0, 0, 0, 1, 9]), Err(FrameError::UnknownKind(9))));
+        let parse = |header| parse_header(header, limits::CONTROL_BYTES);
+        assert!(matches!(parse([0xff, 0xff, 0xff, 0xff, CONTROL]), Err(FrameError::TooLong { .. })));
+        assert!(matches!(parse([0, 8, 0, 0, CHUNK]), Err(FrameError::TooLong { .. })));
+        assert!(matches!(parse([0, 0, 0, 0, CONTROL]), Err(FrameError::TooShort(_))));
+        assert!(matches!(parse([0, 0, 0, 1, 9]), Err(FrameError::UnknownKind(9))));
+        let greeting = [0, 1, 0, 0, CONTROL];
+        assert!(parse(greeting).is_ok());
+        assert!(matches!(parse_header(greeting, limits::HELLO_BYTES), Err(FrameError::TooLong { .. })));
+    }
+
+    #[test]
+    fn only_offers_and_revocation_lists_may_be_long_and_errors_repeat_little_of_what_was_sent() {
+        let long = "A".repeat(limits::SMALL_CONTROL_BYTES);
+        let unknown = parse_body(CONTROL, format!(r#"{{"type":"{long}"}}"#).into_bytes()).unwrap_err();
+        assert!(matches!(unknown, FrameError::TooLong { .. }), "{unknown}");
+        let confirm = format!(r#"{{"type":"parts-accepted","more":"{long}"}}"#).into_bytes();
+        assert!(matches!(parse_body(CONTROL, confirm), Err(FrameError::TooLong { .. })));
+        let list = format!(r#"{{"type":"crl","der":"{long}"}}"#).into_bytes();
+        assert!(matches!(parse_body(CONTROL, list), Ok(Frame::Control(Control::Crl { .. }))));
+        let short = format!("{{\"type\":\"\u{1b}[31m\u{202e}{}\"}}", "B".repeat(9000));
+        let error = parse_body(CONTROL, short.into_bytes()).unwrap_err().to_string();
+        assert!(error.len() < 500 && !crate::text::has_hidden(&error), "{error:?}");
+    }
+
+    #[test]
+    fn texts_in_messages_are_escaped_and_cut_when_they_are_read() {
+        let hello = |software: &str| {
+            let hello = crate::peer::Hello { versions: vec![1], software: software.into(), crl_number: 1 };
+            let bytes = Frame::Control(Control::Hello(hello)).encode();
+            parse_body(CONTROL, bytes[HEADER..].to_vec())
+        };
+        let Ok(Frame::Control(Control::Hello(read))) = hello(&"\u{202e}evil".repeat(90)) else { panic!("not read") };
+        assert!(read.software.len() <= limits::LABEL_BYTES && !crate::text::has_hidden(&read.software));
     }
 }

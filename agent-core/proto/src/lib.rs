@@ -23,6 +23,7 @@ pub mod reason;
 pub mod schedule;
 pub mod signed;
 pub mod size;
+pub mod text;
 pub mod time;
 
 pub use address::Address;

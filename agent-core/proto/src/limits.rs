@@ -2,6 +2,11 @@
 
 /// Largest control message between machines, in bytes of JSON. An offer to the head of 10,000 machines fits.
 pub const CONTROL_BYTES: usize = 8 << 20;
+/// Largest control message that is neither an offer nor a revocation list, in bytes of JSON. The deepest membership
+/// proof fits several times.
+pub const SMALL_CONTROL_BYTES: usize = 64 << 10;
+/// Largest first message of a connection, in bytes of JSON.
+pub const HELLO_BYTES: usize = 4 << 10;
 /// Largest chunk of content, in bytes.
 pub const CHUNK_BYTES: usize = 256 << 10;
 /// Smallest chunk of content, in bytes. The last chunk of an artifact can be smaller.
@@ -36,6 +41,12 @@ pub const ENROL_BODY_BYTES: usize = 64 << 10;
 /// Largest body of any other request from a machine, in bytes. Agents split long lists of reports over several
 /// requests.
 pub const AGENT_BODY_BYTES: usize = 4 << 20;
+/// Largest delivery of reports that an agent sends, in bytes of JSON; far below [`AGENT_BODY_BYTES`].
+pub const REPORTS_BYTES: usize = 1 << 20;
+/// Longest explanation of a failed order, with the output of the package manager (bytes).
+pub const FAILURE_DETAIL_BYTES: usize = 4000;
+/// Largest number of machines that one report or receipt names as sources of content.
+pub const SOURCES: usize = 256;
 /// Longest label, group or software name, in bytes.
 pub const LABEL_BYTES: usize = 128;
 /// Largest number of machines that one join secret can enrol.

@@ -5,10 +5,14 @@
 //! order.
 
 use crate::{
-    AddresseeList, Digest, MachineId, Membership, Order, OrderId, Proof, Reason, RollingCode, Signed, format::Format,
+    AddresseeList, Digest, MachineId, Membership, Order, OrderId, Proof, Reason, RollingCode, Signed,
+    format::{self, Format, FormatError},
+    limits,
     order::AddressHint,
+    text,
 };
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// A control message. Chunks and heartbeats have their own frames ([`crate::frame`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +48,64 @@ pub enum Control {
 
 impl Format for Control {
     const KIND: &'static str = "message";
+}
+
+/// The field that says which message a text is. Its value is borrowed or short-lived.
+#[derive(Deserialize)]
+struct Tag<'a> {
+    #[serde(rename = "type", borrow)]
+    name: Cow<'a, str>,
+}
+
+impl Control {
+    /// Reads a message. Finds out its type first, so that the rest is read straight into that type's fields: a reader
+    /// that does not know the type yet would take many times the text's size in memory.
+    ///
+    /// # Errors
+    /// When the text is not a message, or a newer version wrote it; [`None`] when it is longer than its type may be.
+    pub(crate) fn read(text: &[u8]) -> Result<Option<Self>, FormatError> {
+        format::check::<Self>(text)?;
+        let unreadable = |error| FormatError::unreadable(Self::KIND, &error);
+        let Tag { name } = serde_json::from_slice(text).map_err(unreadable)?;
+        let most = match &*name {
+            "offer" | "crl" => limits::CONTROL_BYTES,
+            "hello" => limits::HELLO_BYTES,
+            _ => limits::SMALL_CONTROL_BYTES,
+        };
+        if text.len() > most {
+            return Ok(None);
+        }
+        let control = match &*name {
+            "offer" => Self::Offer(serde_json::from_slice(text).map_err(unreadable)?),
+            "pull" => Self::Pull(serde_json::from_slice(text).map_err(unreadable)?),
+            "crl" => {
+                let RevocationList { der } = serde_json::from_slice(text).map_err(unreadable)?;
+                Self::Crl { der }
+            }
+            _ => serde_json::from_slice(text).map_err(unreadable)?,
+        };
+        Ok(Some(control.with_bounded_texts()))
+    }
+
+    /// Escapes and cuts the texts for people, which the other side chose.
+    fn with_bounded_texts(self) -> Self {
+        match self {
+            Self::Hello(hello) => {
+                Self::Hello(Hello { software: text::bounded(&hello.software, limits::LABEL_BYTES), ..hello })
+            }
+            Self::OfferReply(OfferReply::Refused { reason, detail }) => {
+                let detail = text::bounded(&detail, text::DETAIL_BYTES);
+                Self::OfferReply(OfferReply::Refused { reason, detail })
+            }
+            other => other,
+        }
+    }
+}
+
+/// The fields of [`Control::Crl`].
+#[derive(Deserialize)]
+struct RevocationList {
+    der: String,
 }
 
 /// The capabilities of one side and the state it knows.

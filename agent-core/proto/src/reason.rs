@@ -55,6 +55,25 @@ macro_rules! reasons {
             pub fn code(self) -> &'static str {
                 match self { $(Self::$name => $code,)* Self::Unknown => "unknown" }
             }
+            /// Returns whether the server is temporarily unable to answer, so that the same request can succeed later.
+            #[must_use]
+            pub fn is_temporary_at_server(self) -> bool {
+                matches!(
+                    self,
+                    Self::InternalError | Self::ServerAway | Self::ServerDiskFull | Self::TooManyRequests | Self::Busy
+                )
+            }
+            /// Returns the reason for a failed access to this machine's disk.
+            #[must_use]
+            pub fn of_disk_error(error: &std::io::Error) -> Self {
+                use std::io::ErrorKind;
+                match error.kind() {
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull,
+                    ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+                    ErrorKind::NotFound | ErrorKind::NotADirectory => Self::PlaceMissing,
+                    _ => Self::DiskFailed,
+                }
+            }
             /// Returns who has to act.
             #[must_use]
             pub fn fault(self) -> Fault {
@@ -291,6 +310,36 @@ reasons! {
             => "check the disk and its file system",
         user: "the disk couldn't be read or written"
             => "have this computer's disk checked";
+    ReadOnly = "read-only", Machine,
+        admin: "a place that Banyan writes to is read-only"
+            => "mount it writable, or choose another folder; the update then continues automatically",
+        user: "a folder that Banyan needs can't be written to"
+            => "have this computer's disk checked";
+    NoExec = "no-exec", Machine,
+        admin: "programs may not be started from the place that the software was installed to"
+            => "mount that place without `noexec`, or choose another install root",
+        user: "this computer doesn't allow programs to run from where they are installed"
+            => "ask your administrator for help";
+    PlaceMissing = "place-missing", Machine,
+        admin: "a folder that Banyan needs is missing"
+            => "mount or create it again; the update then continues automatically",
+        user: "a folder that Banyan needs is missing"
+            => "connect the drive that it is on, or ask your administrator";
+    ServerDiskFull = "server-disk-full", Server,
+        admin: "the server's disk is full"
+            => "free some space on the server; it then continues automatically",
+        user: "the server has no room left"
+            => "nothing to do: Banyan will continue once your administrator has made room";
+    ServerFileDamaged = "server-file-damaged", Server,
+        admin: "the server's copy of the file is damaged"
+            => "publish the release again from the same file, and check the server's disk",
+        user: "the server can't send this update at the moment"
+            => "nothing to do: your administrator can see this";
+    TooManyRequests = "too-many-requests", Machine,
+        admin: "the machine sends more requests than the server takes from one machine"
+            => "wait: the machine tries again more slowly; if this goes on, check what runs on it",
+        user: "this computer has asked the server too often"
+            => "nothing to do: Banyan will try again";
     PackageManagerBusy = "package-manager-busy", Nobody,
         admin: "another program is using the package manager"
             => "Banyan will try again when it has finished",

@@ -7,7 +7,13 @@ use banyan_proto::{
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
 };
 use banyan_swarm::io::{OrderTask, StripeId, TrustedOffer};
-use banyan_wire::{content::ArtifactFile, host::Host, node::NodeHandle, tls::Crl};
+use banyan_wire::{
+    content::{ArtifactFile, ContentError},
+    host::Host,
+    node::NodeHandle,
+    rare_log::RareLog,
+    tls::Crl,
+};
 use std::sync::Arc;
 
 impl Host for Agent {
@@ -50,6 +56,12 @@ impl Host for Agent {
     }
     fn refused(&self, peer: MachineId, reason: Reason, detail: &str) {
         self.stages.reporter.report(None, Event::Refused { sender: peer, reason, detail: detail.to_owned() });
+    }
+    fn content_failed(&self, order: OrderId, peer: MachineId, error: &ContentError) {
+        static FAILED: RareLog = RareLog::each_minute();
+        if let Some(more) = FAILED.due() {
+            tracing::warn!(%order, %peer, more, "cannot send the content of an order: {error}");
+        }
     }
     fn received(&self, order: OrderId, peer: Option<MachineId>, bytes: u64) {
         if let (Some(active), Some(peer)) = (self.orders.get(order), peer) {

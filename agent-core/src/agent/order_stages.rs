@@ -95,9 +95,9 @@ impl Agent {
                 let content = Arc::clone(&active.content);
                 if let Ok(Err(error)) = &failed {
                     warn!(%order, %error, "the artifact on the disk no longer matches what was received");
-                    if let ContentError::Disk(_) = error {
-                        let detail = error.to_string();
-                        self.report(order, Event::Waits { reason: Reason::DiskFailed, detail });
+                    if let ContentError::Disk(cause) = error {
+                        let (reason, detail) = (Reason::of_disk_error(cause), error.to_string());
+                        self.report(order, Event::Waits { reason, detail });
                     }
                 }
                 let intact = tokio::task::spawn_blocking(move || content.recount()).await;
@@ -111,9 +111,17 @@ impl Agent {
         let order = active.order.id;
         match self.stages.authenticate.request_receipt(active).await {
             Ok(()) => OrderInput::Receipted(order),
-            // The server refuses this machine at the moment; the order is not the cause.
-            Err(error) if matches!(&error, AuthenticateError::Call(call) if call.concerns_whole_machine()) => {
+            // The server refuses this machine at the moment, or cannot answer; the order is not the cause.
+            Err(error)
+                if matches!(&error, AuthenticateError::Call(call)
+                    if call.concerns_whole_machine() || call.reason().is_temporary_at_server()) =>
+            {
                 retry_later(order, &error)
+            }
+            // The code was changed on its way. The content was not: its hashes were checked.
+            Err(AuthenticateError::Call(error)) if error.reason() == Reason::CodeWrong => {
+                warn!(%order, %error, "the server refused this machine's code; asking the server for another one");
+                self.request_receipt_with_servers_code(active).await
             }
             Err(AuthenticateError::Call(CallError::Refused(error))) => {
                 warn!(%order, %error, "the server refused the receipt");
@@ -123,6 +131,30 @@ impl Agent {
                 OrderInput::ReceiptRefused(order, reason)
             }
             Err(error) => retry_later(order, &error),
+        }
+    }
+
+    /// Asks the server for an offer of its own, which brings a code that nobody else has touched, and requests the receipt
+    /// with it. Nothing is received again.
+    async fn request_receipt_with_servers_code(&self, active: &ActiveOrder) -> OrderInput {
+        let order = active.order.id;
+        let help = match self.server.api.help(order).await {
+            Ok(help) => help,
+            Err(error) => {
+                warn!(%order, %error, "failed to fetch an offer from the server; trying again");
+                return OrderInput::RetryLater(order, Reason::CodeWrong, error.to_string());
+            }
+        };
+        for offer in help.offers {
+            // A refusal is logged and reported where it is made.
+            drop(self.accept_offer(self.identity.server, offer).await);
+        }
+        match self.stages.authenticate.request_receipt(active).await {
+            Ok(()) => OrderInput::Receipted(order),
+            Err(error) => {
+                warn!(%order, %error, "the server refused the receipt again; trying later");
+                retry_later(order, &error)
+            }
         }
     }
 

@@ -3,9 +3,12 @@
 
 use super::Agent;
 use crate::{database::OrderRecord, pipeline::active_order::ActiveOrder, platform, scheduling::ScheduleInputs};
-use banyan_proto::{Reason, UnixSeconds};
+use banyan_proto::{Reason, UnixSeconds, limits};
 use banyan_swarm::{Config, io::OrderInput};
-use banyan_wire::node::{self, NodeConfig, NodeHandle};
+use banyan_wire::{
+    node::{self, NodeConfig, NodeHandle},
+    open_files,
+};
 use std::{sync::Arc, time::Duration};
 use tracing::{info, warn};
 
@@ -45,7 +48,14 @@ impl Agent {
         let tls = self.tls.pair()?;
         let identity = &self.identity;
         let swarm = Config::agent(identity.machine, identity.server, options.max_children, options.seed);
-        let config = NodeConfig { swarm, software: platform::software(), tls };
+        let config = NodeConfig {
+            swarm,
+            software: platform::software(),
+            tls,
+            longest_message: limits::CONTROL_BYTES,
+            // A connection to a peer takes two open files.
+            max_links: (open_files::limit().soft / 4).clamp(32, 4096),
+        };
         let (node, _) = node::start(config, Arc::clone(self));
         self.user.upload_quota.set_link_counter(Arc::clone(node.bandwidth_yield()));
         drop(self.node.set(node.clone()));

@@ -65,7 +65,8 @@ impl AuthenticateError {
             Self::Signature(error) => error.reason(Reason::OrderForged),
             Self::Trust(error) => error.reason(),
             Self::Epoch(EpochError::Lower { .. }) => Reason::EpochBack,
-            Self::Epoch(EpochError::Database(_)) | Self::Database(_) | Self::Disk(_) => Reason::DiskFailed,
+            Self::Epoch(EpochError::Database(error)) | Self::Database(error) => error.reason(),
+            Self::Disk(error) => Reason::of_disk_error(error),
         }
     }
 }

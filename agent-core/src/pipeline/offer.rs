@@ -63,7 +63,8 @@ impl OfferError {
             Self::Refused { reason, .. } | Self::Deferred { reason, .. } => *reason,
             Self::Trust(error) => error.reason(),
             Self::Epoch(EpochError::Lower { .. }) => Reason::EpochBack,
-            Self::Epoch(EpochError::Database(_)) | Self::Database(_) | Self::Disk(_) => Reason::DiskFailed,
+            Self::Epoch(EpochError::Database(error)) | Self::Database(error) => error.reason(),
+            Self::Disk(error) => Reason::of_disk_error(error),
         }
     }
     /// Returns the reply to the sender.
@@ -145,7 +146,10 @@ impl OfferStage {
             Some(active) => active,
             None => Arc::new(self.open(&mut trust, order, offer.order, offer.release, now)?),
         };
-        if active.offer(stripe).as_ref() != Some(&part) {
+        // A code that came from the server itself is not replaced by one that passed through others.
+        let has_servers_own = active.offer(stripe).is_some_and(|offer| offer.path == [self.identity.server]);
+        let keeps = has_servers_own && sender != self.identity.server;
+        if !keeps && active.offer(stripe).as_ref() != Some(&part) {
             active.add_offer(stripe, part);
             self.database.store_order(active.order.id, &active.to_record())?;
         }

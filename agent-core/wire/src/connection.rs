@@ -1,12 +1,14 @@
 //! A connection to one other machine: dialled or accepted, its identity verified, the greetings exchanged.
 
 use crate::{
+    bandwidth_yield::SocketHandle,
     socket::{Socket, SocketControl},
     tls::{self, machine_name, machine_of},
 };
 use banyan_proto::{
     ALPN_PEER, Address, MachineId, Reason,
     frame::{self, Frame},
+    limits,
     peer::{Control, Hello},
 };
 use rustls::{
@@ -29,8 +31,8 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long, and for how many bytes, a refused client may take to disconnect.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_LINGER_BYTES: u64 = 64 << 10;
-/// The largest greeting (bytes).
-const MAX_GREETING_BYTES: usize = 4 << 10;
+/// How many protocol versions of the other side are named when none is in common.
+const MAX_NAMED_VERSIONS: usize = 8;
 
 /// An open connection to an identified machine.
 pub struct Connection {
@@ -43,6 +45,8 @@ pub struct Connection {
     pub(crate) read: ReadHalf<TlsStream<Socket>>,
     pub(crate) write: WriteHalf<TlsStream<Socket>>,
     pub(crate) control: SocketControl,
+    /// A second handle on the socket, for statistics.
+    pub(crate) handle: Option<SocketHandle>,
 }
 
 /// The reason why no connection was established.
@@ -136,7 +140,7 @@ pub async fn accept(
 async fn greet(stream: TlsStream<Socket>, mine: Hello) -> Result<Connection, ConnectionError> {
     let broken = |detail: String| ConnectionError::new(Reason::ProtocolBroken, detail);
     let (socket, session) = stream.get_ref();
-    let control = socket.control();
+    let (control, handle) = (socket.control(), socket.duplicate_handle());
     if session.alpn_protocol() != Some(ALPN_PEER) {
         return Err(broken("the peer does not speak this protocol".into()));
     }
@@ -154,18 +158,19 @@ async fn greet(stream: TlsStream<Socket>, mine: Hello) -> Result<Connection, Con
     let mut header = [0; frame::HEADER];
     read.read_exact(&mut header).await?;
     let wrong = |error: frame::FrameError| ConnectionError::new(error.reason(), error.to_string());
-    let (kind, length) = frame::parse_header(header).map_err(wrong)?;
-    if length > MAX_GREETING_BYTES {
-        return Err(broken(format!("the greeting has {length} bytes, which is too many")));
+    let (kind, length) = frame::parse_header(header, limits::HELLO_BYTES).map_err(wrong)?;
+    if frame::is_chunk(kind) {
+        return Err(broken("the peer sent content before the greeting".into()));
     }
     let mut body = vec![0; length];
     read.read_exact(&mut body).await?;
     match frame::parse_body(kind, body) {
         Ok(Frame::Control(Control::Hello(hello))) if mine.common_version(&hello).is_some() => {
-            Ok(Connection { peer, certificate, hello, read, write, control })
+            Ok(Connection { peer, certificate, hello, read, write, control, handle })
         }
         Ok(Frame::Control(Control::Hello(hello))) => {
-            let (theirs, ours) = (&hello.versions, &mine.versions);
+            let theirs: Vec<u16> = hello.versions.iter().copied().take(MAX_NAMED_VERSIONS).collect();
+            let ours = &mine.versions;
             let detail = format!("{} supports the protocol versions {theirs:?}, this side {ours:?}", hello.software);
             Err(ConnectionError::new(Reason::NoCommonVersion, detail))
         }
@@ -253,7 +258,7 @@ impl Connection {
         let mut header = [0; frame::HEADER];
         self.read.read_exact(&mut header).await?;
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-        let (kind, length) = frame::parse_header(header).map_err(invalid)?;
+        let (kind, length) = frame::parse_header(header, limits::CONTROL_BYTES).map_err(invalid)?;
         let mut body = vec![0; length];
         self.read.read_exact(&mut body).await?;
         frame::parse_body(kind, body).map_err(invalid)

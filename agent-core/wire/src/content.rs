@@ -259,7 +259,7 @@ impl ArtifactFile {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use banyan_proto::{
         Digest,

@@ -3,7 +3,10 @@
 //! The loop moves offers and chunks and asks the pure state machine what to do. Everything that needs trust, secrets, a
 //! database or the server's API is behind this trait.
 
-use crate::{content::ArtifactFile, node_handle::NodeHandle};
+use crate::{
+    content::{ArtifactFile, ContentError},
+    node_handle::NodeHandle,
+};
 use banyan_proto::{
     Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
     api::Event,
@@ -59,6 +62,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// Records a peer's action that this machine refused, for the report.
     fn refused(&self, peer: MachineId, reason: Reason, detail: &str);
+
+    /// Records that this machine cannot send an order's content to a peer, because its disk failed or changed the bytes.
+    fn content_failed(&self, order: OrderId, peer: MachineId, error: &ContentError);
 
     /// Counts verified content bytes received from a peer, for the report of byte sources. `None`: the connection has
     /// just ended.

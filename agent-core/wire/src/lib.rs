@@ -11,19 +11,24 @@
 //! | [`rate_limit`] | the owner's speed limits, over all streams |
 //! | [`bandwidth_yield`] | yielding to other traffic, and counting the bytes on the link |
 //! | [`node`], `node_handle` | the event loop: events into the state machine, actions out of it; its handle |
+//! | `frame_limits` | what a peer may make this machine keep and do |
+//! | [`open_files`], [`rare_log`] | the limit of open files; messages logged once a minute |
 //! | [`packet`], [`lock`] | sizes of packets; locking a mutex |
 
 pub mod bandwidth_yield;
 pub mod connection;
 pub mod content;
 pub mod forward;
+mod frame_limits;
 pub mod host;
 pub mod lock;
 pub mod lookup;
 pub mod node;
 mod node_handle;
+pub mod open_files;
 pub mod packet;
 mod positional_io;
+pub mod rare_log;
 pub mod rate_limit;
 mod receive;
 pub mod socket;

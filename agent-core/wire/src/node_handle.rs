@@ -25,6 +25,8 @@ pub(crate) enum NodeEvent {
     Accepted(Box<tokio_rustls::server::TlsStream<Socket>>),
     /// A connection is established: dialled or accepted, greetings exchanged.
     Connected { link: Link, connection: Box<Connection> },
+    /// An incoming connection of this machine ended before the greetings were exchanged.
+    NotGreeted(MachineId),
     /// A dial failed.
     DialFailed { link: Link, reason: Reason, detail: String },
     /// Something arrived from a peer.

@@ -4,6 +4,7 @@
 use crate::{
     bandwidth_yield::BandwidthYield,
     content::{ArtifactFile, ContentError},
+    frame_limits::{FrameLimits, MessageRate, MessageShare, is_too_slow},
     lock::lock,
     packet,
     rate_limit::TokenBucket,
@@ -31,14 +32,16 @@ use tokio::{
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// The most bytes read at once under a speed limit, so that the flow stays even.
 const LIMITED_PIECE: usize = packet::TLS_RECORD as usize;
+/// Memory for the beginning of a control message (bytes).
+const FIRST_BYTES: usize = 4 << 10;
 /// How often a sender in the middle of a long chunk is reported as alive.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An event from the connection.
 #[derive(Debug)]
 pub(crate) enum PeerEvent {
-    /// A control message.
-    Control(Control),
+    /// A control message, and its share of the memory for long ones.
+    Control(Control, MessageShare),
     /// A chunk was verified and stored; `held` chunks of the stripe are now held.
     Stored { stripe: StripeId, held: u32, bytes: u64 },
     /// A chunk with this index does not match the publisher's hash.
@@ -67,8 +70,9 @@ pub(crate) async fn run(
     events: PeerEventSender,
     limit: Arc<TokenBucket>,
     bandwidth_yield: Arc<BandwidthYield>,
+    limits: FrameLimits,
 ) {
-    let context = ReadContext { link, events, limit, bandwidth_yield };
+    let context = ReadContext { link, events, limit, bandwidth_yield, limits };
     let (reason, detail) = read(from, &socket_control, active_pull, &context).await;
     context.deliver(PeerEvent::Ended(reason, detail)).await;
 }
@@ -79,6 +83,7 @@ struct ReadContext {
     events: PeerEventSender,
     limit: Arc<TokenBucket>,
     bandwidth_yield: Arc<BandwidthYield>,
+    limits: FrameLimits,
 }
 
 impl ReadContext {
@@ -94,31 +99,35 @@ async fn read(
     active_pull: ActivePull,
     context: &ReadContext,
 ) -> (Reason, String) {
+    let mut rate = MessageRate::new();
     loop {
-        let frame = match next_frame(&mut from, socket_control, context).await {
-            Ok(frame) => frame,
+        let (frame, share) = match next_frame(&mut from, socket_control, &active_pull, context).await {
+            Ok(read) => read,
             Err(ended) => return ended.reason(),
         };
         match frame {
-            Frame::Control(control) => context.deliver(PeerEvent::Control(control)).await,
-            Frame::Heartbeat { watermark } => context.deliver(PeerEvent::Heartbeat(watermark)).await,
+            Frame::Control(control) => {
+                rate.count().await;
+                context.deliver(PeerEvent::Control(control, share)).await;
+            }
+            Frame::Heartbeat { watermark } => {
+                rate.count().await;
+                context.deliver(PeerEvent::Heartbeat(watermark)).await;
+            }
             Frame::Chunk { index, bytes } => {
                 let active_pull = lock(&active_pull).clone();
-                let Some((stripe, content)) = active_pull else {
-                    return (Reason::ProtocolBroken, "the peer sent a chunk that was not requested".into());
-                };
+                let Some((stripe, content)) = active_pull else { return ReadError::Unrequested.reason() };
                 let length = bytes.len() as u64;
                 match verify_and_store(&content, stripe, index, bytes) {
                     Ok(Some(held)) => context.deliver(PeerEvent::Stored { stripe, held, bytes: length }).await,
-                    Ok(None) => {}
+                    Ok(None) => rate.count().await,
                     Err(ContentError::Bad(bad)) => {
                         context.deliver(PeerEvent::BadChunk(bad.0)).await;
                         return (Reason::BadChunk, bad.to_string());
                     }
                     Err(error @ ContentError::OutOfOrder { .. }) => return (Reason::ProtocolBroken, error.to_string()),
                     Err(ContentError::Disk(error)) => {
-                        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-                        return (if full { Reason::DiskFull } else { Reason::DiskFailed }, error.to_string());
+                        return (Reason::of_disk_error(&error), error.to_string());
                     }
                 }
             }
@@ -151,6 +160,10 @@ enum ReadError {
     Io(io::Error),
     Idle,
     Frame(FrameError),
+    /// A chunk arrives although none was requested.
+    Unrequested,
+    /// A control message takes too long to arrive.
+    Slow,
 }
 
 impl ReadError {
@@ -159,6 +172,8 @@ impl ReadError {
             Self::Io(error) => (Reason::Unreachable, error.to_string()),
             Self::Idle => (Reason::Unreachable, format!("nothing received for {} seconds", IDLE_TIMEOUT.as_secs())),
             Self::Frame(error) => (error.reason(), error.to_string()),
+            Self::Unrequested => (Reason::ProtocolBroken, "the peer sent a chunk that was not requested".into()),
+            Self::Slow => (Reason::Unreachable, "a message of the peer took too long to arrive".into()),
         }
     }
 }
@@ -167,12 +182,19 @@ impl ReadError {
 async fn next_frame(
     from: &mut (impl AsyncRead + Unpin),
     socket_control: &SocketControl,
+    active_pull: &ActivePull,
     context: &ReadContext,
-) -> Result<Frame, ReadError> {
+) -> Result<(Frame, MessageShare), ReadError> {
     let header = read_header(from, context).await?;
-    let (kind, length) = frame::parse_header(header).map_err(ReadError::Frame)?;
-    // Memory is allocated as bytes arrive, not as the header claims.
-    let mut body = Vec::with_capacity(length.min(banyan_proto::limits::CHUNK_BYTES + 4));
+    let (kind, length) = frame::parse_header(header, context.limits.longest).map_err(ReadError::Frame)?;
+    let is_chunk = frame::is_chunk(kind);
+    if is_chunk && lock(active_pull).is_none() {
+        return Err(ReadError::Unrequested);
+    }
+    let share = if is_chunk { MessageShare::default() } else { context.limits.share(length).await };
+    // Memory is allocated as bytes arrive, not as the header claims. A chunk was requested and has a known size.
+    let mut body = Vec::with_capacity(if is_chunk { length } else { length.min(FIRST_BYTES) });
+    let mut began = Instant::now();
     let mut reported_alive = Instant::now();
     while body.len() < length {
         socket_control.expect_bytes(length - body.len());
@@ -181,6 +203,7 @@ async fn next_frame(
         let bytes = match timeout(ALIVE_INTERVAL, rest.read_buf(&mut body)).await {
             Ok(bytes) => bytes.map_err(ReadError::Io)?,
             Err(_) if context.bandwidth_yield.is_throttling_receive() => {
+                began += ALIVE_INTERVAL;
                 reported_alive = Instant::now();
                 context.deliver(PeerEvent::Alive).await;
                 continue;
@@ -194,9 +217,13 @@ async fn next_frame(
         if bytes == 0 {
             return Err(ReadError::Io(io::ErrorKind::UnexpectedEof.into()));
         }
+        if !is_chunk && is_too_slow(began.elapsed(), body.len()) {
+            return Err(ReadError::Slow);
+        }
         context.limit.charge(bytes as u64);
         // This wait is caused by this machine's own limit, so the sender is alive.
         while timeout(ALIVE_INTERVAL, context.limit.until_ready()).await.is_err() {
+            began += ALIVE_INTERVAL;
             reported_alive = Instant::now();
             context.deliver(PeerEvent::Alive).await;
         }
@@ -206,7 +233,7 @@ async fn next_frame(
         }
     }
     socket_control.expect_bytes(0);
-    frame::parse_body(kind, body).map_err(ReadError::Frame)
+    Ok((frame::parse_body(kind, body).map_err(ReadError::Frame)?, share))
 }
 
 /// Reads a frame's header. A delay caused by this machine's yielding does not make the sender dead.
@@ -254,6 +281,18 @@ mod tests {
         time::sleep,
     };
 
+    /// Returns a pull, so that chunks are expected; none arrives completely.
+    fn pull() -> (tempfile::TempDir, ActivePull) {
+        let folder = tempfile::tempdir().unwrap();
+        let artifact = crate::content::tests::sample(&[7; 400 << 10]);
+        let content = Arc::new(ArtifactFile::resume(&folder.path().join("file"), artifact, 1).unwrap());
+        let stripe = StripeId { order: banyan_proto::OrderId([1; 16]), stripe: 0 };
+        (folder, Arc::new(Mutex::new(Some((stripe, content)))))
+    }
+    fn limits() -> FrameLimits {
+        FrameLimits::new(banyan_proto::limits::CONTROL_BYTES)
+    }
+
     /// Less data arrives in all that time than the socket wakes for; the low speed is the fault under test.
     #[tokio::test]
     async fn a_sender_on_a_slow_link_is_alive() {
@@ -262,8 +301,9 @@ mod tests {
         let socket = Socket::from(listener.accept().await.unwrap().0);
         let (events, mut received) = mpsc::channel(4);
         let control = socket.control();
+        let (_folder, pull) = pull();
         let reading =
-            tokio::spawn(run(Link(1), socket, control, ActivePull::default(), events, Arc::default(), Arc::default()));
+            tokio::spawn(run(Link(1), socket, control, pull, events, Arc::default(), Arc::default(), limits()));
         let sending = async {
             slow.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
             for _ in 0..10 {
@@ -291,9 +331,10 @@ mod tests {
         bandwidth_yield.down.set(Some(100));
         let (events, mut received) = mpsc::channel(4);
         let control = socket.control();
-        control.register(&bandwidth_yield);
+        control.register(&bandwidth_yield, socket.duplicate_handle());
+        let (_folder, pull) = pull();
         let reading =
-            tokio::spawn(run(Link(1), socket, control, ActivePull::default(), events, Arc::default(), bandwidth_yield));
+            tokio::spawn(run(Link(1), socket, control, pull, events, Arc::default(), bandwidth_yield, limits()));
         sender.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
         sender.write_all(&[7; 8 << 10]).await.unwrap();
         let event = timeout(6 * ALIVE_INTERVAL, received.recv()).await.expect("a sign of life").unwrap();

@@ -7,7 +7,6 @@
 
 use crate::{
     bandwidth_yield::{BandwidthYield, ConnectionThrottle, SocketHandle, Waits, duplicate_handle},
-    lock::lock,
     packet,
 };
 use std::{
@@ -15,7 +14,7 @@ use std::{
     net::IpAddr,
     pin::Pin,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -44,10 +43,8 @@ pub(crate) struct SocketControl(Arc<SocketState>);
 struct SocketState {
     wake_threshold: AtomicUsize,
     local: Option<IpAddr>,
-    /// The socket is closed and can no longer join.
+    /// The socket is closed and can no longer be registered.
     is_closed: AtomicBool,
-    /// The descriptor, until the socket joins.
-    handle: Mutex<Option<SocketHandle>>,
     throttle: OnceLock<ConnectionThrottle>,
 }
 
@@ -60,13 +57,13 @@ impl SocketControl {
     fn wake_threshold(&self) -> usize {
         self.0.wake_threshold.load(Relaxed).max(1)
     }
-    /// Registers the socket with its node's yielding, which throttles and counts it from now on.
-    pub(crate) fn register(&self, bandwidth_yield: &Arc<BandwidthYield>) {
+    /// Registers the socket with its node's yielding, which throttles and counts it from now on. `handle` is a second
+    /// handle on the socket, from [`Socket::duplicate_handle`].
+    pub(crate) fn register(&self, bandwidth_yield: &Arc<BandwidthYield>, handle: Option<SocketHandle>) {
         if self.0.is_closed.load(Relaxed) {
             return;
         }
-        let handle = || lock(&self.0.handle).take();
-        self.0.throttle.get_or_init(|| bandwidth_yield.track(self.0.local, handle()));
+        self.0.throttle.get_or_init(|| bandwidth_yield.track(self.0.local, handle));
     }
 }
 
@@ -109,13 +106,17 @@ impl Socket {
     pub(crate) fn control(&self) -> SocketControl {
         self.control.clone()
     }
+    /// Returns a second handle on the socket, for statistics. It is one more open file, so only connections that carry
+    /// content have one.
+    pub(crate) fn duplicate_handle(&self) -> Option<SocketHandle> {
+        duplicate_handle(&self.stream)
+    }
 }
 
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
         let local = stream.local_addr().ok().map(|address| address.ip());
-        let handle = Mutex::new(duplicate_handle(&stream));
-        let control = SocketControl(Arc::new(SocketState { local, handle, ..SocketState::default() }));
+        let control = SocketControl(Arc::new(SocketState { local, ..SocketState::default() }));
         Self { stream, control, wake_threshold: 1, waits: Waits::default() }
     }
 }
@@ -123,8 +124,7 @@ impl From<TcpStream> for Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         self.control.0.is_closed.store(true, Relaxed);
-        // A second handle on the socket would keep the connection open.
-        drop(lock(&self.control.0.handle).take());
+        // This also closes the second handle, which would keep the connection open.
         if let Some(throttle) = self.control.0.throttle.get() {
             throttle.end();
         }
@@ -247,9 +247,9 @@ mod tests {
         bandwidth_yield.up.set(Some(1_000_000));
         let (mut writer, mut reader) = (one, other);
         if reader_yields {
-            reader.control().register(&bandwidth_yield);
+            reader.control().register(&bandwidth_yield, reader.duplicate_handle());
         } else {
-            writer.control().register(&bandwidth_yield);
+            writer.control().register(&bandwidth_yield, writer.duplicate_handle());
         }
         let began = Instant::now();
         let writing = async {

@@ -17,11 +17,12 @@ use axum::{
 use banyan_proto::{
     Digest, OrderId,
     admin::{
-        CurrentTargets, Deploy, Deployed, DeploymentState, DeploymentStatus, GroupPolicy, Info, Machine, NewToken,
-        Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, TokenCreated,
+        Capacity, CurrentTargets, Deploy, Deployed, DeploymentState, DeploymentStatus, GroupPolicy, Info, Machine,
+        NewToken, Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, TokenCreated,
     },
     limits,
 };
+use banyan_wire::open_files;
 use std::sync::Arc;
 
 type JsonResult<T> = Result<Json<T>, Refusal>;
@@ -61,7 +62,18 @@ async fn info(State(server): ServerState, _: Administrator) -> JsonResult<Info> 
         online_keys,
         keys: server.secrets.key_ring(),
         has_root: server.repository.snapshot().first_root.is_some(),
+        capacity: Some(capacity(&server)),
     }))
+}
+
+fn capacity(server: &Server) -> Capacity {
+    let taken = server.connections.occupancy();
+    Capacity {
+        open_files: open_files::limit().soft,
+        machine_places: taken.places.machines,
+        machines: taken.machines,
+        refused: taken.refused,
+    }
 }
 
 async fn register_root(

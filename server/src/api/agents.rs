@@ -47,7 +47,13 @@ async fn enrol(
     AnyCaller(caller): AnyCaller,
     JsonBody(request): JsonBody<EnrolRequest>,
 ) -> JsonResult<EnrolReply> {
-    server.enrolment.enrol(request, caller.from, server.repository.snapshot().first_root).await.map(Json)
+    let enrolled = server.enrolment.enrol(request, caller.from, server.repository.snapshot().first_root).await;
+    if let Err(refusal) = &enrolled
+        && refusal.error.reason == Reason::JoinRefused
+    {
+        tokio::time::sleep(server.failed_attempts.record(caller.from, "a join code that is not valid")).await;
+    }
+    enrolled.map(Json)
 }
 
 async fn renew(
@@ -63,6 +69,8 @@ async fn check_in(
     machine: Machine,
     JsonBody(request): JsonBody<CheckIn>,
 ) -> JsonResult<CheckInReply> {
+    // A check-in waits for news for minutes, and must not keep the machine from other work meanwhile.
+    drop(machine.work);
     server.check_ins.answer(machine.id, machine.caller.from, request).await.map(Json)
 }
 

@@ -1,17 +1,28 @@
 //! Request extractors: the authenticated caller and the body. Rejections are [`Refusal`]s, like all other errors.
 
-use crate::{net::accept::Caller, refusal::Refusal, server::Server};
+use crate::{
+    net::{accept::Caller, connections::Place},
+    refusal::Refusal,
+    server::Server,
+};
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request},
-    http::{StatusCode, header::AUTHORIZATION, request::Parts},
+    http::{Extensions, StatusCode, header::AUTHORIZATION, request::Parts},
 };
 use banyan_proto::{Format, MachineId, Reason, UnixSeconds, format};
 use serde::de::DeserializeOwned;
 use std::{sync::Arc, time::Duration};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Time limit for receiving a JSON body, so that a slow client cannot hold a connection slot for ever.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same for callers that have proved nothing yet. They send a join code and a certificate request.
+const STRANGERS_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+fn is_stranger(extensions: &Extensions) -> bool {
+    extensions.get::<Arc<Place>>().is_none_or(|place| place.is_strangers())
+}
 
 fn caller(parts: &Parts) -> Result<Caller, Refusal> {
     parts.extensions.get().copied().ok_or_else(|| Refusal::internal(&"a request without its connection's data"))
@@ -31,6 +42,8 @@ impl FromRequestParts<Arc<Server>> for AnyCaller {
 pub(super) struct Machine {
     pub(super) id: MachineId,
     pub(super) caller: Caller,
+    /// One of the machine's places for work, taken while this lives.
+    pub(super) work: Option<OwnedSemaphorePermit>,
 }
 
 impl FromRequestParts<Arc<Server>> for Machine {
@@ -44,7 +57,7 @@ impl FromRequestParts<Arc<Server>> for Machine {
         if let Some(reason) = server.registry.exclusion(id) {
             return Err(Refusal::excluded(reason));
         }
-        Ok(Self { id, caller })
+        Ok(Self { id, caller, work: server.quotas.begin_work(id).await })
     }
 }
 
@@ -65,6 +78,9 @@ impl FromRequestParts<Arc<Server>> for RenewingMachine {
         if !server.registry.is_trusted(id) {
             return Err(Refusal::forbidden(Reason::Revoked, Reason::Revoked.for_admin().what));
         }
+        if !server.quotas.take_request(id) {
+            return Err(Refusal::too_many_requests());
+        }
         Ok(Self { id, caller })
     }
 }
@@ -77,8 +93,16 @@ impl FromRequestParts<Arc<Server>> for Administrator {
     async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Refusal> {
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         match header.and_then(|value| value.strip_prefix("Bearer ")) {
-            Some(token) if server.secrets.is_admin(token) => Ok(Self),
+            Some(token) if server.secrets.is_admin(token) => {
+                if let Some(place) = parts.extensions.get::<Arc<Place>>() {
+                    place.become_administrator();
+                }
+                Ok(Self)
+            }
             _ => {
+                let from = caller(parts)?.from;
+                let delay = server.failed_attempts.record(from, "an administrator's token that is missing or wrong");
+                tokio::time::sleep(delay).await;
                 let detail = "the administrator's token is missing or wrong; it is in the profile (admin.toml)";
                 Err(Refusal::new(StatusCode::UNAUTHORIZED, Reason::NotAllowed, detail))
             }
@@ -92,7 +116,8 @@ pub(super) struct JsonBody<T>(pub(super) T);
 impl<T: Format + DeserializeOwned> FromRequest<Arc<Server>> for JsonBody<T> {
     type Rejection = Refusal;
     async fn from_request(request: Request, server: &Arc<Server>) -> Result<Self, Refusal> {
-        let body = match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, server)).await {
+        let patience = if is_stranger(request.extensions()) { STRANGERS_BODY_TIMEOUT } else { BODY_TIMEOUT };
+        let body = match tokio::time::timeout(patience, Bytes::from_request(request, server)).await {
             Ok(Ok(body)) => body,
             Ok(Err(rejection)) => {
                 return Err(Refusal::new(rejection.status(), Reason::BadRequest, rejection.body_text()));

@@ -3,11 +3,12 @@
 use crate::{deployments::tree::StripeTree, publishing::artifacts::ArtifactStore, store::DeploymentRow};
 use banyan_proto::{AddresseeList, Artifact, MachineId, Manifest, OrderId, Proof};
 use banyan_swarm::io::{StripeId, TrustedOffer};
-use banyan_wire::content::ArtifactFile;
+use banyan_wire::content::{ArtifactFile, ContentError};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    path::PathBuf,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -31,6 +32,11 @@ pub(crate) struct ActiveOrder {
     accepted: Option<Instant>,
     /// How many of the bytes that `content` served are already recorded in the store.
     counted: AtomicU64,
+    path: PathBuf,
+    /// The machines whose code was accepted, with the stripe. Only machines on the lists get in.
+    proved: Mutex<HashSet<(u8, MachineId)>>,
+    /// What is wrong with the artifact's file, once it was noticed.
+    damage: OnceLock<String>,
 }
 
 impl ActiveOrder {
@@ -47,16 +53,51 @@ impl ActiveOrder {
         let artifact = parsed.artifacts.into_iter().find(|artifact| artifact.platform == row.order.platform)?;
         let stripes = u8::try_from(lists.len()).ok()?;
         let path = artifacts.path(artifact.digest);
+        let damage = OnceLock::new();
         let content = match ArtifactFile::complete(&path, artifact.clone(), stripes) {
             Ok(file) => Some(Arc::new(file)),
             Err(error) => {
                 tracing::error!(order = %row.order.id, "cannot serve the artifact {}: {error}", path.display());
+                drop(damage.set(format!("{}: {error}", path.display())));
                 None
             }
         };
         let trees = lists.into_iter().zip(0..stripes).map(|(list, stripe)| StripeTree::new(stripe, list)).collect();
         let accepted = fresh.then(Instant::now);
-        Some(Self { row, manifest, artifact, trees, content, accepted, counted: AtomicU64::new(0) })
+        Some(Self {
+            row,
+            manifest,
+            artifact,
+            trees,
+            content,
+            accepted,
+            counted: AtomicU64::new(0),
+            path,
+            proved: Mutex::default(),
+            damage,
+        })
+    }
+    /// Records that a machine proved its code.
+    pub(crate) fn record_proved_code(&self, stripe: u8, machine: MachineId) {
+        self.proved.lock().unwrap_or_else(PoisonError::into_inner).insert((stripe, machine));
+    }
+    /// Returns whether a machine proved its code, since this server started.
+    pub(crate) fn has_proved_code(&self, stripe: u8, machine: MachineId) -> bool {
+        self.proved.lock().unwrap_or_else(PoisonError::into_inner).contains(&(stripe, machine))
+    }
+    /// Records and logs, once, that the artifact's file cannot be sent.
+    pub(crate) fn record_content_failure(&self, error: &ContentError) {
+        let path = self.path.display();
+        if self.damage.set(format!("{path}: {error}")).is_ok() {
+            tracing::error!(
+                order = %self.id(),
+                "cannot send the artifact {path}: {error}; check the disk, then publish the release again"
+            );
+        }
+    }
+    /// Returns what is wrong with the artifact's file, if that was noticed.
+    pub(crate) fn damage(&self) -> Option<&str> {
+        self.damage.get().map(String::as_str)
     }
     pub(crate) fn id(&self) -> OrderId {
         self.row.order.id

@@ -7,7 +7,7 @@ use crate::{
     store::{AddresseeRow, DeploymentRow, ServerIdentity, Store},
 };
 use banyan_proto::{
-    OrderId,
+    OrderId, Reason,
     admin::{AddresseeStatus, DeploymentStatus, Stage},
 };
 use std::sync::Arc;
@@ -45,21 +45,32 @@ impl DeploymentStatuses {
         }
         counts.sort_unstable();
         let open = self.active_orders.get(id);
-        let addressee = |addressee: AddresseeRow| AddresseeStatus {
-            id: addressee.machine,
-            label: self.registry.label(addressee.machine),
-            stage: addressee.stage,
-            chunks: (if addressee.verified_after.is_some() { row.chunks } else { addressee.held }, row.chunks),
-            reason: addressee.reason,
-            detail: addressee.detail,
-            planned: open
-                .iter()
-                .flat_map(|open| &open.trees)
-                .filter_map(|tree| tree.planned_sender(addressee.machine))
-                .collect(),
-            sources: addressee.sources,
-            verified_after: addressee.verified_after,
-            installed_after: addressee.installed_after,
+        let damage = open.as_ref().and_then(|open| open.damage());
+        // Without content at the server, machines only notice that they get none.
+        let why = |row: &AddresseeRow| match (damage, row.reason) {
+            (Some(damage), None | Some(Reason::NoSource | Reason::Unreachable)) if row.stage < Stage::Verified => {
+                (Some(Reason::ServerFileDamaged), Some(damage.to_owned()))
+            }
+            (_, reason) => (reason, row.detail.clone()),
+        };
+        let addressee = |addressee: AddresseeRow| {
+            let (reason, detail) = why(&addressee);
+            AddresseeStatus {
+                id: addressee.machine,
+                label: self.registry.label(addressee.machine),
+                stage: addressee.stage,
+                chunks: (if addressee.verified_after.is_some() { row.chunks } else { addressee.held }, row.chunks),
+                reason,
+                detail,
+                planned: open
+                    .iter()
+                    .flat_map(|open| &open.trees)
+                    .filter_map(|tree| tree.planned_sender(addressee.machine))
+                    .collect(),
+                sources: addressee.sources,
+                verified_after: addressee.verified_after,
+                installed_after: addressee.installed_after,
+            }
         };
         Ok(self.status_of(&row, counts, rows.into_iter().map(addressee).collect()))
     }

@@ -15,17 +15,20 @@ use banyan_proto::{
     Digest, MachineId, Reason, UnixSeconds,
     admin::{NewToken, TokenCreated},
     api::{EnrolReply, EnrolRequest, RenewReply, RenewRequest},
-    limits,
+    limits, text,
 };
 use data_encoding::HEXLOWER;
 use std::{net::IpAddr, sync::Arc};
 use tracing::{error, info};
 
-/// Rejects a text that is empty, too long for a table or log line, or contains control characters.
+/// Rejects a text that is empty, blank, too long for a table or log line, or contains hidden characters.
 pub(crate) fn check_text(what: &str, text: &str) -> Result<(), Refusal> {
-    if text.is_empty() || text.len() > limits::LABEL_BYTES || text.chars().any(char::is_control) {
+    if text.trim().is_empty() || text.len() > limits::LABEL_BYTES || text::has_hidden(text) {
         let most = limits::LABEL_BYTES;
-        return Err(Refusal::bad(format!("the {what} must be 1 to {most} bytes long, without control characters")));
+        return Err(Refusal::bad(format!(
+            "the {what} must be 1 to {most} bytes long, and have no control characters, zero-width characters or marks \
+             that change the writing direction"
+        )));
     }
     Ok(())
 }

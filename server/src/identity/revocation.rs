@@ -5,7 +5,7 @@ use crate::{
     net::{connections::Connections, peer_node::PeerNode, wake_ups::WakeUps},
     refusal::Refusal,
     store::Store,
-    suspicion_log::SuspicionLog,
+    suspicion_log::{Event, SuspicionLog},
 };
 use banyan_proto::{MachineId, Reason, UnixSeconds};
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl Revocation {
         for order in self.store.expected(machine).await? {
             self.store.note(order, machine, reason, &detail).await?;
         }
-        self.suspicions.record(Some(machine), None, reason, detail).await;
+        self.suspicions.record(Event::of(machine, None, reason, detail));
         Ok(())
     }
 

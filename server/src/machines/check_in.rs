@@ -13,7 +13,7 @@ use crate::{
     publishing::repository_cache::RepositoryCache,
     refusal::Refusal,
     store::{MachineRow, ServerIdentity, Store},
-    suspicion_log::SuspicionLog,
+    suspicion_log::{Event, SuspicionLog},
 };
 use banyan_proto::{
     MachineId, OrderId, Reason, ServerEpoch, Signed, UnixSeconds,
@@ -132,7 +132,7 @@ impl CheckIns {
                          stop it and run `banyan-server raise-epoch`",
                         request.epoch, self.server.epoch
                     );
-                    self.suspicions.record(Some(machine), None, Reason::EpochBack, detail).await;
+                    self.suspicions.record(Event::of(machine, None, Reason::EpochBack, detail));
                 }
             }
             StartVerdict::Repeated => {}

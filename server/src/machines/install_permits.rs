@@ -5,7 +5,7 @@ use crate::{
     publishing::repository_cache::RepositoryCache,
     refusal::Refusal,
     store::{AddresseeRow, DeploymentRow, ServerIdentity, Store},
-    suspicion_log::SuspicionLog,
+    suspicion_log::{Event, SuspicionLog},
 };
 use axum::http::StatusCode;
 use banyan_proto::{
@@ -39,9 +39,8 @@ impl InstallPermits {
             return Err(Refusal::conflict(Reason::Withdrawn, Reason::Withdrawn.for_admin().what));
         }
         if self.store.receipt(id, machine).await?.is_none() {
-            self.suspicions
-                .record(Some(machine), Some(id), Reason::CodeWrong, "install permit requested without a receipt".into())
-                .await;
+            let detail = "install permit requested without a receipt";
+            self.suspicions.record(Event::of(machine, Some(id), Reason::CodeWrong, detail));
             let detail = "an install permit requires a receipt for the artifact";
             return Err(Refusal::forbidden(Reason::CodeWrong, detail));
         }

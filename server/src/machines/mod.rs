@@ -1,5 +1,6 @@
 //! What machines ask of the server and report to it during a deployment.
 
+pub(crate) mod accused_edges;
 pub(crate) mod check_in;
 mod delivery_path;
 pub(crate) mod install_permits;

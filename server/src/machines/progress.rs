@@ -6,10 +6,8 @@ use banyan_proto::{
     Reason, UnixSeconds,
     admin::Stage,
     api::{ByteSource, Event},
+    limits, text,
 };
-
-/// Longest detail text kept per report (bytes).
-const DETAIL_BYTES: usize = 4000;
 
 /// Applies an event that the machine reported, `after_ms` milliseconds after the deployment was accepted. Returns whether
 /// anything changed.
@@ -82,13 +80,12 @@ fn raise_stage(row: &mut AddresseeRow, stage: Stage) {
 fn record_verified(row: &mut AddresseeRow, sources: &[ByteSource], after_ms: u64) {
     row.verified_after.get_or_insert(after_ms);
     if !sources.is_empty() {
-        row.sources = sources.to_vec();
+        row.sources = sources[..sources.len().min(limits::SOURCES)].to_vec();
     }
 }
 
 fn shorten(detail: &str) -> String {
-    let end = (0..=detail.len().min(DETAIL_BYTES)).rev().find(|&at| detail.is_char_boundary(at)).unwrap_or(0);
-    detail[..end].to_owned()
+    text::bounded(detail, limits::FAILURE_DETAIL_BYTES)
 }
 
 #[cfg(test)]
@@ -114,9 +111,9 @@ mod tests {
     #[test]
     fn a_reason_goes_when_the_machine_goes_on() {
         let mut row = AddresseeRow::expected(MachineId([1; 16]));
-        let waits = Event::Waits { reason: Reason::DiskFull, detail: "ä".repeat(DETAIL_BYTES) };
+        let waits = Event::Waits { reason: Reason::DiskFull, detail: "ä".repeat(limits::FAILURE_DETAIL_BYTES) };
         assert!(apply_event(&mut row, &waits, 1));
-        assert!(row.detail.as_ref().is_some_and(|detail| detail.len() <= DETAIL_BYTES));
+        assert!(row.detail.as_ref().is_some_and(|detail| detail.len() <= limits::FAILURE_DETAIL_BYTES));
         assert!(apply_event(&mut row, &Event::Progress { held: 3, of: 9 }, 2));
         assert_eq!((row.stage, row.held, row.reason), (Stage::Receiving, 3, None));
     }

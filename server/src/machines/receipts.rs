@@ -4,15 +4,16 @@ use crate::{
     deployments::order_lifecycle::OrderLifecycle,
     identity::secrets::Secrets,
     machines::{
-        delivery_path::{ProofContext, describe_path, verify_path},
+        accused_edges::AccusedEdges,
+        delivery_path::{PathError, ProofContext, describe_path, verify_path},
         progress::apply_receipt,
     },
     refusal::Refusal,
     store::{NewReceipt, Store},
-    suspicion_log::SuspicionLog,
+    suspicion_log::{Event, SuspicionLog},
 };
 use axum::http::StatusCode;
-use banyan_proto::{MachineId, Reason, Receipt, Signed, UnixSeconds, api::ReceiptRequest, limits};
+use banyan_proto::{MachineId, Reason, Receipt, Signed, UnixSeconds, api::ReceiptRequest, limits, text};
 use std::sync::Arc;
 use tracing::info;
 
@@ -22,6 +23,7 @@ pub(crate) struct Receipts {
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) orders: Arc<OrderLifecycle>,
     pub(crate) suspicions: SuspicionLog,
+    pub(crate) accusations: AccusedEdges,
 }
 
 impl Receipts {
@@ -37,13 +39,13 @@ impl Receipts {
         let open = self.orders.find_active(id, machine).await?;
         if self.store.addressee(id, machine).await?.is_none() {
             let detail = "a machine that is not a target of the order requested a receipt";
-            self.suspicions.record(Some(machine), Some(id), Reason::NotAddressed, detail.into()).await;
+            self.suspicions.record(Event::of(machine, Some(id), Reason::NotAddressed, detail));
             return Err(Refusal::forbidden(Reason::NotAddressed, "this machine is not a target of the order"));
         }
         if request.artifact != open.artifact.digest {
             let detail =
                 format!("the machine holds {}, but the order is for {}", request.artifact, open.artifact.digest);
-            self.suspicions.record(Some(machine), Some(id), Reason::BadArtifact, detail.clone()).await;
+            self.suspicions.record(Event::of(machine, Some(id), Reason::BadArtifact, detail.clone()));
             return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact, detail));
         }
         if request.ways.len() > open.trees.len() || request.sources.len() > limits::ADDRESSEES {
@@ -54,15 +56,25 @@ impl Receipts {
         let mut wrong = Vec::new();
         for way in &request.ways {
             match verify_path(open.tree(way.stripe), &open, &context, way) {
-                Ok(()) => valid_paths += 1,
-                Err(error) => wrong.push(format!("{}: {error}", describe_path(way))),
+                Ok(()) => {
+                    valid_paths += 1;
+                    open.record_proved_code(way.stripe, machine);
+                }
+                Err(error) => {
+                    if error == PathError::WrongCode {
+                        self.accusations.accuse(&open, machine, way);
+                    } else {
+                        // The machine checks a path before it accepts it, so the claim is its own.
+                        let detail = format!("{}: {error}", describe_path(way));
+                        self.suspicions.record(Event::of(machine, Some(id), Reason::CodeWrong, detail));
+                    }
+                    wrong.push(format!("{}: {error}", describe_path(way)));
+                }
             }
-        }
-        for detail in &wrong {
-            self.suspicions.record(Some(machine), Some(id), Reason::CodeWrong, detail.clone()).await;
         }
         if valid_paths == 0 {
             let detail = if wrong.is_empty() { "no path was given".to_owned() } else { wrong.join("; ") };
+            let detail = text::bounded(&detail, text::DETAIL_BYTES);
             self.store.note(id, machine, Reason::CodeWrong, &detail).await?;
             return Err(Refusal::forbidden(Reason::CodeWrong, detail));
         }

@@ -4,12 +4,14 @@ use crate::{
     deployments::active_orders::ActiveOrders,
     identity::registry::Registry,
     machines::progress::apply_event,
+    net::machine_quotas::MachineQuotas,
     refusal::Refusal,
     store::{ArrivedReport, Store},
-    suspicion_log::SuspicionLog,
+    suspicion_log::{self, SuspicionLog},
 };
+use axum::http::StatusCode;
 use banyan_proto::{
-    MachineId, Reason, UnixSeconds,
+    MachineId, OrderId, Reason, UnixSeconds,
     admin::Stage,
     api::{Event, Report},
 };
@@ -17,7 +19,9 @@ use std::sync::Arc;
 use tracing::info;
 
 /// Most reports in one request.
-const MAX_REPORTS: usize = 10_000;
+const MAX_REPORTS: usize = 1000;
+/// Most claims about other machines in one request; more are ignored.
+const MAX_CLAIMS: usize = 50;
 
 /// Processes machines' reports.
 pub(crate) struct Reports {
@@ -25,24 +29,29 @@ pub(crate) struct Reports {
     pub(crate) registry: Arc<Registry>,
     pub(crate) active_orders: Arc<ActiveOrders>,
     pub(crate) suspicions: SuspicionLog,
+    pub(crate) quotas: Arc<MachineQuotas>,
 }
 
 impl Reports {
     /// Processes a machine's reports, oldest first. Ignores reports that were already received.
     pub(crate) async fn process(&self, machine: MachineId, reports: Vec<Report>) -> Result<(), Refusal> {
         if reports.len() > MAX_REPORTS {
-            return Err(Refusal::bad(format!(
-                "{} reports in one request; at most {MAX_REPORTS} are allowed",
-                reports.len()
-            )));
+            let detail = format!("{} reports in one request; at most {MAX_REPORTS} are allowed", reports.len());
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::BadRequest, detail));
         }
+        if !self.quotas.take_reports(machine, reports.len()) {
+            return Err(Refusal::too_many_requests());
+        }
+        let mut reports = reports;
+        reports.iter_mut().for_each(|report| report.event.bound_texts());
         let after =
             |report: &Report| report.order.and_then(|id| self.active_orders.get(id)).map_or(0, |open| open.age_ms());
         let arrived: Vec<ArrivedReport> =
             reports.into_iter().map(|report| ArrivedReport { after_ms: after(&report), report }).collect();
         let finished = self.store.store_reports(machine, &arrived, UnixSeconds::now(), apply_event).await?;
-        for ArrivedReport { report, .. } in &arrived {
-            self.process_claims_about_others(machine, report).await?;
+        let claims = arrived.iter().map(|arrived| &arrived.report).filter(|report| is_about_others(report));
+        for report in claims.take(MAX_CLAIMS) {
+            self.process_claim(machine, report).await?;
         }
         for id in finished {
             info!(order = %id, "deployment finished");
@@ -52,7 +61,7 @@ impl Reports {
 
     /// Processes what a machine reports about another one: a hint for administrators, never a fact about the other
     /// machine.
-    async fn process_claims_about_others(&self, machine: MachineId, report: &Report) -> Result<(), Refusal> {
+    async fn process_claim(&self, machine: MachineId, report: &Report) -> Result<(), Refusal> {
         match (&report.event, report.order) {
             (Event::SteppedOver { machine: over, reason, .. }, Some(id)) => {
                 let row = self.store.addressee(id, *over).await?;
@@ -64,12 +73,15 @@ impl Reports {
                 }
             }
             (Event::BadChunk { source, index }, order) => {
-                let detail = format!("{} received a bad chunk {index} from this machine", self.registry.label(machine));
-                self.suspicions.record(Some(*source), order, Reason::BadChunk, detail).await;
+                let (from, to) = (self.registry.label(*source), self.registry.label(machine));
+                let detail =
+                    format!("{to} reports a bad chunk {index} from {from}: one of the two, or the way between");
+                self.suspect(machine, *source, order, Reason::BadChunk, detail);
             }
             (Event::Refused { sender, reason, detail }, order) => {
-                let detail = format!("refused by {}: {detail}", self.registry.label(machine));
-                self.suspicions.record(Some(*sender), order, *reason, detail.chars().take(1000).collect()).await;
+                let (from, to) = (self.registry.label(*sender), self.registry.label(machine));
+                let detail = format!("{to} reports that it refused a message of {from}: {detail}");
+                self.suspect(machine, *sender, order, *reason, detail);
             }
             // The order is missing, or the event is about the reporting machine itself.
             (Event::SteppedOver { .. }, None)
@@ -88,4 +100,14 @@ impl Reports {
         }
         Ok(())
     }
+
+    /// Records a machine's claim about another one, on the account of the machine that makes it.
+    fn suspect(&self, by: MachineId, machine: MachineId, order: Option<OrderId>, reason: Reason, detail: String) {
+        self.suspicions.record(suspicion_log::Event { cause: Some(by), machine: Some(machine), order, reason, detail });
+    }
+}
+
+/// Returns whether a report says something about another machine.
+fn is_about_others(report: &Report) -> bool {
+    matches!(report.event, Event::SteppedOver { .. } | Event::BadChunk { .. } | Event::Refused { .. })
 }

@@ -1,11 +1,16 @@
 //! Accepts connections on the server's port, with limits on handshake time and connection count. Passes machines that
 //! speak the framed protocol to the node, and everything else to the HTTP API.
 
-use crate::net::{connections::Connections, peer_node::PeerNode, tls_configuration::TlsConfiguration};
+use crate::net::{
+    connections::{Connections, Place, TooMany},
+    peer_node::PeerNode,
+    tls_configuration::TlsConfiguration,
+};
 use axum::Router;
 use banyan_proto::{ALPN_PEER, MachineId, Reason, UnixSeconds, code::EXPORTER_LABEL};
 use banyan_wire::{
-    connection,
+    connection, open_files,
+    rare_log::RareLog,
     socket::Socket,
     tls::{machine_of, valid_until},
 };
@@ -28,8 +33,12 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-/// Time limit for receiving a request's headers.
+/// Time limit for receiving a request's headers, and for a connection without a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same for callers without a certificate.
+const STRANGERS_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Memory for a request's headers and for what arrives of its body at once (bytes).
+const MAX_HEADER_BYTES: usize = 64 << 10;
 /// How long shutdown waits for a response in progress.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// TCP keepalive idle time: a machine that vanished silently is detected after about this long.
@@ -77,6 +86,29 @@ pub(crate) struct Acceptor<A> {
     pub(crate) tasks: TaskTracker,
 }
 
+/// Says once a minute that connections were refused.
+fn warn_of_refusal(why: TooMany, from: IpAddr, machine: Option<MachineId>) {
+    static MACHINES: RareLog = RareLog::each_minute();
+    static OTHERS: RareLog = RareLog::each_minute();
+    let limit = open_files::limit().soft;
+    match why {
+        TooMany::Machines => {
+            if let Some(more) = MACHINES.due() {
+                warn!(
+                    more,
+                    limit,
+                    "connection of a machine refused: {why}; raise the hard limit of open files (systemd: LimitNOFILE)"
+                );
+            }
+        }
+        TooMany::OfMachine | TooMany::Strangers => {
+            if let Some(more) = OTHERS.due() {
+                warn!(%from, ?machine, more, "connection refused: {why}");
+            }
+        }
+    }
+}
+
 impl<A: Admission> Acceptor<A> {
     /// Accepts connections until the server stops.
     pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, router: Router) {
@@ -86,29 +118,37 @@ impl<A: Admission> Acceptor<A> {
                 Some(Ok(accepted)) => accepted,
                 Some(Err(error)) => {
                     // The usual cause is too many open files, which resolves as connections close.
-                    warn!("failed to accept a connection: {error}");
+                    static FAILED: RareLog = RareLog::each_minute();
+                    if let Some(more) = FAILED.due() {
+                        let limit = open_files::limit().soft;
+                        warn!(more, limit, "failed to accept a connection: {error}; slow callers make room");
+                    }
+                    self.connections.make_room();
                     sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
             let (this, router, ip) = (Arc::clone(&self), router.clone(), from.ip().to_canonical());
-            let Ok(handshake_guard) = self.connections.begin_handshake(ip) else {
-                debug!(%ip, "connection closed: too many handshakes in progress");
-                continue;
+            let place = match self.connections.arrive(ip) {
+                Ok(place) => place,
+                Err(why) => {
+                    warn_of_refusal(why, ip, None);
+                    continue;
+                }
             };
             self.tasks.spawn(async move {
-                let handshake = connection::handshake(stream, this.tls.acceptor()).await;
-                drop(handshake_guard);
-                match handshake {
-                    Ok(stream) => this.dispatch(stream, ip, router).await,
-                    Err(error) => debug!(%ip, "TLS handshake failed: {error}"),
+                let handshake = connection::handshake(stream, this.tls.acceptor());
+                match place.cut.run_until_cancelled(handshake).await {
+                    Some(Ok(stream)) => this.dispatch(stream, ip, place, router).await,
+                    Some(Err(error)) => debug!(%ip, "TLS handshake failed: {error}"),
+                    None => debug!(%ip, "slow TLS handshake cut, to make room"),
                 }
             });
         }
     }
 
     /// Passes a connection to the node or to the HTTP API, by the protocol that it negotiated.
-    async fn dispatch(&self, stream: TlsStream<Socket>, from: IpAddr, router: Router) {
+    async fn dispatch(&self, stream: TlsStream<Socket>, from: IpAddr, place: Place, router: Router) {
         let session = stream.get_ref().1;
         let certificate = session.peer_certificates().and_then(<[_]>::first);
         let certificate_expires = certificate.and_then(valid_until);
@@ -116,7 +156,10 @@ impl<A: Admission> Acceptor<A> {
             None => None,
             Some(Ok(id)) if self.admission.is_trusted(id) => Some(id),
             Some(_) => {
-                warn!(%from, "connection closed: its certificate belongs to an unknown or revoked machine");
+                static UNKNOWN: RareLog = RareLog::each_minute();
+                if let Some(more) = UNKNOWN.due() {
+                    warn!(%from, more, "connection closed: its certificate belongs to an unknown or revoked machine");
+                }
                 return;
             }
         };
@@ -125,6 +168,8 @@ impl<A: Admission> Acceptor<A> {
                 (Some(id), Some(expires), Some(node))
                     if expires >= UnixSeconds::now() && self.admission.exclusion(id).is_none() =>
                 {
+                    // The node counts its connections itself.
+                    drop(place);
                     node.accept(stream);
                 }
                 _ => debug!(%from, ?machine, "peer connection closed: no valid certificate, or an excluded machine"),
@@ -138,30 +183,36 @@ impl<A: Admission> Acceptor<A> {
                 return;
             }
         };
-        self.serve_http(stream, Caller { machine, certificate_expires, from, exporter }, router).await;
+        self.serve_http(stream, Caller { machine, certificate_expires, from, exporter }, place, router).await;
     }
 
-    async fn serve_http(&self, stream: TlsStream<Socket>, caller: Caller, router: Router) {
+    async fn serve_http(&self, stream: TlsStream<Socket>, caller: Caller, place: Place, router: Router) {
         let socket = SockRef::from(stream.get_ref().0.tcp());
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
         if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive)) {
             debug!("failed to set socket options: {error}");
         }
-        let Ok(guard) = self.connections.admit(caller.machine, caller.from) else {
-            warn!(from = %caller.from, machine = ?caller.machine, "connection closed: too many connections");
+        if let Some(id) = caller.machine
+            && let Err(why) = place.become_machine(id)
+        {
+            warn_of_refusal(why, caller.from, caller.machine);
             return;
-        };
+        }
         // Revoked between handshake and admission: the revocation's cut ran before this connection was registered.
         if caller.machine.is_some_and(|id| !self.admission.is_trusted(id)) {
             return;
         }
         let inner = TowerToHyperService::new(router);
+        let place = Arc::new(place);
+        let cut = place.cut.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(Arc::clone(&place));
             inner.call(request)
         });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+        let patience = if caller.machine.is_some() { HEADER_TIMEOUT } else { STRANGERS_HEADER_TIMEOUT };
+        builder.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(MAX_HEADER_BYTES);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             ended = connection.as_mut() => {
@@ -169,7 +220,7 @@ impl<A: Admission> Acceptor<A> {
                     debug!(from = %caller.from, "HTTP connection failed: {error}");
                 }
             }
-            () = guard.cut.cancelled() => debug!(machine = ?caller.machine, "connection cut"),
+            () = cut.cancelled() => debug!(machine = ?caller.machine, "connection cut"),
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 drop(timeout(SHUTDOWN_GRACE, connection).await);

@@ -3,6 +3,8 @@
 pub(crate) mod accept;
 pub(crate) mod connections;
 pub(crate) mod expired_certificates;
+pub(crate) mod failed_attempts;
+pub(crate) mod machine_quotas;
 pub(crate) mod peer_node;
 pub(crate) mod tls_configuration;
 pub(crate) mod wake_ups;

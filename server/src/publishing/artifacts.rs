@@ -16,9 +16,8 @@ pub(crate) struct ArtifactStore {
 }
 
 fn disk_refusal(error: &io::Error) -> Refusal {
-    if error.kind() == io::ErrorKind::StorageFull {
-        let status = axum::http::StatusCode::INSUFFICIENT_STORAGE;
-        return Refusal::new(status, Reason::DiskFull, "the server's disk is full; free some space there");
+    if private_files::is_disk_full(error) {
+        return Refusal::disk_full();
     }
     Refusal::internal(&format!("artifact store: {error}"))
 }

@@ -2,6 +2,7 @@
 //! permits need in memory, so that the server never waits for the disk.
 
 use crate::{
+    private_files,
     publishing::repository::{ReleaseSummary, Repository, RepositoryError},
     refusal::Refusal,
 };
@@ -18,6 +19,8 @@ impl From<RepositoryError> for Refusal {
     fn from(error: RepositoryError) -> Self {
         if error.is_callers_fault() {
             Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.reason(), error.to_string())
+        } else if matches!(&error, RepositoryError::Disk { source, .. } if private_files::is_disk_full(source)) {
+            Self::disk_full()
         } else {
             Self::internal(&error)
         }

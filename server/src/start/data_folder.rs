@@ -4,6 +4,7 @@ use crate::{
     identity::{ca::Authority, secrets::Secrets},
     private_files,
     start::StartError,
+    store::DatabaseAge,
 };
 use banyan_proto::{Address, admin::Profile};
 use std::{
@@ -32,14 +33,59 @@ pub(super) fn write_profile(
 ) -> Result<PathBuf, StartError> {
     let path = data.join("admin.toml");
     let wrong = |why: String| StartError::Profile { path: path.clone(), why };
-    let root = match std::fs::read_to_string(&path) {
-        Ok(text) => toml::from_str::<Profile>(&text).map_err(|error| wrong(error.to_string()))?.root,
+    let old = match std::fs::read_to_string(&path) {
+        Ok(text) => Some(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(source) => return Err(StartError::Folder { path, source }),
     };
+    let root = match &old {
+        Some(text) => toml::from_str::<Profile>(text).map_err(|error| wrong(error.to_string()))?.root,
+        None => None,
+    };
     let profile = Profile { servers, ca: authority.fingerprint(), token: secrets.admin_token().to_owned(), root };
     let text = toml::to_string(&profile).map_err(|error| wrong(error.to_string()))?;
-    private_files::write_private(&path, text.as_bytes())
-        .map_err(|source| StartError::Folder { path: path.clone(), source })?;
+    // Written only when it changes, so that a server can start on a full disk.
+    if old.as_deref() != Some(&text) {
+        private_files::write_private(&path, text.as_bytes())
+            .map_err(|source| StartError::Folder { path: path.clone(), source })?;
+    }
     Ok(path)
+}
+
+/// The keys that the first start creates.
+const KEYS: [&str; 4] = ["orders.pk8", "master.key", "ca.key", "ca.pem"];
+
+/// Checks that database and keys are both there, or both still to be created.
+pub(crate) fn check_complete(database: &Path, keys: &Path, age: DatabaseAge) -> Result<(), StartError> {
+    let missing: Vec<&str> = KEYS.into_iter().filter(|name| !keys.join(name).exists()).collect();
+    let (database, keys) = (database.to_owned(), keys.to_owned());
+    match (age, missing.len()) {
+        // The database is created before the keys, so an interrupted first start leaves no keys without it.
+        (DatabaseAge::Empty, left) if left < KEYS.len() => Err(StartError::DatabaseGone { database, keys }),
+        (DatabaseAge::InUse, 1..) => Err(StartError::KeysGone { database, keys, missing: missing.join(", ") }),
+        (DatabaseAge::Empty | DatabaseAge::Begun | DatabaseAge::InUse, _) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_starts_with_all_of_its_data_or_as_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (database, keys) = (folder.path().join("server.sqlite"), folder.path().join("keys"));
+        std::fs::create_dir(&keys).unwrap();
+        let check = |age| check_complete(&database, &keys, age);
+        assert!(check(DatabaseAge::Empty).is_ok(), "the first start");
+        assert!(matches!(check(DatabaseAge::InUse), Err(StartError::KeysGone { .. })));
+        for name in &KEYS {
+            std::fs::write(keys.join(name), "key").unwrap();
+            assert!(matches!(check(DatabaseAge::Empty), Err(StartError::DatabaseGone { .. })), "{name}");
+            assert!(check(DatabaseAge::Begun).is_ok(), "an interrupted first start goes on");
+        }
+        assert!(check(DatabaseAge::InUse).is_ok());
+        std::fs::remove_file(keys.join("ca.key")).unwrap();
+        assert!(matches!(check(DatabaseAge::InUse), Err(StartError::KeysGone { missing, .. }) if missing == "ca.key"));
+    }
 }

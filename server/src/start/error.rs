@@ -2,11 +2,36 @@
 
 use crate::{
     identity::{ca::CaError, secrets::SecretsError},
+    private_files::is_disk_full,
     publishing::repository::RepositoryError,
     store::StoreError,
 };
 use banyan_wire::tls::IdentityError;
 use std::{io, net::SocketAddr, path::PathBuf};
+
+impl StartError {
+    /// Returns whether the disk is full, so that a start can succeed once there is room.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Folder { source, .. }
+            | Self::Secrets(SecretsError::Disk { source, .. })
+            | Self::Ca(CaError::Disk { source, .. })
+            | Self::Repository(RepositoryError::Disk { source, .. }) => is_disk_full(source),
+            Self::Store(error) => error.is_disk_full(),
+            Self::Running(_)
+            | Self::NoServer(_)
+            | Self::DatabaseGone { .. }
+            | Self::KeysGone { .. }
+            | Self::Listen { .. }
+            | Self::Secrets(_)
+            | Self::Ca(_)
+            | Self::Identity(_)
+            | Self::Repository(_)
+            | Self::Orders(_)
+            | Self::Profile { .. } => false,
+        }
+    }
+}
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +52,33 @@ pub enum StartError {
         "{0} is not a server's data folder: it has no server.sqlite; pass the folder with the restored backup (--data)"
     )]
     NoServer(PathBuf),
+    /// The folder has a server's keys, but its database is gone. A new one would be another server: no machine would
+    /// belong to it.
+    #[error(
+        "{database} is missing or empty, but {keys} holds the keys of a server: its machines, releases and deployments are \
+         gone. Restore {database} from the backup, then run `banyan-server raise-epoch`. To start a new server instead, \
+         choose an empty folder (--data); all machines must then enrol with it"
+    )]
+    DatabaseGone {
+        /// The database's path.
+        database: PathBuf,
+        /// The folder of the keys.
+        keys: PathBuf,
+    },
+    /// The folder has a server's database, but keys are gone. With new ones no machine would believe the server.
+    #[error(
+        "{keys} lacks {missing}, but {database} belongs to a server with keys: machines would not believe new ones. \
+         Restore the folder from the backup. To start a new server instead, choose an empty folder (--data); all machines \
+         must then enrol with it"
+    )]
+    KeysGone {
+        /// The database's path.
+        database: PathBuf,
+        /// The folder of the keys.
+        keys: PathBuf,
+        /// The names of the missing files.
+        missing: String,
+    },
     /// The port cannot be bound.
     #[error("cannot listen on {address}: {source}; choose another --listen, or stop the program that listens there")]
     Listen {

@@ -1,17 +1,23 @@
 //! Starts and stops the server: opens the data folder, binds the port and runs the background tasks.
 
 mod data_folder;
+mod disk_reserve;
 mod error;
 mod services;
 
-pub(crate) use data_folder::lock;
+pub(crate) use data_folder::{check_complete, lock};
 pub use error::StartError;
 
-use crate::{api, private_files, refusal::Refusal, server::SOFTWARE, store::Sqlite};
+use crate::{api, net::connections::Places, private_files, refusal::Refusal, server::SOFTWARE, store::Sqlite};
 use banyan_proto::{Address, MachineId, UnixSeconds};
 use banyan_swarm::Config;
-use banyan_wire::node::{self, NodeConfig};
+use banyan_wire::{
+    node::{self, NodeConfig},
+    open_files,
+    rare_log::RareLog,
+};
 use data_folder::write_profile;
+use disk_reserve::DiskReserve;
 use services::{OpenedData, Services};
 use std::{
     fs::File,
@@ -22,10 +28,17 @@ use std::{
 };
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
+/// A limit of open files below this is worth a warning.
+const FEW_OPEN_FILES: usize = 4096;
+/// How long a start on a full disk waits before it tries again.
+const WAIT_FOR_ROOM: Duration = Duration::from_secs(2);
 /// How long shutdown waits for requests in progress.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
+
+/// The longest message that machines may send to the server's node (bytes). No machine sends it offers.
+const LONGEST_MESSAGE: usize = 256 << 10;
 
 /// The settings of a server.
 #[derive(Debug, Clone)]
@@ -72,6 +85,7 @@ impl Running {
 /// # Errors
 /// Returns a [`StartError`] that names what cannot be opened or bound.
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
+    raise_open_files();
     let data = &settings.data;
     let keys = data.join("keys");
     let now = UnixSeconds::now();
@@ -80,7 +94,8 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
             .map_err(|source| StartError::Folder { path: folder.clone(), source })?;
     }
     let lock = lock(data)?;
-    let opened = OpenedData::open(data, keys, now).await?;
+    let reserve = DiskReserve::new(data);
+    let opened = open_data(data, &keys, &reserve, now).await?;
 
     let cannot_listen = |source| StartError::Listen { address: settings.listen, source };
     let listener = TcpListener::bind(settings.listen).await.map_err(cannot_listen)?;
@@ -93,6 +108,9 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         swarm: Config::server(opened.server.id, seed),
         software: SOFTWARE.to_owned(),
         tls: services.server.tls.pair(),
+        longest_message: LONGEST_MESSAGE,
+        // A connection to a peer takes two open files. Few machines are the first of their list.
+        max_links: (open_files::limit().soft / 16).clamp(8, 4096),
     };
     let (handle, node) = node::start(config, Arc::clone(&services.swarm_host));
     services.node.set(handle);
@@ -100,14 +118,63 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let profile = write_profile(data, advertised, &opened.authority, &opened.secrets)?;
     let stop = services.stop.clone();
     info!(server = %opened.server.id, %address, "listening");
-    let main = tokio::spawn(run(services, listener, opened.sqlite, node, lock));
+    let main = tokio::spawn(run(services, listener, opened.sqlite, node, lock, reserve));
     Ok(Running { address, profile, stop, main })
 }
 
+/// Opens the data. On a full disk it uses up the reserve, so that administrators can see what is wrong. Without a reserve
+/// it waits for room.
+async fn open_data(
+    data: &Path,
+    keys: &Path,
+    reserve: &DiskReserve,
+    now: UnixSeconds,
+) -> Result<OpenedData, StartError> {
+    static FULL: RareLog = RareLog::each_minute();
+    loop {
+        match OpenedData::open(data, keys.to_owned(), now).await {
+            Err(error) if error.is_disk_full() => {
+                if let Some(more) = FULL.due() {
+                    error!(more, "the server's disk is full; free some space for {}: {error}", data.display());
+                }
+                if !reserve.use_up() {
+                    tokio::time::sleep(WAIT_FOR_ROOM).await;
+                }
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Raises the limit of open files, and warns if it stays low.
+fn raise_open_files() {
+    let limit = open_files::raise_limit();
+    if limit.soft < FEW_OPEN_FILES {
+        let machines = Places::within(limit).machines;
+        warn!(
+            limit = limit.soft,
+            machines,
+            "few open files are allowed, so only this many machines can be connected; raise the hard limit (systemd: \
+             LimitNOFILE)"
+        );
+    }
+}
+
 /// Serves until the server is stopped, then waits for the background tasks and closes the store.
-async fn run(services: Services, listener: TcpListener, store: Sqlite, node: JoinHandle<()>, lock: File) {
+async fn run(
+    services: Services,
+    listener: TcpListener,
+    store: Sqlite,
+    node: JoinHandle<()>,
+    lock: File,
+    reserve: DiskReserve,
+) {
     let router = api::router(services.server);
-    let background = [tokio::spawn(services.monitor.run()), tokio::spawn(services.revocation_list.keep_renewed())];
+    let background = [
+        tokio::spawn(services.monitor.run()),
+        tokio::spawn(services.revocation_list.keep_renewed()),
+        tokio::spawn(reserve.keep(services.stop.clone())),
+    ];
     services.acceptor.serve(listener, router).await;
     for task in background {
         drop(task.await);

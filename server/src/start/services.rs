@@ -17,24 +17,31 @@ use crate::{
         revocation_list::RevocationList, secrets::Secrets,
     },
     machines::{
-        check_in::CheckIns, install_permits::InstallPermits, monitor::Monitor, receipts::Receipts, reports::Reports,
+        accused_edges::AccusedEdges, check_in::CheckIns, install_permits::InstallPermits, monitor::Monitor,
+        receipts::Receipts, reports::Reports,
     },
     net::{
-        accept::Acceptor, connections::Connections, peer_node::PeerNode, tls_configuration::TlsConfiguration,
+        accept::Acceptor,
+        connections::{Connections, Places},
+        failed_attempts::FailedAttempts,
+        machine_quotas::MachineQuotas,
+        peer_node::PeerNode,
+        tls_configuration::TlsConfiguration,
         wake_ups::WakeUps,
     },
     publishing::{
         artifacts::ArtifactStore, publication::Publication, repository_cache::RepositoryCache, withdrawal::Withdrawal,
     },
     server::Server,
-    start::StartError,
-    store::{Counter, MachineStore as _, PolicyStore as _, ServerIdentity, Sqlite, Store},
+    start::{StartError, data_folder::check_complete},
+    store::{Counter, DatabaseAge, MachineStore as _, PolicyStore as _, ServerIdentity, Sqlite, Store},
     suspicion_log::SuspicionLog,
     swarm_host::SwarmHost,
 };
 use banyan_proto::{Address, AddressHint, ServerEpoch, UnixSeconds};
-use banyan_wire::tls::Crl;
+use banyan_wire::{open_files, tls::Crl};
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -57,7 +64,13 @@ pub(super) struct OpenedData {
 impl OpenedData {
     /// Opens the folder, whose lock the caller holds. Creates what is missing, as at the first start.
     pub(super) async fn open(data: &Path, keys: PathBuf, now: UnixSeconds) -> Result<Self, StartError> {
-        let sqlite = Sqlite::open(&data.join("server.sqlite")).await?;
+        let database = data.join("server.sqlite");
+        if fs::metadata(&database).map_or(0, |found| found.len()) == 0 {
+            // Checked before opening, which would create it.
+            check_complete(&database, &keys, DatabaseAge::Empty)?;
+        }
+        let sqlite = Sqlite::open(&database).await?;
+        check_complete(&database, &keys, sqlite.age().await?)?;
         let server = sqlite.identity().await?;
         let secrets = Secrets::open(&keys)?;
         let authority = Authority::open(&keys, now)?;
@@ -111,10 +124,12 @@ impl Services {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let hint = AddressHint { machine: server.id, addresses, issued: now };
         let registry = Arc::new(Registry::new(sqlite.machines().await?, &hint, &secrets.orders, now));
-        let suspicions = SuspicionLog::new(Arc::clone(&store), tasks.clone());
+        let suspicions = SuspicionLog::new(Arc::clone(&store), &tasks, stop.clone());
 
         // Network and identities.
-        let (connections, node, wake_ups) = (Connections::default(), PeerNode::default(), Arc::new(WakeUps::default()));
+        let (connections, node, wake_ups) =
+            (Connections::new(Places::within(open_files::limit())), PeerNode::default(), Arc::new(WakeUps::default()));
+        let quotas = Arc::new(MachineQuotas::default());
         let revocation_list = Arc::new(RevocationList {
             server,
             keys: keys.clone(),
@@ -249,6 +264,13 @@ impl Services {
             secrets: Arc::clone(secrets),
             orders: Arc::clone(&orders),
             suspicions: suspicions.clone(),
+            accusations: AccusedEdges {
+                registry: Arc::clone(&registry),
+                suspicions: suspicions.clone(),
+                tasks: tasks.clone(),
+                stop: stop.clone(),
+                waiting: Arc::default(),
+            },
         };
         let install_permits = InstallPermits {
             registry: Arc::clone(&registry),
@@ -264,6 +286,7 @@ impl Services {
             registry: Arc::clone(&registry),
             active_orders: Arc::clone(&active_orders),
             suspicions: suspicions.clone(),
+            quotas: Arc::clone(&quotas),
         };
         let monitor = Monitor {
             store: Arc::clone(&store),
@@ -288,6 +311,8 @@ impl Services {
             identity: server,
             tls: Arc::clone(tls),
             connections,
+            quotas,
+            failed_attempts: FailedAttempts::default(),
             secrets: Arc::clone(secrets),
             registry,
             enrolment,

@@ -119,20 +119,23 @@ impl DeploymentStore for Sqlite {
     }
 
     async fn deployments(&self) -> StoreResult<Vec<DeploymentRow>> {
-        let rows = query("SELECT * FROM deployments ORDER BY number DESC").fetch_all(&self.pool).await?;
+        let rows =
+            query("SELECT * FROM deployments ORDER BY number DESC").fetch_all(&mut *self.connection().await?).await?;
         rows.iter().map(read).collect()
     }
 
     async fn deployment(&self, id: OrderId) -> StoreResult<Option<DeploymentRow>> {
-        let row =
-            query("SELECT * FROM deployments WHERE id = ?").bind(id.0.as_slice()).fetch_optional(&self.pool).await?;
+        let row = query("SELECT * FROM deployments WHERE id = ?")
+            .bind(id.0.as_slice())
+            .fetch_optional(&mut *self.connection().await?)
+            .await?;
         row.as_ref().map(read).transpose()
     }
 
     async fn lists(&self, id: OrderId) -> StoreResult<Vec<AddresseeList>> {
         let rows = query("SELECT list FROM lists WHERE deployment = ? ORDER BY stripe")
             .bind(id.0.as_slice())
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.connection().await?)
             .await?;
         rows.iter().map(|row| Columns(row).json("list")).collect()
     }
@@ -175,7 +178,7 @@ impl DeploymentStore for Sqlite {
         query("UPDATE deployments SET server_sent = server_sent + ? WHERE id = ?")
             .bind(signed(bytes))
             .bind(id.0.as_slice())
-            .execute(&self.pool)
+            .execute(&mut *self.connection().await?)
             .await?;
         Ok(())
     }

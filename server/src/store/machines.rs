@@ -1,7 +1,7 @@
 //! Machines, certificates, join secrets and counters in SQLite.
 
 use super::{
-    CertificateRow, Counter, EnrolmentOutcome, MachineRow, MachineStore, RaisedEpoch, RevokedCertificate,
+    CertificateRow, Counter, DatabaseAge, EnrolmentOutcome, MachineRow, MachineStore, RaisedEpoch, RevokedCertificate,
     ServerIdentity, StoreResult, Suspicion, TokenRow,
     progress::end_if_over,
     sqlite::{Columns, Sqlite, enum_text, json, signed},
@@ -56,6 +56,15 @@ async fn retire(
 
 #[async_trait]
 impl MachineStore for Sqlite {
+    async fn age(&self) -> StoreResult<DatabaseAge> {
+        let row = query("SELECT crl_number FROM server").fetch_optional(&mut *self.connection().await?).await?;
+        // The first start signs its first revocation list when everything else has been created.
+        row.map_or(Ok(DatabaseAge::Empty), |row| match Columns(&row).number("crl_number")? {
+            0 => Ok(DatabaseAge::Begun),
+            _ => Ok(DatabaseAge::InUse),
+        })
+    }
+
     async fn identity(&self) -> StoreResult<ServerIdentity> {
         let mut tx = self.begin().await?;
         query("INSERT OR IGNORE INTO server (one, id, epoch, order_number, crl_number) VALUES (1, ?, 1, 0, 0)")
@@ -106,12 +115,13 @@ impl MachineStore for Sqlite {
             Counter::Order => "UPDATE server SET order_number = order_number + 1 RETURNING order_number AS number",
             Counter::Crl => "UPDATE server SET crl_number = crl_number + 1 RETURNING crl_number AS number",
         };
-        let row = query(sql).fetch_one(&self.pool).await?;
+        let row = query(sql).fetch_one(&mut *self.connection().await?).await?;
         Columns(&row).number("number")
     }
 
     async fn machines(&self) -> StoreResult<Vec<MachineRow>> {
-        let rows = query("SELECT * FROM machines ORDER BY enrolled, id").fetch_all(&self.pool).await?;
+        let rows =
+            query("SELECT * FROM machines ORDER BY enrolled, id").fetch_all(&mut *self.connection().await?).await?;
         let read = |row| {
             let columns = Columns(row);
             Ok(MachineRow {
@@ -138,7 +148,7 @@ impl MachineStore for Sqlite {
             .bind(signed(token.expires.0))
             .bind(token.group)
             .bind(token.replaces.map(|id| id.0.to_vec()))
-            .execute(&self.pool)
+            .execute(&mut *self.connection().await?)
             .await?;
         Ok(())
     }
@@ -205,7 +215,7 @@ impl MachineStore for Sqlite {
             .bind(json(&row.addresses)?)
             .bind(signed(row.seen.0))
             .bind(row.id.0.as_slice())
-            .execute(&self.pool)
+            .execute(&mut *self.connection().await?)
             .await?;
         Ok(())
     }
@@ -229,7 +239,7 @@ impl MachineStore for Sqlite {
         let done = query("UPDATE machines SET revoked = COALESCE(revoked, ?) WHERE id = ?")
             .bind(signed(now.0))
             .bind(machine.0.as_slice())
-            .execute(&self.pool)
+            .execute(&mut *self.connection().await?)
             .await?;
         Ok(done.rows_affected() > 0)
     }
@@ -238,7 +248,7 @@ impl MachineStore for Sqlite {
         query("UPDATE machines SET aside = ? WHERE id = ?")
             .bind(reason.map(Reason::code))
             .bind(machine.0.as_slice())
-            .execute(&self.pool)
+            .execute(&mut *self.connection().await?)
             .await?;
         Ok(())
     }
@@ -248,7 +258,7 @@ impl MachineStore for Sqlite {
             "SELECT serial, revoked FROM certificates JOIN machines ON machines.id = certificates.machine \
              WHERE revoked IS NOT NULL ORDER BY serial",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.connection().await?)
         .await?;
         let read = |row: &SqliteRow| {
             Ok(RevokedCertificate { serial: row.try_get("serial")?, since: Columns(row).time("revoked")? })
@@ -263,7 +273,7 @@ impl MachineStore for Sqlite {
             .bind(suspicion.deployment.map(|id| id.0.to_vec()))
             .bind(enum_text(&suspicion.reason)?)
             .bind(&suspicion.detail)
-            .execute(&self.pool)
+            .execute(&mut *self.connection().await?)
             .await?;
         Ok(())
     }
@@ -274,7 +284,7 @@ impl MachineStore for Sqlite {
             "DELETE FROM suspicions WHERE at < ?",
             "DELETE FROM tokens WHERE expires < ?",
         ] {
-            query(sql).bind(signed(before.0)).execute(&self.pool).await?;
+            query(sql).bind(signed(before.0)).execute(&mut *self.connection().await?).await?;
         }
         Ok(())
     }

@@ -12,11 +12,12 @@ mod sqlite;
 
 pub use rows::RaisedEpoch;
 pub(crate) use rows::{
-    AddresseeRow, ArrivedReport, CertificateRow, Counter, DeploymentRow, EnrolmentOutcome, MachineRow, NewDeployment,
-    NewReceipt, PolicyRow, ReleaseEvidence, RevokedCertificate, ServerIdentity, Suspicion, TokenRow,
+    AddresseeRow, ArrivedReport, CertificateRow, Counter, DatabaseAge, DeploymentRow, EnrolmentOutcome, MachineRow,
+    NewDeployment, NewReceipt, PolicyRow, ReleaseEvidence, RevokedCertificate, ServerIdentity, Suspicion, TokenRow,
 };
 pub(crate) use sqlite::Sqlite;
 
+use crate::private_files;
 use async_trait::async_trait;
 use banyan_proto::{
     AddresseeList, Digest, MachineId, OrderId, Reason, Receipt, Signed, UnixSeconds,
@@ -24,6 +25,10 @@ use banyan_proto::{
     api::{ByteSource, Event},
     schedule::Policy,
 };
+
+/// What SQLite answers when there is no room: `SQLITE_FULL`, `SQLITE_IOERR_WRITE`, `SQLITE_IOERR_SHMOPEN`,
+/// `SQLITE_IOERR_SHMSIZE`. Writing to a disk fails for other reasons only when it is broken.
+const SQLITE_DISK_FULL: &[&str] = &["13", "778", "4618", "4874"];
 
 /// Why the store failed. Always the server's fault, never the caller's.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +44,21 @@ pub enum StoreError {
     Damaged(&'static str),
 }
 
+impl StoreError {
+    /// Returns whether the disk is full.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        let error = match self {
+            Self::Database(error) | Self::Migration(sqlx::migrate::MigrateError::Execute(error)) => error,
+            Self::Migration(_) | Self::Damaged(_) => return false,
+        };
+        match error {
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| SQLITE_DISK_FULL.contains(&&*code)),
+            sqlx::Error::Io(error) => private_files::is_disk_full(error),
+            _ => false,
+        }
+    }
+}
+
 pub(crate) type StoreResult<T> = Result<T, StoreError>;
 
 /// Changes a machine's row after an event that arrived this many milliseconds after the deployment was accepted. Returns
@@ -50,6 +70,8 @@ pub(crate) type ApplyReceipt = fn(&mut AddresseeRow, &[ByteSource], u64) -> bool
 /// Machines, their certificates, and join secrets.
 #[async_trait]
 pub(crate) trait MachineStore {
+    /// Returns whether a server has used this database.
+    async fn age(&self) -> StoreResult<DatabaseAge>;
     /// Returns the server's identity and epoch; creates them at the first call.
     async fn identity(&self) -> StoreResult<ServerIdentity>;
     /// Raises the epoch after a restore from a backup. Also raises the revocation list number above everything that

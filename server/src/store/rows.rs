@@ -16,6 +16,17 @@ pub(crate) struct ServerIdentity {
     pub(crate) epoch: u64,
 }
 
+/// How far the first start with a database came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DatabaseAge {
+    /// No server has used it.
+    Empty,
+    /// A server's first start was interrupted.
+    Begun,
+    /// A server has used it.
+    InUse,
+}
+
 /// The result of raising the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RaisedEpoch {

@@ -4,15 +4,67 @@ use super::{StoreError, StoreResult};
 use banyan_proto::{MachineId, OrderId, UnixSeconds};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
-    Row, Sqlite as Driver, SqlitePool, Transaction,
+    Row, Sqlite as Driver, SqliteConnection, SqlitePool, Transaction,
+    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
-use std::{path::Path, time::Duration};
+use std::{
+    ops::{Deref, DerefMut},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Connections to the database file. More do not help: SQLite writes one transaction at a time.
+const CONNECTIONS: u32 = 4;
 
 /// The embedded database.
 #[derive(Clone)]
 pub(crate) struct Sqlite {
-    pub(super) pool: SqlitePool,
+    pool: SqlitePool,
+    /// One permit for each connection of the pool. Whoever needs one waits here, in order and without a time limit: the
+    /// pool itself warns about waiting, and gives up after a while.
+    turns: Arc<Semaphore>,
+}
+
+/// A connection that is returned to the pool when dropped.
+pub(super) struct Connection {
+    connection: PoolConnection<Driver>,
+    _turn: OwnedSemaphorePermit,
+}
+impl Deref for Connection {
+    type Target = SqliteConnection;
+    fn deref(&self) -> &SqliteConnection {
+        &self.connection
+    }
+}
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+}
+
+/// A write transaction, rolled back when dropped without [`WriteTransaction::commit`].
+pub(super) struct WriteTransaction {
+    transaction: Transaction<'static, Driver>,
+    _turn: OwnedSemaphorePermit,
+}
+impl WriteTransaction {
+    pub(super) async fn commit(self) -> StoreResult<()> {
+        Ok(self.transaction.commit().await?)
+    }
+}
+impl Deref for WriteTransaction {
+    type Target = SqliteConnection;
+    fn deref(&self) -> &SqliteConnection {
+        &self.transaction
+    }
+}
+impl DerefMut for WriteTransaction {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
 }
 
 impl Sqlite {
@@ -26,13 +78,21 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(20));
-        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Self { pool })
+        Ok(Self { pool, turns: Arc::new(Semaphore::new(CONNECTIONS as usize)) })
+    }
+    async fn turn(&self) -> StoreResult<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed.into())
+    }
+    pub(super) async fn connection(&self) -> StoreResult<Connection> {
+        let turn = self.turn().await?;
+        Ok(Connection { connection: self.pool.acquire().await?, _turn: turn })
     }
     /// Begins a write transaction. Takes the write lock at once, so that it cannot fail half-way for lack of it.
-    pub(super) async fn begin(&self) -> StoreResult<Transaction<'static, Driver>> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    pub(super) async fn begin(&self) -> StoreResult<WriteTransaction> {
+        let turn = self.turn().await?;
+        Ok(WriteTransaction { transaction: self.pool.begin_with("BEGIN IMMEDIATE").await?, _turn: turn })
     }
     pub(crate) async fn close(&self) {
         self.pool.close().await;

@@ -25,7 +25,7 @@ async fn receive(from: &mut (impl AsyncRead + Unpin)) -> Frame {
     let read = async {
         let mut header = [0; frame::HEADER];
         from.read_exact(&mut header).await.expect("no frame arrived");
-        let (kind, length) = frame::parse_header(header).unwrap();
+        let (kind, length) = frame::parse_header(header, banyan_proto::limits::CONTROL_BYTES).unwrap();
         let mut body = vec![0; length];
         from.read_exact(&mut body).await.unwrap();
         frame::parse_body(kind, body).unwrap()

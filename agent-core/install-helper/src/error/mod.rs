@@ -31,8 +31,11 @@ impl InstallError {
     }
     pub(crate) fn reason(&self) -> Reason {
         match self {
-            Self::Io { source, .. } if is_full(source) => Reason::DiskFull,
-            Self::Io { .. } => Reason::DiskFailed,
+            // A missing file is not a missing place; who looks for a place says so.
+            Self::Io { source, .. } => match Reason::of_disk_error(source) {
+                Reason::PlaceMissing => Reason::DiskFailed,
+                reason => reason,
+            },
             Self::Archive(refusal) if refusal.is_attack() => Reason::ArchiveUnsafe,
             Self::Archive(_) => Reason::InstallFailed,
             Self::Other { reason, .. } => *reason,
@@ -53,11 +56,8 @@ impl InstallError {
 pub(crate) fn is_temporary(reason: Reason) -> bool {
     // The agent fetches a new install permit and new metadata before it sends the job again.
     let renewed = matches!(reason, Reason::WaitsForPermit | Reason::MetadataExpired);
-    renewed || matches!(reason, Reason::DiskFull | Reason::PackageManagerBusy)
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    let of_places = matches!(reason, Reason::DiskFull | Reason::ReadOnly | Reason::PlaceMissing);
+    renewed || of_places || reason == Reason::PackageManagerBusy
 }
 
 /// Adds what was attempted to an error of the operating system.

@@ -95,6 +95,12 @@ pub(crate) struct UndoCause {
     pub(crate) detail: String,
 }
 
+impl UndoCause {
+    pub(crate) fn probe(detail: String) -> Self {
+        Self { reason: Reason::ProbeFailed, detail }
+    }
+}
+
 /// The phase of an install.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "kebab-case")]

@@ -248,6 +248,33 @@ pub(crate) fn is_any_alive(ids: &[i32]) -> bool {
     ids.iter().any(|id| nix::sys::signal::kill(Pid::from_raw(*id), None).is_ok())
 }
 
+/// Lowers the limit of open files to the usual one. The agent raises its own, which this process inherits; programs that
+/// it starts can be slow with a high limit, or fail.
+pub(crate) fn limit_open_files() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        const USUAL: u64 = 1024;
+        let mut limit = getrlimit(Resource::Nofile);
+        if limit.current.is_none_or(|current| current > USUAL) {
+            limit.current = Some(USUAL);
+            // A process may always lower its limit.
+            let _ = setrlimit(Resource::Nofile, limit);
+        }
+    }
+}
+
+/// Returns whether the file has a permission to be executed.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    std::fs::metadata(path)
+        .is_ok_and(|found| std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o111 != 0)
+}
+
+/// Returns whether the file's file system is mounted so that no program can be started from it.
+pub(crate) fn forbids_programs(path: &Path) -> bool {
+    nix::sys::statvfs::statvfs(path).is_ok_and(|found| found.flags().contains(nix::sys::statvfs::FsFlags::ST_NOEXEC))
+}
+
 /// Returns the whole environment of programs that the install helper starts.
 pub(crate) fn clean_environment() -> Vec<(&'static str, String)> {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -171,3 +171,16 @@ pub(crate) fn stdin_as_file() -> io::Result<File> {
 pub(crate) fn create_symlink(_folder: &Dir, _target: &str, _path: &str) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// Returns true: the system asks for no such permission.
+pub(crate) fn is_executable(_path: &Path) -> bool {
+    true
+}
+
+/// Returns false: the system has no such mounts.
+pub(crate) fn forbids_programs(_path: &Path) -> bool {
+    false
+}
+
+/// Does nothing: the system has no such limit.
+pub(crate) fn limit_open_files() {}

@@ -58,7 +58,7 @@ pub(crate) enum WriterEnd {
     /// Writing to the peer failed.
     Broken(std::io::Error),
     /// This machine's disk failed, or changed the bytes.
-    Content(ContentError),
+    Content(OrderId, ContentError),
 }
 
 impl From<std::io::Error> for WriterEnd {
@@ -177,7 +177,7 @@ async fn send_chunk(
 ) -> Result<OrderId, WriterEnd> {
     let Some(ServedPull { pull, slot, .. }) = serving else { return Err(WriterEnd::Closed) };
     let index = pull.content.index(pull.stripe, pull.next);
-    let chunk = pull.content.read(index).map_err(WriterEnd::Content)?;
+    let chunk = pull.content.read(index).map_err(|error| WriterEnd::Content(pull.order, error))?;
     let permit = slot.acquire(bytes).await;
     to.write_all(&frame::chunk_header(index, chunk.bytes().len())).await?;
     to.write_all(chunk.bytes()).await?;

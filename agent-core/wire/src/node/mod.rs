@@ -7,8 +7,10 @@ mod peer_links;
 use crate::{
     connection::TlsPair,
     forward::{WriterCommand, fair_scheduler::FairScheduler},
+    frame_limits::FrameLimits,
     host::Host,
     node_handle::NodeEvent,
+    rare_log::RareLog,
     receive::{ActivePull, PeerEvent, PeerEventSender},
 };
 
@@ -46,6 +48,10 @@ pub struct NodeConfig {
     pub software: String,
     /// The node's credentials and trusted CA.
     pub tls: TlsPair,
+    /// The longest message that peers may send (bytes), at most [`banyan_proto::limits::CONTROL_BYTES`].
+    pub longest_message: usize,
+    /// The most connections at once, those that others open and those that this node dials.
+    pub max_links: usize,
 }
 
 struct Peer {
@@ -56,6 +62,7 @@ struct Peer {
     is_checking_offer: bool,
     active_pull: ActivePull,
     reader: AbortHandle,
+    limits: FrameLimits,
 }
 
 struct NodeLoop<H> {
@@ -68,6 +75,11 @@ struct NodeLoop<H> {
     from_peers: mpsc::Receiver<(Link, PeerEvent)>,
     inbox: PeerEventSender,
     links: HashMap<Link, Peer>,
+    /// Incoming connections whose greetings are being exchanged, by machine.
+    greeting: HashMap<MachineId, usize>,
+    limits: FrameLimits,
+    max_links: usize,
+    full: RareLog,
     /// Dials in progress, cancelled when the state machine closes the link before it is connected.
     dialling: HashMap<Link, AbortHandle>,
     scheduler: FairScheduler,
@@ -92,6 +104,10 @@ pub fn start<H: Host>(config: NodeConfig, host: Arc<H>) -> (NodeHandle, JoinHand
         from_peers,
         inbox,
         links: HashMap::new(),
+        greeting: HashMap::new(),
+        limits: FrameLimits::new(config.longest_message),
+        max_links: config.max_links,
+        full: RareLog::each_minute(),
         dialling: HashMap::new(),
         scheduler: FairScheduler::default(),
         started: Instant::now(),
@@ -146,6 +162,7 @@ impl<H: Host> NodeLoop<H> {
             NodeEvent::Input(input) => self.input(input),
             NodeEvent::Accepted(stream) => self.greet(*stream),
             NodeEvent::Connected { link, connection } => self.on_connected(link, *connection),
+            NodeEvent::NotGreeted(peer) => self.end_greeting(peer),
             NodeEvent::DialFailed { link, reason, detail } => {
                 debug!(?link, %reason, detail, "dial failed");
                 if self.dialling.remove(&link).is_some() {

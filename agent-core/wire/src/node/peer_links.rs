@@ -4,11 +4,13 @@ use super::{MAX_LINKS_PER_PEER, MAX_QUEUED_MESSAGES, NodeLoop, Peer};
 use crate::{
     connection::{self, Connection},
     forward::{self, WriterCommand, WriterEnd, WriterLink, fair_scheduler::FairScheduler},
+    frame_limits::MessageShare,
     host::Host,
     node_handle::NodeEvent,
     rate_limit::TokenBucket,
     receive::{self, ActivePull, PeerEvent},
     socket::Socket,
+    tls::machine_of,
 };
 use banyan_proto::{
     MachineId, OrderId, Reason,
@@ -22,33 +24,72 @@ use tracing::{debug, warn};
 impl<H: Host> NodeLoop<H> {
     /// Greets an incoming connection. The state machine learns of it when an offer or a pull arrives over it.
     pub(super) fn greet(&mut self, stream: tokio_rustls::server::TlsStream<Socket>) {
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let Some(Ok(peer)) = certificate.map(machine_of) else {
+            debug!("incoming connection refused: it presents no machine's certificate");
+            return;
+        };
+        if let Err(why) = self.check_room(peer) {
+            if let Some(more) = self.full.due() {
+                warn!(%peer, more, "connection refused: {why}");
+            }
+            return;
+        }
+        *self.greeting.entry(peer).or_default() += 1;
         self.incoming += 2;
         let (link, hello, events) = (Link(self.incoming), self.hello(), self.handle.events());
         tokio::spawn(async move {
             match connection::accept(stream, hello).await {
                 Ok(connection) => drop(events.send(NodeEvent::Connected { link, connection: Box::new(connection) })),
-                Err(error) => debug!(reason = %error.reason, %error, "incoming connection refused"),
+                Err(error) => {
+                    debug!(reason = %error.reason, %error, "incoming connection refused");
+                    drop(events.send(NodeEvent::NotGreeted(peer)));
+                }
             }
         });
     }
 
+    /// Checks that there is room for one more incoming connection of this machine.
+    fn check_room(&self, peer: MachineId) -> Result<(), &'static str> {
+        let greeting = self.greeting.get(&peer).copied().unwrap_or(0);
+        if greeting + self.links.values().filter(|open| open.id == peer).count() >= MAX_LINKS_PER_PEER {
+            return Err("this machine has too many connections");
+        }
+        let all = self.links.len() + self.greeting.values().sum::<usize>() + self.dialling.len();
+        if all >= self.max_links { Err("too many connections in all; raise the limit of open files") } else { Ok(()) }
+    }
+
+    pub(super) fn end_greeting(&mut self, peer: MachineId) {
+        if let Some(count) = self.greeting.get_mut(&peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.greeting.remove(&peer);
+            }
+        }
+    }
+
     pub(super) fn on_connected(&mut self, link: Link, connection: Connection) {
-        let Connection { peer: id, certificate, hello, read, write, control } = connection;
+        let Connection { peer: id, certificate, hello, read, write, control, handle } = connection;
         let dialled = self.dialling.remove(&link).is_some();
         let ours = link.0 % 2 == 1;
+        if !ours {
+            self.end_greeting(id);
+        }
         if ours && !dialled {
             return; // The state machine gave the link up while it was being established.
         }
         let crl = self.host.crl();
         let revoked = crl.as_ref().is_some_and(|crl| crl.revokes(&certificate));
-        if revoked || (!ours && self.links.values().filter(|peer| peer.id == id).count() >= MAX_LINKS_PER_PEER) {
-            warn!(peer = %id, revoked, "connection refused");
+        if revoked {
+            warn!(peer = %id, "connection refused: the machine is revoked");
             if ours {
                 self.input(LinkInput::Lost(link, Reason::Revoked));
             }
             return;
         }
-        control.register(self.handle.bandwidth_yield());
+        control.register(self.handle.bandwidth_yield(), handle);
+        let other = self.links.values().find(|peer| peer.id == id);
+        let limits = other.map_or_else(|| self.limits.for_new_peer(), |peer| peer.limits.clone());
         let (writer, commands) = mpsc::channel(MAX_QUEUED_MESSAGES);
         let active_pull: ActivePull = Arc::new(Mutex::new(None));
         let reader = tokio::spawn(receive::run(
@@ -59,6 +100,7 @@ impl<H: Host> NodeLoop<H> {
             self.inbox.clone(),
             Arc::clone(&self.handle.limits().down),
             Arc::clone(self.handle.bandwidth_yield()),
+            limits.clone(),
         ))
         .abort_handle();
         let writer_link = HostLink { host: Arc::clone(&self.host), link, peer: id, events: self.handle.events() };
@@ -68,7 +110,8 @@ impl<H: Host> NodeLoop<H> {
             let der = data_encoding::BASE64.encode(&crl.der);
             drop(writer.try_send(WriterCommand::Send(Control::Crl { der })));
         }
-        self.links.insert(link, Peer { id, certificate, writer, is_checking_offer: false, active_pull, reader });
+        self.links
+            .insert(link, Peer { id, certificate, writer, is_checking_offer: false, active_pull, reader, limits });
         if ours {
             self.input(LinkInput::Connected(link));
         }
@@ -82,7 +125,7 @@ impl<H: Host> NodeLoop<H> {
             self.input(Input::ReceivesSlowly(receives_slowly));
         }
         match what {
-            PeerEvent::Control(control) => self.on_message(link, control),
+            PeerEvent::Control(control, share) => self.on_message(link, control, share),
             PeerEvent::Stored { stripe, held, bytes } => {
                 // This counts even if the connection has just ended, because the chunk is stored.
                 self.host.received(stripe.order, self.links.get(&link).map(|peer| peer.id), bytes);
@@ -95,7 +138,8 @@ impl<H: Host> NodeLoop<H> {
         }
     }
 
-    pub(super) fn on_message(&mut self, link: Link, control: Control) {
+    /// Acts on a message. Its share of the memory for long messages is given back afterwards.
+    pub(super) fn on_message(&mut self, link: Link, control: Control, share: MessageShare) {
         let Some(peer) = self.links.get_mut(&link) else { return };
         let sender = peer.id;
         match control {
@@ -111,6 +155,7 @@ impl<H: Host> NodeLoop<H> {
                 let (host, events) = (Arc::clone(&self.host), self.handle.events());
                 tokio::spawn(async move {
                     let result = host.check_offer(sender, *offer).await.map(Box::new);
+                    drop(share);
                     drop(events.send(NodeEvent::OfferChecked { link, result }));
                 });
             }
@@ -207,7 +252,10 @@ async fn run_writer<H: Host>(
     let (reason, detail) = match forward::write(to, commands, scheduler, limit, &link).await {
         WriterEnd::Closed => return,
         WriterEnd::Broken(error) => (Reason::Unreachable, error.to_string()),
-        WriterEnd::Content(error) => (Reason::DiskFailed, error.to_string()),
+        WriterEnd::Content(order, error) => {
+            link.host.content_failed(order, link.peer, &error);
+            (Reason::DiskFailed, error.to_string())
+        }
     };
     drop(link.events.send(NodeEvent::LinkDown { link: link.link, reason, detail }));
 }

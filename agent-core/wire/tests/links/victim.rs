@@ -16,7 +16,7 @@ use banyan_swarm::{
 };
 use banyan_wire::{
     connection::{self, Connection, TlsPair},
-    content::ArtifactFile,
+    content::{ArtifactFile, ContentError},
     host::Host,
     node::{self, NodeConfig, NodeHandle},
     tls::Crl,
@@ -87,6 +87,7 @@ impl Host for VictimHost {
     fn refused(&self, sender: MachineId, reason: Reason, detail: &str) {
         drop(self.events.send(Event::Refused { sender, reason, detail: detail.to_owned() }));
     }
+    fn content_failed(&self, _: OrderId, _: MachineId, _: &ContentError) {}
     fn received(&self, _: OrderId, _: Option<MachineId>, _: u64) {}
     fn sent(&self, _: OrderId, _: MachineId, _: u64) {}
     fn crl(&self) -> Option<Arc<Crl>> {
@@ -123,7 +124,9 @@ impl Victim {
         let tls = TlsPair::for_peers(&pki.machine(VICTIM), Some(&crl)).unwrap();
         let host = VictimHost { content: Arc::clone(&content), events: sender, crl };
         let swarm = Config::agent(VICTIM, SERVER, 8, 1);
-        let (node, _) = node::start(NodeConfig { swarm, software: "victim".into(), tls }, Arc::new(host));
+        let longest_message = banyan_proto::limits::CONTROL_BYTES;
+        let config = NodeConfig { swarm, software: "victim".into(), tls, longest_message, max_links: 32 };
+        let (node, _) = node::start(config, Arc::new(host));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let accepting = node.clone();

@@ -1,13 +1,11 @@
 //! Formats text for people: cleans what others wrote, and aligns columns, counts and ages.
 
-/// Replaces control and bidirectional formatting characters in untrusted text. Line feeds stay.
-pub(crate) fn sanitise(text: &str) -> String {
-    text.chars().map(|c| if (c.is_control() && c != '\n') || is_direction(c) { '\u{fffd}' } else { c }).collect()
-}
+use banyan_proto::text::is_hidden;
 
-/// Returns whether a character changes the writing direction. Such characters can make one name look like another.
-fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Replaces hidden characters in untrusted text, such as control characters and marks that change the writing direction.
+/// Line feeds stay.
+pub(crate) fn sanitise(text: &str) -> String {
+    text.chars().map(|c| if is_hidden(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 /// Formats rows as aligned columns. The last column is not padded.

@@ -1,7 +1,8 @@
 //! Writes to the standard streams: results to standard output, progress and hints to standard error.
 //!
 //! With `--json`, standard output holds JSON and nothing else. Text from machines, packages or the server loses its
-//! control characters first, so that a label cannot send escape sequences to an administrator's terminal.
+//! hidden characters first, so that a label cannot send escape sequences to an administrator's terminal; in JSON they
+//! become JSON escapes.
 
 use crate::output::{Failure, WithContext as _};
 use serde::Serialize;
@@ -26,7 +27,7 @@ impl OutputArgs {
 pub(crate) fn print_json<T: Serialize>(value: &T) -> Result<(), Failure> {
     let text =
         serde_json::to_string(value).map_err(|error| Failure::bug("write the result as JSON", error.to_string()))?;
-    print_text(&text)
+    print_text(&banyan_proto::text::escape_json(&text))
 }
 
 /// Prints text to standard output and ends the line. A closed pipe (`| head`) is not an error.

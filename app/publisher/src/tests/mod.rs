@@ -31,6 +31,7 @@ fn info(repository: &Repository) -> Info {
         online_keys: repository.online_keys(),
         keys: KeyRing::default(),
         has_root: repository.has_root(),
+        capacity: None,
     }
 }
 fn current(repository: &Repository) -> CurrentTargets {

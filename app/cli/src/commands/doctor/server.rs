@@ -9,8 +9,9 @@ use crate::{
 };
 use banyan_proto::{
     Address, Digest, UnixSeconds,
-    admin::{CurrentTargets, Info, Profile},
+    admin::{Capacity, CurrentTargets, Info, Machine, Profile},
 };
+use std::{fs, path::Path};
 
 /// A difference between the clocks that is reported (seconds).
 const CLOCKS_APART: u64 = 30;
@@ -19,6 +20,9 @@ const CLOCKS_APART: u64 = 30;
 const CLOCKS_WRONG: u64 = 300;
 
 const AFTER_PROFILE: [&str; 7] = ["server", "ca", "token", "root", "signatures", "clocks", "machines"];
+
+/// The connections that each machine needs at times: its long poll and a request beside it.
+const CONNECTIONS_OF_MACHINE: usize = 2;
 
 pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
     let (path, profile) = match profile::load(given) {
@@ -52,15 +56,55 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
             return checks;
         }
     };
-    checks.extend(evaluate_answer(&profile, client.info_and_clock().await, UnixSeconds::now()));
+    let answer = client.info_and_clock().await;
+    if answer.is_err() {
+        checks.extend(check_data_folder(&path));
+    }
+    let capacity = answer.as_ref().ok().and_then(|(info, _)| info.capacity);
+    checks.extend(evaluate_answer(&profile, answer, UnixSeconds::now()));
     // A second request is sent only to a server that answered the first.
     if checks.iter().any(|check| check.what == "token" && check.verdict == crate::commands::doctor::Verdict::Good) {
         let targets = client.targets().await;
         checks.extend(targets.as_ref().ok().map(|current| check_signatures(current, UnixSeconds::now())));
         checks.push(check_root(&profile, targets));
-        checks.push(check_machines(&client).await);
+        let machines = client.machines().await;
+        if let (Some(capacity), Ok(machines)) = (capacity, &machines) {
+            let enrolled = machines.iter().filter(|machine| !machine.revoked).count();
+            checks.push(check_capacity(capacity, enrolled));
+        }
+        checks.push(check_machines(machines));
     }
     checks
+}
+
+/// Checks, when the server does not answer, whether its data folder is here and why it could not start with it.
+fn check_data_folder(profile: &Path) -> Option<Check> {
+    let folder = profile.parent().filter(|folder| folder.join("keys/ca.key").exists())?;
+    let database = folder.join("server.sqlite");
+    (fs::metadata(&database).map_or(0, |found| found.len()) == 0).then(|| {
+        Check::bad(
+            "server data",
+            format!(
+                "{} is missing or empty, but the server's keys are there, so it does not start",
+                database.display()
+            ),
+            "restore it from the backup, then run `banyan-server raise-epoch`",
+        )
+    })
+}
+
+/// Checks whether the open files that the server's system allows are enough for all machines.
+fn check_capacity(capacity: Capacity, enrolled: usize) -> Check {
+    let Capacity { open_files, machine_places, machines: _, refused } = capacity;
+    let found = format!("{open_files} allowed at the server: {machine_places} connections of {enrolled} machines");
+    let next = "raise the hard limit of open files of the server's service (systemd: LimitNOFILE)";
+    if refused > 0 {
+        Check::bad("open files", format!("{found}; {refused} were refused"), next)
+    } else if machine_places < CONNECTIONS_OF_MACHINE * enrolled {
+        Check::doubtful("open files", found, next)
+    } else {
+        Check::good("open files", found)
+    }
 }
 
 /// Returns a failed check, and the checks that depend on it as skipped.
@@ -175,8 +219,8 @@ fn version(root: &str) -> Option<u64> {
     serde_json::from_str::<serde_json::Value>(root).ok()?.get("signed")?.get("version")?.as_u64()
 }
 
-async fn check_machines(client: &ApiClient) -> Check {
-    match client.machines().await {
+fn check_machines(machines: Result<Vec<Machine>, ApiClientError>) -> Check {
+    match machines {
         Ok(machines) => {
             let enrolled = machines.iter().filter(|machine| !machine.revoked);
             let online = enrolled.clone().filter(|machine| machine.online).count();
@@ -217,6 +261,29 @@ mod tests {
             (of(ApiClientError::TokenRejected, "ca"), of(ApiClientError::TokenRejected, "token")),
             (Verdict::Good, Verdict::Bad)
         );
+    }
+
+    #[test]
+    fn too_few_open_files_are_noticed_before_and_after_machines_are_refused() {
+        let capacity = |machine_places, refused| Capacity { open_files: 4096, machine_places, machines: 40, refused };
+        let verdict = |capacity| check_capacity(capacity, 50).verdict;
+        assert_eq!(verdict(capacity(100, 0)), Verdict::Good);
+        assert_eq!(verdict(capacity(99, 0)), Verdict::Doubtful);
+        assert_eq!(verdict(capacity(100, 1)), Verdict::Bad);
+    }
+
+    #[test]
+    fn a_lost_database_beside_the_keys_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let profile = folder.path().join("admin.toml");
+        assert_eq!(check_data_folder(&profile), None, "another computer's profile");
+        fs::create_dir(folder.path().join("keys")).unwrap();
+        fs::write(folder.path().join("keys/ca.key"), "key").unwrap();
+        assert_eq!(check_data_folder(&profile).unwrap().verdict, Verdict::Bad);
+        fs::write(folder.path().join("server.sqlite"), "").unwrap();
+        assert_eq!(check_data_folder(&profile).unwrap().verdict, Verdict::Bad);
+        fs::write(folder.path().join("server.sqlite"), "data").unwrap();
+        assert_eq!(check_data_folder(&profile), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) fn check(input: &[u8]) -> Verdict {
     let mut rest = input;
     let mut frames = 0;
     while let Some((header, after)) = rest.split_first_chunk::<HEADER>() {
-        let Ok((kind, length)) = parse_header(*header) else { break };
+        let Ok((kind, length)) = parse_header(*header, banyan_proto::limits::CONTROL_BYTES) else { break };
         ensure(length <= LONGEST, "a header may announce more than the largest frame")?;
         let Some((body, next)) = after.split_at_checked(length) else { break };
         let Ok(frame) = parse_body(kind, body.to_vec()) else { break };
@@ -32,6 +32,6 @@ pub(super) fn check(input: &[u8]) -> Verdict {
 
 fn read(bytes: &[u8]) -> Option<Frame> {
     let (header, body) = bytes.split_first_chunk::<HEADER>()?;
-    let (kind, length) = parse_header(*header).ok()?;
+    let (kind, length) = parse_header(*header, banyan_proto::limits::CONTROL_BYTES).ok()?;
     (length == body.len()).then(|| parse_body(kind, body.to_vec()).ok())?
 }

@@ -1,0 +1,151 @@
+//! Texts that others wrote: names are refused when they contain hidden characters, all other texts are escaped and cut
+//! before they are stored, logged or shown.
+//!
+//! A hidden character is one that a reader cannot see or that changes how the text around it appears: control
+//! characters, bidirectional formatting, zero-width characters, line and paragraph separators, fillers and tags. With
+//! them one name can look like another, and a text can steer a terminal.
+
+use std::fmt::Write as _;
+
+/// Longest explanation kept of what another machine wrote or caused (bytes).
+pub const DETAIL_BYTES: usize = 1000;
+
+/// Returns whether the character is hidden. Line feeds and tabs count as hidden, because a name has neither.
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{00ad}'
+                | '\u{034f}'
+                | '\u{061c}'
+                | '\u{115f}'
+                | '\u{1160}'
+                | '\u{17b4}'
+                | '\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// Returns whether the text contains a hidden character.
+#[must_use]
+pub fn has_hidden(text: &str) -> bool {
+    text.chars().any(is_hidden)
+}
+
+/// Returns the text with its hidden characters written as `\u{…}`. Line feeds and tabs stay.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        push_escaped(&mut escaped, c);
+    }
+    escaped
+}
+
+/// Returns the text, escaped and at most this many bytes long. A cut text ends with `…`.
+#[must_use]
+pub fn bounded(text: &str, most: usize) -> String {
+    const CUT: &str = "…";
+    let mut kept = String::new();
+    for c in text.chars() {
+        let before = kept.len();
+        push_escaped(&mut kept, c);
+        if kept.len() > most {
+            kept.truncate(before.min(kept.floor_char_boundary(most.saturating_sub(CUT.len()))));
+            if most >= CUT.len() {
+                kept.push_str(CUT);
+            }
+            break;
+        }
+    }
+    kept
+}
+
+/// Returns JSON text in which hidden characters are written as JSON escapes, so that a reader of the JSON gets them
+/// back and a terminal does not. The text must be JSON: outside strings it has no hidden characters but white space.
+#[must_use]
+pub fn escape_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_hidden(c) && !c.is_ascii_whitespace() {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _never_fails = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+fn push_escaped(to: &mut String, c: char) {
+    if is_hidden(c) && c != '\n' && c != '\t' {
+        let _never_fails = write!(to, "\\u{{{:x}}}", u32::from(c));
+    } else {
+        to.push(c);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HIDDEN: [char; 12] = [
+        '\u{1b}',
+        '\u{7f}',
+        '\u{9b}',
+        '\u{200b}',
+        '\u{200d}',
+        '\u{202e}',
+        '\u{2028}',
+        '\u{2066}',
+        '\u{feff}',
+        '\u{00ad}',
+        '\u{3164}',
+        '\u{e0041}',
+    ];
+
+    #[test]
+    fn hidden_characters_are_found_and_escaped() {
+        for c in HIDDEN {
+            let text = format!("a{c}b");
+            assert!(has_hidden(&text), "{c:?}");
+            assert!(!has_hidden(&escape(&text)), "{c:?}");
+        }
+        for plain in ["Rechner Süd", "日本", "שלום", "naïve ☕"] {
+            assert!(!has_hidden(plain) && escape(plain) == plain, "{plain}");
+        }
+    }
+
+    #[test]
+    fn a_bounded_text_is_never_longer_than_its_bound() {
+        for text in ["", "short", "äöü€😀\u{202e}\u{1b}[31m", &"A".repeat(9000), &"\u{200b}".repeat(900)] {
+            for most in [0, 1, 3, 4, 10, 100, 1000] {
+                let kept = bounded(text, most);
+                assert!(kept.len() <= most && !has_hidden(&kept), "{most}: {kept:?}");
+            }
+        }
+        assert_eq!(bounded("abc", 3), "abc");
+        assert_eq!(bounded("abcdef", 5), "ab…");
+    }
+
+    #[test]
+    fn escaped_json_says_the_same_without_hidden_characters() {
+        let text: String = HIDDEN.iter().collect();
+        let json = serde_json::to_string(&text).unwrap();
+        let escaped = escape_json(&json);
+        assert!(!has_hidden(&escaped), "{escaped}");
+        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), text);
+    }
+}
