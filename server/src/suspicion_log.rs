@@ -120,7 +120,7 @@ impl SuspicionLog {
         Self { queue, budgets: Arc::new(Mutex::new(Budgets::new(Instant::now()))) }
     }
     /// Logs an event and stores it soon, if the budget of the machine that caused it allows that. Never waits.
-    pub(crate) fn record(&self, event: Event) {
+    pub(crate) fn record(&self, event: &Event) {
         let now = Instant::now();
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         let room = budgets.take(event.cause, now).then(|| self.queue.try_reserve().ok()).flatten();
@@ -138,7 +138,7 @@ impl SuspicionLog {
             );
         }
         let Some(room) = room else { return };
-        let Event { machine, order, reason, .. } = event;
+        let &Event { machine, order, reason, .. } = event;
         let detail = text::bounded(&event.detail, DETAIL_BYTES);
         let name = machine.map(|id| id.to_string()).unwrap_or_default();
         warn!(machine = name, %reason, detail, "suspicious event");

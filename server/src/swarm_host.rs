@@ -40,7 +40,7 @@ pub(crate) struct SwarmHost {
 impl Host for SwarmHost {
     async fn check_offer(&self, sender: MachineId, offer: Offer) -> Result<TrustedOffer, OfferReply> {
         let detail = format!("the server received an offer of stripe {}", offer.stripe);
-        self.suspicions.record(suspicion_log::Event::of(sender, None, Reason::NotAddressed, detail.clone()));
+        self.suspicions.record(&suspicion_log::Event::of(sender, None, Reason::NotAddressed, detail.clone()));
         Err(OfferReply::Refused { reason: Reason::NotAddressed, detail })
     }
     fn make_offer(&self, stripe: StripeId, sublist: &AddresseeList, proof: &Proof) -> Result<Offer, Reason> {
@@ -64,7 +64,7 @@ impl Host for SwarmHost {
         if pull.membership.proof.0.len() > limits::LIST_DEPTH || pull.membership.root(pull.stripe, peer) != tree.root()
         {
             let detail = "a pull's membership proof belongs to another list";
-            self.suspicions.record(suspicion_log::Event::of(peer, Some(pull.order), Reason::NotAddressed, detail));
+            self.suspicions.record(&suspicion_log::Event::of(peer, Some(pull.order), Reason::NotAddressed, detail));
             return refused(Reason::NotAddressed);
         }
         Ok(true)
@@ -108,11 +108,11 @@ impl Host for SwarmHost {
             debug!(order = %confirm.order, machine = %peer, "machine confirmed that the artifact is complete");
         } else {
             let detail = format!("the machine confirmed {} instead of {}", confirm.artifact, open.artifact.digest);
-            self.suspicions.record(suspicion_log::Event::of(peer, Some(confirm.order), Reason::BadArtifact, detail));
+            self.suspicions.record(&suspicion_log::Event::of(peer, Some(confirm.order), Reason::BadArtifact, detail));
         }
     }
     fn refused(&self, peer: MachineId, reason: Reason, detail: &str) {
-        self.suspicions.record(suspicion_log::Event::of(peer, None, reason, detail));
+        self.suspicions.record(&suspicion_log::Event::of(peer, None, reason, detail));
     }
     fn content_failed(&self, order: OrderId, _: MachineId, error: &ContentError) {
         if let Some(open) = self.active_orders.get(order) {

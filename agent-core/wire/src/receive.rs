@@ -61,6 +61,14 @@ pub(crate) type ActivePull = Arc<Mutex<Option<(StripeId, Arc<ArtifactFile>)>>>;
 /// machine can process is slowed down, and its messages do not pile up in memory.
 pub(crate) type PeerEventSender = mpsc::Sender<(Link, PeerEvent)>;
 
+/// What limits one connection.
+pub(crate) struct ReceiveLimits {
+    /// The owner's limit of received content.
+    pub(crate) rate: Arc<TokenBucket>,
+    pub(crate) bandwidth_yield: Arc<BandwidthYield>,
+    pub(crate) frames: FrameLimits,
+}
+
 /// Reads one connection until it ends, and delivers the end as well.
 pub(crate) async fn run(
     link: Link,
@@ -68,11 +76,10 @@ pub(crate) async fn run(
     socket_control: SocketControl,
     active_pull: ActivePull,
     events: PeerEventSender,
-    limit: Arc<TokenBucket>,
-    bandwidth_yield: Arc<BandwidthYield>,
-    limits: FrameLimits,
+    limits: ReceiveLimits,
 ) {
-    let context = ReadContext { link, events, limit, bandwidth_yield, limits };
+    let ReceiveLimits { rate: limit, bandwidth_yield, frames } = limits;
+    let context = ReadContext { link, events, limit, bandwidth_yield, limits: frames };
     let (reason, detail) = read(from, &socket_control, active_pull, &context).await;
     context.deliver(PeerEvent::Ended(reason, detail)).await;
 }
@@ -289,8 +296,9 @@ mod tests {
         let stripe = StripeId { order: banyan_proto::OrderId([1; 16]), stripe: 0 };
         (folder, Arc::new(Mutex::new(Some((stripe, content)))))
     }
-    fn limits() -> FrameLimits {
-        FrameLimits::new(banyan_proto::limits::CONTROL_BYTES)
+    fn limits(bandwidth_yield: Arc<BandwidthYield>) -> ReceiveLimits {
+        let frames = FrameLimits::new(banyan_proto::limits::CONTROL_BYTES);
+        ReceiveLimits { rate: Arc::default(), bandwidth_yield, frames }
     }
 
     /// Less data arrives in all that time than the socket wakes for; the low speed is the fault under test.
@@ -302,8 +310,7 @@ mod tests {
         let (events, mut received) = mpsc::channel(4);
         let control = socket.control();
         let (_folder, pull) = pull();
-        let reading =
-            tokio::spawn(run(Link(1), socket, control, pull, events, Arc::default(), Arc::default(), limits()));
+        let reading = tokio::spawn(run(Link(1), socket, control, pull, events, limits(Arc::default())));
         let sending = async {
             slow.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
             for _ in 0..10 {
@@ -333,8 +340,7 @@ mod tests {
         let control = socket.control();
         control.register(&bandwidth_yield, socket.duplicate_handle());
         let (_folder, pull) = pull();
-        let reading =
-            tokio::spawn(run(Link(1), socket, control, pull, events, Arc::default(), bandwidth_yield, limits()));
+        let reading = tokio::spawn(run(Link(1), socket, control, pull, events, limits(bandwidth_yield)));
         sender.write_all(&chunk_header(0, 200 << 10)).await.unwrap();
         sender.write_all(&[7; 8 << 10]).await.unwrap();
         let event = timeout(6 * ALIVE_INTERVAL, received.recv()).await.expect("a sign of life").unwrap();

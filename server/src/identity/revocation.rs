@@ -58,7 +58,7 @@ impl Revocation {
         for order in self.store.expected(machine).await? {
             self.store.note(order, machine, reason, &detail).await?;
         }
-        self.suspicions.record(Event::of(machine, None, reason, detail));
+        self.suspicions.record(&Event::of(machine, None, reason, detail));
         Ok(())
     }
 

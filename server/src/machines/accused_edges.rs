@@ -79,7 +79,7 @@ impl AccusedEdges {
                 lower = name(edge.lower),
             );
             let suspect = if edge.upper == open.row.order.server { edge.lower } else { edge.upper };
-            suspicions.record(Event {
+            suspicions.record(&Event {
                 cause: Some(machine),
                 machine: Some(suspect),
                 order: Some(open.id()),

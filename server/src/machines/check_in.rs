@@ -132,7 +132,7 @@ impl CheckIns {
                          stop it and run `banyan-server raise-epoch`",
                         request.epoch, self.server.epoch
                     );
-                    self.suspicions.record(Event::of(machine, None, Reason::EpochBack, detail));
+                    self.suspicions.record(&Event::of(machine, None, Reason::EpochBack, detail));
                 }
             }
             StartVerdict::Repeated => {}

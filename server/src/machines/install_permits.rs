@@ -40,7 +40,7 @@ impl InstallPermits {
         }
         if self.store.receipt(id, machine).await?.is_none() {
             let detail = "install permit requested without a receipt";
-            self.suspicions.record(Event::of(machine, Some(id), Reason::CodeWrong, detail));
+            self.suspicions.record(&Event::of(machine, Some(id), Reason::CodeWrong, detail));
             let detail = "an install permit requires a receipt for the artifact";
             return Err(Refusal::forbidden(Reason::CodeWrong, detail));
         }

@@ -39,13 +39,13 @@ impl Receipts {
         let open = self.orders.find_active(id, machine).await?;
         if self.store.addressee(id, machine).await?.is_none() {
             let detail = "a machine that is not a target of the order requested a receipt";
-            self.suspicions.record(Event::of(machine, Some(id), Reason::NotAddressed, detail));
+            self.suspicions.record(&Event::of(machine, Some(id), Reason::NotAddressed, detail));
             return Err(Refusal::forbidden(Reason::NotAddressed, "this machine is not a target of the order"));
         }
         if request.artifact != open.artifact.digest {
             let detail =
                 format!("the machine holds {}, but the order is for {}", request.artifact, open.artifact.digest);
-            self.suspicions.record(Event::of(machine, Some(id), Reason::BadArtifact, detail.clone()));
+            self.suspicions.record(&Event::of(machine, Some(id), Reason::BadArtifact, detail.clone()));
             return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact, detail));
         }
         if request.ways.len() > open.trees.len() || request.sources.len() > limits::ADDRESSEES {
@@ -66,7 +66,7 @@ impl Receipts {
                     } else {
                         // The machine checks a path before it accepts it, so the claim is its own.
                         let detail = format!("{}: {error}", describe_path(way));
-                        self.suspicions.record(Event::of(machine, Some(id), Reason::CodeWrong, detail));
+                        self.suspicions.record(&Event::of(machine, Some(id), Reason::CodeWrong, detail));
                     }
                     wrong.push(format!("{}: {error}", describe_path(way)));
                 }

@@ -103,7 +103,13 @@ impl Reports {
 
     /// Records a machine's claim about another one, on the account of the machine that makes it.
     fn suspect(&self, by: MachineId, machine: MachineId, order: Option<OrderId>, reason: Reason, detail: String) {
-        self.suspicions.record(suspicion_log::Event { cause: Some(by), machine: Some(machine), order, reason, detail });
+        self.suspicions.record(&suspicion_log::Event {
+            cause: Some(by),
+            machine: Some(machine),
+            order,
+            reason,
+            detail,
+        });
     }
 }
 

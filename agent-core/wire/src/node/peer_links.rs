@@ -8,7 +8,7 @@ use crate::{
     host::Host,
     node_handle::NodeEvent,
     rate_limit::TokenBucket,
-    receive::{self, ActivePull, PeerEvent},
+    receive::{self, ActivePull, PeerEvent, ReceiveLimits},
     socket::Socket,
     tls::machine_of,
 };
@@ -98,9 +98,11 @@ impl<H: Host> NodeLoop<H> {
             control,
             Arc::clone(&active_pull),
             self.inbox.clone(),
-            Arc::clone(&self.handle.limits().down),
-            Arc::clone(self.handle.bandwidth_yield()),
-            limits.clone(),
+            ReceiveLimits {
+                rate: Arc::clone(&self.handle.limits().down),
+                bandwidth_yield: Arc::clone(self.handle.bandwidth_yield()),
+                frames: limits.clone(),
+            },
         ))
         .abort_handle();
         let writer_link = HostLink { host: Arc::clone(&self.host), link, peer: id, events: self.handle.events() };
