@@ -1,5 +1,6 @@
 //! Command-line options of the agent, for the programs `banyan-agent` and `banyan agent`.
 
+use banyan_proto::Address;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// Default for the number of machines served at once.
@@ -12,11 +13,24 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Address to listen on for other machines
-    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:7711")]
+    ///
+    /// [::] and 0.0.0.0 stand for all addresses of this machine, IPv6 and IPv4.
+    #[arg(long, value_name = "IP:PORT", default_value = "[::]:7711")]
     pub listen: SocketAddr,
-    /// Join code from `banyan tokens create`; needed once
+    /// File with the join code from `banyan tokens create`; needed once
+    ///
+    /// On a machine that is enrolled already, a new code of the same server tells it the server's addresses.
+    #[arg(long, value_name = "FILE", conflicts_with = "join")]
+    pub join_file: Option<PathBuf>,
+    /// Join code itself, for trying: other users can see it. `-` reads it from standard input
     #[arg(long, value_name = "CODE")]
     pub join: Option<String>,
+    /// Server address to try first, instead of those in the join code
+    ///
+    /// A host name or an IP address, with the port. Give it again, or separate several with commas: they are tried in
+    /// turn. The machine remembers them.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub server: Vec<Address>,
     /// Folder to install into, as if it were the root of the system
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub install_root: PathBuf,

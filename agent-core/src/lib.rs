@@ -13,6 +13,7 @@
 //! | module | content |
 //! | --- | --- |
 //! | [`cli`], [`startup`], `accept`, `shutdown` | options; start and stop; connections from other machines |
+//! | `joining` | how the machine comes to belong to a server |
 //! | `local_backend` | answers desktop programs: snapshot, status, requests |
 //! | `agent` | the running agent: carries out the state machine's actions and applies what the server says |
 //! | `scheduling` | when this machine may transfer and install |
@@ -21,6 +22,7 @@
 //! | [`server`] | the server as the agent sees it: API, enrolment, check-in, publishers' news, catalogue, on-demand orders |
 //! | `user` | preferences, history, policy and upload quota of the users at this machine |
 //! | `sensors` | processor, power, network, presence, screen, free disk |
+//! | `system_changes`, `local_zone` | steps of the clock and ends of sleep, changes of the network; the time zone |
 //! | [`identity`], [`publisher_trust`] | who this machine is, and whose signatures it accepts |
 //! | [`database`] | the agent's database |
 //!
@@ -33,7 +35,9 @@ pub mod cli;
 pub mod database;
 mod folders;
 pub mod identity;
+mod joining;
 mod local_backend;
+mod local_zone;
 pub mod pipeline;
 mod platform;
 pub mod publisher_trust;
@@ -45,4 +49,6 @@ mod shutdown;
 mod sideload;
 pub mod startup;
 mod sys;
+mod system_changes;
 mod user;
+mod utc;

@@ -2,10 +2,18 @@
 
 use crate::sys;
 use banyan_proto::Address;
+use banyan_wire::{interfaces, lookup::lookup};
 use std::{
-    net::{SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr},
     path::Path,
+    time::Duration,
 };
+use tokio::time::timeout;
+
+/// How long to wait for the server's names to be looked up, to find the interface towards it.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Most addresses that a machine advertises of its own. They travel in every offer.
+const MAX_ADVERTISED: usize = 4;
 
 /// Free disk space that must remain after storing an artifact (bytes).
 const FREE_DISK_FLOOR: u64 = 64 << 20;
@@ -34,19 +42,32 @@ pub(crate) fn check_free_space(folder: &Path, bytes: u64) -> Result<(), String> 
 }
 
 /// Returns the addresses at which other machines reach this one: the listen address or, if that is unspecified, the
-/// local address of the route to each of the server's addresses. The unspecified address stands for one that only the
-/// server can see.
-pub(crate) fn reachable_addresses(listen: SocketAddr, server: &[Address]) -> Vec<Address> {
+/// local address of the route to each of the server's addresses, and then those of the interfaces. The unspecified
+/// address stands for one that only the server can see.
+///
+/// An agent that listens on IPv4 alone, because the system has no IPv6, advertises no IPv6 address.
+pub(crate) async fn reachable_addresses(listen: SocketAddr, server: &[Address]) -> Vec<Address> {
     if !listen.ip().is_unspecified() {
         return vec![listen.into()];
     }
-    // Connecting a datagram socket sends nothing; it makes the system choose the local address.
-    let towards = |server: SocketAddr| {
-        let any: SocketAddr = if server.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-        let socket = UdpSocket::bind(any).ok()?;
-        socket.connect(server).ok()?;
-        Some(Address::from(SocketAddr::new(socket.local_addr().ok()?.ip(), listen.port())))
+    let servers = match timeout(LOOKUP_TIMEOUT, lookup(server)).await {
+        Ok(Ok(sockets)) => sockets,
+        Ok(Err(_)) | Err(_) => Address::sockets(server).collect(),
     };
-    let local: Vec<Address> = Address::sockets(server).filter_map(towards).collect();
-    if local.is_empty() { vec![listen.into()] } else { local }
+    let mut found: Vec<IpAddr> = Vec::new();
+    for ip in servers.into_iter().filter_map(interfaces::address_towards).chain(interfaces::reachable_addresses()) {
+        let is_served = listen.is_ipv6() || ip.is_ipv4();
+        if is_served && !found.contains(&ip) {
+            found.push(ip);
+        }
+    }
+    // A loopback address is of use to machines on this computer alone; link-local ones mean nothing elsewhere.
+    if found.iter().any(interfaces::is_reachable) {
+        found.retain(interfaces::is_reachable);
+    }
+    found.truncate(MAX_ADVERTISED);
+    if found.is_empty() {
+        return vec![listen.into()];
+    }
+    found.into_iter().map(|ip| SocketAddr::new(ip, listen.port()).into()).collect()
 }

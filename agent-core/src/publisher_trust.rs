@@ -36,6 +36,20 @@ impl PublisherTrust {
         let versions = lock(&self.store).versions();
         PublisherVersions { root: versions.root, targets: versions.targets }
     }
+    /// Gives up a signed time that was learnt while server and machine were both ahead (rule T6). `server` is the time
+    /// that the server has just stated.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) fn correct_signed_time(&self, server: UnixSeconds, clock: UnixSeconds) -> Result<(), DatabaseError> {
+        let mut trust = self.lock();
+        let mut learnt = trust.clone();
+        if learnt.correct_signed_time(server, clock) {
+            tracing::info!("a signed time from the future was given up; it was learnt while the clocks were ahead");
+            trust.learn(learnt)?;
+        }
+        Ok(())
+    }
     /// Returns the clock's time, but never one before the last signed time (rule T6). While an offer is being checked
     /// the signed time is not available; the next caller gets it.
     pub(crate) fn time(&self, now: UnixSeconds) -> UnixSeconds {

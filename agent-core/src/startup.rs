@@ -8,22 +8,22 @@ use crate::{
     database::{Database, DatabaseError, Enrolment},
     folders::Folders,
     identity::{Identity, certificate, key},
+    joining::{Enroller, GivenServer},
     local_backend::{JoinRequest, LocalAddresses, LocalBackend, LocalBackendConfig},
     pipeline::install::{self, InstallStage},
-    platform,
     publisher_trust::PublisherTrust,
-    refusal::refusal,
     scheduling::Schedule,
     sensors::Sensors,
-    server::{api::ServerApi, enrolment},
+    server::api::ServerApi,
     shutdown,
     sideload::standalone::{self, Standalone, StandaloneConfig},
+    system_changes::SystemChanges,
     user::User,
 };
-use anyhow::{Context, bail};
+use anyhow::Context;
 use banyan_install_helper::client::{Launcher, SetTrustError};
 use banyan_local_api::Sessions;
-use banyan_proto::{Address, MachineId, Reason, join::JoinCode, local::Mode};
+use banyan_proto::{MachineId, Reason, local::Mode};
 use banyan_trust::TrustStore;
 use banyan_wire::{open_files, rare_log::RareLog, tls::Crl};
 use rcgen::KeyPair;
@@ -42,23 +42,37 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let with_stdin = args.exit_with_stdin;
     let idle_after = Duration::from_secs(args.idle_after);
     let max_children = args.max_children;
+    let given = GivenServer::read(&args)?;
     let mut stop = std::pin::pin!(shutdown::requested(with_stdin));
     let opened = tokio::select! {
         opened = with_room(|| LocalSetup::open(args.clone())) => opened,
         () = &mut stop => return Ok(()),
     };
     let setup = opened?;
-    let listener = setup.bind().await?;
+    let listener = setup.bind()?;
     let listen = listener.local_addr()?;
     let (services, mut join_requests) = LocalServices::start(&setup)?;
-    let enroller = Enroller { setup: &setup, user: &services.user, listen };
-    let enrolment = match (setup.database.load_enrolment()?, &setup.args.join) {
-        (Some(enrolment), _) => enrolment,
-        (None, Some(code)) => enroller.enrol(&code.parse()?).await?,
+    let stored = setup.database.load_enrolment()?;
+    given.check(stored.is_some())?;
+    let LocalSetup { database, key, label, .. } = &setup;
+    let enroller = Enroller { database, key, label, user: &services.user, listen };
+    let enrolment = match (stored, &given.code) {
+        (Some(enrolment), _) => {
+            given.check_same_server(&enrolment)?;
+            enrolment
+        }
+        (None, Some((code, _))) => {
+            services.backend.open(&setup.local_addresses());
+            let (requests, changes) = (&mut join_requests, &services.changes);
+            tokio::select! {
+                enrolment = enroller.until_joined(&given, code, requests, changes, &services.backend) => enrolment?,
+                () = &mut stop => return Ok(()),
+            }
+        }
         (None, None) => {
             warn!(
-                "this machine is not enrolled yet: enter a join code in the Banyan window, or restart with --join CODE \
-                 (`banyan tokens create` creates one)"
+                "this machine is not enrolled yet: enter a join code in the Banyan window, or restart with --join-file \
+                 FILE (`banyan tokens create` creates a code)"
             );
             let standalone = start_standalone(&setup, &services)?;
             tokio::select! {
@@ -78,6 +92,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     let addresses = setup.local_addresses();
     let agent = assemble(setup, &services, &enrolment, listen)?;
+    given.apply(&agent.identity.server_addresses)?;
     services.sensors.measure_disk_once();
     // Local programs can now ask what this machine is waiting for.
     services.backend.set_agent(&agent);
@@ -180,9 +195,9 @@ impl LocalSetup {
         let mode = if args.socket.is_some() { Mode::System } else { Mode::User };
         Ok(Self { args, folders, database: Arc::new(database), key, label, mode })
     }
-    async fn bind(&self) -> anyhow::Result<TcpListener> {
+    fn bind(&self) -> anyhow::Result<TcpListener> {
         let listen = self.args.listen;
-        TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen} (--listen)"))
+        banyan_wire::listen::bind(listen).with_context(|| format!("cannot listen on {listen} (--listen)"))
     }
     fn local_addresses(&self) -> LocalAddresses {
         LocalAddresses { data: self.folders.data.clone(), shared: self.args.socket.clone() }
@@ -206,6 +221,7 @@ struct LocalServices {
     sensors: Arc<Sensors>,
     schedule: Arc<Schedule>,
     backend: Arc<LocalBackend>,
+    changes: Arc<SystemChanges>,
 }
 
 impl LocalServices {
@@ -229,7 +245,12 @@ impl LocalServices {
             Arc::clone(&notifier),
         );
         sensors.listen_to_services();
-        Ok((Self { notifier, user, sensors, schedule, backend }, join_requests))
+        let (zone, scheduler) = (Arc::clone(&user.zone), Arc::clone(&notifier));
+        let changes = SystemChanges::start(move || {
+            zone.check();
+            scheduler.notify_scheduler();
+        });
+        Ok((Self { notifier, user, sensors, schedule, backend, changes }, join_requests))
     }
 }
 
@@ -251,52 +272,6 @@ fn start_standalone(setup: &LocalSetup, services: &LocalServices) -> anyhow::Res
     Ok(standalone)
 }
 
-/// Enrols this machine with a server.
-struct Enroller<'a> {
-    setup: &'a LocalSetup,
-    user: &'a User,
-    listen: SocketAddr,
-}
-
-impl Enroller<'_> {
-    async fn enrol(&self, code: &JoinCode) -> anyhow::Result<Enrolment> {
-        let LocalSetup { database, key, label, .. } = self.setup;
-        let addresses = platform::reachable_addresses(self.listen, &code.servers);
-        let enrolment = enrolment::enrol(database, key, code, label, addresses).await?;
-        info!(machine = %enrolment.machine, server = Address::list(&enrolment.server_addresses), "enrolled");
-        self.user.history.record_enrolment();
-        Ok(enrolment)
-    }
-    /// Takes join codes from the local API until one succeeds. Reports each result to the caller who sent the code.
-    async fn until_enrolled(
-        &self,
-        requests: &mut mpsc::Receiver<JoinRequest>,
-        standalone: &Standalone,
-    ) -> anyhow::Result<Enrolment> {
-        while let Some(JoinRequest { code, answer }) = requests.recv().await {
-            let _pause = match standalone.pause_installs().await {
-                Ok(pause) => pause,
-                Err(busy) => {
-                    drop(answer.send(Err(busy)));
-                    continue;
-                }
-            };
-            match self.enrol(&code).await {
-                Ok(enrolment) => {
-                    standalone.end();
-                    drop(answer.send(Ok(())));
-                    return Ok(enrolment);
-                }
-                Err(error) => {
-                    let detail = format!("could not enrol this computer: {error:#}");
-                    drop(answer.send(Err(refusal(Reason::JoinRefused, detail))));
-                }
-            }
-        }
-        bail!("the local API stopped before a valid join code arrived")
-    }
-}
-
 fn assemble(
     setup: LocalSetup,
     services: &LocalServices,
@@ -306,16 +281,18 @@ fn assemble(
     let install = InstallStage::new(setup.launcher()?);
     let LocalSetup { folders, database, key, label, .. } = setup;
     let credentials = certificate::to_credentials(enrolment, &key)?;
-    let api = Arc::new(ServerApi::new(&enrolment.server_addresses, &credentials)?);
+    let identity = Arc::new(Identity::open(enrolment, Arc::clone(&database))?);
+    let api = Arc::new(ServerApi::new(Arc::clone(&identity.server_addresses), &credentials)?);
     let trust = database.load_trust()?;
     let trust = trust.context("the trusted publisher metadata is missing; enrol this machine again")?;
     let crl = database.load_crl()?.map(|der| Crl::read(der, &credentials.ca)).transpose()?;
     Ok(Agent::new(AgentParts {
-        identity: Arc::new(Identity::open(enrolment, Arc::clone(&database))?),
+        identity,
         label,
         listen,
         content: folders.content,
         notifier: Arc::clone(&services.notifier),
+        changes: Arc::clone(&services.changes),
         user: Arc::clone(&services.user),
         sensors: Arc::clone(&services.sensors),
         schedule: Arc::clone(&services.schedule),

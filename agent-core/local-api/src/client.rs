@@ -179,6 +179,7 @@ pub async fn query_status(data: &Path) -> io::Result<Status> {
     let mut client = Client::connect(&LocalAddress::Own(data.to_owned())).await?;
     match client.request(&Request::Status).await? {
         Reply::Status(status) => Ok(status),
+        Reply::Error(refusal) => Err(io::Error::other(refusal)),
         other => Err(invalid(format!("unexpected answer from the agent: {other:?}"))),
     }
 }

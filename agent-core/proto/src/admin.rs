@@ -47,6 +47,9 @@ pub struct Info {
     /// How many connections the server can take. Older servers omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
+    /// The time by the server's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<UnixSeconds>,
 }
 
 /// How many connections a server can take, limited by the open files that its system allows.
@@ -182,6 +185,12 @@ pub struct Machine {
     pub replaced_by: Option<MachineId>,
     /// Program and version of the agent.
     pub software: String,
+    /// How far the machine's clock is ahead of the server's (seconds; negative: behind), as of its last check-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead: Option<i64>,
+    /// Whether the machine knows the addresses that the server announces now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub knows_server_addresses: Option<bool>,
 }
 
 /// `POST /api/v1/policies`: sets or removes the policy of a group.

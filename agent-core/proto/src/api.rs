@@ -3,8 +3,8 @@
 //! Client certificates authenticate the caller. Enrolment is the exception: the join code's secret authenticates it.
 
 use crate::{
-    Address, Digest, InstallPermit, KeyRing, MachineId, OrderId, Reason, Receipt, ServerEpoch, Signed, UnixSeconds,
-    format::requests, limits, peer::Offer, schedule::Policy, text,
+    Address, AddressHint, Digest, InstallPermit, KeyRing, MachineId, OrderId, Reason, Receipt, ServerEpoch, Signed,
+    UnixSeconds, format::requests, limits, peer::Offer, schedule::Policy, text,
 };
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,13 @@ pub struct CheckIn {
     /// The number of the policy that the machine follows; 0 for none. Older agents omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<u64>,
+    /// The time by the machine's clock. Older agents omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<UnixSeconds>,
+    /// The sequence of the newest announcement of the server's addresses that the machine has; 0 for none. Older agents
+    /// omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_addresses: Option<u64>,
 }
 
 /// Versions of the publishers' metadata that a machine or the server has seen.
@@ -135,6 +142,9 @@ pub struct CheckInReply {
     /// The policy for this machine, if it is newer than the machine's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Signed<Policy>>,
+    /// The announcement of the server's addresses, if it is newer than the machine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_addresses: Option<Signed<AddressHint>>,
 }
 
 /// `GET /v1/roots/{version}`: the roots that follow that version, oldest first, at most as many as a machine follows in

@@ -128,6 +128,14 @@ pub struct AddressHint {
     pub addresses: Vec<Address>,
     /// When it was signed. A later hint replaces an earlier one.
     pub issued: UnixSeconds,
+    /// In a hint about the server: the number of this announcement of its addresses. Machines keep the newest one, so a
+    /// server can move. 0 in hints about machines, and from older servers.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sequence: u64,
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 impl Format for AddressHint {
     const KIND: &'static str = "address hint";

@@ -135,6 +135,16 @@ reasons! {
             => "renews automatically for up to 400 days after expiry; after that, enrol again with a new join code",
         user: "this computer's registration has expired"
             => "keep this computer connected to renew it; after more than 400 days, ask your administrator for a new join code";
+    ClockWrong = "clock-wrong", Machine,
+        admin: "the machine's clock and the other side's are far apart, so one of them is wrong"
+            => "set both clocks by the same time server (for example `timedatectl set-ntp true`); nothing else is needed afterwards",
+        user: "this computer's date or time is wrong, or the server's is"
+            => "set this computer's date and time; if they are right, tell your administrator";
+    RevocationListExpired = "revocation-list-expired", Machine,
+        admin: "a revocation list has expired: its machine has not reached the server for a day, or its clock is wrong"
+            => "check that machine's connection to the server and its clock; it fetches a new list by itself",
+        user: "this computer has not reached the server for a day"
+            => "check this computer's network and its date and time";
     Cloned = "cloned", Machine,
         admin: "two machines use this identity at once: a disk was cloned"
             => "enrol one of the two again with an empty data folder, then run `banyan machines readmit`",
@@ -150,6 +160,11 @@ reasons! {
             => "check whether the address now belongs to another machine",
         user: "a different computer answered than expected"
             => "Banyan will try another computer";
+    OtherServer = "other-server", Machine,
+        admin: "this machine belongs to another server"
+            => "to move it, stop the agent and start it with an empty --data folder and a join code of the new server",
+        user: "this computer already belongs to another server"
+            => "ask your administrator to register this computer again";
     NotAncestor = "not-ancestor", Peer,
         admin: "the sender is not upstream of this machine in the tree"
             => "check the sender named in the report",

@@ -1,24 +1,24 @@
-//! Renews the machine's certificate: in the last third of its lifetime (rule I7) and, once it has expired, before
-//! anything else (rule I8).
+//! Renews the machine's certificate: in the last third of its lifetime (rule I7) and, once it has expired or while it is
+//! not valid yet, before anything else (rule I8).
 //!
-//! Expiry is checked again before every attempt, and the agent never gives up: the cause may be a wrong clock, here or
-//! at the server, and clocks get corrected. A refusal by the server counts only while the server repeats it.
+//! The wall clock decides, and is read again before every attempt; a pause ends early when the clock is set or the computer
+//! wakes. The agent never gives up: the cause may be a wrong clock, here or at the server, and clocks get corrected. A
+//! refusal by the server counts only while the server repeats it.
 
 use super::peer_tls::PeerTls;
 use crate::{
     database::Database,
     identity::{certificate, key},
     publisher_trust::PublisherTrust,
-    server::{
-        api::{CallError, ServerApi},
-        contact::ServerContact,
-    },
+    server::{api::ServerApi, contact::ServerContact},
+    system_changes::SystemChanges,
 };
 use anyhow::Context;
 use banyan_proto::UnixSeconds;
+use banyan_wire::lock::lock;
 use rcgen::KeyPair;
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 use tracing::{info, warn};
@@ -36,6 +36,9 @@ pub(super) struct CertificateRenewal {
     pub(super) api: Arc<ServerApi>,
     pub(super) contact: Arc<ServerContact>,
     pub(super) tls: Arc<PeerTls>,
+    pub(super) changes: Arc<SystemChanges>,
+    /// When the certificate was last renewed in this run.
+    pub(super) renewed: Mutex<Option<Instant>>,
 }
 
 impl CertificateRenewal {
@@ -43,42 +46,42 @@ impl CertificateRenewal {
     /// the server called it expired, whatever the clock here says.
     pub(super) async fn until_valid(&self, server_says_expired: bool) {
         let mut pause = RETRY_FIRST;
-        while server_says_expired || self.has_expired() {
+        // With a wrong clock the new certificate looks expired, too. It is not renewed again and again.
+        while server_says_expired || self.is_unusable() && !self.was_renewed_lately() {
             match self.renew().await {
-                // Do not check the clock again: with a wrong one the new certificate looks expired too.
                 Ok(()) => return info!("expired certificate renewed"),
                 Err(error) => self.record_failure(&error),
             }
-            tokio::time::sleep(pause).await;
+            self.changes.pause(pause).await;
             pause = (pause * 2).min(RETRY_MOST);
         }
     }
 
-    /// Renews the certificate when it is due. `last` is the time of the last renewal.
-    pub(super) async fn renew_when_due(&self, last: &mut Option<Instant>) {
-        let was_renewed_lately = last.is_some_and(|at| at.elapsed() < RENEW_EVERY);
-        if was_renewed_lately || !certificate::is_due_for_renewal(&self.tls.credentials().certificate, self.time()) {
+    /// Renews the certificate when it is due.
+    pub(super) async fn renew_when_due(&self) {
+        let is_due = certificate::is_due_for_renewal(&self.tls.credentials().certificate, self.time());
+        if self.was_renewed_lately() || !is_due {
             return;
         }
         match self.renew().await {
-            Ok(()) => {
-                *last = Some(Instant::now());
-                info!("certificate renewed");
-            }
+            Ok(()) => info!("certificate renewed"),
             Err(error) => warn!("failed to renew the certificate: {error:#}"),
         }
     }
 
-    fn has_expired(&self) -> bool {
-        certificate::has_expired(&self.tls.credentials().certificate, self.time())
+    fn was_renewed_lately(&self) -> bool {
+        lock(&self.renewed).is_some_and(|at| at.elapsed() < RENEW_EVERY)
+    }
+    fn is_unusable(&self) -> bool {
+        certificate::is_unusable(&self.tls.credentials().certificate, self.time())
     }
     fn time(&self) -> UnixSeconds {
         self.trust.time(UnixSeconds::now())
     }
     fn record_failure(&self, error: &anyhow::Error) {
         match error.downcast_ref() {
-            Some(refused @ CallError::Refused(_)) => self.contact.record_failure(refused),
-            _ => warn!("failed to renew the expired certificate: {error:#}; trying again"),
+            Some(failed) => self.contact.record_failure(failed),
+            None => warn!("failed to renew the expired certificate: {error:#}; trying again"),
         }
     }
 
@@ -91,6 +94,7 @@ impl CertificateRenewal {
         self.api.set_credentials(&credentials)?;
         self.database.store_certificate(&enrolment.certificate)?;
         self.tls.set_credentials(credentials);
+        *lock(&self.renewed) = Some(Instant::now());
         Ok(())
     }
 }

@@ -4,12 +4,18 @@
 use super::Agent;
 use crate::{
     platform,
+    refusal::refusal,
     server::{
         check_in::{CheckInState, MachineStatus},
         publishers::PublisherFollower,
     },
 };
-use banyan_proto::{MachineId, OrderId, Reason, Signed, api::CheckInReply, schedule::Policy};
+use banyan_proto::{
+    Address, Digest, MachineId, OrderId, Reason, Signed, UnixSeconds,
+    api::{ApiError, CheckInReply},
+    join::JoinCode,
+    schedule::Policy,
+};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -18,8 +24,11 @@ use tracing::{info, warn};
 
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MOST: Duration = Duration::from_secs(30);
-/// A revocation list is valid for 24 hours. Without news it is fetched again after this time.
-const CRL_REFRESH: Duration = Duration::from_secs(6 * 3600);
+/// A revocation list is valid for 24 hours, and the server signs a new one every 8. Without news a list is fetched again
+/// when it has less than this left (seconds, by the wall clock) …
+const CRL_REFRESH_SECONDS: u64 = 12 * 3600;
+/// … but not more often than this.
+const CRL_RETRY: Duration = Duration::from_secs(600);
 
 /// Checks in until the task is dropped. `boot` is a random number that identifies this run.
 pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
@@ -29,9 +38,32 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
     loop {
         let agent = Arc::clone(&check_ins.agent);
         agent.renewal.until_valid(server_says_expired).await;
-        let status = check_ins.machine_status();
+        let (mut clock, mut network) = (agent.changes.clock(), agent.changes.network());
+        let status = check_ins.machine_status().await;
+        let reported = status.addresses.clone();
         let request = check_ins.state.next_request(status);
-        match agent.server.api.check_in(&request).await {
+        let moved = async {
+            while network.changed().await.is_ok() {
+                if agent.reachable_addresses().await != reported {
+                    return;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let answered = tokio::select! {
+            answered = agent.server.api.check_in(&request) => answered,
+            // The connection may be dead, and its timer has not counted the sleep.
+            _ = clock.changed() => {
+                check_ins.start_again();
+                continue;
+            }
+            () = moved => {
+                info!("this machine's addresses have changed");
+                check_ins.start_again();
+                continue;
+            }
+        };
+        match answered {
             Ok(reply) => {
                 retry = RETRY_FIRST;
                 server_says_expired = false;
@@ -40,7 +72,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
             Err(error) => {
                 agent.server.contact.record_failure(&error);
                 server_says_expired = error.reason() == Reason::CertificateExpired;
-                tokio::time::sleep(retry + jitter(retry)).await;
+                agent.changes.pause(retry + jitter(retry)).await;
                 retry = (retry * 2).min(RETRY_MOST);
             }
         }
@@ -48,7 +80,7 @@ pub(crate) async fn run(agent: Arc<Agent>, boot: u64) {
 }
 
 /// Returns a random duration up to `most`, so that machines that lost the server together do not all return together.
-fn jitter(most: Duration) -> Duration {
+pub(crate) fn jitter(most: Duration) -> Duration {
     let random = u16::from_le_bytes([0, 1].map(|at| MachineId::random().0[at]));
     most.mul_f64(f64::from(random) / f64::from(u16::MAX))
 }
@@ -58,8 +90,7 @@ struct CheckIns {
     agent: Arc<Agent>,
     state: CheckInState,
     publishers: PublisherFollower,
-    crl_fetched: Instant,
-    certificate_renewed: Option<Instant>,
+    crl_fetched: Option<Instant>,
 }
 
 impl CheckIns {
@@ -67,17 +98,22 @@ impl CheckIns {
         let (database, trust) = (Arc::clone(&agent.database), Arc::clone(&agent.trust));
         let publishers = PublisherFollower::new(database, trust, Arc::clone(&agent.server.api));
         let state = CheckInState::new(boot);
-        Self { agent, state, publishers, crl_fetched: Instant::now(), certificate_renewed: None }
+        Self { agent, state, publishers, crl_fetched: None }
     }
 
-    fn machine_status(&self) -> MachineStatus {
+    /// Begins with new connections and a check-in that is answered at once.
+    fn start_again(&mut self) {
+        self.agent.server.api.reconnect();
+        self.state.answer_at_once();
+    }
+
+    async fn machine_status(&self) -> MachineStatus {
         let agent = &self.agent;
-        let server = agent.orders.address_hints.addresses(agent.identity.server);
         let orders = agent.orders.all();
         let offered = orders.iter().filter(|active| active.is_fully_offered());
         MachineStatus {
             label: agent.label.clone(),
-            addresses: platform::reachable_addresses(agent.listen, &server),
+            addresses: agent.reachable_addresses().await,
             software: platform::software(),
             crl_number: agent.tls.crl_number(),
             epoch: agent.identity.epoch.highest(),
@@ -85,18 +121,24 @@ impl CheckIns {
             publishers: self.publishers.versions_to_report(),
             is_behind_publishers: self.publishers.is_behind(),
             policy: agent.user.policy.current().number,
+            clock: UnixSeconds::now(),
+            server_addresses: agent.identity.server_addresses.sequence(),
         }
     }
 
     async fn apply(&mut self, reply: &CheckInReply) {
         self.state.record_reply(reply);
         self.agent.server.contact.record_answer();
+        self.agent.compare_clocks(reply.now, UnixSeconds::now());
+        if let Some(announcement) = &reply.server_addresses {
+            self.agent.orders.address_hints.learn(std::slice::from_ref(announcement));
+        }
         if let Some(epoch) = &reply.epoch {
             self.agent.apply_epoch(epoch);
         }
-        self.agent.renewal.renew_when_due(&mut self.certificate_renewed).await;
-        if reply.crl_number > self.agent.tls.crl_number() || self.crl_fetched.elapsed() > CRL_REFRESH {
-            self.crl_fetched = Instant::now();
+        self.agent.renewal.renew_when_due().await;
+        if reply.crl_number > self.agent.tls.crl_number() || self.is_crl_old() {
+            self.crl_fetched = Some(Instant::now());
             self.agent.fetch_crl().await;
         }
         if let Some(announced) = reply.publishers {
@@ -114,7 +156,37 @@ impl CheckIns {
     }
 }
 
+impl CheckIns {
+    fn is_crl_old(&self) -> bool {
+        let has_little_left = |until: UnixSeconds| until <= UnixSeconds::now().plus(CRL_REFRESH_SECONDS);
+        self.agent.tls.crl().is_none_or(|list| has_little_left(list.until))
+            && self.crl_fetched.is_none_or(|at| at.elapsed() >= CRL_RETRY)
+    }
+}
+
 impl Agent {
+    /// Returns the addresses at which others reach this machine now.
+    pub(super) async fn reachable_addresses(&self) -> Vec<Address> {
+        let server = self.orders.address_hints.addresses(self.identity.server);
+        platform::reachable_addresses(self.listen, &server).await
+    }
+    /// Takes the server's addresses from a join code of the same server.
+    pub(crate) fn take_code(&self, code: &JoinCode, text: &str) -> Result<(), ApiError> {
+        if Digest::of(&self.tls.credentials().ca) != code.ca {
+            let detail = "this computer already belongs to another server; to move it, stop the agent and start it with \
+                          an empty data folder";
+            return Err(refusal(Reason::OtherServer, detail));
+        }
+        let not_stored = |error| refusal(Reason::DiskFailed, format!("nothing was changed: {error}"));
+        self.identity.server_addresses.set(&code.servers, text).map(drop).map_err(not_stored)
+    }
+    /// Compares the server's clock, as it has just stated it, with the one here, and gives up a wrong signed time.
+    fn compare_clocks(&self, server: UnixSeconds, here: UnixSeconds) {
+        self.server.contact.compare_clocks(server, here);
+        if let Err(error) = self.trust.correct_signed_time(server, here) {
+            warn!(%error, "failed to store the corrected signed time");
+        }
+    }
     async fn fetch_crl(&self) {
         match self.server.api.crl().await {
             Ok(der) => self.tls.accept_crl(der),

@@ -26,6 +26,7 @@ use crate::{
     sensors::Sensors,
     server::{api::ServerApi, catalogue::CatalogueCache, contact::ServerContact},
     sideload::Sideload,
+    system_changes::SystemChanges,
     user::User,
 };
 use banyan_wire::{
@@ -39,7 +40,7 @@ use rcgen::KeyPair;
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, OnceLock, Weak},
+    sync::{Arc, Mutex, OnceLock, Weak},
 };
 
 /// The handle of the node loop, once it runs.
@@ -56,6 +57,7 @@ pub(crate) struct AgentParts {
     pub(crate) content: PathBuf,
     pub(crate) database: Arc<Database>,
     pub(crate) notifier: Arc<ChangeNotifier>,
+    pub(crate) changes: Arc<SystemChanges>,
     pub(crate) user: Arc<User>,
     pub(crate) sensors: Arc<Sensors>,
     pub(crate) schedule: Arc<Schedule>,
@@ -94,6 +96,8 @@ pub(crate) struct Agent {
     pub(crate) listen: SocketAddr,
     database: Arc<Database>,
     notifier: Arc<ChangeNotifier>,
+    /// Changes of the clock and the network.
+    pub(crate) changes: Arc<SystemChanges>,
     pub(crate) user: Arc<User>,
     pub(crate) sensors: Arc<Sensors>,
     /// The accepted orders.
@@ -150,6 +154,8 @@ impl Agent {
             api: Arc::clone(&api),
             contact: Arc::clone(&contact),
             tls: Arc::clone(&tls),
+            changes: Arc::clone(&parts.changes),
+            renewed: Mutex::default(),
         };
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
@@ -158,6 +164,7 @@ impl Agent {
             listen: parts.listen,
             database,
             notifier: parts.notifier,
+            changes: parts.changes,
             user,
             sensors,
             gates: Gates::new(parts.schedule, Arc::clone(&orders), Arc::clone(&node)),

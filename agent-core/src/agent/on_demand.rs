@@ -34,7 +34,7 @@ impl Agent {
     async fn order_package(&self, request: &PackageRequest) -> Result<OrderId, ApiError> {
         let help = self.server.api.order_package(request).await.map_err(|error| match error {
             CallError::Refused(error) => error,
-            away @ CallError::Away { .. } => {
+            away @ (CallError::Away { .. } | CallError::Clock(_)) => {
                 let detail = format!("the server must allow this and cannot be reached now; try again later ({away})");
                 refusal(Reason::ServerAway, detail)
             }

@@ -10,12 +10,14 @@ use tracing::{info, warn};
 /// How often to check for orders whose content no longer has to be kept.
 const CHECK_EVERY: Duration = Duration::from_secs(3600);
 
-/// Drops expired orders until the agent is dropped.
+/// Drops expired orders until the agent is dropped. They expire by the wall clock, so a step of the clock or the end of a
+/// sleep ends the wait.
 pub(crate) async fn drop_expired_orders(agent: Weak<Agent>) {
     while let Some(agent) = agent.upgrade() {
         agent.forget_expired_orders(UnixSeconds::now());
+        let mut steps = agent.changes.clock();
         drop(agent);
-        tokio::time::sleep(CHECK_EVERY).await;
+        drop(tokio::time::timeout(CHECK_EVERY, steps.changed()).await);
     }
 }
 
@@ -34,8 +36,12 @@ impl Agent {
             warn!(%error, "failed to delete an ended order");
         }
     }
-    /// Drops orders whose content no longer has to be kept.
+    /// Drops orders whose content no longer has to be kept. Waits while the clocks differ: content that was deleted because
+    /// of a wrong clock would have to be received again.
     fn forget_expired_orders(&self, now: UnixSeconds) {
+        if self.server.contact.clock_trouble().is_some() {
+            return;
+        }
         for active in self.orders.all().iter().filter(|active| active.order.keep_until <= now) {
             self.drop_from_loop(active.order.id, Reason::OrderExpired);
             self.forget_order(active.order.id, Reason::OrderExpired);

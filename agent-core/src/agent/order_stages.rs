@@ -15,7 +15,7 @@ use banyan_proto::{
 };
 use banyan_swarm::io::{InstallLane, OrderInput, TrustedOffer};
 use banyan_wire::content::ContentError;
-use std::{sync::Arc, time::Instant};
+use std::{fmt::Display, sync::Arc, time::Instant};
 use tracing::{info, warn};
 
 impl Agent {
@@ -32,6 +32,7 @@ impl Agent {
         if let Some(reason) = self.server.contact.exclusion() {
             return Err(OfferReply::Deferred { reason });
         }
+        let signed = offer.order.clone();
         let offers = Arc::clone(&self.stages.offer);
         let epoch_before = self.identity.epoch.highest();
         let sensors = Arc::clone(&self.sensors);
@@ -60,6 +61,15 @@ impl Agent {
                 Ok(accepted.trusted)
             }
             Ok(Err(error)) => {
+                // Not the sender's fault, and not for ever: the offer is good once the clocks are right.
+                if let Some(detail) = self.blame_clocks(error.reason(), &error) {
+                    warn!(%sender, detail, "offer not accepted");
+                    if let Ok(order) = signed.verify(&self.identity.keys) {
+                        let event = Event::Waits { reason: Reason::ClockWrong, detail };
+                        self.stages.reporter.report(Some(order.id), event);
+                    }
+                    return Err(OfferReply::Deferred { reason: Reason::ClockWrong });
+                }
                 warn!(%sender, %error, "offer not accepted");
                 let (reason, detail) = (error.reason(), error.to_string());
                 self.stages.reporter.report(None, Event::Refused { sender, reason, detail });
@@ -69,6 +79,12 @@ impl Agent {
         }
     }
 
+    /// Returns the explanation of a failure that depends on the time, while this machine's clock and the server's differ.
+    fn blame_clocks(&self, reason: Reason, error: &impl Display) -> Option<String> {
+        let depends_on_time = matches!(reason, Reason::OrderExpired | Reason::MetadataExpired);
+        let clocks = self.server.contact.clock_trouble().filter(|_| depends_on_time)?;
+        Some(format!("{error}; {}", clocks.detail))
+    }
     pub(super) fn report(&self, order: OrderId, event: Event) {
         if let Some(active) = self.orders.get(order) {
             self.user.history.record_event(order, &active.order.package, &active.description.version, &event);
@@ -178,7 +194,10 @@ impl Agent {
             }
             Err(error) => {
                 info!(%order, %error, "waiting for an install permit");
-                retry_later(order, &error)
+                match self.blame_clocks(error.reason(), &error) {
+                    Some(detail) => OrderInput::RetryLater(order, Reason::ClockWrong, detail),
+                    None => retry_later(order, &error),
+                }
             }
         }
     }

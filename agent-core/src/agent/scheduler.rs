@@ -1,7 +1,8 @@
 //! The scheduler: measures conditions while there is work, evaluates the schedule, and has the decisions passed on.
 //!
-//! It wakes when a user chooses something, when an order arrives or ends, when the verdict is due to change, and,
-//! while there is work, to measure again. Otherwise it sleeps.
+//! It wakes when a user chooses something, when an order arrives or ends, when the verdict is due to change, when the
+//! clock is set or the computer wakes, when the time zone changes, and, while there is work, to measure again. Otherwise
+//! it sleeps.
 
 use super::Agent;
 use crate::scheduling::measuring::{Measuring, WorkState};
@@ -16,6 +17,7 @@ pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
     let mut measuring = Measuring::new(Arc::clone(&agent.sensors), idle_after);
     let mut clock = ClockWatch::new(agent.sensors.now());
     let mut was_urgent = false;
+    let mut steps = agent.changes.clock();
     loop {
         if let Some(step) = clock.detect_step(agent.sensors.now()) {
             user.preferences.adjust_to_clock_step(step);
@@ -38,9 +40,16 @@ pub(crate) async fn run(agent: Arc<Agent>, idle_after: Duration) {
         }
         let until_measurement = has_work.then(|| measuring.time_until_due());
         let wait = until_measurement.into_iter().chain(next_change.map(|wake| wake.after)).min();
+        // A wait for an hour of the day is on monotonic time, which stands still during sleep and ignores steps.
+        let woken = async {
+            tokio::select! {
+                () = agent.notifier.decision_requested() => {}
+                _ = steps.changed() => {}
+            }
+        };
         match wait {
-            Some(wait) => drop(timeout(wait, agent.notifier.decision_requested()).await),
-            None => agent.notifier.decision_requested().await,
+            Some(wait) => drop(timeout(wait, woken).await),
+            None => woken.await,
         }
     }
 }

@@ -10,7 +10,7 @@ use banyan_wire::{
     open_files,
 };
 use std::{sync::Arc, time::Duration};
-use tracing::{info, warn};
+use tracing::warn;
 
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MOST: Duration = Duration::from_secs(30);
@@ -33,10 +33,9 @@ impl Agent {
             match self.server.api.crl().await {
                 Ok(der) => self.tls.accept_crl(der),
                 Err(error) => {
-                    info!("waiting for the server's revocation list");
                     self.server.contact.record_failure(&error);
                     self.renewal.until_valid(error.reason() == Reason::CertificateExpired).await;
-                    tokio::time::sleep(pause).await;
+                    self.changes.pause(pause).await;
                     pause = (pause * 2).min(RETRY_MOST);
                 }
             }

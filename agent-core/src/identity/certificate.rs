@@ -3,7 +3,7 @@
 use crate::database::Enrolment;
 use anyhow::{Context, bail};
 use banyan_proto::UnixSeconds;
-use banyan_wire::tls::{Credentials, valid_until};
+use banyan_wire::tls::{Credentials, validity};
 use rcgen::KeyPair;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
@@ -15,10 +15,11 @@ pub fn is_due_for_renewal(certificate: &CertificateDer<'_>, now: UnixSeconds) ->
     i64::try_from(now.0).is_ok_and(|now| until - now < (until - from) / 3)
 }
 
-/// Returns whether a certificate has expired (rule I8).
+/// Returns whether a certificate has expired, or is not valid yet because it was issued while the server's clock was
+/// ahead (rule I8).
 #[must_use]
-pub fn has_expired(certificate: &CertificateDer<'_>, now: UnixSeconds) -> bool {
-    valid_until(certificate).is_some_and(|until| until < now)
+pub fn is_unusable(certificate: &CertificateDer<'_>, now: UnixSeconds) -> bool {
+    validity(certificate).is_some_and(|valid| !valid.contains(now))
 }
 
 /// Makes this machine's TLS credentials from its enrolment and its key.

@@ -3,10 +3,12 @@
 pub mod certificate;
 pub mod epoch;
 pub mod key;
+pub mod server_addresses;
 
 use crate::database::{Database, DatabaseError, Enrolment};
-use banyan_proto::{Address, KeyRing, MachineId};
+use banyan_proto::{KeyRing, MachineId};
 use epoch::Epoch;
+use server_addresses::ServerAddresses;
 use std::sync::Arc;
 
 /// This machine and its server.
@@ -16,7 +18,7 @@ pub struct Identity {
     /// The server's identifier: the root of every tree.
     pub server: MachineId,
     /// The server's addresses, tried in turn.
-    pub server_addresses: Vec<Address>,
+    pub server_addresses: Arc<ServerAddresses>,
     /// The server's keys, which sign orders, hints, receipts and install permits.
     pub keys: KeyRing,
     /// The highest epoch seen; lower ones are refused.
@@ -32,7 +34,12 @@ impl Identity {
         Ok(Self {
             machine: enrolment.machine,
             server: enrolment.server,
-            server_addresses: enrolment.server_addresses.clone(),
+            server_addresses: Arc::new(ServerAddresses::open(
+                Arc::clone(&database),
+                enrolment.server,
+                enrolment.keys.clone(),
+                &enrolment.server_addresses,
+            )?),
             keys: enrolment.keys.clone(),
             epoch: Epoch::open(database, enrolment.epoch)?,
         })

@@ -22,11 +22,12 @@ use banyan_proto::{
     join::JoinCode,
     local::{Catalogue, Mode, Package, Request, Right, Snapshot, Status},
 };
+use banyan_wire::lock::lock;
 use speed_meter::SpeedMeters;
 use std::{
     path::PathBuf,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -52,6 +53,8 @@ pub(crate) struct LocalBackend {
     agent: OnceLock<Arc<Agent>>,
     /// Installs packages without a server, until the agent runs.
     standalone: OnceLock<Arc<Standalone>>,
+    /// What the machine waits for while it joins its server.
+    joining: Mutex<Option<ApiError>>,
     join_requests: mpsc::Sender<JoinRequest>,
     speed_meters: SpeedMeters,
     is_open: AtomicBool,
@@ -95,6 +98,7 @@ impl LocalBackend {
             sessions,
             agent: OnceLock::new(),
             standalone: OnceLock::new(),
+            joining: Mutex::default(),
             join_requests,
             speed_meters: SpeedMeters::default(),
             is_open: AtomicBool::new(false),
@@ -104,6 +108,11 @@ impl LocalBackend {
     /// Sets the standalone mode, for a machine that belongs to no server.
     pub(crate) fn set_standalone(&self, standalone: &Arc<Standalone>) {
         drop(self.standalone.set(Arc::clone(standalone)));
+    }
+    /// Sets what the machine waits for while it joins its server.
+    pub(crate) fn set_joining(&self, waits: ApiError) {
+        *lock(&self.joining) = Some(waits);
+        self.notifier.notify_snapshot();
     }
     /// Sets the running agent.
     pub(crate) fn set_agent(&self, agent: &Arc<Agent>) {
@@ -139,15 +148,14 @@ impl LocalBackend {
         self.agent.get().cloned().ok_or_else(not_enrolled)
     }
     async fn enrol(&self, code: &str) -> Result<(), ApiError> {
-        if self.agent.get().is_some() {
-            let detail = "this computer already belongs to a server; to move it to another one, stop the agent and \
-                          start it with an empty data folder";
-            return Err(refusal(Reason::BadRequest, detail));
-        }
+        let text = code;
         let code: JoinCode = code
             .trim()
             .parse()
             .map_err(|error| refusal(Reason::JoinRefused, format!("this is not a valid join code: {error}")))?;
+        if let Some(agent) = self.agent.get() {
+            return agent.take_code(&code, text);
+        }
         let stopping = || refusal(Reason::InternalError, "the agent is stopping");
         let (answer, result) = oneshot::channel();
         self.join_requests.send(JoinRequest { code, answer }).await.map_err(|_| stopping())?;
@@ -163,7 +171,11 @@ impl Backend for LocalBackend {
         caller.rights(self.mode, &self.sessions, &self.user.policy.current())
     }
     fn status(&self) -> Result<Status, ApiError> {
-        let agent = self.agent.get().ok_or_else(|| refusal(Reason::NotFound, "this machine is not enrolled yet"))?;
+        let not_enrolled = || {
+            let waits = lock(&self.joining).clone();
+            waits.unwrap_or_else(|| refusal(Reason::NotFound, "this machine is not enrolled yet"))
+        };
+        let agent = self.agent.get().ok_or_else(not_enrolled)?;
         Ok(self.build_status(agent))
     }
     fn snapshot(&self) -> Snapshot {

@@ -71,7 +71,7 @@ impl LocalBackend {
     }
 
     fn sharing(&self, inputs: &ScheduleInputs, updates: &[Update]) -> Sharing {
-        let today = banyan_schedule::day_name(inputs.now.wall, &self.user.zone);
+        let today = banyan_schedule::day_name(inputs.now.wall, &inputs.zone);
         let mut days = inputs.usage.days();
         days.reverse();
         let nothing = DayUse { day: today.clone(), given: 0, received: 0 };
@@ -87,7 +87,7 @@ impl LocalBackend {
     }
 
     fn about(&self, agent: Option<&Agent>) -> About {
-        let zone = jiff::fmt::temporal::DateTimePrinter::new().time_zone_to_string(&self.user.zone);
+        let zone = jiff::fmt::temporal::DateTimePrinter::new().time_zone_to_string(&self.user.zone.current());
         About {
             label: self.label.clone(),
             software: platform::software(),
@@ -97,7 +97,7 @@ impl LocalBackend {
             enrolled: agent.map(|agent| Enrolled {
                 machine: agent.identity.machine,
                 server: agent.identity.server,
-                server_addresses: agent.identity.server_addresses.clone(),
+                server_addresses: agent.identity.server_addresses.current(),
                 certificate_until: tls::valid_until(&agent.tls.credentials().certificate),
                 crl_number: agent.tls.crl_number(),
             }),
@@ -115,9 +115,10 @@ impl LocalBackend {
         Status {
             machine: agent.identity.machine,
             label: self.label.clone(),
-            servers: agent.identity.server_addresses.clone(),
+            servers: agent.identity.server_addresses.current(),
             heard: agent.server.contact.last_answer(),
-            trouble: agent.server.contact.refusal(),
+            trouble: agent.server.contact.trouble(),
+            failure: agent.server.contact.failure(),
             certificate_until: tls::valid_until(&agent.tls.credentials().certificate),
             crl_number: agent.tls.crl_number(),
             orders: orders.iter().map(|active| self.order_status(active)).collect(),

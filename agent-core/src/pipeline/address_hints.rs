@@ -1,7 +1,7 @@
 //! The last known addresses of the machines in the accepted orders, as the server signed them.
 
 use crate::identity::Identity;
-use banyan_proto::{Address, AddressHint, MachineId, Signed, limits};
+use banyan_proto::{Address, AddressHint, MachineId, Signed, UnixSeconds, limits};
 use banyan_wire::lock::lock;
 use std::{
     collections::HashMap,
@@ -26,11 +26,16 @@ impl AddressHints {
     }
     /// Stores address hints that came with an offer. Hints without a valid signature are ignored.
     pub(crate) fn learn(&self, hints: &[Signed<AddressHint>]) {
+        // A hint from the future was signed while the server's clock was ahead; it must not outlast the correction.
+        let now = UnixSeconds::now();
         for signed in hints {
             let Ok(mut hint) = signed.verify(&self.identity.keys) else { continue };
+            if hint.machine == self.identity.server && hint.sequence > self.identity.server_addresses.sequence() {
+                self.identity.server_addresses.learn(signed);
+            }
             hint.addresses.truncate(limits::ADDRESSES_PER_MACHINE);
             let mut known = lock(&self.known);
-            if known.get(&hint.machine).is_none_or(|older| older.hint.issued <= hint.issued) {
+            if known.get(&hint.machine).is_none_or(|older| older.hint.issued.min(now) <= hint.issued) {
                 known.insert(hint.machine, KnownHint { hint, signed: signed.clone() });
             }
         }
@@ -42,8 +47,8 @@ impl AddressHints {
         if peer != self.identity.server {
             return hinted;
         }
-        let mut addresses = self.identity.server_addresses.clone();
-        addresses.extend(hinted.into_iter().filter(|hint| !self.identity.server_addresses.contains(hint)));
+        let mut addresses = self.identity.server_addresses.current();
+        addresses.extend(hinted.into_iter().filter(|hint| !addresses.contains(hint)).collect::<Vec<_>>());
         addresses
     }
     /// Returns the signed hints about these machines.

@@ -225,7 +225,7 @@ impl AuthenticateStage {
     ) -> Result<TrustedRelease, AuthenticateError> {
         let mut trust = self.trust.lock();
         let (release, mut learnt) = trust.check_or_cached(release, cached, manifest, now)?;
-        learnt.record_signed_time(signed_time);
+        learnt.record_signed_time(signed_time, now);
         trust.learn(learnt)?;
         Ok(release)
     }
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use crate::{
         database::Enrolment,
-        identity::{certificate, key},
+        identity::{certificate, key, server_addresses::ServerAddresses},
     };
     use banyan_proto::{KeyRing, MachineId, OrderId, SigningKey};
     use banyan_trust::{TrustStore, fixture::Signers};
@@ -265,7 +265,9 @@ mod tests {
         let trust = TrustStore::enrol(&publishers.roots[0], publishers.root_digest()).unwrap();
         let stage = AuthenticateStage {
             identity: Arc::new(Identity::open(&enrolment, Arc::clone(&database)).unwrap()),
-            server: Arc::new(ServerApi::new(&enrolment.server_addresses, &credentials).unwrap()),
+            server: Arc::new(
+                ServerApi::new(Arc::new(ServerAddresses::fixed(&enrolment.server_addresses)), &credentials).unwrap(),
+            ),
             trust: Arc::new(PublisherTrust::new(Arc::clone(&database), trust)),
             database,
         };

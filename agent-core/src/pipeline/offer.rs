@@ -204,7 +204,7 @@ impl OfferStage {
     ) -> Result<ActiveOrder, OfferError> {
         let cached = self.database.load_metadata();
         let (trusted, mut learnt) = trust.check_or_cached(&release, cached.as_ref(), order.manifest, now)?;
-        learnt.record_signed_time(order.issued);
+        learnt.record_signed_time(order.issued, now);
         trust.learn(learnt)?;
         match cached {
             Some(cached) if trusted.from_cache() => release.metadata = cached,

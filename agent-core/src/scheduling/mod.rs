@@ -54,7 +54,7 @@ impl Schedule {
             usage: self.user.upload_quota.usage(),
             choice: self.user.preferences.choice(),
             policy: self.user.policy.current(),
-            zone: self.user.zone.clone(),
+            zone: self.user.zone.current(),
         }
     }
     /// Decides about one order; `None` when it has ended.

@@ -1,8 +1,9 @@
 //! The agent's client for the server API (`/v1`). All calls but one use an ordinary HTTPS client. The receipt uses a
 //! connection of its own, because its proof is bound to the TLS session and needs that session's exporter (rule A3).
 
+use crate::{identity::server_addresses::ServerAddresses, utc};
 use banyan_proto::{
-    ALPN_HTTP, Address, Format, OrderId, Reason,
+    ALPN_HTTP, Format, OrderId, Reason, UnixSeconds,
     api::{
         ApiError, Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, Help,
         InstallPermitReply, InstallPermitRequest, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply,
@@ -15,7 +16,8 @@ use banyan_proto::{
     peer::Metadata,
 };
 use banyan_wire::{
-    lookup::lookup,
+    lookup::connect,
+    socket::keepalive,
     tls::{self, SERVER_NAME},
 };
 use http_body_util::{BodyExt, Full, Limited};
@@ -31,7 +33,6 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
-use tokio::net::TcpStream;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,6 +48,9 @@ pub enum CallError {
         /// What went wrong.
         detail: String,
     },
+    /// The server cannot be verified because of the time; the call is made again later.
+    #[error("{0}")]
+    Clock(String),
     /// The server refused the call.
     #[error(transparent)]
     Refused(#[from] ApiError),
@@ -58,6 +62,7 @@ impl CallError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Away { .. } => Reason::ServerAway,
+            Self::Clock(_) => Reason::ClockWrong,
             Self::Refused(error) => error.reason,
         }
     }
@@ -66,9 +71,13 @@ impl CallError {
     pub fn concerns_whole_machine(&self) -> bool {
         excludes_machine(self.reason())
     }
+    /// Returns whether the call failed below HTTP or without a usable answer, so that another address may do better.
+    fn is_transport(&self) -> bool {
+        matches!(self, Self::Away { .. } | Self::Clock(_))
+    }
     /// Converts a transport error, in whose causes the TLS library's verdict is searched for.
-    fn from_transport(servers: &[Address], error: &(dyn std::error::Error + 'static)) -> Self {
-        let server = Address::list(servers);
+    fn from_transport(servers: &ServerAddresses, error: &(dyn std::error::Error + 'static)) -> Self {
+        let server = servers.list();
         let refused = |reason, why: &str| {
             let detail = format!(
                 "the server at {server} refuses this machine: {why}; if it should still belong to the server, stop the \
@@ -76,25 +85,48 @@ impl CallError {
             );
             Self::Refused(ApiError { reason, detail })
         };
-        let words = with_causes(error);
+        let now = UnixSeconds::now();
         match tls_error(error) {
             Some(TlsError::AlertReceived(AlertDescription::CertificateRevoked)) => {
                 refused(Reason::Revoked, "its certificate was revoked, or the machine has been enrolled again since")
             }
-            Some(TlsError::AlertReceived(AlertDescription::CertificateExpired)) => {
-                refused(Reason::CertificateExpired, "its certificate expired more than 400 days ago")
+            Some(TlsError::AlertReceived(AlertDescription::CertificateExpired)) => refused(
+                Reason::CertificateExpired,
+                "by the server's clock, its certificate expired more than 400 days ago (compare the two clocks first)",
+            ),
+            Some(TlsError::AlertReceived(AlertDescription::UnknownCA)) => {
+                let detail = "the server cannot verify machines now: its revocation list has expired, or it is another \
+                              server";
+                Self::Away { server, detail: detail.into() }
             }
-            Some(TlsError::InvalidCertificate(
-                CertificateError::Expired
-                | CertificateError::ExpiredContext { .. }
-                | CertificateError::NotValidYet
-                | CertificateError::NotValidYetContext { .. },
-            )) => {
-                let detail =
-                    format!("its certificate is not valid at this machine's current time; check the clock ({words})");
-                Self::Away { server, detail }
+            Some(TlsError::InvalidCertificate(invalid)) => Self::from_certificate(server, invalid, now),
+            _ => Self::Away { server, detail: with_causes(error) },
+        }
+    }
+    /// Says what is wrong with the certificate that was presented at the server's address.
+    fn from_certificate(server: String, error: &CertificateError, now: UnixSeconds) -> Self {
+        let here = utc::format(now);
+        match error {
+            CertificateError::NotValidYetContext { not_before, .. } => Self::Clock(format!(
+                "this machine's clock says {here}, but the certificate of the server at {server} is valid only from {}: \
+                 this machine's clock is behind, or the server's is ahead",
+                utc::format(UnixSeconds(not_before.as_secs()))
+            )),
+            CertificateError::ExpiredContext { not_after, .. } => Self::Clock(format!(
+                "this machine's clock says {here}, but the certificate of the server at {server} expired on {}: this \
+                 machine's clock is ahead, or the server's is behind",
+                utc::format(UnixSeconds(not_after.as_secs()))
+            )),
+            CertificateError::NotValidYet | CertificateError::Expired => Self::Clock(format!(
+                "the certificate of the server at {server} is not valid at this machine's time, {here}"
+            )),
+            CertificateError::UnknownIssuer => Self::Away {
+                server,
+                detail: "another server answers there: its CA is not the one that this machine was told of".into(),
+            },
+            other => {
+                Self::Away { server, detail: format!("the certificate presented there is not the server's: {other:?}") }
             }
-            _ => Self::Away { server, detail: words },
         }
     }
 }
@@ -115,8 +147,8 @@ fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Tls
 
 /// The client for an enrolled machine's calls to its server.
 pub struct ServerApi {
-    addresses: Vec<Address>,
-    /// Replaced when the machine's certificate is renewed.
+    addresses: Arc<ServerAddresses>,
+    /// Replaced when the machine's certificate is renewed, and after a change of the network.
     session: RwLock<ClientSession>,
 }
 
@@ -126,26 +158,31 @@ fn with_body(request: reqwest::RequestBuilder, body: &(impl Format + Serialize))
 }
 
 /// Looks up the server's own name as the addresses at which it is known.
-struct ServerResolver(Arc<[Address]>);
+struct ServerResolver(Arc<ServerAddresses>);
 
 impl Resolve for ServerResolver {
     fn resolve(&self, _: Name) -> Resolving {
         let addresses = Arc::clone(&self.0);
-        Box::pin(async move { Ok(Box::new(lookup(&addresses).await?.into_iter()) as Addrs) })
+        Box::pin(async move { Ok(Box::new(addresses.look_up().await?.into_iter()) as Addrs) })
     }
 }
 
-fn client(addresses: &[Address], tls: ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
+fn client(addresses: &Arc<ServerAddresses>, tls: ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
+    let builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
-        .dns_resolver(Arc::new(ServerResolver(addresses.into())))
+        .dns_resolver(Arc::new(ServerResolver(Arc::clone(addresses))))
         .https_only(true)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_keepalive(keepalive::IDLE)
+        .tcp_keepalive_interval(keepalive::INTERVAL)
+        .tcp_keepalive_retries(keepalive::RETRIES)
         .pool_max_idle_per_host(1)
-        .http1_only()
-        .build()
+        .http1_only();
+    #[cfg(target_os = "linux")]
+    let builder = builder.tcp_user_timeout(keepalive::UNACKNOWLEDGED);
+    builder.build()
 }
 
 /// Returns the URL of a path. It has no port, so that the port of the address in use applies.
@@ -153,30 +190,42 @@ fn url(path: &str) -> String {
     format!("https://{SERVER_NAME}/v1/{path}")
 }
 
-/// Enrols with a join code, over a connection that trusts only the CA in the code.
+/// Enrols with a join code, over a connection that trusts only the CA in the code. `addresses` are those in the code.
 ///
 /// # Errors
 /// When the server cannot be reached, does not match the join code, or refuses it.
-pub async fn enrol(code: &JoinCode, request: &EnrolRequest) -> Result<EnrolReply, CallError> {
-    let away = |detail: String| CallError::Away { server: Address::list(&code.servers), detail };
+pub async fn enrol(
+    code: &JoinCode,
+    addresses: &Arc<ServerAddresses>,
+    request: &EnrolRequest,
+) -> Result<EnrolReply, CallError> {
+    let away = |detail: String| CallError::Away { server: addresses.list(), detail };
     let tls = tls::pinned_client(code.ca, &[ALPN_HTTP]).map_err(|error| away(error.to_string()))?;
-    let client = client(&code.servers, tls).map_err(|error| away(error.to_string()))?;
-    receive_json(&code.servers, with_body(client.post(url("enrol")), request).timeout(ANSWER_TIMEOUT)).await
+    let client = client(addresses, tls).map_err(|error| away(error.to_string()))?;
+    receive_json(addresses, with_body(client.post(url("enrol")), request).timeout(ANSWER_TIMEOUT)).await
 }
 
 async fn receive_json<T: DeserializeOwned>(
-    servers: &[Address],
+    servers: &ServerAddresses,
     request: reqwest::RequestBuilder,
 ) -> Result<T, CallError> {
     let bytes = receive_bytes(servers, request).await?;
     serde_json::from_slice(&bytes).map_err(|error| CallError::Away {
-        server: Address::list(servers),
+        server: servers.list(),
         detail: format!("cannot parse the response: {error}"),
     })
 }
 
-async fn receive_bytes(servers: &[Address], request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallError> {
-    let away = |detail: String| CallError::Away { server: Address::list(servers), detail };
+async fn receive_bytes(servers: &ServerAddresses, request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallError> {
+    let received = receive_response(servers, request).await;
+    if received.as_ref().is_err_and(CallError::is_transport) {
+        servers.record_failure();
+    }
+    received
+}
+
+async fn receive_response(servers: &ServerAddresses, request: reqwest::RequestBuilder) -> Result<Vec<u8>, CallError> {
+    let away = |detail: String| CallError::Away { server: servers.list(), detail };
     let failed = |error: reqwest::Error| CallError::from_transport(servers, &error);
     let mut response = request.send().await.map_err(failed)?;
     let status = response.status();
@@ -190,18 +239,19 @@ async fn receive_bytes(servers: &[Address], request: reqwest::RequestBuilder) ->
     if status.is_success() { Ok(body) } else { Err(to_call_error(servers, status.as_u16(), &body)) }
 }
 
-fn to_call_error(servers: &[Address], status: u16, body: &[u8]) -> CallError {
+fn to_call_error(servers: &ServerAddresses, status: u16, body: &[u8]) -> CallError {
     match serde_json::from_slice::<ApiError>(body) {
         Ok(error) => CallError::Refused(error),
-        Err(_) => CallError::Away {
-            server: Address::list(servers),
-            detail: format!("the server responded with status {status}"),
-        },
+        Err(_) => {
+            CallError::Away { server: servers.list(), detail: format!("the server responded with status {status}") }
+        }
     }
 }
 
-/// Formats an error with all its causes; the outermost one alone is not informative.
-fn with_causes(error: &dyn std::error::Error) -> String {
+/// Formats an error with all its causes. The HTTP client's own message only repeats the URL.
+fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let inner = error.source().filter(|_| error.is::<reqwest::Error>());
+    let error = inner.unwrap_or(error);
     let mut words = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -218,7 +268,7 @@ struct ClientSession {
 }
 
 impl ClientSession {
-    fn new(addresses: &[Address], credentials: &tls::Credentials) -> anyhow::Result<Self> {
+    fn new(addresses: &Arc<ServerAddresses>, credentials: &tls::Credentials) -> anyhow::Result<Self> {
         // No revocation list is needed here: it lists machines, and the server is identified by a name that only it
         // has.
         let tls = credentials.connector(None, &[ALPN_HTTP])?;
@@ -232,8 +282,20 @@ impl ServerApi {
     ///
     /// # Errors
     /// When certificate and key do not match.
-    pub fn new(addresses: &[Address], credentials: &tls::Credentials) -> anyhow::Result<Self> {
-        Ok(Self { addresses: addresses.to_vec(), session: RwLock::new(ClientSession::new(addresses, credentials)?) })
+    pub fn new(addresses: Arc<ServerAddresses>, credentials: &tls::Credentials) -> anyhow::Result<Self> {
+        let session = RwLock::new(ClientSession::new(&addresses, credentials)?);
+        Ok(Self { addresses, session })
+    }
+    /// Makes later calls over new connections, because the present ones may lead nowhere: the network has changed, or the
+    /// computer has slept.
+    pub(crate) fn reconnect(&self) {
+        let tls = Arc::clone(&self.session().tls);
+        match client(&self.addresses, ClientConfig::clone(&tls)) {
+            Ok(http) => {
+                *self.session.write().unwrap_or_else(PoisonError::into_inner) = ClientSession { tls, http };
+            }
+            Err(error) => tracing::warn!(%error, "failed to replace the connections to the server"),
+        }
     }
     /// Replaces the credentials used for later calls.
     ///
@@ -349,7 +411,7 @@ impl ServerApi {
         let servers = &self.addresses;
         tokio::time::timeout(ANSWER_TIMEOUT, self.receipt_on_own_connection(request)).await.unwrap_or_else(|_| {
             Err(CallError::Away {
-                server: Address::list(servers),
+                server: servers.list(),
                 detail: format!("no response within {} seconds", ANSWER_TIMEOUT.as_secs()),
             })
         })
@@ -361,9 +423,8 @@ impl ServerApi {
     ) -> Result<ReceiptReply, CallError> {
         let servers = &self.addresses;
         let away = |error: &(dyn std::error::Error + 'static)| CallError::from_transport(servers, error);
-        let stream = TcpStream::connect(&*lookup(servers).await.map_err(|error| away(&error))?)
-            .await
-            .map_err(|error| away(&error))?;
+        let sockets = servers.look_up().await.map_err(|error| away(&error))?;
+        let stream = connect(&sockets).await.map_err(|error| away(&error))?;
         let name = ServerName::try_from(SERVER_NAME).map_err(|error| away(&error))?;
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.session().tls));
         let stream = connector.connect(name, stream).await.map_err(|error| away(&error))?;
@@ -383,7 +444,7 @@ impl ServerApi {
         let body = Limited::new(response.into_body(), limits::CONTROL_BYTES)
             .collect()
             .await
-            .map_err(|error| CallError::Away { server: Address::list(servers), detail: error.to_string() })?
+            .map_err(|error| CallError::Away { server: servers.list(), detail: error.to_string() })?
             .to_bytes();
         drop(sender);
         driver.abort();

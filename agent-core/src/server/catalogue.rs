@@ -55,7 +55,7 @@ impl CatalogueCache {
 pub(crate) fn to_refusal(error: CallError) -> ApiError {
     match error {
         CallError::Refused(error) => error,
-        away @ CallError::Away { .. } => {
+        away @ (CallError::Away { .. } | CallError::Clock(_)) => {
             let detail = format!("the catalogue is on the server, which cannot be reached now ({away})");
             refusal(Reason::ServerAway, detail)
         }

@@ -3,7 +3,7 @@
 //! `agent::check_in` makes the calls and applies the answers.
 
 use banyan_proto::{
-    Address, OrderId,
+    Address, OrderId, UnixSeconds,
     api::{CheckIn, CheckInReply, Expected, PublisherVersions},
 };
 use std::{
@@ -35,6 +35,10 @@ pub(crate) struct MachineStatus {
     pub(crate) is_behind_publishers: bool,
     /// The number of the policy in force.
     pub(crate) policy: u64,
+    /// The time by this machine's clock.
+    pub(crate) clock: UnixSeconds,
+    /// The sequence of the newest announcement of the server's addresses.
+    pub(crate) server_addresses: u64,
 }
 
 /// What one check-in takes over from those before it.
@@ -80,7 +84,13 @@ impl CheckInState {
             wait_seconds,
             publishers: Some(status.publishers),
             policy: Some(status.policy.max(self.refused_policy)),
+            clock: Some(status.clock),
+            server_addresses: Some(status.server_addresses),
         }
+    }
+    /// Makes the next check-in one that is answered at once, like the first.
+    pub(crate) fn answer_at_once(&mut self) {
+        self.has_succeeded = false;
     }
     /// Records that the server has answered.
     pub(crate) fn record_reply(&mut self, reply: &CheckInReply) {

@@ -9,3 +9,13 @@ pub(crate) use unix::{create_folder, free_bytes, owner_only, termination_request
 mod other;
 #[cfg(not(unix))]
 pub(crate) use other::{create_folder, free_bytes, owner_only, termination_request};
+
+#[cfg(target_os = "linux")]
+mod events_linux;
+#[cfg(target_os = "linux")]
+pub(crate) use events_linux::{ClockEvents, FileEvents, NetworkEvents};
+
+#[cfg(not(target_os = "linux"))]
+mod events_other;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use events_other::{ClockEvents, FileEvents, NetworkEvents};

@@ -12,6 +12,7 @@ mod upload_quota;
 use crate::{
     change_notifier::ChangeNotifier,
     database::{Database, DatabaseError},
+    local_zone::LocalZone,
 };
 use banyan_proto::{
     UnixSeconds,
@@ -20,7 +21,6 @@ use banyan_proto::{
 use banyan_schedule::{tomorrow, upload_quota::QuotaRefusal};
 use history::History;
 use installed_versions::InstalledVersions;
-use jiff::tz::TimeZone;
 use policy::AdminPolicy;
 use preferences::Preferences;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use upload_quota::UploadQuota;
 /// Settings, history and usage of the users at this machine.
 pub(crate) struct User {
     /// The time zone of this machine's clock.
-    pub(crate) zone: TimeZone,
+    pub(crate) zone: Arc<LocalZone>,
     /// The administrator's policy.
     pub(crate) policy: Arc<AdminPolicy>,
     /// What a user has chosen.
@@ -49,14 +49,14 @@ impl User {
     /// # Errors
     /// When the database fails or a record is damaged.
     pub(crate) fn open(database: &Arc<Database>, notifier: Arc<ChangeNotifier>) -> Result<Self, DatabaseError> {
-        let zone = TimeZone::system();
+        let zone = Arc::new(LocalZone::of_system());
         let policy = Arc::new(AdminPolicy::open(Arc::clone(database), Arc::clone(&notifier))?);
         Ok(Self {
             preferences: Preferences::open(Arc::clone(database), Arc::clone(&policy), Arc::clone(&notifier))?,
             policy,
             history: History::open(Arc::clone(database), Arc::clone(&notifier))?,
             installed: InstalledVersions::open(Arc::clone(database))?,
-            upload_quota: Arc::new(UploadQuota::open(Arc::clone(database), zone.clone())?),
+            upload_quota: Arc::new(UploadQuota::open(Arc::clone(database), Arc::clone(&zone))?),
             zone,
             notifier,
         })
@@ -94,11 +94,12 @@ impl User {
     pub(crate) fn postponements(&self, until: Option<UnixSeconds>) -> Vec<Later> {
         // Round to the minute, so that the offered times stay the same between two snapshots.
         let now = UnixSeconds(UnixSeconds::now().0 / 60 * 60);
+        let zone = self.zone.current();
         let night = self.preferences.choice().map_or(self.policy.current().night, |choice| choice.night);
         let all = [
             (When::InAnHour, now.plus(3600)),
-            (When::Tonight, banyan_schedule::tonight(now, &self.zone, night)),
-            (When::Tomorrow, tomorrow(now, &self.zone)),
+            (When::Tonight, banyan_schedule::tonight(now, &zone, night)),
+            (When::Tomorrow, tomorrow(now, &zone)),
         ];
         let fits = |at: UnixSeconds| at > now && until.is_none_or(|until| at < until);
         all.into_iter().filter(|(_, at)| fits(*at)).map(|(when, at)| Later { when, at }).collect()

@@ -9,7 +9,10 @@
 //! **A crash gives no second quota.** With a quota, every byte is stored as sent before it is sent. The record runs
 //! ahead of the real use, and a killed machine loses the difference from its day.
 
-use crate::database::{Database, DatabaseError};
+use crate::{
+    database::{Database, DatabaseError},
+    local_zone::LocalZone,
+};
 use banyan_proto::{UnixSeconds, schedule::DayUse};
 use banyan_schedule::upload_quota::{DailyUsage, QuotaRefusal};
 use banyan_wire::{bandwidth_yield::BandwidthYield, lock::lock, packet};
@@ -48,7 +51,7 @@ const KEY: &str = "ledger";
 /// The usage history and the upload quota.
 pub(crate) struct UploadQuota {
     database: Arc<Database>,
-    zone: TimeZone,
+    zone: Arc<LocalZone>,
     state: Mutex<QuotaState>,
     /// Serialises writes, so that the last stored value is the one assumed to be stored.
     disk: Mutex<()>,
@@ -81,7 +84,7 @@ fn acknowledgement_bytes(content: u64) -> u64 {
 }
 
 impl UploadQuota {
-    pub(super) fn open(database: Arc<Database>, zone: TimeZone) -> Result<Self, DatabaseError> {
+    pub(super) fn open(database: Arc<Database>, zone: Arc<LocalZone>) -> Result<Self, DatabaseError> {
         let days: Vec<DayUse> = database.load(KEY)?.unwrap_or_default();
         let usage = DailyUsage::restore(&days);
         let state = QuotaState {
@@ -102,7 +105,7 @@ impl UploadQuota {
     /// Counts the traffic that exceeded the estimates.
     fn catch_up(&self, state: &mut QuotaState) {
         let link_total = self.giver.get().map_or(0, |giver| giver.sent_bytes());
-        state.catch_up(&self.zone, link_total, state.last_taken.elapsed() >= LOST_AFTER);
+        state.catch_up(&self.zone.current(), link_total, state.last_taken.elapsed() >= LOST_AFTER);
     }
     /// Returns a copy of the usage.
     pub(crate) fn usage(&self) -> DailyUsage {
@@ -119,7 +122,7 @@ impl UploadQuota {
     /// Counts received content.
     pub(crate) fn count_received(&self, bytes: u64) {
         let mut state = lock(&self.state);
-        state.usage.count_download(&self.zone, UnixSeconds::now(), bytes);
+        state.usage.count_download(&self.zone.current(), UnixSeconds::now(), bytes);
         state.unstored += bytes;
         self.catch_up(&mut state);
     }
@@ -137,7 +140,7 @@ impl UploadQuota {
         state.usage.set_aside(acknowledgement_bytes(to_receive));
         state.last_request = Instant::now();
         let bytes = link_bytes(content);
-        state.usage.take(&self.zone, UnixSeconds::now(), bytes, quota)?;
+        state.usage.take(&self.zone.current(), UnixSeconds::now(), bytes, quota)?;
         state.unstored += bytes;
         state.sent += bytes;
         state.last_taken = Instant::now();
@@ -153,7 +156,7 @@ impl UploadQuota {
             let mut state = lock(&self.state);
             state.reset_unstored();
             state.usage.write_ahead(
-                &self.zone,
+                &self.zone.current(),
                 UnixSeconds::now(),
                 link_bytes(banyan_proto::limits::CHUNK_BYTES as u64),
             )
@@ -239,7 +242,7 @@ mod tests {
     }
 
     fn open(database: &Arc<Database>) -> UploadQuota {
-        UploadQuota::open(Arc::clone(database), TimeZone::UTC).unwrap()
+        UploadQuota::open(Arc::clone(database), Arc::new(LocalZone::fixed(TimeZone::UTC))).unwrap()
     }
 
     /// Takes chunks until the quota refuses, as the sender does. Returns their size on the link.

@@ -19,7 +19,7 @@ mod valid_offer;
 
 use agent_core::{
     database::Database,
-    identity::{Identity, epoch::Epoch},
+    identity::{Identity, epoch::Epoch, server_addresses::ServerAddresses},
     pipeline::{
         active_orders::ActiveOrders,
         offer::{AcceptedOffer, OfferError, OfferStage},
@@ -74,7 +74,7 @@ impl Stage {
         let identity = Arc::new(Identity {
             machine: machines[ME],
             server: machines[0],
-            server_addresses: vec!["127.0.0.1:1".parse().unwrap()],
+            server_addresses: Arc::new(ServerAddresses::fixed(&["127.0.0.1:1".parse().unwrap()])),
             keys: KeyRing(vec![server_key.public()]),
             epoch: Epoch::open(Arc::clone(&database), 3).unwrap(),
         });

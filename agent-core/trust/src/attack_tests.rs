@@ -103,10 +103,32 @@ fn freeze_attack_by_setting_the_clock_back() {
     let proof = signers.publish(&manifest("hello", 1, 0));
     let mut store = check(&store, &proof, NOW).unwrap();
     // The machine learned of a signed time two days later. Then its clock was set back.
-    store.record_signed_time(NOW.plus(2 * DAY));
-    store.record_signed_time(NOW);
+    store.record_signed_time(NOW.plus(2 * DAY), NOW.plus(2 * DAY));
+    store.record_signed_time(NOW, NOW);
     refused(check(&store, &proof, NOW), Reason::MetadataExpired);
     assert_eq!(store.time(UnixSeconds(0)), NOW.plus(2 * DAY));
+    // The server states the true time: the clock here is wrong, not the recorded time.
+    assert!(!store.correct_signed_time(NOW.plus(2 * DAY), NOW));
+}
+
+#[test]
+fn a_wrong_clock_of_the_server_is_not_learnt() {
+    let (_, mut store) = world();
+    store.record_signed_time(NOW, NOW);
+    store.record_signed_time(NOW.plus(20 * DAY), NOW);
+    assert_eq!(store.time(NOW), NOW);
+    store.record_signed_time(NOW.plus(1800), NOW);
+    assert_eq!(store.time(NOW), NOW.plus(1800), "clocks differ a little");
+}
+
+#[test]
+fn a_time_learnt_while_server_and_machine_were_both_ahead_is_given_up_once_both_are_right() {
+    let (_, mut store) = world();
+    let ahead = NOW.plus(20 * DAY);
+    store.record_signed_time(ahead, ahead);
+    assert!(!store.correct_signed_time(NOW, ahead) && !store.correct_signed_time(ahead, NOW), "only one is right yet");
+    assert!(store.correct_signed_time(NOW, NOW.plus(60)));
+    assert_eq!(store.time(NOW), NOW);
 }
 
 #[test]

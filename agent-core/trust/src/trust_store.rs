@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 use sigstore_tuf::{Metadata as SignedRole, Root, TrustedMetadataSet};
 use std::collections::BTreeMap;
 
+/// How far ahead of this machine's clock a signed time may be to be recorded (seconds).
+const MAX_AHEAD_SECONDS: u64 = 3600;
+/// Two clocks that differ by no more agree (seconds).
+const AGREE_SECONDS: u64 = 900;
+
 /// The machine's root of trust and its minimum versions (floors).
 ///
 /// Methods do not modify the store; they return the store to keep from then on. Persist and sync the returned store
@@ -87,6 +92,8 @@ impl TrustStore {
         match self.check(&proof, wanted, now) {
             Ok((release, store)) => Ok((release.proved_by_cache(), store)),
             Err(error) if error.is_about_metadata() => Err(refused),
+            // A release that older metadata lacks may well be on the offered list; that list's expiry is the cause.
+            Err(TrustError::NotPublished { .. }) if matches!(refused, TrustError::Expired { .. }) => Err(refused),
             Err(error) => Err(error),
         }
     }
@@ -141,9 +148,27 @@ impl TrustStore {
         check_limit("targets.json", targets_json.len(), limits::METADATA_BYTES)?;
         ReleaseList::verify(self.verifier()?.root(), targets_json)
     }
-    /// Records the time in a document that the server signed. The caller has already verified the signature.
-    pub fn record_signed_time(&mut self, signed: UnixSeconds) {
-        self.signed_time = self.signed_time.max(signed);
+    /// Records the time in a document that the server signed. The caller has already verified the signature; `clock` is
+    /// this machine's clock.
+    ///
+    /// A time far ahead of this machine's clock is not recorded: one of the two clocks is wrong, and the error must not
+    /// outlast its correction (rule T6).
+    pub fn record_signed_time(&mut self, signed: UnixSeconds, clock: UnixSeconds) {
+        if signed <= clock.plus(MAX_AHEAD_SECONDS) {
+            self.signed_time = self.signed_time.max(signed);
+        }
+    }
+    /// Gives up a recorded time that is far ahead of this machine's clock and of the server's, which agree: it was
+    /// recorded while both were wrong. `server` must be a time that the server stated just now, not one in a document
+    /// that somebody may have kept. Returns whether anything changed.
+    pub fn correct_signed_time(&mut self, server: UnixSeconds, clock: UnixSeconds) -> bool {
+        let is_wrong = self.signed_time > clock.plus(MAX_AHEAD_SECONDS)
+            && self.signed_time > server.plus(MAX_AHEAD_SECONDS)
+            && server.0.abs_diff(clock.0) <= AGREE_SECONDS;
+        if is_wrong {
+            self.signed_time = server;
+        }
+        is_wrong
     }
     /// Returns the time for decisions: this machine's clock, but never before the latest signed time (rule T6).
     #[must_use]

@@ -69,16 +69,27 @@ impl From<io::Error> for ConnectionError {
     fn from(error: io::Error) -> Self {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
         let reason = match tls {
-            Some(TlsError::InvalidCertificate(CertificateError::Revoked)) => Reason::Revoked,
-            Some(
-                TlsError::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })
-                | TlsError::AlertReceived(AlertDescription::CertificateExpired),
-            ) => Reason::CertificateExpired,
-            Some(TlsError::InvalidCertificate(_)) => Reason::WrongIdentity,
+            Some(TlsError::InvalidCertificate(error)) => reason_of(error),
+            Some(TlsError::AlertReceived(AlertDescription::CertificateExpired)) => Reason::CertificateExpired,
+            // What the TLS library answers to a valid certificate when its own revocation list has expired.
+            Some(TlsError::AlertReceived(AlertDescription::UnknownCA)) => Reason::RevocationListExpired,
             Some(TlsError::AlertReceived(_)) => Reason::Revoked,
             _ => Reason::Unreachable,
         };
         Self::new(reason, error.to_string())
+    }
+}
+
+/// Returns the reason for an invalid certificate. What depends on the time is told apart from a wrong machine.
+fn reason_of(error: &CertificateError) -> Reason {
+    match error {
+        CertificateError::Revoked => Reason::Revoked,
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Reason::CertificateExpired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Reason::ClockWrong,
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+            Reason::RevocationListExpired
+        }
+        _ => Reason::WrongIdentity,
     }
 }
 

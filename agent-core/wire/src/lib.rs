@@ -13,6 +13,7 @@
 //! | [`node`], `node_handle` | the event loop: events into the state machine, actions out of it; its handle |
 //! | `frame_limits` | what a peer may make this machine keep and do |
 //! | [`open_files`], [`rare_log`] | the limit of open files; messages logged once a minute |
+//! | [`listen`], [`lookup`], [`interfaces`] | listening; looking up and dialling names; this machine's addresses |
 //! | [`packet`], [`lock`] | sizes of packets; locking a mutex |
 
 pub mod bandwidth_yield;
@@ -21,6 +22,8 @@ pub mod content;
 pub mod forward;
 mod frame_limits;
 pub mod host;
+pub mod interfaces;
+pub mod listen;
 pub mod lock;
 pub mod lookup;
 pub mod node;

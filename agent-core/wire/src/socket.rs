@@ -29,6 +29,34 @@ use tokio::{
 const MAX_UNSENT_BYTES: u32 = 64 << 10;
 /// A connection without an acknowledgement for this long is dead.
 const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How soon a connection that stays open without traffic notices that the other side has vanished: after two minutes at
+/// most. The kernel does it; no program is woken.
+pub mod keepalive {
+    use std::time::Duration;
+
+    /// Silence before the first probe.
+    pub const IDLE: Duration = Duration::from_secs(60);
+    /// Time between two probes.
+    pub const INTERVAL: Duration = Duration::from_secs(15);
+    /// Unanswered probes after which the connection is dead.
+    pub const RETRIES: u32 = 4;
+    /// How long sent data may stay unacknowledged.
+    pub const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
+
+    /// Sets these times on a connection.
+    ///
+    /// # Errors
+    /// When the system refuses an option.
+    pub fn set(stream: &tokio::net::TcpStream) -> std::io::Result<()> {
+        let socket = socket2::SockRef::from(stream);
+        let times = socket2::TcpKeepalive::new().with_time(IDLE).with_interval(INTERVAL).with_retries(RETRIES);
+        socket.set_tcp_keepalive(&times)?;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+        Ok(())
+    }
+}
+
 /// The piece size worth a wake-up (bytes).
 const WAKE_UP_BYTES: usize = packet::TLS_RECORD as usize;
 /// What may have been read from the socket without the reader having seen it: an incomplete TLS record (bytes).

@@ -67,11 +67,36 @@ pub fn is_server(certificate: &CertificateDer<'_>) -> bool {
     names_of(certificate).is_ok_and(|names| names.iter().any(|name| name == SERVER_NAME))
 }
 
+/// When a certificate is valid, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub from: UnixSeconds,
+    /// The last second.
+    pub until: UnixSeconds,
+}
+
+impl Validity {
+    /// Returns whether the certificate is valid at this time.
+    #[must_use]
+    pub fn contains(&self, now: UnixSeconds) -> bool {
+        (self.from..=self.until).contains(&now)
+    }
+}
+
+/// Returns when a certificate is valid; `None` if it cannot be parsed.
+#[must_use]
+pub fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let seconds = |timestamp: i64| u64::try_from(timestamp).map(UnixSeconds);
+    let from = seconds(parsed.validity().not_before.timestamp()).unwrap_or_default();
+    Some(Validity { from, until: seconds(parsed.validity().not_after.timestamp()).ok()? })
+}
+
 /// Returns when a certificate expires; `None` if it cannot be parsed.
 #[must_use]
 pub fn valid_until(certificate: &CertificateDer<'_>) -> Option<UnixSeconds> {
-    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    u64::try_from(parsed.validity().not_after.timestamp()).ok().map(UnixSeconds)
+    validity(certificate).map(|validity| validity.until)
 }
 
 fn names_of(certificate: &CertificateDer<'_>) -> Result<Vec<String>, IdentityError> {
@@ -190,6 +215,23 @@ impl Credentials {
         if let Some(crl) = crl {
             verifier = verifier.with_crls([crl.der.clone()]).enforce_revocation_expiration();
         }
+        if anonymous {
+            verifier = verifier.allow_unauthenticated();
+        }
+        Ok(verifier.build()?)
+    }
+    /// Returns a client verifier that refuses revoked certificates but accepts an expired list, for callers that check
+    /// the list's expiry themselves and verify a certificate at another time than now.
+    ///
+    /// # Errors
+    /// When CA and list do not match.
+    pub fn verifier_at_any_time(
+        &self,
+        crl: &Crl,
+        anonymous: bool,
+    ) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
+        let mut verifier =
+            WebPkiClientVerifier::builder_with_provider(self.roots()?, provider()).with_crls([crl.der.clone()]);
         if anonymous {
             verifier = verifier.allow_unauthenticated();
         }

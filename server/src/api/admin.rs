@@ -15,7 +15,7 @@ use axum::{
     routing::{get, post, put},
 };
 use banyan_proto::{
-    Digest, OrderId,
+    Digest, OrderId, UnixSeconds,
     admin::{
         Capacity, CurrentTargets, Deploy, Deployed, DeploymentState, DeploymentStatus, GroupPolicy, Info, Machine,
         NewToken, Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, TokenCreated,
@@ -63,6 +63,7 @@ async fn info(State(server): ServerState, _: Administrator) -> JsonResult<Info> 
         keys: server.secrets.key_ring(),
         has_root: server.repository.snapshot().first_root.is_some(),
         capacity: Some(capacity(&server)),
+        now: Some(UnixSeconds::now()),
     }))
 }
 
@@ -150,6 +151,12 @@ async fn releases(State(server): ServerState, _: Administrator) -> Json<Vec<Rele
 async fn machines(State(server): ServerState, _: Administrator) -> Json<Vec<Machine>> {
     let machine = |row: MachineRow| Machine {
         online: server.connections.is_online(row.id),
+        clock_ahead: server.registry.observed(row.id).clock_ahead,
+        knows_server_addresses: server
+            .registry
+            .observed(row.id)
+            .server_addresses
+            .map(|known| !server.registry.has_newer_addresses(known)),
         revoked: row.revoked.is_some(),
         out: row.exclusion(),
         replaced_by: row.replaced_by,

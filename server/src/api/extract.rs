@@ -50,8 +50,9 @@ impl FromRequestParts<Arc<Server>> for Machine {
     type Rejection = Refusal;
     async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Refusal> {
         let RenewingMachine { id, caller } = RenewingMachine::from_request_parts(parts, server).await?;
-        if caller.has_expired_certificate(UnixSeconds::now()) {
-            let detail = "this machine's certificate has expired; it must be renewed before any other request";
+        if caller.must_renew(UnixSeconds::now()) {
+            let detail = "by the server's clock, this machine's certificate has expired or is not valid yet; it must be \
+                          renewed before any other request";
             return Err(Refusal::forbidden(Reason::CertificateExpired, detail));
         }
         if let Some(reason) = server.registry.exclusion(id) {

@@ -5,7 +5,7 @@
 
 use crate::{private_files, refusal::Refusal, store::RevokedCertificate};
 use banyan_proto::{Digest, MachineId, UnixSeconds};
-use banyan_wire::tls::{Credentials, SERVER_NAME, machine_name};
+use banyan_wire::tls::{Credentials, SERVER_NAME, Validity, machine_name, machine_of, validity};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
     CrlDistributionPoint, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
@@ -23,8 +23,9 @@ pub(crate) const CERTIFICATE_SECONDS: u64 = 90 * DAY;
 const RENEW_BELOW_SECONDS: u64 = 30 * DAY;
 /// Lifetime of a revocation list (seconds, rule I4).
 pub(crate) const CRL_SECONDS: u64 = DAY;
-/// How far a machine's clock may be behind the server's (seconds).
-const BACKDATE_SECONDS: u64 = 3600;
+/// How far a machine's clock may be behind the server's (seconds): certificates are valid from this long before they
+/// are issued.
+const BACKDATE_SECONDS: u64 = DAY;
 
 /// Why a certificate could not be created.
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +183,7 @@ impl Authority {
         let key = read_or_create_key_pair(&folder.join("server.key"), "server.key")?;
         let path = folder.join("server.pem");
         let stored = std::fs::read(&path).ok().and_then(|pem| CertificateDer::from_pem_slice(&pem).ok());
-        let certificate = match stored.filter(|stored| self.is_good_for(stored, id, now)) {
+        let certificate = match stored.filter(|stored| self.can_keep(stored, id, now)) {
             Some(stored) => stored,
             None => {
                 let (params, _) = Self::leaf_params(vec![SERVER_NAME.into(), machine_name(id)], id, now)?;
@@ -195,13 +196,15 @@ impl Authority {
         let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|_| CaError::Damaged("server.key"))?;
         Ok(Credentials { certificate, key, ca: self.certificate.clone() })
     }
-    fn is_good_for(&self, certificate: &CertificateDer<'_>, id: MachineId, now: UnixSeconds) -> bool {
+    /// Returns whether the server can keep this certificate of its own: it is the CA's, valid now, and not close to
+    /// expiry. A certificate that is not valid yet was issued while the server's clock was ahead.
+    pub(crate) fn can_keep(&self, certificate: &CertificateDer<'_>, id: MachineId, now: UnixSeconds) -> bool {
         let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else { return false };
         let Ok((_, ca)) = x509_parser::parse_x509_certificate(&self.certificate) else { return false };
-        let ends = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
+        let is_valid = |valid: Validity| valid.contains(now) && valid.contains(now.plus(RENEW_BELOW_SECONDS));
         parsed.issuer() == ca.subject()
-            && ends > now.plus(RENEW_BELOW_SECONDS).0
-            && banyan_wire::tls::machine_of(certificate).is_ok_and(|found| found == id)
+            && validity(certificate).is_some_and(is_valid)
+            && machine_of(certificate).is_ok_and(|found| found == id)
     }
 
     /// Signs a revocation list (DER) with these certificates.
@@ -235,7 +238,7 @@ impl Authority {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use banyan_wire::tls::{Crl, machine_of};
+    use banyan_wire::tls::Crl;
 
     #[test]
     fn the_ca_survives_a_restart_and_gives_machines_nothing_they_asked_for_but_their_key() {
@@ -293,5 +296,16 @@ mod tests {
         assert_eq!(authority.server_credentials(folder.path(), id, now.plus(DAY)).unwrap().certificate, first);
         let later = now.plus(CERTIFICATE_SECONDS - RENEW_BELOW_SECONDS + DAY);
         assert_ne!(authority.server_credentials(folder.path(), id, later).unwrap().certificate, first);
+    }
+
+    #[test]
+    fn a_server_certificate_issued_while_the_clock_was_ahead_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (now, id) = (UnixSeconds::now(), MachineId::random());
+        let authority = Authority::open(folder.path(), now).unwrap();
+        let ahead = authority.server_credentials(folder.path(), id, now.plus(20 * DAY)).unwrap().certificate;
+        let corrected = authority.server_credentials(folder.path(), id, now).unwrap().certificate;
+        assert_ne!(ahead, corrected);
+        assert!(validity(&corrected).unwrap().contains(now));
     }
 }

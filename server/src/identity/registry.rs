@@ -21,6 +21,23 @@ struct RegisteredMachine {
     hint: Signed<AddressHint>,
     starts: AgentStarts,
     stored: UnixSeconds,
+    observed: ObservedMachine,
+}
+
+/// What the last check-in shows beside what is stored. Unknown after a restart and from older agents.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ObservedMachine {
+    /// How far the machine's clock is ahead of this server's (seconds; negative: behind).
+    pub(crate) clock_ahead: Option<i64>,
+    /// The sequence of the newest announcement of this server's addresses that the machine has.
+    pub(crate) server_addresses: Option<u64>,
+}
+
+impl RegisteredMachine {
+    fn new(row: MachineRow, hint: Signed<AddressHint>) -> Self {
+        let (starts, observed) = (AgentStarts::default(), ObservedMachine::default());
+        Self { hint, starts, stored: row.seen, observed, row }
+    }
 }
 
 /// What a check-in changed.
@@ -35,23 +52,26 @@ pub(crate) struct CheckInEffect {
 /// All machines by identifier, and the server itself as a source.
 pub(crate) struct Registry {
     machines: RwLock<HashMap<MachineId, RegisteredMachine>>,
+    /// The announcement of this server's addresses, and its sequence.
     server: Signed<AddressHint>,
+    server_sequence: u64,
     server_id: MachineId,
 }
 
 fn sign_hint(key: &SigningKey, machine: MachineId, addresses: &[Address], issued: UnixSeconds) -> Signed<AddressHint> {
-    key.sign(&AddressHint { machine, addresses: addresses.to_vec(), issued })
+    key.sign(&AddressHint { machine, addresses: addresses.to_vec(), issued, sequence: 0 })
 }
 
 impl Registry {
     pub(crate) fn new(rows: Vec<MachineRow>, server: &AddressHint, key: &SigningKey, now: UnixSeconds) -> Self {
         let register = |row: MachineRow| {
             let hint = sign_hint(key, row.id, &row.addresses, now);
-            (row.id, RegisteredMachine { hint, starts: AgentStarts::default(), stored: row.seen, row })
+            (row.id, RegisteredMachine::new(row, hint))
         };
         Self {
             machines: RwLock::new(rows.into_iter().map(register).collect()),
             server: key.sign(server),
+            server_sequence: server.sequence,
             server_id: server.machine,
         }
     }
@@ -63,7 +83,7 @@ impl Registry {
     }
     pub(crate) fn add(&self, row: MachineRow, key: &SigningKey) {
         let hint = sign_hint(key, row.id, &row.addresses, row.seen);
-        self.write().insert(row.id, RegisteredMachine { hint, starts: AgentStarts::default(), stored: row.seen, row });
+        self.write().insert(row.id, RegisteredMachine::new(row, hint));
     }
     pub(crate) fn get(&self, id: MachineId) -> Option<MachineRow> {
         self.read().get(&id).map(|machine| machine.row.clone())
@@ -100,6 +120,24 @@ impl Registry {
     /// Records an answer to this start of the machine's agent. Returns the answer's number.
     pub(crate) fn record_answer(&self, id: MachineId, start: u64) -> u64 {
         self.write().get_mut(&id).map_or(0, |machine| machine.starts.record_answer(start))
+    }
+    /// Records what a check-in shows beside what is stored.
+    pub(crate) fn observe(&self, id: MachineId, observed: ObservedMachine) {
+        if let Some(machine) = self.write().get_mut(&id) {
+            machine.observed = observed;
+        }
+    }
+    /// Returns what the machine's last check-in showed.
+    pub(crate) fn observed(&self, id: MachineId) -> ObservedMachine {
+        self.read().get(&id).map(|machine| machine.observed).unwrap_or_default()
+    }
+    /// Returns whether a machine that has this announcement of the server's addresses lacks the current one.
+    pub(crate) fn has_newer_addresses(&self, known: u64) -> bool {
+        self.server_sequence > known
+    }
+    /// Returns the announcement of the server's addresses.
+    pub(crate) fn server_addresses(&self) -> Signed<AddressHint> {
+        self.server.clone()
     }
     /// Updates when the machine was last seen.
     pub(crate) fn touch(&self, id: MachineId, now: UnixSeconds) {
@@ -175,7 +213,7 @@ impl Registry {
         row.software = reported.software;
         row.addresses = reported.addresses;
         row.seen = reported.seen;
-        let store = changed || row.seen.0 >= machine.stored.0 + STORE_SEEN_EVERY;
+        let store = changed || row.seen.0.abs_diff(machine.stored.0) >= STORE_SEEN_EVERY;
         if store {
             machine.stored = row.seen;
         }
@@ -251,7 +289,8 @@ mod tests {
     #[test]
     fn what_a_machine_says_is_kept_until_it_is_revoked() {
         let (key, _) = SigningKey::generate();
-        let server = AddressHint { machine: MachineId([9; 16]), addresses: vec![], issued: UnixSeconds(1) };
+        let server =
+            AddressHint { machine: MachineId([9; 16]), addresses: vec![], issued: UnixSeconds(1), sequence: 1 };
         let registry = Registry::new(vec![row("a", 1)], &server, &key, UnixSeconds(1));
         let effect = registry.check_in(row("b", 6), 7, 0, &key).unwrap();
         assert_eq!(

@@ -1,5 +1,8 @@
 //! The revocation list: signed on schedule and after every revocation, and put into force together with the server's own
 //! certificate (rules I4, I5).
+//!
+//! What is due depends on the wall clock, which is read every few seconds: a timer of eight hours stands still while the
+//! computer sleeps, and does not know that the clock was set.
 
 use crate::{
     identity::ca::{Authority, CRL_SECONDS, CaError},
@@ -11,10 +14,23 @@ use banyan_proto::UnixSeconds;
 use banyan_wire::tls::Crl;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, info};
 
-/// Interval for signing a new list: a third of its lifetime. A machine that misses one list still has a valid one.
-const RESIGN_EVERY: Duration = Duration::from_secs(CRL_SECONDS / 3);
+/// Age at which a list is replaced (seconds): a third of its lifetime. A machine that misses one list still has a valid
+/// one.
+const REPLACE_AFTER_SECONDS: u64 = CRL_SECONDS / 3;
+/// How often the wall clock is read.
+const CHECK_EVERY: Duration = Duration::from_secs(10);
+/// Pause after a failure.
+const RETRY: Duration = Duration::from_secs(60);
+/// A list that lives longer than this was signed while the clock was ahead (seconds).
+const LONGEST_SECONDS: u64 = CRL_SECONDS + 60;
+
+/// Returns whether a list that expires at `until` must be replaced.
+fn is_list_due(until: UnixSeconds, now: UnixSeconds) -> bool {
+    let left = until.0.saturating_sub(now.0);
+    left <= CRL_SECONDS - REPLACE_AFTER_SECONDS || left > LONGEST_SECONDS
+}
 
 /// Signs revocation lists and puts them into force.
 pub(crate) struct RevocationList {
@@ -55,16 +71,43 @@ impl RevocationList {
         Ok(crl)
     }
 
-    /// Signs a new list on schedule until the server stops.
+    fn is_due(&self, now: UnixSeconds) -> bool {
+        is_list_due(self.tls.crl().until, now) || !self.authority.can_keep(&self.tls.certificate(), self.server.id, now)
+    }
+
+    /// Keeps list and certificate valid until the server stops.
     pub(crate) async fn keep_renewed(self: Arc<Self>) {
-        while self.stop.run_until_cancelled(tokio::time::sleep(RESIGN_EVERY)).await.is_some() {
-            while let Err(refusal) = self.renew().await {
-                error!("failed to sign the revocation list: {refusal}; will retry in 60 s");
-                let pause = tokio::time::sleep(Duration::from_secs(60));
-                if self.stop.run_until_cancelled(pause).await.is_none() {
-                    return;
+        let mut pause = CHECK_EVERY;
+        while self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+            pause = CHECK_EVERY;
+            if !self.is_due(UnixSeconds::now()) {
+                continue;
+            }
+            match self.renew().await {
+                Ok(list) => info!(list = list.number, "revocation list renewed"),
+                Err(refusal) => {
+                    error!("failed to sign the revocation list: {refusal}; will retry in {} s", RETRY.as_secs());
+                    pause = RETRY;
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_due_after_a_third_of_its_life_after_a_long_sleep_and_after_the_clock_was_set_back() {
+        let signed = UnixSeconds(1_800_000_000);
+        let is_due = |now: u64| is_list_due(signed.plus(CRL_SECONDS), UnixSeconds(now));
+        let hours = |hours: u64| signed.0 + hours * 3600;
+        assert_eq!(
+            [is_due(hours(0)), is_due(hours(7)), is_due(hours(8)), is_due(hours(30))],
+            [false, false, true, true]
+        );
+        assert!(!is_due(signed.0 - 30), "the clock was slewed");
+        assert!(is_due(signed.0 - 3600) && is_due(0), "signed while the clock was ahead");
     }
 }

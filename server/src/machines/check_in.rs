@@ -5,7 +5,7 @@ use crate::{
     identity::{
         clone_detection::StartVerdict,
         enrolment::check_text,
-        registry::{Registry, reachable_addresses},
+        registry::{ObservedMachine, Registry, reachable_addresses},
         revocation::Revocation,
         secrets::Secrets,
     },
@@ -76,8 +76,11 @@ impl CheckIns {
             let behind = request.publishers.is_some_and(|known| publishers.is_news_to(known));
             let group = self.registry.get(machine).and_then(|row| row.group);
             let policy = self.policies.newer_than(group.as_deref(), request.policy);
+            let lacks_addresses =
+                request.server_addresses.is_some_and(|known| self.registry.has_newer_addresses(known));
             let news = behind
                 || policy.is_some()
+                || lacks_addresses
                 || crl_number > request.crl_number
                 || self.wake_ups.has_unannounced(machine, request.boot, &expected)
                 || self.registry.is_awaiting_proof(machine, request.boot);
@@ -93,6 +96,7 @@ impl CheckIns {
                     publishers: Some(publishers),
                     epoch: Some(self.signed_epoch.clone()),
                     policy,
+                    server_addresses: lacks_addresses.then(|| self.registry.server_addresses()),
                 });
             }
             tokio::select! {
@@ -117,8 +121,11 @@ impl CheckIns {
             seen: UnixSeconds::now(),
             ..row
         };
+        let clock_ahead = request.clock.map(|clock| clock.0.cast_signed().saturating_sub(row.seen.0.cast_signed()));
+        let observed = ObservedMachine { clock_ahead, server_addresses: request.server_addresses };
         let effect = self.registry.check_in(row, request.boot, request.last, &self.secrets.orders);
         let effect = effect.ok_or_else(|| Refusal::excluded(Reason::Revoked))?;
+        self.registry.observe(machine, observed);
         if let Some(row) = effect.row_to_store {
             self.store.update_machine(&row).await?;
         }

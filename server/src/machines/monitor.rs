@@ -20,8 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 const TICK: Duration = Duration::from_secs(5);
-/// Interval for checking the signed metadata; the repository knows when it is due.
-const REFRESH_EVERY: Duration = Duration::from_secs(3600);
+/// Interval of the maintenance, by the wall clock (seconds).
+const MAINTENANCE_SECONDS: u64 = 3600;
+/// Pause after a failure to sign the metadata.
+const RETRY: Duration = Duration::from_secs(60);
 /// How long reports and suspicious events are kept (seconds).
 const HISTORY_SECONDS: u64 = 180 * 24 * 3600;
 /// Remaining lifetime of the publishers' signatures below which the server warns (seconds).
@@ -102,29 +104,49 @@ pub(crate) struct Monitor {
 }
 
 impl Monitor {
-    /// Runs until the server stops.
+    /// Runs until the server stops. What is due by a date depends on the wall clock, which is read at every tick, so
+    /// neither sleep nor a corrected clock delays it.
     pub(crate) async fn run(self) {
         let mut watch = WatchList::new();
-        let mut refreshed = Instant::now();
+        let mut maintained = UnixSeconds::now();
+        let mut failed: Option<Instant> = None;
         while self.stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
             if let Err(refusal) = self.check_deployments(&mut watch).await {
                 error!("failed to check the deployments: {refusal}");
             }
-            if refreshed.elapsed() >= REFRESH_EVERY {
-                refreshed = Instant::now();
-                let before = UnixSeconds(UnixSeconds::now().0.saturating_sub(HISTORY_SECONDS));
-                if let Err(error) = self.store.forget(before).await {
-                    error!("failed to delete old reports: {error}");
-                }
-                self.withdrawal.prune().await;
-                self.warn_before_expiry();
-                match self.repository.with(|repository| repository.refresh(UnixSeconds::now())).await {
-                    Ok(true) => info!("snapshot and timestamp renewed"),
-                    Ok(false) => {}
-                    Err(refusal) => error!("failed to renew the signed metadata: {refusal}"),
-                }
+            let now = UnixSeconds::now();
+            let is_maintenance_due = now.0.abs_diff(maintained.0) >= MAINTENANCE_SECONDS;
+            if is_maintenance_due {
+                maintained = now;
+                self.maintain(now).await;
+            }
+            let may_sign = failed.is_none_or(|at| at.elapsed() >= RETRY);
+            if may_sign && (is_maintenance_due || self.repository.is_renewal_due(now)) {
+                failed = if self.sign_metadata_again().await { None } else { Some(Instant::now()) };
             }
         }
+    }
+
+    async fn maintain(&self, now: UnixSeconds) {
+        let before = UnixSeconds(now.0.saturating_sub(HISTORY_SECONDS));
+        if let Err(error) = self.store.forget(before).await {
+            error!("failed to delete old reports: {error}");
+        }
+        self.withdrawal.prune().await;
+        self.warn_before_expiry();
+    }
+
+    /// Signs snapshot and timestamp again when it is due. Returns whether nothing failed.
+    async fn sign_metadata_again(&self) -> bool {
+        match self.repository.with(|repository| repository.refresh(UnixSeconds::now())).await {
+            Ok(true) => info!("snapshot and timestamp renewed"),
+            Ok(false) => {}
+            Err(refusal) => {
+                error!("failed to renew the signed metadata: {refusal}");
+                return false;
+            }
+        }
+        true
     }
 
     /// Warns before the publishers' signatures expire, because only publishers can renew them.

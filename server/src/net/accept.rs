@@ -11,8 +11,8 @@ use banyan_proto::{ALPN_PEER, MachineId, Reason, UnixSeconds, code::EXPORTER_LAB
 use banyan_wire::{
     connection, open_files,
     rare_log::RareLog,
-    socket::Socket,
-    tls::{machine_of, valid_until},
+    socket::{Socket, keepalive},
+    tls::{Validity, machine_of, validity},
 };
 use hyper::{
     body::Incoming,
@@ -23,7 +23,6 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use socket2::{SockRef, TcpKeepalive};
 use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
@@ -41,16 +40,14 @@ const STRANGERS_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADER_BYTES: usize = 64 << 10;
 /// How long shutdown waits for a response in progress.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
-/// TCP keepalive idle time: a machine that vanished silently is detected after about this long.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// The remote end of an HTTP connection. Attached to each of the connection's requests.
 #[derive(Clone, Copy)]
 pub(crate) struct Caller {
     /// The machine's identifier, from the certificate that TLS verified; `None` without a certificate.
     pub(crate) machine: Option<MachineId>,
-    /// When that certificate expires.
-    pub(crate) certificate_expires: Option<UnixSeconds>,
+    /// When that certificate is valid.
+    pub(crate) certificate: Option<Validity>,
     /// The remote IP address.
     pub(crate) from: IpAddr,
     /// The TLS session's exporter value, which proofs are bound to (rule A3).
@@ -58,10 +55,10 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Returns whether the certificate has expired. The machine may then renew it and do nothing else (rule I8).
-    /// Checked for each request, because a connection can outlast the certificate that opened it.
-    pub(crate) fn has_expired_certificate(&self, now: UnixSeconds) -> bool {
-        self.certificate_expires.is_some_and(|expires| expires < now)
+    /// Returns whether the certificate has expired or is not valid yet. The machine may then renew it and do nothing
+    /// else (rule I8). Checked for each request, because a connection can outlast the certificate that opened it.
+    pub(crate) fn must_renew(&self, now: UnixSeconds) -> bool {
+        self.certificate.is_some_and(|valid| !valid.contains(now))
     }
 }
 
@@ -151,7 +148,7 @@ impl<A: Admission> Acceptor<A> {
     async fn dispatch(&self, stream: TlsStream<Socket>, from: IpAddr, place: Place, router: Router) {
         let session = stream.get_ref().1;
         let certificate = session.peer_certificates().and_then(<[_]>::first);
-        let certificate_expires = certificate.and_then(valid_until);
+        let valid = certificate.and_then(validity);
         let machine = match certificate.map(machine_of) {
             None => None,
             Some(Ok(id)) if self.admission.is_trusted(id) => Some(id),
@@ -164,9 +161,9 @@ impl<A: Admission> Acceptor<A> {
             }
         };
         if session.alpn_protocol() == Some(ALPN_PEER) {
-            match (machine, certificate_expires, self.node.get()) {
-                (Some(id), Some(expires), Some(node))
-                    if expires >= UnixSeconds::now() && self.admission.exclusion(id).is_none() =>
+            match (machine, valid, self.node.get()) {
+                (Some(id), Some(valid), Some(node))
+                    if valid.contains(UnixSeconds::now()) && self.admission.exclusion(id).is_none() =>
                 {
                     // The node counts its connections itself.
                     drop(place);
@@ -183,13 +180,13 @@ impl<A: Admission> Acceptor<A> {
                 return;
             }
         };
-        self.serve_http(stream, Caller { machine, certificate_expires, from, exporter }, place, router).await;
+        self.serve_http(stream, Caller { machine, certificate: valid, from, exporter }, place, router).await;
     }
 
     async fn serve_http(&self, stream: TlsStream<Socket>, caller: Caller, place: Place, router: Router) {
-        let socket = SockRef::from(stream.get_ref().0.tcp());
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
-        if let Err(error) = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive)) {
+        let socket = stream.get_ref().0.tcp();
+        // A machine that vanished is offline once its connection is.
+        if let Err(error) = socket.set_nodelay(true).and_then(|()| keepalive::set(socket)) {
             debug!("failed to set socket options: {error}");
         }
         if let Some(id) = caller.machine
@@ -213,6 +210,8 @@ impl<A: Admission> Acceptor<A> {
         let mut builder = http1::Builder::new();
         let patience = if caller.machine.is_some() { HEADER_TIMEOUT } else { STRANGERS_HEADER_TIMEOUT };
         builder.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(MAX_HEADER_BYTES);
+        // The library's date stands still after the clock was set back. Documents that need a time have their own.
+        builder.auto_date_header(false);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             ended = connection.as_mut() => {

@@ -1,10 +1,11 @@
-//! Expired certificates: lets a machine whose certificate has expired connect to the server to renew it (rule I8).
+//! Certificates outside their validity: lets a machine whose certificate has expired, or is not valid yet, connect to the
+//! server to renew it (rule I8). A certificate that is not valid yet was issued while the server's clock was ahead.
 //!
 //! Only the server's own port accepts them. What they may do there is decided per request (`api::extract`), and
 //! machines stay strict with each other. Everything but the certificate's age is verified as usual.
 
 use banyan_proto::UnixSeconds;
-use banyan_wire::tls::valid_until;
+use banyan_wire::tls::validity;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error as TlsError, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -16,17 +17,24 @@ use std::{sync::Arc, time::Duration};
 /// How long after its expiry a certificate can be renewed (seconds): 400 days.
 const GRACE_SECONDS: u64 = 400 * 24 * 3600;
 
-/// Accepts what the strict verifier accepts, and certificates that it refuses only because they have expired.
+/// Accepts what the strict verifier accepts, and certificates that it refuses only because they have expired or are not
+/// valid yet.
 #[derive(Debug)]
 pub(crate) struct ExpiredCertificateVerifier {
     strict: Arc<dyn ClientCertVerifier>,
-    /// When the strict verifier's revocation list expires.
+    /// Makes the same checks at another time than now: it ignores the revocation list's expiry.
+    at_any_time: Arc<dyn ClientCertVerifier>,
+    /// When the revocation list expires.
     list_until: UnixSeconds,
 }
 
 impl ExpiredCertificateVerifier {
-    pub(crate) fn new(strict: Arc<dyn ClientCertVerifier>, list_until: UnixSeconds) -> Self {
-        Self { strict, list_until }
+    pub(crate) fn new(
+        strict: Arc<dyn ClientCertVerifier>,
+        at_any_time: Arc<dyn ClientCertVerifier>,
+        list_until: UnixSeconds,
+    ) -> Self {
+        Self { strict, at_any_time, list_until }
     }
 }
 
@@ -37,25 +45,28 @@ impl ClientCertVerifier for ExpiredCertificateVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, TlsError> {
-        let expired = match self.strict.verify_client_cert(end_entity, intermediates, now) {
+        let refused = match self.strict.verify_client_cert(end_entity, intermediates, now) {
             Err(
                 error @ TlsError::InvalidCertificate(
-                    CertificateError::Expired | CertificateError::ExpiredContext { .. },
+                    CertificateError::Expired
+                    | CertificateError::ExpiredContext { .. }
+                    | CertificateError::NotValidYet
+                    | CertificateError::NotValidYetContext { .. },
                 ),
             ) => error,
             result => return result,
         };
-        let Some(until) = valid_until(end_entity) else { return Err(expired) };
-        let late = now.as_secs().saturating_sub(until.0);
-        // An expired revocation list says nothing about today (rule I4). Checked here because the verifier below uses
-        // an earlier date.
-        if late == 0 || late > GRACE_SECONDS || self.list_until.0 <= now.as_secs() {
-            return Err(expired);
+        let Some(valid) = validity(end_entity) else { return Err(refused) };
+        // An expired revocation list says nothing about today (rule I4). Checked here because the verifier below ignores
+        // its expiry.
+        if now.as_secs().saturating_sub(valid.until.0) > GRACE_SECONDS || self.list_until.0 <= now.as_secs() {
+            return Err(refused);
         }
         // The CA signs machines' certificates directly, so there are no intermediates. Any that were sent are ignored:
-        // on the earlier date they might not be valid yet.
-        let last_day = UnixTime::since_unix_epoch(Duration::from_secs(until.0));
-        self.strict.verify_client_cert(end_entity, &[], last_day)
+        // at the other time they might not be valid.
+        let valid_time =
+            UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs().clamp(valid.from.0, valid.until.0)));
+        self.at_any_time.verify_client_cert(end_entity, &[], valid_time)
     }
     fn verify_tls12_signature(
         &self,
@@ -110,13 +121,19 @@ mod tests {
         let is_accepted = |now: UnixSeconds, listed: UnixSeconds| {
             let der = authority.sign_revocation_list(1, &[], listed).unwrap();
             let list = Crl::read(der, authority.certificate()).unwrap();
-            let verifier = ExpiredCertificateVerifier::new(server.verifier(Some(&list), true).unwrap(), list.until);
+            let (strict, at_any_time) = (server.verifier(Some(&list), true), server.verifier_at_any_time(&list, true));
+            let verifier = ExpiredCertificateVerifier::new(strict.unwrap(), at_any_time.unwrap(), list.until);
             let now = UnixTime::since_unix_epoch(Duration::from_secs(now.0));
             verifier.verify_client_cert(&certificate, &[], now).is_ok()
         };
         for (now, good) in [(end, true), (end.plus(GRACE_SECONDS), true), (end.plus(GRACE_SECONDS + 1), false)] {
             assert_eq!(is_accepted(now, now), good, "{now}");
         }
+        // The server's clock was ahead when it issued the certificate, and has been corrected since.
+        let long_before = UnixSeconds(begun.0 - 300 * 24 * 3600);
+        assert!(
+            is_accepted(long_before, long_before) && !is_accepted(long_before, UnixSeconds(long_before.0 - 90_000))
+        );
         let late = end.plus(1000);
         assert!(is_accepted(late, late) && !is_accepted(late, UnixSeconds(late.0 - 2 * 24 * 3600)));
     }

@@ -6,21 +6,26 @@ use banyan_wire::{
     connection::TlsPair,
     tls::{Credentials, Crl, IdentityError},
 };
-use rustls::ServerConfig;
+use rustls::{ServerConfig, pki_types::CertificateDer};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The current TLS configurations and revocation list.
 pub(crate) struct TlsConfiguration(RwLock<Arc<ActiveTls>>);
 
 struct ActiveTls {
+    /// The server's own certificate.
+    certificate: CertificateDer<'static>,
     acceptor: Arc<ServerConfig>,
     pair: TlsPair,
     crl: Arc<Crl>,
 }
 
 fn build(credentials: &Credentials, crl: Crl) -> Result<ActiveTls, IdentityError> {
-    let verifier = ExpiredCertificateVerifier::new(credentials.verifier(Some(&crl), true)?, crl.until);
+    let (strict, at_any_time) =
+        (credentials.verifier(Some(&crl), true)?, credentials.verifier_at_any_time(&crl, true)?);
+    let verifier = ExpiredCertificateVerifier::new(strict, at_any_time, crl.until);
     Ok(ActiveTls {
+        certificate: credentials.certificate.clone(),
         acceptor: credentials.acceptor_with(Arc::new(verifier), &[ALPN_PEER, ALPN_HTTP])?,
         pair: TlsPair::for_peers(credentials, Some(&crl))?,
         crl: Arc::new(crl),
@@ -48,6 +53,10 @@ impl TlsConfiguration {
     /// Returns the TLS configurations for the peer-to-peer node.
     pub(crate) fn pair(&self) -> TlsPair {
         self.active().pair.clone()
+    }
+    /// Returns the server's own certificate.
+    pub(crate) fn certificate(&self) -> CertificateDer<'static> {
+        self.active().certificate.clone()
     }
     pub(crate) fn crl(&self) -> Arc<Crl> {
         Arc::clone(&self.active().crl)

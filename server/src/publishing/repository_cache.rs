@@ -3,7 +3,7 @@
 
 use crate::{
     private_files,
-    publishing::repository::{ReleaseSummary, Repository, RepositoryError},
+    publishing::repository::{ReleaseSummary, Repository, RepositoryError, is_renewal_due},
     refusal::Refusal,
 };
 use axum::http::StatusCode;
@@ -44,6 +44,8 @@ pub(crate) struct RepositorySnapshot {
     pub(crate) publishers: PublisherVersions,
     /// When the first of the publishers' signatures expires.
     pub(crate) publishers_expire: Option<UnixSeconds>,
+    /// When snapshot and timestamp were signed.
+    pub(crate) signed: Option<UnixSeconds>,
 }
 
 /// The repository and the snapshot of its current state.
@@ -63,6 +65,7 @@ fn take_snapshot(repository: &Repository) -> RepositorySnapshot {
         withdrawn: Arc::new(withdrawn),
         publishers: PublisherVersions { root: repository.roots().len() as u64, targets: last_withdrawal },
         publishers_expire: repository.publisher_expires(),
+        signed: repository.signed_at(),
     }
 }
 
@@ -76,6 +79,11 @@ impl RepositoryCache {
     /// Returns the current snapshot.
     pub(crate) fn snapshot(&self) -> RepositorySnapshot {
         self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    /// Returns whether snapshot and timestamp must be signed again.
+    pub(crate) fn is_renewal_due(&self, now: UnixSeconds) -> bool {
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        snapshot.signed.is_some_and(|signed| is_renewal_due(signed, now))
     }
     /// Returns whether the publishers still list this manifest.
     pub(crate) fn lists(&self, manifest: Digest) -> bool {

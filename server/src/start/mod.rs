@@ -1,5 +1,6 @@
 //! Starts and stops the server: opens the data folder, binds the port and runs the background tasks.
 
+mod addresses;
 mod data_folder;
 mod disk_reserve;
 mod error;
@@ -9,6 +10,7 @@ pub(crate) use data_folder::{check_complete, lock};
 pub use error::StartError;
 
 use crate::{api, net::connections::Places, private_files, refusal::Refusal, server::SOFTWARE, store::Sqlite};
+use addresses::{AnnouncedAddresses, reachable_addresses};
 use banyan_proto::{Address, MachineId, UnixSeconds};
 use banyan_swarm::Config;
 use banyan_wire::{
@@ -21,7 +23,7 @@ use disk_reserve::DiskReserve;
 use services::{OpenedData, Services};
 use std::{
     fs::File,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -97,12 +99,11 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let reserve = DiskReserve::new(data);
     let opened = open_data(data, &keys, &reserve, now).await?;
 
-    let cannot_listen = |source| StartError::Listen { address: settings.listen, source };
-    let listener = TcpListener::bind(settings.listen).await.map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
-    let advertised =
-        if settings.advertise.is_empty() { vec![reachable_address(address).into()] } else { settings.advertise };
-    let services = Services::connect(&opened, advertised.clone(), now).await?;
+    let listener = addresses::bind(settings.listen)?;
+    let address = listener.local_addr().map_err(|source| StartError::Listen { address: settings.listen, source })?;
+    let advertised = if settings.advertise.is_empty() { reachable_addresses(address) } else { settings.advertise };
+    let announced = AnnouncedAddresses::update(data, advertised.clone(), now)?;
+    let services = Services::connect(&opened, announced, now).await?;
     let seed = u64::from_le_bytes(*MachineId::random().0.first_chunk().unwrap_or(&[0; 8]));
     let config = NodeConfig {
         swarm: Config::server(opened.server.id, seed),
@@ -193,19 +194,4 @@ async fn run(
     store.close().await;
     drop(lock);
     info!("server stopped");
-}
-
-/// Returns an address that other computers can use, for a server that listens on all interfaces. It is the address of
-/// the interface with the default route (no packet is sent), or loopback if there is no route.
-fn reachable_address(address: SocketAddr) -> SocketAddr {
-    if !address.ip().is_unspecified() {
-        return address;
-    }
-    let outward = || {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-        // An address reserved for documentation.
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-        socket.local_addr().ok().map(|local| local.ip())
-    };
-    SocketAddr::new(outward().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), address.port())
 }

@@ -33,12 +33,12 @@ use crate::{
         artifacts::ArtifactStore, publication::Publication, repository_cache::RepositoryCache, withdrawal::Withdrawal,
     },
     server::Server,
-    start::{StartError, data_folder::check_complete},
+    start::{StartError, addresses::AnnouncedAddresses, data_folder::check_complete},
     store::{Counter, DatabaseAge, MachineStore as _, PolicyStore as _, ServerIdentity, Sqlite, Store},
     suspicion_log::SuspicionLog,
     swarm_host::SwarmHost,
 };
-use banyan_proto::{Address, AddressHint, ServerEpoch, UnixSeconds};
+use banyan_proto::{AddressHint, ServerEpoch, UnixSeconds};
 use banyan_wire::{open_files, tls::Crl};
 use std::{
     fs,
@@ -115,14 +115,15 @@ impl Services {
     /// Connects the services. Others reach the server at `addresses`.
     pub(super) async fn connect(
         opened: &OpenedData,
-        addresses: Vec<Address>,
+        addresses: AnnouncedAddresses,
         now: UnixSeconds,
     ) -> Result<Self, StartError> {
         let OpenedData { server, sqlite, secrets, authority, tls, repository, artifacts, keys } = opened;
         let server = *server;
         let store: Arc<dyn Store> = Arc::new(sqlite.clone());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let hint = AddressHint { machine: server.id, addresses, issued: now };
+        let AnnouncedAddresses { sequence, addresses } = addresses;
+        let hint = AddressHint { machine: server.id, addresses, issued: now, sequence };
         let registry = Arc::new(Registry::new(sqlite.machines().await?, &hint, &secrets.orders, now));
         let suspicions = SuspicionLog::new(Arc::clone(&store), &tasks, stop.clone());
 

@@ -129,6 +129,8 @@ impl Agent {
             wait_seconds,
             publishers: None,
             policy: None,
+            clock: None,
+            server_addresses: None,
         }
     }
     pub(crate) async fn report(&self, number: u64, order: OrderId, event: Event) {

@@ -70,7 +70,7 @@ impl Words {
         Self {
             keys: KeyRing(vec![key.public()]),
             order: key.sign(&order),
-            hint: key.sign(&AddressHint { machine: machine(1), addresses, issued: NOW }),
+            hint: key.sign(&AddressHint { machine: machine(1), addresses, issued: NOW, sequence: 7 }),
             receipt: key.sign(&Receipt { order: id, machine: machine(1), artifact, issued: NOW }),
             install_permit: key.sign(&InstallPermit {
                 order: id,

@@ -2,7 +2,8 @@
 //! only root and the agent's user may do more. A machine can also be enrolled through it.
 
 use banyan_proto::{
-    Reason,
+    Digest, Reason,
+    join::JoinCode,
     local::{Headline, LOCAL_VERSION, PauseFor, Reply, Request, Right},
 };
 use banyan_tests::TestNetwork;
@@ -97,6 +98,12 @@ fn a_waiting_machine_is_enrolled_with_a_join_code() {
     network.wait_until("the machine is online", |network| network.machines().iter().any(|machine| machine.online));
     let snapshot = network.snapshot(0);
     assert!(snapshot.about.enrolled.is_some() && !snapshot.history.is_empty(), "{snapshot:?}");
-    let again = network.say(0, &[hello, enrol(&network.join_code(1))]);
-    assert!(matches!(again[1], Reply::Error(_)), "once");
+    // Another code of the same server tells the machine where the server is; one of another server is refused.
+    let same_server = network.join_code(1);
+    let again = network.say(0, &[hello.clone(), enrol(&same_server)]);
+    assert_eq!(again[1], Reply::Done);
+    let code: JoinCode = same_server.parse().unwrap();
+    let other = JoinCode { ca: Digest::of(b"another CA"), ..code }.to_string();
+    let refused = network.say(0, &[hello, enrol(&other)]);
+    assert!(matches!(&refused[1], Reply::Error(error) if error.reason == Reason::OtherServer), "{refused:?}");
 }

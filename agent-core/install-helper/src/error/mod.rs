@@ -55,7 +55,7 @@ impl InstallError {
 /// Whether the condition is temporary, so that the job must be tried again.
 pub(crate) fn is_temporary(reason: Reason) -> bool {
     // The agent fetches a new install permit and new metadata before it sends the job again.
-    let renewed = matches!(reason, Reason::WaitsForPermit | Reason::MetadataExpired);
+    let renewed = matches!(reason, Reason::WaitsForPermit | Reason::ClockWrong | Reason::MetadataExpired);
     let of_places = matches!(reason, Reason::DiskFull | Reason::ReadOnly | Reason::PlaceMissing);
     renewed || of_places || reason == Reason::PackageManagerBusy
 }

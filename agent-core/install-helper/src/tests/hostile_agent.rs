@@ -170,11 +170,11 @@ async fn an_epoch_never_falls() {
 
 #[tokio::test]
 async fn an_expired_install_permit() {
-    let said = refused_when(Reason::WaitsForPermit, |_, documents| {
+    let said = refused_when(Reason::ClockWrong, |_, documents| {
         documents.install_permit.issued = UnixSeconds(documents.install_permit.issued.0 - LONG_AGO);
     })
     .await;
-    assert!(said.contains("set the clock"), "{said}");
+    assert!(said.contains("this machine's clock is ahead"), "{said}");
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn an_expired_install_permit_with_the_clock_set_back() {
     later.install_permit.issued = later.install_permit.issued.plus(LONG_AGO);
     assert_eq!(send(&machine, later.job(&machine.signers), &other).await, NEWLY_INSTALLED);
     let said = reason_to_wait(&send(&machine, old.job(&machine.signers), &release).await);
-    assert_eq!(said, Reason::WaitsForPermit);
+    assert_eq!(said, Reason::ClockWrong);
     assert_eq!(machine.current("tool").unwrap(), "1.0-1");
 }
 

@@ -21,17 +21,30 @@ impl TrustRecord {
         platform: &str,
         now: UnixSeconds,
     ) -> Result<(AdmittedJob, Self), InstallError> {
-        let now = self.trust.time(now);
-        let order = self.verify_order(job, now)?;
-        let permit = self.verify_install_permit(job, &order, now)?;
-        let (release, trust) = self.verify_release(job, &order, &permit, platform, now)?;
+        let clock = now;
         let mut learned = self.clone();
+        learned.correct_signed_time(job, clock);
+        let now = learned.trust.time(clock);
+        let order = learned.verify_order(job, now)?;
+        let permit = learned.verify_install_permit(job, &order, now)?;
+        let (release, trust) = learned.verify_release(job, &order, &permit, platform, now)?;
         learned.trust = trust;
-        learned.trust.record_signed_time(order.issued.max(permit.issued));
+        for signed in [order.issued, permit.issued] {
+            learned.trust.record_signed_time(signed, clock);
+        }
         learned.epoch = self.epoch.max(order.epoch).max(permit.epoch);
         learned.newest.insert(order.package.clone(), (order.epoch, order.number));
         let admitted = AdmittedJob { order: order.id, attempt: job.attempt, allow: order.allow, release, _checked: () };
         Ok((admitted, learned))
+    }
+
+    /// Gives up a signed time that was recorded while server and machine were ahead (rule T6). A permit that is fresh by
+    /// this machine's clock shows that both are right now.
+    fn correct_signed_time(&mut self, job: &InstallJob, clock: UnixSeconds) {
+        let Ok(permit) = job.install_permit.verify(&self.keys) else { return };
+        if permit.machine == self.machine && permit.epoch >= self.epoch {
+            self.trust.correct_signed_time(permit.issued, clock);
+        }
     }
 
     /// N6: verifies the server's order: of this epoch, not expired, for this machine, and not older than a previous
@@ -94,12 +107,14 @@ impl TrustRecord {
             return Err(InstallError::new(Reason::EpochBack, detail));
         }
         if now >= permit.issued.plus(InstallPermit::SECONDS) {
-            return no_permit(format!(
-                "the install permit is {} seconds old by this machine's clock and valid for {}; if this keeps \
-                 happening, set the clock",
+            // The agent has just fetched the permit, so an old one means that the clocks differ.
+            let detail = format!(
+                "the install permit is {} seconds old by this machine's clock and valid for {}: this machine's clock is \
+                 ahead of the server's",
                 now.0.saturating_sub(permit.issued.0),
                 InstallPermit::SECONDS
-            ));
+            );
+            return Err(InstallError::new(Reason::ClockWrong, detail));
         }
         Ok(permit)
     }

@@ -17,6 +17,9 @@ pub struct Status {
     /// Why the server currently rejects this machine, if it does.
     #[serde(default)]
     pub trouble: Option<ApiError>,
+    /// Why the last call to the server failed, while calls fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
     /// When the machine's certificate expires.
     pub certificate_until: Option<UnixSeconds>,
     /// The number of the newest revocation list on this machine.

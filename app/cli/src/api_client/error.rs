@@ -2,6 +2,7 @@
 
 use crate::output::{Advice, Exit, REPORT_BUG};
 use banyan_proto::{Address, Reason, admin::Profile, api::ApiError};
+use rustls::CertificateError;
 
 /// A failed request to the server.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,14 @@ pub(crate) enum ApiClientError {
     /// The server at the address is not the one that the profile names.
     #[error("the server at {server} does not match this profile: {why}")]
     WrongServer {
+        /// The server's addresses.
+        server: String,
+        /// The TLS library's message.
+        why: String,
+    },
+    /// The server's certificate is not valid at this computer's time.
+    #[error("the server at {server} cannot be verified at this computer's time: {why}")]
+    ClockWrong {
         /// The server's addresses.
         server: String,
         /// The TLS library's message.
@@ -61,6 +70,9 @@ impl Advice for ApiClientError {
             Self::WrongServer { .. } => {
                 "if the server was set up again, copy its admin.toml again; otherwise find out what is running at that address".into()
             }
+            Self::ClockWrong { .. } => {
+                "compare this computer's date and time with the server's, and set the wrong clock (`timedatectl`)".into()
+            }
             Self::Stalled { .. } => "check the server's log and the network, then try again".into(),
             Self::TokenRejected => "copy admin.toml from the server's data folder again".into(),
             Self::NotFound => "compare the versions: `banyan --version` here and on the server".into(),
@@ -76,6 +88,7 @@ impl Advice for ApiClientError {
         match self {
             Self::Unreachable { .. } | Self::Stalled { .. } => Some(Reason::ServerAway),
             Self::WrongServer { .. } => Some(Reason::WrongIdentity),
+            Self::ClockWrong { .. } => Some(Reason::ClockWrong),
             Self::Refused(error) if error.reason != Reason::Unknown => Some(error.reason),
             Self::MalformedResponse(_) => Some(Reason::ProtocolBroken),
             Self::File(error) => error.reason(),
@@ -85,7 +98,9 @@ impl Advice for ApiClientError {
     }
     fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable { .. } | Self::WrongServer { .. } | Self::Stalled { .. } => Exit::Unreachable,
+            Self::Unreachable { .. } | Self::WrongServer { .. } | Self::ClockWrong { .. } | Self::Stalled { .. } => {
+                Exit::Unreachable
+            }
             Self::TokenRejected | Self::Refused(_) => Exit::Refused,
             Self::Setup(_) | Self::NotFound | Self::MalformedResponse(_) | Self::File(_) => Exit::Failed,
         }
@@ -103,8 +118,20 @@ impl ApiClientError {
         let mut deepest = error.to_string();
         let mut cause = std::error::Error::source(error);
         while let Some(inner) = cause {
-            if let Some(tls @ rustls::Error::InvalidCertificate(_)) = inner.downcast_ref() {
-                return Self::WrongServer { server, why: tls.to_string() };
+            if let Some(tls @ rustls::Error::InvalidCertificate(invalid)) = inner.downcast_ref() {
+                let why = tls.to_string();
+                let depends_on_time = matches!(
+                    invalid,
+                    CertificateError::Expired
+                        | CertificateError::ExpiredContext { .. }
+                        | CertificateError::NotValidYet
+                        | CertificateError::NotValidYetContext { .. }
+                );
+                return if depends_on_time {
+                    Self::ClockWrong { server, why }
+                } else {
+                    Self::WrongServer { server, why }
+                };
             }
             deepest = inner.to_string();
             cause = inner_cause(inner);
@@ -160,6 +187,7 @@ mod tests {
                 Some("wrong-identity"),
             ),
             (ApiClientError::Stalled { server: server(), seconds: 60 }, Exit::Unreachable, Some("server-away")),
+            (ApiClientError::ClockWrong { server: server(), why: "x".into() }, Exit::Unreachable, Some("clock-wrong")),
             (ApiClientError::TokenRejected, Exit::Refused, Some("not-allowed")),
             (ApiClientError::Refused(refused), Exit::Refused, Some("not-published")),
             (ApiClientError::MalformedResponse("x".into()), Exit::Failed, Some("protocol-broken")),

@@ -76,17 +76,9 @@ impl ApiClient {
             .map_err(|error| ApiClientError::from_transport(&error, profile))?;
         Ok(Self { http, profile: profile.clone() })
     }
-    /// Fetches the server's software version and keys.
+    /// Fetches the server's software version, keys and clock.
     pub(crate) async fn info(&self) -> Result<Info, ApiClientError> {
         self.get("info").await
-    }
-    /// Returns [`Self::info`] and the server's clock (seconds since 1970), if the answer has a date.
-    pub(crate) async fn info_and_clock(&self) -> Result<(Info, Option<i64>), ApiClientError> {
-        let response = self.send(self.request(Method::GET, "info").timeout(REQUEST_TIMEOUT)).await?;
-        let date = response.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
-        let clock =
-            date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()).map(|zoned| zoned.timestamp().as_second());
-        Ok((self.read(response).await?, clock))
     }
     /// Registers the publisher's root.
     pub(crate) async fn register_root(&self, root: &RegisterRoot) -> Result<(), ApiClientError> {

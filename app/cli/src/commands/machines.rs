@@ -121,6 +121,9 @@ pub(crate) async fn find_machine(
         .map_err(|wrong| Failure::new(action(), wrong, "use the machine's id; `banyan machines` lists all machines"))
 }
 
+/// A difference between a machine's clock and the server's that is shown (seconds).
+const CLOCKS_WRONG: u64 = 300;
+
 fn format_machines(machines: &[Machine], now: UnixSeconds) -> String {
     if machines.is_empty() {
         return "no machines yet; create a join code with `banyan tokens create`".into();
@@ -132,6 +135,9 @@ fn format_machines(machines: &[Machine], now: UnixSeconds) -> String {
             Machine { replaced_by: Some(new), .. } => format!("replaced by {}", new.short()),
             Machine { revoked: true, .. } => "revoked".into(),
             Machine { out: Some(_), .. } => "quarantined".into(),
+            Machine { online: true, clock_ahead: Some(ahead), .. } if ahead.unsigned_abs() >= CLOCKS_WRONG => {
+                "online, clock wrong".into()
+            }
             Machine { online: true, .. } => "online".into(),
             Machine { seen, .. } => format_age(now.0.saturating_sub(seen.0)),
         };
@@ -177,6 +183,8 @@ mod tests {
             revoked: false,
             out: None,
             replaced_by: None,
+            clock_ahead: None,
+            knows_server_addresses: None,
             software: "banyan 0.1".into(),
         };
         let changed = [

@@ -61,9 +61,8 @@ fn select_deployment(all: &[DeploymentStatus], selector: &DeploymentSelector) ->
     match selector {
         DeploymentSelector::Id(id) => Ok(*id),
         DeploymentSelector::Latest => {
-            // The server lists the newest first. Of several in the same second, this takes the first one listed.
-            let newest = all.iter().rev().max_by_key(|deployment| deployment.accepted);
-            newest.map(|deployment| deployment.id).ok_or_else(|| "there are no deployments yet".into())
+            // The server lists them by their number, the newest first. Its clock may have been wrong in between.
+            all.first().map(|deployment| deployment.id).ok_or_else(|| "there are no deployments yet".into())
         }
         DeploymentSelector::Prefix(start) => {
             let mut found = all.iter().map(|deployment| deployment.id).filter(|id| id.to_string().starts_with(start));
@@ -117,7 +116,11 @@ mod tests {
     fn deployments_are_found_by_short_forms_that_fit_one_only() {
         let all = deployments();
         assert_eq!(select_deployment(&all, &"0102".parse().unwrap()), Ok(all[0].id));
-        assert_eq!(select_deployment(&all, &"latest".parse().unwrap()), Ok(all[1].id));
+        assert_eq!(
+            select_deployment(&all, &"latest".parse().unwrap()),
+            Ok(all[0].id),
+            "the order of creation counts, not the wall clock"
+        );
         assert!(select_deployment(&all, &"0103".parse().unwrap()).unwrap_err().contains("several"));
         assert!(select_deployment(&all, &"0104".parse().unwrap()).unwrap_err().contains("no deployment"));
         assert!(select_deployment(&[], &DeploymentSelector::Latest).is_err());
@@ -139,6 +142,8 @@ mod tests {
             revoked: false,
             out: None,
             replaced_by: None,
+            clock_ahead: None,
+            knows_server_addresses: None,
             software: String::new(),
         };
         let all = [with(1, "desk"), with(2, "lab"), with(3, "lab")];

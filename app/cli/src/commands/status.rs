@@ -45,8 +45,8 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         (Some(selector), _) => selector,
         (None, true) => &DeploymentSelector::Latest,
         (None, false) => {
-            let mut all = client.deployments().await.with_context(action)?;
-            all.sort_by_key(|deployment| std::cmp::Reverse(deployment.accepted));
+            // The server lists them by their number, the newest first, whatever its clock said.
+            let all = client.deployments().await.with_context(action)?;
             args.output.print(&all, |all| format_deployments(all, UnixSeconds::now()))?;
             return Ok(Exit::Success);
         }

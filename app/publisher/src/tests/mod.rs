@@ -32,6 +32,7 @@ fn info(repository: &Repository) -> Info {
         keys: KeyRing::default(),
         has_root: repository.has_root(),
         capacity: None,
+        now: None,
     }
 }
 fn current(repository: &Repository) -> CurrentTargets {

@@ -62,8 +62,8 @@ struct TargetsList {
 struct SignedSet {
     metadata: Arc<Metadata>,
     versions: Versions,
-    /// When to sign snapshot and timestamp again.
-    renew: UnixSeconds,
+    /// When snapshot and timestamp were signed, by the server's clock.
+    signed: UnixSeconds,
 }
 
 /// A release, as shown in lists.
@@ -96,6 +96,16 @@ pub struct ArtifactSummary {
     pub size: u64,
     /// The BLAKE3 hash.
     pub digest: Digest,
+}
+
+/// How far the clock may be set back before signatures are made again (seconds).
+const SLEW_SECONDS: u64 = 60;
+
+/// Returns whether snapshot and timestamp that were signed at `signed` must be signed again. Signatures from the future
+/// were made while the clock was ahead; they would live too long.
+#[must_use]
+pub fn is_renewal_due(signed: UnixSeconds, now: UnixSeconds) -> bool {
+    now >= signed.plus(online_keys::TIMESTAMP_SECONDS / 2) || now.plus(SLEW_SECONDS) < signed
 }
 
 /// Cuts a text to at most `most` bytes. A cut text ends with "…".
@@ -233,6 +243,14 @@ impl Repository {
         let root = banyan_tuf_signing::parse_root(self.roots.last()?).ok()?.expires.as_second();
         let root = UnixSeconds(u64::try_from(root).unwrap_or(0));
         Some(self.list.as_ref().map_or(root, |list| list.published.expires.min(root)))
+    }
+    /// Returns when snapshot and timestamp were signed, by the server's clock; `None` without a current set.
+    #[must_use]
+    pub fn signed_at(&self) -> Option<UnixSeconds> {
+        self.current_set.as_ref().map(|set| set.signed)
+    }
+    fn is_renewal_due(&self, now: UnixSeconds) -> bool {
+        self.signed_at().is_some_and(|signed| is_renewal_due(signed, now))
     }
     /// Returns the versions of the current set.
     #[must_use]

@@ -1,6 +1,6 @@
 //! Changes to the repository: registers roots, publishes and withdraws releases, renews signatures.
 
-use super::{Repository, RepositoryError, SignedSet, TargetsList, online_keys};
+use super::{Repository, RepositoryError, SignedSet, TargetsList};
 use banyan_proto::{
     Digest, Manifest, UnixSeconds, limits,
     peer::{Metadata, ReleaseProof},
@@ -126,15 +126,15 @@ impl Repository {
         self.activate(set)?;
         Ok(withdrawn)
     }
-    /// Signs snapshot and timestamp again when half of their lifetime is over. Call it about once an hour. Returns
-    /// whether it signed.
+    /// Signs snapshot and timestamp again when half of the timestamp's lifetime is over, or when the clock was ahead at
+    /// the last time. Returns whether it signed.
     ///
     /// # Errors
     /// Returns an error if the disk fails, or if machines would not trust the result because the publishers' metadata
     /// has expired.
     pub fn refresh(&mut self, now: UnixSeconds) -> Result<bool, RepositoryError> {
         let Some(list) = &self.list else { return Ok(false) };
-        if self.current_set.as_ref().is_some_and(|set| now < set.renew) {
+        if self.current_set.is_some() && !self.is_renewal_due(now) {
             return Ok(false);
         }
         let set = self.signed_set(list, now)?;
@@ -234,8 +234,7 @@ impl Repository {
         let roots = self.roots[self.roots.len().saturating_sub(limits::ROOTS)..].to_vec();
         let metadata = Metadata { roots, timestamp, snapshot, targets: list.text.clone() };
         let (trusted, _) = trust.refresh(&metadata, now).map_err(RepositoryError::Untrusted)?;
-        let renew = now.plus(online_keys::TIMESTAMP_SECONDS / 2);
-        Ok(SignedSet { metadata: Arc::new(metadata), versions: trusted.versions(), renew })
+        Ok(SignedSet { metadata: Arc::new(metadata), versions: trusted.versions(), signed: now })
     }
     /// Writes a verified set to disk and makes it current.
     fn activate(&mut self, set: SignedSet) -> Result<(), RepositoryError> {

@@ -8,7 +8,7 @@ use crate::{
     platform,
 };
 use agent_core::database::{Database, DatabaseError, Enrolment};
-use banyan_proto::{Address, UnixSeconds, local::Status};
+use banyan_proto::{Address, Reason, UnixSeconds, api::ApiError, local::Status};
 use std::{path::Path, time::Duration};
 
 /// Timeout for connecting.
@@ -49,7 +49,7 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
                 None => checks.push(Check::bad(
                     AFTER_FOLDER[0],
                     "the agent has not enrolled with any server",
-                    "create a join code with `banyan tokens create`, then start the agent once with --join CODE",
+                    "create a join code with `banyan tokens create`, then start the agent once with --join-file FILE",
                 )),
             }
         }
@@ -69,6 +69,11 @@ async fn check_running(data: &Path) -> Vec<Check> {
     match tokio::time::timeout(TIMEOUT, banyan_local_api::query_status(data)).await {
         Ok(Ok(status)) => evaluate_status(&status, UnixSeconds::now()),
         Ok(Err(error)) => {
+            let refusal = error.get_ref().and_then(|error| error.downcast_ref::<ApiError>());
+            if let Some(waits) = refusal.filter(|refusal| refusal.reason != Reason::NotFound) {
+                let (waits, next) = (waits.detail.clone(), waits.reason.for_admin().advice);
+                return vec![Check::good("agent", "running and responding"), Check::bad(AFTER_FOLDER[0], waits, next)];
+            }
             let next = "run this again as the agent's user or as root, and check the agent's log";
             vec![Check::doubtful("agent", format!("the agent is running, but not responding: {error}"), next)]
         }
@@ -85,6 +90,11 @@ fn evaluate_status(status: &Status, now: UnixSeconds) -> Vec<Check> {
         format!("machine {} ({}), server at {}", status.machine, status.label, Address::list(&status.servers));
     let connection = match (&status.trouble, status.heard) {
         (Some(trouble), _) => Check::bad(AFTER_FOLDER[1], trouble.to_string(), trouble.reason.for_admin().advice),
+        (None, _) if status.failure.is_some() => Check::bad(
+            AFTER_FOLDER[1],
+            status.failure.clone().unwrap_or_default(),
+            "check the network and the firewall between agent and server, and whether the server is running",
+        ),
         (None, Some(at)) => {
             let since = now.0.saturating_sub(at.0);
             let found = format!("last contact with the server: {}", format_age(since));
@@ -160,7 +170,7 @@ async fn check_enrolled(enrolment: &Enrolment) -> Vec<Check> {
 mod tests {
     use super::*;
     use crate::commands::doctor::Verdict;
-    use banyan_proto::{KeyRing, MachineId, Reason, api::ApiError};
+    use banyan_proto::{KeyRing, MachineId};
 
     fn verdict(checks: &[Check], what: &str) -> Verdict {
         checks
@@ -192,6 +202,7 @@ mod tests {
             servers: vec!["127.0.0.1:1".parse().unwrap()],
             heard: heard.map(UnixSeconds),
             trouble: None,
+            failure: None,
             certificate_until: None,
             crl_number: 1,
             orders: vec![],

@@ -1,6 +1,7 @@
 //! `banyan doctor`: runs the checks that are possible from here, and says what to do about each problem.
 
 mod agent;
+mod clocks;
 mod server;
 
 use crate::{

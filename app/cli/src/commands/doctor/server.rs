@@ -2,8 +2,11 @@
 
 use crate::{
     api_client::{ApiClient, ApiClientError},
-    commands::{doctor::Check, signature_expiry},
-    output::{Advice as _, format_error_chain},
+    commands::{
+        doctor::{Check, clocks},
+        signature_expiry,
+    },
+    output::{Advice as _, format_count, format_error_chain},
     platform,
     profile::{self, ProfileArg},
 };
@@ -13,13 +16,8 @@ use banyan_proto::{
 };
 use std::{fs, path::Path};
 
-/// A difference between the clocks that is reported (seconds).
-const CLOCKS_APART: u64 = 30;
-/// A difference between the clocks that makes machines refuse signed documents (seconds). Install permits are valid for
-/// 15 minutes.
-const CLOCKS_WRONG: u64 = 300;
-
-const AFTER_PROFILE: [&str; 7] = ["server", "ca", "token", "root", "signatures", "clocks", "machines"];
+const AFTER_PROFILE: [&str; 9] =
+    ["server", "ca", "token", "root", "signatures", "clocks", "machines", "machine clocks", "addresses"];
 
 /// The connections that each machine needs at times: its long poll and a request beside it.
 const CONNECTIONS_OF_MACHINE: usize = 2;
@@ -56,11 +54,11 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
             return checks;
         }
     };
-    let answer = client.info_and_clock().await;
+    let answer = client.info().await;
     if answer.is_err() {
         checks.extend(check_data_folder(&path));
     }
-    let capacity = answer.as_ref().ok().and_then(|(info, _)| info.capacity);
+    let capacity = answer.as_ref().ok().and_then(|info| info.capacity);
     checks.extend(evaluate_answer(&profile, answer, UnixSeconds::now()));
     // A second request is sent only to a server that answered the first.
     if checks.iter().any(|check| check.what == "token" && check.verdict == crate::commands::doctor::Verdict::Good) {
@@ -72,7 +70,7 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
             let enrolled = machines.iter().filter(|machine| !machine.revoked).count();
             checks.push(check_capacity(capacity, enrolled));
         }
-        checks.push(check_machines(machines));
+        checks.extend(check_machines(machines));
     }
     checks
 }
@@ -113,19 +111,15 @@ fn failed_with_dependents(check: Check, others: &[&'static str], because: &str) 
 }
 
 /// Evaluates the first answer, or its absence: server, CA, token and clocks.
-fn evaluate_answer(
-    profile: &Profile,
-    answer: Result<(Info, Option<i64>), ApiClientError>,
-    now: UnixSeconds,
-) -> Vec<Check> {
+fn evaluate_answer(profile: &Profile, answer: Result<Info, ApiClientError>, now: UnixSeconds) -> Vec<Check> {
     let server = format!("responding at {}", Address::list(&profile.servers));
     let ca = || Check::good("ca", "matches the profile");
     match answer {
-        Ok((info, clock)) => vec![
+        Ok(info) => vec![
             Check::good("server", format!("{server} ({}, epoch {})", info.software, info.epoch)),
             ca(),
             Check::good("token", "accepted"),
-            compare_clocks(clock, now),
+            clocks::compare(info.now, now),
         ],
         Err(error) => {
             let bad = |what| Check::bad(what, error.to_string(), error.next_step());
@@ -146,6 +140,7 @@ fn evaluate_answer(
                 ApiClientError::Setup(_)
                 | ApiClientError::Unreachable { .. }
                 | ApiClientError::Stalled { .. }
+                | ApiClientError::ClockWrong { .. }
                 | ApiClientError::NotFound
                 | ApiClientError::MalformedResponse(_)
                 | ApiClientError::File(_) => {
@@ -153,20 +148,6 @@ fn evaluate_answer(
                 }
             }
         }
-    }
-}
-
-fn compare_clocks(server: Option<i64>, now: UnixSeconds) -> Check {
-    let Some(server) = server.and_then(|seconds| u64::try_from(seconds).ok()) else {
-        return Check::skipped("clocks", "the server's answer has no date");
-    };
-    let apart = now.0.abs_diff(server);
-    let found = format!("{apart} s apart");
-    let next = "synchronise both clocks with the same time server";
-    match apart {
-        0..CLOCKS_APART => Check::good("clocks", found),
-        CLOCKS_APART..CLOCKS_WRONG => Check::doubtful("clocks", found, next),
-        _ => Check::bad("clocks", format!("{found}: machines will refuse signed documents"), next),
     }
 }
 
@@ -219,14 +200,77 @@ fn version(root: &str) -> Option<u64> {
     serde_json::from_str::<serde_json::Value>(root).ok()?.get("signed")?.get("version")?.as_u64()
 }
 
-fn check_machines(machines: Result<Vec<Machine>, ApiClientError>) -> Check {
+fn check_machines(machines: Result<Vec<Machine>, ApiClientError>) -> Vec<Check> {
     match machines {
-        Ok(machines) => {
-            let enrolled = machines.iter().filter(|machine| !machine.revoked);
-            let online = enrolled.clone().filter(|machine| machine.online).count();
-            Check::good("machines", format!("{online} of {} online", enrolled.count()))
-        }
-        Err(error) => Check::bad("machines", error.to_string(), error.next_step()),
+        Ok(machines) => vec![check_online(&machines), clocks::of_machines(&machines), check_addresses(&machines)],
+        Err(error) => failed_with_dependents(
+            Check::bad("machines", error.to_string(), error.next_step()),
+            &AFTER_PROFILE[7..],
+            "the list of machines is missing",
+        ),
+    }
+}
+
+/// Checks whether machines are connected.
+fn check_online(machines: &[Machine]) -> Check {
+    let expected: Vec<&Machine> = machines.iter().filter(|machine| !machine.revoked && machine.out.is_none()).collect();
+    let online = expected.iter().filter(|machine| machine.online).count();
+    let found = format!("{online} of {} online", expected.len());
+    if online > 0 || expected.is_empty() {
+        return Check::good("machines", found);
+    }
+    Check::bad(
+        "machines",
+        found,
+        "check the network and the firewall between machines and server, then run `banyan doctor --data DIR` on a machine",
+    )
+}
+
+/// Checks whether the machines know where the server is, so that a previous address can go.
+fn check_addresses(machines: &[Machine]) -> Check {
+    const WHAT: &str = "addresses";
+    let behind: Vec<&str> = machines
+        .iter()
+        .filter(|machine| !machine.revoked && machine.knows_server_addresses == Some(false))
+        .map(|machine| machine.label.as_str())
+        .collect();
+    let known = machines.iter().filter(|machine| machine.knows_server_addresses == Some(true)).count();
+    let unheard = machines.iter().filter(|one| !one.revoked && one.knows_server_addresses.is_none()).count();
+    if behind.is_empty() {
+        let unheard = if unheard > 0 {
+            format!("; {unheard} have not checked in since the server was started")
+        } else {
+            String::new()
+        };
+        return Check::good(
+            WHAT,
+            format!("{} know the server's current addresses{unheard}", format_count(known, "machine")),
+        );
+    }
+    let found = format!(
+        "{} do not know the server's current addresses: {}",
+        format_count(behind.len(), "machine"),
+        behind.join(", ")
+    );
+    Check::doubtful(WHAT, found, "keep the server's previous addresses working until they do")
+}
+
+#[cfg(test)]
+pub(super) fn sample_machine(label: &str) -> Machine {
+    Machine {
+        id: banyan_proto::MachineId([1; 16]),
+        label: label.into(),
+        group: None,
+        platform: "linux-x86_64".into(),
+        addresses: vec![],
+        seen: UnixSeconds(0),
+        online: true,
+        revoked: false,
+        out: None,
+        replaced_by: None,
+        software: String::new(),
+        clock_ahead: None,
+        knows_server_addresses: None,
     }
 }
 
@@ -240,12 +284,24 @@ mod tests {
     }
 
     #[test]
-    fn clocks_far_apart_are_reported() {
-        let verdict = |server| compare_clocks(server, UnixSeconds(1000)).verdict;
+    fn nobody_online_who_should_be_is_a_failure() {
+        let machine = |online, revoked| Machine { online, revoked, ..sample_machine("a") };
+        let verdict = |machines: &[Machine]| check_online(machines).verdict;
+        assert_eq!(verdict(&[]), Verdict::Good);
+        assert_eq!(verdict(&[machine(false, false), machine(true, false)]), Verdict::Good);
         assert_eq!(
-            [verdict(Some(1010)), verdict(Some(940)), verdict(Some(100)), verdict(None)],
-            [Verdict::Good, Verdict::Doubtful, Verdict::Bad, Verdict::Skipped]
+            verdict(&[machine(false, false), machine(true, true)]),
+            Verdict::Bad,
+            "a revoked one does not count"
         );
+    }
+
+    #[test]
+    fn machines_that_would_lose_a_moving_server_are_named() {
+        let machine = |label: &str, knows| Machine { knows_server_addresses: knows, ..sample_machine(label) };
+        assert_eq!(check_addresses(&[machine("a", Some(true)), machine("b", None)]).verdict, Verdict::Good);
+        let behind = check_addresses(&[machine("a", Some(true)), machine("late", Some(false))]);
+        assert!(behind.verdict == Verdict::Doubtful && behind.found.contains("late"), "{behind:?}");
     }
 
     #[test]

@@ -1,0 +1,220 @@
+//! How a machine comes to belong to a server: with a join code that was given at the start, or that a user enters later.
+//!
+//! With a code given at the start, the agent tries until the server accepts or refuses it: machines often start before
+//! their server, their network or their clock is ready. A code, or addresses, given to a machine that is enrolled already
+//! tell it where its server is now; a code of another server is refused.
+
+use crate::{
+    agent::check_in::jitter,
+    cli::Args,
+    database::{Database, Enrolment},
+    identity::server_addresses::ServerAddresses,
+    local_backend::{JoinRequest, LocalBackend},
+    refusal::refusal,
+    server::enrolment::{self, EnrolError},
+    sideload::standalone::Standalone,
+    system_changes::SystemChanges,
+    user::User,
+};
+use anyhow::{Context, bail};
+use banyan_proto::{Address, Digest, Reason, join::JoinCode};
+use rcgen::KeyPair;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_MOST: Duration = Duration::from_secs(15);
+
+/// What the command line says about the server.
+pub(crate) struct GivenServer {
+    /// The join code, and its text.
+    pub(crate) code: Option<(JoinCode, String)>,
+    /// The addresses of `--server`.
+    addresses: Vec<Address>,
+    /// Whether other users can see the code.
+    is_visible: bool,
+    /// The file that was to hold a code, if it is missing.
+    missing: Option<PathBuf>,
+}
+
+impl GivenServer {
+    /// Reads the join code from where the options say it is.
+    pub(crate) fn read(args: &Args) -> anyhow::Result<Self> {
+        let mut missing = None;
+        let text = match (&args.join, &args.join_file) {
+            (Some(dash), _) if dash == "-" => {
+                let mut line = String::new();
+                io::stdin().read_line(&mut line).context("cannot read the join code from standard input (--join -)")?;
+                Some(line)
+            }
+            (Some(code), _) => Some(code.clone()),
+            (None, Some(file)) => match fs::read_to_string(file) {
+                Ok(text) => Some(text),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    missing = Some(file.clone());
+                    None
+                }
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot read {} (--join-file)", file.display()));
+                }
+            },
+            (None, None) => None,
+        };
+        let code = match text {
+            Some(text) => Some((text.parse::<JoinCode>()?, text)),
+            None => None,
+        };
+        let is_visible = args.join.as_ref().is_some_and(|code| code != "-");
+        Ok(Self { code, addresses: args.server.clone(), is_visible, missing })
+    }
+    /// Checks that what was given makes sense for a machine that is or is not enrolled. A missing file is no error for
+    /// one that is: installers delete the file once it has been used.
+    pub(crate) fn check(&self, is_enrolled: bool) -> anyhow::Result<()> {
+        if is_enrolled {
+            return Ok(());
+        }
+        if let Some(file) = &self.missing {
+            bail!("cannot read {} (--join-file): there is no such file", file.display());
+        }
+        if self.code.is_none() && !self.addresses.is_empty() {
+            bail!("--server has no effect on a machine that is not enrolled; pass a join code, too (--join-file FILE)");
+        }
+        if self.is_visible {
+            warn!(
+                "other users of this computer can read the join code in its list of processes; pass it with --join-file \
+                 FILE, or on standard input with --join -"
+            );
+        }
+        Ok(())
+    }
+    /// Returns the addresses to try for a code: those of `--server` first.
+    fn addresses_for(&self, code: &JoinCode) -> Vec<Address> {
+        self.addresses.iter().chain(&code.servers).cloned().collect()
+    }
+    /// Refuses a code of another server than the one that the machine belongs to.
+    ///
+    /// # Errors
+    /// With what to do instead.
+    pub(crate) fn check_same_server(&self, enrolment: &Enrolment) -> anyhow::Result<()> {
+        let Some((code, _)) = &self.code else { return Ok(()) };
+        let ca = CertificateDer::from_pem_slice(enrolment.ca.as_bytes()).context("the CA certificate is damaged")?;
+        if Digest::of(&ca) == code.ca {
+            return Ok(());
+        }
+        let reason = Reason::OtherServer;
+        bail!(
+            "this machine belongs to the server at {}, but the join code is for another server, at {} [{}]; {}",
+            Address::list(&enrolment.server_addresses),
+            Address::list(&code.servers),
+            reason.code(),
+            reason.for_admin().advice
+        );
+    }
+    /// Makes the given addresses those that are tried first. What was given before changes nothing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) fn apply(&self, to: &ServerAddresses) -> anyhow::Result<()> {
+        let mut is_news = false;
+        if let Some((code, text)) = &self.code {
+            is_news |= to.set(&code.servers, text)?;
+        }
+        if !self.addresses.is_empty() {
+            is_news |= to.set(&self.addresses, &Address::list(&self.addresses))?;
+        }
+        if !is_news && (self.code.is_some() || !self.addresses.is_empty()) {
+            info!(servers = to.list(), "the given join code or address changes nothing: it was given before");
+        }
+        Ok(())
+    }
+}
+
+/// Enrols this machine with a server.
+pub(crate) struct Enroller<'a> {
+    pub(crate) database: &'a Arc<Database>,
+    pub(crate) key: &'a KeyPair,
+    pub(crate) label: &'a str,
+    pub(crate) user: &'a User,
+    pub(crate) listen: SocketAddr,
+}
+
+impl Enroller<'_> {
+    async fn enrol(&self, code: &JoinCode, servers: &Arc<ServerAddresses>) -> Result<Enrolment, EnrolError> {
+        let Self { database, key, label, user, listen } = self;
+        let enrolment = enrolment::enrol(database, key, code, label, servers, *listen).await?;
+        info!(machine = %enrolment.machine, server = Address::list(&enrolment.server_addresses), "enrolled");
+        user.history.record_enrolment();
+        Ok(enrolment)
+    }
+    /// Tries the given code until the server accepts or refuses it. Also takes codes from the local API meanwhile.
+    pub(crate) async fn until_joined(
+        &self,
+        given: &GivenServer,
+        code: &JoinCode,
+        requests: &mut mpsc::Receiver<JoinRequest>,
+        changes: &SystemChanges,
+        backend: &LocalBackend,
+    ) -> anyhow::Result<Enrolment> {
+        let servers = Arc::new(ServerAddresses::fixed(&given.addresses_for(code)));
+        let (mut pause, mut last) = (RETRY_FIRST, String::new());
+        loop {
+            match self.enrol(code, &servers).await {
+                Ok(enrolment) => return Ok(enrolment),
+                Err(EnrolError::Final(error)) => return Err(error.context("cannot enrol with the join code")),
+                Err(EnrolError::Later(error)) => {
+                    let text = format!("waiting to join the server: {error}");
+                    if text != last {
+                        let reason = error.reason();
+                        warn!(next = reason.for_admin().advice, "{text}; trying again [{}]", reason.code());
+                        backend.set_joining(refusal(reason, &text));
+                        last = text;
+                    }
+                }
+            }
+            tokio::select! {
+                () = changes.pause(pause + jitter(pause)) => {}
+                Some(request) = requests.recv() => if let Some(enrolment) = self.answer(request).await {
+                    return Ok(enrolment);
+                },
+            }
+            pause = (pause * 2).min(RETRY_MOST);
+        }
+    }
+    /// Takes join codes from the local API until one succeeds. Reports each result to the caller who sent the code.
+    pub(crate) async fn until_enrolled(
+        &self,
+        requests: &mut mpsc::Receiver<JoinRequest>,
+        standalone: &Standalone,
+    ) -> anyhow::Result<Enrolment> {
+        while let Some(request) = requests.recv().await {
+            let _pause = match standalone.pause_installs().await {
+                Ok(pause) => pause,
+                Err(busy) => {
+                    drop(request.answer.send(Err(busy)));
+                    continue;
+                }
+            };
+            if let Some(enrolment) = self.answer(request).await {
+                standalone.end();
+                return Ok(enrolment);
+            }
+        }
+        bail!("the local API stopped before a valid join code arrived")
+    }
+    /// Tries a code once and reports the result to the caller who sent it.
+    async fn answer(&self, JoinRequest { code, answer }: JoinRequest) -> Option<Enrolment> {
+        match self.enrol(&code, &Arc::new(ServerAddresses::fixed(&code.servers))).await {
+            Ok(enrolment) => {
+                drop(answer.send(Ok(())));
+                Some(enrolment)
+            }
+            Err(error) => {
+                let detail = format!("could not enrol this computer: {:#}", anyhow::Error::from(error));
+                drop(answer.send(Err(refusal(Reason::JoinRefused, detail))));
+                None
+            }
+        }
+    }
+}
