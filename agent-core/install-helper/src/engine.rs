@@ -187,6 +187,7 @@ impl<'a> InstallEngine<'a> {
         let folder = method.installed_folder(&self.job.release)?;
         let is_installed = match &self.job.release.spec.detect {
             None => method.is_installed(&self.job.release)?,
+            Some(_) if method.has_other_content(&self.job.release)? => false,
             Some(command) => match detect_folder(command, folder.as_deref(), self.layout.data()) {
                 None => false,
                 Some(place) => ExternalCommand::from_manifest(command, &place).run(&mut self.log)?.is_success(),

@@ -89,6 +89,10 @@ pub struct InstallJob {
     /// Whether someone is waiting for it. If so, the install does not yield to other work on the machine.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub urgent: bool,
+    /// How many older versions of an archive stay, by this machine's policy. Not signed: whatever the agent says, the
+    /// previous version stays, and versions in use do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_versions: Option<u32>,
 }
 
 /// One installation without an order: the publishers' signature and the user's consent replace it. Only an install

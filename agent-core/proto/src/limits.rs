@@ -51,3 +51,5 @@ pub const SOURCES: usize = 256;
 pub const LABEL_BYTES: usize = 128;
 /// Largest number of machines that one join secret can enrol.
 pub const TOKEN_USES: u32 = 1_000_000;
+/// Older versions of one package that can be kept on a machine.
+pub const KEPT_VERSIONS: u32 = 100;

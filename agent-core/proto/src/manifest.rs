@@ -110,6 +110,10 @@ pub struct InstallSpec {
     /// [`InstallSpec::SCRIPT_TIMEOUT_SECONDS`] if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script_timeout_seconds: Option<u32>,
+    /// How many older versions of an archive stay beside the new one, from 1 to [`limits::KEPT_VERSIONS`]; `None` for
+    /// [`InstallSpec::KEEPS_VERSIONS`]. The machine's policy overrides it. Versions that processes still use stay anyway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_versions: Option<u32>,
 }
 
 impl InstallSpec {
@@ -119,10 +123,21 @@ impl InstallSpec {
     /// Longest time that a manifest may give a script (seconds): a day.
     pub const MAX_SCRIPT_TIMEOUT_SECONDS: u32 = 24 * 3600;
 
+    /// How many older versions stay if neither manifest nor policy says: the previous one, and one more.
+    pub const KEEPS_VERSIONS: u32 = 2;
+
     /// Returns how to install a file of this kind, without commands or needs of its own.
     #[must_use]
     pub const fn new(kind: Kind) -> Self {
-        Self { kind, detect: None, probe: None, undo: None, needs_bytes: 0, script_timeout_seconds: None }
+        Self {
+            kind,
+            detect: None,
+            probe: None,
+            undo: None,
+            needs_bytes: 0,
+            script_timeout_seconds: None,
+            keep_versions: None,
+        }
     }
 }
 
@@ -316,7 +331,12 @@ impl Artifact {
         if self.install.script_timeout_seconds.is_some_and(|seconds| !(1..=longest).contains(&seconds)) {
             return bad("script_timeout_seconds", format!("use 1 to {longest} seconds"));
         }
-        Ok(())
+        match self.install.keep_versions {
+            Some(number) if number == 0 || number > limits::KEPT_VERSIONS => {
+                bad("keep_versions", format!("{number}: use 1 to {}", limits::KEPT_VERSIONS))
+            }
+            _ => Ok(()),
+        }
     }
     /// Returns the chunk size for a file (rule C1): a power of two from 16 to 256 KiB that gives 1024 or more chunks if
     /// possible.

@@ -2,7 +2,7 @@
 
 use super::Agent;
 use crate::{
-    pipeline::{active_order::ActiveOrder, authenticate::AuthenticateError},
+    pipeline::{active_order::ActiveOrder, authenticate::AuthenticateError, install::InstallSettings},
     server::api::CallError,
 };
 use banyan_install_helper::Outcome;
@@ -209,7 +209,9 @@ impl Agent {
         };
         let started = Instant::now();
         let urgency = self.gates.schedule.urgency(&self.gates.schedule.inputs(), active);
-        let finished = self.stages.install.install(artifact, urgency.install).await;
+        let keep_versions = self.user.policy.current().keep_versions;
+        let settings = InstallSettings { urgent: urgency.install, keep_versions };
+        let finished = self.stages.install.install(artifact, settings).await;
         match finished.outcome {
             Outcome::Installed { already, remark } => {
                 let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

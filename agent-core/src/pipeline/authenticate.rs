@@ -197,6 +197,7 @@ impl AuthenticateStage {
             install_permit: signed,
             release: proof,
             urgent: false,
+            keep_versions: None,
         };
         Ok(AuthenticArtifact { file: verified.into_file(), order: active.order.clone(), job, since })
     }

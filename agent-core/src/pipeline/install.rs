@@ -14,6 +14,15 @@ use std::{collections::HashMap, ffi::OsString, io, path::Path, sync::Mutex, time
 /// Retry interval while the install helper is busy.
 const BUSY: Duration = Duration::from_secs(1);
 
+/// What this machine decides about an install, apart from what is signed.
+#[derive(Debug, Clone, Copy)]
+pub struct InstallSettings {
+    /// Whether someone is waiting for it: it then runs at normal priority.
+    pub urgent: bool,
+    /// How many older versions stay, by the policy.
+    pub keep_versions: Option<u32>,
+}
+
 /// The install stage.
 pub struct InstallStage {
     /// How the install helper is started.
@@ -63,9 +72,9 @@ impl InstallStage {
         }
     }
 
-    /// Installs an [`AuthenticArtifact`], the only accepted input, while its install permit is fresh. An `urgent`
-    /// install runs at normal priority.
-    pub async fn install(&self, artifact: AuthenticArtifact, urgent: bool) -> InstallResult {
+    /// Installs an [`AuthenticArtifact`], the only accepted input, while its install permit is fresh.
+    pub async fn install(&self, artifact: AuthenticArtifact, settings: InstallSettings) -> InstallResult {
+        let InstallSettings { urgent, keep_versions } = settings;
         let deferred = |reason, detail: String| InstallResult {
             outcome: Outcome::Waits { reason, detail },
             output: String::new(),
@@ -74,7 +83,7 @@ impl InstallStage {
         let Some((file, job)) = artifact.into_job() else {
             return deferred(Reason::WaitsForPermit, "the install permit has expired".into());
         };
-        match client::install(&self.launcher, order, InstallJob { urgent, ..job }, file).await {
+        match client::install(&self.launcher, order, InstallJob { urgent, keep_versions, ..job }, file).await {
             Ok(finished) => finished,
             Err(error) => deferred(Reason::InternalError, error.to_string()),
         }

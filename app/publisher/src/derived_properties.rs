@@ -1,13 +1,9 @@
-//! Derives properties of a bare file: a deb has them in its control file, an archive in its name.
+//! Derives properties of a bare file: its kind, and what a deb has in its control file.
 
-use crate::PublisherError;
+use crate::{PublisherError, file_name};
+use banyan_archive::reader::is_archive_content;
 use banyan_proto::manifest::Kind;
-use std::{path::Path, process::Command};
-
-/// The extensions of archives, the longer ones first.
-const ARCHIVES: [&str; 5] = [".tar.gz", ".tar.zst", ".tgz", ".tar", ".zip"];
-/// The platforms recognised at the end of an archive's name.
-const PLATFORMS: [&str; 3] = ["linux-x86_64", "linux-aarch64", "windows-x86_64"];
+use std::{fs::File, io::Read as _, path::Path, process::Command};
 
 /// The derived properties.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -17,40 +13,18 @@ pub(crate) struct DerivedProperties {
     pub(crate) platform: Option<String>,
 }
 
-/// Returns the kind of file, by its extension.
-pub(crate) fn kind_from_extension(path: &Path) -> Option<Kind> {
-    let name = file_name(path).to_lowercase();
+/// Returns the kind of file, by its extension or else by its first bytes.
+pub(crate) fn kind_of_file(path: &Path) -> Option<Kind> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     if name.ends_with(".deb") {
-        Some(Kind::Deb)
-    } else if ARCHIVES.iter().any(|ending| name.ends_with(ending)) {
+        return Some(Kind::Deb);
+    }
+    let mut head = vec![];
+    let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut head));
+    if file_name::without_extension(&name).is_some() || (read.is_ok() && is_archive_content(&head)) {
         Some(Kind::Archive)
     } else {
         None
-    }
-}
-
-/// Parses `NAME-VERSION[-PLATFORM].EXTENSION`. The version begins at the first digit after a hyphen or underscore.
-pub(crate) fn from_archive_name(path: &Path) -> DerivedProperties {
-    let whole = file_name(path);
-    let lower = whole.to_lowercase();
-    let Some(ending) = ARCHIVES.iter().find(|ending| lower.ends_with(*ending)) else {
-        return DerivedProperties::default();
-    };
-    let mut stem = &whole[..whole.len() - ending.len()];
-    let platform = PLATFORMS.iter().find(|platform| stem.ends_with(&format!("-{platform}")));
-    if let Some(platform) = platform {
-        stem = &stem[..stem.len() - platform.len() - 1];
-    }
-    let platform = Some(platform.map_or("any", |platform| platform).to_owned());
-    let begins_version = |rest: &str| rest.strip_prefix('v').unwrap_or(rest).starts_with(|c: char| c.is_ascii_digit());
-    let split = stem.char_indices().find(|(at, c)| matches!(c, '-' | '_') && begins_version(&stem[at + 1..]));
-    match split {
-        Some((at, _)) if at > 0 => {
-            let version = &stem[at + 1..];
-            let version = version.strip_prefix('v').unwrap_or(version).to_owned();
-            DerivedProperties { name: Some(stem[..at].to_lowercase()), version: Some(version), platform }
-        }
-        _ => DerivedProperties { platform, ..DerivedProperties::default() },
     }
 }
 
@@ -83,8 +57,4 @@ pub(crate) fn from_deb_control(path: &Path) -> Result<DerivedProperties, Publish
         other => format!("linux-{other}"),
     });
     Ok(DerivedProperties { name: field("Package"), version: field("Version"), platform })
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

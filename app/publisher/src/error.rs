@@ -1,5 +1,6 @@
 //! The errors on the publisher's side. Most messages say what to do.
 
+use banyan_archive::ArchiveError;
 use banyan_proto::manifest::ManifestError;
 use banyan_trust::TrustError;
 use banyan_tuf_signing::SigningError;
@@ -174,6 +175,56 @@ pub enum PublisherError {
         file: PathBuf,
         /// The option that sets it.
         option: &'static str,
+    },
+    /// Every machine would refuse the archive.
+    #[error("machines would refuse {path}: {source}")]
+    UnusableArchive {
+        /// The file.
+        path: PathBuf,
+        /// The first problem, with what to do.
+        source: ArchiveError,
+    },
+    /// Name or option and the programs in the archive disagree.
+    #[error(
+        "{says} says that {file} is for {platform}, but {entry:?} in it is a program for {found}; correct the platform, or pass --platform any if it runs anywhere"
+    )]
+    PlatformContradiction {
+        /// The file.
+        file: PathBuf,
+        /// What names the platform.
+        says: &'static str,
+        /// The platform, or a part of it.
+        platform: String,
+        /// A program in the archive.
+        entry: String,
+        /// The platform of that program.
+        found: String,
+    },
+    /// The platform cannot be derived.
+    #[error("cannot work out the platform of {file}: {why}; pass --platform, such as linux-x86_64, or any")]
+    UnclearPlatform {
+        /// The file.
+        file: PathBuf,
+        /// What is known.
+        why: String,
+    },
+    /// A platform under another name, which no machine has.
+    #[error("{given:?} is not the name of a platform; machines call it {usual}")]
+    PlatformName {
+        /// The name.
+        given: String,
+        /// The usual name.
+        usual: String,
+    },
+    /// The probe would fail on every machine.
+    #[error("the probe would fail on every machine: its program {program:?} {why} ({file})")]
+    ProbeProgram {
+        /// The file.
+        file: PathBuf,
+        /// The program.
+        program: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// dpkg-deb could not read the file.
     #[error("{file} is not a Debian package that dpkg-deb can read: {why}")]

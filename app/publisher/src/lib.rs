@@ -8,13 +8,16 @@
 //! verify_state() ─► create_next_root(), add_release() … ─► SigningRequest::sign() ─► record_accepted(), after the server accepted it
 //! ```
 
+mod archive_check;
 mod artifact_hash;
 mod derived_properties;
 mod error;
+mod file_name;
 pub mod first_root;
 pub mod keys;
 pub mod package_file;
 mod private_files;
+mod program_headers;
 mod release_description;
 pub mod release_draft;
 pub mod release_list;

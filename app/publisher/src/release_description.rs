@@ -39,10 +39,20 @@ pub(crate) struct PlatformSection {
     pub(crate) detect: Option<CommandEntry>,
     pub(crate) probe: Option<CommandEntry>,
     pub(crate) undo: Option<CommandEntry>,
+    /// Measured for archives if it is 0.
     #[serde(default)]
     pub(crate) needs_bytes: u64,
     /// The seconds that each script of a deb may run; `None` for the default.
     pub(crate) script_timeout_seconds: Option<u32>,
+    /// How many older versions machines keep.
+    pub(crate) keep_versions: Option<u32>,
+    /// Whether the programs in an archive must be for this platform.
+    #[serde(default = "yes")]
+    pub(crate) check_programs: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// `["program", "argument"]`, or a table with `argv` and `timeout_seconds`.

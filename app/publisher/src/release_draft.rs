@@ -1,8 +1,11 @@
 //! Drafts a release: turns a file or a release.toml into a manifest.
 
 use crate::{
-    PublisherError, ReleaseList, artifact_hash,
+    PublisherError, ReleaseList,
+    archive_check::CheckedArchive,
+    artifact_hash,
     derived_properties::{self, DerivedProperties},
+    file_name,
     release_description::{PlatformSection, ReleaseDescription},
 };
 use banyan_proto::{
@@ -46,6 +49,10 @@ pub struct ReleaseDraft {
     pub files: Vec<SourceFile>,
     /// Whether it was derived from a bare file. The derived properties are shown before signing.
     pub is_derived: bool,
+    /// Whether the publisher gave the sequence.
+    pub has_given_sequence: bool,
+    /// What the publisher should know before signing, for people.
+    pub warnings: Vec<String>,
 }
 
 /// Drafts the release of a file, or of a `release.toml`. Calls `progress` with the bytes read and the total.
@@ -59,14 +66,15 @@ pub fn draft_release(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<ReleaseDraft, PublisherError> {
     let is_derived = !ReleaseDescription::is_description(path);
-    let (manifest, files) =
+    let Described { manifest, files, warnings } =
         if is_derived { draft_from_file(path, overrides)? } else { draft_from_description(path, overrides)? };
     let mut total = 0;
     for file in &files {
         total += artifact_hash::artifact_size(&file.path)?;
     }
     let mut done = 0;
-    let mut draft = ReleaseDraft { manifest, files: vec![], is_derived };
+    let has_given_sequence = manifest.sequence != 0;
+    let mut draft = ReleaseDraft { manifest, files: vec![], is_derived, has_given_sequence, warnings };
     for PlatformFile { platform, path, install } in files {
         let mut read = |bytes| {
             done += bytes;
@@ -102,24 +110,44 @@ struct PlatformFile {
     install: InstallSpec,
 }
 
-fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<(Manifest, Vec<PlatformFile>), PublisherError> {
+/// A release whose files have not been hashed yet.
+struct Described {
+    manifest: Manifest,
+    files: Vec<PlatformFile>,
+    warnings: Vec<String>,
+}
+
+fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<Described, PublisherError> {
     let cannot = |what, option| PublisherError::CannotDerive { what, file: path.to_owned(), option };
     artifact_hash::artifact_size(path)?;
     let kind = overrides
         .kind
-        .or_else(|| derived_properties::kind_from_extension(path))
+        .or_else(|| derived_properties::kind_of_file(path))
         .ok_or_else(|| cannot("kind", "--kind archive or --kind deb"))?;
+    let kind = require_known_kind(kind)?;
     let nothing_to_derive = overrides.name.is_some() && overrides.version.is_some() && overrides.platform.is_some();
+    let from_name = file_name::parse(&path.file_name().unwrap_or_default().to_string_lossy());
     let derived = match kind {
-        _ if nothing_to_derive => DerivedProperties::default(),
-        Kind::Archive => derived_properties::from_archive_name(path),
-        Kind::Deb => derived_properties::from_deb_control(path)?,
-        Kind::Unknown => return Err(unknown_kind()),
+        Kind::Deb if !nothing_to_derive => derived_properties::from_deb_control(path)?,
+        Kind::Deb | Kind::Unknown => DerivedProperties::default(),
+        Kind::Archive => {
+            DerivedProperties { name: from_name.name.clone(), version: from_name.version.clone(), platform: None }
+        }
     };
     let name = overrides.name.clone().or(derived.name).ok_or_else(|| cannot("name", "--name"))?;
     let version = overrides.version.clone().or(derived.version).ok_or_else(|| cannot("version", "--version"))?;
-    let platform = overrides.platform.clone().or(derived.platform).ok_or_else(|| cannot("platform", "--platform"))?;
-    let install = InstallSpec::new(kind);
+    let stated = overrides.platform.as_deref();
+    stated.map_or(Ok(()), check_platform_name)?;
+    let mut install = InstallSpec::new(kind);
+    let mut warnings = vec![];
+    let platform = if kind == Kind::Archive {
+        let checked = CheckedArchive::read(path, 0)?;
+        let platform = checked.platform(path, stated, &from_name)?;
+        check_archive(&checked, path, &platform, &mut install, &mut warnings)?;
+        platform
+    } else {
+        overrides.platform.clone().or(derived.platform).ok_or_else(|| cannot("platform", "--platform"))?
+    };
     let manifest = Manifest {
         format: Manifest::FORMAT,
         must_understand: vec![],
@@ -133,13 +161,36 @@ fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<(Manifes
         notes: overrides.notes.clone().unwrap_or_default(),
         artifacts: vec![],
     };
-    Ok((manifest, vec![PlatformFile { platform, path: path.to_owned(), install }]))
+    let files = vec![PlatformFile { platform, path: path.to_owned(), install }];
+    Ok(Described { manifest, files, warnings })
 }
 
-fn draft_from_description(
+/// Checks the name of a platform: another name for it would match no machine.
+fn check_platform_name(given: &str) -> Result<(), PublisherError> {
+    match file_name::usual_platform(given).filter(|usual| usual != given) {
+        Some(usual) => Err(PublisherError::PlatformName { given: given.to_owned(), usual }),
+        None => Ok(()),
+    }
+}
+
+/// Checks what a machine of the platform will do with an archive, and states how much room it needs.
+fn check_archive(
+    checked: &CheckedArchive,
     path: &Path,
-    overrides: &ReleaseOverrides,
-) -> Result<(Manifest, Vec<PlatformFile>), PublisherError> {
+    platform: &str,
+    install: &mut InstallSpec,
+    warnings: &mut Vec<String>,
+) -> Result<(), PublisherError> {
+    checked.check_rules(path, platform)?;
+    install.probe.as_ref().map_or(Ok(()), |probe| checked.check_probe(path, platform, probe))?;
+    if install.needs_bytes == 0 {
+        install.needs_bytes = checked.needs_bytes();
+    }
+    warnings.extend(checked.warnings(path, platform));
+    Ok(())
+}
+
+fn draft_from_description(path: &Path, overrides: &ReleaseOverrides) -> Result<Described, PublisherError> {
     for (is_given, option) in [(overrides.kind.is_some(), "--kind"), (overrides.platform.is_some(), "--platform")] {
         if is_given {
             return Err(PublisherError::OptionWithDescription { option });
@@ -147,22 +198,33 @@ fn draft_from_description(
     }
     let release = ReleaseDescription::read(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
+    let mut warnings = vec![];
     let file = |(platform, described): (String, PlatformSection)| {
         let path = folder.join(&described.file);
-        let kind = described.kind.or_else(|| derived_properties::kind_from_extension(&path));
+        artifact_hash::artifact_size(&path)?;
+        check_platform_name(&platform)?;
+        let kind = described.kind.or_else(|| derived_properties::kind_of_file(&path));
         let what = || PublisherError::CannotDerive {
             what: "kind",
             file: path.clone(),
             option: "`kind` in the release description",
         };
-        let install = InstallSpec {
+        let mut install = InstallSpec {
             kind: kind.ok_or_else(what).and_then(require_known_kind)?,
             detect: described.detect.map(Into::into),
             probe: described.probe.map(Into::into),
             undo: described.undo.map(Into::into),
             needs_bytes: described.needs_bytes,
             script_timeout_seconds: described.script_timeout_seconds,
+            keep_versions: described.keep_versions,
         };
+        if install.kind == Kind::Archive {
+            let checked = CheckedArchive::read(&path, install.needs_bytes)?;
+            if described.check_programs {
+                checked.check_platform(&path, "the release description", &platform)?;
+            }
+            check_archive(&checked, &path, &platform, &mut install, &mut warnings)?;
+        }
         Ok(PlatformFile { platform, path, install })
     };
     let files = release.platform.into_iter().map(file).collect::<Result<Vec<_>, PublisherError>>()?;
@@ -179,5 +241,5 @@ fn draft_from_description(
         notes: overrides.notes.clone().unwrap_or(release.notes),
         artifacts: vec![],
     };
-    Ok((manifest, files))
+    Ok(Described { manifest, files, warnings })
 }

@@ -1,8 +1,7 @@
 //! Errors of an install, and the reason code of each.
 
-pub(crate) mod archive_refusal;
-
-use crate::{error::archive_refusal::ArchiveRefusal, protocol::Outcome};
+use crate::protocol::Outcome;
+use banyan_archive::{ArchiveError, ArchiveRefusal};
 use banyan_proto::Reason;
 use banyan_trust::TrustError;
 use std::io;
@@ -74,5 +73,14 @@ impl<T> IoContext<T> for io::Result<T> {
 impl From<TrustError> for InstallError {
     fn from(error: TrustError) -> Self {
         InstallError::new(error.reason(), error.to_string())
+    }
+}
+
+impl From<ArchiveError> for InstallError {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Refused(refusal) => Self::Archive(refusal),
+            ArchiveError::Io { context, source } => Self::Io { context, source },
+        }
     }
 }

@@ -53,6 +53,11 @@ pub(crate) trait InstallMethod {
     /// Returns the folder for `{dir}` and for commands outside an install of the release, or `None` when it is not
     /// installed.
     fn installed_folder(&self, release: &VerifiedRelease) -> Result<Option<PathBuf>, InstallError>;
+    /// Whether Banyan installed this version with other content, so that the release is not in place, whatever the
+    /// publisher's detect command says.
+    fn has_other_content(&self, _release: &VerifiedRelease) -> Result<bool, InstallError> {
+        Ok(false)
+    }
     /// Returns a folder on the disk that will receive the content. It need not exist yet.
     fn target_folder(&self) -> PathBuf;
     /// Keeps other programs from changing what the plan is about, until the file is dropped.

@@ -9,3 +9,6 @@ pub(crate) use unix::*;
 mod windows;
 #[cfg(windows)]
 pub(crate) use windows::*;
+
+mod in_use;
+pub(crate) use in_use::{VersionFolder, are_in_use};

@@ -18,8 +18,6 @@ use std::{
 };
 use tokio::process::{Child, Command};
 
-/// Whether archives may contain symbolic and hard links here.
-pub(crate) const SUPPORTS_LINKS: bool = true;
 /// Whether [`sync_disk`] works here.
 pub(crate) const CAN_SYNC_DISK: bool = cfg!(target_os = "linux");
 

@@ -10,9 +10,6 @@ use std::{
 };
 use tokio::process::{Child, Command};
 
-/// Whether archives may contain links. They may not: creating links needs a privilege that a personal install helper
-/// lacks.
-pub(crate) const SUPPORTS_LINKS: bool = false;
 /// Whether [`sync_disk`] works here.
 pub(crate) const CAN_SYNC_DISK: bool = false;
 

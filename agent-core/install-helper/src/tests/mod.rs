@@ -11,3 +11,4 @@ mod signed_documents;
 mod standalone;
 mod test_machine;
 mod trust_setup;
+mod versions_in_use;

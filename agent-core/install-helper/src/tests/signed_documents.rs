@@ -115,6 +115,7 @@ impl SignedDocuments {
             install_permit: signers.server_key.sign(&self.install_permit),
             release: self.release.clone(),
             urgent: false,
+            keep_versions: None,
         }
     }
 }

@@ -4,7 +4,6 @@ use crate::tests::signed_documents::{SignedDocuments, TestSigners};
 use crate::{
     engine::{InstallEngine, InstallState},
     error::InstallError,
-    methods::archive::tests::archive_builder::Tar,
     protocol::{InstallJob, InstallResult, Outcome},
     storage::{
         free_space::FreeSpace,
@@ -12,6 +11,7 @@ use crate::{
     },
     verification::trust_record,
 };
+use banyan_archive::fixture::Tar;
 use banyan_proto::platform::platform;
 use banyan_proto::{
     Artifact, Digest, Manifest, OrderId, Reason, UnixSeconds,

@@ -27,7 +27,9 @@ impl TrustRecord {
         let now = learned.trust.time(clock);
         let order = learned.verify_order(job, now)?;
         let permit = learned.verify_install_permit(job, &order, now)?;
-        let (release, trust) = learned.verify_release(job, &order, &permit, platform, now)?;
+        let (mut release, trust) = learned.verify_release(job, &order, &permit, platform, now)?;
+        let by_policy = job.keep_versions.filter(|number| (1..=limits::KEPT_VERSIONS).contains(number));
+        release.spec.keep_versions = by_policy.or(release.spec.keep_versions);
         learned.trust = trust;
         for signed in [order.issued, permit.issued] {
             learned.trust.record_signed_time(signed, clock);

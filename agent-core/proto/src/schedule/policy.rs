@@ -45,6 +45,9 @@ pub struct Policy {
     pub by_hand: ByHand,
     /// Packages that users can install from the catalogue.
     pub catalogue: Catalogue,
+    /// How many older versions of an archive stay on a machine, whatever the release says; `None` leaves it to the
+    /// release.
+    pub keep_versions: Option<u32>,
 }
 
 impl Policy {
@@ -70,6 +73,9 @@ impl Policy {
                 "rules.battery: a charge level is at most 100 percent"
             }
             () if self.deadline.announce.len() > 16 => "deadline.announce: list at most 16 times",
+            () if self.keep_versions.is_some_and(|number| number == 0 || number > limits::KEPT_VERSIONS) => {
+                return Err(format!("keep-versions: keep 1 to {} older versions", limits::KEPT_VERSIONS));
+            }
             () if self.by_hand.packages.len() > 1000 => "by-hand.packages: list at most 1000 names",
             () if self.catalogue.packages.len() > limits::CATALOGUE => {
                 return Err(format!("catalogue.packages: list at most {} names", limits::CATALOGUE));
@@ -107,6 +113,7 @@ impl Default for Policy {
             deadline: Deadline::default(),
             by_hand: ByHand::default(),
             catalogue: Catalogue::default(),
+            keep_versions: None,
         }
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod package;
 pub(crate) mod policy;
 pub(crate) mod progress_bar;
 pub(crate) mod publish;
+mod published_before;
 mod release_args;
 mod release_summary;
 pub(crate) mod releases;

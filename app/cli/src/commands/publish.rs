@@ -6,11 +6,12 @@ use crate::{
         connect,
         keys::complete_request::{self, SigningArgs, SigningOutcome},
         progress_bar::{ProgressMode, progress_bar},
+        published_before::{self, PublishedBefore},
         release_args::ReleaseArgs,
         release_summary::describe_release,
         run_blocking, signature_expiry,
     },
-    output::{Exit, Failure, OutputArgs, WithContext as _, print_note},
+    output::{Exit, Failure, OutputArgs, WithContext as _, print_note, sanitise},
     profile::ProfileArg,
 };
 use banyan_proto::{Digest, UnixSeconds, admin::Publish, manifest::Manifest};
@@ -57,6 +58,11 @@ pub(crate) struct Args {
     /// Repeat the option to sign with several folders.
     #[arg(long = "key", value_name = "DIR")]
     keys: Vec<PathBuf>,
+    /// Publish although this version is already published with other content
+    ///
+    /// Machines that have the version install the new content when it is deployed.
+    #[arg(long)]
+    again: bool,
     /// File for the signing request, if these keys are not enough
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -79,6 +85,8 @@ pub(crate) struct PublishResult {
     pub(crate) manifest: Digest,
     /// The files: platform, name, size (bytes).
     pub(crate) files: Vec<(String, String, u64)>,
+    /// What the publisher should know.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// When a release is signed.
@@ -99,8 +107,8 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     }
     let client = connect(profile, action)?;
     let progress = if args.output.json { ProgressMode::Hidden } else { ProgressMode::Shown };
-    let (published, finished) =
-        publish_release(&client, &signed, &args.file, args.release_args.to_overrides(), progress).await?;
+    let source = ReleaseSource { file: &args.file, given: args.release_args.to_overrides(), again: args.again };
+    let (published, finished) = publish_release(&client, &signed, source, progress).await?;
     if let SigningOutcome::Unsigned { .. } = finished {
         return finished.print(args.output, "");
     }
@@ -125,20 +133,31 @@ async fn warn_of_expiry(client: &ApiClient) {
     signature_expiry::expiry_warnings(root, list, UnixSeconds::now()).iter().for_each(|line| print_note(line));
 }
 
+/// What to publish.
+pub(crate) struct ReleaseSource<'a> {
+    /// The file, release.toml or package file.
+    pub(crate) file: &'a Path,
+    /// Properties given on the command line.
+    pub(crate) given: ReleaseOverrides,
+    /// Whether a version may be published again with other content.
+    pub(crate) again: bool,
+}
+
 /// Describes, uploads, signs and registers a release.
 pub(crate) async fn publish_release(
     client: &ApiClient,
     signed: &SigningMode<'_>,
-    file: &Path,
-    given: ReleaseOverrides,
+    source: ReleaseSource<'_>,
     progress: ProgressMode,
 ) -> Result<(PublishResult, SigningOutcome), Failure> {
+    let ReleaseSource { file, given, again } = source;
     let action = || format!("publish {}", file.display());
     let state = match signed {
         SigningMode::Sign(signing) => Some(complete_request::fetch_verified_state(client, signing, action).await?),
         SigningMode::AlreadySigned => None,
     };
-    let (manifest, sections, package) = if is_package_file(file) {
+    let mut may_renumber = false;
+    let (mut manifest, sections, package, warnings) = if is_package_file(file) {
         let (file, what) = (file.to_owned(), action());
         // A publisher with keys knows the expected root. For everyone else the server checks it.
         let root = state.as_ref().and_then(|state| state.roots.first()).map(|root| Digest::of(root.as_bytes()));
@@ -147,16 +166,27 @@ pub(crate) async fn publish_release(
         if progress == ProgressMode::Shown {
             print_note(&describe_release(opened.release.manifest(), false));
         }
-        (opened.release.manifest().clone(), opened.sections, Some(opened.head))
+        (opened.release.manifest().clone(), opened.sections, Some(opened.head), vec![])
     } else {
         let published = state.as_ref().map(|state| state.published.clone()).unwrap_or_default();
-        let draft = read_release(file, given, published, progress).await?;
+        let draft = read_release(file, given, published, progress, action()).await?;
         if progress == ProgressMode::Shown {
             print_note(&describe_release(&draft.manifest, draft.is_derived));
         }
         let sections = sections(&draft);
-        (draft.manifest, sections, None)
+        may_renumber = !draft.has_given_sequence;
+        (draft.manifest, sections, None, draft.warnings)
     };
+    let list = state.as_ref().map(|state| &state.published);
+    match published_before::find(client, list, &manifest, action).await? {
+        // The release is only signed again.
+        PublishedBefore::Same(sequence) if may_renumber => manifest.sequence = sequence,
+        PublishedBefore::Other(wrong) if !again => {
+            let next = "give it a new version; or pass --again to replace the content of this version";
+            return Err(Failure::new(action(), wrong, next));
+        }
+        PublishedBefore::Nothing | PublishedBefore::Same(_) | PublishedBefore::Other(_) => {}
+    }
     upload(client, &sections, progress).await.with_context(|| format!("upload {}", file.display()))?;
     let (text, finished) = match (signed, state, package) {
         (SigningMode::Sign(signing), Some(state), _) => {
@@ -182,18 +212,19 @@ pub(crate) async fn publish_release(
     let Manifest { package, version, sequence, artifacts, .. } = manifest;
     let files = artifacts.into_iter().map(|artifact| (artifact.platform, artifact.file_name, artifact.size)).collect();
     let manifest = Digest::of(text.as_bytes());
-    Ok((PublishResult { package, version, sequence, manifest, files }, finished))
+    Ok((PublishResult { package, version, sequence, manifest, files, warnings }, finished))
 }
 
-/// Describes a file or a release.toml.
+/// Describes a file or a release.toml, and prints what its publisher should know. `action` completes "cannot …".
 pub(crate) async fn read_release(
     file: &Path,
     given: ReleaseOverrides,
     published: banyan_publisher::ReleaseList,
     progress: ProgressMode,
+    action: String,
 ) -> Result<ReleaseDraft, Failure> {
     let file = file.to_owned();
-    run_blocking("prepare the release", move || {
+    let draft = run_blocking("prepare the release", move || {
         let bar = progress_bar(progress, "reading");
         let mut hashed = |done: u64, of: u64| {
             bar.set_length(of);
@@ -201,9 +232,11 @@ pub(crate) async fn read_release(
         };
         let draft = draft_release(&file, &given, &published, &mut hashed);
         bar.finish_and_clear();
-        draft.with_context(|| format!("read {}", file.display()))
+        draft.with_context(|| action)
     })
-    .await
+    .await?;
+    draft.warnings.iter().for_each(|warning| print_note(&sanitise(&format!("warning: {warning}"))));
+    Ok(draft)
 }
 
 /// Returns the draft's files, each as one section.

@@ -74,11 +74,13 @@ fn package_name(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use banyan_archive::fixture::archive_of;
 
     fn detect_terminal(name: &str) -> Result<DemoFile, Failure> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
-        std::fs::write(&path, "some bytes").unwrap();
+        let is_archive = [".tar.gz", ".zip", ".tgz", ".tar"].iter().any(|ending| name.ends_with(ending));
+        std::fs::write(&path, if is_archive { archive_of(b"some bytes") } else { b"some bytes".into() }).unwrap();
         inspect_file(&path)
     }
 

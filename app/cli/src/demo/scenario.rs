@@ -10,7 +10,7 @@ use crate::{
             init::{self, RootRegistration},
         },
         progress_bar::ProgressMode,
-        publish::{self, SigningMode},
+        publish::{self, ReleaseSource, SigningMode},
         run_blocking, tokens,
         watch_deployment::{self, WatchDisplay, WatchLimit, WatchResult},
     },
@@ -60,7 +60,8 @@ pub(super) async fn run_scenario(
     start_agents(args.agents, folder, &client, &profile, processes).await?;
     let progress = if args.output.json { ProgressMode::Hidden } else { ProgressMode::Shown };
     let signing = SigningArgs { keys: vec![folder.join("keys")], out: None };
-    let (release, _) = publish::publish_release(&client, &SigningMode::Sign(&signing), &path, given, progress).await?;
+    let source = ReleaseSource { file: &path, given, again: false };
+    let (release, _) = publish::publish_release(&client, &SigningMode::Sign(&signing), source, progress).await?;
     print_note(&format!("published  {} {}, signed with the publisher's key", release.package, release.version));
     let deploy = Deploy {
         package: release.package,

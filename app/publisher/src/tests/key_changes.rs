@@ -35,7 +35,7 @@ impl World {
 #[test]
 fn replaced_keys_sign_and_the_old_ones_do_not_any_more() {
     let mut world = World::new();
-    let path = world.file("hello-1.zip", b"one");
+    let path = world.archive("hello-1.zip", b"one");
     world.publish(&path).unwrap();
     let machine = world.update_trust(&world.machine(), 1);
     let stolen = world.folder.path().join("stolen");
@@ -62,7 +62,7 @@ fn replaced_keys_sign_and_the_old_ones_do_not_any_more() {
     assert_eq!(retired, ["root-1.key", "targets-1.key"].map(|name| world.keys.join(name)));
     assert!(world.keys.join("old/root-1.key").exists() && !world.keys.join("root-1.key").exists());
 
-    let path = world.file("hello-2.zip", b"two");
+    let path = world.archive("hello-2.zip", b"two");
     let manifest = world.publish(&path).unwrap();
     let machine = world.update_trust(&machine, 2);
     assert_eq!(machine.versions().root, 2);
@@ -94,7 +94,7 @@ fn a_role_is_never_left_without_enough_keys() {
 #[test]
 fn a_request_is_passed_round_until_enough_have_signed() {
     let mut world = World::new();
-    let path = world.file("hello-1.zip", b"one");
+    let path = world.archive("hello-1.zip", b"one");
     world.publish(&path).unwrap();
     let bob = world.folder.path().join("bob");
     keys::generate_keys(&bob, 1, 1).unwrap();
@@ -127,7 +127,7 @@ fn a_request_is_passed_round_until_enough_have_signed() {
     passed.record_accepted(&[world.keys.clone(), bob.clone()]).unwrap();
     // From now on both must sign a release.
     let manifest = draft_release(
-        &world.file("hello-2.zip", b"two"),
+        &world.archive("hello-2.zip", b"two"),
         &ReleaseOverrides::default(),
         &ReleaseList::default(),
         &mut |_, _| {},
@@ -144,9 +144,9 @@ fn a_request_is_passed_round_until_enough_have_signed() {
 #[test]
 fn a_request_that_does_something_else_than_it_says_is_not_signed() {
     let mut world = World::new();
-    let path = world.file("hello-1.zip", b"one");
+    let path = world.archive("hello-1.zip", b"one");
     world.publish(&path).unwrap();
-    let manifest = world.publish(&world.file("hello-2.zip", b"two")).unwrap();
+    let manifest = world.publish(&world.archive("hello-2.zip", b"two")).unwrap();
     let next = Manifest { sequence: 3, ..manifest };
     let honest = signed(&world.keys, &current(&world.repository), &next, NOW).unwrap();
     honest.review(&world.keys).unwrap();
@@ -198,7 +198,7 @@ fn a_server_that_hides_newer_roots_is_noticed() {
 fn a_withdrawn_release_is_off_the_list_and_its_sequence_is_used_up() {
     let mut world = World::new();
     for version in 1..=2 {
-        let path = world.file(&format!("hello-{version}.zip"), format!("{version}").as_bytes());
+        let path = world.archive(&format!("hello-{version}.zip"), format!("{version}").as_bytes());
         world.publish(&path).unwrap();
     }
     let state = verified_state::verify_state(&world.keys, &current(&world.repository)).unwrap();
@@ -214,7 +214,7 @@ fn a_withdrawn_release_is_off_the_list_and_its_sequence_is_used_up() {
     let withdrawn = world.repository.replace_list(request.targets.as_ref().unwrap(), NOW).unwrap();
     assert_eq!(withdrawn, ["hello/2.json"]);
     request.record_accepted(std::slice::from_ref(&world.keys)).unwrap();
-    let path = world.file("hello-3.zip", b"3");
+    let path = world.archive("hello-3.zip", b"3");
     assert_eq!(world.publish(&path).unwrap().sequence, 3, "the sequence of a withdrawn release was used again");
     // Later lists keep the record of the withdrawal.
     let state = verified_state::verify_state(&world.keys, &current(&world.repository)).unwrap();

@@ -8,6 +8,7 @@ use crate::{
     release_draft::{ReleaseDraft, ReleaseOverrides, SourceFile, draft_release},
     release_list, verified_state,
 };
+use banyan_archive::fixture::{Tar, archive_of};
 use banyan_proto::{
     Digest, KeyRing, MachineId, Manifest, Reason, UnixSeconds,
     admin::{CurrentTargets, Info},
@@ -18,6 +19,7 @@ use banyan_trust::TrustStore;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+mod archives;
 mod key_changes;
 mod package_files;
 
@@ -76,6 +78,10 @@ impl World {
         std::fs::write(&path, content).unwrap();
         path
     }
+    /// Writes an archive that contains one file.
+    fn archive(&self, name: &str, content: &[u8]) -> PathBuf {
+        self.file(name, &archive_of(content))
+    }
     /// Does what `banyan publish` does, without the network.
     fn publish(&mut self, path: &Path) -> Result<Manifest, PublisherError> {
         let state = verified_state::verify_state(&self.keys, &current(&self.repository))?;
@@ -106,10 +112,10 @@ fn signed(
 fn from_new_keys_to_a_machine_that_refuses_to_go_back() {
     let mut world = World::new();
     let machine = TrustStore::enrol(world.repository.first_root().unwrap(), world.root).unwrap();
-    let path = world.file("hello-1.0.tar.gz", b"one");
+    let path = world.archive("hello-1.0.tar.gz", b"one");
     assert_eq!(world.publish(&path).unwrap().target_name(), "hello/1.json");
     let first = world.repository.proof("hello", 1).unwrap();
-    let path = world.file("hello-1.1.tar.gz", b"two");
+    let path = world.archive("hello-1.1.tar.gz", b"two");
     let manifest = world.publish(&path).unwrap();
     assert_eq!((manifest.sequence, manifest.version.as_str()), (2, "1.1"));
     let second = world.repository.proof("hello", 2).unwrap();
@@ -180,7 +186,7 @@ fn two_of_three_publishers_must_sign() {
     let mut repository = Repository::open(&folder.path().join("repository"), NOW).unwrap();
     begin(&keys, &mut repository);
     let path = folder.path().join("hello-1.zip");
-    std::fs::write(&path, "content").unwrap();
+    std::fs::write(&path, archive_of(b"content")).unwrap();
     let manifest =
         draft_release(&path, &ReleaseOverrides::default(), &ReleaseList::default(), &mut |_, _| {}).unwrap().manifest;
     std::fs::remove_file(keys.join("targets-1.key")).unwrap();
@@ -198,10 +204,10 @@ fn two_of_three_publishers_must_sign() {
 #[test]
 fn a_server_that_lies_about_what_is_published_gets_no_signature() {
     let mut world = World::new();
-    let path = world.file("hello-1.zip", b"one");
+    let path = world.archive("hello-1.zip", b"one");
     world.publish(&path).unwrap();
     let older = current(&world.repository);
-    let path = world.file("hello-2.zip", b"two");
+    let path = world.archive("hello-2.zip", b"two");
     let manifest = world.publish(&path).unwrap();
     let next = Manifest { sequence: 3, ..manifest.clone() };
     let sign = |current: &CurrentTargets| signed(&world.keys, current, &next, NOW);
@@ -214,7 +220,7 @@ fn a_server_that_lies_about_what_is_published_gets_no_signature() {
     assert!(matches!(sign(&forged), Err(PublisherError::ServerUntrusted(_))));
     // Another server's root does not replace the one in the folder.
     let mut stranger = World::new();
-    let path = stranger.file("hello-1.zip", b"one");
+    let path = stranger.archive("hello-1.zip", b"one");
     stranger.publish(&path).unwrap();
     assert!(matches!(sign(&current(&stranger.repository)), Err(PublisherError::ServerUntrusted(_))));
     // A sequence that is in use is refused. An identical release only renews the list.
@@ -229,21 +235,22 @@ fn a_server_that_lies_about_what_is_published_gets_no_signature() {
 #[test]
 fn files_are_hashed_whole_and_by_chunk_in_one_pass() {
     let folder = tempfile::tempdir().unwrap();
-    let content: Vec<u8> = (0..5_000_001_u32).map(|i| (i % 251) as u8).collect();
+    let content = archive_of(&(0..5_000_001_u32).map(|i| (i % 251) as u8).collect::<Vec<u8>>());
     let path = folder.path().join("big-1.tar");
     std::fs::write(&path, &content).unwrap();
     let mut progress = vec![];
-    let ReleaseDraft { manifest, files, is_derived } =
+    let ReleaseDraft { manifest, files, is_derived, .. } =
         draft_release(&path, &ReleaseOverrides::default(), &ReleaseList::default(), &mut |done, of| {
             progress.push((done, of));
         })
         .unwrap();
     let artifact = &manifest.artifacts[0];
     assert!(is_derived && files == [SourceFile { digest: Digest::of(&content), path }]);
-    assert_eq!((artifact.size, artifact.digest), (5_000_001, Digest::of(&content)));
+    let size = content.len() as u64;
+    assert_eq!((artifact.size, artifact.digest), (size, Digest::of(&content)));
     let chunks: Vec<Digest> = content.chunks(artifact.chunk_size as usize).map(Digest::of).collect();
     assert_eq!(artifact.chunks.0, chunks);
-    assert_eq!(progress.last(), Some(&(5_000_001, 5_000_001)));
+    assert_eq!(progress.last(), Some(&(size, size)));
     assert_eq!(progress.len(), chunks.len());
 }
 
@@ -251,7 +258,8 @@ fn files_are_hashed_whole_and_by_chunk_in_one_pass() {
 fn a_release_description_says_everything() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["tool.tar.gz", "tool.zip"] {
-        std::fs::write(folder.path().join(name), name).unwrap();
+        let content = Tar::new().program("tool", "#!/bin/sh\n").file("name", name.as_bytes()).gz();
+        std::fs::write(folder.path().join(name), content).unwrap();
     }
     let path = folder.path().join("release.toml");
     let text = r#"
@@ -272,7 +280,7 @@ fn a_release_description_says_everything() {
     "#;
     std::fs::write(&path, text).unwrap();
     let read = |given: &ReleaseOverrides| draft_release(&path, given, &ReleaseList::default(), &mut |_, _| {});
-    let ReleaseDraft { manifest, files, is_derived } = read(&ReleaseOverrides::default()).unwrap();
+    let ReleaseDraft { manifest, files, is_derived, .. } = read(&ReleaseOverrides::default()).unwrap();
     assert!(!is_derived && files.len() == 2);
     assert_eq!((manifest.sequence, manifest.min_sequence, manifest.notes.as_str()), (14, 3, "Faster."));
     let linux = manifest.artifact_for("linux-x86_64").unwrap();
@@ -300,7 +308,8 @@ fn bare_files_say_what_they_are_or_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let of = |name: &str, given: &ReleaseOverrides| {
         let path = folder.path().join(name);
-        std::fs::write(&path, "content").unwrap();
+        std::fs::write(&path, if name.ends_with(".bin") { b"content".to_vec() } else { archive_of(b"content") })
+            .unwrap();
         draft_release(&path, given, &ReleaseList::default(), &mut |_, _| {})
     };
     let none = ReleaseOverrides::default();

@@ -1,16 +1,13 @@
 //! The install method for archives: each release has its own folder, and `current` is switched atomically between them.
 //!
-//! The previous version's folder is kept for rollback, with a few older ones. Undoing a release removes its folder.
+//! The previous version's folder is kept for rollback, with a few older ones, and with those that processes still use.
+//! Undoing a release removes its folder.
 
+mod old_versions;
 mod package_folders;
-mod reader;
-mod safe_path;
-mod tar_reader;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 mod unpack;
-mod validation;
-mod zip_reader;
 
 use crate::{
     command::OutputLog,
@@ -26,16 +23,13 @@ use crate::{
     sys,
     verification::AdmittedJob,
 };
-use banyan_proto::{Reason, UnixSeconds};
+use banyan_archive::{NameRules, max_unpacked_bytes};
+use banyan_proto::{Reason, UnixSeconds, manifest::InstallSpec};
 use package_folders::{PackageFolders, VersionRecord, create_folders};
-use safe_path::NameRules;
 use std::{
     fs,
     path::{Path, PathBuf},
 };
-
-/// The number of version folders kept besides `current` and the previous version.
-const MAX_OLDER_VERSIONS: usize = 1;
 
 /// The install method for archives.
 pub(crate) struct ArchiveMethod {
@@ -64,6 +58,13 @@ impl InstallMethod for ArchiveMethod {
         Ok((same && folder.is_dir()).then_some(folder))
     }
 
+    fn has_other_content(&self, release: &VerifiedRelease) -> Result<bool, InstallError> {
+        let folders = self.package_folders(&release.package);
+        let Some(current) = folders.current()? else { return Ok(false) };
+        let record = folders.read_record(&current);
+        Ok(record.is_some_and(|there| there.version == release.version && there.artifact != release.artifact))
+    }
+
     fn target_folder(&self) -> PathBuf {
         self.packages.clone()
     }
@@ -75,7 +76,9 @@ impl InstallMethod for ArchiveMethod {
         staged: &Path,
         _talk: &mut OutputLog,
     ) -> Result<Inspection, InstallError> {
-        let bytes = unpack::inspect(staged, &release.file_name, NameRules::for_platform(&release.platform))?;
+        let needed = unpack::inspect(source(staged, release))?;
+        // The engine adds what the publisher states, which includes the unpacked files.
+        let bytes = needed.saturating_sub(release.spec.needs_bytes);
         let folders = self.package_folders(&release.package);
         let plan = Plan::Archive { folder: folders.unused_folder_name(release), previous: folders.current()? };
         Ok(Inspection::Planned(Box::new(plan), vec![RoomNeed { folder: self.packages.clone(), bytes }]))
@@ -90,12 +93,7 @@ impl InstallMethod for ArchiveMethod {
                 remove_path(&unpacking)?;
                 create_folders(&folders.package.join("records"))?;
                 create_folders(&unpacking)?;
-                unpack::unpack(
-                    &intent.staged,
-                    &release.file_name,
-                    NameRules::for_platform(&release.platform),
-                    &unpacking,
-                )?;
+                unpack::unpack(source(&intent.staged, release), &unpacking)?;
                 Ok(StepResult::More)
             }
             1 => {
@@ -164,22 +162,18 @@ impl InstallMethod for ArchiveMethod {
 
     fn clean_up(&self, intent: &InstallIntent) -> Result<(), InstallError> {
         let (folders, folder, previous) = self.archive_plan(intent)?;
-        let mut older = Vec::new();
-        let versions = folders.versions();
-        let context = || format!("reading {}", versions.display());
-        for entry in fs::read_dir(&versions).context(context)? {
-            let name = entry.context(context)?.file_name();
-            let name = name.to_string_lossy().into_owned();
-            if name != folder && Some(name.as_str()) != previous {
-                older.push((folders.read_record(&name).map(|record| record.placed), name));
-            }
-        }
-        older.sort();
-        let surplus = older.len().saturating_sub(MAX_OLDER_VERSIONS);
-        older.into_iter().take(surplus).try_for_each(|(_, name)| {
-            remove_path(&folders.version(&name))?;
-            remove_path(&folders.record(&name))
-        })
+        let keep = intent.release.spec.keep_versions.unwrap_or(InstallSpec::KEEPS_VERSIONS);
+        old_versions::remove(&folders, folder, previous, keep)
+    }
+}
+
+/// Returns how to read the artifact of a release.
+fn source<'a>(archive: &'a Path, release: &'a VerifiedRelease) -> unpack::Source<'a> {
+    unpack::Source {
+        archive,
+        file_name: &release.file_name,
+        rules: NameRules::on_this_machine(&release.platform),
+        limit: max_unpacked_bytes(release.size, release.spec.needs_bytes),
     }
 }
 

@@ -2,23 +2,18 @@
 //! folder (`cap-std`), so even a path that the validation let through by mistake cannot escape it.
 
 use crate::{
-    error::archive_refusal::ArchiveRefusal,
-    methods::archive::{
-        reader::{Entry, damaged, read_entries},
-        safe_path::{NameRules, SafePath},
-        validation::{PlannedEntry, Validator},
-    },
-};
-use crate::{
     error::{InstallError, IoContext},
     sys,
+};
+use banyan_archive::{
+    Entry, NameRules, PlannedEntry, Tree, inspect::copy_exactly, names::SafePath, read_entries, reader::is_program,
 };
 use cap_std::{
     ambient_authority,
     fs::{Dir, OpenOptions, Permissions},
 };
 use std::{
-    io::{self, Read, Write},
+    io::{self, Read},
     path::Path,
 };
 
@@ -26,31 +21,37 @@ use std::{
 /// it also waits for other programs' writes.
 const MAX_SINGLE_SYNCS: u64 = 1000;
 
+/// An archive to unpack, and by which rules.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) archive: &'a Path,
+    pub(super) file_name: &'a str,
+    pub(super) rules: NameRules,
+    /// The number of bytes that it may unpack to.
+    pub(super) limit: u64,
+}
+
 /// Reads the archive from end to end and writes nothing.
 ///
 /// Returns the disk space that its content needs (bytes).
 ///
 /// # Errors
 /// The first entry that must not be unpacked.
-pub(super) fn inspect(archive: &Path, file_name: &str, rules: NameRules) -> Result<u64, InstallError> {
-    let mut validator = Validator::new(rules);
-    read_entries(archive, file_name, &mut |entry: &Entry, content: &mut dyn Read| {
-        if let PlannedEntry::File { size, path, .. } = validator.admit(entry)? {
-            copy(content, &mut io::sink(), path.as_str(), size)?;
-        }
-        Ok(())
-    })?;
-    Ok(validator.disk_bytes())
+pub(super) fn inspect(source: Source<'_>) -> Result<u64, InstallError> {
+    let Source { archive, file_name, rules, limit } = source;
+    Ok(banyan_archive::inspect(archive, file_name, rules, limit, &[], &mut |_, _| {})?.disk_bytes)
 }
 
 /// Unpacks the archive into an existing empty folder and syncs it.
-pub(super) fn unpack(archive: &Path, file_name: &str, rules: NameRules, into: &Path) -> Result<(), InstallError> {
+pub(super) fn unpack(source: Source<'_>, into: &Path) -> Result<(), InstallError> {
+    let Source { archive, file_name, rules, limit } = source;
     let folder = Dir::open_ambient_dir(into, ambient_authority()).context(|| format!("opening {}", into.display()))?;
     let mut writer = TreeWriter { folder, files: 0, folders: vec![String::new()] };
-    let mut validator = Validator::new(rules);
-    read_entries(archive, file_name, &mut |entry: &Entry, content: &mut dyn Read| {
-        writer.write(validator.admit(entry)?, content)
+    let mut tree = Tree::new(rules, limit);
+    read_entries(archive, file_name, limit, &mut |entry: &Entry, content: &mut dyn Read| {
+        writer.write(tree.admit(entry).map_err(InstallError::Archive)?, content)
     })?;
+    tree.finish().map_err(InstallError::Archive)?;
     writer.sync(into).context(|| format!("syncing {}", into.display()))
 }
 
@@ -66,20 +67,20 @@ struct TreeWriter {
 impl TreeWriter {
     fn write(&mut self, planned: PlannedEntry, content: &mut dyn Read) -> Result<(), InstallError> {
         match planned {
-            PlannedEntry::Root => Ok(()),
+            PlannedEntry::Nothing => Ok(()),
             PlannedEntry::Folder(path) => self.create_folder(path.as_str()),
             PlannedEntry::File { path, size, executable } => {
                 self.create_parent(&path)?;
-                self.write_file(path.as_str(), content, size, executable)
+                self.write_file(&path, content, size, executable)
             }
             PlannedEntry::Symlink { path, target } => {
                 self.create_parent(&path)?;
-                let made = sys::create_symlink(&self.folder, &target, path.as_str());
+                let made = self.replacing(&path, || sys::create_symlink(&self.folder, &target, path.as_str()));
                 made.context(|| format!("creating the link {:?}", path.as_str()))
             }
             PlannedEntry::HardLink { path, to } => {
                 self.create_parent(&path)?;
-                let made = self.folder.hard_link(to.as_str(), &self.folder, path.as_str());
+                let made = self.replacing(&path, || self.folder.hard_link(to.as_str(), &self.folder, path.as_str()));
                 made.context(|| format!("creating the hard link {:?}", path.as_str()))
             }
         }
@@ -108,18 +109,33 @@ impl TreeWriter {
         Ok(())
     }
 
+    /// Creates a file or link. What an earlier entry of this name created is removed first, so that nothing is ever
+    /// written through a link.
+    fn replacing<T>(&self, path: &SafePath, create: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match create() {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.folder.remove_file(path.as_str())?;
+                create()
+            }
+            other => other,
+        }
+    }
+
     fn write_file(
         &mut self,
-        path: &str,
+        path: &SafePath,
         content: &mut dyn Read,
         size: u64,
-        executable: bool,
+        executable: Option<bool>,
     ) -> Result<(), InstallError> {
-        let context = || format!("writing {path:?}");
+        let context = || format!("writing {:?}", path.as_str());
         let mut options = OpenOptions::new();
-        let mut file = self.folder.open_with(path, options.write(true).create_new(true)).context(context)?.into_std();
-        copy(content, &mut file, path, size)?;
-        if let Some(mode) = sys::unpacked_mode(executable) {
+        options.write(true).create_new(true);
+        let opened = self.replacing(path, || self.folder.open_with(path.as_str(), &options));
+        let mut file = opened.context(context)?.into_std();
+        let write_error = |source| InstallError::Io { context: context(), source };
+        let head = copy_exactly(content, &mut file, path, size, write_error)?;
+        if let Some(mode) = sys::unpacked_mode(executable.unwrap_or_else(|| is_program(&head))) {
             file.set_permissions(mode).context(context)?;
         }
         self.files += 1;
@@ -133,22 +149,4 @@ impl TreeWriter {
         }
         self.folders.iter().try_for_each(|folder| sys::sync_folder(&into.join(folder)))
     }
-}
-
-/// Copies exactly `size` bytes. A different amount means that the archive's headers are wrong.
-fn copy(content: &mut dyn Read, target: &mut dyn Write, path: &str, size: u64) -> Result<(), InstallError> {
-    let mut buffer = vec![0; 64 << 10];
-    let mut found = 0_u64;
-    loop {
-        let count = content.read(&mut buffer).map_err(damaged)?;
-        if count == 0 {
-            break;
-        }
-        found += count as u64;
-        if found > size {
-            break;
-        }
-        target.write_all(&buffer[..count]).context(|| format!("writing {path:?}"))?;
-    }
-    if found == size { Ok(()) } else { Err(ArchiveRefusal::WrongSize { path: path.into(), said: size, found }.into()) }
 }

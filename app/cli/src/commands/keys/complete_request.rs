@@ -167,7 +167,17 @@ async fn submit(client: &ApiClient, request: &SigningRequest) -> Result<Replaced
 
 impl Advice for PublisherError {
     fn next_step(&self) -> String {
-        "fix the problem above and try again; nothing has been changed".into()
+        match self {
+            Self::UnusableArchive { .. } | Self::ProbeProgram { .. } => {
+                "correct the package as described and try again; nothing has been signed"
+            }
+            Self::CannotDerive { .. }
+            | Self::UnclearPlatform { .. }
+            | Self::PlatformContradiction { .. }
+            | Self::PlatformName { .. } => "try again with the option named above; nothing has been signed",
+            _ => "fix the problem above and try again; nothing has been changed",
+        }
+        .into()
     }
     fn reason(&self) -> Option<Reason> {
         match self {

@@ -60,7 +60,8 @@ pub(super) async fn run(args: &Args) -> Result<Exit, Failure> {
     let action = || format!("build a package from {}", args.file.display());
     let state = verified_state::load_recorded_state(args.signing.trusted_folder()).with_context(action)?;
     let progress = if args.output.json { ProgressMode::Hidden } else { ProgressMode::Shown };
-    let draft = read_release(&args.file, args.release_args.to_overrides(), state.published.clone(), progress).await?;
+    let given = args.release_args.to_overrides();
+    let draft = read_release(&args.file, given, state.published.clone(), progress, action()).await?;
     if progress == ProgressMode::Shown {
         print_note(&describe_release(&draft.manifest, draft.is_derived));
     }

@@ -4,7 +4,7 @@
 use crate::{
     commands::{
         progress_bar::{ProgressMode, progress_bar},
-        publish::is_package_file,
+        publish::{is_package_file, read_release},
         release_args::ReleaseArgs,
         release_summary::describe_release,
         run_blocking, signature_expiry,
@@ -13,7 +13,7 @@ use crate::{
     profile::{self, ProfileArg},
 };
 use banyan_proto::{Digest, Manifest, UnixSeconds, format_size};
-use banyan_publisher::{ReleaseList, package_file, release_draft::draft_release};
+use banyan_publisher::{ReleaseList, package_file};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -65,9 +65,8 @@ struct InspectResult {
 pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
     let action = || format!("inspect {}", args.file.display());
     if !is_package_file(&args.file) {
-        let draft =
-            draft_release(&args.file, &args.release_args.to_overrides(), &ReleaseList::default(), &mut |_, _| {})
-                .with_context(action)?;
+        let given = args.release_args.to_overrides();
+        let draft = read_release(&args.file, given, ReleaseList::default(), ProgressMode::Hidden, action()).await?;
         args.output.print(&draft.manifest, |manifest| describe_release(manifest, draft.is_derived))?;
         return Ok(Exit::Success);
     }

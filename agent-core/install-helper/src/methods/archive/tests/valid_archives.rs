@@ -1,24 +1,39 @@
 //! Verifies the unpacked tree of valid archives.
 
-use crate::methods::archive::tests::archive_builder::{Tar, zip};
-use crate::methods::archive::{
-    safe_path::NameRules,
-    unpack::{inspect, unpack},
+use crate::{
+    error::InstallError,
+    methods::archive::unpack::{Source, inspect, unpack},
+};
+use banyan_archive::{
+    NameRules,
+    budget::usual_unpacked_bytes,
+    fixture::{Tar, zip},
 };
 use std::{fs, path::Path};
 use tar::EntryType;
 
-const RULES: NameRules = NameRules { portable: true, links: true };
+const RULES: NameRules = NameRules::LINUX;
+
+fn source<'a>(archive: &'a Path, file_name: &'a str, rules: NameRules) -> Source<'a> {
+    let limit = usual_unpacked_bytes(fs::metadata(archive).unwrap().len());
+    Source { archive, file_name, rules, limit }
+}
+
+fn inspected(archive: &[u8], rules: NameRules) -> Result<u64, InstallError> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), archive).unwrap();
+    inspect(source(file.path(), "a", rules))
+}
 
 fn unpacked(archive: &[u8], name: &str) -> tempfile::TempDir {
     let world = tempfile::tempdir().unwrap();
     let (file, into) = (world.path().join("archive"), world.path().join("in"));
     fs::write(&file, archive).unwrap();
     fs::create_dir(&into).unwrap();
-    let room = inspect(&file, name, RULES).unwrap();
+    let room = inspect(source(&file, name, RULES)).unwrap();
     assert_eq!(fs::read_dir(&into).unwrap().count(), 0, "the first pass wrote something");
     assert!(room >= 4);
-    unpack(&file, name, RULES, &into).unwrap();
+    unpack(source(&file, name, RULES), &into).unwrap();
     world
 }
 
@@ -97,11 +112,9 @@ fn long_names_in_both_dialects() {
 
 #[test]
 fn a_tree_for_linux_may_contain_names_that_windows_cannot_store() {
-    let world = tempfile::tempdir().unwrap();
-    let file = world.path().join("archive");
-    fs::write(&file, Tar::new().file("xt_MARK.c", b"").file("xt_mark.c", b"").file("aux.c", b"").gz()).unwrap();
-    assert!(inspect(&file, "a", NameRules { portable: false, links: true }).is_ok());
-    assert!(inspect(&file, "a", RULES).is_err());
+    let tree = Tar::new().file("xt_MARK.c", b"").file("xt_mark.c", b"").file("aux.c", b"").file("a\\x2db", b"").gz();
+    assert!(inspected(&tree, NameRules::LINUX).is_ok());
+    assert!(inspected(&tree, NameRules::WINDOWS).is_err());
 }
 
 #[test]

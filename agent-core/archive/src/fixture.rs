@@ -6,14 +6,20 @@ use tar::{EntryType, Header};
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 /// A tar file with arbitrary headers.
-pub(crate) struct Tar(tar::Builder<Vec<u8>>);
+pub struct Tar(tar::Builder<Vec<u8>>);
+
+impl Default for Tar {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Tar {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self(tar::Builder::new(Vec::new()))
     }
     /// Appends an arbitrary entry.
-    pub(crate) fn raw(mut self, name: &str, kind: EntryType, mode: u32, link: &str, data: &[u8]) -> Self {
+    pub fn raw(mut self, name: &str, kind: EntryType, mode: u32, link: &str, data: &[u8]) -> Self {
         let mut header = Header::new_gnu();
         let fields = header.as_gnu_mut().unwrap();
         fields.name[..name.len()].copy_from_slice(name.as_bytes());
@@ -25,35 +31,40 @@ impl Tar {
         self.0.append(&header, data).unwrap();
         self
     }
-    pub(crate) fn file(self, name: &str, data: &[u8]) -> Self {
+    pub fn file(self, name: &str, data: &[u8]) -> Self {
         self.raw(name, EntryType::Regular, 0o644, "", data)
     }
-    pub(crate) fn program(self, name: &str, script: &str) -> Self {
+    pub fn program(self, name: &str, script: &str) -> Self {
         self.raw(name, EntryType::Regular, 0o755, "", script.as_bytes())
     }
-    pub(crate) fn folder(self, name: &str) -> Self {
+    pub fn folder(self, name: &str) -> Self {
         self.raw(name, EntryType::Directory, 0o755, "", b"")
     }
-    pub(crate) fn symlink(self, name: &str, target: &str) -> Self {
+    pub fn symlink(self, name: &str, target: &str) -> Self {
         self.raw(name, EntryType::Symlink, 0o777, target, b"")
     }
-    pub(crate) fn hard_link(self, name: &str, target: &str) -> Self {
+    pub fn hard_link(self, name: &str, target: &str) -> Self {
         self.raw(name, EntryType::Link, 0o644, target, b"")
     }
     /// Appends a pax header for the next entry.
-    pub(crate) fn pax(self, records: &[(&str, &str)]) -> Self {
+    pub fn pax(self, records: &[(&str, &str)]) -> Self {
         self.raw("pax", EntryType::XHeader, 0o644, "", &pax_records(records))
     }
-    pub(crate) fn tar(self) -> Vec<u8> {
+    pub fn tar(self) -> Vec<u8> {
         self.0.into_inner().unwrap()
     }
-    pub(crate) fn gz(self) -> Vec<u8> {
+    pub fn gz(self) -> Vec<u8> {
         gz(&self.tar())
     }
 }
 
+/// Returns a plain tar archive with one file. Its length depends only on the length of the content.
+pub fn archive_of(content: &[u8]) -> Vec<u8> {
+    Tar::new().file("content", content).tar()
+}
+
 /// Encodes pax records, `LENGTH KEY=VALUE\n`, where LENGTH counts itself.
-pub(crate) fn pax_records(records: &[(&str, &str)]) -> Vec<u8> {
+pub fn pax_records(records: &[(&str, &str)]) -> Vec<u8> {
     let record = |(key, value): &(&str, &str)| {
         let rest = format!(" {key}={value}\n");
         let length = (rest.len()..).find(|total| total.to_string().len() + rest.len() == *total).unwrap();
@@ -62,14 +73,14 @@ pub(crate) fn pax_records(records: &[(&str, &str)]) -> Vec<u8> {
     records.iter().map(record).collect::<String>().into_bytes()
 }
 
-pub(crate) fn gz(bytes: &[u8]) -> Vec<u8> {
+pub fn gz(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
 /// Builds a zip file from entries of name, Unix mode with type bits, and content.
-pub(crate) fn zip(entries: &[(&str, u32, &[u8])]) -> Vec<u8> {
+pub fn zip(entries: &[(&str, u32, &[u8])]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, _, content) in entries {
         writer.start_file(*name, SimpleFileOptions::default()).unwrap();

@@ -1,7 +1,10 @@
 //! Validates names inside archives. Only this module makes a [`SafePath`], and only from a name that stays inside the
 //! folder.
 
-use crate::error::archive_refusal::ArchiveRefusal;
+#[cfg(test)]
+mod tests;
+
+use crate::refusal::ArchiveRefusal;
 
 /// Maximum length of one file or folder name (bytes); the limit of most file systems.
 const MAX_NAME_BYTES: usize = 255;
@@ -12,33 +15,53 @@ const MAX_DEPTH: usize = 64;
 
 /// How strictly names are validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NameRules {
-    /// Whether the tree must also work on Windows: no reserved names, no `:`, no two names that differ only in case.
-    pub(super) portable: bool,
-    /// Whether this system can create links.
-    pub(super) links: bool,
+pub struct NameRules {
+    /// Whether the tree must also work where case is ignored: no two names that differ only in case.
+    pub ignores_case: bool,
+    /// Whether the tree must also work on Windows: no reserved names, no `:`, no backslash.
+    pub windows_names: bool,
+    /// Whether links can be unpacked.
+    pub links: bool,
 }
 
 impl NameRules {
-    /// Returns the rules for an artifact of this platform, unpacked on this machine. Trees for Linux only may contain
-    /// names such as `aux.c` and `Foo::Bar.3pm`, which occur in real packages.
-    pub(super) fn for_platform(platform: &str) -> Self {
-        let portable = cfg!(windows) || !platform.starts_with("linux");
-        Self { portable, links: crate::sys::SUPPORTS_LINKS }
+    /// The rules of a system such as Linux.
+    pub const LINUX: Self = Self { ignores_case: false, windows_names: false, links: true };
+    /// The rules of Windows. It has no links: creating them needs a privilege that a personal install helper lacks.
+    pub const WINDOWS: Self = Self { ignores_case: true, windows_names: true, links: false };
+    /// The rules of macOS.
+    const MACOS: Self = Self { ignores_case: true, windows_names: false, links: true };
+
+    /// Returns the rules that a machine of this platform follows. `any` stands for the least strict machine: what a
+    /// stricter one would refuse is only worth a warning.
+    #[must_use]
+    pub fn for_platform(platform: &str) -> Self {
+        if platform.starts_with("windows") {
+            Self::WINDOWS
+        } else if platform.starts_with("macos") {
+            Self::MACOS
+        } else {
+            Self::LINUX
+        }
+    }
+    /// Returns the rules for an artifact of this platform on the machine that runs this program.
+    #[must_use]
+    pub fn on_this_machine(platform: &str) -> Self {
+        Self::for_platform(if cfg!(windows) { "windows" } else { platform })
     }
 }
 
 /// A path below the target folder: relative, `/` between names, no `.`, no `..`. Empty for the target folder itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct SafePath(String);
+pub struct SafePath(String);
 
 impl SafePath {
     /// Parses a raw name.
     ///
     /// # Errors
     /// When the name is absolute, contains `..`, or breaks the rules.
-    pub(super) fn parse(raw: &[u8], rules: NameRules) -> Result<Self, ArchiveRefusal> {
-        let text = check_text(raw)?;
+    pub fn parse(raw: &[u8], rules: NameRules) -> Result<Self, ArchiveRefusal> {
+        let text = check_text(raw, rules)?;
         if text.starts_with('/') {
             return Err(ArchiveRefusal::Absolute(text.into()));
         }
@@ -55,51 +78,47 @@ impl SafePath {
         }
         Ok(Self(names.join("/")))
     }
-    pub(super) fn as_str(&self) -> &str {
+    /// Returns the path.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
         &self.0
     }
+    /// Returns the path for people: the target folder itself is `.`.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        if self.is_root() { "." } else { &self.0 }
+    }
     /// Whether this is the target folder itself.
-    pub(super) fn is_root(&self) -> bool {
+    #[must_use]
+    pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
     /// Returns all parent folders, outermost first, without the root.
-    pub(super) fn parents(&self) -> impl Iterator<Item = &str> {
+    pub fn parents(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(end, _)| &self.0[..end])
-    }
-    fn depth(&self) -> usize {
-        self.parents().count()
     }
 }
 
-/// Validates the target of a symbolic link at `at`: any number of `..` that stay inside the tree, then names only.
-///
-/// This form is safe without knowing the other links. The `..` start from the folder that contains the link, and that
-/// folder is real because nothing is written through links. A path down through another link ends only where that link
-/// may point. A `..` after a name is refused: it would start from wherever a link of that name leads.
-pub(super) fn check_link_target(at: &SafePath, raw: &[u8], rules: NameRules) -> Result<String, ArchiveRefusal> {
-    let target = check_text(raw)?;
-    let leaves = || ArchiveRefusal::LinkEscapes { path: at.as_str().into(), target: target.into() };
-    if target.is_empty() || target.starts_with('/') {
-        return Err(leaves());
+/// Validates the text of a symbolic link's target. Whether it stays inside the tree is only known at the end:
+/// [`crate::Tree::finish`].
+pub(crate) fn check_link_target(at: &SafePath, raw: &[u8], rules: NameRules) -> Result<String, ArchiveRefusal> {
+    let target = check_text(raw, rules)?;
+    if target.is_empty() {
+        return Err(ArchiveRefusal::LinkEmpty { path: at.shown().into() });
     }
-    let (mut climbed, mut descended) = (0, false);
-    for name in target.split('/').filter(|name| !name.is_empty() && *name != ".") {
-        if name == ".." {
-            climbed += 1;
-            if descended || climbed > at.depth() {
-                return Err(leaves());
-            }
-        } else {
-            descended = true;
-            check_name(target, name, rules)?;
-        }
+    if target.starts_with('/') {
+        return Err(ArchiveRefusal::LinkAbsolute { path: at.shown().into(), target: target.into() });
+    }
+    for name in target.split('/').filter(|name| !matches!(*name, "" | "." | "..")) {
+        check_name(target, name, rules)?;
     }
     Ok(target.to_owned())
 }
 
-fn check_text(raw: &[u8]) -> Result<&str, ArchiveRefusal> {
+fn check_text(raw: &[u8], rules: NameRules) -> Result<&str, ArchiveRefusal> {
     let shown = || String::from_utf8_lossy(&raw[..raw.len().min(200)]).into_owned();
-    let text = std::str::from_utf8(raw).map_err(|_| ArchiveRefusal::Name { path: shown(), why: "it is not UTF-8" })?;
+    let not_utf8 = "it is not UTF-8, so it would have another name on other machines";
+    let text = std::str::from_utf8(raw).map_err(|_| ArchiveRefusal::Name { path: shown(), why: not_utf8 })?;
     let refuse = |why| Err(ArchiveRefusal::Name { path: shown(), why });
     if text.len() > MAX_PATH_BYTES {
         return refuse("it is too long");
@@ -107,7 +126,7 @@ fn check_text(raw: &[u8]) -> Result<&str, ArchiveRefusal> {
     if text.chars().any(char::is_control) {
         return refuse("it contains a NUL or another control character");
     }
-    if text.contains('\\') {
+    if rules.windows_names && text.contains('\\') {
         return refuse("it contains a backslash");
     }
     let bytes = text.as_bytes();
@@ -122,7 +141,7 @@ fn check_name(path: &str, name: &str, rules: NameRules) -> Result<(), ArchiveRef
     if name.len() > MAX_NAME_BYTES {
         return refuse("one of its names is too long");
     }
-    if !rules.portable {
+    if !rules.windows_names {
         return Ok(());
     }
     if name.contains([':', '<', '>', '"', '|', '?', '*']) {
