@@ -1,6 +1,7 @@
 //! One command for people and CI: `cargo xtask test` runs all checks, `cargo xtask lab` measures on a simulated
 //! network. It has few dependencies on purpose, because a fresh clone builds it first.
 
+mod archives;
 mod command;
 mod import_cycles;
 mod lab;
@@ -26,6 +27,8 @@ enum Task {
     Test(test::Options),
     /// Find folders of one crate that import each other in a circle; part of `test`
     ImportCycles,
+    /// Publish and install real archives from npm and PyPI; needs the network, npm and pip
+    Archives(archives::Options),
     /// Measure on a network of shaped network namespaces, with nginx and curl as the baseline (as root)
     Lab(lab::Options),
     /// Install Debian packages picked at random, fail and restore them (as root; takes about an hour)
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Test(options) => test::run(&options),
         Task::ImportCycles => import_cycles::check(command::root()),
+        Task::Archives(options) => archives::run(&options),
         Task::Lab(options) => lab::run(&options),
         Task::Packages(options) => packages::run(&options),
         Task::LabGuard(options) => lab::cleanup_guard::run(&options),

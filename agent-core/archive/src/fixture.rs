@@ -31,6 +31,23 @@ impl Tar {
         self.0.append(&header, data).unwrap();
         self
     }
+    /// Appends an entry whose header gives `said` as its size, whatever follows it.
+    pub fn sized(mut self, name: &str, kind: EntryType, link: &str, said: u64, data: &[u8]) -> Self {
+        let mut header = Header::new_gnu();
+        header.set_path(name).unwrap();
+        header.set_link_name_literal(link).unwrap();
+        header.set_entry_type(kind);
+        header.set_mode(0o644);
+        header.set_size(said);
+        header.set_cksum();
+        self.0.append(&header, data).unwrap();
+        self
+    }
+    /// Appends an entry with this header.
+    pub fn header(mut self, header: &Header, data: &[u8]) -> Self {
+        self.0.append(header, data).unwrap();
+        self
+    }
     pub fn file(self, name: &str, data: &[u8]) -> Self {
         self.raw(name, EntryType::Regular, 0o644, "", data)
     }

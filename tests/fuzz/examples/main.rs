@@ -5,6 +5,7 @@
 //!
 //! Inputs added by hand or saved from a finding are kept.
 
+mod archives;
 mod bodies;
 mod nasty;
 mod pki;
@@ -52,6 +53,7 @@ fn main() {
     for (name, text) in words.texts() {
         put("texts", name, text);
     }
+    archives::put_all();
     put("packages", "hello.banyan", words.package());
     put("manifests", "small.json", &words.proof.manifest);
     put_json("manifests", "full", &words.full_manifest());

@@ -65,7 +65,7 @@ fn by_name(head: &[u8], name: &str) -> Option<Format> {
     let is_zip = [".zip", ".whl", ".jar"].iter().any(|ending| name.ends_with(ending));
     if name.ends_with(".tar") && is_tar_header(head) {
         Some(Format::Tar(Compression::None))
-    } else if is_zip && (head.starts_with(b"MZ") || head.starts_with(b"#!")) {
+    } else if is_zip && [&b"MZ"[..], b"#!", b"\x7fELF"].iter().any(|program| head.starts_with(program)) {
         Some(Format::Zip)
     } else {
         None

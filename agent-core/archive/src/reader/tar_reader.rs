@@ -32,7 +32,7 @@ pub(super) fn read_entries<E: From<ArchiveError>>(
     let mut is_first = true;
     while let Some(header) = next_header(input, is_first, compression).map_err(ArchiveError::from)? {
         is_first = false;
-        let size = header.entry_size().map_err(|_| refused(unreadable("the size of an entry")))?;
+        let size = header_size(&header).map_err(ArchiveError::from)?;
         if read_extended(input, &header, size, &mut extended).map_err(ArchiveError::from)? {
             continue;
         }
@@ -78,6 +78,14 @@ fn next_header(input: &mut dyn Read, is_first: bool, compression: &str) -> Resul
     } else {
         unreadable("a header")
     })
+}
+
+/// Returns the size in a header. Some programs leave the field empty where there is no content.
+fn header_size(header: &Header) -> Result<u64, ArchiveRefusal> {
+    if header.as_old().size.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Ok(0);
+    }
+    header.entry_size().map_err(|_| unreadable("the size of an entry"))
 }
 
 /// Some decompressors refuse a stream at its beginning, which needs another answer than damage.
@@ -173,7 +181,8 @@ fn read_entry<E: From<ArchiveError>>(
         sparse_file = Some(pax_sparse_map(&pax, &mut content, size).map_err(ArchiveError::from)?);
     }
     let real_size = sparse_file.as_ref().map_or(size, |(_, real_size)| *real_size);
-    let mode = header.mode().map_err(|_| refused(unreadable("the mode of an entry")))?;
+    // An unreadable mode is none.
+    let mode = header.mode().unwrap_or(0);
     let kind = entry_kind(header, &path, target, real_size, mode, &pax);
     let entry = Entry { path, sets_id: mode & 0o6000 != 0 && is_file(&kind), kind, has_old_name: false };
     match sparse_file {

@@ -49,8 +49,11 @@ fn format_releases(releases: &[Release]) -> String {
     }
     let mut rows = vec![["PACKAGE", "VERSION", "SEQUENCE", "FILES"].map(str::to_owned).to_vec()];
     for release in releases {
-        let files: Vec<String> =
+        let mut files: Vec<String> =
             release.artifacts.iter().map(|(platform, size)| format!("{platform} ({})", format_size(*size))).collect();
+        if let Some(newer) = newer_of_same_version(releases, release) {
+            files.push(format!("replaced by sequence {newer} of the same version"));
+        }
         rows.push(vec![
             release.package.clone(),
             release.version.clone(),
@@ -59,6 +62,13 @@ fn format_releases(releases: &[Release]) -> String {
         ]);
     }
     format_table(&rows)
+}
+
+/// Returns the highest sequence of the same version, if it is not this release's.
+fn newer_of_same_version(releases: &[Release], of: &Release) -> Option<u64> {
+    let same = |other: &&Release| (&other.package, &other.version) == (&of.package, &of.version);
+    let newest = releases.iter().filter(same).map(|release| release.sequence).max();
+    newest.filter(|sequence| *sequence > of.sequence)
 }
 
 #[cfg(test)]
@@ -74,9 +84,13 @@ mod tests {
             artifacts: vec![("any".into(), 2048), ("windows-x86_64".into(), 4096)],
         };
         assert_eq!(
-            format_releases(&[release]).lines().nth(1).unwrap(),
+            format_releases(std::slice::from_ref(&release)).lines().nth(1).unwrap(),
             "hello    1.0      3         any (2.0 kB), windows-x86_64 (4.1 kB)"
         );
         assert!(format_releases(&[]).contains("banyan publish"));
+        let again = Release { sequence: 5, ..release.clone() };
+        let text = format_releases(&[again, release]);
+        assert_eq!(text.matches("replaced by sequence 5").count(), 1, "{text}");
+        assert!(text.lines().nth(2).unwrap().contains("replaced"), "{text}");
     }
 }

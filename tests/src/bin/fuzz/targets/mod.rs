@@ -1,5 +1,6 @@
 //! The fuzz targets: one for each kind of untrusted bytes, with the invariants of whatever it accepts.
 
+mod archives;
 mod bodies;
 mod certificates;
 mod frames;
@@ -39,6 +40,7 @@ pub(crate) const ALL: &[Target] = &[
     Target { name: "certificates", prepare: certificates::prepare },
     Target { name: "metadata", prepare: metadata::prepare },
     Target { name: "packages", prepare: packages::prepare },
+    Target { name: "archives", prepare: |_| Ok(Box::new(archives::check)) },
     Target { name: "bodies", prepare: |_| Ok(Box::new(bodies::check)) },
 ];
 

@@ -19,13 +19,13 @@ fn source<'a>(archive: &'a Path, file_name: &'a str, rules: NameRules) -> Source
     Source { archive, file_name, rules, limit }
 }
 
-fn inspected(archive: &[u8], rules: NameRules) -> Result<u64, InstallError> {
+pub(super) fn inspected(archive: &[u8], rules: NameRules) -> Result<u64, InstallError> {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(file.path(), archive).unwrap();
     inspect(source(file.path(), "a", rules))
 }
 
-fn unpacked(archive: &[u8], name: &str) -> tempfile::TempDir {
+pub(super) fn unpacked(archive: &[u8], name: &str) -> tempfile::TempDir {
     let world = tempfile::tempdir().unwrap();
     let (file, into) = (world.path().join("archive"), world.path().join("in"));
     fs::write(&file, archive).unwrap();
@@ -37,7 +37,7 @@ fn unpacked(archive: &[u8], name: &str) -> tempfile::TempDir {
     world
 }
 
-fn read(world: &tempfile::TempDir, path: &str) -> String {
+pub(super) fn read(world: &tempfile::TempDir, path: &str) -> String {
     fs::read_to_string(world.path().join("in").join(path)).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn every_format_gives_the_same_tree() {
 }
 
 #[cfg(unix)]
-fn mode(world: &tempfile::TempDir, path: &str) -> u32 {
+pub(super) fn mode(world: &tempfile::TempDir, path: &str) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(world.path().join("in").join(path)).unwrap().permissions().mode() & 0o7777
 }
