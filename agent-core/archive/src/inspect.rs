@@ -20,8 +20,8 @@ pub struct Contents {
     pub tree: Tree,
     /// The disk space that it takes (bytes).
     pub disk_bytes: u64,
-    /// The bytes that came out of the decompressor.
-    pub read_bytes: u64,
+    /// What the limit for unpacking counts: the bytes out of the decompressor, or of all files with their holes (bytes).
+    pub unpacked_bytes: u64,
     /// What is unusual about it.
     pub remarks: Remarks,
     /// The first refusal under each of the other rules that were asked for.
@@ -109,7 +109,8 @@ pub fn inspect(
     }
     remarks.has_data_after_end = metadata.has_data_after_end;
     let refused_elsewhere = others.into_iter().filter_map(OtherTree::finish).collect();
-    Ok(Contents { disk_bytes: tree.disk_bytes(), read_bytes: metadata.read_bytes, tree, remarks, refused_elsewhere })
+    let unpacked_bytes = metadata.read_bytes.max(tree.content_bytes());
+    Ok(Contents { disk_bytes: tree.disk_bytes(), unpacked_bytes, tree, remarks, refused_elsewhere })
 }
 
 /// The tree under other rules, until they refuse something.

@@ -145,7 +145,7 @@ impl InstallSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// A tar.gz, tar.zst, tar or zip file. Each version is unpacked into its own folder; `current` switches to it
+    /// A tar file, also with gzip, bzip2, xz or zstd, or a zip file. Each version is unpacked into its own folder; `current` switches to it
     /// atomically.
     Archive,
     /// A Debian package, installed with dpkg.

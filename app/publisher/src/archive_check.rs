@@ -169,17 +169,17 @@ impl CheckedArchive {
 
     /// Returns the disk space that machines must have (bytes).
     pub(crate) fn needs_bytes(&self) -> u64 {
-        let Contents { disk_bytes, read_bytes, .. } = self.contents;
-        if self.is_unusually_large() { disk_bytes.max(read_bytes) } else { disk_bytes }
+        let Contents { disk_bytes, unpacked_bytes, .. } = self.contents;
+        if self.is_unusually_large() { disk_bytes.max(unpacked_bytes) } else { disk_bytes }
     }
 
     fn is_unusually_large(&self) -> bool {
-        let Contents { disk_bytes, read_bytes, .. } = self.contents;
-        disk_bytes.max(read_bytes) > budget::usual_unpacked_bytes(self.size)
+        self.contents.unpacked_bytes > budget::usual_unpacked_bytes(self.size)
     }
 
     /// Returns what the publisher should know, for people.
-    pub(crate) fn warnings(&self, path: &Path, platform: &str) -> Vec<String> {
+    /// `is_guessed` says that the platform comes from the programs alone.
+    pub(crate) fn warnings(&self, path: &Path, platform: &str, is_guessed: bool) -> Vec<String> {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         let remarks = &self.contents.remarks;
         let mut lines = vec![];
@@ -202,6 +202,11 @@ impl CheckedArchive {
         if self.is_unusually_large() {
             let size = format_size(self.needs_bytes());
             lines.push(format!("{file}: unpacks to {size}, far more than usual; machines need that much room"));
+        }
+        if let Some(entry) = self.natives.get(platform).filter(|_| is_guessed) {
+            lines.push(format!(
+                "{file}: taken as {platform} because of {entry:?}; if it runs on other platforms too, pass --platform any"
+            ));
         }
         if platform == "any" {
             if !self.natives.is_empty() {

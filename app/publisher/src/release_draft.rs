@@ -143,7 +143,9 @@ fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<Describe
     let platform = if kind == Kind::Archive {
         let checked = CheckedArchive::read(path, 0)?;
         let platform = checked.platform(path, stated, &from_name)?;
-        check_archive(&checked, path, &platform, &mut install, &mut warnings)?;
+        check_archive(&checked, path, &platform, &mut install)?;
+        let is_guessed = stated.is_none() && (from_name.system.is_none() || from_name.processor.is_none());
+        warnings = checked.warnings(path, &platform, is_guessed);
         platform
     } else {
         overrides.platform.clone().or(derived.platform).ok_or_else(|| cannot("platform", "--platform"))?
@@ -179,14 +181,12 @@ fn check_archive(
     path: &Path,
     platform: &str,
     install: &mut InstallSpec,
-    warnings: &mut Vec<String>,
 ) -> Result<(), PublisherError> {
     checked.check_rules(path, platform)?;
     install.probe.as_ref().map_or(Ok(()), |probe| checked.check_probe(path, platform, probe))?;
     if install.needs_bytes == 0 {
         install.needs_bytes = checked.needs_bytes();
     }
-    warnings.extend(checked.warnings(path, platform));
     Ok(())
 }
 
@@ -223,7 +223,8 @@ fn draft_from_description(path: &Path, overrides: &ReleaseOverrides) -> Result<D
             if described.check_programs {
                 checked.check_platform(&path, "the release description", &platform)?;
             }
-            check_archive(&checked, &path, &platform, &mut install, &mut warnings)?;
+            check_archive(&checked, &path, &platform, &mut install)?;
+            warnings.extend(checked.warnings(&path, &platform, false));
         }
         Ok(PlatformFile { platform, path, install })
     };

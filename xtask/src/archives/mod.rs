@@ -10,9 +10,9 @@ use fleet::Fleet;
 use report::{Outcome, Report};
 use std::{
     fs,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
     path::{Path, PathBuf},
     process::Command,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// The packages to pick from, one a line: the source, and the name there.
@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// How many archives to try
     #[arg(long, default_value_t = 40)]
     count: usize,
-    /// Seed for the choice; printed, so that a run can be repeated [default: the time]
+    /// Seed for the choice; printed, so that a run can be repeated [default: a random one]
     #[arg(long)]
     seed: Option<u64>,
     /// Take `banyan` from this folder instead of building it
@@ -53,13 +53,17 @@ enum Source {
     Sdist,
 }
 
+/// Returns a seed that differs at every run.
+fn random_seed() -> u64 {
+    RandomState::new().build_hasher().finish() >> 32
+}
+
 /// Runs the trial.
 ///
 /// # Errors
 /// When the programs cannot be started, or machines refused what publish had taken.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs();
-    let seed = options.seed.unwrap_or(now);
+    let seed = options.seed.unwrap_or_else(random_seed);
     println!("seed {seed}");
     let banyan = program(options)?;
     let folder = std::env::temp_dir().join(format!("banyan-archives-{}", std::process::id()));
@@ -103,7 +107,7 @@ fn try_archives(options: &Options, seed: u64, banyan: &Path, folder: &Path) -> R
             }
             // An sdist can need compilers even to be downloaded.
             Err(error) => {
-                println!("{}: not downloaded: {}", choice.name, error.to_string().lines().next().unwrap_or(""))
+                println!("{}: not downloaded: {}", choice.name, error.to_string().lines().next().unwrap_or(""));
             }
         }
         fs::remove_dir_all(&place)?;

@@ -92,6 +92,12 @@ impl Tree {
         self.bytes.saturating_add(self.entries.saturating_mul(ENTRY_OVERHEAD_BYTES))
     }
 
+    /// Returns the bytes of all files admitted so far.
+    #[must_use]
+    pub fn content_bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Returns how often a later entry replaced an earlier one, and the first path where it did.
     #[must_use]
     pub fn repeated(&self) -> (u64, Option<&str>) {

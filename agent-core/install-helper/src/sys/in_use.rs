@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 /// A version folder that is to be removed.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "other systems do not look for processes"))]
 pub(crate) struct VersionFolder {
     pub(crate) path: PathBuf,
     /// When `current` began and ceased to point to it (seconds since 1970), as far as known.

@@ -180,7 +180,10 @@ pub(crate) async fn publish_release(
     let list = state.as_ref().map(|state| &state.published);
     match published_before::find(client, list, &manifest, action).await? {
         // The release is only signed again.
-        PublishedBefore::Same(sequence) if may_renumber => manifest.sequence = sequence,
+        PublishedBefore::Same(sequence) if may_renumber => {
+            print_note(&format!("already published as sequence {sequence}; its signature is renewed"));
+            manifest.sequence = sequence;
+        }
         PublishedBefore::Other(wrong) if !again => {
             let next = "give it a new version; or pass --again to replace the content of this version";
             return Err(Failure::new(action(), wrong, next));

@@ -29,7 +29,7 @@ pub(crate) struct ReleaseArgs {
 /// [`Kind`] as typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum KindArg {
-    /// Archive: tar.gz, tar.zst, tar or zip
+    /// Archive: tar, also with gzip, bzip2, xz or zstd; zip
     Archive,
     /// Debian package
     Deb,

@@ -80,6 +80,8 @@ fn a_release_states_how_much_room_it_needs() {
     let small = draft("a-1.tar", &archive_of(&[1; 10_000]), None).unwrap();
     let needs = small.manifest.artifacts[0].install.needs_bytes;
     assert!((10_000..20_000).contains(&needs), "{needs}");
+    let many = (0..20_000).fold(Tar::new(), |tar, number| tar.file(&format!("{}/{number}", number % 9), b"")).gz();
+    assert_eq!(draft("a-1.tar.gz", &many, None).unwrap().warnings, [""; 0], "many small files are nothing unusual");
     let zeros = gz(&archive_of(&vec![0; 120 << 20]));
     let large = draft("a-1.tar.gz", &zeros, None).unwrap();
     assert!(large.manifest.artifacts[0].install.needs_bytes > 120 << 20);
@@ -119,6 +121,8 @@ fn the_platform_comes_from_name_and_programs() {
     wrong("a-1-linux-arm64.tar.gz", std::slice::from_ref(&linux), None, &["bin/0", "linux-x86_64", "linux-aarch64"]);
     wrong("a-1.tar.gz", std::slice::from_ref(&linux), Some("windows-x86_64"), &["the given platform", "bin/0"]);
     wrong("a-1.tar.gz", &[], Some("linux-amd64"), &["machines call it linux-x86_64"]);
+    let guessed = draft("a-1.tar.gz", &with(std::slice::from_ref(&windows)), None).unwrap();
+    assert!(guessed.warnings[0].contains("windows-x86_64 because of \"bin/0\""), "{:?}", guessed.warnings);
     // The publisher says that it runs anywhere.
     assert_eq!(platform("a-1.tar.gz", &with(&both), Some("any")).unwrap(), "any");
     // 32-bit programs run on 64-bit systems.
