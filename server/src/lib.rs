@@ -15,12 +15,14 @@
 //! | `net` | one port for machines and administrators: TLS, connections and their limits, long polls |
 //! | `store` | the database |
 //!
-//! A folder imports only from those below it in this table, and from `refusal`, `suspicion_log` and `private_files`.
+//! A folder imports only from those below it in this table, and from `refusal`, `suspicion_log`, `long_work`,
+//! `work_progress` and `private_files`.
 
 mod api;
 pub mod cli;
 mod deployments;
 mod identity;
+mod long_work;
 mod machines;
 mod net;
 mod private_files;
@@ -32,6 +34,7 @@ pub mod start;
 mod store;
 mod suspicion_log;
 mod swarm_host;
+mod work_progress;
 
 pub use identity::{ca::CaError, secrets::SecretsError};
 pub use publishing::repository;

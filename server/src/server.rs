@@ -6,6 +6,7 @@ use crate::{
         sideload::Sideload, status::DeploymentStatuses,
     },
     identity::{enrolment::Enrolment, registry::Registry, revocation::Revocation, secrets::Secrets},
+    long_work::LongWork,
     machines::{check_in::CheckIns, install_permits::InstallPermits, receipts::Receipts, reports::Reports},
     net::{
         connections::Connections, failed_attempts::FailedAttempts, machine_quotas::MachineQuotas,
@@ -22,6 +23,7 @@ pub(crate) const SOFTWARE: &str = concat!("banyan-server ", env!("CARGO_PKG_VERS
 /// The server.
 pub(crate) struct Server {
     pub(crate) identity: ServerIdentity,
+    pub(crate) long_work: LongWork,
     // Network and identities.
     pub(crate) tls: Arc<TlsConfiguration>,
     pub(crate) connections: Connections,

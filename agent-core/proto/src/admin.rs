@@ -65,6 +65,20 @@ pub struct Capacity {
     pub refused: u64,
 }
 
+/// The reply with status 202 to a request that takes long, and to `GET /api/v1/work/{work}` until the answer to that
+/// request is there. The work goes on although nobody waits for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Working {
+    /// The work's identifier.
+    pub work: Digest,
+    /// What the server is doing, such as "checking the files of tool 1.4"; empty if it has not said.
+    pub doing: String,
+    /// How many bytes of this step are done.
+    pub done: u64,
+    /// How many bytes this step has; 0 if that is unknown.
+    pub of: u64,
+}
+
 /// `POST /api/v1/root`: registers the first TUF root, or a newer version that the previous root's keys also signed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RegisterRoot {

@@ -11,12 +11,18 @@ use std::{
 #[cfg(target_os = "linux")]
 use {
     crate::{
-        notifications::{self, NotificationHistory, desktop::NotificationDisplay},
+        notifications::{
+            self, NotificationHistory,
+            desktop::{NotificationDisplay, NotificationEvent},
+        },
         status_notifier::{self, IconEvent},
         tray_model::{self, TrayAction},
     },
     anyhow::Context as _,
-    banyan_proto::{UnixSeconds, local::Right},
+    banyan_proto::{
+        UnixSeconds,
+        local::{Right, Snapshot},
+    },
     banyan_ui_common::{AgentView, Clock, Preferences},
     std::{
         sync::mpsc::{RecvTimeoutError, channel},
@@ -42,6 +48,8 @@ pub(crate) enum TrayEvent {
     AgentChanged,
     #[cfg(target_os = "linux")]
     Icon(IconEvent),
+    #[cfg(target_os = "linux")]
+    Notification(NotificationEvent),
     /// Another start of this program, the menu or a window that closed too early asks for this.
     Open(OpenRequest),
     WindowFailed(String),
@@ -92,7 +100,9 @@ pub(crate) fn run(
     )?;
     start_panel_timeout(options.panel_timeout, sender);
     let mut has_panel = true;
-    let mut display = NotificationDisplay::new(forward_pressed_buttons(sender));
+    let mut display = NotificationDisplay::new(forward_notification_events(sender));
+    // Notifications that no service shows are due to be tried again.
+    let mut is_retry_due = false;
     let mut history = NotificationHistory::default();
     let mut changed_since: Option<Instant> = None;
     loop {
@@ -100,7 +110,15 @@ pub(crate) fn run(
         let is_settled = matches!(event, Err(RecvTimeoutError::Timeout));
         match event {
             Ok(TrayEvent::AgentChanged) => changed_since = changed_since.or_else(|| Some(Instant::now())),
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => is_retry_due |= changed_since.is_none(),
+            Ok(TrayEvent::Notification(NotificationEvent::Pressed(action))) => {
+                drop(sender.send(TrayEvent::Icon(IconEvent::Pressed(action))));
+            }
+            Ok(TrayEvent::Notification(NotificationEvent::Progress(order, attempt, state))) => {
+                display.record(order, attempt, state);
+            }
+            Ok(TrayEvent::Notification(NotificationEvent::ServiceGone)) => display.lose_all(),
+            Ok(TrayEvent::Notification(NotificationEvent::ServiceStarted)) => is_retry_due = true,
             Ok(TrayEvent::Icon(IconEvent::Pressed(TrayAction::Quit))) => return Ok(()),
             Ok(TrayEvent::Icon(IconEvent::Pressed(TrayAction::Send(request)))) => agent.send(&request),
             Ok(TrayEvent::Icon(IconEvent::Pressed(TrayAction::OpenPage(page)))) => {
@@ -137,6 +155,12 @@ pub(crate) fn run(
             (history, changes) = notifications::next_changes(&history, snapshot, may_choose, wants_incoming, &clock);
             changes.into_iter().for_each(|change| display.apply(change));
         }
+        // Nothing appears during a full-screen program; without an agent it is unknown whether one runs.
+        let is_disturbing = |snapshot: &Snapshot| snapshot.scheduling.signals.full_screen.value == Some(true);
+        if is_retry_due && view.snapshot.as_ref().is_some_and(|snapshot| !is_disturbing(snapshot)) {
+            is_retry_due = false;
+            display.retry();
+        }
         let next = build_tray(&view, notice.as_deref());
         if next != shown {
             shown = next.clone();
@@ -164,13 +188,13 @@ fn forward_icon_events(events: &Sender<TrayEvent>) -> Sender<IconEvent> {
     sender
 }
 
-/// Returns the channel for pressed notification buttons, which act like menu entries.
+/// Returns the channel for the notifications' events. Pressed buttons act like menu entries.
 #[cfg(target_os = "linux")]
-fn forward_pressed_buttons(events: &Sender<TrayEvent>) -> Sender<TrayAction> {
+fn forward_notification_events(events: &Sender<TrayEvent>) -> Sender<NotificationEvent> {
     let (sender, receiver) = channel();
     let events = events.clone();
     std::thread::spawn(move || {
-        receiver.into_iter().for_each(|action| drop(events.send(TrayEvent::Icon(IconEvent::Pressed(action)))));
+        receiver.into_iter().for_each(|event| drop(events.send(TrayEvent::Notification(event))));
     });
     sender
 }

@@ -1,7 +1,11 @@
 //! The administrators' API (`/api/v1`).
 
-use super::extract::{Administrator, JsonBody, PathParams};
+use super::{
+    extract::{Administrator, JsonBody, PathParams},
+    long_work,
+};
 use crate::{
+    long_work::Patience,
     publishing::repository::ReleaseSummary,
     refusal::Refusal,
     server::{SOFTWARE, Server},
@@ -11,7 +15,9 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{DefaultBodyLimit, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
+    middleware::from_fn_with_state,
+    response::{IntoResponse as _, Response},
     routing::{get, post, put},
 };
 use banyan_proto::{
@@ -29,16 +35,20 @@ type JsonResult<T> = Result<Json<T>, Refusal>;
 type EmptyResult = Result<StatusCode, Refusal>;
 type ServerState = State<Arc<Server>>;
 
-pub(super) fn routes() -> Router<Arc<Server>> {
+pub(super) fn routes(server: &Arc<Server>) -> Router<Arc<Server>> {
     let uploads = Router::new()
         .route("/api/v1/artifacts/{digest}", put(upload).head(has_artifact))
         .layer(DefaultBodyLimit::disable());
-    let rest = Router::new()
-        .route("/api/v1/info", get(info))
+    // Repeating one of these while it is under way, or later, changes nothing more.
+    let joined = Router::new()
         .route("/api/v1/root", post(register_root))
         .route("/api/v1/targets", get(targets).post(replace_targets))
-        .route("/api/v1/tokens", post(create_token))
         .route("/api/v1/releases", get(releases).post(publish))
+        .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
+        .layer(from_fn_with_state(Arc::clone(server), long_work::run_joined));
+    let rest = Router::new()
+        .route("/api/v1/info", get(info))
+        .route("/api/v1/tokens", post(create_token))
         .route("/api/v1/releases/{package}/{sequence}", get(release_manifest))
         .route("/api/v1/machines", get(machines))
         .route("/api/v1/policies", get(policies).post(set_policy))
@@ -49,8 +59,10 @@ pub(super) fn routes() -> Router<Arc<Server>> {
         .route("/api/v1/deployments/{id}/halt", post(halt))
         .route("/api/v1/deployments/{id}/resume", post(resume))
         .route("/api/v1/deployments/{id}/retry", post(retry))
-        .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES));
-    uploads.merge(rest)
+        .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
+        .layer(from_fn_with_state(Arc::clone(server), long_work::run_alone));
+    let work = Router::new().route("/api/v1/work/{id}", get(long_work::work));
+    uploads.merge(joined).merge(rest).merge(work)
 }
 
 async fn info(State(server): ServerState, _: Administrator) -> JsonResult<Info> {
@@ -119,10 +131,14 @@ async fn upload(
     State(server): ServerState,
     _: Administrator,
     PathParams(digest): PathParams<Digest>,
+    headers: HeaderMap,
     body: Body,
-) -> EmptyResult {
-    server.artifacts.store(digest, body).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Refusal> {
+    let received = server.artifacts.receive(digest, body).await?;
+    // Writing a large file to a slow disk takes long after its last byte has arrived.
+    let artifacts = Arc::clone(&server.artifacts);
+    let finish = async move { artifacts.finish(received).await.map(|()| StatusCode::NO_CONTENT).into_response() };
+    Ok(server.long_work.run(digest, Patience::of(&headers), finish).await)
 }
 
 async fn has_artifact(

@@ -6,22 +6,63 @@ use crate::{
     server::Server,
 };
 use axum::{
-    body::Bytes,
+    RequestExt as _,
+    body::{Body, Bytes},
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::{Extensions, StatusCode, header::AUTHORIZATION, request::Parts},
 };
-use banyan_proto::{Format, MachineId, Reason, UnixSeconds, format};
+use banyan_proto::{Format, MachineId, Reason, UnixSeconds, format, limits};
+use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use std::{sync::Arc, time::Duration};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-/// Time limit for receiving a JSON body, so that a slow client cannot hold a connection slot for ever.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// The same for callers that have proved nothing yet. They send a join code and a certificate request.
+/// How long a body may take before its rate counts (seconds).
+const BODY_GRACE: Duration = Duration::from_secs(60);
+/// The slowest rate at which a body may arrive afterwards (bytes per second), so that a slow client cannot hold a
+/// connection slot for ever. A large body over a slow link may take as long as it keeps arriving.
+const SLOWEST_BODY: u64 = 1024;
+
+/// How long the body of a caller that has proved nothing yet may take. It holds a join code and a certificate request.
 const STRANGERS_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn is_stranger(extensions: &Extensions) -> bool {
     extensions.get::<Arc<Place>>().is_none_or(|place| place.is_strangers())
+}
+
+/// Reads a body of at most `most` bytes.
+pub(super) async fn read_body(body: Body, most: usize) -> Result<Bytes, Refusal> {
+    let (mut body, mut read, begun) = (body, Vec::new(), Instant::now());
+    loop {
+        let deadline = begun + BODY_GRACE + Duration::from_secs(read.len() as u64 / SLOWEST_BODY);
+        let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
+            Ok(None) => return Ok(read.into()),
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => {
+                let too_long = error.into_inner().is::<http_body_util::LengthLimitError>();
+                return Err(if too_long {
+                    too_large(most)
+                } else {
+                    Refusal::bad("the request's body was interrupted")
+                });
+            }
+            Err(_) => return Err(too_slow()),
+        };
+        let Ok(bytes) = frame.into_data() else { continue };
+        if read.len() + bytes.len() > most {
+            return Err(too_large(most));
+        }
+        read.extend_from_slice(&bytes);
+    }
+}
+
+fn too_slow() -> Refusal {
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, Reason::BadRequest, "the request's body arrived too slowly")
+}
+
+fn too_large(most: usize) -> Refusal {
+    let detail = format!("the request's body exceeds the limit of {most} bytes");
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::BadRequest, detail)
 }
 
 fn caller(parts: &Parts) -> Result<Caller, Refusal> {
@@ -116,16 +157,13 @@ pub(super) struct JsonBody<T>(pub(super) T);
 
 impl<T: Format + DeserializeOwned> FromRequest<Arc<Server>> for JsonBody<T> {
     type Rejection = Refusal;
-    async fn from_request(request: Request, server: &Arc<Server>) -> Result<Self, Refusal> {
-        let patience = if is_stranger(request.extensions()) { STRANGERS_BODY_TIMEOUT } else { BODY_TIMEOUT };
-        let body = match tokio::time::timeout(patience, Bytes::from_request(request, server)).await {
-            Ok(Ok(body)) => body,
-            Ok(Err(rejection)) => {
-                return Err(Refusal::new(rejection.status(), Reason::BadRequest, rejection.body_text()));
-            }
-            Err(_) => {
-                return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, Reason::BadRequest, "request body timed out"));
-            }
+    async fn from_request(request: Request, _: &Arc<Server>) -> Result<Self, Refusal> {
+        let is_stranger = is_stranger(request.extensions());
+        let body = read_body(request.with_limited_body().into_body(), limits::HTTP_BODY_BYTES);
+        let body = if is_stranger {
+            tokio::time::timeout(STRANGERS_BODY_TIMEOUT, body).await.unwrap_or_else(|_| Err(too_slow()))?
+        } else {
+            body.await?
         };
         match format::read(&body) {
             Ok(body) => Ok(Self(body)),

@@ -3,6 +3,7 @@
 mod admin;
 mod agents;
 mod extract;
+mod long_work;
 
 use crate::{refusal::Refusal, server::Server};
 use axum::Router;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 /// Returns the router with all routes.
 pub(crate) fn router(server: Arc<Server>) -> Router {
     agents::routes()
-        .merge(admin::routes())
+        .merge(admin::routes(&server))
         .fallback(|| async {
             Refusal::not_found("nothing is served at this path; check that both sides run the same version")
         })

@@ -2,13 +2,18 @@
 //!
 //! Uploads are hashed as they arrive. A file gets its final name only once it is complete, correct and synced to disk.
 
-use crate::{private_files, refusal::Refusal};
+use crate::{
+    private_files,
+    refusal::Refusal,
+    work_progress::{self, WorkProgress},
+};
 use axum::body::Body;
 use banyan_proto::{Artifact, Digest, Reason, limits};
 use banyan_wire::content::ArtifactFile;
 use http_body_util::BodyExt as _;
 use std::{fs, io, path::PathBuf};
 use tokio::io::AsyncWriteExt as _;
+use tokio_util::sync::CancellationToken;
 
 /// The artifact folder.
 pub(crate) struct ArtifactStore {
@@ -30,6 +35,14 @@ impl Drop for PartialUpload {
     }
 }
 
+/// An upload whose content is correct, but not safely on the disk yet.
+pub(crate) struct ReceivedUpload {
+    digest: Digest,
+    part: PartialUpload,
+    file: fs::File,
+    size: u64,
+}
+
 impl ArtifactStore {
     /// Opens the folder and removes interrupted uploads.
     pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
@@ -49,9 +62,8 @@ impl ArtifactStore {
     pub(crate) fn size(&self, digest: Digest) -> Option<u64> {
         fs::metadata(self.path(digest)).ok().map(|found| found.len())
     }
-    /// Stores an upload under its hash. Uploading the same artifact again replaces the file with identical content.
-    pub(crate) async fn store(&self, digest: Digest, mut body: Body) -> Result<(), Refusal> {
-        let path = self.path(digest);
+    /// Receives an upload and checks its hash. [`Self::finish`] stores it.
+    pub(crate) async fn receive(&self, digest: Digest, mut body: Body) -> Result<ReceivedUpload, Refusal> {
         let part = PartialUpload(self.folder.join(format!("{}.part", banyan_proto::MachineId::random())));
         let mut file = tokio::fs::File::create_new(&part.0).await.map_err(|error| disk_refusal(&error))?;
         let (mut hasher, mut size) = (blake3::Hasher::new(), 0);
@@ -73,13 +85,22 @@ impl ArtifactStore {
             let detail = format!("the upload's hash is {found}, not {digest}; upload it again");
             return Err(Refusal::new(axum::http::StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact, detail));
         }
-        file.sync_all().await.map_err(|error| disk_refusal(&error))?;
-        drop(file);
-        let publish = move || {
+        Ok(ReceivedUpload { digest, part, file: file.into_std().await, size })
+    }
+    /// Writes a received upload to the disk, under its hash. An artifact that is already there is replaced by identical
+    /// content.
+    pub(crate) async fn finish(&self, upload: ReceivedUpload) -> Result<(), Refusal> {
+        let path = self.path(upload.digest);
+        let progress = work_progress::begin("writing the upload to the disk", upload.size);
+        let store = move || {
+            let ReceivedUpload { part, file, size, .. } = upload;
+            file.sync_all()?;
+            progress.advance(size);
+            drop(file);
             fs::rename(&part.0, &path)?;
             private_files::sync_folder_of(&path)
         };
-        tokio::task::spawn_blocking(publish)
+        tokio::task::spawn_blocking(store)
             .await
             .map_err(|error| Refusal::internal(&error))?
             .map_err(|error| disk_refusal(&error))
@@ -92,8 +113,13 @@ impl ArtifactStore {
             removed => removed,
         }
     }
-    /// Verifies the file against the publisher's description, chunk by chunk. Blocks.
-    pub(crate) fn verify(&self, artifact: &Artifact) -> Result<(), String> {
+    /// Verifies the file against the publisher's description, chunk by chunk. Blocks, until `stop` fires.
+    pub(crate) fn verify(
+        &self,
+        artifact: &Artifact,
+        progress: &WorkProgress,
+        stop: &CancellationToken,
+    ) -> Result<(), String> {
         let name = &artifact.file_name;
         let file = match ArtifactFile::complete(&self.path(artifact.digest), artifact.clone(), 1) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -102,7 +128,11 @@ impl ArtifactStore {
             opened => opened.map_err(|error| format!("{name}: {error}"))?,
         };
         for index in 0..artifact.chunk_count() {
+            if stop.is_cancelled() {
+                return Err(format!("the server was stopped while it checked {name}; publish again"));
+            }
             file.read(index).map_err(|error| format!("{name}: {error}"))?;
+            progress.advance(u64::from(artifact.chunk_len(index)));
         }
         Ok(())
     }

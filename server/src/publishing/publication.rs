@@ -5,6 +5,7 @@ use crate::{
         artifacts::ArtifactStore, repository::Repository, repository_cache::RepositoryCache, withdrawal::Withdrawal,
     },
     refusal::Refusal,
+    work_progress,
 };
 use axum::http::StatusCode;
 use banyan_proto::{
@@ -12,6 +13,7 @@ use banyan_proto::{
     admin::{CurrentTargets, Publish, RegisterRoot, ReplaceTargets, Replaced},
 };
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 /// Changes what is published.
@@ -19,6 +21,8 @@ pub(crate) struct Publication {
     pub(crate) repository: Arc<RepositoryCache>,
     pub(crate) artifacts: Arc<ArtifactStore>,
     pub(crate) withdrawal: Arc<Withdrawal>,
+    /// Fires when the server must stop.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Publication {
@@ -63,8 +67,11 @@ impl Publication {
         };
         let parsed: Manifest = self.repository.with(examine).await?;
         let name = format!("{} {}", parsed.package, parsed.version);
-        let store = Arc::clone(&self.artifacts);
-        tokio::task::spawn_blocking(move || parsed.artifacts.iter().try_for_each(|artifact| store.verify(artifact)))
+        let (store, stop) = (Arc::clone(&self.artifacts), self.stop.clone());
+        let size = parsed.artifacts.iter().map(|artifact| artifact.size).sum();
+        let progress = work_progress::begin(format!("checking the files of {name}"), size);
+        let verify = move || parsed.artifacts.iter().try_for_each(|artifact| store.verify(artifact, &progress, &stop));
+        tokio::task::spawn_blocking(verify)
             .await
             .map_err(|error| Refusal::internal(&error))?
             .map_err(|why| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, Reason::BadArtifact, why))?;

@@ -16,6 +16,7 @@ use crate::{
         ca::Authority, enrolment::Enrolment, registry::Registry, revocation::Revocation,
         revocation_list::RevocationList, secrets::Secrets,
     },
+    long_work::LongWork,
     machines::{
         accused_edges::AccusedEdges, check_in::CheckIns, install_permits::InstallPermits, monitor::Monitor,
         receipts::Receipts, reports::Reports,
@@ -242,6 +243,7 @@ impl Services {
             repository: Arc::clone(repository),
             artifacts: Arc::clone(artifacts),
             withdrawal: Arc::clone(&withdrawal),
+            stop: stop.clone(),
         };
 
         // What machines ask and report.
@@ -310,6 +312,7 @@ impl Services {
 
         let server = Arc::new(Server {
             identity: server,
+            long_work: LongWork::default(),
             tls: Arc::clone(tls),
             connections,
             quotas,

@@ -6,6 +6,7 @@ mod deployments;
 mod enrolment;
 mod epoch;
 mod expired_certificates;
+mod long_work;
 mod newer_requests;
 mod policies;
 mod publisher;

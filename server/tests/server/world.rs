@@ -40,6 +40,8 @@ pub(crate) struct Session {
     token: Option<String>,
     /// Finishes when the connection closes.
     pub(crate) ended: tokio::task::JoinHandle<()>,
+    /// How long requests prefer to wait for an answer (seconds).
+    pub(crate) waits: Option<u32>,
 }
 
 /// A refused request, as a client sees it.
@@ -55,7 +57,7 @@ impl Session {
         let (send, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
         let ended = tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { send, exporter, token: None, ended })
+        Ok(Self { send, exporter, token: None, waits: None, ended })
     }
     pub(crate) async fn raw(
         &mut self,
@@ -65,6 +67,9 @@ impl Session {
     ) -> hyper::Result<(StatusCode, Bytes)> {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, SERVER_NAME);
         request = request.header(header::CONTENT_TYPE, "application/json");
+        if let Some(seconds) = self.waits {
+            request = request.header("prefer", format!("wait={seconds}"));
+        }
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }

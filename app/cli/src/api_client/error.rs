@@ -112,6 +112,10 @@ impl ApiClientError {
     pub(crate) fn is_temporary(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Stalled { .. })
     }
+    /// Returns whether the server does not know the work that it was asked about.
+    pub(super) fn is_unknown_work(&self) -> bool {
+        matches!(self, Self::NotFound) || matches!(self, Self::Refused(error) if error.reason == Reason::NotFound)
+    }
     /// Classifies a failure below HTTP. The TLS library's verdict is somewhere in the chain of causes.
     pub(super) fn from_transport(error: &reqwest::Error, profile: &Profile) -> Self {
         let server = Address::list(&profile.servers);

@@ -1,9 +1,10 @@
 //! The client of the server's admin API (`/api/v1`).
 //!
 //! It uses one TLS connection that trusts only the CA pinned in the profile, and a bearer token. It uses no proxies and
-//! follows no redirects. Every wait and the size of every answer are limited.
+//! follows no redirects. Every wait without a sign of the server and the size of every answer are limited.
 
 mod error;
+mod long_work;
 mod upload;
 
 pub(crate) use error::ApiClientError;
@@ -12,7 +13,7 @@ use banyan_proto::{
     ALPN_HTTP, Address, Format, MachineId, OrderId,
     admin::{
         CurrentTargets, Deploy, Deployed, DeploymentStatus, GroupPolicy, Info, Machine, NewToken, Profile, Publish,
-        RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, TokenCreated,
+        RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, TokenCreated, Working,
     },
     api::ApiError,
     format,
@@ -24,15 +25,16 @@ use banyan_wire::{
 use reqwest::{
     Method, StatusCode,
     dns::{Addrs, Name, Resolve, Resolving},
-    header::CONTENT_TYPE,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{sync::Arc, time::Duration};
 
 /// Timeout for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Timeout of a request. For an upload: how long no data may move.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long to wait without any sign of the server before a request fails: no data moves in either direction, and the
+/// server does not say that it is at work. Nothing limits a request as a whole.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Maximum size of an answer (bytes). The status of the largest deployment fits.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
@@ -40,6 +42,8 @@ const MAX_RESPONSE_BYTES: usize = 64 << 20;
 pub(crate) struct ApiClient {
     http: reqwest::Client,
     profile: Profile,
+    /// Is told what the server is doing while a request takes long.
+    on_work: Box<dyn Fn(Option<&Working>) + Send + Sync>,
 }
 
 /// An administrator's action on a running deployment.
@@ -74,7 +78,11 @@ impl ApiClient {
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(|error| ApiClientError::from_transport(&error, profile))?;
-        Ok(Self { http, profile: profile.clone() })
+        Ok(Self { http, profile: profile.clone(), on_work: Box::new(|_| {}) })
+    }
+    /// Sets who is told what the server is doing while a request takes long. `None`: it is done.
+    pub(crate) fn with_work_display(self, on_work: impl Fn(Option<&Working>) + Send + Sync + 'static) -> Self {
+        Self { on_work: Box::new(on_work), ..self }
     }
     /// Fetches the server's software version, keys and clock.
     pub(crate) async fn info(&self) -> Result<Info, ApiClientError> {
@@ -161,7 +169,7 @@ impl ApiClient {
         self.http.request(method, url).bearer_auth(&self.profile.token)
     }
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiClientError> {
-        let response = self.send(self.request(Method::GET, path).timeout(REQUEST_TIMEOUT)).await?;
+        let response = self.send(self.request(Method::GET, path)).await?;
         self.read(response).await
     }
     async fn post<T: DeserializeOwned>(
@@ -169,22 +177,36 @@ impl ApiClient {
         path: &str,
         body: &(impl Format + Serialize),
     ) -> Result<T, ApiClientError> {
+        let body: Arc<[u8]> = format::write(body).into_bytes().into();
+        let send = || self.post_body(path, &body);
+        self.read(self.wait_for_work(send().await?, send).await?).await
+    }
+    async fn post_body(&self, path: &str, body: &Arc<[u8]>) -> Result<reqwest::Response, ApiClientError> {
+        let size = body.len() as u64;
         let request = self.request(Method::POST, path).header(CONTENT_TYPE, "application/json");
-        self.read(self.send(request.body(format::write(body)).timeout(REQUEST_TIMEOUT)).await?).await
+        let request = request.header(CONTENT_LENGTH, size);
+        self.send_body(request, std::io::Cursor::new(Arc::clone(body)), |_| {}).await
     }
     /// Sends a request that consists of its path alone.
     async fn post_path<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiClientError> {
-        self.read(self.send(self.request(Method::POST, path).timeout(REQUEST_TIMEOUT)).await?).await
+        let send = || self.send(self.request(Method::POST, path));
+        self.read(self.wait_for_work(send().await?, send).await?).await
     }
+    /// Sends a request without a body.
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ApiClientError> {
+        match tokio::time::timeout(PATIENCE, self.exchange(request)).await {
+            Ok(response) => response,
+            Err(_) => Err(self.stalled()),
+        }
+    }
+    fn stalled(&self) -> ApiClientError {
+        let server = Address::list(&self.profile.servers);
+        ApiClientError::Stalled { server, seconds: PATIENCE.as_secs() }
+    }
+    /// Sends a request and receives the head of its answer.
+    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, ApiClientError> {
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) if error.is_timeout() && !error.is_connect() => {
-                return Err(ApiClientError::Stalled {
-                    server: Address::list(&self.profile.servers),
-                    seconds: REQUEST_TIMEOUT.as_secs(),
-                });
-            }
             Err(error) => return Err(ApiClientError::from_transport(&error, &self.profile)),
         };
         let status = response.status();
@@ -203,7 +225,8 @@ impl ApiClient {
     async fn body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, ApiClientError> {
         let mut body = Vec::new();
         loop {
-            match response.chunk().await {
+            let chunk = tokio::time::timeout(PATIENCE, response.chunk()).await;
+            match chunk.map_err(|_| self.stalled())? {
                 Ok(Some(chunk)) if body.len() + chunk.len() > MAX_RESPONSE_BYTES => {
                     return Err(ApiClientError::MalformedResponse(format!("longer than {MAX_RESPONSE_BYTES} bytes")));
                 }

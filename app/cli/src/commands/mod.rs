@@ -25,15 +25,47 @@ pub(crate) mod tokens;
 pub(crate) mod watch_deployment;
 
 use crate::{
-    api_client::ApiClient,
-    output::{Failure, WithContext as _},
+    api_client::{ApiClient, ApiClientError},
+    commands::progress_bar::{ProgressMode, progress_bar},
+    output::{Failure, WithContext as _, print_note, sanitise},
     profile::{self, ProfileArg},
 };
+use banyan_proto::admin::{Profile, Working};
+use indicatif::ProgressBar;
+use std::sync::{Mutex, PoisonError};
 
 /// Creates a client for the profile's server.
 fn connect(given: &ProfileArg, what: impl Fn() -> String) -> Result<ApiClient, Failure> {
     let (_, profile) = profile::load(given).with_context(&what)?;
-    ApiClient::new(&profile).with_context(&what)
+    client_of(&profile).with_context(&what)
+}
+
+/// Creates a client that shows the server's work while a request takes long.
+fn client_of(profile: &Profile) -> Result<ApiClient, ApiClientError> {
+    ApiClient::new(profile).map(|client| client.with_work_display(show_work()))
+}
+
+/// Returns what shows the server's work while a request takes long: a bar on a terminal, a line for each step elsewhere.
+fn show_work() -> impl Fn(Option<&Working>) + Send + Sync {
+    let shown: Mutex<Option<(String, ProgressBar)>> = Mutex::default();
+    move |working| {
+        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(working) = working else {
+            if let Some((_, bar)) = shown.take() {
+                bar.finish_and_clear();
+            }
+            return;
+        };
+        if shown.as_ref().is_none_or(|(doing, _)| *doing != working.doing) {
+            let doing = if working.doing.is_empty() { "carrying out the request" } else { &working.doing };
+            print_note(&format!("the server is still at work: {}", sanitise(doing)));
+            *shown = Some((working.doing.clone(), progress_bar(ProgressMode::Shown, "server")));
+        }
+        if let Some((_, bar)) = &*shown {
+            bar.set_length(working.of);
+            bar.set_position(working.done);
+        }
+    }
 }
 
 /// Runs work that hashes, signs or reads large files on a thread for blocking work. `action` completes "cannot …", should

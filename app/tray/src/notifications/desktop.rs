@@ -1,8 +1,12 @@
 //! Notifications on Linux: `org.freedesktop.Notifications`, through `notify-rust`. Applies the changes from
 //! [`crate::notifications::next_changes`].
 //!
+//! A notification counts as shown once the desktop's notification service has accepted it. Until then it is tried again:
+//! when a service appears, and once a minute. A service that ends loses what it showed, so that is shown again, too
+//! ([`NotificationDisplay::lose_all`]).
+//!
 //! Each notification has a thread that waits for the answer on a connection of its own: some desktops send the answer
-//! only to the connection that showed the notification. No thread runs while nothing is shown.
+//! only to the connection that showed the notification. No such thread runs while nothing is shown.
 
 use crate::{
     notifications::{Importance, NotificationChange, NotificationKind, UpdateNotification},
@@ -14,81 +18,198 @@ use banyan_ui_common::{Page, texts};
 use futures_lite::future::{block_on, or};
 use notify_rust::{Hint, Notification, NotificationHandle, NotificationResponse, Timeout, Urgency};
 use std::{collections::BTreeMap, thread};
+use zbus::{blocking::fdo::DBusProxy, names::BusName};
 
-/// The notifications on the screen.
+/// The notification service's name on the bus.
+const SERVICE: &str = "org.freedesktop.Notifications";
+
+/// An event of the notifications.
+#[derive(Debug)]
+pub(crate) enum NotificationEvent {
+    /// The person pressed a button.
+    Pressed(TrayAction),
+    /// The attempt with this number at an update's notification has got this far.
+    Progress(OrderId, u64, Attempt),
+    /// The notification service left the bus, and with it all that it showed.
+    ServiceGone,
+    /// A notification service appeared on the bus.
+    ServiceStarted,
+}
+
+/// How far an attempt to show a notification is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// No service has accepted it yet.
+    Pending,
+    /// The service has accepted it.
+    Shown,
+    /// No service accepted it, or the one that did is gone.
+    Failed,
+    /// The person answered or dismissed it, its time on the screen was over, or it was closed.
+    Over,
+}
+
+/// What a notification's thread is told.
+enum Command {
+    Replace(UpdateNotification),
+    Close,
+    /// The service that showed it is gone; another thread shows it again.
+    Abandon,
+}
+
+/// One notification that should be on the screen.
+struct Standing {
+    notification: UpdateNotification,
+    attempt: u64,
+    state: Attempt,
+    thread: Sender<Command>,
+}
+
+/// The notifications that should be on the screen.
 pub(crate) struct NotificationDisplay {
-    /// The channel to each notification's thread.
-    open: BTreeMap<OrderId, Sender<NotificationChange>>,
-    pressed: std::sync::mpsc::Sender<TrayAction>,
+    standing: BTreeMap<OrderId, Standing>,
+    attempts: u64,
+    events: std::sync::mpsc::Sender<NotificationEvent>,
+    /// The problem has been written to the log.
+    is_failing: bool,
 }
 
 impl NotificationDisplay {
-    /// Returns an empty set. Pressed buttons are sent to `pressed`.
-    pub(crate) fn new(pressed: std::sync::mpsc::Sender<TrayAction>) -> Self {
-        Self { open: BTreeMap::new(), pressed }
+    /// Returns an empty set, and reports to `events` when a notification service appears.
+    pub(crate) fn new(events: std::sync::mpsc::Sender<NotificationEvent>) -> Self {
+        let started = events.clone();
+        thread::spawn(move || watch_service(&started));
+        Self { standing: BTreeMap::new(), attempts: 0, events, is_failing: false }
     }
 
     /// Applies a change.
     pub(crate) fn apply(&mut self, change: NotificationChange) {
-        let order = match &change {
-            NotificationChange::Show(notification) => notification.order,
-            NotificationChange::Close(order) => *order,
-        };
-        let undelivered = match self.open.get(&order) {
-            Some(thread) => thread.try_send(change).err().map(async_channel::TrySendError::into_inner),
-            None => Some(change),
-        };
-        match undelivered {
-            None => {}
-            // The notification is already gone.
-            Some(NotificationChange::Close(_)) => drop(self.open.remove(&order)),
-            Some(NotificationChange::Show(notification)) => {
-                let (sender, changes) = async_channel::unbounded();
-                self.open.insert(order, sender);
-                let pressed = self.pressed.clone();
-                thread::spawn(move || {
-                    if let Err(error) = block_on(show_until_closed(notification, &changes, &pressed)) {
-                        eprintln!("cannot show a notification: {error}; the tray menu has the same information");
+        match change {
+            NotificationChange::Show(notification) => {
+                let known = self.standing.get_mut(&notification.order).filter(|known| known.state == Attempt::Shown);
+                match known {
+                    Some(known) if known.thread.try_send(Command::Replace(notification.clone())).is_ok() => {
+                        known.notification = notification;
                     }
-                });
+                    _ => self.show(notification),
+                }
+            }
+            NotificationChange::Close(order) => {
+                if let Some(known) = self.standing.remove(&order) {
+                    drop(known.thread.try_send(Command::Close));
+                }
             }
         }
     }
+
+    /// Records how far an attempt is. An attempt that another one has replaced no longer counts.
+    pub(crate) fn record(&mut self, order: OrderId, attempt: u64, state: Attempt) {
+        let Some(known) = self.standing.get_mut(&order).filter(|known| known.attempt == attempt) else { return };
+        known.state = state;
+        match state {
+            Attempt::Pending => {}
+            Attempt::Shown => self.is_failing = false,
+            Attempt::Failed => {
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    eprintln!("no notification service accepts notifications; the tray menu has the same information");
+                }
+            }
+            Attempt::Over => drop(self.standing.remove(&order)),
+        }
+    }
+
+    /// Records that the service is gone with everything it showed. What is being shown at the moment fails by itself, or
+    /// reaches the next service.
+    pub(crate) fn lose_all(&mut self) {
+        for known in self.standing.values_mut().filter(|known| known.state == Attempt::Shown) {
+            known.state = Attempt::Failed;
+        }
+    }
+
+    /// Tries again what no service shows.
+    pub(crate) fn retry(&mut self) {
+        let failed = self.standing.values().filter(|known| known.state == Attempt::Failed);
+        let again: Vec<_> = failed.map(|known| known.notification.clone()).collect();
+        again.into_iter().for_each(|notification| self.show(notification));
+    }
+
+    /// Starts an attempt to show a notification, in place of an earlier one.
+    fn show(&mut self, notification: UpdateNotification) {
+        let (thread, commands) = async_channel::unbounded();
+        self.attempts += 1;
+        let (order, attempt, events) = (notification.order, self.attempts, self.events.clone());
+        let standing = Standing { notification: notification.clone(), attempt, state: Attempt::Pending, thread };
+        if let Some(before) = self.standing.insert(order, standing) {
+            drop(before.thread.try_send(Command::Abandon));
+        }
+        thread::spawn(move || {
+            let tell = |state| drop(events.send(NotificationEvent::Progress(order, attempt, state)));
+            let press = |action| drop(events.send(NotificationEvent::Pressed(action)));
+            let ended = block_on(show_until_closed(notification, &commands, &tell, &press));
+            tell(if ended.is_ok() { Attempt::Over } else { Attempt::Failed });
+        });
+    }
 }
 
-/// An event for a notification.
-enum NotificationEvent {
+/// Reports whenever a notification service leaves the bus or appears there. Returns when the bus is gone.
+fn watch_service(events: &std::sync::mpsc::Sender<NotificationEvent>) {
+    let watch = || -> zbus::Result<()> {
+        let bus = zbus::blocking::Connection::session()?;
+        let changes = DBusProxy::new(&bus)?.receive_name_owner_changed_with_args(&[(0, SERVICE)])?;
+        for change in changes {
+            let change = change.args()?;
+            if *change.name() != BusName::try_from(SERVICE)? {
+                continue;
+            }
+            if change.old_owner().is_some() {
+                drop(events.send(NotificationEvent::ServiceGone));
+            }
+            if change.new_owner().is_some() {
+                drop(events.send(NotificationEvent::ServiceStarted));
+            }
+        }
+        Ok(())
+    };
+    // Without this watch, what was not accepted is still tried once a minute.
+    drop(watch());
+}
+
+/// What a notification's thread waits for.
+enum Next {
     /// The person pressed the button with this key; none: they dismissed the notification.
     Answered(Option<String>),
-    /// The tray wants a change; none: the tray has ended.
-    Changed(Option<NotificationChange>),
+    /// The display wants a change; none: the tray has ended.
+    Told(Option<Command>),
 }
 
-/// Shows a notification and its replacements until it is answered, dismissed or closed.
+/// Shows a notification and its replacements until it is answered, dismissed, closed or abandoned.
 async fn show_until_closed(
     mut notification: UpdateNotification,
-    changes: &Receiver<NotificationChange>,
-    pressed: &std::sync::mpsc::Sender<TrayAction>,
+    commands: &Receiver<Command>,
+    tell: &dyn Fn(Attempt),
+    press: &dyn Fn(TrayAction),
 ) -> notify_rust::error::Result<()> {
     let mut handle = to_desktop(&notification).show_async().await?;
+    tell(Attempt::Shown);
     loop {
-        match or(wait_for_answer(&handle), async { NotificationEvent::Changed(changes.recv().await.ok()) }).await {
-            NotificationEvent::Answered(key) => {
+        match or(wait_for_answer(&handle), async { Next::Told(commands.recv().await.ok()) }).await {
+            Next::Answered(key) => {
                 if let Some(action) = key.and_then(|key| action_for_key(&notification, &key)) {
-                    // The receiver exists until the program ends.
-                    drop(pressed.send(action));
+                    press(action);
                 }
                 // A replacement may have arrived while the notification was dismissed.
-                let Ok(NotificationChange::Show(next)) = changes.try_recv() else { return Ok(()) };
+                let Ok(Command::Replace(next)) = commands.try_recv() else { return Ok(()) };
                 handle = to_desktop(&next).show_async().await?;
                 notification = next;
             }
-            NotificationEvent::Changed(Some(NotificationChange::Show(next))) => {
+            Next::Told(Some(Command::Replace(next))) => {
                 *handle = to_desktop(&next);
                 handle.update()?;
                 notification = next;
             }
-            NotificationEvent::Changed(Some(NotificationChange::Close(_)) | None) => {
+            // Closing it would close a notification of the new service that got the same number.
+            Next::Told(Some(Command::Abandon)) => return Ok(()),
+            Next::Told(Some(Command::Close) | None) => {
                 handle.close_async().await;
                 return Ok(());
             }
@@ -96,7 +217,7 @@ async fn show_until_closed(
     }
 }
 
-async fn wait_for_answer(handle: &NotificationHandle) -> NotificationEvent {
+async fn wait_for_answer(handle: &NotificationHandle) -> Next {
     let mut key = None;
     handle
         .wait_for_action_async(|response: &NotificationResponse| match response {
@@ -105,7 +226,7 @@ async fn wait_for_answer(handle: &NotificationHandle) -> NotificationEvent {
             NotificationResponse::Reply(_) | NotificationResponse::Closed(_) => {}
         })
         .await;
-    NotificationEvent::Answered(key)
+    Next::Answered(key)
 }
 
 /// The key for a press on the notification itself, outside its buttons.

@@ -2,9 +2,12 @@
 
 use crate::{
     api_client::ApiClient,
-    commands::keys::{
-        complete_request::{self, SigningArgs, SigningOutcome},
-        sign_and_send,
+    commands::{
+        client_of,
+        keys::{
+            complete_request::{self, SigningArgs, SigningOutcome},
+            sign_and_send,
+        },
     },
     output::{Exit, Failure, OutputArgs, WithContext as _, print_note},
     profile::{self, ProfileArg},
@@ -57,7 +60,7 @@ pub(crate) enum RootRegistration {
 pub(super) async fn run(args: &InitArgs, given: &ProfileArg) -> Result<Exit, Failure> {
     let action = || "register the root".to_owned();
     let (path, profile) = profile::load(given).with_context(action)?;
-    let client = ApiClient::new(&profile).with_context(action)?;
+    let client = client_of(&profile).with_context(action)?;
     let wanted = RootOptions { with: &args.with, threshold: args.threshold.map(u64::from) };
     match init_root(&client, &profile, &path, &args.signing, &wanted).await? {
         RootRegistration::Registered(profile) => {

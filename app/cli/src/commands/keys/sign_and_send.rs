@@ -1,9 +1,8 @@
 //! `banyan keys sign|send`: signs a signing request that several people sign in turn, and sends it once it is complete.
 
 use crate::{
-    api_client::ApiClient,
     commands::{
-        connect,
+        client_of, connect,
         keys::complete_request::{self, describe_missing, short_key_id},
         release_summary::describe_release,
         signature_expiry,
@@ -161,7 +160,7 @@ pub(super) async fn send(args: &SendArgs, given: &ProfileArg) -> Result<Exit, Fa
     let Some(file) = &args.file else { return restore_roots(args, given).await };
     let action = || format!("send {}", file.display());
     let (path, profile) = profile::load(given).with_context(action)?;
-    let client = ApiClient::new(&profile).with_context(action)?;
+    let client = client_of(&profile).with_context(action)?;
     let request = SigningRequest::read(file).with_context(action)?;
     let missing = request.missing_signatures().with_context(action)?;
     if !missing.is_empty() {
