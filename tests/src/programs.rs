@@ -25,13 +25,24 @@ pub fn folder() -> PathBuf {
 /// Returns a command for the `banyan` program.
 #[must_use]
 pub fn banyan() -> Command {
-    Command::new(folder().join("banyan"))
+    program("banyan")
 }
 
 /// Returns a command for the agent, the program that real machines run.
 #[must_use]
 pub fn agent() -> Command {
-    Command::new(folder().join("banyan-agent"))
+    program("banyan-agent")
+}
+
+/// Returns a command whose environment holds nothing of the person who runs the tests: no locale, proxies, folders or
+/// profile.
+fn program(name: &str) -> Command {
+    let mut command = Command::new(folder().join(name));
+    command.env_clear().env("LANG", "C.UTF-8").env("HOME", "/nonexistent");
+    for kept in ["PATH", "TMPDIR", "TZ", "RUST_BACKTRACE"] {
+        command.envs(std::env::var_os(kept).map(|value| (kept, value)));
+    }
+    command
 }
 
 /// A service that ends when this value is dropped. When the test is killed, it ends because its standard input closes.

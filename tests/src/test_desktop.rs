@@ -39,6 +39,21 @@ const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
   </property>
 </channel>"#;
 
+/// The services that the bus starts on demand: the settings of the panel, and assistive technologies.
+const ACTIVATED: [&str; 2] = ["org.xfce.Xfconf.service", "org.a11y.Bus.service"];
+
+/// The configuration of the session bus.
+const BUS: &str = r#"<busconfig>
+  <type>session</type>
+  <listen>unix:path=SOCKET</listen>
+  <servicedir>SERVICES</servicedir>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+</busconfig>"#;
+
 /// The desktop.
 pub struct TestDesktop {
     children: Vec<Child>,
@@ -77,10 +92,28 @@ impl TestDesktop {
         }
         let screen = ["-displayfd", "1", "-screen", "0", "1920x1400x24", "-nolisten", "tcp", "-noreset"];
         desktop.display = format!(":{}", desktop.start_and_read_line("Xvfb", &screen));
-        let bus = ["--session", "--nofork", "--nopidfile", "--print-address=1"];
+        let configuration = desktop.write_bus_configuration();
+        let bus = ["--config-file", &configuration, "--nofork", "--nopidfile", "--print-address=1"];
         desktop.address = desktop.start_and_read_line("dbus-daemon", &bus);
         desktop.start("openbox", &[]);
         desktop
+    }
+    /// Writes the configuration of a session bus that starts only what the tests need, whatever else is installed: a
+    /// notification service of the system would take the name of the test's own. Returns its path.
+    fn write_bus_configuration(&self) -> String {
+        let (services, configuration) = (self.path("services"), self.path("bus.conf"));
+        fs::create_dir(&services).expect("the folder is accessible");
+        for service in ACTIVATED {
+            let installed = Path::new("/usr/share/dbus-1/services").join(service);
+            if installed.exists() {
+                fs::copy(&installed, services.join(service)).expect("the file is readable");
+            }
+        }
+        let text = BUS
+            .replace("SOCKET", self.path("run/bus").to_str().expect("the path is valid UTF-8"))
+            .replace("SERVICES", services.to_str().expect("the path is valid UTF-8"));
+        fs::write(&configuration, text).expect("the configuration can be written");
+        configuration.to_str().expect("the path is valid UTF-8").to_owned()
     }
     /// Creates a desktop with a panel that shows tray icons.
     pub fn with_panel() -> Self {
@@ -123,6 +156,10 @@ impl TestDesktop {
         let home = self.folder.path();
         let mut command = Command::new(program);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        // Whatever stores the settings of installed desktops is not started.
+        command.env("GSETTINGS_BACKEND", "memory");
+        // Times are compared with those of the test itself.
+        command.envs(std::env::var_os("TZ").map(|zone| ("TZ", zone)));
         command.env("HOME", home).env("XDG_CONFIG_HOME", home.join(".config")).env("XDG_RUNTIME_DIR", home.join("run"));
         command.env("DISPLAY", &self.display).env("DBUS_SESSION_BUS_ADDRESS", &self.address);
         command.env("LIBGL_ALWAYS_SOFTWARE", "1").env("GTK_THEME", "Adwaita").env("LANG", "C.UTF-8");
@@ -163,6 +200,22 @@ impl TestDesktop {
         let mut child = self.children.remove(at);
         drop(child.kill());
         drop(child.wait());
+    }
+    /// Ends the screen, as at the end of a session.
+    pub fn close_screen(&mut self) {
+        let screen = &mut self.children[0];
+        drop(screen.kill());
+        drop(screen.wait());
+    }
+    /// Waits until a program started with [`TestDesktop::keep`] has ended, and returns how.
+    pub fn end_of(&mut self, id: u32) -> std::process::ExitStatus {
+        let child =
+            self.children.iter_mut().find(|child| child.id() == id).expect("the program was started with `keep`");
+        wait_for("the program ends", || child.try_wait().expect("the process status is available"))
+    }
+    /// Whether a window has this title.
+    pub fn is_window_open(&self, title: &str) -> bool {
+        !self.no_window(title)
     }
     /// Whether no window has this title.
     pub fn no_window(&self, title: &str) -> bool {

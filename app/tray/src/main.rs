@@ -79,7 +79,9 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     let request = cli.open_request()?;
     let shown_otherwise = OpenRequest::Page(Page::Updates);
-    let lock = match single_instance::acquire(&runtime_folder(), request.as_ref().unwrap_or(&shown_otherwise))? {
+    let session = single_instance::session_name();
+    let shown_first = request.as_ref().unwrap_or(&shown_otherwise);
+    let lock = match single_instance::acquire(&runtime_folder(), session, shown_first)? {
         StartResult::First(lock) => lock,
         StartResult::AlreadyRunning => return Ok(()),
     };

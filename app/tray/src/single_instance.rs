@@ -1,5 +1,6 @@
-//! Single instance: each person runs one tray. The first tray holds a file lock; a second one sends the first what to
-//! show and exits.
+//! Single instance: each session of a person runs one tray. The first tray holds a file lock; a second one sends the
+//! first what to show and exits. A person can have several sessions at once, such as one at the computer and one over a
+//! remote desktop; each has a screen of its own, and so a tray of its own.
 //!
 //! The system releases the lock however the process ends, so no leftover file can keep a tray from starting.
 
@@ -29,21 +30,39 @@ pub(crate) enum StartResult {
 pub(crate) struct InstanceLock {
     _file: File,
     folder: PathBuf,
+    session: String,
+}
+
+/// Returns the name of this session, for file names: that of its screen.
+pub(crate) fn session_name() -> String {
+    let screen = ["DISPLAY", "WAYLAND_DISPLAY"].map(std::env::var).into_iter().flatten().find(|name| !name.is_empty());
+    to_session_name(screen.as_deref().unwrap_or_default())
+}
+
+fn to_session_name(screen: &str) -> String {
+    // `:0` and `:0.0` are the same screen to a person.
+    let screen = match screen.rsplit_once('.') {
+        Some((display, number)) if display.contains(':') && number.chars().all(|c| c.is_ascii_digit()) => display,
+        _ => screen,
+    };
+    let name: String = screen.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { String::new() } else { format!("-{name}") }
 }
 
 /// Takes the lock, or asks the running tray to show this.
 ///
 /// # Errors
 /// Fails when the folder cannot be used, or when the running tray does not respond.
-pub(crate) fn acquire(folder: &Path, request: &OpenRequest) -> Result<StartResult> {
+pub(crate) fn acquire(folder: &Path, session: String, request: &OpenRequest) -> Result<StartResult> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
-    let path = folder.join("banyan-tray.lock");
+    let path = folder.join(format!("banyan-tray{session}.lock"));
     let file = File::options().create(true).write(true).truncate(false).open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
     match file.try_lock() {
-        Ok(()) => Ok(StartResult::First(InstanceLock { _file: file, folder: folder.to_owned() })),
+        Ok(()) => Ok(StartResult::First(InstanceLock { _file: file, folder: folder.to_owned(), session })),
         Err(TryLockError::WouldBlock) => {
-            send_to_running_tray(folder, request)
+            send_to_running_tray(folder, &session, request)
                 .context("another Banyan tray is running but does not respond; end it, then start again")?;
             Ok(StartResult::AlreadyRunning)
         }
@@ -51,22 +70,22 @@ pub(crate) fn acquire(folder: &Path, request: &OpenRequest) -> Result<StartResul
     }
 }
 
-fn socket_name(folder: &Path) -> std::io::Result<Name<'static>> {
+fn socket_name(folder: &Path, session: &str) -> std::io::Result<Name<'static>> {
     #[cfg(unix)]
-    return folder.join("banyan-tray.sock").to_fs_name::<GenericFilePath>();
+    return folder.join(format!("banyan-tray{session}.sock")).to_fs_name::<GenericFilePath>();
     #[cfg(not(unix))]
-    return format!(r"\\.\pipe\banyan-tray-{}", std::env::var("USERNAME").unwrap_or_default())
+    return format!(r"\\.\pipe\banyan-tray-{}{session}", std::env::var("USERNAME").unwrap_or_default())
         .to_fs_name::<GenericFilePath>();
 }
 
-fn send_to_running_tray(folder: &Path, request: &OpenRequest) -> std::io::Result<()> {
+fn send_to_running_tray(folder: &Path, session: &str, request: &OpenRequest) -> std::io::Result<()> {
     let line = request
         .to_line()
         .ok_or_else(|| std::io::Error::other("the file name contains a line break or is not valid Unicode"))?;
     // The first tray takes the lock a moment before it listens.
     let mut last = Ok(());
     for _ in 0..20 {
-        match Stream::connect(socket_name(folder)?) {
+        match Stream::connect(socket_name(folder, session)?) {
             Ok(mut stream) => return writeln!(stream, "{line}"),
             Err(error) => last = Err(error),
         }
@@ -81,7 +100,7 @@ impl InstanceLock {
     /// # Errors
     /// Fails when the socket cannot be created.
     pub(crate) fn listen(&self, open: impl Fn(OpenRequest) + Send + 'static) -> Result<()> {
-        let options = ListenerOptions::new().name(socket_name(&self.folder)?).try_overwrite(true);
+        let options = ListenerOptions::new().name(socket_name(&self.folder, &self.session)?).try_overwrite(true);
         #[cfg(unix)]
         let options = interprocess::os::unix::local_socket::ListenerOptionsExt::mode(options, 0o600);
         let listener = options.create_sync().context("cannot listen for further starts of the tray")?;
@@ -95,5 +114,25 @@ impl InstanceLock {
             }
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use banyan_ui_common::Page;
+
+    #[test]
+    fn each_session_of_a_person_has_its_own_tray() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = |screen| acquire(folder.path(), to_session_name(screen), &OpenRequest::Page(Page::Updates));
+        let first = start(":0").unwrap();
+        let StartResult::First(lock) = &first else { panic!("nobody else runs") };
+        let (say, heard) = std::sync::mpsc::channel();
+        lock.listen(move |request| drop(say.send(request))).unwrap();
+        assert!(matches!(start(":1").unwrap(), StartResult::First(_)), "another session, another tray");
+        assert!(matches!(start("wayland-1").unwrap(), StartResult::First(_)));
+        assert!(matches!(start(":0.0").unwrap(), StartResult::AlreadyRunning), "the same screen");
+        assert!(matches!(heard.recv().unwrap(), OpenRequest::Page(Page::Updates)));
     }
 }

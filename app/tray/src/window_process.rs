@@ -2,7 +2,7 @@
 //! window. Errors of the window are reported to the tray, because people do not see its standard error.
 
 use crate::sibling_program::sibling_program;
-use banyan_ui_common::{OpenRequest, Page, SHOWN_MARKER};
+use banyan_ui_common::{OpenRequest, Page, SHOWN_MARKER, texts};
 use std::{
     collections::VecDeque,
     io::{BufRead, BufReader, Write},
@@ -31,9 +31,7 @@ impl WindowLauncher {
     /// shown everything.
     pub(crate) fn open(&mut self, request: &OpenRequest, on_exit: impl FnOnce(WindowExit) + Send + 'static) {
         let Some(line) = request.to_line() else {
-            return on_exit(WindowExit::Failed(
-                "the file name contains a line break or is not valid Unicode".to_owned(),
-            ));
+            return on_exit(WindowExit::Failed(texts::tray_menu::FILE_NAME_UNUSABLE.to_owned()));
         };
         if let Some(running) = &mut self.running
             && running.send(request, &line)
@@ -46,7 +44,14 @@ impl WindowLauncher {
                 self.running = Some(running);
                 thread::spawn(move || watch(child, &pending, on_exit));
             }
-            Err(error) => on_exit(WindowExit::Failed(format!("cannot start {}: {error}", self.program.display()))),
+            Err(error) => {
+                eprintln!("cannot start {}: {error}", self.program.display());
+                let why = match error.kind() {
+                    std::io::ErrorKind::NotFound => texts::tray_menu::WINDOW_MISSING,
+                    _ => texts::tray_menu::WINDOW_NOT_STARTED,
+                };
+                on_exit(WindowExit::Failed(why.to_owned()));
+            }
         }
     }
 

@@ -2,7 +2,10 @@
 //!
 //! One thread blocks in a read, without an async runtime, so an idle tray uses no processor time.
 
-use crate::agent_connection::{connect, read_message, version_mismatch, write_request};
+use crate::{
+    agent_connection::{connect, invalid, read_message, version_mismatch, write_request},
+    texts::status::service_error,
+};
 use banyan_proto::local::{Event, LOCAL_VERSION, Message, Reply, Request, Right, Snapshot};
 use interprocess::local_socket::Stream;
 use std::{
@@ -20,7 +23,7 @@ pub struct AgentView {
     pub snapshot: Option<Snapshot>,
     /// The rights of this person.
     pub rights: Vec<Right>,
-    /// The error of the last connection attempt; none while the agent can be reached.
+    /// Why the last connection attempt failed, in words for people; none while the agent can be reached.
     pub connection_error: Option<String>,
     /// The answer to the last request, when it was refused.
     pub refusal: Option<String>,
@@ -112,7 +115,7 @@ impl ClientState {
             let result = self.run_connection(&mut greeted);
             *lock(&self.stream) = None;
             let connection_error =
-                result.err().map_or_else(|| "the service closed the connection".to_owned(), |error| error.to_string());
+                result.err().map_or_else(|| "it was stopped".to_owned(), |error| service_error(&error));
             *lock(&self.view) = AgentView { connection_error: Some(connection_error), ..AgentView::default() };
             (self.changed)();
             failures = if greeted { 0 } else { (failures + 1).min(RETRY_DELAYS.len() - 1) };
@@ -131,7 +134,7 @@ impl ClientState {
             }
             Some(Message::Reply(Reply::Hello { rights, .. })) => lock(&self.view).rights = rights,
             Some(Message::Reply(Reply::Error(error))) => return Err(io::Error::other(error.to_string())),
-            other => return Err(io::Error::other(format!("unexpected greeting from the service: {other:?}"))),
+            other => return Err(invalid(format!("unexpected greeting from the service: {other:?}"))),
         }
         write_request(&stream, &Request::Subscribe)?;
         *lock(&self.stream) = Some(Arc::clone(&stream));

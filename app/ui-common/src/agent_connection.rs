@@ -50,14 +50,19 @@ pub(crate) fn shake_hands(stream: &Stream, from: &mut BufReader<&Stream>) -> io:
 pub(crate) fn read_reply(from: &mut BufReader<&Stream>) -> io::Result<Reply> {
     match read_message(from)? {
         Some(Message::Reply(reply)) => Ok(reply),
-        Some(Message::Event(event)) => Err(io::Error::other(format!("unexpected event from the service: {event:?}"))),
+        Some(Message::Event(event)) => Err(invalid(format!("unexpected event from the service: {event:?}"))),
         None => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
+/// Returns the error for a message that this program cannot read. People do not see its text.
+pub(crate) fn invalid(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
 /// Returns the error for an answer of the wrong kind.
 pub(crate) fn unexpected_reply(reply: &Reply) -> io::Error {
-    io::Error::other(format!("unexpected answer from the service: {reply:?}"))
+    invalid(format!("unexpected answer from the service: {reply:?}"))
 }
 
 /// Reads the next message; none when the agent has closed the connection.

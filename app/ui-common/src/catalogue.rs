@@ -107,7 +107,7 @@ fn send_request(socket: &Path, request: &Request) -> Result<Reply, ApiError> {
 }
 
 fn service_unavailable(error: &io::Error) -> ApiError {
-    let detail = format!("the Banyan service on this computer didn't respond ({error})");
+    let detail = format!("the Banyan service on this computer didn't respond: {}", texts::status::service_error(error));
     ApiError { reason: Reason::InternalError, detail }
 }
 

@@ -4,7 +4,7 @@
 //! This program reads the file with the rights of the person who opened it. The agent receives bytes and never a path
 //! ([`banyan_proto::local::Package`]).
 
-use crate::agent_connection;
+use crate::{agent_connection, texts};
 use banyan_proto::{
     Digest, OrderId, Reason,
     api::ApiError,
@@ -96,17 +96,25 @@ pub fn install_package(
 }
 
 fn copy_failed(error: &io::Error) -> ApiError {
-    let detail = format!("the file couldn't be copied to the Banyan service ({error})");
+    let detail = match error.kind() {
+        io::ErrorKind::Other => error.to_string(),
+        _ => format!("the file couldn't be copied to the Banyan service: {}", texts::status::service_error(error)),
+    };
     ApiError { reason: Reason::InternalError, detail }
+}
+
+/// Gives an error of the file Banyan's own words.
+fn of_file<T>(result: io::Result<T>) -> io::Result<T> {
+    result.map_err(|error| io::Error::other(texts::package_file::file_error(&error)))
 }
 
 type Answer<T> = io::Result<Result<T, ApiError>>;
 
 fn request_description(socket: &Path, path: &Path) -> Answer<Box<Package>> {
-    let mut file = File::open(path)?;
-    let size = file.metadata()?.len();
+    let mut file = of_file(File::open(path))?;
+    let size = of_file(file.metadata())?.len();
     let mut begin = Vec::new();
-    Read::by_ref(&mut file).take(MAGIC.len() as u64 + 4).read_to_end(&mut begin)?;
+    of_file(Read::by_ref(&mut file).take(MAGIC.len() as u64 + 4).read_to_end(&mut begin))?;
     let length = begin.strip_prefix(MAGIC).and_then(|length| length.first_chunk::<4>());
     let Some(length) = length else {
         let detail = "this isn't a Banyan package file, or it needs a newer version of Banyan".to_owned();

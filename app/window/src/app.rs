@@ -13,11 +13,15 @@ use banyan_ui_common::{
     AgentClient, Clock, OpenRequest, Page, Preferences, SHOWN_MARKER,
     catalogue::{self, CatalogueReply, ReleaseRequest},
     package_file::{self, PackageFile, PackageStage},
+    texts,
 };
 use std::{
     io::BufRead,
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
     time::Duration,
 };
 
@@ -61,8 +65,17 @@ pub(crate) struct WindowApp {
     is_closing: bool,
 }
 
+/// Whether the window was opened.
+static WAS_OPEN: AtomicBool = AtomicBool::new(false);
+
+/// Returns whether the window was opened.
+pub(crate) fn was_open() -> bool {
+    WAS_OPEN.load(Ordering::Relaxed)
+}
+
 impl WindowApp {
     pub(crate) fn new(start: StartOptions, creation: &eframe::CreationContext<'_>) -> Self {
+        WAS_OPEN.store(true, Ordering::Relaxed);
         theme::install(&creation.egui_ctx);
         creation.egui_ctx.set_theme(start.theme);
         let ctx = creation.egui_ctx.clone();
@@ -159,7 +172,8 @@ impl WindowApp {
     fn save_preferences(&mut self) {
         if self.state.preferences != self.saved_preferences {
             self.saved_preferences = self.state.preferences;
-            self.state.save_error = self.saved_preferences.save().err().map(|error| error.to_string());
+            self.state.save_error =
+                self.saved_preferences.save().err().map(|error| texts::settings::save_error(&error));
         }
     }
 }

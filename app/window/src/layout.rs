@@ -80,7 +80,9 @@ fn draw_banners(ui: &mut Ui, view: &AgentView, state: &WindowState, clock: &Cloc
         widgets::empty_page(ui, Icon::Unplug, texts::status::NO_AGENT, texts::status::NO_AGENT_HINT);
         if let Some(trouble) = &view.connection_error {
             ui.vertical_centered(|ui| {
-                ui.label(RichText::new(trouble).size(theme::NOTE).color(palette(ui).quiet));
+                ui.label(
+                    RichText::new(texts::format::capitalise(trouble) + ".").size(theme::NOTE).color(palette(ui).quiet),
+                );
             });
         }
         return;

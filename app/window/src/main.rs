@@ -4,6 +4,7 @@
 #![cfg_attr(not(unix), windows_subsystem = "windows")]
 
 mod app;
+mod display;
 mod layout;
 mod limits_form;
 mod pages;
@@ -86,14 +87,31 @@ fn main() -> ExitCode {
         no_tray: cli.no_tray,
         fixed_time: cli.at.map(UnixSeconds),
     };
+    display::end_quietly_with_it();
     let opened =
         eframe::run_native(texts::PRODUCT, options, Box::new(|creation| Ok(Box::new(WindowApp::new(start, creation)))));
     match opened {
         Ok(()) => ExitCode::SUCCESS,
+        // The session has ended, or its connection broke; nobody is there to read an error.
+        Err(_) if app::was_open() && display::is_gone() => ExitCode::SUCCESS,
         Err(error) => {
-            // The tray reads this line and shows it to the person.
-            eprintln!("error: cannot open a window: {error}");
+            // The tray reads the first line and shows it to the person. The library's own words are for the log.
+            eprintln!("error: {}", explain(&error));
+            eprintln!("detail: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Says why no window could be opened, in words for people.
+fn explain(error: &eframe::Error) -> &'static str {
+    match error {
+        eframe::Error::WinitEventLoop(_) | eframe::Error::Winit(_) if display::is_gone() => {
+            texts::tray_menu::WINDOW_HAS_NO_SCREEN
+        }
+        eframe::Error::Glutin(_) | eframe::Error::NoGlutinConfigs(..) | eframe::Error::OpenGL(_) => {
+            texts::tray_menu::WINDOW_NEEDS_OPENGL
+        }
+        _ => texts::tray_menu::WINDOW_REFUSED,
     }
 }

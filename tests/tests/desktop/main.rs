@@ -15,5 +15,6 @@ mod open_package_file;
 mod page_screenshots;
 mod panel_and_notification;
 mod personal_agent;
+mod session_end;
 mod tray_icon;
 mod update_notifications;

@@ -96,6 +96,40 @@ fn each_button_of_a_notification_does_what_it_says() {
 }
 
 #[test]
+fn a_notification_waits_for_a_service_and_outlives_its_restart() {
+    let mut desktop = TestDesktop::with_panel();
+    let agent = Agent::show_scene(&desktop, Scene::Idle);
+    let log = desktop.path("tray.log");
+    let mut tray = desktop.ours("banyan-tray");
+    let process = desktop.keep(tray.stderr(fs::File::create(&log).expect("the log can be created")));
+    let menu = Menu::of(&desktop, process);
+    let seen = |status: &str| wait_for(status, || menu.status().starts_with(status).then_some(()));
+    seen(texts::status::UP_TO_DATE);
+    // Nobody shows notifications yet.
+    agent.show(Scene::Deadline);
+    seen("school-browser 12.1");
+    let tried = || fs::read_to_string(&log).is_ok_and(|said| said.contains("no notification service"));
+    wait_for("the tray has tried", || tried().then_some(()));
+    for service in ["the first service", "the service that replaces it"] {
+        let notifications = Notifications::on(&desktop);
+        wait_for(service, || notifications.only("school-browser 12.1 will install in"));
+        drop(notifications);
+    }
+    // What the person has answered does not come back.
+    let notifications = Notifications::on(&desktop);
+    let (id, _) = wait_for("the third service", || notifications.only("school-browser 12.1 will install in"));
+    wait_for("the answer is heard", || {
+        notifications.press(id, "default");
+        desktop.is_window_open(texts::PRODUCT).then_some(())
+    });
+    drop(notifications);
+    let notifications = Notifications::on(&desktop);
+    agent.change(|snapshot| snapshot.updates[0].state = UpdateState::Installed { at: UnixSeconds::now() });
+    wait_for("the next notification", || notifications.only("school-browser 12.1 was installed"));
+    assert_eq!(notifications.all().len(), 1, "{:?}", notifications.all());
+}
+
+#[test]
 fn an_update_has_one_notification_at_a_time() {
     let network = TestNetwork::start(Preferences::default());
     let notifications = &network.notifications;

@@ -39,3 +39,34 @@ pub fn page_name(page: Page) -> &'static str {
         Page::Computer => "This computer",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error, ErrorKind};
+
+    #[test]
+    fn people_never_read_the_words_of_the_system_or_a_library() {
+        let kinds = [
+            ErrorKind::NotFound,
+            ErrorKind::PermissionDenied,
+            ErrorKind::ConnectionRefused,
+            ErrorKind::ConnectionReset,
+            ErrorKind::BrokenPipe,
+            ErrorKind::TimedOut,
+            ErrorKind::UnexpectedEof,
+            ErrorKind::StorageFull,
+            ErrorKind::ReadOnlyFilesystem,
+            ErrorKind::IsADirectory,
+        ];
+        let of_library = Error::new(ErrorKind::InvalidData, "expected value at line 1 column 1");
+        let all = kinds.map(Error::from).into_iter().chain((1..134).map(Error::from_raw_os_error)).chain([of_library]);
+        for error in all {
+            let words = error.to_string();
+            let texts = [status::service_error(&error), package_file::file_error(&error), settings::save_error(&error)];
+            for text in texts {
+                assert!(text.len() > 12 && !text.contains("os error") && !text.contains(&words), "{error:?}: {text}");
+            }
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::{Clock, texts::format};
 use banyan_proto::{api::ApiError, format_size, local::Package};
+use std::io;
 
 pub const CHECKING: &str = "Checking the package…";
 pub const INSTALL: &str = "Install";
@@ -27,6 +28,18 @@ pub const NOT_INSTALLABLE: &str = "This package can't be installed";
 pub const INSTALL_FAILED: &str = "Couldn't install this package";
 pub const NOTHING_BEFORE: &str = "Nothing (not installed by Banyan before)";
 pub const CONTINUES_IN_BACKGROUND: &str = "You can close this page; the update continues in the background.";
+
+/// Says why a file cannot be read.
+#[must_use]
+pub fn file_error(error: &io::Error) -> String {
+    let text = match error.kind() {
+        io::ErrorKind::NotFound => "the file is no longer there",
+        io::ErrorKind::PermissionDenied => "your account isn't allowed to read the file",
+        io::ErrorKind::IsADirectory => "this is a folder, not a package file",
+        _ => "the file can't be read; check the disk that it is on",
+    };
+    text.to_owned()
+}
 
 /// Returns a package's name and version: `drawing 3.1`.
 #[must_use]

@@ -21,3 +21,17 @@ pub const NOT_A_NUMBER: &str = "Enter a number, or leave blank for no limit.";
 pub fn not_saved(why: &str) -> String {
     format!("Couldn't save this setting, so it applies only until you close the window. ({why})")
 }
+
+/// Says why the settings could not be saved.
+#[must_use]
+pub fn save_error(error: &std::io::Error) -> String {
+    let text = match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => "the disk is full; free some space",
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            "your account isn't allowed to write to its settings folder"
+        }
+        std::io::ErrorKind::Other if error.raw_os_error().is_none() => return error.to_string(),
+        _ => "the disk can't be written",
+    };
+    text.to_owned()
+}

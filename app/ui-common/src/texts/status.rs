@@ -6,11 +6,31 @@ use crate::{
 };
 use banyan_proto::local::{Headline, Link, Snapshot};
 use banyan_schedule::sentences;
+use std::io;
 
 pub const UP_TO_DATE: &str = "You're up to date";
 pub const NO_AGENT: &str = "Can't reach the Banyan service";
 pub const NO_AGENT_HINT: &str =
     "The Banyan service on this computer isn't responding. Updates are on hold; Banyan keeps trying to reconnect.";
+
+/// Says why the Banyan service did not answer, and what to do. Never the system's or a library's own words.
+#[must_use]
+pub fn service_error(error: &io::Error) -> String {
+    let text = match error.kind() {
+        io::ErrorKind::NotFound => {
+            "it isn't running, or Banyan isn't installed on this computer; restart the computer, or ask your administrator"
+        }
+        io::ErrorKind::ConnectionRefused => "it isn't running; restart the computer, or ask your administrator",
+        io::ErrorKind::PermissionDenied => "your account isn't allowed to use it; ask your administrator",
+        io::ErrorKind::InvalidData => {
+            "it answers in a way that this app can't read; restart the computer after an update of Banyan"
+        }
+        // These texts are Banyan's own.
+        io::ErrorKind::Other if error.raw_os_error().is_none() => return error.to_string(),
+        _ => "it stopped answering; Banyan will try again",
+    };
+    text.to_owned()
+}
 
 /// The status of a computer that belongs to no server.
 pub(super) const NOT_SET_UP: &str = "Not set up yet: enter a join code";

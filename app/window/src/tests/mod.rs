@@ -181,10 +181,10 @@ fn every_page_settles_at_every_size_and_look() {
 #[test]
 fn without_an_agent_the_window_says_so() {
     let mut harness = window(Page::Schedule, sample_data::busy());
-    harness.state_mut().view = AgentView { connection_error: Some("no such file".into()), ..AgentView::default() };
+    harness.state_mut().view = AgentView { connection_error: Some("it isn't running".into()), ..AgentView::default() };
     harness.run();
     harness.get_by_label(texts::status::NO_AGENT);
-    harness.get_by_label("no such file");
+    harness.get_by_label("It isn't running.");
 }
 
 /// Returns the names of the controls that Tab reaches, until it returns to the first.

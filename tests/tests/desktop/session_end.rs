@@ -1,0 +1,34 @@
+//! Tests the end of a session: the window ends without a word when its screen is gone.
+
+use crate::fake_agent::Agent;
+use banyan_fake_agent::Scene;
+use banyan_tests::test_desktop::TestDesktop;
+use banyan_ui_common::texts;
+use std::{fs, process::Stdio};
+
+#[test]
+fn the_window_ends_without_a_panic_when_its_screen_is_gone() {
+    let mut desktop = TestDesktop::without_panel();
+    let _agent = Agent::show_scene(&desktop, Scene::Ready);
+    let log = desktop.path("window.log");
+    let mut window = desktop.ours("banyan-window");
+    window.env("RUST_BACKTRACE", "1").stdout(Stdio::null());
+    let id = desktop.keep(window.stderr(fs::File::create(&log).expect("the log can be created")));
+    desktop.window(texts::PRODUCT);
+    desktop.close_screen();
+    desktop.end_of(id);
+    let said = fs::read_to_string(&log).expect("the log is readable");
+    for word in ["panicked", "backtrace", "error: "] {
+        assert!(!said.contains(word), "{said}");
+    }
+}
+
+#[test]
+fn without_a_screen_the_window_says_so_in_plain_words() {
+    let desktop = TestDesktop::without_panel();
+    let mut window = desktop.ours("banyan-window");
+    let done = window.env("DISPLAY", ":65000").output().expect("the window can be started");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(!done.status.success());
+    assert_eq!(said.lines().next(), Some(&*format!("error: {}", texts::tray_menu::WINDOW_HAS_NO_SCREEN)), "{said}");
+}
