@@ -42,6 +42,9 @@ const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 /// The services that the bus starts on demand: the settings of the panel, and assistive technologies.
 const ACTIVATED: [&str; 2] = ["org.xfce.Xfconf.service", "org.a11y.Bus.service"];
 
+/// The notification service of the panel's desktop.
+const NOTIFICATIONS: &str = "org.xfce.xfce4-notifyd.Notifications.service";
+
 /// The configuration of the session bus.
 const BUS: &str = r#"<busconfig>
   <type>session</type>
@@ -66,12 +69,12 @@ pub struct TestDesktop {
 impl TestDesktop {
     /// Creates a desktop with a screen, a bus and a window manager, but no panel.
     pub fn without_panel() -> Self {
-        Self::begin(None)
+        Self::begin(None, &ACTIVATED)
     }
     /// Creates a desktop on which everything runs as this user, without special rights. Our programs are copied to
     /// `programs`, because that user may not read the build folder. Requires root.
     pub fn for_user(user: u32) -> Self {
-        let desktop = Self::begin(Some(user));
+        let desktop = Self::begin(Some(user), &ACTIVATED);
         let folder = desktop.path("programs");
         fs::create_dir(&folder).expect("the folder is accessible");
         for name in ["banyan-tray", "banyan-window", "banyan-agent", "banyan-install-helper"] {
@@ -79,7 +82,7 @@ impl TestDesktop {
         }
         desktop
     }
-    fn begin(user: Option<u32>) -> Self {
+    fn begin(user: Option<u32>, services: &[&str]) -> Self {
         let folder = TempDir::with_prefix("banyan-desktop-").expect("a temporary folder can be created");
         let runtime = folder.path().join("run");
         fs::create_dir(&runtime).expect("the folder is accessible");
@@ -92,7 +95,7 @@ impl TestDesktop {
         }
         let screen = ["-displayfd", "1", "-screen", "0", "1920x1400x24", "-nolisten", "tcp", "-noreset"];
         desktop.display = format!(":{}", desktop.start_and_read_line("Xvfb", &screen));
-        let configuration = desktop.write_bus_configuration();
+        let configuration = desktop.write_bus_configuration(services);
         let bus = ["--config-file", &configuration, "--nofork", "--nopidfile", "--print-address=1"];
         desktop.address = desktop.start_and_read_line("dbus-daemon", &bus);
         desktop.start("openbox", &[]);
@@ -100,10 +103,10 @@ impl TestDesktop {
     }
     /// Writes the configuration of a session bus that starts only what the tests need, whatever else is installed: a
     /// notification service of the system would take the name of the test's own. Returns its path.
-    fn write_bus_configuration(&self) -> String {
+    fn write_bus_configuration(&self, activated: &[&str]) -> String {
         let (services, configuration) = (self.path("services"), self.path("bus.conf"));
         fs::create_dir(&services).expect("the folder is accessible");
-        for service in ACTIVATED {
+        for service in activated {
             let installed = Path::new("/usr/share/dbus-1/services").join(service);
             if installed.exists() {
                 fs::copy(&installed, services.join(service)).expect("the file is readable");
@@ -118,6 +121,12 @@ impl TestDesktop {
     /// Creates a desktop with a panel that shows tray icons.
     pub fn with_panel() -> Self {
         let mut desktop = Self::without_panel();
+        desktop.start_panel();
+        desktop
+    }
+    /// Creates a desktop with that panel and its notification service.
+    pub fn with_panel_and_notifications() -> Self {
+        let mut desktop = Self::begin(None, &[ACTIVATED.as_slice(), &[NOTIFICATIONS]].concat());
         desktop.start_panel();
         desktop
     }

@@ -49,7 +49,7 @@ fn menu_of_the_panel(desktop: &TestDesktop) -> Option<String> {
 
 #[test]
 fn a_real_desktop_shows_the_notification_and_its_buttons_work() {
-    let mut desktop = TestDesktop::with_panel();
+    let mut desktop = TestDesktop::with_panel_and_notifications();
     let agent = Agent::show_snapshot(&desktop, snapshot());
     let access = Access::on(&desktop);
     let mut tray = desktop.ours("banyan-tray");
