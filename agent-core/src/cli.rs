@@ -51,8 +51,8 @@ pub struct Args {
     pub max_children: usize,
     /// Additional socket for everyone with a session at this machine
     ///
-    /// LocalServices use /run/banyan/agent.sock. Without it, only the agent's own user and root can connect.
-    #[arg(long, value_name = "PATH")]
+    /// Services use /run/banyan/agent.sock. Without it, only the agent's own user and root can connect.
+    #[arg(long, value_name = "PATH", value_parser = parse_socket_path)]
     pub socket: Option<PathBuf>,
     /// Seconds the processor must be quiet before the machine counts as idle
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
@@ -63,6 +63,12 @@ pub struct Args {
     /// Exit when standard input ends
     #[arg(long, hide = true)]
     pub exit_with_stdin: bool,
+}
+
+/// Parses the path of the additional socket.
+fn parse_socket_path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    banyan_local_api::check_socket_path(&path).map(|()| path)
 }
 
 #[cfg(test)]

@@ -77,6 +77,7 @@ impl TestDesktop {
         let desktop = Self::begin(Some(user), &ACTIVATED);
         let folder = desktop.path("programs");
         fs::create_dir(&folder).expect("the folder is accessible");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("the folder's mode can be set");
         for name in ["banyan-tray", "banyan-window", "banyan-agent", "banyan-install-helper"] {
             fs::copy(programs::folder().join(name), folder.join(name)).expect("the programs are built");
         }
@@ -116,6 +117,12 @@ impl TestDesktop {
             .replace("SOCKET", self.path("run/bus").to_str().expect("the path is valid UTF-8"))
             .replace("SERVICES", services.to_str().expect("the path is valid UTF-8"));
         fs::write(&configuration, text).expect("the configuration can be written");
+        if self.user.is_some() {
+            let copied = activated.iter().map(|service| services.join(service)).filter(|file| file.exists());
+            for path in copied.chain([services.clone(), configuration.clone()]) {
+                chown(path, self.user, self.user).expect("the test runs as root");
+            }
+        }
         configuration.to_str().expect("the path is valid UTF-8").to_owned()
     }
     /// Creates a desktop with a panel that shows tray icons.

@@ -11,7 +11,25 @@ use interprocess::local_socket::{
     GenericFilePath, ToFsName,
     tokio::{Listener, Stream, prelude::*},
 };
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Checks that a path is short enough for a socket.
+///
+/// # Errors
+/// How long it is, how long it may be, and what to do.
+pub fn check_socket_path(path: &Path) -> Result<(), String> {
+    let length = path.as_os_str().len();
+    if length <= sys::MAX_SOCKET_PATH {
+        return Ok(());
+    }
+    Err(format!(
+        "the path of a socket has at most {} bytes, and this one has {length}; pass a shorter path, such as {SYSTEM_SOCKET}",
+        sys::MAX_SOCKET_PATH
+    ))
+}
 
 /// An address of the local API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,17 +57,17 @@ impl LocalAddress {
     /// # Errors
     /// When no agent answers, or this user may not connect.
     pub async fn connect(&self) -> io::Result<Stream> {
-        let name = match self {
-            Self::Own(data) => sys::own_name(data)?,
-            Self::Shared(path) => path.clone().to_fs_name::<GenericFilePath>()?,
-        };
-        Stream::connect(name).await
+        match self {
+            Self::Own(data) => sys::connect_own(data).await,
+            Self::Shared(path) => Stream::connect(path.clone().to_fs_name::<GenericFilePath>()?).await,
+        }
     }
 }
 
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use interprocess::local_socket::tokio::prelude::*;
     use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
     fn mode(path: &Path) -> u32 {
@@ -72,6 +90,30 @@ mod tests {
         let path = folder.path().join("run/dead.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         LocalAddress::Shared(path).listen().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_strict_umask_does_not_lock_people_out() {
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+        let folder = tempfile::tempdir().unwrap();
+        let _listener = LocalAddress::Shared(folder.path().join("a/run/agent.sock")).listen().unwrap();
+        let modes = ["a", "a/run", "a/run/agent.sock"].map(|name| mode(&folder.path().join(name)));
+        assert_eq!(modes, [0o755, 0o755, 0o666]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_data_folder_with_a_long_path_is_reachable() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("d".repeat(120)).join("e".repeat(120));
+        fs::create_dir_all(&data).unwrap();
+        let address = LocalAddress::Own(data.clone());
+        for _ in 0..2 {
+            let listener = address.listen().unwrap();
+            let (accepted, connected) = tokio::join!(listener.accept(), address.connect());
+            assert!(accepted.is_ok() && connected.is_ok());
+            assert_eq!(mode(&data.join("agent.sock")), 0o600);
+        }
     }
 
     #[tokio::test]

@@ -26,7 +26,7 @@ mod subscription;
 mod sys;
 
 pub use access::{ALL_RIGHTS, Caller};
-pub use address::{LocalAddress, SYSTEM_SOCKET};
+pub use address::{LocalAddress, SYSTEM_SOCKET, check_socket_path};
 pub use backend::{Backend, Report};
 pub use client::{Client, query_status};
 pub use request_body::RequestBody;

@@ -104,7 +104,7 @@ pub enum Spread {
     /// permits until the release has proved itself, and stops them after a failure (rule A9).
     Proven,
     /// After the release was installed on this machine, or its installation was put off or failed. Needs one stripe.
-    /// The server stops the install permits after a failure (rule A9).
+    /// The server limits and stops the install permits as in [`Self::Proven`] (rule A9).
     AfterInstall,
 }
 impl Spread {

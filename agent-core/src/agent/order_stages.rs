@@ -249,11 +249,11 @@ fn retry_later(order: OrderId, error: &AuthenticateError) -> OrderInput {
 
 /// Returns whether a machine may show others the content after this event, in an order with spread `after-install`: its
 /// installation has ended or was put off (rule C10). Machines never wait for one that itself waits for a person. While
-/// the server is away, nothing is decided.
+/// the server is away or other machines install first, nothing is decided.
 fn ends_withholding(event: &Event) -> bool {
     match event {
         Event::Installed { .. } | Event::Failed { .. } => true,
-        Event::Waits { reason, .. } => *reason != Reason::ServerAway,
+        Event::Waits { reason, .. } => !matches!(reason, Reason::ServerAway | Reason::WaitsForProof),
         Event::Offered { .. }
         | Event::Progress { .. }
         | Event::Verified { .. }

@@ -23,16 +23,13 @@ pub struct ReleaseProof {
 /// # Errors
 /// Why it may not: the release failed elsewhere, or enough machines are installing it unproven.
 pub fn may_install(spread: Spread, proof: ReleaseProof) -> Result<(), Reason> {
-    let limit = match spread {
-        Spread::CutThrough | Spread::Verified => return Ok(()),
-        Spread::Proven => FIRST_INSTALLS.max(proof.proven),
-        // The tree is the limit: content goes on only after an installation.
-        Spread::AfterInstall => usize::MAX,
-    };
-    if proof.failed > 0 {
-        return Err(Reason::FailedElsewhere);
+    match spread {
+        Spread::CutThrough | Spread::Verified => Ok(()),
+        // With `after-install` the tree limits most installs; but machines can hold the content from an earlier order.
+        Spread::Proven | Spread::AfterInstall if proof.failed > 0 => Err(Reason::FailedElsewhere),
+        Spread::Proven | Spread::AfterInstall if proof.installing < FIRST_INSTALLS.max(proof.proven) => Ok(()),
+        Spread::Proven | Spread::AfterInstall => Err(Reason::WaitsForProof),
     }
-    if proof.installing < limit { Ok(()) } else { Err(Reason::WaitsForProof) }
 }
 
 #[cfg(test)]

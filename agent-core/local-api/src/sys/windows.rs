@@ -13,12 +13,15 @@ use std::{
 /// The address of the agent that runs as a service.
 pub const SYSTEM_SOCKET: &str = r"\\.\pipe\banyan-agent";
 
+/// The longest name of a pipe.
+pub(crate) const MAX_SOCKET_PATH: usize = 256;
+
 /// Whether the agent decides what a caller may do. The named pipe admits only the agent's user, administrators and the
 /// system, and those have every right.
 pub(crate) const CHECKS_CALLERS: bool = false;
 
 /// Returns the name of the pipe for this data folder. All pipes share one namespace; the hash keeps agents apart.
-pub(crate) fn own_name(data: &Path) -> io::Result<Name<'static>> {
+fn own_name(data: &Path) -> io::Result<Name<'static>> {
     let folder = data.canonicalize()?;
     let hash = banyan_proto::Digest::of(folder.as_os_str().as_encoded_bytes());
     format!(r"\\.\pipe\banyan-agent-{}", hash.short()).to_fs_name::<GenericFilePath>()
@@ -49,4 +52,9 @@ pub(crate) fn own_user() -> u32 {
 pub(crate) fn ensure_private(path: &Path, _mode: u32, _group: GroupAccess) -> io::Result<PathBuf> {
     fs::create_dir_all(path)?;
     std::path::absolute(path)
+}
+
+/// Connects to the pipe of this data folder.
+pub(crate) async fn connect_own(data: &Path) -> io::Result<Stream> {
+    Stream::connect(own_name(data)?).await
 }

@@ -119,10 +119,14 @@ proptest! {
 fn is_held_up_by_silent_machines(world: &World) -> bool {
     let count = |what: &dyn Fn(&Host) -> bool| world.hosts[1..].iter().filter(|host| what(host)).count();
     let silent = count(&|host| !host.up && host.disk.has_permit);
-    world.plan.spread == Spread::Proven
+    matches!(world.plan.spread, Spread::Proven | Spread::AfterInstall)
         && silent >= count(&|host| host.disk.installs > 0).max(2)
         && world.everyone(|host| {
-            !host.up || host.disk.installs == 1 || host.waits == Some(banyan_proto::Reason::WaitsForProof)
+            // With `after-install`, those below the waiting ones have nothing to wait with yet.
+            !host.up
+                || host.disk.installs == 1
+                || host.waits == Some(banyan_proto::Reason::WaitsForProof)
+                || (world.plan.spread == Spread::AfterInstall && host.disk.verified.is_none())
         })
 }
 

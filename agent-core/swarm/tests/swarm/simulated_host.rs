@@ -406,7 +406,7 @@ impl World {
         };
         may_install(self.plan.spread, proof)?;
         self.hosts[n].disk.has_permit = true;
-        if self.plan.spread == Spread::Proven {
+        if matches!(self.plan.spread, Spread::Proven | Spread::AfterInstall) {
             assert!(proof.installing < proof.proven.max(2), "{} install unproven", proof.installing + 1);
         }
         Ok(())
@@ -418,7 +418,8 @@ impl World {
             Event::Waits { reason, .. } => {
                 self.hosts[n].waits = Some(*reason);
                 self.hosts[n].disk.has_permit = false;
-                let decided = *reason != Reason::ServerAway && self.hosts[n].disk.verified.is_some();
+                let decided = !matches!(reason, Reason::ServerAway | Reason::WaitsForProof)
+                    && self.hosts[n].disk.verified.is_some();
                 if self.plan.spread == Spread::AfterInstall && decided {
                     self.show_content(n);
                 }

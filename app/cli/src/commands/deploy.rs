@@ -50,8 +50,8 @@ pub(crate) struct Args {
     stripes: Option<u8>,
     /// When a machine may share it with others, and how many may install it unproven
     ///
-    /// With `proven`, at most two machines install at first, and then as many at a time as have passed the check
-    /// before. With `proven` and `after-install`, one failed installation or check stops all further installations.
+    /// With `proven` and `after-install`, at most two machines install at first, and then as many at a time as have
+    /// passed the check before. One failed installation or check stops all further installations.
     #[arg(long, value_enum, default_value_t = SpreadArg::CutThrough)]
     spread: SpreadArg,
     /// Hours for transfers: any, idle, night, or hours of the week

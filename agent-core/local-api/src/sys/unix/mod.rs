@@ -5,7 +5,7 @@ mod socket;
 
 pub(crate) use secure_directory::ensure_private;
 pub use socket::SYSTEM_SOCKET;
-pub(crate) use socket::{listen_own, listen_shared, own_name, peer_user};
+pub(crate) use socket::{MAX_SOCKET_PATH, connect_own, listen_own, listen_shared, peer_user};
 
 /// Whether the agent decides what a caller may do. On other systems the operating system has decided it before.
 pub(crate) const CHECKS_CALLERS: bool = true;

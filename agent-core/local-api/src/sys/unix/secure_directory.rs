@@ -4,8 +4,9 @@ use crate::sys::GroupAccess;
 use std::{
     collections::VecDeque,
     ffi::OsString,
+    fs::Permissions,
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Component, Path, PathBuf},
 };
 
@@ -38,11 +39,14 @@ pub(crate) fn ensure_private(path: &Path, mode: u32, group: GroupAccess) -> io::
         let next = at.join(&name);
         let about = match next.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let made = std::fs::DirBuilder::new().mode(if left.is_empty() { mode } else { 0o755 }).create(&next);
-                match made {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                    _ => next.symlink_metadata()?,
+                let mode = if left.is_empty() { mode } else { 0o755 };
+                match std::fs::DirBuilder::new().mode(mode).create(&next) {
+                    // Services often run with a strict umask; people at the machine must reach the socket all the same.
+                    Ok(()) => std::fs::set_permissions(&next, Permissions::from_mode(mode))?,
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(error),
                 }
+                next.symlink_metadata()?
             }
             other => other?,
         };

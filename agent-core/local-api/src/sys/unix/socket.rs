@@ -10,21 +10,60 @@ use interprocess::{
 };
 use std::{
     fs, io,
-    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
 /// The address of the agent that runs as a service.
 pub const SYSTEM_SOCKET: &str = "/run/banyan/agent.sock";
 
-/// Returns the name of the socket in this data folder.
-pub(crate) fn own_name(data: &Path) -> io::Result<Name<'static>> {
-    data.join("agent.sock").to_fs_name::<GenericFilePath>()
+/// The longest path of a socket (bytes); the system takes no longer one.
+pub(crate) const MAX_SOCKET_PATH: usize = 107;
+
+/// The name of the socket in a data folder.
+struct OwnSocket {
+    name: Name<'static>,
+    /// The open folder that a short name goes through.
+    _folder: Option<fs::File>,
+}
+
+impl OwnSocket {
+    /// Names the socket. A path that is too long for a socket goes through the open folder instead.
+    fn in_folder(data: &Path) -> io::Result<Self> {
+        let path = data.join("agent.sock");
+        let length = path.as_os_str().len();
+        if length <= MAX_SOCKET_PATH {
+            return Ok(Self { name: path.to_fs_name::<GenericFilePath>()?, _folder: None });
+        }
+        let folder = fs::File::open(data)?;
+        let through = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
+        if !through.exists() {
+            let detail = format!(
+                "{} is too long for a socket ({length} bytes, at most {MAX_SOCKET_PATH}); use a data folder with a \
+                 shorter path",
+                path.display()
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, detail));
+        }
+        Ok(Self { name: through.join("agent.sock").to_fs_name::<GenericFilePath>()?, _folder: Some(folder) })
+    }
 }
 
 /// Listens on the socket in this data folder, for the agent's own user and root.
 pub(crate) fn listen_own(data: &Path) -> io::Result<Listener> {
-    ListenerOptions::new().name(own_name(data)?).try_overwrite(true).mode(0o600).create_tokio()
+    let socket = OwnSocket::in_folder(data)?;
+    let options = ListenerOptions::new().name(socket.name.borrow()).try_overwrite(true).mode(0o600);
+    // A short name is valid only until the folder is closed. What is left behind is overwritten at the next start.
+    options.reclaim_name(socket._folder.is_none()).create_tokio()
+}
+
+/// Connects to the socket in this data folder.
+pub(crate) async fn connect_own(data: &Path) -> io::Result<Stream> {
+    let socket = OwnSocket::in_folder(data)?;
+    Stream::connect(socket.name.borrow()).await
 }
 
 /// Listens on a socket for everyone at the machine. Rights depend on the caller's identity.

@@ -74,8 +74,13 @@ async fn check_running(data: &Path) -> Vec<Check> {
                 let (waits, next) = (waits.detail.clone(), waits.reason.for_admin().advice);
                 return vec![Check::good("agent", "running and responding"), Check::bad(AFTER_FOLDER[0], waits, next)];
             }
-            let next = "run this again as the agent's user or as root, and check the agent's log";
-            vec![Check::doubtful("agent", format!("the agent is running, but not responding: {error}"), next)]
+            let next = match error.kind() {
+                std::io::ErrorKind::PermissionDenied => "run this again as the agent's user or as root",
+                _ => "read in the agent's log why its local socket is missing, then restart the agent",
+            };
+            let socket = data.join("agent.sock");
+            let found = format!("the agent is running, but not responding at {}: {error}", socket.display());
+            vec![Check::doubtful("agent", found, next)]
         }
         Err(_) => {
             let found = format!("the agent is running, but did not respond within {} seconds", TIMEOUT.as_secs());
