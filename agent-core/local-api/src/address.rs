@@ -67,7 +67,6 @@ impl LocalAddress {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use interprocess::local_socket::tokio::prelude::*;
     use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
     fn mode(path: &Path) -> u32 {

@@ -477,7 +477,7 @@ impl Reason {
     /// are about the machine, or come before anything of the release runs.
     #[must_use]
     pub fn tells_against_release(self) -> bool {
-        matches!(self, Self::InstallFailed | Self::ProbeFailed | Self::UndoFailed)
+        matches!(self, Self::InstallFailed | Self::ScriptTimeout | Self::ProbeFailed | Self::UndoFailed)
     }
 }
 
