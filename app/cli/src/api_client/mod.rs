@@ -38,12 +38,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Maximum size of an answer (bytes). The status of the largest deployment fits.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
+/// Is told what the server is doing. `None`: it is done.
+type OnWork = dyn Fn(Option<&Working>) + Send + Sync;
+
 /// A connection to one server with one admin token.
 pub(crate) struct ApiClient {
     http: reqwest::Client,
     profile: Profile,
     /// Is told what the server is doing while a request takes long.
-    on_work: Box<dyn Fn(Option<&Working>) + Send + Sync>,
+    on_work: Box<OnWork>,
 }
 
 /// An administrator's action on a running deployment.
