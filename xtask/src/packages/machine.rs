@@ -8,18 +8,21 @@ use std::{
     process::Command,
 };
 
-/// Arguments: the scratch folder. The folder `root` in it stays the same, so that the agent can keep using its path.
+/// Arguments: the scratch folder, and the folder with the programs. The agent's own folder survives the root.
 const MOUNT: &str = r#"set -e
 cd "$1"
-umount -R root 2>/dev/null || true
-umount upper 2>/dev/null || true
-mkdir -p root upper
+umount -R -l root 2>/dev/null || true
+umount -l upper 2>/dev/null || true
+mkdir -p root upper agent
 mount -t tmpfs -o size=6g,mode=0755 tmpfs upper
 mkdir upper/changed upper/work
 mount -t overlay -o "lowerdir=/,upperdir=$1/upper/changed,workdir=$1/upper/work" overlay root
 for folder in dev proc sys; do mount --bind "/$folder" "root/$folder"; done
 mount -t tmpfs -o mode=1777 tmpfs root/tmp
 mount -t tmpfs -o mode=0755 tmpfs root/run
+mkdir -p root/banyan/agent root/banyan/programs
+mount --bind agent root/banyan/agent
+mount --bind "$2" root/banyan/programs
 printf '#!/bin/sh\nexit 101\n' > root/usr/sbin/policy-rc.d
 chmod 755 root/usr/sbin/policy-rc.d
 # In case this system is itself a container with rules of its own.
@@ -34,8 +37,8 @@ pub(super) fn scratch_folder() -> Result<PathBuf> {
 
 /// Removes it. The mounts end with this process's mount namespace.
 pub(super) fn remove_scratch(folder: &Path) {
-    works(Command::new("umount").arg("-R").arg(folder.join("root")));
-    works(Command::new("umount").arg(folder.join("upper")));
+    works(Command::new("umount").args(["-R", "-l"]).arg(folder.join("root")));
+    works(Command::new("umount").arg("-l").arg(folder.join("upper")));
     drop(fs::remove_dir_all(folder));
 }
 
@@ -46,8 +49,10 @@ pub(super) struct Machine {
 
 impl Machine {
     /// Mounts a fresh root.
-    pub(super) fn fresh(folder: &Path) -> Result<Self> {
-        read(Command::new("sh").args(["-c", MOUNT, "mount"]).arg(folder)).context("cannot mount the machine's root")?;
+    pub(super) fn fresh(folder: &Path, programs: &Path) -> Result<Self> {
+        let mut command = Command::new("sh");
+        command.args(["-c", MOUNT, "mount"]).arg(folder).arg(programs);
+        read(&mut command).context("cannot mount the machine's root")?;
         Ok(Self { root: folder.join("root") })
     }
     /// A command in the root.

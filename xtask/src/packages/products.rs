@@ -1,6 +1,9 @@
 //! Server and agent under test, and the administrator's commands.
 
-use crate::command::{read, words};
+use crate::{
+    command::{read, words},
+    packages::machine::Machine,
+};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::{
@@ -15,7 +18,10 @@ use std::{
 pub(super) struct Products {
     folder: PathBuf,
     banyan: PathBuf,
-    running: Vec<Child>,
+    server: Option<Child>,
+    agent: Option<Child>,
+    /// The join code, which only the agent's first start needs.
+    code: String,
 }
 
 /// How a deployment to the one machine ended.
@@ -27,35 +33,52 @@ pub(super) struct Deployed {
 }
 
 impl Products {
-    /// Starts a server and an agent that installs below `root`.
-    pub(super) fn start(folder: &Path, programs: &Path, root: &Path) -> Result<Self> {
-        let mut products = Self { folder: folder.to_owned(), banyan: programs.join("banyan"), running: Vec::new() };
+    /// Starts a server.
+    pub(super) fn start(folder: &Path, programs: &Path) -> Result<Self> {
+        let mut products = Self {
+            folder: folder.to_owned(),
+            banyan: programs.join("banyan"),
+            server: None,
+            agent: None,
+            code: String::new(),
+        };
         let data = folder.join("server");
         let mut server = Command::new(&products.banyan);
         server.args(["server", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
-        products.spawn("server", &mut server)?;
+        products.server = Some(products.spawn("server", &mut server)?);
         let profile = data.join("admin.toml");
         wait_for("the server", || profile.exists() && products.admin(&["machines"]).is_ok())?;
         let keys = products.keys();
         products.admin(&["keys", "generate", "--out", &keys])?;
         products.admin(&["keys", "init", "--key", &keys])?;
         let code = products.admin(&["tokens", "create"])?;
-        let mut agent = Command::new(programs.join("banyan-agent"));
-        agent.args(["--listen", "127.0.0.1:0", "--name", "machine", "--join", code.trim()]);
-        agent.arg("--data").arg(folder.join("agent")).arg("--install-root").arg(root);
-        products.spawn("agent", &mut agent)?;
-        let online = || products.admin(&["machines", "--json"]).is_ok_and(|text| text.contains("\"online\":true"));
-        wait_for("the agent", online)?;
+        code.trim().clone_into(&mut products.code);
         Ok(products)
+    }
+    /// Ends the machine's agent, before its root goes.
+    pub(super) fn stop_agent(&mut self) {
+        end(self.agent.take());
+    }
+    /// Starts the machine's agent in its root, as root, so that it installs into what it takes for this system.
+    pub(super) fn start_agent(&mut self, machine: &Machine) -> Result<()> {
+        let mut agent = machine.command("/banyan/programs/banyan-agent");
+        agent.args(["--listen", "127.0.0.1:0", "--name", "machine", "--data", "/banyan/agent"]);
+        if !self.code.is_empty() {
+            agent.args(["--join", &self.code]);
+        }
+        self.agent = Some(self.spawn("agent", &mut agent)?);
+        let online = || self.admin(&["machines", "--json"]).is_ok_and(|text| text.contains("\"online\":true"));
+        wait_for("the agent", online)?;
+        self.code.clear();
+        Ok(())
     }
     fn keys(&self) -> String {
         self.folder.join("keys").display().to_string()
     }
-    fn spawn(&mut self, name: &str, command: &mut Command) -> Result<()> {
-        let log = File::create(self.folder.join(format!("{name}.log")))?;
+    fn spawn(&self, name: &str, command: &mut Command) -> Result<Child> {
+        let log = File::options().create(true).append(true).open(self.folder.join(format!("{name}.log")))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        self.running.push(command.spawn().with_context(|| format!("cannot start {}", words(command)))?);
-        Ok(())
+        command.spawn().with_context(|| format!("cannot start {}", words(command)))
     }
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.banyan);
@@ -90,10 +113,15 @@ impl Products {
 
 impl Drop for Products {
     fn drop(&mut self) {
-        for child in self.running.iter_mut().rev() {
-            drop(child.kill());
-            drop(child.wait());
-        }
+        end(self.agent.take());
+        end(self.server.take());
+    }
+}
+
+fn end(child: Option<Child>) {
+    if let Some(mut child) = child {
+        drop(child.kill());
+        drop(child.wait());
     }
 }
 

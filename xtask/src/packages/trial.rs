@@ -44,15 +44,15 @@ impl Outcome {
 /// Tries packages until `count` of them could be prepared.
 pub(super) fn run_all(folder: &Path, programs: &Path, count: usize, seed: u64) -> Result<Vec<Outcome>> {
     let candidates = choose::candidates(seed)?;
-    let machine = Machine::fresh(folder)?;
-    let products = Products::start(folder, programs, &machine.root)?;
+    let mut products = Products::start(folder, programs)?;
     let mut outcomes: Vec<Outcome> = Vec::new();
     for package in candidates {
         if outcomes.len() >= count {
             break;
         }
         let began = Instant::now();
-        let machine = Machine::fresh(folder)?;
+        products.stop_agent();
+        let machine = Machine::fresh(folder, programs)?;
         let prepared = prepare(folder, &machine, &package);
         let debs = match prepared {
             Ok(debs) => debs,
@@ -62,6 +62,7 @@ pub(super) fn run_all(folder: &Path, programs: &Path, count: usize, seed: u64) -
                 continue;
             }
         };
+        products.start_agent(&machine)?;
         let end = try_package(&products, &machine, &package, &debs);
         let seconds = began.elapsed().as_secs();
         println!(

@@ -2,7 +2,10 @@
 
 mod archive_installs;
 mod crash_recovery;
+mod deb_builder;
 mod deb_installs;
+mod deb_plans;
+mod deb_states;
 mod external_commands;
 mod helper_process;
 mod hostile_agent;

@@ -4,7 +4,7 @@
 use crate::{
     error::{InstallError, IoContext},
     methods::deb::{
-        package::{self, Package},
+        package::{self, MultiArch, Package},
         relation::Relation,
     },
     package_state::{Status, Want},
@@ -29,6 +29,16 @@ pub(crate) struct Database {
     pub(crate) packages: Vec<Package>,
     /// Foreign architectures that dpkg accepts here.
     pub(crate) foreign: Vec<String>,
+    diversions: Vec<Diversion>,
+}
+
+/// A file that goes elsewhere, except for the package that diverts it.
+#[derive(Debug, Clone)]
+struct Diversion {
+    from: String,
+    to: String,
+    /// `:` for the administrator, whose diversions are for every package.
+    by: String,
 }
 
 impl Database {
@@ -55,7 +65,13 @@ impl Database {
         }
         let known = |package: &Package| package.status != Status::NotInstalled || package.want == Want::Hold;
         let foreign = read_text(&folder.join("arch"))?.lines().map(str::to_owned).collect();
-        Ok(Self { packages: entries.into_values().filter(known).collect(), foreign, folder })
+        let text = read_text(&folder.join("diversions"))?;
+        let lines: Vec<&str> = text.lines().collect();
+        let (triples, _) = lines.as_chunks::<3>();
+        let diversion =
+            |[from, to, by]: &[&str; 3]| Diversion { from: (*from).into(), to: (*to).into(), by: (*by).into() };
+        let diversions = triples.iter().map(diversion).collect();
+        Ok(Self { packages: entries.into_values().filter(known).collect(), foreign, diversions, folder })
     }
 
     /// Whether there is a database at all.
@@ -68,8 +84,7 @@ impl Database {
     pub(crate) fn entry(&self, name: &str, architecture: &str) -> Option<&Package> {
         let rank = |package: &&Package| (package.architecture == architecture, package.status.is_installed());
         let is_it = |package: &&Package| {
-            package.name == name
-                && (package.architecture == architecture || package.multi_arch != package::MultiArch::Same)
+            package.name == name && (package.architecture == architecture || package.multi_arch != MultiArch::Same)
         };
         self.packages.iter().filter(is_it).max_by_key(rank)
     }
@@ -119,13 +134,10 @@ impl Database {
         String::from_utf8_lossy(&bytes).lines().filter(|line| *line != "/.").map(str::to_owned).collect()
     }
 
-    /// Where files really go: the path that a package's file is diverted to, for diversions by other packages.
+    /// Where files really go: the path that a package's file is diverted to, for diversions by others than the package.
     pub(crate) fn diversions(&self, package: &str) -> BTreeMap<String, String> {
-        let text = read_text(&self.folder.join("diversions")).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        let (triples, _) = lines.as_chunks::<3>();
-        let others = triples.iter().filter(|[_, _, by]| *by != package);
-        others.map(|[from, to, _]| ((*from).to_owned(), (*to).to_owned())).collect()
+        let others = self.diversions.iter().filter(|diversion| diversion.by != package);
+        others.map(|diversion| (diversion.from.clone(), diversion.to.clone())).collect()
     }
 
     /// The packages that fulfil a relation of a package for `architecture`.
@@ -140,9 +152,9 @@ impl Database {
 
 /// Whether a package, in whatever state, is one that the relation names.
 fn fulfils(package: &Package, relation: &Relation, architecture: &str) -> bool {
-    use package::MultiArch;
     let right_architecture = |wanted: Option<&str>| match wanted {
-        Some("any") => true,
+        // dpkg accepts `:any` for such packages only.
+        Some("any") => package.multi_arch == MultiArch::Allowed,
         Some("native") | None => {
             package.multi_arch == MultiArch::Foreign
                 || [&*package.architecture, architecture].contains(&"all")

@@ -19,6 +19,8 @@ use std::{
 const RUN_TIMEOUT: Duration = Duration::from_secs(48 * 3600);
 /// Time limit for a query.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Most lines that are read as the cause of an error.
+const MAX_CAUSE_LINES: usize = 4;
 /// How dpkg announces each script with `-D2`.
 const SCRIPT_STARTS: &str = "fork/exec ";
 /// What dpkg's debugging lines begin with.
@@ -192,27 +194,35 @@ fn to_error(finished: &FinishedCommand) -> InstallError {
     InstallError::new(Reason::InstallFailed, detail)
 }
 
-/// Returns dpkg's first error with its cause in one line: the indented lines after it, and what a script printed last.
+/// Returns dpkg's first error with its cause in one line: the lines that continue it, or the dependency that it is
+/// about, and what a script printed last.
 fn describe_error(output: &str) -> Option<String> {
     let lines: Vec<&str> = output.lines().collect();
-    let at = lines.iter().position(|line| line.starts_with("dpkg: error") || line.starts_with("dpkg-deb: error"));
-    let Some(at) = at else {
+    let starts = ["dpkg: error", "dpkg-deb: error", "dpkg: unrecoverable"];
+    let Some(at) = lines.iter().position(|line| starts.iter().any(|start| line.starts_with(start))) else {
         return lines.iter().rev().find(|line| !line.trim().is_empty()).map(|line| line.trim().into());
     };
     let mut cause = lines[at].trim_start_matches("dpkg: ").trim().to_owned();
-    for line in lines[at + 1..].iter().take_while(|line| line.starts_with(' ')) {
+    let is_fatal = cause.starts_with("unrecoverable");
+    let follows = |line: &&&str| line.starts_with(' ') || (is_fatal && !line.trim().is_empty());
+    for line in lines[at + 1..].iter().take_while(follows).take(MAX_CAUSE_LINES) {
         let _ = write!(cause, " {}", line.trim());
     }
+    let needs = |line: &&&str| line.contains(" depends on ") || line.contains(" pre-depends on ");
     let printed = lines[..at].last().map(|line| line.trim());
-    let by_dpkg =
-        ["dpkg", "Setting up ", "Unpacking ", "Preparing ", "Removing ", "Processing triggers ", "$ ", "(Reading"];
-    if let Some(printed) =
-        printed.filter(|line| !line.is_empty() && !by_dpkg.iter().any(|start| line.starts_with(start)))
-        && cause.contains("script")
-    {
+    if let Some(unmet) = lines[..at].iter().find(needs).filter(|_| cause.contains("dependency problem")) {
+        let _ = write!(cause, ": {}", unmet.trim().trim_end_matches("; however:"));
+    } else if let Some(printed) = printed.filter(|line| cause.contains("script") && !is_progress(line)) {
         let _ = write!(cause, "; it printed last: {printed}");
     }
     Some(cause)
+}
+
+/// Whether dpkg itself wrote a line.
+fn is_progress(line: &str) -> bool {
+    let starts =
+        ["dpkg", "Setting up ", "Unpacking ", "Preparing ", "Removing ", "Processing triggers ", "$ ", "(Reading"];
+    line.is_empty() || starts.iter().any(|start| line.starts_with(start))
 }
 
 #[cfg(test)]
@@ -228,6 +238,19 @@ mod tests {
             describe_error(output).unwrap(),
             "error processing package tool (--install): installed tool package post-installation script subprocess \
              returned error exit status 7; it printed last: no licence found"
+        );
+        let output = "dpkg: unrecoverable fatal error, aborting:\n unknown system group 'x' in statoverride file;\nyou \
+                      can remove it\n";
+        assert_eq!(
+            describe_error(output).unwrap(),
+            "unrecoverable fatal error, aborting: unknown system group 'x' in statoverride file; you can remove it"
+        );
+        let output = "dpkg: dependency problems prevent configuration of tool:\n tool depends on lib; however:\n  Package \
+                      lib is not installed.\n\ndpkg: error processing package tool (--install):\n dependency problems - \
+                      leaving unconfigured\n";
+        assert_eq!(
+            describe_error(output).unwrap(),
+            "error processing package tool (--install): dependency problems - leaving unconfigured: tool depends on lib"
         );
         assert_eq!(describe_error("one\ntwo\n").unwrap(), "two");
         assert_eq!(describe_error(""), None);

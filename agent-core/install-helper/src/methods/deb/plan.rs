@@ -267,14 +267,18 @@ pub(crate) fn file_owners(database: &Database, deb: &Deb) -> (BTreeMap<String, S
         deb.files.iter().filter(|file| file.is_folder).map(|file| file.path.as_str()).collect();
     let files: BTreeSet<&str> =
         deb.files.iter().filter(|file| !file.is_folder).map(|file| file.path.as_str()).collect();
-    let diversions = database.diversions(&deb.package.name);
+    let diverted = |diversions: &BTreeMap<String, String>, path: &str| diversions.get(path).cloned();
+    let own_diversions = database.diversions(&deb.package.name);
     let (mut owners, mut emptied) = (BTreeMap::new(), BTreeSet::new());
     let others =
         database.packages.iter().filter(|package| package.name != deb.package.name && package.status.has_files());
     for package in others {
+        let their_diversions = database.diversions(&package.name);
         let (mut of_deb, mut own) = (0_u32, 0_u32);
         for path in database.files(package) {
-            if files.contains(path.as_str()) && !diversions.contains_key(&path) {
+            let is_shared =
+                files.contains(path.as_str()) && diverted(&own_diversions, &path) == diverted(&their_diversions, &path);
+            if is_shared {
                 of_deb += 1;
                 owners.insert(path, package.id());
             } else if !folders.contains(path.as_str()) {
