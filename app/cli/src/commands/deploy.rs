@@ -211,6 +211,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     {
         WatchResult::Stopped(status) => {
             watch_deployment::describe_unfinished(&status).iter().for_each(|line| print_note(line));
+            watch_deployment::describe_remarks(&status).iter().for_each(|line| print_note(line));
             if args.output.json {
                 print_json(&status)?;
             }

@@ -55,7 +55,9 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     if !args.watch {
         let status = client.deployment(id).await.with_context(action)?;
         let picture = |status: &DeploymentStatus| {
-            draw_tree(&TreeView::from_status(status), detect_terminal(&console::Term::stdout(), false)).join("\n")
+            let mut lines = draw_tree(&TreeView::from_status(status), detect_terminal(&console::Term::stdout(), false));
+            lines.extend(watch_deployment::describe_remarks(status));
+            lines.join("\n")
         };
         args.output.print(&status, picture)?;
         return Ok(Exit::Success);
@@ -67,6 +69,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     {
         WatchResult::Stopped(status) => {
             watch_deployment::describe_unfinished(&status).iter().for_each(|line| print_note(line));
+            watch_deployment::describe_remarks(&status).iter().for_each(|line| print_note(line));
             Ok(watch_deployment::exit_for(&status))
         }
         WatchResult::Interrupted => Ok(Exit::Interrupted),

@@ -157,15 +157,30 @@ pub(crate) fn describe_unfinished(status: &DeploymentStatus) -> Vec<String> {
             !detail.is_empty() && texts.is_none_or(|texts| *detail != texts.what && *detail != texts.advice)
         };
         let detail = machine.detail.as_deref().filter(is_new);
-        let text = match (machine.reason, detail) {
-            (Some(reason), Some(detail)) => format!("{reason}: {detail}; next: {}", reason.for_admin().advice),
+        // The summary leads to the next step; the output of commands comes below both.
+        let (summary, output) = detail.map_or((None, ""), |detail| match detail.split_once('\n') {
+            Some((summary, output)) => (Some(summary), output),
+            None => (Some(detail), ""),
+        });
+        let text = match (machine.reason, summary) {
+            (Some(reason), Some(summary)) => format!("{reason}: {summary}; next: {}", reason.for_admin().advice),
             (Some(reason), None) => format!("{reason}; next: {}", reason.for_admin().advice),
-            (None, Some(detail)) => detail.to_owned(),
+            (None, Some(summary)) => summary.to_owned(),
             (None, None) => "not finished".into(),
         };
-        sanitise(&format!("{}: {text}", machine.label)).replace('\n', "\n    ")
+        sanitise(&format!("{}: {text}\n{output}", machine.label)).trim_end().replace('\n', "\n    ")
     };
     unfinished.map(line).collect()
+}
+
+/// Returns a line for each machine on which the release works, but something else needs attention.
+pub(crate) fn describe_remarks(status: &DeploymentStatus) -> Vec<String> {
+    let installed = status.addressees.iter().filter(|machine| machine.stage == Stage::Installed);
+    let line = |machine: &banyan_proto::admin::AddresseeStatus| {
+        let remark = machine.detail.as_deref().filter(|remark| !remark.is_empty())?;
+        Some(sanitise(&format!("{}: installed; note: {remark}", machine.label)).replace('\n', "\n    "))
+    };
+    installed.filter_map(line).collect()
 }
 
 #[cfg(test)]
@@ -208,9 +223,12 @@ mod tests {
         status.addressees[0].stage = Stage::Installed;
         status.addressees[1].stage = Stage::Failed;
         status.addressees[1].reason = Some(Reason::ProbeFailed);
-        status.addressees[1].detail = Some("exit code 7".into());
+        status.addressees[1].detail = Some("exit code 7\n$ probe\nno licence".into());
         let lines = describe_unfinished(&status);
         assert_eq!(lines.len(), 1);
+        assert!(lines[0].ends_with("\n    $ probe\n    no licence"), "{}", lines[0]);
+        status.addressees[0].detail = Some("dpkg left indexer 1 half-configured".into());
+        assert_eq!(describe_remarks(&status), ["a: installed; note: dpkg left indexer 1 half-configured"]);
         assert!(
             lines[0].starts_with("b: ") && lines[0].contains("(probe-failed): exit code 7; next: test on one machine")
         );

@@ -2,7 +2,7 @@
 //! package's name does not matter in a demo.
 
 use crate::{
-    demo::debian_requirements,
+    demo::debian_requirements::{self, PackageHere},
     output::{Failure, WithContext as _},
 };
 use banyan_proto::manifest::{Kind, ManifestError};
@@ -21,6 +21,8 @@ pub(super) struct DemoFile {
     pub(super) given: ReleaseOverrides,
     /// The kind of file.
     pub(super) kind: Kind,
+    /// The packages of this computer that a Debian package needs.
+    pub(super) needs: Vec<PackageHere>,
 }
 
 /// Inspects a file. Reads all of it, so call it on a thread for blocking work.
@@ -40,10 +42,11 @@ pub(super) fn inspect_file(path: &Path) -> Result<DemoFile, Failure> {
     let kind = common_kind(&draft).ok_or_else(|| {
         Failure::new(action(), "the release description has several kinds of files", "use one of the files instead")
     })?;
-    if kind == Kind::Deb {
-        draft.files.iter().try_for_each(|file| debian_requirements::check_requirements(&file.path))?;
+    let mut needs = Vec::new();
+    for file in draft.files.iter().filter(|_| kind == Kind::Deb) {
+        needs.extend(debian_requirements::check_requirements(&file.path)?);
     }
-    Ok(DemoFile { path: path.to_owned(), given, kind })
+    Ok(DemoFile { path: path.to_owned(), given, kind, needs })
 }
 
 /// Returns the missing property, if that is the error.

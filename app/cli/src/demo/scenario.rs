@@ -17,6 +17,7 @@ use crate::{
     demo::{
         DemoFailure,
         args::Args,
+        debian_requirements::{self, PackageHere},
         input_file::{self, DemoFile},
         processes::DemoProcesses,
         sample_package,
@@ -54,10 +55,10 @@ pub(super) async fn run_scenario(
         Some(path) => path.clone(),
         None => sample_package::write_sample(folder).with_context(|| "create the sample package".into())?,
     };
-    let DemoFile { path, given, kind } =
+    let DemoFile { path, given, kind, needs } =
         run_blocking("inspect the file", move || input_file::inspect_file(&path)).await?;
     let (client, profile) = start_server(folder, processes).await?;
-    start_agents(args.agents, folder, &client, &profile, processes).await?;
+    start_agents(args.agents, &needs, folder, &client, &profile, processes).await?;
     let progress = if args.output.json { ProgressMode::Hidden } else { ProgressMode::Shown };
     let signing = SigningArgs { keys: vec![folder.join("keys")], out: None };
     let source = ReleaseSource { file: &path, given, again: false };
@@ -120,6 +121,7 @@ async fn start_server(folder: &Path, processes: &mut DemoProcesses) -> Result<(A
 /// Starts the agents and waits until all are online.
 async fn start_agents(
     count: u16,
+    needs: &[PackageHere],
     folder: &Path,
     client: &ApiClient,
     profile: &Profile,
@@ -134,6 +136,8 @@ async fn start_agents(
     for name in &names {
         let install_root = install_root(folder, name);
         std::fs::create_dir_all(&install_root).with_context(|| format!("create a folder for {name}"))?;
+        debian_requirements::list_as_installed(needs, &install_root)
+            .with_context(|| format!("list this computer's packages for {name}"))?;
         let fixed =
             ["agent", "--listen", "127.0.0.1:0", "--exit-with-stdin", "--name", name.as_str()].map(OsString::from);
         let join = ["--join".into(), code.to_string().into()];

@@ -46,8 +46,9 @@ fn describe_row(row: &MachineRow) -> String {
     }
     if let Some(Problem { reason, detail }) = &row.problem {
         line.push_str(&format!(": {reason}"));
-        if !detail.is_empty() {
-            line.push_str(&format!(": {}", detail.replace('\n', " | ")));
+        // The output of commands follows the first line; it is printed once, at the end.
+        if let Some(summary) = detail.lines().next().filter(|summary| !summary.is_empty()) {
+            line.push_str(&format!(": {summary}"));
         }
     }
     line
