@@ -83,15 +83,15 @@ fn conflicts_and_files_of_other_packages_are_refused_by_name() {
     }
     let other = DebSpec { files: &[("usr/bin/thing", "other's")], ..spec("other", "1") };
     let conflicting = DebSpec { control: "Conflicts: other\n", ..spec("tool", "1") };
-    let detail = refused(&[other.clone()], &conflicting, Reason::PackageConflict);
+    let detail = refused(std::slice::from_ref(&other), &conflicting, Reason::PackageConflict);
     assert_eq!(detail, "tool 1 conflicts with other; other 1 is installed");
     refused(
-        &[other.clone()],
+        std::slice::from_ref(&other),
         &DebSpec { control: "Breaks: other (<< 2)\n", ..spec("tool", "1") },
         Reason::PackageConflict,
     );
     let same_file = DebSpec { files: &[("usr/bin/thing", "tool's")], ..spec("tool", "1") };
-    let detail = refused(&[other.clone()], &same_file, Reason::PackageConflict);
+    let detail = refused(std::slice::from_ref(&other), &same_file, Reason::PackageConflict);
     assert_eq!(detail, "tool 1 contains /usr/bin/thing, which belongs to other 1");
 
     // Diverted, both files have room.
