@@ -71,7 +71,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let text = table::render(seed, &outcomes);
     println!("{text}");
     if options.write {
-        std::fs::write(command::root().join("docs/packages.md"), &text).context("cannot write docs/packages.md")?;
+        table::write(&command::root().join("docs/packages.md"), &text)?;
     }
     let wrong: Vec<&str> = outcomes.iter().filter(|one| one.is_wrong()).map(|one| one.package.name.as_str()).collect();
     if wrong.is_empty() { Ok(()) } else { bail!("not as it must be: {}", wrong.join(", ")) }

@@ -1,19 +1,36 @@
-//! The result as a document.
+//! The result as a section of a document.
 
 use crate::packages::trial::{End, Outcome};
-use std::fmt::Write as _;
+use anyhow::{Context, Result};
+use std::{fmt::Write as _, fs, path::Path};
 
-/// Returns the text of `docs/packages.md`.
+const HEADING: &str = "## Debian packages";
+
+/// Replaces the section in the document, or adds it.
+pub(super) fn write(path: &Path, section: &str) -> Result<()> {
+    let before = fs::read_to_string(path).unwrap_or_else(|_| "# Real packages\n".into());
+    let after = match before.find(HEADING) {
+        None => format!("{}\n\n{}\n", before.trim_end(), section.trim_end()),
+        Some(start) => {
+            let next = before[start + HEADING.len()..].find("\n## ").map(|at| start + HEADING.len() + at);
+            let rest = next.map_or("", |at| &before[at..]);
+            format!("{}{}\n{rest}", &before[..start], section.trim_end())
+        }
+    };
+    fs::write(path, after).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Returns the section with the table.
 pub(super) fn render(seed: u64, outcomes: &[Outcome]) -> String {
     let good = outcomes.iter().filter(|one| matches!(one.end, End::Good)).count();
     let refused = outcomes.iter().filter(|one| matches!(one.end, End::Refused(_))).count();
     let wrong = outcomes.len() - good - refused;
     let mut text = format!(
-        "# Debian packages\n\n`cargo xtask packages` (as root) wrote this page. It picked {} packages of Debian at random \
-         with seed {seed}, and left essential ones out.\nEach was installed in a version rebuilt as an older one, then \
-         upgraded to the real one with a probe that fails, then upgraded. After each step, `dpkg --audit` and `apt-get \
-         check` had to find nothing wrong, and after the failing probe the older version had to be back.\n\n{good} passed \
-         every step, {refused} were refused before anything changed, {wrong} went wrong.\n\n\
+        "{HEADING}\n\n`cargo xtask packages --seed {seed}` (as root) picked {} packages of Debian at random, without \
+         essential ones.\nEach was installed in a version rebuilt as an older one, then upgraded to the real one with a \
+         probe that fails, then upgraded.\nAfter each step, `dpkg --audit` and `apt-get check` had to find nothing wrong, \
+         and after the failing probe the older version had to be back.\n\n{good} passed every step, {refused} were refused \
+         before anything changed, {wrong} went wrong.\n\n\
          | package | kind | version | result | seconds |\n| --- | --- | --- | --- | --- |\n",
         outcomes.len()
     );
@@ -28,4 +45,25 @@ pub(super) fn render(seed: u64, outcomes: &[Outcome]) -> String {
             writeln!(text, "| {} | {} | {} | {end} | {seconds} |", package.name, package.kind.word(), package.version);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_section_is_replaced_and_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("packages.md");
+        fs::write(&path, "# Real packages\n\n## Archives\n\na\n").unwrap();
+        for seed in [1, 2] {
+            write(&path, &render(seed, &[])).unwrap();
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("# Real packages\n\n## Archives\n\na\n\n## Debian packages\n"), "{text}");
+        assert!(text.contains("--seed 2") && !text.contains("--seed 1"), "{text}");
+        fs::write(&path, format!("{text}\n## More\n\nb\n")).unwrap();
+        write(&path, &render(3, &[])).unwrap();
+        assert!(fs::read_to_string(&path).unwrap().ends_with("\n\n## More\n\nb\n"));
+    }
 }
