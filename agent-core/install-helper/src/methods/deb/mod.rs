@@ -196,6 +196,13 @@ impl InstallMethod for DebMethod {
         }
     }
 
+    fn has_other_content(&self, release: &VerifiedRelease) -> Result<bool, InstallError> {
+        let database = Database::read(self.layout.root())?;
+        let is_it = |package: &&Package| package.name == release.package && package.version == release.version;
+        let kept = database.packages.iter().filter(is_it).find_map(|package| self.kept.kept(package));
+        kept.map_or(Ok(false), |kept| staging::is_intact(&kept, release.artifact).map(|is_same| !is_same))
+    }
+
     fn installed_folder(&self, _release: &VerifiedRelease) -> Result<Option<PathBuf>, InstallError> {
         Ok(Some(self.layout.root().to_owned()))
     }
