@@ -26,6 +26,8 @@ use tracing::{info, warn};
 
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MOST: Duration = Duration::from_secs(15);
+/// What to do while the server does not answer.
+const START_SERVER: &str = "check that the server is running, and the network and the firewall between here and there";
 
 /// What the command line says about the server.
 pub(crate) struct GivenServer {
@@ -158,19 +160,21 @@ impl Enroller<'_> {
         backend: &LocalBackend,
     ) -> anyhow::Result<Enrolment> {
         let servers = Arc::new(ServerAddresses::fixed(&given.addresses_for(code)));
-        let (mut pause, mut last) = (RETRY_FIRST, String::new());
+        let (mut pause, mut last) = (RETRY_FIRST, None);
         loop {
             match self.enrol(code, &servers).await {
                 Ok(enrolment) => return Ok(enrolment),
                 Err(EnrolError::Final(error)) => return Err(error.context("cannot enrol with the join code")),
                 Err(EnrolError::Later(error)) => {
-                    let text = format!("waiting to join the server: {error}");
-                    if text != last {
-                        let reason = error.reason();
-                        warn!(next = reason.for_admin().advice, "{text}; trying again [{}]", reason.code());
-                        backend.set_joining(refusal(reason, &text));
-                        last = text;
+                    let (reason, text) = (error.reason(), format!("waiting to join the server: {error}"));
+                    // A text about clocks differs with every second.
+                    let news = (reason, if reason == Reason::ClockWrong { String::new() } else { text.clone() });
+                    if last.as_ref() != Some(&news) {
+                        let next = if reason == Reason::ServerAway { START_SERVER } else { reason.for_admin().advice };
+                        warn!(next, "{text}; trying again [{}]", reason.code());
+                        last = Some(news);
                     }
+                    backend.set_joining(refusal(reason, &text));
                 }
             }
             tokio::select! {

@@ -1,6 +1,8 @@
 //! The tools for writing promise tests: a [`TestNetwork`] of real processes on loopback, and a [`test_desktop`] for
 //! real windows.
 
+#[cfg(target_os = "linux")]
+pub mod fake_clock;
 pub mod process_cost;
 pub mod programs;
 pub mod session_user;
@@ -12,4 +14,6 @@ pub mod test_desktop;
 pub mod test_network;
 pub mod test_package;
 
+#[cfg(target_os = "linux")]
+pub use fake_clock::FakeClock;
 pub use test_network::{Agent, TestNetwork};

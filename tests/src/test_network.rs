@@ -46,6 +46,10 @@ pub struct Agent {
 pub struct TestNetwork {
     /// The machines, `m0`, `m1`, …
     pub agents: Vec<Agent>,
+    /// Extra arguments for the server, from its next start on.
+    pub server_arguments: Vec<String>,
+    /// Extra environment variables for the server, from its next start on.
+    pub server_environment: Vec<(String, String)>,
     folder: TempDir,
     server: Option<Service>,
     listen: SocketAddr,
@@ -58,9 +62,20 @@ impl TestNetwork {
     /// When any of them does not start.
     #[must_use]
     pub fn start(agents: usize) -> Self {
+        Self::start_with(agents, |_| Vec::new())
+    }
+    /// Does the same with environment variables for the server, made from the network's folder.
+    ///
+    /// # Panics
+    /// When any of them does not start.
+    #[must_use]
+    pub fn start_with(agents: usize, environment: impl FnOnce(&Path) -> Vec<(String, String)>) -> Self {
         let folder = TempDir::with_prefix("banyan-world-").expect("a temporary folder can be created");
         let listen = ([127, 0, 0, 1], 0).into();
-        let mut network = Self { agents: Vec::new(), folder, server: None, listen };
+        let server_environment = environment(folder.path());
+        let (agents_without, server_arguments) = (Vec::new(), Vec::new());
+        let mut network =
+            Self { agents: agents_without, server_arguments, server_environment, folder, server: None, listen };
         network.start_server();
         network.listen = network.profile().servers[0].as_socket().expect("the server has an IP address");
         let keys = network.path("keys");
@@ -112,7 +127,8 @@ impl TestNetwork {
     pub fn start_server(&mut self) {
         let mut command = banyan();
         let (data, listen) = (self.path("server"), self.listen.to_string());
-        command.args(["server", "--data", &data, "--listen", &listen]);
+        command.args(["server", "--data", &data, "--listen", &listen]).args(&self.server_arguments);
+        command.envs(self.server_environment.iter().cloned());
         let admin = PathBuf::from(self.path("server/admin.toml"));
         let mut server = Service::start(command, &self.log("server"));
         wait_for("the server listens", || {
@@ -122,6 +138,10 @@ impl TestNetwork {
             text.and_then(|text| toml::from_str(&text).ok()).is_some_and(listens)
         });
         self.server = Some(server);
+    }
+    /// Makes the server listen at another address from its next start on.
+    pub fn move_server(&mut self, listen: SocketAddr) {
+        self.listen = listen;
     }
     /// Kills the server with `kill -9`.
     ///
@@ -184,7 +204,10 @@ impl TestNetwork {
         self.add_machine(None);
     }
     /// Prepares another machine without starting it. Returns its index.
-    fn place_machine(&mut self, join: Option<String>) -> usize {
+    ///
+    /// # Panics
+    /// When the disk fails.
+    pub fn place_machine(&mut self, join: Option<String>) -> usize {
         let label = format!("m{}", self.agents.len());
         let (data, root) = (self.path(&label).into(), self.path(&format!("{label}-root")).into());
         fs::create_dir_all(&root).expect("the folder is accessible");

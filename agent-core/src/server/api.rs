@@ -136,13 +136,17 @@ pub(crate) fn excludes_machine(reason: Reason) -> bool {
     matches!(reason, Reason::CertificateExpired | Reason::Revoked | Reason::Retired | Reason::Cloned)
 }
 
-/// Returns the TLS error among the causes, if there is one. An IO error that wraps it lists only its causes, not the
-/// error itself.
+/// Returns the TLS error among the causes, if there is one. The `source` of an IO error skips the error that it wraps, so
+/// that one is looked at instead; several can be nested.
 fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a TlsError> {
-    let inside = |error: &'a (dyn std::error::Error + 'static)| {
-        error.downcast_ref().or_else(|| error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref())
+    let cause = |error: &&'a (dyn std::error::Error + 'static)| {
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        match wrapped {
+            Some(inner) => Some(inner as &(dyn std::error::Error + 'static)),
+            None => error.source(),
+        }
     };
-    std::iter::successors(Some(error), |error| error.source()).find_map(inside)
+    std::iter::successors(Some(error), cause).find_map(|error| error.downcast_ref())
 }
 
 /// The client for an enrolled machine's calls to its server.
@@ -452,5 +456,24 @@ impl ServerApi {
             return Err(to_call_error(servers, status.as_u16(), &body));
         }
         serde_json::from_slice(&body).map_err(|error| away(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_valid_at_this_time_is_blamed_on_the_clocks_however_deep_it_lies() {
+        let servers = ServerAddresses::fixed(&["server.example.org:7700".parse().unwrap()]);
+        let of = |error: CertificateError| {
+            let tls = TlsError::InvalidCertificate(error);
+            CallError::from_transport(&servers, &std::io::Error::other(std::io::Error::other(tls)))
+        };
+        let behind = of(CertificateError::NotValidYet);
+        assert_eq!(behind.reason(), Reason::ClockWrong, "{behind}");
+        let stranger = of(CertificateError::UnknownIssuer);
+        assert_eq!(stranger.reason(), Reason::ServerAway);
+        assert!(stranger.to_string().contains("another server answers there"), "{stranger}");
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct ServerContact {
     /// Why the server refuses this machine, while it does.
     refusal: Mutex<Option<ApiError>>,
     /// Why the last call failed, while calls fail.
-    failure: Mutex<Option<String>>,
+    failure: Mutex<Option<(Reason, String)>>,
     /// What is wrong with the clocks, while they differ.
     clocks: Mutex<Option<ApiError>>,
     notifier: Arc<ChangeNotifier>,
@@ -78,8 +78,11 @@ impl ServerContact {
         }
     }
     fn record_failure_text(&self, text: &str, reason: Reason) {
-        let before = lock(&self.failure).replace(text.to_owned());
-        if before.as_deref() != Some(text) {
+        let before = lock(&self.failure).replace((reason, text.to_owned()));
+        // A text about clocks differs with every second.
+        let is_news =
+            before.is_none_or(|(last, words)| last != reason || reason != Reason::ClockWrong && words != text);
+        if is_news {
             let next = reason.for_admin().advice;
             warn!(next, "{text}; trying again [{}]", reason.code());
             self.notifier.notify_snapshot();
@@ -105,7 +108,7 @@ impl ServerContact {
     }
     /// Returns why the last call failed, while calls fail.
     pub(crate) fn failure(&self) -> Option<String> {
-        lock(&self.failure).clone()
+        lock(&self.failure).as_ref().map(|(_, text)| text.clone())
     }
     /// Returns what is wrong with the clocks, while they differ.
     pub(crate) fn clock_trouble(&self) -> Option<ApiError> {
