@@ -45,8 +45,8 @@ enum Command {
     banyan tokens create --uses 20 --expires 12h --group lab\n  \
     # A computer that was reinstalled\n  \
     banyan tokens create --replaces till-3\n\n\
-    On the machine: banyan-agent --data DIR --listen IP:PORT --join CODE (for\n\
-    testing: banyan agent …). A join code contains a secret: handle it like a\n\
+    On the machine: banyan-agent --data DIR --join-file FILE, with the code in FILE\n\
+    (for testing: banyan agent …). A join code contains a secret: handle it like a\n\
     password.")]
 pub(crate) struct CreateArgs {
     /// Number of machines that may enrol with it
