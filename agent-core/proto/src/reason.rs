@@ -167,22 +167,22 @@ reasons! {
             => "ask your administrator to register this computer again";
     NotAncestor = "not-ancestor", Peer,
         admin: "the sender is not upstream of this machine in the tree"
-            => "check the sender named in the report",
+            => "check the machine named in the server's log",
         user: "another computer sent something it may not send"
             => "Banyan rejected it; your administrator can see this";
     ListForged = "list-forged", Peer,
         admin: "the list of target machines was altered in transit"
-            => "check the sender named in the report",
+            => "check the machine named in the server's log",
         user: "another computer sent altered data"
             => "Banyan rejected it; your administrator can see this";
     NotAddressed = "not-addressed", Peer,
         admin: "the offer is not meant for this machine"
-            => "check the sender named in the report",
+            => "check the machine named in the server's log",
         user: "another computer sent an update meant for someone else"
             => "Banyan rejected it; your administrator can see this";
     OrderForged = "order-forged", Peer,
         admin: "the order is not signed by the server"
-            => "check the sender named in the report",
+            => "check the machine named in the server's log",
         user: "another computer sent an update your organisation did not approve"
             => "Banyan rejected it; your administrator can see this";
     OrderExpired = "order-expired", Nobody,
@@ -212,7 +212,7 @@ reasons! {
             => "Banyan rejected it; your administrator can see this";
     MetadataForged = "metadata-forged", Peer,
         admin: "the metadata is not signed by the publishers this machine trusts"
-            => "check the sender named in the report",
+            => "check the machine named in the server's log",
         user: "this wasn't signed by a publisher this computer trusts"
             => "Banyan rejected it; get it again from its publisher";
     NotPublished = "not-published", Publisher,
@@ -237,7 +237,7 @@ reasons! {
             => "ask the publisher for a version that fits this computer";
     BadChunk = "bad-chunk", Peer,
         admin: "received data does not match the publisher's signature"
-            => "downloading it again from another machine; check the sender named in the report",
+            => "downloading it again from another machine; check the machine named in the server's log",
         user: "some of the data arrived damaged"
             => "Banyan will download it again from another computer";
     BadArtifact = "bad-artifact", Machine,
@@ -247,7 +247,7 @@ reasons! {
             => "Banyan will download it again; if this happens often, have the disk checked";
     CodeWrong = "code-wrong", Peer,
         admin: "the authentication code does not match this machine and the route of its offer"
-            => "check the machines on the route named in the report",
+            => "check the machines between the server and this one",
         user: "this download couldn't be confirmed with the server"
             => "Banyan will try again; your administrator can see this";
     ProtocolBroken = "protocol-broken", Peer,
@@ -277,12 +277,12 @@ reasons! {
             => "Banyan will continue once the server is back";
     WaitsForPermit = "waits-for-go-ahead", Nobody,
         admin: "waiting for permission from the server to install"
-            => "resume the deployment, or have it approved",
+            => "run `banyan status` to see whether the deployment is halted or has ended; `banyan resume` continues a halted one",
         user: "waiting for permission to install"
             => "nothing to do: Banyan will install it once it may";
     Halted = "halted", Nobody,
         admin: "the deployment was halted"
-            => "resume it, or keep it halted",
+            => "run `banyan resume` to continue it",
         user: "your administrator has paused this update"
             => "nothing to do: it continues when your administrator resumes it";
     WaitsForProof = "waits-for-proof", Nobody,

@@ -184,4 +184,88 @@ mod tests {
             assert_eq!(Cli::try_parse_from(wrong).unwrap_err().exit_code(), i32::from(Exit::Usage.code()));
         }
     }
+
+    /// Returns the texts between backticks.
+    fn quoted(text: &str) -> impl Iterator<Item = &str> {
+        text.split('`').skip(1).step_by(2)
+    }
+
+    /// Checks that a command of a hint, or an option on its own, exists.
+    fn check_hint(hint: &str) -> Result<(), String> {
+        let words: Vec<&str> = hint.split_whitespace().collect();
+        let mut command = Cli::command();
+        command.build();
+        let has = |command: &clap::Command, option: &str| {
+            command.get_arguments().any(|argument| argument.get_long() == Some(option))
+        };
+        let Some((&"banyan", words)) = words.split_first() else {
+            let Some(option) = hint.strip_prefix("--") else { return Ok(()) };
+            let exists = commands_with_names().iter().any(|(_, command)| has(command, option));
+            let known_elsewhere = ["help", "version"].contains(&option);
+            return if exists || known_elsewhere { Ok(()) } else { Err(format!("no command has --{option}")) };
+        };
+        let mut at = &command;
+        for word in words {
+            if let Some(option) = word.strip_prefix("--") {
+                if !has(at, option) {
+                    return Err(format!("`{}` has no --{option}", at.get_name()));
+                }
+            } else if let Some(next) = at.find_subcommand(word) {
+                at = next;
+            } else if at.has_subcommands() && !word.contains('|') {
+                return Err(format!("`{}` has no command {word}", at.get_name()));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_hint_with_a_command_or_option_that_does_not_exist_is_noticed() {
+        for wrong in ["banyan frobnicate", "banyan keys frobnicate", "banyan deploy --frobnicate", "--frobnicate"] {
+            assert!(check_hint(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_reason_names_only_commands_and_options_that_exist() {
+        for &reason in banyan_proto::Reason::ALL {
+            let texts = reason.for_admin();
+            for hint in quoted(texts.what).chain(quoted(texts.advice)).flat_map(|text| text.split(" or ")) {
+                let hint =
+                    hint.split_once(' ').filter(|(first, _)| first.starts_with("--")).map_or(hint, |(first, _)| first);
+                assert_eq!(check_hint(hint), Ok(()), "{reason:?}: {hint:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn hints_in_the_sources_name_only_commands_that_exist() {
+        fn files(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+            for entry in std::fs::read_dir(folder).unwrap().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    files(&path, found);
+                } else if path.extension().is_some_and(|ending| ending == "rs") {
+                    found.push(path);
+                }
+            }
+        }
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut sources = Vec::new();
+        ["app", "server/src", "agent-core"].iter().for_each(|folder| files(&root.join(folder), &mut sources));
+        let mut checked = 0;
+        for path in sources {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for (at, _) in text.match_indices("`banyan ") {
+                let Some(hint) = text[at + 1..].split('`').next().filter(|hint| !hint.contains('\n')) else { continue };
+                // Placeholders stand for arguments.
+                let words: Vec<&str> = hint.split_whitespace().filter(|word| !word.contains(['{', '}'])).collect();
+                let upper = |word: &&str| word.chars().any(|c| c.is_ascii_uppercase());
+                let hint = words.into_iter().filter(|word| !upper(word)).collect::<Vec<_>>().join(" ");
+                assert_eq!(check_hint(&hint), Ok(()), "{}: {hint:?}", path.display());
+                checked += 1;
+            }
+        }
+        assert!(checked > 50, "{checked} hints found");
+    }
 }

@@ -75,7 +75,7 @@ impl Summary {
                 let machine = status.addressees.iter().find(|machine| machine.id == row.id)?;
                 let from = match &row.sources {
                     ContentSources::Sent(shares) => shares.iter().map(Source::of).collect(),
-                    ContentSources::Planned(_) => Vec::new(),
+                    ContentSources::Planned(_) | ContentSources::Held => Vec::new(),
                 };
                 let place = places.iter().find(|place| place.machine == machine.id);
                 Some(MachineResult {

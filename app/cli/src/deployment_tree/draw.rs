@@ -60,7 +60,14 @@ pub(crate) fn draw_tree(view: &TreeView, features: TerminalFeatures) -> Vec<Stri
     let stripes = format_count(usize::from(view.stripes), "stripe");
     let facts = format!("{} · {stripes} · deployment {} · {}", format_size(view.size), view.id, state_text(view.state));
     let head = format!("{}  {}", styler.bold(&view.release), styler.dim(&facts));
-    let sent = format!("server  {}", styler.dim(&format!("has sent {}", format_copies(view.server_sent, view.size))));
+    let sent = match view.server_sent {
+        0 => "has sent nothing yet".to_owned(),
+        bytes => format!("has sent {}", format_copies(bytes, view.size)),
+    };
+    let is_held = |row: &MachineRow| row.sources == ContentSources::Held;
+    let sent =
+        if view.server_sent == 0 && view.rows.iter().any(is_held) { "has sent nothing".to_owned() } else { sent };
+    let sent = format!("server  {}", styler.dim(&sent));
     let names =
         view.rows.iter().map(|row| branch_prefix(row, features).chars().count() + measure_text_width(&row.name)).max();
     let shown = visible_rows(view, features.height.map(|height| height.saturating_sub(5)));
@@ -170,6 +177,7 @@ pub(crate) fn format_seconds(milliseconds: u64) -> String {
 /// Formats "from server", with shares if there are several sources.
 fn format_sources(sources: &ContentSources, styler: &Styler) -> String {
     match sources {
+        ContentSources::Held => styler.dim("had the content already"),
         ContentSources::Planned(names) if names.is_empty() => String::new(),
         ContentSources::Planned(names) => styler.dim(&format!("planned from {}", names.join(" + "))),
         ContentSources::Sent(shares) => styler.dim(&format!("from {}", format_shares(shares))),

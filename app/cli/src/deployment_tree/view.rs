@@ -68,6 +68,8 @@ pub(crate) struct Problem {
 pub(crate) enum ContentSources {
     /// Nothing has arrived yet; these machines are planned, one name a stripe.
     Planned(Vec<String>),
+    /// The machine had all of it before this deployment.
+    Held,
     /// These machines sent it.
     Sent(Vec<SourceShare>),
 }
@@ -205,7 +207,9 @@ fn find_roots(count: usize, children: &HashMap<Option<usize>, Vec<usize>>) -> Ve
 
 fn build_row(machine: &AddresseeStatus, is_last: Vec<bool>, names: &MachineNames<'_>) -> MachineRow {
     let total: u64 = machine.sources.iter().map(|source| source.bytes).sum();
-    let sources = if total == 0 {
+    let sources = if total == 0 && machine.verified_after.is_some() {
+        ContentSources::Held
+    } else if total == 0 {
         let mut planned: Vec<String> = machine.planned.iter().map(|id| names.name(*id)).collect();
         planned.dedup();
         ContentSources::Planned(planned)
