@@ -2,8 +2,8 @@
 
 use crate::{
     deployments::{
-        catalogue::MachineCatalogues, deploy::Deployments, direct_offers::DirectOffers, policies::GroupPolicies,
-        sideload::Sideload, status::DeploymentStatuses,
+        catalogue::MachineCatalogues, deploy::Deployments, direct_offers::DirectOffers,
+        order_lifecycle::OrderLifecycle, policies::GroupPolicies, sideload::Sideload, status::DeploymentStatuses,
     },
     identity::{enrolment::Enrolment, registry::Registry, revocation::Revocation, secrets::Secrets},
     long_work::LongWork,
@@ -36,6 +36,7 @@ pub(crate) struct Server {
     // What publishers signed.
     pub(crate) repository: Arc<RepositoryCache>,
     pub(crate) artifacts: Arc<ArtifactStore>,
+    pub(crate) orders: Arc<OrderLifecycle>,
     pub(crate) publication: Publication,
     // Orders.
     pub(crate) deployments: Arc<Deployments>,

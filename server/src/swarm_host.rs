@@ -5,6 +5,7 @@ use crate::{
     deployments::{active_orders::ActiveOrders, direct_offers::DirectOffers},
     identity::registry::Registry,
     net::tls_configuration::TlsConfiguration,
+    publishing::artifacts::ArtifactStore,
     store::Store,
     suspicion_log::{self, SuspicionLog},
 };
@@ -32,6 +33,7 @@ pub(crate) struct SwarmHost {
     pub(crate) tls: Arc<TlsConfiguration>,
     pub(crate) active_orders: Arc<ActiveOrders>,
     pub(crate) direct_offers: Arc<DirectOffers>,
+    pub(crate) artifacts: Arc<ArtifactStore>,
     pub(crate) suspicions: SuspicionLog,
     /// Carries what is stored in the background.
     pub(crate) tasks: TaskTracker,
@@ -51,7 +53,7 @@ impl Host for SwarmHost {
         self.registry.addresses(peer)
     }
     fn content(&self, order: OrderId) -> Option<Arc<ArtifactFile>> {
-        self.active_orders.get(order)?.content.clone()
+        self.active_orders.get(order)?.content()
     }
     /// The server is an ancestor of every machine, so every machine on the list may wait for content here.
     fn check_pull(&self, peer: MachineId, pull: &Pull) -> Result<bool, PullReply> {
@@ -117,6 +119,7 @@ impl Host for SwarmHost {
     fn content_failed(&self, order: OrderId, _: MachineId, error: &ContentError) {
         if let Some(open) = self.active_orders.get(order) {
             open.record_content_failure(error);
+            self.artifacts.distrust(open.artifact.digest);
         }
     }
     fn received(&self, _: OrderId, _: Option<MachineId>, _: u64) {}

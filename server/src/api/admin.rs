@@ -136,8 +136,14 @@ async fn upload(
 ) -> Result<Response, Refusal> {
     let received = server.artifacts.receive(digest, body).await?;
     // Writing a large file to a slow disk takes long after its last byte has arrived.
-    let artifacts = Arc::clone(&server.artifacts);
-    let finish = async move { artifacts.finish(received).await.map(|()| StatusCode::NO_CONTENT).into_response() };
+    let (artifacts, orders) = (Arc::clone(&server.artifacts), Arc::clone(&server.orders));
+    let finish = async move {
+        let finished = artifacts.finish(received).await.map(|()| StatusCode::NO_CONTENT);
+        if finished.is_ok() {
+            orders.restore_content(digest);
+        }
+        finished.into_response()
+    };
     Ok(server.long_work.run(digest, Patience::of(&headers), finish).await)
 }
 

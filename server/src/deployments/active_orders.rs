@@ -8,7 +8,7 @@ use std::{
     collections::{HashMap, HashSet},
     path::PathBuf,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -27,7 +27,7 @@ pub(crate) struct ActiveOrder {
     pub(crate) artifact: Artifact,
     pub(crate) trees: Vec<StripeTree>,
     /// The artifact's file; `None` if it is missing from the store.
-    pub(crate) content: Option<Arc<ArtifactFile>>,
+    content: RwLock<Option<Arc<ArtifactFile>>>,
     /// When this process accepted the order. Monotonic, so that clock changes do not affect the age.
     accepted: Option<Instant>,
     /// How many of the bytes that `content` served are already recorded in the store.
@@ -36,7 +36,7 @@ pub(crate) struct ActiveOrder {
     /// The machines whose code was accepted, with the stripe. Only machines on the lists get in.
     proved: Mutex<HashSet<(u8, MachineId)>>,
     /// What is wrong with the artifact's file, once it was noticed.
-    damage: OnceLock<String>,
+    damage: Mutex<Option<String>>,
 }
 
 impl ActiveOrder {
@@ -53,17 +53,18 @@ impl ActiveOrder {
         let artifact = parsed.artifacts.into_iter().find(|artifact| artifact.platform == row.order.platform)?;
         let stripes = u8::try_from(lists.len()).ok()?;
         let path = artifacts.path(artifact.digest);
-        let damage = OnceLock::new();
+        let mut damage = None;
         let content = match ArtifactFile::complete(&path, artifact.clone(), stripes) {
             Ok(file) => Some(Arc::new(file)),
             Err(error) => {
                 tracing::error!(order = %row.order.id, "cannot serve the artifact {}: {error}", path.display());
-                drop(damage.set(format!("{}: {error}", path.display())));
+                damage = Some(format!("{}: {error}", path.display()));
                 None
             }
         };
         let trees = lists.into_iter().zip(0..stripes).map(|(list, stripe)| StripeTree::new(stripe, list)).collect();
         let accepted = fresh.then(Instant::now);
+        let (content, damage) = (RwLock::new(content), Mutex::new(damage));
         Some(Self {
             row,
             manifest,
@@ -88,7 +89,8 @@ impl ActiveOrder {
     /// Records and logs, once, that the artifact's file cannot be sent.
     pub(crate) fn record_content_failure(&self, error: &ContentError) {
         let path = self.path.display();
-        if self.damage.set(format!("{path}: {error}")).is_ok() {
+        let mut damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+        if damage.replace(format!("{path}: {error}")).is_none() {
             tracing::error!(
                 order = %self.id(),
                 "cannot send the artifact {path}: {error}; check the disk, then publish the release again"
@@ -96,8 +98,24 @@ impl ActiveOrder {
         }
     }
     /// Returns what is wrong with the artifact's file, if that was noticed.
-    pub(crate) fn damage(&self) -> Option<&str> {
-        self.damage.get().map(String::as_str)
+    pub(crate) fn damage(&self) -> Option<String> {
+        self.damage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    /// Opens the artifact's file again if it was damaged or missing. Returns whether it is there now.
+    pub(crate) fn restore_content(&self) -> bool {
+        let mut damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+        let stripes = u8::try_from(self.trees.len()).unwrap_or(1);
+        if damage.is_none() {
+            return false;
+        }
+        let Ok(file) = ArtifactFile::complete(&self.path, self.artifact.clone(), stripes) else { return false };
+        *damage = None;
+        *self.content.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(file));
+        true
+    }
+    /// Returns the artifact's file; `None` if it is missing from the store.
+    pub(crate) fn content(&self) -> Option<Arc<ArtifactFile>> {
+        self.content.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
     pub(crate) fn id(&self) -> OrderId {
         self.row.order.id
@@ -137,12 +155,12 @@ impl ActiveOrder {
     }
     /// Returns the content bytes served since the last call.
     pub(crate) fn newly_served(&self) -> u64 {
-        let served = self.content.as_ref().map_or(0, |content| content.served());
+        let served = self.content().map_or(0, |content| content.served());
         served - self.counted.swap(served, Ordering::Relaxed).min(served)
     }
     /// Returns the content bytes served that the store does not include yet.
     pub(crate) fn uncounted(&self) -> u64 {
-        let served = self.content.as_ref().map_or(0, |content| content.served());
+        let served = self.content().map_or(0, |content| content.served());
         served.saturating_sub(self.counted.load(Ordering::Relaxed))
     }
 }

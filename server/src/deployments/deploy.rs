@@ -125,7 +125,7 @@ impl Deployments {
         let below_server = plan.lists[0].ids().skip(1).map(AddresseeRow::expected);
         let addressees: Vec<AddresseeRow> = below_server.chain(others).collect();
         let open = ActiveOrder::new(row.clone(), text, plan.lists.clone(), &self.artifacts, true)
-            .filter(|open| open.content.is_some())
+            .filter(|open| open.content().is_some())
             .ok_or_else(|| Refusal::internal(&"cannot open the release's artifact"))?;
         let new = NewDeployment { row: &row, lists: &plan.lists, addressees: &addressees };
         let superseded = self.store.add_deployment(new).await?;

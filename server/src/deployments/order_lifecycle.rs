@@ -44,11 +44,21 @@ impl OrderLifecycle {
     /// Starts forwarding an order. Also called after a restart: offers are idempotent.
     pub(crate) fn start_forwarding(&self, open: &ActiveOrder) {
         let Some(node) = self.node.get() else { return };
-        if open.content.is_none() {
+        if open.content().is_none() {
             error!(order = %open.id(), "order not forwarded: its artifact is missing from the store");
             return;
         }
         open.offers().into_iter().for_each(|offer| node.input(OrderInput::StartRoot(offer)));
+    }
+
+    /// Opens an artifact again that was damaged or missing and has been uploaded since.
+    pub(crate) fn restore_content(&self, digest: Digest) {
+        for open in self.active.all().iter().filter(|open| open.artifact.digest == digest) {
+            if open.restore_content() {
+                info!(order = %open.id(), "the artifact was uploaded again; forwarding it");
+                self.start_forwarding(open);
+            }
+        }
     }
 
     /// Stops forwarding an order.

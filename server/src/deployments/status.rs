@@ -47,9 +47,9 @@ impl DeploymentStatuses {
         let open = self.active_orders.get(id);
         let damage = open.as_ref().and_then(|open| open.damage());
         // Without content at the server, machines only notice that they get none.
-        let why = |row: &AddresseeRow| match (damage, row.reason) {
+        let why = |row: &AddresseeRow| match (&damage, row.reason) {
             (Some(damage), None | Some(Reason::NoSource | Reason::Unreachable)) if row.stage < Stage::Verified => {
-                (Some(Reason::ServerFileDamaged), Some(damage.to_owned()))
+                (Some(Reason::ServerFileDamaged), Some(damage.clone()))
             }
             (_, reason) => (reason, row.detail.clone()),
         };

@@ -11,13 +11,24 @@ use axum::body::Body;
 use banyan_proto::{Artifact, Digest, Reason, limits};
 use banyan_wire::content::ArtifactFile;
 use http_body_util::BodyExt as _;
-use std::{fs, io, path::PathBuf};
-use tokio::io::AsyncWriteExt as _;
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{io::AsyncWriteExt as _, time::timeout};
 use tokio_util::sync::CancellationToken;
+
+/// How long the rest of a refused upload is read.
+const DRAIN: Duration = Duration::from_secs(30);
 
 /// The artifact folder.
 pub(crate) struct ArtifactStore {
     folder: PathBuf,
+    /// Files that do not match their name any more. They count as missing, so that publishing uploads them again.
+    distrusted: Mutex<HashSet<Digest>>,
 }
 
 fn disk_refusal(error: &io::Error) -> Refusal {
@@ -53,17 +64,36 @@ impl ArtifactStore {
                 fs::remove_file(path)?;
             }
         }
-        Ok(Self { folder })
+        Ok(Self { folder, distrusted: Mutex::default() })
     }
     pub(crate) fn path(&self, digest: Digest) -> PathBuf {
         self.folder.join(digest.to_string())
     }
     /// Returns the artifact's size in bytes, or `None` if it is not stored.
     pub(crate) fn size(&self, digest: Digest) -> Option<u64> {
+        if self.distrusted().contains(&digest) {
+            return None;
+        }
         fs::metadata(self.path(digest)).ok().map(|found| found.len())
+    }
+    fn distrusted(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        self.distrusted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Records that a file was found damaged.
+    pub(crate) fn distrust(&self, digest: Digest) {
+        self.distrusted().insert(digest);
     }
     /// Receives an upload and checks its hash. [`Self::finish`] stores it.
     pub(crate) async fn receive(&self, digest: Digest, mut body: Body) -> Result<ReceivedUpload, Refusal> {
+        let received = self.receive_part(digest, &mut body).await;
+        if received.is_err() {
+            // The client reads the answer only after it has sent everything.
+            let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+            drop(timeout(DRAIN, rest).await);
+        }
+        received
+    }
+    async fn receive_part(&self, digest: Digest, body: &mut Body) -> Result<ReceivedUpload, Refusal> {
         let part = PartialUpload(self.folder.join(format!("{}.part", banyan_proto::MachineId::random())));
         let mut file = tokio::fs::File::create_new(&part.0).await.map_err(|error| disk_refusal(&error))?;
         let (mut hasher, mut size) = (blake3::Hasher::new(), 0);
@@ -90,7 +120,7 @@ impl ArtifactStore {
     /// Writes a received upload to the disk, under its hash. An artifact that is already there is replaced by identical
     /// content.
     pub(crate) async fn finish(&self, upload: ReceivedUpload) -> Result<(), Refusal> {
-        let path = self.path(upload.digest);
+        let (path, digest) = (self.path(upload.digest), upload.digest);
         let progress = work_progress::begin("writing the upload to the disk", upload.size);
         let store = move || {
             let ReceivedUpload { part, file, size, .. } = upload;
@@ -103,7 +133,9 @@ impl ArtifactStore {
         tokio::task::spawn_blocking(store)
             .await
             .map_err(|error| Refusal::internal(&error))?
-            .map_err(|error| disk_refusal(&error))
+            .map_err(|error| disk_refusal(&error))?;
+        self.distrusted().remove(&digest);
+        Ok(())
     }
     /// Removes an artifact. Returns the number of bytes freed, 0 if it was not stored.
     pub(crate) fn remove(&self, digest: Digest) -> io::Result<u64> {

@@ -306,6 +306,7 @@ impl Services {
             tls: Arc::clone(tls),
             active_orders,
             direct_offers: Arc::clone(&direct_offers),
+            artifacts: Arc::clone(artifacts),
             suspicions,
             tasks: tasks.clone(),
         });
@@ -323,6 +324,7 @@ impl Services {
             revocation,
             repository: Arc::clone(repository),
             artifacts: Arc::clone(artifacts),
+            orders: Arc::clone(&orders),
             publication,
             deployments,
             statuses,

@@ -10,6 +10,7 @@ mod every_machine_installs;
 mod expired_certificate_is_renewed;
 mod halted_deployment_is_not_installed;
 mod hostile_local_user;
+mod hostile_machines;
 mod killed_agent_resumes;
 mod killed_server_resumes;
 mod local_user_rights;

@@ -1,0 +1,204 @@
+//! A hostile machine on a list, between the server and honest machines.
+
+use super::EvilAgent;
+use banyan_proto::{
+    AddressHint, Artifact, MachineId, Manifest, Reason, RollingCode,
+    frame::{Frame, chunk_header},
+    peer::{Control, Offer, OfferReply, Pull, PullReply},
+};
+use banyan_wire::connection::{self, Connection, TlsPair};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{task::JoinSet, time::sleep};
+
+/// What a hostile machine does with what it was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relay {
+    /// It hands its parts on with a wrong code, and serves the right content.
+    WrongCode,
+    /// It hands its parts on, and serves altered content.
+    WrongChunks,
+    /// It accepts the offer and says nothing more.
+    Silence,
+    /// It hands its parts on, and serves nothing but heartbeats.
+    HeartbeatsOnly,
+    /// It refuses every offer.
+    RefusesOffers,
+    /// It hands its parts on, and refuses every pull.
+    RefusesPulls,
+    /// It claims that everyone below accepted, and hands nothing on.
+    ClaimsParts,
+    /// It hands its own sublist on, with itself as the head, again and again.
+    OffersItself,
+    /// It repeats each offer without end.
+    RepeatsOffers,
+}
+
+impl Relay {
+    /// All behaviours.
+    pub const ALL: &[Self] = &[
+        Self::WrongCode,
+        Self::WrongChunks,
+        Self::Silence,
+        Self::HeartbeatsOnly,
+        Self::RefusesOffers,
+        Self::RefusesPulls,
+        Self::ClaimsParts,
+        Self::OffersItself,
+        Self::RepeatsOffers,
+    ];
+}
+
+/// Returns where a machine can be reached, from the offer's hints. Their signatures do not matter here.
+fn address_of(offer: &Offer, machine: MachineId) -> Option<SocketAddr> {
+    let hints = offer.hints.iter().filter_map(|signed| {
+        let signed = serde_json::to_value(signed).ok()?;
+        serde_json::from_str::<AddressHint>(signed["payload"].as_str()?).ok()
+    });
+    hints.into_iter().find(|hint| hint.machine == machine)?.addresses.first()?.as_socket()
+}
+
+impl EvilAgent {
+    /// Plays its part in a tree, and checks in meanwhile, until the task is dropped. `content` is the artifact.
+    pub async fn play(self: Arc<Self>, relay: Relay, content: Arc<Vec<u8>>) {
+        let mut tasks = JoinSet::new();
+        let this = Arc::clone(&self);
+        tasks.spawn(async move {
+            let mut last = 0;
+            loop {
+                match this.check_in(last, 5).await {
+                    Ok((200, body)) => {
+                        let reply = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
+                        last = reply["number"].as_u64().unwrap_or(0);
+                    }
+                    Ok(_) | Err(_) => sleep(Duration::from_millis(500)).await,
+                }
+            }
+        });
+        let pair = TlsPair::for_peers(&self.credentials, None).expect("the credentials are valid");
+        while let Ok((stream, _)) = self.listener.accept().await {
+            let (this, acceptor, content) = (Arc::clone(&self), Arc::clone(&pair.acceptor), Arc::clone(&content));
+            tasks.spawn(async move {
+                let Ok(stream) = connection::handshake(stream, acceptor).await else { return };
+                if let Ok(connection) = connection::accept(stream, Self::hello()).await {
+                    drop(this.converse(relay, connection, content).await);
+                }
+            });
+        }
+    }
+
+    /// Answers what arrives over one connection.
+    async fn converse(
+        self: Arc<Self>,
+        relay: Relay,
+        mut connection: Connection,
+        content: Arc<Vec<u8>>,
+    ) -> io::Result<()> {
+        let mut feeding = JoinSet::new();
+        let mut artifact: Option<Artifact> = None;
+        loop {
+            match connection.next().await? {
+                Frame::Control(Control::Offer(offer)) => {
+                    if relay == Relay::RefusesOffers {
+                        let reply = OfferReply::Refused { reason: Reason::Busy, detail: "\u{1b}[31mno\u{202e}".into() };
+                        connection.send(&Frame::Control(Control::OfferReply(reply))).await?;
+                        continue;
+                    }
+                    connection.send(&Frame::Control(Control::OfferReply(OfferReply::Accepted))).await?;
+                    artifact = artifact_of(&offer);
+                    if matches!(relay, Relay::Silence) {
+                        continue;
+                    }
+                    if relay != Relay::ClaimsParts {
+                        for child in self.children(relay, &offer) {
+                            feeding.spawn(Arc::clone(&self).feed(relay, child, Arc::clone(&content)));
+                        }
+                    }
+                    connection.send(&Frame::Control(Control::PartsAccepted)).await?;
+                }
+                Frame::Control(Control::Pull(pull)) => {
+                    serve(relay, &mut connection, &pull, artifact.as_ref(), &content).await?
+                }
+                Frame::Control(_) | Frame::Chunk { .. } | Frame::Heartbeat { .. } => {}
+            }
+        }
+    }
+
+    /// Returns the offers to the heads of its parts.
+    fn children(&self, relay: Relay, offer: &Offer) -> Vec<Offer> {
+        let parts = offer.sublist.hand_on(offer.stripe);
+        let child = |(_, sublist, step): (_, banyan_proto::AddresseeList, banyan_proto::list::Step)| {
+            let mut made = offer.clone();
+            let code = offer.code.child(sublist.head(), sublist.subtree(offer.stripe).hash);
+            let wrong =
+                || RollingCode::root(&[7; 32], banyan_proto::OrderId([7; 16]), 0, banyan_proto::Digest([7; 32]));
+            made.code = if relay == Relay::WrongCode { wrong() } else { code };
+            made.proof.0.push(step);
+            made.path.push(self.id);
+            if relay != Relay::OffersItself {
+                made.sublist = sublist;
+            }
+            made
+        };
+        parts.into_iter().map(child).collect()
+    }
+
+    /// Offers a part to its head and serves it.
+    async fn feed(self: Arc<Self>, relay: Relay, offer: Offer, content: Arc<Vec<u8>>) -> io::Result<()> {
+        let head = offer.sublist.head();
+        let (to, artifact) = (address_of(&offer, head), artifact_of(&offer));
+        let to = to.ok_or_else(|| io::Error::other("no address"))?;
+        let mut connection = self.dial(head, to).await?;
+        connection.send(&Frame::Control(Control::Offer(Box::new(offer.clone())))).await?;
+        loop {
+            match connection.next().await? {
+                Frame::Control(Control::Pull(pull)) => {
+                    serve(relay, &mut connection, &pull, artifact.as_ref(), &content).await?
+                }
+                Frame::Control(Control::OfferReply(_))
+                    if matches!(relay, Relay::RepeatsOffers | Relay::OffersItself) =>
+                {
+                    connection.send(&Frame::Control(Control::Offer(Box::new(offer.clone())))).await?;
+                }
+                Frame::Control(_) | Frame::Chunk { .. } | Frame::Heartbeat { .. } => {}
+            }
+        }
+    }
+}
+
+fn artifact_of(offer: &Offer) -> Option<Artifact> {
+    Manifest::parse(offer.release.manifest.as_bytes()).ok()?.artifacts.into_iter().next()
+}
+
+async fn serve(
+    relay: Relay,
+    connection: &mut Connection,
+    pull: &Pull,
+    artifact: Option<&Artifact>,
+    content: &[u8],
+) -> io::Result<()> {
+    let reply = match relay {
+        Relay::RefusesPulls => PullReply::Refused { reason: Reason::Busy },
+        _ => PullReply::Serving,
+    };
+    connection.send(&Frame::Control(Control::PullReply(reply))).await?;
+    let Some(artifact) = artifact else { return Ok(()) };
+    match relay {
+        Relay::RefusesPulls | Relay::Silence | Relay::ClaimsParts => Ok(()),
+        Relay::HeartbeatsOnly => loop {
+            connection.send(&Frame::Heartbeat { watermark: u32::MAX }).await?;
+            sleep(Duration::from_secs(1)).await;
+        },
+        Relay::WrongCode | Relay::WrongChunks | Relay::RefusesOffers | Relay::OffersItself | Relay::RepeatsOffers => {
+            let size = artifact.chunk_size as usize;
+            for (index, chunk) in (0..).zip(content.chunks(size)).skip(pull.from as usize) {
+                connection.send_bytes(&chunk_header(index, chunk.len())).await?;
+                let mut bytes = chunk.to_vec();
+                if relay == Relay::WrongChunks {
+                    bytes[0] ^= 1;
+                }
+                connection.send_bytes(&bytes).await?;
+            }
+            Ok(())
+        }
+    }
+}
