@@ -128,11 +128,21 @@ fn refresh(folder: &Path, url: &str) -> Result<String, Failure> {
         };
         match store.refresh(&metadata, UnixSeconds::now()) {
             Ok(_) => {}
-            // The roles before the one that failed are trusted.
+            // Only the files that were not fetched yet are missing.
             Err(error) if failed_role(&error).is_some_and(|failed| failed > at) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                // What came before the failure is trusted, except for a file that names an older version.
+                let is_rollback = matches!(error, TrustError::RolledBack { .. });
+                let trusted = at.saturating_sub(usize::from(is_rollback));
+                for (name, text) in roles.iter().zip(&texts[..trusted]) {
+                    fs::write(folder.join(name), text)?;
+                }
+                return Err(error.into());
+            }
         }
-        fs::write(folder.join(name), &texts[at])?;
+    }
+    for (name, text) in roles.iter().zip(&texts) {
+        fs::write(folder.join(name), text)?;
     }
     Ok(texts.pop().unwrap_or_default())
 }
