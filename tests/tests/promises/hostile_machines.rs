@@ -96,7 +96,13 @@ fn hostile_requests_fill_neither_memory_nor_disk_and_keep_no_administrator_out()
     let statuses = runtime.block_on(async {
         let mut attacks = JoinSet::new();
         for (attack, evil) in ApiAttack::ALL.iter().zip(evil) {
-            let (code, times) = (code.clone(), if *attack == ApiAttack::GiantBody { 2 } else { 12 });
+            let times = match attack {
+                ApiAttack::GiantBody => 2,
+                // Each wrong guess waits longer for its answer.
+                ApiAttack::WrongTokens | ApiAttack::WrongCodes => 4,
+                _ => 12,
+            };
+            let code = code.clone();
             attacks.spawn(async move { (*attack, evil.attack_api(*attack, &code, other, order, times).await) });
         }
         for _ in 0..10 {
