@@ -207,7 +207,7 @@ impl EvilAgent {
                 drop(connection.send_bytes(&[0, 0, 0x40, 0, 0]).await);
                 let slowly = async {
                     while connection.send_bytes(b" ").await.is_ok() {
-                        sleep(Duration::from_millis(200)).await
+                        sleep(Duration::from_millis(200)).await;
                     }
                 };
                 drop(timeout(most, slowly).await);

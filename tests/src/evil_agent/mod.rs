@@ -191,6 +191,8 @@ impl EvilAgent {
             wait_seconds,
             publishers: None,
             policy: None,
+            clock: None,
+            server_addresses: None,
         });
         self.request("POST", "/v1/check-in", body.as_bytes()).await
     }

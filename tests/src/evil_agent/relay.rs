@@ -116,7 +116,7 @@ impl EvilAgent {
                     connection.send(&Frame::Control(Control::PartsAccepted)).await?;
                 }
                 Frame::Control(Control::Pull(pull)) => {
-                    serve(relay, &mut connection, &pull, artifact.as_ref(), &content).await?
+                    serve(relay, &mut connection, &pull, artifact.as_ref(), &content).await?;
                 }
                 Frame::Control(_) | Frame::Chunk { .. } | Frame::Heartbeat { .. } => {}
             }
@@ -152,7 +152,7 @@ impl EvilAgent {
         loop {
             match connection.next().await? {
                 Frame::Control(Control::Pull(pull)) => {
-                    serve(relay, &mut connection, &pull, artifact.as_ref(), &content).await?
+                    serve(relay, &mut connection, &pull, artifact.as_ref(), &content).await?;
                 }
                 Frame::Control(Control::OfferReply(_))
                     if matches!(relay, Relay::RepeatsOffers | Relay::OffersItself) =>
