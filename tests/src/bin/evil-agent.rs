@@ -75,9 +75,11 @@ fn main() {
     let agent = Victim { id: m0.id, address: m0.addresses[0].as_socket().expect("an IP address") };
     let (mut slowest, mut peak) = (Duration::ZERO, memory_before);
     runtime.block_on(async {
-        let mut flooding = JoinSet::new();
+        let (mut flooding, mut machines) = (JoinSet::new(), Vec::new());
         for number in 0..FLOODERS {
-            let evil = Arc::new(EvilAgent::enrol(&code, &format!("evil-{number}")).await.expect("a machine can enrol"));
+            machines.push(EvilAgent::enrol(&code, &format!("evil-{number}")).await.expect("a machine can enrol"));
+        }
+        for evil in machines.into_iter().map(Arc::new) {
             let server = Victim { id: evil.server, address: evil.server_address };
             for victim in [server, agent] {
                 let (confirming, bursting) = (Arc::clone(&evil), Arc::clone(&evil));
