@@ -3,7 +3,7 @@
 use crate::sys::GroupAccess;
 use interprocess::local_socket::{
     GenericFilePath, ListenerOptions, Name, ToFsName,
-    tokio::{Listener, Stream},
+    tokio::{Listener, Stream, prelude::*},
 };
 use std::{
     fs, io,

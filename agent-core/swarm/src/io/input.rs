@@ -115,9 +115,9 @@ pub enum OrderInput {
     ReceiptRefused(OrderId, Reason),
     /// The server granted the install permit; the order waits for its turn in this lane.
     InstallPermit(OrderId, InstallLane),
-    /// Not possible now; the request has to be repeated. The text says what the reason does not. Possible causes: the server is unreachable, the deployment is
-    /// halted or waits for approval, the package manager is busy. Answers [`super::OrderTask::RequestReceipt`],
-    /// [`super::OrderTask::RequestInstallPermit`] or [`super::OrderTask::Install`].
+    /// Not possible now; the request has to be repeated. The text says what the reason does not. Possible causes: the
+    /// server is unreachable, the deployment is halted or waits for approval, the package manager is busy. Answers
+    /// [`super::OrderTask::RequestReceipt`], [`super::OrderTask::RequestInstallPermit`] or [`super::OrderTask::Install`].
     RetryLater(OrderId, Reason, String),
     /// The install helper finished. `Err` is final.
     InstallEnded(OrderId, Result<(), Reason>),

@@ -10,7 +10,9 @@ use crate::{
     package_state::{Status, Want},
     storage::journal::PackageState,
 };
-use banyan_proto::{Digest, Reason};
+use banyan_proto::Digest;
+#[cfg(unix)]
+use banyan_proto::Reason;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
