@@ -5,7 +5,8 @@
 pub(crate) fn end_quietly_with_it() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if crate::app::was_open() && is_gone() {
+        // Also while the window is being opened: a display that was never there is an error, not a panic.
+        if is_gone() {
             std::process::exit(0);
         }
         report(panic);
