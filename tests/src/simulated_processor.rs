@@ -21,7 +21,8 @@ const STEP: Duration = Duration::from_millis(50);
 struct Load {
     /// A user works: all processor time goes to a program of normal priority.
     in_use: bool,
-    /// The process whose real processor time is the only other load.
+    /// The process whose real processor time is the only other load. The processor is ten times slower meanwhile, so
+    /// that a little work already fills it.
     process: Option<u32>,
     ended: bool,
 }
@@ -55,7 +56,7 @@ impl SimulatedProcessor {
     pub fn set_in_use(&self, in_use: bool) {
         self.load.lock().expect("the simulation runs").in_use = in_use;
     }
-    /// Adds the real processor time of this process to the load.
+    /// Adds the real processor time of this process to the load, on a processor that is ten times slower from now on.
     ///
     /// # Panics
     /// When the simulation has failed.
@@ -109,12 +110,13 @@ fn advance(counters: &File, load: &Mutex<Load>) {
         }
         let passed = last.elapsed() + remainder;
         last = Instant::now();
-        let hundredths = u64::try_from(passed.as_millis() / 10).unwrap_or(u64::MAX);
-        remainder = passed - Duration::from_millis(hundredths * 10);
+        let tick = Duration::from_millis(if load.process.is_some() { 100 } else { 10 });
+        let count = u64::try_from(passed.as_millis() / tick.as_millis()).unwrap_or(u64::MAX);
+        remainder = passed - tick * u32::try_from(count).unwrap_or(u32::MAX);
         if load.in_use {
-            ticks.user += hundredths;
+            ticks.user += count;
         } else {
-            ticks.idle += hundredths;
+            ticks.idle += count;
         }
         if let Some((user, system)) = load.process.and_then(process_time) {
             (ticks.nice, ticks.system) = (user.max(ticks.nice), system.max(ticks.system));

@@ -11,6 +11,7 @@ use hyper::StatusCode;
 
 const CONTENT: &[u8] = &[7; 50_000];
 
+/// `world` must live as long as the test: its folder holds the database.
 struct ThreeMachines {
     world: World,
     agents: Vec<Agent>,
@@ -134,7 +135,7 @@ async fn the_way_through_an_ancestor_is_recomputed_and_any_other_way_is_refused(
 
 #[tokio::test]
 async fn a_proof_replayed_from_another_connection_is_refused() {
-    let ThreeMachines { agents, order, .. } = deploy_to_three().await;
+    let ThreeMachines { world: _world, agents, order } = deploy_to_three().await;
     let offers = offers(&agents[0], order).await;
     let (first, mut second) = (agents[0].session().await, agents[0].session().await);
     let replayed = request(order, vec![way(&offers[0], &first, order)]);
@@ -143,7 +144,7 @@ async fn a_proof_replayed_from_another_connection_is_refused() {
 
 #[tokio::test]
 async fn the_code_of_another_machine_is_refused() {
-    let ThreeMachines { agents, order, .. } = deploy_to_three().await;
+    let ThreeMachines { world: _world, agents, order } = deploy_to_three().await;
     let stolen = offers(&agents[0], order).await;
     let mut session = agents[1].session().await;
     let ways = stolen.iter().map(|offer| way(offer, &session, order)).collect();
@@ -152,7 +153,7 @@ async fn the_code_of_another_machine_is_refused() {
 
 #[tokio::test]
 async fn another_artifact_than_the_orders_is_refused() {
-    let ThreeMachines { agents, order, .. } = deploy_to_three().await;
+    let ThreeMachines { world: _world, agents, order } = deploy_to_three().await;
     let offers = offers(&agents[0], order).await;
     let mut session = agents[0].session().await;
     let other = Digest::of(b"another file");
