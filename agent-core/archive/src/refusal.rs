@@ -132,13 +132,19 @@ pub enum ArchiveRefusal {
     /// Not an attack either: made in an unsupported way. The text says what to do.
     #[error("{0}")]
     Unsupported(String),
+    /// Of no format that is known here.
+    #[error("it is not an archive that machines can unpack; use tar (plain, gzip, xz, bzip2 or zstd) or zip")]
+    UnknownFormat,
 }
 
 impl ArchiveRefusal {
     /// Whether an entry must not be unpacked, as opposed to one that cannot be.
     #[must_use]
     pub fn is_attack(&self) -> bool {
-        !matches!(self, Self::Damaged(_) | Self::Unsupported(_) | Self::NoLinks { .. } | Self::Empty)
+        !matches!(
+            self,
+            Self::Damaged(_) | Self::Unsupported(_) | Self::UnknownFormat | Self::NoLinks { .. } | Self::Empty
+        )
     }
 }
 

@@ -1,6 +1,6 @@
 //! The errors on the publisher's side. Most messages say what to do.
 
-use banyan_archive::ArchiveError;
+use banyan_archive::{ArchiveError, ArchiveRefusal};
 use banyan_proto::manifest::ManifestError;
 use banyan_trust::TrustError;
 use banyan_tuf_signing::SigningError;
@@ -258,4 +258,11 @@ pub enum PublisherError {
     /// The computer's clock is unusable, or a value cannot be written as JSON.
     #[error("the metadata cannot be written: {0}")]
     Unwritable(String),
+}
+
+impl PublisherError {
+    /// Whether the file is of no format that is known here.
+    pub(crate) fn is_unknown_format(&self) -> bool {
+        matches!(self, Self::UnusableArchive { source: ArchiveError::Refused(ArchiveRefusal::UnknownFormat), .. })
+    }
 }

@@ -117,6 +117,8 @@ struct Described {
     warnings: Vec<String>,
 }
 
+/// Drafts the release of a bare file. Machines can be newer than this program, so a publisher who states kind and
+/// platform may publish an archive of a format that is unknown here, with a warning.
 fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<Described, PublisherError> {
     let cannot = |what, option| PublisherError::CannotDerive { what, file: path.to_owned(), option };
     artifact_hash::artifact_size(path)?;
@@ -141,12 +143,21 @@ fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<Describe
     let mut install = InstallSpec::new(kind);
     let mut warnings = vec![];
     let platform = if kind == Kind::Archive {
-        let checked = CheckedArchive::read(path, 0)?;
-        let platform = checked.platform(path, stated, &from_name)?;
-        check_archive(&checked, path, &platform, &mut install)?;
-        let is_guessed = stated.is_none() && (from_name.system.is_none() || from_name.processor.is_none());
-        warnings = checked.warnings(path, &platform, is_guessed);
-        platform
+        match (CheckedArchive::read(path, 0), stated.filter(|_| overrides.kind.is_some())) {
+            (Err(error), Some(platform)) if error.is_unknown_format() => {
+                warnings =
+                    vec![format!("{error}; it is published all the same, because --kind and --platform are given")];
+                platform.to_owned()
+            }
+            (checked, _) => {
+                let checked = checked?;
+                let platform = checked.platform(path, stated, &from_name)?;
+                check_archive(&checked, path, &platform, &mut install)?;
+                let is_guessed = stated.is_none() && (from_name.system.is_none() || from_name.processor.is_none());
+                warnings = checked.warnings(path, &platform, is_guessed);
+                platform
+            }
+        }
     } else {
         overrides.platform.clone().or(derived.platform).ok_or_else(|| cannot("platform", "--platform"))?
     };

@@ -31,7 +31,7 @@ pub(super) fn detect(file: &mut File, name: &str) -> io::Result<Result<Format, A
     file.by_ref().take(512).read_to_end(&mut head)?;
     file.seek(SeekFrom::Start(0))?;
     let found = by_content(&head).or_else(|| by_name(&head, name));
-    Ok(found.ok_or_else(|| ArchiveRefusal::Unsupported(describe(&head))))
+    Ok(found.ok_or_else(|| refuse(&head)))
 }
 
 fn by_content(head: &[u8]) -> Option<Format> {
@@ -77,8 +77,14 @@ fn is_tar_header(head: &[u8]) -> bool {
     head.len() == 512 && super::tar_reader::has_valid_checksum(tar::Header::from_byte_slice(head))
 }
 
-/// What else the file is, for people, and what to do.
-fn describe(head: &[u8]) -> String {
+/// Whether these bytes are text. The last character may be cut off.
+fn is_text(head: &[u8]) -> bool {
+    let whole = head.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    whole.len() + 4 > head.len() && !whole.chars().any(|c| c.is_control() && !c.is_whitespace())
+}
+
+/// Says what else the file is, and what to do.
+fn refuse(head: &[u8]) -> ArchiveRefusal {
     const KNOWN: &[(&[u8], &str)] = &[
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
         (b"Rar!", "a RAR archive"),
@@ -106,7 +112,9 @@ fn describe(head: &[u8]) -> String {
         Some((_, what)) => format!("it is {what}, not an archive"),
         None if is_page => "it is a web page, not an archive".into(),
         None if head.iter().all(|byte| *byte == 0) => "it is full of zeros, not an archive".into(),
-        None => "it is not an archive".into(),
+        None if is_text(head) => "it is a text, not an archive".into(),
+        None => return ArchiveRefusal::UnknownFormat,
     };
-    format!("{what} that machines can unpack; use tar (plain, gzip, xz, bzip2 or zstd) or zip")
+    let text = format!("{what} that machines can unpack; use tar (plain, gzip, xz, bzip2 or zstd) or zip");
+    ArchiveRefusal::Unsupported(text)
 }

@@ -53,6 +53,26 @@ fn what_machines_refuse_is_refused_with_entry_and_cure() {
 }
 
 #[test]
+fn an_unknown_format_is_published_only_for_a_stated_kind_and_platform() {
+    let unknown = [0xa7, 0x1b, 0x02, 0xc4].repeat(1000);
+    refused(draft("a-1.tar", &unknown, None), &["not an archive that machines can unpack"]);
+    refused(draft("a-1.tar", &unknown, Some("linux-x86_64")), &["not an archive that machines can unpack"]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a-1.tar");
+    let stated = |content: &[u8]| {
+        std::fs::write(&path, content).unwrap();
+        let (kind, platform) = (Some(Kind::Archive), Some("linux-x86_64".to_owned()));
+        let given = ReleaseOverrides { kind, platform, ..ReleaseOverrides::default() };
+        draft_release(&path, &given, &ReleaseList::default(), &mut |_, _| {})
+    };
+    let warnings = stated(&unknown).unwrap().warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("--kind"), "{warnings:?}");
+    // What is known to be something else is refused all the same.
+    refused(stated(b"only text"), &["a text"]);
+    refused(stated(b"Rar!\x1a\x07"), &["RAR"]);
+}
+
+#[test]
 fn what_is_only_unusual_is_a_warning() {
     let warned = |name: &str, content: &[u8], says: &[&str]| {
         let draft = draft(name, content, None).unwrap();
