@@ -19,6 +19,7 @@ use app::{StartOptions, WindowApp};
 use banyan_proto::UnixSeconds;
 use banyan_ui_common::{Page, texts, tray_icon};
 use clap::Parser;
+use display::Display;
 use std::{path::PathBuf, process::ExitCode};
 
 /// Open the Banyan window: updates, schedule, sharing and settings
@@ -87,16 +88,17 @@ fn main() -> ExitCode {
         no_tray: cli.no_tray,
         fixed_time: cli.at.map(UnixSeconds),
     };
-    display::end_quietly_with_it();
+    let display = Display::connect();
+    display.end_quietly_with_it();
     let opened =
         eframe::run_native(texts::PRODUCT, options, Box::new(|creation| Ok(Box::new(WindowApp::new(start, creation)))));
     match opened {
         Ok(()) => ExitCode::SUCCESS,
         // The session has ended, or its connection broke; nobody is there to read an error.
-        Err(_) if app::was_open() && display::is_gone() => ExitCode::SUCCESS,
+        Err(_) if app::was_open() && display.is_gone() => ExitCode::SUCCESS,
         Err(error) => {
             // The tray reads the first line and shows it to the person. The library's own words are for the log.
-            eprintln!("error: {}", explain(&error));
+            eprintln!("error: {}", explain(&error, &display));
             eprintln!("detail: {error}");
             ExitCode::FAILURE
         }
@@ -104,9 +106,9 @@ fn main() -> ExitCode {
 }
 
 /// Says why no window could be opened, in words for people.
-fn explain(error: &eframe::Error) -> &'static str {
+fn explain(error: &eframe::Error, display: &Display) -> &'static str {
     match error {
-        eframe::Error::WinitEventLoop(_) | eframe::Error::Winit(_) if display::is_gone() => {
+        eframe::Error::WinitEventLoop(_) | eframe::Error::Winit(_) if display.is_gone() => {
             texts::tray_menu::WINDOW_HAS_NO_SCREEN
         }
         eframe::Error::Glutin(_) | eframe::Error::NoGlutinConfigs(..) | eframe::Error::OpenGL(_) => {
