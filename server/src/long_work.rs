@@ -2,8 +2,8 @@
 //! that waits hears of its progress.
 //!
 //! Every changing request runs as a task of its own. When it takes longer than [`ANSWER_WITHIN`], the client gets
-//! `202 Accepted` with a [`banyan_proto::admin::Working`], and asks again with `GET /api/v1/work/{id}` until the answer is there. No timer
-//! limits the work.
+//! `202 Accepted` with a [`banyan_proto::admin::Working`], and asks again with `GET /api/v1/work/{id}` until the answer
+//! is there. No timer limits the work.
 
 use crate::{
     refusal::Refusal,
@@ -98,7 +98,8 @@ impl LongWork {
             sender.send_replace(Some(answer));
         });
     }
-    /// Waits for an answer, at most for [`ANSWER_WITHIN`], or less if the client prefers. Returns `None` if there is no such work.
+    /// Waits for an answer, at most for [`ANSWER_WITHIN`], or less if the client prefers. Returns `None` if there is no
+    /// such work.
     pub(crate) async fn wait(&self, id: Digest, patience: Patience) -> Option<Response> {
         let (progress, mut answer) = {
             let all = self.lock();

@@ -3,6 +3,7 @@
 
 mod archives;
 mod command;
+mod document;
 mod import_cycles;
 mod lab;
 mod packages;

@@ -145,8 +145,8 @@ impl InstallSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// A tar file, also with gzip, bzip2, xz or zstd, or a zip file. Each version is unpacked into its own folder; `current` switches to it
-    /// atomically.
+    /// A tar file, also with gzip, bzip2, xz or zstd, or a zip file. Each version is unpacked into its own folder;
+    /// `current` switches to it atomically.
     Archive,
     /// A Debian package, installed with dpkg.
     Deb,

@@ -66,7 +66,7 @@ pub fn draft_release(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<ReleaseDraft, PublisherError> {
     let is_derived = !ReleaseDescription::is_description(path);
-    let Described { manifest, files, warnings } =
+    let UnhashedRelease { manifest, files, warnings } =
         if is_derived { draft_from_file(path, overrides)? } else { draft_from_description(path, overrides)? };
     let mut total = 0;
     for file in &files {
@@ -111,7 +111,7 @@ struct PlatformFile {
 }
 
 /// A release whose files have not been hashed yet.
-struct Described {
+struct UnhashedRelease {
     manifest: Manifest,
     files: Vec<PlatformFile>,
     warnings: Vec<String>,
@@ -119,7 +119,7 @@ struct Described {
 
 /// Drafts the release of a bare file. Machines can be newer than this program, so a publisher who states kind and
 /// platform may publish an archive of a format that is unknown here, with a warning.
-fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<Described, PublisherError> {
+fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<UnhashedRelease, PublisherError> {
     let cannot = |what, option| PublisherError::CannotDerive { what, file: path.to_owned(), option };
     artifact_hash::artifact_size(path)?;
     let kind = overrides
@@ -175,7 +175,7 @@ fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<Describe
         artifacts: vec![],
     };
     let files = vec![PlatformFile { platform, path: path.to_owned(), install }];
-    Ok(Described { manifest, files, warnings })
+    Ok(UnhashedRelease { manifest, files, warnings })
 }
 
 /// Checks the name of a platform: another name for it would match no machine.
@@ -201,7 +201,7 @@ fn check_archive(
     Ok(())
 }
 
-fn draft_from_description(path: &Path, overrides: &ReleaseOverrides) -> Result<Described, PublisherError> {
+fn draft_from_description(path: &Path, overrides: &ReleaseOverrides) -> Result<UnhashedRelease, PublisherError> {
     for (is_given, option) in [(overrides.kind.is_some(), "--kind"), (overrides.platform.is_some(), "--platform")] {
         if is_given {
             return Err(PublisherError::OptionWithDescription { option });
@@ -253,5 +253,5 @@ fn draft_from_description(path: &Path, overrides: &ReleaseOverrides) -> Result<D
         notes: overrides.notes.clone().unwrap_or(release.notes),
         artifacts: vec![],
     };
-    Ok(Described { manifest, files, warnings })
+    Ok(UnhashedRelease { manifest, files, warnings })
 }

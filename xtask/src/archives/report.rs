@@ -1,6 +1,6 @@
 //! The result of the trial as a table.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 /// The heading of the section in the document.
@@ -96,18 +96,7 @@ impl Report {
 
     /// Replaces the section in the document, or adds it.
     pub(super) fn write(&self, path: &Path) -> Result<()> {
-        let before = std::fs::read_to_string(path).unwrap_or_else(|_| "# Real packages\n".into());
-        let section = self.markdown();
-        let after = match before.find(HEADING) {
-            None => format!("{}\n\n{section}", before.trim_end()),
-            Some(start) => {
-                let rest = &before[start + HEADING.len()..];
-                let next = rest.find("\n## ").map_or("", |next| &rest[next..]);
-                format!("{}{}{next}", &before[..start], section.trim_end())
-            }
-        };
-        let after = format!("{}\n", after.trim_end());
-        std::fs::write(path, after).with_context(|| format!("cannot write {}", path.display()))
+        crate::document::replace_section(path, HEADING, &self.markdown())
     }
 }
 

@@ -1,23 +1,14 @@
 //! The result as a section of a document.
 
 use crate::packages::trial::{End, Outcome};
-use anyhow::{Context, Result};
-use std::{fmt::Write as _, fs, path::Path};
+use anyhow::Result;
+use std::{fmt::Write as _, path::Path};
 
 const HEADING: &str = "## Debian packages";
 
 /// Replaces the section in the document, or adds it.
 pub(super) fn write(path: &Path, section: &str) -> Result<()> {
-    let before = fs::read_to_string(path).unwrap_or_else(|_| "# Real packages\n".into());
-    let after = match before.find(HEADING) {
-        None => format!("{}\n\n{}\n", before.trim_end(), section.trim_end()),
-        Some(start) => {
-            let next = before[start + HEADING.len()..].find("\n## ").map(|at| start + HEADING.len() + at);
-            let rest = next.map_or("", |at| &before[at..]);
-            format!("{}{}\n{rest}", &before[..start], section.trim_end())
-        }
-    };
-    fs::write(path, after).with_context(|| format!("cannot write {}", path.display()))
+    crate::document::replace_section(path, HEADING, section)
 }
 
 /// Returns the section with the table.
@@ -50,6 +41,7 @@ pub(super) fn render(seed: u64, outcomes: &[Outcome]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn the_section_is_replaced_and_others_stay() {
