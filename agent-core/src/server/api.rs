@@ -78,19 +78,11 @@ impl CallError {
     /// Converts a transport error, in whose causes the TLS library's verdict is searched for.
     fn from_transport(servers: &ServerAddresses, error: &(dyn std::error::Error + 'static)) -> Self {
         let server = servers.list();
-        let refused = |reason, why: &str| {
-            let detail = format!(
-                "the server at {server} refuses this machine: {why}; if it should still belong to the server, stop the \
-                 agent, empty its --data folder and enrol it again with a join code (`banyan tokens create`)"
-            );
-            Self::Refused(ApiError { reason, detail })
-        };
         let now = UnixSeconds::now();
         match tls_error(error) {
-            Some(TlsError::AlertReceived(AlertDescription::CertificateRevoked)) => {
-                refused(Reason::Revoked, "its certificate was revoked, or the machine has been enrolled again since")
-            }
-            Some(TlsError::AlertReceived(AlertDescription::CertificateExpired)) => refused(
+            Some(TlsError::AlertReceived(AlertDescription::CertificateRevoked)) => Self::revoked(&server),
+            Some(TlsError::AlertReceived(AlertDescription::CertificateExpired)) => Self::until_enrolled_again(
+                &server,
                 Reason::CertificateExpired,
                 "by the server's clock, its certificate expired more than 400 days ago (compare the two clocks first)",
             ),
@@ -102,6 +94,19 @@ impl CallError {
             Some(TlsError::InvalidCertificate(invalid)) => Self::from_certificate(server, invalid, now),
             _ => Self::Away { server, detail: with_causes(error) },
         }
+    }
+    /// The server has revoked this machine. It says so in the TLS handshake, or in an answer on a connection that is
+    /// older than the revocation.
+    fn revoked(server: &str) -> Self {
+        let why = "its certificate was revoked, or the machine has been enrolled again since";
+        Self::until_enrolled_again(server, Reason::Revoked, why)
+    }
+    fn until_enrolled_again(server: &str, reason: Reason, why: &str) -> Self {
+        let detail = format!(
+            "the server at {server} refuses this machine: {why}; if it should still belong to the server, stop the \
+             agent, empty its --data folder and enrol it again with a join code (`banyan tokens create`)"
+        );
+        Self::Refused(ApiError { reason, detail })
     }
     /// Says what is wrong with the certificate that was presented at the server's address.
     fn from_certificate(server: String, error: &CertificateError, now: UnixSeconds) -> Self {
@@ -245,6 +250,7 @@ async fn receive_response(servers: &ServerAddresses, request: reqwest::RequestBu
 
 fn to_call_error(servers: &ServerAddresses, status: u16, body: &[u8]) -> CallError {
     match serde_json::from_slice::<ApiError>(body) {
+        Ok(error) if error.reason == Reason::Revoked => CallError::revoked(&servers.list()),
         Ok(error) => CallError::Refused(error),
         Err(_) => {
             CallError::Away { server: servers.list(), detail: format!("the server responded with status {status}") }
@@ -475,5 +481,17 @@ mod tests {
         let stranger = of(CertificateError::UnknownIssuer);
         assert_eq!(stranger.reason(), Reason::ServerAway);
         assert!(stranger.to_string().contains("another server answers there"), "{stranger}");
+    }
+
+    #[test]
+    fn a_revoked_machine_reads_the_same_whether_the_handshake_or_an_answer_says_so() {
+        let servers = ServerAddresses::fixed(&["server.example.org:7700".parse().unwrap()]);
+        let alert = TlsError::AlertReceived(AlertDescription::CertificateRevoked);
+        let by_handshake = CallError::from_transport(&servers, &std::io::Error::other(alert));
+        let body = serde_json::to_vec(&ApiError { reason: Reason::Revoked, detail: "no".into() }).unwrap();
+        let by_answer = to_call_error(&servers, 403, &body);
+        assert_eq!(by_handshake.reason(), Reason::Revoked);
+        assert_eq!(by_handshake.to_string(), by_answer.to_string());
+        assert!(by_answer.to_string().contains("join code"), "{by_answer}");
     }
 }

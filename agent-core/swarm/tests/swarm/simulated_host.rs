@@ -37,7 +37,8 @@ pub(crate) enum Character {
 /// The state that survives a crash.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk {
-    pub(crate) accepted: Vec<bool>,
+    /// The stripes whose offer is stored.
+    pub(crate) offered: Vec<bool>,
     pub(crate) held: Vec<u32>,
     pub(crate) verified: Option<Now>,
     pub(crate) installs: u32,
@@ -150,7 +151,7 @@ impl Host {
             dark: false,
             may_forward: true,
             character: Character::Honest,
-            disk: Disk { accepted: vec![false; k], held: vec![0; k], ..Disk::default() },
+            disk: Disk { offered: vec![false; k], held: vec![0; k], ..Disk::default() },
             links: BTreeMap::new(),
             gave_up: BTreeSet::new(),
             next_link: 0,
@@ -217,14 +218,7 @@ impl World {
                 self.after(pause, Happening::Dialled { from: n, boot, link, to, stripe });
             }
             Action::Offer { link, sublist, proof, .. } => self.say(n, link, Message::Offer(sublist, proof)),
-            Action::AnswerOffer(link, reply) => {
-                if let Some(stripe) = self.stripe_of(n, link)
-                    && matches!(reply, OfferReply::Accepted | OfferReply::ReceivesOnly { .. })
-                {
-                    self.hosts[n].disk.accepted[usize::from(stripe.stripe)] = true;
-                }
-                self.say(n, link, Message::OfferReply(reply));
-            }
+            Action::AnswerOffer(link, reply) => self.say(n, link, Message::OfferReply(reply)),
             Action::SendPartsAccepted(link) => self.say(n, link, Message::PartsAccepted),
             Action::Pull { link, stripe, from } => {
                 assert_eq!(from, self.held(n, stripe.stripe), "pulls begin at the first missing chunk");
@@ -280,9 +274,6 @@ impl World {
             }
         }
     }
-    fn stripe_of(&self, n: usize, link: Link) -> Option<StripeId> {
-        self.hosts[n].links.get(&link).map(|(connection, _)| self.connections[*connection].stripe)
-    }
     fn say(&mut self, n: usize, link: Link, message: Message) {
         if let Some((connection, side)) = self.hosts[n].links.get(&link).copied()
             && self.connections[connection].up
@@ -307,6 +298,8 @@ impl World {
                 let offer = self.offer(n, stripe.stripe, sublist, proof);
                 assert_eq!(offer.sublist, self.offer_for(n, stripe.stripe).sublist, "the list was altered in transit");
                 assert_eq!(offer.proof, self.offer_for(n, stripe.stripe).proof);
+                // The agent stores a valid offer before the state machine answers it, whatever the answer is.
+                self.hosts[n].disk.offered[usize::from(stripe.stripe)] = true;
                 self.give(n, LinkInput::Offered { link, sender: crate::address_lists::id(peer), offer });
             }
             Message::OfferReply(reply) => self.give(n, LinkInput::OfferAnswered(link, reply)),
@@ -437,7 +430,7 @@ impl World {
             return;
         }
         for stripe in 0..self.plan.stripes {
-            self.hosts[n].disk.accepted[usize::from(stripe)] = true;
+            self.hosts[n].disk.offered[usize::from(stripe)] = true;
             let offer = self.offer_for(n, stripe);
             self.give(n, OrderInput::Restored(offer));
         }

@@ -333,7 +333,7 @@ impl World {
                     return self.plant();
                 }
                 for stripe in 0..self.plan.stripes {
-                    if self.hosts[n].disk.accepted[usize::from(stripe)] {
+                    if self.hosts[n].disk.offered[usize::from(stripe)] {
                         let offer = self.offer_for(n, stripe);
                         self.give(n, OrderInput::Restored(offer));
                     }
