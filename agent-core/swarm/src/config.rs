@@ -54,6 +54,8 @@ pub struct Timings {
     pub stall_timeout: Duration,
     /// The same limit while the usual rate is still unknown: slow links and large chunks need time. Default 30 s.
     pub first_chunk_timeout: Duration,
+    /// The same limit while the usual rate is still unknown and no byte of content arrives. Default 10 s.
+    pub content_timeout: Duration,
     /// How long to wait in the queue of a holder that is alive and ahead before trying another source. Default 15 s.
     pub queue_timeout: Duration,
     /// When a living source reports for this long that it has nothing new, another source is asked as a check. The
@@ -96,6 +98,7 @@ impl Default for Timings {
             silence_timeout: s(3),
             stall_timeout: s(5),
             first_chunk_timeout: s(30),
+            content_timeout: s(10),
             queue_timeout: s(15),
             probe_interval: s(60),
             probe_interval_max: s(600),

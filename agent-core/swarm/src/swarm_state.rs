@@ -106,7 +106,10 @@ impl SwarmState {
                 self.with_stripe(link, |ctx, stripe| stripe.source_mut().on_heartbeat(ctx, link, watermark));
             }
             LinkInput::Alive(link) => {
-                self.with_stripe(link, |ctx, stripe| stripe.source_mut().record_alive(ctx, link, |_| {}));
+                self.with_stripe(link, |ctx, stripe| {
+                    let now = ctx.now;
+                    stripe.source_mut().record_alive(ctx, link, |source| source.record_content(now));
+                });
             }
             LinkInput::Sent(link) => {
                 let (mut ctx, _, upload_slots) = self.split();

@@ -21,6 +21,8 @@ pub enum Relay {
     Silence,
     /// It hands its parts on, and serves nothing but heartbeats.
     HeartbeatsOnly,
+    /// It hands its parts on, and sends the bytes of its first chunk one by one, each second.
+    Drips,
     /// It refuses every offer.
     RefusesOffers,
     /// It hands its parts on, and refuses every pull.
@@ -40,6 +42,7 @@ impl Relay {
         Self::WrongChunks,
         Self::Silence,
         Self::HeartbeatsOnly,
+        Self::Drips,
         Self::RefusesOffers,
         Self::RefusesPulls,
         Self::ClaimsParts,
@@ -188,6 +191,13 @@ async fn serve(
             connection.send(&Frame::Heartbeat { watermark: u32::MAX }).await?;
             sleep(Duration::from_secs(1)).await;
         },
+        Relay::Drips => {
+            connection.send_bytes(&chunk_header(pull.from, artifact.chunk_len(pull.from) as usize)).await?;
+            loop {
+                connection.send_bytes(&[0]).await?;
+                sleep(Duration::from_secs(1)).await;
+            }
+        }
         Relay::WrongCode | Relay::WrongChunks | Relay::RefusesOffers | Relay::OffersItself | Relay::RepeatsOffers => {
             let size = artifact.chunk_size as usize;
             for (index, chunk) in (0..).zip(content.chunks(size)).skip(pull.from as usize) {

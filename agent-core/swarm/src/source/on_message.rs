@@ -68,7 +68,11 @@ impl Source {
     pub(crate) fn on_pull_answer(&mut self, ctx: &mut Context<'_>, link: Link, reply: &PullReply) {
         let why = match reply {
             PullReply::Serving => {
-                return self.record_alive(ctx, link, |stream| stream.serving = true);
+                let now = ctx.now;
+                return self.record_alive(ctx, link, |stream| {
+                    stream.serving = true;
+                    stream.last_content = now;
+                });
             }
             PullReply::NotHere => Reason::NoSource,
             PullReply::Refused { reason } => *reason,
@@ -160,6 +164,7 @@ impl Source {
         let (held, now) = (self.held, ctx.now);
         self.record_alive(ctx, link, |stream| {
             stream.serving = true;
+            stream.last_content = now;
             stream.watermark = stream.watermark.max(held);
             stream.has_nothing_new = false;
         });

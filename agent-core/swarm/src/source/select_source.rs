@@ -130,6 +130,7 @@ impl Source {
     pub(crate) fn extend_deadlines(&mut self, by: Duration) {
         let later = |mut stream: Stream| {
             stream.last_heard += by;
+            stream.last_content += by;
             stream.ahead_since = stream.ahead_since.map(|since| since + by);
             stream
         };

@@ -213,10 +213,54 @@ fn a_silent_source_is_dropped_after_three_seconds_and_retried_much_later() {
 #[test]
 fn bytes_of_a_large_chunk_are_a_sign_of_life() {
     let mut one = One::fed();
-    for _ in 0..20 {
+    for _ in 0..14 {
         one.now += Duration::from_secs(2);
         one.give(LinkInput::Alive(Link(2)));
     }
+    assert_eq!(one.source(), Some(3));
+}
+
+#[test]
+fn a_source_whose_first_chunk_never_ends_is_dropped_after_thirty_seconds() {
+    let mut one = One::fed();
+    let asked = one.now;
+    // The chunk's bytes show that the source holds it: it sends no heartbeats.
+    while one.source() == Some(3) {
+        assert!(one.now - asked < Duration::from_secs(40), "still waiting");
+        one.now += Duration::from_secs(1);
+        one.give(LinkInput::Alive(Link(2)));
+    }
+    assert!(one.now - asked >= Duration::from_secs(30), "{:?}", one.now - asked);
+    assert_eq!(one.dials().0, 2);
+}
+
+#[test]
+fn a_source_that_holds_chunks_and_sends_no_byte_is_dropped_after_ten_seconds() {
+    let mut one = One::fed();
+    let mut held = 0;
+    for delivered in [0, 3] {
+        // A few chunks do not make a usual rate.
+        for _ in 0..delivered {
+            held += 1;
+            one.give(LinkInput::Stored { link: Link(2), stripe: stripe(0), held });
+        }
+        let stopped = one.now;
+        assert!(one.beats(9, Link(2), CHUNKS), "it is given some time");
+        if delivered > 0 {
+            assert!(!one.beats(3, Link(2), CHUNKS));
+            assert!((10..=12).contains(&(one.now - stopped).as_secs()), "{:?}", one.now - stopped);
+        }
+    }
+    assert_eq!(one.dials().0, 2);
+}
+
+#[test]
+fn the_time_in_a_queue_does_not_count_as_withholding() {
+    let mut one = One::new();
+    one.give(LinkInput::Offered { link: Link(2), sender: id(3), offer: offer(0) });
+    assert!(one.beats(14, Link(2), CHUNKS), "its turn comes late");
+    one.give(LinkInput::PullAnswered(Link(2), PullReply::Serving));
+    assert!(one.beats(9, Link(2), CHUNKS));
     assert_eq!(one.source(), Some(3));
 }
 
