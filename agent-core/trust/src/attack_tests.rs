@@ -147,6 +147,24 @@ fn rolled_back_metadata() {
 }
 
 #[test]
+fn a_file_that_names_an_older_one_is_refused_before_that_one_is_read() {
+    let (mut signers, store) = world();
+    let first = signers.publish(&manifest("hello", 1, 0));
+    let store = check(&store, &signers.publish(&manifest("hello", 2, 0)), NOW).unwrap();
+    for (timestamp, snapshot, targets) in [(9, 1, 2), (9, 9, 1)] {
+        (signers.versions.timestamp, signers.versions.snapshot, signers.versions.targets) =
+            (timestamp, snapshot, targets);
+        let mut metadata = signers.metadata();
+        if snapshot == 1 {
+            metadata.snapshot.clear();
+        }
+        metadata.targets.clear();
+        let proof = ReleaseProof { metadata, manifest: first.manifest.clone() };
+        refused(check(&store, &proof, NOW), Reason::MetadataRolledBack);
+    }
+}
+
+#[test]
 fn rolled_back_release_with_a_valid_signature() {
     let (mut signers, store) = world();
     let old = manifest("hello", 1, 0);

@@ -122,10 +122,16 @@ impl TrustStore {
         let version = set.timestamp().map_or(0, |role| role.version);
         not_below("timestamp", store.versions.timestamp, version)?;
         store.versions.timestamp = version;
+        // What names an older file is refused with it (5.4.3, 5.5.5).
+        let named = set.timestamp().and_then(|role| role.snapshot_meta()).map_or(u64::MAX, |named| named.version);
+        not_below("snapshot", store.versions.snapshot, named)?;
         set.update_snapshot(metadata.snapshot.as_bytes(), at).map_err(failed("snapshot"))?;
         let version = set.snapshot().map_or(0, |role| role.version);
         not_below("snapshot", store.versions.snapshot, version)?;
         store.versions.snapshot = version;
+        let named =
+            set.snapshot().and_then(|role| role.meta.get("targets.json")).map_or(u64::MAX, |named| named.version);
+        not_below("targets", store.versions.targets, named)?;
         let version = set.update_targets(metadata.targets.as_bytes(), at).map_err(failed("targets"))?.version;
         not_below("targets", store.versions.targets, version)?;
         store.versions.targets = version;

@@ -4,12 +4,13 @@
 //! ```text
 //! tuf-client --metadata-dir D init ROOT
 //! tuf-client --metadata-dir D --metadata-url U refresh
-//! tuf-client --metadata-dir D --metadata-url U --target-name T --target-dir TD --target-base-url TU download
+//! tuf-client --metadata-dir D --metadata-url U --target-name T… --target-dir TD --target-base-url TU download
 //! ```
 //!
 //! D holds exactly the trusted files, as received. Exit code 0 or 1. The suite is
 //! <https://github.com/theupdateframework/tuf-conformance>.
 
+use aws_lc_rs::digest;
 use banyan_proto::{Digest, UnixSeconds, limits, peer::Metadata};
 use banyan_trust::{TrustError, TrustStore};
 use serde_json::{Value, json};
@@ -35,10 +36,11 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    let (mut options, mut words) = (HashMap::new(), Vec::new());
+    let (mut options, mut words, mut targets) = (HashMap::new(), Vec::new(), Vec::new());
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.strip_prefix("--") {
+            Some("target-name") => targets.extend(arguments.next()),
             Some(name) => drop(options.insert(name.to_owned(), arguments.next().unwrap_or_default())),
             None => words.push(argument),
         }
@@ -54,9 +56,9 @@ fn run() -> Result<(), Failure> {
         }
         ["refresh"] => refresh(&folder, &option("metadata-url")?).map(drop),
         ["download"] => {
-            let targets = refresh(&folder, &option("metadata-url")?)?;
-            let (name, to) = (option("target-name")?, PathBuf::from(option("target-dir")?));
-            download(&targets, &name, &to, &option("target-base-url")?)
+            let list = refresh(&folder, &option("metadata-url")?)?;
+            let (to, url) = (PathBuf::from(option("target-dir")?), option("target-base-url")?);
+            targets.iter().try_for_each(|name| download(&list, name, &to, &url))
         }
         _ => Err("usage: --metadata-dir D (init ROOT | refresh | download)".into()),
     }
@@ -115,8 +117,8 @@ fn refresh(folder: &Path, url: &str) -> Result<String, Failure> {
         // A file that is still current need not be asked for again.
         let kept = fs::read_to_string(folder.join(name)).ok();
         let is_current = |text: &&String| at > 0 && json!(version(text)) == named(&texts[at - 1], name);
-        let text = match kept.filter(|text| is_current(&text)) {
-            Some(text) => text,
+        let text = match kept.as_ref().filter(is_current) {
+            Some(text) => text.clone(),
             None => get(&from, limits::METADATA_BYTES)?.unwrap_or_default(),
         };
         texts.push(text);
@@ -129,22 +131,29 @@ fn refresh(folder: &Path, url: &str) -> Result<String, Failure> {
         match store.refresh(&metadata, UnixSeconds::now()) {
             Ok(_) => {}
             // Only the files that were not fetched yet are missing.
-            Err(error) if failed_role(&error).is_some_and(|failed| failed > at) => {}
+            Err(error) if failed_role(&error).is_some_and(|failed| failed > at) && !is_rollback(&error) => {}
             Err(error) => {
-                // What came before the failure is trusted, except for a file that names an older version.
-                let is_rollback = matches!(error, TrustError::RolledBack { .. });
-                let trusted = at.saturating_sub(usize::from(is_rollback));
-                for (name, text) in roles.iter().zip(&texts[..trusted]) {
+                // What came before the failure is trusted.
+                for (name, text) in roles.iter().zip(&texts[..at]) {
                     fs::write(folder.join(name), text)?;
                 }
                 return Err(error.into());
             }
+        }
+        // A timestamp of the same version changes nothing.
+        if let Some(kept) = kept.filter(|kept| at == 0 && version(kept) == version(&texts[0])) {
+            texts[0] = kept;
         }
     }
     for (name, text) in roles.iter().zip(&texts) {
         fs::write(folder.join(name), text)?;
     }
     Ok(texts.pop().unwrap_or_default())
+}
+
+/// Returns whether a file is, or names, an older version than was seen.
+fn is_rollback(error: &TrustError) -> bool {
+    matches!(error, TrustError::RolledBack { .. })
 }
 
 /// Returns the position of the role that a check failed at; `None` when it failed before the timestamp.
@@ -157,22 +166,34 @@ fn failed_role(error: &TrustError) -> Option<usize> {
     ["timestamp", "snapshot", "targets"].iter().position(|name| *name == role)
 }
 
-fn download(targets: &str, name: &str, to: &Path, url: &str) -> Result<(), Failure> {
-    let targets: Value = serde_json::from_str(targets)?;
-    let target = targets["signed"]["targets"].get(name).ok_or("the target is not on the list")?;
+/// The hashes that are understood, in the order in which they are preferred.
+const HASHES: [(&str, &digest::Algorithm); 2] = [("sha256", &digest::SHA256), ("sha512", &digest::SHA512)];
+
+/// Downloads a target, unless it is there already.
+fn download(list: &str, name: &str, to: &Path, url: &str) -> Result<(), Failure> {
+    let list: Value = serde_json::from_str(list)?;
+    let target = list["signed"]["targets"].get(name).ok_or("the target is not on the list")?;
     let length = target["length"].as_u64().and_then(|length| usize::try_from(length).ok()).ok_or("no length")?;
-    let hash = target["hashes"]["sha256"].as_str().ok_or("no SHA-256")?;
-    let (parent, file) = name.rsplit_once('/').map_or(("", name), |(parent, file)| (parent, file));
-    let parent = if parent.is_empty() { String::new() } else { format!("{parent}/") };
+    let hashes = HASHES.into_iter().filter_map(|(name, algorithm)| Some((target["hashes"][name].as_str()?, algorithm)));
+    let hashes: Vec<(&str, &digest::Algorithm)> = hashes.collect();
+    let (first, _) = *hashes.first().ok_or("no hash that is understood")?;
+    let hash = |bytes: &[u8], algorithm| data_encoding::HEXLOWER.encode(digest::digest(algorithm, bytes).as_ref());
+    let is_target = |bytes: &[u8]| {
+        bytes.len() == length && hashes.iter().all(|(wanted, algorithm)| hash(bytes, algorithm) == **wanted)
+    };
+    let file = to.join(name.replace('/', "%2F"));
+    if fs::read(&file).is_ok_and(|bytes| is_target(&bytes)) {
+        return Ok(());
+    }
+    let (parent, last) =
+        name.rsplit_once('/').map_or((String::new(), name), |(parent, last)| (parent.to_owned() + "/", last));
     let url = url.trim_end_matches('/');
-    let bytes = get_bytes(&format!("{url}/{parent}{hash}.{file}"), length)?;
-    let bytes = bytes.ok_or("the target is not there")?;
-    let found = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
-    if bytes.len() != length || data_encoding::HEXLOWER.encode(found.as_ref()) != hash {
+    let bytes = get_bytes(&format!("{url}/{parent}{first}.{last}"), length)?.ok_or("the target is not there")?;
+    if !is_target(&bytes) {
         return Err("the target does not match its hash or length".into());
     }
     fs::create_dir_all(to)?;
-    Ok(fs::write(to.join(name.replace('/', "%2F")), bytes)?)
+    Ok(fs::write(file, bytes)?)
 }
 
 fn get(url: &str, most: usize) -> Result<Option<String>, Failure> {
