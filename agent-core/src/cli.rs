@@ -1,6 +1,7 @@
 //! Command-line options of the agent, for the programs `banyan-agent` and `banyan agent`.
 
 use banyan_proto::Address;
+use banyan_wire::listen;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// Default for the number of machines served at once.
@@ -15,7 +16,7 @@ pub struct Args {
     /// Address to listen on for other machines
     ///
     /// [::] and 0.0.0.0 stand for all addresses of this machine, IPv6 and IPv4.
-    #[arg(long, value_name = "IP:PORT", default_value = "[::]:7711")]
+    #[arg(long, value_name = "IP:PORT", default_value = "[::]:7711", value_parser = listen::parse)]
     pub listen: SocketAddr,
     /// File with the join code from `banyan tokens create`; needed once
     ///
@@ -29,7 +30,7 @@ pub struct Args {
     ///
     /// A host name or an IP address, with the port. Give it again, or separate several with commas: they are tried in
     /// turn. The machine remembers them.
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = Address::parse_given)]
     pub server: Vec<Address>,
     /// Folder to install into, as if it were the root of the system
     #[arg(long, value_name = "DIR", default_value = "/")]

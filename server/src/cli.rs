@@ -5,6 +5,7 @@ use crate::{
     start::{Settings, StartError, start},
 };
 use banyan_proto::Address;
+use banyan_wire::listen;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// Run the server: registry of machines, releases and deployments
@@ -18,12 +19,12 @@ pub struct Args {
     #[arg(long, value_name = "DIR", env = "BANYAN_SERVER_DATA", required = true)]
     pub data: Option<PathBuf>,
     /// Address and port to listen on
-    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:7700")]
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:7700", value_parser = listen::parse)]
     pub listen: SocketAddr,
     /// Host name or IP address, and port, at which others reach the server
     ///
     /// Give it again, or separate several with commas: they are tried in turn. [default: follows from --listen]
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = Address::parse_given)]
     pub advertise: Vec<Address>,
     /// Exit when standard input closes
     #[arg(long, hide = true)]

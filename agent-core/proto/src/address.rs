@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
 
@@ -38,6 +38,12 @@ pub struct AddressError {
     why: &'static str,
 }
 
+impl AddressError {
+    fn new(text: &str, why: &'static str) -> Self {
+        Self { text: text.chars().take(80).collect(), why }
+    }
+}
+
 impl Address {
     /// Returns the host.
     #[must_use]
@@ -60,6 +66,23 @@ impl Address {
     /// Returns the socket addresses of a list, leaving out host names.
     pub fn sockets(addresses: &[Self]) -> impl Iterator<Item = SocketAddr> + '_ {
         addresses.iter().filter_map(Self::as_socket)
+    }
+    /// Parses an address that a person gives and that other computers are to use. Refuses a link-local IPv6 address: it
+    /// needs the name of an interface (`fe80::1%eth0`), which means something on one computer only.
+    ///
+    /// # Errors
+    /// When the text is not such an address.
+    pub fn parse_given(text: &str) -> Result<Self, AddressError> {
+        let ip = text.strip_prefix('[').and_then(|rest| rest.split([']', '%']).next());
+        if ip.and_then(|ip| ip.parse::<Ipv6Addr>().ok()).is_some_and(|ip| ip.is_unicast_link_local()) {
+            return Err(AddressError::new(
+                text,
+                "link-local addresses (fe80::) mean something on one computer only; use a host name, an IPv4 address \
+                 or an IPv6 address of another kind, and give the computers one if they have none (such as \
+                 fd00:1234::1/64)",
+            ));
+        }
+        text.parse()
     }
     /// Returns a list as one text, separated by commas and spaces, for people.
     #[must_use]
@@ -98,7 +121,7 @@ impl FromStr for Address {
         if let Ok(address) = text.parse::<SocketAddr>() {
             return Ok(address.into());
         }
-        let bad = |why| AddressError { text: text.chars().take(80).collect(), why };
+        let bad = |why| AddressError::new(text, why);
         let (name, port) = text.rsplit_once(':').ok_or_else(|| bad("the port is missing (HOST:PORT)"))?;
         if name.contains(':') {
             return Err(bad("an IPv6 address needs brackets ([ADDRESS]:PORT)"));
@@ -138,6 +161,18 @@ mod tests {
             assert_eq!(serde_json::from_str::<Address>(&json).unwrap(), address);
         }
         assert_eq!("Server.Example.ORG.:1".parse::<Address>().unwrap().to_string(), "server.example.org:1");
+    }
+
+    #[test]
+    fn a_link_local_address_is_refused_where_other_computers_are_to_use_it() {
+        for text in ["[fe80::1]:7700", "[fe80::1%eth0]:7700", "[fe80::1%3]:7700", "[FEBF::1%en0]:1"] {
+            let error = Address::parse_given(text).unwrap_err().to_string();
+            assert!(error.contains("link-local") && error.contains("use a host name"), "{error}");
+        }
+        for text in ["[fd00:1234::1]:7700", "[fec0::1]:7700", "169.254.1.1:7700", "server.example.org:7700"] {
+            assert_eq!(Address::parse_given(text).unwrap().to_string(), text);
+        }
+        assert!(Address::parse_given("[fd00::1%eth0]:1").is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::{identity::server_addresses::ServerAddresses, utc};
 use banyan_proto::{
-    ALPN_HTTP, Format, OrderId, Reason, UnixSeconds,
+    ALPN_HTTP, Address, Format, OrderId, Reason, UnixSeconds,
     api::{
         ApiError, Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, Help,
         InstallPermitReply, InstallPermitRequest, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply,
@@ -16,6 +16,7 @@ use banyan_proto::{
     peer::Metadata,
 };
 use banyan_wire::{
+    interfaces,
     lookup::connect,
     socket::keepalive,
     tls::{self, SERVER_NAME},
@@ -92,7 +93,15 @@ impl CallError {
                 Self::Away { server, detail: detail.into() }
             }
             Some(TlsError::InvalidCertificate(invalid)) => Self::from_certificate(server, invalid, now),
-            _ => Self::Away { server, detail: with_causes(error) },
+            _ => {
+                let mut detail = with_causes(error);
+                let is_here = |server: &Address| server.as_socket().is_some_and(|socket| socket.ip().is_loopback());
+                if interfaces::has_only_link_local() && !servers.current().iter().any(is_here) {
+                    detail += "; this computer has only link-local addresses (fe80::): give it an IPv4 address or \
+                               another IPv6 address, such as fd00:1234::1/64";
+                }
+                Self::Away { server, detail }
+            }
         }
     }
     /// The server has revoked this machine. It says so in the TLS handshake, or in an answer on a connection that is

@@ -52,6 +52,14 @@ pub fn reachable_addresses() -> Vec<IpAddr> {
     found
 }
 
+/// Returns whether this machine has no address that other machines can use but link-local IPv6 ones.
+#[must_use]
+pub fn has_only_link_local() -> bool {
+    let is_link_local = |address: &IpAddr| matches!(address, IpAddr::V6(six) if six.is_unicast_link_local());
+    let mut others = list().into_iter().map(|(_, address)| address).filter(|address| !address.is_loopback()).peekable();
+    others.peek().is_some() && others.all(|address| is_link_local(&address))
+}
+
 /// Returns every address with the name of its interface.
 #[cfg(target_os = "linux")]
 fn list() -> Vec<(String, IpAddr)> {

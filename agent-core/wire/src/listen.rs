@@ -1,5 +1,6 @@
 //! Listens for connections, on both families of addresses where that is wanted.
 
+use banyan_proto::Address;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
@@ -9,6 +10,17 @@ use tokio::net::TcpListener;
 
 /// Most connections that wait to be accepted. A whole room may start at once.
 const BACKLOG: i32 = 1024;
+
+/// Parses an address to listen on, as a person gives it.
+///
+/// # Errors
+/// When the text is not one, or others could not use it ([`Address::parse_given`]).
+pub fn parse(text: &str) -> Result<SocketAddr, String> {
+    match Address::parse_given(text).map_err(|error| error.to_string())?.as_socket() {
+        Some(socket) => Ok(socket),
+        None => Err(format!("{text:?} is a host name; an IP address and a port are needed (IP:PORT)")),
+    }
+}
 
 /// Binds a port and listens. An unspecified address (`0.0.0.0`, `[::]`) stands for every address of this machine: the
 /// port then serves IPv6 and IPv4, or IPv4 alone where the system has no IPv6.
@@ -58,6 +70,14 @@ mod tests {
                 TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.unwrap();
             }
         }
+    }
+
+    #[test]
+    fn what_is_no_address_to_listen_on_is_refused_with_the_reason() {
+        assert_eq!(parse("[::]:7711"), Ok("[::]:7711".parse().unwrap()));
+        assert_eq!(parse("0.0.0.0:0"), Ok("0.0.0.0:0".parse().unwrap()));
+        assert!(parse("[fe80::1%eth0]:7711").unwrap_err().contains("link-local"));
+        assert!(parse("localhost:7711").unwrap_err().contains("host name"));
     }
 
     #[tokio::test]

@@ -242,7 +242,9 @@ pub(crate) fn reachable_addresses(reported: &[Address], from: IpAddr) -> Vec<Add
             Some(socket) => {
                 let ip = if socket.ip().is_unspecified() { from } else { socket.ip().to_canonical() };
                 let leads_to_itself = ip.is_loopback() && !from.is_loopback();
-                if ip.is_multicast() || leads_to_itself {
+                // A link-local address needs the name of an interface, which only its own computer knows.
+                let is_link_local = matches!(ip, IpAddr::V6(six) if six.is_unicast_link_local());
+                if ip.is_multicast() || leads_to_itself || is_link_local {
                     continue;
                 }
                 SocketAddr::new(ip, socket.port()).into()

@@ -67,7 +67,7 @@ pub(crate) struct CreateArgs {
     ///
     /// A host name or an IP address, with the port. Give it again, or separate
     /// several with commas: they are tried in turn.
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = Address::parse_given)]
     server: Vec<Address>,
     #[command(flatten)]
     output: OutputArgs,
