@@ -32,6 +32,9 @@ pub struct Args {
     /// turn. The machine remembers them.
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = Address::parse_given)]
     pub server: Vec<Address>,
+    /// Seconds without a sign of life after which a connection to the server counts as lost
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(8..=86_400))]
+    pub offline_after: u64,
     /// Folder to install into, as if it were the root of the system
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub install_root: PathBuf,

@@ -25,7 +25,7 @@ use banyan_install_helper::client::{Launcher, SetTrustError};
 use banyan_local_api::Sessions;
 use banyan_proto::{MachineId, Reason, local::Mode};
 use banyan_trust::TrustStore;
-use banyan_wire::{open_files, rare_log::RareLog, tls::Crl};
+use banyan_wire::{open_files, rare_log::RareLog, socket::Keepalive, tls::Crl};
 use rcgen::KeyPair;
 use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc};
@@ -279,10 +279,11 @@ fn assemble(
     listen: SocketAddr,
 ) -> anyhow::Result<Arc<Agent>> {
     let install = InstallStage::new(setup.launcher()?);
+    let keepalive = Keepalive { silence: Duration::from_secs(setup.args.offline_after) };
     let LocalSetup { folders, database, key, label, .. } = setup;
     let credentials = certificate::to_credentials(enrolment, &key)?;
     let identity = Arc::new(Identity::open(enrolment, Arc::clone(&database))?);
-    let api = Arc::new(ServerApi::new(Arc::clone(&identity.server_addresses), &credentials)?);
+    let api = Arc::new(ServerApi::new(Arc::clone(&identity.server_addresses), &credentials, keepalive)?);
     let trust = database.load_trust()?;
     let trust = trust.context("the trusted publisher metadata is missing; enrol this machine again")?;
     let crl = database.load_crl()?.map(|der| Crl::read(der, &credentials.ca)).transpose()?;

@@ -5,8 +5,8 @@ use crate::{
     start::{Settings, StartError, start},
 };
 use banyan_proto::Address;
-use banyan_wire::listen;
-use std::{net::SocketAddr, path::PathBuf};
+use banyan_wire::{listen, socket::Keepalive};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Run the server: registry of machines, releases and deployments
 #[derive(Debug, Clone, clap::Args)]
@@ -26,6 +26,9 @@ pub struct Args {
     /// Give it again, or separate several with commas: they are tried in turn. [default: follows from --listen]
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = Address::parse_given)]
     pub advertise: Vec<Address>,
+    /// Seconds without a sign of life after which a machine counts as offline
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(8..=86_400))]
+    pub offline_after: u64,
     /// Exit when standard input closes
     #[arg(long, hide = true)]
     pub exit_with_stdin: bool,
@@ -68,7 +71,8 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         return Ok(());
     }
     let data = args.data.ok_or_else(|| StartError::NoServer(PathBuf::new()))?;
-    let running = start(Settings { data, listen: args.listen, advertise: args.advertise }).await?;
+    let keepalive = Keepalive { silence: Duration::from_secs(args.offline_after) };
+    let running = start(Settings { data, listen: args.listen, advertise: args.advertise, keepalive }).await?;
     println!(
         "Banyan server is listening on {}; the administrator's profile is {}",
         running.address(),

@@ -14,6 +14,7 @@ pub mod standalone_agent;
 pub mod test_desktop;
 pub mod test_network;
 pub mod test_package;
+pub mod virtual_network;
 
 #[cfg(target_os = "linux")]
 pub use fake_clock::FakeClock;

@@ -5,6 +5,7 @@ use crate::{
     programs::{self, Service, banyan},
     simulated_processor::SimulatedProcessor,
     test_package::{self, Behaviour},
+    virtual_network::VirtualNetwork,
 };
 use banyan_proto::{
     admin::{DeploymentStatus, Machine, Profile},
@@ -50,6 +51,10 @@ pub struct TestNetwork {
     pub server_arguments: Vec<String>,
     /// Extra environment variables for the server, from its next start on.
     pub server_environment: Vec<(String, String)>,
+    /// The virtual network, unless everything runs on loopback.
+    computers: Option<VirtualNetwork>,
+    /// Arguments for every agent.
+    agent_arguments: Vec<String>,
     folder: TempDir,
     server: Option<Service>,
     listen: SocketAddr,
@@ -70,24 +75,67 @@ impl TestNetwork {
     /// When any of them does not start.
     #[must_use]
     pub fn start_with(agents: usize, environment: impl FnOnce(&Path) -> Vec<(String, String)>) -> Self {
-        let folder = TempDir::with_prefix("banyan-world-").expect("a temporary folder can be created");
-        let listen = ([127, 0, 0, 1], 0).into();
-        let server_environment = environment(folder.path());
-        let (agents_without, server_arguments) = (Vec::new(), Vec::new());
-        let mut network =
-            Self { agents: agents_without, server_arguments, server_environment, folder, server: None, listen };
+        let mut network = Self::prepare(([127, 0, 0, 1], 0).into());
+        network.server_environment = environment(network.folder.path());
         network.start_server();
         network.listen = network.profile().servers[0].as_socket().expect("the server has an IP address");
-        let keys = network.path("keys");
-        network.banyan(&["keys", "generate", "--out", &keys]);
-        network.banyan(&["keys", "init", "--key", &keys]);
-        for _ in 0..agents {
-            network.add_agent();
+        network.set_up(agents);
+        network
+    }
+    /// Starts them on the computers of a virtual network: the server on the first one, and an agent on each of the
+    /// others. Each agent listens as it does by default. `arguments` are for the server and for every agent.
+    ///
+    /// # Panics
+    /// When any of them does not start.
+    #[must_use]
+    pub fn start_on(computers: VirtualNetwork, arguments: &[&str]) -> Self {
+        let mut network = Self::prepare((computers.address(0), 7700).into());
+        let agents = computers.count() - 1;
+        network.computers = Some(computers);
+        network.server_arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        network.agent_arguments = network.server_arguments.clone();
+        network.start_server();
+        network.set_up(agents);
+        network
+    }
+    fn prepare(listen: SocketAddr) -> Self {
+        Self {
+            agents: Vec::new(),
+            server_arguments: Vec::new(),
+            server_environment: Vec::new(),
+            computers: None,
+            agent_arguments: Vec::new(),
+            folder: TempDir::with_prefix("banyan-world-").expect("a temporary folder can be created"),
+            server: None,
+            listen,
         }
-        network.wait_until("every machine is online", |network| {
+    }
+    /// Registers the publisher's keys at the running server, and enrols machines.
+    fn set_up(&mut self, agents: usize) {
+        let keys = self.path("keys");
+        self.banyan(&["keys", "generate", "--out", &keys]);
+        self.banyan(&["keys", "init", "--key", &keys]);
+        for _ in 0..agents {
+            self.add_agent();
+        }
+        self.wait_until("every machine is online", |network| {
             network.machines().iter().filter(|machine| machine.online).count() == agents
         });
-        network
+    }
+    /// Returns the virtual network.
+    ///
+    /// # Panics
+    /// When this network runs on loopback.
+    #[must_use]
+    pub fn computers(&mut self) -> &mut VirtualNetwork {
+        self.computers.as_mut().expect("the network was started on virtual computers")
+    }
+    /// Returns a command that runs `program` on a computer of the virtual network: 0 for the server, then the agents.
+    fn place(&self, computer: usize, program: Command) -> Command {
+        match &self.computers {
+            Some(computers) => computers.command(computer, &program),
+            None => program,
+        }
     }
     /// Returns a path in the network's folder, as text.
     #[must_use]
@@ -118,7 +166,7 @@ impl TestNetwork {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = banyan();
         command.arg("--profile").arg(self.path("server/admin.toml")).args(arguments);
-        command
+        self.place(0, command)
     }
     /// Starts the server, at its previous address if it ran before. Returns when it listens.
     ///
@@ -130,10 +178,14 @@ impl TestNetwork {
         command.args(["server", "--data", &data, "--listen", &listen]).args(&self.server_arguments);
         command.envs(self.server_environment.iter().cloned());
         let admin = PathBuf::from(self.path("server/admin.toml"));
-        let mut server = Service::start(command, &self.log("server"));
+        let mut server = Service::start(self.place(0, command), &self.log("server"));
+        let answers = || self.command(&["machines"]).output().is_ok_and(|output| output.status.success());
         wait_for("the server listens", || {
             assert!(server.runs(), "the server ended:\n{}", server.log_text());
-            let listens = |profile: Profile| std::net::TcpStream::connect(profile.servers[0].to_string()).is_ok();
+            let listens = |profile: Profile| match self.computers {
+                Some(_) => answers(),
+                None => std::net::TcpStream::connect(profile.servers[0].to_string()).is_ok(),
+            };
             let text = fs::read_to_string(&admin).ok();
             text.and_then(|text| toml::from_str(&text).ok()).is_some_and(listens)
         });
@@ -225,10 +277,13 @@ impl TestNetwork {
     /// When it cannot be started.
     pub fn start_agent(&mut self, which: usize) {
         let log = self.log(&self.agents[which].label);
-        let agent = &mut self.agents[which];
+        let agent = &self.agents[which];
         let mut command = programs::agent();
         command.arg("--data").arg(&agent.data).arg("--install-root").arg(&agent.root);
-        command.args(["--listen", "127.0.0.1:0", "--name", &agent.label]);
+        command.args(["--name", &agent.label]).args(&self.agent_arguments);
+        if self.computers.is_none() {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         if let Some(join) = &agent.join {
             command.args(["--join", join]);
         }
@@ -239,7 +294,8 @@ impl TestNetwork {
         // The battery and network of the real computer must not affect the test's machines.
         command.env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/system-bus");
         command.envs(agent.environment.iter().cloned());
-        agent.service = Some(Service::start(command, &log));
+        let service = Service::start(self.place(which + 1, command), &log);
+        self.agents[which].service = Some(service);
     }
     /// Kills a machine's agent with `kill -9`.
     ///

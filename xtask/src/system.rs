@@ -21,6 +21,8 @@ pub(crate) const BUILD: &[Need] =
     &[need("gcc", "gcc"), need("/usr/include/stdio.h", "libc6-dev"), need("dpkg-deb", "dpkg"), need("tar", "tar")];
 /// For tests about time: a clock that a test can set, and the time zones.
 pub(crate) const TIME: &[Need] = &[need("faketime", "faketime"), need("/usr/share/zoneinfo/Asia/Tokyo", "tzdata")];
+/// For tests in networks of their own.
+pub(crate) const NETWORK: &[Need] = &[need("ip", "iproute2"), need("nsenter", "util-linux"), need("sysctl", "procps")];
 /// For compiling for Windows.
 pub(crate) const WINDOWS: &[Need] =
     &[need("x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64"), need("x86_64-w64-mingw32-g++", "g++-mingw-w64-x86-64")];

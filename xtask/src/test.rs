@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         if options.quick || options.no_windows { Err("skipped on request".to_owned()) } else { windows::toolchain() };
     let mut steps = Steps::new();
     steps.run("required programs", || {
-        let mut needs = vec![system::BUILD, system::TIME, system::DESKTOP];
+        let mut needs = vec![system::BUILD, system::TIME, system::NETWORK, system::DESKTOP];
         needs.extend(windows.is_ok().then_some(system::WINDOWS));
         needs.extend(options.lab.then_some(system::LAB));
         system::provide(&needs, &[system::DENY, system::NEXTEST], options.install)

@@ -241,6 +241,7 @@ mod tests {
     };
     use banyan_proto::{KeyRing, MachineId, OrderId, SigningKey};
     use banyan_trust::{TrustStore, fixture::Signers};
+    use banyan_wire::socket::Keepalive;
 
     const ME: MachineId = MachineId([1; 16]);
 
@@ -267,7 +268,12 @@ mod tests {
         let stage = AuthenticateStage {
             identity: Arc::new(Identity::open(&enrolment, Arc::clone(&database)).unwrap()),
             server: Arc::new(
-                ServerApi::new(Arc::new(ServerAddresses::fixed(&enrolment.server_addresses)), &credentials).unwrap(),
+                ServerApi::new(
+                    Arc::new(ServerAddresses::fixed(&enrolment.server_addresses)),
+                    &credentials,
+                    Keepalive::default(),
+                )
+                .unwrap(),
             ),
             trust: Arc::new(PublisherTrust::new(Arc::clone(&database), trust)),
             database,

@@ -18,7 +18,7 @@ use banyan_proto::{
 use banyan_wire::{
     interfaces,
     lookup::connect,
-    socket::keepalive,
+    socket::Keepalive,
     tls::{self, SERVER_NAME},
 };
 use http_body_util::{BodyExt, Full, Limited};
@@ -166,6 +166,7 @@ fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Tls
 /// The client for an enrolled machine's calls to its server.
 pub struct ServerApi {
     addresses: Arc<ServerAddresses>,
+    keepalive: Keepalive,
     /// Replaced when the machine's certificate is renewed, and after a change of the network.
     session: RwLock<ClientSession>,
 }
@@ -185,7 +186,11 @@ impl Resolve for ServerResolver {
     }
 }
 
-fn client(addresses: &Arc<ServerAddresses>, tls: ClientConfig) -> Result<reqwest::Client, reqwest::Error> {
+fn client(
+    addresses: &Arc<ServerAddresses>,
+    tls: ClientConfig,
+    keepalive: Keepalive,
+) -> Result<reqwest::Client, reqwest::Error> {
     let builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .dns_resolver(Arc::new(ServerResolver(Arc::clone(addresses))))
@@ -193,13 +198,13 @@ fn client(addresses: &Arc<ServerAddresses>, tls: ClientConfig) -> Result<reqwest
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_keepalive(keepalive::IDLE)
-        .tcp_keepalive_interval(keepalive::INTERVAL)
-        .tcp_keepalive_retries(keepalive::RETRIES)
+        .tcp_keepalive(keepalive.idle())
+        .tcp_keepalive_interval(keepalive.interval())
+        .tcp_keepalive_retries(Keepalive::RETRIES)
         .pool_max_idle_per_host(1)
         .http1_only();
     #[cfg(target_os = "linux")]
-    let builder = builder.tcp_user_timeout(keepalive::UNACKNOWLEDGED);
+    let builder = builder.tcp_user_timeout(keepalive.silence);
     builder.build()
 }
 
@@ -219,7 +224,7 @@ pub async fn enrol(
 ) -> Result<EnrolReply, CallError> {
     let away = |detail: String| CallError::Away { server: addresses.list(), detail };
     let tls = tls::pinned_client(code.ca, &[ALPN_HTTP]).map_err(|error| away(error.to_string()))?;
-    let client = client(addresses, tls).map_err(|error| away(error.to_string()))?;
+    let client = client(addresses, tls, Keepalive::default()).map_err(|error| away(error.to_string()))?;
     receive_json(addresses, with_body(client.post(url("enrol")), request).timeout(ANSWER_TIMEOUT)).await
 }
 
@@ -287,29 +292,37 @@ struct ClientSession {
 }
 
 impl ClientSession {
-    fn new(addresses: &Arc<ServerAddresses>, credentials: &tls::Credentials) -> anyhow::Result<Self> {
+    fn new(
+        addresses: &Arc<ServerAddresses>,
+        credentials: &tls::Credentials,
+        keepalive: Keepalive,
+    ) -> anyhow::Result<Self> {
         // No revocation list is needed here: it lists machines, and the server is identified by a name that only it
         // has.
         let tls = credentials.connector(None, &[ALPN_HTTP])?;
-        let http = client(addresses, ClientConfig::clone(&tls))?;
+        let http = client(addresses, ClientConfig::clone(&tls), keepalive)?;
         Ok(Self { tls, http })
     }
 }
 
 impl ServerApi {
-    /// Creates a client for an enrolled machine.
+    /// Creates a client for an enrolled machine. `keepalive` says when a server that has vanished is noticed.
     ///
     /// # Errors
     /// When certificate and key do not match.
-    pub fn new(addresses: Arc<ServerAddresses>, credentials: &tls::Credentials) -> anyhow::Result<Self> {
-        let session = RwLock::new(ClientSession::new(&addresses, credentials)?);
-        Ok(Self { addresses, session })
+    pub fn new(
+        addresses: Arc<ServerAddresses>,
+        credentials: &tls::Credentials,
+        keepalive: Keepalive,
+    ) -> anyhow::Result<Self> {
+        let session = RwLock::new(ClientSession::new(&addresses, credentials, keepalive)?);
+        Ok(Self { addresses, keepalive, session })
     }
     /// Makes later calls over new connections, because the present ones may lead nowhere: the network has changed, or the
     /// computer has slept.
     pub(crate) fn reconnect(&self) {
         let tls = Arc::clone(&self.session().tls);
-        match client(&self.addresses, ClientConfig::clone(&tls)) {
+        match client(&self.addresses, ClientConfig::clone(&tls), self.keepalive) {
             Ok(http) => {
                 *self.session.write().unwrap_or_else(PoisonError::into_inner) = ClientSession { tls, http };
             }
@@ -321,7 +334,7 @@ impl ServerApi {
     /// # Errors
     /// When certificate and key do not match.
     pub fn set_credentials(&self, credentials: &tls::Credentials) -> anyhow::Result<()> {
-        let session = ClientSession::new(&self.addresses, credentials)?;
+        let session = ClientSession::new(&self.addresses, credentials, self.keepalive)?;
         *self.session.write().unwrap_or_else(PoisonError::into_inner) = session;
         Ok(())
     }

@@ -29,30 +29,46 @@ use tokio::{
 const MAX_UNSENT_BYTES: u32 = 64 << 10;
 /// A connection without an acknowledgement for this long is dead.
 const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How soon a connection that stays open without traffic notices that the other side has vanished: after two minutes at
-/// most. The kernel does it; no program is woken.
-pub mod keepalive {
-    use std::time::Duration;
+/// How soon a connection that stays open without traffic notices that the other side has vanished. The kernel asks; no
+/// program is woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// The longest silence after which the connection counts as lost; 8 s or more, because the kernel counts in seconds.
+    /// Half of it passes before the kernel asks.
+    pub silence: Duration,
+}
 
-    /// Silence before the first probe.
-    pub const IDLE: Duration = Duration::from_secs(60);
-    /// Time between two probes.
-    pub const INTERVAL: Duration = Duration::from_secs(15);
-    /// Unanswered probes after which the connection is dead.
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { silence: Duration::from_secs(120) }
+    }
+}
+
+impl Keepalive {
+    /// Unanswered questions after which the connection is lost.
     pub const RETRIES: u32 = 4;
-    /// How long sent data may stay unacknowledged.
-    pub const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
 
+    /// Returns the silence before the first question.
+    #[must_use]
+    pub fn idle(self) -> Duration {
+        self.silence / 2
+    }
+    /// Returns the time between two questions.
+    #[must_use]
+    pub fn interval(self) -> Duration {
+        self.silence / 2 / Self::RETRIES
+    }
     /// Sets these times on a connection.
     ///
     /// # Errors
     /// When the system refuses an option.
-    pub fn set(stream: &tokio::net::TcpStream) -> std::io::Result<()> {
+    pub fn set(self, stream: &TcpStream) -> io::Result<()> {
         let socket = socket2::SockRef::from(stream);
-        let times = socket2::TcpKeepalive::new().with_time(IDLE).with_interval(INTERVAL).with_retries(RETRIES);
-        socket.set_tcp_keepalive(&times)?;
+        let times = socket2::TcpKeepalive::new().with_time(self.idle());
+        socket.set_tcp_keepalive(&times.with_interval(self.interval()).with_retries(Self::RETRIES))?;
+        // Sent data that nobody acknowledges counts as silence.
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+        socket.set_tcp_user_timeout(Some(self.silence))?;
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use banyan_proto::{ALPN_PEER, MachineId, Reason, UnixSeconds, code::EXPORTER_LAB
 use banyan_wire::{
     connection, open_files,
     rare_log::RareLog,
-    socket::{Socket, keepalive},
+    socket::{Keepalive, Socket},
     tls::{Validity, machine_of, validity},
 };
 use hyper::{
@@ -75,6 +75,8 @@ pub(crate) struct Acceptor<A> {
     pub(crate) admission: Arc<A>,
     pub(crate) tls: Arc<TlsConfiguration>,
     pub(crate) connections: Connections,
+    /// When a machine that has vanished is noticed.
+    pub(crate) keepalive: Keepalive,
     /// Takes the connections of the peer protocol.
     pub(crate) node: PeerNode,
     /// Fires when the server must stop.
@@ -186,7 +188,7 @@ impl<A: Admission> Acceptor<A> {
     async fn serve_http(&self, stream: TlsStream<Socket>, caller: Caller, place: Place, router: Router) {
         let socket = stream.get_ref().0.tcp();
         // A machine that vanished is offline once its connection is.
-        if let Err(error) = socket.set_nodelay(true).and_then(|()| keepalive::set(socket)) {
+        if let Err(error) = socket.set_nodelay(true).and_then(|()| self.keepalive.set(socket)) {
             debug!("failed to set socket options: {error}");
         }
         if let Some(id) = caller.machine

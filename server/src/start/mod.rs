@@ -17,6 +17,7 @@ use banyan_wire::{
     node::{self, NodeConfig},
     open_files,
     rare_log::RareLog,
+    socket::Keepalive,
 };
 use data_folder::write_profile;
 use disk_reserve::DiskReserve;
@@ -52,6 +53,8 @@ pub struct Settings {
     /// The addresses where machines and administrators reach the server, tried in turn. Empty: the one that follows
     /// from `listen`.
     pub advertise: Vec<Address>,
+    /// When a machine that has vanished counts as offline.
+    pub keepalive: Keepalive,
 }
 
 /// A running server.
@@ -103,7 +106,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(|source| StartError::Listen { address: settings.listen, source })?;
     let advertised = if settings.advertise.is_empty() { reachable_addresses(address) } else { settings.advertise };
     let announced = AnnouncedAddresses::update(data, advertised.clone(), now)?;
-    let services = Services::connect(&opened, announced, now).await?;
+    let services = Services::connect(&opened, announced, settings.keepalive, now).await?;
     let seed = u64::from_le_bytes(*MachineId::random().0.first_chunk().unwrap_or(&[0; 8]));
     let config = NodeConfig {
         swarm: Config::server(opened.server.id, seed),

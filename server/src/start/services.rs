@@ -40,7 +40,7 @@ use crate::{
     swarm_host::SwarmHost,
 };
 use banyan_proto::{AddressHint, ServerEpoch, UnixSeconds};
-use banyan_wire::{open_files, tls::Crl};
+use banyan_wire::{open_files, socket::Keepalive, tls::Crl};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -113,10 +113,12 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Connects the services. Others reach the server at `addresses`.
+    /// Connects the services. Others reach the server at `addresses`. A machine that has vanished is noticed by
+    /// `keepalive`.
     pub(super) async fn connect(
         opened: &OpenedData,
         addresses: AnnouncedAddresses,
+        keepalive: Keepalive,
         now: UnixSeconds,
     ) -> Result<Self, StartError> {
         let OpenedData { server, sqlite, secrets, authority, tls, repository, artifacts, keys } = opened;
@@ -164,6 +166,7 @@ impl Services {
             admission: Arc::clone(&registry),
             tls: Arc::clone(tls),
             connections: connections.clone(),
+            keepalive,
             node: node.clone(),
             stop: stop.clone(),
             tasks: tasks.clone(),

@@ -7,6 +7,7 @@ use banyan_proto::{
     api::CheckInReply,
 };
 use banyan_server::start::{Settings, StartError, start};
+use banyan_wire::socket::Keepalive;
 use std::path::Path;
 
 #[cfg(unix)]
@@ -56,6 +57,12 @@ async fn nobody_else_can_read_the_servers_secrets() {
 async fn two_servers_do_not_share_a_folder() {
     let world = World::bare().await;
     let listen = "127.0.0.1:0".parse().unwrap();
-    let second = start(Settings { data: world.folder.path().join("data"), listen, advertise: vec![] }).await;
+    let second = start(Settings {
+        data: world.folder.path().join("data"),
+        listen,
+        advertise: vec![],
+        keepalive: Keepalive::default(),
+    })
+    .await;
     assert!(matches!(second.map(|_| ()), Err(StartError::Running(_))));
 }

@@ -14,7 +14,10 @@ use banyan_proto::{
     time::UnixSeconds,
 };
 use banyan_server::start::{Running, Settings, start};
-use banyan_wire::tls::{Credentials, SERVER_NAME, pinned_client};
+use banyan_wire::{
+    socket::Keepalive,
+    tls::{Credentials, SERVER_NAME, pinned_client},
+};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request, StatusCode, client::conn::http1::SendRequest, header};
@@ -179,7 +182,9 @@ impl World {
         world
     }
     async fn start_in(folder: &Path, listen: SocketAddr) -> Running {
-        start(Settings { data: folder.join("data"), listen, advertise: vec![] }).await.unwrap()
+        start(Settings { data: folder.join("data"), listen, advertise: vec![], keepalive: Keepalive::default() })
+            .await
+            .unwrap()
     }
     pub(crate) async fn restart(&mut self) {
         self.stop().await;

@@ -15,6 +15,7 @@ mod killed_agent_resumes;
 mod killed_server_resumes;
 mod local_user_rights;
 mod mock_system_bus;
+mod networks_change;
 mod non_sharing_machine_is_bypassed;
 mod offline_machine_catches_up;
 mod publisher_keys_are_rotated;

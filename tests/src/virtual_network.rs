@@ -1,0 +1,158 @@
+//! A network of network namespaces, for tests of what loopback cannot do: a machine that moves to another address, or
+//! vanishes without closing its connections. Needs root.
+//!
+//! The namespaces have no names. Each one exists as long as a process in it: one that waits for the end of its standard
+//! input. So nothing is left behind, even when the test is killed.
+
+use std::{
+    ffi::OsStr,
+    io::{BufRead, BufReader},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    process::{Child, Command, Stdio},
+};
+
+/// Which addresses the hosts of a network have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// 10.77.0.0/24, and no IPv6.
+    V4,
+    /// `fd77::/64`, and no IPv4 except loopback.
+    V6,
+}
+
+impl Family {
+    /// Returns the address with this number.
+    #[must_use]
+    pub fn address(self, number: u8) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::new(10, 77, 0, number).into(),
+            Self::V6 => Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, number.into()).into(),
+        }
+    }
+}
+
+/// Returns the search path for programs. Adds the administrators' folders, which are not on every path.
+fn path() -> String {
+    format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
+}
+
+/// A network namespace.
+struct Namespace(Child);
+
+impl Namespace {
+    fn start() -> Self {
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sh", "-c", "ip link set lo up && echo && exec cat"]);
+        command.env("PATH", path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut holder = command.spawn().expect("unshare can be run");
+        let out = holder.stdout.take().expect("standard output is a pipe");
+        let begun = BufReader::new(out).lines().next();
+        assert!(begun.is_some(), "a network namespace cannot be created; this test must run as root");
+        Self(holder)
+    }
+    fn command(&self, program: &OsStr) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{}/ns/net", self.0.id())).arg("--").arg(program);
+        command
+    }
+    /// Runs `ip` there.
+    fn ip(&self, arguments: &str) {
+        let mut command = self.command("ip".as_ref());
+        let output =
+            command.env("PATH", path()).args(arguments.split_whitespace()).output().expect("nsenter can be run");
+        assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        drop(self.0.wait());
+    }
+}
+
+/// A computer in the network, with one cable to the switch.
+struct Host {
+    namespace: Namespace,
+    number: u8,
+}
+
+/// The switch and the computers, which are named by their place in the list: the server is the first.
+pub struct VirtualNetwork {
+    family: Family,
+    switch: Namespace,
+    hosts: Vec<Host>,
+}
+
+impl VirtualNetwork {
+    /// Creates a network of this many computers. Their addresses are numbered from 1.
+    ///
+    /// # Panics
+    /// When the process does not run as root.
+    #[must_use]
+    pub fn start(family: Family, hosts: u8) -> Self {
+        assert!(nix::unistd::geteuid().is_root(), "this test creates network namespaces, so it must run as root");
+        let switch = Namespace::start();
+        switch.ip("link add switch type bridge");
+        switch.ip("link set switch up");
+        let mut network = Self { family, switch, hosts: Vec::new() };
+        for number in 1..=hosts {
+            network.add_host(number);
+        }
+        network
+    }
+    fn add_host(&mut self, number: u8) {
+        let (host, at) = (Host { namespace: Namespace::start(), number }, self.hosts.len());
+        let holder = host.namespace.0.id();
+        self.switch.ip(&format!("link add port{at} type veth peer name eth0 netns {holder}"));
+        self.switch.ip(&format!("link set port{at} master switch up"));
+        if self.family == Family::V4 {
+            let mut quiet = host.namespace.command("sysctl".as_ref());
+            let done = quiet.env("PATH", path()).args(["-qw", "net.ipv6.conf.eth0.disable_ipv6=1"]).status();
+            assert!(done.is_ok_and(|status| status.success()), "IPv6 cannot be switched off");
+        }
+        host.namespace.ip("link set eth0 up");
+        host.namespace.ip(&format!("address add {} dev eth0", self.with_prefix(number)));
+        self.hosts.push(host);
+    }
+    /// Returns an address in the form that `ip` takes.
+    fn with_prefix(&self, number: u8) -> String {
+        let address = self.family.address(number);
+        match self.family {
+            Family::V4 => format!("{address}/24"),
+            // Usable at once, without looking for duplicates.
+            Family::V6 => format!("{address}/64 nodad"),
+        }
+    }
+    /// Returns the number of computers.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.hosts.len()
+    }
+    /// Returns the address of a computer.
+    #[must_use]
+    pub fn address(&self, host: usize) -> IpAddr {
+        self.family.address(self.hosts[host].number)
+    }
+    /// Gives a computer another address in place of its present one.
+    pub fn change_address(&mut self, host: usize, number: u8) {
+        let old = self.with_prefix(self.hosts[host].number);
+        self.hosts[host].number = number;
+        let namespace = &self.hosts[host].namespace;
+        namespace.ip(&format!("address delete {} dev eth0", old.trim_end_matches(" nodad")));
+        namespace.ip(&format!("address add {} dev eth0", self.with_prefix(number)));
+    }
+    /// Pulls a computer's cable, or plugs it in again. The programs there do not notice: their own end stays up.
+    pub fn set_cable(&self, host: usize, is_plugged: bool) {
+        let state = if is_plugged { "master switch" } else { "nomaster" };
+        self.switch.ip(&format!("link set port{host} {state}"));
+    }
+    /// Returns a command that runs `program` on a computer.
+    #[must_use]
+    pub fn command(&self, host: usize, program: &Command) -> Command {
+        let mut command = self.hosts[host].namespace.command(program.get_program());
+        command.args(program.get_args()).env_clear();
+        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    }
+}
