@@ -12,11 +12,13 @@
 //! | [`bandwidth_yield`] | yielding to other traffic, and counting the bytes on the link |
 //! | [`node`], `node_handle` | the event loop: events into the state machine, actions out of it; its handle |
 //! | `frame_limits` | what a peer may make this machine keep and do |
+//! | `chunk_log` | the log of every chunk, off by default |
 //! | [`open_files`], [`rare_log`] | the limit of open files; messages logged once a minute |
 //! | [`listen`], [`lookup`], [`interfaces`] | listening; looking up and dialling names; this machine's addresses |
 //! | [`packet`], [`lock`] | sizes of packets; locking a mutex |
 
 pub mod bandwidth_yield;
+mod chunk_log;
 pub mod connection;
 pub mod content;
 pub mod forward;

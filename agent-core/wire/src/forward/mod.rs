@@ -11,6 +11,7 @@ use banyan_proto::{
     frame::{self, Frame},
     peer::{Control, PullReply},
 };
+use banyan_swarm::io::StripeId;
 use fair_scheduler::{FairScheduler, Slot};
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -73,8 +74,16 @@ pub(crate) trait WriterLink {
     fn on_sent(&self);
     /// Returns whether a chunk of this many bytes may be sent now.
     fn may_send(&self, bytes: u64) -> impl Future<Output = bool> + Send;
-    /// Counts the bytes of a chunk that was sent.
-    fn count_sent(&self, order: OrderId, bytes: u64);
+    /// Counts a chunk that was sent.
+    fn count_sent(&self, chunk: &SentChunk);
+}
+
+/// A chunk that was written to the connection.
+pub(crate) struct SentChunk {
+    pub(crate) stripe: StripeId,
+    /// The chunk's place in its stripe.
+    pub(crate) at: u32,
+    pub(crate) bytes: u64,
 }
 
 /// Writes to one connection until it is closed or breaks.
@@ -123,7 +132,7 @@ pub(crate) async fn write(
             next = next_chunk(&mut serving, &limit) => match next {
                 NextChunk::Ready(bytes) if !link.may_send(bytes).await => { serving = None; Ok(()) }
                 NextChunk::Ready(bytes) => match send_chunk(&mut to, &mut serving, bytes).await {
-                    Ok(order) => { limit.charge(bytes); link.count_sent(order, bytes); Ok(()) }
+                    Ok(chunk) => { limit.charge(bytes); link.count_sent(&chunk); Ok(()) }
                     Err(end) => return end,
                 },
                 NextChunk::None => { serving = None; link.on_sent(); Ok(()) }
@@ -174,7 +183,7 @@ async fn send_chunk(
     to: &mut (impl AsyncWrite + Unpin),
     serving: &mut Option<ServedPull>,
     bytes: u64,
-) -> Result<OrderId, WriterEnd> {
+) -> Result<SentChunk, WriterEnd> {
     let Some(ServedPull { pull, slot, .. }) = serving else { return Err(WriterEnd::Closed) };
     let index = pull.content.index(pull.stripe, pull.next);
     let chunk = pull.content.read(index).map_err(|error| WriterEnd::Content(pull.order, error))?;
@@ -184,8 +193,10 @@ async fn send_chunk(
     to.flush().await?;
     drop(permit);
     pull.content.count_served(chunk.bytes().len());
+    let stripe = StripeId { order: pull.order, stripe: pull.stripe };
+    let sent = SentChunk { stripe, at: pull.next, bytes };
     pull.next += 1;
-    Ok(pull.order)
+    Ok(sent)
 }
 
 async fn send(to: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> std::io::Result<()> {

@@ -2,7 +2,7 @@
 
 use super::NodeLoop;
 use crate::{
-    connection,
+    chunk_log, connection,
     forward::{PullToServe, WriterCommand},
     host::Host,
     lock::lock,
@@ -81,6 +81,7 @@ impl<H: Host> NodeLoop<H> {
             self.input(LinkInput::Lost(link, Reason::OrderExpired));
             return;
         };
+        chunk_log::asked(stripe, from, peer.id);
         *lock(&peer.active_pull) = Some((stripe, content));
         let pull = Pull { order: stripe.order, stripe: stripe.stripe, from, membership };
         self.send(link, WriterCommand::Send(Control::Pull(Box::new(pull))));

@@ -2,8 +2,9 @@
 
 use super::{MAX_LINKS_PER_PEER, MAX_QUEUED_MESSAGES, NodeLoop, Peer};
 use crate::{
+    chunk_log,
     connection::{self, Connection},
-    forward::{self, WriterCommand, WriterEnd, WriterLink, fair_scheduler::FairScheduler},
+    forward::{self, SentChunk, WriterCommand, WriterEnd, WriterLink, fair_scheduler::FairScheduler},
     frame_limits::MessageShare,
     host::Host,
     node_handle::NodeEvent,
@@ -13,7 +14,7 @@ use crate::{
     tls::machine_of,
 };
 use banyan_proto::{
-    MachineId, OrderId, Reason,
+    MachineId, Reason,
     peer::{Control, Pull},
 };
 use banyan_swarm::io::{Input, Link, LinkInput, StripeId};
@@ -130,7 +131,9 @@ impl<H: Host> NodeLoop<H> {
             PeerEvent::Control(control, share) => self.on_message(link, control, share),
             PeerEvent::Stored { stripe, held, bytes } => {
                 // This counts even if the connection has just ended, because the chunk is stored.
-                self.host.received(stripe.order, self.links.get(&link).map(|peer| peer.id), bytes);
+                let source = self.links.get(&link).map(|peer| peer.id);
+                chunk_log::arrived(stripe, held, source);
+                self.host.received(stripe.order, source, bytes);
                 self.input(LinkInput::Stored { link, stripe, held });
             }
             PeerEvent::BadChunk(index) => self.input(LinkInput::BadChunk(link, index)),
@@ -239,8 +242,9 @@ impl<H: Host> WriterLink for &HostLink<H> {
     fn may_send(&self, bytes: u64) -> impl Future<Output = bool> + Send {
         self.host.may_send(bytes)
     }
-    fn count_sent(&self, order: OrderId, bytes: u64) {
-        self.host.sent(order, self.peer, bytes);
+    fn count_sent(&self, chunk: &SentChunk) {
+        chunk_log::left(chunk.stripe, chunk.at, self.peer);
+        self.host.sent(chunk.stripe.order, self.peer, chunk.bytes);
     }
 }
 
