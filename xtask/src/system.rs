@@ -52,8 +52,12 @@ pub(crate) const LAB: &[Need] = &[
     need("nginx", "nginx-light"),
     need("curl", "curl"),
     need("openssl", "openssl"),
+    need("nft", "nftables"),
     need("gzip", "gzip"),
 ];
+
+/// For what the lab compares Banyan with.
+pub(crate) const RIVALS: &[Need] = &[need("/usr/share/doc/python3-libtorrent/copyright", "python3-libtorrent")];
 
 /// A cargo subcommand of a fixed version.
 pub(crate) struct Tool {

@@ -10,12 +10,15 @@ use crate::lab::{
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
 const SERVER_PORT: u16 = 7443;
-const AGENT_PORT: u16 = 7400;
+/// The port on which every agent listens.
+pub(crate) const AGENT_PORT: u16 = 7400;
 
 /// Free disk space that a machine keeps by default (bytes). It is never written, so it needs no memory.
 const FREE_DISK_BYTES: u64 = 1 << 30;
@@ -29,6 +32,8 @@ pub(crate) struct BanyanNetwork<'a> {
     programs: &'a Path,
     server: Process,
     agents: Vec<Process>,
+    /// The machines whose agents were killed.
+    killed: HashSet<usize>,
     // After the agents: programs on a machine must end before it does.
     machines: Vec<LabMachine>,
 }
@@ -36,6 +41,8 @@ pub(crate) struct BanyanNetwork<'a> {
 /// The fields read from `banyan status --json`.
 #[derive(Deserialize)]
 pub(crate) struct Status {
+    /// The deployment's identifier.
+    pub(crate) id: String,
     /// The server's identifier.
     pub(crate) server: String,
     /// The target machines, in the order of stripe 0.
@@ -45,6 +52,8 @@ pub(crate) struct Status {
 /// One target machine.
 #[derive(Deserialize)]
 pub(crate) struct Addressee {
+    /// The machine's identifier.
+    pub(crate) id: String,
     pub(crate) label: String,
     stage: String,
     /// The code of the reason for a delay or failure.
@@ -75,16 +84,14 @@ impl<'a> BanyanNetwork<'a> {
     /// Starts server, machines and agents, with `room` bytes of disk space per machine. Waits until every machine has
     /// enrolled and is connected.
     pub(crate) fn start(lab: &'a LabEnvironment, programs: &'a Path, room: u64) -> Result<Self> {
-        let host = &lab.net.server;
-        let data = lab.dir.join("server");
-        let mut command = host.command(programs.join("banyan"));
-        command.args(["server", "--listen", &format!("{}:{SERVER_PORT}", host.address), "--data"]).arg(&data);
-        let mut server = lab.spawn("server", &mut command)?;
+        let mut server = start_server(lab, programs)?;
+        let profile = lab.dir.join("server/admin.toml");
         wait_for("the server to write admin.toml", Duration::from_secs(60), || {
             server.check_running()?;
-            Ok(data.join("admin.toml").is_file().then_some(()))
+            Ok(profile.is_file().then_some(()))
         })?;
-        let mut banyan = Self { lab, programs, server, agents: Vec::new(), machines: Vec::new() };
+        let (agents, machines, killed) = (Vec::new(), Vec::new(), HashSet::new());
+        let mut banyan = Self { lab, programs, server, agents, killed, machines };
 
         let keys = banyan.keys();
         banyan.banyan(&["keys", "generate", "--out", &keys])?;
@@ -97,12 +104,18 @@ impl<'a> BanyanNetwork<'a> {
             let agent = banyan.agent(index, Some(&join))?;
             banyan.agents.push(agent);
         }
-        wait_for("every machine to be enrolled and connected", Duration::from_secs(120), || {
-            banyan.check_running(None)?;
-            let machines: Vec<Listed> = banyan.query(&["machines", "--json"])?;
-            Ok((machines.iter().filter(|machine| machine.online).count() == count).then_some(()))
-        })?;
+        banyan.wait_until_online()?;
         Ok(banyan)
+    }
+
+    /// Waits until every machine is connected to the server.
+    pub(crate) fn wait_until_online(&mut self) -> Result<()> {
+        let count = self.lab.net.machines.len();
+        wait_for("every machine to be enrolled and connected", Duration::from_secs(120), || {
+            self.check_running()?;
+            let machines: Vec<Listed> = self.query(&["machines", "--json"])?;
+            Ok((machines.iter().filter(|machine| machine.online).count() == count).then_some(()))
+        })
     }
 
     /// Starts the agent of this machine, with a join code the first time.
@@ -111,26 +124,47 @@ impl<'a> BanyanNetwork<'a> {
         let mut command = self.machines[index].program("banyan-agent");
         command.args(["--name", &host.label, "--listen", &format!("{}:{AGENT_PORT}", host.address)]);
         command.args(["--data", &LabMachine::data()]);
+        log_chunks(self.lab, &mut command);
         command.args(join.into_iter().flat_map(|code| ["--join", code]));
         self.lab.spawn(&host.label, &mut command)
     }
 
-    /// Fails if a program has ended unexpectedly. `but` names a machine that may be down.
-    pub(crate) fn check_running(&mut self, but: Option<usize>) -> Result<()> {
+    /// Fails if a program that was not killed has ended.
+    pub(crate) fn check_running(&mut self) -> Result<()> {
         self.server.check_running()?;
         self.machines.iter_mut().try_for_each(LabMachine::check_running)?;
-        let mut agents = self.agents.iter_mut().enumerate().filter(|(index, _)| Some(*index) != but);
-        agents.try_for_each(|(_, agent)| agent.check_running())
+        let agents = self.agents.iter_mut().enumerate().filter(|(index, _)| !self.killed.contains(index));
+        agents.map(|(_, agent)| agent).try_for_each(Process::check_running)
     }
 
     /// Kills the machine's agent (SIGKILL).
     pub(crate) fn kill(&mut self, index: usize) -> Result<()> {
+        self.killed.insert(index);
         self.agents[index].kill()
     }
 
     pub(crate) fn restart(&mut self, index: usize) -> Result<()> {
         self.agents[index] = self.agent(index, None)?;
+        self.killed.remove(&index);
         Ok(())
+    }
+
+    /// Starts the agents of all killed machines again.
+    pub(crate) fn restart_killed(&mut self) -> Result<()> {
+        let killed: Vec<usize> = self.killed.iter().copied().collect();
+        killed.into_iter().try_for_each(|index| self.restart(index))
+    }
+
+    /// Kills the server and all agents at once, and starts them again. Waits until the server answers.
+    pub(crate) fn restart_everything(&mut self) -> Result<()> {
+        self.server.kill()?;
+        (0..self.agents.len()).try_for_each(|index| self.kill(index))?;
+        self.server = start_server(self.lab, self.programs)?;
+        self.restart_killed()?;
+        wait_for("the server to answer", Duration::from_secs(30), || {
+            self.check_running()?;
+            Ok(self.query::<Vec<Listed>>(&["machines", "--json"]).ok().map(drop))
+        })
     }
 
     /// Returns the index of the machine with this label.
@@ -225,6 +259,21 @@ impl<'a> BanyanNetwork<'a> {
     fn keys(&self) -> String {
         let keys: PathBuf = self.lab.dir.join("keys");
         keys.to_string_lossy().into_owned()
+    }
+}
+
+fn start_server(lab: &LabEnvironment, programs: &Path) -> Result<Process> {
+    let host = &lab.net.server;
+    let mut command = host.command(programs.join("banyan"));
+    command.args(["server", "--listen", &format!("{}:{SERVER_PORT}", host.address), "--data"]);
+    log_chunks(lab, &mut command);
+    lab.spawn("server", command.arg(lab.dir.join("server")))
+}
+
+/// Makes a server or an agent log every chunk, if the lab is to be traced.
+fn log_chunks(lab: &LabEnvironment, command: &mut Command) {
+    if lab.chunk_log {
+        command.env("RUST_LOG", "info,banyan::chunks=trace");
     }
 }
 

@@ -6,6 +6,7 @@
 //! mounts are in namespaces that end with those processes.
 
 use crate::command::{read, works};
+use crate::lab::processor_group;
 use anyhow::{Context, Result, bail};
 use std::{
     io::Read,
@@ -52,6 +53,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         empty(&namespace);
         read(Command::new("ip").args(["netns", "delete", &namespace]))?;
     }
+    // If the lab was killed, this is the last process of its group.
+    processor_group::leave();
     // A machine's root must never be mounted here: removing files through it would remove this system's own.
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").context("cannot read the list of mounts")?;
     if let Some(mount) = mounted_below(&mounts, &options.dir) {

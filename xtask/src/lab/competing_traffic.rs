@@ -5,11 +5,11 @@ use crate::lab::{
     Options,
     banyan_network::BanyanNetwork,
     environment::{LabEnvironment, wait_at_interval},
+    network::traffic_meter::TrafficMeter,
+    network::virtual_network::Host,
     report::{Report, Row, Unit},
     tcp_flow::FlowSender,
     test_files,
-    traffic_meter::TrafficMeter,
-    virtual_network::Host,
 };
 use anyhow::{Context, Result};
 use std::{
@@ -142,7 +142,7 @@ impl Measurements<'_> {
         let began = Instant::now();
         let meter = TrafficMeter::start(&lab.net)?;
         let deployment = banyan.deploy_to(&file.name, machines, stripes)?;
-        let moved = |reading: &crate::lab::traffic_meter::Reading| {
+        let moved = |reading: &crate::lab::network::traffic_meter::Reading| {
             let link = reading.machines[0];
             if case.sends { link.sent } else { link.received }
         };
@@ -181,7 +181,7 @@ impl Measurements<'_> {
 /// Waits until every machine has finished. Returns the time since the deployment was accepted.
 fn wait_until_finished(banyan: &mut BanyanNetwork<'_>, deployment: &str) -> Result<Duration> {
     wait_at_interval(Duration::from_millis(1500), "the transfer to finish", Duration::from_secs(400), || {
-        banyan.check_running(None)?;
+        banyan.check_running()?;
         let status = banyan.status(deployment)?;
         let times = status.addressees.iter().map(|one| one.verified_after.filter(|_| one.installed_after.is_some()));
         Ok(times.collect::<Option<Vec<_>>>().map(|all| Duration::from_millis(all.into_iter().max().unwrap_or(0))))

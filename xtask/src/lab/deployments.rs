@@ -7,10 +7,10 @@ use crate::lab::{
     debian_package,
     environment::{LabEnvironment, wait_at_interval},
     lab_machine,
+    network::traffic_meter::{Reading, TrafficMeter},
+    network::virtual_network::TrafficTrace,
     report::{Promise, Report, Row, Unit},
     test_files::{self, TestFile},
-    traffic_meter::{Reading, TrafficMeter},
-    virtual_network::TrafficTrace,
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -182,13 +182,13 @@ impl DeploymentRuns<'_> {
     fn deploy_undisturbed(&mut self, file: &TestFile, stripes: u8) -> Result<Run> {
         let meter = TrafficMeter::start(&self.lab.net)?;
         let deployment = self.banyan.deploy(&file.name, stripes)?;
-        let status = self.wait_until(file, &deployment, None, "every machine to hold the artifact", |status| {
+        let status = self.wait_until(file, &deployment, "every machine to hold the artifact", |status| {
             latest(status, None, |a| a.verified_after).is_some()
         })?;
         let reading = meter.read(&self.lab.net)?;
         self.check_traffic(&reading, file, None)?;
         let makespan = latest(&status, None, |a| a.verified_after).unwrap_or_default();
-        let status = self.wait_until(file, &deployment, None, "every machine to have installed it", |status| {
+        let status = self.wait_until(file, &deployment, "every machine to have installed it", |status| {
             latest(status, None, |a| a.installed_after).is_some()
         })?;
         Ok(Run { makespan, installed: latest(&status, None, |a| a.installed_after), reading })
@@ -208,7 +208,7 @@ impl DeploymentRuns<'_> {
         self.banyan.kill(index)?;
         println!("killed {label} after {:.2} s", accepted.elapsed().as_secs_f64());
 
-        let status = self.wait_until(file, &deployment, Some(index), "the others to hold the artifact", |status| {
+        let status = self.wait_until(file, &deployment, "the others to hold the artifact", |status| {
             latest(status, Some(&label), |a| a.verified_after).is_some()
         })?;
         let reading = meter.read(&self.lab.net)?;
@@ -218,7 +218,7 @@ impl DeploymentRuns<'_> {
         let meter = TrafficMeter::start(&self.lab.net)?;
         self.banyan.restart(index)?;
         let began = Instant::now();
-        self.wait_until(file, &deployment, None, "the killed machine to hold the artifact", |status| {
+        self.wait_until(file, &deployment, "the killed machine to hold the artifact", |status| {
             latest(status, None, |a| a.verified_after).is_some()
         })?;
         let recovery =
@@ -247,14 +247,13 @@ impl DeploymentRuns<'_> {
         &mut self,
         file: &TestFile,
         deployment: &str,
-        killed: Option<usize>,
         what: &str,
         wanted: impl Fn(&Status) -> bool,
     ) -> Result<Status> {
         let patience = self.unit.seconds(file.size) * self.lab.net.machines.len() as f64 + 60.0;
         let mut unfinished = String::new();
         wait_at_interval(STATUS, what, Duration::from_secs_f64(patience), || {
-            self.banyan.check_running(killed)?;
+            self.banyan.check_running()?;
             let status = self.banyan.status(deployment)?;
             unfinished = status.unfinished();
             Ok(wanted(&status).then_some(status))
@@ -281,10 +280,10 @@ mod tests {
     #[test]
     fn the_latest_time_counts_and_an_unfinished_machine_gives_none() {
         let status: Status = serde_json::from_str(
-            r#"{"server":"s","addressees":[
-                {"label":"m01","stage":"installed","reason":null,"detail":null,"planned":["s"],"verified_after":900,"installed_after":1000},
-                {"label":"m02","stage":"verified","reason":null,"detail":null,"planned":["m01"],"verified_after":1500,"installed_after":null},
-                {"label":"m03","stage":"receiving","reason":null,"detail":null,"planned":["m01"],"verified_after":null,"installed_after":null}]}"#,
+            r#"{"id":"d","server":"s","addressees":[
+                {"id":"x","label":"m01","stage":"installed","reason":null,"detail":null,"planned":["s"],"verified_after":900,"installed_after":1000},
+                {"id":"x","label":"m02","stage":"verified","reason":null,"detail":null,"planned":["m01"],"verified_after":1500,"installed_after":null},
+                {"id":"x","label":"m03","stage":"receiving","reason":null,"detail":null,"planned":["m01"],"verified_after":null,"installed_after":null}]}"#,
         )
         .unwrap();
         assert_eq!(latest(&status, None, |a| a.verified_after), None);

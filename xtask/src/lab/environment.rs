@@ -2,9 +2,11 @@
 
 use crate::command::{read, target_dir};
 use crate::lab::{
-    Options,
     cleanup_guard::Guard,
-    virtual_network::{Host, VirtualNetwork},
+    network::{
+        plan::NetworkPlan,
+        virtual_network::{Host, VirtualNetwork},
+    },
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -19,35 +21,48 @@ pub(crate) struct LabEnvironment {
     pub(crate) net: VirtualNetwork,
     /// The data folder; removed with the lab.
     pub(crate) dir: PathBuf,
-    logs: PathBuf,
+    /// The folder of logs; kept.
+    pub(crate) logs: PathBuf,
+    /// Whether server and agents log every chunk.
+    pub(crate) chunk_log: bool,
     // Must be last: dropping it takes down the network and removes the folder.
     _guard: Guard,
 }
 
+/// What a lab consists of.
+pub(crate) struct LabSettings<'a> {
+    /// Distinguishes the labs of one process, which follow each other.
+    pub(crate) number: usize,
+    pub(crate) network: &'a NetworkPlan,
+    /// Disk space for the server (bytes).
+    pub(crate) server_room: u64,
+    /// Disk space for each machine, which is in memory; 0 if there are no machines' roots (bytes).
+    pub(crate) machine_room: u64,
+    /// The name of the folder for logs.
+    pub(crate) logs: &'a str,
+    /// Whether server and agents log every chunk.
+    pub(crate) chunk_log: bool,
+}
+
 impl LabEnvironment {
-    pub(crate) fn start(options: &Options) -> Result<Self> {
-        let prefix = format!("banyan-lab-{}", std::process::id());
-        // The server's part. What machines write is in memory.
-        let dir = roomy(options.size() * 8 + crate::lab::debian_package::ROOM)?.join(&prefix);
-        if !options.plain {
-            enough_memory(options.room() * u64::from(options.machines()))?;
-        }
-        let logs = target_dir()?.join("lab-logs");
+    pub(crate) fn start(settings: &LabSettings<'_>) -> Result<Self> {
+        let prefix = match settings.number {
+            0 => format!("banyan-lab-{}", std::process::id()),
+            number => format!("banyan-lab-{}-{number}", std::process::id()),
+        };
+        let dir = roomy(settings.server_room)?.join(&prefix);
+        let machines = settings.network.machines.len();
+        enough_memory(settings.machine_room * machines as u64)?;
+        let logs = target_dir()?.join(settings.logs);
         if logs.exists() {
             std::fs::remove_dir_all(&logs)?;
         }
         std::fs::create_dir_all(&logs)?;
         let guard = Guard::start(&prefix, &dir)?;
         std::fs::create_dir(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        println!(
-            "{} machines at {}, data in {}, logs in {}",
-            options.machines(),
-            options.rate,
-            dir.display(),
-            logs.display()
-        );
-        let net = VirtualNetwork::start(&prefix, options.machines(), &options.rate)?;
-        Ok(Self { net, dir, logs, _guard: guard })
+        println!("{machines} machines, data in {}, logs in {}", dir.display(), logs.display());
+        let net = VirtualNetwork::start(&prefix, settings.network)?;
+        Ok(Self { net, dir, logs, chunk_log: settings.chunk_log, _guard: guard })
     }
 
     /// Returns the path of the log with this name.

@@ -8,7 +8,7 @@
 use crate::command::{read, works};
 use crate::lab::{
     environment::{LabEnvironment, Process, wait_for},
-    virtual_network::{Host, path},
+    network::virtual_network::{Host, path},
 };
 use anyhow::{Context, Result};
 use std::{

@@ -17,13 +17,16 @@ mod debian_package;
 mod deployments;
 mod environment;
 mod lab_machine;
+mod network;
 mod nginx_baseline;
 mod options;
+mod processor_group;
+mod random;
 mod report;
+mod scenarios;
 mod test_files;
-mod traffic_meter;
+mod trace;
 mod upload_quota;
-mod virtual_network;
 
 pub(crate) use options::Options;
 
@@ -32,7 +35,9 @@ use crate::{
     system,
 };
 use anyhow::{Result, bail};
-use environment::LabEnvironment;
+use environment::{LabEnvironment, LabSettings};
+use network::plan::NetworkPlan;
+use processor_group::ProcessorGroup;
 use report::Report;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +52,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     system::provide(&[system::BUILD, system::LAB], &[], false)?;
     let programs = if options.plain { None } else { Some(programs(options)?) };
+    let _group = ProcessorGroup::enter();
+    if let Some(programs) = programs.as_deref().filter(|_| !options.scenario.is_empty()) {
+        return scenarios::run(options, programs);
+    }
 
     let mut report = Report::new(options);
     let result = measure(options, programs.as_deref(), &mut report);
@@ -60,7 +69,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn measure(options: &Options, programs: Option<&Path>, report: &mut Report) -> Result<()> {
-    let lab = LabEnvironment::start(options)?;
+    let network = NetworkPlan::equal(options.machines(), options.rate);
+    let lab = LabEnvironment::start(&LabSettings {
+        number: 0,
+        network: &network,
+        // The server's part. What machines write is in memory.
+        server_room: options.size() * 8 + debian_package::ROOM,
+        machine_room: if options.plain { 0 } else { options.room() },
+        logs: "lab-logs",
+        chunk_log: false,
+    })?;
     if let Some(programs) = programs.filter(|_| options.beside || options.quota) {
         let archive = test_files::archive(&lab.dir, "lab-one", options.size(), options.seed)?;
         nginx_baseline::measure(&lab, &archive, options, report)?;

@@ -5,10 +5,10 @@ use crate::command::{read, words};
 use crate::lab::{
     Options,
     environment::{LabEnvironment, wait_for},
+    network::traffic_meter::TrafficMeter,
+    network::virtual_network::{Host, path},
     report::{Report, Row, Unit},
     test_files::TestFile,
-    traffic_meter::TrafficMeter,
-    virtual_network::{Host, path},
 };
 use anyhow::{Context, Result, bail};
 use std::{

@@ -1,5 +1,6 @@
 //! The options of a lab.
 
+use crate::lab::{network::rates::Rate, scenarios::scenario::Scenario};
 use std::path::PathBuf;
 
 /// Options of `cargo xtask lab`.
@@ -8,9 +9,9 @@ pub(crate) struct Options {
     /// Number of machines besides the server
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u8).range(2..=200))]
     machines: u8,
-    /// Rate of every link in each direction, the server's included (tc units: 40mbit, 1gbit)
-    #[arg(long, default_value = "40mbit")]
-    pub(crate) rate: String,
+    /// Rate of every link in each direction, the server's included (Mbit/s, or with kbit, mbit or gbit)
+    #[arg(long, default_value = "40", value_parser = Rate::parse)]
+    pub(crate) rate: Rate,
     /// Size of the file (suffix K, M or G, times 1024)
     #[arg(long, default_value = "64M", value_parser = bytes)]
     size: u64,
@@ -43,6 +44,25 @@ pub(crate) struct Options {
     /// Test only a daily upload quota of 50 MB, with a larger file, counted on the links (four machines)
     #[arg(long, conflicts_with_all = ["plain", "write", "deb", "tune", "short", "beside"])]
     pub(crate) quota: bool,
+    #[arg(long, value_delimiter = ',', value_parser = Scenario::parse, long_help = Scenario::help(),
+        help = "Scenarios to measure instead, separated by commas (--help lists them)",
+        conflicts_with_all = ["plain", "write", "deb", "tune", "beside", "quota", "full"])]
+    pub(crate) scenario: Vec<Scenario>,
+    /// Runs of each scenario, each with other machines picked; the table has the medians
+    #[arg(long, default_value_t = 1, requires = "scenario", value_parser = clap::value_parser!(u8).range(1..=99))]
+    pub(crate) repeat: u8,
+    /// Deployments of one run, each of another artifact to the same machines
+    #[arg(long, default_value_t = 1, requires = "scenario", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub(crate) deployments: u8,
+    /// Record when every chunk arrived and left, and draw it, into the folder of logs; costs some processor time
+    #[arg(long, requires = "scenario")]
+    pub(crate) trace: bool,
+    /// Also run this rival in the same network
+    #[arg(long, requires = "scenario", value_parser = ["libtorrent"])]
+    pub(crate) rival: Option<String>,
+    /// Write the figures of every run to this file [default: lab-results.json in the target folder]
+    #[arg(long, value_name = "FILE", requires = "scenario")]
+    pub(crate) json: Option<PathBuf>,
     /// Write the table to docs/numbers.md
     #[arg(long)]
     pub(crate) write: bool,

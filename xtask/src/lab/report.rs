@@ -1,7 +1,7 @@
 //! The lab's report: turns readings into a Markdown table, with the conditions of measurement and the promises checked.
 
 use crate::command::{read, root};
-use crate::lab::{Options, traffic_meter::Reading};
+use crate::lab::{Options, network::traffic_meter::Reading};
 use anyhow::{Context, Result, bail};
 use std::{process::Command, time::Duration};
 
@@ -161,7 +161,7 @@ fn replaced(document: &str, table: &str) -> String {
     format!("{before}{begin}\n{}\n{end}{after}", table.trim_end())
 }
 
-fn conditions(options: &Options) -> String {
+pub(crate) fn conditions(options: &Options) -> String {
     let said = |program: &str, arguments: &[&str]| {
         read(Command::new(program).args(arguments).current_dir(root())).unwrap_or_else(|_| "unknown".into())
     };
@@ -172,7 +172,7 @@ fn conditions(options: &Options) -> String {
         false => format!("a file of {} MiB, seed {}", options.size() >> 20, options.seed),
     };
     format!(
-        "`cargo xtask lab` on {}, commit {commit}, profile {}: {} machines and a server, every link {} each way \
+        "`cargo xtask lab` on {}, commit {commit}, profile {}: {} machines and a server, every link {} Mbit/s each way \
          (tbf, no offloads), {file}. {} cores, Linux {}, TCP {}.",
         said("date", &["--utc", "+%Y-%m-%d"]),
         options.profile,

@@ -3,7 +3,7 @@
 
 use crate::lab::{
     environment::{LabEnvironment, Process, wait_for},
-    virtual_network::Host,
+    network::virtual_network::Host,
 };
 use anyhow::{Context, Result};
 use std::{

@@ -1,7 +1,7 @@
 //! The files that are sent: archives of random bytes, so that compression has no effect. The same seed and size give
 //! the same file.
 
-use crate::command::read;
+use crate::{command::read, lab::random::SplitMix64};
 use anyhow::{Context, Result};
 use std::{
     fs::File,
@@ -42,27 +42,4 @@ fn random(path: &Path, size: u64, seed: u64) -> std::io::Result<()> {
         file.write_all(&random.next().to_le_bytes())?;
     }
     file.flush()
-}
-
-/// Sebastiano Vigna's splitmix64. Any seed works, including neighbouring ones.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::SplitMix64;
-
-    #[test]
-    fn the_published_first_values_for_seed_1234567() {
-        let mut random = SplitMix64(1_234_567);
-        assert_eq!([random.next(), random.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
-    }
 }

@@ -7,9 +7,9 @@ use crate::lab::{
     Options,
     banyan_network::BanyanNetwork,
     environment::{LabEnvironment, wait_at_interval},
+    network::traffic_meter::TrafficMeter,
     report::Report,
     test_files,
-    traffic_meter::TrafficMeter,
 };
 use anyhow::{Context, Result};
 use std::{path::Path, time::Duration};
@@ -49,7 +49,7 @@ pub(crate) fn measure(lab: &LabEnvironment, programs: &Path, options: &Options, 
     banyan.kill(killed)?;
     banyan.restart(killed)?;
     wait_at_interval(Duration::from_millis(1500), "every machine to hold the file", Duration::from_secs(600), || {
-        banyan.check_running(None)?;
+        banyan.check_running()?;
         let status = banyan.status(&deployment)?;
         Ok(status.addressees.iter().all(|one| one.installed_after.is_some()).then_some(()))
     })?;

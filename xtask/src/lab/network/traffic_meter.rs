@@ -1,37 +1,44 @@
 //! Measures the traffic on the links and the load of the processors between two moments.
 
-use crate::lab::virtual_network::{Traffic, VirtualNetwork};
+use super::virtual_network::{NetworkTraffic, Traffic, VirtualNetwork};
+use crate::lab::processor_group::ProcessorTime;
 use anyhow::{Context, Result};
 
 /// The counters at the start.
 pub(crate) struct TrafficMeter {
-    server: Traffic,
-    machines: Vec<Traffic>,
+    traffic: NetworkTraffic,
     cpu: Cpu,
+    own: Option<ProcessorTime>,
 }
 
 /// The difference between two moments.
 pub(crate) struct Reading {
     pub(crate) server: Traffic,
     pub(crate) machines: Vec<Traffic>,
+    /// Of each site's uplink.
+    pub(crate) uplinks: Vec<Traffic>,
     /// The busy share of all processors' time, 0 to 1.
     pub(crate) busy: f64,
+    /// The share of all processors' time that the lab used itself, if it is counted.
+    pub(crate) own: Option<f64>,
 }
 
 impl TrafficMeter {
     pub(crate) fn start(net: &VirtualNetwork) -> Result<Self> {
-        let (server, machines) = net.traffic()?;
-        Ok(Self { server, machines, cpu: Cpu::now()? })
+        Ok(Self { traffic: net.traffic()?, cpu: Cpu::now()?, own: ProcessorTime::now() })
     }
     pub(crate) fn read(&self, net: &VirtualNetwork) -> Result<Reading> {
-        let (server, machines) = net.traffic()?;
+        let now = net.traffic()?;
         let since = |now: Traffic, then: &Traffic| Traffic {
             sent: now.sent - then.sent,
             received: now.received - then.received,
         };
+        let all = |now: Vec<Traffic>, then: &[Traffic]| now.into_iter().zip(then).map(|(n, t)| since(n, t)).collect();
         Ok(Reading {
-            server: since(server, &self.server),
-            machines: machines.into_iter().zip(&self.machines).map(|(now, then)| since(now, then)).collect(),
+            server: since(now.server, &self.traffic.server),
+            machines: all(now.machines, &self.traffic.machines),
+            uplinks: all(now.uplinks, &self.traffic.uplinks),
+            own: ProcessorTime::now().zip(self.own.as_ref()).map(|(now, then)| now.share_since(then)),
             busy: Cpu::now()?.busy_since(&self.cpu),
         })
     }
