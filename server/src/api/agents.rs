@@ -47,7 +47,13 @@ async fn enrol(
     AnyCaller(caller): AnyCaller,
     JsonBody(request): JsonBody<EnrolRequest>,
 ) -> JsonResult<EnrolReply> {
-    let enrolled = server.enrolment.enrol(request, caller.from, server.repository.snapshot().first_root).await;
+    // A task of its own: an enrolment that has begun is completed although its machine's connection is cut.
+    let (this, from) = (Arc::clone(&server), caller.from);
+    let enrolment = tokio::spawn(async move {
+        let first_root = this.repository.snapshot().first_root;
+        this.enrolment.enrol(request, from, first_root).await
+    });
+    let enrolled = enrolment.await.unwrap_or_else(|error| Err(Refusal::internal(&error)));
     if let Err(refusal) = &enrolled
         && refusal.error.reason == Reason::JoinRefused
     {

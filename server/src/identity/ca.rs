@@ -61,6 +61,8 @@ pub(crate) struct IssuedCertificate {
     pub(crate) pem: String,
     /// The serial number, as encoded in the certificate.
     pub(crate) serial: Vec<u8>,
+    /// The hash of the machine's public key.
+    pub(crate) key: Digest,
     /// When the certificate expires.
     pub(crate) expires: UnixSeconds,
 }
@@ -168,8 +170,9 @@ impl Authority {
         }
         let (params, serial) = Self::leaf_params(vec![machine_name(id)], id, now)?;
         request.params = params;
+        let key = Digest::of(rcgen::PublicKeyData::der_bytes(&request.public_key));
         let pem = request.signed_by(&self.issuer)?.pem();
-        Ok(IssuedCertificate { pem, serial, expires: now.plus(CERTIFICATE_SECONDS) })
+        Ok(IssuedCertificate { pem, serial, key, expires: now.plus(CERTIFICATE_SECONDS) })
     }
 
     /// Returns the server's own credentials. Replaces the certificate if it is damaged or close to expiry; the key

@@ -8,7 +8,7 @@ use crate::{
         secrets::Secrets,
     },
     refusal::Refusal,
-    store::{CertificateRow, EnrolmentOutcome, MachineRow, ServerIdentity, Store, TokenRow},
+    store::{CertificateRow, EnrolmentOutcome, MachineRow, NewEnrolment, ServerIdentity, Store, TokenRow},
 };
 use axum::http::StatusCode;
 use banyan_proto::{
@@ -70,6 +70,10 @@ impl Enrolment {
     /// Creates a new identity for a machine that presents a join secret. A label that is already in use does not affect
     /// the machine that has it: identities are never looked up by label.
     /// `first_root` is the publishers' first root of trust, which the machine will believe.
+    ///
+    /// A machine whose answer was lost asks again with the same secret and key. It gets the same identity and
+    /// certificate, and no further use is counted. This ends with its first check-in, which shows that it has the answer.
+    /// Computers that were copied together with their key get identities of their own.
     pub(crate) async fn enrol(
         &self,
         request: EnrolRequest,
@@ -106,10 +110,20 @@ impl Enrolment {
             replaced_by: None,
         };
         let certificate = CertificateRow { serial: issued.serial, machine, issued: now, expires: issued.expires };
-        let retired = match self.store.enrol(Digest::of(&secret), &row, &certificate).await? {
+        let secret = Digest::of(&secret);
+        let new =
+            NewEnrolment { secret, key: issued.key, row: &row, certificate: &certificate, pem: &issued.pem };
+        let retired = match self.store.enrol(new).await? {
             EnrolmentOutcome::Enrolled { group, retired } => {
                 row.group = group;
                 retired
+            }
+            EnrolmentOutcome::Repeated { machine, pem } => {
+                if let Some(reason) = self.registry.exclusion(machine) {
+                    return Err(Refusal::excluded(reason));
+                }
+                info!(%machine, "the answer to this machine's enrolment was lost and is sent again");
+                return Ok(self.reply(machine, pem, &root));
             }
             EnrolmentOutcome::UnknownSecret => {
                 return Err(refused("this join code is unknown here; it may be for another server"));
@@ -128,15 +142,19 @@ impl Enrolment {
                 error!(machine = %old, "failed to put a retired machine on the revocation list: {refusal}");
             }
         }
-        Ok(EnrolReply {
+        Ok(self.reply(machine, issued.pem, &root))
+    }
+
+    fn reply(&self, machine: MachineId, certificate: String, root: &str) -> EnrolReply {
+        EnrolReply {
             machine,
-            certificate: issued.pem,
+            certificate,
             ca: self.authority.pem().to_owned(),
             server: self.server.id,
             keys: self.secrets.key_ring(),
             epoch: self.server.epoch,
-            root: root.to_string(),
-        })
+            root: root.to_owned(),
+        }
     }
 
     /// Issues a new certificate for a machine that authenticates with its last one, expired or not (rules I7, I8).

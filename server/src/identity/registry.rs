@@ -81,9 +81,12 @@ impl Registry {
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<MachineId, RegisteredMachine>> {
         self.machines.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+    /// Adds a machine that has just enrolled.
     pub(crate) fn add(&self, row: MachineRow, key: &SigningKey) {
         let hint = sign_hint(key, row.id, &row.addresses, row.seen);
-        self.write().insert(row.id, RegisteredMachine::new(row, hint));
+        // Its first check-in must be stored, because that deletes the answer to its enrolment.
+        let machine = RegisteredMachine { stored: UnixSeconds(0), ..RegisteredMachine::new(row, hint) };
+        self.write().insert(machine.row.id, machine);
     }
     pub(crate) fn get(&self, id: MachineId) -> Option<MachineRow> {
         self.read().get(&id).map(|machine| machine.row.clone())

@@ -1,7 +1,7 @@
 //! Machines, certificates, join secrets and counters in SQLite.
 
 use super::{
-    CertificateRow, Counter, DatabaseAge, EnrolmentOutcome, MachineRow, MachineStore, RaisedEpoch, RevokedCertificate,
+    CertificateRow, Counter, DatabaseAge, EnrolmentOutcome, MachineRow, MachineStore, NewEnrolment, RaisedEpoch, RevokedCertificate,
     ServerIdentity, StoreResult, Suspicion, TokenRow,
     progress::end_if_over,
     sqlite::{Columns, Sqlite, enum_text, json, signed},
@@ -52,6 +52,23 @@ async fn retire(
         end_if_over(tx, Columns(row).order("deployment")?, DeploymentState::Finished).await?;
     }
     Columns(&found).optional_text("grp").map(Some)
+}
+
+/// Returns the answer to an earlier request with this secret and this key, if its machine has not checked in since.
+async fn earlier_answer(
+    tx: &mut SqliteConnection,
+    secret: Digest,
+    key: Digest,
+) -> StoreResult<Option<EnrolmentOutcome>> {
+    let found = query("SELECT id, join_certificate FROM machines WHERE join_secret = ? AND join_key = ?")
+        .bind(secret.0.as_slice())
+        .bind(key.0.as_slice())
+        .fetch_optional(tx)
+        .await?;
+    let Some(found) = found else { return Ok(None) };
+    let columns = Columns(&found);
+    let (machine, pem) = (columns.machine("id")?, columns.text("join_certificate")?);
+    Ok(Some(EnrolmentOutcome::Repeated { machine, pem }))
 }
 
 #[async_trait]
@@ -153,12 +170,8 @@ impl MachineStore for Sqlite {
         Ok(())
     }
 
-    async fn enrol(
-        &self,
-        secret: Digest,
-        row: &MachineRow,
-        certificate: &CertificateRow,
-    ) -> StoreResult<EnrolmentOutcome> {
+    async fn enrol(&self, new: NewEnrolment<'_>) -> StoreResult<EnrolmentOutcome> {
+        let NewEnrolment { secret, key, row, certificate, pem } = new;
         let mut tx = self.begin().await?;
         let token = query("SELECT hash, uses_left, expires, grp, replaces FROM tokens WHERE hash = ?")
             .bind(secret.0.as_slice())
@@ -173,6 +186,9 @@ impl MachineStore for Sqlite {
         let columns = Columns(&token);
         if columns.time("expires")? <= row.enrolled {
             return Ok(EnrolmentOutcome::Expired);
+        }
+        if let Some(repeated) = earlier_answer(&mut tx, secret, key).await? {
+            return Ok(repeated);
         }
         if columns.number("uses_left")? == 0 {
             return Ok(EnrolmentOutcome::UsedUp);
@@ -190,8 +206,8 @@ impl MachineStore for Sqlite {
             .execute(&mut *tx)
             .await?;
         query(
-            "INSERT INTO machines (id, label, grp, platform, software, addresses, enrolled, seen) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO machines (id, label, grp, platform, software, addresses, enrolled, seen, join_secret, join_key, \
+             join_certificate) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(row.id.0.as_slice())
         .bind(&row.label)
@@ -201,6 +217,9 @@ impl MachineStore for Sqlite {
         .bind(json(&row.addresses)?)
         .bind(signed(row.enrolled.0))
         .bind(signed(row.seen.0))
+        .bind(secret.0.as_slice())
+        .bind(key.0.as_slice())
+        .bind(pem)
         .execute(&mut *tx)
         .await?;
         insert_certificate(&mut tx, certificate).await?;
@@ -209,14 +228,17 @@ impl MachineStore for Sqlite {
     }
 
     async fn update_machine(&self, row: &MachineRow) -> StoreResult<()> {
-        query("UPDATE machines SET label = ?, software = ?, addresses = ?, seen = ? WHERE id = ?")
-            .bind(&row.label)
-            .bind(&row.software)
-            .bind(json(&row.addresses)?)
-            .bind(signed(row.seen.0))
-            .bind(row.id.0.as_slice())
-            .execute(&mut *self.connection().await?)
-            .await?;
+        query(
+            "UPDATE machines SET label = ?, software = ?, addresses = ?, seen = ?, join_secret = NULL, join_key = NULL, \
+             join_certificate = NULL WHERE id = ?",
+        )
+        .bind(&row.label)
+        .bind(&row.software)
+        .bind(json(&row.addresses)?)
+        .bind(signed(row.seen.0))
+        .bind(row.id.0.as_slice())
+        .execute(&mut *self.connection().await?)
+        .await?;
         Ok(())
     }
 

@@ -13,7 +13,7 @@ mod sqlite;
 pub use rows::RaisedEpoch;
 pub(crate) use rows::{
     AddresseeRow, ArrivedReport, CertificateRow, Counter, DatabaseAge, DeploymentRow, EnrolmentOutcome, MachineRow,
-    NewDeployment, NewReceipt, PolicyRow, ReleaseEvidence, RevokedCertificate, ServerIdentity, Suspicion, TokenRow,
+    NewDeployment, NewEnrolment, NewReceipt, PolicyRow, ReleaseEvidence, RevokedCertificate, ServerIdentity, Suspicion, TokenRow,
 };
 pub(crate) use sqlite::Sqlite;
 
@@ -82,14 +82,11 @@ pub(crate) trait MachineStore {
     async fn machines(&self) -> StoreResult<Vec<MachineRow>>;
     async fn add_token(&self, token: TokenRow<'_>) -> StoreResult<()>;
     /// Uses the secret once, adds machine and certificate, and retires the machine it replaces, in one transaction. The
-    /// group is the secret's, else that of the replaced machine.
-    async fn enrol(
-        &self,
-        secret: Digest,
-        row: &MachineRow,
-        certificate: &CertificateRow,
-    ) -> StoreResult<EnrolmentOutcome>;
-    /// Stores what the machine reports about itself: label, software, addresses, and when it was seen.
+    /// group is the secret's, else that of the replaced machine. Changes nothing if the same secret has enrolled the
+    /// same key, and that machine's row was not updated since.
+    async fn enrol(&self, new: NewEnrolment<'_>) -> StoreResult<EnrolmentOutcome>;
+    /// Stores what the machine reports about itself: label, software, addresses, and when it was seen. Deletes the
+    /// answer to its enrolment.
     async fn update_machine(&self, row: &MachineRow) -> StoreResult<()>;
     /// Stores a further certificate. Returns `false` if the machine is revoked or unknown.
     async fn add_certificate(&self, certificate: &CertificateRow) -> StoreResult<bool>;

@@ -96,6 +96,19 @@ pub(crate) struct CertificateRow {
     pub(crate) expires: UnixSeconds,
 }
 
+/// A machine that is being enrolled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewEnrolment<'a> {
+    /// The hash of the join secret.
+    pub(crate) secret: Digest,
+    /// The hash of the machine's public key.
+    pub(crate) key: Digest,
+    pub(crate) row: &'a MachineRow,
+    pub(crate) certificate: &'a CertificateRow,
+    /// The certificate as PEM text.
+    pub(crate) pem: &'a str,
+}
+
 /// The result of an enrolment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EnrolmentOutcome {
@@ -105,6 +118,13 @@ pub(crate) enum EnrolmentOutcome {
         group: Option<String>,
         /// The machine that was retired for it.
         retired: Option<MachineId>,
+    },
+    /// The machine was enrolled by an earlier request, but has not checked in since: the answer was lost.
+    Repeated {
+        /// The identity that the machine was given.
+        machine: MachineId,
+        /// The certificate that it was given, as PEM text.
+        pem: String,
     },
     /// The secret is unknown.
     UnknownSecret,

@@ -7,7 +7,7 @@ use banyan_proto::{
     api::{CheckInReply, RenewReply, RenewRequest},
 };
 use banyan_wire::tls::{Credentials, machine_of, pinned_client};
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use std::sync::Arc;
 
@@ -119,4 +119,51 @@ async fn a_renewed_certificate_is_for_the_same_identity_and_works() {
     };
     let mut session = Session::open(world.address, credentials.connector(None, &[ALPN_HTTP]).unwrap()).await.unwrap();
     session.post::<CheckInReply>("/v1/check-in", &agent.check_in(vec![], u64::MAX, 0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_machine_whose_answer_was_lost_gets_the_same_answer_until_it_checks_in() {
+    let mut world = World::new().await;
+    let refused = |result: Result<_, _>| assert_refused(result, StatusCode::FORBIDDEN, Reason::JoinRefused);
+    let (secret, (request, key)) = (world.token(1, 60).await, csr());
+    let lost = world.try_enrol(&World::enrolment(&secret, "a", &request), &key).await.unwrap();
+    world.restart().await;
+    let agent = world.try_enrol(&World::enrolment(&secret, "a", &request), &key).await.unwrap();
+    assert_eq!((agent.id, &agent.reply.certificate), (lost.id, &lost.reply.certificate));
+    assert_eq!(world.machines().await.len(), 1);
+    let (others_request, others_key) = csr();
+    let other = World::enrolment(&secret, "a", &others_request);
+    refused(world.try_enrol(&other, &others_key).await.map(|_| ()));
+    let another_secret = World::enrolment(&world.token(1, 60).await, "a", &request);
+    assert_ne!(world.try_enrol(&another_secret, &key).await.unwrap().id, agent.id, "another secret, another identity");
+
+    // The restart took the machine's row over as stored. This one enrols, loses the answer and checks in at one server.
+    let (secret, (request, key)) = (world.token(2, 60).await, csr());
+    let agent = world.try_enrol(&World::enrolment(&secret, "b", &request), &key).await.unwrap();
+    let check_in = agent.check_in(vec![], 0, 0);
+    agent.session().await.post::<CheckInReply>("/v1/check-in", &check_in).await.unwrap();
+    // A copy of the computer, with its key, must not become the same machine. It takes the second use.
+    let copy = world.try_enrol(&World::enrolment(&secret, "b", &request), &key).await.unwrap();
+    assert_ne!(copy.id, agent.id);
+    // A machine that was revoked meanwhile stays out.
+    world.admin().await.post::<()>(&format!("/api/v1/machines/{}/revoke", copy.id), &()).await.unwrap();
+    let again = world.try_enrol(&World::enrolment(&secret, "b", &request), &key).await.map(|_| ());
+    assert_refused(again, StatusCode::FORBIDDEN, Reason::Revoked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enrolment_is_completed_although_its_connection_is_cut() {
+    let world = World::new().await;
+    for micros in (0..40).map(|n| n * 100) {
+        let (secret, (request, key)) = (world.token(1, 60).await, csr());
+        let body = serde_json::to_vec(&World::enrolment(&secret, "a", &request)).unwrap();
+        let mut session = world.stranger().await;
+        let sent = session.raw(Method::POST, "/v1/enrol", body);
+        drop(tokio::time::timeout(std::time::Duration::from_micros(micros), sent).await);
+        drop(session);
+        let agent = world.try_enrol(&World::enrolment(&secret, "a", &request), &key).await.unwrap();
+        let check_in = agent.check_in(vec![], 0, 0);
+        agent.session().await.post::<CheckInReply>("/v1/check-in", &check_in).await.unwrap();
+    }
+    assert_eq!(world.machines().await.len(), 40);
 }
