@@ -1,6 +1,7 @@
 //! The server's command line: `banyan-server`, and `banyan server`.
 
 use crate::{
+    accept_clock::accept_clock,
     restore::{RaisedEpoch, raise_epoch},
     start::{Settings, StartError, start},
 };
@@ -46,13 +47,20 @@ pub enum Verb {
         - revoke again what was revoked since the backup, and readmit or replace machines as before\n  \
         - publish again, in the same order, what was published since the backup\n  \
         - enrol again the machines that were enrolled since the backup")]
-    RaiseEpoch(RaiseEpochArgs),
+    RaiseEpoch(StoppedServerArgs),
+    /// Confirm the clock after it has jumped: deadlines go by it again
+    #[command(after_help = "Example:\n  \
+        banyan server accept-clock --data /var/lib/banyan-server\n  \
+        banyan-server accept-clock --data /var/lib/banyan-server\n\n\
+        Stop the server first, and check the date. Needed only when no machine is online: otherwise the machines' clocks \
+        confirm the server's.")]
+    AcceptClock(StoppedServerArgs),
 }
 
-/// Arguments of [`Verb::RaiseEpoch`].
+/// Arguments of the maintenance commands.
 #[derive(Debug, Clone, clap::Args)]
-pub struct RaiseEpochArgs {
-    /// Data folder of the server, as restored
+pub struct StoppedServerArgs {
+    /// Data folder of the server
     #[arg(long, value_name = "DIR", env = "BANYAN_SERVER_DATA")]
     pub data: PathBuf,
 }
@@ -60,15 +68,24 @@ pub struct RaiseEpochArgs {
 /// Runs the given command. Without one, runs the server until Ctrl-C or SIGTERM.
 ///
 /// # Errors
-/// Returns an error if the server cannot start or the epoch cannot be raised.
+/// Returns an error if the server cannot start or the maintenance command fails.
 pub async fn run(args: Args) -> Result<(), StartError> {
-    if let Some(Verb::RaiseEpoch(RaiseEpochArgs { data })) = args.verb {
-        let RaisedEpoch { from, to, ended } = raise_epoch(&data).await?;
-        println!(
-            "The epoch was {from} and is now {to}. Machines that learn of it refuse everything signed before.\n\
-             Open deployments ended: {ended}. Start the server, then deploy again what is still wanted."
-        );
-        return Ok(());
+    match args.verb {
+        Some(Verb::RaiseEpoch(StoppedServerArgs { data })) => {
+            let RaisedEpoch { from, to, ended } = raise_epoch(&data).await?;
+            println!(
+                "The epoch was {from} and is now {to}. Machines that learn of it refuse everything signed before.\n\
+                 Open deployments ended: {ended}. Start the server, then deploy again what is still wanted."
+            );
+            return Ok(());
+        }
+        Some(Verb::AcceptClock(StoppedServerArgs { data })) => {
+            let (before, now) = accept_clock(&data).await?;
+            let days = before.map_or(0, |before| now.0.abs_diff(before.0) / (24 * 3600));
+            println!("Deadlines go by this computer's clock again. It had moved by {days} days. Start the server.");
+            return Ok(());
+        }
+        None => {}
     }
     let data = args.data.ok_or_else(|| StartError::NoServer(PathBuf::new()))?;
     let keepalive = Keepalive { silence: Duration::from_secs(args.offline_after) };

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`cli`] | the command line |
 //! | [`restore`] | raises the epoch after a backup was restored |
+//! | [`accept_clock`] | confirms a clock that has jumped |
 //! | [`start`] | opens the data folder, connects the services, and stops them again |
 //! | `api` | translates HTTP requests and answers; decides nothing |
 //! | `server` | holds the services that the API calls |
@@ -15,11 +16,13 @@
 //! | `net` | one port for machines and administrators: TLS, connections and their limits, long polls |
 //! | `store` | the database |
 //!
-//! A folder imports only from those below it in this table, and from `refusal`, `suspicion_log`, `long_work`,
-//! `work_progress` and `private_files`.
+//! A folder imports only from those below it in this table, and from `deadline_clock`, `refusal`, `suspicion_log`,
+//! `long_work`, `work_progress` and `private_files`.
 
+pub mod accept_clock;
 mod api;
 pub mod cli;
+mod deadline_clock;
 mod deployments;
 mod identity;
 mod long_work;

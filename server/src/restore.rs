@@ -5,8 +5,8 @@
 pub use crate::store::RaisedEpoch;
 
 use crate::{
-    start::{StartError, check_complete, lock},
-    store::{MachineStore as _, Sqlite},
+    start::{StartError, open_stopped},
+    store::MachineStore as _,
 };
 use banyan_proto::UnixSeconds;
 use std::path::Path;
@@ -16,15 +16,7 @@ use std::path::Path;
 /// # Errors
 /// Returns an error if the folder has no server's data, the server is running, or the database fails.
 pub async fn raise_epoch(data: &Path) -> Result<RaisedEpoch, StartError> {
-    let database = data.join("server.sqlite");
-    // Opening the database would create it.
-    if std::fs::metadata(&database).map_or(0, |found| found.len()) == 0 {
-        return Err(StartError::NoServer(data.to_owned()));
-    }
-    let lock = lock(data)?;
-    let store = Sqlite::open(&database).await?;
-    check_complete(&database, &data.join("keys"), store.age().await?)?;
-    store.identity().await?;
+    let (store, lock) = open_stopped(data).await?;
     let raised = store.raise_epoch(UnixSeconds::now()).await?;
     store.close().await;
     drop(lock);

@@ -1,6 +1,7 @@
 //! The server: the services that the API calls. `start` creates them.
 
 use crate::{
+    deadline_clock::DeadlineClock,
     deployments::{
         catalogue::MachineCatalogues, deploy::Deployments, direct_offers::DirectOffers,
         order_lifecycle::OrderLifecycle, policies::GroupPolicies, sideload::Sideload, status::DeploymentStatuses,
@@ -24,6 +25,7 @@ pub(crate) const SOFTWARE: &str = concat!("banyan-server ", env!("CARGO_PKG_VERS
 pub(crate) struct Server {
     pub(crate) identity: ServerIdentity,
     pub(crate) long_work: LongWork,
+    pub(crate) clock: Arc<DeadlineClock>,
     // Network and identities.
     pub(crate) tls: Arc<TlsConfiguration>,
     pub(crate) connections: Connections,

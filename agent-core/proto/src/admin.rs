@@ -50,6 +50,9 @@ pub struct Info {
     /// The time by the server's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub now: Option<UnixSeconds>,
+    /// The time that deadlines go by while the server's clock has jumped and nothing has confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed_clock: Option<UnixSeconds>,
 }
 
 /// How many connections a server can take, limited by the open files that its system allows.

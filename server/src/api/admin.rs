@@ -76,6 +76,7 @@ async fn info(State(server): ServerState, _: Administrator) -> JsonResult<Info> 
         has_root: server.repository.snapshot().first_root.is_some(),
         capacity: Some(capacity(&server)),
         now: Some(UnixSeconds::now()),
+        unconfirmed_clock: server.clock.unconfirmed(),
     }))
 }
 

@@ -2,6 +2,7 @@
 //! release is withdrawn.
 
 use crate::{
+    deadline_clock::DeadlineClock,
     deployments::active_orders::{ActiveOrder, ActiveOrders},
     net::peer_node::PeerNode,
     publishing::{artifacts::ArtifactStore, repository_cache::RepositoryCache, withdrawal::OpenDeployments},
@@ -10,7 +11,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use banyan_proto::{
-    Digest, MachineId, OrderId, Reason, UnixSeconds,
+    Digest, MachineId, OrderId, Reason,
     admin::{DeploymentState, Stage},
 };
 use banyan_swarm::io::OrderInput;
@@ -31,6 +32,7 @@ pub(crate) struct OrderLifecycle {
     pub(crate) artifacts: Arc<ArtifactStore>,
     pub(crate) active: Arc<ActiveOrders>,
     pub(crate) node: PeerNode,
+    pub(crate) clock: Arc<DeadlineClock>,
     /// Held while a deployment is accepted, so that order numbers and superseding follow one sequence.
     pub(crate) accepting: tokio::sync::Mutex<()>,
 }
@@ -70,7 +72,7 @@ impl OrderLifecycle {
 
     /// Loads all unexpired orders after a start, and resumes forwarding those that are still open.
     pub(crate) async fn resume_all(&self) -> Result<(), Refusal> {
-        let now = UnixSeconds::now();
+        let now = self.clock.now();
         for row in self.store.deployments().await? {
             let (id, state) = (row.order.id, row.state);
             // Machines refuse an order of an earlier epoch; raising the epoch has already ended it.

@@ -111,8 +111,7 @@ impl Enrolment {
         };
         let certificate = CertificateRow { serial: issued.serial, machine, issued: now, expires: issued.expires };
         let secret = Digest::of(&secret);
-        let new =
-            NewEnrolment { secret, key: issued.key, row: &row, certificate: &certificate, pem: &issued.pem };
+        let new = NewEnrolment { secret, key: issued.key, row: &row, certificate: &certificate, pem: &issued.pem };
         let retired = match self.store.enrol(new).await? {
             EnrolmentOutcome::Enrolled { group, retired } => {
                 row.group = group;

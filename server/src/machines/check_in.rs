@@ -1,6 +1,7 @@
 //! Check-in: the long poll that tells machines of orders, revocations, policies and what publishers changed.
 
 use crate::{
+    deadline_clock::DeadlineClock,
     deployments::{active_orders::ActiveOrders, policies::GroupPolicies},
     identity::{
         clone_detection::StartVerdict,
@@ -41,6 +42,7 @@ pub(crate) struct CheckIns {
     pub(crate) repository: Arc<RepositoryCache>,
     pub(crate) policies: Arc<GroupPolicies>,
     pub(crate) active_orders: Arc<ActiveOrders>,
+    pub(crate) clock: Arc<DeadlineClock>,
     pub(crate) suspicions: SuspicionLog,
     /// Fires when the server must stop.
     pub(crate) stop: CancellationToken,
@@ -126,6 +128,9 @@ impl CheckIns {
         let effect = self.registry.check_in(row, request.boot, request.last, &self.secrets.orders);
         let effect = effect.ok_or_else(|| Refusal::excluded(Reason::Revoked))?;
         self.registry.observe(machine, observed);
+        if let Some(ahead) = clock_ahead {
+            self.clock.record_witness(machine, ahead);
+        }
         if let Some(row) = effect.row_to_store {
             self.store.update_machine(&row).await?;
         }

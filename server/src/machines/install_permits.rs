@@ -1,6 +1,7 @@
 //! Install permits, which a machine must have before it installs (rules A5, A6, A9).
 
 use crate::{
+    deadline_clock::DeadlineClock,
     identity::{registry::Registry, secrets::Secrets},
     publishing::repository_cache::RepositoryCache,
     refusal::Refusal,
@@ -25,6 +26,7 @@ pub(crate) struct InstallPermits {
     pub(crate) repository: Arc<RepositoryCache>,
     pub(crate) suspicions: SuspicionLog,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) clock: Arc<DeadlineClock>,
     /// Held while a permit with a limited number is decided.
     pub(crate) limited: tokio::sync::Mutex<()>,
 }
@@ -52,7 +54,7 @@ impl InstallPermits {
         if deployment.order.epoch < self.server.epoch {
             return Err(Refusal::conflict(Reason::EpochBack, Reason::EpochBack.for_admin().what));
         }
-        if deployment.order.expires <= UnixSeconds::now() {
+        if deployment.order.expires <= self.clock.now() {
             return Err(Refusal::conflict(Reason::OrderExpired, Reason::OrderExpired.for_admin().what));
         }
         match deployment.state {

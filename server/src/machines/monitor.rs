@@ -4,6 +4,7 @@
 //! poll, and then asks for help. A machine that misses it repeatedly gets a reason that administrators see.
 
 use crate::{
+    deadline_clock::DeadlineClock,
     deployments::{active_orders::ActiveOrder, order_lifecycle::OrderLifecycle},
     net::{connections::Connections, wake_ups::WakeUps},
     publishing::{repository_cache::RepositoryCache, withdrawal::Withdrawal},
@@ -99,18 +100,20 @@ pub(crate) struct Monitor {
     pub(crate) orders: Arc<OrderLifecycle>,
     pub(crate) connections: Connections,
     pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) clock: Arc<DeadlineClock>,
     /// Fires when the server must stop.
     pub(crate) stop: CancellationToken,
 }
 
 impl Monitor {
     /// Runs until the server stops. What is due by a date depends on the wall clock, which is read at every tick, so
-    /// neither sleep nor a corrected clock delays it.
+    /// neither sleep nor a corrected clock delays it. What ends or deletes something goes by the [`DeadlineClock`].
     pub(crate) async fn run(self) {
         let mut watch = WatchList::new();
         let mut maintained = UnixSeconds::now();
         let mut failed: Option<Instant> = None;
         while self.stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_some() {
+            self.clock.update();
             if let Err(refusal) = self.check_deployments(&mut watch).await {
                 error!("failed to check the deployments: {refusal}");
             }
@@ -118,7 +121,7 @@ impl Monitor {
             let is_maintenance_due = now.0.abs_diff(maintained.0) >= MAINTENANCE_SECONDS;
             if is_maintenance_due {
                 maintained = now;
-                self.maintain(now).await;
+                self.maintain().await;
             }
             let may_sign = failed.is_none_or(|at| at.elapsed() >= RETRY);
             if may_sign && (is_maintenance_due || self.repository.is_renewal_due(now)) {
@@ -127,8 +130,11 @@ impl Monitor {
         }
     }
 
-    async fn maintain(&self, now: UnixSeconds) {
-        let before = UnixSeconds(now.0.saturating_sub(HISTORY_SECONDS));
+    async fn maintain(&self) {
+        if let Err(error) = self.store.remember_time(self.clock.update()).await {
+            error!("failed to store the latest time: {error}");
+        }
+        let before = UnixSeconds(self.clock.now().0.saturating_sub(HISTORY_SECONDS));
         if let Err(error) = self.store.forget(before).await {
             error!("failed to delete old reports: {error}");
         }
@@ -164,7 +170,7 @@ impl Monitor {
 
     async fn check_deployments(&self, watch: &mut WatchList) -> Result<(), Refusal> {
         for open in self.orders.active.all() {
-            if open.row.order.expires <= UnixSeconds::now() {
+            if open.row.order.expires <= self.clock.now() {
                 self.orders.expire(&open).await?;
             }
         }

@@ -4,7 +4,7 @@ use crate::{
     identity::{ca::Authority, secrets::Secrets},
     private_files,
     start::StartError,
-    store::DatabaseAge,
+    store::{DatabaseAge, MachineStore as _, Sqlite},
 };
 use banyan_proto::{Address, admin::Profile};
 use std::{
@@ -65,6 +65,23 @@ pub(crate) fn check_complete(database: &Path, keys: &Path, age: DatabaseAge) -> 
         (DatabaseAge::InUse, 1..) => Err(StartError::KeysGone { database, keys, missing: missing.join(", ") }),
         (DatabaseAge::Empty | DatabaseAge::Begun | DatabaseAge::InUse, _) => Ok(()),
     }
+}
+
+/// Opens and locks the database of a server that is not running.
+///
+/// # Errors
+/// Returns an error if the folder has no server's data, the server is running, or the database fails.
+pub(crate) async fn open_stopped(data: &Path) -> Result<(Sqlite, File), StartError> {
+    let database = data.join("server.sqlite");
+    // Opening the database would create it.
+    if std::fs::metadata(&database).map_or(0, |found| found.len()) == 0 {
+        return Err(StartError::NoServer(data.to_owned()));
+    }
+    let lock = lock(data)?;
+    let store = Sqlite::open(&database).await?;
+    check_complete(&database, &data.join("keys"), store.age().await?)?;
+    store.identity().await?;
+    Ok((store, lock))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod disk_reserve;
 mod error;
 mod services;
 
-pub(crate) use data_folder::{check_complete, lock};
+pub(crate) use data_folder::open_stopped;
 pub use error::StartError;
 
 use crate::{api, net::connections::Places, private_files, refusal::Refusal, server::SOFTWARE, store::Sqlite};
@@ -19,7 +19,7 @@ use banyan_wire::{
     rare_log::RareLog,
     socket::Keepalive,
 };
-use data_folder::write_profile;
+use data_folder::{lock, write_profile};
 use disk_reserve::DiskReserve;
 use services::{OpenedData, Services};
 use std::{

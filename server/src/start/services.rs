@@ -1,6 +1,7 @@
 //! Opens what the data folder holds, and connects the services to each other.
 
 use crate::{
+    deadline_clock::DeadlineClock,
     deployments::{
         active_orders::ActiveOrders,
         catalogue::MachineCatalogues,
@@ -53,6 +54,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(super) struct OpenedData {
     pub(super) server: ServerIdentity,
     pub(super) sqlite: Sqlite,
+    clock: Arc<DeadlineClock>,
     pub(super) secrets: Arc<Secrets>,
     pub(super) authority: Arc<Authority>,
     tls: Arc<TlsConfiguration>,
@@ -73,6 +75,8 @@ impl OpenedData {
         let sqlite = Sqlite::open(&database).await?;
         check_complete(&database, &keys, sqlite.age().await?)?;
         let server = sqlite.identity().await?;
+        let clock = DeadlineClock::new(sqlite.remembered_time().await?);
+        sqlite.remember_time(clock.update()).await?;
         let secrets = Secrets::open(&keys)?;
         let authority = Authority::open(&keys, now)?;
         let credentials = authority.server_credentials(&keys, server.id, now)?;
@@ -86,6 +90,7 @@ impl OpenedData {
         Ok(Self {
             server,
             sqlite,
+            clock: Arc::new(clock),
             secrets: Arc::new(secrets),
             authority: Arc::new(authority),
             tls: Arc::new(tls),
@@ -121,7 +126,7 @@ impl Services {
         keepalive: Keepalive,
         now: UnixSeconds,
     ) -> Result<Self, StartError> {
-        let OpenedData { server, sqlite, secrets, authority, tls, repository, artifacts, keys } = opened;
+        let OpenedData { server, sqlite, clock, secrets, authority, tls, repository, artifacts, keys } = opened;
         let server = *server;
         let store: Arc<dyn Store> = Arc::new(sqlite.clone());
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -181,6 +186,7 @@ impl Services {
             artifacts: Arc::clone(artifacts),
             active: Arc::clone(&active_orders),
             node: node.clone(),
+            clock: Arc::clone(clock),
             accepting: tokio::sync::Mutex::default(),
         });
         let deployments = Arc::new(Deployments {
@@ -262,6 +268,7 @@ impl Services {
             repository: Arc::clone(repository),
             policies: Arc::clone(&policies),
             active_orders: Arc::clone(&active_orders),
+            clock: Arc::clone(clock),
             suspicions: suspicions.clone(),
             stop: stop.clone(),
         };
@@ -280,6 +287,7 @@ impl Services {
         };
         let install_permits = InstallPermits {
             registry: Arc::clone(&registry),
+            clock: Arc::clone(clock),
             limited: tokio::sync::Mutex::default(),
             server,
             store: Arc::clone(&store),
@@ -301,6 +309,7 @@ impl Services {
             orders: Arc::clone(&orders),
             connections: connections.clone(),
             wake_ups,
+            clock: Arc::clone(clock),
             stop: stop.clone(),
         };
         let swarm_host = Arc::new(SwarmHost {
@@ -317,6 +326,7 @@ impl Services {
         let server = Arc::new(Server {
             identity: server,
             long_work: LongWork::default(),
+            clock: Arc::clone(clock),
             tls: Arc::clone(tls),
             connections,
             quotas,

@@ -1,8 +1,8 @@
 //! Machines, certificates, join secrets and counters in SQLite.
 
 use super::{
-    CertificateRow, Counter, DatabaseAge, EnrolmentOutcome, MachineRow, MachineStore, NewEnrolment, RaisedEpoch, RevokedCertificate,
-    ServerIdentity, StoreResult, Suspicion, TokenRow,
+    CertificateRow, Counter, DatabaseAge, EnrolmentOutcome, MachineRow, MachineStore, NewEnrolment, RaisedEpoch,
+    RevokedCertificate, ServerIdentity, StoreResult, Suspicion, TokenRow,
     progress::end_if_over,
     sqlite::{Columns, Sqlite, enum_text, json, signed},
 };
@@ -134,6 +134,19 @@ impl MachineStore for Sqlite {
         };
         let row = query(sql).fetch_one(&mut *self.connection().await?).await?;
         Columns(&row).number("number")
+    }
+
+    async fn remembered_time(&self) -> StoreResult<Option<UnixSeconds>> {
+        let row = query("SELECT remembered_time FROM server").fetch_one(&mut *self.connection().await?).await?;
+        Ok(Columns(&row).optional_number("remembered_time")?.map(UnixSeconds))
+    }
+
+    async fn remember_time(&self, time: UnixSeconds) -> StoreResult<()> {
+        query("UPDATE server SET remembered_time = ?")
+            .bind(signed(time.0))
+            .execute(&mut *self.connection().await?)
+            .await?;
+        Ok(())
     }
 
     async fn machines(&self) -> StoreResult<Vec<MachineRow>> {

@@ -13,7 +13,8 @@ mod sqlite;
 pub use rows::RaisedEpoch;
 pub(crate) use rows::{
     AddresseeRow, ArrivedReport, CertificateRow, Counter, DatabaseAge, DeploymentRow, EnrolmentOutcome, MachineRow,
-    NewDeployment, NewEnrolment, NewReceipt, PolicyRow, ReleaseEvidence, RevokedCertificate, ServerIdentity, Suspicion, TokenRow,
+    NewDeployment, NewEnrolment, NewReceipt, PolicyRow, ReleaseEvidence, RevokedCertificate, ServerIdentity, Suspicion,
+    TokenRow,
 };
 pub(crate) use sqlite::Sqlite;
 
@@ -79,6 +80,10 @@ pub(crate) trait MachineStore {
     async fn raise_epoch(&self, now: UnixSeconds) -> StoreResult<RaisedEpoch>;
     /// Increments a counter and returns its new value.
     async fn next(&self, counter: Counter) -> StoreResult<u64>;
+    /// Returns the time that was remembered last.
+    async fn remembered_time(&self) -> StoreResult<Option<UnixSeconds>>;
+    /// Stores the latest time that this server has seen.
+    async fn remember_time(&self, time: UnixSeconds) -> StoreResult<()>;
     async fn machines(&self) -> StoreResult<Vec<MachineRow>>;
     async fn add_token(&self, token: TokenRow<'_>) -> StoreResult<()>;
     /// Uses the secret once, adds machine and certificate, and retires the machine it replaces, in one transaction. The

@@ -1,7 +1,10 @@
 //! Verifies that what must happen by a date happens after a sleep, and that a wrong clock is named, teaches nothing, and
 //! leaves nothing behind once it was set right.
 
-use banyan_proto::{Reason, admin::Stage};
+use banyan_proto::{
+    Reason,
+    admin::{DeploymentState, Stage},
+};
 use banyan_tests::{FakeClock, TestNetwork, test_package::Behaviour};
 
 fn online(network: &TestNetwork) -> usize {
@@ -76,6 +79,35 @@ fn a_server_that_was_ahead_is_named_and_leaves_nothing_behind() {
     let doctor = network.command(&["doctor"]).output().expect("banyan can be run");
     let text = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert!(!text.contains("s ahead of") && !text.contains("clock-wrong"), "{text}");
+}
+
+#[test]
+fn a_server_whose_clock_jumps_ahead_ends_no_deployment() {
+    let (mut network, clock) = start(1, false);
+    network.kill_agent(0);
+    network.publish("hello", "1.0", 10_000, Behaviour::Works);
+    let deployment = network.deploy("hello@1.0", "all", 1);
+    let is_running = |network: &TestNetwork| network.status(&deployment).state == DeploymentState::Running;
+    let says = |network: &TestNetwork, what: &str| {
+        std::fs::read_to_string(network.path("server.log")).expect("the server has a log").contains(what)
+    };
+
+    clock.set("+50d");
+    network.wait_until("the server notices the jump", |network| says(network, "50 days ahead of the time"));
+    assert!(is_running(&network));
+    network.kill_server();
+    network.start_server();
+    assert!(is_running(&network), "a restart does not end it either");
+    let doctor = network.command(&["doctor"]).output().expect("banyan can be run");
+    let text = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(!doctor.status.success() && text.contains("50 days ahead of the time that it remembers"), "{text}");
+
+    clock.set("+0");
+    network.wait_until("the server notices that its clock is right", |network| says(network, "is right again"));
+    network.start_agent(0);
+    network.wait_for_status(&deployment, "the release is installed", |status| {
+        status.addressees.iter().all(|machine| machine.stage == Stage::Installed)
+    });
 }
 
 #[test]

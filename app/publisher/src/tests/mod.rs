@@ -35,6 +35,7 @@ fn info(repository: &Repository) -> Info {
         has_root: repository.has_root(),
         capacity: None,
         now: None,
+        unconfirmed_clock: None,
     }
 }
 fn current(repository: &Repository) -> CurrentTargets {

@@ -11,11 +11,25 @@ const CLOCKS_WRONG: u64 = 300;
 /// Most machines that are named.
 const NAMED: usize = 3;
 
-/// Compares this computer's clock with the server's.
-pub(super) fn compare(server: Option<UnixSeconds>, now: UnixSeconds) -> Check {
+/// Compares this computer's clock with the server's, and the server's with the time that it remembers, if that is far
+/// away.
+pub(super) fn compare(server: Option<UnixSeconds>, remembered: Option<UnixSeconds>, now: UnixSeconds) -> Check {
     let Some(server) = server else {
         return Check::skipped("clocks", "the server's answer has no date");
     };
+    if let Some(remembered) = remembered {
+        return Check::bad(
+            "clocks",
+            format!(
+                "the server's clock is {} of the time that it remembers, so deployments do not expire and no history is \
+                 deleted [{}]",
+                side(server.0.cast_signed().saturating_sub(remembered.0.cast_signed())),
+                Reason::ClockWrong.code()
+            ),
+            "check the date on the server (`timedatectl` there); if it is right, this ends when machines are online whose \
+             clocks agree; without machines, stop the server and run `banyan-server accept-clock`",
+        );
+    }
     let apart = now.0.abs_diff(server.0);
     let side = if server > now { "ahead of" } else { "behind" };
     let found = format!("the server's clock is {apart} s {side} this computer's");
@@ -70,11 +84,13 @@ mod tests {
 
     #[test]
     fn clocks_far_apart_are_reported() {
-        let verdict = |server: Option<u64>| compare(server.map(UnixSeconds), UnixSeconds(1000)).verdict;
+        let verdict = |server: Option<u64>| compare(server.map(UnixSeconds), None, UnixSeconds(1000)).verdict;
         assert_eq!(
             [verdict(Some(1010)), verdict(Some(940)), verdict(Some(100)), verdict(None)],
             [Verdict::Good, Verdict::Doubtful, Verdict::Bad, Verdict::Skipped]
         );
+        let jumped = compare(Some(UnixSeconds(864_000_010)), Some(UnixSeconds(10)), UnixSeconds(864_000_010));
+        assert!(jumped.verdict == Verdict::Bad && jumped.found.contains("10000 days ahead of the time"), "{jumped:?}");
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn evaluate_answer(profile: &Profile, answer: Result<Info, ApiClientError>, now:
             Check::good("server", format!("{server} ({}, epoch {})", info.software, info.epoch)),
             ca(),
             Check::good("token", "accepted"),
-            clocks::compare(info.now, now),
+            clocks::compare(info.now, info.unconfirmed_clock, now),
         ],
         Err(error) => {
             let bad = |what| Check::bad(what, error.to_string(), error.next_step());
