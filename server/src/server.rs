@@ -50,6 +50,6 @@ pub(crate) struct Server {
     // What machines ask and report.
     pub(crate) check_ins: CheckIns,
     pub(crate) receipts: Receipts,
-    pub(crate) install_permits: InstallPermits,
+    pub(crate) install_permits: Arc<InstallPermits>,
     pub(crate) reports: Reports,
 }

@@ -145,6 +145,10 @@ pub struct CheckInReply {
     /// The announcement of the server's addresses, if it is newer than the machine's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_addresses: Option<Signed<AddressHint>>,
+    /// The orders in which a place to install has become free: the machine asks for its install permit again now (rule
+    /// A9). Only a hint; the permit can still be refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<OrderId>,
 }
 
 /// `GET /v1/roots/{version}`: the roots that follow that version, oldest first, at most as many as a machine follows in

@@ -16,6 +16,7 @@ use banyan_proto::{
     join::JoinCode,
     schedule::Policy,
 };
+use banyan_swarm::OrderInput;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -149,6 +150,9 @@ impl CheckIns {
             && let Err(number) = self.agent.apply_policy(policy)
         {
             self.state.record_refused_policy(number);
+        }
+        if let Some(node) = self.agent.node.get() {
+            reply.places.iter().for_each(|order| node.input(OrderInput::PlaceFree(*order)));
         }
         for order in self.state.overdue_orders(&reply.orders) {
             self.agent.request_help(order).await;

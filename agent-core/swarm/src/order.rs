@@ -232,6 +232,10 @@ impl Order {
         self.state = state;
         self.report_waiting(ctx, Some(reason), detail);
     }
+    /// Repeats a waiting request for the install permit at once.
+    pub(crate) fn on_place_free(&mut self, ctx: &mut Context<'_>) {
+        self.advance(ctx, self.state.on_place_free());
+    }
     /// Finishes the order; its content is still served.
     pub(crate) fn finish(&mut self, outcome: Result<(), Reason>) {
         self.state = self.state.finish(outcome);

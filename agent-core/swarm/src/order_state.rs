@@ -159,6 +159,15 @@ impl OrderState {
             | Self::Ended(_) => None,
         }
     }
+    /// Repeats a request for the install permit at once, because a place is free.
+    pub(crate) fn on_place_free(self) -> Transition {
+        match self {
+            Self::InstallPermit(ServerRequest::RetryAt(_, delay)) => {
+                Self::InstallPermit(ServerRequest::Sent(delay)).with(OrderTask::RequestInstallPermit)
+            }
+            other => other.unchanged(),
+        }
+    }
     /// Repeats a request whose retry time has come.
     pub(crate) fn run(self, now: Now) -> Transition {
         match self {

@@ -18,6 +18,16 @@ pub struct ReleaseProof {
     pub installing: usize,
 }
 
+/// Returns how many more machines may install now.
+#[must_use]
+pub fn free_places(spread: Spread, proof: ReleaseProof) -> usize {
+    match spread {
+        Spread::CutThrough | Spread::Verified => usize::MAX,
+        Spread::Proven | Spread::AfterInstall if proof.failed > 0 => 0,
+        Spread::Proven | Spread::AfterInstall => FIRST_INSTALLS.max(proof.proven).saturating_sub(proof.installing),
+    }
+}
+
 /// Decides whether one more machine may install.
 ///
 /// # Errors
@@ -27,7 +37,7 @@ pub fn may_install(spread: Spread, proof: ReleaseProof) -> Result<(), Reason> {
         Spread::CutThrough | Spread::Verified => Ok(()),
         // With `after-install` the tree limits most installs; but machines can hold the content from an earlier order.
         Spread::Proven | Spread::AfterInstall if proof.failed > 0 => Err(Reason::FailedElsewhere),
-        Spread::Proven | Spread::AfterInstall if proof.installing < FIRST_INSTALLS.max(proof.proven) => Ok(()),
+        Spread::Proven | Spread::AfterInstall if free_places(spread, proof) > 0 => Ok(()),
         Spread::Proven | Spread::AfterInstall => Err(Reason::WaitsForProof),
     }
 }
@@ -43,6 +53,9 @@ mod tests {
         assert_eq!(may(0, 2), Err(Reason::WaitsForProof));
         assert_eq!(may(1, 2), Err(Reason::WaitsForProof));
         assert_eq!((may(5, 4), may(5, 5)), (Ok(()), Err(Reason::WaitsForProof)));
+        let free =
+            |proven, failed, installing| free_places(Spread::Proven, ReleaseProof { proven, failed, installing });
+        assert_eq!((free(0, 0, 0), free(5, 0, 3), free(5, 0, 9), free(5, 1, 0)), (2, 2, 0, 0));
     }
 
     #[test]

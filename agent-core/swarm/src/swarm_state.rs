@@ -137,6 +137,7 @@ impl SwarmState {
             OrderInput::RetryLater(id, reason, detail) => {
                 self.with_order(id, |ctx, order| order.on_retry_later(ctx, reason, detail));
             }
+            OrderInput::PlaceFree(id) => self.with_order(id, |ctx, order| order.on_place_free(ctx)),
             OrderInput::InstallEnded(id, outcome) => self.with_order(id, |ctx, order| {
                 order.finish(outcome);
                 // After a restart the outcome follows the restored offers, so an artifact installed earlier need not be

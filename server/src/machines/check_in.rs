@@ -10,6 +10,7 @@ use crate::{
         revocation::Revocation,
         secrets::Secrets,
     },
+    machines::permit_queue::PermitQueue,
     net::{tls_configuration::TlsConfiguration, wake_ups::WakeUps},
     publishing::repository_cache::RepositoryCache,
     refusal::Refusal,
@@ -43,6 +44,7 @@ pub(crate) struct CheckIns {
     pub(crate) policies: Arc<GroupPolicies>,
     pub(crate) active_orders: Arc<ActiveOrders>,
     pub(crate) clock: Arc<DeadlineClock>,
+    pub(crate) permit_queue: Arc<PermitQueue>,
     pub(crate) suspicions: SuspicionLog,
     /// Fires when the server must stop.
     pub(crate) stop: CancellationToken,
@@ -85,6 +87,7 @@ impl CheckIns {
                 || lacks_addresses
                 || crl_number > request.crl_number
                 || self.wake_ups.has_unannounced(machine, request.boot, &expected)
+                || self.permit_queue.has_invitation(machine)
                 || self.registry.is_awaiting_proof(machine, request.boot);
             if news || Instant::now() >= deadline || self.stop.is_cancelled() {
                 self.registry.touch(machine, UnixSeconds::now());
@@ -99,6 +102,7 @@ impl CheckIns {
                     epoch: Some(self.signed_epoch.clone()),
                     policy,
                     server_addresses: lacks_addresses.then(|| self.registry.server_addresses()),
+                    places: self.permit_queue.take_invitations(machine),
                 });
             }
             tokio::select! {

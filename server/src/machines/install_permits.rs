@@ -3,6 +3,8 @@
 use crate::{
     deadline_clock::DeadlineClock,
     identity::{registry::Registry, secrets::Secrets},
+    machines::permit_queue::PermitQueue,
+    net::{connections::Connections, wake_ups::WakeUps},
     publishing::repository_cache::RepositoryCache,
     refusal::Refusal,
     store::{AddresseeRow, DeploymentRow, ServerIdentity, Store},
@@ -14,9 +16,18 @@ use banyan_proto::{
     admin::{DeploymentState, Stage},
     order::Spread,
 };
-use banyan_swarm::permit_limit::{ReleaseProof, may_install as may_install_release};
-use std::sync::Arc;
-use tracing::info;
+use banyan_swarm::permit_limit::{ReleaseProof, free_places, may_install as may_install_release};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+/// The shortest time between two looks at the free places. One look serves all machines that report meanwhile.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+/// How often free places are looked for without a report: permits expire, and machines are excluded or come online.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Issues install permits.
 pub(crate) struct InstallPermits {
@@ -27,13 +38,57 @@ pub(crate) struct InstallPermits {
     pub(crate) suspicions: SuspicionLog,
     pub(crate) registry: Arc<Registry>,
     pub(crate) clock: Arc<DeadlineClock>,
+    pub(crate) connections: Connections,
+    pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) permit_queue: Arc<PermitQueue>,
+    /// Fires when the server must stop.
+    pub(crate) stop: CancellationToken,
     /// Held while a permit with a limited number is decided.
     pub(crate) limited: tokio::sync::Mutex<()>,
 }
 
 impl InstallPermits {
-    /// Issues an install permit, while the deployment runs and the publishers still list the release.
+    /// Issues an install permit, while the deployment runs and the publishers still list the release. A machine that
+    /// must wait for others is invited when a place becomes free.
     pub(crate) async fn issue(&self, machine: MachineId, id: OrderId) -> Result<Signed<InstallPermit>, Refusal> {
+        let issued = self.decide(machine, id).await;
+        match &issued {
+            Err(refusal) if refusal.error.reason == Reason::WaitsForProof => self.permit_queue.add(id, machine),
+            Ok(_) | Err(_) => self.permit_queue.remove(id, machine),
+        }
+        issued
+    }
+
+    /// Invites waiting machines to free places, until the server stops.
+    pub(crate) async fn keep_inviting(self: Arc<Self>) {
+        let freed = async || {
+            drop(tokio::time::timeout(LOOK_EVERY, self.permit_queue.freed_place()).await);
+            for order in self.permit_queue.orders() {
+                if let Err(refusal) = self.invite(order).await {
+                    error!(%order, "failed to look for free places to install: {refusal}");
+                }
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        };
+        while self.stop.run_until_cancelled(freed()).await.is_some() {}
+    }
+
+    async fn invite(&self, order: OrderId) -> Result<(), Refusal> {
+        let deployment = self.store.deployment(order).await?;
+        let Some(deployment) = deployment.filter(|row| row.state == DeploymentState::Running) else {
+            self.permit_queue.remove_order(order);
+            return Ok(());
+        };
+        let (proof, _) = self.proof_of(&deployment, None).await?;
+        let places = free_places(deployment.order.spread, proof);
+        let is_online = |machine| self.connections.is_online(machine);
+        for machine in self.permit_queue.invite(order, places, is_online, Instant::now()) {
+            self.wake_ups.wake(machine);
+        }
+        Ok(())
+    }
+
+    async fn decide(&self, machine: MachineId, id: OrderId) -> Result<Signed<InstallPermit>, Refusal> {
         let row = self.store.addressee(id, machine).await?;
         let row =
             row.ok_or_else(|| Refusal::forbidden(Reason::NotAddressed, "this machine is not a target of the order"))?;
@@ -101,20 +156,11 @@ impl InstallPermits {
 
     /// Refuses while enough machines install the release unproven, or after it has failed on one (rule A9).
     async fn check_limit(&self, deployment: &DeploymentRow, machine: MachineId) -> Result<(), Refusal> {
-        let evidence = self.store.evidence(deployment).await?;
-        let now = UnixSeconds::now();
-        let may_install = |row: &&AddresseeRow| row.machine != machine && self.may_be_installing(row, now);
-        let installing: Vec<&AddresseeRow> = evidence.permitted.iter().filter(may_install).collect();
-        let proof = ReleaseProof {
-            proven: evidence.proven,
-            failed: evidence.failures.iter().filter(|reason| reason.tells_against_release()).count(),
-            installing: installing.len(),
-        };
+        let (proof, installing) = self.proof_of(deployment, Some(machine)).await?;
         may_install_release(deployment.order.spread, proof).map_err(|reason| {
             let detail = match reason {
                 Reason::WaitsForProof => {
-                    let names: Vec<String> =
-                        installing.iter().take(NAMED).map(|row| self.registry.label(row.machine)).collect();
+                    let names: Vec<String> = installing.iter().take(NAMED).map(|id| self.registry.label(*id)).collect();
                     let more = installing.len().saturating_sub(NAMED);
                     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                     format!("passed on {}; being installed on {}{more}", machines(proof.proven), names.join(", "))
@@ -123,6 +169,24 @@ impl InstallPermits {
             };
             Refusal::conflict(reason, detail)
         })
+    }
+
+    /// Returns what is known of the release, and the machines that may be installing it, except one.
+    async fn proof_of(
+        &self,
+        deployment: &DeploymentRow,
+        except: Option<MachineId>,
+    ) -> Result<(ReleaseProof, Vec<MachineId>), Refusal> {
+        let evidence = self.store.evidence(deployment).await?;
+        let now = UnixSeconds::now();
+        let may_install = |row: &&AddresseeRow| Some(row.machine) != except && self.may_be_installing(row, now);
+        let installing: Vec<MachineId> = evidence.permitted.iter().filter(may_install).map(|row| row.machine).collect();
+        let proof = ReleaseProof {
+            proven: evidence.proven,
+            failed: evidence.failures.iter().filter(|reason| reason.tells_against_release()).count(),
+            installing: installing.len(),
+        };
+        Ok((proof, installing))
     }
 
     /// Returns whether a machine with a permit may be installing. A machine that fell silent after it got the permit

@@ -5,6 +5,7 @@ pub(crate) mod check_in;
 mod delivery_path;
 pub(crate) mod install_permits;
 pub(crate) mod monitor;
+pub(crate) mod permit_queue;
 mod progress;
 pub(crate) mod receipts;
 pub(crate) mod reports;

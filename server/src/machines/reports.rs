@@ -3,7 +3,7 @@
 use crate::{
     deployments::active_orders::ActiveOrders,
     identity::registry::Registry,
-    machines::progress::apply_event,
+    machines::{permit_queue::PermitQueue, progress::apply_event},
     net::machine_quotas::MachineQuotas,
     refusal::Refusal,
     store::{ArrivedReport, Store},
@@ -30,6 +30,7 @@ pub(crate) struct Reports {
     pub(crate) active_orders: Arc<ActiveOrders>,
     pub(crate) suspicions: SuspicionLog,
     pub(crate) quotas: Arc<MachineQuotas>,
+    pub(crate) permit_queue: Arc<PermitQueue>,
 }
 
 impl Reports {
@@ -49,6 +50,9 @@ impl Reports {
         let arrived: Vec<ArrivedReport> =
             reports.into_iter().map(|report| ArrivedReport { after_ms: after(&report), report }).collect();
         let finished = self.store.store_reports(machine, &arrived, UnixSeconds::now(), apply_event).await?;
+        if arrived.iter().any(|arrived| may_free_place(&arrived.report.event)) {
+            self.permit_queue.record_freed_place();
+        }
         let claims = arrived.iter().map(|arrived| &arrived.report).filter(|report| is_about_others(report));
         for report in claims.take(MAX_CLAIMS) {
             self.process_claim(machine, report).await?;
@@ -110,6 +114,23 @@ impl Reports {
             reason,
             detail,
         });
+    }
+}
+
+/// Returns whether a place to install may be free after this event (rule A9).
+fn may_free_place(event: &Event) -> bool {
+    match event {
+        Event::Installed { .. } | Event::Failed { .. } => true,
+        Event::Waits { reason, .. } => *reason != Reason::WaitsForProof,
+        Event::Offered { .. }
+        | Event::Source { .. }
+        | Event::Progress { .. }
+        | Event::Verified { .. }
+        | Event::Authenticated
+        | Event::Installing
+        | Event::Refused { .. }
+        | Event::SteppedOver { .. }
+        | Event::BadChunk { .. } => false,
     }
 }
 

@@ -173,10 +173,12 @@ async fn run(
     lock: File,
     reserve: DiskReserve,
 ) {
+    let install_permits = Arc::clone(&services.server.install_permits);
     let router = api::router(services.server);
     let background = [
         tokio::spawn(services.monitor.run()),
         tokio::spawn(services.revocation_list.keep_renewed()),
+        tokio::spawn(install_permits.keep_inviting()),
         tokio::spawn(reserve.keep(services.stop.clone())),
     ];
     services.acceptor.serve(listener, router).await;

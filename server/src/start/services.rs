@@ -20,7 +20,7 @@ use crate::{
     long_work::LongWork,
     machines::{
         accused_edges::AccusedEdges, check_in::CheckIns, install_permits::InstallPermits, monitor::Monitor,
-        receipts::Receipts, reports::Reports,
+        permit_queue::PermitQueue, receipts::Receipts, reports::Reports,
     },
     net::{
         accept::Acceptor,
@@ -138,6 +138,7 @@ impl Services {
         // Network and identities.
         let (connections, node, wake_ups) =
             (Connections::new(Places::within(open_files::limit())), PeerNode::default(), Arc::new(WakeUps::default()));
+        let permit_queue = Arc::new(PermitQueue::default());
         let quotas = Arc::new(MachineQuotas::default());
         let revocation_list = Arc::new(RevocationList {
             server,
@@ -269,6 +270,7 @@ impl Services {
             policies: Arc::clone(&policies),
             active_orders: Arc::clone(&active_orders),
             clock: Arc::clone(clock),
+            permit_queue: Arc::clone(&permit_queue),
             suspicions: suspicions.clone(),
             stop: stop.clone(),
         };
@@ -285,7 +287,7 @@ impl Services {
                 waiting: Arc::default(),
             },
         };
-        let install_permits = InstallPermits {
+        let install_permits = Arc::new(InstallPermits {
             registry: Arc::clone(&registry),
             clock: Arc::clone(clock),
             limited: tokio::sync::Mutex::default(),
@@ -294,13 +296,18 @@ impl Services {
             secrets: Arc::clone(secrets),
             repository: Arc::clone(repository),
             suspicions: suspicions.clone(),
-        };
+            connections: connections.clone(),
+            wake_ups: Arc::clone(&wake_ups),
+            permit_queue: Arc::clone(&permit_queue),
+            stop: stop.clone(),
+        });
         let reports = Reports {
             store: Arc::clone(&store),
             registry: Arc::clone(&registry),
             active_orders: Arc::clone(&active_orders),
             suspicions: suspicions.clone(),
             quotas: Arc::clone(&quotas),
+            permit_queue,
         };
         let monitor = Monitor {
             store: Arc::clone(&store),

@@ -8,6 +8,7 @@ mod epoch;
 mod expired_certificates;
 mod long_work;
 mod newer_requests;
+mod permit_queue;
 mod policies;
 mod publisher;
 mod receipts;

@@ -9,7 +9,7 @@ use banyan_proto::{
 };
 use hyper::StatusCode;
 
-const CONTENT: &[u8] = &[7; 50_000];
+pub(crate) const CONTENT: &[u8] = &[7; 50_000];
 
 /// `world` must live as long as the test: its folder holds the database.
 struct ThreeMachines {
@@ -47,14 +47,19 @@ async fn ask(session: &mut Session, request: &ReceiptRequest) -> Result<Signed<R
     session.post("/v1/receipt", request).await
 }
 
+/// Gets the receipt of a machine that holds the order's artifact, which has the content of these tests.
+pub(crate) async fn authenticate(agent: &Agent, order: OrderId) {
+    let offers = offers(agent, order).await;
+    let mut session = agent.session().await;
+    let ways = offers.iter().map(|offer| way(offer, &session, order)).collect();
+    ask(&mut session, &request(order, ways)).await.unwrap();
+}
+
 /// Returns a machine that holds an order's artifact and has its receipt.
 pub(crate) async fn authenticated() -> (World, Agent, OrderId) {
     let ThreeMachines { world, mut agents, order } = deploy_to_three().await;
     let agent = agents.remove(0);
-    let offers = offers(&agent, order).await;
-    let mut session = agent.session().await;
-    let ways = offers.iter().map(|offer| way(offer, &session, order)).collect();
-    ask(&mut session, &request(order, ways)).await.unwrap();
+    authenticate(&agent, order).await;
     (world, agent, order)
 }
 

@@ -119,6 +119,9 @@ pub enum OrderInput {
     /// server is unreachable, the deployment is halted or waits for approval, the package manager is busy. Answers
     /// [`super::OrderTask::RequestReceipt`], [`super::OrderTask::RequestInstallPermit`] or [`super::OrderTask::Install`].
     RetryLater(OrderId, Reason, String),
+    /// The server says that a place to install is free: a request for the install permit that waits to be repeated is
+    /// repeated now.
+    PlaceFree(OrderId),
     /// The install helper finished. `Err` is final.
     InstallEnded(OrderId, Result<(), Reason>),
     /// The order has expired, was superseded or cancelled: all its state is dropped.

@@ -106,6 +106,18 @@ fn an_archive_does_not_wait_for_a_system_package() {
 }
 
 #[test]
+fn a_free_place_repeats_a_refused_request_for_the_install_permit_at_once() {
+    let mut driver = Driver::new();
+    let id = driver.authenticated(1);
+    assert_eq!(driver.give(OrderInput::PlaceFree(id)), [], "the answer to a request is awaited");
+    driver.give(OrderInput::RetryLater(id, Reason::WaitsForProof, String::new()));
+    assert_eq!(driver.give(OrderInput::PlaceFree(id)), [Action::Run(id, OrderTask::RequestInstallPermit)]);
+    assert_eq!(driver.give(OrderInput::PlaceFree(id)), [], "once");
+    assert_eq!(driver.give(OrderInput::InstallPermit(id, InstallLane::Own)), install(id));
+    assert_eq!(driver.give(OrderInput::PlaceFree(id)), []);
+}
+
+#[test]
 fn an_install_permit_that_expired_in_the_queue_is_requested_again() {
     let mut driver = Driver::new();
     let (first, second) = (driver.authenticated(1), driver.authenticated(2));
