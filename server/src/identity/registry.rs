@@ -45,6 +45,8 @@ impl RegisteredMachine {
 pub(crate) struct CheckInEffect {
     /// The row to store, if something changed or the last write was long ago.
     pub(crate) row_to_store: Option<MachineRow>,
+    /// Whether this is the first check-in since the machine enrolled.
+    pub(crate) is_first: bool,
     /// What the check-in shows about the starts of the machine's agent.
     pub(crate) verdict: StartVerdict,
 }
@@ -216,11 +218,12 @@ impl Registry {
         row.software = reported.software;
         row.addresses = reported.addresses;
         row.seen = reported.seen;
+        let is_first = machine.stored == UnixSeconds(0);
         let store = changed || row.seen.0.abs_diff(machine.stored.0) >= STORE_SEEN_EVERY;
         if store {
             machine.stored = row.seen;
         }
-        Some(CheckInEffect { row_to_store: store.then(|| row.clone()), verdict })
+        Some(CheckInEffect { row_to_store: store.then(|| row.clone()), is_first, verdict })
     }
 }
 
@@ -304,7 +307,7 @@ mod tests {
         );
         assert_eq!(
             registry.check_in(row("b", 7), 7, 0, &key),
-            Some(CheckInEffect { row_to_store: None, verdict: StartVerdict::Repeated })
+            Some(CheckInEffect { row_to_store: None, is_first: false, verdict: StartVerdict::Repeated })
         );
         registry.revoke(MachineId([1; 16]), None, UnixSeconds(7));
         assert_eq!(registry.check_in(row("b", 8), 7, 0, &key), None);

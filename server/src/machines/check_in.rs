@@ -10,7 +10,7 @@ use crate::{
         revocation::Revocation,
         secrets::Secrets,
     },
-    machines::permit_queue::PermitQueue,
+    machines::{permit_queue::PermitQueue, row_writer::MachineRowWriter},
     net::{tls_configuration::TlsConfiguration, wake_ups::WakeUps},
     publishing::repository_cache::RepositoryCache,
     refusal::Refusal,
@@ -45,6 +45,7 @@ pub(crate) struct CheckIns {
     pub(crate) active_orders: Arc<ActiveOrders>,
     pub(crate) clock: Arc<DeadlineClock>,
     pub(crate) permit_queue: Arc<PermitQueue>,
+    pub(crate) row_writer: Arc<MachineRowWriter>,
     pub(crate) suspicions: SuspicionLog,
     /// Fires when the server must stop.
     pub(crate) stop: CancellationToken,
@@ -135,8 +136,11 @@ impl CheckIns {
         if let Some(ahead) = clock_ahead {
             self.clock.record_witness(machine, ahead);
         }
-        if let Some(row) = effect.row_to_store {
-            self.store.update_machine(&row).await?;
+        match effect.row_to_store {
+            // Before the answer: no other computer may get the answer to this machine's enrolment any more.
+            Some(row) if effect.is_first => self.store.update_machines(&[row]).await?,
+            Some(row) => self.row_writer.add(row),
+            None => {}
         }
         match effect.verdict {
             // Answers the long polls of earlier starts. One that is still running returns with that answer.

@@ -9,3 +9,4 @@ pub(crate) mod permit_queue;
 mod progress;
 pub(crate) mod receipts;
 pub(crate) mod reports;
+pub(crate) mod row_writer;

@@ -179,6 +179,7 @@ async fn run(
         tokio::spawn(services.monitor.run()),
         tokio::spawn(services.revocation_list.keep_renewed()),
         tokio::spawn(install_permits.keep_inviting()),
+        tokio::spawn(services.row_writer.run()),
         tokio::spawn(reserve.keep(services.stop.clone())),
     ];
     services.acceptor.serve(listener, router).await;

@@ -20,7 +20,7 @@ use crate::{
     long_work::LongWork,
     machines::{
         accused_edges::AccusedEdges, check_in::CheckIns, install_permits::InstallPermits, monitor::Monitor,
-        permit_queue::PermitQueue, receipts::Receipts, reports::Reports,
+        permit_queue::PermitQueue, receipts::Receipts, reports::Reports, row_writer::MachineRowWriter,
     },
     net::{
         accept::Acceptor,
@@ -107,6 +107,7 @@ pub(super) struct Services {
     pub(super) acceptor: Arc<Acceptor<Registry>>,
     pub(super) revocation_list: Arc<RevocationList>,
     pub(super) monitor: Monitor,
+    pub(super) row_writer: Arc<MachineRowWriter>,
     pub(super) orders: Arc<OrderLifecycle>,
     pub(super) swarm_host: Arc<SwarmHost>,
     /// Must be set once the node's loop has started.
@@ -139,6 +140,7 @@ impl Services {
         let (connections, node, wake_ups) =
             (Connections::new(Places::within(open_files::limit())), PeerNode::default(), Arc::new(WakeUps::default()));
         let permit_queue = Arc::new(PermitQueue::default());
+        let row_writer = Arc::new(MachineRowWriter::new(Arc::clone(&store), stop.clone()));
         let quotas = Arc::new(MachineQuotas::default());
         let revocation_list = Arc::new(RevocationList {
             server,
@@ -271,6 +273,7 @@ impl Services {
             active_orders: Arc::clone(&active_orders),
             clock: Arc::clone(clock),
             permit_queue: Arc::clone(&permit_queue),
+            row_writer: Arc::clone(&row_writer),
             suspicions: suspicions.clone(),
             stop: stop.clone(),
         };
@@ -357,6 +360,6 @@ impl Services {
             install_permits,
             reports,
         });
-        Ok(Self { server, acceptor, revocation_list, monitor, orders, swarm_host, node, stop, tasks })
+        Ok(Self { server, acceptor, revocation_list, monitor, row_writer, orders, swarm_host, node, stop, tasks })
     }
 }

@@ -240,19 +240,22 @@ impl MachineStore for Sqlite {
         Ok(EnrolmentOutcome::Enrolled { group, retired })
     }
 
-    async fn update_machine(&self, row: &MachineRow) -> StoreResult<()> {
-        query(
-            "UPDATE machines SET label = ?, software = ?, addresses = ?, seen = ?, join_secret = NULL, join_key = NULL, \
-             join_certificate = NULL WHERE id = ?",
-        )
-        .bind(&row.label)
-        .bind(&row.software)
-        .bind(json(&row.addresses)?)
-        .bind(signed(row.seen.0))
-        .bind(row.id.0.as_slice())
-        .execute(&mut *self.connection().await?)
-        .await?;
-        Ok(())
+    async fn update_machines(&self, rows: &[MachineRow]) -> StoreResult<()> {
+        let mut tx = self.begin().await?;
+        for row in rows {
+            query(
+                "UPDATE machines SET label = ?, software = ?, addresses = ?, seen = ?, join_secret = NULL, \
+                 join_key = NULL, join_certificate = NULL WHERE id = ?",
+            )
+            .bind(&row.label)
+            .bind(&row.software)
+            .bind(json(&row.addresses)?)
+            .bind(signed(row.seen.0))
+            .bind(row.id.0.as_slice())
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await
     }
 
     async fn add_certificate(&self, certificate: &CertificateRow) -> StoreResult<bool> {

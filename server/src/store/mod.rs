@@ -21,7 +21,7 @@ pub(crate) use sqlite::Sqlite;
 use crate::private_files;
 use async_trait::async_trait;
 use banyan_proto::{
-    AddresseeList, Digest, MachineId, OrderId, Reason, Receipt, Signed, UnixSeconds,
+    AddresseeList, MachineId, OrderId, Reason, Receipt, Signed, UnixSeconds,
     admin::{DeploymentState, Stage},
     api::{ByteSource, Event},
     schedule::Policy,
@@ -90,9 +90,9 @@ pub(crate) trait MachineStore {
     /// group is the secret's, else that of the replaced machine. Changes nothing if the same secret has enrolled the
     /// same key, and that machine's row was not updated since.
     async fn enrol(&self, new: NewEnrolment<'_>) -> StoreResult<EnrolmentOutcome>;
-    /// Stores what the machine reports about itself: label, software, addresses, and when it was seen. Deletes the
-    /// answer to its enrolment.
-    async fn update_machine(&self, row: &MachineRow) -> StoreResult<()>;
+    /// Stores what machines report about themselves: label, software, addresses, and when they were seen. Deletes the
+    /// answers to their enrolments. One transaction.
+    async fn update_machines(&self, rows: &[MachineRow]) -> StoreResult<()>;
     /// Stores a further certificate. Returns `false` if the machine is revoked or unknown.
     async fn add_certificate(&self, certificate: &CertificateRow) -> StoreResult<bool>;
     /// Revokes a machine. Returns `false` if there is no such machine; revoking again changes nothing.
