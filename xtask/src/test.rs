@@ -30,6 +30,10 @@ const WINDOWS: &str = "Windows compile check";
 const FUZZ: &str = "fuzzing, short";
 const LAB: &str = "lab, short";
 
+/// The smallest scenario: a slow machine, one that loses packets, and the trace of both.
+const SCENARIO: [&str; 10] =
+    ["lab", "--scenario", "slow:1x10+loss:1x1%", "--machines", "4", "--size", "1M", "--rate", "40", "--trace"];
+
 /// The variable through which tests find the programs that they start.
 const PROGRAMS: &str = "BANYAN_BIN_DIR";
 
@@ -72,8 +76,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         // Starts a new process, because this program's file may just have been rebuilt, and the lab starts it again as
         // its guard.
         true => steps.run(LAB, || {
-            let mut lab = std::process::Command::new(programs.join("xtask"));
-            show(lab.args(["lab", "--short", "--bin-dir"]).arg(&programs))
+            let lab = || std::process::Command::new(programs.join("xtask"));
+            show(lab().args(["lab", "--short", "--bin-dir"]).arg(&programs))?;
+            show(lab().args(SCENARIO).arg("--bin-dir").arg(&programs))
         })?,
         false => steps.skip(LAB, "only with --lab, as root"),
     }

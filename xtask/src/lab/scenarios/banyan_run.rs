@@ -8,7 +8,7 @@ use super::{
 };
 use crate::lab::{
     Options,
-    banyan_network::{BanyanNetwork, Status},
+    banyan_network::{Addressee, BanyanNetwork, Status},
     environment::{LabEnvironment, LabSettings},
     network::traffic_meter::TrafficMeter,
     test_files,
@@ -61,6 +61,7 @@ pub(crate) fn measure(
         let mut swarm = Deployed::start(&mut banyan, &file.name)?;
         let forwarding = swarm.forwarding(assignment)?;
         let mut transfer = Transfer::new(&lab, assignment, file.size, options.rate.seconds(file.size));
+        swarm.places(assignment)?.into_iter().for_each(|place| transfer.note(place));
         let began = swarm.began;
         let (seconds, reading) = transfer.run(&mut swarm, &forwarding, &meter, began)?;
         if options.trace {
@@ -143,13 +144,29 @@ impl<'a, 'b> Deployed<'a, 'b> {
         Ok(Self { banyan, deployment, began, status })
     }
 
+    /// Returns how many machines this one is planned to send to, over all stripes.
+    fn children(&self, machine: &Addressee) -> usize {
+        let planned = self.status.addressees.iter().flat_map(|other| &other.planned);
+        planned.filter(|&sender| *sender == machine.id).count()
+    }
+
+    /// Returns a sentence about the place of each slow machine on the first list.
+    fn places(&self, assignment: &Assignment) -> Result<Vec<String>> {
+        let mut places = Vec::new();
+        for (place, machine) in self.status.addressees.iter().enumerate() {
+            if assignment.slow.contains(&self.banyan.index(&machine.label)?) {
+                let (label, place, children) = (&machine.label, place + 1, self.children(machine));
+                places.push(format!("{label} has place {place} of stripe 0 and is to send to {children}"));
+            }
+        }
+        Ok(places)
+    }
+
     /// Returns the machines that are planned to send most, without those that deviate.
     fn forwarding(&self, assignment: &Assignment) -> Result<Vec<usize>> {
-        let planned = || self.status.addressees.iter().flat_map(|machine| &machine.planned);
-        let children = |id: &String| planned().filter(|&sender| sender == id).count();
-        let most = self.status.addressees.iter().map(|machine| children(&machine.id)).max().unwrap_or(0);
+        let most = self.status.addressees.iter().map(|machine| self.children(machine)).max().unwrap_or(0);
         let mut found = Vec::new();
-        for machine in self.status.addressees.iter().filter(|machine| children(&machine.id) == most) {
+        for machine in self.status.addressees.iter().filter(|machine| self.children(machine) == most) {
             let number = self.banyan.index(&machine.label)?;
             if !assignment.deviates(number) {
                 found.push(number);

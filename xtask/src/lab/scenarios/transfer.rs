@@ -135,7 +135,8 @@ impl<'a> Transfer<'a> {
         })
     }
 
-    fn note(&mut self, words: String) {
+    /// Prints a sentence and keeps it for the report.
+    pub(super) fn note(&mut self, words: String) {
         println!("{words}");
         self.circumstances.push(words);
     }

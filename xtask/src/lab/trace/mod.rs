@@ -6,7 +6,7 @@ mod history;
 mod picture;
 mod waiting;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use history::History;
 use std::path::{Path, PathBuf};
 
@@ -46,10 +46,13 @@ impl Trace<'_> {
             events.extend(chunk_log::parse(text, host, self.order, &ids, start));
         }
         events.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+        let history = History::new(&events, self.hosts.len());
+        if history.end() <= 0.0 {
+            bail!("no agent logged a chunk of the deployment; see {}", self.hosts[0].log.display());
+        }
         let csv = folder.join(format!("{name}.csv"));
         let labels: Vec<&str> = self.hosts.iter().map(|host| host.label.as_str()).collect();
         std::fs::write(&csv, chunk_log::csv(&events, &labels))?;
-        let history = History::new(&events, self.hosts.len());
         let svg = folder.join(format!("{name}.svg"));
         std::fs::write(&svg, picture::draw(self.title, self.hosts, &history))?;
         println!("trace written to {} and {}", csv.display(), svg.display());
