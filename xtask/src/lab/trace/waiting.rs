@@ -130,8 +130,8 @@ fn source_after(curve: &Curve, time: f64) -> Option<usize> {
     curve.points.get(next)?.source
 }
 
-/// Returns a sentence about machines whose stripes did not advance together, and whether the one behind gained speed
-/// when the other was complete: then both competed for the machine's link.
+/// Returns a sentence about machines whose link was busy while their stripes did not advance together: the stripes
+/// competed for the link.
 fn competing(hosts: &[TracedHost], history: &History) -> Vec<String> {
     let mut found = Vec::new();
     if history.stripes() != 2 {
@@ -143,7 +143,9 @@ fn competing(hosts: &[TracedHost], history: &History) -> Vec<String> {
         let (behind, first_end, last_end) = if end_0 > end_1 { (0, end_1, end_0) } else { (1, end_0, end_1) };
         let chunks = f64::from(history.chunks(behind));
         let held = f64::from(curves[behind].held(first_end)) / chunks;
-        if 1.0 - held < BEHIND {
+        let all = f64::from(history.chunks(0) + history.chunks(1));
+        let received = (f64::from(history.chunks(1 - behind)) + held * chunks) / all;
+        if 1.0 - held < BEHIND || received / first_end * traced.own_link < BUSY {
             continue;
         }
         let rate = |from: f64, to: f64| {
@@ -151,8 +153,8 @@ fn competing(hosts: &[TracedHost], history: &History) -> Vec<String> {
             f64::from(more) / chunks / (to - from).max(1e-3) * 100.0
         };
         found.push(format!(
-            "{}: when stripe {} was complete after {first_end:.1} s, stripe {behind} had {:.0} %; it went at {:.1} % a \
-             second before and {:.1} % after",
+            "{}: its link was busy, but when stripe {} was complete after {first_end:.1} s, stripe {behind} had {:.0} %; \
+             it went at {:.1} % a second before and {:.1} % after",
             traced.label,
             1 - behind,
             held * 100.0,
