@@ -129,20 +129,26 @@ impl Assignment {
     /// Returns the least time in which a machine can hold a file of this size, whatever the scheme (seconds): no faster
     /// than the server sends it once, than its own link receives it, and than all together send it to all.
     pub(crate) fn fluid_bound(&self, machine: usize, size: u64) -> f64 {
-        let plan = &self.plan;
-        let machines = plan.machines.iter().enumerate();
+        let all = size * self.plan.machines.len() as u64;
+        let up = Rate::of_mbit(self.machines_up() + self.plan.server.up.mbit());
+        self.own_bound(machine, size).max(up.seconds(all))
+    }
+    /// Returns the same if the server sends the file once and the machines send the rest to each other.
+    pub(crate) fn one_copy_bound(&self, machine: usize, size: u64) -> f64 {
+        let rest = size * (self.plan.machines.len() as u64 - 1);
+        self.own_bound(machine, size).max(Rate::of_mbit(self.machines_up()).seconds(rest))
+    }
+    /// Returns the bound by the server's link, the machine's own and that of its site.
+    fn own_bound(&self, machine: usize, size: u64) -> f64 {
+        let plan = self.plan.machines[machine];
+        let uplink = plan.site.map_or(0.0, |site| self.plan.uplinks[site].down.seconds(size));
+        [self.plan.server.up.seconds(size), plan.link.down.seconds(size), uplink].into_iter().fold(0.0, f64::max)
+    }
+    /// Returns the sum of the rates up of the machines that forward (Mbit/s).
+    fn machines_up(&self) -> f64 {
+        let machines = self.plan.machines.iter().enumerate();
         let forwarding = machines.filter(|(number, _)| !self.no_forwarding.contains(number));
-        let up: f64 = forwarding.map(|(_, machine)| machine.link.up.mbit()).sum::<f64>() + plan.server.up.mbit();
-        let all = size * plan.machines.len() as u64;
-        let uplink = plan.machines[machine].site.map_or(0.0, |site| plan.uplinks[site].down.seconds(size));
-        [
-            plan.server.up.seconds(size),
-            plan.machines[machine].link.down.seconds(size),
-            uplink,
-            Rate::of_mbit(up).seconds(all),
-        ]
-        .into_iter()
-        .fold(0.0, f64::max)
+        forwarding.map(|(_, machine)| machine.link.up.mbit()).sum()
     }
     /// Returns a sentence with everyone who deviates.
     pub(crate) fn sentence(&self, label: impl Fn(usize) -> String) -> String {
@@ -190,6 +196,8 @@ mod tests {
         assert!((picked("equal", 1).fluid_bound(0, mib16) / unit - 1.0).abs() < 1e-9);
         // 16 copies through 20 + 16 × 5 Mbit/s.
         assert!((picked("asymmetric", 1).fluid_bound(0, mib16) / unit - 3.2).abs() < 1e-9);
+        // 15 copies through 16 × 5 Mbit/s.
+        assert!((picked("asymmetric", 1).one_copy_bound(0, mib16) / unit - 3.75).abs() < 1e-9);
         let slow = picked("one-slow", 1);
         assert!((slow.fluid_bound(slow.slow[0], mib16) / unit - 10.0).abs() < 1e-9);
         assert!((picked("two-sites", 1).fluid_bound(0, mib16) / unit - 1.0).abs() < 1e-9);

@@ -40,6 +40,8 @@ pub(crate) struct MachineRun {
     pub(crate) seconds: Option<f64>,
     /// The least time in which it can hold the file, whatever the scheme (seconds).
     pub(crate) bound: f64,
+    /// The same if the server sends one copy only (seconds).
+    pub(crate) one_copy_bound: f64,
     /// The file's size over the rate of its own link (seconds).
     pub(crate) own_link: f64,
     /// Copies on its link, acknowledgements included.
@@ -78,6 +80,7 @@ impl Run {
             },
             seconds: seconds[number],
             bound: assignment.fluid_bound(number, bytes),
+            one_copy_bound: assignment.one_copy_bound(number, bytes),
             own_link: assignment.plan.machines[number].link.down.seconds(bytes),
             sent_copies: copies(reading.machines[number].sent),
             received_copies: copies(reading.machines[number].received),
@@ -106,6 +109,7 @@ impl Run {
     pub(crate) fn summary(&self) -> Summary {
         let last_fast = worst(self.of_role(Role::Fast).map(|machine| machine.seconds));
         let bound = self.of_role(Role::Fast).map(|machine| machine.bound).fold(0.0, f64::max);
+        let one_copy = self.of_role(Role::Fast).map(|machine| machine.one_copy_bound).fold(0.0, f64::max);
         let ratio = |machine: &MachineRun, to: f64| machine.seconds.map(|seconds| seconds / to);
         let mut own: Vec<f64> = self
             .machines
@@ -117,6 +121,7 @@ impl Run {
             seconds: last_fast,
             units: last_fast.map(|seconds| seconds / self.unit),
             of_bound: last_fast.map(|seconds| seconds / bound),
+            of_one_copy: last_fast.map(|seconds| seconds / one_copy),
             slow: worst(self.of_role(Role::Slow).map(|machine| ratio(machine, machine.own_link))),
             own_median: finite(median(&mut own)),
             own_worst: finite(own.last().copied()),
@@ -143,6 +148,8 @@ pub(crate) struct Summary {
     pub(crate) units: Option<f64>,
     /// Divided by the fluid bound.
     pub(crate) of_bound: Option<f64>,
+    /// Divided by the fluid bound if the server sends one copy only.
+    pub(crate) of_one_copy: Option<f64>,
     /// The worst slow machine's time divided by that of its own link.
     pub(crate) slow: Option<f64>,
     /// Each machine's time divided by its own bound: median and worst.
@@ -167,6 +174,7 @@ impl Summary {
             seconds: of(|run| run.seconds),
             units: of(|run| run.units),
             of_bound: of(|run| run.of_bound),
+            of_one_copy: of(|run| run.of_one_copy),
             slow: of(|run| run.slow),
             own_median: of(|run| run.own_median),
             own_worst: of(|run| run.own_worst),
@@ -208,6 +216,7 @@ mod tests {
             seconds,
             units: None,
             of_bound: None,
+            of_one_copy: None,
             slow: None,
             own_median: None,
             own_worst: None,

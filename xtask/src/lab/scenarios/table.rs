@@ -39,7 +39,7 @@ impl Results {
              receives it, and than all links together send it to all.\n\n",
             self.conditions
         );
-        text += "| scenario | last fast machine (s) | units | × bound | × equal | slow ones × own link | \
+        text += "| scenario | last fast machine (s) | units | × bound (with one copy) | × equal | slow ones × own link | \
                  each × own bound: median, worst | copies: server | most by a machine | over an uplink | \
                  processors busy (by the lab) |\n";
         text += "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
@@ -51,11 +51,12 @@ impl Results {
             let own = own.map_or_else(String::new, |own| format!(" ({:.0} %)", own * 100.0));
             let invalid = if busiest > BUSY { " **invalid**" } else { "" };
             text += &format!(
-                "| {} | {} | {} | {} | {} | {} | {}, {} | {} | {} | {} | {:.0} %{own}{invalid} |\n",
+                "| {} | {} | {} | {} ({}) | {} | {} | {}, {} | {} | {} | {} | {:.0} %{own}{invalid} |\n",
                 group.title,
                 number(median.seconds, 1),
                 number(median.units, 2),
                 number(median.of_bound, 2),
+                number(median.of_one_copy, 2),
                 number(of_equal, 2),
                 number(median.slow, 2),
                 number(median.own_median, 2),
