@@ -9,7 +9,7 @@ use super::{
 use crate::lab::{
     Options,
     banyan_network::{Addressee, BanyanNetwork, Status},
-    environment::{LabEnvironment, LabSettings},
+    environment::{LabEnvironment, LabSettings, wait_for},
     network::traffic_meter::TrafficMeter,
     test_files,
     trace::{Trace, TracedHost},
@@ -77,7 +77,8 @@ pub(crate) fn measure(
         println!("{}", run.line());
         runs.push(run);
         if deployment < options.deployments {
-            restore(&lab, &mut banyan, assignment)?;
+            let earlier = swarm.deployment;
+            restore(&lab, &mut banyan, assignment, &earlier)?;
         }
     }
     Ok(())
@@ -118,13 +119,18 @@ fn traced_hosts(
     std::iter::once(server).chain(machines).collect()
 }
 
-/// Undoes the incidents.
-fn restore(lab: &LabEnvironment, banyan: &mut BanyanNetwork<'_>, assignment: &Assignment) -> Result<()> {
+/// Undoes the incidents, and waits until every machine has finished the earlier deployment.
+fn restore(lab: &LabEnvironment, banyan: &mut BanyanNetwork<'_>, assignment: &Assignment, earlier: &str) -> Result<()> {
     for (host, machine) in lab.net.machines.iter().zip(&assignment.plan.machines) {
         host.change_rates(machine.link)?;
     }
     banyan.restart_killed()?;
-    banyan.wait_until_online()
+    banyan.wait_until_online()?;
+    wait_for("the earlier deployment to finish", Duration::from_secs(300), || {
+        banyan.check_running()?;
+        let status = banyan.status(earlier)?;
+        Ok(status.addressees.iter().all(|machine| machine.installed_after.is_some()).then_some(()))
+    })
 }
 
 /// A deployment under way.
