@@ -139,7 +139,7 @@ impl Assignment {
         self.own_bound(machine, size).max(Rate::of_mbit(self.machines_up()).seconds(rest))
     }
     /// Returns the bound by the server's link, the machine's own and that of its site.
-    fn own_bound(&self, machine: usize, size: u64) -> f64 {
+    pub(crate) fn own_bound(&self, machine: usize, size: u64) -> f64 {
         let plan = self.plan.machines[machine];
         let uplink = plan.site.map_or(0.0, |site| self.plan.uplinks[site].down.seconds(size));
         [self.plan.server.up.seconds(size), plan.link.down.seconds(size), uplink].into_iter().fold(0.0, f64::max)

@@ -114,7 +114,7 @@ fn traced_hosts(
             () => None,
         },
         bound: assignment.fluid_bound(number, size),
-        own_link: assignment.plan.machines[number].link.down.seconds(size),
+        own_link: assignment.own_bound(number, size),
     });
     std::iter::once(server).chain(machines).collect()
 }

@@ -20,7 +20,8 @@ pub(crate) struct TracedHost {
     pub(crate) remark: Option<String>,
     /// The least time for the file (seconds); 0 for the server.
     pub(crate) bound: f64,
-    /// The time in which its own link receives the file (seconds); 0 for the server.
+    /// The time in which its own link, that of its site and the server's let it have the file (seconds); 0 for the
+    /// server.
     pub(crate) own_link: f64,
 }
 
