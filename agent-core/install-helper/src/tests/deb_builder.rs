@@ -24,11 +24,23 @@ pub(super) struct DebSpec<'a> {
     /// Scripts by name, and the file `triggers`.
     pub(super) scripts: &'a [(&'a str, &'a str)],
     pub(super) content: &'a str,
+    /// The content of an extra file, `/usr/share/bulk`.
+    pub(super) bulk: &'a [u8],
 }
 
 /// Returns a package without anything special.
 pub(super) fn spec<'a>(name: &'a str, version: &'a str) -> DebSpec<'a> {
-    DebSpec { name, version, architecture: "all", control: "", files: &[], settings: &[], scripts: &[], content: "" }
+    DebSpec {
+        name,
+        version,
+        architecture: "all",
+        control: "",
+        files: &[],
+        settings: &[],
+        scripts: &[],
+        content: "",
+        bulk: &[],
+    }
 }
 
 impl DebSpec<'_> {
@@ -43,6 +55,9 @@ impl DebSpec<'_> {
         };
         let Self { name, version, architecture, control, .. } = self;
         write(&format!("usr/share/{name}/version"), &format!("{version} {}", self.content), 0o644);
+        if !self.bulk.is_empty() {
+            fs::write(tree.join("usr/share/bulk"), self.bulk).unwrap();
+        }
         self.files.iter().chain(self.settings).for_each(|(path, text)| write(path, text, 0o644));
         let settings: String = self.settings.iter().map(|(path, _)| format!("/{path}\n")).collect();
         if !settings.is_empty() {

@@ -3,6 +3,7 @@
 
 use crate::methods::install_method_for;
 use crate::protocol::Outcome;
+use crate::tests::deb_builder::{DebSpec, spec};
 use crate::tests::test_machine::{
     ALREADY_INSTALLED, FreeBytes, NEWLY_INSTALLED, TestMachine, TestRelease, failed_and_restored, is_root_for, noise,
     reason_to_wait,
@@ -10,7 +11,6 @@ use crate::tests::test_machine::{
 use banyan_proto::{Reason, manifest::Kind, order::Allowance};
 use std::{
     fs::{self, File},
-    os::unix::fs::PermissionsExt,
     path::Path,
     process::Command,
 };
@@ -36,33 +36,18 @@ pub(crate) fn can_install(what: &str) -> bool {
 
 /// Returns a release of the package `tool`: one file, `/usr/share/tool/VERSION`, and one setting, `/etc/tool.conf`.
 pub(crate) fn deb(version: &str, sequence: u64, recipe: &DebContents<'_>) -> TestRelease {
-    let dir = tempfile::tempdir().unwrap();
-    let tree = dir.path().join("tree");
-    let write = |path: &str, text: &str, mode| {
-        let path = tree.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    let (file, settings) = (format!("usr/share/tool/{version}"), format!("written by {version}\n"));
+    let control = format!("Installed-Size: 100\n{}", recipe.control);
+    let script = recipe.postinst.map(|script| ("postinst", script));
+    let spec = DebSpec {
+        control: &control,
+        files: &[(&file, version)],
+        settings: &[("etc/tool.conf", &settings)],
+        scripts: script.as_slice(),
+        bulk: recipe.bulk,
+        ..spec("tool", version)
     };
-    write(&format!("usr/share/tool/{version}"), version, 0o644);
-    write("etc/tool.conf", &format!("written by {version}\n"), 0o644);
-    write("DEBIAN/conffiles", "/etc/tool.conf\n", 0o644);
-    let control = format!(
-        "Package: tool\nVersion: {version}\nArchitecture: all\nMaintainer: A <a@example.org>\n\
-         Installed-Size: 100\n{}Description: for tests\n",
-        recipe.control
-    );
-    write("DEBIAN/control", &control, 0o644);
-    if !recipe.bulk.is_empty() {
-        fs::write(tree.join("usr/share/bulk"), recipe.bulk).unwrap();
-    }
-    if let Some(script) = recipe.postinst {
-        write("DEBIAN/postinst", &format!("#!/bin/sh\n{script}\n"), 0o755);
-    }
-    let out = dir.path().join("tool.deb");
-    let built = Command::new("dpkg-deb").args(["--root-owner-group", "-b"]).args([&tree, &out]).output().unwrap();
-    assert!(built.status.success(), "{built:?}");
-    TestRelease::new(Kind::Deb, version, sequence, fs::read(out).unwrap())
+    spec.release(sequence)
 }
 
 fn plain(version: &str, sequence: u64) -> TestRelease {
@@ -77,9 +62,10 @@ pub(crate) fn state(machine: &TestMachine) -> String {
     String::from_utf8(out.stdout).unwrap()
 }
 
-/// Returns the package's files that exist.
+/// Returns the package's files that exist, besides the one that every deb of the builder has.
 fn files(machine: &TestMachine) -> Vec<String> {
-    TestMachine::names(&machine.root.join("usr/share/tool"))
+    let names = TestMachine::names(&machine.root.join("usr/share/tool"));
+    names.into_iter().filter(|name| name != "version").collect()
 }
 
 /// Puts a shell into the root, for packages' scripts.
