@@ -235,6 +235,7 @@ impl LocalServices {
         let config = LocalBackendConfig {
             label: setup.label.clone(),
             mode: setup.mode,
+            installs_for_everyone: setup.args.install_helper.is_some() || banyan_install_helper::has_privileges(),
             sessions: setup.args.sessions.as_deref().map(Sessions::in_folder).unwrap_or_default(),
         };
         let (backend, join_requests) = LocalBackend::new(

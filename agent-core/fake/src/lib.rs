@@ -160,7 +160,7 @@ impl FakeAgent {
         let update = update.ok_or_else(unknown)?;
         update.wishes =
             banyan_schedule::apply_wish(update.wishes, stage, wish).map_err(|error| error.to_api_error())?;
-        if (stage, wish, &update.state) == (Stage::Install, Wish::Now, &UpdateState::Ready) {
+        if (stage, wish, &update.state) == (Stage::Install, Wish::Now, &UpdateState::Ready) && update.waits.is_none() {
             update.state = UpdateState::Installing;
         }
         drop(snapshot);

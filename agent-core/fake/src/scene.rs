@@ -251,6 +251,7 @@ fn base(now: UnixSeconds, zone: &TimeZone) -> Snapshot {
             software: format!("banyan-agent {}", env!("CARGO_PKG_VERSION")),
             platform: "linux-x86_64".into(),
             mode: Mode::System,
+            installs_for_everyone: true,
             listen: Some(([0, 0, 0, 0], 7711).into()),
             enrolled: Some(enrolled),
             zone: zone.iana_name().unwrap_or("UTC").to_owned(),

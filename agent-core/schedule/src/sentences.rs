@@ -23,6 +23,11 @@ pub struct ReaderTime<'a> {
 #[must_use]
 pub fn closed_gate(because: &Why, until: Option<UnixSeconds>, reader: ReaderTime<'_>) -> String {
     let when = |otherwise: &str| until.map_or_else(|| otherwise.to_owned(), |until| format_time(until, reader));
+    let upcoming = |otherwise: &str| until.map_or_else(|| otherwise.to_owned(), |until| format_upcoming(until, reader));
+    let begins = || match until {
+        Some(until) if is_within_the_hour(until, reader) => format!("Starts {}", format_upcoming(until, reader)),
+        _ => format!("Scheduled for {}", when("later")),
+    };
     match because {
         Why::DiskLow { free, least, .. } => {
             format!("Waiting for free disk space: {} free, {} needed", format_size(*free), format_size(*least))
@@ -47,20 +52,20 @@ pub fn closed_gate(because: &Why, until: Option<UnixSeconds>, reader: ReaderTime
             }
             Unquiet::Unknown => "Waiting until this computer is idle".to_owned(),
         },
-        Why::Window { .. } | Why::PutOff => format!("Scheduled for {}", when("later")),
+        Why::Window { .. } | Why::PutOff => begins(),
         Why::NeverOpens { by: By::User } => until.map_or_else(
             || "Never: your schedule has no hours".to_owned(),
-            |_| format!("Your schedule has no hours, but this has a deadline: {}", when("")),
+            |_| format!("Your schedule has no hours, but this has a deadline: {}", upcoming("")),
         ),
         Why::NeverOpens { by: By::Order | By::Policy } => until.map_or_else(
             || "Never: your administrator allows no hours".to_owned(),
-            |_| format!("Scheduled for {}, as set by your administrator", when("")),
+            |_| format!("{}, as set by your administrator", begins()),
         ),
         Why::NeverMeet => "Never: your hours and your administrator's don't overlap".to_owned(),
         Why::QuotaUsed { quota, .. } => format!(
             "Today's sharing limit ({}) is used up; resumes {}",
             format_size(*quota),
-            when("when the limit is raised")
+            upcoming("when the limit is raised")
         ),
     }
 }
@@ -91,6 +96,28 @@ pub fn closing_setting(because: &Why, stage: Stage) -> Option<String> {
         Window::Weekly(week) => format!("only during {week}"),
     };
     Some(format!("{whose} {when}."))
+}
+
+fn is_within_the_hour(at: UnixSeconds, reader: ReaderTime<'_>) -> bool {
+    at.0 <= reader.now.0.saturating_add(3600)
+}
+
+/// Formats a time for the middle of a sentence: `in 14 minutes` within the hour, then `at 14:30`, `tonight at 22:00`.
+#[must_use]
+pub fn format_upcoming(at: UnixSeconds, reader: ReaderTime<'_>) -> String {
+    if is_within_the_hour(at, reader) {
+        return match at.0.saturating_sub(reader.now.0) {
+            0 => "in a moment".to_owned(),
+            1..=60 => "in 1 minute".to_owned(),
+            left => format!("in {} minutes", left.div_ceil(60)),
+        };
+    }
+    let time = format_time(at, reader);
+    match time.starts_with(|first: char| first.is_ascii_digit()).then(|| time.contains(' ')) {
+        Some(true) => format!("on {time}"),
+        Some(false) => format!("at {time}"),
+        None => time,
+    }
 }
 
 /// Formats a time: "14:30" (today), "tonight at 22:00", "tomorrow at 06:00", "Friday at 22:00", "2026-12-24 at 22:00".

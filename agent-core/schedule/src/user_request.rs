@@ -26,7 +26,7 @@ impl fmt::Display for RequestError {
         match self {
             Self::OutOfBounds(error) => error.fmt(f),
             Self::SharingOfOneUpdate => f.write_str("sharing cannot be set for a single update"),
-            Self::NotAChoice(request) => write!(f, "this agent does not support the request {request:?}"),
+            Self::NotAChoice(_) => f.write_str("this agent does not support this request; update it"),
         }
     }
 }

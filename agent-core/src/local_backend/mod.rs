@@ -49,6 +49,7 @@ pub(crate) struct LocalBackend {
     notifier: Arc<ChangeNotifier>,
     label: String,
     mode: Mode,
+    installs_for_everyone: bool,
     sessions: Sessions,
     agent: OnceLock<Arc<Agent>>,
     /// Installs packages without a server, until the agent runs.
@@ -73,6 +74,8 @@ pub(crate) struct LocalBackendConfig {
     /// The machine's display name.
     pub(crate) label: String,
     pub(crate) mode: Mode,
+    /// Whether packages are installed for all users of this machine.
+    pub(crate) installs_for_everyone: bool,
     pub(crate) sessions: Sessions,
 }
 
@@ -85,7 +88,7 @@ impl LocalBackend {
         schedule: Arc<Schedule>,
         notifier: Arc<ChangeNotifier>,
     ) -> (Arc<Self>, mpsc::Receiver<JoinRequest>) {
-        let LocalBackendConfig { label, mode, sessions } = config;
+        let LocalBackendConfig { label, mode, installs_for_everyone, sessions } = config;
         let (join_requests, receiver) = mpsc::channel(1);
         sensors.screen.set_audience(mode, sessions.clone());
         let backend = Self {
@@ -95,6 +98,7 @@ impl LocalBackend {
             notifier,
             label,
             mode,
+            installs_for_everyone,
             sessions,
             agent: OnceLock::new(),
             standalone: OnceLock::new(),

@@ -93,6 +93,7 @@ impl LocalBackend {
             software: platform::software(),
             platform: banyan_proto::platform::platform(),
             mode: self.mode,
+            installs_for_everyone: self.installs_for_everyone,
             listen: agent.map(|agent| agent.listen),
             enrolled: agent.map(|agent| Enrolled {
                 machine: agent.identity.machine,

@@ -56,8 +56,12 @@ pub(crate) fn to_refusal(error: CallError) -> ApiError {
     match error {
         CallError::Refused(error) => error,
         away @ (CallError::Away { .. } | CallError::Clock(_)) => {
-            let detail = format!("the catalogue is on the server, which cannot be reached now ({away})");
-            refusal(Reason::ServerAway, detail)
+            tracing::debug!(error = %away, "the catalogue could not be requested");
+            let detail = match away.reason() {
+                Reason::ClockWrong => Reason::ClockWrong.for_user().what,
+                _ => "the catalogue comes from the server, which can't be reached at the moment",
+            };
+            refusal(away.reason(), detail)
         }
     }
 }

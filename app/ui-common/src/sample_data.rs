@@ -175,6 +175,7 @@ pub fn quiet() -> Snapshot {
             software: "banyan-agent 0.1.0".to_owned(),
             platform: "linux-x86_64".to_owned(),
             mode: Mode::System,
+            installs_for_everyone: true,
             listen: Some(([10, 20, 4, 9], 7444).into()),
             enrolled: Some(enrolled),
             zone: ZONE.to_owned(),

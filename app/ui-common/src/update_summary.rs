@@ -48,6 +48,8 @@ pub struct UpdateSummary {
     pub explanation: String,
     /// The reason's code, for support staff. May be empty.
     pub code: &'static str,
+    /// What the programs of a failed install reported, for support staff. May be empty and may have many lines.
+    pub details: String,
     /// Progress of the download (percent).
     pub percent: Option<u8>,
     /// Possible actions, the most likely one first.
@@ -64,12 +66,17 @@ pub fn summarise_update(update: &Update, clock: &Clock) -> UpdateSummary {
         (_, Some(wait)) if !explanation.is_empty() && tone == Tone::Waiting => wait.reason.code(),
         _ => "",
     };
+    let details = match &update.state {
+        UpdateState::Failed { detail, .. } => detail.clone(),
+        _ => String::new(),
+    };
     UpdateSummary {
         title: texts::updates::title(update),
         tone,
         state,
         explanation,
         code,
+        details,
         percent,
         actions: available_actions(update, clock),
     }
@@ -115,11 +122,9 @@ fn describe_state(update: &Update, clock: &Clock) -> (Tone, String, String) {
         UpdateState::Installed { at } => {
             (Tone::Done, texts::updates::installed_when(&texts::format::past_moment(*at, clock)), String::new())
         }
-        UpdateState::Failed { reason, detail, restored, .. } => (
-            Tone::Failed,
-            texts::updates::FAILED.to_owned(),
-            texts::updates::failure(*reason, detail, *restored, update.alone),
-        ),
+        UpdateState::Failed { reason, restored, .. } => {
+            (Tone::Failed, texts::updates::FAILED.to_owned(), texts::updates::failure(*reason, *restored, update.alone))
+        }
     }
 }
 
@@ -154,7 +159,8 @@ fn available_actions(update: &Update, clock: &Clock) -> Vec<UserAction> {
         // The update installs as soon as the server permits it, so "Install now" would change nothing.
         (UpdateState::Ready, Gate::Open { .. }) if waits => {}
         (UpdateState::Ready, _) if update.wishes.install != Wish::Now => {
-            actions.push(action(texts::updates::INSTALL_NOW, wish(Stage::Install, Wish::Now)));
+            let label = if waits { texts::updates::INSTALL_WHEN_PERMITTED } else { texts::updates::INSTALL_NOW };
+            actions.push(action(label, wish(Stage::Install, Wish::Now)));
         }
         _ => {}
     }
@@ -270,5 +276,11 @@ mod tests {
             next: None,
         });
         assert!(!now(&update));
+        // The person's schedule holds it back, too: the button ends that, and claims no more.
+        let because =
+            Why::Window { window: banyan_proto::schedule::Window::Night, by: banyan_proto::schedule::By::User };
+        update.verdict.install = Gate::Closed { because, until: Some(clock.now) };
+        assert!(!now(&update));
+        assert_eq!(summarise_update(&update, &clock).actions[0].label, texts::updates::INSTALL_WHEN_PERMITTED);
     }
 }

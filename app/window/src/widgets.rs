@@ -1,7 +1,7 @@
 //! The widgets that all pages share.
 
 use crate::theme::{self, palette};
-use banyan_ui_common::update_summary::Tone;
+use banyan_ui_common::{texts, update_summary::Tone};
 use egui::{Button, Color32, FontFamily, FontId, Response, RichText, Role, Sense, Ui, WidgetInfo, vec2};
 use lucide_icons::Icon;
 
@@ -153,6 +153,20 @@ pub(crate) fn progress_bar(ui: &mut Ui, part: f32, colour: Color32, name: &str) 
         info.value = Some(f64::from((part * 100.0).round()));
         info
     });
+}
+
+/// Draws what failed programs reported, folded, with a button that copies it. Draws nothing when there is nothing.
+pub(crate) fn failure_details(ui: &mut Ui, details: &str, title: &str) {
+    if details.is_empty() {
+        return;
+    }
+    let header = egui::CollapsingHeader::new(texts::updates::DETAILS).id_salt("failure").show(ui, |ui| {
+        ui.label(RichText::new(details).size(theme::NOTE).monospace());
+        if ui.button(texts::updates::COPY).clicked() {
+            ui.ctx().copy_text(details.to_owned());
+        }
+    });
+    with_accessible_name(header.header_response, &texts::updates::details_label(title));
 }
 
 /// Draws a notice above a page.

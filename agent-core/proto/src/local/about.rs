@@ -16,6 +16,9 @@ pub struct About {
     pub platform: String,
     /// Under whose account the agent runs.
     pub mode: Mode,
+    /// Whether packages are installed for all users of this machine: the agent, or its install helper, has privileges.
+    #[serde(default)]
+    pub installs_for_everyone: bool,
     /// The address on which the agent listens for other machines.
     pub listen: Option<SocketAddr>,
     /// The machine's enrolment; `None` before it is enrolled.
@@ -59,9 +62,9 @@ pub struct Enrolled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// As a service, for all users of this machine.
+    /// As a service that all users of this machine can see.
     System,
-    /// For one person, in that person's own folders.
+    /// For the account it runs under: only that person can see it.
     User,
 }
 

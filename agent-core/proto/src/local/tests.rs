@@ -48,6 +48,7 @@ fn snapshot(updates: &[u64]) -> Snapshot {
             software: "banyan-agent 1".into(),
             platform: "linux-x86_64".into(),
             mode: Mode::System,
+            installs_for_everyone: true,
             listen: None,
             enrolled: None,
             zone: "UTC".into(),

@@ -66,6 +66,7 @@ fn every_reason_is_a_sentence_without_gaps() {
     let case = Case::default();
     let reader = ReaderTime { zone: &case.zone, now: unix(NOON) };
     let later = unix("2026-01-14T22:00+01:00");
+    let soon = banyan_proto::UnixSeconds(unix(NOON).0 + 14 * 60);
     let by = By::Policy;
     for (why, until, expected) in [
         (
@@ -100,6 +101,18 @@ fn every_reason_is_a_sentence_without_gaps() {
             Why::NeverOpens { by: By::User },
             Some(later),
             "Your schedule has no hours, but this has a deadline: tonight at 22:00",
+        ),
+        (
+            Why::NeverOpens { by: By::User },
+            Some(soon),
+            "Your schedule has no hours, but this has a deadline: in 14 minutes",
+        ),
+        (Why::PutOff, Some(soon), "Starts in 14 minutes"),
+        (Why::NeverOpens { by }, Some(soon), "Starts in 14 minutes, as set by your administrator"),
+        (
+            Why::QuotaUsed { quota: 500_000_000, by },
+            Some(unix("2026-01-14T16:00+01:00")),
+            "Today's sharing limit (500 MB) is used up; resumes at 16:00",
         ),
         (Why::NeverMeet, None, "Never: your hours and your administrator's don't overlap"),
         (Why::PutOff, Some(later), "Scheduled for tonight at 22:00"),

@@ -15,11 +15,11 @@ pub(super) fn check(mode: Mode, may_have_privileges: bool, has_privileges: bool)
              open the package again"
         }
         Mode::User if cfg!(windows) => {
-            "on Windows, packages cannot be installed without a server yet; enrol with a join code"
+            "on Windows, packages cannot be installed without a server yet; enter a join code, then open the package again"
         }
         Mode::User if has_privileges || may_have_privileges => {
-            "without a server, only a Banyan that runs with your own rights can install packages; start it as an \
-             ordinary user (`banyan-tray --own-agent`), or enrol this one with a join code"
+            "without a server, Banyan installs packages only in its personal mode, which an ordinary user starts; enter \
+             a join code, or start the personal mode, then open the package again"
         }
         Mode::User => return Ok(()),
     };

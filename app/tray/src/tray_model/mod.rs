@@ -19,7 +19,7 @@ pub(crate) struct TrayModel {
     pub(crate) icon: TrayIcon,
     /// The icon asks for attention.
     pub(crate) needs_attention: bool,
-    /// The tooltip, which is also the first line of the menu.
+    /// The tooltip. It is also the first line of the menu, unless the menu lists the update that it is about.
     pub(crate) status: String,
     pub(crate) menu: Vec<MenuEntry>,
 }
@@ -80,8 +80,27 @@ pub(crate) fn build_tray(view: &AgentView, notice: Option<&str>, is_personal: bo
     TrayModel {
         icon: tray_icon(snapshot, &headline),
         needs_attention: matches!(headline, Headline::NeedsYou(_) | Headline::Problem(_) | Headline::NotEnrolled),
-        menu: build_menu(&status, notice, groups, quit),
+        menu: build_menu(&menu_title(snapshot, &headline, &status, clock), notice, groups, quit),
         status,
+    }
+}
+
+/// Returns the first line of the menu. An update that is listed below says its own state, so this line does not.
+fn menu_title(snapshot: &Snapshot, headline: &Headline, status: &str, clock: &Clock) -> String {
+    let about = match headline {
+        Headline::Problem(order)
+        | Headline::NeedsYou(order)
+        | Headline::Installing(order)
+        | Headline::Receiving(order)
+        | Headline::Forwarding(order)
+        | Headline::Waiting { order, .. }
+        | Headline::Working(order) => Some(*order),
+        Headline::NotEnrolled | Headline::NotConnected | Headline::Paused { .. } | Headline::Idle => None,
+    };
+    if about.is_some_and(|order| listed_updates(snapshot).take(UPDATES).any(|update| update.order == order)) {
+        texts::status::above_updates(snapshot.link, listed_updates(snapshot).count(), clock)
+    } else {
+        status.to_owned()
     }
 }
 
@@ -121,14 +140,21 @@ fn tray_icon(snapshot: &Snapshot, headline: &Headline) -> TrayIcon {
 }
 
 fn update_entries(snapshot: &Snapshot, clock: &Clock, may: bool) -> Vec<MenuEntry> {
-    let open = |update: &&Update| !matches!(update.state, UpdateState::Installed { .. });
-    snapshot.updates.iter().filter(open).take(UPDATES).map(|update| update_entry(update, clock, may)).collect()
+    listed_updates(snapshot).take(UPDATES).map(|update| update_entry(update, clock, may)).collect()
+}
+
+/// Returns the updates that are not installed.
+fn listed_updates(snapshot: &Snapshot) -> impl Iterator<Item = &Update> {
+    snapshot.updates.iter().filter(|update| !matches!(update.state, UpdateState::Installed { .. }))
 }
 
 fn update_entry(update: &Update, clock: &Clock, may: bool) -> MenuEntry {
     let summary = summarise_update(update, clock);
     let ask = |label: String, request| MenuEntry::Button { label, action: TrayAction::Send(request) };
     let mut items = Vec::new();
+    if let UpdateState::Failed { reason, .. } = &update.state {
+        items.push(MenuEntry::Text(texts::format::capitalise(reason.for_user().what)));
+    }
     if may {
         items.extend(summary.actions.into_iter().map(|action| ask(action.label, action.request)));
         let tomorrow = update.later.iter().find(|later| later.when == When::Tomorrow);

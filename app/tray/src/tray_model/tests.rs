@@ -49,6 +49,14 @@ fn each_state_has_its_icon_and_its_text() {
     let alone = Snapshot { link: Link::NotEnrolled, ..sample_data::quiet() };
     let mut full_screen = sample_data::ready();
     full_screen.verdict.install = Gate::Closed { because: Why::FullScreen { may_overrule: true }, until: None };
+    let mut unpermitted = sample_data::ready();
+    unpermitted.waits = Some(banyan_proto::local::Wait {
+        stage: Stage::Install,
+        reason: banyan_proto::Reason::WaitsForPermit,
+        detail: String::new(),
+        since: sample_data::NOW,
+        next: None,
+    });
     for (snapshot, icon, words) in [
         (sample_data::quiet(), icon_with(None, None), "You're up to date"),
         (with(sample_data::receiving()), icon_with(Some(64), None), "Downloading LibreOffice 26.2 · 64% · 2 min left"),
@@ -59,14 +67,42 @@ fn each_state_has_its_icon_and_its_text() {
             "Maths Tools 4.0: scheduled for tonight at 22:00",
         ),
         (with(full_screen), icon_with(None, Some(Badge::Dot)), "School Browser 12.1 is ready to install"),
-        (with(sample_data::failed()), icon_with(None, Some(Badge::Mark)), "Printer Driver 7.3 couldn't be installed"),
+        (
+            with(sample_data::failed()),
+            icon_with(None, Some(Badge::Mark)),
+            "Printer Driver 7.3 couldn't be installed: the new version failed its check",
+        ),
+        (with(unpermitted), icon_with(Some(0), None), "School Browser 12.1: waiting for permission to install"),
         (paused, icon_with(None, Some(Badge::Pause)), "Paused until you resume"),
         (away, icon_with(None, Some(Badge::Crossed)), "Offline · last contact today at 14:30"),
         (alone, icon_with(None, Some(Badge::Dot)), "Not set up yet: enter a join code"),
     ] {
         let shown = shown(snapshot);
         assert_eq!((shown.icon, shown.status.as_str()), (icon, words));
+    }
+}
+
+/// The first line of the menu is about the computer when an entry below it is about the update.
+#[test]
+fn the_menu_says_nothing_twice() {
+    let alone = |update| Snapshot { link: Link::NotEnrolled, ..with(update) };
+    let installing = Update { state: UpdateState::Installing, ..sample_data::ready() };
+    let forwarding = Update { state: UpdateState::Installed { at: sample_data::NOW }, ..sample_data::receiving() };
+    for (snapshot, words) in [
+        (sample_data::quiet(), "You're up to date"),
+        (sample_data::busy(), "Connected · 4 updates"),
+        (with(sample_data::failed()), "Connected · 1 update"),
+        (with(sample_data::waiting()), "Connected · 1 update"),
+        (Snapshot { link: Link::Away { heard: None }, ..with(sample_data::failed()) }, "Not connected yet · 1 update"),
+        (alone(installing), "1 update"),
+        (alone(sample_data::failed()), "Not set up yet: enter a join code"),
+        (with(forwarding), "Sharing LibreOffice 26.2"),
+    ] {
+        let shown = shown(snapshot);
         assert_eq!(shown.menu[0], MenuEntry::Text(words.to_owned()));
+        let names =
+            labels(&shown.menu[1..], 0).into_iter().filter_map(|label| Some(label.split_once(" – ")?.0.to_owned()));
+        names.for_each(|name| assert!(!words.contains(&name), "{words:?} repeats {name:?}"));
     }
 }
 
@@ -87,6 +123,7 @@ fn the_menu_of_a_busy_computer() {
             ".Download now",
             ".Details",
             "Printer Driver 7.3 – couldn't install",
+            ".The new version failed its check",
             ".Details",
             "Download and sharing hours",
             ".(x) At night (22:00–06:00)",

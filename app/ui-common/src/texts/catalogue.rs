@@ -4,10 +4,14 @@ use crate::texts::{format, updates};
 use banyan_proto::{
     Reason,
     api::{ApiError, OfferedRelease},
+    text,
 };
 
 pub const EMPTY: &str = "Nothing in the catalogue yet";
 pub const EMPTY_HINT: &str = "Software you can install yourself will appear here.";
+pub const NOT_JOINED: &str = "No catalogue yet";
+pub const NOT_JOINED_HINT: &str =
+    "Once this computer has joined a server, software you can install yourself will appear here.";
 pub const INTRODUCTION: &str = "Approved by your administrator. Install what you need, whenever you like.";
 pub const LOAD_FAILED: &str = "Couldn't load the catalogue";
 pub const NOT_ALLOWED: &str = "Only an administrator of this computer can install these.";
@@ -75,8 +79,10 @@ pub fn request_failed(error: &ApiError) -> String {
         Reason::NotOffered | Reason::NotPublished | Reason::Withdrawn => "Refresh to see what's available now.",
         Reason::UnderWay | Reason::OrderSuperseded => "See its progress on the Updates page.",
         Reason::InstalledAlready => "There's nothing you need to do.",
+        Reason::ClockWrong => "Set the date and time, then refresh.",
         Reason::Busy => "Try again later.",
         _ => "If this keeps happening, contact your administrator.",
     };
-    format!("{}. {next}", format::capitalise(&error.detail))
+    let detail = text::without_error_numbers(&error.detail);
+    format!("{}. {next}", format::capitalise(&detail))
 }

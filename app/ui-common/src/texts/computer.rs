@@ -6,7 +6,7 @@ use crate::{
 };
 use banyan_proto::{
     Address,
-    local::{Mode, Snapshot},
+    local::{About, Snapshot},
 };
 
 pub const TRUSTED_PUBLISHERS: &str = "Publishers you trust";
@@ -27,11 +27,8 @@ pub fn stop_trusting(name: &str) -> String {
 
 /// Says for whom the service installs software.
 #[must_use]
-pub fn install_scope(mode: Mode) -> &'static str {
-    match mode {
-        Mode::System => "Everyone on this computer",
-        Mode::User => "Only you, in your own folders",
-    }
+pub fn install_scope(about: &About) -> &'static str {
+    if about.installs_for_everyone { "Everyone on this computer" } else { "Only you, in your own folders" }
 }
 
 /// Returns the identity of this computer, as names and values.
@@ -50,7 +47,7 @@ pub fn facts(snapshot: &Snapshot, clock: &Clock) -> Vec<(&'static str, String)> 
     if let Some(listen) = about.listen {
         facts.push(("Listening on", listen.to_string()));
     }
-    facts.push(("Installs for", install_scope(about.mode).to_owned()));
+    facts.push(("Installs for", install_scope(about).to_owned()));
     facts.push(("Software", about.software.clone()));
     facts.push(("System", about.platform.clone()));
     if !about.zone.is_empty() {

@@ -7,19 +7,7 @@ use banyan_schedule::sentences;
 /// Returns a time for the middle of a sentence: `in 14 minutes` within the hour, then `at 14:30`, `tonight at 22:00`.
 #[must_use]
 pub fn upcoming(at: UnixSeconds, clock: &Clock) -> String {
-    match at.0.saturating_sub(clock.now.0) {
-        0 => return "in a moment".to_owned(),
-        1..=60 => return "in 1 minute".to_owned(),
-        left @ 61..=3600 => return format!("in {} minutes", left.div_ceil(60)),
-        _ => {}
-    }
-    let moment = sentences::format_time(at, clock.here());
-    let is_number = moment.starts_with(|first: char| first.is_ascii_digit());
-    match is_number.then(|| moment.contains(' ')) {
-        Some(true) => format!("on {moment}"),
-        Some(false) => format!("at {moment}"),
-        None => moment,
-    }
+    sentences::format_upcoming(at, clock.here())
 }
 
 /// Returns a speed: `3.1 MB/s`.

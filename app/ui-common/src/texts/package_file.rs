@@ -1,7 +1,7 @@
 //! A package file that the person opened: its publisher, what installing it does, and the result.
 
 use crate::{Clock, texts::format};
-use banyan_proto::{api::ApiError, format_size, local::Package};
+use banyan_proto::{api::ApiError, format_size, local::Package, text};
 use std::io;
 
 pub const CHECKING: &str = "Checking the package…";
@@ -108,7 +108,12 @@ pub fn is_older(package: &Package) -> bool {
 /// Says why a package file was refused, and what to do.
 #[must_use]
 pub fn refusal(error: &ApiError) -> String {
-    format!("{}. {}.", format::capitalise(&error.detail), format::capitalise(error.reason.for_user().advice))
+    let detail = text::without_error_numbers(&error.detail);
+    let detail = format::capitalise(detail.trim_end_matches('.'));
+    match text::without_repeats(error.reason.for_user().advice, &[&detail]) {
+        next if next.is_empty() => format!("{detail}."),
+        next => format!("{detail}. {}.", format::capitalise(&next)),
+    }
 }
 
 /// Returns how much of a package file was copied: `Copied 12 MB of 74 MB`.

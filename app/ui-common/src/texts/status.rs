@@ -4,7 +4,10 @@ use crate::{
     Clock,
     texts::{format, updates},
 };
-use banyan_proto::local::{Headline, Link, Snapshot};
+use banyan_proto::{
+    OrderId,
+    local::{Headline, Link, Snapshot, Update, UpdateState},
+};
 use banyan_schedule::sentences;
 use std::io;
 
@@ -35,18 +38,17 @@ pub fn service_error(error: &io::Error) -> String {
 /// The status of a computer that belongs to no server.
 pub(super) const NOT_SET_UP: &str = "Not set up yet: enter a join code";
 
-/// Returns the status line at the top of the menu, which is also the tooltip.
+/// Returns the most important fact in one sentence: the tray's tooltip.
 #[must_use]
 pub fn headline(snapshot: &Snapshot, clock: &Clock) -> String {
-    let name =
-        |order| snapshot.updates.iter().find(|update| update.order == order).map_or(String::new(), updates::title);
+    let name = |order| find(snapshot, order).map_or(String::new(), updates::title);
     match snapshot.headline() {
         Headline::NotEnrolled => NOT_SET_UP.to_owned(),
-        Headline::Problem(order) => format!("{} couldn't be installed", name(order)),
+        Headline::Problem(order) => format!("{} couldn't be installed{}", name(order), failure(snapshot, order)),
         Headline::NeedsYou(order) => format!("{} is ready to install", name(order)),
         Headline::Installing(order) => format!("Installing {}", name(order)),
         Headline::Receiving(order) => {
-            let update = snapshot.updates.iter().find(|update| update.order == order);
+            let update = find(snapshot, order);
             let left = update.and_then(|update| update.progress.seconds_left()).map(format::duration);
             let percent = update.map_or(0, |update| update.progress.percent());
             let left = left.map_or(String::new(), |left| format!(" · {left} left"));
@@ -65,8 +67,35 @@ pub fn headline(snapshot: &Snapshot, clock: &Clock) -> String {
                 format::lowercase_if(true, &sentences::closed_gate(&because, until, clock.here()))
             )
         }
-        Headline::Working(order) => format!("{} is on its way", name(order)),
+        Headline::Working(order) => match find(snapshot, order).and_then(|update| update.waits.as_ref()) {
+            Some(wait) => format!("{}: {}", name(order), wait.reason.for_user().what),
+            None => format!("{} is on its way", name(order)),
+        },
         Headline::Idle => UP_TO_DATE.to_owned(),
+    }
+}
+
+fn find(snapshot: &Snapshot, order: OrderId) -> Option<&Update> {
+    snapshot.updates.iter().find(|update| update.order == order)
+}
+
+/// Returns why an update could not be installed, for the end of a sentence. Empty when it has not failed.
+fn failure(snapshot: &Snapshot, order: OrderId) -> String {
+    match find(snapshot, order).map(|update| &update.state) {
+        Some(UpdateState::Failed { reason, .. }) => format!(": {}", reason.for_user().what),
+        _ => String::new(),
+    }
+}
+
+/// Returns the first line of a menu that lists updates below it: `Connected · 4 updates`. The updates say the rest.
+#[must_use]
+pub fn above_updates(link: Link, updates: usize, clock: &Clock) -> String {
+    let count = if updates == 1 { "1 update".to_owned() } else { format!("{updates} updates") };
+    match link {
+        Link::NotEnrolled => count,
+        Link::Connecting | Link::Connected | Link::Away { .. } => {
+            format!("{} · {count}", server_connection(link, clock))
+        }
     }
 }
 

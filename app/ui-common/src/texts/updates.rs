@@ -19,6 +19,7 @@ pub const FAILED: &str = "Couldn't install";
 pub const WAITING: &str = "Waiting";
 pub const WAITING_FOR_SOURCE: &str = "Waiting for a computer to download from";
 pub const INSTALL_NOW: &str = "Install now";
+pub const INSTALL_WHEN_PERMITTED: &str = "Install when permitted";
 pub const INSTALL_WHEN_DOWNLOADED: &str = "Install when downloaded";
 pub const DOWNLOAD_NOW: &str = "Download now";
 pub const USE_NETWORK: &str = "Use this network anyway";
@@ -26,8 +27,12 @@ pub const USE_BATTERY: &str = "Use battery anyway";
 pub const INSTALL_DESPITE_FULL_SCREEN: &str = "Install anyway";
 pub const NOT_TODAY: &str = "Not today";
 pub const DETAILS: &str = "Details";
+pub const COPY: &str = "Copy";
 pub const NO_UPDATES: &str = status::UP_TO_DATE;
 pub const NO_UPDATES_HINT: &str = "New updates will appear here.";
+pub const NOT_JOINED: &str = "This computer isn't connected to your organisation yet";
+pub const NOT_JOINED_HINT: &str = "Updates will appear here once it has joined a server.";
+pub const DROP_PACKAGE: &str = "Have a package file? Drop it on this window.";
 pub const RELEASE_NOTES: &str = "What's new";
 
 /// Returns an update's package and version: `LibreOffice 26.2`.
@@ -102,8 +107,7 @@ pub(super) const ADMINISTRATOR_KNOWS: &str = "Your administrator can see this.";
 /// Says what failed, whether the previous version was restored, and what to do. `alone`: no server ordered this install,
 /// so the advice is for the person instead of an administrator.
 #[must_use]
-pub fn failure(reason: Reason, detail: &str, restored: bool, alone: bool) -> String {
-    let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+pub fn failure(reason: Reason, restored: bool, alone: bool) -> String {
     let old = if reason_states_restoration(reason) {
         ""
     } else if restored {
@@ -116,7 +120,13 @@ pub fn failure(reason: Reason, detail: &str, restored: bool, alone: bool) -> Str
     } else {
         ADMINISTRATOR_KNOWS.to_owned()
     };
-    format!("{}{detail}.{old} {next}", format::capitalise(reason.for_user().what))
+    format!("{}.{old} {next}", format::capitalise(reason.for_user().what))
+}
+
+/// Returns the accessible name of a failure's details: a page can have several.
+#[must_use]
+pub fn details_label(title: &str) -> String {
+    format!("{DETAILS}: {title}")
 }
 
 /// Returns whether the reason itself says if the previous version was restored.

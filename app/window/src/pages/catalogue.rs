@@ -20,6 +20,11 @@ use egui::{RichText, Ui};
 use lucide_icons::Icon;
 
 pub(super) fn draw(ui: &mut Ui, view: &AgentView, snapshot: &Snapshot, state: &mut WindowState, clock: &Clock) {
+    if snapshot.link == Link::NotEnrolled {
+        state.catalogue_basis = None;
+        let (title, hint) = (texts::catalogue::NOT_JOINED, texts::catalogue::NOT_JOINED_HINT);
+        return widgets::empty_page(ui, Icon::Package, title, hint);
+    }
     let now =
         CatalogueBasis { policy: snapshot.scheduling.policy.number, is_connected: snapshot.link == Link::Connected };
     state.should_load_catalogue |= state

@@ -3,7 +3,7 @@
 use crate::{theme, widgets, window_state::WindowState};
 use banyan_proto::local::{Request, Right, Snapshot};
 use banyan_ui_common::{AgentView, Clock, texts};
-use egui::{RichText, TextEdit, Ui};
+use egui::{RichText, Ui};
 
 pub(super) fn draw(
     ui: &mut Ui,
@@ -25,18 +25,7 @@ pub(super) fn draw(
     }
     draw_trusted_publishers(ui, view, snapshot, requests);
     widgets::section_title(ui, texts::computer::JOIN);
-    if !view.may(Right::Administer) {
-        return widgets::secondary_text(ui, texts::computer::NOT_ALLOWED);
-    }
-    widgets::secondary_text(ui, texts::computer::JOIN_HINT);
-    ui.horizontal(|ui| {
-        let label = ui.label(texts::computer::JOIN_CODE);
-        ui.add(TextEdit::singleline(&mut state.join_code)).labelled_by(label.id);
-        let code = state.join_code.trim();
-        if !code.is_empty() && widgets::primary_button(ui, texts::computer::JOIN_BUTTON).clicked() {
-            requests.push(Request::Enrol { code: code.to_owned() });
-        }
-    });
+    super::join::draw(ui, view, state, requests);
 }
 
 /// Draws the list of publishers that the person trusts.

@@ -4,6 +4,7 @@ mod catalogue;
 mod computer;
 mod conditions;
 mod history;
+mod join;
 pub(crate) mod package_file;
 mod schedule;
 mod settings;
@@ -27,7 +28,7 @@ pub(crate) fn draw(
 ) {
     let may = view.may(Right::Choose);
     match state.page {
-        Page::Updates => updates::draw(ui, snapshot, may, clock, requests),
+        Page::Updates => updates::draw(ui, view, snapshot, state, clock, requests),
         Page::Schedule => schedule::draw(ui, snapshot, may, state, clock, requests),
         Page::Sharing => sharing::draw(ui, snapshot, clock),
         Page::History => history::draw(ui, snapshot, clock),

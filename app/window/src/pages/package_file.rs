@@ -143,6 +143,7 @@ fn draw_installation(ui: &mut Ui, view: &AgentView, order: OrderId, clock: &Cloc
     widgets::state_label(ui, summary.tone, &summary.state);
     if !summary.explanation.is_empty() {
         ui.label(&summary.explanation);
+        widgets::failure_details(ui, &summary.details, &summary.title);
     }
     if !matches!(update.state, UpdateState::Installed { .. } | UpdateState::Failed { .. }) {
         widgets::secondary_text(ui, texts::package_file::CONTINUES_IN_BACKGROUND);

@@ -1,18 +1,29 @@
 //! The Updates page: each update with its state, what it is waiting for and the actions the person can take.
 
-use crate::{theme, theme::palette, widgets};
+use crate::{theme, theme::palette, widgets, window_state::WindowState};
 use banyan_proto::{
-    local::{Request, Snapshot, Update, UpdateState},
+    local::{Link, Request, Right, Snapshot, Update, UpdateState},
     schedule::Wish,
 };
 use banyan_ui_common::{
-    Clock, texts,
+    AgentView, Clock, texts,
     update_summary::{UpdateSummary, summarise_update},
 };
 use egui::{RichText, Ui};
 use lucide_icons::Icon;
 
-pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, may: bool, clock: &Clock, requests: &mut Vec<Request>) {
+pub(super) fn draw(
+    ui: &mut Ui,
+    view: &AgentView,
+    snapshot: &Snapshot,
+    state: &mut WindowState,
+    clock: &Clock,
+    requests: &mut Vec<Request>,
+) {
+    let may = view.may(Right::Choose);
+    if snapshot.updates.is_empty() && snapshot.link == Link::NotEnrolled {
+        return draw_not_joined(ui, view, state, requests);
+    }
     if snapshot.updates.is_empty() {
         return widgets::empty_page(
             ui,
@@ -27,6 +38,15 @@ pub(super) fn draw(ui: &mut Ui, snapshot: &Snapshot, may: bool, clock: &Clock, r
         }
         ui.push_id(update.order, |ui| draw_update(ui, update, &summarise_update(update, clock), may, clock, requests));
     }
+}
+
+/// Draws the page of a computer that no update can reach, because it belongs to no server.
+fn draw_not_joined(ui: &mut Ui, view: &AgentView, state: &mut WindowState, requests: &mut Vec<Request>) {
+    widgets::empty_page(ui, Icon::Link, texts::updates::NOT_JOINED, texts::updates::NOT_JOINED_HINT);
+    ui.add_space(theme::APART);
+    super::join::draw(ui, view, state, requests);
+    ui.add_space(theme::APART);
+    widgets::secondary_text(ui, texts::updates::DROP_PACKAGE);
 }
 
 fn draw_update(
@@ -55,6 +75,7 @@ fn draw_update(
     if !summary.code.is_empty() {
         ui.label(RichText::new(summary.code).size(theme::NOTE).color(palette(ui).quiet));
     }
+    widgets::failure_details(ui, &summary.details, &summary.title);
     let deadlines = update.verdict.announce.iter().map(|announcement| texts::updates::deadline(announcement, clock));
     // A deadline that is the state is shown above.
     for deadline in deadlines.filter(|deadline| *deadline != summary.state) {
