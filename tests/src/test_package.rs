@@ -10,6 +10,8 @@ pub enum Behaviour {
     Works,
     /// Its probe fails.
     Broken,
+    /// Its probe prints 2 MB in colours, says why in the last line, and fails.
+    FailsAtLength,
     /// Its probe passes, and records the priority with which the install helper started it (`share/priority`).
     TellsItsPriority,
 }
@@ -23,9 +25,14 @@ pub fn write(folder: &Path, name: &str, version: &str, bytes: usize, behaviour: 
     let file = format!("{name}-{version}.tar.gz");
     let archive = fs::File::create(folder.join(&file)).expect("the file can be written");
     let mut tar = tar::Builder::new(GzEncoder::new(archive, Compression::none()));
-    let exit = i32::from(behaviour == Behaviour::Broken);
-    let tells = behaviour == Behaviour::TellsItsPriority;
-    let tells = if tells { "nice > \"$(dirname \"$0\")/../share/priority\"\n" } else { "" };
+    let exit = i32::from(matches!(behaviour, Behaviour::Broken | Behaviour::FailsAtLength));
+    let tells = match behaviour {
+        Behaviour::Works | Behaviour::Broken => "",
+        Behaviour::FailsAtLength => {
+            "e=$(printf '\\033')\nyes \"$e[31mtrying$e[0m\" | head -n 150000\nprintf '50%%\\r100%%\\nno \\351 licence\\n'\n"
+        }
+        Behaviour::TellsItsPriority => "nice > \"$(dirname \"$0\")/../share/priority\"\n",
+    };
     let script = format!("#!/bin/sh\n{tells}echo {name} {version}\nexit {exit}\n");
     let mut add = |path: &str, mode: u32, content: &[u8]| {
         let mut header = tar::Header::new_gnu();

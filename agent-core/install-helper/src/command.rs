@@ -7,7 +7,7 @@ use crate::{
     error::{InstallError, IoContext},
     sys,
 };
-use banyan_proto::{Reason, manifest::CommandSpec};
+use banyan_proto::{Reason, manifest::CommandSpec, program_output};
 use std::{
     ffi::{OsStr, OsString},
     io,
@@ -47,9 +47,9 @@ impl OutputLog {
         self.append(text.as_bytes());
         self.append(b"\n");
     }
-    /// Returns the last [`OUTPUT_BYTES`] as text.
+    /// Returns the last [`OUTPUT_BYTES`] as text for people, without colours and progress bars.
     pub(crate) fn tail(&self) -> String {
-        String::from_utf8_lossy(&self.0[self.0.len().saturating_sub(OUTPUT_BYTES)..]).into_owned()
+        program_output::plain(&String::from_utf8_lossy(&self.0[self.0.len().saturating_sub(OUTPUT_BYTES)..]))
     }
 }
 
@@ -132,7 +132,7 @@ impl ExternalCommand {
     pub(crate) fn run(&self, log: &mut OutputLog) -> Result<FinishedCommand, InstallError> {
         let shown = self.argv.iter().map(|word| word.display().to_string()).collect::<Vec<_>>().join(" ");
         log.append_line(&format!("$ {shown}"));
-        let context = || format!("running {shown:?} in {}", self.folder.display());
+        let context = || format!("running `{shown}` in {}", self.folder.display());
         let Some((program, arguments)) = self.argv.split_first() else {
             return Err(std::io::Error::other("the command names no program")).context(context);
         };

@@ -19,6 +19,7 @@ pub mod manifest;
 pub mod order;
 pub mod peer;
 pub mod platform;
+pub mod program_output;
 pub mod reason;
 pub mod schedule;
 pub mod signed;

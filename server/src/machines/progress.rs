@@ -6,7 +6,7 @@ use banyan_proto::{
     Reason, UnixSeconds,
     admin::Stage,
     api::{ByteSource, Event},
-    limits, text,
+    limits, program_output, text,
 };
 
 /// Applies an event that the machine reported, `after_ms` milliseconds after the deployment was accepted. Returns whether
@@ -41,7 +41,8 @@ pub(crate) fn apply_event(row: &mut AddresseeRow, event: &Event, after_ms: u64) 
         }
         Event::Failed { reason, detail, .. } => {
             row.stage = Stage::Failed;
-            (row.reason, row.detail) = (Some(*reason), Some(shorten(detail)));
+            let detail = program_output::bounded_failure(detail, limits::FAILURE_DETAIL_BYTES);
+            (row.reason, row.detail) = (Some(*reason), Some(detail));
         }
         Event::Waits { reason, detail } if !row.is_over() => {
             (row.reason, row.detail) = (Some(*reason), Some(shorten(detail)).filter(|detail| !detail.is_empty()));

@@ -6,6 +6,32 @@ use banyan_proto::{
 };
 use banyan_tests::{TestNetwork, test_package::Behaviour};
 
+/// A probe that prints megabytes, in colours and another encoding: whoever looks sees the cause and the end, once.
+#[test]
+fn long_output_is_told_once_and_cut() {
+    let network = TestNetwork::start(3);
+    network.publish("hello", "1.0", 100_000, Behaviour::FailsAtLength);
+    let deployment = network.deploy("hello", "all", 1);
+    let status =
+        network.wait_for_status(&deployment, "it has failed", |status| status.state == DeploymentState::Finished);
+    for machine in &status.addressees {
+        let detail = machine.detail.as_deref().unwrap_or_default();
+        assert!(detail.starts_with("the probe exited with code 1"), "{detail}");
+        assert!(detail.contains("\n100%\nno \u{fffd} licence"), "{detail}");
+        assert!(detail.len() <= banyan_proto::limits::FAILURE_DETAIL_BYTES, "{}", detail.len());
+        assert!(!detail.contains("\\u{1b}") && !detail.contains("50%"), "{detail}");
+    }
+    let told = network.banyan(&["status", &deployment]);
+    assert_eq!(told.matches("no \u{fffd} licence").count(), 1, "three machines failed alike:\n{told}");
+    assert_eq!(told.matches("next: read the probe's output").count(), 1, "{told}");
+    assert!(told.len() < 6000 && !told.contains('\u{1b}'), "{}", told.len());
+    let log = network.log_of(0);
+    assert!(log.contains("the probe exited with code 1") && !log.contains("trying"), "{log}");
+    let wait = network.command(&["deploy", "hello@1.0", "--to", "all", "--wait"]).output().expect("banyan can be run");
+    let told = String::from_utf8_lossy(&wait.stdout).into_owned() + &String::from_utf8_lossy(&wait.stderr);
+    assert_eq!(told.matches("licence").count(), 1, "{told}");
+}
+
 #[test]
 fn the_previous_version_is_restored() {
     let network = TestNetwork::start(2);

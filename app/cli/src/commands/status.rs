@@ -56,6 +56,7 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
         let status = client.deployment(id).await.with_context(action)?;
         let picture = |status: &DeploymentStatus| {
             let mut lines = draw_tree(&TreeView::from_status(status), detect_terminal(&console::Term::stdout(), false));
+            lines.extend(watch_deployment::describe_failures(status));
             lines.extend(watch_deployment::describe_remarks(status));
             lines.join("\n")
         };

@@ -9,9 +9,13 @@ use crate::{
 };
 use banyan_proto::{
     OrderId, Reason,
-    admin::{DeploymentState, DeploymentStatus, Stage},
+    admin::{AddresseeStatus, DeploymentState, DeploymentStatus, Stage},
+    text,
 };
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 /// How long an unreachable server is polled before watching fails.
 const MAX_OUTAGE: Duration = Duration::from_secs(300);
@@ -148,35 +152,75 @@ pub(crate) fn exit_for(status: &DeploymentStatus) -> Exit {
     if all && !status.addressees.is_empty() { Exit::Success } else { Exit::Incomplete }
 }
 
-/// Returns a line for each machine that has not succeeded: the problem and the next step. Empty if all have.
+/// Returns a line for each machine that has not succeeded: the problem and the next step, and below them the output of
+/// the programs that failed. Machines with the same problem share one. Empty if all have succeeded.
 pub(crate) fn describe_unfinished(status: &DeploymentStatus) -> Vec<String> {
-    let unfinished = status.addressees.iter().filter(|machine| machine.stage != Stage::Installed);
-    let line = |machine: &banyan_proto::admin::AddresseeStatus| {
-        let texts = machine.reason.map(Reason::for_admin);
-        let is_new = |detail: &&str| {
-            !detail.is_empty() && texts.is_none_or(|texts| *detail != texts.what && *detail != texts.advice)
-        };
-        let detail = machine.detail.as_deref().filter(is_new);
-        // The summary leads to the next step; the output of commands comes below both.
-        let (summary, output) = detail.map_or((None, ""), |detail| match detail.split_once('\n') {
-            Some((summary, output)) => (Some(summary), output),
-            None => (Some(detail), ""),
+    describe_together(status.addressees.iter().filter(|machine| machine.stage != Stage::Installed))
+}
+
+/// Returns the same for the machines on which the release has failed.
+pub(crate) fn describe_failures(status: &DeploymentStatus) -> Vec<String> {
+    describe_together(status.addressees.iter().filter(|machine| machine.stage == Stage::Failed))
+}
+
+/// Machines of one description that are named; the rest are counted.
+const MAX_NAMED: usize = 10;
+
+/// Machines with the same problem.
+struct Alike<'a> {
+    problem: String,
+    /// The output of the first machine's programs. The others' may differ in names and numbers.
+    output: &'a str,
+    labels: Vec<&'a str>,
+}
+
+/// Describes machines, those with the same problem together, in the order of the first of each.
+fn describe_together<'a>(machines: impl Iterator<Item = &'a AddresseeStatus>) -> Vec<String> {
+    let mut all: Vec<Alike<'a>> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for machine in machines {
+        let (problem, output) = describe_problem(machine);
+        let place = *known.entry(problem).or_insert_with_key(|problem| {
+            all.push(Alike { problem: problem.clone(), output, labels: Vec::new() });
+            all.len() - 1
         });
-        let text = match (machine.reason, summary) {
-            (Some(reason), Some(summary)) => format!("{reason}: {summary}; next: {}", reason.for_admin().advice),
-            (Some(reason), None) => format!("{reason}; next: {}", reason.for_admin().advice),
-            (None, Some(summary)) => summary.to_owned(),
-            (None, None) => "not finished".into(),
-        };
-        sanitise(&format!("{}: {text}\n{output}", machine.label)).trim_end().replace('\n', "\n    ")
+        all[place].labels.push(&machine.label);
+    }
+    all.iter().map(describe_alike).collect()
+}
+
+fn describe_alike(Alike { problem, output, labels }: &Alike<'_>) -> String {
+    let named = labels[..labels.len().min(MAX_NAMED)].join(", ");
+    let more = match labels.len().saturating_sub(MAX_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
     };
-    unfinished.map(line).collect()
+    let whose = match labels.as_slice() {
+        [first, _, ..] if !output.is_empty() => format!("output of {first}:\n"),
+        _ => String::new(),
+    };
+    sanitise(&format!("{named}{more}: {problem}\n{whose}{output}")).trim_end().replace('\n', "\n    ")
+}
+
+/// Returns a machine's problem and the next step in one line, and the output below the problem's summary.
+fn describe_problem(machine: &AddresseeStatus) -> (String, &str) {
+    let detail = machine.detail.as_deref().unwrap_or_default();
+    let (summary, output) = detail.split_once('\n').unwrap_or((detail, ""));
+    let Some(reason) = machine.reason else {
+        let problem = if summary.is_empty() { "not finished" } else { summary };
+        return (problem.to_owned(), output);
+    };
+    let texts = reason.for_admin();
+    // A summary that says what the reason says anyway is left out.
+    let summary = text::without_repeats(summary, &[texts.what, texts.advice]);
+    let summary = if summary.is_empty() { summary } else { format!(": {summary}") };
+    (format!("{reason}{summary}; next: {}", texts.advice), output)
 }
 
 /// Returns a line for each machine on which the release works, but something else needs attention.
 pub(crate) fn describe_remarks(status: &DeploymentStatus) -> Vec<String> {
     let installed = status.addressees.iter().filter(|machine| machine.stage == Stage::Installed);
-    let line = |machine: &banyan_proto::admin::AddresseeStatus| {
+    let line = |machine: &AddresseeStatus| {
         let remark = machine.detail.as_deref().filter(|remark| !remark.is_empty())?;
         Some(sanitise(&format!("{}: installed; note: {remark}", machine.label)).replace('\n', "\n    "))
     };
@@ -230,7 +274,29 @@ mod tests {
         status.addressees[0].detail = Some("dpkg left indexer 1 half-configured".into());
         assert_eq!(describe_remarks(&status), ["a: installed; note: dpkg left indexer 1 half-configured"]);
         assert!(
-            lines[0].starts_with("b: ") && lines[0].contains("(probe-failed): exit code 7; next: test on one machine")
+            lines[0].starts_with("b: ")
+                && lines[0].contains("(probe-failed): exit code 7; next: read the probe's output")
         );
+        assert_eq!(describe_failures(&status), lines);
+    }
+
+    #[test]
+    fn what_many_machines_report_is_told_once() {
+        let labels: Vec<String> = (0..30).map(|number| format!("m{number}")).collect();
+        let plan: Vec<_> = labels.iter().map(|label| (label.as_str(), PlannedSource::Server)).collect();
+        let mut status = status(&plan);
+        for (number, machine) in status.addressees.iter_mut().enumerate() {
+            (machine.stage, machine.reason) = (Stage::Failed, Some(Reason::InstallFailed));
+            machine.detail = Some(format!("dpkg exited with code 1\nno licence {number}"));
+        }
+        status.addressees[7].detail = Some("the installation failed; dpkg exited with code 2".into());
+        for lines in [describe_unfinished(&status), describe_failures(&status)] {
+            assert_eq!(lines.len(), 2, "{lines:#?}");
+            assert!(lines[0].starts_with("m0, m1, ") && lines[0].contains(", m10 and 19 more: "), "{lines:#?}");
+            assert_eq!(lines.concat().matches("no licence").count(), 1, "{lines:#?}");
+            assert!(lines[0].ends_with("\n    output of m0:\n    no licence 0"), "{lines:#?}");
+        }
+        let line = &describe_unfinished(&status)[1];
+        assert!(line.starts_with("m7: ") && line.matches("the installation failed").count() == 1, "{line}");
     }
 }

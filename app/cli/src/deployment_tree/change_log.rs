@@ -44,12 +44,9 @@ fn describe_row(row: &MachineRow) -> String {
     if let ContentSources::Sent(shares) = &row.sources {
         line.push_str(&format!(", from {}", format_shares(shares)));
     }
-    if let Some(Problem { reason, detail }) = &row.problem {
+    if let Some(Problem { reason, .. }) = &row.problem {
+        // The explanation and the output of programs can be long; they are printed once, at the end.
         line.push_str(&format!(": {reason}"));
-        // The output of commands follows the first line; it is printed once, at the end.
-        if let Some(summary) = detail.lines().next().filter(|summary| !summary.is_empty()) {
-            line.push_str(&format!(": {summary}"));
-        }
     }
     line
 }

@@ -13,6 +13,9 @@ use console::{Style, measure_text_width, truncate_str};
 /// Width of a progress bar (cells).
 const BAR_CELLS: usize = 10;
 
+/// Width of an explanation in a row, at most (cells).
+const MAX_DETAIL: usize = 60;
+
 /// What the output can display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TerminalFeatures {
@@ -161,7 +164,8 @@ fn format_row(row: &MachineRow, names: usize, styler: &Styler) -> String {
     let text = text.trim_end().to_owned();
     match &row.problem {
         Some(Problem { reason, detail }) => {
-            let detail = detail.lines().next().filter(|line| !line.is_empty());
+            // What is long is printed once, below the tree.
+            let detail = detail.lines().next().filter(|line| (1..=MAX_DETAIL).contains(&measure_text_width(line)));
             let why = format!("{} [{}]", detail.unwrap_or(reason.for_admin().what), reason.code());
             format!("{text}  {}", styler.problem(row.stage, &why))
         }
