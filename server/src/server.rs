@@ -15,6 +15,7 @@ use crate::{
     },
     publishing::{artifacts::ArtifactStore, publication::Publication, repository_cache::RepositoryCache},
     store::ServerIdentity,
+    suspicion_log::SuspicionLog,
 };
 use std::sync::Arc;
 
@@ -52,4 +53,5 @@ pub(crate) struct Server {
     pub(crate) receipts: Receipts,
     pub(crate) install_permits: Arc<InstallPermits>,
     pub(crate) reports: Reports,
+    pub(crate) suspicions: SuspicionLog,
 }

@@ -3,7 +3,7 @@
 //! Whoever can cause an event can cause many. So one task records them, from a bounded queue, and each machine that
 //! causes events has a budget. What is left out is counted and logged once a minute.
 
-use crate::store::{Store, Suspicion};
+use crate::store::{Store, StoreResult, Suspicion};
 use banyan_proto::{MachineId, OrderId, Reason, UnixSeconds, text};
 use banyan_wire::rare_log::RareLog;
 use std::{
@@ -103,21 +103,27 @@ impl Budgets {
 pub(crate) struct SuspicionLog {
     queue: mpsc::Sender<Suspicion>,
     budgets: Arc<Mutex<Budgets>>,
+    store: Arc<dyn Store>,
 }
 
 impl SuspicionLog {
     /// `tasks` carries the task that stores events. It ends after `stop` has fired and the queue is empty.
     pub(crate) fn new(store: Arc<dyn Store>, tasks: &TaskTracker, stop: CancellationToken) -> Self {
         let (queue, mut events) = mpsc::channel::<Suspicion>(MAX_QUEUED);
+        let to = Arc::clone(&store);
         tasks.spawn(async move {
             while let Some(Some(event)) = stop.run_until_cancelled(events.recv()).await {
-                store_event(&*store, &event).await;
+                store_event(&*to, &event).await;
             }
             while let Ok(event) = events.try_recv() {
-                store_event(&*store, &event).await;
+                store_event(&*to, &event).await;
             }
         });
-        Self { queue, budgets: Arc::new(Mutex::new(Budgets::new(Instant::now()))) }
+        Self { queue, budgets: Arc::new(Mutex::new(Budgets::new(Instant::now()))), store }
+    }
+    /// Returns the latest stored events, newest first.
+    pub(crate) async fn latest(&self, most: u32) -> StoreResult<Vec<Suspicion>> {
+        self.store.suspicions(most).await
     }
     /// Logs an event and stores it soon, if the budget of the machine that caused it allows that. Never waits.
     pub(crate) fn record(&self, event: &Event) {

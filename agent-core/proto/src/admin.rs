@@ -210,6 +210,25 @@ pub struct Machine {
     pub knows_server_addresses: Option<bool>,
 }
 
+/// The events in the reply to `GET /api/v1/suspicions`, at most.
+pub const SUSPICIONS: u32 = 1000;
+
+/// A suspicious event in the reply to `GET /api/v1/suspicions`, newest first: a machine or its path may be hostile,
+/// damaged or misconfigured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspiciousEvent {
+    /// When the server noticed it.
+    pub at: UnixSeconds,
+    /// The machine under suspicion; `None`: unknown.
+    pub machine: Option<MachineId>,
+    /// The deployment that it concerns.
+    pub deployment: Option<OrderId>,
+    /// The reason.
+    pub reason: Reason,
+    /// An explanation.
+    pub detail: String,
+}
+
 /// `POST /api/v1/policies`: sets or removes the policy of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetPolicy {

@@ -9,7 +9,7 @@ use crate::{
     publishing::repository::ReleaseSummary,
     refusal::Refusal,
     server::{SOFTWARE, Server},
-    store::MachineRow,
+    store::{MachineRow, Suspicion},
 };
 use axum::{
     Json, Router,
@@ -23,8 +23,9 @@ use axum::{
 use banyan_proto::{
     Digest, OrderId, UnixSeconds,
     admin::{
-        Capacity, CurrentTargets, Deploy, Deployed, DeploymentState, DeploymentStatus, GroupPolicy, Info, Machine,
-        NewToken, Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, TokenCreated,
+        self, Capacity, CurrentTargets, Deploy, Deployed, DeploymentState, DeploymentStatus, GroupPolicy, Info,
+        Machine, NewToken, Publish, RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy,
+        SuspiciousEvent, TokenCreated,
     },
     limits,
 };
@@ -51,6 +52,7 @@ pub(super) fn routes(server: &Arc<Server>) -> Router<Arc<Server>> {
         .route("/api/v1/tokens", post(create_token))
         .route("/api/v1/releases/{package}/{sequence}", get(release_manifest))
         .route("/api/v1/machines", get(machines))
+        .route("/api/v1/suspicions", get(suspicions))
         .route("/api/v1/policies", get(policies).post(set_policy))
         .route("/api/v1/machines/{name}/revoke", post(revoke))
         .route("/api/v1/machines/{name}/readmit", post(readmit))
@@ -192,6 +194,17 @@ async fn machines(State(server): ServerState, _: Administrator) -> Json<Vec<Mach
         software: row.software,
     };
     Json(server.registry.all().into_iter().map(machine).collect())
+}
+
+async fn suspicions(State(server): ServerState, _: Administrator) -> JsonResult<Vec<SuspiciousEvent>> {
+    let event = |Suspicion { at, machine, deployment, reason, detail }| SuspiciousEvent {
+        at,
+        machine,
+        deployment,
+        reason,
+        detail,
+    };
+    Ok(Json(server.suspicions.latest(admin::SUSPICIONS).await?.into_iter().map(event).collect()))
 }
 
 async fn policies(State(server): ServerState, _: Administrator) -> Json<Vec<GroupPolicy>> {

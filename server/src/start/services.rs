@@ -329,7 +329,7 @@ impl Services {
             active_orders,
             direct_offers: Arc::clone(&direct_offers),
             artifacts: Arc::clone(artifacts),
-            suspicions,
+            suspicions: suspicions.clone(),
             tasks: tasks.clone(),
         });
 
@@ -359,6 +359,7 @@ impl Services {
             receipts,
             install_permits,
             reports,
+            suspicions,
         });
         Ok(Self { server, acceptor, revocation_list, monitor, row_writer, orders, swarm_host, node, stop, tasks })
     }

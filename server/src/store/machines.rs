@@ -316,6 +316,24 @@ impl MachineStore for Sqlite {
         Ok(())
     }
 
+    async fn suspicions(&self, most: u32) -> StoreResult<Vec<Suspicion>> {
+        let rows = query("SELECT at, machine, deployment, reason, detail FROM suspicions ORDER BY id DESC LIMIT ?")
+            .bind(most)
+            .fetch_all(&mut *self.connection().await?)
+            .await?;
+        let read = |row: &SqliteRow| {
+            let columns = Columns(row);
+            Ok(Suspicion {
+                at: columns.time("at")?,
+                machine: columns.optional_machine("machine")?,
+                deployment: columns.optional_order("deployment")?,
+                reason: columns.enum_value("reason")?,
+                detail: columns.text("detail")?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
     async fn forget(&self, before: UnixSeconds) -> StoreResult<()> {
         for sql in [
             "DELETE FROM reports WHERE received < ?",

@@ -102,6 +102,8 @@ pub(crate) trait MachineStore {
     /// Returns all certificates of revoked machines.
     async fn revoked_certificates(&self) -> StoreResult<Vec<RevokedCertificate>>;
     async fn add_suspicion(&self, suspicion: &Suspicion) -> StoreResult<()>;
+    /// Returns the latest suspicious events, newest first.
+    async fn suspicions(&self, most: u32) -> StoreResult<Vec<Suspicion>>;
     /// Deletes reports, suspicious events and expired join secrets that are older than this.
     async fn forget(&self, before: UnixSeconds) -> StoreResult<()>;
 }

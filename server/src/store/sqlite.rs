@@ -129,6 +129,9 @@ impl Columns<'_> {
     pub(super) fn order(&self, column: &'static str) -> StoreResult<OrderId> {
         self.bytes(column).map(OrderId)
     }
+    pub(super) fn optional_order(&self, column: &'static str) -> StoreResult<Option<OrderId>> {
+        Ok(self.optional_machine(column)?.map(|MachineId(bytes)| OrderId(bytes)))
+    }
     pub(super) fn text(&self, column: &'static str) -> StoreResult<String> {
         Ok(self.0.try_get(column)?)
     }

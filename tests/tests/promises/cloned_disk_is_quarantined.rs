@@ -26,6 +26,12 @@ fn both_clones_are_quarantined_until_one_is_enrolled_again() {
     assert_eq!(known.out, Some(Reason::Cloned));
     let list = network.banyan(&["machines"]);
     assert!(list.contains("quarantined") && list.contains("banyan machines readmit"), "{list}");
+    network.wait_until("the administrator can see what was noticed", |network| {
+        network.banyan(&["machines", "show", &known.id.to_string()]).contains("suspicious event about it, newest first")
+    });
+    let doctor = network.command(&["doctor"]).output().expect("banyan can be run");
+    let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(doctor.contains("in the last day about m0 (") && doctor.contains("banyan machines show"), "{doctor}");
 
     network.kill_agent(clone);
     let join = network.join_code(1);

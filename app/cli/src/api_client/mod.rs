@@ -13,7 +13,8 @@ use banyan_proto::{
     ALPN_HTTP, Address, Format, MachineId, OrderId,
     admin::{
         CurrentTargets, Deploy, Deployed, DeploymentStatus, GroupPolicy, Info, Machine, NewToken, Profile, Publish,
-        RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, TokenCreated, Working,
+        RegisterRoot, Release, ReleaseManifest, ReplaceTargets, Replaced, SetPolicy, SuspiciousEvent, TokenCreated,
+        Working,
     },
     api::ApiError,
     format,
@@ -124,6 +125,10 @@ impl ApiClient {
     /// Lists all enrolled machines.
     pub(crate) async fn machines(&self) -> Result<Vec<Machine>, ApiClientError> {
         self.get("machines").await
+    }
+    /// Lists the latest suspicious events, newest first.
+    pub(crate) async fn suspicions(&self) -> Result<Vec<SuspiciousEvent>, ApiClientError> {
+        self.get("suspicions").await
     }
     /// Revokes a machine's certificate.
     pub(crate) async fn revoke(&self, machine: MachineId) -> Result<(), ApiClientError> {

@@ -1,15 +1,21 @@
-//! `banyan machines`: lists the enrolled machines, revokes one, or readmits a quarantined one.
+//! `banyan machines`: lists the enrolled machines, shows one, revokes one, or readmits a quarantined one.
 
 use crate::{
     api_client::ApiClient,
     commands::{connect, resolve},
-    output::{Exit, Failure, OutputArgs, WithContext as _, format_age, format_table, print_json, print_note, sanitise},
+    output::{
+        Exit, Failure, OutputArgs, WithContext as _, format_age, format_count, format_table, print_json, print_note,
+        sanitise,
+    },
     profile::ProfileArg,
 };
-use banyan_proto::{MachineId, Reason, UnixSeconds, admin::Machine};
+use banyan_proto::{
+    MachineId, Reason, UnixSeconds,
+    admin::{Machine, SuspiciousEvent},
+};
 use serde::Serialize;
 
-/// List the enrolled machines, revoke one, or readmit one
+/// List the enrolled machines, show, revoke or readmit one
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -18,6 +24,8 @@ use serde::Serialize;
                   banyan machines\n  \
                   # For scripts\n  \
                   banyan machines --json\n  \
+                  # One machine, and what the server noticed about it\n  \
+                  banyan machines show till-3\n  \
                   # Cut a machine off: no other machine connects to it any more\n  \
                   banyan machines revoke till-3\n  \
                   # Readmit a machine whose disk had been cloned\n  \
@@ -32,8 +40,23 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Show(ShowArgs),
     Revoke(RevokeArgs),
     Readmit(ReadmitArgs),
+}
+
+/// Show one machine, and suspicious events about it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    banyan machines show till-3\n  \
+    banyan machines show 1f3a90c2 --json\n\n\
+    A suspicious event means that a machine, or one above it in the tree, may be\n\
+    hostile, damaged or misconfigured. The server keeps events for 180 days.")]
+pub(crate) struct ShowArgs {
+    /// Machine: its label, or the first digits of its id
+    machine: String,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Readmit a machine quarantined because two computers used its identity
@@ -64,6 +87,14 @@ pub(crate) struct RevokeArgs {
     output: OutputArgs,
 }
 
+/// The JSON result of `show`.
+#[derive(Debug, Serialize)]
+struct ShownMachine {
+    machine: Machine,
+    /// Newest first.
+    suspicions: Vec<SuspiciousEvent>,
+}
+
 /// The JSON result of `revoke`.
 #[derive(Debug, Serialize)]
 struct RevokeResult {
@@ -83,6 +114,19 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
             let mut machines = connect(profile, action)?.machines().await.with_context(action)?;
             machines.sort_by(|a, b| (&a.label, a.id).cmp(&(&b.label, b.id)));
             args.output.print(&machines, |machines| format_machines(machines, UnixSeconds::now()))?;
+        }
+        Some(Command::Show(args)) => {
+            let action = || format!("show {:?}", args.machine);
+            let client = connect(profile, action)?;
+            let all = client.machines().await.with_context(action)?;
+            let id = resolve_machine(&all, &args.machine, action)?;
+            let mut suspicions = client.suspicions().await.with_context(action)?;
+            suspicions.retain(|event| event.machine == Some(id));
+            // The name was resolved to one of them.
+            for machine in all.into_iter().filter(|machine| machine.id == id) {
+                let shown = ShownMachine { machine, suspicions: suspicions.clone() };
+                args.output.print(&shown, |shown| format_machine(shown, UnixSeconds::now()))?;
+            }
         }
         Some(Command::Revoke(args)) => {
             let action = || format!("revoke {:?}", args.machine);
@@ -117,7 +161,11 @@ pub(crate) async fn find_machine(
     action: impl Fn() -> String,
 ) -> Result<MachineId, Failure> {
     let all = client.machines().await.with_context(&action)?;
-    resolve::resolve_machine(&all, name)
+    resolve_machine(&all, name, action)
+}
+
+fn resolve_machine(all: &[Machine], name: &str, action: impl Fn() -> String) -> Result<MachineId, Failure> {
+    resolve::resolve_machine(all, name)
         .map_err(|wrong| Failure::new(action(), wrong, "use the machine's id; `banyan machines` lists all machines"))
 }
 
@@ -131,16 +179,7 @@ fn format_machines(machines: &[Machine], now: UnixSeconds) -> String {
     let mut rows =
         vec![["LABEL", "ID", "GROUP", "PLATFORM", "SEEN", "ADDRESSES", "SOFTWARE"].map(str::to_owned).to_vec()];
     for machine in machines {
-        let seen = match machine {
-            Machine { replaced_by: Some(new), .. } => format!("replaced by {}", new.short()),
-            Machine { revoked: true, .. } => "revoked".into(),
-            Machine { out: Some(_), .. } => "quarantined".into(),
-            Machine { online: true, clock_ahead: Some(ahead), .. } if ahead.unsigned_abs() >= CLOCKS_WRONG => {
-                "online, clock wrong".into()
-            }
-            Machine { online: true, .. } => "online".into(),
-            Machine { seen, .. } => format_age(now.0.saturating_sub(seen.0)),
-        };
+        let seen = describe_presence(machine, now);
         let addresses: Vec<String> = machine.addresses.iter().map(ToString::to_string).collect();
         rows.push(vec![
             machine.label.clone(),
@@ -158,6 +197,52 @@ fn format_machines(machines: &[Machine], now: UnixSeconds) -> String {
         .collect()
 }
 
+/// Says whether a machine is online, or why it takes no part.
+fn describe_presence(machine: &Machine, now: UnixSeconds) -> String {
+    match machine {
+        Machine { replaced_by: Some(new), .. } => format!("replaced by {}", new.short()),
+        Machine { revoked: true, .. } => "revoked".into(),
+        Machine { out: Some(_), .. } => "quarantined".into(),
+        Machine { online: true, clock_ahead: Some(ahead), .. } if ahead.unsigned_abs() >= CLOCKS_WRONG => {
+            "online, clock wrong".into()
+        }
+        Machine { online: true, .. } => "online".into(),
+        Machine { seen, .. } => format_age(now.0.saturating_sub(seen.0)),
+    }
+}
+
+/// Formats one machine and the suspicious events about it.
+fn format_machine(shown: &ShownMachine, now: UnixSeconds) -> String {
+    let ShownMachine { machine, suspicions } = shown;
+    let addresses: Vec<String> = machine.addresses.iter().map(ToString::to_string).collect();
+    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    let mut text = format_table(&[
+        row("label", machine.label.clone()),
+        row("id", machine.id.to_string()),
+        row("group", machine.group.clone().unwrap_or_else(|| "-".into())),
+        row("platform", machine.platform.clone()),
+        row("seen", describe_presence(machine, now)),
+        row("addresses", addresses.join(" ")),
+        row("software", machine.software.clone()),
+    ]);
+    if let Some(reason) = machine.out.filter(|_| !machine.revoked) {
+        text += &describe_quarantine(machine, reason);
+    }
+    if suspicions.is_empty() {
+        return text + "\nno suspicious events about it\n";
+    }
+    text += &format!("\n{} about it, newest first:\n", format_count(suspicions.len(), "suspicious event"));
+    for SuspiciousEvent { at, deployment, reason, detail, .. } in suspicions {
+        let age = format_age(now.0.saturating_sub(at.0));
+        let of = deployment.map_or(String::new(), |id| format!(", deployment {}", id.short()));
+        let texts = reason.for_admin();
+        let detail = banyan_proto::text::without_repeats(detail, &[texts.what, texts.advice]);
+        let detail = if detail.is_empty() { detail } else { format!(": {detail}") };
+        text += &sanitise(&format!("  {age}{of}: {reason}{detail}\n      next: {}\n", texts.advice));
+    }
+    text
+}
+
 /// Formats why a machine is quarantined and how to readmit it.
 fn describe_quarantine(machine: &Machine, reason: Reason) -> String {
     let (id, next) = (machine.id.short(), reason.for_admin().advice);
@@ -168,24 +253,15 @@ fn describe_quarantine(machine: &Machine, reason: Reason) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::test_args::parse;
+    use crate::commands::{test_args::parse, test_machine::machine};
 
     #[test]
     fn the_list_says_who_is_there() {
         let machine = Machine {
-            id: banyan_proto::MachineId([1; 16]),
-            label: "desk".into(),
-            group: None,
-            platform: "linux-x86_64".into(),
             addresses: vec!["10.0.0.7:7701".parse().unwrap()],
             seen: UnixSeconds(100),
             online: false,
-            revoked: false,
-            out: None,
-            replaced_by: None,
-            clock_ahead: None,
-            knows_server_addresses: None,
-            software: "banyan 0.1".into(),
+            ..machine(1, "desk")
         };
         let changed = [
             Machine { revoked: true, out: Some(Reason::Revoked), online: true, ..machine.clone() },
@@ -210,6 +286,25 @@ mod tests {
         );
         assert_eq!(text.matches("next: ").count(), 1, "{text}");
         assert!(format_machines(&[], UnixSeconds(0)).contains("tokens create"));
+    }
+
+    #[test]
+    fn one_machine_is_shown_with_what_was_noticed_about_it() {
+        let event = SuspiciousEvent {
+            at: UnixSeconds(40),
+            machine: Some(MachineId([1; 16])),
+            deployment: None,
+            reason: Reason::CodeWrong,
+            detail: "on the way from \u{1b}[31mserver".into(),
+        };
+        let mut shown = ShownMachine { machine: machine(1, "desk"), suspicions: vec![event] };
+        let text = format_machine(&shown, UnixSeconds(100));
+        assert!(text.contains("1 suspicious event about it") && text.contains("  60 s ago: "), "{text}");
+        assert!(text.contains("(code-wrong): on the way") && !text.contains('\u{1b}'), "{text}");
+        shown.suspicions.clear();
+        shown.machine.out = Some(Reason::Cloned);
+        let text = format_machine(&shown, UnixSeconds(100));
+        assert!(text.contains("no suspicious events") && text.contains("[cloned]"), "{text}");
     }
 
     #[test]

@@ -81,6 +81,9 @@ pub(crate) async fn run_blocking<T: Send + 'static>(
 }
 
 #[cfg(test)]
+mod test_machine;
+
+#[cfg(test)]
 pub(crate) mod test_args {
     //! Parses one command's arguments on their own.
 

@@ -99,7 +99,7 @@ pub(super) fn resolve_machine(all: &[Machine], typed: &str) -> Result<MachineId,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deployment_tree::fixture::status;
+    use crate::{commands::test_machine::machine, deployment_tree::fixture::status};
     use banyan_proto::UnixSeconds;
 
     fn deployments() -> Vec<DeploymentStatus> {
@@ -131,26 +131,11 @@ mod tests {
 
     #[test]
     fn machines_are_found_by_label_or_id_and_never_guessed() {
-        let with = |first: u8, label: &str| Machine {
-            id: MachineId([first; 16]),
-            label: label.into(),
-            group: None,
-            platform: "any".into(),
-            addresses: vec![],
-            seen: UnixSeconds(0),
-            online: true,
-            revoked: false,
-            out: None,
-            replaced_by: None,
-            clock_ahead: None,
-            knows_server_addresses: None,
-            software: String::new(),
-        };
-        let all = [with(1, "desk"), with(2, "lab"), with(3, "lab")];
+        let all = [machine(1, "desk"), machine(2, "lab"), machine(3, "lab")];
         assert_eq!(resolve_machine(&all, "desk"), Ok(all[0].id));
         assert_eq!(resolve_machine(&all, "0202"), Ok(all[1].id));
         assert!(resolve_machine(&all, "lab").unwrap_err().contains("several"));
-        let replaced = [Machine { revoked: true, ..with(1, "desk") }, with(2, "desk")];
+        let replaced = [Machine { revoked: true, ..machine(1, "desk") }, machine(2, "desk")];
         assert_eq!(resolve_machine(&replaced, "desk"), Ok(replaced[1].id));
         assert_eq!(resolve_machine(&replaced[..1], "desk"), Ok(replaced[0].id));
         assert!(

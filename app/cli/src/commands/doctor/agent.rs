@@ -4,7 +4,7 @@
 
 use crate::{
     commands::doctor::Check,
-    output::{Advice as _, REPORT_BUG, format_age, format_count, format_error_chain},
+    output::{Advice as _, REPORT_BUG, format_age, format_count},
     platform,
 };
 use agent_core::database::{Database, DatabaseError, Enrolment};
@@ -56,7 +56,7 @@ pub(super) async fn check(data: &Path) -> Vec<Check> {
         Ok(Err(error)) if is_in_use(&error) => checks.extend(check_running(data).await),
         Ok(Err(error)) => checks.push(Check::bad(
             "agent",
-            format_error_chain(&error),
+            banyan_proto::text::error_chain(&error),
             "check the disk and the folder's permissions, or enrol the machine again with an empty data folder",
         )),
         Err(error) => checks.push(Check::bad("agent", error.to_string(), REPORT_BUG)),

@@ -80,7 +80,7 @@ fn side(ahead: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::{Verdict, server::sample_machine};
+    use crate::commands::{doctor::Verdict, test_machine::machine};
 
     #[test]
     fn clocks_far_apart_are_reported() {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_machine_with_a_wrong_clock_is_named_and_the_servers_clock_is_blamed_if_most_differ() {
-        let with = |label: &str, ahead| Machine { clock_ahead: ahead, ..sample_machine(label) };
+        let with = |label: &str, ahead| Machine { clock_ahead: ahead, ..machine(1, label) };
         assert_eq!(of_machines(&[with("a", None)]).verdict, Verdict::Skipped);
         assert_eq!(of_machines(&[with("a", Some(-20)), with("b", Some(3))]).verdict, Verdict::Good);
         let one = of_machines(&[with("a", Some(0)), with("b", Some(72_000)), with("c", Some(1))]);

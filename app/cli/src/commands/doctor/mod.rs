@@ -3,11 +3,13 @@
 mod agent;
 mod clocks;
 mod server;
+mod suspicions;
 
 use crate::{
     output::{Exit, Failure, OutputArgs, sanitise},
     profile::ProfileArg,
 };
+use banyan_proto::text;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -58,17 +60,23 @@ struct Check {
 }
 
 impl Check {
+    /// What the finding says is not said again in the advice.
+    fn new(what: &'static str, verdict: Verdict, found: &str, next: Option<String>) -> Self {
+        let found = text::without_error_numbers(found);
+        let next = next.map(|next| text::without_repeats(&next, &[&found])).filter(|next| !next.is_empty());
+        Self { what, verdict, found, next }
+    }
     fn good(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Good, found: found.into(), next: None }
+        Self::new(what, Verdict::Good, &found.into(), None)
     }
     fn doubtful(what: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Doubtful, found: found.into(), next: Some(next.into()) }
+        Self::new(what, Verdict::Doubtful, &found.into(), Some(next.into()))
     }
     fn bad(what: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Bad, found: found.into(), next: Some(next.into()) }
+        Self::new(what, Verdict::Bad, &found.into(), Some(next.into()))
     }
     fn skipped(what: &'static str, because: &str) -> Self {
-        Self { what, verdict: Verdict::Skipped, found: format!("not checked: {because}"), next: None }
+        Self::new(what, Verdict::Skipped, &format!("not checked: {because}"), None)
     }
 }
 
@@ -117,6 +125,13 @@ mod tests {
         assert_eq!(exit_for(std::slice::from_ref(&good)), Exit::Success);
         assert_eq!(exit_for(&[good.clone(), Check::doubtful("clocks", "far", "look")]), Exit::Unhealthy);
         assert_eq!(exit_for(&[good, bad]), Exit::Unhealthy);
+    }
+
+    #[test]
+    fn a_check_says_nothing_twice_and_shows_no_error_numbers() {
+        let check =
+            Check::bad("agent", "waits for permission; ask the server (os error 2)", "ask the server; start it");
+        assert_eq!(format_report(&[check]), "FAIL  agent: waits for permission; ask the server\n      next: start it");
     }
 
     #[tokio::test]

@@ -3,10 +3,10 @@
 use crate::{
     api_client::{ApiClient, ApiClientError},
     commands::{
-        doctor::{Check, clocks},
+        doctor::{Check, clocks, suspicions},
         signature_expiry,
     },
-    output::{Advice as _, format_count, format_error_chain},
+    output::{Advice as _, format_count},
     platform,
     profile::{self, ProfileArg},
 };
@@ -27,7 +27,7 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
         Ok(loaded) => loaded,
         Err(error) => {
             return failed_with_dependents(
-                Check::bad("profile", format_error_chain(&error), error.next_step()),
+                Check::bad("profile", banyan_proto::text::error_chain(&error), error.next_step()),
                 &AFTER_PROFILE,
                 "no usable profile",
             );
@@ -70,6 +70,8 @@ pub(super) async fn check(given: &ProfileArg) -> Vec<Check> {
             let enrolled = machines.iter().filter(|machine| !machine.revoked).count();
             checks.push(check_capacity(capacity, enrolled));
         }
+        let suspicions = client.suspicions().await;
+        checks.extend(suspicions::check(suspicions, machines.as_deref().unwrap_or_default(), UnixSeconds::now()));
         checks.extend(check_machines(machines));
     }
     checks
@@ -256,28 +258,9 @@ fn check_addresses(machines: &[Machine]) -> Check {
 }
 
 #[cfg(test)]
-pub(super) fn sample_machine(label: &str) -> Machine {
-    Machine {
-        id: banyan_proto::MachineId([1; 16]),
-        label: label.into(),
-        group: None,
-        platform: "linux-x86_64".into(),
-        addresses: vec![],
-        seen: UnixSeconds(0),
-        online: true,
-        revoked: false,
-        out: None,
-        replaced_by: None,
-        software: String::new(),
-        clock_ahead: None,
-        knows_server_addresses: None,
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::Verdict;
+    use crate::commands::{doctor::Verdict, test_machine::machine};
 
     fn profile(root: Option<Digest>) -> Profile {
         Profile { servers: vec!["127.0.0.1:1".parse().unwrap()], ca: Digest([0; 32]), token: String::new(), root }
@@ -285,22 +268,18 @@ mod tests {
 
     #[test]
     fn nobody_online_who_should_be_is_a_failure() {
-        let machine = |online, revoked| Machine { online, revoked, ..sample_machine("a") };
+        let with = |online, revoked| Machine { online, revoked, ..machine(1, "a") };
         let verdict = |machines: &[Machine]| check_online(machines).verdict;
         assert_eq!(verdict(&[]), Verdict::Good);
-        assert_eq!(verdict(&[machine(false, false), machine(true, false)]), Verdict::Good);
-        assert_eq!(
-            verdict(&[machine(false, false), machine(true, true)]),
-            Verdict::Bad,
-            "a revoked one does not count"
-        );
+        assert_eq!(verdict(&[with(false, false), with(true, false)]), Verdict::Good);
+        assert_eq!(verdict(&[with(false, false), with(true, true)]), Verdict::Bad, "a revoked one does not count");
     }
 
     #[test]
     fn machines_that_would_lose_a_moving_server_are_named() {
-        let machine = |label: &str, knows| Machine { knows_server_addresses: knows, ..sample_machine(label) };
-        assert_eq!(check_addresses(&[machine("a", Some(true)), machine("b", None)]).verdict, Verdict::Good);
-        let behind = check_addresses(&[machine("a", Some(true)), machine("late", Some(false))]);
+        let with = |label: &str, knows| Machine { knows_server_addresses: knows, ..machine(1, label) };
+        assert_eq!(check_addresses(&[with("a", Some(true)), with("b", None)]).verdict, Verdict::Good);
+        let behind = check_addresses(&[with("a", Some(true)), with("late", Some(false))]);
         assert!(behind.verdict == Verdict::Doubtful && behind.found.contains("late"), "{behind:?}");
     }
 
