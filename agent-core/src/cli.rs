@@ -23,7 +23,7 @@ pub struct Args {
     /// On a machine that is enrolled already, a new code of the same server tells it the server's addresses.
     #[arg(long, value_name = "FILE", conflicts_with = "join")]
     pub join_file: Option<PathBuf>,
-    /// Join code itself, for trying: other users can see it. `-` reads it from standard input
+    /// Join code itself, for testing: other users can see it. `-` reads it from standard input
     #[arg(long, value_name = "CODE")]
     pub join: Option<String>,
     /// Server address to try first, instead of those in the join code
@@ -51,9 +51,9 @@ pub struct Args {
     #[arg(long, value_name = "LABEL")]
     pub name: Option<String>,
     /// Maximum number of machines to serve at once
-    #[arg(long, value_name = "N", default_value_t = MAX_CHILDREN)]
+    #[arg(long, value_name = "N", default_value_t = MAX_CHILDREN, value_parser = parse_max_children)]
     pub max_children: usize,
-    /// Additional socket for everyone with a session at this machine
+    /// Additional socket for everyone with a session at this machine [default: none]
     ///
     /// Services use /run/banyan/agent.sock. Without it, only the agent's own user and root can connect.
     #[arg(long, value_name = "PATH", value_parser = parse_socket_path)]
@@ -69,9 +69,19 @@ pub struct Args {
     pub exit_with_stdin: bool,
 }
 
+/// Parses the number of machines to serve. A machine that never shares is a matter of its policy.
+fn parse_max_children(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("use 1 or more; people switch sharing off in the window, on the page Settings".into()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("use a number such as 8".into()),
+    }
+}
+
 /// Parses the path of the additional socket.
 fn parse_socket_path(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
+    // On Windows it is the name of a pipe.
+    let path = if cfg!(unix) { std::path::absolute(text).map_err(|error| error.to_string())? } else { text.into() };
     banyan_local_api::check_socket_path(&path).map(|()| path)
 }
 
@@ -84,6 +94,15 @@ mod tests {
     struct Command {
         #[command(flatten)]
         args: Args,
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_socket_beside_the_working_folder_and_a_machine_that_serves_nobody() {
+        let parse = |option: &str, value: &str| Command::try_parse_from(["agent", "--data", "d", option, value]);
+        let socket = parse("--socket", "agent.sock").unwrap().args.socket.unwrap();
+        assert!(socket.is_absolute() && socket.ends_with("agent.sock"), "{socket:?}");
+        assert!(parse("--max-children", "1").is_ok() && parse("--max-children", "0").is_err());
     }
 
     #[test]

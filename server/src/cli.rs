@@ -11,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Run the server: registry of machines, releases and deployments
 #[derive(Debug, Clone, clap::Args)]
-#[command(subcommand_negates_reqs = true)]
+#[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 pub struct Args {
     /// Maintenance command to run instead of the server
     #[command(subcommand)]

@@ -4,22 +4,25 @@
 //! request. A caller who could choose the folder could supply another trust record.
 
 use crate::{protocol::HelperRequest, storage::layout::HelperFolders, sys};
-use banyan_proto::{FormatError, format, join::JoinCode, limits};
+use banyan_proto::{FormatError, format, join::JoinCode, limits, text};
 use std::{
     ffi::OsString,
     io::{self, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// Maximum size of a request (bytes): manifest and metadata as JSON texts within JSON.
 const REQUEST_BYTES: u64 = 2 * (limits::PACKAGE_HEAD_BYTES + limits::HTTP_BODY_BYTES) as u64;
+
+/// Maximum size of a file with a join code (bytes).
+const JOIN_CODE_BYTES: u64 = 64 << 10;
 
 /// Why the request cannot be carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UsageError {
     #[error(
         "usage: banyan-install-helper --data DIR [--root DIR] REQUEST < ARTIFACT (started by the agent)\n       \
-         banyan-install-helper --data DIR --join CODE (run by an administrator before the agent's first start)"
+         banyan-install-helper --data DIR --join-file FILE (run by an administrator before the agent's first start)"
     )]
     Usage,
     #[error("{option} is given twice: only the rule that allows this program to run may set it")]
@@ -28,8 +31,8 @@ pub(crate) enum UsageError {
     Relative { option: &'static str, path: PathBuf },
     #[error(transparent)]
     JoinCode(#[from] banyan_proto::join::JoinCodeError),
-    #[error("could not read the request {path}: {source}")]
-    UnreadableRequest { path: PathBuf, source: io::Error },
+    #[error("could not read {}: {}", path.display(), text::system_error(source))]
+    UnreadableFile { path: PathBuf, source: io::Error },
     #[error("{path} is not a valid request: {source}")]
     InvalidRequest { path: PathBuf, source: FormatError },
 }
@@ -39,7 +42,9 @@ pub(crate) enum UsageError {
 pub(crate) struct Arguments {
     data: Option<OsString>,
     root: Option<OsString>,
+    /// The join code itself. Other users can see it in the list of processes, so only scripts of earlier versions use it.
     join: Option<OsString>,
+    join_file: Option<OsString>,
     request: Option<OsString>,
 }
 
@@ -60,6 +65,7 @@ impl Arguments {
                 Some("--data") => ("--data", &mut parsed.data),
                 Some("--root") => ("--root", &mut parsed.root),
                 Some("--join") => ("--join", &mut parsed.join),
+                Some("--join-file") => ("--join-file", &mut parsed.join_file),
                 _ if parsed.request.is_none() => {
                     parsed.request = Some(argument);
                     continue;
@@ -84,17 +90,25 @@ impl Arguments {
     }
     /// Reads the request, or parses the join code.
     pub(crate) fn into_task(self) -> Result<Task, UsageError> {
-        let path = match (self.request, self.join) {
-            (None, Some(code)) => return Ok(Task::PinRoot(code.to_str().ok_or(UsageError::Usage)?.parse()?)),
-            (Some(path), None) => PathBuf::from(path),
+        let path = match (self.request, self.join, self.join_file) {
+            (None, Some(code), None) => return Ok(Task::PinRoot(code.to_str().ok_or(UsageError::Usage)?.parse()?)),
+            (None, None, Some(path)) => {
+                let code = read_file(Path::new(&path), JOIN_CODE_BYTES)?;
+                return Ok(Task::PinRoot(String::from_utf8_lossy(&code).trim().parse()?));
+            }
+            (Some(path), None, None) => PathBuf::from(path),
             _ => return Err(UsageError::Usage),
         };
-        let mut bytes = Vec::new();
-        let read = sys::open_plain_file(&path).and_then(|file| file.take(REQUEST_BYTES).read_to_end(&mut bytes));
-        if let Err(source) = read {
-            return Err(UsageError::UnreadableRequest { path, source });
-        }
+        let bytes = read_file(&path, REQUEST_BYTES)?;
         let request = format::read(&bytes).map_err(|source| UsageError::InvalidRequest { path, source })?;
         Ok(Task::Request(request))
     }
+}
+
+fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, UsageError> {
+    let mut bytes = Vec::new();
+    sys::open_plain_file(path)
+        .and_then(|file| file.take(most).read_to_end(&mut bytes))
+        .map_err(|source| UsageError::UnreadableFile { path: path.to_owned(), source })?;
+    Ok(bytes)
 }

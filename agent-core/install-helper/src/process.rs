@@ -4,7 +4,7 @@
 //! set where the install helper is allowed to run with privileges (for example in a sudo rule), never by the request. A
 //! caller who could choose the folder could supply another trust record.
 //!
-//! Administrators run `banyan-install-helper --data DIR --join CODE` before the agent's first start. From then on the
+//! Administrators run `banyan-install-helper --data DIR --join-file FILE` before the agent's first start. From then on the
 //! install helper accepts only the publishers' root in that join code.
 
 use crate::{

@@ -74,9 +74,17 @@ fn code(publishers: &Signers) -> String {
 }
 
 fn join(machine: &TestMachine, code: &str) -> (bool, String) {
+    let file = machine.path("join-code");
+    fs::write(&file, format!("{code}\n")).unwrap();
+    let joined = join_with(machine, "--join-file", file.as_os_str());
+    assert_eq!(join_with(machine, "--join", code.as_ref()), joined, "the option of earlier versions");
+    joined
+}
+
+fn join_with(machine: &TestMachine, option: &str, value: &std::ffi::OsStr) -> (bool, String) {
     let launcher = bare_launcher(machine);
     let mut command = Command::new(launcher.program);
-    command.args(launcher.arguments).arg("--data").arg(machine.data()).arg("--join").arg(code);
+    command.args(launcher.arguments).arg("--data").arg(machine.data()).arg(option).arg(value);
     let output = command.output().unwrap();
     let output = String::from_utf8(output.stdout).unwrap();
     (output.contains("\"yes\""), output)
@@ -98,6 +106,7 @@ async fn only_the_root_pinned_by_the_administrator_is_accepted() {
     assert!(join(&machine, &named).0, "the same code again");
     assert!(!join(&machine, &others).0);
     assert!(!join(&machine, "banyan1-aaaa").0);
+    assert!(!join_with(&machine, "--join-file", machine.path("nowhere").as_os_str()).0);
 }
 
 #[tokio::test]

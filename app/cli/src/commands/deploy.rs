@@ -48,7 +48,7 @@ pub(crate) struct Args {
     /// [default: 2 where possible]
     #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
     stripes: Option<u8>,
-    /// When a machine may share it with others, and how many may install it unproven
+    /// When a machine may share the release, and how many install it before it has proved itself
     ///
     /// With `proven` and `after-install`, at most two machines install at first, and then as many at a time as have
     /// passed the check before. One failed installation or check stops all further installations.
@@ -59,7 +59,7 @@ pub(crate) struct Args {
     /// Stricter user choices and policies still apply.
     #[arg(long, value_name = "WINDOW", default_value = "any")]
     window: Window,
-    /// Deadline, after which schedules and user choices no longer apply
+    /// Deadline, after which schedules and user choices no longer apply [default: none]
     ///
     /// The release is then transferred and installed in any window; people are warned first. A duration (12h, 7d) or a
     /// time (2026-12-01T06:00+01:00).
@@ -70,7 +70,7 @@ pub(crate) struct Args {
     /// Wait until the deployment finishes, showing the tree
     #[arg(long)]
     wait: bool,
-    /// Longest time to wait with --wait (30m, 12h, 7d)
+    /// Longest time to wait with --wait: 30m, 12h, 7d [default: no limit]
     ///
     /// The command then ends with exit code 3, and the deployment continues.
     #[arg(long, value_name = "TIME", requires = "wait", value_parser = duration::parse)]

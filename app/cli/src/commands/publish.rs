@@ -63,8 +63,8 @@ pub(crate) struct Args {
     /// Machines that have the version install the new content when it is deployed.
     #[arg(long)]
     again: bool,
-    /// File for the signing request, if these keys are not enough
-    #[arg(long, value_name = "FILE")]
+    /// File for the signing request, if these keys are not enough [default: named after the list of releases]
+    #[arg(long, value_name = "FILE", requires = "keys")]
     out: Option<PathBuf>,
     #[command(flatten)]
     release_args: ReleaseArgs,
@@ -104,6 +104,9 @@ pub(crate) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failu
     if matches!(signed, SigningMode::AlreadySigned) && !is_package_file(&args.file) {
         let next = "pass the folder with the publisher's keys: --key DIR";
         return Err(Failure::new(action(), "without keys the release cannot be signed", next).with_exit(Exit::Usage));
+    }
+    if is_package_file(&args.file) {
+        args.release_args.check_unused(&args.file, action)?;
     }
     let client = connect(profile, action)?;
     let progress = if args.output.json { ProgressMode::Hidden } else { ProgressMode::Shown };

@@ -55,7 +55,7 @@ pub(crate) struct CreateArgs {
     /// Time until it expires: 90s, 30m, 12h, 7d, 2w
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration::parse)]
     expires: Duration,
-    /// Group that the machines join
+    /// Group that the machines join [default: none]
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
     /// Machine that the new one replaces (label, or first digits of its id)

@@ -64,7 +64,13 @@ struct InspectResult {
 
 pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
     let action = || format!("inspect {}", args.file.display());
-    if !is_package_file(&args.file) {
+    if is_package_file(&args.file) {
+        args.release_args.check_unused(&args.file, action)?;
+    } else {
+        if args.root.is_some() {
+            let (cause, next) = ("only a package file names a publisher's root", "leave out --root");
+            return Err(Failure::new(action(), cause, next).with_exit(Exit::Usage));
+        }
         let given = args.release_args.to_overrides();
         let draft = read_release(&args.file, given, ReleaseList::default(), ProgressMode::Hidden, action()).await?;
         args.output.print(&draft.manifest, |manifest| describe_release(manifest, draft.is_derived))?;

@@ -39,7 +39,10 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args, profile: &ProfileArg) -> Result<Exit, Failure> {
     let ReleaseSelector { package, version } = &args.release;
-    let action = || format!("withdraw {package} {}", version.as_deref().unwrap_or_default());
+    let action = || match version {
+        Some(version) => format!("withdraw {package} {version}"),
+        None => format!("withdraw {package}"),
+    };
     let Some(version) = version else {
         let next = format!("name the version: banyan releases withdraw {package}@VERSION --key DIR");
         return Err(Failure::new(action(), "only a single release can be withdrawn", next).with_exit(Exit::Usage));
