@@ -370,7 +370,7 @@ impl<'a> InstallEngine<'a> {
         if (intent.order, intent.attempt) == (self.job.order, self.job.attempt) {
             return Ok(InstallState::Finished(outcome));
         }
-        self.log.append_line(&format!("the unfinished install ended: {outcome:?}"));
+        self.log.append_line(&format!("the unfinished install ended: {outcome}"));
         Ok(InstallState::Detect)
     }
 }

@@ -9,6 +9,7 @@ use banyan_proto::{
 };
 use banyan_trust::package::Head;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// One request to the install helper. It contains no secrets: any user may read the file that carries it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +139,16 @@ pub enum Outcome {
         /// The explanation for people.
         detail: String,
     },
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Installed { .. } => f.write_str("installed"),
+            Self::Failed { detail, .. } => write!(f, "failed: {detail}"),
+            Self::Waits { detail, .. } => write!(f, "put off: {detail}"),
+        }
+    }
 }
 
 /// The answer to an install: one JSON line on the install helper's standard output.

@@ -34,8 +34,11 @@ pub struct Client {
     pub rights: Vec<Right>,
 }
 
-fn invalid(detail: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, detail)
+/// The other program is of another version or is not an agent.
+const UNEXPECTED: &str = "it answered something else than asked; restart the agent and this program after updating";
+
+fn invalid(detail: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, detail.into())
 }
 
 impl Client {
@@ -55,7 +58,7 @@ impl Client {
             }
             Reply::Hello { software, rights, .. } => Ok(Self { software, rights, ..client }),
             Reply::Error(error) => Err(io::Error::new(io::ErrorKind::PermissionDenied, error)),
-            other => Err(invalid(format!("unexpected answer from the agent: {other:?}"))),
+            _ => Err(invalid(UNEXPECTED)),
         }
     }
     /// Sends a request and waits for the reply.
@@ -162,7 +165,7 @@ impl Client {
         }
         match self.message().await? {
             Message::Event(event) => Ok(event),
-            Message::Reply(reply) => Err(invalid(format!("a reply without a request: {reply:?}"))),
+            Message::Reply(_) => Err(invalid(UNEXPECTED)),
         }
     }
     async fn message(&mut self) -> io::Result<Message> {
@@ -180,6 +183,6 @@ pub async fn query_status(data: &Path) -> io::Result<Status> {
     match client.request(&Request::Status).await? {
         Reply::Status(status) => Ok(status),
         Reply::Error(refusal) => Err(io::Error::other(refusal)),
-        other => Err(invalid(format!("unexpected answer from the agent: {other:?}"))),
+        _ => Err(invalid(UNEXPECTED)),
     }
 }

@@ -180,7 +180,7 @@ async fn answer_with_file<B: Backend>(
             .install_package(manifest, trust, body)
             .await
             .map_or_else(Reply::Error, |order| Reply::Ordered { order }),
-        other => refusal(Reason::BadRequest, &format!("{other:?} must not be followed by a file")),
+        _ => refusal(Reason::BadRequest, "this request must not be followed by a file"),
     }
 }
 

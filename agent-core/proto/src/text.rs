@@ -72,6 +72,51 @@ pub fn bounded(text: &str, most: usize) -> String {
     kept
 }
 
+/// Returns what the operating system says about an error, without the number that only programmers know.
+#[must_use]
+pub fn system_error(error: &std::io::Error) -> String {
+    without_error_numbers(&error.to_string())
+}
+
+/// Returns the text without the error numbers that Rust appends to texts of the operating system: ` (os error 2)`.
+#[must_use]
+pub fn without_error_numbers(text: &str) -> String {
+    let mut rest = text;
+    let mut kept = String::with_capacity(text.len());
+    while let Some((before, after)) = rest.split_once(" (os error ") {
+        kept.push_str(before);
+        let number = after.trim_start_matches('-').trim_start_matches(|c: char| c.is_ascii_digit());
+        rest = number.strip_prefix(')').unwrap_or(after);
+    }
+    kept + rest
+}
+
+/// Returns an error and its causes on one line. Causes that the text already contains are left out.
+#[must_use]
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    without_error_numbers(&text)
+}
+
+/// Returns the clauses of `text`, separated by semicolons, that `said` does not contain. The case of letters and a final
+/// full stop do not count.
+#[must_use]
+pub fn without_repeats(text: &str, said: &[&str]) -> String {
+    let normal = |clause: &str| clause.trim().trim_end_matches('.').to_lowercase();
+    let said: Vec<String> = said.iter().map(|text| normal(text)).collect();
+    let is_new = |clause: &&str| !said.iter().any(|said| said.contains(&normal(clause)));
+    text.split("; ").filter(is_new).collect::<Vec<_>>().join("; ")
+}
+
 /// Returns JSON text in which hidden characters are written as JSON escapes, so that a reader of the JSON gets them
 /// back and a terminal does not. The text must be JSON: outside strings it has no hidden characters but white space.
 #[must_use]
@@ -138,6 +183,42 @@ mod tests {
         }
         assert_eq!(bounded("abc", 3), "abc");
         assert_eq!(bounded("abcdef", 5), "ab…");
+    }
+
+    #[test]
+    fn errors_of_the_system_are_told_without_numbers() {
+        for number in 1..134 {
+            let error = std::io::Error::from_raw_os_error(number);
+            let told = system_error(&error);
+            assert!(!told.is_empty() && !told.contains("os error"), "{told}");
+        }
+        let text = "cannot read a: Not a directory (os error 20); cannot write b: Access denied (os error -5).";
+        assert_eq!(without_error_numbers(text), "cannot read a: Not a directory; cannot write b: Access denied.");
+        assert_eq!(without_error_numbers("plain"), "plain");
+    }
+
+    #[test]
+    fn clauses_that_were_said_are_left_out() {
+        let said = ["the deployment was halted", "run `banyan resume` to continue it"];
+        for (text, kept) in [
+            ("Run `banyan resume` to continue it.", ""),
+            ("the deployment was halted; by admin", "by admin"),
+            ("three machines failed", "three machines failed"),
+            ("", ""),
+        ] {
+            assert_eq!(without_repeats(text, &said), kept);
+        }
+    }
+
+    #[test]
+    fn an_error_and_its_causes_are_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read the key: {source}")]
+        struct Outer {
+            source: std::io::Error,
+        }
+        let error = Outer { source: std::io::Error::from_raw_os_error(2) };
+        assert_eq!(error_chain(&error), "cannot read the key: No such file or directory");
     }
 
     #[test]

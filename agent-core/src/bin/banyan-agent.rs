@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("banyan-agent: {error:#}");
+            eprintln!("banyan-agent: {}", banyan_proto::text::error_chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -139,7 +139,8 @@ impl CallError {
                 detail: "another server answers there: its CA is not the one that this machine was told of".into(),
             },
             other => {
-                Self::Away { server, detail: format!("the certificate presented there is not the server's: {other:?}") }
+                tracing::debug!(%server, ?other, "the server's certificate is not accepted");
+                Self::Away { server, detail: "the certificate presented there is not the server's".into() }
             }
         }
     }

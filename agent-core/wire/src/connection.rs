@@ -180,9 +180,11 @@ async fn greet(stream: TlsStream<Socket>, mine: Hello) -> Result<Connection, Con
             Ok(Connection { peer, certificate, hello, read, write, control, handle })
         }
         Ok(Frame::Control(Control::Hello(hello))) => {
-            let theirs: Vec<u16> = hello.versions.iter().copied().take(MAX_NAMED_VERSIONS).collect();
-            let ours = &mine.versions;
-            let detail = format!("{} supports the protocol versions {theirs:?}, this side {ours:?}", hello.software);
+            let list = |versions: &[u16]| {
+                versions.iter().take(MAX_NAMED_VERSIONS).map(u16::to_string).collect::<Vec<_>>().join(", ")
+            };
+            let (theirs, ours) = (list(&hello.versions), list(&mine.versions));
+            let detail = format!("{} supports the protocol versions {theirs}; this side {ours}", hello.software);
             Err(ConnectionError::new(Reason::NoCommonVersion, detail))
         }
         Ok(_) => Err(broken("the peer sent another message before the greeting".into())),

@@ -1,7 +1,7 @@
 //! The administrator's profile: the server's address, its CA, the admin token and the TUF root. The TOML file holds a
 //! secret.
 
-use crate::output::{Advice, Exit, format_error_chain};
+use crate::output::{Advice, Exit};
 use banyan_proto::admin::Profile;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use std::{
@@ -91,7 +91,7 @@ fn parse(text: &str) -> Result<Profile, String> {
 pub(crate) fn save(path: &Path, profile: &Profile) -> Result<(), ProfileError> {
     let io = |error| ProfileError::Io(path.to_owned(), error);
     let text = toml::to_string(profile)
-        .map_err(|error| ProfileError::Malformed(path.to_owned(), format_error_chain(&error)))?;
+        .map_err(|error| ProfileError::Malformed(path.to_owned(), banyan_proto::text::error_chain(&error)))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // `NamedTempFile` creates the file with mode 600 on Unix.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;

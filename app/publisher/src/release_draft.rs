@@ -145,8 +145,7 @@ fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<Unhashed
     let platform = if kind == Kind::Archive {
         match (CheckedArchive::read(path, 0), stated.filter(|_| overrides.kind.is_some())) {
             (Err(error), Some(platform)) if error.is_unknown_format() => {
-                warnings =
-                    vec![format!("{error}; it is published all the same, because --kind and --platform are given")];
+                warnings = vec![format!("{error}; it is published anyway, because --kind and --platform are given")];
                 platform.to_owned()
             }
             (checked, _) => {

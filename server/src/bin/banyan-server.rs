@@ -21,7 +21,9 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the async runtime: {error}"))
-        .and_then(|runtime| runtime.block_on(banyan_server::cli::run(cli.args)).map_err(|error| error.to_string()));
+        .and_then(|runtime| {
+            runtime.block_on(banyan_server::cli::run(cli.args)).map_err(|error| banyan_proto::text::error_chain(&error))
+        });
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

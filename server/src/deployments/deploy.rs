@@ -148,7 +148,7 @@ impl Deployments {
         let wanted = of_package.filter(|release| version.is_none_or(|version| release.version == version));
         let Some(found) = wanted.max_by_key(|release| release.sequence).cloned() else {
             let version = version.map(|version| format!(" {version}")).unwrap_or_default();
-            let detail = format!("{package}{version} has not been published; publish it with `banyan publish`");
+            let detail = format!("{package}{version} has not been published");
             return Err(Refusal::new(StatusCode::NOT_FOUND, Reason::NotPublished, detail));
         };
         let text = self.repository.with(move |repository| repository.manifest(&found.package, found.sequence)).await?;
@@ -185,7 +185,7 @@ impl Deployments {
             }
         };
         if machines.is_empty() {
-            let detail = "no machine matches; list them with `banyan machines`";
+            let detail = "no machine matches the selection";
             return Err(unprocessable(Reason::NotFound, detail));
         }
         if machines.len() >= limits::ADDRESSEES {

@@ -2,7 +2,7 @@
 
 use crate::protocol::Outcome;
 use banyan_archive::{ArchiveError, ArchiveRefusal};
-use banyan_proto::Reason;
+use banyan_proto::{Reason, text};
 use banyan_trust::TrustError;
 use std::io;
 
@@ -10,7 +10,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InstallError {
     /// The operating system returned an error. Typically a full disk or missing permissions.
-    #[error("{context}: {source}")]
+    #[error("{context}: {}", text::system_error(source))]
     Io {
         /// What was attempted, for people.
         context: String,

@@ -64,6 +64,10 @@ fn run_service(what: &str, service: impl Future<Output = anyhow::Result<()>>) ->
     runtime.shutdown_background();
     match ended {
         Ok(()) => Ok(Exit::Success),
-        Err(error) => Err(Failure::new(what, format!("{error:#}"), "fix the problem and start it again")),
+        Err(error) => Err(Failure::new(
+            what,
+            banyan_proto::text::error_chain(error.as_ref()),
+            "fix the problem and start it again",
+        )),
     }
 }

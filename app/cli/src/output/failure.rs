@@ -3,7 +3,7 @@
 //! Each stage has its own error enum. This module turns any of them into text and an exit code.
 
 use crate::output::{Exit, sanitise};
-use banyan_proto::Reason;
+use banyan_proto::{Reason, text};
 use std::fmt;
 
 /// An error that carries advice for the user.
@@ -61,11 +61,16 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: cannot {}\n  why:  {}", sanitise(&self.action), sanitise(&self.cause))?;
+        let clean = |text: &str| sanitise(&text::without_error_numbers(text));
+        write!(f, "error: cannot {}\n  why:  {}", clean(&self.action), clean(&self.cause))?;
         if let Some(reason) = self.reason {
             write!(f, " [{}]", reason.code())?;
         }
-        write!(f, "\n  next: {}", sanitise(&self.next_step))
+        // What the cause already advises is not said again.
+        match text::without_repeats(&self.next_step, &[&self.cause]) {
+            next if next.is_empty() => Ok(()),
+            next => write!(f, "\n  next: {}", clean(&next)),
+        }
     }
 }
 
@@ -79,7 +84,7 @@ impl<T, E: Advice> WithContext<T> for Result<T, E> {
     fn with_context(self, what: impl FnOnce() -> String) -> Result<T, Failure> {
         self.map_err(|error| Failure {
             action: what(),
-            cause: format_error_chain(&error),
+            cause: text::error_chain(&error),
             next_step: error.next_step(),
             reason: error.reason(),
             exit: error.exit(),
@@ -101,21 +106,6 @@ impl Advice for std::io::Error {
     }
 }
 
-/// Formats an error and its causes on one line. Causes that the text already contains are left out.
-pub(crate) fn format_error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +119,18 @@ mod tests {
         assert_eq!(
             failure.to_string(),
             "error: cannot list machines\n  why:  no response from 127.0.0.1:1 [server-away]\n  next: start the server"
+        );
+    }
+
+    #[test]
+    fn no_advice_is_given_twice_and_no_error_has_a_number() {
+        let failure = Failure::new("deploy hello", "the deployment was halted; resume it", "resume it");
+        assert_eq!(failure.to_string(), "error: cannot deploy hello\n  why:  the deployment was halted; resume it");
+        let missing: Result<(), _> = Err(std::io::Error::from_raw_os_error(2));
+        let failure = missing.with_context(|| "read the profile".into()).unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            "error: cannot read the profile\n  why:  No such file or directory\n  next: check the path"
         );
     }
 

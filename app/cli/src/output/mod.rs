@@ -6,6 +6,6 @@ mod format;
 mod print;
 
 pub(crate) use exit_code::Exit;
-pub(crate) use failure::{Advice, Failure, REPORT_BUG, WithContext, format_error_chain};
+pub(crate) use failure::{Advice, Failure, REPORT_BUG, WithContext};
 pub(crate) use format::{format_age, format_count, format_table, sanitise};
 pub(crate) use print::{OutputArgs, print_json, print_note, print_text};

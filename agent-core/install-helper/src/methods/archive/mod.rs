@@ -156,7 +156,7 @@ impl InstallMethod for ArchiveMethod {
     fn describe_restored(&self, intent: &InstallIntent) -> String {
         match self.archive_plan(intent) {
             Ok((_, _, Some(previous))) => format!("{previous} is the current version again"),
-            _ => "it was removed again; there was no version before".into(),
+            _ => "it was removed again; there was no previous version".into(),
         }
     }
 

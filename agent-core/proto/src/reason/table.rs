@@ -1,103 +1,7 @@
-//! The closed table of reasons: why a machine is not finished yet, or why a request was refused.
-//!
-//! The wire, the command line, the tray and the console all take code, fault and texts from here. Each entry has two
-//! pairs of texts: one for administrators, and one for the person at the computer, which names no command.
+//! The entries of the table of reasons: code, who has to act, and the texts for both kinds of reader.
 
+use super::{Fault, ReasonText, UNKNOWN, UPDATE};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-
-/// Who has to act on a reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fault {
-    /// No one: the state is normal and ends without help.
-    Nobody,
-    /// The machine that reports the reason.
-    Machine,
-    /// Another machine in the tree.
-    Peer,
-    /// The network between the machines.
-    Network,
-    /// The server.
-    Server,
-    /// The publisher of the package.
-    Publisher,
-}
-
-/// The texts of one entry for one kind of reader. Neither starts with a capital letter nor ends with a full stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReasonText {
-    /// What is wrong.
-    pub what: &'static str,
-    /// What to do, or what Banyan does next.
-    pub advice: &'static str,
-}
-
-const UNKNOWN: &str = "a reason that only a newer version of Banyan can name";
-const UPDATE: &str = "update Banyan here to see the reason";
-
-macro_rules! reasons {
-    ($($name:ident = $code:literal, $fault:ident,
-        admin: $what:literal => $advice:literal,
-        user: $user_what:literal => $user_advice:literal;)*) => {
-        /// One entry of the table.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum Reason {
-            $(#[doc = $what] #[serde(rename = $code)] $name,)*
-            /// A code that this version does not know, because a newer version sent it.
-            #[serde(other)] Unknown,
-        }
-        impl Reason {
-            /// All entries.
-            pub const ALL: &[Self] = &[$(Self::$name,)* Self::Unknown];
-            /// Returns the stable code, as on the wire.
-            #[must_use]
-            pub fn code(self) -> &'static str {
-                match self { $(Self::$name => $code,)* Self::Unknown => "unknown" }
-            }
-            /// Returns whether the server is temporarily unable to answer, so that the same request can succeed later.
-            #[must_use]
-            pub fn is_temporary_at_server(self) -> bool {
-                matches!(
-                    self,
-                    Self::InternalError | Self::ServerAway | Self::ServerDiskFull | Self::TooManyRequests | Self::Busy
-                )
-            }
-            /// Returns the reason for a failed access to this machine's disk.
-            #[must_use]
-            pub fn of_disk_error(error: &std::io::Error) -> Self {
-                use std::io::ErrorKind;
-                match error.kind() {
-                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::DiskFull,
-                    ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
-                    ErrorKind::NotFound | ErrorKind::NotADirectory => Self::PlaceMissing,
-                    _ => Self::DiskFailed,
-                }
-            }
-            /// Returns who has to act.
-            #[must_use]
-            pub fn fault(self) -> Fault {
-                match self { $(Self::$name => Fault::$fault,)* Self::Unknown => Fault::Nobody }
-            }
-            /// Returns the texts for administrators: command line, logs, console.
-            #[must_use]
-            pub fn for_admin(self) -> ReasonText {
-                match self {
-                    $(Self::$name => ReasonText { what: $what, advice: $advice },)*
-                    Self::Unknown => ReasonText { what: UNKNOWN, advice: UPDATE },
-                }
-            }
-            /// Returns the texts for the person at the computer: tray and window.
-            #[must_use]
-            pub fn for_user(self) -> ReasonText {
-                match self {
-                    $(Self::$name => ReasonText { what: $user_what, advice: $user_advice },)*
-                    Self::Unknown => ReasonText { what: UNKNOWN, advice: UPDATE },
-                }
-            }
-        }
-    };
-}
 
 reasons! {
     Done = "done", Nobody,
@@ -142,7 +46,7 @@ reasons! {
             => "set this computer's date and time; if they are right, tell your administrator";
     RevocationListExpired = "revocation-list-expired", Machine,
         admin: "a revocation list has expired: its machine has not reached the server for a day, or its clock is wrong"
-            => "check that machine's connection to the server and its clock; it fetches a new list by itself",
+            => "check that machine's connection to the server and its clock; it then fetches a new list automatically",
         user: "this computer has not reached the server for a day"
             => "check this computer's network and its date and time";
     Cloned = "cloned", Machine,
@@ -167,22 +71,22 @@ reasons! {
             => "ask your administrator to register this computer again";
     NotAncestor = "not-ancestor", Peer,
         admin: "the sender is not upstream of this machine in the tree"
-            => "check the machine named in the server's log",
+            => "check the sender: `banyan doctor` names it",
         user: "another computer sent something it may not send"
             => "Banyan rejected it; your administrator can see this";
     ListForged = "list-forged", Peer,
         admin: "the list of target machines was altered in transit"
-            => "check the machine named in the server's log",
+            => "check the sender: `banyan doctor` names it",
         user: "another computer sent altered data"
             => "Banyan rejected it; your administrator can see this";
     NotAddressed = "not-addressed", Peer,
         admin: "the offer is not meant for this machine"
-            => "check the machine named in the server's log",
+            => "check the sender: `banyan doctor` names it",
         user: "another computer sent an update meant for someone else"
             => "Banyan rejected it; your administrator can see this";
     OrderForged = "order-forged", Peer,
         admin: "the order is not signed by the server"
-            => "check the machine named in the server's log",
+            => "check the sender: `banyan doctor` names it",
         user: "another computer sent an update your organisation did not approve"
             => "Banyan rejected it; your administrator can see this";
     OrderExpired = "order-expired", Nobody,
@@ -212,12 +116,12 @@ reasons! {
             => "Banyan rejected it; your administrator can see this";
     MetadataForged = "metadata-forged", Peer,
         admin: "the metadata is not signed by the publishers this machine trusts"
-            => "check the machine named in the server's log",
+            => "check the sender: `banyan doctor` names it",
         user: "this wasn't signed by a publisher this computer trusts"
             => "Banyan rejected it; get it again from its publisher";
     NotPublished = "not-published", Publisher,
         admin: "no trusted publisher has signed this release"
-            => "publish it with the publisher's key",
+            => "publish it with `banyan publish`, with the publisher's keys",
         user: "no trusted publisher has signed this version"
             => "ask your administrator or the publisher for a signed version";
     Withdrawn = "withdrawn", Publisher,
@@ -237,7 +141,7 @@ reasons! {
             => "ask the publisher for a version that fits this computer";
     BadChunk = "bad-chunk", Peer,
         admin: "received data does not match the publisher's signature"
-            => "downloading it again from another machine; check the machine named in the server's log",
+            => "downloading it again from another machine; check the sender: `banyan doctor` names it",
         user: "some of the data arrived damaged"
             => "Banyan will download it again from another computer";
     BadArtifact = "bad-artifact", Machine,
@@ -296,7 +200,7 @@ reasons! {
         user: "this update didn't work on another computer"
             => "nothing to do: your administrator decides whether it continues";
     NeedsOneStripe = "needs-one-stripe", Nobody,
-        admin: "with this spread, machines withhold the content from each other until they have all of it, so it must travel in one stripe"
+        admin: "with this spread, machines pass the content on only when they have all of it, so it must travel in one stripe"
             => "leave out `--stripes`, or use `banyan deploy --spread cut-through` or `--spread proven`",
         user: "an update can't be sent in this way"
             => "ask your administrator";
@@ -352,7 +256,7 @@ reasons! {
             => "nothing to do: your administrator can see this";
     TooManyRequests = "too-many-requests", Machine,
         admin: "the machine sends more requests than the server takes from one machine"
-            => "wait: the machine tries again more slowly; if this goes on, check what runs on it",
+            => "wait: the machine tries again more slowly; if this continues, check what runs on it",
         user: "this computer has asked the server too often"
             => "nothing to do: Banyan will try again";
     PackageManagerBusy = "package-manager-busy", Nobody,
@@ -402,12 +306,12 @@ reasons! {
             => "ask the publisher or your administrator for help";
     InstallFailed = "install-failed", Publisher,
         admin: "the installation failed"
-            => "read the output below the detail; `banyan status` shows it again",
+            => "correct the package, then publish and deploy it again",
         user: "the installation failed"
             => "ask the publisher or your administrator for help";
     ProbeFailed = "probe-failed", Publisher,
         admin: "the new version failed its check"
-            => "test on one machine and read the probe's output",
+            => "read the probe's output, then publish a corrected release and deploy it to one machine first",
         user: "the new version failed its check"
             => "nothing to do: your administrator and the publisher can see this";
     UndoFailed = "undo-failed", Machine,
@@ -432,7 +336,7 @@ reasons! {
             => "check for an update of Banyan";
     NotFound = "not-found", Nobody,
         admin: "not found on the server"
-            => "check the name in the list",
+            => "check the name: `banyan machines`, `banyan releases` and `banyan status` list what there is",
         user: "not found on the server"
             => "check what is available now";
     NotOffered = "not-offered", Nobody,
@@ -470,60 +374,4 @@ reasons! {
             => "this is a bug in Banyan; report it with the log of this machine",
         user: "something went wrong inside Banyan"
             => "try again; if it happens again, tell your administrator";
-}
-
-impl Reason {
-    /// Returns whether a machine that failed for this reason ran the release and found it not to work. Other failures
-    /// are about the machine, or come before anything of the release runs.
-    #[must_use]
-    pub fn tells_against_release(self) -> bool {
-        matches!(self, Self::InstallFailed | Self::ScriptTimeout | Self::ProbeFailed | Self::UndoFailed)
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.for_admin().what, self.code())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_are_unique_stable_on_the_wire_and_forward_compatible() {
-        let mut codes: Vec<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        assert_eq!(codes.len(), Reason::ALL.len());
-        for &reason in &Reason::ALL[..Reason::ALL.len() - 1] {
-            let json = serde_json::to_string(&reason).unwrap();
-            assert_eq!(json, format!("{:?}", reason.code()));
-            assert_eq!(serde_json::from_str::<Reason>(&json).unwrap(), reason);
-        }
-        assert_eq!(serde_json::from_str::<Reason>("\"from-the-future\"").unwrap(), Reason::Unknown);
-    }
-
-    #[test]
-    fn texts_for_people_at_the_computer_name_no_command_and_no_word_of_the_trade() {
-        for &reason in Reason::ALL {
-            let ReasonText { what, advice } = reason.for_user();
-            for text in [what, advice] {
-                for word in ["`", "machine", "order", "probe", "enrol", "deploy", "sequence", "metadata", "certificate"]
-                {
-                    assert!(!text.contains(word), "{reason:?}: {text:?} contains {word:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_advice_says_more_than_the_description() {
-        for &reason in Reason::ALL {
-            for text in [reason.for_admin(), reason.for_user()] {
-                assert_ne!(text.what, text.advice, "{reason:?}");
-            }
-        }
-    }
 }
