@@ -31,8 +31,8 @@ pub(crate) enum UsageError {
     Relative { option: &'static str, path: PathBuf },
     #[error(transparent)]
     JoinCode(#[from] banyan_proto::join::JoinCodeError),
-    #[error("could not read {}: {}", path.display(), text::system_error(source))]
-    UnreadableFile { path: PathBuf, source: io::Error },
+    #[error("could not read the {what} {}: {}", path.display(), text::system_error(source))]
+    UnreadableFile { what: &'static str, path: PathBuf, source: io::Error },
     #[error("{path} is not a valid request: {source}")]
     InvalidRequest { path: PathBuf, source: FormatError },
 }
@@ -93,22 +93,22 @@ impl Arguments {
         let path = match (self.request, self.join, self.join_file) {
             (None, Some(code), None) => return Ok(Task::PinRoot(code.to_str().ok_or(UsageError::Usage)?.parse()?)),
             (None, None, Some(path)) => {
-                let code = read_file(Path::new(&path), JOIN_CODE_BYTES)?;
+                let code = read_file("join code", Path::new(&path), JOIN_CODE_BYTES)?;
                 return Ok(Task::PinRoot(String::from_utf8_lossy(&code).trim().parse()?));
             }
             (Some(path), None, None) => PathBuf::from(path),
             _ => return Err(UsageError::Usage),
         };
-        let bytes = read_file(&path, REQUEST_BYTES)?;
+        let bytes = read_file("request", &path, REQUEST_BYTES)?;
         let request = format::read(&bytes).map_err(|source| UsageError::InvalidRequest { path, source })?;
         Ok(Task::Request(request))
     }
 }
 
-fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, UsageError> {
+fn read_file(what: &'static str, path: &Path, most: u64) -> Result<Vec<u8>, UsageError> {
     let mut bytes = Vec::new();
     sys::open_plain_file(path)
         .and_then(|file| file.take(most).read_to_end(&mut bytes))
-        .map_err(|source| UsageError::UnreadableFile { path: path.to_owned(), source })?;
+        .map_err(|source| UsageError::UnreadableFile { what, path: path.to_owned(), source })?;
     Ok(bytes)
 }

@@ -69,13 +69,13 @@ fn updates_say_what_they_are_and_ask_for_what_is_pressed() {
 #[test]
 fn what_failed_is_told_in_words_and_its_output_is_folded() {
     let mut snapshot = sample_data::busy();
-    let output = "the probe exited with code 3\n$ check\nno licence\n".to_owned() + &"more\n".repeat(500);
+    let output = "the probe exited with code 3\n$ check\nno licence\n".to_owned() + &"more\n".repeat(20);
     for update in &mut snapshot.updates {
         if let banyan_proto::local::UpdateState::Failed { detail, .. } = &mut update.state {
             detail.clone_from(&output);
         }
     }
-    let mut harness = window(Page::Updates, snapshot);
+    let mut harness = at(Page::Updates, snapshot, TALL, egui::Theme::Light);
     harness.get_by_label(
         "The new version failed its check. This computer is as it was before. Your administrator can see this.",
     );
