@@ -15,7 +15,7 @@ pub const CHUNK_BYTES_MIN: usize = 16 << 10;
 pub const ARTIFACT_BYTES: u64 = 64 << 30;
 /// Largest number of target machines in one order.
 pub const ADDRESSEES: usize = 20_000;
-/// Greatest depth of a list: heads on the path from the root to a leaf. The planner's halving stays far below.
+/// Greatest depth of a list: heads on the path from the root to a leaf. The planner joins classes of machines until a list is flatter.
 pub const LIST_DEPTH: usize = 64;
 /// Largest manifest, in bytes of JSON.
 pub const MANIFEST_BYTES: usize = 24 << 20;

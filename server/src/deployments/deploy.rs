@@ -5,6 +5,7 @@ use crate::{
         active_orders::{ActiveOrder, now_ms},
         order_lifecycle::OrderLifecycle,
         planner::{self, Candidate, Site},
+        policies::GroupPolicies,
     },
     identity::{registry::Registry, secrets::Secrets},
     net::{connections::Connections, wake_ups::WakeUps},
@@ -43,6 +44,7 @@ pub(crate) struct Deployments {
     pub(crate) registry: Arc<Registry>,
     pub(crate) connections: Connections,
     pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) policies: Arc<GroupPolicies>,
     pub(crate) repository: Arc<RepositoryCache>,
     pub(crate) artifacts: Arc<ArtifactStore>,
     pub(crate) orders: Arc<OrderLifecycle>,
@@ -82,9 +84,12 @@ impl Deployments {
             id: row.id,
             site: Site::of(&row.addresses),
             online: self.is_reachable(row.id, row.seen),
+            forwards: self.may_forward(row),
+            down: None,
+            up: None,
         };
         let candidates: Vec<Candidate> = fitting.iter().map(candidate).collect();
-        let plan = planner::plan(self.server.id, &candidates, stripes)
+        let plan = planner::plan(self.server.id, None, &candidates, stripes)
             .map_err(|error| unprocessable(Reason::BadRequest, format!("cannot list the machines: {error}")))?;
 
         let now = UnixSeconds::now();
@@ -161,6 +166,12 @@ impl Deployments {
     fn is_reachable(&self, id: MachineId, seen: UnixSeconds) -> bool {
         let lately = if self.started.elapsed().as_secs() < 60 { 600 } else { 15 };
         self.connections.is_online(id) || UnixSeconds::now().0 < seen.0 + lately
+    }
+
+    /// Returns whether the policy for the machine lets it forward.
+    fn may_forward(&self, row: &MachineRow) -> bool {
+        let policy = self.policies.of(row.group.as_deref());
+        policy.forward && policy.upload != Some(0) && policy.daily_upload != Some(0)
     }
 
     /// Returns the selected machines. Never includes one that is revoked or quarantined.

@@ -192,6 +192,13 @@ impl Services {
             clock: Arc::clone(clock),
             accepting: tokio::sync::Mutex::default(),
         });
+        let policies = Arc::new(GroupPolicies {
+            store: Arc::clone(&store),
+            secrets: Arc::clone(secrets),
+            registry: Arc::clone(&registry),
+            wake_ups: Arc::clone(&wake_ups),
+            cache: PolicyCache::new(sqlite.policies().await?),
+        });
         let deployments = Arc::new(Deployments {
             server,
             started: Instant::now(),
@@ -200,6 +207,7 @@ impl Services {
             registry: Arc::clone(&registry),
             connections: connections.clone(),
             wake_ups: Arc::clone(&wake_ups),
+            policies: Arc::clone(&policies),
             repository: Arc::clone(repository),
             artifacts: Arc::clone(artifacts),
             orders: Arc::clone(&orders),
@@ -212,13 +220,6 @@ impl Services {
             connections: connections.clone(),
             repository: Arc::clone(repository),
             orders: Arc::clone(&orders),
-        });
-        let policies = Arc::new(GroupPolicies {
-            store: Arc::clone(&store),
-            secrets: Arc::clone(secrets),
-            registry: Arc::clone(&registry),
-            wake_ups: Arc::clone(&wake_ups),
-            cache: PolicyCache::new(sqlite.policies().await?),
         });
         let on_demand = Arc::new(OnDemandOrders {
             store: Arc::clone(&store),

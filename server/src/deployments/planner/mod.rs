@@ -1,22 +1,23 @@
-//! The planner: orders the target machines on each stripe's list and decides where each list is split (rules L1–L2).
+//! The planner: arranges the target machines in one tree for each stripe (rules L1, L2).
 //!
-//! Pure: takes names, sites and who is online; returns lists, each headed by the server. It has three goals, in this
-//! order: each site is entered once; no machine sends more than one copy in total; machines known to be offline are
-//! leaves.
+//! Pure: takes names, sites, rates and who is online; returns lists, each headed by the server. It has these goals, in
+//! this order: each site is entered once; no machine waits for a slower one; no machine sends more than one copy, as
+//! long as all forward; machines known to be offline, and machines that do not forward, are leaves.
 //!
 //! With one stripe the list is a plain binary tree whose inner nodes send two copies. With two stripes, each half of
-//! the artifact travels its own tree of the same shape, and the machines change places between the trees. A machine
-//! with two children in one tree has none in the other. That is always possible, because a binary tree has one leaf
-//! more than it has nodes with two children; nodes with one child are paired with each other.
+//! the artifact travels its own tree, and the machines change places between the trees. `arrange` does this for sites,
+//! and for the machines of each site.
 
-mod shape;
+mod arrange;
+mod capacity;
+mod positions;
 
+use arrange::{Member, Outside, Tree, arrange};
 use banyan_proto::{
     Address, AddresseeList, MachineId,
     list::{Addressee, ListError},
 };
-use shape::Shape;
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 /// A site: machines that share a subnet, /24 for IPv4 or /64 for IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +52,12 @@ pub(crate) struct Candidate {
     pub(crate) site: Site,
     /// Whether the machine is expected to receive and forward now.
     pub(crate) online: bool,
+    /// Whether the machine may forward.
+    pub(crate) forwards: bool,
+    /// What it can receive, in bytes a second; `None` if it was not measured.
+    pub(crate) down: Option<u64>,
+    /// What it can send, in bytes a second; `None` if it was not measured.
+    pub(crate) up: Option<u64>,
 }
 
 /// The lists of an order, and their predicted cost.
@@ -64,97 +71,134 @@ pub(crate) struct Plan {
     pub(crate) server_copies: f64,
 }
 
-/// Plans the lists. `stripes` is 1 or 2.
+/// The ratios of the fastest to the slowest machine of a class, in the order in which they are tried. Narrow classes
+/// lose least, but each class makes the trees deeper.
+const CLASS_FACTORS: [f64; 5] = [1.25, 1.5, 2.0, 4.0, f64::INFINITY];
+
+/// Plans the lists. `server_up` is what the server can send in bytes a second, if that is known. `stripes` is 1 or 2.
 ///
 /// # Errors
 /// Returns a [`ListError`] if there are more candidates than a list may have names.
-pub(crate) fn plan(server: MachineId, candidates: &[Candidate], stripes: u8) -> Result<Plan, ListError> {
+pub(crate) fn plan(
+    server: MachineId,
+    server_up: Option<u64>,
+    candidates: &[Candidate],
+    stripes: u8,
+) -> Result<Plan, ListError> {
     let sites = by_site(candidates);
-    let sizes: Vec<usize> = sites.iter().map(Vec::len).collect();
-    let shape = Shape::new(&sizes, stripes < 2);
-    let first = first_tree(&sites, &shape);
-    let mut trees = vec![first];
-    if stripes > 1 {
-        trees.push(second_tree(&sites, &shape, &trees[0]));
-    }
-    let lists = trees.iter().map(|names| shape.list(server, names)).collect::<Result<Vec<_>, _>>()?;
-    let (busiest_copies, server_copies) = copies_sent(&lists, server);
-    Ok(Plan { lists, busiest_copies, server_copies })
-}
-
-/// Groups candidates by site. Sites with more machines online come first, because their heads feed other sites. Within
-/// a site, online machines come first.
-fn by_site(candidates: &[Candidate]) -> Vec<Vec<Candidate>> {
-    let mut sorted = candidates.to_vec();
-    sorted.sort_by_key(|candidate| (candidate.site, !candidate.online));
-    let mut sites: Vec<Vec<Candidate>> = sorted.chunk_by(|a, b| a.site == b.site).map(<[Candidate]>::to_vec).collect();
-    sites.sort_by_key(|site| std::cmp::Reverse(site.iter().filter(|candidate| candidate.online).count()));
-    sites
-}
-
-/// Fills each site's positions so that offline machines come last, where there is nothing to forward.
-fn first_tree(sites: &[Vec<Candidate>], shape: &Shape) -> Vec<MachineId> {
-    let mut names = vec![MachineId([0; 16]); shape.len()];
-    let mut start = 0;
-    for site in sites {
-        let mut positions: Vec<usize> = (start..start + site.len()).collect();
-        // Stable: among positions with equally many children, the higher one in the tree is filled first.
-        let online = site.iter().filter(|candidate| candidate.online).count();
-        let leaves_last = online < site.len();
-        if leaves_last {
-            positions.sort_by_key(|&at| std::cmp::Reverse(shape.children(at)));
-            positions[..online].sort_unstable();
-        }
-        for (&at, candidate) in positions.iter().zip(site) {
-            names[at] = candidate.id;
-        }
-        start += site.len();
-    }
-    names
-}
-
-/// Places the machines differently on the same shape: the more children in the first tree, the fewer here.
-///
-/// Sites of equal size swap places as a whole; within a site, machines do.
-fn second_tree(sites: &[Vec<Candidate>], shape: &Shape, first: &[MachineId]) -> Vec<MachineId> {
-    let mut blocks = Vec::new();
-    let mut start = 0;
-    for (number, site) in sites.iter().enumerate() {
-        let children: u32 = (start..start + site.len()).map(|at| u32::from(shape.children(at))).sum();
-        blocks.push((site.len(), children, start, number));
-        start += site.len();
-    }
-    let mut busy_first = blocks.clone();
-    busy_first.sort_by_key(|&(size, children, start, _)| (size, std::cmp::Reverse(children), start));
-    let mut idle_first = blocks;
-    idle_first.sort_by_key(|&(size, children, start, _)| (size, children, start));
-
-    let mut names = vec![MachineId([0; 16]); shape.len()];
-    for (&(size, _, from, number), &(_, _, to, _)) in busy_first.iter().zip(&idle_first) {
-        let is_offline = |at: usize| sites[number].iter().any(|other| other.id == first[at] && !other.online);
-        let mut machines: Vec<usize> = (from..from + size).collect();
-        machines.sort_by_cached_key(|&at| (!is_offline(at), std::cmp::Reverse(shape.children(at))));
-        let mut positions: Vec<usize> = (to..to + size).collect();
-        positions.sort_by_key(|&at| shape.children(at));
-        for (machine, position) in machines.into_iter().zip(positions) {
-            names[position] = first[machine];
+    let mut plan = Err(ListError::TooDeep);
+    for factor in CLASS_FACTORS {
+        let trees = site_trees(&sites, server_up.unwrap_or(u64::MAX), usize::from(stripes), factor);
+        let (busiest_copies, server_copies) = copies_sent(&trees);
+        let lists: Result<Vec<_>, _> = trees.iter().map(|tree| list(server, tree)).collect();
+        plan = lists.map(|lists| Plan { lists, busiest_copies, server_copies });
+        if plan != Err(ListError::TooDeep) {
+            break;
         }
     }
-    names
+    plan
+}
+
+/// The candidates of one site.
+struct SiteMembers {
+    machines: Vec<MachineId>,
+    members: Vec<Member>,
+}
+
+fn by_site(candidates: &[Candidate]) -> Vec<SiteMembers> {
+    let mut sorted: Vec<(&Candidate, Member)> = candidates.iter().zip(capacity::members(candidates)).collect();
+    sorted.sort_by_key(|(candidate, _)| candidate.site);
+    let of_site = |site: &[(&Candidate, Member)]| SiteMembers {
+        machines: site.iter().map(|(candidate, _)| candidate.id).collect(),
+        members: site.iter().map(|&(_, member)| member).collect(),
+    };
+    sorted.chunk_by(|(a, _), (b, _)| a.site == b.site).map(of_site).collect()
+}
+
+/// One stripe's tree of machines.
+#[derive(Default)]
+struct MachineTree {
+    roots: Vec<MachineId>,
+    children: HashMap<MachineId, Vec<MachineId>>,
+}
+
+/// Arranges the sites, and the machines of each site, and joins them.
+fn site_trees(sites: &[SiteMembers], up: u64, stripes: usize, factor: f64) -> Vec<MachineTree> {
+    // With one stripe the server feeds two machines, like every other machine.
+    let entries = if stripes > 1 { 1 } else { 2 };
+    let below_server = Outside { entries, up, exits: &vec![0; stripes] };
+    let mut trees: Vec<MachineTree> = (0..stripes).map(|_| MachineTree::default()).collect();
+    if let [only] = sites {
+        for (tree, of_site) in trees.iter_mut().zip(arrange(&only.members, below_server, factor)) {
+            tree.add(only, &of_site);
+            tree.roots = of_site.roots.iter().map(|&at| only.machines[at]).collect();
+        }
+        return trees;
+    }
+    let as_members: Vec<Member> = sites.iter().map(|site| capacity::site(&site.members)).collect();
+    let between = arrange(&as_members, below_server, factor);
+    let mut arranged: Vec<Vec<Tree>> = Vec::new();
+    for (at, site) in sites.iter().enumerate() {
+        let exits: Vec<usize> = between.iter().map(|tree| tree.children[at].len()).collect();
+        // Most sites of a large network can be homes with one machine.
+        if site.machines.len() == 1 {
+            arranged.push(exits.iter().map(|&exits| Tree::single(exits)).collect());
+            continue;
+        }
+        arranged.push(arrange(&site.members, Outside { entries: 1, up: u64::MAX, exits: &exits }, factor));
+    }
+    for (stripe, (tree, between)) in trees.iter_mut().zip(&between).enumerate() {
+        let entrance = |site: usize| arranged[site][stripe].roots.first().map(|&at| sites[site].machines[at]);
+        tree.roots = between.roots.iter().filter_map(|&site| entrance(site)).collect();
+        for (at, site) in sites.iter().enumerate() {
+            let of_site = &arranged[at][stripe];
+            tree.add(site, of_site);
+            for (&exit, &below) in of_site.exits.iter().zip(&between.children[at]) {
+                tree.children.entry(site.machines[exit]).or_default().extend(entrance(below));
+            }
+        }
+    }
+    trees
+}
+
+impl MachineTree {
+    fn add(&mut self, site: &SiteMembers, tree: &Tree) {
+        for (&id, children) in site.machines.iter().zip(&tree.children) {
+            let children = children.iter().map(|&at| site.machines[at]);
+            self.children.entry(id).or_default().extend(children);
+        }
+    }
+}
+
+/// Writes a tree as a list that the server heads.
+fn list(server: MachineId, tree: &MachineTree) -> Result<AddresseeList, ListError> {
+    let children = |id: MachineId| match id == server {
+        true => &tree.roots[..],
+        false => tree.children.get(&id).map_or(&[][..], |children| &children[..]),
+    };
+    let mut order = Vec::new();
+    let mut todo = vec![server];
+    while let Some(id) = todo.pop() {
+        order.push(id);
+        todo.extend(children(id).iter().rev());
+    }
+    let mut sizes = HashMap::<MachineId, u32>::new();
+    for &id in order.iter().rev() {
+        let below: u32 = children(id).iter().map(|child| sizes[child]).sum();
+        sizes.insert(id, below + 1);
+    }
+    let first = |id| children(id).first().map_or(0, |child| sizes[child]);
+    order.into_iter().map(|id| Addressee { id, first: first(id) }).collect::<Vec<_>>().try_into()
 }
 
 /// Returns the copies that the busiest machine and the server send: children over all stripes, divided by the stripes.
-fn copies_sent(lists: &[AddresseeList], server: MachineId) -> (f64, f64) {
-    let mut children = std::collections::HashMap::<MachineId, u32>::new();
-    for list in lists {
-        let entries: Vec<Addressee> = list.clone().into();
-        for (at, sent) in shape::children_of(&entries).into_iter().enumerate() {
-            *children.entry(entries[at].id).or_default() += u32::from(sent);
-        }
+fn copies_sent(trees: &[MachineTree]) -> (f64, f64) {
+    let mut sent = HashMap::<MachineId, usize>::new();
+    for (&id, children) in trees.iter().flat_map(|tree| &tree.children) {
+        *sent.entry(id).or_default() += children.len();
     }
-    let copies = |sent: u32| f64::from(sent) / f64::from(u32::try_from(lists.len()).unwrap_or(1).max(1));
-    let servers = children.remove(&server).unwrap_or(0);
-    (copies(children.into_values().max().unwrap_or(0)), copies(servers))
+    let copies = |children: usize| children as f64 / trees.len().max(1) as f64;
+    (copies(sent.into_values().max().unwrap_or(0)), copies(trees.iter().map(|tree| tree.roots.len()).sum()))
 }
 
 #[cfg(test)]

@@ -1,0 +1,333 @@
+//! Arranges machines of one site, or sites, in one tree for each stripe.
+//!
+//! Machines form classes of similar capacity. The fastest class is on top. Each slower class is a block that hangs
+//! below one machine of a faster class in each tree, so no machine waits for a slower one.
+//!
+//! With two stripes a block is paired: half of its machines have two children in the first tree and none in the second,
+//! the other half the reverse. So everyone sends one copy. One machine of the block is left over: it has no children
+//! within the block, and feeds what hangs below.
+//!
+//! Machines that do not forward, or not at the rate at which they can receive, are leaves in both trees wherever a
+//! faster machine has upload to spare.
+
+use super::positions::{Placed, Positions};
+use std::collections::VecDeque;
+
+/// A machine, or a site that is entered at one machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    /// What it can receive, in bytes a second.
+    pub(super) down: u64,
+    /// What it can send, in bytes a second.
+    pub(super) up: u64,
+    /// Whether these rates were measured.
+    pub(super) known: bool,
+    /// Whether it is expected to receive now.
+    pub(super) online: bool,
+    /// Whether it may forward.
+    pub(super) forwards: bool,
+    /// The number of machines that are online in it.
+    pub(super) size: usize,
+}
+
+/// One stripe's tree of members.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tree {
+    /// The members below the sender of the whole tree.
+    pub(super) roots: Vec<usize>,
+    /// The children of each member, at most two.
+    pub(super) children: Vec<Vec<usize>>,
+    /// The members below which something outside hangs. They have fewer than two children for each time they appear.
+    pub(super) exits: Vec<usize>,
+}
+
+impl Tree {
+    /// Returns the tree of a single member.
+    pub(super) fn single(exits: usize) -> Self {
+        Self { roots: vec![0], children: vec![vec![]], exits: vec![0; exits] }
+    }
+}
+
+/// What is outside of the trees.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outside<'a> {
+    /// The number of members that the sender feeds in each tree.
+    pub(super) entries: usize,
+    /// What the sender can send over all trees, in bytes a second.
+    pub(super) up: u64,
+    /// The number of positions to keep free in each tree.
+    pub(super) exits: &'a [usize],
+}
+
+/// Arranges the members. `factor` is the ratio of the fastest to the slowest machine of a class.
+pub(super) fn arrange(members: &[Member], outside: Outside<'_>, factor: f64) -> Vec<Tree> {
+    let Outside { entries, up, exits } = outside;
+    let empty = Tree { children: vec![vec![]; members.len()], ..Tree::default() };
+    let mut arrangement =
+        Arrangement { members, trees: vec![empty; exits.len()], positions: Positions::new(members.len(), exits.len()) };
+    let (mut forwarders, mut others) = arrangement.split();
+    let mut gates = vec![vec![Gate { parent: None, rate: up / 2 }; entries]; exits.len()];
+    let is_outlet = exits.iter().any(|&exits| exits > 0);
+    let mut is_first = true;
+    while !forwarders.is_empty() {
+        let mut class = arrangement.next_class(&mut forwarders, factor, is_first);
+        if !is_first {
+            arrangement.adopt_narrow_uplinks(&mut class);
+        }
+        let Some(rate) = class.iter().map(|&member| arrangement.pace(member)).min() else { continue };
+        let rate = arrangement.block(&class, &gates, rate, is_outlet || !forwarders.is_empty());
+        if is_first {
+            let is_last = class.len() == members.len();
+            arrangement.keep_exits(exits, rate, is_last);
+            is_first = false;
+        }
+        gates = arrangement.open_gates(forwarders.first().map_or(0, |&member| arrangement.pace(member)));
+        arrangement.adopt(&mut others, rate);
+        arrangement.adopt(&mut forwarders, rate);
+    }
+    for (tree, gates) in gates.into_iter().enumerate() {
+        gates.into_iter().for_each(|gate| arrangement.close(tree, gate));
+    }
+    arrangement.place_rest(&others, exits);
+    arrangement.trees
+}
+
+/// A position that is kept for the next class.
+#[derive(Debug, Clone, Copy)]
+struct Gate {
+    /// The machine that feeds it; `None` for the sender of the whole tree.
+    parent: Option<usize>,
+    rate: u64,
+}
+
+struct Arrangement<'a> {
+    members: &'a [Member],
+    trees: Vec<Tree>,
+    positions: Positions,
+}
+
+impl Arrangement<'_> {
+    /// Returns the rate at which the member can receive each stripe.
+    fn intake(&self, member: usize) -> u64 {
+        self.members[member].down / self.trees.len() as u64
+    }
+    /// Returns the rate at which the member can receive each stripe and send it to two others.
+    fn pace(&self, member: usize) -> u64 {
+        self.intake(member).min(self.members[member].up / 2)
+    }
+    /// Returns those who forward, fastest first, and the others.
+    fn split(&self) -> (Vec<usize>, Vec<usize>) {
+        let all = || 0..self.members.len();
+        let is_online = |&at: &usize| self.members[at].online;
+        let is_forwarder = |at: &usize| is_online(at) && self.members[*at].forwards;
+        let mut first: Vec<usize> = all().filter(is_forwarder).collect();
+        if first.is_empty() {
+            first = all().filter(is_online).collect();
+        }
+        if first.is_empty() {
+            first = all().collect();
+        }
+        first.sort_by_key(|&at| std::cmp::Reverse((self.pace(at), self.members[at].known, self.members[at].size)));
+        let mut is_first = vec![false; self.members.len()];
+        first.iter().for_each(|&at| is_first[at] = true);
+        let mut others: Vec<usize> = all().filter(|&at| !is_first[at]).collect();
+        others.sort_by_key(|&at| std::cmp::Reverse((self.members[at].online, self.intake(at))));
+        (first, others)
+    }
+    /// Takes the fastest class out. Measured machines are first in it. The first class goes by the second fastest
+    /// machine, so that no machine heads both trees by what it claims.
+    fn next_class(&self, forwarders: &mut Vec<usize>, factor: f64, is_first: bool) -> Vec<usize> {
+        let top = forwarders.get(usize::from(is_first)).or(forwarders.first());
+        let top = top.map_or(0, |&member| self.pace(member)) as f64;
+        let similar = forwarders.partition_point(|&member| self.pace(member) as f64 * factor >= top);
+        let mut class: Vec<usize> = forwarders.drain(..similar).collect();
+        class.sort_by_key(|&at| !self.members[at].known);
+        class
+    }
+    fn link(&mut self, tree: usize, parent: Option<usize>, child: usize) {
+        match parent {
+            Some(parent) => self.trees[tree].children[parent].push(child),
+            None => self.trees[tree].roots.push(child),
+        }
+    }
+    /// Adds a class below `gates`, with the trees that its pairing gives. Returns the rate at which it receives.
+    fn block(&mut self, class: &[usize], gates: &[Vec<Gate>], rate: u64, feeds: bool) -> u64 {
+        let is_first = gates.iter().flatten().any(|gate| gate.parent.is_none());
+        let orders = match gates {
+            [entries] => vec![plain(class.len(), entries.len())],
+            _ => paired(class.len(), is_first, feeds),
+        };
+        let mut peers = vec![[0; 2]; class.len()];
+        let mut parents = vec![[None; 2]; class.len()];
+        let rate = gates.iter().flatten().map(|gate| gate.rate).min().unwrap_or(rate).min(rate);
+        for (tree, order) in orders.iter().enumerate() {
+            let mut open: VecDeque<Option<usize>> = gates[tree].iter().map(|gate| gate.parent).collect();
+            for &(at, children) in order {
+                if let Some(parent) = open.pop_front() {
+                    self.link(tree, parent, class[at]);
+                    parents[at][tree] = parent;
+                }
+                peers[at][tree] = children;
+                (0..children).for_each(|_| open.push_back(Some(class[at])));
+            }
+        }
+        for &(at, _) in &orders[0] {
+            let Member { up, online, forwards, .. } = self.members[class[at]];
+            let (peers, parents) = (peers[at], parents[at]);
+            self.positions.add(class[at], Placed { forwards, online, up, receives: [rate; 2], peers, rate, parents });
+        }
+        rate
+    }
+    /// Returns the best position at this rate. If none has that much to spare, the children of one share.
+    fn best(&mut self, tree: usize, rate: u64) -> Option<(usize, u64)> {
+        match self.positions.spare(tree, rate) {
+            Some((parent, _)) => Some((parent, rate)),
+            None => self.positions.shared(tree).map(|(parent, share)| (parent, share.min(rate))),
+        }
+    }
+    /// Keeps positions for what hangs below. The last free one stays for the members that are not placed yet.
+    fn keep_exits(&mut self, exits: &[usize], rate: u64, is_last: bool) {
+        for (tree, &exits) in exits.iter().enumerate() {
+            while self.trees[tree].exits.len() < exits && (is_last || self.positions.open(tree) > 1) {
+                let Some((parent, rate)) = self.best(tree, rate) else { break };
+                self.positions.take(parent, tree, rate);
+                self.trees[tree].exits.push(parent);
+            }
+        }
+    }
+    /// Keeps one position in each tree for the next class.
+    fn open_gates(&mut self, rate: u64) -> Vec<Vec<Gate>> {
+        let mut gates = Vec::new();
+        for tree in 0..self.trees.len() {
+            let best = self.best(tree, rate);
+            gates.push(best.map(|(parent, rate)| self.open(tree, parent, rate)).into_iter().collect());
+        }
+        gates
+    }
+    /// Makes leaves of those who can receive at about this rate, but not forward at it, while there is upload to spare.
+    fn adopt(&mut self, waiting: &mut Vec<usize>, rate: u64) {
+        let mut is_any = true;
+        waiting.retain(|&member| {
+            is_any = is_any && self.has_spare(rate - rate / 4);
+            if !is_any {
+                return true;
+            }
+            let own = if self.members[member].forwards { self.pace(member) } else { 0 };
+            let (wanted, enough) = (self.intake(member).min(rate), (rate - rate / 4).max(own + own / 4));
+            !(self.members[member].online && wanted >= enough && self.adopt_one(member, wanted, enough))
+        });
+    }
+    /// Makes leaves of those in a class who receive much faster as leaves than they could forward.
+    fn adopt_narrow_uplinks(&mut self, class: &mut Vec<usize>) {
+        class.retain(|&member| {
+            let (wanted, enough) = (self.intake(member), self.pace(member).saturating_mul(3) / 2);
+            !(wanted >= enough && self.adopt_one(member, wanted, enough))
+        });
+    }
+    /// Makes a leaf of the member if both trees have a position for it that carries `enough`.
+    fn adopt_one(&mut self, member: usize, wanted: u64, enough: u64) -> bool {
+        let parents = self.spare_parents(wanted, enough);
+        parents.map(|parents| self.leaf(member, &parents)).is_some()
+    }
+    /// Takes a position in each tree that carries at least `enough`; takes none if one of the trees has none.
+    fn spare_parents(&mut self, wanted: u64, enough: u64) -> Option<Vec<Gate>> {
+        if !self.has_spare(enough) {
+            return None;
+        }
+        let mut parents: Vec<Gate> = Vec::new();
+        for tree in 0..self.trees.len() {
+            let Some((parent, spare)) = self.positions.spare(tree, enough) else {
+                parents.iter().enumerate().for_each(|(tree, &gate)| self.close(tree, gate));
+                return None;
+            };
+            parents.push(self.open(tree, parent, spare.min(wanted)));
+        }
+        Some(parents)
+    }
+    fn has_spare(&mut self, rate: u64) -> bool {
+        (0..self.trees.len()).all(|tree| self.positions.spare(tree, rate).is_some())
+    }
+    fn open(&mut self, tree: usize, parent: usize, rate: u64) -> Gate {
+        self.positions.take(parent, tree, rate);
+        Gate { parent: Some(parent), rate }
+    }
+    fn close(&mut self, tree: usize, gate: Gate) {
+        if let Some(parent) = gate.parent {
+            self.positions.release(parent, tree, gate.rate);
+        }
+    }
+    fn leaf(&mut self, member: usize, parents: &[Gate]) {
+        let (mut receives, mut above) = ([0; 2], [None; 2]);
+        for (tree, gate) in parents.iter().enumerate() {
+            (receives[tree], above[tree]) = (gate.rate, gate.parent);
+            self.link(tree, gate.parent, member);
+        }
+        let Member { up, online, forwards, .. } = self.members[member];
+        self.positions.add(member, Placed { forwards, online, up, receives, peers: [0; 2], rate: 0, parents: above });
+    }
+    /// Adds those who are left: first those who receive now, then those who are offline and cost nothing.
+    fn place_rest(&mut self, others: &[usize], exits: &[usize]) {
+        let (online, offline): (Vec<usize>, Vec<usize>) =
+            others.iter().partition(|&&member| self.members[member].online);
+        for member in online {
+            let wanted = self.intake(member);
+            let parents = self.open_gates(wanted).into_iter().flatten().collect::<Vec<_>>();
+            self.leaf(member, &parents);
+        }
+        for (tree, &exits) in exits.iter().enumerate() {
+            let missing = exits - self.trees[tree].exits.len();
+            self.hang_offline(tree, &offline, missing);
+        }
+    }
+    /// Spreads those who are offline over the leaves, so that senders find out about them side by side. Keeps the exits
+    /// that are missing.
+    fn hang_offline(&mut self, tree: usize, offline: &[usize], missing: usize) {
+        let mut open: Vec<usize> = (0..self.members.len()).filter(|&at| self.positions.is_placed(at)).collect();
+        open.sort_by_key(|&at| std::cmp::Reverse(self.positions.free(at, tree)));
+        let twice = |at: &usize| (*at, self.positions.free(*at, tree));
+        let free: Vec<(usize, u8)> = open.iter().map(twice).collect();
+        let once = free.iter().filter(|(_, free)| *free > 0);
+        let again = free.iter().filter(|(_, free)| *free > 1);
+        let mut positions: VecDeque<usize> = once.chain(again).map(|&(at, _)| at).collect();
+        for &member in offline {
+            if let Some(parent) = positions.pop_front() {
+                self.link(tree, Some(parent), member);
+            }
+            positions.extend([member, member]);
+        }
+        self.trees[tree].exits.extend(positions.into_iter().take(missing));
+    }
+}
+
+/// Returns the order in which a class of `len` fills one tree, and each one's children in the class. A machine is named
+/// by its place in the class.
+fn plain(len: usize, entries: usize) -> Vec<(usize, u8)> {
+    let edges = len.saturating_sub(entries);
+    let children = |at: usize| match at {
+        at if at < edges / 2 => 2,
+        at if at == edges / 2 && edges % 2 == 1 => 1,
+        _ => 0,
+    };
+    (0..len).map(|at| (at, children(at))).collect()
+}
+
+/// Returns the same for both trees of a pair. With `feeds`, the machine that is left over is near the top.
+fn paired(len: usize, is_first: bool, feeds: bool) -> Vec<Vec<(usize, u8)>> {
+    if len == 2 && is_first {
+        // Each machine heads one tree.
+        return vec![vec![(0, 1), (1, 0)], vec![(1, 1), (0, 0)]];
+    }
+    let left_over = (len - 1).min(2);
+    let single = len.is_multiple_of(2).then(|| if len == 2 { 0 } else { len - 1 });
+    let halves: Vec<usize> = (0..len).filter(|&at| at != left_over && Some(at) != single).collect();
+    let half = |parity: usize| halves.iter().copied().skip(parity).step_by(2);
+    let tree = |parity: usize| {
+        let mut order: Vec<(usize, u8)> = half(parity).map(|at| (at, 2)).collect();
+        order.extend(single.map(|at| (at, 1)));
+        order.extend(half(1 - parity).map(|at| (at, 0)).collect::<Vec<_>>().into_iter().rev());
+        let near_top = if feeds && order.len() > 8 { 3 } else { order.len() };
+        order.insert(near_top, (left_over, 0));
+        order
+    };
+    vec![tree(0), tree(1)]
+}

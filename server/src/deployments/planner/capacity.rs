@@ -1,0 +1,65 @@
+//! What the planner believes about the rates of machines and sites.
+
+use super::{Candidate, arrange::Member};
+
+/// What every machine counts as when no machine was measured, in bytes a second. Only equality matters.
+const NOMINAL: u64 = 1 << 20;
+/// The most that a machine's measurement counts for, in medians of all machines. Measurements are the machines' own
+/// claims.
+const MOST: u64 = 16;
+/// A machine that can send less than this part of the median does not forward.
+const LEAST: u64 = 32;
+
+/// Returns the median; `None` if there is no value.
+fn median(values: impl Iterator<Item = u64>) -> Option<u64> {
+    let mut values: Vec<u64> = values.collect();
+    let middle = values.len() / 2;
+    (!values.is_empty()).then(|| *values.select_nth_unstable(middle).1)
+}
+
+/// Returns the candidates as members. A machine that was not measured counts as the median.
+pub(super) fn members(candidates: &[Candidate]) -> Vec<Member> {
+    let may_send = || candidates.iter().filter(|candidate| candidate.forwards);
+    let down = median(candidates.iter().filter_map(|candidate| candidate.down));
+    let up = median(may_send().filter_map(|candidate| candidate.up));
+    let usual_down = down.or(up).unwrap_or(NOMINAL).max(1);
+    let usual_up = up.or(down).unwrap_or(NOMINAL).max(1);
+    let member = |candidate: &Candidate| {
+        let up = candidate.up.unwrap_or(usual_up).min(usual_up.saturating_mul(MOST));
+        Member {
+            down: candidate.down.unwrap_or(usual_down).min(usual_down.saturating_mul(MOST)).max(2),
+            up: up.max(2),
+            known: candidate.down.is_some() && candidate.up.is_some(),
+            online: candidate.online,
+            forwards: candidate.forwards && up >= usual_up / LEAST,
+            size: usize::from(candidate.online),
+        }
+    };
+    candidates.iter().map(member).collect()
+}
+
+/// Returns a site as a member: it receives as its fastest machine does. It sends as its second fastest, because the
+/// fastest one feeds the site.
+pub(super) fn site(machines: &[Member]) -> Member {
+    let pace = |member: &&Member| member.down.min(member.up);
+    let mut forwarders: Vec<&Member> = machines.iter().filter(|member| member.online && member.forwards).collect();
+    forwarders.sort_by_key(|member| std::cmp::Reverse(pace(member)));
+    let entrance = forwarders.first().copied().or(machines.iter().max_by_key(|member| (member.online, member.down)));
+    let up = match (machines, &forwarders[..]) {
+        ([only], _) => only.up,
+        (_, [first]) => pace(first),
+        (_, [_, second, ..]) => pace(second),
+        (_, []) => 2,
+    };
+    Member {
+        down: match &forwarders[..] {
+            [first, _, ..] => pace(first),
+            _ => entrance.map_or(2, |member| member.down),
+        },
+        up,
+        known: machines.iter().any(|member| member.known),
+        online: machines.iter().any(|member| member.online),
+        forwards: !forwarders.is_empty(),
+        size: machines.iter().map(|member| member.size).sum(),
+    }
+}
