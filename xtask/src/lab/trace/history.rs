@@ -42,6 +42,10 @@ impl Curve {
         }
         found
     }
+    /// Returns when all of these chunks were held.
+    pub(super) fn complete(&self, chunks: u32) -> Option<f64> {
+        self.points.iter().find(|point| point.held >= chunks).map(|point| point.seconds)
+    }
     pub(super) fn end(&self) -> Option<f64> {
         self.points.last().map(|point| point.seconds)
     }

@@ -139,7 +139,9 @@ fn competing(hosts: &[TracedHost], history: &History) -> Vec<String> {
     }
     for (host, traced) in hosts.iter().enumerate().skip(1) {
         let curves = [history.curve(host, 0), history.curve(host, 1)];
-        let (Some(end_0), Some(end_1)) = (curves[0].end(), curves[1].end()) else { continue };
+        // A machine that was killed never had all of both.
+        let complete = |stripe: usize| curves[stripe].complete(history.chunks(stripe));
+        let (Some(end_0), Some(end_1)) = (complete(0), complete(1)) else { continue };
         let (behind, first_end, last_end) = if end_0 > end_1 { (0, end_1, end_0) } else { (1, end_0, end_1) };
         let chunks = f64::from(history.chunks(behind));
         let held = f64::from(curves[behind].held(first_end)) / chunks;
@@ -201,6 +203,27 @@ mod tests {
         let said = sentences(&hosts(), &history(&flows));
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(said[0].starts_with("stripe 0: h1 (2 Mbit/s) receives slowly; 2 wait: h2 9"), "{said:?}");
+    }
+
+    /// Host 1 is killed when it holds half of stripe 1; host 4's link was busy with stripe 0 first.
+    #[test]
+    fn stripes_compete_only_on_machines_that_finished() {
+        let mut events = Vec::new();
+        for chunk in 1..=100_u32 {
+            for (host, stripe, start) in [(1, 0, 0.0), (1, 1, 50.0), (4, 0, 0.0), (4, 1, 5.0)] {
+                let pause = if host == 1 { 0.5 } else { 0.05 };
+                if (host, stripe) == (1, 1) && chunk > 50 {
+                    continue;
+                }
+                let (seconds, what) = (start + f64::from(chunk) * pause, What::Arrived(chunk));
+                events.push(ChunkEvent { seconds, host, stripe, what, peer: Some(0) });
+            }
+        }
+        events.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+        let history = History::new(&events, 5);
+        let said = competing(&hosts(), &history);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with("h4: its link was busy, but when stripe 0 was complete after 5.0 s"), "{said:?}");
     }
 
     /// Host 2 receives fast and sends slowly.
