@@ -8,7 +8,9 @@ use crate::{
     },
     identity::{enrolment::Enrolment, registry::Registry, revocation::Revocation, secrets::Secrets},
     long_work::LongWork,
-    machines::{check_in::CheckIns, install_permits::InstallPermits, receipts::Receipts, reports::Reports},
+    machines::{
+        check_in::CheckIns, install_permits::InstallPermits, receipts::Receipts, reports::Reports, sources::Sources,
+    },
     net::{
         connections::Connections, failed_attempts::FailedAttempts, machine_quotas::MachineQuotas,
         tls_configuration::TlsConfiguration,
@@ -50,6 +52,7 @@ pub(crate) struct Server {
     pub(crate) catalogues: MachineCatalogues,
     // What machines ask and report.
     pub(crate) check_ins: CheckIns,
+    pub(crate) sources: Sources,
     pub(crate) receipts: Receipts,
     pub(crate) install_permits: Arc<InstallPermits>,
     pub(crate) reports: Reports,

@@ -11,7 +11,7 @@ use crate::{
 };
 use banyan_proto::{
     Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
-    api::Event,
+    api::{Event, SourcesRequest},
     limits,
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
 };
@@ -78,6 +78,8 @@ impl Host for SwarmHost {
     fn run_task(&self, order: OrderId, task: OrderTask, _: &NodeHandle) {
         debug!(%order, ?task, "task ignored");
     }
+    /// Ignored: the server has everything.
+    fn request_sources(&self, _: SourcesRequest, _: &NodeHandle) {}
     fn report_event(&self, order: OrderId, event: Event) {
         match event {
             Event::SteppedOver { stripe, machine, reason } => {

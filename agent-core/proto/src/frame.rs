@@ -3,11 +3,13 @@
 //! The length counts the kind and the body. It is checked against the kind's limit before any of the body is stored.
 
 use crate::{
-    Reason,
+    MachineId, Reason,
     format::{self, FormatError},
     limits,
     peer::Control,
 };
+
+use serde::{Deserialize, Serialize};
 
 /// One message on a connection.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,12 +23,39 @@ pub enum Frame {
         /// The chunk's bytes.
         bytes: Vec<u8>,
     },
-    /// A heartbeat, which the serving side sends every second. It proves that the sender is alive and states which
-    /// chunks of the stripe it has.
-    Heartbeat {
-        /// The number of consecutive chunks of the stripe, from the first one on, that the sender has.
-        watermark: u32,
-    },
+    /// A heartbeat, which the serving side sends regularly.
+    Heartbeat(Heartbeat),
+}
+
+/// Proves that a machine that serves a stripe is alive, and says what it has and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Heartbeat {
+    /// The number of consecutive chunks of the stripe, from the first one on, that the sender has.
+    pub watermark: u32,
+    /// Where the sender's own chunks come from.
+    pub upstream: Upstream,
+}
+
+/// Where a machine's chunks of a stripe come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Upstream {
+    /// How far the most advanced machine is that the sender knows of: chunks of any stripe of the order.
+    pub front: u32,
+    /// Whether the sender gets much less than others, and where it is held up.
+    pub holdup: Option<Holdup>,
+    /// The machine's source, that machine's source, and so on up to the server; at most [`limits::LIST_DEPTH`]. Empty at
+    /// the server, and while there is no source.
+    pub path: Vec<MachineId>,
+}
+
+/// Where a stripe is held up that arrives much more slowly than elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holdup {
+    /// Between the machine and its source: the source has more than the machine.
+    Here,
+    /// Above the source, which has nothing more itself.
+    Above,
 }
 
 /// The reason why received bytes are not a valid frame. The other side is at fault.
@@ -69,6 +98,8 @@ pub const HEADER: usize = 5;
 const CONTROL: u8 = 0;
 const CHUNK: u8 = 1;
 const HEARTBEAT: u8 = 2;
+/// The longest heartbeat: watermark, front, hold-up, and one identifier for each machine of the path.
+const HEARTBEAT_BYTES: usize = 9 + 16 * limits::LIST_DEPTH;
 
 /// Parses a frame header and returns the kind and the body's length in bytes. `most` is the longest control message
 /// expected at this point of the connection (bytes), at most [`limits::CONTROL_BYTES`].
@@ -81,7 +112,7 @@ pub fn parse_header(header: [u8; HEADER], most: usize) -> Result<(u8, usize), Fr
     let limit = match kind {
         CONTROL => most.min(limits::CONTROL_BYTES),
         CHUNK => limits::CHUNK_BYTES + 4,
-        HEARTBEAT => 4,
+        HEARTBEAT => HEARTBEAT_BYTES,
         other => return Err(FrameError::UnknownKind(other)),
     };
     match length.checked_sub(1) {
@@ -113,7 +144,23 @@ pub fn parse_body(kind: u8, mut body: Vec<u8>) -> Result<Frame, FrameError> {
             body.drain(..4);
             Ok(Frame::Chunk { index, bytes: body })
         }
-        HEARTBEAT => Ok(Frame::Heartbeat { watermark: number(&body)? }),
+        HEARTBEAT => {
+            let watermark = number(&body)?;
+            let front = number(body.get(4..).unwrap_or_default())?;
+            let (holdup, path) = body.get(8..).and_then(<[u8]>::split_first).ok_or(FrameError::TooShort(kind))?;
+            // A newer version may know more places.
+            let holdup = match holdup {
+                1 => Some(Holdup::Here),
+                2 => Some(Holdup::Above),
+                _ => None,
+            };
+            let (ids, rest) = path.as_chunks::<16>();
+            if !rest.is_empty() {
+                return Err(FrameError::TooShort(kind));
+            }
+            let path = ids.iter().map(|id| MachineId(*id)).collect();
+            Ok(Frame::Heartbeat(Heartbeat { watermark, upstream: Upstream { front, holdup, path } }))
+        }
         other => Err(FrameError::UnknownKind(other)),
     }
 }
@@ -142,7 +189,17 @@ impl Frame {
         let (kind, body) = match self {
             Self::Control(control) => (CONTROL, format::write(control).into_bytes()),
             Self::Chunk { index, bytes } => return [chunk_header(*index, bytes.len()).as_slice(), bytes].concat(),
-            Self::Heartbeat { watermark } => (HEARTBEAT, watermark.to_be_bytes().to_vec()),
+            Self::Heartbeat(Heartbeat { watermark, upstream }) => {
+                let mut body = watermark.to_be_bytes().to_vec();
+                body.extend(upstream.front.to_be_bytes());
+                body.push(match upstream.holdup {
+                    None => 0,
+                    Some(Holdup::Here) => 1,
+                    Some(Holdup::Above) => 2,
+                });
+                body.extend(upstream.path.iter().take(limits::LIST_DEPTH).flat_map(|id| id.0));
+                (HEARTBEAT, body)
+            }
         };
         assert!(body.len() <= limits::CONTROL_BYTES, "a control message of {} bytes", body.len());
         let length = body.len() as u32 + 1;
@@ -159,7 +216,11 @@ mod tests {
         for frame in [
             Frame::Control(Control::Bye { reason: Reason::Revoked }),
             Frame::Chunk { index: 7, bytes: vec![1, 2, 3] },
-            Frame::Heartbeat { watermark: 9 },
+            Frame::Heartbeat(Heartbeat { watermark: 9, ..Heartbeat::default() }),
+            Frame::Heartbeat(Heartbeat {
+                watermark: 9,
+                upstream: Upstream { front: 12, holdup: Some(Holdup::Here), path: vec![MachineId([7; 16]); 2] },
+            }),
         ] {
             let bytes = frame.encode();
             let (kind, length) = parse_header(*bytes.first_chunk().unwrap(), limits::CONTROL_BYTES).unwrap();

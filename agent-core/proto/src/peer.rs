@@ -207,8 +207,11 @@ pub struct Pull {
     /// The first chunk wanted, as an ordinal within the stripe.
     pub from: u32,
     /// Proof that the requester is on the order's list, with its ancestors. The source checks it (rule P6). The source
-    /// lets a requester wait for missing chunks only if the source is one of those ancestors (rule P7).
+    /// lets a requester wait for missing chunks if the source is one of those ancestors (rule P7).
     pub membership: Membership,
+    /// The server named this source, so the requester may wait for missing chunks here, too (rules P7, P12).
+    #[serde(default)]
+    pub wait: bool,
 }
 
 /// A source's reply to a pull.

@@ -3,10 +3,10 @@
 use super::Agent;
 use banyan_proto::{
     Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
-    api::Event,
+    api::{Event, SourcesRequest},
     peer::{Confirm, Offer, OfferReply, Pull, PullReply},
 };
-use banyan_swarm::io::{OrderTask, StripeId, TrustedOffer};
+use banyan_swarm::io::{OrderInput, OrderTask, StripeId, TrustedOffer};
 use banyan_wire::{
     content::{ArtifactFile, ContentError},
     host::Host,
@@ -46,6 +46,20 @@ impl Host for Agent {
                 OrderTask::Install => agent.install(&active).await,
             };
             node.input(input);
+        });
+    }
+    fn request_sources(&self, request: SourcesRequest, node: &NodeHandle) {
+        let (Some(agent), node) = (self.this.upgrade(), node.clone()) else { return };
+        tokio::spawn(async move {
+            match agent.server.api.sources(&request).await {
+                Ok(reply) => {
+                    agent.orders.address_hints.learn(&reply.hints);
+                    let stripe = StripeId { order: request.order, stripe: request.stripe };
+                    node.input(OrderInput::Sources(stripe, reply.machines));
+                }
+                // The stripe goes on as it is, and asks again.
+                Err(error) => tracing::debug!(order = %request.order, "no better source: {error}"),
+            }
         });
     }
     fn report_event(&self, order: OrderId, event: Event) {

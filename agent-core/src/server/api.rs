@@ -7,7 +7,7 @@ use banyan_proto::{
     api::{
         ApiError, Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, Help,
         InstallPermitReply, InstallPermitRequest, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply,
-        RenewRequest, Report, Reports, Roots,
+        RenewRequest, Report, Reports, Roots, SourcesReply, SourcesRequest,
     },
     code::EXPORTER_LABEL,
     format,
@@ -427,6 +427,13 @@ impl ServerApi {
     pub async fn roots(&self, version: u64) -> Result<Roots, CallError> {
         receive_json(&self.addresses, self.request(Method::GET, &format!("roots/{version}")).timeout(ANSWER_TIMEOUT))
             .await
+    }
+    /// Asks which machine may be a better source of a stripe.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn sources(&self, request: &SourcesRequest) -> Result<SourcesReply, CallError> {
+        self.post("sources", request, ANSWER_TIMEOUT).await
     }
     /// Requests the current revocation list (DER).
     ///

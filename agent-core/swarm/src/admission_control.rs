@@ -73,13 +73,18 @@ impl SwarmState {
     fn is_free_or(&self, link: Link, info: LinkInfo) -> bool {
         self.effects.links.get(&link).map_or(link.0.is_multiple_of(2), |known| *known == info)
     }
-    pub(crate) fn on_pull(&mut self, info: LinkInfo, link: Link, from: u32, ancestor: bool) {
-        let held = self.orders.get(&info.stripe.order).map(|order| {
-            order.stripe(info.stripe.stripe).map(|stripe| (stripe.source().held(), stripe.source().chunks()))
-        });
+    pub(crate) fn on_pull(&mut self, info: LinkInfo, link: Link, from: u32, may_wait: bool) {
+        let source = self
+            .orders
+            .get(&info.stripe.order)
+            .map(|order| order.stripe(info.stripe.stripe).map(|stripe| stripe.source()));
+        let held = source.map(|source| source.map(|source| (source.held(), source.chunks())));
+        // Machines must not wait for each other in a circle.
+        let is_circle = source.flatten().is_some_and(|source| source.comes_through(info.peer));
         // While receiving is closed, peers may not wait here for new chunks; chunks that are here are still served.
         let is_open = self.gates_of(info.stripe.order).receive.is_ok();
-        let may_wait = ancestor && (is_open || held.flatten().is_some_and(|(held, chunks)| held == chunks));
+        let may_wait =
+            may_wait && !is_circle && (is_open || held.flatten().is_some_and(|(held, chunks)| held == chunks));
         let refused = |reason| Some(PullReply::Refused { reason });
         let refusal = match (held, self.may_forward) {
             _ if !self.is_free_or(link, info) => refused(Reason::ProtocolBroken),

@@ -83,6 +83,11 @@ pub struct Timings {
     /// An install permit that has waited this long behind other installs is requested again. Default 10 min (a permit
     /// is valid for 15).
     pub install_permit_max_age: Duration,
+    /// The first pause before the server is asked again for a better source; doubles up to `source_retry_max`. Default
+    /// 500 ms.
+    pub source_retry: Duration,
+    /// The longest pause before the server is asked again for a better source. Default 5 s.
+    pub source_retry_max: Duration,
     /// The shortest interval between two progress reports of one order. Default 2 s.
     pub progress_interval: Duration,
 }
@@ -110,6 +115,8 @@ impl Default for Timings {
             request_retry: s(2),
             request_retry_max: s(60),
             install_permit_max_age: s(600),
+            source_retry: ms(500),
+            source_retry_max: s(5),
             progress_interval: s(2),
         }
     }

@@ -49,8 +49,10 @@ impl SwarmState {
                 SourceKind::Ancestor => above,
                 SourceKind::Server => peer == self.config.server,
                 SourceKind::Holder => !above,
+                // The server names it; what it says of its own source shows whether there is a circle.
+                SourceKind::Named => peer != self.config.me,
             };
-            if !may_wait || below {
+            if !may_wait || (below && kind != SourceKind::Named) {
                 return Some(format!("S2: pulls from {peer} as {kind:?}, above: {above}, below: {below}"));
             }
             if order.banned().contains(&peer) {

@@ -3,6 +3,7 @@
 use crate::{
     config::Timings,
     context::{Context, LinkInfo},
+    front::Front,
     io::{Action, InstallLane, Link, Now, OrderTask, TrustedOffer},
     order_state::{OrderState, Transition},
     schedule_gates::ScheduleGates,
@@ -22,6 +23,8 @@ pub(crate) struct Order {
     gates: ScheduleGates,
     /// Where it waits for its turn; known once it has an install permit.
     lane: InstallLane,
+    /// How far others are.
+    front: Front,
     /// The reason for waiting that was last reported.
     reported_wait: Option<Reason>,
     /// When progress was last reported, and how many chunks were held then.
@@ -39,6 +42,7 @@ impl Order {
             state,
             gates,
             lane: InstallLane::default(),
+            front: Front::default(),
             reported_wait: None,
             progress: (Now::ZERO, 0),
         }
@@ -295,10 +299,31 @@ impl Order {
             stripe.run(ctx, &self.banned);
         }
         self.find_alternate_parents(ctx.config.me, ctx.config.server);
+        self.find_better_sources(ctx);
         if self.is_complete() {
             self.advance(ctx, self.state.on_complete());
         }
         self.advance(ctx, self.state.run(ctx.now));
+    }
+    /// Tells those below where chunks come from and how fast, and asks for better sources of starved stripes.
+    fn find_better_sources(&mut self, ctx: &mut Context<'_>) {
+        if self.state != OrderState::Receiving {
+            return;
+        }
+        let front = self.stripes.iter().flatten().map(|stripe| stripe.source().front()).max().unwrap_or(0);
+        let best = self.front.update(ctx.now, front);
+        let is_incomplete = |stripe: &&mut Stripe| !stripe.source().is_complete();
+        let incomplete = self.stripes.iter_mut().flatten().filter(is_incomplete);
+        let mut holdups = incomplete.map(|stripe| stripe.source_mut().lasting_holdup(ctx.now, front, best));
+        let in_every_stripe = holdups.all(|holdup| holdup.is_some());
+        for stripe in self.stripes.iter_mut().flatten() {
+            let source = stripe.source_mut();
+            let holdup = source.lasting_holdup(ctx.now, front, best);
+            source.state_upstream(ctx, front, holdup);
+            if let Some(best) = best {
+                source.request_sources(ctx, best, holdup, in_every_stripe);
+            }
+        }
     }
     /// Returns when to act next if no event arrives.
     pub(crate) fn next_wake(&self, now: Now, timings: &Timings) -> Option<Now> {

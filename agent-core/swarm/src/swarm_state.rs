@@ -102,8 +102,8 @@ impl SwarmState {
                     order.on_bad_chunk(&mut ctx, link, info, index);
                 }
             }
-            LinkInput::Heartbeat(link, watermark) => {
-                self.with_stripe(link, |ctx, stripe| stripe.source_mut().on_heartbeat(ctx, link, watermark));
+            LinkInput::Heartbeat(link, heartbeat) => {
+                self.with_stripe(link, |ctx, stripe| stripe.source_mut().on_heartbeat(ctx, link, &heartbeat));
             }
             LinkInput::Alive(link) => {
                 self.with_stripe(link, |ctx, stripe| {
@@ -115,8 +115,8 @@ impl SwarmState {
                 let (mut ctx, _, upload_slots) = self.split();
                 upload_slots.on_sent(&mut ctx, link);
             }
-            LinkInput::Pulled { link, peer, stripe, from, ancestor } => {
-                self.on_pull(LinkInfo { peer, stripe }, link, from, ancestor);
+            LinkInput::Pulled { link, peer, stripe, from, may_wait } => {
+                self.on_pull(LinkInfo { peer, stripe }, link, from, may_wait);
             }
             LinkInput::Lost(link, reason) => self.on_link_lost(link, reason),
         }
@@ -131,6 +131,11 @@ impl SwarmState {
             }
             OrderInput::Receipted(id) => self.with_order(id, |ctx, order| order.on_receipt(ctx)),
             OrderInput::ReceiptRefused(id, reason) => self.with_order(id, |_, order| order.finish(Err(reason))),
+            OrderInput::Sources(id, machines) => self.with_order(id.order, |_, order| {
+                if let Some(stripe) = order.stripe_mut(id.stripe) {
+                    stripe.source_mut().on_sources(machines);
+                }
+            }),
             OrderInput::InstallPermit(id, lane) => {
                 self.with_order(id, |ctx, order| order.on_install_permit(ctx.now, lane));
             }

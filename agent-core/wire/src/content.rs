@@ -9,7 +9,10 @@ use crate::{
     positional_io,
     verify::{BadChunk, VerifiedArtifact, VerifiedChunk, VerifyError},
 };
-use banyan_proto::Artifact;
+use banyan_proto::{
+    Artifact,
+    frame::{Heartbeat, Upstream},
+};
 use std::{
     fs::{File, OpenOptions},
     io,
@@ -69,6 +72,8 @@ pub struct ArtifactFile {
     storing: Vec<Mutex<()>>,
     last_sync: Mutex<Instant>,
     served: AtomicU64,
+    /// For each stripe, where its chunks come from, as heartbeats state it.
+    upstream: Vec<Mutex<Upstream>>,
 }
 
 impl ArtifactFile {
@@ -110,6 +115,7 @@ impl ArtifactFile {
             storing: (0..stripes).map(|_| Mutex::new(())).collect(),
             last_sync: Mutex::new(Instant::now()),
             served: AtomicU64::new(0),
+            upstream: (0..stripes).map(|_| Mutex::default()).collect(),
         }
     }
     /// Recounts the held chunks by hashing the file. Returns the count of each stripe.
@@ -163,6 +169,21 @@ impl ArtifactFile {
     #[must_use]
     pub fn watch(&self, stripe: u8) -> Option<watch::Receiver<u32>> {
         self.visible.get(usize::from(stripe)).map(watch::Sender::subscribe)
+    }
+    /// Sets what heartbeats state about the origin of a stripe's chunks.
+    pub fn set_upstream(&self, stripe: u8, upstream: Upstream) {
+        if let Some(slot) = self.upstream.get(usize::from(stripe)) {
+            *lock(slot) = upstream;
+        }
+    }
+    /// Returns the heartbeat to send on a pull of this stripe.
+    #[must_use]
+    pub fn heartbeat(&self, stripe: u8) -> Heartbeat {
+        let at = usize::from(stripe);
+        Heartbeat {
+            watermark: self.visible.get(at).map_or(0, |visible| *visible.borrow()),
+            upstream: self.upstream.get(at).map(|upstream| lock(upstream).clone()).unwrap_or_default(),
+        }
     }
     fn set_held(&self, stripe: u8, count: u32) {
         let at = usize::from(stripe);

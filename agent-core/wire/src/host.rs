@@ -9,7 +9,7 @@ use crate::{
 };
 use banyan_proto::{
     Address, AddresseeList, MachineId, Membership, OrderId, Proof, Reason,
-    api::Event,
+    api::{Event, SourcesRequest},
     peer::{Offer, OfferReply, Pull, PullReply},
 };
 use banyan_swarm::io::{OrderTask, StripeId, TrustedOffer};
@@ -53,6 +53,10 @@ pub trait Host: Send + Sync + 'static {
     /// Starts a task of an order. Must not block; the result is passed back through the handle as an
     /// [`banyan_swarm::OrderInput`].
     fn run_task(&self, order: OrderId, task: OrderTask, node: &NodeHandle);
+
+    /// Asks the server for a better source of a stripe. Must not block; the answer is passed back through the handle as an
+    /// [`banyan_swarm::OrderInput::Sources`].
+    fn request_sources(&self, request: SourcesRequest, node: &NodeHandle);
 
     /// Reports an event of an order to the server.
     fn report_event(&self, order: OrderId, event: Event);

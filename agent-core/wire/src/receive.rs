@@ -13,7 +13,7 @@ use crate::{
 };
 use banyan_proto::{
     Reason,
-    frame::{self, Frame, FrameError},
+    frame::{self, Frame, FrameError, Heartbeat},
     peer::Control,
 };
 use banyan_swarm::io::{Link, StripeId};
@@ -46,8 +46,8 @@ pub(crate) enum PeerEvent {
     Stored { stripe: StripeId, held: u32, bytes: u64 },
     /// A chunk with this index does not match the publisher's hash.
     BadChunk(u32),
-    /// The sender is alive and holds this many chunks.
-    Heartbeat(u32),
+    /// The sender is alive, and says what it has.
+    Heartbeat(Heartbeat),
     /// Bytes of a long frame are arriving.
     Alive,
     /// The connection has ended, with a reason and a description.
@@ -117,9 +117,9 @@ async fn read(
                 rate.count().await;
                 context.deliver(PeerEvent::Control(control, share)).await;
             }
-            Frame::Heartbeat { watermark } => {
+            Frame::Heartbeat(heartbeat) => {
                 rate.count().await;
-                context.deliver(PeerEvent::Heartbeat(watermark)).await;
+                context.deliver(PeerEvent::Heartbeat(heartbeat)).await;
             }
             Frame::Chunk { index, bytes } => {
                 let active_pull = lock(&active_pull).clone();

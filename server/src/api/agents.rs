@@ -14,6 +14,7 @@ use banyan_proto::{
     api::{
         Catalogue, CatalogueRequest, CheckIn, CheckInReply, EnrolReply, EnrolRequest, Help, InstallPermitReply,
         InstallPermitRequest, PackageRequest, ReceiptReply, ReceiptRequest, RenewReply, RenewRequest, Reports, Roots,
+        SourcesReply, SourcesRequest,
     },
     limits,
     peer::Metadata,
@@ -33,6 +34,7 @@ pub(super) fn routes() -> Router<Arc<Server>> {
         .route("/v1/metadata", get(metadata))
         .route("/v1/roots/{version}", get(roots))
         .route("/v1/orders/{id}/help", get(help))
+        .route("/v1/sources", post(sources))
         .route("/v1/packages", post(sideload))
         .route("/v1/catalogue", get(catalogue).post(order_from_catalogue))
         .route("/v1/receipt", post(receipt))
@@ -102,6 +104,16 @@ async fn roots(State(server): ServerState, _: Machine, PathParams(version): Path
 
 async fn help(State(server): ServerState, machine: Machine, PathParams(id): PathParams<OrderId>) -> JsonResult<Help> {
     server.direct_offers.help(machine.id, id).await.map(Json)
+}
+
+async fn sources(
+    State(server): ServerState,
+    machine: Machine,
+    JsonBody(request): JsonBody<SourcesRequest>,
+) -> JsonResult<SourcesReply> {
+    // The answer waits for what other machines say, and must not keep the machine from other work meanwhile.
+    drop(machine.work);
+    server.sources.answer(machine.id, &request).await.map(Json)
 }
 
 async fn sideload(

@@ -2,17 +2,23 @@
 
 use crate::{deployments::tree::StripeTree, publishing::artifacts::ArtifactStore, store::DeploymentRow};
 use banyan_proto::{AddresseeList, Artifact, MachineId, Manifest, OrderId, Proof};
-use banyan_swarm::io::{StripeId, TrustedOffer};
+use banyan_swarm::{
+    io::{StripeId, TrustedOffer},
+    source_advisor::SourceAdvisor,
+};
 use banyan_wire::content::{ArtifactFile, ContentError};
 use std::{
     collections::{HashMap, HashSet},
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
+
+/// How many copies of an artifact the server sends when nothing goes wrong.
+const SERVER_COPIES: f64 = 1.0;
 
 /// Returns the milliseconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "whole seconds would distort the machines' times after a restart")]
@@ -35,6 +41,8 @@ pub(crate) struct ActiveOrder {
     path: PathBuf,
     /// The machines whose code was accepted, with the stripe. Only machines on the lists get in.
     proved: Mutex<HashSet<(u8, MachineId)>>,
+    /// Who receives from whom, for machines that ask for a better source.
+    sources: Mutex<SourceAdvisor>,
     /// What is wrong with the artifact's file, once it was noticed.
     damage: Mutex<Option<String>>,
 }
@@ -62,6 +70,7 @@ impl ActiveOrder {
                 None
             }
         };
+        let sources = Mutex::new(SourceAdvisor::new(&lists, SERVER_COPIES));
         let trees = lists.into_iter().zip(0..stripes).map(|(list, stripe)| StripeTree::new(stripe, list)).collect();
         let accepted = fresh.then(Instant::now);
         let (content, damage) = (RwLock::new(content), Mutex::new(damage));
@@ -75,8 +84,13 @@ impl ActiveOrder {
             counted: AtomicU64::new(0),
             path,
             proved: Mutex::default(),
+            sources,
             damage,
         })
+    }
+    /// Returns who receives from whom.
+    pub(crate) fn sources(&self) -> MutexGuard<'_, SourceAdvisor> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// Records that a machine proved its code.
     pub(crate) fn record_proved_code(&self, stripe: u8, machine: MachineId) {

@@ -10,3 +10,4 @@ mod progress;
 pub(crate) mod receipts;
 pub(crate) mod reports;
 pub(crate) mod row_writer;
+pub(crate) mod sources;

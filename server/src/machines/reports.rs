@@ -49,6 +49,13 @@ impl Reports {
             |report: &Report| report.order.and_then(|id| self.active_orders.get(id)).map_or(0, |open| open.age_ms());
         let arrived: Vec<ArrivedReport> =
             reports.into_iter().map(|report| ArrivedReport { after_ms: after(&report), report }).collect();
+        for ArrivedReport { report, .. } in &arrived {
+            if let (Event::Source { stripe, source, .. }, Some(order)) = (&report.event, report.order)
+                && let Some(open) = self.active_orders.get(order)
+            {
+                open.sources().record_source(machine, *stripe, *source);
+            }
+        }
         let finished = self.store.store_reports(machine, &arrived, UnixSeconds::now(), apply_event).await?;
         if arrived.iter().any(|arrived| may_free_place(&arrived.report.event)) {
             self.permit_queue.record_freed_place();

@@ -21,6 +21,7 @@ use crate::{
     machines::{
         accused_edges::AccusedEdges, check_in::CheckIns, install_permits::InstallPermits, monitor::Monitor,
         permit_queue::PermitQueue, receipts::Receipts, reports::Reports, row_writer::MachineRowWriter,
+        sources::Sources,
     },
     net::{
         accept::Acceptor,
@@ -313,6 +314,7 @@ impl Services {
             quotas: Arc::clone(&quotas),
             permit_queue,
         };
+        let sources = Sources::new(Arc::clone(&registry), connections.clone(), Arc::clone(&orders));
         let monitor = Monitor {
             store: Arc::clone(&store),
             repository: Arc::clone(repository),
@@ -360,6 +362,7 @@ impl Services {
             receipts,
             install_permits,
             reports,
+            sources,
             suspicions,
         });
         Ok(Self { server, acceptor, revocation_list, monitor, row_writer, orders, swarm_host, node, stop, tasks })

@@ -11,7 +11,7 @@ mod nasty;
 mod pki;
 mod words;
 
-use banyan_proto::frame::Frame;
+use banyan_proto::frame::{Frame, Heartbeat};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -36,7 +36,10 @@ fn main() {
         put("frames", &format!("{name}.bin"), &frame);
         stream.extend(frame);
     }
-    for frame in [Frame::Chunk { index: 7, bytes: vec![0xab; 100] }, Frame::Heartbeat { watermark: u32::MAX }] {
+    for frame in [
+        Frame::Chunk { index: 7, bytes: vec![0xab; 100] },
+        Frame::Heartbeat(Heartbeat { watermark: u32::MAX, ..Heartbeat::default() }),
+    ] {
         stream.extend(frame.encode());
     }
     put("frames", "stream.bin", stream);

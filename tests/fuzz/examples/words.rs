@@ -107,7 +107,7 @@ impl Words {
     }
     pub(crate) fn messages(&self) -> Vec<(&'static str, Control)> {
         let hello = Hello { versions: vec![1], software: "banyan 0.1.0".into(), crl_number: 3 };
-        let pull = Pull { order: self.id, stripe: STRIPE, from: 12, membership: self.membership() };
+        let pull = Pull { order: self.id, stripe: STRIPE, from: 12, membership: self.membership(), wait: false };
         vec![
             ("hello", Control::Hello(hello)),
             ("offer", Control::Offer(Box::new(self.offer()))),

@@ -6,7 +6,7 @@ use banyan_proto::{
     Digest, MachineId, Membership, OrderId, Proof, Reason, UnixSeconds,
     api::{Event, Report, Reports},
     format,
-    frame::{Frame, chunk_header},
+    frame::{Frame, Heartbeat, chunk_header},
     join::JoinCode,
     list::Subtree,
     peer::{Confirm, Control, Hello, OfferReply, Pull},
@@ -217,7 +217,9 @@ impl EvilAgent {
             FrameAttack::WrongConfirmations => {
                 Frame::Control(Control::Confirm(Confirm { order, artifact: Digest([0; 32]) })).encode()
             }
-            FrameAttack::Heartbeats => Frame::Heartbeat { watermark: u32::MAX }.encode(),
+            FrameAttack::Heartbeats => {
+                Frame::Heartbeat(Heartbeat { watermark: u32::MAX, ..Heartbeat::default() }).encode()
+            }
             FrameAttack::SecondGreeting => Frame::Control(Control::Hello(Self::hello())).encode(),
             FrameAttack::MustUnderstand => {
                 control("{\"type\":\"parts-accepted\",\"must_understand\":[\"\\u202e\\u0007obey\"]}")
@@ -234,7 +236,7 @@ impl EvilAgent {
                     sibling: Subtree::EMPTY,
                 };
                 let membership = Membership { parts: [Subtree::EMPTY; 2], proof: Proof(vec![step; depth]) };
-                let pull = Pull { order, stripe: 0, from: 0, membership };
+                let pull = Pull { order, stripe: 0, from: 0, membership, wait: false };
                 control(&format::write(&Control::Pull(Box::new(pull))))
             }
             FrameAttack::ForgedRevocationList => {

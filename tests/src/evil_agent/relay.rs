@@ -3,7 +3,7 @@
 use super::EvilAgent;
 use banyan_proto::{
     AddressHint, Artifact, MachineId, Manifest, Reason, RollingCode,
-    frame::{Frame, chunk_header},
+    frame::{Frame, Heartbeat, chunk_header},
     peer::{Control, Offer, OfferReply, Pull, PullReply},
 };
 use banyan_wire::connection::{self, Connection, TlsPair};
@@ -121,7 +121,7 @@ impl EvilAgent {
                 Frame::Control(Control::Pull(pull)) => {
                     serve(relay, &mut connection, &pull, artifact.as_ref(), &content).await?;
                 }
-                Frame::Control(_) | Frame::Chunk { .. } | Frame::Heartbeat { .. } => {}
+                Frame::Control(_) | Frame::Chunk { .. } | Frame::Heartbeat(_) => {}
             }
         }
     }
@@ -162,7 +162,7 @@ impl EvilAgent {
                 {
                     connection.send(&Frame::Control(Control::Offer(Box::new(offer.clone())))).await?;
                 }
-                Frame::Control(_) | Frame::Chunk { .. } | Frame::Heartbeat { .. } => {}
+                Frame::Control(_) | Frame::Chunk { .. } | Frame::Heartbeat(_) => {}
             }
         }
     }
@@ -188,7 +188,7 @@ async fn serve(
     match relay {
         Relay::RefusesPulls | Relay::Silence | Relay::ClaimsParts => Ok(()),
         Relay::HeartbeatsOnly => loop {
-            connection.send(&Frame::Heartbeat { watermark: u32::MAX }).await?;
+            connection.send(&Frame::Heartbeat(Heartbeat { watermark: u32::MAX, ..Heartbeat::default() })).await?;
             sleep(Duration::from_secs(1)).await;
         },
         Relay::Drips => {

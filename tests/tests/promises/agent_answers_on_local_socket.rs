@@ -11,10 +11,13 @@ use std::{os::unix::fs::PermissionsExt, path::Path};
 #[test]
 fn the_status_is_answered_to_the_agents_user() {
     let network = TestNetwork::start(1);
+    network.wait_until("the server has answered the agent", |network| {
+        network.try_ask(0).is_some_and(|status| status.heard.is_some())
+    });
     let before = network.ask(0);
     assert_eq!((before.label.as_str(), before.orders.len()), ("m0", 0));
     assert_eq!(before.servers, network.profile().servers);
-    assert!(before.heard.is_some() && before.certificate_until > before.heard, "{before:?}");
+    assert!(before.certificate_until > before.heard, "{before:?}");
     network.publish("hello", "1.0", 300_000, Behaviour::Works);
     let deployment = network.deploy("hello", "all", 2);
     network.wait_for_status(&deployment, "the machine has it", |status| status.state == DeploymentState::Finished);

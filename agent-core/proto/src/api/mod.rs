@@ -8,7 +8,7 @@ pub use report::{Event, Report, Reports};
 
 use crate::{
     Address, AddressHint, Digest, InstallPermit, KeyRing, MachineId, OrderId, Reason, Receipt, ServerEpoch, Signed,
-    UnixSeconds, format::requests, peer::Offer, schedule::Policy,
+    UnixSeconds, format::requests, frame::Holdup, peer::Offer, schedule::Policy,
 };
 use serde::{Deserialize, Serialize};
 
@@ -291,6 +291,34 @@ pub struct ApiError {
     pub detail: String,
 }
 
+/// `POST /v1/sources`: a stripe arrives much more slowly than elsewhere. Asks which machine to receive it from (rule P12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourcesRequest {
+    /// The order's identifier.
+    pub order: OrderId,
+    /// The stripe's index.
+    pub stripe: u8,
+    /// The present source.
+    pub source: MachineId,
+    /// The rate at which the stripe arrives, in percent of the best rate that the machine knows of.
+    pub rate_percent: u8,
+    /// How much of the stripe is here, in percent.
+    pub held_percent: u8,
+    /// Where the stripe is held up.
+    pub holdup: Holdup,
+    /// Every stripe of the order that is not complete is held up, here or above.
+    pub in_every_stripe: bool,
+}
+
+/// The reply to [`SourcesRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SourcesReply {
+    /// Machines that may be better sources, the best first; empty if there are none.
+    pub machines: Vec<MachineId>,
+    /// Their addresses.
+    pub hints: Vec<Signed<AddressHint>>,
+}
+
 requests! {
     EnrolRequest = "request to enrol";
     RenewRequest = "request for a new certificate";
@@ -300,4 +328,5 @@ requests! {
     ReceiptRequest = "request for a receipt";
     InstallPermitRequest = "request for an install permit";
     Reports = "delivery of reports";
+    SourcesRequest = "request for a better source";
 }

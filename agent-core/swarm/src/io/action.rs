@@ -3,7 +3,8 @@
 use super::{Link, StripeId};
 use banyan_proto::{
     AddresseeList, MachineId, OrderId, Proof, Reason,
-    api::Event,
+    api::{Event, SourcesRequest},
+    frame::Upstream,
     peer::{OfferReply, PullReply},
 };
 
@@ -43,6 +44,8 @@ pub enum Action {
         stripe: StripeId,
         /// The first chunk wanted.
         from: u32,
+        /// Whether the server named the peer, so that this machine may wait there.
+        wait: bool,
     },
     /// Serve the pull that arrived over this link, taking fair turns with all others.
     Serve {
@@ -66,6 +69,11 @@ pub enum Action {
     Close(Link, Reason),
     /// Carry out this task of the order. The host answers with an [`super::OrderInput`].
     Run(OrderId, OrderTask),
+    /// State this in all further heartbeats of the stripe.
+    SetUpstream(StripeId, Upstream),
+    /// Ask the server for a better source of a stripe. The driver answers with [`super::OrderInput::Sources`], or not at
+    /// all if the server cannot be reached.
+    RequestSources(SourcesRequest),
     /// Report the event to the server (queued while it is unreachable).
     Report(OrderId, Event),
 }

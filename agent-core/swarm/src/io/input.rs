@@ -3,6 +3,7 @@
 use super::{Link, StripeId, TrustedOffer};
 use banyan_proto::{
     MachineId, OrderId, Reason,
+    frame::Heartbeat,
     peer::{OfferReply, PullReply},
 };
 
@@ -65,8 +66,8 @@ pub enum LinkInput {
     },
     /// A chunk with this index in the file arrived over this link and does not match the publisher's hash.
     BadChunk(Link, u32),
-    /// The sender on this link is alive and holds this many chunks.
-    Heartbeat(Link, u32),
+    /// The sender on this link is alive, and says what it has.
+    Heartbeat(Link, Heartbeat),
     /// The sender on this link is alive: bytes of an incomplete frame are arriving. A large chunk on a slow link delays
     /// heartbeats. Report this at most once a second for each link.
     Alive(Link),
@@ -83,9 +84,9 @@ pub enum LinkInput {
         stripe: StripeId,
         /// The first chunk wanted.
         from: u32,
-        /// Whether this machine is the server or an ancestor of the peer in the stripe, so that the peer may wait here
-        /// for chunks.
-        ancestor: bool,
+        /// Whether the peer may wait here for chunks: this machine is the server or one of its ancestors in the stripe, or
+        /// the server named it.
+        may_wait: bool,
     },
     /// The connection was lost, could not be established, or was refused, for this reason. The link is not used again.
     /// [`Reason::Unreachable`] stands for a connection that broke or was never established; after any other reason the
@@ -113,6 +114,8 @@ pub enum OrderInput {
     Receipted(OrderId),
     /// The server refused the receipt. This is final.
     ReceiptRefused(OrderId, Reason),
+    /// Machines that may be better sources of this stripe, the best first. Answers [`super::Action::RequestSources`].
+    Sources(StripeId, Vec<MachineId>),
     /// The server granted the install permit; the order waits for its turn in this lane.
     InstallPermit(OrderId, InstallLane),
     /// Not possible now; the request has to be repeated. The text says what the reason does not. Possible causes: the

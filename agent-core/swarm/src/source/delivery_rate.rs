@@ -64,6 +64,11 @@ impl Rate {
             None => arrived == 0,
         }
     }
+    /// Returns how many chunks have arrived within this time.
+    pub(crate) fn arrived_since(&self, now: Now, within: Duration) -> u32 {
+        let since = now.saturating_sub(within);
+        self.arrivals.iter().rev().take_while(|(at, _)| *at >= since).map(|(_, chunks)| chunks).sum()
+    }
     /// Halves the expected rate after a source was dropped for slowness, so that sources are not changed endlessly in
     /// search of a rate that the network no longer delivers.
     pub(crate) fn halve_expectation(&mut self) {

@@ -110,6 +110,7 @@ impl Source {
                 self.backoff.record_failure(peer, ctx.now, timings);
                 self.failed_source = Some(peer);
             }
+            SourceKind::Named => self.backoff.record_failure(peer, ctx.now, timings),
             SourceKind::Holder => {
                 self.backoff.record_failure(peer, ctx.now, timings);
                 self.alternate_parent = self.alternate_parent.filter(|alternate_parent| *alternate_parent != peer);

@@ -3,6 +3,7 @@
 //! Events on links (`on_message.rs`) and drops (`drop_source.rs`) only change the [`SourceState`]. A new source is
 //! chosen in `select_source.rs`, once per call, after all events are processed.
 
+mod better_source;
 mod delivery_rate;
 mod drop_source;
 mod on_message;
@@ -17,6 +18,7 @@ use crate::{
     retry_delay::RetryDelay,
 };
 use banyan_proto::{MachineId, Reason};
+use better_source::BetterSource;
 use delivery_rate::Rate;
 use peer_backoff::PeerBackoff;
 use stream::{SourceKind, Stream};
@@ -97,6 +99,7 @@ pub(crate) struct Source {
     probe_at: Now,
     probe_delay: RetryDelay,
     probed: Vec<MachineId>,
+    better: BetterSource,
     /// The source that was last reported, and the reason for dropping the previous one.
     reported_source: Option<MachineId>,
     drop_reason: Option<Reason>,
@@ -129,6 +132,7 @@ impl Source {
             probe_at: now,
             probe_delay: RetryDelay::default(),
             probed: Vec::new(),
+            better: BetterSource::default(),
             reported_source: None,
             drop_reason: None,
             no_source_reported: false,

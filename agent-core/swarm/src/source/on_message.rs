@@ -9,7 +9,7 @@ use crate::{
     io::{Action, Link},
     retry_delay::RetryDelay,
 };
-use banyan_proto::{MachineId, Reason, api::Event, peer::PullReply};
+use banyan_proto::{MachineId, Reason, api::Event, frame::Heartbeat, peer::PullReply};
 
 impl Source {
     /// Handles an offer: its sender is alive, and becomes the source if there is none.
@@ -32,7 +32,8 @@ impl Source {
         self.state = SourceState::Connecting(self.send_pull(ctx, link, Candidate { peer: sender, kind }));
     }
     pub(super) fn send_pull(&self, ctx: &mut Context<'_>, link: Link, candidate: Candidate) -> Attempt {
-        ctx.emit(Action::Pull { link, stripe: self.id, from: self.held });
+        let wait = candidate.kind == SourceKind::Named;
+        ctx.emit(Action::Pull { link, stripe: self.id, from: self.held, wait });
         Attempt::Requested(Stream::new(link, candidate, ctx.now))
     }
     /// Sends the pull over a dialled link that is now connected.
@@ -82,11 +83,15 @@ impl Source {
             self.on_link_lost(ctx, link, why);
         }
     }
-    /// Processes a heartbeat: the sender is alive and holds `watermark` chunks.
-    pub(crate) fn on_heartbeat(&mut self, ctx: &mut Context<'_>, link: Link, watermark: u32) {
-        let (watermark, held) = (watermark.min(self.chunks), self.held);
+    /// Processes a heartbeat: the sender is alive, and says what it has.
+    pub(crate) fn on_heartbeat(&mut self, ctx: &mut Context<'_>, link: Link, heartbeat: &Heartbeat) {
+        if !self.on_upstream(ctx, link, heartbeat) {
+            return;
+        }
+        let (watermark, held) = (heartbeat.watermark.min(self.chunks), self.held);
         if let SourceState::Probing(stream, Attempt::Requested(probe), _) = self.state
             && probe.link == link
+            && probe.kind != SourceKind::Named
             && watermark <= held
         {
             // The probed machine has no more than this one, so the current source is not to blame.
@@ -135,6 +140,7 @@ impl Source {
     }
     /// Makes this stream the source.
     fn use_stream(&mut self, ctx: &mut Context<'_>, stream: Stream) {
+        self.forget_upstream(ctx.now);
         self.state = SourceState::Streaming(stream);
         self.no_source_reported = false;
         self.reset_probe_timer(ctx);
@@ -156,10 +162,14 @@ impl Source {
             && probe.link == link
             && arrived > 0
         {
-            // The probed machine does have more: the current source withheld chunks, or was cut off itself.
-            ctx.close(stream.link, Reason::NoSource);
-            self.drop_source(ctx, stream, Reason::NoSource);
-            self.state = SourceState::Connecting(Attempt::Requested(probe));
+            if probe.kind == SourceKind::Named {
+                self.replace_source(ctx, stream, probe);
+            } else {
+                // The probed machine does have more: the current source withheld chunks, or was cut off itself.
+                ctx.close(stream.link, Reason::NoSource);
+                self.drop_source(ctx, stream, Reason::NoSource);
+                self.state = SourceState::Connecting(Attempt::Requested(probe));
+            }
         }
         let (held, now) = (self.held, ctx.now);
         self.record_alive(ctx, link, |stream| {
@@ -171,7 +181,9 @@ impl Source {
         if arrived > 0 {
             self.rate.record(now, arrived, ctx.config.timings.stall_timeout);
             self.reset_probe_timer(ctx);
-            if let SourceState::Probing(stream, attempt, _) = self.state {
+            if let SourceState::Probing(stream, attempt, _) = self.state
+                && attempt.candidate().kind != SourceKind::Named
+            {
                 ctx.close(attempt.link(), Reason::Done);
                 self.state = SourceState::Streaming(stream);
             }

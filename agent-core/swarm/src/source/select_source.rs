@@ -34,6 +34,7 @@ impl Source {
             return;
         }
         self.check_timeouts(ctx, banned);
+        self.try_named(ctx, banned);
         let SourceState::Searching { next, server_due } = self.state else { return };
         if ctx.now < next {
             return;
@@ -48,7 +49,7 @@ impl Source {
             }
         };
     }
-    fn dial(&self, ctx: &mut Context<'_>, candidate: Candidate) -> Attempt {
+    pub(super) fn dial(&self, ctx: &mut Context<'_>, candidate: Candidate) -> Attempt {
         let link = ctx.dial(candidate.peer, self.id);
         Attempt::Dialling { link, candidate, deadline: ctx.now + ctx.config.timings.dial_timeout }
     }

@@ -15,6 +15,8 @@ pub(crate) enum SourceKind {
     Ancestor,
     /// Holds everything, lets every machine wait, and is asked last.
     Server,
+    /// A machine that the server named as a better source.
+    Named,
     /// Any other machine: it sends the chunks it holds, then this machine moves on to the next source.
     Holder,
 }

@@ -18,6 +18,11 @@ pub(crate) struct Sent {
 /// The most chunks in transit on one link.
 const IN_FLIGHT: u32 = 2;
 
+/// Returns the time that a chunk takes at this rate.
+fn chunk_time(rate: f64) -> Duration {
+    Duration::from_secs_f64(1.0 / rate)
+}
+
 impl World {
     /// Sends the next chunk, if the uplink is free and a puller can take one.
     pub(crate) fn send_chunk(&mut self, n: usize) {
@@ -26,13 +31,10 @@ impl World {
         }
         let Some((link, serve)) = self.next_to_serve(n) else { return };
         let Some((connection, side)) = self.hosts[n].links.get(&link).copied() else { return };
-        let chunk_time = Duration::from_secs_f64(1.0 / self.plan.rate);
-        let other = self.connections[connection].ends[1 - side].host;
-        let tx_end = self.now + chunk_time;
-        let arrival = (tx_end + self.plan.latency).max(self.hosts[other].downlink_free + chunk_time);
-        self.hosts[other].downlink_free = arrival;
+        let tx_end = self.now + chunk_time(self.hosts[n].uplink_rate);
         let bad = self.hosts[n].character == Character::Forger;
-        self.arrives(arrival, connection, 1 - side, Sent { ordinal: serve.next, bad });
+        let sent = Sent { ordinal: serve.next, bad };
+        self.at(tx_end + self.plan.latency, Happening::AtDownlink(connection, 1 - side, sent));
         self.hosts[n].chunks_sent += 1;
         self.hosts[n].uplink_busy = true;
         let boot = self.hosts[n].boot;
@@ -41,6 +43,15 @@ impl World {
             serve.next += 1;
             serve.in_flight += 1;
         }
+    }
+    /// Takes a chunk from the network: the downlink carries one after the other, and is no slower than the uplink that
+    /// sent it.
+    pub(crate) fn at_downlink(&mut self, connection: usize, side: usize, chunk: Sent) {
+        let n = self.connections[connection].ends[side].host;
+        let host = &mut self.hosts[n];
+        let arrival = self.now.max(host.downlink_free + chunk_time(host.downlink_rate));
+        host.downlink_free = arrival;
+        self.arrives(arrival, connection, side, chunk);
     }
     fn next_to_serve(&mut self, n: usize) -> Option<(Link, Serve)> {
         let can = |serve: &Serve| serve.active && serve.in_flight < IN_FLIGHT && serve.next < self.limit(n, serve);

@@ -4,6 +4,7 @@
 use crate::address_lists::{id, lists};
 use banyan_proto::{
     OrderId, Reason,
+    frame::Heartbeat,
     peer::{OfferReply, PullReply},
 };
 use banyan_swarm::{
@@ -53,11 +54,13 @@ fn inputs() -> impl Strategy<Value = Input> {
         6 => (link(), pull_reply).prop_map(|(link, reply)| LinkInput::PullAnswered(link, reply)),
         8 => (link(), stripe(), number()).prop_map(|(link, stripe, held)| LinkInput::Stored { link, stripe, held }),
         1 => (link(), number()).prop_map(|(link, index)| LinkInput::BadChunk(link, index)),
-        6 => (link(), number()).prop_map(|(link, watermark)| LinkInput::Heartbeat(link, watermark)),
+        6 => (link(), number()).prop_map(|(link, watermark)| {
+            LinkInput::Heartbeat(link, Heartbeat { watermark, ..Heartbeat::default() })
+        }),
         2 => link().prop_map(LinkInput::Alive),
         2 => link().prop_map(LinkInput::Sent),
         6 => (link(), who(), stripe(), number(), any::<bool>())
-            .prop_map(|(link, peer, stripe, from, ancestor)| LinkInput::Pulled { link, peer, stripe, from, ancestor }),
+            .prop_map(|(link, peer, stripe, from, may_wait)| LinkInput::Pulled { link, peer, stripe, from, may_wait }),
         6 => (link(), reason()).prop_map(|(link, reason)| LinkInput::Lost(link, reason)),
     ];
     let of_orders = prop_oneof![

@@ -19,6 +19,7 @@ mod restart;
 mod source_selection;
 mod spreads;
 mod undisturbed_swarm;
+mod unequal_links;
 mod upload_slots;
 
 /// Returns the number of cases for a property test: `PROPTEST_CASES`, or `usual`.

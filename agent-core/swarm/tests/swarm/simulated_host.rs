@@ -1,13 +1,14 @@
 //! One simulated host: a state machine, the driver around it, its disk, and its character.
 
 use crate::{
-    address_lists::number,
+    address_lists::{id, number},
     chunk_transfer::Sent,
     simulated_network::{Happening, ORDER, Plan, World},
 };
 use banyan_proto::{
     AddresseeList, Proof, Reason,
-    api::Event,
+    api::{Event, SourcesRequest},
+    frame::{Heartbeat, Upstream},
     order::Spread,
     peer::{OfferReply, PullReply},
 };
@@ -65,10 +66,11 @@ pub(crate) enum Message {
     Offer(AddresseeList, Proof),
     OfferReply(OfferReply),
     PartsAccepted,
-    Pull(u32),
+    /// The first chunk wanted, and whether the puller was told to wait here.
+    Pull(u32, bool),
     PullReply(PullReply),
     Chunk(Sent),
-    Heartbeat(u32),
+    Heartbeat(Heartbeat),
     Confirm,
     Bye(Reason),
 }
@@ -80,6 +82,8 @@ pub(crate) enum Timer {
     Hashed,
     Answer(OrderTask),
     Installed,
+    /// The server's answer to a request for a better source.
+    Sources(SourcesRequest),
 }
 
 /// An input to a state machine, or an action from it.
@@ -115,6 +119,10 @@ pub(crate) struct Host {
     /// The host is down, and nothing at its address answers.
     pub(crate) dark: bool,
     pub(crate) may_forward: bool,
+    /// Chunks a second that its link carries out.
+    pub(crate) uplink_rate: f64,
+    /// Chunks a second that its link carries in.
+    pub(crate) downlink_rate: f64,
     pub(crate) character: Character,
     pub(crate) disk: Disk,
     pub(crate) links: BTreeMap<Link, (usize, usize)>,
@@ -127,7 +135,7 @@ pub(crate) struct Host {
     pub(crate) dice: Dice,
     pub(crate) reports: Vec<Event>,
     pub(crate) confirmed_to: Vec<usize>,
-    pub(crate) left_a_source: bool,
+    pub(crate) lost_a_source: bool,
     pub(crate) chunks_sent: u64,
     pub(crate) last_chunk: Now,
     pub(crate) permit_is_withheld: bool,
@@ -137,6 +145,8 @@ pub(crate) struct Host {
     pub(crate) shows_content: bool,
     /// The reason for waiting that was last reported.
     pub(crate) waits: Option<Reason>,
+    /// What it tells in its heartbeats, by stripe.
+    pub(crate) upstream: Vec<Upstream>,
     history: VecDeque<(Now, Step)>,
 }
 
@@ -150,6 +160,8 @@ impl Host {
             unreachable: false,
             dark: false,
             may_forward: true,
+            uplink_rate: plan.rate,
+            downlink_rate: plan.rate,
             character: Character::Honest,
             disk: Disk { offered: vec![false; k], held: vec![0; k], ..Disk::default() },
             links: BTreeMap::new(),
@@ -162,13 +174,14 @@ impl Host {
             dice: Dice::new(plan.seed),
             reports: Vec::new(),
             confirmed_to: Vec::new(),
-            left_a_source: false,
+            lost_a_source: false,
             chunks_sent: 0,
             last_chunk: Duration::ZERO,
             permit_is_withheld: false,
             outcome: Ok(()),
             shows_content: false,
             waits: None,
+            upstream: vec![Upstream::default(); k],
             history: VecDeque::new(),
         }
     }
@@ -184,6 +197,7 @@ impl Host {
         self.uplink_busy = false;
         self.wake = None;
         self.shows_content = false;
+        self.upstream.fill(Upstream::default());
     }
     pub(crate) fn is_up(&self, boot: u32) -> bool {
         self.up && self.boot == boot
@@ -204,6 +218,12 @@ impl Host {
     }
 }
 
+/// How long the server collects reports before it answers one.
+const ADVICE_DELAY: Duration = Duration::from_millis(500);
+
+/// How often a serving machine sends a heartbeat.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
+
 impl World {
     /// Carries out an action, as the driver would.
     pub(crate) fn act(&mut self, n: usize, action: Action) {
@@ -220,16 +240,16 @@ impl World {
             Action::Offer { link, sublist, proof, .. } => self.say(n, link, Message::Offer(sublist, proof)),
             Action::AnswerOffer(link, reply) => self.say(n, link, Message::OfferReply(reply)),
             Action::SendPartsAccepted(link) => self.say(n, link, Message::PartsAccepted),
-            Action::Pull { link, stripe, from } => {
+            Action::Pull { link, stripe, from, wait } => {
                 assert_eq!(from, self.held(n, stripe.stripe), "pulls begin at the first missing chunk");
-                self.say(n, link, Message::Pull(from));
+                self.say(n, link, Message::Pull(from, wait));
             }
             Action::Serve { link, stripe, from, wait } => {
                 let until = self.shown(n, stripe.stripe);
                 if let Some((connection, side)) = self.hosts[n].links.get(&link).copied() {
                     let puller = self.connections[connection].ends[1 - side].host;
-                    let may_wait = n == 0 || self.is_above(stripe.stripe, n, puller);
-                    assert!(!wait || may_wait, "{puller} waits at {n}, which is not above it: a cycle is possible");
+                    let is_circle = self.hosts[n].upstream[usize::from(stripe.stripe)].path.contains(&id(puller));
+                    assert!(!wait || !is_circle, "{puller} waits at {n}, whose chunks come through it");
                 }
                 let serve = Serve { stripe, next: from, wait, until, active: true, in_flight: 0 };
                 if self.hosts[n].links.contains_key(&link) {
@@ -267,9 +287,22 @@ impl World {
                 assert_eq!(self.hosts[n].disk.installs, 0, "machine {n} installed twice");
                 self.after(Duration::from_millis(300), Happening::Timer(n, boot, Timer::Installed));
             }
+            Action::SetUpstream(stripe, upstream) => {
+                self.hosts[n].upstream[usize::from(stripe.stripe)] = upstream;
+            }
+            Action::RequestSources(request) => {
+                if self.hosts[0].up {
+                    self.advisor.record_holdup(self.now, id(n), &request);
+                    self.after(round_trip + ADVICE_DELAY, Happening::Timer(n, boot, Timer::Sources(request)));
+                }
+            }
             Action::Report(_, event) => {
+                if let Event::Source { stripe, source, .. } = event {
+                    self.advisor.record_source(id(n), stripe, source);
+                }
                 self.follow_install(n, &event);
-                self.hosts[n].left_a_source |= matches!(event, Event::Source { left: Some(_), .. });
+                self.hosts[n].lost_a_source |=
+                    matches!(event, Event::Source { left: Some(reason), .. } if reason != Reason::Busy);
                 self.hosts[n].reports.push(event);
             }
         }
@@ -304,16 +337,15 @@ impl World {
             }
             Message::OfferReply(reply) => self.give(n, LinkInput::OfferAnswered(link, reply)),
             Message::PartsAccepted => self.give(n, LinkInput::PartsAccepted(link)),
-            Message::Pull(_) if self.hosts[n].character == Character::Refuser => {
+            Message::Pull(..) if self.hosts[n].character == Character::Refuser => {
                 let reply = PullReply::Refused { reason: Reason::NotAddressed };
                 self.say(n, link, Message::PullReply(reply));
             }
-            Message::Pull(from) => {
-                let ancestor = n == 0 || self.is_above(stripe.stripe, n, peer);
-                assert!(ancestor || !self.is_above(stripe.stripe, peer, n), "a machine pulled from a descendant");
-                let serve = Serve { stripe, next: from, wait: ancestor, until: 0, active: false, in_flight: 0 };
+            Message::Pull(from, wait) => {
+                let may_wait = wait || n == 0 || self.is_above(stripe.stripe, n, peer);
+                let serve = Serve { stripe, next: from, wait: may_wait, until: 0, active: false, in_flight: 0 };
                 self.hosts[n].serves.insert(link, serve);
-                self.give(n, LinkInput::Pulled { link, peer: crate::address_lists::id(peer), stripe, from, ancestor });
+                self.give(n, LinkInput::Pulled { link, peer: crate::address_lists::id(peer), stripe, from, may_wait });
             }
             Message::PullReply(reply) => self.give(n, LinkInput::PullAnswered(link, reply)),
             Message::Chunk(chunk) => {
@@ -321,7 +353,7 @@ impl World {
                     self.take_chunk(connection, side, chunk);
                 }
             }
-            Message::Heartbeat(watermark) => self.give(n, LinkInput::Heartbeat(link, watermark)),
+            Message::Heartbeat(heartbeat) => self.give(n, LinkInput::Heartbeat(link, heartbeat)),
             Message::Confirm => {
                 assert!(self.is_verified(peer), "a confirmation was sent before the artifact was verified");
                 self.hosts[peer].confirmed_to.push(n);
@@ -341,9 +373,10 @@ impl World {
                         Character::Miser => 0,
                         _ => self.shown(n, stripe),
                     };
-                    self.say(n, link, Message::Heartbeat(watermark));
+                    let upstream = self.hosts[n].upstream[usize::from(stripe)].clone();
+                    self.say(n, link, Message::Heartbeat(Heartbeat { watermark, upstream }));
                 }
-                self.after(Duration::from_secs(1), Happening::Timer(n, boot, Timer::Heartbeat));
+                self.after(HEARTBEAT_INTERVAL, Happening::Timer(n, boot, Timer::Heartbeat));
             }
             // A machine without every offer asks the server for help.
             Timer::CheckIn => {
@@ -373,6 +406,12 @@ impl World {
                     },
                 };
                 self.give(n, answer);
+            }
+            Timer::Sources(request) => {
+                if self.hosts[0].up {
+                    let named = self.advisor.advise(self.now, id(n), request.stripe, |_| true);
+                    self.give(n, OrderInput::Sources(StripeId { order: ORDER, stripe: request.stripe }, named));
+                }
             }
             Timer::Installed => {
                 let outcome = self.hosts[n].outcome;

@@ -6,7 +6,10 @@ use crate::{
     simulated_host::{Host, Message, Step, Timer},
 };
 use banyan_proto::{AddresseeList, OrderId, Proof, Reason, order::Spread};
-use banyan_swarm::{Config, Input, Link, LinkInput, Now, OrderInput, StripeId, SwarmState, Timings, TrustedOffer};
+use banyan_swarm::{
+    Config, Input, Link, LinkInput, Now, OrderInput, StripeId, SwarmState, Timings, TrustedOffer,
+    source_advisor::SourceAdvisor,
+};
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 pub(crate) const ORDER: OrderId = OrderId([7; 16]);
@@ -65,6 +68,8 @@ pub(crate) struct Connection {
 pub(crate) enum Happening {
     /// A message reaches this side of a connection.
     Arrives(usize, usize, Message),
+    /// A chunk has passed the sender's uplink and reaches the downlink of this side of a connection.
+    AtDownlink(usize, usize, Sent),
     /// A dial ends, in a connection or not.
     Dialled {
         from: usize,
@@ -121,6 +126,8 @@ impl Ord for Entry {
 pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) lists: Vec<AddresseeList>,
+    /// What the server knows of the sources.
+    pub(crate) advisor: SourceAdvisor,
     pub(crate) now: Now,
     pub(crate) hosts: Vec<Host>,
     pub(crate) connections: Vec<Connection>,
@@ -134,9 +141,11 @@ impl World {
     pub(crate) fn new(plan: Plan) -> Self {
         let lists = lists(plan.machines, plan.stripes);
         let hosts = (0..=plan.machines).map(|n| Host::new(Self::machine(&plan, n, 0), &plan)).collect();
+        let advisor = SourceAdvisor::new(&lists, 1.0);
         let mut world = Self {
             plan,
             lists,
+            advisor,
             now: Duration::ZERO,
             hosts,
             connections: Vec::new(),
@@ -238,6 +247,12 @@ impl World {
                 let Connection { up, ends, .. } = self.connections[connection];
                 if up && self.is_here(ends[side]) {
                     self.receive(connection, side, message);
+                }
+            }
+            Happening::AtDownlink(connection, side, chunk) => {
+                let Connection { up, ends, .. } = self.connections[connection];
+                if up && self.is_here(ends[side]) {
+                    self.at_downlink(connection, side, chunk);
                 }
             }
             Happening::Dialled { from, boot, link, to, stripe } => {
@@ -417,9 +432,9 @@ impl World {
     pub(crate) fn copies(&self, n: usize) -> f64 {
         self.hosts[n].chunks_sent as f64 / f64::from(self.plan.chunks)
     }
-    /// Returns the machines that changed their source.
+    /// Returns the machines that lost their source; one that changed to a better source has not.
     pub(crate) fn fled(&self) -> Vec<usize> {
-        (1..self.hosts.len()).filter(|n| self.hosts[*n].left_a_source).collect()
+        (1..self.hosts.len()).filter(|n| self.hosts[*n].lost_a_source).collect()
     }
     pub(crate) fn number(&self, id: banyan_proto::MachineId) -> usize {
         number(id)

@@ -7,12 +7,17 @@ use crate::address_lists::id;
 use banyan_proto::{
     AddresseeList, Reason,
     api::Event,
+    frame::Heartbeat,
     peer::{OfferReply, PullReply},
 };
 use banyan_swarm::{Action, Config, Input, Link, LinkInput, Now, OrderInput, StripeId, SwarmState, TrustedOffer};
 use std::time::Duration;
 
 const CHUNKS: u32 = 10_000;
+
+fn heartbeat(link: Link, watermark: u32) -> LinkInput {
+    LinkInput::Heartbeat(link, Heartbeat { watermark, ..Heartbeat::default() })
+}
 
 struct One {
     machine: SwarmState,
@@ -42,9 +47,9 @@ impl One {
         let mut one = Self::new();
         one.give(LinkInput::Offered { link: Link(2), sender: id(3), offer: offer(0) });
         assert!(one.seen.contains(&Action::AnswerOffer(Link(2), OfferReply::Accepted)));
-        assert!(one.seen.contains(&Action::Pull { link: Link(2), stripe: stripe(0), from: 0 }));
+        assert!(one.seen.contains(&Action::Pull { link: Link(2), stripe: stripe(0), from: 0, wait: false }));
         one.give(LinkInput::PullAnswered(Link(2), PullReply::Serving));
-        one.give(LinkInput::Heartbeat(Link(2), 0));
+        one.give(heartbeat(Link(2), 0));
         assert_eq!(one.source(), Some(3));
         one
     }
@@ -84,7 +89,7 @@ impl One {
     fn beats(&mut self, seconds: u64, link: Link, watermark: u32) -> bool {
         for _ in 0..seconds {
             self.now += Duration::from_secs(1);
-            self.give(LinkInput::Heartbeat(link, watermark));
+            self.give(heartbeat(link, watermark));
             if self.seen.iter().any(|action| matches!(action, Action::Close(closed, _) if *closed == link)) {
                 return false;
             }
@@ -98,7 +103,7 @@ impl One {
             *held += 1;
             self.give(LinkInput::Stored { link, stripe: stripe(0), held: *held });
             if tick % 10 == 0 {
-                self.give(LinkInput::Heartbeat(link, watermark));
+                self.give(heartbeat(link, watermark));
             }
         }
     }
@@ -297,7 +302,7 @@ fn a_source_at_a_third_of_the_usual_rate_is_kept_and_one_at_a_tenth_is_dropped()
                 one.give(LinkInput::Stored { link: Link(2), stripe: stripe(0), held });
             }
             if tick % 10 == 0 {
-                one.give(LinkInput::Heartbeat(Link(2), CHUNKS));
+                one.give(heartbeat(Link(2), CHUNKS));
             }
         }
         assert_eq!(one.source() == Some(3), kept, "a chunk every {every} ticks");
@@ -334,12 +339,12 @@ fn a_starving_machine_probes_an_ancestor_and_keeps_its_source_unless_the_ancesto
         one.serves(link);
         assert_eq!(one.source(), Some(3));
         if delivers {
-            one.give(LinkInput::Heartbeat(link, 7));
+            one.give(heartbeat(link, 7));
             assert_eq!(one.source(), Some(3), "claims are not enough");
             one.give(LinkInput::Stored { link, stripe: stripe(0), held: 1 });
             assert_eq!(one.source(), Some(2));
         } else {
-            one.give(LinkInput::Heartbeat(link, 0));
+            one.give(heartbeat(link, 0));
             assert!(one.seen.contains(&Action::Close(link, Reason::Done)));
             assert_eq!(one.source(), Some(3));
         }
@@ -397,7 +402,7 @@ fn a_new_offer_gives_a_source_to_a_machine_without_one_and_changes_nothing_other
     assert!(!reported, "a known offer is not reported again");
     one.give(LinkInput::Lost(Link(2), Reason::NotNow));
     one.give(LinkInput::Offered { link: Link(8), sender: id(1), offer: offer(0) });
-    assert!(one.seen.contains(&Action::Pull { link: Link(8), stripe: stripe(0), from: 0 }));
+    assert!(one.seen.contains(&Action::Pull { link: Link(8), stripe: stripe(0), from: 0, wait: false }));
 }
 
 #[test]
@@ -406,7 +411,7 @@ fn an_offer_over_the_dialled_link_is_accepted() {
     one.give(OrderInput::Restored(offer(0)));
     let (who, link) = one.dials();
     one.give(LinkInput::Offered { link, sender: id(who), offer: offer(0) });
-    assert!(one.seen.contains(&Action::Pull { link, stripe: stripe(0), from: 0 }));
+    assert!(one.seen.contains(&Action::Pull { link, stripe: stripe(0), from: 0, wait: false }));
     assert!(!one.seen.iter().any(|action| matches!(action, Action::Close(..))));
 }
 
@@ -417,7 +422,7 @@ fn a_machine_that_was_suspended_drops_no_source() {
     one.give(Input::Tick);
     assert_eq!(one.source(), Some(3));
     one.now += Duration::from_secs(1);
-    one.give(LinkInput::Heartbeat(Link(2), 0));
+    one.give(heartbeat(Link(2), 0));
     assert_eq!(one.source(), Some(3));
 }
 

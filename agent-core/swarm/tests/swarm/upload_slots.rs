@@ -31,7 +31,7 @@ fn drain(machine: &mut SwarmState) -> Vec<Action> {
 }
 fn pull(machine: &mut SwarmState, stripe: StripeId, link: u64, peer: u8, ancestor: bool) -> Vec<Action> {
     let peer = MachineId([peer; 16]);
-    machine.handle(Duration::ZERO, LinkInput::Pulled { link: Link(link), peer, stripe, from: 3, ancestor });
+    machine.handle(Duration::ZERO, LinkInput::Pulled { link: Link(link), peer, stripe, from: 3, may_wait: ancestor });
     drain(machine)
 }
 fn serve(stripe: StripeId, link: u64, wait: bool) -> Action {

@@ -21,13 +21,13 @@ use tokio::{
 };
 
 /// The interval at which the serving side sends heartbeats (rule C9).
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A command from the loop to the writer of a connection.
 pub(crate) enum WriterCommand {
     /// Send this message.
     Send(Control),
-    /// A pull of this stripe has arrived: send a heartbeat every second, even while the pull is queued.
+    /// A pull of this stripe has arrived: send heartbeats regularly, even while the pull is queued.
     StartHeartbeats(Arc<ArtifactFile>, u8),
     /// Serve the pull.
     Serve(PullToServe),
@@ -94,7 +94,7 @@ pub(crate) async fn write(
     limit: Arc<TokenBucket>,
     link: impl WriterLink,
 ) -> WriterEnd {
-    let mut watermark: Option<watch::Receiver<u32>> = None;
+    let mut beats: Option<(Arc<ArtifactFile>, u8)> = None;
     let mut serving: Option<ServedPull> = None;
     let mut heartbeat = interval(HEARTBEAT_INTERVAL);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -105,7 +105,7 @@ pub(crate) async fn write(
                 None => return WriterEnd::Closed,
                 Some(WriterCommand::Send(control)) => send(&mut to, &Frame::Control(control)).await,
                 Some(WriterCommand::StartHeartbeats(content, stripe)) => {
-                    watermark = content.watch(stripe);
+                    beats = Some((content, stripe));
                     Ok(())
                 }
                 Some(WriterCommand::Serve(pull)) => {
@@ -115,7 +115,7 @@ pub(crate) async fn write(
                 }
                 Some(WriterCommand::StopServing) => {
                     serving = None;
-                    watermark = None;
+                    beats = None;
                     Ok(())
                 }
                 Some(WriterCommand::Close(reason)) => {
@@ -125,9 +125,9 @@ pub(crate) async fn write(
                     return WriterEnd::Closed;
                 }
             },
-            _ = heartbeat.tick(), if watermark.is_some() => {
-                let watermark = watermark.as_ref().map_or(0, |held| *held.borrow());
-                send(&mut to, &Frame::Heartbeat { watermark }).await
+            _ = heartbeat.tick(), if beats.is_some() => {
+                let heartbeat = beats.as_ref().map(|(content, stripe)| content.heartbeat(*stripe)).unwrap_or_default();
+                send(&mut to, &Frame::Heartbeat(heartbeat)).await
             }
             next = next_chunk(&mut serving, &limit) => match next {
                 NextChunk::Ready(bytes) if !link.may_send(bytes).await => { serving = None; Ok(()) }

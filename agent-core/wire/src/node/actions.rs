@@ -27,7 +27,7 @@ impl<H: Host> NodeLoop<H> {
             },
             Action::AnswerOffer(link, reply) => self.send(link, WriterCommand::Send(Control::OfferReply(reply))),
             Action::SendPartsAccepted(link) => self.send(link, WriterCommand::Send(Control::PartsAccepted)),
-            Action::Pull { link, stripe, from } => self.pull(link, stripe, from),
+            Action::Pull { link, stripe, from, wait } => self.pull(link, stripe, from, wait),
             Action::Serve { link, stripe, from, wait } => match self.host.content(stripe.order) {
                 Some(content) => {
                     self.send(
@@ -58,6 +58,12 @@ impl<H: Host> NodeLoop<H> {
             }
             Action::Close(link, reason) => self.close(link, reason),
             Action::Run(order, task) => self.host.run_task(order, task, &self.handle),
+            Action::SetUpstream(stripe, upstream) => {
+                if let Some(content) = self.host.content(stripe.order) {
+                    content.set_upstream(stripe.stripe, upstream);
+                }
+            }
+            Action::RequestSources(request) => self.host.request_sources(request, &self.handle),
             Action::Report(order, event) => self.host.report_event(order, event),
         }
     }
@@ -74,7 +80,7 @@ impl<H: Host> NodeLoop<H> {
         self.dialling.insert(link, task.abort_handle());
     }
 
-    fn pull(&mut self, link: Link, stripe: StripeId, from: u32) {
+    fn pull(&mut self, link: Link, stripe: StripeId, from: u32, wait: bool) {
         let Some(peer) = self.links.get(&link) else { return };
         let (Some(membership), Some(content)) = (self.host.membership(stripe), self.host.content(stripe.order)) else {
             self.close(link, Reason::OrderExpired);
@@ -83,7 +89,7 @@ impl<H: Host> NodeLoop<H> {
         };
         chunk_log::asked(stripe, from, peer.id);
         *lock(&peer.active_pull) = Some((stripe, content));
-        let pull = Pull { order: stripe.order, stripe: stripe.stripe, from, membership };
+        let pull = Pull { order: stripe.order, stripe: stripe.stripe, from, membership, wait };
         self.send(link, WriterCommand::Send(Control::Pull(Box::new(pull))));
     }
 }

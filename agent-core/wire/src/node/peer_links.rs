@@ -137,7 +137,7 @@ impl<H: Host> NodeLoop<H> {
                 self.input(LinkInput::Stored { link, stripe, held });
             }
             PeerEvent::BadChunk(index) => self.input(LinkInput::BadChunk(link, index)),
-            PeerEvent::Heartbeat(watermark) => self.input(LinkInput::Heartbeat(link, watermark)),
+            PeerEvent::Heartbeat(heartbeat) => self.input(LinkInput::Heartbeat(link, heartbeat)),
             PeerEvent::Alive => self.input(LinkInput::Alive(link)),
             PeerEvent::Ended(reason, detail) => self.on_link_down(link, reason, &detail),
         }
@@ -187,7 +187,8 @@ impl<H: Host> NodeLoop<H> {
                 if let Some(content) = self.host.content(pull.order) {
                     self.send(link, WriterCommand::StartHeartbeats(content, pull.stripe));
                 }
-                self.input(LinkInput::Pulled { link, peer, stripe, from: pull.from, ancestor });
+                let may_wait = ancestor || pull.wait;
+                self.input(LinkInput::Pulled { link, peer, stripe, from: pull.from, may_wait });
             }
             Err(reply) => self.send(link, WriterCommand::Send(Control::PullReply(reply))),
         }

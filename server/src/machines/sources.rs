@@ -1,0 +1,52 @@
+//! Answers machines that ask for a better source of a stripe (rule P12).
+
+use crate::{
+    deployments::order_lifecycle::OrderLifecycle, identity::registry::Registry, net::connections::Connections,
+    refusal::Refusal,
+};
+use banyan_proto::{
+    MachineId,
+    api::{SourcesReply, SourcesRequest},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::Semaphore;
+
+/// How long reports are collected before one is answered: what holds machines up shows only in several of them.
+const COLLECTING: Duration = Duration::from_millis(500);
+/// The most requests that wait for an answer. Others are told that there is no better source, and ask again.
+const MAX_WAITING: usize = 64;
+
+/// Answers requests for better sources.
+pub(crate) struct Sources {
+    registry: Arc<Registry>,
+    connections: Connections,
+    orders: Arc<OrderLifecycle>,
+    waiting: Semaphore,
+    started: Instant,
+}
+
+impl Sources {
+    pub(crate) fn new(registry: Arc<Registry>, connections: Connections, orders: Arc<OrderLifecycle>) -> Self {
+        Self { registry, connections, orders, waiting: Semaphore::new(MAX_WAITING), started: Instant::now() }
+    }
+
+    /// Names machines that may be better sources for `machine`.
+    pub(crate) async fn answer(&self, machine: MachineId, request: &SourcesRequest) -> Result<SourcesReply, Refusal> {
+        let open = self.orders.find_active(request.order, machine).await?;
+        open.sources().record_holdup(self.started.elapsed(), machine, request);
+        let Ok(_place) = self.waiting.try_acquire() else { return Ok(SourcesReply::default()) };
+        tokio::time::sleep(COLLECTING).await;
+        let is_available =
+            |id| id == open.row.order.server || self.connections.is_online(id) && self.registry.exclusion(id).is_none();
+        let machines = open.sources().advise(self.started.elapsed(), machine, request.stripe, is_available);
+        let hints = self.registry.hints(machines.iter().copied());
+        if let Some(best) = machines.first() {
+            let (label, best) = (self.registry.label(machine), self.registry.label(*best));
+            tracing::debug!(order = %request.order, machine = label, best, "a better source was named");
+        }
+        Ok(SourcesReply { machines, hints })
+    }
+}
