@@ -83,11 +83,13 @@ fn every_entry_of_the_menu_does_what_it_says() {
     let menu = Menu::of(&desktop, process);
     let show = |scene: Scene| {
         agent.show(scene);
+        // A text that counts minutes may change between the two readings, but not twice in a row.
         wait_for(scene.name(), || {
+            menu.catch_up(&agent);
             let now = agent.now();
             (menu.status() == texts::status::headline(&now, &Clock::of(Some(&now), UnixSeconds::now()))).then_some(())
         });
-        menu.settled()
+        menu.entries()
     };
     let mut pressed = BTreeSet::new();
     for scene in Scene::ALL {

@@ -1,6 +1,9 @@
 //! The tray's menu as a panel sees it: entries with labels, pressed over the bus.
 
+use crate::fake_agent::Agent;
+use banyan_proto::{OrderId, local::Update};
 use banyan_tests::test_desktop::{TestDesktop, proxy, wait_for};
+use banyan_ui_common::sample_data;
 use std::collections::HashMap;
 use zbus::{
     blocking::{Connection, Proxy, fdo::DBusProxy},
@@ -61,23 +64,40 @@ impl Menu {
         children.iter().for_each(|child| collect(child, &mut entries));
         entries
     }
-    /// Returns the entries once they stop changing: the agent's messages arrive in pieces.
-    pub(crate) fn settled(&self) -> Vec<Entry> {
-        let mut before = (self.entries(), 0);
-        wait_for("the menu stops changing", || {
-            let now = self.entries();
-            before = if now == before.0 { (now, before.1 + 1) } else { (now, 0) };
-            (before.1 == 3).then(|| before.0.clone())
-        })
+    /// Waits until the menu shows everything that the agent shows now.
+    ///
+    /// The agent sends its changes as several events, in order. So an update that is added now arrives after all of them,
+    /// and the menu is complete once that update has come and gone.
+    pub(crate) fn catch_up(&self, agent: &Agent) {
+        const MARKER: &str = "test-marker";
+        let is_shown = || self.entries().iter().any(|entry| entry.label.starts_with(MARKER));
+        agent.change(|snapshot| {
+            // The newest updates are the first ones; the menu leaves out older ones.
+            let order = OrderId([0xee; 16]);
+            let marker = Update { order, number: u64::MAX, package: MARKER.into(), ..sample_data::receiving() };
+            snapshot.updates.push(marker);
+            snapshot.sort();
+        });
+        wait_for("the menu shows the newest update", || is_shown().then_some(()));
+        agent.change(|snapshot| snapshot.updates.retain(|update| update.package != MARKER));
+        wait_for("the menu no longer shows that update", || (!is_shown()).then_some(()));
     }
-    /// Presses the first entry with this label.
+    /// Presses the first entry with this label, as soon as there is one.
     pub(crate) fn press(&self, label: &str) {
-        let entries = self.settled();
-        let found = entries.iter().find(|entry| entry.label == label);
-        let found = found.unwrap_or_else(|| panic!("no {label:?} in {entries:?}"));
-        let body = (found.id, "clicked", Value::from(0_i32), 0_u32);
-        // A process that is asked to quit may have ended before it answers.
-        drop(self.proxy().call_method("Event", &body));
+        wait_for(&format!("an entry {label:?} is pressed"), || {
+            let id = self.entries().into_iter().find(|entry| entry.label == label)?.id;
+            let body = (id, "clicked", Value::from(0_i32), 0_u32);
+            match self.proxy().call_method("Event", &body) {
+                // The menu has changed since it was read, and its entries have other ids.
+                Err(zbus::Error::MethodError(name, ..))
+                    if name.as_str() == "org.freedesktop.DBus.Error.InvalidArgs" =>
+                {
+                    None
+                }
+                // A process that is asked to quit may have ended before it answers.
+                Ok(_) | Err(_) => Some(()),
+            }
+        });
     }
 }
 
