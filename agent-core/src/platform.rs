@@ -1,7 +1,8 @@
 //! This program and the machine it runs on: its version, its addresses, and the room on its disk.
 
 use crate::sys;
-use banyan_proto::Address;
+use banyan_proto::{Address, size::format_size};
+use banyan_schedule::DiskSpace;
 use banyan_wire::{interfaces, lookup::lookup};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -15,7 +16,7 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most addresses that a machine advertises of its own. They travel in every offer.
 const MAX_ADVERTISED: usize = 4;
 
-/// Free disk space that must remain after storing an artifact (bytes).
+/// Free disk space that must remain after storing an artifact (bytes); a tenth of the disk, if that is less.
 const FREE_DISK_FLOOR: u64 = 64 << 20;
 
 /// Returns the program name and version, as reported to others.
@@ -24,21 +25,26 @@ pub(crate) fn software() -> String {
     format!("banyan-agent {}", env!("CARGO_PKG_VERSION"))
 }
 
-/// Returns the free bytes on the disk that contains a folder; `None` when the system does not report them.
-pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
-    sys::free_bytes(folder)
+/// Returns size and free space of the disk that contains a folder; `None` when the system does not report them.
+pub(crate) fn disk_space(folder: &Path) -> Option<DiskSpace> {
+    sys::disk_space(folder)
 }
 
 /// Checks that an artifact of this many bytes fits on the disk that contains a folder.
 ///
 /// # Errors
-/// The explanation for people, with the bytes needed and free.
+/// The explanation for people, with the place, and the bytes needed and free.
 pub(crate) fn check_free_space(folder: &Path, bytes: u64) -> Result<(), String> {
-    let needed = bytes.saturating_add(FREE_DISK_FLOOR);
-    match free_bytes(folder) {
-        Some(free) if free < needed => Err(format!("{needed} bytes are needed, but only {free} are free")),
-        _ => Ok(()),
+    let Some(DiskSpace { free, size }) = disk_space(folder) else { return Ok(()) };
+    let needed = bytes.saturating_add(FREE_DISK_FLOOR.min(size / 10));
+    if free >= needed {
+        return Ok(());
     }
+    let (wanted, is_free) = (format_size(needed), format_size(free));
+    Err(format!(
+        "{wanted} ({needed} bytes) are needed on the disk of {}, but only {is_free} ({free} bytes) are free there",
+        folder.display()
+    ))
 }
 
 /// Returns the addresses at which other machines reach this one: the listen address or, if that is unspecified, the

@@ -12,6 +12,8 @@ pub mod simulated_processor;
 pub mod standalone_agent;
 #[cfg(target_os = "linux")]
 pub mod test_desktop;
+#[cfg(target_os = "linux")]
+pub mod test_mount;
 pub mod test_network;
 pub mod test_package;
 pub mod virtual_network;

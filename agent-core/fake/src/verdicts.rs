@@ -6,9 +6,12 @@ use banyan_proto::{
     local::Snapshot,
     schedule::{Stage, Window},
 };
-use banyan_schedule::{Moment, Signal, Signals, Situation, Task, decide, upload_quota::DailyUsage};
+use banyan_schedule::{DiskSpace, Moment, Signal, Signals, Situation, Task, decide, upload_quota::DailyUsage};
 use jiff::tz::TimeZone;
 use std::time::Duration;
+
+/// The size of the simulated disk (bytes).
+const DISK: u64 = 500_000_000_000;
 
 /// Computes the verdicts of the machine and of every update with the real scheduling rules.
 pub(crate) fn update_all(s: &mut Snapshot, now: UnixSeconds, zone: &TimeZone) {
@@ -21,7 +24,7 @@ pub(crate) fn update_all(s: &mut Snapshot, now: UnixSeconds, zone: &TimeZone) {
         power: signal(seen.power.value, mono),
         network: signal(seen.network.value.clone(), mono),
         full_screen: signal(seen.full_screen.value, mono),
-        free_disk: signal(seen.free_disk.value, mono),
+        disk: signal(seen.free_disk.value.map(|free| DiskSpace { free, size: DISK }), mono),
     };
     let usage = DailyUsage::restore(std::slice::from_ref(&s.sharing.today));
     let (choice, policy) = (s.scheduling.choice.clone(), s.scheduling.policy.clone());

@@ -74,7 +74,7 @@ impl Evaluation<'_> {
         let (settings, policy) = (&self.settings, self.situation.policy);
         let mut all = Vec::new();
         if stage == Stage::Receive {
-            match self.situation.signals.free_disk.get(self.mono) {
+            match self.situation.signals.disk.get(self.mono) {
                 Some(_) => all.extend(self.disk_low(false)),
                 None => all.push(Obstacle::open_ended(Why::DiskUnknown)),
             }
@@ -111,12 +111,17 @@ impl Evaluation<'_> {
     /// Returns whether there is too little free disk space. The administrator's minimum is a check. The user's higher
     /// minimum is a wish like a window; otherwise an endless minimum would block every update.
     fn disk_low(&self, is_users: bool) -> Option<Obstacle> {
-        let policy_minimum = ByteLimit { bytes: self.situation.policy.free_disk, by: By::Policy };
-        let minimum = self.settings.free_disk;
-        let ByteLimit { bytes: least, by } =
-            if is_users || minimum.by == By::Policy { minimum } else { policy_minimum };
-        let free = *self.situation.signals.free_disk.get(self.mono)?;
-        (free < least && is_users == (by == By::User)).then(|| Obstacle::open_ended(Why::DiskLow { free, least, by }))
+        let disk = *self.situation.signals.disk.get(self.mono)?;
+        let of_policy = self.situation.policy.least_free_disk(disk.size);
+        // The defaults count as the administrator's until the user has chosen.
+        let (chosen, has_chosen) = (self.settings.choice.free_disk, self.situation.choice.is_some());
+        let (least, by) = match is_users {
+            true if has_chosen && chosen > of_policy => (chosen, By::User),
+            true => return None,
+            false if has_chosen => (of_policy, By::Policy),
+            false => (of_policy.max(chosen), By::Policy),
+        };
+        (disk.free < least).then(|| Obstacle::open_ended(Why::DiskLow { free: disk.free, least, by }))
     }
     fn power(&self, stage: Stage) -> Option<Why> {
         let (rules, may_overrule) = (&self.situation.policy.rules, self.situation.policy.bounds.battery);

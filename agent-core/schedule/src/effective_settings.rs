@@ -136,7 +136,6 @@ pub(crate) struct EffectiveSettings<'a> {
     pub(crate) upload: Option<Rate>,
     pub(crate) quota: Option<ByteLimit>,
     pub(crate) forward_off: Option<By>,
-    pub(crate) free_disk: ByteLimit,
     /// The conditions that the user ignores and may ignore.
     pub(crate) overrule: Overrule,
 }
@@ -173,11 +172,6 @@ pub(crate) fn effective_settings<'a>(choice: Option<&'a Choice>, policy: &'a Pol
             () if !policy.forward => Some(By::Policy),
             () if !chosen.forward && (bounds.forward || by == By::Policy) => Some(by),
             () => None,
-        },
-        free_disk: if chosen.free_disk > policy.free_disk {
-            ByteLimit { bytes: chosen.free_disk, by }
-        } else {
-            ByteLimit { bytes: policy.free_disk, by: By::Policy }
         },
         overrule: Overrule {
             metered: if bounds.metered { over.metered.clone() } else { std::collections::BTreeSet::new() },

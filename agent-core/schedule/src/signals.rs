@@ -54,6 +54,15 @@ impl<T> Default for Signal<T> {
     }
 }
 
+/// The size of a disk and what is free on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// What this program can still write (bytes).
+    pub free: u64,
+    /// The size of the file system (bytes).
+    pub size: u64,
+}
+
 /// All conditions detected on the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Signals {
@@ -67,8 +76,8 @@ pub struct Signals {
     pub network: Signal<Network>,
     /// Whether a program fills the screen.
     pub full_screen: Signal<bool>,
-    /// Free disk space where content is stored (bytes).
-    pub free_disk: Signal<u64>,
+    /// The disk where content is stored.
+    pub disk: Signal<DiskSpace>,
 }
 
 impl Signals {
@@ -80,7 +89,7 @@ impl Signals {
             self.power.stale_at(),
             self.network.stale_at(),
             self.full_screen.stale_at(),
-            self.free_disk.stale_at(),
+            self.disk.stale_at(),
         ];
         all.into_iter().flatten().filter(|stale| *stale > now).min()
     }

@@ -8,7 +8,11 @@ use crate::{
         decisions::{SentDecisions, SpeedLimits},
     },
 };
-use banyan_proto::{OrderId, schedule::GiveWay};
+use banyan_proto::{
+    OrderId,
+    schedule::{By, Gate, GiveWay, Why},
+    size::format_size,
+};
 use banyan_swarm::io::{Input, OrderInput};
 use banyan_wire::lock::lock;
 use std::sync::{Arc, Mutex};
@@ -66,6 +70,25 @@ impl Gates {
         lock(&self.sent).retain(|id: &OrderId| orders.iter().any(|active| active.order.id == *id));
         orders.iter().for_each(|active| self.decide_order(inputs, active));
         self.set_give_way(inputs);
+    }
+    /// Describes for administrators why there is not enough space to receive an order: where, how much is free, and how
+    /// much is needed.
+    pub(super) fn describe_full_disk(&self, active: &ActiveOrder) -> String {
+        let inputs = self.schedule.inputs();
+        let place = self.schedule.content_folder().display();
+        let verdict = inputs.verdict(active, &self.schedule.notes(active));
+        match verdict.receive {
+            Gate::Closed { because: Why::DiskLow { free, least, by }, .. } => {
+                let (is_free, wanted) = (format_size(free), format_size(least));
+                let setter = if by == By::User { "the user's settings" } else { "the policy's `free-disk`" };
+                format!(
+                    "{is_free} ({free} bytes) are free on the disk of {place}, but {wanted} ({least} bytes) must stay free \
+                     there ({setter})"
+                )
+            }
+            Gate::Closed { because: Why::DiskUnknown, .. } => format!("cannot read how much space is free at {place}"),
+            _ => format!("the disk of {place} was full when content was to be stored"),
+        }
     }
     /// Sets which traffic to yield to. Urgent orders yield to none while they are received.
     fn set_give_way(&self, inputs: &ScheduleInputs) {

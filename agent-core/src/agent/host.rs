@@ -63,6 +63,14 @@ impl Host for Agent {
         });
     }
     fn report_event(&self, order: OrderId, event: Event) {
+        // The state machine knows reasons alone.
+        let event = match event {
+            Event::Waits { reason: Reason::DiskFull, detail } if detail.is_empty() => {
+                let detail = self.orders.get(order).map(|active| self.gates.describe_full_disk(&active));
+                Event::Waits { reason: Reason::DiskFull, detail: detail.unwrap_or_default() }
+            }
+            other => other,
+        };
         self.report(order, event);
     }
     fn confirmed(&self, peer: MachineId, confirm: &Confirm) {

@@ -72,8 +72,15 @@ impl Agent {
                 }
                 warn!(%sender, %error, "offer not accepted");
                 let (reason, detail) = (error.reason(), error.to_string());
-                self.stages.reporter.report(None, Event::Refused { sender, reason, detail });
-                Err(error.reply())
+                let reply = error.reply();
+                match (&reply, signed.verify(&self.identity.keys)) {
+                    // This machine cannot take it now, as when its disk is full. The sender did nothing wrong.
+                    (OfferReply::Deferred { .. }, Ok(order)) => {
+                        self.stages.reporter.report(Some(order.id), Event::Waits { reason, detail });
+                    }
+                    _ => self.stages.reporter.report(None, Event::Refused { sender, reason, detail }),
+                }
+                Err(reply)
             }
             Err(_) => Err(OfferReply::Deferred { reason: Reason::InternalError }),
         }

@@ -12,13 +12,13 @@ pub(crate) use inputs::ScheduleInputs;
 use crate::{
     pipeline::{active_order::ActiveOrder, active_orders::ActiveOrders},
     sensors::Sensors,
-    user::User,
+    user::{User, order_notes::OrderNotes},
 };
 use banyan_proto::schedule::{Gate, Priority, Stage, Window};
 use banyan_schedule::{Wake, next_change};
 use decisions::{OrderGates, to_gate};
 use inputs::to_task;
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// The schedule of this machine.
 pub(crate) struct Schedule {
@@ -44,6 +44,14 @@ pub(crate) struct Urgency {
 impl Schedule {
     pub(crate) fn new(user: Arc<User>, sensors: Arc<Sensors>) -> Self {
         Self { user, sensors }
+    }
+    /// Returns the folder whose disk must have room.
+    pub(crate) fn content_folder(&self) -> &Path {
+        &self.sensors.content
+    }
+    /// Returns what the user and the history know about an order.
+    pub(crate) fn notes(&self, active: &ActiveOrder) -> OrderNotes {
+        self.user.history.notes(active.order.id)
     }
     /// Captures everything that decisions depend on now.
     pub(crate) fn inputs(&self) -> ScheduleInputs {

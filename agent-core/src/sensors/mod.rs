@@ -38,7 +38,7 @@ type RefreshRequest = oneshot::Sender<()>;
 pub(crate) struct Sensors {
     started: Instant,
     /// The content folder, whose disk needs free space.
-    content: PathBuf,
+    pub(crate) content: PathBuf,
     /// What was measured here last.
     measured: Mutex<Readings>,
     services: Mutex<ServiceReadings>,
@@ -94,7 +94,7 @@ impl Sensors {
     pub(crate) fn measure_disk_once(&self) {
         let now = self.now();
         let mut measured = lock(&self.measured).clone();
-        if measured.signals().free_disk.get(now.mono).is_none() {
+        if measured.signals().disk.get(now.mono).is_none() {
             sampler::measure_rest(&mut measured, now, &self.content);
             *lock(&self.measured) = measured;
         }

@@ -7,7 +7,7 @@ use banyan_proto::{
     local::SeenSignals,
     schedule::{Bounds, Load, Overrule, Power},
 };
-use banyan_schedule::{Moment, Signals};
+use banyan_schedule::{DiskSpace, Moment, Signals};
 use std::path::Path;
 
 /// The newest values.
@@ -16,7 +16,7 @@ pub(crate) struct Readings {
     pub(super) load: Option<Reading<Load>>,
     pub(super) quiet_since: Option<UnixSeconds>,
     pub(super) battery: Option<Reading<Battery>>,
-    pub(super) free_disk: Option<Reading<u64>>,
+    pub(super) disk: Option<Reading<DiskSpace>>,
     /// Values reported by system services.
     pub(super) services: ServiceReadings,
     /// Value reported by desktop programs.
@@ -26,7 +26,7 @@ pub(crate) struct Readings {
 impl Readings {
     /// Measures free space on the disk that contains this folder.
     pub(super) fn measure_disk(&mut self, now: Moment, folder: &Path) {
-        self.free_disk = platform::free_bytes(folder).map(|value| Reading::measured(value, now, VALID_FOR));
+        self.disk = platform::disk_space(folder).map(|value| Reading::measured(value, now, VALID_FOR));
     }
     /// Returns the power state, from the services if they report it, otherwise from the kernel.
     fn power(&self) -> Option<Reading<Power>> {
@@ -45,13 +45,15 @@ impl Readings {
             power: Reading::to_signal(self.power().as_ref()),
             network: Reading::to_signal(self.services.network.as_ref()),
             full_screen: Reading::to_signal(self.full_screen.as_ref()),
-            free_disk: Reading::to_signal(self.free_disk.as_ref()),
+            disk: Reading::to_signal(self.disk.as_ref()),
         }
     }
     /// Returns the values for display.
     pub(crate) fn to_seen(&self, now: Moment, over: &Overrule, bounds: &Bounds) -> SeenSignals {
         let network = self.services.network.as_ref();
         let network_allowed = network.is_some_and(|reading| over.metered.contains(&reading.value.id));
+        let free_disk =
+            self.disk.map(|disk| Reading { value: disk.value.free, at: disk.at, valid_for: disk.valid_for });
         let load = Reading::to_seen(self.load.as_ref(), now, over.processor, bounds.idle);
         SeenSignals {
             quiet_since: self.quiet_since.filter(|_| load.value.is_some()),
@@ -60,7 +62,7 @@ impl Readings {
             power: Reading::to_seen(self.power().as_ref(), now, over.battery, bounds.battery),
             network: Reading::to_seen(network, now, network_allowed, bounds.metered),
             full_screen: Reading::to_seen(self.full_screen.as_ref(), now, over.full_screen, bounds.full_screen),
-            free_disk: Reading::to_seen(self.free_disk.as_ref(), now, false, false),
+            free_disk: Reading::to_seen(free_disk.as_ref(), now, false, false),
         }
     }
 }
@@ -77,10 +79,13 @@ mod tests {
 
     #[test]
     fn a_value_that_is_too_old_is_unknown_and_still_has_an_age() {
-        let readings = Readings { free_disk: Some(Reading::measured(7, at(0), VALID_FOR)), ..Readings::default() };
+        let readings = Readings {
+            disk: Some(Reading::measured(DiskSpace { free: 7, size: 9 }, at(0), VALID_FOR)),
+            ..Readings::default()
+        };
         let seen = |now| readings.to_seen(now, &Overrule::default(), &Bounds::default()).free_disk;
         assert_eq!((seen(at(59)).value, seen(at(61)).value, seen(at(61)).at), (Some(7), None, Some(UnixSeconds(1000))));
-        assert_eq!(readings.signals().free_disk.get(at(61).mono), None);
+        assert_eq!(readings.signals().disk.get(at(61).mono), None);
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! Windows.
 
+use banyan_schedule::DiskSpace;
 use std::{
     fs::{self, OpenOptions},
     io,
     path::Path,
 };
 
-/// Returns the free bytes on the disk that contains a folder; `None` when the system does not report them.
-pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
+/// Returns size and free space of the disk that contains a folder; `None` when the system does not report them.
+pub(crate) fn disk_space(folder: &Path) -> Option<DiskSpace> {
     let folder = folder.canonicalize().ok()?;
     let disks = sysinfo::Disks::new_with_refreshed_list();
     let holding = disks.iter().filter(|disk| folder.starts_with(disk.mount_point()));
-    holding.max_by_key(|disk| disk.mount_point().as_os_str().len()).map(sysinfo::Disk::available_space)
+    let disk = holding.max_by_key(|disk| disk.mount_point().as_os_str().len())?;
+    Some(DiskSpace { free: disk.available_space(), size: disk.total_space() })
 }
 
 /// Returns the options unchanged: who may read a file follows from its folder.

@@ -1,5 +1,6 @@
 //! Linux and macOS.
 
+use banyan_schedule::DiskSpace;
 use std::{
     fs::{self, OpenOptions, Permissions},
     io,
@@ -8,11 +9,12 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Returns the free bytes on the disk that contains a folder; `None` when the system does not report them.
-pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
+/// Returns size and free space of the disk that contains a folder; `None` when the system does not report them.
+pub(crate) fn disk_space(folder: &Path) -> Option<DiskSpace> {
     // Ask the file system itself: tables of mounted disks omit some kinds.
     let about = nix::sys::statvfs::statvfs(folder).ok()?;
-    Some(about.blocks_available().saturating_mul(about.fragment_size()))
+    let bytes = |blocks: u64| blocks.saturating_mul(about.fragment_size());
+    Some(DiskSpace { free: bytes(about.blocks_available()), size: bytes(about.blocks()) })
 }
 
 /// Makes a file that is created with these options readable by this user only.

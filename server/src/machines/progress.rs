@@ -20,7 +20,10 @@ pub(crate) fn apply_event(row: &mut AddresseeRow, event: &Event, after_ms: u64) 
         Event::Offered { .. } => raise_stage(row, Stage::Receiving),
         Event::Progress { held, .. } => {
             raise_stage(row, Stage::Receiving);
-            row.held = row.held.max(*held);
+            if *held > row.held {
+                row.held = *held;
+                clear_wait_to_receive(row);
+            }
         }
         Event::Verified { sources } => {
             record_verified(row, sources, after_ms);
@@ -78,6 +81,13 @@ fn raise_stage(row: &mut AddresseeRow, stage: Stage) {
     }
 }
 
+/// Content arrives again, so the reason why none arrived no longer applies.
+fn clear_wait_to_receive(row: &mut AddresseeRow) {
+    if row.stage == Stage::Receiving {
+        (row.reason, row.detail) = (None, None);
+    }
+}
+
 fn record_verified(row: &mut AddresseeRow, sources: &[ByteSource], after_ms: u64) {
     row.verified_after.get_or_insert(after_ms);
     if !sources.is_empty() {
@@ -107,6 +117,18 @@ mod tests {
         assert_eq!((row.stage, row.reason), (Stage::Failed, Some(Reason::ProbeFailed)));
         assert!(apply_event(&mut row, &Event::Installed { already: false, milliseconds: 1, remark: None }, 90));
         assert_eq!((row.stage, row.reason, row.installed_after), (Stage::Installed, None, Some(90)));
+    }
+
+    #[test]
+    fn a_reason_for_receiving_nothing_goes_when_content_arrives() {
+        let mut row = AddresseeRow::expected(MachineId([1; 16]));
+        let progress = |held| Event::Progress { held, of: 9 };
+        assert!(apply_event(&mut row, &progress(3), 1));
+        assert!(apply_event(&mut row, &Event::Waits { reason: Reason::DiskFull, detail: "full".into() }, 2));
+        assert!(!apply_event(&mut row, &progress(3), 3));
+        assert_eq!(row.reason, Some(Reason::DiskFull));
+        assert!(apply_event(&mut row, &progress(4), 4));
+        assert_eq!((row.reason, row.detail), (None, None));
     }
 
     #[test]

@@ -265,12 +265,13 @@ impl ProgressStore for Sqlite {
     async fn note(&self, id: OrderId, machine: MachineId, reason: Reason, detail: &str) -> StoreResult<()> {
         query(
             "UPDATE addressees SET reason = ?, detail = ? WHERE deployment = ? AND machine = ? \
-             AND stage NOT IN ('installed', 'failed')",
+             AND stage NOT IN ('installed', 'failed') AND reason IS NOT ?",
         )
         .bind(reason.code())
         .bind(detail)
         .bind(id.0.as_slice())
         .bind(machine.0.as_slice())
+        .bind(reason.code())
         .execute(&mut *self.connection().await?)
         .await?;
         Ok(())

@@ -26,6 +26,7 @@ mod revoked_publisher_key_cannot_sign;
 mod server_moves;
 mod several_publishers_must_sign;
 mod sideloaded_packages;
+mod small_and_full_disks;
 mod standalone_installs;
 mod unproven_release_is_held_back;
 mod user_schedule_is_enforced;

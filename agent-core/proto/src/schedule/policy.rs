@@ -35,8 +35,10 @@ pub struct Policy {
     pub forward: bool,
     /// The least that transfers must give way to.
     pub give_way: GiveWay,
-    /// Free disk space in bytes below which a machine receives nothing.
-    pub free_disk: u64,
+    /// Free disk space in bytes below which a machine receives nothing; `None`: a tenth of its disk, at most 1 GiB.
+    /// It is left out then, because older versions read only a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_disk: Option<u64>,
     /// How conditions such as battery and metered networks are treated.
     pub rules: Rules,
     /// Deadlines after which an update goes ahead regardless of windows.
@@ -84,6 +86,12 @@ impl Policy {
         };
         Err(wrong.to_owned())
     }
+    /// Returns the bytes that must stay free on a disk of this size.
+    #[must_use]
+    pub fn least_free_disk(&self, disk_size: u64) -> u64 {
+        // A fixed number alone would let machines with small disks never receive anything.
+        self.free_disk.unwrap_or_else(|| (disk_size / 10).min(1 << 30))
+    }
 }
 
 impl Format for Policy {
@@ -108,7 +116,7 @@ impl Default for Policy {
             daily_upload: None,
             forward: true,
             give_way: GiveWay::Nobody,
-            free_disk: 1 << 30,
+            free_disk: None,
             rules: Rules::default(),
             deadline: Deadline::default(),
             by_hand: ByHand::default(),
@@ -331,6 +339,18 @@ mod tests {
         let read: Policy = serde_json::from_value(old).unwrap();
         assert_eq!(read, Policy { upload: Some(5), number: 3, ..Policy::default() });
         assert!(!read.catalogue.offers("drawing"));
+    }
+
+    #[test]
+    fn older_and_newer_versions_read_the_minimum_of_free_disk_space() {
+        // Older versions have a number here and read no `null`. Without the key, they keep 1 GiB free.
+        let unset = serde_json::to_value(Policy::default()).unwrap();
+        assert_eq!(unset.get("free-disk"), None);
+        assert_eq!(serde_json::from_value::<Policy>(unset).unwrap().free_disk, None);
+        // They always write the number.
+        let set: Policy = serde_json::from_str(r#"{"number":3,"free-disk":1073741824}"#).unwrap();
+        assert_eq!((set.free_disk, set.least_free_disk(250 << 20)), (Some(1 << 30), 1 << 30));
+        assert_eq!(serde_json::to_value(set).unwrap()["free-disk"], 1_u64 << 30);
     }
 
     #[test]

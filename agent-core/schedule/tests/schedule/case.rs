@@ -4,7 +4,9 @@ use banyan_proto::{
     UnixSeconds,
     schedule::{Choice, Gate, Load, Network, NetworkId, Policy, Power, Presence, Verdict, Window},
 };
-use banyan_schedule::{Moment, Signal, Signals, Situation, Task, Wake, decide, next_change, upload_quota::DailyUsage};
+use banyan_schedule::{
+    DiskSpace, Moment, Signal, Signals, Situation, Task, Wake, decide, next_change, upload_quota::DailyUsage,
+};
 use jiff::tz::TimeZone;
 use std::time::Duration;
 
@@ -48,7 +50,7 @@ impl Default for Case {
             power: Signal::seen(MAINS, now),
             network: Signal::seen(wired(), now),
             full_screen: Signal::seen(false, now),
-            free_disk: Signal::seen(100 << 30, now),
+            disk: Signal::seen(DiskSpace { free: 100 << 30, size: 500 << 30 }, now),
         };
         Self {
             zone: berlin(),

@@ -8,13 +8,18 @@ use banyan_proto::{
         Why, Window, Wish,
     },
 };
-use banyan_schedule::{Moment, OutOfBounds, Signal, Task, check_choice};
+use banyan_schedule::{DiskSpace, Moment, OutOfBounds, Signal, Task, check_choice};
 use std::time::Duration;
 
 const NOON: &str = "2026-01-14T12:00+01:00";
 
 fn seen<T>(value: T) -> Signal<T> {
     Signal::seen(value, Duration::ZERO)
+}
+
+/// A disk of 100 GiB with this much free space (bytes).
+fn disk(free: u64) -> Signal<DiskSpace> {
+    seen(DiskSpace { free, size: 100 << 30 })
 }
 
 /// Returns whether receiving, installing and forwarding are open at noon.
@@ -33,9 +38,9 @@ fn because(gate: &Gate) -> &Why {
 #[test]
 fn unknown_signals_count_as_documented() {
     let mut case = Case::default();
-    case.signals = banyan_schedule::Signals { free_disk: case.signals.free_disk, ..Default::default() };
+    case.signals = banyan_schedule::Signals { disk: case.signals.disk, ..Default::default() };
     assert_eq!(open(&case), (true, true, true));
-    case.signals.free_disk = Signal::unknown();
+    case.signals.disk = Signal::unknown();
     assert_eq!(open(&case), (false, true, true));
     assert_eq!(because(&case.at(NOON).receive), &Why::DiskUnknown);
     let mut case = Case::choosing("idle");
@@ -120,20 +125,39 @@ fn a_full_screen_program_delays_installs_and_nothing_else() {
 #[test]
 fn the_larger_free_disk_minimum_applies_and_a_deadline_overrides_only_the_users() {
     let mut case = Case::default();
-    case.policy.free_disk = 10 << 30;
+    case.policy.free_disk = Some(10 << 30);
     case.choice().free_disk = 20 << 30;
     case.task().wish = Wish::Now;
     case.policy.bounds.now = true;
-    case.signals.free_disk = seen(15 << 30);
+    case.signals.disk = disk(15 << 30);
     assert_eq!(because(&case.at(NOON).receive), &Why::DiskLow { free: 15 << 30, least: 20 << 30, by: By::User });
     // An endless minimum does not block updates with a deadline.
     case.choice().free_disk = u64::MAX;
     case.task().deadline = Some(unix("2026-01-01T00:00Z"));
     assert!(case.at(NOON).receive.is_open());
-    case.signals.free_disk = seen((10 << 30) - 1);
+    case.signals.disk = disk((10 << 30) - 1);
     let receive = case.at(NOON).receive;
     assert_eq!(because(&receive), &Why::DiskLow { free: (10 << 30) - 1, least: 10 << 30, by: By::Policy });
     assert_eq!(receive.reason(Stage::Receive), Some(Reason::DiskFull));
+}
+
+#[test]
+fn without_a_policys_minimum_a_tenth_of_a_small_disk_stays_free() {
+    let mut case = Case::default();
+    let (small, large) = (250 << 20, 100 << 30);
+    for (size, least) in [(small, 25 << 20), (large, 1 << 30)] {
+        let with = |free| {
+            let mut case = case.clone();
+            case.signals.disk = seen(DiskSpace { free, size });
+            case.at(NOON).receive
+        };
+        assert!(with(least).is_open(), "{size}");
+        assert_eq!(because(&with(least - 1)), &Why::DiskLow { free: least - 1, least, by: By::Policy });
+    }
+    // What an administrator sets applies to disks of any size.
+    case.policy.free_disk = Some(1 << 30);
+    case.signals.disk = seen(DiskSpace { free: small, size: small });
+    assert_eq!(because(&case.at(NOON).receive), &Why::DiskLow { free: small, least: 1 << 30, by: By::Policy });
 }
 
 #[test]

@@ -9,7 +9,7 @@ use banyan_proto::{
     UnixSeconds,
     schedule::{By, Charge, Choice, Gate, Load, Network, Policy, Power, Presence, Stage, Verdict, Window},
 };
-use banyan_schedule::Signal;
+use banyan_schedule::{DiskSpace, Signal};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ fn policies() -> impl Strategy<Value = Policy> {
     let rules = (any::<bool>(), any::<bool>(), any::<bool>(), prop::option::of(0u8..100));
     (windows(), windows(), (limits(), limits(), limits()), any::<bool>(), 0u64..200 << 30, rules).prop_map(
         |(window, install, (download, upload, daily_upload), forward, free_disk, (metered, saver, full, least))| {
+            let free_disk = Some(free_disk);
             let mut policy = Policy { window, install, download, upload, daily_upload, forward, free_disk, ..lax() };
             policy.rules.metered = metered;
             policy.rules.power_saver = saver;
@@ -48,7 +49,7 @@ fn policies() -> impl Strategy<Value = Policy> {
 
 /// A policy without restrictions.
 fn lax() -> Policy {
-    let mut policy = Policy { free_disk: 0, ..Policy::default() };
+    let mut policy = Policy { free_disk: Some(0), ..Policy::default() };
     policy.rules.metered = true;
     policy.rules.power_saver = true;
     policy.rules.full_screen = true;
@@ -66,7 +67,7 @@ fn situations() -> impl Strategy<Value = (Case, UnixSeconds)> {
         case.signals.network = Signal::seen(Network { metered, ..wired() }, at);
         case.signals.power = Signal::seen(Power { battery, charge: Some(charge), saver }, at);
         case.signals.full_screen = Signal::seen(full_screen, at);
-        case.signals.free_disk = Signal::seen(free, at);
+        case.signals.disk = Signal::seen(DiskSpace { free, size: 300 << 30 }, at);
         case.usage.take(&case.zone, now, given, None).unwrap();
         (case, now)
     })

@@ -14,16 +14,17 @@ const SERVER_KEYS: [&str; 2] = ["number", "issued"];
 pub(super) fn read_policy(path: &Path) -> Result<Policy, Failure> {
     let action = || format!("read the policy {}", path.display());
     let text = std::fs::read_to_string(path).with_context(action)?;
-    parse_policy(&text).map_err(|wrong| {
-        Failure::new(action(), wrong, "correct the file; `banyan policy show` prints one with every key")
-    })
+    parse_policy(&text)
+        .map_err(|wrong| Failure::new(action(), wrong, "correct the file; `banyan policy show` prints a valid one"))
 }
 
 /// Parses a policy. The error is a sentence.
 pub(super) fn parse_policy(text: &str) -> Result<Policy, String> {
     let said: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string().trim_end().to_owned())?;
     let policy: Policy = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
-    let state = serde_json::to_value(&policy).map_err(|error| error.to_string())?;
+    // Older machines read no empty `free-disk`, so a policy without one leaves the key out.
+    let full = Policy { free_disk: policy.free_disk.or(Some(0)), ..policy.clone() };
+    let state = serde_json::to_value(&full).map_err(|error| error.to_string())?;
     if let Some(key) = said.keys().find(|key| SERVER_KEYS.contains(&key.as_str())) {
         return Err(format!("`{key}` is set by the server; remove it"));
     }
@@ -87,6 +88,15 @@ mod tests {
         assert_eq!(policy, wanted);
         assert_eq!(parse_policy(&format_policy(&policy)).unwrap(), policy);
         assert_eq!(parse_policy("").unwrap(), Policy::default());
+    }
+
+    #[test]
+    fn the_free_disk_space_can_be_set_and_is_a_valid_key() {
+        let policy = parse_policy("free-disk = 5000000000").unwrap();
+        assert_eq!(policy, Policy { free_disk: Some(5_000_000_000), ..Policy::default() });
+        assert_eq!(parse_policy(&format_policy(&policy)).unwrap(), policy);
+        let wrong = parse_policy("free-disc = 5").unwrap_err();
+        assert!(wrong.contains("free-disk"), "{wrong}");
     }
 
     #[test]

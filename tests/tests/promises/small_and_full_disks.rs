@@ -1,0 +1,77 @@
+//! Verifies that an agent works on a small disk, and that a full one is named with its place, waited for, and enough
+//! once there is room. The disks are real, so these tests need root.
+
+use banyan_proto::{
+    Reason,
+    admin::{DeploymentState, DeploymentStatus, Stage},
+    local::Request,
+};
+use banyan_tests::{TestNetwork, test_mount::TestMount, test_package::Behaviour};
+
+const MB: u64 = 1 << 20;
+
+/// A server and one machine, whose data folder is a disk of 250 MiB.
+fn start() -> Option<(TestNetwork, TestMount)> {
+    let mut network = TestNetwork::start(0);
+    let join = network.join_code(1);
+    let which = network.place_machine(Some(join));
+    let disk = TestMount::tmpfs(&network.agents[which].data, 250)?;
+    network.start_agent(which);
+    network.wait_until("the machine is online", |network| network.machines().iter().any(|machine| machine.online));
+    Some((network, disk))
+}
+
+fn is_finished(status: &DeploymentStatus) -> bool {
+    status.state == DeploymentState::Finished && status.addressees.iter().all(|one| one.stage == Stage::Installed)
+}
+
+/// Waits until the machine reports that its disk is full. Returns its explanation.
+fn wait_for_full_disk(network: &TestNetwork, deployment: &str) -> String {
+    let is_explained = |status: &DeploymentStatus| {
+        let one = &status.addressees[0];
+        one.reason == Some(Reason::DiskFull) && one.detail.as_ref().is_some_and(|detail| detail.contains("free"))
+    };
+    let status = network.wait_for_status(deployment, "the machine says that its disk is full", is_explained);
+    let detail = status.addressees[0].detail.clone().expect("there is an explanation");
+    let place = network.agents[0].data.join("content");
+    assert!(detail.contains(place.to_str().expect("the path is valid UTF-8")), "{detail}");
+    detail
+}
+
+#[test]
+fn a_machine_with_a_small_disk_waits_only_while_the_disk_is_full() {
+    let Some((network, disk)) = start() else { return };
+    network.publish("hello", "1.0", 5_000_000, Behaviour::Works);
+    let deployment = network.deploy("hello", "all", 2);
+    network.wait_for_status(&deployment, "1.0 is installed on a small disk", is_finished);
+    let filler = disk.fill(20 * MB);
+    network.publish("hello", "2.0", 5_000_000, Behaviour::Works);
+    let deployment = network.deploy("hello", "all", 2);
+    let detail = wait_for_full_disk(&network, &deployment);
+    assert!(detail.contains("are needed"), "{detail}");
+    assert_eq!(network.says(0, "hello").as_deref(), Some("hello 1.0"));
+    std::fs::remove_file(filler).expect("the file can be deleted");
+    let status = network.wait_for_status(&deployment, "2.0 is installed once there is room", is_finished);
+    assert_eq!(status.addressees[0].reason, None);
+    assert_eq!(network.says(0, "hello").as_deref(), Some("hello 2.0"));
+}
+
+#[test]
+fn a_disk_that_fills_up_during_a_transfer_is_waited_for() {
+    let Some((network, disk)) = start() else { return };
+    // Slow enough that the disk can be filled meanwhile.
+    let slow =
+        |download| Request::SetLimits { download, upload: None, daily_upload: None, forward: true, free_disk: 0 };
+    network.tell(0, &slow(Some(1_000_000)));
+    network.publish("hello", "1.0", 40_000_000, Behaviour::Works);
+    let deployment = network.deploy("hello", "all", 2);
+    network.wait_for_status(&deployment, "content arrives", |status| status.addressees[0].chunks.0 > 0);
+    let filler = disk.fill(10 * MB);
+    let detail = wait_for_full_disk(&network, &deployment);
+    assert!(detail.contains("must stay free"), "{detail}");
+    std::fs::remove_file(filler).expect("the file can be deleted");
+    network
+        .wait_for_status(&deployment, "the machine no longer says so", |status| status.addressees[0].reason.is_none());
+    network.tell(0, &slow(None));
+    network.wait_for_status(&deployment, "it is installed once there is room", is_finished);
+}
