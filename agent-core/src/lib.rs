@@ -24,6 +24,7 @@
 //! | `sensors` | processor, power, network, presence, screen, free disk |
 //! | `system_changes`, `local_zone` | steps of the clock and ends of sleep, changes of the network; the time zone |
 //! | [`identity`], [`publisher_trust`] | who this machine is, and whose signatures it accepts |
+//! | `install_root` | the folder that packages are installed below |
 //! | [`database`] | the agent's database |
 //!
 //! Modules import only those further down.
@@ -35,6 +36,7 @@ pub mod cli;
 pub mod database;
 mod folders;
 pub mod identity;
+mod install_root;
 mod joining;
 mod local_backend;
 mod local_zone;

@@ -8,6 +8,7 @@ use crate::{
     database::{Database, DatabaseError, Enrolment},
     folders::Folders,
     identity::{Identity, certificate, key},
+    install_root,
     joining::{Enroller, GivenServer},
     local_backend::{JoinRequest, LocalAddresses, LocalBackend, LocalBackendConfig},
     pipeline::install::{self, InstallStage},
@@ -27,7 +28,7 @@ use banyan_proto::{MachineId, Reason, local::Mode};
 use banyan_trust::TrustStore;
 use banyan_wire::{open_files, rare_log::RareLog, socket::Keepalive, tls::Crl};
 use rcgen::KeyPair;
-use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc};
 use tracing::{info, warn};
 
@@ -204,10 +205,7 @@ impl LocalSetup {
     }
     /// Returns how to start the install helper.
     fn launcher(&self) -> anyhow::Result<Launcher> {
-        let root = &self.args.install_root;
-        fs::create_dir_all(root)
-            .with_context(|| format!("cannot create the folder {} (--install-root)", root.display()))?;
-        let root = root.canonicalize().context("cannot resolve the --install-root folder")?;
+        let root = install_root::prepare(&self.database, &self.args.install_root)?;
         let data = self.folders.data.canonicalize().context("cannot resolve the agent's data folder")?;
         install::launcher(self.args.install_helper.as_deref(), &self.folders.install_helper, &root, &data)
             .context("cannot find the install helper")

@@ -18,18 +18,18 @@ use crate::{
         install_method::{Inspection, InstallMethod, InstallStatus, StepResult},
         install_method_for,
     },
+    probe,
     protocol::{InstallJob, Outcome},
-    release::VerifiedRelease,
     storage::{
         files::remove_path,
         free_space::{self, FreeSpace, RoomNeed},
         journal::{self, InstallIntent, Phase, UndoCause},
         layout::{HelperFolders, Layout},
-        staging,
+        places, staging,
     },
     verification::{AdmittedJob, trust_record::TrustRecord},
 };
-use banyan_proto::{Reason, UnixSeconds, manifest::CommandSpec, platform::platform};
+use banyan_proto::{Reason, UnixSeconds, platform::platform};
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -117,7 +117,7 @@ impl<'a> InstallEngine<'a> {
 
     /// Runs one step.
     pub(crate) fn step(&mut self, state: InstallState) -> InstallState {
-        let next = match state {
+        let next = self.require_place(&state).and_then(|()| match state {
             InstallState::Recover => self.recover(),
             InstallState::Detect => self.detect(),
             InstallState::CheckSpace => self.check_space(),
@@ -135,13 +135,33 @@ impl<'a> InstallEngine<'a> {
             }
             InstallState::Undo(intent, cause, step) => self.undo(intent, cause, step),
             InstallState::Finished(_) => Ok(state),
-        };
+        });
+        // A place that went missing meanwhile explains every other error.
+        let next = next.or_else(|error| places::require(&self.layout).and(Err(error)));
         // An error here means that nothing was changed, or that the journal could not be written. In the second case
         // the journal still contains the intent, and the next start resumes from there.
         next.unwrap_or_else(|error| {
             let changed = self.layout.journal().exists();
             InstallState::Finished(error.to_outcome(!changed))
         })
+    }
+
+    /// Verifies that the packages' place is there, before every step that depends on it.
+    fn require_place(&self, state: &InstallState) -> Result<(), InstallError> {
+        match state {
+            // The new version works, or nothing more is done.
+            InstallState::CleanUp(_) | InstallState::Finished(_) => Ok(()),
+            InstallState::WriteIntent(intent)
+            | InstallState::Apply(intent, _)
+            | InstallState::Probe(intent)
+            | InstallState::RecordFailure(intent, _)
+            | InstallState::Undo(intent, ..) => places::require(&self.layout.with_root(&intent.install_root)),
+            InstallState::Recover
+            | InstallState::Detect
+            | InstallState::CheckSpace
+            | InstallState::Stage
+            | InstallState::Inspect => places::require(&self.layout),
+        }
     }
 
     fn method(&self) -> Result<Box<dyn InstallMethod>, InstallError> {
@@ -188,7 +208,7 @@ impl<'a> InstallEngine<'a> {
         let is_installed = match &self.job.release.spec.detect {
             None => method.is_installed(&self.job.release)?,
             Some(_) if method.has_other_content(&self.job.release)? => false,
-            Some(command) => match detect_folder(command, folder.as_deref(), self.layout.data()) {
+            Some(command) => match probe::detect_folder(command, folder.as_deref(), self.layout.data()) {
                 None => false,
                 Some(place) => ExternalCommand::from_manifest(command, &place).run(&mut self.log)?.is_success(),
             },
@@ -199,12 +219,21 @@ impl<'a> InstallEngine<'a> {
         Ok(self.finish_installed(folder.as_deref()))
     }
 
+    /// Remembers where the packages are. The install succeeded, whether or not this does.
+    fn record_place(&mut self, layout: &Layout) {
+        if let Err(error) = places::record(layout) {
+            self.log.append_line(&format!("the place of the packages was not recorded: {error}"));
+        }
+    }
+
     /// Ends a job whose release was installed before: only its probe runs.
     fn finish_installed(&mut self, folder: Option<&Path>) -> InstallState {
+        self.record_place(&self.layout.clone());
         let folder = folder.unwrap_or(self.layout.data()).to_owned();
         let release = self.job.release.clone();
-        InstallState::Finished(match self.run_probe(&release, &folder) {
+        InstallState::Finished(match probe::run(&release, &folder, &mut self.log) {
             Ok(()) => Outcome::Installed { already: true, remark: None },
+            Err(UndoCause { reason, detail }) if is_temporary(reason) => Outcome::Waits { reason, detail },
             Err(UndoCause { reason, detail: why }) => Outcome::Failed {
                 reason,
                 detail: format!("the release was already installed but does not work: {why}; nothing was changed"),
@@ -226,6 +255,7 @@ impl<'a> InstallEngine<'a> {
             self.job.release.spec.needs_bytes,
             "the release",
         )?;
+        probe::check_place(&self.job.release, &self.method()?.target_folder())?;
         Ok(InstallState::Stage)
     }
 
@@ -292,26 +322,13 @@ impl<'a> InstallEngine<'a> {
     fn probe(&mut self, intent: InstallIntent) -> Result<InstallState, InstallError> {
         let method = self.method_for(&intent)?;
         let probed = match method.status(&intent)? {
-            InstallStatus::Complete => self.run_probe(&intent.release, &method.release_folder(&intent)?),
+            InstallStatus::Complete => probe::run(&intent.release, &method.release_folder(&intent)?, &mut self.log),
             _ => Err(UndoCause::probe("the release is no longer in place".into())),
         };
         Ok(match probed {
             Ok(()) => InstallState::CleanUp(intent),
             Err(cause) => InstallState::RecordFailure(intent, cause),
         })
-    }
-
-    /// Runs the probe; without one, being in place is enough. `Err` explains why it failed.
-    fn run_probe(&mut self, release: &VerifiedRelease, folder: &Path) -> Result<(), UndoCause> {
-        let Some(probe) = &release.spec.probe else { return Ok(()) };
-        match ExternalCommand::from_manifest(probe, folder).run(&mut self.log) {
-            Ok(finished) if finished.is_success() => Ok(()),
-            Ok(finished) => Err(UndoCause::probe(format!("the probe {}", finished.describe_exit()))),
-            Err(error) if error.reason() == Reason::NoExec => {
-                Err(UndoCause { reason: Reason::NoExec, detail: format!("the probe could not be started: {error}") })
-            }
-            Err(error) => Err(UndoCause::probe(describe_start_error(probe, &error))),
-        }
     }
 
     fn clean_up(&mut self, intent: &InstallIntent) -> Result<InstallState, InstallError> {
@@ -321,6 +338,7 @@ impl<'a> InstallEngine<'a> {
         if let Err(error) = method.clean_up(intent) {
             self.log.append_line(&format!("clean-up failed: {error}"));
         }
+        self.record_place(&self.layout.with_root(&intent.install_root));
         self.finish(intent, Outcome::Installed { already: false, remark })
     }
 
@@ -372,31 +390,5 @@ impl<'a> InstallEngine<'a> {
         }
         self.log.append_line(&format!("the unfinished install ended: {outcome}"));
         Ok(InstallState::Detect)
-    }
-}
-
-/// Says why a probe could not be started; a missing permission to execute it is the most common cause.
-fn describe_start_error(probe: &CommandSpec, error: &InstallError) -> String {
-    let program = probe.argv.first().map_or("", String::as_str);
-    match error {
-        InstallError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => format!(
-            "the probe {program} must not be executed (permission denied): make it executable (chmod +x) in the \
-             package, or check that its disk allows programs (noexec)"
-        ),
-        InstallError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            format!("the probe {program}, or the interpreter that it names, does not exist on this machine")
-        }
-        _ => format!("the probe could not be started: {error}"),
-    }
-}
-
-/// Returns the folder in which a detect command runs: the release's folder, or `elsewhere` when the command does not
-/// name it. Returns `None` when the command names a folder that does not exist.
-fn detect_folder(command: &CommandSpec, folder: Option<&Path>, elsewhere: &Path) -> Option<PathBuf> {
-    let named = command.argv.iter().any(|word| word.contains("{dir}"));
-    match folder {
-        Some(folder) => Some(folder.to_owned()),
-        None if named => None,
-        None => Some(elsewhere.to_owned()),
     }
 }

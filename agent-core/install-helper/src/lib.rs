@@ -29,6 +29,7 @@
 //! | `package_state` | dpkg's words for the state of a package |
 //! | `storage` | the helper's own folder: layout, journal, staged copy, free space |
 //! | `command` | runs publishers' commands and dpkg |
+//! | `probe` | the commands that look at a release |
 //! | `sys` | code for each operating system |
 
 pub mod client;
@@ -39,6 +40,7 @@ mod error;
 mod methods;
 mod package_state;
 pub mod priority;
+mod probe;
 pub mod process;
 pub mod protocol;
 mod release;

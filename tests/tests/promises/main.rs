@@ -15,6 +15,7 @@ mod killed_agent_resumes;
 mod killed_server_resumes;
 mod local_user_rights;
 mod lost_enrolment_answer;
+mod lost_install_root;
 mod mock_system_bus;
 mod networks_change;
 mod non_sharing_machine_is_bypassed;

@@ -55,7 +55,7 @@ impl InstallError {
 pub(crate) fn is_temporary(reason: Reason) -> bool {
     // The agent fetches a new install permit and new metadata before it sends the job again.
     let renewed = matches!(reason, Reason::WaitsForPermit | Reason::ClockWrong | Reason::MetadataExpired);
-    let of_places = matches!(reason, Reason::DiskFull | Reason::ReadOnly | Reason::PlaceMissing);
+    let of_places = matches!(reason, Reason::DiskFull | Reason::ReadOnly | Reason::NoExec | Reason::PlaceMissing);
     renewed || of_places || reason == Reason::PackageManagerBusy
 }
 

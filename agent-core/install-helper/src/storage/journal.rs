@@ -7,12 +7,12 @@ use crate::{
     protocol::Outcome,
     release::VerifiedRelease,
     storage::{
-        files::{remove_path, write_synced},
+        files::{read_json, remove_path, write_synced},
         layout::Layout,
     },
 };
 use banyan_proto::{Digest, OrderId, Reason};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -133,12 +133,10 @@ pub(crate) fn write(layout: &Layout, intent: &InstallIntent, phase: &Phase) -> R
     write_synced(&layout.journal(), &to_json(&entry)?)
 }
 
-/// Reads the intent of an unfinished run. A journal that cannot be parsed is moved aside and counts as missing: only a
-/// damaged disk produces one, because journals are renamed into place whole. Detection alone then decides what is
-/// installed.
+/// Reads the intent of an unfinished run. Without a readable journal, detection alone decides what is installed.
 pub(crate) fn read(layout: &Layout) -> Result<Option<(InstallIntent, Phase)>, InstallError> {
     let path = layout.journal();
-    Ok(load::<JournalEntry>(&path)?.map(|entry| (entry.intent, entry.phase)))
+    Ok(read_json::<JournalEntry>(&path)?.map(|entry| (entry.intent, entry.phase)))
 }
 
 /// Clears the journal at the end of an install.
@@ -155,7 +153,7 @@ pub(crate) fn record_failure(layout: &Layout, intent: &InstallIntent, outcome: &
 
 /// Returns the recorded outcome of the same attempt at the same order, if there is one.
 pub(crate) fn recorded_failure(layout: &Layout, order: OrderId, attempt: u32) -> Result<Option<Outcome>, InstallError> {
-    let entry = load::<FailedOrder>(&failed_order_path(layout, order))?;
+    let entry = read_json::<FailedOrder>(&failed_order_path(layout, order))?;
     Ok(entry.filter(|entry| entry.attempt == attempt).map(|entry| entry.outcome))
 }
 
@@ -165,18 +163,6 @@ fn failed_order_path(layout: &Layout, order: OrderId) -> PathBuf {
 
 fn to_json(value: &impl Serialize) -> Result<Vec<u8>, InstallError> {
     serde_json::to_vec(value).map_err(|error| InstallError::new(Reason::InternalError, error.to_string()))
-}
-
-fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, InstallError> {
-    let context = || format!("reading {}", path.display());
-    match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).context(context),
-        Ok(bytes) => match serde_json::from_slice(&bytes) {
-            Ok(value) => Ok(Some(value)),
-            Err(_) => fs::rename(path, path.with_extension("damaged")).context(context).map(|()| None),
-        },
-    }
 }
 
 fn remove_oldest(folder: &Path) -> io::Result<()> {

@@ -8,6 +8,7 @@
 //! DATA/lock-archive, lock-deb  held while an install helper runs, to serialise the installs of one kind
 //! DATA/journal.json            the intent of the running install of an archive; absent otherwise
 //! DATA/journal-deb.json        the same for a deb
+//! DATA/places-archive.json, places-deb.json  where below other roots packages were installed (`places`)
 //! DATA/ended/ORDER.json        failures that changed something, recorded so that they are not repeated
 //! DATA/staging/ORDER.EXT       the install helper's own copy of the artifact
 //! DATA/kept/NAME_VER_ARCH.deb  debs that Banyan installed or found installed, kept for rollback
@@ -162,6 +163,18 @@ impl Layout {
             Lane::Archive => "journal.json",
             Lane::Deb => "journal-deb.json",
         })
+    }
+    /// Returns the path of the list of places that packages were installed to.
+    pub(crate) fn places(&self) -> PathBuf {
+        self.data.join(format!("places-{}.json", self.lane.extension()))
+    }
+    /// Returns the folder below another root that is there once packages were installed; `None` for this machine.
+    pub(crate) fn place(&self) -> Option<PathBuf> {
+        let place = match self.lane {
+            Lane::Archive => self.packages(),
+            Lane::Deb => self.root.join("var/lib/dpkg"),
+        };
+        (!self.is_this_machine()).then_some(place)
     }
     pub(crate) fn failed_orders(&self) -> PathBuf {
         self.data.join("ended")

@@ -4,4 +4,5 @@ pub(crate) mod files;
 pub(crate) mod free_space;
 pub(crate) mod journal;
 pub(crate) mod layout;
+pub(crate) mod places;
 pub(crate) mod staging;

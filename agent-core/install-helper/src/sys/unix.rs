@@ -273,6 +273,11 @@ pub(crate) fn forbids_programs(path: &Path) -> bool {
     nix::sys::statvfs::statvfs(path).is_ok_and(|found| found.flags().contains(nix::sys::statvfs::FsFlags::ST_NOEXEC))
 }
 
+/// Returns whether the file system of this path is mounted read-only.
+pub(crate) fn is_read_only(path: &Path) -> bool {
+    nix::sys::statvfs::statvfs(path).is_ok_and(|found| found.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY))
+}
+
 /// Returns the whole environment of programs that the install helper starts.
 pub(crate) fn clean_environment() -> Vec<(&'static str, String)> {
     let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

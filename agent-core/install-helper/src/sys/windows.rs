@@ -179,5 +179,10 @@ pub(crate) fn forbids_programs(_path: &Path) -> bool {
     false
 }
 
+/// Returns false: the system has no such mounts.
+pub(crate) fn is_read_only(_path: &Path) -> bool {
+    false
+}
+
 /// Does nothing: the system has no such limit.
 pub(crate) fn limit_open_files() {}

@@ -47,7 +47,11 @@ pub(crate) struct TestMachine {
 impl TestMachine {
     /// Creates a machine with a root of its own, whose install helper has a trust record.
     pub(crate) fn new() -> Self {
-        let machine = Self::before_enrolment();
+        Self::before_enrolment().enrolled()
+    }
+    /// Gives the install helper a trust record.
+    pub(crate) fn enrolled(self) -> Self {
+        let machine = self;
         let layout = Layout::open(&machine.folders()).map_err(|error| error.to_string()).unwrap();
         trust_record::set_trust(&layout, &machine.signers.identity()).map_err(|error| error.to_string()).unwrap();
         // Another test's child process may hold a copy of the lock's handle until it executes its program.

@@ -236,7 +236,7 @@ reasons! {
             => "have this computer's disk checked";
     NoExec = "no-exec", Machine,
         admin: "programs may not be started from the place that the software was installed to"
-            => "mount that place without `noexec`, or choose another install root",
+            => "mount that place without `noexec`, or choose another install root; the update then continues automatically",
         user: "this computer doesn't allow programs to run from where they are installed"
             => "ask your administrator for help";
     PlaceMissing = "place-missing", Machine,

@@ -19,6 +19,7 @@ use crate::{
         free_space::RoomNeed,
         journal::{InstallIntent, Plan},
         layout::Layout,
+        places,
     },
     sys,
     verification::AdmittedJob,
@@ -76,6 +77,7 @@ impl InstallMethod for ArchiveMethod {
         staged: &Path,
         _talk: &mut OutputLog,
     ) -> Result<Inspection, InstallError> {
+        places::require_writable(&self.packages)?;
         let needed = unpack::inspect(source(staged, release))?;
         // The engine adds what the publisher states, which includes the unpacked files.
         let bytes = needed.saturating_sub(release.spec.needs_bytes);

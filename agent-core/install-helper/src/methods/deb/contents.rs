@@ -144,6 +144,10 @@ impl Deb {
         Ok(deb)
     }
 
+    /// Whether dpkg runs a script of the deb.
+    pub(crate) fn has_scripts(&self) -> bool {
+        ["preinst", "postinst", "prerm", "postrm"].iter().any(|name| self.scripts.contains_key(*name))
+    }
     /// Whether exactly this content is installed: scripts and files, but not settings, which belong to the machine.
     ///
     /// # Errors

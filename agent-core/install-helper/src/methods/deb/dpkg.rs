@@ -3,8 +3,9 @@
 use crate::{
     command::{ExternalCommand, FinishedCommand, OutputLog, ScriptWatch},
     error::InstallError,
-    methods::deb::package::Package,
+    methods::deb::{contents::Deb, package::Package},
     package_state::Want,
+    sys,
 };
 use banyan_proto::Reason;
 use std::{
@@ -77,6 +78,23 @@ impl Dpkg {
         Err(InstallError::new(Reason::InstallFailed, format!("dpkg {}: {name}", finished.describe_exit())))
     }
 
+    /// Verifies that the deb's scripts may be started from where dpkg keeps them.
+    ///
+    /// # Errors
+    /// [`Reason::NoExec`] with the place.
+    pub(crate) fn check_scripts_may_run(&self, deb: &Deb) -> Result<(), InstallError> {
+        let folder = self.root.join("var/lib/dpkg");
+        let existing = folder.ancestors().find(|path| path.exists()).unwrap_or(&folder);
+        if !deb.has_scripts() || !sys::forbids_programs(existing) {
+            return Ok(());
+        }
+        let detail = format!(
+            "the disk of {} is mounted with noexec, so dpkg could not run the package's scripts; nothing was changed",
+            existing.display()
+        );
+        Err(InstallError::new(Reason::NoExec, detail))
+    }
+
     /// Lets dpkg itself simulate the installation. It notices what the plan cannot know, such as a deb in a format that
     /// this dpkg does not read.
     ///
@@ -86,7 +104,7 @@ impl Dpkg {
         let mut arguments = self.arguments(&["--no-act", "--force-downgrade", "--force-hold"]);
         arguments.extend(["--install".into(), deb.into()]);
         let finished = Self::start(&self.command("dpkg", arguments, QUERY_TIMEOUT), "dpkg", log)?;
-        if finished.is_success() { Ok(()) } else { Err(to_error(&finished)) }
+        if finished.is_success() { Ok(()) } else { Err(to_error(&finished, &self.root)) }
     }
 
     /// Unpacks and configures a deb, even one that is older than the installed version. An error says what dpkg
@@ -132,7 +150,7 @@ impl Dpkg {
         let mut command = self.command("dpkg", vec![admin, "--set-selections".into()], QUERY_TIMEOUT);
         command.input = format!("{name} {}\n", want.word()).into_bytes();
         let finished = Self::start(&command, "dpkg", log)?;
-        if finished.is_success() { Ok(()) } else { Err(to_error(&finished)) }
+        if finished.is_success() { Ok(()) } else { Err(to_error(&finished, &self.root)) }
     }
 
     fn arguments(&self, options: &[&str]) -> Vec<OsString> {
@@ -158,7 +176,7 @@ impl Dpkg {
         let mut command = self.command("dpkg", arguments, RUN_TIMEOUT);
         command.scripts = Some(ScriptWatch { limit: self.script_limit, hidden: DEBUG_LINE, name_in: script_in });
         let finished = Self::start(&command, "dpkg", log)?;
-        if finished.is_success() { Ok(()) } else { Err(to_error(&finished)) }
+        if finished.is_success() { Ok(()) } else { Err(to_error(&finished, &self.root)) }
     }
 }
 
@@ -173,7 +191,7 @@ fn script_in(line: &str) -> Option<String> {
 }
 
 /// Maps dpkg's output to a reason. dpkg has one exit code for all errors, so the (untranslated) text decides.
-fn to_error(finished: &FinishedCommand) -> InstallError {
+fn to_error(finished: &FinishedCommand, root: &Path) -> InstallError {
     let has = |text: &str| finished.output.contains(text);
     if let Some(hung) = &finished.stopped_script {
         return InstallError::new(Reason::ScriptTimeout, hung.clone());
@@ -181,11 +199,24 @@ fn to_error(finished: &FinishedCommand) -> InstallError {
     if has("lock was locked by another process") || has("unable to lock") || has("is locked by another process") {
         return InstallError::new(Reason::PackageManagerBusy, "another program holds dpkg's lock");
     }
-    if has("No space left on device") || has("Disk quota exceeded") {
-        let place =
-            finished.output.lines().find(|line| line.contains("No space left") || line.contains("quota exceeded"));
-        let detail = format!("dpkg ran out of disk space: {}", place.unwrap_or_default().trim());
-        return InstallError::new(Reason::DiskFull, detail);
+    let line_with = |texts: &[&str]| {
+        let line = finished.output.lines().find(|line| texts.iter().all(|text| line.contains(text)))?;
+        Some(line.trim())
+    };
+    if let Some(line) = line_with(&["No space left on device"]).or_else(|| line_with(&["Disk quota exceeded"])) {
+        return InstallError::new(Reason::DiskFull, format!("dpkg ran out of disk space: {line}"));
+    }
+    if let Some(line) = line_with(&["Read-only file system"]) {
+        return InstallError::new(Reason::ReadOnly, format!("dpkg cannot write: {line}"));
+    }
+    let scripts = root.join("var/lib/dpkg");
+    if let Some(line) = line_with(&["unable to execute", "Permission denied"])
+        && sys::forbids_programs(&scripts)
+    {
+        let place = scripts.display();
+        let detail =
+            format!("the disk of {place} is mounted with noexec, so dpkg cannot run the package's scripts: {line}");
+        return InstallError::new(Reason::NoExec, detail);
     }
     let detail = match describe_error(&finished.output) {
         Some(cause) => format!("dpkg {}: {cause}", finished.describe_exit()),

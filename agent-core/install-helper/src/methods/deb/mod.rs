@@ -241,6 +241,8 @@ impl InstallMethod for DebMethod {
             self.kept.keep(staged, installed)?;
             return Ok(Inspection::InPlace);
         }
+        dpkg.check_scripts_may_run(&deb)?;
+        room::check_writable(&deb, self.layout.root(), &database)?;
         let (plan, changes) = self.plan(job, &deb, &database, &native)?;
         if database.exists() {
             dpkg.simulate(staged, log)?;

@@ -6,14 +6,35 @@
 use crate::{
     error::{InstallError, IoContext},
     methods::deb::{contents::Deb, database::Database, root_path::resolve},
-    storage::free_space::RoomNeed,
+    storage::{free_space::RoomNeed, places},
 };
-use std::{collections::BTreeMap, io, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Files take whole blocks of this size (bytes); a folder takes one.
 const BLOCK: u64 = 4096;
 /// What dpkg itself writes beside its copies of the database (bytes).
 const DATABASE_EXTRA: u64 = 64 << 10;
+
+/// Verifies that the disks are writable that files go to. A folder that is there already is not written.
+///
+/// # Errors
+/// [`banyan_proto::Reason::ReadOnly`] with the place.
+pub(crate) fn check_writable(deb: &Deb, root: &Path, database: &Database) -> Result<(), InstallError> {
+    let diversions = database.diversions(&deb.package.name);
+    let paths =
+        deb.files.iter().filter(|file| !file.is_folder).map(|file| diversions.get(&file.path).unwrap_or(&file.path));
+    let folders: BTreeSet<&str> = paths.map(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder)).collect();
+    folders.into_iter().try_for_each(|folder| places::require_writable(&folder_of(root, folder)))
+}
+
+/// Returns where a folder of packages is. The folder itself may be a link, so that a name below it is looked up.
+fn folder_of(root: &Path, folder: &str) -> PathBuf {
+    resolve(root, &format!("{folder}/.")).parent().map_or(root.to_owned(), Path::to_owned)
+}
 
 /// Returns what goes where.
 ///
@@ -29,12 +50,7 @@ pub(crate) fn needs(deb: &Deb, root: &Path, database: &Database) -> Result<Vec<R
         let sum = by_folder.entry(folder).or_default();
         *sum = sum.saturating_add(blocks.saturating_mul(BLOCK));
     }
-    // The folder itself may be a link, so that a name below it is looked up.
-    let need = |(folder, bytes): (&str, u64)| {
-        let place = resolve(root, &format!("{folder}/."));
-        let place = place.parent().map_or(root.to_owned(), Path::to_owned);
-        RoomNeed { folder: place, bytes }
-    };
+    let need = |(folder, bytes): (&str, u64)| RoomNeed { folder: folder_of(root, folder), bytes };
     let mut needs: Vec<RoomNeed> = by_folder.into_iter().map(need).collect();
     // dpkg writes its whole database anew, beside the old one.
     let status = root.join("var/lib/dpkg/status");

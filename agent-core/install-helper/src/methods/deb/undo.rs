@@ -3,7 +3,7 @@
 
 use crate::{
     command::{ExternalCommand, OutputLog},
-    error::{InstallError, IoContext},
+    error::{InstallError, IoContext, is_temporary},
     methods::deb::{
         database::Database,
         dpkg::{self, Dpkg},
@@ -80,7 +80,11 @@ pub(crate) fn restore(
     }
     match first_error {
         // dpkg also reports the troubles of other packages; its database decides.
-        Some(error) => verify(plan, &Database::read(root)?).map_err(|found| failed(format!("{found}: {error}"))),
+        Some(error) => verify(plan, &Database::read(root)?).map_err(|found| match error.reason() {
+            // It can be restored once the disk is right again.
+            reason if is_temporary(reason) => InstallError::new(reason, format!("{found}: {error}")),
+            _ => failed(format!("{found}: {error}")),
+        }),
         None => Ok(()),
     }
 }
