@@ -282,3 +282,68 @@ impl SourceAdvisor {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use banyan_proto::OrderId;
+
+    const NOW: Now = Duration::from_secs(10);
+
+    fn id(n: u8) -> MachineId {
+        MachineId([n; 16])
+    }
+    /// The server 0 feeds 1, which feeds 2 and 5; 2 feeds 3 and 4, and 5 feeds 6 and 7. In the other stripe, the machines
+    /// stand in the opposite order.
+    fn advisor() -> SourceAdvisor {
+        let single = |rest: std::ops::Range<usize>| if rest.start == 1 { rest.len() } else { rest.len().div_ceil(2) };
+        let list = |names: [u8; 8]| AddresseeList::build(&names.map(id), single).unwrap();
+        SourceAdvisor::new(&[list([0, 1, 2, 3, 4, 5, 6, 7]), list([0, 7, 6, 5, 4, 3, 2, 1])], 1.0)
+    }
+    fn report(advisor: &mut SourceAdvisor, machine: u8, source: u8, holdup: Holdup, in_every_stripe: bool) {
+        let request = SourcesRequest {
+            order: OrderId([1; 16]),
+            stripe: 0,
+            source: id(source),
+            rate_percent: 10,
+            held_percent: 10,
+            holdup,
+            in_every_stripe,
+        };
+        advisor.record_holdup(NOW, id(machine), &request);
+    }
+
+    #[test]
+    fn machines_below_a_slow_one_get_another_source_and_the_slow_one_does_not() {
+        let mut advisor = advisor();
+        report(&mut advisor, 2, 1, Holdup::Here, true);
+        report(&mut advisor, 3, 2, Holdup::Above, false);
+        assert_eq!(advisor.advise(NOW, id(2), 0, |_| true), []);
+        let named = advisor.advise(NOW, id(3), 0, |_| true);
+        assert_eq!(named.len(), 1);
+        assert!(![0, 2, 3, 4].map(id).contains(&named[0]), "not the server, and nothing below the slow one: {named:?}");
+        report(&mut advisor, 4, 2, Holdup::Above, false);
+        assert!(!advisor.advise(NOW, id(4), 0, |machine| machine != named[0]).contains(&named[0]), "only if available");
+    }
+
+    #[test]
+    fn a_source_that_sends_slowly_to_everyone_is_left() {
+        let mut advisor = advisor();
+        report(&mut advisor, 3, 2, Holdup::Here, false);
+        assert_eq!(advisor.advise(NOW, id(3), 0, |_| true), [], "the other machine below it does not complain");
+        report(&mut advisor, 4, 2, Holdup::Here, false);
+        assert_eq!(advisor.advise(NOW, id(3), 0, |_| true).len(), 1);
+    }
+
+    #[test]
+    fn nothing_changes_when_most_machines_are_held_up_or_the_report_is_old() {
+        let mut advisor = advisor();
+        report(&mut advisor, 2, 1, Holdup::Here, true);
+        report(&mut advisor, 3, 2, Holdup::Above, false);
+        assert_eq!(advisor.advise(NOW + RECENT, id(3), 0, |_| true), []);
+        for machine in [4, 5, 6, 7] {
+            report(&mut advisor, machine, 1, Holdup::Here, true);
+        }
+        assert_eq!(advisor.advise(NOW, id(3), 0, |_| true), []);
+    }
+}
