@@ -226,13 +226,27 @@ pub enum PublisherError {
         /// What is wrong with it.
         why: String,
     },
-    /// dpkg-deb could not read the file.
-    #[error("{file} is not a Debian package that dpkg-deb can read: {why}")]
-    InvalidDeb {
+    /// dpkg would refuse the Debian package on every machine.
+    #[error("machines would refuse {path}: {source}")]
+    UnusableDeb {
+        /// The file.
+        path: PathBuf,
+        /// The first problem.
+        source: ArchiveError,
+    },
+    /// Release and Debian package disagree.
+    #[error(
+        "the {what} of the release is {said}, but {file} says {found}, and machines would refuse it; leave the {what} out, or correct it"
+    )]
+    DebContradiction {
         /// The file.
         file: PathBuf,
-        /// The output of dpkg-deb.
-        why: String,
+        /// The property.
+        what: &'static str,
+        /// What the release says.
+        said: String,
+        /// What the package says.
+        found: String,
     },
     /// A folder, a device, an empty file or one that is too large.
     #[error("{path} cannot be published: {why}")]

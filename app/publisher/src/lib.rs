@@ -10,6 +10,7 @@
 
 mod archive_check;
 mod artifact_hash;
+mod deb_check;
 mod derived_properties;
 mod error;
 mod file_name;

@@ -4,8 +4,8 @@ use crate::{
     PublisherError, ReleaseList,
     archive_check::CheckedArchive,
     artifact_hash,
-    derived_properties::{self, DerivedProperties},
-    file_name,
+    deb_check::CheckedDeb,
+    derived_properties, file_name,
     release_description::{PlatformSection, ReleaseDescription},
 };
 use banyan_proto::{
@@ -127,22 +127,24 @@ fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<Unhashed
         .or_else(|| derived_properties::kind_of_file(path))
         .ok_or_else(|| cannot("kind", "--kind archive or --kind deb"))?;
     let kind = require_known_kind(kind)?;
-    let nothing_to_derive = overrides.name.is_some() && overrides.version.is_some() && overrides.platform.is_some();
     let from_name = file_name::parse(&path.file_name().unwrap_or_default().to_string_lossy());
-    let derived = match kind {
-        Kind::Deb if !nothing_to_derive => derived_properties::from_deb_control(path)?,
-        Kind::Deb | Kind::Unknown => DerivedProperties::default(),
-        Kind::Archive => {
-            DerivedProperties { name: from_name.name.clone(), version: from_name.version.clone(), platform: None }
-        }
+    let deb = if kind == Kind::Deb { Some(CheckedDeb::read(path)?) } else { None };
+    let (own_name, own_version) = match &deb {
+        Some(deb) => (Some(deb.name()), Some(deb.version())),
+        None => (from_name.name.clone(), from_name.version.clone()),
     };
-    let name = overrides.name.clone().or(derived.name).ok_or_else(|| cannot("name", "--name"))?;
-    let version = overrides.version.clone().or(derived.version).ok_or_else(|| cannot("version", "--version"))?;
+    let name = overrides.name.clone().or(own_name).ok_or_else(|| cannot("name", "--name"))?;
+    let version = overrides.version.clone().or(own_version).ok_or_else(|| cannot("version", "--version"))?;
     let stated = overrides.platform.as_deref();
     stated.map_or(Ok(()), check_platform_name)?;
     let mut install = InstallSpec::new(kind);
-    let mut warnings = vec![];
-    let platform = if kind == Kind::Archive {
+    let warnings;
+    let platform = if let Some(deb) = deb {
+        let platform = stated.map_or_else(|| deb.platform(), str::to_owned);
+        deb.check(&name, &version, &platform)?;
+        warnings = deb.warnings(&platform);
+        platform
+    } else {
         match (CheckedArchive::read(path, 0), stated.filter(|_| overrides.kind.is_some())) {
             (Err(error), Some(platform)) if error.is_unknown_format() => {
                 warnings = vec![format!("{error}; it is published anyway, because --kind and --platform are given")];
@@ -157,8 +159,6 @@ fn draft_from_file(path: &Path, overrides: &ReleaseOverrides) -> Result<Unhashed
                 platform
             }
         }
-    } else {
-        overrides.platform.clone().or(derived.platform).ok_or_else(|| cannot("platform", "--platform"))?
     };
     let manifest = Manifest {
         format: Manifest::FORMAT,
@@ -209,6 +209,8 @@ fn draft_from_description(path: &Path, overrides: &ReleaseOverrides) -> Result<U
     let release = ReleaseDescription::read(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut warnings = vec![];
+    let package = overrides.name.clone().unwrap_or(release.name);
+    let version = overrides.version.clone().unwrap_or(release.version);
     let file = |(platform, described): (String, PlatformSection)| {
         let path = folder.join(&described.file);
         artifact_hash::artifact_size(&path)?;
@@ -236,6 +238,11 @@ fn draft_from_description(path: &Path, overrides: &ReleaseOverrides) -> Result<U
             check_archive(&checked, &path, &platform, &mut install)?;
             warnings.extend(checked.warnings(&path, &platform, false));
         }
+        if install.kind == Kind::Deb {
+            let checked = CheckedDeb::read(&path)?;
+            checked.check(&package, &version, &platform)?;
+            warnings.extend(checked.warnings(&platform));
+        }
         Ok(PlatformFile { platform, path, install })
     };
     let files = release.platform.into_iter().map(file).collect::<Result<Vec<_>, PublisherError>>()?;
@@ -243,8 +250,8 @@ fn draft_from_description(path: &Path, overrides: &ReleaseOverrides) -> Result<U
         format: Manifest::FORMAT,
         must_understand: vec![],
         title: release.title,
-        package: overrides.name.clone().unwrap_or(release.name),
-        version: overrides.version.clone().unwrap_or(release.version),
+        package,
+        version,
         sequence: overrides.sequence.or(release.sequence).unwrap_or(0),
         min_sequence: release.min_sequence,
         rollback_to: release.rollback_to,

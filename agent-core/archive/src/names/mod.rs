@@ -8,8 +8,8 @@ use crate::refusal::ArchiveRefusal;
 
 /// Maximum length of one file or folder name (bytes); the limit of most file systems.
 const MAX_NAME_BYTES: usize = 255;
-/// Maximum length of a path (bytes).
-const MAX_PATH_BYTES: usize = 4096;
+/// Maximum length of a path (bytes). Systems allow 4095, of which the folder of the package on a machine takes a part.
+const MAX_PATH_BYTES: usize = 3072;
 /// Maximum depth of a path (names).
 const MAX_DEPTH: usize = 64;
 

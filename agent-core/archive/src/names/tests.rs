@@ -18,6 +18,13 @@ fn names_that_are_never_allowed() {
 }
 
 #[test]
+fn a_path_leaves_room_for_the_folder_of_its_package() {
+    let of = |names: usize| SafePath::parse(vec!["n".repeat(99); names].join("/").as_bytes(), LINUX);
+    assert!(of(30).is_ok());
+    assert!(matches!(of(31), Err(ArchiveRefusal::Name { why: "it is too long", .. })));
+}
+
+#[test]
 fn names_that_only_linux_allows() {
     let only = [
         "aux",

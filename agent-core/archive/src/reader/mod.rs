@@ -1,6 +1,7 @@
 //! Reads archives as a sequence of entries. The crates for the formats serve as parsers only: nothing here writes.
 
 mod compression;
+mod deb_reader;
 mod format;
 mod pax;
 mod sparse;
@@ -18,6 +19,7 @@ use std::{
     path::Path,
 };
 
+pub use deb_reader::{DebDescription, read_deb};
 pub use format::{ARCHIVE_EXTENSIONS, is_archive_content};
 
 /// One entry as the archive describes it, not yet validated.

@@ -3,6 +3,7 @@
 
 use super::{
     Entry, EntryKind, Metadata, Visitor,
+    compression::Compression,
     pax::{MAX_EXTENDED_HEADER_BYTES, Pax},
     sparse::{self, Segment, SparseReader},
 };
@@ -30,7 +31,17 @@ pub(super) fn read_entries<E: From<ArchiveError>>(
 ) -> Result<Metadata, E> {
     let mut extended = ExtendedHeaders::default();
     let mut is_first = true;
-    while let Some(header) = next_header(input, is_first, compression).map_err(ArchiveError::from)? {
+    loop {
+        let header = match next_header(input, is_first, compression).map_err(ArchiveError::from)? {
+            Next::Header(header) => *header,
+            Next::EndMark => break,
+            // Some programs write no mark. What is compressed has an end of its own, which was verified.
+            Next::EndOfStream if compression != Compression::None.name() => break,
+            Next::EndOfStream => {
+                let why = "it ends without the mark at the end of a tar archive";
+                return Err(refused(ArchiveRefusal::Damaged(why.into())).into());
+            }
+        };
         is_first = false;
         let size = header_size(&header).map_err(ArchiveError::from)?;
         if read_extended(input, &header, size, &mut extended).map_err(ArchiveError::from)? {
@@ -50,27 +61,35 @@ fn unreadable(what: &str) -> ArchiveRefusal {
     ArchiveRefusal::Damaged(format!("{what} cannot be read"))
 }
 
-/// Returns the next header, or `None` at the end mark: a block of zeros.
-fn next_header(input: &mut dyn Read, is_first: bool, compression: &str) -> Result<Option<Header>, ArchiveRefusal> {
+/// What follows an entry.
+enum Next {
+    Header(Box<Header>),
+    /// A block of zeros.
+    EndMark,
+    /// Nothing. The archive itself does not tell whether something is missing.
+    EndOfStream,
+}
+
+/// Reads the next header.
+fn next_header(input: &mut dyn Read, is_first: bool, compression: &str) -> Result<Next, ArchiveRefusal> {
     let mut header = Header::new_old();
     let block = header.as_mut_bytes();
     let mut filled = 0;
     while filled < BLOCK {
         match input.read(&mut block[filled..]) {
             Ok(0) if is_first && filled > 0 => break,
-            Ok(0) => {
-                return Err(ArchiveRefusal::Damaged("it ends without the mark at the end of a tar archive".into()));
-            }
+            Ok(0) if !is_first && filled == 0 => return Ok(Next::EndOfStream),
+            Ok(0) => return Err(ArchiveRefusal::Damaged("it ends in the middle of a header".into())),
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(stream_error(&error)),
         }
     }
     if filled == BLOCK && header.as_bytes().iter().all(|byte| *byte == 0) {
-        return Ok(None);
+        return Ok(Next::EndMark);
     }
     if filled == BLOCK && has_valid_checksum(&header) {
-        return Ok(Some(header));
+        return Ok(Next::Header(Box::new(header)));
     }
     Err(if is_first {
         let text = format!("what is compressed with {compression} in it is not a tar archive; pack it with tar first");
@@ -283,6 +302,76 @@ fn pax_sparse_map(pax: &Pax, content: &mut dyn Read, size: u64) -> Result<(Vec<S
     };
     sparse::check(&map, real_size, size.saturating_sub(map_bytes))?;
     Ok((map, real_size))
+}
+
+/// An entry of an archive inside a Debian package.
+pub(super) struct DpkgEntry {
+    pub(super) name: String,
+    pub(super) is_folder: bool,
+}
+
+/// Who unpacks an archive inside a Debian package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unpacker {
+    /// dpkg itself. It knows the formats of GNU tar and ustar, without sparse files.
+    Dpkg,
+    /// The program tar, which dpkg calls for `control.tar`.
+    Tar,
+}
+
+/// Reads an archive inside a Debian package, and refuses what cannot be unpacked on machines.
+pub(super) fn read_dpkg_entries(
+    input: &mut dyn Read,
+    compression: &str,
+    unpacker: Unpacker,
+    visit: &mut dyn FnMut(&DpkgEntry, &mut dyn Read) -> io::Result<()>,
+) -> Result<(), ArchiveRefusal> {
+    let (mut is_first, mut long_name) = (true, None);
+    while let Next::Header(header) = next_header(input, is_first, compression)? {
+        is_first = false;
+        let size = header_size(&header)?;
+        let kind = header.entry_type().as_byte();
+        match kind {
+            b'L' => {
+                long_name = Some(truncate_at_nul(read_extended_header(input, size)?));
+                continue;
+            }
+            b'K' => {
+                read_extended_header(input, size)?;
+                continue;
+            }
+            0 | b'0'..=b'7' => {}
+            b'x' | b'g' if unpacker == Unpacker::Tar => {
+                read_extended_header(input, size)?;
+                continue;
+            }
+            _ => {
+                let what = match kind {
+                    b'x' | b'g' | b'X' => "pax headers".into(),
+                    b'S' => "a sparse file".into(),
+                    other => format!("an entry of type {:?}", char::from(other)),
+                };
+                let text =
+                    format!("dpkg does not read {what} in a package; build it with dpkg-deb, or tar --format=gnu");
+                return Err(ArchiveRefusal::Unsupported(text));
+            }
+        }
+        let name = long_name.take().unwrap_or_else(|| header.path_bytes().into_owned());
+        if name.contains(&b'\n') {
+            let path = String::from_utf8_lossy(&name).into_owned();
+            return Err(ArchiveRefusal::Name { path, why: "dpkg refuses a newline in a name" });
+        }
+        let name = String::from_utf8_lossy(&name).into_owned();
+        // Only files have content, whatever the size of others says.
+        let stored = if matches!(kind, 0 | b'0' | b'7') { size } else { 0 };
+        let entry = DpkgEntry { is_folder: kind == b'5' || name.ends_with('/'), name };
+        let rest: &mut dyn Read = &mut *input;
+        let mut content = Content(rest.take(stored));
+        visit(&entry, &mut content)
+            .and_then(|()| skip_rest(content, stored))
+            .map_err(|error| cut_off(entry.name.as_bytes(), &error))?;
+    }
+    drain(input).map(drop).map_err(damaged)
 }
 
 /// The content of one entry. An archive that ends before it does is an error.

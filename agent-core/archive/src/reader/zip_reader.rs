@@ -52,6 +52,15 @@ pub(super) fn read_entries<E: From<ArchiveError>>(
     let start = ZipArchive::new(&mut input).map_err(refuse)?.central_directory_start();
     let directory = read_directory(&mut input, start).map_err(|error| ArchiveError::from(damaged(error)))?;
     let mut archive = ZipArchive::new(input).map_err(refuse)?;
+    // Finder on macOS counts to 65,535 only and begins again.
+    if directory.by_name.len() > archive.len() {
+        let (found, said) = (directory.by_name.len(), archive.len());
+        let text = format!(
+            "the zip has {found} entries or more, but its end says {said}, so programs would leave out the rest; make it \
+             with the program zip, or make a tar archive"
+        );
+        return Err(ArchiveError::from(ArchiveRefusal::Unsupported(text)).into());
+    }
     if archive.len() as u64 > MAX_ENTRIES {
         return Err(ArchiveError::from(ArchiveRefusal::TooManyEntries(MAX_ENTRIES)).into());
     }

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 mod archives;
+mod debs;
 mod key_changes;
 mod package_files;
 
@@ -343,37 +344,4 @@ fn bare_files_say_what_they_are_or_what_is_missing() {
     std::fs::write(folder.path().join("empty-1.zip"), "").unwrap();
     let empty = draft_release(&folder.path().join("empty-1.zip"), &none, &ReleaseList::default(), &mut |_, _| {});
     assert!(matches!(empty, Err(PublisherError::UnsuitableFile { .. })));
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_deb_is_read_by_dpkg() {
-    let folder = tempfile::tempdir().unwrap();
-    let tree = folder.path().join("tree");
-    std::fs::create_dir_all(tree.join("DEBIAN")).unwrap();
-    let control =
-        "Package: hello-x\nVersion: 1:2.10-3~x\nArchitecture: amd64\nMaintainer: A <a@example.org>\nDescription: x\n";
-    std::fs::write(tree.join("DEBIAN/control"), control).unwrap();
-    let path = folder.path().join("some.deb");
-    let built = std::process::Command::new("dpkg-deb").arg("--build").arg(&tree).arg(&path).output();
-    let draft =
-        |path: &Path| draft_release(path, &ReleaseOverrides::default(), &ReleaseList::default(), &mut |_, _| {});
-    match built {
-        Ok(output) => assert!(output.status.success(), "{output:?}"),
-        Err(error) => {
-            // Without dpkg-deb the name must be given, and the error says so.
-            assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
-            std::fs::write(&path, "x").unwrap();
-            assert!(matches!(draft(&path), Err(PublisherError::CannotDerive { option: "--name", .. })));
-            return;
-        }
-    }
-    let manifest = draft(&path).unwrap().manifest;
-    assert_eq!((manifest.package.as_str(), manifest.version.as_str()), ("hello-x", "1:2.10-3~x"));
-    assert_eq!(
-        (manifest.artifacts[0].platform.as_str(), manifest.artifacts[0].install.kind),
-        ("linux-x86_64", Kind::Deb)
-    );
-    std::fs::write(&path, "not a deb").unwrap();
-    assert!(matches!(draft(&path), Err(PublisherError::InvalidDeb { .. })));
 }

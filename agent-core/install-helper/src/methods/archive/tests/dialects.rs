@@ -274,6 +274,18 @@ fn zips_that_cannot_be_decompressed_name_entry_and_cure() {
 }
 
 #[test]
+fn a_zip_that_counts_too_few_entries_is_not_unpacked_in_part() {
+    let mut archive = zip(&[("a", 0o100_644, b"1"), ("b", 0o100_644, b"2"), ("c", 0o100_644, b"3")]);
+    // Finder on macOS writes the lower 16 bits of the count, without zip64.
+    let end = archive.len() - 22;
+    for at in [8, 10] {
+        archive[end + at..end + at + 2].copy_from_slice(&1_u16.to_le_bytes());
+    }
+    let refused = refusal(&archive);
+    assert!(refused.contains("3 entries or more, but its end says 1"), "{refused}");
+}
+
+#[test]
 fn a_zip_behind_a_program_and_one_with_appended_entries() {
     let plain = zip(&[("f", 0o100_644, b"text")]);
     let behind = [b"#!/usr/bin/env python3\n".as_slice(), &plain].concat();
